@@ -1,0 +1,30 @@
+"""flatmin: certified flat minima for low-rank matrix recovery."""
+
+from flatmin import families, losses, measurements, parametrizations
+from flatmin._version import __version__
+from flatmin.certificates import Certificate
+from flatmin.errors import InputError
+from flatmin.flatness import Flatness, flatness
+from flatmin.parametrizations.product import Product
+from flatmin.problem import Problem
+from flatmin.solution import RecoveryError, Solution, Status
+from flatmin.solvers import certify, flat_minimum
+
+__all__ = [
+    "Certificate",
+    "Flatness",
+    "InputError",
+    "Problem",
+    "Product",
+    "RecoveryError",
+    "Solution",
+    "Status",
+    "__version__",
+    "certify",
+    "families",
+    "flat_minimum",
+    "flatness",
+    "losses",
+    "measurements",
+    "parametrizations",
+]

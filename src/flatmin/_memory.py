@@ -1,0 +1,34 @@
+"""Refusing what would not fit before it hurts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flatmin.errors import InputError
+
+__all__ = ["available_bytes", "require"]
+
+
+def available_bytes() -> float:
+    """Return the memory that can still be used, in bytes; infinity where the system does not tell."""
+    limits = []
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                limits.append(float(line.split()[1]) * 1024)
+        cap = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        if cap != "max":
+            limits.append(float(cap) - float(Path("/sys/fs/cgroup/memory.current").read_text()))
+    except (OSError, ValueError, IndexError):
+        pass
+    return min(limits, default=float("inf"))
+
+
+def require(estimate: float, what: str) -> None:
+    """Raise `InputError` if ``estimate`` bytes are more than there are."""
+    available = available_bytes()
+    if estimate > available:
+        raise InputError(
+            f"{what} would need about {estimate / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB are free; "
+            "use fewer measurements or a smaller matrix"
+        )

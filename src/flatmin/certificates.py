@@ -1,0 +1,165 @@
+"""Proofs that a solution is flattest: lower bounds that hold for any dual vector at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from flatmin._validation import numeric
+from flatmin.errors import InputError
+from flatmin.measurements import Measurement
+from flatmin.metric import Array, Metric
+from flatmin.operator_norm import top_spectrum
+from flatmin.problem import Problem
+from flatmin.uniqueness import uniqueness
+
+__all__ = ["LARGEST_GAP", "LARGEST_RESIDUAL", "Certificate", "certificate_of", "whiten"]
+
+#: A certificate holds up to this relative duality gap …
+LARGEST_GAP = 1e-6
+#: … and this relative residual, whatever the tolerance of the solver.
+LARGEST_RESIDUAL = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What a dual vector proves about a solution.
+
+    For a product, any dual vector λ bounds the flattest value from below by ``4⟨b, λ⟩ / max(1, ‖D1⁻¹A*(λ)D2⁻¹‖)``. A
+    poor λ can fail to certify; it can never lie.
+
+    Attributes
+    ----------
+    holds : bool
+        Whether relative_gap (in size) ≤ 1e-6, relative_residual ≤ 1e-8 (only where data must be fitted), and the
+        operator norm is bounded rigorously.
+    objective : str
+        "interpolating" or "penalised".
+    value : float
+        The objective of the solution: ``4‖D1 X D2‖_*``, plus the loss if penalised (then times alpha).
+    lower_bound : float
+        No solution has a smaller value.
+    relative_gap : float
+        ``(value − lower_bound) / value``, 0 when the value is 0; slightly negative when the fit is not exact.
+    relative_residual : float
+        ``‖A(X) − b‖ / ‖b‖``.
+    dual : ndarray, shape (m,)
+        The dual vector λ.
+    dual_norm : float
+        A bound on ``‖D1⁻¹ A*(λ) D2⁻¹‖_op``.
+    bound_kind : str
+        What proves ``dual_norm``: "dense", "cholesky", "proven", "probabilistic", or "estimated" (nothing).
+    unique : bool or None
+        Whether the solution is the only flattest one; False only with another one in hand, None if undecided.
+    uniqueness_dual : ndarray or None
+        A separate proof of uniqueness, where a family needs one.
+    q, injectivity, margin
+        What decides uniqueness, see `flatmin.uniqueness.Uniqueness`.
+    radius : float or None
+        How far any other solution can be, where known.
+    alternative : tuple of ndarray or None
+        The factors of another flat minimum, where ``unique`` is False.
+    """
+
+    holds: bool
+    objective: str
+    value: float
+    lower_bound: float
+    relative_gap: float
+    relative_residual: float
+    dual: Array
+    dual_norm: float
+    bound_kind: str
+    unique: bool | None = None
+    uniqueness_dual: Array | None = None
+    q: int | None = None
+    injectivity: float | None = None
+    margin: float | None = None
+    radius: float | None = None
+    alternative: tuple[Array, Array] | None = None
+
+    def scalars(self) -> dict[str, Any]:
+        """Return every field that is not an array."""
+        arrays = ("dual", "uniqueness_dual", "alternative")
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in arrays}
+
+
+def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tuple[Metric, Metric]]:
+    """Return the map ``B(Z) = A(D1⁻¹ Z D2⁻¹)`` and the pair (D1, D2) it was made with."""
+    D1, D2 = (D.tempered(metric_power) for D in problem.metric)
+    return problem.measurement.congruence(D1.power(-1), D2.power(-1)), (D1, D2)
+
+
+def certificate_of(
+    problem: Problem,
+    factors: tuple[Array, ...],
+    dual: Array,
+    *,
+    alpha: float = 0.0,
+    metric_power: float = 1.0,
+    decide_uniqueness: bool = True,
+    seed: int = 0,
+) -> Certificate:
+    """Return what ``dual`` proves about ``factors``.
+
+    Parameters
+    ----------
+    problem : Problem
+        The model and its data.
+    factors : tuple of ndarray
+        The solution; only the matrix it makes matters.
+    dual : ndarray, shape (m,)
+        Any vector.
+    alpha : float
+        Strength of the scaled trace in ``loss + alpha · trace``; 0 stands for exact fit.
+    metric_power : float
+        p in ``‖D1^p X D2^p‖_*``: 1 is flat, 0 the nuclear norm.
+    decide_uniqueness : bool
+        Whether to look at other flat minima as well.
+    seed : int
+        Starts the Lanczos iterations that choose a subspace.
+    """
+    dual = numeric(dual, "the dual")
+    b, m = problem.data, problem.measurement.size
+    if dual.shape != (m,):
+        raise InputError(f"the dual has shape {dual.shape}, expected ({m},): one value a measurement")
+    whitened, metric = whiten(problem, metric_power)
+    U, s, V = problem.parametrization.singular(factors, metric)
+    keep = s > 1e-13 * s[0] if len(s) else np.zeros(0, bool)
+    Z = U[:, keep], s[keep], V[:, keep]
+    residual = problem.residual(factors)
+    relative_residual = _ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(b)))
+    spectrum = top_spectrum(whitened.adjoint_operator(dual), Z[0], Z[2], unit=1 - 1e-4, seed=seed)
+    scaled = dual / max(1.0, spectrum.norm)
+    trace, bound = 4 * float(s.sum()), 4 * float(b @ scaled)
+    if alpha > 0:
+        value = problem.loss.value(residual) + alpha * trace
+        lower = alpha * bound - 4 * m * alpha**2 * float(scaled @ scaled)
+    else:
+        value, lower = trace, bound
+    gap = _ratio(value - lower, value)
+    fits = alpha > 0 or relative_residual <= LARGEST_RESIDUAL
+    holds = bool(abs(gap) <= LARGEST_GAP and fits and spectrum.kind != "estimated")
+    found = uniqueness(whitened, Z, spectrum, gap, holds) if decide_uniqueness else None
+    return Certificate(
+        holds=holds,
+        objective="penalised" if alpha > 0 else "interpolating",
+        value=value,
+        lower_bound=lower,
+        relative_gap=gap,
+        relative_residual=relative_residual,
+        dual=dual,
+        dual_norm=spectrum.norm,
+        bound_kind=spectrum.kind,
+        unique=found.unique if found else None,
+        q=found.q if found else None,
+        injectivity=found.injectivity if found else None,
+        margin=found.margin if found else None,
+        alternative=problem.parametrization.unwhiten(*found.alternative, metric) if found and found.alternative else None,
+    )
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else numerator

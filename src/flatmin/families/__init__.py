@@ -1,0 +1,30 @@
+"""The models of the paper, one file each; every file with a ``FAMILY`` is found by itself."""
+
+from importlib import import_module
+from types import ModuleType
+
+from flatmin._registry import submodules
+from flatmin.errors import InputError
+from flatmin.families.base import Family, Instance
+
+__all__ = ["Family", "Instance", "find", "names", *submodules(list(__path__))]
+
+
+def names() -> list[str]:
+    """Return the names of all families, as on the command line."""
+    return [name.replace("_", "-") for name in submodules(list(__path__))]
+
+
+def find(name: str) -> Family:
+    """Return the family of a name such as "matrix-sensing", or raise `InputError`."""
+    if name not in names():
+        raise InputError(f"there is no family {name!r}, expected one of {', '.join(names())}")
+    family = import_module(f"{__name__}.{name.replace('-', '_')}").FAMILY
+    assert isinstance(family, Family)
+    return family
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in submodules(list(__path__)):
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")

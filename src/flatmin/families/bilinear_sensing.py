@@ -1,0 +1,71 @@
+"""Bilinear sensing: ``b_i = x_iᵀ X y_i``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin.families.base import Family, Instance, check_sample, noisy
+from flatmin.measurements.rank_one import RankOne
+from flatmin.metric import Array
+from flatmin.problem import Problem
+
+__all__ = ["FAMILY", "sample"]
+
+
+def sample(
+    shape: tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0
+) -> Instance:
+    """Draw Gaussian pairs of vectors and a matrix with Gaussian factors.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(d1, d2)``.
+    rank : int
+        Rank of the truth.
+    n_measurements : int
+        m, the number of pairs.
+    noise : float
+        Standard deviation of the noise over the root mean square of the clean data.
+    seed : int
+        Makes the instance repeatable.
+
+    Returns
+    -------
+    Instance
+        Problem and truth.
+
+    Examples
+    --------
+    >>> sample((4, 3), 1, 20).problem
+    Problem(RankOne(shape=(4, 3), size=20), Product(rank=None))
+    """
+    d1, d2 = check_sample(shape, rank, n_measurements, noise)
+    require(8.0 * n_measurements * (d1 + d2), "drawing these vectors")
+    rng = np.random.default_rng(seed)
+    measurement = RankOne(rng.standard_normal((n_measurements, d1)), rng.standard_normal((n_measurements, d2)))
+    L, R = rng.standard_normal((d1, rank)), rng.standard_normal((d2, rank))
+    return Instance(Problem(measurement, noisy(measurement.forward_factors(L, R), noise, rng)), L @ R.T)
+
+
+def _build(arrays: Mapping[str, Array]) -> Problem:
+    return Problem(RankOne(arrays["left"], arrays["right"]), arrays["b"])
+
+
+def _arrays(problem: Problem) -> dict[str, Array]:
+    measurement = problem.measurement
+    assert isinstance(measurement, RankOne)
+    return {"left": measurement.left, "right": measurement.right, "b": problem.data}
+
+
+FAMILY = Family(
+    name="bilinear-sensing",
+    title="Bilinear sensing",
+    keys={"left": "(m, d1) vectors", "right": "(m, d2) vectors", "b": "(m,) data"},
+    build=_build,
+    arrays=_arrays,
+    sample=sample,
+)

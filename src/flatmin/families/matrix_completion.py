@@ -1,0 +1,85 @@
+"""Matrix completion: some entries of the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin.errors import InputError
+from flatmin.families.base import Family, Instance, check_sample, noisy
+from flatmin.measurements.entries import Entries
+from flatmin.metric import Array
+from flatmin.problem import Problem
+
+__all__ = ["FAMILY", "sample"]
+
+
+def sample(
+    shape: tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0
+) -> Instance:
+    """Draw distinct entries uniformly, of a matrix with Gaussian factors.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(d1, d2)``.
+    rank : int
+        Rank of the truth.
+    n_measurements : int
+        m, the number of observed entries, at most d1·d2.
+    noise : float
+        Standard deviation of the noise over the root mean square of the clean data.
+    seed : int
+        Makes the instance repeatable.
+
+    Returns
+    -------
+    Instance
+        Problem and truth.
+
+    Examples
+    --------
+    >>> sample((4, 3), 1, 8).problem
+    Problem(Entries(shape=(4, 3), size=8), Product(rank=None))
+    """
+    d1, d2 = check_sample(shape, rank, n_measurements, noise)
+    if n_measurements > d1 * d2:
+        raise InputError(f"{n_measurements} measurements were asked for, expected at most the {d1 * d2} entries")
+    require(16.0 * d1 * d2, "drawing this matrix")
+    rng = np.random.default_rng(seed)
+    cells = np.sort(rng.choice(d1 * d2, n_measurements, replace=False))
+    measurement = Entries(*np.divmod(cells, d2), (d1, d2))
+    L, R = rng.standard_normal((d1, rank)), rng.standard_normal((d2, rank))
+    return Instance(Problem(measurement, noisy(measurement.forward_factors(L, R), noise, rng)), L @ R.T)
+
+
+def _build(arrays: Mapping[str, Array]) -> Problem:
+    return Problem(Entries(arrays["rows"], arrays["cols"], arrays["shape"]), arrays["values"])
+
+
+def _arrays(problem: Problem) -> dict[str, Array]:
+    measurement = problem.measurement
+    assert isinstance(measurement, Entries)
+    return {
+        "rows": measurement.rows,
+        "cols": measurement.cols,
+        "values": problem.data,
+        "shape": np.array(measurement.shape),
+    }
+
+
+FAMILY = Family(
+    name="matrix-completion",
+    title="Matrix completion",
+    keys={
+        "rows": "(m,) row indices from 0",
+        "cols": "(m,) column indices from 0",
+        "values": "(m,) data",
+        "shape": "(2,) the shape d1, d2",
+    },
+    build=_build,
+    arrays=_arrays,
+    sample=sample,
+)

@@ -1,0 +1,69 @@
+"""Matrix sensing: inner products with dense sensing matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin.families.base import Family, Instance, check_sample, noisy
+from flatmin.measurements.dense import Dense
+from flatmin.metric import Array
+from flatmin.problem import Problem
+
+__all__ = ["FAMILY", "sample"]
+
+
+def sample(
+    shape: tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0
+) -> Instance:
+    """Draw Gaussian sensing matrices and a matrix with Gaussian factors.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(d1, d2)``.
+    rank : int
+        Rank of the truth.
+    n_measurements : int
+        m; flat minima recover the truth from a few times ``rank · (d1 + d2)`` on.
+    noise : float
+        Standard deviation of the noise over the root mean square of the clean data.
+    seed : int
+        Makes the instance repeatable.
+
+    Returns
+    -------
+    Instance
+        Problem and truth.
+
+    Examples
+    --------
+    >>> sample((4, 3), 1, 20).problem
+    Problem(Dense(shape=(4, 3), size=20), Product(rank=None))
+    """
+    d1, d2 = check_sample(shape, rank, n_measurements, noise)
+    require(8.0 * n_measurements * d1 * d2, "drawing these sensing matrices")
+    rng = np.random.default_rng(seed)
+    measurement = Dense(rng.standard_normal((n_measurements, d1, d2)))
+    truth = rng.standard_normal((d1, rank)) @ rng.standard_normal((rank, d2))
+    return Instance(Problem(measurement, noisy(measurement.forward(truth), noise, rng)), truth)
+
+
+def _build(arrays: Mapping[str, Array]) -> Problem:
+    return Problem(Dense(arrays["A"]), arrays["b"])
+
+
+def _arrays(problem: Problem) -> dict[str, Array]:
+    return {"A": problem.measurement.matrices(), "b": problem.data}
+
+
+FAMILY = Family(
+    name="matrix-sensing",
+    title="Matrix sensing",
+    keys={"A": "(m, d1, d2) sensing matrices", "b": "(m,) data"},
+    build=_build,
+    arrays=_arrays,
+    sample=sample,
+)

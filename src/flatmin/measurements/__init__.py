@@ -1,0 +1,15 @@
+"""Linear measurement maps, one file each; the public classes of every file are found by themselves."""
+
+from typing import Any
+
+from flatmin._registry import public_names
+from flatmin.measurements.base import Measurement
+
+_FOUND = public_names(__name__, list(__path__))
+__all__ = ["Measurement", *_FOUND]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FOUND:
+        return _FOUND[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -1,0 +1,227 @@
+"""What every linear measurement map can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flatmin.errors import InputError
+from flatmin.metric import Array, Metric
+
+__all__ = ["Measurement"]
+
+#: How many numbers a block of streamed sensing matrices may hold.
+BLOCK = 4_000_000
+
+
+class Measurement(ABC):
+    """A linear map ``A : X ↦ (⟨A_1, X⟩, …, ⟨A_m, X⟩)`` with ``⟨A, X⟩ = Re tr(A* X)``.
+
+    A new map is one file: subclass, set ``shape``, ``size`` and ``dtype``, define ``forward`` and ``adjoint``, and run
+    `flatmin.testing.check_measurement` on an instance. Everything else has a default; override what can be had
+    cheaper.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(d1, d2)``, the shape of the unknown matrix.
+    size : int
+        The number of measurements m.
+    dtype : numpy.dtype
+        float64, or complex128 where the sensing matrices are complex.
+    """
+
+    shape: tuple[int, int]
+    size: int
+    dtype: np.dtype[Any]
+
+    @abstractmethod
+    def forward(self, X: Array) -> Array:
+        """Return ``A(X)``, real of shape (m,), for X of shape (d1, d2)."""
+
+    @abstractmethod
+    def adjoint(self, y: Array) -> Array:
+        """Return ``A*(y) = Σ y_i A_i`` as an array (d1, d2), for real y of shape (m,)."""
+
+    def forward_factors(self, L: Array, R: Array) -> Array:
+        """Return ``A(L R*)`` for L (d1, k) and R (d2, k)."""
+        return self.forward(L @ R.conj().T)
+
+    def adjoint_operator(self, y: Array) -> Any:
+        """Return ``A*(y)`` as anything with ``@`` and ``.T``: sparse where ``A*(y)`` is, else an array."""
+        return self.adjoint(y)
+
+    def matrices(self, start: int = 0, stop: int | None = None) -> Array:
+        """Return the sensing matrices ``A_start … A_(stop-1)``, shape (n, d1, d2)."""
+        stop = self.size if stop is None else stop
+        out = np.empty((stop - start, *self.shape), dtype=self.dtype)
+        unit = np.zeros(self.size)
+        for i in range(start, stop):
+            unit[i] = 1.0
+            out[i - start] = self.adjoint(unit)
+            unit[i] = 0.0
+        return out
+
+    def gram_diagonals(self) -> tuple[Array, Array]:
+        """Return ``Σ A_i A_i*`` and ``Σ A_i* A_i``, each a full matrix or, where it is diagonal, its diagonal."""
+        d1, d2 = self.shape
+        rows, cols = np.zeros((d1, d1), self.dtype), np.zeros((d2, d2), self.dtype)
+        for start, stop in self._blocks():
+            A = self.matrices(start, stop)
+            wide = np.ascontiguousarray(A.transpose(1, 0, 2)).reshape(d1, -1)
+            rows += wide @ wide.conj().T
+            tall = A.reshape(-1, d2)
+            cols += tall.conj().T @ tall
+        return rows, cols
+
+    def metric(self) -> tuple[Metric, Metric]:
+        """Return ``(D1, D2)`` with ``D1² = Σ A_i A_i* / (m d2)`` and ``D2² = Σ A_i* A_i / (m d1)``.
+
+        They measure how sharply the loss bends along the rows and the columns of the factors, and behave like arrays
+        (d1, d1) and (d2, d2) under ``@`` and ``numpy.asarray``.
+        """
+        rows, cols = self.gram_diagonals()
+        return Metric.root(rows / (self.size * self.shape[1])), Metric.root(cols / (self.size * self.shape[0]))
+
+    def jacobian(self, L: Array, R: Array) -> Array | None:
+        """Return the explicit derivative of ``(L, R) ↦ A(L Rᵀ)``, shape (m, k, d1 + d2), or None if it is not wanted.
+
+        Entry ``[i, c]`` holds ``A_i R[:, c]`` followed by ``A_iᵀ L[:, c]``. Only worth having where the sensing
+        matrices are dense.
+        """
+        return None
+
+    def curvature_blocks(self, L: Array, R: Array) -> Array | None:
+        """Return ``Σ_i g gᵀ`` for the row g of ``A_i R`` (or ``A_iᵀ L``) at every row of L and R, or None.
+
+        Shape (d1 + d2, k, k): a preconditioner for maps that couple few rows with few columns.
+        """
+        return None
+
+    def congruence(self, P1: Metric, P2: Metric) -> Measurement:
+        """Return the map ``X ↦ A(P1 X P2)``."""
+        return Congruence(self, P1, P2)
+
+    def merged(self) -> tuple[Measurement, Any] | None:
+        """Return ``(A', Q)`` with ``A = Q A'``, Q (m, m') orthonormal columns, or None.
+
+        Redundant measurements (repeated entries, more equations than unknowns) are merged this way, and sorted where
+        that is faster; data that are not in the range of Q contradict themselves.
+        """
+        return None
+
+    def take(self, index: Array) -> Measurement:
+        """Return the map that keeps the measurements ``index`` (an index or boolean array), in that order."""
+        return Subset(self, self._positions(index))
+
+    def as_linear_operator(self) -> Any:
+        """Return a `scipy.sparse.linalg.LinearOperator` (m, d1·d2) on row-major ``vec(X)``; real maps only."""
+        from scipy.sparse.linalg import LinearOperator
+
+        if np.issubdtype(self.dtype, np.complexfloating):
+            raise InputError("a complex measurement map is linear over the reals only; use forward and adjoint instead")
+        return LinearOperator(
+            (self.size, self.shape[0] * self.shape[1]),
+            matvec=lambda x: self.forward(np.asarray(x).reshape(self.shape)),
+            rmatvec=lambda y: self.adjoint(np.asarray(y).ravel()).ravel(),
+            dtype=self.dtype,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the map itself."""
+        return sum(v.nbytes for v in vars(self).values() if isinstance(v, np.ndarray))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, size={self.size})"
+
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        step = max(1, BLOCK // max(1, self.shape[0] * self.shape[1]))
+        return ((start, min(start + step, self.size)) for start in range(0, self.size, step))
+
+    def _positions(self, index: Array) -> Array:
+        return np.atleast_1d(np.arange(self.size)[index])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Congruence(Measurement):
+    """The map ``X ↦ A(P1 X P2)`` for symmetric P1 and P2, applied without copying the sensing matrices."""
+
+    inner: Measurement
+    P1: Metric
+    P2: Metric
+
+    @property
+    def shape(self) -> tuple[int, int]:  # type: ignore[override]
+        """The shape of the unknown."""
+        return self.inner.shape
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        """The number of measurements."""
+        return self.inner.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
+        """The type of the sensing matrices."""
+        return self.inner.dtype
+
+    def forward(self, X: Array) -> Array:
+        """Return ``A(P1 X P2)``."""
+        return self.inner.forward((self.P1 @ X) @ self.P2)
+
+    def adjoint(self, y: Array) -> Array:
+        """Return ``P1 A*(y) P2``."""
+        return np.asarray((self.P1 @ self.inner.adjoint(y)) @ self.P2)
+
+    def forward_factors(self, L: Array, R: Array) -> Array:
+        """Return ``A(P1 L (P2 R)*)``."""
+        return self.inner.forward_factors(self.P1 @ L, self.P2 @ R)
+
+    def jacobian(self, L: Array, R: Array) -> Array | None:
+        """Return the derivative of the inner map at ``(P1 L, P2 R)``, multiplied by P1 and P2."""
+        J = self.inner.jacobian(self.P1 @ L, self.P2 @ R)
+        if J is None:
+            return None
+        d1 = self.shape[0]
+        J[..., :d1] = J[..., :d1] @ self.P1
+        J[..., d1:] = J[..., d1:] @ self.P2
+        return J
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Subset(Measurement):
+    """Some of another map's measurements, in a given order."""
+
+    inner: Measurement
+    index: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:  # type: ignore[override]
+        """The shape of the unknown."""
+        return self.inner.shape
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        """The number of measurements kept."""
+        return len(self.index)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
+        """The type of the sensing matrices."""
+        return self.inner.dtype
+
+    def forward(self, X: Array) -> Array:
+        """Return the kept measurements of X."""
+        return self.inner.forward(X)[self.index]
+
+    def adjoint(self, y: Array) -> Array:
+        """Return the adjoint of y, spread over all measurements."""
+        return self.inner.adjoint(np.bincount(self.index, weights=y, minlength=self.inner.size))

@@ -1,0 +1,86 @@
+"""Sensing matrices given one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flatmin._validation import numeric
+from flatmin.errors import InputError
+from flatmin.measurements.base import Measurement
+from flatmin.metric import Array
+
+__all__ = ["Dense"]
+
+
+class Dense(Measurement):
+    """``⟨A_i, X⟩`` for arbitrary sensing matrices, or ``⟨a_i, x⟩`` for vectors.
+
+    Parameters
+    ----------
+    tensor : array_like, shape (m, d1, d2) or (m, n)
+        The sensing matrices ``A_i``, real or complex; integers and float32 are converted. Two dimensions stand for
+        vectors, that is, matrices of shape (n, 1).
+
+    Raises
+    ------
+    InputError
+        If the tensor is empty, has another number of dimensions or contains NaN or infinity.
+
+    Examples
+    --------
+    >>> A = Dense([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 2.0], [0.0, 0.0]]])
+    >>> A.forward(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([5., 4.])
+    """
+
+    def __init__(self, tensor: Any) -> None:
+        tensor = numeric(tensor, "the sensing tensor A", allow_complex=True)
+        if tensor.ndim == 2:
+            tensor = tensor[:, :, None]
+        if tensor.ndim != 3 or 0 in tensor.shape:
+            raise InputError(
+                f"the sensing tensor A has shape {tensor.shape}, expected (m, d1, d2) or (m, n) without an empty axis"
+            )
+        self.tensor = np.ascontiguousarray(tensor)
+        self.size, self.shape, self.dtype = len(tensor), (tensor.shape[1], tensor.shape[2]), self.tensor.dtype
+        self._rows = self.tensor.reshape(self.size, -1)
+
+    def forward(self, X: Array) -> Array:
+        """Return ``Re tr(A_i* X)`` for every i."""
+        if np.isrealobj(self._rows):
+            return np.asarray(self._rows @ np.ascontiguousarray(X.real).ravel())
+        return np.asarray((self._rows @ X.conj().ravel()).real)
+
+    def adjoint(self, y: Array) -> Array:
+        """Return ``Σ y_i A_i``."""
+        return np.asarray(y @ self._rows).reshape(self.shape)
+
+    def matrices(self, start: int = 0, stop: int | None = None) -> Array:
+        """Return a view of the tensor."""
+        return self.tensor[start:stop]
+
+    def jacobian(self, L: Array, R: Array) -> Array:
+        """Return ``[A_i R, A_iᵀ L]`` for every i, in two passes over the tensor."""
+        d1, d2 = self.shape
+        J = np.empty((self.size, L.shape[1], d1 + d2))
+        J[..., :d1] = (self.tensor.reshape(-1, d2) @ R).reshape(self.size, d1, -1).transpose(0, 2, 1)
+        np.matmul(L.T, self.tensor, out=J[..., d1:])
+        return J
+
+    def merged(self) -> tuple[Measurement, Any] | None:
+        """Return the triangular factor of a QR decomposition where there are more equations than unknowns."""
+        if self.size <= self._rows.shape[1] or self.dtype != float:
+            return None
+        Q, rows = np.linalg.qr(self._rows)
+        return Dense(rows.reshape(-1, *self.shape)), Q
+
+    def take(self, index: Array) -> Dense:
+        """Return the chosen sensing matrices."""
+        return Dense(self.tensor[self._positions(index)])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensor."""
+        return self.tensor.nbytes

@@ -1,0 +1,137 @@
+"""Some entries of the matrix."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flatmin._validation import integers, matrix_shape, numeric
+from flatmin.errors import InputError
+from flatmin.measurements.base import Measurement
+from flatmin.metric import Array, Metric
+
+__all__ = ["Entries"]
+
+
+class Entries(Measurement):
+    """``X[rows[i], cols[i]]``: matrix completion, sparse throughout.
+
+    Parameters
+    ----------
+    rows, cols : array_like of int, shape (m,)
+        Zero-based positions of the observed entries, in any order; an entry may be observed more than once.
+    shape : tuple of int
+        ``(d1, d2)``.
+    weights : array_like, shape (m,), optional
+        Measure ``weights[i] * X[rows[i], cols[i]]`` instead.
+
+    Raises
+    ------
+    InputError
+        If an index is not a whole number or lies outside the matrix, or the arrays differ in length.
+
+    Examples
+    --------
+    >>> A = Entries([0, 1], [2, 0], (2, 3))
+    >>> A.forward(np.arange(6.0).reshape(2, 3))
+    array([2., 3.])
+    """
+
+    dtype = np.dtype(float)
+
+    def __init__(self, rows: Any, cols: Any, shape: Any, weights: Any = None) -> None:
+        self.shape = matrix_shape(shape)
+        self.rows, self.cols = integers(rows, "rows"), integers(cols, "cols")
+        if self.rows.shape != self.cols.shape:
+            raise InputError(f"rows has length {self.rows.size} and cols has {self.cols.size}, expected equal lengths")
+        for name, index, bound in (("rows", self.rows, self.shape[0]), ("cols", self.cols, self.shape[1])):
+            if index.size and (index.min() < 0 or index.max() >= bound):
+                worst = index[(index < 0) | (index >= bound)][0]
+                raise InputError(f"{name} contains {worst}, expected indices from 0 to {bound - 1}")
+        self.size = self.rows.size
+        if self.size == 0:
+            raise InputError("no entry is observed, expected at least one")
+        self.weights = None if weights is None else numeric(weights, "weights")
+        if self.weights is not None and self.weights.shape != (self.size,):
+            raise InputError(f"weights has shape {self.weights.shape}, expected ({self.size},)")
+
+    def forward(self, X: Array) -> Array:
+        """Return the observed entries of X."""
+        return self._weighted(X.real[self.rows, self.cols])
+
+    def adjoint(self, y: Array) -> Array:
+        """Return y spread over the matrix, zero elsewhere, as an array."""
+        return np.asarray(self.adjoint_operator(y).toarray())
+
+    def forward_factors(self, L: Array, R: Array) -> Array:
+        """Return the observed entries of ``L Rᵀ``, without forming it."""
+        out = np.empty(self.size)
+        step = max(1, 200_000 // max(1, L.shape[1]))
+        for i in range(0, self.size, step):
+            piece = slice(i, i + step)
+            np.einsum("ij,ij->i", L.take(self.rows[piece], 0), R.take(self.cols[piece], 0), out=out[piece])
+        return self._weighted(out)
+
+    def adjoint_operator(self, y: Array) -> Any:
+        """Return y spread over the matrix, as a sparse CSR array."""
+        from scipy.sparse import csr_array
+
+        order, columns, pointers = self._layout
+        values = self._weighted(y)
+        return csr_array((values if order is None else values[order], columns, pointers), shape=self.shape)
+
+    def gram_diagonals(self) -> tuple[Array, Array]:
+        """Return the (weighted) number of observations in every row and every column."""
+        squares = None if self.weights is None else self.weights**2
+        rows = np.bincount(self.rows, squares, self.shape[0]).astype(float)
+        return rows, np.bincount(self.cols, squares, self.shape[1]).astype(float)
+
+    def curvature_blocks(self, L: Array, R: Array) -> Array:
+        """Return the weighted sum of outer products of the rows of R that each row of L meets, and conversely."""
+        k = L.shape[1]
+        upper = np.triu_indices(k)
+        pattern = self.adjoint_operator(np.ones(self.size) if self.weights is None else self.weights)
+        blocks = np.empty((sum(self.shape), k, k))
+        for part, matrix, F in ((slice(None, self.shape[0]), pattern, R), (slice(self.shape[0], None), pattern.T, L)):
+            sums = matrix @ (F[:, upper[0]] * F[:, upper[1]])
+            blocks[part, upper[0], upper[1]] = sums
+            blocks[part, upper[1], upper[0]] = sums
+        return blocks
+
+    def congruence(self, P1: Metric, P2: Metric) -> Measurement:
+        """Return the map with weights multiplied by the entries of the diagonal P1 and P2."""
+        if not (P1.is_diagonal and P2.is_diagonal):
+            return super().congruence(P1, P2)
+        weights = self._weighted(P1.values[self.rows] * P2.values[self.cols])
+        return Entries(self.rows, self.cols, self.shape, weights)
+
+    def merged(self) -> tuple[Measurement, Any] | None:
+        """Return one weighted measurement an entry, in row-major order, unless they are so already."""
+        from scipy.sparse import csr_array
+
+        cell = self.rows * self.shape[1] + self.cols
+        if np.all(cell[1:] > cell[:-1]):
+            return None
+        unique, inverse = np.unique(cell, return_inverse=True)
+        weights = np.ones(self.size) if self.weights is None else self.weights
+        norms = np.sqrt(np.bincount(inverse, weights**2))
+        Q = csr_array((weights / np.where(norms > 0, norms, 1)[inverse], (np.arange(self.size), inverse)))
+        return Entries(*np.divmod(unique, self.shape[1]), self.shape, norms), Q
+
+    def take(self, index: Array) -> Entries:
+        """Return the chosen entries."""
+        chosen = self._positions(index)
+        weights = None if self.weights is None else self.weights[chosen]
+        return Entries(self.rows[chosen], self.cols[chosen], self.shape, weights)
+
+    def _weighted(self, values: Array) -> Array:
+        return np.asarray(values if self.weights is None else self.weights * values)
+
+    @cached_property
+    def _layout(self) -> tuple[Array | None, Array, Array]:
+        cell = self.rows * self.shape[1] + self.cols
+        order = None if np.all(cell[1:] >= cell[:-1]) else np.argsort(cell, kind="stable")
+        pointers = np.concatenate([[0], np.cumsum(np.bincount(self.rows, minlength=self.shape[0]))])
+        return order, self.cols[slice(None) if order is None else order].astype(np.int32), pointers.astype(np.int32)

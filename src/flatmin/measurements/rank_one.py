@@ -1,0 +1,91 @@
+"""Sensing matrices of rank one, never formed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flatmin._validation import numeric
+from flatmin.errors import InputError
+from flatmin.measurements.base import Measurement
+from flatmin.metric import Array, Metric
+
+__all__ = ["RankOne"]
+
+
+class RankOne(Measurement):
+    """``⟨x_i y_i*, X⟩ = Re(x_i* X y_i)``: bilinear sensing, and with ``y = x`` quadratic forms and intensities.
+
+    Parameters
+    ----------
+    left : array_like, shape (m, d1)
+        The vectors ``x_i``, real or complex.
+    right : array_like, shape (m, d2), optional
+        The vectors ``y_i``; ``None`` stands for ``left``.
+
+    Raises
+    ------
+    InputError
+        If an array is empty, not two-dimensional, not finite, or the two differ in length.
+
+    Examples
+    --------
+    >>> A = RankOne([[1.0, 2.0]], [[3.0, 0.0, 1.0]])
+    >>> A.adjoint(np.array([1.0]))
+    array([[3., 0., 1.],
+           [6., 0., 2.]])
+    """
+
+    def __init__(self, left: Any, right: Any = None) -> None:
+        left = numeric(left, "left", allow_complex=True)
+        right = left if right is None else numeric(right, "right", allow_complex=True)
+        for name, array in (("left", left), ("right", right)):
+            if array.ndim != 2 or 0 in array.shape:
+                raise InputError(f"{name} has shape {array.shape}, expected (m, d) without an empty axis")
+        if len(left) != len(right):
+            raise InputError(f"left has {len(left)} rows and right has {len(right)}, expected one row a measurement")
+        self.left, self.right = left, right
+        self.size, self.shape = len(left), (left.shape[1], right.shape[1])
+        self.dtype = np.result_type(left, right)
+
+    def forward(self, X: Array) -> Array:
+        """Return ``Re(x_i* X y_i)`` for every i."""
+        return np.asarray(np.einsum("mj,mj->m", self.left.conj() @ X, self.right).real)
+
+    def adjoint(self, y: Array) -> Array:
+        """Return ``Σ y_i x_i y_i*``."""
+        return np.asarray((self.left.T * y) @ self.right.conj())
+
+    def forward_factors(self, L: Array, R: Array) -> Array:
+        """Return ``Re⟨L* x_i, R* y_i⟩`` for every i."""
+        return np.asarray(np.einsum("mk,mk->m", self.left.conj() @ L, self.right @ R.conj()).real)
+
+    def matrices(self, start: int = 0, stop: int | None = None) -> Array:
+        """Return the sensing matrices as outer products."""
+        return np.asarray(self.left[start:stop, :, None] * self.right[start:stop, None, :].conj())
+
+    def gram_diagonals(self) -> tuple[Array, Array]:
+        """Return ``Σ |y_i|² x_i x_i*`` and ``Σ |x_i|² y_i y_i*``."""
+        weight_left = np.linalg.norm(self.right, axis=1)[:, None] * self.left
+        weight_right = np.linalg.norm(self.left, axis=1)[:, None] * self.right
+        return weight_left.T @ weight_left.conj(), weight_right.T @ weight_right.conj()
+
+    def jacobian(self, L: Array, R: Array) -> Array:
+        """Return ``[x_i ⟨y_i, R⟩, y_i ⟨x_i, L⟩]`` for every i."""
+        return np.concatenate(
+            [
+                (self.right @ R)[:, :, None] * self.left[:, None, :],
+                (self.left @ L)[:, :, None] * self.right[:, None, :],
+            ],
+            axis=2,
+        )
+
+    def congruence(self, P1: Metric, P2: Metric) -> RankOne:
+        """Return the map with vectors ``P1 x_i`` and ``P2 y_i``."""
+        return RankOne(self.left @ P1, self.right @ P2)
+
+    def take(self, index: Array) -> RankOne:
+        """Return the chosen pairs of vectors."""
+        chosen = self._positions(index)
+        return RankOne(self.left[chosen], self.right[chosen])

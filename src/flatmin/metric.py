@@ -1,0 +1,123 @@
+"""Positive semidefinite matrices that measure how sharply the loss bends along rows and columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Array", "Metric"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """A symmetric positive semidefinite matrix ``D``, kept as its eigenvalues and eigenvectors.
+
+    It behaves like an array under ``@`` and ``numpy.asarray``, is never formed when it is diagonal, and its negative
+    powers are pseudo-inverses: everything happens on the range of ``D``.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Eigenvalues, nonnegative; exactly zero outside the range.
+    vectors : ndarray, shape (n, n), optional
+        Orthonormal eigenvectors as columns; ``None`` for a diagonal matrix.
+
+    Examples
+    --------
+    >>> D = Metric.root(np.array([4.0, 0.0, 1.0]))
+    >>> D.power(-1) @ np.ones(3)
+    array([0.5, 0. , 1. ])
+    """
+
+    values: Array
+    vectors: Array | None = None
+    __array_ufunc__ = None  # let ``ndarray @ Metric`` reach ``__rmatmul__``
+
+    @classmethod
+    def root(cls, square: Array) -> Metric:
+        """Return the square root of ``square``: the diagonal (n,) or the full matrix (n, n) of ``D²``.
+
+        Rows whose scales differ by many orders of magnitude keep their relative accuracy: the matrix is equilibrated
+        before its null space is decided, and the root is taken from the singular values of a factor.
+        """
+        if square.ndim == 1:
+            return cls(np.sqrt(square))
+        scale = np.sqrt(np.diagonal(square).real)
+        inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+        eigenvalues, Q = np.linalg.eigh(square * np.outer(inverse, inverse))
+        inside = eigenvalues > len(scale) * np.finfo(float).eps * max(eigenvalues[-1], 1.0)
+        factor = np.sqrt(eigenvalues[inside])[:, None] * Q[:, inside].conj().T * scale
+        _, values, vectors = np.linalg.svd(factor)
+        return cls(np.concatenate([values, np.zeros(len(scale) - len(values))]), vectors.conj().T)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape (n, n)."""
+        return len(self.values), len(self.values)
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether the matrix is stored as its diagonal alone."""
+        return self.vectors is None
+
+    @property
+    def rank(self) -> int:
+        """The dimension of the range."""
+        return int(np.count_nonzero(self.values))
+
+    @property
+    def condition(self) -> float:
+        """Largest over smallest nonzero eigenvalue; 1 for the zero matrix."""
+        inside = self.values[self.values > 0]
+        return float(inside.max() / inside.min()) if len(inside) else 1.0
+
+    @property
+    def undetermined(self) -> Array:
+        """Indices of coordinates that ``D`` does not see at all, ascending."""
+        if self.vectors is None:
+            return np.flatnonzero(self.values == 0)
+        reach = np.abs(self.vectors[:, self.values > 0]).max(axis=1, initial=0.0)
+        return np.flatnonzero(reach <= len(self.values) * np.finfo(float).eps)
+
+    def power(self, exponent: float) -> Metric:
+        """Return ``D`` to a power, on its range: ``power(-1)`` is the pseudo-inverse."""
+        values = np.zeros_like(self.values)
+        np.power(self.values, exponent, out=values, where=self.values > 0)
+        return Metric(values, self.vectors)
+
+    def tempered(self, exponent: float) -> Metric:
+        """Return ``D^p`` scaled by ``mean(D²)^((1-p)/2)``, between the plain (p = 0) and the flat metric (p = 1).
+
+        The scale keeps the meaning of a penalty's strength along ``p``.
+        """
+        if exponent == 1:
+            return self
+        mean = float(np.mean(self.values**2))
+        powered = self.power(exponent)
+        return Metric(powered.values * mean ** ((1 - exponent) / 2), self.vectors)
+
+    @cached_property
+    def dense(self) -> Array:
+        """The matrix as an ndarray (n, n)."""
+        if self.vectors is None:
+            return np.diag(self.values)
+        return np.asarray((self.vectors * self.values) @ self.vectors.conj().T)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.dense, dtype=dtype)
+
+    def __matmul__(self, other: Any) -> Array:
+        other = np.asarray(other)
+        if self.vectors is not None:
+            return np.asarray(self.dense @ other)
+        return np.asarray(self.values[:, None] * other if other.ndim > 1 else self.values * other)
+
+    def __rmatmul__(self, other: Any) -> Array:
+        if self.vectors is not None:
+            return np.asarray(np.asarray(other) @ self.dense)
+        return np.asarray(np.asarray(other) * self.values)

@@ -1,0 +1,184 @@
+"""One solution for every solver, and a status whose value is the advice."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flatmin._files import atomic_path
+from flatmin._version import __version__
+from flatmin.certificates import Certificate
+from flatmin.errors import InputError
+from flatmin.flatness import Flatness
+from flatmin.metric import Array
+from flatmin.parametrizations import Product
+from flatmin.parametrizations.base import Parametrization
+
+__all__ = ["FORMAT_VERSION", "RecoveryError", "Solution", "Status"]
+
+FORMAT_VERSION = 1
+
+#: A matrix of more entries than this is not written beside its factors.
+LARGEST_SAVED_MATRIX = 4_000_000
+
+
+class RecoveryError(RuntimeError):
+    """Raised by `Solution.raise_if_failed`."""
+
+
+class Status(Enum):
+    """How a solve ended; the value of each status is its advice."""
+
+    unique_flat_minimum = "Certified: this is the flattest solution, and the only one."
+    flat_minimum = (
+        "Certified: no solution is flatter. Whether it is the only flattest one is undecided or false; "
+        "more measurements would settle it."
+    )
+    regularized_minimum = "Certified: this minimises loss + alpha · scaled trace."
+    inconsistent_data = (
+        "No matrix fits the data exactly, so this is the flattest best fit; "
+        "check repeated measurements, or set alpha > 0 to allow for noise."
+    )
+    not_certified = (
+        "The solver stopped without a proof; compare relative_gap and relative_residual with what you need, "
+        "raise max_rank if it was set, or loosen tol."
+    )
+    iteration_limit = "The iteration limit was reached; raise max_iter, loosen tol, or continue with warm_start."
+    time_limit = "The time limit was reached; raise time_limit, loosen tol, or continue with warm_start."
+
+    @property
+    def certified(self) -> bool:
+        """Whether the status is one of success."""
+        return self in (Status.unique_flat_minimum, Status.flat_minimum, Status.regularized_minimum)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What a solver returns.
+
+    Attributes
+    ----------
+    factors : tuple of ndarray
+        The flattest factors; for a product (L, R) of shapes (d1, rank) and (d2, rank).
+    status : Status
+        How the solve ended; ``status.value`` is the advice.
+    certificate : Certificate
+        The proof, or how far from one.
+    flatness : Flatness
+        The exact flatness of the factors.
+    history : dict of str to ndarray
+        One entry a round of the solver: ``iteration``, ``seconds``, ``residual``, ``gap``, ``rank``.
+    seconds : float
+        Time spent.
+    iterations : int
+        Newton steps taken.
+    undetermined : tuple of ndarray
+        Rows and columns that no measurement sees; the solution is zero there.
+    parametrization : Parametrization
+        How the factors make the matrix.
+    settings : dict
+        What is needed to repeat the solve.
+    """
+
+    factors: tuple[Array, ...]
+    status: Status
+    certificate: Certificate
+    flatness: Flatness
+    history: Mapping[str, Array]
+    seconds: float
+    iterations: int
+    undetermined: tuple[Array, Array]
+    parametrization: Parametrization = field(default_factory=Product)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rank(self) -> int:
+        """The rank of the matrix."""
+        return self.parametrization.width(self.factors)
+
+    @cached_property
+    def matrix(self) -> Array:
+        """The recovered matrix (d1, d2), formed when first asked for."""
+        return self.parametrization.matrix(self.factors)
+
+    def raise_if_failed(self) -> Solution:
+        """Return the solution, or raise `RecoveryError` with the status's advice if it is not certified."""
+        if not self.status.certified:
+            raise RecoveryError(f"{self.status.name}: {self.status.value}")
+        return self
+
+    def arrays(self) -> dict[str, Array]:
+        """Return what a solution file holds besides its description: factors, duals and, if small, the matrix."""
+        out = dict(zip(self.parametrization.names, self.factors, strict=True))
+        out["dual"] = self.certificate.dual
+        if len(self.factors[0]) * len(self.factors[-1]) <= LARGEST_SAVED_MATRIX:
+            out["matrix"] = self.matrix
+        return out
+
+    def save(self, file: str | Path) -> None:
+        """Write the solution as an ``.npz`` file without pickle, whole or not at all."""
+        description = {
+            "parametrization": type(self.parametrization).__name__,
+            "status": self.status.name,
+            "certificate": self.certificate.scalars(),
+            "flatness": vars(self.flatness),
+            "seconds": self.seconds,
+            "iterations": self.iterations,
+            "settings": dict(self.settings),
+            "version": __version__,
+        }
+        history = {f"history_{name}": np.asarray(values) for name, values in self.history.items()}
+        with atomic_path(Path(file)) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(
+                stream,
+                **self.arrays(),
+                **history,
+                undetermined_rows=self.undetermined[0],
+                undetermined_cols=self.undetermined[1],
+                description=np.array(json.dumps(description)),
+                format_version=np.array(FORMAT_VERSION),
+            )
+
+    @classmethod
+    def load(cls, file: str | Path) -> Solution:
+        """Read a solution written by `save`.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, is not such a file, or was written by a later version.
+        """
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                data = dict(archive)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{file} cannot be read as a solution, expected an .npz file of flatmin: {error}") from error
+        version = int(data.pop("format_version", np.array(-1)))
+        if "description" not in data or not 1 <= version <= FORMAT_VERSION:
+            raise InputError(f"{file} has format version {version}, expected 1 to {FORMAT_VERSION}; was it saved by flatmin?")
+        about = json.loads(str(data["description"]))
+        parametrization = Product()
+        return cls(
+            factors=tuple(data[name] for name in parametrization.names),
+            status=Status[about["status"]],
+            certificate=Certificate(dual=data["dual"], **about["certificate"]),
+            flatness=Flatness(**about["flatness"]),
+            history={k.removeprefix("history_"): v for k, v in data.items() if k.startswith("history_")},
+            seconds=about["seconds"],
+            iterations=about["iterations"],
+            undetermined=(data["undetermined_rows"], data["undetermined_cols"]),
+            parametrization=parametrization,
+            settings=about["settings"],
+        )
+
+    def replace(self, **changes: Any) -> Solution:
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)

@@ -1,0 +1,5 @@
+"""Algorithms, one file each; `flat_minimum` chooses and packages."""
+
+from flatmin.solvers.flat_minimum import certify, flat_minimum
+
+__all__ = ["certify", "flat_minimum"]

@@ -1,0 +1,147 @@
+"""Rank-adaptive factored augmented Lagrangian method for ``min ‖Z‖_*  s.t.  B(Z) = b``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from flatmin.metric import Array
+from flatmin.operator_norm import leading_triplets
+from flatmin.solvers.factored import StackedProduct
+from flatmin.solvers.newton import Budget, Round, minimise
+
+__all__ = ["Options", "Outcome", "augmented_lagrangian"]
+
+#: The first penalty; the data are scaled so that the first dual matrix has norm one.
+FIRST_SIGMA = 10.0
+#: Columns tried at the start, and more at a time than this many (or than there are) are never added.
+FIRST_RANK = 4
+ROUNDS = 60
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may set."""
+
+    tol: float = 1e-8
+    max_rank: int | None = None
+    seed: int = 0
+    callback: Callable[[dict[str, float]], Any] | None = None
+
+
+@dataclass
+class Outcome:
+    """The end of a solve: the best primal point, the best dual vector, and the way there."""
+
+    U: Array
+    s: Array
+    V: Array
+    y: Array
+    bound: float
+    converged: bool = False
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+    def record(self, callback: Callable[[dict[str, float]], Any] | None, **values: float) -> None:
+        """Append one row to the history and hand it to the callback."""
+        for name, value in values.items():
+            self.history.setdefault(name, []).append(float(value))
+        if callback is not None:
+            callback(values)
+
+
+def augmented_lagrangian(
+    model: StackedProduct,
+    b: Array,
+    budget: Budget,
+    options: Options,
+    start: tuple[Array, Array] | None = None,
+    penalty: float | None = None,
+) -> Outcome:
+    """Solve ``min ‖Z‖_* s.t. q = b``, or ``min ‖Z‖_* + (penalty/2) ‖q − b‖²`` if a penalty is given.
+
+    Each round minimises the augmented Lagrangian over factors whose width grows where the dual matrix has singular
+    values above one and shrinks where columns vanish, then moves the multiplier. Any multiplier bounds the optimum
+    from below; best primal and best dual are kept apart.
+
+    Parameters
+    ----------
+    model : StackedProduct
+        The measured product, in whitened coordinates.
+    b : ndarray, shape (m,)
+        The data, scaled so that the dual matrix of b has norm one.
+    budget : Budget
+        Limits, shared with the caller.
+    options : Options
+        Tolerance, largest rank, seed and callback.
+    start : tuple of ndarray, optional
+        Stacked factors and multiplier to start from.
+    penalty : float, optional
+        A fixed penalty instead of exact fit.
+    """
+    sigma = penalty or FIRST_SIGMA
+    y = np.zeros_like(b)
+    if start is None:
+        U, s, V = leading_triplets(model.dual_matrix(b), FIRST_RANK, seed=options.seed)
+        x = model.stack(U, s, V)
+    else:
+        x, y = start
+    tol, size, before, stalled = 1e-2, float(np.linalg.norm(b)), 1.0, 0
+    outcome = Outcome(*model.canonical(x), y=y, bound=-np.inf)
+    for number in range(ROUNDS):
+        x, end, s, norm = _adapt(model, x, b + y / sigma, sigma, tol, budget, options)
+        multiplier = sigma * end.residual
+        misfit = float(np.linalg.norm(end.residual - y / sigma)) / size
+        scaled = multiplier / max(1.0, norm)
+        value, bound = float(s.sum()), float(b @ scaled)
+        if penalty:
+            value += penalty / 2 * float(end.residual @ end.residual)
+            bound -= float(scaled @ scaled) / (2 * penalty)
+        else:
+            y = multiplier
+        if bound > outcome.bound:
+            outcome.bound, outcome.y = bound, multiplier
+        outcome.U, outcome.s, outcome.V = model.canonical(x)
+        gap = (value - outcome.bound) / value if value else 0.0
+        outcome.record(
+            options.callback,
+            iteration=budget.iterations,
+            seconds=budget.seconds,
+            residual=misfit,
+            gap=gap,
+            rank=len(s),
+        )
+        if abs(gap) <= options.tol and (penalty or misfit <= options.tol):
+            outcome.converged = True
+            break
+        stalled = stalled + 1 if misfit > 0.7 * before else 0
+        if budget.exhausted or (not penalty and stalled == 3):
+            break
+        if not penalty and (number < 3 or misfit > 0.2 * before):
+            sigma *= 4
+        before = misfit
+        tol = max(1e-12, min(0.2 * tol, np.inf if penalty else 0.1 * misfit))
+    return outcome
+
+
+def _adapt(
+    model: StackedProduct, x: Array, target: Array, sigma: float, tol: float, budget: Budget, options: Options
+) -> tuple[Array, Round, Array, float]:
+    """Minimise, dropping columns that vanish and adding those that help, until the width is right."""
+    widest = min(min(model.whitened.shape), options.max_rank or np.inf)
+    for _ in range(12):
+        end = minimise(model, x, target, sigma, tol, budget)
+        U, s, V = model.canonical(end.x)
+        visible = max(3 * tol, 1e-9)
+        keep = s > max(1e-14 * s.max(initial=0.0), 1e-2 * visible / sigma)
+        U, s, V = U[:, keep], s[keep], V[:, keep]
+        x = model.stack(U, s, V)
+        u, values, v = model.escapes(end.S, U, V, max(FIRST_RANK, len(s)), options.seed)
+        norm = max(float(values.max(initial=0.0)), float(np.linalg.norm(U.T @ (end.S @ V), 2)) if len(s) else 0.0)
+        new = np.flatnonzero(values > 1 + max(3 * end.gradient, visible))[: int(min(widest - len(s), 1e9))]
+        if len(new) == 0 or budget.exhausted:
+            break
+        x = np.hstack([x, model.stack(u[:, new], (values[new] - 1) / (2 * sigma), v[:, new])])
+    return x, end, s, norm

@@ -1,0 +1,124 @@
+"""Whether a flat minimum is the only one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flatmin.measurements import Measurement
+from flatmin.metric import Array
+from flatmin.operator_norm import EPS, TopSpectrum
+
+__all__ = ["SAFETY", "Uniqueness", "core_columns", "uniqueness"]
+
+#: Margins count only when they exceed the numerical noise by this factor.
+SAFETY = 1e3
+#: More numbers than this are never formed for the symmetric core map.
+LARGEST_CORE = 60_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Uniqueness:
+    """What is known about other flat minima.
+
+    Attributes
+    ----------
+    unique : bool or None
+        True: proved to be the only one. False: ``alternative`` is another one. None: undecided.
+    q : int
+        Number of singular values of the dual matrix at one.
+    injectivity : float or None
+        Smallest over largest singular value of the map on symmetric q×q cores; None if it is too large to form.
+    margin : float
+        One minus the next singular value of the dual matrix.
+    alternative : tuple of ndarray or None
+        Another flat minimum in whitened coordinates, as a pair of factors, where one is in hand.
+    """
+
+    unique: bool | None
+    q: int
+    injectivity: float | None
+    margin: float
+    alternative: tuple[Array, Array] | None = None
+
+
+def core_columns(whitened: Measurement, U: Array, V: Array) -> Array:
+    """Return the matrix of ``S ↦ B(U S Vᵀ)`` on an orthonormal basis of symmetric matrices, (m, q(q+1)/2)."""
+    q = U.shape[1]
+    columns = np.empty((whitened.size, q * (q + 1) // 2), order="F")
+    for c, (i, j) in enumerate(zip(*np.triu_indices(q), strict=True)):
+        if i == j:
+            columns[:, c] = whitened.forward_factors(U[:, [i]], V[:, [i]])
+        else:
+            columns[:, c] = whitened.forward_factors(U[:, [i, j]], V[:, [j, i]]) / np.sqrt(2)
+    return columns
+
+
+def uniqueness(
+    whitened: Measurement, Z: tuple[Array, Array, Array], spectrum: TopSpectrum, gap: float, certified: bool
+) -> Uniqueness:
+    """Decide whether ``Z = U s Vᵀ`` is the only flat minimum, given the spectrum of an optimal dual matrix.
+
+    Every flat minimum is ``U1 S V1ᵀ`` with S symmetric positive semidefinite, U1 and V1 being the singular vectors of
+    the dual matrix whose singular value is one. So it is unique if ``S ↦ B(U1 S V1ᵀ)`` is injective on symmetric
+    matrices. Where it is not and S stays semidefinite along a null direction, a second flat minimum is in hand.
+
+    Parameters
+    ----------
+    whitened : Measurement
+        The map B on ``Z = D1 X D2``.
+    Z : tuple of ndarray
+        Singular value decomposition of the solution.
+    spectrum : TopSpectrum
+        Of the dual matrix, scaled to norm at most one.
+    gap : float
+        Relative duality gap.
+    certified : bool
+        Whether the certificate of flatness holds; without it nothing is said about uniqueness.
+    """
+    rank = len(Z[1])
+    leading = spectrum.values[:rank]
+    noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), 10 * EPS * sum(whitened.shape))
+    q = max(rank, int(np.count_nonzero(spectrum.values > 1 - SAFETY * noise)))
+    margin = max(0.0, 1 - spectrum.below(q)) if q < min(whitened.shape) else 1.0
+    if whitened.size * q * (q + 1) / 2 > LARGEST_CORE:
+        return Uniqueness(None, q, None, margin)
+    U, V = spectrum.U[:, :q], spectrum.V[:, :q]
+    columns = core_columns(whitened, U, V)
+    # Only the triangular factor matters, and null directions need more columns than rows to be visible in it.
+    triangle = np.linalg.qr(columns, mode="r") if len(columns) > columns.shape[1] else columns
+    _, values, directions = np.linalg.svd(triangle, full_matrices=True)
+    smallest = values[-1] if len(values) == columns.shape[1] else 0.0
+    injectivity = float(smallest / values[0]) if len(values) and values[0] > 0 else float(q == 0)
+    threshold = SAFETY * EPS * np.sqrt(max(columns.shape))
+    if not certified or spectrum.kind == "estimated":
+        return Uniqueness(None, q, injectivity, margin)
+    if injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise:
+        return Uniqueness(True, q, injectivity, margin)
+    if injectivity < threshold:
+        other = _second_solution(U, V, Z, directions[-1])
+        if other is not None:
+            return Uniqueness(False, q, injectivity, margin, other)
+    return Uniqueness(None, q, injectivity, margin)
+
+
+def _second_solution(U: Array, V: Array, Z: tuple[Array, Array, Array], direction: Array) -> tuple[Array, Array] | None:
+    """Return the solution moved along a null direction as far as it stays semidefinite, if it moves at all."""
+    q = U.shape[1]
+    N = np.zeros((q, q))
+    upper = np.triu_indices(q)
+    N[upper] = direction / np.where(upper[0] == upper[1], 1, np.sqrt(2))
+    N = np.triu(N) + np.triu(N, 1).T
+    core = (U.T @ Z[0] * Z[1]) @ (Z[2].T @ V)
+    core = (core + core.T) / 2
+    size = float(np.linalg.norm(core, 2))
+    for sign in (1.0, -1.0):
+        step = size
+        while step > 1e-3 * size:
+            w, Q = np.linalg.eigh(core + sign * step * N)
+            if w[0] >= -1e-10 * size:
+                root = Q * np.sqrt(np.maximum(w, 0))
+                return U @ root, V @ root
+            step /= 2
+    return None
