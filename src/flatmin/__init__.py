@@ -1,6 +1,6 @@
 """flatmin: certified flat minima for low-rank matrix recovery."""
 
-from flatmin import families, losses, measurements, parametrizations
+from flatmin import families, losses, measurements, parametrizations, testing
 from flatmin._version import __version__
 from flatmin.certificates import Certificate
 from flatmin.errors import InputError
@@ -27,4 +27,5 @@ __all__ = [
     "losses",
     "measurements",
     "parametrizations",
+    "testing",
 ]

@@ -117,7 +117,9 @@ class Entries(Measurement):
         unique, inverse = np.unique(cell, return_inverse=True)
         weights = np.ones(self.size) if self.weights is None else self.weights
         norms = np.sqrt(np.bincount(inverse, weights**2))
-        Q = csr_array((weights / np.where(norms > 0, norms, 1)[inverse], (np.arange(self.size), inverse)))
+        directions = np.where(norms[inverse] > 0, weights, 1.0)  # an entry of weight zero still needs a unit column
+        lengths = np.sqrt(np.bincount(inverse, directions**2))
+        Q = csr_array((directions / lengths[inverse], (np.arange(self.size), inverse)))
         return Entries(*np.divmod(unique, self.shape[1]), self.shape, norms), Q
 
     def take(self, index: Array) -> Entries:

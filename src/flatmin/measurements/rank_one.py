@@ -83,7 +83,7 @@ class RankOne(Measurement):
 
     def congruence(self, P1: Metric, P2: Metric) -> RankOne:
         """Return the map with vectors ``P1 x_i`` and ``P2 y_i``."""
-        return RankOne(self.left @ P1, self.right @ P2)
+        return RankOne((P1 @ self.left.T).T, (P2 @ self.right.T).T)
 
     def take(self, index: Array) -> RankOne:
         """Return the chosen pairs of vectors."""
