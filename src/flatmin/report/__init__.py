@@ -63,4 +63,7 @@ class ReportContext:
 
 def write_report(path: Path, context: ReportContext) -> None:
     """Write the report of ``context`` to ``path``, one HTML file that loads nothing from outside."""
-    path.write_text("<!doctype html><html lang=en><title>flatmin</title></html>\n", encoding="utf-8")
+    from flatmin.report.page import render
+    from flatmin.report.sections import solution_page
+
+    path.write_text(render(solution_page(context)), encoding="utf-8")

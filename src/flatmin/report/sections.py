@@ -1,0 +1,285 @@
+"""The sections of a report about one solution."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flatmin._version import __version__
+from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL
+from flatmin.metric import Array
+from flatmin.report import blocks, figures, words
+from flatmin.report.page import Fact, Figure, Page, Section, Table
+
+if TYPE_CHECKING:
+    from flatmin.report import ReportContext
+
+__all__ = ["solution_page"]
+
+#: Cells that were filled in carry a dot up to this many cells.
+MOST_DOTS = 1600
+#: The singular values of the truth are computed up to this smaller dimension.
+LARGEST_TRUTH = 600
+#: Rows of the history that are written out.
+MOST_ROUNDS = 60
+
+SETTINGS = {
+    "alpha": "Strength of the scaled trace against the loss; 0 is an exact fit.",
+    "metric_power": "1 is the flat norm, 0 the nuclear norm.",
+    "max_rank": "Largest rank allowed.",
+    "tol": "What the solver aims at, for residual and gap.",
+    "max_iter": "Largest number of steps.",
+    "time_limit": "Seconds allowed.",
+    "seed": "Starts the random choices; the solution does not depend on it.",
+}
+
+
+def solution_page(context: ReportContext) -> Page:
+    """Return the page about the solution of ``context``."""
+    s, (d1, d2) = context.solution, context.problem.shape
+    m = context.problem.measurement.size
+    return Page(
+        title=context.input_name or context.family.title,
+        kicker="flatmin report",
+        subtitle=f"{context.family.title}: {words.counted(m, 'measurement')} of a {d1} × {d2} matrix",
+        verdict=words.verdict(s.status),
+        highlights=_highlights(context),
+        sections=[part(context) for part in (_answer, _certificate, _limits, _search, _flatness, _repeat)],
+        notes=context.notes,
+        footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
+    )
+
+
+def _highlights(context: ReportContext) -> list[Fact]:
+    s, c, error = context.solution, context.solution.certificate, _error(context)
+    facts = [
+        Fact("Rank", str(s.rank), f"of at most {min(context.problem.shape)}"),
+        Fact("Relative gap", words.number(c.relative_gap, 2), f"a proof needs {words.number(LARGEST_GAP, 1)}"),
+        Fact(
+            "Relative residual",
+            words.number(c.relative_residual, 2),
+            f"a proof needs {words.number(LARGEST_RESIDUAL, 1)}",
+        ),
+        Fact("Only flattest", words.unique_word(c.unique)),
+        Fact("Time", f"{words.number(s.seconds, 2)} s", words.counted(s.iterations, "step")),
+    ]
+    if c.objective == "penalised":
+        facts[2] = Fact("Relative residual", words.number(c.relative_residual, 2), "noise is allowed for")
+    if error is not None:
+        facts.insert(1, Fact("Error against truth", words.number(error, 2), "relative"))
+    if context.summary.get("sigma") is not None:
+        facts.append(Fact("Noise", words.number(context.summary["sigma"], 2), "estimated"))
+    return facts
+
+
+def _error(context: ReportContext) -> float | None:
+    """Return the relative error against the truth, from the summary or computed."""
+    given = context.summary.get("relative_error")
+    if given is not None or context.truth is None or context.truth.shape != context.problem.shape:
+        return None if given is None else float(given)
+    size = float(np.linalg.norm(context.truth))
+    error = float(np.linalg.norm(context.solution.matrix - context.truth))
+    return error / size if size else error
+
+
+def _answer(context: ReportContext) -> Section:
+    """Return the recovered matrix in pictures, its singular values, and what it says nothing about."""
+    s, (d1, d2) = context.solution, context.problem.shape
+    prose = [f"The recovered matrix has {d1} × {d2} entries and rank {s.rank}."]
+    prose += _undetermined(context)
+    pictures = _images(context) if context.image is not None else _heat_maps(context)
+    if s.rank:
+        pictures.append(_spectrum(context))
+    else:
+        prose.append("It is zero, so there are no singular values to show.")
+    return Section("answer", "The recovered matrix", prose, figures=pictures)
+
+
+def _undetermined(context: ReportContext) -> list[str]:
+    out = []
+    labels = (context.row_labels, context.column_labels)
+    for index, names, word in zip(context.solution.undetermined, labels, ("row", "column"), strict=True):
+        if len(index):
+            shown = words.listed([names[i] if names else str(i) for i in index])
+            count = words.counted(len(index), word)
+            out.append(
+                f"Undetermined: no measurement sees {count} ({shown}). The solution is zero there, for want of data."
+            )
+    return out
+
+
+def _images(context: ReportContext) -> list[Figure]:
+    out = []
+    pairs = (("observed", context.observed_image), ("recovered", context.image))
+    for name, image in pairs:
+        if image is None:
+            continue
+        h, w = image.shape[:2]
+        alt = f"The {name} image, {h} pixels high and {w} wide."
+        caption = f"{name.capitalize()}."
+        if name == "observed":
+            missing = float(np.mean(np.isnan(np.atleast_3d(image)).any(axis=2)))
+            caption = f"Observed; {100 * missing:.0f} % of the pixels are missing (chequered)."
+        out.append(Figure(alt, caption, image=figures.picture(image)))
+    return out
+
+
+def _heat_maps(context: ReportContext) -> list[Figure]:
+    """Return what was observed, what was recovered and what is true, as far as known, in the same colours."""
+    s, shape = context.solution, context.problem.shape
+    whole = blocks.recovered(s, shape)
+    found = {"observed": blocks.observed(context.problem, whole), "recovered": whole, "true": None}
+    if context.truth is not None and context.truth.shape == shape:
+        found["true"] = blocks.truth_block(context.truth, whole)
+    shown = {name: block for name, block in found.items() if block is not None}
+    unit, marked = "", None
+    if context.kind == "table":
+        shown = dict(zip(shown, blocks.standardised(list(shown.values())), strict=True))
+        unit = "standard deviations from the column's mean"
+    if "observed" in shown and whole.values.size <= MOST_DOTS:
+        marked = np.isnan(shown["observed"].values)
+    scale = figures.scale_of(list(shown.values()))
+    labels = (context.row_labels, context.column_labels)
+    return [
+        Figure(
+            alt=_alt(name, block),
+            caption=_caption(name, block, marked if name == "recovered" else None, context.kind),
+            svg=figures.heat_map(
+                f"{name}-matrix",
+                block,
+                scale,
+                unit=unit,
+                labels=labels,
+                marked=marked if name == "recovered" else None,
+            ),
+        )
+        for name, block in shown.items()
+    ]
+
+
+def _alt(name: str, block: blocks.Block) -> str:
+    known = block.values[np.isfinite(block.values)]
+    spread = f" Values from {words.number(known.min())} to {words.number(known.max())}." if known.size else ""
+    return f"Heat map of the {name} matrix, {block.shape[0]} rows by {block.shape[1]} columns.{spread}"
+
+
+def _caption(name: str, block: blocks.Block, marked: Array | None, kind: str) -> str:
+    parts = [f"{name.capitalize()}."]
+    if name == "observed" and np.isnan(block.values).any():
+        parts.append("Grey cells were not observed.")
+    if marked is not None and marked.any():
+        parts.append("Dots mark the cells that were filled in.")
+    if kind == "table":
+        parts.append("Every column is shifted and scaled by the mean and deviation of its observed values.")
+    if not block.whole:
+        rows, columns = block.values.shape
+        parts.append(f"{rows} of {block.shape[0]} rows and {columns} of {block.shape[1]} columns, evenly spaced.")
+    return " ".join(parts)
+
+
+def _spectrum(context: ReportContext) -> Figure:
+    s, problem = context.solution, context.problem
+    power = float(s.settings.get("metric_power", 1.0))
+    D1, D2 = (D.tempered(power) for D in problem.metric)
+    values, smaller = problem.parametrization.singular(s.factors, (D1, D2))[1], min(problem.shape)
+    truth = None
+    if context.truth is not None and context.truth.shape == problem.shape and smaller <= LARGEST_TRUTH:
+        truth = np.linalg.svd(D1 @ context.truth @ D2, compute_uv=False)
+        truth = truth[truth > 1e-10 * max(truth[0], 1e-300)]
+    rest = smaller - s.rank
+    caption = (
+        f"Singular values of the whitened matrix D1 X D2, whose sum is what a flat solution minimises. Rank {s.rank}"
+    )
+    caption += (
+        f": the other {rest} are zero."
+        if rest > 1
+        else ": the other one is zero."
+        if rest
+        else ", the largest possible."
+    )
+    alt = f"Singular values from {words.number(values[0])} down to {words.number(values[-1])}; rank {s.rank}."
+    return Figure(alt, caption, svg=figures.singular_values("singular-values", values, s.rank, smaller, truth))
+
+
+def _certificate(context: ReportContext) -> Section:
+    c = context.solution.certificate
+    intro = (
+        "A certificate is a proof that can be checked without trusting the solver. This one has all its parts."
+        if c.holds
+        else "A certificate is a proof that can be checked without trusting the solver. This one is incomplete."
+    )
+    intro += " The solution and its dual vector are in solution.npz; “flatmin certify” repeats the check."
+    return Section(
+        "certificate", "The certificate", [intro], statements=words.proof(c, context.problem.measurement.size)
+    )
+
+
+def _limits(context: ReportContext) -> Section:
+    s, problem = context.solution, context.problem
+    points = words.limits(
+        shape=problem.shape,
+        rank=s.rank,
+        n_measurements=problem.measurement.size,
+        exact=s.certificate.objective == "interpolating",
+        metric_power=float(s.settings.get("metric_power", 1.0)),
+        error=_error(context),
+    )
+    return Section("limits", "What it does not say", points=points)
+
+
+def _search(context: ReportContext) -> Section:
+    """Return how residual and gap fell."""
+    s, c = context.solution, context.solution.certificate
+    history = {name: np.atleast_1d(values) for name, values in s.history.items()}
+    names = [name for name in ("iteration", "seconds", "residual", "gap", "rank") if name in history]
+    title = "How it was found"
+    if not {"iteration", "residual", "gap"} <= set(names) or not len(history["iteration"]):
+        return Section("search", title, ["Nothing had to be searched for: there is no history to show."])
+    final = {"residual": c.relative_residual, "gap": c.relative_gap}
+    thresholds = {"gap": LARGEST_GAP}
+    if c.objective == "interpolating":
+        thresholds["residual"] = LARGEST_RESIDUAL
+    rounds = words.counted(len(history["iteration"]), "round")
+    caption = "Diamonds are the final solution as certified; dashed lines are what a proof needs."
+    shown = np.append(history["gap"], c.relative_gap)
+    if (shown < 0).any():
+        caption += " Hollow marks are negative gaps, shown by their size: the data are not fitted exactly there."
+    if (shown == 0).any() or not all([*history["residual"], c.relative_residual]):
+        caption += " Marks on the bottom line are exact zeros."
+    ends = " and ".join(words.number(final[key]) for key in ("residual", "gap"))
+    alt = f"Residual and gap over {rounds}; at the end {ends}."
+    picture = Figure(alt, caption, svg=figures.convergence("convergence", history, final, thresholds))
+    keep = blocks.picked(len(history["iteration"]), MOST_ROUNDS)
+    rows = [[words.number(float(history[name][i]), 2) for name in names] for i in keep]
+    prose = [
+        f"The solver took {words.counted(s.iterations, 'step')} in {rounds} and {words.number(s.seconds, 2)} seconds."
+    ]
+    return Section("search", title, prose, figures=[picture], table=Table(f"All {rounds} as numbers", names, rows))
+
+
+def _flatness(context: ReportContext) -> Section:
+    s = context.solution
+    prose = [
+        "How sharply the loss bends at the factors that were found, computed exactly. Flat means that the scaled trace "
+        "is as small as it can be."
+    ]
+    return Section("flatness", "Flatness", prose, facts=words.flatness_facts(s.flatness, s.certificate))
+
+
+def _repeat(context: ReportContext) -> Section:
+    settings = [
+        Fact(name.replace("_", " "), _setting(value), SETTINGS.get(name, ""))
+        for name, value in context.solution.settings.items()
+    ]
+    versions = [Fact("flatmin", __version__), Fact("Python", platform.python_version())]
+    versions += [Fact(name, version(name.lower())) for name in ("NumPy", "SciPy")]
+    return Section("repeat", "To repeat it", code=context.command, facts=settings + versions)
+
+
+def _setting(value: object) -> str:
+    if value is None:
+        return "not set"
+    return words.number(float(value)) if isinstance(value, int | float | np.number) else str(value)

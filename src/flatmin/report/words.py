@@ -1,0 +1,236 @@
+"""A solution in words that a newcomer understands; functions of plain values, without markup."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, Certificate
+from flatmin.flatness import Flatness
+from flatmin.report.page import Fact, Statement, Verdict
+from flatmin.solution import Status
+
+__all__ = ["flatness_facts", "limits", "listed", "number", "proof", "unique_word", "verdict"]
+
+SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+#: What proves the operator norm behind a lower bound.
+NORM_PROOF = {
+    "dense": "It is known from the full singular value decomposition of that matrix, rounding included.",
+    "cholesky": "It is proved by a Cholesky factorization, with its rounding errors counted against the proof.",
+    "proven": "It is proved by an inequality of this model; no computation can make it larger.",
+    "probabilistic": "It is proved up to chance: a randomised bound that is wrong with probability at most 10⁻¹⁰.",
+    "estimated": "It is only estimated, from below, which proves nothing; so the certificate cannot hold.",
+}
+
+
+def number(x: float | None, digits: int = 3) -> str:
+    """Return a number for reading: plain where it is of ordinary size, else with a power of ten.
+
+    Examples
+    --------
+    >>> number(6.54e-9), number(-0.25), number(1200), number(None), number(float("inf"))
+    ('6.54 × 10⁻⁹', '−0.25', '1200', 'not known', 'infinite')
+    """
+    if x is None or math.isnan(x):
+        return "not known"
+    if math.isinf(x):
+        return "infinite" if x > 0 else "minus infinite"
+    if x == 0 or 1e-3 <= abs(x) < 1e6:
+        plain = f"{x:.0f}" if float(x).is_integer() else f"{x:.{max(digits, len(str(int(abs(x)))))}g}"
+        return plain.replace("-", "−")
+    mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
+    power = f"10{exponent_of(int(exponent))}"
+    return power if mantissa == "1" else f"{mantissa} × {power}".replace("-", "−")
+
+
+def exponent_of(power: int) -> str:
+    """Return a whole number as a superscript.
+
+    Examples
+    --------
+    >>> exponent_of(-12)
+    '⁻¹²'
+    """
+    return str(power).translate(SUPERSCRIPT)
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Return names in a row, cut short after ``most``.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"]), listed(["a", "b", "c"], most=1)
+    ('a, b and c', 'a and 2 more')
+    """
+    shown = list(names[:most])
+    if len(names) > most:
+        shown.append(f"{len(names) - most} more")
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return "1 row" or "3 rows"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def verdict(status: Status) -> Verdict:
+    """Return the first sentence of a status's advice as a headline, and the rest below it."""
+    text = status.value
+    cuts = [i for i in (text.find(". "), text.find("; ")) if i >= 0]
+    head, rest = (text[: min(cuts)], text[min(cuts) + 2 :]) if cuts else (text.rstrip("."), "")
+    if not status.certified:
+        head = f"Not certified: {head[:1].lower()}{head[1:]}"
+    return Verdict(status.certified, head + ".", rest[:1].upper() + rest[1:])
+
+
+def unique_word(unique: bool | None) -> str:
+    """Return one word about uniqueness."""
+    return {True: "yes", False: "no", None: "undecided"}[unique]
+
+
+def proof(c: Certificate, n_measurements: int) -> list[Statement]:
+    """Return what the certificate proved, and what it did not, in the order of the argument."""
+    return [_fit(c, n_measurements), _bound(c), _norm(c), _uniqueness(c)]
+
+
+def _fit(c: Certificate, n_measurements: int) -> Statement:
+    measured = counted(n_measurements, "measurement")
+    size = f"relative residual {number(c.relative_residual)}"
+    if c.objective == "penalised":
+        text = f"With alpha > 0 an exact fit is not asked for, to allow for noise: {size} over {measured}."
+        return Statement(None, "The fit is a compromise", text)
+    fits = c.relative_residual <= LARGEST_RESIDUAL
+    text = f"Measured like the unknown, the solution misses the {measured} by: {size}. "
+    text += f"A proof needs at most {number(LARGEST_RESIDUAL, 1)}."
+    return Statement(fits, "It fits the data" if fits else "It does not fit the data exactly", text)
+
+
+def _bound(c: Certificate) -> Statement:
+    penalised = c.objective == "penalised"
+    measure = "loss + alpha · scaled trace" if penalised else "scaled trace"
+    if c.value == 0:
+        return Statement(True, "It is flattest", f"Its {measure} is 0, and no {measure} is negative.")
+    rival = "no matrix at all" if penalised else "no matrix that fits the data"
+    text = (
+        f"A dual vector, one number for each measurement, proves that {rival} has a {measure} below "
+        f"{number(c.lower_bound, 10)}. This solution has {number(c.value, 10)}. The relative gap between them is "
+        f"{number(c.relative_gap)}; a proof needs at most {number(LARGEST_GAP, 1)}. "
+    )
+    if c.relative_gap < 0:
+        text += "It is negative because the fit is not perfectly exact; its size is what counts. "
+    closed = abs(c.relative_gap) <= LARGEST_GAP
+    if closed:
+        text += "A poor dual vector can fail to prove this but never mislead: the bound holds for any."
+        return Statement(True, "It is the minimum" if penalised else "No solution is flatter", text)
+    if c.relative_gap > 0:
+        text += f"So something flatter, by {number(100 * c.relative_gap)} % at the very most, is not ruled out."
+    else:
+        text += "So far below the bound, it is no solution yet: the data are not fitted."
+    return Statement(False, "It may not be the flattest", text)
+
+
+def _norm(c: Certificate) -> Statement:
+    rigorous = c.bound_kind != "estimated"
+    text = (
+        "The bound divides by the operator norm of the dual matrix D1⁻¹ A*(λ) D2⁻¹ wherever it exceeds 1, "
+        f"here {number(c.dual_norm, 12)} at most. {NORM_PROOF.get(c.bound_kind, f'It is proved by: {c.bound_kind}.')}"
+    )
+    return Statement(rigorous, "The bound is rigorous" if rigorous else "The bound is only an estimate", text)
+
+
+def _uniqueness(c: Certificate) -> Statement:
+    title = {True: "It is the only one", False: "It is not the only one", None: "Whether it is the only one is open"}
+    return Statement(c.unique, title[c.unique], f"{_why_unique(c)} {_core(c)}".strip())
+
+
+def _why_unique(c: Certificate) -> str:
+    if c.unique:
+        radius = "" if c.radius is None else f" Any other solution this flat lies within {number(c.radius)} of it."
+        return "Every solution as flat as this one has been shown to be equal to it." + radius
+    if c.unique is False:
+        return "Another solution, exactly as flat and fitting the same data, was found; the data do not choose."
+    if not c.holds:
+        return "Nothing is said about other solutions before this one is proved to be flattest."
+    if c.injectivity is None:
+        return "The test was not made: it would need too much memory."
+    return "What would decide it is too close to rounding error; this means neither yes nor no."
+
+
+def _core(c: Certificate) -> str:
+    if c.q is None or c.margin is None:
+        return ""
+    if c.q == 0:
+        return "No singular value of the dual matrix reaches 1, which leaves only the zero matrix."
+    free = c.q * (c.q + 1) // 2
+    text = (
+        f"q = {c.q} of the dual matrix's singular values {'is' if c.q == 1 else 'are'} 1, so all flattest solutions "
+        f"are made of {counted(free, 'number')}, a symmetric {c.q} × {c.q} core. The next singular value stays "
+        f"{number(c.margin)} below 1 (the margin"
+    )
+    if c.injectivity is None:
+        return text + ")."
+    if c.injectivity > 0:
+        return (
+            text
+            + f"), and the measurements tell such cores apart with injectivity {number(c.injectivity)} (1 is best)."
+        )
+    return text + "), and the measurements do not tell all such cores apart (injectivity 0)."
+
+
+def limits(
+    *,
+    shape: tuple[int, int],
+    rank: int,
+    n_measurements: int,
+    exact: bool,
+    metric_power: float,
+    error: float | None,
+) -> list[str]:
+    """Return what the certificate does not say, for a product model."""
+    d1, d2 = shape
+    free = rank * (d1 + d2 - rank)
+    out = ["Flattest does not mean true. The certificate compares solutions with one another, not with reality."]
+    if rank and n_measurements < free:
+        out.append(
+            f"A {d1} × {d2} matrix of rank {rank} has {counted(free, 'degree')} of freedom, more than the "
+            f"{counted(n_measurements, 'measurement')}. This rank is then what flatness needs to fit the data, not a "
+            "discovery about them: below the recovery threshold the flattest solution usually differs from the truth."
+        )
+    elif rank:
+        out.append(
+            f"A {d1} × {d2} matrix of rank {rank} has {counted(free, 'degree')} of freedom, and there are "
+            f"{counted(n_measurements, 'measurement')}: {number(n_measurements / free, 2)} for each. With a few for "
+            "each, spread well over the matrix, flat minima usually recover the truth; no certificate can promise it."
+        )
+    if error is not None:
+        match = "The two agree." if error <= 1e-6 else "The flattest solution is not the truth here."
+        out.append(f"The truth is known in this case: the relative error is {number(error)}. {match}")
+    if exact:
+        out.append("An exact fit also fits the noise. If the data are noisy, a penalised fit (--alpha auto) is better.")
+    if metric_power != 1:
+        out.append(
+            f"With metric power {number(metric_power)} the norm that was minimised is not the flat one (power 1); "
+            "read “flattest” as “smallest in this norm”."
+        )
+    return out
+
+
+def flatness_facts(f: Flatness, c: Certificate) -> list[Fact]:
+    """Return the flatness of the factors, each number with one line of explanation."""
+    penalised = c.objective == "penalised"
+    bound = "loss + alpha · scaled trace" if penalised else "scaled trace"
+    return [
+        Fact("Scaled trace", number(f.scaled_trace, 6), "Hessian trace, each factor's part over its number of rows."),
+        Fact("Fibre minimum", number(f.fibre_minimum, 6), "Smallest scaled trace of any factors of this same matrix."),
+        Fact("Lower bound", number(c.lower_bound, 6), f"Proved: no solution has a smaller {bound}."),
+        Fact("Hessian trace", number(f.hessian_trace, 6), "Sum of the curvatures of the loss over all weights."),
+        Fact("Balance", number(f.balance), "‖LᵀL − RᵀR‖ in the nuclear norm; 0 when both factors are equally large."),
+        Fact("Norm excess", number(f.norm_excess), "How much larger the factors are than the smallest of this matrix."),
+        Fact(
+            "Condition",
+            number(f.condition),
+            "How unevenly the measurements see rows and columns; at 1, flat, smallest and balanced agree.",
+        ),
+        Fact("Loss", number(f.loss), "Mean squared residual; 0 is an exact fit."),
+    ]
