@@ -1,1 +1,63 @@
-"""The command line."""
+"""The command line: it reads files, calls the library, and writes the answer."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``flatmin`` and return its exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the program's name; by default that of the process.
+
+    Returns
+    -------
+    int
+        0 for success, 1 for a result without a certificate, 2 for bad input or usage (with one line on stderr), 130
+        after Ctrl-C.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    flatmin 0.1.0
+    0
+    """
+    import typer
+
+    from flatmin.cli.application import command
+    from flatmin.errors import InputError
+
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _end_cleanly_when_terminated()
+    usage_error: Any = typer.BadParameter.__base__
+    try:
+        result = command(arguments).main(arguments, prog_name="flatmin", standalone_mode=False)
+        return int(result or 0)
+    except (InputError, usage_error) as error:
+        message = str(error) if isinstance(error, InputError) else error.format_message()
+    except MemoryError as error:
+        message = f"there is not enough memory: {error}" if str(error) else "there is not enough memory"
+    except BrokenPipeError:
+        sys.stdout = None  # nobody reads it any more
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    print(f"flatmin: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _end_cleanly_when_terminated() -> None:
+    """Make SIGTERM unwind the stack as Ctrl-C does, so that temporary files vanish."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -49,6 +49,9 @@ class Family:
         The inverse: the arrays of an `Instance`'s problem.
     sample : callable
         ``sample(shape, rank, n_measurements, *, noise=0.0, seed=0) -> Instance``.
+    from_cells : callable or None
+        ``from_cells(rows, cols, values, shape)`` makes the arrays of an input file from the known cells of a matrix, so
+        that tables and pictures can be read; None where the model is not about the cells of a matrix.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Family:
     build: Callable[[Mapping[str, Array]], Problem]
     arrays: Callable[[Problem], dict[str, Array]]
     sample: Callable[..., Instance]
+    from_cells: Callable[[Array, Array, Array, tuple[int, int]], dict[str, Array]] | None = None
 
 
 def check_sample(shape: object, rank: int, n_measurements: int, noise: float) -> tuple[int, int]:

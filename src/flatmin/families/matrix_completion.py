@@ -16,9 +16,7 @@ from flatmin.problem import Problem
 __all__ = ["FAMILY", "sample"]
 
 
-def sample(
-    shape: tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0
-) -> Instance:
+def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0) -> Instance:
     """Draw distinct entries uniformly, of a matrix with Gaussian factors.
 
     Parameters
@@ -56,18 +54,21 @@ def sample(
 
 
 def _build(arrays: Mapping[str, Array]) -> Problem:
-    return Problem(Entries(arrays["rows"], arrays["cols"], arrays["shape"]), arrays["values"])
+    measurement = Entries(arrays["rows"], arrays["cols"], arrays["shape"])
+    if np.shape(arrays["values"]) != (measurement.size,):
+        found = np.shape(arrays["values"])
+        raise InputError(f"values has shape {found}, expected ({measurement.size},): one for each of rows and cols")
+    return Problem(measurement, arrays["values"])
+
+
+def _from_cells(rows: Array, cols: Array, values: Array, shape: tuple[int, int]) -> dict[str, Array]:
+    return {"rows": rows, "cols": cols, "values": values, "shape": np.array(shape)}
 
 
 def _arrays(problem: Problem) -> dict[str, Array]:
     measurement = problem.measurement
     assert isinstance(measurement, Entries)
-    return {
-        "rows": measurement.rows,
-        "cols": measurement.cols,
-        "values": problem.data,
-        "shape": np.array(measurement.shape),
-    }
+    return _from_cells(measurement.rows, measurement.cols, problem.data, measurement.shape)
 
 
 FAMILY = Family(
@@ -82,4 +83,5 @@ FAMILY = Family(
     build=_build,
     arrays=_arrays,
     sample=sample,
+    from_cells=_from_cells,
 )

@@ -15,9 +15,7 @@ from flatmin.problem import Problem
 __all__ = ["FAMILY", "sample"]
 
 
-def sample(
-    shape: tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0
-) -> Instance:
+def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0) -> Instance:
     """Draw Gaussian sensing matrices and a matrix with Gaussian factors.
 
     Parameters

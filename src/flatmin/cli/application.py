@@ -1,0 +1,157 @@
+"""What can be typed: commands, arguments and options, each with its one line of help."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flatmin._version import __version__
+
+__all__ = ["app", "command"]
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Recover low-rank matrices as certified flat minima.",
+)
+
+FamilyName = Annotated[
+    str, typer.Argument(metavar="FAMILY", help="matrix-sensing, bilinear-sensing or matrix-completion.")
+]
+Input = Annotated[
+    Path,
+    typer.Argument(
+        metavar="INPUT",
+        help="The problem: an .npz file with the family's keys. matrix-completion also reads .csv (empty or NaN cells "
+        "are missing), .npy (NaN), .mtx, and images (transparent pixels).",
+    ),
+]
+SolutionFile = Annotated[
+    Path,
+    typer.Argument(metavar="SOLUTION.npz", help="The factors L and R, or matrix; with or without dual. Anyone's."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Makes the run repeatable.")]
+
+
+def command(arguments: list[str]) -> Any:
+    """Return the application as a command that knows how it was called."""
+    built = typer.main.get_command(app)
+    built.context_settings["obj"] = shlex.join(["flatmin", *arguments])
+    return built
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"flatmin {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Recover low-rank matrices as certified flat minima."""
+
+
+@app.command()
+def recover(
+    context: typer.Context,
+    family: FamilyName,
+    input: Input,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="Where results go; replaced whole. Default: the input's name + '-flat', here.",
+        ),
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option("--alpha", metavar="X", help="0 fits the data exactly; more allows for noise.")
+    ] = 0.0,
+    metric_power: Annotated[
+        float, typer.Option("--metric-power", metavar="P", help="From 0 (nuclear norm) to 1 (flat).")
+    ] = 1.0,
+    max_rank: Annotated[int | None, typer.Option("--max-rank", metavar="K", help="The largest rank allowed.")] = None,
+    tol: Annotated[float, typer.Option("--tol", metavar="E", help="Target for residual and gap.")] = 1e-8,
+    max_iter: Annotated[int | None, typer.Option("--max-iter", metavar="N", help="The most iterations.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option("--time-limit", metavar="S", help="Seconds until the best so far is taken.")
+    ] = None,
+    seed: Seed = 0,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            "--mask",
+            metavar="IMAGE",
+            help="For images: white pixels of IMAGE are observed, black ones missing; same size as the input.",
+        ),
+    ] = None,
+    json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON, if asked for).")] = False,
+) -> int:
+    """Find the flattest solution of a problem, prove it, and write a report.
+
+    Exit status: 0 certified, 1 not certified (results are still written), 2 bad input.
+    """
+    from flatmin.cli.recover import Request, run
+
+    settings = {
+        "alpha": alpha,
+        "metric_power": metric_power,
+        "max_rank": max_rank,
+        "tol": tol,
+        "max_iter": max_iter,
+        "time_limit": time_limit,
+        "seed": seed,
+    }
+    return run(Request(family, input, output, settings, mask, json, quiet, str(context.find_root().obj)))
+
+
+@app.command()
+def generate(
+    family: FamilyName,
+    out: Annotated[Path, typer.Argument(metavar="OUT.npz", help="The file to write, with the truth in it.")],
+    shape: Annotated[str, typer.Option("--shape", metavar="D1,D2", help="Rows and columns of the unknown.")] = "30,20",
+    rank: Annotated[int, typer.Option("--rank", metavar="R", help="Rank of the truth.")] = 2,
+    measurements: Annotated[
+        int | None,
+        typer.Option(
+            "--measurements", metavar="M", help="How many; default: four times the unknown's degrees of freedom."
+        ),
+    ] = None,
+    noise: Annotated[
+        float, typer.Option("--noise", metavar="S", help="Noise over the root mean square of the clean data.")
+    ] = 0.0,
+    seed: Seed = 0,
+) -> int:
+    """Draw a random problem whose answer is known."""
+    from flatmin.cli.generate import run
+
+    return run(family, out, shape=shape, rank=rank, measurements=measurements, noise=noise, seed=seed)
+
+
+@app.command()
+def certify(family: FamilyName, input: Input, solution: SolutionFile, json: Json = False) -> int:
+    """Say what can be proved about a solution.
+
+    Exit status: 0 only if the certificate holds, else 1; 2 for bad input.
+    """
+    from flatmin.cli.judge import certify as run
+
+    return run(family, input, solution, json)
+
+
+@app.command()
+def flatness(family: FamilyName, input: Input, solution: SolutionFile, json: Json = False) -> int:
+    """Measure how flat a solution's factors are."""
+    from flatmin.cli.judge import flatness as run
+
+    return run(family, input, solution, json)

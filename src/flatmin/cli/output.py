@@ -1,0 +1,55 @@
+"""The directory of results: whole, or not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flatmin._files import atomic_directory
+from flatmin.errors import InputError
+
+__all__ = ["destination", "results_directory"]
+
+
+def destination(output: Path | None, *inputs: Path | None) -> Path:
+    """Return where results may go, or raise `InputError` if something would be lost.
+
+    Parameters
+    ----------
+    output : Path or None
+        What the user asked for; None stands for the first input's name + ``-flat`` in the working directory.
+    inputs : Path or None
+        Files that must survive.
+    """
+    assert inputs[0] is not None
+    target = (Path.cwd() / f"{inputs[0].stem}-flat" if output is None else output).resolve()
+    if target.exists() and not target.is_dir():
+        raise InputError(f"the --output {target} is a file, expected a directory or a new name")
+    for path in inputs:
+        if path is not None and target in path.resolve().parents:
+            raise InputError(f"the --output {target} contains {path}, which it would replace; choose another directory")
+    if target.is_dir() and not _replaceable(target):
+        raise InputError(f"the --output {target} exists and is no former result of flatmin; choose another directory")
+    return target
+
+
+@contextmanager
+def results_directory(target: Path) -> Iterator[Path]:
+    """Give an empty directory that becomes ``target`` if all goes well; otherwise nothing changes."""
+    try:
+        with atomic_directory(target) as folder:
+            yield folder
+    except OSError as error:
+        raise InputError(f"the --output {target} cannot be written: {error.strerror or error}") from error
+
+
+def _replaceable(directory: Path) -> bool:
+    try:
+        if not any(directory.iterdir()):
+            return True
+        summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+        return isinstance(summary, dict) and {"format_version", "family", "certificate"} <= summary.keys()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,124 @@
+"""What is said about a solution: as fields, and as text."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from flatmin._version import __version__
+from flatmin.certificates import Certificate
+from flatmin.families import Family
+from flatmin.metric import Array
+from flatmin.problem import Problem
+from flatmin.solution import FORMAT_VERSION, Solution
+
+__all__ = ["advice", "as_json", "plain", "print_table", "summarize", "uniqueness_in_words"]
+
+#: An exact fit whose rank is at least this share of the largest possible one looks like noise.
+NEARLY_FULL = 0.8
+#: The strength that advice names lets the penalty cost this share of the data's mean square.
+SUGGESTED_SHARE = 0.01
+
+
+def summarize(family: Family, problem: Problem, solution: Solution, truth: Array | None) -> dict[str, Any]:
+    """Return the fields of ``summary.json``; a field that does not apply is None."""
+    flat = solution.flatness
+    summary = {
+        "family": family.name,
+        "shape": problem.shape,
+        "n_measurements": problem.measurement.size,
+        "rank": solution.rank,
+        "signature": None,
+        "status": solution.status.name,
+        "seconds": solution.seconds,
+        "iterations": solution.iterations,
+        "relative_residual": solution.certificate.relative_residual,
+        "scaled_trace": flat.scaled_trace,
+        "hessian_trace": flat.hessian_trace,
+        "fibre_minimum": flat.fibre_minimum,
+        "certificate": solution.certificate.scalars(),
+        "balance": flat.balance,
+        "norm_excess": flat.norm_excess,
+        "condition": flat.condition,
+        "undetermined_rows": solution.undetermined[0],
+        "undetermined_cols": solution.undetermined[1],
+        "sigma": None,
+        "seed": solution.settings.get("seed"),
+        "version": __version__,
+        "format_version": FORMAT_VERSION,
+    }
+    if truth is not None:
+        summary["relative_error"] = _relative_error(solution.matrix, truth)
+    return {name: plain(value) for name, value in summary.items()}
+
+
+def plain(value: Any) -> Any:
+    """Return a value in JSON's own types: arrays and tuples as lists, NaN and infinity as None."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def as_json(fields: Mapping[str, Any]) -> str:
+    """Return fields as JSON text that every parser takes."""
+    return json.dumps(plain(fields), indent=2, allow_nan=False)
+
+
+def advice(problem: Problem, solution: Solution) -> str | None:
+    """Return a sentence where an exact fit looks as if it fitted noise, or None."""
+    rank, (d1, d2), m = solution.rank, problem.shape, problem.measurement.size
+    d1, d2 = d1 - len(solution.undetermined[0]), d2 - len(solution.undetermined[1])
+    if solution.settings.get("alpha") != 0 or rank < 2:
+        return None
+    if rank >= NEARLY_FULL * min(d1, d2):
+        why = f"The exact fit has rank {rank} where {min(d1, d2)} is the largest possible"
+    elif rank * (d1 + d2 - rank) > m:
+        why = f"The exact fit has rank {rank}, more degrees of freedom than the {m} measurements"
+    else:
+        return None
+    strength = SUGGESTED_SHARE * float(np.mean(problem.data**2)) / solution.flatness.scaled_trace
+    return f"{why}; if the data are noisy, allow for it with --alpha, for instance --alpha {strength:.1g}."
+
+
+def uniqueness_in_words(certificate: Certificate) -> str:
+    """Return whether the solution is the only flattest one."""
+    return {
+        True: "yes: no other solution is as flat",
+        False: "no: another solution is just as flat",
+        None: "undecided",
+    }[certificate.unique]
+
+
+def print_table(rows: Mapping[str, Any], title: str | None = None) -> None:
+    """Print names and values in two columns."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False, box=None, title=title, title_justify="left", pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(Text(name), Text(_text(value)))
+    Console(highlight=False).print(table)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _relative_error(matrix: Array, truth: Array) -> float:
+    size, error = float(np.linalg.norm(truth)), float(np.linalg.norm(matrix - truth))
+    return error / size if size else (0.0 if error == 0 else math.inf)

@@ -1,0 +1,140 @@
+"""A matrix with holes, and the file it came from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from flatmin._validation import numeric
+from flatmin.errors import InputError
+from flatmin.metric import Array
+
+__all__ = ["Cells", "Document", "check_file"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The known cells of a matrix.
+
+    Attributes
+    ----------
+    rows, cols : ndarray of int, shape (m,)
+        Their positions, from 0.
+    values : ndarray, shape (m,)
+        What they hold.
+    shape : tuple of int
+        ``(d1, d2)``.
+    """
+
+    rows: Array
+    cols: Array
+    values: Array
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, matrix: Array, name: str) -> Cells:
+        """Return the cells of a matrix that are not NaN, in row-major order.
+
+        Raises
+        ------
+        InputError
+            If the array is not a real matrix, holds infinity, or is NaN throughout.
+        """
+        if matrix.dtype.kind not in "biuf":
+            raise InputError(f"{name} holds {matrix.dtype} values, expected real numbers")
+        if matrix.ndim != 2 or 0 in matrix.shape:
+            raise InputError(f"{name} has shape {matrix.shape}, expected a matrix with at least one row and one column")
+        d1, d2 = matrix.shape
+        matrix = matrix.astype(float, copy=False)
+        infinite = np.argwhere(np.isinf(matrix))
+        if len(infinite):
+            i, j = infinite[0]
+            raise InputError(
+                f"{name} contains infinity in row {i + 1}, column {j + 1}, expected a finite number or NaN"
+            )
+        rows, cols = np.nonzero(~np.isnan(matrix))
+        if not len(rows):
+            raise InputError(f"{name} holds no number at all, expected at least one known cell")
+        return cls(rows, cols, numeric(matrix[rows, cols], name), (d1, d2))
+
+    def dense(self) -> Array:
+        """Return the matrix with NaN where nothing is known."""
+        return self.keep(np.full(self.shape, np.nan))
+
+    def keep(self, matrix: Array) -> Array:
+        """Return a copy of ``matrix`` with the known cells as they were."""
+        out = np.array(matrix, dtype=float)
+        out[self.rows, self.cols] = self.values
+        return out
+
+
+class Document(ABC):
+    """A file that holds a matrix with holes, and how to write it without them.
+
+    A new format is one file in this package with a subclass and the line ``FORMAT = TheSubclass``; it is then found by
+    its ending.
+
+    Attributes
+    ----------
+    suffixes : tuple of str
+        The endings of such files, lower case, with the dot.
+    kind : str
+        How a report should show it: "matrix", "table" or "image".
+    takes_mask : bool
+        Whether a mask image can say which cells are known.
+    cells : Cells
+        The known cells.
+    row_labels, column_labels : list of str, or None
+        Names of rows and columns.
+    notes : list of str
+        How the file was understood, in sentences for its reader.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]]
+    kind: ClassVar[str] = "matrix"
+    takes_mask: ClassVar[bool] = False
+
+    def __init__(self, cells: Cells) -> None:
+        self.cells = cells
+        self.row_labels: list[str] | None = None
+        self.column_labels: list[str] | None = None
+        self.notes: list[str] = []
+
+    @classmethod
+    @abstractmethod
+    def read(cls, path: Path, mask: Path | None = None) -> Document:
+        """Read a file, or raise `InputError` with one sentence that says where it is wrong."""
+
+    @abstractmethod
+    def write(self, stem: Path, matrix: Array) -> Path:
+        """Write the completed matrix in the form of the file, its known cells unchanged; return the path.
+
+        Parameters
+        ----------
+        stem : Path
+            Where to write, without ending.
+        matrix : ndarray, shape (d1, d2)
+            The recovered matrix.
+        """
+
+    def picture(self, matrix: Array) -> Array | None:
+        """Return the matrix as a picture (h, w) or (h, w, channels) in 0..1, or None if the file is no picture."""
+        return None
+
+
+def check_file(path: Path, role: str = "the input") -> None:
+    """Raise `InputError` unless ``path`` is a readable file that is not empty."""
+    try:
+        if path.is_dir():
+            raise InputError(f"{role} {path} is a directory, expected a file")
+        if not path.exists():
+            raise InputError(f"{role} {path} does not exist")
+        with path.open("rb") as stream:
+            if not stream.read(1):
+                raise InputError(f"{role} {path} is empty")
+    except OSError as error:
+        raise InputError(f"{role} {path} cannot be read: {error.strerror or error}") from error

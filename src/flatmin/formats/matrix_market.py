@@ -1,0 +1,63 @@
+"""Matrix Market ``.mtx``: stored entries are known (coordinate), or all but NaN (array)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin.errors import InputError
+from flatmin.formats.base import Cells, Document
+from flatmin.metric import Array
+
+__all__ = ["FORMAT", "MatrixMarket"]
+
+
+class MatrixMarket(Document):
+    """A sparse or dense real matrix as text.
+
+    The completed matrix has no holes, so it is written in the array layout whichever the input had.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".mtx",)
+
+    @classmethod
+    def read(cls, path: Path, mask: Path | None = None) -> MatrixMarket:
+        """Read either layout, general or symmetric."""
+        from scipy.io import mminfo, mmread
+
+        try:
+            d1, d2, entries, layout, field, _ = mminfo(path)
+            if field in ("pattern", "complex"):
+                raise InputError(f"{path} has the field {field!r}, expected real or integer values")
+            require(24.0 * (entries if layout == "coordinate" else d1 * d2), f"reading {path.name}")
+            found = mmread(path)
+        except InputError:
+            raise
+        except (OSError, ValueError, OverflowError, TypeError) as error:
+            raise InputError(f"{path} is not a whole Matrix Market file: {' '.join(str(error).split())}") from error
+        if layout == "array":
+            return cls(Cells.of(np.asarray(found), path.name))
+        if not found.nnz:
+            raise InputError(f"{path} holds no number at all, expected at least one stored entry")
+        if not np.isfinite(found.data).all():
+            k = int(np.flatnonzero(~np.isfinite(found.data))[0])
+            place = f"row {found.row[k] + 1}, column {found.col[k] + 1}"
+            raise InputError(f"{path} stores {found.data[k]} in {place}, expected a finite number")
+        order = np.lexsort((found.col, found.row))
+        rows, cols = found.row[order].astype(np.int64), found.col[order].astype(np.int64)
+        return cls(Cells(rows, cols, found.data[order].astype(float), (d1, d2)))
+
+    def write(self, stem: Path, matrix: Array) -> Path:
+        """Write the completed matrix as text, with all digits."""
+        from scipy.io import mmwrite
+
+        path = stem.with_suffix(".mtx")
+        with path.open("wb") as stream:
+            mmwrite(stream, self.cells.keep(matrix), field="real", precision=17, symmetry="general")
+        return path
+
+
+FORMAT = MatrixMarket

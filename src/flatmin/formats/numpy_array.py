@@ -1,0 +1,54 @@
+"""NumPy's ``.npy``: NaN is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin.errors import InputError
+from flatmin.formats.base import Cells, Document
+from flatmin.metric import Array
+
+__all__ = ["FORMAT", "NumpyArray"]
+
+
+class NumpyArray(Document):
+    """One two-dimensional array of real numbers."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".npy",)
+
+    def __init__(self, matrix: Array, name: str) -> None:
+        super().__init__(Cells.of(matrix, name))
+        self._original = matrix
+
+    @classmethod
+    def read(cls, path: Path, mask: Path | None = None) -> NumpyArray:
+        """Read the array, without pickle."""
+        require(float(path.stat().st_size) * 3, f"reading {path.name}")
+        try:
+            matrix = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError, SyntaxError) as error:
+            raise InputError(f"{path} is not a whole .npy file of numbers: {_first_line(error)}") from error
+        if not isinstance(matrix, np.ndarray):
+            raise InputError(f"{path} is an .npz archive, expected a single array; rename it to .npz")
+        return cls(matrix, path.name)
+
+    def write(self, stem: Path, matrix: Array) -> Path:
+        """Write the array in its own type, the known cells bit for bit."""
+        path = stem.with_suffix(".npy")
+        filled = np.array(self._original)
+        if filled.dtype.kind == "f":
+            holes = np.isnan(filled)
+            filled[holes] = matrix[holes]
+        np.save(path, filled, allow_pickle=False)
+        return path
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+FORMAT = NumpyArray
