@@ -20,8 +20,6 @@ __all__ = ["advice", "as_json", "plain", "print_table", "summarize", "uniqueness
 
 #: An exact fit whose rank is at least this share of the largest possible one looks like noise.
 NEARLY_FULL = 0.8
-#: The strength that advice names lets the penalty cost this share of the data's mean square.
-SUGGESTED_SHARE = 0.01
 
 
 def summarize(family: Family, problem: Problem, solution: Solution, truth: Array | None) -> dict[str, Any]:
@@ -84,8 +82,17 @@ def advice(problem: Problem, solution: Solution) -> str | None:
         why = f"The exact fit has rank {rank}, more degrees of freedom than the {m} measurements"
     else:
         return None
-    strength = SUGGESTED_SHARE * float(np.mean(problem.data**2)) / solution.flatness.scaled_trace
+    strength = _noise_strength(problem, solution)
     return f"{why}; if the data are noisy, allow for it with --alpha, for instance --alpha {strength:.1g}."
+
+
+def _noise_strength(problem: Problem, solution: Solution) -> float:
+    """Return the alpha that takes the median singular value, mostly noise, out of the solution.
+
+    The loss grows like ``c ‖Z − Z0‖²`` in ``Z = D1 X D2``, so alpha lowers singular values by ``2 alpha / c``.
+    """
+    _, values, _ = problem.parametrization.singular(solution.factors, problem.metric)
+    return float(np.mean(problem.data**2) / np.sum(values**2) * np.median(values) / 2)
 
 
 def uniqueness_in_words(certificate: Certificate) -> str:
