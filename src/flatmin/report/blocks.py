@@ -55,10 +55,13 @@ def picked(length: int, most: int = LARGEST_SIDE) -> Array:
 
 
 def recovered(solution: Solution, shape: tuple[int, int]) -> Block:
-    """Return the block of the recovered matrix."""
+    """Return the block of the recovered matrix, NaN in the rows and columns that no measurement sees."""
     rows, columns = picked(shape[0]), picked(shape[1])
     left, right = solution.factors[0][rows], solution.factors[-1][columns]
-    return Block(solution.parametrization.matrix((left, right)), rows, columns, shape)
+    values = solution.parametrization.matrix((left, right))
+    values[np.isin(rows, solution.undetermined[0])] = np.nan
+    values[:, np.isin(columns, solution.undetermined[1])] = np.nan
+    return Block(values, rows, columns, shape)
 
 
 def truth_block(truth: Array, like: Block) -> Block:

@@ -25,11 +25,14 @@ INK, MUTED, LINE, FIRST, SECOND, HOLE, CARD = (f"#01020{i}" for i in range(7))
 VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", FIRST: "first", SECOND: "second", HOLE: "hole", CARD: "card"}
 #: Width of a chart in units of which a letter is ten high; a telephone shows it at about this many pixels.
 WIDTH = 330.0
+#: Width of a heat map in the same units; up to three stand in a row.
+MAP_WIDTH = 270.0
 #: Longest side of an image in pixels.
 LARGEST_IMAGE = 480
 #: More row or column labels than this are not written out.
 MOST_LABELS = 24
 
+DASHES = (0, (4, 3))
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
@@ -95,7 +98,7 @@ def heat_map(
 ) -> str:
     """Return a matrix as colours with a colour bar; NaN shows the colour of holes, ``marked`` cells carry a dot."""
     rows, columns = block.values.shape
-    height = WIDTH * min(max(rows / columns, 0.2), 1.35) * 0.85 + 75
+    height = MAP_WIDTH * min(max(rows / columns, 0.2), 1.35) * 0.85 + 75
 
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
@@ -114,41 +117,49 @@ def heat_map(
         bar.locator = _locator(5)
         bar.update_ticks()
 
-    return _draw(name, height, paint)
+    return _draw(name, (MAP_WIDTH, height), paint)
 
 
-def singular_values(name: str, values: Array, rank: int, smaller: int, truth: Array | None = None) -> str:
-    """Return singular values on a logarithmic axis, with the rank marked and those of the truth beside them."""
+def singular_values(name: str, values: Array, smaller: int, truth: Array | None = None) -> str:
+    """Return singular values in descending order, zeros included, with the rank marked and the truth's beside them.
+
+    The axis is logarithmic where they span more than three decades; zeros are then left out.
+    """
+    rank = len(values)
     last = int(min(smaller, max(2 * rank, rank + 8)))
+    wide = bool(values[-1] < 1e-3 * values[0])
+    right = rank > 0.6 * last
 
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
-        _logarithmic(axes)
-        if rank < smaller:
-            axes.axvspan(rank + 0.5, last + 0.5, color=LINE, alpha=0.5, lw=0)
-        axes.axvline(rank + 0.5, color=MUTED, lw=1, ls=(0, (4, 3)))
-        if truth is not None and len(truth):
-            index = np.arange(1, len(truth) + 1)
-            axes.plot(index[:last], truth[:last], "o", ms=10, mfc="none", mec=SECOND, mew=1.5, label="truth")
+        _grid(axes)
+        axes.axvline(rank + 0.5, color=MUTED, lw=1, ls=DASHES)
+        if truth is not None:
+            kept = truth[:last]
+            axes.plot(np.arange(1, len(kept) + 1), kept, "o", ms=10, mfc="none", mec=SECOND, mew=1.5, label="truth")
         axes.plot(np.arange(1, rank + 1), values, "o", ms=5, color=FIRST, label="recovered")
+        if wide:
+            _logarithmic(axes, values if truth is None else np.concatenate([values, truth]))
+        else:
+            axes.plot(np.arange(rank + 1, last + 1), np.zeros(last - rank), "o", ms=5, color=FIRST, clip_on=False)
+            axes.set_ylim(0, 1.12 * float(np.max(values if truth is None else [*values, *truth])) or 1.0)
+            axes.yaxis.set_major_locator(_locator(5))
         axes.set_xlim(0.4, last + 0.6)
-        axes.set_ylim(*_decades(np.concatenate([values, truth if truth is not None else values])))
         axes.annotate(
             f"rank {rank}",
             (rank + 0.5, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(5, -2) if rank < 0.7 * last else (-5, -2),
+            xytext=(-5 if right else 5, -2),
             textcoords="offset points",
-            ha="left" if rank < 0.7 * last else "right",
+            ha="right" if right else "left",
             va="top",
             color=INK,
         )
         axes.xaxis.set_major_locator(_locator(7, integer=True))
-        axes.set_xlabel("index")
-        if truth is not None and len(truth):
-            figure.legend(loc="outside upper left", ncols=2, borderpad=0, handletextpad=0.3)
+        axes.set_xlabel("index of the singular value")
+        figure.legend(loc="outside upper left", ncols=2, borderpad=0, handletextpad=0.3)
 
-    return _draw(name, 230, paint)
+    return _draw(name, (WIDTH, 230.0), paint)
 
 
 def convergence(
@@ -163,11 +174,12 @@ def convergence(
     ends = steps[-1] + max(1.0, 0.04 * (steps[-1] - steps[0]))
     series = {"residual": FIRST, "gap": SECOND}
     sizes = {key: np.abs(np.append(np.asarray(history[key], dtype=float), final[key])) for key in series}
-    low, high = _decades(np.concatenate([*sizes.values(), list(thresholds.values())]))
+    everything = np.concatenate([*sizes.values(), list(thresholds.values())])
+    low = _decades(everything)[0]
 
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
-        _logarithmic(axes)
+        _grid(axes)
         for key, colour in series.items():
             raw, size = np.asarray(history[key], dtype=float), np.where(sizes[key] > 0, sizes[key], low)
             label = {"residual": "relative residual", "gap": "relative gap (size)"}[key]
@@ -178,13 +190,13 @@ def convergence(
             hollow = {"mfc": CARD} if final[key] < 0 else {}
             axes.plot(ends, size[-1], "D", ms=6, color=colour, zorder=5, clip_on=False, **hollow)
             if key in thresholds:
-                axes.axhline(thresholds[key], color=colour, lw=1, ls=(0, (4, 3)), zorder=1)
-        axes.set_ylim(low, high)
+                axes.axhline(thresholds[key], color=colour, lw=1, ls=DASHES, zorder=1)
+        _logarithmic(axes, everything)
         axes.xaxis.set_major_locator(_locator(7, integer=True))
         axes.set_xlabel("iteration")
         figure.legend(loc="outside upper left", ncols=2, borderpad=0, handletextpad=0.3, columnspacing=1.2)
 
-    return _draw(name, 230, paint)
+    return _draw(name, (WIDTH, 230.0), paint)
 
 
 def _decades(values: Array) -> tuple[float, float]:
@@ -198,17 +210,21 @@ def _decades(values: Array) -> tuple[float, float]:
     return float(10.0 ** (low - bool((sizes == 0).any()))), float(10.0**high)
 
 
-def _logarithmic(axes: Any) -> None:
-    """Make the vertical axis logarithmic, its decades written as text."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(numticks=8))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda y, _: f"10{exponent_of(round(np.log10(y)))}")
+def _grid(axes: Any) -> None:
     axes.grid(axis="y")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+
+
+def _logarithmic(axes: Any, values: Array) -> None:
+    """Make the vertical axis logarithmic over the decades of ``values``, written as text."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.set_ylim(*_decades(values))
+    axes.yaxis.set_major_locator(LogLocator(numticks=8))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda y, _: f"10{exponent_of(round(np.log10(y)))}")
 
 
 def _locator(count: int, integer: bool = False) -> Any:
@@ -229,11 +245,17 @@ def _ticks(axes: Any, block: Block, labels: tuple[Sequence[str] | None, Sequence
             turned = {"rotation": 90} if word == "column" else {}
             ticks(np.arange(len(positions)), [_short(names[p]) for p in positions], **turned)
             continue
-        chosen = np.unique(np.linspace(0, len(positions) - 1, min(len(positions), 5)).round().astype(int))
+        whole = [t for t in _locator(5, integer=True).tick_values(positions[0], positions[-1]) if t in positions]
+        chosen = np.searchsorted(positions, whole) if len(whole) > 1 else _ends(positions)
         ticks(chosen, [str(positions[i]) for i in chosen])
         title(word)
     axes.xaxis.set_label_position("top")
     axes.xaxis.tick_top()
+
+
+def _ends(positions: Array) -> Array:
+    """Return up to five evenly spaced places in ``positions``."""
+    return np.unique(np.linspace(0, len(positions) - 1, 5).round().astype(int))
 
 
 def _short(text: str, most: int = 14) -> str:
@@ -242,7 +264,7 @@ def _short(text: str, most: int = 14) -> str:
     return clean if len(clean) <= most else clean[: most - 1] + "…"
 
 
-def _draw(name: str, height: float, paint: Callable[[Any], None]) -> str:
+def _draw(name: str, size: tuple[float, float], paint: Callable[[Any], None]) -> str:
     """Return what ``paint`` draws as SVG for inside a page, its colours as variables and its ids its own."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -252,7 +274,7 @@ def _draw(name: str, height: float, paint: Callable[[Any], None]) -> str:
         warnings.simplefilter("ignore")  # letters that the drawing font lacks are set by the browser
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({**STYLE, "svg.hashsalt": name})
-        figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
+        figure = Figure(figsize=(size[0] / 72, size[1] / 72), layout="constrained")
         paint(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = buffer.getvalue()

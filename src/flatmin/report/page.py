@@ -43,8 +43,9 @@ class Fact:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: inline SVG (trusted markup) or the data URI of an image, with its alternative text."""
+    """A picture: inline SVG (trusted markup) or the data URI of an image, with its title and alternative text."""
 
+    title: str
     alt: str
     caption: str
     svg: str = ""
@@ -86,6 +87,7 @@ class Page:
     highlights: Sequence[Fact]
     sections: Sequence[Section]
     footer: str = ""
+    caution: str = ""
     notes: Sequence[str] = field(default=())
 
 

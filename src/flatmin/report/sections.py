@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ LARGEST_TRUTH = 600
 #: Rows of the history that are written out.
 MOST_ROUNDS = 60
 
+TITLES = {"observed": "Observed", "recovered": "Recovered", "true": "The truth"}
 SETTINGS = {
     "alpha": "Strength of the scaled trace against the loss; 0 is an exact fit.",
     "metric_power": "1 is the flat norm, 0 the nuclear norm.",
@@ -46,6 +48,7 @@ def solution_page(context: ReportContext) -> Page:
         kicker="flatmin report",
         subtitle=f"{context.family.title}: {words.counted(m, 'measurement')} of a {d1} × {d2} matrix",
         verdict=words.verdict(s.status),
+        caution=words.caution(context.problem.shape, s.rank, m),
         highlights=_highlights(context),
         sections=[part(context) for part in (_answer, _certificate, _limits, _search, _flatness, _repeat)],
         notes=context.notes,
@@ -69,7 +72,10 @@ def _highlights(context: ReportContext) -> list[Fact]:
     if c.objective == "penalised":
         facts[2] = Fact("Relative residual", words.number(c.relative_residual, 2), "noise is allowed for")
     if error is not None:
-        facts.insert(1, Fact("Error against truth", words.number(error, 2), "relative"))
+        facts.insert(
+            1,
+            Fact("Error against truth", words.number(error, 2), "relative" if error <= 1e-6 else "it is not the truth"),
+        )
     if context.summary.get("sigma") is not None:
         facts.append(Fact("Noise", words.number(context.summary["sigma"], 2), "estimated"))
     return facts
@@ -86,16 +92,12 @@ def _error(context: ReportContext) -> float | None:
 
 
 def _answer(context: ReportContext) -> Section:
-    """Return the recovered matrix in pictures, its singular values, and what it says nothing about."""
+    """Return the recovered matrix in pictures, and the rows and columns about which nothing is known."""
     s, (d1, d2) = context.solution, context.problem.shape
-    prose = [f"The recovered matrix has {d1} × {d2} entries and rank {s.rank}."]
+    prose = [f"As a matrix it has {d1} × {d2} entries and rank {s.rank}."]
     prose += _undetermined(context)
     pictures = _images(context) if context.image is not None else _heat_maps(context)
-    if s.rank:
-        pictures.append(_spectrum(context))
-    else:
-        prose.append("It is zero, so there are no singular values to show.")
-    return Section("answer", "The recovered matrix", prose, figures=pictures)
+    return Section("answer", f"The recovered {context.kind}", prose, figures=pictures)
 
 
 def _undetermined(context: ReportContext) -> list[str]:
@@ -119,11 +121,11 @@ def _images(context: ReportContext) -> list[Figure]:
             continue
         h, w = image.shape[:2]
         alt = f"The {name} image, {h} pixels high and {w} wide."
-        caption = f"{name.capitalize()}."
+        caption = ""
         if name == "observed":
             missing = float(np.mean(np.isnan(np.atleast_3d(image)).any(axis=2)))
-            caption = f"Observed; {100 * missing:.0f} % of the pixels are missing (chequered)."
-        out.append(Figure(alt, caption, image=figures.picture(image)))
+            caption = f"{100 * missing:.0f} % of the pixels are missing (blue)."
+        out.append(Figure(name.capitalize(), alt, caption, image=figures.picture(image)))
     return out
 
 
@@ -138,13 +140,14 @@ def _heat_maps(context: ReportContext) -> list[Figure]:
     unit, marked = "", None
     if context.kind == "table":
         shown = dict(zip(shown, blocks.standardised(list(shown.values())), strict=True))
-        unit = "standard deviations from the column's mean"
+        unit = "deviations from the column mean"
     if "observed" in shown and whole.values.size <= MOST_DOTS:
-        marked = np.isnan(shown["observed"].values)
+        marked = np.isnan(shown["observed"].values) & ~np.isnan(shown["recovered"].values)
     scale = figures.scale_of(list(shown.values()))
     labels = (context.row_labels, context.column_labels)
     return [
         Figure(
+            title=TITLES[name],
             alt=_alt(name, block),
             caption=_caption(name, block, marked if name == "recovered" else None, context.kind),
             svg=figures.heat_map(
@@ -167,9 +170,11 @@ def _alt(name: str, block: blocks.Block) -> str:
 
 
 def _caption(name: str, block: blocks.Block, marked: Array | None, kind: str) -> str:
-    parts = [f"{name.capitalize()}."]
+    parts = []
     if name == "observed" and np.isnan(block.values).any():
         parts.append("Grey cells were not observed.")
+    if name == "recovered" and np.isnan(block.values).any():
+        parts.append("Grey rows and columns are undetermined.")
     if marked is not None and marked.any():
         parts.append("Dots mark the cells that were filled in.")
     if kind == "table":
@@ -189,19 +194,13 @@ def _spectrum(context: ReportContext) -> Figure:
     if context.truth is not None and context.truth.shape == problem.shape and smaller <= LARGEST_TRUTH:
         truth = np.linalg.svd(D1 @ context.truth @ D2, compute_uv=False)
         truth = truth[truth > 1e-10 * max(truth[0], 1e-300)]
-    rest = smaller - s.rank
-    caption = (
-        f"Singular values of the whitened matrix D1 X D2, whose sum is what a flat solution minimises. Rank {s.rank}"
-    )
-    caption += (
-        f": the other {rest} are zero."
-        if rest > 1
-        else ": the other one is zero."
-        if rest
-        else ", the largest possible."
-    )
-    alt = f"Singular values from {words.number(values[0])} down to {words.number(values[-1])}; rank {s.rank}."
-    return Figure(alt, caption, svg=figures.singular_values("singular-values", values, s.rank, smaller, truth))
+    rest = smaller - len(values)
+    caption = "Of the whitened matrix D1 X D2; their sum is what a flat solution minimises. "
+    zeros = "none is zero" if rest == 0 else "the other one is zero" if rest == 1 else f"the other {rest} are zero"
+    caption += f"Rank {len(values)}: {zeros}."
+    alt = f"Singular values from {words.number(values[0])} down to {words.number(values[-1])}; rank {len(values)}."
+    drawing = figures.singular_values("singular-values", values, smaller, truth)
+    return Figure("Singular values", alt, caption, svg=drawing)
 
 
 def _certificate(context: ReportContext) -> Section:
@@ -231,33 +230,43 @@ def _limits(context: ReportContext) -> Section:
 
 
 def _search(context: ReportContext) -> Section:
-    """Return how residual and gap fell."""
-    s, c = context.solution, context.solution.certificate
+    """Return the singular values, and how residual and gap fell."""
+    s = context.solution
     history = {name: np.atleast_1d(values) for name, values in s.history.items()}
     names = [name for name in ("iteration", "seconds", "residual", "gap", "rank") if name in history]
-    title = "How it was found"
-    if not {"iteration", "residual", "gap"} <= set(names) or not len(history["iteration"]):
-        return Section("search", title, ["Nothing had to be searched for: there is no history to show."])
+    prose, pictures, table = [], [], None
+    if s.rank:
+        pictures.append(_spectrum(context))
+    else:
+        prose.append("The solution is zero, so there are no singular values to show.")
+    if {"iteration", "residual", "gap"} <= set(names) and len(history["iteration"]):
+        rounds = words.counted(len(history["iteration"]), "round")
+        steps = words.counted(s.iterations, "step")
+        prose.append(f"The solver took {steps} in {rounds} and {words.number(s.seconds, 2)} seconds.")
+        pictures.append(_convergence(context, history))
+        keep = blocks.picked(len(history["iteration"]), MOST_ROUNDS)
+        rows = [[words.number(float(history[name][i]), 2) for name in names] for i in keep]
+        table = Table("The rounds in numbers", [name.capitalize() for name in names], rows)
+    else:
+        prose.append("Nothing had to be searched for: there is no history to show.")
+    return Section("search", "Rank and convergence", prose, figures=pictures, table=table)
+
+
+def _convergence(context: ReportContext, history: Mapping[str, Array]) -> Figure:
+    c = context.solution.certificate
     final = {"residual": c.relative_residual, "gap": c.relative_gap}
     thresholds = {"gap": LARGEST_GAP}
     if c.objective == "interpolating":
         thresholds["residual"] = LARGEST_RESIDUAL
-    rounds = words.counted(len(history["iteration"]), "round")
     caption = "Diamonds are the final solution as certified; dashed lines are what a proof needs."
-    shown = np.append(history["gap"], c.relative_gap)
-    if (shown < 0).any():
+    shown = {key: np.append(history[key], final[key]) for key in final}
+    if (shown["gap"] < 0).any():
         caption += " Hollow marks are negative gaps, shown by their size: the data are not fitted exactly there."
-    if (shown == 0).any() or not all([*history["residual"], c.relative_residual]):
+    if any((values == 0).any() for values in shown.values()):
         caption += " Marks on the bottom line are exact zeros."
-    ends = " and ".join(words.number(final[key]) for key in ("residual", "gap"))
-    alt = f"Residual and gap over {rounds}; at the end {ends}."
-    picture = Figure(alt, caption, svg=figures.convergence("convergence", history, final, thresholds))
-    keep = blocks.picked(len(history["iteration"]), MOST_ROUNDS)
-    rows = [[words.number(float(history[name][i]), 2) for name in names] for i in keep]
-    prose = [
-        f"The solver took {words.counted(s.iterations, 'step')} in {rounds} and {words.number(s.seconds, 2)} seconds."
-    ]
-    return Section("search", title, prose, figures=[picture], table=Table(f"All {rounds} as numbers", names, rows))
+    ends = " and ".join(words.number(final[key], 2) for key in ("residual", "gap"))
+    alt = f"Relative residual and gap by iteration on a logarithmic scale; at the end {ends}."
+    return Figure("Convergence", alt, caption, svg=figures.convergence("convergence", history, final, thresholds))
 
 
 def _flatness(context: ReportContext) -> Section:

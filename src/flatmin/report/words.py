@@ -10,7 +10,7 @@ from flatmin.flatness import Flatness
 from flatmin.report.page import Fact, Statement, Verdict
 from flatmin.solution import Status
 
-__all__ = ["flatness_facts", "limits", "listed", "number", "proof", "unique_word", "verdict"]
+__all__ = ["caution", "flatness_facts", "limits", "listed", "number", "proof", "unique_word", "verdict"]
 
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
@@ -25,12 +25,12 @@ NORM_PROOF = {
 
 
 def number(x: float | None, digits: int = 3) -> str:
-    """Return a number for reading: plain where it is of ordinary size, else with a power of ten.
+    r"""Return a number for reading: plain where it is of ordinary size, else with a power of ten.
 
     Examples
     --------
     >>> number(6.54e-9), number(-0.25), number(1200), number(None), number(float("inf"))
-    ('6.54 × 10⁻⁹', '−0.25', '1200', 'not known', 'infinite')
+    ('6.54\xa0×\xa010⁻⁹', '−0.25', '1200', 'not known', 'infinite')
     """
     if x is None or math.isnan(x):
         return "not known"
@@ -40,8 +40,9 @@ def number(x: float | None, digits: int = 3) -> str:
         plain = f"{x:.0f}" if float(x).is_integer() else f"{x:.{max(digits, len(str(int(abs(x)))))}g}"
         return plain.replace("-", "−")
     mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
     power = f"10{exponent_of(int(exponent))}"
-    return power if mantissa == "1" else f"{mantissa} × {power}".replace("-", "−")
+    return power if mantissa == "1" else f"{mantissa}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{power}".replace("-", "−")
 
 
 def exponent_of(power: int) -> str:
@@ -95,14 +96,13 @@ def proof(c: Certificate, n_measurements: int) -> list[Statement]:
 
 
 def _fit(c: Certificate, n_measurements: int) -> Statement:
-    measured = counted(n_measurements, "measurement")
-    size = f"relative residual {number(c.relative_residual)}"
+    given = "one given" if n_measurements == 1 else f"{n_measurements} given ones"
+    misfit = f"Its measurements and the {given} differ by a relative residual of {number(c.relative_residual)}"
     if c.objective == "penalised":
-        text = f"With alpha > 0 an exact fit is not asked for, to allow for noise: {size} over {measured}."
+        text = f"{misfit}. With alpha > 0 an exact fit is not asked for, to allow for noise."
         return Statement(None, "The fit is a compromise", text)
     fits = c.relative_residual <= LARGEST_RESIDUAL
-    text = f"Measured like the unknown, the solution misses the {measured} by: {size}. "
-    text += f"A proof needs at most {number(LARGEST_RESIDUAL, 1)}."
+    text = f"{misfit}; a proof needs at most {number(LARGEST_RESIDUAL, 1)}."
     return Statement(fits, "It fits the data" if fits else "It does not fit the data exactly", text)
 
 
@@ -119,8 +119,11 @@ def _bound(c: Certificate) -> Statement:
     )
     if c.relative_gap < 0:
         text += "It is negative because the fit is not perfectly exact; its size is what counts. "
-    closed = abs(c.relative_gap) <= LARGEST_GAP
-    if closed:
+    if c.bound_kind == "estimated":
+        return Statement(
+            None, "Flattest, if the bound were proved", text + "But the bound is only an estimate, see below."
+        )
+    if abs(c.relative_gap) <= LARGEST_GAP:
         text += "A poor dual vector can fail to prove this but never mislead: the bound holds for any."
         return Statement(True, "It is the minimum" if penalised else "No solution is flatter", text)
     if c.relative_gap > 0:
@@ -141,7 +144,7 @@ def _norm(c: Certificate) -> Statement:
 
 def _uniqueness(c: Certificate) -> Statement:
     title = {True: "It is the only one", False: "It is not the only one", None: "Whether it is the only one is open"}
-    return Statement(c.unique, title[c.unique], f"{_why_unique(c)} {_core(c)}".strip())
+    return Statement(c.unique, title[c.unique], f"{_why_unique(c)} {_core(c) if c.holds else ''}".strip())
 
 
 def _why_unique(c: Certificate) -> str:
@@ -163,19 +166,29 @@ def _core(c: Certificate) -> str:
     if c.q == 0:
         return "No singular value of the dual matrix reaches 1, which leaves only the zero matrix."
     free = c.q * (c.q + 1) // 2
+    are = "is" if c.q == 1 else "are"
+    rest = "No other one is above 0" if c.margin == 1 else f"The next one stays {number(c.margin)} below 1"
     text = (
-        f"q = {c.q} of the dual matrix's singular values {'is' if c.q == 1 else 'are'} 1, so all flattest solutions "
-        f"are made of {counted(free, 'number')}, a symmetric {c.q} × {c.q} core. The next singular value stays "
-        f"{number(c.margin)} below 1 (the margin"
+        f"q\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{c.q} of the dual matrix's singular values {are} 1, so all flattest "
+        f"solutions are made of {counted(free, 'number')}, a symmetric {c.q} × {c.q} core. {rest} (the margin"
     )
     if c.injectivity is None:
         return text + ")."
     if c.injectivity > 0:
-        return (
-            text
-            + f"), and the measurements tell such cores apart with injectivity {number(c.injectivity)} (1 is best)."
-        )
+        told = f"the measurements tell such cores apart with injectivity {number(c.injectivity)} (1 is best)"
+        return f"{text}), and {told}."
     return text + "), and the measurements do not tell all such cores apart (injectivity 0)."
+
+
+def caution(shape: tuple[int, int], rank: int, n_measurements: int) -> str:
+    """Return a warning where a matrix of this rank has more degrees of freedom than there are measurements, else ""."""
+    free = rank * (sum(shape) - rank)
+    if n_measurements >= free:
+        return ""
+    return (
+        f"Flattest does not mean true: a matrix of this rank has {counted(free, 'degree')} of freedom, "
+        f"more than the {counted(n_measurements, 'measurement')}."
+    )
 
 
 def limits(
@@ -194,7 +207,7 @@ def limits(
     if rank and n_measurements < free:
         out.append(
             f"A {d1} × {d2} matrix of rank {rank} has {counted(free, 'degree')} of freedom, more than the "
-            f"{counted(n_measurements, 'measurement')}. This rank is then what flatness needs to fit the data, not a "
+            f"{counted(n_measurements, 'measurement')}. Then this rank is what flatness needs to fit the data, not a "
             "discovery about them: below the recovery threshold the flattest solution usually differs from the truth."
         )
     elif rank:
@@ -204,9 +217,11 @@ def limits(
             "each, spread well over the matrix, flat minima usually recover the truth; no certificate can promise it."
         )
     if error is not None:
-        match = "The two agree." if error <= 1e-6 else "The flattest solution is not the truth here."
+        match = "The two agree." if error <= 1e-6 else "This solution is not the truth."
         out.append(f"The truth is known in this case: the relative error is {number(error)}. {match}")
-    if exact:
+    if not exact:
+        out.append("The penalty pulls the solution towards zero; that is the price for not fitting the noise.")
+    else:
         out.append("An exact fit also fits the noise. If the data are noisy, a penalised fit (--alpha auto) is better.")
     if metric_power != 1:
         out.append(
