@@ -12,6 +12,7 @@ from flatmin.errors import InputError
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
 from flatmin.operator_norm import top_spectrum
+from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.uniqueness import uniqueness
 
@@ -78,7 +79,7 @@ class Certificate:
     injectivity: float | None = None
     margin: float | None = None
     radius: float | None = None
-    alternative: tuple[Array, Array] | None = None
+    alternative: Factors | None = None
 
     def scalars(self) -> dict[str, Any]:
         """Return every field that is not an array."""
@@ -99,7 +100,6 @@ def certificate_of(
     *,
     alpha: float = 0.0,
     metric_power: float = 1.0,
-    decide_uniqueness: bool = True,
     seed: int = 0,
 ) -> Certificate:
     """Return what ``dual`` proves about ``factors``.
@@ -116,8 +116,6 @@ def certificate_of(
         Strength of the scaled trace in ``loss + alpha · trace``; 0 stands for exact fit.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``: 1 is flat, 0 the nuclear norm.
-    decide_uniqueness : bool
-        Whether to look at other flat minima as well.
     seed : int
         Starts the Lanczos iterations that choose a subspace.
     """
@@ -142,7 +140,7 @@ def certificate_of(
     gap = _ratio(value - lower, value)
     fits = alpha > 0 or relative_residual <= LARGEST_RESIDUAL
     holds = bool(abs(gap) <= LARGEST_GAP and fits and spectrum.kind != "estimated")
-    found = uniqueness(whitened, Z, spectrum, gap, holds) if decide_uniqueness else None
+    found = uniqueness(whitened, Z, spectrum, gap, holds)
     return Certificate(
         holds=holds,
         objective="penalised" if alpha > 0 else "interpolating",
@@ -153,11 +151,11 @@ def certificate_of(
         dual=dual,
         dual_norm=spectrum.norm,
         bound_kind=spectrum.kind,
-        unique=found.unique if found else None,
-        q=found.q if found else None,
-        injectivity=found.injectivity if found else None,
-        margin=found.margin if found else None,
-        alternative=problem.parametrization.unwhiten(*found.alternative, metric) if found and found.alternative else None,
+        unique=found.unique,
+        q=found.q,
+        injectivity=found.injectivity,
+        margin=found.margin,
+        alternative=problem.parametrization.unwhiten(*found.alternative, metric) if found.alternative else None,
     )
 
 

@@ -21,6 +21,8 @@ EPS = float(np.finfo(float).eps)
 DENSE = 400
 #: Up to this smaller dimension a Cholesky factorization proves the bound; beyond, it would take too much memory.
 CHOLESKY = 8000
+#: Singular subspaces that couple with their complements by more than this are computed anew.
+ACCURATE = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +115,12 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0) -> T
         norm = float(s[0]) * (1 + 4 * max(d1, d2) * EPS)
         return TopSpectrum(U, s, Vt.T, norm, 0.0, "dense")
     U, V, next_value = _grow(S, U, V, unit, seed)
-    UtS, SV = (S.T @ U).T, S @ V
-    inner = UtS @ V
+    UtS, SV, inner, coupling = _couple(S, U, V)
+    if U.shape[1] and max(coupling) > ACCURATE:
+        U, _, V = leading_triplets(S, U.shape[1] + 1, tol=ACCURATE, seed=seed)
+        U, V, next_value = _grow(S, U, V, unit, seed)
+        UtS, SV, inner, coupling = _couple(S, U, V)
     left, s, right = np.linalg.svd(inner)
-    coupling = np.array([np.linalg.norm(UtS - inner @ V.T), np.linalg.norm(SV - U @ inner)]) + 1e2 * EPS
     kind, rest = "cholesky", next_value
     if min(d1, d2) > CHOLESKY:
         kind = "estimated"
@@ -130,6 +134,14 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0) -> T
     top = float(s[0]) * (1 + 1e2 * EPS) if len(s) else 0.0
     norm = float(np.linalg.norm([[top, coupling[0]], [coupling[1], rest]], 2)) * (1 + 10 * EPS)
     return TopSpectrum(U @ left, s, V @ right.T, norm, rest, kind)
+
+
+def _couple(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
+    """Return ``UᵀS``, ``SV``, ``UᵀSV`` and bounds on the blocks of S that couple U and V with their complements."""
+    UtS, SV = (S.T @ U).T, S @ V
+    inner = UtS @ V
+    coupling = np.array([np.linalg.norm(UtS - inner @ V.T), np.linalg.norm(SV - U @ inner)]) + 1e2 * EPS
+    return UtS, SV, inner, coupling
 
 
 def _grow(S: Any, U: Array, V: Array, unit: float, seed: int) -> tuple[Array, Array, float]:
@@ -151,7 +163,7 @@ def _complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bound: 
     error that is added to the bound beforehand (Rump 2006: ``γ_{n+1}`` times the trace, and the rounding of forming
     the matrix).
     """
-    from scipy.linalg import lapack
+    from scipy.linalg import blas, lapack
 
     if S.shape[0] < S.shape[1]:
         S, U, V, UtS = S.T, V, U, SV.T
@@ -164,7 +176,7 @@ def _complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bound: 
     shift = 4.0 + bound**2
     trace = float(np.trace(gram)) + n * bound**2 + shift * V.shape[1]
     error = 1.1 * EPS * ((widest + U.shape[1] + 4) * spread + (n + 2) * trace)
-    gram -= np.vstack([UtS, np.sqrt(shift) * V.T]).T @ np.vstack([UtS, -np.sqrt(shift) * V.T])
-    np.negative(gram, out=gram)
+    known = np.vstack([UtS, np.sqrt(shift) * V.T])
+    gram = blas.dsyrk(1.0, known.T, beta=-1.0, c=gram.T, lower=0, overwrite_c=1)
     gram[np.diag_indices(n)] += bound**2 - error
-    return bool(lapack.dpotrf(gram.T, lower=0, clean=0, overwrite_a=1)[1] == 0)
+    return bool(lapack.dpotrf(gram, lower=0, clean=0, overwrite_a=1)[1] == 0)

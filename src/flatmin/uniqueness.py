@@ -82,6 +82,8 @@ def uniqueness(
     noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), 10 * EPS * sum(whitened.shape))
     q = max(rank, int(np.count_nonzero(spectrum.values > 1 - SAFETY * noise)))
     margin = max(0.0, 1 - spectrum.below(q)) if q < min(whitened.shape) else 1.0
+    if q == 0:
+        return Uniqueness(True if certified else None, 0, 1.0, margin)
     if whitened.size * q * (q + 1) / 2 > LARGEST_CORE:
         return Uniqueness(None, q, None, margin)
     U, V = spectrum.U[:, :q], spectrum.V[:, :q]
@@ -90,7 +92,7 @@ def uniqueness(
     triangle = np.linalg.qr(columns, mode="r") if len(columns) > columns.shape[1] else columns
     _, values, directions = np.linalg.svd(triangle, full_matrices=True)
     smallest = values[-1] if len(values) == columns.shape[1] else 0.0
-    injectivity = float(smallest / values[0]) if len(values) and values[0] > 0 else float(q == 0)
+    injectivity = float(smallest / values[0]) if values[0] > 0 else 0.0
     threshold = SAFETY * EPS * np.sqrt(max(columns.shape))
     if not certified or spectrum.kind == "estimated":
         return Uniqueness(None, q, injectivity, margin)

@@ -6,7 +6,7 @@ from flatmin._registry import public_names
 from flatmin.measurements.base import Measurement
 
 _FOUND = public_names(__name__, list(__path__))
-__all__ = ["Measurement", *_FOUND]  # noqa: PLE0604
+__all__ = ["Measurement", *_FOUND]
 
 
 def __getattr__(name: str) -> Any:

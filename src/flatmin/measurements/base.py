@@ -88,10 +88,10 @@ class Measurement(ABC):
         return Metric.root(rows / (self.size * self.shape[1])), Metric.root(cols / (self.size * self.shape[0]))
 
     def jacobian(self, L: Array, R: Array) -> Array | None:
-        """Return the explicit derivative of ``(L, R) ↦ A(L Rᵀ)``, shape (m, k, d1 + d2), or None if it is not wanted.
+        """Return the explicit derivative of ``(L, R) ↦ A(L Rᵀ)``, shape (m, k, d1 + d2), or None.
 
-        Entry ``[i, c]`` holds ``A_i R[:, c]`` followed by ``A_iᵀ L[:, c]``. Only worth having where the sensing
-        matrices are dense.
+        Entry ``[i, c]`` holds ``A_i R[:, c]`` followed by ``A_iᵀ L[:, c]``. Only worth having where products with it
+        beat those through `forward_factors` and `adjoint_operator`.
         """
         return None
 

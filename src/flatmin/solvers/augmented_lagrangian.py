@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from flatmin.certificates import LARGEST_RESIDUAL
 from flatmin.metric import Array
 from flatmin.operator_norm import leading_triplets
 from flatmin.solvers.factored import StackedProduct
 from flatmin.solvers.newton import Budget, Round, minimise
+from flatmin.solvers.refine import fit_exactly
 
 __all__ = ["Options", "Outcome", "augmented_lagrangian"]
 
@@ -20,6 +22,12 @@ FIRST_SIGMA = 10.0
 #: Columns tried at the start, and more at a time than this many (or than there are) are never added.
 FIRST_RANK = 4
 ROUNDS = 60
+#: A misfit that does not shrink at this penalty will not shrink at all.
+LARGEST_SIGMA = 1e9
+#: The penalty grows by this factor while the misfit shrinks slowly …
+GROWTH = 4
+#: … and by this one where a factorized Hessian makes its size harmless and two Newton steps suffice.
+QUICK = 8
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,8 @@ def augmented_lagrangian(
     sigma = penalty or FIRST_SIGMA
     y = np.zeros_like(b)
     if start is None:
-        U, s, V = leading_triplets(model.dual_matrix(b), FIRST_RANK, seed=options.seed)
+        width = min(FIRST_RANK, options.max_rank or FIRST_RANK)
+        U, s, V = leading_triplets(model.dual_matrix(b), width, seed=options.seed)
         x = model.stack(U, s, V)
     else:
         x, y = start
@@ -92,35 +101,43 @@ def augmented_lagrangian(
     outcome = Outcome(*model.canonical(x), y=y, bound=-np.inf)
     for number in range(ROUNDS):
         x, end, s, norm = _adapt(model, x, b + y / sigma, sigma, tol, budget, options)
-        multiplier = sigma * end.residual
-        misfit = float(np.linalg.norm(end.residual - y / sigma)) / size
+        multiplier = y + sigma * (b - end.value)
+        misfit = float(np.linalg.norm(b - end.value)) / size
         scaled = multiplier / max(1.0, norm)
         value, bound = float(s.sum()), float(b @ scaled)
         if penalty:
-            value += penalty / 2 * float(end.residual @ end.residual)
+            value += penalty / 2 * (misfit * size) ** 2
             bound -= float(scaled @ scaled) / (2 * penalty)
         else:
             y = multiplier
         if bound > outcome.bound:
             outcome.bound, outcome.y = bound, multiplier
-        outcome.U, outcome.s, outcome.V = model.canonical(x)
         gap = (value - outcome.bound) / value if value else 0.0
+        point, fitted = x, misfit
+        if not penalty and abs(gap) <= max(30 * options.tol, 3 * misfit) and misfit <= 1e-4:
+            point, fitted = fit_exactly(model, b, x)
+            value = float(model.canonical(point)[1].sum())
+            gap = (value - outcome.bound) / value if value else 0.0
         outcome.record(
             options.callback,
             iteration=budget.iterations,
             seconds=budget.seconds,
-            residual=misfit,
+            residual=fitted,
             gap=gap,
             rank=len(s),
         )
-        if abs(gap) <= options.tol and (penalty or misfit <= options.tol):
+        outcome.U, outcome.s, outcome.V = model.canonical(point)
+        if abs(gap) <= options.tol and (penalty or fitted <= min(options.tol, LARGEST_RESIDUAL)):
             outcome.converged = True
             break
         stalled = stalled + 1 if misfit > 0.7 * before else 0
-        if budget.exhausted or (not penalty and stalled == 3):
+        contradicted = stalled >= 3 and (gap < -1e-2 or sigma > LARGEST_SIGMA)
+        if budget.exhausted or (not penalty and contradicted):
             break
         if not penalty and (number < 3 or misfit > 0.2 * before):
-            sigma *= 4
+            sigma *= GROWTH
+        elif not penalty and end.factorized and end.steps <= 2:
+            sigma *= QUICK
         before = misfit
         tol = max(1e-12, min(0.2 * tol, np.inf if penalty else 0.1 * misfit))
     return outcome

@@ -62,10 +62,10 @@ class StackedProduct:
         L, R = self.split(x)
         return np.concatenate([S @ R, S.T @ L])
 
-    def linearize(self, x: Array, explicit: bool = True) -> Linearization:
-        """Return the derivative of q at x."""
+    def linearize(self, x: Array) -> Linearization:
+        """Return the derivative of q at x, explicit where the measurement offers it and it fits."""
         J = None
-        if explicit and self.whitened.size * x.size <= LARGEST_JACOBIAN:
+        if self.whitened.size * x.size <= LARGEST_JACOBIAN:
             J = self.whitened.jacobian(*self.split(x))
         if J is not None and self.scale != 1:
             J *= self.scale
@@ -124,6 +124,18 @@ class Linearization:
         exact = self.model.whitened.curvature_blocks(L, R)
         if exact is not None:
             return self.model.scale**2 * exact
-        return np.concatenate(
-            [np.broadcast_to(R.T @ R, (len(L), *[L.shape[1]] * 2)), np.broadcast_to(L.T @ L, (len(R), *[L.shape[1]] * 2))]
+        k = L.shape[1]
+        shared = np.broadcast_to(R.T @ R, (len(L), k, k)), np.broadcast_to(L.T @ L, (len(R), k, k))
+        return np.concatenate(shared)
+
+    def as_linear_operator(self) -> Any:
+        """Return the derivative as a `scipy.sparse.linalg.LinearOperator` on directions, flattened by column."""
+        from scipy.sparse.linalg import LinearOperator
+
+        n, k = self.x.shape
+        return LinearOperator(
+            (self.model.whitened.size, n * k),
+            matvec=lambda d: self.forward(d.reshape(k, n).T),
+            rmatvec=lambda y: self.adjoint(y).T.ravel(),
+            dtype=float,
         )

@@ -22,7 +22,7 @@ from flatmin.solution import Solution, Status
 from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
 from flatmin.solvers.factored import StackedProduct
 from flatmin.solvers.newton import Budget
-from flatmin.solvers.refine import fit_exactly, project_data
+from flatmin.solvers.refine import project_data
 
 __all__ = ["certify", "flat_minimum"]
 
@@ -92,7 +92,8 @@ def flat_minimum(
     options = Options(tol, problem.parametrization.rank if max_rank is None else max_rank, seed, callback)
     scaled = _Scaled.of(problem, metric_power, seed)
     start = None if warm_start is None else scaled.start(problem, warm_start)
-    consistent = alpha > 0 or scaled.contradiction <= INCONSISTENT
+    contradiction = float(np.linalg.norm(scaled.outside)) / max(float(np.linalg.norm(problem.data)), 1e-300)
+    consistent = alpha > 0 or contradiction <= INCONSISTENT
     if scaled.size == 0:
         d1, d2 = problem.shape
         outcome = Outcome(np.zeros((d1, 0)), np.zeros(0), np.zeros((d2, 0)), np.zeros_like(scaled.b), 0.0, True)
@@ -104,7 +105,10 @@ def flat_minimum(
                 consistent = False
                 outcome = scaled.with_data(projected).solve(budget, options, None, alpha, problem.measurement.size)
     factors = problem.parametrization.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
-    proof = certificate_of(problem, factors, scaled.dual(outcome.y), alpha=alpha, metric_power=metric_power, seed=seed)
+    dual = scaled.dual(outcome.y)
+    if alpha > 0:
+        dual = dual + scaled.outside / (2 * alpha * problem.measurement.size)
+    proof = certificate_of(problem, factors, dual, alpha=alpha, metric_power=metric_power, seed=seed)
     return Solution(
         factors=factors,
         status=_status(proof, consistent, outcome, budget, alpha),
@@ -175,7 +179,8 @@ def certify(problem: Problem, factors_or_matrix: Any, dual: Any = None, *, metri
 class _Scaled:
     """A problem without redundancy, in whitened coordinates, in units in which one set of defaults serves all.
 
-    ``q = scale · B'`` is an isometry on average and the dual matrix of its data has norm one.
+    ``q = scale · B'`` is an isometry on average and the dual matrix of its data has norm one. ``outside`` is the part
+    of the data that contradicts the rest.
     """
 
     model: StackedProduct
@@ -183,18 +188,19 @@ class _Scaled:
     size: float
     metric: Any
     merge: Any
-    contradiction: float
+    outside: Array
 
     @classmethod
     def of(cls, problem: Problem, metric_power: float, seed: int) -> _Scaled:
         measurement: Measurement = problem.measurement
-        data, merge, contradiction = problem.data, None, 0.0
+        data, merge = problem.data, None
         found = measurement.merged()
         if found is not None:
             measurement, merge = found
             data = merge.T @ problem.data
-            size = float(np.linalg.norm(problem.data))
-            contradiction = float(np.linalg.norm(problem.data - merge @ data)) / size if size else 0.0
+        outside = problem.data - (data if merge is None else merge @ data)
+        if not any(D.rank for D in problem.metric):
+            outside, data = problem.data, np.zeros_like(data)
         _, metric = whiten(problem, metric_power)
         whitened = measurement.congruence(metric[0].power(-1), metric[1].power(-1))
         probe = np.random.default_rng(seed).standard_normal(whitened.size)
@@ -203,8 +209,8 @@ class _Scaled:
         scale = np.sqrt(np.prod(whitened.shape)) / total if total else 1.0
         model = StackedProduct(whitened, float(scale))
         first = model.dual_matrix(data)
-        size = float(leading_triplets(first, 1, seed=seed)[1][0]) if np.any(data) else 0.0
-        return cls(model, data / size if size else data, size, metric, merge, contradiction)
+        size = float(leading_triplets(first, 1, seed=seed)[1][0]) if np.any(data) and total else 0.0
+        return cls(model, data / size if size else data, size, metric, merge, outside)
 
     @property
     def to_z(self) -> float:
@@ -221,20 +227,21 @@ class _Scaled:
         dual = warm.certificate.dual if isinstance(warm, Solution) else np.zeros(problem.measurement.size)
         factors = problem.parametrization.check(warm.factors if isinstance(warm, Solution) else warm, problem.shape)
         if dual.shape != problem.data.shape:
-            raise InputError(f"the warm start has {dual.size} dual values, expected {problem.data.size}; pass its factors")
+            raise InputError(
+                f"the warm start has {dual.size} dual values, expected {problem.data.size}; pass its factors"
+            )
         U, s, V = problem.parametrization.singular(factors, self.metric)
         y = (dual if self.merge is None else self.merge.T @ dual) / self.model.scale
         return self.model.stack(U, s / self.to_z if self.size else s, V), np.asarray(y)
 
     def with_data(self, b: Array) -> _Scaled:
         """Return the same problem with other (scaled) data."""
-        return _Scaled(self.model, b, self.size, self.metric, self.merge, self.contradiction)
+        return _Scaled(self.model, b, self.size, self.metric, self.merge, self.outside)
 
     def solve(self, budget: Budget, options: Options, start: Any, alpha: float, m: int) -> Outcome:
-        """Run the augmented Lagrangian method, then fit the data as well as rounding allows."""
-        penalty = 1 / (2 * alpha * m * self.model.scale * self.size) if alpha else None
-        outcome = augmented_lagrangian(self.model, self.b, budget, options, start, penalty)
-        return outcome if alpha else fit_exactly(self.model, self.b, outcome)
+        """Run the augmented Lagrangian method."""
+        penalty = self.size / (2 * alpha * m * self.model.scale) if alpha else None
+        return augmented_lagrangian(self.model, self.b, budget, options, start, penalty)
 
 
 def _status(proof: Certificate, consistent: bool, outcome: Outcome, budget: Budget, alpha: float) -> Status:

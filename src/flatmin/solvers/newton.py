@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin.metric import Array
 from flatmin.solvers.factored import Linearization, StackedProduct
+
+#: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
+NEAR = 0.1
+#: Conjugate gradient steps a Newton step may take.
+MAX_PRODUCTS = 300
 
 __all__ = ["Budget", "Round", "minimise"]
 
@@ -43,26 +49,35 @@ class Budget:
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """The end of an inner minimisation."""
+    """The end of an inner minimisation: the point, its value q, its dual matrix, its relative gradient, the effort."""
 
     x: Array
-    residual: Array
+    value: Array
     S: Any
     gradient: float
+    steps: int
+    factorized: bool
 
 
 def minimise(
-    model: StackedProduct, x: Array, target: Array, sigma: float, tol: float, budget: Budget, max_steps: int = 40
+    model: StackedProduct,
+    x: Array,
+    target: Array,
+    sigma: float,
+    tol: float,
+    budget: Budget,
+    max_steps: int = 40,
 ) -> Round:
-    """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` until the gradient is below ``tol ‖x‖``.
+    """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x on, to a gradient of ``tol ‖x‖``.
 
     The Hessian is ``I − K(y) + sigma JᵀJ`` with ``y = sigma (target − q(x))``. The Newton system is solved by
     preconditioned conjugate gradients that follow negative curvature where they meet it, or directly once the
     Hessian is nearly positive definite and the derivative J is explicit. The step length is the exact minimiser of the
     quartic along the direction.
     """
-    residual = target - model.value(x)
+    value, factorized = model.value(x), False
     for step in range(max_steps + 1):
+        residual = target - value
         S = model.dual_matrix(sigma * residual)
         gradient = x - model.apply(S, x)
         size, norm = float(np.linalg.norm(x)), float(np.linalg.norm(gradient))
@@ -71,19 +86,20 @@ def minimise(
             break
         budget.iterations += 1
         derivative = model.linearize(x)
-        direction = None
-        if derivative.J is not None and relative < 0.1:
-            direction = _direct(model, derivative, S, gradient, sigma, shift=1e-3 * min(1.0, relative))
-        if direction is None:
-            goal = max(min(0.1, relative**0.5) * norm, 0.3 * tol * size)
-            direction = _conjugate_gradients(model, derivative, S, gradient, sigma, goal, budget)
+        goal = max(min(0.1, relative**0.5) * norm, 0.3 * tol * size)
+        precondition = None
+        if derivative.J is not None and relative < NEAR:
+            precondition = _factorized(model, derivative, S, sigma, shift=1e-3 * min(1.0, relative))
+        factorized = precondition is not None
+        precondition = precondition or _blockwise(derivative, sigma)
+        direction = _conjugate_gradients(model, derivative, S, gradient, sigma, goal, precondition, budget)
         linear, quadratic = derivative.forward(direction), model.value(direction)
         t = _quartic_minimiser(x, direction, residual, linear, quadratic, sigma)
         if t == 0:
             break
         x = x + t * direction
-        residual = residual - t * linear - t**2 * quadratic
-    return Round(x, target - model.value(x), S, relative)
+        value = value + t * linear + t**2 * quadratic
+    return Round(x, value, S, relative, step, factorized)
 
 
 def _quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadratic: Array, sigma: float) -> float:
@@ -109,21 +125,14 @@ def _conjugate_gradients(
     gradient: Array,
     sigma: float,
     goal: float,
+    precondition: Callable[[Array], Array],
     budget: Budget,
-    max_products: int = 100,
 ) -> Array:
     """Solve the Newton system to residual ``goal``; stop at, and at first follow, negative curvature."""
-    blocks = sigma * derivative.blocks()
-    blocks[:, np.arange(blocks.shape[1]), np.arange(blocks.shape[1])] += 1
-    inverse = np.linalg.inv(blocks)
-
-    def precondition(r: Array) -> Array:
-        return np.asarray((inverse @ r[:, :, None])[:, :, 0])
-
     d, r = np.zeros_like(gradient), -gradient
     z = precondition(r)
     p, rz = z, float(np.vdot(r, z))
-    for i in range(max_products):
+    for i in range(MAX_PRODUCTS):
         Hp = p - model.apply(S, p) + sigma * derivative.adjoint(derivative.forward(p))
         budget.products += 1
         curvature = float(np.vdot(p, Hp))
@@ -138,21 +147,29 @@ def _conjugate_gradients(
     return d
 
 
-def _direct(
-    model: StackedProduct, derivative: Linearization, S: Any, gradient: Array, sigma: float, shift: float
-) -> Array | None:
-    """Solve the Newton system by a Cholesky factorization of the smaller side, or return None.
+def _blockwise(derivative: Linearization, sigma: float) -> Callable[[Array], Array]:
+    """Return the inverse of the diagonal blocks of ``I + sigma JᵀJ``, one for each row of x."""
+    blocks = sigma * derivative.blocks()
+    blocks[:, np.arange(blocks.shape[1]), np.arange(blocks.shape[1])] += 1
+    inverse = np.linalg.inv(blocks)
+    return lambda r: np.asarray((inverse @ r[:, :, None])[:, :, 0])
 
-    ``I − K`` is the same for every column of x, and its inverse is known from the singular values of S. A shift keeps
-    it positive definite, so the other side is ``I/sigma + J (I − K)⁻¹ Jᵀ``.
+
+def _factorized(
+    model: StackedProduct, derivative: Linearization, S: Any, sigma: float, shift: float
+) -> Callable[[Array], Array] | None:
+    """Return the inverse of a positive definite Hessian nearby, by a Cholesky factorization of its smaller side.
+
+    ``aI − K`` with ``a`` just above the norm of S is the same for every column of x, and its inverse P is known from
+    the singular values of S; so the other side is ``I/sigma + J P Jᵀ``. None where S is too large for this to help.
     """
     S = S.toarray() if hasattr(S, "toarray") else S
     U, s, Vt = np.linalg.svd(S, full_matrices=False)
     if s[0] > 1.5:
         return None
-    J, (n, k), m = derivative.matrix, gradient.shape, len(derivative.matrix)
     a = max(1.0, float(s[0])) + max(shift, 1e-9)
-    d1 = model.d1
+    (n, k), m, d1 = derivative.x.shape, len(derivative.matrix), model.d1
+    J = derivative.matrix
     try:
         if n * k <= m:
             H = sigma * (J.T @ J)
@@ -161,19 +178,31 @@ def _direct(
                 diagonal[c, :d1, c, d1:] -= S
                 diagonal[c, d1:, c, :d1] -= S.T
             H[np.diag_indices(n * k)] += a
-            solved = cho_solve(cho_factor(H, overwrite_a=True, check_finite=False), gradient.T.ravel())
-            return np.asarray(-solved.reshape(k, n).T)
-        P = np.eye(n) / a
-        P[:d1, :d1] += (U * (a / (a**2 - s**2) - 1 / a)) @ U.T
-        P[d1:, d1:] += (Vt.T * (a / (a**2 - s**2) - 1 / a)) @ Vt
-        P[:d1, d1:] = (U * (s / (a**2 - s**2))) @ Vt
-        P[d1:, :d1] = P[:d1, d1:].T
-        JP = (J.reshape(-1, n) @ P).reshape(m, -1)
-        M = JP @ J.T
+            factor = cho_factor(H, overwrite_a=True, check_finite=False)
+            return lambda r: np.asarray(cho_solve(factor, r.T.ravel(), check_finite=False).reshape(k, n).T)
+        root = _inverse_root(U, s, Vt, a)
+        half = (J.reshape(-1, n) @ root).reshape(m, -1)
+        M = blas.dsyrk(1.0, half.T, trans=1, lower=1)
         M[np.diag_indices(m)] += 1 / sigma
-        factor = cho_factor(M, overwrite_a=True, check_finite=False)
-        Pg = P @ gradient
-        w = cho_solve(factor, J @ Pg.T.ravel())
-        return np.asarray(P @ derivative.adjoint(w) - Pg)
+        factor = cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
     except LinAlgError:
         return None
+
+    def solve(r: Array) -> Array:
+        Pr: Array = root @ (root @ r)
+        w = cho_solve(factor, derivative.forward(Pr), check_finite=False)
+        return np.asarray(Pr - root @ (root @ derivative.adjoint(w)))
+
+    return solve
+
+
+def _inverse_root(U: Array, s: Array, Vt: Array, a: float) -> Array:
+    """Return ``(aI − K)^(-1/2)`` for the dilation K of ``U s Vᵀ``, whose eigenvalues are ± s and zeros."""
+    d1, n = len(U), len(U) + Vt.shape[1]
+    above, below = 1 / np.sqrt(a - s), 1 / np.sqrt(a + s)
+    root = np.eye(n) / np.sqrt(a)
+    root[:d1, :d1] += (U * ((above + below) / 2 - 1 / np.sqrt(a))) @ U.T
+    root[d1:, d1:] += (Vt.T * ((above + below) / 2 - 1 / np.sqrt(a))) @ Vt
+    root[:d1, d1:] = (U * ((above - below) / 2)) @ Vt
+    root[d1:, :d1] = root[:d1, d1:].T
+    return root

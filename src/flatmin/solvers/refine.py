@@ -5,36 +5,56 @@ from __future__ import annotations
 import numpy as np
 
 from flatmin.metric import Array
-from flatmin.solvers.augmented_lagrangian import Outcome
 from flatmin.solvers.factored import StackedProduct
 
 __all__ = ["fit_exactly", "project_data"]
 
+#: A fit to this relative residual is exact.
+EXACT = 1e-13
+#: A singular value this much smaller than the one before may be an artefact of convergence.
+SHARP = 1e-2
 
-def fit_exactly(model: StackedProduct, b: Array, outcome: Outcome, steps: int = 3) -> Outcome:
-    """Move the solution onto the data by minimum-norm Gauss-Newton steps at its rank, while they help."""
-    from scipy.sparse.linalg import LinearOperator, lsmr
 
-    x = model.stack(outcome.U, outcome.s, outcome.V)
-    residual = b - model.value(x)
+def fit_exactly(model: StackedProduct, b: Array, x: Array) -> tuple[Array, float]:
+    """Move stacked factors onto the data, at the smallest rank at which the data can be fitted if that is evidence.
+
+    Ranks at which the singular values drop sharply are tried where such matrices have fewer degrees of freedom than
+    there are data: there an exact fit is no coincidence, and removes the small components that a slowly converging
+    solve leaves behind.
+
+    Returns
+    -------
+    x : ndarray
+        The moved factors.
+    misfit : float
+        ``‖q(x) − b‖ / ‖b‖``.
+    """
+    U, s, V = model.canonical(x)
+    n = len(x)
+    for rank in range(1, len(s)):
+        if s[rank] < SHARP * s[rank - 1] and rank * (n - rank) < len(b):
+            moved, misfit = _gauss_newton(model, b, model.stack(U[:, :rank], s[:rank], V[:, :rank]))
+            if misfit <= EXACT:
+                return moved, misfit
+    return _gauss_newton(model, b, x)
+
+
+def _gauss_newton(model: StackedProduct, b: Array, x: Array, steps: int = 4) -> tuple[Array, float]:
+    """Take minimum-norm Gauss-Newton steps towards ``q(x) = b`` while they help."""
+    from scipy.sparse.linalg import lsmr
+
+    residual, scale = b - model.value(x), float(np.linalg.norm(b))
     for _ in range(steps):
         size = float(np.linalg.norm(residual))
-        if x.size == 0 or size <= 1e-14 * float(np.linalg.norm(b)):
+        if x.size == 0 or size <= EXACT * scale:
             break
-        derivative = model.linearize(x)
-        operator = LinearOperator(
-            (len(b), x.size),
-            matvec=lambda d, J=derivative: J.forward(d.reshape(x.shape[::-1]).T),
-            rmatvec=lambda y, J=derivative: J.adjoint(y).T.ravel(),
-            dtype=float,
-        )
+        operator = model.linearize(x).as_linear_operator()
         step = lsmr(operator, residual, atol=1e-10, btol=1e-10, maxiter=100)[0].reshape(x.shape[::-1]).T
         moved = b - model.value(x + step)
         if float(np.linalg.norm(moved)) > 0.9 * size:
             break
         x, residual = x + step, moved
-    outcome.U, outcome.s, outcome.V = model.canonical(x)
-    return outcome
+    return x, float(np.linalg.norm(residual)) / scale
 
 
 def project_data(model: StackedProduct, b: Array) -> tuple[Array, float]:
