@@ -12,6 +12,21 @@ from flatmin._version import __version__
 
 __all__ = ["app", "command"]
 
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"found {text!r}, expected a number") from None
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"found {text!r}, expected a whole number") from None
+
+
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
@@ -35,7 +50,7 @@ SolutionFile = Annotated[
     typer.Argument(metavar="SOLUTION.npz", help="The factors L and R, or matrix; with or without dual. Anyone's."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Makes the run repeatable.")]
+Seed = Annotated[int, typer.Option("--seed", parser=_whole_number, metavar="N", help="Makes the run repeatable.")]
 
 
 def command(arguments: list[str]) -> Any:
@@ -74,16 +89,24 @@ def recover(
         ),
     ] = None,
     alpha: Annotated[
-        float, typer.Option("--alpha", metavar="X", help="0 fits the data exactly; more allows for noise.")
+        float,
+        typer.Option("--alpha", parser=_number, metavar="X", help="0 fits the data exactly; more allows for noise."),
     ] = 0.0,
     metric_power: Annotated[
-        float, typer.Option("--metric-power", metavar="P", help="From 0 (nuclear norm) to 1 (flat).")
+        float, typer.Option("--metric-power", parser=_number, metavar="P", help="From 0 (nuclear norm) to 1 (flat).")
     ] = 1.0,
-    max_rank: Annotated[int | None, typer.Option("--max-rank", metavar="K", help="The largest rank allowed.")] = None,
-    tol: Annotated[float, typer.Option("--tol", metavar="E", help="Target for residual and gap.")] = 1e-8,
-    max_iter: Annotated[int | None, typer.Option("--max-iter", metavar="N", help="The most iterations.")] = None,
+    max_rank: Annotated[
+        int | None, typer.Option("--max-rank", parser=_whole_number, metavar="K", help="The largest rank allowed.")
+    ] = None,
+    tol: Annotated[
+        float, typer.Option("--tol", parser=_number, metavar="E", help="Target for residual and gap.")
+    ] = 1e-8,
+    max_iter: Annotated[
+        int | None, typer.Option("--max-iter", parser=_whole_number, metavar="N", help="The most iterations.")
+    ] = None,
     time_limit: Annotated[
-        float | None, typer.Option("--time-limit", metavar="S", help="Seconds until the best so far is taken.")
+        float | None,
+        typer.Option("--time-limit", parser=_number, metavar="S", help="Seconds until the best so far is taken."),
     ] = None,
     seed: Seed = 0,
     mask: Annotated[
@@ -120,15 +143,19 @@ def generate(
     family: FamilyName,
     out: Annotated[Path, typer.Argument(metavar="OUT.npz", help="The file to write, with the truth in it.")],
     shape: Annotated[str, typer.Option("--shape", metavar="D1,D2", help="Rows and columns of the unknown.")] = "30,20",
-    rank: Annotated[int, typer.Option("--rank", metavar="R", help="Rank of the truth.")] = 2,
+    rank: Annotated[int, typer.Option("--rank", parser=_whole_number, metavar="R", help="Rank of the truth.")] = 2,
     measurements: Annotated[
         int | None,
         typer.Option(
-            "--measurements", metavar="M", help="How many; default: four times the unknown's degrees of freedom."
+            "--measurements",
+            parser=_whole_number,
+            metavar="M",
+            help="How many; default: four times the unknown's degrees of freedom.",
         ),
     ] = None,
     noise: Annotated[
-        float, typer.Option("--noise", metavar="S", help="Noise over the root mean square of the clean data.")
+        float,
+        typer.Option("--noise", parser=_number, metavar="S", help="Noise over the root mean square of the clean data."),
     ] = 0.0,
     seed: Seed = 0,
 ) -> int:

@@ -21,7 +21,7 @@ def run(family: str, out: Path, *, shape: str, rank: int, measurements: int | No
     """Draw an instance, write it, and return the exit status."""
     model = families.find(family)
     if out.suffix != ".npz":
-        raise InputError(f"the output {out} ends in {out.suffix or 'nothing'!r}, expected .npz")
+        raise InputError(f"the output {out} has the ending {out.suffix!r}, expected .npz")
     if out.is_dir():
         raise InputError(f"the output {out} is a directory, expected a file")
     if seed < 0:

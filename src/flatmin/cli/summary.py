@@ -74,7 +74,7 @@ def advice(problem: Problem, solution: Solution) -> str | None:
     """Return a sentence where an exact fit looks as if it fitted noise, or None."""
     rank, (d1, d2), m = solution.rank, problem.shape, problem.measurement.size
     d1, d2 = d1 - len(solution.undetermined[0]), d2 - len(solution.undetermined[1])
-    if solution.settings.get("alpha") != 0 or rank < 2:
+    if solution.settings.get("alpha") != 0 or rank < 2 or min(d1, d2) < 3:
         return None
     if rank >= NEARLY_FULL * min(d1, d2):
         why = f"The exact fit has rank {rank} where {min(d1, d2)} is the largest possible"

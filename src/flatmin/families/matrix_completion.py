@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from flatmin._memory import require
+from flatmin._validation import matrix_shape
 from flatmin.errors import InputError
 from flatmin.families.base import Family, Instance, check_sample, noisy
 from flatmin.measurements.entries import Entries
@@ -14,6 +15,9 @@ from flatmin.metric import Array
 from flatmin.problem import Problem
 
 __all__ = ["FAMILY", "sample"]
+
+#: At least this many vectors of the length of a row and of a column are held while solving.
+VECTORS = 40
 
 
 def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0) -> Instance:
@@ -54,6 +58,7 @@ def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: flo
 
 
 def _build(arrays: Mapping[str, Array]) -> Problem:
+    require(VECTORS * 8.0 * sum(matrix_shape(arrays["shape"])), "solving a problem of this shape")
     measurement = Entries(arrays["rows"], arrays["cols"], arrays["shape"])
     if np.shape(arrays["values"]) != (measurement.size,):
         found = np.shape(arrays["values"])

@@ -17,7 +17,7 @@ from flatmin._memory import require
 from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.families import Family
-from flatmin.formats.base import check_file
+from flatmin.formats.base import check_file, reason
 from flatmin.metric import Array
 from flatmin.problem import Problem
 
@@ -94,7 +94,7 @@ def _load(path: Path, role: str, wanted: tuple[str, ...]) -> dict[str, Array]:
         with zipfile.ZipFile(path) as archive:
             sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
     except DAMAGED as error:
-        raise InputError(f"{role} {path} is not a whole .npz archive: {_reason(error)}") from error
+        raise InputError(f"{role} {path} is not a whole .npz archive: {reason(error)}") from error
     require(2.0 * sum(sizes.get(name, 0) for name in wanted), f"reading {path.name}")
     arrays = {}
     with np.load(path, allow_pickle=False) as data:
@@ -103,10 +103,5 @@ def _load(path: Path, role: str, wanted: tuple[str, ...]) -> dict[str, Array]:
                 try:
                     arrays[name] = np.asarray(data[name])
                 except (*DAMAGED, MemoryError) as error:
-                    raise InputError(f"the key {name!r} of {path} cannot be read: {_reason(error)}") from error
+                    raise InputError(f"the key {name!r} of {path} cannot be read: {reason(error)}") from error
     return arrays
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "it holds Python objects, expected plain numbers" if "pickle" in text else text

@@ -13,7 +13,7 @@ from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.metric import Array
 
-__all__ = ["Cells", "Document", "check_file"]
+__all__ = ["Cells", "Document", "check_file", "reason"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,3 +138,10 @@ def check_file(path: Path, role: str = "the input") -> None:
                 raise InputError(f"{role} {path} is empty")
     except OSError as error:
         raise InputError(f"{role} {path} cannot be read: {error.strerror or error}") from error
+
+
+def reason(error: BaseException) -> str:
+    """Return in one line why a file could not be read, without the advice to trust it."""
+    if "pickle" in str(error) or "Object arrays" in str(error):
+        return "it holds Python objects, expected plain numbers"
+    return " ".join(str(error).split()) or type(error).__name__

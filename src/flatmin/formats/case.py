@@ -60,7 +60,7 @@ def read_case(family: Family, path: Path, mask: Path | None = None) -> Case:
         raise InputError(f"--mask goes with an image, found the input {path.name}")
     if ending != ".npz" and format_ is None:
         expected = ", ".join([".npz", *(suffixes() if family.from_cells else [])])
-        raise InputError(f"the input {path} ends in {ending or 'nothing'!r}, {family.name} reads {expected}")
+        raise InputError(f"the input {path} has the ending {ending!r}, {family.name} reads {expected}")
     if format_ is not None and family.from_cells is not None:
         document = format_.read(path, mask)
         cells = document.cells

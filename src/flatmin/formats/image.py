@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from flatmin.errors import InputError
-from flatmin.formats.base import Cells, Document, check_file
+from flatmin.formats.base import Cells, Document, check_file, reason
 from flatmin.metric import Array
 
 __all__ = ["FORMAT", "Image"]
@@ -99,7 +99,7 @@ def _load(path: Path) -> tuple[Array, Array]:
             opened.load()
             return _channels(opened)
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
-        raise InputError(f"{path} is not a whole picture that can be read: {error}") from error
+        raise InputError(f"{path} is not a whole picture that can be read: {reason(error)}") from error
 
 
 def _channels(picture: Any) -> tuple[Array, Array]:

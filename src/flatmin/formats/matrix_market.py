@@ -9,7 +9,7 @@ import numpy as np
 
 from flatmin._memory import require
 from flatmin.errors import InputError
-from flatmin.formats.base import Cells, Document
+from flatmin.formats.base import Cells, Document, reason
 from flatmin.metric import Array
 
 __all__ = ["FORMAT", "MatrixMarket"]
@@ -37,7 +37,7 @@ class MatrixMarket(Document):
         except InputError:
             raise
         except (OSError, ValueError, OverflowError, TypeError) as error:
-            raise InputError(f"{path} is not a whole Matrix Market file: {' '.join(str(error).split())}") from error
+            raise InputError(f"{path} is not a whole Matrix Market file: {reason(error)}") from error
         if layout == "array":
             return cls(Cells.of(np.asarray(found), path.name))
         if not found.nnz:

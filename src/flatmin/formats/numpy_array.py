@@ -9,7 +9,7 @@ import numpy as np
 
 from flatmin._memory import require
 from flatmin.errors import InputError
-from flatmin.formats.base import Cells, Document
+from flatmin.formats.base import Cells, Document, reason
 from flatmin.metric import Array
 
 __all__ = ["FORMAT", "NumpyArray"]
@@ -31,7 +31,7 @@ class NumpyArray(Document):
         try:
             matrix = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError, SyntaxError) as error:
-            raise InputError(f"{path} is not a whole .npy file of numbers: {_first_line(error)}") from error
+            raise InputError(f"{path} is not a whole .npy file of numbers: {reason(error)}") from error
         if not isinstance(matrix, np.ndarray):
             raise InputError(f"{path} is an .npz archive, expected a single array; rename it to .npz")
         return cls(matrix, path.name)
@@ -45,10 +45,6 @@ class NumpyArray(Document):
             filled[holes] = matrix[holes]
         np.save(path, filled, allow_pickle=False)
         return path
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 FORMAT = NumpyArray
