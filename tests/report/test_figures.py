@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import flatmin as fm
+from flatmin.measurements import Entries
+from flatmin.report import blocks, figures
+
+
+def block_of(values):
+    values = np.asarray(values, dtype=float)
+    return blocks.Block(values, np.arange(len(values)), np.arange(values.shape[1]), values.shape)
+
+
+def parsed(svg: str) -> ET.Element:
+    return ET.fromstring(svg)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (160, 3), (3, 160)])
+def test_heat_maps_of_any_shape_are_well_formed(shape) -> None:
+    block = block_of(np.random.default_rng(0).standard_normal(shape))
+    svg = figures.heat_map("map", block, figures.scale_of([block]))
+    assert parsed(svg).get("aria-hidden") == "true"
+    assert "#0102" not in svg
+    assert "http" not in svg
+
+
+@pytest.mark.parametrize("fill", [0.0, 3.0, -3.0, np.nan])
+def test_heat_map_of_a_constant(fill: float) -> None:
+    block = block_of(np.full((4, 5), fill))
+    low, high = figures.scale_of([block])
+    assert low < high
+    assert "nan" not in re.sub(r'"data:[^"]*"', "", figures.heat_map("map", block, (low, high))).lower()
+
+
+def test_labels_are_text_not_markup_or_mathematics() -> None:
+    svg = figures.heat_map("map", block_of(np.eye(2)), (0.0, 1.0), labels=(["<b>", "a\nb\0"], ["$x$", "y" * 99]))
+    texts = ["".join(node.itertext()).strip() for node in parsed(svg).iter("text")]
+    assert {"<b>", "a b", "$x$", "y" * 13 + "…"} <= set(texts)
+
+
+def test_ids_do_not_collide_and_colours_follow_the_page() -> None:
+    history = {"iteration": np.array([1.0, 2.0]), "residual": np.array([1e-2, 0.0]), "gap": np.array([-1e-3, 0.0])}
+    final = {"residual": 0.0, "gap": -1e-18}
+    both = [figures.convergence(name, history, final, {"gap": 1e-6}) for name in ("one", "two")]
+    ids = [re.findall(r'\bid="([^"]*)"', svg) for svg in both]
+    assert not set(ids[0]) & set(ids[1])
+    references = re.findall(r"url\(#([^)]*)\)", both[0]) + re.findall(r'href="#([^"]*)"', both[0])
+    assert references
+    assert set(references) <= set(ids[0])
+    assert "var(--first)" in both[0]
+    assert both[0] == figures.convergence("one", history, final, {"gap": 1e-6})
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, 1e-9], [3.0, 2.0, 1.0], [0.0]])
+def test_singular_values_mark_the_rank(values) -> None:
+    svg = figures.singular_values("s", np.array(values), max(3, len(values)))
+    assert f"rank {len(values)}" in "".join(parsed(svg).itertext())
+
+
+def test_picture_is_small_and_transparent_where_nothing_was_seen() -> None:
+    image = np.random.default_rng(0).random((30, 2000, 3))
+    image[0, :100] = np.nan
+    uri = figures.picture(image)
+    result = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
+    assert max(result.size) == figures.LARGEST_IMAGE
+    assert result.mode == "RGBA"
+    assert result.getpixel((0, 0))[3] < 255
+    assert Image.open(io.BytesIO(base64.b64decode(figures.picture(np.ones((4, 5))).split(",")[1]))).size == (5, 4)
+
+
+def test_observed_block_holds_the_data_where_they_are() -> None:
+    rows, cols = np.array([0, 399]), np.array([0, 2])
+    problem = fm.Problem(Entries(rows, cols, (400, 3)), [5.0, 7.0])
+    chosen = blocks.picked(400)
+    like = blocks.Block(np.zeros((len(chosen), 3)), chosen, np.arange(3), (400, 3))
+    values = blocks.observed(problem, like).values
+    assert values[0, 0] == 5
+    assert values[-1, 2] == 7
+    assert np.isnan(values).sum() == values.size - 2
+    assert not like.whole
+
+
+def test_standardised_columns_share_mean_and_deviation() -> None:
+    seen = block_of([[1.0, np.nan, 2.0], [3.0, np.nan, 2.0]])
+    full = block_of([[1.0, 4.0, 2.0], [3.0, 6.0, 2.0]])
+    one, two = blocks.standardised([seen, full])
+    np.testing.assert_allclose(one.values[:, 0], [-1, 1])
+    np.testing.assert_allclose(two.values, [[-1, -1, 0], [1, 1, 0]])

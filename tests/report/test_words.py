@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flatmin.certificates import Certificate
+from flatmin.flatness import Flatness
+from flatmin.report import words
+from flatmin.solution import Status
+
+CERTIFICATE = Certificate(
+    holds=True,
+    objective="interpolating",
+    value=2.0,
+    lower_bound=2.0 - 1e-8,
+    relative_gap=5e-9,
+    relative_residual=1e-12,
+    dual=np.ones(3),
+    dual_norm=1.0,
+    bound_kind="dense",
+    unique=True,
+    q=2,
+    injectivity=0.5,
+    margin=0.25,
+)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_verdict_says_everything_the_status_says(status: Status) -> None:
+    verdict = words.verdict(status)
+    assert verdict.good is status.certified
+    assert verdict.headline.startswith("Certified: " if status.certified else "Not certified: ")
+    assert verdict.headline.endswith(".")
+    said = f"{verdict.headline} {verdict.advice}".lower().replace(",", "").replace(".", "").replace(";", "").split()
+    assert set(status.value.lower().replace(",", "").replace(".", "").replace(";", "").split()) <= set(said)
+
+
+@pytest.mark.parametrize("kind", ["dense", "cholesky", "proven", "probabilistic", "estimated", "another"])
+def test_proof_says_what_proves_the_norm(kind: str) -> None:
+    norm = words.proof(replace(CERTIFICATE, bound_kind=kind), 3)[2]
+    assert norm.holds is (kind != "estimated")
+    assert words.NORM_PROOF.get(kind, kind) in norm.text
+
+
+def test_an_estimated_norm_proves_nothing() -> None:
+    fit, bound, norm, unique = words.proof(replace(CERTIFICATE, bound_kind="estimated", holds=False, unique=None), 3)
+    assert fit.holds is True
+    assert (bound.holds, norm.holds, unique.holds) == (None, False, None)
+
+
+@pytest.mark.parametrize("unique", [True, False, None])
+def test_uniqueness_in_words(unique: bool | None) -> None:
+    statement = words.proof(replace(CERTIFICATE, unique=unique), 3)[3]
+    assert statement.holds is unique
+    assert "3 numbers" in statement.text
+    assert "0.25" in statement.text
+    assert words.unique_word(unique) in ("yes", "no", "undecided")
+
+
+def test_uniqueness_is_silent_without_a_proof_of_flatness() -> None:
+    text = words.proof(replace(CERTIFICATE, holds=False, unique=None), 3)[3].text
+    assert text == "Nothing is said about other solutions before this one is proved to be flattest."
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"injectivity": None, "unique": None}, "too much memory"),
+        ({"injectivity": 0.0, "unique": False}, "do not tell all such cores apart"),
+        ({"q": 0}, "only the zero matrix"),
+        ({"q": 1}, "singular values is 1"),
+        ({"margin": 1.0}, "No other one is above 0"),
+        ({"radius": 1e-5}, "lies within"),
+        ({"q": None, "margin": None, "injectivity": None}, "shown to be equal"),
+    ],
+)
+def test_uniqueness_details(changes: dict, expected: str) -> None:
+    assert expected in words.proof(replace(CERTIFICATE, **changes), 3)[3].text
+
+
+def test_gap_of_either_sign_and_of_zero_value() -> None:
+    def bound(**changes):
+        return words.proof(replace(CERTIFICATE, **changes), 3)[1]
+
+    assert bound().holds is True
+    assert "its size is what counts" in bound(relative_gap=-1e-9).text
+    assert bound(relative_gap=0.25, holds=False).holds is False
+    assert "25 %" in bound(relative_gap=0.25, holds=False).text
+    assert bound(relative_gap=-0.25, holds=False).holds is False
+    assert bound(value=0.0, lower_bound=0.0, relative_gap=0.0).holds is True
+
+
+def test_fit_is_part_of_the_proof_unless_penalised() -> None:
+    assert words.proof(replace(CERTIFICATE, relative_residual=1e-3, holds=False), 3)[0].holds is False
+    assert words.proof(replace(CERTIFICATE, relative_residual=1e-3, objective="penalised"), 3)[0].holds is None
+    assert "one given" in words.proof(CERTIFICATE, 1)[0].text
+
+
+def test_limits_below_and_above_the_counting_bound() -> None:
+    def limits(**changes):
+        defaults = {
+            "shape": (10, 8),
+            "rank": 2,
+            "n_measurements": 200,
+            "exact": True,
+            "metric_power": 1.0,
+            "error": None,
+        }
+        return " ".join(words.limits(**{**defaults, **changes}))
+
+    assert "200 measurements: 6.2 for each" in limits()
+    assert "not a discovery" in limits(n_measurements=20)
+    assert "the noise" in limits()
+    assert "pulls the solution" in limits(exact=False)
+    assert "This solution is not the truth" in limits(error=0.1)
+    assert "The two agree" in limits(error=1e-9)
+    assert "not the flat one" in limits(metric_power=0.5)
+    assert limits(rank=0).startswith("Flattest does not mean true")
+
+
+def test_caution_only_where_measurements_are_too_few() -> None:
+    assert words.caution((10, 8), 2, 200) == ""
+    assert "32 degrees" in words.caution((10, 8), 2, 20)
+    assert words.caution((10, 8), 0, 1) == ""
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (0.0, "0"),
+        (1e-8, "10⁻⁸"),
+        (-2.5e-7, "−2.5 × 10⁻⁷"),
+        (123456.0, "123456"),
+        (0.1 + 0.2, "0.3"),
+        (1.5e300, "1.5 × 10³⁰⁰"),
+        (12345.678, "12346"),
+        (float("nan"), "not known"),
+        (float("-inf"), "minus infinite"),
+    ],
+)
+def test_numbers(x: float, text: str) -> None:
+    assert words.number(x).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+def test_close_numbers_can_be_told_apart() -> None:
+    assert words.number(0.14520601743, 10) != words.number(0.14520601726, 10)
+    assert words.number(1.0000000106, 12) == "1.0000000106"
+
+
+def test_flatness_explains_every_number() -> None:
+    facts = words.flatness_facts(Flatness(1.0, 1.0, 2.0, 2.0, 0.0, float("inf"), 1.0, 0.0), CERTIFICATE)
+    assert [fact.name for fact in facts][:3] == ["Scaled trace", "Fibre minimum", "Lower bound"]
+    assert len(facts) == 8
+    assert all(fact.meaning and fact.value for fact in facts)
