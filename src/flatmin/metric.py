@@ -53,7 +53,9 @@ class Metric:
         inside = eigenvalues > len(scale) * np.finfo(float).eps * max(eigenvalues[-1], 1.0)
         factor = np.sqrt(eigenvalues[inside])[:, None] * Q[:, inside].conj().T * scale
         _, values, vectors = np.linalg.svd(factor)
-        return cls(np.concatenate([values, np.zeros(len(scale) - len(values))]), vectors.conj().T)
+        vectors = vectors.conj().T
+        vectors[scale == 0, : len(values)] = 0  # what is not seen at all stays exactly zero, without rounding
+        return cls(np.concatenate([values, np.zeros(len(scale) - len(values))]), vectors)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -135,12 +136,12 @@ class Solution:
             "settings": dict(self.settings),
             "version": __version__,
         }
-        history = {f"history_{name}": np.asarray(values) for name, values in self.history.items()}
+        contents: dict[str, Any] = {**self.arrays()}
+        contents |= {f"history_{name}": np.asarray(values) for name, values in self.history.items()}
         with atomic_path(Path(file)) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(
                 stream,
-                **self.arrays(),
-                **history,
+                **contents,
                 undetermined_rows=self.undetermined[0],
                 undetermined_cols=self.undetermined[1],
                 description=np.array(json.dumps(description)),
@@ -156,18 +157,30 @@ class Solution:
         InputError
             If the file is missing, is not such a file, or was written by a later version.
         """
+        unreadable = (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
         try:
             with np.load(file, allow_pickle=False) as archive:
                 data = dict(archive)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{file} cannot be read as a solution, expected an .npz file of flatmin: {error}") from error
-        version = int(data.pop("format_version", np.array(-1)))
-        if "description" not in data or not 1 <= version <= FORMAT_VERSION:
-            raise InputError(f"{file} has format version {version}, expected 1 to {FORMAT_VERSION}; was it saved by flatmin?")
+        except unreadable as error:
+            raise InputError(
+                f"{file} cannot be read as a solution, expected an .npz file of flatmin: {error}"
+            ) from error
+        try:
+            version = int(data.get("format_version", -1))
+            if not 1 <= version <= FORMAT_VERSION:
+                raise InputError(f"it has format version {version}, expected 1 to {FORMAT_VERSION}")
+            return cls._from_arrays(data)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
+            raise InputError(f"{file} is no solution saved by this version of flatmin: {reason}") from error
+
+    @classmethod
+    def _from_arrays(cls, data: Mapping[str, Array]) -> Solution:
         about = json.loads(str(data["description"]))
         parametrization = Product()
+        factors = tuple(data[name] for name in parametrization.names)
         return cls(
-            factors=tuple(data[name] for name in parametrization.names),
+            factors=parametrization.check(factors, (len(factors[0]), len(factors[-1]))),
             status=Status[about["status"]],
             certificate=Certificate(dual=data["dual"], **about["certificate"]),
             flatness=Flatness(**about["flatness"]),

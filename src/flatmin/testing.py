@@ -10,7 +10,7 @@ from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
-from flatmin.parametrizations import Product
+from flatmin.parametrizations import Parametrization
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution, Status
@@ -70,7 +70,7 @@ def check_measurement(A: Measurement, *, seed: int = 0) -> None:
         _agree(A, "the adjoint of as_linear_operator", operator.rmatvec(y), A.adjoint(y).ravel(), cause)
 
 
-def check_parametrization(p: Product | Problem, *, seed: int = 0) -> None:
+def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> None:
     """Check a two-factor parametrization against finite differences on small random problems.
 
     Width and matrix; ``hessian_trace`` and ``scaled_trace`` against the Hessian of the loss by finite differences, off
@@ -79,7 +79,7 @@ def check_parametrization(p: Product | Problem, *, seed: int = 0) -> None:
 
     Parameters
     ----------
-    p : Product or Problem
+    p : Parametrization or Problem
         The parametrization; a problem stands for its own.
     seed : int
         Draws the problems and points.
@@ -153,18 +153,17 @@ def _check_linear(A: Measurement, rng: np.random.Generator) -> None:
     X, Y = _draw(rng, A.shape, A.dtype), _draw(rng, A.shape, A.dtype)
     x, y = rng.standard_normal(A.size), rng.standard_normal(A.size)
     copies = X.copy(), y.copy()
-    first, second, cause = A.forward(X), A.forward(Y), "a constant or a nonlinear step hides in it"
+    first, matrix, cause = A.forward(X), A.adjoint(y), "a constant or a nonlinear step hides in it"
+    _require(A, np.array_equal(X, copies[0]), "forward changes its argument; work on a copy")
+    _require(A, np.array_equal(y, copies[1]), "adjoint changes its argument; work on a copy")
     _require(A, np.isrealobj(first), "forward returns complex numbers; take the real part, ⟨A, X⟩ = Re tr(A* X)")
-    _agree(A, "linearity of forward", A.forward(2 * X - 3 * Y), 2 * first - 3 * second, cause)
-    matrix = A.adjoint(y)
+    _agree(A, "linearity of forward", A.forward(2 * X - 3 * Y), 2 * first - 3 * A.forward(Y), cause)
     _require(
         A,
         np.isrealobj(matrix) or np.issubdtype(A.dtype, np.complexfloating),
         "adjoint returns complex numbers, which dtype does not announce",
     )
     _agree(A, "linearity of adjoint", A.adjoint(2 * x - 3 * y), 2 * A.adjoint(x) - 3 * matrix, cause)
-    _require(A, np.array_equal(X, copies[0]), "forward changes its argument; work on a copy")
-    _require(A, np.array_equal(y, copies[1]), "adjoint changes its argument; work on a copy")
 
 
 def _check_action(A: Measurement, rng: np.random.Generator) -> None:
@@ -260,7 +259,7 @@ def _check_merged(A: Measurement, rng: np.random.Generator) -> None:
     _check_action(merged, rng)
 
 
-def _check_traces(model: Product, factors: Factors, sensing: Array, rng: np.random.Generator) -> None:
+def _check_traces(model: Parametrization, factors: Factors, sensing: Array, rng: np.random.Generator) -> None:
     """Compare both traces with the diagonal of a finite-difference Hessian of the loss, off and on zero loss."""
     m, d1, d2 = sensing.shape
     L, R = factors
@@ -284,7 +283,9 @@ def _check_traces(model: Product, factors: Factors, sensing: Array, rng: np.rand
         _agree(model, name, model.scaled_trace(factors, metric), left / d1 + right / d2, cause, tolerance=1e-7)
 
 
-def _check_fibre(model: Product, factors: Factors, metric: tuple[Metric, Metric], rng: np.random.Generator) -> None:
+def _check_fibre(
+    model: Parametrization, factors: Factors, metric: tuple[Metric, Metric], rng: np.random.Generator
+) -> None:
     D1, D2 = (np.asarray(D) for D in metric)
     Z = D1 @ model.matrix(factors) @ D2
     minimum = model.fibre_minimum(factors, metric)

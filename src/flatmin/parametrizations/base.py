@@ -19,9 +19,12 @@ class Parametrization(ABC):
     ----------
     names : tuple of str
         The name of each factor, as in saved files.
+    rank : int or None
+        The width of the model; None means as wide as it takes.
     """
 
     names: ClassVar[tuple[str, ...]]
+    rank: int | None
 
     @abstractmethod
     def check(self, factors: object, shape: tuple[int, int]) -> Factors:
@@ -46,6 +49,18 @@ class Parametrization(ABC):
     @abstractmethod
     def fibre_minimum(self, factors: Factors, metric: tuple[Metric, Metric]) -> float:
         """Return the smallest scaled trace over all factors of the same matrix."""
+
+    @abstractmethod
+    def singular(self, factors: Factors, metric: tuple[Metric, Metric]) -> tuple[Array, Array, Array]:
+        """Return the decomposition ``U, s, V`` of the matrix in whitened coordinates, without forming it."""
+
+    @abstractmethod
+    def flattest(self, U: Array, s: Array, V: Array, metric: tuple[Metric, Metric]) -> Factors:
+        """Return the flattest factors of the matrix whose whitened decomposition is ``U, s, V``."""
+
+    @abstractmethod
+    def unwhiten(self, P: Array, Q: Array, metric: tuple[Metric, Metric]) -> Factors:
+        """Return the factors whose whitened form is P and Q."""
 
     @abstractmethod
     def balance(self, factors: Factors) -> float:

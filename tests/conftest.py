@@ -1,0 +1,34 @@
+"""Settings that every test shares: reproducible property tests, and the instances that stand for the families."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import flatmin as fm
+
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("repeatable")
+
+#: Family and number of measurements of an 8×6 matrix of rank 2, above and below the recovery threshold.
+INSTANCES = {
+    ("matrix-sensing", "above"): 40,
+    ("matrix-sensing", "below"): 16,
+    ("bilinear-sensing", "above"): 42,
+    ("bilinear-sensing", "below"): 18,
+    ("matrix-completion", "above"): 44,
+    ("matrix-completion", "below"): 24,
+}
+
+
+@pytest.fixture(scope="session", params=INSTANCES, ids="-".join)
+def instance(request):
+    """An instance of each family, above and below the recovery threshold."""
+    name, _ = request.param
+    return fm.families.find(name).sample((8, 6), 2, INSTANCES[request.param], seed=3)
+
+
+@pytest.fixture(scope="session")
+def solution(instance):
+    """Its flat minimum."""
+    return fm.flat_minimum(instance.problem)

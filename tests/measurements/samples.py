@@ -1,0 +1,42 @@
+"""One random instance of every measurement, by the name of its class."""
+
+from scipy.sparse.linalg import aslinearoperator
+
+from flatmin import measurements
+
+
+def draw(rng, shape, dtype):
+    X = rng.standard_normal(shape)
+    return X + 1j * rng.standard_normal(shape) if dtype is complex else X
+
+
+def dense(rng, shape, m, dtype):
+    return measurements.Dense(draw(rng, (m, *shape), dtype))
+
+
+def rank_one(rng, shape, m, dtype):
+    return measurements.RankOne(draw(rng, (m, shape[0]), dtype), draw(rng, (m, shape[1]), dtype))
+
+
+def entries(rng, shape, m, dtype):
+    """Unsorted, with duplicates where m is large, and with weights every other time."""
+    rows, cols = (rng.integers(0, d, m) for d in shape)
+    return measurements.Entries(rows, cols, shape, weights=rng.uniform(0.5, 2, m) if m % 2 else None)
+
+
+def identity(rng, shape, m, dtype):
+    return measurements.Identity(shape)
+
+
+def linear_operator(rng, shape, m, dtype):
+    return measurements.FromLinearOperator(aslinearoperator(rng.standard_normal((m, shape[0] * shape[1]))), shape)
+
+
+SAMPLES = {
+    "Dense": dense,
+    "RankOne": rank_one,
+    "Entries": entries,
+    "Identity": identity,
+    "FromLinearOperator": linear_operator,
+}
+COMPLEX = {"Dense", "RankOne"}

@@ -1,0 +1,102 @@
+"""Bounds on the norm of a dual matrix: rigorous by every route, and useful."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_array, random_array
+
+from flatmin import operator_norm
+from flatmin.operator_norm import deflate, leading_triplets, top_spectrum
+
+
+def _matrix(d1, d2, values, seed=0):
+    rng = np.random.default_rng(seed)
+    U, V = (np.linalg.qr(rng.standard_normal((d, len(values))))[0] for d in (d1, d2))
+    return U * values @ V.T, U, V
+
+
+@pytest.fixture
+def cholesky(monkeypatch):
+    """Send small matrices through the route of large ones."""
+    monkeypatch.setattr(operator_norm, "DENSE", 2)
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+@pytest.mark.parametrize("shape", [(30, 20), (20, 30), (25, 25)])
+@pytest.mark.parametrize("guess", ["exact", "rotated", "poor", "none"])
+def test_large_matrices(cholesky, form, shape, guess):
+    values = np.concatenate([[1.0, 1.0, 1.0], np.linspace(0.9, 0.1, 15)])
+    S, U, V = _matrix(*shape, values)
+    rng = np.random.default_rng(1)
+    U, V = {
+        "exact": lambda: (U[:, :3], V[:, :3]),
+        "rotated": lambda: tuple(F[:, :3] @ np.linalg.qr(rng.standard_normal((3, 3)))[0] for F in (U, V)),
+        "poor": lambda: tuple(np.linalg.qr(rng.standard_normal((d, 2)))[0] for d in shape),
+        "none": lambda: (U[:, :0], V[:, :0]),
+    }[guess]()
+    found = top_spectrum(form(S), U, V, unit=1 - 1e-4)
+    assert found.kind in ("cholesky", "dense", "proven")
+    assert found.norm >= 1
+    if guess != "poor":
+        assert found.norm <= 1 + 1e-6
+        assert 0.9 * (1 - 1e-9) <= found.below(3) <= 0.99
+    for F in (found.U, found.V):
+        np.testing.assert_allclose(F.T @ F, np.eye(F.shape[1]), atol=1e-10)
+
+
+@given(
+    d1=st.integers(1, 12), d2=st.integers(1, 12), seed=st.integers(0, 999), scale=st.sampled_from([1e-8, 0.3, 1, 1e8])
+)
+def test_is_an_upper_bound_whatever_the_guess(d1, d2, seed, scale):
+    rng = np.random.default_rng(seed)
+    S = scale * rng.standard_normal((d1, d2))
+    k = rng.integers(0, min(d1, d2) + 1)
+    U, V = (np.linalg.qr(rng.standard_normal((d, k)))[0] for d in (d1, d2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operator_norm, "DENSE", 1 if seed % 2 else 400)
+        found = top_spectrum(S, U, V, unit=1 - 1e-4)
+    true = np.linalg.norm(S, 2)
+    assert found.norm >= true * (1 - 1e-14) or found.kind == "estimated"
+    if found.kind == "dense":
+        assert found.norm <= true * (1 + 1e-10)
+
+
+def test_beyond_the_reach_of_cholesky_nothing_is_claimed(cholesky, monkeypatch):
+    monkeypatch.setattr(operator_norm, "CHOLESKY", 3)
+    S, U, V = _matrix(30, 20, np.array([1.0, 0.5, 0.25]))
+    assert top_spectrum(S, U[:, :1], V[:, :1], unit=1 - 1e-4).kind != "cholesky"
+
+
+def test_a_missed_singular_vector_is_found(cholesky):
+    """The guess omits the largest direction; the bound must not."""
+    S, U, V = _matrix(30, 20, np.array([2.0, 1.0, 0.5]))
+    found = top_spectrum(S, U[:, 1:2], V[:, 1:2], unit=1 - 1e-4)
+    assert 2 <= found.norm <= 2.001
+
+
+def test_a_lying_lanczos_iteration_cannot_lower_the_bound(cholesky, monkeypatch):
+    """Even if the subspace search misses everything, the factorization refuses a bound that is too small."""
+    S, U, V = _matrix(30, 20, np.array([2.0, 1.0, 0.5]))
+    monkeypatch.setattr(operator_norm, "_grow", lambda S, U, V, *rest: (U, V, 0.1))
+    found = top_spectrum(S, U[:, 1:2], V[:, 1:2], unit=1 - 1e-4)
+    assert found.norm >= 2 or found.kind == "estimated"
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+def test_zero_matrix(form):
+    found = top_spectrum(form(np.zeros((4, 3))), np.zeros((4, 0)), np.zeros((3, 0)), unit=1 - 1e-4)
+    assert (found.norm, found.below(0)) == (0, 0)
+
+
+def test_deflate_and_leading_triplets():
+    S = random_array((60, 50), density=0.3, rng=np.random.default_rng(0), data_sampler=np.random.default_rng(1).normal)
+    S, D = S.tocsr(), S.toarray()
+    U, s, V = leading_triplets(S, 3, tol=1e-8)
+    np.testing.assert_allclose(s, np.linalg.svd(D, compute_uv=False)[:3], rtol=1e-6)
+    np.testing.assert_allclose(D @ V, U * s, atol=1e-4)
+    want = (np.eye(60) - U @ U.T) @ D @ (np.eye(50) - V @ V.T)
+    for form in (D, S):
+        deflated = deflate(form, U, V)
+        np.testing.assert_allclose(deflated @ np.eye(50), want, atol=1e-10)
+        np.testing.assert_allclose(deflated.T @ np.eye(60), want.T, atol=1e-10)

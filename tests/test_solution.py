@@ -1,0 +1,182 @@
+"""Solutions: what they say, and how they are kept."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import flatmin as fm
+from flatmin.solution import FORMAT_VERSION, RecoveryError
+from flatmin.testing import check_solution
+
+
+@pytest.fixture(scope="module")
+def solved():
+    p = fm.families.matrix_completion.sample((6, 5), 1, 18).problem
+    return p, fm.flat_minimum(p)
+
+
+def _same(a, b):
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, b) and a.dtype == b.dtype
+    if isinstance(a, dict | tuple):
+        pairs = zip(a.values(), b.values(), strict=True) if isinstance(a, dict) else zip(a, b, strict=True)
+        return len(a) == len(b) and all(_same(x, y) for x, y in pairs)
+    return a == b
+
+
+def test_round_trip(instance, solution, tmp_path):
+    file = tmp_path / "solution.npz"
+    solution.save(file)
+    again = fm.Solution.load(file)
+    assert vars(again.flatness) == vars(solution.flatness)
+    assert again.certificate.scalars() == solution.certificate.scalars()
+    for name in ("factors", "history", "undetermined", "matrix", "settings"):
+        assert _same(getattr(again, name), getattr(solution, name)), name
+    assert _same(again.certificate.dual, solution.certificate.dual)
+    assert (again.status, again.rank, again.seconds, again.iterations) == (
+        solution.status,
+        solution.rank,
+        solution.seconds,
+        solution.iterations,
+    )
+    check_solution(again, instance.problem)
+    assert fm.certify(instance.problem, again.factors, again.certificate.dual).holds
+
+
+def test_a_stranger_can_read_the_file_without_flatmin(solved, tmp_path):
+    p, s = solved
+    s.save(tmp_path / "s.npz")
+    with np.load(tmp_path / "s.npz", allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["L"] @ file["R"].T, s.matrix)
+        np.testing.assert_array_equal(file["matrix"], s.matrix)
+        assert file["dual"].shape == p.data.shape
+        assert int(file["format_version"]) == FORMAT_VERSION
+        assert json.loads(str(file["description"]))["status"] == s.status.name
+
+
+def test_loaded_solution_continues_as_warm_start(solved, tmp_path):
+    p, s = solved
+    s.save(tmp_path / "s.npz")
+    assert fm.flat_minimum(p, warm_start=fm.Solution.load(tmp_path / "s.npz")).iterations <= s.iterations
+
+
+def test_large_matrices_are_not_written(solved, tmp_path, monkeypatch):
+    monkeypatch.setattr("flatmin.solution.LARGEST_SAVED_MATRIX", 4)
+    assert set(solved[1].arrays()) == {"L", "R", "dual"}
+    solved[1].save(tmp_path / "s.npz")
+    np.testing.assert_array_equal(fm.Solution.load(tmp_path / "s.npz").matrix, solved[1].matrix)
+
+
+def test_a_failing_save_leaves_the_old_file(solved, tmp_path, monkeypatch):
+    file = tmp_path / "s.npz"
+    file.write_bytes(b"precious")
+
+    def fail(stream, **arrays):
+        stream.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with pytest.raises(OSError, match="disk full"):
+        solved[1].save(file)
+    assert file.read_bytes() == b"precious"
+    assert [f.name for f in tmp_path.iterdir()] == ["s.npz"]
+
+
+def _truncated(path, solution):
+    solution.save(path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def _without(key):
+    def write(path, solution):
+        solution.save(path)
+        with np.load(path) as file:
+            arrays = {k: v for k, v in file.items() if k != key}
+        np.savez(path, **arrays)
+
+    return write
+
+
+def _with(**changes):
+    def write(path, solution):
+        solution.save(path)
+        with np.load(path) as file:
+            arrays = dict(file)
+        with path.open("wb") as stream:
+            np.savez(stream, **(arrays | changes))
+
+    return write
+
+
+BAD_FILES = {
+    "missing": lambda path, s: None,
+    "empty": lambda path, s: path.write_bytes(b""),
+    "text": lambda path, s: path.write_text("L,R\n1,2\n"),
+    "directory": lambda path, s: path.mkdir(),
+    "truncated": _truncated,
+    "pickled": lambda path, s: path.write_bytes(pickle.dumps({"L": 1})),
+    "pickled array": lambda path, s: np.savez(path, L=np.array([{}], dtype=object), format_version=1, description="{}"),
+    "npy": lambda path, s: np.save(path.open("wb"), np.ones(3)),
+    "foreign npz": lambda path, s: np.savez(path, L=np.ones((2, 1)), R=np.ones((2, 1))),
+    "later version": _with(format_version=FORMAT_VERSION + 1),
+    "no version": _without("format_version"),
+    "text for a version": _with(format_version="one"),
+    "no factor": _without("R"),
+    "no dual": _without("dual"),
+    "no description": _without("description"),
+    "description is no JSON": _with(description="{"),
+    "description is empty": _with(description="{}"),
+    "description is a number": _with(description="1"),
+    "unknown status": _with(description='{"status": "splendid"}'),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_files_that_are_no_solutions_are_refused(kind, solved, tmp_path):
+    path = tmp_path / "s.npz"
+    BAD_FILES[kind](path, solved[1])
+    with pytest.raises(fm.InputError, match=r"s\.npz") as caught:
+        fm.Solution.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_files_are_refused_or_harmless(solved, tmp_path):
+    """Whatever bytes are overwritten, nothing but `InputError` comes out."""
+    file = tmp_path / "s.npz"
+    solved[1].save(file)
+    whole, rng, refused = file.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(100):
+        data = bytearray(whole)
+        at, length = rng.integers(0, len(data)), rng.integers(1, 40)
+        data[at : at + length] = rng.bytes(length)
+        file.write_bytes(bytes(data))
+        try:
+            fm.Solution.load(file)
+        except fm.InputError:
+            refused += 1
+    assert refused > 50
+
+
+def test_raise_if_failed(solved):
+    p, s = solved
+    assert s.raise_if_failed() is s
+    failed = fm.flat_minimum(p, max_iter=0)
+    with pytest.raises(RecoveryError, match="iteration_limit: The iteration limit was reached; raise max_iter"):
+        failed.raise_if_failed()
+
+
+def test_every_status_is_its_advice():
+    for status in fm.Status:
+        assert status.value.endswith(".")
+        assert len(status.value) > 40
+    assert [s.name for s in fm.Status if s.certified] == ["unique_flat_minimum", "flat_minimum", "regularized_minimum"]
+
+
+def test_replace_changes_a_copy(solved):
+    s = solved[1]
+    assert s.replace(seconds=-1.0).seconds == -1.0
+    assert s.seconds >= 0
+    with pytest.raises(AttributeError):
+        s.seconds = 0.0

@@ -1,0 +1,140 @@
+"""Whether a flat minimum is the only one: True and False are proofs, None is an honest answer."""
+
+import numpy as np
+import pytest
+
+import flatmin as fm
+from flatmin.certificates import whiten
+from flatmin.testing import check_solution
+from flatmin.uniqueness import core_columns
+from tests import referee
+
+
+def _trace_of_identity(n=3, b=2.0):
+    """``tr X = b``: every positive semidefinite matrix of that trace is flat."""
+    return fm.Problem(fm.measurements.Dense(np.eye(n)[None]), [b])
+
+
+def _single_orthogonal():
+    """One orthogonal sensing matrix: so is the dual matrix, and nothing is preferred."""
+    A = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
+    return fm.Problem(fm.measurements.Dense(A[None]), [1.0])
+
+
+def _sum_of_a_block():
+    """``X_11 + X_22`` and ``X_33`` measured: the first block may be split at will."""
+    A = np.zeros((2, 3, 3))
+    A[0, :2, :2], A[1, 2, 2] = np.eye(2), 1.0
+    return fm.Problem(fm.measurements.Dense(A), [1.0, 5.0])
+
+
+NOT_UNIQUE = [_trace_of_identity, _single_orthogonal, _sum_of_a_block]
+
+
+def _width(problem, s, seed):
+    direction = np.random.default_rng(seed).standard_normal(problem.shape)
+    return referee.spread(problem, s.certificate.value * (1 + 1e-8), direction / np.linalg.norm(direction))
+
+
+def test_true_means_that_linear_functionals_do_not_vary(instance, solution):
+    size = solution.certificate.value / 4
+    if solution.certificate.unique:
+        assert solution.status is fm.Status.unique_flat_minimum
+        for seed in range(2):
+            assert _width(instance.problem, solution, seed) < 0.02 * size
+    else:
+        assert solution.certificate.unique is None
+
+
+@pytest.mark.parametrize("m", [6, 9, 12, 15])
+@pytest.mark.parametrize("seed", range(2))
+def test_true_below_the_threshold(m, seed):
+    """The paper's condition fails here (fewer measurements than the tangent space has dimensions)."""
+    p = fm.families.matrix_sensing.sample((5, 4), 3, m, seed=seed).problem
+    s = fm.flat_minimum(p)
+    check_solution(s, p)
+    assert s.certificate.unique is True
+    assert s.rank * (5 + 4 - s.rank) > m or m == 15
+    assert _width(p, s, seed) < 0.02 * s.certificate.value
+
+
+def test_one_generic_measurement_has_one_flat_minimum():
+    """``D1⁻¹ A D2⁻¹`` has the inverse singular values of A, so X lies along the smallest of them."""
+    A = np.random.default_rng(0).standard_normal((3, 3))
+    U, values, Vt = np.linalg.svd(A)
+    s = fm.flat_minimum(fm.Problem(fm.measurements.Dense(A[None]), [1.0]))
+    assert s.certificate.unique is True
+    np.testing.assert_allclose(s.matrix, np.outer(U[:, -1], Vt[-1]) / values[-1], atol=1e-7)
+
+
+def test_exact_answer_above_the_threshold():
+    inst = fm.families.matrix_sensing.sample((8, 6), 1, 40)
+    s = fm.flat_minimum(inst.problem)
+    assert s.certificate.unique is True
+    assert s.certificate.q == s.rank == 1
+    assert s.certificate.injectivity == pytest.approx(1), "one column has one singular value"
+    assert 0 < s.certificate.margin < 1
+
+
+@pytest.mark.parametrize("make", NOT_UNIQUE)
+def test_false_comes_with_a_second_solution(make):
+    p = make()
+    s = fm.flat_minimum(p)
+    check_solution(s, p)
+    assert s.certificate.unique is False
+    assert s.status is fm.Status.flat_minimum
+    other = p.parametrization.matrix(s.certificate.alternative)
+    np.testing.assert_allclose(p.measurement.forward(other), p.data, rtol=1e-8)
+    assert referee.objective(p, other) == pytest.approx(s.certificate.value, rel=1e-7)
+    assert np.linalg.norm(other - s.matrix) > 1e-3 * np.linalg.norm(s.matrix)
+    assert max(_width(p, s, seed) for seed in range(2)) > 0.05 * s.certificate.value / 4
+    assert fm.certify(p, s.certificate.alternative, s.certificate.dual).holds
+
+
+@pytest.mark.parametrize("weight", [1e-3, 1.0, 1e3])
+def test_never_true_where_a_second_solution_exists(weight):
+    """Beside a block that is determined, ``weight · tr`` of a block that is not, however light or heavy it is."""
+    rng = np.random.default_rng(0)
+    A = np.zeros((17, 6, 6))
+    A[:16, :4, :4] = rng.standard_normal((16, 4, 4))
+    A[16, 4:, 4:] = weight * np.eye(2)
+    truth = np.zeros((6, 6))
+    truth[:4, :4] = np.outer(rng.standard_normal(4), rng.standard_normal(4))
+    truth[4, 4] = 1.0
+    s = fm.flat_minimum(fm.Problem(fm.measurements.Dense(A), np.tensordot(A, truth)))
+    assert s.certificate.holds
+    assert s.certificate.unique is not True
+
+
+def test_undecided_without_a_certificate(instance, solution):
+    wrong = fm.certify(instance.problem, 1.01 * solution.matrix, solution.certificate.dual)
+    assert wrong.unique is None
+    assert wrong.alternative is None
+
+
+def test_zero_data_is_unique():
+    p = fm.Problem(fm.measurements.Dense(np.random.default_rng(0).standard_normal((5, 4, 3))), np.zeros(5))
+    s = fm.flat_minimum(p)
+    assert s.certificate.unique is True
+    assert s.status is fm.Status.unique_flat_minimum
+
+
+def test_core_columns_are_the_map_on_symmetric_matrices(instance):
+    whitened, _ = whiten(instance.problem)
+    rng = np.random.default_rng(0)
+    U, V = (np.linalg.qr(rng.standard_normal((d, 3)))[0] for d in whitened.shape)
+    S = rng.standard_normal((3, 3))
+    S = S + S.T
+    rows, cols = np.triu_indices(3)
+    coordinates = np.where(rows == cols, 1, np.sqrt(2)) * S[rows, cols]
+    assert np.linalg.norm(coordinates) == pytest.approx(np.linalg.norm(S)), "the basis is orthonormal"
+    np.testing.assert_allclose(core_columns(whitened, U, V) @ coordinates, whitened.forward(U @ S @ V.T), atol=1e-10)
+
+
+def test_radius_covers_the_distance_to_every_other_flat_minimum(instance, solution):
+    """Where a radius is reported, cvxpy's flat minimum lies within it (up to cvxpy's own accuracy)."""
+    radius = solution.certificate.radius
+    if radius is not None:
+        X = referee.flattest(instance.problem)[1]
+        assert radius >= 0
+        assert np.linalg.norm(X - solution.matrix) <= radius + 1e-3 * np.linalg.norm(X)
