@@ -24,15 +24,8 @@ pytestmark = pytest.mark.skipif(
 NAMES = ("above", "below", "table", "photo")
 WIDTHS = (360, 390, 1280)
 FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--hide-scrollbars", "--enable-logging=stderr"),
 ]
 
 #: Appended to a copy of the page: reports what sticks out, to the frame's parent.

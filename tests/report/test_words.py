@@ -149,6 +149,14 @@ def test_close_numbers_can_be_told_apart() -> None:
     assert words.number(1.0000000106, 12) == "1.0000000106"
 
 
+def test_another_norm_or_objective_is_named_as_what_it_is() -> None:
+    flat = Flatness(1.0, 1.0, 2.0, 2.0, 0.0, 0.0, 1.0, 0.0)
+    assert "scaled trace" not in words.proof(CERTIFICATE, 3, metric_power=0.0)[1].text
+    assert "‖D1ᵖ X D2ᵖ‖" in words.flatness_facts(flat, CERTIFICATE, 0.5)[2].meaning
+    assert "loss + alpha" in words.proof(replace(CERTIFICATE, objective="penalised"), 3)[1].text
+    assert "not proved" in words.flatness_facts(flat, replace(CERTIFICATE, bound_kind="estimated"))[2].meaning
+
+
 def test_flatness_explains_every_number() -> None:
     facts = words.flatness_facts(Flatness(1.0, 1.0, 2.0, 2.0, 0.0, float("inf"), 1.0, 0.0), CERTIFICATE)
     assert [fact.name for fact in facts][:3] == ["Scaled trace", "Fibre minimum", "Lower bound"]

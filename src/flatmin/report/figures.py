@@ -51,6 +51,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "text.color": INK,
     "text.parse_math": False,
+    "axes.labelsize": 9,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "xtick.labelsize": 9,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -56,6 +57,10 @@ def solution_page(context: ReportContext) -> Page:
     )
 
 
+def _power(context: ReportContext) -> float:
+    return float(context.solution.settings.get("metric_power", 1.0))
+
+
 def _highlights(context: ReportContext) -> list[Fact]:
     s, c, error = context.solution, context.solution.certificate, _error(context)
     facts = [
@@ -91,7 +96,7 @@ def _error(context: ReportContext) -> float | None:
     for i in range(0, len(L), 500):
         part = context.solution.parametrization.matrix((L[i : i + 500], R))
         difference += float(np.sum((part - context.truth[i : i + 500]) ** 2))
-    return difference**0.5 / size if size else difference**0.5
+    return math.sqrt(difference) / size if size else math.sqrt(difference)
 
 
 def _answer(context: ReportContext) -> Section:
@@ -99,6 +104,10 @@ def _answer(context: ReportContext) -> Section:
     s, (d1, d2) = context.solution, context.problem.shape
     prose = [f"As a matrix it has {d1} × {d2} entries and rank {s.rank}."]
     prose += _undetermined(context)
+    if context.kind == "table":
+        prose.append(
+            "In the pictures every column is shifted and scaled by the mean and deviation of its observed values."
+        )
     pictures = _images(context) if context.image is not None else _heat_maps(context)
     return Section("answer", f"The recovered {context.kind}", prose, figures=pictures)
 
@@ -152,7 +161,7 @@ def _heat_maps(context: ReportContext) -> list[Figure]:
         Figure(
             title=TITLES[name],
             alt=_alt(name, block),
-            caption=_caption(name, block, marked if name == "recovered" else None, context.kind),
+            caption=_caption(name, block, marked if name == "recovered" else None),
             svg=figures.heat_map(
                 f"{name}-matrix",
                 block,
@@ -172,7 +181,7 @@ def _alt(name: str, block: blocks.Block) -> str:
     return f"Heat map of the {name} matrix, {block.shape[0]} rows by {block.shape[1]} columns.{spread}"
 
 
-def _caption(name: str, block: blocks.Block, marked: Array | None, kind: str) -> str:
+def _caption(name: str, block: blocks.Block, marked: Array | None) -> str:
     parts = []
     if name == "observed" and np.isnan(block.values).any():
         parts.append("Grey cells were not observed.")
@@ -180,8 +189,6 @@ def _caption(name: str, block: blocks.Block, marked: Array | None, kind: str) ->
         parts.append("Grey rows and columns are undetermined.")
     if marked is not None and marked.any():
         parts.append("Dots mark the cells that were filled in.")
-    if kind == "table":
-        parts.append("Every column is shifted and scaled by the mean and deviation of its observed values.")
     if not block.whole:
         rows, columns = block.values.shape
         parts.append(f"{rows} of {block.shape[0]} rows and {columns} of {block.shape[1]} columns, evenly spaced.")
@@ -190,8 +197,7 @@ def _caption(name: str, block: blocks.Block, marked: Array | None, kind: str) ->
 
 def _spectrum(context: ReportContext) -> Figure:
     s, problem = context.solution, context.problem
-    power = float(s.settings.get("metric_power", 1.0))
-    D1, D2 = (D.tempered(power) for D in problem.metric)
+    D1, D2 = (D.tempered(_power(context)) for D in problem.metric)
     values, smaller = problem.parametrization.singular(s.factors, (D1, D2))[1], min(problem.shape)
     truth = None
     if context.truth is not None and context.truth.shape == problem.shape and smaller <= LARGEST_TRUTH:
@@ -215,7 +221,10 @@ def _certificate(context: ReportContext) -> Section:
     )
     intro += " The solution and its dual vector are in solution.npz; “flatmin certify” repeats the check."
     return Section(
-        "certificate", "The certificate", [intro], statements=words.proof(c, context.problem.measurement.size)
+        "certificate",
+        "The certificate",
+        [intro],
+        statements=words.proof(c, context.problem.measurement.size, _power(context)),
     )
 
 
@@ -226,7 +235,7 @@ def _limits(context: ReportContext) -> Section:
         rank=s.rank,
         n_measurements=problem.measurement.size,
         exact=s.certificate.objective == "interpolating",
-        metric_power=float(s.settings.get("metric_power", 1.0)),
+        metric_power=_power(context),
         error=_error(context),
     )
     return Section("limits", "What it does not say", points=points)
@@ -278,7 +287,9 @@ def _flatness(context: ReportContext) -> Section:
         "How sharply the loss bends at the factors that were found, computed exactly. Flat means that the scaled trace "
         "is as small as it can be."
     ]
-    return Section("flatness", "Flatness", prose, facts=words.flatness_facts(s.flatness, s.certificate))
+    return Section(
+        "flatness", "Flatness", prose, facts=words.flatness_facts(s.flatness, s.certificate, _power(context))
+    )
 
 
 def _repeat(context: ReportContext) -> Section:

@@ -10,7 +10,7 @@ from flatmin.flatness import Flatness
 from flatmin.report.page import Fact, Statement, Verdict
 from flatmin.solution import Status
 
-__all__ = ["caution", "flatness_facts", "limits", "listed", "number", "proof", "unique_word", "verdict"]
+__all__ = ["caution", "flatness_facts", "limits", "listed", "measure", "number", "proof", "unique_word", "verdict"]
 
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
@@ -90,9 +90,15 @@ def unique_word(unique: bool | None) -> str:
     return {True: "yes", False: "no", None: "undecided"}[unique]
 
 
-def proof(c: Certificate, n_measurements: int) -> list[Statement]:
+def measure(c: Certificate, metric_power: float = 1.0) -> str:
+    """Return what the value and the lower bound of a certificate measure."""
+    trace = "scaled trace" if metric_power == 1 else "norm 4‖D1ᵖ X D2ᵖ‖"
+    return f"loss + alpha · {trace}" if c.objective == "penalised" else trace
+
+
+def proof(c: Certificate, n_measurements: int, metric_power: float = 1.0) -> list[Statement]:
     """Return what the certificate proved, and what it did not, in the order of the argument."""
-    return [_fit(c, n_measurements), _bound(c), _norm(c), _uniqueness(c)]
+    return [_fit(c, n_measurements), _bound(c, measure(c, metric_power)), _norm(c), _uniqueness(c)]
 
 
 def _fit(c: Certificate, n_measurements: int) -> Statement:
@@ -106,9 +112,8 @@ def _fit(c: Certificate, n_measurements: int) -> Statement:
     return Statement(fits, "It fits the data" if fits else "It does not fit the data exactly", text)
 
 
-def _bound(c: Certificate) -> Statement:
+def _bound(c: Certificate, measure: str) -> Statement:
     penalised = c.objective == "penalised"
-    measure = "loss + alpha · scaled trace" if penalised else "scaled trace"
     if c.value == 0:
         return Statement(True, "It is flattest", f"Its {measure} is 0, and no {measure} is negative.")
     rival = "no matrix at all" if penalised else "no matrix that fits the data"
@@ -231,14 +236,14 @@ def limits(
     return out
 
 
-def flatness_facts(f: Flatness, c: Certificate) -> list[Fact]:
+def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0) -> list[Fact]:
     """Return the flatness of the factors, each number with one line of explanation."""
-    penalised = c.objective == "penalised"
-    bound = "loss + alpha · scaled trace" if penalised else "scaled trace"
+    proved = "Estimated, not proved" if c.bound_kind == "estimated" else "Proved"
+    bound = f"{proved}: no solution has a smaller {measure(c, metric_power)}."
     return [
         Fact("Scaled trace", number(f.scaled_trace, 6), "Hessian trace, each factor's part over its number of rows."),
         Fact("Fibre minimum", number(f.fibre_minimum, 6), "Smallest scaled trace of any factors of this same matrix."),
-        Fact("Lower bound", number(c.lower_bound, 6), f"Proved: no solution has a smaller {bound}."),
+        Fact("Lower bound", number(c.lower_bound, 6), bound),
         Fact("Hessian trace", number(f.hessian_trace, 6), "Sum of the curvatures of the loss over all weights."),
         Fact("Balance", number(f.balance), "‖LᵀL − RᵀR‖ in the nuclear norm; 0 when both factors are equally large."),
         Fact("Norm excess", number(f.norm_excess), "How much larger the factors are than the smallest of this matrix."),
