@@ -14,7 +14,7 @@ from flatmin.certificates import Certificate
 from flatmin.families import Family
 from flatmin.metric import Array
 from flatmin.problem import Problem
-from flatmin.solution import FORMAT_VERSION, Solution
+from flatmin.solution import FORMAT_VERSION, Solution, Status
 
 __all__ = ["advice", "as_json", "plain", "print_table", "summarize", "uniqueness_in_words"]
 
@@ -76,10 +76,11 @@ def advice(problem: Problem, solution: Solution) -> str | None:
     d1, d2 = d1 - len(solution.undetermined[0]), d2 - len(solution.undetermined[1])
     if solution.settings.get("alpha") != 0 or rank < 2 or min(d1, d2) < 3:
         return None
+    fit = "best" if solution.status is Status.inconsistent_data else "exact"
     if rank >= NEARLY_FULL * min(d1, d2):
-        why = f"The exact fit has rank {rank} where {min(d1, d2)} is the largest possible"
+        why = f"The {fit} fit has rank {rank} where {min(d1, d2)} is the largest possible"
     elif rank * (d1 + d2 - rank) > m:
-        why = f"The exact fit has rank {rank}, more degrees of freedom than the {m} measurements"
+        why = f"The {fit} fit has rank {rank}, more degrees of freedom than the {m} measurements"
     else:
         return None
     strength = _noise_strength(problem, solution)

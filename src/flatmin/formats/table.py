@@ -23,8 +23,8 @@ SIGNIFICANT_DIGITS = 12
 
 
 @dataclass(frozen=True)
-class Line:
-    """One row of the file as written: its number, its cells with their quotes, and its line end."""
+class _Line:
+    """One row of the file as written: the number of its first line, its cells with their quotes, and its line end."""
 
     number: int
     cells: list[str]
@@ -104,7 +104,7 @@ class Table(Document):
         path.write_bytes("".join(pieces).encode("utf-8"))
         return path
 
-    def _numbers(self, line: Line, names: list[str], path: Path) -> list[float]:
+    def _numbers(self, line: _Line, names: list[str], path: Path) -> list[float]:
         values = []
         for j in range(self._first, len(line.cells)):
             value = _number(line.read(j), self._delimiter)
@@ -129,7 +129,7 @@ class Table(Document):
         return f"Read as {rows} rows and {columns} columns, {header} a header and with {index}."
 
 
-def _split(text: str, path: Path) -> tuple[str, list[Line]]:
+def _split(text: str, path: Path) -> tuple[str, list[_Line]]:
     """Return the delimiter under which all rows are equally long, and the rows; or say which row is not."""
     found = {d: list(_lines(text, d)) for d in DELIMITERS}
     if not any(not line.blank for line in found[","]):
@@ -153,7 +153,7 @@ def _split(text: str, path: Path) -> tuple[str, list[Line]]:
     return delimiter, lines
 
 
-def _lines(text: str, delimiter: str) -> Iterator[Line]:
+def _lines(text: str, delimiter: str) -> Iterator[_Line]:
     pattern = (
         rf'([^\S\r\n{delimiter}]*"(?:[^"]|"")*"[^\S\r\n{delimiter}]*|[^{delimiter}\r\n]*)({delimiter}|\r\n|\n|\r|\Z)'
     )
@@ -163,13 +163,13 @@ def _lines(text: str, delimiter: str) -> Iterator[Line]:
         cells.append(cell)
         if end != delimiter:
             if end or cells != [""]:
-                yield Line(number, cells, end)
-            number, cells = number + 1, []
+                yield _Line(number, cells, end)
+            number, cells = number + 1 + sum(cell.count("\n") for cell in cells), []
         if not end:
             return
 
 
-def _has_header(body: list[Line], delimiter: str) -> bool:
+def _has_header(body: list[_Line], delimiter: str) -> bool:
     first, rest = body[0], body[1:]
     if any(_number(first.read(j), delimiter) is None for j in range(len(first.cells))):
         return True
@@ -183,7 +183,7 @@ def _has_header(body: list[Line], delimiter: str) -> bool:
     return counted or any(_number(line.read(0), delimiter) is None for line in rest)
 
 
-def _label_columns(header: Line | None, body: list[Line], delimiter: str) -> int:
+def _label_columns(header: _Line | None, body: list[_Line], delimiter: str) -> int:
     width, j = len(header.cells if header else body[0].cells), 0
     while j < width:
         blank = header is not None and j == 0 and not header.read(0)

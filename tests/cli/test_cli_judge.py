@@ -1,0 +1,81 @@
+import json
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def solved(flatmin, tmp_path):
+    flatmin("generate", "bilinear-sensing", "p.npz", "--shape", "8,6", "--rank", "1")
+    flatmin("recover", "bilinear-sensing", "p.npz")
+    with np.load(tmp_path / "p-flat" / "solution.npz") as data:
+        return {name: data[name] for name in ("L", "R", "matrix", "dual")}
+
+
+@pytest.mark.parametrize("keys", [("L", "R"), ("matrix",), ("L", "R", "dual"), ("matrix", "dual")])
+def test_certify_takes_anyones_solution(flatmin, tmp_path, solved, keys):
+    np.savez(tmp_path / "mine.npz", **{key: solved[key] for key in keys})
+    run = flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz", "--json")
+    assert run.code == 0
+    fields = json.loads(run.out)
+    assert fields["holds"] is True
+    assert fields["unique"] is True
+
+
+def test_certify_takes_flatmins_own_solution(flatmin, solved):
+    run = flatmin("certify", "bilinear-sensing", "p.npz", "p-flat/solution.npz")
+    assert run.code == 0
+    assert "relative_gap" in run.out
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"matrix": lambda X: 1.01 * X},
+        {"dual": lambda y: 1.01 * y},
+        {"dual": lambda y: y + 0.01 * np.linspace(-1, 1, len(y))},
+    ],
+)
+def test_certify_refuses_what_is_not_flattest(flatmin, tmp_path, solved, spoil):
+    arrays = {key: spoil.get(key, lambda a: a)(solved[key]) for key in ("matrix", "dual")}
+    np.savez(tmp_path / "spoilt.npz", **arrays)
+    run = flatmin("certify", "bilinear-sensing", "p.npz", "spoilt.npz", "--json")
+    scaled_dual_only = set(spoil) == {"dual"} and json.loads(run.out)["relative_gap"] < 1e-6
+    assert run.code == (0 if scaled_dual_only else 1)
+    assert json.loads(run.out)["holds"] is scaled_dual_only
+
+
+def test_flatness_of_unbalanced_factors(flatmin, tmp_path, solved):
+    np.savez(tmp_path / "mine.npz", L=2 * solved["L"], R=solved["R"] / 2)
+    run = flatmin("flatness", "bilinear-sensing", "p.npz", "mine.npz", "--json")
+    assert run.code == 0
+    fields = json.loads(run.out)
+    assert fields["scaled_trace"] > 2 * fields["fibre_minimum"]
+    assert fields["loss"] < 1e-15
+    assert "scaled_trace" in flatmin("flatness", "bilinear-sensing", "p.npz", "mine.npz").out
+
+
+def test_flatness_needs_factors(flatmin, tmp_path, solved):
+    np.savez(tmp_path / "mine.npz", matrix=solved["matrix"])
+    run = flatmin("flatness", "bilinear-sensing", "p.npz", "mine.npz")
+    assert run.code == 2
+    assert "expected L and R" in run.err
+
+
+@pytest.mark.parametrize(
+    ("arrays", "part"),
+    [
+        ({"L": np.ones((8, 1))}, "'R'"),
+        ({"y": np.ones(3)}, "'L'"),
+        ({"L": np.ones((7, 1)), "R": np.ones((6, 1))}, "(7, 1)"),
+        ({"matrix": np.ones((6, 8))}, "(6, 8)"),
+        ({"matrix": np.ones((8, 6)), "dual": np.ones(3)}, "(3,)"),
+        ({"matrix": np.full((8, 6), np.nan)}, "NaN"),
+    ],
+)
+def test_solutions_that_do_not_fit(flatmin, tmp_path, solved, arrays, part):
+    np.savez(tmp_path / "mine.npz", **arrays)
+    run = flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz")
+    assert run.code == 2
+    assert part in run.err
+    assert run.err.count("\n") == 1

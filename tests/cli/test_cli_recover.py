@@ -1,0 +1,171 @@
+import json
+
+import numpy as np
+import pytest
+
+from flatmin import Solution, families
+
+FIELDS = {
+    "family",
+    "shape",
+    "n_measurements",
+    "rank",
+    "signature",
+    "status",
+    "seconds",
+    "iterations",
+    "relative_residual",
+    "scaled_trace",
+    "hessian_trace",
+    "fibre_minimum",
+    "certificate",
+    "balance",
+    "norm_excess",
+    "condition",
+    "undetermined_rows",
+    "undetermined_cols",
+    "sigma",
+    "seed",
+    "version",
+    "format_version",
+}
+SCALARS = {
+    "holds",
+    "objective",
+    "value",
+    "lower_bound",
+    "relative_gap",
+    "relative_residual",
+    "dual_norm",
+    "bound_kind",
+    "unique",
+    "q",
+    "injectivity",
+    "margin",
+    "radius",
+}
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} in the summary")
+
+
+@pytest.mark.parametrize("family", families.names())
+def test_from_generated_problem_to_results(flatmin, tmp_path, family):
+    assert flatmin("generate", family, "p.npz", "--shape", "12,10", "--rank", "1", "--seed", "4").code == 0
+    run = flatmin("recover", family, "p.npz", "--json", "--seed", "5")
+    assert run.code == 0
+    summary = json.loads(run.out, parse_constant=refuse)
+    assert set(summary) == FIELDS | {"relative_error"}
+    assert set(summary["certificate"]) >= SCALARS
+    assert summary["family"] == family
+    assert summary["shape"] == [12, 10]
+    assert summary["seed"] == 5
+    assert summary["rank"] == 1
+    assert summary["relative_error"] < 1e-7
+    assert summary["status"] == "unique_flat_minimum"
+    results = tmp_path / "p-flat"
+    assert sorted(p.name for p in results.iterdir()) == ["report.html", "solution.npz", "summary.json"]
+    assert json.loads((results / "summary.json").read_text()) == summary
+    assert Solution.load(results / "solution.npz").rank == 1
+
+
+def test_summary_in_words(flatmin):
+    flatmin("generate", "matrix-sensing", "p.npz", "--shape", "6,5", "--rank", "1")
+    run = flatmin("recover", "matrix-sensing", "p.npz", "--output", "results")
+    assert run.code == 0
+    assert run.err == ""
+    for part in ("unique_flat_minimum", "Certified", "rank", "relative gap", "relative error", "report.html"):
+        assert part in run.out
+    assert flatmin("recover", "matrix-sensing", "p.npz", "--quiet").out == ""
+
+
+def test_without_truth_no_error_is_named(flatmin, tmp_path):
+    np.savez(tmp_path / "p.npz", rows=[0, 0, 1], cols=[0, 1, 0], values=[1, 2, 3], shape=[2, 2])
+    summary = json.loads(flatmin("recover", "matrix-completion", "p.npz", "--json").out)
+    assert "relative_error" not in summary
+    assert summary["n_measurements"] == 3
+
+
+def test_unobserved_rows_and_columns_are_listed_and_zero(flatmin, tmp_path):
+    (tmp_path / "t.csv").write_text("name,a,b,c\nx,1,,2\ny,,,\nz,3,,6\n")
+    run = flatmin("recover", "matrix-completion", "t.csv", "--json")
+    summary = json.loads(run.out)
+    assert (summary["undetermined_rows"], summary["undetermined_cols"]) == ([1], [1])
+    assert (tmp_path / "t-flat" / "completed.csv").read_text() == "name,a,b,c\nx,1,0,2\ny,0,0,0\nz,3,0,6\n"
+
+
+def test_a_single_known_cell(flatmin, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n,\n,5\n")
+    run = flatmin("recover", "matrix-completion", "t.csv", "--json")
+    assert run.code == 0
+    assert json.loads(run.out)["undetermined_rows"] == [0]
+    assert (tmp_path / "t-flat" / "completed.csv").read_text() == "a,b\n0,0\n0,5\n"
+
+
+def test_contradicting_data_are_written_with_exit_status_one(flatmin, tmp_path):
+    np.savez(tmp_path / "p.npz", rows=[0, 0, 1], cols=[0, 0, 1], values=[1, 2, 3], shape=[2, 2])
+    run = flatmin("recover", "matrix-completion", "p.npz", "--json")
+    assert run.code == 1
+    assert json.loads(run.out)["status"] == "inconsistent_data"
+    assert (tmp_path / "p-flat" / "summary.json").exists()
+
+
+def test_limits_end_with_exit_status_one(flatmin):
+    flatmin("generate", "matrix-completion", "p.npz", "--measurements", "250")
+    run = flatmin("recover", "matrix-completion", "p.npz", "--json", "--max-iter", "1")
+    assert run.code == 1
+    assert json.loads(run.out)["status"] == "iteration_limit"
+
+
+def test_noise_is_met_with_advice(flatmin, tmp_path):
+    flatmin("generate", "matrix-completion", "p.npz", "--noise", "0.1", "--shape", "12,10", "--measurements", "90")
+    run = flatmin("recover", "matrix-completion", "p.npz", "--json")
+    assert "--alpha" in run.err
+    assert run.err.count("\n") == 1
+    assert "--alpha" in (tmp_path / "p-flat" / "report.html").read_text(encoding="utf-8")
+    assert flatmin("recover", "matrix-completion", "p.npz", "--quiet").err == ""
+
+
+def test_regularized_minimum(flatmin):
+    flatmin("generate", "matrix-sensing", "p.npz", "--noise", "0.1", "--shape", "8,6", "--rank", "1")
+    run = flatmin("recover", "matrix-sensing", "p.npz", "--alpha", "0.1", "--json")
+    assert run.code == 0
+    assert json.loads(run.out)["status"] == "regularized_minimum"
+    again = flatmin("certify", "matrix-sensing", "p.npz", "p-flat/solution.npz", "--json")
+    assert again.code == 0
+    assert json.loads(again.out)["objective"] == "penalised"
+
+
+def test_results_are_replaced_whole(flatmin, tmp_path):
+    flatmin("generate", "matrix-sensing", "p.npz", "--shape", "6,5", "--rank", "1")
+    flatmin("recover", "matrix-sensing", "p.npz")
+    (tmp_path / "p-flat" / "stale").touch()
+    assert flatmin("recover", "matrix-sensing", "p.npz").code == 0
+    assert not (tmp_path / "p-flat" / "stale").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["p-flat", "p.npz"]
+
+
+def test_interrupt_leaves_nothing_behind(flatmin, tmp_path, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    flatmin("generate", "matrix-sensing", "p.npz", "--shape", "6,5", "--rank", "1")
+    monkeypatch.setattr("flatmin.cli.recover.flat_minimum", interrupted)
+    assert flatmin("recover", "matrix-sensing", "p.npz", "--output", "new/results").code == 130
+    assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
+
+
+def test_failure_while_writing_keeps_the_former_results(flatmin, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    flatmin("generate", "matrix-sensing", "p.npz", "--shape", "6,5", "--rank", "1")
+    flatmin("recover", "matrix-sensing", "p.npz")
+    before = (tmp_path / "p-flat" / "summary.json").read_bytes()
+    monkeypatch.setattr("flatmin.report.write_report", full)
+    run = flatmin("recover", "matrix-sensing", "p.npz")
+    assert run.code == 2
+    assert "No space left" in run.err
+    assert (tmp_path / "p-flat" / "summary.json").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["p-flat", "p.npz"]

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from PIL import Image as pillow
+
+from flatmin import InputError
+from flatmin.formats.image import Image
+
+RNG = np.random.default_rng(0)
+
+
+def saved(path, array, mode=None):
+    image = pillow.fromarray(array)
+    (image.convert(mode) if mode else image).save(path)
+    return path
+
+
+@pytest.fixture
+def rgba():
+    pixels = RNG.integers(0, 256, (5, 4, 4), dtype=np.uint8)
+    pixels[:, :, 3] = 255
+    pixels[1, 2, 3] = 0
+    pixels[3, 0, 3] = 1
+    return pixels
+
+
+def test_channels_stand_side_by_side(tmp_path, rgba):
+    image = Image.read(saved(tmp_path / "x.png", rgba))
+    dense = image.cells.dense()
+    assert dense.shape == (5, 12)
+    for channel in range(3):
+        block = dense[:, 4 * channel : 4 * channel + 4]
+        known = rgba[:, :, 3] > 0
+        np.testing.assert_array_equal(block[known], rgba[:, :, channel][known] / 255)
+        assert np.isnan(block[~known]).all()
+    picture = image.picture(dense)
+    assert picture.shape == (5, 4, 3)
+    assert np.isnan(picture[1, 2]).all()
+    assert np.isnan(picture).sum() == 3
+
+
+def test_known_pixels_are_written_unchanged(tmp_path, rgba):
+    image = Image.read(saved(tmp_path / "x.png", rgba))
+    path = image.write(tmp_path / "out", np.full((5, 12), 2.0))
+    with pillow.open(path) as written:
+        assert written.mode == "RGB"
+        pixels = np.asarray(written)
+    np.testing.assert_array_equal(pixels[1, 2], [255, 255, 255])
+    pixels = pixels.copy()
+    pixels[1, 2] = rgba[1, 2, :3]
+    np.testing.assert_array_equal(pixels, rgba[:, :, :3])
+
+
+@pytest.mark.parametrize(("mode", "width"), [("L", 4), ("RGB", 12), ("LA", 4), ("P", 12), ("1", 4)])
+def test_modes(tmp_path, rgba, mode, width):
+    pixels = rgba.copy()
+    pixels[:, :, 3] = 255
+    assert Image.read(saved(tmp_path / "x.png", pixels, mode)).cells.dense().shape == (5, width)
+
+
+def test_sixteen_bits_stay(tmp_path):
+    grey = RNG.integers(0, 65536, (5, 4), dtype=np.uint16)
+    mask = np.full((5, 4), 255, np.uint8)
+    mask[0, 0] = 0
+    image = Image.read(saved(tmp_path / "x.png", grey), saved(tmp_path / "m.png", mask))
+    np.testing.assert_allclose(image.cells.values, grey.ravel()[1:] / 65535)
+    with pillow.open(image.write(tmp_path / "out", np.zeros((5, 4)))) as written:
+        np.testing.assert_array_equal(np.asarray(written).ravel()[1:], grey.ravel()[1:])
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_white_of_a_mask_is_known(tmp_path, mode):
+    grey = RNG.integers(0, 256, (5, 4), dtype=np.uint8)
+    mask = np.zeros((5, 4), np.uint8)
+    mask[2] = 255
+    image = Image.read(saved(tmp_path / "x.png", grey), saved(tmp_path / "m.png", mask, mode))
+    assert set(image.cells.rows) == {2}
+
+
+@pytest.mark.parametrize(
+    ("mask", "part"),
+    [(np.zeros((5, 4), np.uint8), "no known pixel"), (np.ones((4, 5), np.uint8), "5×4 pixels, expected 4×5")],
+)
+def test_masks_that_do_not_fit(tmp_path, mask, part):
+    path = saved(tmp_path / "x.png", RNG.integers(0, 256, (5, 4), dtype=np.uint8))
+    with pytest.raises(InputError, match=part):
+        Image.read(path, saved(tmp_path / "m.png", mask))
+
+
+def test_truncated_pictures(tmp_path, rgba):
+    whole = saved(tmp_path / "x.png", RNG.integers(0, 256, (50, 40), dtype=np.uint8)).read_bytes()
+    (tmp_path / "x.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="picture"):
+        Image.read(tmp_path / "x.png")
