@@ -83,7 +83,9 @@ def _write(
 
     names, document, image, observed = [], case.document, None, None
     d1, d2 = case.problem.shape
-    if document is not None and (document.kind != "matrix" or d1 * d2 <= LARGEST_SAVED_MATRIX):
+    if document is not None and document.sparse and d1 * d2 > LARGEST_SAVED_MATRIX:
+        notes.append(f"The completed matrix has {d1 * d2} entries and was not written; it is L Rᵀ of solution.npz.")
+    elif document is not None:
         names.append(document.write(folder / "completed", solution.matrix).name)
         image = document.picture(document.cells.keep(solution.matrix))
         observed = document.picture(document.cells.dense())

@@ -74,7 +74,8 @@ def advice(problem: Problem, solution: Solution) -> str | None:
     """Return a sentence where an exact fit looks as if it fitted noise, or None."""
     rank, (d1, d2), m = solution.rank, problem.shape, problem.measurement.size
     d1, d2 = d1 - len(solution.undetermined[0]), d2 - len(solution.undetermined[1])
-    if solution.settings.get("alpha") != 0 or rank < 2 or min(d1, d2) < 3:
+    fits = solution.status in (Status.unique_flat_minimum, Status.flat_minimum, Status.inconsistent_data)
+    if not fits or rank < 2 or min(d1, d2) < 3:
         return None
     fit = "best" if solution.status is Status.inconsistent_data else "exact"
     if rank >= NEARLY_FULL * min(d1, d2):
@@ -88,12 +89,12 @@ def advice(problem: Problem, solution: Solution) -> str | None:
 
 
 def _noise_strength(problem: Problem, solution: Solution) -> float:
-    """Return the alpha that takes the median singular value, mostly noise, out of the solution.
+    """Return the alpha that takes the smallest singular value, mostly noise, out of the solution: a gentle start.
 
     The loss grows like ``c ‖Z − Z0‖²`` in ``Z = D1 X D2``, so alpha lowers singular values by ``2 alpha / c``.
     """
     _, values, _ = problem.parametrization.singular(solution.factors, problem.metric)
-    return float(np.mean(problem.data**2) / np.sum(values**2) * np.median(values) / 2)
+    return float(np.mean(problem.data**2) / np.sum(values**2) * values[: solution.rank].min() / 2)
 
 
 def uniqueness_in_words(certificate: Certificate) -> str:

@@ -90,6 +90,8 @@ class Document(ABC):
         The known cells.
     row_labels, column_labels : list of str, or None
         Names of rows and columns.
+    sparse : bool
+        Whether the file holds its known cells only, so that the completed matrix may be too large to write.
     notes : list of str
         How the file was understood, in sentences for its reader.
     """
@@ -102,6 +104,7 @@ class Document(ABC):
         self.cells = cells
         self.row_labels: list[str] | None = None
         self.column_labels: list[str] | None = None
+        self.sparse = False
         self.notes: list[str] = []
 
     @classmethod

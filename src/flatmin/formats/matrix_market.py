@@ -48,7 +48,9 @@ class MatrixMarket(Document):
             raise InputError(f"{path} stores {found.data[k]} in {place}, expected a finite number")
         order = np.lexsort((found.col, found.row))
         rows, cols = found.row[order].astype(np.int64), found.col[order].astype(np.int64)
-        return cls(Cells(rows, cols, found.data[order].astype(float), (d1, d2)))
+        document = cls(Cells(rows, cols, found.data[order].astype(float), (d1, d2)))
+        document.sparse = True
+        return document
 
     def write(self, stem: Path, matrix: Array) -> Path:
         """Write the completed matrix as text, with all digits."""
