@@ -29,7 +29,7 @@ WIDTH = 330.0
 MAP_WIDTH = 270.0
 #: Longest side of an image in pixels.
 LARGEST_IMAGE = 480
-#: More row or column labels than this are not written out.
+#: Up to this many row or column labels are all written.
 MOST_LABELS = 24
 
 DASHES = (0, (4, 3))
@@ -235,27 +235,29 @@ def _locator(count: int, integer: bool = False) -> Any:
 
 
 def _ticks(axes: Any, block: Block, labels: tuple[Sequence[str] | None, Sequence[str] | None]) -> None:
-    """Write the names of rows and columns where there are few, else a few positions."""
+    """Write all names of rows and columns where there are few, else some of them, or positions if they have none."""
     axes.tick_params(length=0)
     sides = [
         (axes.set_yticks, axes.set_ylabel, block.rows, labels[0], "row"),
         (axes.set_xticks, axes.set_xlabel, block.columns, labels[1], "column"),
     ]
     for ticks, title, positions, names, word in sides:
-        if names is not None and len(positions) <= MOST_LABELS:
+        chosen = np.arange(len(positions)) if names is not None and len(positions) <= MOST_LABELS else _some(positions)
+        if names is not None:
             turned = {"rotation": 90} if word == "column" else {}
-            ticks(np.arange(len(positions)), [_short(names[p]) for p in positions], **turned)
+            ticks(chosen, [_short(names[positions[i]]) for i in chosen], **turned)
             continue
-        whole = [t for t in _locator(5, integer=True).tick_values(positions[0], positions[-1]) if t in positions]
-        chosen = np.searchsorted(positions, whole) if len(whole) > 1 else _ends(positions)
         ticks(chosen, [str(positions[i]) for i in chosen])
         title(word)
     axes.xaxis.set_label_position("top")
     axes.xaxis.tick_top()
 
 
-def _ends(positions: Array) -> Array:
-    """Return up to five evenly spaced places in ``positions``."""
+def _some(positions: Array) -> Array:
+    """Return a few places in ``positions``, of round numbers where those are present."""
+    round_ones = [t for t in _locator(5, integer=True).tick_values(positions[0], positions[-1]) if t in positions]
+    if len(round_ones) > 1:
+        return np.searchsorted(positions, round_ones)
     return np.unique(np.linspace(0, len(positions) - 1, 5).round().astype(int))
 
 

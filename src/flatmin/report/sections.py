@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["solution_page"]
 
-#: Cells that were filled in carry a dot up to this many cells.
-MOST_DOTS = 1600
+#: Cells that were filled in carry a dot in pictures of at most this many rows and columns.
+MOST_DOTS = 60
 #: The singular values of the truth are computed up to this smaller dimension.
 LARGEST_TRUTH = 600
 #: Rows of the history that are written out.
@@ -153,7 +153,7 @@ def _heat_maps(context: ReportContext) -> list[Figure]:
     if context.kind == "table":
         shown = dict(zip(shown, blocks.standardised(list(shown.values())), strict=True))
         unit = "deviations from the column mean"
-    if "observed" in shown and whole.values.size <= MOST_DOTS:
+    if "observed" in shown and max(whole.values.shape) <= MOST_DOTS:
         marked = np.isnan(shown["observed"].values) & ~np.isnan(shown["recovered"].values)
     scale = figures.scale_of(list(shown.values()))
     labels = (context.row_labels, context.column_labels)

@@ -37,8 +37,9 @@ def number(x: float | None, digits: int = 3) -> str:
     if math.isinf(x):
         return "infinite" if x > 0 else "minus infinite"
     if x == 0 or 1e-3 <= abs(x) < 1e6:
-        plain = f"{x:.0f}" if float(x).is_integer() else f"{x:.{max(digits, len(str(int(abs(x)))))}g}"
-        return plain.replace("-", "−")
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(x)))) if x else 0
+        plain = f"{x:.{decimals}f}"
+        return (plain.rstrip("0").rstrip(".") if "." in plain else plain).replace("-", "−")
     mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
     power = f"10{exponent_of(int(exponent))}"
