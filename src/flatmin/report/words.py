@@ -228,7 +228,7 @@ def limits(
     if not exact:
         out.append("The penalty pulls the solution towards zero; that is the price for not fitting the noise.")
     else:
-        out.append("An exact fit also fits the noise. If the data are noisy, a penalised fit (--alpha auto) is better.")
+        out.append("An exact fit also fits the noise. If the data are noisy, a penalised fit (--alpha) is better.")
     if metric_power != 1:
         out.append(
             f"With metric power {number(metric_power)} the norm that was minimised is not the flat one (power 1); "
