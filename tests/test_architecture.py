@@ -105,11 +105,11 @@ def test_public_names_are_documented_and_reachable(name):
 def test_every_public_name_is_in_some_list():
     """A class or function without underscore that ``__all__`` does not list is public by accident.
 
-    The commands of the command line are exempt: they are public there, not here.
+    Files, reports and the command line are exempt: their own Python names are nobody's contract.
     """
     for name in MODULES:
         module = importlib.import_module(name)
-        if not hasattr(module, "__all__") or name.startswith("flatmin.cli."):
+        if not hasattr(module, "__all__") or name.split(".")[1] in {"formats", "report", "cli"}:
             continue
         own = {
             key

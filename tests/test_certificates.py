@@ -96,6 +96,18 @@ def test_a_non_interpolating_matrix_is_refused(instance, solution):
         assert proof.unique is None
 
 
+def test_a_misfit_hidden_behind_large_data_is_refused():
+    """A relative residual of 1e-10 can hide half of the trace: the gap is then −1, and nothing is certified."""
+    weights = np.array([1e-10, 1.0])
+    p = fm.Problem(fm.measurements.Entries([0, 1], [0, 1], (2, 2), weights=weights), [1e10, 1.0])
+    optimal = weights / 4
+    assert fm.certify(p, np.diag([1e20, 1.0]), optimal).holds
+    proof = fm.certify(p, np.diag([1e20, 0.0]), optimal)
+    assert proof.relative_residual < LARGEST_RESIDUAL
+    assert proof.relative_gap == pytest.approx(-1)
+    assert not proof.holds
+
+
 def test_a_perturbed_dual_is_refused(instance, solution):
     dual = solution.certificate.dual
     noise = np.random.default_rng(0).standard_normal(len(dual))

@@ -28,7 +28,12 @@ def _sum_of_a_block():
     return fm.Problem(fm.measurements.Dense(A), [1.0, 5.0])
 
 
-NOT_UNIQUE = [_trace_of_identity, _single_orthogonal, _sum_of_a_block]
+def _repeated_trace():
+    """More equations than the symmetric core has unknowns, and still only one of them independent."""
+    return fm.Problem(fm.measurements.Dense(np.arange(1.0, 9.0)[:, None, None] * np.eye(3)), 2 * np.arange(1.0, 9.0))
+
+
+NOT_UNIQUE = [_trace_of_identity, _single_orthogonal, _sum_of_a_block, _repeated_trace]
 
 
 def _width(problem, s, seed):
