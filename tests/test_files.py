@@ -13,13 +13,18 @@ class Interrupted(BaseException):
     """Stands for Ctrl-C, which is no Exception."""
 
 
+def _interrupt(context, write, error):
+    with context as temporary:
+        write(temporary)
+        raise error
+
+
 @pytest.mark.parametrize("error", [OSError, Interrupted])
 def test_an_interrupted_file_leaves_the_old_one(tmp_path, error):
     target = tmp_path / "x.txt"
     target.write_text("old")
-    with pytest.raises(error), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise error
+    with pytest.raises(error):
+        _interrupt(atomic_path(target), lambda path: path.write_text("half"), error)
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["x.txt"]
 
@@ -41,9 +46,8 @@ def test_an_interrupted_directory_leaves_the_old_one(tmp_path, error, existed):
     if existed:
         target.mkdir()
         (target / "old.txt").write_text("old")
-    with pytest.raises(error), atomic_directory(target) as temporary:
-        (temporary / "new.txt").write_text("half")
-        raise error
+    with pytest.raises(error):
+        _interrupt(atomic_directory(target), lambda path: (path / "new.txt").write_text("half"), error)
     assert os.listdir(tmp_path) == ["out"] * existed
     assert not existed or os.listdir(target) == ["old.txt"]
 
