@@ -169,3 +169,13 @@ def test_failure_while_writing_keeps_the_former_results(flatmin, tmp_path, monke
     assert "No space left" in run.err
     assert (tmp_path / "p-flat" / "summary.json").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p-flat", "p.npz"]
+
+
+def test_a_large_sparse_answer_is_left_to_the_factors(flatmin, tmp_path, monkeypatch):
+    (tmp_path / "x.mtx").write_text("%%MatrixMarket matrix coordinate real general\n2 2 3\n1 1 1\n1 2 2\n2 1 3\n")
+    assert flatmin("recover", "matrix-completion", "x.mtx").code == 0
+    assert (tmp_path / "x-flat" / "completed.mtx").exists()
+    monkeypatch.setattr("flatmin.cli.recover.LARGEST_SAVED_MATRIX", 3)
+    assert flatmin("recover", "matrix-completion", "x.mtx").code == 0
+    assert not (tmp_path / "x-flat" / "completed.mtx").exists()
+    assert "was not written" in (tmp_path / "x-flat" / "report.html").read_text(encoding="utf-8")
