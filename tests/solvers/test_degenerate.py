@@ -72,6 +72,11 @@ CONSISTENT = {
     "repeated operator rows": lambda: fm.Problem(
         FromLinearOperator(np.repeat(_rng().standard_normal((3, 12)), 2, axis=0), (4, 3)), np.repeat([1.0, 2.0, 3.0], 2)
     ),
+    "all ones, a chain": lambda: fm.Problem(Entries([0, 0, 1, 1, 2], [0, 2, 1, 2, 1], (3, 3)), np.ones(5)),
+    "all ones, an unseen row": lambda: fm.Problem(Entries([0, 0, 2, 2], [0, 2, 1, 2], (3, 3)), np.ones(4)),
+    "small whole numbers": lambda: fm.Problem(
+        Dense([[[2, 2, 1], [2, 0, 0], [1, 0, 0]], [[2, -1, 0], [-1, -2, -2], [0, -2, 2]]]), [2.0, 2.0]
+    ),
     "tiny data": lambda: fm.Problem(Entries([0, 1, 1], [0, 0, 1], (2, 2)), [1e-200, 2e-200, 3e-200]),
     "huge data": lambda: fm.Problem(Entries([0, 1, 1], [0, 0, 1], (2, 2)), [1e100, 2e100, 3e100]),
     "data of very different size": lambda: fm.Problem(Entries([0, 1, 1], [0, 0, 1], (2, 2)), [1e-6, 1.0, 1e6]),
