@@ -88,9 +88,10 @@ def uniqueness(
         return Uniqueness(None, q, None, margin)
     U, V = spectrum.U[:, :q], spectrum.V[:, :q]
     columns = core_columns(whitened, U, V)
-    # Only the triangular factor matters, and null directions need more columns than rows to be visible in it.
-    triangle = np.linalg.qr(columns, mode="r") if len(columns) > columns.shape[1] else columns
-    _, values, directions = np.linalg.svd(triangle, full_matrices=True)
+    triangle = columns
+    if len(columns) > columns.shape[1]:
+        triangle = np.asarray(np.linalg.qr(columns, mode="r"))
+    values = np.linalg.svd(triangle, compute_uv=False)
     smallest = values[-1] if len(values) == columns.shape[1] else 0.0
     injectivity = float(smallest / values[0]) if values[0] > 0 else 0.0
     threshold = SAFETY * EPS * np.sqrt(max(columns.shape))
@@ -99,28 +100,42 @@ def uniqueness(
     if injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise:
         return Uniqueness(True, q, injectivity, margin)
     if injectivity < threshold:
-        other = _second_solution(U, V, Z, directions[-1])
+        other = _second_solution(U, V, Z, _null_space(triangle, threshold))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
     return Uniqueness(None, q, injectivity, margin)
 
 
-def _second_solution(U: Array, V: Array, Z: tuple[Array, Array, Array], direction: Array) -> tuple[Array, Array] | None:
-    """Return the solution moved along a null direction as far as it stays semidefinite, if it moves at all."""
-    q = U.shape[1]
-    N = np.zeros((q, q))
-    upper = np.triu_indices(q)
-    N[upper] = direction / np.where(upper[0] == upper[1], 1, np.sqrt(2))
-    N = np.triu(N) + np.triu(N, 1).T
+def _null_space(triangle: Array, threshold: float) -> Array:
+    """Return symmetric matrices (n, q, q), orthonormal, that the core map sends to (almost) zero."""
+    _, values, directions = np.linalg.svd(triangle, full_matrices=True)
+    values = np.concatenate([values, np.zeros(len(directions) - len(values))])
+    null = directions[values <= threshold * values[0]]
+    q = round((np.sqrt(8 * len(directions) + 1) - 1) / 2)
+    rows, cols = np.triu_indices(q)
+    N = np.zeros((len(null), q, q))
+    N[:, rows, cols] = N[:, cols, rows] = null / np.where(rows == cols, 1, np.sqrt(2))
+    return N
+
+
+def _second_solution(U: Array, V: Array, Z: tuple[Array, Array, Array], null: Array) -> tuple[Array, Array] | None:
+    """Return the solution moved within the null space as far as it stays semidefinite, if it moves at all.
+
+    The most promising direction raises the eigenvalues of the core that are zero; any will do if there are none.
+    """
     core = (U.T @ Z[0] * Z[1]) @ (Z[2].T @ V)
     core = (core + core.T) / 2
-    size = float(np.linalg.norm(core, 2))
-    for sign in (1.0, -1.0):
-        step = size
-        while step > 1e-3 * size:
-            w, Q = np.linalg.eigh(core + sign * step * N)
-            if w[0] >= -1e-10 * size:
-                root = Q * np.sqrt(np.maximum(w, 0))
-                return U @ root, V @ root
-            step /= 2
+    w, Q = np.linalg.eigh(core)
+    zero = Q[:, w <= 1e-9 * w[-1]]
+    lift = np.einsum("nij,nij->n", null, np.broadcast_to(zero @ zero.T, null.shape))
+    for direction in (np.einsum("n,nij->ij", lift, null), null[-1]):
+        scale = float(np.linalg.norm(direction, 2))
+        if scale <= 1e-9:
+            continue
+        for sign in (1.0, -1.0):
+            for step in w[-1] / scale * 0.5 ** np.arange(10):
+                moved, basis = np.linalg.eigh(core + sign * step * direction)
+                if moved[0] >= -1e-10 * w[-1]:
+                    root = basis * np.sqrt(np.maximum(moved, 0))
+                    return U @ root, V @ root
     return None

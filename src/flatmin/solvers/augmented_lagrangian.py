@@ -19,8 +19,9 @@ __all__ = ["Options", "Outcome", "augmented_lagrangian"]
 
 #: The first penalty; the data are scaled so that the first dual matrix has norm one.
 FIRST_SIGMA = 10.0
+FIRST_TOL = 1e-2
 #: Columns tried at the start, and more at a time than this many (or than there are) are never added.
-FIRST_RANK = 4
+FIRST_RANK = 2
 ROUNDS = 60
 #: A misfit that does not shrink at this penalty will not shrink at all.
 LARGEST_SIGMA = 1e9
@@ -97,7 +98,7 @@ def augmented_lagrangian(
         x = model.stack(U, s, V)
     else:
         x, y = start
-    tol, size, before, stalled = 1e-2, float(np.linalg.norm(b)), 1.0, 0
+    tol, size, before, stalled = FIRST_TOL, float(np.linalg.norm(b)), 1.0, 0
     outcome = Outcome(*model.canonical(x), y=y, bound=-np.inf)
     for number in range(ROUNDS):
         x, end, s, norm = _adapt(model, x, b + y / sigma, sigma, tol, budget, options)

@@ -189,7 +189,7 @@ def _factorized(
         return None
 
     def solve(r: Array) -> Array:
-        Pr: Array = root @ (root @ r)
+        Pr = np.asarray(root @ (root @ r))
         w = cho_solve(factor, derivative.forward(Pr), check_finite=False)
         return np.asarray(Pr - root @ (root @ derivative.adjoint(w)))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from flatmin.metric import Array
-from flatmin.solvers.factored import StackedProduct
+from flatmin.solvers.factored import Linearization, StackedProduct
 
 __all__ = ["fit_exactly", "project_data"]
 
@@ -41,20 +42,35 @@ def fit_exactly(model: StackedProduct, b: Array, x: Array) -> tuple[Array, float
 
 def _gauss_newton(model: StackedProduct, b: Array, x: Array, steps: int = 4) -> tuple[Array, float]:
     """Take minimum-norm Gauss-Newton steps towards ``q(x) = b`` while they help."""
-    from scipy.sparse.linalg import lsmr
-
     residual, scale = b - model.value(x), float(np.linalg.norm(b))
     for _ in range(steps):
         size = float(np.linalg.norm(residual))
         if x.size == 0 or size <= EXACT * scale:
             break
-        operator = model.linearize(x).as_linear_operator()
-        step = lsmr(operator, residual, atol=1e-10, btol=1e-10, maxiter=100)[0].reshape(x.shape[::-1]).T
-        moved = b - model.value(x + step)
-        if float(np.linalg.norm(moved)) > 0.9 * size:
+        moved = x + _least_squares(model.linearize(x), residual)
+        left = b - model.value(moved)
+        if float(np.linalg.norm(left)) > 0.9 * size:
             break
-        x, residual = x + step, moved
+        x, residual = moved, left
     return x, float(np.linalg.norm(residual)) / scale
+
+
+def _least_squares(derivative: Linearization, residual: Array) -> Array:
+    """Return (nearly) the smallest d that minimises ``‖J d − residual‖``."""
+    n, k = derivative.x.shape
+    if derivative.J is None:
+        from scipy.sparse.linalg import lsmr
+
+        found = lsmr(derivative.as_linear_operator(), residual, atol=1e-10, btol=1e-10, maxiter=100)[0]
+        return np.asarray(found).reshape(k, n).T
+    J = derivative.matrix
+    short = len(J) <= n * k
+    gram = J @ J.T if short else J.T @ J
+    gram[np.diag_indices(len(gram))] += 1e-13 * np.trace(gram)
+    factor = cho_factor(gram, overwrite_a=True, check_finite=False)
+    if short:
+        return derivative.adjoint(cho_solve(factor, residual))
+    return np.asarray(cho_solve(factor, derivative.adjoint(residual).T.ravel())).reshape(k, n).T
 
 
 def project_data(model: StackedProduct, b: Array) -> tuple[Array, float]:

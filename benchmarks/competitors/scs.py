@@ -1,0 +1,7 @@
+"""cvxpy with SCS at 1e-7."""
+
+from benchmarks.competitors import cvxpy_
+
+
+def solve(problem, tol):
+    return cvxpy_.solve(problem, "SCS", eps=1e-7, max_iters=100_000)
