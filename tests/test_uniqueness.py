@@ -118,9 +118,7 @@ def _beside_a_unique_block(weight):
     [
         *NOT_UNIQUE,
         _repeated_trace,
-        lambda: _beside_a_unique_block(1.0),
-        lambda: _beside_a_unique_block(1e-3),
-        lambda: _beside_a_unique_block(1e3),
+        *(pytest.param(lambda w=w: _beside_a_unique_block(w), id=f"block-{w:g}") for w in (1e-3, 1.0, 1e3)),
     ],
 )
 def test_never_true_where_a_second_solution_exists(make):
