@@ -6,7 +6,7 @@ subspace; what is reported is proved by a dense singular value decomposition or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ EPS = float(np.finfo(float).eps)
 
 #: Up to this smaller dimension the whole singular value decomposition is computed.
 DENSE = 400
+#: … unless it has more entries than this.
+LARGEST_DENSE = 16_000_000
 #: Up to this smaller dimension a Cholesky factorization proves the bound; beyond, it would take too much memory.
 CHOLESKY = 8000
 #: Singular subspaces that couple with their complements by more than this are computed anew.
@@ -77,19 +79,35 @@ def deflate(S: Any, U: Array, V: Array) -> Any:
     )
 
 
-def leading_triplets(S: Any, count: int, tol: float = 1e-3, seed: int = 0) -> tuple[Array, Array, Array]:
-    """Return about ``count`` leading singular triplets ``U, s, V`` of an array, a sparse array or an operator."""
+def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tuple[Array, Array, Array]:
+    """Return about ``count`` leading singular triplets ``U, s, V`` of an array, a sparse array or an operator.
+
+    Arrays are decomposed; otherwise ``SᵀS`` is iterated by Lanczos to a residual of ``tol²``, relatively, or as far as
+    it comes: the triplets are Ritz approximations, whose values never exceed the true ones.
+    """
     smaller = min(S.shape)
     if isinstance(S, np.ndarray) or (hasattr(S, "toarray") and smaller <= DENSE) or count >= smaller - 1:
         dense = S if isinstance(S, np.ndarray) else S.toarray() if hasattr(S, "toarray") else S @ np.eye(S.shape[1])
         U, s, Vt = np.linalg.svd(dense, full_matrices=False)
         return U[:, :count], s[:count], Vt[:count].T
-    from scipy.sparse.linalg import svds
+    from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 
-    start = np.random.default_rng(seed).standard_normal(smaller)
-    U, s, Vt = svds(S, k=count, tol=tol, v0=start, solver="arpack")
-    order = np.argsort(-s)
-    return U[:, order], s[order], Vt[order].T
+    n = S.shape[1]
+    adjoint = S.T.tocsr() if hasattr(S, "tocsr") else S.T
+    square = LinearOperator((n, n), matvec=lambda x: adjoint @ (S @ x), dtype=float)
+    start = adjoint @ (S @ np.random.default_rng(seed).standard_normal(n))
+    basis = start[:, None]
+    try:
+        width = min(n, max(4 * count, 40))
+        if np.any(start):
+            basis = eigsh(square, k=count, v0=start, ncv=width, tol=tol**2, maxiter=100)[1]
+    except ArpackNoConvergence as stopped:
+        basis = np.hstack([stopped.eigenvectors, basis])
+    except ArpackError:
+        pass
+    V = np.linalg.qr(basis)[0]
+    U, s, right = np.linalg.svd(S @ V, full_matrices=False)
+    return U[:, :count], s[:count], (V @ right.T)[:, :count]
 
 
 def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0) -> TopSpectrum:
@@ -107,30 +125,42 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0) -> T
         Starts the Lanczos iterations.
     """
     d1, d2 = S.shape
+    if hasattr(S, "tocsr"):
+        seen = [np.flatnonzero(np.diff(half.indptr)) for half in (S.tocsr(), S.tocsc())]
+        if (len(seen[0]), len(seen[1])) != S.shape and min(map(len, seen)) > 0:
+            found = top_spectrum(S.tocsr()[seen[0]][:, seen[1]], U[seen[0]], V[seen[1]], unit=unit, seed=seed)
+            return replace(found, U=_spread(found.U, seen[0], d1), V=_spread(found.V, seen[1], d2))
     if not np.any(S.data if hasattr(S, "tocsr") else S):
         return TopSpectrum(U, np.zeros(U.shape[1]), V, 0.0, 0.0, "dense")
-    if min(d1, d2) <= DENSE or (isinstance(S, np.ndarray) and min(d1, d2) <= 2 * DENSE):
+    if min(d1, d2) <= DENSE * (1 + isinstance(S, np.ndarray)) and d1 * d2 <= LARGEST_DENSE:
         dense = S if isinstance(S, np.ndarray) else S.toarray()
         U, s, Vt = np.linalg.svd(dense, full_matrices=False)
-        norm = float(s[0]) * (1 + 4 * max(d1, d2) * EPS)
-        return TopSpectrum(U, s, Vt.T, norm, 0.0, "dense")
+        return TopSpectrum(U, s, Vt.T, float(s[0]) * (1 + 4 * max(d1, d2) * EPS), 0.0, "dense")
+    return _proved(S, np.linalg.qr(U)[0], np.linalg.qr(V)[0], unit, seed)
+
+
+def _spread(U: Array, rows: Array, length: int) -> Array:
+    """Return U with its rows at the positions ``rows`` of a taller array of zeros."""
+    out = np.zeros((length, U.shape[1]))
+    out[rows] = U
+    return out
+
+
+def _proved(S: Any, U: Array, V: Array, unit: float, seed: int) -> TopSpectrum:
+    """Bound the norm block by block: exactly between U and V, by Cholesky factorization between their complements."""
     U, V, next_value = _grow(S, U, V, unit, seed)
     UtS, SV, inner, coupling = _couple(S, U, V)
     if U.shape[1] and max(coupling) > ACCURATE:
-        U, _, V = leading_triplets(S, U.shape[1] + 1, tol=ACCURATE, seed=seed)
+        U, _, V = leading_triplets(S, U.shape[1] + 1, tol=1e-6, seed=seed)
         U, V, next_value = _grow(S, U, V, unit, seed)
         UtS, SV, inner, coupling = _couple(S, U, V)
     left, s, right = np.linalg.svd(inner)
-    kind, rest = "cholesky", next_value
-    if min(d1, d2) > CHOLESKY:
-        kind = "estimated"
-    else:
-        for share in (0.05, 0.3, 0.6, 1.0):
-            rest = next_value + share * max(abs(1 - next_value), 1e-9)
-            if _complement_below(S, U, V, UtS, SV, rest):
-                break
-        else:
-            kind = "estimated"
+    kind, rest = "estimated", next_value
+    for share in (0.05, 0.3, 0.6, 1.0) if min(S.shape) <= CHOLESKY else ():
+        rest = next_value + share * max(abs(1 - next_value), 1e-9)
+        if _complement_below(S, U, V, UtS, SV, rest):
+            kind = "cholesky"
+            break
     top = float(s[0]) * (1 + 1e2 * EPS) if len(s) else 0.0
     norm = float(np.linalg.norm([[top, coupling[0]], [coupling[1], rest]], 2)) * (1 + 10 * EPS)
     return TopSpectrum(U @ left, s, V @ right.T, norm, rest, kind)
@@ -147,7 +177,7 @@ def _couple(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
 def _grow(S: Any, U: Array, V: Array, unit: float, seed: int) -> tuple[Array, Array, float]:
     """Append singular vectors of the deflated S until its next singular value is below ``unit``."""
     while U.shape[1] < min(S.shape):
-        u, s, v = leading_triplets(deflate(S, U, V), 4, tol=1e-4, seed=seed)
+        u, s, v = leading_triplets(deflate(S, U, V), 4, tol=1e-3, seed=seed)
         new = s > unit
         if not new.any():
             return U, V, float(s[0])

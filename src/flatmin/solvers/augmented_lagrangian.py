@@ -10,7 +10,7 @@ import numpy as np
 
 from flatmin.certificates import LARGEST_RESIDUAL
 from flatmin.metric import Array
-from flatmin.operator_norm import leading_triplets
+from flatmin.operator_norm import EPS, leading_triplets
 from flatmin.solvers.factored import StackedProduct
 from flatmin.solvers.newton import Budget, Round, minimise
 from flatmin.solvers.refine import fit_exactly
@@ -20,8 +20,10 @@ __all__ = ["Options", "Outcome", "augmented_lagrangian"]
 #: The first penalty; the data are scaled so that the first dual matrix has norm one.
 FIRST_SIGMA = 10.0
 FIRST_TOL = 1e-2
-#: Columns tried at the start, and more at a time than this many (or than there are) are never added.
-FIRST_RANK = 2
+#: The solve starts with at most this many columns, fewer where the first dual matrix has a gap …
+FIRST_RANK = 10
+#: … and adds at most this many at a time, or as many as there are.
+FEWEST_ADDED = 4
 ROUNDS = 60
 #: A misfit that does not shrink at this penalty will not shrink at all.
 LARGEST_SIGMA = 1e9
@@ -93,9 +95,10 @@ def augmented_lagrangian(
     sigma = penalty or FIRST_SIGMA
     y = np.zeros_like(b)
     if start is None:
-        width = min(FIRST_RANK, options.max_rank or FIRST_RANK)
-        U, s, V = leading_triplets(model.dual_matrix(b), width, seed=options.seed)
-        x = model.stack(U, s, V)
+        U, s, V = leading_triplets(model.dual_matrix(b), FIRST_RANK, seed=options.seed)
+        drop = 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], EPS))) if len(s) > 1 else 1
+        width = min(drop, options.max_rank or drop)
+        x = model.stack(U[:, :width], s[:width], V[:, :width])
     else:
         x, y = start
     tol, size, before, stalled = FIRST_TOL, float(np.linalg.norm(b)), 1.0, 0
@@ -116,7 +119,7 @@ def augmented_lagrangian(
         gap = (value - outcome.bound) / value if value else 0.0
         point, fitted = x, misfit
         if not penalty and abs(gap) <= max(30 * options.tol, 3 * misfit) and misfit <= 1e-4:
-            point, fitted = fit_exactly(model, b, x)
+            point, fitted = fit_exactly(model, b, x, enough=outcome.bound * (1 + options.tol))
             value = float(model.canonical(point)[1].sum())
             gap = (value - outcome.bound) / value if value else 0.0
         outcome.record(
@@ -156,7 +159,7 @@ def _adapt(
         keep = s > max(1e-14 * s.max(initial=0.0), 1e-2 * visible / sigma)
         U, s, V = U[:, keep], s[keep], V[:, keep]
         x = model.stack(U, s, V)
-        u, values, v = model.escapes(end.S, U, V, max(FIRST_RANK, len(s)), options.seed)
+        u, values, v = model.escapes(end.S, U, V, max(FEWEST_ADDED, len(s)), options.seed)
         norm = max(float(values.max(initial=0.0)), float(np.linalg.norm(U.T @ (end.S @ V), 2)) if len(s) else 0.0)
         new = np.flatnonzero(values > 1 + max(3 * end.gradient, visible))[: int(min(widest - len(s), 1e9))]
         if len(new) == 0 or budget.exhausted:

@@ -89,7 +89,7 @@ class StackedProduct:
         if count < 1:
             return U[:, :0], np.zeros(0), V[:, :0]
         dense = S.toarray() if hasattr(S, "toarray") and min(S.shape) <= 400 else S
-        return leading_triplets(deflate(dense, U, V), count, tol=1e-3, seed=seed)
+        return leading_triplets(deflate(dense, U, V), count, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)

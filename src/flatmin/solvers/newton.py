@@ -205,4 +205,4 @@ def _inverse_root(U: Array, s: Array, Vt: Array, a: float) -> Array:
     root[d1:, d1:] += (Vt.T * ((above + below) / 2 - 1 / np.sqrt(a))) @ Vt
     root[:d1, d1:] = (U * ((above - below) / 2)) @ Vt
     root[d1:, :d1] = root[:d1, d1:].T
-    return root
+    return np.asarray(root)

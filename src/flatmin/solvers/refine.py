@@ -16,12 +16,23 @@ EXACT = 1e-13
 SHARP = 1e-2
 
 
-def fit_exactly(model: StackedProduct, b: Array, x: Array) -> tuple[Array, float]:
-    """Move stacked factors onto the data, at the smallest rank at which the data can be fitted if that is evidence.
+def fit_exactly(model: StackedProduct, b: Array, x: Array, enough: float) -> tuple[Array, float]:
+    """Move stacked factors onto the data, at a smaller rank if that is as flat.
 
     Ranks at which the singular values drop sharply are tried where such matrices have fewer degrees of freedom than
     there are data: there an exact fit is no coincidence, and removes the small components that a slowly converging
-    solve leaves behind.
+    solve leaves behind. Near the recovery threshold it may be the truth and yet not the flattest solution.
+
+    Parameters
+    ----------
+    model : StackedProduct
+        The measured product.
+    b : ndarray, shape (m,)
+        The data.
+    x : ndarray, shape (d1 + d2, k)
+        Stacked factors that nearly fit.
+    enough : float
+        A smaller rank is taken if its nuclear norm is at most this.
 
     Returns
     -------
@@ -35,7 +46,7 @@ def fit_exactly(model: StackedProduct, b: Array, x: Array) -> tuple[Array, float
     for rank in range(1, len(s)):
         if s[rank] < SHARP * s[rank - 1] and rank * (n - rank) < len(b):
             moved, misfit = _gauss_newton(model, b, model.stack(U[:, :rank], s[:rank], V[:, :rank]))
-            if misfit <= EXACT:
+            if misfit <= EXACT and float(model.canonical(moved)[1].sum()) <= enough:
                 return moved, misfit
     return _gauss_newton(model, b, x)
 
