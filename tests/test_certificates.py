@@ -133,7 +133,8 @@ def test_an_unproved_norm_never_certifies(small, monkeypatch):
     assert proof.bound_kind not in ("dense", "cholesky")
 
 
-@pytest.mark.parametrize(("alpha", "power"), [(1e-3, 1.0), (0.1, 1.0), (3.0, 1.0), (1e-3, 0.0), (0.1, 0.0)])
+@pytest.mark.parametrize("alpha", [1e-3, 0.1, 3.0])
+@pytest.mark.parametrize("power", [1.0, 0.0])
 def test_penalised(small, alpha, power):
     p = small[0]
     value, X = referee.flattest(p, alpha=alpha, power=power)

@@ -63,9 +63,9 @@ def test_true_below_the_threshold(m, seed):
     assert _width(p, s, seed) < 0.02 * s.certificate.value
 
 
-def test_one_generic_measurement_has_one_flat_minimum():
+@pytest.mark.parametrize("A", [np.random.default_rng(0).standard_normal((3, 3)), np.array([[1, 1.0], [1, 0]])])
+def test_one_generic_measurement_has_one_flat_minimum(A):
     """``D1⁻¹ A D2⁻¹`` has the inverse singular values of A, so X lies along the smallest of them."""
-    A = np.random.default_rng(0).standard_normal((3, 3))
     U, values, Vt = np.linalg.svd(A)
     s = fm.flat_minimum(fm.Problem(fm.measurements.Dense(A[None]), [1.0]))
     assert s.certificate.unique is True

@@ -222,7 +222,7 @@ class TestOptions:
         scale = np.sqrt(np.trace(D1 @ D1) / 8 * np.trace(D2 @ D2) / 6)
         assert s.certificate.value == pytest.approx(4 * scale * referee.nuclear(s.matrix))
 
-    @pytest.mark.parametrize("alpha", [1e-4, 1e-2, 100.0])
+    @pytest.mark.parametrize("alpha", [1e-4, 1e-2, 1.0, 100.0])
     def test_alpha(self, instance, alpha):
         p = instance.problem
         s = fm.flat_minimum(p, alpha=alpha)
