@@ -14,8 +14,8 @@ from flatmin.metric import Array, Metric
 
 __all__ = ["Measurement"]
 
-#: How many numbers a block of streamed sensing matrices may hold.
-BLOCK = 4_000_000
+#: How many numbers a block of streamed sensing matrices may hold: as many as stay in the processor's cache.
+BLOCK = 250_000
 
 
 class Measurement(ABC):

@@ -65,7 +65,7 @@ class Dense(Measurement):
         """Return ``[A_i R, A_iᵀ L]`` for every i, in two passes over the tensor."""
         d1, d2 = self.shape
         J = np.empty((self.size, L.shape[1], d1 + d2))
-        J[..., :d1] = (self.tensor.reshape(-1, d2) @ R).reshape(self.size, d1, -1).transpose(0, 2, 1)
+        np.matmul(R.T, self.tensor.transpose(0, 2, 1), out=J[..., :d1])
         np.matmul(L.T, self.tensor, out=J[..., d1:])
         return J
 

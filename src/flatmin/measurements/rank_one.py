@@ -73,13 +73,11 @@ class RankOne(Measurement):
 
     def jacobian(self, L: Array, R: Array) -> Array:
         """Return ``[x_i ⟨y_i, R⟩, y_i ⟨x_i, L⟩]`` for every i."""
-        return np.concatenate(
-            [
-                (self.right @ R)[:, :, None] * self.left[:, None, :],
-                (self.left @ L)[:, :, None] * self.right[:, None, :],
-            ],
-            axis=2,
-        )
+        d1 = self.shape[0]
+        J = np.empty((self.size, L.shape[1], sum(self.shape)))
+        np.multiply((self.right @ R)[:, :, None], self.left[:, None, :], out=J[..., :d1])
+        np.multiply((self.left @ L)[:, :, None], self.right[:, None, :], out=J[..., d1:])
+        return J
 
     def congruence(self, P1: Metric, P2: Metric) -> RankOne:
         """Return the map with vectors ``P1 x_i`` and ``P2 y_i``."""

@@ -19,7 +19,8 @@ __all__ = ["Options", "Outcome", "augmented_lagrangian"]
 
 #: The first penalty; the data are scaled so that the first dual matrix has norm one.
 FIRST_SIGMA = 10.0
-FIRST_TOL = 1e-2
+#: Relative gradient of the first round.
+FIRST_TOL = 5e-2
 #: The solve starts with at most this many columns, fewer where the first dual matrix has a gap …
 FIRST_RANK = 10
 #: … and adds at most this many at a time, or as many as there are.
@@ -55,6 +56,11 @@ class Outcome:
     converged: bool = False
     history: dict[str, list[float]] = field(default_factory=dict)
 
+    def gap(self, norm: float, residual: Array, penalty: float) -> float:
+        """Return the relative duality gap of a point of this nuclear norm and residual."""
+        value = norm + (penalty / 2 * float(residual @ residual) if penalty < np.inf else 0.0)
+        return (value - self.bound) / value if value else 0.0
+
     def record(self, callback: Callable[[dict[str, float]], Any] | None, **values: float) -> None:
         """Append one row to the history and hand it to the callback."""
         for name, value in values.items():
@@ -69,13 +75,14 @@ def augmented_lagrangian(
     budget: Budget,
     options: Options,
     start: tuple[Array, Array] | None = None,
-    penalty: float | None = None,
+    penalty: float = np.inf,
 ) -> Outcome:
-    """Solve ``min ‖Z‖_* s.t. q = b``, or ``min ‖Z‖_* + (penalty/2) ‖q − b‖²`` if a penalty is given.
+    """Solve ``min ‖Z‖_* s.t. q = b``, or ``min ‖Z‖_* + (penalty/2) ‖q − b‖²`` for a finite penalty.
 
     Each round minimises the augmented Lagrangian over factors whose width grows where the dual matrix has singular
     values above one and shrinks where columns vanish, then moves the multiplier. Any multiplier bounds the optimum
-    from below; best primal and best dual are kept apart.
+    from below; best primal and best dual are kept apart. A finite penalty allows a slack ``b − q = y / penalty``,
+    which is eliminated.
 
     Parameters
     ----------
@@ -89,11 +96,10 @@ def augmented_lagrangian(
         Tolerance, largest rank, seed and callback.
     start : tuple of ndarray, optional
         Stacked factors and multiplier to start from.
-    penalty : float, optional
-        A fixed penalty instead of exact fit.
+    penalty : float
+        What misfit costs; infinite for an exact fit.
     """
-    sigma = penalty or FIRST_SIGMA
-    y = np.zeros_like(b)
+    sigma, y = FIRST_SIGMA, np.zeros_like(b)
     if start is None:
         U, s, V = leading_triplets(model.dual_matrix(b), FIRST_RANK, seed=options.seed)
         drop = 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], EPS))) if len(s) > 1 else 1
@@ -102,26 +108,20 @@ def augmented_lagrangian(
     else:
         x, y = start
     tol, size, before, stalled = FIRST_TOL, float(np.linalg.norm(b)), 1.0, 0
-    outcome = Outcome(*model.canonical(x), y=y, bound=-np.inf)
+    outcome, value = Outcome(*model.canonical(x), y=y, bound=-np.inf), model.value(x)
     for number in range(ROUNDS):
-        x, end, s, norm = _adapt(model, x, b + y / sigma, sigma, tol, budget, options)
-        multiplier = y + sigma * (b - end.value)
-        misfit = float(np.linalg.norm(b - end.value)) / size
-        scaled = multiplier / max(1.0, norm)
-        value, bound = float(s.sum()), float(b @ scaled)
-        if penalty:
-            value += penalty / 2 * (misfit * size) ** 2
-            bound -= float(scaled @ scaled) / (2 * penalty)
-        else:
-            y = multiplier
+        slack = 1 / (1 + sigma / penalty)
+        x, value, end, s, norm = _adapt(model, x, value, b + y / sigma, sigma * slack, tol, budget, options)
+        y = slack * (y + sigma * (b - value))
+        misfit = float(np.linalg.norm(b - value - y / penalty)) / size
+        scaled = y / max(1.0, norm)
+        bound = float(b @ scaled) - float(scaled @ scaled) / (2 * penalty)
         if bound > outcome.bound:
-            outcome.bound, outcome.y = bound, multiplier
-        gap = (value - outcome.bound) / value if value else 0.0
-        point, fitted = x, misfit
-        if not penalty and abs(gap) <= max(30 * options.tol, 3 * misfit) and misfit <= 1e-4:
+            outcome.bound, outcome.y = bound, y
+        point, fitted, gap = x, misfit, outcome.gap(float(s.sum()), b - value, penalty)
+        if penalty == np.inf and abs(gap) <= max(30 * options.tol, 3 * misfit) and misfit <= 1e-4:
             point, fitted = fit_exactly(model, b, x, enough=outcome.bound * (1 + options.tol))
-            value = float(model.canonical(point)[1].sum())
-            gap = (value - outcome.bound) / value if value else 0.0
+            gap = outcome.gap(float(model.canonical(point)[1].sum()), b - value, penalty)
         outcome.record(
             options.callback,
             iteration=budget.iterations,
@@ -131,38 +131,46 @@ def augmented_lagrangian(
             rank=len(s),
         )
         outcome.U, outcome.s, outcome.V = model.canonical(point)
-        if abs(gap) <= options.tol and (penalty or fitted <= min(options.tol, LARGEST_RESIDUAL)):
+        if abs(gap) <= options.tol and (penalty < np.inf or fitted <= min(options.tol, LARGEST_RESIDUAL)):
             outcome.converged = True
             break
         stalled = stalled + 1 if misfit > 0.7 * before else 0
-        contradicted = stalled >= 3 and (gap < -1e-2 or sigma > LARGEST_SIGMA)
-        if budget.exhausted or (not penalty and contradicted):
+        if budget.exhausted or (stalled >= 3 and (gap < -1e-2 or sigma > LARGEST_SIGMA)):
             break
-        if not penalty and (number < 3 or misfit > 0.2 * before):
+        if number < 3 or misfit > 0.2 * before:
             sigma *= GROWTH
-        elif not penalty and end.factorized and end.steps <= 2:
+        elif end.factorized and end.steps <= 2:
             sigma *= QUICK
         before = misfit
-        tol = max(1e-12, min(0.2 * tol, np.inf if penalty else 0.1 * misfit))
+        tol = max(1e-12, min(0.5 * tol, 0.3 * misfit))
     return outcome
 
 
 def _adapt(
-    model: StackedProduct, x: Array, target: Array, sigma: float, tol: float, budget: Budget, options: Options
-) -> tuple[Array, Round, Array, float]:
+    model: StackedProduct,
+    x: Array,
+    value: Array,
+    target: Array,
+    sigma: float,
+    tol: float,
+    budget: Budget,
+    options: Options,
+) -> tuple[Array, Array, Round, Array, float]:
     """Minimise, dropping columns that vanish and adding those that help, until the width is right."""
-    widest = min(min(model.whitened.shape), options.max_rank or np.inf)
+    widest = int(min(min(model.whitened.shape), options.max_rank or np.inf))
     for _ in range(12):
-        end = minimise(model, x, target, sigma, tol, budget)
+        end = minimise(model, x, value, target, sigma, tol, budget)
         U, s, V = model.canonical(end.x)
         visible = max(3 * tol, 1e-9)
         keep = s > max(1e-14 * s.max(initial=0.0), 1e-2 * visible / sigma)
         U, s, V = U[:, keep], s[keep], V[:, keep]
         x = model.stack(U, s, V)
+        value = end.value if keep.all() else model.value(x)
         u, values, v = model.escapes(end.S, U, V, max(FEWEST_ADDED, len(s)), options.seed)
         norm = max(float(values.max(initial=0.0)), float(np.linalg.norm(U.T @ (end.S @ V), 2)) if len(s) else 0.0)
-        new = np.flatnonzero(values > 1 + max(3 * end.gradient, visible))[: int(min(widest - len(s), 1e9))]
+        new = np.flatnonzero(values > 1 + max(3 * end.gradient, visible))[: widest - len(s)]
         if len(new) == 0 or budget.exhausted:
             break
         x = np.hstack([x, model.stack(u[:, new], (values[new] - 1) / (2 * sigma), v[:, new])])
-    return x, end, s, norm
+        value = model.value(x)
+    return x, value, end, s, norm

@@ -240,7 +240,7 @@ class _Scaled:
 
     def solve(self, budget: Budget, options: Options, start: Any, alpha: float, m: int) -> Outcome:
         """Run the augmented Lagrangian method."""
-        penalty = self.size / (2 * alpha * m * self.model.scale) if alpha else None
+        penalty = self.size / (2 * alpha * m * self.model.scale) if alpha else np.inf
         return augmented_lagrangian(self.model, self.b, budget, options, start, penalty)
 
 

@@ -62,20 +62,21 @@ class Round:
 def minimise(
     model: StackedProduct,
     x: Array,
+    value: Array,
     target: Array,
     sigma: float,
     tol: float,
     budget: Budget,
     max_steps: int = 40,
 ) -> Round:
-    """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x on, to a gradient of ``tol ‖x‖``.
+    """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x, where ``value = q(x)``, to a gradient of ``tol ‖x‖``.
 
     The Hessian is ``I − K(y) + sigma JᵀJ`` with ``y = sigma (target − q(x))``. The Newton system is solved by
     preconditioned conjugate gradients that follow negative curvature where they meet it, or directly once the
     Hessian is nearly positive definite and the derivative J is explicit. The step length is the exact minimiser of the
     quartic along the direction.
     """
-    value, factorized = model.value(x), False
+    factorized = False
     for step in range(max_steps + 1):
         residual = target - value
         S = model.dual_matrix(sigma * residual)
