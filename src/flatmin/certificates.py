@@ -16,12 +16,23 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.uniqueness import uniqueness
 
-__all__ = ["LARGEST_GAP", "LARGEST_RESIDUAL", "Certificate", "certificate_of", "whiten"]
+__all__ = [
+    "LARGEST_GAP",
+    "LARGEST_RESIDUAL",
+    "Certificate",
+    "certificate_of",
+    "measurement_sizes",
+    "whiten",
+]
 
 #: A certificate holds up to this relative duality gap …
 LARGEST_GAP = 1e-6
 #: … and this relative residual, whatever the tolerance of the solver.
 LARGEST_RESIDUAL = 1e-8
+#: A residual in units of the measurements' own sizes beyond this one could hide a part of the matrix.
+LARGEST_WHITENED_RESIDUAL = 1e-7
+#: Sensing matrices whose sizes differ by less than this factor need not be told apart.
+ALIKE = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +45,8 @@ class Certificate:
     Attributes
     ----------
     holds : bool
-        Whether relative_gap (in size) ≤ 1e-6, relative_residual ≤ 1e-8 (only where data must be fitted), and the
-        operator norm is bounded rigorously.
+        Whether relative_gap (in size) ≤ 1e-6, relative_residual ≤ 1e-8 and whitened_residual ≤ 1e-7 (only where data
+        must be fitted), and the operator norm is bounded rigorously.
     objective : str
         "interpolating" or "penalised".
     value : float
@@ -46,6 +57,9 @@ class Certificate:
         ``(value − lower_bound) / value``, 0 when the value is 0; slightly negative when the fit is not exact.
     relative_residual : float
         ``‖A(X) − b‖ / ‖b‖``.
+    whitened_residual : float
+        The same with every measurement divided by the size of its whitened sensing matrix, over ``‖D1 X D2‖``: no
+        measurement is too small to count.
     dual : ndarray, shape (m,)
         The dual vector λ.
     dual_norm : float
@@ -79,6 +93,7 @@ class Certificate:
     injectivity: float | None = None
     margin: float | None = None
     radius: float | None = None
+    whitened_residual: float | None = None
     alternative: Factors | None = None
 
     def scalars(self) -> dict[str, Any]:
@@ -91,6 +106,19 @@ def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tu
     """Return the map ``B(Z) = A(D1⁻¹ Z D2⁻¹)`` and the pair (D1, D2) it was made with."""
     D1, D2 = (D.tempered(metric_power) for D in problem.metric)
     return problem.measurement.congruence(D1.power(-1), D2.power(-1)), (D1, D2)
+
+
+def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Metric, Metric]) -> Array:
+    """Return the Frobenius norms of the whitened sensing matrices, roughly where they are of similar size.
+
+    They make residuals comparable: a measurement of tiny scale can carry half of the matrix.
+    """
+    plain = problem.measurement.norms()
+    seen = plain[plain > 0]
+    if len(seen) and seen.max() / seen.min() * metric[0].condition * metric[1].condition <= ALIKE:
+        typical = [np.sqrt(D.values.max()) * np.sqrt(D.values[D.values > 0].min()) for D in metric]
+        return np.asarray(plain / typical[0] / typical[1])
+    return whitened.norms()
 
 
 def certificate_of(
@@ -128,6 +156,9 @@ def certificate_of(
     keep = s > 1e-13 * s[0] if len(s) else np.zeros(0, bool)
     Z = U[:, keep], s[keep], V[:, keep]
     residual = problem.residual(factors)
+    sizes = measurement_sizes(problem, whitened, metric)
+    comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
+    whitened_residual = _ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(s)))
     relative_residual = _ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(b)))
     spectrum = top_spectrum(whitened.adjoint_operator(dual), Z[0], Z[2], unit=1 - 1e-4, seed=seed)
     scaled = dual / max(1.0, spectrum.norm)
@@ -138,9 +169,9 @@ def certificate_of(
     else:
         value, lower = trace, bound
     gap = _ratio(value - lower, value)
-    fits = alpha > 0 or relative_residual <= LARGEST_RESIDUAL
+    fits = alpha > 0 or (relative_residual <= LARGEST_RESIDUAL and whitened_residual <= LARGEST_WHITENED_RESIDUAL)
     holds = bool(abs(gap) <= LARGEST_GAP and fits and spectrum.kind != "estimated")
-    found = uniqueness(whitened, Z, spectrum, gap, holds)
+    found = uniqueness(whitened, Z, spectrum.scaled(1 / max(1.0, spectrum.norm)), gap, holds)
     return Certificate(
         holds=holds,
         objective="penalised" if alpha > 0 else "interpolating",
@@ -148,6 +179,7 @@ def certificate_of(
         lower_bound=lower,
         relative_gap=gap,
         relative_residual=relative_residual,
+        whitened_residual=whitened_residual,
         dual=dual,
         dual_norm=spectrum.norm,
         bound_kind=spectrum.kind,

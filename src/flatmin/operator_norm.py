@@ -50,6 +50,10 @@ class TopSpectrum:
     rest: float
     kind: str
 
+    def scaled(self, factor: float) -> TopSpectrum:
+        """Return the spectrum of ``factor · S``."""
+        return replace(self, values=factor * self.values, norm=factor * self.norm, rest=factor * self.rest)
+
     def below(self, q: int) -> float:
         """Return an upper bound on the (q+1)-th singular value."""
         return float(self.values[q]) * (1 + 1e3 * EPS) if q < len(self.values) else self.rest

@@ -14,6 +14,8 @@ __all__ = ["SAFETY", "Uniqueness", "core_columns", "uniqueness"]
 
 #: Margins count only when they exceed the numerical noise by this factor.
 SAFETY = 1e3
+#: A second solution is as flat, and measures the same, to this relative accuracy.
+AS_GOOD = 1e-9
 #: More numbers than this are never formed for the symmetric core map.
 LARGEST_CORE = 60_000_000
 
@@ -100,7 +102,7 @@ def uniqueness(
     if injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise:
         return Uniqueness(True, q, injectivity, margin)
     if injectivity < threshold:
-        other = _second_solution(U, V, Z, _null_space(triangle, threshold))
+        other = _second_solution(whitened, U, V, Z, _null_space(triangle, threshold))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
     return Uniqueness(None, q, injectivity, margin)
@@ -118,8 +120,10 @@ def _null_space(triangle: Array, threshold: float) -> Array:
     return N
 
 
-def _second_solution(U: Array, V: Array, Z: tuple[Array, Array, Array], null: Array) -> tuple[Array, Array] | None:
-    """Return the solution moved within the null space as far as it stays semidefinite, if it moves at all.
+def _second_solution(
+    whitened: Measurement, U: Array, V: Array, Z: tuple[Array, Array, Array], null: Array
+) -> tuple[Array, Array] | None:
+    """Return the solution moved within the null space, if it stays as flat and measures the same to rounding.
 
     The most promising direction raises the eigenvalues of the core that are zero; any will do if there are none.
     """
@@ -128,14 +132,17 @@ def _second_solution(U: Array, V: Array, Z: tuple[Array, Array, Array], null: Ar
     w, Q = np.linalg.eigh(core)
     zero = Q[:, w <= 1e-9 * w[-1]]
     lift = np.einsum("nij,nij->n", null, np.broadcast_to(zero @ zero.T, null.shape))
+    data, norm = whitened.forward_factors(Z[0] * Z[1], Z[2]), float(Z[1].sum())
     for direction in (np.einsum("n,nij->ij", lift, null), null[-1]):
         scale = float(np.linalg.norm(direction, 2))
         if scale <= 1e-9:
             continue
         for sign in (1.0, -1.0):
             for step in w[-1] / scale * 0.5 ** np.arange(10):
-                moved, basis = np.linalg.eigh(core + sign * step * direction)
-                if moved[0] >= -1e-10 * w[-1]:
-                    root = basis * np.sqrt(np.maximum(moved, 0))
-                    return U @ root, V @ root
+                left = np.hstack([Z[0] * Z[1], U @ (sign * step * direction)])
+                right = np.hstack([Z[2], V])
+                moved = np.linalg.svd(np.linalg.qr(left)[1] @ np.linalg.qr(right)[1].T, compute_uv=False)
+                misfit = float(np.linalg.norm(whitened.forward_factors(left, right) - data))
+                if moved.sum() <= norm * (1 + AS_GOOD) and misfit <= AS_GOOD * float(np.linalg.norm(data)):
+                    return left, right
     return None

@@ -66,6 +66,10 @@ class Measurement(ABC):
             unit[i] = 0.0
         return out
 
+    def norms(self) -> Array:
+        """Return the Frobenius norm of every sensing matrix, shape (m,)."""
+        return np.concatenate([np.linalg.norm(self.matrices(*block), axis=(1, 2)) for block in self._blocks()])
+
     def gram_diagonals(self) -> tuple[Array, Array]:
         """Return ``Σ A_i A_i*`` and ``Σ A_i* A_i``, each a full matrix or, where it is diagonal, its diagonal."""
         d1, d2 = self.shape
@@ -105,6 +109,10 @@ class Measurement(ABC):
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
         """Return the map ``X ↦ A(P1 X P2)``."""
         return Congruence(self, P1, P2)
+
+    def weighted(self, weights: Array) -> Measurement:
+        """Return the map with sensing matrices ``weights[i] · A_i``."""
+        return Weighted(self, weights)
 
     def merged(self) -> tuple[Measurement, Any] | None:
         """Return ``(A', Q)`` with ``A = Q A'``, Q (m, m') orthonormal columns, or None.
@@ -151,12 +159,10 @@ class Measurement(ABC):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Congruence(Measurement):
-    """The map ``X ↦ A(P1 X P2)`` for symmetric P1 and P2, applied without copying the sensing matrices."""
+class _Wrapper(Measurement):
+    """A map made of another one."""
 
     inner: Measurement
-    P1: Metric
-    P2: Metric
 
     @property
     def shape(self) -> tuple[int, int]:  # type: ignore[override]
@@ -172,6 +178,19 @@ class Congruence(Measurement):
     def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
         """The type of the sensing matrices."""
         return self.inner.dtype
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Congruence(_Wrapper):
+    """The map ``X ↦ A(P1 X P2)`` for symmetric P1 and P2, applied without copying the sensing matrices."""
+
+    P1: Metric
+    P2: Metric
+
+    def matrices(self, start: int = 0, stop: int | None = None) -> Array:
+        """Return ``P1 A_i P2``."""
+        A = self.inner.matrices(start, stop)
+        return np.asarray(self.P1.dense @ A @ self.P2.dense)
 
     def forward(self, X: Array) -> Array:
         """Return ``A(P1 X P2)``."""
@@ -197,26 +216,15 @@ class Congruence(Measurement):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Subset(Measurement):
+class Subset(_Wrapper):
     """Some of another map's measurements, in a given order."""
 
-    inner: Measurement
     index: Array
-
-    @property
-    def shape(self) -> tuple[int, int]:  # type: ignore[override]
-        """The shape of the unknown."""
-        return self.inner.shape
 
     @property
     def size(self) -> int:  # type: ignore[override]
         """The number of measurements kept."""
         return len(self.index)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
-        """The type of the sensing matrices."""
-        return self.inner.dtype
 
     def forward(self, X: Array) -> Array:
         """Return the kept measurements of X."""
@@ -225,3 +233,27 @@ class Subset(Measurement):
     def adjoint(self, y: Array) -> Array:
         """Return the adjoint of y, spread over all measurements."""
         return self.inner.adjoint(np.bincount(self.index, weights=y, minlength=self.inner.size))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Weighted(_Wrapper):
+    """Another map's measurements, each multiplied by a real weight."""
+
+    weights: Array
+
+    def forward(self, X: Array) -> Array:
+        """Return the weighted measurements of X."""
+        return self.weights * self.inner.forward(X)
+
+    def adjoint(self, y: Array) -> Array:
+        """Return the adjoint of the weighted y."""
+        return self.inner.adjoint(self.weights * y)
+
+    def forward_factors(self, L: Array, R: Array) -> Array:
+        """Return the weighted measurements of ``L R*``."""
+        return self.weights * self.inner.forward_factors(L, R)
+
+    def jacobian(self, L: Array, R: Array) -> Array | None:
+        """Return the weighted derivative."""
+        J = self.inner.jacobian(L, R)
+        return None if J is None else self.weights[:, None, None] * J

@@ -61,6 +61,10 @@ class Dense(Measurement):
         """Return a view of the tensor."""
         return self.tensor[start:stop]
 
+    def norms(self) -> Array:
+        """Return the Frobenius norms of the tensor's slices."""
+        return np.asarray(np.linalg.norm(self._rows, axis=1))
+
     def jacobian(self, L: Array, R: Array) -> Array:
         """Return ``[A_i R, A_iᵀ L]`` for every i, in two passes over the tensor."""
         d1, d2 = self.shape

@@ -82,6 +82,14 @@ class Entries(Measurement):
         values = self._weighted(y)
         return csr_array((values if order is None else values[order], columns, pointers), shape=self.shape)
 
+    def norms(self) -> Array:
+        """Return the size of every weight."""
+        return np.ones(self.size) if self.weights is None else np.abs(self.weights)
+
+    def weighted(self, weights: Array) -> Entries:
+        """Return the map with its weights multiplied."""
+        return Entries(self.rows, self.cols, self.shape, self._weighted(weights))
+
     def gram_diagonals(self) -> tuple[Array, Array]:
         """Return the (weighted) number of observations in every row and every column."""
         squares = None if self.weights is None else self.weights**2

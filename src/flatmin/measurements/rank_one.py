@@ -65,6 +65,14 @@ class RankOne(Measurement):
         """Return the sensing matrices as outer products."""
         return np.asarray(self.left[start:stop, :, None] * self.right[start:stop, None, :].conj())
 
+    def norms(self) -> Array:
+        """Return ``|x_i| |y_i|`` for every i."""
+        return np.asarray(np.linalg.norm(self.left, axis=1) * np.linalg.norm(self.right, axis=1))
+
+    def weighted(self, weights: Array) -> RankOne:
+        """Return the map with vectors ``weights[i] · x_i`` and ``y_i``."""
+        return RankOne(weights[:, None] * self.left, self.right)
+
     def gram_diagonals(self) -> tuple[Array, Array]:
         """Return ``Σ |y_i|² x_i x_i*`` and ``Σ |x_i|² y_i y_i*``."""
         weight_left = np.linalg.norm(self.right, axis=1)[:, None] * self.left

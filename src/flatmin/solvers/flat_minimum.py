@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from flatmin._memory import require
 from flatmin._validation import numeric
-from flatmin.certificates import Certificate, certificate_of, whiten
+from flatmin.certificates import ALIKE, Certificate, certificate_of, measurement_sizes, whiten
 from flatmin.errors import InputError
 from flatmin.flatness import flatness
 from flatmin.measurements import Measurement
@@ -180,7 +180,7 @@ class _Scaled:
     """A problem without redundancy, in whitened coordinates, in units in which one set of defaults serves all.
 
     ``q = scale · B'`` is an isometry on average and the dual matrix of its data has norm one. ``outside`` is the part
-    of the data that contradicts the rest.
+    of the data that contradicts the rest, ``weights`` give measurements of very different scale the same size.
     """
 
     model: StackedProduct
@@ -189,6 +189,7 @@ class _Scaled:
     metric: Any
     merge: Any
     outside: Array
+    weights: Array | None
 
     @classmethod
     def of(cls, problem: Problem, metric_power: float, seed: int) -> _Scaled:
@@ -203,6 +204,9 @@ class _Scaled:
             outside, data = problem.data, np.zeros_like(data)
         _, metric = whiten(problem, metric_power)
         whitened = measurement.congruence(metric[0].power(-1), metric[1].power(-1))
+        weights = _equalizers(measurement_sizes(problem, whitened, metric) if merge is None else whitened.norms())
+        if weights is not None:
+            whitened, data = whitened.weighted(weights), weights * data
         probe = np.random.default_rng(seed).standard_normal(whitened.size)
         spread = whitened.adjoint_operator(probe)
         total = float(np.linalg.norm(spread.data if hasattr(spread, "tocsr") else spread))
@@ -210,7 +214,7 @@ class _Scaled:
         model = StackedProduct(whitened, float(scale))
         first = model.dual_matrix(data)
         size = float(leading_triplets(first, 1, seed=seed)[1][0]) if np.any(data) and total else 0.0
-        return cls(model, data / size if size else data, size, metric, merge, outside)
+        return cls(model, data / size if size else data, size, metric, merge, outside, weights)
 
     @property
     def to_z(self) -> float:
@@ -219,7 +223,7 @@ class _Scaled:
 
     def dual(self, y: Array) -> Array:
         """Return the dual vector of the problem that belongs to a multiplier."""
-        dual = self.model.scale * y
+        dual = self.model.scale * (y if self.weights is None else self.weights * y)
         return dual if self.merge is None else np.asarray(self.merge @ dual)
 
     def start(self, problem: Problem, warm: Any) -> tuple[Array, Array]:
@@ -232,16 +236,26 @@ class _Scaled:
             )
         U, s, V = problem.parametrization.singular(factors, self.metric)
         y = (dual if self.merge is None else self.merge.T @ dual) / self.model.scale
+        if self.weights is not None:
+            y = y / self.weights
         return self.model.stack(U, s / self.to_z if self.size else s, V), np.asarray(y)
 
     def with_data(self, b: Array) -> _Scaled:
         """Return the same problem with other (scaled) data."""
-        return _Scaled(self.model, b, self.size, self.metric, self.merge, self.outside)
+        return replace(self, b=b)
 
     def solve(self, budget: Budget, options: Options, start: Any, alpha: float, m: int) -> Outcome:
         """Run the augmented Lagrangian method."""
         penalty = self.size / (2 * alpha * m * self.model.scale) if alpha else np.inf
         return augmented_lagrangian(self.model, self.b, budget, options, start, penalty)
+
+
+def _equalizers(sizes: Array) -> Array | None:
+    """Return weights that give all measurements the same size, or None if their sizes are similar already."""
+    seen = sizes[sizes > 0]
+    if len(seen) == 0 or seen.max() <= ALIKE * seen.min():
+        return None
+    return np.where(sizes > 0, np.sqrt(np.mean(seen**2)) / np.where(sizes > 0, sizes, 1), 1.0)
 
 
 def _status(proof: Certificate, consistent: bool, outcome: Outcome, budget: Budget, alpha: float) -> Status:
