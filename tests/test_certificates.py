@@ -121,6 +121,8 @@ def test_a_dual_that_is_too_large_is_scaled_back(instance, solution):
     proof = fm.certify(instance.problem, solution.factors, 7 * solution.certificate.dual)
     assert proof.holds
     assert proof.dual_norm == pytest.approx(7)
+    assert (proof.unique, proof.q) == (solution.certificate.unique, solution.certificate.q)
+    assert proof.margin == pytest.approx(solution.certificate.margin, abs=1e-6)
     assert proof.lower_bound == pytest.approx(solution.certificate.lower_bound)
 
 

@@ -33,7 +33,12 @@ def _repeated_trace():
     return fm.Problem(fm.measurements.Dense(np.arange(1.0, 9.0)[:, None, None] * np.eye(3)), 2 * np.arange(1.0, 9.0))
 
 
-NOT_UNIQUE = [_trace_of_identity, _single_orthogonal, _sum_of_a_block]
+def _long_completion():
+    """So few entries that a core of five columns has freedom left."""
+    return fm.families.matrix_completion.sample((12, 9), 1, 16, seed=1).problem
+
+
+NOT_UNIQUE = [_trace_of_identity, _single_orthogonal, _sum_of_a_block, _long_completion]
 
 
 def _width(problem, s, seed):
@@ -96,19 +101,26 @@ def test_false_comes_with_a_second_solution(make):
     assert fm.certify(p, s.certificate.alternative, s.certificate.dual).holds
 
 
-def _beside_a_unique_block():
-    """Beside a block that is determined, the trace of a block that is not."""
+def _beside_a_unique_block(weight):
+    """Beside a block that is determined, ``weight · tr`` of a block that is not."""
     rng = np.random.default_rng(0)
     A = np.zeros((17, 6, 6))
     A[:16, :4, :4] = rng.standard_normal((16, 4, 4))
-    A[16, 4:, 4:] = np.eye(2)
+    A[16, 4:, 4:] = weight * np.eye(2)
     truth = np.zeros((6, 6))
     truth[:4, :4] = np.outer(rng.standard_normal(4), rng.standard_normal(4))
     truth[4, 4] = 1.0
     return fm.Problem(fm.measurements.Dense(A), np.tensordot(A, truth))
 
 
-@pytest.mark.parametrize("make", [*NOT_UNIQUE, _repeated_trace, _beside_a_unique_block])
+@pytest.mark.parametrize(
+    "make",
+    [
+        *NOT_UNIQUE,
+        _repeated_trace,
+        *(pytest.param(lambda w=w: _beside_a_unique_block(w), id=f"block-{w:g}") for w in (1e-3, 1.0, 1e3)),
+    ],
+)
 def test_never_true_where_a_second_solution_exists(make):
     """Not even with a better or a worse dual vector, or a larger one."""
     p = make()

@@ -13,7 +13,7 @@ import numpy as np
 
 from flatmin.metric import Array
 
-__all__ = ["TopSpectrum", "deflate", "leading_triplets", "top_spectrum"]
+__all__ = ["TopSpectrum", "block_norm", "couple", "deflate", "leading_triplets", "top_spectrum"]
 
 EPS = float(np.finfo(float).eps)
 
@@ -153,11 +153,11 @@ def _spread(U: Array, rows: Array, length: int) -> Array:
 def _proved(S: Any, U: Array, V: Array, unit: float, seed: int) -> TopSpectrum:
     """Bound the norm block by block: exactly between U and V, by Cholesky factorization between their complements."""
     U, V, next_value = _grow(S, U, V, unit, seed)
-    UtS, SV, inner, coupling = _couple(S, U, V)
+    UtS, SV, inner, coupling = couple(S, U, V)
     if U.shape[1] and max(coupling) > ACCURATE:
         U, _, V = leading_triplets(S, U.shape[1] + 1, tol=1e-6, seed=seed)
         U, V, next_value = _grow(S, U, V, unit, seed)
-        UtS, SV, inner, coupling = _couple(S, U, V)
+        UtS, SV, inner, coupling = couple(S, U, V)
     left, s, right = np.linalg.svd(inner)
     kind, rest = "estimated", next_value
     for share in (0.05, 0.3, 0.6, 1.0) if min(S.shape) <= CHOLESKY else ():
@@ -165,12 +165,16 @@ def _proved(S: Any, U: Array, V: Array, unit: float, seed: int) -> TopSpectrum:
         if _complement_below(S, U, V, UtS, SV, rest):
             kind = "cholesky"
             break
-    top = float(s[0]) * (1 + 1e2 * EPS) if len(s) else 0.0
-    norm = float(np.linalg.norm([[top, coupling[0]], [coupling[1], rest]], 2)) * (1 + 10 * EPS)
-    return TopSpectrum(U @ left, s, V @ right.T, norm, rest, kind)
+    return TopSpectrum(U @ left, s, V @ right.T, block_norm(inner, coupling, rest), rest, kind)
 
 
-def _couple(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
+def block_norm(inner: Array, coupling: Array, rest: float) -> float:
+    """Return a bound on the norm of a matrix from its leading block and bounds on its three others."""
+    top = float(np.linalg.norm(inner, 2)) * (1 + 1e2 * EPS) if inner.size else 0.0
+    return float(np.linalg.norm([[top, coupling[0]], [coupling[1], rest]], 2)) * (1 + 10 * EPS)
+
+
+def couple(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
     """Return ``UᵀS``, ``SV``, ``UᵀSV`` and bounds on the blocks of S that couple U and V with their complements."""
     UtS, SV = (S.T @ U).T, S @ V
     inner = UtS @ V

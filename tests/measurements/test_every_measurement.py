@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from flatmin import measurements
 from flatmin.errors import InputError
-from flatmin.measurements.base import Congruence, Subset
+from flatmin.measurements.base import _Congruence, _Subset
 from flatmin.metric import Metric
 from flatmin.testing import check_measurement
 from tests.measurements.samples import COMPLEX, SAMPLES
@@ -67,8 +67,8 @@ def test_derived_maps_pass_the_same_checks():
     A = measurements.FromLinearOperator(rng.standard_normal((7, 12)), (4, 3))
     P1, P2 = Metric(rng.uniform(1, 2, 4)), Metric.root(np.eye(3) + 0.1)
     whitened, part = A.congruence(P1, P2), A.take(np.array([3, 0, 0]))
-    assert isinstance(whitened, Congruence)
-    assert isinstance(part, Subset)
+    assert isinstance(whitened, _Congruence)
+    assert isinstance(part, _Subset)
     for derived in (whitened, part, whitened.take(np.array([True] * 5 + [False] * 2)), part.congruence(P1, P2)):
         check_measurement(derived)
 

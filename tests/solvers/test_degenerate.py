@@ -20,6 +20,12 @@ def _scaled_columns():
     return fm.Problem(Dense(_rng().standard_normal((12, 5, 4)) * scales), _rng().standard_normal(12))
 
 
+def _scaled_measurements():
+    scales = 10.0 ** (np.arange(12) % 4)
+    A = _rng().standard_normal((12, 5, 4))
+    return fm.Problem(Dense(A * scales[:, None, None]), scales * np.tensordot(A, _rng().standard_normal((5, 4))))
+
+
 def _rank_deficient():
     """Every measurement is a combination of three, consistently."""
     mix = _rng().standard_normal((9, 3))
@@ -57,6 +63,7 @@ CONSISTENT = {
     "unsorted entries": lambda: fm.Problem(Entries([3, 0, 2, 1, 0], [0, 2, 1, 1, 0], (4, 3)), [1.0, 2, 3, 4, 5]),
     "weighted entries": lambda: fm.Problem(Entries([0, 1, 1], [0, 0, 1], (2, 2), weights=[1, 2, 3]), [1.0, 2, 3]),
     "columns of very different scale": _scaled_columns,
+    "measurements of very different scale": _scaled_measurements,
     "rank-deficient measurements": _rank_deficient,
     "more equations than unknowns": _consistent_surplus,
     "repeated dense measurements": lambda: fm.Problem(
@@ -66,6 +73,7 @@ CONSISTENT = {
         FromLinearOperator(np.repeat(_rng().standard_normal((3, 12)), 2, axis=0), (4, 3)), np.repeat([1.0, 2.0, 3.0], 2)
     ),
     "all ones, a chain": lambda: fm.Problem(Entries([0, 0, 1, 1, 2], [0, 2, 1, 2, 1], (3, 3)), np.ones(5)),
+    "all ones, an unseen row": lambda: fm.Problem(Entries([0, 0, 2, 2], [0, 2, 1, 2], (3, 3)), np.ones(4)),
     "small whole numbers": lambda: fm.Problem(
         Dense([[[2, 2, 1], [2, 0, 0], [1, 0, 0]], [[2, -1, 0], [-1, -2, -2], [0, -2, 2]]]), [2.0, 2.0]
     ),
@@ -99,13 +107,25 @@ def test_consistent(kind):
 
 
 RIGHT = """one dense measurement, unsorted entries, repeated entries, weighted entries, rank-deficient measurements,
-repeated dense measurements, columns of very different scale"""
+repeated dense measurements, columns of very different scale, measurements of very different scale"""
 
 
 @pytest.mark.parametrize("kind", [kind.strip() for kind in RIGHT.split(",")])
 def test_consistent_is_right(kind):
     p = CONSISTENT[kind]()
     assert fm.flat_minimum(p).certificate.value == pytest.approx(referee.flattest(p)[0], rel=1e-5)
+
+
+def test_a_tiny_measurement_can_carry_half_of_the_trace():
+    """The residual of the small measurement vanishes beside the large one, its share of the flat norm does not."""
+    p = fm.Problem(Entries([0, 1], [0, 1], (2, 2), weights=[1e-10, 1]), [1e10, 1.0])
+    s = fm.flat_minimum(p)
+    assert s.certificate.holds
+    assert s.certificate.value == pytest.approx(2)
+    half = fm.certify(p, (np.array([[1e20], [0]]), np.array([[1.0], [0]])), [0.25e-10, 0])
+    assert half.relative_residual <= 1e-8
+    assert half.whitened_residual > 0.5
+    assert not half.holds
 
 
 def test_columns_differing_by_a_million_are_recovered():

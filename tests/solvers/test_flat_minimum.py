@@ -240,9 +240,9 @@ class TestOptions:
 
     def test_alpha_to_zero_gives_the_flat_minimum(self, problem, cold):
         """The distance is proportional to alpha."""
-        near, far = (np.linalg.norm(fm.flat_minimum(problem, alpha=a).matrix - cold.matrix) for a in (1e-4, 1e-3))
+        near, far = (np.linalg.norm(fm.flat_minimum(problem, alpha=a).matrix - cold.matrix) for a in (1e-5, 1e-3))
         assert far < 2e-3 * np.linalg.norm(cold.matrix)
-        assert near == pytest.approx(far / 10, rel=0.1)
+        assert near == pytest.approx(far / 100, rel=0.1)
 
     @pytest.mark.parametrize(
         ("option", "value"),

@@ -108,11 +108,11 @@ class Measurement(ABC):
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
         """Return the map ``X ↦ A(P1 X P2)``."""
-        return Congruence(self, P1, P2)
+        return _Congruence(self, P1, P2)
 
     def weighted(self, weights: Array) -> Measurement:
         """Return the map with sensing matrices ``weights[i] · A_i``."""
-        return Weighted(self, weights)
+        return _Weighted(self, weights)
 
     def merged(self) -> tuple[Measurement, Any] | None:
         """Return ``(A', Q)`` with ``A = Q A'``, Q (m, m') orthonormal columns, or None.
@@ -124,7 +124,7 @@ class Measurement(ABC):
 
     def take(self, index: Array) -> Measurement:
         """Return the map that keeps the measurements ``index`` (an index or boolean array), in that order."""
-        return Subset(self, self._positions(index))
+        return _Subset(self, self._positions(index))
 
     def as_linear_operator(self) -> Any:
         """Return a `scipy.sparse.linalg.LinearOperator` (m, d1·d2) on row-major ``vec(X)``; real maps only."""
@@ -181,7 +181,7 @@ class _Wrapper(Measurement):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Congruence(_Wrapper):
+class _Congruence(_Wrapper):
     """The map ``X ↦ A(P1 X P2)`` for symmetric P1 and P2, applied without copying the sensing matrices."""
 
     P1: Metric
@@ -216,7 +216,7 @@ class Congruence(_Wrapper):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Subset(_Wrapper):
+class _Subset(_Wrapper):
     """Some of another map's measurements, in a given order."""
 
     index: Array
@@ -236,7 +236,7 @@ class Subset(_Wrapper):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Weighted(_Wrapper):
+class _Weighted(_Wrapper):
     """Another map's measurements, each multiplied by a real weight."""
 
     weights: Array

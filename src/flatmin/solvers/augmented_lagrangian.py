@@ -10,7 +10,7 @@ import numpy as np
 
 from flatmin.certificates import LARGEST_RESIDUAL
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS, leading_triplets
+from flatmin.operator_norm import EPS, block_norm, couple, leading_triplets
 from flatmin.solvers.factored import StackedProduct
 from flatmin.solvers.newton import Budget, Round, minimise
 from flatmin.solvers.refine import fit_exactly
@@ -112,16 +112,18 @@ def augmented_lagrangian(
     for number in range(ROUNDS):
         slack = 1 / (1 + sigma / penalty)
         x, value, end, s, norm = _adapt(model, x, value, b + y / sigma, sigma * slack, tol, budget, options)
-        y = slack * (y + sigma * (b - value))
-        misfit = float(np.linalg.norm(b - value - y / penalty)) / size
+        y = slack * (y + sigma * (b - end.value))
+        misfit = float(np.linalg.norm(b - end.value - y / penalty)) / size
         scaled = y / max(1.0, norm)
         bound = float(b @ scaled) - float(scaled @ scaled) / (2 * penalty)
         if bound > outcome.bound:
             outcome.bound, outcome.y = bound, y
-        point, fitted, gap = x, misfit, outcome.gap(float(s.sum()), b - value, penalty)
+        point, fitted, gap = x, misfit, outcome.gap(float(s.sum()), b - end.value, penalty)
         if penalty == np.inf and abs(gap) <= max(30 * options.tol, 3 * misfit) and misfit <= 1e-4:
             point, fitted = fit_exactly(model, b, x, enough=outcome.bound * (1 + options.tol))
-            gap = outcome.gap(float(model.canonical(point)[1].sum()), b - value, penalty)
+            gap = outcome.gap(float(model.canonical(point)[1].sum()), b - end.value, penalty)
+        if model.units is not None:
+            fitted = max(fitted, model.relative_residual(point, b))
         outcome.record(
             options.callback,
             iteration=budget.iterations,
@@ -167,7 +169,7 @@ def _adapt(
         x = model.stack(U, s, V)
         value = end.value if keep.all() else model.value(x)
         u, values, v = model.escapes(end.S, U, V, max(FEWEST_ADDED, len(s)), options.seed)
-        norm = max(float(values.max(initial=0.0)), float(np.linalg.norm(U.T @ (end.S @ V), 2)) if len(s) else 0.0)
+        norm = block_norm(*couple(end.S, U, V)[2:], float(values.max(initial=0.0)))
         new = np.flatnonzero(values > 1 + max(3 * end.gradient, visible))[: widest - len(s)]
         if len(new) == 0 or budget.exhausted:
             break

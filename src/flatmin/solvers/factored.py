@@ -30,10 +30,13 @@ class StackedProduct:
         The map B on ``Z = D1 X D2``.
     scale : float
         Makes the map an isometry on average.
+    units : ndarray, shape (m,), optional
+        What turns residuals back into the units of the data, where measurements were weighted.
     """
 
     whitened: Measurement
     scale: float = 1.0
+    units: Array | None = None
 
     @property
     def d1(self) -> int:
@@ -47,6 +50,11 @@ class StackedProduct:
     def value(self, x: Array) -> Array:
         """Return q(x), shape (m,)."""
         return self.scale * self.whitened.forward_factors(*self.split(x))
+
+    def relative_residual(self, x: Array, b: Array) -> float:
+        """Return ``‖q(x) − b‖ / ‖b‖`` in the units of the data."""
+        units = 1.0 if self.units is None else self.units
+        return float(np.linalg.norm(units * (self.value(x) - b)) / np.linalg.norm(units * b))
 
     def bilinear(self, x: Array, z: Array) -> Array:
         """Return ``⟨x, K_i z⟩`` for every i: the derivative of q at x in direction z."""

@@ -211,7 +211,7 @@ class _Scaled:
         spread = whitened.adjoint_operator(probe)
         total = float(np.linalg.norm(spread.data if hasattr(spread, "tocsr") else spread))
         scale = np.sqrt(np.prod(whitened.shape)) / total if total else 1.0
-        model = StackedProduct(whitened, float(scale))
+        model = StackedProduct(whitened, float(scale), None if weights is None else 1 / weights)
         first = model.dual_matrix(data)
         size = float(leading_triplets(first, 1, seed=seed)[1][0]) if np.any(data) and total else 0.0
         return cls(model, data / size if size else data, size, metric, merge, outside, weights)
