@@ -75,7 +75,7 @@ def run_commands(block: Block, place: Path) -> str:
         line = [sys.executable, "-c", CLI, *re.findall(r"[^\s'\"]+", command)]
         done = subprocess.run(line, cwd=place, capture_output=True, text=True)
         assert done.returncode == status, f"flatmin {command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
-        printed += done.stdout
+        printed += done.stderr if status == 2 else done.stdout
     return printed
 
 
