@@ -104,6 +104,8 @@ class Certificate:
 
 def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tuple[Metric, Metric]]:
     """Return the map ``B(Z) = A(D1⁻¹ Z D2⁻¹)`` and the pair (D1, D2) it was made with."""
+    if metric_power == 1:
+        return problem.whitened, problem.metric
     D1, D2 = (D.tempered(metric_power) for D in problem.metric)
     return problem.measurement.congruence(D1.power(-1), D2.power(-1)), (D1, D2)
 

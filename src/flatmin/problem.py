@@ -73,6 +73,11 @@ class Problem:
         """The pair (D1, D2) of `Measurement.metric`, computed once."""
         return self.measurement.metric()
 
+    @cached_property
+    def whitened(self) -> Measurement:
+        """The map ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, made once."""
+        return self.measurement.congruence(self.metric[0].power(-1), self.metric[1].power(-1))
+
     def residual(self, factors: tuple[Array, ...]) -> Array:
         """Return ``A(X) − b`` at the factors."""
         return self.measurement.forward_factors(*factors) - self.data

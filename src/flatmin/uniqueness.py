@@ -48,13 +48,16 @@ class Uniqueness:
 def core_columns(whitened: Measurement, U: Array, V: Array) -> Array:
     """Return the matrix of ``S ↦ B(U S Vᵀ)`` on an orthonormal basis of symmetric matrices, (m, q(q+1)/2)."""
     q = U.shape[1]
-    columns = np.empty((whitened.size, q * (q + 1) // 2), order="F")
-    for c, (i, j) in enumerate(zip(*np.triu_indices(q), strict=True)):
-        if i == j:
-            columns[:, c] = whitened.forward_factors(U[:, [i]], V[:, [i]])
-        else:
-            columns[:, c] = whitened.forward_factors(U[:, [i, j]], V[:, [j, i]]) / np.sqrt(2)
-    return columns
+    rows, cols = np.triu_indices(q)
+    columns = np.empty((whitened.size, len(rows)), order="F")
+    J = whitened.jacobian(U, V) if whitened.size * q * sum(whitened.shape) <= LARGEST_CORE else None
+    if J is not None:
+        core = J[..., : whitened.shape[0]] @ U
+        columns[:] = core[:, rows, cols] + core[:, cols, rows]
+    else:
+        for c, (i, j) in enumerate(zip(rows, cols, strict=True)):
+            columns[:, c] = whitened.forward_factors(U[:, [i, j]], V[:, [j, i]])
+    return columns / np.where(rows == cols, 2, np.sqrt(2))
 
 
 def uniqueness(

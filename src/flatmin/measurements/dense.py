@@ -9,9 +9,12 @@ import numpy as np
 from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.measurements.base import Measurement
-from flatmin.metric import Array
+from flatmin.metric import Array, Metric
 
 __all__ = ["Dense"]
+
+#: Tensors of more bytes than this are not copied to be whitened.
+LARGEST_COPY = 16_000_000
 
 
 class Dense(Measurement):
@@ -63,7 +66,7 @@ class Dense(Measurement):
 
     def norms(self) -> Array:
         """Return the Frobenius norms of the tensor's slices."""
-        return np.asarray(np.linalg.norm(self._rows, axis=1))
+        return np.asarray(np.sqrt(np.einsum("mi,mi->m", self._rows, self._rows.conj()).real))
 
     def jacobian(self, L: Array, R: Array) -> Array:
         """Return ``[A_i R, A_iᵀ L]`` for every i, in two passes over the tensor."""
@@ -72,6 +75,12 @@ class Dense(Measurement):
         np.matmul(R.T, self.tensor.transpose(0, 2, 1), out=J[..., :d1])
         np.matmul(L.T, self.tensor, out=J[..., d1:])
         return J
+
+    def congruence(self, P1: Metric, P2: Metric) -> Measurement:
+        """Return the map with matrices ``P1 A_i P2``: a copy if it is small, else applied on the way."""
+        if self.tensor.nbytes > LARGEST_COPY or self.dtype != float:
+            return super().congruence(P1, P2)
+        return Dense(np.matmul(P1.dense, self.tensor @ P2.dense))
 
     def merged(self) -> tuple[Measurement, Any] | None:
         """Return the triangular factor of a QR decomposition where there are more equations than unknowns."""

@@ -119,7 +119,7 @@ def augmented_lagrangian(
         if bound > outcome.bound:
             outcome.bound, outcome.y = bound, y
         point, fitted, gap = x, misfit, outcome.gap(float(s.sum()), b - end.value, penalty)
-        if penalty == np.inf and abs(gap) <= max(30 * options.tol, 3 * misfit) and misfit <= 1e-4:
+        if penalty == np.inf and abs(gap) <= 30 * options.tol and misfit <= 1e-4:
             point, fitted = fit_exactly(model, b, x, enough=outcome.bound * (1 + options.tol))
             gap = outcome.gap(float(model.canonical(point)[1].sum()), b - end.value, penalty)
         if model.units is not None:

@@ -202,8 +202,9 @@ class _Scaled:
         outside = problem.data - (data if merge is None else merge @ data)
         if not any(D.rank for D in problem.metric):
             outside, data = problem.data, np.zeros_like(data)
-        _, metric = whiten(problem, metric_power)
-        whitened = measurement.congruence(metric[0].power(-1), metric[1].power(-1))
+        whitened, metric = whiten(problem, metric_power)
+        if merge is not None:
+            whitened = measurement.congruence(metric[0].power(-1), metric[1].power(-1))
         weights = _equalizers(measurement_sizes(problem, whitened, metric) if merge is None else whitened.norms())
         if weights is not None:
             whitened, data = whitened.weighted(weights), weights * data

@@ -15,6 +15,8 @@ from flatmin.solvers.factored import Linearization, StackedProduct
 
 #: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
+#: A factorization serves further Newton steps until one of them takes more conjugate gradient steps than this.
+WORN = 4
 #: Conjugate gradient steps a Newton step may take.
 MAX_PRODUCTS = 300
 
@@ -76,7 +78,8 @@ def minimise(
     Hessian is nearly positive definite and the derivative J is explicit. The step length is the exact minimiser of the
     quartic along the direction.
     """
-    factorized = False
+    factor: Callable[[Array], Array] | None = None
+    products = 0
     for step in range(max_steps + 1):
         residual = target - value
         S = model.dual_matrix(sigma * residual)
@@ -88,19 +91,19 @@ def minimise(
         budget.iterations += 1
         derivative = model.linearize(x)
         goal = max(min(0.1, relative**0.5) * norm, 0.3 * tol * size)
-        precondition = None
-        if derivative.J is not None and relative < NEAR:
-            precondition = _factorized(model, derivative, S, sigma, shift=1e-3 * min(1.0, relative))
-        factorized = precondition is not None
-        precondition = precondition or _blockwise(derivative, sigma)
+        if derivative.J is not None and relative < NEAR and (factor is None or products > WORN):
+            factor = _factorized(model, derivative, S, sigma, shift=1e-3 * min(1.0, relative))
+        precondition = factor or _blockwise(derivative, sigma)
+        products = -budget.products
         direction = _conjugate_gradients(model, derivative, S, gradient, sigma, goal, precondition, budget)
+        products += budget.products
         linear, quadratic = derivative.forward(direction), model.value(direction)
         t = _quartic_minimiser(x, direction, residual, linear, quadratic, sigma)
         if t == 0:
             break
         x = x + t * direction
         value = value + t * linear + t**2 * quadratic
-    return Round(x, value, S, relative, step, factorized)
+    return Round(x, value, S, relative, step, factor is not None)
 
 
 def _quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadratic: Array, sigma: float) -> float:
