@@ -1,6 +1,6 @@
 """Runs one competitor on one instance in a process of its own, and judges its matrix.
 
-    python -m benchmarks.referee COMPETITOR CASE     prints one line of JSON
+python -m benchmarks.referee COMPETITOR CASE     prints one line of JSON
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Side by side with cvxpy, and alone at larger sizes: times, ratios, gaps, residuals.
 
-    python -m benchmarks.report                everything, about ten minutes
-    python -m benchmarks.report --quick        without Clarabel, a few minutes
-    python -m benchmarks.report alone          only the larger sizes
+python -m benchmarks.report                everything, about ten minutes
+python -m benchmarks.report --quick        without Clarabel, a few minutes
+python -m benchmarks.report alone          only the larger sizes
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def main() -> None:
                 if peer == "clarabel" and ("--quick" in sys.argv):
                     continue
                 theirs = run(peer, name)
-                ratio = f"{theirs['seconds'] / ours['seconds']:.0f}" if "seconds" in theirs and "seconds" in ours else ""
+                ratio = (
+                    f"{theirs['seconds'] / ours['seconds']:.0f}" if "seconds" in theirs and "seconds" in ours else ""
+                )
                 row("", peer, theirs, ratio, f"≥ {wanted}" if wanted else "")
     for name, (_, allowed) in ALONE.items():
         row(name, "flatmin", run("flatmin_", name), "", f"≤ {allowed} s")

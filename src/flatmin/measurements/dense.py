@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,10 @@ class Dense(Measurement):
 
     def norms(self) -> Array:
         """Return the Frobenius norms of the tensor's slices."""
+        return self._norms
+
+    @cached_property
+    def _norms(self) -> Array:
         return np.asarray(np.sqrt(np.einsum("mi,mi->m", self._rows, self._rows.conj()).real))
 
     def jacobian(self, L: Array, R: Array) -> Array:

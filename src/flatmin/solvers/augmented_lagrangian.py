@@ -13,7 +13,7 @@ from flatmin.metric import Array
 from flatmin.operator_norm import EPS, block_norm, couple, leading_triplets
 from flatmin.solvers.factored import StackedProduct
 from flatmin.solvers.newton import Budget, Round, minimise
-from flatmin.solvers.refine import fit_exactly
+from flatmin.solvers.refine import correct_dual, fit_exactly
 
 __all__ = ["Options", "Outcome", "augmented_lagrangian"]
 
@@ -55,6 +55,13 @@ class Outcome:
     bound: float
     converged: bool = False
     history: dict[str, list[float]] = field(default_factory=dict)
+
+    def offer(self, b: Array, y: Array, norm: float, penalty: float = np.inf) -> None:
+        """Keep a multiplier whose dual matrix has this norm, if its bound is the best so far."""
+        scaled = y / max(1.0, norm)
+        bound = float(b @ scaled) - float(scaled @ scaled) / (2 * penalty)
+        if bound > self.bound:
+            self.bound, self.y = bound, y
 
     def gap(self, norm: float, residual: Array, penalty: float) -> float:
         """Return the relative duality gap of a point of this nuclear norm and residual."""
@@ -114,14 +121,16 @@ def augmented_lagrangian(
         x, value, end, s, norm = _adapt(model, x, value, b + y / sigma, sigma * slack, tol, budget, options)
         y = slack * (y + sigma * (b - end.value))
         misfit = float(np.linalg.norm(b - end.value - y / penalty)) / size
-        scaled = y / max(1.0, norm)
-        bound = float(b @ scaled) - float(scaled @ scaled) / (2 * penalty)
-        if bound > outcome.bound:
-            outcome.bound, outcome.y = bound, y
+        outcome.offer(b, y, norm, penalty)
         point, fitted, gap = x, misfit, outcome.gap(float(s.sum()), b - end.value, penalty)
-        if penalty == np.inf and abs(gap) <= 30 * options.tol and misfit <= 1e-4:
-            point, fitted = fit_exactly(model, b, x, enough=outcome.bound * (1 + options.tol))
-            gap = outcome.gap(float(model.canonical(point)[1].sum()), b - end.value, penalty)
+        identified = end.factorized and len(s) * (len(x) - len(s)) < len(b)
+        if penalty == np.inf and misfit <= 1e-3 and (identified or abs(gap) <= 30 * options.tol):
+            point, fitted = fit_exactly(model, b, x, value, enough=outcome.bound * (1 + options.tol))
+            norm = float(model.canonical(point)[1].sum())
+            gap = outcome.gap(norm, b - end.value, penalty)
+            if abs(gap) > options.tol:
+                outcome.offer(b, *correct_dual(model, point, y, options.seed))
+                gap = outcome.gap(norm, b - end.value, penalty)
         if model.units is not None:
             fitted = max(fitted, model.relative_residual(point, b))
         outcome.record(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._memory import require
+from flatmin._threads import one_thread
 from flatmin._validation import numeric
 from flatmin.certificates import ALIKE, Certificate, certificate_of, measurement_sizes, whiten
 from flatmin.errors import InputError
@@ -248,7 +249,8 @@ class _Scaled:
     def solve(self, budget: Budget, options: Options, start: Any, alpha: float, m: int) -> Outcome:
         """Run the augmented Lagrangian method."""
         penalty = self.size / (2 * alpha * m * self.model.scale) if alpha else np.inf
-        return augmented_lagrangian(self.model, self.b, budget, options, start, penalty)
+        with one_thread():
+            return augmented_lagrangian(self.model, self.b, budget, options, start, penalty)
 
 
 def _equalizers(sizes: Array) -> Array | None:

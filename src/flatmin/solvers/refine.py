@@ -6,9 +6,10 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from flatmin.metric import Array
+from flatmin.operator_norm import block_norm, couple
 from flatmin.solvers.factored import Linearization, StackedProduct
 
-__all__ = ["fit_exactly", "project_data"]
+__all__ = ["correct_dual", "fit_exactly", "project_data"]
 
 #: A fit to this relative residual is exact.
 EXACT = 1e-13
@@ -16,7 +17,7 @@ EXACT = 1e-13
 SHARP = 1e-2
 
 
-def fit_exactly(model: StackedProduct, b: Array, x: Array, enough: float) -> tuple[Array, float]:
+def fit_exactly(model: StackedProduct, b: Array, x: Array, value: Array, enough: float) -> tuple[Array, float]:
     """Move stacked factors onto the data, at a smaller rank if that is as flat.
 
     Ranks at which the singular values drop sharply are tried where such matrices have fewer degrees of freedom than
@@ -31,6 +32,8 @@ def fit_exactly(model: StackedProduct, b: Array, x: Array, enough: float) -> tup
         The data.
     x : ndarray, shape (d1 + d2, k)
         Stacked factors that nearly fit.
+    value : ndarray, shape (m,)
+        ``q(x)``.
     enough : float
         A smaller rank is taken if its nuclear norm is at most this.
 
@@ -45,15 +48,16 @@ def fit_exactly(model: StackedProduct, b: Array, x: Array, enough: float) -> tup
     n = len(x)
     for rank in range(1, len(s)):
         if s[rank] < SHARP * s[rank - 1] and rank * (n - rank) < len(b):
-            moved, misfit = _gauss_newton(model, b, model.stack(U[:, :rank], s[:rank], V[:, :rank]))
+            start = model.stack(U[:, :rank], s[:rank], V[:, :rank])
+            moved, misfit = _gauss_newton(model, b, start, b - model.value(start))
             if misfit <= EXACT and float(model.canonical(moved)[1].sum()) <= enough:
                 return moved, misfit
-    return _gauss_newton(model, b, x)
+    return _gauss_newton(model, b, x, b - value)
 
 
-def _gauss_newton(model: StackedProduct, b: Array, x: Array, steps: int = 4) -> tuple[Array, float]:
+def _gauss_newton(model: StackedProduct, b: Array, x: Array, residual: Array, steps: int = 4) -> tuple[Array, float]:
     """Take minimum-norm Gauss-Newton steps towards ``q(x) = b`` while they help."""
-    residual, scale = b - model.value(x), float(np.linalg.norm(b))
+    scale = float(np.linalg.norm(b))
     for _ in range(steps):
         size = float(np.linalg.norm(residual))
         if x.size == 0 or size <= EXACT * scale:
@@ -66,13 +70,31 @@ def _gauss_newton(model: StackedProduct, b: Array, x: Array, steps: int = 4) -> 
     return x, float(np.linalg.norm(residual)) / scale
 
 
-def _least_squares(derivative: Linearization, residual: Array) -> Array:
-    """Return (nearly) the smallest d that minimises ``‖J d − residual‖``."""
+def correct_dual(model: StackedProduct, x: Array, y: Array, seed: int) -> tuple[Array, float]:
+    """Return the multiplier nearest to y that makes x stationary, and the (estimated) norm of its dual matrix.
+
+    Where the fit is exact and the rank is right, this is the optimal multiplier to rounding.
+    """
+    derivative = model.linearize(x)
+    gradient = x - model.apply(model.dual_matrix(y), x)
+    y = y + _least_squares(derivative, gradient)
+    S = model.dual_matrix(y)
+    U, _, V = model.canonical(x)
+    _, values, _ = model.escapes(S, U, V, 2, seed)
+    return y, block_norm(*couple(S, U, V)[2:], float(values.max(initial=0.0)))
+
+
+def _least_squares(derivative: Linearization, target: Array) -> Array:
+    """Return (nearly) the smallest solution of ``J d ≈ target``, or of ``Jᵀ y ≈ target`` for a target shaped like x."""
     n, k = derivative.x.shape
+    transposed = target.ndim == 2
     if derivative.J is None:
         from scipy.sparse.linalg import lsmr
 
-        found = lsmr(derivative.as_linear_operator(), residual, atol=1e-10, btol=1e-10, maxiter=100)[0]
+        operator = derivative.as_linear_operator()
+        if transposed:
+            return np.asarray(lsmr(operator.T, target.T.ravel(), atol=1e-12, btol=1e-12, maxiter=100)[0])
+        found = lsmr(operator, target, atol=1e-10, btol=1e-10, maxiter=100)[0]
         return np.asarray(found).reshape(k, n).T
     J = derivative.matrix
     short = len(J) <= n * k
@@ -80,8 +102,10 @@ def _least_squares(derivative: Linearization, residual: Array) -> Array:
     gram[np.diag_indices(len(gram))] += 1e-13 * np.trace(gram)
     factor = cho_factor(gram, overwrite_a=True, check_finite=False)
     if short:
-        return derivative.adjoint(cho_solve(factor, residual))
-    return np.asarray(cho_solve(factor, derivative.adjoint(residual).T.ravel())).reshape(k, n).T
+        solved = cho_solve(factor, derivative.forward(target) if transposed else target)
+        return solved if transposed else derivative.adjoint(solved)
+    solved = cho_solve(factor, (target if transposed else derivative.adjoint(target)).T.ravel()).reshape(k, n).T
+    return derivative.forward(solved) if transposed else np.asarray(solved)
 
 
 def project_data(model: StackedProduct, b: Array) -> tuple[Array, float]:
