@@ -37,7 +37,8 @@ def main() -> None:
                 if peer == "clarabel" and ("--quick" in sys.argv):
                     continue
                 theirs = run(peer, name)
-                ratio = (
+                both = "seconds" in theirs and "seconds" in ours
+                ratio = f"{theirs['seconds'] / ours['seconds']:.0f}" if both else ""
                     f"{theirs['seconds'] / ours['seconds']:.0f}" if "seconds" in theirs and "seconds" in ours else ""
                 )
                 row("", peer, theirs, ratio, f"≥ {wanted}" if wanted else "")

@@ -13,7 +13,7 @@ from flatmin.metric import Array
 from flatmin.operator_norm import EPS, block_norm, couple, leading_triplets
 from flatmin.solvers.factored import StackedProduct
 from flatmin.solvers.newton import Budget, Round, minimise
-from flatmin.solvers.refine import correct_dual, fit_exactly
+from flatmin.solvers.refine import EXACT, correct_dual, fit_exactly
 
 __all__ = ["Options", "Outcome", "augmented_lagrangian"]
 
@@ -146,9 +146,10 @@ def augmented_lagrangian(
             outcome.converged = True
             break
         stalled = stalled + 1 if misfit > 0.7 * before else 0
-        if budget.exhausted or (stalled >= 3 and (gap < -1e-2 or sigma > LARGEST_SIGMA)):
+        contradicted = gap < -1e-2 or sigma > LARGEST_SIGMA
+        if budget.exhausted or (stalled >= 3 and (contradicted or misfit <= EXACT)):
             break
-        if number < 3 or misfit > 0.2 * before:
+        if number < 3 or (misfit > 0.2 * before and misfit > EXACT):
             sigma *= GROWTH
         elif end.factorized and end.steps <= 2:
             sigma *= QUICK

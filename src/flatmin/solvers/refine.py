@@ -9,7 +9,7 @@ from flatmin.metric import Array
 from flatmin.operator_norm import block_norm, couple
 from flatmin.solvers.factored import Linearization, StackedProduct
 
-__all__ = ["correct_dual", "fit_exactly", "project_data"]
+__all__ = ["EXACT", "correct_dual", "fit_exactly", "project_data"]
 
 #: A fit to this relative residual is exact.
 EXACT = 1e-13
