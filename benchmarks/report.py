@@ -39,8 +39,6 @@ def main() -> None:
                 theirs = run(peer, name)
                 both = "seconds" in theirs and "seconds" in ours
                 ratio = f"{theirs['seconds'] / ours['seconds']:.0f}" if both else ""
-                    f"{theirs['seconds'] / ours['seconds']:.0f}" if "seconds" in theirs and "seconds" in ours else ""
-                )
                 row("", peer, theirs, ratio, f"≥ {wanted}" if wanted else "")
     for name, (_, allowed) in ALONE.items():
         row(name, "flatmin", run("flatmin_", name), "", f"≤ {allowed} s")
