@@ -2,4 +2,4 @@
 
 from flatmin.cli import main
 
-main()
+raise SystemExit(main())

@@ -14,7 +14,7 @@ from flatmin.metric import Array, Metric
 from flatmin.operator_norm import top_spectrum
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.uniqueness import uniqueness
+from flatmin.uniqueness import UNDECIDED, uniqueness
 
 __all__ = [
     "LARGEST_GAP",
@@ -71,7 +71,7 @@ class Certificate:
     uniqueness_dual : ndarray or None
         A separate proof of uniqueness, where a family needs one.
     q, injectivity, margin
-        What decides uniqueness, see `flatmin.uniqueness.Uniqueness`.
+        What decides uniqueness, see `flatmin.uniqueness.Uniqueness`; None where the certificate does not hold.
     radius : float or None
         How far any other solution can be, where known.
     alternative : tuple of ndarray or None
@@ -84,6 +84,7 @@ class Certificate:
     lower_bound: float
     relative_gap: float
     relative_residual: float
+    whitened_residual: float
     dual: Array
     dual_norm: float
     bound_kind: str
@@ -93,7 +94,6 @@ class Certificate:
     injectivity: float | None = None
     margin: float | None = None
     radius: float | None = None
-    whitened_residual: float | None = None
     alternative: Factors | None = None
 
     def scalars(self) -> dict[str, Any]:
@@ -173,7 +173,9 @@ def certificate_of(
     gap = _ratio(value - lower, value)
     fits = alpha > 0 or (relative_residual <= LARGEST_RESIDUAL and whitened_residual <= LARGEST_WHITENED_RESIDUAL)
     holds = bool(abs(gap) <= LARGEST_GAP and fits and spectrum.kind != "estimated")
-    found = uniqueness(whitened, Z, spectrum.scaled(1 / max(1.0, spectrum.norm)), gap, holds)
+    found = UNDECIDED
+    if holds:
+        found = uniqueness(whitened, Z, spectrum.scaled(1 / max(1.0, spectrum.norm)), gap)
     return Certificate(
         holds=holds,
         objective="penalised" if alpha > 0 else "interpolating",

@@ -10,7 +10,7 @@ from flatmin.measurements import Measurement
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS, TopSpectrum
 
-__all__ = ["SAFETY", "Uniqueness", "core_columns", "uniqueness"]
+__all__ = ["SAFETY", "UNDECIDED", "Uniqueness", "core_columns", "uniqueness"]
 
 #: Margins count only when they exceed the numerical noise by this factor.
 SAFETY = 1e3
@@ -39,10 +39,14 @@ class Uniqueness:
     """
 
     unique: bool | None
-    q: int
+    q: int | None
     injectivity: float | None
-    margin: float
+    margin: float | None
     alternative: tuple[Array, Array] | None = None
+
+
+#: Nothing is said about other flat minima.
+UNDECIDED = Uniqueness(None, None, None, None)
 
 
 def core_columns(whitened: Measurement, U: Array, V: Array) -> Array:
@@ -60,9 +64,7 @@ def core_columns(whitened: Measurement, U: Array, V: Array) -> Array:
     return columns / np.where(rows == cols, 2, np.sqrt(2))
 
 
-def uniqueness(
-    whitened: Measurement, Z: tuple[Array, Array, Array], spectrum: TopSpectrum, gap: float, certified: bool
-) -> Uniqueness:
+def uniqueness(whitened: Measurement, Z: tuple[Array, Array, Array], spectrum: TopSpectrum, gap: float) -> Uniqueness:
     """Decide whether ``Z = U s Vᵀ`` is the only flat minimum, given the spectrum of an optimal dual matrix.
 
     Every flat minimum is ``U1 S V1ᵀ`` with S symmetric positive semidefinite, U1 and V1 being the singular vectors of
@@ -79,16 +81,14 @@ def uniqueness(
         Of the dual matrix, scaled to norm at most one.
     gap : float
         Relative duality gap.
-    certified : bool
-        Whether the certificate of flatness holds; without it nothing is said about uniqueness.
     """
-    rank = len(Z[1])
+    rank = int(np.count_nonzero(Z[1] > max(abs(gap), EPS) * Z[1].sum()))
     leading = spectrum.values[:rank]
     noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), 10 * EPS * sum(whitened.shape))
     q = max(rank, int(np.count_nonzero(spectrum.values > 1 - SAFETY * noise)))
     margin = max(0.0, 1 - spectrum.below(q)) if q < min(whitened.shape) else 1.0
     if q == 0:
-        return Uniqueness(True if certified else None, 0, 1.0, margin)
+        return Uniqueness(True, 0, 1.0, margin)
     if whitened.size * q * (q + 1) / 2 > LARGEST_CORE:
         return Uniqueness(None, q, None, margin)
     U, V = spectrum.U[:, :q], spectrum.V[:, :q]
@@ -100,8 +100,6 @@ def uniqueness(
     smallest = values[-1] if len(values) == columns.shape[1] else 0.0
     injectivity = float(smallest / values[0]) if values[0] > 0 else 0.0
     threshold = SAFETY * EPS * np.sqrt(max(columns.shape))
-    if not certified or spectrum.kind == "estimated":
-        return Uniqueness(None, q, injectivity, margin)
     if injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise:
         return Uniqueness(True, q, injectivity, margin)
     if injectivity < threshold:

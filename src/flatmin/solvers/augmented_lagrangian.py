@@ -32,6 +32,8 @@ LARGEST_SIGMA = 1e9
 GROWTH = 4
 #: … and by this one where a factorized Hessian makes its size harmless and two Newton steps suffice.
 QUICK = 8
+#: Below this misfit an exact fit is tried, where it would be no coincidence.
+NEARLY_FITTED = 3e-2
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,12 @@ def augmented_lagrangian(
         x = model.stack(U[:, :width], s[:width], V[:, :width])
     else:
         x, y = start
+    value = model.value(x)
+    if start is None:
+        fit = (float(value @ b) - float(np.vdot(x, x)) / (2 * sigma)) / max(float(value @ value), 1e-300)
+        x, value = (np.sqrt(fit) * x, fit * value) if fit > 0 else (x, value)
     tol, size, before, stalled = FIRST_TOL, float(np.linalg.norm(b)), 1.0, 0
-    outcome, value = Outcome(*model.canonical(x), y=y, bound=-np.inf), model.value(x)
+    outcome = Outcome(*model.canonical(x), y=y, bound=-np.inf)
     for number in range(ROUNDS):
         slack = 1 / (1 + sigma / penalty)
         x, value, end, s, norm = _adapt(model, x, value, b + y / sigma, sigma * slack, tol, budget, options)
@@ -124,7 +130,7 @@ def augmented_lagrangian(
         outcome.offer(b, y, norm, penalty)
         point, fitted, gap = x, misfit, outcome.gap(float(s.sum()), b - end.value, penalty)
         identified = end.factorized and len(s) * (len(x) - len(s)) < len(b)
-        if penalty == np.inf and misfit <= 1e-3 and (identified or abs(gap) <= 30 * options.tol):
+        if penalty == np.inf and misfit <= NEARLY_FITTED and (identified or abs(gap) <= 30 * options.tol):
             point, fitted = fit_exactly(model, b, x, value, enough=outcome.bound * (1 + options.tol))
             norm = float(model.canonical(point)[1].sum())
             gap = outcome.gap(norm, b - end.value, penalty)
