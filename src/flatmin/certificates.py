@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,13 +14,14 @@ from flatmin.metric import Array, Metric
 from flatmin.operator_norm import top_spectrum
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.uniqueness import UNDECIDED, uniqueness
+from flatmin.uniqueness import uniqueness
 
 __all__ = [
     "LARGEST_GAP",
     "LARGEST_RESIDUAL",
     "Certificate",
     "certificate_of",
+    "check_strength",
     "measurement_sizes",
     "whiten",
 ]
@@ -95,11 +96,11 @@ class Certificate:
     margin: float | None = None
     radius: float | None = None
     alternative: Factors | None = None
+    ARRAYS: ClassVar[tuple[str, ...]] = ("dual", "uniqueness_dual", "alternative")
 
     def scalars(self) -> dict[str, Any]:
         """Return every field that is not an array."""
-        arrays = ("dual", "uniqueness_dual", "alternative")
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in arrays}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.ARRAYS}
 
 
 def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tuple[Metric, Metric]]:
@@ -125,12 +126,13 @@ def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Met
 
 def certificate_of(
     problem: Problem,
-    factors: tuple[Array, ...],
+    factors: Factors,
     dual: Array,
     *,
     alpha: float = 0.0,
     metric_power: float = 1.0,
     seed: int = 0,
+    look_further: bool = True,
 ) -> Certificate:
     """Return what ``dual`` proves about ``factors``.
 
@@ -148,9 +150,12 @@ def certificate_of(
         p in ``‖D1^p X D2^p‖_*``: 1 is flat, 0 the nuclear norm.
     seed : int
         Starts the Lanczos iterations that choose a subspace.
+    look_further : bool
+        Whether to look at other flat minima as well.
     """
+    check_strength(alpha, metric_power)
     dual = numeric(dual, "the dual")
-    b, m = problem.data, problem.measurement.size
+    m = problem.measurement.size
     if dual.shape != (m,):
         raise InputError(f"the dual has shape {dual.shape}, expected ({m},): one value a measurement")
     whitened, metric = whiten(problem, metric_power)
@@ -160,39 +165,47 @@ def certificate_of(
     residual = problem.residual(factors)
     sizes = measurement_sizes(problem, whitened, metric)
     comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
-    whitened_residual = _ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(s)))
-    relative_residual = _ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(b)))
+    misfit = _ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(problem.data)))
+    whitened_misfit = _ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(s)))
     spectrum = top_spectrum(whitened.adjoint_operator(dual), Z[0], Z[2], unit=1 - 1e-4, seed=seed)
     scaled = dual / max(1.0, spectrum.norm)
-    trace, bound = 4 * float(s.sum()), 4 * float(b @ scaled)
+    value, lower = 4 * float(s.sum()), 4 * float(problem.data @ scaled)
     if alpha > 0:
-        value = problem.loss.value(residual) + alpha * trace
-        lower = alpha * bound - 4 * m * alpha**2 * float(scaled @ scaled)
-    else:
-        value, lower = trace, bound
+        value = problem.loss.value(residual) + alpha * value
+        lower = alpha * lower - 4 * m * alpha**2 * float(scaled @ scaled)
     gap = _ratio(value - lower, value)
-    fits = alpha > 0 or (relative_residual <= LARGEST_RESIDUAL and whitened_residual <= LARGEST_WHITENED_RESIDUAL)
+    fits = alpha > 0 or (misfit <= LARGEST_RESIDUAL and whitened_misfit <= LARGEST_WHITENED_RESIDUAL)
     holds = bool(abs(gap) <= LARGEST_GAP and fits and spectrum.kind != "estimated")
-    found = UNDECIDED
-    if holds:
-        found = uniqueness(whitened, Z, spectrum.scaled(1 / max(1.0, spectrum.norm)), gap)
-    return Certificate(
+    proof = Certificate(
         holds=holds,
         objective="penalised" if alpha > 0 else "interpolating",
         value=value,
         lower_bound=lower,
         relative_gap=gap,
-        relative_residual=relative_residual,
-        whitened_residual=whitened_residual,
+        relative_residual=misfit,
+        whitened_residual=whitened_misfit,
         dual=dual,
         dual_norm=spectrum.norm,
         bound_kind=spectrum.kind,
-        unique=found.unique,
-        q=found.q,
-        injectivity=found.injectivity,
-        margin=found.margin,
-        alternative=problem.parametrization.unwhiten(*found.alternative, metric) if found.alternative else None,
     )
+    if not (holds and look_further):
+        return proof
+    found = uniqueness(whitened, Z, spectrum.scaled(1 / max(1.0, spectrum.norm)), gap, sizes)
+    proof = replace(proof, unique=found.unique, q=found.q, injectivity=found.injectivity, margin=found.margin)
+    if found.alternative is None:
+        return proof
+    other = problem.parametrization.unwhiten(*found.alternative, metric)
+    judged = certificate_of(problem, other, dual, alpha=alpha, metric_power=metric_power, seed=seed, look_further=False)
+    return replace(proof, alternative=other) if judged.holds else replace(proof, unique=None)
+
+
+def check_strength(alpha: float, metric_power: float) -> None:
+    """Raise `InputError` unless ``alpha ≥ 0`` is finite and ``metric_power`` lies between 0 and 1."""
+    for name, value, high in (("alpha", alpha, np.inf), ("metric_power", metric_power, 1.0)):
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not number or not np.isfinite(value) or not 0 <= value <= high:
+            upper = "a finite number of at least 0" if high == np.inf else f"a number from 0 to {high:g}"
+            raise InputError(f"{name} is {value!r}, expected {upper}")
 
 
 def _ratio(numerator: float, denominator: float) -> float:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from flatmin.metric import Metric
+from flatmin.errors import InputError
+from flatmin.metric import condition_number
 from flatmin.problem import Problem
 
-__all__ = ["Flatness", "condition_number", "flatness"]
+__all__ = ["Flatness", "flatness"]
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,6 @@ class Flatness:
     loss: float
 
 
-def condition_number(metric: tuple[Metric, Metric]) -> float:
-    """Return the largest over the smallest nonzero eigenvalue of both matrices together."""
-    values = np.concatenate([D.values for D in metric])
-    inside = values[values > 0]
-    return float(inside.max() / inside.min()) if len(inside) else 1.0
-
-
 def flatness(problem: Problem, factors: Any) -> Flatness:
     """Return the exact flatness of a point, interpolating or not, for factors of any width.
 
@@ -81,12 +73,13 @@ def flatness(problem: Problem, factors: Any) -> Flatness:
     >>> fm.flatness(p, ([[2.0], [0.0]], [[1.0], [0.0]])).scaled_trace
     2.5
     """
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     model = problem.parametrization
     weights = model.check(factors, problem.shape)
-    hessian = model.hessian_trace(weights, problem.metric)
     return Flatness(
-        hessian_trace=hessian,
-        gauss_newton_trace=hessian,
+        hessian_trace=model.hessian_trace(weights, problem.metric),
+        gauss_newton_trace=model.gauss_newton_trace(weights, problem.metric),
         scaled_trace=model.scaled_trace(weights, problem.metric),
         fibre_minimum=model.fibre_minimum(weights, problem.metric),
         balance=model.balance(weights),

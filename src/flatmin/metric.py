@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Array", "Metric"]
+__all__ = ["Array", "Metric", "condition_number", "svd_of_product"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -123,3 +123,16 @@ class Metric:
         if self.vectors is not None:
             return np.asarray(np.asarray(other) @ self.dense)
         return np.asarray(np.asarray(other) * self.values)
+
+
+def condition_number(metric: tuple[Metric, Metric]) -> float:
+    """Return the largest over the smallest nonzero eigenvalue of both matrices together."""
+    return Metric(np.concatenate([D.values for D in metric])).condition
+
+
+def svd_of_product(L: Array, R: Array) -> tuple[Array, Array, Array]:
+    """Return the singular value decomposition ``U, s, V`` of ``L Rᵀ``, without forming it."""
+    QL, TL = np.linalg.qr(L)
+    QR, TR = np.linalg.qr(R)
+    U, s, Vt = np.linalg.svd(TL @ TR.T, full_matrices=False)
+    return QL @ U, s, QR @ Vt.T

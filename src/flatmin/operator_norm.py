@@ -41,6 +41,8 @@ class TopSpectrum:
         An upper bound on the norm of ``S`` between the orthogonal complements of U and V.
     kind : str
         What proves the bounds: "dense", "cholesky", or "estimated" (nothing does).
+    slack : float
+        What the triplets couple with the rest: singular values of S differ from theirs by no more.
     """
 
     U: Array
@@ -49,14 +51,22 @@ class TopSpectrum:
     norm: float
     rest: float
     kind: str
+    slack: float = 0.0
 
     def scaled(self, factor: float) -> TopSpectrum:
         """Return the spectrum of ``factor · S``."""
-        return replace(self, values=factor * self.values, norm=factor * self.norm, rest=factor * self.rest)
+        return replace(
+            self,
+            values=factor * self.values,
+            norm=factor * self.norm,
+            rest=factor * self.rest,
+            slack=factor * self.slack,
+        )
 
     def below(self, q: int) -> float:
-        """Return an upper bound on the (q+1)-th singular value."""
-        return float(self.values[q]) * (1 + 1e3 * EPS) if q < len(self.values) else self.rest
+        """Return an upper bound on the (q+1)-th singular value, by Weyl's inequality."""
+        following = float(self.values[q]) if q < len(self.values) else 0.0
+        return max(following, self.rest) * (1 + 1e3 * EPS) + self.slack
 
 
 def deflate(S: Any, U: Array, V: Array) -> Any:
@@ -165,7 +175,7 @@ def _proved(S: Any, U: Array, V: Array, unit: float, seed: int) -> TopSpectrum:
         if _complement_below(S, U, V, UtS, SV, rest):
             kind = "cholesky"
             break
-    return TopSpectrum(U @ left, s, V @ right.T, block_norm(inner, coupling, rest), rest, kind)
+    return TopSpectrum(U @ left, s, V @ right.T, block_norm(inner, coupling, rest), rest, kind, float(max(coupling)))
 
 
 def block_norm(inner: Array, coupling: Array, rest: float) -> float:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin.measurements import Measurement
-from flatmin.metric import Array
+from flatmin.metric import Array, svd_of_product
 from flatmin.operator_norm import EPS, TopSpectrum
 
-__all__ = ["SAFETY", "UNDECIDED", "Uniqueness", "core_columns", "uniqueness"]
+__all__ = ["SAFETY", "Uniqueness", "core_columns", "uniqueness"]
 
 #: Margins count only when they exceed the numerical noise by this factor.
 SAFETY = 1e3
+#: Other flat minima must be confined to this distance, relatively and times the injectivity, for uniqueness.
+CONFINED = 1e-3
 #: A second solution is as flat, and measures the same, to this relative accuracy.
 AS_GOOD = 1e-9
 #: More numbers than this are never formed for the symmetric core map.
@@ -27,7 +29,8 @@ class Uniqueness:
     Attributes
     ----------
     unique : bool or None
-        True: proved to be the only one. False: ``alternative`` is another one. None: undecided.
+        True: any other is confined to about 1e-3 of this one, relatively, or less. False: ``alternative`` is another
+        one. None: undecided.
     q : int
         Number of singular values of the dual matrix at one.
     injectivity : float or None
@@ -39,14 +42,10 @@ class Uniqueness:
     """
 
     unique: bool | None
-    q: int | None
+    q: int
     injectivity: float | None
-    margin: float | None
+    margin: float
     alternative: tuple[Array, Array] | None = None
-
-
-#: Nothing is said about other flat minima.
-UNDECIDED = Uniqueness(None, None, None, None)
 
 
 def core_columns(whitened: Measurement, U: Array, V: Array) -> Array:
@@ -64,12 +63,17 @@ def core_columns(whitened: Measurement, U: Array, V: Array) -> Array:
     return columns / np.where(rows == cols, 2, np.sqrt(2))
 
 
-def uniqueness(whitened: Measurement, Z: tuple[Array, Array, Array], spectrum: TopSpectrum, gap: float) -> Uniqueness:
-    """Decide whether ``Z = U s Vᵀ`` is the only flat minimum, given the spectrum of an optimal dual matrix.
+def uniqueness(
+    whitened: Measurement, Z: tuple[Array, Array, Array], spectrum: TopSpectrum, gap: float, sizes: Array
+) -> Uniqueness:
+    """Decide whether ``Z = U s Vᵀ`` is the only flat minimum, given the spectrum of a nearly optimal dual matrix.
 
     Every flat minimum is ``U1 S V1ᵀ`` with S symmetric positive semidefinite, U1 and V1 being the singular vectors of
-    the dual matrix whose singular value is one. So it is unique if ``S ↦ B(U1 S V1ᵀ)`` is injective on symmetric
-    matrices. Where it is not and S stays semidefinite along a null direction, a second flat minimum is in hand.
+    an optimal dual matrix whose singular value is one. So it is unique if ``S ↦ B(U1 S V1ᵀ)`` is injective on
+    symmetric matrices. A dual matrix with a relative gap g confines every flat minimum to a distance of
+    ``(2 √(g/δ) + √(2g/(1 − η))) ‖Z‖_*`` from such a matrix, with δ the margin and ``1 − η`` the q-th singular value;
+    True is said only if that, over the injectivity, is small. Where the map is not injective and S stays
+    semidefinite along a null direction, a second flat minimum is in hand.
 
     Parameters
     ----------
@@ -81,8 +85,11 @@ def uniqueness(whitened: Measurement, Z: tuple[Array, Array, Array], spectrum: T
         Of the dual matrix, scaled to norm at most one.
     gap : float
         Relative duality gap.
+    sizes : ndarray, shape (m,)
+        Norms of the whitened sensing matrices, which make the rows of the core map comparable.
     """
-    rank = int(np.count_nonzero(Z[1] > max(abs(gap), EPS) * Z[1].sum()))
+    total = float(Z[1].sum())
+    rank = int(np.count_nonzero(Z[1] > max(abs(gap), EPS) * total))
     leading = spectrum.values[:rank]
     noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), 10 * EPS * sum(whitened.shape))
     q = max(rank, int(np.count_nonzero(spectrum.values > 1 - SAFETY * noise)))
@@ -92,15 +99,17 @@ def uniqueness(whitened: Measurement, Z: tuple[Array, Array, Array], spectrum: T
     if whitened.size * q * (q + 1) / 2 > LARGEST_CORE:
         return Uniqueness(None, q, None, margin)
     U, V = spectrum.U[:, :q], spectrum.V[:, :q]
-    columns = core_columns(whitened, U, V)
-    triangle = columns
-    if len(columns) > columns.shape[1]:
-        triangle = np.asarray(np.linalg.qr(columns, mode="r"))
+    triangle = core_columns(whitened, U, V) / np.where(sizes > 0, sizes, 1)[:, None]
+    if len(triangle) > triangle.shape[1]:
+        triangle = np.asarray(np.linalg.qr(triangle, mode="r"))
     values = np.linalg.svd(triangle, compute_uv=False)
-    smallest = values[-1] if len(values) == columns.shape[1] else 0.0
+    smallest = values[-1] if len(values) == triangle.shape[1] else 0.0
     injectivity = float(smallest / values[0]) if values[0] > 0 else 0.0
-    threshold = SAFETY * EPS * np.sqrt(max(columns.shape))
-    if injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise:
+    threshold = SAFETY * EPS * np.sqrt(len(sizes))
+    clear = injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise
+    g = max(abs(gap), EPS)
+    spread = 2 * np.sqrt(g / max(margin, EPS)) + np.sqrt(2 * g / max(spectrum.values[q - 1], EPS))
+    if clear and spread <= CONFINED * injectivity:
         return Uniqueness(True, q, injectivity, margin)
     if injectivity < threshold:
         other = _second_solution(whitened, U, V, Z, _null_space(triangle, threshold))
@@ -142,7 +151,7 @@ def _second_solution(
             for step in w[-1] / scale * 0.5 ** np.arange(10):
                 left = np.hstack([Z[0] * Z[1], U @ (sign * step * direction)])
                 right = np.hstack([Z[2], V])
-                moved = np.linalg.svd(np.linalg.qr(left)[1] @ np.linalg.qr(right)[1].T, compute_uv=False)
+                moved = svd_of_product(left, right)[1]
                 misfit = float(np.linalg.norm(whitened.forward_factors(left, right) - data))
                 if moved.sum() <= norm * (1 + AS_GOOD) and misfit <= AS_GOOD * float(np.linalg.norm(data)):
                     return left, right

@@ -43,6 +43,10 @@ class Parametrization(ABC):
         """Return the trace of the Hessian of ``(1/m) ‖A(X(θ)) − b‖²`` at the factors."""
 
     @abstractmethod
+    def gauss_newton_trace(self, factors: Factors, metric: tuple[Metric, Metric]) -> float:
+        """Return the trace of the Gauss-Newton part of that Hessian."""
+
+    @abstractmethod
     def scaled_trace(self, factors: Factors, metric: tuple[Metric, Metric]) -> float:
         """Return the trace whose minimisers are called flat."""
 

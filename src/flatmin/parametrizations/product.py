@@ -9,7 +9,7 @@ import numpy as np
 
 from flatmin._validation import numeric
 from flatmin.errors import InputError
-from flatmin.metric import Array, Metric
+from flatmin.metric import Array, Metric, svd_of_product
 from flatmin.parametrizations.base import Factors, Parametrization
 
 __all__ = ["Product"]
@@ -63,6 +63,10 @@ class Product(Parametrization):
         (L, R), (D1, D2) = factors, metric
         return float(2 * len(R) * np.sum((D1 @ L) ** 2) + 2 * len(L) * np.sum((D2 @ R) ** 2))
 
+    def gauss_newton_trace(self, factors: Factors, metric: tuple[Metric, Metric]) -> float:
+        """Return the same as `hessian_trace`: X is linear in each weight."""
+        return self.hessian_trace(factors, metric)
+
     def scaled_trace(self, factors: Factors, metric: tuple[Metric, Metric]) -> float:
         """Return ``2 ‖D1 L‖² + 2 ‖D2 R‖²``: the L block of the Hessian divided by d1, the R block by d2."""
         (L, R), (D1, D2) = factors, metric
@@ -71,10 +75,7 @@ class Product(Parametrization):
     def singular(self, factors: Factors, metric: tuple[Metric, Metric]) -> tuple[Array, Array, Array]:
         """Return the singular value decomposition ``U, s, V`` of ``Z = D1 L (D2 R)ᵀ``, without forming Z."""
         (L, R), (D1, D2) = factors, metric
-        QL, TL = np.linalg.qr(D1 @ L)
-        QR, TR = np.linalg.qr(D2 @ R)
-        U, s, Vt = np.linalg.svd(TL @ TR.T, full_matrices=False)
-        return QL @ U, s, QR @ Vt.T
+        return svd_of_product(D1 @ L, D2 @ R)
 
     def fibre_minimum(self, factors: Factors, metric: tuple[Metric, Metric]) -> float:
         """Return ``4 ‖D1 X D2‖_*``, the smallest scaled trace over all factors of the same matrix."""
@@ -97,7 +98,7 @@ class Product(Parametrization):
         """Return ``(‖L‖² + ‖R‖²) / (2 ‖X‖_*) − 1``; 0 for zero factors, infinite for other factors of zero."""
         L, R = factors
         norm = float(np.sum(L**2) + np.sum(R**2))
-        s = np.linalg.svd(np.linalg.qr(L)[1] @ np.linalg.qr(R)[1].T, compute_uv=False)
+        s = svd_of_product(L, R)[1]
         if norm == 0:
             return 0.0
         return norm / (2 * float(s.sum())) - 1 if s.sum() > 0 else float("inf")

@@ -19,11 +19,14 @@ __all__ = ["Options", "Outcome", "augmented_lagrangian"]
 
 #: The first penalty; the data are scaled so that the first dual matrix has norm one.
 FIRST_SIGMA = 10.0
+#: Where rounds are cheap the gap is brought down to this, in this many more rounds: uniqueness needs a good dual.
+REFINED = 1e-11
+EXTRA_ROUNDS = 3
 #: Relative gradient of the first round.
 FIRST_TOL = 5e-2
 #: The solve starts with at most this many columns, fewer where the first dual matrix has a gap …
 FIRST_RANK = 10
-#: … and adds at most this many at a time, or as many as there are.
+#: … and at most doubles at a time, or adds this many.
 FEWEST_ADDED = 4
 ROUNDS = 60
 #: A misfit that does not shrink at this penalty will not shrink at all.
@@ -57,6 +60,11 @@ class Outcome:
     bound: float
     converged: bool = False
     history: dict[str, list[float]] = field(default_factory=dict)
+
+    @classmethod
+    def zero(cls, shape: tuple[int, int], b: Array) -> Outcome:
+        """Return the zero matrix, which solves a problem without data."""
+        return cls(np.zeros((shape[0], 0)), np.zeros(0), np.zeros((shape[1], 0)), np.zeros_like(b), 0.0, True)
 
     def offer(self, b: Array, y: Array, norm: float, penalty: float = np.inf) -> None:
         """Keep a multiplier whose dual matrix has this norm, if its bound is the best so far."""
@@ -108,19 +116,9 @@ def augmented_lagrangian(
     penalty : float
         What misfit costs; infinite for an exact fit.
     """
-    sigma, y = FIRST_SIGMA, np.zeros_like(b)
-    if start is None:
-        U, s, V = leading_triplets(model.dual_matrix(b), FIRST_RANK, seed=options.seed)
-        drop = 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], EPS))) if len(s) > 1 else 1
-        width = min(drop, options.max_rank or drop)
-        x = model.stack(U[:, :width], s[:width], V[:, :width])
-    else:
-        x, y = start
+    sigma, tol, size, before, stalled, extra = FIRST_SIGMA, FIRST_TOL, float(np.linalg.norm(b)), 1.0, 0, 0
+    x, y = (_first_factors(model, b, sigma, options), np.zeros_like(b)) if start is None else start
     value = model.value(x)
-    if start is None:
-        fit = (float(value @ b) - float(np.vdot(x, x)) / (2 * sigma)) / max(float(value @ value), 1e-300)
-        x, value = (np.sqrt(fit) * x, fit * value) if fit > 0 else (x, value)
-    tol, size, before, stalled = FIRST_TOL, float(np.linalg.norm(b)), 1.0, 0
     outcome = Outcome(*model.canonical(x), y=y, bound=-np.inf)
     for number in range(ROUNDS):
         slack = 1 / (1 + sigma / penalty)
@@ -131,14 +129,7 @@ def augmented_lagrangian(
         point, fitted, gap = x, misfit, outcome.gap(float(s.sum()), b - end.value, penalty)
         identified = end.factorized and len(s) * (len(x) - len(s)) < len(b)
         if penalty == np.inf and misfit <= NEARLY_FITTED and (identified or abs(gap) <= 30 * options.tol):
-            point, fitted = fit_exactly(model, b, x, value, enough=outcome.bound * (1 + options.tol))
-            norm = float(model.canonical(point)[1].sum())
-            gap = outcome.gap(norm, b - end.value, penalty)
-            if abs(gap) > options.tol:
-                outcome.offer(b, *correct_dual(model, point, y, options.seed))
-                gap = outcome.gap(norm, b - end.value, penalty)
-        if model.units is not None:
-            fitted = max(fitted, model.relative_residual(point, b))
+            point, fitted, gap = _polish(model, b, x, value, y, outcome, options)
         outcome.record(
             options.callback,
             iteration=budget.iterations,
@@ -149,8 +140,9 @@ def augmented_lagrangian(
         )
         outcome.U, outcome.s, outcome.V = model.canonical(point)
         if abs(gap) <= options.tol and (penalty < np.inf or fitted <= min(options.tol, LARGEST_RESIDUAL)):
-            outcome.converged = True
-            break
+            outcome.converged, extra = True, extra + 1
+            if abs(gap) <= REFINED or extra > EXTRA_ROUNDS or not end.factorized:
+                break
         stalled = stalled + 1 if misfit > 0.7 * before else 0
         contradicted = gap < -1e-2 or sigma > LARGEST_SIGMA
         if budget.exhausted or (stalled >= 3 and (contradicted or misfit <= EXACT)):
@@ -162,6 +154,30 @@ def augmented_lagrangian(
         before = misfit
         tol = max(1e-12, min(0.5 * tol, 0.3 * misfit))
     return outcome
+
+
+def _first_factors(model: StackedProduct, b: Array, sigma: float, options: Options) -> Array:
+    """Return the leading singular vectors of the first dual matrix up to its largest gap, scaled to the data."""
+    U, s, V = leading_triplets(model.dual_matrix(b), FIRST_RANK, seed=options.seed)
+    drop = 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], EPS))) if len(s) > 1 else 1
+    width = min(drop, options.max_rank or drop)
+    x = model.stack(U[:, :width], s[:width], V[:, :width])
+    value = model.value(x)
+    fit = (float(value @ b) - float(np.vdot(x, x)) / (2 * sigma)) / max(float(value @ value), 1e-300)
+    return np.asarray(np.sqrt(fit) * x) if fit > 0 else x
+
+
+def _polish(
+    model: StackedProduct, b: Array, x: Array, value: Array, y: Array, outcome: Outcome, options: Options
+) -> tuple[Array, float, float]:
+    """Fit the data exactly and make the multiplier optimal there; return the point, its misfit and its gap."""
+    point, fitted = fit_exactly(model, b, x, value, enough=outcome.bound * (1 + options.tol))
+    norm = float(model.canonical(point)[1].sum())
+    if abs(outcome.gap(norm, b, np.inf)) > REFINED:
+        outcome.offer(b, *correct_dual(model, point, y, options.seed))
+    if model.units is not None:
+        fitted = max(fitted, model.relative_residual(point, b))
+    return point, fitted, outcome.gap(norm, b, np.inf)
 
 
 def _adapt(

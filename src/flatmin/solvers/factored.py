@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flatmin.measurements import Measurement
-from flatmin.metric import Array
+from flatmin.metric import Array, svd_of_product
 from flatmin.operator_norm import deflate, leading_triplets
 
 __all__ = ["Linearization", "StackedProduct"]
@@ -81,11 +81,7 @@ class StackedProduct:
 
     def canonical(self, x: Array) -> tuple[Array, Array, Array]:
         """Return ``U, s, V`` with ``L Rᵀ = U s Vᵀ``."""
-        L, R = self.split(x)
-        QL, TL = np.linalg.qr(L)
-        QR, TR = np.linalg.qr(R)
-        U, s, Vt = np.linalg.svd(TL @ TR.T, full_matrices=False)
-        return QL @ U, s, QR @ Vt.T
+        return svd_of_product(*self.split(x))
 
     def stack(self, U: Array, s: Array, V: Array) -> Array:
         """Return the balanced factors of ``U s Vᵀ``, stacked."""

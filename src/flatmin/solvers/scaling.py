@@ -1,0 +1,114 @@
+"""Units in which one set of defaults serves every problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flatmin._threads import one_thread
+from flatmin.certificates import ALIKE, measurement_sizes, whiten
+from flatmin.errors import InputError
+from flatmin.measurements import Measurement
+from flatmin.metric import Array, Metric
+from flatmin.operator_norm import leading_triplets
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
+from flatmin.solvers.factored import StackedProduct
+from flatmin.solvers.newton import Budget
+
+__all__ = ["Scaled"]
+
+#: Repeated measurements whose data differ by more than this, relatively, contradict each other.
+INCONSISTENT = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """A problem without redundancy, in whitened coordinates, in units in which one set of defaults serves all.
+
+    ``q = scale · B'`` is an isometry on average and the dual matrix of its data has norm one. ``outside`` is the part
+    of the data that contradicts the rest, ``weights`` give measurements of very different scale the same size.
+    """
+
+    model: StackedProduct
+    b: Array
+    size: float
+    metric: tuple[Metric, Metric]
+    merge: Any
+    outside: Array
+    contradictory: bool
+    weights: Array | None
+
+    @classmethod
+    def of(cls, problem: Problem, metric_power: float, seed: int) -> Scaled:
+        """Merge, whiten and scale a problem."""
+        measurement: Measurement = problem.measurement
+        data, merge = problem.data, None
+        found = measurement.merged()
+        if found is not None:
+            measurement, merge = found
+            data = merge.T @ problem.data
+        outside, comparable = np.zeros_like(problem.data), np.abs(problem.data)
+        if merge is not None:
+            outside = problem.data - merge @ data
+            comparable = abs(merge) @ (abs(merge).T @ comparable)
+        if not any(D.rank for D in problem.metric):
+            outside, data = problem.data, np.zeros_like(data)
+        contradictory = bool(np.any(np.abs(outside) > INCONSISTENT * comparable))
+        whitened, metric = whiten(problem, metric_power)
+        if merge is not None:
+            whitened = measurement.congruence(metric[0].power(-1), metric[1].power(-1))
+        weights = _equalizers(measurement_sizes(problem, whitened, metric) if merge is None else whitened.norms())
+        if weights is not None:
+            whitened, data = whitened.weighted(weights), weights * data
+        probe = np.random.default_rng(seed).standard_normal(whitened.size)
+        spread = whitened.adjoint_operator(probe)
+        total = float(np.linalg.norm(spread.data if hasattr(spread, "tocsr") else spread))
+        scale = np.sqrt(np.prod(whitened.shape)) / total if total else 1.0
+        model = StackedProduct(whitened, float(scale), None if weights is None else 1 / weights)
+        first = model.dual_matrix(data)
+        size = float(leading_triplets(first, 1, seed=seed)[1][0]) if np.any(data) and total else 0.0
+        return cls(model, data / size if size else data, size, metric, merge, outside, contradictory, weights)
+
+    @property
+    def to_z(self) -> float:
+        """What turns scaled singular values into those of Z."""
+        return self.model.scale * self.size
+
+    def start(self, problem: Problem, warm: Any) -> tuple[Array, Array]:
+        """Return stacked factors and multiplier of a warm start."""
+        dual = warm.certificate.dual if isinstance(warm, Solution) else np.zeros(problem.measurement.size)
+        factors = problem.parametrization.check(warm.factors if isinstance(warm, Solution) else warm, problem.shape)
+        if dual.shape != problem.data.shape:
+            raise InputError(
+                f"the warm start has {dual.size} dual values, expected {problem.data.size}; pass its factors"
+            )
+        U, s, V = problem.parametrization.singular(factors, self.metric)
+        y = (dual if self.merge is None else self.merge.T @ dual) / self.model.scale
+        if self.weights is not None:
+            y = y / self.weights
+        return self.model.stack(U, s / self.to_z if self.size else s, V), np.asarray(y)
+
+    def solve(self, budget: Budget, options: Options, start: Any, alpha: float, b: Array | None = None) -> Outcome:
+        """Run the augmented Lagrangian method, on other (scaled) data if they are given."""
+        penalty = self.size / (2 * alpha * len(self.outside) * self.model.scale) if alpha else np.inf
+        with one_thread():
+            return augmented_lagrangian(self.model, self.b if b is None else b, budget, options, start, penalty)
+
+    def original_dual(self, y: Array, alpha: float) -> Array:
+        """Return the dual vector of the problem that belongs to a multiplier."""
+        dual = self.model.scale * (y if self.weights is None else self.weights * y)
+        if self.merge is not None:
+            dual = self.merge @ dual
+        return np.asarray(dual + self.outside / (2 * alpha * len(self.outside)) if alpha else dual)
+
+
+def _equalizers(sizes: Array) -> Array | None:
+    """Return weights that give all measurements the same size, or None if their sizes are similar already."""
+    seen = sizes[sizes > 0]
+    if len(seen) == 0 or seen.max() <= ALIKE * seen.min():
+        return None
+    return np.where(sizes > 0, np.sqrt(np.mean(seen**2)) / np.where(sizes > 0, sizes, 1), 1.0)
