@@ -6,7 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from flatmin import parametrizations
 from flatmin._files import atomic_path
 from flatmin._version import __version__
 from flatmin.certificates import Certificate
@@ -38,7 +39,7 @@ class RecoveryError(RuntimeError):
 class Status(Enum):
     """How a solve ended; the value of each status is its advice."""
 
-    unique_flat_minimum = "Certified: this is the flattest solution, and the only one."
+    unique_flat_minimum = "Certified: this is the flattest solution and, to within 0.1 % at most, the only one."
     flat_minimum = (
         "Certified: no solution is flatter. Whether it is the only flattest one is undecided or false; "
         "more measurements would settle it."
@@ -120,14 +121,26 @@ class Solution:
         """Return what a solution file holds besides its description: factors, duals and, if small, the matrix."""
         out = dict(zip(self.parametrization.names, self.factors, strict=True))
         out["dual"] = self.certificate.dual
+        if self.certificate.uniqueness_dual is not None:
+            out["uniqueness_dual"] = self.certificate.uniqueness_dual
+        if self.certificate.alternative is not None:
+            names = (f"alternative_{name}" for name in self.parametrization.names)
+            out |= dict(zip(names, self.certificate.alternative, strict=True))
         if len(self.factors[0]) * len(self.factors[-1]) <= LARGEST_SAVED_MATRIX:
             out["matrix"] = self.matrix
         return out
 
     def save(self, file: str | Path) -> None:
-        """Write the solution as an ``.npz`` file without pickle, whole or not at all."""
+        """Write the solution as an ``.npz`` file without pickle, whole or not at all.
+
+        Raises
+        ------
+        InputError
+            If the directory does not exist or cannot be written to.
+        """
         description = {
             "parametrization": type(self.parametrization).__name__,
+            "parametrization_settings": vars(self.parametrization),
             "status": self.status.name,
             "certificate": self.certificate.scalars(),
             "flatness": vars(self.flatness),
@@ -138,15 +151,13 @@ class Solution:
         }
         contents: dict[str, Any] = {**self.arrays()}
         contents |= {f"history_{name}": np.asarray(values) for name, values in self.history.items()}
-        with atomic_path(Path(file)) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(
-                stream,
-                **contents,
-                undetermined_rows=self.undetermined[0],
-                undetermined_cols=self.undetermined[1],
-                description=np.array(json.dumps(description)),
-                format_version=np.array(FORMAT_VERSION),
-            )
+        contents |= dict(zip(("undetermined_rows", "undetermined_cols"), self.undetermined, strict=True))
+        contents |= {"description": np.array(json.dumps(description)), "format_version": np.array(FORMAT_VERSION)}
+        try:
+            with atomic_path(Path(file)) as temporary, temporary.open("wb") as stream:
+                np.savez_compressed(stream, **contents)
+        except OSError as error:
+            raise InputError(f"{file} cannot be written: {error.strerror or error}") from error
 
     @classmethod
     def load(cls, file: str | Path) -> Solution:
@@ -170,19 +181,25 @@ class Solution:
             if not 1 <= version <= FORMAT_VERSION:
                 raise InputError(f"it has format version {version}, expected 1 to {FORMAT_VERSION}")
             return cls._from_arrays(data)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
             raise InputError(f"{file} is no solution saved by this version of flatmin: {reason}") from error
 
     @classmethod
     def _from_arrays(cls, data: Mapping[str, Array]) -> Solution:
         about = json.loads(str(data["description"]))
-        parametrization = Product()
+        parametrization = getattr(parametrizations, about["parametrization"])(**about["parametrization_settings"])
         factors = tuple(data[name] for name in parametrization.names)
+        other = tuple(data[k] for k in (f"alternative_{name}" for name in parametrization.names) if k in data)
         return cls(
             factors=parametrization.check(factors, (len(factors[0]), len(factors[-1]))),
             status=Status[about["status"]],
-            certificate=Certificate(dual=data["dual"], **about["certificate"]),
+            certificate=Certificate(
+                dual=data["dual"],
+                uniqueness_dual=data.get("uniqueness_dual"),
+                alternative=other or None,
+                **about["certificate"],
+            ),
             flatness=Flatness(**about["flatness"]),
             history={k.removeprefix("history_"): v for k, v in data.items() if k.startswith("history_")},
             seconds=about["seconds"],
@@ -191,7 +208,3 @@ class Solution:
             parametrization=parametrization,
             settings=about["settings"],
         )
-
-    def replace(self, **changes: Any) -> Solution:
-        """Return a copy with some fields changed."""
-        return replace(self, **changes)

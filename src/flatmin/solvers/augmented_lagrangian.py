@@ -20,7 +20,7 @@ __all__ = ["Options", "Outcome", "augmented_lagrangian"]
 #: The first penalty; the data are scaled so that the first dual matrix has norm one.
 FIRST_SIGMA = 10.0
 #: Where rounds are cheap the gap is brought down to this, in this many more rounds: uniqueness needs a good dual.
-REFINED = 1e-11
+REFINED = 1e-10
 EXTRA_ROUNDS = 3
 #: Relative gradient of the first round.
 FIRST_TOL = 5e-2
