@@ -32,6 +32,7 @@ LAYERS = [
     {"testing", "formats"},
     {"report"},
     {"cli"},
+    {"__main__"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")

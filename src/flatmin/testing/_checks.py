@@ -1,0 +1,38 @@
+"""What all checks share: random points, and one sentence where two things differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flatmin.metric import Array
+from flatmin.solution import Solution
+
+#: Two ways to the same number may differ by this much, relatively: far above rounding, far below any mistake.
+TOLERANCE = 1e-9
+
+
+def draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = float) -> Array:
+    """Return Gaussian numbers of a shape, complex where ``dtype`` is."""
+    X = rng.standard_normal(shape)
+    return X + 1j * rng.standard_normal(shape) if np.issubdtype(dtype, np.complexfloating) else X
+
+
+def agree(
+    subject: Any, name: str, got: Any, want: Any, cause: str, scale: float | None = None, tolerance: float = TOLERANCE
+) -> None:
+    """Raise unless ``got`` has the shape of ``want`` and differs by no more than the tolerance, relatively."""
+    got, want = np.asarray(got), np.asarray(want)
+    require(subject, got.shape == want.shape, f"{name} has shape {got.shape}, expected {want.shape}; {cause}")
+    require(subject, bool(np.isfinite(got).all()), f"{name} contains NaN or infinity; {cause}")
+    size = scale if scale is not None else float(np.linalg.norm(want))
+    error = float(np.linalg.norm(got - want)) / (size or 1.0)
+    require(subject, error <= tolerance, f"{name} is off by {error:.2g} relatively, allowed {tolerance:g}; {cause}")
+
+
+def require(subject: Any, condition: bool, sentence: str) -> None:
+    """Raise with the subject and the sentence unless the condition holds."""
+    if not condition:
+        name = "Solution" if isinstance(subject, Solution) else repr(subject)
+        raise AssertionError(f"{name}: {sentence}")
