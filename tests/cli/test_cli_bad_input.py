@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from flatmin import families
 from flatmin._memory import available_bytes
 
 
@@ -65,14 +66,23 @@ USAGE = {
     "no family": (["recover"], "FAMILY"),
     "unknown family": (["recover", "alchemy", "p.npz"], "alchemy"),
     "unknown option": (["recover", "matrix-sensing", "p.npz", "--speed"], "--speed"),
-    "alpha in words": (["recover", "matrix-sensing", "p.npz", "--alpha", "auto"], "'auto'"),
-    "negative alpha": (["recover", "matrix-sensing", "p.npz", "--alpha", "-1"], "alpha is -1"),
-    "NaN alpha": (["recover", "matrix-sensing", "p.npz", "--alpha", "nan"], "alpha is nan"),
-    "large power": (["recover", "matrix-sensing", "p.npz", "--metric-power", "2"], "metric_power is 2"),
-    "rank 0": (["recover", "matrix-sensing", "p.npz", "--max-rank", "0"], "max_rank is 0"),
+    "alpha in words": (["recover", "matrix-sensing", "p.npz", "--alpha", "much"], "'much'"),
+    "automatic alpha": (["recover", "matrix-sensing", "p.npz", "--alpha", "auto"], "for instance --alpha 0.1"),
+    "infinite alpha": (["recover", "matrix-sensing", "p.npz", "--alpha", "inf"], "--alpha is inf"),
+    "negative alpha": (["recover", "matrix-sensing", "p.npz", "--alpha", "-1"], "--alpha is -1"),
+    "NaN alpha": (["recover", "matrix-sensing", "p.npz", "--alpha", "nan"], "--alpha is nan"),
+    "large power": (["recover", "matrix-sensing", "p.npz", "--metric-power", "2"], "--metric-power is 2"),
+    "rank 0": (["recover", "matrix-sensing", "p.npz", "--max-rank", "0"], "--max-rank is 0"),
     "half a rank": (["recover", "matrix-sensing", "p.npz", "--max-rank", "0.5"], "'0.5'"),
-    "loose tol": (["recover", "matrix-sensing", "p.npz", "--tol", "7"], "tol is 7"),
-    "negative seed": (["recover", "matrix-sensing", "p.npz", "--seed", "-1"], "seed is -1"),
+    "loose tol": (["recover", "matrix-sensing", "p.npz", "--tol", "7"], "--tol is 7"),
+    "negative seed": (["recover", "matrix-sensing", "p.npz", "--seed", "-1"], "--seed is -1"),
+    "negative time": (["recover", "matrix-sensing", "p.npz", "--time-limit", "-1"], "--time-limit is -1.0, expected a"),
+    "no weight": (["recover", "matrix-sensing", "p.npz", "--weight", "1"], "--weight"),
+    "generate no measurements": (
+        ["generate", "matrix-sensing", "n.npz", "--measurements", "0"],
+        "--measurements is 0",
+    ),
+    "generate endless noise": (["generate", "matrix-sensing", "n.npz", "--noise", "inf"], "--noise is inf"),
     "mask without image": (["recover", "matrix-sensing", "p.npz", "--mask", "m.png"], "--mask"),
     "missing input": (["recover", "matrix-sensing", "q.npz"], "q.npz does not exist"),
     "input of another format": (["recover", "matrix-sensing", "t.csv"], "'.csv'"),
@@ -87,7 +97,7 @@ USAGE = {
     "generate another format": (["generate", "matrix-sensing", "p.csv"], "'.csv'"),
     "generate one dimension": (["generate", "matrix-sensing", "n.npz", "--shape", "3"], "'3'"),
     "generate in words": (["generate", "matrix-sensing", "n.npz", "--shape", "a,b"], "'a,b'"),
-    "generate too much rank": (["generate", "matrix-sensing", "n.npz", "--rank", "99"], "rank is 99"),
+    "generate too much rank": (["generate", "matrix-sensing", "n.npz", "--rank", "99"], "--rank is 99"),
     "generate too much": (["generate", "matrix-sensing", "n.npz", "--shape", "99999,99999"], "GiB"),
     "missing solution": (["certify", "matrix-sensing", "p.npz", "s.npz"], "s.npz does not exist"),
 }
@@ -205,7 +215,8 @@ def test_help_and_version(flatmin):
     assert flatmin("--version").out.startswith("flatmin ")
     run = flatmin("recover", "--help")
     assert run.code == 0
-    assert "white pixels" in run.out
+    for part in ("whitepixels", "N/A", *families.names()):
+        assert part in "".join(run.out.split())  # lines are broken at hyphens too
 
 
 def test_help_loads_nothing_heavy():

@@ -25,6 +25,7 @@ def test_certify_takes_anyones_solution(flatmin, tmp_path, solved, keys):
 def test_certify_takes_flatmins_own_solution(flatmin, solved):
     run = flatmin("certify", "bilinear-sensing", "p.npz", "p-flat/solution.npz")
     assert run.code == 0
+    assert run.out.startswith("Certified: no solution is flatter; any other solution this flat lies within")
     assert "relative_gap" in run.out
 
 
@@ -43,6 +44,48 @@ def test_certify_refuses_what_is_not_flattest(flatmin, tmp_path, solved, spoil):
     scaled_dual_only = set(spoil) == {"dual"} and json.loads(run.out)["relative_gap"] < 1e-6
     assert run.code == (0 if scaled_dual_only else 1)
     assert json.loads(run.out)["holds"] is scaled_dual_only
+
+
+def test_certify_says_what_failed_and_what_to_do(flatmin, tmp_path, solved):
+    np.savez(tmp_path / "spoilt.npz", matrix=1.01 * solved["matrix"], dual=solved["dual"])
+    run = flatmin("certify", "bilinear-sensing", "p.npz", "spoilt.npz")
+    assert run.code == 1
+    assert run.out.startswith("Not certified: the relative residual is 1.0e-02, above 1e-08")
+    assert "Fit the data more closely" in run.out.splitlines()[0]
+
+
+@pytest.mark.parametrize("keys", [("L", "R", "dual"), ("L", "R"), ("matrix",)])
+def test_a_penalised_solution_is_judged_as_one(flatmin, tmp_path, keys):
+    flatmin("generate", "matrix-sensing", "n.npz", "--noise", "0.1", "--shape", "8,6", "--rank", "1")
+    flatmin("recover", "matrix-sensing", "n.npz", "--alpha", "0.1", "--metric-power", "0.5")
+    with np.load(tmp_path / "n-flat" / "solution.npz") as data:
+        np.savez(tmp_path / "mine.npz", **{key: data[key] for key in (*keys, "description")})
+    run = flatmin("certify", "matrix-sensing", "n.npz", "mine.npz", "--json")
+    assert run.code == 0
+    assert json.loads(run.out)["objective"] == "penalised"
+
+
+@pytest.mark.parametrize(
+    ("description", "part"),
+    [
+        ("hello", "'description'"),
+        ("[]", "'description'"),
+        ('{"settings": 3}', "'description'"),
+        ('{"settings": {"alpha": "x"}}', "alpha is 'x'"),
+        ('{"settings": {"alpha": Infinity}}', "alpha is inf"),
+        ('{"settings": {"alpha": -1}}', "alpha is -1"),
+        ('{"settings": {"alpha": 0.1, "metric_power": null}}', "metric_power is None"),
+        ('{"settings": {"metric_power": 9}}', "metric_power is 9"),
+    ],
+)
+def test_damaged_settings_are_named(flatmin, tmp_path, solved, description, part):
+    np.savez(tmp_path / "mine.npz", **solved, description=np.array(description))
+    run = flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz")
+    assert run.code == 2
+    assert run.out == ""
+    assert run.err.count("\n") == 1
+    assert "mine.npz has a damaged key 'description'" in run.err
+    assert part in run.err
 
 
 def test_flatness_of_unbalanced_factors(flatmin, tmp_path, solved):

@@ -36,6 +36,7 @@ SCALARS = {
     "lower_bound",
     "relative_gap",
     "relative_residual",
+    "whitened_residual",
     "dual_norm",
     "bound_kind",
     "unique",
@@ -125,6 +126,15 @@ def test_noise_is_met_with_advice(flatmin, tmp_path):
     assert run.err.count("\n") == 1
     assert "--alpha" in (tmp_path / "p-flat" / "report.html").read_text(encoding="utf-8")
     assert flatmin("recover", "matrix-completion", "p.npz", "--quiet").err == ""
+
+
+def test_directions_that_no_measurement_sees_are_named(flatmin, tmp_path):
+    np.savez(tmp_path / "p.npz", A=np.ones((1, 1, 3)), b=[2.0])
+    run = flatmin("recover", "matrix-sensing", "p.npz", "--json")
+    assert run.code == 0
+    assert "2 directions of the columns are not measured" in run.err
+    assert "2 directions of the columns" in (tmp_path / "p-flat" / "report.html").read_text(encoding="utf-8")
+    assert flatmin("recover", "matrix-sensing", "p.npz", "--quiet").err == ""
 
 
 def test_regularized_minimum(flatmin):

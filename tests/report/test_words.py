@@ -7,6 +7,7 @@ import pytest
 
 from flatmin.certificates import Certificate
 from flatmin.flatness import Flatness
+from flatmin.metric import Metric
 from flatmin.report import words
 from flatmin.solution import Status
 
@@ -17,6 +18,7 @@ CERTIFICATE = Certificate(
     lower_bound=2.0 - 1e-8,
     relative_gap=5e-9,
     relative_residual=1e-12,
+    whitened_residual=1e-11,
     dual=np.ones(3),
     dual_norm=1.0,
     bound_kind="dense",
@@ -37,7 +39,7 @@ def test_verdict_says_everything_the_status_says(status: Status) -> None:
     assert set(status.value.lower().replace(",", "").replace(".", "").replace(";", "").split()) <= set(said)
 
 
-@pytest.mark.parametrize("kind", ["dense", "cholesky", "proven", "probabilistic", "estimated", "another"])
+@pytest.mark.parametrize("kind", ["dense", "cholesky", "estimated", "another"])
 def test_proof_says_what_proves_the_norm(kind: str) -> None:
     norm = words.proof(replace(CERTIFICATE, bound_kind=kind), 3)[2]
     assert norm.holds is (kind != "estimated")
@@ -60,7 +62,8 @@ def test_uniqueness_in_words(unique: bool | None) -> None:
 
 
 def test_uniqueness_is_silent_without_a_proof_of_flatness() -> None:
-    text = words.proof(replace(CERTIFICATE, holds=False, unique=None), 3)[3].text
+    silent = replace(CERTIFICATE, holds=False, unique=None, q=None, injectivity=None, margin=None)
+    text = words.proof(silent, 3)[3].text
     assert text == "Nothing is said about other solutions before this one is proved to be flattest."
 
 
@@ -72,8 +75,9 @@ def test_uniqueness_is_silent_without_a_proof_of_flatness() -> None:
         ({"q": 0}, "only the zero matrix"),
         ({"q": 1}, "singular values is 1"),
         ({"margin": 1.0}, "No other one is above 0"),
-        ({"radius": 1e-5}, "lies within"),
-        ({"q": None, "margin": None, "injectivity": None}, "shown to be equal"),
+        ({}, "any other solution this flat lies within about 0.1 % of it"),
+        ({"q": None, "margin": None, "injectivity": None}, "no measurement sees"),
+        ({"unique": None}, "neither yes nor no"),
     ],
 )
 def test_uniqueness_details(changes: dict, expected: str) -> None:
@@ -95,6 +99,9 @@ def test_gap_of_either_sign_and_of_zero_value() -> None:
 def test_fit_is_part_of_the_proof_unless_penalised() -> None:
     assert words.proof(replace(CERTIFICATE, relative_residual=1e-3, holds=False), 3)[0].holds is False
     assert words.proof(replace(CERTIFICATE, relative_residual=1e-3, objective="penalised"), 3)[0].holds is None
+    hidden = words.proof(replace(CERTIFICATE, whitened_residual=1e-3, holds=False), 3)[0]
+    assert hidden.holds is False
+    assert "0.001 of the matrix" in hidden.text
     assert "one given" in words.proof(CERTIFICATE, 1)[0].text
 
 
@@ -118,6 +125,45 @@ def test_limits_below_and_above_the_counting_bound() -> None:
     assert "The two agree" in limits(error=1e-9)
     assert "not the flat one" in limits(metric_power=0.5)
     assert limits(rank=0).startswith("Flattest does not mean true")
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"relative_residual": 1e-3}, ["the relative residual is 1.0e-03, above 1e-08", "Fit the data"]),
+        ({"whitened_residual": 1e-3}, ["the whitened residual is 1.0e-03, above 1e-07", "Fit the data"]),
+        ({"relative_gap": 0.25}, ["the relative gap is 2.5e-01", "Find a flatter solution"]),
+        ({"relative_gap": -0.25, "relative_residual": 0.1}, ["relative residual is 1.0e-01", "and the relative gap"]),
+        ({"bound_kind": "estimated"}, ["only estimated", "Try a smaller problem"]),
+        (
+            {"relative_gap": 0.25, "relative_residual": 9.0, "objective": "penalised"},
+            ["Not certified: the relative gap"],
+        ),
+        ({"relative_gap": float("nan")}, ["the relative gap is nan"]),
+    ],
+)
+def test_judgement_says_what_failed_and_what_to_do(changes: dict, parts: list[str]) -> None:
+    line = words.judgement(replace(CERTIFICATE, holds=False, unique=None, **changes))
+    assert line.startswith("Not certified: ")
+    assert line.endswith(".")
+    assert all(part in line for part in parts)
+
+
+@pytest.mark.parametrize("unique", [True, False, None])
+def test_judgement_of_a_proof(unique: bool | None) -> None:
+    line = words.judgement(replace(CERTIFICATE, unique=unique))
+    assert line == f"Certified: no solution is flatter; {words.unique_phrase(unique)}."
+    penalised = words.judgement(replace(CERTIFICATE, unique=unique, objective="penalised"))
+    assert penalised.startswith("Certified: no matrix has a smaller loss + alpha")
+
+
+def test_unmeasured_directions_are_counted_beside_whole_rows() -> None:
+    seen, blind = Metric(np.ones(3)), Metric(np.array([1.0, 1.0, 0.0]))
+    mixed = Metric.root(np.ones((3, 3)))
+    assert words.unmeasured((seen, blind)) == []
+    assert words.unmeasured((mixed, seen))[0].startswith("2 directions of the rows are not measured")
+    part = Metric.root(np.diag([0.0, 1.0, 1.0]) @ np.ones((3, 3)) @ np.diag([0.0, 1.0, 1.0]))
+    assert words.unmeasured((seen, part))[0].startswith("1 direction of the columns is not measured")
 
 
 def test_caution_only_where_measurements_are_too_few() -> None:

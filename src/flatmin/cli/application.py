@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flatmin import families
 from flatmin._version import __version__
 
 __all__ = ["app", "command"]
@@ -18,6 +19,12 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise typer.BadParameter(f"found {text!r}, expected a number") from None
+
+
+def _alpha(text: str) -> float:
+    if text == "auto":
+        raise typer.BadParameter("'auto' is not available, choose a number, for instance --alpha 0.1")
+    return _number(text)
 
 
 def _whole_number(text: str) -> int:
@@ -34,15 +41,13 @@ app = typer.Typer(
     help="Recover low-rank matrices as certified flat minima.",
 )
 
-FamilyName = Annotated[
-    str, typer.Argument(metavar="FAMILY", help="matrix-sensing, bilinear-sensing or matrix-completion.")
-]
+FamilyName = Annotated[str, typer.Argument(metavar="FAMILY", help=f"The model: {', '.join(families.names())}.")]
 Input = Annotated[
     Path,
     typer.Argument(
         metavar="INPUT",
-        help="The problem: an .npz file with the family's keys. matrix-completion also reads .csv (empty or NaN cells "
-        "are missing), .npy (NaN), .mtx, and images (transparent pixels).",
+        help="The problem: an .npz file with the family's keys. matrix-completion also reads .csv (cells that "
+        "are empty or say NaN, NA, N/A or null are missing), .npy (NaN), .mtx, and images (transparent pixels).",
     ),
 ]
 SolutionFile = Annotated[
@@ -90,7 +95,7 @@ def recover(
     ] = None,
     alpha: Annotated[
         float,
-        typer.Option("--alpha", parser=_number, metavar="X", help="0 fits the data exactly; more allows for noise."),
+        typer.Option("--alpha", parser=_alpha, metavar="X", help="0 fits the data exactly; more allows for noise."),
     ] = 0.0,
     metric_power: Annotated[
         float, typer.Option("--metric-power", parser=_number, metavar="P", help="From 0 (nuclear norm) to 1 (flat).")

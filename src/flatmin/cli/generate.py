@@ -9,6 +9,7 @@ import numpy as np
 
 from flatmin import families
 from flatmin._files import atomic_path
+from flatmin.cli.options import in_options
 from flatmin.errors import InputError
 
 __all__ = ["run"]
@@ -29,7 +30,8 @@ def run(family: str, out: Path, *, shape: str, rank: int, measurements: int | No
     d1, d2 = _shape(shape)
     if measurements is None:
         measurements = max(1, min(d1 * d2, OVERSAMPLING * rank * (d1 + d2 - rank)))
-    instance = model.sample((d1, d2), rank, measurements, noise=noise, seed=seed)
+    with in_options(("shape", "rank", "the number of measurements", "noise")):
+        instance = model.sample((d1, d2), rank, measurements, noise=noise, seed=seed)
     arrays: dict[str, Any] = dict(model.arrays(instance.problem))
     if instance.truth is not None:
         arrays["truth"] = instance.truth

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import flatmin
 from flatmin import families
-from flatmin.certificates import Certificate, certificate_of
 from flatmin.cli.summary import as_json, print_table
 from flatmin.errors import InputError
-from flatmin.formats.archive import SavedSolution, read_solution
+from flatmin.formats.archive import read_solution
 from flatmin.formats.case import read_case
-from flatmin.problem import Problem
+from flatmin.report.words import judgement
 
 __all__ = ["certify", "flatness"]
 
@@ -19,10 +18,13 @@ __all__ = ["certify", "flatness"]
 def certify(family: str, input: Path, solution: Path, json: bool) -> int:
     """Print what can be proved about a solution file; the exit status is 0 only if the certificate holds."""
     problem = read_case(families.find(family), input).problem
-    proof = _proof(problem, read_solution(solution, problem))
+    saved = read_solution(solution, problem)
+    candidate = saved.matrix if saved.factors is None else saved.factors
+    proof = flatmin.certify(problem, candidate, saved.dual, alpha=saved.alpha, metric_power=saved.metric_power)
     if json:
         print(as_json(proof.scalars()))
     else:
+        print(judgement(proof))
         print_table(proof.scalars())
     return 0 if proof.holds else 1
 
@@ -40,13 +42,3 @@ def flatness(family: str, input: Path, solution: Path, json: bool) -> int:
     else:
         print_table(fields)
     return 0
-
-
-def _proof(problem: Problem, saved: SavedSolution) -> Certificate:
-    """Return the certificate of a saved solution, for the objective it was made with."""
-    alpha, power = float(saved.settings.get("alpha", 0.0)), float(saved.settings.get("metric_power", 1.0))
-    if alpha > 0 and saved.factors is not None and saved.dual is not None:
-        return certificate_of(problem, saved.factors, saved.dual, alpha=alpha, metric_power=power)
-    return flatmin.certify(
-        problem, saved.matrix if saved.factors is None else saved.factors, saved.dual, metric_power=power
-    )

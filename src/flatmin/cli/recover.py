@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from flatmin import families
+from flatmin.cli.options import in_options
 from flatmin.cli.output import destination, results_directory
 from flatmin.cli.progress import progress
 from flatmin.cli.summary import advice, as_json, print_table, summarize, uniqueness_in_words
 from flatmin.families import Family
 from flatmin.formats.case import Case, read_case
+from flatmin.report.words import unmeasured
 from flatmin.solution import LARGEST_SAVED_MATRIX, Solution
 from flatmin.solvers import flat_minimum
 
@@ -54,18 +56,19 @@ def run(request: Request) -> int:
     case = read_case(family, request.input, request.mask)
     target = destination(request.output, request.input, request.mask)
     with results_directory(target) as folder:
-        with progress(not request.quiet) as callback:
+        with progress(not request.quiet) as callback, in_options(request.settings):
             solution = flat_minimum(case.problem, **request.settings, callback=callback)
         summary = summarize(family, case.problem, solution, case.truth)
-        hint = advice(case.problem, solution)
-        notes = [*(case.document.notes if case.document else []), *([hint] if hint else [])]
+        hints = advice(case.problem, solution)
+        notes = [*(case.document.notes if case.document else []), *hints]
         written = _write(folder, request, family, case, solution, summary, notes)
     if request.json:
         print(as_json(summary))
     elif not request.quiet:
         _print_outcome(solution, summary, target, written)
-    if hint and not request.quiet:
-        print(f"flatmin: {hint}", file=sys.stderr)
+    if not request.quiet:
+        for hint in [*hints, *unmeasured(case.problem.metric)]:
+            print(f"flatmin: {hint}", file=sys.stderr)
     return 0 if solution.status.certified else 1
 
 

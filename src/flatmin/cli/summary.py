@@ -14,6 +14,7 @@ from flatmin.certificates import Certificate
 from flatmin.families import Family
 from flatmin.metric import Array
 from flatmin.problem import Problem
+from flatmin.report.words import unique_phrase, unique_word
 from flatmin.solution import FORMAT_VERSION, Solution, Status
 
 __all__ = ["advice", "as_json", "plain", "print_table", "summarize", "uniqueness_in_words"]
@@ -70,22 +71,22 @@ def as_json(fields: Mapping[str, Any]) -> str:
     return json.dumps(plain(fields), indent=2, allow_nan=False)
 
 
-def advice(problem: Problem, solution: Solution) -> str | None:
-    """Return a sentence where an exact fit looks as if it fitted noise, or None."""
+def advice(problem: Problem, solution: Solution) -> list[str]:
+    """Return a sentence where an exact fit looks as if it fitted noise."""
     rank, (d1, d2), m = solution.rank, problem.shape, problem.measurement.size
     d1, d2 = d1 - len(solution.undetermined[0]), d2 - len(solution.undetermined[1])
     fits = solution.status in (Status.unique_flat_minimum, Status.flat_minimum, Status.inconsistent_data)
     if not fits or rank < 2 or min(d1, d2) < 3:
-        return None
+        return []
     fit = "best" if solution.status is Status.inconsistent_data else "exact"
     if rank >= NEARLY_FULL * min(d1, d2):
         why = f"The {fit} fit has rank {rank} where {min(d1, d2)} is the largest possible"
     elif rank * (d1 + d2 - rank) > m:
         why = f"The {fit} fit has rank {rank}, more degrees of freedom than the {m} measurements"
     else:
-        return None
+        return []
     strength = _noise_strength(problem, solution)
-    return f"{why}; if the data are noisy, allow for it with --alpha, for instance --alpha {strength:.1g}."
+    return [f"{why}; if the data are noisy, allow for it with --alpha, for instance --alpha {strength:.1g}."]
 
 
 def _noise_strength(problem: Problem, solution: Solution) -> float:
@@ -98,12 +99,9 @@ def _noise_strength(problem: Problem, solution: Solution) -> float:
 
 
 def uniqueness_in_words(certificate: Certificate) -> str:
-    """Return whether the solution is the only flattest one."""
-    return {
-        True: "yes: no other solution is as flat",
-        False: "no: another solution is just as flat",
-        None: "undecided",
-    }[certificate.unique]
+    """Return whether the solution is the only flattest one, and what that means."""
+    word = unique_word(certificate.unique)
+    return word if certificate.unique is None else f"{word}: {unique_phrase(certificate.unique)}"
 
 
 def print_table(rows: Mapping[str, Any], title: str | None = None) -> None:

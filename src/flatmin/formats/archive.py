@@ -6,15 +6,14 @@ import json
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from flatmin._memory import require
 from flatmin._validation import numeric
+from flatmin.certificates import check_strength
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.base import check_file, reason
@@ -40,12 +39,13 @@ DAMAGED = (
 
 @dataclass(frozen=True, eq=False)
 class SavedSolution:
-    """A solution file: the factors or the matrix, and the dual vector and settings where they are known."""
+    """A solution file: the factors or the matrix, the dual vector where there is one, and what was minimised."""
 
     factors: tuple[Array, ...] | None
     matrix: Array | None
     dual: Array | None
-    settings: Mapping[str, Any]
+    alpha: float = 0.0
+    metric_power: float = 1.0
 
 
 def read_arrays(path: Path, family: Family) -> dict[str, Array]:
@@ -79,13 +79,21 @@ def read_solution(path: Path, problem: Problem) -> SavedSolution:
     factors = None
     if len(there) == len(names):
         factors = problem.parametrization.check(tuple(arrays[name] for name in names), problem.shape)
-    settings: Mapping[str, Any] = {}
-    if "description" in arrays:
-        try:
-            settings = dict(json.loads(str(arrays["description"]))["settings"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} has a damaged key 'description', expected the one flatmin wrote") from error
-    return SavedSolution(factors, arrays.get("matrix"), arrays.get("dual"), settings)
+    strength = _strength(path, arrays["description"]) if "description" in arrays else {}
+    return SavedSolution(factors, arrays.get("matrix"), arrays.get("dual"), **strength)
+
+
+def _strength(path: Path, description: Array) -> dict[str, float]:
+    """Return the settings that say what was minimised, as far as the description has them."""
+    try:
+        settings = dict(json.loads(str(description))["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} has a damaged key 'description', expected the one flatmin wrote") from error
+    try:
+        check_strength(settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
+    except InputError as error:
+        raise InputError(f"{path} has a damaged key 'description': its setting {error}") from error
+    return {name: float(settings[name]) for name in ("alpha", "metric_power") if name in settings}
 
 
 def _load(path: Path, role: str, wanted: tuple[str, ...]) -> dict[str, Array]:

@@ -71,7 +71,7 @@ def _highlights(context: ReportContext) -> list[Fact]:
             words.number(c.relative_residual, 2),
             f"a proof needs {words.number(LARGEST_RESIDUAL, 1)}",
         ),
-        Fact("Only flattest", words.unique_word(c.unique)),
+        Fact("Only flattest", words.unique_word(c.unique), "up to about 0.1 %" if c.unique else ""),
         Fact("Time", f"{words.number(s.seconds, 2)} s", words.counted(s.iterations, "step")),
     ]
     if c.objective == "penalised":
@@ -122,7 +122,7 @@ def _undetermined(context: ReportContext) -> list[str]:
             out.append(
                 f"Undetermined: no measurement sees {count} ({shown}). The solution is zero there, for want of data."
             )
-    return out
+    return out + words.unmeasured(context.problem.metric)
 
 
 def _images(context: ReportContext) -> list[Figure]:

@@ -5,12 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, Certificate
+from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
 from flatmin.flatness import Flatness
+from flatmin.metric import Metric
 from flatmin.report.page import Fact, Statement, Verdict
 from flatmin.solution import Status
 
-__all__ = ["caution", "flatness_facts", "limits", "listed", "measure", "number", "proof", "unique_word", "verdict"]
+__all__ = [
+    "caution",
+    "flatness_facts",
+    "judgement",
+    "limits",
+    "listed",
+    "measure",
+    "number",
+    "proof",
+    "unique_phrase",
+    "unique_word",
+    "unmeasured",
+    "verdict",
+]
 
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
@@ -18,8 +32,6 @@ SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 NORM_PROOF = {
     "dense": "It is known from the full singular value decomposition of that matrix, rounding included.",
     "cholesky": "It is proved by a Cholesky factorization, with its rounding errors counted against the proof.",
-    "proven": "It is proved by an inequality of this model; no computation can make it larger.",
-    "probabilistic": "It is proved up to chance: a randomised bound that is wrong with probability at most 10⁻¹⁰.",
     "estimated": "It is only estimated, from below, which proves nothing; so the certificate cannot hold.",
 }
 
@@ -91,6 +103,56 @@ def unique_word(unique: bool | None) -> str:
     return {True: "yes", False: "no", None: "undecided"}[unique]
 
 
+def unique_phrase(unique: bool | None) -> str:
+    """Return what is known about other solutions, in a few words."""
+    return {
+        True: "any other solution this flat lies within about 0.1 % of it",
+        False: "another solution is just as flat",
+        None: "whether another solution is as flat is undecided",
+    }[unique]
+
+
+def judgement(c: Certificate) -> str:
+    """Return the verdict on a certificate as one line: what it proves, or what failed and what to do."""
+    penalised = c.objective == "penalised"
+    if c.holds:
+        proved = f"no matrix has a smaller {measure(c)}" if penalised else "no solution is flatter"
+        return f"Certified: {proved}; {unique_phrase(c.unique)}."
+    failed, remedies = [], []
+    if not penalised:
+        for name, value, most in (
+            ("relative residual", c.relative_residual, LARGEST_RESIDUAL),
+            ("whitened residual", c.whitened_residual, LARGEST_WHITENED_RESIDUAL),
+        ):
+            if not value <= most:
+                failed.append(f"the {name} is {value:.1e}, above {most:.0e}")
+        if failed:
+            remedies.append("fit the data more closely, or set alpha if they are noisy")
+    if not abs(c.relative_gap) <= LARGEST_GAP:
+        failed.append(f"the relative gap is {c.relative_gap:.1e}, beyond {LARGEST_GAP:.0e}")
+        if c.relative_gap > 0:
+            remedies.append("find a flatter solution or a better dual vector; without one flatmin looks for its own")
+    if c.bound_kind == "estimated":
+        failed.append("the norm of the dual matrix is only estimated")
+        remedies.append("try a smaller problem, since matrices of this size cannot be bounded rigorously")
+    remedy = "; ".join(remedies)
+    return f"Not certified: {' and '.join(failed)}. {remedy[:1].upper()}{remedy[1:]}{'.' if remedy else ''}".rstrip()
+
+
+def unmeasured(metric: tuple[Metric, Metric]) -> list[str]:
+    """Return a note where no measurement sees some combination of rows or of columns, beside whole ones."""
+    out = []
+    for D, noun in zip(metric, ("rows", "columns"), strict=True):
+        count = D.shape[0] - D.rank - len(D.undetermined)
+        if count:
+            are = "is" if count == 1 else "are"
+            out.append(
+                f"{counted(count, 'direction')} of the {noun} {are} not measured, or too weakly to count; the solution "
+                "vanishes there."
+            )
+    return out
+
+
 def measure(c: Certificate, metric_power: float = 1.0) -> str:
     """Return what the value and the lower bound of a certificate measure."""
     trace = "scaled trace" if metric_power == 1 else "norm 4‖D1ᵖ X D2ᵖ‖"
@@ -104,12 +166,16 @@ def proof(c: Certificate, n_measurements: int, metric_power: float = 1.0) -> lis
 
 def _fit(c: Certificate, n_measurements: int) -> Statement:
     given = "one given" if n_measurements == 1 else f"{n_measurements} given ones"
-    misfit = f"Its measurements and the {given} differ by a relative residual of {number(c.relative_residual)}"
+    misfit = (
+        f"Its measurements and the {given} differ by a relative residual of {number(c.relative_residual)}, or "
+        f"{number(c.whitened_residual)} of the matrix with each measurement in units of its own size"
+    )
     if c.objective == "penalised":
         text = f"{misfit}. With alpha > 0 an exact fit is not asked for, to allow for noise."
         return Statement(None, "The fit is a compromise", text)
-    fits = c.relative_residual <= LARGEST_RESIDUAL
-    text = f"{misfit}; a proof needs at most {number(LARGEST_RESIDUAL, 1)}."
+    fits = c.relative_residual <= LARGEST_RESIDUAL and c.whitened_residual <= LARGEST_WHITENED_RESIDUAL
+    needed = f"{number(LARGEST_RESIDUAL, 1)} and {number(LARGEST_WHITENED_RESIDUAL, 1)}"
+    text = f"{misfit}; a proof needs at most {needed}."
     return Statement(fits, "It fits the data" if fits else "It does not fit the data exactly", text)
 
 
@@ -149,21 +215,27 @@ def _norm(c: Certificate) -> Statement:
 
 
 def _uniqueness(c: Certificate) -> Statement:
-    title = {True: "It is the only one", False: "It is not the only one", None: "Whether it is the only one is open"}
+    title = {
+        True: "It is the only one, up to about 0.1 %",
+        False: "It is not the only one",
+        None: "Whether it is the only one is open",
+    }
     return Statement(c.unique, title[c.unique], f"{_why_unique(c)} {_core(c) if c.holds else ''}".strip())
 
 
 def _why_unique(c: Certificate) -> str:
     if c.unique:
-        radius = "" if c.radius is None else f" Any other solution this flat lies within {number(c.radius)} of it."
-        return "Every solution as flat as this one has been shown to be equal to it." + radius
+        return (
+            f"The certificate shows that {unique_phrase(True)}, relatively, and usually much closer. This is said of "
+            "matrices that vanish on what no measurement sees."
+        )
     if c.unique is False:
         return "Another solution, exactly as flat and fitting the same data, was found; the data do not choose."
     if not c.holds:
         return "Nothing is said about other solutions before this one is proved to be flattest."
     if c.injectivity is None:
         return "The test was not made: it would need too much memory."
-    return "What would decide it is too close to rounding error; this means neither yes nor no."
+    return "What would decide it is too close to rounding error and to the gap; this means neither yes nor no."
 
 
 def _core(c: Certificate) -> str:
