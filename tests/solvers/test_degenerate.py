@@ -213,6 +213,12 @@ class TestInconsistent:
         assert s.matrix[0, 0] == pytest.approx(2)
         assert s.matrix[1] == pytest.approx([5, 6])
 
+    @pytest.mark.parametrize("largest", [1.0, 1e3, 1e9, 1e12])
+    def test_however_large_the_other_data_are(self, largest):
+        """One cell measured as 1 and as 2 is a contradiction, whatever stands elsewhere."""
+        s = fm.flat_minimum(fm.Problem(Entries([0, 1, 1], [0, 1, 1], (2, 2)), [largest, 1.0, 2.0]))
+        assert s.status is fm.Status.inconsistent_data
+
     def test_best_fit_is_the_flattest_one(self):
         A, b = Entries([0, 0, 1, 1, 2], [0, 0, 0, 1, 1], (3, 2)), np.array([1.0, 3.0, 5.0, 6.0, 1.0])
         s, t = (fm.flat_minimum(fm.Problem(A, data)) for data in (b, [2.0, 2.0, 5.0, 6.0, 1.0]))

@@ -276,3 +276,12 @@ class TestOptions:
         monkeypatch.setattr("flatmin._memory.available_bytes", lambda: 1000.0)
         with pytest.raises(fm.InputError, match=r"need about .* GiB of memory and 0\.0 GiB are free; use fewer"):
             fm.flat_minimum(problem)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.1])
+def test_factors_are_the_flattest_whichever_norm_was_minimised(power, alpha):
+    """Rows and columns seen unevenly make the norms differ."""
+    p = fm.families.matrix_completion.sample((12, 8), 1, 60, seed=2).problem
+    s = fm.flat_minimum(p, metric_power=power, alpha=alpha)
+    assert s.flatness.scaled_trace == pytest.approx(s.flatness.fibre_minimum, rel=1e-9)
