@@ -2,6 +2,9 @@
 
 from benchmarks.competitors import cvxpy_
 
+#: Left out by ``--quick``.
+SLOW = True
+
 
 def solve(problem, tol):
     return cvxpy_.solve(problem, "CLARABEL")
