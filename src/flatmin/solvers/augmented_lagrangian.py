@@ -117,8 +117,12 @@ def augmented_lagrangian(
         What misfit costs; infinite for an exact fit.
     """
     sigma, tol, size, before, stalled, extra = FIRST_SIGMA, FIRST_TOL, float(np.linalg.norm(b)), 1.0, 0, 0
-    x, y = (_first_factors(model, b, sigma, options), np.zeros_like(b)) if start is None else start
-    value = model.value(x)
+    if start is None:
+        x, value = _first_factors(model, b, sigma, options)
+        y = np.zeros_like(b)
+    else:
+        x, y = start
+        value = model.value(x)
     outcome = Outcome(*model.canonical(x), y=y, bound=-np.inf)
     for number in range(ROUNDS):
         slack = 1 / (1 + sigma / penalty)
@@ -156,15 +160,15 @@ def augmented_lagrangian(
     return outcome
 
 
-def _first_factors(model: StackedProduct, b: Array, sigma: float, options: Options) -> Array:
-    """Return the leading singular vectors of the first dual matrix up to its largest gap, scaled to the data."""
+def _first_factors(model: StackedProduct, b: Array, sigma: float, options: Options) -> tuple[Array, Array]:
+    """Return the leading singular vectors of the first dual matrix up to its largest gap, scaled to the data, and q."""
     U, s, V = leading_triplets(model.dual_matrix(b), FIRST_RANK, seed=options.seed)
     drop = 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], EPS))) if len(s) > 1 else 1
     width = min(drop, options.max_rank or drop)
     x = model.stack(U[:, :width], s[:width], V[:, :width])
     value = model.value(x)
     fit = (float(value @ b) - float(np.vdot(x, x)) / (2 * sigma)) / max(float(value @ value), 1e-300)
-    return np.asarray(np.sqrt(fit) * x) if fit > 0 else x
+    return (np.asarray(np.sqrt(fit) * x), fit * value) if fit > 0 else (x, value)
 
 
 def _polish(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
@@ -56,17 +58,23 @@ def fit_exactly(model: StackedProduct, b: Array, x: Array, value: Array, enough:
 
 
 def _gauss_newton(model: StackedProduct, b: Array, x: Array, residual: Array, steps: int = 4) -> tuple[Array, float]:
-    """Take minimum-norm Gauss-Newton steps towards ``q(x) = b`` while they help."""
-    scale = float(np.linalg.norm(b))
+    """Take minimum-norm Gauss-Newton steps towards ``q(x) = b`` while they help.
+
+    A step that shrinks the residual a thousandfold is followed by one with the same derivative.
+    """
+    scale, inverse = float(np.linalg.norm(b)), None
     for _ in range(steps):
         size = float(np.linalg.norm(residual))
         if x.size == 0 or size <= EXACT * scale:
             break
-        moved = x + _least_squares(model.linearize(x), residual)
+        inverse = inverse or _pseudo_inverse(model.linearize(x))
+        moved = x + inverse(residual)
         left = b - model.value(moved)
-        if float(np.linalg.norm(left)) > 0.9 * size:
+        ratio = float(np.linalg.norm(left)) / size
+        if ratio > 0.9:
             break
         x, residual = moved, left
+        inverse = inverse if ratio < 1e-3 else None
     return x, float(np.linalg.norm(residual)) / scale
 
 
@@ -77,35 +85,43 @@ def correct_dual(model: StackedProduct, x: Array, y: Array, seed: int) -> tuple[
     """
     derivative = model.linearize(x)
     gradient = x - model.apply(model.dual_matrix(y), x)
-    y = y + _least_squares(derivative, gradient)
+    y = y + _pseudo_inverse(derivative)(gradient)
     S = model.dual_matrix(y)
     U, _, V = model.canonical(x)
     _, values, _ = model.escapes(S, U, V, 2, seed)
     return y, block_norm(*couple(S, U, V)[2:], float(values.max(initial=0.0)))
 
 
-def _least_squares(derivative: Linearization, target: Array) -> Array:
-    """Return (nearly) the smallest solution of ``J d ≈ target``, or of ``Jᵀ y ≈ target`` for a target shaped like x."""
+def _pseudo_inverse(derivative: Linearization) -> Callable[[Array], Array]:
+    """Return ``r ↦ J⁺ r`` for residuals (m,), which is also ``g ↦ (Jᵀ)⁺ g`` for arrays shaped like x."""
     n, k = derivative.x.shape
-    transposed = target.ndim == 2
     if derivative.J is None:
         from scipy.sparse.linalg import lsmr
 
         operator = derivative.as_linear_operator()
-        if transposed:
-            return np.asarray(lsmr(operator.T, target.T.ravel(), atol=1e-12, btol=1e-12, maxiter=100)[0])
-        found = lsmr(operator, target, atol=1e-10, btol=1e-10, maxiter=100)[0]
-        return np.asarray(found).reshape(k, n).T
+
+        def iterate(target: Array) -> Array:
+            if target.ndim == 2:
+                return np.asarray(lsmr(operator.T, target.T.ravel(), atol=1e-12, btol=1e-12, maxiter=100)[0])
+            return np.asarray(lsmr(operator, target, atol=1e-10, btol=1e-10, maxiter=100)[0]).reshape(k, n).T
+
+        return iterate
     J = derivative.matrix
     short = len(J) <= n * k
     gram = J @ J.T if short else J.T @ J
     gram[np.diag_indices(len(gram))] += 1e-13 * np.trace(gram)
     factor = cho_factor(gram, overwrite_a=True, check_finite=False)
-    if short:
-        solved = cho_solve(factor, derivative.forward(target) if transposed else target)
-        return solved if transposed else derivative.adjoint(solved)
-    solved = cho_solve(factor, (target if transposed else derivative.adjoint(target)).T.ravel()).reshape(k, n).T
-    return derivative.forward(solved) if transposed else np.asarray(solved)
+
+    def solve(target: Array) -> Array:
+        transposed = target.ndim == 2
+        if short:
+            solved = cho_solve(factor, derivative.forward(target) if transposed else target)
+            return np.asarray(solved if transposed else derivative.adjoint(solved))
+        aim = target if transposed else derivative.adjoint(target)
+        solved = np.asarray(cho_solve(factor, aim.T.ravel())).reshape(k, n).T
+        return derivative.forward(solved) if transposed else np.asarray(solved)
+
+    return solve
 
 
 def project_data(model: StackedProduct, b: Array) -> tuple[Array, float]:
