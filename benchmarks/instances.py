@@ -14,7 +14,7 @@ class Case:
     rank: int
     n_measurements: int
     seed: int = 0
-    tol: float = 1e-8
+    tol: float = 1e-7
 
     def draw(self) -> fm.families.Instance:
         return fm.families.find(self.family).sample(self.shape, self.rank, self.n_measurements, seed=self.seed)

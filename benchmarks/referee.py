@@ -19,7 +19,7 @@ MEMORY = 20 * 2**30
 
 
 def judge(competitor: str, case: str) -> dict:
-    """Time the competitor (best of up to three runs) and compute its gap and its residual from its matrix alone."""
+    """Time the competitor (best of up to three runs) and compute gap and residual from its matrix or factors alone."""
     import numpy as np
 
     import flatmin as fm
@@ -36,6 +36,7 @@ def judge(competitor: str, case: str) -> dict:
         times.append(time.perf_counter() - start)
     bound = fm.flat_minimum(instance.problem, tol=min(chosen.tol, 1e-9 if competitor != "flatmin_" else chosen.tol))
     proof = fm.certify(instance.problem, X, bound.certificate.dual)
+    X = X[0] @ X[1].T if isinstance(X, tuple) else X
     return {
         "seconds": min(times),
         "gap": proof.relative_gap,

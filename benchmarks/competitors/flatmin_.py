@@ -4,4 +4,4 @@ import flatmin as fm
 
 
 def solve(problem, tol):
-    return fm.flat_minimum(problem, tol=tol).matrix
+    return fm.flat_minimum(problem, tol=tol).factors

@@ -153,7 +153,7 @@ def certificate_of(
     look_further : bool
         Whether to look at other flat minima as well.
     """
-    check_strength(alpha, metric_power)
+    alpha, metric_power = check_strength(alpha, metric_power)
     dual = numeric(dual, "the dual")
     m = problem.measurement.size
     if dual.shape != (m,):
@@ -199,13 +199,14 @@ def certificate_of(
     return replace(proof, alternative=other) if judged.holds else replace(proof, unique=None)
 
 
-def check_strength(alpha: float, metric_power: float) -> None:
-    """Raise `InputError` unless ``alpha ≥ 0`` is finite and ``metric_power`` lies between 0 and 1."""
+def check_strength(alpha: float, metric_power: float) -> tuple[float, float]:
+    """Return both as floats, or raise `InputError` unless alpha ≥ 0 is finite and metric_power lies in [0, 1]."""
     for name, value, high in (("alpha", alpha, np.inf), ("metric_power", metric_power, 1.0)):
         number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
         if not number or not np.isfinite(value) or not 0 <= value <= high:
             upper = "a finite number of at least 0" if high == np.inf else f"a number from 0 to {high:g}"
             raise InputError(f"{name} is {value!r}, expected {upper}")
+    return float(alpha), float(metric_power)
 
 
 def _ratio(numerator: float, denominator: float) -> float:

@@ -39,7 +39,9 @@ class RecoveryError(RuntimeError):
 class Status(Enum):
     """How a solve ended; the value of each status is its advice."""
 
-    unique_flat_minimum = "Certified: this is the flattest solution and, to within 0.1 % at most, the only one."
+    unique_flat_minimum = (
+        "Certified: this is the flattest solution; any other solution this flat lies within about 0.1 % of it."
+    )
     flat_minimum = (
         "Certified: no solution is flatter. Whether it is the only flattest one is undecided or false; "
         "more measurements would settle it."

@@ -72,8 +72,8 @@ def uniqueness(
     an optimal dual matrix whose singular value is one. So it is unique if ``S ↦ B(U1 S V1ᵀ)`` is injective on
     symmetric matrices. A dual matrix with a relative gap g confines every flat minimum to a distance of
     ``(2 √(g/δ) + √(2g/(1 − η))) ‖Z‖_*`` from such a matrix, with δ the margin and ``1 − η`` the q-th singular value;
-    True is said only if that, over the injectivity, is small. Where the map is not injective and S stays
-    semidefinite along a null direction, a second flat minimum is in hand.
+    True is said only if twice that (there are two of them), over the injectivity, is small. Where the map is not
+    injective and S stays semidefinite along a null direction, a second flat minimum is in hand.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def uniqueness(
     clear = injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise
     g = max(abs(gap), EPS)
     spread = 2 * np.sqrt(g / max(margin, EPS)) + np.sqrt(2 * g / max(spectrum.values[q - 1], EPS))
-    if clear and spread <= CONFINED * injectivity:
+    if clear and 2 * spread <= CONFINED * injectivity:
         return Uniqueness(True, q, injectivity, margin)
     if injectivity < threshold:
         other = _second_solution(whitened, U, V, Z, _null_space(triangle, threshold))

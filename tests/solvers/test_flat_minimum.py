@@ -285,3 +285,11 @@ def test_factors_are_the_flattest_whichever_norm_was_minimised(power, alpha):
     p = fm.families.matrix_completion.sample((12, 8), 1, 60, seed=2).problem
     s = fm.flat_minimum(p, metric_power=power, alpha=alpha)
     assert s.flatness.scaled_trace == pytest.approx(s.flatness.fibre_minimum, rel=1e-9)
+
+
+def test_settings_of_single_precision(tmp_path):
+    p = fm.families.matrix_completion.sample((6, 5), 1, 18).problem
+    s = fm.flat_minimum(p, alpha=np.float32(0.1), metric_power=np.float32(0.5))
+    s.save(tmp_path / "s.npz")
+    double = fm.flat_minimum(p, alpha=float(np.float32(0.1)), metric_power=0.5)
+    assert s.certificate.value == pytest.approx(double.certificate.value, rel=1e-12)

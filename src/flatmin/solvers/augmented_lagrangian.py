@@ -19,9 +19,10 @@ __all__ = ["Options", "Outcome", "augmented_lagrangian"]
 
 #: The first penalty; the data are scaled so that the first dual matrix has norm one.
 FIRST_SIGMA = 10.0
-#: Where rounds are cheap the gap is brought down to this, in this many more rounds: uniqueness needs a good dual.
+#: The gap is brought down to this in a few more rounds, one where they are dear: uniqueness needs a good dual.
 REFINED = 1e-10
 EXTRA_ROUNDS = 3
+SMALL = 5000
 #: Relative gradient of the first round.
 FIRST_TOL = 5e-2
 #: The solve starts with at most this many columns, fewer where the first dual matrix has a gap …
@@ -145,7 +146,7 @@ def augmented_lagrangian(
         outcome.U, outcome.s, outcome.V = model.canonical(point)
         if abs(gap) <= options.tol and (penalty < np.inf or fitted <= min(options.tol, LARGEST_RESIDUAL)):
             outcome.converged, extra = True, extra + 1
-            if abs(gap) <= REFINED or extra > EXTRA_ROUNDS or not end.factorized:
+            if abs(gap) <= REFINED or extra > (EXTRA_ROUNDS if end.factorized or x.size <= SMALL else 1):
                 break
         stalled = stalled + 1 if misfit > 0.7 * before else 0
         contradicted = gap < -1e-2 or sigma > LARGEST_SIGMA

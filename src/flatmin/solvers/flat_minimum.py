@@ -83,7 +83,7 @@ def flat_minimum(
     ('unique_flat_minimum', 1, True)
     """
     _check(problem, max_rank, tol, max_iter, time_limit, seed)
-    check_strength(alpha, metric_power)
+    alpha, metric_power = check_strength(alpha, metric_power)
     require(_working_memory(problem), "solving this problem")
     model = problem.parametrization
     budget = Budget(max_iter, time_limit)
@@ -115,8 +115,8 @@ def flat_minimum(
         undetermined=(problem.metric[0].undetermined, problem.metric[1].undetermined),
         parametrization=problem.parametrization,
         settings={
-            "alpha": float(alpha),
-            "metric_power": float(metric_power),
+            "alpha": alpha,
+            "metric_power": metric_power,
             "max_rank": None if max_rank is None else int(max_rank),
             "tol": options.tol,
             "max_iter": None if max_iter is None else int(max_iter),

@@ -125,17 +125,20 @@ def _pseudo_inverse(derivative: Linearization) -> Callable[[Array], Array]:
 
 
 def project_data(model: StackedProduct, b: Array) -> tuple[Array, float]:
-    """Return the data nearest to b that some matrix fits, and how far they are from b, relatively.
+    """Return the data nearest to b, in their own units, that some matrix fits, and how far they are, relatively.
 
     The distance is 0 where the least-squares iteration did not settle the question.
     """
-    from scipy.sparse.linalg import lsmr
+    from scipy.sparse import diags_array
+    from scipy.sparse.linalg import aslinearoperator, lsmr
 
-    operator = model.whitened.as_linear_operator()
+    units = np.ones_like(b) if model.units is None else model.units
+    operator = aslinearoperator(diags_array(units)) @ model.whitened.as_linear_operator()
+    b = units * b
     result = lsmr(operator, b, atol=1e-13, btol=1e-13, conlim=1e14, maxiter=2000)
     fitted = operator.matvec(result[0])
     residual = b - fitted
     distance = float(np.linalg.norm(residual)) / float(np.linalg.norm(b))
     steepness = float(np.linalg.norm(operator.rmatvec(residual)))
     settled = steepness <= 1e-6 * float(result[5]) * float(np.linalg.norm(residual))
-    return fitted, distance if settled else 0.0
+    return fitted / units, distance if settled else 0.0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._threads import one_thread
-from flatmin.certificates import ALIKE, measurement_sizes, whiten
+from flatmin.certificates import measurement_sizes, whiten
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
@@ -23,6 +23,8 @@ __all__ = ["Scaled"]
 
 #: Repeated measurements whose data differ by more than this, relatively, contradict each other.
 INCONSISTENT = 1e-8
+#: Whitened sensing matrices whose sizes differ by more than this factor are weighted.
+SIMILAR = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,10 @@ class Scaled:
             comparable = abs(merge) @ (abs(merge).T @ comparable)
         if not any(D.rank for D in problem.metric):
             outside, data = problem.data, np.zeros_like(data)
-        contradictory = bool(np.any(np.abs(outside) > INCONSISTENT * comparable))
+        contradictory = bool(
+            np.any(np.abs(outside) > INCONSISTENT * comparable)
+            or np.linalg.norm(outside) > INCONSISTENT * np.linalg.norm(problem.data)
+        )
         whitened, metric = whiten(problem, metric_power)
         if merge is not None:
             whitened = measurement.congruence(metric[0].power(-1), metric[1].power(-1))
@@ -109,6 +114,6 @@ class Scaled:
 def _equalizers(sizes: Array) -> Array | None:
     """Return weights that give all measurements the same size, or None if their sizes are similar already."""
     seen = sizes[sizes > 0]
-    if len(seen) == 0 or seen.max() <= ALIKE * seen.min():
+    if len(seen) == 0 or seen.max() <= SIMILAR * seen.min():
         return None
     return np.where(sizes > 0, np.sqrt(np.mean(seen**2)) / np.where(sizes > 0, sizes, 1), 1.0)
