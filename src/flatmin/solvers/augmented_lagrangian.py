@@ -19,10 +19,11 @@ __all__ = ["Options", "Outcome", "augmented_lagrangian"]
 
 #: The first penalty; the data are scaled so that the first dual matrix has norm one.
 FIRST_SIGMA = 10.0
-#: The gap is brought down to this in a few more rounds, one where they are dear: uniqueness needs a good dual.
+#: Uniqueness needs a good dual vector: the gap is brought down to this in a few more rounds, where they are cheap …
 REFINED = 1e-10
 EXTRA_ROUNDS = 3
-SMALL = 5000
+#: … that is, with a factorized Hessian or up to this many unknowns; else in one.
+SMALL = 1000
 #: Relative gradient of the first round.
 FIRST_TOL = 5e-2
 #: The solve starts with at most this many columns, fewer where the first dual matrix has a gap …
