@@ -59,6 +59,12 @@ def test_history_has_one_entry_a_round(solution):
     assert history["residual"][-1] <= history["residual"][0]
 
 
+def _same_verdict(s, other):
+    """Near the threshold optimal duals are many, and rounding picks one that decides uniqueness or one that does not."""
+    assert s.status.certified == other.status.certified
+    assert {s.certificate.unique, other.certificate.unique} != {True, False}
+
+
 class TestInvariance:
     """One matrix, many ways to write its problem down."""
 
@@ -66,7 +72,7 @@ class TestInvariance:
         order = np.random.default_rng(0).permutation(instance.problem.measurement.size)
         shuffled = fm.Problem(instance.problem.measurement.take(order), instance.problem.data[order])
         s = fm.flat_minimum(shuffled)
-        assert s.status is solution.status
+        _same_verdict(s, solution)
         assert s.certificate.value == pytest.approx(solution.certificate.value, rel=1e-7)
         if s.certificate.unique:
             _same_matrix(s.matrix, solution.matrix)
@@ -94,7 +100,7 @@ class TestInvariance:
     @pytest.mark.parametrize("c", [1e-8, 1e-3, 1e6])
     def test_scale_of_the_data(self, instance, solution, c):
         s = fm.flat_minimum(fm.Problem(instance.problem.measurement, c * instance.problem.data))
-        assert s.status is solution.status
+        _same_verdict(s, solution)
         assert s.certificate.value == pytest.approx(c * solution.certificate.value, rel=1e-7)
         assert fm.certify(instance.problem, solution.factors, s.certificate.dual).holds, "duals do not scale"
 

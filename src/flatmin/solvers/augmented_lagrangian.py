@@ -37,6 +37,8 @@ LARGEST_SIGMA = 1e9
 GROWTH = 4
 #: … and by this one where a factorized Hessian makes its size harmless and two Newton steps suffice.
 QUICK = 8
+#: With this many times more measurements than degrees of freedom an exact fit is tried at once.
+AMPLY = 3.0
 #: Below this misfit an exact fit is tried, where it would be no coincidence.
 NEARLY_FITTED = 3e-2
 
@@ -126,15 +128,17 @@ def augmented_lagrangian(
         x, y = start
         value = model.value(x)
     outcome = Outcome(*model.canonical(x), y=y, bound=-np.inf)
-    for number in range(ROUNDS):
+    if start is None and penalty == np.inf and not budget.exhausted and _identified(model, x, AMPLY):
+        x, y, value = _guess(model, b, x, value, outcome, budget, options)
+    for number in range(0 if outcome.converged else ROUNDS):
         slack = 1 / (1 + sigma / penalty)
         x, value, end, s, norm = _adapt(model, x, value, b + y / sigma, sigma * slack, tol, budget, options)
         y = slack * (y + sigma * (b - end.value))
         misfit = float(np.linalg.norm(b - end.value - y / penalty)) / size
         outcome.offer(b, y, norm, penalty)
         point, fitted, gap = x, misfit, outcome.gap(float(s.sum()), b - end.value, penalty)
-        identified = end.factorized and len(s) * (len(x) - len(s)) < len(b)
-        if penalty == np.inf and misfit <= NEARLY_FITTED and (identified or abs(gap) <= 30 * options.tol):
+        worthwhile = abs(gap) <= 30 * options.tol or (end.factorized and _identified(model, x))
+        if penalty == np.inf and misfit <= NEARLY_FITTED and worthwhile:
             point, fitted, gap = _polish(model, b, x, value, y, outcome, options)
         outcome.record(
             options.callback,
@@ -158,7 +162,7 @@ def augmented_lagrangian(
         elif end.factorized and end.steps <= 2:
             sigma *= QUICK
         before = misfit
-        tol = max(1e-12, min(0.5 * tol, 0.3 * misfit))
+        tol = max(1e-11, min(0.5 * tol, 0.3 * misfit))
     return outcome
 
 
@@ -173,12 +177,40 @@ def _first_factors(model: StackedProduct, b: Array, sigma: float, options: Optio
     return (np.asarray(np.sqrt(fit) * x), fit * value) if fit > 0 else (x, value)
 
 
+def _identified(model: StackedProduct, x: Array, times: float = 1.0) -> bool:
+    """Return whether there are so many times more measurements than matrices of this rank have degrees of freedom."""
+    n, k = x.shape
+    return bool(times * k * (n - k) < model.whitened.size)
+
+
+def _guess(
+    model: StackedProduct, b: Array, x: Array, value: Array, outcome: Outcome, budget: Budget, options: Options
+) -> tuple[Array, Array, Array]:
+    """Try an exact fit and its least multiplier at once: well above the recovery threshold that is the solution."""
+    point, fitted, gap = _polish(model, b, x, value, outcome.y, outcome, options)
+    if fitted > LARGEST_RESIDUAL:
+        return x, np.zeros_like(b), value
+    budget.iterations += 1
+    outcome.U, outcome.s, outcome.V = model.canonical(point)
+    outcome.converged = abs(gap) <= options.tol
+    outcome.record(
+        options.callback,
+        iteration=budget.iterations,
+        seconds=budget.seconds,
+        residual=fitted,
+        gap=gap,
+        rank=point.shape[1],
+    )
+    return point, outcome.y, model.value(point)
+
+
 def _polish(
     model: StackedProduct, b: Array, x: Array, value: Array, y: Array, outcome: Outcome, options: Options
 ) -> tuple[Array, float, float]:
     """Fit the data exactly and make the multiplier optimal there; return the point, its misfit and its gap."""
     point, fitted = fit_exactly(model, b, x, value, enough=outcome.bound * (1 + options.tol))
-    norm = float(model.canonical(point)[1].sum())
+    U, s, V = model.canonical(point)
+    point, norm = model.stack(U, s, V), float(s.sum())
     if abs(outcome.gap(norm, b, np.inf)) > REFINED:
         outcome.offer(b, *correct_dual(model, point, y, options.seed))
     if model.units is not None:

@@ -57,7 +57,7 @@ def fit_exactly(model: StackedProduct, b: Array, x: Array, value: Array, enough:
     return _gauss_newton(model, b, x, b - value)
 
 
-def _gauss_newton(model: StackedProduct, b: Array, x: Array, residual: Array, steps: int = 4) -> tuple[Array, float]:
+def _gauss_newton(model: StackedProduct, b: Array, x: Array, residual: Array, steps: int = 8) -> tuple[Array, float]:
     """Take minimum-norm Gauss-Newton steps towards ``q(x) = b`` while they help.
 
     A step that shrinks the residual a thousandfold is followed by one with the same derivative.
