@@ -170,8 +170,10 @@ def _proved(S: Any, U: Array, V: Array, unit: float, seed: int) -> TopSpectrum:
         UtS, SV, inner, coupling = couple(S, U, V)
     left, s, right = np.linalg.svd(inner)
     kind, rest = "estimated", next_value
-    for share in (0.05, 0.3, 0.6, 1.0) if min(S.shape) <= CHOLESKY else ():
-        rest = next_value + share * max(abs(1 - next_value), 1e-9)
+    room = max(abs(1 - next_value), 1e-9)
+    guesses = [next_value + share * room for share in (0.05, 0.3, 0.6, 1.0)]
+    guesses += [max(next_value, 1.0) + excess for excess in (1e-9, 1e-8, 1e-7)]
+    for rest in guesses if min(S.shape) <= CHOLESKY else ():
         if _complement_below(S, U, V, UtS, SV, rest):
             kind = "cholesky"
             break

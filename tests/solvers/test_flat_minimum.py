@@ -60,7 +60,7 @@ def test_history_has_one_entry_a_round(solution):
 
 
 def _same_verdict(s, other):
-    """Near the threshold optimal duals are many, and rounding picks one that decides uniqueness or one that does not."""
+    """Near the threshold optimal duals are many, and rounding picks one that decides uniqueness or does not."""
     assert s.status.certified == other.status.certified
     assert {s.certificate.unique, other.certificate.unique} != {True, False}
 
