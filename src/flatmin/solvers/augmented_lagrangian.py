@@ -77,17 +77,18 @@ class Outcome:
         if bound > self.bound:
             self.bound, self.y = bound, y
 
-    def gap(self, norm: float, residual: Array, penalty: float) -> float:
-        """Return the relative duality gap of a point of this nuclear norm and residual."""
-        value = norm + (penalty / 2 * float(residual @ residual) if penalty < np.inf else 0.0)
+    def gap(self, value: float) -> float:
+        """Return the relative duality gap of a point whose objective has this value."""
         return (value - self.bound) / value if value else 0.0
 
-    def record(self, callback: Callable[[dict[str, float]], Any] | None, **values: float) -> None:
-        """Append one row to the history and hand it to the callback."""
-        for name, value in values.items():
-            self.history.setdefault(name, []).append(float(value))
-        if callback is not None:
-            callback(values)
+    def arrive(self, point: tuple[Array, Array, Array], budget: Budget, options: Options, **progress: float) -> None:
+        """Move to a point, append a row to the history and hand it to the callback."""
+        self.U, self.s, self.V = point
+        row = {"iteration": budget.iterations, "seconds": budget.seconds, **progress}
+        for name, number in row.items():
+            self.history.setdefault(name, []).append(float(number))
+        if options.callback is not None:
+            options.callback(row)
 
 
 def augmented_lagrangian(
@@ -136,19 +137,12 @@ def augmented_lagrangian(
         y = slack * (y + sigma * (b - end.value))
         misfit = float(np.linalg.norm(b - end.value - y / penalty)) / size
         outcome.offer(b, y, norm, penalty)
-        point, fitted, gap = x, misfit, outcome.gap(float(s.sum()), b - end.value, penalty)
+        paid = penalty / 2 * float(np.sum((b - end.value) ** 2)) if penalty < np.inf else 0.0
+        point, fitted, gap = x, misfit, outcome.gap(float(s.sum()) + paid)
         worthwhile = abs(gap) <= 30 * options.tol or (end.factorized and _identified(model, x))
         if penalty == np.inf and misfit <= NEARLY_FITTED and worthwhile:
             point, fitted, gap = _polish(model, b, x, value, y, outcome, options)
-        outcome.record(
-            options.callback,
-            iteration=budget.iterations,
-            seconds=budget.seconds,
-            residual=fitted,
-            gap=gap,
-            rank=len(s),
-        )
-        outcome.U, outcome.s, outcome.V = model.canonical(point)
+        outcome.arrive(model.canonical(point), budget, options, residual=fitted, gap=gap, rank=len(s))
         if abs(gap) <= options.tol and (penalty < np.inf or fitted <= min(options.tol, LARGEST_RESIDUAL)):
             outcome.converged, extra = True, extra + 1
             if abs(gap) <= REFINED or extra > (EXTRA_ROUNDS if end.factorized or x.size <= SMALL else 1):
@@ -191,16 +185,8 @@ def _guess(
     if fitted > LARGEST_RESIDUAL:
         return x, np.zeros_like(b), value
     budget.iterations += 1
-    outcome.U, outcome.s, outcome.V = model.canonical(point)
     outcome.converged = abs(gap) <= options.tol
-    outcome.record(
-        options.callback,
-        iteration=budget.iterations,
-        seconds=budget.seconds,
-        residual=fitted,
-        gap=gap,
-        rank=point.shape[1],
-    )
+    outcome.arrive(model.canonical(point), budget, options, residual=fitted, gap=gap, rank=point.shape[1])
     return point, outcome.y, model.value(point)
 
 
@@ -211,11 +197,11 @@ def _polish(
     point, fitted = fit_exactly(model, b, x, value, enough=outcome.bound * (1 + options.tol))
     U, s, V = model.canonical(point)
     point, norm = model.stack(U, s, V), float(s.sum())
-    if abs(outcome.gap(norm, b, np.inf)) > REFINED:
+    if abs(outcome.gap(norm)) > REFINED:
         outcome.offer(b, *correct_dual(model, point, y, options.seed))
     if model.units is not None:
         fitted = max(fitted, model.relative_residual(point, b))
-    return point, fitted, outcome.gap(norm, b, np.inf)
+    return point, fitted, outcome.gap(norm)
 
 
 def _adapt(

@@ -60,10 +60,6 @@ def flat_minimum(
     callback : callable, optional
         Called after each round with a dict of iteration, seconds, residual, gap and rank.
 
-    Notes
-    -----
-    While it searches, BLAS is limited to one thread, which is faster at these sizes; the limit concerns the process.
-
     Returns
     -------
     Solution
@@ -73,6 +69,10 @@ def flat_minimum(
     ------
     InputError
         If an argument is out of range, the warm start does not fit, or memory would not suffice.
+
+    Notes
+    -----
+    While it searches, BLAS is limited to one thread, which is faster at these sizes; the limit concerns the process.
 
     Examples
     --------

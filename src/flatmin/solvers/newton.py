@@ -13,14 +13,14 @@ from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 from flatmin.metric import Array
 from flatmin.solvers.factored import Linearization, StackedProduct
 
+__all__ = ["Budget", "Round", "minimise"]
+
 #: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
 #: A factorization serves further Newton steps until one of them takes more conjugate gradient steps than this.
 WORN = 4
 #: Conjugate gradient steps a Newton step may take.
 MAX_PRODUCTS = 300
-
-__all__ = ["Budget", "Round", "minimise"]
 
 
 @dataclass
@@ -74,9 +74,9 @@ def minimise(
     """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x, where ``value = q(x)``, to a gradient of ``tol ‖x‖``.
 
     The Hessian is ``I − K(y) + sigma JᵀJ`` with ``y = sigma (target − q(x))``. The Newton system is solved by
-    preconditioned conjugate gradients that follow negative curvature where they meet it, or directly once the
-    Hessian is nearly positive definite and the derivative J is explicit. The step length is the exact minimiser of the
-    quartic along the direction.
+    conjugate gradients that follow negative curvature where they meet it, preconditioned row by row, or by a
+    factorized Hessian nearby once the gradient is small and the derivative J is explicit. The step length is the
+    exact minimiser of the quartic along the direction.
     """
     factor: Callable[[Array], Array] | None = None
     products = 0
