@@ -99,6 +99,13 @@ class Measurement(ABC):
         """
         return None
 
+    def products(self, R: Array) -> Array | None:
+        """Return ``A_i R`` for every i with its axes turned, ``[i, c] = A_i R[:, c]``, shape (m, k, d1), or None.
+
+        Only worth having where it beats `adjoint_operator`, as with `jacobian`.
+        """
+        return None
+
     def curvature_blocks(self, L: Array, R: Array) -> Array | None:
         """Return ``Σ_i g gᵀ`` for the row g of ``A_i R`` (or ``A_iᵀ L``) at every row of L and R, or None.
 
@@ -214,6 +221,11 @@ class _Congruence(_Wrapper):
         J[..., d1:] = J[..., d1:] @ self.P2
         return J
 
+    def products(self, R: Array) -> Array | None:
+        """Return ``P1 A_i P2 R``."""
+        inner = self.inner.products(self.P2 @ R)
+        return None if inner is None else np.asarray(inner @ self.P1.dense.T)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Subset(_Wrapper):
@@ -257,3 +269,8 @@ class _Weighted(_Wrapper):
         """Return the weighted derivative."""
         J = self.inner.jacobian(L, R)
         return None if J is None else self.weights[:, None, None] * J
+
+    def products(self, R: Array) -> Array | None:
+        """Return the weighted products."""
+        inner = self.inner.products(R)
+        return None if inner is None else np.asarray(self.weights[:, None, None] * inner)

@@ -81,6 +81,10 @@ class Dense(Measurement):
         np.matmul(L.T, self.tensor, out=J[..., d1:])
         return J
 
+    def products(self, R: Array) -> Array:
+        """Return ``A_i R`` for every i, in one pass over the tensor."""
+        return np.matmul(R.T, self.tensor.transpose(0, 2, 1))
+
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
         """Return the map with matrices ``P1 A_i P2``: a copy if it is small, else applied on the way."""
         if self.tensor.nbytes > LARGEST_COPY or self.dtype != float:

@@ -87,6 +87,10 @@ class RankOne(Measurement):
         np.multiply((self.left @ L)[:, :, None], self.right[:, None, :], out=J[..., d1:])
         return J
 
+    def products(self, R: Array) -> Array:
+        """Return ``x_i (y_i* R)`` for every i."""
+        return np.asarray((self.right.conj() @ R)[:, :, None] * self.left[:, None, :])
+
     def congruence(self, P1: Metric, P2: Metric) -> RankOne:
         """Return the map with vectors ``P1 x_i`` and ``P2 y_i``."""
         return RankOne((P1 @ self.left.T).T, (P2 @ self.right.T).T)
