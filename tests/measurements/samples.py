@@ -18,6 +18,12 @@ def rank_one(rng, shape, m, dtype):
     return measurements.RankOne(draw(rng, (m, shape[0]), dtype), draw(rng, (m, shape[1]), dtype))
 
 
+def coded_diffraction(rng, shape, m, dtype):
+    """Masks of a signal, or of an image where ``shape`` is not square; the unknown is always square."""
+    q = 1 + m % 3
+    return measurements.CodedDiffraction(draw(rng, (q, shape[0]) if shape[0] == shape[1] else (q, *shape), complex))
+
+
 def entries(rng, shape, m, dtype):
     """Unsorted, with duplicates where m is large, and with weights every other time."""
     rows, cols = (rng.integers(0, d, m) for d in shape)
@@ -35,8 +41,11 @@ def linear_operator(rng, shape, m, dtype):
 SAMPLES = {
     "Dense": dense,
     "RankOne": rank_one,
+    "CodedDiffraction": coded_diffraction,
     "Entries": entries,
     "Identity": identity,
     "FromLinearOperator": linear_operator,
 }
-COMPLEX = {"Dense", "RankOne"}
+COMPLEX = {"Dense", "RankOne", "CodedDiffraction"}
+#: Maps that are complex whatever is asked for.
+ALWAYS_COMPLEX = {"CodedDiffraction"}

@@ -10,10 +10,11 @@ from flatmin.errors import InputError
 from flatmin.measurements.base import _Congruence, _Subset
 from flatmin.metric import Metric
 from flatmin.testing import check_measurement
-from tests.measurements.samples import COMPLEX, SAMPLES
+from tests.measurements.samples import ALWAYS_COMPLEX, COMPLEX, SAMPLES
 
 FOUND = [name for name in measurements.__all__ if name != "Measurement"]
-KINDS = [(name, float) for name in FOUND] + [(name, complex) for name in sorted(COMPLEX)]
+KINDS = [(name, float) for name in FOUND if name not in ALWAYS_COMPLEX]
+KINDS += [(name, complex) for name in sorted(COMPLEX)]
 kinds = pytest.mark.parametrize(("name", "dtype"), KINDS, ids=lambda v: getattr(v, "__name__", v))
 
 
@@ -42,14 +43,14 @@ def test_block_size_does_not_change_the_metric(name, dtype, monkeypatch):
 def test_describes_itself(name, dtype):
     A = SAMPLES[name](np.random.default_rng(0), (4, 3), 9, dtype)
     assert len(A) == A.size
-    assert repr(A) == f"{name}(shape=(4, 3), size={A.size})"
+    assert repr(A) == f"{name}(shape={A.shape}, size={A.size})"
     assert A.nbytes >= 0
 
 
 @pytest.mark.parametrize("name", FOUND)
 def test_accepts_integers_and_float32(name):
     A = SAMPLES[name](np.random.default_rng(0), (4, 3), 9, float)
-    X, y = np.arange(12).reshape(4, 3), np.arange(A.size)
+    X, y = np.arange(np.prod(A.shape)).reshape(A.shape), np.arange(A.size)
     for dtype in (np.int64, np.float32):
         np.testing.assert_allclose(A.forward(X.astype(dtype)), A.forward(X.astype(float)), rtol=1e-6)
         np.testing.assert_allclose(A.adjoint(y.astype(dtype)), A.adjoint(y.astype(float)), rtol=1e-6)

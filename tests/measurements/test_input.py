@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flatmin.errors import InputError
-from flatmin.measurements import Dense, Entries, FromLinearOperator, Identity, RankOne
+from flatmin.measurements import CodedDiffraction, Dense, Entries, FromLinearOperator, Identity, RankOne
 
 BAD = [
     (lambda: Dense(np.zeros(3)), r"shape \(3,\), expected \(m, d1, d2\)"),
@@ -17,6 +17,11 @@ BAD = [
     (lambda: RankOne(np.ones((2, 3)), np.ones((4, 3))), "left has 2 rows and right has 4"),
     (lambda: RankOne(np.ones((2, 0))), "without an empty axis"),
     (lambda: RankOne(np.ones((2, 1)), [[np.inf], [1]]), "right contains NaN or infinity"),
+    (lambda: CodedDiffraction([1.0, 2.0]), r"masks has shape \(2,\), expected \(q, n\) or \(q, h, w\)"),
+    (lambda: CodedDiffraction(np.ones((1, 2, 2, 2))), r"masks has shape \(1, 2, 2, 2\)"),
+    (lambda: CodedDiffraction(np.ones((0, 4))), "without an empty axis"),
+    (lambda: CodedDiffraction([[1.0, np.nan]]), "masks contains NaN or infinity"),
+    (lambda: CodedDiffraction([[1, 2], [3]]), "masks is ragged"),
     (lambda: Entries([0, 2], [0, 0], (2, 2)), "rows contains 2, expected indices from 0 to 1"),
     (lambda: Entries([0, 0], [0, -1], (2, 2)), "cols contains -1, expected indices from 0 to 1"),
     (lambda: Entries([0], [0, 1], (2, 2)), "rows has length 1 and cols has 2"),
@@ -70,3 +75,18 @@ def test_sparse_maps_stay_sparse():
     L = np.ones((100_000, 1))
     np.testing.assert_array_equal(A.forward_factors(L, L), [1, 1])
     assert all(D.is_diagonal for D in A.metric())
+
+
+def test_traces_need_square_sensing_matrices():
+    for A in (RankOne(np.ones((2, 3)), np.ones((2, 4))), Dense(np.ones((2, 3, 4)))):
+        with pytest.raises(InputError, match=r"shape \(3, 4\) was asked for, expected square ones"):
+            A.traces()
+
+
+def test_only_rank_one_maps_have_amplitudes():
+    for A in (RankOne(np.ones((2, 3)), 2 * np.ones((2, 3))), Identity((3, 3))):
+        assert not A.is_rank_one
+        with pytest.raises(InputError, match="expected RankOne or CodedDiffraction"):
+            A.amplitudes(np.ones((3, 1)))
+        with pytest.raises(InputError, match="expected RankOne or CodedDiffraction"):
+            A.superposition(np.ones((A.size, 1)))

@@ -33,11 +33,14 @@ class Measurement(ABC):
         The number of measurements m.
     dtype : numpy.dtype
         float64, or complex128 where the sensing matrices are complex.
+    is_rank_one : bool
+        Whether every ``A_i = x_i x_i*``; such maps have `amplitudes` and `superposition`.
     """
 
     shape: tuple[int, int]
     size: int
     dtype: np.dtype[Any]
+    is_rank_one: bool = False
 
     @abstractmethod
     def forward(self, X: Array) -> Array:
@@ -69,6 +72,20 @@ class Measurement(ABC):
     def norms(self) -> Array:
         """Return the Frobenius norm of every sensing matrix, shape (m,)."""
         return np.concatenate([np.linalg.norm(self.matrices(*block), axis=(1, 2)) for block in self._blocks()])
+
+    def traces(self) -> Array:
+        """Return ``Re tr A_i`` for every square sensing matrix, shape (m,)."""
+        self._require_square("traces")
+        blocks = [self.matrices(*block) for block in self._blocks()]
+        return np.concatenate([np.einsum("mjj->m", A).real for A in blocks])
+
+    def amplitudes(self, U: Array) -> Array:
+        """Return ``x_i* U`` for U (d, k), shape (m, k), where ``A_i = x_i x_i*``: ``A(U U*)`` sums their squares."""
+        raise InputError(f"{self!r} is not known to have sensing matrices x x*, expected RankOne or CodedDiffraction")
+
+    def superposition(self, V: Array) -> Array:
+        """Return ``Σ x_i V_i`` for V (m, k), shape (d, k): the adjoint of `amplitudes`."""
+        raise InputError(f"{self!r} is not known to have sensing matrices x x*, expected RankOne or CodedDiffraction")
 
     def gram_diagonals(self) -> tuple[Array, Array]:
         """Return ``Σ A_i A_i*`` and ``Σ A_i* A_i``, each a full matrix or, where it is diagonal, its diagonal."""
@@ -161,6 +178,10 @@ class Measurement(ABC):
         step = max(1, BLOCK // max(1, self.shape[0] * self.shape[1]))
         return ((start, min(start + step, self.size)) for start in range(0, self.size, step))
 
+    def _require_square(self, name: str) -> None:
+        if self.shape[0] != self.shape[1]:
+            raise InputError(f"{name} of sensing matrices of shape {self.shape} was asked for, expected square ones")
+
     def _positions(self, index: Array) -> Array:
         return np.atleast_1d(np.arange(self.size)[index])
 
@@ -242,9 +263,24 @@ class _Subset(_Wrapper):
         """Return the kept measurements of X."""
         return self.inner.forward(X)[self.index]
 
+    def forward_factors(self, L: Array, R: Array) -> Array:
+        """Return the kept measurements of ``L R*``."""
+        return self.inner.forward_factors(L, R)[self.index]
+
     def adjoint(self, y: Array) -> Array:
         """Return the adjoint of y, spread over all measurements."""
-        return self.inner.adjoint(np.bincount(self.index, weights=y, minlength=self.inner.size))
+        return self.inner.adjoint(self._spread(y))
+
+    def adjoint_operator(self, y: Array) -> Any:
+        """Return the inner operator of y, spread over all measurements."""
+        return self.inner.adjoint_operator(self._spread(y))
+
+    def traces(self) -> Array:
+        """Return the kept traces."""
+        return self.inner.traces()[self.index]
+
+    def _spread(self, y: Array) -> Array:
+        return np.bincount(self.index, weights=y, minlength=self.inner.size)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -260,6 +296,14 @@ class _Weighted(_Wrapper):
     def adjoint(self, y: Array) -> Array:
         """Return the adjoint of the weighted y."""
         return self.inner.adjoint(self.weights * y)
+
+    def adjoint_operator(self, y: Array) -> Any:
+        """Return the inner operator of the weighted y."""
+        return self.inner.adjoint_operator(self.weights * y)
+
+    def traces(self) -> Array:
+        """Return the weighted traces."""
+        return self.weights * self.inner.traces()
 
     def forward_factors(self, L: Array, R: Array) -> Array:
         """Return the weighted measurements of ``L R*``."""

@@ -39,6 +39,7 @@ class RankOne(Measurement):
 
     def __init__(self, left: Any, right: Any = None) -> None:
         left = numeric(left, "left", allow_complex=True)
+        self.is_rank_one = right is None
         right = left if right is None else numeric(right, "right", allow_complex=True)
         for name, array in (("left", left), ("right", right)):
             if array.ndim != 2 or 0 in array.shape:
@@ -61,6 +62,14 @@ class RankOne(Measurement):
         """Return ``Re⟨L* x_i, R* y_i⟩`` for every i."""
         return np.asarray(np.einsum("mk,mk->m", self.left.conj() @ L, self.right @ R.conj()).real)
 
+    def amplitudes(self, U: Array) -> Array:
+        """Return ``x_i* U`` for U (d, k), shape (m, k)."""
+        return np.asarray(self.left.conj() @ U) if self.is_rank_one else super().amplitudes(U)
+
+    def superposition(self, V: Array) -> Array:
+        """Return ``Σ x_i V_i`` for V (m, k), shape (d, k)."""
+        return np.asarray(self.left.T @ V) if self.is_rank_one else super().superposition(V)
+
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
         """Return the sensing matrices as outer products."""
         return np.asarray(self.left[start:stop, :, None] * self.right[start:stop, None, :].conj())
@@ -69,8 +78,15 @@ class RankOne(Measurement):
         """Return ``|x_i| |y_i|`` for every i."""
         return np.asarray(np.linalg.norm(self.left, axis=1) * np.linalg.norm(self.right, axis=1))
 
+    def traces(self) -> Array:
+        """Return ``Re y_i* x_i`` for every i."""
+        self._require_square("traces")
+        return np.asarray(np.einsum("mj,mj->m", self.left, self.right.conj()).real)
+
     def weighted(self, weights: Array) -> RankOne:
-        """Return the map with vectors ``weights[i] · x_i`` and ``y_i``."""
+        """Return the map with matrices ``weights[i] · x_i y_i*``, which stay x x* under nonnegative weights."""
+        if self.is_rank_one and np.all(weights >= 0):
+            return RankOne(np.sqrt(weights)[:, None] * self.left)
         return RankOne(weights[:, None] * self.left, self.right)
 
     def gram_diagonals(self) -> tuple[Array, Array]:
@@ -93,9 +109,20 @@ class RankOne(Measurement):
 
     def congruence(self, P1: Metric, P2: Metric) -> RankOne:
         """Return the map with vectors ``P1 x_i`` and ``P2 y_i``."""
+        if self.is_rank_one and _equal(P1, P2):
+            return RankOne((P1 @ self.left.T).T)
         return RankOne((P1 @ self.left.T).T, (P2 @ self.right.T).T)
 
     def take(self, index: Array) -> RankOne:
         """Return the chosen pairs of vectors."""
         chosen = self._positions(index)
-        return RankOne(self.left[chosen], self.right[chosen])
+        return RankOne(self.left[chosen], None if self.is_rank_one else self.right[chosen])
+
+
+def _equal(P1: Metric, P2: Metric) -> bool:
+    """Return whether two metrics are the same matrix, in the same representation."""
+    if P1 is P2:
+        return True
+    if P1.vectors is None or P2.vectors is None:
+        return P1.vectors is P2.vectors and np.array_equal(P1.values, P2.values)
+    return np.array_equal(P1.values, P2.values) and np.array_equal(P1.vectors, P2.vectors)

@@ -21,7 +21,7 @@ def check_measurement(A: Measurement, *, seed: int = 0) -> None:
 
     The adjoint identity ``⟨A(X), y⟩ = ⟨X, A*(y)⟩`` (for complex sensing matrices at complex X), linearity, and that
     every faster route agrees with ``forward`` and ``adjoint``: ``forward_factors``, ``adjoint_operator``,
-    ``matrices``, ``metric``, ``jacobian``, ``curvature_blocks``, ``congruence``, ``merged``, ``take`` and
+    ``matrices``, ``traces``, ``metric``, ``jacobian``, ``curvature_blocks``, ``congruence``, ``merged``, ``take`` and
     ``as_linear_operator``. The metric is compared with its dense definition where m·d1·d2 ≤ 2·10⁷.
 
     Parameters
@@ -46,6 +46,7 @@ def check_measurement(A: Measurement, *, seed: int = 0) -> None:
     _check_linear(A, rng)
     _check_action(A, rng)
     _check_matrices(A)
+    _check_rank_one(A, rng)
     _check_metric(A)
     _check_take(A, rng)
     _check_merged(A, rng)
@@ -143,6 +144,22 @@ def _check_matrices(A: Measurement) -> None:
         got = A.matrices(start, stop)
         want = np.stack([A.adjoint(np.eye(1, A.size, i)[0]) for i in range(start, stop)])
         agree(A, f"matrices({start}, {stop})", got, want, cause)
+
+
+def _check_rank_one(A: Measurement, rng: np.random.Generator) -> None:
+    """Check the traces of square sensing matrices, and the vectors where ``A_i = x_i x_i*``."""
+    if A.shape[0] != A.shape[1]:
+        return
+    cause = "traces must return Re tr A_i for every i"
+    agree(A, "traces", A.traces(), A.forward(np.eye(A.shape[0], dtype=A.dtype)), cause, float(np.sum(A.norms())))
+    if not A.is_rank_one:
+        return
+    U, V = draw(rng, (A.shape[0], 2), A.dtype), draw(rng, (A.size, 2), A.dtype)
+    waves = A.amplitudes(U)
+    want = A.forward(U @ U.conj().T)
+    agree(A, "amplitudes", np.sum(np.abs(waves) ** 2, axis=1), want, "it must return x_i* U where A_i = x_i x_i*")
+    cause = "superposition must be the adjoint of amplitudes"
+    agree(A, "superposition", np.vdot(V, waves), np.vdot(A.superposition(V), U), cause)
 
 
 def _check_metric(A: Measurement) -> None:

@@ -1,0 +1,165 @@
+"""Intensities of masked Fourier transforms: phase retrieval of signals and images, never formed as matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import fft
+
+from flatmin._memory import require
+from flatmin._validation import numeric
+from flatmin.errors import InputError
+from flatmin.measurements.base import Measurement
+from flatmin.metric import Array, Metric
+
+__all__ = ["CodedDiffraction"]
+
+
+class CodedDiffraction(Measurement):
+    """``A(s s*) = |F(conj(mask_j) ∘ s)|²`` for every mask and frequency, F the unnormalized discrete Fourier transform.
+
+    Measurement ``i = (j, k)`` is ``A_i = a_i a_i*`` with ``a_i = mask_j ∘ exp(2π√-1 k·l/n)`` over the pixels l; masks
+    vary slowest, frequencies follow in row-major order. The unknown is the n×n matrix ``X = s s*`` for a signal or an
+    image of n pixels. `forward_factors`, `adjoint_operator`, `amplitudes` and `superposition` use fast transforms and
+    never form an n×n matrix; pixels that vanish in every mask have a zero in the metric.
+
+    Parameters
+    ----------
+    masks : array_like, shape (q, n) or (q, h, w)
+        Real or complex modulations of a signal or of an image.
+
+    Raises
+    ------
+    InputError
+        If ``masks`` has another number of axes, is empty, or is not finite.
+
+    Examples
+    --------
+    >>> A = CodedDiffraction([[1, 1, 1], [1, 1j, -1]])
+    >>> s = np.array([[1.0], [2.0], [3.0]])
+    >>> bool(np.allclose(A.forward_factors(s, s)[:3], abs(np.fft.fft(s[:, 0])) ** 2))
+    True
+    """
+
+    is_rank_one = True
+
+    def __init__(self, masks: Any) -> None:
+        masks = numeric(masks, "masks", allow_complex=True)
+        if masks.ndim not in (2, 3) or 0 in masks.shape:
+            raise InputError(f"masks has shape {masks.shape}, expected (q, n) or (q, h, w) without an empty axis")
+        self.masks = masks
+        n = int(np.prod(masks.shape[1:]))
+        self.size, self.shape, self.dtype = len(masks) * n, (n, n), np.dtype(complex)
+
+    def amplitudes(self, U: Array) -> Array:
+        """Return ``a_i* U``, the masked Fourier transforms of the columns of U (n, k), shape (m, k)."""
+        signals = np.ascontiguousarray(np.asarray(U).T).reshape(-1, 1, *self.masks.shape[1:])
+        waves = self._transform(np.multiply(self.masks.conj(), signals, dtype=complex))
+        return np.asarray(waves.reshape(len(signals), self.size).T)
+
+    def superposition(self, V: Array) -> Array:
+        """Return ``Σ a_i V_i``, the adjoint of `amplitudes`, shape (n, k) for V of shape (m, k)."""
+        waves = np.array(np.asarray(V).T, dtype=complex, order="C").reshape(-1, *self.masks.shape)
+        images = np.einsum("j...,kj...->k...", self.masks, self._transform(waves, inverse=True))
+        return np.asarray(images.reshape(len(waves), self.shape[0]).T)
+
+    def forward(self, X: Array) -> Array:
+        """Return ``Re(a_i* X a_i)`` for every i; only for small n."""
+        self._require_dense("forward")
+        return np.asarray(np.einsum("mj,jm->m", self.amplitudes(X), self.vectors().T).real)
+
+    def forward_factors(self, L: Array, R: Array) -> Array:
+        """Return ``Re Σ_k (a_i* L_k) conj(a_i* R_k)`` for every i."""
+        left = self.amplitudes(L)
+        right = left if L is R else self.amplitudes(R)
+        return np.einsum("mk,mk->m", left.real, right.real) + np.einsum("mk,mk->m", left.imag, right.imag)
+
+    def adjoint(self, y: Array) -> Array:
+        """Return ``Σ y_i a_i a_i*``; only for small n."""
+        self._require_dense("adjoint")
+        return np.asarray(self.adjoint_operator(y) @ np.eye(self.shape[0]))
+
+    def adjoint_operator(self, y: Array) -> _LiftedAdjoint:
+        """Return ``Σ y_i a_i a_i*`` as an operator with ``@`` and ``.T``, by fast transforms."""
+        return _LiftedAdjoint(self, np.asarray(y, dtype=float))
+
+    def vectors(self, start: int = 0, stop: int | None = None) -> Array:
+        """Return the vectors ``a_start … a_(stop-1)`` as rows."""
+        stop = self.size if stop is None else stop
+        n = self.shape[0]
+        units = np.zeros((stop - start, n), dtype=complex)
+        units[np.arange(stop - start), np.arange(start, stop) % n] = 1.0
+        waves = self._transform(units.reshape(-1, *self.masks.shape[1:]), inverse=True).reshape(-1, n)
+        return np.asarray(self.masks.reshape(-1, n)[np.arange(start, stop) // n] * waves)
+
+    def matrices(self, start: int = 0, stop: int | None = None) -> Array:
+        """Return the sensing matrices as outer products."""
+        vectors = self.vectors(start, stop)
+        return np.asarray(vectors[:, :, None] * vectors[:, None, :].conj())
+
+    def norms(self) -> Array:
+        """Return ``|a_i|²``, the energy of the mask, for every i."""
+        return self.traces()
+
+    def traces(self) -> Array:
+        """Return ``tr A_i = |a_i|²`` for every i."""
+        energy = np.sum(np.abs(self.masks.reshape(len(self.masks), -1)) ** 2, axis=1)
+        return np.repeat(energy, self.shape[0])
+
+    def gram_diagonals(self) -> tuple[Array, Array]:
+        """Return the diagonal of ``Σ A_i A_i* = n Σ_j |mask_j|² diag(|mask_j|²)``, twice."""
+        squares = np.abs(self.masks.reshape(len(self.masks), -1)) ** 2
+        diagonal = self.shape[0] * (squares.sum(axis=1) @ squares)
+        return diagonal, diagonal
+
+    def congruence(self, P1: Metric, P2: Metric) -> Measurement:
+        """Return the map with masks ``P ∘ mask_j`` where ``P1 = P2 = diag(P)``, else a general congruence."""
+        if not (P1.is_diagonal and P2.is_diagonal and np.array_equal(P1.values, P2.values)):
+            return super().congruence(P1, P2)
+        return CodedDiffraction(self.masks * P1.values.reshape(self.masks.shape[1:]))
+
+    def _transform(self, waves: Array, inverse: bool = False) -> Array:
+        """Transform over the pixels, in place; the inverse is the adjoint: no factor 1/n."""
+        axes = tuple(range(1 - self.masks.ndim, 0))
+        transform, norm = (fft.ifftn, "forward") if inverse else (fft.fftn, "backward")
+        return np.asarray(transform(waves, axes=axes, norm=norm, overwrite_x=True))
+
+    def _require_dense(self, name: str) -> None:
+        what = f"{name} of {self!r} with a matrix of {self.shape[0]} rows"
+        require(32.0 * self.shape[0] * (self.size + self.shape[0]), what)
+
+
+class _LiftedAdjoint:
+    """The Hermitian matrix ``Σ y_i a_i a_i*`` of a `CodedDiffraction`, applied by fast transforms.
+
+    Parameters
+    ----------
+    measurement : CodedDiffraction
+        The map.
+    weights : ndarray, shape (m,)
+        The real vector y.
+    conjugate : bool
+        Whether to apply the complex conjugate, which is the transpose.
+    """
+
+    def __init__(self, measurement: CodedDiffraction, weights: Array, conjugate: bool = False) -> None:
+        self.measurement, self.weights, self.conjugate = measurement, weights, conjugate
+        self.shape, self.dtype = measurement.shape, measurement.dtype
+
+    def __matmul__(self, other: Array) -> Array:
+        other = np.asarray(other)
+        if self.conjugate:
+            return np.asarray(_LiftedAdjoint(self.measurement, self.weights) @ other.conj()).conj()
+        columns = other.reshape(len(other), -1)
+        waves = self.weights[:, None] * self.measurement.amplitudes(columns)
+        return self.measurement.superposition(waves).reshape(other.shape)
+
+    @property
+    def T(self) -> _LiftedAdjoint:
+        """The transpose, which is the complex conjugate."""
+        return self.conj()
+
+    def conj(self) -> _LiftedAdjoint:
+        """Return the complex conjugate."""
+        return _LiftedAdjoint(self.measurement, self.weights, not self.conjugate)

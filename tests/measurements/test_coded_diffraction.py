@@ -1,0 +1,93 @@
+"""Coded diffraction against its definition by fast transforms, and what must survive at image size."""
+
+import numpy as np
+import pytest
+
+from flatmin.errors import InputError
+from flatmin.measurements import CodedDiffraction, RankOne
+from flatmin.measurements.base import _Congruence
+from flatmin.metric import Metric
+from flatmin.testing import check_measurement
+
+
+def masks_of(rng, *shape):
+    return rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+
+
+@pytest.mark.parametrize("size", [(7,), (4, 6)])
+def test_intensities_are_squared_transforms_of_masked_signals(size):
+    rng = np.random.default_rng(0)
+    masks, s = masks_of(rng, 3, *size), masks_of(rng, *size)
+    want = np.abs(np.fft.fftn(masks.conj() * s, axes=tuple(range(1, 1 + len(size))))) ** 2
+    column = s.reshape(-1, 1)
+    got = CodedDiffraction(masks).forward_factors(column, column)
+    assert np.isrealobj(got)
+    np.testing.assert_allclose(got, want.ravel(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(7,), (2, 3)])
+def test_agrees_with_dense_vectors(size):
+    rng = np.random.default_rng(1)
+    A = CodedDiffraction(masks_of(rng, 2, *size))
+    B = RankOne(A.vectors())
+    n = A.shape[0]
+    X, y, U = masks_of(rng, n, n), rng.standard_normal(A.size), masks_of(rng, n, 2)
+    np.testing.assert_allclose(A.forward(X), B.forward(X), atol=1e-12)
+    np.testing.assert_allclose(A.adjoint(y), B.adjoint(y), atol=1e-12)
+    np.testing.assert_allclose(A.amplitudes(U), B.amplitudes(U), atol=1e-12)
+    np.testing.assert_allclose(A.norms(), B.norms())
+    np.testing.assert_allclose(A.traces(), B.traces())
+    for got, want in zip(A.gram_diagonals(), B.gram_diagonals(), strict=True):
+        np.testing.assert_allclose(np.diag(got), want, atol=1e-10)
+
+
+def test_adjoint_operator_acts_on_vectors_and_conjugates():
+    rng = np.random.default_rng(2)
+    A = CodedDiffraction(masks_of(rng, 3, 5))
+    y, v = rng.standard_normal(A.size), masks_of(rng, 5)
+    W = A.adjoint(y)
+    operator = A.adjoint_operator(y)
+    np.testing.assert_allclose(operator @ v, W @ v, atol=1e-12)
+    np.testing.assert_allclose(operator @ v.real, W @ v.real, atol=1e-12)
+    np.testing.assert_allclose(operator.conj() @ v, W.conj() @ v, atol=1e-12)
+    np.testing.assert_allclose(operator.T.T @ v, W @ v, atol=1e-12)
+
+
+def test_whitening_by_a_diagonal_stays_in_the_family():
+    rng = np.random.default_rng(3)
+    A = CodedDiffraction(masks_of(rng, 2, 3, 2))
+    D = Metric(rng.uniform(0.5, 2, 6))
+    whitened = A.congruence(D, Metric(D.values.copy()))
+    assert isinstance(whitened, CodedDiffraction)
+    check_measurement(whitened)
+    assert isinstance(A.congruence(D, D.power(-1)), _Congruence)
+
+
+def test_pixels_that_no_mask_sees_are_undetermined():
+    masks = np.ones((2, 2, 3))
+    masks[:, 1, 2] = 0
+    D = CodedDiffraction(masks).metric()[0]
+    assert D.is_diagonal
+    np.testing.assert_array_equal(D.undetermined, [5])
+
+
+def test_images_never_form_matrices_and_dense_routes_refuse():
+    A = CodedDiffraction(masks_of(np.random.default_rng(4), 2, 256, 256))
+    s = np.ones((256 * 256, 1))
+    assert A.forward_factors(s, s).shape == (2 * 65536,)
+    assert (A.adjoint_operator(np.ones(A.size)) @ s[:, 0]).shape == (65536,)
+    with pytest.raises(InputError, match="GiB"):
+        A.adjoint(np.ones(A.size))
+    with pytest.raises(InputError, match="GiB"):
+        A.forward(s)
+
+
+def test_rank_one_stays_rank_one():
+    rng = np.random.default_rng(5)
+    A, D = RankOne(masks_of(rng, 6, 3)), Metric.root(np.eye(3) + 0.1)
+    for derived in (A.congruence(D, D), A.take(np.array([2, 0])), A.weighted(np.arange(6.0))):
+        assert derived.is_rank_one
+        check_measurement(derived)
+    assert not A.weighted(-np.ones(6)).is_rank_one
+    assert not A.congruence(D, D.power(-1)).is_rank_one
+    check_measurement(A.weighted(-np.ones(6)))
