@@ -5,7 +5,9 @@ from flatmin._version import __version__
 from flatmin.certificates import Certificate
 from flatmin.errors import InputError
 from flatmin.flatness import Flatness, flatness
+from flatmin.parametrizations.gram import Gram
 from flatmin.parametrizations.product import Product
+from flatmin.parametrizations.signed_gram import SignedGram
 from flatmin.problem import Problem
 from flatmin.solution import RecoveryError, Solution, Status
 from flatmin.solvers import certify, flat_minimum
@@ -13,10 +15,12 @@ from flatmin.solvers import certify, flat_minimum
 __all__ = [
     "Certificate",
     "Flatness",
+    "Gram",
     "InputError",
     "Problem",
     "Product",
     "RecoveryError",
+    "SignedGram",
     "Solution",
     "Status",
     "__version__",

@@ -11,18 +11,22 @@ from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
-from flatmin.operator_norm import top_spectrum
+from flatmin.operator_norm import EPS, TopSpectrum, complement_margin, top_spectrum
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.uniqueness import uniqueness
+from flatmin.stability import Stability, spread_of
+from flatmin.uniqueness import Evidence, uniqueness
 
 __all__ = [
     "LARGEST_GAP",
     "LARGEST_RESIDUAL",
     "Certificate",
     "certificate_of",
+    "check_dual",
     "check_strength",
     "measurement_sizes",
+    "trace_is_determined",
+    "trivial_dual",
     "whiten",
 ]
 
@@ -32,6 +36,8 @@ LARGEST_GAP = 1e-6
 LARGEST_RESIDUAL = 1e-8
 #: A residual in units of the measurements' own sizes beyond this one could hide a part of the matrix.
 LARGEST_WHITENED_RESIDUAL = 1e-7
+#: Up to this dimension all eigenvalues of a matrix that proves uniqueness are computed.
+LARGEST_WHOLE = 1000
 #: Sensing matrices whose sizes differ by less than this factor need not be told apart.
 ALIKE = 100.0
 
@@ -40,8 +46,13 @@ ALIKE = 100.0
 class Certificate:
     """What a dual vector proves about a solution.
 
-    For a product, any dual vector λ bounds the flattest value from below by ``4⟨b, λ⟩ / max(1, ‖D1⁻¹A*(λ)D2⁻¹‖)``. A
-    poor λ can fail to certify; it can never lie.
+    Any dual vector λ bounds the flattest value from below: by ``4⟨b, λ⟩ / max(1, ‖D1⁻¹A*(λ)D2⁻¹‖)`` for a product, and
+    by ``8⟨b, λ⟩ / max(1, ·)`` for Hermitian models, with the largest eigenvalue (Gram) or the operator norm (signed
+    Gram) of ``D^-½ A*(λ) D^-½``. A poor λ can fail to certify; it can never lie.
+
+    Fit and uniqueness are two facts. For positive semidefinite matrices and measurements of rank one the trace is the
+    same at every solution that fits; there ``dual`` proves little, and ``uniqueness_dual`` what matters: a vector λ
+    with ``A*(λ) ⪰ 0`` whose null space is the range of X.
 
     Attributes
     ----------
@@ -51,7 +62,8 @@ class Certificate:
     objective : str
         "interpolating" or "penalised".
     value : float
-        The objective of the solution: ``4‖D1 X D2‖_*``, plus the loss if penalised (then times alpha).
+        The objective of the solution: the smallest scaled trace of its matrix (for a product ``4‖D1 X D2‖_*``), plus
+        the loss if penalised (then times alpha).
     lower_bound : float
         No solution has a smaller value.
     relative_gap : float
@@ -70,13 +82,18 @@ class Certificate:
     unique : bool or None
         Whether the solution is the only flattest one; False only with another one in hand, None if undecided.
     uniqueness_dual : ndarray or None
-        A separate proof of uniqueness, where a family needs one.
+        A separate proof of uniqueness, where measurements of rank one need one.
     q, injectivity, margin
         What decides uniqueness, see `flatmin.uniqueness.Uniqueness`; None where the certificate does not hold.
+    margin_kind : str or None
+        What proves the margin, as for bound_kind; nothing does if it is "estimated".
     radius : float or None
-        How far any other solution can be, where known.
+        Certified error radius: every other matrix of the model that fits the data and is as flat lies within this
+        Frobenius distance of X. None where it does not follow. `error_radius` gives it for noisy data.
     alternative : tuple of ndarray or None
         The factors of another flat minimum, where ``unique`` is False.
+    stability : Stability or None
+        The constants behind the radius.
     """
 
     holds: bool
@@ -94,13 +111,36 @@ class Certificate:
     q: int | None = None
     injectivity: float | None = None
     margin: float | None = None
+    margin_kind: str | None = None
     radius: float | None = None
     alternative: Factors | None = None
-    ARRAYS: ClassVar[tuple[str, ...]] = ("dual", "uniqueness_dual", "alternative")
+    stability: Stability | None = None
+    PARTS: ClassVar[tuple[str, ...]] = ("dual", "uniqueness_dual", "alternative", "stability")
 
     def scalars(self) -> dict[str, Any]:
-        """Return every field that is not an array."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.ARRAYS}
+        """Return every field that is a number, a word or None."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.PARTS}
+
+    def error_radius(self, noise: float = 0.0, excess: float = 0.0) -> float | None:
+        """Return how far from X, in the Frobenius norm, any matrix can be that explains noisy data as well.
+
+        Parameters
+        ----------
+        noise : float
+            A bound on ``‖A(X') − b‖``, in the units of the data: the size of the noise, for the truth behind them.
+        excess : float
+            X' is at most this much less flat than X, relatively: 0.1 stands for ten per cent. Positive semidefinite
+            matrices with measurements of rank one need none, since the data determine their trace.
+
+        Returns
+        -------
+        float or None
+            None where no bound follows, because uniqueness is undecided.
+        """
+        for name, value in (("noise", noise), ("excess", excess)):
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
+                raise InputError(f"{name} is {value!r}, expected a finite number of at least 0")
+        return None if self.stability is None else self.stability.radius(float(noise), float(excess))
 
 
 def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tuple[Metric, Metric]]:
@@ -129,6 +169,7 @@ def certificate_of(
     factors: Factors,
     dual: Array,
     *,
+    uniqueness_dual: Array | None = None,
     alpha: float = 0.0,
     metric_power: float = 1.0,
     seed: int = 0,
@@ -144,6 +185,8 @@ def certificate_of(
         The solution; only the matrix it makes matters.
     dual : ndarray, shape (m,)
         Any vector.
+    uniqueness_dual : ndarray, shape (m,), optional
+        Any vector: where all solutions are equally flat, what uniqueness is judged by.
     alpha : float
         Strength of the scaled trace in ``loss + alpha · trace``; 0 stands for exact fit.
     metric_power : float
@@ -154,49 +197,171 @@ def certificate_of(
         Whether to look at other flat minima as well.
     """
     alpha, metric_power = check_strength(alpha, metric_power)
-    dual = numeric(dual, "the dual")
-    m = problem.measurement.size
+    dual = check_dual(dual, problem)
+    point = _Whitened.of(problem, factors, metric_power)
+    spectrum = _spectrum(problem, point, dual, metric_power, seed)
+    proof = _flatness_proof(problem, point, dual, spectrum, alpha)
+    if not (proof.holds and look_further):
+        return proof
+    trivial = point.determined and alpha == 0 and metric_power == 1
+    if trivial and uniqueness_dual is None:
+        return proof
+    other, gap = dual / max(1.0, spectrum.norm), proof.relative_gap
+    spectrum = spectrum.scaled(1 / max(1.0, spectrum.norm))
+    if trivial and uniqueness_dual is not None:
+        other = check_dual(uniqueness_dual, problem, "the uniqueness dual")
+        spectrum = _complement_spectrum(problem, point, other, seed)
+        gap = _ratio(abs(float(problem.data @ other)), point.norm)
+        proof = replace(proof, uniqueness_dual=other)
+    growth = float(np.linalg.norm(trivial_dual(problem))) if trivial else 0.0
+    found = uniqueness(point.evidence(problem, spectrum, gap, float(np.linalg.norm(other)), growth))
+    unique = None if spectrum.kind == "estimated" else found.unique
+    stability = None if spectrum.kind == "estimated" else found.stability
+    proof = replace(
+        proof,
+        unique=unique,
+        q=found.q,
+        injectivity=found.injectivity,
+        margin=found.margin,
+        margin_kind=spectrum.kind,
+        stability=stability,
+        radius=None if stability is None else stability.radius(),
+    )
+    if found.alternative is None:
+        return proof
+    model = problem.parametrization
+    alternative = model.flattest(*model.decompose(*found.alternative), point.metric)
+    judged = certificate_of(
+        problem, alternative, dual, alpha=alpha, metric_power=metric_power, seed=seed, look_further=False
+    )
+    return replace(proof, alternative=alternative) if judged.holds else replace(proof, unique=None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Whitened:
+    """A solution in whitened coordinates, and how well it fits."""
+
+    whitened: Measurement
+    metric: tuple[Metric, Metric]
+    Z: tuple[Array, Array, Array]
+    residual: Array
+    misfit: float
+    whitened_misfit: float
+    sizes: Array
+    determined: bool
+
+    @classmethod
+    def of(cls, problem: Problem, factors: Factors, metric_power: float) -> _Whitened:
+        whitened, metric = whiten(problem, metric_power)
+        U, s, V = problem.parametrization.singular(factors, metric)
+        keep = s > 1e-13 * s[0] if len(s) else np.zeros(0, bool)
+        residual = problem.residual(factors)
+        sizes = measurement_sizes(problem, whitened, metric)
+        comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
+        return cls(
+            whitened=whitened,
+            metric=metric,
+            Z=(U[:, keep], s[keep], V[:, keep]),
+            residual=residual,
+            misfit=_ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(problem.data))),
+            whitened_misfit=_ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(s))),
+            sizes=sizes,
+            determined=trace_is_determined(problem),
+        )
+
+    @property
+    def norm(self) -> float:
+        return float(self.Z[1].sum())
+
+    def evidence(
+        self, problem: Problem, spectrum: TopSpectrum, gap: float, dual_size: float, growth: float
+    ) -> Evidence:
+        """Return what uniqueness is judged by."""
+        hermitian = problem.parametrization.cone != "rectangular"
+        return Evidence(
+            model=problem.parametrization,
+            whitened=self.whitened,
+            Z=self.Z,
+            spectrum=spectrum,
+            gap=gap,
+            sizes=self.sizes,
+            dual_size=dual_size,
+            growth=growth,
+            misfit=float(np.linalg.norm(self.residual)),
+            spread=spread_of(problem.measurement.size, problem.metric, self.metric, hermitian),
+            unwhiten=float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric])),
+        )
+
+
+def trace_is_determined(problem: Problem) -> bool:
+    """Return whether the data determine the trace: all positive semidefinite solutions are then equally flat.
+
+    For ``A_i = x_i x_i*``, ``tr(D X) = (1/m) Σ |x_i|² ⟨A_i, X⟩ = (1/m) Σ |x_i|² b_i``.
+    """
+    return problem.parametrization.cone == "semidefinite" and problem.measurement.is_rank_one
+
+
+def trivial_dual(problem: Problem) -> Array:
+    """Return ``λ_i = tr A_i / m``, for which ``A*(λ) = D`` where the measurements have rank one."""
+    return np.asarray(problem.measurement.traces() / problem.measurement.size)
+
+
+def check_dual(dual: Any, problem: Problem, name: str = "the dual") -> Array:
+    """Return a dual vector as an array (m,), or raise `InputError`."""
+    dual, m = numeric(dual, name), problem.measurement.size
     if dual.shape != (m,):
-        raise InputError(f"the dual has shape {dual.shape}, expected ({m},): one value a measurement")
-    whitened, metric = whiten(problem, metric_power)
-    U, s, V = problem.parametrization.singular(factors, metric)
-    keep = s > 1e-13 * s[0] if len(s) else np.zeros(0, bool)
-    Z = U[:, keep], s[keep], V[:, keep]
-    residual = problem.residual(factors)
-    sizes = measurement_sizes(problem, whitened, metric)
-    comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
-    misfit = _ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(problem.data)))
-    whitened_misfit = _ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(s)))
-    spectrum = top_spectrum(whitened.adjoint_operator(dual), Z[0], Z[2], unit=1 - 1e-4, seed=seed)
+        raise InputError(f"{name} has shape {dual.shape}, expected ({m},): one value a measurement")
+    return dual
+
+
+def _spectrum(problem: Problem, point: _Whitened, dual: Array, metric_power: float, seed: int) -> TopSpectrum:
+    """Return the spectrum of the dual matrix; of the trivial one it is known without looking."""
+    if point.determined and metric_power == 1:
+        trivial = trivial_dual(problem)
+        share = float(dual @ trivial) / float(trivial @ trivial) if np.any(trivial) else 0.0
+        if np.max(np.abs(dual - share * trivial)) <= 8 * EPS * float(np.max(np.abs(dual))):
+            U, top = point.Z[0], max(0.0, share) * (1 + 16 * EPS)
+            return TopSpectrum(U, np.full(U.shape[1], top), U, top, top, "proven")
+    S = point.whitened.adjoint_operator(dual)
+    return top_spectrum(S, point.Z[0], point.Z[2], unit=1 - 1e-4, seed=seed, cone=problem.parametrization.cone)
+
+
+def _complement_spectrum(problem: Problem, point: _Whitened, dual: Array, seed: int) -> TopSpectrum:
+    """Return the spectrum of ``I − W``, ``W = B*(λ)``: ones on the range of Z, below one on its complement."""
+    W, U = point.whitened.adjoint_operator(dual), point.Z[0]
+    d = len(U)
+    if d <= LARGEST_WHOLE:
+        W = W if isinstance(W, np.ndarray) else W @ np.eye(d)
+        return top_spectrum(np.eye(d) - W, U, U, unit=1 - 1e-4, seed=seed, cone="semidefinite")
+    margin, kind = complement_margin(W, U, seed=seed)
+    slack = float(np.linalg.norm(W @ U))
+    return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack)
+
+
+def _flatness_proof(
+    problem: Problem, point: _Whitened, dual: Array, spectrum: TopSpectrum, alpha: float
+) -> Certificate:
+    """Return the certificate of flatness alone."""
+    factor, m = problem.parametrization.trace_factor, problem.measurement.size
     scaled = dual / max(1.0, spectrum.norm)
-    value, lower = 4 * float(s.sum()), 4 * float(problem.data @ scaled)
+    value, lower = factor * point.norm, factor * float(problem.data @ scaled)
     if alpha > 0:
-        value = problem.loss.value(residual) + alpha * value
-        lower = alpha * lower - 4 * m * alpha**2 * float(scaled @ scaled)
+        value = problem.loss.value(point.residual) + alpha * value
+        lower = alpha * lower - factor**2 / 4 * m * alpha**2 * float(scaled @ scaled)
     gap = _ratio(value - lower, value)
-    fits = alpha > 0 or (misfit <= LARGEST_RESIDUAL and whitened_misfit <= LARGEST_WHITENED_RESIDUAL)
-    holds = bool(abs(gap) <= LARGEST_GAP and fits and spectrum.kind != "estimated")
-    proof = Certificate(
-        holds=holds,
+    fits = alpha > 0 or (point.misfit <= LARGEST_RESIDUAL and point.whitened_misfit <= LARGEST_WHITENED_RESIDUAL)
+    return Certificate(
+        holds=bool(abs(gap) <= LARGEST_GAP and fits and spectrum.kind != "estimated"),
         objective="penalised" if alpha > 0 else "interpolating",
         value=value,
         lower_bound=lower,
         relative_gap=gap,
-        relative_residual=misfit,
-        whitened_residual=whitened_misfit,
+        relative_residual=point.misfit,
+        whitened_residual=point.whitened_misfit,
         dual=dual,
         dual_norm=spectrum.norm,
         bound_kind=spectrum.kind,
     )
-    if not (holds and look_further):
-        return proof
-    found = uniqueness(whitened, Z, spectrum.scaled(1 / max(1.0, spectrum.norm)), gap, sizes)
-    proof = replace(proof, unique=found.unique, q=found.q, injectivity=found.injectivity, margin=found.margin)
-    if found.alternative is None:
-        return proof
-    other = problem.parametrization.unwhiten(*found.alternative, metric)
-    judged = certificate_of(problem, other, dual, alpha=alpha, metric_power=metric_power, seed=seed, look_further=False)
-    return replace(proof, alternative=other) if judged.holds else replace(proof, unique=None)
 
 
 def check_strength(alpha: float, metric_power: float) -> tuple[float, float]:

@@ -21,9 +21,10 @@ class Flatness:
     hessian_trace : float
         Trace of the Hessian of the loss.
     gauss_newton_trace : float
-        Trace of its Gauss-Newton part; the same for ``X = L Rᵀ``, where X is linear in each weight.
+        Trace of its Gauss-Newton part; the same where X is linear in each single weight, as for ``X = L Rᵀ``.
     scaled_trace : float
-        The trace whose minimisers are flat: for ``X = L Rᵀ`` the L block over d1 plus the R block over d2.
+        The trace whose minimisers are flat: for ``X = L Rᵀ`` the L block over d1 plus the R block over d2, for other
+        models the Gauss-Newton trace.
     fibre_minimum : float
         The smallest scaled trace over all factors of the same matrix.
     balance : float
@@ -76,14 +77,15 @@ def flatness(problem: Problem, factors: Any) -> Flatness:
     if not isinstance(problem, Problem):
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     model = problem.parametrization
-    weights = model.check(factors, problem.shape)
+    weights, measurement, metric = model.check(factors, problem.shape), problem.measurement, problem.metric
+    residual = problem.residual(weights)
     return Flatness(
-        hessian_trace=model.hessian_trace(weights, problem.metric),
-        gauss_newton_trace=model.gauss_newton_trace(weights, problem.metric),
-        scaled_trace=model.scaled_trace(weights, problem.metric),
-        fibre_minimum=model.fibre_minimum(weights, problem.metric),
+        hessian_trace=model.hessian_trace(weights, measurement, metric, residual),
+        gauss_newton_trace=model.gauss_newton_trace(weights, measurement, metric),
+        scaled_trace=model.scaled_trace(weights, measurement, metric),
+        fibre_minimum=model.fibre_minimum(weights, metric),
         balance=model.balance(weights),
         norm_excess=model.norm_excess(weights),
-        condition=condition_number(problem.metric),
-        loss=problem.loss.value(problem.residual(weights)),
+        condition=condition_number(metric),
+        loss=problem.loss.value(residual),
     )

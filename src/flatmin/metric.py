@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Array", "Metric", "condition_number", "svd_of_product"]
+__all__ = ["Array", "Metric", "condition_number", "hermitian_of_product", "svd_of_product"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -131,8 +131,20 @@ def condition_number(metric: tuple[Metric, Metric]) -> float:
 
 
 def svd_of_product(L: Array, R: Array) -> tuple[Array, Array, Array]:
-    """Return the singular value decomposition ``U, s, V`` of ``L Rᵀ``, without forming it."""
+    """Return the singular value decomposition ``U, s, V`` of ``L R*``, without forming it."""
     QL, TL = np.linalg.qr(L)
     QR, TR = np.linalg.qr(R)
-    U, s, Vt = np.linalg.svd(TL @ TR.T, full_matrices=False)
-    return QL @ U, s, QR @ Vt.T
+    U, s, Vh = np.linalg.svd(TL @ TR.conj().T, full_matrices=False)
+    return QL @ U, s, QR @ Vh.conj().T
+
+
+def hermitian_of_product(P: Array, Q: Array) -> tuple[Array, Array, Array]:
+    """Return ``U, s, V`` with ``U s V* = P Q*``, which is Hermitian: s ≥ 0 descending, V is U times signs."""
+    both = np.hstack([P, Q])
+    basis, T = np.linalg.qr(both)
+    TP, TQ = T[:, : P.shape[1]], T[:, P.shape[1] :]
+    inner = TP @ TQ.conj().T
+    values, E = np.linalg.eigh((inner + inner.conj().T) / 2)
+    order = np.argsort(-np.abs(values), kind="stable")[: P.shape[1]]
+    U, values = basis @ E[:, order], values[order]
+    return U, np.abs(values), U * np.where(values < 0, -1.0, 1.0)

@@ -13,7 +13,16 @@ import numpy as np
 
 from flatmin.metric import Array
 
-__all__ = ["TopSpectrum", "block_norm", "couple", "deflate", "leading_triplets", "top_spectrum"]
+__all__ = [
+    "TopSpectrum",
+    "block_norm",
+    "complement_margin",
+    "couple",
+    "deflate",
+    "leading_eigenpairs",
+    "leading_triplets",
+    "top_spectrum",
+]
 
 EPS = float(np.finfo(float).eps)
 
@@ -21,6 +30,8 @@ EPS = float(np.finfo(float).eps)
 DENSE = 400
 #: … unless it has more entries than this.
 LARGEST_DENSE = 16_000_000
+#: Up to this dimension the eigenvalues of a Hermitian matrix are computed.
+LARGEST_HERMITIAN = 2000
 #: Up to this smaller dimension a Cholesky factorization proves the bound; beyond, it would take too much memory.
 CHOLESKY = 8000
 #: Singular subspaces that couple with their complements by more than this are computed anew.
@@ -70,18 +81,18 @@ class TopSpectrum:
 
 
 def deflate(S: Any, U: Array, V: Array) -> Any:
-    """Return ``(I − UUᵀ) S (I − VVᵀ)``: an array if S is one, else a linear operator."""
+    """Return ``(I − UU*) S (I − VV*)``: an array if S is one, else a linear operator."""
     if isinstance(S, np.ndarray):
-        D = S - U @ (U.T @ S)
-        return D - (D @ V) @ V.T
+        D = S - U @ (U.conj().T @ S)
+        return D - (D @ V) @ V.conj().T
     from scipy.sparse.linalg import LinearOperator
 
-    transposed = S.T.tocsr() if hasattr(S, "tocsr") else S.T
+    transposed = S.T.tocsr() if hasattr(S, "tocsr") else _adjoint(S)
 
     def apply(matrix: Any, left: Array, right: Array, x: Array) -> Array:
         x = x.reshape(len(x), -1)
-        x = matrix @ (x - right @ (right.T @ x))
-        return np.asarray(x - left @ (left.T @ x))
+        x = matrix @ (x - right @ (right.conj().T @ x))
+        return np.asarray(x - left @ (left.conj().T @ x))
 
     return LinearOperator(
         S.shape,
@@ -89,8 +100,12 @@ def deflate(S: Any, U: Array, V: Array) -> Any:
         rmatvec=lambda y: apply(transposed, V, U, y).ravel(),
         matmat=lambda x: apply(S, U, V, x),
         rmatmat=lambda y: apply(transposed, V, U, y),
-        dtype=float,
+        dtype=np.result_type(S.dtype, U, V),
     )
+
+
+def _adjoint(S: Any) -> Any:
+    return S.conj().T if np.issubdtype(S.dtype, np.complexfloating) else S.T
 
 
 def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tuple[Array, Array, Array]:
@@ -124,8 +139,31 @@ def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tu
     return U[:, :count], s[:count], (V @ right.T)[:, :count]
 
 
-def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0) -> TopSpectrum:
+def leading_eigenpairs(S: Any, count: int, seed: int = 0, by_size: bool = False) -> tuple[Array, Array]:
+    """Return about ``count`` eigenvalues of a Hermitian S, largest first (in size, if asked for), and eigenvectors.
+
+    Arrays are decomposed; otherwise Lanczos approximates them, from below.
+    """
+    if isinstance(S, np.ndarray) or count >= S.shape[0] - 1 or S.shape[0] <= DENSE:
+        dense = S if isinstance(S, np.ndarray) else S.toarray() if hasattr(S, "toarray") else S @ np.eye(S.shape[0])
+        values, Q = np.linalg.eigh((dense + dense.conj().T) / 2)
+    else:
+        from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+        start = np.random.default_rng(seed).standard_normal(S.shape[0])
+        try:
+            values, Q = eigsh(S, k=count, which="LM" if by_size else "LA", v0=start.astype(S.dtype), tol=1e-3)
+        except ArpackNoConvergence as stopped:
+            values, Q = stopped.eigenvalues, stopped.eigenvectors
+    order = np.argsort(-(np.abs(values) if by_size else values), kind="stable")[:count]
+    return values[order], Q[:, order]
+
+
+def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, cone: str = "rectangular") -> TopSpectrum:
     """Bound the norm of S, and its norm outside the singular vectors whose value reaches ``unit``.
+
+    In the cone "semidefinite" the norm is the largest eigenvalue, which bounds ``⟨Z, S⟩ / tr Z`` for Z ⪰ 0, and U = V
+    are eigenvectors. In the cone "symmetric" it is the operator norm, and V is U times the signs of the eigenvalues.
 
     Parameters
     ----------
@@ -137,7 +175,11 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0) -> T
         Singular values above this one belong to the leading part.
     seed : int
         Starts the Lanczos iterations.
+    cone : str
+        `Parametrization.cone` of the model.
     """
+    if cone != "rectangular":
+        return _hermitian_spectrum(S, U, seed, cone == "symmetric")
     d1, d2 = S.shape
     if hasattr(S, "tocsr"):
         seen = [np.flatnonzero(np.diff(half.indptr)) for half in (S.tocsr(), S.tocsc())]
@@ -151,6 +193,36 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0) -> T
         U, s, Vt = np.linalg.svd(dense, full_matrices=False)
         return TopSpectrum(U, s, Vt.T, float(s[0]) * (1 + 4 * max(d1, d2) * EPS), 0.0, "dense")
     return _proved(S, np.linalg.qr(U)[0], np.linalg.qr(V)[0], unit, seed)
+
+
+def _hermitian_spectrum(S: Any, U: Array, seed: int, by_size: bool) -> TopSpectrum:
+    """Return the whole spectrum of a Hermitian S where it can be had, else an estimate of its end."""
+    d = S.shape[0]
+    proved = d <= LARGEST_HERMITIAN
+    if proved and not isinstance(S, np.ndarray):
+        S = S.toarray() if hasattr(S, "toarray") else S @ np.eye(d)
+    values, Q = leading_eigenpairs(S, d if proved else U.shape[1] + 4, seed, by_size)
+    signs = np.where(values < 0, -1.0, 1.0) if by_size else 1.0
+    values = np.abs(values) if by_size else values
+    top = max(0.0, float(values[0])) if len(values) else 0.0
+    scale = float(np.max(np.abs(values), initial=0.0))
+    rest = 0.0 if proved else float(values[-1])
+    return TopSpectrum(Q, values, Q * signs, top + 4 * d * EPS * scale, rest, "dense" if proved else "estimated")
+
+
+def complement_margin(W: Any, U: Array, seed: int = 0) -> tuple[float, str]:
+    """Return the smallest eigenvalue of a Hermitian W on the complement of U, and what proves it."""
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    shift = float(eigsh(W, k=1, which="LA", tol=1e-2, return_eigenvectors=False)[0])
+
+    def apply(x: Array) -> Array:
+        x = x - U @ (U.conj().T @ x)
+        x = shift * x - W @ x
+        return np.asarray(x - U @ (U.conj().T @ x))
+
+    flipped = LinearOperator(W.shape, matvec=apply, dtype=W.dtype)
+    return shift - float(eigsh(flipped, k=1, which="LA", tol=1e-3, return_eigenvectors=False)[0]), "estimated"
 
 
 def _spread(U: Array, rows: Array, length: int) -> Array:
@@ -187,10 +259,10 @@ def block_norm(inner: Array, coupling: Array, rest: float) -> float:
 
 
 def couple(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
-    """Return ``UᵀS``, ``SV``, ``UᵀSV`` and bounds on the blocks of S that couple U and V with their complements."""
-    UtS, SV = (S.T @ U).T, S @ V
+    """Return ``U*S``, ``SV``, ``U*SV`` and bounds on the blocks of S that couple U and V with their complements."""
+    UtS, SV = (_adjoint(S) @ U).conj().T, S @ V
     inner = UtS @ V
-    coupling = np.array([np.linalg.norm(UtS - inner @ V.T), np.linalg.norm(SV - U @ inner)]) + 1e2 * EPS
+    coupling = np.array([np.linalg.norm(UtS - inner @ V.conj().T), np.linalg.norm(SV - U @ inner)]) + 1e2 * EPS
     return UtS, SV, inner, coupling
 
 

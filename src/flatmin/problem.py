@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.losses import Squared
@@ -59,8 +57,10 @@ class Problem:
             raise InputError(
                 f"the data b has shape {data.shape}, expected ({self.measurement.size},): one value a measurement"
             )
-        if isinstance(self.parametrization, Product) and np.issubdtype(self.measurement.dtype, np.complexfloating):
-            raise InputError("the sensing matrices are complex, expected real ones for the model X = L Rᵀ")
+        if not isinstance(self.parametrization, Parametrization):
+            found = type(self.parametrization).__name__
+            raise InputError(f"parametrization is a {found}, expected a flatmin Parametrization such as Product()")
+        self.parametrization.check_measurement(self.measurement)
         object.__setattr__(self, "data", data)
 
     @property
@@ -70,8 +70,8 @@ class Problem:
 
     @cached_property
     def metric(self) -> tuple[Metric, Metric]:
-        """The pair (D1, D2) of `Measurement.metric`, computed once."""
-        return self.measurement.metric()
+        """The pair (D1, D2) of `Parametrization.metric`, computed once."""
+        return self.parametrization.metric(self.measurement)
 
     @cached_property
     def whitened(self) -> Measurement:
@@ -80,7 +80,7 @@ class Problem:
 
     def residual(self, factors: tuple[Array, ...]) -> Array:
         """Return ``A(X) − b`` at the factors."""
-        return self.measurement.forward_factors(*factors) - self.data
+        return self.measurement.forward_factors(*self.parametrization.pair(factors)) - self.data
 
     def __repr__(self) -> str:
         return f"Problem({self.measurement!r}, {self.parametrization!r})"

@@ -23,10 +23,11 @@ from flatmin.flatness import Flatness
 from flatmin.metric import Array
 from flatmin.parametrizations import Product
 from flatmin.parametrizations.base import Parametrization
+from flatmin.stability import Stability
 
 __all__ = ["FORMAT_VERSION", "RecoveryError", "Solution", "Status"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 #: A matrix of more entries than this is not written beside its factors.
 LARGEST_SAVED_MATRIX = 4_000_000
@@ -90,6 +91,8 @@ class Solution:
         How the factors make the matrix.
     settings : dict
         What is needed to repeat the solve.
+    parts : dict of str to ndarray
+        What a model has beside its matrix, by name: "sparse" for robust PCA, "signal" for phase retrieval.
     """
 
     factors: tuple[Array, ...]
@@ -102,16 +105,42 @@ class Solution:
     undetermined: tuple[Array, Array]
     parametrization: Parametrization = field(default_factory=Product)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def rank(self) -> int:
         """The rank of the matrix."""
         return self.parametrization.width(self.factors)
 
+    @property
+    def signature(self) -> list[int] | None:
+        """How many columns count positive and negative, ``[r₊, r₋]``, or None for models without signs."""
+        return self.parametrization.signature(self.factors)
+
+    @property
+    def low_rank(self) -> Array:
+        """The low-rank part of robust PCA: the recovered matrix."""
+        return self.matrix
+
+    @property
+    def sparse(self) -> Array:
+        """The gross errors of robust PCA, of the shape of the matrix; zero in missing cells."""
+        return self._part("sparse", "robust PCA")
+
+    @property
+    def signal(self) -> Array:
+        """The signal of phase retrieval, (d,) or of the shape of its masks, defined up to a global phase."""
+        return self._part("signal", "phase retrieval")
+
     @cached_property
     def matrix(self) -> Array:
         """The recovered matrix (d1, d2), formed when first asked for."""
         return self.parametrization.matrix(self.factors)
+
+    def _part(self, name: str, model: str) -> Array:
+        if name not in self.parts:
+            raise InputError(f"the solution has no part {name!r}, expected one of {model}")
+        return self.parts[name]
 
     def raise_if_failed(self) -> Solution:
         """Return the solution, or raise `RecoveryError` with the status's advice if it is not certified."""
@@ -128,9 +157,10 @@ class Solution:
         if self.certificate.alternative is not None:
             names = (f"alternative_{name}" for name in self.parametrization.names)
             out |= dict(zip(names, self.certificate.alternative, strict=True))
-        if len(self.factors[0]) * len(self.factors[-1]) <= LARGEST_SAVED_MATRIX:
+        rows, columns = self.parametrization.pair(self.factors)
+        if len(rows) * len(columns) <= LARGEST_SAVED_MATRIX:
             out["matrix"] = self.matrix
-        return out
+        return out | dict(self.parts)
 
     def save(self, file: str | Path) -> None:
         """Write the solution as an ``.npz`` file without pickle, whole or not at all.
@@ -145,6 +175,9 @@ class Solution:
             "parametrization_settings": vars(self.parametrization),
             "status": self.status.name,
             "certificate": self.certificate.scalars(),
+            "stability": None if self.certificate.stability is None else self.certificate.stability.as_dict(),
+            "parts": list(self.parts),
+            "shape": [len(side) for side in self.parametrization.pair(self.factors)],
             "flatness": vars(self.flatness),
             "seconds": self.seconds,
             "iterations": self.iterations,
@@ -180,8 +213,8 @@ class Solution:
             ) from error
         try:
             version = int(data.get("format_version", -1))
-            if not 1 <= version <= FORMAT_VERSION:
-                raise InputError(f"it has format version {version}, expected 1 to {FORMAT_VERSION}")
+            if version != FORMAT_VERSION:
+                raise InputError(f"it has format version {version}, expected {FORMAT_VERSION}")
             return cls._from_arrays(data)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
@@ -194,12 +227,13 @@ class Solution:
         factors = tuple(data[name] for name in parametrization.names)
         other = tuple(data[k] for k in (f"alternative_{name}" for name in parametrization.names) if k in data)
         return cls(
-            factors=parametrization.check(factors, (len(factors[0]), len(factors[-1]))),
+            factors=parametrization.check(factors, tuple(about["shape"])),
             status=Status[about["status"]],
             certificate=Certificate(
                 dual=data["dual"],
                 uniqueness_dual=data.get("uniqueness_dual"),
                 alternative=other or None,
+                stability=None if about["stability"] is None else Stability(**about["stability"]),
                 **about["certificate"],
             ),
             flatness=Flatness(**about["flatness"]),
@@ -209,4 +243,5 @@ class Solution:
             undetermined=(data["undetermined_rows"], data["undetermined_cols"]),
             parametrization=parametrization,
             settings=about["settings"],
+            parts={name: data[name] for name in about["parts"]},
         )

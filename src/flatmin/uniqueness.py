@@ -1,4 +1,4 @@
-"""Whether a flat minimum is the only one."""
+"""Whether a flat minimum is the only one, and how far any other can be."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin.measurements import Measurement
-from flatmin.metric import Array, svd_of_product
+from flatmin.metric import Array
 from flatmin.operator_norm import EPS, TopSpectrum
+from flatmin.parametrizations import Parametrization
+from flatmin.stability import Stability, smallest_singular_value, tangent_columns
 
-__all__ = ["SAFETY", "Uniqueness", "core_columns", "uniqueness"]
+__all__ = ["SAFETY", "Evidence", "Uniqueness", "core_columns", "uniqueness"]
 
 #: Margins count only when they exceed the numerical noise by this factor.
 SAFETY = 1e3
@@ -20,6 +22,46 @@ CONFINED = 1e-3
 AS_GOOD = 1e-9
 #: More numbers than this are never formed for the symmetric core map.
 LARGEST_CORE = 60_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What uniqueness is judged by: a solution in whitened coordinates and a dual matrix that proves it flattest.
+
+    Attributes
+    ----------
+    model : Parametrization
+        Which matrices count.
+    whitened : Measurement
+        The map B on ``Z = D1 X D2``.
+    Z : tuple of ndarray
+        Decomposition ``U, s, V`` of the solution.
+    spectrum : TopSpectrum
+        Of the dual matrix, scaled to norm at most one.
+    gap : float
+        Relative duality gap.
+    sizes : ndarray, shape (m,)
+        Norms of the whitened sensing matrices, which make the rows of the core map comparable.
+    dual_size, growth, misfit, spread, unwhiten : float
+        See `flatmin.stability.Stability`.
+    """
+
+    model: Parametrization
+    whitened: Measurement
+    Z: tuple[Array, Array, Array]
+    spectrum: TopSpectrum
+    gap: float
+    sizes: Array
+    dual_size: float
+    growth: float
+    misfit: float
+    spread: float
+    unwhiten: float
+
+    @property
+    def norm(self) -> float:
+        """``‖Z‖_*``."""
+        return float(self.Z[1].sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +76,13 @@ class Uniqueness:
     q : int
         Number of singular values of the dual matrix at one.
     injectivity : float or None
-        Smallest over largest singular value of the map on symmetric q×q cores; None if it is too large to form.
+        Smallest over largest singular value of the map on Hermitian q×q cores; None if it is too large to form.
     margin : float
         One minus the next singular value of the dual matrix.
     alternative : tuple of ndarray or None
         Another flat minimum in whitened coordinates, as a pair of factors, where one is in hand.
+    stability : Stability or None
+        What bounds the distance of others, where the measurements tell them apart.
     """
 
     unique: bool | None
@@ -46,50 +90,58 @@ class Uniqueness:
     injectivity: float | None
     margin: float
     alternative: tuple[Array, Array] | None = None
+    stability: Stability | None = None
 
 
 def core_columns(whitened: Measurement, U: Array, V: Array) -> Array:
-    """Return the matrix of ``S ↦ B(U S Vᵀ)`` on an orthonormal basis of symmetric matrices, (m, q(q+1)/2)."""
-    q = U.shape[1]
-    rows, cols = np.triu_indices(q)
-    columns = np.empty((whitened.size, len(rows)), order="F")
-    J = whitened.jacobian(U, V) if whitened.size * q * sum(whitened.shape) <= LARGEST_CORE else None
+    """Return the matrix of ``S ↦ B(U S V*)`` on an orthonormal basis of cores S.
+
+    These are the symmetric matrices, (m, q(q+1)/2), for complex U the Hermitian ones, (m, q²); where V is U times signs,
+    those that do not mix signs, since only they make Hermitian matrices.
+    """
+    q, pairs = U.shape[1], _pairs(U, V)
+    columns = np.empty((whitened.size, len(pairs)), order="F")
+    J = None
+    if np.isrealobj(U) and whitened.size * q * sum(whitened.shape) <= LARGEST_CORE:
+        J = whitened.jacobian(U, V)
     if J is not None:
         core = J[..., : whitened.shape[0]] @ U
-        columns[:] = core[:, rows, cols] + core[:, cols, rows]
+        i, j = np.array(pairs, dtype=int).reshape(-1, 2).T
+        columns[:] = core[:, i, j] + core[:, j, i]
     else:
-        for c, (i, j) in enumerate(zip(rows, cols, strict=True)):
+        for c, (i, j) in enumerate(pairs):
             columns[:, c] = whitened.forward_factors(U[:, [i, j]], V[:, [j, i]])
-    return columns / np.where(rows == cols, 2, np.sqrt(2))
+    columns /= np.array([2 if i == j else np.sqrt(2) for i, j in pairs])
+    if np.isrealobj(U):
+        return columns
+    skew = [whitened.forward_factors(1j * U[:, [i, j]] * [1, -1], V[:, [j, i]]) for i, j in pairs if i != j]
+    return np.column_stack([columns, *(column / np.sqrt(2) for column in skew)])
 
 
-def uniqueness(
-    whitened: Measurement, Z: tuple[Array, Array, Array], spectrum: TopSpectrum, gap: float, sizes: Array
-) -> Uniqueness:
-    """Decide whether ``Z = U s Vᵀ`` is the only flat minimum, given the spectrum of a nearly optimal dual matrix.
+def _pairs(U: Array, V: Array) -> list[tuple[int, int]]:
+    """Return the positions (i, j), i ≤ j, at which a core may differ from zero."""
+    q = U.shape[1]
+    every = [(i, j) for i in range(q) for j in range(i, q)]
+    if len(U) != len(V):
+        return every
+    signs = np.einsum("ij,ij->j", U.conj(), V).real
+    if not np.allclose(np.abs(signs), 1, atol=1e-9) or np.all(signs > 0):
+        return every
+    return [(i, j) for i, j in every if signs[i] * signs[j] > 0]
 
-    Every flat minimum is ``U1 S V1ᵀ`` with S symmetric positive semidefinite, U1 and V1 being the singular vectors of
-    an optimal dual matrix whose singular value is one. So it is unique if ``S ↦ B(U1 S V1ᵀ)`` is injective on
-    symmetric matrices. A dual matrix with a relative gap g confines every flat minimum to a distance of
+
+def uniqueness(evidence: Evidence) -> Uniqueness:
+    """Decide whether ``Z = U s V*`` is the only flat minimum, given the spectrum of a nearly optimal dual matrix.
+
+    Every flat minimum is ``U1 S V1*`` with S Hermitian positive semidefinite, U1 and V1 being the singular vectors of
+    an optimal dual matrix whose singular value is one. So it is unique if ``S ↦ B(U1 S V1*)`` is injective on
+    such matrices. A dual matrix with a relative gap g confines every flat minimum to a distance of
     ``(2 √(g/δ) + √(2g/(1 − η))) ‖Z‖_*`` from such a matrix, with δ the margin and ``1 − η`` the q-th singular value;
     True is said only if twice that (there are two of them), over the injectivity, is small. Where the map is not
     injective and S stays semidefinite along a null direction, a second flat minimum is in hand.
-
-    Parameters
-    ----------
-    whitened : Measurement
-        The map B on ``Z = D1 X D2``.
-    Z : tuple of ndarray
-        Singular value decomposition of the solution.
-    spectrum : TopSpectrum
-        Of the dual matrix, scaled to norm at most one.
-    gap : float
-        Relative duality gap.
-    sizes : ndarray, shape (m,)
-        Norms of the whitened sensing matrices, which make the rows of the core map comparable.
     """
-    total = float(Z[1].sum())
-    rank = int(np.count_nonzero(Z[1] > max(abs(gap), EPS) * total))
+    whitened, Z, spectrum, gap = evidence.whitened, evidence.Z, evidence.spectrum, evidence.gap
+    rank = int(np.count_nonzero(Z[1] > max(abs(gap), EPS) * evidence.norm))
     leading = spectrum.values[:rank]
     noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), 10 * EPS * sum(whitened.shape))
     q = max(rank, int(np.count_nonzero(spectrum.values > 1 - SAFETY * noise)))
@@ -99,50 +151,97 @@ def uniqueness(
     if whitened.size * q * (q + 1) / 2 > LARGEST_CORE:
         return Uniqueness(None, q, None, margin)
     U, V = spectrum.U[:, :q], spectrum.V[:, :q]
-    triangle = core_columns(whitened, U, V) / np.where(sizes > 0, sizes, 1)[:, None]
+    core = core_columns(whitened, U, V)
+    triangle = core / np.where(evidence.sizes > 0, evidence.sizes, 1)[:, None]
     if len(triangle) > triangle.shape[1]:
         triangle = np.asarray(np.linalg.qr(triangle, mode="r"))
     values = np.linalg.svd(triangle, compute_uv=False)
     smallest = values[-1] if len(values) == triangle.shape[1] else 0.0
     injectivity = float(smallest / values[0]) if values[0] > 0 else 0.0
-    threshold = SAFETY * EPS * np.sqrt(len(sizes))
+    threshold = SAFETY * EPS * np.sqrt(whitened.size)
     clear = injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise
     g = max(abs(gap), EPS)
-    spread = 2 * np.sqrt(g / max(margin, EPS)) + np.sqrt(2 * g / max(spectrum.values[q - 1], EPS))
-    if clear and 2 * spread <= CONFINED * injectivity:
-        return Uniqueness(True, q, injectivity, margin)
+    confined = 2 * np.sqrt(g / max(margin, EPS)) + np.sqrt(2 * g / max(spectrum.values[q - 1], EPS))
+    unique = True if clear and 2 * confined <= CONFINED * injectivity else None
     if injectivity < threshold:
-        other = _second_solution(whitened, U, V, Z, _null_space(triangle, threshold))
+        other = _second_solution(evidence, U, V, _null_space(triangle, threshold, _basis(U, V)))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
-    return Uniqueness(None, q, injectivity, margin)
+    return Uniqueness(unique, q, injectivity, margin, None, _stability(evidence, U, V, core, margin))
 
 
-def _null_space(triangle: Array, threshold: float) -> Array:
-    """Return symmetric matrices (n, q, q), orthonormal, that the core map sends to (almost) zero."""
-    _, values, directions = np.linalg.svd(triangle, full_matrices=True)
-    values = np.concatenate([values, np.zeros(len(directions) - len(values))])
-    null = directions[values <= threshold * values[0]]
-    q = round((np.sqrt(8 * len(directions) + 1) - 1) / 2)
-    rows, cols = np.triu_indices(q)
-    N = np.zeros((len(null), q, q))
-    N[:, rows, cols] = N[:, cols, rows] = null / np.where(rows == cols, 1, np.sqrt(2))
+def _stability(evidence: Evidence, U: Array, V: Array, core: Array, margin: float) -> Stability | None:
+    """Return the constants of the certified radius: on the tangent space where that is injective, else on cores."""
+    cone, q = evidence.model.cone, U.shape[1]
+    if margin <= 0:
+        return None
+    left, s, right = evidence.Z
+    inner = (U.conj().T @ left * s) @ (right.conj().T @ V)
+    space, columns = "tangent", tangent_columns(evidence.whitened, U, V, core, cone)
+    injectivity = 0.0 if columns is None else smallest_singular_value(columns)
+    if injectivity > 0:
+        beyond = (left - U @ (U.conj().T @ left)) * s, right - V @ (V.conj().T @ right)
+    else:
+        space, injectivity = "core", smallest_singular_value(core)
+        allowed = np.abs(_basis(U, V)).sum(axis=0) > 0
+        inner = np.where(allowed, (inner + inner.conj().T) / 2, 0)
+        beyond = np.hstack([left * s, -U @ inner]), np.hstack([right, V])
+    if injectivity == 0:
+        return None
+    rounding = 10 * EPS * sum(evidence.whitened.shape)
+    return Stability(
+        space=space,
+        semidefinite=cone == "semidefinite",
+        gap=evidence.norm * (max(evidence.gap, rounding) + 2 * evidence.spectrum.slack),
+        size=evidence.norm,
+        margin=margin,
+        inner=float(max(evidence.spectrum.values[q - 1], EPS)),
+        injectivity=injectivity,
+        spread=evidence.spread,
+        dual_size=evidence.dual_size,
+        growth=evidence.growth,
+        misfit=evidence.misfit,
+        outside=float(np.linalg.svd(_triangle(*beyond), compute_uv=False).sum()),
+        unwhiten=evidence.unwhiten,
+    )
+
+
+def _triangle(P: Array, Q: Array) -> Array:
+    """Return a small matrix with the singular values of ``P Q*``."""
+    return np.asarray(np.linalg.qr(P, mode="r") @ np.linalg.qr(Q, mode="r").conj().T)
+
+
+def _basis(U: Array, V: Array) -> Array:
+    """Return the orthonormal basis (n, q, q) of cores in which `core_columns` has its columns."""
+    q, pairs = U.shape[1], _pairs(U, V)
+    off = [] if np.isrealobj(U) else [pair for pair in pairs if pair[0] != pair[1]]
+    N = np.zeros((len(pairs) + len(off), q, q), dtype=U.dtype)
+    for c, (i, j) in enumerate(pairs):
+        N[c, i, j] = N[c, j, i] = 1 if i == j else np.sqrt(0.5)
+    for c, (i, j) in enumerate(off, start=len(pairs)):
+        N[c, i, j], N[c, j, i] = 1j * np.sqrt(0.5), -1j * np.sqrt(0.5)
     return N
 
 
-def _second_solution(
-    whitened: Measurement, U: Array, V: Array, Z: tuple[Array, Array, Array], null: Array
-) -> tuple[Array, Array] | None:
+def _null_space(triangle: Array, threshold: float, basis: Array) -> Array:
+    """Return Hermitian matrices (n, q, q), orthonormal, that the core map sends to (almost) zero."""
+    _, values, directions = np.linalg.svd(triangle, full_matrices=True)
+    values = np.concatenate([values, np.zeros(len(directions) - len(values))])
+    return np.asarray(np.tensordot(directions[values <= threshold * values[0]], basis, 1))
+
+
+def _second_solution(evidence: Evidence, U: Array, V: Array, null: Array) -> tuple[Array, Array] | None:
     """Return the solution moved within the null space, if it stays as flat and measures the same to rounding.
 
     The most promising direction raises the eigenvalues of the core that are zero; any will do if there are none.
     """
-    core = (U.T @ Z[0] * Z[1]) @ (Z[2].T @ V)
-    core = (core + core.T) / 2
+    whitened, Z, norm = evidence.whitened, evidence.Z, evidence.norm
+    core = (U.conj().T @ Z[0] * Z[1]) @ (Z[2].conj().T @ V)
+    core = (core + core.conj().T) / 2
     w, Q = np.linalg.eigh(core)
     zero = Q[:, w <= 1e-9 * w[-1]]
-    lift = np.einsum("nij,nij->n", null, np.broadcast_to(zero @ zero.T, null.shape))
-    data, norm = whitened.forward_factors(Z[0] * Z[1], Z[2]), float(Z[1].sum())
+    lift = np.einsum("nij,ij->n", null, (zero @ zero.conj().T).conj()).real
+    data = whitened.forward_factors(Z[0] * Z[1], Z[2])
     for direction in (np.einsum("n,nij->ij", lift, null), null[-1]):
         scale = float(np.linalg.norm(direction, 2))
         if scale <= 1e-9:
@@ -151,7 +250,7 @@ def _second_solution(
             for step in w[-1] / scale * 0.5 ** np.arange(10):
                 left = np.hstack([Z[0] * Z[1], U @ (sign * step * direction)])
                 right = np.hstack([Z[2], V])
-                moved = svd_of_product(left, right)[1]
+                moved = np.linalg.svd(_triangle(left, right), compute_uv=False)
                 misfit = float(np.linalg.norm(whitened.forward_factors(left, right) - data))
                 if moved.sum() <= norm * (1 + AS_GOOD) and misfit <= AS_GOOD * float(np.linalg.norm(data)):
                     return left, right

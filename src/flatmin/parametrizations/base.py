@@ -5,11 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from flatmin.metric import Array, Metric
+import numpy as np
 
-__all__ = ["Factors", "Parametrization"]
+from flatmin.errors import InputError
+from flatmin.measurements import Measurement
+from flatmin.metric import Array, Metric, svd_of_product
+
+__all__ = ["Factors", "Metrics", "Parametrization", "check_rank"]
 
 Factors = tuple[Array, ...]
+Metrics = tuple[Metric, Metric]
 
 
 class Parametrization(ABC):
@@ -21,55 +26,96 @@ class Parametrization(ABC):
         The name of each factor, as in saved files.
     rank : int or None
         The width of the model; None means as wide as it takes.
+    cone : str
+        Which matrices the model can make: "rectangular" (all), "semidefinite" or "symmetric" (Hermitian ones).
+    trace_factor : int
+        The smallest scaled trace over all factors of X is ``trace_factor · ‖D1 X D2‖_*``.
     """
 
-    names: ClassVar[tuple[str, ...]]
+    names: tuple[str, ...]
     rank: int | None
+    cone: ClassVar[str] = "rectangular"
+    trace_factor: ClassVar[int] = 4
 
     @abstractmethod
     def check(self, factors: object, shape: tuple[int, int]) -> Factors:
-        """Return ``factors`` as float64 arrays that fit a matrix of ``shape``, or raise `InputError`."""
+        """Return ``factors`` as arrays that fit a matrix of ``shape``, or raise `InputError`."""
+
+    def check_measurement(self, measurement: Measurement) -> None:
+        """Raise `InputError` if the model cannot be measured by such a map."""
+        if np.issubdtype(measurement.dtype, np.complexfloating):
+            raise InputError(f"the sensing matrices are complex, expected real ones for {type(self).__name__}")
+
+    def metric(self, measurement: Measurement) -> Metrics:
+        """Return the pair (D1, D2) that whitens matrices, ``Z = D1 X D2``."""
+        return measurement.metric()
 
     @abstractmethod
+    def pair(self, factors: Factors) -> tuple[Array, Array]:
+        """Return (P, Q) of shapes (d1, k) and (d2, k) with ``X = P Q*``."""
+
+    @abstractmethod
+    def random(self, shape: tuple[int, int], width: int, rng: np.random.Generator) -> Factors:
+        """Return Gaussian factors of a width, or of the model's own where that is fixed."""
+
     def matrix(self, factors: Factors) -> Array:
         """Return the matrix that the factors make."""
+        P, Q = self.pair(factors)
+        return np.asarray(P @ Q.conj().T)
 
-    @abstractmethod
     def width(self, factors: Factors) -> int:
         """Return the number of columns."""
+        return int(self.pair(factors)[0].shape[1])
+
+    def signature(self, factors: Factors) -> list[int] | None:
+        """Return how many columns count positive and negative, or None where there are no signs."""
+        return None
 
     @abstractmethod
-    def hessian_trace(self, factors: Factors, metric: tuple[Metric, Metric]) -> float:
-        """Return the trace of the Hessian of ``(1/m) ‖A(X(θ)) − b‖²`` at the factors."""
+    def gauss_newton_trace(self, factors: Factors, measurement: Measurement, metric: Metrics) -> float:
+        """Return the trace of the Gauss-Newton part of the Hessian of ``(1/m) ‖A(X(θ)) − b‖²`` at the factors."""
 
-    @abstractmethod
-    def gauss_newton_trace(self, factors: Factors, metric: tuple[Metric, Metric]) -> float:
-        """Return the trace of the Gauss-Newton part of that Hessian."""
+    def hessian_trace(self, factors: Factors, measurement: Measurement, metric: Metrics, residual: Array) -> float:
+        """Return the trace of that Hessian; the Gauss-Newton trace where X is linear in each single weight."""
+        return self.gauss_newton_trace(factors, measurement, metric)
 
-    @abstractmethod
-    def scaled_trace(self, factors: Factors, metric: tuple[Metric, Metric]) -> float:
-        """Return the trace whose minimisers are called flat."""
+    def scaled_trace(self, factors: Factors, measurement: Measurement, metric: Metrics) -> float:
+        """Return the trace whose minimisers are called flat, by default the Gauss-Newton trace."""
+        return self.gauss_newton_trace(factors, measurement, metric)
 
-    @abstractmethod
-    def fibre_minimum(self, factors: Factors, metric: tuple[Metric, Metric]) -> float:
+    def fibre_minimum(self, factors: Factors, metric: Metrics) -> float:
         """Return the smallest scaled trace over all factors of the same matrix."""
+        return self.trace_factor * float(self.singular(factors, metric)[1].sum())
+
+    def singular(self, factors: Factors, metric: Metrics) -> tuple[Array, Array, Array]:
+        """Return the decomposition ``U, s, V`` of ``Z = D1 X D2``, without forming it."""
+        P, Q = self.pair(factors)
+        return self.decompose(metric[0] @ P, metric[1] @ Q)
+
+    def decompose(self, P: Array, Q: Array) -> tuple[Array, Array, Array]:
+        """Return ``U, s, V`` of the matrix ``P Q*`` in the model's cone, without forming it."""
+        return svd_of_product(P, Q)
 
     @abstractmethod
-    def singular(self, factors: Factors, metric: tuple[Metric, Metric]) -> tuple[Array, Array, Array]:
-        """Return the decomposition ``U, s, V`` of the matrix in whitened coordinates, without forming it."""
-
-    @abstractmethod
-    def flattest(self, U: Array, s: Array, V: Array, metric: tuple[Metric, Metric]) -> Factors:
+    def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
         """Return the flattest factors of the matrix whose whitened decomposition is ``U, s, V``."""
 
-    @abstractmethod
-    def unwhiten(self, P: Array, Q: Array, metric: tuple[Metric, Metric]) -> Factors:
-        """Return the factors whose whitened form is P and Q."""
-
-    @abstractmethod
     def balance(self, factors: Factors) -> float:
-        """Return how far the factors are from balanced, in the nuclear norm."""
+        """Return ``‖P*P − Q*Q‖_*`` for ``X = P Q*``: how far the factors are from balanced."""
+        P, Q = self.pair(factors)
+        return float(np.abs(np.linalg.eigvalsh(P.conj().T @ P - Q.conj().T @ Q)).sum())
 
-    @abstractmethod
     def norm_excess(self, factors: Factors) -> float:
-        """Return how much larger the factors are than the smallest ones of the same matrix, relatively."""
+        """Return ``(‖P‖² + ‖Q‖²) / (2 ‖X‖_*) − 1``; 0 for zero factors, infinite for other factors of zero."""
+        P, Q = self.pair(factors)
+        norm = float(np.linalg.norm(P) ** 2 + np.linalg.norm(Q) ** 2)
+        s = svd_of_product(P, Q)[1]
+        if norm == 0:
+            return 0.0
+        return norm / (2 * float(s.sum())) - 1 if s.sum() > 0 else float("inf")
+
+
+def check_rank(rank: object) -> None:
+    """Raise `InputError` unless the rank of a model is a positive whole number or None."""
+    if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1):
+        raise InputError(f"rank is {rank!r}, expected a positive whole number or None")

@@ -1,4 +1,4 @@
-"""Rank-adaptive factored augmented Lagrangian method for ``min ‖Z‖_*  s.t.  B(Z) = b``."""
+"""Rank-adaptive factored augmented Lagrangian method for ``min ‖Z‖_*  s.t.  B(Z) = b`` in the cone of a model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from flatmin.certificates import LARGEST_RESIDUAL
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS, block_norm, couple, leading_triplets
-from flatmin.solvers.factored import StackedProduct
+from flatmin.operator_norm import EPS, block_norm, couple
+from flatmin.solvers.factored import QuadraticMap
 from flatmin.solvers.newton import Budget, Round, minimise
 from flatmin.solvers.refine import EXACT, correct_dual, fit_exactly
 
@@ -24,6 +24,8 @@ REFINED = 1e-10
 EXTRA_ROUNDS = 3
 #: … that is, with a factorized Hessian or up to this many unknowns; else in one.
 SMALL = 1000
+#: … and corrected at an exact fit down to this.
+POLISHED = 5e-13
 #: Relative gradient of the first round.
 FIRST_TOL = 5e-2
 #: The solve starts with at most this many columns, fewer where the first dual matrix has a gap …
@@ -92,7 +94,7 @@ class Outcome:
 
 
 def augmented_lagrangian(
-    model: StackedProduct,
+    model: QuadraticMap,
     b: Array,
     budget: Budget,
     options: Options,
@@ -108,8 +110,8 @@ def augmented_lagrangian(
 
     Parameters
     ----------
-    model : StackedProduct
-        The measured product, in whitened coordinates.
+    model : QuadraticMap
+        The measured model, in whitened coordinates.
     b : ndarray, shape (m,)
         The data, scaled so that the dual matrix of b has norm one.
     budget : Budget
@@ -160,9 +162,10 @@ def augmented_lagrangian(
     return outcome
 
 
-def _first_factors(model: StackedProduct, b: Array, sigma: float, options: Options) -> tuple[Array, Array]:
+def _first_factors(model: QuadraticMap, b: Array, sigma: float, options: Options) -> tuple[Array, Array]:
     """Return the leading singular vectors of the first dual matrix up to its largest gap, scaled to the data, and q."""
-    U, s, V = leading_triplets(model.dual_matrix(b), FIRST_RANK, seed=options.seed)
+    U, s, V = model.leading(model.dual_matrix(b), FIRST_RANK, options.seed)
+    U, s, V = U[:, s > 0], s[s > 0], V[:, s > 0]
     drop = 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], EPS))) if len(s) > 1 else 1
     width = min(drop, options.max_rank or drop)
     x = model.stack(U[:, :width], s[:width], V[:, :width])
@@ -171,14 +174,13 @@ def _first_factors(model: StackedProduct, b: Array, sigma: float, options: Optio
     return (np.asarray(np.sqrt(fit) * x), fit * value) if fit > 0 else (x, value)
 
 
-def _identified(model: StackedProduct, x: Array, times: float = 1.0) -> bool:
+def _identified(model: QuadraticMap, x: Array, times: float = 1.0) -> bool:
     """Return whether there are so many times more measurements than matrices of this rank have degrees of freedom."""
-    n, k = x.shape
-    return bool(times * k * (n - k) < model.whitened.size)
+    return bool(times * model.freedom(x.shape[1]) < model.whitened.size)
 
 
 def _guess(
-    model: StackedProduct, b: Array, x: Array, value: Array, outcome: Outcome, budget: Budget, options: Options
+    model: QuadraticMap, b: Array, x: Array, value: Array, outcome: Outcome, budget: Budget, options: Options
 ) -> tuple[Array, Array, Array]:
     """Try an exact fit and its least multiplier at once: well above the recovery threshold that is the solution."""
     point, fitted, gap = _polish(model, b, x, value, outcome.y, outcome, options)
@@ -191,13 +193,13 @@ def _guess(
 
 
 def _polish(
-    model: StackedProduct, b: Array, x: Array, value: Array, y: Array, outcome: Outcome, options: Options
+    model: QuadraticMap, b: Array, x: Array, value: Array, y: Array, outcome: Outcome, options: Options
 ) -> tuple[Array, float, float]:
     """Fit the data exactly and make the multiplier optimal there; return the point, its misfit and its gap."""
     point, fitted = fit_exactly(model, b, x, value, enough=outcome.bound * (1 + options.tol))
     U, s, V = model.canonical(point)
     point, norm = model.stack(U, s, V), float(s.sum())
-    if abs(outcome.gap(norm)) > REFINED:
+    if abs(outcome.gap(norm)) > POLISHED:
         outcome.offer(b, *correct_dual(model, point, y, options.seed))
     if model.units is not None:
         fitted = max(fitted, model.relative_residual(point, b))
@@ -205,7 +207,7 @@ def _polish(
 
 
 def _adapt(
-    model: StackedProduct,
+    model: QuadraticMap,
     x: Array,
     value: Array,
     target: Array,

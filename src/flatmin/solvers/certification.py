@@ -9,10 +9,15 @@ import numpy as np
 from flatmin._validation import numeric
 from flatmin.certificates import Certificate, certificate_of
 from flatmin.errors import InputError
+from flatmin.metric import Metric
+from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solvers.flat_minimum import flat_minimum
 
 __all__ = ["certify"]
+
+#: A matrix this far from the model's kind, relatively, is not of that kind.
+ASYMMETRIC = 1e-8
 
 
 def certify(
@@ -25,7 +30,7 @@ def certify(
     problem : Problem
         The model and its data.
     factors_or_matrix : tuple of ndarray, or ndarray of shape (d1, d2)
-        A tuple is factors, an array is the matrix itself.
+        A tuple is factors, an array is the matrix itself; for X = U U*, a vector is a signal s that stands for s s*.
     dual : array_like, shape (m,), optional
         Any dual vector; None lets the solver find one.
     alpha, metric_power : float
@@ -50,14 +55,32 @@ def certify(
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
-    if isinstance(factors_or_matrix, tuple):
-        factors = problem.parametrization.check(factors_or_matrix, problem.shape)
-    else:
-        X = numeric(factors_or_matrix, "the matrix (factors are passed as a tuple)")
-        if X.shape != problem.shape:
-            raise InputError(f"the matrix has shape {X.shape}, expected {problem.shape}; factors are passed as a tuple")
-        U, s, Vt = np.linalg.svd(X, full_matrices=False)
-        factors = (U * s, Vt.T)
+    factors = _factors(problem, factors_or_matrix)
+    uniqueness_dual = None
     if dual is None:
-        dual = flat_minimum(problem, alpha=alpha, metric_power=metric_power).certificate.dual
-    return certificate_of(problem, factors, dual, alpha=alpha, metric_power=metric_power)
+        found = flat_minimum(problem, alpha=alpha, metric_power=metric_power).certificate
+        dual, uniqueness_dual = found.dual, found.uniqueness_dual
+    return certificate_of(
+        problem, factors, dual, uniqueness_dual=uniqueness_dual, alpha=alpha, metric_power=metric_power
+    )
+
+
+def _factors(problem: Problem, factors_or_matrix: Any) -> Factors:
+    """Return the factors of a solution, or of a matrix, or (for models X = U U*) of a signal."""
+    model, shape = problem.parametrization, problem.shape
+    if isinstance(factors_or_matrix, tuple):
+        return model.check(factors_or_matrix, shape)
+    hermitian = model.cone != "rectangular"
+    X = numeric(factors_or_matrix, "the matrix (factors are passed as a tuple)", allow_complex=hermitian)
+    if model.cone == "semidefinite" and X.ndim == 1:
+        return model.check((X[:, None],), shape)
+    if X.shape != shape:
+        raise InputError(f"the matrix has shape {X.shape}, expected {shape}; factors are passed as a tuple")
+    if hermitian and np.linalg.norm(X - X.conj().T) > ASYMMETRIC * np.linalg.norm(X):
+        raise InputError("the matrix is not symmetric (Hermitian), expected one of this model; use (X + X*)/2")
+    U, s, V = model.decompose(X, np.eye(shape[1]))
+    lost = float(np.linalg.norm((U * s) @ V.conj().T - X))
+    if lost > ASYMMETRIC * np.linalg.norm(X):
+        raise InputError("the matrix has negative eigenvalues, expected a positive semidefinite one for this model")
+    identity = Metric(np.ones(shape[0])), Metric(np.ones(shape[1]))
+    return model.flattest(U, s, V, identity)

@@ -1,28 +1,32 @@
-"""A measured product in whitened coordinates, as one quadratic map of the stacked factors."""
+"""A measured model in whitened coordinates, as one quadratic map of its stacked factors.
+
+Every measurement is half a quadratic form, ``q(x)_i = ½ ⟨x, K_i x⟩`` with symmetric ``K_i``, where x stacks the factors so
+that ``½ ‖x‖²`` is at least the norm that flat solutions minimise. Solvers need nothing else about a model.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import eigh
 
 from flatmin.measurements import Measurement
-from flatmin.metric import Array, svd_of_product
-from flatmin.operator_norm import deflate, leading_triplets
+from flatmin.metric import Array, hermitian_of_product, svd_of_product
+from flatmin.operator_norm import deflate, leading_eigenpairs, leading_triplets
+from flatmin.parametrizations import Parametrization
 
-__all__ = ["Linearization", "StackedProduct"]
+__all__ = ["Linearization", "QuadraticMap", "StackedGram", "StackedProduct", "StackedSignedGram", "stacked"]
 
 #: An explicit derivative of more entries than this is not formed.
 LARGEST_JACOBIAN = 150_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class StackedProduct:
-    """``x = [L; R] ↦ q(x) = scale · B(L Rᵀ)`` for x of shape (d1 + d2, k).
-
-    Every measurement is half a quadratic form, ``q(x)_i = ½ ⟨x, K_i x⟩``, with the symmetric dilation
-    ``K(y) = [[0, S], [Sᵀ, 0]]``, ``S = scale · B*(y)``. Solvers need nothing else about the model.
+class QuadraticMap(ABC):
+    """``x ↦ q(x) = scale · B(Z(x))`` for the whitened map B and stacked factors x of shape (n, k).
 
     Parameters
     ----------
@@ -38,46 +42,109 @@ class StackedProduct:
     scale: float = 1.0
     units: Array | None = None
 
-    @property
-    def d1(self) -> int:
-        """Where L ends and R begins."""
-        return self.whitened.shape[0]
+    @abstractmethod
+    def freedom(self, rank: int) -> int:
+        """Return the number of degrees of freedom of matrices of this rank."""
 
-    def split(self, x: Array) -> tuple[Array, Array]:
-        """Return (L, R)."""
-        return x[: self.d1], x[self.d1 :]
-
+    @abstractmethod
     def value(self, x: Array) -> Array:
         """Return q(x), shape (m,)."""
-        return self.scale * self.whitened.forward_factors(*self.split(x))
+
+    @abstractmethod
+    def bilinear(self, x: Array, z: Array) -> Array:
+        """Return ``⟨x, K_i z⟩`` for every i: the derivative of q at x in direction z."""
+
+    @abstractmethod
+    def apply(self, S: Any, x: Array) -> Array:
+        """Return ``K x`` for the symmetric K of a dual matrix S."""
+
+    @abstractmethod
+    def jacobian(self, x: Array) -> Array | None:
+        """Return the derivative of q at x over ``scale``, shape (m, k, n), where the measurement offers it."""
+
+    @abstractmethod
+    def canonical(self, x: Array) -> tuple[Array, Array, Array]:
+        """Return ``U, s, V`` with ``Z(x) = U s V*``."""
+
+    @abstractmethod
+    def stack(self, U: Array, s: Array, V: Array) -> Array:
+        """Return factors x of ``U s V*`` with ``½ ‖x‖² = Σ s``."""
+
+    @abstractmethod
+    def leading(self, S: Any, count: int, seed: int) -> tuple[Array, Array, Array]:
+        """Return about ``count`` leading directions of a dual matrix, ``U, s, V`` with ``⟨U_j V_j*, S⟩ = s_j``."""
+
+    @abstractmethod
+    def curvature(self, S: Any) -> Array:
+        """Return K of a dual matrix S as an array (n, n)."""
+
+    def resolvent(self, S: Any, shift: float) -> tuple[float, Array] | None:
+        """Return ``a``, just above one and the norm of K, and ``(aI − K)^(-1/2)``; None where that norm is above 1.5."""
+        values, Q = eigh(self.curvature(S), check_finite=False)
+        if values[-1] > 1.5:
+            return None
+        a = max(1.0, float(values[-1])) + max(shift, 1e-9)
+        return a, np.asarray((Q / np.sqrt(a - values)) @ Q.T)
+
+    def dual_matrix(self, y: Array) -> Any:
+        """Return ``S = scale · B*(y)``, sparse where it can be."""
+        return self.whitened.adjoint_operator(self.scale * y)
 
     def relative_residual(self, x: Array, b: Array) -> float:
         """Return ``‖q(x) − b‖ / ‖b‖`` in the units of the data."""
         units = 1.0 if self.units is None else self.units
         return float(np.linalg.norm(units * (self.value(x) - b)) / np.linalg.norm(units * b))
 
-    def bilinear(self, x: Array, z: Array) -> Array:
-        """Return ``⟨x, K_i z⟩`` for every i: the derivative of q at x in direction z."""
-        (L, R), (P, Q) = self.split(x), self.split(z)
-        return self.scale * self.whitened.forward_factors(np.hstack([L, P]), np.hstack([Q, R]))
-
-    def dual_matrix(self, y: Array) -> Any:
-        """Return ``S = scale · B*(y)``, sparse where it can be."""
-        return self.whitened.adjoint_operator(self.scale * y)
-
-    def apply(self, S: Any, x: Array) -> Array:
-        """Return ``K x`` for the dilation K of S."""
-        L, R = self.split(x)
-        return np.concatenate([S @ R, S.T @ L])
-
     def linearize(self, x: Array) -> Linearization:
         """Return the derivative of q at x, explicit where the measurement offers it and it fits."""
-        J = None
-        if self.whitened.size * x.size <= LARGEST_JACOBIAN:
-            J = self.whitened.jacobian(*self.split(x))
+        J = self.jacobian(x) if self.whitened.size * x.size <= LARGEST_JACOBIAN else None
         if J is not None and self.scale != 1:
             J *= self.scale
         return Linearization(self, x, J)
+
+    def blocks(self, x: Array) -> Array:
+        """Return roughly the k×k diagonal blocks of ``JᵀJ``, one for each row of x, shape (n, k, k)."""
+        return np.broadcast_to(x.T @ x, (len(x), x.shape[1], x.shape[1])).copy()
+
+    def escapes(self, S: Any, U: Array, V: Array, count: int, seed: int) -> tuple[Array, Array, Array]:
+        """Return the leading directions of S outside U and V: those in which a new column helps."""
+        count = min(count, min(S.shape) - U.shape[1])
+        if count < 1:
+            return U[:, :0], np.zeros(0), V[:, :0]
+        dense = S.toarray() if hasattr(S, "toarray") and min(S.shape) <= 400 else S
+        return self.leading(deflate(dense, U, V), count, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class StackedProduct(QuadraticMap):
+    """``x = [L; R]``, ``Z = L Rᵀ``; K is the dilation ``[[0, S], [Sᵀ, 0]]``."""
+
+    def freedom(self, rank: int) -> int:
+        """Return ``rank (d1 + d2 − rank)``."""
+        return rank * (sum(self.whitened.shape) - rank)
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """Return (L, R)."""
+        d1 = self.whitened.shape[0]
+        return x[:d1], x[d1:]
+
+    def value(self, x: Array) -> Array:
+        """Return q(x), shape (m,)."""
+        return self.scale * self.whitened.forward_factors(*self.split(x))
+
+    def bilinear(self, x: Array, z: Array) -> Array:
+        """Return ``scale · B(L Qᵀ + P Rᵀ)`` for x = [L; R] and z = [P; Q]."""
+        (L, R), (P, Q) = self.split(x), self.split(z)
+        return self.scale * self.whitened.forward_factors(np.hstack([L, P]), np.hstack([Q, R]))
+
+    def apply(self, S: Any, x: Array) -> Array:
+        """Return ``[S R; Sᵀ L]``."""
+        L, R = self.split(x)
+        return np.concatenate([S @ R, S.T @ L])
+
+    def jacobian(self, x: Array) -> Array | None:
+        """Return ``[B_i R, B_iᵀ L]`` for every i, where the measurement offers it."""
+        return self.whitened.jacobian(*self.split(x))
 
     def canonical(self, x: Array) -> tuple[Array, Array, Array]:
         """Return ``U, s, V`` with ``L Rᵀ = U s Vᵀ``."""
@@ -87,20 +154,183 @@ class StackedProduct:
         """Return the balanced factors of ``U s Vᵀ``, stacked."""
         return np.concatenate([U, V]) * np.sqrt(s)
 
-    def escapes(self, S: Any, U: Array, V: Array, count: int, seed: int) -> tuple[Array, Array, Array]:
-        """Return the leading singular triplets of S outside U and V: directions in which a new column helps."""
-        count = min(count, min(S.shape) - U.shape[1])
-        if count < 1:
-            return U[:, :0], np.zeros(0), V[:, :0]
-        dense = S.toarray() if hasattr(S, "toarray") and min(S.shape) <= 400 else S
-        return leading_triplets(deflate(dense, U, V), count, seed=seed)
+    def leading(self, S: Any, count: int, seed: int) -> tuple[Array, Array, Array]:
+        """Return the leading singular triplets."""
+        return leading_triplets(S, count, seed=seed)
+
+    def curvature(self, S: Any) -> Array:
+        """Return the dilation of S."""
+        S = S.toarray() if hasattr(S, "toarray") else S
+        (d1, d2), n = S.shape, sum(S.shape)
+        K = np.zeros((n, n))
+        K[:d1, d1:], K[d1:, :d1] = S, S.T
+        return K
+
+    def resolvent(self, S: Any, shift: float) -> tuple[float, Array] | None:
+        """Return ``a`` and ``(aI − K)^(-1/2)`` from the singular values of S: those of K are ± s and zeros."""
+        S = S.toarray() if hasattr(S, "toarray") else S
+        U, s, Vt = np.linalg.svd(S, full_matrices=False)
+        if s[0] > 1.5:
+            return None
+        a = max(1.0, float(s[0])) + max(shift, 1e-9)
+        d1, n = len(U), sum(S.shape)
+        above, below = 1 / np.sqrt(a - s), 1 / np.sqrt(a + s)
+        root = np.eye(n) / np.sqrt(a)
+        root[:d1, :d1] += (U * ((above + below) / 2 - 1 / np.sqrt(a))) @ U.T
+        root[d1:, d1:] += (Vt.T * ((above + below) / 2 - 1 / np.sqrt(a))) @ Vt
+        root[:d1, d1:] = (U * ((above - below) / 2)) @ Vt
+        root[d1:, :d1] = root[:d1, d1:].T
+        return a, root
+
+    def blocks(self, x: Array) -> Array:
+        """Return the exact blocks where the measurement has them, else those of an isometry."""
+        L, R = self.split(x)
+        exact = self.whitened.curvature_blocks(L, R)
+        if exact is not None:
+            return self.scale**2 * exact
+        k = L.shape[1]
+        shared = np.broadcast_to(R.T @ R, (len(L), k, k)), np.broadcast_to(L.T @ L, (len(R), k, k))
+        return np.concatenate(shared)
+
+
+@dataclass(frozen=True, eq=False)
+class StackedGram(QuadraticMap):
+    """``Z = ½ U U*`` with x = U, or x = [Re U; Im U] for complex U; K is S itself, in real coordinates."""
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether U is complex."""
+        return bool(np.issubdtype(self.whitened.dtype, np.complexfloating))
+
+    def freedom(self, rank: int) -> int:
+        """Return ``rank (2d − rank)`` for complex Hermitian matrices, ``rank (2d − rank + 1) / 2`` for symmetric ones."""
+        d = self.whitened.shape[0]
+        return rank * (2 * d - rank) if self.is_complex else rank * (2 * d - rank + 1) // 2
+
+    def columns(self, x: Array) -> Array:
+        """Return U."""
+        d = self.whitened.shape[0]
+        return x[:d] + 1j * x[d:] if self.is_complex else x
+
+    def real(self, U: Array) -> Array:
+        """Return U in real coordinates."""
+        return np.concatenate([U.real, U.imag]) if self.is_complex else np.asarray(U)
+
+    def value(self, x: Array) -> Array:
+        """Return ``½ scale · B(U U*)``."""
+        U = self.columns(x)
+        return self.scale / 2 * self.whitened.forward_factors(U, U)
+
+    def bilinear(self, x: Array, z: Array) -> Array:
+        """Return ``scale · Re B(U W*)`` for x = U and z = W."""
+        return self.scale * self.whitened.forward_factors(self.columns(x), self.columns(z))
+
+    def apply(self, S: Any, x: Array) -> Array:
+        """Return ``S U``."""
+        return self.real(S @ self.columns(x))
+
+    def jacobian(self, x: Array) -> Array | None:
+        """Return ``B_i U`` for every i, in real coordinates, where the measurement offers it."""
+        J = self.whitened.products(self.columns(x))
+        return J if J is None or not self.is_complex else np.concatenate([J.real, J.imag], axis=2)
+
+    def canonical(self, x: Array) -> tuple[Array, Array, Array]:
+        """Return ``U, s, U`` with ``½ U U* = U s U*``."""
+        U, s, _ = np.linalg.svd(self.columns(x), full_matrices=False)
+        return U, s**2 / 2, U
+
+    def stack(self, U: Array, s: Array, V: Array) -> Array:
+        """Return ``U √(2s)`` in real coordinates."""
+        return self.real(U * np.sqrt(2 * s))
+
+    def leading(self, S: Any, count: int, seed: int) -> tuple[Array, Array, Array]:
+        """Return the eigenvectors of the largest eigenvalues."""
+        values, U = leading_eigenpairs(S, count, seed=seed)
+        return U, values, U
+
+    def curvature(self, S: Any) -> Array:
+        """Return S in real coordinates."""
+        S = S.toarray() if hasattr(S, "toarray") else np.asarray(S)
+        return np.block([[S.real, -S.imag], [S.imag, S.real]]) if self.is_complex else S
+
+
+@dataclass(frozen=True, eq=False)
+class StackedSignedGram(QuadraticMap):
+    """``x = [P; Q]``, ``Z = ½ (P Pᵀ − Q Qᵀ)``; K is ``[[S, 0], [0, −S]]``. A column is zero in one of its halves."""
+
+    def freedom(self, rank: int) -> int:
+        """Return ``rank (2d − rank + 1) / 2``."""
+        return rank * (2 * self.whitened.shape[0] - rank + 1) // 2
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """Return (P, Q)."""
+        d = self.whitened.shape[0]
+        return x[:d], x[d:]
+
+    def value(self, x: Array) -> Array:
+        """Return ``½ scale · B(P Pᵀ − Q Qᵀ)``."""
+        P, Q = self.split(x)
+        return self.scale / 2 * self.whitened.forward_factors(np.hstack([P, Q]), np.hstack([P, -Q]))
+
+    def bilinear(self, x: Array, z: Array) -> Array:
+        """Return ``scale · B(P Vᵀ − Q Wᵀ)`` for x = [P; Q] and z = [V; W]."""
+        (P, Q), (V, W) = self.split(x), self.split(z)
+        return self.scale * self.whitened.forward_factors(np.hstack([P, Q]), np.hstack([V, -W]))
+
+    def apply(self, S: Any, x: Array) -> Array:
+        """Return ``[S P; −S Q]``."""
+        P, Q = self.split(x)
+        return np.concatenate([S @ P, -(S @ Q)])
+
+    def jacobian(self, x: Array) -> Array | None:
+        """Return ``[B_i P, −B_i Q]`` for every i, where the measurement offers it."""
+        halves = [self.whitened.products(F) for F in self.split(x)]
+        return None if halves[0] is None or halves[1] is None else np.concatenate([halves[0], -halves[1]], axis=2)
+
+    def canonical(self, x: Array) -> tuple[Array, Array, Array]:
+        """Return the eigendecomposition of ``½ (P Pᵀ − Q Qᵀ)``, V being U times the signs."""
+        P, Q = self.split(x)
+        U, s, V = hermitian_of_product(np.hstack([P, Q]) / 2, np.hstack([P, -Q]))
+        k = x.shape[1]  # one half of every column is zero
+        return U[:, :k], s[:k], V[:, :k]
+
+    def stack(self, U: Array, s: Array, V: Array) -> Array:
+        """Return ``[U √(2s); 0]`` for positive columns and ``[0; U √(2s)]`` for negative ones."""
+        columns = U * np.sqrt(2 * s)
+        positive = np.einsum("ij,ij->j", U, V) > 0
+        return np.concatenate([columns * positive, columns * ~positive])
+
+    def leading(self, S: Any, count: int, seed: int) -> tuple[Array, Array, Array]:
+        """Return the eigenvectors of the eigenvalues that are largest in size."""
+        values, U = leading_eigenpairs(S, count, seed=seed, by_size=True)
+        return U, np.abs(values), U * np.where(values < 0, -1.0, 1.0)
+
+    def curvature(self, S: Any) -> Array:
+        """Return ``[[S, 0], [0, −S]]``."""
+        S = S.toarray() if hasattr(S, "toarray") else np.asarray(S)
+        zero = np.zeros_like(S)
+        return np.block([[S, zero], [zero, -S]])
+
+
+MAPS: dict[str, type[QuadraticMap]] = {
+    "rectangular": StackedProduct,
+    "semidefinite": StackedGram,
+    "symmetric": StackedSignedGram,
+}
+
+
+def stacked(
+    model: Parametrization, whitened: Measurement, scale: float = 1.0, units: Array | None = None
+) -> QuadraticMap:
+    """Return the quadratic map of a model."""
+    return MAPS[model.cone](whitened, scale, units)
 
 
 @dataclass(frozen=True, eq=False)
 class Linearization:
-    """The derivative of q at a point, explicit as an array (m, k, d1 + d2) or implicit."""
+    """The derivative of q at a point, explicit as an array (m, k, n) or implicit."""
 
-    model: StackedProduct
+    model: QuadraticMap
     x: Array
     J: Array | None
 
@@ -118,19 +348,13 @@ class Linearization:
 
     @property
     def matrix(self) -> Array:
-        """The explicit derivative as a matrix (m, k (d1 + d2)), columns ordered by column of x."""
+        """The explicit derivative as a matrix (m, k n), columns ordered by column of x."""
         assert self.J is not None
         return self.J.reshape(len(self.J), -1)
 
     def blocks(self) -> Array:
-        """Return the k×k diagonal blocks of ``JᵀJ``, one for each row of x or one shared, shape (·, k, k)."""
-        L, R = self.model.split(self.x)
-        exact = self.model.whitened.curvature_blocks(L, R)
-        if exact is not None:
-            return self.model.scale**2 * exact
-        k = L.shape[1]
-        shared = np.broadcast_to(R.T @ R, (len(L), k, k)), np.broadcast_to(L.T @ L, (len(R), k, k))
-        return np.concatenate(shared)
+        """Return roughly the k×k diagonal blocks of ``JᵀJ``, one for each row of x, shape (n, k, k)."""
+        return self.model.blocks(self.x)
 
     def as_linear_operator(self) -> Any:
         """Return the derivative as a `scipy.sparse.linalg.LinearOperator` on directions, flattened by column."""

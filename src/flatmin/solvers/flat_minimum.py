@@ -11,7 +11,6 @@ from flatmin._memory import require
 from flatmin.certificates import Certificate, certificate_of, check_strength
 from flatmin.errors import InputError
 from flatmin.flatness import flatness
-from flatmin.parametrizations import Product
 from flatmin.problem import Problem
 from flatmin.solution import Solution, Status
 from flatmin.solvers.augmented_lagrangian import Options, Outcome
@@ -100,7 +99,7 @@ def flat_minimum(
             if distance > INCONSISTENT:
                 consistent = False
                 outcome = scaled.solve(budget, options, None, alpha, projected)
-    factors = model.unwhiten(outcome.U * (scaled.to_z * outcome.s), outcome.V, scaled.metric)
+    factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
     factors = model.flattest(*model.singular(factors, problem.metric), problem.metric)
     dual = scaled.original_dual(outcome.y, alpha)
     proof = certificate_of(problem, factors, dual, alpha=alpha, metric_power=metric_power, seed=options.seed)
@@ -149,8 +148,8 @@ def _working_memory(problem: Problem) -> float:
 def _check(
     problem: Problem, max_rank: int | None, tol: float, max_iter: int | None, time_limit: float | None, seed: int
 ) -> None:
-    if not isinstance(problem, Problem) or not isinstance(problem.parametrization, Product):
-        raise InputError("flat_minimum expects a Problem whose parametrization is Product")
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     if not isinstance(tol, int | float | np.number) or not 1e-14 <= tol <= 1:
         raise InputError(f"tol is {tol!r}, expected a number from 1e-14 to 1")
     if time_limit is not None and (not isinstance(time_limit, int | float | np.number) or not time_limit >= 0):

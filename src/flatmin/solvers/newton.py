@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin.metric import Array
-from flatmin.solvers.factored import Linearization, StackedProduct
+from flatmin.solvers.factored import Linearization, QuadraticMap
 
 __all__ = ["Budget", "Round", "minimise"]
 
@@ -62,7 +62,7 @@ class Round:
 
 
 def minimise(
-    model: StackedProduct,
+    model: QuadraticMap,
     x: Array,
     value: Array,
     target: Array,
@@ -123,7 +123,7 @@ def _quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadr
 
 
 def _conjugate_gradients(
-    model: StackedProduct,
+    model: QuadraticMap,
     derivative: Linearization,
     S: Any,
     gradient: Array,
@@ -160,31 +160,27 @@ def _blockwise(derivative: Linearization, sigma: float) -> Callable[[Array], Arr
 
 
 def _factorized(
-    model: StackedProduct, derivative: Linearization, S: Any, sigma: float, shift: float
+    model: QuadraticMap, derivative: Linearization, S: Any, sigma: float, shift: float
 ) -> Callable[[Array], Array] | None:
     """Return the inverse of a positive definite Hessian nearby, by a Cholesky factorization of its smaller side.
 
-    ``aI − K`` with ``a`` just above the norm of S is the same for every column of x, and its inverse P is known from
-    the singular values of S; so the other side is ``I/sigma + J P Jᵀ``. None where S is too large for this to help.
+    ``aI − K`` with ``a`` just above the norm of K is the same for every column of x, and its inverse P is known from
+    the spectrum of S; so the other side is ``I/sigma + J P Jᵀ``. None where S is too large for this to help.
     """
-    S = S.toarray() if hasattr(S, "toarray") else S
-    U, s, Vt = np.linalg.svd(S, full_matrices=False)
-    if s[0] > 1.5:
+    found = model.resolvent(S, shift)
+    if found is None:
         return None
-    a = max(1.0, float(s[0])) + max(shift, 1e-9)
-    (n, k), m, d1 = derivative.x.shape, len(derivative.matrix), model.d1
-    J = derivative.matrix
+    a, root = found
+    (n, k), m, J = derivative.x.shape, len(derivative.matrix), derivative.matrix
     try:
         if n * k <= m:
             H = sigma * (J.T @ J)
-            diagonal = H.reshape(k, n, k, n)
+            diagonal, K = H.reshape(k, n, k, n), model.curvature(S)
             for c in range(k):
-                diagonal[c, :d1, c, d1:] -= S
-                diagonal[c, d1:, c, :d1] -= S.T
+                diagonal[c, :, c, :] -= K
             H[np.diag_indices(n * k)] += a
             factor = cho_factor(H, overwrite_a=True, check_finite=False)
             return lambda r: np.asarray(cho_solve(factor, r.T.ravel(), check_finite=False).reshape(k, n).T)
-        root = _inverse_root(U, s, Vt, a)
         half = (J.reshape(-1, n) @ root).reshape(m, -1)
         M = blas.dsyrk(1.0, half.T, trans=1, lower=1)
         M[np.diag_indices(m)] += 1 / sigma
@@ -198,15 +194,3 @@ def _factorized(
         return np.asarray(Pr - root @ (root @ derivative.adjoint(w)))
 
     return solve
-
-
-def _inverse_root(U: Array, s: Array, Vt: Array, a: float) -> Array:
-    """Return ``(aI − K)^(-1/2)`` for the dilation K of ``U s Vᵀ``, whose eigenvalues are ± s and zeros."""
-    d1, n = len(U), len(U) + Vt.shape[1]
-    above, below = 1 / np.sqrt(a - s), 1 / np.sqrt(a + s)
-    root = np.eye(n) / np.sqrt(a)
-    root[:d1, :d1] += (U * ((above + below) / 2 - 1 / np.sqrt(a))) @ U.T
-    root[d1:, d1:] += (Vt.T * ((above + below) / 2 - 1 / np.sqrt(a))) @ Vt
-    root[:d1, d1:] = (U * ((above - below) / 2)) @ Vt
-    root[d1:, :d1] = root[:d1, d1:].T
-    return np.asarray(root)

@@ -9,7 +9,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from flatmin.metric import Array
 from flatmin.operator_norm import block_norm, couple
-from flatmin.solvers.factored import Linearization, StackedProduct
+from flatmin.solvers.factored import Linearization, QuadraticMap
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "project_data"]
 
@@ -19,7 +19,7 @@ EXACT = 1e-13
 SHARP = 1e-2
 
 
-def fit_exactly(model: StackedProduct, b: Array, x: Array, value: Array, enough: float) -> tuple[Array, float]:
+def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: float) -> tuple[Array, float]:
     """Move stacked factors onto the data, at a smaller rank if that is as flat.
 
     Ranks at which the singular values drop sharply are tried where such matrices have fewer degrees of freedom than
@@ -28,16 +28,16 @@ def fit_exactly(model: StackedProduct, b: Array, x: Array, value: Array, enough:
 
     Parameters
     ----------
-    model : StackedProduct
-        The measured product.
+    model : QuadraticMap
+        The measured model.
     b : ndarray, shape (m,)
         The data.
-    x : ndarray, shape (d1 + d2, k)
+    x : ndarray, shape (n, k)
         Stacked factors that nearly fit.
     value : ndarray, shape (m,)
         ``q(x)``.
     enough : float
-        A smaller rank is taken if its nuclear norm is at most this.
+        A smaller rank is taken if its norm is at most this.
 
     Returns
     -------
@@ -47,9 +47,8 @@ def fit_exactly(model: StackedProduct, b: Array, x: Array, value: Array, enough:
         ``‖q(x) − b‖ / ‖b‖``.
     """
     U, s, V = model.canonical(x)
-    n = len(x)
     for rank in range(1, len(s)):
-        if s[rank] < SHARP * s[rank - 1] and rank * (n - rank) < len(b):
+        if s[rank] < SHARP * s[rank - 1] and model.freedom(rank) < len(b):
             start = model.stack(U[:, :rank], s[:rank], V[:, :rank])
             moved, misfit = _gauss_newton(model, b, start, b - model.value(start))
             if misfit <= EXACT and float(model.canonical(moved)[1].sum()) <= enough:
@@ -57,7 +56,7 @@ def fit_exactly(model: StackedProduct, b: Array, x: Array, value: Array, enough:
     return _gauss_newton(model, b, x, b - value)
 
 
-def _gauss_newton(model: StackedProduct, b: Array, x: Array, residual: Array, steps: int = 8) -> tuple[Array, float]:
+def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, steps: int = 8) -> tuple[Array, float]:
     """Take minimum-norm Gauss-Newton steps towards ``q(x) = b`` while they help.
 
     A step that shrinks the residual a thousandfold is followed by one with the same derivative.
@@ -78,14 +77,14 @@ def _gauss_newton(model: StackedProduct, b: Array, x: Array, residual: Array, st
     return x, float(np.linalg.norm(residual)) / scale
 
 
-def correct_dual(model: StackedProduct, x: Array, y: Array, seed: int) -> tuple[Array, float]:
+def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Array, float]:
     """Return the multiplier nearest to y that makes x stationary, and the (estimated) norm of its dual matrix.
 
     Where the fit is exact and the rank is right, this is the optimal multiplier to rounding.
     """
-    derivative = model.linearize(x)
-    gradient = x - model.apply(model.dual_matrix(y), x)
-    y = y + _pseudo_inverse(derivative)(gradient)
+    correction = _pseudo_inverse(model.linearize(x))
+    for _ in range(2):  # the second time removes what the regularized inverse left
+        y = y + correction(x - model.apply(model.dual_matrix(y), x))
     S = model.dual_matrix(y)
     U, _, V = model.canonical(x)
     _, values, _ = model.escapes(S, U, V, 2, seed)
@@ -124,7 +123,7 @@ def _pseudo_inverse(derivative: Linearization) -> Callable[[Array], Array]:
     return solve
 
 
-def project_data(model: StackedProduct, b: Array) -> tuple[Array, float]:
+def project_data(model: QuadraticMap, b: Array) -> tuple[Array, float]:
     """Return the data nearest to b, in their own units, that some matrix fits, and how far they are, relatively.
 
     The distance is 0 where the least-squares iteration did not settle the question.

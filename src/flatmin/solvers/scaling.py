@@ -12,11 +12,10 @@ from flatmin.certificates import measurement_sizes, whiten
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
-from flatmin.operator_norm import leading_triplets
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
-from flatmin.solvers.factored import StackedProduct
+from flatmin.solvers.factored import QuadraticMap, stacked
 from flatmin.solvers.newton import Budget
 
 __all__ = ["Scaled"]
@@ -35,7 +34,7 @@ class Scaled:
     of the data that contradicts the rest, ``weights`` give measurements of very different scale the same size.
     """
 
-    model: StackedProduct
+    model: QuadraticMap
     b: Array
     size: float
     metric: tuple[Metric, Metric]
@@ -43,6 +42,7 @@ class Scaled:
     outside: Array
     contradictory: bool
     weights: Array | None
+    trace_factor: int
 
     @classmethod
     def of(cls, problem: Problem, metric_power: float, seed: int) -> Scaled:
@@ -73,10 +73,11 @@ class Scaled:
         spread = whitened.adjoint_operator(probe)
         total = float(np.linalg.norm(spread.data if hasattr(spread, "tocsr") else spread))
         scale = np.sqrt(np.prod(whitened.shape)) / total if total else 1.0
-        model = StackedProduct(whitened, float(scale), None if weights is None else 1 / weights)
-        first = model.dual_matrix(data)
-        size = float(leading_triplets(first, 1, seed=seed)[1][0]) if np.any(data) and total else 0.0
-        return cls(model, data / size if size else data, size, metric, merge, outside, contradictory, weights)
+        model = stacked(problem.parametrization, whitened, float(scale), None if weights is None else 1 / weights)
+        size = _largest(model, data, seed) if np.any(data) and total else 0.0
+        factor = problem.parametrization.trace_factor
+        b = data / size if size else data
+        return cls(model, b, size, metric, merge, outside, contradictory, weights, factor)
 
     @property
     def to_z(self) -> float:
@@ -99,7 +100,9 @@ class Scaled:
 
     def solve(self, budget: Budget, options: Options, start: Any, alpha: float, b: Array | None = None) -> Outcome:
         """Run the augmented Lagrangian method, on other (scaled) data if they are given."""
-        penalty = self.size / (2 * alpha * len(self.outside) * self.model.scale) if alpha else np.inf
+        penalty = (
+            2 * self.size / (self.trace_factor * alpha * len(self.outside) * self.model.scale) if alpha else np.inf
+        )
         with one_thread():
             return augmented_lagrangian(self.model, self.b if b is None else b, budget, options, start, penalty)
 
@@ -108,7 +111,16 @@ class Scaled:
         dual = self.model.scale * (y if self.weights is None else self.weights * y)
         if self.merge is not None:
             dual = self.merge @ dual
-        return np.asarray(dual + self.outside / (2 * alpha * len(self.outside)) if alpha else dual)
+        if alpha:
+            dual = dual + 2 * self.outside / (self.trace_factor * alpha * len(self.outside))
+        return np.asarray(dual)
+
+
+def _largest(model: QuadraticMap, data: Array, seed: int) -> float:
+    """Return the norm of the first dual matrix; where no matrix of the cone correlates with the data, its size."""
+    S = model.dual_matrix(data)
+    largest = float(model.leading(S, 1, seed)[1][0])
+    return largest if largest > 0 else float(np.linalg.norm(S.toarray() if hasattr(S, "toarray") else S))
 
 
 def _equalizers(sizes: Array) -> Array | None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from flatmin.errors import InputError
-from flatmin.metric import Array, Metric
+from flatmin.measurements import Dense
+from flatmin.metric import Array
 from flatmin.parametrizations import Parametrization
-from flatmin.parametrizations.base import Factors
+from flatmin.parametrizations.base import Factors, Metrics
 from flatmin.problem import Problem
 from flatmin.testing._checks import TOLERANCE, agree, require
 
@@ -17,16 +18,16 @@ __all__ = ["check_parametrization"]
 
 
 def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> None:
-    """Check a two-factor parametrization against finite differences on small random problems.
+    """Check a parametrization against finite differences on small random problems.
 
-    Width and matrix; ``hessian_trace`` and ``scaled_trace`` against the Hessian of the loss by finite differences, off
-    and on the zero-loss set; the minimum over the fibre, which the flattest factors attain and no other factors of
-    the same matrix beat; and what a rotation of the factors must not change.
+    Width and matrix; ``hessian_trace`` against the Hessian of the loss by finite differences, off and on the zero-loss
+    set, and ``gauss_newton_trace`` on it; the minimum over the fibre, which the flattest factors attain and no other
+    factors of the same matrix beat.
 
     Parameters
     ----------
     p : Parametrization or Problem
-        The parametrization; a problem stands for its own.
+        The parametrization of matrices; a problem stands for its own.
     seed : int
         Draws the problems and points.
 
@@ -42,84 +43,103 @@ def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> Non
     """
     model = p.parametrization if isinstance(p, Problem) else p
     rng = np.random.default_rng(seed)
-    shape, m = (4, 3), 7
+    shape, m = (4, 3) if model.cone == "rectangular" else (4, 4), 7
     for width in (1, 2, 5):
-        factors = tuple(rng.standard_normal((n, width)) for n in shape)
+        factors = model.random(shape, width, rng)
         for blind in (False, True):
             sensing = rng.standard_normal((m, *shape))
             sensing[:, 0, :] *= not blind
-            _check_traces(model, factors, sensing, rng)
-            _check_fibre(model, factors, _dense_metric(sensing), rng)
-    require(model, model.check(factors, shape)[0].dtype == float, "check must return float64 arrays")
+            if shape[0] == shape[1]:
+                sensing[:, :, 0] *= not blind
+                sensing = sensing + sensing.transpose(0, 2, 1)
+            _check_traces(model, factors, Dense(sensing), rng)
+            _check_fibre(model, factors, Dense(sensing), rng)
+    found = model.check(factors, shape)
+    require(model, all(F.dtype == float for F in found), "check must return float64 arrays")
     try:
-        model.check((factors[0][:-1], factors[1]), shape)
+        model.check((factors[0][:-1], *factors[1:]), shape)
     except InputError:
         return
     raise AssertionError(f"{model!r}: check accepts factors of a wrong shape; it must raise InputError")
 
 
-def _check_traces(model: Parametrization, factors: Factors, sensing: Array, rng: np.random.Generator) -> None:
-    """Compare both traces with the diagonal of a finite-difference Hessian of the loss, off and on zero loss."""
-    m, d1, d2 = sensing.shape
-    L, R = factors
-    require(model, model.width(factors) == L.shape[1], f"width is {model.width(factors)}, expected {L.shape[1]}")
-    clean = np.tensordot(sensing, model.matrix(factors), 2)
-    for place, data in (("off", clean + rng.standard_normal(m)), ("on", clean)):
+def _check_traces(model: Parametrization, factors: Factors, A: Dense, rng: np.random.Generator) -> None:
+    """Compare traces with the diagonal of a finite-difference Hessian of the loss, off and on zero loss."""
+    P, Q = model.pair(factors)
+    require(model, model.width(factors) == P.shape[1], f"width is {model.width(factors)}, expected {P.shape[1]}")
+    agree(model, "matrix", model.matrix(factors), P @ Q.conj().T, "X = P Q* for the pair (P, Q)")
+    clean, metric = A.forward(model.matrix(factors)), model.metric(A)
+    sizes = np.cumsum([F.size for F in factors])[:-1]
+    for place, data in (("off", clean + rng.standard_normal(A.size)), ("on", clean)):
 
         def loss(theta: Array, data: Array = data) -> float:
-            parts = np.split(theta, [L.size])
-            X = model.matrix((parts[0].reshape(L.shape), parts[1].reshape(R.shape)))
-            return float(np.mean((np.tensordot(sensing, X, 2) - data) ** 2))
+            parts = np.split(theta, sizes)
+            weights = tuple(part.reshape(F.shape) for part, F in zip(parts, factors, strict=True))
+            return float(np.mean((A.forward(model.matrix(weights)) - data) ** 2))
 
-        diagonal = _hessian_diagonal(loss, np.concatenate([L.ravel(), R.ravel()]))
-        left, right = diagonal[: L.size].sum(), diagonal[L.size :].sum()
-        metric = _dense_metric(sensing)
+        diagonal = _hessian_diagonal(loss, np.concatenate([F.ravel() for F in factors]))
         cause = "it is the trace for the loss (1/m) ‖A(X) − b‖², with no factor ½"
+        got = model.hessian_trace(factors, A, metric, clean - data)
         name = f"hessian_trace {place} the zero-loss set"
-        agree(model, name, model.hessian_trace(factors, metric), left + right, cause, tolerance=1e-7)
+        agree(model, name, got, diagonal.sum(), cause, scale=float(np.abs(diagonal).sum()) or 1.0, tolerance=1e-7)
+    cause = "at zero loss the Hessian is its Gauss-Newton part"
+    gauss_newton = model.gauss_newton_trace(factors, A, metric)
+    agree(model, "gauss_newton_trace", gauss_newton, diagonal.sum(), cause, tolerance=1e-7)
+    scaled = model.scaled_trace(factors, A, metric)
+    if model.cone == "rectangular" and len(factors) == 2:
+        (d1, d2), left = A.shape, diagonal[: factors[0].size].sum()
         cause = "the L block of the Hessian is divided by d1, the R block by d2"
-        name = f"scaled_trace {place} the zero-loss set"
-        agree(model, name, model.scaled_trace(factors, metric), left / d1 + right / d2, cause, tolerance=1e-7)
+        agree(model, "scaled_trace", scaled, left / d1 + (diagonal.sum() - left) / d2, cause, tolerance=1e-7)
+    else:
+        agree(model, "scaled_trace", scaled, gauss_newton, "it is the Gauss-Newton trace", tolerance=1e-12)
 
 
-def _check_fibre(
-    model: Parametrization, factors: Factors, metric: tuple[Metric, Metric], rng: np.random.Generator
-) -> None:
+def _check_fibre(model: Parametrization, factors: Factors, A: Dense, rng: np.random.Generator) -> None:
+    metric = model.metric(A)
     D1, D2 = (np.asarray(D) for D in metric)
     Z = D1 @ model.matrix(factors) @ D2
     minimum = model.fibre_minimum(factors, metric)
     U, s, V = model.singular(factors, metric)
-    agree(model, "singular, U s Vᵀ = D1 X D2,", (U * s) @ V.T, Z, "Z is measured in whitened coordinates")
+    size = float(np.linalg.norm(Z)) or 1.0
+    agree(model, "singular, U s V* = D1 X D2,", (U * s) @ V.conj().T, Z, "Z is measured in whitened coordinates", size)
     flat = model.flattest(U, s, V, metric)
-    agree(model, "the matrix of the flattest factors", D1 @ model.matrix(flat) @ D2, Z, "look at flattest")
-    cause = "the smallest scaled trace of X is 4 ‖D1 X D2‖_*"
-    agree(model, "fibre_minimum at the flattest factors", model.scaled_trace(flat, metric), minimum, cause)
-    L, R = factors
-    k = L.shape[1]
+    agree(model, "the matrix of the flattest factors", D1 @ model.matrix(flat) @ D2, Z, "look at flattest", size)
+    cause = f"the smallest scaled trace of X is {model.trace_factor} ‖D1 X D2‖_*"
+    agree(model, "fibre_minimum", minimum, model.trace_factor * float(np.linalg.norm(Z, "nuc")), cause)
+    agree(model, "fibre_minimum at the flattest factors", model.scaled_trace(flat, A, metric), minimum, cause)
     for _ in range(10):
+        _check_other(model, factors, _moved(model, factors, rng), A, metric, minimum)
+
+
+def _check_other(
+    model: Parametrization, factors: Factors, other: Factors, A: Dense, metric: Metrics, minimum: float
+) -> None:
+    """Compare with other factors of the same matrix."""
+    X = model.matrix(factors)
+    require(model, np.allclose(model.matrix(other), X, atol=1e-8 * np.linalg.norm(X)), "these factors make another X")
+    trace = model.scaled_trace(other, A, metric)
+    sentence = f"other factors of the same matrix have scaled trace {trace:.10g}, below fibre_minimum {minimum:.10g}"
+    require(model, trace >= minimum * (1 - TOLERANCE), sentence)
+    cause = "it depends on X only"
+    agree(model, "fibre_minimum on the fibre", model.fibre_minimum(other, metric), minimum, cause, tolerance=1e-7)
+    require(model, min(model.balance(other), model.norm_excess(other)) >= -1e-8, "balance or norm_excess is negative")
+
+
+def _moved(model: Parametrization, factors: Factors, rng: np.random.Generator) -> Factors:
+    """Return other factors of the same matrix: turned ones, for a product any, for signs those that keep them."""
+    k = factors[0].shape[1]
+    if model.cone == "rectangular":
         G = rng.standard_normal((k, k)) + 2 * np.eye(k)
-        other = (L @ G, R @ np.linalg.inv(G).T)
-        trace = model.scaled_trace(other, metric)
-        require(
-            model,
-            trace >= minimum * (1 - TOLERANCE),
-            f"other factors of the same matrix have scaled trace {trace:.10g}, below fibre_minimum {minimum:.10g}",
-        )
-        agree(model, "fibre_minimum on the fibre", model.fibre_minimum(other, metric), minimum, cause, tolerance=1e-7)
+        return factors[0] @ G, factors[1] @ np.linalg.inv(G).T
     Q = np.linalg.qr(rng.standard_normal((k, k)))[0]
-    turned = (L @ Q, R @ Q)
-    for name in ("hessian_trace", "scaled_trace", "fibre_minimum"):
-        got, want = (getattr(model, name)(w, metric) for w in (turned, factors))
-        agree(model, f"{name} after a rotation of the factors", got, want, "it may only depend on L Lᵀ and R Rᵀ")
-    for name in ("balance", "norm_excess"):
-        got, want = (getattr(model, name)(w) for w in (turned, factors))
-        agree(model, f"{name} after a rotation of the factors", got, want, "rotations change neither", scale=1 + want)
-
-
-def _dense_metric(sensing: Array) -> tuple[Metric, Metric]:
-    m, d1, d2 = sensing.shape
-    rows = np.tensordot(sensing, sensing, ((0, 2), (0, 2))) / (m * d2)
-    return Metric.root(rows), Metric.root(np.tensordot(sensing, sensing, ((0, 1), (0, 1))) / (m * d1))
+    if model.cone == "semidefinite":
+        return (factors[0] @ Q,)
+    plus, minus = np.hstack([factors[0] @ Q, np.zeros((len(factors[0]), 1))]), factors[1]
+    if minus.shape[1] == 0:
+        return plus, minus
+    t = rng.standard_normal()  # a hyperbolic turn of one column of each sign
+    p, q = plus[:, :1] * np.cosh(t) + minus[:, :1] * np.sinh(t), plus[:, :1] * np.sinh(t) + minus[:, :1] * np.cosh(t)
+    return np.hstack([p, plus[:, 1:]]), np.hstack([q, minus[:, 1:]])
 
 
 def _hessian_diagonal(f: Any, x: Array, h: float = 0.1) -> Array:

@@ -1,0 +1,83 @@
+"""Columns that add and columns that subtract: ``X = U₊ U₊ᵀ − U₋ U₋ᵀ``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from flatmin.errors import InputError
+from flatmin.measurements import Measurement
+from flatmin.metric import Array, hermitian_of_product
+from flatmin.parametrizations.base import Factors, Metrics, Parametrization, check_rank
+from flatmin.parametrizations.gram import HermitianModel
+
+__all__ = ["SignedGram"]
+
+
+@dataclass(frozen=True)
+class SignedGram(HermitianModel):
+    """``X = U₊ U₊ᵀ − U₋ U₋ᵀ``: symmetric matrices, and networks with one hidden layer and quadratic activation.
+
+    Such a network answers ``Σ_j v_j (u_jᵀ x)²`` with output weights ``v_j = ±1``, which is ``xᵀ X x``. The scaled trace
+    is the Gauss-Newton trace ``8 tr(D (U₊U₊ᵀ + U₋U₋ᵀ))`` with ``D = (1/m) Σ A_i²``; the smallest one over all factors of
+    X is ``8 ‖D^½ X D^½‖_*``. The Hessian trace adds ``(4 (k₊ − k₋)/m) Σ r_i tr A_i``, zero at zero loss.
+
+    Parameters
+    ----------
+    rank : int, optional
+        The largest total width ``k₊ + k₋``. ``None`` means as wide as it takes.
+    """
+
+    rank: int | None = None
+    cone: ClassVar[str] = "symmetric"
+    names: ClassVar[tuple[str, ...]] = ("U_plus", "U_minus")  # type: ignore[misc]
+
+    def __post_init__(self) -> None:
+        check_rank(self.rank)
+
+    def check(self, factors: object, shape: tuple[int, int]) -> Factors:
+        """Return (U_plus, U_minus) as arrays of shapes (d, k₊) and (d, k₋)."""
+        if not isinstance(factors, tuple | list) or len(factors) != 2:
+            raise InputError("the factors of a signed Gram model are a pair (U_plus, U_minus)")
+        plus, minus = (self._columns(F, name, shape[0]) for F, name in zip(factors, self.names, strict=True))
+        return plus, minus
+
+    def check_measurement(self, measurement: Measurement) -> None:
+        """Raise `InputError` unless the sensing matrices are real and symmetric."""
+        Parametrization.check_measurement(self, measurement)
+        super().check_measurement(measurement)
+
+    def pair(self, factors: Factors) -> tuple[Array, Array]:
+        """Return ``[U₊, U₋]`` and ``[U₊, −U₋]``."""
+        plus, minus = factors
+        return np.hstack([plus, minus]), np.hstack([plus, -minus])
+
+    def random(self, shape: tuple[int, int], width: int, rng: np.random.Generator) -> Factors:
+        """Return Gaussian columns, the larger half of them positive."""
+        columns = rng.standard_normal((shape[0], width))
+        return columns[:, : (width + 1) // 2], columns[:, (width + 1) // 2 :]
+
+    def signature(self, factors: Factors) -> list[int]:
+        """Return ``[k₊, k₋]``."""
+        return [int(F.shape[1]) for F in factors]
+
+    def gauss_newton_trace(self, factors: Factors, measurement: Measurement, metric: Metrics) -> float:
+        """Return ``8 tr(D (U₊U₊ᵀ + U₋U₋ᵀ))``."""
+        return self._curvature(np.hstack(factors), metric)
+
+    def hessian_trace(self, factors: Factors, measurement: Measurement, metric: Metrics, residual: Array) -> float:
+        """Return ``8 tr(D (U₊U₊ᵀ + U₋U₋ᵀ)) + (4 (k₊ − k₋)/m) Σ r_i tr A_i``."""
+        plus, minus = self.signature(factors)
+        return self._curvature(np.hstack(factors), metric) + self._bend(plus - minus, False, measurement, residual)
+
+    def decompose(self, P: Array, Q: Array) -> tuple[Array, Array, Array]:
+        """Return ``U, s, V`` of the symmetric part of ``P Qᵀ``, V being U times the signs of its eigenvalues."""
+        return hermitian_of_product(P, Q)
+
+    def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
+        """Return ``D^-½ U Σ^½``, split by the signs of V against U."""
+        columns = metric[0].power(-1) @ (U * np.sqrt(s))
+        positive = np.einsum("ij,ij->j", U, V) > 0
+        return columns[:, positive], columns[:, ~positive]

@@ -1,0 +1,197 @@
+"""How far any other matrix can be that fits as well and is as flat: certified error radii."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from flatmin.measurements import Measurement
+from flatmin.metric import Array, Metric
+from flatmin.operator_norm import EPS
+
+__all__ = ["Stability", "smallest_singular_value", "spread_of", "tangent_columns"]
+
+#: More multiplications than this are not spent on the map on the tangent space …
+MOST_WORK = 1.5e9
+#: … nor more forward maps where the measurement does not offer its derivative.
+MOST_FORWARD_MAPS = 400
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Constants of the bound on how far other matrices of the model are, in whitened coordinates.
+
+    Let Z be the solution, λ the dual vector, ``Y = B*(λ)``, and U1, V1 its q leading singular vectors. Every matrix Z'
+    of the model with ``‖B(Z') − b‖ ≤ noise`` and ``‖Z'‖_* ≤ (1 + excess) ‖Z‖_*`` has
+    ``‖Z'‖_* − ⟨Y, Z'⟩ ≤ ε' = gap + excess · size + dual_size · noise``, which confines it to the neighbourhood of the
+    tangent space of U1, V1 (linearly in ε') or of the symmetric cores ``U1 S V1*`` (like its square root). Where the
+    measurements tell the elements of that space apart, Z' is near Z. Proofs: docs/theory.md, "The certified radius".
+
+    Attributes
+    ----------
+    space : str
+        "tangent" or "core".
+    semidefinite : bool
+        Whether the model makes positive semidefinite matrices only.
+    gap : float
+        ``‖Z‖_* − ⟨λ, b⟩`` plus what the computed singular vectors couple with the rest, at least rounding.
+    size : float
+        ``‖Z‖_*``.
+    margin, inner : float
+        ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
+    injectivity : float
+        Smallest singular value of B on the space.
+    spread : float
+        A bound on ``‖B(Z)‖ / ‖Z‖_*``.
+    dual_size, growth : float
+        Norm of the dual vector; how much the trace can grow with the noise where the data determine it.
+    misfit : float
+        ``‖B(Z) − b‖``.
+    outside : float
+        Nuclear norm of the part of Z outside the space.
+    unwhiten : float
+        ``‖D1⁻¹‖ ‖D2⁻¹‖``, which turns distances of Z into those of X.
+    """
+
+    space: str
+    semidefinite: bool
+    gap: float
+    size: float
+    margin: float
+    inner: float
+    injectivity: float
+    spread: float
+    dual_size: float
+    growth: float
+    misfit: float
+    outside: float
+    unwhiten: float
+
+    def radius(self, noise: float = 0.0, excess: float = 0.0) -> float:
+        """Return a bound on ``‖X' − X‖_F`` for every other matrix X' of the model.
+
+        Parameters
+        ----------
+        noise : float
+            X' fits the data up to ``‖A(X') − b‖ ≤ noise``.
+        excess : float
+            X' is at most this much less flat, relatively.
+        """
+        doubt = self.gap + excess * self.size + self.dual_size * noise
+        if self.space == "tangent":
+            apart = doubt / self.margin + self.outside
+        else:
+            size = (1 + excess) * self.size + self.growth * noise
+            if self.semidefinite:
+                apart = np.sqrt(2 * doubt * size / self.margin) + doubt / self.margin
+            else:
+                apart = 2 * np.sqrt(doubt * size / self.margin) + np.sqrt(2 * doubt * size / self.inner)
+            apart += self.outside
+        within = (noise + self.misfit + self.spread * apart) / self.injectivity
+        return float(self.unwhiten * (within + apart))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the constants by name."""
+        return asdict(self)
+
+
+def spread_of(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:
+    """Return a bound on ``‖B(Z)‖ / ‖Z‖_*`` for ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, from the metric alone.
+
+    For a unit matrix u v* it is the root of ``u* (Σ B_i B_i*) u`` at most, and ``Σ A_i A_i*`` is m d2 (Hermitian models:
+    m) times the square of the metric.
+
+    Parameters
+    ----------
+    size : int
+        The number of measurements m.
+    plain : tuple of Metric
+        The metric of the measurements.
+    metric : tuple of Metric
+        The metric (D1, D2) by which they were whitened, a function of the plain one.
+    hermitian : bool
+        Whether the metric is that of a Hermitian model.
+    """
+    bounds = []
+    for this, other in ((0, 1), (1, 0)):
+        inside = metric[this].values > 0
+        ratio = float(np.max(plain[this].values[inside] / metric[this].values[inside], initial=0.0))
+        weakest = float(np.min(metric[other].values[metric[other].values > 0], initial=np.inf))
+        dimension = 1 if hermitian else len(metric[other].values)
+        bounds.append(np.sqrt(size * dimension) * ratio / weakest)
+    return min(bounds)
+
+
+def tangent_columns(whitened: Measurement, U: Array, V: Array, core: Array, cone: str) -> Array | None:
+    """Return the matrix of B on an orthonormal basis of the tangent space of U and V; None where it is too large.
+
+    For rectangular matrices that is ``{U E* + F V*}``, else its Hermitian elements.
+
+    Parameters
+    ----------
+    whitened : Measurement
+        The map B.
+    U, V : ndarray, shapes (d1, q) and (d2, q)
+        Orthonormal columns; in the Hermitian cones V is U up to signs.
+    core : ndarray, shape (m, ·)
+        B on an orthonormal basis of the Hermitian cores, see `flatmin.uniqueness.core_columns`.
+    cone : str
+        `Parametrization.cone`.
+    """
+    (d1, d2), q, m = whitened.shape, U.shape[1], whitened.size
+    free = q * (d1 + d2 - q) if cone == "rectangular" else q * (d1 - q) + core.shape[1]
+    if free > m or m * free**2 > MOST_WORK:
+        return None
+    sides = _sides(whitened, U, V, cone == "rectangular")
+    if sides is None:
+        return None
+    outer = [np.linalg.qr(F, mode="complete")[0][:, q:] for F in (U, V)]
+    if cone == "rectangular":
+        parts = [sides[..., :d1] @ U, sides[..., :d1] @ outer[0], sides[..., d1:] @ outer[1]]
+        return np.concatenate([part.reshape(m, -1) for part in parts], axis=1)
+    rest = np.sqrt(2) * (sides @ outer[0].conj()).reshape(m, -1)
+    return np.concatenate([core, rest.real, rest.imag] if np.iscomplexobj(rest) else [core, rest], axis=1)
+
+
+def _sides(whitened: Measurement, U: Array, V: Array, both: bool) -> Array | None:
+    """Return ``B_i V`` (and ``B_iᵀ U`` behind it) with axes [i, c, row], one unit vector at a time where need be."""
+    found = whitened.jacobian(U, V) if both else whitened.products(U)
+    if found is not None or V.shape[1] * sum(whitened.shape) > MOST_FORWARD_MAPS or np.iscomplexobj(U):
+        return found
+    out = np.empty((whitened.size, U.shape[1], sum(whitened.shape) if both else len(U)))
+    for c in range(U.shape[1]):
+        for row, unit in enumerate(np.eye(len(U))):
+            out[:, c, row] = whitened.forward_factors(unit[:, None], V[:, [c]] if both else U[:, [c]])
+        for row, unit in enumerate(np.eye(len(V)) if both else ()):
+            out[:, c, len(U) + row] = whitened.forward_factors(U[:, [c]], unit[:, None])
+    return out
+
+
+def smallest_singular_value(columns: Array) -> float:
+    """Return a proved lower bound on the smallest singular value of a tall matrix, 0.0 where nothing is proved.
+
+    Inverse iteration estimates it; a Cholesky factorization of the Gram matrix less 0.9 of its square proves it, with
+    the rounding errors of forming and factorizing (Rump 2006) counted against it.
+    """
+    m, n = columns.shape
+    if n == 0 or m < n:
+        return 0.0
+    gram = columns.T @ columns
+    trace = float(np.trace(gram))
+    error = 1.1 * EPS * (m + 2 * n + 4) * trace
+    try:
+        factor = cho_factor(gram, check_finite=False)
+        x = np.random.default_rng(0).standard_normal(n)
+        for _ in range(8):
+            x = cho_solve(factor, x / np.linalg.norm(x), check_finite=False)
+        smallest = 0.9 / float(np.linalg.norm(x))
+        if smallest <= error:
+            return 0.0
+        gram[np.diag_indices(n)] -= smallest
+        cho_factor(gram, overwrite_a=True, check_finite=False)
+    except (LinAlgError, ValueError):
+        return 0.0
+    return float(np.sqrt(smallest - error))
