@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import eigvalsh, lapack
 
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
@@ -101,8 +101,8 @@ class Stability:
 def spread_of(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:
     """Return a bound on ``‖B(Z)‖ / ‖Z‖_*`` for ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, from the metric alone.
 
-    For a unit matrix u v* it is the root of ``u* (Σ B_i B_i*) u`` at most, and ``Σ A_i A_i*`` is m d2 (Hermitian models:
-    m) times the square of the metric.
+    For a unit matrix u v* it is the root of ``u* (Σ B_i B_i*) u`` at most, and ``Σ A_i A_i*`` is m d2 (Hermitian
+    models: m) times the square of the metric.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def spread_of(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Met
         weakest = float(np.min(metric[other].values[metric[other].values > 0], initial=np.inf))
         dimension = 1 if hermitian else len(metric[other].values)
         bounds.append(np.sqrt(size * dimension) * ratio / weakest)
-    return min(bounds)
+    return float(min(bounds))
 
 
 def tangent_columns(whitened: Measurement, U: Array, V: Array, core: Array, cone: str) -> Array | None:
@@ -173,25 +173,22 @@ def _sides(whitened: Measurement, U: Array, V: Array, both: bool) -> Array | Non
 def smallest_singular_value(columns: Array) -> float:
     """Return a proved lower bound on the smallest singular value of a tall matrix, 0.0 where nothing is proved.
 
-    Inverse iteration estimates it; a Cholesky factorization of the Gram matrix less 0.9 of its square proves it, with
-    the rounding errors of forming and factorizing (Rump 2006) counted against it.
+    An eigenvalue solver estimates it; a Cholesky factorization of the Gram matrix less a share of its square proves it,
+    with the rounding errors of forming and factorizing (Rump 2006) counted against it.
     """
     m, n = columns.shape
     if n == 0 or m < n:
         return 0.0
     gram = columns.T @ columns
-    trace = float(np.trace(gram))
-    error = 1.1 * EPS * (m + 2 * n + 4) * trace
-    try:
-        factor = cho_factor(gram, check_finite=False)
-        x = np.random.default_rng(0).standard_normal(n)
-        for _ in range(8):
-            x = cho_solve(factor, x / np.linalg.norm(x), check_finite=False)
-        smallest = 0.9 / float(np.linalg.norm(x))
-        if smallest <= error:
-            return 0.0
-        gram[np.diag_indices(n)] -= smallest
-        cho_factor(gram, overwrite_a=True, check_finite=False)
-    except (LinAlgError, ValueError):
-        return 0.0
-    return float(np.sqrt(smallest - error))
+    error = 1.1 * EPS * (m + 2 * n + 4) * float(np.trace(gram))
+    guess = float(eigvalsh(gram, subset_by_index=[0, 0], check_finite=False)[0])
+    for share in (0.99, 0.9, 0.5):
+        if share * guess > error and _positive_definite(gram, share * guess):
+            return float(np.sqrt(share * guess - error))
+    return 0.0
+
+
+def _positive_definite(gram: Array, shift: float) -> bool:
+    shifted = gram.copy()
+    shifted[np.diag_indices(len(gram))] -= shift
+    return bool(lapack.dpotrf(shifted, lower=1, clean=0, overwrite_a=1)[1] == 0)

@@ -96,8 +96,8 @@ class Uniqueness:
 def core_columns(whitened: Measurement, U: Array, V: Array) -> Array:
     """Return the matrix of ``S ↦ B(U S V*)`` on an orthonormal basis of cores S.
 
-    These are the symmetric matrices, (m, q(q+1)/2), for complex U the Hermitian ones, (m, q²); where V is U times signs,
-    those that do not mix signs, since only they make Hermitian matrices.
+    These are the symmetric matrices, (m, q(q+1)/2), for complex U the Hermitian ones, (m, q²); where V is U times
+    signs, those that do not mix signs, since only they make Hermitian matrices.
     """
     q, pairs = U.shape[1], _pairs(U, V)
     columns = np.empty((whitened.size, len(pairs)), order="F")
@@ -106,8 +106,8 @@ def core_columns(whitened: Measurement, U: Array, V: Array) -> Array:
         J = whitened.jacobian(U, V)
     if J is not None:
         core = J[..., : whitened.shape[0]] @ U
-        i, j = np.array(pairs, dtype=int).reshape(-1, 2).T
-        columns[:] = core[:, i, j] + core[:, j, i]
+        rows, cols = np.array(pairs, dtype=int).reshape(-1, 2).T
+        columns[:] = core[:, rows, cols] + core[:, cols, rows]
     else:
         for c, (i, j) in enumerate(pairs):
             columns[:, c] = whitened.forward_factors(U[:, [i, j]], V[:, [j, i]])
@@ -208,7 +208,8 @@ def _stability(evidence: Evidence, U: Array, V: Array, core: Array, margin: floa
 
 def _triangle(P: Array, Q: Array) -> Array:
     """Return a small matrix with the singular values of ``P Q*``."""
-    return np.asarray(np.linalg.qr(P, mode="r") @ np.linalg.qr(Q, mode="r").conj().T)
+    TP, TQ = (np.asarray(np.linalg.qr(F, mode="r")) for F in (P, Q))
+    return np.asarray(TP @ TQ.conj().T)
 
 
 def _basis(U: Array, V: Array) -> Array:

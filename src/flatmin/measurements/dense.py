@@ -83,7 +83,7 @@ class Dense(Measurement):
 
     def products(self, R: Array) -> Array:
         """Return ``A_i R`` for every i, in one pass over the tensor."""
-        return np.matmul(R.T, self.tensor.transpose(0, 2, 1))
+        return np.asarray(np.matmul(R.T, self.tensor.transpose(0, 2, 1)))
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
         """Return the map with matrices ``P1 A_i P2``: a copy if it is small, else applied on the way."""

@@ -21,8 +21,8 @@ class SignedGram(HermitianModel):
     """``X = U₊ U₊ᵀ − U₋ U₋ᵀ``: symmetric matrices, and networks with one hidden layer and quadratic activation.
 
     Such a network answers ``Σ_j v_j (u_jᵀ x)²`` with output weights ``v_j = ±1``, which is ``xᵀ X x``. The scaled trace
-    is the Gauss-Newton trace ``8 tr(D (U₊U₊ᵀ + U₋U₋ᵀ))`` with ``D = (1/m) Σ A_i²``; the smallest one over all factors of
-    X is ``8 ‖D^½ X D^½‖_*``. The Hessian trace adds ``(4 (k₊ − k₋)/m) Σ r_i tr A_i``, zero at zero loss.
+    is the Gauss-Newton trace ``8 tr(D (U₊U₊ᵀ + U₋U₋ᵀ))`` with ``D = (1/m) Σ A_i²``; the smallest one over all factors
+    of X is ``8 ‖D^½ X D^½‖_*``. The Hessian trace adds ``(4 (k₊ − k₋)/m) Σ r_i tr A_i``, zero at zero loss.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """A measured model in whitened coordinates, as one quadratic map of its stacked factors.
 
-Every measurement is half a quadratic form, ``q(x)_i = ½ ⟨x, K_i x⟩`` with symmetric ``K_i``, where x stacks the factors so
-that ``½ ‖x‖²`` is at least the norm that flat solutions minimise. Solvers need nothing else about a model.
+Every measurement is half a quadratic form, ``q(x)_i = ½ ⟨x, K_i x⟩`` with symmetric ``K_i``, where x stacks the factors
+so that ``½ ‖x‖²`` is at least the norm that flat solutions minimise. Solvers need nothing else about a model.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class QuadraticMap(ABC):
         """Return K of a dual matrix S as an array (n, n)."""
 
     def resolvent(self, S: Any, shift: float) -> tuple[float, Array] | None:
-        """Return ``a``, just above one and the norm of K, and ``(aI − K)^(-1/2)``; None where that norm is above 1.5."""
+        """Return ``a``, just above 1 and the norm of K, and ``(aI − K)^(-1/2)``; None where that norm exceeds 1.5."""
         values, Q = eigh(self.curvature(S), check_finite=False)
         if values[-1] > 1.5:
             return None
@@ -161,7 +161,7 @@ class StackedProduct(QuadraticMap):
     def curvature(self, S: Any) -> Array:
         """Return the dilation of S."""
         S = S.toarray() if hasattr(S, "toarray") else S
-        (d1, d2), n = S.shape, sum(S.shape)
+        d1, n = len(S), sum(S.shape)
         K = np.zeros((n, n))
         K[:d1, d1:], K[d1:, :d1] = S, S.T
         return K
@@ -203,7 +203,7 @@ class StackedGram(QuadraticMap):
         return bool(np.issubdtype(self.whitened.dtype, np.complexfloating))
 
     def freedom(self, rank: int) -> int:
-        """Return ``rank (2d − rank)`` for complex Hermitian matrices, ``rank (2d − rank + 1) / 2`` for symmetric ones."""
+        """Return ``rank (2d − rank)`` for complex U, ``rank (2d − rank + 1) / 2`` for real U."""
         d = self.whitened.shape[0]
         return rank * (2 * d - rank) if self.is_complex else rank * (2 * d - rank + 1) // 2
 

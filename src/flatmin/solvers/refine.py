@@ -83,10 +83,11 @@ def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Ar
     Where the fit is exact and the rank is right, this is the optimal multiplier to rounding.
     """
     correction = _pseudo_inverse(model.linearize(x))
-    for _ in range(2):  # the second time removes what the regularized inverse left
+    U, s, V = model.canonical(x)
+    # A second time removes what the regularized inverse left, unless columns are so small that they may be artefacts.
+    for _ in range(2 if s.min(initial=1.0) > SHARP**2 * s.max(initial=1.0) else 1):
         y = y + correction(x - model.apply(model.dual_matrix(y), x))
     S = model.dual_matrix(y)
-    U, _, V = model.canonical(x)
     _, values, _ = model.escapes(S, U, V, 2, seed)
     return y, block_norm(*couple(S, U, V)[2:], float(values.max(initial=0.0)))
 

@@ -79,8 +79,7 @@ def _check_proof(solution: Solution, problem: Problem) -> None:
     alpha, power = (solution.settings.get(k, v) for k, v in (("alpha", 0.0), ("metric_power", 1.0)))
     model = problem.parametrization
     factor, hermitian = model.trace_factor, model.cone != "rectangular"
-    squares = A.gram_diagonals()
-    squares = [S if S.ndim == 2 else np.diag(S) for S in squares]
+    squares = [S if S.ndim == 2 else np.diag(S) for S in A.gram_diagonals()]
     over = (A.size, A.size) if hermitian else (A.size * A.shape[1], A.size * A.shape[0])
     roots = [_dense_power(_dense_root(S / n), power) for S, n in zip(squares, over, strict=True)]
     X = solution.matrix
@@ -142,4 +141,4 @@ def _dense_power(D: Array, power: float) -> tuple[Array, Array]:
 
 def _dense_root(S: Array) -> Array:
     values, Q = np.linalg.eigh(S)
-    return (Q * np.sqrt(np.maximum(values, 0))) @ Q.conj().T
+    return np.asarray((Q * np.sqrt(np.maximum(values, 0))) @ Q.conj().T)
