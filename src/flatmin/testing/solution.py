@@ -141,4 +141,5 @@ def _dense_power(D: Array, power: float) -> tuple[Array, Array]:
 
 def _dense_root(S: Array) -> Array:
     values, Q = np.linalg.eigh(S)
-    return np.asarray((Q * np.sqrt(np.maximum(values, 0))) @ Q.conj().T)
+    inside = values > len(values) * np.finfo(float).eps * values[-1]
+    return np.asarray((Q * np.sqrt(np.where(inside, values, 0))) @ Q.conj().T)
