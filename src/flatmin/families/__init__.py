@@ -1,4 +1,4 @@
-"""The models of the paper, one file each; every file with a ``FAMILY`` is found by itself."""
+"""The models of the paper, one file each; every file with a ``FAMILY`` is found by itself, the others are Python only."""
 
 from importlib import import_module
 from types import ModuleType
@@ -12,7 +12,8 @@ __all__ = ["Family", "Instance", "find", "names", *submodules(list(__path__))]
 
 def names() -> list[str]:
     """Return the names of all families, as on the command line."""
-    return [name.replace("_", "-") for name in submodules(list(__path__))]
+    found = submodules(list(__path__))
+    return [name.replace("_", "-") for name in found if hasattr(import_module(f"{__name__}.{name}"), "FAMILY")]
 
 
 def find(name: str) -> Family:

@@ -11,8 +11,9 @@ from flatmin._validation import matrix_shape
 from flatmin.errors import InputError
 from flatmin.metric import Array
 from flatmin.problem import Problem
+from flatmin.solution import Solution
 
-__all__ = ["Family", "Instance", "check_sample", "noisy"]
+__all__ = ["Family", "Instance", "check_sample", "noisy", "relative_distance", "square"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +24,22 @@ class Instance:
     ----------
     problem : Problem
         What a solver sees.
-    truth : ndarray, shape (d1, d2), or None
-        The matrix behind the data, where it is known.
+    truth : ndarray or None
+        What is behind the data, where it is known: the matrix (d1, d2); for phase retrieval the signal.
     """
 
     problem: Problem
     truth: Array | None = None
+
+
+def relative_distance(found: Array, truth: Array) -> float:
+    """Return ``‖found − truth‖ / ‖truth‖``; 0 if both are zero, infinite if only the truth is."""
+    size, error = float(np.linalg.norm(truth)), float(np.linalg.norm(found - truth))
+    return error / size if size else (0.0 if error == 0 else np.inf)
+
+
+def _matrix_error(problem: Problem, solution: Solution, truth: Array) -> float:
+    return relative_distance(solution.matrix, truth)
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,18 @@ class Family:
     from_cells : callable or None
         ``from_cells(rows, cols, values, shape)`` makes the arrays of an input file from the known cells of a matrix, so
         that tables and pictures can be read; None where the model is not about the cells of a matrix.
+    optional : frozenset of str
+        Keys that a file need not have; ``build`` says which combinations make sense.
+    holes : frozenset of str
+        Keys whose arrays may hold NaN, for missing.
+    parts : callable or None
+        ``parts(problem, solution)`` returns what the model's answer has beside its factors, by name, for the solution
+        file.
+    check_truth : callable or None
+        ``check_truth(truth, problem)`` returns the truth of a file as an array, or raises `InputError`; by default it is a
+        real matrix of the shape of the unknown.
+    relative_error : callable
+        ``relative_error(problem, solution, truth)``, up to the symmetry of the model.
     """
 
     name: str
@@ -61,6 +84,20 @@ class Family:
     arrays: Callable[[Problem], dict[str, Array]]
     sample: Callable[..., Instance]
     from_cells: Callable[[Array, Array, Array, tuple[int, int]], dict[str, Array]] | None = None
+    optional: frozenset[str] = frozenset()
+    holes: frozenset[str] = frozenset()
+    parts: Callable[[Problem, Solution], dict[str, Array]] | None = None
+    check_truth: Callable[[Array, Problem], Array] | None = None
+    relative_error: Callable[[Problem, Solution, Array], float] = _matrix_error
+
+
+def square(shape: object) -> object:
+    """Return ``(d, d)`` for the dimension d, and any other shape as it is if it is square."""
+    if isinstance(shape, int | np.integer) and not isinstance(shape, bool):
+        return shape, shape
+    if isinstance(shape, tuple | list) and len(shape) == 2 and shape[0] != shape[1]:
+        raise InputError(f"shape is {tuple(shape)}, expected a dimension d or (d, d) for this model")
+    return shape
 
 
 def check_sample(shape: object, rank: int, n_measurements: int, noise: float) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL
-from flatmin.metric import Array
+from flatmin.metric import Array, Metric
 from flatmin.problem import Problem
 from flatmin.solution import Solution, Status
 from flatmin.solvers import certify
@@ -79,9 +79,8 @@ def _check_proof(solution: Solution, problem: Problem) -> None:
     alpha, power = (solution.settings.get(k, v) for k, v in (("alpha", 0.0), ("metric_power", 1.0)))
     model = problem.parametrization
     factor, hermitian = model.trace_factor, model.cone != "rectangular"
-    squares = [S if S.ndim == 2 else np.diag(S) for S in A.gram_diagonals()]
     over = (A.size, A.size) if hermitian else (A.size * A.shape[1], A.size * A.shape[0])
-    roots = [_dense_power(_dense_root(S / n), power) for S, n in zip(squares, over, strict=True)]
+    roots = [_dense_power(np.asarray(Metric.root(S / n)), power) for S, n in zip(A.gram_diagonals(), over, strict=True)]
     X = solution.matrix
     residual = A.forward(X) - b
     size = float(np.linalg.norm(b))
@@ -138,8 +137,3 @@ def _dense_power(D: Array, power: float) -> tuple[Array, Array]:
     inverse = np.divide(1, scaled, out=np.zeros_like(scaled), where=scaled > 0)
     return (Q * scaled) @ Q.conj().T, (Q * inverse) @ Q.conj().T
 
-
-def _dense_root(S: Array) -> Array:
-    values, Q = np.linalg.eigh(S)
-    inside = values > len(values) * np.finfo(float).eps * values[-1]
-    return np.asarray((Q * np.sqrt(np.where(inside, values, 0))) @ Q.conj().T)

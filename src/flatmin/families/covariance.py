@@ -1,0 +1,72 @@
+"""Covariance estimation: ``b_i = x_iᵀ Σ x_i``, the power of the data along random directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin.families.base import Family, Instance, check_sample, noisy, square
+from flatmin.measurements.rank_one import RankOne
+from flatmin.metric import Array
+from flatmin.parametrizations.gram import Gram
+from flatmin.problem import Problem
+
+__all__ = ["FAMILY", "sample"]
+
+
+def sample(
+    shape: int | tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0
+) -> Instance:
+    """Draw Gaussian sketching vectors and a covariance matrix with a Gaussian factor.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        The dimension d, or ``(d, d)``.
+    rank : int
+        Rank of the covariance.
+    n_measurements : int
+        m; the solution is certified unique from about ``3 d · rank`` on.
+    noise : float
+        Standard deviation of the noise over the root mean square of the clean data.
+    seed : int
+        Makes the instance repeatable.
+
+    Returns
+    -------
+    Instance
+        Problem and truth.
+
+    Examples
+    --------
+    >>> sample(4, 1, 20).problem
+    Problem(RankOne(shape=(4, 4), size=20), Gram(rank=None))
+    """
+    d, _ = check_sample(square(shape), rank, n_measurements, noise)
+    require(16.0 * n_measurements * d, "drawing these vectors")
+    rng = np.random.default_rng(seed)
+    measurement = RankOne(rng.standard_normal((n_measurements, d)))
+    U = rng.standard_normal((d, rank))
+    return Instance(Problem(measurement, noisy(measurement.forward_factors(U, U), noise, rng), Gram()), U @ U.T)
+
+
+def _build(arrays: Mapping[str, Array]) -> Problem:
+    return Problem(RankOne(arrays["vectors"]), arrays["b"], Gram())
+
+
+def _arrays(problem: Problem) -> dict[str, Array]:
+    measurement = problem.measurement
+    assert isinstance(measurement, RankOne)
+    return {"vectors": measurement.left, "b": problem.data}
+
+
+FAMILY = Family(
+    name="covariance",
+    title="Covariance estimation",
+    keys={"vectors": "(m, d) sketching vectors", "b": "(m,) data"},
+    build=_build,
+    arrays=_arrays,
+    sample=sample,
+)

@@ -1,0 +1,200 @@
+"""Phase retrieval: intensities ``b_i = |⟨x_i, s⟩|²`` of a signal, or of its masked Fourier transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin._validation import numeric
+from flatmin.errors import InputError
+from flatmin.families.base import Family, Instance, check_sample, noisy, relative_distance, square
+from flatmin.measurements.coded_diffraction import CodedDiffraction
+from flatmin.measurements.rank_one import RankOne
+from flatmin.metric import Array
+from flatmin.parametrizations.gram import Gram
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+
+__all__ = ["FAMILY", "diffraction", "octanary_masks", "sample"]
+
+
+def sample(
+    shape: int | tuple[int, int],
+    rank: int,
+    n_measurements: int,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+    real: bool = False,
+) -> Instance:
+    """Draw Gaussian vectors and a Gaussian signal.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        The length d of the signal, or ``(d, d)``, the shape of ``s s*``.
+    rank : int
+        1: the matrix behind the intensities of one signal has rank one.
+    n_measurements : int
+        m; the signal is certified unique from about 3 d (real) or 5 d (complex) on.
+    noise : float
+        Standard deviation of the noise over the root mean square of the clean intensities.
+    seed : int
+        Makes the instance repeatable.
+    real : bool
+        Whether vectors and signal are real; complex otherwise.
+
+    Returns
+    -------
+    Instance
+        Problem and truth: the signal (d,).
+
+    Examples
+    --------
+    >>> sample(4, 1, 20).problem
+    Problem(RankOne(shape=(4, 4), size=20), Gram(rank=None))
+    """
+    d, _ = check_sample(square(shape), rank, n_measurements, noise)
+    if rank != 1:
+        raise InputError(f"rank is {rank}, expected 1: phase retrieval is about one signal")
+    require(32.0 * n_measurements * d, "drawing these vectors")
+    rng = np.random.default_rng(seed)
+    vectors, signal = (_gaussian(size, real, rng) for size in ((n_measurements, d), (d,)))
+    measurement = RankOne(vectors)
+    clean = measurement.forward_factors(signal[:, None], signal[:, None])
+    return Instance(Problem(measurement, noisy(clean, noise, rng), Gram()), signal)
+
+
+def diffraction(signal: Array, masks: Array, *, noise: float = 0.0, seed: int = 0) -> Instance:
+    """Return the coded diffraction patterns of a signal: ``|FFT(conj(mask) · s)|²``, unnormalized.
+
+    Parameters
+    ----------
+    signal : ndarray, shape (n,) or (h, w)
+        The signal or image, real or complex.
+    masks : ndarray, shape (q, n) or (q, h, w)
+        See `octanary_masks`.
+    noise : float
+        Standard deviation of the noise over the root mean square of the clean intensities.
+    seed : int
+        Draws the noise.
+
+    Returns
+    -------
+    Instance
+        Problem and truth: the signal.
+
+    Examples
+    --------
+    >>> diffraction(np.ones(4), octanary_masks(3, (4,))).problem
+    Problem(CodedDiffraction(shape=(4, 4), size=12), Gram(rank=None))
+    """
+    measurement = CodedDiffraction(masks)
+    column = np.asarray(signal, dtype=complex).reshape(-1, 1)
+    if np.shape(masks)[1:] != np.shape(signal):
+        raise InputError(f"the signal has shape {np.shape(signal)}, expected {np.shape(masks)[1:]} as the masks")
+    clean = measurement.forward_factors(column, column)
+    data = noisy(clean, noise, np.random.default_rng(seed))
+    return Instance(Problem(measurement, data, Gram()), np.asarray(signal))
+
+
+def octanary_masks(count: int, shape: tuple[int, ...], seed: int = 0) -> Array:
+    """Draw masks with entries ``b1 · b2``: b1 one of 1, −1, i, −i; b2 is √½ (four times in five) or √3.
+
+    Parameters
+    ----------
+    count : int
+        How many; 6 to 8 recover an image.
+    shape : tuple of int
+        ``(n,)`` or ``(h, w)``.
+    seed : int
+        Makes the masks repeatable.
+
+    Returns
+    -------
+    ndarray, shape (count, *shape), complex
+
+    References
+    ----------
+    Candès, Li, Soltanolkotabi, "Phase retrieval via Wirtinger flow", IEEE Trans. Inf. Theory 61 (2015), section IV.
+
+    Examples
+    --------
+    >>> octanary_masks(2, (3,)).shape
+    (2, 3)
+    """
+    rng = np.random.default_rng(seed)
+    phases = rng.choice(np.array([1, -1, 1j, -1j]), size=(count, *shape))
+    return np.asarray(phases * rng.choice(np.sqrt([0.5, 3.0]), p=[0.8, 0.2], size=phases.shape))
+
+
+def _gaussian(size: tuple[int, ...], real: bool, rng: np.random.Generator) -> Array:
+    X = rng.standard_normal(size)
+    return X if real else X + 1j * rng.standard_normal(size)
+
+
+def _build(arrays: Mapping[str, Array]) -> Problem:
+    if ("vectors" in arrays) == ("masks" in arrays):
+        raise InputError("the keys 'vectors' and 'masks' exclude each other, expected one of them")
+    b = np.asarray(arrays["b"])
+    if np.isrealobj(b) and b.size and b.min() < 0:
+        place = np.unravel_index(int(b.argmin()), b.shape)
+        raise InputError(f"b contains the negative intensity {b.min():g} at index {', '.join(map(str, place))}")
+    measurement = RankOne(arrays["vectors"]) if "vectors" in arrays else CodedDiffraction(arrays["masks"])
+    return Problem(measurement, b.reshape(-1) if "masks" in arrays else b, Gram())
+
+
+def _arrays(problem: Problem) -> dict[str, Array]:
+    measurement = problem.measurement
+    if isinstance(measurement, CodedDiffraction):
+        return {"masks": measurement.masks, "b": problem.data.reshape(measurement.masks.shape)}
+    assert isinstance(measurement, RankOne)
+    return {"vectors": measurement.left, "b": problem.data}
+
+
+def _parts(problem: Problem, solution: Solution) -> dict[str, Array]:
+    """Return the signal: the leading eigenvector of X, times the root of its eigenvalue."""
+    U = solution.factors[0]
+    left, values, _ = np.linalg.svd(U, full_matrices=False)
+    signal = left[:, 0] * values[0] if len(values) else np.zeros(len(U), U.dtype)
+    masks = getattr(problem.measurement, "masks", None)
+    return {"signal": signal if masks is None else signal.reshape(masks.shape[1:])}
+
+
+def _check_truth(truth: Array, problem: Problem) -> Array:
+    """Return a signal of d numbers; the matrix s s* is taken as well."""
+    truth = numeric(truth, "the key 'truth'", allow_complex=True)
+    d = problem.shape[0]
+    if truth.size == d:
+        return truth.reshape(-1)
+    if truth.shape != (d, d):
+        raise InputError(f"the key 'truth' has shape {truth.shape}, expected a signal of {d} numbers")
+    values, Q = np.linalg.eigh(truth)
+    return np.asarray(Q[:, -1] * np.sqrt(max(values[-1], 0.0)))
+
+
+def _relative_error(problem: Problem, solution: Solution, truth: Array) -> float:
+    """Return the error of the signal after aligning its global phase, or sign."""
+    signal = _parts(problem, solution)["signal"].reshape(-1)
+    inner = np.vdot(signal, truth)
+    return relative_distance(signal * (inner / abs(inner) if inner else 1.0), truth)
+
+
+FAMILY = Family(
+    name="phase-retrieval",
+    title="Phase retrieval",
+    keys={
+        "vectors": "(m, d) measurement vectors, real or complex; or masks",
+        "masks": "(q, n) or (q, h, w) masks of coded diffraction; or vectors",
+        "b": "(m,), or the shape of the masks: intensities",
+    },
+    optional=frozenset({"vectors", "masks"}),
+    build=_build,
+    arrays=_arrays,
+    sample=sample,
+    parts=_parts,
+    check_truth=_check_truth,
+    relative_error=_relative_error,
+)

@@ -1,0 +1,144 @@
+"""Networks with one hidden layer and quadratic activation: ``y_i = Σ_j v_j (u_jᵀ x_i)²``, ``v_j = ±1``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin._validation import numeric
+from flatmin.errors import InputError
+from flatmin.families.base import Family, Instance, check_sample, noisy, square
+from flatmin.measurements.rank_one import RankOne
+from flatmin.metric import Array
+from flatmin.parametrizations.signed_gram import SignedGram
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+
+__all__ = ["FAMILY", "neurons", "predict", "sample"]
+
+
+def sample(
+    shape: int | tuple[int, int],
+    rank: int | tuple[int, int],
+    n_measurements: int,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> Instance:
+    """Draw Gaussian inputs and a teacher network with Gaussian neurons.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        The number d of inputs, or ``(d, d)``.
+    rank : int or tuple of int
+        Hidden neurons of the teacher, with output weights +1 and −1: ``(r₊, r₋)``, or their number, of which the
+        larger half is positive.
+    n_measurements : int
+        m, the number of input–output pairs; recovery needs a few times ``(r₊ + r₋) d``.
+    noise : float
+        Standard deviation of the noise over the root mean square of the clean outputs.
+    seed : int
+        Makes the instance repeatable.
+
+    Returns
+    -------
+    Instance
+        Problem and truth: the symmetric matrix ``Σ_j v_j u_j u_jᵀ``.
+
+    Examples
+    --------
+    >>> sample(4, (1, 1), 30).problem
+    Problem(RankOne(shape=(4, 4), size=30), SignedGram(rank=None))
+    """
+    plus, minus = rank if isinstance(rank, tuple | list) else ((rank + 1) // 2, rank // 2)
+    d, _ = check_sample(square(shape), plus + minus, n_measurements, noise)
+    if min(plus, minus) < 0:
+        raise InputError(f"rank is {rank!r}, expected no negative number of neurons")
+    require(16.0 * n_measurements * d, "drawing these inputs")
+    rng = np.random.default_rng(seed)
+    measurement = RankOne(rng.standard_normal((n_measurements, d)))
+    U = rng.standard_normal((d, plus + minus))
+    signed = U * np.repeat([1.0, -1.0], [plus, minus])
+    clean = measurement.forward_factors(U, signed)
+    return Instance(Problem(measurement, noisy(clean, noise, rng), SignedGram()), U @ signed.T)
+
+
+def predict(solution: Solution, inputs: Array) -> Array:
+    """Return the outputs of a recovered network on fresh inputs.
+
+    Parameters
+    ----------
+    solution : Solution
+        Of a quadratic network.
+    inputs : array_like, shape (n, d)
+        One input a row.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Raises
+    ------
+    InputError
+        If the inputs have another number of columns than the network has inputs.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> teacher = sample(6, (1, 1), 60)
+    >>> student = fm.flat_minimum(teacher.problem)
+    >>> x = np.ones((1, 6))
+    >>> bool(abs(predict(student, x) - teacher.truth.sum()).max() < 1e-7)
+    True
+    """
+    P, Q = solution.parametrization.pair(solution.factors)
+    inputs = numeric(inputs, "inputs")
+    if inputs.ndim != 2 or inputs.shape[1] != len(P):
+        raise InputError(f"inputs has shape {inputs.shape}, expected (n, {len(P)})")
+    return np.asarray(np.einsum("nk,nk->n", inputs @ P, inputs @ Q))
+
+
+def neurons(solution: Solution) -> tuple[Array, Array]:
+    """Return the hidden neurons u_j of a recovered network, (d, k), and their output weights ±1, (k,).
+
+    Only the matrix ``Σ_j v_j u_j u_jᵀ`` is determined by the data. Of all neurons that make it, these are orthogonal:
+    eigenvectors times the roots of the eigenvalues' sizes, largest first.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> neurons(fm.flat_minimum(sample(6, (1, 1), 60).problem))[1]
+    array([ 1., -1.])
+    """
+    P, Q = solution.parametrization.pair(solution.factors)
+    U, s, V = solution.parametrization.decompose(P, Q)
+    return U * np.sqrt(s), np.where(np.einsum("ij,ij->j", U, V) > 0, 1.0, -1.0)
+
+
+def _build(arrays: Mapping[str, Array]) -> Problem:
+    return Problem(RankOne(arrays["inputs"]), arrays["outputs"], SignedGram())
+
+
+def _arrays(problem: Problem) -> dict[str, Array]:
+    measurement = problem.measurement
+    assert isinstance(measurement, RankOne)
+    return {"inputs": measurement.left, "outputs": problem.data}
+
+
+def _parts(problem: Problem, solution: Solution) -> dict[str, Array]:
+    hidden, weights = neurons(solution)
+    return {"neurons": hidden, "signs": weights}
+
+
+FAMILY = Family(
+    name="quadratic-network",
+    title="Quadratic network",
+    keys={"inputs": "(m, d) one input a row", "outputs": "(m,) data"},
+    build=_build,
+    arrays=_arrays,
+    sample=sample,
+    parts=_parts,
+)
