@@ -5,7 +5,9 @@ from flatmin._version import __version__
 from flatmin.certificates import Certificate
 from flatmin.errors import InputError
 from flatmin.flatness import Flatness, flatness
+from flatmin.parametrizations.chain import Chain
 from flatmin.parametrizations.gram import Gram
+from flatmin.parametrizations.hadamard import Hadamard
 from flatmin.parametrizations.product import Product
 from flatmin.parametrizations.signed_gram import SignedGram
 from flatmin.problem import Problem
@@ -14,8 +16,10 @@ from flatmin.solvers import certify, flat_minimum
 
 __all__ = [
     "Certificate",
+    "Chain",
     "Flatness",
     "Gram",
+    "Hadamard",
     "InputError",
     "Problem",
     "Product",

@@ -25,8 +25,8 @@ class Flatness:
     scaled_trace : float
         The trace whose minimisers are flat: for ``X = L Rᵀ`` the L block over d1 plus the R block over d2, for other
         models the Gauss-Newton trace.
-    fibre_minimum : float
-        The smallest scaled trace over all factors of the same matrix.
+    fibre_minimum : float or None
+        The smallest scaled trace over all factors of the same matrix; None where no formula is known (`Chain`).
     balance : float
         ``‖LᵀL − RᵀR‖_*``: zero when the factors are balanced.
     norm_excess : float
@@ -40,7 +40,7 @@ class Flatness:
     hessian_trace: float
     gauss_newton_trace: float
     scaled_trace: float
-    fibre_minimum: float
+    fibre_minimum: float | None
     balance: float
     norm_excess: float
     condition: float

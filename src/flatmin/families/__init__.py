@@ -1,4 +1,4 @@
-"""The models of the paper, one file each; every file with a ``FAMILY`` is found by itself, the others are Python only."""
+"""The models of the paper, one file each, found by themselves; those with a ``FAMILY`` have a command line."""
 
 from importlib import import_module
 from types import ModuleType

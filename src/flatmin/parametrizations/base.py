@@ -83,8 +83,8 @@ class Parametrization(ABC):
         """Return the trace whose minimisers are called flat, by default the Gauss-Newton trace."""
         return self.gauss_newton_trace(factors, measurement, metric)
 
-    def fibre_minimum(self, factors: Factors, metric: Metrics) -> float:
-        """Return the smallest scaled trace over all factors of the same matrix."""
+    def fibre_minimum(self, factors: Factors, metric: Metrics) -> float | None:
+        """Return the smallest scaled trace over all factors of the same matrix, None where no formula is known."""
         return self.trace_factor * float(self.singular(factors, metric)[1].sum())
 
     def singular(self, factors: Factors, metric: Metrics) -> tuple[Array, Array, Array]:

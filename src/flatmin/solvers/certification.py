@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from flatmin._validation import numeric
-from flatmin.certificates import Certificate, certificate_of
+from flatmin.certificates import Certificate, certificate_of, check_dual
 from flatmin.errors import InputError
 from flatmin.metric import Metric
+from flatmin.parametrizations import Chain, Hadamard
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solvers.flat_minimum import flat_minimum
+from flatmin.solvers.chain import chain_certificate
+from flatmin.solvers.flat_minimum import expect_defaults, flat_minimum
+from flatmin.solvers.hadamard import hadamard_certificate
 
 __all__ = ["certify"]
 
@@ -60,6 +63,10 @@ def certify(
     if dual is None:
         found = flat_minimum(problem, alpha=alpha, metric_power=metric_power).certificate
         dual, uniqueness_dual = found.dual, found.uniqueness_dual
+    if isinstance(problem.parametrization, Hadamard | Chain):
+        expect_defaults(problem.parametrization, alpha=alpha, metric_power=metric_power)
+        judge = hadamard_certificate if isinstance(problem.parametrization, Hadamard) else chain_certificate
+        return judge(problem, factors, check_dual(dual, problem))
     return certificate_of(
         problem, factors, dual, uniqueness_dual=uniqueness_dual, alpha=alpha, metric_power=metric_power
     )
@@ -82,5 +89,8 @@ def _factors(problem: Problem, factors_or_matrix: Any) -> Factors:
     lost = float(np.linalg.norm((U * s) @ V.conj().T - X))
     if lost > ASYMMETRIC * np.linalg.norm(X):
         raise InputError("the matrix has negative eigenvalues, expected a positive semidefinite one for this model")
+    gamma = model.isotropy(problem.metric) if isinstance(model, Chain) else None
+    if gamma is not None:
+        return model.flattest(U, gamma * s, V, problem.metric)
     identity = Metric(np.ones(shape[0])), Metric(np.ones(shape[1]))
     return model.flattest(U, s, V, identity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,17 @@ from flatmin._memory import require
 from flatmin.certificates import Certificate, certificate_of, check_strength
 from flatmin.errors import InputError
 from flatmin.flatness import flatness
+from flatmin.parametrizations import Chain, Hadamard, Parametrization
 from flatmin.problem import Problem
 from flatmin.solution import Solution, Status
 from flatmin.solvers.augmented_lagrangian import Options, Outcome
+from flatmin.solvers.chain import chain_minimum
+from flatmin.solvers.hadamard import hadamard_minimum
 from flatmin.solvers.newton import Budget
 from flatmin.solvers.refine import project_data
 from flatmin.solvers.scaling import INCONSISTENT, Scaled
 
-__all__ = ["flat_minimum"]
+__all__ = ["expect_defaults", "flat_minimum"]
 
 
 def flat_minimum(
@@ -86,6 +90,21 @@ def flat_minimum(
     require(_working_memory(problem), "solving this problem")
     model = problem.parametrization
     budget = Budget(max_iter, time_limit)
+    settings = {
+        "alpha": alpha,
+        "metric_power": metric_power,
+        "max_rank": None if max_rank is None else int(max_rank),
+        "tol": float(tol),
+        "max_iter": None if max_iter is None else int(max_iter),
+        "time_limit": None if time_limit is None else float(time_limit),
+        "seed": int(seed),
+    }
+    if isinstance(model, Hadamard | Chain):
+        expect_defaults(model, alpha=alpha, metric_power=metric_power, max_rank=max_rank, warm_start=warm_start)
+        if isinstance(model, Hadamard):
+            return hadamard_minimum(problem, budget, callback, settings)
+        solve = partial(flat_minimum, tol=tol, max_iter=max_iter, time_limit=time_limit, seed=seed, callback=callback)
+        return chain_minimum(problem, solve, budget, settings)
     options = Options(float(tol), getattr(model, "rank", None) if max_rank is None else max_rank, int(seed), callback)
     scaled = Scaled.of(problem, metric_power, options.seed)
     start = None if warm_start is None else scaled.start(problem, warm_start)
@@ -113,15 +132,7 @@ def flat_minimum(
         iterations=budget.iterations,
         undetermined=(problem.metric[0].undetermined, problem.metric[1].undetermined),
         parametrization=problem.parametrization,
-        settings={
-            "alpha": alpha,
-            "metric_power": metric_power,
-            "max_rank": None if max_rank is None else int(max_rank),
-            "tol": options.tol,
-            "max_iter": None if max_iter is None else int(max_iter),
-            "time_limit": None if time_limit is None else float(time_limit),
-            "seed": options.seed,
-        },
+        settings=settings,
     )
 
 
@@ -143,6 +154,22 @@ def _working_memory(problem: Problem) -> float:
     jacobian = min(8 * problem.measurement.size * (d1 + d2) * min(d1, d2), 1.2e9)
     certificate = 24.0 * min(d1, d2, 8000) ** 2
     return jacobian + certificate + problem.measurement.nbytes
+
+
+def expect_defaults(
+    model: Parametrization,
+    *,
+    alpha: float = 0.0,
+    metric_power: float = 1.0,
+    max_rank: int | None = None,
+    warm_start: Any = None,
+) -> None:
+    """Raise `InputError` if an argument is set that means nothing for a model whose solver is direct."""
+    for name, value, default in (("alpha", alpha, 0), ("metric_power", metric_power, 1), ("max_rank", max_rank, None)):
+        if value != default:
+            raise InputError(f"{name} is {value!r}, expected its default {default!r} for {model!r}")
+    if warm_start is not None:
+        raise InputError(f"a warm start was given, expected none for {model!r}, whose solver needs no start")
 
 
 def _check(

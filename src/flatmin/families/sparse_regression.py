@@ -1,0 +1,56 @@
+"""Sparse regression: inner products of a sparse vector with Gaussian vectors; from Python only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin.errors import InputError
+from flatmin.families.base import Instance, check_sample, noisy
+from flatmin.measurements.dense import Dense
+from flatmin.parametrizations.hadamard import Hadamard
+from flatmin.problem import Problem
+
+__all__ = ["sample"]
+
+
+def sample(
+    n: int, sparsity: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0, depth: int = 2
+) -> Instance:
+    """Draw Gaussian vectors and a vector with Gaussian entries at random positions, for a product of ``depth`` vectors.
+
+    Parameters
+    ----------
+    n : int
+        Length of the unknown, which is a column (n, 1).
+    sparsity : int
+        Number of its entries that are not zero.
+    n_measurements : int
+        m; with depth 2 flat minima recover the truth from a few times ``sparsity · log(n / sparsity)`` on.
+    noise : float
+        Standard deviation of the noise over the root mean square of the clean data.
+    seed : int
+        Makes the instance repeatable.
+    depth : int
+        The number of factors of `Hadamard`; the draw does not depend on it.
+
+    Returns
+    -------
+    Instance
+        Problem and truth, the latter of shape (n, 1).
+
+    Examples
+    --------
+    >>> sample(20, 2, 12).problem
+    Problem(Dense(shape=(20, 1), size=12), Hadamard(depth=2))
+    """
+    check_sample((n, 1), 0, n_measurements, noise)
+    if not isinstance(sparsity, int | np.integer) or not 0 <= sparsity <= n:
+        raise InputError(f"sparsity is {sparsity!r}, expected a whole number from 0 to {n}, the length")
+    model = Hadamard(depth)
+    require(8.0 * n_measurements * n, "drawing these sensing vectors")
+    rng = np.random.default_rng(seed)
+    measurement = Dense(rng.standard_normal((n_measurements, n)))
+    truth = np.zeros((n, 1))
+    truth[rng.choice(n, sparsity, replace=False), 0] = rng.standard_normal(sparsity)
+    return Instance(Problem(measurement, noisy(measurement.forward(truth), noise, rng), model), truth)

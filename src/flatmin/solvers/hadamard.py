@@ -1,0 +1,157 @@
+"""Flat solutions of sparse regression ``x = u_1 ∘ … ∘ u_N``, and their certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin._threads import one_thread
+from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
+from flatmin.flatness import flatness
+from flatmin.metric import Array
+from flatmin.parametrizations.base import Factors
+from flatmin.parametrizations.hadamard import Hadamard
+from flatmin.problem import Problem
+from flatmin.solution import Solution, Status
+from flatmin.solvers.newton import Budget
+from flatmin.solvers.power_norm import dual_power_norm, minimise_power_norm
+from flatmin.solvers.power_uniqueness import nearby_minimisers
+
+__all__ = ["hadamard_certificate", "hadamard_minimum"]
+
+
+def hadamard_minimum(
+    problem: Problem,
+    budget: Budget,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Solution:
+    """Return the flattest x with ``A x = b``, certified: the minimiser of ``2N Σ_j w_j |x_j|^(2 − 2/N)``.
+
+    Parameters
+    ----------
+    problem : Problem
+        A problem whose parametrization is `Hadamard`.
+    budget : Budget
+        Limits on steps and time.
+    callback : callable, optional
+        Called after each step with a row of the history.
+    settings : dict, optional
+        Kept in the solution.
+    """
+    model = problem.parametrization
+    assert isinstance(model, Hadamard)
+    m, n = problem.measurement.size, problem.shape[0]
+    require(8.0 * (5 * m * n + 3 * min(m, n) ** 2), "solving this problem")
+    with one_thread():
+        B, units = _whitened(problem)
+        found = minimise_power_norm(B, problem.data, model.power, budget, callback)
+        factors = _factors(problem, units * found.z)
+        proof = hadamard_certificate(problem, factors, found.dual)
+    return Solution(
+        factors=factors,
+        status=_status(proof, found.consistent, found.converged, budget),
+        certificate=proof,
+        flatness=flatness(problem, factors),
+        history={name: np.array(values) for name, values in found.history.items()},
+        seconds=budget.seconds,
+        iterations=budget.iterations,
+        undetermined=(problem.metric[0].undetermined, problem.metric[1].undetermined),
+        parametrization=model,
+        settings=dict(settings or {}),
+    )
+
+
+def hadamard_certificate(problem: Problem, factors: Factors, dual: Array, *, look_further: bool = True) -> Certificate:
+    """Return what a dual vector λ proves about a solution.
+
+    With ``s_j = (Aᵀλ)_j w_j^(−1/p)`` and ``1/p + 1/q = 1``, Hölder's inequality bounds the value from below for any λ:
+    by ``2N ⟨b, λ⟩ / max(1, ‖s‖_∞)`` for two factors, where p = 1, and by ``2N (⟨b, λ⟩ / ‖s‖_q)^p`` for more.
+
+    Parameters
+    ----------
+    problem : Problem
+        A problem whose parametrization is `Hadamard`.
+    factors : tuple of ndarray
+        The solution; only the vector x they make matters.
+    dual : ndarray, shape (m,)
+        Any vector.
+    look_further : bool
+        Whether to look at other flat minima as well.
+    """
+    model = problem.parametrization
+    assert isinstance(model, Hadamard)
+    p, count, b = model.power, 2 * model.depth, problem.data
+    B, units = _whitened(problem)
+    z = np.divide(model.pair(factors)[0][:, 0], units, out=np.zeros(len(units)), where=units > 0)
+    residual, sizes = problem.residual(factors), np.linalg.norm(B, axis=1)
+    comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
+    misfit = _ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(b)))
+    whitened_misfit = _ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(z)))
+    norm = dual_power_norm(B.T @ dual, p)
+    reach = max(1.0, norm) if p == 1 else norm
+    product = _ratio(float(b @ dual), reach)
+    value = count * float(np.sum(np.abs(z) ** p))
+    lower = count * (product if p == 1 else max(product, 0.0) ** p)
+    gap = _ratio(value - lower, value)
+    fits = misfit <= LARGEST_RESIDUAL and whitened_misfit <= LARGEST_WHITENED_RESIDUAL
+    proof = Certificate(
+        holds=bool(abs(gap) <= LARGEST_GAP and fits),
+        objective="interpolating",
+        value=value,
+        lower_bound=lower,
+        relative_gap=gap,
+        relative_residual=misfit,
+        whitened_residual=whitened_misfit,
+        dual=dual,
+        dual_norm=norm,
+        bound_kind="dense",
+    )
+    if not (proof.holds and look_further):
+        return proof
+    found = nearby_minimisers(B, b, p, z, dual / reach if reach > 0 else dual, units)
+    proof = replace(
+        proof,
+        unique=found.unique,
+        q=found.q,
+        injectivity=found.injectivity,
+        margin=found.margin,
+        margin_kind="dense",
+        radius=found.radius,
+    )
+    if found.other is None:
+        return proof
+    other = _factors(problem, units * found.other)
+    judged = hadamard_certificate(problem, other, dual, look_further=False)
+    return replace(proof, alternative=other) if judged.holds else replace(proof, unique=None)
+
+
+def _whitened(problem: Problem) -> tuple[Array, Array]:
+    """Return B (m, n) and the units in which ``x = units · z`` and ``A x = B z``; zero where no measurement sees."""
+    D1, D2 = problem.metric
+    units = D1.power(-1).values * D2.power(-1).values
+    return problem.measurement.matrices()[:, :, 0] * units, units
+
+
+def _factors(problem: Problem, x: Array) -> Factors:
+    D1, D2 = problem.metric
+    size = D1.values[:, None] * x[:, None] * D2.values
+    return problem.parametrization.flattest(size, np.ones(1), np.ones((1, 1)), problem.metric)
+
+
+def _status(proof: Certificate, consistent: bool, converged: bool, budget: Budget) -> Status:
+    if not consistent:
+        return Status.inconsistent_data
+    if proof.holds:
+        return Status.unique_flat_minimum if proof.unique else Status.flat_minimum
+    if not converged and budget.exhausted:
+        return Status.time_limit if budget.out_of_time else Status.iteration_limit
+    return Status.not_certified
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else numerator

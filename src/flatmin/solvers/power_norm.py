@@ -1,0 +1,315 @@
+"""The smallest ``Σ |z_j|^p`` over all solutions of linear equations, for p from 1 to 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, lstsq
+
+from flatmin.metric import Array
+from flatmin.solvers.newton import Budget
+
+__all__ = ["PowerNormMinimum", "dual_power_norm", "least_change", "minimise_power_norm", "scaled_bound"]
+
+#: Rows whose Gram matrix has a Cholesky factor with pivots this small, relatively, may be redundant.
+REDUNDANT = 1e-5
+#: Singular values below this times the largest count as zero when redundant rows are removed.
+NUMERICAL_RANK = 1e-12
+#: Data farther than this, relatively, from what the equations can reach contradict themselves.
+INCONSISTENT = 1e-8
+#: Newton's method ends once the equations hold to this relative accuracy …
+EXACT = 1e-14
+#: … or once they hold to this one and no longer improve.
+NEARLY_EXACT = 1e-11
+#: The interior point method goes on to this relative gap and residual before it is made exact.
+CLOSE = 1e-10
+#: It also ends after this many steps without progress.
+PATIENCE = 6
+#: How far towards the boundary of the positive orthant a step of the interior point method goes.
+TOWARDS_BOUNDARY = 0.995
+#: More steps than this are never taken; ten to twenty are usual.
+MOST_STEPS = 200
+
+Report = Callable[[Array, Array, Array], None]
+
+
+@dataclass(frozen=True, eq=False)
+class PowerNormMinimum:
+    """A solution of ``min Σ |z_j|^p s.t. B z = b`` and its multiplier.
+
+    Attributes
+    ----------
+    z : ndarray, shape (n,)
+        The solution; if the equations contradict each other, of the nearest ones that do not.
+    dual : ndarray, shape (m,)
+        A vector λ with ``‖Bᵀλ‖_q = 1``, ``1/p + 1/q = 1``, optimal up to rounding (zero for zero data).
+    converged : bool
+        Whether the method ended by itself.
+    consistent : bool
+        Whether the equations have a solution.
+    history : dict of str to list of float
+        ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank`` (coordinates that are not small) of every step.
+    """
+
+    z: Array
+    dual: Array
+    converged: bool
+    consistent: bool
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+
+def minimise_power_norm(
+    B: Array,
+    b: Array,
+    p: float,
+    budget: Budget | None = None,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+) -> PowerNormMinimum:
+    """Minimise ``Σ |z_j|^p`` subject to ``B z = b``.
+
+    For p = 1 by a primal-dual interior point method, whose limit is then made exact on its support. For p > 1 by
+    Newton's method on the dual, ``min Σ |s_j|^q / q − ⟨b, λ⟩`` with ``s = Bᵀλ``, which is convex and twice
+    differentiable since q ≥ 2; the solution is ``z_j = sign(s_j) |s_j|^(q−1)``.
+
+    Parameters
+    ----------
+    B : ndarray, shape (m, n)
+        The equations; rows may be redundant.
+    b : ndarray, shape (m,)
+        The right-hand side.
+    p : float
+        From 1 to 2, without 2.
+    budget : Budget, optional
+        Limits on Newton steps and time.
+    callback : callable, optional
+        Called after each step with a row of the history.
+
+    Returns
+    -------
+    PowerNormMinimum
+        Solution and multiplier.
+
+    Examples
+    --------
+    >>> B, b = np.array([[1.0, 2.0]]), np.array([2.0])
+    >>> minimise_power_norm(B, b, 1.0).z.round(9), minimise_power_norm(B, b, 1.5).z.round(9)
+    (array([0., 1.]), array([0.22222222, 0.88888889]))
+    """
+    budget = Budget() if budget is None else budget
+    sizes = np.linalg.norm(B, axis=1)
+    rows, merge = _independent(B / np.where(sizes > 0, sizes, 1)[:, None])
+    merge = None if merge is None else np.where(sizes > 0, sizes, 1)[:, None] * merge
+    data = b / np.where(sizes > 0, sizes, 1) if merge is None else lstsq(merge, b)[0]
+    reached = b if merge is None else merge @ data
+    consistent = bool(np.linalg.norm(b - reached) <= INCONSISTENT * np.linalg.norm(b))
+    scale = float(np.linalg.norm(data))
+    if scale == 0:
+        return PowerNormMinimum(np.zeros(B.shape[1]), np.zeros(len(b)), True, consistent)
+    history: dict[str, list[float]] = {}
+
+    def report(z: Array, y: Array, residual: Array) -> None:
+        value = float(np.sum(np.abs(z) ** p))
+        row = {
+            "iteration": float(budget.iterations),
+            "seconds": budget.seconds,
+            "residual": float(np.linalg.norm(residual)),
+            "gap": 1 - scaled_bound(rows, data / scale, y, p) / value if value else 0.0,
+            "rank": float(np.count_nonzero(np.abs(z) > 1e-6 * np.max(np.abs(z)))),
+        }
+        for name, number in row.items():
+            history.setdefault(name, []).append(number)
+        if callback is not None:
+            callback(row)
+
+    method = _interior_point if p == 1 else _dual_newton
+    z, y, converged = method(rows, data / scale, p, budget, report)
+    norm = dual_power_norm(rows.T @ y, p)
+    y = y / norm if norm > 0 else y
+    dual = y / np.where(sizes > 0, sizes, 1) if merge is None else lstsq(merge.T, y)[0]
+    return PowerNormMinimum(scale * z, dual, converged, consistent, history)
+
+
+def dual_power_norm(s: Array, p: float) -> float:
+    """Return ``‖s‖_q`` with ``1/p + 1/q = 1``: the largest entry for p = 1."""
+    top = float(np.max(np.abs(s), initial=0.0))
+    if p == 1 or top == 0:
+        return top
+    q = p / (p - 1)
+    return float(top * np.sum(np.abs(s / top) ** q) ** (1 / q))
+
+
+def scaled_bound(B: Array, b: Array, y: Array, p: float) -> float:
+    """Return ``(⟨b, y⟩ / ‖Bᵀy‖_q)^p``, by Hölder's inequality a lower bound on ``Σ |z_j|^p`` over ``B z = b``."""
+    norm = dual_power_norm(B.T @ y, p)
+    return float(max(float(b @ y) / norm, 0.0) ** p) if norm > 0 else 0.0
+
+
+def least_change(B: Array, residual: Array, weights: Array) -> Array:
+    """Return the δ with ``B δ = residual`` that has the smallest ``Σ δ_j² / weights_j``, as well as rounding allows."""
+    weights = weights + 1e-12 * np.max(weights)  # keeps the equations solvable where most weights vanish
+    solve = _normal_equations(B, weights)
+    change = np.zeros(B.shape[1])
+    for _ in range(3):
+        change += weights * (B.T @ solve(residual - B @ change))
+    return change
+
+
+def _normal_equations(B: Array, weights: Array) -> Callable[[Array], Array]:
+    """Return the solver of ``B diag(weights) Bᵀ y = r``, shifted as little as the factorization needs."""
+    wide = B * np.sqrt(weights)
+    upper = blas.dsyrk(1.0, wide.T, trans=1)
+    diagonal = np.diagonal(upper).copy()
+    for shift in (0.0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7, 1e-5):
+        np.fill_diagonal(upper, diagonal + shift * (diagonal + np.mean(diagonal)))
+        try:
+            factor = cho_factor(upper)
+        except LinAlgError:
+            continue
+
+        def solve(r: Array, factor: Any = factor) -> Array:
+            y = cho_solve(factor, r)
+            for _ in range(2):
+                y += cho_solve(factor, r - B @ (weights * (B.T @ y)))
+            return np.asarray(y)
+
+        return solve
+    raise ArithmeticError("the normal equations could not be factorized")
+
+
+def _independent(B: Array) -> tuple[Array, Array | None]:
+    """Return ``(B, None)`` if the rows are clearly independent, else (R, Q) with ``B = Q R`` and R of full rank."""
+    m, n = B.shape
+    if m <= n:
+        try:
+            pivots = np.abs(np.diagonal(cho_factor(B @ B.T)[0]))
+            if pivots.min() > REDUNDANT * pivots.max():
+                return B, None
+        except LinAlgError:
+            pass
+    U, values, Vt = np.linalg.svd(B, full_matrices=False)
+    kept = values > NUMERICAL_RANK * np.max(values, initial=0.0)
+    return Vt[kept], U[:, kept] * values[kept]
+
+
+def _dual_newton(B: Array, b: Array, p: float, budget: Budget, report: Report) -> tuple[Array, Array, bool]:
+    q = p / (p - 1)
+    y = _normal_equations(B, np.ones(B.shape[1]))(b)
+    s = B.T @ y
+    length = (float(b @ y) / float(np.sum(np.abs(s) ** q))) ** (1 / (q - 1))  # the best multiple of the first guess
+    y, s, best = length * y, length * s, np.inf
+    for _ in range(MOST_STEPS):
+        z = np.sign(s) * np.abs(s) ** (q - 1)
+        residual = b - B @ z
+        report(z, y, residual)
+        misfit = float(np.linalg.norm(residual) / np.linalg.norm(b))
+        if misfit <= EXACT or (misfit <= NEARLY_EXACT and misfit > best / 2):
+            return z, y, True
+        if budget.exhausted:
+            break
+        best = min(best, misfit)
+        dy = _normal_equations(B, (q - 1) * np.abs(s) ** (q - 2))(residual)
+        ds = B.T @ dy
+        step = _line_minimum(s, ds, q, float(b @ dy))
+        y, s = y + step * dy, s + step * ds
+        budget.iterations += 1
+    return z, y, False
+
+
+def _line_minimum(s: Array, ds: Array, q: float, slope: float) -> float:
+    """Return the t that minimises ``Σ |s_j + t ds_j|^q / q − t · slope``, which is convex: 1 where 1 is good enough."""
+
+    def derivative(t: float) -> float:
+        moved = s + t * ds
+        return float(ds @ (np.sign(moved) * np.abs(moved) ** (q - 1))) - slope
+
+    if abs(derivative(1.0)) <= 1e-2 * abs(derivative(0.0)):
+        return 1.0
+    low, high = 0.0, 1.0
+    while derivative(high) < 0 and high < 1e6:
+        low, high = high, 2 * high
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if derivative(middle) < 0 else (low, middle)
+    return (low + high) / 2
+
+
+def _interior_point(B: Array, b: Array, p: float, budget: Budget, report: Report) -> tuple[Array, Array, bool]:
+    """Follow the central path of the linear programme ``min Σ x s.t. B (x⁺ − x⁻) = b, x ≥ 0`` (Mehrotra's method).
+
+    ``x = (x⁺, x⁻)``, the slacks ``s = (1 − Bᵀy, 1 + Bᵀy)`` of the dual constraints stay positive from y = 0 on.
+    """
+    n = B.shape[1]
+    z = B.T @ _normal_equations(B, np.ones(n))(b)
+    x = np.concatenate([np.maximum(z, 0), np.maximum(-z, 0)]) + np.mean(np.abs(z))
+    y, s = np.zeros(len(b)), np.ones(2 * n)
+    best, errors = (z, y), [np.inf]
+    for _ in range(MOST_STEPS):
+        z = x[:n] - x[n:]
+        residual = b - B @ z
+        report(z, y, residual)
+        value = float(np.abs(z).sum())
+        error = max(abs(value - float(b @ y)) / value, float(np.linalg.norm(residual) / np.linalg.norm(b)))
+        if error <= min(errors):
+            best = z, y
+        errors.append(error)
+        stalled = min(errors[-PATIENCE:]) > min(errors[:-PATIENCE], default=np.inf) / 2
+        if error <= CLOSE or stalled or budget.exhausted:
+            break
+        ratio, mu = x / s, float(x @ s) / (2 * n)
+        solve = _normal_equations(B, ratio[:n] + ratio[n:])
+
+        def direction(
+            target: Any,
+            x: Array = x,
+            s: Array = s,
+            ratio: Array = ratio,
+            residual: Array = residual,
+            solve: Any = solve,
+        ) -> tuple[Array, Array, Array]:
+            """Return the Newton step that makes the equations hold and every product x_j s_j equal to its target."""
+            toward = target / s - x
+            dy = solve(residual - B @ (toward[:n] - toward[n:]))
+            Y = B.T @ dy
+            ds = np.concatenate([-Y, Y])
+            return toward - ratio * ds, dy, ds
+
+        dx, dy, ds = direction(0.0)
+        reached = float((x + _longest(x, dx) * dx) @ (s + _longest(s, ds) * ds)) / (2 * n)
+        dx, dy, ds = direction(mu * (reached / mu) ** 3 - dx * ds)
+        x = x + _longest(x, dx) * dx
+        step = _longest(s, ds)
+        y, s = y + step * dy, s + step * ds
+        budget.iterations += 1
+    return *_on_the_support(B, b, *best), not budget.exhausted
+
+
+def _longest(x: Array, dx: Array) -> float:
+    """Return how far x > 0 can move along dx, at most 1, without coming close to zero too fast."""
+    shrinking = dx < 0
+    return min(1.0, TOWARDS_BOUNDARY * float(np.min(-x[shrinking] / dx[shrinking], initial=np.inf)))
+
+
+def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Array]:
+    """Return z and y made exact, as far as that is better: z on its support, ``Bᵀy = sign(z)`` there.
+
+    In the limit of the central path a coordinate is in the support or its dual constraint is slack, never both, so
+    that the two can be told apart before the limit is reached.
+    """
+    slack = 1 - np.abs(B.T @ y)
+    support = np.abs(z) > slack * np.max(np.abs(z))
+    if not support.any():
+        return z, y
+    columns, exact = B[:, support], np.zeros_like(z)
+    exact[support] = z[support]
+    for _ in range(2):
+        relative = lstsq(columns * exact[support], b - columns @ exact[support], lapack_driver="gelsy")[0]
+        exact[support] *= 1 + relative
+    corrected = y + lstsq(columns.T, np.sign(z[support]) - columns.T @ y, lapack_driver="gelsy")[0]
+    fits = np.linalg.norm(b - B @ exact) <= max(np.linalg.norm(b - B @ z), EXACT * np.linalg.norm(b))
+    same = np.array_equal(np.sign(exact), np.sign(np.where(support, z, 0)))
+    if fits and same:
+        z = exact
+    return z, corrected if scaled_bound(B, b, corrected, 1.0) > scaled_bound(B, b, y, 1.0) else y

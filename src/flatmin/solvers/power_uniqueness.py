@@ -1,0 +1,155 @@
+"""How far other minimisers of ``Σ |z_j|^p`` over linear equations can be, and whether there are any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flatmin.metric import Array
+from flatmin.operator_norm import EPS
+from flatmin.solvers.power_norm import least_change, minimise_power_norm
+from flatmin.uniqueness import CONFINED, SAFETY
+
+__all__ = ["Nearby", "nearby_minimisers"]
+
+#: Equations are made to hold to this relative accuracy before anything is said about other solutions.
+FITTED = 1e-12
+#: A solution this far away, relatively, is another one.
+APART = 1e-3
+#: Each coordinate's bound sharpens those of the others; more rounds than this gain nothing.
+SHARPENINGS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Nearby:
+    """What is known about other minimisers.
+
+    Attributes
+    ----------
+    unique : bool or None
+        True: all are within ``radius``, at most 1e-3 of the solution. False: ``other`` is one. None: undecided.
+    q : int
+        For p = 1 the number of coordinates whose dual constraint is tight; 0 for p > 1, where none needs telling apart.
+    injectivity : float
+        Smallest over largest singular value of their columns, scaled to unit length.
+    margin : float
+        The smallest slack of the other dual constraints; 1 where there are none.
+    radius : float or None
+        Every minimiser lies within this distance, in the coordinates ``x_j = unit_j z_j``.
+    other : ndarray or None
+        Another minimiser z.
+    """
+
+    unique: bool | None
+    q: int = 0
+    injectivity: float = 1.0
+    margin: float = 1.0
+    radius: float | None = None
+    other: Array | None = None
+
+
+def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> Nearby:
+    """Bound the distance of all minimisers of ``Σ |z_j|^p`` over ``B z = b`` from z, given a dual vector y.
+
+    Parameters
+    ----------
+    B : ndarray, shape (m, n)
+        The equations.
+    b : ndarray, shape (m,)
+        The right-hand side.
+    p : float
+        From 1 to 2, without 2.
+    z : ndarray, shape (n,)
+        A solution, almost exact and almost smallest.
+    y : ndarray, shape (m,)
+        Any vector, for p = 1 with ``‖Bᵀy‖_∞ ≤ 1``; the nearer to optimal, the smaller the bound.
+    units : ndarray, shape (n,)
+        Distances are measured in ``units · z``; a zero leaves a coordinate out.
+    """
+    if not z.any():
+        return Nearby(True, radius=0.0)
+    sizes = np.linalg.norm(B, axis=1)
+    sizes[sizes == 0] = 1.0
+    rows, data, y = B / sizes[:, None], b / sizes, sizes * y
+    exact = z + least_change(rows, data - rows @ z, np.abs(z) ** (2 - p))
+    fitted = bool(np.linalg.norm(data - rows @ exact) <= FITTED * np.linalg.norm(data))
+    correction = float(np.linalg.norm(units * (exact - z)))
+    size = float(np.linalg.norm(units * z))
+    if p > 1:
+        radius = correction + _strict_radius(rows, data, p, exact, y, units)
+        return Nearby(True if fitted and radius <= CONFINED * size else None, radius=radius if fitted else None)
+    return _sparse(rows, data, exact, y, units, correction if fitted else np.inf, size)
+
+
+def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> float:
+    """Return the bound for p > 1, proportional to ``r = ∇F(z) − τ Bᵀy``, the misfit of the optimality condition.
+
+    For another minimiser z + h: ``Σ κ_j h_j² / 2 ≤ F(z + h) − F(z) − ⟨∇F(z), h⟩ ≤ −⟨r, h⟩`` with
+    ``κ_j = p (p − 1) M_j^(p−2)`` and ``M_j ≥ |z_j|, |z_j + h_j|``, hence ``Σ κ_j h_j² ≤ 4 Σ r_j² / κ_j``. The bound
+    on h lowers M, which lowers the bound.
+    """
+    value, product = float(np.sum(np.abs(z) ** p)), float(b @ y)
+    if product <= 0:
+        return float("inf")
+    r = p * np.sign(z) * np.abs(z) ** (p - 1) - (p * value / product) * (B.T @ y)
+    largest = np.full(len(z), value ** (1 / p))
+    radius = np.inf
+    for _ in range(SHARPENINGS):
+        softness = largest ** (2 - p) / (p * (p - 1))
+        bound = 2 * float(np.sqrt(np.sum(r**2 * softness)))
+        sharper = bound * float(np.max(units * np.sqrt(softness)))
+        if not sharper < 0.99 * radius:
+            break
+        radius = sharper
+        largest = np.minimum(largest, np.abs(z) + bound * np.sqrt(softness))
+    return float(radius)
+
+
+def _sparse(B: Array, b: Array, z: Array, y: Array, units: Array, correction: float, size: float) -> Nearby:
+    """Return what holds for p = 1, where all minimisers live on the coordinates with a tight dual constraint.
+
+    With slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩``, every minimiser has ``Σ δ_j |z_j| ≤ ε``; so has z. Off
+    the tight set the two differ by at most 2ε in that norm, and on it by what the columns there must make up for.
+    """
+    n, norm = len(z), float(np.abs(z).sum())
+    slack, seen = 1 - np.abs(B.T @ y), units > 0
+    doubt = max(norm - float(b @ y), n * EPS * norm)
+    support = np.abs(z) > doubt
+    noise = max(doubt / norm, float(np.max(np.abs(slack[support]), initial=0.0)), 10 * EPS * n)
+    tight = seen & (slack <= SAFETY * noise)
+    loose = seen & ~tight
+    margin = float(np.min(slack[loose], initial=1.0))
+    lengths = np.linalg.norm(B, axis=0)
+    columns = B[:, tight] / lengths[tight]
+    q = columns.shape[1]
+    values = np.linalg.svd(columns, compute_uv=False)
+    injectivity = float(values[-1] / values[0]) if 0 < q <= len(B) else float(q == 0)
+    threshold = SAFETY * EPS * np.sqrt(len(B))
+    if injectivity > threshold:
+        spread = doubt + float(slack[loose] @ np.abs(z[loose]))
+        outside = spread * float(np.max(units[loose] / slack[loose], initial=0.0))
+        pushed = spread * float(np.max(lengths[loose] / slack[loose], initial=0.0))
+        inside = pushed / ((1 - threshold) * values[-1]) * float(np.max(units[tight] / lengths[tight], initial=0.0))
+        radius = outside + inside + correction
+        finite = bool(np.isfinite(radius))
+        unique = True if finite and radius <= CONFINED * size else None
+        return Nearby(unique, q, injectivity, margin, radius if finite else None)
+    other = _another(B, b, z, tight, columns, lengths)
+    return Nearby(None if other is None else False, q, injectivity, margin, None, other)
+
+
+def _another(B: Array, b: Array, z: Array, tight: Array, columns: Array, lengths: Array) -> Array | None:
+    """Return another minimiser: the centre of all, or if that is z, where a null direction meets the boundary."""
+    centre = np.zeros_like(z)
+    centre[tight] = minimise_power_norm(B[:, tight], b, 1.0).z
+    if np.linalg.norm(centre - z) > APART * np.linalg.norm(z):
+        return centre
+    direction = np.zeros_like(z)
+    direction[tight] = np.linalg.svd(columns, full_matrices=True)[2][-1] / lengths[tight]
+    shrinking = direction * z < 0
+    if not shrinking.any():
+        direction, shrinking = -direction, direction * z > 0
+    if not shrinking.any():
+        return None
+    return np.asarray(z + float(np.min(-z[shrinking] / direction[shrinking])) * direction)
