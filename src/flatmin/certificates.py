@@ -329,10 +329,10 @@ def _spectrum(problem: Problem, point: _Whitened, dual: Array, metric_power: flo
 def _complement_spectrum(problem: Problem, point: _Whitened, dual: Array, seed: int) -> TopSpectrum:
     """Return the spectrum of ``I − W``, ``W = B*(λ)``: ones on the range of Z, below one on its complement."""
     W, U = point.whitened.adjoint_operator(dual), point.Z[0]
-    d = len(U)
+    d, seen = len(U), point.metric[0].power(0)
     if d <= LARGEST_WHOLE:
         W = W if isinstance(W, np.ndarray) else W @ np.eye(d)
-        return top_spectrum(np.eye(d) - W, U, U, unit=1 - 1e-4, seed=seed, cone="semidefinite")
+        return top_spectrum(seen.dense - W, U, U, unit=1 - 1e-4, seed=seed, cone="semidefinite")
     margin, kind = complement_margin(W, U, seed=seed)
     slack = float(np.linalg.norm(W @ U))
     return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack)

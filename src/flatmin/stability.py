@@ -12,7 +12,7 @@ from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
 from flatmin.operator_norm import EPS
 
-__all__ = ["Stability", "smallest_singular_value", "spread_of", "tangent_columns"]
+__all__ = ["Stability", "derivative", "smallest_singular_value", "spread_of", "tangent_columns"]
 
 #: More multiplications than this are not spent on the map on the tangent space …
 MOST_WORK = 1.5e9
@@ -125,10 +125,10 @@ def spread_of(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Met
     return float(min(bounds))
 
 
-def tangent_columns(whitened: Measurement, U: Array, V: Array, core: Array, cone: str) -> Array | None:
-    """Return the matrix of B on an orthonormal basis of the tangent space of U and V; None where it is too large.
+def derivative(whitened: Measurement, U: Array, V: Array, cone: str) -> Array | None:
+    """Return ``B_i V`` with axes [i, c, row] and, for rectangular matrices, ``B_iᵀ U`` behind it; None if too large.
 
-    For rectangular matrices that is ``{U E* + F V*}``, else its Hermitian elements.
+    It is None too where more unknowns than measurements leave no hope that B is injective on the tangent space.
 
     Parameters
     ----------
@@ -136,38 +136,48 @@ def tangent_columns(whitened: Measurement, U: Array, V: Array, core: Array, cone
         The map B.
     U, V : ndarray, shapes (d1, q) and (d2, q)
         Orthonormal columns; in the Hermitian cones V is U up to signs.
+    cone : str
+        `Parametrization.cone`.
+    """
+    (d1, d2), q, m, both = whitened.shape, U.shape[1], whitened.size, cone == "rectangular"
+    free = q * (d1 + d2 - q) if both else q * (2 * d1 - q) // (1 if np.iscomplexobj(U) else 2)
+    if free > m or m * free**2 > MOST_WORK:
+        return None
+    found = whitened.jacobian(U, V) if both else whitened.products(V)
+    if found is not None or q * (d1 + d2) > MOST_FORWARD_MAPS or np.iscomplexobj(U):
+        return found
+    out = np.empty((m, q, d1 + d2 if both else d1))
+    for c in range(q):
+        for row, unit in enumerate(np.eye(d1)):
+            out[:, c, row] = whitened.forward_factors(unit[:, None], V[:, [c]])
+        for row, unit in enumerate(np.eye(d2) if both else ()):
+            out[:, c, d1 + row] = whitened.forward_factors(U[:, [c]], unit[:, None])
+    return out
+
+
+def tangent_columns(sides: Array, U: Array, V: Array, core: Array, cone: str) -> Array:
+    """Return the matrix of B on an orthonormal basis of the tangent space of U and V.
+
+    For rectangular matrices that is ``{U E* + F V*}``, else its Hermitian elements.
+
+    Parameters
+    ----------
+    sides : ndarray
+        The `derivative` of B at (U, V).
+    U, V : ndarray, shapes (d1, q) and (d2, q)
+        Orthonormal columns; in the Hermitian cones V is U up to signs.
     core : ndarray, shape (m, ·)
         B on an orthonormal basis of the Hermitian cores, see `flatmin.uniqueness.core_columns`.
     cone : str
         `Parametrization.cone`.
     """
-    (d1, d2), q, m = whitened.shape, U.shape[1], whitened.size
-    free = q * (d1 + d2 - q) if cone == "rectangular" else q * (d1 - q) + core.shape[1]
-    if free > m or m * free**2 > MOST_WORK:
-        return None
-    sides = _sides(whitened, U, V, cone == "rectangular")
-    if sides is None:
-        return None
+    m, q, d1 = len(sides), U.shape[1], len(U)
     outer = [np.linalg.qr(F, mode="complete")[0][:, q:] for F in (U, V)]
     if cone == "rectangular":
         parts = [sides[..., :d1] @ U, sides[..., :d1] @ outer[0], sides[..., d1:] @ outer[1]]
         return np.concatenate([part.reshape(m, -1) for part in parts], axis=1)
     rest = np.sqrt(2) * (sides @ outer[0].conj()).reshape(m, -1)
     return np.concatenate([core, rest.real, rest.imag] if np.iscomplexobj(rest) else [core, rest], axis=1)
-
-
-def _sides(whitened: Measurement, U: Array, V: Array, both: bool) -> Array | None:
-    """Return ``B_i V`` (and ``B_iᵀ U`` behind it) with axes [i, c, row], one unit vector at a time where need be."""
-    found = whitened.jacobian(U, V) if both else whitened.products(U)
-    if found is not None or V.shape[1] * sum(whitened.shape) > MOST_FORWARD_MAPS or np.iscomplexobj(U):
-        return found
-    out = np.empty((whitened.size, U.shape[1], sum(whitened.shape) if both else len(U)))
-    for c in range(U.shape[1]):
-        for row, unit in enumerate(np.eye(len(U))):
-            out[:, c, row] = whitened.forward_factors(unit[:, None], V[:, [c]] if both else U[:, [c]])
-        for row, unit in enumerate(np.eye(len(V)) if both else ()):
-            out[:, c, len(U) + row] = whitened.forward_factors(U[:, [c]], unit[:, None])
-    return out
 
 
 def smallest_singular_value(columns: Array) -> float:

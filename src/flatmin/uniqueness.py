@@ -10,7 +10,7 @@ from flatmin.measurements import Measurement
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS, TopSpectrum
 from flatmin.parametrizations import Parametrization
-from flatmin.stability import Stability, smallest_singular_value, tangent_columns
+from flatmin.stability import Stability, derivative, smallest_singular_value, tangent_columns
 
 __all__ = ["SAFETY", "Evidence", "Uniqueness", "core_columns", "uniqueness"]
 
@@ -93,19 +93,19 @@ class Uniqueness:
     stability: Stability | None = None
 
 
-def core_columns(whitened: Measurement, U: Array, V: Array) -> Array:
+def core_columns(whitened: Measurement, U: Array, V: Array, sides: Array | None = None) -> Array:
     """Return the matrix of ``S ↦ B(U S V*)`` on an orthonormal basis of cores S.
 
     These are the symmetric matrices, (m, q(q+1)/2), for complex U the Hermitian ones, (m, q²); where V is U times
-    signs, those that do not mix signs, since only they make Hermitian matrices.
+    signs, those that do not mix signs, since only they make Hermitian matrices. ``sides`` is the derivative of B at
+    (U, V), see `flatmin.stability.derivative`, where it is known.
     """
     q, pairs = U.shape[1], _pairs(U, V)
     columns = np.empty((whitened.size, len(pairs)), order="F")
-    J = None
-    if np.isrealobj(U) and whitened.size * q * sum(whitened.shape) <= LARGEST_CORE:
-        J = whitened.jacobian(U, V)
-    if J is not None:
-        core = J[..., : whitened.shape[0]] @ U
+    if sides is None and whitened.size * q * sum(whitened.shape) <= LARGEST_CORE:
+        sides = whitened.products(V)
+    if sides is not None and np.isrealobj(U):
+        core = sides[..., : whitened.shape[0]] @ U
         rows, cols = np.array(pairs, dtype=int).reshape(-1, 2).T
         columns[:] = core[:, rows, cols] + core[:, cols, rows]
     else:
@@ -151,7 +151,8 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     if whitened.size * q * (q + 1) / 2 > LARGEST_CORE:
         return Uniqueness(None, q, None, margin)
     U, V = spectrum.U[:, :q], spectrum.V[:, :q]
-    core = core_columns(whitened, U, V)
+    sides = derivative(whitened, U, V, evidence.model.cone)
+    core = core_columns(whitened, U, V, sides)
     triangle = core / np.where(evidence.sizes > 0, evidence.sizes, 1)[:, None]
     if len(triangle) > triangle.shape[1]:
         triangle = np.asarray(np.linalg.qr(triangle, mode="r"))
@@ -167,18 +168,21 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
         other = _second_solution(evidence, U, V, _null_space(triangle, threshold, _basis(U, V)))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
-    return Uniqueness(unique, q, injectivity, margin, None, _stability(evidence, U, V, core, margin))
+    return Uniqueness(unique, q, injectivity, margin, None, _stability(evidence, U, V, sides, core, margin))
 
 
-def _stability(evidence: Evidence, U: Array, V: Array, core: Array, margin: float) -> Stability | None:
+def _stability(
+    evidence: Evidence, U: Array, V: Array, sides: Array | None, core: Array, margin: float
+) -> Stability | None:
     """Return the constants of the certified radius: on the tangent space where that is injective, else on cores."""
     cone, q = evidence.model.cone, U.shape[1]
     if margin <= 0:
         return None
     left, s, right = evidence.Z
     inner = (U.conj().T @ left * s) @ (right.conj().T @ V)
-    space, columns = "tangent", tangent_columns(evidence.whitened, U, V, core, cone)
-    injectivity = 0.0 if columns is None else smallest_singular_value(columns)
+    space, injectivity = "tangent", 0.0
+    if sides is not None:
+        injectivity = smallest_singular_value(tangent_columns(sides, U, V, core, cone))
     if injectivity > 0:
         beyond = (left - U @ (U.conj().T @ left)) * s, right - V @ (V.conj().T @ right)
     else:
