@@ -255,6 +255,21 @@ class _Subset(_Wrapper):
     index: Array
 
     @property
+    def is_rank_one(self) -> bool:  # type: ignore[override]
+        """Whether every kept matrix is ``x_i x_i*``."""
+        return self.inner.is_rank_one
+
+    def amplitudes(self, U: Array) -> Array:
+        """Return the kept amplitudes."""
+        return self.inner.amplitudes(U)[self.index]
+
+    def superposition(self, V: Array) -> Array:
+        """Return the inner superposition of V, spread over all measurements."""
+        spread = np.zeros((self.inner.size, V.shape[1]), np.result_type(V, self.dtype))
+        np.add.at(spread, self.index, V)
+        return self.inner.superposition(spread)
+
+    @property
     def size(self) -> int:  # type: ignore[override]
         """The number of measurements kept."""
         return len(self.index)
@@ -288,6 +303,19 @@ class _Weighted(_Wrapper):
     """Another map's measurements, each multiplied by a real weight."""
 
     weights: Array
+
+    @property
+    def is_rank_one(self) -> bool:  # type: ignore[override]
+        """Whether every weighted matrix is ``x_i x_i*``: no weight is negative."""
+        return self.inner.is_rank_one and bool(np.all(self.weights >= 0))
+
+    def amplitudes(self, U: Array) -> Array:
+        """Return the inner amplitudes times the roots of the weights."""
+        return np.asarray(np.sqrt(self.weights)[:, None] * self.inner.amplitudes(U))
+
+    def superposition(self, V: Array) -> Array:
+        """Return the inner superposition of V times the roots of the weights."""
+        return self.inner.superposition(np.sqrt(self.weights)[:, None] * V)
 
     def forward(self, X: Array) -> Array:
         """Return the weighted measurements of X."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,15 +55,16 @@ class CodedDiffraction(Measurement):
 
     def amplitudes(self, U: Array) -> Array:
         """Return ``a_i* U``, the masked Fourier transforms of the columns of U (n, k), shape (m, k)."""
-        signals = np.ascontiguousarray(np.asarray(U).T).reshape(-1, 1, *self.masks.shape[1:])
-        waves = self._transform(np.multiply(self.masks.conj(), signals, dtype=complex))
+        signals = np.asarray(U).T.reshape(-1, 1, *self.masks.shape[1:])
+        waves = self._transform(np.multiply(self._conjugate, signals, dtype=complex))
         return np.asarray(waves.reshape(len(signals), self.size).T)
 
     def superposition(self, V: Array) -> Array:
         """Return ``Σ a_i V_i``, the adjoint of `amplitudes`, shape (n, k) for V of shape (m, k)."""
         waves = np.array(np.asarray(V).T, dtype=complex, order="C").reshape(-1, *self.masks.shape)
-        images = np.einsum("j...,kj...->k...", self.masks, self._transform(waves, inverse=True))
-        return np.asarray(images.reshape(len(waves), self.shape[0]).T)
+        images = self._transform(waves, inverse=True)
+        images *= self.masks
+        return np.asarray(images.sum(axis=1).reshape(len(waves), self.shape[0]).T)
 
     def forward(self, X: Array) -> Array:
         """Return ``Re(a_i* X a_i)`` for every i; only for small n."""
@@ -118,6 +120,10 @@ class CodedDiffraction(Measurement):
         if not (P1.is_diagonal and P2.is_diagonal and np.array_equal(P1.values, P2.values)):
             return super().congruence(P1, P2)
         return CodedDiffraction(self.masks * P1.values.reshape(self.masks.shape[1:]))
+
+    @cached_property
+    def _conjugate(self) -> Array:
+        return np.asarray(self.masks.conj())
 
     def _transform(self, waves: Array, inverse: bool = False) -> Array:
         """Transform over the pixels, in place; the inverse is the adjoint: no factor 1/n."""

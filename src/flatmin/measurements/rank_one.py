@@ -60,11 +60,13 @@ class RankOne(Measurement):
 
     def forward_factors(self, L: Array, R: Array) -> Array:
         """Return ``Re⟨L* x_i, R* y_i⟩`` for every i."""
-        return np.asarray(np.einsum("mk,mk->m", self.left.conj() @ L, self.right @ R.conj()).real)
+        return np.asarray(np.einsum("mk,mk->m", self.left @ L.conj(), (self.right @ R.conj()).conj()).real)
 
     def amplitudes(self, U: Array) -> Array:
         """Return ``x_i* U`` for U (d, k), shape (m, k)."""
-        return np.asarray(self.left.conj() @ U) if self.is_rank_one else super().amplitudes(U)
+        if not self.is_rank_one:
+            return super().amplitudes(U)
+        return np.asarray((self.left @ U.conj()).conj())  # conjugates the smaller array, here and below
 
     def superposition(self, V: Array) -> Array:
         """Return ``Σ x_i V_i`` for V (m, k), shape (d, k)."""
@@ -86,7 +88,7 @@ class RankOne(Measurement):
     def weighted(self, weights: Array) -> RankOne:
         """Return the map with matrices ``weights[i] · x_i y_i*``, which stay x x* under nonnegative weights."""
         if self.is_rank_one and np.all(weights >= 0):
-            return RankOne(np.sqrt(weights)[:, None] * self.left)
+            return RankOne(np.sqrt(np.asarray(weights, float))[:, None] * self.left)
         return RankOne(weights[:, None] * self.left, self.right)
 
     def gram_diagonals(self) -> tuple[Array, Array]:

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 
 from flatmin._validation import numeric
-from flatmin.certificates import Certificate, certificate_of, check_dual
+from flatmin.certificates import Certificate, certificate_of, check_dual, trace_is_determined, trivial_dual
 from flatmin.errors import InputError
-from flatmin.metric import Metric
+from flatmin.metric import Array, Metric
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solvers.chain import chain_certificate
-from flatmin.solvers.flat_minimum import expect_defaults, flat_minimum
+from flatmin.solvers.flat_minimum import flat_minimum
 from flatmin.solvers.hadamard import hadamard_certificate
+from flatmin.solvers.interpolating import prove_unique
+from flatmin.solvers.task import Task
 
 __all__ = ["certify"]
 
@@ -24,7 +26,13 @@ ASYMMETRIC = 1e-8
 
 
 def certify(
-    problem: Problem, factors_or_matrix: Any, dual: Any = None, *, alpha: float = 0.0, metric_power: float = 1.0
+    problem: Problem,
+    factors_or_matrix: Any,
+    dual: Any = None,
+    *,
+    uniqueness_dual: Any = None,
+    alpha: float = 0.0,
+    metric_power: float = 1.0,
 ) -> Certificate:
     """Return what can be proved about a solution, whoever made it.
 
@@ -36,6 +44,9 @@ def certify(
         A tuple is factors, an array is the matrix itself; for X = U U*, a vector is a signal s that stands for s s*.
     dual : array_like, shape (m,), optional
         Any dual vector; None lets the solver find one.
+    uniqueness_dual : array_like, shape (m,), optional
+        For positive semidefinite matrices and measurements of rank one: any dual vector whose matrix proves that there
+        is only one solution. None lets the solver find one.
     alpha, metric_power : float
         As in `flat_minimum`: which problem the solution is meant to solve.
 
@@ -59,17 +70,23 @@ def certify(
     if not isinstance(problem, Problem):
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     factors = _factors(problem, factors_or_matrix)
-    uniqueness_dual = None
+    model, task = problem.parametrization, Task(problem, alpha, metric_power)
+    if isinstance(model, Hadamard | Chain):
+        task.expect_defaults("alpha", "metric_power")
+        judge = hadamard_certificate if isinstance(model, Hadamard) else chain_certificate
+        return judge(problem, factors, check_dual(_dual(task) if dual is None else dual, problem))
+    trivial = trace_is_determined(problem) and alpha == 0 and metric_power == 1
+    if trivial and dual is None and uniqueness_dual is None:
+        return prove_unique(problem, factors)
     if dual is None:
-        found = flat_minimum(problem, alpha=alpha, metric_power=metric_power).certificate
-        dual, uniqueness_dual = found.dual, found.uniqueness_dual
-    if isinstance(problem.parametrization, Hadamard | Chain):
-        expect_defaults(problem.parametrization, alpha=alpha, metric_power=metric_power)
-        judge = hadamard_certificate if isinstance(problem.parametrization, Hadamard) else chain_certificate
-        return judge(problem, factors, check_dual(dual, problem))
+        dual = trivial_dual(problem) if trivial else _dual(task)
     return certificate_of(
         problem, factors, dual, uniqueness_dual=uniqueness_dual, alpha=alpha, metric_power=metric_power
     )
+
+
+def _dual(task: Task) -> Array:
+    return flat_minimum(task.problem, alpha=task.alpha, metric_power=task.metric_power).certificate.dual
 
 
 def _factors(problem: Problem, factors_or_matrix: Any) -> Factors:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -25,8 +23,9 @@ from flatmin.parametrizations.base import Factors
 from flatmin.parametrizations.chain import Chain
 from flatmin.parametrizations.product import Product
 from flatmin.problem import Problem
-from flatmin.solution import Solution, Status
-from flatmin.solvers.newton import Budget
+from flatmin.solution import Solution
+from flatmin.solvers.convex import convex_minimum
+from flatmin.solvers.task import Task
 
 __all__ = ["chain_certificate", "chain_minimum"]
 
@@ -34,27 +33,11 @@ __all__ = ["chain_certificate", "chain_minimum"]
 DROPPED = 1e-12
 
 
-def chain_minimum(
-    problem: Problem,
-    solve: Callable[[Problem], Solution],
-    budget: Budget,
-    settings: Mapping[str, Any] | None = None,
-) -> Solution:
+def chain_minimum(task: Task) -> Solution:
     """Return the flattest layers whose product fits the data, certified.
 
     Where the measurements see all matrices alike, the data determine X, and its flattest layers have a closed form. For
     two layers and any measurements X is the flat solution of a product, ``min ‖D1 X D2‖_*``.
-
-    Parameters
-    ----------
-    problem : Problem
-        A problem whose parametrization is `Chain`.
-    solve : callable
-        Returns the flat minimum of a problem whose parametrization is `Product`.
-    budget : Budget
-        Its clock is read.
-    settings : dict, optional
-        Kept in the solution.
 
     Raises
     ------
@@ -62,22 +45,14 @@ def chain_minimum(
         If there are more than two layers and the measurements do not see all matrices alike, or if a hidden layer is
         narrower than the rank of X.
     """
-    model, metric = problem.parametrization, problem.metric
+    task.expect_defaults("alpha", "metric_power", "max_rank", "warm_start")
+    problem, metric = task.problem, task.problem.metric
+    model = problem.parametrization
     assert isinstance(model, Chain)
     gamma = model.isotropy(metric)
     if gamma is None:
         model.smallest_trace(0.0, metric)  # refuses what has no formula
-        found = solve(_two_factors(problem))
-        L, R = found.factors
-        factors = model.flattest(*model.decompose(metric[0] @ L, metric[1] @ R), metric)
-        return replace(
-            found,
-            factors=factors,
-            certificate=_of_two_layers(problem, found.certificate),
-            flatness=flatness(problem, factors),
-            parametrization=model,
-            settings=dict(settings or {}),
-        )
+        return _two_layers(task, model)
     d1, d2 = problem.shape
     require(8.0 * 8 * d1 * d2, "solving this problem")
     A, b = problem.measurement, problem.data
@@ -86,21 +61,24 @@ def chain_minimum(
     kept = tails > DROPPED * np.max(tails, initial=0.0)
     U, s, V = U[:, kept], s[kept], Vt[kept].T
     factors = model.flattest(U, gamma * s, V, metric)
-    dual = A.forward_factors(U, V) / A.size
-    proof = chain_certificate(problem, factors, dual)
+    proof = chain_certificate(problem, factors, A.forward_factors(U, V) / A.size)
     misfit = float(np.linalg.norm(problem.residual(factors)))
     consistent = misfit <= LARGEST_RESIDUAL * float(np.linalg.norm(b))
-    return Solution(
+    return task.solution(factors, proof, task.status(proof, consistent=consistent), {})
+
+
+def _two_layers(task: Task, model: Chain) -> Solution:
+    """Return the flat solution of the product of two layers, as layers."""
+    problem, metric = task.problem, task.problem.metric
+    found = convex_minimum(replace(task, problem=_two_factors(problem)))
+    L, R = found.factors
+    factors = model.flattest(*model.decompose(metric[0] @ L, metric[1] @ R), metric)
+    return replace(
+        found,
         factors=factors,
-        status=_status(proof, consistent),
-        certificate=proof,
+        certificate=_of_two_layers(problem, found.certificate),
         flatness=flatness(problem, factors),
-        history={},
-        seconds=budget.seconds,
-        iterations=0,
-        undetermined=(np.zeros(0, dtype=int), np.zeros(0, dtype=int)),
         parametrization=model,
-        settings=dict(settings or {}),
     )
 
 
@@ -175,12 +153,6 @@ def _of_two_layers(problem: Problem, proof: Certificate) -> Certificate:
     return replace(
         proof, value=scale * proof.value, lower_bound=scale * proof.lower_bound, alternative=other, unique=unique
     )
-
-
-def _status(proof: Certificate, consistent: bool) -> Status:
-    if not consistent:
-        return Status.inconsistent_data
-    return Status.unique_flat_minimum if proof.holds else Status.not_certified
 
 
 def _ratio(numerator: float, denominator: float) -> float:

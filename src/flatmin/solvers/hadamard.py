@@ -2,68 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from flatmin._memory import require
 from flatmin._threads import one_thread
 from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
-from flatmin.flatness import flatness
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.parametrizations.hadamard import Hadamard
 from flatmin.problem import Problem
-from flatmin.solution import Solution, Status
-from flatmin.solvers.newton import Budget
+from flatmin.solution import Solution
 from flatmin.solvers.power_norm import dual_power_norm, minimise_power_norm
 from flatmin.solvers.power_uniqueness import nearby_minimisers
+from flatmin.solvers.task import Task
 
 __all__ = ["hadamard_certificate", "hadamard_minimum"]
 
 
-def hadamard_minimum(
-    problem: Problem,
-    budget: Budget,
-    callback: Callable[[dict[str, float]], Any] | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> Solution:
-    """Return the flattest x with ``A x = b``, certified: the minimiser of ``2N Σ_j w_j |x_j|^(2 − 2/N)``.
-
-    Parameters
-    ----------
-    problem : Problem
-        A problem whose parametrization is `Hadamard`.
-    budget : Budget
-        Limits on steps and time.
-    callback : callable, optional
-        Called after each step with a row of the history.
-    settings : dict, optional
-        Kept in the solution.
-    """
-    model = problem.parametrization
+def hadamard_minimum(task: Task) -> Solution:
+    """Return the flattest x with ``A x = b``, certified: the minimiser of ``2N Σ_j w_j |x_j|^(2 − 2/N)``."""
+    task.expect_defaults("alpha", "metric_power", "max_rank", "warm_start")
+    problem, model = task.problem, task.problem.parametrization
     assert isinstance(model, Hadamard)
     m, n = problem.measurement.size, problem.shape[0]
     require(8.0 * (5 * m * n + 3 * min(m, n) ** 2), "solving this problem")
     with one_thread():
         B, units = _whitened(problem)
-        found = minimise_power_norm(B, problem.data, model.power, budget, callback)
+        found = minimise_power_norm(B, problem.data, model.power, task.budget, task.callback)
         factors = _factors(problem, units * found.z)
         proof = hadamard_certificate(problem, factors, found.dual)
-    return Solution(
-        factors=factors,
-        status=_status(proof, found.consistent, found.converged, budget),
-        certificate=proof,
-        flatness=flatness(problem, factors),
-        history={name: np.array(values) for name, values in found.history.items()},
-        seconds=budget.seconds,
-        iterations=budget.iterations,
-        undetermined=(problem.metric[0].undetermined, problem.metric[1].undetermined),
-        parametrization=model,
-        settings=dict(settings or {}),
-    )
+    status = task.status(proof, consistent=found.consistent, converged=found.converged)
+    return task.solution(factors, proof, status, found.history)
 
 
 def hadamard_certificate(problem: Problem, factors: Factors, dual: Array, *, look_further: bool = True) -> Certificate:
@@ -141,16 +112,6 @@ def _factors(problem: Problem, x: Array) -> Factors:
     D1, D2 = problem.metric
     size = D1.values[:, None] * x[:, None] * D2.values
     return problem.parametrization.flattest(size, np.ones(1), np.ones((1, 1)), problem.metric)
-
-
-def _status(proof: Certificate, consistent: bool, converged: bool, budget: Budget) -> Status:
-    if not consistent:
-        return Status.inconsistent_data
-    if proof.holds:
-        return Status.unique_flat_minimum if proof.unique else Status.flat_minimum
-    if not converged and budget.exhausted:
-        return Status.time_limit if budget.out_of_time else Status.iteration_limit
-    return Status.not_certified
 
 
 def _ratio(numerator: float, denominator: float) -> float:

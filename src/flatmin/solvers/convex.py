@@ -1,0 +1,51 @@
+"""Flat minima by the convex programme ``min ‖D1 X D2‖_*  s.t.  A(X) = b`` in a model's cone, or its penalised form."""
+
+from __future__ import annotations
+
+from flatmin._memory import require
+from flatmin.certificates import certificate_of
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+from flatmin.solvers.augmented_lagrangian import Options, Outcome
+from flatmin.solvers.refine import project_data
+from flatmin.solvers.scaling import INCONSISTENT, Scaled
+from flatmin.solvers.task import Task
+
+__all__ = ["convex_minimum"]
+
+
+def convex_minimum(task: Task) -> Solution:
+    """Return the flat minimum of a `Product`, `Gram` or `SignedGram` model, certified.
+
+    Where the data cannot be fitted, the nearest data that some matrix fits take their place.
+    """
+    problem, alpha = task.problem, task.alpha
+    require(_working_memory(problem), "solving this problem")
+    options = Options(task.tol, task.widest, int(task.seed), task.callback)
+    scaled = Scaled.of(problem, task.metric_power, options.seed)
+    start = None if task.warm_start is None else scaled.start(problem, task.warm_start)
+    consistent = alpha > 0 or not scaled.contradictory
+    if scaled.size == 0:
+        outcome = Outcome.zero(problem.shape, scaled.b)
+    else:
+        outcome = scaled.solve(task.budget, options, start, alpha)
+        if alpha == 0 and not outcome.converged and not task.budget.exhausted:
+            projected, distance = project_data(scaled.model, scaled.b)
+            if distance > INCONSISTENT:
+                consistent = False
+                outcome = scaled.solve(task.budget, options, None, alpha, projected)
+    model = problem.parametrization
+    factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
+    factors = model.flattest(*model.singular(factors, problem.metric), problem.metric)
+    dual = scaled.original_dual(outcome.y, alpha)
+    proof = certificate_of(problem, factors, dual, alpha=alpha, metric_power=task.metric_power, seed=options.seed)
+    status = task.status(proof, consistent=consistent, converged=outcome.converged)
+    return task.solution(factors, proof, status, outcome.history)
+
+
+def _working_memory(problem: Problem) -> float:
+    """Return a rough upper estimate, in bytes, of what the solver will hold beside the measurements."""
+    d1, d2 = problem.shape
+    jacobian = min(8 * problem.measurement.size * (d1 + d2) * min(d1, d2), 1.2e9)
+    certificate = 24.0 * min(d1, d2, 8000) ** 2
+    return jacobian + certificate + problem.measurement.nbytes

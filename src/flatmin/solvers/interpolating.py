@@ -1,0 +1,100 @@
+"""Positive semidefinite matrices measured by vectors: any fit is flat, so find one and prove it the only one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from flatmin._threads import one_thread
+from flatmin.certificates import LARGEST_RESIDUAL, Certificate, certificate_of, trivial_dual
+from flatmin.errors import InputError
+from flatmin.metric import Array
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+from flatmin.solvers.interpolation import another_interpolant, interpolate
+from flatmin.solvers.newton import Budget
+from flatmin.solvers.task import Task
+from flatmin.solvers.uniqueness_dual import uniqueness_dual
+
+__all__ = ["interpolating_minimum", "prove_unique"]
+
+#: A second solution is looked for up to this many unknowns.
+LARGEST_SEARCH = 20_000
+
+
+def interpolating_minimum(task: Task) -> Solution:
+    """Return a positive semidefinite solution of ``⟨x_i x_i*, X⟩ = b_i`` and a proof of uniqueness, where there is one.
+
+    The data determine the trace ``tr(D X)``, so every solution is as flat as any other. What matters is whether there
+    are others: `flatmin.solvers.uniqueness_dual.uniqueness_dual` looks for the proof that there are none. Where it
+    finds none, a second solution is looked for.
+    """
+    problem, (D, _) = task.problem, task.problem.metric
+    with one_thread():
+        found = interpolate(
+            problem.whitened,
+            problem.data,
+            budget=task.budget,
+            max_rank=task.widest,
+            tol=min(task.tol, LARGEST_RESIDUAL),
+            seed=int(task.seed),
+            start=_start(task),
+            callback=task.callback,
+        )
+        factors = (D.power(-1) @ found.U,)
+        proof = prove_unique(problem, factors, int(task.seed), task.budget if task.widest is None else None)
+    status = task.status(proof, consistent=not found.optimal_misfit, converged=found.converged)
+    return task.solution(factors, proof, status, found.history)
+
+
+def _start(task: Task) -> Array | None:
+    """Return the whitened factor to start from, if there is one."""
+    if task.warm_start is None:
+        return None
+    problem, given = task.problem, task.warm_start
+    factors = problem.parametrization.check(given.factors if isinstance(given, Solution) else given, problem.shape)
+    if np.iscomplexobj(factors[0]) and not np.issubdtype(problem.measurement.dtype, np.complexfloating):
+        raise InputError("the warm start is complex, expected real factors for real measurements")
+    return problem.metric[0] @ factors[0]
+
+
+def prove_unique(
+    problem: Problem, factors: tuple[Array, ...], seed: int = 0, budget: Budget | None = None
+) -> Certificate:
+    """Return the certificate of a positive semidefinite solution, with the best proof of uniqueness that is found.
+
+    Given a budget, a second solution is looked for where there is no such proof.
+    """
+    trivial = trivial_dual(problem)
+    proof = certificate_of(problem, factors, trivial, seed=seed, look_further=False)
+    if not proof.holds:
+        return proof
+    U, s, _ = problem.parametrization.singular(factors, problem.metric)
+    U = U[:, s > 1e-13 * s.max(initial=0.0)]
+    dual = uniqueness_dual(problem.whitened, U, seed=seed)
+    if dual is not None:
+        proof = certificate_of(problem, factors, trivial, uniqueness_dual=_normalized(problem, dual, U), seed=seed)
+    if proof.unique is None and budget is not None and proof.margin_kind is None and U.size <= LARGEST_SEARCH:
+        proof = _with_alternative(problem, factors, proof, seed, budget)
+    return proof
+
+
+def _normalized(problem: Problem, dual: Array, U: Array) -> Array:
+    """Return the dual vector whose matrix W has a mean eigenvalue of one on the complement of U."""
+    dimension = problem.metric[0].rank - U.shape[1]
+    total = float(dual @ problem.whitened.traces())
+    return np.asarray(dual * (dimension / total)) if dimension > 0 and total > 0 else dual
+
+
+def _with_alternative(
+    problem: Problem, factors: tuple[Array, ...], proof: Certificate, seed: int, budget: Budget
+) -> Certificate:
+    """Return the proof with ``unique`` False and another solution, if one is found that fits as well."""
+    (D, _), limit = problem.metric, Budget(None, budget.time_limit)
+    other = another_interpolant(problem.whitened, problem.data, D @ factors[0], budget=limit, seed=seed)
+    if other is None:
+        return proof
+    alternative = (D.power(-1) @ other,)
+    judged = certificate_of(problem, alternative, proof.dual, seed=seed, look_further=False)
+    return replace(proof, unique=False, alternative=alternative) if judged.holds else proof
