@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from flatmin._validation import numeric
 from flatmin.errors import InputError
-from flatmin.losses import Squared
-from flatmin.measurements import Measurement
+from flatmin.losses import Absolute, Squared
+from flatmin.measurements import Entries, Measurement
 from flatmin.metric import Array, Metric
 from flatmin.parametrizations import Parametrization
 from flatmin.parametrizations.product import Product
@@ -29,13 +31,14 @@ class Problem:
         The measured values b; integers and float32 are converted to float64.
     parametrization : Parametrization
         How weights make a matrix, by default `Product`.
-    loss : Squared
-        How misfit is counted.
+    loss : Squared or Absolute
+        How misfit is counted. With `Absolute`, which allows gross errors in some cells, the measurement is `Identity` or
+        `Entries` without repetitions, the parametrization `Product`, and the metric the identity.
 
     Raises
     ------
     InputError
-        If b has another length than A, is complex, or contains NaN or infinity.
+        If b has another length than A, is complex, or contains NaN or infinity, or if the parts do not go together.
 
     Examples
     --------
@@ -47,7 +50,7 @@ class Problem:
     measurement: Measurement
     data: Array
     parametrization: Parametrization = field(default_factory=Product)
-    loss: Squared = field(default_factory=Squared)
+    loss: Squared | Absolute = field(default_factory=Squared)
 
     def __post_init__(self) -> None:
         if not isinstance(self.measurement, Measurement):
@@ -61,6 +64,10 @@ class Problem:
             found = type(self.parametrization).__name__
             raise InputError(f"parametrization is a {found}, expected a flatmin Parametrization such as Product()")
         self.parametrization.check_measurement(self.measurement)
+        if not isinstance(self.loss, Squared | Absolute):
+            raise InputError(f"loss is a {type(self.loss).__name__}, expected flatmin.losses.Squared() or Absolute()")
+        if isinstance(self.loss, Absolute):
+            _check_cells(self.measurement, self.parametrization)
         object.__setattr__(self, "data", data)
 
     @property
@@ -70,7 +77,9 @@ class Problem:
 
     @cached_property
     def metric(self) -> tuple[Metric, Metric]:
-        """The pair (D1, D2) of `Parametrization.metric`, computed once."""
+        """The pair (D1, D2) of `Parametrization.metric`, computed once; the identity for the loss `Absolute`."""
+        if isinstance(self.loss, Absolute):
+            return Metric(np.ones(self.shape[0])), Metric(np.ones(self.shape[1]))
         return self.parametrization.metric(self.measurement)
 
     @cached_property
@@ -83,7 +92,21 @@ class Problem:
         return self.measurement.forward_factors(*self.parametrization.pair(factors)) - self.data
 
     def __repr__(self) -> str:
-        return f"Problem({self.measurement!r}, {self.parametrization!r})"
+        loss = f", {self.loss!r}" if isinstance(self.loss, Absolute) else ""
+        return f"Problem({self.measurement!r}, {self.parametrization!r}{loss})"
 
     def __reduce__(self) -> Any:
         return type(self), (self.measurement, self.data, self.parametrization, self.loss)
+
+
+def _check_cells(measurement: Measurement, parametrization: Parametrization) -> None:
+    """Raise `InputError` unless the measurements are cells of a matrix ``L Rᵀ``, each seen once."""
+    if not isinstance(measurement, Entries) or measurement.weights is not None:
+        raise InputError(f"the measurement is {measurement!r}, expected Identity or unweighted Entries for gross errors")
+    if type(parametrization) is not Product:
+        raise InputError(f"the parametrization is {parametrization!r}, expected Product() for gross errors")
+    cells = np.sort(measurement.rows * measurement.shape[1] + measurement.cols)
+    twice = cells[1:][cells[1:] == cells[:-1]]
+    if twice.size:
+        row, column = divmod(int(twice[0]), measurement.shape[1])
+        raise InputError(f"the entry in row {row}, column {column} is observed twice, expected once for gross errors")
