@@ -13,11 +13,15 @@ from flatmin.solvers.task import Task
 
 __all__ = ["convex_minimum"]
 
+#: Data whose best positive semidefinite fit is this far from them, relatively, are fitted by none.
+UNFIT = 1e-4
+
 
 def convex_minimum(task: Task) -> Solution:
     """Return the flat minimum of a `Product`, `Gram` or `SignedGram` model, certified.
 
-    Where the data cannot be fitted, the nearest data that some matrix fits take their place.
+    Where no matrix fits the data, the nearest data that some matrix fits take their place; where none that is positive
+    semidefinite does, the best fit of those is returned.
     """
     problem, alpha = task.problem, task.alpha
     require(_working_memory(problem), "solving this problem")
@@ -34,6 +38,9 @@ def convex_minimum(task: Task) -> Solution:
             if distance > INCONSISTENT:
                 consistent = False
                 outcome = scaled.solve(task.budget, options, None, alpha, projected)
+            elif problem.parametrization.cone == "semidefinite":
+                fit, distance = scaled.best_fit(task.budget, options)
+                consistent, outcome = (False, fit) if distance > UNFIT else (True, outcome)
     model = problem.parametrization
     factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
     factors = model.flattest(*model.singular(factors, problem.metric), problem.metric)

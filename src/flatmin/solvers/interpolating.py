@@ -19,8 +19,10 @@ from flatmin.solvers.uniqueness_dual import uniqueness_dual
 
 __all__ = ["interpolating_minimum", "prove_unique"]
 
-#: A second solution is looked for up to this many unknowns.
+#: A second solution is looked for up to this many unknowns …
 LARGEST_SEARCH = 20_000
+#: … for this many seconds, or this many times as long as the first one took.
+SHORTEST_SEARCH, SEARCH_SHARE = 1.0, 3.0
 
 
 def interpolating_minimum(task: Task) -> Solution:
@@ -91,7 +93,8 @@ def _with_alternative(
     problem: Problem, factors: tuple[Array, ...], proof: Certificate, seed: int, budget: Budget
 ) -> Certificate:
     """Return the proof with ``unique`` False and another solution, if one is found that fits as well."""
-    (D, _), limit = problem.metric, Budget(None, budget.time_limit)
+    patience = max(SHORTEST_SEARCH, SEARCH_SHARE * budget.seconds)
+    (D, _), limit = problem.metric, Budget(None, min(patience, budget.time_limit or patience))
     other = another_interpolant(problem.whitened, problem.data, D @ factors[0], budget=limit, seed=seed)
     if other is None:
         return proof

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from flatmin.measurements import Measurement
 from flatmin.metric import Array
 from flatmin.operator_norm import block_norm, couple
 from flatmin.solvers.factored import Linearization, QuadraticMap
@@ -133,7 +135,7 @@ def project_data(model: QuadraticMap, b: Array) -> tuple[Array, float]:
     from scipy.sparse.linalg import aslinearoperator, lsmr
 
     units = np.ones_like(b) if model.units is None else model.units
-    operator = aslinearoperator(diags_array(units)) @ model.whitened.as_linear_operator()
+    operator = aslinearoperator(diags_array(units)) @ _on_all_matrices(model.whitened)
     b = units * b
     result = lsmr(operator, b, atol=1e-13, btol=1e-13, conlim=1e14, maxiter=2000)
     fitted = operator.matvec(result[0])
@@ -142,3 +144,22 @@ def project_data(model: QuadraticMap, b: Array) -> tuple[Array, float]:
     steepness = float(np.linalg.norm(operator.rmatvec(residual)))
     settled = steepness <= 1e-6 * float(result[5]) * float(np.linalg.norm(residual))
     return fitted / units, distance if settled else 0.0
+
+
+def _on_all_matrices(measurement: Measurement) -> Any:
+    """Return a measurement as a linear operator on matrices, complex ones in real coordinates."""
+    from scipy.sparse.linalg import LinearOperator
+
+    if not np.issubdtype(measurement.dtype, np.complexfloating):
+        return measurement.as_linear_operator()
+
+    def forward(x: Array) -> Array:
+        real, imaginary = x.reshape(2, *measurement.shape)
+        return measurement.forward(real + 1j * imaginary)
+
+    def adjoint(y: Array) -> Array:
+        S = measurement.adjoint(y)
+        return np.concatenate([S.real.ravel(), S.imag.ravel()])
+
+    shape = (measurement.size, 2 * int(np.prod(measurement.shape)))
+    return LinearOperator(shape, matvec=forward, rmatvec=adjoint, dtype=float)

@@ -22,6 +22,8 @@ __all__ = ["Scaled"]
 
 #: Repeated measurements whose data differ by more than this, relatively, contradict each other.
 INCONSISTENT = 1e-8
+#: What misfit costs where the best fit is looked for: so much that the norm hardly counts.
+FITTING = 1e7
 #: Whitened sensing matrices whose sizes differ by more than this factor are weighted.
 SIMILAR = 10.0
 
@@ -105,6 +107,13 @@ class Scaled:
         )
         with one_thread():
             return augmented_lagrangian(self.model, self.b if b is None else b, budget, options, start, penalty)
+
+    def best_fit(self, budget: Budget, options: Options) -> tuple[Outcome, float]:
+        """Return a matrix of the cone that fits the data about best, and its relative misfit."""
+        with one_thread():
+            outcome = augmented_lagrangian(self.model, self.b, budget, options, None, FITTING)
+        x = self.model.stack(outcome.U, outcome.s, outcome.V)
+        return outcome, float(np.linalg.norm(self.model.value(x) - self.b) / np.linalg.norm(self.b))
 
     def original_dual(self, y: Array, alpha: float) -> Array:
         """Return the dual vector of the problem that belongs to a multiplier."""
