@@ -181,17 +181,24 @@ def _normal_equations(B: Array, weights: Array) -> Callable[[Array], Array]:
 
 def _independent(B: Array) -> tuple[Array, Array | None]:
     """Return ``(B, None)`` if the rows are clearly independent, else (R, Q) with ``B = Q R`` and R of full rank."""
-    m, n = B.shape
-    if m <= n:
+    lengths = _lengths(B)
+    unit = B / lengths
+    if B.shape[0] <= B.shape[1]:
         try:
-            pivots = np.abs(np.diagonal(cho_factor(B @ B.T)[0]))
+            pivots = np.abs(np.diagonal(cho_factor(unit @ unit.T)[0]))
             if pivots.min() > REDUNDANT * pivots.max():
                 return B, None
         except LinAlgError:
             pass
-    U, values, Vt = np.linalg.svd(B, full_matrices=False)
+    U, values, Vt = np.linalg.svd(unit, full_matrices=False)
     kept = values > NUMERICAL_RANK * np.max(values, initial=0.0)
-    return Vt[kept], U[:, kept] * values[kept]
+    return Vt[kept] * lengths, U[:, kept] * values[kept]
+
+
+def _lengths(B: Array) -> Array:
+    """Return the norms of the columns of B, 1 for columns of zeros."""
+    lengths = np.linalg.norm(B, axis=0)
+    return np.where(lengths > 0, lengths, 1.0)
 
 
 def _dual_newton(B: Array, b: Array, p: float, budget: Budget, report: Report) -> tuple[Array, Array, bool]:
@@ -241,9 +248,10 @@ def _interior_point(B: Array, b: Array, p: float, budget: Budget, report: Report
 
     ``x = (x⁺, x⁻)``, the slacks ``s = (1 − Bᵀy, 1 + Bᵀy)`` of the dual constraints stay positive from y = 0 on.
     """
-    n = B.shape[1]
-    z = B.T @ _normal_equations(B, np.ones(n))(b)
-    x = np.concatenate([np.maximum(z, 0), np.maximum(-z, 0)]) + np.mean(np.abs(z))
+    n, lengths = B.shape[1], _lengths(B)
+    z = (B / lengths**2).T @ _normal_equations(B, lengths**-2.0)(b)
+    inside = np.mean(np.abs(lengths * z)) / lengths
+    x = np.concatenate([np.maximum(z, 0) + inside, np.maximum(-z, 0) + inside])
     y, s = np.zeros(len(b)), np.ones(2 * n)
     best, errors = (z, y), [np.inf]
     for _ in range(MOST_STEPS):
@@ -298,8 +306,8 @@ def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Arra
     In the limit of the central path a coordinate is in the support or its dual constraint is slack, never both, so
     that the two can be told apart before the limit is reached.
     """
-    slack = 1 - np.abs(B.T @ y)
-    support = np.abs(z) > slack * np.max(np.abs(z))
+    lengths, slack = _lengths(B), 1 - np.abs(B.T @ y)
+    support = lengths * np.abs(z) > slack * np.max(lengths * np.abs(z))
     if not support.any():
         return z, y
     columns, exact = B[:, support], np.zeros_like(z)
@@ -307,7 +315,8 @@ def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Arra
     for _ in range(2):
         relative = lstsq(columns * exact[support], b - columns @ exact[support], lapack_driver="gelsy")[0]
         exact[support] *= 1 + relative
-    corrected = y + lstsq(columns.T, np.sign(z[support]) - columns.T @ y, lapack_driver="gelsy")[0]
+    change = np.sign(z[support]) - columns.T @ y
+    corrected = y + lstsq((columns / lengths[support]).T, change / lengths[support], lapack_driver="gelsy")[0]
     fits = np.linalg.norm(b - B @ exact) <= max(np.linalg.norm(b - B @ z), EXACT * np.linalg.norm(b))
     same = np.array_equal(np.sign(exact), np.sign(np.where(support, z, 0)))
     if fits and same:
