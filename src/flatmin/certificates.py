@@ -88,8 +88,9 @@ class Certificate:
     margin_kind : str or None
         What proves the margin, as for bound_kind; nothing does if it is "estimated".
     radius : float or None
-        Certified error radius: every other matrix of the model that fits the data and is as flat lies within this
-        Frobenius distance of X. None where it does not follow. `error_radius` gives it for noisy data.
+        Certified error radius: every other matrix of the model that fits the data and is as flat (penalised: has as
+        small an objective) lies within this Frobenius distance of X, if it vanishes where nothing is measured. None
+        where it does not follow. `error_radius` gives it for noisy data.
     alternative : tuple of ndarray or None
         The factors of another flat minimum, where ``unique`` is False.
     stability : Stability or None
@@ -206,26 +207,24 @@ def certificate_of(
     trivial = point.determined and alpha == 0 and metric_power == 1
     if trivial and uniqueness_dual is None:
         return proof
-    other, gap = dual / max(1.0, spectrum.norm), proof.relative_gap
-    spectrum = spectrum.scaled(1 / max(1.0, spectrum.norm))
     if trivial and uniqueness_dual is not None:
         other = check_dual(uniqueness_dual, problem, "the uniqueness dual")
-        spectrum = _complement_spectrum(problem, point, other, seed)
-        gap = _ratio(abs(float(problem.data @ other)), point.norm)
         proof = replace(proof, uniqueness_dual=other)
-    growth = float(np.linalg.norm(trivial_dual(problem))) if trivial else 0.0
-    found = uniqueness(point.evidence(problem, spectrum, gap, float(np.linalg.norm(other)), growth))
-    unique = None if spectrum.kind == "estimated" else found.unique
-    stability = None if spectrum.kind == "estimated" else found.stability
+        evidence = _complement_evidence(problem, point, other, seed)
+    else:
+        evidence = _evidence(problem, point, proof, spectrum, alpha)
+    found = uniqueness(evidence)
+    proved = evidence.spectrum.kind != "estimated"
+    stability = found.stability if proved else None
     proof = replace(
         proof,
-        unique=unique,
+        unique=found.unique if proved else None,
         q=found.q,
         injectivity=found.injectivity,
         margin=found.margin,
-        margin_kind=spectrum.kind,
-        stability=stability,
-        radius=None if stability is None else stability.radius(),
+        margin_kind=evidence.spectrum.kind,
+        stability=_fitting(problem, point, evidence, stability) if stability and alpha > 0 else stability,
+        radius=stability.radius() if stability else None,
     )
     if found.alternative is None:
         return proof
@@ -274,7 +273,7 @@ class _Whitened:
         return float(self.Z[1].sum())
 
     def evidence(
-        self, problem: Problem, spectrum: TopSpectrum, gap: float, dual_size: float, growth: float
+        self, problem: Problem, spectrum: TopSpectrum, dual: Array, gap: float, misfit: float, **more: float
     ) -> Evidence:
         """Return what uniqueness is judged by."""
         hermitian = problem.parametrization.cone != "rectangular"
@@ -283,13 +282,13 @@ class _Whitened:
             whitened=self.whitened,
             Z=self.Z,
             spectrum=spectrum,
+            dual=dual,
             gap=gap,
             sizes=self.sizes,
-            dual_size=dual_size,
-            growth=growth,
-            misfit=float(np.linalg.norm(self.residual)),
+            misfit=misfit,
             spread=spread_of(problem.measurement.size, problem.metric, self.metric, hermitian),
             unwhiten=float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric])),
+            **more,
         )
 
 
@@ -336,6 +335,40 @@ def _complement_spectrum(problem: Problem, point: _Whitened, dual: Array, seed: 
     margin, kind = complement_margin(W, U, seed=seed)
     slack = float(np.linalg.norm(W @ U))
     return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack)
+
+
+def _evidence(problem: Problem, point: _Whitened, proof: Certificate, spectrum: TopSpectrum, alpha: float) -> Evidence:
+    """Return what uniqueness is judged by, with the dual vector scaled to norm at most one.
+
+    In a penalised problem others with as small an objective, up to a surplus, have ``‖Z'‖_* − ⟨Y, Z'⟩`` below the
+    surplus over alpha · factor, and measurements that differ by at most ``2 (m · surplus)^½``.
+    """
+    scale = max(1.0, spectrum.norm)
+    gap, misfit = proof.relative_gap, float(np.linalg.norm(point.residual))
+    if alpha > 0:
+        surplus = proof.value * max(gap, 10 * EPS * sum(problem.shape))
+        gap = _ratio(surplus / (alpha * problem.parametrization.trace_factor), point.norm)
+        misfit = 2 * float(np.sqrt(problem.measurement.size * surplus))
+    return point.evidence(problem, spectrum.scaled(1 / scale), proof.dual / scale, gap, misfit)
+
+
+def _fitting(problem: Problem, point: _Whitened, evidence: Evidence, found: Stability) -> Stability:
+    """Return the constants for matrices that fit the data, in place of those that solve a penalised problem."""
+    allowance = found.gap - evidence.gap * point.norm + 10 * EPS * sum(problem.shape) * point.norm
+    gap = point.norm - float(problem.data @ evidence.dual) + allowance
+    return replace(found, gap=gap, misfit=float(np.linalg.norm(point.residual)))
+
+
+def _complement_evidence(problem: Problem, point: _Whitened, dual: Array, seed: int) -> Evidence:
+    """Return what uniqueness is judged by where ``W = B*(λ)`` proves it: I − W is another dual matrix.
+
+    What W lacks to be positive semidefinite is added to it, times the identity, which the trivial dual vector makes.
+    """
+    spectrum = _complement_spectrum(problem, point, dual, seed)
+    lacking, growth = max(0.0, spectrum.norm - 1), float(np.linalg.norm(trivial_dual(problem)))
+    gap = _ratio(abs(float(problem.data @ dual)), point.norm) + lacking
+    misfit = float(np.linalg.norm(point.residual))
+    return point.evidence(problem, spectrum, dual, gap, misfit, lacking=lacking, growth=growth)
 
 
 def _flatness_proof(

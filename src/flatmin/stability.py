@@ -37,7 +37,8 @@ class Stability:
     semidefinite : bool
         Whether the model makes positive semidefinite matrices only.
     gap : float
-        ``‖Z‖_* − ⟨λ, b⟩`` plus what the computed singular vectors couple with the rest, at least rounding.
+        ``‖Z‖_* − ⟨λ, b⟩`` plus what the computed singular vectors couple with the rest, at least rounding; negative
+        where Z fits less well than it is flat.
     size : float
         ``‖Z‖_*``.
     margin, inner : float
@@ -80,18 +81,18 @@ class Stability:
         excess : float
             X' is at most this much less flat, relatively.
         """
-        doubt = self.gap + excess * self.size + self.dual_size * noise
+        largest = (1 + excess) * self.size + self.growth * (noise + self.misfit)  # bounds ‖Z'‖_*, and so its rounding
+        rounding = abs(self.gap) * (largest / self.size - 1) if self.size else 0.0
+        doubt = max(0.0, self.gap + rounding + excess * self.size + self.dual_size * noise)
         if self.space == "tangent":
-            apart = doubt / self.margin + self.outside
+            apart = doubt / self.margin
         else:
-            size = (1 + excess) * self.size + self.growth * noise
-            if self.semidefinite:
-                apart = np.sqrt(2 * doubt * size / self.margin) + doubt / self.margin
-            else:
-                apart = 2 * np.sqrt(doubt * size / self.margin) + np.sqrt(2 * doubt * size / self.inner)
-            apart += self.outside
+            apart = 2 * np.sqrt(doubt * largest / self.margin)
+            if not self.semidefinite:
+                apart += np.sqrt(2 * doubt * largest / self.inner)
+        apart += self.outside
         within = (noise + self.misfit + self.spread * apart) / self.injectivity
-        return float(self.unwhiten * (within + apart))
+        return float(self.unwhiten * np.hypot(within, apart))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the constants by name."""
@@ -155,10 +156,10 @@ def derivative(whitened: Measurement, U: Array, V: Array, cone: str) -> Array | 
     return out
 
 
-def tangent_columns(sides: Array, U: Array, V: Array, core: Array, cone: str) -> Array:
-    """Return the matrix of B on an orthonormal basis of the tangent space of U and V.
+def tangent_columns(sides: Array, U: Array, V: Array, cone: str) -> Array:
+    """Return the matrix of B on an orthonormal basis of the tangent space of U and V, up to signs.
 
-    For rectangular matrices that is ``{U E* + F V*}``, else its Hermitian elements.
+    For rectangular matrices that is ``{U E* + F V*}``, else its Hermitian elements: also those that mix signs.
 
     Parameters
     ----------
@@ -166,8 +167,6 @@ def tangent_columns(sides: Array, U: Array, V: Array, core: Array, cone: str) ->
         The `derivative` of B at (U, V).
     U, V : ndarray, shapes (d1, q) and (d2, q)
         Orthonormal columns; in the Hermitian cones V is U up to signs.
-    core : ndarray, shape (m, ·)
-        B on an orthonormal basis of the Hermitian cores, see `flatmin.uniqueness.core_columns`.
     cone : str
         `Parametrization.cone`.
     """
@@ -176,8 +175,10 @@ def tangent_columns(sides: Array, U: Array, V: Array, core: Array, cone: str) ->
     if cone == "rectangular":
         parts = [sides[..., :d1] @ U, sides[..., :d1] @ outer[0], sides[..., d1:] @ outer[1]]
         return np.concatenate([part.reshape(m, -1) for part in parts], axis=1)
-    rest = np.sqrt(2) * (sides @ outer[0].conj()).reshape(m, -1)
-    return np.concatenate([core, rest.real, rest.imag] if np.iscomplexobj(rest) else [core, rest], axis=1)
+    inner, rows, cols = sides @ U.conj(), *np.triu_indices(q, 1)
+    diagonal = np.einsum("mcc->mc", inner).real
+    rest = np.sqrt(2) * np.concatenate([inner[:, rows, cols], (sides @ outer[0].conj()).reshape(m, -1)], axis=1)
+    return np.concatenate([diagonal, rest.real, rest.imag] if np.iscomplexobj(rest) else [diagonal, rest], axis=1)
 
 
 def smallest_singular_value(columns: Array) -> float:

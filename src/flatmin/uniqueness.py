@@ -38,25 +38,32 @@ class Evidence:
         Decomposition ``U, s, V`` of the solution.
     spectrum : TopSpectrum
         Of the dual matrix, scaled to norm at most one.
+    dual : ndarray, shape (m,)
+        The dual vector of that matrix, or of what it lacks to be the identity.
     gap : float
-        Relative duality gap.
+        How much others may exceed the bound of the dual vector, relative to ``‖Z‖_*``.
     sizes : ndarray, shape (m,)
         Norms of the whitened sensing matrices, which make the rows of the core map comparable.
-    dual_size, growth, misfit, spread, unwhiten : float
+    misfit : float
+        Others have measurements that differ from those of Z by at most this.
+    spread, unwhiten, growth : float
         See `flatmin.stability.Stability`.
+    lacking : float
+        By how much the norm of the dual matrix exceeds one where the data determine the trace.
     """
 
     model: Parametrization
     whitened: Measurement
     Z: tuple[Array, Array, Array]
     spectrum: TopSpectrum
+    dual: Array
     gap: float
     sizes: Array
-    dual_size: float
-    growth: float
     misfit: float
     spread: float
     unwhiten: float
+    growth: float = 0.0
+    lacking: float = 0.0
 
     @property
     def norm(self) -> float:
@@ -93,14 +100,17 @@ class Uniqueness:
     stability: Stability | None = None
 
 
-def core_columns(whitened: Measurement, U: Array, V: Array, sides: Array | None = None) -> Array:
+def core_columns(
+    whitened: Measurement, U: Array, V: Array, cone: str = "rectangular", sides: Array | None = None
+) -> Array:
     """Return the matrix of ``S ↦ B(U S V*)`` on an orthonormal basis of cores S.
 
-    These are the symmetric matrices, (m, q(q+1)/2), for complex U the Hermitian ones, (m, q²); where V is U times
-    signs, those that do not mix signs, since only they make Hermitian matrices. ``sides`` is the derivative of B at
-    (U, V), see `flatmin.stability.derivative`, where it is known.
+    These are the symmetric matrices, (m, q(q+1)/2), for complex U the Hermitian ones, (m, q²); in the cone "symmetric",
+    where V is U times signs, those that do not mix signs, since only they make symmetric matrices. ``sides`` is the
+    derivative of B at (U, V), see `flatmin.stability.derivative`, where it is known.
     """
-    q, pairs = U.shape[1], _pairs(U, V)
+    pairs = _pairs(U, V, cone)
+    q = U.shape[1]
     columns = np.empty((whitened.size, len(pairs)), order="F")
     if sides is None and whitened.size * q * sum(whitened.shape) <= LARGEST_CORE:
         sides = whitened.products(V)
@@ -118,16 +128,14 @@ def core_columns(whitened: Measurement, U: Array, V: Array, sides: Array | None 
     return np.column_stack([columns, *(column / np.sqrt(2) for column in skew)])
 
 
-def _pairs(U: Array, V: Array) -> list[tuple[int, int]]:
+def _pairs(U: Array, V: Array, cone: str) -> list[tuple[int, int]]:
     """Return the positions (i, j), i ≤ j, at which a core may differ from zero."""
     q = U.shape[1]
     every = [(i, j) for i in range(q) for j in range(i, q)]
-    if len(U) != len(V):
+    if cone != "symmetric":
         return every
-    signs = np.einsum("ij,ij->j", U.conj(), V).real
-    if not np.allclose(np.abs(signs), 1, atol=1e-9) or np.all(signs > 0):
-        return every
-    return [(i, j) for i, j in every if signs[i] * signs[j] > 0]
+    positive = np.einsum("ij,ij->j", U, V) > 0
+    return [(i, j) for i, j in every if positive[i] == positive[j]]
 
 
 def uniqueness(evidence: Evidence) -> Uniqueness:
@@ -137,8 +145,9 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     an optimal dual matrix whose singular value is one. So it is unique if ``S ↦ B(U1 S V1*)`` is injective on
     such matrices. A dual matrix with a relative gap g confines every flat minimum to a distance of
     ``(2 √(g/δ) + √(2g/(1 − η))) ‖Z‖_*`` from such a matrix, with δ the margin and ``1 − η`` the q-th singular value;
-    True is said only if twice that (there are two of them), over the injectivity, is small. Where the map is not
-    injective and S stays semidefinite along a null direction, a second flat minimum is in hand.
+    True is said only if twice that (there are two of them) and what their measurements may differ, over the
+    injectivity, is small. Where the map is not injective and S stays semidefinite along a null direction, a second flat
+    minimum is in hand.
     """
     whitened, Z, spectrum, gap = evidence.whitened, evidence.Z, evidence.spectrum, evidence.gap
     rank = int(np.count_nonzero(Z[1] > max(abs(gap), EPS) * evidence.norm))
@@ -152,7 +161,7 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
         return Uniqueness(None, q, None, margin)
     U, V = spectrum.U[:, :q], spectrum.V[:, :q]
     sides = derivative(whitened, U, V, evidence.model.cone)
-    core = core_columns(whitened, U, V, sides)
+    core = core_columns(whitened, U, V, evidence.model.cone, sides)
     triangle = core / np.where(evidence.sizes > 0, evidence.sizes, 1)[:, None]
     if len(triangle) > triangle.shape[1]:
         triangle = np.asarray(np.linalg.qr(triangle, mode="r"))
@@ -163,9 +172,11 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     clear = injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise
     g = max(abs(gap), EPS)
     confined = 2 * np.sqrt(g / max(margin, EPS)) + np.sqrt(2 * g / max(spectrum.values[q - 1], EPS))
-    unique = True if clear and 2 * confined <= CONFINED * injectivity else None
+    measured = evidence.norm * float(np.max(np.linalg.norm(core, axis=0)))  # at least so much of a core of norm ‖Z‖_*
+    differ = evidence.misfit / measured if measured > 0 else 0.0
+    unique = True if clear and 2 * confined + differ <= CONFINED * injectivity else None
     if injectivity < threshold:
-        other = _second_solution(evidence, U, V, _null_space(triangle, threshold, _basis(U, V)))
+        other = _second_solution(evidence, U, V, _null_space(triangle, threshold, _basis(U, V, evidence.model.cone)))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
     return Uniqueness(unique, q, injectivity, margin, None, _stability(evidence, U, V, sides, core, margin))
@@ -182,12 +193,12 @@ def _stability(
     inner = (U.conj().T @ left * s) @ (right.conj().T @ V)
     space, injectivity = "tangent", 0.0
     if sides is not None:
-        injectivity = smallest_singular_value(tangent_columns(sides, U, V, core, cone))
+        injectivity = smallest_singular_value(tangent_columns(sides, U, V, cone))
     if injectivity > 0:
         beyond = (left - U @ (U.conj().T @ left)) * s, right - V @ (V.conj().T @ right)
     else:
         space, injectivity = "core", smallest_singular_value(core)
-        allowed = np.abs(_basis(U, V)).sum(axis=0) > 0
+        allowed = np.abs(_basis(U, V, cone)).sum(axis=0) > 0
         inner = np.where(allowed, (inner + inner.conj().T) / 2, 0)
         beyond = np.hstack([left * s, -U @ inner]), np.hstack([right, V])
     if injectivity == 0:
@@ -202,7 +213,7 @@ def _stability(
         inner=float(max(evidence.spectrum.values[q - 1], EPS)),
         injectivity=injectivity,
         spread=evidence.spread,
-        dual_size=evidence.dual_size,
+        dual_size=float(np.linalg.norm(evidence.dual)) + evidence.lacking * evidence.growth,
         growth=evidence.growth,
         misfit=evidence.misfit,
         outside=float(np.linalg.svd(_triangle(*beyond), compute_uv=False).sum()),
@@ -216,9 +227,9 @@ def _triangle(P: Array, Q: Array) -> Array:
     return np.asarray(TP @ TQ.conj().T)
 
 
-def _basis(U: Array, V: Array) -> Array:
+def _basis(U: Array, V: Array, cone: str) -> Array:
     """Return the orthonormal basis (n, q, q) of cores in which `core_columns` has its columns."""
-    q, pairs = U.shape[1], _pairs(U, V)
+    q, pairs = U.shape[1], _pairs(U, V, cone)
     off = [] if np.isrealobj(U) else [pair for pair in pairs if pair[0] != pair[1]]
     N = np.zeros((len(pairs) + len(off), q, q), dtype=U.dtype)
     for c, (i, j) in enumerate(pairs):
