@@ -24,6 +24,7 @@ FIELDS = {
     "condition",
     "undetermined_rows",
     "undetermined_cols",
+    "reweighted",
     "sigma",
     "seed",
     "version",
@@ -53,14 +54,17 @@ def refuse(constant):
 
 @pytest.mark.parametrize("family", families.names())
 def test_from_generated_problem_to_results(flatmin, tmp_path, family):
-    assert flatmin("generate", family, "p.npz", "--shape", "12,10", "--rank", "1", "--seed", "4").code == 0
+    square = family in ("covariance", "phase-retrieval", "quadratic-network")
+    size = ["--dimension", "10"] if square else ["--shape", "12,10"]
+    assert flatmin("generate", family, "p.npz", *size, "--rank", "1", "--seed", "4").code == 0
     run = flatmin("recover", family, "p.npz", "--json", "--seed", "5")
     assert run.code == 0
     summary = json.loads(run.out, parse_constant=refuse)
     assert set(summary) == FIELDS | {"relative_error"}
     assert set(summary["certificate"]) >= SCALARS
     assert summary["family"] == family
-    assert summary["shape"] == [12, 10]
+    assert summary["shape"] == ([10] if family == "phase-retrieval" else [10, 10] if square else [12, 10])
+    assert summary["signature"] == ([1, 0] if family == "quadratic-network" else None)
     assert summary["seed"] == 5
     assert summary["rank"] == 1
     assert summary["relative_error"] < 1e-7
@@ -185,7 +189,7 @@ def test_a_large_sparse_answer_is_left_to_the_factors(flatmin, tmp_path, monkeyp
     (tmp_path / "x.mtx").write_text("%%MatrixMarket matrix coordinate real general\n2 2 3\n1 1 1\n1 2 2\n2 1 3\n")
     assert flatmin("recover", "matrix-completion", "x.mtx").code == 0
     assert (tmp_path / "x-flat" / "completed.mtx").exists()
-    monkeypatch.setattr("flatmin.cli.recover.LARGEST_SAVED_MATRIX", 3)
+    monkeypatch.setattr("flatmin.cli.answer.LARGEST_SAVED_MATRIX", 3)
     assert flatmin("recover", "matrix-completion", "x.mtx").code == 0
     assert not (tmp_path / "x-flat" / "completed.mtx").exists()
     assert "was not written" in (tmp_path / "x-flat" / "report.html").read_text(encoding="utf-8")

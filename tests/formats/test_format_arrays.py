@@ -62,3 +62,23 @@ def test_the_same_problem_from_every_format(tmp_path):
         assert problem.shape == (2, 3)
         np.testing.assert_array_equal(problem.data, HOLES[rows, cols])
         np.testing.assert_array_equal(problem.measurement.rows, rows)
+
+
+def test_both_parts_of_a_matrix_are_written_whole(tmp_path):
+    low_rank, errors = np.full((2, 3), 0.25), np.array([[0.0, -2.0, 0.0], [1.0, 0.0, 0.0]])
+    np.save(tmp_path / "x.npy", np.arange(6).reshape(2, 3))
+    mmwrite(tmp_path / "x.mtx", np.ones((2, 3)))
+    for document, read in (
+        (NumpyArray.read(tmp_path / "x.npy"), np.load),
+        (MatrixMarket.read(tmp_path / "x.mtx"), mmread),
+    ):
+        np.testing.assert_array_equal(read(document.write(tmp_path / "low-rank", low_rank, whole=True)), low_rank)
+        written = read(document.write_errors(tmp_path / "sparse", errors))
+        np.testing.assert_array_equal(written if isinstance(written, np.ndarray) else written.toarray(), errors)
+    assert "coordinate" in (tmp_path / "sparse.mtx").read_text().splitlines()[0]
+
+
+def test_a_whole_new_array_keeps_the_precision(tmp_path):
+    np.save(tmp_path / "x.npy", HOLES.astype(np.float32))
+    document = NumpyArray.read(tmp_path / "x.npy")
+    assert np.load(document.write(tmp_path / "out", np.full((2, 3), 0.1), whole=True)).dtype == np.float32

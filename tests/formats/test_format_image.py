@@ -3,7 +3,7 @@ import pytest
 from PIL import Image as pillow
 
 from flatmin import InputError
-from flatmin.formats.image import Image
+from flatmin.formats.image import Image, read_grey
 
 RNG = np.random.default_rng(0)
 
@@ -48,6 +48,22 @@ def test_known_pixels_are_written_unchanged(tmp_path, rgba):
     pixels = pixels.copy()
     pixels[1, 2] = rgba[1, 2, :3]
     np.testing.assert_array_equal(pixels, rgba[:, :, :3])
+
+
+def test_all_pixels_can_be_replaced_and_errors_are_shown_by_size(tmp_path):
+    image = Image.read(saved(tmp_path / "x.png", RNG.integers(0, 256, (5, 4), dtype=np.uint8)))
+    with pillow.open(image.write(tmp_path / "low-rank", np.linspace(-1, 2, 20).reshape(5, 4), whole=True)) as written:
+        pixels = np.asarray(written)
+    assert (pixels[0, 0], pixels[4, 3]) == (0, 255)
+    with pillow.open(image.write_errors(tmp_path / "sparse", np.full((5, 4), -0.4))) as written:
+        assert (np.asarray(written) == 102).all()
+
+
+def test_grey_values_of_a_colour_picture(tmp_path, rgba):
+    values, known, depth = read_grey(saved(tmp_path / "x.png", rgba))
+    np.testing.assert_allclose(values, rgba[:, :, :3] @ [0.299, 0.587, 0.114] / 255)
+    np.testing.assert_array_equal(known, rgba[:, :, 3] > 0)
+    assert depth == np.uint8
 
 
 @pytest.mark.parametrize(("mode", "width"), [("L", 4), ("RGB", 12), ("LA", 4), ("P", 12), ("1", 4)])

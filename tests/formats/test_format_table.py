@@ -71,6 +71,13 @@ def test_fillings_have_twelve_digits_and_the_decimal_sign_of_the_file(tmp_path):
     assert rewritten(tmp_path, "1;\n", -0.0) == "1;0\n"
 
 
+def test_all_numbers_can_be_replaced(tmp_path):
+    table = read("name,a,b\nx,1.50,\ny,2,+3\n")
+    path = table.write(tmp_path / "low-rank", np.array([[0.5, 1.0], [-2.0, 1 / 3]]), whole=True)
+    assert path.read_text() == "name,a,b\nx,0.5,1\ny,-2,0.333333333333\n"
+    assert table.write_errors(tmp_path / "sparse", np.eye(2)).read_text() == "name,a,b\nx,1,0\ny,0,1\n"
+
+
 def test_a_tab_file_keeps_its_ending(tmp_path):
     table = read("1\t\n", "t.tsv")
     assert table.write(tmp_path / "out", np.ones((1, 2))).name == "out.tsv"

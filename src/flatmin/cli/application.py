@@ -46,13 +46,14 @@ Input = Annotated[
     Path,
     typer.Argument(
         metavar="INPUT",
-        help="The problem: an .npz file with the family's keys. matrix-completion also reads .csv (cells that "
-        "are empty or say NaN, NA, N/A or null are missing), .npy (NaN), .mtx, and images (transparent pixels).",
+        help="The problem: an .npz file with the family's keys. matrix-completion and robust-pca also read .csv (cells "
+        "that are empty or say NaN, NA, N/A or null are missing), .npy (NaN), .mtx, images (transparent pixels), and "
+        "folders of images: the frames of a video, in grey.",
     ),
 ]
 SolutionFile = Annotated[
     Path,
-    typer.Argument(metavar="SOLUTION.npz", help="The factors L and R, or matrix; with or without dual. Anyone's."),
+    typer.Argument(metavar="SOLUTION.npz", help="The factors, or matrix, or signal; with or without duals. Anyone's."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
 Seed = Annotated[int, typer.Option("--seed", parser=_whole_number, metavar="N", help="Makes the run repeatable.")]
@@ -122,6 +123,17 @@ def recover(
             help="For images: white pixels of IMAGE are observed, black ones missing; same size as the input.",
         ),
     ] = None,
+    weight: Annotated[
+        float | None,
+        typer.Option("--weight", parser=_number, metavar="W", help="robust-pca: price of a unit of gross error."),
+    ] = None,
+    tau: Annotated[
+        float | None,
+        typer.Option("--tau", parser=_number, metavar="T", help="robust-pca: total of the gross errors, instead."),
+    ] = None,
+    reweight: Annotated[
+        bool, typer.Option("--reweight", help="Look for a lower rank as well, by reweighting; that one is not flat.")
+    ] = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON, if asked for).")] = False,
 ) -> int:
@@ -140,22 +152,32 @@ def recover(
         "time_limit": time_limit,
         "seed": seed,
     }
-    return run(Request(family, input, output, settings, mask, json, quiet, str(context.find_root().obj)))
+    loss, command = {"weight": weight, "tau": tau}, str(context.find_root().obj)
+    return run(Request(family, input, output, settings, loss, mask, reweight, json, quiet, command))
 
 
 @app.command()
 def generate(
     family: FamilyName,
     out: Annotated[Path, typer.Argument(metavar="OUT.npz", help="The file to write, with the truth in it.")],
-    shape: Annotated[str, typer.Option("--shape", metavar="D1,D2", help="Rows and columns of the unknown.")] = "30,20",
-    rank: Annotated[int, typer.Option("--rank", parser=_whole_number, metavar="R", help="Rank of the truth.")] = 2,
+    shape: Annotated[
+        str | None, typer.Option("--shape", metavar="D1,D2", help="Rows and columns of the unknown.")
+    ] = None,
+    dimension: Annotated[
+        int | None,
+        typer.Option("--dimension", parser=_whole_number, metavar="D", help="The same for a square unknown or signal."),
+    ] = None,
+    rank: Annotated[
+        str | None,
+        typer.Option("--rank", metavar="R", help="Rank of the truth; quadratic-network: also R1,R2 by sign."),
+    ] = None,
     measurements: Annotated[
         int | None,
         typer.Option(
             "--measurements",
             parser=_whole_number,
             metavar="M",
-            help="How many; default: four times the unknown's degrees of freedom.",
+            help="How many; default: a few times the unknown's degrees of freedom, for robust-pca all cells.",
         ),
     ] = None,
     noise: Annotated[
@@ -163,27 +185,55 @@ def generate(
         typer.Option("--noise", parser=_number, metavar="S", help="Noise over the root mean square of the clean data."),
     ] = 0.0,
     seed: Seed = 0,
+    corruption: Annotated[
+        float | None,
+        typer.Option("--corruption", parser=_number, metavar="P", help="robust-pca: share of gross errors."),
+    ] = None,
+    real: Annotated[bool, typer.Option("--real", help="phase-retrieval: a real signal and real vectors.")] = False,
+    image: Annotated[
+        Path | None,
+        typer.Option("--image", metavar="FILE", help="phase-retrieval: diffraction patterns of this image, in grey."),
+    ] = None,
+    masks: Annotated[
+        int | None,
+        typer.Option("--masks", parser=_whole_number, metavar="Q", help="How many patterns. Default: 8."),
+    ] = None,
 ) -> int:
-    """Draw a random problem whose answer is known."""
-    from flatmin.cli.generate import run
+    """Draw a random problem whose answer is known; the default is one that is recovered and certified."""
+    from flatmin.cli.generate import Request, run
 
-    return run(family, out, shape=shape, rank=rank, measurements=measurements, noise=noise, seed=seed)
+    return run(
+        Request(
+            family,
+            out,
+            shape=shape,
+            dimension=dimension,
+            rank=rank,
+            measurements=measurements,
+            image=image,
+            masks=masks,
+            noise=noise,
+            seed=seed,
+            extras={"corruption": corruption, "real": real},
+        )
+    )
 
 
-@app.command()
-def certify(family: FamilyName, input: Input, solution: SolutionFile, json: Json = False) -> int:
-    """Say what can be proved about a solution.
+def _judging(name: str, text: str) -> None:
+    """Declare a command that says something about a solution file, done by the function of this name."""
 
-    Exit status: 0 only if the certificate holds, else 1; 2 for bad input.
-    """
-    from flatmin.cli.judge import certify as run
+    def judge(family: FamilyName, input: Input, solution: SolutionFile, json: Json = False) -> int:
+        from flatmin.cli import judge as judges
 
-    return run(family, input, solution, json)
+        done: int = getattr(judges, name)(family, input, solution, json)
+        return done
+
+    app.command(name, help=text)(judge)
 
 
-@app.command()
-def flatness(family: FamilyName, input: Input, solution: SolutionFile, json: Json = False) -> int:
-    """Measure how flat a solution's factors are."""
-    from flatmin.cli.judge import flatness as run
-
-    return run(family, input, solution, json)
+_judging(
+    "certify",
+    "Say what can be proved about a solution.\n\n"
+    "Exit status: 0 only if the certificate holds, else 1; 2 for bad input.",
+)
+_judging("flatness", "Measure how flat a solution's factors are.")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import flatmin
 from flatmin import families
+from flatmin.cli.options import with_loss
 from flatmin.cli.summary import as_json, print_table
 from flatmin.errors import InputError
-from flatmin.formats.archive import read_solution
+from flatmin.formats.archive import SavedSolution, read_solution
 from flatmin.formats.case import read_case
+from flatmin.problem import Problem
 from flatmin.report.words import judgement
 
 __all__ = ["certify", "flatness"]
@@ -17,10 +19,9 @@ __all__ = ["certify", "flatness"]
 
 def certify(family: str, input: Path, solution: Path, json: bool) -> int:
     """Print what can be proved about a solution file; the exit status is 0 only if the certificate holds."""
-    problem = read_case(families.find(family), input).problem
-    saved = read_solution(solution, problem)
-    candidate = saved.matrix if saved.factors is None else saved.factors
-    proof = flatmin.certify(problem, candidate, saved.dual, alpha=saved.alpha, metric_power=saved.metric_power)
+    problem, saved = _read(family, input, solution)
+    candidate = saved.answer if saved.factors is None else saved.factors
+    proof = flatmin.certify(problem, candidate, saved.dual, uniqueness_dual=saved.uniqueness_dual, **saved.settings)
     if json:
         print(as_json(proof.scalars()))
     else:
@@ -31,14 +32,20 @@ def certify(family: str, input: Path, solution: Path, json: bool) -> int:
 
 def flatness(family: str, input: Path, solution: Path, json: bool) -> int:
     """Print how flat the factors in a solution file are."""
-    problem = read_case(families.find(family), input).problem
-    saved = read_solution(solution, problem)
+    problem, saved = _read(family, input, solution)
     if saved.factors is None:
         expected = " and ".join(problem.parametrization.names)
-        raise InputError(f"{solution} has only the matrix, expected {expected}: flatness belongs to factors")
+        raise InputError(f"{solution} has no factors, expected {expected}: flatness belongs to factors")
     fields = vars(flatmin.flatness(problem, saved.factors))
     if json:
         print(as_json(fields))
     else:
         print_table(fields)
     return 0
+
+
+def _read(family: str, input: Path, solution: Path) -> tuple[Problem, SavedSolution]:
+    model = families.find(family)
+    problem = read_case(model, input).problem
+    saved = read_solution(solution, model, problem)
+    return with_loss(problem, model, saved.loss), saved

@@ -24,11 +24,12 @@ def destination(output: Path | None, *inputs: Path | None) -> Path:
         Files that must survive.
     """
     assert inputs[0] is not None
-    target = (Path.cwd() / f"{inputs[0].stem}-flat" if output is None else output).resolve()
+    name = inputs[0].resolve().name if inputs[0].is_dir() else inputs[0].stem
+    target = (Path.cwd() / f"{name}-flat" if output is None else output).resolve()
     if target.exists() and not target.is_dir():
         raise InputError(f"the --output {target} is a file, expected a directory or a new name")
     for path in inputs:
-        if path is not None and target in path.resolve().parents:
+        if path is not None and target in (path.resolve(), *path.resolve().parents):
             raise InputError(f"the --output {target} contains {path}, which it would replace; choose another directory")
     if target.is_dir() and not _replaceable(target):
         raise InputError(f"the --output {target} exists and is no former result of flatmin; choose another directory")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,14 @@ __all__ = ["progress"]
 
 Callback = Callable[[dict[str, float]], None]
 CLEAR_LINE = "\r\x1b[K"
+#: What is shown of a solver's state, as far as it tells.
+SHOWN = {
+    "seconds": "{:.1f} s",
+    "iteration": "iteration {:.0f}",
+    "rank": "rank {:.0f}",
+    "residual": "residual {:.1e}",
+    "gap": "gap {:.1e}",
+}
 
 
 @contextmanager
@@ -20,8 +29,7 @@ def progress(wanted: bool = True) -> Iterator[Callback | None]:
         return
 
     def show(state: dict[str, float]) -> None:
-        text = f"{state['seconds']:.1f} s  iteration {state['iteration']:.0f}  rank {state['rank']:.0f}"
-        sys.stderr.write(f"{CLEAR_LINE}{text}  residual {state['residual']:.1e}  gap {state['gap']:.1e}")
+        sys.stderr.write(CLEAR_LINE + "  ".join(_shown(state)))
         sys.stderr.flush()
 
     try:
@@ -29,3 +37,10 @@ def progress(wanted: bool = True) -> Iterator[Callback | None]:
     finally:
         sys.stderr.write(CLEAR_LINE)
         sys.stderr.flush()
+
+
+def _shown(state: dict[str, float]) -> Iterator[str]:
+    for name, template in SHOWN.items():
+        value = state.get(name)
+        if value is not None and math.isfinite(value):
+            yield template.format(value)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from flatmin import families
-from flatmin.cli.options import in_options
+from flatmin.cli.answer import Answer, write_answer
+from flatmin.cli.options import in_options, with_loss
+from flatmin.cli.outcome import outcome
 from flatmin.cli.output import destination, results_directory
 from flatmin.cli.progress import progress
-from flatmin.cli.summary import advice, as_json, print_table, summarize, uniqueness_in_words
+from flatmin.cli.summary import advice, as_json, print_table, summarize
+from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case, read_case
+from flatmin.losses import Squared
+from flatmin.parametrizations import Product
 from flatmin.report.words import unmeasured
-from flatmin.solution import LARGEST_SAVED_MATRIX, Solution
+from flatmin.solution import Solution
 from flatmin.solvers import flat_minimum
 
 __all__ = ["Request", "run"]
@@ -34,6 +39,10 @@ class Request:
         Files.
     settings : dict
         Keyword arguments of `flatmin.flat_minimum`.
+    loss : dict
+        Those of the loss, None where nothing was typed.
+    reweight : bool
+        Whether to look for a lower rank as well.
     json, quiet : bool
         What to print.
     command : str
@@ -44,7 +53,9 @@ class Request:
     input: Path
     output: Path | None
     settings: Mapping[str, Any]
+    loss: Mapping[str, float | None]
     mask: Path | None
+    reweight: bool
     json: bool
     quiet: bool
     command: str
@@ -54,22 +65,44 @@ def run(request: Request) -> int:
     """Recover, write the results, print the outcome, and return the exit status."""
     family = families.find(request.family)
     case = read_case(family, request.input, request.mask)
+    case = replace(case, problem=with_loss(case.problem, family, request.loss))
+    if request.reweight:
+        _expect_product(family, case)
     target = destination(request.output, request.input, request.mask)
     with results_directory(target) as folder:
         with progress(not request.quiet) as callback, in_options(request.settings):
             solution = flat_minimum(case.problem, **request.settings, callback=callback)
-        summary = summarize(family, case.problem, solution, case.truth)
+            lowest = _reweighted(case, request, solution, callback) if request.reweight else None
+        if family.parts is not None:
+            solution = replace(solution, parts={**solution.parts, **family.parts(case.problem, solution)})
+        summary = summarize(family, case.problem, solution, case.truth, lowest)
         hints = advice(case.problem, solution)
-        notes = [*(case.document.notes if case.document else []), *hints]
-        written = _write(folder, request, family, case, solution, summary, notes)
+        written = _write(folder, request, family, case, solution, lowest, summary, hints)
     if request.json:
         print(as_json(summary))
     elif not request.quiet:
-        _print_outcome(solution, summary, target, written)
+        print_table(outcome(case.problem, solution, summary, f"{target}: {', '.join(written)}"))
     if not request.quiet:
         for hint in [*hints, *unmeasured(case.problem.metric)]:
             print(f"flatmin: {hint}", file=sys.stderr)
     return 0 if solution.status.certified else 1
+
+
+def _expect_product(family: Family, case: Case) -> None:
+    problem = case.problem
+    if not (isinstance(problem.parametrization, Product) and isinstance(problem.loss, Squared)):
+        raise InputError(
+            f"--reweight goes with matrix-sensing, bilinear-sensing and matrix-completion, found {family.name}"
+        )
+
+
+def _reweighted(case: Case, request: Request, flat: Solution, callback: Any) -> Solution:
+    """Return a solution of lower rank if one is found; it is not flat."""
+    from flatmin.solvers.reweighting import reweighted_minimum
+
+    names = ("max_rank", "tol", "max_iter", "time_limit", "seed")
+    settings = {name: request.settings[name] for name in names}
+    return reweighted_minimum(case.problem, **settings, warm_start=flat, callback=callback)
 
 
 def _write(
@@ -78,23 +111,38 @@ def _write(
     family: Family,
     case: Case,
     solution: Solution,
+    lowest: Solution | None,
     summary: dict[str, Any],
-    notes: list[str],
+    hints: list[str],
 ) -> list[str]:
     """Write all results and return their names, the answer in the user's form first."""
-    from flatmin.report import ReportContext, write_report
+    from flatmin.report import write_report
 
-    names, document, image, observed = [], case.document, None, None
-    d1, d2 = case.problem.shape
-    if document is not None and document.sparse and d1 * d2 > LARGEST_SAVED_MATRIX:
-        notes.append(f"The completed matrix has {d1 * d2} entries and was not written; it is L Rᵀ of solution.npz.")
-    elif document is not None:
-        names.append(document.write(folder / "completed", solution.matrix).name)
-        image = document.picture(document.cells.keep(solution.matrix))
-        observed = document.picture(document.cells.dense())
+    answer = write_answer(folder, case, solution)
     solution.save(folder / "solution.npz")
+    if lowest is not None:
+        lowest.save(folder / "reweighted.npz")
     (folder / "summary.json").write_text(as_json(summary) + "\n", encoding="utf-8")
-    context = ReportContext(
+    notes = [*(case.document.notes if case.document else []), *answer.notes, *hints]
+    write_report(folder / "report.html", _context(request, family, case, solution, summary, answer, notes))
+    others = ["reweighted.npz"] if lowest is not None else []
+    return [*answer.names, "report.html", "summary.json", "solution.npz", *others]
+
+
+def _context(
+    request: Request,
+    family: Family,
+    case: Case,
+    solution: Solution,
+    summary: dict[str, Any],
+    answer: Answer,
+    notes: list[str],
+) -> Any:
+    from flatmin.report import ReportContext
+
+    document = case.document
+    kind = document.kind if document else "matrix"
+    return ReportContext(
         family=family,
         problem=case.problem,
         solution=solution,
@@ -102,32 +150,10 @@ def _write(
         truth=case.truth,
         command=request.command,
         input_name=request.input.name,
-        kind=document.kind if document else "matrix",
-        image=image,
-        observed_image=observed,
+        kind="image" if document is None and answer.picture is not None else kind,
+        image=answer.picture,
+        observed_image=answer.observed,
         row_labels=document.row_labels if document else None,
         column_labels=document.column_labels if document else None,
         notes=notes,
     )
-    write_report(folder / "report.html", context)
-    return [*names, "report.html", "summary.json", "solution.npz"]
-
-
-def _print_outcome(solution: Solution, summary: Mapping[str, Any], target: Path, written: list[str]) -> None:
-    proof = solution.certificate
-    rows = {
-        "status": f"{solution.status.name}: {solution.status.value}",
-        "rank": summary["rank"],
-        "relative gap": f"{proof.relative_gap:.1e}",
-        "relative residual": f"{proof.relative_residual:.1e}",
-        "unique": uniqueness_in_words(proof),
-        "scaled trace": summary["scaled_trace"],
-        "seconds": f"{solution.seconds:.2f}",
-    }
-    if "relative_error" in summary:
-        rows["relative error"] = summary["relative_error"]
-    for name, what in (("undetermined_rows", "rows"), ("undetermined_cols", "columns")):
-        if summary[name]:
-            rows[f"unobserved {what}"] = f"{len(summary[name])}, filled with zeros"
-    rows["results"] = f"{target}: {', '.join(written)}"
-    print_table(rows)

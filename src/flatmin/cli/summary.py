@@ -10,28 +10,38 @@ from typing import Any
 import numpy as np
 
 from flatmin._version import __version__
-from flatmin.certificates import Certificate
 from flatmin.families import Family
 from flatmin.metric import Array
 from flatmin.problem import Problem
-from flatmin.report.words import unique_phrase, unique_word
 from flatmin.solution import FORMAT_VERSION, Solution, Status
 
-__all__ = ["advice", "as_json", "plain", "print_table", "summarize", "uniqueness_in_words"]
+__all__ = ["advice", "as_json", "plain", "print_table", "summarize"]
 
 #: An exact fit whose rank is at least this share of the largest possible one looks like noise.
 NEARLY_FULL = 0.8
 
 
-def summarize(family: Family, problem: Problem, solution: Solution, truth: Array | None) -> dict[str, Any]:
-    """Return the fields of ``summary.json``; a field that does not apply is None."""
+def summarize(
+    family: Family, problem: Problem, solution: Solution, truth: Array | None, lowest: Solution | None = None
+) -> dict[str, Any]:
+    """Return the fields of ``summary.json``; a field that does not apply is None.
+
+    Parameters
+    ----------
+    family, problem, solution : Family, Problem, Solution
+        What was asked and what came out.
+    truth : ndarray or None
+        What is behind the data, where it is known.
+    lowest : Solution or None
+        What reweighting found, if it was asked for.
+    """
     flat = solution.flatness
     summary = {
         "family": family.name,
-        "shape": problem.shape,
+        "shape": family.unknown_shape(problem),
         "n_measurements": problem.measurement.size,
         "rank": solution.rank,
-        "signature": None,
+        "signature": solution.signature,
         "status": solution.status.name,
         "seconds": solution.seconds,
         "iterations": solution.iterations,
@@ -45,14 +55,27 @@ def summarize(family: Family, problem: Problem, solution: Solution, truth: Array
         "condition": flat.condition,
         "undetermined_rows": solution.undetermined[0],
         "undetermined_cols": solution.undetermined[1],
+        "reweighted": None if lowest is None else _reweighted(family, problem, lowest, truth),
         "sigma": None,
         "seed": solution.settings.get("seed"),
         "version": __version__,
         "format_version": FORMAT_VERSION,
     }
     if truth is not None:
-        summary["relative_error"] = _relative_error(solution.matrix, truth)
+        summary["relative_error"] = family.relative_error(problem, solution, truth)
     return {name: plain(value) for name, value in summary.items()}
+
+
+def _reweighted(family: Family, problem: Problem, lowest: Solution, truth: Array | None) -> dict[str, Any]:
+    fields = {
+        "rank": lowest.rank,
+        "status": lowest.status.name,
+        "relative_residual": lowest.certificate.relative_residual,
+        "seconds": lowest.seconds,
+    }
+    if truth is not None:
+        fields["relative_error"] = family.relative_error(problem, lowest, truth)
+    return fields
 
 
 def plain(value: Any) -> Any:
@@ -98,12 +121,6 @@ def _noise_strength(problem: Problem, solution: Solution) -> float:
     return float(np.mean(problem.data**2) / np.sum(values**2) * values[: solution.rank].min() / 2)
 
 
-def uniqueness_in_words(certificate: Certificate) -> str:
-    """Return whether the solution is the only flattest one, and what that means."""
-    word = unique_word(certificate.unique)
-    return word if certificate.unique is None else f"{word}: {unique_phrase(certificate.unique)}"
-
-
 def print_table(rows: Mapping[str, Any], title: str | None = None) -> None:
     """Print names and values in two columns."""
     from rich.console import Console
@@ -124,8 +141,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
-
-
-def _relative_error(matrix: Array, truth: Array) -> float:
-    size, error = float(np.linalg.norm(truth)), float(np.linalg.norm(matrix - truth))
-    return error / size if size else (0.0 if error == 0 else math.inf)

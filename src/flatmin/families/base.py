@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from flatmin.metric import Array
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 
-__all__ = ["Family", "Instance", "check_sample", "noisy", "relative_distance", "square"]
+__all__ = ["Family", "Instance", "Usual", "check_sample", "noisy", "relative_distance", "square"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,34 @@ def relative_distance(found: Array, truth: Array) -> float:
 
 def _matrix_error(problem: Problem, solution: Solution, truth: Array) -> float:
     return relative_distance(solution.matrix, truth)
+
+
+def _matrix_shape(problem: Problem) -> tuple[int, ...]:
+    return problem.shape
+
+
+def _four_times_freedom(shape: tuple[int, int], rank: int) -> int:
+    """Return four times the degrees of freedom of a matrix, and no more than it has entries."""
+    return max(1, min(shape[0] * shape[1], 4 * rank * (sum(shape) - rank)))
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is drawn where the user does not say: an instance that is recovered and certified.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(d1, d2)`` of the unknown matrix.
+    rank : int
+        Rank of the truth.
+    measurements : callable
+        ``measurements(shape, rank)``, how many are enough; None where `sample` knows better.
+    """
+
+    shape: tuple[int, int] = (30, 20)
+    rank: int = 2
+    measurements: Callable[[tuple[int, int], int], int | None] = _four_times_freedom
 
 
 @dataclass(frozen=True)
@@ -71,10 +99,21 @@ class Family:
         ``parts(problem, solution)`` returns what the model's answer has beside its factors, by name, for the solution
         file.
     check_truth : callable or None
-        ``check_truth(truth, problem)`` returns the truth of a file as an array, or raises `InputError`; by default it is a
-        real matrix of the shape of the unknown.
+        ``check_truth(truth, problem)`` returns the truth of a file as an array, or raises `InputError`; by default it
+        is a matrix of the shape of the unknown.
     relative_error : callable
         ``relative_error(problem, solution, truth)``, up to the symmetry of the model.
+    unknown_shape : callable
+        ``unknown_shape(problem)``, by default that of the matrix; for phase retrieval that of the signal.
+    answers : tuple of str
+        Keys of a solution file any of which says everything, as the factors do; `flatmin.certify` takes their arrays.
+    called : dict of str to str
+        How to say in terms of the file what messages of the library begin with: "the data b" may be "the key 'y'".
+    usual : Usual
+        What is drawn where the user does not say.
+    from_picture : callable or None
+        ``from_picture(picture, count, *, noise=0.0, seed=0) -> Instance`` measures a grey picture (h, w) with ``count``
+        masks; None where the model is not about pictures.
     """
 
     name: str
@@ -89,6 +128,11 @@ class Family:
     parts: Callable[[Problem, Solution], dict[str, Array]] | None = None
     check_truth: Callable[[Array, Problem], Array] | None = None
     relative_error: Callable[[Problem, Solution, Array], float] = _matrix_error
+    unknown_shape: Callable[[Problem], tuple[int, ...]] = _matrix_shape
+    answers: tuple[str, ...] = ("matrix",)
+    called: Mapping[str, str] = field(default_factory=dict)
+    usual: Usual = field(default_factory=Usual)
+    from_picture: Callable[..., Instance] | None = None
 
 
 def square(shape: object) -> object:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from flatmin._memory import require
-from flatmin.families.base import Family, Instance, check_sample, noisy, square
+from flatmin.families.base import Family, Instance, Usual, check_sample, noisy, square
 from flatmin.measurements.rank_one import RankOne
 from flatmin.metric import Array
 from flatmin.parametrizations.gram import Gram
@@ -69,4 +69,6 @@ FAMILY = Family(
     build=_build,
     arrays=_arrays,
     sample=sample,
+    called={"left": "the key 'vectors'"},
+    usual=Usual((20, 20), 2, lambda shape, rank: 4 * shape[0] * max(1, rank)),
 )

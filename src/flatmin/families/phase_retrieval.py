@@ -9,7 +9,7 @@ import numpy as np
 from flatmin._memory import require
 from flatmin._validation import numeric
 from flatmin.errors import InputError
-from flatmin.families.base import Family, Instance, check_sample, noisy, relative_distance, square
+from flatmin.families.base import Family, Instance, Usual, check_sample, noisy, relative_distance, square
 from flatmin.measurements.coded_diffraction import CodedDiffraction
 from flatmin.measurements.rank_one import RankOne
 from flatmin.metric import Array
@@ -17,7 +17,7 @@ from flatmin.parametrizations.gram import Gram
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 
-__all__ = ["FAMILY", "diffraction", "octanary_masks", "sample"]
+__all__ = ["FAMILY", "diffraction", "from_picture", "octanary_masks", "sample"]
 
 
 def sample(
@@ -130,20 +130,51 @@ def octanary_masks(count: int, shape: tuple[int, ...], seed: int = 0) -> Array:
     return np.asarray(phases * rng.choice(np.sqrt([0.5, 3.0]), p=[0.8, 0.2], size=phases.shape))
 
 
+def from_picture(picture: Array, count: int, *, noise: float = 0.0, seed: int = 0) -> Instance:
+    """Return the coded diffraction patterns of a picture with ``count`` octanary masks.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (h, w)
+        The signal.
+    count : int
+        How many masks.
+    noise : float
+        Standard deviation of the noise over the root mean square of the clean intensities.
+    seed : int
+        Draws masks and noise.
+
+    Examples
+    --------
+    >>> from_picture(np.ones((2, 3)), 8).problem
+    Problem(CodedDiffraction(shape=(6, 6), size=48), Gram(rank=None))
+    """
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise InputError(f"the number of masks is {count!r}, expected a positive whole number")
+    require(96.0 * count * np.size(picture), "drawing these masks")
+    return diffraction(picture, octanary_masks(count, np.shape(picture), seed), noise=noise, seed=seed + 1)
+
+
 def _gaussian(size: tuple[int, ...], real: bool, rng: np.random.Generator) -> Array:
     X = rng.standard_normal(size)
     return X if real else X + 1j * rng.standard_normal(size)
 
 
 def _build(arrays: Mapping[str, Array]) -> Problem:
-    if ("vectors" in arrays) == ("masks" in arrays):
+    if "vectors" in arrays and "masks" in arrays:
         raise InputError("the keys 'vectors' and 'masks' exclude each other, expected one of them")
+    if "vectors" not in arrays and "masks" not in arrays:
+        raise InputError("the keys 'vectors' and 'masks' are both missing, expected one of them")
     b = np.asarray(arrays["b"])
     if np.isrealobj(b) and b.size and b.min() < 0:
         place = np.unravel_index(int(b.argmin()), b.shape)
         raise InputError(f"b contains the negative intensity {b.min():g} at index {', '.join(map(str, place))}")
-    measurement = RankOne(arrays["vectors"]) if "vectors" in arrays else CodedDiffraction(arrays["masks"])
-    return Problem(measurement, b.reshape(-1) if "masks" in arrays else b, Gram())
+    if "vectors" in arrays:
+        return Problem(RankOne(arrays["vectors"]), b, Gram())
+    measurement = CodedDiffraction(arrays["masks"])
+    if b.shape not in (measurement.masks.shape, (measurement.size,)):
+        raise InputError(f"b has shape {b.shape}, expected {measurement.masks.shape} as the masks")
+    return Problem(measurement, b.reshape(-1), Gram())
 
 
 def _arrays(problem: Problem) -> dict[str, Array]:
@@ -159,18 +190,22 @@ def _parts(problem: Problem, solution: Solution) -> dict[str, Array]:
     U = solution.factors[0]
     left, values, _ = np.linalg.svd(U, full_matrices=False)
     signal = left[:, 0] * values[0] if len(values) else np.zeros(len(U), U.dtype)
-    masks = getattr(problem.measurement, "masks", None)
-    return {"signal": signal if masks is None else signal.reshape(masks.shape[1:])}
+    return {"signal": signal.reshape(_unknown_shape(problem))}
+
+
+def _unknown_shape(problem: Problem) -> tuple[int, ...]:
+    measurement = problem.measurement
+    return measurement.masks.shape[1:] if isinstance(measurement, CodedDiffraction) else (problem.shape[0],)
 
 
 def _check_truth(truth: Array, problem: Problem) -> Array:
     """Return a signal of d numbers; the matrix s s* is taken as well."""
     truth = numeric(truth, "the key 'truth'", allow_complex=True)
-    d = problem.shape[0]
-    if truth.size == d:
+    d, shape = problem.shape[0], _unknown_shape(problem)
+    if truth.shape in (shape, (d,)):
         return truth.reshape(-1)
     if truth.shape != (d, d):
-        raise InputError(f"the key 'truth' has shape {truth.shape}, expected a signal of {d} numbers")
+        raise InputError(f"the key 'truth' has shape {truth.shape}, expected a signal of shape {shape}")
     values, Q = np.linalg.eigh(truth)
     return np.asarray(Q[:, -1] * np.sqrt(max(values[-1], 0.0)))
 
@@ -197,4 +232,9 @@ FAMILY = Family(
     parts=_parts,
     check_truth=_check_truth,
     relative_error=_relative_error,
+    unknown_shape=_unknown_shape,
+    answers=("matrix", "signal"),
+    called={"left": "the key 'vectors'"},
+    usual=Usual((20, 20), 1, lambda shape, rank: 6 * shape[0]),
+    from_picture=from_picture,
 )

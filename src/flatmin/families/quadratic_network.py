@@ -9,7 +9,7 @@ import numpy as np
 from flatmin._memory import require
 from flatmin._validation import numeric
 from flatmin.errors import InputError
-from flatmin.families.base import Family, Instance, check_sample, noisy, square
+from flatmin.families.base import Family, Instance, Usual, check_sample, noisy, square
 from flatmin.measurements.rank_one import RankOne
 from flatmin.metric import Array
 from flatmin.parametrizations.signed_gram import SignedGram
@@ -141,4 +141,10 @@ FAMILY = Family(
     arrays=_arrays,
     sample=sample,
     parts=_parts,
+    called={
+        "left": "the key 'inputs'",
+        "the data b": "the key 'outputs'",
+        "the sensing matrices": "the rows of the key 'inputs'",
+    },
+    usual=Usual((20, 20), 2, lambda shape, rank: 4 * shape[0] * max(1, rank)),
 )

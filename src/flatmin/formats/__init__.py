@@ -20,8 +20,9 @@ def suffixes() -> list[str]:
 
 
 def find(path: Path) -> type[Document] | None:
-    """Return the format of a file's ending, or None."""
+    """Return the format of a folder, or of a file's ending, or None."""
+    folder = path.is_dir()
     for document in _documents():
-        if path.suffix.lower() in document.suffixes:
+        if document.is_folder if folder else path.suffix.lower() in document.suffixes:
             return document
     return None

@@ -6,6 +6,7 @@ import json
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,17 +36,32 @@ DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
+#: Settings of a solve that say what was minimised.
+STRENGTH, LOSS = ("alpha", "metric_power"), ("weight", "tau")
 
 
 @dataclass(frozen=True, eq=False)
 class SavedSolution:
-    """A solution file: the factors or the matrix, the dual vector where there is one, and what was minimised."""
+    """A solution file: what it says about X, the duals where there are any, and what was minimised.
+
+    Attributes
+    ----------
+    factors : tuple of ndarray or None
+        The factors, where the file has them all.
+    answer : ndarray or None
+        Else the matrix, or whatever else of the family's ``answers`` the file has.
+    dual, uniqueness_dual : ndarray or None
+        Dual vectors.
+    settings, loss : dict
+        What was minimised, as far as the file tells: alpha and metric_power; weight or tau of robust PCA.
+    """
 
     factors: tuple[Array, ...] | None
-    matrix: Array | None
+    answer: Array | None
     dual: Array | None
-    alpha: float = 0.0
-    metric_power: float = 1.0
+    uniqueness_dual: Array | None
+    settings: Mapping[str, float]
+    loss: Mapping[str, float]
 
 
 def read_arrays(path: Path, family: Family) -> dict[str, Array]:
@@ -57,33 +73,48 @@ def read_arrays(path: Path, family: Family) -> dict[str, Array]:
         If the file is not a whole archive of plain arrays, lacks a key, or an array is not of finite numbers.
     """
     arrays = _load(path, "the input", (*family.keys, "truth"))
-    missing = [key for key in family.keys if key not in arrays]
+    missing = [key for key in family.keys if key not in arrays and key not in family.optional]
     if missing:
         with zipfile.ZipFile(path) as archive:
             found = [name.removesuffix(".npy") for name in archive.namelist()]
         there, expected = ", ".join(found) or "none", ", ".join(family.keys)
         raise InputError(f"{path} lacks the key {missing[0]!r}: it has {there}, {family.name} expects {expected}")
     for key, array in arrays.items():
-        numeric(array, f"the key {key!r} of {path.name}", allow_complex=True)
+        known = array[~np.isnan(array)] if key in family.holes and array.dtype.kind == "f" else array
+        numeric(known, f"the key {key!r} of {path.name}", allow_complex=True)
     return arrays
 
 
-def read_solution(path: Path, problem: Problem) -> SavedSolution:
-    """Read a solution that flatmin or someone else saved: factors, or ``matrix``, with or without ``dual``."""
+def read_solution(path: Path, family: Family, problem: Problem) -> SavedSolution:
+    """Read a solution that flatmin or someone else saved: factors or an answer, with or without duals."""
     names = problem.parametrization.names
-    arrays = _load(path, "the solution", (*names, "matrix", "dual", "description"))
-    there = [name for name in names if name in arrays]
-    if "matrix" not in arrays and len(there) < len(names):
-        lacking = next((name for name in names if name not in arrays), "matrix")
-        raise InputError(f"{path} lacks the key {lacking!r}, expected {' and '.join(names)}, or matrix")
-    factors = None
-    if len(there) == len(names):
+    arrays = _load(path, "the solution", (*names, *family.answers, "dual", "uniqueness_dual", "description"))
+    name = next((name for name in family.answers if name in arrays), None)
+    factors = answer = None
+    if all(name in arrays for name in names):
         factors = problem.parametrization.check(tuple(arrays[name] for name in names), problem.shape)
-    strength = _strength(path, arrays["description"]) if "description" in arrays else {}
-    return SavedSolution(factors, arrays.get("matrix"), arrays.get("dual"), **strength)
+    elif name is not None:
+        answer = _answer(path, name, arrays[name], family.unknown_shape(problem), problem.shape)
+    else:
+        lacking = next(name for name in names if name not in arrays)
+        expected = f"{' and '.join(names)}, or {', or '.join(family.answers)}"
+        raise InputError(f"{path} lacks the key {lacking!r}, expected {expected}")
+    told = _settings(path, arrays["description"]) if "description" in arrays else {}
+    settings, loss = ({name: told[name] for name in names if name in told} for names in (STRENGTH, LOSS))
+    return SavedSolution(factors, answer, arrays.get("dual"), arrays.get("uniqueness_dual"), settings, loss)
 
 
-def _strength(path: Path, description: Array) -> dict[str, float]:
+def _answer(path: Path, name: str, array: Array, unknown: tuple[int, ...], matrix: tuple[int, int]) -> Array:
+    """Return the matrix X, or the signal behind it as a vector."""
+    if array.shape == matrix:
+        return array
+    if unknown != matrix and name != "matrix" and array.shape in (unknown, matrix[:1]):
+        return array.reshape(-1)
+    expected = matrix if name == "matrix" else unknown
+    raise InputError(f"the key {name!r} of {path} has shape {array.shape}, expected {expected}")
+
+
+def _settings(path: Path, description: Array) -> dict[str, float]:
     """Return the settings that say what was minimised, as far as the description has them."""
     try:
         settings = dict(json.loads(str(description))["settings"])
@@ -93,7 +124,11 @@ def _strength(path: Path, description: Array) -> dict[str, float]:
         check_strength(settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
     except InputError as error:
         raise InputError(f"{path} has a damaged key 'description': its setting {error}") from error
-    return {name: float(settings[name]) for name in ("alpha", "metric_power") if name in settings}
+    told = {name: settings[name] for name in (*STRENGTH, *LOSS) if settings.get(name) is not None}
+    for name, value in told.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"{path} has a damaged key 'description': its setting {name} is {value!r}")
+    return {name: float(value) for name, value in told.items()}
 
 
 def _load(path: Path, role: str, wanted: tuple[str, ...]) -> dict[str, Array]:

@@ -84,6 +84,8 @@ class Document(ABC):
         The endings of such files, lower case, with the dot.
     kind : str
         How a report should show it: "matrix", "table" or "image".
+    is_folder : bool
+        Whether it is a folder of such files rather than one.
     takes_mask : bool
         Whether a mask image can say which cells are known.
     cells : Cells
@@ -98,6 +100,7 @@ class Document(ABC):
 
     suffixes: ClassVar[tuple[str, ...]]
     kind: ClassVar[str] = "matrix"
+    is_folder: ClassVar[bool] = False
     takes_mask: ClassVar[bool] = False
 
     def __init__(self, cells: Cells) -> None:
@@ -113,8 +116,8 @@ class Document(ABC):
         """Read a file, or raise `InputError` with one sentence that says where it is wrong."""
 
     @abstractmethod
-    def write(self, stem: Path, matrix: Array) -> Path:
-        """Write the completed matrix in the form of the file, its known cells unchanged; return the path.
+    def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
+        """Write a matrix in the form of the file; return the path.
 
         Parameters
         ----------
@@ -122,7 +125,13 @@ class Document(ABC):
             Where to write, without ending.
         matrix : ndarray, shape (d1, d2)
             The recovered matrix.
+        whole : bool
+            Whether known cells are taken from ``matrix`` too; otherwise they stay as the file has them.
         """
+
+    def write_errors(self, stem: Path, errors: Array) -> Path:
+        """Write the gross errors that were found, (d1, d2), zero where there are none; return the path."""
+        return self.write(stem, errors, whole=True)
 
     def picture(self, matrix: Array) -> Array | None:
         """Return the matrix as a picture (h, w) or (h, w, channels) in 0..1, or None if the file is no picture."""

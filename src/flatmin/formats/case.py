@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from flatmin._validation import numeric
 from flatmin.errors import InputError
@@ -25,10 +28,10 @@ class Case:
     ----------
     problem : Problem
         What to solve.
-    truth : ndarray, shape (d1, d2), or None
-        The matrix behind the data, where the file tells.
+    truth : ndarray or None
+        The matrix behind the data, or the signal, where the file tells.
     document : Document or None
-        The table, array or picture that the answer is to be written back to; None for an archive.
+        The table, array, picture or folder of frames that the answer is to be written back to; None for an archive.
     """
 
     problem: Problem
@@ -46,34 +49,55 @@ def read_case(family: Family, path: Path, mask: Path | None = None) -> Case:
     path : Path
         An ``.npz`` archive or, where the family is about the cells of a matrix, one of `flatmin.formats`.
     mask : Path, optional
-        An image whose dark pixels are missing in the image ``path``.
+        An image whose dark pixels are missing in the image ``path``, or in all frames of the folder ``path``.
 
     Raises
     ------
     InputError
         One sentence that says what is wrong with the file and where.
     """
-    check_file(path)
-    ending = path.suffix.lower()
-    format_ = find(path) if family.from_cells else None
-    if mask is not None and not (format_ and format_.takes_mask):
-        raise InputError(f"--mask goes with an image, found the input {path.name}")
-    if ending != ".npz" and format_ is None:
-        expected = ", ".join([".npz", *(suffixes() if family.from_cells else [])])
-        raise InputError(f"the input {path} has the ending {ending!r}, {family.name} reads {expected}")
+    format_ = _format(family, path, mask)
     if format_ is not None and family.from_cells is not None:
         document = format_.read(path, mask)
         cells = document.cells
-        return Case(family.build(family.from_cells(cells.rows, cells.cols, cells.values, cells.shape)), None, document)
+        arrays = family.from_cells(cells.rows, cells.cols, cells.values, cells.shape)
+        return Case(_built(family, arrays), None, document)
     arrays = read_arrays(path, family)
-    problem = family.build(arrays)
-    return Case(problem, _truth(arrays.get("truth"), problem))
+    problem = _built(family, arrays)
+    return Case(problem, None if "truth" not in arrays else _truth(arrays["truth"], family, problem))
 
 
-def _truth(truth: Array | None, problem: Problem) -> Array | None:
-    if truth is None:
-        return None
-    truth = numeric(truth, "the key 'truth'")
+def _format(family: Family, path: Path, mask: Path | None) -> type[Document] | None:
+    """Return the format of a file or folder, None for an archive, or raise `InputError` if it does not fit."""
+    format_ = find(path) if family.from_cells else None
+    if format_ is None or not format_.is_folder:
+        check_file(path)
+    if mask is not None and not (format_ and format_.takes_mask):
+        raise InputError(f"--mask goes with an image, found the input {path.name}")
+    ending = path.suffix.lower()
+    if ending != ".npz" and format_ is None:
+        expected = ", ".join([".npz", *(suffixes() if family.from_cells else [])])
+        raise InputError(f"the input {path} has the ending {ending!r}, {family.name} reads {expected}")
+    return format_
+
+
+def _built(family: Family, arrays: Mapping[str, Array]) -> Problem:
+    """Return the problem, or raise `InputError` in terms of the file's keys."""
+    try:
+        return family.build(arrays)
+    except InputError as error:
+        message = str(error)
+        for name, key in family.called.items():
+            if message.startswith(f"{name} "):
+                raise InputError(key + message.removeprefix(name)) from error
+        raise
+
+
+def _truth(truth: Array, family: Family, problem: Problem) -> Array:
+    if family.check_truth is not None:
+        return family.check_truth(truth, problem)
+    is_complex = np.issubdtype(problem.measurement.dtype, np.complexfloating)
+    truth = numeric(truth, "the key 'truth'", allow_complex=bool(is_complex))
     if truth.shape != problem.shape:
         raise InputError(f"the key 'truth' has shape {truth.shape}, expected {problem.shape}")
     return truth

@@ -12,7 +12,10 @@ from flatmin.errors import InputError
 from flatmin.formats.base import Cells, Document, check_file, reason
 from flatmin.metric import Array
 
-__all__ = ["FORMAT", "Image"]
+__all__ = ["FORMAT", "Image", "bright_pixels", "load_pixels", "read_grey", "save_pixels", "to_pixels"]
+
+#: Shares of red, green and blue in the brightness of a colour (ITU-R BT.601).
+LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 class Image(Document):
@@ -54,26 +57,19 @@ class Image(Document):
     @classmethod
     def read(cls, path: Path, mask: Path | None = None) -> Image:
         """Read a picture: pixels are missing where it is fully transparent or, with a mask, where that is dark."""
-        pixels, opaque = _load(path)
-        if mask is None:
-            return cls(pixels, opaque, path.name)
-        check_file(mask, "the --mask image")
-        marks, _ = _load(mask)
-        if marks.shape[:2] != pixels.shape[:2]:
-            sizes = (f"{a.shape[1]}×{a.shape[0]}" for a in (marks, pixels))
-            raise InputError("the --mask image has {} pixels, expected {} as in the input".format(*sizes))
-        bright = marks.mean(axis=2) > np.iinfo(marks.dtype).max / 2
-        return cls(pixels, bright, path.name)
+        pixels, opaque = load_pixels(path)
+        return cls(pixels, opaque if mask is None else bright_pixels(mask, opaque.shape), path.name)
 
-    def write(self, stem: Path, matrix: Array) -> Path:
-        """Write a PNG of the same size and depth, its known pixels unchanged."""
-        from PIL import Image as pillow
+    def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
+        """Write a PNG of the same size and depth, its known pixels unchanged; values are clipped to 0..1."""
+        pixels = to_pixels(_stacked(matrix, self._pixels.shape[2]), self._pixels.dtype)
+        if not whole:
+            pixels = np.where(self._known[:, :, None], self._pixels, pixels)
+        return save_pixels(stem.with_suffix(".png"), pixels)
 
-        path = stem.with_suffix(".png")
-        colours = np.clip(np.rint(_stacked(matrix, self._pixels.shape[2]) * self._full), 0, self._full)
-        filled = np.where(self._known[:, :, None], self._pixels, colours.astype(self._pixels.dtype))
-        pillow.fromarray(filled[:, :, 0] if filled.shape[2] == 1 else filled).save(path, format="PNG")
-        return path
+    def write_errors(self, stem: Path, errors: Array) -> Path:
+        """Write a PNG of the errors' sizes: black where there are none, white from 1 on."""
+        return self.write(stem, np.abs(errors), whole=True)
 
     def picture(self, matrix: Array) -> Array:
         """Return the matrix as a picture (h, w) or (h, w, 3), clipped to 0..1; NaN stays."""
@@ -89,7 +85,38 @@ def _stacked(matrix: Array, channels: int) -> Array:
     return matrix.reshape(len(matrix), channels, -1).transpose(0, 2, 1)
 
 
-def _load(path: Path) -> tuple[Array, Array]:
+def bright_pixels(mask: Path, shape: tuple[int, ...]) -> Array:
+    """Return which pixels of a mask image (h, w) are bright, and so known in the pictures it belongs to."""
+    check_file(mask, "the --mask image")
+    marks, _ = load_pixels(mask)
+    if marks.shape[:2] != shape:
+        sizes = (f"{w}×{h}" for h, w in (marks.shape[:2], shape))
+        raise InputError("the --mask image has {} pixels, expected {} as in the input".format(*sizes))
+    return np.asarray(marks.mean(axis=2) > np.iinfo(marks.dtype).max / 2)
+
+
+def read_grey(path: Path) -> tuple[Array, Array, np.dtype[Any]]:
+    """Return a picture as grey values (h, w) in 0..1, colours by their luminance; which are known; and its depth."""
+    pixels, opaque = load_pixels(path)
+    values = pixels / float(np.iinfo(pixels.dtype).max)
+    return values[:, :, 0] if values.shape[2] == 1 else values @ LUMINANCE, opaque, pixels.dtype
+
+
+def to_pixels(values: Array, depth: np.dtype[Any]) -> Array:
+    """Return values in 0..1 as pixels of 8 or 16 bits; others are clipped."""
+    full = float(np.iinfo(depth).max)
+    return np.asarray(np.clip(np.rint(values * full), 0, full).astype(depth))
+
+
+def save_pixels(path: Path, pixels: Array) -> Path:
+    """Write pixels (h, w) or (h, w, 1 or 3) as a PNG and return its path."""
+    from PIL import Image as pillow
+
+    pillow.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels).save(path, format="PNG")
+    return path
+
+
+def load_pixels(path: Path) -> tuple[Array, Array]:
     """Return pixels (h, w, 1 or 3) of 8 or 16 bits and which of them are not fully transparent."""
     from PIL import Image as pillow
 

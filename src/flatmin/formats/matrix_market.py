@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,7 +18,8 @@ __all__ = ["FORMAT", "MatrixMarket"]
 class MatrixMarket(Document):
     """A sparse or dense real matrix as text.
 
-    The completed matrix has no holes, so it is written in the array layout whichever the input had.
+    A completed matrix has no holes, so it is written in the array layout whichever the input had; so are low-rank
+    matrices. Gross errors are few, so they are written in the coordinate layout.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".mtx",)
@@ -52,14 +53,24 @@ class MatrixMarket(Document):
         document.sparse = True
         return document
 
-    def write(self, stem: Path, matrix: Array) -> Path:
-        """Write the completed matrix as text, with all digits."""
-        from scipy.io import mmwrite
+    def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
+        """Write the matrix as text, with all digits."""
+        return _write(stem, matrix if whole else self.cells.keep(matrix))
 
-        path = stem.with_suffix(".mtx")
-        with path.open("wb") as stream:
-            mmwrite(stream, self.cells.keep(matrix), field="real", precision=17, symmetry="general")
-        return path
+    def write_errors(self, stem: Path, errors: Array) -> Path:
+        """Write the errors that are not zero."""
+        from scipy.sparse import coo_array
+
+        return _write(stem, coo_array(errors))
+
+
+def _write(stem: Path, matrix: Any) -> Path:
+    from scipy.io import mmwrite
+
+    path = stem.with_suffix(".mtx")
+    with path.open("wb") as stream:
+        mmwrite(stream, matrix, field="real", precision=17, symmetry="general")
+    return path
 
 
 FORMAT = MatrixMarket

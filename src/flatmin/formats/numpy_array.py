@@ -36,11 +36,13 @@ class NumpyArray(Document):
             raise InputError(f"{path} is an .npz archive, expected a single array; rename it to .npz")
         return cls(matrix, path.name)
 
-    def write(self, stem: Path, matrix: Array) -> Path:
-        """Write the array in its own type, the known cells bit for bit."""
+    def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
+        """Write the array in its own type, the known cells bit for bit; a whole new one has fractions at least."""
         path = stem.with_suffix(".npy")
         filled = np.array(self._original)
-        if filled.dtype.kind == "f":
+        if whole:
+            filled = np.asarray(matrix, dtype=filled.dtype if filled.dtype.kind == "f" else float)
+        elif filled.dtype.kind == "f":
             holes = np.isnan(filled)
             filled[holes] = matrix[holes]
         np.save(path, filled, allow_pickle=False)

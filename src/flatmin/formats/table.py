@@ -88,11 +88,11 @@ class Table(Document):
                 f"{path} is not text in UTF-8, see its byte {error.start}; save it as CSV UTF-8"
             ) from error
 
-    def write(self, stem: Path, matrix: Array) -> Path:
-        """Write the table with its holes filled and everything else as it was."""
+    def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
+        """Write the table with its holes filled, or all its numbers replaced, and everything else as it was."""
         path = stem.with_suffix(self._suffix)
         known = np.zeros(matrix.shape, bool)
-        known[self.cells.rows, self.cells.cols] = True
+        known[self.cells.rows, self.cells.cols] = not whole
         rows = {line.number: i for i, line in enumerate(self._body)}
         pieces = [self._mark]
         for line in self._lines:

@@ -1,0 +1,70 @@
+"""The answer in the user's own form: a completed table, a picture, frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from flatmin.formats.base import Document
+from flatmin.formats.case import Case
+from flatmin.formats.image import save_pixels, to_pixels
+from flatmin.metric import Array
+from flatmin.solution import LARGEST_SAVED_MATRIX, Solution
+
+__all__ = ["Answer", "write_answer"]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What was written beside the solution, and what a report can show of it.
+
+    Attributes
+    ----------
+    names : list of str
+        The files and folders that were written.
+    picture, observed : ndarray or None
+        The recovered picture, (h, w) or (h, w, 3) from 0 to 1, and the given one with NaN where nothing is known.
+    notes : list of str
+        What the reader should know about them.
+    """
+
+    names: list[str] = field(default_factory=list)
+    picture: Array | None = None
+    observed: Array | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def write_answer(folder: Path, case: Case, solution: Solution) -> Answer:
+    """Write the recovered matrix, or picture, to a directory in the form in which the problem came."""
+    document, (d1, d2) = case.document, case.problem.shape
+    if document is None:
+        signal = solution.parts.get("signal")
+        return Answer() if signal is None or signal.ndim != 2 else _signal(folder, signal)
+    if document.sparse and d1 * d2 > LARGEST_SAVED_MATRIX:
+        return Answer(notes=[f"The matrix has {d1 * d2} entries and was not written; it is L Rᵀ of solution.npz."])
+    if "sparse" in solution.parts:
+        return _parts(folder, document, solution)
+    path = document.write(folder / "completed", solution.matrix)
+    completed = document.cells.keep(solution.matrix)
+    return Answer([path.name], document.picture(completed), document.picture(document.cells.dense()))
+
+
+def _parts(folder: Path, document: Document, solution: Solution) -> Answer:
+    low_rank = document.write(folder / "low-rank", solution.matrix, whole=True)
+    sparse = document.write_errors(folder / "sparse", solution.parts["sparse"])
+    observed = document.picture(document.cells.dense())
+    notes = []
+    if observed is not None:
+        notes.append("Pictures of the gross errors show their sizes: black is none, white is the full range or more.")
+    return Answer([low_rank.name, sparse.name], document.picture(solution.matrix), observed, notes)
+
+
+def _signal(folder: Path, signal: Array) -> Answer:
+    """Write the modulus of a two-dimensional signal."""
+    modulus = np.abs(signal)
+    picture = modulus / max(float(modulus.max()), np.finfo(float).tiny)
+    save_pixels(folder / "signal.png", to_pixels(picture, np.dtype(np.uint8)))
+    note = "The picture of the signal shows its modulus, the largest one white; its phase is not shown."
+    return Answer(["signal.png"], picture, notes=[note])

@@ -1,0 +1,114 @@
+"""Folders of pictures of the same size: the frames of a video."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin.errors import InputError
+from flatmin.formats.base import Cells, Document
+from flatmin.formats.image import Image, bright_pixels, read_grey, save_pixels, to_pixels
+from flatmin.metric import Array
+
+__all__ = ["FORMAT", "Frames"]
+
+#: Bytes a pixel while reading: its value, twice for a moment, and its place.
+BYTES_A_PIXEL = 32.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """One picture: grey values (h, w) in 0..1, NaN where nothing is known, and its depth in bits."""
+
+    name: str
+    values: Array
+    depth: np.dtype[Any]
+
+
+class Frames(Document):
+    """All pictures of a folder, by name: one matrix with a column of h·w grey values, row by row, for each frame.
+
+    Colours count by their luminance. Fully transparent pixels are missing, or those that a mask says, the same ones in
+    all frames. Hidden files, other files and folders inside are left alone.
+
+    Parameters
+    ----------
+    frames : list
+        What was read, ascending by name.
+    name : str
+        For messages.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    kind: ClassVar[str] = "frames"
+    is_folder: ClassVar[bool] = True
+    takes_mask: ClassVar[bool] = True
+
+    def __init__(self, frames: list[_Frame], name: str) -> None:
+        self._frames = frames
+        self._size = frames[0].values.shape
+        super().__init__(Cells.of(np.stack([frame.values.ravel() for frame in frames], axis=1), name))
+        self.column_labels = [frame.name for frame in frames]
+        self.notes.append(f"Read as {len(frames)} frames of {_pixels(self._size)} pixels, in grey.")
+
+    @classmethod
+    def read(cls, path: Path, mask: Path | None = None) -> Frames:
+        """Read the pictures of a folder, or raise `InputError` if they are no frames of one size."""
+        pictures = _pictures(path)
+        frames: list[_Frame] = []
+        for picture in pictures:
+            values, known, depth = read_grey(picture)
+            if not frames:
+                require(BYTES_A_PIXEL * len(pictures) * values.size, f"reading {len(pictures)} frames")
+                bright = None if mask is None else bright_pixels(mask, values.shape)
+            elif values.shape != frames[0].values.shape:
+                sizes = f"{_pixels(values.shape)} pixels, expected {_pixels(frames[0].values.shape)}"
+                raise InputError(f"the frame {picture} has {sizes} as in {frames[0].name}")
+            frames.append(_Frame(picture.name, np.where(known if bright is None else bright, values, np.nan), depth))
+        return cls(frames, path.name)
+
+    def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
+        """Write a folder with a PNG for each frame, of the same name, size and depth; values are clipped to 0..1."""
+        stem.mkdir()
+        if not whole:
+            matrix = self.cells.keep(matrix)
+        for frame, column in zip(self._frames, matrix.T, strict=True):
+            save_pixels((stem / frame.name).with_suffix(".png"), to_pixels(column.reshape(self._size), frame.depth))
+        return stem
+
+    def write_errors(self, stem: Path, errors: Array) -> Path:
+        """Write frames of the errors' sizes: black where there are none, white from 1 on."""
+        return self.write(stem, np.abs(errors), whole=True)
+
+    def picture(self, matrix: Array) -> Array:
+        """Return the first, the middle and the last frame side by side, clipped to 0..1; NaN stays."""
+        shown = sorted({0, len(self._frames) // 2, len(self._frames) - 1})
+        return np.asarray(np.clip(np.hstack([matrix[:, j].reshape(self._size) for j in shown]), 0, 1))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Return the pictures in a folder, ascending by name, at least two of them and no two of one stem."""
+    try:
+        files = sorted(f for f in folder.iterdir() if f.suffix.lower() in Image.suffixes and not f.name.startswith("."))
+        files = [file for file in files if file.is_file()]
+    except OSError as error:
+        raise InputError(f"the input {folder} cannot be read: {error.strerror or error}") from error
+    if len(files) < 2:
+        found = f"a single image, {files[0].name}" if files else "no image"
+        raise InputError(f"the input {folder} is a directory with {found}, expected a file or at least two frames")
+    twice = [stem for stem, count in Counter(file.stem for file in files).items() if count > 1]
+    if twice:
+        raise InputError(f"the input {folder} has several frames called {twice[0]}, expected one of each name")
+    return files
+
+
+def _pixels(size: tuple[int, ...]) -> str:
+    return f"{size[1]}×{size[0]}"
+
+
+FORMAT = Frames
