@@ -145,6 +145,40 @@ def test_the_radius_holds_the_flat_minimum(depth, size):
     assert s.certificate.radius <= 1e-9 * np.linalg.norm(s.matrix)
 
 
+@pytest.mark.parametrize(("noise", "excess"), [(0.0, 0.0), (0.01, 0.0), (0.0, 0.05), (0.1, 0.1)])
+def test_nothing_that_nearly_fits_and_is_nearly_as_flat_is_farther_than_the_error_radius(noise, excess):
+    """Adversaries pull in random directions and away from the solution; rows and columns are of various sizes."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((9, 12)) * rng.uniform(0.3, 3, (9, 1)) * rng.uniform(0.3, 3, 12)
+    truth = np.zeros(12)
+    truth[:2] = [1.0, -2.0]
+    problem = fm.Problem(fm.measurements.Dense(rows), rows @ truth, fm.Hadamard(2))
+    s = fm.flat_minimum(problem)
+    radius = s.certificate.error_radius(noise, excess)
+    x, direction, weights = cp.Variable(12), cp.Parameter(12), np.mean(rows**2, axis=0)
+    limits = [cp.norm(rows @ x - problem.data) <= noise, 4 * weights @ cp.abs(x) <= (1 + excess) * s.certificate.value]
+    program = cp.Problem(cp.Maximize(direction @ x), limits)
+    farthest = 0.0
+    for _ in range(8):
+        direction.value = rng.standard_normal(12)
+        for _ in range(3):
+            program.solve(solver=cp.CLARABEL)
+            farthest = max(farthest, float(np.linalg.norm(x.value - s.matrix[:, 0])))
+            direction.value = x.value - s.matrix[:, 0]
+    assert farthest <= radius + 1e-4
+    assert radius <= 100 * farthest + 1e-9
+    assert noise + excess == 0 or farthest > 0.003
+
+
+@pytest.mark.parametrize("widths", [(4,), (3, 4)])
+def test_the_error_radius_of_the_whole_matrix_is_the_distance_of_the_data(widths):
+    M = _matrix(3)
+    A = fm.measurements.Dense(3 * np.linalg.qr(np.random.default_rng(0).standard_normal((20, 20)))[0].reshape(20, 5, 4))
+    s = fm.flat_minimum(fm.Problem(A, A.forward(M), fm.Chain(widths)))
+    assert s.certificate.error_radius(0.6, 10.0) == pytest.approx(0.2)
+    assert s.certificate.radius <= 1e-12
+
+
 def test_a_second_sparse_solution_is_found():
     """Repeated columns share their part in any proportion; a third factor settles it."""
     rng = np.random.default_rng(0)

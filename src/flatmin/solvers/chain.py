@@ -26,6 +26,7 @@ from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers.convex import convex_minimum
 from flatmin.solvers.task import Task
+from flatmin.stability import Stability
 
 __all__ = ["chain_certificate", "chain_minimum"]
 
@@ -131,8 +132,36 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array) -> Certif
     )
     if not proof.holds:
         return proof
-    radius = float(np.linalg.norm(residual)) / float(np.sqrt(A.size * gamma))
-    return replace(proof, unique=True, q=0, injectivity=1.0, margin=1.0, margin_kind="dense", radius=radius)
+    stability = _determined(float(np.sqrt(A.size * gamma)), float(np.linalg.norm(residual)))
+    return replace(
+        proof,
+        unique=True,
+        q=0,
+        injectivity=1.0,
+        margin=1.0,
+        margin_kind="dense",
+        radius=stability.radius(),
+        stability=stability,
+    )
+
+
+def _determined(growth: float, misfit: float) -> Stability:
+    """Return the bound where ``‖A(X)‖ = growth · ‖X‖``: the data alone confine X."""
+    return Stability(
+        space="tangent",
+        semidefinite=False,
+        gap=0.0,
+        size=0.0,
+        margin=1.0,
+        inner=1.0,
+        injectivity=growth,
+        spread=0.0,
+        dual_size=0.0,
+        growth=0.0,
+        misfit=misfit,
+        outside=0.0,
+        unwhiten=1.0,
+    )
 
 
 def _two_factors(problem: Problem) -> Problem:

@@ -93,6 +93,7 @@ def hadamard_certificate(problem: Problem, factors: Factors, dual: Array, *, loo
         margin=found.margin,
         margin_kind="dense",
         radius=found.radius,
+        stability=found.stability,
     )
     if found.other is None:
         return proof

@@ -99,15 +99,11 @@ def minimise_power_norm(
     (array([0., 1.]), array([0.22222222, 0.88888889]))
     """
     budget = Budget() if budget is None else budget
-    sizes = np.linalg.norm(B, axis=1)
-    rows, merge = _independent(B / np.where(sizes > 0, sizes, 1)[:, None])
-    merge = None if merge is None else np.where(sizes > 0, sizes, 1)[:, None] * merge
-    data = b / np.where(sizes > 0, sizes, 1) if merge is None else lstsq(merge, b)[0]
-    reached = b if merge is None else merge @ data
-    consistent = bool(np.linalg.norm(b - reached) <= INCONSISTENT * np.linalg.norm(b))
-    scale = float(np.linalg.norm(data))
+    reduced = _Reduced.of(B, b)
+    rows, scale = reduced.rows, float(np.linalg.norm(reduced.data))
     if scale == 0:
-        return PowerNormMinimum(np.zeros(B.shape[1]), np.zeros(len(b)), True, consistent)
+        return PowerNormMinimum(np.zeros(B.shape[1]), np.zeros(len(b)), True, reduced.consistent)
+    data = reduced.data / scale
     history: dict[str, list[float]] = {}
 
     def report(z: Array, y: Array, residual: Array) -> None:
@@ -116,7 +112,7 @@ def minimise_power_norm(
             "iteration": float(budget.iterations),
             "seconds": budget.seconds,
             "residual": float(np.linalg.norm(residual)),
-            "gap": 1 - scaled_bound(rows, data / scale, y, p) / value if value else 0.0,
+            "gap": 1 - scaled_bound(rows, data, y, p) / value if value else 0.0,
             "rank": float(np.count_nonzero(np.abs(z) > 1e-6 * np.max(np.abs(z)))),
         }
         for name, number in row.items():
@@ -125,11 +121,48 @@ def minimise_power_norm(
             callback(row)
 
     method = _interior_point if p == 1 else _dual_newton
-    z, y, converged = method(rows, data / scale, p, budget, report)
+    z, y, converged = method(rows, data, p, budget, report)
     norm = dual_power_norm(rows.T @ y, p)
     y = y / norm if norm > 0 else y
-    dual = y / np.where(sizes > 0, sizes, 1) if merge is None else lstsq(merge.T, y)[0]
-    return PowerNormMinimum(scale * z, dual, converged, consistent, history)
+    return PowerNormMinimum(scale * reduced.spread(z), reduced.dual(y), converged, reduced.consistent, history)
+
+
+@dataclass(frozen=True, eq=False)
+class _Reduced:
+    """Equations ``rows z' = data`` of full rank for the coordinates z' that are seen, with ``B z = merge rows z'``.
+
+    Rows of B have unit length here; merge is the diagonal ``sizes``, or where rows are redundant a matrix.
+    """
+
+    rows: Array
+    data: Array
+    seen: Array
+    sizes: Array
+    merge: Array | None
+    consistent: bool
+
+    @classmethod
+    def of(cls, B: Array, b: Array) -> _Reduced:
+        seen = np.asarray(B.any(axis=0))
+        sizes = np.linalg.norm(B, axis=1)
+        sizes[sizes == 0] = 1.0
+        rows, merge = _independent((B / sizes[:, None])[:, seen])
+        if merge is None:
+            return cls(rows, b / sizes, seen, sizes, None, True)
+        merge = sizes[:, None] * merge
+        data = lstsq(merge, b)[0] if len(rows) else np.zeros(0)
+        misfit = float(np.linalg.norm(b - merge @ data))
+        return cls(rows, data, seen, sizes, merge, misfit <= INCONSISTENT * float(np.linalg.norm(b)))
+
+    def spread(self, z: Array) -> Array:
+        """Return z with zeros where no equation sees a coordinate."""
+        out = np.zeros(len(self.seen))
+        out[self.seen] = z
+        return out
+
+    def dual(self, y: Array) -> Array:
+        """Return the λ with ``Bᵀλ = rowsᵀ y`` and ``⟨b, λ⟩ = ⟨data, y⟩``."""
+        return y / self.sizes if self.merge is None else np.asarray(lstsq(self.merge.T, y)[0])
 
 
 def dual_power_norm(s: Array, p: float) -> float:
@@ -181,7 +214,7 @@ def _normal_equations(B: Array, weights: Array) -> Callable[[Array], Array]:
 
 def _independent(B: Array) -> tuple[Array, Array | None]:
     """Return ``(B, None)`` if the rows are clearly independent, else (R, Q) with ``B = Q R`` and R of full rank."""
-    lengths = _lengths(B)
+    lengths = np.linalg.norm(B, axis=0)
     unit = B / lengths
     if B.shape[0] <= B.shape[1]:
         try:
@@ -193,12 +226,6 @@ def _independent(B: Array) -> tuple[Array, Array | None]:
     U, values, Vt = np.linalg.svd(unit, full_matrices=False)
     kept = values > NUMERICAL_RANK * np.max(values, initial=0.0)
     return Vt[kept] * lengths, U[:, kept] * values[kept]
-
-
-def _lengths(B: Array) -> Array:
-    """Return the norms of the columns of B, 1 for columns of zeros."""
-    lengths = np.linalg.norm(B, axis=0)
-    return np.where(lengths > 0, lengths, 1.0)
 
 
 def _dual_newton(B: Array, b: Array, p: float, budget: Budget, report: Report) -> tuple[Array, Array, bool]:
@@ -248,7 +275,7 @@ def _interior_point(B: Array, b: Array, p: float, budget: Budget, report: Report
 
     ``x = (x⁺, x⁻)``, the slacks ``s = (1 − Bᵀy, 1 + Bᵀy)`` of the dual constraints stay positive from y = 0 on.
     """
-    n, lengths = B.shape[1], _lengths(B)
+    n, lengths = B.shape[1], np.linalg.norm(B, axis=0)
     z = (B / lengths**2).T @ _normal_equations(B, lengths**-2.0)(b)
     inside = np.mean(np.abs(lengths * z)) / lengths
     x = np.concatenate([np.maximum(z, 0) + inside, np.maximum(-z, 0) + inside])
@@ -306,7 +333,7 @@ def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Arra
     In the limit of the central path a coordinate is in the support or its dual constraint is slack, never both, so
     that the two can be told apart before the limit is reached.
     """
-    lengths, slack = _lengths(B), 1 - np.abs(B.T @ y)
+    lengths, slack = np.linalg.norm(B, axis=0), 1 - np.abs(B.T @ y)
     support = lengths * np.abs(z) > slack * np.max(lengths * np.abs(z))
     if not support.any():
         return z, y

@@ -9,6 +9,7 @@ import numpy as np
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS
 from flatmin.solvers.power_norm import least_change, minimise_power_norm
+from flatmin.stability import Stability
 from flatmin.uniqueness import CONFINED, SAFETY
 
 __all__ = ["Nearby", "nearby_minimisers"]
@@ -17,6 +18,8 @@ __all__ = ["Nearby", "nearby_minimisers"]
 FITTED = 1e-12
 #: A solution this far away, relatively, is another one.
 APART = 1e-3
+#: Coordinates smaller than this, relatively, are on the boundary of what their sign allows.
+INTERIOR = 1e-6
 #: Each coordinate's bound sharpens those of the others; more rounds than this gain nothing.
 SHARPENINGS = 60
 
@@ -37,6 +40,8 @@ class Nearby:
         The smallest slack of the other dual constraints; 1 where there are none.
     radius : float or None
         Every minimiser lies within this distance, in the coordinates ``x_j = unit_j z_j``.
+    stability : Stability or None
+        For p = 1 the constants of the bound for solutions that fit, or are flat, only nearly.
     other : ndarray or None
         Another minimiser z.
     """
@@ -46,6 +51,7 @@ class Nearby:
     injectivity: float = 1.0
     margin: float = 1.0
     radius: float | None = None
+    stability: Stability | None = None
     other: Array | None = None
 
 
@@ -79,7 +85,7 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
     if p > 1:
         radius = correction + _strict_radius(rows, data, p, exact, y, units)
         return Nearby(True if fitted and radius <= CONFINED * size else None, radius=radius if fitted else None)
-    return _sparse(rows, data, exact, y, units, correction if fitted else np.inf, size)
+    return _sparse(rows, data, exact, y, units, sizes, correction if fitted else np.inf, size)
 
 
 def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> float:
@@ -106,11 +112,13 @@ def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Arra
     return float(radius)
 
 
-def _sparse(B: Array, b: Array, z: Array, y: Array, units: Array, correction: float, size: float) -> Nearby:
+def _sparse(
+    B: Array, b: Array, z: Array, y: Array, units: Array, sizes: Array, correction: float, size: float
+) -> Nearby:
     """Return what holds for p = 1, where all minimisers live on the coordinates with a tight dual constraint.
 
-    With slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩``, every minimiser has ``Σ δ_j |z_j| ≤ ε``; so has z. Off
-    the tight set the two differ by at most 2ε in that norm, and on it by what the columns there must make up for.
+    With slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩``, every minimiser has ``Σ δ_j |z_j| ≤ ε``. So off the
+    tight set it differs little from z, and on it by what the columns there must make up for.
     """
     n, norm = len(z), float(np.abs(z).sum())
     slack, seen = 1 - np.abs(B.T @ y), units > 0
@@ -127,29 +135,70 @@ def _sparse(B: Array, b: Array, z: Array, y: Array, units: Array, correction: fl
     injectivity = float(values[-1] / values[0]) if 0 < q <= len(B) else float(q == 0)
     threshold = SAFETY * EPS * np.sqrt(len(B))
     if injectivity > threshold:
-        spread = doubt + float(slack[loose] @ np.abs(z[loose]))
-        outside = spread * float(np.max(units[loose] / slack[loose], initial=0.0))
-        pushed = spread * float(np.max(lengths[loose] / slack[loose], initial=0.0))
-        inside = pushed / ((1 - threshold) * values[-1]) * float(np.max(units[tight] / lengths[tight], initial=0.0))
-        radius = outside + inside + correction
-        finite = bool(np.isfinite(radius))
-        unique = True if finite and radius <= CONFINED * size else None
-        return Nearby(unique, q, injectivity, margin, radius if finite else None)
+        apart = _Apart(
+            far=float(np.max(units[loose] / slack[loose], initial=0.0)),
+            push=float(np.max(lengths[loose] / slack[loose], initial=0.0)),
+            pull=float(np.max(units[tight] / lengths[tight])) / ((1 - threshold) * float(values[-1])),
+        )
+        beyond = float(slack[loose] @ np.abs(z[loose]))
+        stability = apart.stability(doubt, norm, beyond, correction, y / sizes, float(sizes.min()))
+        radius = stability.radius()
+        if not np.isfinite(radius):
+            return Nearby(None, q, injectivity, margin)
+        return Nearby(True if radius <= CONFINED * size else None, q, injectivity, margin, radius, stability)
     other = _another(B, b, z, tight, columns, lengths)
-    return Nearby(None if other is None else False, q, injectivity, margin, None, other)
+    return Nearby(None if other is None else False, q, injectivity, margin, other=other)
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """How a budget ε for ``Σ δ_j |h_j|`` over loose coordinates turns into distances.
+
+    There h has at most length ``far ε`` and its measurements ``push ε``; on the tight set a vector whose measurements
+    have length t has at most length ``pull t``.
+    """
+
+    far: float
+    push: float
+    pull: float
+
+    def stability(
+        self, doubt: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float
+    ) -> Stability:
+        """Return the bound, for data in units in which the smallest row has this length, in terms of `Stability`.
+
+        Its "space" are the tight coordinates, and its unit of distance outside is ``far``. Where nothing is loose, only
+        the data confine.
+        """
+        far, bound = (self.far, 1.0) if self.far > 0 else (1.0, 0.0)
+        pull = self.pull / smallest
+        return Stability(
+            space="tangent",
+            semidefinite=False,
+            gap=bound * doubt,
+            size=bound * norm,
+            margin=1.0,
+            inner=1.0,
+            injectivity=far / pull,
+            spread=self.push * smallest,
+            dual_size=bound * float(np.linalg.norm(dual)),
+            growth=0.0,
+            misfit=correction / pull,
+            outside=beyond + correction / far,
+            unwhiten=far,
+        )
 
 
 def _another(B: Array, b: Array, z: Array, tight: Array, columns: Array, lengths: Array) -> Array | None:
-    """Return another minimiser: the centre of all, or if that is z, where a null direction meets the boundary."""
-    centre = np.zeros_like(z)
-    centre[tight] = minimise_power_norm(B[:, tight], b, 1.0).z
-    if np.linalg.norm(centre - z) > APART * np.linalg.norm(z):
-        return centre
+    """Return another minimiser: where a null direction meets the boundary, or the centre of all from a boundary z."""
+    sizes = np.abs(z[tight])
+    if np.min(sizes) <= INTERIOR * np.max(sizes):
+        centre = np.zeros_like(z)
+        centre[tight] = minimise_power_norm(B[:, tight], b, 1.0).z
+        return centre if np.linalg.norm(centre - z) > APART * np.linalg.norm(z) else None
     direction = np.zeros_like(z)
     direction[tight] = np.linalg.svd(columns, full_matrices=True)[2][-1] / lengths[tight]
     shrinking = direction * z < 0
-    if not shrinking.any():
-        direction, shrinking = -direction, direction * z > 0
     if not shrinking.any():
         return None
     return np.asarray(z + float(np.min(-z[shrinking] / direction[shrinking])) * direction)
