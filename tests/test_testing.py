@@ -57,6 +57,8 @@ DENSE = {
     "adjoint_operator is off": {"adjoint_operator": lambda self, y: self.adjoint(y + 1)},
     "adjoint_operator has shape": {"adjoint_operator": lambda self, y: self.adjoint(y)[:2]},
     "jacobian against finite": {"jacobian": lambda self, L, R: Dense.jacobian(self, L, R)[..., ::-1]},
+    "products with 2 columns": {"products": lambda self, R: Dense.products(self, R)[:, ::-1]},
+    "products has shape": {"products": lambda self, R: Dense.products(self, R).transpose(0, 2, 1)},
     "jacobian has shape": {"jacobian": lambda self, L, R: Dense.jacobian(self, L, R)[..., :3]},
     r"matrices\(\d, \d\)": {"matrices": lambda self, start=0, stop=None: self.tensor[::-1][start:stop]},
     "metric, the square of D1": {"metric": lambda self: tuple(Metric(2 * np.ones(d)) for d in self.shape)},
@@ -90,6 +92,10 @@ def test_check_measurement_names_what_is_wrong(message):
                 *[_dense(complex)[0]] * 2
             ),
             "congruence with full matrices",
+        ),
+        (
+            lambda: _broken(Dense, products=lambda self, R: Dense.products(self, R).conj())(_dense(complex)),
+            "products with 2 columns",
         ),
         (
             lambda: _broken(Entries, curvature_blocks=_shifted_blocks)([0, 0, 1, 3], [0, 2, 2, 0], (4, 3)),
@@ -139,33 +145,94 @@ def test_a_newcomer_adds_a_measurement_in_one_file():
     np.testing.assert_allclose(s.matrix, np.kron(b.reshape(3, 2), np.ones((2, 2))), atol=1e-7)
 
 
-PRODUCT = {
+def _gauss_newton(base, factor=1.0):
+    return lambda self, w, A, D, *residual: factor * base.gauss_newton_trace(self, w, A, D)
+
+
+def _lopsided(self, U, s, V, D):
+    L, R = fm.Product.flattest(self, U, s, V, D)
+    return 2 * L, R / 2
+
+
+def _without_the_metric(self, U, s, V, D):
+    return fm.Product.flattest(self, U, s, V, tuple(Metric(np.ones(len(F))) for F in (U, V)))
+
+
+def _plain(self, w, D):
+    return type(self).__base__.singular(self, w, tuple(Metric(np.ones(len(F))) for F in self.pair(w)))
+
+
+def _single(self, w, shape):
+    return tuple(F.astype(np.float32) for F in type(self).__base__.check(self, w, shape))
+
+
+def _real_trace(self, w, A, D, residual):
+    """Counts real coordinates only."""
+    whole, plain = (f(self, w, A, D, *r) for f, r in ((fm.Gram.hessian_trace, [residual]), _GAUSS_NEWTON))
+    return plain + (whole - plain) / (1 + np.iscomplexobj(w[0]))
+
+
+def _all_plus(self, w, A, D, residual):
+    """Columns that subtract bend the loss the other way; here they do not."""
+    k = sum(self.signature(w))
+    return self.gauss_newton_trace(w, A, D) + 4 * k / A.size * float(residual @ A.traces())
+
+
+def _gram_of_both(self, w, D):
+    """The fibre minimum of ``U₊ U₊ᵀ + U₋ U₋ᵀ``: wrong unless they are orthogonal in the metric."""
+    return 8 * float(sum(np.linalg.norm(D[0] @ F) ** 2 for F in w))
+
+
+_GAUSS_NEWTON = (fm.Gram.gauss_newton_trace, [])
+ALIKE = {
     "width is": {"width": lambda self, factors: 3},
-    "hessian_trace off the zero-loss": {"hessian_trace": lambda self, w, D: fm.Product.hessian_trace(self, w, D) / 2},
-    "scaled_trace off the zero-loss": {"scaled_trace": fm.Product.hessian_trace},
-    "singular, U s Vᵀ": {
-        "singular": lambda self, w, D: fm.Product.singular(self, w, tuple(Metric(np.ones(len(F))) for F in w))
-    },
-    "fibre_minimum at the flattest factors": {"fibre_minimum": lambda self, w, D: self.scaled_trace(w, D)},
-    "the matrix of the flattest": {"flattest": lambda self, U, s, V, D: self.unwhiten(U * s, V * s, D)},
-    "balance after a rotation": {"balance": lambda self, w: abs(w[0].sum())},
-    "norm_excess after a rotation": {"norm_excess": lambda self, w: abs(w[0][0, 0])},
-    "float64": {"check": lambda self, w, shape: tuple(F.astype(np.float32) for F in fm.Product.check(self, w, shape))},
+    "singular, U s V": {"singular": _plain},
+    "balance is off": {"balance": lambda self, w: 1.0},
+    "norm_excess is off": {"norm_excess": lambda self, w: 0.5},
+    "float64": {"check": _single},
     "wrong shape": {"check": lambda self, w, shape: w},
 }
+BROKEN = [
+    *((base, message, methods) for base in (fm.Product, fm.Gram, fm.SignedGram) for message, methods in ALIKE.items()),
+    (fm.Product, "hessian_trace off the zero-loss", {"hessian_trace": _gauss_newton(fm.Product, 0.5)}),
+    (fm.Product, "scaled_trace is off", {"scaled_trace": _gauss_newton(fm.Product)}),
+    (
+        fm.Product,
+        "fibre_minimum is off",
+        {"fibre_minimum": lambda self, w, D: 2 * fm.Product.fibre_minimum(self, w, D)},
+    ),
+    (fm.Product, "fibre_minimum at the flattest factors", {"flattest": _lopsided}),
+    (fm.Product, "the matrix of the flattest", {"flattest": _without_the_metric}),
+    (
+        fm.Product,
+        "gauss_newton_trace is off",
+        {
+            "gauss_newton_trace": lambda self, w, A, D: 1.0,
+            "hessian_trace": lambda self, w, A, D, r: fm.Product.gauss_newton_trace(self, w, A, D),
+        },
+    ),
+    (fm.Gram, "hessian_trace off the zero-loss", {"hessian_trace": _gauss_newton(fm.Gram)}),
+    (fm.Gram, "hessian_trace off the zero-loss", {"hessian_trace": _real_trace}),
+    (fm.Gram, "fibre_minimum is off", {"trace_factor": 4, "fibre_minimum": lambda self, w, D: 8.0}),
+    (fm.SignedGram, "hessian_trace off the zero-loss", {"hessian_trace": _gauss_newton(fm.SignedGram)}),
+    (fm.SignedGram, "hessian_trace off the zero-loss", {"hessian_trace": _all_plus}),
+    (fm.SignedGram, "fibre_minimum is off", {"fibre_minimum": _gram_of_both}),
+    (fm.Hadamard, "balance after a rotation", {"balance": lambda self, w: abs(w[0].sum())}),
+    (fm.Hadamard, "norm_excess after a rotation", {"norm_excess": lambda self, w: abs(w[0].sum())}),
+]
 
 
-@pytest.mark.parametrize("message", PRODUCT)
-def test_check_parametrization_names_what_is_wrong(message):
+@pytest.mark.parametrize(("base", "message", "methods"), BROKEN)
+def test_check_parametrization_names_what_is_wrong(base, message, methods):
     with pytest.raises(AssertionError, match=message) as caught:
-        check_parametrization(_broken(fm.Product, **PRODUCT[message])())
+        check_parametrization(_broken(base, **methods)())
     assert "\n" not in str(caught.value)
 
 
 def test_check_parametrization_takes_a_problem():
     check_parametrization(fm.Problem(Dense(_dense()), np.ones(6)))
     with pytest.raises(AssertionError, match="width"):
-        check_parametrization(fm.Problem(Dense(_dense()), np.ones(6), _broken(fm.Product, **PRODUCT["width is"])()))
+        check_parametrization(fm.Problem(Dense(_dense()), np.ones(6), _broken(fm.Product, **ALIKE["width is"])()))
 
 
 @pytest.fixture(scope="module")

@@ -275,7 +275,7 @@ class TestOptions:
             fm.flat_minimum(problem, **{option: value})
 
     def test_needs_a_problem(self):
-        with pytest.raises(fm.InputError, match="expects a Problem"):
+        with pytest.raises(fm.InputError, match="problem is a ndarray, expected a flatmin Problem"):
             fm.flat_minimum(np.eye(3))
 
     def test_what_does_not_fit_in_memory_is_refused_with_its_estimate(self, problem, monkeypatch):

@@ -21,8 +21,8 @@ def check_measurement(A: Measurement, *, seed: int = 0) -> None:
 
     The adjoint identity ``⟨A(X), y⟩ = ⟨X, A*(y)⟩`` (for complex sensing matrices at complex X), linearity, and that
     every faster route agrees with ``forward`` and ``adjoint``: ``forward_factors``, ``adjoint_operator``,
-    ``matrices``, ``traces``, ``metric``, ``jacobian``, ``curvature_blocks``, ``congruence``, ``merged``, ``take`` and
-    ``as_linear_operator``. The metric is compared with its dense definition where m·d1·d2 ≤ 2·10⁷.
+    ``matrices``, ``traces``, ``metric``, ``products``, ``jacobian``, ``curvature_blocks``, ``congruence``, ``merged``,
+    ``take`` and ``as_linear_operator``. The metric is compared with its dense definition where m·d1·d2 ≤ 2·10⁷.
 
     Parameters
     ----------
@@ -107,8 +107,25 @@ def _check_action(A: Measurement, rng: np.random.Generator) -> None:
     cause = "it must act as the array adjoint(y) under @ and .T (not the conjugate transpose)"
     agree(A, "adjoint_operator", T @ F, S @ F, cause)
     agree(A, "the transpose of adjoint_operator", T.T @ G, S.T @ G, cause)
+    _check_products(A, rng)
     if np.issubdtype(A.dtype, np.floating):
         _check_derivatives(A, rng)
+
+
+def _check_products(A: Measurement, rng: np.random.Generator) -> None:
+    """Compare the products ``A_i R`` with the measurements of matrices L R*, which are their inner products with L."""
+    for k in (0, 2):
+        L, R = (draw(rng, (d, k), A.dtype) for d in A.shape)
+        found = A.products(R)
+        if found is None:
+            return
+        expected = (A.size, k, A.shape[0])
+        require(A, found.shape == expected, f"products has shape {found.shape}, expected (m, k, d1) = {expected}")
+        cause = "entry [i, c] must hold A_i R[:, c]"
+        for turn in (1, 1j) if np.issubdtype(A.dtype, np.complexfloating) else (1,):
+            got = np.einsum("icj,jc->i", found.conj(), turn * L).real
+            want = A.forward(turn * L @ R.conj().T)
+            agree(A, f"products with {k} columns", got, want, cause)
 
 
 def _check_derivatives(A: Measurement, rng: np.random.Generator) -> None:

@@ -12,7 +12,7 @@ from flatmin.metric import Array
 from flatmin.parametrizations import Chain, Hadamard, Parametrization
 from flatmin.parametrizations.base import Factors, Metrics
 from flatmin.problem import Problem
-from flatmin.testing._checks import TOLERANCE, agree, require
+from flatmin.testing._checks import TOLERANCE, agree, draw, require
 
 __all__ = ["check_parametrization"]
 
@@ -22,7 +22,8 @@ def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> Non
 
     Width and matrix; ``hessian_trace`` against the Hessian of the loss by finite differences, off and on the zero-loss
     set, and ``gauss_newton_trace`` on it; the minimum over the fibre, which the flattest factors attain and no other
-    factors of the same matrix beat.
+    factors of the same matrix beat; and what a rotation of the factors must not change. Models of positive semidefinite
+    matrices are checked with complex factors too, in real coordinates.
 
     Parameters
     ----------
@@ -49,16 +50,12 @@ def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> Non
     for width in (1, 2, 5):
         factors = model.random(shape, width, rng)
         for blind in (False, True):
-            sensing = rng.standard_normal((m, *shape))
-            sensing[:, 0, :] *= not blind
-            if shape[0] == shape[1]:
-                sensing[:, :, 0] *= not blind
-                sensing = sensing + sensing.transpose(0, 2, 1)
-            _check_traces(model, factors, Dense(sensing), rng)
-            _check_fibre(model, factors, Dense(sensing), rng)
+            _check_point(model, factors, _sensing(rng, m, shape, float, blind), rng)
+            if model.cone == "semidefinite":
+                waves = tuple(draw(rng, F.shape, complex) for F in factors)
+                _check_point(model, waves, _sensing(rng, m, shape, complex, blind), rng)
         if isinstance(model, Chain):
-            _check_traces(model, factors, Identity(shape), rng)
-            _check_fibre(model, factors, Identity(shape), rng)
+            _check_point(model, factors, Identity(shape), rng)
     found = model.check(factors, shape)
     require(model, all(F.dtype == float for F in found), "check must return float64 arrays")
     try:
@@ -68,6 +65,22 @@ def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> Non
     raise AssertionError(f"{model!r}: check accepts factors of a wrong shape; it must raise InputError")
 
 
+def _sensing(rng: np.random.Generator, m: int, shape: tuple[int, int], dtype: Any, blind: bool) -> Dense:
+    """Return random sensing matrices, Hermitian if square; unless ``blind`` they see everything."""
+    A = draw(rng, (m, *shape), dtype)
+    A[:, 0, :] *= not blind
+    if shape[0] == shape[1]:
+        A[:, :, 0] *= not blind
+        A = A + A.conj().transpose(0, 2, 1)
+    return Dense(A)
+
+
+def _check_point(model: Parametrization, factors: Factors, A: Measurement, rng: np.random.Generator) -> None:
+    _check_traces(model, factors, A, rng)
+    _check_fibre(model, factors, A, rng)
+    _check_turned(model, factors, A, rng)
+
+
 def _check_traces(model: Parametrization, factors: Factors, A: Measurement, rng: np.random.Generator) -> None:
     """Compare traces with the diagonal of a finite-difference Hessian of the loss, off and on zero loss."""
     P, Q = model.pair(factors)
@@ -75,15 +88,12 @@ def _check_traces(model: Parametrization, factors: Factors, A: Measurement, rng:
     require(model, deep or width == P.shape[1], f"width is {width}, expected {P.shape[1]}")
     agree(model, "matrix", model.matrix(factors), P @ Q.conj().T, "X = P Q* for the pair (P, Q)")
     clean, metric = A.forward(model.matrix(factors)), model.metric(A)
-    sizes = np.cumsum([F.size for F in factors])[:-1]
     for place, data in (("off", clean + rng.standard_normal(A.size)), ("on", clean)):
 
         def loss(theta: Array, data: Array = data) -> float:
-            parts = np.split(theta, sizes)
-            weights = tuple(part.reshape(F.shape) for part, F in zip(parts, factors, strict=True))
-            return float(np.mean((A.forward(model.matrix(weights)) - data) ** 2))
+            return float(np.mean((A.forward(model.matrix(_weights(theta, factors))) - data) ** 2))
 
-        diagonal = _hessian_diagonal(loss, np.concatenate([F.ravel() for F in factors]))
+        diagonal = _hessian_diagonal(loss, np.concatenate([_coordinates(F) for F in factors]))
         cause = "it is the trace for the loss (1/m) ‖A(X) − b‖², with no factor ½"
         got = model.hessian_trace(factors, A, metric, clean - data)
         name = f"hessian_trace {place} the zero-loss set"
@@ -117,6 +127,32 @@ def _check_fibre(model: Parametrization, factors: Factors, A: Measurement, rng: 
     agree(model, "fibre_minimum at the flattest factors", model.scaled_trace(flat, A, metric), minimum, cause)
     for _ in range(10):
         _check_other(model, factors, _moved(model, factors, rng), A, metric, minimum)
+
+
+def _check_turned(model: Parametrization, factors: Factors, A: Measurement, rng: np.random.Generator) -> None:
+    """Compare what a rotation of the factors leaves alone, and balance and norm excess with their definitions."""
+    metric, turned = model.metric(A), _turned(model, factors, rng)
+    residual = rng.standard_normal(A.size)
+    for name, arguments in (
+        ("hessian_trace", (A, metric, residual)),
+        ("gauss_newton_trace", (A, metric)),
+        ("scaled_trace", (A, metric)),
+        ("fibre_minimum", (metric,)),
+        ("balance", ()),
+        ("norm_excess", ()),
+    ):
+        got, want = (getattr(model, name)(w, *arguments) for w in (turned, factors))
+        if want is not None:
+            cause = "a rotation makes no other model"
+            agree(model, f"{name} after a rotation of the factors", got, want, cause, scale=1 + abs(want))
+    if isinstance(model, Hadamard | Chain):
+        return
+    P, Q = model.pair(factors)
+    balance = float(np.linalg.norm(P.conj().T @ P - Q.conj().T @ Q, "nuc"))
+    agree(model, "balance", model.balance(factors), balance, "‖P*P − Q*Q‖_* for X = P Q*", scale=1 + balance)
+    norm = float(np.linalg.norm(P) ** 2 + np.linalg.norm(Q) ** 2) / 2
+    excess = norm / float(np.linalg.norm(P @ Q.conj().T, "nuc")) - 1
+    agree(model, "norm_excess", model.norm_excess(factors), excess, "(‖P‖² + ‖Q‖²)/(2‖X‖_*) − 1", scale=1 + excess)
 
 
 def _least_trace(model: Parametrization, A: Measurement, X: Array, norm: float) -> tuple[float, str]:
@@ -163,15 +199,47 @@ def _moved(model: Parametrization, factors: Factors, rng: np.random.Generator) -
     if model.cone == "rectangular":
         G = rng.standard_normal((k, k)) + 2 * np.eye(k)
         return factors[0] @ G, factors[1] @ np.linalg.inv(G).T
-    Q = np.linalg.qr(rng.standard_normal((k, k)))[0]
     if model.cone == "semidefinite":
-        return (factors[0] @ Q,)
+        return _turned(model, factors, rng)
+    Q = _rotation(k, float, rng)
     plus, minus = np.hstack([factors[0] @ Q, np.zeros((len(factors[0]), 1))]), factors[1]
     if minus.shape[1] == 0:
         return plus, minus
     t = rng.standard_normal()  # a hyperbolic turn of one column of each sign
     p, q = plus[:, :1] * np.cosh(t) + minus[:, :1] * np.sinh(t), plus[:, :1] * np.sinh(t) + minus[:, :1] * np.cosh(t)
     return np.hstack([p, plus[:, 1:]]), np.hstack([q, minus[:, 1:]])
+
+
+def _turned(model: Parametrization, factors: Factors, rng: np.random.Generator) -> Factors:
+    """Return rotated factors: they make the same matrix, and are as long."""
+    if isinstance(model, Hadamard):
+        signs = np.sign(rng.standard_normal(factors[0].shape))
+        return signs * factors[0], signs * factors[1], *factors[2:]
+    if isinstance(model, Chain):
+        Q = _rotation(model.widths[0], float, rng)
+        return Q @ factors[0], factors[1] @ Q.T, *factors[2:]
+    turns = [_rotation(F.shape[1], F.dtype, rng) for F in factors]
+    if model.cone == "rectangular":
+        turns = turns[:1] * 2
+    return tuple(F @ Q for F, Q in zip(factors, turns, strict=True))
+
+
+def _rotation(k: int, dtype: Any, rng: np.random.Generator) -> Array:
+    return np.asarray(np.linalg.qr(draw(rng, (k, k), dtype))[0])
+
+
+def _coordinates(F: Array) -> Array:
+    """Return the entries of a factor as real numbers."""
+    return np.concatenate([F.real.ravel(), F.imag.ravel()]) if np.iscomplexobj(F) else F.ravel()
+
+
+def _weights(theta: Array, like: Factors) -> Factors:
+    """Return the factors whose coordinates, one after another, are theta."""
+    parts = np.split(theta, np.cumsum([_coordinates(F).size for F in like])[:-1])
+    halves = [(part[: F.size], part[F.size :]) for part, F in zip(parts, like, strict=True)]
+    return tuple(
+        (re + 1j * im if np.iscomplexobj(F) else re).reshape(F.shape) for (re, im), F in zip(halves, like, strict=True)
+    )
 
 
 def _hessian_diagonal(f: Any, x: Array, h: float = 0.1) -> Array:
