@@ -49,6 +49,62 @@ COMPLETION = {
     "NaN value": ({"values": [1, np.nan]}, ["values", "NaN"]),
     "too large": ({"shape": [10**11, 10**11]}, ["GiB"]),
 }
+X, B = np.random.default_rng(0).standard_normal((30, 4)), np.ones(30)
+MASKS = np.ones((2, 3, 4), complex)
+FAMILIES = {
+    "covariance without vectors": ("covariance", {"b": B}, ["'vectors'", "vectors, b"]),
+    "covariance of another length": ("covariance", {"vectors": X, "b": B[1:]}, ["(29,)", "(30,)"]),
+    "vectors without rows": ("covariance", {"vectors": X[0], "b": B}, ["'vectors'", "(4,)", "(m, d)"]),
+    "NaN in a vector": ("covariance", {"vectors": np.full((30, 4), np.nan), "b": B}, ["'vectors'", "NaN"]),
+    "complex powers": ("covariance", {"vectors": X, "b": 1j * B}, ["b is complex"]),
+    "truth that is not square": (
+        "covariance",
+        {"vectors": X, "b": B, "truth": np.ones((4, 3))},
+        ["'truth'", "(4, 3)", "(4, 4)"],
+    ),
+    "truth as a factor": ("covariance", {"vectors": X, "b": B, "truth": np.ones(4)}, ["'truth'", "(4,)", "(4, 4)"]),
+    "no measurement vectors": ("phase-retrieval", {"b": B}, ["'vectors' and 'masks'", "missing"]),
+    "vectors and masks": (
+        "phase-retrieval",
+        {"vectors": X, "masks": MASKS, "b": B},
+        ["'vectors' and 'masks'", "exclude"],
+    ),
+    "no intensities": ("phase-retrieval", {"vectors": X}, ["'b'"]),
+    "negative intensity": ("phase-retrieval", {"vectors": X, "b": -B}, ["b contains the negative intensity -1", "0"]),
+    "amplitudes with a phase": ("phase-retrieval", {"vectors": X, "b": 1j * B}, ["b is complex"]),
+    "infinite intensity": ("phase-retrieval", {"vectors": X, "b": np.full(30, np.inf)}, ["'b'", "infinity"]),
+    "masks without pixels": ("phase-retrieval", {"masks": MASKS[0, 0], "b": np.ones(4)}, ["masks", "(4,)", "(q, n)"]),
+    "patterns turned": (
+        "phase-retrieval",
+        {"masks": MASKS, "b": np.ones((2, 4, 3))},
+        ["b has shape (2, 4, 3)", "(2, 3, 4)"],
+    ),
+    "patterns missing": ("phase-retrieval", {"masks": MASKS, "b": np.ones((1, 3, 4))}, ["(1, 3, 4)", "(2, 3, 4)"]),
+    "signal of another length": (
+        "phase-retrieval",
+        {"vectors": X, "b": B, "truth": np.ones(5)},
+        ["'truth'", "(5,)", "shape (4,)"],
+    ),
+    "image turned": (
+        "phase-retrieval",
+        {"masks": MASKS, "b": np.ones(MASKS.shape), "truth": np.ones((4, 3))},
+        ["'truth'", "(4, 3)", "(3, 4)"],
+    ),
+    "inputs without rows": ("quadratic-network", {"inputs": B, "outputs": B}, ["'inputs'", "(30,)", "(m, d)"]),
+    "outputs of another length": (
+        "quadratic-network",
+        {"inputs": X, "outputs": B[1:]},
+        ["'outputs'", "(29,)", "(30,)"],
+    ),
+    "several outputs": ("quadratic-network", {"inputs": X, "outputs": np.ones((30, 2))}, ["'outputs'", "(30, 2)"]),
+    "complex inputs": ("quadratic-network", {"inputs": 1j * X, "outputs": B}, ["'inputs'", "complex"]),
+    "complex outputs": ("quadratic-network", {"inputs": X, "outputs": 1j * B}, ["'outputs'", "complex"]),
+    "truth of a network that is not square": (
+        "quadratic-network",
+        {"inputs": X, "outputs": B, "truth": np.ones((3, 4))},
+        ["'truth'", "(3, 4)", "(4, 4)"],
+    ),
+}
 TABLES = {
     "text in a cell": ("a,b\n1,2\n3,x\n", ["row 3", "column 2", "'b'", "'x'"]),
     "short row": ("a,b,c\n1,2,3\n4,5\n", ["row 3", "2 cells", "expected 3"]),
@@ -77,7 +133,12 @@ USAGE = {
     "loose tol": (["recover", "matrix-sensing", "p.npz", "--tol", "7"], "--tol is 7"),
     "negative seed": (["recover", "matrix-sensing", "p.npz", "--seed", "-1"], "--seed is -1"),
     "negative time": (["recover", "matrix-sensing", "p.npz", "--time-limit", "-1"], "--time-limit is -1.0, expected a"),
-    "no weight": (["recover", "matrix-sensing", "p.npz", "--weight", "1"], "--weight"),
+    "weight of another model": (
+        ["recover", "matrix-sensing", "p.npz", "--weight", "1"],
+        "--weight goes with robust-pca, found matrix-sensing",
+    ),
+    "tau of another model": (["recover", "matrix-sensing", "p.npz", "--tau", "1"], "--tau goes with robust-pca"),
+    "weight in words": (["recover", "matrix-sensing", "p.npz", "--weight", "much"], "'much'"),
     "generate no measurements": (
         ["generate", "matrix-sensing", "n.npz", "--measurements", "0"],
         "--measurements is 0",
@@ -124,6 +185,19 @@ def test_sensing_archives(refused, tmp_path, fault):
     arrays, parts = SENSING[fault]
     np.savez(tmp_path / "p.npz", **arrays)
     refused(["recover", "matrix-sensing", "p.npz"], parts)
+
+
+@pytest.mark.parametrize("fault", FAMILIES)
+def test_archives_of_other_families(refused, tmp_path, fault):
+    family, arrays, parts = FAMILIES[fault]
+    np.savez(tmp_path / "p.npz", **arrays)
+    refused(["recover", family, "p.npz"], parts)
+
+
+@pytest.mark.parametrize("family", ["covariance", "phase-retrieval", "quadratic-network"])
+def test_reweighting_is_for_products(refused, flatmin, tmp_path, family):
+    flatmin("generate", family, "p.npz", "--dimension", "4")
+    refused(["recover", family, "p.npz", "--reweight"], ["--reweight goes with", family])
 
 
 @pytest.mark.parametrize("fault", COMPLETION)

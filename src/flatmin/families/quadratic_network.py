@@ -53,6 +53,8 @@ def sample(
     >>> sample(4, (1, 1), 30).problem
     Problem(RankOne(shape=(4, 4), size=30), SignedGram(rank=None))
     """
+    if isinstance(rank, tuple | list) and len(rank) != 2:
+        raise InputError(f"rank is {rank!r}, expected a whole number, or two: neurons with weight +1 and with −1")
     plus, minus = rank if isinstance(rank, tuple | list) else ((rank + 1) // 2, rank // 2)
     d, _ = check_sample(square(shape), plus + minus, n_measurements, noise)
     if min(plus, minus) < 0:
