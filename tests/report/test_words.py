@@ -9,6 +9,8 @@ from flatmin.certificates import Certificate
 from flatmin.flatness import Flatness
 from flatmin.metric import Metric
 from flatmin.report import words
+from flatmin.report.limits import caution, limits
+from flatmin.report.proof import NORM_PROOF, proof
 from flatmin.solution import Status
 
 CERTIFICATE = Certificate(
@@ -41,20 +43,20 @@ def test_verdict_says_everything_the_status_says(status: Status) -> None:
 
 @pytest.mark.parametrize("kind", ["dense", "cholesky", "estimated", "another"])
 def test_proof_says_what_proves_the_norm(kind: str) -> None:
-    norm = words.proof(replace(CERTIFICATE, bound_kind=kind), 3)[2]
+    norm = proof(replace(CERTIFICATE, bound_kind=kind), 3)[2]
     assert norm.holds is (kind != "estimated")
-    assert words.NORM_PROOF.get(kind, kind) in norm.text
+    assert NORM_PROOF.get(kind, kind) in norm.text
 
 
 def test_an_estimated_norm_proves_nothing() -> None:
-    fit, bound, norm, unique = words.proof(replace(CERTIFICATE, bound_kind="estimated", holds=False, unique=None), 3)
+    fit, bound, norm, unique = proof(replace(CERTIFICATE, bound_kind="estimated", holds=False, unique=None), 3)
     assert fit.holds is True
     assert (bound.holds, norm.holds, unique.holds) == (None, False, None)
 
 
 @pytest.mark.parametrize("unique", [True, False, None])
 def test_uniqueness_in_words(unique: bool | None) -> None:
-    statement = words.proof(replace(CERTIFICATE, unique=unique), 3)[3]
+    statement = proof(replace(CERTIFICATE, unique=unique), 3)[3]
     assert statement.holds is unique
     assert "3 numbers" in statement.text
     assert "0.25" in statement.text
@@ -63,7 +65,7 @@ def test_uniqueness_in_words(unique: bool | None) -> None:
 
 def test_uniqueness_is_silent_without_a_proof_of_flatness() -> None:
     silent = replace(CERTIFICATE, holds=False, unique=None, q=None, injectivity=None, margin=None)
-    text = words.proof(silent, 3)[3].text
+    text = proof(silent, 3)[3].text
     assert text == "Nothing is said about other solutions before this one is proved to be flattest."
 
 
@@ -81,12 +83,12 @@ def test_uniqueness_is_silent_without_a_proof_of_flatness() -> None:
     ],
 )
 def test_uniqueness_details(changes: dict, expected: str) -> None:
-    assert expected in words.proof(replace(CERTIFICATE, **changes), 3)[3].text
+    assert expected in proof(replace(CERTIFICATE, **changes), 3)[3].text
 
 
 def test_gap_of_either_sign_and_of_zero_value() -> None:
     def bound(**changes):
-        return words.proof(replace(CERTIFICATE, **changes), 3)[1]
+        return proof(replace(CERTIFICATE, **changes), 3)[1]
 
     assert bound().holds is True
     assert "its size is what counts" in bound(relative_gap=-1e-9).text
@@ -97,16 +99,16 @@ def test_gap_of_either_sign_and_of_zero_value() -> None:
 
 
 def test_fit_is_part_of_the_proof_unless_penalised() -> None:
-    assert words.proof(replace(CERTIFICATE, relative_residual=1e-3, holds=False), 3)[0].holds is False
-    assert words.proof(replace(CERTIFICATE, relative_residual=1e-3, objective="penalised"), 3)[0].holds is None
-    hidden = words.proof(replace(CERTIFICATE, whitened_residual=1e-3, holds=False), 3)[0]
+    assert proof(replace(CERTIFICATE, relative_residual=1e-3, holds=False), 3)[0].holds is False
+    assert proof(replace(CERTIFICATE, relative_residual=1e-3, objective="penalised"), 3)[0].holds is None
+    hidden = proof(replace(CERTIFICATE, whitened_residual=1e-3, holds=False), 3)[0]
     assert hidden.holds is False
     assert "0.001 of the matrix" in hidden.text
-    assert "one given" in words.proof(CERTIFICATE, 1)[0].text
+    assert "one given" in proof(CERTIFICATE, 1)[0].text
 
 
 def test_limits_below_and_above_the_counting_bound() -> None:
-    def limits(**changes):
+    def said(**changes):
         defaults = {
             "shape": (10, 8),
             "rank": 2,
@@ -115,16 +117,16 @@ def test_limits_below_and_above_the_counting_bound() -> None:
             "metric_power": 1.0,
             "error": None,
         }
-        return " ".join(words.limits(**{**defaults, **changes}))
+        return " ".join(limits(**{**defaults, **changes}))
 
-    assert "200 measurements: 6.2 for each" in limits()
-    assert "not a discovery" in limits(n_measurements=20)
-    assert "the noise" in limits()
-    assert "pulls the solution" in limits(exact=False)
-    assert "This solution is not the truth" in limits(error=0.1)
-    assert "The two agree" in limits(error=1e-9)
-    assert "not the flat one" in limits(metric_power=0.5)
-    assert limits(rank=0).startswith("Flattest does not mean true")
+    assert "200 measurements: 6.2 for each" in said()
+    assert "not a discovery" in said(n_measurements=20)
+    assert "the noise" in said()
+    assert "pulls the solution" in said(exact=False)
+    assert "This solution is not the truth" in said(error=0.1)
+    assert "The two agree" in said(error=1e-9)
+    assert "not the flat one" in said(metric_power=0.5)
+    assert said(rank=0).startswith("Flattest does not mean true")
 
 
 @pytest.mark.parametrize(
@@ -167,9 +169,9 @@ def test_unmeasured_directions_are_counted_beside_whole_rows() -> None:
 
 
 def test_caution_only_where_measurements_are_too_few() -> None:
-    assert words.caution((10, 8), 2, 200) == ""
-    assert "32 degrees" in words.caution((10, 8), 2, 20)
-    assert words.caution((10, 8), 0, 1) == ""
+    assert caution(32, 200) == ""
+    assert "32 degrees" in caution(32, 20)
+    assert caution(0, 1) == ""
 
 
 @pytest.mark.parametrize(
@@ -200,9 +202,9 @@ def test_close_numbers_can_be_told_apart() -> None:
 
 def test_another_norm_or_objective_is_named_as_what_it_is() -> None:
     flat = Flatness(1.0, 1.0, 2.0, 2.0, 0.0, 0.0, 1.0, 0.0)
-    assert "scaled trace" not in words.proof(CERTIFICATE, 3, metric_power=0.0)[1].text
+    assert "scaled trace" not in proof(CERTIFICATE, 3, metric_power=0.0)[1].text
     assert "‖D1ᵖ X D2ᵖ‖" in words.flatness_facts(flat, CERTIFICATE, 0.5)[2].meaning
-    assert "loss + alpha" in words.proof(replace(CERTIFICATE, objective="penalised"), 3)[1].text
+    assert "loss + alpha" in proof(replace(CERTIFICATE, objective="penalised"), 3)[1].text
     assert "not proved" in words.flatness_facts(flat, replace(CERTIFICATE, bound_kind="estimated"))[2].meaning
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,14 @@ class ReportContext:
         What came out.
     summary : dict
         The fields of ``summary.json``; a field that does not apply is None.
-    truth : ndarray, shape (d1, d2), or None
-        The matrix behind the data, where it is known.
+    truth : ndarray or None
+        What is behind the data, where it is known: the matrix (d1, d2), for phase retrieval the signal.
     command : str
         The command that repeats the solve.
     input_name : str
         What the data are called.
     kind : str
-        How the unknown is shown: "matrix", "table" or "image".
+        How the unknown is shown: "matrix", "table", "image" or "frames".
     image : ndarray or None
         The recovered image, (h, w) or (h, w, c), from 0 to 1.
     observed_image : ndarray or None
@@ -44,6 +45,8 @@ class ReportContext:
         Names of rows and columns; any text.
     notes : list of str
         Sentences for the reader.
+    picture : callable or None
+        Turns any matrix (d1, d2) with values from 0 to 1 into an image like those above; NaN stays.
     """
 
     family: Family
@@ -59,11 +62,13 @@ class ReportContext:
     row_labels: list[str] | None = None
     column_labels: list[str] | None = None
     notes: list[str] = field(default_factory=list)
+    picture: Callable[[Array], Array | None] | None = None
 
 
 def write_report(path: Path, context: ReportContext) -> None:
     """Write the report of ``context`` to ``path``, one HTML file that loads nothing from outside."""
     from flatmin.report.page import render
+    from flatmin.report.reading import Reading
     from flatmin.report.sections import solution_page
 
-    path.write_text(render(solution_page(context)), encoding="utf-8")
+    path.write_text(render(solution_page(Reading(context))), encoding="utf-8")

@@ -12,7 +12,7 @@ from flatmin.metric import Array
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 
-__all__ = ["LARGEST_SIDE", "Block", "observed", "picked", "recovered", "standardised", "truth_block"]
+__all__ = ["LARGEST_SIDE", "Block", "observed", "part", "picked", "real", "recovered", "standardised", "truth_block"]
 
 #: A picture shows at most this many rows and columns, evenly spaced.
 LARGEST_SIDE = 160
@@ -57,8 +57,8 @@ def picked(length: int, most: int = LARGEST_SIDE) -> Array:
 def recovered(solution: Solution, shape: tuple[int, int]) -> Block:
     """Return the block of the recovered matrix, NaN in the rows and columns that no measurement sees."""
     rows, columns = picked(shape[0]), picked(shape[1])
-    left, right = solution.factors[0][rows], solution.factors[-1][columns]
-    values = solution.parametrization.matrix((left, right))
+    P, Q = solution.parametrization.pair(solution.factors)
+    values = real(P[rows] @ Q[columns].conj().T)
     values[np.isin(rows, solution.undetermined[0])] = np.nan
     values[:, np.isin(columns, solution.undetermined[1])] = np.nan
     return Block(values, rows, columns, shape)
@@ -66,7 +66,18 @@ def recovered(solution: Solution, shape: tuple[int, int]) -> Block:
 
 def truth_block(truth: Array, like: Block) -> Block:
     """Return the same block of another matrix."""
-    return replace(like, values=np.asarray(truth, dtype=float)[np.ix_(like.rows, like.columns)])
+    return replace(like, values=real(np.asarray(truth)[np.ix_(like.rows, like.columns)]))
+
+
+def part(matrix: Array) -> Block:
+    """Return the block of a matrix that is there as an array."""
+    rows, columns = (picked(length) for length in matrix.shape)
+    return Block(real(matrix[np.ix_(rows, columns)]), rows, columns, (matrix.shape[0], matrix.shape[1]))
+
+
+def real(values: Array) -> Array:
+    """Return what a picture shows of numbers: themselves, or the modulus of complex ones."""
+    return np.abs(values) if np.iscomplexobj(values) else np.array(values, dtype=float)
 
 
 def observed(problem: Problem, like: Block) -> Block | None:

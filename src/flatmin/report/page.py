@@ -43,22 +43,28 @@ class Fact:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: inline SVG (trusted markup) or the data URI of an image, with its title and alternative text."""
+    """A picture: inline SVG (trusted markup) or the data URI of an image, with its title and alternative text.
+
+    Coarse images show their pixels as squares; wide figures have a row for themselves.
+    """
 
     title: str
     alt: str
     caption: str
     svg: str = ""
     image: str = ""
+    coarse: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers in columns, folded away under a title."""
+    """Numbers in columns, folded away under a title unless ``folded`` is False."""
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    folded: bool = True
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
 from flatmin.flatness import Flatness
 from flatmin.metric import Metric
-from flatmin.report.page import Fact, Statement, Verdict
+from flatmin.report.page import Fact, Verdict
+from flatmin.report.voices import PRODUCT, SPLIT, Voice
 from flatmin.solution import Status
 
 __all__ = [
-    "caution",
+    "counted",
+    "exponent_of",
     "flatness_facts",
     "judgement",
-    "limits",
     "listed",
     "measure",
     "number",
-    "proof",
     "unique_phrase",
     "unique_word",
     "unmeasured",
@@ -27,13 +27,6 @@ __all__ = [
 ]
 
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-
-#: What proves the operator norm behind a lower bound.
-NORM_PROOF = {
-    "dense": "It is known from the full singular value decomposition of that matrix, rounding included.",
-    "cholesky": "It is proved by a Cholesky factorization, with its rounding errors counted against the proof.",
-    "estimated": "It is only estimated, from below, which proves nothing; so the certificate cannot hold.",
-}
 
 
 def number(x: float | None, digits: int = 3) -> str:
@@ -88,8 +81,15 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def verdict(status: Status) -> Verdict:
-    """Return the first sentence of a status's advice as a headline, and the rest below it."""
+def verdict(status: Status, voice: Voice = PRODUCT, unique: bool | None = None) -> Verdict:
+    """Return the first sentence of a status's advice as a headline, and the rest below it.
+
+    Where all solutions are equally flat, being the flattest is no news: the headline is about being the only one.
+    """
+    if status.certified and voice.determined and status is not Status.regularized_minimum:
+        return _only_one(unique, voice)
+    if status.certified and voice.splits:
+        return _best_split(unique)
     text = status.value
     cuts = [i for i in (text.find(". "), text.find("; ")) if i >= 0]
     head, rest = (text[: min(cuts)], text[min(cuts) + 2 :]) if cuts else (text.rstrip("."), "")
@@ -98,26 +98,58 @@ def verdict(status: Status) -> Verdict:
     return Verdict(status.certified, head + ".", rest[:1].upper() + rest[1:])
 
 
+def _only_one(unique: bool | None, voice: Voice) -> Verdict:
+    if unique:
+        rest = f"Any other {voice.rival} lies within about 0.1 % of this one."
+        return Verdict(True, "Certified: this is the only solution.", rest)
+    if unique is False:
+        rest = f"Another {voice.rival} was found; only more measurements can tell them apart."
+        return Verdict(False, "It fits the data exactly, but it is not the only solution.", rest)
+    return Verdict(
+        False,
+        "It fits the data exactly, but it is not certified to be the only solution.",
+        f"Every {voice.rival} is equally flat, so a fit alone proves little; more measurements would settle it.",
+    )
+
+
+def _best_split(unique: bool | None) -> Verdict:
+    phrase = unique_phrase(unique, SPLIT)
+    rest = f"{phrase[:1].upper()}{phrase[1:]}."
+    return Verdict(True, "Certified: no split into low rank and gross errors is better.", rest)
+
+
 def unique_word(unique: bool | None) -> str:
     """Return one word about uniqueness."""
     return {True: "yes", False: "no", None: "undecided"}[unique]
 
 
-def unique_phrase(unique: bool | None) -> str:
+def unique_phrase(unique: bool | None, voice: Voice = PRODUCT) -> str:
     """Return what is known about other solutions, in a few words."""
+    if voice.determined:
+        return {
+            True: f"any other {voice.rival} lies within about 0.1 % of it",
+            False: f"another {voice.rival} is in hand",
+            None: f"whether another {voice.rival} exists is undecided",
+        }[unique]
+    other = "split this good" if voice.splits else "solution this flat"
+    just = "split is just as good" if voice.splits else "solution is just as flat"
+    undecided = "split is as good" if voice.splits else "solution is as flat"
     return {
-        True: "any other solution this flat lies within about 0.1 % of it",
-        False: "another solution is just as flat",
-        None: "whether another solution is as flat is undecided",
+        True: f"any other {other} lies within about 0.1 % of it",
+        False: f"another {just}",
+        None: f"whether another {undecided} is undecided",
     }[unique]
 
 
-def judgement(c: Certificate) -> str:
+def judgement(c: Certificate, voice: Voice = PRODUCT) -> str:
     """Return the verdict on a certificate as one line: what it proves, or what failed and what to do."""
     penalised = c.objective == "penalised"
+    if c.holds and voice.determined and not penalised:
+        return f"{'Certified' if c.unique else 'It fits the data'}: {unique_phrase(c.unique, voice)}."
     if c.holds:
-        proved = f"no matrix has a smaller {measure(c)}" if penalised else "no solution is flatter"
-        return f"Certified: {proved}; {unique_phrase(c.unique)}."
+        least = penalised or voice.splits
+        proved = f"no {voice.matrices} has a smaller {measure(c, voice=voice)}" if least else "no solution is flatter"
+        return f"Certified: {proved}; {unique_phrase(c.unique, voice)}."
     failed, remedies = [], []
     if not penalised:
         for name, value, most in (
@@ -140,190 +172,47 @@ def judgement(c: Certificate) -> str:
 
 
 def unmeasured(metric: tuple[Metric, Metric]) -> list[str]:
-    """Return a note where no measurement sees some combination of rows or of columns, beside whole ones."""
+    """Return a note where no measurement sees some combination of rows or of columns, beside whole ones.
+
+    Where rows and columns have the same metric, as in symmetric models, they are spoken of once.
+    """
     out = []
-    for D, noun in zip(metric, ("rows", "columns"), strict=True):
+    sides = [(metric[0], " of the rows"), (metric[1], " of the columns")]
+    sides = [(metric[0], "")] if metric[0] is metric[1] else sides
+    for D, noun in sides:
         count = D.shape[0] - D.rank - len(D.undetermined)
         if count:
             are = "is" if count == 1 else "are"
             out.append(
-                f"{counted(count, 'direction')} of the {noun} {are} not measured, or too weakly to count; the solution "
+                f"{counted(count, 'direction')}{noun} {are} not measured, or too weakly to count; the solution "
                 "vanishes there."
             )
     return out
 
 
-def measure(c: Certificate, metric_power: float = 1.0) -> str:
+def measure(c: Certificate, metric_power: float = 1.0, voice: Voice = PRODUCT) -> str:
     """Return what the value and the lower bound of a certificate measure."""
-    trace = "scaled trace" if metric_power == 1 else "norm 4‖D1ᵖ X D2ᵖ‖"
+    trace = voice.trace if metric_power == 1 else voice.value
     return f"loss + alpha · {trace}" if c.objective == "penalised" else trace
 
 
-def proof(c: Certificate, n_measurements: int, metric_power: float = 1.0) -> list[Statement]:
-    """Return what the certificate proved, and what it did not, in the order of the argument."""
-    return [_fit(c, n_measurements), _bound(c, measure(c, metric_power)), _norm(c), _uniqueness(c)]
-
-
-def _fit(c: Certificate, n_measurements: int) -> Statement:
-    given = "one given" if n_measurements == 1 else f"{n_measurements} given ones"
-    misfit = (
-        f"Its measurements and the {given} differ by a relative residual of {number(c.relative_residual)}, or "
-        f"{number(c.whitened_residual)} of the matrix with each measurement in units of its own size"
-    )
-    if c.objective == "penalised":
-        text = f"{misfit}. With alpha > 0 an exact fit is not asked for, to allow for noise."
-        return Statement(None, "The fit is a compromise", text)
-    fits = c.relative_residual <= LARGEST_RESIDUAL and c.whitened_residual <= LARGEST_WHITENED_RESIDUAL
-    needed = f"{number(LARGEST_RESIDUAL, 1)} and {number(LARGEST_WHITENED_RESIDUAL, 1)}"
-    text = f"{misfit}; a proof needs at most {needed}."
-    return Statement(fits, "It fits the data" if fits else "It does not fit the data exactly", text)
-
-
-def _bound(c: Certificate, measure: str) -> Statement:
-    penalised = c.objective == "penalised"
-    if c.value == 0:
-        return Statement(True, "It is flattest", f"Its {measure} is 0, and no {measure} is negative.")
-    rival = "no matrix at all" if penalised else "no matrix that fits the data"
-    text = (
-        f"A dual vector, one number for each measurement, proves that {rival} has a {measure} below "
-        f"{number(c.lower_bound, 10)}. This solution has {number(c.value, 10)}. The relative gap between them is "
-        f"{number(c.relative_gap)}; a proof needs at most {number(LARGEST_GAP, 1)}. "
-    )
-    if c.relative_gap < 0:
-        text += "It is negative because the fit is not perfectly exact; its size is what counts. "
-    if c.bound_kind == "estimated":
-        return Statement(
-            None, "Flattest, if the bound were proved", text + "But the bound is only an estimate, see below."
-        )
-    if abs(c.relative_gap) <= LARGEST_GAP:
-        text += "A poor dual vector can fail to prove this but never mislead: the bound holds for any."
-        return Statement(True, "It is the minimum" if penalised else "No solution is flatter", text)
-    if c.relative_gap > 0:
-        text += f"So something flatter, by {number(100 * c.relative_gap)} % at the very most, is not ruled out."
-    else:
-        text += "So far below the bound, it is no solution yet: the data are not fitted."
-    return Statement(False, "It may not be the flattest", text)
-
-
-def _norm(c: Certificate) -> Statement:
-    rigorous = c.bound_kind != "estimated"
-    text = (
-        "The bound divides by the operator norm of the dual matrix D1⁻¹ A*(λ) D2⁻¹ wherever it exceeds 1, "
-        f"here {number(c.dual_norm, 12)} at most. {NORM_PROOF.get(c.bound_kind, f'It is proved by: {c.bound_kind}.')}"
-    )
-    return Statement(rigorous, "The bound is rigorous" if rigorous else "The bound is only an estimate", text)
-
-
-def _uniqueness(c: Certificate) -> Statement:
-    title = {
-        True: "It is the only one, up to about 0.1 %",
-        False: "It is not the only one",
-        None: "Whether it is the only one is open",
-    }
-    return Statement(c.unique, title[c.unique], f"{_why_unique(c)} {_core(c) if c.holds else ''}".strip())
-
-
-def _why_unique(c: Certificate) -> str:
-    if c.unique:
-        return (
-            f"The certificate shows that {unique_phrase(True)}, relatively, and usually much closer. This is said of "
-            "matrices that vanish on what no measurement sees."
-        )
-    if c.unique is False:
-        return "Another solution, exactly as flat and fitting the same data, was found; the data do not choose."
-    if not c.holds:
-        return "Nothing is said about other solutions before this one is proved to be flattest."
-    if c.injectivity is None:
-        return "The test was not made: it would need too much memory."
-    return "What would decide it is too close to rounding error and to the gap; this means neither yes nor no."
-
-
-def _core(c: Certificate) -> str:
-    if c.q is None or c.margin is None:
-        return ""
-    if c.q == 0:
-        return "No singular value of the dual matrix reaches 1, which leaves only the zero matrix."
-    free = c.q * (c.q + 1) // 2
-    are = "is" if c.q == 1 else "are"
-    rest = "No other one is above 0" if c.margin == 1 else f"The next one stays {number(c.margin)} below 1"
-    text = (
-        f"q\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{c.q} of the dual matrix's singular values {are} 1, so all flattest "
-        f"solutions are made of {counted(free, 'number')}, a symmetric {c.q} × {c.q} core. {rest} (the margin"
-    )
-    if c.injectivity is None:
-        return text + ")."
-    if c.injectivity > 0:
-        told = f"the measurements tell such cores apart with injectivity {number(c.injectivity)} (1 is best)"
-        return f"{text}), and {told}."
-    return text + "), and the measurements do not tell all such cores apart (injectivity 0)."
-
-
-def caution(shape: tuple[int, int], rank: int, n_measurements: int) -> str:
-    """Return a warning where a matrix of this rank has more degrees of freedom than there are measurements, else ""."""
-    free = rank * (sum(shape) - rank)
-    if n_measurements >= free:
-        return ""
-    return (
-        f"Flattest does not mean true: a matrix of this rank has {counted(free, 'degree')} of freedom, "
-        f"more than the {counted(n_measurements, 'measurement')}."
-    )
-
-
-def limits(
-    *,
-    shape: tuple[int, int],
-    rank: int,
-    n_measurements: int,
-    exact: bool,
-    metric_power: float,
-    error: float | None,
-) -> list[str]:
-    """Return what the certificate does not say, for a product model."""
-    d1, d2 = shape
-    free = rank * (d1 + d2 - rank)
-    out = ["Flattest does not mean true. The certificate compares solutions with one another, not with reality."]
-    if rank and n_measurements < free:
-        out.append(
-            f"A {d1} × {d2} matrix of rank {rank} has {counted(free, 'degree')} of freedom, more than the "
-            f"{counted(n_measurements, 'measurement')}. Then this rank is what flatness needs to fit the data, not a "
-            "discovery about them: below the recovery threshold the flattest solution usually differs from the truth."
-        )
-    elif rank:
-        out.append(
-            f"A {d1} × {d2} matrix of rank {rank} has {counted(free, 'degree')} of freedom, and there are "
-            f"{counted(n_measurements, 'measurement')}: {number(n_measurements / free, 2)} for each. With a few for "
-            "each, spread well over the matrix, flat minima usually recover the truth; no certificate can promise it."
-        )
-    if error is not None:
-        match = "The two agree." if error <= 1e-6 else "This solution is not the truth."
-        out.append(f"The truth is known in this case: the relative error is {number(error)}. {match}")
-    if not exact:
-        out.append("The penalty pulls the solution towards zero; that is the price for not fitting the noise.")
-    else:
-        out.append("An exact fit also fits the noise. If the data are noisy, a penalised fit (--alpha) is better.")
-    if metric_power != 1:
-        out.append(
-            f"With metric power {number(metric_power)} the norm that was minimised is not the flat one (power 1); "
-            "read “flattest” as “smallest in this norm”."
-        )
-    return out
-
-
-def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0) -> list[Fact]:
+def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0, voice: Voice = PRODUCT) -> list[Fact]:
     """Return the flatness of the factors, each number with one line of explanation."""
     proved = "Estimated, not proved" if c.bound_kind == "estimated" else "Proved"
-    bound = f"{proved}: no solution has a smaller {measure(c, metric_power)}."
-    return [
-        Fact("Scaled trace", number(f.scaled_trace, 6), "Hessian trace, each factor's part over its number of rows."),
+    smallest = measure(c, metric_power, voice)
+    bound = f"{proved}: no {'split' if voice.splits else 'solution'} has a smaller {smallest}."
+    facts = [
+        Fact("Scaled trace", number(f.scaled_trace, 6), voice.trace_meaning),
         Fact("Fibre minimum", number(f.fibre_minimum, 6), "Smallest scaled trace of any factors of this same matrix."),
         Fact("Lower bound", number(c.lower_bound, 6), bound),
         Fact("Hessian trace", number(f.hessian_trace, 6), "Sum of the curvatures of the loss over all weights."),
-        Fact("Balance", number(f.balance), "‖LᵀL − RᵀR‖ in the nuclear norm; 0 when both factors are equally large."),
-        Fact("Norm excess", number(f.norm_excess), "How much larger the factors are than the smallest of this matrix."),
+        Fact("Balance", number(f.balance), voice.balance) if voice.balance else None,
+        Fact("Norm excess", number(f.norm_excess), voice.excess) if voice.excess else None,
         Fact(
             "Condition",
             number(f.condition),
-            "How unevenly the measurements see rows and columns; at 1, flat, smallest and balanced agree.",
+            "How unevenly the measurements see different directions; at 1, flat, smallest and balanced agree.",
         ),
-        Fact("Loss", number(f.loss), "Mean squared residual; 0 is an exact fit."),
+        Fact("Loss", number(f.loss), voice.loss),
     ]
+    return [fact for fact in facts if fact is not None]

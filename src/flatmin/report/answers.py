@@ -1,0 +1,142 @@
+"""The recovered unknown in pictures, as any family may show it, and what no measurement sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from flatmin.metric import Array
+from flatmin.report import blocks, figures
+from flatmin.report.page import Figure, Section
+from flatmin.report.reading import Reading
+from flatmin.report.words import counted, listed, number, unmeasured
+
+__all__ = ["heat_maps", "image", "matrix_answer", "unseen"]
+
+#: Cells that were filled in carry a dot in pictures of at most this many rows and columns.
+MOST_DOTS = 60
+#: Images with a longest side of at most this many pixels show them as squares.
+COARSE = 128
+
+TITLES = {"observed": "Observed", "recovered": "Recovered", "true": "The truth"}
+
+
+def matrix_answer(reading: Reading) -> list[Section]:
+    """Return the recovered matrix in pictures, and the rows and columns about which nothing is known."""
+    context, (d1, d2) = reading.context, reading.problem.shape
+    prose = [f"As a matrix it has {d1} × {d2} entries and rank {reading.solution.rank}."]
+    prose += unseen(reading)
+    if context.kind == "table":
+        prose.append(
+            "In the pictures every column is shifted and scaled by the mean and deviation of its observed values."
+        )
+    pictures = heat_maps(reading) if context.image is None else _images(context.observed_image, context.image)
+    return [Section("answer", f"The recovered {context.kind}", prose, figures=pictures)]
+
+
+def unseen(reading: Reading, noun: str = "coordinate") -> list[str]:
+    """Return what is said about rows and columns that no measurement sees; in symmetric models both are a ``noun``."""
+    context = reading.context
+    sides: list[tuple[Array, list[str] | None, str]] = [(reading.solution.undetermined[0], context.row_labels, noun)]
+    if reading.solution.parametrization.cone == "rectangular":
+        words = ("row", "column")
+        labels = (context.row_labels, context.column_labels)
+        sides = list(zip(reading.solution.undetermined, labels, words, strict=True))
+    out = []
+    for index, names, word in sides:
+        if len(index):
+            shown = listed([names[i] if names else str(i) for i in index])
+            count = counted(len(index), word)
+            out.append(
+                f"Undetermined: no measurement sees {count} ({shown}). The solution is zero there, for want of data."
+            )
+    return out + unmeasured(reading.problem.metric)
+
+
+def image(title: str, pixels: Array, alt: str, caption: str = "", wide: bool = False) -> Figure:
+    """Return a picture (h, w) or (h, w, c), values from 0 to 1, as a figure."""
+    coarse = max(pixels.shape[:2]) <= COARSE
+    return Figure(title, alt, caption, image=figures.picture(pixels), coarse=coarse, wide=wide)
+
+
+def _images(observed: Array | None, found: Array) -> list[Figure]:
+    out = []
+    for name, pixels in (("observed", observed), ("recovered", found)):
+        if pixels is None:
+            continue
+        h, w = pixels.shape[:2]
+        caption = missing(pixels) if name == "observed" else ""
+        out.append(image(name.capitalize(), pixels, f"The {name} image, {h} pixels high and {w} wide.", caption))
+    return out
+
+
+def missing(pixels: Array) -> str:
+    """Return how much of an image is missing."""
+    share = float(np.mean(np.isnan(np.atleast_3d(pixels)).any(axis=2)))
+    return f"{100 * share:.0f} % of the pixels are missing (blue)."
+
+
+def heat_maps(
+    reading: Reading,
+    more: Mapping[str, blocks.Block] | None = None,
+    titles: Mapping[str, str] = TITLES,
+    coordinates: tuple[str, str] = ("row", "column"),
+) -> list[Figure]:
+    """Return what was observed, what was recovered and what is true, as far as known, in the same colours.
+
+    ``more`` has further blocks, shown behind these; ``titles`` names all of them.
+    """
+    context, shape = reading.context, reading.problem.shape
+    whole = blocks.recovered(reading.solution, shape)
+    found = {"observed": blocks.observed(reading.problem, whole), "recovered": whole, **(more or {}), "true": None}
+    if reading.truth is not None and reading.truth.shape == shape:
+        found["true"] = blocks.truth_block(reading.truth, whole)
+    shown = {name: block for name, block in found.items() if block is not None}
+    unit, marked = "modulus" if np.iscomplexobj(reading.pair[0]) else "", None
+    if context.kind == "table":
+        shown = dict(zip(shown, blocks.standardised(list(shown.values())), strict=True))
+        unit = "deviations from the column mean"
+    if "observed" in shown and max(whole.values.shape) <= MOST_DOTS:
+        marked = np.isnan(shown["observed"].values) & ~np.isnan(shown["recovered"].values)
+    scale = figures.scale_of(list(shown.values()))
+    labels = (context.row_labels, context.column_labels)
+    return [
+        Figure(
+            title=titles.get(name, name.capitalize()),
+            alt=_alt(name, block),
+            caption=caption_of(name, block, marked if name == "recovered" else None),
+            svg=figures.heat_map(
+                f"{name}-matrix",
+                block,
+                scale,
+                unit=unit,
+                labels=labels,
+                marked=marked if name == "recovered" else None,
+                titles=coordinates,
+            ),
+        )
+        for name, block in shown.items()
+    ]
+
+
+def _alt(name: str, block: blocks.Block) -> str:
+    known = block.values[np.isfinite(block.values)]
+    spread = f" Values from {number(known.min())} to {number(known.max())}." if known.size else ""
+    return f"Heat map of the {name} matrix, {block.shape[0]} rows by {block.shape[1]} columns.{spread}"
+
+
+def caption_of(name: str, block: blocks.Block, marked: Array | None = None) -> str:
+    """Return what is to be known about a heat map: its holes, its dots, and what is left out."""
+    parts: Sequence[str] = []
+    if name == "observed" and np.isnan(block.values).any():
+        parts = [*parts, "Grey cells were not observed."]
+    if name == "recovered" and np.isnan(block.values).any():
+        parts = [*parts, "Grey rows and columns are undetermined."]
+    if marked is not None and marked.any():
+        parts = [*parts, "Dots mark the cells that were filled in."]
+    if not block.whole:
+        rows, columns = block.values.shape
+        left = f"{rows} of {block.shape[0]} rows and {columns} of {block.shape[1]} columns, evenly spaced."
+        parts = [*parts, left]
+    return " ".join(parts)

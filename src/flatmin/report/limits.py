@@ -1,0 +1,139 @@
+"""What a certificate does not say: how many measurements there are for what is unknown, and what is true."""
+
+from __future__ import annotations
+
+from flatmin.report.voices import DETERMINED, PRODUCT, Voice
+from flatmin.report.words import counted, number
+
+__all__ = ["caution", "freedom", "limits"]
+
+
+def freedom(shape: tuple[int, int], rank: int, cone: str = "rectangular", is_complex: bool = False) -> int:
+    """Return the degrees of freedom of matrices of a rank, as real numbers.
+
+    Examples
+    --------
+    >>> freedom((10, 8), 2), freedom((10, 10), 2, "symmetric"), freedom((10, 10), 1, "semidefinite", True)
+    (32, 19, 19)
+    """
+    d1, d2 = shape
+    if cone == "rectangular":
+        return rank * (d1 + d2 - rank)
+    return 2 * rank * d1 - rank**2 if is_complex else rank * d1 - rank * (rank - 1) // 2
+
+
+def caution(free: int, n_measurements: int, voice: Voice = PRODUCT, unique: bool | None = None) -> str:
+    """Return a warning where matrices of this rank have more degrees of freedom than there are measurements, else "".
+
+    Where a fit is proved to be the only one there is nothing to warn of.
+    """
+    if n_measurements >= free or (voice.determined and unique):
+        return ""
+    not_true = "Flattest does not mean true" if not voice.determined else "A fit need not be the truth"
+    return (
+        f"{not_true}: a matrix of this rank has {counted(free, 'degree')} of freedom, "
+        f"more than the {counted(n_measurements, 'measurement')}."
+    )
+
+
+def limits(
+    *,
+    shape: tuple[int, int],
+    rank: int,
+    n_measurements: int,
+    exact: bool,
+    metric_power: float,
+    error: float | None,
+    free: int | None = None,
+    voice: Voice = PRODUCT,
+    unique: bool | None = None,
+) -> list[str]:
+    """Return what the certificate does not say.
+
+    Parameters
+    ----------
+    shape, rank, n_measurements : tuple of int, int, int
+        Of the unknown, and how many numbers are known about it.
+    exact : bool
+        Whether the data are fitted exactly.
+    metric_power : float
+        1 where the norm is the flat one.
+    error : float or None
+        Relative error against the truth, where that is known.
+    free : int, optional
+        Degrees of freedom of such matrices, by default of rectangular ones.
+    voice : Voice
+        How the model is spoken of.
+    unique : bool or None
+        What is known about other solutions.
+    """
+    free = freedom(shape, rank) if free is None else free
+    out = [_truth(voice, unique), *_count(shape, rank, n_measurements, free, voice, unique)]
+    if error is not None:
+        match = "The two agree." if error <= 1e-6 else "This solution is not the truth."
+        out.append(f"The truth is known in this case: the relative error is {number(error)}. {match}")
+    if voice.splits:
+        out.append(
+            "The model allows gross errors in a few cells, and no noise in all the others: small noise everywhere "
+            "shows as many small errors and a higher rank."
+        )
+    elif not exact:
+        out.append("The penalty pulls the solution towards zero; that is the price for not fitting the noise.")
+    elif voice is DETERMINED:
+        out.append(
+            "An exact fit also fits the noise. With noisy data the certified radius says how far the truth can be."
+        )
+    else:
+        out.append("An exact fit also fits the noise. If the data are noisy, a penalised fit (--alpha) is better.")
+    if metric_power != 1:
+        out.append(
+            f"With metric power {number(metric_power)} the norm that was minimised is not the flat one (power 1); "
+            "read “flattest” as “smallest in this norm”."
+        )
+    return out
+
+
+def _truth(voice: Voice, unique: bool | None) -> str:
+    if voice.splits:
+        return (
+            "The best split does not mean the true one. The certificate compares splits with one another, not with "
+            "reality; low rank and sparse errors are what it takes for granted."
+        )
+    if not voice.determined:
+        return "Flattest does not mean true. The certificate compares solutions with one another, not with reality."
+    if unique:
+        return (
+            f"Only fit means true only if the model is: if the data are exact and their source is a {voice.matrices}, "
+            "then it is this one. Of data with noise, or of another source, the certificate says nothing of the kind."
+        )
+    return (
+        "A fit does not mean true. Where another solution may fit as well, this one is what the search happened to "
+        "reach, often the one of lowest rank; neither is that a proof."
+    )
+
+
+def _count(
+    shape: tuple[int, int], rank: int, n_measurements: int, free: int, voice: Voice, unique: bool | None
+) -> list[str]:
+    d1, d2 = shape
+    if not rank:
+        return []
+    known = counted(n_measurements, "observed cell" if voice.splits else "measurement")
+    kind = "" if voice.matrices in ("matrix", "split") else f"{voice.matrices.removesuffix(' matrix')} "
+    matrix = f"A {kind}{d1} × {d2} matrix of rank {rank} has {counted(free, 'degree')} of freedom"
+    if n_measurements >= free:
+        least = "unique fits" if voice.determined else "flat minima"
+        usually = (
+            f" With a few for each, spread well over the matrix, {least} usually recover the truth; no certificate "
+            "can promise it."
+        )
+        usually = "" if voice.splits else usually
+        return [f"{matrix}, and there are {known}: {number(n_measurements / free, 2)} for each.{usually}"]
+    if voice.determined and unique:
+        return []
+    why = "it takes" if voice.determined else "flatness needs"
+    return [
+        f"{matrix}, more than the {known}. Then this rank is what {why} to fit the data, not a discovery about them: "
+        f"below the recovery threshold {'a fit' if voice.determined else 'the flattest solution'} usually differs from "
+        "the truth."
+    ]

@@ -1,0 +1,221 @@
+"""The certificate in words: what it proves, what it does not, in the order of the argument."""
+
+from __future__ import annotations
+
+from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
+from flatmin.report.page import Statement
+from flatmin.report.voices import PRODUCT, Voice
+from flatmin.report.words import counted, measure, number, unique_phrase
+
+__all__ = ["NORM_PROOF", "proof"]
+
+#: The title where uniqueness is undecided.
+OPEN = "Whether it is the only one is open"
+#: What proves the operator norm behind a lower bound.
+NORM_PROOF = {
+    "dense": "It is known from the full singular value decomposition of that matrix, rounding included.",
+    "cholesky": "It is proved by a Cholesky factorization, with its rounding errors counted against the proof.",
+    "estimated": "It is only estimated, from below, which proves nothing; so the certificate cannot hold.",
+}
+#: What proves a margin.
+MARGIN_PROOF = {
+    "dense": "all eigenvalues of W were computed, rounding included",
+    "cholesky": "a Cholesky factorization proves it, with its rounding errors counted against the proof",
+    "proven": "it is proved, rounding included",
+}
+
+
+def proof(
+    c: Certificate,
+    n_measurements: int,
+    metric_power: float = 1.0,
+    voice: Voice = PRODUCT,
+    distance: float | None = None,
+) -> list[Statement]:
+    """Return what the certificate proved, and what it did not, in the order of the argument.
+
+    Parameters
+    ----------
+    c : Certificate
+        The proof.
+    n_measurements : int
+        Their number.
+    metric_power : float
+        1 where the norm is the flat one.
+    voice : Voice
+        How the model is spoken of.
+    distance : float, optional
+        Relative distance of the other solution, where one is in hand.
+    """
+    fit = _split_fit(c, voice) if voice.splits else _fit(c, n_measurements)
+    if voice.determined:
+        return [fit, _equally_flat(c, voice), _only_one(c, voice, distance), *_margin(c)]
+    bound = _bound(c, measure(c, metric_power, voice), voice)
+    return [fit, bound, _norm(c, voice), _uniqueness(c, voice, distance)]
+
+
+def _fit(c: Certificate, n_measurements: int) -> Statement:
+    given = "one given" if n_measurements == 1 else f"{n_measurements} given ones"
+    misfit = (
+        f"Its measurements and the {given} differ by a relative residual of {number(c.relative_residual)}, or "
+        f"{number(c.whitened_residual)} of the matrix with each measurement in units of its own size"
+    )
+    if c.objective == "penalised":
+        text = f"{misfit}. With alpha > 0 an exact fit is not asked for, to allow for noise."
+        return Statement(None, "The fit is a compromise", text)
+    fits = c.relative_residual <= LARGEST_RESIDUAL and c.whitened_residual <= LARGEST_WHITENED_RESIDUAL
+    needed = f"{number(LARGEST_RESIDUAL, 1)} and {number(LARGEST_WHITENED_RESIDUAL, 1)}"
+    text = f"{misfit}; a proof needs at most {needed}."
+    return Statement(fits, "It fits the data" if fits else "It does not fit the data exactly", text)
+
+
+def _split_fit(c: Certificate, voice: Voice) -> Statement:
+    fits = c.relative_residual <= LARGEST_RESIDUAL
+    text = (
+        "The low-rank part X and the gross errors S add up to the data in every observed cell, up to a relative "
+        f"residual of {number(c.relative_residual)}. Missing cells count for nothing."
+    )
+    return Statement(fits, "The two parts add up to the data" if fits else "The parts do not add up to the data", text)
+
+
+def _bound(c: Certificate, measured: str, voice: Voice) -> Statement:
+    penalised = c.objective == "penalised"
+    if c.value == 0:
+        return Statement(True, "It is flattest", f"Its {measured} is 0, and no {measured} is negative.")
+    rival = f"no {voice.matrices} at all" if penalised else f"no {voice.rival}"
+    each = "observed cell" if voice.splits else "measurement"
+    text = (
+        f"A dual vector, one number for each {each}, proves that {rival} has a {measured} below "
+        f"{number(c.lower_bound, 10)}. This solution has {number(c.value, 10)}. The relative gap between them is "
+        f"{number(c.relative_gap)}; a proof needs at most {number(LARGEST_GAP, 1)}. "
+    )
+    if c.relative_gap < 0:
+        text += "It is negative because the fit is not perfectly exact; its size is what counts. "
+    if c.bound_kind == "estimated":
+        return Statement(
+            None, "Flattest, if the bound were proved", text + "But the bound is only an estimate, see below."
+        )
+    if abs(c.relative_gap) <= LARGEST_GAP:
+        text += "A poor dual vector can fail to prove this but never mislead: the bound holds for any."
+        least = "No split is better" if voice.splits else "No solution is flatter"
+        return Statement(True, "It is the minimum" if penalised else least, text)
+    better = "better" if voice.splits else "flatter"
+    if c.relative_gap > 0:
+        text += f"So something {better}, by {number(100 * c.relative_gap)} % at the very most, is not ruled out."
+    else:
+        text += "So far below the bound, it is no solution yet: the data are not fitted."
+    return Statement(False, "It may not be the best split" if voice.splits else "It may not be the flattest", text)
+
+
+def _norm(c: Certificate, voice: Voice) -> Statement:
+    rigorous = c.bound_kind != "estimated"
+    if voice.splits:
+        limits = "the operator norm of the dual matrix W exceeds 1, or an entry of W the price of an error"
+        divides = f"The bound divides by the factor by which {limits}"
+    else:
+        divides = (
+            f"The bound divides by the {voice.dual_size} of the dual matrix {voice.dual_matrix} wherever it exceeds 1"
+        )
+    text = (
+        f"{divides}, here {number(c.dual_norm, 12)} at most. "
+        f"{NORM_PROOF.get(c.bound_kind, f'It is proved by: {c.bound_kind}.')}"
+    )
+    return Statement(rigorous, "The bound is rigorous" if rigorous else "The bound is only an estimate", text)
+
+
+def _equally_flat(c: Certificate, voice: Voice) -> Statement:
+    """Return that flatness selects nothing: rank-one measurements determine the trace."""
+    text = (
+        f"Flatness says nothing here: every {voice.rival} has the same trace, {number(c.value, 10)}, because the data "
+        "determine it. The dual vector |xᵢ|²/m proves this, and proves no more. So a flat solution is just one that "
+        "fits, and what needs a proof is that there is only one."
+    )
+    if c.holds:
+        return Statement(True, "It is as flat as every solution", text)
+    return Statement(False, "Nothing is said about flatness before it fits", text)
+
+
+def _only_one(c: Certificate, voice: Voice, distance: float | None) -> Statement:
+    """Return what the uniqueness dual proves."""
+    how = (
+        "The proof is a second dual vector λ, the uniqueness dual: the matrix W = A*(λ) that it makes, in units of the "
+        "metric D, is positive semidefinite, vanishes on the solution (W X = 0), and is positive everywhere beside it. "
+        f"Another {voice.rival} has ⟨W, X'⟩ = ⟨λ, b⟩ = 0 as well, so it lives where X lives"
+    )
+    if c.unique:
+        told = ""
+        if c.injectivity is not None:
+            told = f", where the measurements tell matrices apart (injectivity {number(c.injectivity)}, 1 is best)"
+        margin = f" The margin is {number(c.margin)}: the smallest eigenvalue of W beside X."
+        return Statement(True, "It is the only one, up to about 0.1 %", f"{how}{told}.{margin}")
+    if c.unique is False:
+        apart = "" if distance is None else f", at a relative distance of {number(distance, 2)}"
+        text = f"Another {voice.rival} was found{apart}; it is in solution.npz. The data do not choose between them."
+        return Statement(False, "It is not the only one", text)
+    if not c.holds:
+        return Statement(None, OPEN, "Nothing is said about other solutions before this one fits.")
+    if c.margin is None:
+        found = "No such vector was found here."
+    elif c.margin_kind == "estimated":
+        found = (
+            f"The margin of the best one found is only estimated, {number(c.margin)}, and an estimate proves nothing."
+        )
+    else:
+        found = f"The best one found has a margin of {number(c.margin)}, which is too little: no proof."
+    return Statement(
+        None, OPEN, f"{how}. {found} The solution may be the only one all the same; more measurements would settle it."
+    )
+
+
+def _margin(c: Certificate) -> list[Statement]:
+    """Return how the margin of the uniqueness dual is known, where there is one."""
+    if c.margin is None or c.margin_kind is None:
+        return []
+    if c.margin_kind == "estimated":
+        text = "The smallest eigenvalue of W beside X is only estimated, from above. That proves nothing."
+        return [Statement(False, "The margin is only an estimate", text)]
+    text = f"The margin holds for the matrix as it is stored: {MARGIN_PROOF.get(c.margin_kind, c.margin_kind)}."
+    return [Statement(True, "The margin is rigorous", text)]
+
+
+def _uniqueness(c: Certificate, voice: Voice, distance: float | None) -> Statement:
+    title = {True: "It is the only one, up to about 0.1 %", False: "It is not the only one", None: OPEN}
+    core = _core(c, voice) if c.holds and voice.core else ""
+    return Statement(c.unique, title[c.unique], f"{_why_unique(c, voice, distance)} {core}".strip())
+
+
+def _why_unique(c: Certificate, voice: Voice, distance: float | None) -> str:
+    if c.unique:
+        among = "" if voice.matrices == "matrix" else f"{voice.matrices.removesuffix(' matrix')} "
+        vanish = "" if voice.splits else f" This is said of {among}matrices that vanish on what no measurement sees."
+        return f"The certificate shows that {unique_phrase(True, voice)}, relatively, and usually much closer.{vanish}"
+    if c.unique is False:
+        apart = "" if distance is None else f", at a relative distance of {number(distance, 2)}"
+        return f"Another solution, exactly as flat and fitting the same data, was found{apart}; the data do not choose."
+    if not c.holds:
+        better = "best" if voice.splits else "flattest"
+        return f"Nothing is said about other solutions before this one is proved to be {better}."
+    if c.injectivity is None:
+        return "The test was not made: it would need too much memory."
+    return "What would decide it is too close to rounding error and to the gap; this means neither yes nor no."
+
+
+def _core(c: Certificate, voice: Voice) -> str:
+    if c.q is None or c.margin is None:
+        return ""
+    if c.q == 0:
+        return f"No {voice.values.removesuffix('s')} of the dual matrix reaches 1, which leaves only the zero matrix."
+    free = f"{counted(c.q * (c.q + 1) // 2, 'number')}, " if voice.values == "singular values" else ""
+    are = "is" if c.q == 1 else "are"
+    size = " in size" if voice.values == "eigenvalues" and voice.dual_size == "operator norm" else ""
+    rest = "No other one is above 0" if c.margin == 1 else f"The next one stays {number(c.margin)} below 1{size}"
+    text = (
+        f"q\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{c.q} of the dual matrix's {voice.values} {are} 1{size}, so all "
+        f"flattest solutions are made of {free}a symmetric {c.q} × {c.q} core. {rest} (the margin"
+    )
+    if c.injectivity is None:
+        return text + ")."
+    if c.injectivity > 0:
+        told = f"the measurements tell such cores apart with injectivity {number(c.injectivity)} (1 is best)"
+        return f"{text}), and {told}."
+    return text + "), and the measurements do not tell all such cores apart (injectivity 0)."

@@ -1,0 +1,118 @@
+"""How far off a solution can be, proved: the certified error radius in words and numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flatmin.certificates import Certificate
+from flatmin.metric import Array
+from flatmin.report.page import Section, Table
+from flatmin.report.voices import PRODUCT, Voice
+from flatmin.report.words import number
+
+__all__ = ["NOISE", "radius_section"]
+
+#: Noise, relative to the size of the data, for which the radius is told.
+NOISE = (0.0, 1e-6, 1e-4, 1e-2)
+
+
+def radius_section(c: Certificate, data: Array, size: float, voice: Voice = PRODUCT) -> Section:
+    """Return what is proved about the distance of others, with a table over the size of the noise.
+
+    Parameters
+    ----------
+    c : Certificate
+        The proof.
+    data : ndarray, shape (m,)
+        The data b.
+    size : float
+        ``‖X‖_F``.
+    voice : Voice
+        How the model is spoken of.
+    """
+    title = "How far off it can be"
+    if c.radius is None:
+        return Section("radius", title, [_none(c, voice)])
+    prose = [f"{_claim(c, voice)} {_truth(c, voice)}"]
+    if c.stability is None:
+        prose.append(f"That is {_both(c.radius, size)}. For noisy data no radius is known here.")
+        return Section("radius", title, prose)
+    unit = float(np.linalg.norm(data))
+    fit = c.relative_residual if c.objective == "penalised" else 0.0
+    noises = [fit + noise for noise in NOISE] if c.objective == "interpolating" else [fit, 2 * fit, 10 * fit]
+    radii = [c.error_radius(noise * unit) for noise in noises]
+    rows = [
+        [_noise(noise, c), number(radius), _relative(radius, size)]
+        for noise, radius in zip(noises, radii, strict=True)
+        if radius is not None
+    ]
+    prose += _remarks(c, [radius / size for radius in radii if radius is not None and size > 0])
+    head = ("Noise, relative to the data", "Radius", "Relative to ‖X‖")
+    return Section("radius", title, prose, table=Table("Certified error radius", head, rows, folded=False))
+
+
+def _claim(c: Certificate, voice: Voice) -> str:
+    if voice.determined:
+        return (
+            f"Every {voice.rival} up to noise of a given size lies within the certified error radius of this solution, "
+            "measured in the Frobenius norm. No condition on flatness is needed."
+        )
+    well = "as well as this one" if c.objective == "penalised" else "up to noise of a given size"
+    return (
+        f"Every other {voice.rival} {well}, and has a {voice.trace} no larger than this one, lies within the certified "
+        "error radius of it, measured in the Frobenius norm."
+    )
+
+
+def _truth(c: Certificate, voice: Voice) -> str:
+    if voice.determined:
+        return (
+            f"So does the truth behind the data, if it is a {voice.matrices} and the noise is known to be no larger "
+            "(its size is ‖A(X') − b‖, in the units of the data)."
+        )
+    what = "low in this sense" if voice.splits else "as flat"
+    return (
+        f"The truth behind the data is among them only if it is {what}, which no certificate can promise; a truth that "
+        "is less so can lie farther off."
+    )
+
+
+def _none(c: Certificate, voice: Voice) -> str:
+    start = "No radius is certified: "
+    if not c.holds:
+        return f"{start}that takes a complete certificate, and this one is not."
+    if c.unique is False:
+        return f"{start}another solution is in hand, so there is nothing that others must be close to."
+    if c.margin_kind == "estimated":
+        return f"{start}the margin behind it is only estimated, and an estimate proves nothing."
+    if voice.determined:
+        return f"{start}that takes a uniqueness dual, and none was found."
+    return f"{start}what it rests on was not computed for a problem of this size, or is too close to rounding error."
+
+
+def _noise(noise: float, c: Certificate) -> str:
+    if c.objective == "penalised":
+        return f"{number(noise, 2)}, as in this fit" if noise == c.relative_residual else number(noise, 2)
+    return f"{number(noise, 1)}, exact data" if noise == 0 else number(noise, 1)
+
+
+def _relative(radius: float, size: float) -> str:
+    return number(radius / size) if size > 0 else "–"
+
+
+def _both(radius: float, size: float) -> str:
+    return f"{number(radius)}, {number(radius / size)} of ‖X‖" if size > 0 else number(radius)
+
+
+def _remarks(c: Certificate, relative: list[float]) -> list[str]:
+    out = []
+    if c.stability is not None and c.stability.space == "core":
+        out.append(
+            "It grows like the square root of the noise: there are too few measurements for a bound that grows in "
+            "proportion, so even rounding errors count."
+        )
+    elif c.stability is not None:
+        out.append("It grows in proportion to the noise.")
+    if any(share >= 1 for share in relative):
+        out.append("A radius of ‖X‖ or more rules out little: the zero matrix is no farther away.")
+    return out

@@ -1,0 +1,41 @@
+"""What a family may change about its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flatmin.report.answers import matrix_answer
+from flatmin.report.page import Fact, Section
+from flatmin.report.reading import Reading
+from flatmin.report.words import counted
+
+__all__ = ["View"]
+
+
+def _of_a_matrix(reading: Reading) -> str:
+    d1, d2 = reading.problem.shape
+    return f"{counted(reading.problem.measurement.size, 'measurement')} of a {d1} × {d2} matrix"
+
+
+def _nothing(reading: Reading) -> list[Fact]:
+    return []
+
+
+@dataclass(frozen=True)
+class View:
+    """How the report of a family shows its answer.
+
+    Attributes
+    ----------
+    answer : callable
+        ``answer(reading) -> list of Section``: what was recovered, in pictures; the first one is called "answer".
+    measured : callable
+        ``measured(reading) -> str``: what is known of what, in a phrase.
+    highlights : callable
+        ``highlights(reading) -> list of Fact``: what matters most beside rank, proof and time.
+    """
+
+    answer: Callable[[Reading], list[Section]] = matrix_answer
+    measured: Callable[[Reading], str] = _of_a_matrix
+    highlights: Callable[[Reading], list[Fact]] = _nothing
