@@ -58,8 +58,8 @@ class Chain(Parametrization):
     >>> import flatmin as fm
     >>> A = fm.measurements.Identity((2, 2))
     >>> s = fm.flat_minimum(fm.Problem(A, [2.0, 0.0, 0.0, 2.0], Chain((2, 2))))
-    >>> [W.shape for W in s.factors], round(s.flatness.hessian_trace, 9)
-    ([(2, 2), (2, 2), (2, 2)], 15.11905262)
+    >>> [W.shape for W in s.factors], round(s.flatness.hessian_trace, 6)
+    ([(2, 2), (2, 2), (2, 2)], 15.119053)
     """
 
     widths: tuple[int, ...]
