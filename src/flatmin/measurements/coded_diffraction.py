@@ -75,12 +75,23 @@ class CodedDiffraction(Measurement):
         """Return ``Re Σ_k (a_i* L_k) conj(a_i* R_k)`` for every i."""
         left = self.amplitudes(L)
         right = left if L is R else self.amplitudes(R)
-        return np.einsum("mk,mk->m", left.real, right.real) + np.einsum("mk,mk->m", left.imag, right.imag)
+        both = np.einsum("mk,mk->m", left.real, right.real) + np.einsum("mk,mk->m", left.imag, right.imag)
+        return np.asarray(both)
 
     def adjoint(self, y: Array) -> Array:
         """Return ``Σ y_i a_i a_i*``; only for small n."""
-        self._require_dense("adjoint")
-        return np.asarray(self.adjoint_operator(y) @ np.eye(self.shape[0]))
+        n, shape = self.shape[0], self.masks.shape[1:]
+        require(48.0 * n * n, f"the adjoint of {self!r} with a matrix of {n} rows")
+        kernels = self._transform(np.array(y, dtype=complex).reshape(self.masks.shape), inverse=True)
+        place = np.stack(np.unravel_index(np.arange(n), shape))
+        masks, out = self.masks.reshape(-1, n), np.zeros((n, n), dtype=complex)
+        for first in range(0, n, ROWS):  # every mask sees a matrix whose entries depend on differences of pixels only
+            rows = slice(first, first + ROWS)
+            apart = (place[:, rows, None] - place[:, None, :]) % np.reshape(shape, (-1, 1, 1))
+            where = np.ravel_multi_index(tuple(apart), shape)
+            for mask, kernel in zip(masks, kernels.reshape(-1, n), strict=True):
+                out[rows] += (mask[rows, None] * kernel[where]) * mask.conj()
+        return out
 
     def adjoint_operator(self, y: Array) -> _LiftedAdjoint:
         """Return ``Σ y_i a_i a_i*`` as an operator with ``@`` and ``.T``, by fast transforms."""
@@ -152,6 +163,11 @@ class _LiftedAdjoint:
     def __init__(self, measurement: CodedDiffraction, weights: Array, conjugate: bool = False) -> None:
         self.measurement, self.weights, self.conjugate = measurement, weights, conjugate
         self.shape, self.dtype = measurement.shape, measurement.dtype
+
+    def toarray(self) -> Array:
+        """Return the matrix as an array."""
+        matrix = self.measurement.adjoint(self.weights)
+        return matrix.conj() if self.conjugate else matrix
 
     def __matmul__(self, other: Array) -> Array:
         other = np.asarray(other)

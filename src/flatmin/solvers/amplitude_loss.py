@@ -80,11 +80,13 @@ class _Masks:
         root = np.sqrt(self.seen)
         rng = np.random.default_rng(seed)
         v = (rng.standard_normal(root.shape) + 1j * rng.standard_normal(root.shape)).astype(np.complex64)
-        basis, diagonal, beside = [v / np.linalg.norm(v)], [], [np.float32(0)]
+        v[~self.masks.any(axis=0)] = 0
+        basis: list[Array] = [v / np.linalg.norm(v)]
+        diagonal, beside = [], [np.float32(0)]
         for step in range(min(LANCZOS, v.size)):
             x = self.adjoint(tempered * self.waves(basis[-1] / root)) / root
             diagonal.append(_dot(basis[-1], x))
-            x -= diagonal[-1] * basis[-1] + (beside[-1] * basis[-2] if step else 0)
+            x = x - diagonal[-1] * basis[-1] - (beside[-1] * basis[-2] if step else 0)
             beside.append(np.float32(np.linalg.norm(x)))
             if beside[-1] <= 1e-6 * max(map(abs, diagonal)):
                 break

@@ -39,8 +39,14 @@ SLOW_STEP = 0.9
 CURVED = 0.5
 #: Conjugate gradient steps a step may take.
 MAX_PRODUCTS = 150
+#: So many slow descents in a row end the search for a fit.
+PATIENCE = 3
 #: Singular values drop at least by this factor where a solution is truncated.
 DROP = 1.5
+#: Smaller singular values, relatively, are those of columns that are not needed.
+NEGLIGIBLE = 1e-5
+#: Rounds of growth towards the least misfit.
+ROUNDS = 60
 #: Directions of descent are appended whose eigenvalue reaches this share of the lowest one.
 STEEP = 0.3
 #: Squared residuals are divided by the intensity plus this share of its mean, as long as a fit is to be hoped for …
@@ -208,7 +214,7 @@ def interpolate(
     """
     d = measurement.shape[0]
     b = np.asarray(b, dtype=float)
-    size = float(np.sqrt(np.mean(b**2)))
+    size = _size(b)
     if size == 0:
         return Interpolation(np.zeros((d, 0), measurement.dtype), 0.0, True, False, {})
     data = b / size
@@ -218,10 +224,10 @@ def interpolate(
         start = _spectral_start(search, min(width or 1, search.max_rank), seed)
     else:
         start = np.asarray(start, measurement.dtype) / np.sqrt(size)
-    point, least = _fit(search, search.at(start), tol, UNFIT, seed)
+    point, least = _fit(search, search.at(start), tol, seed), False
     if search.residual(point) > tol and not budget.exhausted:
         search = replace(search, weights=np.ones_like(data))
-        point, least = _fit(search, search.at(point.U), tol, OPTIMAL, seed)
+        point, least = _least_misfit(search, search.at(point.U), seed)
     U, s = _spectrum(point.U)
     keep = s > np.sqrt(EPS) * s.max(initial=0.0)
     point = search.at(U[:, keep] * s[keep])
@@ -265,7 +271,7 @@ def another_interpolant(
     (True, False)
     """
     d, b = measurement.shape[0], np.asarray(b, dtype=float)
-    size = float(np.sqrt(np.mean(b**2)))
+    size = _size(b)
     if size == 0:
         return None
     search = _Search(measurement, b / size, np.ones_like(b), budget, d)
@@ -277,7 +283,7 @@ def another_interpolant(
         if np.iscomplexobj(W):
             W = W + 1j * rng.standard_normal((d, width))
         point = _descend(search, search.at(_scaled(search, W)), 8 * STRIDE)
-        found = point.U * np.sqrt(size)
+        found = np.asarray(point.U * np.sqrt(size))
         if search.residual(point) <= FIT and _distance(found, U) >= DISTINCT:
             return found
         if budget.exhausted:
@@ -303,42 +309,62 @@ def _spectral_start(search: _Search, width: int, seed: int) -> Array:
 
 
 def _scaled(search: _Search, U: Array) -> Array:
-    """Return the multiple of U that fits best."""
+    """Return the multiple of U that fits best, without columns if that is zero."""
     V = search.measurement.amplitudes(U)
     q = search.weights * _inner(V, V)
-    return np.asarray(U * np.sqrt(max(float(q @ (search.weights * search.b)), 0.0) / max(float(q @ q), 1e-300)))
+    square = float(q @ (search.weights * search.b)) / max(float(q @ q), 1e-300)
+    return np.asarray(np.sqrt(square) * U if square > 0 else U[:, :0])
 
 
-def _fit(search: _Search, point: _Point, tol: float, proof: float, seed: int) -> tuple[_Point, bool]:
-    """Descend, truncate and grow until the data are fitted or the misfit is proved least; say whether it is."""
+def _fit(search: _Search, point: _Point, tol: float, seed: int) -> _Point:
+    """Descend, truncate and grow until the data are fitted, or no more is to be hoped for."""
+    stalls = 0
     while True:
         before = point.misfit
         point = _descend(search, point, STRIDE)
         if search.residual(point) <= tol:
             point = _descend(search, point, 2 * STRIDE)
-            return _truncate(search, point, max(FIT, 2 * search.residual(point))) or point, False
+            return _truncate(search, point, max(FIT, 2 * search.residual(point))) or point
         shorter = _truncate(search, point, FIT)
         if shorter is not None or search.budget.exhausted:
-            return shorter or point, False
+            return shorter or point
         if point.U.shape[1] and point.misfit < SLOW_DESCENT * before:
             continue
-        count = max(1, min(point.U.shape[1], search.max_rank - point.U.shape[1]))
-        values, vectors = _lowest(search.measurement, search.weights * point.r, count, search.whitening, seed)
-        if _is_least(search, point, float(values[0]), proof):
-            return point, True
-        grown = _grow(search, point, vectors[:, values < min(STEEP * values[0], 0.0)])
-        if grown is point and point.misfit > (1 - OPTIMAL) * before:
-            return point, False
+        stalls = stalls + 1 if point.misfit > SLOW_STEP * before else 0
+        lowest, grown = _grow(search, point, seed)
+        if stalls == PATIENCE or _avoidable(search, point, lowest) <= UNFIT:
+            return point
         point = grown
 
 
-def _descend(search: _Search, point: _Point, steps: int) -> _Point:
-    """Take Levenberg–Marquardt steps, each to the minimiser of the quartic along it, until they become slow."""
+def _least_misfit(search: _Search, point: _Point, seed: int) -> tuple[_Point, bool]:
+    """Minimise the misfit over all positive semidefinite matrices; say whether it is proved least."""
+    for _ in range(ROUNDS):
+        point = _descend(search, point, TRIAL, curved=True)
+        U, s = _spectrum(point.U)
+        keep = s > NEGLIGIBLE * s.max(initial=0.0)
+        if not keep.all():
+            point = search.at(U[:, keep] * s[keep])
+        lowest, grown = _grow(search, point, seed)
+        if _avoidable(search, point, lowest) <= OPTIMAL:
+            return point, True
+        if search.budget.exhausted:
+            break
+        point = grown
+    return point, False
+
+
+def _descend(search: _Search, point: _Point, steps: int, curved: bool = False) -> _Point:
+    """Take Levenberg–Marquardt steps, each to the minimiser of the quartic along it, until they become slow.
+
+    Where a misfit will remain, the steps are Newton's (``curved``), and go on until they change nothing.
+    """
     shares: list[float] = []
+    slow = 1 - OPTIMAL**2 if curved else SLOW_STEP
     for _ in range(steps):
         if search.budget.exhausted or point.misfit <= ROUNDING * search.norm or not point.U.shape[1]:
             break
-        direction = _step(search, point, curved=bool(shares) and shares[-1] > CURVED)
+        direction = _step(search, point, curved or (len(shares) > 0 and shares[-1] > CURVED))
         moved = _line_search(search, point, direction)
         search.budget.iterations += 1
         shares.append(moved.misfit / point.misfit)
@@ -347,7 +373,7 @@ def _descend(search: _Search, point: _Point, steps: int) -> _Point:
         point = moved
         search.record(point)
         rounded = point.misfit <= 1e-13 * search.norm and shares[-1] > SLOW_DESCENT
-        if rounded or (min(shares[-3:]) > SLOW_STEP and len(shares) >= 3):
+        if rounded or (min(shares[-3:]) > slow and len(shares) >= 3):
             break
     return search.at(point.U)
 
@@ -356,16 +382,19 @@ def _step(search: _Search, point: _Point, curved: bool) -> Array:
     """Return the Levenberg–Marquardt step, by conjugate gradients preconditioned with ``(U*U)⁻¹``.
 
     Half the gradient of ``½|w(A(UU*) − b)|²`` is ``A*(wr)U``; half the Gauss–Newton matrix takes P to
-    ``2 Σ w_i² x_i Re⟨x_i*U, x_i*P⟩ (x_i*U)``, and the exact Hessian adds ``A*(wr)P``. The damping follows the residual.
+    ``2 Σ w_i² x_i Re⟨x_i*U, x_i*P⟩ (x_i*U)``, and the exact Hessian adds ``A*(wr)P``. The damping follows the residual,
+    and the gradient where the residual stays.
     """
     A, U, V, r, w = search.measurement, point.U, point.V, point.r, search.weights
     relative = min(1.0, point.misfit / search.norm)
     gram = U.conj().T @ U
     size = np.trace(gram).real
     scale = 2 * float((w**2 * A.traces()) @ _inner(V, V)) / (len(U) * size)
+    residual = -A.superposition((w * r)[:, None] * V)
+    if curved:  # the residual need not vanish, the gradient must
+        relative = min(relative, float(np.linalg.norm(residual)) / (scale * size**1.5))
     damping = scale * relative * size / (2 * len(gram))
     inverse = np.linalg.inv(scale * gram.T + (damping + EPS * scale * size) * np.eye(len(gram)))
-    residual = -A.superposition((w * r)[:, None] * V)
     goal = max(min(0.1, relative**0.5), EPS / relative) * float(np.linalg.norm(residual))
     spread = search.pixels
     step, z = np.zeros_like(U), spread * (residual @ inverse)
@@ -417,9 +446,15 @@ def _truncate(search: _Search, point: _Point, enough: float) -> _Point | None:
     return None
 
 
-def _grow(search: _Search, point: _Point, vectors: Array) -> _Point:
-    """Append columns along the given directions, each as long as is best, as far as the rank allows."""
-    for v in vectors.T[: search.max_rank - point.U.shape[1]]:
+def _grow(search: _Search, point: _Point, seed: int) -> tuple[float, _Point]:
+    """Append columns along the steepest directions, each as long as is best, as far as the rank allows.
+
+    Returns the lowest eigenvalue of ``A*(wr)`` in the metric, and the longer point, or the same one.
+    """
+    count = max(1, min(point.U.shape[1], search.max_rank - point.U.shape[1]))
+    values, vectors = _lowest(search.measurement, search.weights * point.r, count, search.whitening, seed)
+    steep = values < min(STEEP * values[0], 0.0)
+    for v in vectors[:, steep].T[: search.max_rank - point.U.shape[1]]:
         w = search.measurement.amplitudes(v[:, None])
         q = search.weights * _inner(w, w)
         square = -float(point.r @ q) / max(float(q @ q), 1e-300)
@@ -427,7 +462,7 @@ def _grow(search: _Search, point: _Point, vectors: Array) -> _Point:
             length = np.sqrt(square)
             U, V = np.hstack([point.U, length * v[:, None]]), np.hstack([point.V, length * w])
             point = _Point(U, V, point.r + square * q)
-    return point
+    return float(values[0]), point
 
 
 def _lowest(A: Measurement, y: Array, count: int, whitening: Metric, seed: int) -> tuple[Array, Array]:
@@ -447,17 +482,23 @@ def _lowest(A: Measurement, y: Array, count: int, whitening: Metric, seed: int) 
     return values, whitening @ vectors
 
 
-def _is_least(search: _Search, point: _Point, lowest: float, share: float) -> bool:
-    """Return whether convexity proves that no more than a share of the squared misfit can be avoided.
+def _avoidable(search: _Search, point: _Point, lowest: float) -> float:
+    """Return a bound on the share of the squared misfit that positive semidefinite matrices can avoid.
 
-    With ``S = A*(r)`` and its lowest eigenvalue in the metric, every positive semidefinite X' has
-    ``½|A(X') − b|² ≥ ½|r|² + ⟨S, X' − X⟩ ≥ ½|r|² + lowest · tr(DX') − ⟨S, X⟩``, and ``m tr(DX') = Σ |x_i|² A(X')_i`` is
-    at most ``Σ |x_i|² b_i`` plus the norm of ``|x_i|²`` times the misfit, if X' fits better.
+    With ``S = A*(wr)`` and its lowest eigenvalue in the metric, every positive semidefinite X' has
+    ``½|w(A(X') − b)|² ≥ ½|r|² + ⟨S, X' − X⟩ ≥ ½|r|² + lowest · tr(DX') − ⟨S, X⟩``, and ``m tr(DX') = Σ |x_i|² A(X')_i``
+    is at most ``Σ |x_i|² b_i`` plus the norm of ``|x_i|²/w_i`` times the misfit, if X' fits better.
     """
     energy = search.measurement.traces()
     trace = (energy @ search.b + float(np.linalg.norm(energy / search.weights)) * point.misfit) / len(energy)
     slope = abs(float(point.r @ (point.r + search.weights * search.b)))
-    return slope + max(0.0, -lowest * trace) <= share * point.misfit**2 / 2
+    return (slope + max(0.0, -lowest * trace)) / max(point.misfit**2 / 2, 1e-300)
+
+
+def _size(b: Array) -> float:
+    """Return the root mean square, without underflow."""
+    largest = float(np.max(np.abs(b)))
+    return largest * float(np.sqrt(np.mean((b / largest) ** 2))) if largest else 0.0
 
 
 def _spectrum(U: Array) -> tuple[Array, Array]:
@@ -475,5 +516,5 @@ def _inner(V: Array, W: Array) -> Array:
 
 def _distance(U: Array, W: Array) -> float:
     """Return ``‖UU* − WW*‖_F / ‖WW*‖_F`` from the small Gram matrices."""
-    own, other, cross = (float(np.linalg.norm(P.conj().T @ Q)) ** 2 for P, Q in ((U, U), (W, W), (U, W)))
-    return float(np.sqrt(max(own + other - 2 * cross, 0.0) / max(other, 1e-300)))
+    grams = np.array([np.linalg.norm(P.conj().T @ Q) ** 2 for P, Q in ((U, U), (W, W), (U, W))])
+    return float(np.sqrt(np.maximum(grams @ [1, 1, -2], 0) / max(float(grams[1]), 1e-300)))
