@@ -14,28 +14,33 @@ def nuclear(M):
 
 
 def roots(problem, power=1.0):
-    """Return ``D1^p, D2^p`` and their pseudo-inverses, from the definition."""
+    """Return ``D1^p, D2^p`` and their pseudo-inverses, from the definition; for Hermitian models both are ``D^½``."""
     T = problem.measurement.matrices()
     m, d1, d2 = T.shape
+    over = (1, 1) if problem.parametrization.cone != "rectangular" else (d2, d1)
     out = []
-    for flat, d in ((T.transpose(1, 0, 2).reshape(d1, -1), d2), (T.transpose(2, 0, 1).reshape(d2, -1), d1)):
+    for flat, d in zip((T.transpose(1, 0, 2).reshape(d1, -1), T.transpose(2, 0, 1).reshape(d2, -1)), over, strict=True):
         Q, values, _ = np.linalg.svd(flat / np.sqrt(m * d), full_matrices=False)
         inside = values > 1e-13 * values[0]
         mean = np.sum(values**2) / len(flat)
         scaled = np.where(inside, values, 1) ** power * mean ** ((1 - power) / 2) * inside
         inverse = np.where(inside, 1 / np.where(inside, scaled, 1), 0)
-        out.append(((Q * scaled) @ Q.T, (Q * inverse) @ Q.T))
-    return out
+        out.append(((Q * scaled) @ Q.conj().T, (Q * inverse) @ Q.conj().T))
+    return out if problem.parametrization.cone == "rectangular" else out[:1] * 2
 
 
 def objective(problem, X, power=1.0):
-    """Return ``4 ‖D1^p X D2^p‖_*``."""
+    """Return ``4 ‖D1^p X D2^p‖_*``, for Hermitian models 8 in place of 4."""
     (D1, _), (D2, _) = roots(problem, power)
-    return 4 * nuclear(D1 @ X @ D2)
+    return factor(problem) * nuclear(D1 @ X @ D2)
+
+
+def factor(problem):
+    return 4 if problem.parametrization.cone == "rectangular" else 8
 
 
 def whitened_rows(problem, power=1.0):
-    """Return the matrix of ``vec(Z) ↦ A(D1⁻¹ Z D2⁻¹)``, row-major."""
+    """Return the matrix of ``vec(Z) ↦ A(D1⁻¹ Z D2⁻¹)``, row-major; its real part counts, of the conjugated rows."""
     (_, W1), (_, W2) = roots(problem, power)
     return (W1 @ problem.measurement.matrices() @ W2).reshape(problem.measurement.size, -1)
 
@@ -48,29 +53,71 @@ def _solve(program):
         except cp.SolverError:
             program.solve(solver=cp.SCS, eps=1e-8, max_iters=100_000)
     assert program.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE), program.status
-    return float(program.value)
+    return float(np.real(program.value))
+
+
+def _real(expression):
+    return cp.real(expression) if expression.is_complex() else expression
+
+
+class Cone:
+    """The matrices Z of a model in whitened coordinates, as variables of cvxpy: their norm and measurements.
+
+    Hermitian matrices are a difference of two positive semidefinite ones, whose traces add up to the norm.
+    """
+
+    def __init__(self, problem, power=1.0):
+        self.problem, (d1, d2) = problem, problem.shape
+        self.inverse = [W for _, W in roots(problem, power)]
+        rows, cone = whitened_rows(problem, power), problem.parametrization.cone
+        if cone == "rectangular":
+            self.Z = cp.Variable((d1, d2))
+            self.norm, self.constraints = cp.normNuc(self.Z), []
+        else:
+            kind = {"hermitian": True} if np.iscomplexobj(rows) else {"symmetric": True}
+            parts = [cp.Variable((d1, d1), **kind) for _ in range(1 + (cone == "symmetric"))]
+            self.Z = parts[0] if len(parts) == 1 else parts[0] - parts[1]
+            self.constraints = [part >> 0 for part in parts]
+            self.norm = _real(sum(cp.trace(part) for part in parts))
+        self.measured = _real(rows.conj() @ cp.vec(self.Z, order="C"))
+
+    @property
+    def X(self):
+        return self.inverse[0] @ self.Z.value @ self.inverse[1]
+
+    def along(self, direction):
+        """Return ``⟨direction, Z⟩``."""
+        return _real(cp.sum(cp.multiply(np.conj(direction), self.Z)))
 
 
 def flattest(problem, *, alpha=0.0, power=1.0):
     """Return the optimal value and matrix of the flat programme, or with alpha > 0 of loss + alpha · scaled trace."""
-    Z = cp.Variable(problem.shape)
-    measured = whitened_rows(problem, power) @ cp.vec(Z, order="C")
-    trace = 4 * cp.normNuc(Z)
+    cone = Cone(problem, power)
+    trace = factor(problem) * cone.norm
     if alpha > 0:
-        loss = cp.sum_squares(measured - problem.data) / problem.measurement.size
-        value = _solve(cp.Problem(cp.Minimize(loss + alpha * trace)))
+        loss = cp.sum_squares(cone.measured - problem.data) / problem.measurement.size
+        value = _solve(cp.Problem(cp.Minimize(loss + alpha * trace), cone.constraints))
     else:
-        value = _solve(cp.Problem(cp.Minimize(trace), [measured == problem.data]))
-    (_, W1), (_, W2) = roots(problem, power)
-    return value, W1 @ Z.value @ W2
+        value = _solve(cp.Problem(cp.Minimize(trace), [*cone.constraints, cone.measured == problem.data]))
+    return value, cone.X
 
 
 def spread(problem, value, direction):
     """Return how far ``⟨direction, Z⟩`` varies over the flat minima, whose value is given (and may be inflated)."""
-    Z = cp.Variable(problem.shape)
-    constraints = [whitened_rows(problem) @ cp.vec(Z, order="C") == problem.data, 4 * cp.normNuc(Z) <= value]
-    target = cp.sum(cp.multiply(direction, Z))
-    return _solve(cp.Problem(cp.Maximize(target), constraints)) - _solve(cp.Problem(cp.Minimize(target), constraints))
+    cone = Cone(problem)
+    limits = [*cone.constraints, cone.measured == problem.data, factor(problem) * cone.norm <= value]
+    target = cone.along(direction)
+    return _solve(cp.Problem(cp.Maximize(target), limits)) - _solve(cp.Problem(cp.Minimize(target), limits))
+
+
+def farthest(problem, direction, *, noise=0.0, norm=None, power=1.0):
+    """Return the X farthest along a direction of Z that fits up to noise, of whitened norm at most ``norm``."""
+    cone = Cone(problem, power)
+    limits = list(cone.constraints)
+    limits += [cp.norm(cone.measured - problem.data) <= noise] if noise else [cone.measured == problem.data]
+    limits += [] if norm is None else [cone.norm <= norm]
+    _solve(cp.Problem(cp.Maximize(cone.along(direction)), limits))
+    return cone.X
 
 
 def hessian(f, x, h=0.05):

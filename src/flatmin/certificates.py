@@ -67,7 +67,7 @@ class Certificate:
     lower_bound : float
         No solution has a smaller value.
     relative_gap : float
-        ``(value − lower_bound) / value``, 0 when the value is 0; slightly negative when the fit is not exact.
+        ``(value − lower_bound) / value``, of a value of 0 the difference; slightly negative when the fit is not exact.
     relative_residual : float
         ``‖A(X) − b‖ / ‖b‖``.
     whitened_residual : float
@@ -307,10 +307,10 @@ def trivial_dual(problem: Problem) -> Array:
 
 def check_dual(dual: Any, problem: Problem, name: str = "the dual") -> Array:
     """Return a dual vector as an array (m,), or raise `InputError`."""
-    dual, m = numeric(dual, name), problem.measurement.size
-    if dual.shape != (m,):
-        raise InputError(f"{name} has shape {dual.shape}, expected ({m},): one value a measurement")
-    return dual
+    checked, m = numeric(dual, name), problem.measurement.size
+    if checked.shape != (m,):
+        raise InputError(f"{name} has shape {checked.shape}, expected ({m},): one value a measurement")
+    return checked
 
 
 def _spectrum(problem: Problem, point: _Whitened, dual: Array, metric_power: float, seed: int) -> TopSpectrum:

@@ -87,6 +87,16 @@ class Problem:
         """The map ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, made once."""
         return self.measurement.congruence(self.metric[0].power(-1), self.metric[1].power(-1))
 
+    def check(self, factors: Any) -> tuple[Array, ...]:
+        """Return ``factors`` as arrays that fit the problem, or raise `InputError`.
+
+        Real sensing matrices do not see imaginary parts, so there factors must be real.
+        """
+        checked = self.parametrization.check(factors, self.shape)
+        if any(np.iscomplexobj(F) for F in checked) and not np.issubdtype(self.measurement.dtype, np.complexfloating):
+            raise InputError("the factors are complex, expected real ones for real sensing matrices")
+        return checked
+
     def residual(self, factors: tuple[Array, ...]) -> Array:
         """Return ``A(X) − b`` at the factors."""
         return self.measurement.forward_factors(*self.parametrization.pair(factors)) - self.data
@@ -102,7 +112,9 @@ class Problem:
 def _check_cells(measurement: Measurement, parametrization: Parametrization) -> None:
     """Raise `InputError` unless the measurements are cells of a matrix ``L Rᵀ``, each seen once."""
     if not isinstance(measurement, Entries) or measurement.weights is not None:
-        raise InputError(f"the measurement is {measurement!r}, expected Identity or unweighted Entries for gross errors")
+        raise InputError(
+            f"the measurement is {measurement!r}, expected Identity or unweighted Entries for gross errors"
+        )
     if type(parametrization) is not Product:
         raise InputError(f"the parametrization is {parametrization!r}, expected Product() for gross errors")
     cells = np.sort(measurement.rows * measurement.shape[1] + measurement.cols)

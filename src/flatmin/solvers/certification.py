@@ -93,11 +93,11 @@ def _factors(problem: Problem, factors_or_matrix: Any) -> Factors:
     """Return the factors of a solution, or of a matrix, or (for models X = U U*) of a signal."""
     model, shape = problem.parametrization, problem.shape
     if isinstance(factors_or_matrix, tuple):
-        return model.check(factors_or_matrix, shape)
+        return problem.check(factors_or_matrix)
     hermitian = model.cone != "rectangular"
     X = numeric(factors_or_matrix, "the matrix (factors are passed as a tuple)", allow_complex=hermitian)
     if model.cone == "semidefinite" and X.ndim == 1:
-        return model.check((X[:, None],), shape)
+        return problem.check((X[:, None],))
     if X.shape != shape:
         raise InputError(f"the matrix has shape {X.shape}, expected {shape}; factors are passed as a tuple")
     if hermitian and np.linalg.norm(X - X.conj().T) > ASYMMETRIC * np.linalg.norm(X):
@@ -110,4 +110,4 @@ def _factors(problem: Problem, factors_or_matrix: Any) -> Factors:
     if gamma is not None:
         return model.flattest(U, gamma * s, V, problem.metric)
     identity = Metric(np.ones(shape[0])), Metric(np.ones(shape[1]))
-    return model.flattest(U, s, V, identity)
+    return problem.check(model.flattest(U, s, V, identity))

@@ -40,7 +40,8 @@ def convex_minimum(task: Task) -> Solution:
                 outcome = scaled.solve(task.budget, options, None, alpha, projected)
             elif problem.parametrization.cone == "semidefinite":
                 fit, distance = scaled.best_fit(task.budget, options)
-                consistent, outcome = (False, fit) if distance > UNFIT else (True, outcome)
+                narrow = task.widest is not None and len(fit.s) >= task.widest  # a wider one might fit
+                consistent, outcome = (False, fit) if distance > UNFIT and not narrow else (True, outcome)
     model = problem.parametrization
     factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
     factors = model.flattest(*model.singular(factors, problem.metric), problem.metric)

@@ -8,7 +8,6 @@ import numpy as np
 
 from flatmin._threads import one_thread
 from flatmin.certificates import LARGEST_RESIDUAL, Certificate, certificate_of, trivial_dual
-from flatmin.errors import InputError
 from flatmin.metric import Array
 from flatmin.problem import Problem
 from flatmin.solution import Solution
@@ -55,10 +54,7 @@ def _start(task: Task) -> Array | None:
     if task.warm_start is None:
         return None
     problem, given = task.problem, task.warm_start
-    factors = problem.parametrization.check(given.factors if isinstance(given, Solution) else given, problem.shape)
-    if np.iscomplexobj(factors[0]) and not np.issubdtype(problem.measurement.dtype, np.complexfloating):
-        raise InputError("the warm start is complex, expected real factors for real measurements")
-    return problem.metric[0] @ factors[0]
+    return problem.metric[0] @ problem.check(given.factors if isinstance(given, Solution) else given)[0]
 
 
 def prove_unique(

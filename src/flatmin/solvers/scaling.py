@@ -89,7 +89,7 @@ class Scaled:
     def start(self, problem: Problem, warm: Any) -> tuple[Array, Array]:
         """Return stacked factors and multiplier of a warm start."""
         dual = warm.certificate.dual if isinstance(warm, Solution) else np.zeros(problem.measurement.size)
-        factors = problem.parametrization.check(warm.factors if isinstance(warm, Solution) else warm, problem.shape)
+        factors = problem.check(warm.factors if isinstance(warm, Solution) else warm)
         if dual.shape != problem.data.shape:
             raise InputError(
                 f"the warm start has {dual.size} dual values, expected {problem.data.size}; pass its factors"

@@ -53,8 +53,8 @@ def _check_consistency(solution: Solution) -> None:
         columns = f"there are {F.shape[1]} columns, expected {solution.rank}"
         require(solution, F.shape[1] == solution.rank or not shallow, columns)
         require(solution, not np.any(F[index]), "an undetermined row or column is not zero")
-    gap = (proof.value - proof.lower_bound) / proof.value if proof.value else 0.0
-    cause = "relative_gap = (value − lower_bound) / value"
+    gap = (proof.value - proof.lower_bound) / (proof.value or 1.0)
+    cause = "relative_gap = (value − lower_bound) / value, of a value of 0 the difference"
     agree(solution, "relative_gap", proof.relative_gap, gap, cause, scale=1.0)
     small = proof.relative_residual <= LARGEST_RESIDUAL and proof.whitened_residual <= LARGEST_WHITENED_RESIDUAL
     fits = proof.objective == "penalised" or small
