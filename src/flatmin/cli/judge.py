@@ -12,6 +12,7 @@ from flatmin.errors import InputError
 from flatmin.formats.archive import SavedSolution, read_solution
 from flatmin.formats.case import read_case
 from flatmin.problem import Problem
+from flatmin.report.voices import voice_of
 from flatmin.report.words import judgement
 
 __all__ = ["certify", "flatness"]
@@ -25,7 +26,7 @@ def certify(family: str, input: Path, solution: Path, json: bool) -> int:
     if json:
         print(as_json(proof.scalars()))
     else:
-        print(judgement(proof))
+        print(judgement(proof, voice_of(problem, proof, saved.settings.get("metric_power", 1.0))))
         print_table(proof.scalars())
     return 0 if proof.holds else 1
 

@@ -7,33 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.certificates import trace_is_determined
-from flatmin.metric import Array
+from flatmin.certificates import Certificate
 from flatmin.problem import Problem
-from flatmin.report.words import unique_phrase, unique_word
+from flatmin.report.voices import Voice, voice_of
+from flatmin.report.words import unique_phrase, unique_word, verdict
 from flatmin.solution import Solution
 
 __all__ = ["outcome"]
 
-#: What is known about other solutions where all those that fit are equally flat.
-AMONG_FITS = {
-    True: "any other solution that fits lies within about 0.1 % of it",
-    False: "another solution fits as well",
-    None: "whether another solution fits is undecided",
-}
-
 
 def outcome(problem: Problem, solution: Solution, summary: Mapping[str, Any], results: str) -> dict[str, str]:
     """Return the rows of the table: fit, flatness and uniqueness are separate facts."""
-    proof, status = solution.certificate, solution.status
+    proof = solution.certificate
+    voice = voice_of(problem, proof, solution.settings.get("metric_power", 1.0))
+    said = verdict(solution.status, voice, proof.unique)
     rows = {
-        "status": f"{status.name}: {status.value}",
+        "status": f"{solution.status.name}: {said.headline} {said.advice}".strip(),
         "rank": _rank(solution),
         "fit": f"relative residual {proof.relative_residual:.1e}",
         "flatness": f"relative gap {proof.relative_gap:.1e}",
-        "unique": _uniqueness(problem, solution),
+        "unique": _uniqueness(proof, voice),
     }
-    if trace_is_determined(problem):
+    if voice.determined:
         rows["flatness"] += "; all solutions that fit are equally flat"
     if proof.radius is not None:
         rows["certified radius"] = _radius(solution, proof.radius)
@@ -56,10 +51,10 @@ def _rank(solution: Solution) -> str:
     return f"{solution.rank} ({plus} positive, {minus} negative)"
 
 
-def _uniqueness(problem: Problem, solution: Solution) -> str:
-    proof = solution.certificate
-    phrase = AMONG_FITS[proof.unique] if trace_is_determined(problem) else unique_phrase(proof.unique)
-    words = unique_word(proof.unique) if proof.unique is None else f"{unique_word(proof.unique)}: {phrase}"
+def _uniqueness(proof: Certificate, voice: Voice) -> str:
+    words = unique_word(proof.unique)
+    if proof.unique is not None:
+        words = f"{words}: {unique_phrase(proof.unique, voice)}"
     if proof.margin is None:
         return words
     kind = ", estimated" if proof.margin_kind == "estimated" else ""
@@ -68,15 +63,8 @@ def _uniqueness(problem: Problem, solution: Solution) -> str:
 
 def _radius(solution: Solution, radius: float) -> str:
     model = solution.parametrization
-    size = float(np.linalg.norm(_singular_values(solution)))
-    relative = f", {radius / size:.1e} of ‖X‖" if size else ""
-    what = "fits as well" if model.cone == "semidefinite" else "fits and is as flat"
-    return f"{radius:.1e}{relative}: no matrix farther from X {what}"
-
-
-def _singular_values(solution: Solution) -> Array:
-    model = solution.parametrization
-    return model.decompose(*model.pair(solution.factors))[1]
+    size = float(np.linalg.norm(model.decompose(*model.pair(solution.factors))[1]))
+    return f"{radius:.1e}, relatively {radius / size:.1e}" if size else f"{radius:.1e}"
 
 
 def _reweighted(fields: Mapping[str, Any]) -> str:

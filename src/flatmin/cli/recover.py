@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from flatmin import families
+from flatmin.cli.advice import advice
 from flatmin.cli.answer import Answer, write_answer
 from flatmin.cli.options import in_options, with_loss
 from flatmin.cli.outcome import outcome
 from flatmin.cli.output import destination, results_directory
 from flatmin.cli.progress import progress
-from flatmin.cli.summary import advice, as_json, print_table, summarize
+from flatmin.cli.summary import as_json, print_table, summarize
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case, read_case
@@ -73,8 +74,7 @@ def run(request: Request) -> int:
         with progress(not request.quiet) as callback, in_options(request.settings):
             solution = flat_minimum(case.problem, **request.settings, callback=callback)
             lowest = _reweighted(case, request, solution, callback) if request.reweight else None
-        if family.parts is not None:
-            solution = replace(solution, parts={**solution.parts, **family.parts(case.problem, solution)})
+        solution = _complete(family, case, request, solution)
         summary = summarize(family, case.problem, solution, case.truth, lowest)
         hints = advice(case.problem, solution)
         written = _write(folder, request, family, case, solution, lowest, summary, hints)
@@ -103,6 +103,13 @@ def _reweighted(case: Case, request: Request, flat: Solution, callback: Any) -> 
     names = ("max_rank", "tol", "max_iter", "time_limit", "seed")
     settings = {name: request.settings[name] for name in names}
     return reweighted_minimum(case.problem, **settings, warm_start=flat, callback=callback)
+
+
+def _complete(family: Family, case: Case, request: Request, solution: Solution) -> Solution:
+    """Return the solution with what its file needs to be judged and to be used: the loss, and parts of the answer."""
+    loss = {name: value for name, value in request.loss.items() if value is not None}
+    parts = {} if family.parts is None else family.parts(case.problem, solution)
+    return replace(solution, settings={**solution.settings, **loss}, parts={**solution.parts, **parts})
 
 
 def _write(
@@ -156,4 +163,5 @@ def _context(
         row_labels=document.row_labels if document else None,
         column_labels=document.column_labels if document else None,
         notes=notes,
+        picture=None if document is None else document.picture,
     )

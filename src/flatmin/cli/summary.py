@@ -13,12 +13,9 @@ from flatmin._version import __version__
 from flatmin.families import Family
 from flatmin.metric import Array
 from flatmin.problem import Problem
-from flatmin.solution import FORMAT_VERSION, Solution, Status
+from flatmin.solution import FORMAT_VERSION, Solution
 
-__all__ = ["advice", "as_json", "plain", "print_table", "summarize"]
-
-#: An exact fit whose rank is at least this share of the largest possible one looks like noise.
-NEARLY_FULL = 0.8
+__all__ = ["as_json", "plain", "print_table", "summarize"]
 
 
 def summarize(
@@ -92,33 +89,6 @@ def plain(value: Any) -> Any:
 def as_json(fields: Mapping[str, Any]) -> str:
     """Return fields as JSON text that every parser takes."""
     return json.dumps(plain(fields), indent=2, allow_nan=False)
-
-
-def advice(problem: Problem, solution: Solution) -> list[str]:
-    """Return a sentence where an exact fit looks as if it fitted noise."""
-    rank, (d1, d2), m = solution.rank, problem.shape, problem.measurement.size
-    d1, d2 = d1 - len(solution.undetermined[0]), d2 - len(solution.undetermined[1])
-    fits = solution.status in (Status.unique_flat_minimum, Status.flat_minimum, Status.inconsistent_data)
-    if not fits or rank < 2 or min(d1, d2) < 3:
-        return []
-    fit = "best" if solution.status is Status.inconsistent_data else "exact"
-    if rank >= NEARLY_FULL * min(d1, d2):
-        why = f"The {fit} fit has rank {rank} where {min(d1, d2)} is the largest possible"
-    elif rank * (d1 + d2 - rank) > m:
-        why = f"The {fit} fit has rank {rank}, more degrees of freedom than the {m} measurements"
-    else:
-        return []
-    strength = _noise_strength(problem, solution)
-    return [f"{why}; if the data are noisy, allow for it with --alpha, for instance --alpha {strength:.1g}."]
-
-
-def _noise_strength(problem: Problem, solution: Solution) -> float:
-    """Return the alpha that takes the smallest singular value, mostly noise, out of the solution: a gentle start.
-
-    The loss grows like ``c ‖Z − Z0‖²`` in ``Z = D1 X D2``, so alpha lowers singular values by ``2 alpha / c``.
-    """
-    _, values, _ = problem.parametrization.singular(solution.factors, problem.metric)
-    return float(np.mean(problem.data**2) / np.sum(values**2) * values[: solution.rank].min() / 2)
 
 
 def print_table(rows: Mapping[str, Any], title: str | None = None) -> None:

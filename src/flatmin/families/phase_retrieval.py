@@ -40,7 +40,7 @@ def sample(
     n_measurements : int
         m; the signal is certified unique from about 3 d (real) or 5 d (complex) on.
     noise : float
-        Standard deviation of the noise over the root mean square of the clean intensities.
+        Standard deviation of the noise over the root mean square of the clean intensities; what would be negative is 0.
     seed : int
         Makes the instance repeatable.
     real : bool
@@ -64,7 +64,7 @@ def sample(
     vectors, signal = (_gaussian(size, real, rng) for size in ((n_measurements, d), (d,)))
     measurement = RankOne(vectors)
     clean = measurement.forward_factors(signal[:, None], signal[:, None])
-    return Instance(Problem(measurement, noisy(clean, noise, rng), Gram()), signal)
+    return Instance(Problem(measurement, _intensities(clean, noise, rng), Gram()), signal)
 
 
 def diffraction(signal: Array, masks: Array, *, noise: float = 0.0, seed: int = 0) -> Instance:
@@ -77,7 +77,7 @@ def diffraction(signal: Array, masks: Array, *, noise: float = 0.0, seed: int = 
     masks : ndarray, shape (q, n) or (q, h, w)
         See `octanary_masks`.
     noise : float
-        Standard deviation of the noise over the root mean square of the clean intensities.
+        Standard deviation of the noise over the root mean square of the clean intensities; what would be negative is 0.
     seed : int
         Draws the noise.
 
@@ -96,7 +96,7 @@ def diffraction(signal: Array, masks: Array, *, noise: float = 0.0, seed: int = 
     if np.shape(masks)[1:] != np.shape(signal):
         raise InputError(f"the signal has shape {np.shape(signal)}, expected {np.shape(masks)[1:]} as the masks")
     clean = measurement.forward_factors(column, column)
-    data = noisy(clean, noise, np.random.default_rng(seed))
+    data = _intensities(clean, noise, np.random.default_rng(seed))
     return Instance(Problem(measurement, data, Gram()), np.asarray(signal))
 
 
@@ -140,7 +140,7 @@ def from_picture(picture: Array, count: int, *, noise: float = 0.0, seed: int = 
     count : int
         How many masks.
     noise : float
-        Standard deviation of the noise over the root mean square of the clean intensities.
+        Standard deviation of the noise over the root mean square of the clean intensities; what would be negative is 0.
     seed : int
         Draws masks and noise.
 
@@ -153,6 +153,11 @@ def from_picture(picture: Array, count: int, *, noise: float = 0.0, seed: int = 
         raise InputError(f"the number of masks is {count!r}, expected a positive whole number")
     require(96.0 * count * np.size(picture), "drawing these masks")
     return diffraction(picture, octanary_masks(count, np.shape(picture), seed), noise=noise, seed=seed + 1)
+
+
+def _intensities(clean: Array, noise: float, rng: np.random.Generator) -> Array:
+    """Return noisy intensities; a detector counts nothing below zero."""
+    return np.maximum(noisy(clean, noise, rng), 0.0)
 
 
 def _gaussian(size: tuple[int, ...], real: bool, rng: np.random.Generator) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 
 from flatmin._memory import require
 from flatmin._validation import numeric
-from flatmin.certificates import check_strength
+from flatmin.certificates import check_dual, check_strength
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.base import check_file, reason
@@ -38,6 +38,7 @@ DAMAGED = (
 )
 #: Settings of a solve that say what was minimised.
 STRENGTH, LOSS = ("alpha", "metric_power"), ("weight", "tau")
+DUALS = ("dual", "uniqueness_dual")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ def read_arrays(path: Path, family: Family) -> dict[str, Array]:
 def read_solution(path: Path, family: Family, problem: Problem) -> SavedSolution:
     """Read a solution that flatmin or someone else saved: factors or an answer, with or without duals."""
     names = problem.parametrization.names
-    arrays = _load(path, "the solution", (*names, *family.answers, "dual", "uniqueness_dual", "description"))
+    arrays = _load(path, "the solution", (*names, *family.answers, *DUALS, "description"))
     name = next((name for name in family.answers if name in arrays), None)
     factors = answer = None
     if all(name in arrays for name in names):
@@ -101,7 +102,15 @@ def read_solution(path: Path, family: Family, problem: Problem) -> SavedSolution
         raise InputError(f"{path} lacks the key {lacking!r}, expected {expected}")
     told = _settings(path, arrays["description"]) if "description" in arrays else {}
     settings, loss = ({name: told[name] for name in names if name in told} for names in (STRENGTH, LOSS))
-    return SavedSolution(factors, answer, arrays.get("dual"), arrays.get("uniqueness_dual"), settings, loss)
+    dual, uniqueness_dual = (_dual(path, name, arrays.get(name), problem) for name in DUALS)
+    return SavedSolution(factors, answer, dual, uniqueness_dual, settings, loss)
+
+
+def _dual(path: Path, name: str, dual: Array | None, problem: Problem) -> Array | None:
+    """Return a dual vector; one with an entry for each cell of a fully observed matrix may have its shape."""
+    if dual is not None and dual.shape == problem.shape and dual.size == problem.measurement.size:
+        dual = dual.reshape(-1)
+    return None if dual is None else check_dual(dual, problem, f"the key {name!r} of {path}")
 
 
 def _answer(path: Path, name: str, array: Array, unknown: tuple[int, ...], matrix: tuple[int, int]) -> Array:

@@ -1,0 +1,86 @@
+"""Sentences for the user where a solution looks as if it fitted noise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flatmin.certificates import trace_is_determined
+from flatmin.losses import Absolute
+from flatmin.problem import Problem
+from flatmin.report.limits import freedom
+from flatmin.solution import Solution, Status
+
+__all__ = ["advice"]
+
+#: A fit whose rank is at least this share of the largest possible one looks like noise.
+NEARLY_FULL = 0.8
+
+
+def advice(problem: Problem, solution: Solution) -> list[str]:
+    """Return what the rank and the misfit of a solution suggest."""
+    out = []
+    if "signal" in solution.parts and solution.rank > 1:
+        out.append(
+            f"The fit has rank {solution.rank}, so no single signal explains the data; the largest part is shown."
+        )
+    if isinstance(problem.loss, Absolute):
+        return out + _about_errors(problem, problem.loss, solution)
+    fits = solution.status in (Status.unique_flat_minimum, Status.flat_minimum)
+    if solution.status is Status.inconsistent_data and trace_is_determined(problem):
+        why = "No positive semidefinite matrix fits the data exactly"
+    elif fits or solution.status is Status.inconsistent_data:
+        why = _too_large_a_rank(problem, solution, "exact" if fits else "best")
+    else:
+        why = ""
+    if why:
+        alpha = f"{_noise_strength(problem, solution):.1g}"
+        out.append(f"{why}; if the data are noisy, allow for it with --alpha, for instance --alpha {alpha}.")
+    return out
+
+
+def _too_large_a_rank(problem: Problem, solution: Solution, fit: str) -> str:
+    rank, m, largest = solution.rank, problem.measurement.size, _largest_rank(problem, solution)
+    if rank < 2 or largest < 3:
+        return ""
+    if rank >= NEARLY_FULL * largest:
+        return f"The {fit} fit has rank {rank} where {largest} is the largest possible"
+    if _freedom(problem, solution) > m:
+        return f"The {fit} fit has rank {rank}, more degrees of freedom than the {m} measurements"
+    return ""
+
+
+def _largest_rank(problem: Problem, solution: Solution) -> int:
+    return min(d - len(unseen) for d, unseen in zip(problem.shape, solution.undetermined, strict=True))
+
+
+def _freedom(problem: Problem, solution: Solution) -> int:
+    """Return the degrees of freedom of a matrix of the solution's rank on the rows and columns that are seen."""
+    d1, d2 = (d - len(unseen) for d, unseen in zip(problem.shape, solution.undetermined, strict=True))
+    is_complex = any(np.iscomplexobj(F) for F in solution.factors)
+    return freedom((d1, d2), solution.rank, problem.parametrization.cone, is_complex)
+
+
+def _noise_strength(problem: Problem, solution: Solution) -> float:
+    """Return an alpha to begin with.
+
+    A best fit of a Hermitian model leaves a residual r like noise, whose part ``(2/m) B*(r)`` of the gradient has about
+    the norm ``2‖r‖/m``: that much slope hides it. Else the smallest singular value, mostly noise, is to leave the
+    solution: the loss grows like ``c ‖Z − Z0‖²`` in ``Z = D1 X D2``, so alpha lowers its values by ``2 alpha / c``.
+    """
+    model = problem.parametrization
+    if solution.status is Status.inconsistent_data and model.cone != "rectangular":
+        residual = problem.residual(solution.factors)
+        return 2 * float(np.linalg.norm(residual)) / (problem.measurement.size * model.trace_factor)
+    _, values, _ = model.singular(solution.factors, problem.metric)
+    return float(np.mean(problem.data**2) / np.sum(values**2) * values[: solution.rank].min() / 2)
+
+
+def _about_errors(problem: Problem, loss: Absolute, solution: Solution) -> list[str]:
+    largest = _largest_rank(problem, solution)
+    weight = loss.weight_for(problem.shape)
+    if solution.rank < NEARLY_FULL * largest or largest < 3 or weight is None:
+        return []
+    return [
+        f"The low-rank part has rank {solution.rank} where {largest} is the largest possible; if there is noise beside "
+        f"gross errors, or there are too many of them, lower it with a --weight below {weight:.2g}."
+    ]
