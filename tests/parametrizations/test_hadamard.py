@@ -112,8 +112,9 @@ def test_width_counts_what_is_not_zero():
     assert fm.Hadamard(2).width((x, x)) == 2
 
 
-def test_condition_is_that_of_the_weights():
-    A = fm.measurements.Dense(np.diag([1.0, 2.0, 4.0]))
+@pytest.mark.parametrize("scale", [1e-3, 1, 1e3])
+def test_condition_is_that_of_the_weights(scale):
+    A = fm.measurements.Dense(scale * np.diag([1.0, 2.0, 4.0]))
     f = fm.flatness(fm.Problem(A, np.ones(3), fm.Hadamard(2)), (np.ones(3), np.ones(3)))
     assert f.condition == pytest.approx(16)
 

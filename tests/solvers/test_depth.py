@@ -170,6 +170,30 @@ def test_nothing_that_nearly_fits_and_is_nearly_as_flat_is_farther_than_the_erro
     assert noise + excess == 0 or farthest > 0.003
 
 
+def test_the_error_radius_cannot_be_smaller():
+    """By hand: of the solutions of x_1 + 2 x_2 = 1, whose weights are (1, 4), the flattest is (1, 0).
+
+    Nearby: x_2 = t/4 with a slack of ½ for t, paid by x_1 = 1 − t/2 − noise; it is as flat up to t/2 − noise ≤ excess.
+    """
+    problem = fm.Problem(fm.measurements.Dense([[1.0, 2.0]]), [1.0], fm.Hadamard(2))
+    s = fm.flat_minimum(problem)
+    np.testing.assert_allclose(s.matrix[:, 0], [1, 0], atol=1e-12)
+    for noise, excess in ((0.1, 0.0), (0.0, 0.2), (0.1, 0.2)):
+        t = 2 * (noise + excess)
+        other = np.array([1 - t / 2 - noise, t / 4])
+        assert abs(other @ [1, 2] - 1) <= noise + 1e-12
+        assert 4 * np.abs(other) @ [1, 4] <= s.certificate.value * (1 + excess) + 1e-12
+        assert s.certificate.error_radius(noise, excess) == pytest.approx(np.linalg.norm(other - s.matrix[:, 0]))
+
+
+def test_a_second_solution_must_earn_its_own_certificate(monkeypatch):
+    rows = np.random.default_rng(0).standard_normal((3, 4))
+    problem = fm.Problem(fm.measurements.Dense(np.hstack([rows, rows])), rows[:, 0], fm.Hadamard(2))
+    assert fm.flat_minimum(problem).certificate.unique is False
+    monkeypatch.setattr("flatmin.solvers.power_uniqueness._another", lambda B, b, z, *rest: 1.01 * z)
+    assert fm.flat_minimum(problem).certificate.unique is None
+
+
 @pytest.mark.parametrize("widths", [(4,), (3, 4)])
 def test_the_error_radius_of_the_whole_matrix_is_the_distance_of_the_data(widths):
     M = _matrix(3)
