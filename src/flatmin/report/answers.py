@@ -35,18 +35,18 @@ def matrix_answer(reading: Reading) -> list[Section]:
     return [Section("answer", f"The recovered {context.kind}", prose, figures=pictures)]
 
 
-def unseen(reading: Reading, noun: str = "coordinate") -> list[str]:
+def unseen(reading: Reading, noun: str = "coordinate", names: Sequence[str] | None = None) -> list[str]:
     """Return what is said about rows and columns that no measurement sees; in symmetric models both are a ``noun``."""
-    context = reading.context
-    sides: list[tuple[Array, list[str] | None, str]] = [(reading.solution.undetermined[0], context.row_labels, noun)]
+    context, names = reading.context, names or reading.context.row_labels
+    sides: list[tuple[Array, Sequence[str] | None, str]] = [(reading.solution.undetermined[0], names, noun)]
     if reading.solution.parametrization.cone == "rectangular":
         words = ("row", "column")
         labels = (context.row_labels, context.column_labels)
         sides = list(zip(reading.solution.undetermined, labels, words, strict=True))
     out = []
-    for index, names, word in sides:
+    for index, known, word in sides:
         if len(index):
-            shown = listed([names[i] if names else str(i) for i in index])
+            shown = listed([known[i] if known else str(i) for i in index])
             count = counted(len(index), word)
             out.append(
                 f"Undetermined: no measurement sees {count} ({shown}). The solution is zero there, for want of data."
@@ -79,17 +79,17 @@ def missing(pixels: Array) -> str:
 
 def heat_maps(
     reading: Reading,
-    more: Mapping[str, blocks.Block] | None = None,
     titles: Mapping[str, str] = TITLES,
     coordinates: tuple[str, str] = ("row", "column"),
+    leading: Sequence[str] = (),
 ) -> list[Figure]:
     """Return what was observed, what was recovered and what is true, as far as known, in the same colours.
 
-    ``more`` has further blocks, shown behind these; ``titles`` names all of them.
+    ``titles`` names them, ``coordinates`` their rows and columns; ``leading`` ones alone decide on the colours.
     """
     context, shape = reading.context, reading.problem.shape
     whole = blocks.recovered(reading.solution, shape)
-    found = {"observed": blocks.observed(reading.problem, whole), "recovered": whole, **(more or {}), "true": None}
+    found = {"observed": blocks.observed(reading.problem, whole), "recovered": whole, "true": None}
     if reading.truth is not None and reading.truth.shape == shape:
         found["true"] = blocks.truth_block(reading.truth, whole)
     shown = {name: block for name, block in found.items() if block is not None}
@@ -99,7 +99,7 @@ def heat_maps(
         unit = "deviations from the column mean"
     if "observed" in shown and max(whole.values.shape) <= MOST_DOTS:
         marked = np.isnan(shown["observed"].values) & ~np.isnan(shown["recovered"].values)
-    scale = figures.scale_of(list(shown.values()))
+    scale = figures.scale_of([block for name, block in shown.items() if not leading or name in leading])
     labels = (context.row_labels, context.column_labels)
     return [
         Figure(

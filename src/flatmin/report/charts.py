@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -101,19 +101,17 @@ def strengths(name: str, values: Array, labels: Sequence[str], truth: Array | No
     return draw(name, (WIDTH, 220.0), paint)
 
 
-def histogram(name: str, groups: Mapping[str, Array], axis: str) -> str:
-    """Return how often sizes occur, for up to two groups, over a common range."""
-    everything = np.concatenate(list(groups.values()))
-    edges = np.linspace(float(everything.min()), float(everything.max()) or 1.0, 31)
+def histogram(name: str, values: Array, axis: str, counted: str) -> str:
+    """Return how often sizes occur."""
+    low, high = float(values.min()), float(values.max())
+    edges = np.linspace(low, high, 31) if high > low else np.array([0.9 * low, 1.1 * high or 1.0])
 
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
         grid(axes)
-        for (word, values), colour in zip(groups.items(), (FIRST, SECOND), strict=False):
-            axes.hist(values, edges, color=colour, alpha=0.85, label=word)
+        axes.hist(values, edges, color=FIRST)
         axes.xaxis.set_major_locator(locator(6))
         axes.yaxis.set_major_locator(locator(4, integer=True))
-        axes.set(xlabel=axis, ylabel="cells")
-        legend(figure)
+        axes.set(xlabel=axis, ylabel=counted)
 
     return draw(name, (WIDTH, 200.0), paint)

@@ -47,6 +47,7 @@ DASHES = (0, (4, 3))
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
+    "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
     "axes.facecolor": "none",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flatmin.report.voices import DETERMINED, PRODUCT, Voice
+from flatmin.report.voices import PRODUCT, Voice
 from flatmin.report.words import counted, number
 
 __all__ = ["caution", "freedom", "limits"]
@@ -79,10 +79,9 @@ def limits(
         )
     elif not exact:
         out.append("The penalty pulls the solution towards zero; that is the price for not fitting the noise.")
-    elif voice is DETERMINED:
-        out.append(
-            "An exact fit also fits the noise. With noisy data the certified radius says how far the truth can be."
-        )
+    elif voice.determined:
+        radius = " With noisy data the certified radius says how far the truth can be." if unique else ""
+        out.append(f"An exact fit also fits the noise.{radius}")
     else:
         out.append("An exact fit also fits the noise. If the data are noisy, a penalised fit (--alpha) is better.")
     if metric_power != 1:

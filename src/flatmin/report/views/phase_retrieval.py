@@ -1,0 +1,215 @@
+"""Phase retrieval: image beside image, or signal over signal, up to the global phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flatmin.measurements.coded_diffraction import CodedDiffraction
+from flatmin.metric import Array
+from flatmin.report import blocks, charts, figures
+from flatmin.report.answers import image, unseen
+from flatmin.report.page import Figure, Section
+from flatmin.report.reading import Reading
+from flatmin.report.views.base import View
+from flatmin.report.words import counted, number
+
+__all__ = ["VIEW", "aligned"]
+
+#: An imaginary part of at most this relative size is rounding.
+REAL = 1e-6
+#: The phase is not shown where the modulus is below this share of the largest one.
+FAINT = 1e-2
+#: Phase maps show at most this many rows and columns.
+LARGEST_PHASE = 256
+#: Intensities below this share of the largest one look alike in pictures.
+DARK = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class _Signals:
+    """The recovered signal, turned, and the truth, in the shape of the masks; NaN where nothing is measured."""
+
+    found: Array
+    truth: Array | None
+
+    @classmethod
+    def of(cls, reading: Reading) -> _Signals:
+        shape = _shape(reading)
+        parts, make = reading.solution.parts, reading.context.family.parts
+        if "signal" not in parts and make is not None:
+            parts = make(reading.problem, reading.solution)
+        found, truth = np.asarray(parts["signal"]).ravel(), reading.truth
+        found = aligned(found, truth)
+        if np.linalg.norm(found.imag) <= REAL * np.linalg.norm(found) and (truth is None or _is_real(truth)):
+            found, truth = found.real, None if truth is None else truth.real
+        found = found.copy()
+        found[reading.solution.undetermined[0]] = np.nan
+        return cls(found.reshape(shape), None if truth is None else truth.reshape(shape))
+
+    @property
+    def is_real(self) -> bool:
+        return bool(np.isrealobj(self.found))
+
+    @property
+    def shown(self) -> list[tuple[str, Array]]:
+        """The signals by name."""
+        return [("recovered", self.found), *([] if self.truth is None else [("true", self.truth)])]
+
+
+def aligned(signal: Array, truth: Array | None) -> Array:
+    """Return a signal times a global phase (real: a sign): closest to the truth, else as real as possible.
+
+    Examples
+    --------
+    >>> aligned(np.array([1j, 2j]), None).round(9)
+    array([1.+0.j, 2.+0.j])
+    """
+    if truth is not None:
+        inner = np.vdot(signal, truth)
+        if np.isrealobj(signal) and np.isrealobj(truth):
+            return signal * (-1.0 if inner < 0 else 1.0)
+        return np.asarray(signal * (inner / abs(inner) if inner else 1.0))
+    if np.iscomplexobj(signal):
+        signal = signal * np.exp(-0.5j * np.angle(np.sum(signal**2)))
+    return np.asarray(signal * (-1.0 if np.sum(signal.real) < 0 else 1.0))
+
+
+def _is_real(truth: Array) -> bool:
+    return bool(np.linalg.norm(truth.imag) <= REAL * np.linalg.norm(truth))
+
+
+def _shape(reading: Reading) -> tuple[int, ...]:
+    measurement = reading.problem.measurement
+    return measurement.masks.shape[1:] if isinstance(measurement, CodedDiffraction) else (measurement.shape[0],)
+
+
+def _measured(reading: Reading) -> str:
+    measurement, shape = reading.problem.measurement, _shape(reading)
+    if isinstance(measurement, CodedDiffraction):
+        what = f"a signal of {shape[0]} numbers" if len(shape) == 1 else _pixels(shape)
+        return f"{counted(len(measurement.masks), 'coded diffraction pattern')} of {what}"
+    kind = "complex" if reading.is_complex else "real"
+    return f"{measurement.size} intensities of a {kind} signal of {shape[0]} numbers"
+
+
+def _pixels(shape: tuple[int, ...]) -> str:
+    return f"an image of {shape[0]} × {shape[1]} pixels"
+
+
+def _answer(reading: Reading) -> list[Section]:
+    signals, shape = _Signals.of(reading), _shape(reading)
+    what, noun = ("image", "pixel") if len(shape) == 2 else ("signal", "number")
+    symmetry = "phase" if reading.is_complex else "sign"
+    turned = "matches the truth best" if signals.truth is not None else "is as real and as positive as possible"
+    prose = [
+        f"Intensities do not show a global {symmetry}; here it is the one for which the {what} {turned}.",
+        *_beyond_rank_one(reading),
+        *unseen(reading, noun, _places(shape)),
+        *_elsewhere(signals, noun),
+    ]
+    pictures = _images(reading, signals) if len(shape) == 2 else _curves(signals)
+    return [Section("answer", f"The recovered {what}", prose, figures=pictures)]
+
+
+def _places(shape: tuple[int, ...]) -> list[str] | None:
+    """Return the names of pixels, "(row, column)"."""
+    return [f"({i}, {j})" for i, j in np.ndindex(*shape)] if len(shape) == 2 else None
+
+
+def _elsewhere(signals: _Signals, noun: str) -> list[str]:
+    """Return how large the error is where something is measured, if that is not everywhere."""
+    seen = ~np.isnan(signals.found)
+    if signals.truth is None or seen.all():
+        return []
+    size = float(np.linalg.norm(signals.truth[seen])) or 1.0
+    error = float(np.linalg.norm((signals.found - signals.truth)[seen])) / size
+    return [f"On all other {noun}s the relative error against the truth is {number(error, 2)}."]
+
+
+def _beyond_rank_one(reading: Reading) -> list[str]:
+    """Return what is to be said where the matrix that fits is not of rank one."""
+    if reading.solution.rank == 1:
+        return []
+    if reading.solution.rank == 0:
+        return ["It is zero."]
+    s = np.linalg.svd(reading.pair[0], compute_uv=False) ** 2
+    return [
+        f"The matrix that fits has rank {reading.solution.rank}, so it is no signal's alone: the data are too few or "
+        f"too noisy for one. Shown is its leading part, {number(100 * s[0] / s.sum())} % of it."
+    ]
+
+
+def _curves(signals: _Signals) -> list[Figure]:
+    sides = [("", "Signal")] if signals.is_real else [("real", "Real part"), ("imag", "Imaginary part")]
+    out = []
+    for side, title in sides:
+        found, truth = (None if s is None else getattr(s, side or "real") for s in (signals.found, signals.truth))
+        assert found is not None
+        caption = "" if len(found) <= 2 * charts.MOST_POINTS else f"{2 * charts.MOST_POINTS} of {len(found)} numbers."
+        if np.isnan(found).any():
+            caption += " Gaps are numbers that nothing measures."
+        beside = "" if truth is None else ", with the truth"
+        alt = f"The {title.lower()} recovered{beside}: {len(found)} numbers, {_range(found)}."
+        out.append(Figure(title, alt, caption.strip(), svg=charts.signal(f"signal-{side or 'real'}", found, truth)))
+    return out
+
+
+def _range(values: Array) -> str:
+    known = values[np.isfinite(values)]
+    return f"from {number(float(known.min()))} to {number(float(known.max()))}" if known.size else "none of them known"
+
+
+def _images(reading: Reading, signals: _Signals) -> list[Figure]:
+    """Return a diffraction pattern, the image and the truth beside it, and the phases if there are any."""
+    sizes = [(name, values if signals.is_real else np.abs(values)) for name, values in signals.shown]
+    low = min(0.0, *(float(np.nanmin(values)) for _, values in sizes))
+    high = max(float(np.nanmax(values, initial=low)) for _, values in sizes)
+    what = "Values" if signals.is_real else "Modulus"
+    caption = f"{what} from {number(low)} (black) to {number(high)} (white)."
+    out = [_pattern(reading)]
+    for name, values in sizes:
+        blank = " Blue pixels are undetermined." if np.isnan(values).any() else ""
+        title = "The truth" if name == "true" else "Recovered" if signals.is_real else "Recovered modulus"
+        alt = f"The {name} image, {values.shape[0]} pixels high and {values.shape[1]} wide."
+        out.append(image(title, (values - low) / ((high - low) or 1.0), alt, caption + blank))
+    if not signals.is_real:
+        out += [_phase(name, values) for name, values in signals.shown]
+    if signals.truth is not None and np.nanmax(np.abs(signals.found - signals.truth), initial=0.0) > REAL * high:
+        out.append(_difference(signals.found, signals.truth))
+    return out
+
+
+def _pattern(reading: Reading) -> Figure:
+    A = reading.problem.measurement
+    assert isinstance(A, CodedDiffraction)
+    masks = A.masks
+    pattern = np.fft.fftshift(reading.problem.data.reshape(masks.shape)[0])
+    top = float(pattern.max()) or 1.0
+    levels = 1 - np.log10(np.maximum(pattern / top, DARK)) / np.log10(DARK)
+    caption = f"Under the first of {len(masks)} masks, on a logarithmic scale; the lowest frequency is in the middle."
+    return image("One of the measured patterns", levels, "Intensities of a masked Fourier transform.", caption)
+
+
+def _phase(name: str, values: Array) -> Figure:
+    rows, columns = (blocks.picked(length, LARGEST_PHASE) for length in values.shape)
+    part = values[np.ix_(rows, columns)]
+    modulus = np.nan_to_num(np.abs(part))
+    angles = np.where(modulus > FAINT * modulus.max(initial=0.0), np.angle(part), np.nan)
+    block = blocks.Block(angles, rows, columns, (values.shape[0], values.shape[1]))
+    svg = figures.heat_map(f"{name}-phase", block, (-np.pi, np.pi), unit="phase", angles=True)
+    caption = f"Grey where the modulus is below {number(FAINT)} of the largest."
+    title = "True phase" if name == "true" else "Recovered phase"
+    return Figure(title, f"Colour map of the {name} phase.", caption, svg=svg)
+
+
+def _difference(found: Array, truth: Array) -> Figure:
+    block = blocks.part(np.abs(found - truth))
+    svg = figures.heat_map("signal-difference", block, figures.scale_of([block]))
+    return Figure(
+        "Where it differs", "Heat map of the size of the error at every pixel.", "Size of the error.", svg=svg
+    )
+
+
+VIEW = View(answer=_answer, measured=_measured)

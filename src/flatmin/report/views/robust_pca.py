@@ -1,0 +1,201 @@
+"""Robust PCA: observed, low rank and gross errors side by side, and where the errors are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flatmin.losses import Absolute
+from flatmin.measurements.entries import Entries
+from flatmin.metric import Array
+from flatmin.report import blocks, charts, figures
+from flatmin.report.answers import TITLES, caption_of, heat_maps, image, missing, unseen
+from flatmin.report.page import Fact, Figure, Section
+from flatmin.report.reading import Reading
+from flatmin.report.views.base import View
+from flatmin.report.words import counted, number
+
+__all__ = ["VIEW"]
+
+#: Errors below this share of the largest value in the data are rounding.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """The gross errors in the observed cells."""
+
+    reading: Reading
+    rows: Array
+    cols: Array
+    errors: Array
+
+    @classmethod
+    def of(cls, reading: Reading) -> _Split:
+        A = reading.problem.measurement
+        assert isinstance(A, Entries)
+        sparse = reading.solution.parts.get("sparse")
+        errors = -reading.problem.residual(reading.solution.factors) if sparse is None else sparse[A.rows, A.cols]
+        tiny = ROUNDING * float(np.max(np.abs(reading.problem.data), initial=0.0))
+        return cls(reading, A.rows, A.cols, np.where(np.abs(errors) > tiny, errors, 0.0))
+
+    @property
+    def wrong(self) -> Array:
+        """Which observed cells carry an error, (m,)."""
+        return np.asarray(self.errors != 0)
+
+    def matrix(self, values: Array) -> Array:
+        """Return a matrix that holds ``values`` in the observed cells, NaN in the others."""
+        out = np.full(self.reading.problem.shape, np.nan)
+        out[self.rows, self.cols] = values
+        return out
+
+    def block(self, values: Array) -> blocks.Block:
+        """Return the block of such a matrix that pictures show."""
+        d1, d2 = self.reading.problem.shape
+        rows, columns = blocks.picked(d1), blocks.picked(d2)
+        place = [np.full(n, -1) for n in (d1, d2)]
+        for index, where in zip(place, (rows, columns), strict=True):
+            index[where] = np.arange(len(where))
+        i, j = place[0][self.rows], place[1][self.cols]
+        inside = (i >= 0) & (j >= 0)
+        out = np.full((len(rows), len(columns)), np.nan)
+        out[i[inside], j[inside]] = values[inside]
+        return blocks.Block(out, rows, columns, (d1, d2))
+
+
+def _measured(reading: Reading) -> str:
+    d1, d2 = reading.problem.shape
+    cells = reading.problem.measurement.size
+    known = "all cells" if cells == d1 * d2 else f"{cells} of the {d1 * d2} cells"
+    return f"{known} of a {d1} × {d2} matrix, some of them wrong"
+
+
+def _answer(reading: Reading) -> list[Section]:
+    split = _Split.of(reading)
+    d1, d2 = reading.problem.shape
+    prose = [
+        f"The data are split into a matrix of rank {reading.solution.rank} and gross errors in "
+        f"{counted(int(split.wrong.sum()), 'cell')}. {_objective(reading)}",
+        *unseen(reading),
+    ]
+    gaps = d1 * d2 - len(split.rows)
+    if gaps:
+        are = "is" if gaps == 1 else "are"
+        prose.append(f"{counted(gaps, 'cell')} {are} missing: filled in from the low rank, and never called wrong.")
+    if reading.context.picture is not None:
+        pictures = _pictures(reading, split)
+    else:
+        sparse = split.block(split.errors)
+        titles = {**TITLES, "recovered": "Low rank"}
+        pictures = heat_maps(reading, titles=titles, leading=("recovered", "true"))
+        pictures.insert(2, _errors(sparse, (reading.context.row_labels, reading.context.column_labels)))
+    return [Section("answer", "Low rank and gross errors", prose, figures=pictures), _support(split)]
+
+
+def _objective(reading: Reading) -> str:
+    loss = reading.problem.loss
+    if not isinstance(loss, Absolute):
+        return ""
+    if loss.tau is not None:
+        return (
+            f"Among all splits whose errors have sizes of at most ‖S‖₁ = {number(loss.tau, 4)} in all, it is to have the "
+            "smallest nuclear norm ‖X‖_*."
+        )
+    weight = loss.weight_for(reading.problem.shape)
+    return (
+        f"It is to have the smallest nuclear norm ‖X‖_* plus {number(weight, 4)} times the sizes ‖S‖₁ of all errors. Then "
+        "it is also flat: no X with a smaller ‖X‖_* leaves errors as small in ‖S‖₁."
+    )
+
+
+def _errors(block: blocks.Block, labels: tuple[list[str] | None, list[str] | None]) -> Figure:
+    svg = figures.heat_map("sparse-matrix", block, figures.scale_of([block]), labels=labels)
+    caption = caption_of("observed", block)
+    return Figure("Gross errors", "Heat map of the gross errors.", f"In their own colours. {caption}".strip(), svg=svg)
+
+
+def _pictures(reading: Reading, split: _Split) -> list[Figure]:
+    """Return pictures of the data, the low rank, the errors and where they are."""
+    picture, context = reading.context.picture, reading.context
+    assert picture is not None
+    wide = context.kind == "frames"
+    which = "The first, the middle and the last frame. " if wide else ""
+    shown = [
+        ("Observed", context.observed_image, split.matrix(reading.problem.data), ""),
+        ("Low rank", context.image, reading.solution.matrix, ""),
+        ("Gross errors", None, 0.5 + split.matrix(split.errors) / 2, "Grey is none, white too bright, black too dark."),
+        ("Where they are", None, split.matrix(split.wrong.astype(float)), "White cells carry an error."),
+    ]
+    if reading.truth is not None:
+        shown.append(("The truth", None, reading.truth, ""))
+    out = []
+    for title, given, matrix, caption in shown:
+        pixels = picture(matrix) if given is None else given
+        if pixels is None:
+            continue
+        blank = missing(pixels) if np.isnan(pixels).any() else ""
+        text = f"{which}{caption} {blank}".strip()
+        alt = f"{title}: a picture {pixels.shape[0]} pixels high and {pixels.shape[1]} wide."
+        out.append(image(title, pixels, alt, text, wide=wide))
+    return out
+
+
+def _support(split: _Split) -> Section:
+    """Return where the errors are, how many and how large."""
+    errors, wrong = split.errors[split.wrong], split.wrong
+    count, cells = int(wrong.sum()), len(wrong)
+    share = f"{number(100 * count / cells)} % of the cells observed." if cells else ""
+    facts = [Fact("Cells in error", str(count), share)]
+    pictures = []
+    if count:
+        sizes = np.abs(errors)
+        rows, cols = (int(np.bincount(index[wrong]).max()) for index in (split.rows, split.cols))
+        facts += [
+            Fact("Most in one row", str(rows), f"Of {split.reading.problem.shape[1]} cells."),
+            Fact("Most in one column", str(cols), f"Of {split.reading.problem.shape[0]} cells."),
+            Fact("Size ‖S‖₁", number(float(sizes.sum()), 6), "Sum of the sizes of all errors."),
+            Fact("Median size", number(float(np.median(sizes))), "Half of the errors are larger."),
+            Fact("Largest size", number(float(sizes.max())), "Of a single error."),
+            Fact("Positive", f"{number(100 * float(np.mean(errors > 0)))} %", "The others make the data too small."),
+        ]
+        pictures = [_sizes(sizes)] if split.reading.context.picture is not None else [_map(split), _sizes(sizes)]
+    prose = [
+        "Recovery is to be expected where errors are few in every row and every column, and not in a pattern that is "
+        "of low rank itself."
+    ]
+    return Section("errors", "The gross errors", prose, figures=pictures, facts=facts)
+
+
+def _map(split: _Split) -> Figure:
+    """Return the share of cells in error, tile by tile where the matrix is large."""
+    d1, d2 = split.reading.problem.shape
+    tiles = tuple(min(n, blocks.LARGEST_SIDE) for n in (d1, d2))
+    i, j = (index * t // n for index, t, n in zip((split.rows, split.cols), tiles, (d1, d2), strict=True))
+    total, wrong = np.zeros(tiles), np.zeros(tiles)
+    np.add.at(total, (i, j), 1.0)
+    np.add.at(wrong, (i, j), split.wrong)
+    share = np.divide(wrong, total, out=np.full(tiles, np.nan), where=total > 0)
+    rows, columns = (np.arange(t) * n // t for t, n in zip(tiles, (d1, d2), strict=True))
+    block = blocks.Block(share, rows, columns, (d1, d2))
+    caption = "1 marks a cell in error." if tiles == (d1, d2) else "Share of the cells in error, tile by tile."
+    if np.isnan(share).any():
+        caption += " Grey cells were not observed."
+    svg = figures.heat_map("support", block, (0.0, float(np.nanmax(share)) or 1.0))
+    return Figure("Where they are", f"Map of {int(split.wrong.sum())} cells in error.", caption, svg=svg)
+
+
+def _sizes(sizes: Array) -> Figure:
+    alt = f"Histogram of the sizes of {len(sizes)} errors, up to {number(float(sizes.max()))}."
+    return Figure("How large they are", alt, "", svg=charts.histogram("sizes", sizes, "size of the error", "cells"))
+
+
+def _highlights(reading: Reading) -> list[Fact]:
+    split = _Split.of(reading)
+    count, cells = int(split.wrong.sum()), len(split.wrong)
+    share = f"{number(100 * count / cells, 2)} % of the cells observed" if cells else ""
+    return [Fact("Gross errors", str(count), share)]
+
+
+VIEW = View(answer=_answer, measured=_measured, highlights=_highlights)
