@@ -194,12 +194,6 @@ def test_archives_of_other_families(refused, tmp_path, fault):
     refused(["recover", family, "p.npz"], parts)
 
 
-@pytest.mark.parametrize("family", ["covariance", "phase-retrieval", "quadratic-network"])
-def test_reweighting_is_for_products(refused, flatmin, tmp_path, family):
-    flatmin("generate", family, "p.npz", "--dimension", "4")
-    refused(["recover", family, "p.npz", "--reweight"], ["--reweight goes with", family])
-
-
 @pytest.mark.parametrize("fault", COMPLETION)
 def test_completion_archives(refused, tmp_path, fault):
     changes, parts = COMPLETION[fault]

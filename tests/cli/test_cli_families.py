@@ -179,7 +179,16 @@ def test_noise_is_met_with_advice_that_helps(flatmin, tmp_path, family):
 def test_fit_flatness_and_uniqueness_are_three_rows(flatmin):
     flatmin("generate", "covariance", "p.npz", "--dimension", "8", "--rank", "1")
     out = flatmin("recover", "covariance", "p.npz").out
-    for part in ("fit", "relative residual", "equally flat", "unique", "yes", "(margin", "certified radius", "relatively"):
+    for part in (
+        "fit",
+        "relative residual",
+        "equally flat",
+        "unique",
+        "yes",
+        "(margin",
+        "certified radius",
+        "relatively",
+    ):
         assert part in out
     flatmin("generate", "covariance", "p.npz", "--dimension", "8", "--rank", "2", "--measurements", "16")
     out = flatmin("recover", "covariance", "p.npz").out

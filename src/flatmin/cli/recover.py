@@ -20,7 +20,6 @@ from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case, read_case
 from flatmin.losses import Squared
-from flatmin.parametrizations import Product
 from flatmin.report.words import unmeasured
 from flatmin.solution import Solution
 from flatmin.solvers import flat_minimum
@@ -67,8 +66,8 @@ def run(request: Request) -> int:
     family = families.find(request.family)
     case = read_case(family, request.input, request.mask)
     case = replace(case, problem=with_loss(case.problem, family, request.loss))
-    if request.reweight:
-        _expect_product(family, case)
+    if request.reweight and not isinstance(case.problem.loss, Squared):
+        raise InputError(f"--reweight goes with data that are to be fitted, found {family.name}")
     target = destination(request.output, request.input, request.mask)
     with results_directory(target) as folder:
         with progress(not request.quiet) as callback, in_options(request.settings):
@@ -86,14 +85,6 @@ def run(request: Request) -> int:
         for hint in [*hints, *unmeasured(case.problem.metric)]:
             print(f"flatmin: {hint}", file=sys.stderr)
     return 0 if solution.status.certified else 1
-
-
-def _expect_product(family: Family, case: Case) -> None:
-    problem = case.problem
-    if not (isinstance(problem.parametrization, Product) and isinstance(problem.loss, Squared)):
-        raise InputError(
-            f"--reweight goes with matrix-sensing, bilinear-sensing and matrix-completion, found {family.name}"
-        )
 
 
 def _reweighted(case: Case, request: Request, flat: Solution, callback: Any) -> Solution:
