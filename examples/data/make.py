@@ -48,6 +48,15 @@ def photograph(side: int = 64) -> None:
     Image.fromarray(rgba).save(HERE / "astronaut.png", optimize=True)
 
 
+def portrait(side: int = 256) -> None:
+    """Write the same photograph whole and in grey."""
+    from skimage import data
+
+    face = Image.fromarray(data.astronaut()).crop((110, 0, 350, 240)).convert("L")
+    face.resize((side, side), Image.Resampling.LANCZOS).save(HERE / "portrait.png", optimize=True)
+
+
 if __name__ == "__main__":
     pressure()
     photograph()
+    portrait()

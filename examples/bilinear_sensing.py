@@ -1,0 +1,79 @@
+"""Which pairs of features act together? Bilinear regression finds it from fewer pairs than there are unknowns.
+
+Every observation is a pair of feature vectors, of a reader and of a book say, and one number ``y = aᵀ M b``. M,
+30×20, has 600 entries; of 300 observations one cannot find them, unless few hidden traits are behind them, so that M
+has low rank. The flattest M that fits is that of the truth, proved to be the only flattest one; the M of least
+Frobenius norm, which is what ridge regression tends to, fits the observations as well and predicts poorly.
+
+Run ``python examples/bilinear_sensing.py [PICTURE]``; it writes bilinear_sensing.png unless told otherwise. About a
+second.
+"""
+
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+import flatmin as fm
+
+SHAPE, RANK, COUNT, FRESH = (30, 20), 2, 300, 400
+BLUE, YELLOW = "#1b6ca8", "#edae49"
+
+
+def predict(M, left, right):
+    """Return ``aᵀ M b`` for every pair of rows."""
+    return np.einsum("mi,ij,mj->m", left, M, right)
+
+
+def unexplained(found, known):
+    """Return the share of the variance that predictions leave unexplained."""
+    return float(np.sum((found - known) ** 2) / np.sum((known - known.mean()) ** 2))
+
+
+def draw(path, matrices, predictions, known):
+    """Draw the three matrices and the predictions on fresh pairs."""
+    figure, axes = plt.subplots(1, 4, figsize=(13, 3.8), layout="constrained", width_ratios=(1, 1, 1, 1.5))
+    high = float(np.abs(matrices["truth"]).max())
+    for axis, (title, M) in zip(axes, matrices.items(), strict=False):
+        image = axis.imshow(M, cmap="RdBu_r", vmin=-high, vmax=high)
+        axis.set(title=title, xticks=[], yticks=[])
+    figure.colorbar(image, ax=axes[:3], location="left", shrink=0.8, label="entry of M")
+    for (title, values), color, marker in zip(predictions.items(), (YELLOW, BLUE), "s.", strict=True):
+        label = f"{title}: {unexplained(values, known):.1e} unexplained"
+        axes[3].plot(known, values, marker, color=color, markersize=5, label=label)
+    axes[3].set(title="Fresh pairs", xlabel="true y", ylabel="predicted y")
+    axes[3].legend(loc="upper left")
+    figure.savefig(path, dpi=120)
+
+
+def main(path="bilinear_sensing.png"):
+    """Compute, print and draw."""
+    instance = fm.families.bilinear_sensing.sample(SHAPE, RANK, COUNT, seed=0)
+    problem, truth = instance.problem, instance.truth
+    solution = fm.flat_minimum(problem).raise_if_failed()
+    rows = problem.measurement.matrices().reshape(COUNT, -1)
+    least = np.linalg.lstsq(rows, problem.data, rcond=None)[0].reshape(SHAPE)
+    certificate = solution.certificate
+    print(f"{COUNT} observations, {SHAPE[0] * SHAPE[1]} unknowns, rank {solution.rank} found: {solution.status.name}")
+    print(f"gap {certificate.relative_gap:.1e}, certified radius {certificate.radius:.1e}")
+    rng = np.random.default_rng(1)
+    left, right = (rng.standard_normal((FRESH, d)) for d in SHAPE)
+    known = predict(truth, left, right)
+    matrices = {"truth": truth, "least Frobenius norm": least, "flattest": solution.matrix}
+    predictions = {name: predict(matrices[name], left, right) for name in ("least Frobenius norm", "flattest")}
+    for name, values in predictions.items():
+        fit = np.linalg.norm(problem.measurement.forward(matrices[name]) - problem.data) / np.linalg.norm(problem.data)
+        share, judged = unexplained(values, known), fm.certify(problem, matrices[name], certificate.dual)
+        print(
+            f"{name:21}: residual {fit:.1e}, flatness gap {judged.relative_gap:8.1e}, "
+            f"{share:.1e} of the variance of fresh pairs unexplained"
+        )
+    draw(path, matrices, predictions, known)
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
