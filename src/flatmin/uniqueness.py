@@ -146,8 +146,8 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     such matrices. A dual matrix with a relative gap g confines every flat minimum to a distance of
     ``(2 √(g/δ) + √(2g/(1 − η))) ‖Z‖_*`` from such a matrix, with δ the margin and ``1 − η`` the q-th singular value;
     True is said only if twice that (there are two of them) and what their measurements may differ, over the
-    injectivity, is small. Where the map is not injective and S stays semidefinite along a null direction, a second flat
-    minimum is in hand.
+    injectivity, is small, or if the certified radius is. Where the map is not injective and S stays semidefinite along
+    a null direction, a second flat minimum is in hand.
     """
     whitened, Z, spectrum, gap = evidence.whitened, evidence.Z, evidence.spectrum, evidence.gap
     rank = int(np.count_nonzero(Z[1] > max(abs(gap), EPS) * evidence.norm))
@@ -179,7 +179,10 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
         other = _second_solution(evidence, U, V, _null_space(triangle, threshold, _basis(U, V, evidence.model.cone)))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
-    return Uniqueness(unique, q, injectivity, margin, None, _stability(evidence, U, V, sides, core, margin))
+    stability = _stability(evidence, U, V, sides, core, margin)
+    if stability is not None and stability.radius() <= CONFINED * evidence.unwhiten * float(np.linalg.norm(Z[1])):
+        unique = True
+    return Uniqueness(unique, q, injectivity, margin, None, stability)
 
 
 def _stability(

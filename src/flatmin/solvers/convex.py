@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from flatmin._memory import require
 from flatmin.certificates import certificate_of
 from flatmin.problem import Problem
@@ -26,10 +28,11 @@ def convex_minimum(task: Task) -> Solution:
     problem, alpha = task.problem, task.alpha
     require(_working_memory(problem), "solving this problem")
     options = Options(task.tol, task.widest, int(task.seed), task.callback)
-    scaled = Scaled.of(problem, task.metric_power, options.seed)
+    scaled = Scaled.of(problem, task.metric_power, options.seed, weighted=alpha == 0)
     start = None if task.warm_start is None else scaled.start(problem, task.warm_start)
     consistent = alpha > 0 or not scaled.contradictory
     if scaled.size == 0:
+        consistent = alpha > 0 or not (scaled.contradictory or np.any(scaled.b))
         outcome = Outcome.zero(problem.shape, scaled.b)
     else:
         outcome = scaled.solve(task.budget, options, start, alpha)
@@ -39,9 +42,11 @@ def convex_minimum(task: Task) -> Solution:
                 consistent = False
                 outcome = scaled.solve(task.budget, options, None, alpha, projected)
             elif problem.parametrization.cone == "semidefinite":
-                fit, distance = scaled.best_fit(task.budget, options)
+                plain = Scaled.of(problem, task.metric_power, options.seed, weighted=False)
+                fit, distance = plain.best_fit(task.budget, options)
                 narrow = task.widest is not None and len(fit.s) >= task.widest  # a wider one might fit
-                consistent, outcome = (False, fit) if distance > UNFIT and not narrow else (True, outcome)
+                if distance > UNFIT and not narrow:
+                    consistent, scaled, outcome = False, plain, fit
     model = problem.parametrization
     factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
     factors = model.flattest(*model.singular(factors, problem.metric), problem.metric)

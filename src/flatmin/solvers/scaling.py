@@ -47,8 +47,8 @@ class Scaled:
     trace_factor: int
 
     @classmethod
-    def of(cls, problem: Problem, metric_power: float, seed: int) -> Scaled:
-        """Merge, whiten and scale a problem."""
+    def of(cls, problem: Problem, metric_power: float, seed: int, weighted: bool = True) -> Scaled:
+        """Merge, whiten and scale a problem; where misfit has a price, measurements must not be weighted."""
         measurement: Measurement = problem.measurement
         data, merge = problem.data, None
         found = measurement.merged()
@@ -68,7 +68,8 @@ class Scaled:
         whitened, metric = whiten(problem, metric_power)
         if merge is not None:
             whitened = measurement.congruence(metric[0].power(-1), metric[1].power(-1))
-        weights = _equalizers(measurement_sizes(problem, whitened, metric) if merge is None else whitened.norms())
+        sizes = measurement_sizes(problem, whitened, metric) if merge is None else whitened.norms()
+        weights = _equalizers(sizes) if weighted else None
         if weights is not None:
             whitened, data = whitened.weighted(weights), weights * data
         probe = np.random.default_rng(seed).standard_normal(whitened.size)
@@ -109,7 +110,7 @@ class Scaled:
             return augmented_lagrangian(self.model, self.b if b is None else b, budget, options, start, penalty)
 
     def best_fit(self, budget: Budget, options: Options) -> tuple[Outcome, float]:
-        """Return a matrix of the cone that fits the data about best, and its relative misfit."""
+        """Return a matrix of the cone that fits the data about best, without weights, and its relative misfit."""
         with one_thread():
             outcome = augmented_lagrangian(self.model, self.b, budget, options, None, FITTING)
         x = self.model.stack(outcome.U, outcome.s, outcome.V)
