@@ -67,27 +67,36 @@ class Cone:
     """
 
     def __init__(self, problem, power=1.0):
-        self.problem, (d1, d2) = problem, problem.shape
         self.inverse = [W for _, W in roots(problem, power)]
+        self.seen = [_range(W) for W in self.inverse]  # Z vanishes beyond
         rows, cone = whitened_rows(problem, power), problem.parametrization.cone
+        (Q1, Q2), (n1, n2) = self.seen, (Q.shape[1] for Q in self.seen)
         if cone == "rectangular":
-            self.Z = cp.Variable((d1, d2))
-            self.norm, self.constraints = cp.normNuc(self.Z), []
+            self.variable = cp.Variable((n1, n2))
+            self.norm, self.constraints = cp.normNuc(self.variable), []
         else:
             kind = {"hermitian": True} if np.iscomplexobj(rows) else {"symmetric": True}
-            parts = [cp.Variable((d1, d1), **kind) for _ in range(1 + (cone == "symmetric"))]
-            self.Z = parts[0] if len(parts) == 1 else parts[0] - parts[1]
+            parts = [cp.Variable((n1, n1), **kind) for _ in range(1 + (cone == "symmetric"))]
+            self.variable = parts[0] if len(parts) == 1 else parts[0] - parts[1]
             self.constraints = [part >> 0 for part in parts]
             self.norm = _real(sum(cp.trace(part) for part in parts))
-        self.measured = _real(rows.conj() @ cp.vec(self.Z, order="C"))
+        inner = (Q1.conj().T @ rows.reshape(-1, *problem.shape) @ Q2).reshape(len(rows), -1)
+        self.measured = _real(inner.conj() @ cp.vec(self.variable, order="C"))
 
     @property
     def X(self):
-        return self.inverse[0] @ self.Z.value @ self.inverse[1]
+        (Q1, Q2), (W1, W2) = self.seen, self.inverse
+        return W1 @ Q1 @ self.variable.value @ Q2.conj().T @ W2
 
     def along(self, direction):
         """Return ``⟨direction, Z⟩``."""
-        return _real(cp.sum(cp.multiply(np.conj(direction), self.Z)))
+        Q1, Q2 = self.seen
+        return _real(cp.sum(cp.multiply(np.conj(Q1.conj().T @ direction @ Q2), self.variable)))
+
+
+def _range(W):
+    U, s, _ = np.linalg.svd(W)
+    return U[:, s > 1e-13 * s[0]]
 
 
 def flattest(problem, *, alpha=0.0, power=1.0):
