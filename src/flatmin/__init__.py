@@ -12,7 +12,7 @@ from flatmin.parametrizations.product import Product
 from flatmin.parametrizations.signed_gram import SignedGram
 from flatmin.problem import Problem
 from flatmin.solution import RecoveryError, Solution, Status
-from flatmin.solvers import certify, flat_minimum
+from flatmin.solvers import certify, flat_minimum, reweighted_minimum
 
 __all__ = [
     "Certificate",
@@ -35,5 +35,6 @@ __all__ = [
     "losses",
     "measurements",
     "parametrizations",
+    "reweighted_minimum",
     "testing",
 ]

@@ -48,8 +48,12 @@ class Status(Enum):
         "more measurements would settle it."
     )
     regularized_minimum = "Certified: this minimises loss + alpha · scaled trace."
+    low_rank_interpolant = (
+        "Fits the data at the lowest rank found. That no lower rank fits is not proved; "
+        "how far it is from flattest, its certificate says."
+    )
     inconsistent_data = (
-        "No matrix fits the data exactly, so this is the flattest best fit; "
+        "No matrix fits the data exactly, so this fits the nearest data that one fits; "
         "check repeated measurements, or set alpha > 0 to allow for noise."
     )
     not_certified = (
@@ -61,8 +65,13 @@ class Status(Enum):
 
     @property
     def certified(self) -> bool:
-        """Whether the status is one of success."""
+        """Whether the solution is proved to be what was asked for."""
         return self in (Status.unique_flat_minimum, Status.flat_minimum, Status.regularized_minimum)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the solver did what was asked, proved or (lowest rank, for which no proof is known) not."""
+        return self.certified or self is Status.low_rank_interpolant
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +152,8 @@ class Solution:
         return self.parts[name]
 
     def raise_if_failed(self) -> Solution:
-        """Return the solution, or raise `RecoveryError` with the status's advice if it is not certified."""
-        if not self.status.certified:
+        """Return the solution, or raise `RecoveryError` with the status's advice if the solver did not succeed."""
+        if not self.status.succeeded:
             raise RecoveryError(f"{self.status.name}: {self.status.value}")
         return self
 
