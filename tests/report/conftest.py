@@ -12,12 +12,7 @@ import flatmin as fm
 from flatmin.families import matrix_completion
 from flatmin.measurements import Entries
 from flatmin.report import ReportContext, write_report
-
-
-def context_of(problem, solution=None, **more):
-    solution = solution or fm.flat_minimum(problem)
-    defaults = {"summary": {}, "command": "flatmin recover matrix-completion data.npz", "input_name": "data.npz"}
-    return ReportContext(family=matrix_completion.FAMILY, problem=problem, solution=solution, **{**defaults, **more})
+from tests.report.made import context_of, of_network, of_picture, of_split
 
 
 @pytest.fixture
@@ -82,3 +77,21 @@ def photo() -> ReportContext:
     context = context_of(fm.Problem(Entries(rows, cols, (48, 64)), smooth[rows, cols]), kind="image")
     image = np.clip(context.solution.matrix, 0, 1)
     return replace(context, image=image, observed_image=np.where(keep, image, np.nan))
+
+
+@pytest.fixture(scope="session")
+def network() -> ReportContext:
+    """A quadratic network beside its teacher."""
+    return of_network()
+
+
+@pytest.fixture(scope="session")
+def phases() -> ReportContext:
+    """A complex image of phase retrieval, with a pixel that no mask sees."""
+    return of_picture((20, 30), True)
+
+
+@pytest.fixture(scope="session")
+def split() -> ReportContext:
+    """Robust PCA of three frames."""
+    return of_split(kind="frames", picture=lambda matrix: np.clip(np.hstack([matrix, matrix, matrix]), 0, 1))[0]

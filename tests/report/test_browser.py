@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     BROWSER is None, reason="no chromium, chromium-browser or google-chrome to open the page"
 )
 
-NAMES = ("above", "below", "table", "photo")
+NAMES = ("above", "below", "table", "photo", "network", "phases", "split")
 WIDTHS = (360, 390, 1280)
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
@@ -71,7 +71,7 @@ def test_pages_fit_every_width_and_follow_the_colour_scheme(dark, tmp_path, requ
         )
     (tmp_path / "frames.html").write_text(frames, encoding="utf-8")
     address = (tmp_path / "frames.html").as_uri()
-    dom = browse(tmp_path / "profile", address, dark, "--dump-dom", "--virtual-time-budget=5000")
+    dom = browse(tmp_path / "profile", address, dark, "--dump-dom", "--virtual-time-budget=8000")
     found = json.loads(unescape(re.search(r'data-found="([^"]*)"', dom)[1]))
     assert {(f["name"], f["width"]) for f in found} == {(f"{name}.html", width) for name in NAMES for width in WIDTHS}
     for frame in found:

@@ -15,7 +15,7 @@ from flatmin.families import bilinear_sensing, matrix_sensing
 from flatmin.measurements import Entries
 from flatmin.parametrizations import Product
 from flatmin.solution import Status
-from tests.report.conftest import context_of
+from tests.report.made import context_of
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 

@@ -5,12 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import flatmin as fm
 from flatmin.certificates import Certificate
 from flatmin.flatness import Flatness
+from flatmin.losses import Absolute
 from flatmin.metric import Metric
+from flatmin.parametrizations import Hadamard
 from flatmin.report import words
-from flatmin.report.limits import caution, limits
+from flatmin.report.limits import caution, freedom, limits
 from flatmin.report.proof import NORM_PROOF, proof
+from flatmin.report.voices import DETERMINED, PLAIN, PRODUCT, SEMIDEFINITE, SIGNED, SPLIT, voice_of
 from flatmin.solution import Status
 
 CERTIFICATE = Certificate(
@@ -213,3 +217,116 @@ def test_flatness_explains_every_number() -> None:
     assert [fact.name for fact in facts][:3] == ["Scaled trace", "Fibre minimum", "Lower bound"]
     assert len(facts) == 8
     assert all(fact.meaning and fact.value for fact in facts)
+
+
+@pytest.mark.parametrize(
+    ("cone", "rank", "is_complex"),
+    [("rectangular", 2, False), ("semidefinite", 2, False), ("semidefinite", 2, True), ("symmetric", 3, False)],
+)
+def test_degrees_of_freedom_are_the_dimension_of_the_tangent_space(cone: str, rank: int, is_complex: bool) -> None:
+    """Columns: the derivative of the factors' map along every real coordinate."""
+    rng = np.random.default_rng(0)
+    d1, d2 = 7, 5 if cone == "rectangular" else 7
+    factors = [rng.standard_normal((d, rank)) + 1j * is_complex * rng.standard_normal((d, rank)) for d in (d1, d2)]
+    signs = np.array([1, 1, -1])[:rank]
+    steps = [1.0, 1j] if is_complex else [1.0]
+    columns = []
+    for side in (0, 1) if cone == "rectangular" else (0,):
+        for place in np.ndindex(factors[side].shape):
+            for step in steps:
+                E = np.zeros(factors[side].shape, complex)
+                E[place] = step
+                if cone == "rectangular":
+                    change = E @ factors[1].T if side == 0 else factors[0] @ E.T
+                else:
+                    change = (E * signs) @ factors[0].conj().T + (factors[0] * signs) @ E.conj().T
+                columns.append(np.concatenate([change.real.ravel(), change.imag.ravel()]))
+    assert freedom((d1, d2), rank, cone, is_complex) == np.linalg.matrix_rank(np.array(columns))
+
+
+def test_a_fit_that_is_the_only_one_needs_no_caution() -> None:
+    assert "A fit need not be the truth" in caution(32, 20, DETERMINED)
+    assert caution(32, 20, DETERMINED, unique=True) == ""
+    assert "Flattest does not mean true" in caution(32, 20, SIGNED, unique=True)
+
+
+@pytest.mark.parametrize("unique", [True, False, None])
+def test_where_all_fits_are_flat_the_verdict_is_about_uniqueness(unique: bool | None) -> None:
+    status = Status.unique_flat_minimum if unique else Status.flat_minimum
+    verdict = words.verdict(status, DETERMINED, unique)
+    assert verdict.good is bool(unique)
+    assert "flattest" not in verdict.headline
+    line = words.judgement(replace(CERTIFICATE, unique=unique), DETERMINED)
+    assert line.startswith("Certified" if unique else "It fits the data: ")
+    assert words.unique_phrase(unique, DETERMINED) in line
+    failed = words.verdict(Status.not_certified, DETERMINED, unique)
+    assert failed == words.verdict(Status.not_certified)
+
+
+@pytest.mark.parametrize("unique", [True, False, None])
+def test_splits_are_compared_with_splits(unique: bool | None) -> None:
+    certificate = replace(CERTIFICATE, unique=unique)
+    assert words.judgement(certificate, SPLIT).startswith("Certified: no split has a smaller ")
+    statements = proof(certificate, 3, voice=SPLIT)
+    assert [s.title for s in statements][:2] == ["The two parts add up to the data", "No split is better"]
+    assert "flat" not in " ".join(f"{s.title} {s.text}" for s in statements)
+    headline = words.verdict(Status.flat_minimum, SPLIT, unique).headline
+    assert headline == "Certified: no split into low rank and gross errors is better."
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "holds"),
+    [
+        ({}, "The margin is 0.25: the smallest eigenvalue of W beside X", True),
+        ({"unique": False}, "Another positive semidefinite matrix that fits the data was found", False),
+        ({"unique": None, "margin": None}, "No such vector was found here", None),
+        ({"unique": None, "margin_kind": "estimated"}, "an estimate proves nothing", None),
+        ({"unique": None}, "The best one found has a margin of 0.25, which is too little", None),
+        ({"unique": None, "holds": False}, "before this one fits", None),
+    ],
+)
+def test_the_uniqueness_dual_is_explained(changes: dict, expected: str, holds: bool | None) -> None:
+    statements = proof(replace(CERTIFICATE, **{"margin_kind": "dense", **changes}), 3, voice=DETERMINED)
+    assert statements[2].holds is holds
+    assert expected in statements[2].text
+    assert "Flatness says nothing here" in statements[1].text
+    assert all("dual matrix's singular values" not in s.text for s in statements)
+
+
+def test_each_model_has_its_voice() -> None:
+    rng = np.random.default_rng(0)
+    vectors, sensing = fm.measurements.RankOne(rng.standard_normal((9, 3))), rng.standard_normal((9, 3, 3))
+    general = fm.measurements.Dense(sensing + sensing.transpose(0, 2, 1))
+    cells = fm.measurements.Entries([0, 1], [1, 2], (3, 3))
+
+    def voice(measurement, model, certificate=None, power=1.0, **loss):
+        problem = fm.Problem(measurement, np.ones(measurement.size), model, **loss)
+        return voice_of(problem, certificate, power)
+
+    assert voice(general, fm.Product()) == PRODUCT
+    assert voice(general, fm.Gram()) == SEMIDEFINITE
+    assert voice(vectors, fm.Gram()) == DETERMINED
+    assert voice(vectors, fm.Gram(), replace(CERTIFICATE, objective="penalised")) == SEMIDEFINITE
+    assert voice(vectors, fm.Gram(), power=0.5) == SEMIDEFINITE
+    assert voice(vectors, fm.SignedGram()) == SIGNED
+    assert voice(fm.measurements.Dense(sensing[:, :, :1]), Hadamard(3)) == PLAIN
+    weighted = voice(cells, fm.Product(), loss=Absolute(weight=0.5))
+    assert (weighted.splits, weighted.trace) == (True, "sum ‖X‖_* + 0.5 · ‖S‖₁")
+    limited = voice(cells, fm.Product(), loss=Absolute(tau=2.0))
+    assert limited.trace == "nuclear norm ‖X‖_*"
+    assert limited.fits.endswith("errors ‖S‖₁ of at most 2")
+
+
+def test_symmetric_models_speak_of_directions_once() -> None:
+    mixed = Metric.root(np.ones((3, 3)))
+    assert words.unmeasured((mixed, mixed)) == [
+        "2 directions are not measured, or too weakly to count; the solution vanishes there."
+    ]
+
+
+def test_flatness_of_a_gram_model_has_no_balance() -> None:
+    flat = Flatness(1.0, 1.0, 2.0, None, 0.0, 0.0, 1.0, 0.0)
+    facts = {fact.name: fact for fact in words.flatness_facts(flat, CERTIFICATE, voice=DETERMINED)}
+    assert not {"Balance", "Norm excess"} & set(facts)
+    assert facts["Scaled trace"].meaning.startswith("8 tr(U* D U)")
+    assert facts["Fibre minimum"].value == "not known"

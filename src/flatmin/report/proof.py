@@ -81,7 +81,8 @@ def _split_fit(c: Certificate, voice: Voice) -> Statement:
 def _bound(c: Certificate, measured: str, voice: Voice) -> Statement:
     penalised = c.objective == "penalised"
     if c.value == 0:
-        return Statement(True, "It is flattest", f"Its {measured} is 0, and no {measured} is negative.")
+        title = "It is the best split" if voice.splits else "It is flattest"
+        return Statement(True, title, f"Its {measured} is 0, and no {measured} is negative.")
     rival = f"no {voice.matrices} at all" if penalised else f"no {voice.rival}"
     each = "observed cell" if voice.splits else "measurement"
     text = (
@@ -191,7 +192,8 @@ def _why_unique(c: Certificate, voice: Voice, distance: float | None) -> str:
         return f"The certificate shows that {unique_phrase(True, voice)}, relatively, and usually much closer.{vanish}"
     if c.unique is False:
         apart = "" if distance is None else f", at a relative distance of {number(distance, 2)}"
-        return f"Another solution, exactly as flat and fitting the same data, was found{apart}; the data do not choose."
+        how = "as good and with the same sum" if voice.splits else "as flat and fitting the same data"
+        return f"Another solution, exactly {how}, was found{apart}; the data do not choose."
     if not c.holds:
         better = "best" if voice.splits else "flattest"
         return f"Nothing is said about other solutions before this one is proved to be {better}."

@@ -21,8 +21,6 @@ __all__ = ["VIEW", "aligned"]
 REAL = 1e-6
 #: The phase is not shown where the modulus is below this share of the largest one.
 FAINT = 1e-2
-#: Phase maps show at most this many rows and columns.
-LARGEST_PHASE = 256
 #: Intensities below this share of the largest one look alike in pictures.
 DARK = 1e-6
 
@@ -193,14 +191,14 @@ def _pattern(reading: Reading) -> Figure:
 
 
 def _phase(name: str, values: Array) -> Figure:
-    rows, columns = (blocks.picked(length, LARGEST_PHASE) for length in values.shape)
+    rows, columns = (blocks.picked(length) for length in values.shape)
     part = values[np.ix_(rows, columns)]
     modulus = np.nan_to_num(np.abs(part))
     angles = np.where(modulus > FAINT * modulus.max(initial=0.0), np.angle(part), np.nan)
     block = blocks.Block(angles, rows, columns, (values.shape[0], values.shape[1]))
     svg = figures.heat_map(f"{name}-phase", block, (-np.pi, np.pi), unit="phase", angles=True)
     caption = f"Grey where the modulus is below {number(FAINT)} of the largest."
-    title = "True phase" if name == "true" else "Recovered phase"
+    title = "Phase of the truth" if name == "true" else "Recovered phase"
     return Figure(title, f"Colour map of the {name} phase.", caption, svg=svg)
 
 

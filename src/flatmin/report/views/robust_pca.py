@@ -100,13 +100,13 @@ def _objective(reading: Reading) -> str:
         return ""
     if loss.tau is not None:
         return (
-            f"Among all splits whose errors have sizes of at most ‖S‖₁ = {number(loss.tau, 4)} in all, it is to have the "
-            "smallest nuclear norm ‖X‖_*."
+            f"Among all splits whose errors have sizes of at most ‖S‖₁ = {number(loss.tau, 4)} in all, it is to have "
+            "the smallest nuclear norm ‖X‖_*."
         )
     weight = loss.weight_for(reading.problem.shape)
     return (
-        f"It is to have the smallest nuclear norm ‖X‖_* plus {number(weight, 4)} times the sizes ‖S‖₁ of all errors. Then "
-        "it is also flat: no X with a smaller ‖X‖_* leaves errors as small in ‖S‖₁."
+        f"It is to have the smallest nuclear norm ‖X‖_* plus {number(weight, 4)} times the sizes ‖S‖₁ of all errors. "
+        "Then it is also flat: no X with a smaller ‖X‖_* leaves errors as small in ‖S‖₁."
     )
 
 
