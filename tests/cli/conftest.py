@@ -24,3 +24,9 @@ def flatmin(capsys, tmp_path, monkeypatch):
         return Run(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def without_report(monkeypatch):
+    """Leave the pictures of a report out, which take most of the time, where it is not looked at."""
+    monkeypatch.setattr("flatmin.report.write_report", lambda path, context: path.write_text("left out"))

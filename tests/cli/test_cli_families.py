@@ -9,6 +9,8 @@ from PIL import Image as pillow
 from flatmin import Solution
 from flatmin.families.phase_retrieval import octanary_masks
 
+pytestmark = pytest.mark.usefixtures("without_report")
+
 DRAWN = {
     "covariance": ("covariance", ["--dimension", "8", "--rank", "2"]),
     "phase-retrieval": ("phase-retrieval", ["--dimension", "8"]),

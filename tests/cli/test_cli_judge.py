@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("without_report")
+
 
 @pytest.fixture
 def solved(flatmin, tmp_path):

@@ -85,6 +85,7 @@ def test_summary_in_words(flatmin):
     assert flatmin("recover", "matrix-sensing", "p.npz", "--quiet").out == ""
 
 
+@pytest.mark.usefixtures("without_report")
 def test_without_truth_no_error_is_named(flatmin, tmp_path):
     np.savez(tmp_path / "p.npz", rows=[0, 0, 1], cols=[0, 1, 0], values=[1, 2, 3], shape=[2, 2])
     summary = json.loads(flatmin("recover", "matrix-completion", "p.npz", "--json").out)
@@ -92,6 +93,7 @@ def test_without_truth_no_error_is_named(flatmin, tmp_path):
     assert summary["n_measurements"] == 3
 
 
+@pytest.mark.usefixtures("without_report")
 def test_unobserved_rows_and_columns_are_listed_and_zero(flatmin, tmp_path):
     (tmp_path / "t.csv").write_text("name,a,b,c\nx,1,,2\ny,,,\nz,3,,6\n")
     run = flatmin("recover", "matrix-completion", "t.csv", "--json")
@@ -100,6 +102,7 @@ def test_unobserved_rows_and_columns_are_listed_and_zero(flatmin, tmp_path):
     assert (tmp_path / "t-flat" / "completed.csv").read_text() == "name,a,b,c\nx,1,0,2\ny,0,0,0\nz,3,0,6\n"
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_single_known_cell(flatmin, tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n,\n,5\n")
     run = flatmin("recover", "matrix-completion", "t.csv", "--json")
@@ -108,6 +111,7 @@ def test_a_single_known_cell(flatmin, tmp_path):
     assert (tmp_path / "t-flat" / "completed.csv").read_text() == "a,b\n0,0\n0,5\n"
 
 
+@pytest.mark.usefixtures("without_report")
 def test_contradicting_data_are_written_with_exit_status_one(flatmin, tmp_path):
     np.savez(tmp_path / "p.npz", rows=[0, 0, 1], cols=[0, 0, 1], values=[1, 2, 3], shape=[2, 2])
     run = flatmin("recover", "matrix-completion", "p.npz", "--json")
@@ -116,6 +120,7 @@ def test_contradicting_data_are_written_with_exit_status_one(flatmin, tmp_path):
     assert (tmp_path / "p-flat" / "summary.json").exists()
 
 
+@pytest.mark.usefixtures("without_report")
 def test_limits_end_with_exit_status_one(flatmin):
     flatmin("generate", "matrix-completion", "p.npz", "--measurements", "250")
     run = flatmin("recover", "matrix-completion", "p.npz", "--json", "--max-iter", "1")
@@ -141,6 +146,7 @@ def test_directions_that_no_measurement_sees_are_named(flatmin, tmp_path):
     assert flatmin("recover", "matrix-sensing", "p.npz", "--quiet").err == ""
 
 
+@pytest.mark.usefixtures("without_report")
 def test_regularized_minimum(flatmin):
     flatmin("generate", "matrix-sensing", "p.npz", "--noise", "0.1", "--shape", "8,6", "--rank", "1")
     run = flatmin("recover", "matrix-sensing", "p.npz", "--alpha", "0.1", "--json")
@@ -151,6 +157,7 @@ def test_regularized_minimum(flatmin):
     assert json.loads(again.out)["objective"] == "penalised"
 
 
+@pytest.mark.usefixtures("without_report")
 def test_results_are_replaced_whole(flatmin, tmp_path):
     flatmin("generate", "matrix-sensing", "p.npz", "--shape", "6,5", "--rank", "1")
     flatmin("recover", "matrix-sensing", "p.npz")
@@ -193,3 +200,21 @@ def test_a_large_sparse_answer_is_left_to_the_factors(flatmin, tmp_path, monkeyp
     assert flatmin("recover", "matrix-completion", "x.mtx").code == 0
     assert not (tmp_path / "x-flat" / "completed.mtx").exists()
     assert "was not written" in (tmp_path / "x-flat" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_lower_rank_is_a_result_of_its_own(flatmin, tmp_path):
+    flatmin("generate", "matrix-sensing", "p.npz", "--shape", "12,10", "--rank", "1", "--measurements", "35")
+    run = flatmin("recover", "matrix-sensing", "p.npz", "--json", "--reweight")
+    summary = json.loads(run.out, parse_constant=refuse)
+    lowest = summary["reweighted"]
+    assert set(lowest) == {"rank", "status", "relative_residual", "seconds", "relative_error"}
+    assert (lowest["rank"], lowest["status"]) == (1, "low_rank_interpolant")
+    assert lowest["relative_error"] < 1e-7 < summary["relative_error"]
+    assert summary["certificate"]["holds"] is True
+    assert summary["rank"] > 1
+    assert Solution.load(tmp_path / "p-flat" / "reweighted.npz").rank == 1
+    assert Solution.load(tmp_path / "p-flat" / "solution.npz").rank == summary["rank"]
+    out = flatmin("recover", "matrix-sensing", "p.npz", "--reweight").out
+    assert "lowest rank found, not flat" in out.replace("\n", " ")
+    flatmin("recover", "matrix-sensing", "p.npz", "--quiet")
+    assert not (tmp_path / "p-flat" / "reweighted.npz").exists()
