@@ -12,7 +12,7 @@ from flatmin.parametrizations.product import Product
 from flatmin.parametrizations.signed_gram import SignedGram
 from flatmin.problem import Problem
 from flatmin.solution import RecoveryError, Solution, Status
-from flatmin.solvers import certify, flat_minimum, reweighted_minimum
+from flatmin.solvers import certify, flat_minimum, reweighted_minimum, robust_pca
 
 __all__ = [
     "Certificate",
@@ -36,5 +36,6 @@ __all__ = [
     "measurements",
     "parametrizations",
     "reweighted_minimum",
+    "robust_pca",
     "testing",
 ]

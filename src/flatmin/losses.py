@@ -90,7 +90,7 @@ class Absolute:
 def clip_level(sizes: Array, budget: float, guess: float = 0.0) -> float:
     """Return the least t ≥ 0 with ``Σ (sizes − t)₊ ≤ budget``.
 
-    What is left of an array after projecting it on the ℓ1 ball of radius ``budget`` is the array clipped to ±t. Newton's
+    What projecting an array on the ℓ1 ball of radius ``budget`` takes away from it is the array clipped to ±t. Newton's
     method on this convex, piecewise linear equation ends after finitely many steps.
 
     Parameters

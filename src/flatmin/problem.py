@@ -32,8 +32,8 @@ class Problem:
     parametrization : Parametrization
         How weights make a matrix, by default `Product`.
     loss : Squared or Absolute
-        How misfit is counted. With `Absolute`, which allows gross errors in some cells, the measurement is `Identity` or
-        `Entries` without repetitions, the parametrization `Product`, and the metric the identity.
+        How misfit is counted. `Absolute` allows gross errors in some cells; it goes with `Identity` or unweighted
+        `Entries` that see no cell twice, and with `Product`; its metric is the identity.
 
     Raises
     ------

@@ -9,10 +9,12 @@ import numpy as np
 from flatmin._validation import numeric
 from flatmin.certificates import Certificate, certificate_of, check_dual, trace_is_determined, trivial_dual
 from flatmin.errors import InputError
+from flatmin.losses import Absolute
 from flatmin.metric import Array, Metric
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.robust_certificates import robust_certificate
 from flatmin.solvers.chain import chain_certificate
 from flatmin.solvers.flat_minimum import flat_minimum
 from flatmin.solvers.hadamard import hadamard_certificate
@@ -71,6 +73,9 @@ def certify(
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     factors = _factors(problem, factors_or_matrix)
     model, task = problem.parametrization, Task(problem, alpha, metric_power)
+    if isinstance(problem.loss, Absolute):
+        task.expect_defaults("alpha", "metric_power")
+        return robust_certificate(problem, factors, check_dual(_dual(task) if dual is None else dual, problem))
     if isinstance(model, Hadamard | Chain):
         task.expect_defaults("alpha", "metric_power")
         judge = hadamard_certificate if isinstance(model, Hadamard) else chain_certificate

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flatmin.certificates import trace_is_determined
+from flatmin.losses import Absolute
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
 from flatmin.solution import Solution
@@ -13,6 +14,7 @@ from flatmin.solvers.chain import chain_minimum
 from flatmin.solvers.convex import convex_minimum
 from flatmin.solvers.hadamard import hadamard_minimum
 from flatmin.solvers.interpolating import interpolating_minimum
+from flatmin.solvers.robust_minimum import robust_minimum
 from flatmin.solvers.task import Task
 
 __all__ = ["flat_minimum"]
@@ -87,6 +89,8 @@ def flat_minimum(
 def _solver(task: Task) -> Callable[[Task], Solution]:
     """Return the solver for a task's model."""
     model = task.problem.parametrization
+    if isinstance(task.problem.loss, Absolute):
+        return robust_minimum
     if isinstance(model, Hadamard):
         return hadamard_minimum
     if isinstance(model, Chain):

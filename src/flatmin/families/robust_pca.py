@@ -1,0 +1,125 @@
+"""Robust PCA: low rank plus gross errors in some of the observed cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin._validation import matrix_shape
+from flatmin.errors import InputError
+from flatmin.families.base import Family, Instance, Usual, check_sample, noisy
+from flatmin.losses import Absolute
+from flatmin.measurements.entries import Entries
+from flatmin.measurements.identity import Identity
+from flatmin.metric import Array
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+
+__all__ = ["FAMILY", "sample"]
+
+#: Gross errors have one to three times the root mean square of the entries.
+SMALLEST, LARGEST = 1.0, 3.0
+
+
+def sample(
+    shape: tuple[int, int],
+    rank: int,
+    n_measurements: int | None = None,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+    corruption: float = 0.1,
+) -> Instance:
+    """Draw a matrix with Gaussian factors and gross errors of random sign in some of its observed cells.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(d1, d2)``.
+    rank : int
+        Rank of the truth.
+    n_measurements : int, optional
+        m, the number of observed cells, drawn uniformly; None for all of them.
+    noise : float
+        Standard deviation of dense noise over the root mean square of the clean data.
+    seed : int
+        Makes the instance repeatable.
+    corruption : float
+        Share of the observed cells that carry a gross error, of one to three times the root mean square of the entries.
+
+    Returns
+    -------
+    Instance
+        Problem and truth.
+
+    Examples
+    --------
+    >>> sample((4, 3), 1).problem
+    Problem(Identity(shape=(4, 3), size=12), Product(rank=None), Absolute(weight=None, tau=None))
+    """
+    cells = int(np.prod(matrix_shape(shape)))
+    m = cells if n_measurements is None else n_measurements
+    d1, d2 = check_sample(shape, rank, m, noise)
+    if m > cells:
+        raise InputError(f"{m} measurements were asked for, expected at most the {cells} entries")
+    if isinstance(corruption, bool) or not isinstance(corruption, int | float | np.number) or not 0 <= corruption <= 1:
+        raise InputError(f"corruption is {corruption!r}, expected a number from 0 to 1")
+    require(40.0 * cells, "drawing this matrix")
+    rng = np.random.default_rng(seed)
+    measurement: Entries = Identity((d1, d2))
+    if m < cells:
+        measurement = Entries(*np.divmod(np.sort(rng.choice(cells, m, replace=False)), d2), (d1, d2))
+    L, R = rng.standard_normal((d1, rank)), rng.standard_normal((d2, rank))
+    data = measurement.forward_factors(L, R)
+    wrong = rng.choice(m, round(corruption * m), replace=False)
+    sizes = np.sqrt(np.mean(data**2)) * rng.uniform(SMALLEST, LARGEST, len(wrong))
+    errors = np.zeros(m)
+    errors[wrong] = sizes * rng.choice([-1.0, 1.0], len(wrong))
+    data = noisy(data, noise, rng) + errors
+    return Instance(Problem(measurement, data, loss=Absolute()), L @ R.T)
+
+
+def _build(arrays: Mapping[str, Array]) -> Problem:
+    Y = np.asarray(arrays["Y"])
+    if Y.ndim != 2 or Y.size == 0:
+        raise InputError(f"Y has shape {Y.shape}, expected a matrix with at least one row and one column")
+    known = ~np.isnan(Y)
+    if not known.any():
+        raise InputError("Y holds no number at all, expected at least one known cell")
+    rows, cols = np.nonzero(known)
+    measurement = Identity(Y.shape) if known.all() else Entries(rows, cols, Y.shape)
+    return Problem(measurement, Y[known], loss=Absolute())
+
+
+def _arrays(problem: Problem) -> dict[str, Array]:
+    measurement = problem.measurement
+    assert isinstance(measurement, Entries)
+    return _from_cells(measurement.rows, measurement.cols, problem.data, measurement.shape)
+
+
+def _from_cells(rows: Array, cols: Array, values: Array, shape: tuple[int, int]) -> dict[str, Array]:
+    Y = np.full(shape, np.nan)
+    Y[rows, cols] = values
+    return {"Y": Y}
+
+
+def _parts(problem: Problem, solution: Solution) -> dict[str, Array]:
+    return dict(solution.parts)
+
+
+FAMILY = Family(
+    name="robust-pca",
+    title="Robust PCA",
+    keys={"Y": "(d1, d2) data, NaN where missing"},
+    build=_build,
+    arrays=_arrays,
+    sample=sample,
+    from_cells=_from_cells,
+    holes=frozenset({"Y"}),
+    parts=_parts,
+    answers=("matrix", "low_rank"),
+    called={"the data b": "the key 'Y'"},
+    usual=Usual((30, 30), 2, lambda shape, rank: None),
+)

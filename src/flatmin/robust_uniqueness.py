@@ -1,0 +1,345 @@
+"""Whether a split into low rank and gross errors is the only one, and how far any other can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigvalsh_tridiagonal
+
+from flatmin.measurements import Entries
+from flatmin.metric import Array
+from flatmin.operator_norm import EPS, TopSpectrum
+from flatmin.stability import Stability, derivative, smallest_singular_value, tangent_columns
+from flatmin.uniqueness import Uniqueness, core_columns
+
+__all__ = ["Pair", "Split", "hidden_share", "other_splits", "spread_bound"]
+
+Pair = tuple[Array, Array]
+
+#: Singular values and entries of the dual matrix this near their bounds, relatively, count as being there.
+CUTS = (3e-2, 1e-3, 1e-5)
+#: Other solutions must be confined to this distance, relatively, for uniqueness.
+CONFINED = 1e-3
+#: What the zero matrix is compared with: this share of the size of the errors.
+SHARE = 1e-3
+#: The bound by rows and columns is good enough from this value of 1 − ‖P_Ω P_T‖² on.
+GOOD = 0.25
+#: Steps of the Lanczos iteration, the chance that its bound fails after one of them, and the largest matrix it sees.
+STEPS, CHANCE, MOST_CELLS = 60, 1e-12, 6_000_000
+#: The Lanczos iteration ends when its bound on what is left is this share of its estimate.
+SETTLED = 0.7
+#: More unknowns than this are not tried in the symmetric core map, nor more numbers in all.
+MOST_CORES, MOST_NUMBERS = 1500, 60_000_000
+#: What of the margin is left to the symmetric cores, so that errors in cells are paid from it too: see docs/theory.md.
+CORE_SHARE = 0.8
+#: A second solution is as good as the first to this relative accuracy.
+AS_GOOD = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A split ``Y = X + S`` and a dual matrix that proves it best, on the rows and columns that are seen at all.
+
+    Attributes
+    ----------
+    X : tuple of ndarray
+        Singular triplets ``U, s, V`` of the low-rank part.
+    errors : ndarray, shape (d1, d2)
+        ``Y − X`` where observed, zero elsewhere.
+    seen : ndarray of bool, shape (d1, d2)
+        Which cells are observed.
+    W : ndarray, shape (d1, d2)
+        A dual matrix: ``‖W‖_op ≤ 1``, zero where nothing is observed.
+    spectrum : TopSpectrum
+        Of W.
+    weight : float
+        What a unit of error costs; ``|W| ≤ weight``.
+    gap : float
+        How much better than this split any split could be.
+    size : float
+        The objective of this split.
+    """
+
+    X: tuple[Array, Array, Array]
+    errors: Array
+    seen: Array
+    W: Array
+    spectrum: TopSpectrum
+    weight: float
+    gap: float
+    size: float
+
+    @property
+    def norm(self) -> float:
+        """``‖X‖_F``; for X = 0 a share of the size of the errors."""
+        size = float(np.linalg.norm(self.X[1]))
+        return size if size else SHARE * float(np.linalg.norm(self.errors))
+
+
+def other_splits(split: Split, as_good: Callable[[Pair], bool], seed: int = 0) -> tuple[Uniqueness, str]:
+    """Decide whether other splits are as good, and bound their distance; say what proves the bound.
+
+    With ε the gap, any X' as good as X satisfies ``‖P_T⊥ X'‖_* ≤ ε₁/δ`` and ``weight · δ' · ‖P_F (Y − X')‖_1 ≤ ε₂``,
+    ``ε₁ + ε₂ ≤ ε``: T is the tangent space of the q leading singular vectors of W, δ one minus the next singular value;
+    F are the observed cells where ``|W| ≤ (1 − δ') weight``. If ``‖P_F H‖ ≥ σ ‖H‖`` on T, then X' is near X. Where T
+    is too large for that, symmetric cores ``U1 S V1ᵀ`` take its place.
+
+    Parameters
+    ----------
+    split : Split
+        The split and its dual matrix.
+    as_good : callable
+        Says whether factors (L, R) of another matrix make a split as good as this one.
+    seed : int
+        Starts the Lanczos iteration.
+
+    Returns
+    -------
+    tuple of Uniqueness and str
+        ``margin`` is the smaller of δ and δ', ``injectivity`` is σ; the word is "proven", or "probabilistic" where σ
+        was bounded with a chance of failure of at most 1e-10.
+    """
+    best, face, kind = None, _Face.of(split, CUTS[0]), "proven"
+    for cut in CUTS:
+        following = _Face.of(split, cut)
+        stability, how = following.stability(split, seed)
+        if stability is not None and (best is None or stability.radius() < best.radius()):
+            best, face, kind = stability, following, how
+        if best is not None and best.radius() <= CONFINED * split.norm:
+            break
+    unique = True if best is not None and best.radius() <= CONFINED * split.norm else None
+    injectivity = 0.0 if best is None else best.injectivity
+    other = None if unique else _second_split(split, _Face.of(split, CUTS[-1]), as_good)
+    if other is not None:
+        unique, best = False, None
+    return Uniqueness(unique, face.q, injectivity, face.margin, other, best), kind
+
+
+@dataclass(frozen=True, eq=False)
+class _Face:
+    """The singular vectors of W near one, the cells where W is not near its bound, and by how much the rest is off."""
+
+    U: Array
+    V: Array
+    inner: float
+    delta: float
+    free: Array
+    slack: float
+
+    @classmethod
+    def of(cls, split: Split, cut: float) -> _Face:
+        spectrum, sizes = split.spectrum, np.abs(split.W)
+        q = int(np.count_nonzero(spectrum.values > 1 - cut))
+        delta = 1 - spectrum.below(q) if q < min(split.W.shape) else 1.0
+        free = split.seen & (sizes <= (1 - cut) * split.weight) if q else np.zeros(sizes.shape, bool)
+        largest = float(np.max(sizes, where=free, initial=0.0))
+        slack = 1 - largest / split.weight if split.weight > 0 else 1.0
+        inner = float(spectrum.values[q - 1]) if q else 1.0
+        return cls(spectrum.U[:, :q], spectrum.V[:, :q], inner, max(0.0, delta), free, slack)
+
+    @property
+    def q(self) -> int:
+        """How many singular vectors count."""
+        return int(self.U.shape[1])
+
+    @property
+    def margin(self) -> float:
+        """The smaller of δ and δ'."""
+        return min(self.delta, self.slack)
+
+    def stability(self, split: Split, seed: int) -> tuple[Stability | None, str]:
+        """Return what confines other splits on the tangent space or, if that is not enough, on the symmetric cores."""
+        if self.margin <= 0:
+            return None, "proven"
+        sigma, kind = _tangent_injectivity(self.free, self.U, self.V, seed)
+        found = self._constants(split, "tangent", sigma) if sigma > 0 else None
+        if found is not None and found.radius() <= CONFINED * split.norm:
+            return found, kind
+        sigma = _core_injectivity(self.free, self.U, self.V)
+        other = self._constants(split, "core", sigma) if sigma > 0 else None
+        if other is None or (found is not None and found.radius() < other.radius()):
+            return found, kind
+        return other, "proven"
+
+    def _constants(self, split: Split, space: str, sigma: float) -> Stability:
+        left, s, right = split.X
+        U, V = self.U, self.V
+        beyond = (left - U @ (U.T @ left)) * s, right - V @ (V.T @ right)
+        if space == "core":
+            beyond = np.hstack([left * s, -U @ _inner(split.X, U, V)]), np.hstack([right, V])
+        margin = min(self.delta, split.weight * self.slack) if self.free.any() else self.delta
+        return Stability(
+            space=space,
+            semidefinite=False,
+            gap=split.gap + 2 * split.spectrum.slack * split.size,
+            size=split.size,
+            margin=margin if space == "tangent" else CORE_SHARE * margin,
+            inner=max(self.inner, EPS),
+            injectivity=sigma,
+            spread=1.0,
+            dual_size=float(np.linalg.norm(split.W)),
+            growth=0.0,
+            misfit=float(np.linalg.norm(split.errors[self.free])),
+            outside=_product_norm(*beyond),
+            unwhiten=1.0,
+        )
+
+
+def _inner(X: tuple[Array, Array, Array], U: Array, V: Array) -> Array:
+    """Return the symmetric part of ``Uᵀ X V``."""
+    left, s, right = X
+    inner = (U.T @ left * s) @ (right.T @ V)
+    return np.asarray((inner + inner.T) / 2)
+
+
+def _product_norm(P: Array, Q: Array) -> float:
+    """Return ``‖P Qᵀ‖_F`` without cancellation."""
+    TP, TQ = (np.asarray(np.linalg.qr(F, mode="r")) for F in (P, Q))
+    return float(np.linalg.norm(TP @ TQ.T))
+
+
+def _tangent_injectivity(free: Array, U: Array, V: Array, seed: int) -> tuple[float, str]:
+    """Return a lower bound on ``‖P_F H‖ / ‖H‖`` over the tangent space of U and V, and what proves it."""
+    (d1, d2), q = free.shape, U.shape[1]
+    if q == 0:
+        return 1.0, "proven"
+    if np.count_nonzero(free) < q * (d1 + d2 - q):
+        return 0.0, "proven"
+    cells = Entries(*np.nonzero(free), (d1, d2))
+    sides = derivative(cells, U, V, "rectangular")
+    if sides is not None:
+        return smallest_singular_value(tangent_columns(sides, U, V, "rectangular")), "proven"
+    hidden = 1.0 - free
+    left = 1 - spread_bound(hidden, U, V)
+    if left < GOOD and free.size <= MOST_CELLS:
+        likely = 1 - hidden_share(hidden, U, V, seed)
+        if likely > max(left, 0.0):
+            return float(np.sqrt(likely)), "probabilistic"
+    return float(np.sqrt(max(left, 0.0))), "proven"
+
+
+def _core_injectivity(free: Array, U: Array, V: Array) -> float:
+    """Return a lower bound on ``‖P_F U S Vᵀ‖ / ‖S‖`` over symmetric S, from as many cells of F as are worth forming."""
+    columns = _core(free, U, V)
+    return 0.0 if columns is None else smallest_singular_value(columns)
+
+
+def _core(free: Array, U: Array, V: Array) -> Array | None:
+    unknowns = U.shape[1] * (U.shape[1] + 1) // 2
+    rows, cols = np.nonzero(free)
+    if not 0 < unknowns <= MOST_CORES:
+        return None
+    if not rows.size:
+        return np.zeros((0, unknowns))
+    every = -(-rows.size // max(1, MOST_NUMBERS // unknowns))
+    return core_columns(Entries(rows[::every], cols[::every], free.shape), U, V)
+
+
+def spread_bound(hidden: Array, U: Array, V: Array) -> float:
+    """Return a bound on ``‖P_Ω P_T‖²``, from the columns and the rows of Ω one by one.
+
+    ``α² + β²``, where α² is the largest eigenvalue of ``U_Ωjᵀ U_Ωj`` over all columns j, U_Ωj being the rows of U at
+    the cells of Ω in column j, and β² is the same for rows and V.
+
+    Parameters
+    ----------
+    hidden : ndarray, shape (d1, d2)
+        One on Ω, zero elsewhere.
+    U, V : ndarray, shapes (d1, q) and (d2, q)
+        Orthonormal columns; T is the space ``{U E ᵀ + F Vᵀ}``.
+
+    Examples
+    --------
+    >>> e = np.eye(3)[:, :1]
+    >>> spread_bound(np.diag([0.0, 1.0, 1.0]), e, e), spread_bound(np.diag([1.0, 0.0, 0.0]), e, e)
+    (0.0, 2.0)
+    """
+    q = U.shape[1]
+    if q * (q + 1) // 2 * sum(hidden.shape) > MOST_NUMBERS:
+        return np.inf
+    rows, cols = np.triu_indices(q)
+    total = 0.0
+    for indicator, F in ((hidden.T, U), (hidden, V)):
+        grams = np.zeros((len(indicator), q, q))
+        grams[:, rows, cols] = grams[:, cols, rows] = indicator @ (F[:, rows] * F[:, cols])
+        total += float(np.linalg.eigvalsh(grams).max())
+    return total
+
+
+def hidden_share(hidden: Array, U: Array, V: Array, seed: int = 0) -> float:
+    """Return a bound on ``‖P_Ω P_T‖²`` that fails with a chance of at most 1e-10.
+
+    The largest Ritz value θ after k Lanczos steps from a random start on a space of n dimensions lies below
+    ``(1 − ε) λ_max`` with a chance of at most ``1.648 √n exp(−(2k − 1) √ε)``, whatever the matrix.
+
+    Parameters
+    ----------
+    hidden : ndarray, shape (d1, d2)
+        One on Ω, zero elsewhere.
+    U, V : ndarray, shapes (d1, q) and (d2, q)
+        Orthonormal columns; T is the space ``{U Eᵀ + F Vᵀ}``.
+    seed : int
+        Draws the start.
+
+    References
+    ----------
+    Kuczyński, Woźniakowski, "Estimating the largest eigenvalue by the power and Lanczos algorithms with a random
+    start", SIAM Journal on Matrix Analysis and Applications 13(4), 1992.
+    """
+    (d1, d2), q = hidden.shape, U.shape[1]
+    rng = np.random.default_rng(seed)
+
+    def pack(E: Array, F: Array) -> Array:
+        return np.concatenate([E.ravel(), (F - U @ (U.T @ F)).ravel()])
+
+    def apply(x: Array) -> Array:
+        E, F = x[: d2 * q].reshape(d2, q), x[d2 * q :].reshape(d1, q)
+        G = hidden * (np.hstack([U, F]) @ np.hstack([E, V]).T)
+        return pack(G.T @ U, G @ V)
+
+    basis, diagonal, off, bound = [], [], [], np.inf
+    x = pack(rng.standard_normal((d2, q)), rng.standard_normal((d1, q)))
+    reach = np.log(1.648 * np.sqrt(q * (d1 + d2 - q)) / CHANCE)
+    for k in range(1, STEPS + 1):
+        basis.append(x / np.linalg.norm(x))
+        x = apply(basis[-1])
+        diagonal.append(float(basis[-1] @ x))
+        known = np.array(basis)
+        x = x - known.T @ (known @ x)
+        x = x - known.T @ (known @ x)
+        off.append(float(np.linalg.norm(x)))
+        theta = float(eigvalsh_tridiagonal(diagonal, off[:-1])[-1])
+        if off[-1] <= 1e3 * EPS:
+            return theta + 1e3 * EPS
+        shrunk = (reach / (2 * k - 1)) ** 2
+        if shrunk < 1:
+            bound = min(bound, theta / (1 - shrunk) + 1e3 * EPS)
+        if 1 - bound >= SETTLED * (1 - theta):
+            break
+    return bound
+
+
+def _second_split(split: Split, face: _Face, as_good: Callable[[Pair], bool]) -> Pair | None:
+    """Return another split as good as this one, moved along a core that no cell of F sees, if one is found."""
+    columns = _core(face.free, face.U, face.V)
+    if columns is None:
+        return None
+    U, V, (left, s, right) = face.U, face.V, split.X
+    triangle = np.linalg.qr(columns, mode="r") if len(columns) > columns.shape[1] else columns
+    _, values, directions = np.linalg.svd(triangle, full_matrices=True)
+    null = directions[np.pad(values, (0, len(directions) - len(values))) <= AS_GOOD]
+    rows, cols = np.triu_indices(U.shape[1])
+    units = np.where(rows == cols, 1.0, np.sqrt(2.0))
+    own = _inner(split.X, U, V)[rows, cols] * units
+    for direction in (null.T @ (null @ own), *null[-2:]):
+        D = np.zeros((U.shape[1], U.shape[1]))
+        D[rows, cols] = D[cols, rows] = direction / units
+        scale = float(np.linalg.norm(D, 2))
+        steps = split.norm / scale * 0.5 ** np.arange(10) if scale > AS_GOOD * split.norm or scale > AS_GOOD else ()
+        for step in np.outer(steps, (-1.0, 1.0)).ravel():
+            moved = np.hstack([left * s, U @ (step * D)]), np.hstack([right, V])
+            if as_good(moved):
+                return moved
+    return None

@@ -1,0 +1,147 @@
+"""Flat solutions of robust PCA: low rank plus gross errors in some of the observed cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin._threads import one_thread
+from flatmin.losses import Absolute
+from flatmin.measurements import Entries
+from flatmin.metric import Array
+from flatmin.problem import Problem
+from flatmin.robust_certificates import robust_certificate
+from flatmin.solution import Solution
+from flatmin.solvers.pursuit import Corrupted, Pursuit, pursue
+from flatmin.solvers.task import Task
+
+__all__ = ["robust_minimum"]
+
+#: More rounds than this are not made unless asked for.
+MOST_ROUNDS = 5000
+#: Matrices of the size of the data that the search and the certificate hold.
+MATRICES = 30
+#: Entries this many times larger than a typical one are solved for as if they were of this size.
+EXTREME = 30.0
+#: … if they are errors of at least this share of that size; so often is it tried to tell which are.
+SURE, ATTEMPTS = 1e-6, 3
+#: Errors below this, relative to the largest entry, are rounding.
+ROUNDING = 1e-12
+
+
+def robust_minimum(task: Task) -> Solution:
+    """Return the flattest low-rank part of data with gross errors, certified.
+
+    Parameters
+    ----------
+    task : Task
+        Of a problem whose loss is `Absolute`.
+    """
+    task.expect_defaults("alpha", "metric_power")
+    problem, budget = task.problem, task.budget
+    if budget.max_iter is None:
+        budget.max_iter = MOST_ROUNDS
+    require(8.0 * MATRICES * problem.shape[0] * problem.shape[1], "splitting this matrix")
+    cells = _Cells.of(problem)
+    with one_thread():
+        found = _split(cells, task)
+        U, s, V = (part[..., : task.widest] for part in found.triplets)
+        U, V = _spread(U, cells.rows), _spread(V, cells.cols)
+        factors = problem.parametrization.flattest(U, cells.unit * s, V, problem.metric)
+        dual = found.W[cells.positions]
+        proof = robust_certificate(problem, factors, dual, seed=int(task.seed))
+    status = task.status(proof, converged=found.converged)
+    solution = task.solution(factors, proof, status, found.history, sparse=_errors(problem, factors))
+    return replace(solution, undetermined=(np.flatnonzero(~cells.rows), np.flatnonzero(~cells.cols)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """The rows and columns of the data that are seen at all, and a unit in which entries are one at most."""
+
+    Y: Array
+    seen: Array | None
+    rows: Array
+    cols: Array
+    positions: tuple[Array, Array]
+    unit: float
+
+    @classmethod
+    def of(cls, problem: Problem) -> _Cells:
+        A = problem.measurement
+        assert isinstance(A, Entries)
+        rows, cols = (counts > 0 for counts in A.gram_diagonals())
+        positions = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]
+        unit = float(np.max(np.abs(problem.data))) or 1.0
+        Y = np.zeros((int(rows.sum()), int(cols.sum())))
+        Y[positions] = problem.data / unit
+        seen = None
+        if A.size < Y.size:
+            seen = np.zeros(Y.shape)
+            seen[positions] = 1.0
+        return cls(Y, seen, rows, cols, positions, unit)
+
+
+def _split(cells: _Cells, task: Task) -> Pursuit:
+    """Pursue, with extreme entries drawn in.
+
+    How large an error is does not matter to X and W, only that it is an error of that sign; and data on one scale are
+    easier to split. Entries that turn out to be no such errors get their own size back.
+    """
+    loss = task.problem.loss
+    assert isinstance(loss, Absolute)
+    start = _start(cells, task)
+    history: dict[str, list[float]] = {}
+    sizes = np.abs(cells.Y)
+    limit = EXTREME * float(np.median(sizes[sizes > 0])) if sizes.any() else 1.0
+    drawn = sizes > limit
+    if loss.tau is not None and float((sizes - limit)[drawn].sum()) > loss.tau / cells.unit:
+        drawn[:] = False
+    for attempt in range(1, ATTEMPTS + 2):
+        Y = np.where(drawn, np.copysign(limit, cells.Y), cells.Y)
+        tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y).sum())
+        data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau)
+        found = pursue(data, task.budget, task.tol, start=start, seed=int(task.seed), callback=task.callback)
+        for name, values in found.history.items():
+            history.setdefault(name, []).extend(values)
+        U, s, V = found.triplets
+        X = (U * s) @ V.T
+        mistaken = drawn & ((Y - X) * np.sign(Y) <= SURE * limit)
+        if not mistaken.any() or task.budget.exhausted:
+            break
+        drawn &= ~mistaken & (attempt < ATTEMPTS)
+        start = X, found.W
+    return replace(found, history=history, converged=found.converged and not mistaken.any())
+
+
+def _start(cells: _Cells, task: Task) -> tuple[Array, Array] | None:
+    """Return the matrix and the dual matrix of a warm start."""
+    warm, problem = task.warm_start, task.problem
+    if warm is None:
+        return None
+    factors = problem.parametrization.check(warm.factors if isinstance(warm, Solution) else warm, problem.shape)
+    L, R = factors
+    W = np.zeros_like(cells.Y)
+    if isinstance(warm, Solution) and warm.certificate.dual.shape == problem.data.shape:
+        W[cells.positions] = warm.certificate.dual
+    return (L[cells.rows] @ R[cells.cols].T) / cells.unit, W
+
+
+def _spread(U: Array, seen: Array) -> Array:
+    """Return U with rows of zeros where nothing is seen."""
+    out = np.zeros((len(seen), U.shape[1]))
+    out[seen] = U
+    return out
+
+
+def _errors(problem: Problem, factors: tuple[Array, ...]) -> Array:
+    """Return ``Y − X`` on the observed cells, without rounding errors, and zero elsewhere."""
+    A = problem.measurement
+    assert isinstance(A, Entries)
+    errors = -problem.residual(factors)
+    errors[np.abs(errors) <= ROUNDING * float(np.max(np.abs(problem.data)))] = 0.0
+    sparse = np.zeros(problem.shape)
+    sparse[A.rows, A.cols] = errors
+    return sparse
