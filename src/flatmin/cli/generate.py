@@ -103,7 +103,7 @@ def _drawn(model: Family, request: Request) -> Instance:
 
 
 def _extras(model: Family, request: Request) -> dict[str, Any]:
-    typed = {name: value for name, value in request.extras.items() if value not in (None, False)}
+    typed = {name: value for name, value in request.extras.items() if value is not None and value is not False}
     for name in typed:
         if name not in signature(model.sample).parameters:
             raise InputError(f"--{name} goes with {BELONGS_TO[name]}, found {model.name}")
@@ -117,7 +117,7 @@ def _measured(model: Family, request: Request, image: Path) -> Instance:
     for name in ("shape", "dimension", "rank", "measurements"):
         exclusive(**{"image": image, name: getattr(request, name)})
     for name, value in request.extras.items():
-        exclusive(**{"image": image, name: value or None})
+        exclusive(**{"image": image, name: None if value is False else value})
     check_file(image, "the --image")
     picture, _, _ = read_grey(image)
     count = MASKS if request.masks is None else request.masks

@@ -100,6 +100,8 @@ def _complete(family: Family, case: Case, request: Request, solution: Solution) 
     """Return the solution with what its file needs to be judged and to be used: the loss, and parts of the answer."""
     loss = {name: value for name, value in request.loss.items() if value is not None}
     parts = {} if family.parts is None else family.parts(case.problem, solution)
+    if "sparse" in solution.parts:
+        parts["low_rank"] = solution.matrix
     return replace(solution, settings={**solution.settings, **loss}, parts={**solution.parts, **parts})
 
 
