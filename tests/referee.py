@@ -48,10 +48,16 @@ def whitened_rows(problem, power=1.0):
 def _solve(program):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # "may be inaccurate": the last digits are beyond what is compared
-        try:
-            program.solve(solver=cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10)
-        except cp.SolverError:
-            program.solve(solver=cp.SCS, eps=1e-8, max_iters=100_000)
+        for options in (
+            {"solver": cp.CLARABEL, "tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10},
+            {"solver": cp.CLARABEL},
+            {"solver": cp.SCS, "eps": 1e-8, "max_iters": 100_000},
+        ):
+            try:
+                program.solve(**options)
+                break
+            except cp.SolverError:
+                continue
     assert program.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE), program.status
     return float(np.real(program.value))
 

@@ -41,11 +41,48 @@ def _long_completion():
 #: The referee's accuracy: a value relaxed by a relative 1e-8 widens even a single point by about the square root of it.
 REFEREE = 2e-3
 
-NOT_UNIQUE = [_trace_of_identity, _single_orthogonal, _sum_of_a_block, _long_completion]
+
+def _opposite_signs():
+    """``[[1, −t], [t, −1]]`` has nuclear norm 2 for every t up to one: a core may mix both signs."""
+    return fm.Problem(fm.measurements.Entries([0, 1], [0, 1], (2, 2)), [1.0, -1.0])
+
+
+def _trace(model, n=3, sign=1.0):
+    """``tr X`` is measured: every positive semidefinite matrix of that trace is flat, or its negative."""
+    return fm.Problem(fm.measurements.Dense(np.eye(n)[None]), [2.0 * sign], model)
+
+
+def _diagonal(*data, model=None, dtype=float, real_part=False):
+    """The diagonal is measured, and where asked for the real part of the entry beside it."""
+    units = [np.diag(e) for e in np.eye(2)] + [np.array([[0.0, 1.0], [1.0, 0.0]])] * real_part
+    return fm.Problem(fm.measurements.Dense(np.array(units, dtype=dtype)), data, model or fm.SignedGram())
+
+
+NOT_UNIQUE = [
+    _trace_of_identity,
+    _single_orthogonal,
+    _sum_of_a_block,
+    _long_completion,
+    _opposite_signs,
+    pytest.param(lambda: _trace(fm.Gram()), id="gram, trace"),
+    pytest.param(lambda: _trace(fm.SignedGram()), id="signed, trace"),
+    pytest.param(lambda: _trace(fm.SignedGram(), sign=-1.0), id="signed, negative trace"),
+    pytest.param(lambda: _diagonal(1.0, 2.0), id="signed, diagonal"),
+    pytest.param(lambda: _diagonal(1.0, 2.0, model=fm.Gram()), id="gram, diagonal"),
+    pytest.param(lambda: _diagonal(-1.0, -2.0), id="signed, negative diagonal"),
+    pytest.param(
+        lambda: _diagonal(1.0, 2.0, 0.5, model=fm.Gram(), dtype=complex, real_part=True), id="gram, phase unseen"
+    ),
+]
 
 
 def _width(problem, s, seed):
     direction = np.random.default_rng(seed).standard_normal(problem.shape)
+    if problem.parametrization.cone != "rectangular":
+        direction = direction + direction.T
+    if np.issubdtype(problem.measurement.dtype, np.complexfloating):
+        skew = np.random.default_rng(seed + 1).standard_normal(problem.shape)
+        direction = direction + 1j * (skew - skew.T)
     return referee.spread(problem, s.certificate.value * (1 + 1e-8), direction / np.linalg.norm(direction))
 
 
@@ -104,7 +141,7 @@ def test_false_comes_with_a_second_solution(make):
     np.testing.assert_allclose(p.measurement.forward(other), p.data, rtol=1e-8)
     assert referee.objective(p, other) == pytest.approx(s.certificate.value, rel=1e-7)
     assert np.linalg.norm(other - s.matrix) > 1e-3 * np.linalg.norm(s.matrix)
-    assert max(_width(p, s, seed) for seed in range(2)) > 0.05 * s.certificate.value / 4
+    assert max(_width(p, s, seed) for seed in range(2)) > 0.05 * s.certificate.value / referee.factor(p)
     assert fm.certify(p, s.certificate.alternative, s.certificate.dual).holds
 
 
@@ -161,6 +198,97 @@ def test_core_columns_are_the_map_on_symmetric_matrices(instance):
     coordinates = np.where(rows == cols, 1, np.sqrt(2)) * S[rows, cols]
     assert np.linalg.norm(coordinates) == pytest.approx(np.linalg.norm(S)), "the basis is orthonormal"
     np.testing.assert_allclose(core_columns(whitened, U, V) @ coordinates, whitened.forward(U @ S @ V.T), atol=1e-10)
+
+
+class TestSymmetric:
+    """Among symmetric matrices."""
+
+    def test_a_solution_can_be_unique_that_is_not_so_among_all_matrices(self):
+        """``diag(1, −1)`` is as flat as the nonsymmetric ``[[1, −t], [t, −1]]``, which has the same measurements."""
+        p = _diagonal(1.0, -1.0)
+        s = fm.flat_minimum(p)
+        check_solution(s, p)
+        np.testing.assert_allclose(s.matrix, np.diag([1.0, -1.0]), atol=1e-8)
+        assert s.certificate.unique is True
+        assert max(_width(p, s, seed) for seed in range(2)) < REFEREE
+        among_all = fm.Problem(p.measurement, p.data)
+        other = np.array([[1.0, -0.5], [0.5, -1.0]])
+        np.testing.assert_allclose(p.measurement.forward(other), p.data)
+        assert referee.nuclear(other) == pytest.approx(2)
+        assert referee.nuclear(s.matrix) == pytest.approx(2)
+        t = fm.flat_minimum(among_all)
+        assert t.certificate.value == pytest.approx(referee.objective(among_all, other))
+        assert fm.certify(among_all, other, t.certificate.dual).holds
+        assert t.certificate.unique is False
+        check_solution(t, among_all)
+
+    def test_the_same_on_random_measurements_that_are_blind_to_skew_matrices(self):
+        """They leave the skew part of a matrix free, so unique can only be meant among symmetric ones."""
+        rng = np.random.default_rng(0)
+        T = rng.standard_normal((9, 4, 4))
+        T = T + T.transpose(0, 2, 1)
+        p = fm.Problem(fm.measurements.Dense(T), T.trace(axis1=1, axis2=2) - 3 * T[:, 0, 0], fm.SignedGram())
+        s = fm.flat_minimum(p)
+        check_solution(s, p)
+        assert min(s.signature) > 0
+        assert s.certificate.unique is True
+        assert max(_width(p, s, seed) for seed in range(2)) < REFEREE * s.certificate.value
+
+    def test_mixed_signs_on_purpose(self):
+        """A block of each sign that may be split at will: the alternative is symmetric, of the same signature."""
+        T = np.zeros((2, 4, 4))
+        T[0, :2, :2], T[1, 2:, 2:] = np.eye(2), np.eye(2)
+        p = fm.Problem(fm.measurements.Dense(T), [1.0, -1.0], fm.SignedGram())
+        s = fm.flat_minimum(p)
+        check_solution(s, p)
+        assert s.certificate.unique is False
+        other = p.parametrization.matrix(s.certificate.alternative)
+        np.testing.assert_allclose(other, other.T, atol=1e-12)
+        assert np.linalg.eigvalsh(other[:2, :2])[0] > -1e-9
+        assert np.linalg.eigvalsh(-other[2:, 2:])[0] > -1e-9
+
+    def test_the_real_model_does_not_look_for_phases(self):
+        """``[[1, z], [z̄, 2]]`` with the real part of z measured: one symmetric matrix, many Hermitian ones."""
+        real = fm.flat_minimum(_diagonal(1.0, 2.0, 0.5, model=fm.Gram(), real_part=True))
+        assert real.certificate.unique is True
+        p = _diagonal(1.0, 2.0, 0.5, model=fm.Gram(), dtype=complex, real_part=True)
+        s = fm.flat_minimum(p)
+        assert s.certificate.unique is False
+        assert abs(p.parametrization.matrix(s.certificate.alternative)[0, 1].imag - s.matrix[0, 1].imag) > 1e-3
+
+
+@pytest.mark.parametrize("cone", ["rectangular", "semidefinite", "symmetric"])
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_core_columns_in_every_cone(cone, dtype):
+    """An orthonormal basis of the cores S for which ``U S V*`` is in the model: all of it, and nothing else."""
+    if dtype is complex and cone != "semidefinite":
+        return
+    rng = np.random.default_rng(0)
+    T = rng.standard_normal((30, 5, 5)) + (1j * rng.standard_normal((30, 5, 5)) if dtype is complex else 0)
+    A = fm.measurements.Dense(T + T.conj().transpose(0, 2, 1))
+    U = np.linalg.qr(rng.standard_normal((5, 4)) + (1j * rng.standard_normal((5, 4)) if dtype is complex else 0))[0]
+    signs = np.array([1.0, 1.0, -1.0, -1.0]) if cone == "symmetric" else np.ones(4)
+    columns = core_columns(A, U, U * signs, cone)
+    assert columns.shape[1] == {float: 10, complex: 16}[dtype] - 4 * (cone == "symmetric")
+    dense = []
+    for i in range(4):
+        for j in range(i, 4):
+            for phase in (1, 1j) if dtype is complex and i < j else (1,):
+                S = np.zeros((4, 4), dtype)
+                S[i, j] += phase / (2 if i == j else np.sqrt(2))
+                S[j, i] += np.conj(phase) / (2 if i == j else np.sqrt(2))
+                X = U @ S @ (U * signs).conj().T
+                if cone == "rectangular" or np.allclose(X, X.conj().T):
+                    dense.append(A.forward(X))
+    np.testing.assert_allclose(columns @ columns.T, np.array(dense).T @ np.array(dense), atol=1e-9)
+
+
+def test_cores_of_a_product_may_mix_signs_even_if_its_singular_vectors_are_alike():
+    """V is U up to signs here, and still every symmetric S makes a matrix of the model."""
+    A, U = fm.measurements.Identity((2, 2)), np.eye(2)
+    columns = core_columns(A, U, U * [1.0, -1.0])
+    assert columns.shape == (4, 3)
+    np.testing.assert_allclose(columns.T @ columns, np.eye(3), atol=1e-12)
 
 
 def _two_cells(small):
