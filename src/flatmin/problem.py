@@ -117,7 +117,9 @@ def _check_cells(measurement: Measurement, parametrization: Parametrization) -> 
         )
     if type(parametrization) is not Product:
         raise InputError(f"the parametrization is {parametrization!r}, expected Product() for gross errors")
-    cells = np.sort(measurement.rows * measurement.shape[1] + measurement.cols)
+    cells = measurement.rows * measurement.shape[1] + measurement.cols
+    if np.any(cells[1:] <= cells[:-1]):
+        cells = np.sort(cells)
     twice = cells[1:][cells[1:] == cells[:-1]]
     if twice.size:
         row, column = divmod(int(twice[0]), measurement.shape[1])

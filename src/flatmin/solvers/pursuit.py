@@ -179,7 +179,7 @@ class _Rounds:
     def __init__(self, data: Corrupted, seed: int) -> None:
         self.data, self._rng = data, np.random.default_rng(seed)
         self._basis = self._directions(min(SPARE, *data.Y.shape))
-        self._norm = self.reach(data.Y, 5)
+        self._norm = self.reach(data.Y, 5) or 1.0
         self.rho, self.level = FIRST / self._norm, 0.0
         self.triplets: Triplets = _nothing(data.Y.shape)
 
