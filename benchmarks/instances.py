@@ -1,45 +1,198 @@
-"""The problems that are timed, and what is wanted of them."""
+"""The problems that are timed, and what is wanted of the answers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import flatmin as fm
+
+PORTRAIT = Path(__file__).parents[1] / "examples" / "data" / "portrait.png"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of one number of the referee's judgement: a relation (≤, ≥, =) and a value."""
+
+    name: str
+    relation: str
+    value: Any
+
+    def met(self, judgement: Mapping[str, Any]) -> bool:
+        found = judgement.get(self.name)
+        if self.relation == "=" or found is None:
+            return bool(found == self.value)
+        return bool(found <= self.value if self.relation == "≤" else found >= self.value)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} {self.relation} {self.value:g}"
+            if isinstance(self.value, float)
+            else f"{self.name} {self.value}"
+        )
+
+
+def seconds(most: float) -> Wish:
+    return Wish("seconds", "≤", float(most))
+
+
+def error(most: float) -> Wish:
+    return Wish("error", "≤", most)
+
+
+def gap(most: float) -> Wish:
+    return Wish("gap size", "≤", most)
+
+
+CERTIFIED, UNIQUE, DENSE = Wish("holds", "=", True), Wish("unique", "=", True), Wish("margin kind", "=", "dense")
+#: Never called unique where it is not the truth; never called not unique without another fit in hand.
+HONEST = Wish("honest", "=", True)
 
 
 @dataclass(frozen=True)
 class Case:
+    """A problem, or several draws of one, and who is to solve it.
+
+    ``slower`` names competitors and how many times slower than flatmin each should be at least; ``beside`` says whether
+    all that serve the family run at all. ``solver`` is the file that stands for flatmin.
+    """
+
+    name: str
     family: str
-    shape: tuple[int, int]
-    rank: int
-    n_measurements: int
-    seed: int = 0
-    tol: float = 1e-7
-
-    def draw(self) -> fm.families.Instance:
-        return fm.families.find(self.family).sample(self.shape, self.rank, self.n_measurements, seed=self.seed)
-
-
-def completion(d1: int, d2: int, rank: int, oversampling: float, **more) -> Case:
-    return Case("matrix-completion", (d1, d2), rank, round(oversampling * rank * (d1 + d2 - rank)), **more)
+    draw: Callable[[int], fm.families.Instance]
+    wishes: tuple[Wish, ...] = (CERTIFIED,)
+    slower: Mapping[str, float] = field(default_factory=dict)
+    beside: bool = False
+    tol: float = 1e-9
+    draws: int = 1
+    solver: str = "flatmin_"
 
 
-#: Beside every competitor, and how many times slower than flatmin each should be at least.
-PEERS = {
-    "sensing 60x50 r2 m880": (Case("matrix-sensing", (60, 50), 2, 880), {"scs": 50, "clarabel": 300}),
-    "sensing 60x50 r2 m330": (Case("matrix-sensing", (60, 50), 2, 330), {"scs": 4}),
-    "bilinear 60x50 r2 m880": (Case("bilinear-sensing", (60, 50), 2, 880), {"scs": 50, "clarabel": 300}),
-    "bilinear 60x50 r2 m330": (Case("bilinear-sensing", (60, 50), 2, 330), {"scs": 4}),
-    "completion 200x150 r3 os4": (completion(200, 150, 3, 4), {"scs": 20}),
-    "completion 200x150 r3 os2": (completion(200, 150, 3, 2), {"scs": 4}),
-}
+def sampled(family: str, *arguments: Any, **more: Any) -> Callable[[int], fm.families.Instance]:
+    """Return a function from seeds to instances of a family."""
+    return lambda seed: fm.families.find(family).sample(*arguments, seed=seed, **more)
 
-#: Alone, to a gap of 1e-9 (the last two: 1e-6), with the seconds allowed on one core.
-ALONE = {
-    "sensing 100x100 r3 m3000": (Case("matrix-sensing", (100, 100), 3, 3000, tol=1e-9), 3),
-    "sensing 100x100 r3 m1200": (Case("matrix-sensing", (100, 100), 3, 1200, tol=1e-9), 15),
-    "completion 1000x1000 r5 os5": (completion(1000, 1000, 5, 5, tol=1e-9), 1),
-    "completion 5000x5000 r5 os7": (completion(5000, 5000, 5, 7, tol=1e-9), 5),
-    "completion 1000x1000 r5 os4": (completion(1000, 1000, 5, 4, tol=1e-6), 30),
-    "completion 1000x1000 r5 os3": (completion(1000, 1000, 5, 3, tol=1e-6), 60),
-}
+
+def completion(d1: int, d2: int, rank: int, oversampling: float) -> Callable[[int], fm.families.Instance]:
+    return sampled("matrix-completion", (d1, d2), rank, round(oversampling * rank * (d1 + d2 - rank)))
+
+
+def diffraction(side: int, masks: int) -> Callable[[int], fm.families.Instance]:
+    """Return coded diffraction patterns of a photograph."""
+
+    def draw(seed: int) -> fm.families.Instance:
+        from PIL import Image
+
+        with Image.open(PORTRAIT) as image:
+            picture = np.asarray(image.resize((side, side), Image.Resampling.LANCZOS), dtype=float) / 255
+        return fm.families.phase_retrieval.from_picture(picture, masks, seed=seed)
+
+    return draw
+
+
+def general_gram(d: int, rank: int, m: int) -> Callable[[int], fm.families.Instance]:
+    """Return positive semidefinite problems with random symmetric sensing matrices."""
+
+    def draw(seed: int) -> fm.families.Instance:
+        rng = np.random.default_rng(seed)
+        A = rng.standard_normal((m, d, d))
+        U = rng.standard_normal((d, rank))
+        measurement = fm.measurements.Dense((A + A.transpose(0, 2, 1)) / 2)
+        return fm.families.Instance(fm.Problem(measurement, measurement.forward(U @ U.T), fm.Gram()), U @ U.T)
+
+    return draw
+
+
+def product_cases() -> list[Case]:
+    """Return models ``X = L Rᵀ``: small ones beside other solvers, large ones alone."""
+    cases = []
+    for family, short in (("matrix-sensing", "sensing"), ("bilinear-sensing", "bilinear")):
+        for m, slower in ((880, {"scs": 50.0, "clarabel": 300.0}), (330, {"scs": 4.0})):
+            draw = sampled(family, (60, 50), 2, m)
+            cases.append(Case(f"{short} 60x50 r2 m{m}", family, draw, slower=slower, beside=True, tol=1e-7))
+    for m, most in ((3000, 3), (1200, 15)):
+        draw = sampled("matrix-sensing", (100, 100), 3, m)
+        cases.append(Case(f"sensing 100x100 r3 m{m}", "matrix-sensing", draw, (CERTIFIED, seconds(most))))
+    for ratio, least in ((4, 20.0), (2, 4.0)):
+        name, draw = f"completion 200x150 r3 os{ratio}", completion(200, 150, 3, ratio)
+        cases.append(Case(name, "matrix-completion", draw, slower={"scs": least}, beside=True, tol=1e-7))
+    for d, ratio, most, tol in ((1000, 5, 1, 1e-9), (5000, 7, 5, 1e-9), (1000, 4, 30, 1e-6), (1000, 3, 60, 1e-6)):
+        name, wishes = f"completion {d}x{d} r5 os{ratio}", (CERTIFIED, seconds(most))
+        cases.append(Case(name, "matrix-completion", completion(d, d, 5, ratio), wishes, tol=tol))
+    return cases
+
+
+def phase_cases() -> list[Case]:
+    """Return signals from intensities; there flatness is no choice, and uniqueness is what needs a proof."""
+    family, cases = "phase-retrieval", []
+    for real, word, most in ((True, "real", 0.5), (False, "complex", 1.5)):
+        draw = sampled(family, 400, 1, 1600, real=real)
+        wishes = (CERTIFIED, seconds(most), error(1e-12))
+        cases.append(Case(f"phase {word} d400 m4d", family, draw, wishes, beside=True, tol=1e-12))
+    for real, word, ratio in ((True, "real", 3), (False, "complex", 5)):
+        draw = sampled(family, 100, 1, 100 * ratio, real=real)
+        cases.append(
+            Case(f"phase {word} d100 m{ratio}d", family, draw, (UNIQUE, DENSE, seconds(0.6), error(1e-12)), draws=5)
+        )
+    for real, word, ratio in ((True, "real", 2), (False, "complex", 3)):
+        draw = sampled(family, 100, 1, 100 * ratio, real=real)
+        cases.append(Case(f"phase {word} d100 m{ratio}d", family, draw, (CERTIFIED, HONEST), draws=5))
+    margin, family = Wish("margin", "≥", 0.08), "coded-diffraction"
+    fit = Wish("seconds to fit", "≤", 1.5)
+    estimated = Wish("margin kind", "=", "estimated")
+    return [
+        *cases,
+        Case(
+            "diffraction 256x256, 8 masks",
+            family,
+            diffraction(256, 8),
+            (fit, error(1e-10), margin, estimated),
+            beside=True,
+        ),
+        Case("diffraction 256x256, 6 masks", family, diffraction(256, 6), (CERTIFIED, error(1e-10)), beside=True),
+        Case("diffraction 64x64, 8 masks", family, diffraction(64, 8), (UNIQUE, margin, seconds(6), error(1e-10))),
+    ]
+
+
+def symmetric_cases() -> list[Case]:
+    """Return models ``X = U Uᵀ`` and quadratic networks."""
+    d, rank = 200, 5
+    draw, wishes = (
+        sampled("covariance", d, rank, 3 * d * rank),
+        (UNIQUE, Wish("rank", "=", rank), seconds(1), error(1e-10)),
+    )
+    cases = [Case("covariance d200 r5 m3dr", "covariance", draw, wishes)]
+    for m, where in ((600, "above"), (120, "below")):
+        wishes = (CERTIFIED, seconds(0.5), gap(1e-12))
+        cases.append(
+            Case(f"gram d50 r2 m{m} ({where})", "general-gram", general_gram(50, 2, m), wishes, beside=True, tol=1e-12)
+        )
+    for m, most, precision in ((600, 0.6, ()), (225, 3.0, (gap(1e-9),))):
+        draw, wishes = sampled("quadratic-network", 50, (2, 1), m), (CERTIFIED, seconds(most), *precision)
+        cases.append(Case(f"network d50 (2,1) m{m}", "quadratic-network", draw, wishes, beside=True))
+    return cases
+
+
+def cell_cases() -> list[Case]:
+    """Return tables with gross errors, and completion by reweighting."""
+    shape, wishes = (500, 500), (CERTIFIED, seconds(1), gap(1e-9))
+    reweighted = (error(1e-8), seconds(1))
+    return [
+        Case("robust 500x500 r10 10%", "robust-pca", sampled("robust-pca", shape, 10, None), wishes, beside=True),
+        Case("robust, 20% missing", "robust-pca", sampled("robust-pca", shape, 10, 200_000), wishes, beside=True),
+        Case(
+            "completion 300x300 r5 os2",
+            "reweighting",
+            completion(300, 300, 5, 2),
+            reweighted,
+            draws=20,
+            solver="reweighted_",
+        ),
+    ]
+
+
+CASES = {case.name: case for case in (*product_cases(), *phase_cases(), *symmetric_cases(), *cell_cases())}

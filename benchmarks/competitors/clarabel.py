@@ -2,6 +2,7 @@
 
 from benchmarks.competitors import cvxpy_
 
+FAMILIES, REQUIRES = cvxpy_.FAMILIES, ("cvxpy", "clarabel")
 #: Left out by ``--quick``.
 SLOW = True
 

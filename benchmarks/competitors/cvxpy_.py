@@ -1,23 +1,43 @@
 """The convex programme as a user of cvxpy would write it, in whitened coordinates and scaled to numbers near one."""
 
-import cvxpy as cp
 import numpy as np
 
 import flatmin as fm
 
+FAMILIES = (
+    "matrix-sensing",
+    "bilinear-sensing",
+    "matrix-completion",
+    "covariance",
+    "general-gram",
+    "quadratic-network",
+)
+
 
 def solve(problem, solver, **options):
+    import cvxpy as cp
+
     D1, D2 = problem.metric
-    d1, d2 = problem.shape
     A = problem.measurement.congruence(D1.power(-1), D2.power(-1))
     size, scale = float(np.sqrt(np.mean(A.norms() ** 2))), float(np.max(np.abs(problem.data)))
-    Z = cp.Variable((d1, d2))
+    Z, objective = unknown(problem)
     if isinstance(A, fm.measurements.Entries):
         measured = cp.multiply(A.weights / size, Z[A.rows, A.cols])
     else:
         measured = (A.matrices().reshape(A.size, -1) / size) @ cp.vec(Z, order="C")
-    programme = cp.Problem(cp.Minimize(cp.normNuc(Z)), [measured == problem.data / scale])
+    programme = cp.Problem(cp.Minimize(objective), [measured == problem.data / scale])
     programme.solve(solver=solver, **options)
     if Z.value is None:
         raise RuntimeError(f"status {programme.status}")
     return np.asarray(D1.power(-1) @ Z.value @ D2.power(-1)) * (scale / size)
+
+
+def unknown(problem):
+    """Return the variable and its trace or nuclear norm: any matrix, a symmetric one, or a semidefinite one."""
+    import cvxpy as cp
+
+    if isinstance(problem.parametrization, fm.Gram):
+        Z = cp.Variable(problem.shape, PSD=True)
+        return Z, cp.trace(Z)
+    Z = cp.Variable(problem.shape, symmetric=isinstance(problem.parametrization, fm.SignedGram))
+    return Z, cp.normNuc(Z)

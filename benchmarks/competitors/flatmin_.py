@@ -3,5 +3,5 @@
 import flatmin as fm
 
 
-def solve(problem, tol):
-    return fm.flat_minimum(problem, tol=tol).factors
+def solve(problem, tol, callback):
+    return fm.flat_minimum(problem, tol=tol, callback=callback)
