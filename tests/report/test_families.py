@@ -118,6 +118,18 @@ def test_alignment_is_the_best_of_all_phases() -> None:
     np.testing.assert_array_equal(aligned(-t.real, t.real), t.real)
 
 
+def test_signals_are_within_1_1_times_the_relative_radius(page) -> None:
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for share in np.concatenate([np.logspace(-6, 1, 200), rng.random(200)]):
+        s, t = (rng.standard_normal(3) + 1j * rng.standard_normal(3) for _ in range(2))
+        t = share * t if rng.random() < 0.5 else s + share * t
+        apart = np.linalg.norm(np.outer(s, s.conj()) - np.outer(t, t.conj())) / np.linalg.norm(s) ** 2
+        worst = max(worst, np.linalg.norm(s - aligned(t, s)) / np.linalg.norm(s) / apart)
+    assert 0.9 < worst <= 1.1
+    assert "at most 1.1 times the last column" in check(page(of_signal(phase_retrieval.sample(6, 1, 50))))
+
+
 @pytest.mark.parametrize("real", [True, False])
 @pytest.mark.parametrize("d", [6, 100])
 def test_signals_are_drawn_over_the_truth(page, real, d) -> None:
@@ -259,7 +271,7 @@ def test_pictures_and_frames_of_a_split(page, kind, count) -> None:
 
 
 def test_a_large_split_shows_tiles(page) -> None:
-    text = check(page(of_split((400, 300), missing=0.0)[0]))
+    text = check(page(of_split((200, 170), missing=0.0)[0]))
     assert "Share of the cells in error, tile by tile." in text
 
 

@@ -215,8 +215,9 @@ def _ticks(
     for ticks, title, positions, names, word in sides:
         chosen = np.arange(len(positions)) if names is not None and len(positions) <= MOST_LABELS else _some(positions)
         if names is not None:
-            turned = {"rotation": 90} if ticks == axes.set_xticks else {}
-            ticks(chosen, [_short(names[positions[i]]) for i in chosen], **turned)
+            shown = [_short(names[positions[i]]) for i in chosen]
+            turned = {"rotation": 90} if ticks == axes.set_xticks and max(map(len, shown), default=0) > 2 else {}
+            ticks(chosen, shown, **turned)
             continue
         ticks(chosen, [str(positions[i]) for i in chosen])
         title(word)

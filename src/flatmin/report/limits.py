@@ -102,8 +102,8 @@ def _truth(voice: Voice, unique: bool | None) -> str:
         return "Flattest does not mean true. The certificate compares solutions with one another, not with reality."
     if unique:
         return (
-            f"Only fit means true only if the model is: if the data are exact and their source is a {voice.matrices}, "
-            "then it is this one. Of data with noise, or of another source, the certificate says nothing of the kind."
+            f"The only fit is the truth if the data are exact and their source is a {voice.matrices}. With noise the "
+            "truth is near, as the radius says; of data from another source the certificate says nothing."
         )
     return (
         "A fit does not mean true. Where another solution may fit as well, this one is what the search happened to "

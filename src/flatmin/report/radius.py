@@ -16,7 +16,7 @@ __all__ = ["NOISE", "radius_section"]
 NOISE = (0.0, 1e-6, 1e-4, 1e-2)
 
 
-def radius_section(c: Certificate, data: Array, size: float, voice: Voice = PRODUCT) -> Section:
+def radius_section(c: Certificate, data: Array, size: float, voice: Voice = PRODUCT, within: str = "") -> Section:
     """Return what is proved about the distance of others, with a table over the size of the noise.
 
     Parameters
@@ -29,6 +29,8 @@ def radius_section(c: Certificate, data: Array, size: float, voice: Voice = PROD
         ``‖X‖_F``.
     voice : Voice
         How the model is spoken of.
+    within : str
+        What the radius means for what the user sees.
     """
     title = "How far off it can be"
     if c.radius is None:
@@ -46,6 +48,7 @@ def radius_section(c: Certificate, data: Array, size: float, voice: Voice = PROD
         for noise, radius in zip(noises, radii, strict=True)
         if radius is not None
     ]
+    prose += [within] if within else []
     prose += _remarks(c, [radius / size for radius in radii if radius is not None and size > 0])
     head = ("Noise, relative to the data", "Radius", "Relative to ‖X‖")
     return Section("radius", title, prose, table=Table("Certified error radius", head, rows, folded=False))

@@ -48,7 +48,7 @@ def solution_page(reading: Reading) -> Page:
     context, s, c = reading.context, reading.solution, reading.certificate
     view, m = view_of(context.family.name), reading.problem.measurement.size
     sections = [*view.answer(reading), _certificate(reading)]
-    sections.append(radius_section(c, reading.problem.data, reading.size, reading.voice))
+    sections.append(radius_section(c, reading.problem.data, reading.size, reading.voice, view.within(reading)))
     if context.summary.get("reweighted"):
         sections.append(_reweighted(reading, context.summary["reweighted"]))
     sections += [part(reading) for part in (_limits, _search, _flatness, _repeat)]

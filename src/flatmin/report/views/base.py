@@ -22,6 +22,10 @@ def _nothing(reading: Reading) -> list[Fact]:
     return []
 
 
+def _no_words(reading: Reading) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class View:
     """How the report of a family shows its answer.
@@ -34,8 +38,11 @@ class View:
         ``measured(reading) -> str``: what is known of what, in a phrase.
     highlights : callable
         ``highlights(reading) -> list of Fact``: what matters most beside rank, proof and time.
+    within : callable
+        ``within(reading) -> str``: what the certified radius means for what the user sees, a sentence or nothing.
     """
 
     answer: Callable[[Reading], list[Section]] = matrix_answer
     measured: Callable[[Reading], str] = _of_a_matrix
     highlights: Callable[[Reading], list[Fact]] = _nothing
+    within: Callable[[Reading], str] = _no_words

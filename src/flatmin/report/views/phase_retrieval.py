@@ -210,4 +210,18 @@ def _difference(found: Array, truth: Array) -> Figure:
     )
 
 
-VIEW = View(answer=_answer, measured=_measured)
+def _within(reading: Reading) -> str:
+    """Return what the radius of X = s s* says of s.
+
+    For signals s and t, turned so that ``⟨s, t⟩ ≥ 0``, ``‖ss* − tt*‖² ≥ 2(√2 − 1) ‖s‖² ‖s − t‖²`` (Tu et al., "Low-rank
+    solutions of linear matrix equations via Procrustes flow", ICML 2016, lemma 5.4, where it is proved for any rank).
+    """
+    if reading.solution.rank != 1:
+        return ""
+    return (
+        "The radius is that of X = s s*. The relative error of a signal s, up to its global phase, is at most 1.1 times "
+        "the last column."
+    )
+
+
+VIEW = View(answer=_answer, measured=_measured, within=_within)
