@@ -150,7 +150,8 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     a null direction, a second flat minimum is in hand.
     """
     whitened, Z, spectrum, gap = evidence.whitened, evidence.Z, evidence.spectrum, evidence.gap
-    rank = int(np.count_nonzero(Z[1] > max(abs(gap), EPS) * evidence.norm))
+    # A gap leaves room for components of Z outside the cores, of about its root; q may be any number.
+    rank = int(np.count_nonzero(Z[1] > np.sqrt(max(abs(gap), EPS)) * evidence.norm))
     leading = spectrum.values[:rank]
     noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), 10 * EPS * sum(whitened.shape))
     q = max(rank, int(np.count_nonzero(spectrum.values > 1 - SAFETY * noise)))
