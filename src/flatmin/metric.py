@@ -12,6 +12,9 @@ __all__ = ["Array", "Metric", "condition_number", "hermitian_of_product", "svd_o
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+#: Scales within this factor are similar, and eigenvalues within its fourth power.
+EVEN = 10.0
+
 
 @dataclass(frozen=True, eq=False)
 class Metric:
@@ -43,11 +46,16 @@ class Metric:
         """Return the square root of ``square``: the diagonal (n,) or the full matrix (n, n) of ``D²``.
 
         Rows whose scales differ by many orders of magnitude keep their relative accuracy: the matrix is equilibrated
-        before its null space is decided, and the root is taken from the singular values of a factor.
+        before its null space is decided, and the root is taken from the singular values of a factor. Where scales and
+        eigenvalues are similar, none of that is needed.
         """
         if square.ndim == 1:
             return cls(np.sqrt(square))
         scale = np.sqrt(np.diagonal(square).real)
+        if scale.max(initial=0.0) <= EVEN * scale.min(initial=np.inf):
+            values, vectors = np.linalg.eigh(square)
+            if values[-1] <= EVEN**4 * values[0]:
+                return cls(np.sqrt(values), vectors)
         inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
         eigenvalues, Q = np.linalg.eigh(square * np.outer(inverse, inverse))
         inside = eigenvalues > len(scale) * np.finfo(float).eps * max(eigenvalues[-1], 1.0)

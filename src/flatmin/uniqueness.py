@@ -20,8 +20,10 @@ SAFETY = 1e3
 CONFINED = 1e-3
 #: A second solution is as flat, and measures the same, to this relative accuracy.
 AS_GOOD = 1e-9
-#: More numbers than this are never formed for the symmetric core map.
+#: More numbers than this are never formed for the symmetric core map …
 LARGEST_CORE = 60_000_000
+#: … and second solutions are not looked for in spaces of cores of a larger dimension.
+MOST_CORES = 1500
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +178,7 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     measured = evidence.norm * float(np.max(np.linalg.norm(core, axis=0)))  # at least so much of a core of norm ‖Z‖_*
     differ = evidence.misfit / measured if measured > 0 else 0.0
     unique = True if clear and 2 * confined + differ <= CONFINED * injectivity else None
-    if injectivity < threshold:
+    if injectivity < threshold and triangle.shape[1] <= MOST_CORES:
         other = _second_solution(evidence, U, V, _null_space(triangle, threshold, _basis(U, V, evidence.model.cone)))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)

@@ -16,6 +16,9 @@ from flatmin.metric import Array, Metric
 
 __all__ = ["CodedDiffraction"]
 
+#: So many rows of the adjoint are formed at a time.
+ROWS = 64
+
 
 class CodedDiffraction(Measurement):
     """``A(s s*) = |F(conj(mask_j) ∘ s)|²`` for every mask and frequency, F the unnormalized discrete Fourier transform.
@@ -68,8 +71,8 @@ class CodedDiffraction(Measurement):
 
     def forward(self, X: Array) -> Array:
         """Return ``Re(a_i* X a_i)`` for every i; only for small n."""
-        self._require_dense("forward")
-        return np.asarray(np.einsum("mj,jm->m", self.amplitudes(X), self.vectors().T).real)
+        require(32.0 * self.size * self.shape[0], f"forward of {self!r} with a whole matrix")
+        return np.asarray(np.einsum("mj,mj->m", self.amplitudes(X), self.vectors()).real)
 
     def forward_factors(self, L: Array, R: Array) -> Array:
         """Return ``Re Σ_k (a_i* L_k) conj(a_i* R_k)`` for every i."""
@@ -79,19 +82,20 @@ class CodedDiffraction(Measurement):
         return np.asarray(both)
 
     def adjoint(self, y: Array) -> Array:
-        """Return ``Σ y_i a_i a_i*``; only for small n."""
-        n, shape = self.shape[0], self.masks.shape[1:]
-        require(48.0 * n * n, f"the adjoint of {self!r} with a matrix of {n} rows")
-        kernels = self._transform(np.array(y, dtype=complex).reshape(self.masks.shape), inverse=True)
-        place = np.stack(np.unravel_index(np.arange(n), shape))
-        masks, out = self.masks.reshape(-1, n), np.zeros((n, n), dtype=complex)
-        for first in range(0, n, ROWS):  # every mask sees a matrix whose entries depend on differences of pixels only
-            rows = slice(first, first + ROWS)
-            apart = (place[:, rows, None] - place[:, None, :]) % np.reshape(shape, (-1, 1, 1))
-            where = np.ravel_multi_index(tuple(apart), shape)
-            for mask, kernel in zip(masks, kernels.reshape(-1, n), strict=True):
-                out[rows] += (mask[rows, None] * kernel[where]) * mask.conj()
-        return out
+        """Return ``Σ y_i a_i a_i*``, for every mask a circulant matrix between the mask and its conjugate."""
+        require(48.0 * self.shape[0] ** 2, f"the whole matrix A*(y) of {self!r}")
+        n, axes = self.shape[0], self.masks.shape[1:]
+        kernels = self._transform(np.asarray(y, dtype=float).reshape(self.masks.shape) + 0j, inverse=True)
+        total = np.zeros((n, n), dtype=complex)
+        for mask, kernel in zip(self.masks, kernels, strict=True):
+            twice = np.tile(kernel, [2] * len(axes))  # entry (l, l') is the kernel at l - l', periodically
+            corner = twice[tuple(slice(size, None) for size in axes)]
+            shifts = (*corner.strides, *(-step for step in corner.strides))
+            circulant = np.lib.stride_tricks.as_strided(corner, (*axes, *axes), shifts, writeable=False).reshape(n, n)
+            circulant = circulant * mask.reshape(n, 1)
+            circulant *= mask.conj().reshape(1, n)
+            total += circulant
+        return total
 
     def adjoint_operator(self, y: Array) -> _LiftedAdjoint:
         """Return ``Σ y_i a_i a_i*`` as an operator with ``@`` and ``.T``, by fast transforms."""
@@ -142,9 +146,6 @@ class CodedDiffraction(Measurement):
         transform, norm = (fft.ifftn, "forward") if inverse else (fft.fftn, "backward")
         return np.asarray(transform(waves, axes=axes, norm=norm, overwrite_x=True))
 
-    def _require_dense(self, name: str) -> None:
-        what = f"{name} of {self!r} with a matrix of {self.shape[0]} rows"
-        require(32.0 * self.shape[0] * (self.size + self.shape[0]), what)
 
 
 class _LiftedAdjoint:

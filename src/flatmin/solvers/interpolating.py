@@ -72,17 +72,10 @@ def prove_unique(
     U = U[:, s > 1e-13 * s.max(initial=0.0)]
     dual = uniqueness_dual(problem.whitened, U, seed=seed)
     if dual is not None:
-        proof = certificate_of(problem, factors, trivial, uniqueness_dual=_normalized(problem, dual, U), seed=seed)
+        proof = certificate_of(problem, factors, trivial, uniqueness_dual=dual, seed=seed)
     if proof.unique is None and budget is not None and proof.margin_kind is None and U.size <= LARGEST_SEARCH:
         proof = _with_alternative(problem, factors, proof, seed, budget)
     return proof
-
-
-def _normalized(problem: Problem, dual: Array, U: Array) -> Array:
-    """Return the dual vector whose matrix W has a mean eigenvalue of one on the complement of U."""
-    dimension = problem.metric[0].rank - U.shape[1]
-    total = float(dual @ problem.whitened.traces())
-    return np.asarray(dual * (dimension / total)) if dimension > 0 and total > 0 else dual
 
 
 def _with_alternative(
