@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,10 +26,11 @@ LAST_SMOOTHING = 1e-3
 DAMPING = 0.7
 #: Every so many rounds an exact fit is tried, at the rank after which the singular values drop most.
 EVERY = 4
-#: Least-squares problems are solved to this relative gradient, in at most so many steps.
-INNER, MOST_PRODUCTS = 1e-2, 300
+#: Least-squares problems are solved to this relative gradient (of exact fits: to the misfit, but not below the second
+#: number), in at most so many steps.
+INNER, INNERMOST, MOST_PRODUCTS = 1e-2, 1e-6, 300
 #: Gauss-Newton steps of one exact fit; it is given up where a step does not shrink the misfit by this factor.
-MOST_STEPS, HOPEFUL = 15, 0.5
+MOST_STEPS, HOPEFUL = 25, 0.7
 #: Singular values of a fit below this share of the largest one are rounding.
 NEGLIGIBLE = 1e-10
 #: Singular triplets are computed for a block of at least so many vectors, and more than are used.
@@ -104,6 +105,8 @@ class Descent:
         The data.
     rounds : int or None
         How many reweightings are left.
+    ceiling : float
+        The largest rank of interest.
     point : tuple of ndarray
         Leading singular triplets of the matrix of this round.
     best : tuple of ndarray
@@ -118,6 +121,7 @@ class Descent:
     model: QuadraticMap
     b: Array
     rounds: int | None = None
+    ceiling: float = np.inf
     point: Triplets = field(init=False)
     best: Triplets = field(init=False)
     misfit: float = np.inf
@@ -131,7 +135,7 @@ class Descent:
     @property
     def widest(self) -> int:
         """The smallest rank at which matrices have as many degrees of freedom as there are data, or the largest."""
-        largest = int(min(min(self.model.whitened.shape), self.task.widest or np.inf))
+        largest = int(min(*self.model.whitened.shape, self.task.widest or np.inf, self.ceiling))
         return next((k for k in range(1, largest) if self.model.freedom(k) >= len(self.b)), largest)
 
     @property
@@ -145,16 +149,31 @@ class Descent:
         return self.converged or self.task.budget.exhausted or self.rounds == 0
 
     def run(self, start: Triplets | None = None) -> None:
-        """Lower the smoothing, faster at first and slower then, until a matrix fits."""
-        self.point = start = self._begin() if start is None else start
-        self._fit(self._candidate())
-        self._record(self.misfit, FIRST_SMOOTHING)
-        for shrink in SHRINK:
+        """Lower the smoothing, faster at first and slower then, until a matrix fits.
+
+        A start that fits by itself is not enough: a matrix of smaller rank is looked for, fast and from scratch.
+        """
+        start = None if start is None or not len(start[1]) else start
+        if start is not None and self.model.freedom(min(len(start[1]), self.widest)) < len(self.b):
             self.point = start
-            self._descend(shrink)
-        if not self.converged:
             self._fit(self.widest)
-            self._record(self.misfit, LAST_SMOOTHING)
+        if self.converged and len(self.best[1]) > 1:
+            smaller = replace(self, ceiling=len(self.best[1]) - 1, history=self.history, misfit=np.inf)
+            smaller._search(smaller._begin(), SHRINK[:1])
+            if smaller.converged:
+                self.best, self.misfit = smaller.best, smaller.misfit
+        elif not self.converged:
+            self._search(self._begin() if start is None else start, SHRINK)
+            if not self.converged:
+                self._fit(self.widest)
+        self._record(self.misfit, 0.0)
+
+    def _search(self, given: Triplets, shrink: tuple[float, ...]) -> None:
+        self.point = given
+        self._fit(self._candidate())
+        for factor in shrink:
+            self.point = given
+            self._descend(factor)
 
     def _descend(self, shrink: float) -> None:
         share, number = FIRST_SMOOTHING, 0
@@ -228,7 +247,7 @@ class Descent:
                 break
             U, s, V = point
             space = TangentSpace(self.model, U, V)
-            none, tol = Weights.none(rank), min(INNER, misfit)
+            none, tol = Weights.none(rank), float(np.clip(misfit, INNERMOST, INNER))
             M1, M2 = space.split(space.solve(self.b, space.diagonal(s), none, tol, MOST_PRODUCTS, budget))
             decompose = self.task.problem.parametrization.decompose
             moved = _first(decompose(np.hstack([U, M1]), np.hstack([M2, V])), rank)

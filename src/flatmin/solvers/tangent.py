@@ -209,22 +209,28 @@ class TangentSpace:
     def loose(self) -> tuple[Array, Array]:
         """Return rows and columns of Z with data, but not enough to determine them at this rank.
 
-        A row needs data in k columns in general position that are determined themselves, and conversely.
+        A row needs data in columns that span all k directions. One with no more data than directions it spans says
+        nothing about columns, so that these have to do without it; and conversely.
         """
-        U, V = self.U.copy(), self.V.copy()
-        seen, free = None, np.zeros(len(U) + len(V), bool)
+        n, d1, norms = len(self.U) + len(self.V), len(self.U), self.model.whitened.norms()
+        cells = self.model.whitened.weighted(np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0))
+        free, silent = np.zeros(n, bool), np.zeros(n, bool)
+        seen = None
         while self.rank:
-            blocks = self.model.whitened.curvature_blocks(U, V)
-            if blocks is None:
+            rows, cols = 1.0 - silent[:d1, None], 1.0 - silent[d1:, None]
+            blocks = cells.curvature_blocks(rows * self.U, cols * self.V)
+            counts = cells.curvature_blocks(rows, cols)
+            if blocks is None or counts is None:
                 break
             values = np.linalg.eigvalsh(blocks)
-            seen = values[:, -1] > 0 if seen is None else seen
-            found = seen & (values[:, 0] <= SINGULAR * values[:, -1])
-            if not np.any(found & ~free):
+            spanned = np.count_nonzero(values > SINGULAR * np.maximum(values[:, -1:], SINGULAR), axis=1)
+            seen = counts[:, 0, 0] > 0 if seen is None else seen
+            free = seen & (spanned < self.rank)
+            found = seen & (counts[:, 0, 0] <= spanned + 0.5)
+            if not np.any(found & ~silent):
                 break
-            free |= found
-            U[free[: len(U)]] = V[free[len(U) :]] = 0
-        return np.flatnonzero(free[: len(U)]), np.flatnonzero(free[len(U) :])
+            silent |= found
+        return np.flatnonzero(free[:d1]), np.flatnonzero(free[d1:])
 
     def injectivity(self, start: Array, steps: int = 12) -> float:
         """Return the smallest over the largest singular value of q on the space, by inverse and plain iteration.
@@ -238,6 +244,8 @@ class TangentSpace:
         for _ in range(steps if self.rank else 0):
             top = self.project(self.adjoint(self.forward(top / np.linalg.norm(top))))
             bottom = self._inverse(bottom / np.linalg.norm(bottom), none, 1e-2, 200, Budget())
+            if not (np.any(top) and np.any(bottom)):
+                return 0.0
             largest, before = max(largest, float(np.linalg.norm(top))), smallest
             smallest = float(np.sum(self.forward(bottom) ** 2) / np.vdot(bottom, bottom).real)
             if smallest > 0.9 * before:
