@@ -218,6 +218,7 @@ def _check_truth(truth: Array, problem: Problem) -> Array:
 def _relative_error(problem: Problem, solution: Solution, truth: Array) -> float:
     """Return the error of the signal after aligning its global phase, or sign."""
     signal = _parts(problem, solution)["signal"].reshape(-1)
+    truth = np.ravel(truth)
     inner = np.vdot(signal, truth)
     return relative_distance(signal * (inner / abs(inner) if inner else 1.0), truth)
 
