@@ -8,7 +8,7 @@ import numpy as np
 
 import flatmin as fm
 from flatmin.certificates import certificate_of, trace_is_determined, trivial_dual
-from flatmin.families import matrix_completion, phase_retrieval, quadratic_network
+from flatmin.families import matrix_completion, phase_retrieval, quadratic_network, robust_pca
 from flatmin.flatness import flatness
 from flatmin.losses import Absolute
 from flatmin.measurements import Entries
@@ -33,7 +33,6 @@ STABILITY = Stability(
     unwhiten=2.0,
 )
 CERTIFIED = {**UNIQUE, "stability": STABILITY, "radius": STABILITY.radius()}
-ROBUST = replace(matrix_completion.FAMILY, name="robust-pca", title="Robust PCA")
 
 
 def made(problem, factors, parts=None, **changes):
@@ -106,4 +105,4 @@ def of_split(shape=(30, 20), share=0.1, missing=0.2, tau=None, **more):
     seen = np.zeros(shape)
     seen[rows, cols] = S[rows, cols]
     solution = made(problem, (L, R), {"sparse": seen}, unique=None, relative_residual=0.0)
-    return context_of(problem, solution, family=ROBUST, truth=L @ R.T, **more), seen
+    return context_of(problem, solution, family=robust_pca.FAMILY, truth=L @ R.T, **more), seen

@@ -14,7 +14,8 @@ from PIL import Image
 
 import flatmin as fm
 from flatmin import families
-from flatmin.families import covariance, phase_retrieval, quadratic_network
+from flatmin.families import covariance, phase_retrieval, quadratic_network, robust_pca
+from flatmin.losses import Absolute
 from flatmin.report import words
 from flatmin.report.reading import Reading
 from flatmin.report.views import View, view_of
@@ -230,6 +231,23 @@ def test_networks_without_neurons_of_a_sign_or_any(page) -> None:
         assert f"{plus.shape[1]} positive and {minus.shape[1]} negative" in check(page(context))
 
 
+def test_a_solved_split_tells_its_radius_by_how_much_worse_others_are(page) -> None:
+    instance = robust_pca.sample((40, 30), 2, 1100)
+    solution = fm.flat_minimum(instance.problem)
+    c, size = solution.certificate, float(np.linalg.norm(solution.matrix))
+    text = check(page(context_of(instance.problem, solution, family=robust_pca.FAMILY, truth=instance.truth)))
+    assert c.unique
+    for excess in (0.0, 1e-6, 1e-4, 1e-2):
+        radius = c.error_radius(excess=excess)
+        assert f"{told(radius)} {told(radius / size)}" in text
+    assert "of the singular values of W are 1; the next one" in text
+    assert f"stay at least {told(c.margin)} below" in text
+    assert "Of data with noise in every cell no radius is known here." in text
+    limited = replace(instance.problem, loss=Absolute(tau=float(np.abs(solution.parts["sparse"]).sum())))
+    text = check(page(context_of(limited, fm.flat_minimum(limited), family=robust_pca.FAMILY)))
+    assert "with errors within their limit" in text
+
+
 @pytest.mark.parametrize("tau", [None, 100.0])
 def test_gross_errors_are_counted_and_shown(page, tau) -> None:
     context, S = of_split(tau=tau)
@@ -279,6 +297,6 @@ def test_lowest_rank_found_is_never_called_flat(page, above) -> None:
     found = {"rank": 2, "status": "not_certified", "relative_residual": 1e-14, "seconds": 0.5, "relative_error": 2e-13}
     text = check(page(replace(above, summary={"reweighted": found})))
     assert "Lowest rank found; not flat, not certified" in text
-    assert "Certified yes no" in text
+    assert "What is proved no solution is flatter nothing about the rank" in text
     assert told(2e-13, 2) in text
     assert "Lowest rank found" not in check(page(replace(above, summary={"reweighted": None})))

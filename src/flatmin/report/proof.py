@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
 from flatmin.report.page import Statement
-from flatmin.report.voices import PRODUCT, Voice
+from flatmin.report.voices import PRODUCT, SPLIT, Voice
 from flatmin.report.words import counted, measure, number, unique_phrase
 
 __all__ = ["NORM_PROOF", "proof"]
@@ -15,6 +15,8 @@ OPEN = "Whether it is the only one is open"
 NORM_PROOF = {
     "dense": "It is known from the full singular value decomposition of that matrix, rounding included.",
     "cholesky": "It is proved by a Cholesky factorization, with its rounding errors counted against the proof.",
+    "proven": "It is proved, rounding included.",
+    "probabilistic": "It is proved by a randomized bound, which fails with a probability of at most 10⁻¹⁰.",
     "estimated": "It is only estimated, from below, which proves nothing; so the certificate cannot hold.",
 }
 #: What proves a margin.
@@ -22,6 +24,7 @@ MARGIN_PROOF = {
     "dense": "all eigenvalues of W were computed, rounding included",
     "cholesky": "a Cholesky factorization proves it, with its rounding errors counted against the proof",
     "proven": "it is proved, rounding included",
+    "probabilistic": "a randomized bound proves it, which fails with a probability of at most 10⁻¹⁰",
 }
 
 
@@ -70,12 +73,16 @@ def _fit(c: Certificate, n_measurements: int) -> Statement:
 
 
 def _split_fit(c: Certificate, voice: Voice) -> Statement:
-    fits = c.relative_residual <= LARGEST_RESIDUAL
-    text = (
-        "The low-rank part X and the gross errors S add up to the data in every observed cell, up to a relative "
-        f"residual of {number(c.relative_residual)}. Missing cells count for nothing."
+    text = "The gross errors S are what the low-rank part X leaves of the data, so both add up to them exactly."
+    if voice.fits == SPLIT.fits:
+        return Statement(True, "The two parts add up to the data", text)
+    text += (
+        f" Above their limit the errors have a share of {number(c.relative_residual)} of the data; a proof needs at "
+        f"most {number(LARGEST_RESIDUAL, 1)}."
     )
-    return Statement(fits, "The two parts add up to the data" if fits else "The parts do not add up to the data", text)
+    if c.relative_residual <= LARGEST_RESIDUAL:
+        return Statement(True, "The two parts add up to the data, with errors within their limit", text)
+    return Statement(False, "The errors exceed their limit", text)
 
 
 def _bound(c: Certificate, measured: str, voice: Voice) -> Statement:
@@ -181,7 +188,7 @@ def _margin(c: Certificate) -> list[Statement]:
 
 def _uniqueness(c: Certificate, voice: Voice, distance: float | None) -> Statement:
     title = {True: "It is the only one, up to about 0.1 %", False: "It is not the only one", None: OPEN}
-    core = _core(c, voice) if c.holds and voice.core else ""
+    core = _core(c, voice) if c.holds and voice.core else _face(c) if c.holds and voice.splits else ""
     return Statement(c.unique, title[c.unique], f"{_why_unique(c, voice, distance)} {core}".strip())
 
 
@@ -221,3 +228,19 @@ def _core(c: Certificate, voice: Voice) -> str:
         told = f"the measurements tell such cores apart with injectivity {number(c.injectivity)} (1 is best)"
         return f"{text}), and {told}."
     return text + "), and the measurements do not tell all such cores apart (injectivity 0)."
+
+
+def _face(c: Certificate) -> str:
+    """Return what decides whether a split is the only one."""
+    if c.q is None or c.margin is None or not c.injectivity:
+        return ""
+    are = "is" if c.q == 1 else "are"
+    text = (
+        f"q\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{c.q} of the singular values of W {are} 1; the next one, and the "
+        f"entries of W in cells without error, stay at least {number(c.margin)} below their limits, relatively (the "
+        "margin). Those cells show any change of X in its rows and columns, by a share of at least "
+        f"{number(c.injectivity)} of it."
+    )
+    if c.margin_kind == "probabilistic":
+        text += " This share rests on a randomized bound, which fails with a probability of at most 10⁻¹⁰."
+    return text

@@ -10,10 +10,10 @@ from flatmin.report.page import Section, Table
 from flatmin.report.voices import PRODUCT, Voice
 from flatmin.report.words import number
 
-__all__ = ["NOISE", "radius_section"]
+__all__ = ["radius_section"]
 
-#: Noise, relative to the size of the data, for which the radius is told.
-NOISE = (0.0, 1e-6, 1e-4, 1e-2)
+#: Sizes of the noise, relative to the data, for which the radius is told; of splits, how much worse they are.
+STEPS = (0.0, 1e-6, 1e-4, 1e-2)
 
 
 def radius_section(c: Certificate, data: Array, size: float, voice: Voice = PRODUCT, within: str = "") -> Section:
@@ -39,19 +39,24 @@ def radius_section(c: Certificate, data: Array, size: float, voice: Voice = PROD
     if c.stability is None:
         prose.append(f"That is {_both(c.radius, size)}. For noisy data no radius is known here.")
         return Section("radius", title, prose)
-    unit = float(np.linalg.norm(data))
-    fit = c.relative_residual if c.objective == "penalised" else 0.0
-    noises = [fit + noise for noise in NOISE] if c.objective == "interpolating" else [fit, 2 * fit, 10 * fit]
-    radii = [c.error_radius(noise * unit) for noise in noises]
-    rows = [
-        [_noise(noise, c), number(radius), _relative(radius, size)]
-        for noise, radius in zip(noises, radii, strict=True)
-        if radius is not None
-    ]
+    rows, radii = _rows(c, data, size, voice)
     prose += [within] if within else []
-    prose += _remarks(c, [radius / size for radius in radii if radius is not None and size > 0])
-    head = ("Noise, relative to the data", "Radius", "Relative to ‖X‖")
+    prose += _remarks(c, voice, [radius / size for radius in radii if size > 0])
+    head = ("Worse by" if voice.splits else "Noise, relative to the data", "Radius", "Relative to ‖X‖")
     return Section("radius", title, prose, table=Table("Certified error radius", head, rows, folded=False))
+
+
+def _rows(c: Certificate, data: Array, size: float, voice: Voice) -> tuple[list[list[str]], list[float]]:
+    """Return the rows of the table, and the radii in them."""
+    unit, fit = float(np.linalg.norm(data)), c.relative_residual
+    steps = (fit, 2 * fit, 10 * fit) if c.objective == "penalised" else STEPS
+    rows, radii = [], []
+    for step in steps:
+        radius = c.error_radius(excess=step) if voice.splits else c.error_radius(noise=step * unit)
+        if radius is not None:
+            radii.append(radius)
+            rows.append([_step(step, c, voice), number(radius), number(radius / size) if size > 0 else "–"])
+    return rows, radii
 
 
 def _claim(c: Certificate, voice: Voice) -> str:
@@ -59,6 +64,11 @@ def _claim(c: Certificate, voice: Voice) -> str:
         return (
             f"Every {voice.rival} up to noise of a given size lies within the certified error radius of this solution, "
             "measured in the Frobenius norm. No condition on flatness is needed."
+        )
+    if voice.splits:
+        return (
+            f"The low-rank part of every other {voice.rival}, and has a {voice.trace} larger by no more than a given "
+            "share, lies within the certified error radius of this one, measured in the Frobenius norm."
         )
     well = "as well as this one" if c.objective == "penalised" else "up to noise of a given size"
     return (
@@ -73,9 +83,10 @@ def _truth(c: Certificate, voice: Voice) -> str:
             f"So does the truth behind the data, if it is a {voice.matrices} and the noise is known to be no larger "
             "(its size is ‖A(X') − b‖, in the units of the data)."
         )
-    what = "low in this sense" if voice.splits else "as flat"
+    if voice.splits:
+        return "So does the truth behind the data, if it is as good in this sense; no certificate can promise that."
     return (
-        f"The truth behind the data is among them only if it is {what}, which no certificate can promise; a truth that "
+        "The truth behind the data is among them only if it is as flat, which no certificate can promise; a truth that "
         "is less so can lie farther off."
     )
 
@@ -93,29 +104,29 @@ def _none(c: Certificate, voice: Voice) -> str:
     return f"{start}what it rests on was not computed for a problem of this size, or is too close to rounding error."
 
 
-def _noise(noise: float, c: Certificate) -> str:
+def _step(step: float, c: Certificate, voice: Voice) -> str:
     if c.objective == "penalised":
-        return f"{number(noise, 2)}, as in this fit" if noise == c.relative_residual else number(noise, 2)
-    return f"{number(noise, 1)}, exact data" if noise == 0 else number(noise, 1)
-
-
-def _relative(radius: float, size: float) -> str:
-    return number(radius / size) if size > 0 else "–"
+        return f"{number(step, 2)}, as in this fit" if step == c.relative_residual else number(step, 2)
+    if step == 0:
+        return "0, as good as this one" if voice.splits else "0, exact data"
+    return number(step, 1)
 
 
 def _both(radius: float, size: float) -> str:
     return f"{number(radius)}, {number(radius / size)} of ‖X‖" if size > 0 else number(radius)
 
 
-def _remarks(c: Certificate, relative: list[float]) -> list[str]:
-    out = []
+def _remarks(c: Certificate, voice: Voice, relative: list[float]) -> list[str]:
+    out, cause = [], "excess" if voice.splits else "noise"
+    if voice.splits:
+        out.append("Of data with noise in every cell no radius is known here.")
     if c.stability is not None and c.stability.space == "core":
         out.append(
-            "It grows like the square root of the noise: there are too few measurements for a bound that grows in "
+            f"It grows like the square root of the {cause}: there are too few measurements for a bound that grows in "
             "proportion, so even rounding errors count."
         )
     elif c.stability is not None:
-        out.append("It grows in proportion to the noise.")
+        out.append(f"It grows in proportion to the {cause}.")
     if any(share >= 1 for share in relative):
         out.append("A radius of ‖X‖ or more rules out little: the zero matrix is no farther away.")
     return out

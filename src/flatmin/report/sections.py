@@ -77,16 +77,15 @@ def _highlights(reading: Reading) -> list[Fact]:
         facts.append(Fact("Error against truth", words.number(error, 2), meaning))
     if not reading.voice.determined:
         facts.append(Fact("Relative gap", words.number(c.relative_gap, 2), f"a proof needs {NEEDED_GAP}"))
+    if reading.voice.splits:
+        return [*facts, *_others(reading)]
     needs = "noise is allowed for" if c.objective == "penalised" else f"a proof needs {NEEDED_RESIDUAL}"
     facts.append(Fact("Relative residual", words.number(c.relative_residual, 2), needs))
-    facts.append(_only(reading))
-    if c.radius is not None and reading.size > 0:
-        within = "no other is farther off, relatively"
-        facts.append(Fact("Certified radius", words.number(c.radius / reading.size, 2), within))
-    return facts
+    return [*facts, *_others(reading)]
 
 
-def _only(reading: Reading) -> Fact:
+def _others(reading: Reading) -> list[Fact]:
+    """Return whether it is the only solution, and how far others can be."""
     c = reading.certificate
     name = "Only solution" if reading.voice.determined else "Only flattest"
     name = "Only best split" if reading.voice.splits else name
@@ -94,7 +93,11 @@ def _only(reading: Reading) -> Fact:
     if c.margin is not None and reading.voice.determined:
         kind = ", estimated" if c.margin_kind == "estimated" else ""
         meaning = f"margin {words.number(c.margin, 2)}{kind}"
-    return Fact(name, words.unique_word(c.unique), meaning)
+    facts = [Fact(name, words.unique_word(c.unique), meaning)]
+    if c.radius is not None and reading.size > 0:
+        within = "no other is farther off, relatively"
+        facts.append(Fact("Certified radius", words.number(c.radius / reading.size, 2), within))
+    return facts
 
 
 def _costs(reading: Reading) -> list[Fact]:
@@ -134,8 +137,7 @@ def _reweighted(reading: Reading, found: Mapping[str, object]) -> Section:
         for name in flat
         if not (flat[name] is None and found.get(name) is None)
     ]
-    certified = "yes" if s.status.certified else "no"
-    rows.append(["Certified", certified, "no"])
+    rows.append(["What is proved", "no solution is flatter" if c.holds else "nothing", "nothing about the rank"])
     table = Table("Flat solution and lowest rank found", ("", "Flat", "Lowest rank found"), rows, folded=False)
     return Section("reweighted", "Lowest rank found; not flat, not certified", prose, table=table)
 
@@ -193,13 +195,15 @@ def _search(reading: Reading) -> Section:
     """Return the singular values, and how residual and gap fell."""
     s = reading.solution
     history = {name: np.atleast_1d(values) for name, values in s.history.items()}
+    if reading.voice.splits:
+        history.pop("residual", None)  # there it is how far a round moves
     names = [name for name in ("iteration", "seconds", "residual", "gap", "rank") if name in history]
     prose, pictures, table = [], [], None
     if s.rank:
         pictures.append(_spectrum(reading))
     else:
         prose.append("The solution is zero, so there are no singular values to show.")
-    if {"iteration", "residual"} <= set(names) and len(history["iteration"]):
+    if "iteration" in names and {"residual", "gap"} & set(names) and len(history["iteration"]):
         rounds = words.counted(len(history["iteration"]), "round")
         steps = words.counted(s.iterations, "step")
         prose.append(f"The solver took {steps} in {rounds} and {words.number(s.seconds, 2)} seconds.")
@@ -214,10 +218,10 @@ def _search(reading: Reading) -> Section:
 
 def _convergence(reading: Reading, history: Mapping[str, Array]) -> Figure:
     c = reading.certificate
-    final = {"residual": c.relative_residual, "gap": c.relative_gap}
-    final = {key: value for key, value in final.items() if key in history}
+    certified = {"residual": c.relative_residual, "gap": c.relative_gap}
+    final = {key: value for key, value in certified.items() if key in history}
     thresholds = {"gap": LARGEST_GAP} if "gap" in final else {}
-    if c.objective == "interpolating":
+    if c.objective == "interpolating" and "residual" in final:
         thresholds["residual"] = LARGEST_RESIDUAL
     caption = "Diamonds are the final solution as certified; dashed lines are what a proof needs."
     shown = {key: np.append(history[key], final[key]) for key in final}
@@ -226,8 +230,7 @@ def _convergence(reading: Reading, history: Mapping[str, Array]) -> Figure:
     if any((values == 0).any() for values in shown.values()):
         caption += " Marks on the bottom line are exact zeros."
     ends = " and ".join(words.number(final[key], 2) for key in final)
-    what = "Relative residual and gap" if "gap" in final else "Relative residual"
-    alt = f"{what} by iteration on a logarithmic scale; at the end {ends}."
+    alt = f"Relative {' and '.join(final)} by iteration on a logarithmic scale; at the end {ends}."
     return Figure("Convergence", alt, caption, svg=figures.convergence("convergence", history, final, thresholds))
 
 

@@ -26,6 +26,8 @@ __all__ = [
     "verdict",
 ]
 
+#: What to do about a residual.
+FIT = "fit the data more closely, or set alpha if they are noisy"
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -159,11 +161,12 @@ def judgement(c: Certificate, voice: Voice = PRODUCT) -> str:
             if not value <= most:
                 failed.append(f"the {name} is {value:.1e}, above {most:.0e}")
         if failed:
-            remedies.append("fit the data more closely, or set alpha if they are noisy")
+            remedies.append("make the errors smaller, or raise tau" if voice.splits else FIT)
     if not abs(c.relative_gap) <= LARGEST_GAP:
         failed.append(f"the relative gap is {c.relative_gap:.1e}, beyond {LARGEST_GAP:.0e}")
         if c.relative_gap > 0:
-            remedies.append("find a flatter solution or a better dual vector; without one flatmin looks for its own")
+            better = "better split" if voice.splits else "flatter solution"
+            remedies.append(f"find a {better} or a better dual vector; without one flatmin looks for its own")
     if c.bound_kind == "estimated":
         failed.append("the norm of the dual matrix is only estimated")
         remedies.append("try a smaller problem, since matrices of this size cannot be bounded rigorously")

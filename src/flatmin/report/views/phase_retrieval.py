@@ -219,7 +219,7 @@ def _within(reading: Reading) -> str:
     if reading.solution.rank != 1:
         return ""
     return (
-        "The radius is that of X = s s*. The relative error of a signal s, up to its global phase, is at most 1.1 times "
+        "The radius is that of X = s s*. The relative error of a signal, up to its global phase, is at most 1.1 times "
         "the last column."
     )
 
