@@ -9,7 +9,7 @@ import numpy as np
 from flatmin._memory import require
 from flatmin._validation import matrix_shape
 from flatmin.errors import InputError
-from flatmin.families.base import Family, Instance, check_sample, noisy
+from flatmin.families.base import Family, Instance, Usual, check_sample, noisy
 from flatmin.measurements.entries import Entries
 from flatmin.metric import Array
 from flatmin.problem import Problem
@@ -76,6 +76,13 @@ def _arrays(problem: Problem) -> dict[str, Array]:
     return _from_cells(measurement.rows, measurement.cols, problem.data, measurement.shape)
 
 
+def _enough(shape: tuple[int, int], rank: int) -> int:
+    """Return five times the degrees of freedom, but so many that every row and column is seen several times."""
+    d1, d2 = shape
+    several = 4 * max(shape) * np.log(max(shape))
+    return max(1, min(d1 * d2, max(5 * rank * (d1 + d2 - rank), int(several))))
+
+
 FAMILY = Family(
     name="matrix-completion",
     title="Matrix completion",
@@ -89,4 +96,5 @@ FAMILY = Family(
     arrays=_arrays,
     sample=sample,
     from_cells=_from_cells,
+    usual=Usual(measurements=_enough),
 )

@@ -121,5 +121,5 @@ FAMILY = Family(
     parts=_parts,
     answers=("matrix", "low_rank"),
     called={"the data b": "the key 'Y'"},
-    usual=Usual((30, 30), 2, lambda shape, rank: None),
+    usual=Usual((40, 40), 2, lambda shape, rank: None),
 )
