@@ -23,7 +23,7 @@ DIFFERENT = 1e-6
 
 
 def judge(competitor: str, name: str) -> dict:
-    """Return the judgement of the worst draw, field by field; of a single draw, the best time of up to three."""
+    """Return the judgement of the worst draw, field by field, and of each; a single draw is timed up to three times."""
     from benchmarks.instances import CASES
 
     case = CASES[name]
@@ -39,7 +39,7 @@ def judge(competitor: str, name: str) -> dict:
             times.append(clock)
         best = min(times)
         found.append({"seconds": best[0], "seconds to fit": best[1], **verdict(case, instance, answer)})
-    return worst(found) | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
+    return worst(found) | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, "each": found}
 
 
 def timed(solve, problem, tol: float, own: bool) -> tuple:
@@ -58,7 +58,7 @@ def verdict(case, instance, answer) -> dict:
 
     problem = instance.problem
     ours = answer if isinstance(answer, fm.Solution) else None
-    given = ours.factors if ours else answer
+    given = ours.factors if ours else semidefinite(problem, answer)
     duals = (ours.certificate.dual, ours.certificate.uniqueness_dual) if ours else (reference(problem), None)
     proof = fm.certify(problem, given, duals[0], uniqueness_dual=duals[1])
     error = distance(instance, given)
@@ -72,8 +72,15 @@ def verdict(case, instance, answer) -> dict:
         "margin": proof.margin,
         "margin kind": proof.margin_kind,
         "rank": ours.rank if ours else None,
-        "honest": honest(problem, ours, proof, error) if ours else None,
+        "honest": honest(problem, ours, proof, error) if ours and determined(problem) else None,
     }
+
+
+def determined(problem) -> bool:
+    """Return whether the data determine the trace, so that uniqueness alone is in question."""
+    import flatmin as fm
+
+    return isinstance(problem.parametrization, fm.Gram) and problem.measurement.is_rank_one
 
 
 def reference(problem):
@@ -81,9 +88,19 @@ def reference(problem):
     import flatmin as fm
 
     A = problem.measurement
-    if isinstance(problem.parametrization, fm.Gram) and A.is_rank_one:
-        return A.traces() / A.size
-    return fm.flat_minimum(problem, tol=1e-9).certificate.dual
+    return A.traces() / A.size if determined(problem) else fm.flat_minimum(problem, tol=1e-9).certificate.dual
+
+
+def semidefinite(problem, answer):
+    """Return an answer as it is, but without the negative eigenvalues that a matrix of the model cannot have."""
+    import numpy as np
+
+    import flatmin as fm
+
+    if not isinstance(problem.parametrization, fm.Gram) or np.shape(answer) != problem.shape:
+        return answer
+    values, vectors = np.linalg.eigh((answer + answer.conj().T) / 2)
+    return (vectors * np.sqrt(np.maximum(values, 0.0)),)
 
 
 def distance(instance, given) -> float:

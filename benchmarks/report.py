@@ -16,7 +16,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 
-from benchmarks.instances import CASES, Case
+from benchmarks.instances import CASES, Case, Wish
 from benchmarks.referee import run
 
 COMPETITORS = Path(__file__).parent / "competitors"
@@ -26,7 +26,7 @@ COLUMNS = {
     "residual": ("residual", ".1e"),
     "error": ("error", ".1e"),
     "unique": ("unique", ""),
-    "margin": ("margin", ".3f"),
+    "margin": ("margin", ".2g"),
     "peak MiB": ("peak", ".0f"),
 }
 HEADER = ["problem", "solver", "seconds", "times slower", "wanted", *COLUMNS]
@@ -55,11 +55,17 @@ def slower(ours: dict, theirs: dict, wanted: float | None) -> tuple[str, str]:
 
 def granted(case: Case, ours: dict, everyone: list[dict]) -> str:
     """Return every wish and whether it was met, and whether no competitor's gap is smaller in size."""
-    wishes = [f"{wish} {mark('failure' not in ours and wish.met(ours))}" for wish in case.wishes]
+    wishes = [f"{wish} {mark('failure' not in ours and wish.met(ours))}{share(wish, ours)}" for wish in case.wishes]
     gaps = [theirs["gap size"] for theirs in everyone if "failure" not in theirs]
     if gaps and case.family in BY_GAP:
         wishes.append(f"best gap {mark('failure' not in ours and ours['gap size'] <= min(gaps))}")
     return ", ".join(wishes)
+
+
+def share(wish: Wish, ours: dict) -> str:
+    """Return in how many draws a wish was met, if there were several."""
+    each = ours.get("each", [])
+    return f" ({sum(wish.met(one) for one in each)}/{len(each)})" if len(each) > 1 else ""
 
 
 def shown(value: object, form: str) -> str:
