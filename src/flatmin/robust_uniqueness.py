@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
@@ -36,6 +37,8 @@ MOST_CORES, MOST_NUMBERS = 1500, 60_000_000
 CORE_SHARE = 0.8
 #: A second solution is as good as the first to this relative accuracy.
 AS_GOOD = 1e-9
+#: Steps along a null direction, from the size of the data down, before it is given up.
+HALVINGS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +104,15 @@ def other_splits(split: Split, as_good: Callable[[Pair], bool], seed: int = 0) -
         ``margin`` is the smaller of δ and δ', ``injectivity`` is σ; the word is "proven", or "probabilistic" where σ
         was bounded with a chance of failure of at most 1e-10.
     """
-    best, face, kind = None, _Face.of(split, CUTS[0]), "proven"
-    for cut in CUTS:
-        following = _Face.of(split, cut)
-        stability, how = following.stability(split, seed)
-        if stability is not None and (best is None or stability.radius() < best.radius()):
-            best, face, kind = stability, following, how
-        if best is not None and best.radius() <= CONFINED * split.norm:
+    best, face, kind, radius = None, _Face.of(split, CUTS[0]), "proven", np.inf
+    for space, cut in product(("tangent", "core"), CUTS):
+        if radius <= CONFINED * split.norm:
             break
-    unique = True if best is not None and best.radius() <= CONFINED * split.norm else None
+        following = _Face.of(split, cut)
+        stability, how = following.stability(split, space, seed)
+        if stability is not None and stability.radius() < radius:
+            best, face, kind, radius = stability, following, how, stability.radius()
+    unique = True if radius <= CONFINED * split.norm else None
     injectivity = 0.0 if best is None else best.injectivity
     other = None if unique else _second_split(split, _Face.of(split, CUTS[-1]), as_good)
     if other is not None:
@@ -149,19 +152,14 @@ class _Face:
         """The smaller of δ and δ'."""
         return min(self.delta, self.slack)
 
-    def stability(self, split: Split, seed: int) -> tuple[Stability | None, str]:
-        """Return what confines other splits on the tangent space or, if that is not enough, on the symmetric cores."""
-        if self.margin <= 0:
-            return None, "proven"
-        sigma, kind = _tangent_injectivity(self.free, self.U, self.V, seed)
-        found = self._constants(split, "tangent", sigma) if sigma > 0 else None
-        if found is not None and found.radius() <= CONFINED * split.norm:
-            return found, kind
-        sigma = _core_injectivity(self.free, self.U, self.V)
-        other = self._constants(split, "core", sigma) if sigma > 0 else None
-        if other is None or (found is not None and found.radius() < other.radius()):
-            return found, kind
-        return other, "proven"
+    def stability(self, split: Split, space: str, seed: int) -> tuple[Stability | None, str]:
+        """Return what confines other splits on the tangent space, or on the symmetric cores, and what proves it."""
+        sigma, kind = 0.0, "proven"
+        if self.margin > 0 and space == "tangent":
+            sigma, kind = _tangent_injectivity(self.free, self.U, self.V, seed)
+        elif self.margin > 0:
+            sigma = _core_injectivity(self.free, self.U, self.V)
+        return (self._constants(split, space, sigma) if sigma > 0 else None), kind
 
     def _constants(self, split: Split, space: str, sigma: float) -> Stability:
         left, s, right = split.X
@@ -332,12 +330,13 @@ def _second_split(split: Split, face: _Face, as_good: Callable[[Pair], bool]) ->
     null = directions[np.pad(values, (0, len(directions) - len(values))) <= AS_GOOD]
     rows, cols = np.triu_indices(U.shape[1])
     units = np.where(rows == cols, 1.0, np.sqrt(2.0))
+    reach = float(np.linalg.norm(s) + np.linalg.norm(split.errors))
     own = _inner(split.X, U, V)[rows, cols] * units
     for direction in (null.T @ (null @ own), *null[-2:]):
         D = np.zeros((U.shape[1], U.shape[1]))
         D[rows, cols] = D[cols, rows] = direction / units
         scale = float(np.linalg.norm(D, 2))
-        steps = split.norm / scale * 0.5 ** np.arange(10) if scale > AS_GOOD * split.norm or scale > AS_GOOD else ()
+        steps = reach / scale * 0.5 ** np.arange(HALVINGS) if scale > AS_GOOD * float(np.linalg.norm(s)) else ()
         for step in np.outer(steps, (-1.0, 1.0)).ravel():
             moved = np.hstack([left * s, U @ (step * D)]), np.hstack([right, V])
             if as_good(moved):

@@ -10,7 +10,8 @@ __all__ = ["Extrapolation"]
 
 #: Extrapolation looks back this many steps, in at most this many bytes.
 MEMORY, MOST_BYTES = 8, 5e8
-#: It has overshot if the map moves a point farther than the least so far, times this; then it pauses for some steps.
+#: It has overshot if the map moves a point farther than the least so far, times this. Then the image of the point that
+#: moved least is next, and for some steps nothing is extrapolated, so that the plain iteration goes on from there.
 OVERSHOT, PAUSE = 2.0, 25
 #: The least squares problem behind it is regularised by this share of its trace.
 RIDGE = 1e-10
@@ -40,6 +41,7 @@ class Extrapolation:
         self._gram = np.zeros((0, 0))
         self._last: tuple[Array, Array] | None = None
         self._least = np.inf
+        self._plain: Array | None = None
 
     def advance(self, move: Array, image: Array) -> Array:
         """Return the next point.
@@ -55,13 +57,16 @@ class Extrapolation:
         self._pause -= 1
         if self._most < 2 or self._pause > 0:
             return image
-        if size > OVERSHOT * self._least:
+        if self._plain is not None and size > OVERSHOT * self._least:
+            plain = self._plain
             self.forget()
             self._pause = PAUSE
-            return image
+            return plain
         if self._last is not None:
             self._remember(move - self._last[0], image - self._last[1])
-        self._last, self._least = (move, image), min(size, self._least)
+        self._last = move, image
+        if size <= self._least:
+            self._least, self._plain = size, image
         if not self._changes:
             return image
         ridge = RIDGE * float(np.trace(self._gram)) + np.finfo(float).tiny

@@ -33,8 +33,10 @@ CHECK = 5
 FINE, MORE = 1e-12, 1.5
 #: Rounds that move this little, relatively, move no more.
 STILL = 1e-15
-#: Power steps that confirm a norm.
+#: Power steps that confirm a norm, or find a subspace.
 CONFIRM = 20
+#: Errors below this share of the largest are rounding.
+ROUNDING = 1e-9
 #: A dual matrix whose estimated norm is below this is feasible without doubt.
 CLEARLY = 0.98
 #: A singular value smaller than the one before by this factor may end the list, if the objective does not mind.
@@ -190,6 +192,8 @@ class _Rounds:
             X, W = start
             self.level = float(np.max(np.abs(W)))
             self.rho = self._target(self.data.visible(Y - X)) or self.rho
+            for _ in range(CONFIRM):
+                self._shrink(X + W / self.rho)
             return np.asarray(W + self.rho * (Y - X))
         return Y / max(self._norm, 0.0 if weight is None else float(np.max(np.abs(Y))) / weight)
 
@@ -233,7 +237,8 @@ class _Rounds:
 
     def _target(self, S: Array) -> float | None:
         """Return the penalty that turns a typical error, or singular value, into its dual value in one round."""
-        sizes, s = np.abs(S[S != 0]), self.triplets[1]
+        sizes, s = np.abs(S), self.triplets[1]
+        sizes = sizes[sizes > ROUNDING * float(sizes.max())]
         if not sizes.size:
             return None
         typical = SCALE / float(np.median(s)) if s.size else 0.0
