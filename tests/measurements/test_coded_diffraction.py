@@ -51,6 +51,8 @@ def test_adjoint_operator_acts_on_vectors_and_conjugates():
     np.testing.assert_allclose(operator @ v.real, W @ v.real, atol=1e-12)
     np.testing.assert_allclose(operator.conj() @ v, W.conj() @ v, atol=1e-12)
     np.testing.assert_allclose(operator.T.T @ v, W @ v, atol=1e-12)
+    np.testing.assert_allclose(operator.toarray(), W, atol=1e-12)
+    np.testing.assert_allclose(operator.T.toarray(), W.T, atol=1e-12)
 
 
 def test_whitening_by_a_diagonal_stays_in_the_family():

@@ -147,7 +147,6 @@ class CodedDiffraction(Measurement):
         return np.asarray(transform(waves, axes=axes, norm=norm, overwrite_x=True))
 
 
-
 class _LiftedAdjoint:
     """The Hermitian matrix ``Σ y_i a_i a_i*`` of a `CodedDiffraction`, applied by fast transforms.
 

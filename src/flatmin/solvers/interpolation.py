@@ -490,7 +490,8 @@ def _avoidable(search: _Search, point: _Point, lowest: float) -> float:
     is at most ``Σ |x_i|² b_i`` plus the norm of ``|x_i|²/w_i`` times the misfit, if X' fits better.
     """
     energy = search.measurement.traces()
-    trace = (energy @ search.b + float(np.linalg.norm(energy / search.weights)) * point.misfit) / len(energy)
+    excess = float(np.linalg.norm(energy / search.weights)) * point.misfit
+    trace = (float(energy @ search.b) + excess) / len(energy)
     slope = abs(float(point.r @ (point.r + search.weights * search.b)))
     return (slope + max(0.0, -lowest * trace)) / max(point.misfit**2 / 2, 1e-300)
 
