@@ -83,6 +83,8 @@ def sample(
 
 def _build(arrays: Mapping[str, Array]) -> Problem:
     Y = np.asarray(arrays["Y"])
+    if Y.dtype.kind not in "biufc":
+        raise InputError(f"Y holds {Y.dtype} values, expected numbers")
     if Y.ndim != 2 or Y.size == 0:
         raise InputError(f"Y has shape {Y.shape}, expected a matrix with at least one row and one column")
     known = ~np.isnan(Y)
