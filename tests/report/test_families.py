@@ -288,6 +288,14 @@ def test_pictures_and_frames_of_a_split(page, kind, count) -> None:
     assert ("The first, the middle and the last frame." in text) is (kind == "frames")
 
 
+def test_an_image_without_the_way_to_make_others(page) -> None:
+    context, _ = of_split(kind="image")
+    html = page(replace(context, image=np.full((30, 20), 0.5), observed_image=np.full((30, 20), 0.5)))
+    assert "The low rank image, 30 pixels high and 20 wide." in html
+    assert "Heat map of the gross errors." in html
+    check(html)
+
+
 def test_a_large_split_shows_tiles(page) -> None:
     text = check(page(of_split((200, 170), missing=0.0)[0]))
     assert "Share of the cells in error, tile by tile." in text

@@ -11,7 +11,7 @@ from PIL import Image
 
 import flatmin as fm
 from flatmin.measurements import Entries
-from flatmin.report import blocks, figures
+from flatmin.report import blocks, charts, figures
 
 
 def block_of(values):
@@ -94,3 +94,48 @@ def test_standardised_columns_share_mean_and_deviation() -> None:
     one, two = blocks.standardised([seen, full])
     np.testing.assert_allclose(one.values[:, 0], [-1, 1])
     np.testing.assert_allclose(two.values, [[-1, -1, 0], [1, 1, 0]])
+
+
+@pytest.mark.parametrize("values", [[0.0], [2.0, 2.0], [-1.0, np.nan, 3.0], np.linspace(-1, 1, 5000)])
+@pytest.mark.parametrize("with_truth", [False, True])
+def test_signals_of_any_length(values, with_truth) -> None:
+    values = np.asarray(values, dtype=float)
+    svg = charts.signal("signal", values, np.nan_to_num(values) if with_truth else None)
+    assert ("truth" in "".join(parsed(svg).itertext())) is with_truth
+    assert "nan" not in svg.lower()
+    assert len(svg) < 200_000
+
+
+@pytest.mark.parametrize("given", [[1.0], [0.0, 0.0], np.linspace(-5, 5, 4000)])
+def test_pairs_and_strengths_of_any_size(given) -> None:
+    given = np.asarray(given, dtype=float)
+    svg = charts.pairs("pairs", given, given, ("given", "found"))
+    assert "nan" not in svg.lower()
+    assert svg.count("<use") <= charts.MOST_POINTS + 60
+    names = [f"+{i}" for i in range(len(given))]
+    parsed(charts.strengths("strengths", given, names, given[:0]))
+
+
+@pytest.mark.parametrize("values", [[3.0], [0.5, 0.5], [1.0, 2.0, 3.0]])
+def test_histograms_of_equal_sizes(values) -> None:
+    assert "cells" in "".join(parsed(charts.histogram("sizes", np.array(values), "size", "cells")).itertext())
+
+
+def test_negative_eigenvalues_are_told_apart() -> None:
+    svg = figures.singular_values("s", np.array([2.0, 1.0]), 4, negative=np.array([False, True]))
+    assert "negative" in "".join(parsed(svg).itertext())
+    assert "negative" not in "".join(parsed(figures.singular_values("s", np.array([2.0, 1.0]), 4)).itertext())
+
+
+def test_angles_have_their_own_scale() -> None:
+    block = block_of([[-3.0, 0.0], [np.nan, 3.0]])
+    texts = "".join(parsed(figures.heat_map("angles", block, (-np.pi, np.pi), angles=True)).itertext())
+    assert "−π" in texts
+    assert "π" in texts
+
+
+def test_convergence_without_a_gap() -> None:
+    history = {"iteration": np.array([1.0, 2.0]), "residual": np.array([1e-2, 1e-9])}
+    texts = "".join(parsed(figures.convergence("c", history, {"residual": 1e-12}, {"residual": 1e-8})).itertext())
+    assert "relative residual" in texts
+    assert "gap" not in texts

@@ -330,3 +330,20 @@ def test_flatness_of_a_gram_model_has_no_balance() -> None:
     assert not {"Balance", "Norm excess"} & set(facts)
     assert facts["Scaled trace"].meaning.startswith("8 tr(U* D U)")
     assert facts["Fibre minimum"].value == "not known"
+
+
+def test_gross_errors_count_as_degrees_of_freedom() -> None:
+    assert caution(32, 50, SPLIT, errors=18) == ""
+    said = caution(32, 49, SPLIT, errors=18)
+    assert said.startswith(
+        "The best split need not be the true one: a matrix of this rank with 18 errors has 50 degrees"
+    )
+    assert said.endswith("more than the 49 observed cells.")
+
+
+@pytest.mark.parametrize("unique", [True, False, None])
+def test_penalised_solutions_are_compared_with_minimisers(unique: bool | None) -> None:
+    penalised = replace(CERTIFICATE, unique=unique, objective="penalised")
+    said = f"{words.judgement(penalised)} {proof(penalised, 3)[3].text}"
+    assert "minimiser" in said
+    assert "flat" not in said.replace("scaled trace", "")

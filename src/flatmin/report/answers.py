@@ -12,7 +12,7 @@ from flatmin.report.page import Figure, Section
 from flatmin.report.reading import Reading
 from flatmin.report.words import counted, listed, number, unmeasured
 
-__all__ = ["heat_maps", "image", "matrix_answer", "unseen"]
+__all__ = ["heat_maps", "image", "images", "matrix_answer", "unseen"]
 
 #: Cells that were filled in carry a dot in pictures of at most this many rows and columns.
 MOST_DOTS = 60
@@ -31,7 +31,7 @@ def matrix_answer(reading: Reading) -> list[Section]:
         prose.append(
             "In the pictures every column is shifted and scaled by the mean and deviation of its observed values."
         )
-    pictures = heat_maps(reading) if context.image is None else _images(context.observed_image, context.image)
+    pictures = heat_maps(reading) if context.image is None else images(context.observed_image, context.image)
     return [Section("answer", f"The recovered {context.kind}", prose, figures=pictures)]
 
 
@@ -60,14 +60,15 @@ def image(title: str, pixels: Array, alt: str, caption: str = "", wide: bool = F
     return Figure(title, alt, caption, image=figures.picture(pixels), coarse=coarse, wide=wide)
 
 
-def _images(observed: Array | None, found: Array) -> list[Figure]:
+def images(observed: Array | None, found: Array, title: str = "Recovered") -> list[Figure]:
+    """Return the observed image, if there is one, beside the recovered one."""
     out = []
-    for name, pixels in (("observed", observed), ("recovered", found)):
+    for name, pixels in (("Observed", observed), (title, found)):
         if pixels is None:
             continue
         h, w = pixels.shape[:2]
-        caption = missing(pixels) if name == "observed" else ""
-        out.append(image(name.capitalize(), pixels, f"The {name} image, {h} pixels high and {w} wide.", caption))
+        caption = missing(pixels) if name == "Observed" else ""
+        out.append(image(name, pixels, f"The {name.lower()} image, {h} pixels high and {w} wide.", caption))
     return out
 
 

@@ -22,17 +22,20 @@ def freedom(shape: tuple[int, int], rank: int, cone: str = "rectangular", is_com
     return 2 * rank * d1 - rank**2 if is_complex else rank * d1 - rank * (rank - 1) // 2
 
 
-def caution(free: int, n_measurements: int, voice: Voice = PRODUCT, unique: bool | None = None) -> str:
-    """Return a warning where matrices of this rank have more degrees of freedom than there are measurements, else "".
+def caution(free: int, n_measurements: int, voice: Voice = PRODUCT, unique: bool | None = None, errors: int = 0) -> str:
+    """Return a warning where there are more degrees of freedom than measurements, else "".
 
-    Where a fit is proved to be the only one there is nothing to warn of.
+    Where a fit is proved to be the only one there is nothing to warn of. Of a split, each gross error is a degree of
+    freedom as well.
     """
-    if n_measurements >= free or (voice.determined and unique):
+    if n_measurements >= free + errors or (voice.determined and unique):
         return ""
     not_true = "Flattest does not mean true" if not voice.determined else "A fit need not be the truth"
+    not_true = "The best split need not be the true one" if voice.splits else not_true
+    beside = f" with {counted(errors, 'error')}" if voice.splits else ""
     return (
-        f"{not_true}: a matrix of this rank has {counted(free, 'degree')} of freedom, "
-        f"more than the {counted(n_measurements, 'measurement')}."
+        f"{not_true}: a matrix of this rank{beside} has {counted(free + errors, 'degree')} of freedom, "
+        f"more than the {_known(n_measurements, voice)}."
     )
 
 
@@ -47,6 +50,7 @@ def limits(
     free: int | None = None,
     voice: Voice = PRODUCT,
     unique: bool | None = None,
+    errors: int = 0,
 ) -> list[str]:
     """Return what the certificate does not say.
 
@@ -66,9 +70,11 @@ def limits(
         How the model is spoken of.
     unique : bool or None
         What is known about other solutions.
+    errors : int
+        How many gross errors a split has.
     """
     free = freedom(shape, rank) if free is None else free
-    out = [_truth(voice, unique), *_count(shape, rank, n_measurements, free, voice, unique)]
+    out = [_truth(voice, unique), *_count(shape, rank, n_measurements, free, voice, unique, errors)]
     if error is not None:
         match = "The two agree." if error <= 1e-6 else "This solution is not the truth."
         out.append(f"The truth is known in this case: the relative error is {number(error)}. {match}")
@@ -102,8 +108,8 @@ def _truth(voice: Voice, unique: bool | None) -> str:
         return "Flattest does not mean true. The certificate compares solutions with one another, not with reality."
     if unique:
         return (
-            f"The only fit is the truth if the data are exact and their source is a {voice.matrices}. With noise the "
-            "truth is near, as the radius says; of data from another source the certificate says nothing."
+            f"The only fit is the truth if the data are exact and their source is a {voice.matrices}. Of data "
+            "from another source the certificate says nothing."
         )
     return (
         "A fit does not mean true. Where another solution may fit as well, this one is what the search happened to "
@@ -111,28 +117,38 @@ def _truth(voice: Voice, unique: bool | None) -> str:
     )
 
 
+def _known(n_measurements: int, voice: Voice) -> str:
+    return counted(n_measurements, "observed cell" if voice.splits else "measurement")
+
+
 def _count(
-    shape: tuple[int, int], rank: int, n_measurements: int, free: int, voice: Voice, unique: bool | None
+    shape: tuple[int, int], rank: int, n_measurements: int, free: int, voice: Voice, unique: bool | None, errors: int
 ) -> list[str]:
     d1, d2 = shape
     if not rank:
         return []
-    known = counted(n_measurements, "observed cell" if voice.splits else "measurement")
+    known, free = _known(n_measurements, voice), free + errors
     kind = "" if voice.matrices in ("matrix", "split") else f"{voice.matrices.removesuffix(' matrix')} "
-    matrix = f"A {kind}{d1} × {d2} matrix of rank {rank} has {counted(free, 'degree')} of freedom"
+    beside = f" with {counted(errors, 'error')}" if voice.splits else ""
+    matrix = f"A {kind}{d1} × {d2} matrix of rank {rank}{beside} has {counted(free, 'degree')} of freedom"
     if n_measurements >= free:
-        least = "unique fits" if voice.determined else "flat minima"
-        usually = (
-            f" With a few for each, spread well over the matrix, {least} usually recover the truth; no certificate "
-            "can promise it."
-        )
-        usually = "" if voice.splits else usually
-        return [f"{matrix}, and there are {known}: {number(n_measurements / free, 2)} for each.{usually}"]
+        return [f"{matrix}, and there are {known}: {number(n_measurements / free, 2)} for each.{_usually(voice)}"]
     if voice.determined and unique:
         return []
+    if voice.splits:
+        return [f"{matrix}, more than the {known}. Then the split is no discovery about the data."]
     why = "it takes" if voice.determined else "flatness needs"
     return [
         f"{matrix}, more than the {known}. Then this rank is what {why} to fit the data, not a discovery about them: "
         f"below the recovery threshold {'a fit' if voice.determined else 'the flattest solution'} usually differs from "
         "the truth."
     ]
+
+
+def _usually(voice: Voice) -> str:
+    if voice.splits:
+        return ""
+    return (
+        f" With a few for each, spread well over the matrix, {'unique fits' if voice.determined else 'flat minima'} "
+        "usually recover the truth; no certificate can promise it."
+    )

@@ -196,10 +196,12 @@ def _why_unique(c: Certificate, voice: Voice, distance: float | None) -> str:
     if c.unique:
         among = "" if voice.matrices == "matrix" else f"{voice.matrices.removesuffix(' matrix')} "
         vanish = "" if voice.splits else f" This is said of {among}matrices that vanish on what no measurement sees."
-        return f"The certificate shows that {unique_phrase(True, voice)}, relatively, and usually much closer.{vanish}"
+        phrase = unique_phrase(True, voice, penalised=c.objective == "penalised")
+        return f"The certificate shows that {phrase}, relatively, and usually much closer.{vanish}"
     if c.unique is False:
         apart = "" if distance is None else f", at a relative distance of {number(distance, 2)}"
         how = "as good and with the same sum" if voice.splits else "as flat and fitting the same data"
+        how = "as good" if c.objective == "penalised" else how
         return f"Another solution, exactly {how}, was found{apart}; the data do not choose."
     if not c.holds:
         better = "best" if voice.splits else "flattest"
@@ -217,10 +219,11 @@ def _core(c: Certificate, voice: Voice) -> str:
     free = f"{counted(c.q * (c.q + 1) // 2, 'number')}, " if voice.values == "singular values" else ""
     are = "is" if c.q == 1 else "are"
     size = " in size" if voice.values == "eigenvalues" and voice.dual_size == "operator norm" else ""
+    others = "minimisers" if c.objective == "penalised" else "flattest solutions"
     rest = "No other one is above 0" if c.margin == 1 else f"The next one stays {number(c.margin)} below 1{size}"
     text = (
         f"q\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{c.q} of the dual matrix's {voice.values} {are} 1{size}, so all "
-        f"flattest solutions are made of {free}a symmetric {c.q} × {c.q} core. {rest} (the margin"
+        f"{others} are made of {free}a symmetric {c.q} × {c.q} core. {rest} (the margin"
     )
     if c.injectivity is None:
         return text + ")."

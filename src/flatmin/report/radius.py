@@ -8,7 +8,7 @@ from flatmin.certificates import Certificate
 from flatmin.metric import Array
 from flatmin.report.page import Section, Table
 from flatmin.report.voices import PRODUCT, Voice
-from flatmin.report.words import number
+from flatmin.report.words import measure, number
 
 __all__ = ["radius_section"]
 
@@ -36,6 +36,9 @@ def radius_section(c: Certificate, data: Array, size: float, voice: Voice = PROD
     if c.radius is None:
         return Section("radius", title, [_none(c, voice)])
     prose = [f"{_claim(c, voice)} {_truth(c, voice)}"]
+    if c.objective == "penalised":
+        smallest = f"as small a {measure(c, voice=voice)}"
+        prose.insert(0, f"Every other {voice.matrices} with {smallest} lies within {_both(c.radius, size)}.")
     if c.stability is None:
         prose.append(f"That is {_both(c.radius, size)}. For noisy data no radius is known here.")
         return Section("radius", title, prose)
@@ -70,10 +73,9 @@ def _claim(c: Certificate, voice: Voice) -> str:
             f"The low-rank part of every other {voice.rival}, and has a {voice.trace} larger by no more than a given "
             "share, lies within the certified error radius of this one, measured in the Frobenius norm."
         )
-    well = "as well as this one" if c.objective == "penalised" else "up to noise of a given size"
     return (
-        f"Every other {voice.rival} {well}, and has a {voice.trace} no larger than this one, lies within the certified "
-        "error radius of it, measured in the Frobenius norm."
+        f"Every other {voice.rival} up to noise of a given size, and has a {voice.trace} no larger than this one, lies "
+        "within the certified error radius of it, measured in the Frobenius norm."
     )
 
 
@@ -122,8 +124,8 @@ def _remarks(c: Certificate, voice: Voice, relative: list[float]) -> list[str]:
         out.append("Of data with noise in every cell no radius is known here.")
     if c.stability is not None and c.stability.space == "core":
         out.append(
-            f"It grows like the square root of the {cause}: there are too few measurements for a bound that grows in "
-            "proportion, so even rounding errors count."
+            f"It grows like the square root of the {cause}, so even rounding errors count: where measurements are few, "
+            "or the problem is large, no bound is known that grows in proportion."
         )
     elif c.stability is not None:
         out.append(f"It grows in proportion to the {cause}.")

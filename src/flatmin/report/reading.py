@@ -85,6 +85,11 @@ class Reading:
         return freedom(self.problem.shape, self.solution.rank, self.solution.parametrization.cone, self.is_complex)
 
     @cached_property
+    def errors(self) -> int:
+        """How many gross errors a split has."""
+        return int(np.count_nonzero(self.solution.parts["sparse"])) if "sparse" in self.solution.parts else 0
+
+    @cached_property
     def truth(self) -> Array | None:
         """What is behind the data, checked: a matrix, or the signal of phase retrieval; None if it does not fit."""
         truth, check = self.context.truth, self.context.family.check_truth

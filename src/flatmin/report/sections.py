@@ -57,7 +57,7 @@ def solution_page(reading: Reading) -> Page:
         kicker="flatmin report",
         subtitle=f"{context.family.title}: {view.measured(reading)}",
         verdict=words.verdict(s.status, reading.voice, c.unique),
-        caution=caution(reading.free, m, reading.voice, c.unique),
+        caution=caution(reading.free, m, reading.voice, c.unique, reading.errors),
         highlights=[*_highlights(reading), *view.highlights(reading), *_costs(reading)],
         sections=sections,
         notes=context.notes,
@@ -89,6 +89,7 @@ def _others(reading: Reading) -> list[Fact]:
     c = reading.certificate
     name = "Only solution" if reading.voice.determined else "Only flattest"
     name = "Only best split" if reading.voice.splits else name
+    name = "Only minimum" if c.objective == "penalised" else name
     meaning = "up to about 0.1 %" if c.unique else ""
     if c.margin is not None and reading.voice.determined:
         kind = ", estimated" if c.margin_kind == "estimated" else ""
@@ -160,6 +161,7 @@ def _limits(reading: Reading) -> Section:
         free=reading.free,
         voice=reading.voice,
         unique=c.unique,
+        errors=reading.errors,
     )
     return Section("limits", "What it does not say", points=points)
 

@@ -125,8 +125,14 @@ def unique_word(unique: bool | None) -> str:
     return {True: "yes", False: "no", None: "undecided"}[unique]
 
 
-def unique_phrase(unique: bool | None, voice: Voice = PRODUCT) -> str:
+def unique_phrase(unique: bool | None, voice: Voice = PRODUCT, *, penalised: bool = False) -> str:
     """Return what is known about other solutions, in a few words."""
+    if penalised:
+        return {
+            True: "any other minimiser lies within about 0.1 % of it",
+            False: "another minimiser is in hand",
+            None: "whether there is another minimiser is undecided",
+        }[unique]
     if voice.determined:
         return {
             True: f"any other {voice.rival} lies within about 0.1 % of it",
@@ -151,7 +157,7 @@ def judgement(c: Certificate, voice: Voice = PRODUCT) -> str:
     if c.holds:
         least = penalised or voice.splits
         proved = f"no {voice.matrices} has a smaller {measure(c, voice=voice)}" if least else "no solution is flatter"
-        return f"Certified: {proved}; {unique_phrase(c.unique, voice)}."
+        return f"Certified: {proved}; {unique_phrase(c.unique, voice, penalised=penalised)}."
     failed, remedies = [], []
     if not penalised:
         for name, value, most in (

@@ -10,7 +10,7 @@ from flatmin.losses import Absolute
 from flatmin.measurements.entries import Entries
 from flatmin.metric import Array
 from flatmin.report import blocks, charts, figures
-from flatmin.report.answers import TITLES, caption_of, heat_maps, image, missing, unseen
+from flatmin.report.answers import TITLES, caption_of, heat_maps, image, images, missing, unseen
 from flatmin.report.page import Fact, Figure, Section
 from flatmin.report.reading import Reading
 from flatmin.report.views.base import View
@@ -88,9 +88,12 @@ def _answer(reading: Reading) -> list[Section]:
         pictures = _pictures(reading, split)
     else:
         sparse = split.block(split.errors)
-        titles = {**TITLES, "recovered": "Low rank"}
-        pictures = heat_maps(reading, titles=titles, leading=("recovered", "true"))
-        pictures.insert(2, _errors(sparse, (reading.context.row_labels, reading.context.column_labels)))
+        context, titles = reading.context, {**TITLES, "recovered": "Low rank"}
+        if context.image is None:
+            pictures = heat_maps(reading, titles=titles, leading=("recovered", "true"))
+        else:
+            pictures = images(context.observed_image, context.image, "Low rank")
+        pictures.insert(2, _errors(sparse, (context.row_labels, context.column_labels)))
     return [Section("answer", "Low rank and gross errors", prose, figures=pictures), _support(split)]
 
 
