@@ -28,7 +28,7 @@ EXTREME = 30.0
 #: … if they are errors of at least this share of that size; so often is it tried to tell which are.
 SURE, ATTEMPTS = 1e-6, 3
 #: Errors below this, relative to the largest entry, are rounding.
-ROUNDING = 1e-12
+ROUNDING = 1e-10
 
 
 def robust_minimum(task: Task) -> Solution:
