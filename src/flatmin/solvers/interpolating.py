@@ -20,8 +20,8 @@ __all__ = ["interpolating_minimum", "prove_unique"]
 
 #: A second solution is looked for up to this many unknowns …
 LARGEST_SEARCH = 20_000
-#: … for this many seconds, or this many times as long as the first one took.
-SHORTEST_SEARCH, SEARCH_SHARE = 1.0, 3.0
+#: … for at least this many seconds, and at least this many times as long as the first one took.
+SHORTEST_SEARCH, SEARCH_SHARE = 0.2, 1.0
 
 
 def interpolating_minimum(task: Task) -> Solution:
@@ -43,8 +43,10 @@ def interpolating_minimum(task: Task) -> Solution:
             start=_start(task),
             callback=task.callback,
         )
-        factors = (D.power(-1) @ found.U,)
-        proof = prove_unique(problem, factors, int(task.seed), task.budget if task.widest is None else None)
+        factors, patience = (D.power(-1) @ found.U,), max(SHORTEST_SEARCH, SEARCH_SHARE * task.budget.seconds)
+        if task.time_limit is not None:
+            patience = min(patience, max(0.0, task.time_limit - task.budget.seconds))
+        proof = prove_unique(problem, factors, int(task.seed), patience if task.widest is None else 0.0)
     status = task.status(proof, consistent=not found.optimal_misfit, converged=found.converged)
     return task.solution(factors, proof, status, found.history)
 
@@ -58,11 +60,11 @@ def _start(task: Task) -> Array | None:
 
 
 def prove_unique(
-    problem: Problem, factors: tuple[Array, ...], seed: int = 0, budget: Budget | None = None
+    problem: Problem, factors: tuple[Array, ...], seed: int = 0, patience: float = 0.0
 ) -> Certificate:
     """Return the certificate of a positive semidefinite solution, with the best proof of uniqueness that is found.
 
-    Given a budget, a second solution is looked for where there is no such proof.
+    Where there is no such proof, a second solution is looked for as long as ``patience`` lasts, in seconds.
     """
     trivial = trivial_dual(problem)
     proof = certificate_of(problem, factors, trivial, seed=seed, look_further=False)
@@ -73,17 +75,16 @@ def prove_unique(
     dual = uniqueness_dual(problem.whitened, U, seed=seed)
     if dual is not None:
         proof = certificate_of(problem, factors, trivial, uniqueness_dual=dual, seed=seed)
-    if proof.unique is None and budget is not None and proof.margin_kind is None and U.size <= LARGEST_SEARCH:
-        proof = _with_alternative(problem, factors, proof, seed, budget)
+    if proof.unique is None and patience > 0 and proof.margin_kind is None and U.size <= LARGEST_SEARCH:
+        proof = _with_alternative(problem, factors, proof, seed, patience)
     return proof
 
 
 def _with_alternative(
-    problem: Problem, factors: tuple[Array, ...], proof: Certificate, seed: int, budget: Budget
+    problem: Problem, factors: tuple[Array, ...], proof: Certificate, seed: int, patience: float
 ) -> Certificate:
     """Return the proof with ``unique`` False and another solution, if one is found that fits as well."""
-    patience = max(SHORTEST_SEARCH, SEARCH_SHARE * budget.seconds)
-    (D, _), limit = problem.metric, Budget(None, min(patience, budget.time_limit or patience))
+    (D, _), limit = problem.metric, Budget(None, patience)
     other = another_interpolant(problem.whitened, problem.data, D @ factors[0], budget=limit, seed=seed)
     if other is None:
         return proof

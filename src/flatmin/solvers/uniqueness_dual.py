@@ -25,7 +25,7 @@ EPS = float(np.finfo(float).eps)
 #: Up to this dimension the eigenvalues are those of an array; beyond, Lanczos estimates them.
 DENSE = 800
 #: The interior point method is used up to this many operations a step …
-LARGEST_STEP = 2e10
+LARGEST_STEP = 4e9
 #: … wherever the first proposal has a smaller margin, or a step is as cheap as this.
 GOOD_MARGIN, CHEAP_STEP = 0.01, 5e8
 #: Interior point steps at most, and how fast the barrier fades.
