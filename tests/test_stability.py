@@ -12,6 +12,7 @@ import flatmin as fm
 from flatmin.certificates import certificate_of, trivial_dual, whiten
 from flatmin.measurements import CodedDiffraction, Dense, Entries, FromLinearOperator, Identity, RankOne
 from flatmin.stability import Stability, derivative, smallest_singular_value, spread_of, tangent_columns
+from flatmin.uniqueness import uniqueness
 from tests import referee
 from tests.referee import nuclear
 
@@ -506,23 +507,92 @@ def test_the_truth_behind_noisy_data_is_within_the_radius_of_a_penalised_solutio
         assert np.linalg.norm(other - s.matrix) <= s.certificate.error_radius(missed, more) * (1 + 1e-9)
 
 
-def test_a_dual_that_is_hardly_infeasible_does_not_hide_a_distant_fit():
-    """``⟨λ, b⟩ = 0`` although W has a negative eigenvalue: ``diag(1 − kt, 1, t)`` fits for every t up to 1/k."""
-    k, e = 1e4, 1e-5
-    x = np.array([[1.0, a, sign * np.sqrt(k)] for a in (-1.0, 0.0, 2.0) for sign in (1, -1)] + [[0.0, 1.0, 0.0]])
-    A = RankOne(x)
-    X, other = np.diag([1.0, 1.0, 0.0]), np.diag([0.0, 1.0, 1 / k])
-    np.testing.assert_allclose(A.forward(X), A.forward(other), rtol=1e-12)
+@pytest.mark.parametrize(("k", "e"), [(1e4, 1e-5), (1e5, 1e-6)])
+def test_a_dual_that_is_hardly_infeasible_does_not_hide_a_distant_fit(k, e):
+    """``⟨λ, b⟩ = 0`` although W has a negative eigenvalue: ``diag(1 − kt, 1 + kt − t, t)`` fits up to ``t = 1/k``."""
+    heights = [(b, c, sign) for b in (0.5, 1.0, 2.0) for c in (1.0, -1.5, 0.3) for sign in (1, -1)]
+    A = RankOne([[sign * np.sqrt((c**2 + (k - 1) * b**2) / k), b, c] for b, c, sign in heights])
+    X, other = np.diag([1.0, 1.0, 0.0]), np.diag([0.0, 2 - 1 / k, 1 / k])
     p = fm.Problem(A, A.forward(X), fm.Gram())
-    W = np.diag([e, -e, k * e])
-    T = A.matrices().reshape(len(x), -1)
-    dual = np.linalg.lstsq(T.T, W.ravel(), rcond=None)[0]
+    np.testing.assert_allclose(A.forward(other), p.data, rtol=1e-12)
+    W = np.diag([e, -e, (2 * k - 1) * e])
+    dual = np.linalg.lstsq(A.matrices().reshape(A.size, -1).T, W.ravel(), rcond=None)[0]
     np.testing.assert_allclose(A.adjoint(dual), W, atol=1e-12)
-    assert abs(p.data @ dual) < 1e-12
+    assert abs(p.data @ dual) < 1e-15
     proof = certificate_of(p, (np.eye(3)[:, :2],), trivial_dual(p), uniqueness_dual=dual)
     assert proof.holds
+    assert proof.stability.margin > 0.01
     assert proof.unique is not True
-    assert proof.radius is None or proof.radius >= np.linalg.norm(other - X)
+    assert proof.radius >= np.linalg.norm(other - X)
+
+
+CONSTANTS = Stability(
+    space="core",
+    semidefinite=False,
+    gap=1e-3,
+    size=2.0,
+    margin=0.3,
+    inner=0.9,
+    injectivity=0.2,
+    spread=1.5,
+    dual_size=0.7,
+    growth=0.4,
+    misfit=1e-3,
+    outside=1e-2,
+    unwhiten=3.0,
+)
+
+
+@pytest.mark.parametrize("space", ["tangent", "core"])
+@pytest.mark.parametrize("semidefinite", [False, True])
+def test_every_constant_counts(space, semidefinite):
+    constants = replace(CONSTANTS, space=space, semidefinite=semidefinite)
+    before = constants.radius(0.1, 0.2)
+    assert constants.radius(0.11, 0.2) > before
+    assert constants.radius(0.1, 0.21) > before
+    for name in ("gap", "size", "spread", "dual_size", "growth", "misfit", "outside", "unwhiten"):
+        after = replace(constants, **{name: 1.1 * getattr(constants, name)}).radius(0.1, 0.2)
+        assert after > before, name
+    for name in ("margin", "injectivity"):
+        assert replace(constants, **{name: 0.9 * getattr(constants, name)}).radius(0.1, 0.2) > before, name
+    less = replace(constants, inner=0.5).radius(0.1, 0.2)
+    assert less > before if (space, semidefinite) == ("core", False) else less == before
+
+
+def test_radius_of_a_map_that_is_injective_on_everything():
+    """Only the misfits count where nothing is in doubt: ``(noise + misfit) / σ``."""
+    constants = replace(CONSTANTS, gap=0.0, dual_size=0.0, outside=0.0)
+    assert constants.radius(0.1) == pytest.approx(3 * (0.1 + 1e-3) / 0.2)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PROBLEMS if "vectors" not in kind])
+@pytest.mark.parametrize("share", [0.1, 0.98])
+def test_doubt_and_misfit_in_a_penalised_problem(kind, share, monkeypatch):
+    """Its gap is ``αf (‖Z‖_* − ⟨Y, Z⟩) + ‖r + (f m α/2) λ‖²/m``, of which each part may be another's as a whole."""
+    seen = []
+    monkeypatch.setattr("flatmin.certificates.uniqueness", lambda e: seen.append(e) or uniqueness(e))
+    p, _, _ = _sample(kind)
+    alpha, factor, m = share * _least_alpha(p), referee.factor(p), p.measurement.size
+    s = fm.flat_minimum(p, alpha=alpha)
+    wobble = np.random.default_rng(0).standard_normal(m)
+    for size in 10.0 ** -np.arange(2, 8):  # as far from the best dual vector as the certificate holds
+        dual = s.certificate.dual * (1 + size * wobble)
+        proof = certificate_of(p, s.factors, dual, alpha=alpha)
+        if proof.holds:
+            break
+    feasible = dual / max(1.0, proof.dual_norm)
+    size = _norm(p, s.matrix)
+    parts = (
+        alpha * factor * (size - feasible @ p.measurement.forward(s.matrix)),
+        np.linalg.norm(p.residual(s.factors) + factor * m * alpha / 2 * feasible) ** 2 / m,
+    )
+    assert min(parts) > -1e-12 * proof.value
+    surplus = sum(parts)
+    assert proof.value - proof.lower_bound == pytest.approx(surplus, rel=1e-2, abs=1e-13 * proof.value)
+    assert surplus > 1e-9 * proof.value
+    assert seen[-1].gap * size * alpha * factor >= surplus * (1 - 1e-3)
+    assert seen[-1].misfit >= 2 * np.sqrt(m * surplus) * (1 - 1e-3)
+    assert proof.stability is None or proof.stability.misfit == pytest.approx(np.linalg.norm(p.residual(s.factors)))
 
 
 @pytest.mark.parametrize(("noise", "excess"), [(-1.0, 0), (np.nan, 0), (np.inf, 0), (None, 0), ("1", 0), (True, 0)])

@@ -12,7 +12,14 @@ from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
 from flatmin.operator_norm import EPS
 
-__all__ = ["Stability", "derivative", "smallest_singular_value", "spread_of", "tangent_columns"]
+__all__ = [
+    "Stability",
+    "derivative",
+    "distance_to_cores",
+    "smallest_singular_value",
+    "spread_of",
+    "tangent_columns",
+]
 
 #: More multiplications than this are not spent on the map on the tangent space …
 MOST_WORK = 1.5e9
@@ -87,9 +94,7 @@ class Stability:
         if self.space == "tangent":
             apart = doubt / self.margin
         else:
-            apart = 2 * np.sqrt(doubt * largest / self.margin)
-            if not self.semidefinite:
-                apart += np.sqrt(2 * doubt * largest / self.inner)
+            apart = distance_to_cores(doubt, largest, self.margin, self.inner, self.semidefinite)
         apart += self.outside
         within = (noise + self.misfit + self.spread * apart) / self.injectivity
         return float(self.unwhiten * np.hypot(within, apart))
@@ -97,6 +102,23 @@ class Stability:
     def as_dict(self) -> dict[str, Any]:
         """Return the constants by name."""
         return asdict(self)
+
+
+def distance_to_cores(doubt: float, size: float, margin: float, inner: float, semidefinite: bool) -> float:
+    """Return a bound on the distance in the nuclear norm of any Z' from the cores ``U1 S V1*``, S Hermitian.
+
+    Parameters
+    ----------
+    doubt, size : float
+        Bounds on ``‖Z'‖_* − ⟨Y, Z'⟩`` and ``‖Z'‖_*``.
+    margin, inner : float
+        ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
+    semidefinite : bool
+        Whether Z' is positive semidefinite.
+    """
+    if semidefinite:
+        return float(2 * np.sqrt(doubt * size / margin))
+    return float(np.sqrt(2 * doubt * size * (2 / margin + 2 / (1 + inner))))
 
 
 def spread_of(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:

@@ -10,7 +10,13 @@ from flatmin.measurements import Measurement
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS, TopSpectrum
 from flatmin.parametrizations import Parametrization
-from flatmin.stability import Stability, derivative, smallest_singular_value, tangent_columns
+from flatmin.stability import (
+    Stability,
+    derivative,
+    distance_to_cores,
+    smallest_singular_value,
+    tangent_columns,
+)
 
 __all__ = ["SAFETY", "Evidence", "Uniqueness", "core_columns", "uniqueness"]
 
@@ -146,7 +152,8 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     Every flat minimum is ``U1 S V1*`` with S Hermitian positive semidefinite, U1 and V1 being the singular vectors of
     an optimal dual matrix whose singular value is one. So it is unique if ``S ↦ B(U1 S V1*)`` is injective on
     such matrices. A dual matrix with a relative gap g confines every flat minimum to a distance of
-    ``(2 √(g/δ) + √(2g/(1 − η))) ‖Z‖_*`` from such a matrix, with δ the margin and ``1 − η`` the q-th singular value;
+    ``√(2 g (2/δ + 2/(1 + σ))) ‖Z‖_*`` from such a matrix, with δ the margin and σ the q-th singular value (positive
+    semidefinite ones: ``2 √(g/δ) ‖Z‖_*``).
     True is said only if twice that (there are two of them) and what their measurements may differ, over the
     injectivity, is small, or if the certified radius is. Where the map is not injective and S stays semidefinite along
     a null direction, a second flat minimum is in hand.
@@ -174,7 +181,8 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     threshold = SAFETY * EPS * np.sqrt(whitened.size)
     clear = injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise
     g = max(abs(gap), EPS)
-    confined = 2 * np.sqrt(g / max(margin, EPS)) + np.sqrt(2 * g / max(spectrum.values[q - 1], EPS))
+    inner, semidefinite = max(0.0, float(spectrum.values[q - 1])), evidence.model.cone == "semidefinite"
+    confined = distance_to_cores(g, 1.0, max(margin, EPS), inner, semidefinite)
     measured = evidence.norm * float(np.max(np.linalg.norm(core, axis=0)))  # at least so much of a core of norm ‖Z‖_*
     differ = evidence.misfit / measured if measured > 0 else 0.0
     unique = True if clear and 2 * confined + differ <= CONFINED * injectivity else None
@@ -216,7 +224,7 @@ def _stability(
         gap=evidence.norm * (max(evidence.gap, rounding) + 2 * evidence.spectrum.slack),
         size=evidence.norm,
         margin=margin,
-        inner=float(max(evidence.spectrum.values[q - 1], EPS)),
+        inner=max(0.0, float(evidence.spectrum.values[q - 1])),
         injectivity=injectivity,
         spread=evidence.spread,
         dual_size=float(np.linalg.norm(evidence.dual)) + evidence.lacking * evidence.growth,
