@@ -14,15 +14,18 @@ __all__ = ["View"]
 
 
 def _of_a_matrix(reading: Reading) -> str:
+    """Return how many measurements there are of which matrix."""
     d1, d2 = reading.problem.shape
     return f"{counted(reading.problem.measurement.size, 'measurement')} of a {d1} × {d2} matrix"
 
 
 def _nothing(reading: Reading) -> list[Fact]:
+    """Return no more facts."""
     return []
 
 
 def _no_words(reading: Reading) -> str:
+    """Return nothing: the radius speaks for itself."""
     return ""
 
 

@@ -218,9 +218,10 @@ def _within(reading: Reading) -> str:
     """
     if reading.solution.rank != 1:
         return ""
+    symmetry = "phase" if reading.is_complex else "sign"
     return (
-        "The radius is that of X = s s*. The relative error of a signal, up to its global phase, is at most 1.1 times "
-        "the last column."
+        f"The radius is that of X = s s*. The relative error of a signal, up to its global {symmetry}, is at most 1.1 "
+        "times the last column."
     )
 
 
