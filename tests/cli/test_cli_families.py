@@ -196,3 +196,18 @@ def test_fit_flatness_and_uniqueness_are_three_rows(flatmin):
     out = flatmin("recover", "covariance", "p.npz").out
     assert "undecided" in out or "another" in out
     assert "certified radius" not in out
+
+
+def test_full_rank_is_no_noise_where_noise_would_contradict(flatmin, tmp_path):
+    rng = np.random.default_rng(0)
+    x, M = rng.standard_normal((60, 4)), np.diag([3.0, 2.0, 1.0, 0.5])
+    b = np.einsum("mi,ij,mj->m", x, M, x)
+    np.savez(tmp_path / "p.npz", vectors=x, b=b)
+    run = flatmin("recover", "covariance", "p.npz", "--json")
+    assert run.code == 0
+    assert json.loads(run.out)["rank"] == 4
+    assert run.err == ""
+    run = flatmin("recover", "phase-retrieval", "p.npz", "--json")
+    assert run.err == (
+        "flatmin: The fit has rank 4, so no single signal explains the data; the largest part is shown.\n"
+    )

@@ -39,14 +39,14 @@ def advice(problem: Problem, solution: Solution) -> list[str]:
 
 
 def _too_large_a_rank(problem: Problem, solution: Solution, fit: str) -> str:
+    """Return why the rank looks like noise; noise is fitted exactly only with as many freedoms as measurements."""
     rank, m, largest = solution.rank, problem.measurement.size, _largest_rank(problem, solution)
-    if rank < 2 or largest < 3:
+    free = _freedom(problem, solution)
+    if rank < 2 or largest < 3 or (fit == "exact" and free < m):
         return ""
     if rank >= NEARLY_FULL * largest:
         return f"The {fit} fit has rank {rank} where {largest} is the largest possible"
-    if _freedom(problem, solution) > m:
-        return f"The {fit} fit has rank {rank}, more degrees of freedom than the {m} measurements"
-    return ""
+    return f"The {fit} fit has rank {rank}, more degrees of freedom than the {m} measurements" if free > m else ""
 
 
 def _largest_rank(problem: Problem, solution: Solution) -> int:
