@@ -5,7 +5,7 @@ semidefinite matrix that fits is equally flat: its trace follows from the data. 
 answers. *Fit*: a matrix is found that fits, of the lowest rank seen. *Uniqueness*: a separate dual vector proves that
 no other positive semidefinite matrix fits, or a second one is in hand, or the question stays open.
 
-Run ``python examples/covariance.py [PICTURE]``; it writes covariance.png unless told otherwise. About five seconds.
+Run ``python examples/covariance.py [PICTURE]``; it writes covariance.png unless told otherwise. About three seconds.
 """
 
 import sys

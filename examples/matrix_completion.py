@@ -6,8 +6,8 @@ known cells is held back, and predicted: the flattest completion misses them by 
 mean of the day by two and a half. The certificate says that no completion is flatter; it does not say that the guess
 is right, which is what the held-back cells are for.
 
-Run ``python examples/matrix_completion.py [PICTURE]``; it writes matrix_completion.png unless told otherwise. About a
-second.
+Run ``python examples/matrix_completion.py [PICTURE]``; it writes matrix_completion.png unless told otherwise. About two
+seconds.
 """
 
 import csv

@@ -83,7 +83,7 @@ def draw(path, errors, spectra, cloud):
     axes[1].legend()
     axes[2].loglog(*cloud, ".", color=BLUE)
     axes[2].set(
-        title=f"Other solutions, provably less flat (m = {ABOVE})",
+        title=f"Other solutions are less flat (m = {ABOVE})",
         xlabel="distance from the flattest",
         ylabel="(scaled trace − certified bound) / trace",
     )

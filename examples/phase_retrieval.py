@@ -6,7 +6,7 @@ measurements every positive semidefinite X that fits is equally flat, so what is
 fits, and whether a dual vector proves that nothing else fits, with its margin and what proves the margin. The signal
 is defined up to one global phase.
 
-Run ``python examples/phase_retrieval.py [PICTURE]``; it writes phase_retrieval.png unless told otherwise. About ten
+Run ``python examples/phase_retrieval.py [PICTURE]``; it writes phase_retrieval.png unless told otherwise. About five
 seconds.
 """
 
