@@ -175,9 +175,9 @@ def _spectrum(reading: Reading) -> Figure:
     rest = smaller - len(values)
     sizes = f"sizes of the {voice.values}" if negative is not None else voice.values
     whitened = voice.whitened if voice.whitened == "X" else f"the whitened matrix {voice.whitened}"
-    caption = f"The {sizes} of {whitened}; their sum is what a flat solution minimises. "
-    if voice.determined:
-        caption = f"The {sizes} of {whitened}; the data determine their sum. "
+    total = "the data determine their sum" if voice.determined else "their sum is what a flat solution minimises"
+    total = "their sum is the nuclear norm ‖X‖_*" if voice.splits else total
+    caption = f"The {sizes} of {whitened}; {total}. "
     zeros = "none is zero" if rest == 0 else "the other one is zero" if rest == 1 else f"the other {rest} are zero"
     caption += f"Rank {len(values)}: {zeros}."
     noun = voice.values.capitalize()
