@@ -154,7 +154,16 @@ def test_paths_exist(path):
 
 
 #: Names of files that a run makes, or that a reader is asked to make.
-PRODUCED = {"completed.csv", "completed.png", "report.html", "summary.json", "block_means.py"}
+PRODUCED = {
+    "completed.csv",
+    "completed.png",
+    "low-rank.csv",
+    "sparse.csv",
+    "signal.png",
+    "report.html",
+    "summary.json",
+    "block_means.py",
+}
 
 
 def test_layers_are_as_drawn():

@@ -55,8 +55,9 @@ def sample(
     """
     if isinstance(rank, tuple | list) and len(rank) != 2:
         raise InputError(f"rank is {rank!r}, expected a whole number, or two: neurons with weight +1 and with −1")
-    plus, minus = rank if isinstance(rank, tuple | list) else ((rank + 1) // 2, rank // 2)
-    d, _ = check_sample(square(shape), plus + minus, n_measurements, noise)
+    pair = isinstance(rank, tuple | list) and len(rank) == 2
+    d, _ = check_sample(square(shape), sum(rank) if pair else rank, n_measurements, noise)
+    plus, minus = rank if pair else ((rank + 1) // 2, rank // 2)
     if min(plus, minus) < 0:
         raise InputError(f"rank is {rank!r}, expected no negative number of neurons")
     require(16.0 * n_measurements * d, "drawing these inputs")
@@ -113,7 +114,7 @@ def neurons(solution: Solution) -> tuple[Array, Array]:
     --------
     >>> import flatmin as fm
     >>> neurons(fm.flat_minimum(sample(6, (1, 1), 60).problem))[1]
-    array([ 1., -1.])
+    array([-1.,  1.])
     """
     P, Q = solution.parametrization.pair(solution.factors)
     U, s, V = solution.parametrization.decompose(P, Q)
