@@ -273,7 +273,7 @@ class _Whitened:
         return float(self.Z[1].sum())
 
     def evidence(
-        self, problem: Problem, spectrum: TopSpectrum, dual: Array, gap: float, misfit: float, **more: float
+        self, problem: Problem, spectrum: TopSpectrum, dual: Array, gap: float, misfit: float, growth: float = 0.0
     ) -> Evidence:
         """Return what uniqueness is judged by."""
         hermitian = problem.parametrization.cone != "rectangular"
@@ -288,7 +288,7 @@ class _Whitened:
             misfit=misfit,
             spread=spread_of(problem.measurement.size, problem.metric, self.metric, hermitian),
             unwhiten=float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric])),
-            **more,
+            growth=growth,
         )
 
 
@@ -368,7 +368,7 @@ def _complement_evidence(problem: Problem, point: _Whitened, dual: Array, seed: 
     lacking, growth = max(0.0, spectrum.norm - 1), float(np.linalg.norm(trivial_dual(problem)))
     gap = _ratio(abs(float(problem.data @ dual)), point.norm) + lacking
     misfit = float(np.linalg.norm(point.residual))
-    return point.evidence(problem, spectrum, dual, gap, misfit, lacking=lacking, growth=growth)
+    return point.evidence(problem, spectrum, dual, gap, misfit, growth)
 
 
 def _flatness_proof(

@@ -56,8 +56,6 @@ class Evidence:
         Others have measurements that differ from those of Z by at most this.
     spread, unwhiten, growth : float
         See `flatmin.stability.Stability`.
-    lacking : float
-        By how much the norm of the dual matrix exceeds one where the data determine the trace.
     """
 
     model: Parametrization
@@ -71,7 +69,6 @@ class Evidence:
     spread: float
     unwhiten: float
     growth: float = 0.0
-    lacking: float = 0.0
 
     @property
     def norm(self) -> float:
@@ -227,7 +224,7 @@ def _stability(
         inner=max(0.0, float(evidence.spectrum.values[q - 1])),
         injectivity=injectivity,
         spread=evidence.spread,
-        dual_size=float(np.linalg.norm(evidence.dual)) + evidence.lacking * evidence.growth,
+        dual_size=float(np.linalg.norm(evidence.dual)),
         growth=evidence.growth,
         misfit=evidence.misfit,
         outside=float(np.linalg.svd(_triangle(*beyond), compute_uv=False).sum()),
