@@ -55,9 +55,9 @@ def sample(
     """
     if isinstance(rank, tuple | list) and len(rank) != 2:
         raise InputError(f"rank is {rank!r}, expected a whole number, or two: neurons with weight +1 and with −1")
-    pair = isinstance(rank, tuple | list) and len(rank) == 2
-    d, _ = check_sample(square(shape), sum(rank) if pair else rank, n_measurements, noise)
-    plus, minus = rank if pair else ((rank + 1) // 2, rank // 2)
+    total = sum(rank) if isinstance(rank, tuple | list) else rank
+    d, _ = check_sample(square(shape), total, n_measurements, noise)
+    plus, minus = rank if isinstance(rank, tuple | list) else ((total + 1) // 2, total // 2)
     if min(plus, minus) < 0:
         raise InputError(f"rank is {rank!r}, expected no negative number of neurons")
     require(16.0 * n_measurements * d, "drawing these inputs")

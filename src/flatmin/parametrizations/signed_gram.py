@@ -10,8 +10,8 @@ import numpy as np
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, hermitian_of_product
+from flatmin.parametrizations._hermitian import HermitianModel
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization, check_rank
-from flatmin.parametrizations.gram import HermitianModel
 
 __all__ = ["SignedGram"]
 

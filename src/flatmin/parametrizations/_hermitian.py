@@ -1,0 +1,58 @@
+"""What models of symmetric (complex: Hermitian) matrices share."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from flatmin._validation import numeric
+from flatmin.errors import InputError
+from flatmin.measurements import Measurement
+from flatmin.metric import Array, Metric
+from flatmin.parametrizations.base import Metrics, Parametrization
+
+__all__ = ["HermitianModel"]
+
+#: A probe of the sensing matrices this far from symmetric, relatively, shows that they are not.
+ASYMMETRIC = 1e-10
+
+
+class HermitianModel(Parametrization):
+    """What models of symmetric (complex: Hermitian) matrices share: one metric ``D^½`` with ``D = (1/m) Σ A_i²``."""
+
+    trace_factor: ClassVar[int] = 8
+
+    def check_measurement(self, measurement: Measurement) -> None:
+        """Raise `InputError` unless the sensing matrices are square and symmetric (Hermitian)."""
+        d1, d2 = measurement.shape
+        name = type(self).__name__
+        if d1 != d2:
+            raise InputError(f"the unknown has shape {(d1, d2)}, expected a square one for {name}")
+        if measurement.is_rank_one:
+            return
+        probe = measurement.adjoint_operator(np.cos(np.arange(measurement.size)))
+        difference = abs(probe - probe.conj().T).max()
+        if difference > ASYMMETRIC * abs(probe).max():
+            raise InputError(
+                f"the sensing matrices are not symmetric, expected A_i = A_i* for {name}; use (A_i + A_i*)/2"
+            )
+
+    def metric(self, measurement: Measurement) -> Metrics:
+        """Return ``(D^½, D^½)`` with ``D = (1/m) Σ A_i²``."""
+        root = Metric.root(measurement.gram_diagonals()[0] / measurement.size)
+        return root, root
+
+    def _columns(self, factor: object, name: str, d: int) -> Array:
+        U = numeric(factor, name, allow_complex=True)
+        if U.ndim != 2 or len(U) != d:
+            raise InputError(f"{name} has shape {U.shape}, expected ({d}, k)")
+        return U
+
+    def _curvature(self, columns: Array, metric: Metrics) -> float:
+        return 8 * float(np.linalg.norm(metric[0] @ columns) ** 2)
+
+    def _bend(self, columns: int, is_complex: bool, measurement: Measurement, residual: Array) -> float:
+        """Return ``(4k/m) Σ r_i tr A_i`` (8k for complex factors): the part of the Hessian that fades with the loss."""
+        weight = 8 if is_complex else 4
+        return weight * columns / measurement.size * float(residual @ measurement.traces())
