@@ -1,5 +1,6 @@
 """Solutions: what they say, and how they are kept."""
 
+import dataclasses
 import json
 import pickle
 
@@ -43,6 +44,97 @@ def test_round_trip(instance, solution, tmp_path):
     )
     check_solution(again, instance.problem)
     assert fm.certify(instance.problem, again.factors, again.certificate.dual).holds
+
+
+def _hermitian(m, dtype):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((m, 4, 4)) + (1j * rng.standard_normal((m, 4, 4)) if dtype is complex else 0)
+    return fm.measurements.Dense(A + A.conj().transpose(0, 2, 1))
+
+
+def _hermitian_problem(kind):
+    rng = np.random.default_rng(1)
+    dtype = complex if "complex" in kind else float
+    U = rng.standard_normal((4, 2)) + (1j * rng.standard_normal((4, 2)) if dtype is complex else 0)
+    A = _hermitian(6 if "below" in kind else 15, dtype)
+    if "signed" in kind:
+        return fm.Problem(A, A.forward(U * [1, -1] @ U.T), fm.SignedGram(rank=4))
+    return fm.Problem(A, A.forward(U @ U.conj().T), fm.Gram())
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.01])
+@pytest.mark.parametrize("kind", ["gram, above", "gram, complex, below", "gram, complex, above", "signed, below"])
+def test_round_trip_of_hermitian_models(kind, alpha, tmp_path):
+    """Complex factors, signs, the constants of the radius and whatever parts there are."""
+    p = _hermitian_problem(kind)
+    s = fm.flat_minimum(p, alpha=alpha)
+    parts = {"signal": s.factors[0][:, 0], "anything": np.eye(4)}
+    s = dataclasses.replace(s, parts=parts)
+    s.save(tmp_path / "s.npz")
+    again = fm.Solution.load(tmp_path / "s.npz")
+    for name in ("factors", "history", "undetermined", "matrix", "settings", "parts", "signal", "low_rank"):
+        assert _same(getattr(again, name), getattr(s, name)), name
+    assert again.parametrization == s.parametrization == p.parametrization
+    assert again.signature == s.signature
+    assert again.certificate.scalars() == s.certificate.scalars()
+    assert again.certificate.stability == s.certificate.stability is not None
+    assert again.certificate.radius == s.certificate.radius
+    assert again.certificate.error_radius(0.1, 0.2) == s.certificate.error_radius(0.1, 0.2)
+    assert np.iscomplexobj(again.factors[0]) == ("complex" in kind)
+    check_solution(again, p)
+    assert fm.certify(p, again.factors, again.certificate.dual, alpha=alpha).holds
+
+
+def test_a_stranger_reads_signs_and_complex_columns(tmp_path):
+    for kind in ("signed, below", "gram, complex, above"):
+        s = fm.flat_minimum(_hermitian_problem(kind))
+        s.save(tmp_path / "s.npz")
+        with np.load(tmp_path / "s.npz", allow_pickle=False) as file:
+            if kind.startswith("signed"):
+                X = file["U_plus"] @ file["U_plus"].T - file["U_minus"] @ file["U_minus"].T
+            else:
+                X = file["U"] @ file["U"].conj().T
+            np.testing.assert_allclose(file["matrix"], X, atol=1e-12 * np.linalg.norm(X))
+            about = json.loads(str(file["description"]))
+            assert about["shape"] == [4, 4]
+            assert about["stability"]["space"] == s.certificate.stability.space
+
+
+@pytest.mark.parametrize(("kind", "names"), [("signed", ["U_plus", "U_minus"]), ("gram", ["U"])])
+def test_another_flat_minimum_of_a_hermitian_model_is_kept(kind, names, tmp_path):
+    model = fm.SignedGram() if kind == "signed" else fm.Gram()
+    p = fm.Problem(fm.measurements.Dense(np.eye(3)[None]), [2.0], model)
+    s = fm.flat_minimum(p)
+    s.save(tmp_path / "s.npz")
+    with np.load(tmp_path / "s.npz") as file:
+        assert {f"alternative_{name}" for name in names} <= set(file)
+    again = fm.Solution.load(tmp_path / "s.npz")
+    assert again.certificate.unique is False
+    assert _same(tuple(again.certificate.alternative), tuple(s.certificate.alternative))
+    assert again.certificate.stability is None
+    check_solution(again, p)
+
+
+def test_signature_counts_columns_and_is_none_without_signs(solved):
+    s = fm.flat_minimum(_hermitian_problem("signed, above"))
+    assert s.signature == [1, 1] == [int(np.sum(np.linalg.eigvalsh(s.matrix) * sign > 1e-6)) for sign in (1, -1)]
+    assert solved[1].signature is None
+    assert fm.flat_minimum(_hermitian_problem("gram, above")).signature is None
+
+
+@pytest.mark.parametrize(("part", "model"), [("signal", "phase retrieval"), ("sparse", "robust PCA")])
+def test_parts_that_a_model_does_not_have(part, model, solved):
+    with pytest.raises(fm.InputError, match=f"the solution has no part '{part}', expected one of {model}") as caught:
+        getattr(solved[1], part)
+    assert "\n" not in str(caught.value)
+
+
+def test_parts_have_names(solved):
+    sparse = np.ones(solved[1].matrix.shape)
+    s = dataclasses.replace(solved[1], parts={"sparse": sparse})
+    assert s.sparse is sparse
+    assert s.low_rank is s.matrix
+    assert set(s.arrays()) == {*solved[1].arrays(), "sparse"}
 
 
 def test_a_stranger_can_read_the_file_without_flatmin(solved, tmp_path):
@@ -110,6 +202,18 @@ def _with(**changes):
     return write
 
 
+def _description(change):
+    def write(path, solution):
+        solution.save(path)
+        with np.load(path) as file:
+            arrays = dict(file)
+        arrays["description"] = np.array(json.dumps(change(json.loads(str(arrays["description"])))))
+        with path.open("wb") as stream:
+            np.savez(stream, **arrays)
+
+    return write
+
+
 BAD_FILES = {
     "missing": lambda path, s: None,
     "empty": lambda path, s: path.write_bytes(b""),
@@ -129,6 +233,10 @@ BAD_FILES = {
     "description is no JSON": _with(description="{"),
     "description is empty": _with(description="{}"),
     "description is a number": _with(description="1"),
+    "constants of another version": _description(lambda about: about | {"stability": {"space": "tangent"}}),
+    "a part that is not there": _description(lambda about: about | {"parts": ["sparse"]}),
+    "an unknown model": _description(lambda about: about | {"parametrization": "Nonsense"}),
+    "factors of another model": _description(lambda about: about | {"parametrization": "SignedGram"}),
     "unknown status": _with(description='{"status": "splendid"}'),
 }
 
