@@ -177,6 +177,19 @@ def test_interrupt_leaves_nothing_behind(flatmin, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
 
 
+def test_a_computation_that_breaks_down_is_one_line(flatmin, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise np.linalg.LinAlgError("Eigenvalues did not converge")
+
+    flatmin("generate", "matrix-sensing", "p.npz", "--shape", "6,5", "--rank", "1")
+    monkeypatch.setattr("flatmin.cli.recover.flat_minimum", broken)
+    run = flatmin("recover", "matrix-sensing", "p.npz")
+    assert run.code == 2
+    assert "Eigenvalues did not converge" in run.err
+    assert run.err.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
+
+
 def test_failure_while_writing_keeps_the_former_results(flatmin, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")

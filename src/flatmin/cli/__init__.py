@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0
     """
     import typer
+    from numpy.linalg import LinAlgError
 
     from flatmin.cli.application import command
     from flatmin.errors import InputError
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = str(error) if isinstance(error, InputError) else error.format_message()
     except MemoryError as error:
         message = f"there is not enough memory: {error}" if str(error) else "there is not enough memory"
+    except LinAlgError as error:
+        message = f"the computation broke down ({error}); if numbers of the input are extremely large or small, rescale"
     except BrokenPipeError:
         sys.stdout = None  # nobody reads it any more
         return 1
