@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
 from flatmin import operator_norm
-from flatmin.operator_norm import deflate, leading_triplets, top_spectrum
+from flatmin.operator_norm import complement_margin, deflate, leading_triplets, top_spectrum
 
 
 def _matrix(d1, d2, values, seed=0):
@@ -115,3 +115,92 @@ def test_deflate_and_leading_triplets():
         deflated = deflate(form, U, V)
         np.testing.assert_allclose(deflated @ np.eye(50), want, atol=1e-10)
         np.testing.assert_allclose(deflated.T @ np.eye(60), want.T, atol=1e-10)
+
+
+def _hermitian(values, dtype=float, seed=0):
+    rng = np.random.default_rng(seed)
+    d = len(values)
+    F = rng.standard_normal((d, d)) + (1j * rng.standard_normal((d, d)) if dtype is complex else 0)
+    Q = np.linalg.qr(F)[0]
+    return (Q * values) @ Q.conj().T, Q
+
+
+class TestHermitian:
+    """The largest eigenvalue bounds positive semidefinite matrices, the largest size of one symmetric ones."""
+
+    @pytest.mark.parametrize("dtype", [float, complex])
+    @given(d=st.integers(1, 9), seed=st.integers(0, 99), scale=st.sampled_from([1e-8, 1.0, 1e8]))
+    def test_bounds_hold_in_both_cones(self, dtype, d, seed, scale):
+        S, _ = _hermitian(scale * np.random.default_rng(seed).uniform(-1, 1, d), dtype, seed)
+        true = np.linalg.eigvalsh(S)
+        none = np.zeros((d, 0))
+        found = top_spectrum(S, none, none, unit=1 - 1e-4, cone="semidefinite")
+        assert max(0.0, true[-1]) <= found.norm <= max(0.0, true[-1]) + 1e-12 * scale
+        for q, value in enumerate(true[::-1]):
+            assert found.below(q) >= value - 1e-14 * scale
+        np.testing.assert_array_equal(found.U, found.V)
+        np.testing.assert_allclose((found.U * found.values) @ found.V.conj().T, S, atol=1e-13 * d * scale)
+        if dtype is complex:
+            return
+        found = top_spectrum(S, none, none, unit=1 - 1e-4, cone="symmetric")
+        sizes = np.sort(np.abs(true))[::-1]
+        assert sizes[0] * (1 - 1e-14) <= found.norm <= sizes[0] + 1e-12 * scale
+        for q, value in enumerate(sizes):
+            assert found.below(q) >= value - 1e-14 * scale
+        assert np.all(found.values >= 0)
+        np.testing.assert_allclose((found.U * found.values) @ found.V.T, S, atol=1e-13 * d * scale)
+
+    def test_a_negative_definite_matrix_bounds_nothing_from_above(self):
+        S, _ = _hermitian(np.array([-1.0, -2.0, -3.0]))
+        found = top_spectrum(S, S[:, :0], S[:, :0], unit=1 - 1e-4, cone="semidefinite")
+        assert 0 <= found.norm < 1e-12
+        assert top_spectrum(S, S[:, :0], S[:, :0], unit=1 - 1e-4, cone="symmetric").norm == pytest.approx(3)
+
+    @pytest.mark.parametrize("cone", ["semidefinite", "symmetric"])
+    def test_beyond_the_reach_of_a_decomposition_nothing_is_claimed(self, cone, monkeypatch):
+        monkeypatch.setattr(operator_norm, "LARGEST_HERMITIAN", 10)
+        S, Q = _hermitian(np.linspace(-1, 1, 30))
+        found = top_spectrum(S, Q[:, -1:], Q[:, -1:], unit=1 - 1e-4, cone=cone)
+        assert found.kind == "estimated"
+
+    @pytest.mark.parametrize("cone", ["semidefinite", "symmetric"])
+    def test_sparse_matrices_and_operators_are_decomposed_too(self, cone):
+        from scipy.sparse.linalg import aslinearoperator
+
+        S, _ = _hermitian(np.array([1.0, -0.9, 0.5, 0.0]))
+        for form in (csr_array(S), aslinearoperator(S)):
+            found = top_spectrum(form, S[:, :0], S[:, :0], unit=1 - 1e-4, cone=cone)
+            assert found.kind == "dense"
+            assert found.norm == pytest.approx(1)
+
+
+class TestComplementMargin:
+    """The smallest eigenvalue beside a null space, from below."""
+
+    @pytest.mark.parametrize("dtype", [float, complex])
+    @pytest.mark.parametrize("smallest", [1.0, 1e-3, 1e-6])
+    @pytest.mark.parametrize("k", [1, 3])
+    def test_is_a_proved_lower_bound(self, dtype, smallest, k):
+        W, Q = _hermitian(np.concatenate([np.zeros(k), np.linspace(smallest, 1, 25 - k)]), dtype)
+        margin, kind = complement_margin(W, Q[:, :k])
+        assert kind == "cholesky"
+        assert 0.85 * smallest <= margin <= smallest * (1 + 1e-9)
+
+    @pytest.mark.parametrize("smallest", [0.0, -1e-3, -1.0])
+    def test_nothing_is_proved_of_a_matrix_that_is_not_positive_there(self, smallest):
+        W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(smallest, 1, 23)]))
+        margin, kind = complement_margin(W, Q[:, :2])
+        assert margin <= 1e-9
+        assert kind == "estimated" or margin <= 0
+
+    def test_a_lying_lanczos_iteration_cannot_raise_it(self, monkeypatch):
+        W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(0.1, 1, 23)]))
+        for lie in (0.12, 0.5, 10.0):
+            monkeypatch.setattr(operator_norm, "_smallest_beside", lambda *a, lie=lie: lie)
+            margin, kind = complement_margin(W, Q[:, :2])
+            assert kind == "estimated" or margin <= 0.1
+
+    def test_beyond_the_reach_of_a_factorization_nothing_is_claimed(self, monkeypatch):
+        monkeypatch.setattr(operator_norm, "LARGEST_FORMED", 10)
+        W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(0.1, 1, 23)]))
+        assert complement_margin(W, Q[:, :2])[1] == "estimated"
