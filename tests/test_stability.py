@@ -507,6 +507,26 @@ def test_the_truth_behind_noisy_data_is_within_the_radius_of_a_penalised_solutio
         assert np.linalg.norm(other - s.matrix) <= s.certificate.error_radius(missed, more) * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("kind", ["vectors", "vectors, complex"])
+@pytest.mark.parametrize("wobble", [0.0, 1e-8, 1e-5])
+@pytest.mark.parametrize("largest", [1000, 2])
+def test_poorer_uniqueness_duals_by_both_routes(kind, wobble, largest, monkeypatch):
+    """All eigenvalues of W, or its margin beside the solution and what couples them: alternatives stay inside."""
+    monkeypatch.setattr("flatmin.certificates.LARGEST_WHOLE", largest)
+    p, X, U = _sample(kind)
+    dual = _uniqueness_dual(p, U)
+    dual = dual + wobble * np.linalg.norm(dual) * np.random.default_rng(0).standard_normal(len(dual))
+    proof = certificate_of(p, (U,), trivial_dual(p), uniqueness_dual=dual)
+    assert proof.holds
+    assert proof.margin_kind == ("dense" if largest == 1000 else "cholesky")
+    assert proof.radius <= (1e-9 if wobble == 0 else 1e5 * wobble) * np.linalg.norm(X)
+    assert proof.unique is True or wobble > 0
+    for noise in (1e-3, 0.1):
+        for other in _alternatives(p, X, noise * np.linalg.norm(p.data), None, 1):
+            missed = float(np.linalg.norm(p.measurement.forward(other) - p.data))
+            assert np.linalg.norm(other - X) <= proof.error_radius(missed)
+
+
 @pytest.mark.parametrize(("k", "e"), [(1e4, 1e-5), (1e5, 1e-6)])
 def test_a_dual_that_is_hardly_infeasible_does_not_hide_a_distant_fit(k, e):
     """``⟨λ, b⟩ = 0`` although W has a negative eigenvalue: ``diag(1 − kt, 1 + kt − t, t)`` fits up to ``t = 1/k``."""
