@@ -149,7 +149,7 @@ def _context(
         summary=summary,
         truth=case.truth,
         command=request.command,
-        input_name=request.input.name,
+        input_name=request.input.resolve().name,
         kind="image" if document is None and answer.picture is not None else kind,
         image=answer.picture,
         observed_image=answer.observed,
