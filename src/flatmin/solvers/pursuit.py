@@ -25,6 +25,8 @@ EARLY, SELDOM, STEP = 10, 20, 2.0
 SCALE = 0.3
 #: Right singular vectors carried beyond those in use, so that new ones can appear.
 SPARE = 10
+#: Random directions beside them in every round.
+PROBES = 2
 #: Extrapolation begins after this many rounds, if ten of them gain less than this factor.
 BEGIN, SLOW = 30, 0.1
 #: Every so many rounds the gap is computed.
@@ -32,7 +34,7 @@ CHECK = 5
 #: Beyond the tolerance, rounds go on to this gap as long as they gain much, and for this many times as long otherwise.
 FINE, MORE = 1e-12, 1.5
 #: Rounds that move this little, relatively, move no more.
-STILL = 1e-15
+STILL = 1e-14
 #: Power steps that confirm a norm, or find a subspace.
 CONFIRM = 20
 #: Errors below this share of the largest are rounding.
@@ -120,6 +122,7 @@ def pursue(
     tol: float,
     *,
     start: tuple[Array, Array] | None = None,
+    most: float = np.inf,
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> Pursuit:
@@ -143,6 +146,8 @@ def pursue(
         Target for the relative gap.
     start : tuple of ndarray, optional
         A matrix X and a dual matrix to start from.
+    most : float
+        Rounds to make, whatever the budget.
     seed : int
         Starts the subspace.
     callback : callable, optional
@@ -153,13 +158,13 @@ def pursue(
         return best.pursuit(tol)
     state = rounds.first(start)
     extrapolation, sizes, reached = Extrapolation(data.Y.size), [], np.inf
-    while not budget.exhausted:
+    while len(sizes) < most and not budget.exhausted:
         image = rounds.step(state)
         move = image - state
         budget.iterations += 1
         sizes.append(float(np.linalg.norm(move)))
         slow = len(sizes) > BEGIN and sizes[-1] > SLOW * sizes[-EARLY]
-        if budget.iterations % CHECK == 0 or budget.exhausted:
+        if budget.iterations % CHECK == 0 or len(sizes) == most or budget.exhausted:
             still = sizes[-1] <= STILL * float(np.linalg.norm(image))
             gap = best.look(rounds, image, sizes[-1])
             reached = min(reached, len(sizes)) if gap <= tol else np.inf
@@ -230,7 +235,7 @@ class _Rounds:
         """Return the norm of a matrix, or less: its norm on the subspace after power steps."""
         if 2 * self._basis.shape[1] >= min(W.shape):
             return float(np.linalg.norm(W, 2))
-        basis = self._basis
+        basis = self._probed()
         for _ in range(power - 1):
             basis = np.linalg.qr(W.T @ (W @ basis))[0]
         return float(np.linalg.norm(np.linalg.qr(W @ basis)[0].T @ W, 2))
@@ -251,7 +256,7 @@ class _Rounds:
             if 2 * self._basis.shape[1] >= smaller:
                 U, s, Vt = np.linalg.svd(Z, full_matrices=False)
             else:
-                Q = np.linalg.qr(Z @ self._basis)[0]
+                Q = np.linalg.qr(Z @ self._probed())[0]
                 inner, s, Vt = np.linalg.svd(Q.T @ Z, full_matrices=False)
                 U = Q @ inner
             kept = int(np.count_nonzero(s > 1 / self.rho))
@@ -261,6 +266,10 @@ class _Rounds:
             self._basis = np.linalg.qr(np.hstack([Vt.T, more]))[0]
         self._basis = Vt[: kept + SPARE].T
         return U[:, :kept], s[:kept] - 1 / self.rho, Vt[:kept].T
+
+    def _probed(self) -> Array:
+        """Return the subspace with random directions beside it, so that none is out of reach for good."""
+        return np.hstack([self._basis, self._rng.standard_normal((len(self._basis), PROBES))])
 
     def _directions(self, count: int) -> Array:
         return np.linalg.qr(self._rng.standard_normal((self.data.Y.shape[1], count)))[0]

@@ -24,9 +24,9 @@ MOST_ROUNDS = 5000
 #: Matrices of the size of the data that the search and the certificate hold.
 MATRICES = 30
 #: Entries this many times larger than a typical one are solved for as if they were of this size.
-EXTREME = 30.0
-#: … if they are errors of at least this share of that size; so often is it tried to tell which are.
-SURE, ATTEMPTS = 1e-6, 3
+EXTREME = 1000.0
+#: … if they are errors of at least this share of that size; so often is it tried to tell which are, in so many rounds.
+SURE, ATTEMPTS, FEW = 1e-6, 3, 300
 #: Errors below this, relative to the largest entry, are rounding.
 ROUNDING = 1e-10
 
@@ -103,16 +103,23 @@ def _split(cells: _Cells, task: Task) -> Pursuit:
         Y = np.where(drawn, np.copysign(limit, cells.Y), cells.Y)
         tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y).sum())
         data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau)
-        found = pursue(data, task.budget, task.tol, start=start, seed=int(task.seed), callback=task.callback)
+        found = pursue(
+            data,
+            task.budget,
+            task.tol,
+            start=start,
+            most=FEW if drawn.any() else np.inf,
+            seed=int(task.seed),
+            callback=task.callback,
+        )
         for name, values in found.history.items():
             history.setdefault(name, []).extend(values)
         U, s, V = found.triplets
         X = (U * s) @ V.T
         mistaken = drawn & ((Y - X) * np.sign(Y) <= SURE * limit)
-        if not mistaken.any() or task.budget.exhausted:
+        if task.budget.exhausted or not (mistaken.any() or (drawn.any() and not found.converged)):
             break
-        drawn &= ~mistaken & (attempt < ATTEMPTS)
-        start = X, found.W
+        drawn &= ~mistaken & (attempt < ATTEMPTS) & found.converged
     return replace(found, history=history, converged=found.converged and not mistaken.any())
 
 
