@@ -70,3 +70,18 @@ def test_what_is_not_seen_stays_exactly_zero():
     assert D.undetermined.tolist() == [2]
     for power in (-1, 0, 1):
         assert not D.power(power).dense[2].any()
+
+
+@pytest.mark.parametrize("form", ["diagonal", "full", "complex"])
+def test_what_is_not_seen_is_an_orthonormal_basis(form):
+    rng = np.random.default_rng(0)
+    if form == "diagonal":
+        D = Metric.root(np.array([4.0, 0.0, 1.0, 0.0]))
+    else:
+        F = rng.standard_normal((4, 2)) + (1j * rng.standard_normal((4, 2)) if form == "complex" else 0)
+        D = Metric.root(F @ F.conj().T)
+    N = D.blind
+    assert N.shape == (4, 2)
+    np.testing.assert_allclose(N.conj().T @ N, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(np.asarray(D) @ N, 0, atol=1e-12)
+    assert Metric(np.ones(3)).blind.shape == (3, 0)

@@ -167,6 +167,48 @@ def test_tangent_columns_have_the_singular_values_of_the_dense_map(cone, dtype, 
     np.testing.assert_allclose(got, want, rtol=1e-9)
 
 
+@cones
+def test_what_is_not_seen_is_no_part_of_the_tangent_space(cone, dtype):
+    """Matrices vanish there, so it does not matter that B does not tell them apart."""
+    rng = np.random.default_rng(0)
+    seen = (
+        [_frame(rng, 6, 4, dtype), _frame(rng, 5, 3, dtype)]
+        if cone == "rectangular"
+        else [_frame(rng, 6, 4, dtype)] * 2
+    )
+    n1, n2 = (Q.shape[1] for Q in seen)
+    T = rng.standard_normal((40, n1, n2)) if cone == "rectangular" else _hermitian(rng, 40, n1, dtype)
+    inner = [_frame(rng, n, 2, dtype) for n in (n1, n2)]
+    inner = inner if cone == "rectangular" else [inner[0], inner[0] * ([1, -1] if cone == "symmetric" else [1, 1])]
+    A, (U, V) = Dense(seen[0] @ T @ seen[1].conj().T), (Q @ F for Q, F in zip(seen, inner, strict=True))
+    blind = tuple(np.linalg.svd(Q)[0][:, Q.shape[1] :] for Q in seen)
+    found = tangent_columns(derivative(A, U, V, cone), U, V, cone, blind)
+    want = tangent_columns(derivative(Dense(T), *inner, cone), *inner, cone)
+    got, want = (np.linalg.svd(C, compute_uv=False) for C in (found, want))
+    np.testing.assert_allclose(got, want, rtol=1e-9)
+    assert smallest_singular_value(tangent_columns(derivative(A, U, V, cone), U, V, cone)) == 0
+    assert derivative(A.take(np.arange(len(got))), U, V, cone) is None
+    unseen = tuple(N.shape[1] for N in blind)
+    assert derivative(A.take(np.arange(len(got))), U, V, cone, unseen) is not None
+
+
+@pytest.mark.parametrize("model", [fm.Product(), fm.Gram(), fm.SignedGram()])
+@pytest.mark.parametrize("across", [False, True])
+def test_blind_directions_do_not_cost_the_radius(model, across):
+    """Above the threshold of what is seen, one coordinate or a direction across them is not."""
+    rng = np.random.default_rng(2)
+    blind = np.ones(5) / np.sqrt(5) if across else np.eye(5)[1]
+    P, T = np.eye(5) - np.outer(blind, blind), _hermitian(rng, 14, 5)
+    T = P @ T @ P
+    u, v = P @ rng.standard_normal((5, 1)), P @ rng.standard_normal((5, 1))
+    X = u @ u.T if isinstance(model, fm.Gram) else u @ u.T - v @ v.T
+    A = Dense((T + T.transpose(0, 2, 1)) / 2 if model.cone != "rectangular" else P @ rng.standard_normal((22, 5, 5)))
+    s = fm.flat_minimum(fm.Problem(A, A.forward(X), model))
+    np.testing.assert_allclose(s.matrix, X, atol=1e-8 * np.linalg.norm(X))
+    assert s.certificate.stability.space == "tangent"
+    assert np.linalg.norm(s.matrix - X) <= s.certificate.radius <= 1e-9 * np.linalg.norm(X)
+
+
 def test_derivative_is_not_formed_without_hope():
     rng = np.random.default_rng(0)
     A = Dense(rng.standard_normal((15, 5, 4)))

@@ -285,6 +285,7 @@ class _Whitened:
             dual=dual,
             gap=gap,
             sizes=self.sizes,
+            blind=(self.metric[0].blind, self.metric[1].blind),
             misfit=misfit,
             spread=spread_of(problem.measurement.size, problem.metric, self.metric, hermitian),
             unwhiten=float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric])),

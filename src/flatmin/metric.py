@@ -94,6 +94,16 @@ class Metric:
         reach = np.abs(self.vectors[:, self.values > 0]).max(axis=1, initial=0.0)
         return np.flatnonzero(reach <= len(self.values) * np.finfo(float).eps)
 
+    @cached_property
+    def blind(self) -> Array:
+        """An orthonormal basis (n, n − rank) of what ``D`` does not see."""
+        zero = np.flatnonzero(self.values == 0)
+        if self.vectors is not None:
+            return self.vectors[:, zero]
+        basis = np.zeros((len(self.values), len(zero)))
+        basis[zero, np.arange(len(zero))] = 1
+        return basis
+
     def power(self, exponent: float) -> Metric:
         """Return ``D`` to a power, on its range: ``power(-1)`` is the pseudo-inverse."""
         values = np.zeros_like(self.values)

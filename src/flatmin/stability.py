@@ -148,7 +148,7 @@ def spread_of(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Met
     return float(min(bounds))
 
 
-def derivative(whitened: Measurement, U: Array, V: Array, cone: str) -> Array | None:
+def derivative(whitened: Measurement, U: Array, V: Array, cone: str, unseen: tuple[int, int] = (0, 0)) -> Array | None:
     """Return ``B_i V`` with axes [i, c, row] and, for rectangular matrices, ``B_iᵀ U`` behind it; None if too large.
 
     It is None too where more unknowns than measurements leave no hope that B is injective on the tangent space.
@@ -161,9 +161,12 @@ def derivative(whitened: Measurement, U: Array, V: Array, cone: str) -> Array | 
         Orthonormal columns; in the Hermitian cones V is U up to signs.
     cone : str
         `Parametrization.cone`.
+    unseen : tuple of int
+        The dimensions of what B does not see on either side.
     """
     (d1, d2), q, m, both = whitened.shape, U.shape[1], whitened.size, cone == "rectangular"
-    free = q * (d1 + d2 - q) if both else q * (2 * d1 - q) // (1 if np.iscomplexobj(U) else 2)
+    n1, n2 = d1 - unseen[0], d2 - unseen[1]
+    free = q * (n1 + n2 - q) if both else q * (2 * n1 - q) // (1 if np.iscomplexobj(U) else 2)
     if free > m or m * free**2 > MOST_WORK:
         return None
     found = whitened.jacobian(U, V) if both else whitened.products(V)
@@ -178,7 +181,7 @@ def derivative(whitened: Measurement, U: Array, V: Array, cone: str) -> Array | 
     return out
 
 
-def tangent_columns(sides: Array, U: Array, V: Array, cone: str) -> Array:
+def tangent_columns(sides: Array, U: Array, V: Array, cone: str, blind: tuple[Array, Array] | None = None) -> Array:
     """Return the matrix of B on an orthonormal basis of the tangent space of U and V, up to signs.
 
     For rectangular matrices that is ``{U E* + F V*}``, else its Hermitian elements: also those that mix signs.
@@ -191,9 +194,12 @@ def tangent_columns(sides: Array, U: Array, V: Array, cone: str) -> Array:
         Orthonormal columns; in the Hermitian cones V is U up to signs.
     cone : str
         `Parametrization.cone`.
+    blind : tuple of ndarray, optional
+        Orthonormal bases of what B does not see on either side: there matrices vanish.
     """
     m, q, d1 = len(sides), U.shape[1], len(U)
-    outer = [np.linalg.qr(F, mode="complete")[0][:, q:] for F in (U, V)]
+    known = [np.hstack([F, N]) for F, N in zip((U, V), blind, strict=True)] if blind else [U, V]
+    outer = [np.linalg.qr(F, mode="complete")[0][:, F.shape[1] :] for F in known]
     if cone == "rectangular":
         parts = [sides[..., :d1] @ U, sides[..., :d1] @ outer[0], sides[..., d1:] @ outer[1]]
         return np.concatenate([part.reshape(m, -1) for part in parts], axis=1)

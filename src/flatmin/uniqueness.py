@@ -52,6 +52,8 @@ class Evidence:
         How much others may exceed the bound of the dual vector, relative to ``‖Z‖_*``.
     sizes : ndarray, shape (m,)
         Norms of the whitened sensing matrices, which make the rows of the core map comparable.
+    blind : tuple of ndarray
+        Orthonormal bases of what the measurements do not see on either side: there matrices vanish.
     misfit : float
         Others have measurements that differ from those of Z by at most this.
     spread, unwhiten, growth : float
@@ -65,6 +67,7 @@ class Evidence:
     dual: Array
     gap: float
     sizes: Array
+    blind: tuple[Array, Array]
     misfit: float
     spread: float
     unwhiten: float
@@ -167,7 +170,8 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     if whitened.size * q * (q + 1) / 2 > LARGEST_CORE:
         return Uniqueness(None, q, None, margin)
     U, V = spectrum.U[:, :q], spectrum.V[:, :q]
-    sides = derivative(whitened, U, V, evidence.model.cone)
+    unseen = evidence.blind[0].shape[1], evidence.blind[1].shape[1]
+    sides = derivative(whitened, U, V, evidence.model.cone, unseen)
     core = core_columns(whitened, U, V, evidence.model.cone, sides)
     triangle = core / np.where(evidence.sizes > 0, evidence.sizes, 1)[:, None]
     if len(triangle) > triangle.shape[1]:
@@ -188,8 +192,8 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
     stability = _stability(evidence, U, V, sides, core, margin)
-    if stability is not None and stability.radius() <= CONFINED * evidence.unwhiten * float(np.linalg.norm(Z[1])):
-        unique = True
+    near = 0.0 if stability is None else stability.radius() / evidence.unwhiten / float(np.linalg.norm(Z[1]))
+    print("DEBUG", unique, clear, near)
     return Uniqueness(unique, q, injectivity, margin, None, stability)
 
 
@@ -204,7 +208,7 @@ def _stability(
     inner = (U.conj().T @ left * s) @ (right.conj().T @ V)
     space, injectivity = "tangent", 0.0
     if sides is not None:
-        injectivity = smallest_singular_value(tangent_columns(sides, U, V, cone))
+        injectivity = smallest_singular_value(tangent_columns(sides, U, V, cone, evidence.blind))
     if injectivity > 0:
         beyond = (left - U @ (U.conj().T @ left)) * s, right - V @ (V.conj().T @ right)
     else:
