@@ -14,6 +14,7 @@ from flatmin.solvers.uniqueness_dual import (
     _interior_point,
     _margin,
     _proposal,
+    _raised,
     _Setting,
     uniqueness_dual,
 )
@@ -144,6 +145,19 @@ def test_the_margin_by_lanczos_is_that_of_the_array(monkeypatch):
     assert dense == pytest.approx(dense_margin(A, dual, s)[0], rel=1e-10)
     monkeypatch.setattr(module, "DENSE", 10)
     assert _margin(setting, dual, 0) == pytest.approx(dense, rel=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_raising_the_lowest_eigenvalues_makes_a_proof_of_a_proposal_that_is_none(dtype):
+    """A margin that is slightly negative becomes positive, while the constraints stay."""
+    A, U = coded(12, 16, 6, seed=3) if dtype is complex else instance(100, 290, 1, float, seed=0)
+    setting = _Setting(A, np.linalg.qr(U)[0])
+    dual = _proposal(setting, 0)
+    before = dense_margin(A, dual, U)[0]
+    smallest, mean, residual = dense_margin(A, _raised(setting, dual, 0), U)
+    assert smallest > max(before, 0)
+    assert mean == pytest.approx(1)
+    assert residual < 1e-13
 
 
 def test_pixels_that_no_mask_sees_do_not_count():

@@ -474,11 +474,16 @@ def _lowest(A: Measurement, y: Array, count: int, whitening: Metric, seed: int) 
 
         values, vectors = eigh((whitening @ S) @ whitening, subset_by_index=[0, count - 1])
         return values, whitening @ vectors
-    from scipy.sparse.linalg import LinearOperator, eigsh
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
     operator = LinearOperator((d, d), matvec=lambda x: whitening @ (S @ (whitening @ x)), dtype=A.dtype)
     start = np.random.default_rng(seed).standard_normal(d).astype(A.dtype)
-    values, vectors = eigsh(operator, k=count, which="SA", v0=start, tol=1e-6)
+    try:
+        values, vectors = eigsh(operator, k=count, which="SA", v0=start, tol=1e-6)
+    except ArpackNoConvergence as stopped:
+        values, vectors = stopped.eigenvalues, stopped.eigenvectors
+    if not len(values):  # nothing is known: no direction, and no proof
+        return np.array([-np.inf]), np.zeros((d, 1), A.dtype)
     return values, whitening @ vectors
 
 

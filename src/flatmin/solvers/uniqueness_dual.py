@@ -9,6 +9,7 @@ columns of U. Together with injectivity there it is ``U U*``. The larger the sma
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -32,6 +33,10 @@ GOOD_MARGIN, CHEAP_STEP = 0.01, 5e8
 STEPS, FADE = 40, 0.2
 #: Margins below this one, relative to the mean eigenvalue, are not looked for.
 SMALLEST_MARGIN = 1e-3
+#: Large problems: so many of the lowest eigenvalues at a time are raised to this level, in so many rounds …
+RAISED, LEVEL, ROUNDS = 32, 0.015, 5
+#: … up to this dimension, beyond which nothing could prove the margin.
+LARGEST_RAISED = 5000
 #: Measurements looked at where the profile of the first proposal is chosen.
 SAMPLE = 2000
 
@@ -110,7 +115,8 @@ def uniqueness_dual(
     """Return λ with ``A*(λ)`` zero on U and positive definite on its complement, or None where none is found.
 
     A first proposal maximises what random vectors would have for a margin (`_proposal`), matrix-free. Where that is
-    small and the problem is not too large, an interior point method maximises the margin itself.
+    small, an interior point method maximises the margin itself, or, in large problems, the lowest eigenvalues are
+    raised a few at a time.
 
     Parameters
     ----------
@@ -149,8 +155,12 @@ def uniqueness_dual(
         return None
     margin = _margin(setting, dual, seed)
     work = measurement.size**2 * (measurement.size / 3 + sum(Q.shape)) * (4 if np.iscomplexobj(Q) else 1)
+    better = None
     if work <= CHEAP_STEP or (work <= LARGEST_STEP and margin < GOOD_MARGIN):
         better = _polished(setting, _interior_point(setting, dual))
+    elif margin < LEVEL / 2 and len(Q) <= LARGEST_RAISED:
+        better = _raised(setting, dual, seed)
+    if better is not None:
         dual, margin = max((dual, margin), (better, _margin(setting, better, seed)), key=lambda found: found[1])
     return dual if margin > 1e3 * EPS * len(Q) else None
 
@@ -185,24 +195,80 @@ def _proposal(setting: _Setting, seed: int) -> Array | None:
 
 
 def _profile(intensity: Array, ratio: float, seed: int) -> tuple[float, float] | None:
-    """Return a and b with ``Σ p β = 0`` for ``p = (a + bβ)^-½ − 1`` and the largest margin, on a sample of the β."""
+    """Return a and b with ``Σ p β = 0`` for ``p = (a + bβ)^-½ − 1``, judged on a sample of the intensities β.
+
+    The a of the largest margin is reduced to a third, because p still has to move to meet all constraints.
+    """
     beta = intensity
     if len(beta) > SAMPLE:
         beta = np.random.default_rng(seed).choice(beta, SAMPLE, replace=False)
     if not np.any(beta > 0):
         return None
-    best = (-np.inf, 0.0, 0.0)
+    best, choice = -np.inf, 0.0
     for a in np.geomspace(1e-3, 0.9, 25):
-        low, high = 0.0, 1 / float(np.min(beta[beta > 0]))
-        for _ in range(60):
-            b = (low + high) / 2
-            excess = np.sum(beta / np.sqrt(a + b * beta)) - np.sum(beta)
-            low, high = (b, high) if excess > 0 else (low, b)
-        p = 1 / np.sqrt(a + b * beta) - 1
+        p = 1 / np.sqrt(a + _balanced(a, beta) * beta) - 1
         mean = float(np.mean(p)) / ratio
-        if mean > 0:
-            best = max(best, ((float(np.mean(p / (1 + p))) / ratio - 1) / mean, float(a), b))
-    return best[1:] if np.isfinite(best[0]) else None
+        margin = (float(np.mean(p / (1 + p))) / ratio - 1) / mean if mean > 0 else -np.inf
+        if margin > best:
+            best, choice = margin, float(a)
+    return (choice / 3, _balanced(choice / 3, beta)) if choice else None
+
+
+def _balanced(a: float, beta: Array) -> float:
+    """Return the b with ``Σ β (a + bβ)^-½ = Σ β``, by bisection."""
+    low, high = 0.0, 1 / float(np.min(beta[beta > 0]))
+    for _ in range(60):
+        b = (low + high) / 2
+        low, high = (b, high) if np.sum(beta / np.sqrt(a + b * beta)) > np.sum(beta) else (low, b)
+    return b
+
+
+def _raised(setting: _Setting, dual: Array, seed: int) -> Array:
+    """Raise the lowest eigenvalues of ``A*(λ)`` on the complement, with as small a weighted change of λ as will do it.
+
+    The change δ has ``A*(δ)Q = 0`` and ``Z* A*(δ) Z`` diagonal with the rises missing, where Z are the eigenvectors.
+    """
+    for _ in range(ROUNDS):
+        values, Z = _lowest(setting, dual, RAISED, seed)
+        if values[0] >= LEVEL / 2 or setting.out_of_time:
+            break
+        low = values < 3 * LEVEL
+        B = setting.measurement.amplitudes(Z[:, low])
+        p = dual * setting.energy / float(np.mean(dual * setting.energy))
+        weights = (1 + p * min(1.0, 0.9 / max(-float(p.min()), 0.9))) ** 3 / setting.energy**2
+
+        def forward(x: tuple[Array, Array], B: Array = B) -> Array:
+            return np.asarray(setting.correlate(x[0]) + _inner(B, B @ x[1].T))
+
+        def adjoint(y: Array, B: Array = B) -> tuple[Array, Array]:
+            return setting.apply(y), (B.T * y) @ B.conj()
+
+        rises = np.diag(np.maximum(1.5 * LEVEL - values[low], 0)).astype(B.dtype)
+        multipliers = _solve_pair(forward, adjoint, weights, (np.zeros_like(setting.Q), rises))
+        dual = _polished(setting, dual + weights * forward(multipliers))
+    return dual
+
+
+def _solve_pair(
+    forward: Callable[[tuple[Array, Array]], Array],
+    adjoint: Callable[[Array], tuple[Array, Array]],
+    weights: Array,
+    right: tuple[Array, Array],
+) -> tuple[Array, Array]:
+    """Solve ``adjoint(weights ∘ forward(x)) = right`` for a pair of matrices, to two digits, by conjugate gradients."""
+    x = (np.zeros_like(right[0]), np.zeros_like(right[1]))
+    residual = p = right
+    rr = goal = sum(float(np.vdot(r, r).real) for r in right)
+    for _ in range(60):
+        if rr <= 1e-4 * goal:
+            break
+        image = adjoint(weights * forward(p))
+        t = rr / sum(float(np.vdot(u, v).real) for u, v in zip(p, image, strict=True))
+        x = (x[0] + t * p[0], x[1] + t * p[1])
+        residual = (residual[0] - t * image[0], residual[1] - t * image[1])
+        rr, before = sum(float(np.vdot(r, r).real) for r in residual), rr
+        p = (residual[0] + rr / before * p[0], residual[1] + rr / before * p[1])
+    return x
 
 
 def _polished(setting: _Setting, dual: Array) -> Array:
@@ -227,7 +293,7 @@ def _normalized(setting: _Setting, dual: Array) -> Array:
 def _margin(setting: _Setting, dual: Array, seed: int) -> float:
     """Return the smallest eigenvalue of ``A*(λ)`` on the complement of Q: exactly, or a Lanczos estimate."""
     if len(setting.Q) > DENSE:
-        return _estimate(setting, dual, seed)
+        return float(_lowest(setting, dual, 1, seed)[0][0])
     W, N = setting.measurement.adjoint(dual), _complement(setting)
     return float(np.linalg.eigvalsh(N.conj().T @ W @ N)[0])
 
@@ -335,27 +401,33 @@ def _step_length(Y: Array, point: _Barrier, dp: Array, dt: float, mu: float) -> 
     return a, bool(np.linalg.norm(e) < 0.7 or a > 0.9)
 
 
-def _estimate(setting: _Setting, dual: Array, seed: int) -> float:
-    """Return a Lanczos estimate of the smallest eigenvalue on the complement, less its residual."""
-    from scipy.sparse.linalg import LinearOperator, eigsh
+def _lowest(setting: _Setting, dual: Array, count: int, seed: int) -> tuple[Array, Array]:
+    """Return Lanczos estimates of the lowest eigenvalues on the complement, ascending, and their eigenvectors."""
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-    d, Q = setting.measurement.shape[0], setting.Q
+    Q, d = setting.Q, len(setting.Q)
     W = setting.measurement.adjoint_operator(dual)
     square = setting.measurement.gram_diagonals()[0]
-    unseen = square == 0 if square.ndim == 1 else np.zeros(d, bool)
-    start = np.random.default_rng(seed).standard_normal(d).astype(setting.measurement.dtype)
-    plain = LinearOperator((d, d), matvec=lambda x: W @ x, dtype=start.dtype)
-    largest = float(eigsh(plain, k=1, which="LA", v0=start, tol=1e-2, return_eigenvectors=False)[0])
+    seen = (square > 0) if square.ndim == 1 else np.ones(d, bool)
+    start = np.random.default_rng(seed).standard_normal(d).astype(Q.dtype)
+    plain = LinearOperator((d, d), matvec=lambda x: W @ x, dtype=Q.dtype)
+    top = 1.1 * float(eigsh(plain, k=1, which="LA", v0=start, tol=0.1, return_eigenvectors=False)[0])
 
-    def lifted(x: Array) -> Array:
-        x = x.ravel()
-        inside = Q @ (Q.conj().T @ x)
-        return np.asarray(W @ (x - inside) + largest * (inside + unseen * x))
+    def flipped(x: Array) -> Array:
+        x = seen * x.ravel()
+        x = x - Q @ (Q.conj().T @ x)
+        x = top * x - W @ x
+        return np.asarray(x - Q @ (Q.conj().T @ x))
 
-    operator = LinearOperator((d, d), matvec=lifted, dtype=start.dtype)
-    values, vectors = eigsh(operator, k=1, which="SA", v0=start, ncv=min(d, 40), tol=1e-3, maxiter=30)
-    v = vectors[:, 0]
-    return float(values[0]) - float(np.linalg.norm(lifted(v) - values[0] * v))
+    operator = LinearOperator((d, d), matvec=flipped, dtype=Q.dtype)
+    try:
+        values, Z = eigsh(operator, k=count, which="LA", v0=start, ncv=min(d, 2 * count + 38), tol=1e-3)
+    except ArpackNoConvergence as stopped:
+        values, Z = stopped.eigenvalues, stopped.eigenvectors
+        if not len(values):
+            return np.array([-np.inf]), np.zeros((d, 1), Q.dtype)
+    order = np.argsort(top - values)
+    return (top - values)[order], Z[:, order]
 
 
 def _inner(V: Array, W: Array) -> Array:
