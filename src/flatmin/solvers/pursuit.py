@@ -79,13 +79,13 @@ class Corrupted:
         return self.visible(np.clip(state, -level, level)), level
 
     def cost(self, triplets: Triplets) -> float:
-        """Return the objective of ``X = U s Vᵀ``; with tau, a unit of errors beyond it costs one, which is enough.
+        """Return the objective of ``X = U s Vᵀ``; with tau, a unit of errors beyond it costs two.
 
-        For moving X towards Y by that excess raises the nuclear norm by no more.
+        Moving X towards Y by that excess would raise the nuclear norm by one a unit at most, so nothing infeasible wins.
         """
         U, s, V = triplets
         size = float(np.abs(self.visible(self.Y - (U * s) @ V.T)).sum())
-        return float(s.sum()) + (max(0.0, size - self.tau) if self.tau is not None else (self.weight or 0.0) * size)
+        return float(s.sum()) + (2 * max(0.0, size - self.tau) if self.tau is not None else (self.weight or 0.0) * size)
 
     def bound(self, W: Array, level: float, norm: float) -> float:
         """Return the lower bound that W proves, whose entries are at most ``level`` in size."""

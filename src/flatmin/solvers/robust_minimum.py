@@ -27,6 +27,8 @@ MATRICES = 30
 EXTREME = 1000.0
 #: … if they are errors of at least this share of that size; so often is it tried to tell which are, in so many rounds.
 SURE, ATTEMPTS, FEW = 1e-6, 3, 300
+#: … and if their dual values are at their bound but for this share.
+AT_BOUND = 1e-9
 #: Errors below this, relative to the largest entry, are rounding.
 ROUNDING = 1e-10
 
@@ -116,7 +118,8 @@ def _split(cells: _Cells, task: Task) -> Pursuit:
             history.setdefault(name, []).extend(values)
         U, s, V = found.triplets
         X = (U * s) @ V.T
-        mistaken = drawn & ((Y - X) * np.sign(Y) <= SURE * limit)
+        signs, most = np.sign(Y), float(np.max(np.abs(found.W)))
+        mistaken = drawn & (((Y - X) * signs <= SURE * limit) | (found.W * signs < (1 - AT_BOUND) * most))
         if task.budget.exhausted or not (mistaken.any() or (drawn.any() and not found.converged)):
             break
         drawn &= ~mistaken & (attempt < ATTEMPTS) & found.converged
