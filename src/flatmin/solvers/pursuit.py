@@ -81,7 +81,7 @@ class Corrupted:
     def cost(self, triplets: Triplets) -> float:
         """Return the objective of ``X = U s Vᵀ``; with tau, a unit of errors beyond it costs two.
 
-        Moving X towards Y by that excess would raise the nuclear norm by one a unit at most, so nothing infeasible wins.
+        Moving X towards Y by that excess raises the nuclear norm by one a unit at most, so nothing infeasible wins.
         """
         U, s, V = triplets
         size = float(np.abs(self.visible(self.Y - (U * s) @ V.T)).sum())
