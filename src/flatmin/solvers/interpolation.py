@@ -46,15 +46,17 @@ DROP = 1.5
 #: Smaller singular values, relatively, are those of columns that are not needed.
 NEGLIGIBLE = 1e-5
 #: Rounds of growth towards the least misfit.
-ROUNDS = 60
+ROUNDS = 40
 #: Directions of descent are appended whose eigenvalue reaches this share of the lowest one.
 STEEP = 0.3
 #: Squared residuals are divided by the intensity plus this share of its mean, as long as a fit is to be hoped for …
 FLOOR = 0.03
 #: … which ends when the squared misfit is proved to keep more than this share.
 UNFIT = 0.5
-#: The least-squares optimum is proved when the squared misfit could fall by no more than this share.
+#: The search for the least misfit ends when the squared misfit could fall by no more than this share …
 OPTIMAL = 1e-6
+#: … and where it makes no more progress, this one proves the misfit least: rounding can hide what is smaller.
+PROVED = 1e-2
 #: Up to this dimension eigenvectors are those of an array.
 DENSE = 1500
 #: Interpolants at a smaller relative distance are not told apart.
@@ -74,8 +76,8 @@ class Interpolation:
     converged : bool
         Whether the residual is at most the tolerance.
     optimal_misfit : bool
-        Whether no positive semidefinite matrix fits appreciably better, and none fits: U is the least-squares optimum,
-        proved by convexity up to a relative 1e-6 of the squared residual.
+        Whether no positive semidefinite matrix fits: U is the least-squares optimum, and convexity proves that no other
+        squared residual is smaller by more than one percent (and mostly by more than a millionth).
     history : dict of list
         iteration, seconds, residual and rank at every step.
     """
@@ -339,6 +341,7 @@ def _fit(search: _Search, point: _Point, tol: float, seed: int) -> _Point:
 
 def _least_misfit(search: _Search, point: _Point, seed: int) -> tuple[_Point, bool]:
     """Minimise the misfit over all positive semidefinite matrices; say whether it is proved least."""
+    before = np.inf
     for _ in range(ROUNDS):
         point = _descend(search, point, TRIAL, curved=True)
         U, s = _spectrum(point.U)
@@ -346,11 +349,13 @@ def _least_misfit(search: _Search, point: _Point, seed: int) -> tuple[_Point, bo
         if not keep.all():
             point = search.at(U[:, keep] * s[keep])
         lowest, grown = _grow(search, point, seed)
-        if _avoidable(search, point, lowest) <= OPTIMAL:
+        share = _avoidable(search, point, lowest)
+        stalled = point.misfit > (1 - OPTIMAL) * before
+        if share <= OPTIMAL or (share <= PROVED and stalled):
             return point, True
         if search.budget.exhausted:
             break
-        point = grown
+        point, before = grown, point.misfit
     return point, False
 
 
@@ -391,10 +396,11 @@ def _step(search: _Search, point: _Point, curved: bool) -> Array:
     size = np.trace(gram).real
     scale = 2 * float((w**2 * A.traces()) @ _inner(V, V)) / (len(U) * size)
     residual = -A.superposition((w * r)[:, None] * V)
-    if curved:  # the residual need not vanish, the gradient must
+    damping = scale * relative * size / (2 * len(gram)) * np.eye(len(gram))
+    if curved:  # the residual need not vanish, the gradient must, and small columns are as stiff as they are small
         relative = min(relative, float(np.linalg.norm(residual)) / (scale * size**1.5))
-    damping = scale * relative * size / (2 * len(gram))
-    inverse = np.linalg.inv(scale * gram.T + (damping + EPS * scale * size) * np.eye(len(gram)))
+        damping = scale * relative * gram.T
+    inverse = np.linalg.inv(scale * gram.T + damping + EPS * scale * size * np.eye(len(gram)))
     goal = max(min(0.1, relative**0.5), EPS / relative) * float(np.linalg.norm(residual))
     spread = search.pixels
     step, z = np.zeros_like(U), spread * (residual @ inverse)
@@ -404,7 +410,7 @@ def _step(search: _Search, point: _Point, curved: bool) -> Array:
         waves = (2 * w**2 * _inner(V, W))[:, None] * V
         if curved:
             waves += (w * r)[:, None] * W
-        Hp = A.superposition(waves) + damping * p
+        Hp = A.superposition(waves) + p @ damping
         search.budget.products += 1
         curvature = np.vdot(p, Hp).real
         if curvature <= 1e-14 * scale * size * np.vdot(p, p).real:
