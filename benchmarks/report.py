@@ -54,18 +54,20 @@ def slower(ours: dict, theirs: dict, wanted: float | None) -> tuple[str, str]:
 
 
 def granted(case: Case, ours: dict, everyone: list[dict]) -> str:
-    """Return every wish and whether it was met, and whether no competitor's gap is smaller in size."""
-    wishes = [f"{wish} {mark('failure' not in ours and wish.met(ours))}{share(wish, ours)}" for wish in case.wishes]
+    """Return every wish, whether it was met and by how far, and whether no competitor's gap is smaller in size."""
+    wishes = [f"{wish} {mark('failure' not in ours and wish.met(ours))}{detail(wish, ours)}" for wish in case.wishes]
     gaps = [theirs["gap size"] for theirs in everyone if "failure" not in theirs]
     if gaps and case.family in BY_GAP:
         wishes.append(f"best gap {mark('failure' not in ours and ours['gap size'] <= min(gaps))}")
     return ", ".join(wishes)
 
 
-def share(wish: Wish, ours: dict) -> str:
-    """Return in how many draws a wish was met, if there were several."""
+def detail(wish: Wish, ours: dict) -> str:
+    """Return in how many draws a wish was met, if there were several, and the seconds that have no column."""
     each = ours.get("each", [])
-    return f" ({sum(wish.met(one) for one in each)}/{len(each)})" if len(each) > 1 else ""
+    if len(each) > 1:
+        return f" ({sum(wish.met(one) for one in each)}/{len(each)})"
+    return f" ({ours[wish.name]:.2f})" if wish.name == "seconds to fit" and wish.name in ours else ""
 
 
 def shown(value: object, form: str) -> str:
