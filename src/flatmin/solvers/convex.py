@@ -40,7 +40,8 @@ def convex_minimum(task: Task) -> Solution:
             projected, distance = project_data(scaled.model, scaled.b)
             if distance > INCONSISTENT:
                 consistent = False
-                outcome = scaled.solve(task.budget, options, None, alpha, projected)
+                nothing = Outcome.zero(problem.shape, projected)
+                outcome = scaled.solve(task.budget, options, None, alpha, projected) if projected.any() else nothing
             elif problem.parametrization.cone == "semidefinite":
                 plain = Scaled.of(problem, task.metric_power, options.seed, weighted=False)
                 fit, distance = plain.best_fit(task.budget, options)
