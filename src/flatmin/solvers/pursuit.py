@@ -157,7 +157,8 @@ def pursue(
     if best.zero(rounds):
         return best.pursuit(tol)
     state = rounds.first(start)
-    extrapolation, sizes, reached = Extrapolation(data.Y.size), [], np.inf
+    extrapolation, reached = Extrapolation(data.Y.size), np.inf
+    sizes: list[float] = []
     while len(sizes) < most and not budget.exhausted:
         image = rounds.step(state)
         move = image - state
