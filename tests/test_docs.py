@@ -19,9 +19,9 @@ from tests.test_architecture import LAYERS
 
 ROOT = Path(__file__).parents[1]
 #: A document that is there once the source is unpacked, and those that GitHub shows.
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES = [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "examples" / "data" / "README.md"]
-documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*DOCUMENTS, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("README.md"))]
+documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 pages = pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 
 BLOCK = re.compile(r"(<!-- slow -->\n+)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
