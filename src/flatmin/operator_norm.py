@@ -106,6 +106,13 @@ def deflate(S: Any, U: Array, V: Array) -> Any:
     )
 
 
+def _products_of(S: Any) -> Any:
+    """Return a linear operator for anything with ``@``."""
+    from scipy.sparse.linalg import LinearOperator
+
+    return LinearOperator(S.shape, matvec=lambda x: S @ x, dtype=S.dtype)
+
+
 def _adjoint(S: Any) -> Any:
     return S.conj().T if np.issubdtype(S.dtype, np.complexfloating) else S.T
 
@@ -154,7 +161,9 @@ def leading_eigenpairs(S: Any, count: int, seed: int = 0, by_size: bool = False)
 
         start = np.random.default_rng(seed).standard_normal(S.shape[0])
         try:
-            values, Q = eigsh(S, k=count, which="LM" if by_size else "LA", v0=start.astype(S.dtype), tol=1e-3)
+            values, Q = eigsh(
+                _products_of(S), k=count, which="LM" if by_size else "LA", v0=start.astype(S.dtype), tol=1e-3
+            )
         except ArpackNoConvergence as stopped:
             values, Q = stopped.eigenvalues, stopped.eigenvectors
     order = np.argsort(-(np.abs(values) if by_size else values), kind="stable")[:count]
@@ -242,8 +251,7 @@ def _smallest_beside(W: Any, U: Array, seed: int) -> float:
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
     start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
-    whole = LinearOperator(W.shape, matvec=lambda x: W @ x, dtype=W.dtype)
-    top = 1.1 * float(eigsh(whole, k=1, which="LA", v0=start, tol=1e-1, return_eigenvectors=False)[0])
+    top = 1.1 * float(eigsh(_products_of(W), k=1, which="LA", v0=start, tol=1e-1, return_eigenvectors=False)[0])
 
     def apply(x: Array) -> Array:
         x = x - U @ (U.conj().T @ x)

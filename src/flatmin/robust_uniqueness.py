@@ -13,7 +13,7 @@ from flatmin.measurements import Entries
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS, TopSpectrum
 from flatmin.stability import Stability, derivative, smallest_singular_value, tangent_columns
-from flatmin.uniqueness import Uniqueness, core_columns
+from flatmin.uniqueness import NEAR, Uniqueness, core_columns
 
 __all__ = ["Pair", "Split", "hidden_share", "other_splits", "spread_bound"]
 
@@ -21,8 +21,6 @@ Pair = tuple[Array, Array]
 
 #: Singular values and entries of the dual matrix this near their bounds, relatively, count as being there.
 CUTS = (3e-2, 1e-3, 1e-5)
-#: Other solutions must be confined to this distance, relatively, for uniqueness.
-CONFINED = 1e-3
 #: What the zero matrix is compared with: this share of the size of the errors.
 SHARE = 1e-3
 #: The bound by rows and columns is good enough from this value of 1 − ‖P_Ω P_T‖² on.
@@ -106,13 +104,13 @@ def other_splits(split: Split, as_good: Callable[[Pair], bool], seed: int = 0) -
     """
     best, face, kind, radius = None, _Face.of(split, CUTS[0]), "proven", np.inf
     for space, cut in product(("tangent", "core"), CUTS):
-        if radius <= CONFINED * split.norm:
+        if radius <= NEAR * split.norm:
             break
         following = _Face.of(split, cut)
         stability, how = following.stability(split, space, seed)
         if stability is not None and stability.radius() < radius:
             best, face, kind, radius = stability, following, how, stability.radius()
-    unique = True if radius <= CONFINED * split.norm else None
+    unique = True if radius <= NEAR * split.norm else None
     injectivity = 0.0 if best is None else best.injectivity
     other = None if unique else _second_split(split, _Face.of(split, CUTS[-1]), as_good)
     if other is not None:

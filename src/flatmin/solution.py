@@ -21,7 +21,7 @@ from flatmin.certificates import Certificate
 from flatmin.errors import InputError
 from flatmin.flatness import Flatness
 from flatmin.metric import Array
-from flatmin.parametrizations import Product
+from flatmin.parametrizations import Gram, Product
 from flatmin.parametrizations.base import Parametrization
 from flatmin.stability import Stability
 
@@ -41,7 +41,7 @@ class Status(Enum):
     """How a solve ended; the value of each status is its advice."""
 
     unique_flat_minimum = (
-        "Certified: this is the flattest solution; any other solution this flat lies within about 0.1 % of it."
+        "Certified: this is the flattest solution; any other solution this flat lies within about 1 % of it."
     )
     flat_minimum = (
         "Certified: no solution is flatter. Whether it is the only flattest one is undecided or false; "
@@ -138,8 +138,14 @@ class Solution:
 
     @property
     def signal(self) -> Array:
-        """The signal of phase retrieval, (d,) or of the shape of its masks, defined up to a global phase."""
-        return self._part("signal", "phase retrieval")
+        """The signal s behind X = s s*, (d,) or of the shape of its masks, defined up to a global phase (or sign).
+
+        Of a positive semidefinite X of larger rank it is the largest part.
+        """
+        if "signal" in self.parts or not isinstance(self.parametrization, Gram):
+            return self._part("signal", "phase retrieval")
+        U, sizes, _ = np.linalg.svd(self.factors[0], full_matrices=False)
+        return U[:, 0] * sizes[0] if len(sizes) else np.zeros(len(U), U.dtype)
 
     @cached_property
     def matrix(self) -> Array:

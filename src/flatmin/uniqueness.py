@@ -13,17 +13,16 @@ from flatmin.parametrizations import Parametrization
 from flatmin.stability import (
     Stability,
     derivative,
-    distance_to_cores,
     smallest_singular_value,
     tangent_columns,
 )
 
-__all__ = ["SAFETY", "Evidence", "Uniqueness", "core_columns", "uniqueness"]
+__all__ = ["NEAR", "SAFETY", "Evidence", "Uniqueness", "core_columns", "uniqueness"]
 
 #: Margins count only when they exceed the numerical noise by this factor.
 SAFETY = 1e3
-#: Other flat minima must be confined to this distance, relatively and times the injectivity, for uniqueness.
-CONFINED = 1e-3
+#: Other flat minima must be proved to lie within this distance, relatively, for uniqueness.
+NEAR = 1e-2
 #: A second solution is as flat, and measures the same, to this relative accuracy.
 AS_GOOD = 1e-9
 #: More numbers than this are never formed for the symmetric core map …
@@ -86,7 +85,7 @@ class Uniqueness:
     Attributes
     ----------
     unique : bool or None
-        True: any other is confined to about 1e-3 of this one, relatively, or less. False: ``alternative`` is another
+        True: any other lies within 1e-2 of this one, relatively, or less. False: ``alternative`` is another
         one. None: undecided.
     q : int
         Number of singular values of the dual matrix at one.
@@ -153,10 +152,9 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     an optimal dual matrix whose singular value is one. So it is unique if ``S ↦ B(U1 S V1*)`` is injective on
     such matrices. A dual matrix with a relative gap g confines every flat minimum to a distance of
     ``√(2 g (2/δ + 2/(1 + σ))) ‖Z‖_*`` from such a matrix, with δ the margin and σ the q-th singular value (positive
-    semidefinite ones: ``2 √(g/δ) ‖Z‖_*``).
-    True is said only if twice that (there are two of them) and what their measurements may differ, over the
-    injectivity, is small, or if the certified radius is. Where the map is not injective and S stays semidefinite along
-    a null direction, a second flat minimum is in hand.
+    semidefinite ones: ``2 √(g/δ) ‖Z‖_*``). True is said only if margin and injectivity are clearly above rounding and
+    the certified radius, which follows from them, is a small part of Z. Where the map is not injective and S stays
+    semidefinite along a null direction, a second flat minimum is in hand.
     """
     whitened, Z, spectrum, gap = evidence.whitened, evidence.Z, evidence.spectrum, evidence.gap
     # A gap leaves room for components of Z outside the cores, of about its root; q may be any number.
@@ -181,20 +179,18 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     injectivity = float(smallest / values[0]) if values[0] > 0 else 0.0
     threshold = SAFETY * EPS * np.sqrt(whitened.size)
     clear = injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise
-    g = max(abs(gap), EPS)
-    inner, semidefinite = max(0.0, float(spectrum.values[q - 1])), evidence.model.cone == "semidefinite"
-    confined = distance_to_cores(g, 1.0, max(margin, EPS), inner, semidefinite)
-    measured = evidence.norm * float(np.max(np.linalg.norm(core, axis=0)))  # at least so much of a core of norm ‖Z‖_*
-    differ = evidence.misfit / measured if measured > 0 else 0.0
-    unique = True if clear and 2 * confined + differ <= CONFINED * injectivity else None
     if injectivity < threshold and triangle.shape[1] <= MOST_CORES:
         other = _second_solution(evidence, U, V, _null_space(triangle, threshold, _basis(U, V, evidence.model.cone)))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
     stability = _stability(evidence, U, V, sides, core, margin)
-    near = 0.0 if stability is None else stability.radius() / evidence.unwhiten / float(np.linalg.norm(Z[1]))
-    print("DEBUG", unique, clear, near)
-    return Uniqueness(unique, q, injectivity, margin, None, stability)
+    return Uniqueness((clear and _near(evidence, stability)) or None, q, injectivity, margin, None, stability)
+
+
+def _near(evidence: Evidence, stability: Stability | None) -> bool:
+    """Return whether any other flat minimum is proved to lie near this one, in whitened coordinates."""
+    size = float(np.linalg.norm(evidence.Z[1])) * evidence.unwhiten
+    return stability is not None and stability.radius() <= NEAR * size
 
 
 def _stability(

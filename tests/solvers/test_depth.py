@@ -140,7 +140,7 @@ def test_the_radius_holds_the_flat_minimum(depth, size):
         if proof.radius is not None:
             judged += 1
             assert np.linalg.norm(x - s.matrix) <= proof.radius * (1 + 1e-9)
-            assert proof.unique is None or proof.radius <= 1e-3 * np.linalg.norm(x)
+            assert proof.unique is None or proof.radius <= 1e-2 * np.linalg.norm(x)
     assert judged == 20 or size > 1e-6
     assert s.certificate.radius <= 1e-9 * np.linalg.norm(s.matrix)
 

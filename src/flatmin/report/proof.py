@@ -155,7 +155,7 @@ def _only_one(c: Certificate, voice: Voice, distance: float | None) -> Statement
         if c.injectivity is not None:
             told = f", where the measurements tell matrices apart (injectivity {number(c.injectivity)}, 1 is best)"
         margin = f" The margin is {number(c.margin)}: the smallest eigenvalue of W beside X."
-        return Statement(True, "It is the only one, up to about 0.1 %", f"{how}{told}.{margin}")
+        return Statement(True, "It is the only one, up to about 1 %", f"{how}{told}.{margin}")
     if c.unique is False:
         apart = "" if distance is None else f", at a relative distance of {number(distance, 2)}"
         text = f"Another {voice.rival} was found{apart}; it is in solution.npz. The data do not choose between them."
@@ -187,7 +187,7 @@ def _margin(c: Certificate) -> list[Statement]:
 
 
 def _uniqueness(c: Certificate, voice: Voice, distance: float | None) -> Statement:
-    title = {True: "It is the only one, up to about 0.1 %", False: "It is not the only one", None: OPEN}
+    title = {True: "It is the only one, up to about 1 %", False: "It is not the only one", None: OPEN}
     core = _core(c, voice) if c.holds and voice.core else _face(c) if c.holds and voice.splits else ""
     return Statement(c.unique, title[c.unique], f"{_why_unique(c, voice, distance)} {core}".strip())
 

@@ -90,7 +90,7 @@ def _others(reading: Reading) -> list[Fact]:
     name = "Only solution" if reading.voice.determined else "Only flattest"
     name = "Only best split" if reading.voice.splits else name
     name = "Only minimum" if c.objective == "penalised" else name
-    meaning = "up to about 0.1 %" if c.unique else ""
+    meaning = "up to about 1 %" if c.unique else ""
     if c.margin is not None and reading.voice.determined:
         kind = ", estimated" if c.margin_kind == "estimated" else ""
         meaning = f"margin {words.number(c.margin, 2)}{kind}"

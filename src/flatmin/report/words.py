@@ -102,7 +102,7 @@ def verdict(status: Status, voice: Voice = PRODUCT, unique: bool | None = None) 
 
 def _only_one(unique: bool | None, voice: Voice) -> Verdict:
     if unique:
-        rest = f"Any other {voice.rival} lies within about 0.1 % of this one."
+        rest = f"Any other {voice.rival} lies within about 1 % of this one."
         return Verdict(True, "Certified: this is the only solution.", rest)
     if unique is False:
         rest = f"Another {voice.rival} was found; only more measurements can tell them apart."
@@ -129,13 +129,13 @@ def unique_phrase(unique: bool | None, voice: Voice = PRODUCT, *, penalised: boo
     """Return what is known about other solutions, in a few words."""
     if penalised:
         return {
-            True: "any other minimiser lies within about 0.1 % of it",
+            True: "any other minimiser lies within about 1 % of it",
             False: "another minimiser is in hand",
             None: "whether there is another minimiser is undecided",
         }[unique]
     if voice.determined:
         return {
-            True: f"any other {voice.rival} lies within about 0.1 % of it",
+            True: f"any other {voice.rival} lies within about 1 % of it",
             False: f"another {voice.rival} is in hand",
             None: f"whether another {voice.rival} exists is undecided",
         }[unique]
@@ -143,7 +143,7 @@ def unique_phrase(unique: bool | None, voice: Voice = PRODUCT, *, penalised: boo
     just = "split is just as good" if voice.splits else "solution is just as flat"
     undecided = "split is as good" if voice.splits else "solution is as flat"
     return {
-        True: f"any other {other} lies within about 0.1 % of it",
+        True: f"any other {other} lies within about 1 % of it",
         False: f"another {just}",
         None: f"whether another {undecided} is undecided",
     }[unique]

@@ -10,7 +10,7 @@ from flatmin.metric import Array
 from flatmin.operator_norm import EPS
 from flatmin.solvers.power_norm import least_change, minimise_power_norm
 from flatmin.stability import Stability
-from flatmin.uniqueness import CONFINED, SAFETY
+from flatmin.uniqueness import NEAR, SAFETY
 
 __all__ = ["Nearby", "nearby_minimisers"]
 
@@ -84,7 +84,7 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
     size = float(np.linalg.norm(units * z))
     if p > 1:
         radius = correction + _strict_radius(rows, data, p, exact, y, units)
-        return Nearby(True if fitted and radius <= CONFINED * size else None, radius=radius if fitted else None)
+        return Nearby(True if fitted and radius <= NEAR * size else None, radius=radius if fitted else None)
     return _sparse(rows, data, exact, y, units, sizes, correction if fitted else np.inf, size)
 
 
@@ -145,7 +145,7 @@ def _sparse(
         radius = stability.radius()
         if not np.isfinite(radius):
             return Nearby(None, q, injectivity, margin)
-        return Nearby(True if radius <= CONFINED * size else None, q, injectivity, margin, radius, stability)
+        return Nearby(True if radius <= NEAR * size else None, q, injectivity, margin, radius, stability)
     other = _another(B, b, z, tight, columns, lengths)
     return Nearby(None if other is None else False, q, injectivity, margin, other=other)
 

@@ -74,7 +74,7 @@ class Scaled:
             whitened, data = whitened.weighted(weights), weights * data
         probe = np.random.default_rng(seed).standard_normal(whitened.size)
         spread = whitened.adjoint_operator(probe)
-        total = float(np.linalg.norm(spread.data if hasattr(spread, "tocsr") else spread))
+        total = _size(spread) if isinstance(spread, np.ndarray) or hasattr(spread, "tocsr") else _norms(whitened)
         scale = np.sqrt(np.prod(whitened.shape)) / total if total else 1.0
         model = stacked(problem.parametrization, whitened, float(scale), None if weights is None else 1 / weights)
         size = _largest(model, data, seed) if np.any(data) and total else 0.0
@@ -130,7 +130,17 @@ def _largest(model: QuadraticMap, data: Array, seed: int) -> float:
     """Return the norm of the first dual matrix; where no matrix of the cone correlates with the data, its size."""
     S = model.dual_matrix(data)
     largest = float(model.leading(S, 1, seed)[1][0])
-    return largest if largest > 0 else float(np.linalg.norm(S.toarray() if hasattr(S, "toarray") else S))
+    return largest if largest > 0 else float(np.linalg.norm(data)) / model.scale
+
+
+def _size(S: Any) -> float:
+    """Return the Frobenius norm of an array or a sparse array."""
+    return float(np.linalg.norm(S.data if hasattr(S, "tocsr") else S))
+
+
+def _norms(measurement: Measurement) -> float:
+    """Return what the Frobenius norm of ``B*`` of a Gaussian vector is on average, for maps that are never formed."""
+    return float(np.linalg.norm(measurement.norms()))
 
 
 def _equalizers(sizes: Array) -> Array | None:
