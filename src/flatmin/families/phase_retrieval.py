@@ -191,11 +191,8 @@ def _arrays(problem: Problem) -> dict[str, Array]:
 
 
 def _parts(problem: Problem, solution: Solution) -> dict[str, Array]:
-    """Return the signal: the leading eigenvector of X, times the root of its eigenvalue."""
-    U = solution.factors[0]
-    left, values, _ = np.linalg.svd(U, full_matrices=False)
-    signal = left[:, 0] * values[0] if len(values) else np.zeros(len(U), U.dtype)
-    return {"signal": signal.reshape(_unknown_shape(problem))}
+    """Return the signal in its own shape."""
+    return {"signal": solution.signal.reshape(_unknown_shape(problem))}
 
 
 def _unknown_shape(problem: Problem) -> tuple[int, ...]:
