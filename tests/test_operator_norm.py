@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
 from flatmin import operator_norm
+from flatmin.metric import Metric
 from flatmin.operator_norm import complement_margin, deflate, leading_triplets, top_spectrum
 
 
@@ -182,14 +183,14 @@ class TestComplementMargin:
     @pytest.mark.parametrize("k", [1, 3])
     def test_is_a_proved_lower_bound(self, dtype, smallest, k):
         W, Q = _hermitian(np.concatenate([np.zeros(k), np.linspace(smallest, 1, 25 - k)]), dtype)
-        margin, kind = complement_margin(W, Q[:, :k])
+        margin, kind = complement_margin(W, Q[:, :k], Metric(np.ones(len(W))))
         assert kind == "cholesky"
         assert 0.85 * smallest <= margin <= smallest * (1 + 1e-9)
 
     @pytest.mark.parametrize("smallest", [0.0, -1e-3, -1.0])
     def test_nothing_is_proved_of_a_matrix_that_is_not_positive_there(self, smallest):
         W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(smallest, 1, 23)]))
-        margin, kind = complement_margin(W, Q[:, :2])
+        margin, kind = complement_margin(W, Q[:, :2], Metric(np.ones(len(W))))
         assert margin <= 1e-9
         assert kind == "estimated" or margin <= 0
 
@@ -197,10 +198,10 @@ class TestComplementMargin:
         W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(0.1, 1, 23)]))
         for lie in (0.12, 0.5, 10.0):
             monkeypatch.setattr(operator_norm, "_smallest_beside", lambda *a, lie=lie: lie)
-            margin, kind = complement_margin(W, Q[:, :2])
+            margin, kind = complement_margin(W, Q[:, :2], Metric(np.ones(len(W))))
             assert kind == "estimated" or margin <= 0.1
 
     def test_beyond_the_reach_of_a_factorization_nothing_is_claimed(self, monkeypatch):
         monkeypatch.setattr(operator_norm, "LARGEST_FORMED", 10)
         W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(0.1, 1, 23)]))
-        assert complement_margin(W, Q[:, :2])[1] == "estimated"
+        assert complement_margin(W, Q[:, :2], Metric(np.ones(len(W))))[1] == "estimated"

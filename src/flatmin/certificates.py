@@ -333,7 +333,7 @@ def _complement_spectrum(problem: Problem, point: _Whitened, dual: Array, seed: 
     if d <= LARGEST_WHOLE:
         W = W if isinstance(W, np.ndarray) else W @ np.eye(d)
         return top_spectrum(seen.dense - W, U, U, unit=1 - 1e-4, seed=seed, cone="semidefinite")
-    margin, kind = complement_margin(W, U, seed=seed)
+    margin, kind = complement_margin(W, U, seen, seed=seed)
     slack = float(np.linalg.norm(W @ U))
     return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack)
 

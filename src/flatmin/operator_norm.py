@@ -36,6 +36,8 @@ LARGEST_HERMITIAN = 2000
 CHOLESKY = 8000
 #: Up to this dimension a matrix known by its products is formed to be factorized.
 LARGEST_FORMED = 5000
+#: These shares of an estimated smallest eigenvalue are tried to be proved, the larger one first.
+SHARES = (0.985, 0.5)
 #: Singular subspaces that couple with their complements by more than this are computed anew.
 ACCURATE = 1e-7
 
@@ -221,7 +223,7 @@ def _hermitian_spectrum(S: Any, U: Array, seed: int, by_size: bool) -> TopSpectr
     return TopSpectrum(Q, values, Q * signs, top + 4 * d * EPS * scale, rest, "dense" if proved else "estimated")
 
 
-def complement_margin(W: Any, U: Array, seed: int = 0) -> tuple[float, str]:
+def complement_margin(W: Any, U: Array, seen: Any, seed: int = 0) -> tuple[float, str]:
     """Return a lower bound on the eigenvalues of a Hermitian W on the complement of U, and what proves it.
 
     Lanczos estimates the smallest one; a Cholesky factorization proves a little less, where the matrix can be formed,
@@ -233,34 +235,42 @@ def complement_margin(W: Any, U: Array, seed: int = 0) -> tuple[float, str]:
         A Hermitian matrix with ``W U = 0``.
     U : ndarray, shape (d, k)
         Orthonormal columns.
+    seen : Metric
+        The projector on what counts, as the power 0 of a metric; W vanishes elsewhere.
     seed : int
         Starts the Lanczos iteration.
     """
-    estimate = _smallest_beside(W, U, seed)
+    estimate = _smallest_beside(W, U, seen, seed)
     if len(U) > LARGEST_FORMED or estimate <= 0:
         return estimate, "estimated"
     dense = W.toarray() if hasattr(W, "toarray") else W if isinstance(W, np.ndarray) else W @ np.eye(len(U))
-    for share in (0.985, 0.9):
+    if seen.rank < len(U):
+        dense = dense + estimate * (np.eye(len(U)) - seen.dense)
+    for share in SHARES:
         if _positive_beside(dense, U, share * estimate):
             return share * estimate, "cholesky"
     return estimate, "estimated"
 
 
-def _smallest_beside(W: Any, U: Array, seed: int) -> float:
-    """Return an estimate, from above, of the smallest eigenvalue of W on the complement of U."""
+def _smallest_beside(W: Any, U: Array, seen: Any, seed: int) -> float:
+    """Return an estimate, from above, of the smallest eigenvalue of W on the complement of U in what is seen."""
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
     start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
     top = 1.1 * float(eigsh(_products_of(W), k=1, which="LA", v0=start, tol=1e-1, return_eigenvectors=False)[0])
+    whole = seen.rank == len(U)
+
+    def inside(x: Array) -> Array:
+        x = x if whole else seen @ x
+        return np.asarray(x - U @ (U.conj().T @ x))
 
     def apply(x: Array) -> Array:
-        x = x - U @ (U.conj().T @ x)
-        x = top * x - W @ x
-        return np.asarray(x - U @ (U.conj().T @ x))
+        x = inside(np.ravel(x))
+        return inside(top * x - W @ x)
 
     flipped = LinearOperator(W.shape, matvec=apply, dtype=W.dtype)
     try:
-        found = eigsh(flipped, k=1, which="LA", v0=start, ncv=min(len(U), 40), tol=1e-3, return_eigenvectors=False)
+        found = eigsh(flipped, k=1, which="LA", v0=start, ncv=min(len(U), 40), tol=1e-4, return_eigenvectors=False)
     except ArpackNoConvergence as stopped:
         found = stopped.eigenvalues if len(stopped.eigenvalues) else np.array([top])
     return top - float(found[0])
@@ -272,7 +282,7 @@ def _positive_beside(W: Array, U: Array, bound: float) -> bool:
 
     n, shift = len(W), 2 * bound + 1
     M = np.array(W, order="F") if U.size == 0 else np.asfortranarray(W + (shift * U) @ U.conj().T)
-    size = float(np.max(np.einsum("ij->j", np.abs(M))))
+    size = float(np.max(np.abs(M).sum(axis=0)))
     trace = float(np.trace(M).real) + n * bound
     M[np.diag_indices(n)] -= bound + 1.1 * EPS * ((U.shape[1] + 100) * size + (n + 2) * trace)
     factorize = lapack.zpotrf if np.iscomplexobj(M) else lapack.dpotrf

@@ -216,9 +216,9 @@ def interpolate(
     """
     d = measurement.shape[0]
     b = np.asarray(b, dtype=float)
-    size = _size(b)
-    if size == 0:
-        return Interpolation(np.zeros((d, 0), measurement.dtype), 0.0, True, False, {})
+    size, blind = _size(b), not measurement.traces().any()
+    if size == 0 or blind:
+        return Interpolation(np.zeros((d, 0), measurement.dtype), float(size > 0), size == 0, size > 0, {})
     data = b / size
     weights = np.sqrt(1 / (np.maximum(data, 0) / np.mean(np.abs(data)) + FLOOR))
     search = _Search(measurement, data, weights, budget, min(max_rank or d, d), callback)
@@ -297,9 +297,9 @@ def _spectral_start(search: _Search, width: int, seed: int) -> Array:
     """Return the leading eigenvectors of ``A*(T(b))``, where T tempers large intensities, scaled to fit best."""
     A, b = search.measurement, search.b
     d = A.shape[0]
-    if isinstance(A, CodedDiffraction) and width == 1 and A.size >= 2 * d:
-        return _scaled(search, amplitude_start(A, b, search.budget, seed))
     energy = A.traces()
+    if isinstance(A, CodedDiffraction) and width == 1 and A.size >= 2 * d and energy.any():
+        return _scaled(search, amplitude_start(A, b, search.budget, seed))
     intensity = np.divide(np.maximum(b, 0), energy, out=np.zeros_like(b), where=energy > 0)
     if not intensity.any():
         return np.zeros((d, 0), A.dtype)
@@ -307,7 +307,7 @@ def _spectral_start(search: _Search, width: int, seed: int) -> Array:
     tempered = (intensity - 1) / (intensity + max(np.sqrt(A.size / d) - 1, 0.1))
     weights = np.divide(-tempered, energy, out=np.zeros_like(b), where=energy > 0)
     values, vectors = _lowest(A, weights, width, Metric(np.ones(d)), seed)
-    return _scaled(search, vectors * np.sqrt(np.maximum(-values, -0.1 * values[0])))
+    return _scaled(search, vectors * np.sqrt(np.maximum(-values, 0.1 * abs(values[0]))))
 
 
 def _scaled(search: _Search, U: Array) -> Array:

@@ -35,6 +35,8 @@ STEPS, FADE = 40, 0.2
 SMALLEST_MARGIN = 1e-3
 #: Large problems: so many of the lowest eigenvalues at a time are raised to this level, in so many rounds …
 RAISED, LEVEL, ROUNDS = 32, 0.015, 5
+#: … unless the lowest one is below this.
+HOPELESS = -0.1
 #: … up to this dimension, beyond which nothing could prove the margin.
 LARGEST_RAISED = 5000
 #: Measurements looked at where the profile of the first proposal is chosen.
@@ -153,12 +155,14 @@ def uniqueness_dual(
     dual = _proposal(setting, seed)
     if dual is None:
         return None
+    if len(Q) > LARGEST_RAISED:
+        return dual  # the certificate's estimate of its margin is as good as any
     margin = _margin(setting, dual, seed)
     work = measurement.size**2 * (measurement.size / 3 + sum(Q.shape)) * (4 if np.iscomplexobj(Q) else 1)
     better = None
     if work <= CHEAP_STEP or (work <= LARGEST_STEP and margin < GOOD_MARGIN):
         better = _polished(setting, _interior_point(setting, dual))
-    elif margin < LEVEL / 2 and len(Q) <= LARGEST_RAISED:
+    elif HOPELESS < margin < LEVEL / 2:
         better = _raised(setting, dual, seed)
     if better is not None:
         dual, margin = max((dual, margin), (better, _margin(setting, better, seed)), key=lambda found: found[1])
@@ -335,7 +339,10 @@ def _interior_point(setting: _Setting, dual: Array) -> Array:
     p = dual * length**2
     p = p * (n / float(np.sum(p)))
     lowest = float(np.linalg.eigvalsh((Y.conj().T * p) @ Y)[0])
-    point = _Barrier.of(Y, p, lowest - 0.1 * abs(1 - lowest))
+    try:
+        point = _Barrier.of(Y, p, lowest - 0.1 * max(abs(1 - lowest), SMALLEST_MARGIN))
+    except LinAlgError:
+        return dual
     mu = 0.3 / float(np.linalg.norm(point.inverse_root) ** 2)
     for _ in range(STEPS):
         if setting.out_of_time:
