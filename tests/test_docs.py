@@ -111,6 +111,24 @@ def test_every_document_has_something_to_run_or_to_check():
     assert counts["CONTRIBUTING.md"] >= 2
 
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINES = re.findall(r"^\|.*`(flatmin generate [^`]*)`.*\|$", README, re.MULTILINE)
+
+
+def test_the_readme_has_a_line_for_every_model_and_every_example():
+    assert {line.split()[2] for line in LINES} == set(flatmin.families.names())
+    listed = set(re.findall(r"^\| `examples/(\w+)\.py`", README, re.MULTILINE))
+    assert listed == {path.stem for path in (ROOT / "examples").glob("*.py")}
+    for name in flatmin.families.names():
+        assert f"flatmin recover {name} " in README
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.split()[2])
+def test_the_one_line_of_every_model_runs(line, tmp_path):
+    run_commands(Block("bash", line + "\n", 1, True, None), tmp_path)
+
+
 def test_what_is_wrong_is_noticed(tmp_path):
     wrong = "```python\nprint(1)\n```\n\n```text\n2\n```\n"
     with pytest.raises(AssertionError, match="line 2"):

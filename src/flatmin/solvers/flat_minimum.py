@@ -38,23 +38,26 @@ def flat_minimum(
     Parameters
     ----------
     problem : Problem
-        A `Product` model over any real measurement map.
+        The model, its measurements, data and loss. For positive semidefinite matrices measured by vectors every exact
+        fit is flat, and whether there is another one is what the certificate is about; with the loss `Absolute` the
+        solution is a split into low rank and gross errors.
     alpha : float
         0 fits the data exactly; a positive value minimises ``loss + alpha · scaled trace`` instead.
     metric_power : float
-        p in ``‖D1^p X D2^p‖_*``, from 0 (nuclear norm) to 1 (flat).
+        p in ``‖D1^p X D2^p‖_*``, from 0 (nuclear norm) to 1 (flat). This and ``alpha`` are for `Product`, `Gram` and
+        `SignedGram` models with the loss `Squared`.
     max_rank : int, optional
         The largest rank allowed; below the rank of the flat minimum nothing can be certified.
     tol : float
         Target for the relative residual and the relative duality gap.
     max_iter : int, optional
-        The largest number of Newton steps.
+        The largest number of steps of the model's solver, most often Newton steps.
     time_limit : float, optional
         Seconds after which the search ends; the certificate of the best solution so far takes its time on top.
     warm_start : Solution or tuple of ndarray, optional
         A solution of a similar problem, or factors, to start from.
     seed : int
-        Starts the Lanczos iterations; the solution does not depend on it beyond rounding.
+        Starts random choices; where it is unique, the solution does not depend on it beyond rounding.
     callback : callable, optional
         Called after each round with a dict of iteration, seconds, residual, gap and rank.
 
