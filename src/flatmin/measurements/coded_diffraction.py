@@ -86,15 +86,19 @@ class CodedDiffraction(Measurement):
         require(48.0 * self.shape[0] ** 2, f"the whole matrix A*(y) of {self!r}")
         n, axes = self.shape[0], self.masks.shape[1:]
         kernels = self._transform(np.asarray(y, dtype=float).reshape(self.masks.shape) + 0j, inverse=True)
-        total = np.zeros((n, n), dtype=complex)
+        total, width = np.zeros((n, n), dtype=complex), n // axes[0]
+        step = max(1, ROWS // width)
         for mask, kernel in zip(self.masks, kernels, strict=True):
             twice = np.tile(kernel, [2] * len(axes))  # entry (l, l') is the kernel at l - l', periodically
             corner = twice[tuple(slice(size, None) for size in axes)]
             shifts = (*corner.strides, *(-step for step in corner.strides))
-            circulant = np.lib.stride_tricks.as_strided(corner, (*axes, *axes), shifts, writeable=False).reshape(n, n)
-            circulant = circulant * mask.reshape(n, 1)
-            circulant *= mask.conj().reshape(1, n)
-            total += circulant
+            circulant = np.lib.stride_tricks.as_strided(corner, (*axes, *axes), shifts, writeable=False)
+            left, right = mask.reshape(axes[0], -1, 1), mask.conj().reshape(1, n)
+            for start in range(0, axes[0], step):
+                rows = slice(start, start + step)
+                block = circulant[rows].reshape(-1, n) * right
+                block *= left[rows].reshape(-1, 1)
+                total[start * width : (start + step) * width] += block
         return total
 
     def adjoint_operator(self, y: Array) -> _LiftedAdjoint:

@@ -18,6 +18,8 @@ from flatmin.solvers.uniqueness_dual import uniqueness_dual
 
 __all__ = ["interpolating_minimum", "prove_unique"]
 
+#: A proof that could be better is improved until so many seconds have passed.
+LONGEST_PROOF = 5.0
 #: A second solution is looked for up to this many unknowns …
 LARGEST_SEARCH = 20_000
 #: … for at least this many seconds, and at least this many times as long as the first one took.
@@ -59,9 +61,7 @@ def _start(task: Task) -> Array | None:
     return problem.metric[0] @ problem.check(given.factors if isinstance(given, Solution) else given)[0]
 
 
-def prove_unique(
-    problem: Problem, factors: tuple[Array, ...], seed: int = 0, patience: float = 0.0
-) -> Certificate:
+def prove_unique(problem: Problem, factors: tuple[Array, ...], seed: int = 0, patience: float = 0.0) -> Certificate:
     """Return the certificate of a positive semidefinite solution, with the best proof of uniqueness that is found.
 
     Where there is no such proof, a second solution is looked for as long as ``patience`` lasts, in seconds.
@@ -72,7 +72,7 @@ def prove_unique(
         return proof
     U, s, _ = problem.parametrization.singular(factors, problem.metric)
     U = U[:, s > 1e-13 * s.max(initial=0.0)]
-    dual = uniqueness_dual(problem.whitened, U, seed=seed)
+    dual = uniqueness_dual(problem.whitened, U, seed=seed, time_limit=LONGEST_PROOF)
     if dual is not None:
         proof = certificate_of(problem, factors, trivial, uniqueness_dual=dual, seed=seed)
     if proof.unique is None and patience > 0 and proof.margin_kind is None and U.size <= LARGEST_SEARCH:
