@@ -284,7 +284,7 @@ def _positive_beside(W: Array, U: Array, bound: float) -> bool:
     M = np.array(W, order="F") if U.size == 0 else np.asfortranarray(W + (shift * U) @ U.conj().T)
     size = float(np.max(np.abs(M).sum(axis=0)))
     trace = float(np.trace(M).real) + n * bound
-    M[np.diag_indices(n)] -= bound + 1.1 * EPS * ((U.shape[1] + 100) * size + (n + 2) * trace)
+    M[np.diag_indices(n)] -= bound + 1.1 * EPS * ((U.shape[1] ** 2 + 100) * size + (n + 2) * trace)
     factorize = lapack.zpotrf if np.iscomplexobj(M) else lapack.dpotrf
     return bool(factorize(M, lower=1, clean=0, overwrite_a=1)[1] == 0)
 

@@ -31,7 +31,7 @@ STEPS, CHANCE, MOST_CELLS = 60, 1e-12, 6_000_000
 SETTLED = 0.7
 #: More unknowns than this are not tried in the symmetric core map, nor more numbers in all.
 MOST_CORES, MOST_NUMBERS = 1500, 60_000_000
-#: What of the margin is left to the symmetric cores, so that errors in cells are paid from it too: see docs/theory.md.
+#: What of the margin is left to the symmetric cores, so that errors in cells are paid from it too: see docs/theory.
 CORE_SHARE = 0.8
 #: A second solution is as good as the first to this relative accuracy.
 AS_GOOD = 1e-9

@@ -138,7 +138,7 @@ class Solution:
 
     @property
     def signal(self) -> Array:
-        """The signal s behind X = s s*, (d,) or of the shape of its masks, defined up to a global phase (or sign).
+        """The signal s behind X = s s*, (d,), defined up to a global phase (or sign); from files in its own shape.
 
         Of a positive semidefinite X of larger rank it is the largest part.
         """

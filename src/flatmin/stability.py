@@ -35,7 +35,7 @@ class Stability:
     of the model with ``‖B(Z') − b‖ ≤ noise`` and ``‖Z'‖_* ≤ (1 + excess) ‖Z‖_*`` has
     ``‖Z'‖_* − ⟨Y, Z'⟩ ≤ ε' = gap + excess · size + dual_size · noise``, which confines it to the neighbourhood of the
     tangent space of U1, V1 (linearly in ε') or of the symmetric cores ``U1 S V1*`` (like its square root). Where the
-    measurements tell the elements of that space apart, Z' is near Z. Proofs: docs/theory.md, "The certified radius".
+    measurements tell the elements of that space apart, Z' is near Z. Proofs: docs/theory/uniqueness.md.
 
     Attributes
     ----------

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from flatmin._threads import one_thread
 from flatmin.certificates import LARGEST_RESIDUAL, Certificate, certificate_of, trivial_dual
 from flatmin.metric import Array
+from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers.interpolation import another_interpolant, interpolate
@@ -33,7 +32,7 @@ def interpolating_minimum(task: Task) -> Solution:
     are others: `flatmin.solvers.uniqueness_dual.uniqueness_dual` looks for the proof that there are none. Where it
     finds none, a second solution is looked for.
     """
-    problem, (D, _) = task.problem, task.problem.metric
+    problem = task.problem
     with one_thread():
         found = interpolate(
             problem.whitened,
@@ -45,7 +44,7 @@ def interpolating_minimum(task: Task) -> Solution:
             start=_start(task),
             callback=task.callback,
         )
-        factors, patience = (D.power(-1) @ found.U,), max(SHORTEST_SEARCH, SEARCH_SHARE * task.budget.seconds)
+        factors, patience = _factors(problem, found.U), max(SHORTEST_SEARCH, SEARCH_SHARE * task.budget.seconds)
         if task.time_limit is not None:
             patience = min(patience, max(0.0, task.time_limit - task.budget.seconds))
         proof = prove_unique(problem, factors, int(task.seed), patience if task.widest is None else 0.0)
@@ -58,10 +57,17 @@ def _start(task: Task) -> Array | None:
     if task.warm_start is None:
         return None
     problem, given = task.problem, task.warm_start
-    return problem.metric[0] @ problem.check(given.factors if isinstance(given, Solution) else given)[0]
+    factors = problem.check(given.factors if isinstance(given, Solution) else given)
+    return problem.metric[0] @ problem.parametrization.pair(factors)[0]
 
 
-def prove_unique(problem: Problem, factors: tuple[Array, ...], seed: int = 0, patience: float = 0.0) -> Certificate:
+def _factors(problem: Problem, U: Array) -> Factors:
+    """Return the factors of the matrix that is ``U U*`` in whitened coordinates."""
+    model = problem.parametrization
+    return model.flattest(*model.decompose(U, U), problem.metric)
+
+
+def prove_unique(problem: Problem, factors: Factors, seed: int = 0, patience: float = 0.0) -> Certificate:
     """Return the certificate of a positive semidefinite solution, with the best proof of uniqueness that is found.
 
     Where there is no such proof, a second solution is looked for as long as ``patience`` lasts, in seconds.
@@ -81,13 +87,13 @@ def prove_unique(problem: Problem, factors: tuple[Array, ...], seed: int = 0, pa
 
 
 def _with_alternative(
-    problem: Problem, factors: tuple[Array, ...], proof: Certificate, seed: int, patience: float
+    problem: Problem, factors: Factors, proof: Certificate, seed: int, patience: float
 ) -> Certificate:
     """Return the proof with ``unique`` False and another solution, if one is found that fits as well."""
-    (D, _), limit = problem.metric, Budget(None, patience)
-    other = another_interpolant(problem.whitened, problem.data, D @ factors[0], budget=limit, seed=seed)
+    known = problem.metric[0] @ problem.parametrization.pair(factors)[0]
+    other = another_interpolant(problem.whitened, problem.data, known, budget=Budget(None, patience), seed=seed)
     if other is None:
         return proof
-    alternative = (D.power(-1) @ other,)
+    alternative = _factors(problem, other)
     judged = certificate_of(problem, alternative, proof.dual, seed=seed, look_further=False)
     return replace(proof, unique=False, alternative=alternative) if judged.holds else proof
