@@ -172,3 +172,68 @@ class TestVectors:
         assert proof.unique is None
         assert proof.bound_kind == "proven"
         assert proof.value == pytest.approx(8 * np.mean(np.sum(p.measurement.left**2, axis=1) * p.data))
+
+
+class TestHostile:
+    """Attacks that a random search does not find."""
+
+    def test_a_dual_along_redundant_measurements_cannot_lift_the_bound(self):
+        """The data contradict themselves by 1e-9: exact fits do not exist, and bounds for them say nothing."""
+        rng = np.random.default_rng(2)
+        T = rng.standard_normal((8, 5, 5))
+        T = np.concatenate([T, (0.1 * T[0] + 0.3 * T[1] + 0.7 * T[2])[None]])
+        M = rng.standard_normal((5, 1)) @ rng.standard_normal((1, 5))
+        A = fm.measurements.Dense(T)
+        b = A.forward(M)
+        dual = fm.flat_minimum(fm.Problem(A, b)).certificate.dual
+        null = np.zeros(9)
+        null[[0, 1, 2, 8]] = [0.1, 0.3, 0.7, -1]
+        b[8] -= 1e-9 * np.linalg.norm(b)
+        problem, reach = fm.Problem(A, b), 0.0
+        for _ in range(7):
+            proof = fm.certify(problem, M, dual=dual + reach * null)
+            reach += (proof.value - proof.lower_bound) / 4 / float(b @ null)
+        assert abs(proof.relative_gap) <= 1e-6
+        assert proof.relative_residual <= 1e-8
+        assert proof.residual_reach > 1e-3
+        assert not proof.holds
+
+    @pytest.mark.parametrize("model", [fm.Gram(), fm.SignedGram()])
+    def test_nothing_is_called_unique_where_rounding_hides_what_rows_see(self, model):
+        x = np.array([[1e5, 2e4], [0.3, 1.1], [1.0, -0.4]])
+        problem = fm.Problem(fm.measurements.RankOne(x), (x @ [1.0, 0.7]) ** 2, model)
+        proof = fm.flat_minimum(problem, alpha=1e-3).certificate
+        assert proof.unique is None
+        assert proof.radius is None
+
+    def test_unique_is_said_of_the_matrix_and_not_of_its_whitened_form(self):
+        rng = np.random.default_rng(1)
+        x = rng.standard_normal((40, 4))
+        x[:, 0] *= 1e-6
+        v = rng.standard_normal(4)
+        problem = fm.Problem(fm.measurements.RankOne(x), (x @ v) ** 2, fm.Gram())
+        for t in (0.0, 1.0, 100.0):
+            proof = fm.certify(problem, np.outer(v, v) + t * np.diag([1.0, 0, 0, 0]))
+            assert proof.unique is not True or t == 0
+
+    def test_zero_is_not_called_the_only_minimiser_for_a_gap_that_allows_others(self):
+        rng = np.random.default_rng(0)
+        A, b = fm.measurements.Dense(rng.standard_normal((12, 4, 4))), 1e-6 * rng.standard_normal(12)
+        problem = fm.Problem(A, b)
+        alpha = 2 / 12 * np.linalg.norm(problem.whitened.adjoint(b), 2) / 4 / (1 + 5e-4)
+        dual = 2 / 12 * b / (4 * alpha)
+        proof = fm.certify(problem, (np.zeros((4, 1)), np.zeros((4, 1))), dual=dual * (1 - 1e-3), alpha=alpha)
+        assert proof.unique is not True
+        assert fm.flat_minimum(problem, alpha=alpha).matrix.any()
+
+    @pytest.mark.parametrize("scale", [1e-200, 1e160])
+    def test_sizes_whose_squares_are_lost_are_refused(self, scale):
+        rng = np.random.default_rng(0)
+        T, b = rng.standard_normal((12, 4, 3)), np.arange(1.0, 13)
+        with pytest.raises(fm.InputError, match="scale them"):
+            fm.Problem(fm.measurements.Dense(T), scale * b)
+        if scale > 1:
+            with pytest.raises(fm.InputError, match="scale them"), np.errstate(over="ignore"):
+                fm.flat_minimum(fm.Problem(fm.measurements.Dense(scale * T), b))
+        else:
+            assert not fm.flat_minimum(fm.Problem(fm.measurements.Dense(scale * T), b)).certificate.holds

@@ -25,6 +25,8 @@ __all__ = [
     "check_dual",
     "check_strength",
     "measurement_sizes",
+    "ratio",
+    "residual_reach",
     "trace_is_determined",
     "trivial_dual",
     "whiten",
@@ -36,6 +38,8 @@ LARGEST_GAP = 1e-6
 LARGEST_RESIDUAL = 1e-8
 #: A residual in units of the measurements' own sizes beyond this one could hide a part of the matrix.
 LARGEST_WHITENED_RESIDUAL = 1e-7
+#: Directions count as unseen only if no measurement sees more than this share of its size in them.
+OVERLOOKED = 1e-9
 #: Up to this dimension all eigenvalues of a matrix that proves uniqueness are computed.
 LARGEST_WHOLE = 1000
 #: Sensing matrices whose sizes differ by less than this factor need not be told apart.
@@ -57,15 +61,15 @@ class Certificate:
     Attributes
     ----------
     holds : bool
-        Whether relative_gap (in size) ≤ 1e-6, relative_residual ≤ 1e-8 and whitened_residual ≤ 1e-7 (only where data
-        must be fitted), and the operator norm is bounded rigorously.
+        Whether relative_gap (in size) ≤ 1e-6, the operator norm is bounded rigorously, and, where data must be fitted,
+        relative_residual ≤ 1e-8, whitened_residual ≤ 1e-7 and residual_reach ≤ 1e-6.
     objective : str
         "interpolating" or "penalised".
     value : float
         The objective of the solution: the smallest scaled trace of its matrix (for a product ``4‖D1 X D2‖_*``), plus
         the loss if penalised (then times alpha).
     lower_bound : float
-        No solution has a smaller value.
+        No matrix that fits exactly (penalised: no matrix) has a smaller value.
     relative_gap : float
         ``(value − lower_bound) / value``, of a value of 0 the difference; slightly negative when the fit is not exact.
     relative_residual : float
@@ -73,6 +77,9 @@ class Certificate:
     whitened_residual : float
         The same with every measurement divided by the size of its whitened sensing matrix, over ``‖D1 X D2‖``: no
         measurement is too small to count.
+    residual_reach : float
+        ``‖λ‖ ‖A(X) − b‖ / |⟨b, λ⟩|``: by how much, relatively, the bound may be lower for matrices that fit as well as
+        X does and not exactly.
     dual : ndarray, shape (m,)
         The dual vector λ.
     dual_norm : float
@@ -107,6 +114,7 @@ class Certificate:
     dual: Array
     dual_norm: float
     bound_kind: str
+    residual_reach: float = 0.0
     unique: bool | None = None
     uniqueness_dual: Array | None = None
     q: int | None = None
@@ -214,7 +222,7 @@ def certificate_of(
     else:
         evidence = _evidence(problem, point, proof, spectrum, alpha)
     found = uniqueness(evidence)
-    proved = evidence.spectrum.kind != "estimated"
+    proved = evidence.spectrum.kind != "estimated" and not _overlooks(problem.measurement, evidence.blind)
     stability = found.stability if proved else None
     proof = replace(
         proof,
@@ -262,8 +270,8 @@ class _Whitened:
             metric=metric,
             Z=(U[:, keep], s[keep], V[:, keep]),
             residual=residual,
-            misfit=_ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(problem.data))),
-            whitened_misfit=_ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(s))),
+            misfit=ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(problem.data))),
+            whitened_misfit=ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(s))),
             sizes=sizes,
             determined=trace_is_determined(problem),
         )
@@ -271,6 +279,13 @@ class _Whitened:
     @property
     def norm(self) -> float:
         return float(self.Z[1].sum())
+
+    @property
+    def size(self) -> float:
+        """The Frobenius norm of X."""
+        U, s, V = self.Z
+        P, Q = self.metric[0].power(-1) @ (U * s), self.metric[1].power(-1) @ V
+        return float(np.sqrt(abs(np.sum((P.conj().T @ P) * (Q.conj().T @ Q).conj()))))
 
     def evidence(
         self, problem: Problem, spectrum: TopSpectrum, dual: Array, gap: float, misfit: float, growth: float = 0.0
@@ -289,8 +304,26 @@ class _Whitened:
             misfit=misfit,
             spread=spread_of(problem.measurement.size, problem.metric, self.metric, hermitian),
             unwhiten=float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric])),
+            size=self.size,
             growth=growth,
         )
+
+
+def _overlooks(measurement: Measurement, blind: tuple[Array, Array]) -> bool:
+    """Return whether some measurement, in units of its own size, sees directions that the metric counts as unseen.
+
+    That happens where sizes differ so much that rounding hides the smaller ones; nothing is said about uniqueness then.
+    """
+    sides = [measurement.products(blind[1])] if blind[1].shape[1] else []
+    if blind[0].shape[1] and blind[0] is not blind[1]:
+        nothing = np.zeros((measurement.shape[1], blind[0].shape[1]))
+        J = measurement.jacobian(blind[0], nothing)
+        sides.append(None if J is None else J[..., measurement.shape[0] :])
+    known = [np.linalg.norm(side, axis=(1, 2)) for side in sides if side is not None]
+    if not known:
+        return False
+    sizes = measurement.norms()
+    return bool(np.max(known) > 0 and np.max(np.max(known, axis=0) / np.where(sizes > 0, sizes, 1)) > OVERLOOKED)
 
 
 def trace_is_determined(problem: Problem) -> bool:
@@ -348,7 +381,7 @@ def _evidence(problem: Problem, point: _Whitened, proof: Certificate, spectrum: 
     gap, misfit = proof.relative_gap, float(np.linalg.norm(point.residual))
     if alpha > 0:
         surplus = proof.value * max(gap, 10 * EPS * sum(problem.shape))
-        gap = _ratio(surplus / (alpha * problem.parametrization.trace_factor), point.norm)
+        gap = ratio(surplus / (alpha * problem.parametrization.trace_factor), point.norm)
         misfit = 2 * float(np.sqrt(problem.measurement.size * surplus))
     return point.evidence(problem, spectrum.scaled(1 / scale), proof.dual / scale, gap, misfit)
 
@@ -367,7 +400,7 @@ def _complement_evidence(problem: Problem, point: _Whitened, dual: Array, seed: 
     """
     spectrum = _complement_spectrum(problem, point, dual, seed)
     lacking, growth = max(0.0, spectrum.norm - 1), float(np.linalg.norm(trivial_dual(problem)))
-    gap = _ratio(abs(float(problem.data @ dual)), point.norm) + lacking
+    gap = ratio(abs(float(problem.data @ dual)), point.norm) + lacking
     misfit = float(np.linalg.norm(point.residual))
     return point.evidence(problem, spectrum, dual, gap, misfit, growth)
 
@@ -382,8 +415,10 @@ def _flatness_proof(
     if alpha > 0:
         value = problem.loss.value(point.residual) + alpha * value
         lower = alpha * lower - factor**2 / 4 * m * alpha**2 * float(scaled @ scaled)
-    gap = _ratio(value - lower, value)
-    fits = alpha > 0 or (point.misfit <= LARGEST_RESIDUAL and point.whitened_misfit <= LARGEST_WHITENED_RESIDUAL)
+    gap = ratio(value - lower, value)
+    reach = residual_reach(problem.data, dual, point.residual)
+    fits = point.misfit <= LARGEST_RESIDUAL and point.whitened_misfit <= LARGEST_WHITENED_RESIDUAL
+    fits = alpha > 0 or (fits and reach <= LARGEST_GAP)
     return Certificate(
         holds=bool(abs(gap) <= LARGEST_GAP and fits and spectrum.kind != "estimated"),
         objective="penalised" if alpha > 0 else "interpolating",
@@ -392,10 +427,17 @@ def _flatness_proof(
         relative_gap=gap,
         relative_residual=point.misfit,
         whitened_residual=point.whitened_misfit,
+        residual_reach=reach,
         dual=dual,
         dual_norm=spectrum.norm,
         bound_kind=spectrum.kind,
     )
+
+
+def residual_reach(data: Array, dual: Array, residual: Array) -> float:
+    """Return ``‖λ‖ ‖r‖ / |⟨b, λ⟩|``, 0 without a residual: what a misfit of that size can do to the bound of λ."""
+    size = float(np.linalg.norm(dual) * np.linalg.norm(residual))
+    return size / max(abs(float(data @ dual)), float(np.finfo(float).tiny)) if size else 0.0
 
 
 def check_strength(alpha: float, metric_power: float) -> tuple[float, float]:
@@ -408,5 +450,6 @@ def check_strength(alpha: float, metric_power: float) -> tuple[float, float]:
     return float(alpha), float(metric_power)
 
 
-def _ratio(numerator: float, denominator: float) -> float:
+def ratio(numerator: float, denominator: float) -> float:
+    """Return the quotient, or the numerator where there is nothing to divide by."""
     return numerator / denominator if denominator else numerator

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from flatmin.errors import InputError
+
 __all__ = ["Array", "Metric", "condition_number", "hermitian_of_product", "svd_of_product"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -49,6 +51,11 @@ class Metric:
         before its null space is decided, and the root is taken from the singular values of a factor. Where scales and
         eigenvalues are similar, none of that is needed.
         """
+        largest = float(np.max(np.abs(square), initial=0.0))
+        if not largest < 1e300 or 0 < largest < 1e-300:
+            raise InputError(
+                f"the sensing matrices have squares of about {largest:.1g}, expected numbers to scale; scale them"
+            )
         if square.ndim == 1:
             return cls(np.sqrt(square))
         scale = np.sqrt(np.diagonal(square).real)

@@ -18,6 +18,9 @@ from flatmin.parametrizations.product import Product
 
 __all__ = ["Problem"]
 
+#: Data beyond these sizes over- or underflow when they are squared.
+SMALLEST, LARGEST = 1e-151, 1e151
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -68,6 +71,10 @@ class Problem:
             raise InputError(f"loss is a {type(self.loss).__name__}, expected flatmin.losses.Squared() or Absolute()")
         if isinstance(self.loss, Absolute):
             _check_cells(self.measurement, self.parametrization)
+        largest = float(np.max(np.abs(data), initial=0.0))
+        if largest and not SMALLEST <= largest <= LARGEST:
+            sizes = f"expected one from {SMALLEST:g} to {LARGEST:g}"
+            raise InputError(f"the largest number of the data b is {largest:.1g}, {sizes}; scale them")
         object.__setattr__(self, "data", data)
 
     @property

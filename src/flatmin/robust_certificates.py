@@ -61,6 +61,7 @@ def robust_certificate(
         lower_bound=lower,
         relative_gap=gap,
         relative_residual=residual,
+        residual_reach=0.0,
         whitened_residual=0.0,
         dual=dual,
         dual_norm=judged.norm,

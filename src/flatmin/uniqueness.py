@@ -57,6 +57,8 @@ class Evidence:
         Others have measurements that differ from those of Z by at most this.
     spread, unwhiten, growth : float
         See `flatmin.stability.Stability`.
+    size : float
+        The Frobenius norm of X.
     """
 
     model: Parametrization
@@ -70,6 +72,7 @@ class Evidence:
     misfit: float
     spread: float
     unwhiten: float
+    size: float
     growth: float = 0.0
 
     @property
@@ -164,7 +167,7 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     q = max(rank, int(np.count_nonzero(spectrum.values > 1 - SAFETY * noise)))
     margin = max(0.0, 1 - spectrum.below(q)) if q < min(whitened.shape) else 1.0
     if q == 0:
-        return Uniqueness(True, 0, 1.0, margin)
+        return Uniqueness(True if evidence.misfit == 0 else None, 0, 1.0, margin)
     if whitened.size * q * (q + 1) / 2 > LARGEST_CORE:
         return Uniqueness(None, q, None, margin)
     U, V = spectrum.U[:, :q], spectrum.V[:, :q]
@@ -188,9 +191,8 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
 
 
 def _near(evidence: Evidence, stability: Stability | None) -> bool:
-    """Return whether any other flat minimum is proved to lie near this one, in whitened coordinates."""
-    size = float(np.linalg.norm(evidence.Z[1])) * evidence.unwhiten
-    return stability is not None and stability.radius() <= NEAR * size
+    """Return whether any other flat minimum is proved to lie near this one."""
+    return stability is not None and stability.radius() <= NEAR * evidence.size
 
 
 def _stability(

@@ -77,7 +77,7 @@ CONSISTENT = {
     "small whole numbers": lambda: fm.Problem(
         Dense([[[2, 2, 1], [2, 0, 0], [1, 0, 0]], [[2, -1, 0], [-1, -2, -2], [0, -2, 2]]]), [2.0, 2.0]
     ),
-    "tiny data": lambda: fm.Problem(Entries([0, 1, 1], [0, 0, 1], (2, 2)), [1e-200, 2e-200, 3e-200]),
+    "tiny data": lambda: fm.Problem(Entries([0, 1, 1], [0, 0, 1], (2, 2)), [1e-150, 2e-150, 3e-150]),
     "huge data": lambda: fm.Problem(Entries([0, 1, 1], [0, 0, 1], (2, 2)), [1e100, 2e100, 3e100]),
     "data of very different size": lambda: fm.Problem(Entries([0, 1, 1], [0, 0, 1], (2, 2)), [1e-6, 1.0, 1e6]),
 }

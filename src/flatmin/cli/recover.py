@@ -66,6 +66,8 @@ def run(request: Request) -> int:
     family = families.find(request.family)
     case = read_case(family, request.input, request.mask)
     case = replace(case, problem=with_loss(case.problem, family, request.loss))
+    if request.reweight and request.settings["alpha"]:
+        raise InputError("--reweight fits the data exactly, expected no --alpha beside it")
     if request.reweight and not isinstance(case.problem.loss, Squared):
         raise InputError(f"--reweight goes with data that are to be fitted, found {family.name}")
     target = destination(request.output, request.input, request.mask)

@@ -14,6 +14,8 @@ from flatmin.certificates import (
     Certificate,
     certificate_of,
     measurement_sizes,
+    ratio,
+    residual_reach,
 )
 from flatmin.errors import InputError
 from flatmin.flatness import flatness
@@ -109,15 +111,16 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array) -> Certif
     residual = problem.residual(factors)
     sizes = measurement_sizes(problem, problem.whitened, metric)
     comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
-    misfit = _ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(problem.data)))
-    whitened_misfit = _ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(s)))
+    misfit = ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(problem.data)))
+    whitened_misfit = ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(s)))
     kept = s > DROPPED * np.max(s, initial=0.0)
     spectrum = top_spectrum(A.adjoint_operator(dual / gamma), U[:, kept], V[:, kept], unit=1 - 1e-4, seed=0)
-    product = _ratio(float(problem.data @ dual), spectrum.norm)
+    product = ratio(float(problem.data @ dual), spectrum.norm)
     value = model.smallest_trace(float(s.sum()), metric)
     lower = model.smallest_trace(max(product, 0.0), metric)
-    gap = _ratio(value - lower, value)
-    fits = misfit <= LARGEST_RESIDUAL and whitened_misfit <= LARGEST_WHITENED_RESIDUAL
+    gap = ratio(value - lower, value)
+    reached = residual_reach(problem.data, dual, residual)
+    fits = misfit <= LARGEST_RESIDUAL and whitened_misfit <= LARGEST_WHITENED_RESIDUAL and reached <= LARGEST_GAP
     proof = Certificate(
         holds=bool(abs(gap) <= LARGEST_GAP and fits and spectrum.kind != "estimated"),
         objective="interpolating",
@@ -126,6 +129,7 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array) -> Certif
         relative_gap=gap,
         relative_residual=misfit,
         whitened_residual=whitened_misfit,
+        residual_reach=reached,
         dual=dual,
         dual_norm=spectrum.norm,
         bound_kind=spectrum.kind,
@@ -182,7 +186,3 @@ def _of_two_layers(problem: Problem, proof: Certificate) -> Certificate:
     return replace(
         proof, value=scale * proof.value, lower_bound=scale * proof.lower_bound, alternative=other, unique=unique
     )
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    return numerator / denominator if denominator else numerator

@@ -8,8 +8,16 @@ import numpy as np
 
 from flatmin._memory import require
 from flatmin._threads import one_thread
-from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
+from flatmin.certificates import (
+    LARGEST_GAP,
+    LARGEST_RESIDUAL,
+    LARGEST_WHITENED_RESIDUAL,
+    Certificate,
+    ratio,
+    residual_reach,
+)
 from flatmin.metric import Array
+from flatmin.operator_norm import EPS
 from flatmin.parametrizations.base import Factors
 from flatmin.parametrizations.hadamard import Hadamard
 from flatmin.problem import Problem
@@ -61,15 +69,16 @@ def hadamard_certificate(problem: Problem, factors: Factors, dual: Array, *, loo
     z = np.divide(model.pair(factors)[0][:, 0], units, out=np.zeros(len(units)), where=units > 0)
     residual, sizes = problem.residual(factors), np.linalg.norm(B, axis=1)
     comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
-    misfit = _ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(b)))
-    whitened_misfit = _ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(z)))
+    misfit = ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(b)))
+    whitened_misfit = ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(z)))
     norm = dual_power_norm(B.T @ dual, p)
     reach = max(1.0, norm) if p == 1 else norm
-    product = _ratio(float(b @ dual), reach)
+    product = ratio(float(b @ dual), reach)
     value = count * float(np.sum(np.abs(z) ** p))
     lower = count * (product if p == 1 else max(product, 0.0) ** p)
-    gap = _ratio(value - lower, value)
-    fits = misfit <= LARGEST_RESIDUAL and whitened_misfit <= LARGEST_WHITENED_RESIDUAL
+    gap = ratio(value - lower, value)
+    reached = residual_reach(b, dual, residual)
+    fits = misfit <= LARGEST_RESIDUAL and whitened_misfit <= LARGEST_WHITENED_RESIDUAL and reached <= LARGEST_GAP
     proof = Certificate(
         holds=bool(abs(gap) <= LARGEST_GAP and fits),
         objective="interpolating",
@@ -78,6 +87,7 @@ def hadamard_certificate(problem: Problem, factors: Factors, dual: Array, *, loo
         relative_gap=gap,
         relative_residual=misfit,
         whitened_residual=whitened_misfit,
+        residual_reach=reached,
         dual=dual,
         dual_norm=norm,
         bound_kind="dense",
@@ -92,7 +102,7 @@ def hadamard_certificate(problem: Problem, factors: Factors, dual: Array, *, loo
         injectivity=found.injectivity,
         margin=found.margin,
         margin_kind="dense",
-        radius=found.radius,
+        radius=None if found.radius is None else found.radius + len(z) * EPS * float(np.linalg.norm(units * z)),
         stability=found.stability,
     )
     if found.other is None:
@@ -113,7 +123,3 @@ def _factors(problem: Problem, x: Array) -> Factors:
     D1, D2 = problem.metric
     size = D1.values[:, None] * x[:, None] * D2.values
     return problem.parametrization.flattest(size, np.ones(1), np.ones((1, 1)), problem.metric)
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    return numerator / denominator if denominator else numerator

@@ -31,7 +31,7 @@ class Nearby:
     Attributes
     ----------
     unique : bool or None
-        True: all are within ``radius``, at most 1e-3 of the solution. False: ``other`` is one. None: undecided.
+        True: all are within ``radius``, at most 1e-2 of the solution. False: ``other`` is one. None: undecided.
     q : int
         For p = 1 the number of coordinates whose dual constraint is tight; 0 for p > 1, where none needs telling apart.
     injectivity : float

@@ -11,6 +11,7 @@ import numpy as np
 from flatmin.certificates import Certificate, check_strength
 from flatmin.errors import InputError
 from flatmin.flatness import flatness
+from flatmin.losses import Squared
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution, Status
@@ -81,7 +82,8 @@ class Task:
 
     def expect_defaults(self, *names: str) -> None:
         """Raise `InputError` if an argument is set that means nothing for the model's solver."""
-        model = self.problem.parametrization
+        squared = isinstance(self.problem.loss, Squared)
+        model = self.problem.parametrization if squared else self.problem.loss
         for name in names:
             value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
             if value is not default and value != default:

@@ -58,7 +58,7 @@ def _check_consistency(solution: Solution) -> None:
     cause = "relative_gap = (value − lower_bound) / value, of a value of 0 the difference"
     agree(solution, "relative_gap", proof.relative_gap, gap, cause, scale=1.0)
     small = proof.relative_residual <= LARGEST_RESIDUAL and proof.whitened_residual <= LARGEST_WHITENED_RESIDUAL
-    fits = proof.objective == "penalised" or small
+    fits = proof.objective == "penalised" or (small and proof.residual_reach <= LARGEST_GAP)
     earned = abs(proof.relative_gap) <= LARGEST_GAP and fits and proof.bound_kind != "estimated"
     require(solution, proof.holds == earned, f"holds is {proof.holds}, but its gap, residual and bound say {earned}")
     status = solution.status
