@@ -8,7 +8,7 @@ from scipy.sparse import csr_array, random_array
 
 from flatmin import operator_norm
 from flatmin.metric import Metric
-from flatmin.operator_norm import complement_margin, deflate, leading_triplets, top_spectrum
+from flatmin.operator_norm import complement_margin, deflate, leading_triplets, lowest_beside, top_spectrum
 
 
 def _matrix(d1, d2, values, seed=0):
@@ -197,7 +197,7 @@ class TestComplementMargin:
     def test_a_lying_lanczos_iteration_cannot_raise_it(self, monkeypatch):
         W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(0.1, 1, 23)]))
         for lie in (0.12, 0.5, 10.0):
-            monkeypatch.setattr(operator_norm, "_smallest_beside", lambda *a, lie=lie: lie)
+            monkeypatch.setattr(operator_norm, "lowest_beside", lambda *a, lie=lie: (np.array([lie]), Q[:, 2:3]))
             margin, kind = complement_margin(W, Q[:, :2], Metric(np.ones(len(W))))
             assert kind == "estimated" or margin <= 0.1
 
@@ -205,3 +205,15 @@ class TestComplementMargin:
         monkeypatch.setattr(operator_norm, "LARGEST_FORMED", 10)
         W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(0.1, 1, 23)]))
         assert complement_margin(W, Q[:, :2], Metric(np.ones(len(W))))[1] == "estimated"
+
+
+@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.parametrize("count", [1, 4])
+def test_lowest_eigenvalues_beside_a_null_space_leave_out_what_is_not_seen(dtype, count):
+    values = np.concatenate([np.zeros(5), np.linspace(-0.2, 1, 55)])
+    W, Q = _hermitian(values, dtype)
+    whole = Metric(np.concatenate([np.zeros(2), np.ones(58)]), Q)  # two directions unseen, three in U
+    found, vectors = lowest_beside(W, Q[:, 2:5], whole, count, 1e-10)
+    np.testing.assert_allclose(found, values[5 : 5 + count], atol=1e-8)
+    np.testing.assert_allclose(W @ vectors, vectors * found, atol=1e-4)
+    np.testing.assert_allclose(Q[:, :5].conj().T @ vectors, 0, atol=1e-8)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.metric import Array
+from flatmin.metric import Array, Metric
 
 __all__ = [
     "TopSpectrum",
@@ -21,6 +21,7 @@ __all__ = [
     "deflate",
     "leading_eigenpairs",
     "leading_triplets",
+    "lowest_beside",
     "top_spectrum",
 ]
 
@@ -55,7 +56,7 @@ class TopSpectrum:
     rest : float
         An upper bound on the norm of ``S`` between the orthogonal complements of U and V.
     kind : str
-        What proves the bounds: "dense", "cholesky", or "estimated" (nothing does).
+        What proves the bounds: "dense", "cholesky", "proven" (a formula), or "estimated" (nothing does).
     slack : float
         What the triplets couple with the rest: singular values of S differ from theirs by no more.
     """
@@ -223,7 +224,7 @@ def _hermitian_spectrum(S: Any, U: Array, seed: int, by_size: bool) -> TopSpectr
     return TopSpectrum(Q, values, Q * signs, top + 4 * d * EPS * scale, rest, "dense" if proved else "estimated")
 
 
-def complement_margin(W: Any, U: Array, seen: Any, seed: int = 0) -> tuple[float, str]:
+def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0) -> tuple[float, str]:
     """Return a lower bound on the eigenvalues of a Hermitian W on the complement of U, and what proves it.
 
     Lanczos estimates the smallest one; a Cholesky factorization proves a little less, where the matrix can be formed,
@@ -240,7 +241,8 @@ def complement_margin(W: Any, U: Array, seen: Any, seed: int = 0) -> tuple[float
     seed : int
         Starts the Lanczos iteration.
     """
-    estimate = _smallest_beside(W, U, seen, seed)
+    values, _ = lowest_beside(W, U, seen, 1, 1e-4, seed)
+    estimate = float(values[0]) if len(values) else 0.0
     if len(U) > LARGEST_FORMED or estimate <= 0:
         return estimate, "estimated"
     dense = W.toarray() if hasattr(W, "toarray") else W if isinstance(W, np.ndarray) else W @ np.eye(len(U))
@@ -252,12 +254,45 @@ def complement_margin(W: Any, U: Array, seen: Any, seed: int = 0) -> tuple[float
     return estimate, "estimated"
 
 
-def _smallest_beside(W: Any, U: Array, seen: Any, seed: int) -> float:
-    """Return an estimate, from above, of the smallest eigenvalue of W on the complement of U in what is seen."""
+def lowest_beside(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: int = 0) -> tuple[Array, Array]:
+    """Return estimates, from above, of the lowest eigenvalues of W on the complement of U in what is seen.
+
+    Lanczos finds the largest eigenvalues of ``P (c I − W) P`` with the projector P on that complement, where c is a
+    little more than the largest eigenvalue of W: what P removes is in the way at neither end.
+
+    Parameters
+    ----------
+    W : ndarray or operator with ``@``, shape (d, d)
+        A Hermitian matrix that vanishes on U and on what is not seen.
+    U : ndarray, shape (d, k)
+        Orthonormal columns.
+    seen : Metric
+        The projector on what counts, as the power 0 of a metric.
+    count : int
+        How many eigenvalues to look for.
+    tol : float
+        Their error, relative to the largest eigenvalue of W.
+    seed : int
+        Starts the Lanczos iterations.
+
+    Returns
+    -------
+    values : ndarray, shape (count,)
+        Ascending; fewer, or none, where the iteration does not converge.
+    vectors : ndarray, shape (d, count)
+        Orthonormal eigenvectors.
+
+    Examples
+    --------
+    >>> W, U = np.diag(np.arange(50.0)), np.eye(50)[:, :1]
+    >>> values, vectors = lowest_beside(W, U, Metric(np.ones(50)), 2, 1e-10)
+    >>> values.round(6), np.argmax(np.abs(vectors), axis=0)
+    (array([1., 2.]), array([1, 2]))
+    """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
     start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
-    top = 1.1 * float(eigsh(_products_of(W), k=1, which="LA", v0=start, tol=1e-1, return_eigenvectors=False)[0])
+    top = 1.1 * float(eigsh(_products_of(W), k=1, which="LA", v0=start, tol=0.1, return_eigenvectors=False)[0])
     whole = seen.rank == len(U)
 
     def inside(x: Array) -> Array:
@@ -270,10 +305,11 @@ def _smallest_beside(W: Any, U: Array, seen: Any, seed: int) -> float:
 
     flipped = LinearOperator(W.shape, matvec=apply, dtype=W.dtype)
     try:
-        found = eigsh(flipped, k=1, which="LA", v0=start, ncv=min(len(U), 40), tol=1e-4, return_eigenvectors=False)
+        values, vectors = eigsh(flipped, k=count, which="LA", v0=start, ncv=min(len(U), 2 * count + 38), tol=tol)
     except ArpackNoConvergence as stopped:
-        found = stopped.eigenvalues if len(stopped.eigenvalues) else np.array([top])
-    return top - float(found[0])
+        values, vectors = stopped.eigenvalues, stopped.eigenvectors
+    order = np.argsort(-values, kind="stable")
+    return top - values[order], vectors[:, order]
 
 
 def _positive_beside(W: Array, U: Array, bound: float) -> bool:

@@ -109,3 +109,13 @@ def test_perturbed_uniqueness_duals_never_prove_a_second_solution_away():
             noise = rng.standard_normal(6)
             proof = fm.certify(problem, s.factors, s.certificate.dual, uniqueness_dual=scale * noise)
             assert proof.unique is not True
+
+
+def test_a_least_misfit_reached_to_the_last_digit_needs_no_further_step():
+    """The first vector sees nothing and its datum is negative; the gradient vanishes exactly where the second fits."""
+    x = np.zeros((2, 5))
+    x[1] = 0.17617625209328883, 0.828417134677465, -0.9575432916505224, 0.0, 1.5017531276058615
+    problem = fm.Problem(fm.measurements.RankOne(x), [-0.0008161875116994011, 5.603209756739595], fm.Gram())
+    s = fm.flat_minimum(problem)
+    assert s.status is fm.Status.inconsistent_data
+    np.testing.assert_allclose(problem.residual(s.factors), [-problem.data[0], 0], atol=1e-12)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from flatmin.measurements import CodedDiffraction, RankOne
-from flatmin.solvers.interpolation import _descend, _lowest, _Search, another_interpolant, interpolate
+from flatmin.solvers.amplitude_steps import Search, descend
+from flatmin.solvers.another_interpolant import another_interpolant
+from flatmin.solvers.interpolation import _lowest, interpolate
 from flatmin.solvers.newton import Budget
 
 
@@ -172,11 +174,11 @@ def test_another_interpolant_exists_only_below_the_threshold(m, exists):
 def test_steps_go_down_the_quartic():
     """Each step leaves a smaller misfit than any nearby length would, and the misfit never rises."""
     A, _, b = instance(15, 60, 2, complex)
-    search = _Search(A, b / np.sqrt(np.mean(b**2)), np.ones(60), Budget(), 15)
+    search = Search(A, b / np.sqrt(np.mean(b**2)), np.ones(60), Budget(), 15)
     point = search.at(draw(np.random.default_rng(3), (15, 2), complex) / 5)
     misfits = [point.misfit]
     for _ in range(8):
-        point = _descend(search, point, 1)
+        point = descend(search, point, 1)
         misfits.append(point.misfit)
     assert all(after < before for before, after in pairwise(misfits))
 

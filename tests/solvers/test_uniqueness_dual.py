@@ -7,17 +7,12 @@ import pytest
 from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.metric import Metric
 from flatmin.solvers import uniqueness_dual as module
-from flatmin.solvers.interpolation import another_interpolant
+from flatmin.solvers.another_interpolant import another_interpolant
+from flatmin.solvers.complement import Complement
+from flatmin.solvers.margin_ascent import _constraints, ascend_margin
 from flatmin.solvers.newton import Budget
-from flatmin.solvers.uniqueness_dual import (
-    _constraints,
-    _interior_point,
-    _margin,
-    _proposal,
-    _raised,
-    _Setting,
-    uniqueness_dual,
-)
+from flatmin.solvers.raised_eigenvalues import raise_lowest
+from flatmin.solvers.uniqueness_dual import _margin, _proposal, uniqueness_dual
 
 
 def draw(rng, shape, dtype):
@@ -140,21 +135,21 @@ def test_coded_diffraction_is_certified_matrix_free(count, monkeypatch):
 def test_the_margin_by_lanczos_is_that_of_the_array(monkeypatch):
     A, s = coded(10, 12, 8)
     dual = uniqueness_dual(A, s)
-    setting = _Setting(A, s / np.linalg.norm(s))
-    dense = _margin(setting, dual, 0)
+    complement = Complement(A, s / np.linalg.norm(s))
+    dense = _margin(complement, dual, 0)
     assert dense == pytest.approx(dense_margin(A, dual, s)[0], rel=1e-10)
     monkeypatch.setattr(module, "DENSE", 10)
-    assert _margin(setting, dual, 0) == pytest.approx(dense, rel=2e-3)
+    assert _margin(complement, dual, 0) == pytest.approx(dense, rel=2e-3)
 
 
 @pytest.mark.parametrize("dtype", [float, complex])
 def test_raising_the_lowest_eigenvalues_makes_a_proof_of_a_proposal_that_is_none(dtype):
     """A margin that is slightly negative becomes positive, while the constraints stay."""
     A, U = coded(12, 16, 6, seed=3) if dtype is complex else instance(100, 290, 1, float, seed=0)
-    setting = _Setting(A, np.linalg.qr(U)[0])
-    dual = _proposal(setting, 0)
+    complement = Complement(A, np.linalg.qr(U)[0])
+    dual = _proposal(complement, 0)
     before = dense_margin(A, dual, U)[0]
-    smallest, mean, residual = dense_margin(A, _raised(setting, dual, 0), U)
+    smallest, mean, residual = dense_margin(A, raise_lowest(complement, dual, 0), U)
     assert smallest > max(before, 0)
     assert mean == pytest.approx(1)
     assert residual < 1e-13
@@ -178,10 +173,10 @@ def test_pixels_that_no_mask_sees_do_not_count():
 
 def test_the_proposal_meets_its_constraints():
     A, U = instance(30, 300, 3, complex)
-    setting = _Setting(A, np.linalg.qr(U)[0])
-    dual = _proposal(setting, 0)
+    complement = Complement(A, np.linalg.qr(U)[0])
+    dual = _proposal(complement, 0)
     assert np.linalg.norm(A.adjoint(dual) @ U) < 1e-12 * np.linalg.norm(U)
-    p = _interior_point(setting, dual)
+    p = ascend_margin(complement, dual)
     assert np.linalg.norm(A.adjoint(p) @ U) < 1e-6 * np.linalg.norm(U) * np.linalg.norm(A.adjoint(p), 2)
 
 

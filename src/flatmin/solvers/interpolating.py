@@ -10,7 +10,8 @@ from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
-from flatmin.solvers.interpolation import another_interpolant, interpolate
+from flatmin.solvers.another_interpolant import another_interpolant
+from flatmin.solvers.interpolation import interpolate
 from flatmin.solvers.newton import Budget
 from flatmin.solvers.task import Task
 from flatmin.solvers.uniqueness_dual import uniqueness_dual
