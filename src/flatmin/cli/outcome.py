@@ -38,10 +38,17 @@ def outcome(problem: Problem, solution: Solution, summary: Mapping[str, Any], re
         rows["relative error"] = f"{summary['relative_error']:.6g}"
     if summary["reweighted"] is not None:
         rows["lowest rank found, not flat"] = _reweighted(summary["reweighted"])
-    for name, what in (("undetermined_rows", "rows"), ("undetermined_cols", "columns")):
+    for name, what in _unobserved(summary):
         if summary[name]:
-            rows[f"unobserved {what}"] = f"{len(summary[name])}, filled with zeros"
+            rows[what] = f"{len(summary[name])}, filled with zeros"
     return rows | {"results": results}
+
+
+def _unobserved(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the fields that list what no measurement sees, and what to call that."""
+    if summary["family"] == "phase-retrieval":
+        return [("undetermined_rows", "unseen places of the signal")]
+    return [("undetermined_rows", "unobserved rows"), ("undetermined_cols", "unobserved columns")]
 
 
 def _rank(solution: Solution) -> str:
