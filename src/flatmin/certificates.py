@@ -222,7 +222,7 @@ def certificate_of(
     else:
         evidence = _evidence(problem, point, proof, spectrum, alpha)
     found = uniqueness(evidence)
-    proved = evidence.spectrum.kind != "estimated" and not _overlooks(problem.measurement, evidence.blind)
+    proved = evidence.spectrum.kind != "estimated" and not _overlooks(problem.measurement, point.metric)
     stability = found.stability if proved else None
     proof = replace(
         proof,
@@ -309,13 +309,16 @@ class _Whitened:
         )
 
 
-def _overlooks(measurement: Measurement, blind: tuple[Array, Array]) -> bool:
+def _overlooks(measurement: Measurement, metric: tuple[Metric, Metric]) -> bool:
     """Return whether some measurement, in units of its own size, sees directions that the metric counts as unseen.
 
     That happens where sizes differ so much that rounding hides the smaller ones; nothing is said about uniqueness then.
     """
+    if all(D.is_diagonal for D in metric):  # sums of squares, exactly zero where nothing is seen
+        return False
+    blind = metric[0].blind, metric[1].blind
     sides = [measurement.products(blind[1])] if blind[1].shape[1] else []
-    if blind[0].shape[1] and blind[0] is not blind[1]:
+    if blind[0].shape[1] and metric[0] is not metric[1]:
         nothing = np.zeros((measurement.shape[1], blind[0].shape[1]))
         J = measurement.jacobian(blind[0], nothing)
         sides.append(None if J is None else J[..., measurement.shape[0] :])

@@ -122,7 +122,7 @@ def core_columns(
     pairs = _pairs(U, V, cone)
     q = U.shape[1]
     columns = np.empty((whitened.size, len(pairs)), order="F")
-    if sides is None and whitened.size * q * sum(whitened.shape) <= LARGEST_CORE:
+    if sides is None and np.isrealobj(U) and whitened.size * q * sum(whitened.shape) <= LARGEST_CORE:
         sides = whitened.products(V)
     if sides is not None and np.isrealobj(U):
         core = sides[..., : whitened.shape[0]] @ U

@@ -119,3 +119,10 @@ def test_a_least_misfit_reached_to_the_last_digit_needs_no_further_step():
     s = fm.flat_minimum(problem)
     assert s.status is fm.Status.inconsistent_data
     np.testing.assert_allclose(problem.residual(s.factors), [-problem.data[0], 0], atol=1e-12)
+
+
+def test_the_radius_of_small_images_is_linear_in_rounding():
+    truth = np.random.default_rng(0).standard_normal((8, 8))
+    s = fm.flat_minimum(diffraction(truth, octanary_masks(8, (8, 8))).problem)
+    assert s.certificate.stability.space == "tangent"
+    assert s.certificate.radius <= 1e-8 * np.linalg.norm(truth) ** 2

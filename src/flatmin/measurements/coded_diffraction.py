@@ -114,6 +114,11 @@ class CodedDiffraction(Measurement):
         waves = self._transform(units.reshape(-1, *self.masks.shape[1:]), inverse=True).reshape(-1, n)
         return np.asarray(self.masks.reshape(-1, n)[np.arange(start, stop) // n] * waves)
 
+    def products(self, R: Array) -> Array:
+        """Return ``a_i (a_i* R)`` for every i; only for small n."""
+        require(48.0 * self.size * self.shape[0] * R.shape[1], f"the products A_i R of {self!r}")
+        return np.asarray(self.amplitudes(R)[:, :, None] * self.vectors()[:, None, :])
+
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
         """Return the sensing matrices as outer products."""
         vectors = self.vectors(start, stop)
