@@ -241,9 +241,10 @@ def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0) -> tuple[fl
     seed : int
         Starts the Lanczos iteration.
     """
-    values, _ = lowest_beside(W, U, seen, 1, 1e-4, seed)
+    provable = len(U) <= LARGEST_FORMED
+    values, _ = lowest_beside(W, U, seen, 1, 1e-4 if provable else 1e-3, seed)
     estimate = float(values[0]) if len(values) else 0.0
-    if len(U) > LARGEST_FORMED or estimate <= 0:
+    if not provable or estimate <= 0:
         return estimate, "estimated"
     dense = W.toarray() if hasattr(W, "toarray") else W if isinstance(W, np.ndarray) else W @ np.eye(len(U))
     if seen.rank < len(U):
