@@ -110,7 +110,8 @@ def _only_one(unique: bool | None, voice: Voice) -> Verdict:
     return Verdict(
         False,
         "It fits the data exactly, but it is not certified to be the only solution.",
-        f"Every {voice.rival} is equally flat, so a fit alone proves little; more measurements would settle it.",
+        f"Every {voice.rival} is equally flat, so a fit alone proves little; more measurements would settle it, "
+        "unless there are too many unknowns for a proof.",
     )
 
 
