@@ -237,3 +237,10 @@ class TestHostile:
                 fm.flat_minimum(fm.Problem(fm.measurements.Dense(scale * T), b))
         else:
             assert not fm.flat_minimum(fm.Problem(fm.measurements.Dense(scale * T), b)).certificate.holds
+
+    @pytest.mark.filterwarnings("error::RuntimeWarning")
+    def test_enormous_duals_prove_nothing_and_overflow_nowhere(self):
+        instance = fm.families.covariance.sample(4, 1, 12)
+        proof = fm.certify(instance.problem, instance.truth, uniqueness_dual=np.full(12, 1e300))
+        assert proof.unique is not True
+        assert not fm.certify(instance.problem, instance.truth, dual=np.full(12, 1e300)).holds

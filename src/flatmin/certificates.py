@@ -38,6 +38,8 @@ LARGEST_GAP = 1e-6
 LARGEST_RESIDUAL = 1e-8
 #: A residual in units of the measurements' own sizes beyond this one could hide a part of the matrix.
 LARGEST_WHITENED_RESIDUAL = 1e-7
+#: Larger dual vectors prove what this multiple of them proves, and overflow.
+LARGEST_DUAL = 1e100
 #: Directions count as unseen only if no measurement sees more than this share of its size in them.
 OVERLOOKED = 1e-9
 #: Up to this dimension all eigenvalues of a matrix that proves uniqueness are computed.
@@ -343,11 +345,12 @@ def trivial_dual(problem: Problem) -> Array:
 
 
 def check_dual(dual: Any, problem: Problem, name: str = "the dual") -> Array:
-    """Return a dual vector as an array (m,), or raise `InputError`."""
+    """Return a dual vector as an array (m,), or raise `InputError`; beyond all use, its size does not matter."""
     checked, m = numeric(dual, name), problem.measurement.size
     if checked.shape != (m,):
         raise InputError(f"{name} has shape {checked.shape}, expected ({m},): one value a measurement")
-    return checked
+    largest = float(np.max(np.abs(checked), initial=0.0))
+    return checked * (LARGEST_DUAL / largest) if largest > LARGEST_DUAL else checked
 
 
 def _spectrum(problem: Problem, point: _Whitened, dual: Array, metric_power: float, seed: int) -> TopSpectrum:
