@@ -21,12 +21,12 @@ __all__ = [
     "LARGEST_GAP",
     "LARGEST_RESIDUAL",
     "Certificate",
+    "Fit",
     "certificate_of",
     "check_dual",
     "check_strength",
     "measurement_sizes",
     "ratio",
-    "residual_reach",
     "trace_is_determined",
     "trivial_dual",
     "whiten",
@@ -214,10 +214,9 @@ def certificate_of(
     proof = _flatness_proof(problem, point, dual, spectrum, alpha)
     if not (proof.holds and look_further):
         return proof
-    trivial = point.determined and alpha == 0 and metric_power == 1
-    if trivial and uniqueness_dual is None:
-        return proof
-    if trivial and uniqueness_dual is not None:
+    if point.determined and alpha == 0 and metric_power == 1:
+        if uniqueness_dual is None:
+            return proof
         other = check_dual(uniqueness_dual, problem, "the uniqueness dual")
         proof = replace(proof, uniqueness_dual=other)
         evidence = _complement_evidence(problem, point, other, seed)
@@ -254,8 +253,6 @@ class _Whitened:
     metric: tuple[Metric, Metric]
     Z: tuple[Array, Array, Array]
     residual: Array
-    misfit: float
-    whitened_misfit: float
     sizes: Array
     determined: bool
 
@@ -264,17 +261,12 @@ class _Whitened:
         whitened, metric = whiten(problem, metric_power)
         U, s, V = problem.parametrization.singular(factors, metric)
         keep = s > 1e-13 * s[0] if len(s) else np.zeros(0, bool)
-        residual = problem.residual(factors)
-        sizes = measurement_sizes(problem, whitened, metric)
-        comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
         return cls(
             whitened=whitened,
             metric=metric,
             Z=(U[:, keep], s[keep], V[:, keep]),
-            residual=residual,
-            misfit=ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(problem.data))),
-            whitened_misfit=ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(s))),
-            sizes=sizes,
+            residual=problem.residual(factors),
+            sizes=measurement_sizes(problem, whitened, metric),
             determined=trace_is_determined(problem),
         )
 
@@ -422,28 +414,61 @@ def _flatness_proof(
         value = problem.loss.value(point.residual) + alpha * value
         lower = alpha * lower - factor**2 / 4 * m * alpha**2 * float(scaled @ scaled)
     gap = ratio(value - lower, value)
-    reach = residual_reach(problem.data, dual, point.residual)
-    fits = point.misfit <= LARGEST_RESIDUAL and point.whitened_misfit <= LARGEST_WHITENED_RESIDUAL
-    fits = alpha > 0 or (fits and reach <= LARGEST_GAP)
+    fit = Fit.of(problem.data, point.residual, point.sizes, float(np.linalg.norm(point.Z[1])), dual)
     return Certificate(
-        holds=bool(abs(gap) <= LARGEST_GAP and fits and spectrum.kind != "estimated"),
+        holds=bool(abs(gap) <= LARGEST_GAP and (alpha > 0 or fit.exact) and spectrum.kind != "estimated"),
         objective="penalised" if alpha > 0 else "interpolating",
         value=value,
         lower_bound=lower,
         relative_gap=gap,
-        relative_residual=point.misfit,
-        whitened_residual=point.whitened_misfit,
-        residual_reach=reach,
+        relative_residual=fit.misfit,
+        whitened_residual=fit.whitened,
+        residual_reach=fit.reach,
         dual=dual,
         dual_norm=spectrum.norm,
         bound_kind=spectrum.kind,
     )
 
 
-def residual_reach(data: Array, dual: Array, residual: Array) -> float:
-    """Return ``‖λ‖ ‖r‖ / |⟨b, λ⟩|``, 0 without a residual: what a misfit of that size can do to the bound of λ."""
-    size = float(np.linalg.norm(dual) * np.linalg.norm(residual))
-    return size / max(abs(float(data @ dual)), float(np.finfo(float).tiny)) if size else 0.0
+@dataclass(frozen=True)
+class Fit:
+    """How well a solution fits its data, in the three ways that a certificate asks for.
+
+    Attributes
+    ----------
+    misfit, whitened, reach : float
+        `Certificate.relative_residual`, ``whitened_residual`` and ``residual_reach``.
+    """
+
+    misfit: float
+    whitened: float
+    reach: float
+
+    @classmethod
+    def of(cls, data: Array, residual: Array, sizes: Array, norm: float, dual: Array) -> Fit:
+        """Return the fit of a residual to data b, given the sizes of the whitened measurements and the norm of Z.
+
+        Parameters
+        ----------
+        data, residual, sizes, dual : ndarray, shape (m,)
+            b, ``A(X) − b``, the norms of the whitened sensing matrices, and λ.
+        norm : float
+            The Frobenius norm of Z.
+        """
+        comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
+        size = float(np.linalg.norm(residual))
+        moved = float(np.linalg.norm(dual)) * size
+        return cls(
+            misfit=ratio(size, float(np.linalg.norm(data))),
+            whitened=ratio(float(np.linalg.norm(comparable)), norm),
+            reach=moved / max(abs(float(data @ dual)), float(np.finfo(float).tiny)) if moved else 0.0,
+        )
+
+    @property
+    def exact(self) -> bool:
+        """Whether the fit is good enough for a certificate of interpolation."""
+        small = self.misfit <= LARGEST_RESIDUAL and self.whitened <= LARGEST_WHITENED_RESIDUAL
+        return small and self.reach <= LARGEST_GAP
 
 
 def check_strength(alpha: float, metric_power: float) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flatmin import families
 from flatmin.certificates import Certificate
 from flatmin.problem import Problem
 from flatmin.report.voices import Voice, voice_of
@@ -38,17 +39,10 @@ def outcome(problem: Problem, solution: Solution, summary: Mapping[str, Any], re
         rows["relative error"] = f"{summary['relative_error']:.6g}"
     if summary["reweighted"] is not None:
         rows["lowest rank found, not flat"] = _reweighted(summary["reweighted"])
-    for name, what in _unobserved(summary):
+    for name, what in families.find(summary["family"]).unseen.items():
         if summary[name]:
             rows[what] = f"{len(summary[name])}, filled with zeros"
     return rows | {"results": results}
-
-
-def _unobserved(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the fields that list what no measurement sees, and what to call that."""
-    if summary["family"] == "phase-retrieval":
-        return [("undetermined_rows", "unseen places of the signal")]
-    return [("undetermined_rows", "unobserved rows"), ("undetermined_cols", "unobserved columns")]
 
 
 def _rank(solution: Solution) -> str:

@@ -111,6 +111,8 @@ class Family:
         Keys of a solution file any of which says everything, as the factors do; `flatmin.certify` takes their arrays.
     called : dict of str to str
         How to say in terms of the file what messages of the library begin with: "the data b" may be "the key 'y'".
+    unseen : dict of str to str
+        The fields of a summary that list what no measurement sees, and what that is called.
     usual : Usual
         What is drawn where the user does not say.
     from_picture : callable or None
@@ -133,6 +135,9 @@ class Family:
     unknown_shape: Callable[[Problem], tuple[int, ...]] = _matrix_shape
     answers: tuple[str, ...] = ("matrix",)
     called: Mapping[str, str] = field(default_factory=dict)
+    unseen: Mapping[str, str] = field(
+        default_factory=lambda: {"undetermined_rows": "unobserved rows", "undetermined_cols": "unobserved columns"}
+    )
     usual: Usual = field(default_factory=Usual)
     from_picture: Callable[..., Instance] | None = None
 

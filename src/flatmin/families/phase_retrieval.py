@@ -233,6 +233,7 @@ FAMILY = Family(
     arrays=_arrays,
     sample=sample,
     parts=_parts,
+    unseen={"undetermined_rows": "unseen places of the signal"},
     check_truth=_check_truth,
     relative_error=_relative_error,
     unknown_shape=_unknown_shape,

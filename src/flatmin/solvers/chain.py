@@ -10,12 +10,11 @@ from flatmin._memory import require
 from flatmin.certificates import (
     LARGEST_GAP,
     LARGEST_RESIDUAL,
-    LARGEST_WHITENED_RESIDUAL,
     Certificate,
+    Fit,
     certificate_of,
     measurement_sizes,
     ratio,
-    residual_reach,
 )
 from flatmin.errors import InputError
 from flatmin.flatness import flatness
@@ -108,28 +107,23 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array) -> Certif
         model.smallest_trace(0.0, metric)  # refuses what has no formula
         return _of_two_layers(problem, certificate_of(_two_factors(problem), model.pair(factors), dual))
     U, s, V = model.singular(factors, metric)
-    residual = problem.residual(factors)
-    sizes = measurement_sizes(problem, problem.whitened, metric)
-    comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
-    misfit = ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(problem.data)))
-    whitened_misfit = ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(s)))
+    residual, sizes = problem.residual(factors), measurement_sizes(problem, problem.whitened, metric)
+    fit = Fit.of(problem.data, residual, sizes, float(np.linalg.norm(s)), dual)
     kept = s > DROPPED * np.max(s, initial=0.0)
     spectrum = top_spectrum(A.adjoint_operator(dual / gamma), U[:, kept], V[:, kept], unit=1 - 1e-4, seed=0)
     product = ratio(float(problem.data @ dual), spectrum.norm)
     value = model.smallest_trace(float(s.sum()), metric)
     lower = model.smallest_trace(max(product, 0.0), metric)
     gap = ratio(value - lower, value)
-    reached = residual_reach(problem.data, dual, residual)
-    fits = misfit <= LARGEST_RESIDUAL and whitened_misfit <= LARGEST_WHITENED_RESIDUAL and reached <= LARGEST_GAP
     proof = Certificate(
-        holds=bool(abs(gap) <= LARGEST_GAP and fits and spectrum.kind != "estimated"),
+        holds=bool(abs(gap) <= LARGEST_GAP and fit.exact and spectrum.kind != "estimated"),
         objective="interpolating",
         value=value,
         lower_bound=lower,
         relative_gap=gap,
-        relative_residual=misfit,
-        whitened_residual=whitened_misfit,
-        residual_reach=reached,
+        relative_residual=fit.misfit,
+        whitened_residual=fit.whitened,
+        residual_reach=fit.reach,
         dual=dual,
         dual_norm=spectrum.norm,
         bound_kind=spectrum.kind,

@@ -10,11 +10,9 @@ from flatmin._memory import require
 from flatmin._threads import one_thread
 from flatmin.certificates import (
     LARGEST_GAP,
-    LARGEST_RESIDUAL,
-    LARGEST_WHITENED_RESIDUAL,
     Certificate,
+    Fit,
     ratio,
-    residual_reach,
 )
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS
@@ -67,27 +65,22 @@ def hadamard_certificate(problem: Problem, factors: Factors, dual: Array, *, loo
     p, count, b = model.power, 2 * model.depth, problem.data
     B, units = _whitened(problem)
     z = np.divide(model.pair(factors)[0][:, 0], units, out=np.zeros(len(units)), where=units > 0)
-    residual, sizes = problem.residual(factors), np.linalg.norm(B, axis=1)
-    comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
-    misfit = ratio(float(np.linalg.norm(residual)), float(np.linalg.norm(b)))
-    whitened_misfit = ratio(float(np.linalg.norm(comparable)), float(np.linalg.norm(z)))
+    fit = Fit.of(b, problem.residual(factors), np.linalg.norm(B, axis=1), float(np.linalg.norm(z)), dual)
     norm = dual_power_norm(B.T @ dual, p)
     reach = max(1.0, norm) if p == 1 else norm
     product = ratio(float(b @ dual), reach)
     value = count * float(np.sum(np.abs(z) ** p))
     lower = count * (product if p == 1 else max(product, 0.0) ** p)
     gap = ratio(value - lower, value)
-    reached = residual_reach(b, dual, residual)
-    fits = misfit <= LARGEST_RESIDUAL and whitened_misfit <= LARGEST_WHITENED_RESIDUAL and reached <= LARGEST_GAP
     proof = Certificate(
-        holds=bool(abs(gap) <= LARGEST_GAP and fits),
+        holds=bool(abs(gap) <= LARGEST_GAP and fit.exact),
         objective="interpolating",
         value=value,
         lower_bound=lower,
         relative_gap=gap,
-        relative_residual=misfit,
-        whitened_residual=whitened_misfit,
-        residual_reach=reached,
+        relative_residual=fit.misfit,
+        whitened_residual=fit.whitened,
+        residual_reach=fit.reach,
         dual=dual,
         dual_norm=norm,
         bound_kind="dense",
