@@ -11,7 +11,7 @@ from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
-from flatmin.operator_norm import EPS, TopSpectrum, complement_margin, top_spectrum
+from flatmin.operator_norm import EPS, TopSpectrum, as_array, complement_margin, top_spectrum
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.stability import Stability, spread_of
@@ -362,8 +362,7 @@ def _complement_spectrum(problem: Problem, point: _Whitened, dual: Array, seed: 
     W, U = point.whitened.adjoint_operator(dual), point.Z[0]
     d, seen = len(U), point.metric[0].power(0)
     if d <= LARGEST_WHOLE:
-        W = W if isinstance(W, np.ndarray) else W @ np.eye(d)
-        return top_spectrum(seen.dense - W, U, U, unit=1 - 1e-4, seed=seed, cone="semidefinite")
+        return top_spectrum(seen.dense - as_array(W), U, U, unit=1 - 1e-4, seed=seed, cone="semidefinite")
     margin, kind = complement_margin(W, U, seen, seed=seed)
     slack = float(np.linalg.norm(W @ U))
     return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack)

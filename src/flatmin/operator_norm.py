@@ -15,6 +15,7 @@ from flatmin.metric import Array, Metric
 
 __all__ = [
     "TopSpectrum",
+    "as_array",
     "block_norm",
     "complement_margin",
     "couple",
@@ -85,6 +86,21 @@ class TopSpectrum:
         return max(following, self.rest) * (1 + 1e3 * EPS) + self.slack
 
 
+def as_array(S: Any) -> Array:
+    """Return an array, a sparse array or anything else with ``@`` as an array, itself where it is one.
+
+    Examples
+    --------
+    >>> from scipy.sparse import eye_array
+    >>> as_array(eye_array(2))
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    if isinstance(S, np.ndarray):
+        return S
+    return np.asarray(S.toarray() if hasattr(S, "toarray") else S @ np.eye(S.shape[1]))
+
+
 def deflate(S: Any, U: Array, V: Array) -> Any:
     """Return ``(I − UU*) S (I − VV*)``: an array if S is one, else a linear operator."""
     if isinstance(S, np.ndarray):
@@ -128,8 +144,7 @@ def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tu
     """
     smaller = min(S.shape)
     if isinstance(S, np.ndarray) or (hasattr(S, "toarray") and smaller <= DENSE) or count >= smaller - 1:
-        dense = S if isinstance(S, np.ndarray) else S.toarray() if hasattr(S, "toarray") else S @ np.eye(S.shape[1])
-        U, s, Vt = np.linalg.svd(dense, full_matrices=False)
+        U, s, Vt = np.linalg.svd(as_array(S), full_matrices=False)
         return U[:, :count], s[:count], Vt[:count].T
     from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 
@@ -157,7 +172,7 @@ def leading_eigenpairs(S: Any, count: int, seed: int = 0, by_size: bool = False)
     Arrays are decomposed; otherwise Lanczos approximates them, from below.
     """
     if isinstance(S, np.ndarray) or count >= S.shape[0] - 1 or S.shape[0] <= DENSE:
-        dense = S if isinstance(S, np.ndarray) else S.toarray() if hasattr(S, "toarray") else S @ np.eye(S.shape[0])
+        dense = as_array(S)
         values, Q = np.linalg.eigh((dense + dense.conj().T) / 2)
     else:
         from scipy.sparse.linalg import ArpackNoConvergence, eigsh
@@ -213,8 +228,8 @@ def _hermitian_spectrum(S: Any, U: Array, seed: int, by_size: bool) -> TopSpectr
     """Return the whole spectrum of a Hermitian S where it can be had, else an estimate of its end."""
     d = S.shape[0]
     proved = d <= LARGEST_HERMITIAN
-    if proved and not isinstance(S, np.ndarray):
-        S = S.toarray() if hasattr(S, "toarray") else S @ np.eye(d)
+    if proved:
+        S = as_array(S)
     values, Q = leading_eigenpairs(S, d if proved else U.shape[1] + 4, seed, by_size)
     signs = np.where(values < 0, -1.0, 1.0) if by_size else 1.0
     values = np.abs(values) if by_size else values
@@ -246,7 +261,7 @@ def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0) -> tuple[fl
     estimate = float(values[0]) if len(values) else 0.0
     if not provable or estimate <= 0:
         return estimate, "estimated"
-    dense = W.toarray() if hasattr(W, "toarray") else W if isinstance(W, np.ndarray) else W @ np.eye(len(U))
+    dense = as_array(W)
     if seen.rank < len(U):
         dense = dense + estimate * (np.eye(len(U)) - seen.dense)
     for share in SHARES:

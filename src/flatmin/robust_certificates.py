@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, Certificate
+from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, Certificate, ratio
 from flatmin.losses import Absolute
 from flatmin.measurements import Entries
 from flatmin.metric import Array, svd_of_product
@@ -51,8 +51,7 @@ def robust_certificate(
     """
     judged = _Judged.of(problem, factors, dual, seed)
     value, lower, total = judged.value, judged.lower_bound, float(np.abs(problem.data).sum())
-    gap = (value - lower) / value if value else value - lower
-    residual = judged.excess / total if total else judged.excess
+    gap, residual = ratio(value - lower, value), ratio(judged.excess, total)
     holds = abs(gap) <= LARGEST_GAP and residual <= LARGEST_RESIDUAL and judged.spectrum.kind != "estimated"
     proof = Certificate(
         holds=bool(holds),

@@ -15,7 +15,7 @@ from scipy.linalg import eigh
 
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, hermitian_of_product, svd_of_product
-from flatmin.operator_norm import deflate, leading_eigenpairs, leading_triplets
+from flatmin.operator_norm import as_array, deflate, leading_eigenpairs, leading_triplets
 from flatmin.parametrizations import Parametrization
 
 __all__ = ["Linearization", "QuadraticMap", "StackedGram", "StackedProduct", "StackedSignedGram", "stacked"]
@@ -160,7 +160,7 @@ class StackedProduct(QuadraticMap):
 
     def curvature(self, S: Any) -> Array:
         """Return the dilation of S."""
-        S = S.toarray() if hasattr(S, "toarray") else S
+        S = as_array(S)
         d1, n = len(S), sum(S.shape)
         K = np.zeros((n, n))
         K[:d1, d1:], K[d1:, :d1] = S, S.T
@@ -168,7 +168,7 @@ class StackedProduct(QuadraticMap):
 
     def resolvent(self, S: Any, shift: float) -> tuple[float, Array] | None:
         """Return ``a`` and ``(aI − K)^(-1/2)`` from the singular values of S: those of K are ± s and zeros."""
-        S = S.toarray() if hasattr(S, "toarray") else S
+        S = as_array(S)
         U, s, Vt = np.linalg.svd(S, full_matrices=False)
         if s[0] > 1.5:
             return None
@@ -250,7 +250,7 @@ class StackedGram(QuadraticMap):
 
     def curvature(self, S: Any) -> Array:
         """Return S in real coordinates."""
-        S = S.toarray() if hasattr(S, "toarray") else np.asarray(S)
+        S = as_array(S)
         return np.block([[S.real, -S.imag], [S.imag, S.real]]) if self.is_complex else S
 
 
@@ -307,7 +307,7 @@ class StackedSignedGram(QuadraticMap):
 
     def curvature(self, S: Any) -> Array:
         """Return ``[[S, 0], [0, −S]]``."""
-        S = S.toarray() if hasattr(S, "toarray") else np.asarray(S)
+        S = as_array(S)
         zero = np.zeros_like(S)
         return np.block([[S, zero], [zero, -S]])
 
