@@ -33,6 +33,7 @@ LAYERS = [
     {"families"},
     {"testing", "formats"},
     {"report"},
+    {"nn"},
     {"cli"},
     {"__main__"},
 ]

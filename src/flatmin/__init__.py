@@ -1,5 +1,7 @@
 """flatmin: certified flat minima for low-rank matrix recovery."""
 
+from typing import Any
+
 from flatmin import families, losses, measurements, parametrizations, testing
 from flatmin._version import __version__
 from flatmin.certificates import Certificate
@@ -39,3 +41,12 @@ __all__ = [
     "robust_pca",
     "testing",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `flatmin.nn`, and with it PyTorch, when it is first used."""
+    if name == "nn":
+        from importlib import import_module
+
+        return import_module("flatmin.nn")
+    raise AttributeError(f"module 'flatmin' has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from flatmin.errors import InputError
 
-__all__ = ["Array", "Metric", "condition_number", "hermitian_of_product", "svd_of_product"]
+__all__ = ["Array", "Metric", "condition_number", "hermitian_of_product", "namespace", "svd_of_product"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -148,6 +149,12 @@ class Metric:
         if self.vectors is not None:
             return np.asarray(np.asarray(other) @ self.dense)
         return np.asarray(np.asarray(other) * self.values)
+
+
+def namespace(array: Any) -> Any:
+    """Return the library an array belongs to, NumPy or PyTorch, so that a formula need be written only once."""
+    name = type(array).__module__.partition(".")[0]
+    return sys.modules["torch"] if name == "torch" else np
 
 
 def condition_number(metric: tuple[Metric, Metric]) -> float:

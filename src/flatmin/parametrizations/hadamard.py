@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import mul
 
 import numpy as np
 
 from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
-from flatmin.metric import Array, Metric
+from flatmin.metric import Array, Metric, namespace
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization
 
 __all__ = ["Hadamard"]
@@ -84,7 +86,7 @@ class Hadamard(Parametrization):
 
     def pair(self, factors: Factors) -> tuple[Array, Array]:
         """Return (x, 1)."""
-        return np.prod(np.stack(factors), axis=0), np.ones((1, 1))
+        return reduce(mul, factors), namespace(factors[0]).ones((1, 1), dtype=factors[0].dtype)
 
     def random(self, shape: tuple[int, int], width: int, rng: np.random.Generator) -> Factors:
         """Return Gaussian vectors; all models of a depth have the same width."""

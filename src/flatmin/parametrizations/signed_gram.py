@@ -9,7 +9,7 @@ import numpy as np
 
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
-from flatmin.metric import Array, hermitian_of_product
+from flatmin.metric import Array, hermitian_of_product, namespace
 from flatmin.parametrizations._hermitian import HermitianModel
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization, check_rank
 
@@ -52,7 +52,8 @@ class SignedGram(HermitianModel):
     def pair(self, factors: Factors) -> tuple[Array, Array]:
         """Return ``[U₊, U₋]`` and ``[U₊, −U₋]``."""
         plus, minus = factors
-        return np.hstack([plus, minus]), np.hstack([plus, -minus])
+        xp = namespace(plus)
+        return xp.hstack([plus, minus]), xp.hstack([plus, -minus])
 
     def random(self, shape: tuple[int, int], width: int, rng: np.random.Generator) -> Factors:
         """Return Gaussian columns, the larger half of them positive."""

@@ -1,0 +1,10 @@
+"""Flatness in PyTorch: measured, sought by training, and raced (extra ``torch``)."""
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise ImportError("flatmin.nn needs PyTorch, which is not installed: pip install 'flatmin[torch]'") from error
+
+from flatmin.nn.factored import FactoredModel
+
+__all__ = ["FactoredModel"]

@@ -1,0 +1,260 @@
+"""Any model of the core as a PyTorch module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from flatmin.errors import InputError
+from flatmin.flatness import Flatness, flatness
+from flatmin.losses import Absolute, clip_level
+from flatmin.measurements import Measurement
+from flatmin.metric import Array, Metric
+from flatmin.parametrizations import Chain, Hadamard
+from flatmin.problem import Problem
+
+__all__ = ["FactoredModel", "contraction"]
+
+
+class _Contraction(torch.autograd.Function):
+    """A partial derivative of the trilinear form ``T(y, P, Q) = Re⟨y, A(P Q*)⟩``.
+
+    ``slot`` names the argument that is left out: 0 gives ``A(P Q*)``, 1 gives ``A*(y) Q``, 2 gives ``A*(y)* P``.
+    Since T is linear in each argument, the derivative of one is made of the other two, to any order.
+    """
+
+    @staticmethod
+    def forward(measurement: Measurement, slot: int, first: Tensor, second: Tensor) -> Tensor:
+        a, b = (t.detach().resolve_conj().resolve_neg().cpu().numpy() for t in (first, second))
+        if slot == 0:
+            out = measurement.forward_factors(a, b)
+        else:
+            S = measurement.adjoint_operator(a)
+            out = S @ b if slot == 1 else S.conj().T @ b
+        return torch.from_numpy(np.ascontiguousarray(out)).to(first.device)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.measurement, ctx.slot, *both = inputs
+        ctx.save_for_backward(*both)
+        ctx.save_for_forward(*both)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[None, None, Tensor | None, Tensor | None]:
+        arguments = list(ctx.saved_tensors)
+        arguments.insert(ctx.slot, cotangent)
+        others = [slot for slot in range(3) if slot != ctx.slot]
+        gradients = [
+            contraction(ctx.measurement, slot, *(arguments[other] for other in range(3) if other != slot))
+            if needed
+            else None
+            for slot, needed in zip(others, ctx.needs_input_grad[2:], strict=True)
+        ]
+        like = [_as(g, t) for g, t in zip(gradients, ctx.saved_tensors, strict=True)]
+        return None, None, like[0], like[1]
+
+    @staticmethod
+    def jvp(ctx: Any, _measurement: None, _slot: None, first: Tensor | None, second: Tensor | None) -> Tensor:
+        a, b = ctx.saved_tensors
+        terms = []
+        if first is not None:
+            terms.append(contraction(ctx.measurement, ctx.slot, first, b))
+        if second is not None:
+            terms.append(contraction(ctx.measurement, ctx.slot, a, second))
+        return torch.stack(terms).sum(0)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, measurement: Measurement, slot: int, first: Tensor, second: Tensor) -> Any:
+        pairs = [
+            [t if dim is None else t.select(dim, i) for t, dim in zip((first, second), in_dims[2:], strict=True)]
+            for i in range(info.batch_size)
+        ]
+        return torch.stack([contraction(measurement, slot, a, b) for a, b in pairs]), 0
+
+
+def contraction(measurement: Measurement, slot: int, first: Tensor, second: Tensor) -> Tensor:
+    """Return ``A(P Q*)`` (slot 0, of P and Q), ``A*(y) Q`` (slot 1, of y and Q) or ``A*(y)* P`` (slot 2, of y and P).
+
+    Differentiable to any order, in both modes, and under `torch.func.vmap`; computed by the measurement itself.
+    """
+    out: Tensor = _Contraction.apply(measurement, slot, first, second)  # type: ignore[no-untyped-call]
+    return out
+
+
+def _as(gradient: Tensor | None, argument: Tensor) -> Tensor | None:
+    """Return a gradient in the field of its argument: a real argument has a real one."""
+    if gradient is not None and gradient.is_complex() and not argument.is_complex():
+        return gradient.real
+    return gradient
+
+
+class FactoredModel(nn.Module):
+    """The weights of a problem as trainable parameters, for any measurement and parametrization of the core.
+
+    ``model()`` returns all predictions ``A(X(θ))``, ``model(index)`` some of them, and ``model.loss()`` the loss of the
+    problem. The measurements are computed by the core; their derivatives, of any order, by the core's adjoint.
+
+    Parameters
+    ----------
+    problem : Problem
+        The model and its data.
+    rank : int, optional
+        The width k: columns of the factors, for a signed Gram model of both signs together. None stands for the rank of
+        the parametrization, else for the smaller dimension (signed Gram: twice that). Hadamard and chain models have
+        widths of their own.
+    seed : int
+        Draws the factors.
+    scale : float
+        Standard deviation of their entries, in the units of the factors.
+
+    Attributes
+    ----------
+    parameters : real float64 tensors
+        One a factor, of its shape; where the sensing matrices are complex, the real part above the imaginary one,
+        (2d, k).
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> problem = fm.families.matrix_sensing.sample((5, 4), 1, 20).problem
+    >>> model = fm.nn.FactoredModel(problem, rank=3)
+    >>> model.loss().backward()
+    >>> [tuple(p.grad.shape) for p in model.parameters()]
+    [(5, 3), (4, 3)]
+    """
+
+    def __init__(self, problem: Problem, rank: int | None = None, seed: int = 0, *, scale: float = 0.1) -> None:
+        super().__init__()
+        if not isinstance(problem, Problem):
+            raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
+        for name, value, least in (("rank", rank, 1), ("seed", seed, 0)):
+            if value is None and name == "rank":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        if not isinstance(scale, int | float | np.number) or not 0 <= scale < np.inf:
+            raise InputError(f"scale is {scale!r}, expected a finite number of at least 0")
+        self.problem = problem
+        self.is_complex = np.issubdtype(problem.measurement.dtype, np.complexfloating)
+        parametrization = problem.parametrization
+        width = rank or getattr(parametrization, "rank", None) or _widest(problem)
+        rng = np.random.default_rng(seed)
+        factors = parametrization.random(problem.shape, int(width), rng)
+        if self.is_complex:
+            imaginary = parametrization.random(problem.shape, int(width), rng)
+            factors = tuple((F + 1j * G) / np.sqrt(2) for F, G in zip(factors, imaginary, strict=True))
+        for name, F in zip(parametrization.names, factors, strict=True):
+            self.register_parameter(name, nn.Parameter(torch.from_numpy(self._stacked(scale * F))))
+        self._metric = [_tensor(D) for D in problem.metric]
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """Return the factors as tensors that remember their parameters, complex where the model is."""
+        stacked = [getattr(self, name) for name in self.problem.parametrization.names]
+        if not self.is_complex:
+            return tuple(stacked)
+        return tuple(torch.complex(*p.chunk(2)) for p in stacked)
+
+    def factors(self) -> tuple[Array, ...]:
+        """Return the factors as arrays, as `flatmin.flatness` and `flatmin.certify` take them."""
+        return tuple(F.detach().cpu().numpy().copy() for F in self.weights())
+
+    @torch.no_grad()
+    def set_factors(self, factors: Any) -> None:
+        """Copy factors of the model's own widths into the parameters; raises `InputError` for others."""
+        checked = self.problem.check(factors)
+        for name, F in zip(self.problem.parametrization.names, checked, strict=True):
+            parameter, new = getattr(self, name), torch.from_numpy(self._stacked(F))
+            if new.shape != parameter.shape:
+                raise InputError(f"{name} has {F.shape[1]} columns, expected {parameter.shape[1]} as in the model")
+            parameter.copy_(new)
+
+    def pair(self) -> tuple[Tensor, Tensor]:
+        """Return (P, Q) with ``X = P Q*``."""
+        return self.problem.parametrization.pair(self.weights())  # type: ignore[arg-type, return-value]
+
+    def matrix(self) -> Array:
+        """Return X as an array."""
+        return self.problem.parametrization.matrix(self.factors())
+
+    def forward(self, index: Tensor | None = None) -> Tensor:
+        """Return the predictions ``A(X)`` (m,), or those at ``index``."""
+        measurement = self.problem.measurement
+        if index is not None:
+            measurement = measurement.take(index.cpu().numpy())
+        return contraction(measurement, 0, *self.pair())
+
+    def loss(self, index: Tensor | None = None) -> Tensor:
+        """Return the loss of the problem, a scalar tensor; of the squared loss also at ``index`` alone.
+
+        With the loss `Absolute` and a limit τ it is the squared distance of the residual from the ball ``‖S‖_1 ≤ τ``,
+        whose derivative is that of the distance from the nearest point; the other form has no loss to train on.
+
+        Raises
+        ------
+        InputError
+            For the loss `Absolute` without a limit, or at an index.
+        """
+        loss, target = self.problem.loss, torch.from_numpy(self.problem.data)
+        if isinstance(loss, Absolute):
+            if loss.tau is None or index is not None:
+                raise InputError("the loss Absolute was found, expected one with a limit tau, and no index")
+            residual = self() - target.to(self._device)
+            sizes = residual.detach().abs()
+            level = clip_level(sizes.cpu().numpy(), loss.tau)
+            nearest = residual.detach().sign() * (sizes - level).clamp(min=0)
+            squared = (residual - nearest) ** 2
+            return torch.sum(squared)
+        target = (target if index is None else target[index.cpu()]).to(self._device)
+        return torch.mean((self(index) - target) ** 2)
+
+    def scaled_trace(self) -> Tensor:
+        """Return the scaled trace ``(c/2) (‖D1 P‖² + ‖D2 Q‖²)``, c the model's trace factor, as a scalar tensor.
+
+        Raises
+        ------
+        InputError
+            For Hadamard and chain models, whose trace is another one; `HessianTracePenalty` estimates it.
+        """
+        model = self.problem.parametrization
+        if isinstance(model, Hadamard | Chain):
+            raise InputError(f"the trace of {model!r} has no such form; use nn.HessianTracePenalty")
+        total = sum((_times(D, F).abs() ** 2).sum() for D, F in zip(self._metric, self.pair(), strict=True))
+        return torch.as_tensor(model.trace_factor / 2 * total)
+
+    def flatness(self) -> Flatness:
+        """Return the exact flatness of the present weights."""
+        return flatness(self.problem, self.factors())
+
+    def extra_repr(self) -> str:
+        """Return the problem, for ``print(model)``."""
+        return repr(self.problem)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def _stacked(self, F: Array) -> Array:
+        return np.concatenate([F.real, F.imag]) if self.is_complex else np.array(F, dtype=float)
+
+
+def _widest(problem: Problem) -> int:
+    """Return a width with which every matrix of the model can be made."""
+    return min(problem.shape) * (2 if problem.parametrization.cone == "symmetric" else 1)
+
+
+def _tensor(D: Metric) -> Tensor:
+    """Return a metric as a tensor: its diagonal as a column, or the whole matrix."""
+    return torch.from_numpy(np.array(D.values[:, None] if D.is_diagonal else D.dense))
+
+
+def _times(D: Tensor, F: Tensor) -> Tensor:
+    """Return the product of such a metric with a factor."""
+    return D.to(F.device) * F if D.shape[1] == 1 else D.to(F) @ F
