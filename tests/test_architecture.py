@@ -89,6 +89,20 @@ def test_import_loads_numpy_and_scipy_only():
     assert {"flatmin", "numpy"} <= tops
 
 
+@pytest.mark.parametrize("path", [p for p in FILES if _top(p) != "nn"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_nn_imports_torch(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
+        assert not any(name.split(".")[0] in {"torch", "curvlinops"} for name in names)
+
+
+def test_without_torch_one_sentence_says_what_to_install():
+    message = _run(
+        "import sys; sys.modules['torch'] = None\nimport flatmin\ntry: flatmin.nn\nexcept ImportError as e: print(e)"
+    )
+    assert message.strip() == "flatmin.nn needs PyTorch, which is not installed: pip install 'flatmin[torch]'"
+
+
 @pytest.mark.parametrize("name", ["flatmin", *MODULES])
 def test_public_names_are_documented_and_reachable(name):
     module = importlib.import_module(name)
