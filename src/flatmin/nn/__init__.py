@@ -5,6 +5,8 @@ try:
 except ImportError as error:
     raise ImportError("flatmin.nn needs PyTorch, which is not installed: pip install 'flatmin[torch]'") from error
 
+from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.factored import FactoredModel
+from flatmin.nn.square_root import check_root, loss_root, register_root
 
-__all__ = ["FactoredModel"]
+__all__ = ["FactoredModel", "TraceEstimate", "check_root", "loss_root", "register_root"]

@@ -1,0 +1,251 @@
+"""The square root of the Hessian of a loss with respect to the outputs of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flatmin.errors import InputError
+
+__all__ = ["check_root", "loss_root", "register_root"]
+
+#: A root takes (loss, outputs, targets, probe) and returns ``S v``, linear in the probe v.
+Root = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+
+_ROOTS: dict[Any, Root] = {}
+
+#: What the losses of `torch.nn.functional` are called as modules; their keywords have the same names.
+_MODULES: dict[Any, Callable[..., nn.Module]] = {
+    F.mse_loss: nn.MSELoss,
+    F.cross_entropy: nn.CrossEntropyLoss,
+    F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
+    F.poisson_nll_loss: nn.PoissonNLLLoss,
+}
+
+
+def register_root(loss: Any) -> Callable[[Root], Root]:
+    """Make `loss_root` know a loss: a class of modules, or a function ``loss(outputs, targets)``.
+
+    Decorates a function ``root(loss, outputs, targets, probe)`` that returns ``S v``, a tensor shaped as the outputs
+    and linear in the probe v, with ``S Sᵀ`` the Hessian of the loss with respect to the outputs. It must not detach the
+    outputs: a penalty made of it is differentiated through them. `check_root` compares it with the Hessian.
+
+    Parameters
+    ----------
+    loss : type or function
+        What the root belongs to. A subclass that has a ``forward`` of its own is another loss, and needs its own root.
+
+    Returns
+    -------
+    callable
+        The decorator.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flatmin import nn
+    >>> def quartic(outputs, targets):
+    ...     return ((outputs - targets) ** 4).sum()
+    >>> @nn.register_root(quartic)
+    ... def root(loss, outputs, targets, probe):
+    ...     return 12**0.5 * (outputs - targets) * probe
+    >>> outputs, targets = torch.tensor([1.0, 2.0, -1.0]).double(), torch.zeros(3).double()
+    >>> bool(nn.check_root(quartic, outputs, targets) < 1e-12)
+    True
+    """
+
+    def add(root: Root) -> Root:
+        _ROOTS[loss] = root
+        return root
+
+    return add
+
+
+def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+    """Return ``w = S v`` where ``S Sᵀ`` is the Hessian of a loss with respect to the outputs.
+
+    With a random probe of independent entries of mean 0 and variance 1, ``E[w wᵀ]`` is the Hessian. Nothing is
+    detached, so that the derivatives of ``|Jᵀ w|²`` have the right mean too. For a batch of n examples
+
+    - squared error, mean over N entries: ``√(2/N) v``;
+    - cross entropy, an example of mass c (1/n for a plain mean): ``√c (√p∘v − p ⟨√p, v⟩)``, p the softmax and √p the
+      exponential of half its logarithm;
+    - binary cross entropy of logits, mean over N entries: ``√(c p(1 − p)/N) v``, c = 1 without weights;
+    - Poisson: ``√(e^z/N) v``, or ``√(y/N) v / (z + ε)`` where the output is the rate itself.
+
+    Weights of classes, label smoothing, ignored labels, targets that are probabilities and the reductions ``"mean"``
+    and ``"sum"`` are taken into account.
+
+    Parameters
+    ----------
+    loss : module or function
+        ``MSELoss``, ``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``PoissonNLLLoss``, their functions (also as
+        `functools.partial` with keywords), or what was given to `register_root`.
+    outputs, targets : Tensor
+        As the loss takes them.
+    probe : Tensor
+        v, shaped as the outputs.
+
+    Returns
+    -------
+    Tensor
+        w, shaped as the outputs.
+
+    Raises
+    ------
+    InputError
+        For a loss without a known root, one that does not average or sum, or targets of another shape.
+
+    References
+    ----------
+    Martens, "New insights and perspectives on the natural gradient method", JMLR 21(146), 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> outputs, targets = torch.zeros(2, 2), torch.tensor([0, 1])
+    >>> w = loss_root(torch.nn.CrossEntropyLoss(), outputs, targets, torch.tensor([[1.0, -1.0], [1.0, 1.0]]))
+    >>> w.round(decimals=4)
+    tensor([[ 0.5000, -0.5000],
+            [ 0.0000,  0.0000]])
+    """
+    root, loss = _find(loss)
+    if probe.shape != outputs.shape:
+        raise InputError(f"the probe has shape {tuple(probe.shape)}, expected that of the outputs, {_shape(outputs)}")
+    return root(loss, outputs, targets, probe)
+
+
+def check_root(loss: Any, outputs: Tensor, targets: Tensor) -> float:
+    """Return ``‖S Sᵀ − H‖ / ‖H‖`` (Frobenius) of a root S of a loss and the Hessian H by automatic differentiation.
+
+    Parameters
+    ----------
+    loss : module or function
+        As `loss_root` takes it.
+    outputs, targets : Tensor
+        A small batch in float64: S and H are formed, N×N for N entries of the outputs.
+
+    Returns
+    -------
+    float
+        Rounding error for a correct root; of the order of 1 for a wrong one.
+
+    Raises
+    ------
+    InputError
+        As `loss_root`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> outputs = torch.tensor([[0.5, -1.0, 2.0]]).double()
+    >>> check_root(torch.nn.CrossEntropyLoss(), outputs, torch.tensor([1])) < 1e-14
+    True
+    """
+    outputs, size = outputs.detach(), outputs.numel()
+    probes = torch.eye(size, dtype=outputs.dtype, device=outputs.device).reshape(size, *outputs.shape)
+    S = torch.stack([loss_root(loss, outputs, targets, probe).flatten() for probe in probes], 1)
+    H = torch.autograd.functional.hessian(lambda z: loss(z, targets), outputs)  # type: ignore[no-untyped-call]
+    H = H.reshape(size, size)
+    error = torch.linalg.norm(S @ S.T - H) / torch.linalg.norm(H).clamp(min=torch.finfo(H.dtype).tiny)
+    return float(error)
+
+
+def _find(loss: Any) -> tuple[Root, Any]:
+    """Return the root of a loss, and the loss as the module that the root expects."""
+    function, keywords = (loss.func, loss.keywords) if isinstance(loss, partial) and not loss.args else (loss, {})
+    if function in _MODULES:
+        try:
+            loss = _MODULES[function](**keywords)
+        except TypeError as error:
+            raise InputError(
+                f"the keywords of {function.__name__} are {keywords}, expected those of its module"
+            ) from error
+    if getattr(loss, "reduction", "mean") not in ("mean", "sum"):
+        raise InputError(f"the loss has the reduction {loss.reduction!r}, expected 'mean' or 'sum'")
+    for kind in _kinds(loss) if isinstance(loss, nn.Module) else [function]:
+        if kind in _ROOTS:
+            return _ROOTS[kind], loss
+    known = ", ".join(sorted(kind.__name__ for kind in _ROOTS if isinstance(kind, type)))
+    name = getattr(loss, "__name__", type(loss).__name__)
+    raise InputError(f"the loss is {name}, expected {known}, or one given to register_root")
+
+
+def _kinds(loss: nn.Module) -> list[type]:
+    """Return the classes of a loss down to the one whose ``forward`` it runs: those above it are other losses."""
+    kinds = type(loss).__mro__
+    own = next(i for i, kind in enumerate(kinds) if "forward" in vars(kind))
+    return list(kinds[: own + 1])
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.shape)
+
+
+def _check_same_shape(outputs: Tensor, targets: Tensor) -> None:
+    if outputs.shape != targets.shape:
+        raise InputError(f"the targets have shape {_shape(targets)}, expected that of the outputs, {_shape(outputs)}")
+
+
+def _count(loss: Any, outputs: Tensor) -> int:
+    """Return what the sum over all entries is divided by."""
+    return outputs.numel() if loss.reduction == "mean" else 1
+
+
+@register_root(nn.MSELoss)
+def _squared_error(loss: nn.MSELoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+    _check_same_shape(outputs, targets)
+    return float((2 / _count(loss, outputs)) ** 0.5) * probe
+
+
+@register_root(nn.CrossEntropyLoss)
+def _cross_entropy(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+    classes = min(outputs.ndim - 1, 1)
+    root_p = (outputs.log_softmax(classes) / 2).exp()
+    along = (root_p * probe).sum(classes, keepdim=True)
+    root_mass = _mass(loss, outputs.detach(), targets, classes).sqrt().unsqueeze(classes)
+    return root_mass * root_p * (probe - root_p * along)
+
+
+def _mass(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """Return what the target probabilities of each example sum to, with all weights and the reduction.
+
+    The loss of an example is ``−Σ_c t_c log p_c``, and its Hessian ``(Σ_c t_c)(diag p − p pᵀ)`` for any t.
+    """
+    n_classes, one_each = outputs.shape[classes], outputs.select(classes, 0)
+    weight = outputs.new_ones(n_classes) if loss.weight is None else loss.weight.to(outputs)
+    smooth = loss.label_smoothing
+    if targets.is_floating_point():
+        _check_same_shape(outputs, targets)
+        certain = (targets.movedim(classes, -1) * weight).sum(-1)
+        total: Tensor | int = one_each.numel()
+        kept: Tensor | int = 1
+    else:
+        if targets.shape != one_each.shape:
+            raise InputError(f"the targets have shape {_shape(targets)}, expected {_shape(one_each)}: a class each")
+        kept = targets != loss.ignore_index
+        certain = weight[torch.where(kept, targets, 0)] * kept
+        total = certain.sum().clamp(min=torch.finfo(certain.dtype).tiny)
+    mass = (1 - smooth) * certain + smooth * weight.mean() * kept
+    return mass / total if loss.reduction == "mean" else mass
+
+
+@register_root(nn.BCEWithLogitsLoss)
+def _binary_cross_entropy(loss: nn.BCEWithLogitsLoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+    _check_same_shape(outputs, targets)
+    root = ((F.logsigmoid(outputs) + F.logsigmoid(-outputs)) / 2).exp()
+    mass = outputs.new_ones(()) if loss.pos_weight is None else 1 - targets + targets * loss.pos_weight.to(outputs)
+    mass = mass if loss.weight is None else mass * loss.weight.to(outputs)
+    return (mass / _count(loss, outputs)).sqrt() * root * probe
+
+
+@register_root(nn.PoissonNLLLoss)
+def _poisson(loss: nn.PoissonNLLLoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+    _check_same_shape(outputs, targets)
+    root = (outputs / 2).exp() if loss.log_input else targets.to(outputs).sqrt() / (outputs + loss.eps)
+    return root * probe / float(_count(loss, outputs) ** 0.5)
