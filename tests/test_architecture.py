@@ -30,6 +30,7 @@ LAYERS = [
     {"robust_certificates"},
     {"solution"},
     {"solvers"},
+    {"flattest"},
     {"families"},
     {"testing", "formats"},
     {"report"},

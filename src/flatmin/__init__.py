@@ -7,6 +7,7 @@ from flatmin._version import __version__
 from flatmin.certificates import Certificate
 from flatmin.errors import InputError
 from flatmin.flatness import Flatness, flatness
+from flatmin.flattest import Flattest
 from flatmin.parametrizations.chain import Chain
 from flatmin.parametrizations.gram import Gram
 from flatmin.parametrizations.hadamard import Hadamard
@@ -20,6 +21,7 @@ __all__ = [
     "Certificate",
     "Chain",
     "Flatness",
+    "Flattest",
     "Gram",
     "Hadamard",
     "InputError",

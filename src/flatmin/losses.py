@@ -20,6 +20,10 @@ class Squared:
         """Return the loss of a residual of shape (m,)."""
         return float(residual @ residual) / max(1, np.size(residual))
 
+    def misfit(self, residual: Array) -> Array:
+        """Return the part of a residual (m,) that counts: all of it."""
+        return residual
+
 
 @dataclass(frozen=True)
 class Absolute:
@@ -81,10 +85,14 @@ class Absolute:
 
         Without tau every point is judged by its own τ, the size of its own errors, so it is 0.
         """
+        return float(np.sum(self.misfit(residual) ** 2))
+
+    def misfit(self, residual: Array) -> Array:
+        """Return the part of a residual (m,) that counts: what projecting it on the ball leaves; 0 without tau."""
         if self.tau is None:
-            return 0.0
-        sizes = np.abs(residual)
-        return float(np.sum(np.minimum(sizes, clip_level(sizes, self.tau)) ** 2))
+            return np.zeros_like(residual)
+        level = clip_level(np.abs(residual), self.tau)
+        return np.clip(residual, -level, level)
 
 
 def clip_level(sizes: Array, budget: float, guess: float = 0.0) -> float:
