@@ -21,12 +21,14 @@ __all__ = [
     "CARD",
     "DASHES",
     "FIRST",
+    "FOURTH",
     "HOLE",
     "INK",
     "LINE",
     "MAP_WIDTH",
     "MUTED",
     "SECOND",
+    "THIRD",
     "WIDTH",
     "decades",
     "draw",
@@ -36,8 +38,9 @@ __all__ = [
     "logarithmic",
 ]
 
-INK, MUTED, LINE, FIRST, SECOND, HOLE, CARD = (f"#01020{i}" for i in range(7))
+INK, MUTED, LINE, FIRST, SECOND, HOLE, CARD, THIRD, FOURTH = (f"#01020{i}" for i in range(9))
 VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", FIRST: "first", SECOND: "second", HOLE: "hole", CARD: "card"}
+VARIABLES |= {THIRD: "third", FOURTH: "fourth"}
 #: Width of a chart in units of which a letter is ten high; a telephone shows it at about this many pixels.
 WIDTH = 330.0
 #: Width of a heat map in the same units; up to three stand in a row.
@@ -115,15 +118,15 @@ def grid(axes: Any) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def logarithmic(axes: Any, values: Array) -> None:
-    """Make the vertical axis logarithmic over the decades of ``values``, written as text."""
+def logarithmic(axes: Any, values: Array, side: str = "y", most: int = 8) -> None:
+    """Make an axis, the vertical one or "x", logarithmic over the decades of ``values``, written as text."""
     from matplotlib.ticker import LogLocator, NullLocator
 
-    axes.set_yscale("log")
-    axes.set_ylim(*decades(values))
-    axes.yaxis.set_major_locator(LogLocator(numticks=8))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda y, _: f"10{exponent_of(round(np.log10(y)))}")
+    axes.set(**{f"{side}scale": "log", f"{side}lim": decades(values)})
+    axis = getattr(axes, f"{side}axis")
+    axis.set_major_locator(LogLocator(numticks=most))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, _: f"10{exponent_of(round(np.log10(value)))}")
 
 
 def locator(count: int, integer: bool = False) -> Any:

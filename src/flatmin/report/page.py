@@ -59,12 +59,18 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers in columns, folded away under a title unless ``folded`` is False."""
+    """Numbers in columns, folded away under a title unless ``folded`` is False.
+
+    Where there are ``keys``, one for each cell, the reader may sort the rows by them: numbers, text, or None for what
+    comes last. ``words`` says that the cells are phrases.
+    """
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     folded: bool = True
+    keys: Sequence[Sequence[float | str | None]] = ()
+    words: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,10 +104,15 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """Return the page as HTML that loads nothing; every string is escaped except the SVG of figures."""
+    """Return the page as HTML that loads nothing; every string is escaped except the SVG of figures.
+
+    It has a script only if there is a table to sort, and is complete without it.
+    """
     from jinja2 import Environment, StrictUndefined
 
     files = resources.files(__package__)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     template = environment.from_string((files / "page.html").read_text(encoding="utf-8"))
-    return template.render(page=page, style=(files / "page.css").read_text(encoding="utf-8"))
+    sorts = any(section.table and section.table.keys for section in page.sections)
+    script = (files / "sort.js").read_text(encoding="utf-8") if sorts else ""
+    return template.render(page=page, style=(files / "page.css").read_text(encoding="utf-8"), script=script)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 FLOOR = 1e-16
 #: Height of a letter of a label, and its usual width in heights.
 LETTER, ASPECT = 8.5, 0.53
+#: Letters of a name that stand in one line at the end of a line.
+LONG = 14
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,10 @@ class Band:
     ----------
     gradients : ndarray, shape (n,)
         Gradient evaluations spent, increasing and positive.
-    middle, low, high : ndarray, shape (n,)
-        Median, smallest and largest over the seeds; a run that has diverged counts as infinite from there on.
+    middle : ndarray, shape (n,)
+        Median over the seeds; a run that has diverged counts as infinite from there on.
+    low, high : ndarray, shape (n,)
+        Smallest and largest over the seeds that have not diverged there.
     """
 
     gradients: Array
@@ -79,11 +83,11 @@ def panels(names: Sequence[str]) -> list[list[str]]:
 
     Examples
     --------
-    >>> panels("abcdef")
+    >>> panels(list("abcdef"))
     [['a', 'b', 'c'], ['d', 'e', 'f']]
     """
     count = -(-len(names) // MOST_IN_A_PANEL)
-    return [[str(name) for name in part] for part in np.array_split(np.array(names, dtype=object), max(count, 1))]
+    return [[names[place] for place in part] for part in np.array_split(np.arange(len(names)), max(count, 1))]
 
 
 def styles(groups: Sequence[Sequence[str]]) -> dict[str, Style]:
@@ -95,18 +99,19 @@ def styles(groups: Sequence[Sequence[str]]) -> dict[str, Style]:
     }
 
 
-def band(runs: Sequence[tuple[Array, Array]]) -> Band:
-    """Return the band of several runs, each as gradient evaluations and values.
+def band(runs: Sequence[tuple[Array, Array]], end: float = 0) -> Band:
+    """Return the band of several runs, each as gradient evaluations and values, up to ``end`` evaluations.
 
-    Values between two records are interpolated, logarithmically. After its last record a run counts as infinite if
-    others go on, and so does everything that is not finite.
+    Values between two records are interpolated, logarithmically. After its last record a run counts as infinite, and so
+    does everything that is not finite.
 
     Examples
     --------
-    >>> band([(np.array([1, 2, 3]), np.array([4.0, 2.0, 1.0])), (np.array([1, 2]), np.array([4.0, np.inf]))]).middle
-    array([4., inf, inf])
+    >>> steps = np.array([1, 2, 3])
+    >>> band([(steps, np.array([4.0, 2.0, 1.0])), (steps[:2], np.array([4.0, 2.0]))]).middle.round(3).tolist()
+    [4.0, 2.0, inf]
     """
-    everywhere = np.unique(np.concatenate([steps for steps, _ in runs]))
+    everywhere = np.unique(np.concatenate([[end], *(steps for steps, _ in runs)]))
     everywhere = everywhere[everywhere > 0].astype(float)
     rows = []
     for steps, values in runs:
@@ -117,7 +122,8 @@ def band(runs: Sequence[tuple[Array, Array]]) -> Band:
         logs = np.log(np.maximum(np.asarray(values, dtype=float)[finite], FLOOR))
         rows.append(np.exp(np.interp(everywhere, np.asarray(steps)[finite], logs, right=np.inf)))
     values = np.array(rows)
-    return Band(everywhere, np.median(values, axis=0), values.min(axis=0), values.max(axis=0))
+    finite = np.where(np.isfinite(values), values, -np.inf)
+    return Band(everywhere, np.median(values, axis=0), values.min(axis=0), finite.max(axis=0))
 
 
 def trajectories(
@@ -148,7 +154,7 @@ def trajectories(
                 axes.plot(bands[other].gradients, _shown(bands[other].middle), color=LINE, lw=1.2, zorder=1)
             for competitor in group:
                 _line(axes, bands[competitor], look[competitor])
-            logarithmic(axes, np.concatenate([_positive(b) for b in bands.values()]), most=6)
+            logarithmic(axes, _reach(bands.values()), most=6)
             axes.set_title(title, loc="left", fontsize=9, color=MUTED)
         bands = next(reversed(list(quantities.values())))
         last = charts[-1]
@@ -187,21 +193,21 @@ def _shown(values: Array) -> Array:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _positive(drawn: Band) -> Array:
-    """Return the finite values of a band that decide how far the axis reaches."""
-    values = np.concatenate([drawn.middle, drawn.low])
-    return values[np.isfinite(values)]
+def _reach(bands: Iterable[Band]) -> Array:
+    """Return the values that decide how far an axis reaches: what has diverged in the end leaves the chart."""
+    kept = [b for b in bands if np.isfinite(b.middle[-1])] or list(bands)
+    values = np.concatenate([b.middle for b in kept])
+    return np.asarray(values[np.isfinite(values)])
 
 
 def _line(axes: Any, drawn: Band, style: Style) -> None:
-    """Draw the median over the range of the seeds, with a cross where it ends early."""
+    """Draw the median over the range of the seeds; where it diverges it leaves the chart, or ends with a cross."""
     x, y = drawn.gradients, _shown(drawn.middle)
-    high = np.where(np.isfinite(drawn.high), drawn.high, 1e300)
-    axes.fill_between(x, drawn.low, high, where=np.isfinite(y), color=style.colour, alpha=0.14, lw=0, zorder=2)
+    axes.fill_between(x, drawn.low, drawn.high, where=np.isfinite(y), color=style.colour, alpha=0.14, lw=0, zorder=2)
     axes.plot(x, y, color=style.colour, ls=style.line, lw=1.7, zorder=3)
     finite = np.flatnonzero(np.isfinite(y))
     if len(finite) and finite[-1] < len(x) - 1:
-        axes.plot(x[finite[-1]], y[finite[-1]], "x", ms=7, mew=1.8, color=style.colour, zorder=4, clip_on=False)
+        axes.plot(x[finite[-1]], y[finite[-1]], "x", ms=7, mew=1.8, color=style.colour, zorder=4)
 
 
 def _names_at_the_ends(axes: Any, bands: Mapping[str, Band], group: Sequence[str], look: Mapping[str, Style]) -> None:
@@ -211,19 +217,36 @@ def _names_at_the_ends(axes: Any, bands: Mapping[str, Band], group: Sequence[str
     for competitor in group:
         finite = bands[competitor].middle[np.isfinite(bands[competitor].middle)]
         ends.append((np.log10(finite[-1]) - low) / (high - low) if len(finite) else 1.0)
-    heights = spread(np.clip(np.array(ends), 0, 1), 0.13)
+    heights = spread(np.clip(np.array(ends), 0.02, 0.98), 0.22)
+    heights += np.clip(0.0, 0.02 - heights.min(), 1.05 - heights.max())
     for competitor, height in zip(group, heights, strict=True):
         axes.annotate(
-            competitor,
+            folded(competitor),
             (1, height),
             xycoords="axes fraction",
             xytext=(5, 0),
             textcoords="offset points",
             va="center",
             fontsize=LETTER,
+            linespacing=1.0,
             color=look[competitor].colour,
             annotation_clip=False,
         )
+
+
+def folded(name: str) -> str:
+    r"""Return a long name in two lines of about equal length, broken after a hyphen.
+
+    Examples
+    --------
+    >>> folded("adam"), folded("gradient-descent-small")
+    ('adam', 'gradient-\ndescent-small')
+    """
+    cuts = [place + 1 for place, letter in enumerate(name) if letter == "-"]
+    if len(name) <= LONG or not cuts:
+        return name
+    cut = min(cuts, key=lambda place: abs(2 * place - len(name)))
+    return f"{name[:cut]}\n{name[cut:]}"
 
 
 def spread(places: Array, apart: float) -> Array:

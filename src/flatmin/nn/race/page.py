@@ -1,0 +1,361 @@
+"""The page about a race: who came near the flattest value, what became of the error, and how it was run."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from flatmin._version import __version__
+from flatmin.nn.race import figures
+from flatmin.nn.race.correlation import Correlation
+from flatmin.nn.race.reading import FITS, RaceReading
+from flatmin.nn.race.result import RaceResult
+from flatmin.report.page import Fact, Figure, Page, Section, Table, Verdict, render
+from flatmin.report.proof import proof
+from flatmin.report.voices import voice_of
+from flatmin.report.words import counted, listed, number
+
+__all__ = ["medians", "race_page", "verdict", "write_race"]
+
+#: Columns of the table of medians: the field, the head.
+MEDIANS = {
+    "flatness_gap": "Gap",
+    "relative_error": "Error",
+    "loss": "Loss",
+    "scaled_trace": "Trace",
+    "rank": "Rank",
+    "balance": "Balance",
+    "step_size": "Step",
+    "strength": "Strength",
+    "seconds": "Seconds",
+}
+#: What a column is called within a sentence.
+SPOKEN = {"flatness_gap": "flatness gap", "scaled_trace": "scaled trace", "loss": "loss"}
+EQUALLY_FLAT = (
+    "The data determine the scaled trace of this model: whatever fits is equally flat, and the flatness gap is 0 all "
+    "along every run. So runs differ in how well they fit, and errors are shown against the loss."
+)
+
+
+def write_race(
+    path: Path, result: RaceResult, *, title: str, subtitle: str = "", command: str = "", notes: Sequence[str] = ()
+) -> None:
+    """Write the page about a race, one HTML file that loads nothing from outside.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    result : RaceResult
+        The race.
+    title, subtitle : str
+        What was raced on.
+    command : str
+        What repeats the race.
+    notes : sequence of str
+        Sentences for the reader.
+    """
+    path.write_text(render(race_page(result, title, subtitle, command, notes)), encoding="utf-8")
+
+
+def race_page(result: RaceResult, title: str, subtitle: str = "", command: str = "", notes: Sequence[str] = ()) -> Page:
+    """Return the page about a race."""
+    reading = RaceReading(result)
+    sections: list[Section | None] = [medians(reading), _along(reading), _ends(reading), _who(result)]
+    sections += [_protocol(result), _diverged(reading), _flattest(result), _repeat(command)]
+    return Page(
+        title=title,
+        kicker="flatmin race",
+        subtitle=subtitle,
+        verdict=verdict(reading),
+        caution=" ".join(_unfitting(reading)),
+        highlights=_highlights(reading),
+        sections=[section for section in sections if section is not None],
+        notes=[*notes, *(f"{name} did not run: {why}" for name, why in result.left_out.items())],
+        footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
+    )
+
+
+def verdict(reading: RaceReading) -> Verdict:
+    """Return who came near the flattest value, and what their errors are beside those of the others."""
+    flattest = reading.result.flattest
+    level, near = reading.near
+    good = flattest is None or bool(flattest.holds)
+    fitting = [row for row in reading.rows if row["fits"]]
+    if flattest is None or reading.determined:
+        fits = _names(fitting)
+        start = "All solutions are equally flat here, so what counts is the fit" if reading.determined else "The fit"
+        headline = f"{start}: {fits} fit{'s' if len(fitting) == 1 else ''} the data."
+        near = fitting
+    elif near:
+        headline = f"Within {number(100 * level)} % of the flattest value: {_names(near)}."
+    else:
+        headline = "No competitor that fits the data came near the flattest value."
+        if fitting:
+            gap = number(fitting[0]["flatness_gap"], 2)
+            headline += f" {fitting[0]['competitor']} came nearest, with a flatness gap of {gap}."
+    return Verdict(good, headline, " ".join([*_errors(reading, near), *_relation(reading)]))
+
+
+def _errors(reading: RaceReading, near: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the median errors of some competitors beside those of the others."""
+    chosen = {row["competitor"] for row in near}
+    sides = [
+        [row["relative_error"] for row in reading.rows if (row["competitor"] in chosen) is side]
+        for side in (True, False)
+    ]
+    known = [sorted(e for e in side if e is not None and math.isfinite(e)) for side in sides]
+    if not reading.has_errors:
+        return ["The truth is not known, so nothing is said about errors."]
+    if not known[0]:
+        return []
+    said = f"{'Its' if len(known[0]) == 1 else 'Their'} median error is {_range(known[0])}"
+    return [said + (f"; that of the others is {_range(known[1])}." if known[1] else ".")]
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = number(values[0], 2), number(values[-1], 2)
+    return low if low == high else f"from {low} to {high}"
+
+
+def _relation(reading: RaceReading) -> list[str]:
+    found = reading.result.correlation
+    if found is None or found.value is None or found.interval is None:
+        return []
+    what, (low, high) = SPOKEN[found.of], found.interval
+    said = f"The rank correlation of {what} and error is {_correlation(found)}: "
+    if low > 0:
+        return [said + "the flatter the run, the smaller its error."]
+    return [said + ("the flatter the run, the larger its error." if high < 0 else "no clear relation.")]
+
+
+def _correlation(found: Correlation) -> str:
+    assert found.value is not None
+    if found.interval is None:
+        return number(found.value, 2)
+    low, high = (number(end, 2) for end in found.interval)
+    return f"{number(found.value, 2)} (95 % interval {low} to {high})"
+
+
+def _unfitting(reading: RaceReading) -> list[str]:
+    """Return a warning of competitors whose gap is small although they do not fit."""
+    rows = [row for row in reading.rows if not row["fits"] and not math.isinf(row["loss"] or math.inf)]
+    if not rows:
+        return []
+    do, their = ("does", "its") if len(rows) == 1 else ("do", "their")
+    return [
+        f"{_names(rows)} {do} not fit the data: {their} loss is still more than {number(100 * FITS)} % of what runs "
+        "began with. A small gap says nothing there; it is 0 for a matrix of zeros."
+        if not reading.determined
+        else f"{_names(rows)} {do} not fit the data."
+    ]
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> str:
+    return listed([row["competitor"] for row in rows], most=20) or "nobody"
+
+
+def _highlights(reading: RaceReading) -> list[Fact]:
+    result, found = reading.result, reading.result.correlation
+    runs, gone = len(result.table), len(reading.diverged)
+    facts = []
+    if result.flattest is not None:
+        proved = "certified" if result.flattest.holds else "not certified"
+        facts.append(Fact("Flattest value", number(float(result.flattest.value)), proved))
+    facts.append(Fact("Competitors", str(len(result.competitors)), counted(runs, "run")))
+    if "budget" in result.protocol:
+        facts.append(Fact("Budget", str(result.protocol["budget"]), "gradients a run"))
+    if found is not None and found.value is not None:
+        between = f"95 %: {number(found.interval[0], 2)} to {number(found.interval[1], 2)}" if found.interval else ""
+        facts.append(Fact("Rank correlation", number(found.value, 2), between))
+    facts.append(Fact("Diverged", str(gone), f"of {counted(runs, 'run')}"))
+    return facts
+
+
+def medians(reading: RaceReading) -> Section:
+    """Return the table of medians, in the order of the page."""
+    rows, columns = reading.rows, dict(MEDIANS)
+    columns = {c: head for c, head in columns.items() if any(row[c] is not None for row in rows)}
+    cells, keys = [], []
+    for row in rows:
+        name = row["competitor"]
+        lost = row["diverged"] == row["runs"]
+        cells.append(
+            [
+                name if row["fits"] else f"{name}, {'diverged' if lost else 'does not fit'}",
+                f"{row['diverged']} of {row['runs']}",
+                *(_cell(row[column]) for column in columns),
+            ]
+        )
+        keys.append([name, row["diverged"], *(_key(row[column]) for column in columns)])
+    prose = [
+        "Medians over the seeds; a run that diverged counts as infinite. The flatness gap is how far the scaled trace "
+        "lies above what is proved to be the least, in units of it; the error is relative to the truth."
+    ]
+    if reading.result.flattest is None:
+        prose = ["Medians over the seeds; a run that diverged counts as infinite. The error is on the test set."]
+    prose.append("Competitors that fit the data come first, the flattest of them before others.")
+    head = ["Competitor", "Diverged", *columns.values()]
+    return Section("medians", "Medians", prose, table=Table("Medians", head, cells, folded=False, keys=keys))
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else "∞" if math.isinf(value) else number(float(value), 2)
+
+
+def _key(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _along(reading: RaceReading) -> Section:
+    """Return loss and flatness along the runs, a few competitors at a time before all others in grey."""
+    quantities = {"loss": reading.bands("loss")}
+    if not reading.determined:
+        quantities[SPOKEN[reading.flatness]] = reading.bands(reading.flatness)
+    told = [name for name in reading.names if all(name in bands for bands in quantities.values())]
+    groups = figures.panels(told)
+    look = figures.styles(groups)
+    spoken = " and ".join(quantities)
+    drawn = []
+    for index, group in enumerate(groups):
+        title = f"Places {1 + told.index(group[0])} to {1 + told.index(group[-1])}" if len(group) > 1 else group[0]
+        ends = "; ".join(f"{name} {_ends_at(quantities, name)}" for name in group)
+        alt = f"{spoken} against gradient evaluations, both logarithmic. At the end: {ends}."
+        svg = figures.trajectories(f"along-{index}", quantities, group, look)
+        drawn.append(Figure(title, alt[:1].upper() + alt[1:], listed(group) + ".", svg=svg))
+    prose = [
+        "Lines are medians over the seeds, in their light bands lie all seeds that go on; where the median diverges, a "
+        "line leaves the chart or ends with a cross. Grey lines are the competitors of the other panels. Panels follow "
+        "the order of the table."
+    ]
+    if reading.determined:
+        prose.insert(0, EQUALLY_FLAT)
+    return Section("trajectories", "Along the way", prose, figures=drawn)
+
+
+def _ends_at(quantities: Mapping[str, Mapping[str, figures.Band]], name: str) -> str:
+    return ", ".join(f"{title} {number(float(bands[name].middle[-1]), 2)}" for title, bands in quantities.items())
+
+
+def _ends(reading: RaceReading) -> Section:
+    """Return errors against gaps, with the rank correlation; against the loss where all are equally flat."""
+    result, found = reading.result, reading.result.correlation
+    if not reading.has_errors:
+        return Section("errors", "Flatness and error", ["The truth is not known, so there are no errors to show."])
+    what = SPOKEN[reading.compared]
+    clouds = reading.clouds()
+    kind = "error on the test set" if result.flattest is None else "relative error"
+    told = "Error against " + what
+    title = told
+    prose = []
+    if reading.determined:
+        prose.append(EQUALLY_FLAT)
+    elif found is None or found.value is None:
+        prose.append("Too few competitors have both a gap and an error for a rank correlation.")
+    else:
+        title += f", rank correlation {_correlation(found)}"
+        prose.append(_correlation_in_words(found))
+    points = sum(len(cloud.x) for cloud in clouds.values())
+    alt = f"{told} at the end of {counted(points, 'run')}, both logarithmic: "
+    alt += "; ".join(f"{name} {_cell(_middle(c.x))}, {_cell(_middle(c.y))}" for name, c in clouds.items() if len(c.x))
+    caption = "One point a run, both axes logarithmic. A competitor keeps its colour and mark throughout."
+    if reading.diverged:
+        caption += f" Not shown: {counted(len(reading.diverged), 'run')} that diverged."
+    look = figures.styles(figures.panels(reading.names))
+    svg = figures.scatter("errors", clouds, (f"{what} at the end", kind), look)
+    return Section("errors", "Flatness and error", prose, figures=[Figure(title, alt + ".", caption, svg=svg)])
+
+
+def _middle(values: Any) -> float:
+    return float(sorted(values)[len(values) // 2])
+
+
+def _correlation_in_words(found: Correlation) -> str:
+    said = (
+        f"Spearman's rank correlation over {counted(found.runs, 'run')} of {counted(found.competitors, 'competitor')} "
+        f"is {_correlation(found)}."
+    )
+    if found.within is not None:
+        low, high = found.within_interval or (math.nan, math.nan)
+        said += f" Among the runs of one competitor it is {number(found.within, 2)}"
+        said += f" ({number(low, 2)} to {number(high, 2)})." if found.within_interval else "."
+    return f"{said} {found.ignores}"
+
+
+def _who(result: RaceResult) -> Section:
+    rows = [[who.name, who.title, who.claims, who.source] for who in result.competitors.values()]
+    table = Table("Competitors", ["Name", "What it is", "Said to minimise", "Source"], rows, folded=False, words=True)
+    return Section("competitors", "Who ran, and what is said of them", table=table)
+
+
+def _protocol(result: RaceResult) -> Section:
+    """Return how the race was run: rules in words, settings in numbers, and every trial of the tuning."""
+    points, facts = [], []
+    for name, value in result.protocol.items():
+        spoken = name.replace("_", " ").capitalize()
+        if isinstance(value, str) and " " in value:
+            points.append(f"{spoken}: {value}")
+        else:
+            facts.append(Fact(spoken, _setting(value)))
+    head = ("Competitor", "Step", "Strength", "Loss", "Error", "Diverged", "Gradients", "Chosen")
+    rows = [
+        [
+            trial["competitor"],
+            *(_cell(trial[column]) for column in ("step_size", "strength", "loss", "relative_error")),
+            "yes" if trial["diverged"] else "no",
+            str(trial["gradients"]),
+            "yes" if trial["chosen"] else "",
+        ]
+        for trial in result.tuning
+    ]
+    table = Table(f"All {len(rows)} trials of the tuning", head, rows) if rows else None
+    return Section("protocol", "How it was run", points=points, facts=facts, table=table)
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return listed([_setting(v) for v in value])
+    if isinstance(value, Mapping):
+        return listed([f"{name} {_setting(v)}" for name, v in value.items()])
+    return number(float(value)) if isinstance(value, int | float) else "not set" if value is None else str(value)
+
+
+def _diverged(reading: RaceReading) -> Section | None:
+    if not reading.diverged:
+        return None
+    points = []
+    for name in reading.names:
+        rows = [row for row in reading.diverged if row["competitor"] == name]
+        if rows:
+            seeds = listed([str(row["seed"]) for row in rows])
+            after = _range(sorted(float(row["gradients"]) for row in rows))
+            points.append(f"{name}: seed{'s' if len(rows) > 1 else ''} {seeds}, after {after} gradients")
+    prose = ["A run that diverges is a result. It stops there, and counts as infinite in medians."]
+    return Section("diverged", "Runs that diverged", prose, points=points)
+
+
+def _flattest(result: RaceResult) -> Section | None:
+    """Return how the value that all gaps refer to was proved."""
+    if result.flattest is None:
+        return None
+    solution, problem = result.flattest.solution, result.flattest.problem
+    c = solution.certificate
+    prose = [
+        "All gaps refer to one number, the flattest value of the problem, and to a dual vector that proves it. The gap "
+        "of a point, whether it fits or not, is its scaled trace less what that vector proves of matrices with its "
+        "measurements; so it is never negative."
+    ]
+    statements = proof(c, problem.measurement.size, 1.0, voice_of(problem, c))
+    return Section("flattest", "The flattest value", prose, statements=statements)
+
+
+def _repeat(command: str) -> Section:
+    versions = [Fact("flatmin", __version__), Fact("Python", platform.python_version())]
+    versions += [Fact(name, version(package)) for name, package in (("NumPy", "numpy"), ("PyTorch", "torch"))]
+    return Section("repeat", "To repeat it", code=command, facts=versions)
