@@ -16,7 +16,7 @@ from flatmin.metric import Array, Metric
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
 
-__all__ = ["FactoredModel", "contraction"]
+__all__ = ["FactoredModel", "SquaredDistance", "contraction"]
 
 
 class _Contraction(torch.autograd.Function):
@@ -206,12 +206,7 @@ class FactoredModel(nn.Module):
         if isinstance(loss, Absolute):
             if loss.tau is None or index is not None:
                 raise InputError("the loss Absolute was found, expected one with a limit tau, and no index")
-            residual = self() - target.to(self._device)
-            sizes = residual.detach().abs()
-            level = clip_level(sizes.cpu().numpy(), loss.tau)
-            nearest = residual.detach().sign() * (sizes - level).clamp(min=0)
-            squared = (residual - nearest) ** 2
-            return torch.sum(squared)
+            return SquaredDistance(loss.tau)(self(), target.to(self._device))
         target = (target if index is None else target[index.cpu()]).to(self._device)
         return torch.mean((self(index) - target) ** 2)
 
@@ -243,6 +238,35 @@ class FactoredModel(nn.Module):
 
     def _stacked(self, F: Array) -> Array:
         return np.concatenate([F.real, F.imag]) if self.is_complex else np.array(F, dtype=float)
+
+
+class SquaredDistance(nn.Module):
+    """The squared distance of a residual from the ball ``‖S‖_1 ≤ τ``: the loss `Absolute` of outputs and targets.
+
+    Its derivative is that of the distance from the nearest point of the ball.
+
+    Parameters
+    ----------
+    tau : float
+        The radius τ.
+
+    Examples
+    --------
+    >>> SquaredDistance(2.0)(torch.tensor([5.0, 1.0]), torch.tensor([1.0, 0.0]))  # the nearest point is (2, 0)
+    tensor(5.)
+    """
+
+    def __init__(self, tau: float) -> None:
+        super().__init__()
+        self.tau = tau
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the squared distance, a scalar tensor."""
+        residual = outputs - targets
+        sizes = residual.detach().abs()
+        level = clip_level(sizes.cpu().numpy(), self.tau)
+        nearest = residual.detach().sign() * (sizes - level).clamp(min=0)
+        return torch.sum((residual - nearest) ** 2)
 
 
 def _widest(problem: Problem) -> int:
