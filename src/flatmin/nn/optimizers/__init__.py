@@ -1,0 +1,15 @@
+"""Flatness-seeking training: wrappers of any torch optimizer, one file each, found by themselves."""
+
+from typing import Any
+
+from flatmin._registry import public_names
+from flatmin.nn.optimizers.base import Seeker
+
+_FOUND = public_names(__name__, list(__path__))
+__all__ = ["Seeker", *_FOUND]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FOUND:
+        return _FOUND[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")

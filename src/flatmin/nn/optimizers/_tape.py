@@ -1,0 +1,237 @@
+"""The passes of a training step, kept so that they can be run again at other weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils.hooks import RemovableHandle
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from flatmin.errors import InputError
+from flatmin.nn.optimizers._watcher import RUNNING, Watcher
+
+__all__ = ["Call", "Output", "Tape", "Term", "random_states", "set_random_states"]
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """The tensor number ``index`` among those that a call returned."""
+
+    call: Call
+    index: int
+
+
+class Call:
+    """A call of a module, with all that its result depends on but the weights.
+
+    Attributes
+    ----------
+    module : nn.Module
+        What was called.
+    inputs : list
+        The leaves of its arguments: tensors cut off from their graph, an `Output` in place of what an earlier call
+        returned, and whatever else there was.
+    random : dict
+        The states of the generators before it.
+    """
+
+    def __init__(self, module: nn.Module, args: Any, kwargs: Any, outputs: Mapping[Tensor, Output]) -> None:
+        leaves, self._spec = tree_flatten((args, kwargs))
+        self.module = module
+        self.inputs = [_cut(x, outputs) if isinstance(x, Tensor) else x for x in leaves]
+        self._versions = [_version(x) for x in self.inputs]
+        self._modes = [m.training for m in module.modules()]
+        self.random = random_states(module)
+        devices = {"cpu"} | {p.device.type for p in module.parameters()}
+        self._autocast = {d: (torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in devices}
+
+    def arguments(self, inputs: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return positional and named arguments made of other leaves."""
+        args, kwargs = tree_unflatten(list(inputs), self._spec)
+        return args, kwargs
+
+    @contextmanager
+    def circumstances(self, *, random: bool = True) -> Iterator[None]:
+        """Set training modes, autocast and, unless told otherwise, the random state to what they were at the call."""
+        for module, mode in zip(self.module.modules(), self._modes, strict=True):
+            module.training = mode
+        if random:
+            set_random_states(self.random)
+        with ExitStack() as stack:
+            for device_type, (enabled, dtype) in self._autocast.items():
+                if enabled or torch.is_autocast_enabled(device_type):
+                    stack.enter_context(torch.autocast(device_type, dtype=dtype, enabled=enabled))
+            yield
+
+    def again(self) -> Any:
+        """Return what the call gives at the present weights; calls that it rests on are run first."""
+        made = {x.call: tree_leaves(x.call.again()) for x in self.inputs if isinstance(x, Output)}
+        inputs = [made[x.call][x.index] if isinstance(x, Output) else x for x in self.inputs]
+        args, kwargs = self.arguments(inputs)
+        with self.circumstances():
+            return self.module(*args, **kwargs)
+
+    def check(self) -> None:
+        """Raise `InputError` if an input was overwritten since."""
+        for x, version in zip(self.inputs, self._versions, strict=True):
+            if isinstance(x, Output):
+                x.call.check()
+            elif _version(x) != version:
+                name = type(self.module).__name__
+                raise InputError(f"an input of {name} was overwritten before step(), expected a new tensor each time")
+
+
+@dataclass
+class Term:
+    """A term ``⟨upstream, loss⟩`` of what was differentiated: upstream is its weight times a GradScaler's scale."""
+
+    call: Call
+    upstream: Tensor | None = None
+    handle: RemovableHandle | None = None
+
+
+class Tape(Watcher):
+    """All calls ``loss(model(x), y)`` whose gradient reached the weights since the last step.
+
+    A call counts once its gradient has arrived (`Tensor.backward`), so that passes which are only looked at, or made
+    without gradients, leave nothing; until then a record lives and dies with the tensor that the loss returned.
+
+    Parameters
+    ----------
+    owner : object
+        The hooks end with it.
+    model, loss : nn.Module
+        What is called in the training loop.
+    """
+
+    def __init__(self, owner: object, model: nn.Module, loss: nn.Module) -> None:
+        super().__init__(owner, model, loss)
+        self.model, self.loss = model, loss
+        self.terms: list[Term] = []
+        self._outputs = WeakTensorKeyDictionary()
+        self._begun: dict[nn.Module, Call] = {}
+        for module in (model, loss):
+            self.hook(module.register_forward_pre_hook, self._before)
+            self.hook(module.register_forward_hook, self._after)
+
+    def clear(self) -> None:
+        """Forget what was recorded."""
+        for term in self.terms:
+            if term.handle is not None:
+                term.handle.remove()
+        self.terms.clear()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run recorded calls again within: all but the weights is as it was then, and afterwards as it was before."""
+        if not self.terms:
+            raise InputError(
+                "no pass was recorded since the last step, expected loss(model(x), y).backward() with the model and "
+                "loss of the optimizer and nothing between them (of a loss that is a function: optimizer.loss)"
+            )
+        for term in self.terms:
+            term.call.check()
+        devices = sorted({p.device.index or 0 for p in self.model.parameters() if p.device.type == "cuda"})
+        token = RUNNING.set(True)
+        try:
+            with torch.random.fork_rng(devices), _kept(self.model, self.loss):
+                torch.clear_autocast_cache()
+                yield
+        finally:
+            torch.clear_autocast_cache()
+            RUNNING.reset(token)
+
+    def value(self) -> Tensor:
+        """Return the recorded loss at the present weights, a scalar in the units of its upstream gradients."""
+        with self.running(), torch.no_grad():
+            values = [(term.call.again(), term.upstream) for term in self.terms]
+        return torch.stack([torch.sum(value.double() * upstream) for value, upstream in values]).sum()
+
+    def gradient(self, parameters: Sequence[Tensor], factor: float = 1.0) -> list[Tensor | None]:
+        """Return ``factor`` times its gradient at the present weights; ``.grad`` of all parameters stays as it is."""
+        everything = dict.fromkeys([*parameters, *self.model.parameters(), *self.loss.parameters()])
+        before = [(p, p.grad) for p in everything]
+        try:
+            with self.running(), torch.enable_grad():
+                for p in everything:
+                    p.grad = None
+                for term in self.terms:
+                    assert term.upstream is not None
+                    term.call.again().backward(factor * term.upstream)
+            return [p.grad for p in parameters]
+        finally:
+            for p, gradient in before:
+                p.grad = gradient
+
+    def _before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        if self.watches(module):
+            self._begun.pop(module, None)
+            if torch.is_grad_enabled():
+                self._begun[module] = Call(module, args, kwargs, self._outputs)
+
+    def _after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        call = self._begun.pop(module, None) if self.watches(module) else None
+        if call is None:
+            return
+        if module is self.model:
+            for index, leaf in enumerate(tree_leaves(output)):
+                if isinstance(leaf, Tensor) and leaf.requires_grad:
+                    self._outputs[leaf] = Output(call, index)
+        elif isinstance(output, Tensor) and output.requires_grad and any(isinstance(x, Output) for x in call.inputs):
+            term = Term(call)
+            term.handle = output.register_hook(partial(self._arrived, term))  # type: ignore[no-untyped-call]
+
+    def _arrived(self, term: Term, gradient: Tensor) -> None:
+        if term.upstream is None:
+            term.upstream = gradient.detach().clone()
+            self.terms.append(term)
+        else:
+            term.upstream = term.upstream + gradient.detach()
+
+
+def _cut(tensor: Tensor, outputs: Mapping[Tensor, Output]) -> Tensor | Output:
+    """Return what stands for a tensor: its place among outputs, or the tensor itself without its graph."""
+    return outputs.get(tensor) or tensor.detach()
+
+
+def _version(x: Any) -> int | None:
+    """Return the number of times that a tensor was written to, where torch counts."""
+    return int(x._version) if isinstance(x, Tensor) and not x.is_inference() else None
+
+
+def random_states(module: nn.Module) -> dict[torch.device, Tensor]:
+    """Return the states of all generators that a module can draw from."""
+    states = {torch.device("cpu"): torch.get_rng_state()}
+    for device in {p.device for p in module.parameters() if p.device.type == "cuda"}:
+        states[device] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_states(states: Mapping[torch.device, Tensor]) -> None:
+    """Set generators to such states."""
+    for device, state in states.items():
+        torch.set_rng_state(state) if device.type == "cpu" else torch.cuda.set_rng_state(state, device)
+
+
+@contextmanager
+def _kept(*roots: nn.Module) -> Iterator[None]:
+    """Put buffers (running statistics among them) and training modes back."""
+    modules: Iterable[nn.Module] = [module for root in roots for module in root.modules()]
+    modes = [(m, m.training) for m in modules]
+    buffers = [(m, name, b, b.detach().clone()) for m in modules for name, b in m.named_buffers(recurse=False)]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        with torch.no_grad():
+            for module, name, buffer, copy in buffers:
+                buffer.copy_(copy)
+                setattr(module, name, buffer)

@@ -1,0 +1,356 @@
+"""What every flatness-seeking optimizer does: wrap another, and run recorded passes again at other weights."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from flatmin.errors import InputError
+from flatmin.nn.optimizers._tape import Tape
+
+__all__ = ["AGREEMENT", "RandomSeeker", "Seeker", "number"]
+
+#: Where the gradient at other weights overflows under a GradScaler, it is computed again with its scale times these.
+SHRINKING = (1.0, 2.0**-4, 2.0**-8, 2.0**-16)
+
+#: Largest relative distance between `.grad` and the gradient of the recorded passes, at the first step.
+AGREEMENT = 0.01
+
+
+class Seeker(Optimizer):
+    """A torch optimizer that is given another gradient, or other weights, than plain training gives.
+
+    The training loop stays as it is::
+
+        optimizer = nn.SAM(torch.optim.SGD(model.parameters(), lr=0.1), model, loss)
+        for x, y in data:
+            optimizer.zero_grad()
+            loss(model(x), y).backward()
+            optimizer.step()
+
+    Hooks on the model and on the loss note each pass whose gradient arrives, with its random state (dropout draws the
+    same mask again), its autocast state and its weight in the sum (gradient accumulation); `step` runs them again where
+    the method needs them, and then takes a step of the wrapped optimizer. Weights, buffers (running statistics),
+    training modes, the random state and, should it be interrupted, gradients are put back bit by bit.
+
+    State, parameter groups and defaults are those of the wrapped optimizer, so that schedulers, checkpoints and
+    `torch.optim.swa_utils` work as with it. `torch.amp.GradScaler` may step it; a step whose gradient is infinite, at
+    the weights or at those beside them, is left out.
+
+    Parameters
+    ----------
+    base : torch.optim.Optimizer
+        The optimizer that takes the steps; one that asks for a closure (`torch.optim.LBFGS`) is given one.
+    model : nn.Module
+        What is called in the loop. All that is differentiated goes through ``loss(model(x), y)``: this is checked at
+        the first step, where the passes are run once more for it.
+    loss : nn.Module or callable
+        What is called with the model's output. Of a plain function, call ``optimizer.loss`` in the loop instead.
+
+    Attributes
+    ----------
+    gradient_evaluations : int
+        Gradients of the batch that a step of the method takes, the plain one included where it is used.
+    loss : nn.Module
+        The loss to call.
+
+    Raises
+    ------
+    InputError
+        If an argument is of the wrong kind; in `step`, if no pass was recorded, if an input was overwritten, or if
+        `.grad` is not the gradient of what was recorded.
+
+    Notes
+    -----
+    A norm clipped before `step` is that of the plain gradient. To clip the gradient that is used, under a GradScaler
+    too, do it in a hook of the wrapped optimizer:
+    ``base.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(model.parameters(), 1.0))``.
+
+    One wrapper may be around another, ``SAM(WeightDecay(...), ...)``, the one that runs passes again outermost;
+    `LabelNoise` may be around all.
+    """
+
+    #: Whether the method runs recorded passes again, in place of the gradient that it is given.
+    replays: ClassVar[bool] = False
+    #: Whether it leaves both the gradient and the weights alone, so that it may be around any other.
+    transparent: ClassVar[bool] = False
+    #: Has `GradScaler.step` hand over the scale and whether something was infinite.
+    _step_supports_amp_scaling = True
+
+    def __init__(self, base: Optimizer, model: nn.Module, loss: Any) -> None:
+        name = type(self).__name__
+        for what, value, kind in (("base", base, Optimizer), ("model", model, nn.Module)):
+            if not isinstance(value, kind):
+                raise InputError(f"{what} of {name} is a {type(value).__name__}, expected a {kind.__name__}")
+        if not callable(loss):
+            raise InputError(f"loss of {name} is a {type(loss).__name__}, expected a module or a function")
+        self.base, self.model = base, model
+        own = {id(p) for p in model.parameters()}
+        if not any(id(p) in own for p in self.parameters):
+            raise InputError(
+                f"the optimizer given to {name} has no parameter of the model, expected one that trains it"
+            )
+        if isinstance(base, Seeker) and base._replays() and not self.transparent:
+            raise InputError(
+                f"{name} is around {type(base).__name__}, whose gradient would replace its own, expected the other "
+                "order or a plain optimizer"
+            )
+        self.loss = _as_module(loss, base)
+        self._asks = not isinstance(base, Seeker) and _asks_for_closure(base)
+        self._tape = Tape(self, model, self.loss) if self.replays or self._asks else None
+        self._checked = False
+        self._scale = self._handed_scale = 1.0
+        # The hooks that an optimizer has; groups, state and defaults are those of the base.
+        self.__setstate__({})
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The parameter groups of the wrapped optimizer."""
+        return self.base.param_groups
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        self.base.param_groups = groups
+
+    @property
+    def state(self) -> Any:
+        """The state of the wrapped optimizer."""
+        return self.base.state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self.base.state = state
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The defaults of the wrapped optimizer."""
+        return self.base.defaults
+
+    @defaults.setter
+    def defaults(self, defaults: dict[str, Any]) -> None:
+        self.base.defaults = defaults
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All parameters that are trained, in the order of the groups."""
+        return [p for group in self.base.param_groups for p in group["params"] if p.requires_grad]
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Gradients of the batch that a step takes."""
+        return getattr(self.base, "gradient_evaluations", 1)
+
+    def seek(self) -> None:
+        """Put the gradient of the method in place of the plain one, or change the weights."""
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take a step of the wrapped optimizer at the gradient of the method; return what a closure returned, if any.
+
+        A closure is called once, at the beginning, as the body of the training loop would be.
+        """
+        value = None
+        if closure is not None:
+            with torch.enable_grad():
+                value = closure()
+        try:
+            if self._unscale():
+                self._advance()
+        finally:
+            self._handed_scale = 1.0
+            if self._tape is not None:
+                self._tape.clear()
+        return value
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear gradients, and forget the passes that they came from."""
+        self.base.zero_grad(set_to_none)
+        if self._tape is not None:
+            self._tape.clear()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group to the wrapped optimizer."""
+        self.base.add_param_group(param_group)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the wrapped optimizer."""
+        return self.base.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.base.load_state_dict(state_dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise InputError(f"{type(self).__name__} cannot be copied or pickled, save its state_dict() instead")
+
+    def gradient(self, offsets: Sequence[Tensor | None] | None = None) -> list[Tensor | None]:
+        """Return the gradient of the recorded passes at the weights plus ``offsets``, one for each of `parameters`."""
+        assert self._tape is not None
+        shrinking = SHRINKING if self._scale != 1 else SHRINKING[:1]
+        with self.moved(offsets):
+            for factor in shrinking:
+                gradients = self._tape.gradient(self.parameters, factor)
+                if _finite(gradients):
+                    break
+        return [g if g is None or factor == self._scale == 1 else g / (factor * self._scale) for g in gradients]
+
+    def value(self, offsets: Sequence[Tensor | None] | None = None) -> float:
+        """Return the loss of the recorded passes at the weights plus ``offsets``."""
+        assert self._tape is not None
+        with self.moved(offsets):
+            return float(self._tape.value()) / self._scale
+
+    def assign(self, gradients: Sequence[Tensor | None]) -> None:
+        """Put gradients in place of the present ones, in the order of `parameters`."""
+        for p, gradient in zip(self.parameters, gradients, strict=True):
+            p.grad = None if gradient is None else gradient.to(p.dtype)
+
+    @contextmanager
+    def moved(self, offsets: Sequence[Tensor | None] | None) -> Iterator[None]:
+        """Add ``offsets`` to `parameters` within; afterwards each has the very bits that it had before."""
+        pairs = zip(self.parameters, offsets, strict=True) if offsets is not None else ()
+        moving = [(p, e, p.detach().clone()) for p, e in pairs if e is not None]
+        try:
+            with torch.no_grad():
+                for p, e, _ in moving:
+                    p.add_(e)
+            yield
+        finally:
+            with torch.no_grad():
+                for p, _, saved in moving:
+                    p.copy_(saved)
+
+    def _unscale(self) -> bool:
+        """Divide `.grad` by the scale of a GradScaler; return whether it is finite, or nobody asks for that."""
+        self._scale = self._handed_scale
+        if not hasattr(self, "found_inf"):
+            return True
+        if self.found_inf.item():
+            return False
+        scale: Tensor | None = getattr(self, "grad_scale", None)
+        if scale is not None:
+            self._scale = float(scale)
+            for p in self.parameters:
+                if p.grad is not None:
+                    p.grad.div_(self._scale)
+        elif self._replays():
+            raise InputError(
+                "the gradient was unscaled before step(), which hides the scale of the recorded passes, expected "
+                "scaler.step() alone; clip in a hook: base.register_step_pre_hook(...)"
+            )
+        return True
+
+    def _replays(self) -> bool:
+        return self._tape is not None or (isinstance(self.base, Seeker) and self.base._replays())
+
+    def _advance(self) -> None:
+        """Seek, and take the step of the wrapped optimizer unless the scale of a GradScaler was too much."""
+        if self.replays and not self._checked:
+            self._check_agreement()
+        if self._asks:
+            self.base.step(self._closure)
+            return
+        self.seek()
+        if self._scale != 1 and not _finite([p.grad for p in self.parameters]):
+            return
+        if isinstance(self.base, Seeker):
+            self.base._handed_scale = self._scale
+        self.base.step()
+
+    def _closure(self) -> float:
+        """Return the recorded loss at the present weights, and leave the gradient of the method there."""
+        self.assign(self.gradient())
+        value = self.value()
+        self.seek()
+        return value
+
+    def _check_agreement(self) -> None:
+        """Raise `InputError` if the recorded passes are not all that was differentiated."""
+        distance = size = 0.0
+        for p, gradient in zip(self.parameters, self.gradient(), strict=True):
+            found = torch.zeros_like(p) if p.grad is None else p.grad.to_dense()
+            expected = torch.zeros_like(p) if gradient is None else gradient.to_dense()
+            distance += float(torch.sum((found - expected).double() ** 2))
+            size += float(torch.sum(expected.double() ** 2))
+        self._checked = True
+        if distance > AGREEMENT**2 * size:
+            off = (distance / size) ** 0.5 if size else math.inf
+            raise InputError(
+                f".grad is {off:.1%} off the gradient of recorded passes, expected nothing but loss(model(x), y) to "
+                "be differentiated, and no clipping before step() (do it in a hook: base.register_step_pre_hook(...))"
+            )
+
+
+class RandomSeeker(Seeker):
+    """A seeker that draws: from a generator of its own, whose state is part of `state_dict`."""
+
+    def __init__(self, base: Optimizer, model: nn.Module, loss: Any, seed: int) -> None:
+        super().__init__(base, model, loss)
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise InputError(f"seed is {seed!r}, expected a whole number of at least 0")
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Return standard normal numbers of the shape, type and place of a tensor, the same ones on every device."""
+        kind = like.dtype if like.dtype == torch.float64 else torch.float32
+        return torch.randn(like.shape, generator=self.generator, dtype=kind).to(like)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the wrapped optimizer, and that of the generator."""
+        return {**super().state_dict(), self._key: self.generator.get_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken; after that of a plain optimizer, with the generator as it is."""
+        super().load_state_dict(state_dict)
+        if self._key in state_dict:
+            self.generator.set_state(state_dict[self._key].cpu())
+
+    @property
+    def _key(self) -> str:
+        return f"{type(self).__name__}.generator"
+
+
+def number(name: str, value: Any, *, most: float = math.inf, positive: bool = False) -> float:
+    """Return a setting as a float; raise `InputError` unless it is finite, not negative and at most ``most``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most or value == math.inf:
+        raise InputError(
+            f"{name} is {value!r}, expected a finite number of at least 0" + f" and at most {most}" * (most < math.inf)
+        )
+    if positive and value == 0:
+        raise InputError(f"{name} is 0, expected a positive number")
+    return float(value)
+
+
+class _Function(nn.Module):
+    """A plain function as a module, so that it has hooks."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+def _as_module(loss: Any, base: Optimizer) -> nn.Module:
+    """Return the module to call for a loss: the one that a wrapped wrapper has already, where it is of that loss."""
+    if isinstance(loss, nn.Module):
+        return loss
+    inner = base.loss if isinstance(base, Seeker) else None
+    return inner if isinstance(inner, _Function) and inner.function is loss else _Function(loss)
+
+
+def _asks_for_closure(base: Optimizer) -> bool:
+    """Return whether an optimizer cannot step without a closure."""
+    closure = inspect.signature(base.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def _finite(gradients: Sequence[Tensor | None]) -> bool:
+    return all(bool(torch.isfinite(g.to_dense()).all()) for g in gradients if g is not None)

@@ -1,0 +1,106 @@
+"""Label noise: each step sees freshly disturbed targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from flatmin.errors import InputError
+from flatmin.nn.optimizers._watcher import Watcher
+from flatmin.nn.optimizers.base import RandomSeeker, number
+
+__all__ = ["LabelNoise"]
+
+
+class LabelNoise(RandomSeeker):
+    """Disturb the targets whenever the loss is called in training.
+
+    Real targets get normal noise; class numbers are replaced, with a given probability, by one drawn among all classes.
+    At zero loss the noise drives the weights to where the trace of the Hessian is smallest.
+
+    Targets are disturbed where gradients are recorded and the model is in training mode, not under `torch.no_grad` or
+    in evaluation mode; the loss that the loop sees is that of the disturbed targets.
+
+    Parameters
+    ----------
+    base, model, loss
+        As in `Seeker`; the loss is called as ``loss(output, target)``.
+    noise : float
+        Standard deviation for real targets, in their units; for class numbers the probability, at most 1.
+    seed : int
+        Draws the noise.
+
+    References
+    ----------
+    Blanc et al. 2020, arXiv 1904.09080; Damian, Ma, Lee 2021, arXiv 2106.06530; Li, Wang, Arora 2021, arXiv 2110.06914.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flatmin.nn import LabelNoise
+    >>> model, loss = torch.nn.Linear(3, 1), torch.nn.MSELoss()
+    >>> optimizer = LabelNoise(torch.optim.SGD(model.parameters(), lr=0.1), model, loss, noise=0.5)
+    >>> x, y = torch.ones(8, 3), torch.zeros(8, 1)
+    >>> clean = torch.mean((model(x) - y) ** 2)
+    >>> bool(loss(model(x), y) == clean)
+    False
+    >>> with torch.no_grad():
+    ...     bool(loss(model(x), y) == clean)
+    True
+    """
+
+    transparent = True
+
+    def __init__(self, base: Optimizer, model: nn.Module, loss: Any, noise: float = 0.1, *, seed: int = 0) -> None:
+        super().__init__(base, model, loss, seed)
+        self.noise = number("noise", noise)
+        self._labels = _Labels(self)
+
+    def seek(self) -> None:
+        """Raise `InputError` if no target was disturbed since the last step."""
+        if not self._labels.seen:
+            raise InputError(
+                "no target was seen since the last step, expected loss(model(x), y) with the loss of the optimizer (of "
+                "one that is a function: optimizer.loss) and the model in training mode"
+            )
+        self._labels.seen = 0
+
+
+class _Labels(Watcher):
+    """The hook on the loss. It comes before those of wrappers within, so that they record what it gives."""
+
+    def __init__(self, owner: LabelNoise) -> None:
+        super().__init__(owner, owner.loss)
+        self.model, self.noise, self.generator = owner.model, owner.noise, owner.generator
+        self.seen = 0
+        self.hook(owner.loss.register_forward_pre_hook, self._before, prepend=True)
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not (self.watches(module) and self.model.training and torch.is_grad_enabled()):
+            return None
+        output = args[0] if args else kwargs.get("input")
+        target = args[1] if len(args) > 1 else kwargs.get("target")
+        if not isinstance(target, Tensor) or not isinstance(output, Tensor):
+            raise InputError("the loss was called without a target tensor, expected loss(output, target)")
+        self.seen += 1
+        disturbed = self._disturbed(output, target, getattr(module, "ignore_index", None))
+        return ((args[0], disturbed, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "target": disturbed})
+
+    def _disturbed(self, output: Tensor, target: Tensor, ignored: int | None) -> Tensor:
+        """Return a target with noise."""
+        if target.is_floating_point():
+            noise = torch.randn(target.shape, generator=self.generator, dtype=torch.float64)
+            return target + (self.noise * noise).to(target)
+        if target.dtype == torch.bool or target.is_complex() or output.ndim == 0 or output.ndim == target.ndim > 0:
+            raise InputError(
+                f"targets are {target.dtype}, expected real numbers, or class numbers below a score a class"
+            )
+        number("noise, the probability of a random class,", self.noise, most=1)
+        classes = output.shape[0] if output.ndim == 1 else output.shape[1]
+        changed = torch.rand(target.shape, generator=self.generator) < self.noise
+        drawn = torch.randint(classes, target.shape, generator=self.generator)
+        changed = changed.to(target.device) & (target != ignored if ignored is not None else True)
+        return torch.where(changed, drawn.to(target), target)

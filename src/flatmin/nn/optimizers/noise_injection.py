@@ -1,0 +1,76 @@
+"""Symmetric noise injection: gradients at weights disturbed both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from flatmin.errors import InputError
+from flatmin.nn.optimizers.base import RandomSeeker, number
+
+__all__ = ["NoiseInjection"]
+
+
+class NoiseInjection(RandomSeeker):
+    """Train with the mean of ``½ (∇f(w + σv) + ∇f(w − σv))`` over standard normal directions v.
+
+    Its expectation is the gradient of ``f + (σ²/2) tr ∇²f + O(σ⁴)``, exactly so without the remainder where f is a
+    quartic, as the squared loss of a factored model is. The gradient at w itself is not used.
+
+    Parameters
+    ----------
+    base, model, loss
+        As in `Seeker`.
+    sigma : float
+        Standard deviation σ of each weight's noise, in the units of the weights.
+    directions : int
+        Directions a step; each takes two gradients.
+    seed : int
+        Draws them.
+
+    References
+    ----------
+    Zhang, Li, Ju 2024, "Noise stability optimization for finding flat minima", arXiv 2306.08553.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flatmin.nn import NoiseInjection
+    >>> model, loss = torch.nn.Linear(3, 1), torch.nn.MSELoss()
+    >>> NoiseInjection(torch.optim.SGD(model.parameters(), lr=0.1), model, loss, sigma=0.02).gradient_evaluations
+    2
+    """
+
+    replays = True
+
+    def __init__(
+        self, base: Optimizer, model: nn.Module, loss: Any, sigma: float = 0.01, *, directions: int = 1, seed: int = 0
+    ) -> None:
+        super().__init__(base, model, loss, seed)
+        self.sigma = number("sigma", sigma)
+        if isinstance(directions, bool) or not isinstance(directions, int) or directions < 1:
+            raise InputError(f"directions is {directions!r}, expected a whole number of at least 1")
+        self.directions = directions
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Two a direction; the plain one, which the loop computes, is not used and not counted."""
+        return 2 * self.directions
+
+    def seek(self) -> None:
+        """Put the mean gradient beside the weights in place of that at the weights."""
+        found = []
+        for _ in range(self.directions):
+            steps = [self.sigma * self.normal(p) for p in self.parameters]
+            found += [self.gradient(steps), self.gradient([-e for e in steps])]
+        self.assign([_mean(list(of_one)) for of_one in zip(*found, strict=True)])
+
+
+def _mean(gradients: list[Tensor | None]) -> Tensor | None:
+    """Return the mean of gradients of one parameter."""
+    there = [g for g in gradients if g is not None]
+    total: Tensor = sum(there[1:], there[0]) if there else torch.zeros(())
+    return total / len(gradients) if there else None

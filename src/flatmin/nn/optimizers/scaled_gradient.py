@@ -1,0 +1,83 @@
+"""Scaled gradient descent: each factor's gradient in the metric of its partner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from flatmin.errors import InputError
+from flatmin.nn.factored import FactoredModel
+from flatmin.nn.optimizers.base import Seeker, number
+from flatmin.parametrizations import Gram, Product, SignedGram
+
+__all__ = ["ScaledGradient"]
+
+
+class ScaledGradient(Seeker):
+    """Multiply the gradients of factors by inverse Gram matrices, so that how well X is conditioned plays no part.
+
+    ``∇_L f (R* R + εI)⁻¹`` and ``∇_R f (L* L + εI)⁻¹`` for ``X = L R*``; ``∇_U f (U* U + εI)⁻¹`` for ``U U*``, and for
+    each sign of a signed Gram model. Without ε, gradient descent moves X by ``−lr (S P_R + P_L S)`` to first order, S
+    the gradient in X and P the projections onto the columns of the factors, whatever the factors of X are.
+
+    Parameters
+    ----------
+    base, model, loss
+        As in `Seeker`; the model is a `FactoredModel` of a `Product`, `Gram` or `SignedGram`.
+    damping : float
+        ε, in the units of X. With more columns than the rank of X it has to be positive: about the smallest singular
+        value sought.
+
+    Raises
+    ------
+    InputError
+        For another model; in `step`, if a Gram matrix is singular and ``damping`` is 0.
+
+    References
+    ----------
+    Tong, Ma, Chi 2021, arXiv 2005.08898; with ε, Xu, Shen, Chi, Ma 2023, arXiv 2302.01186.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import flatmin as fm
+    >>> model = fm.nn.FactoredModel(fm.families.matrix_sensing.sample((5, 4), 1, 20).problem, rank=1)
+    >>> loss = torch.nn.MSELoss()
+    >>> optimizer = fm.nn.ScaledGradient(torch.optim.SGD(model.parameters(), lr=0.5), model, loss)
+    """
+
+    def __init__(self, base: Optimizer, model: nn.Module, loss: Any, damping: float = 1e-3) -> None:
+        super().__init__(base, model, loss)
+        found = model.problem.parametrization if isinstance(model, FactoredModel) else model
+        if not isinstance(found, Product | Gram | SignedGram):
+            raise InputError(
+                f"the model is a {type(found).__name__}, expected a FactoredModel of a Product, Gram or SignedGram"
+            )
+        self.damping = number("damping", damping)
+
+    @torch.no_grad()
+    def seek(self) -> None:
+        """Put the scaled gradient in place of the plain one."""
+        assert isinstance(self.model, FactoredModel)
+        names, weights = self.model.problem.parametrization.names, self.model.weights()
+        partners = weights[::-1] if isinstance(self.model.problem.parametrization, Product) else weights
+        for name, partner in zip(names, partners, strict=True):
+            parameter = getattr(self.model, name)
+            if parameter.grad is not None:
+                parameter.grad = self._scaled(parameter.grad, partner, name)
+
+    def _scaled(self, gradient: Tensor, partner: Tensor, name: str) -> Tensor:
+        """Return ``G (Q* Q + εI)⁻¹``; of a complex model, G is the real part above the imaginary one."""
+        gram = partner.mH @ partner
+        gram = gram + self.damping * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        stacked = partner.is_complex()
+        G = torch.complex(*gradient.chunk(2)) if stacked else gradient
+        scaled, failed = torch.linalg.solve_ex(gram, G, left=False)
+        if failed:
+            raise InputError(
+                f"the Gram matrix that scales the gradient of {name} is singular, expected a damping above 0"
+            )
+        return torch.cat([scaled.real, scaled.imag]) if stacked else scaled

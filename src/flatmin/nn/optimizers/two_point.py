@@ -1,0 +1,60 @@
+"""Two-point random perturbation: training by values of the loss, without its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from flatmin.nn.optimizers.base import RandomSeeker, number
+
+__all__ = ["TwoPoint"]
+
+
+class TwoPoint(RandomSeeker):
+    """Train with ``(f(w + σv) − f(w − σv)) / (2σ) · v`` for a standard normal direction v.
+
+    Its expectation is the gradient of the mean of f at ``w + σv``, which is ``f + (σ²/2) tr ∇²f + O(σ⁴)``. The gradient
+    that the loop computes is not used.
+
+    Parameters
+    ----------
+    base, model, loss
+        As in `Seeker`.
+    sigma : float
+        The distance σ in each direction of weight space, in the units of the weights. In single precision a small one
+        drowns in rounding: the error of the derivative is about ``1e-7 f / σ``.
+    seed : int
+        Draws the directions.
+
+    References
+    ----------
+    Zhang et al. 2025, "Zeroth-order optimization finds flat minima", arXiv 2506.05454.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flatmin.nn import TwoPoint
+    >>> model, loss = torch.nn.Linear(3, 1), torch.nn.MSELoss()
+    >>> optimizer = TwoPoint(torch.optim.SGD(model.parameters(), lr=0.01), model, loss, sigma=0.01)
+    """
+
+    replays = True
+
+    def __init__(self, base: Optimizer, model: nn.Module, loss: Any, sigma: float = 0.01, *, seed: int = 0) -> None:
+        super().__init__(base, model, loss, seed)
+        self.sigma = number("sigma", sigma, positive=True)
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """One: two values of the loss cost about as much as a gradient; the plain one is not used and not counted."""
+        return 1
+
+    def seek(self) -> None:
+        """Put the estimate in place of the gradient."""
+        directions = [self.normal(p) for p in self.parameters]
+        above = self.value([self.sigma * v for v in directions])
+        below = self.value([-self.sigma * v for v in directions])
+        slope = (above - below) / (2 * self.sigma)
+        self.assign([slope * v for v in directions])

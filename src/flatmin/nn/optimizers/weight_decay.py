@@ -1,0 +1,59 @@
+"""Weight decay beside the gradient, for any optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from flatmin.errors import InputError
+from flatmin.nn.optimizers.base import Seeker, number
+
+__all__ = ["WeightDecay"]
+
+
+class WeightDecay(Seeker):
+    """Shrink the weights before each step, ``w ← (1 − lr · decay) w``: decoupled from the gradient, as in AdamW.
+
+    torch offers the coupled form, ``decay · w`` added to the gradient, in most optimizers, the decoupled one in Adam
+    and AdamW; this is the decoupled one for all. With plain gradient descent both are the same, a penalty
+    ``(decay/2) ‖w‖²``.
+
+    Parameters
+    ----------
+    base, model, loss
+        As in `Seeker`.
+    decay : float
+        The rate, in units of one over (learning rate × steps).
+    vectors : bool
+        Whether parameters of fewer than two dimensions (biases, scales of normalization) shrink too.
+
+    References
+    ----------
+    Loshchilov, Hutter 2019, arXiv 1711.05101.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flatmin.nn import WeightDecay
+    >>> model, loss = torch.nn.Linear(3, 1), torch.nn.MSELoss()
+    >>> optimizer = WeightDecay(torch.optim.SGD(model.parameters(), lr=0.1), model, loss, decay=0.1, vectors=False)
+    """
+
+    def __init__(
+        self, base: Optimizer, model: nn.Module, loss: Any, decay: float = 0.01, *, vectors: bool = True
+    ) -> None:
+        super().__init__(base, model, loss)
+        self.decay, self.vectors = number("decay", decay), bool(vectors)
+        if any("lr" not in group for group in self.param_groups):
+            raise InputError(f"a group of {type(base).__name__} has no lr, expected an optimizer with a learning rate")
+
+    @torch.no_grad()
+    def seek(self) -> None:
+        """Shrink the weights."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None and (self.vectors or p.ndim > 1):
+                    p.mul_(1 - group["lr"] * self.decay)
