@@ -1,0 +1,101 @@
+"""Sums over the processes of a data-parallel job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from flatmin.errors import InputError
+
+__all__ = ["Processes"]
+
+
+class Processes:
+    """The processes that share a data set; by default this one alone.
+
+    Parameters
+    ----------
+    distributed : bool or torch.distributed.ProcessGroup
+        False: this process alone. True: all processes of the default group. Or a group.
+    device : torch.device
+        Where the tensors to be summed lie.
+
+    Raises
+    ------
+    InputError
+        If there is no process group.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Processes(False, torch.device("cpu")).sums(torch.ones(2), 3.0)
+    (tensor([1., 1.]), 3.0)
+    """
+
+    def __init__(self, distributed: Any, device: torch.device) -> None:
+        self.group, self.device, self.count = None, device, 1
+        if distributed is False:
+            return
+        if not (dist.is_available() and dist.is_initialized()):
+            raise InputError(
+                "distributed is set but there is no process group; call torch.distributed.init_process_group"
+            )
+        if distributed is not True and not isinstance(distributed, dist.ProcessGroup):
+            raise InputError(f"distributed is a {type(distributed).__name__}, expected True, False or a process group")
+        self.group = dist.group.WORLD if distributed is True else distributed
+        self.count = dist.get_world_size(self.group)
+
+    def sums(self, tensor: Tensor, number: float) -> tuple[Tensor, float]:
+        """Return the sums over all processes of a tensor, in place, and of a number."""
+        if self.group is None:
+            return tensor, number
+        count = torch.tensor(number, dtype=torch.float64, device=self.device)
+        dist.all_reduce(count, group=self.group)
+        tensor = tensor.contiguous()
+        dist.all_reduce(tensor, group=self.group)
+        return tensor, count.item()
+
+    def largest(self, number: int) -> int:
+        """Return the largest of the numbers of all processes."""
+        if self.group is None:
+            return number
+        most = torch.tensor(number, device=self.device)
+        dist.all_reduce(most, dist.ReduceOp.MAX, group=self.group)
+        return int(most.item())
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Run a block in all processes; if it fails in one, all raise, and none waits for it for ever."""
+        if self.group is None:
+            yield
+            return
+        failed = torch.zeros(1, dtype=torch.float64, device=self.device)
+        try:
+            yield
+        except Exception:
+            dist.all_reduce(failed + 1, group=self.group)
+            raise
+        dist.all_reduce(failed, group=self.group)
+        if failed.item():
+            raise InputError(f"{failed.item():.0f} of {self.count} processes failed, and said why")
+
+    def check_same(self, tensors: Sequence[Tensor]) -> None:
+        """Raise `InputError` if the weights are not the same in all processes."""
+        if self.group is None:
+            return
+        sums = [(t.detach().double().sum(), t.detach().double().square().sum()) for t in tensors]
+        total, squares = (torch.stack(s).sum() for s in zip(*sums, strict=True))
+        size = float(sum(t.numel() for t in tensors))
+        mine = torch.stack([squares.new_tensor(size), total, squares]).cpu()
+        mine = mine.to(self.device)
+        low, high = mine.clone(), mine.clone()
+        dist.all_reduce(low, dist.ReduceOp.MIN, group=self.group)
+        dist.all_reduce(high, dist.ReduceOp.MAX, group=self.group)
+        scale = torch.stack([high[0], (high[0] * high[2]).sqrt(), high[2]])
+        if bool((high - low > 1e-6 * scale).any()):
+            raise InputError("the processes hold different weights, expected copies of one model")
