@@ -134,3 +134,17 @@ def test_wrong_arguments(bad):
         fm.nn.FactoredModel(MODELS["product"], **bad)
     with pytest.raises(fm.InputError, match="expected a flatmin Problem"):
         fm.nn.FactoredModel(None)
+
+
+def test_the_short_backward_pass_agrees_with_the_differentiable_one_and_with_batches():
+    problem = fm.families.phase_retrieval.sample(5, 1, 20).problem
+    model = fm.nn.FactoredModel(problem, rank=3)
+    outputs, parameters = model(), list(model.parameters())
+    cotangents = torch.randn(4, len(outputs), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    batched = torch.autograd.grad(outputs, parameters, cotangents, is_grads_batched=True, retain_graph=True)
+    for row, v in enumerate(cotangents):
+        short = torch.autograd.grad(outputs, parameters, v, retain_graph=True)
+        long = torch.autograd.grad(outputs, parameters, v, create_graph=True)
+        for a, b, c in zip(short, long, batched, strict=True):
+            torch.testing.assert_close(a, b)
+            torch.testing.assert_close(a, c[row])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -28,13 +30,13 @@ class _Contraction(torch.autograd.Function):
 
     @staticmethod
     def forward(measurement: Measurement, slot: int, first: Tensor, second: Tensor) -> Tensor:
-        a, b = (t.detach().resolve_conj().resolve_neg().cpu().numpy() for t in (first, second))
+        a, b = _array(first), _array(second)
         if slot == 0:
             out = measurement.forward_factors(a, b)
         else:
             S = measurement.adjoint_operator(a)
             out = S @ b if slot == 1 else S.conj().T @ b
-        return torch.from_numpy(np.ascontiguousarray(out)).to(first.device)
+        return _like(out, first)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -44,6 +46,13 @@ class _Contraction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[None, None, Tensor | None, Tensor | None]:
+        if ctx.slot == 0 and not torch.is_grad_enabled():
+            # Nobody will differentiate this again, so one A*(y) serves both; batches of cotangents have no array.
+            with suppress(RuntimeError):
+                P, Q = ctx.saved_tensors
+                S = ctx.measurement.adjoint_operator(_array(cotangent))
+                both = (S @ _array(Q), S.conj().T @ _array(P))
+                return None, None, *(_as(_like(g, t), t) for g, t in zip(both, (P, Q), strict=True))  # type: ignore[return-value]
         arguments = list(ctx.saved_tensors)
         arguments.insert(ctx.slot, cotangent)
         others = [slot for slot in range(3) if slot != ctx.slot]
@@ -75,6 +84,10 @@ class _Contraction(torch.autograd.Function):
         return torch.stack([contraction(measurement, slot, a, b) for a, b in pairs]), 0
 
 
+#: torch asks for the signature at every call, and to look it up takes a third of a small product's time.
+_Contraction.forward.__signature__ = inspect.signature(_Contraction.forward)  # type: ignore[attr-defined]
+
+
 def contraction(measurement: Measurement, slot: int, first: Tensor, second: Tensor) -> Tensor:
     """Return ``A(P Q*)`` (slot 0, of P and Q), ``A*(y) Q`` (slot 1, of y and Q) or ``A*(y)* P`` (slot 2, of y and P).
 
@@ -82,6 +95,17 @@ def contraction(measurement: Measurement, slot: int, first: Tensor, second: Tens
     """
     out: Tensor = _Contraction.apply(measurement, slot, first, second)  # type: ignore[no-untyped-call]
     return out
+
+
+def _array(t: Tensor) -> Array:
+    """Return a tensor's numbers; raises RuntimeError for a batched one, which has none of its own."""
+    out: Array = t.detach().resolve_conj().resolve_neg().cpu().numpy()
+    return out
+
+
+def _like(array: Array, t: Tensor) -> Tensor:
+    """Return an array as a tensor where another one is."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(t.device)
 
 
 def _as(gradient: Tensor | None, argument: Tensor) -> Tensor | None:
