@@ -141,7 +141,7 @@ def test_the_short_backward_pass_agrees_with_the_differentiable_one_and_with_bat
     model = fm.nn.FactoredModel(problem, rank=3)
     outputs, parameters = model(), list(model.parameters())
     cotangents = torch.randn(4, len(outputs), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    batched = torch.autograd.grad(outputs, parameters, cotangents, is_grads_batched=True, retain_graph=True)
+    batched = torch.func.vmap(lambda v: torch.autograd.grad(outputs, parameters, v, retain_graph=True))(cotangents)
     for row, v in enumerate(cotangents):
         short = torch.autograd.grad(outputs, parameters, v, retain_graph=True)
         long = torch.autograd.grad(outputs, parameters, v, create_graph=True)

@@ -99,8 +99,7 @@ def contraction(measurement: Measurement, slot: int, first: Tensor, second: Tens
 
 def _array(t: Tensor) -> Array:
     """Return a tensor's numbers; raises RuntimeError for a batched one, which has none of its own."""
-    out: Array = t.detach().resolve_conj().resolve_neg().cpu().numpy()
-    return out
+    return np.asarray(t.detach().resolve_conj().resolve_neg().cpu().numpy())
 
 
 def _like(array: Array, t: Tensor) -> Tensor:
