@@ -219,6 +219,67 @@ def generate(
     )
 
 
+def _list_competitors(wanted: bool) -> None:
+    if wanted:
+        from flatmin.cli.race import print_competitors
+
+        print_competitors()
+        raise typer.Exit()
+
+
+@app.command()
+def race(
+    context: typer.Context,
+    family: FamilyName,
+    input: Input,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="Where results go; replaced whole. Default: the input's name + '-race', here.",
+        ),
+    ] = None,
+    competitors: Annotated[
+        str | None,
+        typer.Option("--competitors", metavar="A,B,…", help="Names with commas between them. Default: all."),
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option("--budget", parser=_whole_number, metavar="N", help="Gradients that each run may spend."),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", parser=_whole_number, metavar="K", help="Runs of each competitor.")
+    ] = 5,
+    trials: Annotated[
+        int, typer.Option("--trials", parser=_whole_number, metavar="N", help="Step sizes that are tried for each.")
+    ] = 6,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", parser=_whole_number, metavar="N", help="Processes. Default: one for each core."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", parser=_whole_number, metavar="N", help="The first of the seeds.")] = 0,
+    json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON, if asked for).")] = False,
+    list_: Annotated[
+        bool,
+        typer.Option("--list", callback=_list_competitors, is_eager=True, help="Print the competitors and stop."),
+    ] = False,
+) -> int:
+    """Train by many algorithms, and measure how far each stays from the certified flattest solution.
+
+    An interrupted race goes on where it stopped when the command is repeated; with more seeds or competitors, only
+    their runs are added.
+
+    Exit status: 0 the flattest value is certified, 1 it is not (results are still written), 2 bad input.
+    """
+    from flatmin.cli.race import Request, run
+
+    settings = {"budget": budget, "seeds": seeds, "trials": trials, "jobs": jobs, "seed": seed}
+    command = str(context.find_root().obj)
+    return run(Request(family, input, output, competitors, settings, json, quiet, command))
+
+
 def _judging(name: str, text: str) -> None:
     """Declare a command that says something about a solution file, done by the function of this name."""
 

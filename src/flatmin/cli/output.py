@@ -5,34 +5,51 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from flatmin._files import atomic_directory
 from flatmin.errors import InputError
 
-__all__ = ["destination", "results_directory"]
+__all__ = ["RACE", "RECOVERY", "Kind", "destination", "results_directory"]
 
 
-def destination(output: Path | None, *inputs: Path | None) -> Path:
+@dataclass(frozen=True)
+class Kind:
+    """A kind of results: what its directory is called after the input, and the fields that its summary has at least."""
+
+    suffix: str
+    fields: frozenset[str]
+
+
+RECOVERY = Kind("-flat", frozenset({"format_version", "family", "certificate"}))
+RACE = Kind("-race", frozenset({"format_version", "family", "competitors", "protocol"}))
+
+
+def destination(output: Path | None, *inputs: Path | None, kind: Kind = RECOVERY) -> Path:
     """Return where results may go, or raise `InputError` if something would be lost.
 
     Parameters
     ----------
     output : Path or None
-        What the user asked for; None stands for the first input's name + ``-flat`` in the working directory.
+        What the user asked for; None stands for the first input's name with the suffix of the kind in the working
+        directory.
     inputs : Path or None
         Files that must survive.
+    kind : Kind
+        Of the results; those of another kind are not replaced.
     """
     assert inputs[0] is not None
     name = inputs[0].resolve().name if inputs[0].is_dir() else inputs[0].stem
-    target = (Path.cwd() / f"{name}-flat" if output is None else output).resolve()
+    target = (Path.cwd() / f"{name}{kind.suffix}" if output is None else output).resolve()
     if target.exists() and not target.is_dir():
         raise InputError(f"the --output {target} is a file, expected a directory or a new name")
     for path in inputs:
         if path is not None and target in (path.resolve(), *path.resolve().parents):
             raise InputError(f"the --output {target} contains {path}, which it would replace; choose another directory")
-    if target.is_dir() and not _replaceable(target):
-        raise InputError(f"the --output {target} exists and is no former result of flatmin; choose another directory")
+    if target.is_dir() and not _replaceable(target, kind):
+        what = "race" if kind is RACE else "result"
+        raise InputError(f"the --output {target} exists and is no former {what} of flatmin; choose another directory")
     return target
 
 
@@ -46,11 +63,11 @@ def results_directory(target: Path) -> Iterator[Path]:
         raise InputError(f"the --output {target} cannot be written: {error.strerror or error}") from error
 
 
-def _replaceable(directory: Path) -> bool:
+def _replaceable(directory: Path, kind: Kind) -> bool:
     try:
         if not any(directory.iterdir()):
             return True
         summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
-        return isinstance(summary, dict) and {"format_version", "family", "certificate"} <= summary.keys()
+        return isinstance(summary, dict) and kind.fields <= summary.keys()
     except (OSError, ValueError):
         return False

@@ -71,7 +71,12 @@ def made(names=tuple(ENDS), seeds=5, *, of=None, error=True, gap=True, diverged=
         name: Description(name, name.replace("-", " "), "the trace", "Somebody 2020, arXiv 2011.00001")
         for name in names
     }
-    protocol = {"budget": 4000, "seeds": seeds, "rule": "The largest step size of a grid that does not diverge wins."}
+    protocol = {
+        "budget": 4000,
+        "seeds": seeds,
+        "fits": 0.01,
+        "rule": "The largest step size of a grid that does not diverge wins.",
+    }
     trial = {"step_size": 0.1, "strength": None, "diverged": False, "loss": 1e-3, "relative_error": 0.1}
     tuning = [{"competitor": name, **trial, "gradients": 500, "seconds": 0.1, "chosen": True} for name in names]
     network = of is NETWORK

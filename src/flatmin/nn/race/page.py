@@ -12,7 +12,7 @@ from typing import Any
 from flatmin._version import __version__
 from flatmin.nn.race import figures
 from flatmin.nn.race.correlation import Correlation
-from flatmin.nn.race.reading import FITS, RaceReading
+from flatmin.nn.race.reading import RaceReading
 from flatmin.nn.race.result import RaceResult
 from flatmin.report.page import Fact, Figure, Page, Section, Table, Verdict, render
 from flatmin.report.proof import proof
@@ -94,10 +94,11 @@ def verdict(reading: RaceReading) -> Verdict:
     elif near:
         headline = f"Within {number(100 * level)} % of the flattest value: {_names(near)}."
     else:
-        headline = "No competitor that fits the data came near the flattest value."
+        headline = "No competitor fits the data within its budget."
         if fitting:
             gap = number(fitting[0]["flatness_gap"], 2)
-            headline += f" {fitting[0]['competitor']} came nearest, with a flatness gap of {gap}."
+            headline = "No competitor that fits the data came near the flattest value. "
+            headline += f"{fitting[0]['competitor']} came nearest, with a flatness gap of {gap}."
     return Verdict(good, headline, " ".join([*_errors(reading, near), *_relation(reading)]))
 
 
@@ -148,8 +149,8 @@ def _unfitting(reading: RaceReading) -> list[str]:
         return []
     do, their = ("does", "its") if len(rows) == 1 else ("do", "their")
     return [
-        f"{_names(rows)} {do} not fit the data: {their} loss is still more than {number(100 * FITS)} % of what runs "
-        "began with. A small gap says nothing there; it is 0 for a matrix of zeros."
+        f"{_names(rows)} {do} not fit the data: {their} loss is still above {number(reading.largest_loss, 2)}, 1 % of "
+        "what it is without any answer. A small gap says nothing there; it is 0 for a matrix of zeros."
         if not reading.determined
         else f"{_names(rows)} {do} not fit the data."
     ]
@@ -277,7 +278,7 @@ def _middle(values: Any) -> float:
 def _correlation_in_words(found: Correlation) -> str:
     said = (
         f"Spearman's rank correlation over {counted(found.runs, 'run')} of {counted(found.competitors, 'competitor')} "
-        f"is {_correlation(found)}."
+        f"that fit the data is {_correlation(found)}."
     )
     if found.within is not None:
         low, high = found.within_interval or (math.nan, math.nan)

@@ -14,10 +14,8 @@ from flatmin.certificates import trace_is_determined
 from flatmin.nn.race.figures import Band, Cloud, band
 from flatmin.nn.race.result import RaceResult
 
-__all__ = ["FITS", "LEVELS", "RaceReading"]
+__all__ = ["LEVELS", "RaceReading"]
 
-#: A run fits if its loss is at most this share of the smallest loss that any run began with.
-FITS = 0.01
 #: Flatness gaps that are called near, the first that somebody reaches.
 LEVELS = (0.01, 0.1, 0.5)
 
@@ -49,11 +47,10 @@ class RaceReading:
         """The column that the error is shown against."""
         return "loss" if self.determined else self.flatness
 
-    @cached_property
+    @property
     def largest_loss(self) -> float:
         """The largest loss of a run that fits."""
-        starts = [curve["loss"][0] for curve in self.result.trajectories.values() if len(curve["loss"])]
-        return FITS * min((float(start) for start in starts if np.isfinite(start)), default=math.inf)
+        return float(self.result.protocol["fits"])
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
