@@ -67,6 +67,9 @@ class Competitor:
         The default of its own setting, in scale-free units that its docstring names; None where it has none.
     decays : bool
         Whether the step size falls linearly to zero over the budget, as constant steps of a fixed length never settle.
+    unused : int
+        Gradients a step that the training loop makes and the method throws away. They are not counted, as a loop of its
+        own would not make them.
 
     Examples
     --------
@@ -85,6 +88,7 @@ class Competitor:
     steps: tuple[float, float] = (1 / 16, 2.0)
     strength: float | None = None
     decays: bool = False
+    unused: int = 0
 
     #: What a user may set.
     SETTINGS: ClassVar[tuple[str, ...]] = (
@@ -97,6 +101,7 @@ class Competitor:
         "steps",
         "strength",
         "decays",
+        "unused",
     )
 
     def __init__(self, **settings: Any) -> None:

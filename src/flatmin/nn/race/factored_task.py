@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from flatmin.measurements import Measurement
 from flatmin.metric import Array, svd_of_product
 from flatmin.nn.factored import FactoredModel, SquaredDistance
 from flatmin.nn.penalty import HessianTracePenalty
-from flatmin.nn.race.task import Objective, Sight, Task
+from flatmin.nn.race.task import ITERATIONS, Objective, Sight, Task
 from flatmin.parametrizations import Chain, Gram, Hadamard
 from flatmin.problem import Problem
 
@@ -82,12 +83,13 @@ class FactoredTask(Task):
         self.has_batches = not isinstance(loss, Absolute)
         self.loss = SquaredDistance(float(loss.tau or 0.0)) if isinstance(loss, Absolute) else nn.MSELoss()
         self.inputs, self.targets = None, torch.from_numpy(self.problem.data)
-        self.spread = float(np.sqrt(np.mean(self.problem.data**2)))
-        if self.spread == 0:
+        self.noise_unit = float(np.sqrt(np.mean(self.problem.data**2)))
+        if self.noise_unit == 0:
             raise InputError("the data b are all zero, expected something to learn")
         self.height = loss.value(self.problem.data)
         self.unit = self._unit()
         self.length = self.unit * self.sizes["usual"]
+        self.norm = self.length * sum(p.numel() for p in self.model(0).parameters()) ** 0.5
 
     def model(self, seed: int, size: str = "usual") -> FactoredModel:
         """Return factors with Gaussian entries."""
@@ -132,6 +134,15 @@ class FactoredTask(Task):
         problem = self.problem
         return problem.parametrization.gauss_newton_trace(model.factors(), problem.measurement, problem.metric)
 
+    @cached_property
+    def matrix_curvature(self) -> float:
+        """The largest eigenvalue of the Hessian of the loss as a function of the matrix."""
+        measurement = self.problem.measurement
+        X = np.random.default_rng(0).standard_normal(self.problem.shape)
+        for _ in range(ITERATIONS):
+            X = measurement.adjoint(measurement.forward(X / np.linalg.norm(X)))
+        return 2 * float(np.linalg.norm(X)) / (measurement.size if self.has_batches else 1)
+
     def facts(self) -> Iterator[Any]:
         """Give the data, what the measurement is made of, and the truth."""
         problem = self.problem
@@ -154,7 +165,7 @@ class FactoredTask(Task):
             with torch.no_grad():
                 sizes.append(float(FactoredModel(self.problem, self.rank, 0, scale=scale)().square().mean().sqrt()))
         degree = np.log2(sizes[1] / sizes[0])
-        return float((self.spread / sizes[0]) ** (1 / degree))
+        return float((self.noise_unit / sizes[0]) ** (1 / degree))
 
 
 def _checked(truth: Any, problem: Problem) -> Array:

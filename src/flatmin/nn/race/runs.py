@@ -17,7 +17,7 @@ from flatmin.nn.race.competitor import Competitor, Entry
 from flatmin.nn.race.protocol import Protocol
 from flatmin.nn.race.result import CURVES
 from flatmin.nn.race.tally import Tally
-from flatmin.nn.race.task import Sight, Task
+from flatmin.nn.race.task import Sight
 
 __all__ = ["CompetitorError", "Run", "run"]
 
@@ -61,16 +61,17 @@ def run(competitor: Competitor, entry: Entry, protocol: Protocol, budget: int) -
     with _quiet(entry.seed):
         price = _price(competitor, entry)
         model, step = competitor.start(entry)
-        tally, seconds, diverged = Tally(model), 0.0, False
+        tally, spent, seconds, diverged = Tally(model), 0.0, 0.0, False
         sights: list[tuple[float, Sight]] = []
         for target in protocol.grid(budget):
             start = time.perf_counter()
-            while tally.gradients + price <= target:
+            while spent + price <= target:
                 before = tally.gradients
-                if not _stepped(competitor, entry, model, step, before / budget):
+                if not _stepped(competitor, entry, model, step, spent / budget):
                     diverged = True
                     break
-                price = max(price, tally.gradients - before)
+                cost = tally.gradients - before - competitor.unused
+                price, spent = max(price, cost), spent + cost
             seconds += time.perf_counter() - start
             with tally.paused():
                 sight = task.look(model)
@@ -89,7 +90,7 @@ def run(competitor: Competitor, entry: Entry, protocol: Protocol, budget: int) -
         **{name: _bounded(getattr(sights[-1][1], name)) for name in CURVES[1:]},
         "rank": rank,
         "balance": _bounded(balance),
-        "gradients": tally.gradients,
+        "gradients": spent,
         "seconds": seconds,
         "step_size": entry.step_size,
         "strength": entry.strength,
@@ -102,9 +103,10 @@ def _price(competitor: Competitor, entry: Entry) -> float:
     model, step = competitor.start(entry)
     tally = Tally(model)
     _stepped(competitor, entry, model, step, 0.0)
-    if tally.gradients == 0:
+    price = tally.gradients - competitor.unused
+    if price <= 0:
         raise CompetitorError(f"a step of {competitor.name} computed nothing, so its budget would never end")
-    return tally.gradients
+    return price
 
 
 def _stepped(competitor: Competitor, entry: Entry, model: nn.Module, step: Any, spent: float) -> bool:

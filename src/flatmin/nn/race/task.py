@@ -63,10 +63,12 @@ class Task(ABC):
         How many gradients a run may spend where the user does not say.
     length : float
         The root mean square of a typical weight.
+    norm : float
+        The norm of all of them together.
     height : float
         A typical loss: that of a model which answers nothing.
-    spread : float
-        The root mean square of the targets.
+    noise_unit : float
+        The root mean square of the targets; 1 for class numbers.
     has_batches : bool
         Whether the loss is a mean over samples.
     tunes_strength : bool
@@ -79,8 +81,9 @@ class Task(ABC):
     sizes: Mapping[str, float]
     budget: int
     length: float
+    norm: float
     height: float
-    spread: float
+    noise_unit: float
     tunes_strength: bool = False
     _known_trace: float
     has_batches: bool = True
