@@ -1,0 +1,487 @@
+"""The trace penalty: value and gradient against dense oracles, closed forms and numbers; behaviour in training."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.linalg import hadamard
+from torch import nn
+
+import flatmin as fm
+from flatmin.errors import InputError
+from flatmin.nn import HessianTracePenalty
+from tests.nn.test_factored import MODELS
+
+N, C = 6, 3
+LABELS = torch.tensor([0, 2, 1, 1, 2, 0])
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def seeded(make, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return make().double()
+
+
+def mlp(activation=nn.Tanh):
+    return nn.Sequential(nn.Linear(4, 5), activation(), nn.Linear(5, 4), activation(), nn.Linear(4, C))
+
+
+def conv(activation=nn.Tanh, norm=nn.Identity):
+    layers = nn.Conv2d(1, 2, 3, padding=1), activation(), nn.Conv2d(2, 3, 2, stride=2), activation()
+    return nn.Sequential(nn.Unflatten(1, (1, 2, 2)), *layers, nn.Flatten(), norm(), nn.Linear(3, C))
+
+
+NETWORKS = {
+    "mlp": mlp,
+    "relu": partial(mlp, nn.ReLU),
+    "conv": conv,
+    "layer norm": partial(conv, norm=partial(nn.LayerNorm, 3)),
+}
+LOSSES = {
+    "squared": (nn.MSELoss(), randn(N, C, seed=3)),
+    "cross entropy": (nn.CrossEntropyLoss(), LABELS),
+    "weights, smoothing": (partial(F.cross_entropy, weight=randn(C).exp(), label_smoothing=0.1), LABELS),
+    "binary": (nn.BCEWithLogitsLoss(reduction="sum"), randn(N, C, seed=3).sigmoid()),
+    "poisson": (F.poisson_nll_loss, randn(N, C, seed=3).exp()),
+}
+
+
+@pytest.fixture(params=["mlp", "relu", "conv"])
+def model(request):
+    return seeded(NETWORKS[request.param])
+
+
+def dense_trace(model, loss, x, y, of="gauss_newton"):
+    """Return the trace with its graph, from the whole Jacobian and the Hessian of the loss in the outputs."""
+    values = [p for p in model.parameters() if p.requires_grad]
+    outputs = model(x)
+    if of == "hessian":
+        gradients = torch.autograd.grad(loss(outputs, y), values, create_graph=True)
+        flat = torch.cat([g.flatten() for g in gradients])
+        rows = [torch.autograd.grad(g, values, create_graph=True, allow_unused=True) for g in flat]
+        places = [(i, j) for i, p in enumerate(values) for j in range(p.numel())]
+        return sum(row[i].flatten()[j] for row, (i, j) in zip(rows, places, strict=True) if row[i] is not None)
+    rows = [torch.autograd.grad(z, values, create_graph=True, allow_unused=True) for z in outputs.flatten()]
+    J = torch.stack(
+        [
+            torch.cat(
+                [
+                    (g * torch.ones_like(p)).flatten() if g is not None else 0 * p.flatten()
+                    for g, p in zip(row, values, strict=True)
+                ]
+            )
+            for row in rows
+        ]
+    )
+    H = torch.autograd.functional.hessian(lambda z: loss(z, y), outputs, create_graph=True)
+    return torch.trace(H.reshape(len(J), -1) @ J @ J.T)
+
+
+def gradient(value, model):
+    gradients = torch.autograd.grad(value, [p for p in model.parameters() if p.requires_grad], allow_unused=True)
+    return torch.cat([g.flatten() for g in gradients if g is not None])
+
+
+def mean_over_signs(penalty, x, y, size, monkeypatch):
+    """Return the exact mean of value and gradient over all probes.
+
+    The penalty is a quadratic form of v, whose mean depends on E[v vᵀ] = I alone: the rows of a Hadamard matrix have
+    the same second moments as all 2^size vectors of signs.
+    """
+    rows = torch.from_numpy(hadamard(1 << (size - 1).bit_length())[:, :size].astype(float))
+    values, gradients = [], []
+    for row in rows:
+        left = [row]
+
+        def signs(like, left=left):
+            taken, left[0] = left[0].split([like.numel(), left[0].numel() - like.numel()])
+            return taken.reshape(like.shape)
+
+        monkeypatch.setattr(penalty, "_signs", signs)
+        values.append(penalty(x, y))
+        gradients.append(gradient(values[-1], penalty.model))
+    return torch.stack(values).mean(), torch.stack(gradients).mean(0)
+
+
+@pytest.mark.parametrize("probe", ["vjp", "per_example"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_value_and_gradient_are_unbiased(model, name, probe, monkeypatch):
+    (loss, y), x = LOSSES[name], randn(N, 4, seed=1)
+    exact = dense_trace(model, loss, x, y)
+    penalty = HessianTracePenalty(model, loss, probe=probe)
+    value, slope = mean_over_signs(penalty, x, y, N * C, monkeypatch)
+    assert value.item() == pytest.approx(exact.item(), rel=1e-12)
+    assert slope.numpy() == pytest.approx(gradient(exact, model).numpy(), rel=1e-9, abs=1e-13)
+
+
+def test_other_layers_by_the_general_probe(monkeypatch):
+    model, x = seeded(partial(conv, norm=partial(nn.LayerNorm, 3))), randn(N, 4, seed=1)
+    exact = dense_trace(model, F.cross_entropy, x, LABELS)
+    value, slope = mean_over_signs(HessianTracePenalty(model, F.cross_entropy), x, LABELS, N * C, monkeypatch)
+    assert value.item() == pytest.approx(exact.item(), rel=1e-12)
+    assert slope.numpy() == pytest.approx(gradient(exact, model).numpy(), rel=1e-9, abs=1e-13)
+
+
+@pytest.mark.parametrize("name", ["squared", "cross entropy"])
+def test_the_whole_hessian_is_unbiased(model, name, monkeypatch):
+    (loss, y), x = LOSSES[name], randn(N, 4, seed=1)
+    size = sum(p.numel() for p in model.parameters())
+    exact = dense_trace(model, loss, x, y, "hessian")
+    value, slope = mean_over_signs(HessianTracePenalty(model, loss, of="hessian"), x, y, size, monkeypatch)
+    assert value.item() == pytest.approx(exact.item(), rel=1e-11)
+    assert slope.numpy() == pytest.approx(gradient(exact, model).numpy(), rel=1e-9, abs=1e-12)
+
+
+def sampled_labels(model, x, generator):
+    """Return the penalty of sampled labels: n times the squared gradient of a batch with labels from the model."""
+    outputs = model(x)
+    y = torch.multinomial(outputs.detach().softmax(1), 1, generator=generator).squeeze(1)
+    gradients = torch.autograd.grad(F.cross_entropy(outputs, y), list(model.parameters()), create_graph=True)
+    return len(x) * sum(g.square().sum() for g in gradients)
+
+
+def z_scores(draw, exact, model, n):
+    """Return the z-scores of the value, and of the gradient along the exact one and four other directions."""
+    target = gradient(exact, model)
+    directions = torch.stack([target / target.norm(), *torch.linalg.qr(randn(len(target), 4, seed=9))[0].T])
+    rows = []
+    for _ in range(n):
+        value = draw()
+        rows.append(torch.cat([value.detach()[None], directions @ gradient(value, model)]))
+    rows = torch.stack(rows)
+    truth = torch.cat([exact.detach()[None], directions @ target])
+    return ((rows.mean(0) - truth) / (rows.std(0) / n**0.5)).abs()
+
+
+@pytest.mark.parametrize("probe", ["vjp", "per_example"])
+@pytest.mark.parametrize("name", ["squared", "cross entropy"])
+def test_drawn_probes_are_unbiased_at_the_noise_floor(model, name, probe):
+    (loss, y), x = LOSSES[name], randn(N, 4, seed=1)
+    penalty = HessianTracePenalty(model, loss, probe=probe, seed=5)
+    assert z_scores(lambda: penalty(x, y), dense_trace(model, loss, x, y), model, 150).max() < 4
+
+
+def test_sampled_labels_fail_the_same_test():
+    model, x, generator = seeded(mlp), randn(N, 4, seed=1), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        model[-1].weight *= 3
+    exact = dense_trace(model, nn.CrossEntropyLoss(), x, LABELS)
+    z = z_scores(lambda: sampled_labels(model, x, generator), exact, model, 1000)
+    assert z[0] < 4
+    assert z[1] > 6
+    exact, penalty = dense_trace(model, nn.CrossEntropyLoss(), x, LABELS), make(model)
+    assert z_scores(lambda: penalty(x, LABELS), exact, model, 1000).max() < 4
+
+
+@pytest.mark.parametrize(
+    ("of", "probe"), [("gauss_newton", "vjp"), ("gauss_newton", "per_example"), ("hessian", "vjp")]
+)
+def test_the_gradient_is_that_of_the_value(of, probe):
+    """Against finite differences, with one probe held fixed."""
+    model, x = seeded(conv), randn(N, 4, seed=1)
+    values = [p.detach().clone().requires_grad_() for p in model.parameters()]
+
+    def value(*parameters):
+        penalty = HessianTracePenalty(model, nn.CrossEntropyLoss(), of=of, probe=probe, probes=2, seed=3)
+        with torch.no_grad():
+            for p, q in zip(model.parameters(), parameters, strict=True):
+                p.copy_(q)
+        return penalty(x, LABELS)
+
+    numbers = []
+    for k, v in enumerate(values):
+        for j in range(min(v.numel(), 3)):
+            moved = [[u.detach().clone() for u in values] for _ in range(2)]
+            for side, step in zip(moved, (1e-5, -1e-5), strict=True):
+                side[k].view(-1)[j] += step
+            numbers.append((value(*moved[0]).item() - value(*moved[1]).item()) / 2e-5)
+    gradients = torch.autograd.grad(value(*values), list(model.parameters()), allow_unused=True)
+    slopes = [
+        0.0 if g is None else g.flatten()[j].item()
+        for g, v in zip(gradients, values, strict=True)
+        for j in range(min(v.numel(), 3))
+    ]
+    assert slopes == pytest.approx(numbers, rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_closed_forms_of_factored_models(name, monkeypatch):
+    """Every family: the mean is the core's Gauss-Newton trace, the gradient the core's by central differences."""
+    problem = MODELS[name]
+    model = fm.nn.FactoredModel(problem, 3, seed=1, scale=0.7)
+    x, y = torch.arange(problem.measurement.size), torch.from_numpy(problem.data)
+    penalty = HessianTracePenalty(model, nn.MSELoss())
+    value, slope = mean_over_signs(penalty, x, y, len(x), monkeypatch)
+    assert value.item() == pytest.approx(model.flatness().gauss_newton_trace, rel=1e-10)
+    parameters = list(model.parameters())
+    numbers = []
+    for p in parameters:
+        for j in range(p.numel()):
+            sides = []
+            for step in (1e-5, -1e-5):
+                with torch.no_grad():
+                    p.view(-1)[j] += step
+                    sides.append(model.flatness().gauss_newton_trace)
+                    p.view(-1)[j] -= step
+            numbers.append((sides[0] - sides[1]) / 2e-5)
+    assert slope.numpy() == pytest.approx(np.array(numbers), rel=1e-6, abs=1e-6)
+
+
+BATCH = randn(N, 4, seed=1)
+
+
+def make(model=None, loss=F.cross_entropy, **options):
+    return HessianTracePenalty(seeded(mlp) if model is None else model, loss, **{"seed": 3, **options})
+
+
+@pytest.mark.parametrize("options", [{}, {"probe": "per_example"}, {"of": "hessian"}, {"probes": 3}])
+def test_the_objective_is_loss_plus_penalty(options):
+    one, two = make(**options), make(**options)
+    expected = F.cross_entropy(one.model(BATCH), LABELS) + 0.5 * one(BATCH, LABELS)
+    assert torch.allclose(two.objective(BATCH, LABELS, 0.5), expected, rtol=1e-12)
+
+
+def test_outputs_at_hand_are_used():
+    one, two = make(), make()
+    outputs = one.model(BATCH)
+    value = one(BATCH, LABELS, outputs=outputs)
+    assert torch.equal(value, two(None, LABELS, outputs=two.model(BATCH)))
+    (F.cross_entropy(outputs, LABELS) + value).backward()
+
+
+def test_lazily_it_is_multiplied_and_then_skipped():
+    plain, lazy = make(), make(every=3)
+    values = [lazy(BATCH, LABELS) for _ in range(7)]
+    assert [v.item() == 0 for v in values] == [False, True, True, False, True, True, False]
+    assert torch.allclose(
+        torch.stack([values[i] for i in (0, 3, 6)]), 3 * torch.stack([plain(BATCH, LABELS) for _ in range(3)])
+    )
+    values[1].backward()  # it can be called as the others can
+    assert all(p.grad is None for p in lazy.model.parameters())
+    assert lazy.objective(BATCH, LABELS).item() == F.cross_entropy(lazy.model(BATCH), LABELS).item()
+
+
+def test_it_resumes():
+    whole, part = make(every=2), make(every=2)
+    expected = [whole(BATCH, LABELS).item() for _ in range(6)]
+    found = [part(BATCH, LABELS).item() for _ in range(3)]
+    resumed = make(every=2, seed=77)
+    resumed.load_state_dict(part.state_dict())
+    assert found + [resumed(BATCH, LABELS).item() for _ in range(3)] == expected
+
+
+def test_without_gradients_it_measures():
+    penalty, same = make(every=4), make()
+    with torch.no_grad():
+        values = [penalty(BATCH, LABELS) for _ in range(3)]
+    assert [v.item() for v in values] == pytest.approx([same(BATCH, LABELS).item() for _ in range(3)])
+    assert not any(v.requires_grad for v in values)
+    assert penalty.calls == 0
+
+
+@pytest.mark.parametrize("probe", ["vjp", "per_example"])
+def test_nothing_else_is_touched(probe):
+    model = seeded(lambda: nn.Sequential(nn.Linear(4, 5), nn.Dropout(), nn.Linear(5, C)))
+    if probe == "vjp":
+        model.insert(1, nn.BatchNorm1d(5).double())
+    penalty = make(model, probe=probe)
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    penalty(BATCH, LABELS)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert all(not m._forward_hooks for m in model.modules())
+    assert model.training
+
+
+def test_the_trace_of_the_function_of_the_batch(monkeypatch):
+    """Batch normalization: the oracle sees the same coupled outputs; the objective moves statistics once."""
+    model = seeded(lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Linear(3, C)))
+    exact = dense_trace(model, F.cross_entropy, BATCH, LABELS)
+    penalty = make(model)
+    value, slope = mean_over_signs(penalty, BATCH, LABELS, N * C, monkeypatch)
+    assert value.item() == pytest.approx(exact.item(), rel=1e-12)
+    assert slope.numpy() == pytest.approx(gradient(exact, model).numpy(), rel=1e-9, abs=1e-12)
+    monkeypatch.undo()
+    counted = int(model[1].num_batches_tracked)
+    penalty.objective(BATCH, LABELS)
+    assert int(model[1].num_batches_tracked) == counted + 1
+
+
+def test_the_mask_of_the_loss():
+    """By `objective` dropout has one mask: a model whose every unit is dropped has no trace."""
+    model = seeded(lambda: nn.Sequential(nn.Linear(4, 5), nn.Dropout(0.5), nn.Linear(5, C)))
+    torch.manual_seed(4)
+    value = make(model).objective(BATCH, LABELS)
+    torch.manual_seed(4)
+    outputs = model(BATCH)
+    again = F.cross_entropy(outputs, LABELS) + make(model)(BATCH, LABELS, outputs=outputs)
+    assert torch.equal(value, again)
+    torch.manual_seed(5)
+    assert not torch.equal(value, make(model).objective(BATCH, LABELS))
+
+
+@pytest.mark.parametrize("probe", ["vjp", "per_example"])
+def test_frozen_and_unused_parameters_do_not_count(probe):
+    model = seeded(mlp)
+    model[0].weight.requires_grad_(False)
+    exact = dense_trace(model, nn.MSELoss(), BATCH, randn(N, C))
+    values = [make(model, nn.MSELoss(), probe=probe, seed=s)(BATCH, randn(N, C)).item() for s in range(400)]
+    assert abs(np.mean(values) - exact.item()) < 4 * np.std(values) / 20
+    model.spare = nn.Linear(2, 2).double()
+    model.forward = lambda x: nn.Sequential.forward(model[:5], x)
+    if probe == "vjp":
+        assert make(model, nn.MSELoss(), seed=7)(BATCH, randn(N, C)).item() == pytest.approx(values[7])
+
+
+@pytest.mark.parametrize("probe", ["vjp", "per_example"])
+@pytest.mark.parametrize("kind", [nn.Linear, nn.Conv2d])
+def test_mixed_precision(kind, probe):
+    def build():
+        first = nn.Linear(4, 16) if kind is nn.Linear else nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 4, 1))
+        return nn.Sequential(first, nn.ReLU(), nn.Flatten(), nn.Linear(16, C))
+
+    model, x = seeded(build).float(), BATCH.float()
+    exact = make(model, probe=probe)(x, LABELS)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = make(model, probe=probe).objective(x, LABELS) - F.cross_entropy(model(x), LABELS)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(exact.item(), rel=0.05)
+    value.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_accumulated_gradients_add_up():
+    penalty, model = make(), seeded(mlp)
+    for half in (slice(0, 3), slice(3, 6)):
+        (penalty(BATCH[half], LABELS[half]) / 2).backward()
+    again = make(model)
+    total = sum(again(BATCH[half], LABELS[half]) for half in (slice(0, 3), slice(3, 6))) / 2
+    for p, g in zip(
+        penalty.model.parameters(), torch.autograd.grad(total, list(model.parameters()), allow_unused=True), strict=True
+    ):
+        assert (p.grad is None and g is None) or torch.allclose(p.grad, g)
+
+
+def test_a_constant_trace_can_be_called_backward():
+    model = seeded(lambda: nn.Linear(4, C))
+    value = make(model, nn.MSELoss(), probe="per_example")(BATCH, randn(N, C))
+    value.backward()
+    assert value.item() == pytest.approx(2 / N * (BATCH.square().sum() + N).item())
+    assert make(model, lambda z, y: z.sum(), of="hessian")(BATCH, LABELS).item() == 0
+
+
+def test_a_loss_of_ones_own():
+    def cosh(outputs, targets):
+        return torch.cosh(outputs - targets).sum()
+
+    with pytest.raises(InputError, match="the loss is cosh"):
+        make(loss=cosh)(BATCH, randn(N, C))
+    fm.nn.register_root(cosh)(lambda loss, z, y, v: torch.cosh(z - y).sqrt() * v)
+    model, y = seeded(mlp), randn(N, C)
+    values = [make(model, cosh, seed=s)(BATCH, y).item() for s in range(400)]
+    exact = dense_trace(model, cosh, BATCH, y).item()
+    assert abs(np.mean(values) - exact) < 4 * np.std(values) / 20
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": 3}, "model is a int, expected a torch.nn.Module"),
+        ({"loss": "mse"}, "loss is 'mse', expected a function"),
+        ({"of": "fisher"}, "of is 'fisher', expected 'gauss_newton' or 'hessian'"),
+        ({"probe": "jvp"}, "probe is 'jvp', expected 'vjp' or 'per_example'"),
+        ({"of": "hessian", "probe": "per_example"}, "for the whole Hessian, expected 'vjp'"),
+        ({"probes": 0}, "probes is 0, expected a whole number of at least 1"),
+        ({"every": 1.5}, "every is 1.5"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_wrong_arguments(options, message):
+    with pytest.raises(InputError, match=message):
+        make(**options)
+
+
+class Pair(nn.Module):
+    """Returns, shares or reshapes in ways that are refused."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.layer, self.way = nn.Linear(4, 4).double(), way
+
+    def forward(self, x):
+        ways = {
+            "tuple": lambda: (self.layer(x), x),
+            "labels": lambda: self.layer(x).argmax(1),
+            "twice": lambda: self.layer(self.layer(x)),
+            "rows": lambda: self.layer(x.reshape(2 * N, 2).repeat(1, 2)).reshape(N, 8)[:, :3],
+            "none": lambda: x,
+        }
+        return ways[self.way]()
+
+
+@pytest.mark.parametrize(
+    ("way", "message"),
+    [
+        ("tuple", "the model returns a tuple, expected a tensor"),
+        ("labels", "the model returns a tensor of torch.int64"),
+        ("twice", "was called 2 times, expected once; use probe='vjp'"),
+        ("rows", "has other rows than the outputs"),
+        ("none", "called 0 times"),
+    ],
+)
+def test_models_that_cannot_be_penalised(way, message):
+    with pytest.raises(InputError, match=message):
+        make(Pair(way), probe="per_example")(BATCH, LABELS)
+
+
+def test_other_refusals():
+    with pytest.raises(InputError, match="the model trains a LayerNorm, expected Linear, Conv1d"):
+        make(nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)).double(), probe="per_example")(BATCH, LABELS)
+    with pytest.raises(InputError, match="depend on no parameter"):
+        make(Pair("none"))(BATCH, LABELS)
+    with pytest.raises(InputError, match="outputs were given with probe='per_example'"):
+        make(probe="per_example")(BATCH, LABELS, outputs=randn(N, C))
+    with pytest.raises(InputError, match=r"the loss has shape \(6, 3\), expected a single number"):
+        make(loss=lambda z, y: z, of="hessian")(BATCH, LABELS)
+    tied = seeded(lambda: nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)))
+    tied[1].weight = tied[0].weight
+    with pytest.raises(InputError, match="two layers share a parameter"):
+        make(tied, probe="per_example")(BATCH, LABELS)
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_lazily_it_reaches_the_same_solution(every):
+    """Training with estimates ends where training with the closed form does."""
+    problem, strength = fm.families.matrix_sensing.sample((5, 4), 1, 24, seed=1).problem, 0.02
+    x, y = torch.arange(24), torch.from_numpy(problem.data)
+    ends = []
+    for exact in (True, False):
+        model = fm.nn.FactoredModel(problem, 2, seed=1, scale=0.5)
+        penalty = HessianTracePenalty(model, nn.MSELoss(), probes=4, every=every, seed=0)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, 1500)
+        for _ in range(1500):
+            optimizer.zero_grad()
+            objective(model, penalty, x, y, strength, exact).backward()
+            optimizer.step()
+            schedule.step()
+        ends.append(objective(model, penalty, x, y, strength, True).item())
+    assert ends[1] == pytest.approx(ends[0], rel=2e-3)
+
+
+def objective(model, penalty, x, y, strength, exact):
+    if not exact:
+        return penalty.objective(x, y, strength)
+    L, R = model.pair()
+    D1, D2 = (torch.from_numpy(np.asarray(D.dense)) for D in model.problem.metric)
+    trace = 2 * len(R) * (D1 @ L).square().sum() + 2 * len(L) * (D2 @ R).square().sum()
+    return model.loss() + strength * trace
