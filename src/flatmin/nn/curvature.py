@@ -113,8 +113,9 @@ class Curvature:
             raise InputError(f"mode is {mode!r}, expected one of {', '.join(MODES)}")
         self.of, self.mode, self.loss = of, mode, loss
         self.weights = Weights(model, parameters)
-        self.batches = Batches(data, loss, self.weights.device)
         self.processes = Processes(distributed, self.weights.device)
+        with self.processes.together():
+            self.batches = Batches(data, loss, self.weights.device)
         self.processes.check_same(self.weights.tensors)
         self.shape = (self.weights.size, self.weights.size)
         self.dtype, self.device = self.weights.dtype, self.weights.device
