@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from flatmin._memory import require
 from flatmin._threads import one_thread
+from flatmin.certificates import Certificate
 from flatmin.losses import Absolute
 from flatmin.measurements import Entries
 from flatmin.metric import Array
+from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.robust_certificates import robust_certificate
-from flatmin.solution import Solution
+from flatmin.solution import Solution, Status
 from flatmin.solvers.pursuit import Corrupted, Pursuit, pursue
 from flatmin.solvers.task import Task
 
-__all__ = ["robust_minimum"]
+__all__ = ["robust_minimum", "robust_solution"]
 
 #: More rounds than this are not made unless asked for.
 MOST_ROUNDS = 5000
@@ -54,9 +58,16 @@ def robust_minimum(task: Task) -> Solution:
         factors = problem.parametrization.flattest(U, cells.unit * s, V, problem.metric)
         dual = found.W[cells.positions]
         proof = robust_certificate(problem, factors, dual, seed=int(task.seed))
-    status = task.status(proof, converged=found.converged)
-    solution = task.solution(factors, proof, status, found.history, sparse=_errors(problem, factors))
-    return replace(solution, undetermined=(np.flatnonzero(~cells.rows), np.flatnonzero(~cells.cols)))
+    return robust_solution(task, factors, proof, task.status(proof, converged=found.converged), found.history)
+
+
+def robust_solution(
+    task: Task, factors: Factors, proof: Certificate, status: Status, history: Mapping[str, Any]
+) -> Solution:
+    """Return the solution that factors make: with the gross errors, and what is seen in no cell."""
+    counts = task.problem.measurement.gram_diagonals()
+    solution = task.solution(factors, proof, status, history, sparse=_errors(task.problem, factors))
+    return replace(solution, undetermined=(np.flatnonzero(counts[0] == 0), np.flatnonzero(counts[1] == 0)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,132 @@
+"""One round of training: a loss with the trace as penalty, and its minimisation by gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from flatmin.metric import Array
+from flatmin.solvers.factored import QuadraticMap, StackedProduct
+from flatmin.solvers.newton import Budget
+
+__all__ = ["PenalisedLoss", "minimise"]
+
+#: Steps between two preconditioners.
+REFRESH = 5
+#: The slope at the end of a step, relative to the one at its beginning.
+FLAT = 1e-3
+#: More steps than this are never taken.
+MOST_STEPS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class PenalisedLoss:
+    """``½ ‖x‖² + dist²(q(x) − target, Ω) / (2μ)`` for stacked weights x and their predictions q(x).
+
+    Attributes
+    ----------
+    model : QuadraticMap
+        The map q.
+    target : ndarray, shape (m,)
+        The data.
+    mu : float
+        Strength of the penalty.
+    misfit : callable, optional
+        Returns of a residual (m,) what its projection on Ω leaves, so that ``misfit/μ`` is the derivative by q; None
+        where Ω = {0} and all of it counts.
+    """
+
+    model: QuadraticMap
+    target: Array
+    mu: float
+    misfit: Callable[[Array], Array] | None = None
+
+    def multiplier(self, value: Array) -> Array:
+        """Return minus the derivative by the predictions, ``−misfit/μ``: at a minimum it proves flatness."""
+        residual = value - self.target
+        return (residual if self.misfit is None else self.misfit(residual)) / -self.mu
+
+    def gradient(self, x: Array, value: Array) -> Array:
+        """Return the gradient at x, where ``value = q(x)``."""
+        return x - self.model.apply(self.model.dual_matrix(self.multiplier(value)), x)
+
+    def preconditioner(self, x: Array) -> Callable[[Array], Array]:
+        """Return the inverse of about ``I + JᵀJ/μ``, J the derivative of q: for each row the Gram of the other factor.
+
+        It is the metric of scaled gradient descent, damped by the penalty.
+        """
+        halves = self.model.split(x)[::-1] if isinstance(self.model, StackedProduct) else (x,)
+        inverses = [np.linalg.inv(np.eye(F.shape[1]) + F.T @ F / self.mu) for F in halves]
+        cut = [len(x) - len(halves[0])] if len(halves) > 1 else []
+        return lambda g: np.concatenate([part @ P for part, P in zip(np.split(g, cut), inverses, strict=True)])
+
+    def slope(self, x: Array, value: Array, step: Array, linear: Array, quadratic: Array) -> Callable[[float], float]:
+        """Return the derivative along ``x + t step``, where the predictions are ``value + t linear + t² quadratic``."""
+        inner, square = float(np.vdot(x, step)), float(np.vdot(step, step))
+        if self.misfit is not None:
+            return lambda t: (
+                inner
+                + t * square
+                - float(self.multiplier(value + t * (linear + t * quadratic)) @ (linear + 2 * t * quadratic))
+            )
+        parts = np.stack([value - self.target, linear, quadratic])
+        (_, rl, rq), (_, ll, lq), (*_, qq) = (parts @ parts.T / self.mu).tolist()
+        return lambda t: inner + rl + t * (square + ll + 2 * rq + t * (3 * lq + t * 2 * qq))
+
+
+def minimise(objective: PenalisedLoss, x: Array, tol: float, budget: Budget) -> tuple[Array, Array]:
+    """Minimise from x to a gradient of ``tol ‖x‖``; return x and q(x).
+
+    Directions are the conjugate gradients of Polak and Ribière, begun anew where their formula is negative. A step ends
+    where the loss is flat along its direction: q is quadratic, so that it is known there from two forward maps.
+    """
+    model = objective.model
+    value, step = model.value(x), np.zeros_like(x)
+    before, steep_before = x, x
+    for number in range(MOST_STEPS):
+        if budget.exhausted:
+            break
+        gradient = objective.gradient(x, value)
+        budget.iterations += 1
+        if np.linalg.norm(gradient) <= tol * np.linalg.norm(x):
+            break
+        if number % REFRESH == 0:
+            precondition = objective.preconditioner(x)
+        steep = precondition(gradient)
+        if number:
+            share = float(np.vdot(gradient - before, steep)) / float(np.vdot(before, steep_before))
+            step *= max(0.0, share)
+        step -= steep
+        start = float(np.vdot(step, gradient))
+        if start >= 0:
+            step, start = -steep, -float(np.vdot(steep, gradient))
+        linear, quadratic = model.bilinear(x, step), model.value(step)
+        length = _length(objective.slope(x, value, step, linear, quadratic), start)
+        x, value = x + length * step, value + length * (linear + length * quadratic)
+        before, steep_before = gradient, steep
+    return x, model.value(x)
+
+
+def _length(slope: Callable[[float], float], start: float) -> float:
+    """Return a t > 0 at which a function that falls at first, with slope ``start``, is about flat.
+
+    The interval is doubled until the slope has changed its sign, and then shrunk by the Illinois method.
+    """
+    low, at_low, t = 0.0, start, 1.0
+    at_t = slope(t)
+    while at_t < 0 and t < 1e9:
+        low, at_low, t = t, at_t, 2 * t
+        at_t = slope(t)
+    high, at_high, side = t, at_t, 0
+    for _ in range(40):
+        if abs(at_t) <= FLAT * abs(start):
+            break
+        t = (low * at_high - high * at_low) / (at_high - at_low)
+        at_t = slope(t)
+        if at_t < 0:
+            low, at_low, at_high, side = t, at_t, at_high / (2 if side < 0 else 1), -1
+        else:
+            high, at_high, at_low, side = t, at_t, at_low / (2 if side > 0 else 1), 1
+    return t
