@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from flatmin.errors import InputError
 from flatmin.metric import Array
 
-__all__ = ["integers", "matrix_shape", "numeric"]
+__all__ = ["integers", "matrix_shape", "numeric", "positive"]
 
 
 def numeric(value: Any, name: str, *, allow_complex: bool = False) -> Array:
@@ -48,3 +49,11 @@ def matrix_shape(value: Any) -> tuple[int, int]:
     if d1 < 1 or d2 < 1:
         raise InputError(f"shape is ({d1}, {d2}), expected two positive whole numbers")
     return d1, d2
+
+
+def positive(value: Any, name: str, *, below: float = math.inf) -> float:
+    """Return ``value`` as a float between 0 and ``below``, both excluded."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < below:
+        limit = "a positive finite number" if below == math.inf else f"a number between 0 and {below:g}"
+        raise InputError(f"{name} is {value!r}, expected {limit}")
+    return float(value)

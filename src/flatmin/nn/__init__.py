@@ -6,9 +6,45 @@ except ImportError as error:
     raise ImportError("flatmin.nn needs PyTorch, which is not installed: pip install 'flatmin[torch]'") from error
 
 from flatmin.nn.curvature import Curvature
+from flatmin.nn.density import SpectralDensity, spectral_density
+from flatmin.nn.eigenvalue import EigenvalueEstimate, largest_eigenvalue
 from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.factored import FactoredModel
+from flatmin.nn.flatten import flatten
+from flatmin.nn.optimizers import (
+    SAM,
+    LabelNoise,
+    NoiseInjection,
+    PerExampleSAM,
+    ScaledGradient,
+    Seeker,
+    TwoPoint,
+    WeightDecay,
+)
+from flatmin.nn.penalty import HessianTracePenalty
 from flatmin.nn.square_root import check_root, loss_root, register_root
 from flatmin.nn.trace import hessian_trace
 
-__all__ = ["Curvature", "FactoredModel", "TraceEstimate", "check_root", "hessian_trace", "loss_root", "register_root"]
+__all__ = [
+    "SAM",
+    "Curvature",
+    "EigenvalueEstimate",
+    "FactoredModel",
+    "HessianTracePenalty",
+    "LabelNoise",
+    "NoiseInjection",
+    "PerExampleSAM",
+    "ScaledGradient",
+    "Seeker",
+    "SpectralDensity",
+    "TraceEstimate",
+    "TwoPoint",
+    "WeightDecay",
+    "check_root",
+    "flatten",
+    "hessian_trace",
+    "largest_eigenvalue",
+    "loss_root",
+    "register_root",
+    "spectral_density",
+]
