@@ -162,6 +162,11 @@ class Seeker(Optimizer):
         try:
             if self._unscale():
                 self._advance()
+        except BaseException:
+            # GradScaler.step takes back what it handed over only if all goes well, and multiplies it the next time.
+            for name in ("grad_scale", "found_inf"):
+                self.__dict__.pop(name, None)
+            raise
         finally:
             self._handed_scale = 1.0
             if self._tape is not None:
