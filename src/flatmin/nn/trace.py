@@ -14,11 +14,11 @@ from flatmin.errors import InputError
 from flatmin.nn.curvature import Curvature
 from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.estimators import ESTIMATORS
-from flatmin.nn.estimators.base import Blocks, check, packed
+from flatmin.nn.estimators.base import Blocks, Operator, check, packed
 from flatmin.nn.output_trace import output_traces
 from flatmin.nn.streaming import Loss
 
-__all__ = ["METHODS", "hessian_trace"]
+__all__ = ["METHODS", "hessian_trace", "operator_trace"]
 
 #: How a trace may be found.
 METHODS = ("auto", *ESTIMATORS)
@@ -91,41 +91,82 @@ def hessian_trace(
     >>> trace.method, trace.n_products, list(trace.groups)
     ('exact', 18, ['L', 'R'])
     """
+    _check_choice(method, seed)
+    curvature = Curvature(model, loss, data, of=of, mode=mode, distributed=distributed)
+    named = _groups(groups, curvature.weights.names)
+    n = check(curvature, max_products, target_std_error, 1)
+    if of == "gauss_newton" and method in ("auto", "exact"):
+        limit = _PRODUCTS if method == "auto" else n
+        found = output_traces(curvature, min(n, max_products or limit))
+        if found is not None:
+            return _labelled(_added(*found, named), of)
+    estimate = operator_trace(
+        curvature,
+        method=method,
+        max_products=max_products,
+        target_std_error=target_std_error,
+        blocks=_rows(named, curvature.weights.numbers),
+        seed=seed,
+    )
+    return _labelled(estimate, of)
+
+
+def operator_trace(
+    operator: Operator,
+    *,
+    method: str = "auto",
+    max_products: int | None = None,
+    target_std_error: float | None = None,
+    blocks: Blocks | None = None,
+    seed: int = 0,
+) -> TraceEstimate:
+    """Return the trace of a symmetric operator, and those of diagonal blocks.
+
+    Parameters
+    ----------
+    operator : Operator
+        Symmetric, (n, n), for instance a dense tensor.
+    method, max_products, target_std_error, seed
+        As for `hessian_trace`.
+    blocks : mapping of str to index, optional
+        The rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range, or a product not finite.
+
+    Examples
+    --------
+    >>> import torch
+    >>> found = operator_trace(torch.diag(torch.tensor([1.0, 2.0, 4.0])), blocks={"last": slice(2, 3)})
+    >>> found.value, found.groups["last"].value
+    (7.0, 4.0)
+    """
+    _check_choice(method, seed)
+    n = check(operator, max_products, target_std_error, 1)
+    if method == "auto":
+        method = "exact" if n <= (max_products or _PRODUCTS) else "hutch++"
+    return ESTIMATORS[method](
+        operator,
+        generator=torch.Generator().manual_seed(int(seed)),
+        max_products=max_products,
+        target_std_error=target_std_error,
+        blocks=blocks,
+    )
+
+
+def _check_choice(method: str, seed: int) -> None:
     if method not in METHODS:
         raise InputError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(f"seed is {seed!r}, expected a whole number of at least 0")
-    curvature = Curvature(model, loss, data, of=of, mode=mode, distributed=distributed)
-    named = _groups(groups, curvature.weights.names)
-    generator = torch.Generator().manual_seed(int(seed))
-    estimate = _estimate(curvature, method, max_products, target_std_error, named, generator)
+
+
+def _labelled(estimate: TraceEstimate, of: str) -> TraceEstimate:
+    """Return an estimate, and its groups, that say what was measured."""
     parts = estimate.groups and {name: replace(part, of=of) for name, part in estimate.groups.items()}
     return replace(estimate, of=of, groups=parts)
-
-
-def _estimate(
-    curvature: Curvature,
-    method: str,
-    max_products: int | None,
-    target_std_error: float | None,
-    groups: dict[str, list[int]] | None,
-    generator: torch.Generator,
-) -> TraceEstimate:
-    n, limit = curvature.shape[0], max_products or _PRODUCTS
-    check(curvature, max_products, target_std_error, 1)
-    if curvature.of == "gauss_newton" and method in ("auto", "exact"):
-        found = output_traces(curvature, min(n, limit if method == "auto" else max_products or n))
-        if found is not None:
-            return _added(*found, groups)
-    if method == "auto":
-        method = "exact" if n <= limit else "hutch++"
-    return ESTIMATORS[method](
-        curvature,
-        generator=generator,
-        max_products=max_products,
-        target_std_error=target_std_error,
-        blocks=_rows(groups, curvature.weights.numbers),
-    )
 
 
 def _added(traces: Tensor, passes: int, groups: dict[str, list[int]] | None) -> TraceEstimate:
