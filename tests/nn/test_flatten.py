@@ -1,5 +1,6 @@
 """Flat minima found by training, against those of the core and the flatness gap."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -141,13 +142,70 @@ def test_odd_widths_of_signed_models():
 
 
 def test_data_that_nothing_fits():
-    for m, noise in ((400, 0.1), (400, 1e-4)):
-        problem = families.matrix_sensing.sample((20, 16), 2, m, noise=noise).problem
+    for noise in (0.1, 1e-4):
+        problem = families.matrix_sensing.sample((10, 8), 2, 100, noise=noise).problem
         solution = flatten(problem)
         assert solution.status is Status.inconsistent_data
         assert not solution.certificate.holds
         core = fm.flat_minimum(problem)
         assert np.linalg.norm(solution.matrix - core.matrix) <= 1e-5 * np.linalg.norm(core.matrix)
+
+
+def _sketches(noise, m=40):
+    return families.covariance.sample(10, 2, m, noise=noise, seed=1).problem
+
+
+def _general_gram():
+    rng = np.random.default_rng(0)
+    T = rng.standard_normal((30, 8, 8))
+    return fm.Problem(fm.measurements.Dense(T + T.transpose(0, 2, 1)), rng.standard_normal(30), fm.Gram())
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        families.phase_retrieval.sample(10, 1, 80, noise=0.1, seed=1).problem,
+        families.phase_retrieval.sample(10, 1, 80, noise=1e-5, seed=1).problem,
+        _sketches(0.1),
+        _sketches(0.1, m=90),
+        fm.Problem(fm.measurements.RankOne(np.random.default_rng(0).standard_normal((10, 4))), -np.ones(10), fm.Gram()),
+        _general_gram(),
+    ],
+    ids=["intensities", "a little noise", "sketches", "many sketches", "negative", "general"],
+)
+def test_data_that_no_semidefinite_matrix_fits(problem):
+    """The residual of the best fit proves it; that fit is returned, as by the core."""
+    solution, core = flatten(problem), fm.flat_minimum(problem)
+    assert solution.status is core.status is Status.inconsistent_data
+    assert not solution.certificate.holds
+    assert solution.certificate.relative_residual == pytest.approx(core.certificate.relative_residual, rel=1e-6)
+    assert np.linalg.norm(solution.matrix - core.matrix) <= 1e-4 * np.linalg.norm(core.matrix)
+
+
+def test_too_few_columns_contradict_nothing():
+    """Negative control: rank one does not fit data of rank two, and that is no contradiction between them."""
+    problem = _sketches(0.0)
+    assert flatten(problem).status.certified
+    assert flatten(problem, 1).status is Status.not_certified
+
+
+def test_coded_diffraction():
+    rng = np.random.default_rng(0)
+    signal = rng.standard_normal(12) + 1j * rng.standard_normal(12)
+    masks = families.phase_retrieval.octanary_masks(8, (12,))
+    problem = families.phase_retrieval.diffraction(signal, masks).problem
+    solution = flatten(problem)
+    assert solution.status is Status.unique_flat_minimum
+    phase = np.vdot(solution.signal, signal)
+    assert np.linalg.norm(solution.signal * phase / abs(phase) - signal) <= 1e-7 * np.linalg.norm(signal)
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e100])
+def test_units_do_not_matter(size):
+    problem = _prototype(170, 5)
+    solution = flatten(replace(problem, data=size * problem.data))
+    assert solution.certificate.holds
+    assert solution.matrix / size == pytest.approx(flatten(problem).matrix, rel=1e-6)
 
 
 def test_noise_that_can_be_fitted_is_fitted():
@@ -196,8 +254,15 @@ def test_limits_history_and_settings():
     assert short.iterations == 50
     assert set(short.history) == {"iteration", "seconds", "residual", "gap", "rank", "loss", "trace"}
     assert [row["loss"] for row in rows] == short.history["loss"].tolist()
-    assert flatten(problem, max_iter=0).status is Status.iteration_limit
+    for tiny in (0, 1):
+        stopped = flatten(problem, max_iter=tiny)
+        assert stopped.status is Status.iteration_limit
+        assert stopped.iterations == tiny
+        assert np.isfinite(stopped.matrix).all()
     assert flatten(problem, time_limit=0).status is Status.time_limit
+    started = time.perf_counter()
+    assert flatten(problem, time_limit=0.02, tol=1e-14).status is Status.time_limit
+    assert time.perf_counter() - started < 2
     settings = flatten(problem, 9, tol=1e-7, seed=5).settings
     assert (settings["max_rank"], settings["tol"], settings["seed"]) == (9, 1e-7, 5)
     history = flatten(problem).history

@@ -43,6 +43,8 @@ COARSE, SHARE, ROUNDING = 1e-2, 0.3, 1e-12
 KICK = 0.1
 #: Smaller singular values, relatively, are those of columns that are not needed.
 NEGLIGIBLE = 1e-13
+#: Positive semidefinite matrices whose trace would have to exceed that of the best fit by this factor do not fit.
+BEYOND = 1e3
 #: Arrays of the size of the weights that are held at a time.
 ARRAYS = 12
 
@@ -144,11 +146,8 @@ def flatten(
         else:
             converged = training.run()
             if not (converged or robust or task.budget.exhausted):
-                projected, distance = project_data(training.scaled.model, training.data)
-                if distance > INCONSISTENT:
-                    consistent = False
-                    training = _Training.of(task, projected)
-                    training.run()
+                nearest = training.nearest()
+                consistent, training = consistent and nearest is None, nearest or training
         proof = certify(problem, training.factors, None if trace_is_determined(problem) else training.dual)
     status = task.status(proof, consistent=consistent, converged=converged)
     pack = robust_solution if robust else Task.solution
@@ -169,20 +168,22 @@ class _Training:
     history: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, task: Task, data: Array | None = None) -> _Training:
-        """Return the beginning: zero weights, or those of a warm start."""
-        problem, (d1, d2) = task.problem, task.problem.shape
-        symmetric = problem.parametrization.cone == "symmetric"
-        width = min(task.widest or np.inf, min(d1, d2) * (2 if symmetric else 1))
+    def of(cls, task: Task, nearest: Array | None = None) -> _Training:
+        """Return the beginning: zero weights, or those of a warm start; for data that nothing fits, on nearer ones."""
+        problem, (d1, d2), cone = task.problem, task.problem.shape, task.problem.parametrization.cone
+        width = min(task.widest or np.inf, min(d1, d2) * (2 if cone == "symmetric" else 1))
         require(8.0 * ARRAYS * (d1 + d2) * width, f"training {width} columns")
-        scaled = Scaled.of(problem, 1.0, int(task.seed), weighted=not isinstance(problem.loss, Absolute))
+        misfit = isinstance(problem.loss, Absolute) or (nearest is not None and cone == "semidefinite")
+        scaled = Scaled.of(problem, 1.0, int(task.seed), weighted=not misfit)
         stack = scaled.model.stack
         x, y = stack(np.zeros((d1, 0)), np.zeros(0), np.zeros((d2, 0))), np.zeros_like(scaled.b)
-        if task.warm_start is not None and data is None and scaled.size:
+        weights = 1.0 if scaled.weights is None else scaled.weights
+        data = scaled.b if nearest is None else weights * nearest / scaled.size
+        if task.warm_start is not None and nearest is None and scaled.size:
             x, y = scaled.start(problem, task.warm_start)
         x = np.pad(x[:, :width], ((0, 0), (0, max(0, int(width) - x.shape[1]))))
         rng = np.random.default_rng(task.seed)
-        return cls(task, scaled, scaled.b if data is None else data, _support(scaled.model, x), x, y, rng)
+        return cls(task, scaled, data, _support(scaled.model, x), x, y, rng)
 
     def run(self) -> bool:
         """Train until weights and multiplier are optimal, or as long as it helps; return whether they are."""
@@ -209,6 +210,36 @@ class _Training:
             elif slow:
                 mu /= GROWTH
         return False
+
+    def nearest(self) -> _Training | None:
+        """Return training that came as near to the data as a matrix can; None if nothing shows that none fits them."""
+        data, distance = project_data(self.scaled.model, self.data)
+        weights = self.scaled.weights
+        if distance <= INCONSISTENT:
+            if not self._separated():
+                return None
+            if weights is None:
+                return self
+            data = self.data
+        nearest = _Training.of(self.task, self.scaled.size * (data if weights is None else data / weights))
+        nearest.run()
+        return nearest
+
+    def _separated(self) -> bool:
+        """Return whether the residual r proves that no positive semidefinite matrix fits.
+
+        Every Z that fits has ``⟨b, r⟩ = ⟨Z, B*(r)⟩ ≤ λ_max tr Z``; at the best fit λ_max is 0 and ``⟨b, r⟩ = |r|²``.
+        """
+        problem, model = self.task.problem, self.scaled.model
+        residual = self.data - model.value(self.x)
+        size = float(np.linalg.norm(residual))
+        if problem.parametrization.cone != "semidefinite" or size <= INCONSISTENT * float(np.linalg.norm(self.data)):
+            return False
+        largest = float(model.leading(model.dual_matrix(residual / size), 1, int(self.task.seed))[1][0])
+        trace = BEYOND * float(np.vdot(self.x, self.x)) / 2
+        if trace_is_determined(problem):
+            trace = 2 * float(trivial_dual(problem) @ problem.data) / self.scaled.to_z
+        return float(self.data @ residual) / size > max(largest, 0.0) * trace
 
     def _objective(self, mu: float) -> PenalisedLoss:
         """Return the loss of a round, the data moved by what the penalty takes away."""
