@@ -11,6 +11,7 @@ from flatmin.nn.eigenvalue import EigenvalueEstimate, largest_eigenvalue
 from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.factored import FactoredModel
 from flatmin.nn.flatten import flatten
+from flatmin.nn.invariance import normalized_trace, relative_flatness
 from flatmin.nn.optimizers import (
     SAM,
     LabelNoise,
@@ -45,6 +46,8 @@ __all__ = [
     "hessian_trace",
     "largest_eigenvalue",
     "loss_root",
+    "normalized_trace",
     "register_root",
+    "relative_flatness",
     "spectral_density",
 ]

@@ -18,7 +18,7 @@ from flatmin.nn.estimators.base import Blocks, Operator, check, packed
 from flatmin.nn.output_trace import output_traces
 from flatmin.nn.streaming import Loss
 
-__all__ = ["METHODS", "hessian_trace", "operator_trace"]
+__all__ = ["METHODS", "hessian_trace", "labelled", "operator_trace"]
 
 #: How a trace may be found.
 METHODS = ("auto", *ESTIMATORS)
@@ -99,7 +99,7 @@ def hessian_trace(
         limit = _PRODUCTS if method == "auto" else n
         found = output_traces(curvature, min(n, max_products or limit))
         if found is not None:
-            return _labelled(_added(*found, named), of)
+            return labelled(_added(*found, named), of)
     estimate = operator_trace(
         curvature,
         method=method,
@@ -108,7 +108,7 @@ def hessian_trace(
         blocks=_rows(named, curvature.weights.numbers),
         seed=seed,
     )
-    return _labelled(estimate, of)
+    return labelled(estimate, of)
 
 
 def operator_trace(
@@ -163,7 +163,7 @@ def _check_choice(method: str, seed: int) -> None:
         raise InputError(f"seed is {seed!r}, expected a whole number of at least 0")
 
 
-def _labelled(estimate: TraceEstimate, of: str) -> TraceEstimate:
+def labelled(estimate: TraceEstimate, of: str) -> TraceEstimate:
     """Return an estimate, and its groups, that say what was measured."""
     parts = estimate.groups and {name: replace(part, of=of) for name, part in estimate.groups.items()}
     return replace(estimate, of=of, groups=parts)

@@ -1,0 +1,278 @@
+"""Measures of flatness that do not change when layers are rescaled against each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from flatmin.errors import InputError
+from flatmin.nn.curvature import Curvature
+from flatmin.nn.estimate import TraceEstimate
+from flatmin.nn.state import Weights
+from flatmin.nn.streaming import Loss
+from flatmin.nn.trace import labelled, operator_trace
+
+__all__ = ["Congruence", "normalized_trace", "relative_flatness"]
+
+#: What a weight is multiplied by in `normalized_trace`.
+UNITS = ("layer", "weight")
+
+
+def relative_flatness(
+    model: nn.Module,
+    loss: Loss,
+    data: Any,
+    *,
+    of: str = "hessian",
+    layers: Iterable[str] | None = None,
+    method: str = "auto",
+    max_products: int | None = None,
+    target_std_error: float | None = None,
+    seed: int = 0,
+    mode: str = "eval",
+    distributed: Any = False,
+) -> TraceEstimate:
+    r"""Return the relative flatness of each layer, and their sum.
+
+    For a layer with weights W, whose row w_s makes output s of the layer, and H the Hessian of the loss by W,
+
+    .. math::
+        \kappa(W) = \sum_{s,s'} \langle w_s, w_{s'} \rangle \operatorname{tr} H_{s,s'}, \qquad
+        (H_{s,s'})_{tt'} = \frac{\partial^2 L}{\partial w_{st}\, \partial w_{s't'}}.
+
+    This is the trace of ``Cᵀ H C`` with ``C Z = R Z`` for any R with ``R Rᵀ = W Wᵀ``, which has an estimate, a
+    standard error and an interval like that of any other matrix. Multiplying all of W by α and another layer by what
+    keeps the function divides H by α² and multiplies ``W Wᵀ`` by α²: κ stays, and so does each term of the sum. Scaling
+    single *inputs* of W against the layer before does change κ; `normalized_trace` with ``per="weight"`` stays there.
+
+    Parameters
+    ----------
+    model, loss, data, of, mode, distributed
+        As for `Curvature`. With ``of="gauss_newton"`` H is the Gauss-Newton matrix.
+    layers : iterable of str, optional
+        Names of parameters; by default those with at least two axes, so that biases are left out. Outputs are the first
+        axis, for embeddings and transposed convolutions the second. Groups of a convolution have no outputs in common:
+        theirs count as orthogonal.
+    method, max_products, target_std_error, seed
+        As for `hessian_trace`.
+
+    Returns
+    -------
+    TraceEstimate
+        The sum over layers; ``groups`` has κ of each, by the name of its weights.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used, or the loss is not finite or no average over samples.
+
+    References
+    ----------
+    Petzka, Kamp, Adilova, Sminchisescu, Boley, "Relative flatness and generalization", NeurIPS 2021, Definition 3.
+
+    Examples
+    --------
+    For a linear map and the squared error κ is ``(2/n) ‖W‖² ‖x‖²``:
+
+    >>> import torch
+    >>> model, x = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> _ = model.weight.data.copy_(torch.tensor([[3.0, 4.0]]))
+    >>> relative_flatness(model, torch.nn.MSELoss(), (x, torch.zeros(2, 1))).value
+    125.0
+    """
+    curvature = _curvature(model, loss, data, of, layers, mode, distributed)
+    owners = _owners(curvature.weights)
+    C = Congruence(
+        curvature,
+        {
+            name: _rows(p.detach(), owners[name])
+            for name, p in zip(curvature.weights.names, curvature.weights.tensors, strict=True)
+        },
+    )
+    return C.trace(method=method, max_products=max_products, target_std_error=target_std_error, seed=seed)
+
+
+def normalized_trace(
+    model: nn.Module,
+    loss: Loss,
+    data: Any,
+    *,
+    of: str = "hessian",
+    per: str = "layer",
+    layers: Iterable[str] | None = None,
+    method: str = "auto",
+    max_products: int | None = None,
+    target_std_error: float | None = None,
+    seed: int = 0,
+    mode: str = "eval",
+    distributed: Any = False,
+) -> TraceEstimate:
+    r"""Return the trace of the Hessian with each weight in units of its layer's norm, ``Σ_l ‖W_l‖² tr H_l``.
+
+    With ``per="weight"`` each weight is in units of itself: ``Σ_i w_i² H_ii``, which no rescaling of single neurons
+    changes either. Both are traces of ``Cᵀ H C`` with C diagonal. A rescaling D that keeps the function has
+    ``H' = D⁻¹ H D⁻¹`` and ``C' = D C``, if D is constant on each layer, or if C is the weights themselves: ``Cᵀ H C``
+    stays as it is, with its trace and with the estimate of it.
+
+    Parameters
+    ----------
+    model, loss, data, of, mode, distributed
+        As for `Curvature`.
+    per : {"layer", "weight"}
+        Multiply by the norm of the layer's weights, or by each weight.
+    layers : iterable of str, optional
+        Names of parameters; by default those with at least two axes, so that biases are left out.
+    method, max_products, target_std_error, seed
+        As for `hessian_trace`.
+
+    Returns
+    -------
+    TraceEstimate
+        The sum over layers; ``groups`` has the part of each, by the name of its weights.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used, or the loss is not finite or no average over samples.
+
+    References
+    ----------
+    Tsuzuku, Sato, Sugiyama, "Normalized flat minima", ICML 2020; Kwon et al., "ASAM", ICML 2021, scale by weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model, x = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> _ = model.weight.data.copy_(torch.tensor([[3.0, 4.0]]))
+    >>> data = x, torch.zeros(2, 1)
+    >>> normalized_trace(model, torch.nn.MSELoss(), data).value
+    125.0
+    >>> normalized_trace(model, torch.nn.MSELoss(), data, per="weight").value
+    73.0
+    """
+    if per not in UNITS:
+        raise InputError(f"per is {per!r}, expected one of {', '.join(UNITS)}")
+    curvature = _curvature(model, loss, data, of, layers, mode, distributed)
+    blocks = {}
+    for name, p in zip(curvature.weights.names, curvature.weights.tensors, strict=True):
+        w = p.detach().reshape(-1)
+        blocks[name] = _diagonal(w if per == "weight" else torch.linalg.vector_norm(w).expand(len(w)))
+    C = Congruence(curvature, blocks)
+    return C.trace(method=method, max_products=max_products, target_std_error=target_std_error, seed=seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """C on one parameter: how many columns it has, and how it and its transpose act on (columns, k) and (rows, k)."""
+
+    size: int
+    push: Callable[[Tensor], Tensor]
+    pull: Callable[[Tensor], Tensor]
+
+
+class Congruence:
+    """``Cᵀ H C`` for a curvature H and a C that acts on each parameter by itself, as a symmetric linear operator.
+
+    Parameters
+    ----------
+    curvature : Curvature
+        H, (n, n).
+    blocks : dict of str to _Block
+        C on each of its parameters, in their order.
+
+    Attributes
+    ----------
+    shape, dtype, device
+        (p, p) for p columns of C; type and place of the vectors.
+    """
+
+    def __init__(self, curvature: Curvature, blocks: dict[str, _Block]) -> None:
+        self.curvature, self.blocks = curvature, blocks
+        self.sizes = [block.size for block in blocks.values()]
+        self.shape = (sum(self.sizes), sum(self.sizes))
+        self.dtype, self.device = curvature.dtype, curvature.device
+
+    def __matmul__(self, vectors: Tensor) -> Tensor:
+        """Return the product with vectors, (p, k)."""
+        blocks = self.blocks.values()
+        pushed = [block.push(part) for block, part in zip(blocks, torch.split(vectors, self.sizes), strict=True)]
+        bent = torch.split(self.curvature @ torch.cat(pushed), self.curvature.weights.numbers)
+        return torch.cat([block.pull(part) for block, part in zip(blocks, bent, strict=True)])
+
+    def trace(self, **settings: Any) -> TraceEstimate:
+        """Return ``tr Cᵀ H C`` and the part of each parameter; settings as for `operator_trace`."""
+        rows = torch.split(torch.arange(self.shape[0]), self.sizes)
+        estimate = operator_trace(self, blocks=dict(zip(self.blocks, rows, strict=True)), **settings)
+        return labelled(estimate, self.curvature.of)
+
+
+def _diagonal(values: Tensor) -> _Block:
+    def times(part: Tensor) -> Tensor:
+        return values[:, None] * part
+
+    return _Block(len(values), times, times)
+
+
+def _rows(p: Tensor, owner: nn.Module) -> _Block:
+    """Return ``Z ↦ R Z`` with ``R Rᵀ = W Wᵀ``, W the weights as a matrix whose rows make one output each.
+
+    R is W, or, where W has more columns than rows, the triangular factor of Wᵀ: a multiple of W has the same multiple
+    of R, so that estimates from the same probes agree.
+    """
+    place = _places(p.shape, owner).to(p.device)
+    W = p.reshape(-1)[place]
+    groups, d, m = W.shape
+    R = W if m <= d else torch.linalg.qr(W.mT.double(), mode="r").R.mT.to(W.dtype)
+    size = R.shape[-1] * groups * m
+
+    def push(part: Tensor) -> Tensor:
+        out = part.new_empty(p.numel(), part.shape[1])
+        out[place.reshape(-1)] = (R @ part.reshape(groups, R.shape[-1], -1)).reshape(p.numel(), -1)
+        return out
+
+    def pull(part: Tensor) -> Tensor:
+        rows = part[place.reshape(-1)].reshape(groups, d, -1)
+        return (R.mT @ rows).reshape(size, -1)
+
+    return _Block(size, push, pull)
+
+
+def _places(shape: torch.Size, owner: nn.Module) -> Tensor:
+    """Return where the weights of each group, output and input stand in a parameter, (groups, outputs, inputs)."""
+    index = torch.arange(math.prod(shape))
+    if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
+        return index.reshape(shape).T[None]
+    groups = owner.groups if isinstance(owner, _ConvNd) else 1
+    if isinstance(owner, _ConvTransposeNd) and len(shape) > 1:
+        index = index.reshape(groups, shape[0] // groups, shape[1], -1).transpose(1, 2)
+        return index.reshape(groups, shape[1], -1)
+    outputs = shape[0] if shape else 1
+    return index.reshape(groups, outputs // groups, -1)
+
+
+def _owners(weights: Weights) -> dict[str, nn.Module]:
+    """Return the module that each parameter belongs to."""
+    return {name: weights.model.get_submodule(name.rpartition(".")[0]) for name in weights.names}
+
+
+def _curvature(
+    model: nn.Module, loss: Loss, data: Any, of: str, layers: Iterable[str] | None, mode: str, distributed: Any
+) -> Curvature:
+    """Return the curvature by the weights of the layers."""
+    weights = Weights(model)
+    if layers is None:
+        chosen = [name for name, p in zip(weights.names, weights.tensors, strict=True) if p.ndim > 1]
+    else:
+        chosen = [layers] if isinstance(layers, str) else list(layers)
+        unknown = [name for name in chosen if name not in weights.names]
+        if unknown:
+            raise InputError(f"layers has {unknown[0]!r}, expected names among {', '.join(weights.names)}")
+    if not chosen:
+        raise InputError("the model has no weights with two axes, expected some; name others by layers=[...]")
+    return Curvature(weights.model, loss, data, of=of, parameters=chosen, mode=mode, distributed=distributed)
