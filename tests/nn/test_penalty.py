@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy.linalg import hadamard
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import flatmin as fm
 from flatmin.errors import InputError
@@ -456,6 +457,79 @@ def test_other_refusals():
     tied[1].weight = tied[0].weight
     with pytest.raises(InputError, match="two layers share a parameter"):
         make(tied, probe="per_example")(BATCH, LABELS)
+
+
+class Attention(nn.Module):
+    """On this device torch takes a fused kernel for it, whose backward pass has no derivative."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 12).double(), nn.Linear(4, C).double()
+
+    def forward(self, x):
+        q, k, v = self.first(x).chunk(3, -1)
+        return self.last(F.scaled_dot_product_attention(q[None, None], k[None, None], v[None, None])[0, 0])
+
+
+def test_fused_attention():
+    model = Attention()
+    with pytest.raises(RuntimeError, match=r"derivative for .*flash.* is not implemented"):
+        make(model)(BATCH, LABELS, outputs=model(BATCH)).backward()
+    exact = dense_trace_without_fusion(model, BATCH)
+    values = torch.stack([make(model, seed=s)(BATCH, LABELS) for s in range(400)])
+    assert abs(values.mean() - exact) < 4 * values.std() / 20
+    make(model).objective(BATCH, LABELS).backward()
+    assert model.first.weight.grad.abs().max() > 0
+
+
+def dense_trace_without_fusion(model, x):
+    with nn.attention.sdpa_kernel(nn.attention.SDPBackend.MATH):
+        return dense_trace(model, F.cross_entropy, x, LABELS)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_compiled_models_run_as_they_were_written(in_place):
+    model = compiled = seeded(mlp)
+    expected = make().objective(BATCH, LABELS)
+    if in_place:
+        model.compile(backend="aot_eager")
+    else:
+        compiled = torch.compile(model, backend="aot_eager")
+    compiled(BATCH)
+    value = make(compiled).objective(BATCH, LABELS)
+    value.backward()
+    assert value.item() == pytest.approx(expected.item())
+    assert make(compiled)(BATCH, LABELS).item() == pytest.approx(make()(BATCH, LABELS).item())
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant):
+        super().__init__()
+        self.first, self.last, self.reentrant = nn.Linear(4, 5).double(), nn.Linear(5, C).double(), reentrant
+
+    def forward(self, x):
+        return self.last(checkpoint(lambda x: torch.tanh(self.first(x)), x, use_reentrant=self.reentrant))
+
+
+def test_checkpoints():
+    """Reentrant ones hide parameters from `torch.autograd.grad`, which would leave them out without a word."""
+    model = Checkpointed(False)
+    plain = nn.Sequential(model.first, nn.Tanh(), model.last)
+    assert make(model)(BATCH, LABELS).item() == pytest.approx(make(plain)(BATCH, LABELS).item())
+    model.reentrant = True
+    with pytest.raises(InputError, match="the model has reentrant checkpoints, expected"):
+        make(model)(BATCH.clone().requires_grad_(), LABELS)
+
+
+def test_complex_parameters_are_refused():
+    model = nn.Linear(4, C).to(torch.complex128)
+    with pytest.raises(InputError, match="the model has complex parameters"):
+        make(nn.Sequential(model, Modulus()))(BATCH.to(torch.complex128), LABELS)
+
+
+class Modulus(nn.Module):
+    def forward(self, z):
+        return z.abs()
 
 
 @pytest.mark.parametrize("every", [1, 4])

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.parallel import DistributedDataParallel
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatmin.errors import InputError
 from flatmin.nn.per_example import PerExample, widened
 from flatmin.nn.square_root import loss_root
+from flatmin.nn.state import unwrapped
 
 __all__ = ["HessianTracePenalty"]
 
@@ -61,8 +62,9 @@ class HessianTracePenalty:
     Raises
     ------
     InputError
-        If an argument is out of range; when called, also for a loss without a root, for outputs that are not a tensor,
-        or when no parameter requires a gradient.
+        If an argument is out of range; when called, also for a loss without a root, for outputs that are not a real
+        tensor, for complex parameters, when no parameter requires a gradient, or for reentrant checkpoints, through
+        which the gradients of parameters cannot be asked for.
 
     Notes
     -----
@@ -74,6 +76,8 @@ class HessianTracePenalty:
     float32 before their root is, and the squares are summed in the type of the parameters. Prefer bfloat16 to
     float16, where squared gradients of a mean vanish. *Gradient accumulation.* Each call counts for ``every``.
     *Under* `torch.no_grad` a call measures: no graph is kept, ``every`` plays no part and its counter stands still.
+    *Fused attention and compiled models* have backward passes that cannot be differentiated: where the penalty is
+    computed, the forward pass is made without them; so must ``outputs=`` be.
 
     References
     ----------
@@ -140,7 +144,7 @@ class HessianTracePenalty:
         if not self._is_due():
             return torch.zeros((), requires_grad=True)
         if outputs is None:
-            with torch.enable_grad(), self._recording() as layers, self._untouched() as model:
+            with self._differentiable(), self._recording() as layers, self._untouched() as model:
                 outputs = model(x)
             return self._value(outputs, y, layers)
         if self.probe == "per_example":
@@ -151,7 +155,7 @@ class HessianTracePenalty:
         """Return ``loss(model(x), y) + strength * penalty(x, y)`` by one forward pass, a scalar tensor."""
         if not self._is_due():
             return torch.as_tensor(self.loss(self.model(x), y))
-        with torch.enable_grad(), self._recording() as layers:
+        with self._differentiable(), self._recording() as layers:
             outputs = self.model(x)
         total: Tensor = self.loss(outputs, y) + strength * self._value(outputs, y, layers)
         return total
@@ -173,6 +177,14 @@ class HessianTracePenalty:
         return (self.calls - 1) % self.every == 0
 
     @contextmanager
+    def _differentiable(self) -> Iterator[None]:
+        """Run models without fused attention and compiled code, whose backward passes have no derivative."""
+        compiled = any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in self.model.modules())
+        eager = torch.compiler.set_stance("force_eager") if compiled else nullcontext()
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), eager:
+            yield
+
+    @contextmanager
     def _recording(self) -> Iterator[PerExample | None]:
         if self.probe == "vjp":
             yield None
@@ -184,7 +196,7 @@ class HessianTracePenalty:
     @contextmanager
     def _untouched(self) -> Iterator[Any]:
         """Yield a function that runs the model on copies of its buffers, and keep the global generators."""
-        model = self.model.module if isinstance(self.model, DistributedDataParallel) else self.model
+        model = unwrapped(self.model)
         buffers = {name: b.clone() for name, b in model.named_buffers()}
         devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
         with torch.random.fork_rng(list(devices)):
@@ -194,6 +206,8 @@ class HessianTracePenalty:
         """Return the estimate for outputs that remember how they were made."""
         outputs = _checked(outputs)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
+        if any(p.is_complex() for p in parameters):
+            raise InputError("the model has complex parameters, expected their real and imaginary parts as parameters")
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
             if self.of == "hessian":
@@ -244,7 +258,20 @@ def _checked(outputs: Any) -> Tensor:
         raise InputError(f"the model returns {found}, expected a tensor of real floating point numbers")
     if not outputs.requires_grad:
         raise InputError("the outputs depend on no parameter that requires a gradient, expected at least one")
+    if "CheckpointFunctionBackward" in _operations(outputs):
+        raise InputError("the model has reentrant checkpoints, expected checkpoint(..., use_reentrant=False)")
     return widened(outputs)
+
+
+def _operations(outputs: Tensor) -> set[str]:
+    """Return the names of the operations in the graph of a tensor."""
+    pending, seen = [outputs.grad_fn], set()
+    while pending:
+        node = pending.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            pending.extend(following for following, _ in node.next_functions)
+    return {node.name() for node in seen}
 
 
 def _inner(first: Any, second: Any) -> Tensor:

@@ -23,8 +23,11 @@ _ROOTS: dict[Any, Root] = {}
 _MODULES: dict[Any, Callable[..., nn.Module]] = {
     F.mse_loss: nn.MSELoss,
     F.cross_entropy: nn.CrossEntropyLoss,
+    F.binary_cross_entropy: nn.BCELoss,
     F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
+    F.huber_loss: nn.HuberLoss,
     F.poisson_nll_loss: nn.PoissonNLLLoss,
+    F.smooth_l1_loss: nn.SmoothL1Loss,
 }
 
 
@@ -75,8 +78,10 @@ def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Ten
     - squared error, mean over N entries: ``√(2/N) v``;
     - cross entropy, an example of mass c (1/n for a plain mean): ``√c (√p∘v − p ⟨√p, v⟩)``, p the softmax and √p the
       exponential of half its logarithm;
-    - binary cross entropy of logits, mean over N entries: ``√(c p(1 − p)/N) v``, c = 1 without weights;
-    - Poisson: ``√(e^z/N) v``, or ``√(y/N) v / (z + ε)`` where the output is the rate itself.
+    - binary cross entropy of logits, mean over N entries: ``√(c p(1 − p)/N) v``, c = 1 without weights; of
+      probabilities: ``√(c/N) √(y/p² + (1 − y)/(1 − p)²) v``;
+    - Poisson: ``√(e^z/N) v``, or ``√(y/N) v / (z + ε)`` where the output is the rate itself;
+    - Huber: ``v/√N`` where it is a square, 0 where it is a slope; smooth L1 the same over √β.
 
     Weights of classes, label smoothing, ignored labels, targets that are probabilities and the reductions ``"mean"``
     and ``"sum"`` are taken into account.
@@ -84,8 +89,9 @@ def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Ten
     Parameters
     ----------
     loss : module or function
-        ``MSELoss``, ``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``PoissonNLLLoss``, their functions (also as
-        `functools.partial` with keywords), or what was given to `register_root`.
+        ``MSELoss``, ``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``BCELoss``, ``PoissonNLLLoss``, ``HuberLoss``,
+        ``SmoothL1Loss``, their functions (also as `functools.partial` with keywords), or what was given to
+        `register_root`. Losses of logarithms of probabilities are linear and have none: move the softmax into the loss.
     outputs, targets : Tensor
         As the loss takes them.
     probe : Tensor
@@ -240,8 +246,21 @@ def _binary_cross_entropy(loss: nn.BCEWithLogitsLoss, outputs: Tensor, targets: 
     _check_same_shape(outputs, targets)
     root = ((F.logsigmoid(outputs) + F.logsigmoid(-outputs)) / 2).exp()
     mass = outputs.new_ones(()) if loss.pos_weight is None else 1 - targets + targets * loss.pos_weight.to(outputs)
+    return _root_mass(loss, mass, outputs) * root * probe
+
+
+@register_root(nn.BCELoss)
+def _binary_cross_entropy_of_probabilities(loss: nn.BCELoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+    _check_same_shape(outputs, targets)
+    p = outputs.clamp(torch.finfo(outputs.dtype).tiny ** 0.25, 1 - torch.finfo(outputs.dtype).eps)
+    root = (targets / p**2 + (1 - targets) / (1 - p) ** 2).sqrt()
+    return _root_mass(loss, outputs.new_ones(()), outputs) * root * probe
+
+
+def _root_mass(loss: nn.BCELoss | nn.BCEWithLogitsLoss, mass: Tensor, outputs: Tensor) -> Tensor:
+    """Return the root of the share of each entry in the loss."""
     mass = mass if loss.weight is None else mass * loss.weight.to(outputs)
-    return (mass / _count(loss, outputs)).sqrt() * root * probe
+    return (mass / _count(loss, outputs)).sqrt()
 
 
 @register_root(nn.PoissonNLLLoss)
@@ -249,3 +268,15 @@ def _poisson(loss: nn.PoissonNLLLoss, outputs: Tensor, targets: Tensor, probe: T
     _check_same_shape(outputs, targets)
     root = (outputs / 2).exp() if loss.log_input else targets.to(outputs).sqrt() / (outputs + loss.eps)
     return root * probe / float(_count(loss, outputs) ** 0.5)
+
+
+@register_root(nn.HuberLoss)
+def _huber(loss: nn.HuberLoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+    _check_same_shape(outputs, targets)
+    return probe * ((outputs - targets).abs() < loss.delta) / float(_count(loss, outputs) ** 0.5)
+
+
+@register_root(nn.SmoothL1Loss)
+def _smooth_l1(loss: nn.SmoothL1Loss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+    _check_same_shape(outputs, targets)
+    return probe * ((outputs - targets).abs() < loss.beta) / float(((loss.beta or 1) * _count(loss, outputs)) ** 0.5)

@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from flatmin.errors import InputError
 
-__all__ = ["MODES", "Weights", "fixed_randomness", "in_mode"]
+__all__ = ["MODES", "Weights", "fixed_randomness", "in_mode", "unwrapped"]
 
 #: How batch norm and dropout act: as at test time, as in training, or as each submodule's own flag says.
 MODES = ("eval", "train", "as_is")
@@ -48,7 +48,7 @@ class Weights:
     def __init__(self, model: nn.Module, parameters: Iterable[str | nn.Parameter] | None = None) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"model is a {type(model).__name__}, expected a torch.nn.Module")
-        self.model = _unwrapped(model)
+        self.model = unwrapped(model)
         chosen = _chosen(self.model, parameters)
         self.names = list(chosen)
         self.tensors = list(chosen.values())
@@ -93,7 +93,7 @@ class _Stage(nn.Module):
         return function(self.model, leaves)
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: nn.Module) -> nn.Module:
     """Return the module inside wrappers whose own backward passes cannot be differentiated."""
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while True:
