@@ -116,3 +116,44 @@ def test_steps_end_where_the_slope_vanishes(root, power):
     t = _length(slope, (-root) ** power)
     assert abs(slope(t)) <= 1e-3 * root**power
     assert len(calls) < 40
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_multipliers_are_proximal_steps_on_the_dual_programme(name):
+    """Dual feasible, with ``⟨q(x), y⟩ = ½ ‖x‖²``, rising values, and a distance from the last one that falls."""
+    loss, x = _loss(name, "squared")
+    model, b, mu, y = loss.model, loss.target, 0.1, np.zeros(len(loss.target))
+    width = min(model.whitened.shape) * (2 if name == "signed" else 1)
+    support = np.ones((len(x), width))
+    if name == "signed":
+        support = np.kron([[1.0, 0.0], [0.0, 1.0]], np.ones((len(x) // 2, width // 2)))
+    rng = np.random.default_rng(3)
+    multipliers = []
+    for _ in range(30):
+        start = support * rng.standard_normal(support.shape)
+        objective = PenalisedLoss(model, b + mu * y, mu)
+        x, value = minimise(objective, start, 1e-11, Budget())
+        y = objective.multiplier(value)
+        assert model.leading(model.dual_matrix(y), 1, 0)[1][0] <= 1 + 1e-5
+        assert value @ y == pytest.approx(np.vdot(x, x) / 2, rel=1e-6)
+        multipliers.append(y)
+    assert (np.diff([b @ y for y in multipliers]) >= -1e-6).all()
+    distances = np.array([np.sum((y - multipliers[-1]) ** 2) for y in multipliers[:-1]])
+    steps = np.sum(np.diff(multipliers, axis=0) ** 2, axis=1)[:-1]
+    assert (distances[:-1] - distances[1:] >= steps - 1e-6).all()
+
+
+def test_a_column_of_zeros_needs_a_kick():
+    """Negative control: descent from a saddle point stays there, with a multiplier that proves nothing."""
+    problem = fm.families.matrix_sensing.sample((6, 5), 2, 40).problem
+    model, b = (scaled := Scaled.of(problem, 1.0, 0)).model, scaled.b
+    objective = PenalisedLoss(model, b, 0.01)
+    start = np.random.default_rng(0).standard_normal((11, 5)) * [1, 0, 0, 0, 0]
+    norms = []
+    for kick in (0.0, 0.01):
+        kicked = start + kick * np.random.default_rng(1).standard_normal(start.shape)
+        x, value = minimise(objective, kicked, 1e-10, Budget())
+        norms.append(model.leading(model.dual_matrix(objective.multiplier(value)), 1, 0)[1][0])
+        assert np.any(x[:, 1:]) == (kick > 0)
+    assert norms[0] > 2
+    assert norms[1] == pytest.approx(1, rel=1e-7)
