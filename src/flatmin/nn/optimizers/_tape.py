@@ -47,10 +47,12 @@ class Call:
         self.module = module
         self.inputs = [_cut(x, outputs) if isinstance(x, Tensor) else x for x in leaves]
         self._versions = [_version(x) for x in self.inputs]
-        self._modes = [m.training for m in module.modules()]
-        self.random = random_states(module)
-        devices = {"cpu"} | {p.device.type for p in module.parameters()}
-        self._autocast = {d: (torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in devices}
+        self._modes = [(m, m.training) for m in module.modules()]
+        devices = {torch.device("cpu")} | {p.device for p in module.parameters()}
+        self.random = random_states(devices)
+        self._autocast = {
+            d: (torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in {d.type for d in devices}
+        }
 
     def arguments(self, inputs: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return positional and named arguments made of other leaves."""
@@ -60,8 +62,7 @@ class Call:
     @contextmanager
     def circumstances(self, *, random: bool = True) -> Iterator[None]:
         """Set training modes, autocast and, unless told otherwise, the random state to what they were at the call."""
-        for module, mode in zip(self.module.modules(), self._modes, strict=True):
-            module.training = mode
+        _set_modes(self._modes)
         if random:
             set_random_states(self.random)
         with ExitStack() as stack:
@@ -96,12 +97,18 @@ class Term:
     upstream: Tensor | None = None
     handle: RemovableHandle | None = None
 
+    def share(self, value: Tensor) -> Tensor:
+        """Return what a value of the loss adds to the whole."""
+        assert self.upstream is not None
+        return torch.sum(value.double() * self.upstream)
+
 
 class Tape(Watcher):
     """All calls ``loss(model(x), y)`` whose gradient reached the weights since the last step.
 
-    A call counts once its gradient has arrived (`Tensor.backward`), so that passes which are only looked at, or made
-    without gradients, leave nothing; until then a record lives and dies with the tensor that the loss returned.
+    A call counts once its gradient went into the `.grad` of a parameter, so that passes which are only looked at, made
+    without gradients, or differentiated for another purpose (`torch.autograd.grad`, `flatmin.nn.hessian_trace`) leave
+    nothing; until then a record lives and dies with the tensor that the loss returned.
 
     Parameters
     ----------
@@ -151,21 +158,23 @@ class Tape(Watcher):
     def value(self) -> Tensor:
         """Return the recorded loss at the present weights, a scalar in the units of its upstream gradients."""
         with self.running(), torch.no_grad():
-            values = [(term.call.again(), term.upstream) for term in self.terms]
-        return torch.stack([torch.sum(value.double() * upstream) for value, upstream in values]).sum()
+            return torch.stack([term.share(term.call.again()) for term in self.terms]).sum()
 
-    def gradient(self, parameters: Sequence[Tensor], factor: float = 1.0) -> list[Tensor | None]:
-        """Return ``factor`` times its gradient at the present weights; ``.grad`` of all parameters stays as it is."""
+    def gradient(self, parameters: Sequence[Tensor], factor: float = 1.0) -> tuple[list[Tensor | None], Tensor]:
+        """Return ``factor`` times its gradient, and the loss itself; ``.grad`` of all parameters stays as it is."""
         everything = dict.fromkeys([*parameters, *self.model.parameters(), *self.loss.parameters()])
         before = [(p, p.grad) for p in everything]
         try:
             with self.running(), torch.enable_grad():
                 for p in everything:
                     p.grad = None
+                values = []
                 for term in self.terms:
+                    value = term.call.again()
+                    values.append(term.share(value.detach()))
                     assert term.upstream is not None
-                    term.call.again().backward(factor * term.upstream)
-            return [p.grad for p in parameters]
+                    value.backward(factor * term.upstream)
+            return [p.grad for p in parameters], torch.stack(values).sum()
         finally:
             for p, gradient in before:
                 p.grad = gradient
@@ -189,6 +198,8 @@ class Tape(Watcher):
             term.handle = output.register_hook(partial(self._arrived, term))  # type: ignore[no-untyped-call]
 
     def _arrived(self, term: Term, gradient: Tensor) -> None:
+        if not _accumulates(self.model):
+            return
         if term.upstream is None:
             term.upstream = gradient.detach().clone()
             self.terms.append(term)
@@ -206,12 +217,22 @@ def _version(x: Any) -> int | None:
     return int(x._version) if isinstance(x, Tensor) and not x.is_inference() else None
 
 
-def random_states(module: nn.Module) -> dict[torch.device, Tensor]:
-    """Return the states of all generators that a module can draw from."""
-    states = {torch.device("cpu"): torch.get_rng_state()}
-    for device in {p.device for p in module.parameters() if p.device.type == "cuda"}:
-        states[device] = torch.cuda.get_rng_state(device)
-    return states
+def _accumulates(model: nn.Module) -> bool:
+    """Return, within a backward pass, whether it adds to the `.grad` of a parameter."""
+    for p in model.parameters():
+        if p.requires_grad:
+            node = torch.autograd.graph.get_gradient_edge(p).node
+            try:
+                if torch._C._will_engine_execute_node(node):
+                    return True
+            except RuntimeError:  # this is torch.autograd.grad, which returns what it finds
+                return False
+    return False
+
+
+def random_states(devices: Iterable[torch.device]) -> dict[torch.device, Tensor]:
+    """Return the states of the generators of some devices."""
+    return {d: torch.cuda.get_rng_state(d) if d.type == "cuda" else torch.get_rng_state() for d in devices}
 
 
 def set_random_states(states: Mapping[torch.device, Tensor]) -> None:
@@ -220,17 +241,21 @@ def set_random_states(states: Mapping[torch.device, Tensor]) -> None:
         torch.set_rng_state(state) if device.type == "cpu" else torch.cuda.set_rng_state(state, device)
 
 
+def _set_modes(modes: Iterable[tuple[nn.Module, bool]]) -> None:
+    for module, mode in modes:
+        if module.training != mode:  # a module takes its time to set an attribute
+            module.training = mode
+
+
 @contextmanager
 def _kept(*roots: nn.Module) -> Iterator[None]:
     """Put buffers (running statistics among them) and training modes back."""
-    modules: Iterable[nn.Module] = [module for root in roots for module in root.modules()]
-    modes = [(m, m.training) for m in modules]
-    buffers = [(m, name, b, b.detach().clone()) for m in modules for name, b in m.named_buffers(recurse=False)]
+    modes = [(m, m.training) for root in roots for m in root.modules()]
+    buffers = [(m, name, b, b.detach().clone()) for m, _ in modes for name, b in m._buffers.items() if b is not None]
     try:
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        _set_modes(modes)
         with torch.no_grad():
             for module, name, buffer, copy in buffers:
                 buffer.copy_(copy)

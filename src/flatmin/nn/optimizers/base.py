@@ -14,8 +14,9 @@ from torch.optim import Optimizer
 
 from flatmin.errors import InputError
 from flatmin.nn.optimizers._tape import Tape
+from flatmin.nn.optimizers._watcher import Watcher
 
-__all__ = ["AGREEMENT", "RandomSeeker", "Seeker", "number"]
+__all__ = ["AGREEMENT", "Seeker"]
 
 #: Where the gradient at other weights overflows under a GradScaler, it is computed again with its scale times these.
 SHRINKING = (1.0, 2.0**-4, 2.0**-8, 2.0**-16)
@@ -81,6 +82,8 @@ class Seeker(Optimizer):
     replays: ClassVar[bool] = False
     #: Whether it leaves both the gradient and the weights alone, so that it may be around any other.
     transparent: ClassVar[bool] = False
+    #: Whether its gradient is made of one process's examples, where DistributedDataParallel would average it.
+    local: ClassVar[bool] = False
     #: Has `GradScaler.step` hand over the scale and whether something was infinite.
     _step_supports_amp_scaling = True
 
@@ -91,6 +94,8 @@ class Seeker(Optimizer):
                 raise InputError(f"{what} of {name} is a {type(value).__name__}, expected a {kind.__name__}")
         if not callable(loss):
             raise InputError(f"loss of {name} is a {type(loss).__name__}, expected a module or a function")
+        if self.local and isinstance(model, nn.parallel.DistributedDataParallel):
+            raise InputError(f"{name} sees one process's examples alone, expected a model that is not distributed")
         self.base, self.model = base, model
         own = {id(p) for p in model.parameters()}
         if not any(id(p) in own for p in self.parameters):
@@ -104,10 +109,10 @@ class Seeker(Optimizer):
             )
         self.loss = _as_module(loss, base)
         self._asks = not isinstance(base, Seeker) and _asks_for_closure(base)
-        self._tape = Tape(self, model, self.loss) if self.replays or self._asks else None
         self._checked = False
-        self._scale = self._handed_scale = 1.0
-        # The hooks that an optimizer has; groups, state and defaults are those of the base.
+        # That of a GradScaler, in this step; in one of an optimizer around this one, which has handed it on.
+        self._scale: float | None = None
+        self._handed_scale: float | None = None
         self.__setstate__({})
 
     @property
@@ -168,7 +173,7 @@ class Seeker(Optimizer):
                 self.__dict__.pop(name, None)
             raise
         finally:
-            self._handed_scale = 1.0
+            self._handed_scale = None
             if self._tape is not None:
                 self._tape.clear()
         return value
@@ -192,39 +197,61 @@ class Seeker(Optimizer):
         self.base.load_state_dict(state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        raise InputError(f"{type(self).__name__} cannot be copied or pickled, save its state_dict() instead")
+        """Return what a copy is made of; hooks, of users and of schedulers, stay behind as they do in torch."""
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if name != "step" and not name.startswith("_opt") and not isinstance(value, Watcher)
+        }
 
-    def gradient(self, offsets: Sequence[Tensor | None] | None = None) -> list[Tensor | None]:
-        """Return the gradient of the recorded passes at the weights plus ``offsets``, one for each of `parameters`."""
-        assert self._tape is not None
-        shrinking = SHRINKING if self._scale != 1 else SHRINKING[:1]
-        with self.moved(offsets):
-            for factor in shrinking:
-                gradients = self._tape.gradient(self.parameters, factor)
-                if _finite(gradients):
-                    break
-        return [g if g is None or factor == self._scale == 1 else g / (factor * self._scale) for g in gradients]
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become a copy, which watches the copies of model and loss that it came with."""
+        super().__setstate__(state)
+        for event in ("state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post"):
+            name = f"_optimizer_{event}_hooks"
+            setattr(self, name, getattr(self.base, name))
+        self._watch()
 
-    def value(self, offsets: Sequence[Tensor | None] | None = None) -> float:
-        """Return the loss of the recorded passes at the weights plus ``offsets``."""
+    def gradient(self, direction: Sequence[Tensor | None] = (), length: float = 1.0) -> list[Tensor | None]:
+        """Return the gradient of the recorded passes at the weights plus ``length · direction``, for `parameters`."""
+        with self._moved(direction, length):
+            return self._differentiated()[0]
+
+    def value(self, direction: Sequence[Tensor | None] = (), length: float = 1.0) -> float:
+        """Return the loss of the recorded passes at the weights plus ``length · direction``."""
         assert self._tape is not None
-        with self.moved(offsets):
-            return float(self._tape.value()) / self._scale
+        with self._moved(direction, length):
+            return float(self._tape.value()) / (self._scale or 1.0)
 
     def assign(self, gradients: Sequence[Tensor | None]) -> None:
         """Put gradients in place of the present ones, in the order of `parameters`."""
         for p, gradient in zip(self.parameters, gradients, strict=True):
             p.grad = None if gradient is None else gradient.to(p.dtype)
 
+    def _watch(self) -> None:
+        """Begin to watch the model and the loss."""
+        self._tape = Tape(self, self.model, self.loss) if self.replays or self._asks else None
+
+    def _differentiated(self) -> tuple[list[Tensor | None], float | Tensor]:
+        """Return the gradient of the recorded passes at the present weights, and their loss."""
+        assert self._tape is not None
+        if self._scale is None:
+            return self._tape.gradient(self.parameters)
+        for factor in SHRINKING:
+            gradients, value = self._tape.gradient(self.parameters, factor)
+            if _finite(gradients):
+                break
+        return [None if g is None else g / (factor * self._scale) for g in gradients], value / self._scale
+
     @contextmanager
-    def moved(self, offsets: Sequence[Tensor | None] | None) -> Iterator[None]:
-        """Add ``offsets`` to `parameters` within; afterwards each has the very bits that it had before."""
-        pairs = zip(self.parameters, offsets, strict=True) if offsets is not None else ()
-        moving = [(p, e, p.detach().clone()) for p, e in pairs if e is not None]
+    def _moved(self, direction: Sequence[Tensor | None], length: float) -> Iterator[None]:
+        """Move `parameters` within; afterwards each has the very bits that it had before."""
+        pairs = zip(self.parameters, direction, strict=True) if direction else ()
+        moving = [(p, v, p.detach().clone()) for p, v in pairs if v is not None]
         try:
             with torch.no_grad():
-                for p, e, _ in moving:
-                    p.add_(e)
+                for p, v, _ in moving:
+                    p.add_(v, alpha=length)
             yield
         finally:
             with torch.no_grad():
@@ -262,7 +289,7 @@ class Seeker(Optimizer):
             self.base.step(self._closure)
             return
         self.seek()
-        if self._scale != 1 and not _finite([p.grad for p in self.parameters]):
+        if self._scale is not None and not _finite([p.grad for p in self.parameters]):
             return
         if isinstance(self.base, Seeker):
             self.base._handed_scale = self._scale
@@ -270,10 +297,10 @@ class Seeker(Optimizer):
 
     def _closure(self) -> float:
         """Return the recorded loss at the present weights, and leave the gradient of the method there."""
-        self.assign(self.gradient())
-        value = self.value()
+        gradients, value = self._differentiated()
+        self.assign(gradients)
         self.seek()
-        return value
+        return float(value)
 
     def _check_agreement(self) -> None:
         """Raise `InputError` if the recorded passes are not all that was differentiated."""
@@ -290,46 +317,6 @@ class Seeker(Optimizer):
                 f".grad is {off:.1%} off the gradient of recorded passes, expected nothing but loss(model(x), y) to "
                 "be differentiated, and no clipping before step() (do it in a hook: base.register_step_pre_hook(...))"
             )
-
-
-class RandomSeeker(Seeker):
-    """A seeker that draws: from a generator of its own, whose state is part of `state_dict`."""
-
-    def __init__(self, base: Optimizer, model: nn.Module, loss: Any, seed: int) -> None:
-        super().__init__(base, model, loss)
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise InputError(f"seed is {seed!r}, expected a whole number of at least 0")
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def normal(self, like: Tensor) -> Tensor:
-        """Return standard normal numbers of the shape, type and place of a tensor, the same ones on every device."""
-        kind = like.dtype if like.dtype == torch.float64 else torch.float32
-        return torch.randn(like.shape, generator=self.generator, dtype=kind).to(like)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the wrapped optimizer, and that of the generator."""
-        return {**super().state_dict(), self._key: self.generator.get_state()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken; after that of a plain optimizer, with the generator as it is."""
-        super().load_state_dict(state_dict)
-        if self._key in state_dict:
-            self.generator.set_state(state_dict[self._key].cpu())
-
-    @property
-    def _key(self) -> str:
-        return f"{type(self).__name__}.generator"
-
-
-def number(name: str, value: Any, *, most: float = math.inf, positive: bool = False) -> float:
-    """Return a setting as a float; raise `InputError` unless it is finite, not negative and at most ``most``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most or value == math.inf:
-        raise InputError(
-            f"{name} is {value!r}, expected a finite number of at least 0" + f" and at most {most}" * (most < math.inf)
-        )
-    if positive and value == 0:
-        raise InputError(f"{name} is 0, expected a positive number")
-    return float(value)
 
 
 class _Function(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flatmin.errors import InputError
+from flatmin.nn.optimizers._random import RandomSeeker
+from flatmin.nn.optimizers._settings import number
 from flatmin.nn.optimizers._watcher import Watcher
-from flatmin.nn.optimizers.base import RandomSeeker, number
 
 __all__ = ["LabelNoise"]
 
@@ -57,9 +59,12 @@ class LabelNoise(RandomSeeker):
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, noise: float = 0.1, *, seed: int = 0) -> None:
         super().__init__(base, model, loss, seed)
         self.noise = number("noise", noise)
+
+    def _watch(self) -> None:
+        super()._watch()
         self._labels = _Labels(self)
 
-    def seek(self) -> None:
+    def _advance(self) -> None:
         """Raise `InputError` if no target was disturbed since the last step."""
         if not self._labels.seen:
             raise InputError(
@@ -67,29 +72,9 @@ class LabelNoise(RandomSeeker):
                 "one that is a function: optimizer.loss) and the model in training mode"
             )
         self._labels.seen = 0
+        super()._advance()
 
-
-class _Labels(Watcher):
-    """The hook on the loss. It comes before those of wrappers within, so that they record what it gives."""
-
-    def __init__(self, owner: LabelNoise) -> None:
-        super().__init__(owner, owner.loss)
-        self.model, self.noise, self.generator = owner.model, owner.noise, owner.generator
-        self.seen = 0
-        self.hook(owner.loss.register_forward_pre_hook, self._before, prepend=True)
-
-    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not (self.watches(module) and self.model.training and torch.is_grad_enabled()):
-            return None
-        output = args[0] if args else kwargs.get("input")
-        target = args[1] if len(args) > 1 else kwargs.get("target")
-        if not isinstance(target, Tensor) or not isinstance(output, Tensor):
-            raise InputError("the loss was called without a target tensor, expected loss(output, target)")
-        self.seen += 1
-        disturbed = self._disturbed(output, target, getattr(module, "ignore_index", None))
-        return ((args[0], disturbed, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "target": disturbed})
-
-    def _disturbed(self, output: Tensor, target: Tensor, ignored: int | None) -> Tensor:
+    def disturbed(self, output: Tensor, target: Tensor, ignored: int | None) -> Tensor:
         """Return a target with noise."""
         if target.is_floating_point():
             noise = torch.randn(target.shape, generator=self.generator, dtype=torch.float64)
@@ -104,3 +89,24 @@ class _Labels(Watcher):
         drawn = torch.randint(classes, target.shape, generator=self.generator)
         changed = changed.to(target.device) & (target != ignored if ignored is not None else True)
         return torch.where(changed, drawn.to(target), target)
+
+
+class _Labels(Watcher):
+    """The hook on the loss. It comes before those of wrappers within, so that they record what it gives."""
+
+    def __init__(self, owner: LabelNoise) -> None:
+        super().__init__(owner, owner.loss)
+        self.owner, self.seen = weakref.ref(owner), 0
+        self.hook(owner.loss.register_forward_pre_hook, self._before, prepend=True)
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        owner = self.owner() if self.watches(module) and torch.is_grad_enabled() else None
+        if owner is None or not owner.model.training:
+            return None
+        output = args[0] if args else kwargs.get("input")
+        target = args[1] if len(args) > 1 else kwargs.get("target")
+        if not isinstance(target, Tensor) or not isinstance(output, Tensor):
+            raise InputError("the loss was called without a target tensor, expected loss(output, target)")
+        self.seen += 1
+        disturbed = owner.disturbed(output, target, getattr(module, "ignore_index", None))
+        return ((args[0], disturbed, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "target": disturbed})

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flatmin.errors import InputError
-from flatmin.nn.optimizers.base import RandomSeeker, number
+from flatmin.nn.optimizers._random import RandomSeeker
+from flatmin.nn.optimizers._settings import number, whole
 
 __all__ = ["NoiseInjection"]
 
@@ -51,9 +51,7 @@ class NoiseInjection(RandomSeeker):
     ) -> None:
         super().__init__(base, model, loss, seed)
         self.sigma = number("sigma", sigma)
-        if isinstance(directions, bool) or not isinstance(directions, int) or directions < 1:
-            raise InputError(f"directions is {directions!r}, expected a whole number of at least 1")
-        self.directions = directions
+        self.directions = whole("directions", directions, least=1)
 
     @property
     def gradient_evaluations(self) -> int:
@@ -64,8 +62,8 @@ class NoiseInjection(RandomSeeker):
         """Put the mean gradient beside the weights in place of that at the weights."""
         found = []
         for _ in range(self.directions):
-            steps = [self.sigma * self.normal(p) for p in self.parameters]
-            found += [self.gradient(steps), self.gradient([-e for e in steps])]
+            direction = [self.normal(p) for p in self.parameters]
+            found += [self.gradient(direction, self.sigma), self.gradient(direction, -self.sigma)]
         self.assign([_mean(list(of_one)) for of_one in zip(*found, strict=True)])
 
 

@@ -12,8 +12,9 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
 from flatmin.errors import InputError
+from flatmin.nn.optimizers._settings import number, whole
 from flatmin.nn.optimizers._tape import Output, Term, random_states, set_random_states
-from flatmin.nn.optimizers.base import AGREEMENT, Seeker, number
+from flatmin.nn.optimizers.base import AGREEMENT, Seeker
 
 __all__ = ["PerExampleSAM"]
 
@@ -49,15 +50,14 @@ class PerExampleSAM(Seeker):
     """
 
     replays = True
+    local = True
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, rho: float = 0.05, *, chunk: int = 32) -> None:
         super().__init__(base, model, loss)
         self.rho = number("rho", rho)
-        if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
-            raise InputError(f"chunk is {chunk!r}, expected a whole number of at least 1")
         if getattr(self.loss, "reduction", "mean") not in ("mean", "sum"):
             raise InputError(f"the reduction of the loss is {self.loss.reduction!r}, expected 'mean' or 'sum'")
-        self.chunk = chunk
+        self.chunk = whole("chunk", chunk, least=1)
         names = {id(p): name for name, p in model.named_parameters()}
         if any(id(p) not in names for p in self.parameters):
             raise InputError("the optimizer has a parameter outside the model, expected those of the model alone")
@@ -71,7 +71,7 @@ class PerExampleSAM(Seeker):
 
     def seek(self) -> None:
         """Put the mean of the examples' gradients in place of that of the batch."""
-        self.assign([g / self._scale for g in self._total(self.rho)])
+        self.assign([g / (self._scale or 1.0) for g in self._total(self.rho)])
 
     def _total(self, rho: float) -> list[Tensor]:
         """Return the sum over all examples of their gradients at distance ρ, with the scale of a GradScaler."""
@@ -102,7 +102,7 @@ class PerExampleSAM(Seeker):
         assert self._tape is not None
         if any(_Examples(term, self.model, self.loss).drew for term in self._tape.terms):
             return
-        expected = [torch.zeros_like(p) if p.grad is None else p.grad * self._scale for p in self.parameters]
+        expected = [torch.zeros_like(p) if p.grad is None else p.grad * (self._scale or 1.0) for p in self.parameters]
         pairs = zip(self._total(0.0), expected, strict=True)
         distance = sum(float(torch.sum((found - g).double() ** 2)) for found, g in pairs)
         if distance > AGREEMENT**2 * sum(float(torch.sum(g.double() ** 2)) for g in expected):
@@ -153,7 +153,7 @@ class _Examples:
         """Return the sum of the gradients of some examples (one, if not vectorized), each at its own weights."""
         batch = [self._inputs[i][part] for i in self._where]
         gradients = self._stacked if vectorized else self._single
-        state = random_states(self.model)
+        state = random_states(self.model_call.random)
         first = gradients(weights, batch, None)
         norms = torch.stack([g.flatten(1).double().norm(dim=1) for g in first.values()]).norm(dim=0)
         lengths = torch.where(norms > 0, rho / norms.clamp(min=torch.finfo(torch.float64).tiny), 0.0)

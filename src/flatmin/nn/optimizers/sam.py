@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flatmin.nn.optimizers.base import Seeker, number
+from flatmin.nn.optimizers._settings import number
+from flatmin.nn.optimizers.base import Seeker
 
 __all__ = ["SAM"]
 
@@ -61,12 +62,11 @@ class SAM(Seeker):
     def seek(self) -> None:
         """Put the gradient beside the weights in place of that at the weights."""
         gradients = [p.grad for p in self.parameters]
-        self.assign(self.gradient(ascent(gradients, self.rho)))
+        size = norm([g for g in gradients if g is not None])
+        self.assign(self.gradient(gradients, self.rho / size if size > 0 else 0.0))
 
 
-def ascent(gradients: list[Tensor | None], rho: float) -> list[Tensor | None]:
-    """Return the step of length ρ along the gradient, none where it vanishes."""
-    norms = [torch.linalg.vector_norm(g.to_dense()) for g in gradients if g is not None]
-    norm = torch.linalg.vector_norm(torch.stack([n.double() for n in norms])) if norms else torch.ones(())
-    length = float(rho / norm) if norm > 0 else 0.0
-    return [None if g is None else length * g for g in gradients]
+def norm(tensors: list[Tensor]) -> float:
+    """Return the Euclidean norm of all entries; that of half precision would overflow in its own."""
+    norms = [torch.linalg.vector_norm(t.to_dense(), dtype=torch.promote_types(t.dtype, torch.float32)) for t in tensors]
+    return float(torch.linalg.vector_norm(torch.stack([n.double() for n in norms]))) if norms else 0.0

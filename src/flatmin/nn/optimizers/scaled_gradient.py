@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 
 from flatmin.errors import InputError
 from flatmin.nn.factored import FactoredModel
-from flatmin.nn.optimizers.base import Seeker, number
+from flatmin.nn.optimizers._settings import number
+from flatmin.nn.optimizers.base import Seeker
 from flatmin.parametrizations import Gram, Product, SignedGram
 
 __all__ = ["ScaledGradient"]

@@ -7,7 +7,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from flatmin.nn.optimizers.base import RandomSeeker, number
+from flatmin.nn.optimizers._random import RandomSeeker
+from flatmin.nn.optimizers._settings import number
 
 __all__ = ["TwoPoint"]
 
@@ -41,6 +42,7 @@ class TwoPoint(RandomSeeker):
     """
 
     replays = True
+    local = True
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, sigma: float = 0.01, *, seed: int = 0) -> None:
         super().__init__(base, model, loss, seed)
@@ -53,8 +55,6 @@ class TwoPoint(RandomSeeker):
 
     def seek(self) -> None:
         """Put the estimate in place of the gradient."""
-        directions = [self.normal(p) for p in self.parameters]
-        above = self.value([self.sigma * v for v in directions])
-        below = self.value([-self.sigma * v for v in directions])
-        slope = (above - below) / (2 * self.sigma)
-        self.assign([slope * v for v in directions])
+        direction = [self.normal(p) for p in self.parameters]
+        slope = (self.value(direction, self.sigma) - self.value(direction, -self.sigma)) / (2 * self.sigma)
+        self.assign([slope * v for v in direction])

@@ -9,7 +9,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from flatmin.errors import InputError
-from flatmin.nn.optimizers.base import Seeker, number
+from flatmin.nn.optimizers._settings import number
+from flatmin.nn.optimizers.base import Seeker
 
 __all__ = ["WeightDecay"]
 
