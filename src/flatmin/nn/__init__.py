@@ -23,8 +23,10 @@ from flatmin.nn.optimizers import (
     WeightDecay,
 )
 from flatmin.nn.penalty import HessianTracePenalty
+from flatmin.nn.rescaling import Rescaling, rescaling
 from flatmin.nn.square_root import check_root, loss_root, register_root
 from flatmin.nn.trace import hessian_trace
+from flatmin.nn.unbiased import PenaltyCheck, check_penalty
 
 __all__ = [
     "SAM",
@@ -34,13 +36,16 @@ __all__ = [
     "HessianTracePenalty",
     "LabelNoise",
     "NoiseInjection",
+    "PenaltyCheck",
     "PerExampleSAM",
+    "Rescaling",
     "ScaledGradient",
     "Seeker",
     "SpectralDensity",
     "TraceEstimate",
     "TwoPoint",
     "WeightDecay",
+    "check_penalty",
     "check_root",
     "flatten",
     "hessian_trace",
@@ -49,5 +54,6 @@ __all__ = [
     "normalized_trace",
     "register_root",
     "relative_flatness",
+    "rescaling",
     "spectral_density",
 ]

@@ -17,7 +17,7 @@ from flatmin.nn.per_example import PerExample, widened
 from flatmin.nn.square_root import loss_root
 from flatmin.nn.state import unwrapped
 
-__all__ = ["HessianTracePenalty"]
+__all__ = ["HessianTracePenalty", "twice_differentiable"]
 
 Of = Literal["gauss_newton", "hessian"]
 Probe = Literal["vjp", "per_example"]
@@ -144,7 +144,7 @@ class HessianTracePenalty:
         if not self._is_due():
             return torch.zeros((), requires_grad=True)
         if outputs is None:
-            with self._differentiable(), self._recording() as layers, self._untouched() as model:
+            with twice_differentiable(self.model), self._recording() as layers, self._untouched() as model:
                 outputs = model(x)
             return self._value(outputs, y, layers)
         if self.probe == "per_example":
@@ -155,7 +155,7 @@ class HessianTracePenalty:
         """Return ``loss(model(x), y) + strength * penalty(x, y)`` by one forward pass, a scalar tensor."""
         if not self._is_due():
             return torch.as_tensor(self.loss(self.model(x), y))
-        with self._differentiable(), self._recording() as layers:
+        with twice_differentiable(self.model), self._recording() as layers:
             outputs = self.model(x)
         total: Tensor = self.loss(outputs, y) + strength * self._value(outputs, y, layers)
         return total
@@ -175,14 +175,6 @@ class HessianTracePenalty:
             return True
         self.calls += 1
         return (self.calls - 1) % self.every == 0
-
-    @contextmanager
-    def _differentiable(self) -> Iterator[None]:
-        """Run models without fused attention and compiled code, whose backward passes have no derivative."""
-        compiled = any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in self.model.modules())
-        eager = torch.compiler.set_stance("force_eager") if compiled else nullcontext()
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), eager:
-            yield
 
     @contextmanager
     def _recording(self) -> Iterator[PerExample | None]:
@@ -250,6 +242,15 @@ class HessianTracePenalty:
         """Return random signs. They are drawn on the processor, so that a seed means the same everywhere."""
         signs = torch.empty(like.shape, dtype=like.dtype).bernoulli_(0.5, generator=self.generator)
         return signs.mul_(2).sub_(1).to(like.device)
+
+
+@contextmanager
+def twice_differentiable(model: nn.Module) -> Iterator[None]:
+    """Run a model without fused attention and compiled code, whose backward passes have no derivative."""
+    compiled = any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in model.modules())
+    eager = torch.compiler.set_stance("force_eager") if compiled else nullcontext()
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), eager:
+        yield
 
 
 def _checked(outputs: Any) -> Tensor:
