@@ -23,7 +23,7 @@ LAYERS = [
     {"_validation", "losses"},
     {"measurements", "operator_norm"},
     {"parametrizations"},
-    {"problem"},
+    {"problem", "noise"},
     {"flatness", "stability"},
     {"uniqueness"},
     {"certificates", "robust_uniqueness"},

@@ -21,6 +21,7 @@ from flatmin.certificates import Certificate
 from flatmin.errors import InputError
 from flatmin.flatness import Flatness
 from flatmin.metric import Array
+from flatmin.noise import Noise
 from flatmin.parametrizations import Gram, Product
 from flatmin.parametrizations.base import Parametrization
 from flatmin.stability import Stability
@@ -102,6 +103,8 @@ class Solution:
         What is needed to repeat the solve.
     parts : dict of str to ndarray
         What a model has beside its matrix, by name: "sparse" for robust PCA, "signal" for phase retrieval.
+    noise : Noise or None
+        What ``alpha="auto"`` found out.
     """
 
     factors: tuple[Array, ...]
@@ -115,6 +118,7 @@ class Solution:
     parametrization: Parametrization = field(default_factory=Product)
     settings: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, Array] = field(default_factory=dict)
+    noise: Noise | None = None
 
     @property
     def rank(self) -> int:
@@ -172,6 +176,8 @@ class Solution:
         if self.certificate.alternative is not None:
             names = (f"alternative_{name}" for name in self.parametrization.names)
             out |= dict(zip(names, self.certificate.alternative, strict=True))
+        if self.noise is not None:
+            out |= dict(zip((f"refit_{name}" for name in self.parametrization.names), self.noise.refit, strict=True))
         rows, columns = self.parametrization.pair(self.factors)
         if len(rows) * len(columns) <= LARGEST_SAVED_MATRIX:
             out["matrix"] = self.matrix
@@ -192,6 +198,7 @@ class Solution:
             "certificate": self.certificate.scalars(),
             "stability": None if self.certificate.stability is None else self.certificate.stability.as_dict(),
             "parts": list(self.parts),
+            "noise": None if self.noise is None else self.noise.scalars(),
             "shape": [len(side) for side in self.parametrization.pair(self.factors)],
             "flatness": vars(self.flatness),
             "seconds": self.seconds,
@@ -240,7 +247,10 @@ class Solution:
         about = json.loads(str(data["description"]))
         parametrization = getattr(parametrizations, about["parametrization"])(**about["parametrization_settings"])
         factors = tuple(data[name] for name in parametrization.names)
-        other = tuple(data[k] for k in (f"alternative_{name}" for name in parametrization.names) if k in data)
+        other, refit = (
+            tuple(data[k] for k in (f"{prefix}_{name}" for name in parametrization.names) if k in data)
+            for prefix in ("alternative", "refit")
+        )
         return cls(
             factors=parametrization.check(factors, tuple(about["shape"])),
             status=Status[about["status"]],
@@ -259,4 +269,5 @@ class Solution:
             parametrization=parametrization,
             settings=about["settings"],
             parts={name: data[name] for name in about["parts"]},
+            noise=Noise(refit=refit, **about["noise"]) if about.get("noise") else None,
         )

@@ -256,7 +256,7 @@ class TestOptions:
             ("alpha", -1.0),
             ("alpha", np.nan),
             ("alpha", None),
-            ("alpha", "auto"),
+            ("alpha", "much"),
             ("metric_power", 1.5),
             ("metric_power", -0.1),
             ("tol", 0.0),

@@ -13,7 +13,7 @@ from flatmin.solvers.refine import project_data
 from flatmin.solvers.scaling import INCONSISTENT, Scaled
 from flatmin.solvers.task import Task
 
-__all__ = ["convex_minimum"]
+__all__ = ["convex_minimum", "packed", "working_memory"]
 
 #: Data whose best positive semidefinite fit is this far from them, relatively, are fitted by none.
 UNFIT = 1e-4
@@ -26,7 +26,7 @@ def convex_minimum(task: Task) -> Solution:
     semidefinite does, the best fit of those is returned.
     """
     problem, alpha = task.problem, task.alpha
-    require(_working_memory(problem), "solving this problem")
+    require(working_memory(problem), "solving this problem")
     options = Options(task.tol, task.widest, int(task.seed), task.callback)
     scaled = Scaled.of(problem, task.metric_power, options.seed, weighted=alpha == 0)
     start = None if task.warm_start is None else scaled.start(problem, task.warm_start)
@@ -48,16 +48,21 @@ def convex_minimum(task: Task) -> Solution:
                 narrow = task.widest is not None and len(fit.s) >= task.widest  # a wider one might fit
                 if distance > UNFIT and not narrow:
                     consistent, scaled, outcome = False, plain, fit
-    model = problem.parametrization
+    return packed(task, scaled, outcome, consistent)
+
+
+def packed(task: Task, scaled: Scaled, outcome: Outcome, consistent: bool = True) -> Solution:
+    """Return the end of a solve with its certificate."""
+    problem, model, alpha = task.problem, task.problem.parametrization, task.alpha
     factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
     factors = model.flattest(*model.singular(factors, problem.metric), problem.metric)
     dual = scaled.original_dual(outcome.y, alpha)
-    proof = certificate_of(problem, factors, dual, alpha=alpha, metric_power=task.metric_power, seed=options.seed)
+    proof = certificate_of(problem, factors, dual, alpha=alpha, metric_power=task.metric_power, seed=int(task.seed))
     status = task.status(proof, consistent=consistent, converged=outcome.converged)
     return task.solution(factors, proof, status, outcome.history)
 
 
-def _working_memory(problem: Problem) -> float:
+def working_memory(problem: Problem) -> float:
     """Return a rough upper estimate, in bytes, of what the solver will hold beside the measurements."""
     d1, d2 = problem.shape
     jacobian = min(8 * problem.measurement.size * (d1 + d2) * min(d1, d2), 1.2e9)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flatmin.certificates import trace_is_determined
+from flatmin.errors import InputError
 from flatmin.losses import Absolute
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
@@ -14,6 +15,7 @@ from flatmin.solvers.chain import chain_minimum
 from flatmin.solvers.convex import convex_minimum
 from flatmin.solvers.hadamard import hadamard_minimum
 from flatmin.solvers.interpolating import interpolating_minimum
+from flatmin.solvers.pivotal import pivotal_minimum
 from flatmin.solvers.robust_minimum import robust_minimum
 from flatmin.solvers.task import Task
 
@@ -23,7 +25,7 @@ __all__ = ["flat_minimum"]
 def flat_minimum(
     problem: Problem,
     *,
-    alpha: float = 0.0,
+    alpha: float | str = 0.0,
     metric_power: float = 1.0,
     max_rank: int | None = None,
     tol: float = 1e-8,
@@ -41,8 +43,9 @@ def flat_minimum(
         The model, its measurements, data and loss. For positive semidefinite matrices measured by vectors every exact
         fit is flat, and whether there is another one is what the certificate is about; with the loss `Absolute` the
         solution is a split into low rank and gross errors.
-    alpha : float
-        0 fits the data exactly; a positive value minimises ``loss + alpha · scaled trace`` instead.
+    alpha : float or "auto"
+        0 fits the data exactly; a positive value minimises ``loss + alpha · scaled trace`` instead. "auto" is for noise
+        of unknown level: the strength is found by the square-root rule (`Solution.noise` says what else was found).
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``, from 0 (nuclear norm) to 1 (flat). This and ``alpha`` are for `Product`, `Gram` and
         `SignedGram` models with the loss `Squared`.
@@ -83,10 +86,14 @@ def flat_minimum(
     >>> s.status.name, s.rank, bool(abs(s.matrix - instance.truth).max() < 1e-7)
     ('unique_flat_minimum', 1, True)
     """
+    auto = isinstance(alpha, str) and alpha == "auto"
+    if isinstance(alpha, str) and not auto:
+        raise InputError(f"alpha is {alpha!r}, expected a number of at least 0 or 'auto'")
+    strength = 0.0 if isinstance(alpha, str) else alpha
     task = Task(
-        problem, alpha, metric_power, max_rank, tol, max_iter, time_limit, warm_start, seed=seed, callback=callback
+        problem, strength, metric_power, max_rank, tol, max_iter, time_limit, warm_start, seed=seed, callback=callback
     )
-    return _solver(task)(task)
+    return pivotal_minimum(task) if auto else _solver(task)(task)
 
 
 def _solver(task: Task) -> Callable[[Task], Solution]:

@@ -103,11 +103,13 @@ class Scaled:
 
     def solve(self, budget: Budget, options: Options, start: Any, alpha: float, b: Array | None = None) -> Outcome:
         """Run the augmented Lagrangian method, on other (scaled) data if they are given."""
-        penalty = (
-            2 * self.size / (self.trace_factor * alpha * len(self.outside) * self.model.scale) if alpha else np.inf
-        )
+        price = self.exchanged(alpha) if alpha else np.inf
         with one_thread():
-            return augmented_lagrangian(self.model, self.b if b is None else b, budget, options, start, penalty)
+            return augmented_lagrangian(self.model, self.b if b is None else b, budget, options, start, price)
+
+    def exchanged(self, strength: float) -> float:
+        """Return what misfit costs in scaled units where the trace has the strength alpha; or alpha for that price."""
+        return 2 * self.size / (self.trace_factor * strength * len(self.outside) * self.model.scale)
 
     def best_fit(self, budget: Budget, options: Options) -> tuple[Outcome, float]:
         """Return a matrix of the cone that fits the data about best, without weights, and its relative misfit."""

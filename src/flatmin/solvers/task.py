@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,12 @@ class Task:
         for name, value in (("alpha", alpha), ("metric_power", metric_power), ("tol", float(tol))):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "budget", Budget(self.max_iter, limit))
+
+    def at(self, alpha: float) -> Task:
+        """Return the same task at another strength; its limits go on."""
+        other = replace(self, alpha=alpha)
+        object.__setattr__(other, "budget", self.budget)
+        return other
 
     @property
     def widest(self) -> int | None:

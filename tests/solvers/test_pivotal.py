@@ -1,0 +1,184 @@
+"""Noise of unknown level: the strength that is chosen, the refit, the level found."""
+
+import numpy as np
+import pytest
+
+import flatmin as fm
+from flatmin.solvers.newton import Budget, minimise
+from flatmin.solvers.scaling import Scaled
+
+PROBLEMS = {
+    "sensing": (fm.families.matrix_sensing, (60, 50), 2, 880),
+    "completion": (fm.families.matrix_completion, (300, 300), 5, 27000),
+    "small completion": (fm.families.matrix_completion, (90, 60), 2, 2700),
+}
+
+
+def _error(instance, factors):
+    truth = instance.truth
+    return np.linalg.norm(instance.problem.parametrization.matrix(factors) - truth) / np.linalg.norm(truth)
+
+
+def _oracle(instance, rank):
+    """Return the error of least squares at the true rank, started at the truth."""
+    problem = instance.problem
+    scaled = Scaled.of(problem, 1.0, 0, weighted=False)
+    D1, D2 = (D.power(1) for D in scaled.metric)
+    U, s, Vt = np.linalg.svd(D1 @ instance.truth @ np.asarray(D2 @ np.eye(problem.shape[1])), full_matrices=False)
+    x = scaled.model.stack(U[:, :rank], s[:rank] / scaled.to_z, Vt[:rank].T)
+    end = minimise(scaled.model, x, scaled.model.value(x), scaled.b, 1e7, 1e-9, Budget(None, None))
+    U, s, V = scaled.model.canonical(end.x)
+    return _error(instance, problem.parametrization.flattest(U, scaled.to_z * s, V, scaled.metric))
+
+
+def _level(instance):
+    problem = instance.problem
+    return np.linalg.norm(problem.measurement.forward(instance.truth) - problem.data) / np.sqrt(len(problem.data))
+
+
+def _check(name, noise, seed):
+    family, shape, rank, m = PROBLEMS[name]
+    instance = family.sample(shape, rank, m, noise=noise, seed=seed)
+    s = fm.flat_minimum(instance.problem, alpha="auto")
+    assert s.status is fm.Status.regularized_minimum
+    assert s.certificate.holds
+    assert s.noise.rank == s.noise.tested_rank == rank
+    assert _error(instance, s.noise.refit) <= 1.05 * _oracle(instance, rank)
+    assert abs(s.noise.sigma - _level(instance)) <= 3 * s.noise.std_error
+    return s.noise.sigma / _level(instance)
+
+
+@pytest.mark.parametrize(("name", "noise"), [("sensing", 0.1), ("small completion", 1 / 3.2)])
+def test_rank_error_and_level_are_those_of_an_oracle(name, noise):
+    _check(name, noise, seed=100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.1, 1 / 3.2])
+@pytest.mark.parametrize("name", ["sensing", "completion"])
+def test_on_ten_draws(name, noise):
+    levels = [_check(name, noise, seed) for seed in range(10)]
+    assert abs(np.median(levels) - 1) <= 0.03
+
+
+def test_the_strength_is_the_fixed_point_of_the_rule():
+    problem = fm.families.matrix_sensing.sample((12, 10), 1, 100, noise=0.2, seed=1).problem
+    s = fm.flat_minimum(problem, alpha="auto")
+    residual = problem.residual(s.factors)
+    wanted = s.noise.threshold * np.linalg.norm(residual) * 2 / (4 * len(residual))
+    assert abs(s.noise.alpha / wanted - 1) < 5e-3
+    assert s.settings["alpha"] == s.noise.alpha
+    # It is the solution of the penalised problem of that strength.
+    again = fm.flat_minimum(problem, alpha=s.noise.alpha)
+    assert np.linalg.norm(again.matrix - s.matrix) < 1e-5 * np.linalg.norm(s.matrix)
+
+
+def test_the_rule_has_no_units():
+    problem = fm.families.matrix_sensing.sample((12, 10), 1, 100, noise=0.2, seed=1).problem
+    larger = fm.Problem(problem.measurement, 1e6 * problem.data, problem.parametrization)
+    s, t = (fm.flat_minimum(p, alpha="auto") for p in (problem, larger))
+    assert t.noise.sigma == pytest.approx(1e6 * s.noise.sigma, rel=1e-4)
+    assert np.linalg.norm(t.matrix - 1e6 * s.matrix) < 1e-3 * np.linalg.norm(t.matrix)
+
+
+def test_the_threshold_is_that_of_dense_matrices():
+    problem = fm.families.matrix_sensing.sample((12, 10), 1, 100, noise=0.2, seed=1).problem
+    D1, D2 = (np.linalg.inv(D.power(1) @ np.eye(d)) for D, d in zip(problem.metric, problem.shape, strict=True))
+    rng = np.random.default_rng(5)
+    ratios = []
+    for _ in range(400):
+        g = rng.standard_normal(100)
+        ratios.append(np.linalg.norm(D1 @ problem.measurement.adjoint(g) @ D2, 2) / np.linalg.norm(g))
+    found = fm.flat_minimum(problem, alpha="auto").noise.threshold
+    assert np.quantile(ratios, 0.75) < found < max(ratios)
+
+
+def test_a_refit_never_fits_worse():
+    for seed in range(3):
+        problem = fm.families.bilinear_sensing.sample((20, 15), 2, 250, noise=0.3, seed=seed).problem
+        s = fm.flat_minimum(problem, alpha="auto")
+        before, after = (np.linalg.norm(problem.residual(f)) for f in (s.factors, s.noise.refit))
+        assert after <= before * (1 + 1e-9)
+
+
+def test_where_the_data_determine_the_trace_the_test_chooses_the_rank():
+    instance = fm.families.covariance.sample(40, 3, 600, noise=0.1, seed=0)
+    s = fm.flat_minimum(instance.problem, alpha="auto")
+    assert s.rank > 3  # the penalty says nothing
+    assert s.noise.rank == 3
+    assert _error(instance, s.noise.refit) < _error(instance, s.factors)
+
+
+def test_signed_and_complex_models():
+    network = fm.families.quadratic_network.sample(30, (2, 1), 500, noise=0.1, seed=0)
+    s = fm.flat_minimum(network.problem, alpha="auto")
+    assert s.noise.rank == 3
+    assert abs(s.noise.sigma - _level(network)) <= 3 * s.noise.std_error
+    waves = fm.families.phase_retrieval.sample(40, 1, 320, noise=0.1, seed=1)
+    s = fm.flat_minimum(waves.problem, alpha="auto")
+    assert s.noise.rank == 1
+    assert np.iscomplexobj(s.noise.refit[0])
+
+
+def test_exact_data_leave_no_noise():
+    instance = fm.families.matrix_sensing.sample((12, 10), 1, 100)
+    s = fm.flat_minimum(instance.problem, alpha="auto")
+    assert s.status is fm.Status.unique_flat_minimum
+    assert s.noise.sigma <= 1e-12 * np.sqrt(np.mean(instance.problem.data**2))
+    assert s.noise.alpha == 0
+
+
+def test_too_few_data_to_tell_noise():
+    problem = fm.families.matrix_sensing.sample((12, 10), 3, 30, noise=0.2, seed=0).problem
+    s = fm.flat_minimum(problem, alpha="auto")
+    assert s.noise.sigma is None or s.noise.freedom < 30
+
+
+def test_nothing_but_noise_is_rank_zero():
+    measurement = fm.families.matrix_sensing.sample((8, 6), 1, 100).problem.measurement
+    found = []
+    for seed in range(10):
+        b = np.random.default_rng(seed).standard_normal(100)
+        s = fm.flat_minimum(fm.Problem(measurement, b), alpha="auto")
+        found.append(s.noise.rank)
+        if s.noise.rank == 0:
+            assert s.noise.sigma == pytest.approx(np.sqrt(np.mean(b**2)))
+    assert found.count(0) >= 7
+
+
+def test_zero_data():
+    problem = fm.families.matrix_sensing.sample((6, 5), 1, 40).problem
+    s = fm.flat_minimum(fm.Problem(problem.measurement, np.zeros(40)), alpha="auto")
+    assert s.rank == 0
+    assert s.noise.sigma == 0
+
+
+def test_repeated_measurements_show_their_noise():
+    rng = np.random.default_rng(0)
+    L, R = rng.standard_normal((30, 1)), rng.standard_normal((20, 1))
+    rows, cols = (rng.integers(0, d, 1500) for d in (30, 20))  # each cell some 2.5 times
+    b = (L @ R.T)[rows, cols] + 0.1 * rng.standard_normal(1500)
+    s = fm.flat_minimum(fm.Problem(fm.measurements.Entries(rows, cols, (30, 20)), b), alpha="auto")
+    assert s.noise.rank == 1
+    assert abs(s.noise.sigma - 0.1) <= 3 * s.noise.std_error
+
+
+def test_it_is_saved(tmp_path):
+    problem = fm.families.matrix_sensing.sample((12, 10), 1, 100, noise=0.2, seed=1).problem
+    s = fm.flat_minimum(problem, alpha="auto")
+    s.save(tmp_path / "s.npz")
+    t = fm.Solution.load(tmp_path / "s.npz")
+    assert t.noise.scalars() == s.noise.scalars()
+    np.testing.assert_array_equal(t.noise.refit[0], s.noise.refit[0])
+    plain = fm.flat_minimum(problem, alpha=0.1)
+    plain.save(tmp_path / "plain.npz")
+    assert fm.Solution.load(tmp_path / "plain.npz").noise is None
+
+
+def test_models_without_the_rule_are_refused():
+    robust = fm.families.robust_pca.sample((8, 6), 1, seed=0).problem
+    for problem in (robust, fm.families.sparse_regression.sample(10, 2, 20).problem):
+        with pytest.raises(fm.InputError, match="auto"):
+            fm.flat_minimum(problem, alpha="auto")
+    with pytest.raises(fm.InputError, match="'much'"):
+        fm.flat_minimum(robust, alpha="much")
