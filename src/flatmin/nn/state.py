@@ -35,7 +35,7 @@ class Weights:
     Raises
     ------
     InputError
-        If there are none, or if they are not real numbers of one type on one device.
+        If there are none, or if they are not real numbers of one type, float32 or float64, on one device.
 
     Examples
     --------
@@ -59,6 +59,11 @@ class Weights:
         self.dtype, self.device = self.tensors[0].dtype, self.tensors[0].device
         if not self.dtype.is_floating_point:
             raise InputError(f"the parameters are of dtype {self.dtype}, expected real floating-point numbers")
+        if self.dtype not in (torch.float32, torch.float64):
+            raise InputError(
+                f"the parameters are of dtype {self.dtype}, in which second derivatives keep too few digits, expected "
+                "float32 or float64; measure copy.deepcopy(model).float()"
+            )
         self.numbers = [p.numel() for p in self.tensors]
         self.size = sum(self.numbers)
 

@@ -51,7 +51,8 @@ class Batches:
     Raises
     ------
     InputError
-        If the data cannot be read twice, are not pairs, or if the loss does not average.
+        If the data cannot be read twice, are not pairs, or if the loss does not average; at the end of a reading, if
+        the samples were not those of the first one.
 
     Examples
     --------
@@ -72,15 +73,28 @@ class Batches:
         self.device = device
         #: One batch is the whole data set: then any loss is the loss of all samples.
         self.is_one = isinstance(self.data, _One)
+        self._mark: Tensor | None = None
 
     def __iter__(self) -> Iterator[Batch]:
+        mark = torch.zeros(2, dtype=torch.float64)
         with _same_order(self.data):
             for i, pair in enumerate(self.data):
                 if not isinstance(pair, tuple | list) or len(pair) != 2:
                     found = f"has {len(pair)} entries" if isinstance(pair, tuple | list) else f"is a {_name(pair)}"
                     raise InputError(f"batch {i} {found}, expected a pair (x, y)")
                 x, y = (tree_map(self._here, part) for part in pair)
+                if not self.is_one:
+                    mark += _mark(x, y)
                 yield Batch(x, y, _weight(self.loss, x, y))
+        self._check_same(mark)
+
+    def _check_same(self, mark: Tensor) -> None:
+        """Raise `InputError` if a reading ended with other samples than the first; their order does not matter."""
+        before, self._mark = self._mark, mark
+        if before is not None and bool((mark - before)[0].abs() > 1e-12 * mark[1]):
+            raise InputError(
+                "data gives other samples when it is read again, expected the same ones; leave out random augmentation"
+            )
 
     def _here(self, leaf: Any) -> Any:
         return leaf.to(self.device) if isinstance(leaf, Tensor) else leaf
@@ -124,6 +138,17 @@ def _readable(data: Any) -> Iterable[Any]:
     if isinstance(data, Tensor) or not isinstance(data, Iterable):
         raise InputError(f"data is a {_name(data)}, expected a pair (x, y) or an iterable of such pairs")
     return data
+
+
+def _mark(x: Any, y: Any) -> Tensor:
+    """Return a number to which samples add up in any order, if they are the same, and the sum of the sizes added."""
+    mark = torch.zeros(2, dtype=torch.float64)
+    for leaf in tree_leaves((x, y)):
+        if isinstance(leaf, Tensor) and leaf.ndim and leaf.layout == torch.strided and not leaf.is_complex():
+            columns = leaf.detach().reshape(len(leaf), leaf[:1].numel()).double()
+            weights = torch.arange(1, columns.shape[1] + 1, dtype=torch.float64, device=leaf.device).sqrt()
+            mark += (torch.stack([columns.sum(0), columns.abs().sum(0)]) @ weights).cpu()
+    return mark
 
 
 def _samples(x: Any, y: Any) -> int:
