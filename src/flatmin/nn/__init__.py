@@ -23,6 +23,7 @@ from flatmin.nn.optimizers import (
     WeightDecay,
 )
 from flatmin.nn.penalty import HessianTracePenalty
+from flatmin.nn.race import Competitor, FactoredTask, race
 from flatmin.nn.rescaling import Rescaling, rescaling
 from flatmin.nn.square_root import check_root, loss_root, register_root
 from flatmin.nn.trace import hessian_trace
@@ -30,9 +31,11 @@ from flatmin.nn.unbiased import PenaltyCheck, check_penalty
 
 __all__ = [
     "SAM",
+    "Competitor",
     "Curvature",
     "EigenvalueEstimate",
     "FactoredModel",
+    "FactoredTask",
     "HessianTracePenalty",
     "LabelNoise",
     "NoiseInjection",
@@ -52,6 +55,7 @@ __all__ = [
     "largest_eigenvalue",
     "loss_root",
     "normalized_trace",
+    "race",
     "register_root",
     "relative_flatness",
     "rescaling",

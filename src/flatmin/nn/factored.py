@@ -210,9 +210,13 @@ class FactoredModel(nn.Module):
     def forward(self, index: Tensor | None = None) -> Tensor:
         """Return the predictions ``A(X)`` (m,), or those at ``index``."""
         measurement = self.problem.measurement
-        if index is not None:
-            measurement = measurement.take(index.cpu().numpy())
-        return contraction(measurement, 0, *self.pair())
+        if index is None:
+            return contraction(measurement, 0, *self.pair())
+        try:
+            wanted = index.cpu().numpy()
+        except RuntimeError:  # one index for each of the models under torch.func.vmap
+            return contraction(measurement, 0, *self.pair())[index]
+        return contraction(measurement.take(wanted), 0, *self.pair())
 
     def loss(self, index: Tensor | None = None) -> Tensor:
         """Return the loss of the problem, a scalar tensor; of the squared loss also at ``index`` alone.
@@ -229,7 +233,7 @@ class FactoredModel(nn.Module):
         if isinstance(loss, Absolute):
             if loss.tau is None or index is not None:
                 raise InputError("the loss Absolute was found, expected one with a limit tau, and no index")
-            return SquaredDistance(loss.tau)(self(), target.to(self._device))
+            return torch.as_tensor(SquaredDistance(loss.tau)(self(), target.to(self._device)))
         target = (target if index is None else target[index.cpu()]).to(self._device)
         return torch.mean((self(index) - target) ** 2)
 

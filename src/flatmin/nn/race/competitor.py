@@ -44,9 +44,9 @@ class Entry:
 class Competitor:
     """Gradient descent on the loss of a task; others change what is different.
 
-    A new competitor is one file in ``competitors/`` with a subclass in its ``__all__``, or an object passed to `race`. Most
-    override `optimizer` alone, with one of the wrappers of `flatmin.nn.optimizers`. Nothing here measures: gradients are
-    counted and models judged by the referee, and a class that counts for itself is not believed.
+    A new competitor is one file in ``competitors/`` with a subclass in its ``__all__``, or an object passed to `race`.
+    Most override `optimizer` alone, with one of the wrappers of `flatmin.nn.optimizers`, or `objective` alone. Nothing
+    here measures: gradients are counted and models judged by the referee, whatever a class says of itself.
 
     Parameters
     ----------
@@ -67,9 +67,6 @@ class Competitor:
         The default of its own setting, in scale-free units that its docstring names; None where it has none.
     decays : bool
         Whether the step size falls linearly to zero over the budget, as constant steps of a fixed length never settle.
-    unused : int
-        Gradients a step that the training loop makes and the method throws away. They are not counted, as a loop of its
-        own would not make them.
 
     Examples
     --------
@@ -88,7 +85,6 @@ class Competitor:
     steps: tuple[float, float] = (1 / 16, 2.0)
     strength: float | None = None
     decays: bool = False
-    unused: int = 0
 
     #: What a user may set.
     SETTINGS: ClassVar[tuple[str, ...]] = (
@@ -101,7 +97,6 @@ class Competitor:
         "steps",
         "strength",
         "decays",
-        "unused",
     )
 
     def __init__(self, **settings: Any) -> None:

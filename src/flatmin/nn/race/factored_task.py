@@ -19,7 +19,7 @@ from flatmin.measurements import Measurement
 from flatmin.metric import Array, svd_of_product
 from flatmin.nn.factored import FactoredModel, SquaredDistance
 from flatmin.nn.penalty import HessianTracePenalty
-from flatmin.nn.race.task import ITERATIONS, Objective, Sight, Task
+from flatmin.nn.race.task import FITS, ITERATIONS, Objective, Sight, Task
 from flatmin.parametrizations import Chain, Gram, Hadamard
 from flatmin.problem import Problem
 
@@ -87,13 +87,14 @@ class FactoredTask(Task):
         if self.noise_unit == 0:
             raise InputError("the data b are all zero, expected something to learn")
         self.height = loss.value(self.problem.data)
-        self.unit = self._unit()
-        self.length = self.unit * self.sizes["usual"]
+        self.good_enough = FITS * self.height
+        self.length = self._length()
         self.norm = self.length * sum(p.numel() for p in self.model(0).parameters()) ** 0.5
 
-    def model(self, seed: int, size: str = "usual") -> FactoredModel:
+    def model(self, seed: int, size: str | float = "usual") -> FactoredModel:
         """Return factors with Gaussian entries."""
-        return FactoredModel(self.problem, self.rank, seed, scale=self.unit * self.sizes[size])
+        factor = self.sizes[size] if isinstance(size, str) else size
+        return FactoredModel(self.problem, self.rank, seed, scale=self.length * factor)
 
     def penalised(self, model: nn.Module, loss: nn.Module, seed: int) -> Objective:
         """Return loss plus scaled trace in closed form, which costs no gradient, or plus an estimate of the trace."""
@@ -122,8 +123,6 @@ class FactoredTask(Task):
         """Return the visible rank of the matrix (of a Hadamard product: entries), and the balance of the factors."""
         assert isinstance(model, FactoredModel)
         factors, parametrization = model.factors(), self.problem.parametrization
-        if not all(np.isfinite(F).all() for F in factors):
-            return None, None
         P, Q = parametrization.pair(factors)
         sizes = np.abs(P) if isinstance(parametrization, Hadamard) else svd_of_product(P, Q)[1]
         return int(np.sum(sizes > VISIBLE * np.max(sizes, initial=0.0))), parametrization.balance(factors)
@@ -158,7 +157,7 @@ class FactoredTask(Task):
         found = replace(self.flattest.solution, factors=factors, parts={})
         return family.relative_error(self.problem, found, self.truth)
 
-    def _unit(self) -> float:
+    def _length(self) -> float:
         """Return the standard deviation at which random factors make data as large as those of the problem."""
         sizes = []
         for scale in (1.0, 2.0):
@@ -170,12 +169,12 @@ class FactoredTask(Task):
 
 def _checked(truth: Any, problem: Problem) -> Array:
     """Return a truth as a matrix of the problem's shape or, of positive semidefinite ones, a signal."""
-    truth = np.asarray(truth)
-    if truth.shape == problem.shape:
-        return truth
-    if isinstance(problem.parametrization, Gram) and truth.size == problem.shape[0]:
-        return truth.reshape(-1)
-    raise InputError(f"the truth has shape {truth.shape}, expected {problem.shape}, or a signal where there is one")
+    array: Array = np.asarray(truth)
+    if array.shape == problem.shape:
+        return array
+    if isinstance(problem.parametrization, Gram) and array.size == problem.shape[0]:
+        return array.reshape(-1)
+    raise InputError(f"the truth has shape {array.shape}, expected {problem.shape}, or a signal where there is one")
 
 
 def _facts(measurement: Measurement) -> Iterator[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -110,6 +112,7 @@ _FIELD: list[Any] = []
 
 
 def _enter(field: bytes) -> None:
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))  # the parent tells of an interruption
     _FIELD[:] = [Field(*pickle.loads(field))]
 
 

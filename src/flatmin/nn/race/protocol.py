@@ -14,14 +14,16 @@ __all__ = ["Protocol"]
 
 RULES = {
     "counting": (
-        "A backward pass on a batch of any size, with its forward pass, is one gradient; a forward pass alone is half of "
-        "one; a backward pass that is differentiated in its turn counts as two. The referee counts, by hooks on the model."
+        "A backward pass on a batch of any size, with its forward pass, is one gradient; a forward pass alone is half "
+        "of one; a backward pass that is differentiated in its turn counts as two. The referee counts, by hooks on the "
+        "model."
     ),
     "tuning": (
-        "Step sizes are equally spaced in logarithms over a range in natural units that each competitor states. Each is "
-        "run with a seed that is not scored, on a share of the budget; the smallest final training loss (networks: error "
-        "on validation data) wins, within one per cent the larger step. Strengths keep their stated defaults; on networks "
-        "they are tuned with step sizes, in as many trials."
+        "Step sizes are equally spaced in logarithms over a range in natural units that each competitor states. Each "
+        "is run with a seed that is not scored, on a share of the budget. The largest that fits wins: its training "
+        "loss is at most a hundredth of what a model loses that answers nothing; if none fits, the smallest loss. "
+        "Strengths keep their stated defaults. On networks strengths are tuned with step sizes, in as many trials, and "
+        "the smallest error on validation data wins, within one per cent the larger step."
     ),
     "judging": (
         "The referee alone looks at models, at counts of gradients that are common to all. A run has diverged when its "
@@ -61,7 +63,7 @@ class Protocol:
     tuning_seed: int = 1_000_000
     points: int = 60
     blow_up: float = 1e6
-    version: int = 1
+    version: int = 2
 
     def __post_init__(self) -> None:
         for name, least in (("budget", 1), ("trials", 1), ("points", 2)):
@@ -79,7 +81,7 @@ class Protocol:
         return max(1, round(self.share * self.budget))
 
     def grid(self, budget: int) -> Array:
-        """Return the counts at which the referee looks: 0, then about equally spaced in logarithms, up to the budget."""
+        """Return the counts at which the referee looks: 0, then equally spaced in logarithms, up to the budget."""
         return np.unique(np.concatenate([[0], np.round(np.geomspace(1, budget, self.points))]).astype(int))
 
     def as_dict(self) -> dict[str, Any]:

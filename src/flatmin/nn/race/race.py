@@ -18,14 +18,11 @@ from flatmin.nn.race.protocol import Protocol
 from flatmin.nn.race.result import COLUMNS, RaceResult
 from flatmin.nn.race.runs import Run
 from flatmin.nn.race.store import Store
-from flatmin.nn.race.task import Task
+from flatmin.nn.race.task import FITS, Task
 from flatmin.nn.race.tuning import tune
 from flatmin.problem import Problem
 
 __all__ = ["race"]
-
-#: A run fits, for the correlation, if its loss is at most this share of what a model loses that answers nothing.
-FITS = 0.01
 
 
 def race(

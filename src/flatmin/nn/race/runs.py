@@ -70,7 +70,7 @@ def run(competitor: Competitor, entry: Entry, protocol: Protocol, budget: int) -
                 if not _stepped(competitor, entry, model, step, spent / budget):
                     diverged = True
                     break
-                cost = tally.gradients - before - competitor.unused
+                cost = tally.gradients - before
                 price, spent = max(price, cost), spent + cost
             seconds += time.perf_counter() - start
             with tally.paused():
@@ -80,9 +80,10 @@ def run(competitor: Competitor, entry: Entry, protocol: Protocol, budget: int) -
                 diverged = True
                 break
         tally.close()
-        with tally.paused():
+        rank, balance, score = None, None, math.inf
+        if not diverged:
             rank, balance = task.shape_of(model)
-            score = math.inf if diverged else task.tuning_score(model)
+            score = task.tuning_score(model)
     row = {
         "competitor": competitor.name,
         "seed": entry.seed,
@@ -103,7 +104,7 @@ def _price(competitor: Competitor, entry: Entry) -> float:
     model, step = competitor.start(entry)
     tally = Tally(model)
     _stepped(competitor, entry, model, step, 0.0)
-    price = tally.gradients - competitor.unused
+    price = tally.gradients
     if price <= 0:
         raise CompetitorError(f"a step of {competitor.name} computed nothing, so its budget would never end")
     return price

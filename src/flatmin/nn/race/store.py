@@ -22,8 +22,8 @@ __all__ = ["Store"]
 class Store:
     """A directory with one file a run, named by everything that the run depends on.
 
-    A changed problem, setting, budget, seed or rule has another name, so nothing is reused that should not be. Files are
-    written whole or not at all.
+    A changed problem, setting, budget, seed or rule has another name, so nothing is reused that should not be. Files
+    are written whole or not at all.
 
     Parameters
     ----------

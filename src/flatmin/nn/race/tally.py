@@ -15,10 +15,12 @@ __all__ = ["Tally"]
 class Tally:
     """Counts the passes through a model while it is trained, by hooks that the trainer does not see.
 
-    One backward pass on a batch of any size, with its forward pass, is one gradient. So a step of gradient descent costs
-    1 and one of SAM 2. A forward pass without a backward pass is half of one: two function evaluations cost 1. A
+    One backward pass on a batch of any size, with its forward pass, is one gradient. So a step of gradient descent
+    costs 1 and one of SAM 2. A forward pass without a backward pass is half of one: two function evaluations cost 1. A
     backward pass that is differentiated in its turn (``create_graph=True``) counts as 2, as its derivative is a second
-    pass through it: a step with a trace penalty costs 3.
+    pass through it: a step with a trace penalty costs 3. Copies of the model count as well. What becomes of a pass
+    inside `torch.func.vmap` cannot be seen, so it counts as 1, and so does any other forward pass that might have been
+    differentiated: only under `torch.no_grad` it is half of one.
 
     Parameters
     ----------
@@ -62,6 +64,9 @@ class Tally:
         finally:
             self._paused = False
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tally:
+        return self
+
     def close(self) -> None:
         """Take the hooks off the model."""
         self._hook.remove()
@@ -69,9 +74,14 @@ class Tally:
     def _passed(self, module: nn.Module, arguments: Any, output: Tensor) -> None:
         if self._paused:
             return
-        self._forward += 1
         if not output.requires_grad:
+            if torch.is_grad_enabled():
+                self._backward += 1
+                self.samples += len(output)
+            else:
+                self._forward += 1
             return
+        self._forward += 1
         size, returned = len(output), False
 
         def returning(gradient: Tensor) -> None:
@@ -81,4 +91,4 @@ class Tally:
             self._turned += not returned
             returned = True
 
-        output.register_hook(returning)
+        output.register_hook(returning)  # type: ignore[no-untyped-call]

@@ -13,7 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Batch", "Objective", "Sight", "Task", "digest", "sharpness"]
+__all__ = ["FITS", "Batch", "Objective", "Sight", "Task", "digest", "sharpness"]
+
+#: A run fits if its loss is at most this share of what a model loses that answers nothing.
+FITS = 0.01
 
 #: Inputs and targets of a model; inputs None stand for all of them, where a model knows its own.
 Batch = tuple[Any, Tensor]
@@ -58,13 +61,14 @@ class Task(ABC):
     inputs, targets : Tensor or None, Tensor
         The training data; inputs None where the model knows its own.
     sizes : dict of str to float
-        How large the weights are that training begins with, "usual", "small", "medium", "large", in units of `length`.
+        How large the weights are that training begins with, in units of `length`: "small", "medium", "large", and
+        "usual", where most competitors begin.
     budget : int
         How many gradients a run may spend where the user does not say.
     length : float
-        The root mean square of a typical weight.
+        The natural root mean square of a weight, at which outputs are as large as they should be.
     norm : float
-        The norm of all of them together.
+        The norm of natural weights all together.
     height : float
         A typical loss: that of a model which answers nothing.
     noise_unit : float
@@ -73,6 +77,8 @@ class Task(ABC):
         Whether the loss is a mean over samples.
     tunes_strength : bool
         Whether strengths are tuned beside step sizes, by the error on validation data; else they keep their defaults.
+    good_enough : float
+        The score with which a trial step size is not to be improved but may be larger; 0 where every bit counts.
     """
 
     loss: nn.Module
@@ -85,12 +91,12 @@ class Task(ABC):
     height: float
     noise_unit: float
     tunes_strength: bool = False
-    _known_trace: float
+    good_enough: float = 0.0
     has_batches: bool = True
 
     @abstractmethod
-    def model(self, seed: int, size: str = "usual") -> nn.Module:
-        """Return a new model whose random weights have one of the sizes."""
+    def model(self, seed: int, size: str | float = "usual") -> nn.Module:
+        """Return a new model whose random weights have one of the sizes, or another one in their units."""
 
     @abstractmethod
     def penalised(self, model: nn.Module, loss: nn.Module, seed: int) -> Objective:
@@ -131,28 +137,26 @@ class Task(ABC):
         size = min(size, len(self.targets))
         while True:
             order = torch.randperm(len(self.targets), generator=generator)
-            for index in order[: len(order) // size * size].split(size):
+            for index in torch.split(order[: len(order) // size * size], size):
                 yield inputs[index], self.targets[index]
 
-    @property
-    def typical_trace(self) -> float:
-        """The trace where training usually begins, in units of `Sight.scaled_trace`."""
-        if "_known_trace" not in self.__dict__:
-            self._known_trace = self.look(self.model(0)).scaled_trace
-        return self._known_trace
+    @cached_property
+    def natural_trace(self) -> float:
+        """The trace of natural weights, in units of `Sight.scaled_trace`."""
+        return self.look(self.model(0, 1.0)).scaled_trace
 
     def curvature(self, size: str, batch: int | None) -> float:
         """Return how sharply the loss bends where training with a batch begins.
 
         On all data it is λ, the largest eigenvalue of the Hessian; with B samples ``λ + (trace − λ) / B``, as a step
         along the gradient of one sample is stable up to about 2 over its own squared Jacobian. Weights smaller than
-        usual will grow: of them the usual size is measured.
+        natural will grow: of them the natural size is measured.
         """
-        sharpest, trace = self._curvatures(size if self.sizes[size] > self.sizes["usual"] else "usual")
+        sharpest, trace = self._curvatures(max(self.sizes[size], 1.0))
         return sharpest + (trace - sharpest) / batch if batch else sharpest
 
-    def _curvatures(self, size: str) -> tuple[float, float]:
-        known: dict[str, tuple[float, float]] = self.__dict__.setdefault("_known_curvatures", {})
+    def _curvatures(self, size: float) -> tuple[float, float]:
+        known: dict[float, tuple[float, float]] = self.__dict__.setdefault("_known_curvatures", {})
         if size not in known:
             model = self.model(0, size)
             known[size] = sharpness(model, self.loss, self.inputs, self.targets), self.trace(model)

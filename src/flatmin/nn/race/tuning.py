@@ -34,19 +34,20 @@ def tune(field: Field, tell: Callable[[Run, str], None]) -> tuple[dict[str, Lap]
     for lap, run in field.all(laps):
         runs[lap] = run
         tell(run, "tuning")
-    best = {name: chosen({lap: runs[lap] for lap in laps if lap.name == name}) for name in field.competitors}
+    enough = field.task.good_enough
+    best = {name: chosen({lap: runs[lap] for lap in laps if lap.name == name}, enough) for name in field.competitors}
     return best, [_row(lap, runs[lap], lap == best[lap.name]) for lap in laps]
 
 
-def chosen(runs: dict[Lap, Run]) -> Lap:
-    """Return the trial with the smallest score, among those as good the one with the largest step.
+def chosen(runs: dict[Lap, Run], enough: float = 0.0) -> Lap:
+    """Return the trial with the largest step whose score is good enough, or as good as the smallest.
 
     If all have diverged, the one with the smallest step.
     """
     best = min(run.score for run in runs.values())
     if best == float("inf"):
         return min(runs, key=lambda lap: lap.step_size)
-    good = [lap for lap, run in runs.items() if run.score <= best * (1 + AS_GOOD)]
+    good = [lap for lap, run in runs.items() if run.score <= max(enough, best * (1 + AS_GOOD))]
     return max(good, key=lambda lap: lap.step_size)
 
 

@@ -13,7 +13,7 @@ __all__ = ["Adam"]
 
 
 class Adam(Competitor):
-    """Adam on all data; its steps have a length, in units of a typical weight, and fall to zero.
+    """Adam on all data; its steps have a length, in units of a natural weight, and fall to zero.
 
     Its geometry is that of the coordinates: nothing is claimed for flatness.
     """
@@ -22,11 +22,11 @@ class Adam(Competitor):
     title = "Adam"
     claims = "the loss, in a geometry of coordinates"
     source = "Kingma, Ba 2015"
-    steps = (0.001, 0.1)
+    steps = (0.004, 0.4)
     decays = True
 
     def unit(self, task: Task) -> float:
-        """Return the length of a typical weight."""
+        """Return the length of a natural weight."""
         return task.length
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:

@@ -6,14 +6,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from flatmin.nn.optimizers import LabelNoise as Wrapper
+from flatmin.nn.optimizers.label_noise import LabelNoise as Wrapper
 from flatmin.nn.race.competitor import Competitor, Entry
 
 __all__ = ["LabelNoise"]
 
 
 class LabelNoise(Competitor):
-    """Gradient descent on all data, with fresh noise on the targets at every step.
+    """Gradient descent on sixteen samples a step, with fresh noise on their targets.
 
     The strength is the standard deviation of the noise over the root mean square of the targets; for class numbers the
     probability of a random class. On the zero-loss set the noise moves weights against the gradient of the trace,
@@ -24,7 +24,9 @@ class LabelNoise(Competitor):
     title = "Label noise"
     claims = "the trace of the Hessian on the zero-loss set"
     source = "Blanc et al. 2020; Damian, Ma, Lee 2021; Li, Wang, Arora 2021"
-    strength = 0.3
+    batch = 16
+    strength = 1.0
+    decays = True
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
         """Return gradient descent that sees noisy targets."""

@@ -19,19 +19,19 @@ class Orthogonalized(Competitor):
     """Momentum whose matrices are replaced by the nearest orthogonal ones, on all data.
 
     As in Muon (Nesterov momentum .95, steps scaled to the root mean square of Adam's), with the polar factor by a
-    singular value decomposition in double precision where torch's `Muon` iterates in half precision. Weights that are not
-    matrices move by plain normalized momentum. It is steepest descent in the spectral norm.
+    singular value decomposition in double precision where torch's `Muon` iterates in half precision. Weights that are
+    not matrices move by plain normalized momentum. It is steepest descent in the spectral norm.
     """
 
     name = "orthogonalized"
     title = "Orthogonalized momentum (Muon-like)"
     claims = "the loss, in the geometry of the spectral norm"
     source = "Jordan et al. 2024 (Muon); Bernstein, Newhouse 2024, arXiv 2409.20325"
-    steps = (0.001, 0.1)
+    steps = (0.004, 0.4)
     decays = True
 
     def unit(self, task: Task) -> float:
-        """Return the length of a typical weight."""
+        """Return the length of a natural weight."""
         return task.length
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
@@ -62,4 +62,5 @@ def _direction(update: Tensor) -> Tensor:
     flat = update.reshape(len(update), -1)
     U, s, Vh = torch.linalg.svd(flat, full_matrices=False)
     kept = s > 1e-12 * s[0] if s[0] > 0 else s > 0
-    return ((U * kept) @ Vh * max(flat.shape) ** 0.5).reshape(update.shape)
+    polar: Tensor = (U * kept) @ Vh * max(flat.shape) ** 0.5
+    return polar.reshape(update.shape)

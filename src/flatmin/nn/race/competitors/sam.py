@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from flatmin.nn.optimizers import SAM as Wrapper
+from flatmin.nn.optimizers.sam import SAM as Wrapper
 from flatmin.nn.race.competitor import Competitor, Entry
 
 __all__ = ["SAM"]
@@ -15,15 +15,16 @@ __all__ = ["SAM"]
 class SAM(Competitor):
     """Gradients at ``w + ρ ∇f/‖∇f‖``, on all data, two for each step.
 
-    The strength is ρ over the norm of typical weights. With all data at once it is said to make the largest eigenvalue of
-    the Hessian small, not the trace.
+    The strength is ρ over the norm of natural weights. With all data at once it is said to make the largest eigenvalue
+    of the Hessian small, not the trace.
     """
 
     name = "sam"
     title = "SAM, full batch"
     claims = "the largest eigenvalue of the Hessian"
     source = "Foret et al. 2021; Wen, Ma, Li 2022, arXiv 2211.05729"
-    strength = 0.01
+    strength = 0.02
+    decays = True
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
         """Return gradient descent at the worst weights nearby."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from flatmin.nn.optimizers import SAM as Wrapper
+from flatmin.nn.optimizers.sam import SAM as Wrapper
 from flatmin.nn.race.competitor import Competitor, Entry
 
 __all__ = ["SAMBatchOne"]
@@ -15,7 +15,7 @@ __all__ = ["SAMBatchOne"]
 class SAMBatchOne(Competitor):
     """Gradients of one sample at ``w + ρ ∇f_i/‖∇f_i‖``, two for each step.
 
-    The strength is ρ over the norm of typical weights. With one sample at a time it is said to make the trace of the
+    The strength is ρ over the norm of natural weights. With one sample at a time it is said to make the trace of the
     Hessian small.
     """
 
@@ -24,7 +24,8 @@ class SAMBatchOne(Competitor):
     claims = "the trace of the Hessian"
     source = "Wen, Ma, Li 2022, arXiv 2211.05729"
     batch = 1
-    strength = 0.01
+    strength = 0.02
+    decays = True
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
         """Return gradient descent at the worst weights nearby."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from flatmin.nn.optimizers import ScaledGradient as Wrapper
+from flatmin.nn.optimizers.scaled_gradient import ScaledGradient as Wrapper
 from flatmin.nn.race.competitor import Competitor, Entry
 from flatmin.nn.race.factored_task import FactoredTask
 from flatmin.nn.race.task import Task
@@ -16,10 +16,10 @@ __all__ = ["ScaledGradient"]
 
 
 class ScaledGradient(Competitor):
-    """Gradients of each factor times the inverse Gram matrix of its partner, ``(QᵀQ + ε)⁻¹``, on all data, from small weights.
+    """Gradients of each factor times the inverse Gram matrix of its partner, ``(QᵀQ + ε)⁻¹``, on all data.
 
-    The strength is ε over the square of a typical weight that fits, times the smaller dimension. Its speed does not depend
-    on the condition of the matrix; for factored models only.
+    It begins with small weights. The strength is ε over the square of a natural weight, times the smaller dimension.
+    Its speed does not depend on the condition of the matrix; for factored models only.
     """
 
     name = "scaled-gradient"
@@ -34,7 +34,7 @@ class ScaledGradient(Competitor):
         """Return gradient descent in the metric of the factors."""
         base = torch.optim.SGD(model.parameters(), lr=entry.step_size)
         assert isinstance(entry.task, FactoredTask)
-        damping = (entry.strength or 0.0) * entry.task.unit**2 * min(entry.task.problem.shape)
+        damping = (entry.strength or 0.0) * entry.task.length**2 * min(entry.task.problem.shape)
         return Wrapper(base, model, loss, damping=damping)
 
     def objection(self, task: Task) -> str | None:

@@ -16,7 +16,7 @@ class TracePenaltyDecaying(TracePenalty):
     name = "trace-penalty-decaying"
     title = "Trace penalty, decaying"
     claims = "the trace of the Hessian among solutions"
-    strength = 0.1
+    strength = 3.0
 
     def share(self, spent: float) -> float:
         """Return 10 to the power of −5 times what is spent."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from flatmin.nn.optimizers import WeightDecay as Wrapper
+from flatmin.nn.optimizers.weight_decay import WeightDecay as Wrapper
 from flatmin.nn.race.competitor import Competitor, Entry
 
 __all__ = ["WeightDecay"]
@@ -15,15 +15,15 @@ __all__ = ["WeightDecay"]
 class WeightDecay(Competitor):
     """Gradient descent on all data, with weights that shrink.
 
-    The strength s is ``(decay/2) ‖typical weights‖² / (loss of a model that answers nothing)``. It minimises the loss plus
-    the squared norm of the weights: of a product, the nuclear norm of the matrix.
+    The strength s is ``(decay/2) ‖natural weights‖² / (loss of a model that answers nothing)``. It minimises the loss
+    plus the squared norm of the weights: of a product, the nuclear norm of the matrix.
     """
 
     name = "weight-decay"
     title = "Weight decay"
     claims = "the norm of the weights"
     source = "Srebro, Rennie, Jaakkola 2005"
-    strength = 1e-2
+    strength = 0.15
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
         """Return gradient descent with decay."""
