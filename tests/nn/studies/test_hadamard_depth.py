@@ -30,13 +30,16 @@ def test_flat_is_what_the_derivation_says():
         assert fm.flat_minimum(instance.problem).matrix.ravel() == pytest.approx(found.x, abs=1e-4)
 
 
-def test_reweighting_with_power_one_is_basis_pursuit():
-    instance = fm.families.sparse_regression.sample(20, 3, 12, seed=1)
+def test_the_smallest_norm_of_two_factors_is_basis_pursuit():
+    instance = fm.families.sparse_regression.sample(20, 3, 9, seed=1)
     A, b = instance.problem.measurement.matrices()[:, :, 0], instance.problem.data
     x = study._least_norm(A, b, 1.0)
     best = linprog(np.ones(40), A_eq=np.hstack([A, -A]), b_eq=b)
     assert np.allclose(A @ x, b)
     assert np.abs(x).sum() == pytest.approx(best.fun, rel=1e-6)
+    deeper = study._least_norm(A, b, 0.5)
+    assert np.allclose(A @ deeper, b)
+    assert np.sqrt(np.abs(deeper)).sum() <= np.sqrt(np.abs(x)).sum() + 1e-4
 
 
 def test_a_dense_truth_is_recovered_at_no_depth(monkeypatch):
