@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
@@ -22,11 +23,20 @@ WRAPPERS = {
 }
 REPLAYING = ("SAM", "PerExampleSAM", "NoiseInjection", "TwoPoint")
 
+wrappers = pytest.mark.parametrize("wrapper", WRAPPERS)
+replaying = pytest.mark.parametrize("wrapper", REPLAYING)
+bases = pytest.mark.parametrize("base", BASES)
+
 
 def mlp(*, dropout=0.0, norm=False, dtype=torch.float64, seed=0):
     torch.manual_seed(seed)
     layers = [nn.Linear(3, 6), nn.BatchNorm1d(6) if norm else nn.Identity(), nn.Tanh(), nn.Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(6, 2)).to(dtype)
+
+
+def made(wrapper, base="SGD", loss=None, **options):
+    model, loss = mlp(**options), loss or nn.MSELoss()
+    return model, loss, WRAPPERS[wrapper](BASES[base](model.parameters()), model, loss)
 
 
 def data(steps=4, size=8, dtype=torch.float64, seed=0):

@@ -122,6 +122,7 @@ class Tape(Watcher):
         super().__init__(owner, model, loss)
         self.model, self.loss = model, loss
         self.terms: list[Term] = []
+        self._stamps: dict[int, tuple[int, int] | None] = {}
         self._outputs = WeakTensorKeyDictionary()
         self._begun: dict[nn.Module, Call] = {}
         for module in (model, loss):
@@ -134,6 +135,16 @@ class Tape(Watcher):
             if term.handle is not None:
                 term.handle.remove()
         self.terms.clear()
+        self._stamps.clear()
+
+    def check_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Raise `InputError` if the `.grad` of one is not what the last backward pass left."""
+        for p in parameters:
+            if self._stamps.get(id(p), _stamp(p)) != _stamp(p):
+                raise InputError(
+                    ".grad was changed between backward() and step(), as by clipping, expected it as it came, since "
+                    "another is used in its place; clip that one in a hook: base.register_step_pre_hook(...)"
+                )
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -205,11 +216,23 @@ class Tape(Watcher):
             self.terms.append(term)
         else:
             term.upstream = term.upstream + gradient.detach()
+        engine = torch.autograd.Variable._execution_engine
+        # Called when this pass has ended: the inner one after what DistributedDataParallel has called then.
+        engine.queue_callback(lambda: engine.queue_callback(self._ended))
+
+    def _ended(self) -> None:
+        self._stamps = {id(p): _stamp(p) for root in (self.model, self.loss) for p in root.parameters()}
 
 
 def _cut(tensor: Tensor, outputs: Mapping[Tensor, Output]) -> Tensor | Output:
     """Return what stands for a tensor: its place among outputs, or the tensor itself without its graph."""
     return outputs.get(tensor) or tensor.detach()
+
+
+def _stamp(parameter: Tensor) -> tuple[int, int] | None:
+    """Return what changes when the gradient of a parameter is replaced or written to."""
+    gradient = parameter.grad
+    return None if gradient is None else (id(gradient), gradient._version)
 
 
 def _version(x: Any) -> int | None:

@@ -50,8 +50,8 @@ class Seeker(Optimizer):
     base : torch.optim.Optimizer
         The optimizer that takes the steps; one that asks for a closure (`torch.optim.LBFGS`) is given one.
     model : nn.Module
-        What is called in the loop. All that is differentiated goes through ``loss(model(x), y)``: this is checked at
-        the first step, where the passes are run once more for it.
+        What is called in the loop, so after `torch.compile` what it returned. All that is differentiated goes through
+        ``loss(model(x), y)``: this is checked at the first step, where the passes are run once more for it.
     loss : nn.Module or callable
         What is called with the model's output. Of a plain function, call ``optimizer.loss`` in the loop instead.
 
@@ -70,8 +70,8 @@ class Seeker(Optimizer):
 
     Notes
     -----
-    A norm clipped before `step` is that of the plain gradient. To clip the gradient that is used, under a GradScaler
-    too, do it in a hook of the wrapped optimizer:
+    Where passes run again, a gradient that was clipped before `step` is refused: it would be replaced by another, which
+    is not clipped. To clip the one that is used, under a GradScaler too, do it in a hook of the wrapped optimizer:
     ``base.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(model.parameters(), 1.0))``.
 
     One wrapper may be around another, ``SAM(WeightDecay(...), ...)``, the one that runs passes again outermost;
@@ -102,7 +102,7 @@ class Seeker(Optimizer):
             raise InputError(
                 f"the optimizer given to {name} has no parameter of the model, expected one that trains it"
             )
-        if isinstance(base, Seeker) and base._replays() and not self.transparent:
+        if isinstance(base, Seeker) and base._record() is not None and not self.transparent:
             raise InputError(
                 f"{name} is around {type(base).__name__}, whose gradient would replace its own, expected the other "
                 "order or a plain optimizer"
@@ -261,6 +261,9 @@ class Seeker(Optimizer):
     def _unscale(self) -> bool:
         """Divide `.grad` by the scale of a GradScaler; return whether it is finite, or nobody asks for that."""
         self._scale = self._handed_scale
+        record = self._record()
+        if record is not None and self._scale is None:
+            record.check_gradients(self.parameters)
         if not hasattr(self, "found_inf"):
             return True
         if self.found_inf.item():
@@ -271,15 +274,16 @@ class Seeker(Optimizer):
             for p in self.parameters:
                 if p.grad is not None:
                     p.grad.div_(self._scale)
-        elif self._replays():
+        elif record is not None:
             raise InputError(
-                "the gradient was unscaled before step(), which hides the scale of the recorded passes, expected "
+                "scaler.unscale_() was called before scaler.step(), which hides the scale of recorded passes, expected "
                 "scaler.step() alone; clip in a hook: base.register_step_pre_hook(...)"
             )
         return True
 
-    def _replays(self) -> bool:
-        return self._tape is not None or (isinstance(self.base, Seeker) and self.base._replays())
+    def _record(self) -> Tape | None:
+        """Return the tape of this optimizer, or that of a wrapper within."""
+        return self.base._record() if self._tape is None and isinstance(self.base, Seeker) else self._tape
 
     def _advance(self) -> None:
         """Seek, and take the step of the wrapped optimizer unless the scale of a GradScaler was too much."""
@@ -315,7 +319,7 @@ class Seeker(Optimizer):
             off = (distance / size) ** 0.5 if size else math.inf
             raise InputError(
                 f".grad is {off:.1%} off the gradient of recorded passes, expected nothing but loss(model(x), y) to "
-                "be differentiated, and no clipping before step() (do it in a hook: base.register_step_pre_hook(...))"
+                "be differentiated"
             )
 
 
