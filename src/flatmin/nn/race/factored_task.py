@@ -116,7 +116,7 @@ class FactoredTask(Task):
             trace = problem.parametrization.scaled_trace(factors, problem.measurement, problem.metric)
             gap = self.flattest.gap(factors)
             if error is not None:
-                error = self._error(factors)
+                error = self.error(factors)
         return Sight(loss, trace, gap, error)
 
     def shape_of(self, model: nn.Module) -> tuple[int | None, float | None]:
@@ -149,7 +149,8 @@ class FactoredTask(Task):
         if self.fresh is not None:
             yield from (self.fresh.data, *_facts(self.fresh.measurement))
 
-    def _error(self, factors: tuple[Array, ...]) -> float:
+    def error(self, factors: tuple[Array, ...]) -> float:
+        """Return the relative error of factors on the truth, or on fresh measurements."""
         if self.truth is None:
             assert self.fresh is not None
             return float(np.linalg.norm(self.fresh.residual(factors)) / np.linalg.norm(self.fresh.data))
