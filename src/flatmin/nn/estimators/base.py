@@ -11,8 +11,12 @@ from torch import Tensor
 
 from flatmin.errors import InputError
 from flatmin.nn.estimate import TraceEstimate
+from flatmin.nn.estimators.sample import ALL, Statistics
 
-__all__ = ["Blocks", "Operator", "check", "packed", "sphere"]
+__all__ = ["Blocks", "Operator", "check", "freedom_of", "grown", "packed", "sphere"]
+
+#: Products that are spent when nothing else is said, and before the first look at the error.
+_PRODUCTS, _PILOT = 100, 24
 
 #: Index of the rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
 Blocks = Mapping[str, Any]
@@ -67,11 +71,32 @@ def sphere(operator: Operator, count: int, generator: torch.Generator) -> Tensor
     return V.to(operator.device, operator.dtype)
 
 
+def grown(grow: Callable[[int], float], least: int, max_products: int | None, target_std_error: float | None) -> None:
+    """Spend products in growing totals until the standard error that ``grow(total)`` returns is small enough.
+
+    Each look at the error is a chance to stop too early, so looks are few: the first after ``_PILOT`` products, the
+    others where the last one lets expect the goal, but after a fifth more at least.
+    """
+    if target_std_error is None:
+        grow(max_products or _PRODUCTS)
+        return
+    limit = np.inf if max_products is None else max_products
+    total = int(min(max(_PILOT, least), limit))
+    while (error := grow(total)) > target_std_error and total < limit:
+        more = min(max((error / target_std_error) ** 2, 1.2), 2.0)
+        total = int(min(np.ceil(more * total), limit))
+
+
+def freedom_of(target_std_error: float | None) -> int | None:
+    """Return the most degrees of freedom of an interval, those of the first look; see `sample.summary`."""
+    return None if target_std_error is None else _PILOT
+
+
 def packed(
     method: str,
     n_products: int,
     blocks: Blocks | None,
-    statistics: Callable[[Any], tuple[float, float, tuple[float, float]]],
+    statistics: Callable[[Any], Statistics],
 ) -> TraceEstimate:
     """Return the estimate whose value, standard error and interval on some rows are ``statistics(rows)``."""
 
@@ -81,4 +106,4 @@ def packed(
             raise InputError("the operator gave products that are not finite, expected finite numbers")
         return TraceEstimate(value, std_error, interval, n_products, method, groups=groups)
 
-    return one(slice(None), None if blocks is None else {name: one(rows) for name, rows in blocks.items()})
+    return one(ALL, None if blocks is None else {name: one(rows) for name, rows in blocks.items()})

@@ -9,6 +9,7 @@ import torch
 from flatmin.errors import InputError
 from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.estimators.base import Blocks, Operator, check, packed
+from flatmin.nn.estimators.sample import Statistics
 
 __all__ = ["exact"]
 
@@ -47,7 +48,7 @@ def exact(
         E[torch.arange(start, stop), torch.arange(stop - start)] = 1
         diagonal[start:stop] = (operator @ E)[start:stop].diagonal().double().cpu()
 
-    def statistics(rows: Any) -> tuple[float, float, tuple[float, float]]:
+    def statistics(rows: Any) -> Statistics:
         value = diagonal[rows].sum().item()
         return value, 0.0, (value, value)
 

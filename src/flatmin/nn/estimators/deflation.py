@@ -1,0 +1,145 @@
+"""Quadratic forms in random vectors, freed from the subspace that holds the large eigenvalues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flatmin.nn.estimators.base import Operator, sphere
+from flatmin.nn.estimators.sample import ALL, Sample, swapped, variance
+
+__all__ = ["Deflation"]
+
+
+class Deflation:
+    """Vectors v_i, products H v_i, and an orthonormal basis Q of the products of the first ``rank`` of them.
+
+    With P the projector on what is orthogonal to Q, ``tr H = tr QᵀHQ + tr PHP``. The first part is known. The second
+    is sampled by the vectors whose products are not in Q (`fresh`), and by each of the others when its own product is
+    left out of Q (`left_out`). Neither costs a product, since ``H P v = H v - HQ Qᵀv``.
+
+    Parameters
+    ----------
+    operator : Operator
+        Symmetric, (n, n).
+    generator : torch.Generator
+        Draws the vectors.
+    """
+
+    def __init__(self, operator: Operator, generator: torch.Generator) -> None:
+        self.operator, self.generator, self.n = operator, generator, int(operator.shape[0])
+        self.V = torch.empty(self.n, 0, dtype=operator.dtype, device=operator.device)
+        self.HV = self.Q = self.HQ = self.V
+        self.rank = self.n_products = 0
+
+    def draw(self, count: int) -> None:
+        """Multiply new vectors until there are ``count``."""
+        if count > self.V.shape[1]:
+            V = sphere(self.operator, count - self.V.shape[1], self.generator)
+            self.V, self.HV = torch.cat([self.V, V], 1), torch.cat([self.HV, self._product(V)], 1)
+
+    def _product(self, vectors: Tensor) -> Tensor:
+        self.n_products += vectors.shape[1]
+        return self.operator @ vectors
+
+    def deflate(self, rank: int) -> None:
+        """Widen Q to the products of the first ``rank`` vectors, but for those that add no direction."""
+        sizes = torch.linalg.vector_norm(self.HV[:, :rank], dim=0)
+        new = self.HV[:, self.rank : rank]
+        new, R = torch.linalg.qr(new - self.Q @ (self.Q.mT @ new))
+        new = new[:, R.diagonal().abs() > 50 * torch.finfo(new.dtype).eps * sizes.max()]
+        new = torch.linalg.qr(new - self.Q @ (self.Q.mT @ new)).Q  # once more, to lose no orthogonality
+        self.rank = rank
+        if new.shape[1]:
+            self.Q, self.HQ = torch.cat([self.Q, new], 1), torch.cat([self.HQ, self._product(new)], 1)
+
+    def inside(self, rows: Any) -> float:
+        """Return the share of some rows in ``tr QᵀHQ``."""
+        return _dots(self.Q[rows], self.HQ[rows]).sum().item()
+
+    def fresh(self) -> Callable[[Any], Sample]:
+        """Return what samples some rows of ``tr PHP`` by the vectors whose products are not in Q."""
+        V, HV = self.V[:, self.rank :], self.HV[:, self.rank :]
+        W, room = self.Q.mT @ V, self.n - self.Q.shape[1]
+        V, HV = V - self.Q @ W, HV - self.HQ @ W
+        scale = _ratio(room, _dots(V, V))
+
+        def sample(rows: Any) -> Sample:
+            values = scale * _dots(V[rows], HV[rows])
+            inner = self.Q[rows].mT @ HV[rows]
+            squares = scale * (_dots(HV[rows], HV[rows]) - _dots(inner, inner))
+            swaps = None if rows is ALL else swapped(scale * _small(V[rows].mT @ HV[rows]))
+            return Sample(values, variance(values, squares, room, swaps))
+
+        return sample
+
+    def left_out(self) -> Callable[[Any], Sample]:
+        """Return what samples some rows of ``tr H - tr QᵀHQ`` by the vectors behind Q.
+
+        The value x_i, for which Q is made without the product of v_i, is unbiased whatever the other vectors are. So
+        two of them have the covariance ``E (x_i - y_ij)(x_j - y_ji)``, where y_ij is made of v_i without the products
+        of both: the mean over all pairs estimates it without bias.
+        """
+        V, HV, Q, HQ = self.V[:, : self.rank], self.HV[:, : self.rank], self.Q, self.HQ
+        S, W = _own_directions(_small(Q.mT @ HV)), _small(Q.mT @ V)
+        V, HV = V - Q @ W.to(V), HV - HQ @ W.to(V)
+        # Without the product of v_i, Q loses its direction s_i, and v_i keeps a s_i; without that of v_j as well it keeps
+        # A s_i + B s_j. Rows are j, columns i.
+        U, c = S.mT @ W, S.mT @ S
+        a, lost = U.diagonal(), (c.diagonal() > 0).double()
+        D = (1 - c**2).fill_diagonal_(1).clamp(min=1e-12)
+        A, B = (a - c * U) / D, (U - c * a) / D
+        length, room = _dots(V, V), self.n - Q.shape[1]
+        scale = _ratio(room + lost, length + a**2)
+        scales = _ratio(room + lost + lost[:, None], length + A**2 + B**2 + 2 * c * A * B)
+
+        def sample(rows: Any) -> Sample:
+            Qb, HQb = Q[rows], HQ[rows]
+            vv, vs = _small(V[rows].mT @ HV[rows]), _small(V[rows].mT @ HQb) @ S
+            sv, ss = S.mT @ _small(Qb.mT @ HV[rows]), S.mT @ _small(Qb.mT @ HQb) @ S
+            pull, base, p, q = sv + vs.mT, vv.diagonal(), vs.diagonal(), ss.diagonal()
+            x = scale * (base + a * pull.diagonal() + a**2 * q) - q
+            y = base + A * pull.diagonal() + B * pull + A**2 * q + B**2 * q[:, None] + A * B * (ss + ss.mT)
+            covariance = swapped(x - scales * y + (q + q[:, None] - c * (ss + ss.mT)) / D)
+            image = HV[rows] + HQb @ (S * a).to(V)
+            inner = _small(Qb.mT @ image)
+            squares = scale * (_dots(image, image) - _dots(inner, inner) + _dots(S, inner) ** 2)
+            swaps = None
+            if rows is not ALL:  # of both vectors of a pair without the products of both
+                M = vv + A * vs + B * p[:, None] + A.mT * sv + B.mT * sv.diagonal()
+                M += A * A.mT * ss + B * A.mT * q[:, None] + A * B.mT * q + B * B.mT * ss.mT
+                swaps = swapped(scales * M)
+            one = variance(x + q, squares, room + 1, swaps)
+            return Sample(x, one, covariance if len(x) > 1 else 0.0)
+
+        return sample
+
+
+def _own_directions(R: Tensor) -> Tensor:
+    """Return for each product a unit vector, in the basis Q, orthogonal to all others: what Q loses without it.
+
+    If the products are dependent, Q loses nothing: the zero vector.
+    """
+    if R.shape[0] < R.shape[1]:
+        return torch.zeros_like(R)
+    S: Tensor = torch.linalg.inv(R).mT
+    S /= torch.linalg.vector_norm(S, dim=0)
+    return S
+
+
+def _dots(X: Tensor, Y: Tensor) -> Tensor:
+    """Return the inner products of columns, in double precision on the CPU."""
+    return _small((X * Y).sum(0))
+
+
+def _small(X: Tensor) -> Tensor:
+    """Return what does not grow with n in double precision on the CPU."""
+    return X.double().cpu()
+
+
+def _ratio(a: Tensor | int, b: Tensor) -> Tensor:
+    """Return a / b, and 0 where b vanishes: a vector in Q has nothing left."""
+    return torch.where(b > 0, a / b, torch.zeros_like(b))
