@@ -123,7 +123,6 @@ USAGE = {
     "unknown family": (["recover", "alchemy", "p.npz"], "alchemy"),
     "unknown option": (["recover", "matrix-sensing", "p.npz", "--speed"], "--speed"),
     "alpha in words": (["recover", "matrix-sensing", "p.npz", "--alpha", "much"], "'much'"),
-    "automatic alpha": (["recover", "matrix-sensing", "p.npz", "--alpha", "auto"], "for instance --alpha 0.1"),
     "infinite alpha": (["recover", "matrix-sensing", "p.npz", "--alpha", "inf"], "--alpha is inf"),
     "negative alpha": (["recover", "matrix-sensing", "p.npz", "--alpha", "-1"], "--alpha is -1"),
     "NaN alpha": (["recover", "matrix-sensing", "p.npz", "--alpha", "nan"], "--alpha is nan"),

@@ -172,7 +172,7 @@ def test_noise_is_met_with_advice_that_helps(flatmin, tmp_path, family):
     run = flatmin("recover", family, "p.npz", "--json")
     assert json.loads(run.out)["status"] in ("inconsistent_data", "unique_flat_minimum", "flat_minimum")
     assert "--alpha" in run.err
-    strength = run.err.split("--alpha ")[-1].split()[0].rstrip(".")
+    strength = run.err.split("--alpha ")[-1].split()[0].rstrip(".,")
     better = flatmin("recover", family, "p.npz", "--json", "--alpha", strength)
     assert better.code == 0
     assert json.loads(better.out)["rank"] < json.loads(run.out)["rank"]

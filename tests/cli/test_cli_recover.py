@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ FIELDS = {
     "undetermined_cols",
     "reweighted",
     "sigma",
+    "noise",
     "seed",
     "version",
     "format_version",
@@ -144,6 +146,34 @@ def test_directions_that_no_measurement_sees_are_named(flatmin, tmp_path):
     assert "2 directions of the columns are not measured" in run.err
     assert "2 directions of the columns" in (tmp_path / "p-flat" / "report.html").read_text(encoding="utf-8")
     assert flatmin("recover", "matrix-sensing", "p.npz", "--quiet").err == ""
+
+
+def test_noise_of_unknown_level(flatmin, tmp_path):
+    flatmin("generate", "matrix-sensing", "p.npz", "--noise", "0.1", "--shape", "12,10", "--rank", "1")
+    run = flatmin("recover", "matrix-sensing", "p.npz", "--alpha", "auto", "--json")
+    assert run.code == 0
+    found = json.loads(run.out)
+    assert found["status"] == "regularized_minimum"
+    assert found["noise"]["rank"] == found["noise"]["tested_rank"] == 1
+    assert found["sigma"] == found["noise"]["sigma"]
+    assert found["noise"]["relative_error"] < found["relative_error"]
+    with np.load(tmp_path / "p.npz") as data, np.load(tmp_path / "p-flat" / "solution.npz") as solution:
+        left = data["b"] - np.tensordot(data["A"], solution["refit_L"] @ solution["refit_R"].T)
+    assert np.linalg.norm(left) / np.sqrt(len(left) - 21) == pytest.approx(found["sigma"], rel=1e-6)
+    assert "Standard deviation of the noise" in (tmp_path / "p-flat" / "report.html").read_text(encoding="utf-8")
+    table = flatmin("recover", "matrix-sensing", "p.npz", "--alpha", "auto").out
+    assert "refit, not certified" in table
+    # The strength that was found is a number like any other.
+    again = flatmin("certify", "matrix-sensing", "p.npz", "p-flat/solution.npz", "--json")
+    assert again.code == 0
+    assert json.loads(again.out)["objective"] == "penalised"
+
+
+def test_ranks_that_disagree_are_told(flatmin):
+    table = Path(__file__).parents[2] / "examples" / "data" / "pressure.csv"
+    run = flatmin("recover", "matrix-completion", table, "--alpha", "auto", "--json")
+    found = json.loads(run.out)["noise"]
+    assert (found["rank"] != found["tested_rank"]) == ("do not rely on the rank" in run.err)
 
 
 @pytest.mark.usefixtures("without_report")

@@ -33,9 +33,8 @@ def advice(problem: Problem, solution: Solution) -> list[str]:
     else:
         why = ""
     if why:
-        alpha = f"{_noise_strength(problem, solution):.1g}"
-        out.append(f"{why}; if the data are noisy, allow for it with --alpha, for instance --alpha {alpha}.")
-    return out
+        out.append(f"{why}; if the data are noisy, allow for it with --alpha auto, or a number.")
+    return out + _about_noise(problem, solution)
 
 
 def _too_large_a_rank(problem: Problem, solution: Solution, fit: str) -> str:
@@ -60,19 +59,14 @@ def _freedom(problem: Problem, solution: Solution) -> int:
     return freedom((d1, d2), solution.rank, problem.parametrization.cone, is_complex)
 
 
-def _noise_strength(problem: Problem, solution: Solution) -> float:
-    """Return an alpha to begin with.
-
-    A best fit of a Hermitian model leaves a residual r like noise, whose part ``(2/m) B*(r)`` of the gradient has about
-    the norm ``2‖r‖/m``: that much slope hides it. Else the smallest singular value, mostly noise, is to leave the
-    solution: the loss grows like ``c ‖Z − Z0‖²`` in ``Z = D1 X D2``, so alpha lowers its values by ``2 alpha / c``.
-    """
-    model = problem.parametrization
-    if solution.status is Status.inconsistent_data and model.cone != "rectangular":
-        residual = problem.residual(solution.factors)
-        return 2 * float(np.linalg.norm(residual)) / (problem.measurement.size * model.trace_factor)
-    _, values, _ = model.singular(solution.factors, problem.metric)
-    return float(np.mean(problem.data**2) / np.sum(values**2) * values[: solution.rank].min() / 2)
+def _about_noise(problem: Problem, solution: Solution) -> list[str]:
+    noise = solution.noise
+    if noise is None or noise.agrees or trace_is_determined(problem):
+        return []
+    return [
+        f"The penalty finds rank {noise.rank} and the test of residuals {noise.tested_rank}: the noise may not be "
+        "equally large everywhere, or the matrix only nearly of low rank; do not rely on the rank, nor on the refit."
+    ]
 
 
 def _about_errors(problem: Problem, loss: Absolute, solution: Solution) -> list[str]:

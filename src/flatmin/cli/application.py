@@ -21,10 +21,13 @@ def _number(text: str) -> float:
         raise typer.BadParameter(f"found {text!r}, expected a number") from None
 
 
-def _alpha(text: str) -> float:
+def _alpha(text: str) -> float | str:
     if text == "auto":
-        raise typer.BadParameter("'auto' is not available, choose a number, for instance --alpha 0.1")
-    return _number(text)
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"found {text!r}, expected a number or auto") from None
 
 
 def _whole_number(text: str) -> int:
@@ -56,6 +59,23 @@ SolutionFile = Annotated[
     typer.Argument(metavar="SOLUTION.npz", help="The factors, or matrix, or signal; with or without duals. Anyone's."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON, if asked for).")]
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask",
+        metavar="IMAGE",
+        help="For images: white pixels of IMAGE are observed, black ones missing; same size as the input.",
+    ),
+]
+Weight = Annotated[
+    float | None,
+    typer.Option("--weight", parser=_number, metavar="W", help="robust-pca: price of a unit of gross error."),
+]
+Tau = Annotated[
+    float | None,
+    typer.Option("--tau", parser=_number, metavar="T", help="robust-pca: total of the gross errors, instead."),
+]
 Seed = Annotated[int, typer.Option("--seed", parser=_whole_number, metavar="N", help="Makes the run repeatable.")]
 
 
@@ -95,8 +115,13 @@ def recover(
         ),
     ] = None,
     alpha: Annotated[
-        float,
-        typer.Option("--alpha", parser=_alpha, metavar="X", help="0 fits the data exactly; more allows for noise."),
+        Any,
+        typer.Option(
+            "--alpha",
+            parser=_alpha,
+            metavar="X|auto",
+            help="0 fits the data exactly; more allows for noise; auto is for noise of unknown level.",
+        ),
     ] = 0.0,
     metric_power: Annotated[
         float, typer.Option("--metric-power", parser=_number, metavar="P", help="From 0 (nuclear norm) to 1 (flat).")
@@ -115,27 +140,14 @@ def recover(
         typer.Option("--time-limit", parser=_number, metavar="S", help="Seconds until the best so far is taken."),
     ] = None,
     seed: Seed = 0,
-    mask: Annotated[
-        Path | None,
-        typer.Option(
-            "--mask",
-            metavar="IMAGE",
-            help="For images: white pixels of IMAGE are observed, black ones missing; same size as the input.",
-        ),
-    ] = None,
-    weight: Annotated[
-        float | None,
-        typer.Option("--weight", parser=_number, metavar="W", help="robust-pca: price of a unit of gross error."),
-    ] = None,
-    tau: Annotated[
-        float | None,
-        typer.Option("--tau", parser=_number, metavar="T", help="robust-pca: total of the gross errors, instead."),
-    ] = None,
+    mask: Mask = None,
+    weight: Weight = None,
+    tau: Tau = None,
     reweight: Annotated[
         bool, typer.Option("--reweight", help="Look for a lower rank as well, by reweighting; that one is not flat.")
     ] = False,
     json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON, if asked for).")] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Find the flattest solution of a problem, prove it, and write a report.
 
@@ -259,8 +271,11 @@ def race(
         typer.Option("--jobs", parser=_whole_number, metavar="N", help="Processes. Default: one for each core."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", parser=_whole_number, metavar="N", help="The first of the seeds.")] = 0,
+    mask: Mask = None,
+    weight: Weight = None,
+    tau: Tau = None,
     json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON, if asked for).")] = False,
+    quiet: Quiet = False,
     list_: Annotated[
         bool,
         typer.Option("--list", callback=_list_competitors, is_eager=True, help="Print the competitors and stop."),
@@ -276,8 +291,8 @@ def race(
     from flatmin.cli.race import Request, run
 
     settings = {"budget": budget, "seeds": seeds, "trials": trials, "jobs": jobs, "seed": seed}
-    command = str(context.find_root().obj)
-    return run(Request(family, input, output, competitors, settings, json, quiet, command))
+    loss, command = {"weight": weight, "tau": tau}, str(context.find_root().obj)
+    return run(Request(family, input, output, competitors, settings, loss, mask, json, quiet, command))
 
 
 def _judging(name: str, text: str) -> None:

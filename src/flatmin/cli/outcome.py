@@ -9,6 +9,7 @@ import numpy as np
 
 from flatmin import families
 from flatmin.certificates import Certificate
+from flatmin.noise import Noise
 from flatmin.problem import Problem
 from flatmin.report.voices import Voice, voice_of
 from flatmin.report.words import unique_phrase, unique_word, verdict
@@ -37,6 +38,9 @@ def outcome(problem: Problem, solution: Solution, summary: Mapping[str, Any], re
     rows["seconds"] = f"{solution.seconds:.2f}"
     if summary.get("relative_error") is not None:
         rows["relative error"] = f"{summary['relative_error']:.6g}"
+    if solution.noise is not None:
+        rows["noise"] = _level(solution.noise)
+        rows["refit, not certified"] = _refit(solution.noise, summary["noise"])
     if summary["reweighted"] is not None:
         rows["lowest rank found, not flat"] = _reweighted(summary["reweighted"])
     for name, what in families.find(summary["family"]).unseen.items():
@@ -66,6 +70,21 @@ def _radius(solution: Solution, radius: float) -> str:
     model = solution.parametrization
     size = float(np.linalg.norm(model.decompose(*model.pair(solution.factors))[1]))
     return f"{radius:.1e}, relatively {radius / size:.1e}" if size else f"{radius:.1e}"
+
+
+def _level(noise: Noise) -> str:
+    if noise.sigma is None:
+        return "unknown: a matrix of the refit's rank fits any data"
+    return f"{noise.sigma:.3g} ± {noise.std_error:.1g} in every measurement; alpha = {noise.alpha:.3g}"
+
+
+def _refit(noise: Noise, fields: Mapping[str, Any]) -> str:
+    text = f"rank {noise.rank}"
+    if not noise.agrees:
+        text += f"; the test for more structure says {noise.tested_rank}"
+    if fields.get("relative_error") is not None:
+        text += f", relative error {fields['relative_error']:.6g}"
+    return text
 
 
 def _reweighted(fields: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,8 @@ def summarize(
         "undetermined_rows": solution.undetermined[0],
         "undetermined_cols": solution.undetermined[1],
         "reweighted": None if lowest is None else _reweighted(family, problem, lowest, truth),
-        "sigma": None,
+        "sigma": None if solution.noise is None else solution.noise.sigma,
+        "noise": None if solution.noise is None else _noise(family, problem, solution, truth),
         "seed": solution.settings.get("seed"),
         "version": __version__,
         "format_version": FORMAT_VERSION,
@@ -72,6 +74,16 @@ def _reweighted(family: Family, problem: Problem, lowest: Solution, truth: Array
     }
     if truth is not None:
         fields["relative_error"] = family.relative_error(problem, lowest, truth)
+    return fields
+
+
+def _noise(family: Family, problem: Problem, solution: Solution, truth: Array | None) -> dict[str, Any]:
+    """Return what was found out about the noise; the error is that of the refit."""
+    assert solution.noise is not None
+    fields = dict(solution.noise.scalars())
+    if truth is not None:
+        refit = replace(solution, factors=solution.noise.refit, parts={})
+        fields["relative_error"] = family.relative_error(problem, refit, truth)
     return fields
 
 

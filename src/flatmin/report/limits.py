@@ -89,7 +89,7 @@ def limits(
         radius = " With noisy data the certified radius says how far the truth can be." if unique else ""
         out.append(f"An exact fit also fits the noise.{radius}")
     else:
-        out.append("An exact fit also fits the noise. If the data are noisy, a penalised fit (--alpha) is better.")
+        out.append("An exact fit also fits the noise. If the data are noisy, a penalised fit (--alpha auto) is better.")
     if metric_power != 1:
         out.append(
             f"With metric power {number(metric_power)} the norm that was minimised is not the flat one (power 1); "

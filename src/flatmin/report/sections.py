@@ -11,6 +11,7 @@ import numpy as np
 from flatmin._version import __version__
 from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.metric import Array
+from flatmin.noise import Noise
 from flatmin.report import blocks, figures, words
 from flatmin.report.limits import caution, limits
 from flatmin.report.page import Fact, Figure, Page, Section, Table
@@ -49,6 +50,8 @@ def solution_page(reading: Reading) -> Page:
     view, m = view_of(context.family.name), reading.problem.measurement.size
     sections = [*view.answer(reading), _certificate(reading)]
     sections.append(radius_section(c, reading.problem.data, reading.size, reading.voice, view.within(reading)))
+    if s.noise is not None:
+        sections.append(_noise(reading, s.noise))
     if context.summary.get("reweighted"):
         sections.append(_reweighted(reading, context.summary["reweighted"]))
     sections += [part(reading) for part in (_limits, _search, _flatness, _repeat)]
@@ -117,6 +120,33 @@ def _certificate(reading: Reading) -> Section:
     intro += " The solution and its dual vector are in solution.npz; “flatmin certify” repeats the check."
     statements = proof(c, reading.problem.measurement.size, reading.power, voice, reading.distance)
     return Section("certificate", "The certificate", [intro], statements=statements)
+
+
+def _noise(reading: Reading, noise: Noise) -> Section:
+    """Return what was found out about the noise, what of it is proved, and what is not."""
+    prose = [
+        "The level of the noise was not given. The strength of the penalty is what noise of the size of the residual "
+        "can do by itself (square-root rule). That the solution above minimises loss + alpha · scaled trace at this "
+        "strength is certified. That the strength is right rests on noise that is independent and equally large "
+        "everywhere.",
+        "The refit fits the data as well as any matrix of its rank nearby, without the bias of the penalty. It is in "
+        "solution.npz, and is not certified.",
+    ]
+    if reading.voice.determined:
+        prose.append("As the data determine the trace, a penalty on it selects no rank; the test of residuals does.")
+    elif not noise.agrees:
+        prose.append("The penalty and the test of residuals disagree: do not rely on the rank, nor on the refit.")
+    level = "unknown: a matrix of this rank fits any data"
+    if noise.sigma is not None and noise.std_error is not None:
+        level = f"{words.number(noise.sigma, 3)} ± {words.number(noise.std_error, 1)}"
+    rows = [
+        ["Standard deviation of the noise in a measurement", level],
+        ["Strength alpha", words.number(noise.alpha, 3)],
+        ["Rank of the refit", str(noise.rank)],
+        ["Smallest rank whose residual passes for noise", str(noise.tested_rank)],
+        ["Degrees of freedom of the refit, of measurements", f"{noise.freedom} of {reading.problem.measurement.size}"],
+    ]
+    return Section("noise", "The noise", prose, table=Table("What was found", ("", ""), rows, folded=False))
 
 
 def _reweighted(reading: Reading, found: Mapping[str, object]) -> Section:
