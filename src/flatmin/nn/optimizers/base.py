@@ -16,7 +16,7 @@ from flatmin.errors import InputError
 from flatmin.nn.optimizers._tape import Tape
 from flatmin.nn.optimizers._watcher import Watcher
 
-__all__ = ["AGREEMENT", "Seeker"]
+__all__ = ["AGREEMENT", "Seeker", "distance", "norm"]
 
 #: Where the gradient at other weights overflows under a GradScaler, it is computed again with its scale times these.
 SHRINKING = (1.0, 2.0**-4, 2.0**-8, 2.0**-16)
@@ -308,19 +308,27 @@ class Seeker(Optimizer):
 
     def _check_agreement(self) -> None:
         """Raise `InputError` if the recorded passes are not all that was differentiated."""
-        distance = size = 0.0
-        for p, gradient in zip(self.parameters, self.gradient(), strict=True):
-            found = torch.zeros_like(p) if p.grad is None else p.grad.to_dense()
-            expected = torch.zeros_like(p) if gradient is None else gradient.to_dense()
-            distance += float(torch.sum((found - expected).double() ** 2))
-            size += float(torch.sum(expected.double() ** 2))
+        off = distance([p.grad for p in self.parameters], self.gradient())
         self._checked = True
-        if distance > AGREEMENT**2 * size:
-            off = (distance / size) ** 0.5 if size else math.inf
+        if off > AGREEMENT:
             raise InputError(
                 f".grad is {off:.1%} off the gradient of recorded passes, expected nothing but loss(model(x), y) to "
                 "be differentiated"
             )
+
+
+def distance(found: Sequence[Tensor | None], expected: Sequence[Tensor | None]) -> float:
+    """Return the relative distance of two lists of gradients; None is 0."""
+    pairs = [(a, b) for a, b in zip(found, expected, strict=True) if a is not None or b is not None]
+    apart = norm([b if a is None else a if b is None else a - b for a, b in pairs])  # type: ignore[misc]
+    size = norm([b for b in expected if b is not None])
+    return apart / size if size else math.inf if apart else 0.0
+
+
+def norm(tensors: Sequence[Tensor]) -> float:
+    """Return the Euclidean norm of all entries; that of half precision would overflow in its own."""
+    norms = [torch.linalg.vector_norm(t.to_dense(), dtype=torch.promote_types(t.dtype, torch.float32)) for t in tensors]
+    return float(torch.linalg.vector_norm(torch.stack([n.double() for n in norms]))) if norms else 0.0
 
 
 class _Function(nn.Module):

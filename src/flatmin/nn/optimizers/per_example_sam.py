@@ -12,9 +12,10 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
 from flatmin.errors import InputError
+from flatmin.nn.optimizers._linear import LinearMoves
 from flatmin.nn.optimizers._settings import number, whole
 from flatmin.nn.optimizers._tape import Output, Term, random_states, set_random_states
-from flatmin.nn.optimizers.base import AGREEMENT, Seeker
+from flatmin.nn.optimizers.base import AGREEMENT, Seeker, distance
 
 __all__ = ["PerExampleSAM"]
 
@@ -25,7 +26,8 @@ class PerExampleSAM(Seeker):
     """Train with the mean of ``∇f_i(w + ρ ∇f_i(w)/‖∇f_i(w)‖)`` over the examples i: each goes to its own worst weights.
 
     This is what steps of `SAM` with one example each do on average, and said to make the trace of the Hessian small.
-    Examples are vectorized with `torch.func.vmap` where the model allows it, and else taken one by one.
+    Where the trained layers are linear, as in a perceptron, two passes of the batch do it. Otherwise examples are
+    vectorized with `torch.func.vmap` where the model allows it, and else taken one by one.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ class PerExampleSAM(Seeker):
     rho : float
         The distance ρ, in the units of the weights.
     chunk : int
-        Examples at a time: that many copies of the weights and of the gradient are in memory.
+        Examples at a time that are vectorized: that many copies of the weights and of the gradient are in memory.
 
     References
     ----------
@@ -63,6 +65,7 @@ class PerExampleSAM(Seeker):
             raise InputError("the optimizer has a parameter outside the model, expected those of the model alone")
         self._names = [names[id(p)] for p in self.parameters]
         self._vectorizes: bool | None = None
+        self._linear: bool | None = None
 
     @property
     def gradient_evaluations(self) -> int:
@@ -71,21 +74,53 @@ class PerExampleSAM(Seeker):
 
     def seek(self) -> None:
         """Put the mean of the examples' gradients in place of that of the batch."""
-        self.assign([g / (self._scale or 1.0) for g in self._total(self.rho)])
+        self._check_norms()
+        moves = self._linear_moves()
+        if moves is None:
+            self.assign([g / (self._scale or 1.0) for g in self._total(self.rho)])
+        else:
+            with moves.made():
+                self.assign(self.gradient())
 
-    def _total(self, rho: float) -> list[Tensor]:
-        """Return the sum over all examples of their gradients at distance ρ, with the scale of a GradScaler."""
+    def _linear_moves(self) -> LinearMoves | None:
+        """Return the moves of all examples, None where they need weights of their own."""
+        assert self._tape is not None
+        counts = [self._examples(term).count for term in self._tape.terms]
+        if self._linear is False:
+            return None
+        moves = LinearMoves(self.model, self.parameters)
+        if not (moves.apply and moves.find(self._tape, counts, self.rho)):
+            return None
+        if self._linear is None:  # found out once; no, if a layer's weight is used outside of it
+            found = moves.gradient()
+            ordered = [found.get(id(p)) for p in self.parameters]
+            self._linear = distance(ordered, self._batch_gradient()) <= AGREEMENT
+        return moves if self._linear else None
+
+    def _batch_gradient(self) -> list[Tensor | None]:
+        """Return the gradient that the loop computed, with the scale of a GradScaler."""
+        return [None if p.grad is None else p.grad * (self._scale or 1.0) for p in self.parameters]
+
+    def _examples(self, term: Term) -> _Examples:
+        return _Examples(term, self.model, self.loss)
+
+    def _check_norms(self) -> None:
+        """Raise `InputError` if batch norm mixes examples."""
         if any(isinstance(m, _BatchNorm) and m.training for m in self.model.modules()):
             raise InputError(
                 "the model has batch norm in training mode, which mixes examples, expected none, or batch norm in "
                 "evaluation mode"
             )
+
+    @torch.no_grad()
+    def _total(self, rho: float) -> list[Tensor]:
+        """Return the sum over all examples of their gradients at distance ρ, with the scale of a GradScaler."""
         assert self._tape is not None
         weights = dict(zip(self._names, (p.detach() for p in self.parameters), strict=True))
         total = {name: torch.zeros_like(w) for name, w in weights.items()}
         with self._tape.running():
             for term in self._tape.terms:
-                examples = _Examples(term, self.model, self.loss)
+                examples = self._examples(term)
                 if self._vectorizes is None:
                     self._vectorizes = examples.can_vectorize(weights)
                 size = self.chunk if self._vectorizes else 1
@@ -99,13 +134,11 @@ class PerExampleSAM(Seeker):
     def _check_agreement(self) -> None:
         """Raise `InputError` also if the batch's gradient is not made of its examples'; random masks hide that."""
         super()._check_agreement()
+        self._check_norms()
         assert self._tape is not None
-        if any(_Examples(term, self.model, self.loss).drew for term in self._tape.terms):
+        if any(self._examples(term).drew for term in self._tape.terms):
             return
-        expected = [torch.zeros_like(p) if p.grad is None else p.grad * (self._scale or 1.0) for p in self.parameters]
-        pairs = zip(self._total(0.0), expected, strict=True)
-        distance = sum(float(torch.sum((found - g).double() ** 2)) for found, g in pairs)
-        if distance > AGREEMENT**2 * sum(float(torch.sum(g.double() ** 2)) for g in expected):
+        if distance(self._total(0.0), self._batch_gradient()) > AGREEMENT:
             raise InputError(
                 "the loss of the batch is not the mean of its examples' (the sum, if its reduction says so), expected "
                 "one without weights a class and without ignored targets"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from flatmin.nn.optimizers._settings import number
-from flatmin.nn.optimizers.base import Seeker
+from flatmin.nn.optimizers.base import Seeker, norm
 
 __all__ = ["SAM"]
 
@@ -64,9 +63,3 @@ class SAM(Seeker):
         gradients = [p.grad for p in self.parameters]
         size = norm([g for g in gradients if g is not None])
         self.assign(self.gradient(gradients, self.rho / size if size > 0 else 0.0))
-
-
-def norm(tensors: list[Tensor]) -> float:
-    """Return the Euclidean norm of all entries; that of half precision would overflow in its own."""
-    norms = [torch.linalg.vector_norm(t.to_dense(), dtype=torch.promote_types(t.dtype, torch.float32)) for t in tensors]
-    return float(torch.linalg.vector_norm(torch.stack([n.double() for n in norms]))) if norms else 0.0
