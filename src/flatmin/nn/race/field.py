@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,9 +87,15 @@ class Field:
         if self._pool is None:
             yield from ((lap, self.made(lap)) for lap in laps)
             return
-        futures = {self._pool.submit(_lap, lap): lap for lap in laps}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        with _later_interruption():
+            futures = {self._pool.submit(_lap, lap): lap for lap in laps}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            for process in list((getattr(self._pool, "_processes", None) or {}).values()):
+                process.terminate()  # what they are at is of no use; else `close` would wait for it
+            raise
 
     def close(self) -> None:
         """End the processes; laps that have not begun are dropped."""
@@ -107,12 +114,28 @@ class Field:
         return ProcessPoolExecutor(jobs, mp_context=context, initializer=_enter, initargs=(field,))
 
 
+@contextmanager
+def _later_interruption() -> Iterator[None]:
+    """Hold Ctrl-C back inside the block, and in processes that are started there until they can answer it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 #: The field of a process that was started to run laps.
 _FIELD: list[Any] = []
 
 
 def _enter(field: bytes) -> None:
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))  # the parent tells of an interruption
+    # At once: the executor would take an exception for the outcome of a lap. The parent tells of an interruption.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _FIELD[:] = [Field(*pickle.loads(field))]
 
 
