@@ -1,4 +1,18 @@
-"""What a study is: a question, an experiment, and claims that its numbers decide."""
+"""What a study is: a question, an experiment, and claims that its numbers decide.
+
+To add one, write a file in this directory, named as the study with underscores. Its docstring says what is claimed,
+what would refute it, and where it comes from. It defines ``STUDY = Study(name, question, expectation, run)``:
+
+- ``run(quick=False, seed=0)`` returns `Findings`. The full version takes minutes, the quick one seconds: it is what the
+  tests run. Everything random comes from ``seed``.
+- ``rows`` are measurements: plain dictionaries, one for each network, instance or repetition. ``by`` names the columns
+  that make a setting; the table shows the mean and half of the 95 % interval over the rows of each.
+- ``claims`` are made before the run, from `Claim.exact` for numbers without chance, `Claim.of_mean` and
+  `Claim.of_share` for repetitions. One is a control that would fail if the experiment saw nothing.
+- ``draw(figure)`` fills an empty Matplotlib figure.
+
+``python -m flatmin.nn.studies NAME [--quick] [--seed S] [--output DIR]`` finds it by its file.
+"""
 
 from __future__ import annotations
 
@@ -163,7 +177,7 @@ class Study:
     question, expectation : str
         One sentence each; the expectation is written before the run.
     run : callable
-        ``run(quick=False, seed=0)`` returns `Findings`; the quick one takes less than 20 seconds.
+        ``run(quick=False, seed=0)`` returns `Findings`; the quick one takes a few seconds.
     """
 
     name: str
