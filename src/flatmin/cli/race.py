@@ -7,13 +7,13 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from flatmin import families
 from flatmin._version import __version__
-from flatmin.cli.options import in_options
+from flatmin.cli.options import in_options, with_loss
 from flatmin.cli.output import RACE, destination, results_directory
 from flatmin.cli.pace import Pace
 from flatmin.cli.progress import progress
@@ -47,12 +47,14 @@ class Request:
     ----------
     family : str
         Name of the model.
-    input, output : Path or None
+    input, output, mask : Path or None
         Files.
     competitors : str or None
         Names with commas between them; None for all.
     settings : dict
         Keyword arguments of `flatmin.nn.race`.
+    loss : dict
+        Those of the loss, None where nothing was typed.
     as_json, quiet : bool
         What to print.
     command : str
@@ -64,6 +66,8 @@ class Request:
     output: Path | None
     competitors: str | None
     settings: Mapping[str, int | None]
+    loss: Mapping[str, float | None]
+    mask: Path | None
     as_json: bool
     quiet: bool
     command: str
@@ -73,8 +77,9 @@ def run(request: Request) -> int:
     """Race, write the results, print the outcome, and return the exit status."""
     family = families.find(request.family)
     settings = _settings(request)
-    case = read_case(family, request.input)
-    target = destination(request.output, request.input, kind=RACE)
+    case = read_case(family, request.input, request.mask)
+    case = replace(case, problem=with_loss(case.problem, family, request.loss))
+    target = destination(request.output, request.input, request.mask, kind=RACE)
     with kept_runs(target, not request.quiet) as runs:
         result = _raced(case, settings, runs.directory, not request.quiet)
         summary = summarize(family, case, result, request.settings["seed"])
@@ -114,6 +119,7 @@ def print_competitors() -> None:
     from rich.table import Table
 
     table = Table("name", "what it is", "said to minimise", "source", box=None, pad_edge=False)
+    table.columns[0].no_wrap, table.columns[0].overflow = True, "ignore"
     for who in _known():
         table.add_row(who.name, who.title, who.claims, who.source)
     Console(highlight=False).print(table)
