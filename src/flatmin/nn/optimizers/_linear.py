@@ -50,6 +50,8 @@ class LinearMoves:
         self._layers = [m for m in model.modules() if any(id(p) in trained for p in m._parameters.values())]
         self._trained = trained
         self._moves: dict[nn.Module, list[_Move]] = {layer: [] for layer in self._layers}
+        #: The sum of the lengths of all examples' gradients.
+        self.size = 0.0
 
     @property
     def apply(self) -> bool:
@@ -91,6 +93,7 @@ class LinearMoves:
             size = float(bias) if inputs is None else inputs.square().sum(1) + float(bias)
             square = square + derivative.square().sum(1).double() * size
         length = torch.where(square > 0, rho * square.clamp(min=torch.finfo(torch.float64).tiny).rsqrt(), 0.0)
+        self.size += float(square.sqrt().sum())
         for layer, inputs, bias, derivative in parts:
             self._moves[layer].append(_Move(inputs, bias, derivative, length.to(derivative.dtype)[:, None]))
         return True

@@ -317,11 +317,11 @@ class Seeker(Optimizer):
             )
 
 
-def distance(found: Sequence[Tensor | None], expected: Sequence[Tensor | None]) -> float:
-    """Return the relative distance of two lists of gradients; None is 0."""
+def distance(found: Sequence[Tensor | None], expected: Sequence[Tensor | None], size: float | None = None) -> float:
+    """Return the distance of two lists of gradients over a size, else that of the second; None is 0."""
     pairs = [(a, b) for a, b in zip(found, expected, strict=True) if a is not None or b is not None]
     apart = norm([b if a is None else a if b is None else a - b for a, b in pairs])  # type: ignore[misc]
-    size = norm([b for b in expected if b is not None])
+    size = norm([b for b in expected if b is not None]) if size is None else size
     return apart / size if size else math.inf if apart else 0.0
 
 

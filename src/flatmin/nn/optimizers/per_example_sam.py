@@ -77,7 +77,7 @@ class PerExampleSAM(Seeker):
         self._check_norms()
         moves = self._linear_moves()
         if moves is None:
-            self.assign([g / (self._scale or 1.0) for g in self._total(self.rho)])
+            self.assign([g / (self._scale or 1.0) for g in self._total(self.rho)[0]])
         else:
             with moves.made():
                 self.assign(self.gradient())
@@ -94,7 +94,7 @@ class PerExampleSAM(Seeker):
         if self._linear is None:  # found out once; no, if a layer's weight is used outside of it
             found = moves.gradient()
             ordered = [found.get(id(p)) for p in self.parameters]
-            self._linear = distance(ordered, self._batch_gradient()) <= AGREEMENT
+            self._linear = distance(ordered, self._batch_gradient(), moves.size) <= AGREEMENT
         return moves if self._linear else None
 
     def _batch_gradient(self) -> list[Tensor | None]:
@@ -113,11 +113,11 @@ class PerExampleSAM(Seeker):
             )
 
     @torch.no_grad()
-    def _total(self, rho: float) -> list[Tensor]:
-        """Return the sum over all examples of their gradients at distance ρ, with the scale of a GradScaler."""
+    def _total(self, rho: float) -> tuple[list[Tensor], float]:
+        """Return the sum over all examples of their gradients at distance ρ, and of their lengths, with any scale."""
         assert self._tape is not None
         weights = dict(zip(self._names, (p.detach() for p in self.parameters), strict=True))
-        total = {name: torch.zeros_like(w) for name, w in weights.items()}
+        lengths, total = 0.0, {name: torch.zeros_like(w) for name, w in weights.items()}
         with self._tape.running():
             for term in self._tape.terms:
                 examples = self._examples(term)
@@ -126,10 +126,11 @@ class PerExampleSAM(Seeker):
                 size = self.chunk if self._vectorizes else 1
                 with examples.model_call.circumstances():
                     for start in range(0, examples.count, size):
-                        part = examples.gradient(weights, slice(start, start + size), rho, self._vectorizes)
+                        part, norms = examples.gradient(weights, slice(start, start + size), rho, self._vectorizes)
+                        lengths += float(norms.sum())
                         for name, g in part.items():
                             total[name] += g
-        return list(total.values())
+        return list(total.values()), lengths
 
     def _check_agreement(self) -> None:
         """Raise `InputError` also if the batch's gradient is not made of its examples'; random masks hide that."""
@@ -138,7 +139,8 @@ class PerExampleSAM(Seeker):
         assert self._tape is not None
         if any(self._examples(term).drew for term in self._tape.terms):
             return
-        if distance(self._total(0.0), self._batch_gradient()) > AGREEMENT:
+        total, lengths = self._total(0.0)
+        if not distance(total, self._batch_gradient(), lengths) <= AGREEMENT:  # nor where an example gives NaN
             raise InputError(
                 "the loss of the batch is not the mean of its examples' (the sum, if its reduction says so), expected "
                 "one without weights a class and without ignored targets"
@@ -182,8 +184,8 @@ class _Examples:
         with self.loss_call.circumstances(random=False):
             return torch.sum(self.upstream * self.loss(*args, **kwargs))
 
-    def gradient(self, weights: Weights, part: slice, rho: float, vectorized: bool) -> Weights:
-        """Return the sum of the gradients of some examples (one, if not vectorized), each at its own weights."""
+    def gradient(self, weights: Weights, part: slice, rho: float, vectorized: bool) -> tuple[Weights, Tensor]:
+        """Return the sum of some examples' gradients (one's, if not vectorized) at their own weights, and norms here."""
         batch = [self._inputs[i][part] for i in self._where]
         gradients = self._stacked if vectorized else self._single
         state = random_states(self.model_call.random)
@@ -192,7 +194,7 @@ class _Examples:
         lengths = torch.where(norms > 0, rho / norms.clamp(min=torch.finfo(torch.float64).tiny), 0.0)
         moved = {name: weights[name] + lengths.to(g).reshape(-1, *[1] * (g.ndim - 1)) * g for name, g in first.items()}
         set_random_states(state)
-        return {name: g.sum(0) for name, g in gradients(moved, batch, 0).items()}
+        return {name: g.sum(0) for name, g in gradients(moved, batch, 0).items()}, norms
 
     def _stacked(self, weights: Weights, batch: list[Tensor], along: int | None) -> Weights:
         """Return the gradients of all examples along a first dimension; their weights are along 0, or common (None)."""
