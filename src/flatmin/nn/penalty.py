@@ -20,7 +20,7 @@ from flatmin.nn.state import unwrapped
 __all__ = ["HessianTracePenalty", "twice_differentiable"]
 
 Of = Literal["gauss_newton", "hessian"]
-Probe = Literal["vjp", "per_example"]
+Probe = Literal["auto", "vjp", "per_example"]
 
 
 class HessianTracePenalty:
@@ -45,12 +45,12 @@ class HessianTracePenalty:
         cross entropy, Poisson, or a root of one's own, see `register_root`. For the Hessian any loss will do.
     of : {"gauss_newton", "hessian"}
         The part ``Jᵀ S Sᵀ J``, by one reverse pass more; or the whole Hessian H, as ``vᵀ H v`` by two.
-    probe : {"vjp", "per_example"}
+    probe : {"auto", "vjp", "per_example"}
         ``"vjp"`` serves any model. ``"per_example"`` leaves the products of different examples out, whose mean is zero:
-        ``Σ_i |J_iᵀ S_i v_i|²``. Its standard deviation is 3 to 20 times smaller and its step is cheaper for
-        linear layers, dearer for convolutions. It needs examples that do not see each other (no batch normalization in
-        training, no attention across a batch: this cannot be checked), and trainable parameters in linear layers and
-        convolutions that are called once.
+        ``Σ_i |J_iᵀ S_i v_i|²``. Its standard deviation is 3 to 20 times smaller; a step is cheaper for linear layers,
+        dearer for convolutions. It needs examples that do not see each other, as they do in batch normalization (in
+        training; looked at in the first batch), and trainable parameters in linear layers, convolutions, layer and
+        group normalizations that are called once. ``"auto"`` takes it wherever it can be had.
     probes : int
         Vectors v to average over.
     every : int
@@ -102,7 +102,7 @@ class HessianTracePenalty:
         loss: Any,
         *,
         of: Of = "gauss_newton",
-        probe: Probe = "vjp",
+        probe: Probe = "auto",
         probes: int = 1,
         every: int = 1,
         seed: int | None = None,
@@ -113,10 +113,10 @@ class HessianTracePenalty:
             raise InputError(f"loss is {loss!r}, expected a function of outputs and targets")
         if of not in ("gauss_newton", "hessian"):
             raise InputError(f"of is {of!r}, expected 'gauss_newton' or 'hessian'")
-        if probe not in ("vjp", "per_example"):
-            raise InputError(f"probe is {probe!r}, expected 'vjp' or 'per_example'")
-        if of == "hessian" and probe != "vjp":
-            raise InputError(f"probe is {probe!r} for the whole Hessian, expected 'vjp'")
+        if probe not in ("auto", "vjp", "per_example"):
+            raise InputError(f"probe is {probe!r}, expected 'auto', 'vjp' or 'per_example'")
+        if of == "hessian" and probe == "per_example":
+            raise InputError("probe is 'per_example' for the whole Hessian, expected 'auto' or 'vjp'")
         for name, value, least in (("probes", probes, 1), ("every", every, 1), ("seed", seed, 0)):
             if value is None and name == "seed":
                 continue
@@ -125,6 +125,7 @@ class HessianTracePenalty:
         self.model, self.loss = model, loss
         self.of, self.probe, self.probes, self.every = of, probe, int(probes), int(every)
         self.calls = 0
+        self._agrees: dict[bool, bool] = {}
         self.generator = torch.Generator()
         if seed is None:
             self.generator.seed()
@@ -139,7 +140,7 @@ class HessianTracePenalty:
         x, y : Tensor
             Inputs and targets; x is whatever the model takes.
         outputs : Tensor, optional
-            ``model(x)`` with its graph, if it is at hand: it saves a forward pass. Not with ``probe="per_example"``.
+            ``model(x)`` with its graph, if it is at hand: it saves a forward pass, with the probe ``"vjp"``.
         """
         if not self._is_due():
             return torch.zeros((), requires_grad=True)
@@ -178,12 +179,28 @@ class HessianTracePenalty:
 
     @contextmanager
     def _recording(self) -> Iterator[PerExample | None]:
-        if self.probe == "vjp":
+        if self.probe == "vjp" or self.of == "hessian":
             yield None
             return
         layers = PerExample(self.model)
         with layers.recording():
             yield layers
+
+    def _separable(self, outputs: Tensor, layers: PerExample | None) -> PerExample | None:
+        """Return the layers if squares of single examples can be had, as the first batch in each mode shows."""
+        if layers is None:
+            return None
+        obstacle, mode = layers.obstacle(outputs), self.model.training
+        if obstacle is None and len(outputs) > 1:
+            if mode not in self._agrees:
+                self._agrees[mode] = layers.agrees(outputs)
+            if not self._agrees[mode]:
+                obstacle = "examples see each other or layers share parameters, expected neither"
+        if obstacle is None:
+            return layers
+        if self.probe == "per_example":
+            raise InputError(f"{obstacle}; use probe='vjp'")
+        return None
 
     @contextmanager
     def _untouched(self) -> Iterator[Any]:
@@ -202,6 +219,7 @@ class HessianTracePenalty:
             raise InputError("the model has complex parameters, expected their real and imaginary parts as parameters")
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
+            layers = self._separable(outputs, layers)
             if self.of == "hessian":
                 estimates = self._curvatures(outputs, y, parameters)
             else:

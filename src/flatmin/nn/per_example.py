@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, vjp, vmap
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from flatmin.errors import InputError
+from flatmin.nn.convolution_square import convolution_square
 
-__all__ = ["PerExample"]
+__all__ = ["PerExample", "widened"]
 
-#: Layers whose squares are tested. Under `vmap` the second derivative of layer normalization is wrong in PyTorch 2.13.
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_LAYERS = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.GroupNorm)
 
 
-@dataclass(frozen=True)
-class _Use:
+class _Use(NamedTuple):
     """One use of a layer: what went in and what came out."""
 
     layer: nn.Module
     before: Tensor
     after: Tensor
+    edge: GradientEdge | None  # of what came out: the tensor itself may be overwritten
 
 
-@dataclass
 class PerExample:
     """The layers of a model during one forward pass, for ``Σ_i |J_iᵀ w_i|²``, J_i the Jacobian of example i.
 
     The gradient of example i with respect to a layer is made of the layer's input a_i and of the derivative δ_i of
     ``⟨w, outputs⟩`` with respect to its output, and one reverse pass has the δ_i of all examples. For a linear layer
-    its square is ``|δ_i|² (|a_i|² + 1)``, so that no gradient is formed; a convolution is differentiated example by
-    example. Needs examples that do not see each other, and layers that are called once.
+    its square is ``|δ_i|² (|a_i|² + 1)``, so that no gradient is formed.
 
     Parameters
     ----------
@@ -43,70 +42,125 @@ class PerExample:
         Its layers are the modules that hold trainable parameters themselves.
     """
 
-    model: nn.Module
-    uses: list[_Use] = field(default_factory=list)
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.uses: list[_Use] = []
 
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Record what the layers do inside the block."""
         self.uses.clear()
-        layers = [m for m in self.model.modules() if _trainable(m)]
-        for layer in layers:
-            if type(layer) not in _LAYERS:
-                known = ", ".join(kind.__name__ for kind in _LAYERS)
-                raise InputError(f"the model trains a {type(layer).__name__}, expected {known}; use probe='vjp'")
-        hooks = [layer.register_forward_hook(self._record) for layer in layers]
+        known = [layer for layer in self._layers() if type(layer) in _LAYERS]
+        hooks = [layer.register_forward_hook(self._record, with_kwargs=True) for layer in known]
         try:
             yield
         finally:
             for hook in hooks:
                 hook.remove()
-        used = [use.layer for use in self.uses]
+
+    def obstacle(self, outputs: Tensor) -> str | None:
+        """Return why squares of the recorded pass, which ended in ``outputs``, cannot be had; None if they can."""
+        layers = list(self._layers())
         for layer in layers:
-            if used.count(layer) != 1:
-                raise InputError(f"{layer} was called {used.count(layer)} times, expected once; use probe='vjp'")
-        names = [id(p) for layer in layers for p in _trainable(layer).values()]
-        if len(set(names)) < len(names):
-            raise InputError("two layers share a parameter, expected parameters of their own; use probe='vjp'")
+            if type(layer) not in _LAYERS:
+                known = ", ".join(kind.__name__ for kind in _LAYERS)
+                return f"the model trains a {type(layer).__name__}, expected {known}"
+            if {name for name, _ in layer.named_parameters(recurse=False)} - {"weight", "bias"}:
+                return f"{layer} has parameters of other names, expected a weight and a bias"
+        times = Counter(use.layer for use in self.uses)
+        for layer in layers:
+            if times[layer] != 1:
+                return f"{layer} was called {times[layer]} times, expected once"
+        parameters = [id(p) for layer in layers for p in _trainable(layer)]
+        if len(set(parameters)) < len(parameters):
+            return "two layers share a parameter, expected parameters of their own"
+        for use in self.uses:
+            if use.edge is None:
+                return f"{use.layer} was called where gradients are switched off, expected them"
+            if use.after.ndim < 2 or len({len(t) if t.ndim else 0 for t in (outputs, use.before, use.after)}) > 1:
+                return f"{use.layer} has other rows than the outputs, expected the examples"
+        return None
+
+    def agrees(self, outputs: Tensor) -> bool:
+        """Return whether one example's square is that of its whole gradient, and no other example has a part in it.
+
+        It is not where examples see each other, or where a parameter has a use outside its layer.
+        """
+        row = len(outputs) // 2
+        w = torch.zeros_like(outputs)
+        w[row] = torch.linspace(1, 2, w[row].numel()).reshape(w[row].shape)
+        deltas = self._deltas(outputs, w, differentiable=False)
+        if any(bool(delta[:row].any() or delta[row + 1 :].any()) for delta in deltas if delta is not None):
+            return False
+        parameters = [p for layer in self._layers() for p in _trainable(layer)]
+        whole = torch.autograd.grad(outputs, parameters, w, retain_graph=True, allow_unused=True)
+        wanted = sum(float(widened(g).square().sum()) for g in whole if g is not None)
+        found = float(self.square(outputs, w, differentiable=False).detach())
+        narrow = any(use.after.dtype in _NARROW for use in self.uses)
+        return abs(found - wanted) <= (0.05 if narrow else 1e-3) * max(found, wanted)
 
     def square(self, outputs: Tensor, w: Tensor, *, differentiable: bool) -> Tensor:
         """Return ``Σ_i |J_iᵀ w_i|²`` for the recorded pass, which ended in ``outputs``."""
-        after = [use.after for use in self.uses]
-        deltas = torch.autograd.grad(
-            outputs, after, w, create_graph=differentiable, retain_graph=True, allow_unused=True
-        )
-        squares = []
-        for use, delta in zip(self.uses, deltas, strict=True):
-            if len({len(t) if t.ndim else 0 for t in (outputs, use.before, use.after)}) > 1:
-                raise InputError(f"{use.layer} has other rows than the outputs, expected the examples; use probe='vjp'")
-            if delta is not None:
-                squares.append(_square(use, delta))
-        return torch.stack(squares).sum()
+        deltas = self._deltas(outputs, w, differentiable)
+        pairs = zip(self.uses, deltas, strict=True)
+        return torch.stack([_square(use, delta) for use, delta in pairs if delta is not None]).sum()
 
-    def _record(self, layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        self.uses.append(_Use(layer, inputs[0], output))
+    def _deltas(self, outputs: Tensor, w: Tensor, differentiable: bool) -> tuple[Tensor | None, ...]:
+        edges = [use.edge for use in self.uses if use.edge is not None]
+        return torch.autograd.grad(outputs, edges, w, create_graph=differentiable, retain_graph=True, allow_unused=True)
+
+    def _layers(self) -> Iterator[nn.Module]:
+        return (module for module in self.model.modules() if _trainable(module))
+
+    def _record(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        edge = get_gradient_edge(output) if output.requires_grad else None
+        self.uses.append(_Use(layer, (*args, *kwargs.values())[0], output, edge))
+
+
+_NARROW = (torch.float16, torch.bfloat16)
 
 
 def widened(tensor: Tensor) -> Tensor:
     """Return a tensor in float32 if its type is narrower."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+    return tensor.float() if tensor.dtype in _NARROW else tensor
 
 
-def _trainable(layer: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in layer.named_parameters(recurse=False) if p.requires_grad}
+def _trainable(layer: nn.Module) -> list[nn.Parameter]:
+    return [p for p in layer.parameters(recurse=False) if p.requires_grad]
 
 
 def _square(use: _Use, delta: Tensor) -> Tensor:
     """Return the sum over examples of the squared gradient of one layer."""
-    parameters = _trainable(use.layer)
-    if isinstance(use.layer, nn.Linear) and delta.ndim == 2:
-        weight = widened(use.before).square().sum(1) if "weight" in parameters else 0
-        return (widened(delta).square().sum(1) * (weight + ("bias" in parameters))).sum()
+    layer, before, delta = use.layer, widened(use.before), widened(delta)
+    weight, bias = (getattr(layer, name) is not None and getattr(layer, name).requires_grad for name in _NAMES)
+    if isinstance(layer, nn.Linear):
+        return _linear(before, delta, weight, bias)
+    if isinstance(layer, nn.LayerNorm):
+        summed = range(1, delta.ndim - len(layer.normalized_shape))
+        scaled = F.layer_norm(before, layer.normalized_shape, eps=layer.eps) * delta
+    else:
+        summed = range(2, delta.ndim)
+        if isinstance(layer, _CONVOLUTIONS):
+            squares = [convolution_square(layer, before, delta)] if weight else []
+            return torch.stack([*squares, *([_total(delta, summed)] if bias else [])]).sum()
+        assert isinstance(layer, nn.GroupNorm)
+        scaled = F.group_norm(before, layer.num_groups, eps=layer.eps) * delta
+    return weight * _total(scaled, summed) + bias * _total(delta, summed)
 
-    def gradients(before: Tensor, delta: Tensor) -> dict[str, Tensor]:
-        pullback = vjp(lambda p: functional_call(use.layer, p, (before[None],)), parameters)[1]
-        out: dict[str, Tensor] = pullback(delta[None])[0]
-        return out
 
-    each: dict[str, Tensor] = vmap(gradients)(use.before, delta)
-    return torch.stack([g.square().sum() for g in each.values()]).sum()
+_NAMES = ("weight", "bias")
+
+
+def _total(delta: Tensor, axes: range) -> Tensor:
+    """Return the sum of squares of what is summed over some axes first."""
+    return (delta.sum(tuple(axes)) if axes else delta).square().sum()
+
+
+def _linear(before: Tensor, delta: Tensor, weight: bool, bias: bool) -> Tensor:
+    if delta.ndim == 2:
+        return (delta.square().sum(1) * (weight * before.square().sum(1) + bias)).sum()
+    a, d = before.flatten(1, -2), delta.flatten(1, -2)
+    places, size = a.shape[1], a.shape[2] * d.shape[2]
+    if places * (a.shape[2] + d.shape[2]) < size:  # inner products of places are cheaper than the gradients
+        return ((a @ a.mT * weight + bias) * (d @ d.mT)).sum()
+    return weight * (d.mT @ a).square().sum() + bias * d.sum(1).square().sum()
