@@ -107,6 +107,6 @@ class _Labels(Watcher):
         target = args[1] if len(args) > 1 else kwargs.get("target")
         if not isinstance(target, Tensor) or not isinstance(output, Tensor):
             raise InputError("the loss was called without a target tensor, expected loss(output, target)")
-        self.seen += 1
         disturbed = owner.disturbed(output, target, getattr(module, "ignore_index", None))
+        self.seen += 1
         return ((args[0], disturbed, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "target": disturbed})

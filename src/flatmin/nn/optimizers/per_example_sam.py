@@ -185,7 +185,7 @@ class _Examples:
             return torch.sum(self.upstream * self.loss(*args, **kwargs))
 
     def gradient(self, weights: Weights, part: slice, rho: float, vectorized: bool) -> tuple[Weights, Tensor]:
-        """Return the sum of some examples' gradients (one's, if not vectorized) at their own weights, and norms here."""
+        """Return the sum of some examples' gradients (of one, if not vectorized), and norms at the weights."""
         batch = [self._inputs[i][part] for i in self._where]
         gradients = self._stacked if vectorized else self._single
         state = random_states(self.model_call.random)
