@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ class Krylov:
         """Return, for each Ritz value, a distance within which an eigenvalue of A lies."""
         return np.asarray(self.beside[-1] * np.abs(self._decomposition[1][-1]))
 
-    @property
+    @cached_property
     def _decomposition(self) -> tuple[Array, Array]:
         return eigh_tridiagonal(self.diagonal, self.beside[:-1])  # type: ignore[no-any-return]
 
@@ -103,7 +104,7 @@ class Krylov:
             low, high = (low, middle) if self._exceeds(middle, component) else (middle, high)
         return high
 
-    @property
+    @cached_property
     def floor(self) -> float:
         """Return a rounding error of T, which is never zero."""
         size = max(float(np.abs(self.diagonal).max()), float(self.beside[:-1].max(initial=0.0)))
@@ -111,15 +112,17 @@ class Krylov:
 
     def _exceeds(self, x: float, component: float) -> bool:
         """Return whether ``component² K(x) > 1``; the sum is left as soon as it is, so that it cannot overflow."""
-        before, q, total, limit = 0.0, 1.0, 1.0, component**-2
-        beside = np.maximum(self.beside, self.floor)
-        for j in range(self.steps):
+        before, q, total, limit, back = 0.0, 1.0, 1.0, component**-2, 0.0
+        for a, b in self._coefficients:
             if total > limit:
                 return True
-            back = beside[j - 1] * before if j else 0.0
-            before, q = q, ((x - self.diagonal[j]) * q - back) / beside[j]
-            total += q * q if abs(q) < 1e100 else math.inf
+            before, q = q, ((x - a) * q - back * before) / b
+            total, back = total + (q * q if abs(q) < 1e100 else math.inf), b
         return total > limit
+
+    @cached_property
+    def _coefficients(self) -> list[tuple[float, float]]:
+        return list(zip(self.diagonal.tolist(), np.maximum(self.beside, self.floor).tolist(), strict=True))
 
 
 def lanczos(
