@@ -198,8 +198,8 @@ def _print_outcome(result: Any, target: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from flatmin.nn.race.page import verdict
     from flatmin.nn.race.reading import RaceReading
+    from flatmin.nn.race.verdict import verdict
 
     reading = RaceReading(result)
     said = verdict(reading)

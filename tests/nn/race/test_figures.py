@@ -92,6 +92,21 @@ def test_what_explodes_does_not_flatten_the_others():
     assert ticks[0] == ticks[1]
 
 
+def test_names_are_tied_to_the_ends_of_lines_that_stay_in_the_chart():
+    stays, goes = band(runs([9, 4, 2, 1])), band(runs([9, 1e30, 1e80]), 100)
+    counts = []
+    for curves in ({"stays": stays}, {"stays": stays, "goes": goes}):
+        svg = trajectories("t", {"loss": curves}, list(curves), styles([list(curves)]))
+        counts.append(svg.count("stroke-width: 0.7"))
+    assert counts == [1, 1]
+
+
+def test_a_wide_scatter_ends_near_its_points_and_a_narrow_one_at_powers_of_ten():
+    for x, ticks in (([2e-3, 3.0], ["10⁻²", "10⁻¹", "10⁰"]), ([2.0, 3.0], ["10⁰", "10¹"])):
+        svg = scatter("s", {"a": Cloud(np.array(x), np.array(x))}, ("gap", "error"), styles([["a"]]))
+        assert [t for t in dict.fromkeys(texts(svg)) if t.startswith("10")] == ticks
+
+
 def test_one_run_alone_and_all_diverged_can_be_drawn():
     for curves in ({"a": band(runs([1.0, 1.0]))}, {"a": band(runs([1.0, np.inf]))}, {"a": band(runs([0.0, 0.0]))}):
         assert "<svg" in trajectories("t", {"loss": curves}, ["a"], styles([["a"]]))

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from flatmin.families import phase_retrieval
-from flatmin.nn.race.page import medians, verdict, write_race
+from flatmin.nn.race.page import medians, write_race
 from flatmin.nn.race.reading import RaceReading
+from flatmin.nn.race.verdict import verdict
 from tests.nn.race.made import ENDS, NETWORK, flattest, made
 from tests.report.test_browser import BROWSER, browse
 from tests.report.test_report import check as check_without_script
@@ -65,10 +66,36 @@ def test_the_verdict_names_who_came_near_and_what_their_errors_are(html, usual):
 def test_who_does_not_fit_is_not_called_flat(html, usual):
     """At zero weights the gap is 0: a competitor that never moved must not win."""
     reading = RaceReading(usual)
+    table = medians(reading).table
+    fits = {row[0]: row[table.head.index("Fits")] for row in table.rows}
+    assert {name for name, word in fits.items() if word == "no"} == {"two-point", "gradient-descent-large-step"}
     assert reading.result.summary()[1]["competitor"] == "two-point"
     assert reading.names[-2:] == ["two-point", "gradient-descent-large-step"]
     assert "two-point" not in [row["competitor"] for row in reading.near[1]]
     assert "two-point does not fit the data: its loss is still above 0.01, 1 % of what" in check(html)
+
+
+def test_a_newcomer_is_told_what_is_shown(html, tmp_path):
+    text = check(html)
+    for part in (
+        "What is shown",
+        "4000 gradients",
+        "0 is as flat as can be",
+        "Press the head of a column to sort by it",
+    ):
+        assert part in text
+    assert text.index("What is shown") < text.index("Medians")
+    network = check(written(tmp_path, made(("sgd", "adam", "muon"), of=NETWORK)))
+    assert "data that no competitor has seen" in network
+    assert "as flat as can be" not in network
+
+
+def test_the_protocol_is_in_words(tmp_path, usual):
+    protocol = {**usual.protocol, "seeds": (0, 1), "tuning_seed": 1_000_000, "share": 0.25, "budget_of_something": 3}
+    text = check(written(tmp_path, replace(usual, protocol=protocol)))
+    for part in ("Seeds of the scored runs 0 and 1", "Seed of the trials 1000000", "Budget of something 3"):
+        assert part in text
+    assert "Share" not in text
 
 
 def test_nobody_near_and_nobody_fits(tmp_path):
@@ -78,6 +105,12 @@ def test_nobody_near_and_nobody_fits(tmp_path):
     assert "No competitor fits the data within its budget." in lost[:300]
     alone = check(written(tmp_path, made(("gradient-descent-large-step",), seeds=1)))
     assert "1 of 1" in alone
+
+
+def test_a_median_rank_is_not_rounded(usual):
+    rows = [{**row, "rank": None if row["rank"] is None else row["rank"] + 0.5} for row in usual.table]
+    table = medians(RaceReading(replace(usual, table=rows))).table
+    assert {row[table.head.index("Rank")] for row in table.rows} == {"2.5", "4.5", "–"}
 
 
 def test_where_all_are_equally_flat_the_page_says_so_and_shows_error_against_loss(tmp_path):

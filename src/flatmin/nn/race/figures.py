@@ -35,6 +35,8 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2,
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 #: Values of a logarithmic axis that are no larger are drawn here: rounding, or zero.
 FLOOR = 1e-16
+#: A scatter over more than the factor WIDE ends AROUND its points, and not at powers of ten.
+WIDE, AROUND = 1e2, 1.8
 #: Height of a letter of a label, and its usual width in heights.
 LETTER, ASPECT = 8.5, 0.53
 #: Letters of a name that stand in one line at the end of a line.
@@ -180,12 +182,15 @@ def scatter(name: str, clouds: Mapping[str, Cloud], titles: tuple[str, str], loo
             x, y = np.maximum(cloud.x, FLOOR), np.maximum(cloud.y, FLOOR)
             axes.plot(x, y, style.marker, ms=4.5, color=style.colour, mec=CARD, mew=0.4, alpha=0.85, zorder=2)
         for side, values in (("x", [c.x for c in shown.values()]), ("y", [c.y for c in shown.values()])):
-            logarithmic(axes, np.maximum(np.concatenate([*values, np.zeros(0)]), FLOOR), side, most=6)
+            values = np.maximum(np.concatenate([*values, np.zeros(0)]), FLOOR)
+            logarithmic(axes, values, side, most=6)
+            if len(values) and values.max() > WIDE * values.min():
+                axes.set(**{f"{side}lim": (values.min() / AROUND, values.max() * AROUND)})
         axes.set(xlabel=titles[0], ylabel=titles[1])
         if shown:
             _names_beside(figure, axes, shown, look)
 
-    return draw(name, (WIDTH, 300.0), paint)
+    return draw(name, (1.2 * WIDTH, 330.0), paint)
 
 
 def _shown(values: Array) -> Array:
@@ -211,25 +216,28 @@ def _line(axes: Any, drawn: Band, style: Style) -> None:
 
 
 def _names_at_the_ends(axes: Any, bands: Mapping[str, Band], group: Sequence[str], look: Mapping[str, Style]) -> None:
-    """Write each name to the right of the chart at the height of its line's end, none upon another."""
+    """Write each name to the right of the chart, none upon another, tied to its line's end if that is in the chart."""
     low, high = np.log10(axes.get_ylim())
     ends = []
     for competitor in group:
         finite = bands[competitor].middle[np.isfinite(bands[competitor].middle)]
         ends.append((np.log10(finite[-1]) - low) / (high - low) if len(finite) else 1.0)
-    heights = spread(np.clip(np.array(ends), 0.02, 0.98), 0.22)
+    places = np.clip(np.array(ends), 0.02, 0.98)
+    heights = spread(places, 0.22)
     heights += np.clip(0.0, 0.02 - heights.min(), 1.05 - heights.max())
-    for competitor, height in zip(group, heights, strict=True):
+    for competitor, place, height in zip(group, places, heights, strict=True):
+        colour = look[competitor].colour
+        tie = {"arrowstyle": "-", "color": colour, "lw": 0.7, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)}
         axes.annotate(
             folded(competitor),
-            (1, height),
+            (1, place),
             xycoords="axes fraction",
-            xytext=(5, 0),
-            textcoords="offset points",
+            xytext=(1.05, height),
             va="center",
             fontsize=LETTER,
             linespacing=1.0,
-            color=look[competitor].colour,
+            color=colour,
+            arrowprops=tie if np.isfinite(bands[competitor].middle[-1]) else None,
             annotation_clip=False,
         )
 

@@ -14,18 +14,21 @@ from flatmin.nn.race import figures
 from flatmin.nn.race.correlation import Correlation
 from flatmin.nn.race.reading import RaceReading
 from flatmin.nn.race.result import RaceResult
-from flatmin.report.page import Fact, Figure, Page, Section, Table, Verdict, render
+from flatmin.nn.race.verdict import PER_CENT, SPOKEN, correlation_of, spread_of, unfitting, verdict
+from flatmin.report.page import Fact, Figure, Page, Section, Table, render
 from flatmin.report.proof import proof
 from flatmin.report.voices import voice_of
 from flatmin.report.words import counted, listed, number
 
-__all__ = ["medians", "race_page", "verdict", "write_race"]
+__all__ = ["medians", "race_page", "write_race"]
 
 #: Columns of the table of medians: the field, the head.
 MEDIANS = {
     "flatness_gap": "Gap",
     "relative_error": "Error",
     "loss": "Loss",
+    "fits": "Fits",
+    "diverged": "Diverged",
     "scaled_trace": "Trace",
     "rank": "Rank",
     "balance": "Balance",
@@ -33,8 +36,21 @@ MEDIANS = {
     "strength": "Strength",
     "seconds": "Seconds",
 }
-#: What a column is called within a sentence.
-SPOKEN = {"flatness_gap": "flatness gap", "scaled_trace": "scaled trace", "loss": "loss"}
+#: What the numbers of the protocol are called.
+SETTINGS = {
+    "budget": "Gradients a run",
+    "seeds": "Seeds of the scored runs",
+    "trials": "Step sizes tried for each",
+    "tuning_budget": "Gradients a trial",
+    "tuning_seed": "Seed of the trials",
+    "points": "Looks of the referee at a run, at most",
+    "blow_up": "Growth of the loss that is a divergence",
+    "fits": "Largest loss of a run that fits",
+    "task": "Task",
+    "version": "Version of the rules",
+    "digest": "Fingerprint of the task",
+}
+
 EQUALLY_FLAT = (
     "The data determine the scaled trace of this model: whatever fits is equally flat, and the flatness gap is 0 all "
     "along every run. So runs differ in how well they fit, and errors are shown against the loss."
@@ -65,99 +81,19 @@ def write_race(
 def race_page(result: RaceResult, title: str, subtitle: str = "", command: str = "", notes: Sequence[str] = ()) -> Page:
     """Return the page about a race."""
     reading = RaceReading(result)
-    sections: list[Section | None] = [medians(reading), _along(reading), _ends(reading), _who(result)]
-    sections += [_protocol(result), _diverged(reading), _flattest(result), _repeat(command)]
+    sections: list[Section | None] = [_introduction(reading), medians(reading), _along(reading), _ends(reading)]
+    sections += [_diverged(reading), _who(result), _protocol(result), _flattest(result), _repeat(command)]
     return Page(
         title=title,
         kicker="flatmin race",
         subtitle=subtitle,
         verdict=verdict(reading),
-        caution=" ".join(_unfitting(reading)),
+        caution=unfitting(reading),
         highlights=_highlights(reading),
         sections=[section for section in sections if section is not None],
         notes=[*notes, *(f"{name} did not run: {why}" for name, why in result.left_out.items())],
         footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
     )
-
-
-def verdict(reading: RaceReading) -> Verdict:
-    """Return who came near the flattest value, and what their errors are beside those of the others."""
-    flattest = reading.result.flattest
-    level, near = reading.near
-    good = flattest is None or bool(flattest.holds)
-    fitting = [row for row in reading.rows if row["fits"]]
-    if flattest is None or reading.determined:
-        fits = _names(fitting)
-        start = "All solutions are equally flat here, so what counts is the fit" if reading.determined else "The fit"
-        headline = f"{start}: {fits} fit{'s' if len(fitting) == 1 else ''} the data."
-        near = fitting
-    elif near:
-        headline = f"Within {number(100 * level)} % of the flattest value: {_names(near)}."
-    else:
-        headline = "No competitor fits the data within its budget."
-        if fitting:
-            gap = number(fitting[0]["flatness_gap"], 2)
-            headline = "No competitor that fits the data came near the flattest value. "
-            headline += f"{fitting[0]['competitor']} came nearest, with a flatness gap of {gap}."
-    return Verdict(good, headline, " ".join([*_errors(reading, near), *_relation(reading)]))
-
-
-def _errors(reading: RaceReading, near: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the median errors of some competitors beside those of the others."""
-    chosen = {row["competitor"] for row in near}
-    sides = [
-        [row["relative_error"] for row in reading.rows if (row["competitor"] in chosen) is side]
-        for side in (True, False)
-    ]
-    known = [sorted(e for e in side if e is not None and math.isfinite(e)) for side in sides]
-    if not reading.has_errors:
-        return ["The truth is not known, so nothing is said about errors."]
-    if not known[0]:
-        return []
-    said = f"{'Its' if len(known[0]) == 1 else 'Their'} median error is {_range(known[0])}"
-    return [said + (f"; that of the others is {_range(known[1])}." if known[1] else ".")]
-
-
-def _range(values: Sequence[float]) -> str:
-    low, high = number(values[0], 2), number(values[-1], 2)
-    return low if low == high else f"from {low} to {high}"
-
-
-def _relation(reading: RaceReading) -> list[str]:
-    found = reading.result.correlation
-    if found is None or found.value is None or found.interval is None:
-        return []
-    what, (low, high) = SPOKEN[found.of], found.interval
-    said = f"The rank correlation of {what} and error is {_correlation(found)}: "
-    if low > 0:
-        return [said + "the flatter the run, the smaller its error."]
-    return [said + ("the flatter the run, the larger its error." if high < 0 else "no clear relation.")]
-
-
-def _correlation(found: Correlation) -> str:
-    assert found.value is not None
-    if found.interval is None:
-        return number(found.value, 2)
-    low, high = (number(end, 2) for end in found.interval)
-    return f"{number(found.value, 2)} (95 % interval {low} to {high})"
-
-
-def _unfitting(reading: RaceReading) -> list[str]:
-    """Return a warning of competitors whose gap is small although they do not fit."""
-    rows = [row for row in reading.rows if not row["fits"] and not math.isinf(row["loss"] or math.inf)]
-    if not rows:
-        return []
-    do, their = ("does", "its") if len(rows) == 1 else ("do", "their")
-    return [
-        f"{_names(rows)} {do} not fit the data: {their} loss is still above {number(reading.largest_loss, 2)}, 1 % of "
-        "what it is without any answer. A small gap says nothing there; it is 0 for a matrix of zeros."
-        if not reading.determined
-        else f"{_names(rows)} {do} not fit the data."
-    ]
-
-
-def _names(rows: Sequence[Mapping[str, Any]]) -> str:
-    return listed([row["competitor"] for row in rows], most=20) or "nobody"
 
 
 def _highlights(reading: RaceReading) -> list[Fact]:
@@ -171,37 +107,61 @@ def _highlights(reading: RaceReading) -> list[Fact]:
     if "budget" in result.protocol:
         facts.append(Fact("Budget", str(result.protocol["budget"]), "gradients a run"))
     if found is not None and found.value is not None:
-        between = f"95 %: {number(found.interval[0], 2)} to {number(found.interval[1], 2)}" if found.interval else ""
+        between = (
+            f"95{PER_CENT}: {number(found.interval[0], 2)} to {number(found.interval[1], 2)}" if found.interval else ""
+        )
         facts.append(Fact("Rank correlation", number(found.value, 2), between))
     facts.append(Fact("Diverged", str(gone), f"of {counted(runs, 'run')}"))
     return facts
 
 
+def _introduction(reading: RaceReading) -> Section:
+    """Return what is to be seen here, for someone who sees such a page for the first time."""
+    flattest, budget = reading.result.flattest, reading.result.protocol.get("budget")
+    spent = f"{budget} gradients" if budget else "the same number of gradients"
+    points = [
+        f"Every competitor is a way to train the same model on the same data. A run may compute {spent}; the step size "
+        "of each competitor was chosen by one rule for all, which stands below.",
+        "Many weights fit the data, and training ends at some of them. They are called flat where the loss bends "
+        "little around them. The scaled trace measures it: a sum of second derivatives of the loss over all weights.",
+    ]
+    if flattest is not None:
+        points.append(
+            "The flattest value is the least scaled trace of all weights that fit, known with a proof. The flatness "
+            "gap is how far a run lies above it: 0 is as flat as can be, 1 is twice the least. It is never negative; "
+            "where weights do not fit, it compares them with what fits the data that they make."
+        )
+    if flattest is None:
+        points.append("The error is the one on data that no competitor has seen.")
+    elif reading.has_errors:
+        points.append(
+            "The error is the distance from the truth behind the data, relative to it. No competitor knows it."
+        )
+    return Section("introduction", "What is shown", points=points)
+
+
 def medians(reading: RaceReading) -> Section:
     """Return the table of medians, in the order of the page."""
-    rows, columns = reading.rows, dict(MEDIANS)
-    columns = {c: head for c, head in columns.items() if any(row[c] is not None for row in rows)}
-    cells, keys = [], []
-    for row in rows:
-        name = row["competitor"]
-        lost = row["diverged"] == row["runs"]
-        cells.append(
-            [
-                name if row["fits"] else f"{name}, {'diverged' if lost else 'does not fit'}",
-                f"{row['diverged']} of {row['runs']}",
-                *(_cell(row[column]) for column in columns),
-            ]
-        )
-        keys.append([name, row["diverged"], *(_key(row[column]) for column in columns)])
+    rows = [row | {"fits": bool(row["fits"])} for row in reading.rows]
+    columns = {c: head for c, head in MEDIANS.items() if any(row[c] is not None for row in rows)}
+    cells = [[row["competitor"], *(_shown(column, row) for column in columns)] for row in rows]
+    keys = [[row["competitor"], *(_key(not row[c] if c == "fits" else row[c]) for c in columns)] for row in rows]
     prose = [
-        "Medians over the seeds; a run that diverged counts as infinite. The flatness gap is how far the scaled trace "
-        "lies above what is proved to be the least, in units of it; the error is relative to the truth."
+        "Medians over the seeds; a run that diverged counts as infinite. Competitors that fit the data come first, the "
+        "flattest of them before others. Press the head of a column to sort by it."
     ]
-    if reading.result.flattest is None:
-        prose = ["Medians over the seeds; a run that diverged counts as infinite. The error is on the test set."]
-    prose.append("Competitors that fit the data come first, the flattest of them before others.")
-    head = ["Competitor", "Diverged", *columns.values()]
+    head = ["Competitor", *columns.values()]
     return Section("medians", "Medians", prose, table=Table("Medians", head, cells, folded=False, keys=keys))
+
+
+def _shown(column: str, row: Mapping[str, Any]) -> str:
+    """Return a cell of the table of medians."""
+    value = row[column]
+    if column == "fits":
+        return "yes" if value else "no"
+    if column == "diverged":
+        return f"{value} of {row['runs']}"
+    return f"{value:g}" if column == "rank" and value is not None else _cell(value)
 
 
 def _cell(value: float | None) -> str:
@@ -258,7 +218,7 @@ def _ends(reading: RaceReading) -> Section:
     elif found is None or found.value is None:
         prose.append("Too few competitors have both a gap and an error for a rank correlation.")
     else:
-        title += f", rank correlation {_correlation(found)}"
+        title += f", rank correlation {correlation_of(found)}"
         prose.append(_correlation_in_words(found))
     points = sum(len(cloud.x) for cloud in clouds.values())
     alt = f"{told} at the end of {counted(points, 'run')}, both logarithmic: "
@@ -278,7 +238,7 @@ def _middle(values: Any) -> float:
 def _correlation_in_words(found: Correlation) -> str:
     said = (
         f"Spearman's rank correlation over {counted(found.runs, 'run')} of {counted(found.competitors, 'competitor')} "
-        f"that fit the data is {_correlation(found)}."
+        f"that fit the data is {correlation_of(found)}."
     )
     if found.within is not None:
         low, high = found.within_interval or (math.nan, math.nan)
@@ -300,8 +260,8 @@ def _protocol(result: RaceResult) -> Section:
         spoken = name.replace("_", " ").capitalize()
         if isinstance(value, str) and " " in value:
             points.append(f"{spoken}: {value}")
-        else:
-            facts.append(Fact(spoken, _setting(value)))
+        elif name != "share":
+            facts.append(Fact(SETTINGS.get(name, spoken), str(value) if name.endswith("seed") else _setting(value)))
     head = ("Competitor", "Step", "Strength", "Loss", "Error", "Diverged", "Gradients", "Chosen")
     rows = [
         [
@@ -335,7 +295,7 @@ def _diverged(reading: RaceReading) -> Section | None:
         rows = [row for row in reading.diverged if row["competitor"] == name]
         if rows:
             seeds = listed([str(row["seed"]) for row in rows])
-            after = _range(sorted(float(row["gradients"]) for row in rows))
+            after = spread_of(sorted(float(row["gradients"]) for row in rows))
             points.append(f"{name}: seed{'s' if len(rows) > 1 else ''} {seeds}, after {after} gradients")
     prose = ["A run that diverges is a result. It stops there, and counts as infinite in medians."]
     return Section("diverged", "Runs that diverged", prose, points=points)
