@@ -180,6 +180,7 @@ PRODUCED = {
     "signal.png",
     "report.html",
     "summary.json",
+    "race.csv",
     "block_means.py",
 }
 
