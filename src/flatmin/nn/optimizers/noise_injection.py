@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -60,15 +59,10 @@ class NoiseInjection(RandomSeeker):
 
     def seek(self) -> None:
         """Put the mean gradient beside the weights in place of that at the weights."""
-        found = []
+        total: list[Tensor | None] = [None] * len(self.parameters)
         for _ in range(self.directions):
             direction = [self.normal(p) for p in self.parameters]
-            found += [self.gradient(direction, self.sigma), self.gradient(direction, -self.sigma)]
-        self.assign([_mean(list(of_one)) for of_one in zip(*found, strict=True)])
-
-
-def _mean(gradients: list[Tensor | None]) -> Tensor | None:
-    """Return the mean of gradients of one parameter."""
-    there = [g for g in gradients if g is not None]
-    total: Tensor = sum(there[1:], there[0]) if there else torch.zeros(())
-    return total / len(gradients) if there else None
+            for length in (self.sigma, -self.sigma):
+                found = self.gradient(direction, length)
+                total = [t if g is None else g if t is None else t.add_(g) for t, g in zip(total, found, strict=True)]
+        self.assign([None if t is None else t.div_(2 * self.directions) for t in total])
