@@ -14,7 +14,9 @@ from flatmin.errors import InputError
 from flatmin.nn.curvature import Curvature
 from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.estimators import ESTIMATORS
+from flatmin.nn.estimators.adaptive import adaptive
 from flatmin.nn.estimators.base import Blocks, Operator, check, packed
+from flatmin.nn.estimators.exact import exact
 from flatmin.nn.output_trace import output_traces
 from flatmin.nn.streaming import Loss
 
@@ -49,8 +51,9 @@ def hessian_trace(
         What is measured: the curvature of ``loss(model(x), y)``; see `Curvature`. The model is left as it was.
     method : {"auto", "exact", "hutchinson", "hutch++", "xtrace"}
         ``"exact"``: n products for n parameters; for the Gauss-Newton matrix of separate samples a gradient for each
-        output of each sample, whatever n. ``"auto"``: exact where that takes no more products than may be spent, else
-        Hutch++.
+        output of each sample, whatever n. ``"auto"``: exact where that takes no more products than may be spent; else
+        Hutch++ if few directions hold most of the matrix, as in the semidefinite ones of trained networks; else
+        Hutchinson, which nothing beats on most indefinite Hessians. The result says which.
     max_products : int, optional
         Products with the whole data set that may be spent, 100 by default; a product costs about as much as two
         gradients. With a target there is no limit by default.
@@ -76,6 +79,7 @@ def hessian_trace(
     References
     ----------
     Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", 2024.
+    Of each method: the functions in `flatmin.nn.estimators`.
 
     Examples
     --------
@@ -146,8 +150,11 @@ def operator_trace(
     _check_choice(method, seed)
     n = check(operator, max_products, target_std_error, 1)
     if method == "auto":
-        method = "exact" if n <= (max_products or _PRODUCTS) else "hutch++"
-    return ESTIMATORS[method](
+        estimator = exact if n <= (max_products or _PRODUCTS) else adaptive
+        max_products = max_products or (_PRODUCTS if target_std_error is None else None)
+    else:
+        estimator = ESTIMATORS[method]
+    return estimator(
         operator,
         generator=torch.Generator().manual_seed(int(seed)),
         max_products=max_products,

@@ -24,11 +24,12 @@ def hutch_pp(
     max_products: int | None = None,
     target_std_error: float | None = None,
     blocks: Blocks | None = None,
+    start: Deflation | None = None,
 ) -> TraceEstimate:
     """Return ``tr QᵀHQ`` plus the mean of ``gᵀ H g`` over random g orthogonal to Q, which spans H times random vectors.
 
     Of m products a third finds Q, a third is ``H Q``, a third goes to the vectors g, at least eight of them. The
-    parameters are those of `hutchinson`; at least 10 products.
+    parameters are those of `hutchinson`; at least 10 products. ``start`` holds vectors that were multiplied before.
 
     References
     ----------
@@ -43,7 +44,7 @@ def hutch_pp(
     True
     """
     n = check(operator, max_products, target_std_error, _REST + 2)
-    deflation, freedom = Deflation(operator, generator), freedom_of(target_std_error)
+    deflation, freedom = start or Deflation(operator, generator), freedom_of(target_std_error)
 
     def statistics(rows: Any) -> Statistics:
         return summary(deflation.inside(rows), deflation.fresh()(rows), freedom=freedom)
