@@ -38,6 +38,9 @@ NETWORKS = {
     "mlp": mlp,
     "relu": partial(mlp, nn.ReLU),
     "conv": conv,
+    "wide": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 20, 2), nn.Tanh(), nn.Flatten(), nn.Linear(20, C)
+    ),
     "layer norm": partial(conv, norm=partial(nn.LayerNorm, 3)),
 }
 LOSSES = {

@@ -7,7 +7,7 @@ from torch import nn
 
 from flatmin.errors import InputError
 from flatmin.nn.per_example import PerExample
-from tests.nn.batches import BATCH, LABELS, C, N, make, mlp, randn, seeded
+from tests.nn.batches import BATCH, LABELS, NETWORKS, C, N, make, mlp, randn, seeded
 
 PLACES = nn.Unflatten(1, (1, 2, 2))
 LAYERS = {
@@ -67,6 +67,22 @@ def test_squares_and_their_gradients(name, frozen):
         strict=True,
     ):
         assert torch.allclose(found, wanted, rtol=1e-9, atol=1e-13)
+
+
+def test_combinations_of_channels_are_squares_of_their_own():
+    """Their mean is tested with `check_penalty`; here that they are there, and make no difference to whole sets."""
+    model = seeded(NETWORKS["wide"])
+    each, w = PerExample(model), randn(N, C, seed=8)
+    with each.recording():
+        outputs = model(BATCH)
+    exact = each.square(outputs, w, differentiable=False).item()
+    rows = torch.eye(20).double().reshape(1, 20, 20) * 8**0.5  # R of 20 rows: nothing is combined
+    assert each.square(outputs, w, differentiable=False, signs=lambda like: rows.expand(N, 20, 20)).item() == (
+        pytest.approx(exact)
+    )
+    other = each.square(outputs, w, differentiable=False, signs=lambda like: randn(*like.shape).sign()).item()
+    assert other != pytest.approx(exact, rel=1e-6)
+    assert other == pytest.approx(exact, rel=1)
 
 
 class Mean(nn.Module):

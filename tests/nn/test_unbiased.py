@@ -55,9 +55,13 @@ def test_no_bias_is_seen(way, name, loss):
     assert_unbiased(way, name, loss, 200, 0.12)
 
 
+def test_no_bias_is_seen_through_combinations_of_channels():
+    assert_unbiased("per example", "wide", "cross entropy", 400, 0.12)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", ["mlp", "conv"])
+@pytest.mark.parametrize("name", ["mlp", "conv", "wide"])
 @pytest.mark.parametrize("loss", ["squared", "cross entropy"])
 def test_no_bias_is_seen_at_one_per_cent(way, name, loss):
     assert_unbiased(way, name, loss, 8000, 0.03 if way == "lazy" else 0.012)

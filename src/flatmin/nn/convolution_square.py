@@ -21,7 +21,7 @@ def convolution_square(layer: _ConvNd, before: Tensor, delta: Tensor) -> Tensor:
     layer : Conv1d, Conv2d or Conv3d
         Any stride, dilation, groups and padding.
     before, delta : Tensor
-        What goes in, and the derivatives by what comes out; examples first.
+        What goes in, and the derivatives by what comes out, or by fewer combinations of its channels; examples first.
     """
     padding = layer.padding
     if isinstance(padding, str) or layer.padding_mode != "zeros":
@@ -43,10 +43,10 @@ class _ConvolutionSquare(torch.autograd.Function):
         n = len(before)
         ctx.n, ctx.options = n, (layer.stride, padding, layer.dilation, False, [0] * len(padding), n * layer.groups)
         a, d = before.flatten(0, 1)[None], delta.flatten(0, 1)[None]
-        like = layer.weight.new_empty(()).to(a).expand(n * layer.out_channels, *layer.weight.shape[1:])
+        like = layer.weight.new_empty(()).to(a).expand(d.shape[1], *layer.weight.shape[1:])
         gradients = _backward(d, a, like, ctx.options, [False, True, False])[1]
         ctx.save_for_backward(a, d, gradients)
-        return gradients.square().sum()
+        return gradients.flatten().dot(gradients.flatten())
 
     @staticmethod
     @once_differentiable

@@ -47,10 +47,10 @@ class HessianTracePenalty:
         The part ``Jᵀ S Sᵀ J``, by one reverse pass more; or the whole Hessian H, as ``vᵀ H v`` by two.
     probe : {"auto", "vjp", "per_example"}
         ``"vjp"`` serves any model. ``"per_example"`` leaves the products of different examples out, whose mean is zero:
-        ``Σ_i |J_iᵀ S_i v_i|²``. Its standard deviation is 3 to 20 times smaller; a step is cheaper for linear layers,
-        dearer for convolutions. It needs examples that do not see each other, as they do in batch normalization (in
-        training; looked at in the first batch), and trainable parameters in linear layers, convolutions, layer and
-        group normalizations that are called once. ``"auto"`` takes it wherever it can be had.
+        ``Σ_i |J_iᵀ S_i v_i|²``. That is 2 to 40 times less noisy, and a step costs about as much, see
+        ``benchmarks/nn/penalty_cost.py``. It needs examples that do not see each other (in batch normalization they do;
+        the first batch shows it), and trainable parameters in linear layers, convolutions, layer and group
+        normalizations that are called once. ``"auto"`` takes it wherever it can be had.
     probes : int
         Vectors v to average over.
     every : int
@@ -235,7 +235,7 @@ class HessianTracePenalty:
         for _ in range(self.probes):
             w = loss_root(self.loss, outputs, y, self._signs(outputs))
             if layers is not None:
-                yield layers.square(outputs, w, differentiable=graph)
+                yield layers.square(outputs, w, differentiable=graph, signs=self._signs)
                 continue
             gradients = torch.autograd.grad(
                 outputs, parameters, w, create_graph=graph, retain_graph=True, allow_unused=True

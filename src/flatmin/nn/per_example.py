@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -16,8 +16,16 @@ from flatmin.nn.convolution_square import convolution_square
 
 __all__ = ["PerExample", "widened"]
 
+_Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _LAYERS = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.GroupNorm)
+
+
+#: Combinations of output channels through which a convolution is seen.
+_COMBINATIONS = 8
+
+#: Draws random signs of a shape, as numbers like those of a tensor.
+Signs = Callable[[Tensor], Tensor]
 
 
 class _Use(NamedTuple):
@@ -34,7 +42,9 @@ class PerExample:
 
     The gradient of example i with respect to a layer is made of the layer's input a_i and of the derivative δ_i of
     ``⟨w, outputs⟩`` with respect to its output, and one reverse pass has the δ_i of all examples. For a linear layer
-    its square is ``|δ_i|² (|a_i|² + 1)``, so that no gradient is formed.
+    its square is ``|δ_i|² (|a_i|² + 1)``, so that no gradient is formed. The gradient of a convolution is; of many
+    output channels only 8 combinations with random signs, different ones for each example, which leaves the mean as it
+    is and adds little noise.
 
     Parameters
     ----------
@@ -99,11 +109,11 @@ class PerExample:
         narrow = any(use.after.dtype in _NARROW for use in self.uses)
         return abs(found - wanted) <= (0.05 if narrow else 1e-3) * max(found, wanted)
 
-    def square(self, outputs: Tensor, w: Tensor, *, differentiable: bool) -> Tensor:
-        """Return ``Σ_i |J_iᵀ w_i|²`` for the recorded pass, which ended in ``outputs``."""
+    def square(self, outputs: Tensor, w: Tensor, *, differentiable: bool, signs: Signs | None = None) -> Tensor:
+        """Return ``Σ_i |J_iᵀ w_i|²`` for the recorded pass, which ended in ``outputs``; with signs its estimate."""
         deltas = self._deltas(outputs, w, differentiable)
         pairs = zip(self.uses, deltas, strict=True)
-        return torch.stack([_square(use, delta) for use, delta in pairs if delta is not None]).sum()
+        return torch.stack([_square(use, delta, signs) for use, delta in pairs if delta is not None]).sum()
 
     def _deltas(self, outputs: Tensor, w: Tensor, differentiable: bool) -> tuple[Tensor | None, ...]:
         edges = [use.edge for use in self.uses if use.edge is not None]
@@ -129,7 +139,7 @@ def _trainable(layer: nn.Module) -> list[nn.Parameter]:
     return [p for p in layer.parameters(recurse=False) if p.requires_grad]
 
 
-def _square(use: _Use, delta: Tensor) -> Tensor:
+def _square(use: _Use, delta: Tensor, signs: Signs | None) -> Tensor:
     """Return the sum over examples of the squared gradient of one layer."""
     layer, before, delta = use.layer, widened(use.before), widened(delta)
     weight, bias = (getattr(layer, name) is not None and getattr(layer, name).requires_grad for name in _NAMES)
@@ -141,14 +151,23 @@ def _square(use: _Use, delta: Tensor) -> Tensor:
     else:
         summed = range(2, delta.ndim)
         if isinstance(layer, _CONVOLUTIONS):
-            squares = [convolution_square(layer, before, delta)] if weight else []
-            return torch.stack([*squares, *([_total(delta, summed)] if bias else [])]).sum()
+            square = convolution_square(layer, before, _combined(layer, delta, signs)) if weight else 0
+            return torch.as_tensor(square + bias * _total(delta, summed))
         assert isinstance(layer, nn.GroupNorm)
         scaled = F.group_norm(before, layer.num_groups, eps=layer.eps) * delta
     return weight * _total(scaled, summed) + bias * _total(delta, summed)
 
 
 _NAMES = ("weight", "bias")
+
+
+def _combined(layer: _Convolution, delta: Tensor, signs: Signs | None) -> Tensor:
+    """Return random combinations R δ_i of the output channels; the mean of RᵀR is the identity."""
+    channels = delta.shape[1]
+    if signs is None or layer.groups > 1 or channels <= _COMBINATIONS:
+        return delta
+    R = signs(delta.new_empty(len(delta), _COMBINATIONS, channels)) / _COMBINATIONS**0.5
+    return torch.bmm(R, delta.flatten(2)).reshape(len(delta), _COMBINATIONS, *delta.shape[2:])
 
 
 def _total(delta: Tensor, axes: range) -> Tensor:
