@@ -23,10 +23,12 @@ from flatmin.nn.optimizers import (
     WeightDecay,
 )
 from flatmin.nn.penalty import HessianTracePenalty
-from flatmin.nn.race import Competitor, FactoredTask, race
+from flatmin.nn.race import Competitor, FactoredTask, NetworkTask, race
 from flatmin.nn.rescaling import Rescaling, rescaling
 from flatmin.nn.square_root import check_root, loss_root, register_root
 from flatmin.nn.trace import hessian_trace
+from flatmin.nn.trace_bench import TraceCheck, TraceScore, check_trace_estimator
+from flatmin.nn.trace_cases import TraceCase, trace_cases
 from flatmin.nn.unbiased import PenaltyCheck, check_penalty
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "FactoredTask",
     "HessianTracePenalty",
     "LabelNoise",
+    "NetworkTask",
     "NoiseInjection",
     "PenaltyCheck",
     "PerExampleSAM",
@@ -45,11 +48,15 @@ __all__ = [
     "ScaledGradient",
     "Seeker",
     "SpectralDensity",
+    "TraceCase",
+    "TraceCheck",
     "TraceEstimate",
+    "TraceScore",
     "TwoPoint",
     "WeightDecay",
     "check_penalty",
     "check_root",
+    "check_trace_estimator",
     "flatten",
     "hessian_trace",
     "largest_eigenvalue",
@@ -60,4 +67,5 @@ __all__ = [
     "relative_flatness",
     "rescaling",
     "spectral_density",
+    "trace_cases",
 ]

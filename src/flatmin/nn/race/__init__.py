@@ -3,6 +3,7 @@
 from flatmin.nn.race.competitor import Competitor, Entry
 from flatmin.nn.race.correlation import Correlation, correlate
 from flatmin.nn.race.factored_task import FactoredTask
+from flatmin.nn.race.network_task import NetworkTask
 from flatmin.nn.race.protocol import Protocol
 from flatmin.nn.race.race import race
 from flatmin.nn.race.result import COLUMNS, CURVES, Description, RaceResult
@@ -18,6 +19,7 @@ __all__ = [
     "Description",
     "Entry",
     "FactoredTask",
+    "NetworkTask",
     "Protocol",
     "RaceResult",
     "Sight",

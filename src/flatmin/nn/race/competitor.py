@@ -153,15 +153,15 @@ class Competitor:
     def trials(self, task: Task, count: int) -> list[tuple[float, float | None]]:
         """Return the pairs of step size and strength that are tried: always as many, over the same step sizes.
 
-        Step sizes are equally spaced in logarithms. Where a task tunes strengths they run from a tenth to ten times the
-        default, each once, in an order that has little to do with that of the step sizes.
+        Step sizes are equally spaced in logarithms. Where a task tunes strengths they run from a hundredth to ten times
+        the default, each once, in an order that has little to do with that of the step sizes.
         """
         low, high = np.log(self.steps)
         sizes = self.unit(task) * np.exp(np.linspace(low, high, count))
         if self.strength is None or not task.tunes_strength:
             return [(float(size), self.strength) for size in sizes]
         stride = _coprime(count)
-        factors = np.logspace(-1, 1, count)[np.arange(count) * stride % count]
+        factors = np.logspace(-2, 1, count)[np.arange(count) * stride % count]
         return [(float(size), float(self.strength * factor)) for size, factor in zip(sizes, factors, strict=True)]
 
 

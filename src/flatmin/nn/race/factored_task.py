@@ -19,7 +19,7 @@ from flatmin.measurements import Measurement
 from flatmin.metric import Array, svd_of_product
 from flatmin.nn.factored import FactoredModel, SquaredDistance
 from flatmin.nn.penalty import HessianTracePenalty
-from flatmin.nn.race.task import FITS, ITERATIONS, Objective, Sight, Task
+from flatmin.nn.race.task import ITERATIONS, Objective, Sight, Task
 from flatmin.parametrizations import Chain, Gram, Hadamard
 from flatmin.problem import Problem
 
@@ -27,6 +27,8 @@ __all__ = ["FactoredTask"]
 
 #: Singular values above this share of the largest count for the rank.
 VISIBLE = 0.01
+#: A run fits if its loss is at most this share of what a model loses that answers nothing.
+FITS = 0.01
 
 
 class FactoredTask(Task):
@@ -87,7 +89,7 @@ class FactoredTask(Task):
         if self.noise_unit == 0:
             raise InputError("the data b are all zero, expected something to learn")
         self.height = loss.value(self.problem.data)
-        self.good_enough = FITS * self.height
+        self.fits = self.good_enough = FITS * self.height
         self.length = self._length()
         self.norm = self.length * sum(p.numel() for p in self.model(0).parameters()) ** 0.5
 

@@ -72,6 +72,11 @@ class Protocol:
                 raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
         if not self.seeds:
             raise InputError("no seeds were given, expected at least one")
+        for seed in self.seeds:
+            if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+                raise InputError(f"a seed is {seed!r}, expected a whole number of at least 0")
+            if self.seeds.count(seed) > 1:
+                raise InputError(f"the seed {seed} was given twice, expected different ones")
         if self.tuning_seed in self.seeds:
             raise InputError(f"the seed {self.tuning_seed} is scored, expected one that is kept for tuning")
 

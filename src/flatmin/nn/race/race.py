@@ -18,7 +18,7 @@ from flatmin.nn.race.protocol import Protocol
 from flatmin.nn.race.result import COLUMNS, RaceResult
 from flatmin.nn.race.runs import Run
 from flatmin.nn.race.store import Store
-from flatmin.nn.race.task import FITS, Task
+from flatmin.nn.race.task import Task
 from flatmin.nn.race.tuning import tune
 from flatmin.problem import Problem
 
@@ -113,15 +113,14 @@ def race(
         field.close()
     flattest = getattr(task, "flattest", None)
     table = [{column: runs[lap].row[column] for column in COLUMNS} for lap in laps]
-    fits = FITS * task.height
     return RaceResult(
         table=table,
         trajectories={(lap.name, lap.seed): _arrays(runs[lap].trajectory) for lap in laps},
         flattest=flattest,
         correlation=correlate(
-            [row for row in table if row["loss"] <= fits], "scaled_trace" if flattest is None else "flatness_gap"
+            [row for row in table if row["loss"] <= task.fits], "scaled_trace" if flattest is None else "flatness_gap"
         ),
-        protocol=protocol.as_dict() | {"task": type(task).__name__, "fits": fits, "digest": task.digest},
+        protocol=protocol.as_dict() | {"task": type(task).__name__, "fits": task.fits, "digest": task.digest},
         tuning=tuning,
         competitors={name: who.description for name, who in running.items()},
         left_out=left_out,
@@ -163,7 +162,7 @@ def _seeds(seeds: int | Iterable[int], first: int) -> tuple[int, ...]:
         return tuple(range(first, first + int(seeds)))
     if isinstance(seeds, bool | str) or not isinstance(seeds, Iterable):
         raise InputError(f"seeds is {seeds!r}, expected a number of runs or a list of seeds")
-    return tuple(int(s) for s in seeds)
+    return tuple(seeds)
 
 
 def _count(jobs: int | None) -> int:
@@ -176,6 +175,8 @@ def _count(jobs: int | None) -> int:
 
 def _teller(callback: Callable[[dict[str, Any]], None] | None, total: int) -> Callable[[Run, str], None]:
     """Return a function that counts finished runs and tells the user."""
+    if callback is not None and not callable(callback):
+        raise InputError(f"callback is {callback!r}, expected a function")
     done = 0
 
     def tell(run: Run, phase: str) -> None:

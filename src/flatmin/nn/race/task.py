@@ -13,10 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FITS", "Batch", "Objective", "Sight", "Task", "digest", "sharpness"]
-
-#: A run fits if its loss is at most this share of what a model loses that answers nothing.
-FITS = 0.01
+__all__ = ["Batch", "Objective", "Sight", "Task", "digest", "sharpness"]
 
 #: Inputs and targets of a model; inputs None stand for all of them, where a model knows its own.
 Batch = tuple[Any, Tensor]
@@ -71,8 +68,10 @@ class Task(ABC):
         The norm of natural weights all together.
     height : float
         A typical loss: that of a model which answers nothing.
+    fits : float
+        The largest training loss of a run that has learnt its data.
     noise_unit : float
-        The root mean square of the targets; 1 for class numbers.
+        The root mean square of the targets; for class numbers a share of wrong ones.
     has_batches : bool
         Whether the loss is a mean over samples.
     tunes_strength : bool
@@ -89,6 +88,7 @@ class Task(ABC):
     length: float
     norm: float
     height: float
+    fits: float
     noise_unit: float
     tunes_strength: bool = False
     good_enough: float = 0.0
