@@ -167,7 +167,7 @@ def _combined(layer: _Convolution, delta: Tensor, signs: Signs | None) -> Tensor
     if signs is None or layer.groups > 1 or channels <= _COMBINATIONS:
         return delta
     R = signs(delta.new_empty(len(delta), _COMBINATIONS, channels)) / _COMBINATIONS**0.5
-    return torch.bmm(R, delta.flatten(2)).reshape(len(delta), _COMBINATIONS, *delta.shape[2:])
+    return torch.bmm(R, delta.flatten(2)).reshape(*R.shape[:2], *delta.shape[2:])
 
 
 def _total(delta: Tensor, axes: range) -> Tensor:
