@@ -121,7 +121,7 @@ def test_orthogonalized_steps_have_equal_singular_values():
 
 def test_settings_make_a_variant():
     strong = competitors.LabelNoise(name="strong-noise", strength=2.0)
-    assert (strong.name, strong.strength, KNOWN["label-noise"].strength) == ("strong-noise", 2.0, 1.0)
+    assert (strong.name, strong.strength, KNOWN["label-noise"].strength) == ("strong-noise", 2.0, 0.7)
     assert strong.facts != KNOWN["label-noise"].facts
     with pytest.raises(InputError, match="no setting"):
         competitors.LabelNoise(power=2)

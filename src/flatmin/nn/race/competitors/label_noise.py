@@ -25,7 +25,7 @@ class LabelNoise(Competitor):
     claims = "the trace of the Hessian on the zero-loss set"
     source = "Blanc et al. 2020; Damian, Ma, Lee 2021; Li, Wang, Arora 2021"
     batch = 16
-    strength = 1.0
+    strength = 0.7
     decays = True
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
