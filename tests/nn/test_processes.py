@@ -36,6 +36,22 @@ def trace(setting, rank=None, model=None):
     )
 
 
+def others(rank=None):
+    """Return what else is measured: eigenvalues, their spread, and what rescaling shows."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)).double()
+    task = model, nn.CrossEntropyLoss(), shares(rank)
+    shared = {"distributed": rank is not None}
+    shown = fm.nn.rescaling(*task, alphas=[1, 3], **shared)
+    return {
+        "bounds": [getattr(fm.nn.largest_eigenvalue(*task, **shared), end) for end in ("lower", "upper")],
+        "moments": fm.nn.spectral_density(*task, probes=3, steps=8, **shared).moments.tolist(),
+        "relative": shown.values("relative"),
+        "trace": shown.values("trace"),
+        "change": [point.function_change < 1e-14 for point in shown.points],
+    }
+
+
 def work(rank, folder):
     torch.set_num_threads(1)
     store = dist.FileStore(f"{folder}/store", 2)
@@ -50,6 +66,7 @@ def work(rank, folder):
     dataset = TensorDataset(inputs(16), values(16))
     loader = DataLoader(dataset, 3, sampler=DistributedSampler(dataset, 2, rank))
     found["sampler"] = hessian_trace(conv(), nn.MSELoss(), loader, method="exact", distributed=True).value
+    found["others"] = others(rank)
     found["errors"] = errors(rank)
     torch.save(found, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
@@ -83,6 +100,13 @@ def found(tmp_path_factory):
         process.kill()
     assert failed == [0, 0]
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+
+
+def test_other_measures_of_two_processes_are_those_of_one(found):
+    alone = others()
+    for each in found:
+        for key, value in alone.items():
+            assert each["others"][key] == pytest.approx(value, rel=1e-9), key
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
