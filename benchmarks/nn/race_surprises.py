@@ -3,8 +3,8 @@
 python -m benchmarks.nn.race_surprises [NAME …] [--quick]     some four minutes of one core; NAME is a heading below
 
 Every line is one run with seed 0, at the step size given, in the competitor's unit. Columns: scaled trace over the
-certified flattest value, relative error, training loss over that of a model which answers nothing. `--quick`: a twentieth
-of the gradients.
+certified flattest value, relative error, training loss over that of a model which answers nothing. `--quick`: a
+twentieth of the gradients.
 """
 
 from __future__ import annotations
