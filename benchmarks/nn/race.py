@@ -145,8 +145,8 @@ def correlated(result: RaceResult) -> str:
         return "No rank correlation: too few runs fit, or gap or error hardly varies among them."
     low, high = found.interval
     return (
-        f"Rank correlation of gap and error over {found.runs} runs that fit, of {found.competitors} competitors: "
-        f"{found.value:.2f}, 95 % interval [{low:.2f}, {high:.2f}]."
+        f"Rank correlation of {found.of.replace('_', ' ')} and error over {found.runs} runs that fit, of "
+        f"{found.competitors} competitors: {found.value:.2f}, 95 % interval [{low:.2f}, {high:.2f}]."
     )
 
 
