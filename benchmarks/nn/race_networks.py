@@ -4,8 +4,8 @@ python -m benchmarks.nn.race_networks [--jobs N] [--store DIR] [--quick]
 
 Step sizes and strengths are tuned by the error on 300 other images, 6 pairs each. Columns: percentage wrong of the 1197
 images that nobody saw (median over seeds of weights and batches, smallest, largest), Gauss-Newton trace and training
-loss at the end, strength and step size that were chosen, the latter in the competitor's unit. The split of the images is
-the same for all seeds: differences of a percentage point are within what another split changes. `--quick`: 100
+loss at the end, strength and step size that were chosen, the latter in the competitor's unit. The split of the images
+is the same for all seeds: differences of a percentage point are within what another split changes. `--quick`: 100
 gradients, 1 seed, 2 trials.
 """
 
@@ -18,7 +18,7 @@ from benchmarks.nn.race import QUICK, correlated
 from benchmarks.report import line, machine
 from flatmin.nn.race import NetworkTask, RaceResult, competitors
 
-SETTINGS = {"budget": 600, "seeds": 3, "trials": 6}
+SETTINGS = {"budget": 400, "seeds": 3, "trials": 6}
 TITLES = ["competitor", "% wrong", "range", "trace", "loss", "strength", "step", "diverged"]
 
 
