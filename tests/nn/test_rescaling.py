@@ -103,6 +103,8 @@ def test_batches_estimates_and_single_precision():
     one, two = shown.values("relative")
     assert two == pytest.approx(one, rel=1e-3)
     assert shown.points[1].trace.value > 50 * shown.points[0].trace.value
+    assert " ± " in str(shown)
+    assert shown.plot().containers[0].has_yerr
 
 
 def test_layers_can_be_named_in_any_module_and_the_model_is_left_alone():
@@ -161,7 +163,7 @@ def test_table_and_picture():
     assert len(set(map(len, lines[1:]))) == 1
     ax = shown.plot()
     assert ax.get_yscale() == "log"
-    alphas, trace = ax.lines[0].get_data()
+    alphas, trace = ax.containers[0].lines[0].get_data()
     assert list(alphas) == [1, 2, 4]
     assert trace[0] == 1
     assert trace[2] == pytest.approx(shown.points[0].trace.value / shown.points[1].trace.value)
@@ -181,6 +183,8 @@ def test_bad_arguments_are_one_sentence():
         rescaling(model, CROSS, data, alphas=[])
     with pytest.raises(InputError, match="tol is nan"):
         rescaling(model, CROSS, data, tol=math.nan)
+    with pytest.raises(InputError, match="the outputs of the model are not finite"):
+        rescaling(model, CROSS, (inputs() * math.nan, classes()))
     model.register_buffer("made", (model[0].weight * 2).sum())
     with pytest.raises(InputError, match="the model cannot be copied"):
         rescaling(model, CROSS, data)

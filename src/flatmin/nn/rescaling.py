@@ -90,7 +90,7 @@ class Rescaling:
         return [float(getattr(point, measure).value) for point in self.points]
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw each measure over α, relatively to its value at the α nearest to 1; return the Matplotlib axes."""
+        """Draw each measure over α with its interval, relatively to that at the α nearest to 1; return the axes."""
         if ax is None:
             from matplotlib.figure import Figure
 
@@ -102,8 +102,12 @@ class Rescaling:
             values = self.values(measure)
             unit = values[home] or 1.0
             ratios = [values[i] / unit for i in order]
-            smallest = min(smallest, *ratios)
-            ax.plot([self.points[i].alpha for i in order], ratios, marker=marker, label=words)
+            bounds = [sorted(bound / unit for bound in self._interval(i, measure)) for i in order]
+            smallest = min(smallest, *(low for low, _ in bounds))
+            reach = [[r - low for r, (low, _) in zip(ratios, bounds, strict=True)]]
+            reach += [[high - r for r, (_, high) in zip(ratios, bounds, strict=True)]]
+            alphas = [self.points[i].alpha for i in order]
+            ax.errorbar(alphas, ratios, reach, marker=marker, capsize=2, label=words)
         first, second = self.pair
         power = "" if self.degree == 1 else f"^{self.degree}"
         ax.set(xscale="log", xlabel=f"α: {first} × α, {second} / α{power}", ylabel="measure / measure at α = 1")
@@ -111,12 +115,21 @@ class Rescaling:
         ax.legend()
         return ax
 
+    def _interval(self, i: int, measure: str) -> tuple[float, float]:
+        found = getattr(self.points[i], measure)
+        low, high = (found.lower, found.upper) if measure == "largest" else found.interval
+        return min(low, found.value), max(high, found.value)
+
     def __str__(self) -> str:
         lines = [f"{self.pair[0]} × α, {self.pair[1]} / α^{self.degree}", "          α   change of f"]
         lines[1] += "".join(f"{words:>20}" for words in MEASURES.values())
         for i, point in enumerate(self.points):
-            cells = "".join(f"{self.values(measure)[i]:20.6g}" for measure in MEASURES)
-            lines.append(f"{point.alpha:11.4g}{point.function_change:14.1e}{cells}")
+            cells = []
+            for measure in MEASURES:
+                value, (low, high) = self.values(measure)[i], self._interval(i, measure)
+                known = high - low <= 1e-2 * abs(value)
+                cells.append(f"{value:.5g}" if known else f"{value:.3g} ± {(high - low) / 2:.1g}")
+            lines.append(f"{point.alpha:11.4g}{point.function_change:14.1e}" + "".join(f"{c:>20}" for c in cells))
         return "\n".join(lines)
 
 
@@ -220,6 +233,8 @@ def rescaling(
 def _found(curvature: Curvature, pair: Any, tol: float) -> tuple[tuple[str, str], int]:
     """Return the pair and the degree for which doubling the first layer leaves the outputs alone."""
     model = curvature.weights.model
+    if not math.isfinite(_change(curvature, model)):
+        raise InputError("the outputs of the model are not finite, expected finite numbers on these data")
     pairs = list(_consecutive(model)) if pair is None else [_named(model, pair)]
     least, best = math.inf, ("", "")
     for names in pairs:
