@@ -1,0 +1,83 @@
+"""Networks trained side by side: as many at once as there are seeds, for little more than the time of one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from flatmin.nn.optimizers.sam import SAM
+
+__all__ = ["EachSAM", "Replicas"]
+
+
+class Replicas(nn.Module):
+    """Networks of one shape, each with weights and data of its own, as one module.
+
+    Outputs of all are stacked along the first axis, so that a loss which averages over samples is the mean over
+    replicas of theirs, and its Gauss-Newton matrix is block diagonal: a trace penalty, weight decay or label noise on
+    the whole is that of each. The steps of Adam do not see that gradients are divided by the number of replicas.
+
+    Parameters
+    ----------
+    networks : sequence of nn.Sequential
+        S networks of linear layers and functions without weights, that differ in their weights alone.
+
+    Examples
+    --------
+    >>> model = Replicas([nn.Sequential(nn.Linear(3, 2), nn.ReLU()) for _ in range(4)])
+    >>> model(torch.zeros(4, 5, 3)).shape
+    torch.Size([20, 2])
+    """
+
+    def __init__(self, networks: Sequence[nn.Sequential]) -> None:
+        super().__init__()
+        # In a tuple: the weights of the pattern are not ours.
+        self._pattern = (copy.deepcopy(networks[0]),)
+        alike = zip(*(network.parameters() for network in networks), strict=True)
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.stack(weights).detach(), weights[0].requires_grad) for weights in alike
+        )
+
+    def __len__(self) -> int:
+        return len(self.weights[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs, shape (S·n, …), for inputs of shape (S, n, …)."""
+        weights = iter(self.weights)
+        for layer in self._pattern[0]:
+            if not isinstance(layer, nn.Linear):
+                x = layer(x)
+            elif layer.bias is None:
+                x = torch.bmm(x, next(weights).mT)
+            else:
+                weight, bias = next(weights), next(weights)
+                x = torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+        return x.flatten(0, 1)
+
+    def replica(self, index: int) -> nn.Sequential:
+        """Return a copy of one network."""
+        network = copy.deepcopy(self._pattern[0])
+        with torch.no_grad():
+            for own, stacked in zip(network.parameters(), self.weights, strict=True):
+                own.copy_(stacked[index])
+        return network
+
+
+class EachSAM(SAM):
+    """`SAM` of each replica by itself: the distance ρ is that of its own weights."""
+
+    def seek(self) -> None:
+        """Put the gradient beside the weights in place of that at the weights."""
+        gradients = [p.grad for p in self.parameters]
+        squares = [g.flatten(1).square().sum(1) for g in gradients if g is not None]
+        norms = torch.stack(squares).sum(0).sqrt()
+        lengths = self.rho / norms.clamp(min=torch.finfo(norms.dtype).tiny)
+        self.assign(self.gradient([None if g is None else _each(lengths, g) for g in gradients]))
+
+
+def _each(factors: Tensor, stacked: Tensor) -> Tensor:
+    """Return ``factors[s] * stacked[s]`` for all s."""
+    return factors.view(-1, *[1] * (stacked.ndim - 1)) * stacked
