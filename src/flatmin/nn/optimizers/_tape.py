@@ -47,8 +47,9 @@ class Call:
         self.module = module
         self.inputs = [_cut(x, outputs) if isinstance(x, Tensor) else x for x in leaves]
         self._versions = [_version(x) for x in self.inputs]
-        self._modes = [(m, m.training) for m in module.modules()]
-        devices = {torch.device("cpu")} | {p.device for p in module.parameters()}
+        modules = list(module.modules())
+        self._modes = [(m, m.training) for m in modules]
+        devices = {torch.device("cpu")} | {p.device for p in _parameters(modules)}
         self.random = random_states(devices)
         self._autocast = {
             d: (torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in {d.type for d in devices}
@@ -78,6 +79,11 @@ class Call:
         args, kwargs = self.arguments(inputs)
         with self.circumstances():
             return self.module(*args, **kwargs)
+
+    def modules(self) -> list[nn.Module]:
+        """Return all modules of the call, and of those that it rests on."""
+        calls = dict.fromkeys([self, *(x.call for x in self.inputs if isinstance(x, Output))])
+        return [m for call in calls for m, _ in call._modes]
 
     def check(self) -> None:
         """Raise `InputError` if an input was overwritten since."""
@@ -156,10 +162,10 @@ class Tape(Watcher):
             )
         for term in self.terms:
             term.call.check()
-        devices = sorted({p.device.index or 0 for p in self.model.parameters() if p.device.type == "cuda"})
+        devices = sorted({p.device.index or 0 for p in _parameters(self._involved()) if p.device.type == "cuda"})
         token = RUNNING.set(True)
         try:
-            with torch.random.fork_rng(devices), _kept(self.model, self.loss):
+            with torch.random.fork_rng(devices), _kept(self._involved()):
                 torch.clear_autocast_cache()
                 yield
         finally:
@@ -173,7 +179,7 @@ class Tape(Watcher):
 
     def gradient(self, parameters: Sequence[Tensor], factor: float = 1.0) -> tuple[list[Tensor | None], Tensor]:
         """Return ``factor`` times its gradient, and the loss itself; ``.grad`` of all parameters stays as it is."""
-        everything = dict.fromkeys([*parameters, *self.model.parameters(), *self.loss.parameters()])
+        everything = dict.fromkeys([*parameters, *_parameters(self._involved())])
         before = [(p, p.grad) for p in everything]
         try:
             with self.running(), torch.enable_grad():
@@ -209,7 +215,7 @@ class Tape(Watcher):
             term.handle = output.register_hook(partial(self._arrived, term))  # type: ignore[no-untyped-call]
 
     def _arrived(self, term: Term, gradient: Tensor) -> None:
-        if not _accumulates(self.model):
+        if not _accumulates(_parameters(term.call.modules())):
             return
         if term.upstream is None:
             term.upstream = gradient.detach().clone()
@@ -220,8 +226,16 @@ class Tape(Watcher):
         # Called when this pass has ended: the inner one after what DistributedDataParallel has called then.
         engine.queue_callback(lambda: engine.queue_callback(self._ended))
 
+    def _involved(self) -> list[nn.Module]:
+        return list(dict.fromkeys(m for term in self.terms for m in term.call.modules()))
+
     def _ended(self) -> None:
-        self._stamps = {id(p): _stamp(p) for root in (self.model, self.loss) for p in root.parameters()}
+        self._stamps = {id(p): _stamp(p) for p in _parameters(self._involved())}
+
+
+def _parameters(modules: Iterable[nn.Module]) -> Iterator[nn.Parameter]:
+    """Give what modules hold themselves; `nn.Module.parameters` takes longer than a small layer."""
+    return (p for module in modules for p in module._parameters.values() if p is not None)
 
 
 def _cut(tensor: Tensor, outputs: Mapping[Tensor, Output]) -> Tensor | Output:
@@ -240,9 +254,9 @@ def _version(x: Any) -> int | None:
     return int(x._version) if isinstance(x, Tensor) and not x.is_inference() else None
 
 
-def _accumulates(model: nn.Module) -> bool:
-    """Return, within a backward pass, whether it adds to the `.grad` of a parameter."""
-    for p in model.parameters():
+def _accumulates(parameters: Iterable[Tensor]) -> bool:
+    """Return, within a backward pass, whether it adds to the `.grad` of one of some parameters."""
+    for p in parameters:
         if p.requires_grad:
             node = torch.autograd.graph.get_gradient_edge(p).node
             try:
@@ -271,9 +285,9 @@ def _set_modes(modes: Iterable[tuple[nn.Module, bool]]) -> None:
 
 
 @contextmanager
-def _kept(*roots: nn.Module) -> Iterator[None]:
+def _kept(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Put buffers (running statistics among them) and training modes back."""
-    modes = [(m, m.training) for root in roots for m in root.modules()]
+    modes = [(m, m.training) for m in modules]
     buffers = [(m, name, b, b.detach().clone()) for m, _ in modes for name, b in m._buffers.items() if b is not None]
     try:
         yield
