@@ -1,0 +1,141 @@
+"""The trace of the Hessian as a penalty: what it learns does not depend on the units of the inputs.
+
+The teacher is a network with two neurons, ``y = ((u₁ᵀx)² − (u₂ᵀx)²)/2``, seen through noise; the student has sixteen,
+eight of each sign, and is trained by Adam with one of three penalties, each as strong as suits a set of examples held
+back. Weight decay is as good as the trace where all inputs have the same scale. In bad units, where those that matter
+are small beside those that do not, it charges the truth too much. The trace does not notice, because it weighs each
+weight with the input that it meets. Nor does weight decay, once the inputs are whitened: what the trace buys here is
+invariance to the units, and who can whiten has it already.
+
+Run ``python examples/trace_penalty.py [PICTURE]``; it writes trace_penalty.png unless told otherwise. It needs PyTorch
+(``pip install 'flatmin[torch]'``). About fifteen seconds.
+"""
+
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import nn
+
+import flatmin as fm
+
+INPUTS, NEURONS, EXAMPLES, FRESH = 20, 16, 200, 1000
+NOISE, STEPS, DRAWS = 0.3, 300, 3
+UNITS = {"equal": np.ones(INPUTS), "from 1 to 10": np.geomspace(1, 10, INPUTS)}
+#: Each penalty with the strengths that are tried; all rates at which Adam learns are the same.
+STRENGTHS = {
+    "weight decay": np.geomspace(1e-2, 1, 5),
+    "trace": np.geomspace(1e-5, 1e-3, 5),
+    "whitened, decay": np.geomspace(1e-2, 1, 5),
+}
+COLORS = {"weight decay": "#edae49", "trace": "#1b6ca8", "whitened, decay": "#d1495b"}
+
+
+class Student(nn.Module):
+    """``Σ ± (u_jᵀ x)²``, half of the signs positive."""
+
+    def __init__(self):
+        super().__init__()
+        self.neurons = nn.Linear(INPUTS, NEURONS, bias=False)
+        nn.init.normal_(self.neurons.weight, std=0.02)
+        self.register_buffer("signs", torch.tensor([1.0, -1.0]).repeat(NEURONS // 2))
+
+    def forward(self, x):
+        return self.neurons(x).square() @ self.signs
+
+
+def draw(seed, units):
+    """Return inputs in some units and outputs: to train on, to choose by, and fresh ones without noise."""
+    rng = np.random.default_rng(seed)
+    u = np.zeros((INPUTS, 2))
+    u[: INPUTS // 3] = np.linalg.qr(rng.standard_normal((INPUTS // 3, 2)))[0]  # the inputs of small scale
+    sets = []
+    for count, noise in ((EXAMPLES, NOISE), (EXAMPLES, NOISE), (FRESH, 0)):
+        x = rng.standard_normal((count, INPUTS))
+        y = np.square(x @ u) @ [0.5, -0.5] + noise * rng.standard_normal(count)
+        sets.append((x * units, y))
+    return sets
+
+
+def whitened(sets):
+    """Return the same in coordinates in which the training inputs have the identity for second moments."""
+    x = sets[0][0]
+    root = np.linalg.cholesky(np.linalg.inv(x.T @ x / len(x)))
+    return [(x @ root, y) for x, y in sets]
+
+
+def train(x, y, penalty, strength):
+    """Return a student, trained with a penalty of some strength."""
+    torch.manual_seed(0)
+    model, loss = Student(), nn.MSELoss()
+    trace = fm.nn.HessianTracePenalty(model, loss, seed=0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, STEPS)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        if penalty == "trace":
+            total = trace.objective(x, y, strength)
+        else:
+            total = loss(model(x), y) + strength * model.neurons.weight.square().sum()
+        total.backward()
+        optimizer.step()
+        schedule.step()
+    return model
+
+
+def unexplained(model, x, y):
+    """Return the share of the variance that predictions leave unexplained."""
+    with torch.no_grad():
+        return float((model(x) - y).square().sum() / (y - y.mean()).square().sum())
+
+
+def errors(units, penalty):
+    """Return errors on examples held back and on fresh ones, for each draw and strength, (DRAWS, strengths, 2)."""
+    out = np.empty((DRAWS, len(STRENGTHS[penalty]), 2))
+    for seed in range(DRAWS):
+        sets = draw(seed, UNITS[units])
+        sets = whitened(sets) if penalty.startswith("whitened") else sets
+        tensors = [[torch.tensor(part, dtype=torch.float32) for part in pair] for pair in sets]
+        for i, strength in enumerate(STRENGTHS[penalty]):
+            model = train(*tensors[0], penalty, strength)
+            out[seed, i] = [unexplained(model, *pair) for pair in tensors[1:]]
+    return out
+
+
+def picture(path, found):
+    """Draw fresh errors against strengths, one panel for each kind of units."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
+    for axis, units in zip(axes, UNITS, strict=True):
+        for penalty, strengths in STRENGTHS.items():
+            fresh = found[units, penalty][:, :, 1]
+            for row in fresh:
+                axis.loglog(strengths, row, color=COLORS[penalty], alpha=0.35)
+            axis.loglog(strengths, np.median(fresh, 0), "o-", color=COLORS[penalty], label=penalty)
+        axis.set(title=f"scales of the inputs: {units}", xlabel="strength of the penalty")
+    axes[0].set_ylabel("fresh examples: variance unexplained")
+    axes[0].legend(loc="upper right")
+    figure.savefig(path, dpi=120)
+
+
+def main(path="trace_penalty.png"):
+    """Compute, print and draw."""
+    torch.set_num_threads(1)
+    found = {(units, penalty): errors(units, penalty) for units in UNITS for penalty in STRENGTHS}
+    print(f"{INPUTS} inputs, {EXAMPLES} examples, noise {NOISE}; variance of fresh outputs unexplained, {DRAWS} draws")
+    print("scales of inputs" + "".join(f"{penalty:>18}" for penalty in STRENGTHS))
+    for units in UNITS:
+        chosen = []
+        for penalty in STRENGTHS:
+            held, fresh = np.moveaxis(found[units, penalty], 2, 0)
+            chosen.append(fresh[np.arange(DRAWS), held.argmin(1)].mean())
+        print(f"{units:16}" + "".join(f"{error:18.3f}" for error in chosen))
+    picture(path, found)
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
