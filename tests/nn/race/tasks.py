@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, partial
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -50,13 +51,15 @@ class Plain(Competitor):
 
     name, title, claims, source = "plain", "Plain", "nothing", "nobody"
 
+    starts: ClassVar[list] = []
+    count: ClassVar[int] = 0
+
     def start(self, entry):
         model, step = super().start(entry)
-        self.starts = [*getattr(self, "starts", []), entry]
-        self.count = 0
+        Plain.starts, Plain.count = [*Plain.starts, entry], 0
 
         def counted(spent):
-            self.count += 1
+            Plain.count += 1
             step(spent)
 
         return model, counted

@@ -34,7 +34,7 @@ def test_the_rule(scores, enough, step):
 
 
 def test_the_rule_holds_in_a_race_and_trials_are_not_scored():
-    who = Plain(steps=(1 / 64, 64.0))
+    who, Plain.starts = Plain(steps=(1 / 64, 64.0)), []
     result = race(task(), [who], budget=80, seeds=2, trials=5)
     rows = result.tuning
     assert len(rows) == 5

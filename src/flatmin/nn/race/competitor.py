@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -112,8 +113,11 @@ class Competitor:
 
     @property
     def facts(self) -> tuple[Any, ...]:
-        """Everything that defines it, for the store."""
-        return (type(self).__module__, type(self).__qualname__, *(getattr(self, key) for key in self.SETTINGS))
+        """Everything that defines it, for the store: its code, its settings and whatever else it was given."""
+        code = [_source(kind) for kind in type(self).__mro__ if issubclass(kind, Competitor) and kind is not Competitor]
+        others = sorted((key, value) for key, value in vars(self).items() if key not in self.SETTINGS)
+        settings = [getattr(self, key) for key in self.SETTINGS]
+        return (type(self).__module__, type(self).__qualname__, *settings, *code, *others)
 
     def objection(self, task: Task) -> str | None:
         """Return why it cannot run on a task, or None if it can."""
@@ -163,6 +167,14 @@ class Competitor:
         stride = _coprime(count)
         factors = np.logspace(-2, 1, count)[np.arange(count) * stride % count]
         return [(float(size), float(self.strength * factor)) for size, factor in zip(sizes, factors, strict=True)]
+
+
+def _source(kind: type) -> str:
+    """Return the text of a class, empty where it was typed and not read from a file."""
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        return ""
 
 
 def _coprime(count: int) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from flatmin.metric import Array
 
@@ -88,44 +87,55 @@ def correlate(table: Iterable[Mapping[str, Any]], of: str = "flatness_gap", seed
         return None
     pairs = np.array([[row[of], row["relative_error"]] for row in rows], dtype=float)
     group = np.array([names.index(row["competitor"]) for row in rows])
-    members = [np.flatnonzero(group == g) for g in range(len(names))]
-    rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(RESAMPLES):
-        chosen = [members[g] for g in rng.integers(len(names), size=len(names))]
-        sample = np.concatenate(chosen)
-        # A competitor drawn twice counts as two.
-        draws.append(_both(pairs[sample], np.repeat(np.arange(len(chosen)), [len(c) for c in chosen])))
-    value, within = _both(pairs, group)
+    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    weights = np.concatenate([np.ones((1, len(rows))), drawn[:, group]])
+    (value, *between), (within, *inside) = _both(pairs, group, weights).tolist()
     return Correlation(
         of,
-        value,
-        _interval([d[0] for d in draws]) if value is not None else None,
-        within,
-        _interval([d[1] for d in draws]) if within is not None else None,
+        _known(value),
+        _interval(between) if _known(value) is not None else None,
+        _known(within),
+        _interval(inside) if _known(within) is not None else None,
         len(rows),
         len(names),
     )
 
 
-def _both(pairs: Array, group: Array) -> tuple[float | None, float | None]:
-    """Return the correlation of the ranks, and that of the ranks less the mean of their group."""
-    ranks = np.stack([rankdata(np.maximum(column, ROUNDING)) for column in pairs.T])
-    sizes = np.bincount(group)
-    means = np.stack([np.bincount(group, weights=r) / sizes for r in ranks])
-    return _pearson(ranks - ranks.mean(axis=1, keepdims=True)), _pearson(ranks - means[:, group])
+def _both(pairs: Array, group: Array, weights: Array) -> Array:
+    """Return two rows of correlations, one column for each set of weights (r, n): how often each run was drawn.
+
+    The first is that of the ranks, the second that of the ranks less the mean of their group.
+    """
+    ranks = np.stack([_ranks(np.maximum(column, ROUNDING), weights) for column in pairs.T])
+    members = (group[:, None] == np.arange(group.max() + 1)).astype(float)
+    sizes = np.maximum(weights @ members, 1)  # a group that was not drawn has no weight
+    overall = np.sum(weights * ranks, axis=2, keepdims=True) / weights.sum(axis=1, keepdims=True)
+    grouped = ((weights * ranks) @ members / sizes) @ members.T
+    return np.stack([_pearson(ranks - overall, weights), _pearson(ranks - grouped, weights)])
 
 
-def _pearson(centred: Array) -> float | None:
-    norms = np.linalg.norm(centred, axis=1)
-    if np.min(norms) <= 1e-9 * len(centred[0]):
-        return None
-    return float(np.clip(centred[0] @ centred[1] / np.prod(norms), -1.0, 1.0))
+def _ranks(values: Array, weights: Array) -> Array:
+    """Return the ranks (r, n) of values of which each stands as often as its weight says, equal ones in the middle."""
+    _, place = np.unique(values, return_inverse=True)
+    counts = weights @ (place[:, None] == np.arange(place.max() + 1))
+    return np.asarray((np.cumsum(counts, axis=1) - (counts - 1) / 2)[:, place])
 
 
-def _interval(values: list[float | None]) -> tuple[float, float] | None:
+def _pearson(centred: Array, weights: Array) -> Array:
+    """Return the correlation for each set of weights, NaN where one of the two hardly varies."""
+    products = np.einsum("arn,brn,rn->abr", centred, centred, weights)
+    sizes = np.sqrt(products[[0, 1], [0, 1]])
+    varies = sizes.min(axis=0) > 1e-9 * weights.sum(axis=1)
+    return np.where(varies, np.clip(products[0, 1] / np.where(varies, sizes.prod(axis=0), 1), -1, 1), np.nan)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _interval(values: list[float]) -> tuple[float, float] | None:
     """Return the middle of the draws in which both quantities varied."""
-    known = [v for v in values if v is not None]
+    known = [v for v in values if not np.isnan(v)]
     if len(known) < len(values) / 2:
         return None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from flatmin.metric import Array
 from flatmin.nn.race.correlation import Correlation
 
@@ -106,18 +108,17 @@ class RaceResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything but the trajectories as JSON knows it; what is not finite becomes None."""
-        return _plain(
-            {
-                "table": self.table,
-                "summary": self.summary(),
-                "flattest": None if self.flattest is None else float(self.flattest.value),
-                "correlation": None if self.correlation is None else asdict(self.correlation),
-                "protocol": self.protocol,
-                "tuning": self.tuning,
-                "competitors": {name: asdict(who) for name, who in self.competitors.items()},
-                "left_out": self.left_out,
-            }
-        )
+        fields = {
+            "table": self.table,
+            "summary": self.summary(),
+            "flattest": None if self.flattest is None else float(self.flattest.value),
+            "correlation": None if self.correlation is None else asdict(self.correlation),
+            "protocol": self.protocol,
+            "tuning": self.tuning,
+            "competitors": {name: asdict(who) for name, who in self.competitors.items()},
+            "left_out": self.left_out,
+        }
+        return {name: _plain(value) for name, value in fields.items()}
 
     def _median(self, name: str) -> dict[str, Any]:
         rows = [row for row in self.table if row["competitor"] == name]
@@ -134,6 +135,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
