@@ -25,31 +25,35 @@ class Noise:
     alpha : float
         The strength that the rule chose.
     threshold : float
-        The 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over Gaussian noise g: what noise alone can do.
+        The 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g: what noise alone can do.
+    unevenness : float
+        That over its value for Gaussian noise, at least 1: what is above comes from heavy tails, or from noise that is
+        larger in some measurements.
     refit : tuple of ndarray
         Factors of the least-squares fit at `rank`: without the bias of the penalty, and **not certified**, since
         least squares at a fixed rank may have local minima.
     rank : int
-        The rank of the refit.
-    tested_rank : int
-        The smallest rank near it whose residual looks like noise alone, by the same threshold.
+        The rank of the refit: the smallest one, near that of the penalised solution, whose residual passes for noise.
+    penalised_rank : int
+        The rank of the penalised solution.
     freedom : int
-        Degrees of freedom of matrices of that rank.
+        Degrees of freedom of matrices of the refit's rank.
     """
 
     sigma: float | None
     std_error: float | None
     alpha: float
     threshold: float
+    unevenness: float
     refit: Factors
     rank: int
-    tested_rank: int
+    penalised_rank: int
     freedom: int
 
     @property
     def agrees(self) -> bool:
-        """Whether the penalty and the test found the same rank; if not, neither should be relied on."""
-        return self.rank == self.tested_rank
+        """Whether the penalty and the test of residuals found the same rank; if not, the rank is in doubt."""
+        return self.rank == self.penalised_rank
 
     def scalars(self) -> Mapping[str, Any]:
         """Return all but the factors."""

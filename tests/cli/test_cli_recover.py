@@ -154,7 +154,7 @@ def test_noise_of_unknown_level(flatmin, tmp_path):
     assert run.code == 0
     found = json.loads(run.out)
     assert found["status"] == "regularized_minimum"
-    assert found["noise"]["rank"] == found["noise"]["tested_rank"] == 1
+    assert found["noise"]["rank"] == found["noise"]["penalised_rank"] == 1
     assert found["sigma"] == found["noise"]["sigma"]
     assert found["noise"]["relative_error"] < found["relative_error"]
     with np.load(tmp_path / "p.npz") as data, np.load(tmp_path / "p-flat" / "solution.npz") as solution:
@@ -173,7 +173,7 @@ def test_ranks_that_disagree_are_told(flatmin):
     table = Path(__file__).parents[2] / "examples" / "data" / "pressure.csv"
     run = flatmin("recover", "matrix-completion", table, "--alpha", "auto", "--json")
     found = json.loads(run.out)["noise"]
-    assert (found["rank"] != found["tested_rank"]) == ("do not rely on the rank" in run.err)
+    assert (found["rank"] != found["penalised_rank"]) == ("do not rely on the rank" in run.err)
 
 
 @pytest.mark.usefixtures("without_report")

@@ -64,8 +64,8 @@ def _about_noise(problem: Problem, solution: Solution) -> list[str]:
     if noise is None or noise.agrees or trace_is_determined(problem):
         return []
     return [
-        f"The penalty finds rank {noise.rank} and the test of residuals {noise.tested_rank}: the noise may not be "
-        "equally large everywhere, or the matrix only nearly of low rank; do not rely on the rank, nor on the refit."
+        f"The penalty finds rank {noise.penalised_rank} and the test of residuals {noise.rank}: the noise may have "
+        "structure, or the matrix be only nearly of low rank; do not rely on the rank, nor on the refit."
     ]
 
 

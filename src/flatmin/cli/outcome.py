@@ -81,7 +81,7 @@ def _level(noise: Noise) -> str:
 def _refit(noise: Noise, fields: Mapping[str, Any]) -> str:
     text = f"rank {noise.rank}"
     if not noise.agrees:
-        text += f"; the test for more structure says {noise.tested_rank}"
+        text += f", where the penalty leaves {noise.penalised_rank}"
     if fields.get("relative_error") is not None:
         text += f", relative error {fields['relative_error']:.6g}"
     return text

@@ -127,8 +127,7 @@ def _noise(reading: Reading, noise: Noise) -> Section:
     prose = [
         "The level of the noise was not given. The strength of the penalty is what noise of the size of the residual "
         "can do by itself (square-root rule). That the solution above minimises loss + alpha · scaled trace at this "
-        "strength is certified. That the strength is right rests on noise that is independent and equally large "
-        "everywhere.",
+        "strength is certified. That the strength is right rests on noise that is independent between measurements.",
         "The refit fits the data as well as any matrix of its rank nearby, without the bias of the penalty. It is in "
         "solution.npz, and is not certified.",
     ]
@@ -142,8 +141,9 @@ def _noise(reading: Reading, noise: Noise) -> Section:
     rows = [
         ["Standard deviation of the noise in a measurement", level],
         ["Strength alpha", words.number(noise.alpha, 3)],
-        ["Rank of the refit", str(noise.rank)],
-        ["Smallest rank whose residual passes for noise", str(noise.tested_rank)],
+        ["What such noise can do, over Gaussian noise of its size", words.number(noise.unevenness, 3)],
+        ["Rank of the penalised solution", str(noise.penalised_rank)],
+        ["Rank of the refit: the smallest whose residual passes for noise", str(noise.rank)],
         ["Degrees of freedom of the refit, of measurements", f"{noise.freedom} of {reading.problem.measurement.size}"],
     ]
     return Section("noise", "The noise", prose, table=Table("What was found", ("", ""), rows, folded=False))

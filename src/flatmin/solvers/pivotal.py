@@ -8,7 +8,6 @@ import numpy as np
 
 from flatmin._memory import require
 from flatmin._threads import one_thread
-from flatmin.certificates import trace_is_determined
 from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.metric import Array
@@ -32,8 +31,11 @@ DRAWS, QUANTILE = 20, 0.95
 ACCURACY, SOLVES, COARSE = 1e-3, 30, 1e-4
 #: A residual this small, relatively, is that of exact data.
 EXACT = 1e-7
-#: What misfit costs in a refit, over what it costs in the penalised solve.
-UNBIASED = 1e6
+#: What misfit costs in a refit, over what it costs in the penalised solve: the bias falls to a hundredth of the noise,
+#: and rows with fewer data than columns to fit do not explode.
+UNBIASED = 100.0
+#: The threshold is that of the residual, up to this relative change, in at most so many trials.
+STABLE, TRIALS = 0.02, 6
 #: The relative gradient to which a refit is made.
 REFITTED = 1e-9
 #: Ranks that are tested above the one that the penalty found.
@@ -44,7 +46,7 @@ def pivotal_minimum(task: Task) -> Solution:
     """Return the minimum of ``loss + alpha · scaled trace`` at the strength of the square-root rule, certified.
 
     With ``Z = D1 X D2``, ``r(alpha)`` the residual of the penalised solution and t a quantile of
-    ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over Gaussian g, the rule asks that the penalty be just what noise of the size of the
+    ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, the rule asks that the penalty be just what noise of the size of the
     residual can do: the dual matrix of r has the norm ``t ‖r‖``. The solution is that of
 
         ``min ‖A(X) − b‖ + t ‖D1 X D2‖_*``,
@@ -53,6 +55,10 @@ def pivotal_minimum(task: Task) -> Solution:
     ``1/P = t ‖r(P)‖`` is found by secants on ``‖r‖²`` as a function of ``u = 1/P²``. Where the measurements act like an
     isometry that function is ``Σ min(s_j², u)`` plus a constant, concave, and linear once the rank stands; so secants
     come from the side of strong penalties, where ranks are small, do not overshoot, and end in few steps.
+
+    First g is Gaussian. Noise that is not equally large everywhere, or has heavy tails, can do more, above all in
+    completion, where a row sees few cells. So g is then the residual with random signs, which keeps the size of each of
+    its entries and no structure between them, and t the larger of the two quantiles; a few rounds settle it.
 
     References
     ----------
@@ -69,7 +75,7 @@ def pivotal_minimum(task: Task) -> Solution:
         return _without_noise(task, convex_minimum(task))
     with one_thread():
         rule = _Rule.of(scaled, task)
-        outcome, price = rule.balanced()
+        rule, outcome, price = rule.settled()
         if price is None:
             return _without_noise(task, convex_minimum(task), rule)
         outcome = rule.finished(outcome, price)
@@ -88,9 +94,10 @@ def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) ->
         std_error=None if sigma is None else float(sigma / np.sqrt(2 * (m - freedom))),
         alpha=0.0,
         threshold=0.0 if rule is None else rule.threshold / rule.scaled.model.scale,
+        unevenness=1.0,
         refit=solution.factors,
         rank=solution.rank,
-        tested_rank=solution.rank,
+        penalised_rank=solution.rank,
         freedom=freedom,
     )
     return replace(solution, noise=noise)
@@ -100,33 +107,60 @@ def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) ->
 class _Rule:
     """The rule for one problem, in the scaled units of `Scaled`.
 
-    ``threshold`` is t in these units, ``outside`` the squared norm of what repeated measurements disagree by.
+    ``threshold`` is t in these units, ``even`` that of Gaussian noise, ``outside`` the squared norm of what repeated
+    measurements disagree by.
     """
 
     task: Task
     scaled: Scaled
     threshold: float
+    even: float
     outside: float
 
     @classmethod
     def of(cls, scaled: Scaled, task: Task) -> _Rule:
         """Simulate noise, in all measurements, repeated ones included."""
-        rng, ratios = np.random.default_rng(int(task.seed)), []
+        rng, norms = np.random.default_rng(int(task.seed)), []
         for _ in range(DRAWS):
             g = rng.standard_normal(task.problem.measurement.size)
-            inside = g if scaled.merge is None else scaled.merge.T @ g
-            leading = scaled.model.leading(scaled.model.dual_matrix(inside), 1, int(task.seed))[1]
-            ratios.append(max(float(leading[0]), 0.0) / float(np.linalg.norm(g)))
-        outside = float(np.sum((scaled.outside / scaled.size) ** 2))
-        return cls(task, scaled, float(np.quantile(ratios, QUANTILE)), outside)
+            g /= np.linalg.norm(g)
+            norms.append(_dual_norm(scaled, g if scaled.merge is None else scaled.merge.T @ g, int(task.seed)))
+        even, outside = float(np.quantile(norms, QUANTILE)), float(np.sum((scaled.outside / scaled.size) ** 2))
+        return cls(task, scaled, even, even, outside)
 
-    def balanced(self) -> tuple[Outcome, float | None]:
-        """Return the penalised solution at the fixed point and its price of misfit, None where the data are exact."""
+    def flipped(self, residual: Array) -> float:
+        """Return the quantile of a residual with random signs, or that of Gaussian noise if it is larger."""
+        seed = int(self.task.seed)
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], (DRAWS, len(residual)))
+        norms = [_dual_norm(self.scaled, residual * sign, seed) for sign in signs]
+        size = np.sqrt(float(residual @ residual) + self.outside)
+        return max(self.even, float(np.quantile(norms, QUANTILE) / size))
+
+    def settled(self) -> tuple[_Rule, Outcome, float | None]:
+        """Return the rule with the threshold of the noise that it finds, the solution, and the price of misfit."""
+        rule = self
+        outcome, price = rule.balanced(None)
+        for _ in range(TRIALS):
+            if price is None or self.task.budget.exhausted:
+                break
+            threshold = rule.flipped(rule._residual(outcome))
+            if abs(threshold / rule.threshold - 1) < STABLE:
+                break
+            rule = replace(rule, threshold=threshold)
+            outcome, price = rule.balanced(outcome)
+        return rule, outcome, price
+
+    def balanced(self, outcome: Outcome | None) -> tuple[Outcome, float | None]:
+        """Return the penalised solution at the fixed point and its price of misfit, None where the data are exact.
+
+        It begins with the strongest penalty that could be right, from the outcome of another threshold if there is one.
+        """
         size2 = float(self.scaled.b @ self.scaled.b) + self.outside
-        u, outcome, before = self.threshold**2 * size2, None, None
+        u, before = self.threshold**2 * size2, None
         for _ in range(SOLVES):
             outcome = self._solve(u**-0.5, COARSE, outcome)
-            left = self._left(outcome)
+            residual = self._residual(outcome)
+            left = float(residual @ residual) + self.outside
             wanted = self.threshold**2 * left
             if left <= EXACT**2 * size2:
                 return outcome, None
@@ -143,14 +177,13 @@ class _Rule:
         return self._solve(price, self.task.tol, outcome, self.task.callback)
 
     def noise(self, outcome: Outcome, price: float) -> Noise:
-        """Fit without penalty at the rank found, test the ranks around it, and estimate the level of the noise.
+        """Test the ranks around that of the penalised solution, fit without penalty, and estimate the level of noise.
 
-        Where the data determine the trace, a penalty on it selects no rank, and the tested one is taken.
+        The tested rank is the better one where the two differ: where the data determine the trace, a penalty on it
+        selects no rank, and a few outliers among the measurements make columns of their own.
         """
         scaled, model, problem = self.scaled, self.scaled.model, self.task.problem
-        fit = self._refit(model.stack(outcome.U, outcome.s, outcome.V), price)
-        tested = self._tested(fit, price)
-        x, residual = tested if trace_is_determined(problem) else fit
+        x, residual = self._tested(self._refit(model.stack(outcome.U, outcome.s, outcome.V), price), price)
         U, s, V = model.canonical(x)
         factors = problem.parametrization.flattest(U, scaled.to_z * s, V, scaled.metric)
         m, freedom = len(problem.data), model.freedom(len(s))
@@ -160,7 +193,8 @@ class _Rule:
             sigma = float(np.sqrt(squares / (m - freedom)))
             error = sigma * _relative_error(problem.residual(factors), m - freedom)
         threshold, alpha = self.threshold / model.scale, scaled.exchanged(price)
-        return Noise(sigma, error, alpha, threshold, factors, len(s), tested[0].shape[1], freedom)
+        ranks = len(s), len(outcome.s)
+        return Noise(sigma, error, alpha, threshold, self.threshold / self.even, factors, *ranks, freedom)
 
     def _solve(self, price: float, tol: float, start: Outcome | None, callback: object = None) -> Outcome:
         model, task = self.scaled.model, self.task
@@ -168,11 +202,9 @@ class _Rule:
         warm = None if start is None else (model.stack(start.U, start.s, start.V), start.y)
         return augmented_lagrangian(model, self.scaled.b, task.budget, options, warm, price)
 
-    def _left(self, outcome: Outcome) -> float:
-        """Return the squared residual of all measurements."""
+    def _residual(self, outcome: Outcome) -> Array:
         model = self.scaled.model
-        inside = self.scaled.b - model.value(model.stack(outcome.U, outcome.s, outcome.V))
-        return float(inside @ inside) + self.outside
+        return self.scaled.b - model.value(model.stack(outcome.U, outcome.s, outcome.V))
 
     def _refit(self, x: Array, price: float) -> _Fit:
         """Return stacked factors of the least-squares fit at the rank of x, and its residual."""
@@ -206,10 +238,16 @@ class _Rule:
         if free <= 0 or not len(values):
             return True, x[:, :0]
         level = np.sqrt((float(residual @ residual) + self.outside) * m / free)
+        is_noise = values[0] <= self.even * level or values[0] <= self.flipped(residual) * level
         column = model.stack(u, np.ones(1), v)
         shape = model.value(column)
         size = max(float(residual @ shape) / max(float(shape @ shape), 1e-300), 0.0)
-        return bool(values[0] <= self.threshold * level), np.asarray(np.sqrt(size) * column)
+        return bool(is_noise), np.asarray(np.sqrt(size) * column)
+
+
+def _dual_norm(scaled: Scaled, y: Array, seed: int) -> float:
+    """Return the largest value of the dual matrix of y that a matrix of the cone can meet, at least 0."""
+    return max(float(scaled.model.leading(scaled.model.dual_matrix(y), 1, seed)[1][0]), 0.0)
 
 
 def _secant(threshold: float, before: tuple[float, float], now: tuple[float, float]) -> float:
