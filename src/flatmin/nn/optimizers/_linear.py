@@ -80,10 +80,12 @@ class LinearMoves:
         uses: list[tuple[nn.Module, Tensor, Tensor]] = []
         with self._hooked(lambda layer, inputs, output: uses.append((layer, inputs[0].detach(), output))):
             value = term.call.again()
-        once = len(uses) == len({layer for layer, *_ in uses}) == len(self._layers)
-        if not once or any(a.ndim != 2 or len(a) != count for _, a, _ in uses):
+            once = len(uses) == len({layer for layer, *_ in uses}) == len(self._layers)
+            if not once or any(a.ndim != 2 or len(a) != count or not z.requires_grad for _, a, z in uses):
+                return False
+            derivatives = torch.autograd.grad(value, [z for *_, z in uses], term.upstream, materialize_grads=True)
+        if len(uses) != len(self._layers):  # called again to go back: a checkpoint
             return False
-        derivatives = torch.autograd.grad(value, [z for *_, z in uses], term.upstream, materialize_grads=True)
         parts, square = [], torch.zeros(())
         for (layer, a, _), d in zip(uses, derivatives, strict=True):
             kind = torch.promote_types(d.dtype, torch.float32)

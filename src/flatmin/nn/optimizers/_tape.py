@@ -22,10 +22,11 @@ __all__ = ["Call", "Output", "Tape", "Term", "random_states", "set_random_states
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """The tensor number ``index`` among those that a call returned."""
+    """The tensor number ``index`` among those that a call returned, as long as nobody writes to it."""
 
     call: Call
     index: int
+    version: int | None
 
 
 class Call:
@@ -209,7 +210,7 @@ class Tape(Watcher):
         if module is self.model:
             for index, leaf in enumerate(tree_leaves(output)):
                 if isinstance(leaf, Tensor) and leaf.requires_grad:
-                    self._outputs[leaf] = Output(call, index)
+                    self._outputs[leaf] = Output(call, index, _version(leaf))
         elif isinstance(output, Tensor) and output.requires_grad and any(isinstance(x, Output) for x in call.inputs):
             term = Term(call)
             term.handle = output.register_hook(partial(self._arrived, term))  # type: ignore[no-untyped-call]
@@ -240,7 +241,8 @@ def _parameters(modules: Iterable[nn.Module]) -> Iterator[nn.Parameter]:
 
 def _cut(tensor: Tensor, outputs: Mapping[Tensor, Output]) -> Tensor | Output:
     """Return what stands for a tensor: its place among outputs, or the tensor itself without its graph."""
-    return outputs.get(tensor) or tensor.detach()
+    output = outputs.get(tensor)
+    return tensor.detach() if output is None or output.version != _version(tensor) else output
 
 
 def _stamp(parameter: Tensor) -> tuple[int, int] | None:
@@ -258,11 +260,11 @@ def _accumulates(parameters: Iterable[Tensor]) -> bool:
     """Return, within a backward pass, whether it adds to the `.grad` of one of some parameters."""
     for p in parameters:
         if p.requires_grad:
-            node = torch.autograd.graph.get_gradient_edge(p).node
             try:
+                node = torch.autograd.graph.get_gradient_edge(p).node
                 if torch._C._will_engine_execute_node(node):
                     return True
-            except RuntimeError:  # this is torch.autograd.grad, which returns what it finds
+            except (RuntimeError, AttributeError):  # torch.autograd.grad and torch.func return what they find
                 return False
     return False
 

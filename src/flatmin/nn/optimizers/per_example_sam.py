@@ -90,8 +90,8 @@ class PerExampleSAM(Seeker):
             return None
         moves = LinearMoves(self.model, self.parameters)
         if not (moves.apply and moves.find(self._tape, counts, self.rho)):
-            return None
-        if self._linear is None:  # found out once; no, if a layer's weight is used outside of it
+            self._linear = False
+        elif self._linear is None:  # no, if a layer's weight is used outside of it
             found = moves.gradient()
             ordered = [found.get(id(p)) for p in self.parameters]
             self._linear = distance(ordered, self._batch_gradient(), moves.size) <= AGREEMENT
