@@ -118,6 +118,24 @@ def test_mixed_precision(kind, probe):
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 
+@pytest.mark.parametrize("probe", ["vjp", "per_example"])
+def test_scaled_half_precision(probe):
+    """A step with float16 and a scaler of gradients is the step without, to three digits of its length."""
+    steps = []
+    for half in (False, True):
+        model = seeded(lambda: nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, C))).float()
+        before = torch.cat([p.detach().flatten() for p in model.parameters()])
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=half)
+        with torch.autocast("cpu", torch.float16, enabled=half):
+            total = make(model, probe=probe).objective(BATCH.float(), LABELS, 0.1)
+        scaler.scale(total).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        steps.append(torch.cat([p.detach().flatten() for p in model.parameters()]) - before)
+    assert (steps[1] - steps[0]).norm() < 5e-3 * steps[0].norm()
+
+
 def test_accumulated_gradients_add_up():
     penalty, model = make(), seeded(mlp)
     for half in (slice(0, 3), slice(3, 6)):
