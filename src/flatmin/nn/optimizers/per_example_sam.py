@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -173,13 +174,15 @@ class _Examples:
 
     def value(self, weights: Weights, *examples: Tensor) -> Tensor:
         """Return the loss of one example, given with a first dimension of 1, in the units of the upstream gradient."""
+        return self._value(lambda args, kwargs: functional_call(self.model, weights, args, kwargs), examples)
+
+    def _value(self, model: Callable[..., Any], examples: Sequence[Tensor]) -> Tensor:
         inputs = list(self._inputs)
         for i, x in zip(self._where, examples, strict=True):
             inputs[i] = x
         n = len(self.model_call.inputs)
-        args, kwargs = self.model_call.arguments(inputs[:n])
         with self.model_call.circumstances(random=False):
-            outputs = tree_leaves(functional_call(self.model, weights, args, kwargs))
+            outputs = tree_leaves(model(*self.model_call.arguments(inputs[:n])))
         args, kwargs = self.loss_call.arguments([outputs[x.index] if isinstance(x, Output) else x for x in inputs[n:]])
         with self.loss_call.circumstances(random=False):
             return torch.sum(self.upstream * self.loss(*args, **kwargs))
@@ -207,9 +210,15 @@ class _Examples:
         """Return the same for one example."""
         torch.clear_autocast_cache()
         leaves = {name: (w if along is None else w[0]).detach().requires_grad_() for name, w in weights.items()}
-        with torch.enable_grad():
-            value = self.value(leaves, *batch)
-        found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
+
+        def differentiated(model: nn.Module) -> tuple[Tensor | None, ...]:
+            with torch.enable_grad():
+                value = self._value(lambda args, kwargs: model(*args, **kwargs), batch)
+            return torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
+
+        # All of it while the weights are in place: a checkpoint has to find them when it goes back.
+        inside = {f"model.{name}": w for name, w in leaves.items()}
+        found = functional_call(_Inside(self.model), inside, (differentiated,))
         return {
             name: (torch.zeros_like(w) if g is None else g).unsqueeze(0)
             for (name, w), g in zip(leaves.items(), found, strict=True)
@@ -223,3 +232,14 @@ class _Examples:
         except Exception:  # whatever stops it: when examples are taken one by one, a real error shows itself
             return False
         return True
+
+
+class _Inside(nn.Module):
+    """Calls a function of a model as its own forward pass."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, function: Callable[[nn.Module], Any]) -> Any:
+        return function(self.model)
