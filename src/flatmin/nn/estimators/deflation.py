@@ -86,7 +86,7 @@ class Deflation:
         V, HV, Q, HQ = self.V[:, : self.rank], self.HV[:, : self.rank], self.Q, self.HQ
         S, W = _own_directions(_small(Q.mT @ HV)), _small(Q.mT @ V)
         V, HV = V - Q @ W.to(V), HV - HQ @ W.to(V)
-        # Without the product of v_i, Q loses its direction s_i, and v_i keeps a s_i; without that of v_j as well it keeps
+        # Without the product of v_i, Q loses its direction s_i, and v_i keeps a s_i; without that of v_j too it keeps
         # A s_i + B s_j. Rows are j, columns i.
         U, c = S.mT @ W, S.mT @ S
         a, lost = U.diagonal(), (c.diagonal() > 0).double()

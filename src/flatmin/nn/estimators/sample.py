@@ -80,9 +80,9 @@ def summary(inside: float, *samples: Sample, freedom: int | None = None) -> Stat
     """Return a known part plus the mean of all values, its standard error, and the interval of Student's t.
 
     There are as many degrees of freedom as vectors, and not one less, because of how the variance is estimated. The
-    worst case is one dominant eigenvalue λ: then the mean is λc and the standard error λ√(2c/m) with c distributed as
-    χ²_m/m, and ``|c - 1| / √(2c/m)`` stays below the quantile t_m with probability .952 for m = 8, .950 for m = 30. With
-    many eigenvalues alike the variance is known well, and the interval is a little too wide: .978 for m = 8, .958 for 30.
+    worst case is one dominant eigenvalue λ: then the mean is λc and the standard error λ√(2c/m), with c distributed as
+    χ²_m/m, and ``|c - 1| / √(2c/m)`` stays below the quantile t_m with probability .952 for m = 8, .950 for m = 34.
+    With many eigenvalues alike the variance is known well, and intervals are a little too wide: .978 and .958.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -61,21 +62,24 @@ def x_trace(
     n = check(operator, max_products, target_std_error, least)
     deflation, freedom = Deflation(operator, generator), freedom_of(target_std_error)
 
-    def samples() -> Any:
+    def samples() -> Callable[[Any], Statistics]:
         left_out, fresh, more = deflation.left_out(), deflation.fresh(), deflation.V.shape[1] > deflation.rank
 
-        def statistics(rows: Any) -> Statistics:
+        def of(rows: Any) -> Statistics:
             both = [left_out(rows), fresh(rows)] if more else [left_out(rows)]
             return summary(deflation.inside(rows), *both, freedom=freedom)
 
-        return statistics
+        return of
+
+    statistics: Callable[[Any], Statistics]
 
     def grow(total: int) -> float:
+        nonlocal statistics
         rank = min(max(int(share * total), 1), n)
         deflation.draw(total - rank)
         deflation.deflate(rank)
-        error: float = samples()(ALL)[1]
-        return error
+        statistics = samples()
+        return statistics(ALL)[1]
 
     grown(grow, least, max_products, target_std_error)
-    return packed("xtrace", deflation.n_products, blocks, samples())
+    return packed("xtrace", deflation.n_products, blocks, statistics)
