@@ -89,13 +89,13 @@ def test_steps_are_those_of_the_wrapper(what, name):
 
 
 def test_penalties_end_flat_and_plain_training_does_not():
-    budgets = {"trace-penalty-decaying": 6000, "trace-penalty": 4000}
-    flat_ones = {name: raced(name, task(), budget, step=2.0).row for name, budget in budgets.items()}
-    plain = raced("gradient-descent-large", task(), 3000, step=1.0).row
+    flat_ones = {name: raced(name, task(), 6000, step=2.0).row for name in ("trace-penalty-decaying", "trace-penalty")}
+    plain = raced("gradient-descent-large", task(), 2000, step=0.5).row
     assert flat_ones["trace-penalty-decaying"]["flatness_gap"] < 0.01
     assert flat_ones["trace-penalty"]["flatness_gap"] < 0.3
     assert plain["flatness_gap"] > 1
-    assert plain["loss"] < 1e-9 * task().height < flat_ones["trace-penalty"]["loss"]
+    # A constant penalty is a compromise: it never fits exactly.
+    assert flat_ones["trace-penalty"]["loss"] > 1e-3 * task().height
 
 
 def test_small_weights_end_flatter_than_medium_ones_and_those_than_large_ones():
