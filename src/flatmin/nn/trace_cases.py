@@ -79,7 +79,7 @@ def _spectra(n: int) -> Iterator[tuple[str, Tensor]]:
 def _rotated(eigenvalues: Tensor, generator: torch.Generator) -> Tensor:
     n = len(eigenvalues)
     Q = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64)).Q
-    H = (Q * eigenvalues) @ Q.mT
+    H: Tensor = (Q * eigenvalues) @ Q.mT
     return (H + H.mT) / 2
 
 

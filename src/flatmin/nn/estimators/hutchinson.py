@@ -28,6 +28,7 @@ def hutchinson(
     """Return the mean of ``v_iᵀ H v_i`` over vectors v_i uniform on the sphere of radius √n.
 
     Its variance from m vectors is ``2n/(n+2) (‖H‖_F² - (tr H)²/n) / m``, estimated by the squares ``‖H v_i‖²``.
+    Large eigenvalues make it large, of whatever sign; without such nothing that is known errs less.
 
     Parameters
     ----------
