@@ -16,6 +16,7 @@ from PIL import Image as pillow
 from flatmin import families
 from flatmin.cli.pace import Pace
 from flatmin.nn.race.competitor import Competitor
+from flatmin.nn.race.runs import CompetitorError
 
 PAGE, FIELD = import_module("flatmin.nn.race.page"), import_module("flatmin.nn.race.field")
 
@@ -357,6 +358,28 @@ def test_a_page_that_cannot_be_written_loses_no_runs(flatmin, problem, tmp_path,
     assert "No space left" in run.err
     assert len(list((tmp_path / "p-race.partial").iterdir())) == 8
     assert not (tmp_path / "p-race").exists()
+
+
+@pytest.mark.usefixtures("without_page")
+def test_a_competitor_that_fails_by_itself_is_one_line_and_loses_no_runs(flatmin, problem, tmp_path, monkeypatch):
+    run = FIELD.run
+
+    def running(competitor, *args):
+        if competitor.name == "adam":
+            raise CompetitorError("adam failed with seed 0 and step size 0.1: no such method")
+        return run(competitor, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FIELD, "run", running)
+        failed = flatmin("race", *problem, *SHORT)
+    assert failed.code == 2
+    assert failed.err.count("\n") == 1
+    assert "adam failed" in failed.err
+    assert "p-race.partial" in failed.err
+    assert len(list((tmp_path / "p-race.partial").iterdir())) == 2
+    assert not (tmp_path / "p-race").exists()
+    assert flatmin("race", *problem, *SHORT).code == 0
+    assert not (tmp_path / "p-race.partial").exists()
 
 
 LINE = "import sys; from flatmin.cli import main; sys.exit(main())"
