@@ -29,8 +29,10 @@ def hutch_pp(
     """Return ``tr QᵀHQ`` plus the mean of ``gᵀ H g`` over random g orthogonal to Q, which spans H times random vectors.
 
     Of m products a third finds Q, a third is ``H Q``, a third goes to the vectors g, at least eight of them. The
-    parameters are those of `hutchinson`; at least 10 products. Where no few eigenvalues stand out, as in many indefinite
-    Hessians, the error is up to √3 times that of `hutchinson`, for only a third of the products sample the trace. ``start`` holds vectors that were multiplied before.
+    parameters are those of `hutchinson`; at least 10 products. ``start`` holds vectors that were multiplied before.
+
+    Where no few eigenvalues stand out, as in many indefinite Hessians, the error is up to √3 times that of
+    `hutchinson`, for only a third of the products sample the trace.
 
     References
     ----------
