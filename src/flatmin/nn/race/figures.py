@@ -24,7 +24,7 @@ from flatmin.report.drawing import (
     logarithmic,
 )
 
-__all__ = ["Band", "Cloud", "Style", "band", "panels", "scatter", "styles", "trajectories"]
+__all__ = ["Band", "Cloud", "Style", "band", "folded", "panels", "scatter", "spread", "styles", "trajectories"]
 
 #: A panel tells this many competitors apart; the others are its grey background.
 MOST_IN_A_PANEL = 4
