@@ -18,7 +18,8 @@ def test_the_quick_study_compares_all_methods_on_all_networks():
     for name, network in study.NETWORKS.items():
         methods = [row["method"] for row in findings.rows if row["network"] == name and row["seed"] == 0]
         assert methods == list(network.strengths)
-    assert len({len(tried) for network in study.NETWORKS.values() for tried in network.strengths.values()}) == 1
+    assert {row["tried"] for row in findings.rows} == {2}
+    assert {len(tried) for network in study.NETWORKS.values() for tried in network.strengths.values()} == {7}
     assert all(np.isfinite(row["trace"]) and 0 <= row["error"] <= 100 for row in findings.rows)
     assert len({claim.text for claim in findings.claims}) == len(findings.claims)
     assert findings.figure().axes

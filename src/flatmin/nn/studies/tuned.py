@@ -116,7 +116,8 @@ def _tuned(setting: Setting, name: str, method: Method, seed: int) -> Iterator[R
     for s, (_, found, chosen) in best.items():
         loss, trace = _loss_and_trace(chosen, setting.loss, data.train[0][s], data.train[1][s])
         edge = found["strength"] in (tried[0], tried[-1])
-        yield setting.columns | {"method": name, "seed": s} | found | {"loss": loss, "trace": trace, "at_edge": edge}
+        tuned = {"method": name, "seed": s, "tried": len(tried)} | found | {"at_edge": edge}
+        yield setting.columns | tuned | {"loss": loss, "trace": trace}
 
 
 def _loss_and_trace(network: nn.Module, loss: nn.Module, x: Tensor, y: Tensor) -> tuple[float, float]:
