@@ -305,3 +305,16 @@ def test_a_gradient_changed_later_on_is_noticed_as_in_the_first_step(wrapper):
         with pytest.raises(InputError, match=r"\.grad was changed between backward\(\) and step\(\)"):
             optimizer.step()
     train(model, loss, optimizer, [(x, y)])
+
+
+@replaying
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_a_batch_that_is_skipped_leaves_nothing(wrapper, set_to_none):
+    batches = data(4)
+    model, loss, optimizer = made(wrapper)
+    for i, (x, y) in enumerate(batches):
+        model.zero_grad(set_to_none=set_to_none)  # not the optimizer's
+        loss(model(x), y).backward()
+        if i != 1:
+            optimizer.step()
+    assert same(bits(model), train(*made(wrapper), [batches[0], *batches[2:]]))

@@ -199,6 +199,8 @@ class Tape(Watcher):
 
     def _before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         if self.watches(module):
+            if self.terms and self._was_zeroed():
+                self.clear()
             self._begun.pop(module, None)
             if torch.is_grad_enabled():
                 self._begun[module] = Call(module, args, kwargs, self._outputs)
@@ -226,6 +228,12 @@ class Tape(Watcher):
         engine = torch.autograd.Variable._execution_engine
         # Called when this pass has ended: the inner one after what DistributedDataParallel has called then.
         engine.queue_callback(lambda: engine.queue_callback(self._ended))
+
+    def _was_zeroed(self) -> bool:
+        """Return whether gradients were cleared by another than the optimizer, such as `nn.Module.zero_grad`."""
+        parameters = list(_parameters(self._involved()))
+        changed = any(self._stamps.get(id(p), _stamp(p)) != _stamp(p) for p in parameters)
+        return changed and not any(p.grad is not None and bool(p.grad.any()) for p in parameters)
 
     def _involved(self) -> list[nn.Module]:
         return list(dict.fromkeys(m for term in self.terms for m in term.call.modules()))
