@@ -1,10 +1,11 @@
 """What a trace penalty costs, and what it costs for the same accuracy as with BackPACK and curvlinops.
 
-python -m benchmarks.nn.penalty_cost          two minutes
-python -m benchmarks.nn.penalty_cost --quick  half a minute
+python -m benchmarks.nn.penalty_cost          four minutes
+python -m benchmarks.nn.penalty_cost --quick  one
 
 Two networks on scikit-learn's digits (batches of 128, half trained): a ReLU network 64-256-256-10, and a convolutional
-one. All that is compared takes turns, so that a ratio does not depend on what else the machine does; medians of ratios.
+one. All that is compared takes turns, so that a ratio does not depend on what else the machine does; medians of ratios
+of the processor's time. ``per example`` is the default of flatmin, ``per batch`` its ``probe="vjp"``.
 
 1. A training step with the penalty, over a step without. ``lazily`` is the mean of four steps with ``every=4``.
 2. Estimates of the trace and, where they can be differentiated, of its gradient. The trace is that of the whole data,
@@ -113,7 +114,7 @@ def step_costs(rounds: int) -> None:
         "per example, lazily": {"probe": "per_example", "every": 4},
         "whole Hessian, lazily": {"of": "hessian", "every": 4},
     }
-    line(["network", "loss", *ways, f"best ≤ {WANTED}, lazily ≤ {LAZILY}"])
+    line(["network", "loss", *ways, f"≤ {WANTED}, lazily ≤ {LAZILY}"])
     print("|" + "---|" * (len(ways) + 3))
     for title, make in MODELS.items():
         for name, kind in LOSSES.items():
@@ -121,7 +122,7 @@ def step_costs(rounds: int) -> None:
             model = half_trained(make, loss, x, y)
             runs = {way: four_steps(model, loss, x[:BATCH], y[:BATCH], **options) for way, options in ways.items()}
             cost = interleaved({"plain": four_steps(model, loss, x[:BATCH], y[:BATCH])} | runs, rounds, "plain")
-            met = cost["per batch"] <= WANTED and cost["per batch, lazily"] <= LAZILY
+            met = all(cost[way] <= WANTED and cost[f"{way}, lazily"] <= LAZILY for way in ("per batch", "per example"))
             line([title, name, *(f"{cost[way]:.2f}" for way in ways), mark(met)])
 
 
@@ -221,9 +222,9 @@ def main(arguments: list[str]) -> None:
     quick = "--quick" in arguments
     torch.set_num_threads(1)
     print(f"{machine()}; one thread\n")
-    step_costs(5 if quick else 40)
+    step_costs(5 if quick else 20)
     print()
-    accuracies(5 if quick else 20, 20 if quick else 200)
+    accuracies(5 if quick else 10, 20 if quick else 100)
 
 
 if __name__ == "__main__":

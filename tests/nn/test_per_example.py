@@ -76,7 +76,7 @@ def test_combinations_of_channels_are_squares_of_their_own():
     with each.recording():
         outputs = model(BATCH)
     exact = each.square(outputs, w, differentiable=False).item()
-    rows = torch.eye(20).double().reshape(1, 20, 20) * 8**0.5  # R of 20 rows: nothing is combined
+    rows = torch.eye(20).double().reshape(1, 20, 20) * 4**0.5  # R of 20 rows: nothing is combined
     assert each.square(outputs, w, differentiable=False, signs=lambda like: rows.expand(N, 20, 20)).item() == (
         pytest.approx(exact)
     )

@@ -22,7 +22,7 @@ _LAYERS = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.GroupNorm)
 
 
 #: Combinations of output channels through which a convolution is seen.
-_COMBINATIONS = 8
+_COMBINATIONS = 4
 
 #: Draws random signs of a shape, as numbers like those of a tensor.
 Signs = Callable[[Tensor], Tensor]
@@ -43,7 +43,7 @@ class PerExample:
     The gradient of example i with respect to a layer is made of the layer's input a_i and of the derivative δ_i of
     ``⟨w, outputs⟩`` with respect to its output, and one reverse pass has the δ_i of all examples. For a linear layer
     its square is ``|δ_i|² (|a_i|² + 1)``, so that no gradient is formed. The gradient of a convolution is; of many
-    output channels only 8 combinations with random signs, different ones for each example, which leaves the mean as it
+    output channels only 4 combinations with random signs, different ones for each example, which leaves the mean as it
     is and adds little noise.
 
     Parameters
