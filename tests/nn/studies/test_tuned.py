@@ -95,8 +95,11 @@ def test_all_inputs_are_given_one_unit_by_the_training_data():
 
 def test_rows_are_read_by_seed_and_drawn():
     rows = [{"inputs": "a", "method": "plain", "seed": s, "error": float(s)} for s in (2, 0, 1)]
-    rows += [{"inputs": "b", "method": "plain", "seed": 0, "error": 9.0}]
+    rows += [{"inputs": "b", "method": "SAM", "seed": 0, "error": 9.0}]
     assert by_seed(rows, "plain", inputs="a").tolist() == [0.0, 1.0, 2.0]
     figure = Figure()
     draw_errors(figure, rows, "inputs", "error")
     assert [ax.get_title() for ax in figure.axes] == ["a", "b"]
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert labels[int(figure.axes[1].lines[0].get_ydata()[0])] == "SAM"
+    assert labels[int(figure.axes[0].lines[0].get_ydata()[0])] == "plain"

@@ -98,6 +98,11 @@ def _claims(rows: list[Row]) -> list[Claim]:
                 f"{name}: error of {trace} over its own, standardized", ratio(trace, "standardized + trace"), below=1.1
             ),
             Claim.of_mean(
+                f"{name}: error of {trace} over weight decay, both standardized",
+                ratio("standardized + trace", STANDARD),
+                above=0.95,
+            ),
+            Claim.of_mean(
                 f"{name}: error of {LINE} over the network's, both {STANDARD}", ratio(STANDARD, STANDARD, LINE), above=1
             ),
         ]

@@ -174,17 +174,19 @@ def by_seed(rows: list[Row], method: str, key: str = "error", **columns: Any) ->
 
 def draw_errors(figure: Any, rows: list[Row], setting: str, label: str, *, log: bool = False) -> None:
     """Draw the test errors of all methods with their intervals, one panel for each value of a column."""
-    values = list(dict.fromkeys(row[setting] for row in rows))
-    axes = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
+    values, methods = (list(dict.fromkeys(row[key] for row in rows)) for key in (setting, "method"))
+    axes = figure.subplots(1, len(values), sharey=True, sharex=log, squeeze=False)[0]
     for ax, value in zip(axes, values, strict=True):
-        methods = list(dict.fromkeys(row["method"] for row in rows if row[setting] == value))[::-1]
-        for height, method in enumerate(methods):
+        for height, method in enumerate(reversed(methods)):
             errors = by_seed(rows, method, **{setting: value})
+            if not errors.size:
+                continue
             ax.plot(errors, np.full(errors.size, height), ".", color="0.75", markersize=4)
             low, high = interval(errors) if errors.size > 1 else (errors[0], errors[0])
             color = "C3" if method == "trace penalty" else "C0"
             ax.plot([low, high], [height, height], "-", color=color)
             ax.plot(errors.mean(), height, "o", color=color)
-        ax.set(title=value, xlabel=label, yticks=range(len(methods)), yticklabels=methods)
+        ax.set(xlabel=label, yticks=range(len(methods)), yticklabels=methods[::-1])
+        ax.set_title(value, fontsize="medium")
         if log:
             ax.set_xscale("log")
