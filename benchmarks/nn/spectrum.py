@@ -1,6 +1,6 @@
 """Do bounds of the largest eigenvalue and intervals of the spectral density hold as often as they say?
 
-python -m benchmarks.nn.spectrum [--trials N]   2000 trials; about twenty minutes
+python -m benchmarks.nn.spectrum [--trials N]   2000 trials; about ten minutes
 python -m benchmarks.nn.spectrum --quick        100 trials
 
 ``bounds``: the outer bound of the largest eigenvalue fails with a probability of ``FAILURE`` at most. ``fails``: how
