@@ -52,8 +52,8 @@ def hessian_trace(
     method : {"auto", "exact", "hutchinson", "hutch++", "xtrace"}
         ``"exact"``: n products for n parameters; for the Gauss-Newton matrix of separate samples a gradient for each
         output of each sample, whatever n. ``"auto"``: exact where that takes no more products than may be spent; else
-        Hutch++ if few directions hold most of the matrix, as in the semidefinite ones of trained networks; else
-        Hutchinson, which nothing beats on most indefinite Hessians. The result says which.
+        Hutch++, with fewer directions where these hold little of the matrix, as in many indefinite Hessians; else,
+        where no eigenvalues stand out, Hutchinson, which nothing beats there. The result says which.
     max_products : int, optional
         Products with the whole data set that may be spent, 100 by default; a product costs about as much as two
         gradients. With a target there is no limit by default.

@@ -19,8 +19,11 @@ __all__ = ["adaptive"]
 #: Products that decide, and products from which there is a choice.
 _PILOT, _CHOICE = 8, 24
 
-#: Share of ‖H‖² that the span of seven of those products must hold.
+#: Share of ‖H‖² that the span of seven of those products must hold for more to be worth their price.
 _SHARE = 0.25
+
+#: Products that are spent when nothing else is said.
+_PRODUCTS = 100
 
 
 def adaptive(
@@ -34,10 +37,12 @@ def adaptive(
     """Return the estimate of `hutch_pp` if few directions hold much of H, else that of `hutchinson`; ``method`` says.
 
     Semidefinite matrices of trained networks are of the first kind, most indefinite Hessians of the second. Eight
-    products tell: of each is known how much of it the others do not span. Hutch++ goes on with them. Hutchinson's
-    estimator starts afresh, because vectors that took part in the choice would bias it (by up to a fifth of a standard
-    error, where the choice is close): on 100 products that costs 4 % of accuracy. The parameters are those of
-    `hutchinson`.
+    products tell: of each is known how much of it the others do not span. Hutch++ goes on with them; where that share
+    is only moderate, as in many indefinite Hessians, Q is made of them alone, which costs eight products more and
+    takes about twice the share from ``‖H‖²``. Where it would not pay, Hutchinson's estimator starts afresh, because
+    vectors that took part in the choice would bias it (by up to a fifth of a standard error, where the choice is
+    close): on 100 products that costs 4 % of accuracy, for matrices without large eigenvalues. The parameters are those
+    of `hutchinson`.
 
     Examples
     --------
@@ -54,8 +59,10 @@ def adaptive(
         return hutchinson(operator, max_products=max_products, **settings)
     pilot = Deflation(operator, generator)
     pilot.draw(_PILOT)
-    if _spanned(pilot.HV) > _SHARE:
-        return hutch_pp(operator, max_products=max_products, start=pilot, **settings)
+    share, later = _spanned(pilot.HV), (max_products or _PRODUCTS) - _PILOT
+    if (1 - 2 * share) * later < later - _PILOT:
+        most = None if share > _SHARE else _PILOT
+        return hutch_pp(operator, max_products=max_products, start=pilot, most=most, **settings)
     found = hutchinson(operator, max_products=max_products and max_products - _PILOT, **settings)
     groups = found.groups and {name: _later(group) for name, group in found.groups.items()}
     return replace(_later(found), groups=groups)

@@ -25,11 +25,13 @@ def hutch_pp(
     target_std_error: float | None = None,
     blocks: Blocks | None = None,
     start: Deflation | None = None,
+    most: int | None = None,
 ) -> TraceEstimate:
     """Return ``tr QᵀHQ`` plus the mean of ``gᵀ H g`` over random g orthogonal to Q, which spans H times random vectors.
 
     Of m products a third finds Q, a third is ``H Q``, a third goes to the vectors g, at least eight of them. The
-    parameters are those of `hutchinson`; at least 10 products. ``start`` holds vectors that were multiplied before.
+    parameters are those of `hutchinson`; at least 10 products. ``start`` holds vectors that were multiplied before,
+    ``most`` bounds the dimension of Q.
 
     Where no few eigenvalues stand out, as in many indefinite Hessians, the error is up to √3 times that of
     `hutchinson`, for only a third of the products sample the trace.
@@ -53,7 +55,7 @@ def hutch_pp(
         return summary(deflation.inside(rows), deflation.fresh()(rows), freedom=freedom)
 
     def grow(total: int) -> float:
-        rank = min(total // 3, (total - _REST) // 2, n)
+        rank = min(total // 3, (total - _REST) // 2, n, most or n)
         deflation.draw(total - rank)
         deflation.deflate(rank)
         return statistics(ALL)[1]
