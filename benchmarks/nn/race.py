@@ -47,7 +47,7 @@ CASES: dict[str, Callable[[], Instance]] = {
     "sparse-regression": lambda: families.sparse_regression.sample(40, 3, 25),
 }
 #: What small races differ in from the default.
-SMALL = {"budget": 800, "seeds": 3, "trials": 3}
+SMALL = {"budget": 400, "seeds": 2, "trials": 3}
 QUICK = {"budget": 300, "seeds": 1, "trials": 2}
 
 

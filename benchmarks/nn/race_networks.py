@@ -18,7 +18,7 @@ from benchmarks.nn.race import QUICK, correlated
 from benchmarks.report import line, machine
 from flatmin.nn.race import NetworkTask, RaceResult, competitors
 
-SETTINGS = {"budget": 400, "seeds": 3, "trials": 6}
+SETTINGS = {"budget": 200, "seeds": 2, "trials": 6}
 TITLES = ["competitor", "% wrong", "range", "trace", "loss", "strength", "step", "diverged"]
 
 

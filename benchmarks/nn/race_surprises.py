@@ -1,6 +1,6 @@
 """What surprises in the race on the prototype problem, one measurement each: a setting is changed and nothing else.
 
-python -m benchmarks.nn.race_surprises [NAME …] [--quick]     two minutes of one core; NAME is a heading below
+python -m benchmarks.nn.race_surprises [NAME …] [--quick]     a minute of one core; NAME is a heading below
 
 Every line is one run with seed 0, at the step size given, in the competitor's unit. Columns: scaled trace over the
 certified flattest value, relative error, training loss over that of a model which answers nothing. `--quick`: a
@@ -21,7 +21,7 @@ from flatmin.nn.race import Competitor, FactoredTask, Protocol, competitors
 from flatmin.nn.race.competitor import Entry
 from flatmin.nn.race.runs import run
 
-BUDGET = 6000
+BUDGET = 3000
 #: What is varied: the name of a competitor, the budget, the step, and its other settings.
 Setting = tuple[str, int, float, dict[str, Any]]
 
