@@ -1,7 +1,7 @@
 """Does a trace penalty at every fourth step, four times as strong, reach the solution of one at every step?
 
-python -m benchmarks.nn.penalty_lazily          ten minutes
-python -m benchmarks.nn.penalty_lazily --quick  one
+python -m benchmarks.nn.penalty_lazily          two minutes
+python -m benchmarks.nn.penalty_lazily --quick  twenty seconds
 
 A ReLU network 64-32-10 on 1200 of scikit-learn's digits, batches of 128, SGD with momentum and a step size that falls
 to zero; the penalty by one probe. Each seed draws weights, batches and probes; what is compared starts from the same
@@ -73,7 +73,7 @@ def interval(differences: np.ndarray) -> str:
 def main(arguments: list[str]) -> None:
     """Print the tables."""
     quick = "--quick" in arguments
-    seeds, epochs = (4, 40) if quick else (12, 200)
+    seeds, epochs = (3, 30) if quick else (8, 100)
     torch.set_num_threads(1)
     print(f"{machine()}; {seeds} seeds, {epochs} epochs\n")
     line(["loss function", "penalty", *MEASURES])
