@@ -32,8 +32,9 @@ class SAM(Seeker):
 
     Notes
     -----
-    The steps are those of `pytorch_optimizer.SAM`, which is not used here: it asks for a closure in
-    the training loop, updates running statistics twice, draws dropout masks twice and knows no GradScaler.
+    Without normalization and dropout the steps are those of `pytorch_optimizer.SAM` to the single precision of its norm. It is not
+    used here: it asks for a closure in the training loop, which a GradScaler refuses, updates running statistics twice,
+    the second time from weights that are not the model's, and draws other dropout masks for its second pass.
 
     Examples
     --------
