@@ -32,9 +32,9 @@ class SAM(Seeker):
 
     Notes
     -----
-    Without normalization and dropout the steps are those of `pytorch_optimizer.SAM` to the single precision of its norm. It is not
-    used here: it asks for a closure in the training loop, which a GradScaler refuses, updates running statistics twice,
-    the second time from weights that are not the model's, and draws other dropout masks for its second pass.
+    Without normalization and dropout the steps are those of `pytorch_optimizer.SAM`, to the single precision of its
+    norm. It is not used here: it asks for a closure in the training loop, which a GradScaler refuses, updates running
+    statistics twice, the second time from weights that are not the model's, and draws other masks for its second pass.
 
     Examples
     --------
