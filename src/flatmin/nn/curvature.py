@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from flatmin.errors import InputError
 from flatmin.nn.processes import Processes
-from flatmin.nn.products import Product, gauss_newton_product, hessian_product, peer_product
+from flatmin.nn.products import Product, gauss_newton_product, hessian_product, peer_operator
 from flatmin.nn.state import MODES, Weights, fixed_randomness, in_mode
 from flatmin.nn.streaming import Batch, Batches, Loss
 
@@ -27,7 +27,7 @@ KINDS = ("hessian", "gauss_newton")
 _TOGETHER = 4_000_000
 
 #: Vectors from which curvlinops, which multiplies them together always, is the faster one for larger models.
-_FEW = 4
+_FEW = 8
 
 #: A function of a model and of the leaves that stand for its weights.
 _Function = Callable[[nn.Module, list[Tensor]], Any]
@@ -215,10 +215,10 @@ class Curvature:
             with torch.no_grad():
                 self.loss_of(batch, model(batch.x))
         try:
-            product = peer_product(model, self.loss, batch.x, batch.y, leaves)
-            if product is not None:
+            operator = peer_operator(model, self.loss, batch.x, batch.y, leaves)
+            if operator is not None:
                 width = max(_FEW, 6 * _TOGETHER // (self.shape[0] * batch.size))
-                return torch.cat([self._flat(product, chunk, True) for chunk in torch.split(rows, width)])
+                return torch.cat([operator @ chunk for chunk in torch.split(rows.T, width, dim=1)], 1).T
         except Exception:  # whatever it is, it is not for the user to mend
             pass
         self._peer = False

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from flatmin.errors import InputError
 
-__all__ = ["Product", "gauss_newton_product", "hessian_product", "peer_product"]
+__all__ = ["Product", "gauss_newton_product", "hessian_product", "peer_operator"]
 
 #: Takes vectors in the shapes of the parameters to their product with the matrix of a batch; together, with one more
 #: axis in front, or singly.
@@ -46,11 +46,11 @@ def gauss_newton_product(loss_of: Callable[[Any], Tensor], outputs: Any, leaves:
     return product
 
 
-def peer_product(model: nn.Module, loss: Any, x: Any, y: Any, leaves: list[Tensor]) -> Product | None:
-    """Return what multiplies by the Gauss-Newton part as curvlinops does, in forward mode; None where it cannot.
+def peer_operator(model: nn.Module, loss: Any, x: Any, y: Any, leaves: list[Tensor]) -> Any:
+    """Return the Gauss-Newton part of a batch as curvlinops has it, in forward mode; None where it cannot.
 
     It can for a loss module that averages, a tensor x and a tensor y. What it raises otherwise (outputs that are not a
-    tensor, operations without a forward mode) comes out of the product.
+    tensor, operations without a forward mode) comes out of its products.
     """
     if not (isinstance(loss, nn.Module) and getattr(loss, "reduction", None) == "mean"):
         return None
@@ -59,14 +59,7 @@ def peer_product(model: nn.Module, loss: Any, x: Any, y: Any, leaves: list[Tenso
     from curvlinops import GGNLinearOperator  # takes most of a second
 
     whole = {"num_data": 1, "batch_size_fn": lambda _: 1}  # this batch is all data
-    operator = GGNLinearOperator(model, loss, leaves, [(x, y)], check_deterministic=False, **whole)
-
-    def product(vectors: list[Tensor], together: bool) -> list[Tensor | None]:
-        if not together:
-            return list(operator @ vectors)
-        return [t.movedim(-1, 0) for t in operator @ [v.movedim(0, -1) for v in vectors]]
-
-    return product
+    return GGNLinearOperator(model, loss, leaves, [(x, y)], check_deterministic=False, **whole)
 
 
 def _gradient(
