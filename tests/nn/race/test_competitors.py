@@ -88,6 +88,7 @@ def test_steps_are_those_of_the_wrapper(what, name):
         assert (ours - before).norm() > 0
 
 
+@pytest.mark.slow
 def test_penalties_end_flat_and_plain_training_does_not():
     flat_ones = {name: raced(name, task(), 6000, step=2.0).row for name in ("trace-penalty-decaying", "trace-penalty")}
     plain = raced("gradient-descent-large", task(), 2000, step=0.5).row
