@@ -28,8 +28,8 @@ def test_the_quick_study_compares_all_methods_on_all_networks():
 def test_wrong_images_are_counted():
     outputs = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]])
     labels = torch.tensor([[0, 1, 0, 1]])
-    assert study.percent_wrong(outputs, labels).tolist() == [25.0]
-    assert study.percent_wrong(outputs, torch.nn.functional.one_hot(labels).float()).tolist() == [25.0]
+    assert study._percent_wrong(outputs, labels).tolist() == [25.0]
+    assert study._percent_wrong(outputs, torch.nn.functional.one_hot(labels).float()).tolist() == [25.0]
 
 
 def test_parts_are_disjoint_and_centred_by_the_training_inputs():

@@ -58,7 +58,7 @@ NETWORKS = {
 }
 
 
-def percent_wrong(outputs: Tensor, targets: Tensor) -> Tensor:
+def _percent_wrong(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the percentage (S,) of outputs (S, n, classes) whose largest is not that of the target.
 
     Targets are class numbers (S, n) or their indicators (S, n, classes).
@@ -78,7 +78,7 @@ def _run(*, quick: bool = False, seed: int = 0) -> Findings:
             data=Data.of(indicators if isinstance(kind.loss, nn.MSELoss) else draws),
             network=partial(one_hidden_layer, width=WIDTH, outputs=10, activation=kind.activation),
             loss=kind.loss,
-            error=percent_wrong,
+            error=_percent_wrong,
             strengths={method: all_of_them[tried] for method, all_of_them in kind.strengths.items()},
             steps=steps,
             lr=0.01,

@@ -13,7 +13,7 @@ from flatmin.nn.studies.base import Claim, Findings, Row, Study
 from flatmin.nn.studies.networks import signed_squares
 from flatmin.nn.studies.tuned import Data, Setting, by_seed, compare, draw_errors
 
-__all__ = ["STUDY"]
+__all__ = ["STUDY", "relative_error"]
 
 #: Standard deviation of the noise, where that of the targets is 1.
 NOISE = 0.3
