@@ -2,11 +2,11 @@
 
 A small network learns handwritten digits. Before, amid and after training the trace of the Hessian is computed exactly,
 with a product for each of its 1210 parameters, and estimated from 30, 60 and 120 products, each time with an interval
-that covers the truth in 95 of 100 cases. At the start the eigenvalues have both signs and spread, and no estimate is good;
-soon a few directions hold most of the Hessian, and Hutch++ comes within a per cent or two.
+that covers the truth in 95 of 100 cases. At the start the eigenvalues have both signs and spread, and no estimate is
+good; soon a few directions hold most of the Hessian, and Hutch++ comes within a per cent or two.
 
 Run ``python examples/network_flatness.py [PICTURE]``; it writes network_flatness.png unless told otherwise. About ten
-seconds; needs ``pip install 'flatmin[torch]' scikit-learn``.
+seconds; needs ``pip install 'flatmin[torch]'``.
 """
 
 import sys

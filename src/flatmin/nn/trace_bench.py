@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import bdtr, bdtrc, stdtr
 from torch import Tensor
 
 from flatmin.errors import InputError
@@ -234,8 +234,8 @@ def _in_standard_errors(errors: np.ndarray, rounding: float) -> float:
 def _interval_faults(covers: np.ndarray, exact: np.ndarray, level: float) -> list[str]:
     """Compare the number of intervals that cover with the least and the most, of those that are not exact."""
     inexact = covers[~exact]
-    few = stats.binom.cdf(covers.sum(), len(covers), LEAST)
-    many = stats.binom.sf(inexact.sum() - 1, len(inexact), MOST) if len(inexact) else 1.0
+    few = bdtr(covers.sum(), len(covers), LEAST)
+    many = bdtrc(inexact.sum() - 1, len(inexact), MOST) if len(inexact) else 1.0
     if few <= level / 2:
         return [f"of 95 % intervals {covers.mean():.2f} cover"]
     if many <= level / 2:
@@ -244,7 +244,7 @@ def _interval_faults(covers: np.ndarray, exact: np.ndarray, level: float) -> lis
 
 
 def _bias_faults(bias: float, trials: int, level: float) -> list[str]:
-    p = 2 * stats.t.sf(abs(bias), trials - 1)
+    p = 2 * stdtr(trials - 1, -abs(bias))
     return [f"the mean is {bias:+.1f} standard errors off: there is a bias"] if p <= level else []
 
 

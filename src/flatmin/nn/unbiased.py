@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy.special import stdtr
 from torch import Tensor, nn
 
 from flatmin.errors import InputError
@@ -112,7 +112,7 @@ def check_penalty(
     errors = torch.maximum(found.std(0) / draws**0.5, rounding)
     means = found.mean(0)
     z = (means - wanted) / errors
-    p = 2 * len(z) * float(stats.t.sf(float(z.abs().max()), draws - 1))
+    p = 2 * len(z) * float(stdtr(draws - 1, -float(z.abs().max())))
     size = float(wanted[1]) if gradient.any() else 1.0
     return PenaltyCheck(
         z=dict(zip(["value", *directions], z.tolist(), strict=True)),
