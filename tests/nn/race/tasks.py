@@ -46,6 +46,10 @@ def batch_norm():
     return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 3))
 
 
+def dropout():
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.3), nn.Linear(8, 3))
+
+
 class Plain(Competitor):
     """Gradient descent that notes its steps; settings differ from test to test."""
 

@@ -19,7 +19,7 @@ import flatmin as fm
 from flatmin._registry import public_names
 from flatmin.errors import InputError
 from flatmin.nn.race import COLUMNS, CURVES, Competitor, CompetitorError, FactoredTask, competitors, race
-from tests.nn.race.tasks import Greedy, Plain, instance, network, task, without_seconds
+from tests.nn.race.tasks import Greedy, Plain, dropout, instance, network, task, without_seconds
 
 SOME = ["gradient-descent-small", "sam", "label-noise"]
 
@@ -107,10 +107,27 @@ def test_an_error_of_a_competitor_is_no_divergence():
         small(who=[Greedy(broken)])
 
 
+@pytest.mark.parametrize("question", ["unit", "objection"])
+def test_who_answers_a_question_by_an_error_is_named(question, monkeypatch):
+    monkeypatch.setattr(Plain, question, lambda self, task: 1 / 0)
+    with pytest.raises(CompetitorError, match="plain failed: ZeroDivisionError"):
+        small(who=[Plain()])
+
+
 def test_the_same_race_gives_the_same_result():
     first = without_seconds(small(budget=30))
     assert first == without_seconds(small(budget=30, seeds=[0, 1]))
     assert first != without_seconds(small(budget=30, seed=1))
+
+
+def test_step_sizes_do_not_depend_on_the_state_of_torch():
+    """Also where the curvature is measured under dropout."""
+    sizes = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        what = network(make=dropout)
+        sizes.append([row["step_size"] for row in small(what, ["adam", "sam"], seeds=1).tuning])
+    assert sizes[0] == sizes[1]
 
 
 def test_global_states_are_left_alone():
@@ -269,6 +286,8 @@ def test_a_new_competitor_is_one_file(tmp_path, monkeypatch):
         ({"who": [3]}, "a competitor is a int"),
         ({"who": ["sam", "sam"]}, "two competitors are called 'sam'"),
         ({"who": []}, "no competitor can run"),
+        ({"who": 3}, "competitors is 3"),
+        ({"seed": "a"}, "seed is 'a'"),
         ({"budget": 0}, "budget is 0"),
         ({"budget": 2.5}, "budget is 2.5"),
         ({"seeds": 0}, "no seeds"),
@@ -294,6 +313,20 @@ def test_bad_arguments_are_said(arguments, message):
     arguments = {**arguments, "what": network()} if arguments.get("what") == "network" else arguments
     with pytest.raises(InputError, match=message):
         small(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("who", "message"),
+    [
+        (Competitor(title="a", claims="b", source="c"), "name of the competitor Competitor is None"),
+        (Competitor(name="new"), "title of the competitor Competitor is None"),
+        (Plain(steps=(0, 1)), "steps of plain"),
+    ],
+    ids=["no name", "no title", "no step"],
+)
+def test_a_competitor_that_does_not_say_what_it_is_is_refused(who, message):
+    with pytest.raises(InputError, match=message):
+        small(who=[who])
 
 
 def test_a_setting_that_nobody_has_is_refused():

@@ -123,6 +123,8 @@ class Competitor:
         """Return why it cannot run on a task, or None if it can."""
         if self.batch is not None and not task.has_batches:
             return "the loss is not a mean over samples, so there are no batches"
+        if self.batch == 1 and not task.learns_from_one:
+            return "the network cannot be trained on one sample alone, for instance by its batch normalization"
         return None
 
     def unit(self, task: Task) -> float:
@@ -160,6 +162,8 @@ class Competitor:
         Step sizes are equally spaced in logarithms. Where a task tunes strengths they run from a hundredth to ten times
         the default, each once, in an order that has little to do with that of the step sizes.
         """
+        if not 0 < self.steps[0] <= self.steps[1]:
+            raise InputError(f"the steps of {self.name} are {self.steps}, expected two positive numbers, ascending")
         low, high = np.log(self.steps)
         sizes = self.unit(task) * np.exp(np.linspace(low, high, count))
         if self.strength is None or not task.tunes_strength:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from flatmin.nn.race.correlation import correlate
 from flatmin.nn.race.factored_task import FactoredTask
 from flatmin.nn.race.field import Field, Lap
 from flatmin.nn.race.protocol import Protocol
-from flatmin.nn.race.result import COLUMNS, RaceResult
-from flatmin.nn.race.runs import Run
+from flatmin.nn.race.result import COLUMNS, Description, RaceResult
+from flatmin.nn.race.runs import Run, blamed
 from flatmin.nn.race.store import Store
 from flatmin.nn.race.task import Task
 from flatmin.nn.race.tuning import tune
@@ -91,7 +92,7 @@ def race(
     task = _task(problem_or_task, truth, rank)
     protocol = Protocol(task.budget if budget is None else budget, _seeds(seeds, seed), trials)
     entered = {who.name: who for who in _competitors(competitors)}
-    left_out = {name: reason for name, who in entered.items() if (reason := who.objection(task)) is not None}
+    left_out = {name: reason for name, who in entered.items() if (reason := _objection(who, task)) is not None}
     running = {name: who for name, who in entered.items() if name not in left_out}
     if not running:
         raise InputError(f"no competitor can run on this task: {left_out}")
@@ -144,6 +145,8 @@ def _competitors(given: Iterable[str | Competitor] | None) -> list[Competitor]:
         return list(known.values())
     if isinstance(given, str | Competitor):
         given = [given]
+    if not isinstance(given, Iterable):
+        raise InputError(f"competitors is {given!r}, expected names or Competitors")
     out: dict[str, Competitor] = {}
     for item in given:
         if isinstance(item, str) and item not in known:
@@ -151,13 +154,24 @@ def _competitors(given: Iterable[str | Competitor] | None) -> list[Competitor]:
         if not isinstance(item, str | Competitor):
             raise InputError(f"a competitor is a {type(item).__name__}, expected a name or a Competitor")
         who = known[item] if isinstance(item, str) else item
+        for field in fields(Description):
+            said = getattr(who, field.name, None)
+            if not isinstance(said, str) or not said:
+                raise InputError(f"the {field.name} of the competitor {type(who).__name__} is {said!r}, expected words")
         if who.name in out:
             raise InputError(f"two competitors are called {who.name!r}, expected different names")
         out[who.name] = who
     return list(out.values())
 
 
+def _objection(who: Competitor, task: Task) -> str | None:
+    with blamed(who):
+        return who.objection(task)
+
+
 def _seeds(seeds: int | Iterable[int], first: int) -> tuple[int, ...]:
+    if isinstance(first, bool) or not isinstance(first, int | np.integer):
+        raise InputError(f"seed is {first!r}, expected a whole number of at least 0")
     if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
         return tuple(range(first, first + int(seeds)))
     if isinstance(seeds, bool | str) or not isinstance(seeds, Iterable):

@@ -13,17 +13,29 @@ import torch
 from torch import nn
 
 from flatmin._threads import one_thread
+from flatmin.errors import InputError
 from flatmin.nn.race.competitor import Competitor, Entry
 from flatmin.nn.race.protocol import Protocol
 from flatmin.nn.race.result import CURVES
 from flatmin.nn.race.tally import Tally
 from flatmin.nn.race.task import Sight
 
-__all__ = ["CompetitorError", "Run", "run"]
+__all__ = ["CompetitorError", "Run", "blamed", "run"]
 
 
 class CompetitorError(RuntimeError):
     """Raised where a competitor fails by an error of its own, which is no result of a race; its cause is attached."""
+
+
+@contextmanager
+def blamed(competitor: Competitor) -> Iterator[None]:
+    """Say who failed, where a competitor answers a question by an error of its own."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise CompetitorError(f"{competitor.name} failed: {error!r}") from error
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,17 @@ class Task(ABC):
                 yield inputs[index], self.targets[index]
 
     @cached_property
+    def learns_from_one(self) -> bool:
+        """Whether the model can be trained on one sample alone, unlike with batch normalization of vectors."""
+        inputs, _ = next(self.batches(1, 0))
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                self.model(0)(inputs)
+        except (RuntimeError, ValueError):
+            return False
+        return True
+
+    @cached_property
     def natural_trace(self) -> float:
         """The trace of natural weights, in units of `Sight.scaled_trace`."""
         return self.look(self.model(0, 1.0)).scaled_trace
@@ -159,7 +170,9 @@ class Task(ABC):
         known: dict[float, tuple[float, float]] = self.__dict__.setdefault("_known_curvatures", {})
         if size not in known:
             model = self.model(0, size)
-            known[size] = sharpness(model, self.loss, self.inputs, self.targets), self.trace(model)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)  # of dropout
+                known[size] = sharpness(model, self.loss, self.inputs, self.targets), self.trace(model)
         return known[size]
 
 

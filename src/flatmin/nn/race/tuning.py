@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flatmin.nn.race.field import Field, Lap
-from flatmin.nn.race.runs import Run
+from flatmin.nn.race.runs import Run, blamed
 
 __all__ = ["chosen", "tune"]
 
@@ -25,11 +25,11 @@ def tune(field: Field, tell: Callable[[Run, str], None]) -> tuple[dict[str, Lap]
         Called with each finished run and the word "tuning".
     """
     protocol = field.protocol
-    laps = [
-        Lap(name, protocol.tuning_seed, step_size, strength, protocol.tuning_budget)
-        for name, competitor in field.competitors.items()
-        for step_size, strength in competitor.trials(field.task, protocol.trials)
-    ]
+    laps = []
+    for name, competitor in field.competitors.items():
+        with blamed(competitor):
+            trials = competitor.trials(field.task, protocol.trials)
+        laps += [Lap(name, protocol.tuning_seed, size, strength, protocol.tuning_budget) for size, strength in trials]
     runs: dict[Lap, Run] = {}
     for lap, run in field.all(laps):
         runs[lap] = run
