@@ -155,6 +155,61 @@ def test_evaluation_is_looked_at_anew():
     assert torch.equal(penalty(BATCH, LABELS), other(BATCH, LABELS))
 
 
+class Hidden(nn.Module):
+    """Examples see each other through a branch that starts at zero."""
+
+    def __init__(self, skip):
+        super().__init__()
+        self.first, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4, affine=False)
+        self.gate, self.last, self.skip = nn.Linear(4, 4), nn.Linear(4, C), skip
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.last(self.gate(self.norm(h)) + self.skip * h)
+
+
+def follow(model, change, before):
+    """Return the next penalty after some batches and a change of the model, and the same in the general way."""
+    penalty, other = make(model), make(model, probe="vjp")
+    for _ in range(before):
+        penalty(BATCH, LABELS)
+    change()
+    other.generator.set_state(penalty.generator.get_state())
+    return penalty(BATCH, LABELS), other(BATCH, LABELS)
+
+
+@pytest.mark.parametrize("skip", [0.0, 1.0])
+def test_a_branch_that_starts_at_zero_hides_nothing(skip):
+    model = seeded(lambda: Hidden(skip))
+    found, wanted = follow(model, lambda: nn.init.ones_(model.gate.weight), before=1)
+    assert torch.equal(found, wanted)
+
+
+def test_what_is_thawed_is_looked_at_anew():
+    tied = seeded(Tied)
+    tied.layer.weight.requires_grad_(False)
+    found, wanted = follow(tied, lambda: tied.requires_grad_(True), before=3)
+    assert torch.equal(found, wanted)
+    normal = seeded(lambda: nn.Sequential(nn.Linear(4, C), nn.BatchNorm1d(C, affine=False)))
+    normal[1].eval()
+    found, wanted = follow(normal, lambda: normal[1].train(), before=3)
+    assert torch.equal(found, wanted)
+
+
+def test_what_was_seen_belongs_into_a_checkpoint():
+    model = seeded(mlp)
+    penalty = make(model)
+    penalty(BATCH, LABELS)
+    resumed = make(model)
+    resumed.load_state_dict(penalty.state_dict())
+    with torch.no_grad():
+        model[0].weight.zero_()
+        model[0].bias.fill_(-9.0)
+    assert torch.equal(penalty(BATCH, LABELS), resumed(BATCH, LABELS))
+
+
 def test_it_is_less_noisy():
     model = seeded(mlp)
     spread = [

@@ -48,9 +48,10 @@ class HessianTracePenalty:
     probe : {"auto", "vjp", "per_example"}
         ``"vjp"`` serves any model. ``"per_example"`` leaves the products of different examples out, whose mean is zero:
         ``Σ_i |J_iᵀ S_i v_i|²``. That is 2 to 40 times less noisy, and a step costs about as much, see
-        ``benchmarks/nn/penalty_cost.py``. It needs examples that do not see each other (in batch normalization they do;
-        the first batch shows it), and trainable parameters in linear layers, convolutions, layer and group
-        normalizations that are called once. ``"auto"`` takes it wherever it can be had.
+        ``benchmarks/nn/penalty_cost.py``. It needs trainable parameters in linear layers, convolutions, layer and group
+        normalizations that are called once, and examples that do not see each other. In batch normalization they do;
+        batches 1, 2, 3, 5, 9, ... are looked at for it, and what starts or stops to be trained is looked at anew.
+        ``"auto"`` takes it wherever it can be had.
     probes : int
         Vectors v to average over.
     every : int
@@ -125,7 +126,8 @@ class HessianTracePenalty:
         self.model, self.loss = model, loss
         self.of, self.probe, self.probes, self.every = of, probe, int(probes), int(every)
         self.calls = 0
-        self._agrees: dict[bool, bool] = {}
+        # Batches whose examples were found separate, -1 where they are not, for each case of modes and parameters.
+        self._agreed: dict[str, int] = {}
         self.generator = torch.Generator()
         if seed is None:
             self.generator.seed()
@@ -162,13 +164,14 @@ class HessianTracePenalty:
         return total
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of calls and the state of the generator."""
-        return {"calls": self.calls, "generator": self.generator.get_state()}
+        """Return the number of calls, the state of the generator, and what batches showed of their examples."""
+        return {"calls": self.calls, "generator": self.generator.get_state(), "agreed": dict(self._agreed)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
         self.calls = int(state["calls"])
         self.generator.set_state(state["generator"].cpu())
+        self._agreed = dict(state.get("agreed", {}))
 
     def _is_due(self) -> bool:
         """Count a call of the training loop, and return whether it is one at which the penalty is computed."""
@@ -187,20 +190,29 @@ class HessianTracePenalty:
             yield layers
 
     def _separable(self, outputs: Tensor, layers: PerExample | None) -> PerExample | None:
-        """Return the layers if squares of single examples can be had, as the first batch in each mode shows."""
+        """Return the layers if squares of single examples can be had, as batches 1, 2, 3, 5, 9, 17, ... show."""
         if layers is None:
             return None
-        obstacle, mode = layers.obstacle(outputs), self.model.training
+        obstacle = layers.obstacle(outputs)
         if obstacle is None and len(outputs) > 1:
-            if mode not in self._agrees:
-                self._agrees[mode] = layers.agrees(outputs)
-            if not self._agrees[mode]:
+            case = self._case()
+            good = self._agreed.get(case, 0)
+            found = layers.agrees(outputs) if good >= 0 and not good & (good - 1) else good > 0
+            if found is None and not good and self.probe == "auto":
+                return None
+            self._agreed[case] = -1 if found is False else good + 1
+            if found is False:
                 obstacle = "examples see each other or layers share parameters, expected neither"
         if obstacle is None:
             return layers
         if self.probe == "per_example":
             raise InputError(f"{obstacle}; use probe='vjp'")
         return None
+
+    def _case(self) -> str:
+        """Return which modules are in training mode and which parameters are trained, a digit each."""
+        flags = [m.training for m in self.model.modules()] + [p.requires_grad for p in self.model.parameters()]
+        return "".join("01"[flag] for flag in flags)
 
     @contextmanager
     def _untouched(self) -> Iterator[Any]:

@@ -91,23 +91,26 @@ class PerExample:
                 return f"{use.layer} has other rows than the outputs, expected the examples"
         return None
 
-    def agrees(self, outputs: Tensor) -> bool:
+    def agrees(self, outputs: Tensor) -> bool | None:
         """Return whether one example's square is that of its whole gradient, and no other example has a part in it.
 
-        It is not where examples see each other, or where a parameter has a use outside its layer.
+        It is not where examples see each other, or where a parameter has a use outside its layer. None: nothing is
+        seen of it, since the outputs do not depend on some layer now, as before a layer that starts at zero.
         """
         row = len(outputs) // 2
         w = torch.zeros_like(outputs)
         w[row] = torch.linspace(1, 2, w[row].numel()).reshape(w[row].shape)
-        deltas = self._deltas(outputs, w, differentiable=False)
-        if any(bool(delta[:row].any() or delta[row + 1 :].any()) for delta in deltas if delta is not None):
+        deltas = [delta for delta in self._deltas(outputs, w, differentiable=False) if delta is not None]
+        if any(bool(delta[:row].any() or delta[row + 1 :].any()) for delta in deltas):
             return False
         parameters = [p for layer in self._layers() for p in _trainable(layer)]
         whole = torch.autograd.grad(outputs, parameters, w, retain_graph=True, allow_unused=True)
         wanted = sum(float(widened(g).square().sum()) for g in whole if g is not None)
         found = float(self.square(outputs, w, differentiable=False).detach())
         narrow = any(use.after.dtype in _NARROW for use in self.uses)
-        return abs(found - wanted) <= (0.05 if narrow else 1e-3) * max(found, wanted)
+        if abs(found - wanted) > (0.05 if narrow else 1e-3) * max(found, wanted):
+            return False
+        return True if all(bool(delta.any()) for delta in deltas) else None
 
     def square(self, outputs: Tensor, w: Tensor, *, differentiable: bool, signs: Signs | None = None) -> Tensor:
         """Return ``Σ_i |J_iᵀ w_i|²`` for the recorded pass, which ended in ``outputs``; with signs its estimate."""
