@@ -88,7 +88,7 @@ def flat_minimum(
     """
     auto = isinstance(alpha, str) and alpha == "auto"
     if isinstance(alpha, str) and not auto:
-        raise InputError(f"alpha is {alpha!r}, expected a number of at least 0 or 'auto'")
+        raise InputError(f"alpha is {alpha!r}, expected a finite number of at least 0, or 'auto'")
     strength = 0.0 if isinstance(alpha, str) else alpha
     task = Task(
         problem, strength, metric_power, max_rank, tol, max_iter, time_limit, warm_start, seed=seed, callback=callback
