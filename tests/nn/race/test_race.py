@@ -152,13 +152,14 @@ SCRIPT = """
 import time
 from tests.nn.race.tasks import task
 from flatmin.nn.race import race
-race(task(), {names!r}, budget=60, seeds=2, trials=2, store={store!r}, callback=lambda told: time.sleep(0.2))
+settings = dict(budget=60, seeds=2, trials=2, store={store!r}, jobs={jobs})
+race(task(), {names!r}, **settings, callback=lambda told: time.sleep(0.2))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_a_killed_race_goes_on_where_it_was(tmp_path):
-    code = SCRIPT.format(names=SOME, store=str(tmp_path))
+    code = SCRIPT.format(names=SOME, store=str(tmp_path), jobs=1)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", "."])}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
     while len(list(tmp_path.glob("*.json"))) < 3:
@@ -172,6 +173,18 @@ def test_a_killed_race_goes_on_where_it_was(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert len(list(tmp_path.glob("*.json"))) == 12
     assert without_seconds(resumed) == without_seconds(small())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+def test_the_processes_of_a_killed_race_end_with_it(tmp_path):
+    code = SCRIPT.format(names=SOME, store=str(tmp_path), jobs=2)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", "."])}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    while not list(tmp_path.glob("*.json")):
+        assert process.poll() is None, "the race ended before it was killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=20)  # the pipe is open as long as any of them lives
 
 
 def test_a_finished_race_is_not_run_again(tmp_path):

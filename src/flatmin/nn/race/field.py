@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import pickle
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import Any
 
 from flatmin.errors import InputError
@@ -136,7 +138,16 @@ def _enter(field: bytes) -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    threading.Thread(target=_leave_with_the_parent, daemon=True).start()
     _FIELD[:] = [Field(*pickle.loads(field))]
+
+
+def _leave_with_the_parent() -> None:
+    """End this process when its parent is gone, which else it would wait for, for ever, if that was ended by force."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _lap(lap: Lap) -> Run:
