@@ -11,7 +11,7 @@ import numpy as np
 from flatmin.errors import InputError
 from flatmin.metric import Array
 
-__all__ = ["integers", "matrix_shape", "numeric", "positive"]
+__all__ = ["integers", "matrix_shape", "numeric", "positive", "seed_number"]
 
 
 def numeric(value: Any, name: str, *, allow_complex: bool = False) -> Array:
@@ -57,3 +57,10 @@ def positive(value: Any, name: str, *, below: float = math.inf) -> float:
         limit = "a positive finite number" if below == math.inf else f"a number between 0 and {below:g}"
         raise InputError(f"{name} is {value!r}, expected {limit}")
     return float(value)
+
+
+def seed_number(value: Any) -> int:
+    """Return ``value`` as a seed, a whole number that generators take."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < 2**63:
+        raise InputError(f"seed is {value!r}, expected a whole number of at least 0 and below 2**63")
+    return int(value)

@@ -109,6 +109,8 @@ def test_bad_arguments_are_one_sentence():
         operator_density(WIDE, probes=0)
     with pytest.raises(InputError, match=r"steps is 2\.5"):
         operator_density(WIDE, steps=2.5)
+    with pytest.raises(InputError, match="seed is None"):
+        operator_density(WIDE, seed=None)
     with pytest.raises(InputError, match="width is -1"):
         operator_density(WIDE, width=-1)
     with pytest.raises(InputError, match="grid has shape"):

@@ -75,6 +75,9 @@ def test_bad_arguments_are_one_sentence():
         extreme_eigenvalue(A, tol=0)
     with pytest.raises(InputError, match="max_products is 0"):
         extreme_eigenvalue(A, max_products=0)
+    for seed in (-1, 1.5, None, 2**70):
+        with pytest.raises(InputError, match=r"seed is .*expected a whole number"):
+            extreme_eigenvalue(A, seed=seed)
     with pytest.raises(InputError, match="expected a square one"):
         extreme_eigenvalue(A[:3])
     with pytest.raises(InputError, match="not symmetric"):

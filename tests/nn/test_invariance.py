@@ -215,6 +215,8 @@ def test_bad_arguments_are_one_sentence():
     data = inputs(), classes()
     with pytest.raises(InputError, match=r"layers has 'x', expected names among 0\.weight"):
         relative_flatness(relu(), CROSS, data, layers=["x"])
+    with pytest.raises(InputError, match="layers is a int, expected names of parameters"):
+        relative_flatness(relu(), CROSS, data, layers=3)
     with pytest.raises(InputError, match="per is 'neuron', expected one of layer, weight"):
         normalized_trace(relu(), CROSS, data, per="neuron")
     with pytest.raises(InputError, match="method is 'guess'"):

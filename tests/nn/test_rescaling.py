@@ -179,6 +179,8 @@ def test_bad_arguments_are_one_sentence():
         rescaling(model, CROSS, data, pair="02")
     with pytest.raises(InputError, match="alpha is 0, expected a positive finite number"):
         rescaling(model, CROSS, data, alphas=[0])
+    with pytest.raises(InputError, match=r"alphas is 2\.0, expected several positive numbers"):
+        rescaling(model, CROSS, data, alphas=2.0)
     with pytest.raises(InputError, match="alphas is empty"):
         rescaling(model, CROSS, data, alphas=[])
     with pytest.raises(InputError, match="tol is nan"):

@@ -157,13 +157,18 @@ WRONG = {
 }
 
 
+def test_a_seed_that_no_generator_takes():
+    with pytest.raises(fm.InputError, match=r"seed is .*expected a whole number"):
+        hessian_trace(mlp(), CROSS, DATA, seed=2**70)
+
+
 @pytest.mark.parametrize("key", WRONG)
 def test_wrong_arguments(key):
     with pytest.raises(fm.InputError, match=f"{key} is"):
         hessian_trace(mlp(), CROSS, DATA, **{"method": "hutchinson", key: WRONG[key]})
 
 
-@pytest.mark.parametrize("groups", [{"a": ["nothing"]}, {"a": []}, ["0.weight"], {"a": "0"}])
+@pytest.mark.parametrize("groups", [{"a": ["nothing"]}, {"a": []}, ["0.weight"], {"a": "0"}, {"a": 3}])
 def test_wrong_groups(groups):
     with pytest.raises(fm.InputError, match=r"group.*expected"):
         hessian_trace(mlp(), CROSS, DATA, groups=groups)

@@ -141,6 +141,7 @@ def test_the_model_is_left_alone():
         ({"of": "fisher"}, "of is 'fisher', expected 'gauss_newton' or 'hessian'"),
         ({"draws": 3}, "draws is 3, expected a whole number of at least 20"),
         ({"penalty": lambda x, y: 3.0}, "the penalty returns 3.0, expected a tensor of one number with a gradient"),
+        ({"penalty": 3}, "penalty is a int, expected a function of x and y"),
         ({"model": 3}, "model is a int, expected a torch.nn.Module"),
     ],
 )

@@ -12,7 +12,7 @@ import torch
 from scipy.fft import dct
 from scipy.special import stdtrit
 
-from flatmin._validation import positive
+from flatmin._validation import positive, seed_number
 from flatmin.errors import InputError
 from flatmin.metric import Array
 from flatmin.nn.curvature import Curvature
@@ -191,7 +191,7 @@ def operator_density(
             raise InputError(f"{name} is {value!r}, expected a whole number of at least 1")
     if width is not None:
         width = positive(width, "width")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed_number(seed))
     together = max(1, MEMORY // (8 * n * min(steps, n)))
     krylovs = [
         krylov

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from flatmin._validation import positive
+from flatmin._validation import positive, seed_number
 from flatmin.errors import InputError
 from flatmin.nn.curvature import Curvature
 from flatmin.nn.estimators.base import Operator, check, sphere
@@ -154,7 +154,7 @@ def extreme_eigenvalue(
         nodes, side = krylov.nodes, oriented(krylov)
         return side.upper_bound(component) - float(side.nodes[-1]) <= tol * float(np.abs(nodes).max())
 
-    start = sphere(operator, 1, torch.Generator().manual_seed(seed))
+    start = sphere(operator, 1, torch.Generator().manual_seed(seed_number(seed)))
     side = oriented(lanczos(operator, start, max_products or PRODUCTS, enough)[0])
     value, outer = float(side.nodes[-1]), side.upper_bound(component) + side.rounding
     bounds = (value - side.rounding, outer)

@@ -269,6 +269,8 @@ def _curvature(
     if layers is None:
         chosen = [name for name, p in zip(weights.names, weights.tensors, strict=True) if p.ndim > 1]
     else:
+        if not isinstance(layers, Iterable):
+            raise InputError(f"layers is a {type(layers).__name__}, expected names of parameters")
         chosen = [layers] if isinstance(layers, str) else list(layers)
         unknown = [name for name in chosen if name not in weights.names]
         if unknown:

@@ -199,6 +199,8 @@ def rescaling(
     >>> sharpness[1] > 1000 * sharpness[0], abs(relative[1] / relative[0] - 1) < 1e-9
     (True, True)
     """
+    if not isinstance(alphas, Iterable):
+        raise InputError(f"alphas is {alphas!r}, expected several positive numbers")
     scales = [positive(alpha, "alpha") for alpha in alphas]
     if not scales:
         raise InputError("alphas is empty, expected positive numbers")

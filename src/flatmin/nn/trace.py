@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flatmin._validation import seed_number
 from flatmin.errors import InputError
 from flatmin.nn.curvature import Curvature
 from flatmin.nn.estimate import TraceEstimate
@@ -166,8 +166,7 @@ def operator_trace(
 def _check_choice(method: str, seed: int) -> None:
     if method not in METHODS:
         raise InputError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed is {seed!r}, expected a whole number of at least 0")
+    seed_number(seed)
 
 
 def labelled(estimate: TraceEstimate, of: str) -> TraceEstimate:
@@ -203,6 +202,8 @@ def _groups(groups: str | Mapping[str, Iterable[str]] | None, names: list[str]) 
         raise InputError(f"groups is a {type(groups).__name__}, expected a mapping of names to names of parameters")
     found, position = {}, {name: i for i, name in enumerate(names)}
     for group, wanted in groups.items():
+        if not isinstance(wanted, Iterable):
+            raise InputError(f"the group {group!r} is a {type(wanted).__name__}, expected names of parameters")
         members = dict.fromkeys([wanted] if isinstance(wanted, str) else wanted)
         unknown = [name for name in members if name not in position]
         if unknown or not members:

@@ -101,6 +101,8 @@ def check_penalty(
         raise InputError(f"of is {of!r}, expected 'gauss_newton' or 'hessian'")
     if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 20:
         raise InputError(f"draws is {draws!r}, expected a whole number of at least 20")
+    if not callable(penalty):
+        raise InputError(f"penalty is a {type(penalty).__name__}, expected a function of x and y")
     weights = Weights(model)
     exact, gradient = weights.evaluate(partial(_exact, loss, x, y, of))
     directions = _directions(weights, gradient, seed)
