@@ -33,9 +33,10 @@ def x_trace(
 
     The estimate of v_i is ``tr QᵢᵀHQᵢ + gᵢᵀ H gᵢ``, Qᵢ spanning the products of the other vectors, gᵢ the part of v_i
     orthogonal to it, at the length √(n - rank). Two estimates are correlated, since each v_i shapes the other's Q; the
-    covariance is measured, and part of the standard error. Where the spectrum drops to nearly nothing after as many eigenvalues
-    as Q has columns, give or take two, the estimates of one run are of very unequal accuracy, and 95 % intervals cover
-    88 to 93 %: a matrix of rank 30 with 60 products. With three eigenvalues more or less, or by `hutch_pp`, they cover.
+    covariance is measured, and part of the standard error. Where the spectrum drops to nearly nothing after as many
+    eigenvalues as Q has columns, give or take two, the estimates of one run are of very unequal accuracy, and 95 %
+    intervals cover 88 to 93 %: a matrix of rank 30 with 60 products. With three eigenvalues more or less, or by
+    `hutch_pp`, they cover.
 
     Parameters
     ----------
