@@ -141,12 +141,14 @@ def print_reference(instance: Instance, task: FactoredTask, has_prototype: bool)
 def correlated(result: RaceResult) -> str:
     """Return what the rank correlation between gap and error is, in a sentence."""
     found = result.correlation
-    if found is None or found.value is None or found.interval is None:
+    if found is None or found.value is None:
         return "No rank correlation: too few runs fit, or gap or error hardly varies among them."
-    low, high = found.interval
+    interval = "too few for an interval"
+    if found.interval is not None:
+        interval = "95 % interval [{:.2f}, {:.2f}]".format(*found.interval)
     return (
         f"Rank correlation of {found.of.replace('_', ' ')} and error over {found.runs} runs that fit, of "
-        f"{found.competitors} competitors: {found.value:.2f}, 95 % interval [{low:.2f}, {high:.2f}]."
+        f"{found.competitors} competitors: {found.value:.2f}, {interval}."
     )
 
 

@@ -99,6 +99,17 @@ def test_what_cannot_be_compared_is_left_out():
     assert correlate([]) is None
 
 
+def test_few_competitors_have_no_interval():
+    """Any three in order would have the interval [1, 1]; of six, few exclude 0 by chance."""
+    assert correlate(rows(range(1, 4), range(1, 4))).interval is None
+    found = correlate(rows(np.repeat(np.arange(5.0), 2), np.arange(10.0), np.repeat(list("abcde"), 2).tolist()))
+    assert (found.interval, found.within_interval) == (None, None)
+    assert found.value > 0.9
+    rng = np.random.default_rng(5)
+    intervals = [correlate(drawn(rng, 0.0, competitors=6, seeds=2)).interval for _ in range(100)]
+    assert binom.sf(sum(low > 0 or high < 0 for low, high in intervals) - 1, 100, 0.1) > 1e-3
+
+
 def test_where_one_of_the_two_does_not_vary_nothing_is_said():
     found = correlate(rows([0.0, 0.0, 1e-14, 0.0], [1.0, 2.0, 3.0, 4.0]))
     assert (found.value, found.interval, found.within, found.within_interval) == (None, None, None, None)

@@ -126,15 +126,17 @@ def test_a_scatter_has_a_mark_for_each_run_and_each_name_once():
     assert "<svg" in scatter("s", {"zero": Cloud(np.zeros(2), np.zeros(2))}, ("gap", "error"), styles([["zero"]]))
 
 
-def test_names_in_a_scatter_keep_off_each_other():
-    clouds = {f"competitor-{k}": Cloud(np.full(3, 1.0 + 0.05 * k), np.full(3, 1.0 + 0.05 * k)) for k in range(8)}
+@pytest.mark.parametrize("count", [8, 15])
+def test_names_in_a_scatter_keep_off_each_other(count):
+    clouds = {f"competitor-{k}": Cloud(np.full(3, 1.0 + 0.05 * k), np.full(3, 1.0 + 0.05 * k)) for k in range(count)}
+    clouds["far"] = Cloud(np.full(3, 1e-3), np.full(3, 1e-3))
     svg = scatter("s", clouds, ("gap", "error"), styles(panels(list(clouds))))
     places = [
         (float(x), float(y))
         for x, y in re.findall(r"translate\(([\d.]+) ([\d.]+)\)[^>]*>competitor", svg)
         or re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>competitor', svg)
     ]
-    assert len(places) == 8
+    assert len(places) == count
     for i, (x, y) in enumerate(places):
         for u, v in places[:i]:
             assert abs(x - u) > 40 or abs(y - v) > 7

@@ -14,6 +14,8 @@ __all__ = ["Correlation", "correlate"]
 
 #: Resamples of the bootstrap, and the share of them that an interval holds.
 RESAMPLES, LEVEL = 2000, 0.95
+#: Fewer competitors have no interval: three in order by chance, one time in three, would have [1, 1].
+FEWEST = 6
 #: Gaps and errors below this are ties: what differs is rounding.
 ROUNDING = 1e-9
 
@@ -35,7 +37,7 @@ class Correlation:
     value : float or None
         Over all runs, from −1 to 1; None where one of the two hardly varies.
     interval : tuple of float or None
-        95 % of the bootstrap that resamples competitors.
+        95 % of the bootstrap that resamples competitors; None for fewer than six.
     within : float or None
         The same of what is left of the ranks when each competitor's mean rank is taken off: do the flatter runs of one
         competitor err less?
@@ -90,12 +92,13 @@ def correlate(table: Iterable[Mapping[str, Any]], of: str = "flatness_gap", seed
     drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
     weights = np.concatenate([np.ones((1, len(rows))), drawn[:, group]])
     (value, *between), (within, *inside) = _both(pairs, group, weights).tolist()
+    enough = len(names) >= FEWEST
     return Correlation(
         of,
         _known(value),
-        _interval(between) if _known(value) is not None else None,
+        _interval(between) if enough and _known(value) is not None else None,
         _known(within),
-        _interval(inside) if _known(within) is not None else None,
+        _interval(inside) if enough and _known(within) is not None else None,
         len(rows),
         len(names),
     )

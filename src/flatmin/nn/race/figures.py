@@ -316,7 +316,7 @@ def _names_beside(figure: Any, axes: Any, clouds: Mapping[str, Cloud], look: Map
 def _freest(middle: Array, size: tuple[float, float], dots: Array, taken: Sequence[Array], frame: Array) -> Array:
     """Return the box (left, bottom, right, top) of this size, about a point, that covers the fewest dots and names."""
     best, least = np.zeros(4), np.inf
-    for distance in (4.0, 10.0, 18.0, 28.0, 40.0):
+    for distance in (4.0, 10.0, 18.0, 28.0, 40.0, 55.0, 75.0, 100.0, 130.0, 170.0):
         for angle in np.arange(0, 2 * np.pi, np.pi / 8):
             across, up = np.cos(angle), np.sin(angle)
             centre = middle + distance * np.array([across, up]) + np.array([across * size[0], up * size[1]]) / 2

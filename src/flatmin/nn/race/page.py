@@ -216,7 +216,7 @@ def _ends(reading: RaceReading) -> Section:
     if reading.determined:
         prose.append(EQUALLY_FLAT)
     elif found is None or found.value is None:
-        prose.append("Too few competitors have both a gap and an error for a rank correlation.")
+        prose.append("Too few competitors fit the data, or they differ too little, for a rank correlation.")
     else:
         title += f", rank correlation {correlation_of(found)}"
         prose.append(_correlation_in_words(found))
