@@ -79,7 +79,7 @@ def test_the_mean_of_dependent_values_and_of_two_samples():
     value, error, (low, high) = summary(10.0, a, b)
     assert value == 13
     assert error == pytest.approx(((2 / 3) ** 2 * 2.5 + (1 / 3) ** 2 * 9) ** 0.5)
-    assert (high - value) / error == pytest.approx(stdtrit(3, 0.975)) == pytest.approx((value - low) / error)
+    assert (high - value) / error == pytest.approx(stdtrit(4 / 2.5 + 1, 0.975)) == pytest.approx((value - low) / error)
     assert summary(10.0, a, b, freedom=2)[2][1] - value == pytest.approx(error * stdtrit(2, 0.975))
 
 

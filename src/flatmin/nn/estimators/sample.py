@@ -41,6 +41,12 @@ class Sample:
         k = self.values.numel()
         return (self.variance + (k - 1) * max(self.covariance, 0.0)) / k
 
+    @property
+    def effective(self) -> float:
+        """Return how many independent values have a mean of this variance (Kish): at most as many as there are."""
+        k, spread = self.values.numel(), self.variance_of_mean
+        return min(self.variance / spread, k) if spread > 0 else k
+
 
 def variance(values: Tensor, squares: Tensor, dimension: int, swaps: float | None = None) -> float:
     """Return the variance of ``vᵀ A v``, v uniform on the sphere of radius √d, from the products with a few v.
@@ -83,6 +89,7 @@ def summary(inside: float, *samples: Sample, freedom: int | None = None) -> Stat
     worst case is one dominant eigenvalue λ: then the mean is λc and the standard error λ√(2c/m), with c distributed as
     χ²_m/m, and ``|c - 1| / √(2c/m)`` stays below the quantile t_m with probability .952 for m = 8, .950 for m = 34.
     With many eigenvalues alike the variance is known well, and intervals are a little too wide: .978 and .958.
+    Of correlated values as many count as independent ones would have a mean of the same variance.
 
     Parameters
     ----------
@@ -97,9 +104,11 @@ def summary(inside: float, *samples: Sample, freedom: int | None = None) -> Stat
     References
     ----------
     Stein, "A two-sample test for a linear hypothesis whose power is independent of the variance", 1945.
+    Kish, "Survey sampling", 1965.
     """
     total = sum(s.values.numel() for s in samples)
     value = inside + sum(s.values.sum().item() for s in samples) / total
     error = sum((s.values.numel() / total) ** 2 * s.variance_of_mean for s in samples) ** 0.5
-    half = float(stdtrit(min(total, freedom or total), 0.975)) * error
+    effective = max(sum(s.effective for s in samples), 1.0)
+    half = float(stdtrit(min(effective, freedom or total), 0.975)) * error
     return value, error, (value - half, value + half)
