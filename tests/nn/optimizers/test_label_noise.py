@@ -127,6 +127,12 @@ def test_without_noise_nothing_drifts():
     assert torch.equal(v, torch.full_like(v, 0.5))
 
 
+def test_a_loss_that_takes_no_noisy_target_is_refused():
+    model = mlp()
+    with pytest.raises(InputError, match="expected BCEWithLogitsLoss"):
+        fnn.LabelNoise(torch.optim.SGD(model.parameters(), lr=0.1), model, torch.nn.BCELoss())
+
+
 @pytest.mark.parametrize(
     ("output", "target", "noise", "message"),
     [

@@ -156,3 +156,9 @@ def test_batches_are_for_losses_that_are_means():
     made = fm.families.robust_pca.sample((6, 5), 1)
     assert "no batches" in KNOWN["sgd"].objection(FactoredTask(made.problem, made.truth))
     assert instance() is not None
+
+
+@pytest.mark.parametrize("batch", [0, -1, 2.5, True])
+def test_a_batch_is_a_positive_number(batch):
+    with pytest.raises(InputError, match="batch is"):
+        competitors.LabelNoise(name="mine", batch=batch)

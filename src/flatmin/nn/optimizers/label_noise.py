@@ -58,6 +58,8 @@ class LabelNoise(RandomSeeker):
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, noise: float = 0.1, *, seed: int = 0) -> None:
         super().__init__(base, model, loss, seed)
+        if isinstance(self.loss, nn.BCELoss):
+            raise InputError("loss is BCELoss, which takes no target beyond 0 and 1, expected BCEWithLogitsLoss")
         self.noise = number("noise", noise)
 
     def _watch(self) -> None:

@@ -105,6 +105,9 @@ class Competitor:
             if key not in self.SETTINGS:
                 raise InputError(f"{key!r} is no setting of a competitor, expected one of {', '.join(self.SETTINGS)}")
             setattr(self, key, value)
+        whole = isinstance(self.batch, int) and not isinstance(self.batch, bool)
+        if self.batch is not None and not (whole and self.batch >= 1):
+            raise InputError(f"batch is {self.batch!r}, expected a positive number of samples, or None for all")
 
     @property
     def description(self) -> Description:

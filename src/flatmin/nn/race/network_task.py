@@ -77,6 +77,10 @@ class NetworkTask(Task):
             raise InputError(
                 f"loss is a {type(loss).__name__}, expected a torch.nn.Module such as nn.CrossEntropyLoss()"
             )
+        if getattr(loss, "reduction", "mean") not in ("mean", "batchmean"):
+            raise InputError(
+                f"the loss has reduction={loss.reduction!r}, expected 'mean': the average over the samples"
+            )
         self.network, self.loss, self.budget = network, loss, budget
         parameters = [p.detach() for p in self.model(0).parameters() if p.requires_grad]
         if not parameters:
@@ -210,7 +214,10 @@ def _checked(name: str, pair: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return inputs and targets as tensors: real numbers of the type of the weights, or whole ones."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise InputError(f"the {name} data are a {type(pair).__name__}, expected a pair (inputs, targets)")
-    x, y = (torch.as_tensor(part) for part in pair)
+    try:
+        x, y = (torch.as_tensor(part) for part in pair)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"the {name} data are no tensors ({error}), expected arrays of numbers") from error
     x, y = (part.to(dtype) if part.is_floating_point() else part for part in (x, y))
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(x) == 0:
         raise InputError(f"the {name} data have shapes {tuple(x.shape)} and {tuple(y.shape)}, expected a row a sample")
