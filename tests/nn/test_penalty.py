@@ -141,3 +141,16 @@ def test_the_trace_of_the_function_of_the_batch(monkeypatch):
     counted = int(model[1].num_batches_tracked)
     penalty.objective(BATCH, LABELS)
     assert int(model[1].num_batches_tracked) == counted + 1
+
+
+def test_the_default_takes_the_cheaper_probe():
+    x, y = torch.randn(6, 1, 5, 5), torch.randint(3, (6,))
+    convolve = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(18, 3))
+    connect = nn.Sequential(nn.Flatten(), nn.Linear(25, 4), nn.ReLU(), nn.Linear(4, 3))
+    for model, cheaper, other in ((convolve, "vjp", "per_example"), (connect, "per_example", "vjp")):
+        values = {
+            probe: HessianTracePenalty(model, nn.CrossEntropyLoss(), probe=probe, seed=0)(x, y).item()
+            for probe in ("auto", cheaper, other)
+        }
+        assert values["auto"] == pytest.approx(values[cheaper], rel=1e-5)
+        assert values["auto"] != pytest.approx(values[other], rel=1e-2)

@@ -56,6 +56,11 @@ class PerExample:
         self.model = model
         self.uses: list[_Use] = []
 
+    @property
+    def convolve(self) -> bool:
+        """Whether some trained layer is a convolution, whose single squares cost more than a reverse pass."""
+        return any(isinstance(layer, _CONVOLUTIONS) for layer in self._layers())
+
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Record what the layers do inside the block."""
