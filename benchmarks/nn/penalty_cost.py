@@ -10,10 +10,11 @@ of the processor's time. ``default`` squares single examples where nothing convo
 
 1. A training step with the penalty, over a step without. ``lazily`` is the mean of steps with ``every=4``. The
    default is judged on the two networks; below are some that cost more, by normalization or few channels.
-2. Estimates (by flatmin with ``probe="per_example"``, else ``per batch``) of the trace and, where they can be differentiated, of its gradient. The trace is that of the whole data,
-   and every estimate draws a batch of its own, as in training: ``noise`` is its relative standard deviation, with
-   ``at one batch`` the part that is the probe's. ``work`` is seconds times variance, which is what an accuracy costs,
-   over that of the best of flatmin. A gradient is computed by a backward pass through the estimate.
+2. Estimates (by flatmin with ``probe="per_example"``, else ``per batch``) of the trace and, where they can be
+   differentiated, of its gradient. The trace is that of the whole data, and every estimate draws a batch of its own, as
+   in training: ``noise`` is its relative standard deviation, with ``at one batch`` the part that is the probe's.
+   ``work`` is seconds times variance, which is what an accuracy costs, over that of the best of flatmin. A gradient is
+   computed by a backward pass through the estimate.
 
 curvlinops: ``hutchinson_trace`` of its ``GGNLinearOperator``, whose products cannot be differentiated. BackPACK: the
 sums of ``DiagGGNExact`` and ``DiagGGNMC``, differentiated through ``backward(create_graph=True)``; the second draws

@@ -48,9 +48,10 @@ class HessianTracePenalty:
     probe : {"auto", "vjp", "per_example"}
         ``"vjp"`` serves any model. ``"per_example"`` leaves the products of different examples out, whose mean is zero:
         ``Σ_i |J_iᵀ S_i v_i|²``. That is 2 to 40 times less noisy, and a step costs less in a perceptron and more in a
-        convolutional network, see ``benchmarks/nn/penalty_cost.py``. It needs trainable parameters in linear layers, convolutions, layer and group
-        normalizations that are called once, and examples that do not see each other. In batch normalization they do;
-        batches 1, 2, 3, 5, 9, ... are looked at for it, and what starts or stops to be trained is looked at anew.
+        convolutional network, see ``benchmarks/nn/penalty_cost.py``. It needs trainable parameters in linear layers,
+        convolutions, layer and group normalizations that are called once, and examples that do not see each other. In
+        batch normalization they do; batches 1, 2, 3, 5, 9, ... are looked at for it, and what starts or stops to be
+        trained is looked at anew.
         ``"auto"`` takes it where it can be had and nothing convolves.
     probes : int
         Vectors v to average over.
