@@ -18,7 +18,7 @@ from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lag
 from flatmin.solvers.convex import convex_minimum, packed, working_memory
 from flatmin.solvers.newton import minimise
 from flatmin.solvers.scaling import Scaled
-from flatmin.solvers.task import Task
+from flatmin.solvers.task import Callback, Task
 
 __all__ = ["pivotal_minimum"]
 
@@ -133,7 +133,7 @@ class _Rule:
         seed = int(self.task.seed)
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], (DRAWS, len(residual)))
         norms = [_dual_norm(self.scaled, residual * sign, seed) for sign in signs]
-        size = np.sqrt(float(residual @ residual) + self.outside)
+        size = np.sqrt(self._squares(residual))
         return max(self.even, float(np.quantile(norms, QUANTILE) / size))
 
     def settled(self) -> tuple[_Rule, Outcome, float | None]:
@@ -155,12 +155,11 @@ class _Rule:
 
         It begins with the strongest penalty that could be right, from the outcome of another threshold if there is one.
         """
-        size2 = float(self.scaled.b @ self.scaled.b) + self.outside
+        size2 = self._squares(self.scaled.b)
         u, before = self.threshold**2 * size2, None
         for _ in range(SOLVES):
             outcome = self._solve(u**-0.5, COARSE, outcome)
-            residual = self._residual(outcome)
-            left = float(residual @ residual) + self.outside
+            left = self._squares(self._residual(outcome))
             wanted = self.threshold**2 * left
             if left <= EXACT**2 * size2:
                 return outcome, None
@@ -189,22 +188,25 @@ class _Rule:
         m, freedom = len(problem.data), model.freedom(len(s))
         sigma = error = None
         if freedom < m:
-            squares = scaled.size**2 * (float(residual @ residual) + self.outside)
-            sigma = float(np.sqrt(squares / (m - freedom)))
+            sigma = float(np.sqrt(scaled.size**2 * self._squares(residual) / (m - freedom)))
             error = sigma * _relative_error(problem.residual(factors), m - freedom)
         threshold, alpha = self.threshold / model.scale, scaled.exchanged(price)
         ranks = len(s), len(outcome.s)
         return Noise(sigma, error, alpha, threshold, self.threshold / self.even, factors, *ranks, freedom)
 
-    def _solve(self, price: float, tol: float, start: Outcome | None, callback: object = None) -> Outcome:
+    def _solve(self, price: float, tol: float, start: Outcome | None, callback: Callback | None = None) -> Outcome:
         model, task = self.scaled.model, self.task
-        options = Options(tol, task.widest, int(task.seed), callback)  # type: ignore[arg-type]
+        options = Options(tol, task.widest, int(task.seed), callback)
         warm = None if start is None else (model.stack(start.U, start.s, start.V), start.y)
         return augmented_lagrangian(model, self.scaled.b, task.budget, options, warm, price)
 
     def _residual(self, outcome: Outcome) -> Array:
         model = self.scaled.model
         return self.scaled.b - model.value(model.stack(outcome.U, outcome.s, outcome.V))
+
+    def _squares(self, residual: Array) -> float:
+        """Return the squared norm of a residual over all measurements, repeated ones included."""
+        return float(residual @ residual) + self.outside
 
     def _refit(self, x: Array, price: float) -> _Fit:
         """Return stacked factors of the least-squares fit at the rank of x, and its residual."""
@@ -237,7 +239,7 @@ class _Rule:
         free = m - model.freedom(x.shape[1])
         if free <= 0 or not len(values):
             return True, x[:, :0]
-        level = np.sqrt((float(residual @ residual) + self.outside) * m / free)
+        level = np.sqrt(self._squares(residual) * m / free)
         is_noise = values[0] <= self.even * level or values[0] <= self.flipped(residual) * level
         column = model.stack(u, np.ones(1), v)
         shape = model.value(column)

@@ -17,7 +17,7 @@ from flatmin.problem import Problem
 from flatmin.solution import Solution, Status
 from flatmin.solvers.newton import Budget
 
-__all__ = ["Task"]
+__all__ = ["Callback", "Task"]
 
 Callback = Callable[[dict[str, float]], Any]
 

@@ -19,6 +19,7 @@ from flatmin.nn.race.protocol import Protocol
 from flatmin.nn.race.result import CURVES
 from flatmin.nn.race.tally import Tally
 from flatmin.nn.race.task import Sight
+from flatmin.nn.threads import one_torch_thread
 
 __all__ = ["CompetitorError", "Run", "blamed", "run"]
 
@@ -152,11 +153,6 @@ def _bounded(value: float | None) -> float | None:
 @contextmanager
 def _quiet(seed: int) -> Iterator[None]:
     """Run on one thread, with a global generator that is seeded for code that uses it, and restored behind."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with one_thread(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with one_torch_thread(), one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

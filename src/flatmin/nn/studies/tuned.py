@@ -15,6 +15,7 @@ from flatmin.metric import Array
 from flatmin.nn.studies.base import Row, interval
 from flatmin.nn.studies.methods import METHODS, Method
 from flatmin.nn.studies.replicas import Replicas
+from flatmin.nn.threads import one_torch_thread
 from flatmin.nn.trace import hessian_trace
 
 __all__ = ["Data", "Setting", "by_seed", "compare", "draw_errors"]
@@ -94,12 +95,8 @@ def compare(setting: Setting, seed: int) -> list[Row]:
 
     Among strengths as good the largest is taken.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several only get in each other's way on matrices this small
-    try:
+    with one_torch_thread():
         return [row for name in setting.strengths for row in _tuned(setting, name, METHODS[name], seed)]
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _tuned(setting: Setting, name: str, method: Method, seed: int) -> Iterator[Row]:
