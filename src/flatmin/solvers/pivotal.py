@@ -16,7 +16,7 @@ from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.solution import Solution
 from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
 from flatmin.solvers.convex import convex_minimum, packed, working_memory
-from flatmin.solvers.newton import minimise
+from flatmin.solvers.refit import least_squares, unscaled
 from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.task import Callback, Task
 
@@ -31,13 +31,8 @@ DRAWS, QUANTILE = 20, 0.95
 ACCURACY, SOLVES, COARSE = 1e-3, 30, 1e-4
 #: A residual this small, relatively, is that of exact data.
 EXACT = 1e-7
-#: What misfit costs in a refit, over what it costs in the penalised solve: the bias falls to a hundredth of the noise,
-#: and rows with fewer data than columns to fit do not explode.
-UNBIASED = 100.0
 #: The threshold is that of the residual, up to this relative change, in at most so many trials.
 STABLE, TRIALS = 0.02, 6
-#: The relative gradient to which a refit is made.
-REFITTED = 1e-9
 #: Ranks that are tested above the one that the penalty found.
 ABOVE = 8
 
@@ -183,15 +178,14 @@ class _Rule:
         """
         scaled, model, problem = self.scaled, self.scaled.model, self.task.problem
         x, residual = self._tested(self._refit(model.stack(outcome.U, outcome.s, outcome.V), price), price)
-        U, s, V = model.canonical(x)
-        factors = problem.parametrization.flattest(U, scaled.to_z * s, V, scaled.metric)
-        m, freedom = len(problem.data), model.freedom(len(s))
+        factors = unscaled(problem, scaled, x)
+        m, freedom = len(problem.data), model.freedom(x.shape[1])
         sigma = error = None
         if freedom < m:
             sigma = float(np.sqrt(scaled.size**2 * self._squares(residual) / (m - freedom)))
             error = sigma * _relative_error(problem.residual(factors), m - freedom)
         threshold, alpha = self.threshold / model.scale, scaled.exchanged(price)
-        ranks = len(s), len(outcome.s)
+        ranks = x.shape[1], len(outcome.s)
         return Noise(sigma, error, alpha, threshold, self.threshold / self.even, factors, *ranks, freedom)
 
     def _solve(self, price: float, tol: float, start: Outcome | None, callback: Callback | None = None) -> Outcome:
@@ -210,9 +204,8 @@ class _Rule:
 
     def _refit(self, x: Array, price: float) -> _Fit:
         """Return stacked factors of the least-squares fit at the rank of x, and its residual."""
-        model, b = self.scaled.model, self.scaled.b
-        end = minimise(model, x, model.value(x), b, UNBIASED * price, REFITTED, self.task.budget)
-        return end.x, b - end.value
+        end = least_squares(self.scaled, x, price, self.task.budget)
+        return end.x, self.scaled.b - end.value
 
     def _tested(self, fit: _Fit, price: float) -> _Fit:
         """Return the fit of the smallest rank around that of a given one whose residual passes for noise."""
