@@ -32,6 +32,7 @@ LAYERS = [
     {"solvers"},
     {"flattest"},
     {"families"},
+    {"estimators"},
     {"testing", "formats"},
     {"report"},
     {"nn"},

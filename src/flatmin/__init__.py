@@ -1,5 +1,6 @@
 """flatmin: certified flat minima for low-rank matrix recovery."""
 
+from importlib import import_module
 from typing import Any
 
 from flatmin import families, losses, measurements, parametrizations, testing
@@ -15,7 +16,7 @@ from flatmin.parametrizations.product import Product
 from flatmin.parametrizations.signed_gram import SignedGram
 from flatmin.problem import Problem
 from flatmin.solution import RecoveryError, Solution, Status
-from flatmin.solvers import certify, flat_minimum, reweighted_minimum, robust_pca
+from flatmin.solvers import certify, flat_minimum, refit, reweighted_minimum, robust_pca
 
 __all__ = [
     "Certificate",
@@ -39,16 +40,22 @@ __all__ = [
     "losses",
     "measurements",
     "parametrizations",
+    "refit",
     "reweighted_minimum",
     "robust_pca",
     "testing",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import `flatmin.nn`, and with it PyTorch, when it is first used."""
-    if name == "nn":
-        from importlib import import_module
+#: The estimators, which load scikit-learn when the first of them is used.
+ESTIMATORS = ("TraceRegressor",)
+__all__ += [*ESTIMATORS]
 
-        return import_module("flatmin.nn")
+
+def __getattr__(name: str) -> Any:
+    """Import estimators, and with them scikit-learn, or `flatmin.nn`, and with it PyTorch, when first used."""
+    if name in ESTIMATORS:
+        return getattr(import_module("flatmin.estimators"), name)
+    if name in ("nn", "estimators"):
+        return import_module(f"flatmin.{name}")
     raise AttributeError(f"module 'flatmin' has no attribute {name!r}")

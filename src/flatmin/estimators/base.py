@@ -1,0 +1,261 @@
+"""What all estimators share: how a problem is solved, what is said about the solution, and weights of samples."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from abc import abstractmethod
+from html import escape
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state, estimator_html_repr
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from flatmin.errors import InputError
+from flatmin.metric import Array
+from flatmin.noise import Noise
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+from flatmin.solvers import flat_minimum, refit
+
+__all__ = ["FlatEstimator", "MatrixRegressor"]
+
+#: From this level of `verbose` on every round is shown.
+EVERY_ROUND = 2
+
+
+class FlatEstimator(BaseEstimator):  # type: ignore[misc]
+    """An estimator whose `fit` makes a `Problem` and keeps its certified solution.
+
+    A subclass makes a problem of its data and calls `_solve`, which sets the attributes below and returns the factors
+    to predict with.
+
+    Attributes
+    ----------
+    solution_ : Solution
+        What the solver returned.
+    noise_ : Noise or None
+        What ``alpha="auto"`` found out about the noise.
+    rank_ : int
+        Rank of the matrix that predicts.
+    certificate_ : Certificate
+        The proof that `solution_` is what was asked for; a refit is not certified.
+    flatness_ : Flatness
+        The exact flatness of `solution_`.
+    status_ : Status
+        How the solve ended; its value is advice.
+    n_iter_ : int
+        Steps of the solver.
+    """
+
+    def _solve(self, problem: Problem, alpha: Any = None, warm_start: Any = None) -> Factors:
+        """Solve a problem, set the common attributes, and return the factors to predict with.
+
+        ``alpha`` is the strength in the solver's units where they differ from those of the parameter.
+        """
+        solution = self._minimum(problem, self.alpha if alpha is None else alpha, warm_start)
+        return self._keep(problem, solution)
+
+    def _minimum(self, problem: Problem, alpha: Any, warm_start: Any = None) -> Solution:
+        return flat_minimum(
+            problem,
+            alpha=alpha,
+            metric_power=getattr(self, "metric_power", 1.0),
+            max_rank=self.max_rank,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            warm_start=warm_start,
+            seed=self._seed(),
+            callback=self._show if self.verbose >= EVERY_ROUND else None,
+        )
+
+    def _keep(self, problem: Problem, solution: Solution) -> Factors:
+        """Set the common attributes from a solution, warn without a certificate, and return factors to predict with."""
+        factors = self._chosen(problem, solution)
+        self.solution_, self.noise_ = solution, solution.noise
+        self.rank_ = problem.parametrization.width(factors)
+        self.certificate_, self.flatness_ = solution.certificate, solution.flatness
+        self.status_, self.n_iter_ = solution.status, max(1, solution.iterations)
+        if not solution.status.certified:
+            warnings.warn(f"{solution.status.name}: {solution.status.value}", ConvergenceWarning, stacklevel=4)
+        if self.verbose:
+            sys.stderr.write(f"{self}\n")
+        return factors
+
+    def _chosen(self, problem: Problem, solution: Solution) -> Factors:
+        """Return the factors of the solution, or those of its refit if that was asked for."""
+        wanted = getattr(self, "refit", False)
+        if not (isinstance(wanted, bool | np.bool_) or (isinstance(wanted, str) and wanted == "auto")):
+            raise InputError(f"refit is {wanted!r}, expected True, False or 'auto'")
+        noise = solution.noise
+        if isinstance(wanted, str):  # as many degrees of freedom as data would fit the noise
+            wanted = noise is not None and noise.sigma is not None
+        if not wanted:
+            return solution.factors
+        return refit(problem, solution) if noise is None else noise.refit
+
+    def _seed(self) -> int:
+        """Return the solver's seed: the number in ``random_state``, or one drawn from it."""
+        state = self.random_state
+        if isinstance(state, int | np.integer) and state >= 0:
+            return int(state)
+        return int(check_random_state(state).randint(2**31 - 1))
+
+    def _show(self, progress: dict[str, float]) -> None:
+        facts = ", ".join(f"{name} {value:.4g}" for name, value in progress.items())
+        sys.stderr.write(f"[{type(self).__name__}] {facts}\n")
+
+    def _summary(self) -> dict[str, str]:
+        """Return what a fitted estimator has found, in short lines by name; nothing before it is fitted."""
+        if not hasattr(self, "solution_"):
+            return {}
+        solution, noise, proof = self.solution_, self.noise_, self.certificate_
+        d1, d2 = (len(side) for side in solution.parametrization.pair(solution.factors))
+        holds = "holds" if proof.holds else "does not hold"
+        lines = {
+            "rank": f"{self.rank_} of a {d1} × {d2} matrix",
+            "status": f"{self.status_.name}. {self.status_.value}",
+            "certificate": f"{holds}; relative gap {proof.relative_gap:.1e}, {proof.objective} value {proof.value:.6g}",
+        }
+        if noise is not None:
+            lines |= _about(noise)
+        return lines
+
+    def __str__(self) -> str:
+        """Return the estimator as it was made and, once it is fitted, what it found."""
+        return "\n".join([repr(self), *(f"  {name}: {text}" for name, text in self._summary().items())])
+
+    def _html(self) -> str:
+        """Return scikit-learn's diagram and, once fitted, what was found."""
+        rows = "".join(
+            f'<tr><th scope="row" style="text-align:left;padding-right:1em">{escape(name)}</th>'
+            f'<td style="text-align:left">{escape(text)}</td></tr>'
+            for name, text in self._summary().items()
+        )
+        diagram = str(estimator_html_repr(self))
+        return f"{diagram}<table>{rows}</table>" if rows else diagram
+
+    def _repr_html_inner(self) -> str:
+        return self._html()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle = dict(super()._repr_mimebundle_(**kwargs))
+        bundle["text/plain"] = str(self)
+        if "text/html" in bundle:
+            bundle["text/html"] = self._html()
+        return bundle
+
+
+def _about(noise: Noise) -> dict[str, str]:
+    """Return what is known about the noise, in short lines by name."""
+    lines = {"alpha": f"{noise.alpha:.4g}, from the noise"}
+    if noise.sigma is not None and noise.std_error is not None:
+        lines["noise"] = f"standard deviation {noise.sigma:.4g} ± {noise.std_error:.2g}"
+    if not noise.agrees:
+        lines["rank in doubt"] = f"the penalty finds {noise.penalised_rank}, the test of residuals {noise.rank}"
+    return lines
+
+
+class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
+    """A regressor whose prediction is linear in an unknown matrix.
+
+    A subclass says which measurement a sample is, how the matrix is parametrized, and how it predicts.
+
+    Parameters
+    ----------
+    alpha : float or "auto"
+        Strength of the penalty on the scaled trace: 0 fits exactly, "auto" finds it from the noise that is left.
+    metric_power : float
+        p in ``‖D1^p X D2^p‖_*``: 1 is flat, 0 the nuclear norm.
+    max_rank : int, optional
+        The largest rank allowed.
+    refit : bool or "auto"
+        Whether to predict with the least-squares fit at the rank found, free of the penalty's bias and not certified.
+        "auto": with ``alpha="auto"``, where that rank has fewer degrees of freedom than there are data.
+    tol : float
+        Target of the solver for the relative gap and, of exact fits, the relative residual.
+    max_iter : int, optional
+        The largest number of the solver's steps.
+    random_state : int, RandomState instance or None
+        Starts random choices; where the solution is unique it does not depend on it.
+    verbose : int
+        1 tells about the result on stderr, 2 about every round.
+    """
+
+    def __init__(
+        self,
+        alpha: Any = "auto",
+        *,
+        metric_power: float = 1.0,
+        max_rank: int | None = None,
+        refit: Any = "auto",
+        tol: float = 1e-8,
+        max_iter: int | None = None,
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.alpha = alpha
+        self.metric_power = metric_power
+        self.max_rank = max_rank
+        self.refit = refit
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the matrix to samples.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n_features)
+            The samples.
+        y : array_like, shape (m,)
+            The values measured.
+        sample_weight : array_like, shape (m,), optional
+            How much each squared residual counts, up to a common factor. Samples of weight 0 are left out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X or y cannot be used; the sentence says why.
+        """
+        X, y = validate_data(self, X, y, dtype=float, y_numeric=True)
+        y = y.astype(float)
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, dtype=float, ensure_non_negative=True)
+            kept = weight > 0
+            if not kept.any():
+                raise InputError("sample_weight is zero throughout, expected a positive weight for some sample")
+            return self._fit(X[kept], y[kept], weight[kept] / weight[kept].mean())
+        return self._fit(X, y, None)
+
+    @abstractmethod
+    def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
+        """Fit to checked samples with weights of mean 1, or None where all are alike."""
+
+    def predict(self, X: Any) -> Array:
+        """Return the predictions for samples.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n_features)
+
+        Returns
+        -------
+        ndarray, shape (m,)
+        """
+        check_is_fitted(self)
+        return self._predict(validate_data(self, X, dtype=float, reset=False))
+
+    @abstractmethod
+    def _predict(self, X: Array) -> Array:
+        """Return the predictions for checked samples."""

@@ -1,0 +1,151 @@
+"""Regression on matrices: ``y = ⟨X_i, M⟩ + constant`` with M of low rank."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._validation import matrix_shape
+from flatmin.errors import InputError
+from flatmin.estimators.base import MatrixRegressor
+from flatmin.measurements import Dense
+from flatmin.metric import Array
+from flatmin.parametrizations import Product
+from flatmin.problem import Problem
+
+__all__ = ["TraceRegressor"]
+
+
+class TraceRegressor(MatrixRegressor):
+    """Trace regression: the response is linear in a matrix of covariates, with a coefficient matrix of low rank.
+
+    ``y_i = ⟨X_i, M⟩ + c + noise``. With the default ``alpha="auto"`` neither the rank nor the level of the noise is
+    to be known. M is the minimiser of loss + alpha · scaled trace, with a certificate, or its least-squares refit.
+
+    Parameters
+    ----------
+    alpha, metric_power, max_rank, refit, tol, max_iter, random_state, verbose
+        As for `MatrixRegressor`.
+    shape : tuple of int, optional
+        (d1, d2) of M, with d1 · d2 features in row-major order. None takes the shape of samples that are matrices, else
+        the squarest factorization of the number of features.
+    fit_intercept : bool
+        Whether there is a constant c; it is not penalised.
+
+    Attributes
+    ----------
+    coef_ : ndarray, shape (d1, d2)
+        The matrix M.
+    intercept_ : float
+        The constant.
+    factors_ : tuple of ndarray, shapes (d1, rank) and (d2, rank)
+        L and R with M = L Rᵀ.
+    rank_, certificate_, flatness_, status_, n_iter_, noise_, solution_
+        As for `FlatEstimator`.
+
+    References
+    ----------
+    Rohde, Tsybakov, "Estimation of high-dimensional low-rank matrices", Annals of Statistics 39(2), 2011.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flatmin import TraceRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> M = np.outer(rng.standard_normal(6), rng.standard_normal(5))
+    >>> X = rng.standard_normal((200, 6, 5))
+    >>> y = (X * M).sum(axis=(1, 2)) + 3 + 0.1 * rng.standard_normal(200)
+    >>> model = TraceRegressor().fit(X, y)
+    >>> model.rank_, bool(abs(model.intercept_ - 3) < 0.05), bool(0.08 < model.noise_.sigma < 0.12)
+    (1, True, True)
+    """
+
+    def __init__(
+        self,
+        alpha: Any = "auto",
+        *,
+        shape: tuple[int, int] | None = None,
+        fit_intercept: bool = True,
+        metric_power: float = 1.0,
+        max_rank: int | None = None,
+        refit: Any = "auto",
+        tol: float = 1e-8,
+        max_iter: int | None = None,
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            alpha,
+            metric_power=metric_power,
+            max_rank=max_rank,
+            refit=refit,
+            tol=tol,
+            max_iter=max_iter,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.shape = shape
+        self.fit_intercept = fit_intercept
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit M to samples.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, d1, d2) or (m, d1 · d2)
+            The samples.
+        y : array_like, shape (m,)
+            The responses.
+        sample_weight : array_like, shape (m,), optional
+            How much each squared residual counts, up to a common factor.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X or y cannot be used, or X does not have the shape that was given.
+        """
+        X, self._sample_shape = _flat(X)
+        return super().fit(X, y, sample_weight)
+
+    def predict(self, X: Any) -> Array:
+        """Return ``⟨X_i, M⟩ + c`` for samples of shape (m, d1, d2) or (m, d1 · d2)."""
+        return super().predict(_flat(X)[0])
+
+    def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
+        shape = self._shape(X.shape[1])
+        centre, mean = np.zeros(X.shape[1]), 0.0
+        if self.fit_intercept:
+            centre, mean = np.average(X, axis=0, weights=weight), float(np.average(y, weights=weight))
+        root = np.ones(len(y)) if weight is None else np.sqrt(weight)
+        tensor = ((X - centre) * root[:, None]).reshape(-1, *shape)
+        self.factors_ = self._solve(Problem(Dense(tensor), (y - mean) * root, Product()))
+        self.coef_ = self.factors_[0] @ self.factors_[1].T
+        self.intercept_ = mean - float(centre @ self.coef_.ravel())
+        return self
+
+    def _predict(self, X: Array) -> Array:
+        return np.asarray(X @ self.coef_.ravel() + self.intercept_)
+
+    def _shape(self, n_features: int) -> tuple[int, int]:
+        """Return (d1, d2): what was given, that of the samples, or the squarest factorization."""
+        if self.shape is None and self._sample_shape is None:
+            d1 = next(d for d in range(int(np.sqrt(n_features)), 0, -1) if n_features % d == 0)
+            return d1, n_features // d1
+        shape = matrix_shape(self._sample_shape if self.shape is None else self.shape)
+        if shape[0] * shape[1] != n_features:
+            raise InputError(f"shape is {shape}, expected two numbers whose product is {n_features}, that of features")
+        return shape
+
+
+def _flat(X: Any) -> tuple[Any, tuple[int, ...] | None]:
+    """Return samples that are matrices as rows, with the shape of one; others as they are, with None."""
+    if isinstance(X, list | tuple) and np.ndim(X) == 3:
+        X = np.asarray(X)
+    if getattr(X, "ndim", 2) != 3:
+        return X, None
+    return X.reshape(len(X), -1), X.shape[1:]

@@ -1,0 +1,13 @@
+"""What every estimator promises: scikit-learn's checks, and what flatmin adds to them."""
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import flatmin as fm
+from flatmin.testing import expected_failed_checks
+
+ESTIMATORS = [fm.TraceRegressor(), fm.TraceRegressor(0.1, fit_intercept=False)]
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failed_checks)
+def test_scikit_learn_accepts(estimator, check):
+    check(estimator)
