@@ -16,25 +16,30 @@ from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.solution import Solution
 from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
 from flatmin.solvers.convex import convex_minimum, packed, working_memory
-from flatmin.solvers.refit import least_squares, unscaled
+from flatmin.solvers.newton import minimise
+from flatmin.solvers.rank_test import RankTest
+from flatmin.solvers.refit import unscaled
 from flatmin.solvers.scaling import Scaled
-from flatmin.solvers.task import Callback, Task
+from flatmin.solvers.simulated_noise import SimulatedNoise
+from flatmin.solvers.task import Task
 
 __all__ = ["pivotal_minimum"]
 
-#: Stacked factors and the residual that they leave.
-_Fit = tuple[Array, Array]
-
-#: Noise is simulated so often, and this share of it has to stay below the threshold.
-DRAWS, QUANTILE = 20, 0.95
-#: The strength is found to this relative accuracy, in at most so many solves, each to this gap.
-ACCURACY, SOLVES, COARSE = 1e-3, 30, 1e-4
+#: The strength is found to this relative accuracy, in at most so many solves.
+ACCURACY, SOLVES = 1e-3, 30
+#: Each is made to this relative gradient, in at most so many changes of rank; columns that count for this share of it
+#: are dropped.
+COARSE, CHANGES, NEGLIGIBLE = 1e-4, 12, 3e-2
+#: The last one is made to a gradient so much smaller than the gap that is asked for, or to this one.
+FINE, FINEST = 1e-2, 1e-11
+#: Strengths that differ by less, relatively, say nothing about how residuals change.
+APART = 1e-2
+#: The first solution has at most so many columns, and so many are added at a time, or twice as many.
+FIRST_RANK, FEWEST_ADDED = 10, 4
 #: A residual this small, relatively, is that of exact data.
 EXACT = 1e-7
 #: The threshold is that of the residual, up to this relative change, in at most so many trials.
 STABLE, TRIALS = 0.02, 6
-#: Ranks that are tested above the one that the penalty found.
-ABOVE = 8
 
 
 def pivotal_minimum(task: Task) -> Solution:
@@ -70,10 +75,10 @@ def pivotal_minimum(task: Task) -> Solution:
         return _without_noise(task, convex_minimum(task))
     with one_thread():
         rule = _Rule.of(scaled, task)
-        rule, outcome, price = rule.settled()
+        rule, x, price = rule.settled()
         if price is None:
             return _without_noise(task, convex_minimum(task), rule)
-        outcome = rule.finished(outcome, price)
+        outcome = rule.finished(x, price)
         noise = rule.noise(outcome, price)
     return replace(packed(task.at(noise.alpha), scaled, outcome), noise=noise)
 
@@ -100,149 +105,128 @@ def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) ->
 
 @dataclass(frozen=True, eq=False)
 class _Rule:
-    """The rule for one problem, in the scaled units of `Scaled`.
-
-    ``threshold`` is t in these units, ``even`` that of Gaussian noise, ``outside`` the squared norm of what repeated
-    measurements disagree by.
-    """
+    """The rule for one problem, in the scaled units of `Scaled`; ``threshold`` is t in these units."""
 
     task: Task
     scaled: Scaled
+    simulated: SimulatedNoise
     threshold: float
-    even: float
-    outside: float
 
     @classmethod
     def of(cls, scaled: Scaled, task: Task) -> _Rule:
-        """Simulate noise, in all measurements, repeated ones included."""
-        rng, norms = np.random.default_rng(int(task.seed)), []
-        for _ in range(DRAWS):
-            g = rng.standard_normal(task.problem.measurement.size)
-            g /= np.linalg.norm(g)
-            norms.append(_dual_norm(scaled, g if scaled.merge is None else scaled.merge.T @ g, int(task.seed)))
-        even, outside = float(np.quantile(norms, QUANTILE)), float(np.sum((scaled.outside / scaled.size) ** 2))
-        return cls(task, scaled, even, even, outside)
+        """Begin with the threshold of Gaussian noise."""
+        simulated = SimulatedNoise.of(task.problem, scaled, int(task.seed))
+        return cls(task, scaled, simulated, simulated.even)
 
-    def flipped(self, residual: Array) -> float:
-        """Return the quantile of a residual with random signs, or that of Gaussian noise if it is larger."""
-        seed = int(self.task.seed)
-        signs = np.random.default_rng(seed).choice([-1.0, 1.0], (DRAWS, len(residual)))
-        norms = [_dual_norm(self.scaled, residual * sign, seed) for sign in signs]
-        size = np.sqrt(self._squares(residual))
-        return max(self.even, float(np.quantile(norms, QUANTILE) / size))
+    def settled(self) -> tuple[_Rule, Array, float | None]:
+        """Return the rule with the threshold of the noise that it finds, stacked factors, and the price of misfit.
 
-    def settled(self) -> tuple[_Rule, Outcome, float | None]:
-        """Return the rule with the threshold of the noise that it finds, the solution, and the price of misfit."""
-        rule = self
-        outcome, price = rule.balanced(None)
+        It begins with the strongest penalty that could be right. How large residuals are at a strength does not depend
+        on the threshold, so what is known of that serves the next threshold too.
+        """
+        rule, known = self, list[tuple[float, float]]()
+        u = self.threshold**2 * self.simulated.squares(self.scaled.b)
+        x = self._first(u**-0.5)
         for _ in range(TRIALS):
-            if price is None or self.task.budget.exhausted:
-                break
-            threshold = rule.flipped(rule._residual(outcome))
-            if abs(threshold / rule.threshold - 1) < STABLE:
+            x, residual = rule.balanced(x, u, known)
+            if rule._is_exact(residual):
+                return rule, x, None
+            threshold = self.simulated.flipped(residual)
+            if abs(threshold / rule.threshold - 1) < STABLE or self.task.budget.exhausted:
                 break
             rule = replace(rule, threshold=threshold)
-            outcome, price = rule.balanced(outcome)
-        return rule, outcome, price
+            u = rule._next(known)
+        return rule, x, known[-1][0] ** -0.5
 
-    def balanced(self, outcome: Outcome | None) -> tuple[Outcome, float | None]:
-        """Return the penalised solution at the fixed point and its price of misfit, None where the data are exact.
+    def balanced(self, x: Array, u: float, known: list[tuple[float, float]]) -> tuple[Array, Array]:
+        """Return the penalised solution at the fixed point, or an exact fit, and its residual; note what is seen.
 
-        It begins with the strongest penalty that could be right, from the outcome of another threshold if there is one.
+        Parameters
+        ----------
+        x : ndarray, shape (n, k)
+            Stacked factors to start from.
+        u : float
+            Where to start: the price of misfit to the power -2.
+        known : list of tuple
+            Where the points (u, ρ) are noted.
         """
-        size2 = self._squares(self.scaled.b)
-        u, before = self.threshold**2 * size2, None
         for _ in range(SOLVES):
-            outcome = self._solve(u**-0.5, COARSE, outcome)
-            left = self._squares(self._residual(outcome))
-            wanted = self.threshold**2 * left
-            if left <= EXACT**2 * size2:
-                return outcome, None
-            if abs(np.log(wanted / u)) < 2 * ACCURACY or self.task.budget.exhausted:
+            x, residual = self._descended(x, u**-0.5)
+            known.append((u, self.simulated.squares(residual)))
+            wanted = self.threshold**2 * known[-1][1]
+            if self._is_exact(residual) or abs(np.log(wanted / u)) < 2 * ACCURACY or self.task.budget.exhausted:
                 break
-            now = (u, left)
-            u = min(wanted, _secant(self.threshold, before, now)) if before else wanted
-            before = now
-        assert outcome is not None
-        return outcome, u**-0.5
+            u = self._next(known)
+        return x, residual
 
-    def finished(self, outcome: Outcome, price: float) -> Outcome:
+    def finished(self, x: Array, price: float) -> Outcome:
         """Return the solution to the accuracy that was asked for."""
-        return self._solve(price, self.task.tol, outcome, self.task.callback)
+        model, b, task = self.scaled.model, self.scaled.b, self.task
+        x, _ = self._descended(x, price, max(FINE * task.tol, FINEST))
+        options = Options(task.tol, task.widest, int(task.seed), task.callback)
+        return augmented_lagrangian(model, b, task.budget, options, (x, price * (b - model.value(x))), price)
 
     def noise(self, outcome: Outcome, price: float) -> Noise:
         """Test the ranks around that of the penalised solution, fit without penalty, and estimate the level of noise.
 
-        The tested rank is the better one where the two differ: where the data determine the trace, a penalty on it
-        selects no rank, and a few outliers among the measurements make columns of their own.
+        The tested rank is the better one where the two differ.
         """
         scaled, model, problem = self.scaled, self.scaled.model, self.task.problem
-        x, residual = self._tested(self._refit(model.stack(outcome.U, outcome.s, outcome.V), price), price)
+        m, widest = len(problem.data), self.task.widest or min(problem.shape)
+        test = RankTest(self.simulated, price, m, widest, self.task.budget)
+        x, residual = test.passed(model.stack(outcome.U, outcome.s, outcome.V))
         factors = unscaled(problem, scaled, x)
-        m, freedom = len(problem.data), model.freedom(x.shape[1])
+        freedom = model.freedom(x.shape[1])
         sigma = error = None
         if freedom < m:
-            sigma = float(np.sqrt(scaled.size**2 * self._squares(residual) / (m - freedom)))
+            sigma = float(np.sqrt(scaled.size**2 * self.simulated.squares(residual) / (m - freedom)))
             error = sigma * _relative_error(problem.residual(factors), m - freedom)
         threshold, alpha = self.threshold / model.scale, scaled.exchanged(price)
         ranks = x.shape[1], len(outcome.s)
-        return Noise(sigma, error, alpha, threshold, self.threshold / self.even, factors, *ranks, freedom)
+        unevenness = self.threshold / self.simulated.even
+        return Noise(sigma, error, alpha, threshold, unevenness, factors, *ranks, freedom)
 
-    def _solve(self, price: float, tol: float, start: Outcome | None, callback: Callback | None = None) -> Outcome:
+    def _first(self, price: float) -> Array:
+        """Return stacked factors of the solution at this price, were the measurements an isometry."""
         model, task = self.scaled.model, self.task
-        options = Options(tol, task.widest, int(task.seed), callback)
-        warm = None if start is None else (model.stack(start.U, start.s, start.V), start.y)
-        return augmented_lagrangian(model, self.scaled.b, task.budget, options, warm, price)
+        count = min(FIRST_RANK, task.widest or FIRST_RANK)
+        U, s, V = model.leading(model.dual_matrix(self.scaled.b), count, int(task.seed))
+        keep = s * price > 1
+        return model.stack(U[:, keep], s[keep] - 1 / price, V[:, keep])
 
-    def _residual(self, outcome: Outcome) -> Array:
-        model = self.scaled.model
-        return self.scaled.b - model.value(model.stack(outcome.U, outcome.s, outcome.V))
-
-    def _squares(self, residual: Array) -> float:
-        """Return the squared norm of a residual over all measurements, repeated ones included."""
-        return float(residual @ residual) + self.outside
-
-    def _refit(self, x: Array, price: float) -> _Fit:
-        """Return stacked factors of the least-squares fit at the rank of x, and its residual."""
-        end = least_squares(self.scaled, x, price, self.task.budget)
-        return end.x, self.scaled.b - end.value
-
-    def _tested(self, fit: _Fit, price: float) -> _Fit:
-        """Return the fit of the smallest rank around that of a given one whose residual passes for noise."""
-        model, widest = self.scaled.model, self.task.widest or min(self.scaled.model.whitened.shape)
-        is_noise, column = self._is_noise(*fit)
-        while is_noise and fit[0].shape[1] > 0:
-            U, s, V = model.canonical(fit[0])
-            smaller = self._refit(model.stack(U[:, :-1], s[:-1], V[:, :-1]), price)
-            if not self._is_noise(*smaller)[0]:
-                return fit
-            fit = smaller
-        for _ in range(min(ABOVE, widest - fit[0].shape[1])):
-            if is_noise:
+    def _descended(self, x: Array, price: float, tol: float = COARSE) -> tuple[Array, Array]:
+        """Return stacked factors of the solution at this price, about, from a start nearby, and its residual."""
+        model, b, task = self.scaled.model, self.scaled.b, self.task
+        for _ in range(CHANGES):
+            end = minimise(model, x, model.value(x), b, price, tol, task.budget)
+            U, s, V = model.canonical(end.x)
+            keep = s > NEGLIGIBLE * tol / price
+            if not keep.all():
+                U, s, V = U[:, keep], s[keep], V[:, keep]
+            room = (task.widest or min(model.whitened.shape)) - len(s)
+            u, values, v = model.escapes(end.S, U, V, max(FEWEST_ADDED, len(s)), int(task.seed))
+            new = np.flatnonzero(values > 1 + 3 * max(end.gradient, tol))[:room]
+            if len(new) == 0 or task.budget.exhausted:
                 break
-            fit = self._refit(np.hstack([fit[0], column]), price)
-            is_noise, column = self._is_noise(*fit)
-        return fit
+            grown = model.stack(u[:, new], (values[new] - 1) / (2 * price), v[:, new])
+            x = np.hstack([model.stack(U, s, V), grown])
+        return model.stack(U, s, V), b - end.value
 
-    def _is_noise(self, x: Array, residual: Array) -> tuple[bool, Array]:
-        """Return whether nothing outside x sticks out of the residual, and the column that sticks out most."""
-        model, m = self.scaled.model, len(self.task.problem.data)
-        U, _, V = model.canonical(x)
-        u, values, v = model.escapes(model.dual_matrix(residual), U, V, 1, int(self.task.seed))
-        free = m - model.freedom(x.shape[1])
-        if free <= 0 or not len(values):
-            return True, x[:, :0]
-        level = np.sqrt(self._squares(residual) * m / free)
-        is_noise = values[0] <= self.even * level or values[0] <= self.flipped(residual) * level
-        column = model.stack(u, np.ones(1), v)
-        shape = model.value(column)
-        size = max(float(residual @ shape) / max(float(shape @ shape), 1e-300), 0.0)
-        return bool(is_noise), np.asarray(np.sqrt(size) * column)
+    def _next(self, known: list[tuple[float, float]]) -> float:
+        """Return where the fixed point seems to be.
 
+        From the right of it, where penalties are too strong, a step by the rule itself does not overshoot.
+        """
+        u, rho = known[-1]
+        wanted = self.threshold**2 * rho
+        crossing = next(
+            (_secant(self.threshold, (v, sigma), (u, rho)) for v, sigma in known[-2::-1] if abs(np.log(v / u)) > APART),
+            np.inf,
+        )
+        return min(wanted, crossing) if wanted < u or crossing == np.inf else crossing
 
-def _dual_norm(scaled: Scaled, y: Array, seed: int) -> float:
-    """Return the largest value of the dual matrix of y that a matrix of the cone can meet, at least 0."""
-    return max(float(scaled.model.leading(scaled.model.dual_matrix(y), 1, seed)[1][0]), 0.0)
+    def _is_exact(self, residual: Array) -> bool:
+        return self.simulated.squares(residual) <= EXACT**2 * self.simulated.squares(self.scaled.b)
 
 
 def _secant(threshold: float, before: tuple[float, float], now: tuple[float, float]) -> float:

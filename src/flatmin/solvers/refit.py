@@ -90,13 +90,13 @@ def refit(
     return found if after <= before else factors
 
 
-def least_squares(scaled: Scaled, x: Array, price: float, budget: Budget) -> Round:
+def least_squares(scaled: Scaled, x: Array, price: float, budget: Budget, tol: float | None = None) -> Round:
     """Return the fit at the rank of stacked factors x, at a hundredth of the penalty where misfit costs ``price``.
 
     If x is a minimum at that price, the fit has no larger residual: let F and G be the objectives at the two prices,
     ``G(end) ≤ G(x)`` and ``F(x) ≤ F(end)``; their sum is an inequality between the residuals alone.
     """
-    return minimise(scaled.model, x, scaled.model.value(x), scaled.b, UNBIASED * price, REFITTED, budget)
+    return minimise(scaled.model, x, scaled.model.value(x), scaled.b, UNBIASED * price, tol or REFITTED, budget)
 
 
 def unscaled(problem: Problem, scaled: Scaled, x: Array) -> Factors:

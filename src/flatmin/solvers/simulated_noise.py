@@ -1,0 +1,99 @@
+"""What noise does to the dual matrix of a residual, simulated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+
+from flatmin.metric import Array
+from flatmin.operator_norm import DENSE, as_array
+from flatmin.problem import Problem
+from flatmin.solvers.scaling import Scaled
+
+__all__ = ["SimulatedNoise"]
+
+#: Noise is simulated so often, and this share of it has to stay below the threshold.
+DRAWS, QUANTILE = 20, 0.95
+#: Up to this dimension all of a matrix is decomposed.
+SMALL = 100
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedNoise:
+    """Quantiles of ``|B*(g)| / ‖g‖`` over random g, in the scaled units of `Scaled`.
+
+    Of a dual matrix the largest value counts that a matrix of the cone can meet, at least 0.
+
+    Attributes
+    ----------
+    scaled : Scaled
+        The problem in the units of a solve.
+    cone : str
+        The cone of its model.
+    seed : int
+        Draws the noise.
+    outside : float
+        The squared norm of what repeated measurements disagree by.
+    even : float
+        The quantile of Gaussian noise in all measurements, repeated ones included.
+    """
+
+    scaled: Scaled
+    cone: str
+    seed: int
+    outside: float
+    even: float
+
+    @classmethod
+    def of(cls, problem: Problem, scaled: Scaled, seed: int) -> SimulatedNoise:
+        """Simulate Gaussian noise."""
+        outside = float(np.sum((scaled.outside / scaled.size) ** 2))
+        blank, rng, norms = (
+            cls(scaled, problem.parametrization.cone, seed, outside, 0.0),
+            np.random.default_rng(seed),
+            [],
+        )
+        for _ in range(DRAWS):
+            g = rng.standard_normal(problem.measurement.size)
+            g /= np.linalg.norm(g)
+            norms.append(blank.largest(g if scaled.merge is None else scaled.merge.T @ g))
+        return cls(scaled, blank.cone, seed, outside, float(np.quantile(norms, QUANTILE)))
+
+    def flipped(self, residual: Array) -> float:
+        """Return the quantile of a residual with random signs, or that of Gaussian noise if it is larger."""
+        signs = np.random.default_rng(self.seed).choice([-1.0, 1.0], (DRAWS, len(residual)))
+        norms = [self.largest(residual * sign) for sign in signs]
+        return max(self.even, float(np.quantile(norms, QUANTILE) / np.sqrt(self.squares(residual))))
+
+    def squares(self, residual: Array) -> float:
+        """Return the squared norm of a residual over all measurements, repeated ones included."""
+        return float(residual @ residual) + self.outside
+
+    def largest(self, y: Array) -> float:
+        """Return the largest value of the dual matrix of y that a matrix of the cone can meet, at least 0."""
+        S = self.scaled.model.dual_matrix(y)
+        if not isinstance(S, np.ndarray) and not (hasattr(S, "toarray") and min(S.shape) <= DENSE):
+            return max(float(self.scaled.model.leading(S, 1, self.seed)[1][0]), 0.0)
+        S = as_array(S)
+        if self.cone == "rectangular":
+            wide = S.shape[0] < S.shape[1]
+            return float(np.sqrt(_extreme(S @ S.T if wide else S.T @ S)))
+        above = _extreme(S)
+        return max(above, -_extreme(S, lowest=True), 0.0) if self.cone == "symmetric" else max(above, 0.0)
+
+
+def _extreme(S: Array, lowest: bool = False) -> float:
+    """Return the largest eigenvalue of a Hermitian array, or the lowest; of large ones to a part in a thousand."""
+    from scipy.sparse.linalg import ArpackError, eigsh
+
+    if len(S) > SMALL:
+        start = np.random.default_rng(0).standard_normal(len(S)).astype(S.dtype)
+        try:
+            which = "SA" if lowest else "LA"
+            return float(eigsh(S, 1, which=which, v0=start, tol=1e-3, return_eigenvectors=False)[0])
+        except ArpackError:
+            pass
+    place = 0 if lowest else len(S) - 1
+    return float(eigh(S, eigvals_only=True, subset_by_index=[place, place], check_finite=False)[0])
