@@ -1,5 +1,6 @@
 """One random instance of every measurement, by the name of its class."""
 
+import numpy as np
 from scipy.sparse.linalg import aslinearoperator
 
 from flatmin import measurements
@@ -38,6 +39,13 @@ def linear_operator(rng, shape, m, dtype):
     return measurements.FromLinearOperator(aslinearoperator(rng.standard_normal((m, shape[0] * shape[1]))), shape)
 
 
+def projected(rng, shape, m, dtype):
+    """Of three regressors one is the sum of the others."""
+    regressors = rng.standard_normal((m + 2, 2))
+    inner = rank_one(rng, shape, m + 2, dtype) if m % 2 else dense(rng, shape, m + 2, dtype)
+    return measurements.Projected(inner, np.column_stack([regressors, regressors.sum(axis=1)]))
+
+
 SAMPLES = {
     "Dense": dense,
     "RankOne": rank_one,
@@ -45,7 +53,8 @@ SAMPLES = {
     "Entries": entries,
     "Identity": identity,
     "FromLinearOperator": linear_operator,
+    "Projected": projected,
 }
-COMPLEX = {"Dense", "RankOne", "CodedDiffraction"}
+COMPLEX = {"Dense", "RankOne", "CodedDiffraction", "Projected"}
 #: Maps that are complex whatever is asked for.
 ALWAYS_COMPLEX = {"CodedDiffraction"}

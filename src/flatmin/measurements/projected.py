@@ -1,0 +1,210 @@
+"""Measurements without what unpenalised regressors explain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flatmin._validation import numeric
+from flatmin.errors import InputError
+from flatmin.measurements.base import Measurement
+from flatmin.measurements.dense import Dense
+from flatmin.metric import Array, Metric
+
+__all__ = ["Projected"]
+
+#: Entries of the sensing matrices of which the regressors leave less than this share are explained by them.
+EXPLAINED = 1e-10
+#: Sensing matrices smaller than this share of the largest inner one are the rounding of what cancels.
+ROUNDING = 1e-13
+#: Redundant measurements are merged where their sensing matrices have at most so many numbers.
+LARGEST_TENSOR = 50_000_000
+
+
+class Projected(Measurement):
+    """``N A``, where the rows of N are an orthonormal basis of what regressors T leave: ``N T = 0``, ``N Nᵀ = I``.
+
+    Where measurements are ``b = A(X) + T z + noise`` with coefficients z that nothing penalises,
+
+        ``min_z ‖A(X) + T z − b‖² = ‖N A(X) − N b‖²``,
+
+    so that fitting X and z together is fitting X to the measurements ``N b`` of this map. Independent noise of equal
+    variance stays so, in as many measurements as there are degrees of freedom. A dual vector λ of this map is ``Nᵀ λ``
+    of the joint problem: it meets the joint condition ``Tᵀ (Nᵀ λ) = 0`` and proves the same bound there.
+
+    N is all but the first rows of one block reflection, and is applied in O(m t) operations for t regressors.
+
+    Parameters
+    ----------
+    inner : Measurement
+        The map A of m measurements.
+    regressors : array_like, shape (m, t)
+        The columns of T; dependent ones count once.
+
+    Attributes
+    ----------
+    inner : Measurement
+        The map A.
+
+    Raises
+    ------
+    InputError
+        If there are as many independent regressors as measurements, or the two differ in length.
+
+    References
+    ----------
+    Frisch, Waugh, "Partial time regressions as compared with individual trends", Econometrica 1(4), 1933. Schreiber,
+    Parlett, "Block reflectors: theory and computation", SIAM Journal on Numerical Analysis 25(1), 1988.
+
+    Examples
+    --------
+    >>> from flatmin.measurements import RankOne
+    >>> A = Projected(RankOne([[1.0], [2.0], [4.0]]), np.ones((3, 1)))
+    >>> A.size, bool(abs(A.reduced(np.array([5.0, 5.0, 5.0]))).max() < 1e-14)
+    (2, True)
+    """
+
+    def __init__(self, inner: Measurement, regressors: Any) -> None:
+        T = numeric(regressors, "regressors")
+        if T.ndim != 2 or len(T) != inner.size:
+            raise InputError(f"regressors has shape {T.shape}, expected ({inner.size}, t): one row a measurement")
+        self._set(inner, _Reflection.of(T))
+        if self.size < 1:
+            raise InputError(f"{inner.size} measurements have as many regressors, expected fewer regressors")
+
+    def _set(self, inner: Measurement, reflection: _Reflection) -> None:
+        self.inner, self._reflection = inner, reflection
+        self.shape, self.dtype = inner.shape, inner.dtype
+        self.size = inner.size - reflection.rank
+
+    def reduced(self, v: Array) -> Array:
+        """Return ``N v`` for values of all inner measurements, shape (m, …)."""
+        return self._reflection.reduced(v)
+
+    def expanded(self, y: Array) -> Array:
+        """Return ``Nᵀ y``, values of all inner measurements, for y of shape (m − rank of T,)."""
+        return self._reflection.expanded(y)
+
+    def forward(self, X: Array) -> Array:
+        """Return ``N A(X)``."""
+        return self.reduced(self.inner.forward(X))
+
+    def forward_factors(self, L: Array, R: Array) -> Array:
+        """Return ``N A(L R*)``."""
+        return self.reduced(self.inner.forward_factors(L, R))
+
+    def adjoint(self, y: Array) -> Array:
+        """Return ``A*(Nᵀ y)``."""
+        return self.inner.adjoint(self.expanded(y))
+
+    def adjoint_operator(self, y: Array) -> Any:
+        """Return the inner operator of ``Nᵀ y``."""
+        return self.inner.adjoint_operator(self.expanded(y))
+
+    def matrices(self, start: int = 0, stop: int | None = None) -> Array:
+        """Return the sensing matrices: inner ones minus combinations of as many matrices as there are regressors."""
+        rank = self._reflection.rank
+        stop = self.size if stop is None else min(stop, self.size)
+        share = self._reflection.tall[rank + start : rank + stop]
+        return np.asarray(self.inner.matrices(rank + start, rank + stop) - np.tensordot(share, self._common, 1))
+
+    @cached_property
+    def _common(self) -> Array:
+        columns = self._reflection.basis.T
+        return np.stack([self.inner.adjoint(y) for y in columns]) if len(columns) else np.zeros((0, *self.shape))
+
+    def norms(self) -> Array:
+        """Return the Frobenius norm of every sensing matrix; of those that are nothing but rounding, zero."""
+        norms = super().norms()
+        norms[norms <= ROUNDING * float(np.max(self.inner.norms()))] = 0
+        return norms
+
+    def gram_diagonals(self) -> tuple[Array, Array]:
+        """Return ``Σ A_i A_i*`` and ``Σ A_i* A_i``, exactly zero where the regressors explain all that is seen."""
+        grams = super().gram_diagonals()
+        for gram, whole in zip(grams, self.inner.gram_diagonals(), strict=True):
+            before = (whole if whole.ndim == 1 else np.diagonal(whole)).real
+            explained = np.diagonal(gram).real <= EXPLAINED**2 * before
+            gram[explained] = 0
+            gram[:, explained] = 0
+        return grams
+
+    def jacobian(self, L: Array, R: Array) -> Array | None:
+        """Return the inner derivative, projected."""
+        J = self.inner.jacobian(L, R)
+        return None if J is None else self.reduced(J)
+
+    def products(self, R: Array) -> Array | None:
+        """Return the inner products, projected."""
+        inner = self.inner.products(R)
+        return None if inner is None else self.reduced(inner)
+
+    def congruence(self, P1: Metric, P2: Metric) -> Projected:
+        """Return the map of the inner congruence, projected."""
+        other = Projected.__new__(Projected)
+        other._set(self.inner.congruence(P1, P2), self._reflection)
+        return other
+
+    def merged(self) -> tuple[Measurement, Any] | None:
+        """Return as many dense measurements as there are unknowns where there are more and they fit in memory."""
+        d1, d2 = self.shape
+        symmetric = self.inner.is_rank_one
+        at = np.triu_indices(d1) if symmetric else np.divmod(np.arange(d1 * d2), d2)
+        if self.dtype != float or self.size <= len(at[0]) or self.size * d1 * d2 > LARGEST_TENSOR:
+            return None
+        Q, rows = np.linalg.qr(self.matrices()[:, at[0], at[1]])
+        tensor = np.zeros((len(rows), d1, d2))
+        tensor[:, at[0], at[1]] = rows
+        if symmetric:
+            tensor[:, at[1], at[0]] = rows
+        return Dense(tensor), Q
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the inner map and of the reflection."""
+        reflection = self._reflection
+        return self.inner.nbytes + reflection.basis.nbytes + reflection.tall.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class _Reflection:
+    """``H = I − Y (I + S)⁻¹ Yᵀ``, symmetric and orthogonal, whose rows after the first ones vanish on regressors.
+
+    With Q an orthonormal basis of the regressors, W and S the polar factors of its first rows and E the first unit
+    vectors, ``Y = Q + E W``. Then ``YᵀY = 2 (I + S)`` and ``H Q = −E W``.
+
+    ``basis`` is Y and ``tall`` is ``Y (I + S)⁻¹``, both (m, rank).
+    """
+
+    basis: Array
+    tall: Array
+
+    @classmethod
+    def of(cls, regressors: Array) -> _Reflection:
+        m = len(regressors)
+        sizes = np.linalg.norm(regressors, axis=0)
+        seen = sizes > 0
+        Q, s, _ = np.linalg.svd(regressors[:, seen] / sizes[seen], full_matrices=False)
+        Y = Q[:, s > m * np.finfo(float).eps * s.max(initial=0.0)]
+        rank = Y.shape[1]
+        U, s, Vt = np.linalg.svd(Y[:rank])
+        Y[:rank] += U @ Vt
+        return cls(Y, Y @ (Vt.T / (1 + s)) @ Vt)
+
+    @property
+    def rank(self) -> int:
+        """The number of independent regressors."""
+        return int(self.basis.shape[1])
+
+    def reduced(self, v: Array) -> Array:
+        """Return ``N v``."""
+        return np.asarray(v[self.rank :] - np.tensordot(self.tall[self.rank :], np.tensordot(self.basis.T, v, 1), 1))
+
+    def expanded(self, y: Array) -> Array:
+        """Return ``Nᵀ y``."""
+        out = -(self.tall @ (self.basis[self.rank :].T @ y))
+        out[self.rank :] += y
+        return np.asarray(out)
