@@ -48,7 +48,7 @@ __all__ = [
 
 
 #: The estimators, which load scikit-learn when the first of them is used.
-ESTIMATORS = ("TraceRegressor",)
+ESTIMATORS = ("BilinearRegressor", "QuadraticNetworkRegressor", "TraceRegressor")
 __all__ += [*ESTIMATORS]
 
 

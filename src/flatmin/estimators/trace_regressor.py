@@ -8,6 +8,7 @@ import numpy as np
 
 from flatmin._validation import matrix_shape
 from flatmin.errors import InputError
+from flatmin.estimators._unpenalised import Features, Unpenalised
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import Dense
 from flatmin.metric import Array
@@ -117,19 +118,24 @@ class TraceRegressor(MatrixRegressor):
         return super().predict(_flat(X)[0])
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
-        shape = self._shape(X.shape[1])
-        centre, mean = np.zeros(X.shape[1]), 0.0
-        if self.fit_intercept:
-            centre, mean = np.average(X, axis=0, weights=weight), float(np.average(y, weights=weight))
-        root = np.ones(len(y)) if weight is None else np.sqrt(weight)
-        tensor = ((X - centre) * root[:, None]).reshape(-1, *shape)
-        self.factors_ = self._solve(Problem(Dense(tensor), (y - mean) * root, Product()))
+        shape, constant = self._shape(X.shape[1]), bool(self.fit_intercept)
+        features = Features.of(X, weight, centred=constant, scaled=False)
+        Z = features.inside(X)
+        terms = Unpenalised.of(Z, y, weight, linear=False, constant=constant)
+        whole = Dense((Z * terms.root[:, None]).reshape(-1, *shape))
+        measurement, data = terms.projected(whole)
+        if measurement is not whole:
+            measurement = Dense(measurement.matrices())
+        self.factors_ = self._solve(Problem(measurement, data, Product()))
         self.coef_ = self.factors_[0] @ self.factors_[1].T
-        self.intercept_ = mean - float(centre @ self.coef_.ravel())
+        mean = float(terms.coefficients(whole.forward(self.coef_))[0]) if constant else 0.0
+        self.intercept_ = mean - float(features.centre @ self.coef_.ravel())
+        self._inside = features, mean
         return self
 
     def _predict(self, X: Array) -> Array:
-        return np.asarray(X @ self.coef_.ravel() + self.intercept_)
+        features, mean = self._inside
+        return np.asarray(features.inside(X) @ self.coef_.ravel() + mean)
 
     def _shape(self, n_features: int) -> tuple[int, int]:
         """Return (d1, d2): what was given, that of the samples, or the squarest factorization."""

@@ -1,0 +1,99 @@
+"""Linear and constant terms beside a matrix: fitted together with it, and not penalised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from flatmin.measurements import Dense, Measurement, Projected
+from flatmin.metric import Array
+
+__all__ = ["Features", "Unpenalised"]
+
+EPS = float(np.finfo(float).eps)
+#: What regressors leave of values is rounding up to this many units of it.
+ROUNDING = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Unpenalised:
+    """Weighted samples ``y = A(X) + T z``, in which the coefficients z of the regressors T are free.
+
+    Attributes
+    ----------
+    regressors : ndarray, shape (m, t)
+        T; a constant is a column of ones.
+    values : ndarray, shape (m,)
+        y.
+    root : ndarray, shape (m,)
+        Square roots of the weights, by which measurement, regressors and values are multiplied.
+    """
+
+    regressors: Array
+    values: Array
+    root: Array
+
+    @classmethod
+    def of(cls, X: Array, y: Array, weight: Array | None, *, linear: bool, constant: bool) -> Self:
+        """Take the features as linear terms, and a constant, or either or neither."""
+        ones = np.ones((len(y), 1))
+        columns = [ones] if constant else []
+        if linear:
+            columns.append(X)
+        root = ones[:, 0] if weight is None else np.sqrt(weight)
+        return cls(np.hstack(columns) if columns else ones[:, :0], y, root)
+
+    def projected(self, measurement: Measurement) -> tuple[Measurement, Array]:
+        """Return a weighted measurement without what the regressors explain, and its data.
+
+        Regressors that explain whatever is measured leave one measurement of nothing, and the matrix zero.
+        """
+        T, y = self.root[:, None] * self.regressors, self.root * self.values
+        if T.shape[1] == 0:
+            return measurement, y
+        if T.shape[1] >= len(T) and np.linalg.matrix_rank(T) == len(T):
+            return Dense(np.zeros((1, *measurement.shape))), np.zeros(1)
+        found = Projected(measurement, T)
+        data = found.reduced(y)
+        exact = np.linalg.norm(data) <= ROUNDING * EPS * np.linalg.norm(y)
+        return found, np.zeros_like(data) if exact else data
+
+    def coefficients(self, fitted: Array) -> Array:
+        """Return the least-squares z, shape (t,), beside weighted values that the matrix fits."""
+        T = self.root[:, None] * self.regressors
+        sizes = np.linalg.norm(T, axis=0)
+        sizes[sizes == 0] = 1
+        return np.asarray(np.linalg.lstsq(T / sizes, self.root * self.values - fitted, rcond=None)[0] / sizes)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Units in which features are fitted: ``(x − centre) / scale``.
+
+    A model with linear and constant terms does not notice another origin, so that centring makes it no other model; one
+    without them would become another.
+    """
+
+    centre: Array
+    scale: Array
+    constant: Array
+
+    @classmethod
+    def of(cls, X: Array, weight: Array | None, *, centred: bool, scaled: bool) -> Self:
+        """Measure the mean of every feature and its root mean square around it, each only if asked for."""
+        n = X.shape[1]
+        centre = np.average(X, axis=0, weights=weight) if centred else np.zeros(n)
+        largest = np.max(np.abs(X - centre), axis=0)
+        constant = largest <= ROUNDING * EPS * np.abs(centre)
+        scale = np.ones(n)
+        if scaled:
+            unit = np.where(constant | (largest == 0), 1.0, largest)
+            size = unit * np.sqrt(np.average(((X - centre) / unit) ** 2, axis=0, weights=weight))
+            scale = np.where(constant | (size == 0), 1.0, size)
+        return cls(centre, scale, constant)
+
+    def inside(self, X: Array) -> Array:
+        """Return features in these units; those that were constant are zero."""
+        return np.asarray(np.where(self.constant, 0.0, (X - self.centre) / self.scale))

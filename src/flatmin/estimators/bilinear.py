@@ -1,0 +1,137 @@
+"""Regression on pairs of feature vectors: ``y = aᵀ M b + constant`` with M of low rank."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin.errors import InputError
+from flatmin.estimators._unpenalised import Features, Unpenalised
+from flatmin.estimators.base import MatrixRegressor
+from flatmin.measurements import RankOne
+from flatmin.metric import Array
+from flatmin.parametrizations import Product
+from flatmin.problem import Problem
+
+__all__ = ["BilinearRegressor"]
+
+
+class BilinearRegressor(MatrixRegressor):
+    """Bilinear regression: which features of two sides act together, through a matrix of low rank.
+
+    A sample is a pair of vectors, ``x = [a, b]``, and ``y = aᵀ M b + c + noise``. With the default ``alpha="auto"``
+    neither the rank nor the level of the noise is to be known. M and c, and w where there are linear terms, minimise
+    jointly loss + alpha · scaled trace, with a certificate for the joint problem; c and w are not penalised.
+
+    Parameters
+    ----------
+    alpha, metric_power, max_rank, refit, tol, max_iter, random_state, verbose
+        As for `MatrixRegressor`.
+    n_left : int, optional
+        How many features, from the first, are a; the others are b. None takes half of them, of an odd number the
+        smaller half.
+    fit_intercept : bool
+        Whether there is a constant c.
+    fit_linear : bool
+        Whether there are linear terms ``wᵀ x`` besides. ``aᵀ M b`` depends on where the zeros of a and b are: moving
+        them adds linear terms. A model with linear terms and a constant is the same from any origin, and M then holds
+        interactions only.
+
+    Attributes
+    ----------
+    coef_ : ndarray, shape (n_left, n_features − n_left)
+        The matrix M.
+    intercept_ : float
+        c, zero without a constant.
+    linear_ : ndarray, shape (n_features,)
+        w, zero without linear terms.
+    factors_ : tuple of ndarray, shapes (n_left, rank) and (n_features − n_left, rank)
+        L and R with M = L Rᵀ.
+    rank_, certificate_, flatness_, status_, n_iter_, noise_, solution_
+        As for `FlatEstimator`.
+
+    References
+    ----------
+    Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", Information and
+    Inference 13(2), 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flatmin import BilinearRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> a, b = rng.standard_normal((200, 6)), rng.standard_normal((200, 5))
+    >>> y = a[:, 0] * (b[:, 0] - b[:, 1]) + 3 + 0.1 * rng.standard_normal(200)
+    >>> model = BilinearRegressor(n_left=6).fit(np.hstack([a, b]), y)
+    >>> model.rank_, model.coef_.shape, model.coef_[0].round(1)[:2], round(model.intercept_, 1)
+    (1, (6, 5), array([ 1., -1.]), 3.0)
+    """
+
+    def __init__(
+        self,
+        alpha: Any = "auto",
+        *,
+        n_left: int | None = None,
+        fit_intercept: bool = True,
+        fit_linear: bool = False,
+        metric_power: float = 1.0,
+        max_rank: int | None = None,
+        refit: Any = "auto",
+        tol: float = 1e-8,
+        max_iter: int | None = None,
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            alpha,
+            metric_power=metric_power,
+            max_rank=max_rank,
+            refit=refit,
+            tol=tol,
+            max_iter=max_iter,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.n_left = n_left
+        self.fit_intercept = fit_intercept
+        self.fit_linear = fit_linear
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = not self.fit_linear  # what is linear in x is then out of reach
+        return tags
+
+    def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
+        left, affine = self._left(X.shape[1]), bool(self.fit_linear and self.fit_intercept)
+        features = Features.of(X, weight, centred=affine, scaled=False)
+        Z = features.inside(X)
+        terms = Unpenalised.of(Z, y, weight, linear=bool(self.fit_linear), constant=bool(self.fit_intercept))
+        pairs = RankOne(terms.root[:, None] * Z[:, :left], Z[:, left:])
+        measurement, data = terms.projected(pairs)
+        self.factors_ = self._solve(Problem(measurement, data, Product()))
+        z = terms.coefficients(pairs.forward_factors(*self.factors_))
+        constant = float(z[0]) if self.fit_intercept else 0.0
+        linear = z[-X.shape[1] :] if self.fit_linear else np.zeros(X.shape[1])
+        self.coef_ = self.factors_[0] @ self.factors_[1].T
+        a, b = features.centre[:left], features.centre[left:]
+        self.linear_ = linear - np.concatenate([self.coef_ @ b, a @ self.coef_])
+        self.intercept_ = float(constant - linear @ features.centre + a @ self.coef_ @ b)
+        self._inside = features, linear, constant
+        return self
+
+    def _predict(self, X: Array) -> Array:
+        features, linear, constant = self._inside
+        (L, R), Z = self.factors_, features.inside(X)
+        return np.asarray(np.sum((Z[:, : len(L)] @ L) * (Z[:, len(L) :] @ R), axis=1) + Z @ linear + constant)
+
+    def _left(self, n_features: int) -> int:
+        """Return how many features are a: what was given, or half."""
+        if n_features < 2:
+            raise InputError(f"X has {n_features} feature(s), expected at least one for each side")
+        if self.n_left is None:
+            return n_features // 2
+        whole = isinstance(self.n_left, int | np.integer) and not isinstance(self.n_left, bool)
+        if not whole or not 0 < self.n_left < n_features:
+            raise InputError(f"n_left is {self.n_left!r}, expected a whole number from 1 to {n_features - 1}")
+        return int(self.n_left)
