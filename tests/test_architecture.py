@@ -35,6 +35,7 @@ LAYERS = [
     {"estimators"},
     {"testing", "formats"},
     {"report"},
+    {"experiments"},
     {"nn"},
     {"cli"},
     {"__main__"},
