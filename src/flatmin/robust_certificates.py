@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, Certificate, ratio
-from flatmin.losses import Absolute
+from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, Certificate, check_strength, ratio
+from flatmin.losses import Absolute, clip_level
 from flatmin.measurements import Entries
 from flatmin.metric import Array, svd_of_product
 from flatmin.operator_norm import EPS, TopSpectrum, top_spectrum
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.robust_uniqueness import AS_GOOD, Pair, Split, other_splits
+from flatmin.stability import Stability
 
-__all__ = ["robust_certificate"]
+__all__ = ["dense_part", "robust_certificate"]
 
 #: Singular values of a dual matrix that reach this belong to its leading part.
 LEADING = 1 - 1e-3
@@ -23,8 +24,29 @@ LEADING = 1 - 1e-3
 ROUNDING = 10 * EPS
 
 
+def dense_part(problem: Problem, left: Array, alpha: float) -> Array:
+    """Return the dense noise in what X leaves of the observed cells; the rest of it are gross errors.
+
+    At the strength alpha noise N costs ``‖N‖²/m`` and errors S cost ``4 alpha · weight · ‖S‖_1``; with τ they cost
+    nothing as far as ``‖S‖_1 ≤ τ``. The cheapest N is ``left``, clipped to ``± 2 alpha m · weight``, or so that τ is
+    used up.
+    """
+    assert isinstance(problem.loss, Absolute)
+    if problem.loss.tau is None:
+        level = 2 * alpha * left.size * float(problem.loss.weight_for(problem.shape) or 0.0)
+    else:
+        level = clip_level(np.abs(left), problem.loss.tau)
+    return np.clip(left, -level, level)
+
+
 def robust_certificate(
-    problem: Problem, factors: Factors, dual: Array, *, seed: int = 0, look_further: bool = True
+    problem: Problem,
+    factors: Factors,
+    dual: Array,
+    *,
+    alpha: float = 0.0,
+    seed: int = 0,
+    look_further: bool = True,
 ) -> Certificate:
     """Return what a dual matrix W proves about a split ``Y = X + S`` with the loss `Absolute`.
 
@@ -36,6 +58,12 @@ def robust_certificate(
     A split is exact, since S is whatever X leaves: the residual is zero, and with τ what ‖S‖_1 has above it, over
     ‖Y‖_1.
 
+    With alpha > 0 there is noise beside the errors, ``Y = X + S + N`` on the m observed cells. With c the quotient of
+    one and the denominator above, no split has a smaller objective than
+
+        4 alpha c ⟨W, Y⟩ − 4 alpha² m c² ‖W‖²               of  ‖N‖²/m + 4 alpha (‖X‖_* + weight · ‖S‖_1),
+        4 alpha c (⟨W, Y⟩ − τ ‖W‖_∞) − 4 alpha² m c² ‖W‖²   of  ‖N‖²/m + 4 alpha ‖X‖_*  with  ‖S‖_1 ≤ τ.
+
     Parameters
     ----------
     problem : Problem
@@ -44,18 +72,23 @@ def robust_certificate(
         The factors (L, R) of X.
     dual : ndarray, shape (m,)
         Any vector.
+    alpha : float
+        Strength of the penalty beside dense noise; 0 stands for none.
     seed : int
         Starts the Lanczos iterations that choose a subspace, or bound one.
     look_further : bool
         Whether to look at other splits as well.
     """
-    judged = _Judged.of(problem, factors, dual, seed)
+    alpha, _ = check_strength(alpha, 1.0)
+    judged = _Judged.of(problem, factors, dual, seed, alpha)
     value, lower, total = judged.value, judged.lower_bound, float(np.abs(problem.data).sum())
+    if alpha > 0:
+        value, lower = 4 * alpha * value, 4 * alpha * lower
     gap, residual = ratio(value - lower, value), ratio(judged.excess, total)
     holds = abs(gap) <= LARGEST_GAP and residual <= LARGEST_RESIDUAL and judged.spectrum.kind != "estimated"
     proof = Certificate(
         holds=bool(holds),
-        objective="interpolating",
+        objective="penalised" if alpha > 0 else "interpolating",
         value=value,
         lower_bound=lower,
         relative_gap=gap,
@@ -76,31 +109,37 @@ def robust_certificate(
         injectivity=found.injectivity,
         margin=found.margin,
         margin_kind=kind if kind == "probabilistic" else judged.spectrum.kind,
-        stability=found.stability,
+        stability=judged.fitting(found.stability),
         radius=None if found.stability is None else found.stability.radius(),
     )
     if found.alternative is None:
         return proof
     alternative = judged.whole(found.alternative)
-    confirmed = robust_certificate(problem, alternative, dual, seed=seed, look_further=False).holds
+    confirmed = robust_certificate(problem, alternative, dual, alpha=alpha, seed=seed, look_further=False).holds
     return replace(proof, alternative=alternative) if confirmed else replace(proof, unique=None)
 
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """A split and a dual matrix on the rows and columns that are seen at all."""
+    """A split and a dual matrix on the rows and columns that are seen at all.
+
+    Objective and bound are in units of the nuclear norm: with noise N beside the errors it costs ``‖N‖² / 2μ``,
+    ``μ = 2 alpha m``.
+    """
 
     problem: Problem
     rows: Array
     cols: Array
     positions: tuple[Array, Array]
     X: tuple[Array, Array, Array]
-    residual: Array
+    errors: Array
+    noise: Array
     dual: Array
     spectrum: TopSpectrum
+    alpha: float
 
     @classmethod
-    def of(cls, problem: Problem, factors: Factors, dual: Array, seed: int) -> _Judged:
+    def of(cls, problem: Problem, factors: Factors, dual: Array, seed: int, alpha: float) -> _Judged:
         A = problem.measurement
         assert isinstance(A, Entries)
         rows, cols = (counts > 0 for counts in A.gram_diagonals())
@@ -110,7 +149,9 @@ class _Judged:
         W[positions] = dual
         kept = s > 1e-13 * np.max(s, initial=0.0)
         spectrum = top_spectrum(W, U[rows][:, kept], V[cols][:, kept], unit=LEADING, seed=seed)
-        return cls(problem, rows, cols, positions, (U, s, V), problem.residual(factors), dual, spectrum)
+        left = -problem.residual(factors)
+        noise = dense_part(problem, left, alpha) if alpha > 0 else np.zeros_like(left)
+        return cls(problem, rows, cols, positions, (U, s, V), left - noise, noise, dual, spectrum, alpha)
 
     @property
     def loss(self) -> Absolute:
@@ -133,30 +174,42 @@ class _Judged:
         )
 
     @property
+    def price(self) -> float:
+        """What dense noise costs, μ."""
+        return 2 * self.alpha * len(self.dual)
+
+    @property
     def value(self) -> float:
         """The objective."""
-        return self._value(self.X[1], self.residual)
+        return self._value(self.X[1], self.errors, self.noise)
 
     @property
     def excess(self) -> float:
         """What the errors have above τ."""
-        return self._excess(self.residual)
+        return self._excess(self.errors)
 
     @property
     def lower_bound(self) -> float:
         """No split has a smaller objective."""
         allowance = 0.0 if self.loss.tau is None else self.loss.tau * float(np.max(np.abs(self.dual)))
-        return (float(self.problem.data @ self.dual) - allowance) / max(1.0, self.norm)
+        scale = 1 / max(1.0, self.norm)
+        return scale * (float(self.problem.data @ self.dual) - allowance) - scale**2 * self._squares / 2
 
     def split(self) -> Split:
-        """Return what other splits are judged by, with a dual matrix that is feasible."""
+        """Return what other splits are judged by, with a dual matrix that is feasible.
+
+        Beside noise, the other splits are those of ``X + S``, up to what the noise may differ by: it is within
+        ``√(2 μ gap)`` of μW, for every split that is as good.
+        """
         U, s, V = self.X
         left, right = U[self.rows] * s, V[self.cols]
         shrunk = 1 / max(1.0, self.norm)
         seen, errors, W = (np.zeros((len(left), len(right))) for _ in range(3))
-        seen[self.positions], errors[self.positions], W[self.positions] = 1.0, -self.residual, self.dual * shrunk
+        seen[self.positions], errors[self.positions], W[self.positions] = 1.0, self.errors, self.dual * shrunk
         size = self.value + self.excess
         rounding = ROUNDING * (size + self.weight * float(np.abs(self.problem.data).sum()))
+        gap = max(0.0, size - self.lower_bound) + rounding
+        off = float(np.linalg.norm(self.noise - self.price * shrunk * self.dual))
         return Split(
             X=svd_of_product(left, right),
             errors=errors,
@@ -164,17 +217,30 @@ class _Judged:
             W=W,
             spectrum=self.spectrum.scaled(shrunk),
             weight=self.weight,
-            gap=max(0.0, size - self.lower_bound) + rounding,
+            gap=gap,
             size=size,
+            noise=off + float(np.sqrt(2 * self.price * gap)) if self.alpha > 0 else 0.0,
         )
+
+    def fitting(self, found: Stability | None) -> Stability | None:
+        """Return the constants for splits that fit the data, in place of those that solve a penalised problem."""
+        if found is None or self.alpha == 0:
+            return found
+        split = self.split()
+        size = split.size - float(np.sum(self.noise**2)) / (2 * self.price)
+        gap = found.gap - split.gap + size - float(np.vdot(split.W[self.positions], self.problem.data))
+        misfit = found.misfit - split.noise + float(np.linalg.norm(self.noise))
+        return replace(found, gap=gap, size=size, misfit=misfit)
 
     def is_matched_by(self, other: Pair) -> bool:
         """Return whether other factors make a split that is as good, up to rounding."""
         triplets, (left, right) = svd_of_product(*other), other
         rows, cols = self.positions
-        residual = np.asarray(left @ right.T)[rows, cols] - self.problem.data
-        fits = self._excess(residual) <= AS_GOOD * float(np.abs(self.problem.data).sum())
-        return bool(fits and self._value(triplets[1], residual) <= self.value * (1 + AS_GOOD))
+        errors = self.problem.data - np.asarray(left @ right.T)[rows, cols]
+        noise = dense_part(self.problem, errors, self.alpha) if self.alpha > 0 else np.zeros_like(errors)
+        errors -= noise
+        fits = self._excess(errors) <= AS_GOOD * float(np.abs(self.problem.data).sum())
+        return bool(fits and self._value(triplets[1], errors, noise) <= self.value * (1 + AS_GOOD))
 
     def whole(self, pair: Pair) -> Factors:
         """Return the flattest factors of a matrix on the rows and columns seen, with zeros elsewhere."""
@@ -184,9 +250,15 @@ class _Judged:
         kept = s > 1e-13 * np.max(s, initial=0.0)
         return self.problem.parametrization.flattest(U[:, kept], s[kept], V[:, kept], self.problem.metric)
 
-    def _value(self, s: Array, residual: Array) -> float:
-        given = self.loss.weight_for(self.problem.shape)
-        return float(s.sum()) + (0.0 if given is None else given * float(np.abs(residual).sum()))
+    @property
+    def _squares(self) -> float:
+        return self.price * float(self.dual @ self.dual) if self.alpha > 0 else 0.0
 
-    def _excess(self, residual: Array) -> float:
-        return 0.0 if self.loss.tau is None else max(0.0, float(np.abs(residual).sum()) - self.loss.tau)
+    def _value(self, s: Array, errors: Array, noise: Array) -> float:
+        given = self.loss.weight_for(self.problem.shape)
+        gross = 0.0 if given is None else given * float(np.abs(errors).sum())
+        dense = float(noise @ noise) / (2 * self.price) if self.alpha > 0 else 0.0
+        return float(s.sum()) + gross + dense
+
+    def _excess(self, errors: Array) -> float:
+        return 0.0 if self.loss.tau is None else max(0.0, float(np.abs(errors).sum()) - self.loss.tau)

@@ -61,6 +61,8 @@ class Split:
         How much better than this split any split could be.
     size : float
         The objective of this split.
+    noise : float
+        By how much, in the Frobenius norm, the data of other splits may differ.
     """
 
     X: tuple[Array, Array, Array]
@@ -71,6 +73,7 @@ class Split:
     weight: float
     gap: float
     size: float
+    noise: float = 0.0
 
     @property
     def norm(self) -> float:
@@ -177,7 +180,7 @@ class _Face:
             spread=1.0,
             dual_size=float(np.linalg.norm(split.W)),
             growth=0.0,
-            misfit=float(np.linalg.norm(split.errors[self.free])),
+            misfit=float(np.linalg.norm(split.errors[self.free])) + split.noise,
             outside=_product_norm(*beyond),
             unwhiten=1.0,
         )

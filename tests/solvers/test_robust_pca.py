@@ -370,9 +370,8 @@ def test_bad_arguments_are_refused():
         (lambda: fm.robust_pca(Y, tau=-1), "tau is -1, expected a finite number of at least 0"),
         (lambda: fm.robust_pca(Y, tau=np.nan), "tau is nan"),
         (lambda: fm.robust_pca(Y, tol=0), "tol is 0"),
-        (lambda: fm.flat_minimum(robust, alpha=0.1), "alpha is 0.1, expected its default"),
         (lambda: fm.flat_minimum(robust, metric_power=0.5), "metric_power is 0.5, expected its default"),
-        (lambda: fm.certify(robust, np.zeros((3, 3)), alpha=0.1), "alpha is 0.1, expected its default"),
+        (lambda: fm.certify(robust, np.zeros((3, 3)), metric_power=0.5), "metric_power is 0.5, expected its default"),
         (lambda: fm.certify(robust, np.zeros((3, 3)), [1.0]), r"the dual has shape \(1,\), expected \(2,\)"),
         (lambda: fm.Problem(cells, [1, 2], loss="absolute"), "loss is a str"),
         (

@@ -74,8 +74,9 @@ def certify(
     factors = _factors(problem, factors_or_matrix)
     model, task = problem.parametrization, Task(problem, alpha, metric_power)
     if isinstance(problem.loss, Absolute):
-        task.expect_defaults("alpha", "metric_power")
-        return robust_certificate(problem, factors, check_dual(_dual(task) if dual is None else dual, problem))
+        task.expect_defaults("metric_power")
+        dual = check_dual(_dual(task) if dual is None else dual, problem)
+        return robust_certificate(problem, factors, dual, alpha=task.alpha)
     if isinstance(model, Hadamard | Chain):
         task.expect_defaults("alpha", "metric_power")
         judge = hadamard_certificate if isinstance(model, Hadamard) else chain_certificate

@@ -47,8 +47,8 @@ def flat_minimum(
         0 fits the data exactly; a positive value minimises ``loss + alpha · scaled trace`` instead. "auto" is for noise
         of unknown level: the strength is found by the square-root rule (`Solution.noise` says what else was found).
     metric_power : float
-        p in ``‖D1^p X D2^p‖_*``, from 0 (nuclear norm) to 1 (flat). This and ``alpha`` are for `Product`, `Gram` and
-        `SignedGram` models with the loss `Squared`.
+        p in ``‖D1^p X D2^p‖_*``, from 0 (nuclear norm) to 1 (flat); for `Product`, `Gram` and `SignedGram` models with
+        the loss `Squared`.
     max_rank : int, optional
         The largest rank allowed; below the rank of the flat minimum nothing can be certified.
     tol : float

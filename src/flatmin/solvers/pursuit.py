@@ -1,4 +1,4 @@
-"""The split of a matrix into low rank and gross errors: ``min ‖X‖_* + weight · ‖Y − X‖_1``, or with ‖Y − X‖_1 ≤ tau."""
+"""The split of a matrix into low rank, gross errors, and noise: ``min ‖X‖_* + weight · ‖S‖_1 + ‖Y − X − S‖² / 2μ``."""
 
 from __future__ import annotations
 
@@ -59,38 +59,61 @@ class Corrupted:
         Cost of a unit of error; None in the form with tau.
     tau : float or None
         What the errors may amount to.
+    noise : float
+        μ: dense noise N beside the errors S costs ``‖N‖² / 2μ``; at 0 there is none.
     """
 
     Y: Array
     seen: Array | None
     weight: float | None
     tau: float | None = None
+    noise: float = 0.0
 
     def visible(self, M: Array) -> Array:
         """Return a matrix with zeros in missing cells; changes it in place."""
         return M if self.seen is None else np.multiply(M, self.seen, out=M)
 
     def clip(self, state: Array, rho: float, guess: float) -> tuple[Array, float]:
-        """Return the dual matrix W of a state ``W + ρS``, and the level at which it was clipped."""
+        """Return the dual matrix W of a state ``W + ρ(S + μW)``, and the level at which it was clipped."""
+        share = 1 + rho * self.noise
+        if self.noise:
+            state = state / share
         level = self.weight
         if level is None:
             assert self.tau is not None
-            level = clip_level(self.visible(np.abs(state)), rho * self.tau, guess)
+            level = clip_level(self.visible(np.abs(state)), rho * self.tau / share, guess)
         return self.visible(np.clip(state, -level, level)), level
 
+    def trivial(self) -> Array:
+        """Return the dual matrix of X = 0, if that should be the answer."""
+        assert self.weight is not None
+        return np.clip(self.Y / self.noise, -self.weight, self.weight) if self.noise else self.weight * np.sign(self.Y)
+
     def cost(self, triplets: Triplets) -> float:
-        """Return the objective of ``X = U s Vᵀ``; with tau, a unit of errors beyond it costs two.
+        """Return the objective of ``X = U s Vᵀ``; with tau and without noise, a unit of errors beyond it costs two.
 
         Moving X towards Y by that excess raises the nuclear norm by one a unit at most, so nothing infeasible wins.
         """
         U, s, V = triplets
-        size = float(np.abs(self.visible(self.Y - (U * s) @ V.T)).sum())
+        left = self.visible(self.Y - (U * s) @ V.T)
+        if self.noise:
+            return float(s.sum()) + self._cost_of_misfit(left)
+        size = float(np.abs(left).sum())
         return float(s.sum()) + (2 * max(0.0, size - self.tau) if self.tau is not None else (self.weight or 0.0) * size)
 
     def bound(self, W: Array, level: float, norm: float) -> float:
         """Return the lower bound that W proves, whose entries are at most ``level`` in size."""
-        allowance = 0.0 if self.tau is None else self.tau * level
-        return (float(np.vdot(W, self.Y)) - allowance) / max(1.0, norm)
+        allowance, scale = 0.0 if self.tau is None else self.tau * level, 1 / max(1.0, norm)
+        size = float(np.vdot(W, W)) if self.noise else 0.0
+        return scale * (float(np.vdot(W, self.Y)) - allowance) - scale**2 * self.noise / 2 * size
+
+    def _cost_of_misfit(self, left: Array) -> float:
+        """Return the least cost of errors and noise that add up to what X leaves."""
+        sizes = np.abs(left)
+        level = self.weight * self.noise if self.weight is not None else clip_level(sizes, self.tau or 0.0)
+        dense = np.minimum(sizes, level)
+        gross = 0.0 if self.weight is None else self.weight * float((sizes - dense).sum())
+        return gross + float(np.vdot(dense, dense)) / (2 * self.noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,7 +313,7 @@ class _Best:
         self._consider(self._triplets)
         if self.data.weight is None:
             return self._cost == 0
-        W = self.data.weight * np.sign(self.data.Y)
+        W = self.data.trivial()
         if rounds.reach(W, CONFIRM) > CLEARLY:
             return False
         self._W, self._bound = W, self._cost

@@ -1,4 +1,4 @@
-"""Flat solutions of robust PCA: low rank plus gross errors in some of the observed cells."""
+"""Flat solutions of robust PCA: low rank plus gross errors in some of the observed cells, and noise in all of them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from flatmin.measurements import Entries
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.robust_certificates import robust_certificate
+from flatmin.robust_certificates import dense_part, robust_certificate
 from flatmin.solution import Solution, Status
 from flatmin.solvers.pursuit import Corrupted, Pursuit, pursue
 from flatmin.solvers.task import Task
 
-__all__ = ["robust_minimum", "robust_solution"]
+__all__ = ["Cells", "packed_split", "robust_minimum", "robust_solution", "split"]
 
 #: More rounds than this are not made unless asked for.
 MOST_ROUNDS = 5000
@@ -40,24 +40,29 @@ ROUNDING = 1e-10
 def robust_minimum(task: Task) -> Solution:
     """Return the flattest low-rank part of data with gross errors, certified.
 
+    With alpha > 0 there is dense noise beside the errors: the solution minimises, over X and S,
+    ``(1/m) ‖Y − X − S‖² + 4 alpha (‖X‖_* + weight · ‖S‖_1)``, or with τ
+    ``(1/m) ‖Y − X − S‖² + 4 alpha ‖X‖_*`` where ``‖S‖_1 ≤ τ``; the norms are those of the m observed cells.
+
     Parameters
     ----------
     task : Task
         Of a problem whose loss is `Absolute`.
     """
-    task.expect_defaults("alpha", "metric_power")
-    problem, budget = task.problem, task.budget
-    if budget.max_iter is None:
-        budget.max_iter = MOST_ROUNDS
-    require(8.0 * MATRICES * problem.shape[0] * problem.shape[1], "splitting this matrix")
-    cells = _Cells.of(problem)
+    task.expect_defaults("metric_power")
+    cells = Cells.of(task.problem)
     with one_thread():
-        found = _split(cells, task)
-        U, s, V = (part[..., : task.widest] for part in found.triplets)
-        U, V = _spread(U, cells.rows), _spread(V, cells.cols)
-        factors = problem.parametrization.flattest(U, cells.unit * s, V, problem.metric)
-        dual = found.W[cells.positions]
-        proof = robust_certificate(problem, factors, dual, seed=int(task.seed))
+        return packed_split(task, cells, split(cells, task, _start(cells, task)))
+
+
+def packed_split(task: Task, cells: Cells, found: Pursuit) -> Solution:
+    """Return the end of a pursuit with its certificate."""
+    problem = task.problem
+    U, s, V = (part[..., : task.widest] for part in found.triplets)
+    U, V = _spread(U, cells.rows), _spread(V, cells.cols)
+    factors = problem.parametrization.flattest(U, cells.unit * s, V, problem.metric)
+    dual = found.W[cells.positions]
+    proof = robust_certificate(problem, factors, dual, alpha=task.alpha, seed=int(task.seed))
     return robust_solution(task, factors, proof, task.status(proof, converged=found.converged), found.history)
 
 
@@ -66,12 +71,12 @@ def robust_solution(
 ) -> Solution:
     """Return the solution that factors make: with the gross errors, and what is seen in no cell."""
     counts = task.problem.measurement.gram_diagonals()
-    solution = task.solution(factors, proof, status, history, sparse=_errors(task.problem, factors))
+    solution = task.solution(factors, proof, status, history, sparse=_errors(task.problem, factors, task.alpha))
     return replace(solution, undetermined=(np.flatnonzero(counts[0] == 0), np.flatnonzero(counts[1] == 0)))
 
 
 @dataclass(frozen=True, eq=False)
-class _Cells:
+class Cells:
     """The rows and columns of the data that are seen at all, and a unit in which entries are one at most."""
 
     Y: Array
@@ -82,7 +87,9 @@ class _Cells:
     unit: float
 
     @classmethod
-    def of(cls, problem: Problem) -> _Cells:
+    def of(cls, problem: Problem) -> Cells:
+        """Return the cells of a problem, or refuse it if they do not fit in memory."""
+        require(8.0 * MATRICES * problem.shape[0] * problem.shape[1], "splitting this matrix")
         A = problem.measurement
         assert isinstance(A, Entries)
         rows, cols = (counts > 0 for counts in A.gram_diagonals())
@@ -97,31 +104,40 @@ class _Cells:
         return cls(Y, seen, rows, cols, positions, unit)
 
 
-def _split(cells: _Cells, task: Task) -> Pursuit:
-    """Pursue, with extreme entries drawn in.
+def split(
+    cells: Cells,
+    task: Task,
+    start: tuple[Array, Array] | None,
+    *,
+    tol: float | None = None,
+    most: float = np.inf,
+) -> Pursuit:
+    """Pursue from a matrix and a dual matrix, with extreme entries drawn in.
 
     How large an error is does not matter to X and W, only that it is an error of that sign; and data on one scale are
     easier to split. Entries that turn out to be no such errors get their own size back.
     """
     loss = task.problem.loss
     assert isinstance(loss, Absolute)
-    start = _start(cells, task)
+    if task.budget.max_iter is None:
+        task.budget.max_iter = MOST_ROUNDS
     history: dict[str, list[float]] = {}
     sizes = np.abs(cells.Y)
     limit = EXTREME * float(np.median(sizes[sizes > 0])) if sizes.any() else 1.0
+    price = 2 * task.alpha * len(task.problem.data) / cells.unit
     drawn = sizes > limit
     if loss.tau is not None and float((sizes - limit)[drawn].sum()) > loss.tau / cells.unit:
         drawn[:] = False
     for attempt in range(1, ATTEMPTS + 2):
         Y = np.where(drawn, np.copysign(limit, cells.Y), cells.Y)
         tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y).sum())
-        data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau)
+        data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau, price)
         found = pursue(
             data,
             task.budget,
-            task.tol,
+            task.tol if tol is None else tol,
             start=start,
-            most=FEW if drawn.any() else np.inf,
+            most=min(most, FEW) if drawn.any() else most,
             seed=int(task.seed),
             callback=task.callback,
         )
@@ -137,7 +153,7 @@ def _split(cells: _Cells, task: Task) -> Pursuit:
     return replace(found, history=history, converged=found.converged and not mistaken.any())
 
 
-def _start(cells: _Cells, task: Task) -> tuple[Array, Array] | None:
+def _start(cells: Cells, task: Task) -> tuple[Array, Array] | None:
     """Return the matrix and the dual matrix of a warm start."""
     warm, problem = task.warm_start, task.problem
     if warm is None:
@@ -157,11 +173,13 @@ def _spread(U: Array, seen: Array) -> Array:
     return out
 
 
-def _errors(problem: Problem, factors: tuple[Array, ...]) -> Array:
-    """Return ``Y − X`` on the observed cells, without rounding errors, and zero elsewhere."""
+def _errors(problem: Problem, factors: tuple[Array, ...], alpha: float) -> Array:
+    """Return ``Y − X``, or what of it is not noise, on the observed cells, without rounding errors; else zero."""
     A = problem.measurement
     assert isinstance(A, Entries)
     errors = -problem.residual(factors)
+    if alpha > 0:
+        errors -= dense_part(problem, errors, alpha)
     errors[np.abs(errors) <= ROUNDING * float(np.max(np.abs(problem.data)))] = 0.0
     sparse = np.zeros(problem.shape)
     sparse[A.rows, A.cols] = errors

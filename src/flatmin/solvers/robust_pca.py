@@ -25,6 +25,7 @@ def robust_pca(
     weight: float | None = None,
     *,
     tau: float | None = None,
+    alpha: float | str = 0.0,
     tol: float = 1e-8,
     max_rank: int | None = None,
     max_iter: int | None = None,
@@ -35,7 +36,7 @@ def robust_pca(
     """Split a matrix into a flat, hence low-rank, part and gross errors in some of its cells, certified.
 
     The low-rank part minimises ``‖X‖_* + weight · ‖Y − X‖_1`` over the observed cells or, with ``tau``, ``‖X‖_*``
-    subject to ``‖Y − X‖_1 ≤ tau``.
+    subject to ``‖Y − X‖_1 ≤ tau``. With ``alpha`` there may be dense noise of moderate size beside the errors.
 
     Parameters
     ----------
@@ -47,6 +48,9 @@ def robust_pca(
         What a unit of error costs, by default ``1 / √max(d1, d2)``.
     tau : float, optional
         The size ``‖S‖_1`` of the errors, where it is known; excludes ``weight``.
+    alpha : float or "auto"
+        0 for data without noise. A positive value minimises
+        ``(1/m) ‖Y − X − S‖² + 4 alpha (‖X‖_* + weight · ‖S‖_1)`` over X and S; "auto" is for noise of unknown level.
     tol : float
         Target for the relative duality gap.
     max_rank : int, optional
@@ -63,8 +67,9 @@ def robust_pca(
     Returns
     -------
     Solution
-        ``low_rank`` and ``sparse``, both (d1, d2): they add up to the observed cells, up to rounding, and ``sparse`` is
-        zero in missing ones. Rows and columns without any observed cell are ``undetermined`` and zero.
+        ``low_rank`` and ``sparse``, both (d1, d2): they add up to the observed cells, up to rounding or, with alpha,
+        noise, and ``sparse`` is zero in missing ones. Rows and columns without any observed cell are ``undetermined``
+        and zero.
 
     Raises
     ------
@@ -90,6 +95,7 @@ def robust_pca(
     problem = Problem(cells, data[observed], loss=Absolute(weight, tau))
     return flat_minimum(
         problem,
+        alpha=alpha,
         tol=tol,
         max_rank=max_rank,
         max_iter=max_iter,
