@@ -1,0 +1,161 @@
+"""Fits with offsets at a given strength, exactly, or at the strength that follows from the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from flatmin.measurements.entries import Entries
+from flatmin.metric import Array
+from flatmin.noise import Noise
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+from flatmin.solvers import flat_minimum, refit
+from flatmin.solvers.offsets import OffsetModel, Offsets
+
+__all__ = ["OffsetFit", "fit_with_offsets"]
+
+#: The strength is settled when it changes less than this, relatively; at most so many rounds are made …
+SETTLED, ROUNDS = 0.01, 6
+#: … whose solves end at this gap.
+COARSE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class OffsetFit:
+    """A matrix with its offsets.
+
+    Attributes
+    ----------
+    problem : Problem
+        What `solution` solves.
+    solution : Solution
+        X, with the certificate of the joint fit. With ``alpha=0`` that of the exact fit of what the offsets leave.
+    offsets : Offsets
+        Those that belong to X.
+    refit_offsets : Offsets or None
+        Those that belong to ``solution.noise.refit``, where there is one.
+    """
+
+    problem: Problem
+    solution: Solution
+    offsets: Offsets
+    refit_offsets: Offsets | None = None
+
+
+def fit_with_offsets(
+    entries: Entries,
+    values: Any,
+    *,
+    constant: bool = True,
+    rows: float | None = 10.0,
+    columns: float | None = 10.0,
+    alpha: float | str = 0.0,
+    metric_power: float = 1.0,
+    max_rank: int | None = None,
+    tol: float = 1e-8,
+    max_iter: int | None = None,
+    warm_start: Any = None,
+    seed: int = 0,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+) -> OffsetFit:
+    """Fit a matrix and offsets to observed entries.
+
+    With a positive strength both are fitted jointly (see `OffsetModel`), and the certificate is that of the joint
+    minimum. As the strength falls to zero a matrix explains everything, and penalised offsets vanish; so with strength
+    zero the offsets are fitted first, and the matrix fits exactly what they leave. With "auto" the square-root rule is
+    asked for the strength on what the offsets leave, and the joint fit at that strength for the offsets, in turn, until
+    the strength stays; the refit is a joint one.
+
+    Parameters
+    ----------
+    entries : Entries
+        Where the observations are; their weights are the roots of those of the squared residuals.
+    values : array_like, shape (m,)
+        The observed values, not multiplied by weights.
+    constant, rows, columns
+        Which offsets there are and how strongly they are pulled to zero, as in `OffsetModel`.
+    alpha, metric_power, max_rank, tol, max_iter, warm_start, seed, callback
+        As in `flat_minimum`; they concern the matrix.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> rows, columns = np.divmod(np.arange(30), 5)
+    >>> values = 3 + rows - 2.0 * columns + (rows == columns)
+    >>> found = fit_with_offsets(Entries(rows, columns, (6, 5)), values, rows=0.0, columns=0.0, alpha=0.01)
+    >>> found.solution.rank, found.solution.status.name
+    (4, 'regularized_minimum')
+    """
+    model = OffsetModel(entries, constant, rows, columns)
+    shared: dict[str, Any] = {"metric_power": metric_power, "max_rank": max_rank, "max_iter": max_iter, "seed": seed}
+    if isinstance(alpha, str) and alpha == "auto":
+        return _from_noise(model, values, {**shared, "tol": tol, "callback": callback})
+    if alpha == 0:
+        offsets = model.fit(values)
+        problem = _rest(model, values, offsets)
+    else:
+        problem = model.problem(values)
+    solution = flat_minimum(problem, alpha=alpha, tol=tol, warm_start=warm_start, callback=callback, **shared)
+    return OffsetFit(problem, solution, offsets if alpha == 0 else _beside(model, values, solution.factors))
+
+
+def _rest(model: OffsetModel, values: Any, offsets: Offsets) -> Problem:
+    """Return the problem of fitting a matrix alone to what offsets leave."""
+    entries = model.entries
+    left = np.asarray(values, dtype=float) - offsets.at(entries.rows, entries.cols)
+    return Problem(entries, left if entries.weights is None else entries.weights * left)
+
+
+def _beside(model: OffsetModel, values: Any, factors: Factors) -> Offsets:
+    """Return the offsets beside a matrix."""
+    L, R = factors
+    entries = model.entries
+    plain = Entries(entries.rows, entries.cols, entries.shape)
+    return model.fit(np.asarray(values, dtype=float) - plain.forward_factors(L, R))
+
+
+def _from_noise(model: OffsetModel, values: Any, shared: dict[str, Any]) -> OffsetFit:
+    """Return the joint fit at the strength of the square-root rule, its refit, and the noise that is left."""
+    problem, coarse = model.problem(values), {**shared, "tol": max(COARSE, shared["tol"]), "callback": None}
+    offsets, alpha, joint = model.fit(values), 0.0, None
+    for _ in range(ROUNDS):
+        rest = _rest(model, values, offsets)
+        noise = _noise_of(flat_minimum(rest, alpha="auto", **coarse))
+        if noise.alpha == 0:
+            return OffsetFit(rest, flat_minimum(rest, alpha="auto", **shared), offsets, offsets)
+        settled, alpha = abs(noise.alpha - alpha) <= SETTLED * noise.alpha, noise.alpha
+        if settled:
+            break
+        joint = flat_minimum(problem, alpha=alpha, warm_start=joint, **coarse)
+        offsets = _beside(model, values, joint.factors)
+    solution = flat_minimum(problem, alpha=alpha, warm_start=joint, **shared)
+    factors = refit(problem, replace(solution, factors=noise.refit), max_iter=shared["max_iter"])
+    beside = _beside(model, values, factors)
+    noise = _with_offsets(noise, solution.rank, factors, _rest(model, values, beside).residual(factors), model.freedom)
+    offsets = _beside(model, values, solution.factors)
+    return OffsetFit(problem, replace(solution, noise=noise), offsets, beside)
+
+
+def _noise_of(solution: Solution) -> Noise:
+    assert solution.noise is not None
+    return solution.noise
+
+
+def _with_offsets(noise: Noise, penalised_rank: int, factors: Factors, residual: Array, freedom: float) -> Noise:
+    """Return the noise beside a joint refit: offsets have degrees of freedom, too."""
+    m, taken = len(residual), noise.freedom + round(freedom)
+    sigma = error = None
+    if taken < m:
+        sigma, squares = float(np.linalg.norm(residual) / np.sqrt(m - taken)), residual**2
+        mean = float(squares.mean())
+        error = sigma * float(np.sqrt(squares.var() / (4 * (m - taken)))) / mean if mean else 0.0
+    return replace(noise, sigma=sigma, std_error=error, refit=factors, penalised_rank=penalised_rank, freedom=taken)
