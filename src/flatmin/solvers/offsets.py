@@ -157,7 +157,8 @@ class OffsetModel:
         rng, total = np.random.default_rng(0), 0.0
         for _ in range(PROBES):
             h = self._sums(rng.choice([-1.0, 1.0], self.entries.size))
-            total += sum(float(np.sum(a * b)) for a, b in zip(h, self._equations.solve(*h), strict=True))
+            z = self._equations.solve(*h)
+            total += h[0] * z[0] + float(h[1] @ z[1] + h[2] @ z[2])
         return total / PROBES
 
     @property
@@ -430,8 +431,8 @@ class _Equations:
         out = self.small * y + self.first * (y[0] if self.with_constant else 0.0)
         if self.with_constant:
             out[0] += self.first @ y
-        out = out - self.coupling.T @ ((self.coupling @ y) / self.large)
-        return out if self.pins is None else out + self.pins @ (self.pins.T @ y)
+        out -= np.asarray(self.coupling.T @ ((self.coupling @ y) / self.large))
+        return out if self.pins is None else np.asarray(out + self.pins @ (self.pins.T @ y))
 
     @cached_property
     def _factor(self) -> Any:
