@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,22 +51,27 @@ class SimulatedNoise:
     def of(cls, problem: Problem, scaled: Scaled, seed: int) -> SimulatedNoise:
         """Simulate Gaussian noise."""
         outside = float(np.sum((scaled.outside / scaled.size) ** 2))
-        blank, rng, norms = (
-            cls(scaled, problem.parametrization.cone, seed, outside, 0.0),
-            np.random.default_rng(seed),
-            [],
-        )
-        for _ in range(DRAWS):
-            g = rng.standard_normal(problem.measurement.size)
-            g /= np.linalg.norm(g)
-            norms.append(blank.largest(g if scaled.merge is None else scaled.merge.T @ g))
-        return cls(scaled, blank.cone, seed, outside, float(np.quantile(norms, QUANTILE)))
+        blank = cls(scaled, problem.parametrization.cone, seed, outside, 0.0)
+        rng = np.random.default_rng(seed)
+        draws = (rng.standard_normal(problem.measurement.size) for _ in range(DRAWS))
+        return cls(scaled, blank.cone, seed, outside, blank._quantile(g / np.linalg.norm(g) for g in draws))
 
     def flipped(self, residual: Array) -> float:
-        """Return the quantile of a residual with random signs, or that of Gaussian noise if it is larger."""
-        signs = np.random.default_rng(self.seed).choice([-1.0, 1.0], (DRAWS, len(residual)))
-        norms = [self.largest(residual * sign) for sign in signs]
-        return max(self.even, float(np.quantile(norms, QUANTILE) / np.sqrt(self.squares(residual))))
+        """Return the quantile of a residual with random signs, or that of Gaussian noise if it is larger.
+
+        Signs are those of the user's measurements: merged ones mix many of them.
+        """
+        scaled, rng = self.scaled, np.random.default_rng(self.seed)
+        if scaled.merge is not None:
+            residual = scaled.merge @ residual + scaled.outside / scaled.size
+        draws = (residual * rng.choice([-1.0, 1.0], len(residual)) for _ in range(DRAWS))
+        return max(self.even, self._quantile(draws) / float(np.linalg.norm(residual)))
+
+    def _quantile(self, draws: Iterable[Array]) -> float:
+        """Return the quantile of the largest values of vectors of noise in the user's measurements."""
+        merge = self.scaled.merge
+        norms = [self.largest(g if merge is None else merge.T @ g) for g in draws]
+        return float(np.quantile(norms, QUANTILE))
 
     def squares(self, residual: Array) -> float:
         """Return the squared norm of a residual over all measurements, repeated ones included."""
