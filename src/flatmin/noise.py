@@ -38,6 +38,9 @@ class Noise:
         The rank of the penalised solution.
     freedom : int
         Degrees of freedom of matrices of the refit's rank.
+    selects : bool
+        Whether the penalty selects a rank. Where the data determine the trace it does not; the strength is then what
+        noise of the level of the refit's residual can do.
     """
 
     sigma: float | None
@@ -49,11 +52,12 @@ class Noise:
     rank: int
     penalised_rank: int
     freedom: int
+    selects: bool = True
 
     @property
     def agrees(self) -> bool:
-        """Whether the penalty and the test of residuals found the same rank; if not, the rank is in doubt."""
-        return self.rank == self.penalised_rank
+        """Whether the penalty, where it selects a rank, and the test of residuals agree; if not, it is in doubt."""
+        return self.rank == self.penalised_rank or not self.selects
 
     def scalars(self) -> Mapping[str, Any]:
         """Return all but the factors."""

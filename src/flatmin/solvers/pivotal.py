@@ -8,6 +8,7 @@ import numpy as np
 
 from flatmin._memory import require
 from flatmin._threads import one_thread
+from flatmin.certificates import trace_is_determined
 from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.metric import Array
@@ -16,6 +17,7 @@ from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.solution import Solution
 from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
 from flatmin.solvers.convex import convex_minimum, packed, working_memory
+from flatmin.solvers.determined import rank_one_fit, shifted_minimum
 from flatmin.solvers.newton import minimise
 from flatmin.solvers.rank_test import RankTest
 from flatmin.solvers.refit import unscaled
@@ -23,7 +25,7 @@ from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.simulated_noise import SimulatedNoise
 from flatmin.solvers.task import Task
 
-__all__ = ["pivotal_minimum"]
+__all__ = ["level_of_noise", "pivotal_minimum"]
 
 #: The strength is found to this relative accuracy, in at most so many solves.
 ACCURACY, SOLVES = 1e-3, 30
@@ -39,7 +41,7 @@ FIRST_RANK, FEWEST_ADDED = 10, 4
 #: A residual this small, relatively, is that of exact data.
 EXACT = 1e-7
 #: The threshold is that of the residual, up to this relative change, in at most so many trials.
-STABLE, TRIALS = 0.02, 6
+STABLE, TRIALS = 0.01, 8
 
 
 def pivotal_minimum(task: Task) -> Solution:
@@ -65,6 +67,35 @@ def pivotal_minimum(task: Task) -> Solution:
     Belloni, Chernozhukov, Wang, "Square-root lasso", Biometrika 98(4), 2011. Klopp, "Noisy low-rank matrix completion
     with general sampling distribution", Bernoulli 20(1), 2014.
     """
+    found = _started(task)
+    if isinstance(found, Solution):
+        return found
+    rule, x, price = found
+    with one_thread():
+        at = task.at(rule.scaled.exchanged(price))
+        if rule.selects:
+            outcome = rule.finished(x, price)
+            solution = packed(at, rule.scaled, outcome)
+            x = rule.scaled.model.stack(outcome.U, outcome.s, outcome.V)
+        else:
+            solution = rule.shifted(at, x, price)
+        noise = rule.noise(x, solution.rank, price)
+    return replace(solution, noise=noise)
+
+
+def level_of_noise(task: Task) -> Noise:
+    """Return what `pivotal_minimum` finds out about the noise, without a penalised solution where none is needed."""
+    found = _started(task)
+    if isinstance(found, Solution):
+        assert found.noise is not None
+        return found.noise
+    rule, x, price = found
+    with one_thread():
+        return rule.noise(x, x.shape[1], price)
+
+
+def _started(task: Task) -> Solution | tuple[_Rule, Array, float]:
+    """Return the rule with its threshold, stacked factors and the price of misfit; or the solution of exact data."""
     problem = task.problem
     if not isinstance(problem.loss, Squared) or not isinstance(problem.parametrization, Product | Gram | SignedGram):
         model = problem.parametrization if isinstance(problem.loss, Squared) else problem.loss
@@ -75,12 +106,8 @@ def pivotal_minimum(task: Task) -> Solution:
         return _without_noise(task, convex_minimum(task))
     with one_thread():
         rule = _Rule.of(scaled, task)
-        rule, x, price = rule.settled()
-        if price is None:
-            return _without_noise(task, convex_minimum(task), rule)
-        outcome = rule.finished(x, price)
-        noise = rule.noise(outcome, price)
-    return replace(packed(task.at(noise.alpha), scaled, outcome), noise=noise)
+        rule, x, price = rule.settled() if rule.selects else rule.plugged_in()
+    return (rule, x, price) if price is not None else _without_noise(task, convex_minimum(task), rule)
 
 
 def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) -> Solution:
@@ -105,18 +132,22 @@ def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) ->
 
 @dataclass(frozen=True, eq=False)
 class _Rule:
-    """The rule for one problem, in the scaled units of `Scaled`; ``threshold`` is t in these units."""
+    """The rule for one problem, in the scaled units of `Scaled`; ``threshold`` is t in these units.
+
+    ``selects`` says whether a penalty on the trace selects a rank.
+    """
 
     task: Task
     scaled: Scaled
     simulated: SimulatedNoise
     threshold: float
+    selects: bool
 
     @classmethod
     def of(cls, scaled: Scaled, task: Task) -> _Rule:
         """Begin with the threshold of Gaussian noise."""
         simulated = SimulatedNoise.of(task.problem, scaled, int(task.seed))
-        return cls(task, scaled, simulated, simulated.even)
+        return cls(task, scaled, simulated, simulated.even, not trace_is_determined(task.problem))
 
     def settled(self) -> tuple[_Rule, Array, float | None]:
         """Return the rule with the threshold of the noise that it finds, stacked factors, and the price of misfit.
@@ -159,6 +190,31 @@ class _Rule:
             u = self._next(known)
         return x, residual
 
+    def plugged_in(self) -> tuple[_Rule, Array, float | None]:
+        """Return the rule, a fit of the smallest rank that leaves noise, and the price of misfit that is its level's.
+
+        This is for data that determine the trace, where a penalty on it selects no rank.
+        """
+        x = rank_one_fit(self.scaled, self.task)
+        residual = self.scaled.b - self.scaled.model.value(x)
+        if self._is_exact(residual):
+            return self, x, None
+        x, residual = self._test(self._price(residual)).passed(x)
+        if self._is_exact(residual):
+            return self, x, None
+        rule = replace(self, threshold=self.simulated.flipped(residual))
+        return rule, x, rule._price(residual)
+
+    def shifted(self, task: Task, x: Array, price: float) -> Solution:
+        """Return the solution where the data determine the trace, from a fit without penalty."""
+        if task.metric_power == 1:
+            outcome = shifted_minimum(task.problem, self.scaled, task, x, price)
+            solution = packed(task, self.scaled, outcome)
+            if solution.certificate.holds or task.budget.exhausted:
+                return solution
+            x = self.scaled.model.stack(outcome.U, outcome.s, outcome.V)
+        return packed(task, self.scaled, self.finished(x, price))
+
     def finished(self, x: Array, price: float) -> Outcome:
         """Return the solution to the accuracy that was asked for."""
         model, b, task = self.scaled.model, self.scaled.b, self.task
@@ -166,15 +222,13 @@ class _Rule:
         options = Options(task.tol, task.widest, int(task.seed), task.callback)
         return augmented_lagrangian(model, b, task.budget, options, (x, price * (b - model.value(x))), price)
 
-    def noise(self, outcome: Outcome, price: float) -> Noise:
-        """Test the ranks around that of the penalised solution, fit without penalty, and estimate the level of noise.
+    def noise(self, x: Array, penalised_rank: int, price: float) -> Noise:
+        """Test the ranks around that of stacked factors x, fit without penalty, and estimate the level of noise.
 
-        The tested rank is the better one where the two differ.
+        The tested rank is the better one where it is not that of the penalised solution.
         """
-        scaled, model, problem = self.scaled, self.scaled.model, self.task.problem
-        m, widest = len(problem.data), self.task.widest or min(problem.shape)
-        test = RankTest(self.simulated, price, m, widest, self.task.budget)
-        x, residual = test.passed(model.stack(outcome.U, outcome.s, outcome.V))
+        scaled, model, problem, m = self.scaled, self.scaled.model, self.task.problem, len(self.task.problem.data)
+        x, residual = self._test(price).passed(x)
         factors = unscaled(problem, scaled, x)
         freedom = model.freedom(x.shape[1])
         sigma = error = None
@@ -182,9 +236,19 @@ class _Rule:
             sigma = float(np.sqrt(scaled.size**2 * self.simulated.squares(residual) / (m - freedom)))
             error = sigma * _relative_error(problem.residual(factors), m - freedom)
         threshold, alpha = self.threshold / model.scale, scaled.exchanged(price)
-        ranks = x.shape[1], len(outcome.s)
         unevenness = self.threshold / self.simulated.even
-        return Noise(sigma, error, alpha, threshold, unevenness, factors, *ranks, freedom)
+        return Noise(
+            sigma, error, alpha, threshold, unevenness, factors, x.shape[1], penalised_rank, freedom, self.selects
+        )
+
+    def _test(self, price: float) -> RankTest:
+        problem = self.task.problem
+        widest = self.task.widest or min(problem.shape)
+        return RankTest(self.simulated, price, len(problem.data), widest, self.task.budget)
+
+    def _price(self, residual: Array) -> float:
+        """Return what misfit costs where the penalty is what noise of the size of a residual can do."""
+        return 1 / (self.threshold * float(np.sqrt(self.simulated.squares(residual))))
 
     def _first(self, price: float) -> Array:
         """Return stacked factors of the solution at this price, were the measurements an isometry."""

@@ -1,0 +1,73 @@
+"""Noise in data that determine the trace: positive semidefinite matrices measured by vectors.
+
+There ``tr Z = ⟨c, q⟩`` for all Z, with ``c_i = |x_i|² / (m · scale)`` and q the scaled measurements. A penalty on the
+trace is a shift of the data, ``⟨c, q⟩ + (P/2) ‖q − b‖² = (P/2) ‖q − (b − c/P)‖² + constant``: it selects no rank, and
+its minimum is the positive semidefinite least-squares fit of shifted data.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flatmin.metric import Array
+from flatmin.problem import Problem
+from flatmin.solvers.augmented_lagrangian import Outcome
+from flatmin.solvers.interpolation import interpolate
+from flatmin.solvers.scaling import Scaled
+from flatmin.solvers.task import Task
+
+__all__ = ["rank_one_fit", "shifted_minimum"]
+
+
+def rank_one_fit(scaled: Scaled, task: Task) -> Array:
+    """Return stacked factors of a least-squares fit of rank one, found from a spectral start.
+
+    Parameters
+    ----------
+    scaled : Scaled
+        A problem whose sensing matrices are all ``x x*``.
+    task : Task
+        Its limits and seed.
+    """
+    model = scaled.model
+    found = interpolate(model.whitened, 2 * scaled.b / model.scale, budget=task.budget, max_rank=1, seed=int(task.seed))
+    return _stacked(scaled, found.U)
+
+
+def shifted_minimum(problem: Problem, scaled: Scaled, task: Task, x: Array, price: float) -> Outcome:
+    """Return the minimum of ``tr Z + (price/2) ‖q − b‖²``, without forming a matrix.
+
+    Parameters
+    ----------
+    problem : Problem
+        A problem whose data determine the trace.
+    scaled : Scaled
+        The same in scaled units, with the metric power 1.
+    task : Task
+        Its limits, seed and callback.
+    x : ndarray, shape (n, k)
+        Stacked factors to start from.
+    price : float
+        What misfit costs.
+    """
+    model = scaled.model
+    U, s, _ = model.canonical(x)
+    shift = problem.measurement.traces() / (problem.measurement.size * model.scale)
+    found = interpolate(
+        model.whitened,
+        2 * (scaled.b - shift / price) / model.scale,
+        budget=task.budget,
+        max_rank=task.widest,
+        seed=int(task.seed),
+        start=U * np.sqrt(2 * s),
+        callback=task.callback,
+    )
+    x = _stacked(scaled, found.U)
+    y = price * (scaled.b - model.value(x))
+    return Outcome(*model.canonical(x), y=y, bound=-np.inf, converged=found.optimal_misfit, history=found.history)
+
+
+def _stacked(scaled: Scaled, U: Array) -> Array:
+    """Return stacked factors of ``½ U U*``."""
+    Q, s, _ = np.linalg.svd(U, full_matrices=False)
+    return scaled.model.stack(Q, s**2 / 2, Q)
