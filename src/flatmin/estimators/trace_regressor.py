@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from flatmin._validation import matrix_shape
 from flatmin.errors import InputError
@@ -115,7 +116,11 @@ class TraceRegressor(MatrixRegressor):
 
     def predict(self, X: Any) -> Array:
         """Return ``⟨X_i, M⟩ + c`` for samples of shape (m, d1, d2) or (m, d1 · d2)."""
-        return super().predict(_flat(X)[0])
+        check_is_fitted(self)
+        X, found = _flat(X)
+        if found is not None and found != self.coef_.shape:
+            raise InputError(f"X has samples of shape {found}, expected {self.coef_.shape} as in fit")
+        return super().predict(X)
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
         shape, constant = self._shape(X.shape[1]), bool(self.fit_intercept)
@@ -143,6 +148,8 @@ class TraceRegressor(MatrixRegressor):
             d1 = next(d for d in range(int(np.sqrt(n_features)), 0, -1) if n_features % d == 0)
             return d1, n_features // d1
         shape = matrix_shape(self._sample_shape if self.shape is None else self.shape)
+        if self._sample_shape not in (None, shape):
+            raise InputError(f"shape is {shape}, expected {self._sample_shape} as the samples have, or None")
         if shape[0] * shape[1] != n_features:
             raise InputError(f"shape is {shape}, expected two numbers whose product is {n_features}, that of features")
         return shape
