@@ -206,9 +206,8 @@ def test_it_is_saved(tmp_path):
 
 
 def test_models_without_the_rule_are_refused():
-    robust = fm.families.robust_pca.sample((8, 6), 1, seed=0).problem
-    for problem in (robust, fm.families.sparse_regression.sample(10, 2, 20).problem):
-        with pytest.raises(fm.InputError, match="auto"):
-            fm.flat_minimum(problem, alpha="auto")
+    sparse = fm.families.sparse_regression.sample(10, 2, 20).problem
+    with pytest.raises(fm.InputError, match="auto"):
+        fm.flat_minimum(sparse, alpha="auto")
     with pytest.raises(fm.InputError, match="'much'"):
-        fm.flat_minimum(robust, alpha="much")
+        fm.flat_minimum(sparse, alpha="much")
