@@ -28,6 +28,14 @@ __all__ = ["FlatEstimator", "MatrixRegressor"]
 EVERY_ROUND = 2
 
 
+def _outside() -> int:
+    """Return how many calls above the caller of this function the user's code is, for the line that warnings name."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("flatmin."):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 class FlatEstimator(BaseEstimator):  # type: ignore[misc]
     """An estimator whose `fit` makes a `Problem` and keeps its certified solution.
 
@@ -61,6 +69,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         return self._keep(problem, solution)
 
     def _minimum(self, problem: Problem, alpha: Any, warm_start: Any = None) -> Solution:
+        self._check()
         return flat_minimum(
             problem,
             alpha=alpha,
@@ -73,6 +82,14 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
             callback=self._show if self.verbose >= EVERY_ROUND else None,
         )
 
+    def _check(self) -> None:
+        """Raise `InputError` for a parameter that the solver does not look at, before it works."""
+        wanted, verbose = getattr(self, "refit", False), self.verbose
+        if not (isinstance(wanted, bool | np.bool_) or (isinstance(wanted, str) and wanted == "auto")):
+            raise InputError(f"refit is {wanted!r}, expected True, False or 'auto'")
+        if not isinstance(verbose, int | np.integer | np.bool_) or verbose < 0:
+            raise InputError(f"verbose is {verbose!r}, expected a whole number of at least 0")
+
     def _keep(self, problem: Problem, solution: Solution) -> Factors:
         """Set the common attributes from a solution, warn without a certificate, and return factors to predict with."""
         factors = self._chosen(problem, solution)
@@ -81,17 +98,14 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         self.certificate_, self.flatness_ = solution.certificate, solution.flatness
         self.status_, self.n_iter_ = solution.status, max(1, solution.iterations)
         if not solution.status.certified:
-            warnings.warn(f"{solution.status.name}: {solution.status.value}", ConvergenceWarning, stacklevel=4)
+            warnings.warn(f"{solution.status.name}: {solution.status.value}", ConvergenceWarning, stacklevel=_outside())
         if self.verbose:
             sys.stderr.write(f"{self}\n")
         return factors
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
         """Return the factors of the solution, or those of its refit if that was asked for."""
-        wanted = getattr(self, "refit", False)
-        if not (isinstance(wanted, bool | np.bool_) or (isinstance(wanted, str) and wanted == "auto")):
-            raise InputError(f"refit is {wanted!r}, expected True, False or 'auto'")
-        noise = solution.noise
+        wanted, noise = getattr(self, "refit", False), solution.noise
         if isinstance(wanted, str):  # as many degrees of freedom as data would fit the noise
             wanted = noise is not None and noise.sigma is not None
         if not wanted:
@@ -103,6 +117,8 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         state = self.random_state
         if isinstance(state, int | np.integer) and state >= 0:
             return int(state)
+        if not (state is None or isinstance(state, np.random.RandomState) or state is np.random):
+            raise InputError(f"random_state is {state!r}, expected a whole number of at least 0, a RandomState or None")
         return int(check_random_state(state).randint(2**31 - 1))
 
     def _show(self, progress: dict[str, float]) -> None:
@@ -132,7 +148,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
     def _html(self) -> str:
         """Return scikit-learn's diagram and, once fitted, what was found."""
         rows = "".join(
-            f'<tr><th scope="row" style="text-align:left;padding-right:1em">{escape(name)}</th>'
+            f'<tr><th scope="row" style="text-align:left;vertical-align:top;padding-right:1em">{escape(name)}</th>'
             f'<td style="text-align:left">{escape(text)}</td></tr>'
             for name, text in self._summary().items()
         )
