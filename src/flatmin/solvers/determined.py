@@ -7,16 +7,36 @@ its minimum is the positive semidefinite least-squares fit of shifted data.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
+from flatmin.measurements import CodedDiffraction
 from flatmin.metric import Array
 from flatmin.problem import Problem
 from flatmin.solvers.augmented_lagrangian import Outcome
+from flatmin.solvers.factored import StackedGram
 from flatmin.solvers.interpolation import interpolate
 from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.task import Task
 
-__all__ = ["rank_one_fit", "shifted_minimum"]
+__all__ = ["implicit", "rank_one_fit", "shifted_minimum"]
+
+
+@dataclass(frozen=True, eq=False)
+class _ByTransforms(StackedGram):
+    """A map whose derivative is cheaper to apply than to form."""
+
+    def jacobian(self, x: Array) -> None:
+        """Return None: nothing is formed."""
+        return None
+
+
+def implicit(scaled: Scaled) -> Scaled:
+    """Return the same for a solver that shall not form the derivative, where measurements are fast transforms."""
+    if not isinstance(scaled.model.whitened, CodedDiffraction):
+        return scaled
+    return replace(scaled, model=_ByTransforms(scaled.model.whitened, scaled.model.scale, scaled.model.units))
 
 
 def rank_one_fit(scaled: Scaled, task: Task) -> Array:

@@ -17,7 +17,7 @@ from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.solution import Solution
 from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
 from flatmin.solvers.convex import convex_minimum, packed, working_memory
-from flatmin.solvers.determined import rank_one_fit, shifted_minimum
+from flatmin.solvers.determined import implicit, rank_one_fit, shifted_minimum
 from flatmin.solvers.newton import minimise
 from flatmin.solvers.rank_test import RankTest
 from flatmin.solvers.refit import unscaled
@@ -104,6 +104,8 @@ def _started(task: Task) -> Solution | tuple[_Rule, Array, float]:
     scaled = Scaled.of(problem, task.metric_power, int(task.seed), weighted=False)
     if scaled.size == 0:
         return _without_noise(task, convex_minimum(task))
+    if trace_is_determined(problem):
+        scaled = implicit(scaled)
     with one_thread():
         rule = _Rule.of(scaled, task)
         rule, x, price = rule.settled() if rule.selects else rule.plugged_in()
@@ -225,10 +227,11 @@ class _Rule:
     def noise(self, x: Array, penalised_rank: int, price: float) -> Noise:
         """Test the ranks around that of stacked factors x, fit without penalty, and estimate the level of noise.
 
-        The tested rank is the better one where it is not that of the penalised solution.
+        Where the penalty selects no rank, that of x is tested already. The tested rank is the better one where it is
+        not that of the penalised solution.
         """
         scaled, model, problem, m = self.scaled, self.scaled.model, self.task.problem, len(self.task.problem.data)
-        x, residual = self._test(price).passed(x)
+        x, residual = self._test(price).passed(x) if self.selects else self._test(price).fit(x)
         factors = unscaled(problem, scaled, x)
         freedom = model.freedom(x.shape[1])
         sigma = error = None

@@ -46,31 +46,31 @@ class RankTest:
     widest: int
     budget: Budget
 
+    def fit(self, x: Array, tol: float | None = None) -> _Fit:
+        """Return stacked factors of the least-squares fit at the rank of x, and its residual."""
+        end = least_squares(self.noise.scaled, x, self.price, self.budget, tol)
+        return end.x, self.noise.scaled.b - end.value
+
     def passed(self, x: Array) -> _Fit:
         """Return the fit of the smallest rank around that of stacked factors x whose residual passes for noise.
 
         Columns are taken away as long as it does, or added until it does: where the data determine the trace, a penalty
         on it selects no rank, and a few outliers among the measurements make columns of their own.
         """
-        model, fit = self.noise.scaled.model, self._fit(x, GLANCE)
+        model, fit = self.noise.scaled.model, self.fit(x, GLANCE)
         passes, column = self._passes(*fit)
         while passes and fit[0].shape[1] > 0:
             U, s, V = model.canonical(fit[0])
-            smaller = self._fit(model.stack(U[:, :-1], s[:-1], V[:, :-1]), GLANCE)
+            smaller = self.fit(model.stack(U[:, :-1], s[:-1], V[:, :-1]), GLANCE)
             if not self._passes(*smaller)[0]:
-                return self._fit(fit[0])
+                return self.fit(fit[0])
             fit = smaller
         for _ in range(min(ABOVE, self.widest - fit[0].shape[1])):
             if passes:
                 break
-            fit = self._fit(np.hstack([fit[0], column]), GLANCE)
+            fit = self.fit(np.hstack([fit[0], column]), GLANCE)
             passes, column = self._passes(*fit)
-        return self._fit(fit[0])
-
-    def _fit(self, x: Array, tol: float | None = None) -> _Fit:
-        """Return stacked factors of the least-squares fit at the rank of x, and its residual."""
-        end = least_squares(self.noise.scaled, x, self.price, self.budget, tol)
-        return end.x, self.noise.scaled.b - end.value
+        return self.fit(fit[0])
 
     def _passes(self, x: Array, residual: Array) -> tuple[bool, Array]:
         """Return whether nothing outside x sticks out of the residual, and the column that sticks out most."""
