@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.certificates import LARGEST_RESIDUAL
+from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS, block_norm, couple
 from flatmin.solvers.factored import QuadraticMap
@@ -33,6 +33,8 @@ FIRST_RANK = 10
 #: … and at most doubles at a time, or adds this many.
 FEWEST_ADDED = 4
 ROUNDS = 60
+#: Up to this price of misfit the penalised problem is conditioned well enough to need no multiplier.
+MODERATE = 100.0
 #: A misfit that does not shrink at this penalty will not shrink at all.
 LARGEST_SIGMA = 1e9
 #: The penalty grows by this factor while the misfit shrinks slowly …
@@ -123,9 +125,10 @@ def augmented_lagrangian(
     penalty : float
         What misfit costs; infinite for an exact fit.
     """
-    sigma, tol, size, before, stalled, extra = FIRST_SIGMA, FIRST_TOL, float(np.linalg.norm(b)), 1.0, 0, 0
+    sigma = np.inf if penalty <= MODERATE else FIRST_SIGMA
+    tol, size, before, stalled, extra = FIRST_TOL, float(np.linalg.norm(b)), 1.0, 0, 0
     if start is None:
-        x, value = _first_factors(model, b, sigma, options)
+        x, value = _first_factors(model, b, min(sigma, penalty), options)
         y = np.zeros_like(b)
     else:
         x, y = start
@@ -134,12 +137,12 @@ def augmented_lagrangian(
     if start is None and penalty == np.inf and not budget.exhausted and _identified(model, x, AMPLY):
         x, y, value = _guess(model, b, x, value, outcome, budget, options)
     for number in range(0 if outcome.converged else ROUNDS):
-        slack = 1 / (1 + sigma / penalty)
-        x, value, end, s, norm = _adapt(model, x, value, b + y / sigma, sigma * slack, tol, budget, options)
-        y = slack * (y + sigma * (b - end.value))
+        price, target = 1 / (1 / sigma + 1 / penalty), b + y / sigma
+        x, value, end, s, norm = _adapt(model, x, value, target, price, tol, budget, options)
+        y = price * (y / sigma + (b - end.value))  # in this order, lest rounding in b be multiplied
         misfit = float(np.linalg.norm(b - end.value - y / penalty)) / size
         outcome.offer(b, y, norm, penalty)
-        paid = penalty / 2 * float(np.sum((b - end.value) ** 2)) if penalty < np.inf else 0.0
+        paid = penalty / 2 * float(np.sum((b - value) ** 2)) if penalty < np.inf else 0.0
         point, fitted, gap = x, misfit, outcome.gap(float(s.sum()) + paid)
         worthwhile = abs(gap) <= 30 * options.tol or (end.factorized and _identified(model, x))
         if penalty == np.inf and misfit <= NEARLY_FITTED and worthwhile:
@@ -147,9 +150,11 @@ def augmented_lagrangian(
         outcome.arrive(model.canonical(point), budget, options, residual=fitted, gap=gap, rank=len(s))
         if abs(gap) <= options.tol and (penalty < np.inf or fitted <= min(options.tol, LARGEST_RESIDUAL)):
             outcome.converged, extra = True, extra + 1
-            if abs(gap) <= REFINED or extra > (EXTRA_ROUNDS if end.factorized or x.size <= SMALL else 1):
+            enough = (EXTRA_ROUNDS if end.factorized or x.size <= SMALL else 1) if options.tol <= LARGEST_GAP else 0
+            if abs(gap) <= REFINED or extra > enough:
                 break
-        stalled = stalled + 1 if misfit > 0.7 * before else 0
+        progress = misfit if sigma < np.inf else abs(gap)
+        stalled = stalled + 1 if progress > 0.7 * before else 0
         contradicted = gap < -1e-2 or sigma > LARGEST_SIGMA
         if budget.exhausted or (stalled >= 3 and (contradicted or misfit <= EXACT)):
             break
@@ -157,8 +162,13 @@ def augmented_lagrangian(
             sigma *= GROWTH
         elif end.factorized and end.steps <= 2:
             sigma *= QUICK
-        before = misfit
-        tol = max(1e-11, min(0.5 * tol, 0.3 * misfit))
+        before = progress
+        if sigma < np.inf:
+            tol = min(0.5 * tol, 0.3 * misfit)
+        else:
+            tol = max(0.1 * tol, 0.3 * min(tol, options.tol))
+            tol = 0.3 * end.gradient if end.gradient <= tol else tol  # lest a round do nothing
+        tol = max(tol, 1e-11)
     return outcome
 
 
@@ -218,6 +228,7 @@ def _adapt(
 ) -> tuple[Array, Array, Round, Array, float]:
     """Minimise, dropping columns that vanish and adding those that help, until the width is right."""
     widest = int(min(min(model.whitened.shape), options.max_rank or np.inf))
+    count = max(FEWEST_ADDED, x.shape[1])
     for _ in range(12):
         end = minimise(model, x, value, target, sigma, tol, budget)
         U, s, V = model.canonical(end.x)
@@ -226,11 +237,11 @@ def _adapt(
         U, s, V = U[:, keep], s[keep], V[:, keep]
         x = model.stack(U, s, V)
         value = end.value if keep.all() else model.value(x)
-        u, values, v = model.escapes(end.S, U, V, max(FEWEST_ADDED, len(s)), options.seed)
+        u, values, v = model.escapes(end.S, U, V, count, options.seed)
         norm = block_norm(*couple(end.S, U, V)[2:], float(values.max(initial=0.0)))
         new = np.flatnonzero(values > 1 + max(3 * end.gradient, visible))[: widest - len(s)]
         if len(new) == 0 or budget.exhausted:
             break
         x = np.hstack([x, model.stack(u[:, new], (values[new] - 1) / (2 * sigma), v[:, new])])
-        value = model.value(x)
+        value, count = model.value(x), max(FEWEST_ADDED, 2 * len(new))
     return x, value, end, s, norm

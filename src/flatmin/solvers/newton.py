@@ -79,7 +79,8 @@ def minimise(
     exact minimiser of the quartic along the direction.
     """
     factor: Callable[[Array], Array] | None = None
-    products = 0
+    blockwise: Callable[[Array], Array] | None = None
+    products, usual = 0, 0
     for step in range(max_steps + 1):
         residual = target - value
         S = model.dual_matrix(sigma * residual)
@@ -93,10 +94,14 @@ def minimise(
         goal = max(min(0.1, relative**0.5) * norm, 0.3 * tol * size)
         if derivative.J is not None and relative < NEAR and (factor is None or products > WORN):
             factor = _factorized(model, derivative, S, sigma, shift=1e-3 * min(1.0, relative))
-        precondition = factor or _blockwise(derivative, sigma)
+        if factor is None and (blockwise is None or relative >= NEAR or products > usual + WORN):
+            blockwise, usual = _blockwise(derivative, sigma), 0
+        precondition = factor or blockwise
+        assert precondition is not None
         products = -budget.products
         direction = _conjugate_gradients(model, derivative, S, gradient, sigma, goal, precondition, budget)
         products += budget.products
+        usual = usual or products
         linear, quadratic = derivative.forward(direction), model.value(direction)
         t = _quartic_minimiser(x, direction, residual, linear, quadratic, sigma)
         if t == 0:
