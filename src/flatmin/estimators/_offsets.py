@@ -31,6 +31,8 @@ class OffsetFit:
 
     Attributes
     ----------
+    model : OffsetModel
+        The offsets there are, and their strengths.
     problem : Problem
         What `solution` solves.
     solution : Solution
@@ -41,6 +43,7 @@ class OffsetFit:
         Those that belong to ``solution.noise.refit``, where there is one.
     """
 
+    model: OffsetModel
     problem: Problem
     solution: Solution
     offsets: Offsets
@@ -52,8 +55,8 @@ def fit_with_offsets(
     values: Any,
     *,
     constant: bool = True,
-    rows: float | None = 10.0,
-    columns: float | None = 10.0,
+    rows: Any = "auto",
+    columns: Any = "auto",
     alpha: float | str = 0.0,
     metric_power: float = 1.0,
     max_rank: int | None = None,
@@ -69,7 +72,7 @@ def fit_with_offsets(
     minimum. As the strength falls to zero a matrix explains everything, and penalised offsets vanish; so with strength
     zero the offsets are fitted first, and the matrix fits exactly what they leave. With "auto" the square-root rule is
     asked for the strength on what the offsets leave, and the joint fit at that strength for the offsets, in turn, until
-    the strength stays; the refit is a joint one.
+    the strength stays; strengths of offsets are then estimated again beside the refit, which is a joint one.
 
     Parameters
     ----------
@@ -78,7 +81,7 @@ def fit_with_offsets(
     values : array_like, shape (m,)
         The observed values, not multiplied by weights.
     constant, rows, columns
-        Which offsets there are and how strongly they are pulled to zero, as in `OffsetModel`.
+        Which offsets there are and how strongly they are pulled to zero, as in `OffsetModel.estimated`.
     alpha, metric_power, max_rank, tol, max_iter, warm_start, seed, callback
         As in `flat_minimum`; they concern the matrix.
 
@@ -95,17 +98,18 @@ def fit_with_offsets(
     >>> found.solution.rank, found.solution.status.name
     (4, 'regularized_minimum')
     """
-    model = OffsetModel(entries, constant, rows, columns)
+    kinds = {"constant": constant, "rows": rows, "columns": columns}
+    model = OffsetModel.estimated(entries, values, **kinds)
     shared: dict[str, Any] = {"metric_power": metric_power, "max_rank": max_rank, "max_iter": max_iter, "seed": seed}
     if isinstance(alpha, str) and alpha == "auto":
-        return _from_noise(model, values, {**shared, "tol": tol, "callback": callback})
+        return _from_noise(model, values, kinds, {**shared, "tol": tol, "callback": callback})
     if alpha == 0:
         offsets = model.fit(values)
         problem = _rest(model, values, offsets)
     else:
         problem = model.problem(values)
     solution = flat_minimum(problem, alpha=alpha, tol=tol, warm_start=warm_start, callback=callback, **shared)
-    return OffsetFit(problem, solution, offsets if alpha == 0 else _beside(model, values, solution.factors))
+    return OffsetFit(model, problem, solution, offsets if alpha == 0 else _beside(model, values, solution.factors))
 
 
 def _rest(model: OffsetModel, values: Any, offsets: Offsets) -> Problem:
@@ -117,32 +121,44 @@ def _rest(model: OffsetModel, values: Any, offsets: Offsets) -> Problem:
 
 def _beside(model: OffsetModel, values: Any, factors: Factors) -> Offsets:
     """Return the offsets beside a matrix."""
-    L, R = factors
-    entries = model.entries
+    return model.fit(_without(model.entries, values, factors))
+
+
+def _without(entries: Entries, values: Any, factors: Factors) -> Array:
+    """Return values less a matrix."""
     plain = Entries(entries.rows, entries.cols, entries.shape)
-    return model.fit(np.asarray(values, dtype=float) - plain.forward_factors(L, R))
+    return np.asarray(np.asarray(values, dtype=float) - plain.forward_factors(*factors))
 
 
-def _from_noise(model: OffsetModel, values: Any, shared: dict[str, Any]) -> OffsetFit:
+def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: dict[str, Any]) -> OffsetFit:
     """Return the joint fit at the strength of the square-root rule, its refit, and the noise that is left."""
-    problem, coarse = model.problem(values), {**shared, "tol": max(COARSE, shared["tol"]), "callback": None}
+    coarse: dict[str, Any] = {**shared, "tol": max(COARSE, shared["tol"]), "callback": None}
     offsets, alpha, joint = model.fit(values), 0.0, None
     for _ in range(ROUNDS):
         rest = _rest(model, values, offsets)
         noise = _noise_of(flat_minimum(rest, alpha="auto", **coarse))
         if noise.alpha == 0:
-            return OffsetFit(rest, flat_minimum(rest, alpha="auto", **shared), offsets, offsets)
+            return OffsetFit(model, rest, flat_minimum(rest, alpha="auto", **shared), offsets, offsets)
         settled, alpha = abs(noise.alpha - alpha) <= SETTLED * noise.alpha, noise.alpha
         if settled:
             break
-        joint = flat_minimum(problem, alpha=alpha, warm_start=joint, **coarse)
+        model = OffsetModel.estimated(model.entries, _without(model.entries, values, noise.refit), **kinds)
+        problem = model.problem(values)
+        joint = flat_minimum(problem, alpha=alpha, warm_start=_start(problem, joint), **coarse)
         offsets = _beside(model, values, joint.factors)
-    solution = flat_minimum(problem, alpha=alpha, warm_start=joint, **shared)
+    problem = model.problem(values)
+    solution = flat_minimum(problem, alpha=alpha, warm_start=_start(problem, joint), **shared)
     factors = refit(problem, replace(solution, factors=noise.refit), max_iter=shared["max_iter"])
     beside = _beside(model, values, factors)
     noise = _with_offsets(noise, solution.rank, factors, _rest(model, values, beside).residual(factors), model.freedom)
-    offsets = _beside(model, values, solution.factors)
-    return OffsetFit(problem, replace(solution, noise=noise), offsets, beside)
+    return OffsetFit(model, problem, replace(solution, noise=noise), _beside(model, values, solution.factors), beside)
+
+
+def _start(problem: Problem, before: Solution | None) -> Solution | Factors | None:
+    """Return what a problem starts from: its dual fits as long as the same kinds of offsets are penalised."""
+    if before is None or before.certificate.dual.size == problem.measurement.size:
+        return before
+    return before.factors
 
 
 def _noise_of(solution: Solution) -> Noise:

@@ -1,0 +1,188 @@
+"""The normal equations of offsets: a constant and one number for every row and column of a matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flatmin.measurements.entries import Entries
+from flatmin.metric import Array
+
+__all__ = ["OffsetEquations", "Triple", "roots"]
+
+#: Up to this many offsets of the smaller kind their equations are factorized, beyond that solved by iteration.
+LARGEST_FACTORIZED = 4000
+#: The iteration goes on to this relative residual, which takes some ten steps, or so many.
+SOLVED, MOST_STEPS = 1e-14, 1000
+
+#: A constant, (d1,) numbers for rows and (d2,) for columns.
+Triple = tuple[float, Array, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class OffsetEquations:
+    """The equations ``(HᵀH + K) z = h`` of offsets z = (constant, rows, columns), and their matrix H, weighted.
+
+    The kind that has more offsets has a diagonal block, and is eliminated. What is left, for the other kind and the
+    constant, is factorized if it is small. Directions that change nothing are taken out: the constant, where a free
+    kind has it in its span, and where both kinds are free the exchange of a number between the rows and the columns of
+    a connected component.
+
+    Attributes
+    ----------
+    entries : Entries
+        Where observations are.
+    strengths : tuple of (float or None)
+        κ of rows and of columns, None where there are no such offsets.
+    swapped : bool
+        Whether columns are the kind that is eliminated.
+    with_constant : bool
+        Whether the constant is an unknown, the first of the small ones.
+    large, small : ndarray, shapes (e,) and (s,)
+        The diagonals: weights of observations, and κ.
+    coupling : sparse array, shape (e, s)
+        The block between them.
+    first : ndarray, shape (s,)
+        The row of the constant among the small ones, without its diagonal.
+    pins : sparse array or None, shape (s, components)
+        Which component a small one belongs to, where both kinds are free.
+    idle : int
+        Free ones without observations; their diagonal is set to one.
+    """
+
+    entries: Entries
+    strengths: tuple[float | None, float | None]
+    swapped: bool
+    with_constant: bool
+    large: Array
+    small: Array
+    coupling: Any
+    first: Array
+    pins: Any
+    idle: int
+
+    @classmethod
+    def of(cls, entries: Entries, constant: bool, rows: float | None, columns: float | None) -> OffsetEquations:
+        """Set the equations up."""
+        from scipy.sparse import csr_array, hstack
+
+        (d1, d2), weights = entries.shape, entries.norms() ** 2
+        swapped = rows is None or (columns is not None and d2 > d1)
+        kinds = [(rows, entries.rows, d1), (columns, entries.cols, d2)]
+        (kappa, i, n_large), (tau, j, n_small) = kinds[::-1] if swapped else kinds
+        coupling = csr_array((weights, (i, j)), shape=(n_large, n_small))
+        coupling = coupling[: 0 if kappa is None else None, : 0 if tau is None else None]
+        large = np.bincount(i, weights, n_large)[: coupling.shape[0]]
+        small = np.bincount(j, weights, n_small)[: coupling.shape[1]]
+        with_constant = constant and 0.0 not in (kappa, tau)
+        pins = _components(coupling) if kappa == tau == 0 else None
+        first, diagonals = np.zeros(len(small)), [large + (kappa or 0.0), small + (tau or 0.0)]
+        idle = sum(int(np.count_nonzero(diagonal == 0)) for diagonal in diagonals)
+        if with_constant:
+            first = np.concatenate([[0.0], small])
+            coupling = hstack([csr_array(large[:, None]), coupling]).tocsr()
+            diagonals[1] = np.concatenate([[float(weights.sum())], diagonals[1]])
+        large, small = (np.where(diagonal > 0, diagonal, 1.0) for diagonal in diagonals)
+        return cls(entries, (rows, columns), swapped, with_constant, large, small, coupling, first, pins, idle)
+
+    def sums(self, y: Array, entries: Entries | None = None) -> Triple:
+        """Return ``Hᵀ y``, shapes (), (d1,) and (d2,), for y (m,); or with the H of other entries."""
+        entries = entries or self.entries
+        (d1, d2), y = entries.shape, roots(entries) * y
+        rows = np.zeros(d1) if self.strengths[0] is None else np.bincount(entries.rows, y, d1)
+        columns = np.zeros(d2) if self.strengths[1] is None else np.bincount(entries.cols, y, d2)
+        return float(y.sum()), rows, columns
+
+    def spread(self, z: Triple) -> Array:
+        """Return ``H z``, shape (m,)."""
+        return np.asarray(roots(self.entries) * (z[0] + z[1][self.entries.rows] + z[2][self.entries.cols]))
+
+    def solve(self, h: Triple) -> Triple:
+        """Return z, of which absent offsets and those without observations are zero."""
+        g, a, b = h
+        left, right = (b, a) if self.swapped else (a, b)
+        e, s = len(self.large), len(self.small) - self.with_constant
+        small = np.concatenate([[g], right[:s]]) if self.with_constant else right[:s]
+        y = self._reduced(small - self.coupling.T @ (left[:e] / self.large)) if len(small) else small
+        x = (left[:e] - self.coupling @ y) / self.large
+        left, right = np.zeros_like(left), np.zeros_like(right)
+        left[:e], right[:s] = x, y[self.with_constant :]
+        rows, columns = (right, left) if self.swapped else (left, right)
+        return float(y[0]) if self.with_constant else 0.0, rows, columns
+
+    @property
+    def unknowns(self) -> int:
+        """How many offsets could be told apart if none was penalised."""
+        pinned = self.idle + (0 if self.pins is None else self.pins.shape[1])
+        return len(self.large) + len(self.small) - pinned
+
+    @cached_property
+    def pulled(self) -> tuple[float, float]:
+        """What the penalty takes of that from rows and from columns: the two parts of ``tr(K G)``.
+
+        Where nothing is factorized the blocks of G are taken for diagonal, which they nearly are for that many.
+        """
+        of_large, of_small = float(np.sum(1 / self.large)), float(np.sum(1 / self.small[self.with_constant :]))
+        if len(self.small) <= LARGEST_FACTORIZED:
+            inverse = self._reduced(np.eye(len(self.small)))
+            scaled = self.coupling.multiply(1 / self.large[:, None]).tocsr()
+            of_large += float(np.sum((scaled.T @ scaled).multiply(inverse)))
+            of_small = float(np.trace(inverse[self.with_constant :, self.with_constant :]))
+        of_rows, of_columns = (of_small, of_large) if self.swapped else (of_large, of_small)
+        return (self.strengths[0] or 0.0) * of_rows, (self.strengths[1] or 0.0) * of_columns
+
+    def _reduced(self, h: Array) -> Array:
+        """Return the solution of the small system ``(small − couplingᵀ coupling / large) y = h``."""
+        if len(self.small) <= LARGEST_FACTORIZED:
+            from scipy.linalg import cho_solve
+
+            return np.asarray(cho_solve(self._factor, h, check_finite=False))
+        from scipy.sparse.linalg import LinearOperator, cg
+
+        n = len(self.small)
+        operator = LinearOperator((n, n), matvec=self._product, dtype=float)
+        inverse = LinearOperator((n, n), matvec=lambda r: r / self.small, dtype=float)
+        found, _ = cg(operator, h, rtol=SOLVED, maxiter=MOST_STEPS, M=inverse)
+        return np.asarray(found)
+
+    def _product(self, y: Array) -> Array:
+        """Return the small matrix times y."""
+        out = self.small * y + self.first * (y[0] if self.with_constant else 0.0)
+        if self.with_constant:
+            out[0] += self.first @ y
+        out -= np.asarray(self.coupling.T @ ((self.coupling @ y) / self.large))
+        return out if self.pins is None else np.asarray(out + self.pins @ (self.pins.T @ y))
+
+    @cached_property
+    def _factor(self) -> Any:
+        """The Cholesky factor of the small matrix."""
+        from scipy.linalg import cho_factor
+
+        root = self.coupling.multiply(1 / np.sqrt(self.large)[:, None]).tocsr()
+        T = np.diag(self.small) - (root.T @ root).toarray()
+        if self.with_constant:
+            T[0] += self.first
+            T[:, 0] += self.first
+        if self.pins is not None:
+            T += (self.pins @ self.pins.T).toarray()
+        return cho_factor(T, lower=True, overwrite_a=True, check_finite=False)
+
+
+def roots(entries: Entries) -> Array:
+    """Return what values are multiplied by, like the entries: the roots of their weights, shape (m,)."""
+    return np.ones(entries.size) if entries.weights is None else np.asarray(entries.weights)
+
+
+def _components(coupling: Any) -> Any:
+    """Return indicators (s, components) of the connected components that columns of a sparse array belong to."""
+    from scipy.sparse import block_array, csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    e, s = coupling.shape
+    _, labels = connected_components(block_array([[None, coupling], [coupling.T, None]]), directed=False)
+    seen = np.flatnonzero(coupling.sum(axis=0) > 0)
+    _, component = np.unique(labels[e:][seen], return_inverse=True)
+    return csr_array((np.ones(len(seen)), (seen, component)), shape=(s, int(component.max(initial=-1)) + 1))
