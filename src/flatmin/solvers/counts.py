@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from flatmin._threads import one_thread
 from flatmin.errors import InputError
 from flatmin.losses import Squared
+from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.metric import Array
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solvers.newton import Budget
+from flatmin.solvers.amplitude_steps import Search, descend
 from flatmin.solvers.pivotal import level_of_noise
 from flatmin.solvers.refit import least_squares, unscaled
 from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.task import Task
 
-__all__ = ["counts_to_even_noise"]
+__all__ = ["EvenedCounts", "counts_to_even_noise"]
 
 #: Fits and weights are found in turn until weights change by no more than this share, or so often.
 SETTLED, ROUNDS = 1e-2, 20
@@ -25,12 +28,42 @@ SETTLED, ROUNDS = 1e-2, 20
 DARK = 0.5
 #: The unit is at least this share of the mean.
 FINEST = 1e-6
+#: Steps of a weighted fit.
+STEPS = 25
+#: Vectors of diffraction patterns are formed up to so many numbers.
+LARGEST_VECTORS = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class EvenedCounts:
+    """Counted data with even noise.
+
+    Attributes
+    ----------
+    problem : Problem
+        The measurements and data times the weights: what to solve with ``alpha="auto"``. ``noise.sigma ** 2`` is then
+        φ, and ``noise.refit`` close to the likeliest matrix of its rank.
+    weights : ndarray, shape (m,)
+        w, positive.
+    factors : tuple of ndarray
+        The fit that the weights are made of. It is not certified.
+    unit : float
+        φ: the variance of a count over its mean.
+    std_error : float
+        Standard error of `unit`.
+    """
+
+    problem: Problem
+    weights: Array
+    factors: Factors
+    unit: float
+    std_error: float
 
 
 def counts_to_even_noise(
     problem: Problem, *, max_rank: int | None = None, max_iter: int | None = None, seed: int = 0
-) -> tuple[Problem, Array]:
-    """Return a problem of counts with weights that make its noise even, and the weights.
+) -> EvenedCounts:
+    """Return a problem of counts with weights that make its noise even.
 
     Counts y, in any unit, have the variance ``φ E y``, where φ is the unit: 1 for counts that are not rescaled. With
     weights w proportional to ``1 / (E y + φ/2)^½`` the noise of ``w ∘ y`` is even, and w is scaled so that its mean
@@ -54,11 +87,8 @@ def counts_to_even_noise(
 
     Returns
     -------
-    problem : Problem
-        The measurements and data times the weights: what to solve with ``alpha="auto"``. ``noise.sigma ** 2`` is then
-        φ, and ``noise.refit`` close to the likeliest matrix of its rank.
-    weights : ndarray, shape (m,)
-        w, positive.
+    EvenedCounts
+        The weighted problem, the weights, the fit that they are made of, and φ.
 
     Raises
     ------
@@ -82,9 +112,9 @@ def counts_to_even_noise(
     >>> from flatmin.solvers import counts_to_even_noise
     >>> clean = fm.families.phase_retrieval.sample(20, 1, 200)
     >>> photons = np.random.default_rng(0).poisson(50 * clean.problem.data / clean.problem.data.mean())
-    >>> problem, weights = counts_to_even_noise(fm.Problem(clean.problem.measurement, photons, fm.Gram()), max_rank=1)
-    >>> noise = fm.flat_minimum(problem, alpha="auto").noise
-    >>> noise.rank, bool(abs(noise.sigma - 1) < 3 * noise.std_error)
+    >>> found = counts_to_even_noise(fm.Problem(clean.problem.measurement, photons, fm.Gram()), max_rank=1)
+    >>> noise = fm.flat_minimum(found.problem, alpha="auto").noise
+    >>> noise.rank, bool(abs(found.unit - 1) < 3 * found.std_error)
     (1, True)
     """
     task = Task(problem, max_rank=max_rank, max_iter=max_iter, seed=seed)
@@ -94,31 +124,41 @@ def counts_to_even_noise(
     mean = float(np.mean(problem.data))
     if mean <= 0 and problem.data.any():
         raise InputError(f"the mean of the counts is {mean:.3g}, expected a positive one")
-    if mean <= 0:
-        return problem, np.ones_like(problem.data)
-    weights = _weights(np.maximum(problem.data, 0), mean)
+    weights = np.ones_like(problem.data)
+    if mean > 0 and not isinstance(problem.measurement, CodedDiffraction):
+        weights = _weights(np.maximum(problem.data, 0), mean)
     noise = level_of_noise(Task(_weighted(problem, weights), max_rank=max_rank, max_iter=max_iter, seed=seed))
     if noise.rank == 0 or noise.sigma is None:
-        return _weighted(problem, weights), weights
-    return _settled(problem, noise.refit, noise.freedom, task.budget, seed)
+        return _evened(problem, weights, noise.refit, noise.freedom)
+    return _settled(problem, noise.refit, noise.freedom, task)
 
 
-def _settled(problem: Problem, factors: Factors, freedom: int, budget: Budget, seed: int) -> tuple[Problem, Array]:
-    """Return the problem with weights that belong to a fit with these weights, from a fit nearby, and the weights."""
-    y, mean, weights = problem.data, float(np.mean(problem.data)), np.ones_like(problem.data)
-    unit = mean
+def _settled(problem: Problem, factors: Factors, freedom: int, task: Task) -> EvenedCounts:
+    """Return weights that belong to a fit with these weights, from a fit nearby."""
+    y, weights = problem.data, np.ones_like(problem.data)
+    unit = mean = float(np.mean(y))
     for _ in range(ROUNDS):
-        expected = np.maximum(y + problem.residual(factors), 0)
+        expected = _expected(problem, factors)
         for _ in range(ROUNDS):
             unit, before = max(_unit(y, expected, unit, freedom), FINEST * mean), unit
             if abs(unit - before) <= SETTLED * before:
                 break
         found = _weights(expected, unit)
         change, weights = float(np.max(np.abs(np.log(found / weights)))), found
-        if change <= SETTLED or budget.exhausted:
+        if change <= SETTLED or task.budget.exhausted:
             break
-        factors = _weighted_fit(_weighted(problem, weights), factors, unit, budget, seed)
-    return _weighted(problem, weights), weights
+        factors = _weighted_fit(problem, weights, factors, task)
+    return _evened(problem, weights, factors, freedom)
+
+
+def _evened(problem: Problem, weights: Array, factors: Factors, freedom: int) -> EvenedCounts:
+    squares, free = (weights * problem.residual(factors)) ** 2, max(len(weights) - freedom, 1)
+    unit, error = float(squares.sum() / free), float(squares.std() / np.sqrt(free))
+    return EvenedCounts(_weighted(problem, weights), weights, factors, unit, error)
+
+
+def _expected(problem: Problem, factors: Factors) -> Array:
+    return np.asarray(np.maximum(problem.data + problem.residual(factors), 0))
 
 
 def _unit(y: Array, expected: Array, unit: float, freedom: int) -> float:
@@ -134,14 +174,27 @@ def _weights(expected: Array, unit: float) -> Array:
 
 
 def _weighted(problem: Problem, weights: Array) -> Problem:
-    return Problem(problem.measurement.weighted(weights), weights * problem.data, problem.parametrization)
+    """Return the weighted problem; small diffraction patterns by vectors, which keep their structure under weights."""
+    A = problem.measurement
+    if np.all(weights == 1):
+        return problem
+    if isinstance(A, CodedDiffraction) and A.size * A.shape[0] <= LARGEST_VECTORS:
+        A = RankOne(A.vectors())
+    return Problem(A.weighted(weights), weights * problem.data, problem.parametrization)
 
 
-def _weighted_fit(problem: Problem, factors: Factors, unit: float, budget: Budget, seed: int) -> Factors:
-    """Return the least-squares fit at the rank of factors nearby, with hardly a penalty."""
-    scaled = Scaled.of(problem, 1.0, seed, weighted=False)
-    x, _ = scaled.start(problem, factors)
-    left = float(np.linalg.norm(problem.residual(factors))) / scaled.size
+def _weighted_fit(problem: Problem, weights: Array, factors: Factors, task: Task) -> Factors:
+    """Return the least-squares fit with weights at the rank of factors nearby, with hardly a penalty."""
+    A = problem.measurement
+    if A.is_rank_one and problem.parametrization.cone == "semidefinite":
+        U = factors[0]
+        search = Search(A, problem.data, weights, task.budget, U.shape[1])
+        with one_thread():
+            return (descend(search, search.at(U.astype(A.dtype)), STEPS, curved=True).U,)
+    weighted = _weighted(problem, weights)
+    scaled = Scaled.of(weighted, 1.0, int(task.seed), weighted=False)
+    x, _ = scaled.start(weighted, factors)
+    left = float(np.linalg.norm(weighted.residual(factors))) / scaled.size
     with one_thread():
-        end = least_squares(scaled, x, 1 / max(left, 1e-300), budget)
-    return unscaled(problem, scaled, end.x)
+        end = least_squares(scaled, x, 1 / max(left, 1e-300), task.budget)
+    return unscaled(weighted, scaled, end.x)

@@ -14,6 +14,7 @@ from flatmin.losses import Squared
 from flatmin.metric import Array
 from flatmin.noise import Noise
 from flatmin.parametrizations import Gram, Product, SignedGram
+from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
 from flatmin.solvers.convex import convex_minimum, packed, working_memory
@@ -104,7 +105,7 @@ def _started(task: Task) -> Solution | tuple[_Rule, Array, float]:
     scaled = Scaled.of(problem, task.metric_power, int(task.seed), weighted=False)
     if scaled.size == 0:
         return _without_noise(task, convex_minimum(task))
-    if trace_is_determined(problem):
+    if _is_determined(problem, scaled):
         scaled = implicit(scaled)
     with one_thread():
         rule = _Rule.of(scaled, task)
@@ -149,7 +150,7 @@ class _Rule:
     def of(cls, scaled: Scaled, task: Task) -> _Rule:
         """Begin with the threshold of Gaussian noise."""
         simulated = SimulatedNoise.of(task.problem, scaled, int(task.seed))
-        return cls(task, scaled, simulated, simulated.even, not trace_is_determined(task.problem))
+        return cls(task, scaled, simulated, simulated.even, not _is_determined(task.problem, scaled))
 
     def settled(self) -> tuple[_Rule, Array, float | None]:
         """Return the rule with the threshold of the noise that it finds, stacked factors, and the price of misfit.
@@ -294,6 +295,11 @@ class _Rule:
 
     def _is_exact(self, residual: Array) -> bool:
         return self.simulated.squares(residual) <= EXACT**2 * self.simulated.squares(self.scaled.b)
+
+
+def _is_determined(problem: Problem, scaled: Scaled) -> bool:
+    """Return whether the data determine the trace, of a map that knows its vectors in whitened coordinates too."""
+    return trace_is_determined(problem) and scaled.model.whitened.is_rank_one
 
 
 def _secant(threshold: float, before: tuple[float, float], now: tuple[float, float]) -> float:
