@@ -2,10 +2,15 @@
 
 python -m benchmarks.noise [NAME …] [--draws N]     NAME is a part of the name of a setting; ten draws each
 
-Columns: how often the refit has the true rank, and the penalised solution; median errors of the refit and of the
-penalised solution over that of least squares at the true rank, started at the truth; the level that was found over the
-root mean square of the noise, and how often they differ by at most three standard errors; what the noise can do over
-Gaussian noise of its size; seconds of processor time.
+First two problems at two levels of noise, by the worst of the draws: error of the refit over that of least squares at
+the true rank, started at the truth; how often the rank is exact; by how many standard errors the level that was found
+is off; its median over the root mean square of the noise; seconds of processor time.
+
+Then noise of many kinds: how often the refit has the true rank, and the penalised solution; median relative error of
+the refit, the same over that of the oracle, and that of the penalised solution over it; the level found over the root mean square of the noise, and how
+often they differ by at most three standard errors; what the noise can do over Gaussian noise of its size; seconds of
+processor time. Counts are weighed first, their oracle is least squares with the weights of the truth, and their level
+is the root of the unit.
 """
 
 from __future__ import annotations
@@ -14,13 +19,15 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 import flatmin as fm
 from benchmarks.report import line
-from flatmin.families import Instance
+from flatmin.families import Instance, phase_retrieval
 from flatmin.metric import Array
+from flatmin.solvers import counts_to_even_noise
 from flatmin.solvers.newton import Budget, minimise
 from flatmin.solvers.scaling import Scaled
 
@@ -52,9 +59,9 @@ def even(rng: np.random.Generator, problem: fm.Problem) -> Array:
     return rng.standard_normal(len(problem.data))
 
 
-def counts(rng: np.random.Generator, problem: fm.Problem) -> Array:
-    """Poisson noise of intensities that are 20 on average."""
-    unit = 20 / problem.data.mean()
+def counts(average: float, rng: np.random.Generator, problem: fm.Problem) -> Array:
+    """Poisson noise of data that are so many counts on average."""
+    unit = average / problem.data.mean()
     return rng.poisson(unit * problem.data) / unit - problem.data
 
 
@@ -76,69 +83,139 @@ def nearly_low_rank(seed: int) -> Instance:
     return Instance(fm.Problem(fm.measurements.Entries(rows, cols, (d1, d2)), X[rows, cols]), X)
 
 
-def sensing(seed: int) -> Instance:
-    return fm.families.matrix_sensing.sample((40, 30), 2, 600, seed=seed)
+def spiked(seed: int) -> Instance:
+    """A third component that is a twentieth of the others: below the noise."""
+    rng, (d1, d2) = np.random.default_rng(seed), (120, 100)
+    U, V = (np.linalg.qr(rng.standard_normal((d, 3)))[0] for d in (d1, d2))
+    X = 100 * (U * [1.0, 1.0, 0.05]) @ V.T
+    rows, cols = np.divmod(rng.choice(d1 * d2, 3600, replace=False), d2)
+    return Instance(fm.Problem(fm.measurements.Entries(rows, cols, (d1, d2)), X[rows, cols]), X)
 
 
-def completion(seed: int) -> Instance:
-    return fm.families.matrix_completion.sample((120, 100), 3, 3600, seed=seed)
+def table_of_counts(seed: int) -> Instance:
+    """A nonnegative matrix of rank three, as of tables of counts."""
+    rng, (d1, d2) = np.random.default_rng(seed), (120, 100)
+    X = rng.gamma(1.0, 1.0, (d1, 3)) @ rng.gamma(1.0, 1.0, (3, d2))
+    rows, cols = np.divmod(rng.choice(d1 * d2, 3600, replace=False), d2)
+    return Instance(fm.Problem(fm.measurements.Entries(rows, cols, (d1, d2)), X[rows, cols]), X)
 
 
-def covariance(seed: int) -> Instance:
-    return fm.families.covariance.sample(40, 3, 600, seed=seed)
-
-
-def network(seed: int) -> Instance:
-    return fm.families.quadratic_network.sample(30, (2, 1), 500, seed=seed)
-
-
-def intensities(seed: int) -> Instance:
-    found = fm.families.phase_retrieval.sample(40, 1, 320, seed=seed)
+def intensities(real: bool, seed: int) -> Instance:
+    found = fm.families.phase_retrieval.sample(40, 1, 320, seed=seed, real=real)
     return Instance(found.problem, np.outer(found.truth, found.truth.conj()))
 
 
-#: What is drawn, its rank, the noise, and its root mean square over that of the data (counts: their own).
-SETTINGS: Mapping[str, tuple[Callable[[int], Instance], int, Noise, float]] = {
-    "sensing, Gaussian": (sensing, 2, even, 0.3),
-    "sensing, t with 3 degrees": (sensing, 2, partial(student, 3.0), 0.3),
-    "sensing, uneven": (sensing, 2, uneven, 0.3),
-    "completion, Gaussian": (completion, 3, even, 0.3),
-    "completion, t with 3 degrees": (completion, 3, partial(student, 3.0), 0.3),
-    "completion, t with 2.1 degrees": (completion, 3, partial(student, 2.1), 0.3),
-    "completion, outliers": (completion, 3, outliers, 0.3),
-    "completion, uneven": (completion, 3, uneven, 0.3),
-    "completion, noisy rows": (completion, 3, noisy_rows, 0.3),
-    "completion, unevenly seen": (partial(skewed_completion, 0.5), 3, even, 0.3),
-    "completion, very unevenly seen": (partial(skewed_completion, 1.0), 3, even, 0.3),
-    "completion, nearly low rank": (nearly_low_rank, 3, even, 0.3),
-    "covariance, Gaussian": (covariance, 3, even, 0.3),
-    "network, Gaussian": (network, 3, even, 0.3),
-    "intensities, Gaussian": (intensities, 1, even, 0.3),
-    "intensities, counts": (intensities, 1, counts, 0.0),
+def masks(seed: int) -> Instance:
+    """An image of 8 × 8 pixels behind eight masks."""
+    image = np.random.default_rng(seed).random((8, 8))
+    found = phase_retrieval.diffraction(image, phase_retrieval.octanary_masks(8, (8, 8), seed=seed))
+    return Instance(found.problem, np.outer(image, image))
+
+
+def sampled(name: str, shape: object, rank: object, m: int, seed: int) -> Instance:
+    return getattr(fm.families, name).sample(shape, rank, m, seed=seed)
+
+
+sensing = partial(sampled, "matrix_sensing", (40, 30), 2, 600)
+completion = partial(sampled, "matrix_completion", (120, 100), 3, 3600)
+
+
+class Setting(NamedTuple):
+    """What is drawn, its rank, the noise, and its root mean square over that of the data (counts: None, their own)."""
+
+    draw: Callable[[int], Instance]
+    rank: int
+    noise: Noise
+    level: float | None = 0.3
+    weighed: bool = False
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "sensing, Gaussian": Setting(sensing, 2, even),
+    "sensing, t with 3 degrees": Setting(sensing, 2, partial(student, 3.0)),
+    "sensing, uneven": Setting(sensing, 2, uneven),
+    "sensing, below the threshold": Setting(partial(sampled, "matrix_sensing", (40, 30), 2, 240), 2, even),
+    "completion, Gaussian": Setting(completion, 3, even),
+    "completion, t with 3 degrees": Setting(completion, 3, partial(student, 3.0)),
+    "completion, t with 2.1 degrees": Setting(completion, 3, partial(student, 2.1)),
+    "completion, outliers": Setting(completion, 3, outliers),
+    "completion, uneven": Setting(completion, 3, uneven),
+    "completion, noisy rows": Setting(completion, 3, noisy_rows),
+    "completion, unevenly seen": Setting(partial(skewed_completion, 0.5), 3, even),
+    "completion, very unevenly seen": Setting(partial(skewed_completion, 1.0), 3, even),
+    "completion, nearly low rank": Setting(nearly_low_rank, 3, even),
+    "completion, a part below the noise": Setting(spiked, 2, even),
+    "completion, below the threshold": Setting(partial(sampled, "matrix_completion", (120, 100), 3, 1100), 3, even),
+    "completion, counts, 3 a cell": Setting(table_of_counts, 3, partial(counts, 3.0), None),
+    "completion, counts, 3 a cell, weighed": Setting(table_of_counts, 3, partial(counts, 3.0), None, True),
+    "covariance, Gaussian": Setting(partial(sampled, "covariance", 40, 3, 600), 3, even),
+    "network, Gaussian": Setting(partial(sampled, "quadratic_network", 30, (2, 1), 500), 3, even),
+    "intensities, real, Gaussian": Setting(partial(intensities, True), 1, even),
+    "intensities, complex, Gaussian": Setting(partial(intensities, False), 1, even),
+    "intensities, masks, Gaussian": Setting(masks, 1, even, 0.1),
+    "intensities, real, 20 photons": Setting(partial(intensities, True), 1, partial(counts, 20.0), None),
+    "intensities, real, 20 photons, weighed": Setting(partial(intensities, True), 1, partial(counts, 20.0), None, True),
+    "intensities, real, 3 photons, weighed": Setting(partial(intensities, True), 1, partial(counts, 3.0), None, True),
+    "intensities, complex, 20 photons": Setting(partial(intensities, False), 1, partial(counts, 20.0), None),
+    "intensities, complex, 20 photons, weighed": Setting(
+        partial(intensities, False), 1, partial(counts, 20.0), None, True
+    ),
+    "intensities, complex, 3 photons, weighed": Setting(
+        partial(intensities, False), 1, partial(counts, 3.0), None, True
+    ),
+    "intensities, masks, 20 photons": Setting(masks, 1, partial(counts, 20.0), None),
+    "intensities, masks, 20 photons, weighed": Setting(masks, 1, partial(counts, 20.0), None, True),
 }
 
+#: Two problems, the noise over the data, and what is drawn.
+PROBLEMS = {
+    f"{title}, SNR {snr:g}": (1 / snr, rank, family, shape, m)
+    for title, family, shape, rank, m in (
+        ("sensing 60×50, rank 2, 880 measurements", "matrix_sensing", (60, 50), 2, 880),
+        ("completion 300×300, rank 5, 30 % seen", "matrix_completion", (300, 300), 5, 27_000),
+    )
+    for snr in (10, 3.2)
+}
+#: Seeds that no test and no tuning has seen.
+FRESH = 7000
 
-def trial(instance: Instance, rank: int, noise: Noise, level: float, seed: int) -> dict[str, float]:
-    clean, truth = instance.problem, instance.truth
-    errors = noise(np.random.default_rng(seed + 1000), clean)
-    if level:
-        errors = errors * level * np.sqrt(np.mean(clean.data**2) / np.mean(errors**2))
+
+def trial(setting: Setting, seed: int) -> dict[str, float]:
+    clean, truth = (instance := setting.draw(seed)).problem, instance.truth
+    errors = setting.noise(np.random.default_rng(seed + 1000), clean)
+    if setting.level:
+        errors = errors * setting.level * np.sqrt(np.mean(clean.data**2) / np.mean(errors**2))
     problem = fm.Problem(clean.measurement, clean.data + errors, clean.parametrization)
-    start = time.process_time()
+    size, start = float(np.sqrt(np.mean(errors**2))), time.process_time()
+    judge = problem
+    if setting.weighed:
+        size = float(np.sqrt(np.mean(clean.data) / setting.noise.args[0]))
+        evened = counts_to_even_noise(problem, max_rank=1 if setting.rank == 1 else None)
+        problem = evened.problem
+        judge = weighed(judge, 1 / np.sqrt(clean.data + size**2 / 2))
     solution = fm.flat_minimum(problem, alpha="auto")
     seconds, found = time.process_time() - start, solution.noise
-    best, size = distance(problem, least_squares(problem, truth, rank), truth), np.sqrt(np.mean(errors**2))
+    best = distance(judge, least_squares(judge, truth, setting.rank), truth)
     sigma = np.nan if found.sigma is None else found.sigma
     return {
-        "right": found.rank == rank,
-        "penalised right": found.penalised_rank == rank,
+        "right": found.rank == setting.rank,
+        "penalised right": found.penalised_rank == setting.rank,
+        "error": distance(problem, found.refit, truth),
         "refit": distance(problem, found.refit, truth) / best,
         "penalised": distance(problem, solution.factors, truth) / best,
         "sigma": sigma / size,
         "within": abs(sigma - size) <= 3 * (found.std_error or 0.0),
+        "off": abs(sigma - size) / found.std_error if found.std_error else np.inf,
         "unevenness": found.unevenness,
         "seconds": seconds,
     }
+
+
+def weighed(problem: fm.Problem, weights: Array) -> fm.Problem:
+    A = problem.measurement
+    if isinstance(A, fm.measurements.CodedDiffraction):
+        A = fm.measurements.RankOne(A.vectors())
+    return fm.Problem(A.weighted(weights), weights * problem.data, problem.parametrization)
 
 
 def distance(problem: fm.Problem, factors: tuple[Array, ...], truth: Array) -> float:
@@ -156,21 +233,42 @@ def least_squares(problem: fm.Problem, truth: Array, rank: int) -> tuple[Array, 
     return model.flattest(U, scaled.to_z * s, V, scaled.metric)
 
 
+def two_problems(names: list[str], draws: int) -> None:
+    line(["problem", "largest error", "rank exact", "level off by", "median level", "longest seconds"])
+    line(["---"] * 6)
+    for name, (level, rank, family, shape, m) in PROBLEMS.items():
+        if names and not any(part in name for part in names):
+            continue
+        setting = Setting(partial(sampled, family, shape, rank, m), rank, even, level)
+        rows = [trial(setting, seed) for seed in range(FRESH, FRESH + draws)]
+        worst = {key: max(row[key] for row in rows) for key in ("refit", "off", "seconds")}
+        exact, median = sum(row["right"] for row in rows), np.median([row["sigma"] for row in rows])
+        cells = [f"{worst['refit']:.3f}", f"{exact} of {draws}", f"{worst['off']:.1f}", f"{median:.3f}"]
+        line([name, *cells, f"{worst['seconds']:.2f}"])
+
+
+def many_kinds(names: list[str], draws: int) -> None:
+    shares = "right", "penalised right", "within"
+    medians = "error", "refit", "penalised", "sigma", "unevenness", "seconds"
+    line(["setting", *shares, *medians])
+    line(["---"] * (1 + len(shares) + len(medians)))
+    for name, setting in SETTINGS.items():
+        if names and not any(part in name for part in names):
+            continue
+        rows = [trial(setting, seed) for seed in range(draws)]
+        cells = [f"{np.mean([row[key] for row in rows]):.0%}" for key in shares]
+        cells += [f"{np.nanmedian([row[key] for row in rows]):.2f}" for key in medians]
+        line([name, *cells])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*")
     parser.add_argument("--draws", type=int, default=10)
     asked = parser.parse_args()
-    shares, medians = ("right", "penalised right", "within"), ("refit", "penalised", "sigma", "unevenness", "seconds")
-    line(["setting", *shares, *medians])
-    line(["---"] * (1 + len(shares) + len(medians)))
-    for name, (draw, rank, noise, level) in SETTINGS.items():
-        if asked.names and not any(part in name for part in asked.names):
-            continue
-        rows = [trial(draw(seed), rank, noise, level, seed) for seed in range(asked.draws)]
-        cells = [f"{np.mean([row[key] for row in rows]):.0%}" for key in shares]
-        cells += [f"{np.nanmedian([row[key] for row in rows]):.2f}" for key in medians]
-        line([name, *cells])
+    two_problems(asked.names, asked.draws)
+    print()
+    many_kinds(asked.names, asked.draws)
 
 
 if __name__ == "__main__":
