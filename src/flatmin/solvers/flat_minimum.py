@@ -17,6 +17,7 @@ from flatmin.solvers.hadamard import hadamard_minimum
 from flatmin.solvers.interpolating import interpolating_minimum
 from flatmin.solvers.pivotal import pivotal_minimum
 from flatmin.solvers.robust_minimum import robust_minimum
+from flatmin.solvers.robust_pivotal import robust_pivotal_minimum
 from flatmin.solvers.task import Task
 
 __all__ = ["flat_minimum"]
@@ -93,7 +94,12 @@ def flat_minimum(
     task = Task(
         problem, strength, metric_power, max_rank, tol, max_iter, time_limit, warm_start, seed=seed, callback=callback
     )
-    return pivotal_minimum(task) if auto else _solver(task)(task)
+    return _pivotal(task)(task) if auto else _solver(task)(task)
+
+
+def _pivotal(task: Task) -> Callable[[Task], Solution]:
+    """Return the solver that finds the strength as well."""
+    return robust_pivotal_minimum if isinstance(task.problem.loss, Absolute) else pivotal_minimum
 
 
 def _solver(task: Task) -> Callable[[Task], Solution]:

@@ -21,7 +21,7 @@ from flatmin.solution import Solution, Status
 from flatmin.solvers.pursuit import Corrupted, Pursuit, pursue
 from flatmin.solvers.task import Task
 
-__all__ = ["Cells", "packed_split", "robust_minimum", "robust_solution", "split"]
+__all__ = ["Cells", "packed_split", "robust_minimum", "robust_solution", "split", "spread"]
 
 #: More rounds than this are not made unless asked for.
 MOST_ROUNDS = 5000
@@ -59,7 +59,7 @@ def packed_split(task: Task, cells: Cells, found: Pursuit) -> Solution:
     """Return the end of a pursuit with its certificate."""
     problem = task.problem
     U, s, V = (part[..., : task.widest] for part in found.triplets)
-    U, V = _spread(U, cells.rows), _spread(V, cells.cols)
+    U, V = spread(U, cells.rows), spread(V, cells.cols)
     factors = problem.parametrization.flattest(U, cells.unit * s, V, problem.metric)
     dual = found.W[cells.positions]
     proof = robust_certificate(problem, factors, dual, alpha=task.alpha, seed=int(task.seed))
@@ -166,7 +166,7 @@ def _start(cells: Cells, task: Task) -> tuple[Array, Array] | None:
     return (L[cells.rows] @ R[cells.cols].T) / cells.unit, W
 
 
-def _spread(U: Array, seen: Array) -> Array:
+def spread(U: Array, seen: Array) -> Array:
     """Return U with rows of zeros where nothing is seen."""
     out = np.zeros((len(seen), U.shape[1]))
     out[seen] = U

@@ -1,0 +1,219 @@
+"""Least squares at a fixed rank, over the cells that are no gross errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from flatmin.metric import Array
+
+__all__ = ["Trimmed", "row_coefficients", "trimmed_fit", "typical_size"]
+
+#: Residuals beyond this many standard deviations are gross errors …
+REJECTED = 3.0
+#: … and for a first guess of the standard deviation those beyond this many do not count.
+COUNTED = 2.5
+#: What turns a median of absolute values into a standard deviation, of normal numbers.
+MEDIAN = 1.4826
+#: Sweeps end after so many, if the fit does not settle before.
+SWEEPS = 100
+#: So often are the gross errors looked for anew, unless no more than this share of the cells changes.
+REJECTIONS, SAME = 20, 1e-4
+#: Before that, in so many sweeps, residuals beyond this many standard deviations count less, and none is left out.
+CAREFUL, EASED = 10, 1.5
+#: Steps to a fixed point of the standard deviation.
+FIXED = 1000
+#: Numbers in a block of rows whose equations are solved together.
+BLOCK = 4_000_000
+TINY = float(np.finfo(float).tiny)
+
+
+@dataclass(frozen=True, eq=False)
+class Trimmed:
+    """A least-squares fit ``L Rᵀ`` to cells whose residuals are small.
+
+    Attributes
+    ----------
+    L, R : ndarray, shapes (d1, r) and (d2, r)
+        The factors, balanced.
+    inliers : ndarray of bool, shape (d1, d2)
+        The observed cells that count.
+    residual : ndarray, shape (d1, d2)
+        ``Y − L Rᵀ`` where observed, zero elsewhere.
+    freedom : int
+        Degrees of freedom of matrices of this rank.
+    """
+
+    L: Array
+    R: Array
+    inliers: Array
+    residual: Array
+    freedom: int
+
+    @property
+    def left(self) -> Array:
+        """The residual on the inliers, zero elsewhere."""
+        return np.where(self.inliers, self.residual, 0.0)
+
+    @property
+    def spare(self) -> int:
+        """How many more inliers there are than degrees of freedom."""
+        return int(np.count_nonzero(self.inliers)) - self.freedom
+
+    @property
+    def sigma(self) -> float | None:
+        """The standard deviation of normal noise of which what is beyond ``REJECTED`` of it was cut off."""
+        if self.spare <= 0:
+            return None
+        return float(np.linalg.norm(self.left) / np.sqrt(self.spare * _share(REJECTED)))
+
+    @property
+    def std_error(self) -> float | None:
+        """The standard error of `sigma`, from the spread of the squares.
+
+        What is cut off moves with sigma, ``σ² = mean(r² over |r| ≤ kσ) / c``. So an error of the mean counts
+        ``1 / (1 − a)``-fold, ``a = k φ(k) (k² − c) / (c (2Φ(k) − 1))`` for normal residuals.
+        """
+        sigma = self.sigma
+        if sigma is None:
+            return None
+        squares = self.residual[self.inliers] ** 2
+        mean, k, c = float(squares.mean()), REJECTED, _share(REJECTED)
+        again = k * _density(k) * (k**2 - c) / (c * (2 * ndtr(k) - 1))
+        spread = float(squares.var()) / mean**2 if mean > 0 else 0.0
+        return float(sigma * np.sqrt(spread / (4 * self.spare)) / (1 - again))
+
+
+def typical_size(values: Array) -> float:
+    """Return a standard deviation of numbers of which some are gross errors: that of their normal middle.
+
+    The fixed point of ``σ² = mean of the squares of those within ± k σ``, over what that mean is for normal numbers. It
+    starts at the median of the absolute values, or where that is zero at their mean.
+
+    Examples
+    --------
+    >>> values = np.concatenate([np.random.default_rng(0).standard_normal(9000), np.full(1000, 50.0)])
+    >>> round(typical_size(values), 2), round(float(values.std()), 2)
+    (1.0, 15.03)
+    """
+    sizes = np.abs(values)
+    if not sizes.size:
+        return 0.0
+    sizes = np.sort(sizes)
+    squares, share = np.cumsum(sizes**2), _share(COUNTED)
+    sigma = MEDIAN * float(sizes[sizes.size // 2]) or float(sizes.mean())
+    for _ in range(FIXED):
+        counted = int(np.searchsorted(sizes, COUNTED * sigma, side="right"))
+        if counted == 0:
+            break
+        before, sigma = sigma, float(np.sqrt(squares[counted - 1] / (counted * share)))
+        if sigma == before:
+            break
+    return sigma
+
+
+def row_coefficients(Y: Array, weights: Array, R: Array, ridge: float) -> Array:
+    """Return the rows l that minimise ``Σ_j weights_ij (Y_ij − l_i · R_j)² + ridge ‖l_i‖²``, for all i together.
+
+    Parameters
+    ----------
+    Y, weights : ndarray, shape (d1, d2)
+        Data and nonnegative weights; where the weight is zero the data do not count.
+    R : ndarray, shape (d2, r)
+        The columns.
+    ridge : float
+        Positive where some rows may have fewer data than columns.
+    """
+    r = R.shape[1]
+    rows, cols = np.triu_indices(r)
+    products, out = R[:, rows] * R[:, cols], np.zeros((len(Y), r))
+    step = max(1, BLOCK // max(1, r * r))
+    for start in range(0, len(Y), step):
+        block = slice(start, start + step)
+        grams = np.zeros((len(Y[block]), r, r))
+        grams[:, rows, cols] = grams[:, cols, rows] = weights[block] @ products
+        grams += ridge * np.eye(r)
+        out[block] = np.linalg.solve(grams, ((weights[block] * Y[block]) @ R)[:, :, None])[:, :, 0]
+    return out
+
+
+def trimmed_fit(Y: Array, seen: Array, L: Array, R: Array, ridge: float, settled: float = 1e-6) -> Trimmed:
+    """Return a least-squares fit at the rank of (L, R), started there, to the cells that it fits well.
+
+    First by Huber's loss, which large residuals pull with a constant force, so that no row is lost that is fitted badly
+    at the start. Then in turn the gross errors are found, the cells whose residual exceeds three standard deviations of
+    the others, and the rest is fitted, until no cell changes. It is no minimum of anything convex, and may depend on
+    the start.
+
+    Parameters
+    ----------
+    Y : ndarray, shape (d1, d2)
+        The data, zero where missing.
+    seen : ndarray of bool, shape (d1, d2)
+        Which cells are observed.
+    L, R : ndarray, shapes (d1, r) and (d2, r)
+        Where to start.
+    ridge : float
+        What ``‖L‖² + ‖R‖²`` costs; keeps rows with few data from exploding.
+    settled : float
+        Sweeps end when the fitted cells move no more than this, relatively to the noise.
+    """
+    freedom = L.shape[1] * (sum(Y.shape) - L.shape[1])
+    inliers = seen
+    for _ in range(CAREFUL):
+        sizes = np.abs(Y - L @ R.T)
+        level = EASED * typical_size(sizes[seen])
+        L, R = _sweep(Y, seen * np.minimum(1.0, level / np.maximum(sizes, max(level, TINY))), L, R, ridge)
+    residual = np.where(seen, Y - L @ R.T, 0.0)
+    for _ in range(REJECTIONS):
+        free = np.count_nonzero(inliers) / max(1, np.count_nonzero(inliers) - freedom)
+        level = REJECTED * typical_size(residual[seen]) * np.sqrt(free)
+        found = seen & (np.abs(residual) <= level)
+        changed = np.count_nonzero(found != inliers)
+        if changed == 0 or not found.any():
+            break
+        inliers = found
+        L, R = _sweeps(Y, inliers.astype(float), L, R, ridge, settled * level * np.sqrt(Y.size))
+        residual = np.where(seen, Y - L @ R.T, 0.0)
+        if changed <= SAME * np.count_nonzero(seen):
+            break
+    return Trimmed(L, R, inliers, residual, freedom)
+
+
+def _sweeps(Y: Array, weights: Array, L: Array, R: Array, ridge: float, still: float) -> tuple[Array, Array]:
+    """Alternate between the columns and the rows until nothing moves."""
+    X = L @ R.T
+    for _ in range(SWEEPS):
+        L, R = _sweep(Y, weights, L, R, ridge)
+        before, X = X, L @ R.T
+        if np.linalg.norm(X - before) <= still:
+            break
+    return L, R
+
+
+def _sweep(Y: Array, weights: Array, L: Array, R: Array, ridge: float) -> tuple[Array, Array]:
+    """Fit the columns, then the rows, and balance the factors."""
+    if L.shape[1] == 0:
+        return L, R
+    R = row_coefficients(Y.T, weights.T, L, ridge)
+    return _balanced(row_coefficients(Y, weights, R, ridge), R)
+
+
+def _balanced(L: Array, R: Array) -> tuple[Array, Array]:
+    """Return factors of the same matrix with ``LᵀL = RᵀR`` diagonal."""
+    P, S = np.linalg.qr(L)
+    Q, T = np.linalg.qr(R)
+    U, s, Vt = np.linalg.svd(S @ T.T)
+    root = np.sqrt(s)
+    return P @ (U * root), Q @ (Vt.T * root)
+
+
+def _density(k: float) -> float:
+    return float(np.exp(-(k**2) / 2) / np.sqrt(2 * np.pi))
+
+
+def _share(k: float) -> float:
+    """Return the mean square of standard normal numbers within ± k."""
+    return float(1 - 2 * k * _density(k) / (2 * ndtr(k) - 1))
