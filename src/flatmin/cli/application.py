@@ -295,6 +295,56 @@ def race(
     return run(Request(family, input, output, competitors, settings, loss, mask, json, quiet, command))
 
 
+def _list_recipes(wanted: bool) -> None:
+    if wanted:
+        from flatmin.cli.sweep import print_recipes
+
+        print_recipes()
+        raise typer.Exit()
+
+
+@app.command()
+def sweep(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="An experiment (--list), or a .toml file that changes one.")
+    ],
+    store: Annotated[
+        Path,
+        typer.Option("--store", metavar="FILE", help="Where every finished trial is kept; made if it is not there."),
+    ],
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", parser=_whole_number, metavar="N", help="Processes. Default: one for each core."),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="ADDRESS", help="The scheduler of a Dask cluster, to compute there instead."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A smaller grid with fewer repetitions.")] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="OUT", help="A table to write, .csv or .parquet: one row a trial."),
+    ] = None,
+    adaptive: Annotated[
+        bool,
+        typer.Option("--adaptive", help="At most a third of the repetitions, where they tell most of the boundary."),
+    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Make trials that failed again.")] = False,
+    quiet: Quiet = False,
+    list_: Annotated[
+        bool,
+        typer.Option("--list", callback=_list_recipes, is_eager=True, help="Print the experiments and stop."),
+    ] = False,
+) -> int:
+    """Run an experiment over a grid; what is finished is kept, and the same command goes on where it stopped.
+
+    Exit status: 0 all trials are done, 1 some failed (each is kept with its reason), 2 bad input, 130 interrupted.
+    """
+    from flatmin.cli.sweep import Request, run
+
+    return run(Request(recipe, store, jobs, dask, export, quick, adaptive, retry, quiet))
+
+
 def _judging(name: str, text: str) -> None:
     """Declare a command that says something about a solution file, done by the function of this name."""
 

@@ -1,0 +1,214 @@
+"""``flatmin sweep``: an experiment over a grid, kept trial by trial."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flatmin.cli.options import exclusive
+from flatmin.cli.pace import spoken
+from flatmin.cli.progress import progress
+from flatmin.errors import InputError
+from flatmin.report.words import counted
+
+if TYPE_CHECKING:
+    from flatmin.experiments import Outcome, Recipe, Store
+
+__all__ = ["Request", "print_recipes", "run"]
+
+#: Seconds that trials in flight are given after Ctrl-C.
+GRACE = 2.0
+#: Reasons of failures that are printed.
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user typed.
+
+    Attributes
+    ----------
+    recipe : str
+        A name, or a TOML file.
+    store : Path
+        The file of trials.
+    jobs : int or None
+        Processes of this machine.
+    dask : str or None
+        Address of a scheduler.
+    export : Path or None
+        A table to write.
+    quick, adaptive, retry, quiet : bool
+        The quick version; repetitions where they tell most; failed trials again; print nothing but errors.
+    """
+
+    recipe: str
+    store: Path
+    jobs: int | None = None
+    dask: str | None = None
+    export: Path | None = None
+    quick: bool = False
+    adaptive: bool = False
+    retry: bool = False
+    quiet: bool = False
+
+
+def run(request: Request) -> int:
+    """Make what is missing, export, print the outcome, and return the exit status: 1 if trials failed."""
+    from flatmin.experiments import Adaptive, Everything, Store, export, read_recipe, sweep
+    from flatmin.experiments.export import check_export
+    from flatmin.experiments.store import check_store
+
+    recipe = read_recipe(request.recipe, quick=request.quick)
+    plan = Adaptive(recipe) if request.adaptive else Everything(recipe)
+    check_store(request.store)
+    if request.export is not None:
+        check_export(request.export)
+    pace, stop = Pace(), threading.Event()
+    with _place(request) as place, closing(Store(request.store)) as store:
+        if not request.quiet:
+            _print_notes(store, recipe)
+        with _stopped_by_interruption(stop), progress(not request.quiet, pace) as callback:
+            try:
+                outcome = sweep(
+                    recipe, store, place=place, plan=plan, retry=request.retry, stop=stop, callback=callback
+                )
+            except KeyboardInterrupt:
+                stop.set()
+        if stop.is_set():
+            there = len(store.of_the_grid(recipe))
+            kept = f"{there} of at most {plan.total()}" if request.adaptive else f"{there} of {plan.total()}"
+            print(
+                f"flatmin: stopped; {kept} trials are in {request.store}, the same command goes on from there",
+                file=sys.stderr,
+            )
+            raise KeyboardInterrupt
+        if request.export is not None:
+            export(request.export, recipe, outcome.results)
+    if not request.quiet:
+        _print_outcome(request, recipe, outcome)
+    return 1 if outcome.failed else 0
+
+
+def print_recipes() -> None:
+    """Print what can be run, and what each claims."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from flatmin.experiments import recipes
+
+    table = Table("name", "what it is", "trials", "quick", box=None, pad_edge=False)
+    table.columns[0].no_wrap, table.columns[0].overflow = True, "ignore"
+    for recipe in map(recipes.find, recipes.names()):
+        quick = recipe.quickly() if recipe.quick else None
+        sizes = [str(len(r.cells) * r.repetitions) if r else "–" for r in (recipe, quick)]
+        table.add_row(recipe.name, f"{recipe.title}. Claim: {recipe.claim} Refuted by: {recipe.refuted_by}", *sizes)
+    Console(highlight=False).print(table)
+
+
+class Pace:
+    """The words about a sweep that goes on.
+
+    Trials come in an order without a pattern, so the time that they took is what the rest will take. Those that were in
+    the store before count as done, not as speed.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._start = clock, clock()
+
+    def __call__(self, state: Mapping[str, Any]) -> Iterator[str]:
+        """Give the words about a state of `flatmin.experiments.sweep`."""
+        yield f"{state['done']} of {state['total']} trials"
+        if state["failed"]:
+            yield f"{state['failed']} failed"
+        if "waiting" in state:
+            yield f"waiting for {counted(state['waiting'], 'trial')} of another process"
+        elif state["done"] < state["total"]:
+            each = (self._clock() - self._start) / state["made"]
+            yield f"about {spoken(each * (state['total'] - state['done']))} left"
+
+
+@contextmanager
+def _place(request: Request) -> Iterator[Any]:
+    """Give where cells are computed."""
+    from joblib import cpu_count  # type: ignore[import-untyped]
+
+    from flatmin.experiments import DaskCluster, Here, Processes
+
+    exclusive(jobs=request.jobs, dask=request.dask)
+    if request.jobs is not None and request.jobs < 1:
+        raise InputError(f"--jobs is {request.jobs}, expected a whole number of at least 1")
+    if request.dask is not None:
+        with closing(DaskCluster(request.dask)) as cluster:
+            yield cluster
+    else:
+        jobs = request.jobs or cpu_count()
+        with nullcontext(Here() if jobs == 1 else Processes(jobs)) as place:
+            yield place
+
+
+@contextmanager
+def _stopped_by_interruption(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C set ``stop``; raise `KeyboardInterrupt` at the second one, or if the grace is over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    timer = threading.Timer(GRACE, _thread.interrupt_main)
+    timer.daemon = True
+
+    def handle(*_: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        timer.start()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)
+
+
+def _print_notes(store: Store, recipe: Recipe) -> None:
+    """Say what else is in the store, where that may matter."""
+    others, elsewhere = store.other_versions(recipe), store.made_by_another_library(recipe)
+    if others:
+        print(
+            f"flatmin: {counted(others, 'trial')} of another version of {recipe.name} in {store.file} stay there and "
+            "are not mixed in",
+            file=sys.stderr,
+        )
+    if elsewhere:
+        print(
+            f"flatmin: {counted(elsewhere, 'trial')} in {store.file} were made with another state of flatmin's source; "
+            "choose another --store to make them anew",
+            file=sys.stderr,
+        )
+
+
+def _print_outcome(request: Request, recipe: Recipe, outcome: Outcome) -> None:
+    failed = outcome.failed
+    said = f"{recipe.name}: {counted(len(outcome.results), 'trial')}, " + (
+        f"{len(failed)} failed" if failed else "all done"
+    )
+    print(said)
+    reasons = Counter(result.reason for result in failed)
+    for reason, count in reasons.most_common(SHOWN):
+        first = next(result.trial for result in failed if result.reason == reason)
+        where = ", ".join(f"{name} {value}" for name, value in first.parameters.items())
+        print(f"  {count} × {reason}; first: {where}, seed {first.seed}")
+    if len(reasons) > SHOWN:
+        print(f"  and {counted(len(reasons) - SHOWN, 'other reason')}")
+    print(f"store   {request.store}")
+    if request.export is not None:
+        print(f"export  {request.export}")

@@ -1,0 +1,34 @@
+"""Experiments as sweeps: recipes, a store that survives, phase maps."""
+
+from flatmin.experiments import recipes
+from flatmin.experiments.adaptive import Adaptive
+from flatmin.experiments.export import export
+from flatmin.experiments.phase_map import Boundary, PhaseMap, fit_boundary, wilson
+from flatmin.experiments.places import DaskCluster, Here, Processes
+from flatmin.experiments.recipe import Recipe, Trial
+from flatmin.experiments.store import Result, Store
+from flatmin.experiments.sweep import Everything, Outcome, sweep
+from flatmin.experiments.transition import Transition
+from flatmin.experiments.variation import read_recipe
+
+__all__ = [
+    "Adaptive",
+    "Boundary",
+    "DaskCluster",
+    "Everything",
+    "Here",
+    "Outcome",
+    "PhaseMap",
+    "Processes",
+    "Recipe",
+    "Result",
+    "Store",
+    "Transition",
+    "Trial",
+    "export",
+    "fit_boundary",
+    "read_recipe",
+    "recipes",
+    "sweep",
+    "wilson",
+]
