@@ -1,0 +1,144 @@
+"""Which measurements are held out together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flatmin._validation import integers
+from flatmin.errors import InputError
+from flatmin.measurements import Entries
+from flatmin.metric import Array
+from flatmin.problem import Problem
+
+__all__ = ["Split", "splits"]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The indices of the measurements to fit and of those held out."""
+
+    training: Array
+    held_out: Array
+
+
+def splits(problem: Problem, folds: Any, groups: Any, seed: int) -> list[Split]:
+    """Return the splits of a problem's measurements.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem to be cross-validated.
+    folds : int, array_like of shape (m,), or sequence of pairs
+        How many folds; or the fold of each measurement, negative for those that are never held out; or pairs of index
+        arrays, training and held out.
+    groups : array_like, shape (m,), optional
+        With a number of folds: measurements of one group are held out together.
+    seed : int
+        Deals the folds.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> p = fm.Problem(fm.measurements.Entries([0, 0, 1, 1, 2], [0, 1, 0, 1, 2], (3, 3)), np.ones(5))
+    >>> [s.held_out.tolist() for s in splits(p, [0, 1, 1, 0, -1], None, 0)]
+    [[0, 3], [1, 2]]
+    """
+    m = len(problem.data)
+    if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
+        if not 2 <= folds <= m:
+            raise InputError(f"folds is {folds}, expected a number from 2 to that of measurements, {m}")
+        labels = _dealt(problem, int(folds), groups, np.random.default_rng(seed))
+        return _from_labels(labels, int(folds))
+    if groups is not None:
+        raise InputError("groups were given with folds that are no number, expected a number of folds")
+    if np.iterable(folds):
+        given = folds if isinstance(folds, np.ndarray) else list(folds)
+        if len(given) and (isinstance(given[0], str) or not np.iterable(given[0])):
+            labels = integers(given, "folds")
+            if labels.shape != (m,):
+                raise InputError(
+                    f"folds has {labels.size} labels, expected {m}: one a measurement, or pairs of indices"
+                )
+            names = np.unique(labels[labels >= 0])
+            return _from_labels(np.where(labels >= 0, np.searchsorted(names, labels), -1), len(names))
+        return [_checked(pair, m, number) for number, pair in enumerate(given)] or _nothing()
+    raise InputError(f"folds is {folds!r}, expected a number of folds, one label a measurement, or pairs of indices")
+
+
+def _from_labels(labels: Array, count: int) -> list[Split]:
+    """Return the splits of labels 0 … count − 1; folds without measurements are left out."""
+    found = [Split(np.flatnonzero(labels != fold), np.flatnonzero(labels == fold)) for fold in range(count)]
+    found = [split for split in found if len(split.held_out)]
+    if any(len(split.training) == 0 for split in found):
+        raise InputError("one fold holds out all measurements, expected at least two folds")
+    return found or _nothing()
+
+
+def _checked(pair: Any, m: int, number: int) -> Split:
+    """Return a pair of index arrays as a split, or raise `InputError`."""
+    expected = f"expected two arrays of different indices from 0 to {m - 1}, training and held out"
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise InputError(f"folds[{number}] is a {type(pair).__name__}, {expected}")
+    sides = []
+    for side in pair:
+        side = np.asarray(side)
+        side = np.flatnonzero(side) if side.dtype == bool and side.shape == (m,) else integers(side, f"folds[{number}]")
+        if side.size == 0 or side.min() < 0 or side.max() >= m:
+            raise InputError(f"folds[{number}] holds no index, or one outside of the measurements; {expected}")
+        sides.append(side)
+    if np.isin(sides[0], sides[1]).any():
+        raise InputError(f"folds[{number}] trains on a measurement that it holds out; {expected}")
+    return Split(*sides)
+
+
+def _dealt(problem: Problem, count: int, groups: Any, rng: np.random.Generator) -> Array:
+    """Return a fold for each measurement, −1 for those that must not be held out."""
+    m = len(problem.data)
+    if groups is not None:
+        return _by_group(np.asarray(groups), m, count, rng)
+    A = problem.measurement
+    order = rng.permutation(m)
+    if isinstance(A, Entries):
+        order = order[np.argsort(A.rows[order], kind="stable")]
+    labels = np.empty(m, int)
+    labels[order] = np.arange(m) % count
+    if isinstance(A, Entries):
+        labels[_lost(A, labels, count, square=problem.parametrization.cone != "rectangular")] = -1
+    return labels
+
+
+def _by_group(groups: Array, m: int, count: int, rng: np.random.Generator) -> Array:
+    """Return a fold for each measurement: groups from large to small, each to the fold with the fewest so far."""
+    if groups.shape != (m,):
+        raise InputError(f"groups has shape {groups.shape}, expected ({m},): one label a measurement")
+    names, positions, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(names) < count:
+        raise InputError(f"there are {len(names)} groups for {count} folds, expected at least as many groups as folds")
+    order = rng.permutation(len(names))
+    filled, folds = np.zeros(count, int), np.empty(len(names), int)
+    for group in order[np.argsort(-sizes[order], kind="stable")]:
+        folds[group] = int(np.argmin(filled))
+        filled[folds[group]] += sizes[group]
+    return folds[positions]
+
+
+def _lost(A: Entries, labels: Array, count: int, square: bool) -> Array:
+    """Return where a cell is held out whose row or column its training cells do not see.
+
+    The solution is zero there, whatever the strength. In symmetric models a row is also seen as a column.
+    """
+    lost = np.zeros(A.size, bool)
+    for fold in range(count):
+        held = labels == fold
+        seen = [np.bincount(i[~held], minlength=d) > 0 for i, d in zip((A.rows, A.cols), A.shape, strict=True)]
+        if square:
+            seen = [seen[0] | seen[1]] * 2
+        lost |= held & ~(seen[0][A.rows] & seen[1][A.cols])
+    return lost
+
+
+def _nothing() -> list[Split]:
+    raise InputError("no measurement can be held out, expected folds that leave every row and column seen, or labels")
