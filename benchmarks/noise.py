@@ -7,10 +7,10 @@ the true rank, started at the truth; how often the rank is exact; by how many st
 is off; its median over the root mean square of the noise; seconds of processor time.
 
 Then noise of many kinds: how often the refit has the true rank, and the penalised solution; median relative error of
-the refit, the same over that of the oracle, and that of the penalised solution over it; the level found over the root mean square of the noise, and how
-often they differ by at most three standard errors; what the noise can do over Gaussian noise of its size; seconds of
-processor time. Counts are weighed first, their oracle is least squares with the weights of the truth, and their level
-is the root of the unit.
+the refit, the same over that of the oracle, and that of the penalised solution over it; the level found over the root
+mean square of the noise, and how often they differ by at most three standard errors; what the noise can do over
+Gaussian noise of its size; seconds of processor time. Counts that are weighed first have least squares with the
+weights of the truth as their oracle, and as their level the root of the unit.
 """
 
 from __future__ import annotations

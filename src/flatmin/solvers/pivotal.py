@@ -8,7 +8,7 @@ import numpy as np
 
 from flatmin._memory import require
 from flatmin._threads import one_thread
-from flatmin.certificates import trace_is_determined
+from flatmin.certificates import certificate_of, trace_is_determined
 from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.metric import Array
@@ -26,7 +26,7 @@ from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.simulated_noise import SimulatedNoise
 from flatmin.solvers.task import Task
 
-__all__ = ["level_of_noise", "pivotal_minimum"]
+__all__ = ["level_of_noise", "pivotal_minimum", "uncertified_minimum"]
 
 #: The strength is found to this relative accuracy, in at most so many solves.
 ACCURACY, SOLVES = 1e-3, 30
@@ -93,6 +93,28 @@ def level_of_noise(task: Task) -> Noise:
     rule, x, price = found
     with one_thread():
         return rule.noise(x, x.shape[1], price)
+
+
+def uncertified_minimum(task: Task) -> Solution:
+    """Return the least-squares fit of the smallest rank that leaves noise, where a penalised solution takes too long.
+
+    Its certificate says how far it is, at most, from the minimum of loss + alpha · scaled trace.
+    """
+    problem, noise = task.problem, level_of_noise(task)
+    if noise.alpha == 0:
+        return convex_minimum(task)
+    dual = -2 * problem.residual(noise.refit) / (problem.parametrization.trace_factor * noise.alpha * len(problem.data))
+    at = task.at(noise.alpha)
+    proof = certificate_of(
+        problem,
+        noise.refit,
+        dual,
+        alpha=noise.alpha,
+        metric_power=task.metric_power,
+        seed=int(task.seed),
+        look_further=False,
+    )
+    return replace(at.solution(noise.refit, proof, at.status(proof), {}), noise=noise)
 
 
 def _started(task: Task) -> Solution | tuple[_Rule, Array, float]:

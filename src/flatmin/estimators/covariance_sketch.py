@@ -1,0 +1,73 @@
+"""A covariance matrix of low rank from quadratic sketches."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin.estimators.base import MatrixRegressor
+from flatmin.measurements import RankOne
+from flatmin.metric import Array
+from flatmin.parametrizations import Gram
+from flatmin.problem import Problem
+
+__all__ = ["CovarianceSketch"]
+
+
+class CovarianceSketch(MatrixRegressor):
+    """The covariance Σ of a stream of which only energies ``y_i = x_iᵀ Σ x_i + noise`` were kept.
+
+    Σ is positive semidefinite and of low rank; neither its rank nor the level of the noise is to be known.
+
+    Parameters
+    ----------
+    alpha, metric_power, max_rank, refit, tol, max_iter, random_state, verbose
+        As for `MatrixRegressor`. For vectors x_i the data determine the trace, so that a penalty selects no rank: with
+        ``alpha="auto"`` it is found by testing what least squares at ranks 1, 2, … leave, and ``refit=False`` predicts
+        with a certified solution of larger rank.
+
+    Attributes
+    ----------
+    covariance_ : ndarray, shape (n_features, n_features)
+        Σ.
+    components_ : ndarray, shape (rank, n_features)
+        Its orthonormal eigenvectors, of the largest eigenvalue first; each is determined up to its sign.
+    explained_variance_ : ndarray, shape (rank,)
+        Its eigenvalues.
+    rank_, certificate_, flatness_, status_, n_iter_, noise_, solution_
+        As for `FlatEstimator`.
+
+    References
+    ----------
+    Chen, Chi, Goldsmith, "Exact and stable covariance estimation from quadratic sampling via convex programming", IEEE
+    Transactions on Information Theory 61(7), 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flatmin.estimators import CovarianceSketch
+    >>> rng = np.random.default_rng(0)
+    >>> U, X = rng.standard_normal((10, 2)), rng.standard_normal((200, 10))
+    >>> y = ((X @ U) ** 2).sum(axis=1) + 0.1 * rng.standard_normal(200)
+    >>> model = CovarianceSketch().fit(X, y)
+    >>> model.rank_, bool(abs(model.covariance_ - U @ U.T).max() < 0.05), bool(0.08 < model.noise_.sigma < 0.12)
+    (2, True, True)
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True  # responses that are no energies are not explained
+        return tags
+
+    def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
+        root = np.ones(len(y)) if weight is None else np.sqrt(weight)
+        (U,) = self._solve(Problem(RankOne(np.sqrt(root)[:, None] * X), root * y, Gram()))
+        vectors, sizes, _ = np.linalg.svd(U, full_matrices=False)
+        signs = np.sign(np.take_along_axis(vectors, np.argmax(np.abs(vectors), axis=0)[None], 0))
+        self.components_, self.explained_variance_ = (vectors * signs).T, sizes**2
+        self.covariance_ = U @ U.T
+        return self
+
+    def _predict(self, X: Array) -> Array:
+        return np.asarray((X @ self.components_.T) ** 2 @ self.explained_variance_)

@@ -1,0 +1,251 @@
+"""A signal from the intensities of its measurements."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from flatmin._validation import numeric
+from flatmin.errors import InputError
+from flatmin.estimators.base import MatrixRegressor
+from flatmin.measurements import CodedDiffraction, Measurement, RankOne
+from flatmin.metric import Array
+from flatmin.parametrizations import Gram
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+from flatmin.solvers import counts_to_even_noise
+from flatmin.solvers.pivotal import level_of_noise, uncertified_minimum
+from flatmin.solvers.task import Task
+
+__all__ = ["PhaseRetrieval"]
+
+NOISES = ("gaussian", "poisson")
+#: Up to so many unknowns ``certify="auto"`` certifies.
+CERTIFIED = 400
+
+
+class PhaseRetrieval(MatrixRegressor):
+    """A signal s from intensities, whose phases were lost: ``y_i = |x_i* s|² + noise``.
+
+    The x_i are real or complex vectors, or the intensities are diffraction patterns behind known masks. The signal is
+    determined up to its sign or phase: the entry that is largest in size is made positive.
+
+    Parameters
+    ----------
+    alpha : float or "auto"
+        "auto" is for noisy intensities, 0 for exact ones: then the signal is proved the only one, where it is. A number
+        is the strength of a penalty on the trace; it selects no rank.
+    noise : "gaussian" or "poisson"
+        What noise ``alpha="auto"`` expects: of equal variance, or that of counted photons, whose variance is
+        proportional to their mean, in any unit.
+    certify : bool or "auto"
+        Whether ``alpha="auto"`` also finds the certified solution of the penalised problem, ``solution_``, of larger
+        rank than 1. The signal does not depend on it, and large images take long. "auto": up to 400 unknowns; beyond,
+        ``certificate_`` says how far the signal is from that solution, at most.
+    max_rank, refit, tol, max_iter, random_state, verbose
+        As for `MatrixRegressor`. The signal is that of the refit, a least-squares fit of rank one (with counts: the
+        likeliest one, nearly), which is not certified; with ``refit=False`` it is the largest part of ``solution_``.
+
+    Attributes
+    ----------
+    signal_ : ndarray, shape (n_features,), (n,) or (h, w)
+        s; zero where the intensities pass for noise.
+    unit_ : float or None
+        With counts, their variance over their mean: 1 for photons that are not rescaled.
+    rank_ : int
+        1, or 0 for a zero signal.
+    certificate_, flatness_, status_, n_iter_, noise_, solution_
+        As for `FlatEstimator`. With counts ``solution_`` solves the problem with weights. ``noise_.rank`` is the rank
+        that residuals ask for; above 1 they say that intensities are not those of one signal.
+
+    References
+    ----------
+    Candès, Strohmer, Voroninski, "PhaseLift: exact and stable signal recovery from magnitude measurements via convex
+    programming", Communications on Pure and Applied Mathematics 66(8), 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flatmin.estimators import PhaseRetrieval
+    >>> rng = np.random.default_rng(0)
+    >>> s, X = rng.standard_normal(12), rng.standard_normal((100, 12))
+    >>> photons = rng.poisson(30 * (X @ s) ** 2)
+    >>> model = PhaseRetrieval(noise="poisson").fit(X, photons)
+    >>> found = model.signal_ / np.sqrt(30)
+    >>> bool(min(abs(found - s).max(), abs(found + s).max()) < 0.05), bool(0.7 < model.unit_ < 1.3)
+    (True, True)
+    """
+
+    def __init__(
+        self,
+        alpha: Any = "auto",
+        *,
+        noise: str = "gaussian",
+        certify: Any = "auto",
+        max_rank: int | None = None,
+        refit: Any = "auto",
+        tol: float = 1e-8,
+        max_iter: int | None = None,
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.alpha = alpha
+        self.noise = noise
+        self.certify = certify
+        self.max_rank = max_rank
+        self.refit = refit
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True  # responses that are no intensities are not explained
+        return tags
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the signal.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n_features), (q, n) or (q, h, w)
+            Vectors x_i, real or complex, or masks.
+        y : array_like, shape (m,), or the shape of X
+            Intensities ``|x_i* s|²``; those behind masks, which have the shape of the masks, are
+            ``|FFT(conj(mask) ∘ s)|²``, unnormalized.
+        sample_weight : array_like, shape (m,), optional
+            How precise each intensity is: its variance is divided by the weight. Samples of weight 0 are left out. Not
+            for masks.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X or y cannot be used; the sentence says why.
+        """
+        if self.noise not in NOISES:
+            raise InputError(f"noise is {self.noise!r}, expected 'gaussian' or 'poisson'")
+        if not (isinstance(self.certify, bool | np.bool_) or self.certify == "auto"):
+            raise InputError(f"certify is {self.certify!r}, expected True, False or 'auto'")
+        self._behind_masks = _are_masks(X, y)
+        if self._behind_masks:
+            if sample_weight is not None:
+                raise InputError("sample_weight was given with masks, expected None")
+            masks = numeric(X, "X", allow_complex=True)
+            validate_data(self, masks.reshape(len(masks), -1).real, skip_check_array=True)
+            signal = self._found(CodedDiffraction(masks), numeric(y, "y").ravel())
+            self.signal_ = signal.reshape(masks.shape[1:])
+            return self
+        imaginary = _imaginary(X)
+        X, y = validate_data(self, X if imaginary is None else np.real(X), y, dtype=float, y_numeric=True)
+        X, y = X if imaginary is None else X + 1j * imaginary, y.astype(float)
+        if sample_weight is None:
+            return self._fit(X, y, None)
+        weight = _check_sample_weight(sample_weight, X.real, dtype=float, ensure_non_negative=True)
+        kept = weight > 0
+        if not kept.any():
+            raise InputError("sample_weight is zero throughout, expected a positive weight for some sample")
+        return self._fit(X[kept], y[kept], weight[kept] / weight[kept].mean())
+
+    def predict(self, X: Any) -> Array:
+        """Return the intensities of the signal.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n_features), (q, n) or (q, h, w)
+            Vectors, or masks if the signal was fitted behind masks.
+
+        Returns
+        -------
+        ndarray, shape (m,) or that of X
+        """
+        check_is_fitted(self)
+        if self._behind_masks:
+            masks = numeric(X, "X", allow_complex=True)
+            if masks.shape[1:] != self.signal_.shape:
+                raise InputError(f"X has shape {masks.shape}, expected masks of shape {self.signal_.shape}")
+            return _intensities(CodedDiffraction(masks), self.signal_.ravel()).reshape(masks.shape)
+        imaginary = _imaginary(X)
+        X = validate_data(self, X if imaginary is None else np.real(X), dtype=float, reset=False)
+        return self._predict(X if imaginary is None else X + 1j * imaginary)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R² of the intensities."""
+        y = np.asarray(y)
+        return float(r2_score(y.ravel(), self.predict(X).ravel(), sample_weight=sample_weight))
+
+    def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
+        if weight is not None and self.noise == "gaussian":
+            weight = np.sqrt(weight)
+        if weight is not None:  # w·y of counts y with variance E y / w are counts of the unit w
+            X, y = np.sqrt(weight)[:, None] * X, weight * y
+        self.signal_ = self._found(RankOne(X), y)
+        return self
+
+    def _predict(self, X: Array) -> Array:
+        return _intensities(RankOne(X), self.signal_)
+
+    def _found(self, measurement: Measurement, data: Array) -> Array:
+        """Return the signal, and set the other attributes."""
+        problem, self._counts = Problem(measurement, data, Gram()), None
+        auto = isinstance(self.alpha, str) and self.alpha == "auto"
+        if self.noise == "poisson" and (auto or self.alpha != 0):
+            self._counts = counts_to_even_noise(problem, max_rank=1, max_iter=self.max_iter, seed=self._seed())
+        self.unit_ = None if self._counts is None else self._counts.unit
+        large = measurement.shape[0] > CERTIFIED if self.certify == "auto" else not self.certify
+        if auto and large:
+            solution = uncertified_minimum(Task(problem, max_rank=1, max_iter=self.max_iter, seed=self._seed()))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # no certificate was asked for
+                (U,) = self._keep(problem, solution)
+        else:
+            (U,) = self._solve(problem if self._counts is None else self._counts.problem)
+        U, sizes, _ = np.linalg.svd(U, full_matrices=False)
+        signal = U[:, 0] * sizes[0] if len(sizes) else np.zeros(len(U), U.dtype)
+        largest = signal[np.argmax(np.abs(signal))]
+        self.rank_ = int(largest != 0)
+        return np.asarray(signal * (np.conj(largest) / abs(largest) if largest else 1))
+
+    def _chosen(self, problem: Problem, solution: Solution) -> Factors:
+        """Return the factors of the solution, or of the fit of rank one if a refit was asked for."""
+        factors, noise = super()._chosen(problem, solution), solution.noise
+        if noise is None or factors is not noise.refit or noise.rank == 0:
+            return factors
+        if self._counts is not None:
+            return self._counts.factors
+        return factors if noise.rank == 1 else level_of_noise(Task(problem, max_rank=1, seed=self._seed())).refit
+
+    def _summary(self) -> dict[str, str]:
+        lines = super()._summary()
+        if lines and self.unit_ is not None:
+            lines["unit of counts"] = f"{self.unit_:.4g}"
+        if lines and self.noise_ is not None and self.noise_.rank > 1:
+            lines["rank in doubt"] = f"residuals ask for rank {self.noise_.rank}, expected 1 of a single signal"
+        return lines
+
+
+def _intensities(measurement: Measurement, signal: Array) -> Array:
+    return measurement.forward_factors(signal[:, None], signal[:, None])
+
+
+def _are_masks(X: Any, y: Any) -> bool:
+    """Return whether y has the shape of X: diffraction patterns, one behind each mask."""
+    shapes = [np.shape(Z) if isinstance(Z, np.ndarray | list | tuple) else getattr(Z, "shape", ()) for Z in (X, y)]
+    return len(shapes[0]) in (2, 3) and shapes[0] == shapes[1] and shapes[0][1] > 1
+
+
+def _imaginary(X: Any) -> Array | None:
+    """Return the imaginary part of complex vectors, None of what is real or no array."""
+    if not isinstance(X, np.ndarray | list | tuple) or not np.iscomplexobj(X):
+        return None
+    return np.asarray(numeric(X, "X", allow_complex=True).imag)
