@@ -1,0 +1,113 @@
+"""Who likes what? Interactions between the features of two sides, beside the effect of every feature by itself.
+
+Every rating belongs to a person with 12 known features and a product with 10. Some people rate everything higher, and
+some products are liked by all: linear terms. Beyond that, a few traits of people meet a few traits of products: the
+matrix M of interactions has rank two. The features have means of their own, so that a model without linear terms, or
+with another origin, would take the one for the other.
+
+`BilinearRegressor` with ``fit_linear=True`` fits all of it together, penalises interactions only, and is told neither
+their rank nor the level of the noise. What it learned serves people and products that nobody has seen. Ridge regression
+on all products of features, its strength found by cross-validation, needs many more ratings for the same error.
+
+Run ``python examples/bilinear_regression.py [PICTURE]``; it writes bilinear_regression.png unless told otherwise. About
+five seconds.
+"""
+
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+import flatmin as fm
+
+PEOPLE, PRODUCTS, FRESH = 12, 10, 2000
+COUNTS, SHOWN, DRAWS = (80, 120, 160, 240, 360, 540), 240, 3
+LEVELS = (0.1, 0.2, 0.5, 1.0, 2.0)
+BLUE, YELLOW, GREY = "#1b6ca8", "#edae49", "#777777"
+
+
+class World:
+    """People, products, and what the ones think of the others."""
+
+    def __init__(self, seed):
+        rng = np.random.default_rng(seed)
+        self.M = rng.standard_normal((PEOPLE, 2)) @ rng.standard_normal((2, PRODUCTS)) / 6
+        self.linear, self.means = 0.3 * rng.standard_normal(PEOPLE + PRODUCTS), rng.uniform(-2, 2, PEOPLE + PRODUCTS)
+        self.sigma, self.rng = 0.5, rng
+
+    def ratings(self, count):
+        """Return features of people and products, the ratings without noise, and those that were given."""
+        Z = self.rng.standard_normal((count, PEOPLE + PRODUCTS))
+        clean = 3.5 + Z @ self.linear + np.einsum("mi,ij,mj->m", Z[:, :PEOPLE], self.M, Z[:, PEOPLE:])
+        return Z + self.means, clean, clean + self.sigma * self.rng.standard_normal(count)
+
+
+def products(X):
+    """Return every feature, and every product of one of a person and one of a product."""
+    return np.hstack([X, (X[:, :PEOPLE, None] * X[:, None, PEOPLE:]).reshape(len(X), -1)])
+
+
+REGRESSORS = {
+    "linear terms only": make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13))),
+    "ridge on all products": make_pipeline(
+        StandardScaler(), FunctionTransformer(products), StandardScaler(), RidgeCV(np.logspace(-2, 4, 13))
+    ),
+    "bilinear, no linear terms": fm.BilinearRegressor(n_left=PEOPLE),
+    "bilinear": fm.BilinearRegressor(n_left=PEOPLE, fit_linear=True),
+}
+COLORS = dict(zip(REGRESSORS, (GREY, YELLOW, "#d1495b", BLUE), strict=True))
+
+
+def learn(count, seed):
+    """Return the world, the models that learned from so many ratings, and their errors with fresh pairs."""
+    world = World(seed)
+    X, _, y = world.ratings(count)
+    fresh, clean, _ = world.ratings(FRESH)
+    models = {name: regressor.fit(X, y) for name, regressor in REGRESSORS.items()}
+    return world, models, [np.sqrt(np.mean((model.predict(fresh) - clean) ** 2)) for model in models.values()]
+
+
+def draw(path, errors, world, model):
+    """Draw errors by the number of ratings, and interactions."""
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained", width_ratios=(1.5, 1, 1))
+    for j, (name, color) in enumerate(COLORS.items()):
+        values = errors[:, :, j]
+        axes[0].loglog(COUNTS, np.median(values, axis=1), color=color, label=name)
+        axes[0].loglog(np.repeat(COUNTS, DRAWS), values.ravel(), "o", color=color, markersize=4)
+    axes[0].axhline(world.sigma, color="black", linewidth=0.8, linestyle=":", label="noise of one rating")
+    axes[0].set(title="Pairs nobody has seen", xlabel="ratings", ylabel="error of a predicted rating")
+    axes[0].set_xticks(COUNTS, [str(count) for count in COUNTS], minor=False)
+    axes[0].set_xticks([], minor=True)
+    axes[0].set_yticks(LEVELS, [str(level) for level in LEVELS])
+    axes[0].set_yticks([], minor=True)
+    axes[0].set_ylim(bottom=0.06)
+    axes[0].legend(fontsize=8, loc="lower left")
+    high = np.abs(world.M).max()
+    for axis, (title, M) in zip(axes[1:], (("truth", world.M), (f"{SHOWN} ratings", model.coef_)), strict=True):
+        image = axis.imshow(M, cmap="RdBu_r", vmin=-high, vmax=high)
+        axis.set(title=title, xlabel="feature of a product", ylabel="feature of a person", xticks=[], yticks=[])
+    figure.colorbar(image, ax=axes[1:], label="interaction", shrink=0.8)
+    figure.savefig(path, dpi=120)
+
+
+def main(path="bilinear_regression.png"):
+    """Compute, print and draw."""
+    errors = np.array([[learn(count, seed)[2] for seed in range(DRAWS)] for count in COUNTS])
+    world, models, _ = learn(SHOWN, 0)
+    print(models["bilinear"])
+    print(f"the noise that was added: {world.sigma}")
+    for j, name in enumerate(REGRESSORS):
+        shown = ", ".join(f"{value:.2f}" for value in np.median(errors[:, :, j], axis=1))
+        print(f"error of a predicted rating, {name:25}: {shown} with {', '.join(map(str, COUNTS))} ratings")
+    draw(path, errors, world, models["bilinear"])
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
