@@ -97,12 +97,13 @@ class Projected(Measurement):
         return self.reduced(self.inner.forward_factors(L, R))
 
     def adjoint(self, y: Array) -> Array:
-        """Return ``A*(Nᵀ y)``."""
-        return self.inner.adjoint(self.expanded(y))
+        """Return ``A*(Nᵀ y)``; where all ``A_i = x_i x_i*`` it is exactly Hermitian, however much of it cancels."""
+        S = self.inner.adjoint(self.expanded(y))
+        return (S + S.conj().T) / 2 if self.inner.is_rank_one else S
 
     def adjoint_operator(self, y: Array) -> Any:
         """Return the inner operator of ``Nᵀ y``."""
-        return self.inner.adjoint_operator(self.expanded(y))
+        return self.adjoint(y) if self.inner.is_rank_one else self.inner.adjoint_operator(self.expanded(y))
 
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
         """Return the sensing matrices: inner ones minus combinations of as many matrices as there are regressors."""
