@@ -61,7 +61,7 @@ def _pairs(X: Any) -> tuple[Array, Array]:
         columns = [np.asarray(X.iloc[:, k] if hasattr(X, "iloc") else X[:, k]) for k in range(min(2, shape[-1]))]
     else:
         if hasattr(X, "tocsr"):
-            raise InputError("X is sparse, expected pairs of ids in two columns; with input='array' it may be sparse")
+            raise InputError("X is sparse, expected pairs of ids in two columns; with input='table' it may be sparse")
         table = _table(X)
         shape, columns = table.shape, list(table.T[:2]) if table.ndim == 2 else []
     if len(shape) != 2 or shape[1] != 2:

@@ -23,6 +23,8 @@ __all__ = ["OffsetFit", "fit_with_offsets"]
 SETTLED, ROUNDS = 0.01, 6
 #: … whose solves end at this gap.
 COARSE = 1e-4
+#: Offsets that nothing penalises, with at most this share of the degrees of freedom of the data, leave noise as it is.
+FEW = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,18 +107,11 @@ def fit_with_offsets(
         return _from_noise(model, values, kinds, {**shared, "tol": tol, "callback": callback})
     if alpha == 0:
         offsets = model.fit(values)
-        problem = _rest(model, values, offsets)
+        problem = model.rest(values, offsets)
     else:
         problem = model.problem(values)
     solution = flat_minimum(problem, alpha=alpha, tol=tol, warm_start=warm_start, callback=callback, **shared)
     return OffsetFit(model, problem, solution, offsets if alpha == 0 else _beside(model, values, solution.factors))
-
-
-def _rest(model: OffsetModel, values: Any, offsets: Offsets) -> Problem:
-    """Return the problem of fitting a matrix alone to what offsets leave."""
-    entries = model.entries
-    left = np.asarray(values, dtype=float) - offsets.at(entries.rows, entries.cols)
-    return Problem(entries, left if entries.weights is None else entries.weights * left)
 
 
 def _beside(model: OffsetModel, values: Any, factors: Factors) -> Offsets:
@@ -132,10 +127,15 @@ def _without(entries: Entries, values: Any, factors: Factors) -> Array:
 
 def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: dict[str, Any]) -> OffsetFit:
     """Return the joint fit at the strength of the square-root rule, its refit, and the noise that is left."""
+    if not (model.rows or model.columns) and model.freedom <= FEW * model.entries.size:
+        problem = model.problem(values)
+        solution = flat_minimum(problem, alpha="auto", **shared)
+        if _noise_of(solution).alpha > 0:
+            return _refitted(model, values, problem, solution, _noise_of(solution), shared["max_iter"])
     coarse: dict[str, Any] = {**shared, "tol": max(COARSE, shared["tol"]), "callback": None}
     offsets, alpha, joint = model.fit(values), 0.0, None
     for _ in range(ROUNDS):
-        rest = _rest(model, values, offsets)
+        rest = model.rest(values, offsets)
         noise = _noise_of(flat_minimum(rest, alpha="auto", **coarse))
         if noise.alpha == 0:
             return OffsetFit(model, rest, flat_minimum(rest, alpha="auto", **shared), offsets, offsets)
@@ -148,9 +148,16 @@ def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: 
         offsets = _beside(model, values, joint.factors)
     problem = model.problem(values)
     solution = flat_minimum(problem, alpha=alpha, warm_start=_start(problem, joint), **shared)
-    factors = refit(problem, replace(solution, factors=noise.refit), max_iter=shared["max_iter"])
+    return _refitted(model, values, problem, solution, noise, shared["max_iter"])
+
+
+def _refitted(
+    model: OffsetModel, values: Any, problem: Problem, solution: Solution, noise: Noise, max_iter: int | None
+) -> OffsetFit:
+    """Return a joint fit with its refit, started at that of the noise."""
+    factors = refit(problem, replace(solution, factors=noise.refit), max_iter=max_iter)
     beside = _beside(model, values, factors)
-    noise = _with_offsets(noise, solution.rank, factors, _rest(model, values, beside).residual(factors), model.freedom)
+    noise = _with_offsets(noise, solution.rank, factors, model.rest(values, beside).residual(factors), model.freedom)
     return OffsetFit(model, problem, replace(solution, noise=noise), _beside(model, values, solution.factors), beside)
 
 

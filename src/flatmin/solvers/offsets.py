@@ -35,6 +35,8 @@ EPS = float(np.finfo(float).eps)
 
 #: Phantom observations are none, or at least so many: fewer would drown in rounding.
 FEWEST = 1e-6
+#: What is left of values counts as their rounding up to this many units of it.
+ROUNDING = 40
 #: Strengths are estimated to this relative accuracy, in at most so many rounds.
 ESTIMATED, ESTIMATES = 1e-3, 50
 
@@ -145,7 +147,7 @@ class OffsetModel:
             likelier = model._likelier(values)
             given = [new if auto else old for auto, new, old in zip(sought, likelier, given, strict=True)]
             before, model = model, cls(entries, constant, *given)
-            if all(a == b or abs(a / b - 1) < ESTIMATED for a, b in zip(before._kappas, model._kappas, strict=True)):
+            if np.allclose(before._kappas, model._kappas, rtol=ESTIMATED, atol=0):
                 break
         return model
 
@@ -155,8 +157,14 @@ class OffsetModel:
 
     def problem(self, values: Any) -> Problem:
         """Return the problem whose penalised solution is X of the joint fit of values (m,); see `OffsetFree`."""
-        measurement = OffsetFree(self.entries, self.equations)
-        return Problem(measurement, measurement.reduce(roots(self.entries) * self._checked(values)))
+        measurement, y = OffsetFree(self.entries, self.equations), roots(self.entries) * self._checked(values)
+        return Problem(measurement, _unless_rounding(measurement.reduce(y), y))
+
+    def rest(self, values: Any, offsets: Offsets) -> Problem:
+        """Return the problem of fitting a matrix alone to what given offsets leave of values (m,)."""
+        checked, w = self._checked(values), roots(self.entries)
+        left = w * (checked - offsets.at(self.entries.rows, self.entries.cols))
+        return Problem(self.entries, _unless_rounding(left, w * checked))
 
     def judge(self, values: Any, entries: Entries, others: Any) -> Problem:
         """Return the problem whose residual at X is the error of predictions of other entries.
@@ -190,8 +198,9 @@ class OffsetModel:
     def _likelier(self, values: Any) -> list[float | None]:
         """Return the strengths ``σ²/τ²`` of rows and columns with the variances of the fit at the present ones."""
         z, equations, m = self.fit(values), self.equations, self.entries.size
-        left = roots(self.entries) * (self._checked(values) - z.at(self.entries.rows, self.entries.cols))
-        level = float(left @ left) / max(m - self.freedom, 1.0)
+        checked, w = self._checked(values), roots(self.entries)
+        left, rounding = w * (checked - z.at(self.entries.rows, self.entries.cols)), ROUNDING * EPS * w * checked
+        level = max(float(left @ left) / max(m - self.freedom, 1.0), float(rounding @ rounding) / m)
         found: list[float | None] = []
         for kappa, pulled, offsets in zip(self._kappas, equations.pulled, (z.rows, z.columns), strict=True):
             variance = float(offsets @ offsets) / max(len(offsets) - pulled, EPS)
@@ -221,3 +230,9 @@ class OffsetModel:
     def equations(self) -> OffsetEquations:
         """The equations that the offsets solve."""
         return OffsetEquations.of(self.entries, self.constant, self.rows, self.columns)
+
+
+def _unless_rounding(left: Array, values: Array) -> Array:
+    """Return what is left of values, or zeros if that is their rounding."""
+    size = float(np.max(np.abs(values), initial=0.0))
+    return np.zeros_like(left) if np.max(np.abs(left), initial=0.0) <= ROUNDING * EPS * size else left
