@@ -311,7 +311,7 @@ def test_limits(depth):
 
 
 @pytest.mark.parametrize("model", [fm.Hadamard(2), fm.Chain((2,))])
-@pytest.mark.parametrize("setting", [{"alpha": 0.1}, {"metric_power": 0.5}, {"max_rank": 1}, {"warm_start": ()}])
+@pytest.mark.parametrize("setting", [{"metric_power": 0.5}, {"max_rank": 1}, {"warm_start": ()}])
 def test_arguments_that_mean_nothing_are_refused(model, setting):
     shape = (3, 1) if isinstance(model, fm.Hadamard) else (3, 2)
     A = fm.measurements.Identity(shape)

@@ -78,9 +78,9 @@ def certify(
         dual = check_dual(_dual(task) if dual is None else dual, problem)
         return robust_certificate(problem, factors, dual, alpha=task.alpha)
     if isinstance(model, Hadamard | Chain):
-        task.expect_defaults("alpha", "metric_power")
+        task.expect_defaults("metric_power")
         judge = hadamard_certificate if isinstance(model, Hadamard) else chain_certificate
-        return judge(problem, factors, check_dual(_dual(task) if dual is None else dual, problem))
+        return judge(problem, factors, check_dual(_dual(task) if dual is None else dual, problem), alpha=task.alpha)
     trivial = trace_is_determined(problem) and alpha == 0 and metric_power == 1
     if trivial and dual is None and uniqueness_dual is None:
         return prove_unique(problem, factors)

@@ -14,6 +14,7 @@ from flatmin.solution import Solution
 from flatmin.solvers.chain import chain_minimum
 from flatmin.solvers.convex import convex_minimum
 from flatmin.solvers.hadamard import hadamard_minimum
+from flatmin.solvers.hadamard_pivotal import hadamard_pivotal_minimum
 from flatmin.solvers.interpolating import interpolating_minimum
 from flatmin.solvers.pivotal import pivotal_minimum
 from flatmin.solvers.robust_minimum import robust_minimum
@@ -99,7 +100,9 @@ def flat_minimum(
 
 def _pivotal(task: Task) -> Callable[[Task], Solution]:
     """Return the solver that finds the strength as well."""
-    return robust_pivotal_minimum if isinstance(task.problem.loss, Absolute) else pivotal_minimum
+    if isinstance(task.problem.loss, Absolute):
+        return robust_pivotal_minimum
+    return hadamard_pivotal_minimum if isinstance(task.problem.parametrization, Hadamard) else pivotal_minimum
 
 
 def _solver(task: Task) -> Callable[[Task], Solution]:

@@ -1,4 +1,4 @@
-"""The smallest ``Σ |z_j|^p`` over all solutions of linear equations, for p from 1 to 2."""
+"""The smallest ``Σ |z_j|^p`` over all solutions of linear equations, exact or penalised, for p from 1 to 2."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, lstsq
+from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, lstsq, solve_triangular
 
 from flatmin.metric import Array
 from flatmin.solvers.newton import Budget
 
-__all__ = ["PowerNormMinimum", "dual_power_norm", "least_change", "minimise_power_norm", "scaled_bound"]
+__all__ = [
+    "PowerNormMinimum",
+    "dual_power_norm",
+    "least_change",
+    "minimise_power_norm",
+    "penalised_bound",
+    "scaled_bound",
+]
 
 #: Rows whose Gram matrix has a Cholesky factor with pivots this small, relatively, may be redundant.
 REDUNDANT = 1e-5
@@ -67,12 +74,15 @@ def minimise_power_norm(
     p: float,
     budget: Budget | None = None,
     callback: Callable[[dict[str, float]], Any] | None = None,
+    *,
+    noise: float = 0.0,
 ) -> PowerNormMinimum:
-    """Minimise ``Σ |z_j|^p`` subject to ``B z = b``.
+    """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``.
 
     For p = 1 by a primal-dual interior point method, whose limit is then made exact on its support. For p > 1 by
     Newton's method on the dual, ``min Σ |s_j|^q / q − ⟨b, λ⟩`` with ``s = Bᵀλ``, which is convex and twice
-    differentiable since q ≥ 2; the solution is ``z_j = sign(s_j) |s_j|^(q−1)``.
+    differentiable since q ≥ 2; the solution is ``z_j = sign(s_j) |s_j|^(q−1)``. With noise the equations are
+    ``B z + μ λ = b``, with the multiplier λ, and the same two methods solve them.
 
     Parameters
     ----------
@@ -86,11 +96,13 @@ def minimise_power_norm(
         Limits on Newton steps and time.
     callback : callable, optional
         Called after each step with a row of the history.
+    noise : float
+        μ; 0 asks for exact equations.
 
     Returns
     -------
     PowerNormMinimum
-        Solution and multiplier.
+        Solution and multiplier; with noise the multiplier is not scaled, ``λ = (b − B z)/μ``.
 
     Examples
     --------
@@ -99,20 +111,21 @@ def minimise_power_norm(
     (array([0., 1.]), array([0.22222222, 0.88888889]))
     """
     budget = Budget() if budget is None else budget
-    reduced = _Reduced.of(B, b)
+    reduced = _Reduced.of(B, b) if noise == 0 else _Reduced.rotated(B, b)
     rows, scale = reduced.rows, float(np.linalg.norm(reduced.data))
     if scale == 0:
-        return PowerNormMinimum(np.zeros(B.shape[1]), np.zeros(len(b)), True, reduced.consistent)
-    data = reduced.data / scale
+        return PowerNormMinimum(np.zeros(B.shape[1]), b / noise if noise else 0 * b, True, reduced.consistent)
+    data, price = reduced.data / scale, noise * scale ** (p - 2)
+    if p == 1 and noise and dual_power_norm(rows.T @ data, 1.0) <= price:
+        return PowerNormMinimum(np.zeros(B.shape[1]), b / noise, True, True)
     history: dict[str, list[float]] = {}
 
     def report(z: Array, y: Array, residual: Array) -> None:
-        value = float(np.sum(np.abs(z) ** p))
         row = {
             "iteration": float(budget.iterations),
             "seconds": budget.seconds,
             "residual": float(np.linalg.norm(residual)),
-            "gap": 1 - scaled_bound(rows, data, y, p) / value if value else 0.0,
+            "gap": _gap(rows, data, p, price, z, y),
             "rank": float(np.count_nonzero(np.abs(z) > 1e-6 * np.max(np.abs(z)))),
         }
         for name, number in row.items():
@@ -121,7 +134,10 @@ def minimise_power_norm(
             callback(row)
 
     method = _interior_point if p == 1 else _dual_newton
-    z, y, converged = method(rows, data, p, budget, report)
+    z, y, converged = method(rows, data, p, price, budget, report)
+    if noise:
+        dual = reduced.rotated_dual(y * (p * scale ** (p - 1) if p > 1 else 1.0), b, noise)
+        return PowerNormMinimum(scale * reduced.spread(z), dual, converged, True, history)
     norm = dual_power_norm(rows.T @ y, p)
     y = y / norm if norm > 0 else y
     return PowerNormMinimum(scale * reduced.spread(z), reduced.dual(y), converged, reduced.consistent, history)
@@ -154,6 +170,20 @@ class _Reduced:
         misfit = float(np.linalg.norm(b - merge @ data))
         return cls(rows, data, seen, sizes, merge, misfit <= INCONSISTENT * float(np.linalg.norm(b)))
 
+    @classmethod
+    def rotated(cls, B: Array, b: Array) -> _Reduced:
+        """Return the equations as they are or, if there are more than unknowns, rotated into as many."""
+        seen = np.asarray(B.any(axis=0))
+        rows, data, Q = B[:, seen], b, None
+        if rows.shape[0] > rows.shape[1]:
+            Q, rows = np.linalg.qr(rows)
+            data = Q.T @ b
+        return cls(rows, data, seen, np.ones(len(data)), Q, True)
+
+    def rotated_dual(self, y: Array, b: Array, noise: float) -> Array:
+        """Return the λ that is y in the rotated equations, and what is left of b over μ beyond them."""
+        return y if self.merge is None else self.merge @ y + (b - self.merge @ self.data) / noise
+
     def spread(self, z: Array) -> Array:
         """Return z with zeros where no equation sees a coordinate."""
         out = np.zeros(len(self.seen))
@@ -180,6 +210,29 @@ def scaled_bound(B: Array, b: Array, y: Array, p: float) -> float:
     return float(max(float(b @ y) / norm, 0.0) ** p) if norm > 0 else 0.0
 
 
+def penalised_bound(B: Array, b: Array, y: Array, p: float, noise: float) -> float:
+    """Return the lower bound on ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` that a multiplier y proves.
+
+    ``⟨b, y⟩ − (μ/2) ‖y‖² − (p − 1) Σ (|Bᵀy|_j / p)^q``, for p = 1 without the last term and with y scaled so that
+    ``‖Bᵀy‖_∞ ≤ 1``.
+    """
+    s = B.T @ y
+    if p == 1:
+        y, conjugate = y / max(1.0, dual_power_norm(s, 1.0)), 0.0
+    else:
+        conjugate = (p - 1) * float(np.sum((np.abs(s) / p) ** (p / (p - 1))))
+    return float(b @ y) - noise / 2 * float(y @ y) - conjugate
+
+
+def _gap(B: Array, b: Array, p: float, noise: float, z: Array, y: Array) -> float:
+    """Return the relative gap between a solution and what its multiplier proves."""
+    value = float(np.sum(np.abs(z) ** p))
+    if noise:
+        value += float(np.sum((b - B @ z) ** 2)) / (2 * noise)
+        return 1 - penalised_bound(B, b, y if p == 1 else p * y, p, noise) / value
+    return 1 - scaled_bound(B, b, y, p) / value if value else 0.0
+
+
 def least_change(B: Array, residual: Array, weights: Array) -> Array:
     """Return the δ with ``B δ = residual`` that has the smallest ``Σ δ_j² / weights_j``, as well as rounding allows."""
     weights = weights + 1e-12 * np.max(weights)  # keeps the equations solvable where most weights vanish
@@ -190,11 +243,11 @@ def least_change(B: Array, residual: Array, weights: Array) -> Array:
     return change
 
 
-def _normal_equations(B: Array, weights: Array) -> Callable[[Array], Array]:
-    """Return the solver of ``B diag(weights) Bᵀ y = r``, shifted as little as the factorization needs."""
+def _normal_equations(B: Array, weights: Array, ridge: float = 0.0) -> Callable[[Array], Array]:
+    """Return the solver of ``(B diag(weights) Bᵀ + ridge) y = r``, shifted as little as the factorization needs."""
     wide = B * np.sqrt(weights)
     upper = blas.dsyrk(1.0, wide.T, trans=1)
-    diagonal = np.diagonal(upper).copy()
+    diagonal = np.diagonal(upper) + ridge
     for shift in (0.0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7, 1e-5):
         np.fill_diagonal(upper, diagonal + shift * (diagonal + np.mean(diagonal)))
         try:
@@ -205,7 +258,7 @@ def _normal_equations(B: Array, weights: Array) -> Callable[[Array], Array]:
         def solve(r: Array, factor: Any = factor) -> Array:
             y = cho_solve(factor, r)
             for _ in range(2):
-                y += cho_solve(factor, r - B @ (weights * (B.T @ y)))
+                y += cho_solve(factor, r - B @ (weights * (B.T @ y)) - ridge * y)
             return np.asarray(y)
 
         return solve
@@ -228,15 +281,20 @@ def _independent(B: Array) -> tuple[Array, Array | None]:
     return Vt[kept] * lengths, U[:, kept] * values[kept]
 
 
-def _dual_newton(B: Array, b: Array, p: float, budget: Budget, report: Report) -> tuple[Array, Array, bool]:
-    q = p / (p - 1)
+def _dual_newton(
+    B: Array, b: Array, p: float, noise: float, budget: Budget, report: Report
+) -> tuple[Array, Array, bool]:
+    """Minimise ``Σ |s_j|^q / q + (ridge/2) ‖y‖² − ⟨b, y⟩``, ``ridge = p μ``; the multiplier is ``p y``."""
+    q, ridge = p / (p - 1), p * noise
     y = _normal_equations(B, np.ones(B.shape[1]))(b)
     s = B.T @ y
     length = (float(b @ y) / float(np.sum(np.abs(s) ** q))) ** (1 / (q - 1))  # the best multiple of the first guess
+    if ridge:
+        length = min(length, float(b @ y) / (ridge * float(y @ y)))
     y, s, best = length * y, length * s, np.inf
     for _ in range(MOST_STEPS):
         z = np.sign(s) * np.abs(s) ** (q - 1)
-        residual = b - B @ z
+        residual = b - B @ z - ridge * y
         report(z, y, residual)
         misfit = float(np.linalg.norm(residual) / np.linalg.norm(b))
         if misfit <= EXACT or (misfit <= NEARLY_EXACT and misfit > best / 2):
@@ -244,20 +302,20 @@ def _dual_newton(B: Array, b: Array, p: float, budget: Budget, report: Report) -
         if budget.exhausted:
             break
         best = min(best, misfit)
-        dy = _normal_equations(B, (q - 1) * np.abs(s) ** (q - 2))(residual)
+        dy = _normal_equations(B, (q - 1) * np.abs(s) ** (q - 2), ridge)(residual)
         ds = B.T @ dy
-        step = _line_minimum(s, ds, q, float(b @ dy))
+        step = _line_minimum(s, ds, q, float((b - ridge * y) @ dy), ridge * float(dy @ dy))
         y, s = y + step * dy, s + step * ds
         budget.iterations += 1
     return z, y, False
 
 
-def _line_minimum(s: Array, ds: Array, q: float, slope: float) -> float:
-    """Return the t that minimises ``Σ |s_j + t ds_j|^q / q − t · slope``, which is convex: 1 where 1 is good enough."""
+def _line_minimum(s: Array, ds: Array, q: float, slope: float, curvature: float = 0.0) -> float:
+    """Return the t that minimises ``Σ |s_j + t ds_j|^q / q + t² · curvature / 2 − t · slope``, 1 if that is as good."""
 
     def derivative(t: float) -> float:
         moved = s + t * ds
-        return float(ds @ (np.sign(moved) * np.abs(moved) ** (q - 1))) - slope
+        return float(ds @ (np.sign(moved) * np.abs(moved) ** (q - 1))) + t * curvature - slope
 
     if abs(derivative(1.0)) <= 1e-2 * abs(derivative(0.0)):
         return 1.0
@@ -270,10 +328,13 @@ def _line_minimum(s: Array, ds: Array, q: float, slope: float) -> float:
     return (low + high) / 2
 
 
-def _interior_point(B: Array, b: Array, p: float, budget: Budget, report: Report) -> tuple[Array, Array, bool]:
+def _interior_point(
+    B: Array, b: Array, p: float, noise: float, budget: Budget, report: Report
+) -> tuple[Array, Array, bool]:
     """Follow the central path of the linear programme ``min Σ x s.t. B (x⁺ − x⁻) = b, x ≥ 0`` (Mehrotra's method).
 
-    ``x = (x⁺, x⁻)``, the slacks ``s = (1 − Bᵀy, 1 + Bᵀy)`` of the dual constraints stay positive from y = 0 on.
+    ``x = (x⁺, x⁻)``, the slacks ``s = (1 − Bᵀy, 1 + Bᵀy)`` of the dual constraints stay positive from y = 0 on. With
+    noise the equations are ``B (x⁺ − x⁻) + μ y = b``, which tie x to y, so that both move by the same step.
     """
     n, lengths = B.shape[1], np.linalg.norm(B, axis=0)
     z = (B / lengths**2).T @ _normal_equations(B, lengths**-2.0)(b)
@@ -283,10 +344,11 @@ def _interior_point(B: Array, b: Array, p: float, budget: Budget, report: Report
     best, errors = (z, y), [np.inf]
     for _ in range(MOST_STEPS):
         z = x[:n] - x[n:]
-        residual = b - B @ z
+        residual = b - B @ z - noise * y
         report(z, y, residual)
         value = float(np.abs(z).sum())
-        error = max(abs(value - float(b @ y)) / value, float(np.linalg.norm(residual) / np.linalg.norm(b)))
+        apart = _gap(B, b, p, noise, z, y) if noise else (value - float(b @ y)) / value
+        error = max(abs(apart), float(np.linalg.norm(residual) / np.linalg.norm(b)))
         if error <= min(errors):
             best = z, y
         errors.append(error)
@@ -294,7 +356,7 @@ def _interior_point(B: Array, b: Array, p: float, budget: Budget, report: Report
         if error <= CLOSE or stalled or budget.exhausted:
             break
         ratio, mu = x / s, float(x @ s) / (2 * n)
-        solve = _normal_equations(B, ratio[:n] + ratio[n:])
+        solve = _normal_equations(B, ratio[:n] + ratio[n:], noise)
 
         def direction(
             target: Any,
@@ -314,11 +376,13 @@ def _interior_point(B: Array, b: Array, p: float, budget: Budget, report: Report
         dx, dy, ds = direction(0.0)
         reached = float((x + _longest(x, dx) * dx) @ (s + _longest(s, ds) * ds)) / (2 * n)
         dx, dy, ds = direction(mu * (reached / mu) ** 3 - dx * ds)
-        x = x + _longest(x, dx) * dx
-        step = _longest(s, ds)
+        reaches = _longest(x, dx), _longest(s, ds)
+        forward, step = (min(reaches),) * 2 if noise else reaches
+        x = x + forward * dx
         y, s = y + step * dy, s + step * ds
         budget.iterations += 1
-    return *_on_the_support(B, b, *best), not budget.exhausted
+    exact = _on_the_support(B, b, *best) if noise == 0 else _penalised_on_the_support(B, b, noise, *best)
+    return *exact, not budget.exhausted
 
 
 def _longest(x: Array, dx: Array) -> float:
@@ -349,3 +413,23 @@ def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Arra
     if fits and same:
         z = exact
     return z, corrected if scaled_bound(B, b, corrected, 1.0) > scaled_bound(B, b, y, 1.0) else y
+
+
+def _penalised_on_the_support(B: Array, b: Array, noise: float, z: Array, y: Array) -> tuple[Array, Array]:
+    """Return the solution of ``C z + μ y = b``, ``Cᵀy = sign(z)``, C the columns in the support, if that is better."""
+    lengths, slack = np.linalg.norm(B, axis=0), 1 - np.abs(B.T @ y)
+    support = lengths * np.abs(z) > slack * np.max(lengths * np.abs(z))
+    if not 0 < np.count_nonzero(support) <= len(b):
+        return z, y
+    Q, R = np.linalg.qr(B[:, support])
+    diagonal = np.abs(np.diagonal(R))
+    if diagonal.min() <= NUMERICAL_RANK * diagonal.max():
+        return z, y
+    signs, exact = solve_triangular(R, np.sign(z[support]), trans="T"), np.zeros_like(z)
+    exact[support] = solve_triangular(R, Q.T @ b - noise * signs)
+    beyond = b - Q @ (Q.T @ b)
+    beyond -= Q @ (Q.T @ beyond)
+    multiplier = Q @ signs + (beyond / noise if np.linalg.norm(beyond) > EXACT * np.linalg.norm(b) else 0.0)
+    same = np.array_equal(np.sign(exact), np.sign(np.where(support, z, 0)))
+    better = same and abs(_gap(B, b, 1.0, noise, exact, multiplier)) <= abs(_gap(B, b, 1.0, noise, z, y))
+    return (exact, multiplier) if better else (z, y)

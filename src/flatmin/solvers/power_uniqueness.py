@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS
-from flatmin.solvers.power_norm import least_change, minimise_power_norm
+from flatmin.solvers.power_norm import least_change, minimise_power_norm, penalised_bound
 from flatmin.stability import Stability
 from flatmin.uniqueness import NEAR, SAFETY
 
-__all__ = ["Nearby", "nearby_minimisers"]
+__all__ = ["Nearby", "nearby_minimisers", "nearby_penalised"]
 
 #: Equations are made to hold to this relative accuracy before anything is said about other solutions.
 FITTED = 1e-12
@@ -88,6 +88,61 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
     return _sparse(rows, data, exact, y, units, sizes, correction if fitted else np.inf, size)
 
 
+def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Array, units: Array) -> Nearby:
+    """Bound the distance of all minimisers of ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` from z, given a multiplier y.
+
+    By how much the values of z and y differ, a minimiser z' may be off at most in each of three ways: its residual is
+    within ``√(2 μ gap)`` of μy, and ``Σ |z'_j|^p − ⟨Bᵀy, z'⟩`` exceeds its least value by the gap at most.
+
+    Parameters
+    ----------
+    B, b, p, z, y, units
+        As for `nearby_minimisers`.
+    noise : float
+        μ.
+    """
+    s, residual = B.T @ y, b - B @ z
+    value = float(np.sum(np.abs(z) ** p)) + float(residual @ residual) / (2 * noise)
+    gap = max(value - penalised_bound(B, b, y, p, noise), len(z) * EPS * value)
+    off = float(np.linalg.norm(residual - noise * y)) + float(np.sqrt(2 * noise * gap))
+    size = float(np.linalg.norm(units * z))
+    if p > 1:
+        radius = _curved_radius(p, value, gap, z, s, units)
+        return Nearby(True if radius <= NEAR * size else None, radius=radius)
+    if not z.any():
+        slack = float(np.min(1 - np.abs(s[units > 0]), initial=1.0))
+        sure = slack > SAFETY * np.sqrt(EPS)
+        return Nearby(True, margin=slack, radius=float(np.max(units)) * gap / slack) if sure else Nearby(None)
+    sizes = np.linalg.norm(B, axis=1)
+    sizes[sizes == 0] = 1.0
+    found = _sparse(B / sizes[:, None], (b - residual) / sizes, z, sizes * y, units, sizes, 0.0, size, gap)
+    if found.stability is None:
+        return found
+    radius = replace(found.stability, misfit=found.stability.misfit + off).radius()
+    fitting = replace(
+        found.stability,
+        gap=found.stability.gap - gap + float(np.abs(z).sum()) - float(b @ y),
+        misfit=found.stability.misfit + float(np.linalg.norm(residual)),
+    )
+    return replace(found, unique=True if radius <= NEAR * size else None, radius=radius, stability=fitting)
+
+
+def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units: Array) -> float:
+    """Return the bound for p > 1 around the ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` that the multiplier makes.
+
+    Of a minimiser z', ``Σ κ_j (z'_j − z*_j)² / 2 ≤ gap`` with ``κ_j = p (p − 1) M_j^(p−2)``, ``M_j ≥ |z'_j|, |z*_j|``.
+    """
+    centre = np.sign(s) * (np.abs(s) / p) ** (1 / (p - 1))
+    largest, radius = np.maximum(np.abs(centre), value ** (1 / p)), np.inf
+    for _ in range(SHARPENINGS):
+        reach = np.sqrt(2 * gap * largest ** (2 - p) / (p * (p - 1)))
+        sharper = float(np.max(units * reach, initial=0.0))
+        if not sharper < 0.99 * radius:
+            break
+        radius, largest = sharper, np.minimum(largest, np.abs(centre) + reach)
+    return float(radius + np.linalg.norm(units * (z - centre)))
+
+
 def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> float:
     """Return the bound for p > 1, proportional to ``r = ∇F(z) − τ Bᵀy``, the misfit of the optimality condition.
 
@@ -113,7 +168,15 @@ def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Arra
 
 
 def _sparse(
-    B: Array, b: Array, z: Array, y: Array, units: Array, sizes: Array, correction: float, size: float
+    B: Array,
+    b: Array,
+    z: Array,
+    y: Array,
+    units: Array,
+    sizes: Array,
+    correction: float,
+    size: float,
+    gap: float = 0.0,
 ) -> Nearby:
     """Return what holds for p = 1, where all minimisers live on the coordinates with a tight dual constraint.
 
@@ -122,7 +185,7 @@ def _sparse(
     """
     n, norm = len(z), float(np.abs(z).sum())
     slack, seen = 1 - np.abs(B.T @ y), units > 0
-    doubt = max(norm - float(b @ y), n * EPS * norm)
+    doubt = max(norm - float(b @ y), n * EPS * norm, gap)
     support = np.abs(z) > doubt
     noise = max(doubt / norm, float(np.max(np.abs(slack[support]), initial=0.0)), 10 * EPS * n)
     tight = seen & (slack <= SAFETY * noise)
