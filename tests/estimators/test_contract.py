@@ -5,7 +5,16 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import flatmin as fm
 from flatmin.testing import expected_failed_checks
 
-ESTIMATORS = [fm.TraceRegressor(), fm.TraceRegressor(0.1, fit_intercept=False)]
+ESTIMATORS = [
+    fm.TraceRegressor(),
+    fm.TraceRegressor(0.1, fit_intercept=False),
+    fm.BilinearRegressor(),
+    fm.BilinearRegressor(0.1, fit_linear=True),
+    fm.BilinearRegressor(0.1, metric_power=0.0, fit_intercept=False),
+    fm.QuadraticNetworkRegressor(),
+    fm.QuadraticNetworkRegressor(0.1),
+    fm.QuadraticNetworkRegressor(0.1, metric_power=0.0, fit_linear=False),
+]
 
 
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failed_checks)
