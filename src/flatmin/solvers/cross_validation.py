@@ -22,7 +22,7 @@ from flatmin.solvers.newton import Budget
 from flatmin.solvers.path import Prepared, descending, geometric, is_conic, strongest
 from flatmin.solvers.task import Task
 
-__all__ = ["CrossValidation", "cross_validate"]
+__all__ = ["CrossValidation", "Fold", "cross_validate"]
 
 RULES = ("best", "one_standard_error")
 #: Strengths are given up once errors have been above the least one in every fold for so many in a row …
@@ -32,6 +32,25 @@ CLEARLY = 2.0
 
 #: Makes the problem to fit and the problem to judge by of the indices of training and held-out measurements.
 Pair = Callable[[Array, Array], tuple[Problem, Problem]]
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """A problem to fit, and how its solutions are judged.
+
+    Attributes
+    ----------
+    problem : Problem
+        What is fitted: it has not seen what is held out.
+    residual : callable
+        Takes factors and returns what they leave of the held-out measurements, shape (size,).
+    size : int
+        How many measurements are held out.
+    """
+
+    problem: Problem
+    residual: Callable[[Factors], Array]
+    size: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +154,11 @@ def cross_validate(
         How many strengths there are by default, and the weakest one over the strongest.
     metric_powers : iterable of float
         The powers p of ``‖D1^p X D2^p‖_*`` to choose from.
-    folds : int, array_like of shape (m,), or sequence of pairs
+    folds : int, array_like of shape (m,), sequence of pairs or of Fold
         The number of folds; or the fold of each measurement, −1 for those that are never held out; or pairs of index
-        arrays, training and held out, such as scikit-learn's splitters yield. A number of folds deals `Entries` row by
-        row, and never holds out a cell whose row or column would not be seen any more: its error is the same for
-        every strength.
+        arrays, training and held out, such as scikit-learn's splitters yield; or folds that are made already. A number
+        of folds deals `Entries` row by row, and never holds out a cell whose row or column would not be seen any more:
+        its error is the same for every strength.
     groups : array_like, shape (m,), optional
         With a number of folds: measurements of one group are held out together.
     rule : str
@@ -204,15 +223,14 @@ def cross_validate(
         strengths = geometric(max(tops), n_alphas, ratio)
     else:
         strengths = descending(alphas)
-    found = splits(problem, folds, groups, task.seed)
-    pairs = [(pair or _taken(problem))(split.training, split.held_out) for split in found]
+    found = _folds(problem, folds, groups, pair, task.seed)
     coarse = replace(task, tol=fold_tol)
-    runs = [[_Run.of(fit, judge, replace(coarse, problem=fit, metric_power=p)) for fit, judge in pairs] for p in powers]
-    search = _Search(runs, strengths, np.array([len(split.held_out) for split in found]), early_stop, callback)
+    runs = [[_Run.of(fold, replace(coarse, problem=fold.problem, metric_power=p)) for fold in found] for p in powers]
+    search = _Search(runs, strengths, np.array([fold.size for fold in found]), early_stop, callback)
     with one_thread():
         search.run(n_jobs)
     chosen = _choose(search.errors, search.sizes, rule)
-    start = search.starts[chosen] if pair is None else None
+    start = search.starts[chosen] if found[0].problem.shape == problem.shape else None
     final = replace(task, alpha=float(strengths[chosen[1]]), metric_power=powers[chosen[0]], warm_start=start)
     solution = _solved(final)
     return CrossValidation(
@@ -224,15 +242,15 @@ def cross_validate(
 class _Run:
     """A fold at one metric power, on its way from strong to weak penalties."""
 
-    judge: Problem
+    fold: Fold
     task: Task
     prepared: Prepared | None
     last: Any = None
 
     @classmethod
-    def of(cls, fit: Problem, judge: Problem, task: Task) -> _Run:
+    def of(cls, fold: Fold, task: Task) -> _Run:
         """Prepare the problem that is fitted."""
-        return cls(judge, task, Prepared.of(task) if is_conic(fit) else None)
+        return cls(fold, task, Prepared.of(task) if is_conic(fold.problem) else None)
 
     def advance(self, alpha: float) -> tuple[float, int, Factors]:
         """Return the error on what was held out, the rank and the factors at the next strength."""
@@ -244,7 +262,7 @@ class _Run:
             budget = Budget(task.max_iter)
             self.last = self.prepared.outcome(alpha, task.tol, self.last, budget)
             factors = self.prepared.factors(self.last)
-        error = float(np.mean(self.judge.residual(factors) ** 2))
+        error = float(np.mean(self.fold.residual(factors) ** 2))
         return error, task.problem.parametrization.width(factors), factors
 
 
@@ -295,6 +313,17 @@ def _parallel(runs: list[_Run], alpha: float, n_jobs: int | None) -> list[tuple[
     except ImportError as missing:
         raise ImportError("n_jobs other than 1 needs joblib: pip install joblib") from missing
     return list(Parallel(n_jobs=n_jobs, prefer="threads")(delayed(run.advance)(alpha) for run in runs))
+
+
+def _folds(problem: Problem, folds: Any, groups: Any, pair: Pair | None, seed: int) -> list[Fold]:
+    """Return the folds, made of the problem where they are not given."""
+    if isinstance(folds, list | tuple) and folds and all(isinstance(fold, Fold) for fold in folds):
+        return list(folds)
+    found = []
+    for split in splits(problem, folds, groups, seed):
+        fit, judge = (pair or _taken(problem))(split.training, split.held_out)
+        found.append(Fold(fit, judge.residual, len(split.held_out)))
+    return found
 
 
 def _taken(problem: Problem) -> Pair:
