@@ -207,6 +207,7 @@ def test_it_is_saved(tmp_path):
 
 def test_models_without_the_rule_are_refused():
     sparse = fm.families.sparse_regression.sample(10, 2, 20).problem
+    sparse = fm.Problem(sparse.measurement, sparse.data, fm.Hadamard(3))
     with pytest.raises(fm.InputError, match="auto"):
         fm.flat_minimum(sparse, alpha="auto")
     with pytest.raises(fm.InputError, match="'much'"):
