@@ -16,16 +16,30 @@ from flatmin.parametrizations.product import Product
 from flatmin.parametrizations.signed_gram import SignedGram
 from flatmin.problem import Problem
 from flatmin.solution import RecoveryError, Solution, Status
-from flatmin.solvers import certify, flat_minimum, refit, reweighted_minimum, robust_pca
+from flatmin.solvers import (
+    CrossValidation,
+    Path,
+    certify,
+    counts_to_even_noise,
+    cross_validate,
+    flat_minimum,
+    flat_path,
+    refit,
+    reweighted_minimum,
+    robust_pca,
+    strongest,
+)
 
 __all__ = [
     "Certificate",
     "Chain",
+    "CrossValidation",
     "Flatness",
     "Flattest",
     "Gram",
     "Hadamard",
     "InputError",
+    "Path",
     "Problem",
     "Product",
     "RecoveryError",
@@ -34,8 +48,11 @@ __all__ = [
     "Status",
     "__version__",
     "certify",
+    "counts_to_even_noise",
+    "cross_validate",
     "families",
     "flat_minimum",
+    "flat_path",
     "flatness",
     "losses",
     "measurements",
@@ -43,12 +60,26 @@ __all__ = [
     "refit",
     "reweighted_minimum",
     "robust_pca",
+    "strongest",
     "testing",
 ]
 
 
 #: The estimators, which load scikit-learn when the first of them is used.
-ESTIMATORS = ("BilinearRegressor", "QuadraticNetworkRegressor", "TraceRegressor")
+ESTIMATORS = (
+    "BilinearRegressor",
+    "BilinearRegressorCV",
+    "CovarianceSketch",
+    "CovarianceSketchCV",
+    "MatrixCompletion",
+    "MatrixCompletionCV",
+    "PhaseRetrieval",
+    "QuadraticNetworkRegressor",
+    "QuadraticNetworkRegressorCV",
+    "RobustPCA",
+    "TraceRegressor",
+    "TraceRegressorCV",
+)
 __all__ += [*ESTIMATORS]
 
 

@@ -20,3 +20,10 @@ ESTIMATORS = [
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_accepts(estimator, check):
     check(estimator)
+
+
+def test_every_estimator_is_importable_from_the_package():
+    shells = {"FlatEstimator", "MatrixRegressor"}
+    assert set(fm.ESTIMATORS) == set(fm.estimators.__all__) - shells
+    assert all(getattr(fm, name) is getattr(fm.estimators, name) for name in fm.ESTIMATORS)
+    assert set(fm.ESTIMATORS) <= set(fm.__all__)
