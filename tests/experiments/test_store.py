@@ -238,7 +238,9 @@ def test_parquet_of_mixed_columns(tmp_path):
 
 def test_without_pyarrow_one_sentence_says_what_to_install(swept, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match="needs pyarrow, which is not installed: pip install pyarrow"):
+    with pytest.raises(
+        InputError, match=re.escape("needs pyarrow, which is not installed: pip install 'flatmin[parquet]'")
+    ):
         export(tmp_path / "out.parquet", *swept)
     assert not (tmp_path / "out.parquet").exists()
 

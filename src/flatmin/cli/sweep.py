@@ -73,6 +73,8 @@ def run(request: Request) -> int:
     check_store(request.store)
     if request.export is not None:
         check_export(request.export)
+        if request.export.resolve() == request.store.resolve():
+            raise InputError(f"the --export {request.export} is the --store, expected another file")
     pace, stop = Pace(), threading.Event()
     with _place(request) as place, closing(Store(request.store)) as store:
         if not request.quiet:
@@ -205,7 +207,7 @@ def _print_outcome(request: Request, recipe: Recipe, outcome: Outcome) -> None:
     reasons = Counter(result.reason for result in failed)
     for reason, count in reasons.most_common(SHOWN):
         first = next(result.trial for result in failed if result.reason == reason)
-        where = ", ".join(f"{name} {value}" for name, value in first.parameters.items())
+        where = ", ".join(f"{name} {first.parameters[name]}" for name in recipe.columns if name in first.parameters)
         print(f"  {count} × {reason}; first: {where}, seed {first.seed}")
     if len(reasons) > SHOWN:
         print(f"  and {counted(len(reasons) - SHOWN, 'other reason')}")

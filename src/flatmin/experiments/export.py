@@ -106,4 +106,6 @@ def _arrow() -> tuple[Any, Any]:
     try:
         return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
-        raise InputError("a .parquet file needs pyarrow, which is not installed: pip install pyarrow") from error
+        raise InputError(
+            "a .parquet file needs pyarrow, which is not installed: pip install 'flatmin[parquet]'"
+        ) from error

@@ -113,6 +113,8 @@ class DaskCluster:
         except ImportError as error:
             raise InputError("--dask needs Dask, which is not installed: pip install 'flatmin[dask]'") from error
         try:
+            # First, for a client that could not be made leaves a thread behind that the process waits for.
+            import_module("distributed.comm").get_address_host_port(address)
             self.client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError, TypeError, TimeoutError) as error:
             raise InputError(f"no Dask scheduler answers at --dask {address}: {error or 'timeout'}") from error

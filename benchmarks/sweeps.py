@@ -1,0 +1,113 @@
+"""What a sweep costs beside its cells, and what other ways to keep results cost.
+
+python -m benchmarks.sweeps [--cells N] [--dask] [--others]     milliseconds a cell, of cells that do nothing
+
+``--dask`` adds a local cluster of two workers. ``--others`` adds joblib.Memory, Optuna's SQLite storage and DuckDB, as
+far as they are installed, each keeping one result a transaction.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from flatmin.experiments import DaskCluster, Here, Processes, Recipe, Store, sweep
+from flatmin.experiments.places import Place
+
+ABOUT = """Cells that do nothing
+
+Claim: the runner needs less than 2 ms a cell.
+
+Refuted by: a larger number.
+"""
+
+
+def nothing(parameters, seed):
+    return {"value": parameters["a"], "success": True}
+
+
+def milliseconds(place: Place, count: int) -> tuple[float, float]:
+    """Return the time of a cell once all processes are at work, and that of looking through a finished sweep."""
+    recipe = Recipe("nothing", ABOUT, nothing, grid=[{"a": range(count)}], repetitions=1)
+    times: list[float] = []
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "trials.db") as store:
+        sweep(recipe, store, place=place, callback=lambda _: times.append(time.perf_counter()))
+        start = time.perf_counter()
+        sweep(recipe, store, place=place)
+        resumed = time.perf_counter() - start
+    tenth = count // 10
+    return 1e3 * (times[-1] - times[tenth]) / (count - 1 - tenth), 1e3 * resumed / count
+
+
+@contextmanager
+def cluster() -> Iterator[DaskCluster]:
+    from distributed import LocalCluster
+
+    workers = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+    with workers, closing(DaskCluster(workers.scheduler_address)) as place:
+        yield place
+
+
+def by_memory(folder: str, count: int) -> None:
+    import joblib
+
+    kept = joblib.Memory(folder, verbose=0).cache(nothing)
+    for a in range(count):
+        kept({"a": a}, a)
+
+
+def by_optuna(folder: str, count: int) -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(storage=f"sqlite:///{folder}/study.db")
+    for a in range(count):
+        trial = study.ask({"a": optuna.distributions.IntDistribution(0, count)})
+        trial.set_user_attr("value", nothing({"a": a}, a)["value"])
+        study.tell(trial, 0.0)
+
+
+def by_duckdb(folder: str, count: int) -> None:
+    import duckdb
+
+    database = duckdb.connect(f"{folder}/trials.duckdb")
+    database.execute("CREATE TABLE trials (a INTEGER PRIMARY KEY, value INTEGER)")
+    for a in range(count):
+        database.execute("INSERT INTO trials VALUES (?, ?)", (a, nothing({"a": a}, a)["value"]))
+    database.close()
+
+
+def another(keep: Callable[[str, int], None], count: int) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        try:
+            keep(folder, count)
+        except ImportError as error:
+            return f"not installed: {error.name}"
+        return f"{1e3 * (time.perf_counter() - start) / count:6.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--cells", type=int, default=2000, metavar="N")
+    parser.add_argument("--dask", action="store_true")
+    parser.add_argument("--others", action="store_true")
+    chosen = parser.parse_args()
+    for name, place in (("this process", Here()), ("two processes", Processes(2))):
+        made, seen = milliseconds(place, chosen.cells)
+        print(f"{name:<16}{made:6.2f} ms a cell, {seen:.3f} when it is there", flush=True)
+    if chosen.dask:
+        with cluster() as there:
+            print(f"{'two Dask workers':<16}{milliseconds(there, chosen.cells)[0]:6.2f} ms a cell", flush=True)
+    if chosen.others:
+        few = max(chosen.cells // 10, 1)
+        for name, keep in (("joblib.Memory", by_memory), ("Optuna", by_optuna), ("DuckDB", by_duckdb)):
+            print(f"{name:<16}{another(keep, few)} ms a result, in one process", flush=True)
+
+
+if __name__ == "__main__":
+    main()
