@@ -190,6 +190,22 @@ class TestParameters:
             assert regressor(1e-3, max_rank=1).fit(X, y).rank_ <= 1
 
 
+class TestNumbers:
+    @every
+    @pytest.mark.parametrize(("x", "y", "name"), [(1e200, 1, "X"), (1e-200, 1, "X"), (1, 1e200, "y"), (1, 1e-200, "y")])
+    def test_those_that_cannot_be_squared_twice(self, regressor, x, y, name):
+        X, values = samples(30)
+        with pytest.raises(ValueError, match=rf"the largest number of {name} is .*; scale {name}$"):
+            regressor().fit(x * X, y * values)
+
+    @every
+    @pytest.mark.parametrize("kind", [int, bool, np.float32, object])
+    def test_of_other_kinds(self, regressor, kind):
+        X, y = (np.rint(3 * values).astype(kind) for values in samples())
+        want = regressor(0.1).fit(X.astype(float), y.astype(float)).predict(X.astype(float))
+        np.testing.assert_allclose(regressor(0.1).fit(X, y).predict(X), want, atol=1e-6)
+
+
 class TestWords:
     @every
     def test_before_and_after_a_fit(self, regressor):

@@ -7,14 +7,26 @@ from typing import Self
 
 import numpy as np
 
+from flatmin._memory import require
+from flatmin.errors import InputError
 from flatmin.measurements import Dense, Measurement, Projected
 from flatmin.metric import Array
 
-__all__ = ["Features", "Unpenalised"]
+__all__ = ["Features", "Unpenalised", "check_size"]
 
 EPS = float(np.finfo(float).eps)
 #: What regressors leave of values is rounding up to this many units of it.
 ROUNDING = 40
+#: Numbers beyond these sizes over- or underflow in squares of squares.
+SMALLEST, LARGEST = 1e-70, 1e70
+
+
+def check_size(values: Array, name: str) -> None:
+    """Raise `InputError` for numbers whose squares cannot be calculated with."""
+    largest = float(np.max(np.abs(values), initial=0.0))
+    if largest and not SMALLEST <= largest <= LARGEST:
+        sizes = f"expected one from {SMALLEST:g} to {LARGEST:g}"
+        raise InputError(f"the largest number of {name} is {largest:.1g}, {sizes}; scale {name}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +50,7 @@ class Unpenalised:
     @classmethod
     def of(cls, X: Array, y: Array, weight: Array | None, *, linear: bool, constant: bool) -> Self:
         """Take the features as linear terms, and a constant, or either or neither."""
+        check_size(y, "y")
         ones = np.ones((len(y), 1))
         columns = [ones] if constant else []
         if linear:
@@ -55,6 +68,8 @@ class Unpenalised:
             return measurement, y
         if T.shape[1] >= len(T) and np.linalg.matrix_rank(T) == len(T):
             return Dense(np.zeros((1, *measurement.shape))), np.zeros(1)
+        (m, t), (d1, d2) = T.shape, measurement.shape
+        require(8.0 * t * (3 * m + d1 * d2), f"fitting {t} linear and constant terms")
         found = Projected(measurement, T)
         data = found.reduced(y)
         exact = np.linalg.norm(data) <= ROUNDING * EPS * np.linalg.norm(y)
@@ -83,6 +98,7 @@ class Features:
     @classmethod
     def of(cls, X: Array, weight: Array | None, *, centred: bool, scaled: bool) -> Self:
         """Measure the mean of every feature and its root mean square around it, each only if asked for."""
+        check_size(X, "X")
         n = X.shape[1]
         centre = np.average(X, axis=0, weights=weight) if centred else np.zeros(n)
         largest = np.max(np.abs(X - centre), axis=0)

@@ -27,7 +27,7 @@ class BilinearRegressor(MatrixRegressor):
     Parameters
     ----------
     alpha, metric_power, max_rank, refit, tol, max_iter, random_state, verbose
-        As for `MatrixRegressor`.
+        As for `MatrixRegressor`. A number for alpha is in units of y over those of aᵀb.
     n_left : int, optional
         How many features, from the first, are a; the others are b. None takes half of them, of an odd number the
         smaller half.

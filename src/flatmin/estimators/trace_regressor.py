@@ -28,7 +28,7 @@ class TraceRegressor(MatrixRegressor):
     Parameters
     ----------
     alpha, metric_power, max_rank, refit, tol, max_iter, random_state, verbose
-        As for `MatrixRegressor`.
+        As for `MatrixRegressor`. A number for alpha is in units of y over those of X.
     shape : tuple of int, optional
         (d1, d2) of M, with d1 · d2 features in row-major order. None takes the shape of samples that are matrices, else
         the squarest factorization of the number of features.

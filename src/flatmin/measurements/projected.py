@@ -20,8 +20,8 @@ __all__ = ["Projected"]
 EXPLAINED = 1e-10
 #: Sensing matrices smaller than this share of the largest inner one are the rounding of what cancels.
 ROUNDING = 1e-13
-#: Redundant measurements are merged where their sensing matrices have at most so many numbers.
-LARGEST_TENSOR = 50_000_000
+#: Redundant measurements are merged where that takes at most so many multiplications; beyond, it does not pay.
+LARGEST_MERGE = 2.5e9
 
 
 class Projected(Measurement):
@@ -150,11 +150,11 @@ class Projected(Measurement):
         return other
 
     def merged(self) -> tuple[Measurement, Any] | None:
-        """Return as many dense measurements as there are unknowns where there are more and they fit in memory."""
+        """Return as many dense measurements as there are unknowns where there are more and it pays."""
         d1, d2 = self.shape
         symmetric = self.inner.is_rank_one
         at = np.triu_indices(d1) if symmetric else np.divmod(np.arange(d1 * d2), d2)
-        if self.dtype != float or self.size <= len(at[0]) or self.size * d1 * d2 > LARGEST_TENSOR:
+        if self.dtype != float or self.size <= len(at[0]) or self.size * len(at[0]) ** 2 > LARGEST_MERGE:
             return None
         Q, rows = np.linalg.qr(self.matrices()[:, at[0], at[1]])
         tensor = np.zeros((len(rows), d1, d2))
