@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.families.phase_retrieval import diffraction, octanary_masks
 from flatmin.solvers.newton import Budget, minimise
+from flatmin.solvers.pivotal import level_of_noise, uncertified_minimum
 from flatmin.solvers.scaling import Scaled
+from flatmin.solvers.task import Task
 
 PROBLEMS = {
     "sensing": (fm.families.matrix_sensing, (60, 50), 2, 880),
@@ -137,6 +140,47 @@ def test_where_the_data_determine_the_trace_the_test_chooses_the_rank():
     assert s.rank > 3  # the penalty says nothing
     assert s.noise.rank == 3
     assert _error(instance, s.noise.refit) < _error(instance, s.factors)
+
+
+def _behind_masks(side):
+    image = np.random.default_rng(0).random((side, side))
+    clean = diffraction(image, octanary_masks(8, (side, side), seed=1)).problem
+    noise = 0.1 * np.sqrt(np.mean(clean.data**2)) * np.random.default_rng(2).standard_normal(len(clean.data))
+    return fm.Problem(clean.measurement, clean.data + noise, clean.parametrization), image.ravel(), noise
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_a_penalty_on_a_determined_trace_is_a_shift_of_the_data(power):
+    for problem in (fm.families.covariance.sample(12, 2, 150, noise=0.2).problem, _behind_masks(4)[0]):
+        s = fm.flat_minimum(problem, alpha="auto", metric_power=power)
+        assert s.certificate.holds
+        assert not s.noise.selects
+        assert s.noise.agrees
+        again = fm.flat_minimum(problem, alpha=s.noise.alpha, metric_power=power)
+        assert np.linalg.norm(again.matrix - s.matrix) < 1e-4 * np.linalg.norm(s.matrix)
+
+
+def test_of_images_the_signal_is_found_and_nothing_large_is_formed():
+    """At 16 × 16 pixels least squares from the penalised solution would end in a local minimum."""
+    for side in (8, 16, 32):
+        problem, image, noise = _behind_masks(side)
+        found = level_of_noise(Task(problem))
+        assert found.rank == 1
+        assert abs(found.sigma - np.sqrt(np.mean(noise**2))) < 3 * found.std_error
+        u = found.refit[0][:, 0]
+        phase = np.vdot(u, image) / abs(np.vdot(u, image))
+        assert np.linalg.norm(phase * u - image) < 0.1 * np.linalg.norm(image)
+
+
+def test_what_is_not_certified_says_how_far_it_may_be():
+    problem = fm.families.covariance.sample(12, 2, 150, noise=0.2).problem
+    s, fit = fm.flat_minimum(problem, alpha="auto"), uncertified_minimum(Task(problem))
+    assert fit.rank == fit.noise.rank == 2
+    assert not fit.certificate.holds
+    assert fit.status is fm.Status.not_certified
+    assert fit.noise.alpha == pytest.approx(s.noise.alpha, rel=1e-6)
+    assert fit.certificate.lower_bound <= s.certificate.value * (1 + 1e-9) <= fit.certificate.value * (1 + 1e-9)
+    np.testing.assert_allclose(fit.matrix, fit.parametrization.matrix(s.noise.refit), atol=1e-6)
 
 
 def test_signed_and_complex_models():
