@@ -6,6 +6,7 @@ from flatmin.experiments.export import export
 from flatmin.experiments.phase_map import Boundary, PhaseMap, fit_boundary, wilson
 from flatmin.experiments.places import DaskCluster, Here, Processes
 from flatmin.experiments.recipe import Recipe, Trial
+from flatmin.experiments.statistical_dimension import statistical_dimension
 from flatmin.experiments.store import Result, Store
 from flatmin.experiments.sweep import Everything, Outcome, sweep
 from flatmin.experiments.transition import Transition
@@ -29,6 +30,7 @@ __all__ = [
     "fit_boundary",
     "read_recipe",
     "recipes",
+    "statistical_dimension",
     "sweep",
     "wilson",
 ]
