@@ -305,6 +305,8 @@ def test_what_cannot_be_is_refused_in_a_sentence():
             OffsetModel(entries, rows=wrong)
     with pytest.raises(InputError, match="values have shape"):
         OffsetModel(entries).fit([1.0])
+    with pytest.raises(InputError, match="largest value is 1e\\+200"):
+        OffsetModel.estimated(entries, [1.0, 1e200])
     with pytest.raises(InputError, match="NaN"):
         OffsetModel(entries).problem([1.0, np.nan])
     with pytest.raises(InputError, match="other entries are of a matrix"):

@@ -25,7 +25,7 @@ from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.measurements.entries import Entries
 from flatmin.metric import Array
-from flatmin.problem import Problem
+from flatmin.problem import LARGEST, Problem
 from flatmin.solvers.offset_equations import OffsetEquations, Triple, roots
 from flatmin.solvers.offset_free import OffsetFree, OtherEntries
 
@@ -212,6 +212,9 @@ class OffsetModel:
         checked = numeric(values, "the values")
         if checked.shape != (self.entries.size,):
             raise InputError(f"the values have shape {checked.shape}, expected ({self.entries.size},): one an entry")
+        largest = float(np.max(np.abs(checked)))
+        if largest > LARGEST:
+            raise InputError(f"the largest value is {largest:.1g}, expected at most {LARGEST:g}; scale them")
         return checked
 
     def _shifted(self, z: Triple) -> Offsets:
