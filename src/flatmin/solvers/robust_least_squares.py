@@ -9,7 +9,7 @@ from scipy.special import ndtr
 
 from flatmin.metric import Array
 
-__all__ = ["Trimmed", "row_coefficients", "trimmed_fit", "typical_size"]
+__all__ = ["Trimmed", "row_coefficients", "row_grams", "trimmed_fit", "typical_size"]
 
 #: Residuals beyond this many standard deviations are gross errors …
 REJECTED = 3.0
@@ -127,16 +127,21 @@ def row_coefficients(Y: Array, weights: Array, R: Array, ridge: float) -> Array:
         Positive where some rows may have fewer data than columns.
     """
     r = R.shape[1]
-    rows, cols = np.triu_indices(r)
-    products, out = R[:, rows] * R[:, cols], np.zeros((len(Y), r))
+    out = np.zeros((len(Y), r))
     step = max(1, BLOCK // max(1, r * r))
     for start in range(0, len(Y), step):
         block = slice(start, start + step)
-        grams = np.zeros((len(Y[block]), r, r))
-        grams[:, rows, cols] = grams[:, cols, rows] = weights[block] @ products
-        grams += ridge * np.eye(r)
+        grams = row_grams(weights[block], R, ridge)
         out[block] = np.linalg.solve(grams, ((weights[block] * Y[block]) @ R)[:, :, None])[:, :, 0]
     return out
+
+
+def row_grams(weights: Array, R: Array, ridge: float) -> Array:
+    """Return the matrices ``Σ_j weights_ij R_j R_jᵀ + ridge I`` of all rows, (d1, r, r)."""
+    rows, cols = np.triu_indices(R.shape[1])
+    grams = np.zeros((len(weights), R.shape[1], R.shape[1]))
+    grams[:, rows, cols] = grams[:, cols, rows] = weights @ (R[:, rows] * R[:, cols])
+    return grams + ridge * np.eye(R.shape[1])
 
 
 def trimmed_fit(Y: Array, seen: Array, L: Array, R: Array, ridge: float, settled: float = 1e-6) -> Trimmed:

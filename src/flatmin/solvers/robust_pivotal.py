@@ -11,12 +11,13 @@ from flatmin._threads import one_thread
 from flatmin.metric import Array
 from flatmin.noise import Noise
 from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers.robust_least_squares import Trimmed, trimmed_fit, typical_size
 from flatmin.solvers.robust_minimum import Cells, packed_split, robust_minimum, split, spread
 from flatmin.solvers.task import Task
 
-__all__ = ["robust_pivotal_minimum"]
+__all__ = ["robust_pivotal_minimum", "robust_refit"]
 
 #: Noise is simulated so often, of larger matrices less often, and this share of it has to stay below the threshold.
 DRAWS, FEWER, QUANTILE = 20, 6, 0.95
@@ -71,6 +72,19 @@ def robust_pivotal_minimum(task: Task) -> Solution:
         freedom=fit.freedom,
     )
     return replace(solution, noise=noise, parts={**solution.parts, "outliers": rule.outliers(fit)})
+
+
+def robust_refit(problem: Problem, solution: Solution) -> tuple[Factors, Array]:
+    """Return factors of a least-squares fit near a penalised split, and which cells are gross errors.
+
+    It starts at the split, at the smallest rank near that of the split whose residual passes for noise; it is not
+    certified.
+    """
+    alpha, cells = float(solution.settings["alpha"]), Cells.of(problem)
+    with one_thread():
+        rule = _Rule.of(cells, Task(problem, alpha, seed=int(solution.settings["seed"])))
+        fit, _ = rule.tested(solution, alpha)
+    return rule.factors(fit), rule.outliers(fit)
 
 
 def _without_noise(task: Task, rule: _Rule) -> Solution:
@@ -132,13 +146,13 @@ class _Rule:
 
     def tested(self, solution: Solution, alpha: float) -> tuple[Trimmed, float]:
         """Return the fit of the smallest rank near a solution's whose residual passes for noise, and its unevenness."""
-        root = np.sqrt(self.data.unit)
-        L, R = (side / root for side in solution.factors)
         price = 2 * alpha * self.cells / self.data.unit / UNBIASED
-        fit = self._fit(L[self.data.rows], R[self.data.cols], price)
+        L, R = (side / np.sqrt(self.data.unit) for side in solution.factors)
+        start = L[self.data.rows], R[self.data.cols]
+        fit = self._fit(*start, price)
         passes, column = self._passes(fit)
         if passes:
-            fit = self._smallest(fit, price)
+            fit = self._smallest(fit, start, price)
         widest = min(self.task.widest or max(self.seen.shape), *self.seen.shape)
         for _ in range(0 if passes else ABOVE):
             if passes or fit.L.shape[1] >= widest:
@@ -149,14 +163,20 @@ class _Rule:
         even = self._even(fit)
         return fit, max(1.0, self._flipped(fit) / even) if even > 0 else 1.0
 
-    def _smallest(self, fit: Trimmed, price: float) -> Trimmed:
-        """Return the fit of the smallest rank that passes, found by halving, given one that does."""
+    def _smallest(self, fit: Trimmed, start: tuple[Array, Array], price: float) -> Trimmed:
+        """Return the fit of the smallest rank that passes, found by halving, given one that does.
+
+        A fit begins at the leading columns of the penalised solution, then at those of the last fit. In a fit of too
+        large a rank gross errors of a row or a column may have made a large component of their own.
+        """
         fails = -1
         while fit.L.shape[1] - fails > 1:
             rank = (fit.L.shape[1] + fails) // 2
-            smaller = self._fit(fit.L[:, :rank], fit.R[:, :rank], price)
-            if self._passes(smaller)[0]:
-                fit = smaller
+            for L, R in (start, _by_reach(fit)):
+                smaller = self._fit(L[:, :rank], R[:, :rank], price)
+                if self._passes(smaller)[0]:
+                    fit = smaller
+                    break
             else:
                 fails = rank
         return fit
@@ -201,6 +221,13 @@ class _Rule:
         draws = (left * rng.choice([-1.0, 1.0], left.shape) for _ in range(_count(left)))
         taken = (fit.spare + fit.freedom) / max(1, fit.spare)
         return float(np.quantile([_norm(g, rng) for g in draws], QUANTILE) * np.sqrt(taken))
+
+
+def _by_reach(fit: Trimmed) -> tuple[Array, Array]:
+    """Return the factors of a fit with the columns that reach many rows and columns first."""
+    reach = [np.abs(side).sum(axis=0) for side in (fit.L, fit.R)]
+    order = np.argsort(-reach[0] * reach[1], kind="stable")
+    return fit.L[:, order], fit.R[:, order]
 
 
 def _count(matrix: Array) -> int:
