@@ -50,7 +50,7 @@ def statistical_dimension(shape: tuple[int, int], rank: int, *, seed: int = 0) -
     Examples
     --------
     >>> value, error = statistical_dimension((20, 20), 2)
-    >>> 140 < value < 160, error < 1
+    >>> 135 < value < 145, error < 2
     (True, True)
     """
     d1, d2 = shape

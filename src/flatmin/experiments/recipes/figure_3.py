@@ -4,12 +4,14 @@ The paper's Figure 3 and two panels more: matrix and bilinear sensing, completio
 phase retrieval. Square matrices of rank 2, three neurons in networks, one signal in phase retrieval; ten draws of every
 cell. A draw succeeds if the relative error is below 1e-6. Both methods see the same draws.
 
-Claim: flat minima recover the truth exactly from some constant times ``r (d1 + d2)`` measurements on (``r d`` for
-symmetric matrices), the constant does not grow with the dimension, and it is about that of the nuclear norm.
+Claim: flat minima recover the truth exactly from ``c r (d1 + d2)`` measurements on (``c r d`` for symmetric matrices),
+where c stays bounded as the dimension grows and is about that of the nuclear norm. In Gaussian sensing that is the
+statistical dimension: c rises towards 3 as the rank becomes small beside the dimension.
 
-Refuted by: a boundary that leaves the band around one constant as the dimension grows, a cell far above the boundary
-that fails, or a constant of flat minima far above that of the nuclear norm. In covariance estimation and phase
-retrieval every positive semidefinite fit is flat, so "flat" stands for the fit that the solver finds.
+Refuted by: a boundary of Gaussian sensing away from the statistical dimension by more than its band, elsewhere a c that
+goes on growing, a cell far above the boundary that fails, or a c of flat minima well above that of the nuclear norm. In
+covariance estimation and phase retrieval every positive semidefinite fit is flat, so "flat" stands for the fit that the
+solver finds.
 
 Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", Information and Inference
 13(2), 2024, Figure 3.
