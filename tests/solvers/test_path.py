@@ -110,6 +110,18 @@ def test_a_strength_means_the_same_for_repeated_data():
         np.testing.assert_allclose(s.matrix, t.matrix, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gap_bounds_how_far_predictions_of_the_data_can_be(name):
+    """``‖A(X) − A(X_α)‖² / m ≤ gap · value``, for coarse solutions and for zero."""
+    p = _problem(name)
+    alphas = strongest(p) * np.array([0.3, 0.1])
+    coarse, fine = (flat_path(p, alphas, tol=tol) for tol in (1e-1, 1e-10))
+    for s, t in zip(coarse.solutions, fine.solutions, strict=True):
+        moved = np.mean((p.residual(s.factors) - p.residual(t.factors)) ** 2)
+        assert moved <= s.certificate.relative_gap * s.certificate.value + 1e-9 * t.certificate.value
+        assert np.mean((p.data + p.residual(t.factors)) ** 2) <= np.mean(p.data**2) - t.certificate.value * (1 - 1e-9)
+
+
 def test_strengths_are_put_in_order_once_each():
     path = flat_path(_problem("sensing"), [0.1, 1.0, 0.1, 0.3])
     assert path.alphas.tolist() == [1.0, 0.3, 0.1]

@@ -99,7 +99,13 @@ class CrossValidation:
     @property
     def best(self) -> tuple[int, int]:
         """Position (power, strength) of the least mean error."""
-        return _choose(self.errors, self.sizes, "best")
+        return self.position("best")
+
+    def position(self, rule: str) -> tuple[int, int]:
+        """Return the position (power, strength) that a rule chooses."""
+        if rule not in RULES:
+            raise InputError(f"rule is {rule!r}, expected 'best' or 'one_standard_error'")
+        return _choose(self.errors, self.sizes, rule)
 
     @property
     def alpha(self) -> float:
