@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from sklearn import datasets
+from sklearn import config_context, datasets
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import KNNImputer, SimpleImputer
@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from flatmin import MatrixCompletion, MatrixCompletionCV
 from flatmin.errors import InputError
 
 #: A table as one number a row is no table, and these checks want one number a row of whatever has a `predict`.
@@ -512,3 +513,13 @@ class TestTriples:
             MatrixCompletion(0.1, input="triples").fit(X, y).transform(X)
         with pytest.raises(ValueError, match="non-zero"):
             MatrixCompletion(0.1, input="triples").fit(X, y, sample_weight=np.zeros(len(y)))
+
+    def test_weights_are_routed(self):
+        X, y, _ = triples(noise=0.3)
+        weight = np.where(np.arange(len(y)) < 60, 0.0, 1.0)
+        model = MatrixCompletion(0.1, input="triples")
+        with config_context(enable_metadata_routing=True):
+            pipeline = make_pipeline(clone(model).set_fit_request(sample_weight=True)).fit(X, y, sample_weight=weight)
+        want = model.fit(X, y, sample_weight=weight).predict(X)
+        np.testing.assert_array_equal(pipeline.predict(X), want)
+        assert np.abs(want - clone(model).fit(X, y).predict(X)).max() > 0.01
