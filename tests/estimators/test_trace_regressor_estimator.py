@@ -153,6 +153,21 @@ class TestRecovery:
         refit, shrunk, free = np.mean(errors, axis=0)
         assert refit < 0.8 * min(shrunk, free)
 
+    def test_weights_that_tell_how_precise_samples_are(self):
+        """The level of the noise is then that of a sample of mean weight; and the error falls."""
+        errors = []
+        for seed in range(5):
+            X, y, M = samples(200, seed=seed)
+            rng = np.random.default_rng(seed + 100)
+            sigma = np.where(rng.random(len(y)) < 0.5, 2.0, 0.2)
+            y = y + sigma * rng.standard_normal(len(y))
+            weighted = fm.TraceRegressor().fit(X, y, sample_weight=sigma**-2)
+            assert weighted.rank_ == 1
+            assert abs(weighted.noise_.sigma - np.mean(sigma**-2.0) ** -0.5) < 3.5 * weighted.noise_.std_error
+            errors.append([np.linalg.norm(m.coef_ - M) for m in (weighted, fm.TraceRegressor().fit(X, y))])
+        with_weights, without = np.mean(errors, axis=0)
+        assert with_weights < 0.3 * without
+
     def test_pure_noise_has_rank_zero(self):
         X, _, _ = samples()
         model = fm.TraceRegressor().fit(X, 5 + np.random.default_rng(0).standard_normal(len(X)))
