@@ -39,14 +39,14 @@ def falling(shape: tuple[int, int], exponent: float, rng: np.random.Generator) -
 
 
 def completion(exponent: float | None, noise: float, seed: int) -> Instance:
-    rng, shape = np.random.default_rng(seed), (120, 100)
+    rng, shape = np.random.default_rng(seed), (60, 50)
     X = (
-        rng.standard_normal((120, 3)) @ rng.standard_normal((3, 100))
+        rng.standard_normal((60, 3)) @ rng.standard_normal((3, 50))
         if exponent is None
         else falling(shape, exponent, rng)
     )
-    rows, cols = np.divmod(rng.choice(X.size, 3600, replace=False), shape[1])
-    b = X[rows, cols] + noise * np.std(X) * rng.standard_normal(3600)
+    rows, cols = np.divmod(rng.choice(X.size, 1200, replace=False), shape[1])
+    b = X[rows, cols] + noise * np.std(X) * rng.standard_normal(1200)
     return Instance(fm.Problem(fm.measurements.Entries(rows, cols, shape), b), X)
 
 
