@@ -78,10 +78,10 @@ def limits(
     if error is not None:
         match = "The two agree." if error <= 1e-6 else "This solution is not the truth."
         out.append(f"The truth is known in this case: the relative error is {number(error)}. {match}")
-    if voice.splits:
+    if voice.splits and exact:
         out.append(
             "The model allows gross errors in a few cells, and no noise in all the others: small noise everywhere "
-            "shows as many small errors and a higher rank."
+            "shows as many small errors and a higher rank. If the data are noisy, --alpha auto is better."
         )
     elif not exact:
         out.append("The penalty pulls the solution towards zero; that is the price for not fitting the noise.")

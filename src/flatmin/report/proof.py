@@ -73,6 +73,11 @@ def _fit(c: Certificate, n_measurements: int) -> Statement:
 
 
 def _split_fit(c: Certificate, voice: Voice) -> Statement:
+    if c.objective == "penalised":
+        text = (
+            "What the low-rank part X and the gross errors S leave of the data counts as noise, and costs its square."
+        )
+        return Statement(None, "The fit is a compromise", text)
     text = "The gross errors S are what the low-rank part X leaves of the data, so both add up to them exactly."
     if voice.fits == SPLIT.fits:
         return Statement(True, "The two parts add up to the data", text)

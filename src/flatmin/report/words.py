@@ -91,7 +91,7 @@ def verdict(status: Status, voice: Voice = PRODUCT, unique: bool | None = None) 
     if status.certified and voice.determined and status is not Status.regularized_minimum:
         return _only_one(unique, voice)
     if status.certified and voice.splits:
-        return _best_split(unique)
+        return _best_split(unique, penalised=status is Status.regularized_minimum)
     text = status.value
     cuts = [i for i in (text.find(". "), text.find("; ")) if i >= 0]
     head, rest = (text[: min(cuts)], text[min(cuts) + 2 :]) if cuts else (text.rstrip("."), "")
@@ -115,10 +115,11 @@ def _only_one(unique: bool | None, voice: Voice) -> Verdict:
     )
 
 
-def _best_split(unique: bool | None) -> Verdict:
-    phrase = unique_phrase(unique, SPLIT)
+def _best_split(unique: bool | None, *, penalised: bool) -> Verdict:
+    phrase = unique_phrase(unique, SPLIT, penalised=penalised)
     rest = f"{phrase[:1].upper()}{phrase[1:]}."
-    return Verdict(True, "Certified: no split into low rank and gross errors is better.", rest)
+    parts = "low rank, gross errors and noise" if penalised else "low rank and gross errors"
+    return Verdict(True, f"Certified: no split into {parts} is better.", rest)
 
 
 def unique_word(unique: bool | None) -> str:
@@ -203,6 +204,8 @@ def unmeasured(metric: tuple[Metric, Metric]) -> list[str]:
 def measure(c: Certificate, metric_power: float = 1.0, voice: Voice = PRODUCT) -> str:
     """Return what the value and the lower bound of a certificate measure."""
     trace = voice.trace if metric_power == 1 else voice.value
+    if voice.splits and c.objective == "penalised":
+        return f"loss + 4 alpha · ({trace[trace.index('‖') :]})"
     return f"loss + alpha · {trace}" if c.objective == "penalised" else trace
 
 

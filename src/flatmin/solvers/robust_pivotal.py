@@ -70,6 +70,8 @@ def robust_pivotal_minimum(task: Task) -> Solution:
         rank=fit.L.shape[1],
         penalised_rank=solution.rank,
         freedom=fit.freedom,
+        # What gross errors leave in the noise, once they are drawn towards zero, makes columns of its own.
+        selects=solution.rank <= fit.L.shape[1],
     )
     return replace(solution, noise=noise, parts={**solution.parts, "outliers": rule.outliers(fit)})
 

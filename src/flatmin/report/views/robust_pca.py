@@ -78,6 +78,7 @@ def _answer(reading: Reading) -> list[Section]:
     prose = [
         f"The data are split into a matrix of rank {reading.solution.rank} and gross errors in "
         f"{counted(int(split.wrong.sum()), 'cell')}. {_objective(reading)}",
+        *_refit(reading),
         *unseen(reading),
     ]
     gaps = d1 * d2 - len(split.rows)
@@ -98,9 +99,16 @@ def _answer(reading: Reading) -> list[Section]:
 
 
 def _objective(reading: Reading) -> str:
-    loss = reading.problem.loss
+    loss, alpha = reading.problem.loss, float(reading.solution.settings.get("alpha", 0.0))
     if not isinstance(loss, Absolute):
         return ""
+    if alpha > 0:
+        weight = loss.weight_for(reading.problem.shape)
+        cost = f"‖X‖_* and {number(weight, 4)} times ‖S‖₁" if weight else f"‖X‖_*, where ‖S‖₁ ≤ {number(loss.tau, 4)}"
+        return (
+            "What both leave of the data is noise. Its mean square was minimised, plus "
+            f"{number(4 * alpha, 4)} times the sizes of the parts: {cost}. That draws both towards zero."
+        )
     if loss.tau is not None:
         return (
             f"Among all splits whose errors have sizes of at most ‖S‖₁ = {number(loss.tau, 4)} in all, it is to have "
@@ -111,6 +119,18 @@ def _objective(reading: Reading) -> str:
         f"It is to have the smallest nuclear norm ‖X‖_* plus {number(weight, 4)} times the sizes ‖S‖₁ of all errors. "
         "Then it is also flat: no X with a smaller ‖X‖_* leaves errors as small in ‖S‖₁."
     )
+
+
+def _refit(reading: Reading) -> list[str]:
+    """Return what the refit calls wrong."""
+    wrong = reading.solution.parts.get("outliers")
+    if wrong is None or reading.solution.noise is None or reading.solution.noise.alpha == 0:
+        return []
+    return [
+        "The penalised split also counts the largest noise among the errors. The refit, of rank "
+        f"{reading.solution.noise.rank}, calls {counted(int(np.count_nonzero(wrong)), 'cell')} wrong: those more than "
+        "three standard deviations of the noise away from it. They are the array “outliers” in solution.npz."
+    ]
 
 
 def _errors(block: blocks.Block, labels: tuple[list[str] | None, list[str] | None]) -> Figure:
