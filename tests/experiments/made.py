@@ -85,9 +85,13 @@ def mapped(**changes):
 def main(file, jobs):
     """Run a sweep of many small cells and say of each when it is kept."""
     recipe = recipe_of(count=1500)
+
+    def say(state):
+        if "waiting" not in state:
+            os.write(1, b"%d\n" % state["made"])
+
     with Store(file) as store:
-        place = Processes(jobs) if jobs > 1 else Here()
-        sweep(recipe, store, place=place, callback=lambda state: os.write(1, b"%d\n" % state["made"]))
+        sweep(recipe, store, place=Processes(jobs) if jobs > 1 else Here(), callback=say)
 
 
 if __name__ == "__main__":

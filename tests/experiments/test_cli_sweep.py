@@ -112,7 +112,7 @@ def test_the_list_has_every_recipe_with_its_claim(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none", "--store", "x.db"], "there is no recipe 'none', expected one of figure-3"),
+        (["none", "--store", "x.db"], "there is no recipe 'none', expected one of depth, figure-3"),
         (["none.toml", "--store", "x.db"], "the recipe none.toml cannot be read: No such file or directory"),
         (["figure-3"], "Missing option '--store'"),
         ([], "Missing argument 'RECIPE'"),

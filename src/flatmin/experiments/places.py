@@ -25,7 +25,7 @@ from flatmin.errors import InputError
 from flatmin.experiments.recipe import Metrics, Parameters, Trial
 from flatmin.experiments.store import Result
 
-__all__ = ["DaskCluster", "Here", "Place", "Processes"]
+__all__ = ["DaskCluster", "Here", "Place", "Processes", "compute"]
 
 Cell = Callable[[Parameters, int], Metrics]
 #: Trials in flight for each process, so that none of them waits; more where the way is longer.

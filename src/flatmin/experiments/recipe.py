@@ -71,6 +71,7 @@ class Trial:
 
 
 def _as_it_is(parameters: Parameters) -> Parameters | None:
+    """Return the combination itself."""
     return parameters
 
 
