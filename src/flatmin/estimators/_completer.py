@@ -27,7 +27,7 @@ from flatmin.errors import InputError
 from flatmin.estimators._completion import Completed, Settings, regularization
 from flatmin.estimators._ids import PairIds
 from flatmin.estimators._observations import Observations, Strengths
-from flatmin.estimators._table import Units, completed, hidden, holes, in_rows, marked, observed
+from flatmin.estimators._table import Units, completed, hidden, holes, in_rows, marked, observed, weighted
 from flatmin.estimators.base import EVERY_ROUND, FlatEstimator
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
@@ -35,15 +35,6 @@ from flatmin.problem import Problem
 from flatmin.solution import Solution
 
 __all__ = ["Completer"]
-
-#: Which offsets a name stands for: a constant, rows, columns.
-KINDS = {
-    "none": (False, False, False),
-    "constant": (True, False, False),
-    "rows": (True, True, False),
-    "columns": (True, False, True),
-    "both": (True, True, True),
-}
 
 
 class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
@@ -74,9 +65,10 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         ValueError
             If X, y or a parameter cannot be used; the sentence says why.
         """
-        is_table, strengths = self._is_table(), self._strengths()
+        is_table = self._is_table()
+        strengths = Strengths.named(self.offsets, self.offset_alpha, is_table)
         cells, weights = (self._table if is_table else self._triples)(X, y, sample_weight)
-        self._units = self._units_of(cells, weights)
+        self._units = self._units_of(cells, weights, centred=is_table and strengths.columns is not None)
         inside = self._units.cells(cells)
         if weights is not None:  # the solver's weights have mean 1, and so has a phantom observation
             mean = float(np.mean(weights))
@@ -165,7 +157,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
 
             return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
         check_is_fitted(self)
-        cells = self._units.cells(observed(self._read(X, reset=False)))
+        cells = self._inside(self._read(X, reset=False))
         known, (i, j, z) = hidden(cells)
         factors, own = self._rows.fit(self._less_offsets(known))
         left = z - self.offsets_.constant - self.offsets_.columns[j]
@@ -220,30 +212,13 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
             raise InputError(f"input is {self.input!r}, expected 'table' or 'triples'")
         return self.input == "table"
 
-    def _strengths(self) -> Strengths:
-        """Return which offsets there are, and how strong, by the parameters."""
-        kind = ("columns" if self._is_table() else "both") if self.offsets == "auto" else self.offsets
-        if not isinstance(kind, str) or kind not in KINDS:
-            raise InputError(f"offsets is {self.offsets!r}, expected 'auto', {', '.join(map(repr, KINDS))}")
-        given: Any = self.offset_alpha
-        if isinstance(given, str):
-            if given != "auto":
-                raise InputError(f"offset_alpha is {given!r}, expected a number, a pair of them or 'auto'")
-            given = 0.0 if self._is_table() else "auto"
-        pair = tuple(given) if isinstance(given, list | tuple) else (given, given)
-        if len(pair) != len(("rows", "columns")):
-            raise InputError(f"offset_alpha is {given!r}, expected one number, or one for rows and one for columns")
-        constant, rows, columns = KINDS[kind]
-        return Strengths(constant, pair[0] if rows else None, pair[1] if columns else None)
-
-    def _units_of(self, cells: Any, weights: Array | None) -> Units:
+    def _units_of(self, cells: Any, weights: Array | None, *, centred: bool) -> Units:
         """Return the units of the fit: those of columns, or for triples those of the values."""
         if not (isinstance(self.scale, bool | np.bool_) or (isinstance(self.scale, str) and self.scale == "auto")):
             raise InputError(f"scale is {self.scale!r}, expected True, False or 'auto'")
         scaled = self._is_table() if isinstance(self.scale, str) else bool(self.scale)
         if scaled and not self._is_table():
             raise InputError("scale is True with input='triples', expected False or 'auto': their values have one unit")
-        centred = self._is_table() and self._strengths().columns is not None
         return Units.of(cells, weights, centred=centred, scaled=scaled)
 
     def _read(self, X: Any, *, reset: bool) -> Any:
@@ -258,7 +233,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         cells, weights = observed(X), None
         if sample_weight is not None:
             rows = _check_sample_weight(sample_weight, X, dtype=float, ensure_non_negative=True)
-            cells, weights = _weighted(cells, np.repeat(rows, np.diff(cells.indptr)))
+            cells, weights = weighted(cells, np.repeat(rows, np.diff(cells.indptr)))
         if cells.nnz == 0:
             raise InputError("X has no observed cell of positive weight, expected at least one")
         seen = np.bincount(cells.indices, minlength=X.shape[1]) > 0
@@ -282,7 +257,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         if sample_weight is None:
             return cells, None
         weights = _check_sample_weight(sample_weight, y, dtype=float, ensure_non_negative=True)
-        return _weighted(cells, weights[order])
+        return weighted(cells, weights[order])
 
     def _positions(self, X: Any, columns: Any) -> tuple[Array, Array]:
         """Return the positions of cells in the factors, −1 for ids that were not fitted."""
@@ -310,6 +285,13 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
                 )
         return i, j
 
+    def _inside(self, X: Any) -> Any:
+        """Return the observed cells of a checked table in the units of the fit, but those of columns without a fit."""
+        cells = observed(X)
+        if len(self._empty):
+            cells, _ = weighted(cells, np.isin(cells.indices, self._empty, invert=True).astype(float))
+        return self._units.cells(cells)
+
     def _less_offsets(self, cells: Any) -> Any:
         """Return cells without the constant and the offsets of their columns."""
         left = cells.copy()
@@ -319,7 +301,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
     def _modelled(self, X: Any) -> Array:
         """Return what the model says of all cells of a checked table."""
         require(3.0 * 8 * X.shape[0] * X.shape[1], "the completed table")
-        factors, own = self._rows.fit(self._less_offsets(self._units.cells(observed(X))))
+        factors, own = self._rows.fit(self._less_offsets(self._inside(X)))
         z = factors @ self.column_factors_.T
         z += own[:, None] + (self.offsets_.constant + self.offsets_.columns)
         out = self._units.outside(z)
@@ -336,11 +318,3 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _weighted(cells: Any, weights: Array) -> tuple[Any, Array]:
-    """Return the cells of positive weight, and these weights."""
-    kept = weights > 0
-    rows = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))[kept]
-    chosen, _ = in_rows(rows, cells.indices[kept], cells.data[kept], cells.shape)
-    return chosen, weights[kept]

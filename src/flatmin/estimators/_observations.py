@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from flatmin.errors import InputError
 from flatmin.measurements import Entries
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
@@ -17,6 +18,16 @@ from flatmin.solvers.offsets import OffsetModel, Offsets
 __all__ = ["Observations", "Strengths"]
 
 
+#: Which offsets a name stands for: a constant, rows, columns.
+KINDS = {
+    "none": (False, False, False),
+    "constant": (True, False, False),
+    "rows": (True, True, False),
+    "columns": (True, False, True),
+    "both": (True, True, True),
+}
+
+
 @dataclass(frozen=True)
 class Strengths:
     """Which offsets there are and how many phantom observations of zero pull them there, as in `OffsetModel`."""
@@ -24,6 +35,23 @@ class Strengths:
     constant: bool = False
     rows: Any = None
     columns: Any = None
+
+    @classmethod
+    def named(cls, offsets: Any, alpha: Any, is_table: bool) -> Self:
+        """Return what the parameters of `MatrixCompletion` say."""
+        kind = ("columns" if is_table else "both") if isinstance(offsets, str) and offsets == "auto" else offsets
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise InputError(f"offsets is {offsets!r}, expected 'auto', {', '.join(map(repr, KINDS))}")
+        if isinstance(alpha, str) and alpha != "auto":
+            raise InputError(f"offset_alpha is {alpha!r}, expected a number, a pair of them or 'auto'")
+        if isinstance(alpha, str) and is_table:
+            alpha = 0.0
+        pair = tuple(alpha) if isinstance(alpha, list | tuple) else (alpha, alpha)
+        constant, *sides = KINDS[kind]
+        if len(pair) != len(sides):
+            raise InputError(f"offset_alpha is {alpha!r}, expected one number, or one for rows and one for columns")
+        rows, columns = (strength if side else None for strength, side in zip(pair, sides, strict=True))
+        return cls(constant, rows, columns)
 
     @property
     def present(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from flatmin.errors import InputError
 from flatmin.metric import Array
 
-__all__ = ["Units", "completed", "hidden", "holes", "in_rows", "marked", "observed"]
+__all__ = ["Units", "completed", "hidden", "holes", "in_rows", "marked", "observed", "weighted"]
 
 #: This share of the observed cells of a table is hidden to judge predictions by.
 HIDDEN = 0.2
@@ -86,6 +86,14 @@ def in_rows(rows: Array, columns: Array, values: Array, shape: tuple[int, int]) 
     order = np.lexsort((columns, rows))
     pointers = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))])
     return csr_array((values[order], columns[order], pointers), shape=shape), order
+
+
+def weighted(cells: Any, weights: Array) -> tuple[Any, Array]:
+    """Return the cells of positive weight, and these weights."""
+    kept = weights > 0
+    rows = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))[kept]
+    chosen, _ = in_rows(rows, cells.indices[kept], cells.data[kept], cells.shape)
+    return chosen, weights[kept]
 
 
 def hidden(cells: Any) -> tuple[Any, tuple[Array, Array, Array]]:
