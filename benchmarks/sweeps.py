@@ -1,9 +1,11 @@
-"""What a sweep costs beside its cells, and what other ways to keep results cost.
+"""What a sweep costs beside its cells, what other ways to keep results cost, and where Gaussian sensing recovers.
 
 python -m benchmarks.sweeps [--cells N] [--dask] [--others]     milliseconds a cell, of cells that do nothing
+python -m benchmarks.sweeps --boundary STORE                    the boundary of Gaussian sensing beside its prediction
 
 ``--dask`` adds a local cluster of two workers. ``--others`` adds joblib.Memory, Optuna's SQLite storage and DuckDB, as
-far as they are installed, each keeping one result a transaction.
+far as they are installed, each keeping one result a transaction. ``--boundary`` runs the sensing panel of figure-3,
+adaptively, and keeps it in STORE.
 """
 
 from __future__ import annotations
@@ -13,9 +15,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from flatmin.experiments import DaskCluster, Here, Processes, Recipe, Store, sweep
+from flatmin.experiments import (
+    Adaptive,
+    DaskCluster,
+    Here,
+    PhaseMap,
+    Processes,
+    Recipe,
+    Store,
+    recipes,
+    statistical_dimension,
+    sweep,
+)
 from flatmin.experiments.places import Place
 
 ABOUT = """Cells that do nothing
@@ -91,12 +105,35 @@ def another(keep: Callable[[str, int], None], count: int) -> str:
         return f"{1e3 * (time.perf_counter() - start) / count:6.2f}"
 
 
+def boundary(file: str) -> None:
+    """Print where success sets in, with its band, beside the statistical dimension of the nuclear norm."""
+    whole = recipes.find("figure-3")
+    cells = [cell for cell in whole.cells if cell["panel"] == "sensing"]
+    recipe = replace(whole, grid=[{name: [value] for name, value in cell.items()} for cell in cells])
+    with Store(file) as store:
+        results = sweep(recipe, store, plan=Adaptive(recipe)).results
+    print(f"{len(results)} of {len(cells) * recipe.repetitions} trials of the full grid")
+    for column in PhaseMap(recipe, results).columns:
+        found, at = column.knowledge.boundary(), column.parameters
+        m, low, high = (column.scale * c for c in (found.value, found.low, found.high))
+        predicted, error = statistical_dimension((at["d"], at["d"]), at["rank"])
+        inside = "inside" if low <= predicted <= high else "OUTSIDE"
+        print(
+            f"{at['method']:<8} d {at['d']:<3} m* {m:4.0f}, band {low:4.0f} to {high:4.0f}; c {found.value:.2f}; "
+            f"predicted {predicted:4.0f} ± {error:.1f}: {inside}"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cells", type=int, default=2000, metavar="N")
     parser.add_argument("--dask", action="store_true")
     parser.add_argument("--others", action="store_true")
+    parser.add_argument("--boundary", metavar="STORE")
     chosen = parser.parse_args()
+    if chosen.boundary:
+        boundary(chosen.boundary)
+        return
     for name, place in (("this process", Here()), ("two processes", Processes(2))):
         made, seen = milliseconds(place, chosen.cells)
         print(f"{name:<16}{made:6.2f} ms a cell, {seen:.3f} when it is there", flush=True)

@@ -147,6 +147,7 @@ def test_a_scheduler_that_cannot_be_is_one_line_and_nothing_is_written(recipe, t
     assert entries(tmp_path) == ["small.toml"]
 
 
+@pytest.mark.slow
 def test_a_cluster_computes(recipe):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
