@@ -199,15 +199,18 @@ class PhaseRetrieval(MatrixRegressor):
         """Return the signal, and set the other attributes."""
         problem, self._counts = Problem(measurement, data, Gram()), None
         auto = isinstance(self.alpha, str) and self.alpha == "auto"
-        if self.noise == "poisson" and (auto or self.alpha != 0):
-            self._counts = counts_to_even_noise(problem, max_rank=1, max_iter=self.max_iter, seed=self._seed())
-        self.unit_ = None if self._counts is None else self._counts.unit
         large = measurement.shape[0] > CERTIFIED if self.certify == "auto" else not self.certify
+        seed, noise = self._seed(), None
         if auto and large:
-            solution = uncertified_minimum(Task(problem, max_rank=1, max_iter=self.max_iter, seed=self._seed()))
+            task = Task(problem, max_rank=1, max_iter=self.max_iter, seed=seed)
+            noise = level_of_noise(task)
+        if self.noise == "poisson" and (auto or self.alpha != 0):
+            self._counts = counts_to_even_noise(problem, max_rank=1, max_iter=self.max_iter, seed=seed, noise=noise)
+        self.unit_ = None if self._counts is None else self._counts.unit
+        if noise is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # no certificate was asked for
-                (U,) = self._keep(problem, solution)
+                (U,) = self._keep(problem, uncertified_minimum(task, noise))
         else:
             (U,) = self._solve(problem if self._counts is None else self._counts.problem)
         U, sizes, _ = np.linalg.svd(U, full_matrices=False)

@@ -11,6 +11,7 @@ from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.metric import Array
+from flatmin.noise import Noise
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -61,7 +62,12 @@ class EvenedCounts:
 
 
 def counts_to_even_noise(
-    problem: Problem, *, max_rank: int | None = None, max_iter: int | None = None, seed: int = 0
+    problem: Problem,
+    *,
+    max_rank: int | None = None,
+    max_iter: int | None = None,
+    seed: int = 0,
+    noise: Noise | None = None,
 ) -> EvenedCounts:
     """Return a problem of counts with weights that make its noise even.
 
@@ -84,6 +90,8 @@ def counts_to_even_noise(
         The largest number of steps.
     seed : int
         Starts random choices.
+    noise : Noise, optional
+        What ``alpha="auto"`` found out about the data without weights. It saves looking for a rank again.
 
     Returns
     -------
@@ -125,9 +133,10 @@ def counts_to_even_noise(
     if mean <= 0 and problem.data.any():
         raise InputError(f"the mean of the counts is {mean:.3g}, expected a positive one")
     weights = np.ones_like(problem.data)
-    if mean > 0 and not isinstance(problem.measurement, CodedDiffraction):
-        weights = _weights(np.maximum(problem.data, 0), mean)
-    noise = level_of_noise(Task(_weighted(problem, weights), max_rank=max_rank, max_iter=max_iter, seed=seed))
+    if noise is None:
+        if mean > 0 and not isinstance(problem.measurement, CodedDiffraction):
+            weights = _weights(np.maximum(problem.data, 0), mean)
+        noise = level_of_noise(Task(_weighted(problem, weights), max_rank=max_rank, max_iter=max_iter, seed=seed))
     if noise.rank == 0 or noise.sigma is None:
         return _evened(problem, weights, noise.refit, noise.freedom)
     return _settled(problem, noise.refit, noise.freedom, task)

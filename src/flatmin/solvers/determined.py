@@ -17,10 +17,15 @@ from flatmin.problem import Problem
 from flatmin.solvers.augmented_lagrangian import Outcome
 from flatmin.solvers.factored import StackedGram
 from flatmin.solvers.interpolation import interpolate
+from flatmin.solvers.newton import Budget
 from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.task import Task
 
 __all__ = ["implicit", "rank_one_fit", "shifted_minimum"]
+
+
+#: Steps from a spectral start, which end near a least-squares fit.
+START = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +45,7 @@ def implicit(scaled: Scaled) -> Scaled:
 
 
 def rank_one_fit(scaled: Scaled, task: Task) -> Array:
-    """Return stacked factors of a least-squares fit of rank one, found from a spectral start.
+    """Return stacked factors of a fit of rank one from a spectral start, near one of least squares.
 
     Parameters
     ----------
@@ -49,8 +54,10 @@ def rank_one_fit(scaled: Scaled, task: Task) -> Array:
     task : Task
         Its limits and seed.
     """
-    model = scaled.model
-    found = interpolate(model.whitened, 2 * scaled.b / model.scale, budget=task.budget, max_rank=1, seed=int(task.seed))
+    model, steps = scaled.model, START if task.max_iter is None else min(START, task.max_iter)
+    budget = Budget(steps, task.time_limit, start=task.budget.start)
+    found = interpolate(model.whitened, 2 * scaled.b / model.scale, budget=budget, max_rank=1, seed=int(task.seed))
+    task.budget.iterations += budget.iterations
     return _stacked(scaled, found.U)
 
 

@@ -95,12 +95,14 @@ def level_of_noise(task: Task) -> Noise:
         return rule.noise(x, x.shape[1], price)
 
 
-def uncertified_minimum(task: Task) -> Solution:
+def uncertified_minimum(task: Task, noise: Noise | None = None) -> Solution:
     """Return the least-squares fit of the smallest rank that leaves noise, where a penalised solution takes too long.
+
+    ``noise`` is what `level_of_noise` returned, if that is known.
 
     Its certificate says how far it is, at most, from the minimum of loss + alpha · scaled trace.
     """
-    problem, noise = task.problem, level_of_noise(task)
+    problem, noise = task.problem, noise or level_of_noise(task)
     if noise.alpha == 0:
         return convex_minimum(task)
     dual = -2 * problem.residual(noise.refit) / (problem.parametrization.trace_factor * noise.alpha * len(problem.data))

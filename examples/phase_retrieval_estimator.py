@@ -1,0 +1,88 @@
+"""Few photons: a photograph from counted diffraction patterns, with least squares and with the statistics of counts.
+
+A camera behind eight known masks, one after the other, counts photons: ``|FFT(conj(mask) · s)|²`` of them on average,
+and no phase. A pixel that counts n photons errs by about √n, so that dark pixels are known better than bright ones.
+`PhaseRetrieval` with ``noise="poisson"`` weighs them so, by the counts that its own fit expects, and finds from the
+data by how much a count varies. Least squares believes all pixels alike and errs 20 to 30 % more.
+
+Of signals from noisy data nothing is proved here: they are fits of rank one, in general local minima. The truth bears
+out that they are good.
+
+Run ``python examples/phase_retrieval_estimator.py [PICTURE]``; it writes phase_retrieval_estimator.png unless told
+otherwise. About twenty seconds.
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image
+
+from flatmin.estimators import PhaseRetrieval
+from flatmin.families.phase_retrieval import octanary_masks
+
+PHOTOGRAPH = Path(__file__).parent / "data" / "portrait.png"
+SIDE, MASKS, DOSES, SHOWN = 32, 8, (3, 10, 30), 10
+METHODS = {"least squares": "gaussian", "counts": "poisson"}
+COLORS = {"least squares": "#edae49", "counts": "#1b6ca8"}
+
+
+def photograph():
+    """Return the photograph in grey, numbers from 0 to 1, smaller."""
+    with Image.open(PHOTOGRAPH) as image:
+        return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS), dtype=float) / 255
+
+
+def aligned(signal, truth):
+    """Return the signal times the phase that brings it nearest to the truth."""
+    inner = np.vdot(signal, truth)
+    return signal * (inner / abs(inner))
+
+
+def draw(path, truth, photons, found, errors):
+    """Draw the photograph, a pattern of counts, both signals at one dose, and errors at all doses."""
+    figure, axes = plt.subplots(1, 5, figsize=(15, 3.6), layout="constrained", width_ratios=(1, 1, 1, 1, 1.3))
+    pictures = {"photograph": truth} | {f"{name}, error {error:.1%}": image for name, (image, error) in found.items()}
+    for axis, (title, picture) in zip(axes[[0, 2, 3]], pictures.items(), strict=True):
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        axis.set(title=title, xticks=[], yticks=[])
+    image = axes[1].imshow(np.fft.fftshift(photons), cmap="magma", norm="symlog")
+    axes[1].set(title=f"1 of {MASKS} patterns, photons", xticks=[], yticks=[])
+    figure.colorbar(image, ax=axes[1], shrink=0.7)
+    for name, values in errors.items():
+        axes[4].loglog(DOSES, values, "o-", color=COLORS[name], label=name)
+    axes[4].set(title="Error of the photograph", xlabel="photons a pixel of the camera", ylabel="relative error")
+    axes[4].set_xticks(DOSES, DOSES)
+    axes[4].minorticks_off()
+    axes[4].set_yticks([0.05, 0.1, 0.2], ["5 %", "10 %", "20 %"])
+    axes[4].legend()
+    figure.savefig(path, dpi=120)
+
+
+def main(path="phase_retrieval_estimator.png"):
+    """Compute, print and draw."""
+    truth, masks = photograph(), octanary_masks(MASKS, (SIDE, SIDE), seed=0)
+    clean = np.abs(np.fft.fft2(masks.conj() * truth)) ** 2
+    errors, found, shown = {name: [] for name in METHODS}, {}, None
+    for dose in DOSES:
+        unit = clean.mean() / dose
+        photons = np.random.default_rng(dose).poisson(clean / unit)
+        for name, noise in METHODS.items():
+            model = PhaseRetrieval(noise=noise).fit(masks, photons)
+            image = aligned(np.sqrt(unit) * model.signal_, truth)
+            error = np.linalg.norm(image - truth) / np.linalg.norm(truth)
+            errors[name].append(error)
+            told = "" if model.unit_ is None else f", variance of a count {model.unit_:.2f} of its mean"
+            print(f"{dose:4} photons a pixel, {name:13}: error {error:.1%}{told}")
+            if dose == SHOWN:
+                found[name], shown = (image.real, error), photons[0]
+    draw(path, truth, shown, found, errors)
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
