@@ -138,6 +138,8 @@ def test_coarse_folds_hardly_change_the_errors(make):
     p = make()
     coarse, fine = (cross_validate(p, n_alphas=8, folds=3, fold_tol=tol, early_stop=False) for tol in (1e-3, 1e-9))
     np.testing.assert_allclose(coarse.errors, fine.errors, rtol=0.02)
+    assert np.all(coarse.gaps <= 1e-3)
+    assert np.all(fine.gaps <= 1e-9)
     assert coarse.mean[coarse.best] == pytest.approx(fine.mean[fine.best], rel=3e-3)
 
 
@@ -174,10 +176,10 @@ def test_the_rule_of_one_standard_error_takes_the_strongest_that_is_as_good(seed
     assert one.solution.rank <= best.solution.rank
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_stopping_early_leaves_out_what_would_not_be_chosen(seed):
     p = completion(seed, noise=1.0)
-    soon, all_of_it = (cross_validate(p, ratio=0.002, early_stop=early, seed=seed) for early in (True, False))
+    soon, all_of_it = (cross_validate(p, n_alphas=14, ratio=0.002, early_stop=early, seed=seed) for early in (True, False))
     assert soon.chosen == all_of_it.chosen
     seen = ~np.isnan(soon.errors)
     assert not seen.all()
@@ -236,6 +238,12 @@ def test_threads_do_not_change_the_answer():
     assert one.chosen == two.chosen
 
 
+def test_a_fold_that_was_not_solved_says_so():
+    cv = cross_validate(completion(), alphas=[0.5], max_iter=1)
+    assert cv.gaps.min() > 1e-3
+    assert cv.solution.status is fm.Status.iteration_limit
+
+
 def test_an_edge_is_pointed_out():
     p = completion(noise=0.0)
     cv = cross_validate(p, alphas=[3.0, 1.0, 0.3])
@@ -284,6 +292,8 @@ def test_nearly_low_rank_data_are_predicted_about_as_well_as_by_the_best_strengt
         ({"n_alphas": 0}, "n_alphas is 0"),
         ({"fold_tol": 0.0}, "tol is 0.0"),
         ({"max_rank": 0}, "max_rank is 0"),
+        ({"n_jobs": 0}, "n_jobs is 0"),
+        ({"n_jobs": "all"}, "n_jobs is 'all'"),
     ],
 )
 def test_bad_arguments(arguments, words):

@@ -67,6 +67,8 @@ class CrossValidation:
         Mean squared residuals on the held-out measurements; NaN where the errors had clearly risen before.
     ranks : ndarray, shape (p, a, folds)
         The ranks of the solutions that were judged; −1 where there is none.
+    gaps : ndarray, shape (p, a, folds)
+        Their relative duality gaps, as the solver estimates them; above ``fold_tol`` where it did not come that far.
     sizes : ndarray, shape (folds,)
         How many measurements each fold holds out.
     rule : str
@@ -81,6 +83,7 @@ class CrossValidation:
     alphas: Array
     errors: Array
     ranks: Array
+    gaps: Array
     sizes: Array
     rule: str
     chosen: tuple[int, int]
@@ -222,6 +225,8 @@ def cross_validate(
     task, powers = Task(problem, 1.0, 1.0, max_rank, tol, max_iter, seed=seed), _checked_powers(metric_powers)
     if not isinstance(rule, str) or rule not in RULES:
         raise InputError(f"rule is {rule!r}, expected 'best' or 'one_standard_error'")
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0):
+        raise InputError(f"n_jobs is {n_jobs!r}, expected a number of threads, -1 for all, or None")
     if not isinstance(problem.loss, Squared):
         raise InputError(f"the loss is {problem.loss!r}, expected Squared(): errors on held-out data are squared")
     if alphas is None:
@@ -239,9 +244,8 @@ def cross_validate(
     start = search.starts[chosen] if found[0].problem.shape == problem.shape else None
     final = replace(task, alpha=float(strengths[chosen[1]]), metric_power=powers[chosen[0]], warm_start=start)
     solution = _solved(final)
-    return CrossValidation(
-        np.array(powers), strengths, search.errors, search.ranks, search.sizes, rule, chosen, solution
-    )
+    table = search.errors, search.ranks, search.gaps, search.sizes
+    return CrossValidation(np.array(powers), strengths, *table, rule, chosen, solution)
 
 
 @dataclass(eq=False)
@@ -258,18 +262,18 @@ class _Run:
         """Prepare the problem that is fitted."""
         return cls(fold, task, Prepared.of(task) if is_conic(fold.problem) else None)
 
-    def advance(self, alpha: float) -> tuple[float, int, Factors]:
-        """Return the error on what was held out, the rank and the factors at the next strength."""
+    def advance(self, alpha: float) -> tuple[float, int, float, Factors]:
+        """Return the error on what was held out, the rank, the gap and the factors at the next strength."""
         task = self.task
         if self.prepared is None:
             self.last = _solved(replace(task, alpha=alpha, warm_start=self.last))
-            factors = self.last.factors
+            factors, gap = self.last.factors, self.last.certificate.relative_gap
         else:
             budget = Budget(task.max_iter)
             self.last = self.prepared.outcome(alpha, task.tol, self.last, budget)
-            factors = self.prepared.factors(self.last)
+            factors, gap = self.prepared.factors(self.last), self.last.history.get("gap", [0.0])[-1]
         error = float(np.mean(self.fold.residual(factors) ** 2))
-        return error, task.problem.parametrization.width(factors), factors
+        return error, task.problem.parametrization.width(factors), gap, factors
 
 
 @dataclass(eq=False)
@@ -285,7 +289,7 @@ class _Search:
 
     def __post_init__(self) -> None:
         shape = len(self.runs), len(self.alphas), len(self.sizes)
-        self.errors, self.ranks = np.full(shape, np.nan), np.full(shape, -1)
+        self.errors, self.ranks, self.gaps = np.full(shape, np.nan), np.full(shape, -1), np.full(shape, np.nan)
 
     def run(self, n_jobs: int | None) -> None:
         """Fill the table."""
@@ -293,8 +297,8 @@ class _Search:
         for j, alpha in enumerate(self.alphas):
             steps = [(i, k) for i in active for k in range(len(self.sizes))]
             found = _parallel([self.runs[i][k] for i, k in steps], float(alpha), n_jobs)
-            for (i, k), (error, rank, factors) in zip(steps, found, strict=True):
-                self.errors[i, j, k], self.ranks[i, j, k] = error, rank
+            for (i, k), (error, rank, gap, factors) in zip(steps, found, strict=True):
+                self.errors[i, j, k], self.ranks[i, j, k], self.gaps[i, j, k] = error, rank, gap
                 if k == 0:
                     self.starts[i, j] = factors
             self._report(active, j)
@@ -310,8 +314,8 @@ class _Search:
             self.callback(row | {"rank": float(np.mean(self.ranks[i, j]))})
 
 
-def _parallel(runs: list[_Run], alpha: float, n_jobs: int | None) -> list[tuple[float, int, Factors]]:
-    """Return the next step of every run; threads share the data and are quick, as NumPy lets go of its lock."""
+def _parallel(runs: list[_Run], alpha: float, n_jobs: int | None) -> list[tuple[float, int, float, Factors]]:
+    """Return the next step of every run; threads share the data, and NumPy lets go of its lock."""
     if n_jobs == 1 or len(runs) == 1:
         return [run.advance(alpha) for run in runs]
     try:
