@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from flatmin.errors import InputError
@@ -215,6 +218,16 @@ def test_it_can_be_pickled_and_read():
     assert "certificate: holds" in str(model)
 
 
+def test_it_works_in_pipelines_and_searches():
+    X, y, _ = vectors(150, 8)
+    photons = np.random.default_rng(0).poisson(20 * y / y.mean())
+    search = GridSearchCV(
+        make_pipeline(MaxAbsScaler(), PhaseRetrieval()), {"phaseretrieval__noise": ["gaussian", "poisson"]}, cv=3
+    ).fit(X, photons)
+    assert search.best_params_ == {"phaseretrieval__noise": "poisson"}
+    assert search.best_score_ > 0.9
+
+
 def test_bad_input_is_one_sentence():
     X, y, _ = vectors()
     masks, intensities, _ = patterns()
@@ -228,6 +241,8 @@ def test_bad_input_is_one_sentence():
         PhaseRetrieval(noise="poisson").fit(X, -y)
     with pytest.raises(InputError, match="NaN"):
         PhaseRetrieval(0).fit(masks, np.where(intensities > 1, np.nan, intensities))
+    with pytest.raises(InputError, match="expected y of the shape of the masks"):
+        PhaseRetrieval(0).fit(masks, intensities[:3])
     with pytest.raises(InputError, match=r"expected masks of shape \(6, 6\)"):
         PhaseRetrieval(0).fit(masks, intensities).predict(masks[:, :5])
     with pytest.raises(ValueError, match="NaN"):

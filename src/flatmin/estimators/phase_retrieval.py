@@ -243,8 +243,12 @@ def _intensities(measurement: Measurement, signal: Array) -> Array:
 
 def _are_masks(X: Any, y: Any) -> bool:
     """Return whether y has the shape of X: diffraction patterns, one behind each mask."""
-    shapes = [np.shape(Z) if isinstance(Z, np.ndarray | list | tuple) else getattr(Z, "shape", ()) for Z in (X, y)]
-    return len(shapes[0]) in (2, 3) and shapes[0] == shapes[1] and shapes[0][1] > 1
+    shape, patterns = (
+        np.shape(Z) if isinstance(Z, np.ndarray | list | tuple) else getattr(Z, "shape", ()) for Z in (X, y)
+    )
+    if len(shape) == 3 and shape != patterns:
+        raise InputError(f"X has shape {shape} and y {patterns}, expected y of the shape of the masks")
+    return len(shape) in (2, 3) and shape == patterns and shape[1] > 1
 
 
 def _imaginary(X: Any) -> Array | None:
