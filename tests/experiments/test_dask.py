@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from flatmin.errors import InputError
-from flatmin.experiments import DaskCluster, Store, places, sweep
+from flatmin.experiments import DaskCluster, Store, dask_cluster, sweep
 from tests.experiments import made
 
 distributed = pytest.importorskip("distributed")
@@ -72,13 +72,13 @@ def test_a_cell_that_kills_its_worker_fails_alone(place, store):
 
 
 def test_workers_with_another_version_are_refused(cluster, monkeypatch):
-    monkeypatch.setattr(places, "__version__", "0.0.1")
+    monkeypatch.setattr(dask_cluster, "__version__", "0.0.1")
     with pytest.raises(InputError, match=r"Dask workers have flatmin .*, expected 0\.0\.1 as here"):
         DaskCluster(cluster.scheduler_address)
 
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(places, "PATIENCE", 1)
+    monkeypatch.setattr(dask_cluster, "PATIENCE", 1)
     with pytest.raises(InputError, match=r"no Dask scheduler answers at --dask tcp://127\.0\.0\.1:9: ."):
         DaskCluster("tcp://127.0.0.1:9")
 

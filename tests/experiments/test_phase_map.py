@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from flatmin.errors import InputError
 from flatmin.experiments import Adaptive, PhaseMap, Result, Store, fit_boundary, sweep, wilson
-from flatmin.experiments.phase_map import Knowledge
+from flatmin.experiments.boundary import Knowledge
 from tests.experiments import made
 
 

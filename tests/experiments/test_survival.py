@@ -135,14 +135,14 @@ def test_the_claims_of_living_processes_elsewhere_are_respected(tmp_path):
 
 
 def test_a_cell_that_kills_its_process_fails_alone(tmp_path):
-    recipe = made.recipe_of(made.kills_itself, 12)
+    recipe = made.recipe_of(made.kills_itself, 7)
     with Store(tmp_path / "trials.db") as store:
         outcome = sweep(recipe, store, place=Processes(2))
     assert outcome.complete
     (failed,) = outcome.failed
     assert failed.trial.parameters == {"a": 2}
     assert "ended" in failed.reason
-    assert {r.metrics["value"] for r in outcome.results if r.reason is None} == set(range(12)) - {2}
+    assert {r.metrics["value"] for r in outcome.results if r.reason is None} == set(range(7)) - {2}
 
 
 def children_of(pid):

@@ -2,9 +2,11 @@
 
 from flatmin.experiments import recipes
 from flatmin.experiments.adaptive import Adaptive
+from flatmin.experiments.boundary import Boundary, fit_boundary, wilson
+from flatmin.experiments.dask_cluster import DaskCluster
 from flatmin.experiments.export import export
-from flatmin.experiments.phase_map import Boundary, PhaseMap, fit_boundary, wilson
-from flatmin.experiments.places import DaskCluster, Here, Processes
+from flatmin.experiments.phase_map import PhaseMap
+from flatmin.experiments.places import Here, Processes
 from flatmin.experiments.recipe import Recipe, Trial
 from flatmin.experiments.statistical_dimension import statistical_dimension
 from flatmin.experiments.store import Result, Store

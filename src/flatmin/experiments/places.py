@@ -1,4 +1,4 @@
-"""Where cells are computed: in this process, in several, or on a Dask cluster.
+"""Where cells are computed: in this process or in several; `dask_cluster.py` has more machines.
 
 A place takes trials and gives results as they come. A cell that raises is a result with a reason. A cell that ends its
 process, for want of memory say, takes others down with it; the trials that were in flight are then made again, in the
@@ -15,23 +15,18 @@ import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from flatmin._threads import one_thread
-from flatmin._version import __version__
-from flatmin.errors import InputError
 from flatmin.experiments.recipe import Metrics, Parameters, Trial
 from flatmin.experiments.store import Result
 
-__all__ = ["DaskCluster", "Here", "Place", "Processes", "compute"]
+__all__ = ["Here", "Place", "Processes", "by_joblib", "compute", "one_by_one", "reason_of"]
 
 Cell = Callable[[Parameters, int], Metrics]
-#: Trials in flight for each process, so that none of them waits; more where the way is longer.
-AHEAD, AHEAD_THERE = 2, 8
-#: Seconds to reach a cluster.
-PATIENCE = 15
+#: Trials in flight for each process, so that none of them waits.
+AHEAD = 2
 
 
 class Place(Protocol):
@@ -49,7 +44,7 @@ def compute(cell: Cell, trial: Trial) -> Result:
         with one_thread():
             metrics, reason = _checked(cell(dict(trial.parameters), trial.seed)), None
     except Exception as error:
-        metrics, reason = {}, _reason(error)
+        metrics, reason = {}, reason_of(error)
     return Result(trial, metrics, time.perf_counter() - start, reason)
 
 
@@ -83,7 +78,7 @@ class Processes:
             "initializer": _enter,
             "initargs": (os.getpid(),),
         }
-        return _by_joblib(cell, trials, lambda: options, lambda suspects: _one_by_one(self._alone, cell, suspects))
+        return by_joblib(cell, trials, lambda: options, lambda suspects: one_by_one(self._alone, cell, suspects))
 
     def _alone(self, cell: Cell, trial: Trial) -> Result:
         from joblib.externals.loky import ProcessPoolExecutor  # type: ignore[import-untyped]
@@ -93,84 +88,7 @@ class Processes:
             return result
 
 
-class DaskCluster:
-    """On the workers of a Dask cluster, by joblib; as a context, it holds the connection.
-
-    Parameters
-    ----------
-    address : str
-        Of the scheduler, such as ``tcp://127.0.0.1:8786``.
-
-    Raises
-    ------
-    InputError
-        If Dask is not installed, the scheduler does not answer, or a worker has another version of flatmin.
-    """
-
-    def __init__(self, address: str) -> None:
-        try:
-            distributed = import_module("distributed")
-        except ImportError as error:
-            raise InputError("--dask needs Dask, which is not installed: pip install 'flatmin[dask]'") from error
-        try:
-            # First, for a client that could not be made leaves a thread behind that the process waits for.
-            import_module("distributed.comm").get_address_host_port(address)
-            self.client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
-        except (OSError, ValueError, TypeError, TimeoutError) as error:
-            raise InputError(f"no Dask scheduler answers at --dask {address}: {error or 'timeout'}") from error
-        try:
-            self._check_workers(address)
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """End the connection; the cluster goes on."""
-        self.client.close()
-
-    def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
-        """Give results as they come."""
-        from flatmin.experiments.dask_backend import complete_backend
-
-        # A backend that has broken down once collects nothing any more, so each round has one of its own.
-        options = {"n_jobs": -1, "pre_dispatch": f"{AHEAD_THERE} * n_jobs", "batch_size": "auto"}
-        return _by_joblib(
-            cell,
-            trials,
-            lambda: options | {"backend": complete_backend(self.client)},
-            lambda suspects: self._again(cell, suspects),
-        )
-
-    def _again(self, cell: Cell, suspects: Iterable[Trial]) -> Iterator[Result]:
-        """Give the results of trials that are made all at once, and of those that are lost again one by one."""
-        futures = {self.client.submit(compute, cell, trial, pure=False): trial for trial in suspects}
-        lost = []
-        while futures:
-            future, trial = futures.popitem()
-            if future.exception() is None:
-                yield future.result()
-            else:
-                lost.append(trial)
-        yield from _one_by_one(self._alone, cell, lost)
-
-    def _alone(self, cell: Cell, trial: Trial) -> Result:
-        result: Result = self.client.submit(compute, cell, trial, pure=False).result()
-        return result
-
-    def _check_workers(self, address: str) -> None:
-        try:
-            self.client.wait_for_workers(1, timeout=PATIENCE)
-        except TimeoutError as error:
-            raise InputError(f"the Dask cluster at {address} has no worker, expected at least one") from error
-        try:
-            versions = set(self.client.run(_version_there).values())
-        except Exception as error:
-            raise InputError(f"the Dask workers cannot use flatmin, install it there: {_reason(error)}") from error
-        if versions != {__version__}:
-            raise InputError(f"Dask workers have flatmin {', '.join(sorted(versions))}, expected {__version__} as here")
-
-
-def _by_joblib(
+def by_joblib(
     cell: Cell,
     trials: Iterable[Trial],
     options: Callable[[], Mapping[str, Any]],
@@ -214,7 +132,7 @@ def _until_broken(results: Iterable[Result]) -> Generator[Result]:
         raise _BrokenError from error
 
 
-def _one_by_one(alone: Callable[[Cell, Trial], Result], cell: Cell, suspects: Iterable[Trial]) -> Iterator[Result]:
+def one_by_one(alone: Callable[[Cell, Trial], Result], cell: Cell, suspects: Iterable[Trial]) -> Iterator[Result]:
     """Give the results of what was in flight when processes broke down; whose process ends again is guilty."""
     for trial in suspects:
         try:
@@ -293,10 +211,6 @@ def _leave_with_the_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _version_there() -> str:
-    return __version__
-
-
 def _checked(metrics: Any) -> Metrics:
     """Return the metrics of a cell in plain Python, or raise `TypeError`."""
     if not isinstance(metrics, dict):
@@ -308,7 +222,7 @@ def _checked(metrics: Any) -> Metrics:
     return plain
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Return an error in one line, with the place that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
