@@ -9,7 +9,7 @@ square over the hidden cells of what is filled in less the truth, in units of ea
 over seeds is shown, and seconds of processor time of ``fit_transform``. scikit-learn's imputers are shown with their
 default arguments, and for columns that were scaled to standard deviation 1 (marked *). MatrixCompletion has its default
 arguments, MatrixCompletionCV the flat metric alone: cells are hidden evenly, so that the others do the same, at three
-times the cost. Other packages are asked where they are installed and run.
+times the cost. fancyimpute is asked where it is installed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sklearn import datasets
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array
 
 import flatmin as fm
 from benchmarks.report import line
@@ -53,17 +54,12 @@ def scaled(imputer: Any) -> Imputer:
 
 
 def soft_impute(table: Array) -> Array:
-    from fancyimpute import SoftImpute
+    """Fill in by fancyimpute, in whose version 0.7.0 an argument has a name that scikit-learn has given up."""
+    from fancyimpute import SoftImpute, soft_impute, solver
 
+    for module in (solver, soft_impute):
+        module.check_array = lambda X, force_all_finite=True: check_array(X, ensure_all_finite=force_all_finite)
     return np.asarray(scaled(SoftImpute(verbose=False))(table))
-
-
-def miss_forest(table: Array) -> Array:
-    import pandas
-    from missforest import MissForest
-
-    names = [f"column {j}" for j in range(table.shape[1])]
-    return np.asarray(MissForest(verbose=0).fit_transform(pandas.DataFrame(table, columns=names)))
 
 
 METHODS: Mapping[str, Imputer] = {
@@ -73,7 +69,6 @@ METHODS: Mapping[str, Imputer] = {
     "Iterative": IterativeImputer(random_state=0).fit_transform,
     "Iterative*": scaled(IterativeImputer(random_state=0)),
     "SoftImpute*": soft_impute,
-    "MissForest": miss_forest,
     "MatrixCompletion": MatrixCompletion().fit_transform,
     "MatrixCompletionCV": MatrixCompletionCV(metric_powers=1.0).fit_transform,
 }
