@@ -6,9 +6,10 @@ import pytest
 import flatmin as fm
 from flatmin.families.phase_retrieval import diffraction, octanary_masks
 from flatmin.solvers.newton import Budget, minimise
-from flatmin.solvers.pivotal import level_of_noise, uncertified_minimum
+from flatmin.solvers.pivotal import level_of_noise
 from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.task import Task
+from flatmin.solvers.uncertified import uncertified_minimum
 
 PROBLEMS = {
     "sensing": (fm.families.matrix_sensing, (60, 50), 2, 880),

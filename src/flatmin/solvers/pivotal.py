@@ -8,7 +8,7 @@ import numpy as np
 
 from flatmin._memory import require
 from flatmin._threads import one_thread
-from flatmin.certificates import certificate_of, trace_is_determined
+from flatmin.certificates import trace_is_determined
 from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.metric import Array
@@ -19,26 +19,21 @@ from flatmin.solution import Solution
 from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
 from flatmin.solvers.convex import convex_minimum, packed, working_memory
 from flatmin.solvers.determined import implicit, rank_one_fit, shifted_minimum
-from flatmin.solvers.newton import minimise
+from flatmin.solvers.penalised_fit import first_factors, penalised_fit
 from flatmin.solvers.rank_test import RankTest
 from flatmin.solvers.refit import unscaled
 from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.simulated_noise import SimulatedNoise
 from flatmin.solvers.task import Task
 
-__all__ = ["level_of_noise", "pivotal_minimum", "uncertified_minimum"]
+__all__ = ["level_of_noise", "pivotal_minimum"]
 
 #: The strength is found to this relative accuracy, in at most so many solves.
 ACCURACY, SOLVES = 1e-3, 30
-#: Each is made to this relative gradient, in at most so many changes of rank; columns that count for this share of it
-#: are dropped.
-COARSE, CHANGES, NEGLIGIBLE = 1e-4, 12, 3e-2
 #: The last one is made to a gradient so much smaller than the gap that is asked for, or to this one.
 FINE, FINEST = 1e-2, 1e-11
 #: Strengths that differ by less, relatively, say nothing about how residuals change.
 APART = 1e-2
-#: The first solution has at most so many columns, and so many are added at a time, or twice as many.
-FIRST_RANK, FEWEST_ADDED = 10, 4
 #: A residual this small, relatively, is that of exact data.
 EXACT = 1e-7
 #: The threshold is that of the residual, up to this relative change, in at most so many trials.
@@ -93,30 +88,6 @@ def level_of_noise(task: Task) -> Noise:
     rule, x, price = found
     with one_thread():
         return rule.noise(x, x.shape[1], price)
-
-
-def uncertified_minimum(task: Task, noise: Noise | None = None) -> Solution:
-    """Return the least-squares fit of the smallest rank that leaves noise, where a penalised solution takes too long.
-
-    ``noise`` is what `level_of_noise` returned, if that is known.
-
-    Its certificate says how far it is, at most, from the minimum of loss + alpha · scaled trace.
-    """
-    problem, noise = task.problem, noise or level_of_noise(task)
-    if noise.alpha == 0:
-        return convex_minimum(task)
-    dual = -2 * problem.residual(noise.refit) / (problem.parametrization.trace_factor * noise.alpha * len(problem.data))
-    at = task.at(noise.alpha)
-    proof = certificate_of(
-        problem,
-        noise.refit,
-        dual,
-        alpha=noise.alpha,
-        metric_power=task.metric_power,
-        seed=int(task.seed),
-        look_further=False,
-    )
-    return replace(at.solution(noise.refit, proof, at.status(proof), {}), noise=noise)
 
 
 def _started(task: Task) -> Solution | tuple[_Rule, Array, float]:
@@ -184,7 +155,7 @@ class _Rule:
         """
         rule, known = self, list[tuple[float, float]]()
         u = self.threshold**2 * self.simulated.squares(self.scaled.b)
-        x = self._first(u**-0.5)
+        x = first_factors(self.scaled, self.task, u**-0.5)
         for _ in range(TRIALS):
             x, residual = rule.balanced(x, u, known)
             if rule._is_exact(residual):
@@ -209,7 +180,7 @@ class _Rule:
             Where the points (u, ρ) are noted.
         """
         for _ in range(SOLVES):
-            x, residual = self._descended(x, u**-0.5)
+            x, residual = penalised_fit(self.scaled, self.task, x, u**-0.5)
             known.append((u, self.simulated.squares(residual)))
             wanted = self.threshold**2 * known[-1][1]
             if self._is_exact(residual) or abs(np.log(wanted / u)) < 2 * ACCURACY or self.task.budget.exhausted:
@@ -245,7 +216,7 @@ class _Rule:
     def finished(self, x: Array, price: float) -> Outcome:
         """Return the solution to the accuracy that was asked for."""
         model, b, task = self.scaled.model, self.scaled.b, self.task
-        x, _ = self._descended(x, price, max(FINE * task.tol, FINEST))
+        x, _ = penalised_fit(self.scaled, self.task, x, price, max(FINE * task.tol, FINEST))
         options = Options(task.tol, task.widest, int(task.seed), task.callback)
         return augmented_lagrangian(model, b, task.budget, options, (x, price * (b - model.value(x))), price)
 
@@ -277,32 +248,6 @@ class _Rule:
     def _price(self, residual: Array) -> float:
         """Return what misfit costs where the penalty is what noise of the size of a residual can do."""
         return 1 / (self.threshold * float(np.sqrt(self.simulated.squares(residual))))
-
-    def _first(self, price: float) -> Array:
-        """Return stacked factors of the solution at this price, were the measurements an isometry."""
-        model, task = self.scaled.model, self.task
-        count = min(FIRST_RANK, task.widest or FIRST_RANK)
-        U, s, V = model.leading(model.dual_matrix(self.scaled.b), count, int(task.seed))
-        keep = s * price > 1
-        return model.stack(U[:, keep], s[keep] - 1 / price, V[:, keep])
-
-    def _descended(self, x: Array, price: float, tol: float = COARSE) -> tuple[Array, Array]:
-        """Return stacked factors of the solution at this price, about, from a start nearby, and its residual."""
-        model, b, task = self.scaled.model, self.scaled.b, self.task
-        for _ in range(CHANGES):
-            end = minimise(model, x, model.value(x), b, price, tol, task.budget)
-            U, s, V = model.canonical(end.x)
-            keep = s > NEGLIGIBLE * tol / price
-            if not keep.all():
-                U, s, V = U[:, keep], s[keep], V[:, keep]
-            room = (task.widest or min(model.whitened.shape)) - len(s)
-            u, values, v = model.escapes(end.S, U, V, max(FEWEST_ADDED, len(s)), int(task.seed))
-            new = np.flatnonzero(values > 1 + 3 * max(end.gradient, tol))[:room]
-            if len(new) == 0 or task.budget.exhausted:
-                break
-            grown = model.stack(u[:, new], (values[new] - 1) / (2 * price), v[:, new])
-            x = np.hstack([model.stack(U, s, V), grown])
-        return model.stack(U, s, V), b - end.value
 
     def _next(self, known: list[tuple[float, float]]) -> float:
         """Return where the fixed point seems to be.
