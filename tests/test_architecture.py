@@ -44,7 +44,20 @@ DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(ROOT)], "flatmin.") if not m.name.endswith("__main__"))
 
-HEAVY = {"matplotlib", "sklearn", "numba", "pandas", "PIL", "jinja2", "typer", "rich", "torch", "cvxpy", "dask"}
+HEAVY = {
+    "matplotlib",
+    "sklearn",
+    "numba",
+    "pandas",
+    "PIL",
+    "jinja2",
+    "typer",
+    "rich",
+    "torch",
+    "cvxpy",
+    "dask",
+    "joblib",
+}
 
 
 def _top(path):

@@ -87,6 +87,6 @@ def __getattr__(name: str) -> Any:
     """Import estimators, and with them scikit-learn, or `flatmin.nn`, and with it PyTorch, when first used."""
     if name in ESTIMATORS:
         return getattr(import_module("flatmin.estimators"), name)
-    if name in ("nn", "estimators"):
+    if name in ("estimators", "experiments", "nn"):
         return import_module(f"flatmin.{name}")
     raise AttributeError(f"module 'flatmin' has no attribute {name!r}")
