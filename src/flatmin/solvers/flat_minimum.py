@@ -48,6 +48,7 @@ def flat_minimum(
     alpha : float or "auto"
         0 fits the data exactly; a positive value minimises ``loss + alpha · scaled trace`` instead. "auto" is for noise
         of unknown level: the strength is found by the square-root rule (`Solution.noise` says what else was found).
+        With the loss `Absolute` the noise is dense, and beside the gross errors.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``, from 0 (nuclear norm) to 1 (flat); for `Product`, `Gram` and `SignedGram` models with
         the loss `Squared`.

@@ -174,8 +174,9 @@ def trimmed_fit(Y: Array, seen: Array, L: Array, R: Array, ridge: float, settled
     residual = np.where(seen, Y - L @ R.T, 0.0)
     for _ in range(REJECTIONS):
         free = np.count_nonzero(inliers) / max(1, np.count_nonzero(inliers) - freedom)
-        level = REJECTED * typical_size(residual[seen]) * np.sqrt(free)
-        found = seen & (np.abs(residual) <= level)
+        level = REJECTED * typical_size(residual[inliers])
+        # Noise that is fitted leaves σ √(1 − f/m), noise in cells that are left out σ / √(1 − f/m).
+        found = seen & (np.abs(residual) <= np.where(inliers, level, level * free))
         changed = np.count_nonzero(found != inliers)
         if changed == 0 or not found.any():
             break

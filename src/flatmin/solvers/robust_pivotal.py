@@ -25,6 +25,8 @@ DRAWS, FEWER, QUANTILE = 20, 6, 0.95
 LARGE = 200_000
 #: The strength is found to this relative accuracy, in at most so many splits, each of so many rounds or to this gap.
 ACCURACY, SPLITS, ROUNDS, COARSE = 1e-2, 40, 30, 1e-3
+#: A guess falls by no more than this factor in a split.
+LEAST = 0.1
 #: Noise this small, relative to the data, is none.
 EXACT = 1e-9
 #: What misfit costs in a refit, over what it costs in the penalised split.
@@ -131,19 +133,23 @@ class _Rule:
 
     def balanced(self) -> tuple[float, tuple[Array, Array] | None]:
         """Return the strength at the fixed point, 0 where there is no noise, and where to start there."""
-        data, start, before = self.data, None, np.inf
-        size = typical_size(data.Y[self.seen])
-        largest, alpha = size, 0.0
+        data, start, alpha = self.data, None, 0.0
+        size = first = typical_size(data.Y[self.seen])
+        points: list[tuple[float, float]] = []
         for _ in range(SPLITS):
-            if size <= EXACT * max(largest, EXACT):
+            if size <= EXACT * max(first, EXACT):
                 return 0.0, None
             alpha = size * self.threshold * data.unit / (2 * self.cells)
-            if abs(size / before - 1) <= ACCURACY or self.task.budget.exhausted:
+            if self.task.budget.exhausted:
                 break
             found = split(data, self.task.at(alpha), start, tol=COARSE, most=ROUNDS)
             U, s, V = found.triplets
             start = (U * s) @ V.T, found.W
-            before, size = size, typical_size((data.Y - start[0])[self.seen])
+            left = typical_size((data.Y - start[0])[self.seen])
+            points.append((size, left))
+            if abs(left / size - 1) <= ACCURACY:
+                break
+            size = _following(points)
         return alpha, start
 
     def tested(self, solution: Solution, alpha: float) -> tuple[Trimmed, float]:
@@ -223,6 +229,17 @@ class _Rule:
         draws = (left * rng.choice([-1.0, 1.0], left.shape) for _ in range(_count(left)))
         taken = (fit.spare + fit.freedom) / max(1, fit.spare)
         return float(np.quantile([_norm(g, rng) for g in draws], QUANTILE) * np.sqrt(taken))
+
+
+def _following(points: list[tuple[float, float]]) -> float:
+    """Return the next guess at a fixed point of the size that is left, on the line through the last two points."""
+    x, y = points[-1]
+    if len(points) < 2 or points[-2][0] == x:
+        return y
+    slope = (points[-2][1] - y) / (points[-2][0] - x)
+    if not 0 <= slope < 1:
+        return y
+    return min(y, max((y - slope * x) / (1 - slope), LEAST * y))
 
 
 def _by_reach(fit: Trimmed) -> tuple[Array, Array]:
