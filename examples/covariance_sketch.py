@@ -19,7 +19,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from flatmin.estimators import CovarianceSketch
+from flatmin import CovarianceSketch
 
 CHANNELS, SKETCHES, FRESH, NOISE = 60, 900, 600, 0.1
 SIZES = np.array([10.0, 6.0, 3.0, 1.0])

@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from flatmin.estimators import PhaseRetrieval
+from flatmin import PhaseRetrieval
 from flatmin.families.phase_retrieval import octanary_masks
 
 PHOTOGRAPH = Path(__file__).parent / "data" / "portrait.png"

@@ -46,7 +46,7 @@ class CovarianceSketch(MatrixRegressor):
     Examples
     --------
     >>> import numpy as np
-    >>> from flatmin.estimators import CovarianceSketch
+    >>> from flatmin import CovarianceSketch
     >>> rng = np.random.default_rng(0)
     >>> U, X = rng.standard_normal((10, 2)), rng.standard_normal((200, 10))
     >>> y = ((X @ U) ** 2).sum(axis=1) + 0.1 * rng.standard_normal(200)

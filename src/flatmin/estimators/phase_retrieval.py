@@ -73,7 +73,7 @@ class PhaseRetrieval(MatrixRegressor):
     Examples
     --------
     >>> import numpy as np
-    >>> from flatmin.estimators import PhaseRetrieval
+    >>> from flatmin import PhaseRetrieval
     >>> rng = np.random.default_rng(0)
     >>> s, X = rng.standard_normal(12), rng.standard_normal((100, 12))
     >>> photons = rng.poisson(30 * (X @ s) ** 2)
