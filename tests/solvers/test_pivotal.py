@@ -257,3 +257,11 @@ def test_models_without_the_rule_are_refused():
         fm.flat_minimum(sparse, alpha="auto")
     with pytest.raises(fm.InputError, match="'much'"):
         fm.flat_minimum(sparse, alpha="much")
+
+
+def test_where_nothing_is_seen_zero_is_certified_and_everything_is_noise():
+    data = np.random.default_rng(0).standard_normal(400)
+    s = fm.flat_minimum(fm.Problem(fm.measurements.Dense(np.zeros((400, 3, 2))), data), alpha="auto")
+    assert s.status is fm.Status.regularized_minimum
+    assert s.rank == 0
+    assert abs(s.noise.sigma - 1) < 0.1

@@ -70,8 +70,6 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _minimum(self, problem: Problem, alpha: Any, warm_start: Any = None) -> Solution:
         self._check()
-        if isinstance(alpha, str) and alpha == "auto" and not any(D.rank for D in problem.metric):
-            alpha = 1.0  # where nothing is seen, zero is the minimum at any strength
         return flat_minimum(
             problem,
             alpha=alpha,

@@ -98,8 +98,8 @@ def _started(task: Task) -> Solution | tuple[_Rule, Array, float]:
         raise InputError(f"alpha is 'auto' for {model!r}, expected a Product, Gram or SignedGram model and Squared()")
     require(working_memory(problem), "solving this problem")
     scaled = Scaled.of(problem, task.metric_power, int(task.seed), weighted=False)
-    if scaled.size == 0:
-        return _without_noise(task, convex_minimum(task))
+    if scaled.size == 0:  # without data any strength is right, and where nothing is seen zero is best at any strength
+        return _without_noise(task, convex_minimum(task.at(1.0) if np.any(problem.data) else task))
     if _is_determined(problem, scaled):
         scaled = implicit(scaled)
     with one_thread():
