@@ -126,3 +126,15 @@ def test_the_radius_of_small_images_is_linear_in_rounding():
     s = fm.flat_minimum(diffraction(truth, octanary_masks(8, (8, 8))).problem)
     assert s.certificate.stability.space == "tangent"
     assert s.certificate.radius <= 1e-8 * np.linalg.norm(truth) ** 2
+
+
+@pytest.mark.parametrize("made", ["taken", "weighted"])
+def test_parts_of_coded_diffraction_are_solved(made):
+    A = fm.measurements.CodedDiffraction(octanary_masks(8, (6, 6)))
+    rng = np.random.default_rng(0)
+    s = rng.standard_normal(36) + 1j * rng.standard_normal(36)
+    A = A.take(np.arange(7 * 36)) if made == "taken" else A.weighted(rng.uniform(1, 2, A.size))
+    solution = fm.flat_minimum(fm.Problem(A, A.forward_factors(s[:, None], s[:, None]), fm.Gram()))
+    assert solution.status is fm.Status.unique_flat_minimum
+    found = solution.signal
+    assert np.linalg.norm(found * np.vdot(found, s) / abs(np.vdot(found, s)) - s) < 1e-6 * np.linalg.norm(s)

@@ -215,6 +215,19 @@ class _Congruence(_Wrapper):
     P1: Metric
     P2: Metric
 
+    @property
+    def is_rank_one(self) -> bool:  # type: ignore[override]
+        """Whether every ``P1 A_i P2`` is ``x_i x_i*``."""
+        return self.inner.is_rank_one and self.P1 is self.P2
+
+    def amplitudes(self, U: Array) -> Array:
+        """Return the inner amplitudes at ``P1 U``."""
+        return self.inner.amplitudes(self.P1 @ U)
+
+    def superposition(self, V: Array) -> Array:
+        """Return P1 times the inner superposition of V."""
+        return np.asarray(self.P1 @ self.inner.superposition(V))
+
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
         """Return ``P1 A_i P2``."""
         A = self.inner.matrices(start, stop)
@@ -258,6 +271,10 @@ class _Subset(_Wrapper):
     def is_rank_one(self) -> bool:  # type: ignore[override]
         """Whether every kept matrix is ``x_i x_i*``."""
         return self.inner.is_rank_one
+
+    def congruence(self, P1: Metric, P2: Metric) -> Measurement:
+        """Return the kept measurements of the inner congruence."""
+        return _Subset(self.inner.congruence(P1, P2), self.index)
 
     def amplitudes(self, U: Array) -> Array:
         """Return the kept amplitudes."""
@@ -308,6 +325,10 @@ class _Weighted(_Wrapper):
     def is_rank_one(self) -> bool:  # type: ignore[override]
         """Whether every weighted matrix is ``x_i x_i*``: no weight is negative."""
         return self.inner.is_rank_one and bool(np.all(self.weights >= 0))
+
+    def congruence(self, P1: Metric, P2: Metric) -> Measurement:
+        """Return the inner congruence with the same weights."""
+        return _Weighted(self.inner.congruence(P1, P2), self.weights)
 
     def amplitudes(self, U: Array) -> Array:
         """Return the inner amplitudes times the roots of the weights."""

@@ -262,7 +262,7 @@ def _lowest(A: Measurement, y: Array, count: int, whitening: Metric, seed: int) 
     try:
         values, vectors = eigsh(operator, k=count, which="SA", v0=start, tol=1e-6)
     except ArpackNoConvergence as stopped:
-        values, vectors = stopped.eigenvalues, stopped.eigenvectors
+        values, vectors = stopped.eigenvalues.real, stopped.eigenvectors
     if not len(values):  # nothing is known: no direction, and no proof
         return np.array([-np.inf]), np.zeros((d, 1), A.dtype)
     return values, whitening @ vectors
