@@ -256,6 +256,17 @@ class TestWords:
         assert not model.status_.certified
         assert "does not hold" in str(model)
 
+    def test_what_was_asked_for_needs_no_advice(self):
+        """A loose tol is reached without a certificate, which needs a gap of 1e-6."""
+        entries = fm.MatrixCompletion(0.2, tol=1e-2, scale=False, offsets="none")
+        table = np.random.default_rng(0).standard_normal((40, 30))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            entries.fit(table)
+        assert abs(entries.certificate_.relative_gap) <= 1e-2
+        with pytest.warns(ConvergenceWarning):
+            fm.MatrixCompletion(0.2, max_rank=1, scale=False, offsets="none").fit(table)
+
     @every
     def test_good_fits_are_silent(self, regressor, capsys):
         X, y = samples()

@@ -19,7 +19,7 @@ from flatmin.metric import Array
 from flatmin.noise import Noise
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solution import Solution
+from flatmin.solution import Solution, Status
 from flatmin.solvers import flat_minimum, refit
 
 __all__ = ["FlatEstimator", "MatrixRegressor"]
@@ -97,11 +97,17 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         self.rank_ = problem.parametrization.width(factors)
         self.certificate_, self.flatness_ = solution.certificate, solution.flatness
         self.status_, self.n_iter_ = solution.status, max(1, solution.iterations)
-        if not solution.status.certified:
+        if not (solution.status.certified or self._reached(solution)):
             warnings.warn(f"{solution.status.name}: {solution.status.value}", ConvergenceWarning, stacklevel=_outside())
         if self.verbose:
             sys.stderr.write(f"{self}\n")
         return factors
+
+    def _reached(self, solution: Solution) -> bool:
+        """Return whether a solution is as good as a ``tol`` asks that is too loose for a certificate."""
+        proof = solution.certificate
+        fits = proof.objective == "penalised" or proof.relative_residual <= self.tol
+        return solution.status is Status.not_certified and fits and abs(proof.relative_gap) <= self.tol
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
         """Return the factors of the solution, or those of its refit if that was asked for."""
