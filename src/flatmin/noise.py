@@ -25,7 +25,7 @@ class Noise:
     alpha : float
         The strength that the rule chose.
     threshold : float
-        The 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g: what noise alone can do.
+        The 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g: what noise can do by itself.
     unevenness : float
         That over its value for Gaussian noise, at least 1: what is above comes from heavy tails, or from noise that is
         larger in some measurements.
@@ -40,7 +40,12 @@ class Noise:
         Degrees of freedom of matrices of the refit's rank.
     selects : bool
         Whether the penalty selects a rank. Where the data determine the trace it does not; the strength is then what
-        noise of the level of the refit's residual can do.
+        noise of the level of the refit's residual can do. Nor does it where many gross errors enlarge its rank.
+
+    Notes
+    -----
+    For the loss `Absolute` the threshold is divided by ``√m``, and the noise is that of the cells that are no gross
+    errors. For `Hadamard` models rank and freedom are the size of the support.
     """
 
     sigma: float | None

@@ -142,7 +142,7 @@ class Pace:
 @contextmanager
 def _place(request: Request) -> Iterator[Any]:
     """Give where cells are computed."""
-    from joblib import cpu_count  # type: ignore[import-untyped]
+    from joblib import cpu_count
 
     from flatmin.experiments import DaskCluster, Here, Processes
 

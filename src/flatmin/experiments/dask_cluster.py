@@ -112,7 +112,7 @@ def _complete_backend(client: Any) -> Any:
     joblib 1.4 to 1.6 hears of a Dask task only if it returned: one whose worker was killed too often is never heard of,
     and a sweep would wait for it for ever.
     """
-    from joblib._dask import DaskDistributedBackend  # type: ignore[import-untyped]
+    from joblib._dask import DaskDistributedBackend
 
     class CompleteDaskBackend(DaskDistributedBackend):  # type: ignore[misc]
         def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:

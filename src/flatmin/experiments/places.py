@@ -81,7 +81,7 @@ class Processes:
         return by_joblib(cell, trials, lambda: options, lambda suspects: one_by_one(self._alone, cell, suspects))
 
     def _alone(self, cell: Cell, trial: Trial) -> Result:
-        from joblib.externals.loky import ProcessPoolExecutor  # type: ignore[import-untyped]
+        from joblib.externals.loky import ProcessPoolExecutor
 
         with ProcessPoolExecutor(1, initializer=_enter, initargs=(os.getpid(),)) as executor:
             result: Result = executor.submit(compute, cell, trial).result()
@@ -95,7 +95,7 @@ def by_joblib(
     again: Callable[[Iterable[Trial]], Iterator[Result]],
 ) -> Iterator[Result]:
     """Give results as they come; after a breakdown, make what was in flight ``again`` and go on with the rest."""
-    from joblib import Parallel, delayed  # type: ignore[import-untyped]
+    from joblib import Parallel, delayed
 
     supply = _Supply(trials)
     while not supply.exhausted:

@@ -319,7 +319,7 @@ def _parallel(runs: list[_Run], alpha: float, n_jobs: int | None) -> list[tuple[
     if n_jobs == 1 or len(runs) == 1:
         return [run.advance(alpha) for run in runs]
     try:
-        from joblib import Parallel, delayed  # type: ignore[import-untyped]
+        from joblib import Parallel, delayed
     except ImportError as missing:
         raise ImportError("n_jobs other than 1 needs joblib: pip install joblib") from missing
     return list(Parallel(n_jobs=n_jobs, prefer="threads")(delayed(run.advance)(alpha) for run in runs))
