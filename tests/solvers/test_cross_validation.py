@@ -179,7 +179,9 @@ def test_the_rule_of_one_standard_error_takes_the_strongest_that_is_as_good(seed
 @pytest.mark.parametrize("seed", range(2))
 def test_stopping_early_leaves_out_what_would_not_be_chosen(seed):
     p = completion(seed, noise=1.0)
-    soon, all_of_it = (cross_validate(p, n_alphas=14, ratio=0.002, early_stop=early, seed=seed) for early in (True, False))
+    soon, all_of_it = (
+        cross_validate(p, n_alphas=14, ratio=0.002, early_stop=early, seed=seed) for early in (True, False)
+    )
     assert soon.chosen == all_of_it.chosen
     seen = ~np.isnan(soon.errors)
     assert not seen.all()
