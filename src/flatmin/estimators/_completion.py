@@ -22,7 +22,7 @@ from flatmin.solvers.offsets import Offsets
 from flatmin.solvers.path import strongest
 from flatmin.solvers.refit import UNBIASED
 
-__all__ = ["Completed", "Settings", "complete", "plain", "regularization"]
+__all__ = ["Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
 
 #: A penalty this much above the strongest that leaves anything leaves nothing.
 ABOVE = 1.001

@@ -97,7 +97,7 @@ class MatrixCompletion(Completer):
     >>> pairs = [("ann", 1), ("ann", 2), ("bob", 1), ("bob", 3), ("cid", 2), ("cid", 3)]
     >>> model = MatrixCompletion(input="triples", alpha=0.1).fit(pairs, [5, 3, 4, 2, 4, 3])
     >>> model.predict([("bob", 2), ("new", 1)]).round(1)
-    array([3.4, 3.9])
+    array([3.3, 4.1])
     """
 
     def __init__(
