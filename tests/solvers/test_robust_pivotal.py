@@ -94,6 +94,37 @@ def test_without_noise_the_split_is_exact():
     assert (zero.status, zero.rank, zero.noise.sigma) == (fm.Status.unique_flat_minimum, 0, 0.0)
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-12, 1e-6, 1e-4])
+@pytest.mark.parametrize("corruption", [0.0, 0.05])
+def test_no_noise_and_faint_noise(corruption, noise):
+    rng = np.random.default_rng(1)
+    truth = rng.standard_normal((50, 3)) @ rng.standard_normal((3, 50))
+    errors = (rng.random(truth.shape) < corruption) * rng.choice([-8.0, 8.0], truth.shape)
+    s = fm.robust_pca(truth + errors + noise * rng.standard_normal(truth.shape), alpha="auto")
+    L, R = s.noise.refit
+    assert s.status.certified
+    assert s.noise.rank == 3
+    np.testing.assert_allclose(L @ R.T, truth, atol=max(5 * noise, 1e-8))
+    assert not np.any((errors != 0) & ~s.parts["outliers"])
+    if noise > 1e-10:
+        assert abs(s.noise.sigma / noise - 1) < 0.1
+    else:
+        assert (s.noise.sigma, np.count_nonzero(s.parts["outliers"])) == (0.0, np.count_nonzero(errors))
+
+
+@pytest.mark.parametrize("sentinel", [1e20, 1e37, 1e150])
+def test_a_sentinel_is_an_error_and_hides_no_noise(sentinel):
+    Y, truth, _, sigma = noisy((60, 20), 2, corruption=0.0)
+    Y[3, 4] = sentinel
+    noise, parts = (s := fm.robust_pca(Y, alpha="auto")).noise, s.parts
+    assert noise.rank == 2
+    assert parts["outliers"][3, 4]
+    assert abs(noise.sigma / sigma - 1) < 0.1
+    assert 0.01 < noise.std_error / noise.sigma < 0.1
+    L, R = noise.refit
+    np.testing.assert_allclose(L @ R.T, truth, atol=4 * sigma)
+
+
 def test_what_is_seen_nowhere_stays_zero_and_files_keep_the_noise(tmp_path):
     Y, *_ = noisy((40, 30), 2, observed=0.9)
     Y[3], Y[:, 5] = np.nan, np.nan

@@ -79,7 +79,7 @@ class Trimmed:
         sigma = self.sigma
         if sigma is None:
             return None
-        squares = self.residual[self.inliers] ** 2
+        squares = (self.residual[self.inliers] / (sigma or 1.0)) ** 2
         mean, k, c = float(squares.mean()), REJECTED, _share(REJECTED)
         again = k * _density(k) * (k**2 - c) / (c * (2 * ndtr(k) - 1))
         spread = float(squares.var()) / mean**2 if mean > 0 else 0.0

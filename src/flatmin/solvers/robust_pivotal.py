@@ -13,7 +13,7 @@ from flatmin.noise import Noise
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
-from flatmin.solvers.robust_least_squares import Trimmed, trimmed_fit, typical_size
+from flatmin.solvers.robust_least_squares import REJECTED, Trimmed, trimmed_fit, typical_size
 from flatmin.solvers.robust_minimum import Cells, packed_split, robust_minimum, split, spread
 from flatmin.solvers.task import Task
 
@@ -27,8 +27,11 @@ LARGE = 200_000
 ACCURACY, SPLITS, ROUNDS, COARSE = 1e-2, 40, 30, 1e-3
 #: A guess falls by no more than this factor in a split.
 LEAST = 0.1
-#: Noise this small, relative to the data, is none.
-EXACT = 1e-9
+#: Noise this small, relative to the data, is none; below the second share it is looked whether there is any, by a split
+#: without a penalty of so many rounds.
+EXACT, FAINT, LOOK = 1e-9, 1e-3, 500
+#: … which is believed if it fits so many times more cells than it has degrees of freedom.
+SURPLUS = 1.5
 #: What misfit costs in a refit, over what it costs in the penalised split.
 UNBIASED = 100.0
 #: How nearly a fit settles that is only looked at, and one that is kept.
@@ -133,11 +136,11 @@ class _Rule:
 
     def balanced(self) -> tuple[float, tuple[Array, Array] | None]:
         """Return the strength at the fixed point, 0 where there is no noise, and where to start there."""
-        data, start, alpha = self.data, None, 0.0
+        data, start, alpha, looked = self.data, None, 0.0, False
         size = first = typical_size(data.Y[self.seen])
         points: list[tuple[float, float]] = []
         for _ in range(SPLITS):
-            if size <= EXACT * max(first, EXACT):
+            if size <= EXACT * first:
                 return 0.0, None
             alpha = size * self.threshold * data.unit / (2 * self.cells)
             if self.task.budget.exhausted:
@@ -150,7 +153,25 @@ class _Rule:
             if abs(left / size - 1) <= ACCURACY:
                 break
             size = _following(points)
+            if not looked and size <= FAINT * first:
+                looked, exact = True, self._unpenalised(first)
+                if exact is not None:
+                    points, (start, size) = [], exact
         return alpha, start
+
+    def _unpenalised(self, first: float) -> tuple[tuple[Array, Array], float] | None:
+        """Return where the split without noise ends, and the size of the noise that it leaves.
+
+        Where noise is faint, coarse splits that start at each other are left behind by a strength that falls faster.
+        None if the low-rank part has as many degrees of freedom as cells that it fits: then it fits noise.
+        """
+        found = split(self.data, self.task.at(0.0), None, most=LOOK)
+        U, s, V = found.triplets
+        start = (U * s) @ V.T, found.W
+        sizes = np.abs(self.data.Y - start[0])[self.seen]
+        size, rank = typical_size(sizes), len(s)
+        near = np.count_nonzero(sizes <= max(REJECTED * size, EXACT * first))
+        return (start, size) if near > SURPLUS * rank * (sum(self.seen.shape) - rank) else None
 
     def tested(self, solution: Solution, alpha: float) -> tuple[Trimmed, float]:
         """Return the fit of the smallest rank near a solution's whose residual passes for noise, and its unevenness."""
