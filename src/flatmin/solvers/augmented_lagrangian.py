@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 
 from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL
@@ -13,9 +9,11 @@ from flatmin.metric import Array
 from flatmin.operator_norm import EPS, block_norm, couple
 from flatmin.solvers.factored import QuadraticMap
 from flatmin.solvers.newton import Budget, Round, minimise
+from flatmin.solvers.outcome import Options, Outcome
+from flatmin.solvers.proximal_gradient import proximal_gradient, suits
 from flatmin.solvers.refine import EXACT, correct_dual, fit_exactly
 
-__all__ = ["Options", "Outcome", "augmented_lagrangian"]
+__all__ = ["augmented_lagrangian"]
 
 #: The first penalty; the data are scaled so that the first dual matrix has norm one.
 FIRST_SIGMA = 10.0
@@ -47,54 +45,6 @@ AMPLY = 3.0
 NEARLY_FITTED = 3e-2
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user may set."""
-
-    tol: float = 1e-8
-    max_rank: int | None = None
-    seed: int = 0
-    callback: Callable[[dict[str, float]], Any] | None = None
-
-
-@dataclass
-class Outcome:
-    """The end of a solve: the best primal point, the best dual vector, and the way there."""
-
-    U: Array
-    s: Array
-    V: Array
-    y: Array
-    bound: float
-    converged: bool = False
-    history: dict[str, list[float]] = field(default_factory=dict)
-
-    @classmethod
-    def zero(cls, shape: tuple[int, int], b: Array) -> Outcome:
-        """Return the zero matrix, which solves a problem without data."""
-        return cls(np.zeros((shape[0], 0)), np.zeros(0), np.zeros((shape[1], 0)), np.zeros_like(b), 0.0, True)
-
-    def offer(self, b: Array, y: Array, norm: float, penalty: float = np.inf) -> None:
-        """Keep a multiplier whose dual matrix has this norm, if its bound is the best so far."""
-        scaled = y / max(1.0, norm)
-        bound = float(b @ scaled) - float(scaled @ scaled) / (2 * penalty)
-        if bound > self.bound:
-            self.bound, self.y = bound, y
-
-    def gap(self, value: float) -> float:
-        """Return the relative duality gap of a point whose objective has this value."""
-        return (value - self.bound) / value if value else 0.0
-
-    def arrive(self, point: tuple[Array, Array, Array], budget: Budget, options: Options, **progress: float) -> None:
-        """Move to a point, append a row to the history and hand it to the callback."""
-        self.U, self.s, self.V = point
-        row = {"iteration": budget.iterations, "seconds": budget.seconds, **progress}
-        for name, number in row.items():
-            self.history.setdefault(name, []).append(float(number))
-        if options.callback is not None:
-            options.callback(row)
-
-
 def augmented_lagrangian(
     model: QuadraticMap,
     b: Array,
@@ -108,7 +58,7 @@ def augmented_lagrangian(
     Each round minimises the augmented Lagrangian over factors whose width grows where the dual matrix has singular
     values above one and shrinks where columns vanish, then moves the multiplier. Any multiplier bounds the optimum
     from below; best primal and best dual are kept apart. A finite penalty allows a slack ``b − q = y / penalty``,
-    which is eliminated.
+    which is eliminated. Penalised tables with few columns are left to proximal gradients, or to begin with.
 
     Parameters
     ----------
@@ -125,6 +75,11 @@ def augmented_lagrangian(
     penalty : float
         What misfit costs; infinite for an exact fit.
     """
+    if suits(model, penalty, options.max_rank):
+        outcome = proximal_gradient(model, b, budget, options, start, penalty)
+        if outcome.converged or budget.exhausted:
+            return outcome
+        start = model.stack(outcome.U, outcome.s, outcome.V), outcome.y
     sigma = np.inf if penalty <= MODERATE else FIRST_SIGMA
     tol, size, before, stalled, extra = FIRST_TOL, float(np.linalg.norm(b)), 1.0, 0, 0
     if start is None:

@@ -8,7 +8,7 @@ from flatmin._memory import require
 from flatmin.certificates import certificate_of
 from flatmin.problem import Problem
 from flatmin.solution import Solution
-from flatmin.solvers.augmented_lagrangian import Options, Outcome
+from flatmin.solvers.outcome import Options, Outcome
 from flatmin.solvers.refine import project_data
 from flatmin.solvers.scaling import INCONSISTENT, Scaled
 from flatmin.solvers.task import Task

@@ -14,10 +14,10 @@ import numpy as np
 from flatmin.measurements import CodedDiffraction
 from flatmin.metric import Array
 from flatmin.problem import Problem
-from flatmin.solvers.augmented_lagrangian import Outcome
 from flatmin.solvers.factored import StackedGram
 from flatmin.solvers.interpolation import interpolate
 from flatmin.solvers.newton import Budget
+from flatmin.solvers.outcome import Outcome
 from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.task import Task
 

@@ -20,10 +20,11 @@ from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
-from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
+from flatmin.solvers.augmented_lagrangian import augmented_lagrangian
 from flatmin.solvers.convex import packed, working_memory
 from flatmin.solvers.flat_minimum import flat_minimum
 from flatmin.solvers.newton import Budget
+from flatmin.solvers.outcome import Options, Outcome
 from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.task import Task
 

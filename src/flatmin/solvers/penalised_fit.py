@@ -6,6 +6,8 @@ import numpy as np
 
 from flatmin.metric import Array
 from flatmin.solvers.newton import minimise
+from flatmin.solvers.outcome import Options
+from flatmin.solvers.proximal_gradient import proximal_gradient, suits
 from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.task import Task
 
@@ -44,6 +46,12 @@ def penalised_fit(scaled: Scaled, task: Task, x: Array, price: float, tol: float
         The relative gradient at the end.
     """
     model, b = scaled.model, scaled.b
+    if suits(model, price, task.widest):
+        options = Options(tol, seed=int(task.seed))
+        outcome = proximal_gradient(model, b, task.budget, options, (x, np.zeros_like(b)), price)
+        x = model.stack(outcome.U, outcome.s, outcome.V)
+        if outcome.converged:
+            return x, b - model.value(x)
     for _ in range(CHANGES):
         end = minimise(model, x, model.value(x), b, price, tol, task.budget)
         U, s, V = model.canonical(end.x)

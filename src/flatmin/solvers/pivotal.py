@@ -16,9 +16,10 @@ from flatmin.noise import Noise
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
 from flatmin.solution import Solution
-from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
+from flatmin.solvers.augmented_lagrangian import augmented_lagrangian
 from flatmin.solvers.convex import convex_minimum, packed, working_memory
 from flatmin.solvers.determined import implicit, rank_one_fit, shifted_minimum
+from flatmin.solvers.outcome import Options, Outcome
 from flatmin.solvers.penalised_fit import first_factors, penalised_fit
 from flatmin.solvers.rank_test import RankTest
 from flatmin.solvers.refit import unscaled

@@ -23,7 +23,7 @@ __all__ = ["least_squares", "refit", "unscaled"]
 #: and rows with fewer data than columns to fit do not explode.
 UNBIASED = 100.0
 #: The relative gradient to which a refit is made.
-REFITTED = 1e-9
+REFITTED = 1e-6
 
 
 def refit(

@@ -14,9 +14,10 @@ from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
 from flatmin.problem import Problem
 from flatmin.solution import Solution
-from flatmin.solvers.augmented_lagrangian import Options, Outcome, augmented_lagrangian
+from flatmin.solvers.augmented_lagrangian import augmented_lagrangian
 from flatmin.solvers.factored import QuadraticMap, stacked
 from flatmin.solvers.newton import Budget
+from flatmin.solvers.outcome import Options, Outcome
 
 __all__ = ["Scaled"]
 
