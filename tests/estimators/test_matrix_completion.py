@@ -157,8 +157,31 @@ class TestNewRows:
             filled = model.fit_transform(holes)
             np.testing.assert_array_equal(filled, model.transform(holes))
             np.testing.assert_allclose(model.transform(holes[:5]), filled[:5], rtol=1e-9)
-            L, R = model.solution_.noise.refit if model.refit is True else model.solution_.factors
-            np.testing.assert_allclose(model.row_factors_ @ model.column_factors_.T, L @ R.T, atol=1e-6)
+            if model.refit is not True:
+                L, R = model.solution_.factors
+                np.testing.assert_allclose(model.row_factors_ @ model.column_factors_.T, L @ R.T, atol=1e-6)
+
+    def test_rows_of_a_refit_are_the_mean_of_a_normal_distribution_given_their_cells(self):
+        holes, _ = table((150, 12), rank=3, noise=0.3)
+        model = MatrixCompletion(refit=True, offsets="none", scale=False).fit(holes)
+        L, R = model.noise_.refit
+        row, (i, j) = np.full((1, 12), np.nan), ([1, 5, 6], [0, 2, 3, 4, 7, 8, 9, 10, 11])
+        row[0, i] = holes[:, i][np.isfinite(holes[:, i]).all(axis=1)][0]
+        prior = R @ (L.T @ L / 150) @ R.T
+        given = prior[np.ix_(i, i)] + model.noise_.sigma**2 * np.eye(3)
+        want = prior[np.ix_(j, i)] @ np.linalg.solve(given, row[0, i])
+        np.testing.assert_allclose(model.transform(row)[0, j], want, rtol=1e-6)
+
+    def test_few_cells_are_no_worse_than_none(self):
+        """Least squares with as many cells as columns of R would fit the noise, at any price."""
+        rng = np.random.default_rng(0)
+        R = rng.standard_normal((3, 12))
+        known, new = (rng.standard_normal((n, 3)) @ R + 0.3 * rng.standard_normal((n, 12)) for n in (200, 400))
+        model = MatrixCompletion(refit=True).fit(np.where(rng.random(known.shape) < 0.2, np.nan, known))
+        for seen in (1, 2, 3, 4):
+            hidden = np.argsort(rng.random(new.shape), axis=1) >= seen
+            missed = (model.transform(np.where(hidden, np.nan, new)) - new)[hidden]
+            assert np.sqrt(np.mean(missed**2)) < 0.95 * np.sqrt(np.mean((new - model.mean_)[hidden] ** 2))
 
     def test_the_factor_is_a_ridge_regression(self):
         holes, _ = table(noise=0.3)

@@ -86,9 +86,15 @@ class Completed:
         noise = fit.solution.noise
         if noise is None:
             factors = refit(fit.problem, fit.solution)
-            return cls._of(cells, fit, factors, cells.like(fit.model).offsets(factors), 1 / UNBIASED, tried)
-        offsets = fit.offsets if fit.refit_offsets is None else fit.refit_offsets
-        return cls._of(cells, fit, noise.refit, offsets, 1 / UNBIASED, tried)
+            offsets = cells.like(fit.model).offsets(factors)
+        else:
+            factors = noise.refit
+            offsets = fit.offsets if fit.refit_offsets is None else fit.refit_offsets
+        found = cls._of(cells, fit, factors, offsets, 1 / UNBIASED, tried)
+        variance = _variance(cells, fit, factors, offsets) if fit.solution.settings["alpha"] else None
+        if variance is None:
+            return found
+        return replace(found, rows=RowModel.drawn(cells.entries, factors, variance, fit.model.rows))
 
     @classmethod
     def _of(
@@ -104,6 +110,14 @@ class Completed:
         alpha, power = share * float(settings["alpha"]), float(settings["metric_power"])
         rows = RowModel.of(cells.entries, factors, alpha, power, fit.model.rows)
         return cls(fit.problem, fit.solution, factors, offsets, rows, tried)
+
+
+def _variance(cells: Observations, fit: OffsetFit, factors: Factors, offsets: Offsets) -> float | None:
+    """Return the variance of what a refit leaves; None where it has as many degrees of freedom as there are data."""
+    rank, shape = factors[0].shape[1], sum(int(np.count_nonzero(n)) for n in cells.entries.gram_diagonals())
+    free = cells.entries.size - rank * (shape - rank) - fit.model.freedom
+    left = fit.model.rest(cells.values, offsets).residual(factors)
+    return float(left @ left) / free if free >= 1 else None
 
 
 def regularization(alpha: float, shape: tuple[int, int]) -> float:

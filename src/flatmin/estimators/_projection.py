@@ -32,6 +32,11 @@ class RowModel:
     n_i the weight of its observed entries and the same λ for all rows. At the minimum the rows of L solve it. A new row
     is treated alike, R being known. Without a penalty the solution of least norm is taken.
 
+    Least squares leave rows with hardly more entries than columns of R to the noise. Those of a refit are taken for
+    draws of one normal distribution instead, that of the rows of L, and get the mean given their entries: a ridge
+    regression as well, whose λ is the variance of the noise where R is such that rows of L have covariance one, and
+    whose p is zero.
+
     Attributes
     ----------
     columns : ndarray, shape (d2, k)
@@ -65,6 +70,12 @@ class RowModel:
         _, s, V = svd_of_product(D1 @ factors[0], D2 @ factors[1])
         mean = float(np.mean(entries.gram_diagonals()[0]))
         return cls(D2.power(-1) @ (V * np.sqrt(s)), 2 * alpha / entries.shape[1] * mean ** (1 - power), power, offset)
+
+    @classmethod
+    def drawn(cls, entries: Entries, factors: Factors, variance: float, offset: float | None = None) -> Self:
+        """Return what least-squares factors, and the variance of the noise they leave, say of rows."""
+        _, s, V = svd_of_product(*factors)
+        return cls(V * (s / np.sqrt(np.count_nonzero(entries.gram_diagonals()[0]))), variance, 0.0, offset)
 
     def fit(self, values: Any, weights: Any = None) -> tuple[Array, Array]:
         """Return factors (n, k) and offsets (n,) of rows.
