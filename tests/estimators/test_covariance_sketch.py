@@ -107,3 +107,10 @@ def test_nothing_but_noise_is_no_covariance():
     assert model.rank_ == 0
     assert model.components_.shape == (0, 10)
     np.testing.assert_array_equal(model.predict(X), np.zeros(200))
+
+
+@pytest.mark.parametrize(("scale_x", "scale_y", "name"), [(1e150, 1, "X"), (1e-150, 1, "X"), (1, 1e-150, "y")])
+def test_sizes_that_cannot_be_calculated_with_are_refused(scale_x, scale_y, name):
+    X, y, _ = sketches(m=60, d=4)
+    with pytest.raises(ValueError, match=f"the largest number of {name} is"):
+        CovarianceSketch().fit(scale_x * X, scale_y * y)

@@ -176,3 +176,12 @@ def test_training_on_what_is_held_out_is_refused():
     X, y = samples()
     with pytest.raises(ValueError, match="trains on a sample that it holds out"):
         TraceRegressorCV([1.0], cv=[(np.arange(40), np.arange(30, 60))]).fit(X, y)
+
+
+def test_one_fold_has_no_standard_error():
+    X = np.random.default_rng(0).standard_normal((60, 4))
+    pair = np.arange(40), np.arange(40, 60)
+    for selection in ("best", "one_standard_error"):
+        model = TraceRegressorCV(n_alphas=4, cv=[pair], selection=selection).fit(X, X[:, 0] + X[:, 1] ** 2)
+        assert "of one fold" in str(model)
+        assert "nan" not in str(model)

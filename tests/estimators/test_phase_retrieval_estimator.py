@@ -248,3 +248,12 @@ def test_bad_input_is_one_sentence():
         PhaseRetrieval().fit(np.where(X > 2, np.nan, X) + 0j, y)
     with pytest.raises(ValueError, match="zero"):
         PhaseRetrieval().fit(X, y, sample_weight=np.zeros(120))
+
+
+@pytest.mark.parametrize(("scale_x", "scale_y", "name"), [(1e150, 1, "X"), (1e-150j, 1, "X"), (1j, 1e-150, "y")])
+def test_sizes_that_cannot_be_calculated_with_are_refused(scale_x, scale_y, name):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 4))
+    y = X[:, 0] ** 2
+    with pytest.raises(ValueError, match=f"the largest number of {name} is"):
+        PhaseRetrieval().fit(scale_x * X, scale_y * y)

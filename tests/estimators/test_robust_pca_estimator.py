@@ -185,3 +185,10 @@ def test_robust_scores_are_those_of_a_general_solver(level):
         sizes = np.abs(residual)
         own = sizes.sum() if level == 0 else np.where(sizes <= level, sizes**2, 2 * level * sizes - level**2).sum()
         assert own <= loss.value * (1 + 5e-3)
+
+
+def test_parameters_set_after_the_fit_change_no_scores():
+    X = np.random.default_rng(0).standard_normal((40, 2)) @ np.random.default_rng(1).standard_normal((2, 8))
+    model = RobustPCA(alpha=0.01).fit(X)
+    before = model.transform(X)
+    np.testing.assert_array_equal(model.set_params(weight=5.0, alpha=1.0, center=None).transform(X), before)

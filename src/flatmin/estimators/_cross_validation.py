@@ -134,7 +134,8 @@ class CrossValidated(MatrixRegressor):
         lines["alpha"] = f"{found.alpha:.4g} of {len(found.alphas)}, {found.rule.replace('_', ' ')}{edge}"
         if len(found.metric_powers) > 1:
             lines["metric power"] = f"{found.metric_power:.4g} of {len(found.metric_powers)}"
-        return lines | {"held-out mean squared error": f"{error:.4g} ± {spread:.2g}"}
+        sure = f" ± {spread:.2g}" if np.isfinite(spread) else ", of one fold"
+        return lines | {"held-out mean squared error": f"{error:.4g}{sure}"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from flatmin.estimators._unpenalised import check_size
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import RankOne
 from flatmin.metric import Array
@@ -61,6 +62,8 @@ class CovarianceSketch(MatrixRegressor):
         return tags
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
+        check_size(X, "X")
+        check_size(y, "y")
         root = np.ones(len(y)) if weight is None else np.sqrt(weight)
         (U,) = self._solve(Problem(RankOne(np.sqrt(root)[:, None] * X), root * y, Gram()))
         vectors, sizes, _ = np.linalg.svd(U, full_matrices=False)

@@ -12,6 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from flatmin._validation import numeric
 from flatmin.errors import InputError
+from flatmin.estimators._unpenalised import check_size
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import CodedDiffraction, Measurement, RankOne
 from flatmin.metric import Array
@@ -186,6 +187,7 @@ class PhaseRetrieval(MatrixRegressor):
         return float(r2_score(y.ravel(), self.predict(X).ravel(), sample_weight=sample_weight))
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
+        check_size(X, "X")
         if weight is not None and self.noise == "gaussian":
             weight = np.sqrt(weight)
         if weight is not None:  # w·y of counts y with variance E y / w are counts of the unit w
@@ -198,6 +200,7 @@ class PhaseRetrieval(MatrixRegressor):
 
     def _found(self, measurement: Measurement, data: Array) -> Array:
         """Return the signal, and set the other attributes."""
+        check_size(data, "y")
         problem, self._counts = Problem(measurement, data, Gram()), None
         auto = isinstance(self.alpha, str) and self.alpha == "auto"
         large = measurement.shape[0] > CERTIFIED if self.certify == "auto" else not self.certify

@@ -161,6 +161,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         self._components(L[known] - mean, R, float(np.linalg.norm(L @ R.T)))
         self.mean_ = centre + R @ mean
         self._parts(np.where(seen, X, 0.0), seen, centre + L @ R.T)
+        self._weight = Absolute(self.weight).weight_for(X.shape)
         return self
 
     def transform(self, X: Any) -> Array:
@@ -301,6 +302,5 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         alpha, cells = float(self.solution_.settings["alpha"]), len(self.certificate_.dual)
         if self.noise_ is not None and self.noise_.sigma:
             return EASED * self.noise_.sigma, self.noise_.sigma
-        weight = Absolute(self.weight).weight_for(self.low_rank_.shape)
-        assert weight is not None
-        return 2 * alpha * cells * weight, None
+        assert self._weight is not None
+        return 2 * alpha * cells * self._weight, None
