@@ -203,6 +203,17 @@ def test_exact_data_leave_no_noise():
     assert s.noise.alpha == 0
 
 
+@pytest.mark.parametrize("noise", [1e-9, 1e-8, 1.4e-8, 2e-8, 3e-8, 1e-7, 3e-7])
+@pytest.mark.parametrize("family", ["matrix_sensing", "covariance", "quadratic_network"])
+def test_rounding_to_single_precision_is_noise(family, noise):
+    shape = ((12, 10),) if family == "matrix_sensing" else (12,)
+    instance = getattr(fm.families, family).sample(*shape, 1, 120, noise=noise)
+    s = fm.flat_minimum(instance.problem, alpha="auto")
+    assert s.status.certified
+    assert s.noise.rank == 1
+    assert _error(instance, s.noise.refit) < 3 * noise
+
+
 def test_too_few_data_to_tell_noise():
     problem = fm.families.matrix_sensing.sample((12, 10), 3, 30, noise=0.2, seed=0).problem
     s = fm.flat_minimum(problem, alpha="auto")

@@ -20,8 +20,9 @@ __all__ = ["hadamard_pivotal_minimum"]
 DRAWS, QUANTILE = 1000, 0.95
 #: The strength is found to this relative accuracy, in at most so many solves.
 ACCURACY, SOLVES = 1e-6, 60
-#: A residual this small, relatively, is that of exact data.
-EXACT = 1e-7
+#: A residual this small, relatively, is that of exact data: then there is an exact fit to the usual tol. Rounding to
+#: single precision is larger, and noise.
+EXACT = 5e-9
 
 
 def hadamard_pivotal_minimum(task: Task) -> Solution:

@@ -35,8 +35,9 @@ ACCURACY, SOLVES = 1e-3, 30
 FINE, FINEST = 1e-2, 1e-11
 #: Strengths that differ by less, relatively, say nothing about how residuals change.
 APART = 1e-2
-#: A residual this small, relatively, is that of exact data.
-EXACT = 1e-7
+#: A residual this small, relatively, is that of exact data: then there is an exact fit to the usual tol. Rounding to
+#: single precision is larger, and noise.
+EXACT = 5e-9
 #: The threshold is that of the residual, up to this relative change, in at most so many trials.
 STABLE, TRIALS = 0.01, 8
 
