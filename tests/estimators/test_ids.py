@@ -91,3 +91,12 @@ def test_strings_in_place_of_numbers_are_no_unknown_ids():
         ids.codes([(1, "2")])
     with pytest.raises(InputError, match="column 0 of X holds date, expected numbers as in fit"):
         ids.codes([(dt.date(2026, 1, 1), 2)])
+
+
+@pytest.mark.parametrize("first", [2**60, 2**63, 2**64, 10**30])
+def test_large_whole_numbers_are_told_apart(first):
+    pairs = [(first, 0), (first + 1, 0), (first + 2, 1), (5, 1)]
+    ids = PairIds.of(pairs)
+    assert ids.row_ids.tolist() == [5, first, first + 1, first + 2]
+    np.testing.assert_array_equal(ids.codes([*pairs, (7, 1)])[0], [1, 2, 3, 0, -1])
+    np.testing.assert_array_equal(ids.codes([(5, 0)])[0], [0])

@@ -26,8 +26,9 @@ from flatmin._validation import integers
 from flatmin.errors import InputError
 from flatmin.estimators._completion import Completed, Settings, regularization
 from flatmin.estimators._ids import PairIds
+from flatmin.estimators._marks import marked
 from flatmin.estimators._observations import Observations, Strengths
-from flatmin.estimators._table import Units, completed, hidden, holes, in_rows, marked, observed, weighted
+from flatmin.estimators._table import Units, completed, hidden, holes, in_rows, observed, weighted
 from flatmin.estimators.base import EVERY_ROUND, FlatEstimator
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
@@ -81,6 +82,9 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
             self.offsets_ = replace(found.offsets, rows=own)
         if is_table:
             self.mean_, self.scale_ = self._units.centre, self._units.scale
+        for name in ("row_ids_", "column_ids_") if is_table else ("mean_", "scale_"):
+            if hasattr(self, name):  # from a fit before, to the other kind of input
+                delattr(self, name)
         return self
 
     def transform(self, X: Any) -> Array:
@@ -97,7 +101,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         ndarray, shape (n, n_features_out)
         """
         check_is_fitted(self)
-        if not self._is_table():
+        if not self._was_table():
             raise InputError("transform was called with input='triples', expected predict, or input='table'")
         X = self._read(X, reset=False)
         filled = completed(X, self._modelled(X))[:, self._kept].astype(X.dtype, copy=False)
@@ -124,12 +128,12 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         ndarray, shape (n,), or for a table its shape
         """
         check_is_fitted(self)
-        if self._is_table() and columns is None:
+        if self._was_table() and columns is None:
             return self._modelled(self._read(X, reset=False))
         i, j = self._positions(X, columns)
         z, both = self.offsets_.at(i, j), (i >= 0) & (j >= 0)
         z[both] += np.einsum("nk,nk->n", self.row_factors_[i[both]], self.column_factors_[j[both]])
-        return np.where(np.isin(j, self._empty), 0.0, self._units.outside(z, j)) if self._is_table() else z
+        return np.where(np.isin(j, self._empty), 0.0, self._units.outside(z, j)) if self._was_table() else z
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the coefficient of determination: for triples that of the predictions.
@@ -152,11 +156,13 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         float
             1 is perfect, 0 as good as the offsets (tables) or the mean (triples).
         """
-        if not self._is_table():
+        check_is_fitted(self)
+        if not self._was_table():
             from sklearn.metrics import r2_score
 
+            if y is None:
+                raise InputError("y is None with input='triples', expected a value for every pair of ids in X")
             return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
-        check_is_fitted(self)
         cells = self._inside(self._read(X, reset=False))
         known, (i, j, z) = hidden(cells)
         factors, own = self._rows.fit(self._less_offsets(known))
@@ -169,6 +175,8 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """Return the names of the columns that `transform` returns; indicators are called ``missingindicator_NAME``."""
         check_is_fitted(self)
+        if not self._was_table():
+            raise InputError("get_feature_names_out was called with input='triples', expected input='table'")
         names = np.asarray(_check_feature_names_in(self, input_features), dtype=object)
         if not self.add_indicator:
             return names[self._kept]
@@ -211,6 +219,12 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         if not isinstance(self.input, str) or self.input not in ("table", "triples"):
             raise InputError(f"input is {self.input!r}, expected 'table' or 'triples'")
         return self.input == "table"
+
+    def _was_table(self) -> bool:
+        """Return what was fitted, if it is still what ``input`` says."""
+        if self._is_table() != hasattr(self, "mean_"):
+            raise InputError(f"input is {self.input!r} and was not when this was fitted, expected another fit")
+        return self._is_table()
 
     def _units_of(self, cells: Any, weights: Array | None, *, centred: bool) -> Units:
         """Return the units of the fit: those of columns, or for triples those of the values."""

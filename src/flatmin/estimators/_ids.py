@@ -77,7 +77,8 @@ def _table(X: Any) -> Array:
         return X
     try:
         table = np.asarray(X)
-        return table if table.dtype.kind in "iufbM" else np.array(X, dtype=object)
+        exact = table.dtype.kind in "iubM" or (table.dtype.kind == "f" and np.all(np.abs(table) < WHOLE))
+        return table if exact else np.array(X, dtype=object)
     except ValueError:
         raise InputError("X is ragged, expected pairs of ids in two columns") from None
 
@@ -103,7 +104,9 @@ def _of_one_kind(ids: Array, place: int) -> Array:
         raise _missing(place)
     for kind, dtype in ((str, str), (int | float | np.number | np.bool_, None), (np.datetime64, None)):
         if all(isinstance(i, kind) for i in ids):
-            return np.array(list(ids), dtype=dtype)
+            array = np.array(list(ids), dtype=dtype)
+            whole = array.dtype.kind == "f" and all(isinstance(i, int | np.integer) for i in ids)
+            return ids if whole else array  # float64 would not tell all of them apart
     found = sorted({type(i).__name__ for i in ids})
     if len(found) == 1:
         try:
@@ -114,13 +117,18 @@ def _of_one_kind(ids: Array, place: int) -> Array:
     raise InputError(f"column {place} of X holds {' and '.join(found)}, expected ids of one kind that can be sorted")
 
 
+def _kind(ids: Array) -> str:
+    """Return how a kind of ids is called."""
+    return "numbers" if isinstance(ids[0], int | float) else KINDS.get(ids.dtype.kind, type(ids[0]).__name__)
+
+
 def _missing(place: int) -> InputError:
     return InputError(f"column {place} of X contains NaN or missing ids, expected an id in every pair")
 
 
 def _positions(known: Array, ids: Array, place: int) -> Array:
     """Return where ids stand among the known ones, −1 where they don't."""
-    kinds = [KINDS.get(array.dtype.kind, type(array[0]).__name__) for array in (known, ids)]
+    kinds = [_kind(array) for array in (known, ids)]
     if kinds[0] != kinds[1]:
         raise InputError(f"column {place} of X holds {kinds[1]}, expected {kinds[0]} as in fit")
     at = np.minimum(np.searchsorted(known, ids), len(known) - 1)

@@ -10,55 +10,13 @@ import numpy as np
 from flatmin.errors import InputError
 from flatmin.metric import Array
 
-__all__ = ["Units", "completed", "hidden", "holes", "in_rows", "marked", "observed", "weighted"]
+__all__ = ["Units", "completed", "hidden", "holes", "in_rows", "observed", "weighted"]
 
 #: This share of the observed cells of a table is hidden to judge predictions by.
 HIDDEN = 0.2
 EPS = float(np.finfo(float).eps)
 #: Columns whose values differ by at most so many units of rounding are constant.
 ROUNDING = 40
-
-
-def marked(X: Any, missing_values: Any) -> Any:
-    """Return a table in which missing cells are NaN, whatever stood for them; frames keep their columns.
-
-    ``missing_values`` may be NaN, None, pandas' NA, a number or a string. What is NaN or None is missing in any case.
-    """
-    if missing_values is None or _is_nan(missing_values):
-        return _without_na(X)
-    if hasattr(X, "tocsr"):
-        X = X.tocsr().astype(float, copy=True)
-        X.data[X.data == missing_values] = np.nan
-        return X
-    if hasattr(X, "mask") and hasattr(X, "iloc"):
-        return X.mask(missing_values == X)
-    X = np.asarray(X)
-    if X.dtype.kind in "OUS":
-        X = X.astype(object)
-        return np.where(missing_values == X, np.nan, X)
-    found = missing_values == X
-    return np.where(found, np.nan, X) if np.any(found) else X
-
-
-def _is_nan(value: Any) -> bool:
-    """Return whether a value is NaN or pandas' NA: neither equals itself."""
-    try:
-        return not bool(value == value)
-    except TypeError:
-        return True
-
-
-def _without_na(X: Any) -> Any:
-    """Return an array or frame of objects with NaN where there was None or pandas' NA; anything else as it is."""
-    if hasattr(X, "iloc") and any(dtype.kind == "O" for dtype in X.dtypes):
-        return X.mask(X.isna(), np.nan)
-    if hasattr(X, "iloc") or hasattr(X, "tocsr") or hasattr(X, "__dataframe__"):
-        return X
-    array = np.asarray(X)
-    if array.dtype.kind != "O" or array.ndim != 2:
-        return X
-    missing = [[value is None or (not isinstance(value, str) and _is_nan(value)) for value in row] for row in array]
-    return np.where(np.array(missing, dtype=bool).reshape(array.shape), np.nan, array)
 
 
 def observed(X: Any) -> Any:
