@@ -63,6 +63,15 @@ class TestFolds:
             counts, held = (np.bincount(p.measurement.rows[i], minlength=25) for i in (slice(None), s.held_out))
             assert np.all(held <= np.ceil(counts / 5))
 
+    def test_repeated_measurements_of_a_cell_stay_together(self):
+        rng = np.random.default_rng(0)
+        i, j = (np.tile(rng.integers(0, 12, 90), 2) for _ in range(2))
+        found = splits(fm.Problem(Entries(i, j, (12, 12)), rng.standard_normal(180)), 4, None, 0)
+        assert len(found) == 4
+        for s in found:
+            fitted, held = ({*zip(i[k], j[k], strict=True)} for k in (s.training, s.held_out))
+            assert not fitted & held
+
     def test_groups_stay_together(self):
         groups = np.random.default_rng(0).integers(0, 12, 90)
         found = splits(sensing(), 4, groups, 0)

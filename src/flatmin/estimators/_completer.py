@@ -55,7 +55,8 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         y : array_like, shape (m,), with triples
             The values; ignored for tables.
         sample_weight : array_like, shape (n,) or (m,), optional
-            How much the squared residuals of each row of X count: one of weight 2 is like two rows.
+            How much the squared residuals of each row of X count. Where strengths are given as numbers a row of weight
+            2 is like two rows.
 
         Returns
         -------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -95,11 +95,20 @@ def _checked(pair: Any, m: int, number: int) -> Split:
 
 
 def _dealt(problem: Problem, count: int, groups: Any, rng: np.random.Generator) -> Array:
-    """Return a fold for each measurement, −1 for those that must not be held out."""
+    """Return a fold for each measurement, −1 for those that must not be held out.
+
+    Repeated measurements of a cell are held out together: to predict one that was fitted is no test.
+    """
     m = len(problem.data)
     if groups is not None:
         return _by_group(np.asarray(groups), m, count, rng)
     A = problem.measurement
+    if isinstance(A, Entries):
+        cells = A.rows.astype(np.int64) * A.shape[1] + A.cols
+        _, first, cell = np.unique(cells, return_index=True, return_inverse=True)
+        if len(first) < m:
+            once = replace(problem, measurement=A.take(first), data=problem.data[first])
+            return _dealt(once, count, None, rng)[cell.ravel()]
     order = rng.permutation(m)
     if isinstance(A, Entries):
         order = order[np.argsort(A.rows[order], kind="stable")]
