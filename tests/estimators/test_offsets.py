@@ -318,3 +318,21 @@ def test_what_cannot_be_is_refused_in_a_sentence():
 def test_offsets_add_up():
     offsets = Offsets(1.0, np.array([0.5, -0.5]), np.array([0.0, 2.0, 4.0]))
     assert offsets.at([0, 1, -1, 0], [2, -1, 1, 0]).tolist() == [5.5, 0.5, 3.0, 1.5]
+
+
+def test_the_level_of_noise_has_the_units_of_the_values():
+    rng = np.random.default_rng(0)
+    pairs = np.column_stack([rng.integers(0, 20, 200), rng.integers(0, 15, 200)])
+    y = 3 + rng.standard_normal(20)[pairs[:, 0]] + 0.3 * rng.standard_normal(200)
+    one = fm.MatrixCompletion(input="triples").fit(pairs, y).noise_
+    for unit in (2.0**-290, 2.0**240):
+        with np.errstate(invalid="ignore"):  # the level of what is left by the matrix alone, which is not used
+            other = fm.MatrixCompletion(input="triples").fit(pairs, unit * y).noise_
+        np.testing.assert_allclose(
+            [other.sigma, other.std_error], unit * np.array([one.sigma, one.std_error]), rtol=1e-6
+        )
+
+
+def test_a_strength_that_would_overflow_is_refused():
+    with pytest.raises(fm.errors.InputError, match="alpha is 1e\\+300"):
+        fm.MatrixCompletion(1e300).fit([[1.0, 2.0], [3.0, 4.0]])

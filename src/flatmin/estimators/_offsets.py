@@ -130,8 +130,7 @@ def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: 
     if not (model.rows or model.columns) and model.freedom <= FEW * model.entries.size:
         problem = model.problem(values)
         solution = flat_minimum(problem, alpha="auto", **shared)
-        if _noise_of(solution).alpha > 0:
-            return _refitted(model, values, problem, solution, _noise_of(solution), shared["max_iter"])
+        return _refitted(model, values, problem, solution, _noise_of(solution), shared["max_iter"])
     coarse: dict[str, Any] = {**shared, "tol": max(COARSE, shared["tol"]), "callback": None}
     offsets, alpha, joint = model.fit(values), 0.0, None
     for _ in range(ROUNDS):
@@ -178,7 +177,8 @@ def _with_offsets(noise: Noise, penalised_rank: int, factors: Factors, residual:
     m, taken = len(residual), noise.freedom + round(freedom)
     sigma = error = None
     if taken < m:
-        sigma, squares = float(np.linalg.norm(residual) / np.sqrt(m - taken)), residual**2
+        sigma, largest = float(np.linalg.norm(residual) / np.sqrt(m - taken)), float(np.max(np.abs(residual)))
+        squares = (residual / (largest or 1.0)) ** 2  # which neither overflow nor vanish
         mean = float(squares.mean())
         error = sigma * float(np.sqrt(squares.var() / (4 * (m - taken)))) / mean if mean else 0.0
     return replace(noise, sigma=sigma, std_error=error, refit=factors, penalised_rank=penalised_rank, freedom=taken)
