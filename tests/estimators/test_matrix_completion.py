@@ -18,27 +18,16 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from flatmin import MatrixCompletion, MatrixCompletionCV
 from flatmin.errors import InputError
-
-#: A table as one number a row is no table, and these checks want one number a row of whatever has a `predict`.
-ONE_A_ROW = "predict of a table returns a table"
-EVIDENCE = "how many cells there are says how strong the penalty should be, and which are held out"
-
-
-def failures(estimator):
-    names = dict.fromkeys(("check_estimator_sparse_array", "check_estimator_sparse_matrix"), ONE_A_ROW)
-    if getattr(estimator, "alpha", "auto") == "auto":
-        kinds = ("dense", "sparse")
-        names |= dict.fromkeys((f"check_sample_weight_equivalence_on_{kind}_data" for kind in kinds), EVIDENCE)
-    return names
+from flatmin.testing import expected_failed_checks
 
 
 @parametrize_with_checks(
     [
         MatrixCompletion(),
         MatrixCompletion(0.1, keep_empty_features=True),
-        MatrixCompletionCV(n_alphas=4, metric_powers=1.0, folds=3),
+        MatrixCompletionCV(n_alphas=4, metric_powers=1.0, cv=3),
     ],
-    expected_failed_checks=failures,
+    expected_failed_checks=expected_failed_checks,
 )
 def test_scikit_learn_accepts(estimator, check):
     check(estimator)
@@ -412,9 +401,9 @@ class TestCrossValidation:
     def test_the_chosen_strength_is_the_best_of_those_tried(self):
         holes, _ = table((60, 10), noise=1.0)
         model = MatrixCompletionCV([0.01, 0.1, 0.3, 1.0], metric_powers=(0.0, 1.0)).fit(holes)
-        assert model.mse_path_.shape == (2, 4, 5)
+        assert model.cv_errors_.shape == (2, 4, 5)
         np.testing.assert_allclose(model.alphas_, [1.0, 0.3, 0.1, 0.01])
-        i, j = np.unravel_index(np.nanargmin(np.mean(model.mse_path_, axis=2)), (2, 4))
+        i, j = np.unravel_index(np.nanargmin(np.mean(model.cv_errors_, axis=2)), (2, 4))
         assert model.alpha_ == pytest.approx(model.alphas_[j])
         assert model.metric_power_ == (0.0, 1.0)[i]
         assert model.status_.name == "regularized_minimum"
@@ -424,13 +413,13 @@ class TestCrossValidation:
 
     def test_held_out_errors_are_those_of_fits_to_the_others(self):
         holes, _ = table((40, 8), noise=0.5)
-        model = MatrixCompletionCV([0.1], metric_powers=1.0, folds=4).fit(holes)
-        assert 0.3 < np.sqrt(model.mse_path_.mean()) * np.mean(model.scale_ / np.nanstd(holes, axis=0)) < 1
+        model = MatrixCompletionCV([0.1], metric_powers=1.0, cv=4).fit(holes)
+        assert 0.3 < np.sqrt(model.cv_errors_.mean()) * np.mean(model.scale_ / np.nanstd(holes, axis=0)) < 1
 
     def test_one_standard_error_penalises_more(self):
         holes, _ = table((60, 10), noise=1.0)
         best, cautious = (
-            MatrixCompletionCV(metric_powers=1.0, rule=r).fit(holes) for r in ("best", "one_standard_error")
+            MatrixCompletionCV(metric_powers=1.0, selection=r).fit(holes) for r in ("best", "one_standard_error")
         )
         assert cautious.alpha_ >= best.alpha_
         assert cautious.rank_ <= best.rank_
@@ -438,9 +427,9 @@ class TestCrossValidation:
     @pytest.mark.parametrize(
         ("parameters", "words"),
         [
-            ({"folds": 1}, "folds"),
+            ({"cv": 1}, "cv"),
             ({"alphas": [0.0]}, "alphas"),
-            ({"rule": "least"}, "rule"),
+            ({"selection": "least"}, "selection"),
             ({"metric_powers": 3}, "power"),
         ],
     )

@@ -72,7 +72,7 @@ def fit_with_offsets(
 
     With a positive strength both are fitted jointly (see `OffsetModel`), and the certificate is that of the joint
     minimum. As the strength falls to zero a matrix explains everything, and penalised offsets vanish; so with strength
-    zero the offsets are fitted first, and the matrix fits exactly what they leave. With "auto" the square-root rule is
+    zero such offsets are fitted first, and the matrix fits exactly what they leave. With "auto" the square-root rule is
     asked for the strength on what the offsets leave, and the joint fit at that strength for the offsets, in turn, until
     the strength stays; strengths of offsets are then estimated again beside the refit, which is a joint one.
 
@@ -105,13 +105,11 @@ def fit_with_offsets(
     shared: dict[str, Any] = {"metric_power": metric_power, "max_rank": max_rank, "max_iter": max_iter, "seed": seed}
     if isinstance(alpha, str) and alpha == "auto":
         return _from_noise(model, values, kinds, {**shared, "tol": tol, "callback": callback})
-    if alpha == 0:
-        offsets = model.fit(values)
-        problem = model.rest(values, offsets)
-    else:
-        problem = model.problem(values)
+    first = alpha == 0 and (model.rows or model.columns)
+    offsets = model.fit(values) if first else None
+    problem = model.problem(values) if offsets is None else model.rest(values, offsets)
     solution = flat_minimum(problem, alpha=alpha, tol=tol, warm_start=warm_start, callback=callback, **shared)
-    return OffsetFit(model, problem, solution, offsets if alpha == 0 else _beside(model, values, solution.factors))
+    return OffsetFit(model, problem, solution, offsets or _beside(model, values, solution.factors))
 
 
 def _beside(model: OffsetModel, values: Any, factors: Factors) -> Offsets:

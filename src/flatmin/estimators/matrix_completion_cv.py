@@ -12,7 +12,7 @@ from flatmin.estimators._completer import Completer
 from flatmin.estimators._completion import Completed, plain, regularization
 from flatmin.estimators._observations import Observations
 from flatmin.metric import Array
-from flatmin.solvers.cross_validation import CrossValidation, cross_validate
+from flatmin.solvers.cross_validation import RULES, CrossValidation, cross_validate
 from flatmin.solvers.folds import Split, splits
 
 __all__ = ["MatrixCompletionCV"]
@@ -37,9 +37,9 @@ class MatrixCompletionCV(Completer):
         How many, and the weakest over the strongest.
     metric_powers : float or iterable of float
         Powers p of the metric to choose from, from 0 (nuclear norm) to 1 (flat).
-    folds : int
+    cv : int
         The number of folds. A cell is not held out where its row or its column would be left without any.
-    rule : str
+    selection : str
         "best", or "one_standard_error": the strongest penalty, with the metric of the best one, whose error is at most
         one standard error above the least.
     n_jobs : int, optional
@@ -54,9 +54,9 @@ random_state, verbose
         What was chosen.
     alphas_ : ndarray, shape (a,)
         The strengths that were tried, descending.
-    mse_path_ : ndarray, shape (p, a, folds)
+    cv_errors_ : ndarray, shape (p, a, folds)
         Mean squared errors on held-out cells, in the units of the fit; NaN where errors had clearly risen before.
-    cv_ : CrossValidation
+    cross_validation_ : CrossValidation
         Errors, their standard errors, ranks, and whether the best strength is the weakest one.
     row_factors_, column_factors_, offsets_, mean_, scale_, row_ids_, column_ids_
         As for `MatrixCompletion`.
@@ -75,7 +75,7 @@ random_state, verbose
     >>> rng = np.random.default_rng(0)
     >>> table = rng.standard_normal((40, 2)) @ rng.standard_normal((2, 8)) + 0.3 * rng.standard_normal((40, 8))
     >>> model = MatrixCompletionCV(n_alphas=8).fit(np.where(rng.random(table.shape) < 0.2, np.nan, table))
-    >>> model.status_.name, model.mse_path_.shape
+    >>> model.status_.name, model.cv_errors_.shape
     ('regularized_minimum', (3, 8, 5))
     """
 
@@ -86,8 +86,8 @@ random_state, verbose
         n_alphas: int = 10,
         alpha_ratio: float = 1e-3,
         metric_powers: Any = (0.0, 0.5, 1.0),
-        folds: int = 5,
-        rule: str = "best",
+        cv: int = 5,
+        selection: str = "best",
         n_jobs: int | None = None,
         input: str = "table",
         max_rank: int | None = None,
@@ -106,8 +106,8 @@ random_state, verbose
         self.n_alphas = n_alphas
         self.alpha_ratio = alpha_ratio
         self.metric_powers = metric_powers
-        self.folds = folds
-        self.rule = rule
+        self.cv = cv
+        self.selection = selection
         self.n_jobs = n_jobs
         self.input = input
         self.max_rank = max_rank
@@ -124,6 +124,8 @@ random_state, verbose
 
     def _completed(self, cells: Observations) -> Completed:
         self._check()
+        if not isinstance(self.selection, str) or self.selection not in RULES:
+            raise InputError(f"selection is {self.selection!r}, expected 'best' or 'one_standard_error'")
         cells = cells.like(cells.model)
         settings, unit = self._settings(), regularization(1.0, cells.entries.shape)
         found = cross_validate(
@@ -133,7 +135,7 @@ random_state, verbose
             ratio=self.alpha_ratio,
             metric_powers=np.atleast_1d(np.asarray(self.metric_powers, dtype=object)),
             folds=[(split.training, split.held_out) for split in self._splits(cells, settings.seed)],
-            rule=self.rule,
+            rule=self.selection,
             pair=cells.pair,
             n_jobs=1 if self.n_jobs is None else self.n_jobs,
             **settings.solver,
@@ -142,9 +144,9 @@ random_state, verbose
         return Completed.penalised(cells, plain(cells, found.solution))
 
     def _splits(self, cells: Observations, seed: int) -> list[Split]:
-        folds = self.folds
+        folds = self.cv
         if not isinstance(folds, int | np.integer) or isinstance(folds, bool) or folds < FEWEST:
-            raise InputError(f"folds is {folds!r}, expected a whole number of folds of at least 2")
+            raise InputError(f"cv is {folds!r}, expected a whole number of folds of at least 2")
         n, d = cells.entries.shape
         try:
             return splits(cells.cells, min(int(folds), cells.entries.size), None, seed)
@@ -156,8 +158,8 @@ random_state, verbose
 
     def _set(self, found: CrossValidation, unit: float) -> None:
         """Keep what was tried, in the units of the parameters."""
-        self.cv_, self.metric_power_ = found, found.metric_power
-        self.alphas_, self.mse_path_ = found.alphas * unit, found.errors
+        self.cross_validation_, self.metric_power_ = found, found.metric_power
+        self.alphas_, self.cv_errors_ = found.alphas * unit, found.errors
 
 
 def _strengths(alphas: Any) -> Array:

@@ -16,6 +16,8 @@ __all__ = ["first_factors", "penalised_fit"]
 #: The relative gradient to which fits are made, in at most so many changes of rank; columns that count for this share
 #: of it are dropped.
 COARSE, CHANGES, NEGLIGIBLE = 1e-4, 12, 3e-2
+#: Where the gap is the measure, this times the relative gradient, over the price of misfit, is as good.
+GAP = 0.1
 #: The first fit has at most so many columns, and so many are added at a time, or twice as many.
 FIRST_RANK, FEWEST_ADDED = 10, 4
 
@@ -47,7 +49,7 @@ def penalised_fit(scaled: Scaled, task: Task, x: Array, price: float, tol: float
     """
     model, b = scaled.model, scaled.b
     if suits(model, price, task.widest):
-        options = Options(tol, seed=int(task.seed))
+        options = Options(GAP * tol / price, seed=int(task.seed))  # a gap g moves the residual by ‖Δr‖² ≤ 2 g / price
         outcome = proximal_gradient(model, b, task.budget, options, (x, np.zeros_like(b)), price)
         x = model.stack(outcome.U, outcome.s, outcome.V)
         if outcome.converged:

@@ -35,9 +35,9 @@ ACCURACY, SOLVES = 1e-3, 30
 FINE, FINEST = 1e-2, 1e-11
 #: Strengths that differ by less, relatively, say nothing about how residuals change.
 APART = 1e-2
-#: A residual this small, relatively, is that of exact data: then there is an exact fit to the usual tol. Rounding to
-#: single precision is larger, and noise.
-EXACT = 5e-9
+#: A residual this small, relatively, is that of exact data if an exact fit needs no larger rank. Else it is noise, as
+#: small as rounding to single precision is, unless it is this small.
+EXACT, FAINTEST = 1e-7, 5e-9
 #: The threshold is that of the residual, up to this relative change, in at most so many trials.
 STABLE, TRIALS = 0.01, 8
 
@@ -106,8 +106,15 @@ def _started(task: Task) -> Solution | tuple[_Rule, Array, float]:
         scaled = implicit(scaled)
     with one_thread():
         rule = _Rule.of(scaled, task)
-        rule, x, price = rule.settled() if rule.selects else rule.plugged_in()
-    return (rule, x, price) if price is not None else _without_noise(task, convex_minimum(task), rule)
+        end, x, price = rule.settled() if rule.selects else rule.plugged_in()
+    if price is None:
+        solution = convex_minimum(task)
+        if (solution.certificate.holds and solution.rank <= x.shape[1]) or task.budget.exhausted:
+            return _without_noise(task, solution, end)
+        with one_thread():
+            rule = replace(rule, exact=FAINTEST)
+            end, x, price = rule.settled() if rule.selects else rule.plugged_in()
+    return (end, x, price) if price is not None else _without_noise(task, solution, end)
 
 
 def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) -> Solution:
@@ -134,7 +141,8 @@ def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) ->
 class _Rule:
     """The rule for one problem, in the scaled units of `Scaled`; ``threshold`` is t in these units.
 
-    ``selects`` says whether a penalty on the trace selects a rank.
+    ``selects`` says whether a penalty on the trace selects a rank; a residual of size ``exact`` may be that of exact
+    data.
     """
 
     task: Task
@@ -142,6 +150,7 @@ class _Rule:
     simulated: SimulatedNoise
     threshold: float
     selects: bool
+    exact: float = EXACT
 
     @classmethod
     def of(cls, scaled: Scaled, task: Task) -> _Rule:
@@ -265,7 +274,7 @@ class _Rule:
         return min(wanted, crossing) if wanted < u or crossing == np.inf else crossing
 
     def _is_exact(self, residual: Array) -> bool:
-        return self.simulated.squares(residual) <= EXACT**2 * self.simulated.squares(self.scaled.b)
+        return self.simulated.squares(residual) <= self.exact**2 * self.simulated.squares(self.scaled.b)
 
 
 def _is_determined(problem: Problem, scaled: Scaled) -> bool:
@@ -285,6 +294,7 @@ def _secant(threshold: float, before: tuple[float, float], now: tuple[float, flo
 
 def _relative_error(residual: Array, free: int) -> float:
     """Return the relative standard error of the root mean square of independent numbers."""
-    squares = residual**2
+    largest = float(np.max(np.abs(residual), initial=0.0))
+    squares = (residual / (largest or 1.0)) ** 2
     mean = float(squares.mean())
     return float(np.sqrt(max(squares.var() / mean**2, 0.0) / (4 * free))) if mean else 0.0

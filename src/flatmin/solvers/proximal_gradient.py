@@ -20,7 +20,7 @@ NARROWEST, SHARE = 128, 0.1
 #: The gap is looked at after so many steps, and has to shrink by this factor in as many looks, or others go on.
 LOOK, SHRINK, LOOKS = 10, 0.5, 5
 #: Where a certificate is wanted the gap is brought down to this, in at most this share of steps more.
-REFINED, EXTRA = 1e-10, 0.5
+REFINED, EXTRA = 1e-12, 0.5
 #: The power method finds the largest curvature in so many products, and this factor is safe.
 PRODUCTS, SAFETY = 20, 1.05
 
@@ -33,8 +33,8 @@ def suits(model: QuadraticMap, price: float, max_rank: int | None) -> bool:
     A = model.whitened
     if price > DEAREST or max_rank is not None or not isinstance(model, StackedProduct):
         return False
-    is_real = not np.issubdtype(A.dtype, np.complexfloating)
-    return is_real and min(A.shape) <= NARROWEST and A.size >= SHARE * A.shape[0] * A.shape[1]
+    narrow = min(A.shape) <= NARROWEST and A.size >= SHARE * A.shape[0] * A.shape[1]
+    return narrow and hasattr(A.adjoint_operator(np.zeros(A.size)), "tocsr")  # cells make sparse dual matrices
 
 
 def proximal_gradient(
