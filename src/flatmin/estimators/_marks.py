@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from flatmin.errors import InputError
 from flatmin.metric import Array
 
 __all__ = ["marked"]
+
+DATES = (dt.date, dt.timedelta, np.datetime64, np.timedelta64)
 
 
 def marked(X: Any, missing_values: Any) -> Any:
@@ -33,8 +36,11 @@ def marked(X: Any, missing_values: Any) -> Any:
     if hasattr(X, "__dataframe__") or hasattr(X, "get_column"):
         return X if unmarked else _by_column(X, missing_values)
     if np.ma.isMaskedArray(X):
-        X = X.astype(float if X.dtype.kind in "biu" else X.dtype if X.dtype.kind in "fc" else object).filled(np.nan)
-    array = np.asarray(X)
+        X = _unmasked(X)
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        raise InputError("X is ragged, expected rows of equal length") from None
     if array.dtype.kind in "mM":
         raise _dates("X")
     if not unmarked:
@@ -46,6 +52,12 @@ def marked(X: Any, missing_values: Any) -> Any:
         return X
     columns = [_number_like(column, f"column {j} of X") for j, column in enumerate(array.T)]
     return np.stack(columns, axis=1) if columns else X
+
+
+def _unmasked(X: Any) -> Array:
+    """Return a masked array with NaN where it is masked."""
+    kind = X.dtype.kind
+    return np.asarray(X.astype(float if kind in "biu" else X.dtype if kind in "fc" else object).filled(np.nan))
 
 
 def _sparse(X: Any, missing_values: Any) -> Any:
@@ -101,6 +113,8 @@ def _number_like(column: Array, name: str) -> Array:
                 ) from None
         elif value is None or _is_nan(value):
             column[i] = np.nan
+        elif isinstance(value, DATES) or type(value).__name__ == "Period":
+            raise _dates(name)
     return column
 
 
