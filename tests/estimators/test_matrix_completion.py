@@ -82,8 +82,6 @@ class TestRecovery:
         V, seen = holes / np.nanstd(holes, axis=0), ~np.isnan(holes)
         L, R = model.row_factors_, model.column_factors_
         left = np.where(seen, V - L @ R.T, 0.0)
-        ratio = np.sqrt(np.sum(seen.sum(1) @ L**2) / np.sum(seen.sum(0) @ R**2))
-        L, R = L / np.sqrt(ratio), R * np.sqrt(ratio)  # balanced, as Spark's factors are
         for gradient, size in (
             (left @ R - 0.2 * seen.sum(1)[:, None] * L, left @ R),
             (left.T @ L - 0.2 * seen.sum(0)[:, None] * R, left.T @ L),
@@ -180,8 +178,7 @@ class TestNewRows:
         R = model.column_factors_[seen]
         z = ((row - model.mean_) / model.scale_)[0, seen] - model.offsets_.constant - model.offsets_.columns[seen]
         mean = np.sum(~np.isnan(holes[5:])) / 55
-        d = holes.shape[1]
-        strength = 0.1 * np.sqrt(55 / d) * np.sqrt(seen.sum() * mean)
+        strength = 0.1 * np.sqrt(seen.sum() * mean)
         ridge = Ridge(strength, fit_intercept=False).fit(R, z)
         want = model.column_factors_ @ ridge.coef_ + model.offsets_.constant + model.offsets_.columns
         np.testing.assert_allclose(model.predict(row)[0], want * model.scale_ + model.mean_, rtol=1e-8)

@@ -68,8 +68,9 @@ class RowModel:
         """Return what factors that minimise loss + alpha · scaled trace, or nearly so, say of rows."""
         D1, D2 = (D.tempered(power) for D in entries.metric())
         _, s, V = svd_of_product(D1 @ factors[0], D2 @ factors[1])
-        mean = float(np.mean(entries.gram_diagonals()[0]))
-        return cls(D2.power(-1) @ (V * np.sqrt(s)), 2 * alpha / entries.shape[1] * mean ** (1 - power), power, offset)
+        mean, (d1, d2) = float(np.mean(entries.gram_diagonals()[0])), entries.shape
+        R = D2.power(-1) @ (V * (np.sqrt(s) * (d2 / d1) ** 0.25))  # balanced for n_i and n_j, of which D are averages
+        return cls(R, 2 * alpha / float(np.sqrt(d1 * d2)) * mean ** (1 - power), power, offset)
 
     @classmethod
     def drawn(cls, entries: Entries, factors: Factors, variance: float, offset: float | None = None) -> Self:
