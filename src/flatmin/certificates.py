@@ -38,6 +38,8 @@ LARGEST_GAP = 1e-6
 LARGEST_RESIDUAL = 1e-8
 #: A residual in units of the measurements' own sizes beyond this one could hide a part of the matrix.
 LARGEST_WHITENED_RESIDUAL = 1e-7
+#: Stronger penalties make everything zero, and overflow.
+LARGEST_STRENGTH = 1e100
 #: Larger dual vectors prove what this multiple of them proves, and overflow.
 LARGEST_DUAL = 1e100
 #: Directions count as unseen only if no measurement sees more than this share of its size in them.
@@ -471,12 +473,14 @@ class Fit:
 
 
 def check_strength(alpha: float, metric_power: float) -> tuple[float, float]:
-    """Return both as floats, or raise `InputError` unless alpha ≥ 0 is finite and metric_power lies in [0, 1]."""
+    """Return both as floats, or raise `InputError` unless alpha lies in [0, 1e100] and metric_power in [0, 1]."""
     for name, value, high in (("alpha", alpha, np.inf), ("metric_power", metric_power, 1.0)):
         number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
         if not number or not np.isfinite(value) or not 0 <= value <= high:
             upper = "a finite number of at least 0" if high == np.inf else f"a number from 0 to {high:g}"
             raise InputError(f"{name} is {value!r}, expected {upper}")
+    if alpha > LARGEST_STRENGTH:
+        raise InputError(f"alpha is {alpha!r}, expected at most {LARGEST_STRENGTH:g}")
     return float(alpha), float(metric_power)
 
 

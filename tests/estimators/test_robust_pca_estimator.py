@@ -192,3 +192,15 @@ def test_parameters_set_after_the_fit_change_no_scores():
     model = RobustPCA(alpha=0.01).fit(X)
     before = model.transform(X)
     np.testing.assert_array_equal(model.set_params(weight=5.0, alpha=1.0, center=None).transform(X), before)
+
+
+def test_the_centre_has_degrees_of_freedom():
+    """Of small tables the means take a good part of the noise with them."""
+    models = [RobustPCA().fit(np.random.default_rng(seed).standard_normal((15, 60))) for seed in range(16)]
+    level, raw = (np.median([noise.sigma for noise in found]) for found in zip(*map(_levels, models), strict=True))
+    assert abs(level - 1) < 0.025
+    assert raw < 0.98
+
+
+def _levels(model):
+    return model.noise_, model.solution_.noise

@@ -26,8 +26,6 @@ __all__ = ["Completed", "Settings", "complete", "fit_cells", "plain", "regulariz
 
 #: A penalty this much above the strongest that leaves anything leaves nothing.
 ABOVE = 1.001
-#: The square of a strength must not overflow.
-STRONGEST = 1e100
 #: Settings that fits to a part of the cells share with the final one.
 SHARED = ("metric_power", "max_rank", "max_iter", "seed")
 
@@ -144,9 +142,7 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
         raise InputError(f"alpha is {alpha!r}, expected a finite number of at least 0, or 'auto'")
     if not (isinstance(wanted, bool | np.bool_) or (isinstance(wanted, str) and wanted == "auto")):
         raise InputError(f"refit is {wanted!r}, expected True, False or 'auto'")
-    if not auto and check_strength(alpha, 1.0)[0] > STRONGEST:
-        raise InputError(f"alpha is {alpha!r}, expected at most {STRONGEST:g}")
-    strength = "auto" if auto else float(alpha) / regularization(1.0, cells.entries.shape)
+    strength = "auto" if auto else check_strength(alpha, 1.0)[0] / regularization(1.0, cells.entries.shape)
     fit = fit_cells(cells, strength, settings)
     cells, noise = cells.like(fit.model), fit.solution.noise
     if not isinstance(wanted, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -38,8 +39,9 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
     Parameters
     ----------
     alpha : float or "auto"
-        0 is for data without noise, principal component pursuit: recovery is then exact, and proved where it can be.
-        A number is the strength of the penalty beside noise. "auto" finds it, the rank and the level of the noise.
+        0 is for data without noise, principal component pursuit: where the table is large enough and errors are few,
+        recovery is then exact. The certificate says that no other split is as good, not that this one is the truth. A
+        number is the strength of the penalty beside noise. "auto" finds it, the rank and the level of the noise.
     weight : float, optional
         What a unit of gross error costs beside the nuclear norm, by default ``1 / √max(n_samples, n_features)``.
     center : "median" or None
@@ -156,6 +158,8 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         if self.center is not None:
             centre = self._centre(X, seen)
         L, R = self._solve(self._problem(X, seen, centre))
+        if self.center is not None:
+            self._count_centre(seen)
         mean = L[known].mean(axis=0) if self.center is not None else np.zeros(L.shape[1])
         L = np.where(known[:, None], L, mean)
         self._components(L[known] - mean, R, float(np.linalg.norm(L @ R.T)))
@@ -241,6 +245,17 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         elif solution.settings["alpha"] > 0:
             L, R = robust_refit(problem, solution)[0]
         return np.asarray(centre + R @ L[seen.any(axis=1)].mean(axis=0))
+
+    def _count_centre(self, seen: Array) -> None:
+        """Correct the level of the noise: the centre has a degree of freedom for every column."""
+        noise = self.noise_
+        if noise is None or noise.sigma is None or noise.std_error is None:
+            return
+        free = int(seen.sum()) - int(self.outlier_mask_.sum()) - noise.freedom
+        left = free - int(seen.any(axis=0).sum())
+        if left > 0:
+            wider = float(np.sqrt(free / left))
+            self.noise_ = replace(noise, sigma=wider * noise.sigma, std_error=wider * noise.std_error)
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
         """Return the factors of the solution or of a refit, and remember which cells are wrong."""
