@@ -136,6 +136,13 @@ class TestInvariance:
         other = MatrixCompletion(0.1).fit(holes[twice]).transform(holes)
         np.testing.assert_allclose(one / np.nanstd(holes, axis=0), other / np.nanstd(holes, axis=0), atol=1e-7)
 
+    @pytest.mark.parametrize("unit", [2.0**-270, 2.0**270])
+    def test_one_unit_for_all_cells_does_not_change_what_predicts(self, unit):
+        holes, _ = table((40, 8), noise=0.3)
+        one, other = (MatrixCompletion(scale=False).fit(k * holes) for k in (1.0, unit))
+        assert other.relaxation_.chosen == one.relaxation_.chosen
+        np.testing.assert_allclose(other.predict(unit * holes) / unit, one.predict(holes), atol=1e-6)
+
 
 class TestNewRows:
     def test_training_rows_are_treated_like_new_ones(self):

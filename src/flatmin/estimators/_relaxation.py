@@ -84,6 +84,7 @@ def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -
     errors = {name: float(np.sqrt(found.mean())) for name, found in squares.items()}
     chosen = min(errors, key=lambda name: errors[name])
     gain = squares["offsets"] - squares[chosen]
+    gain = gain / (float(np.max(np.abs(gain))) or 1.0)  # whose square does not overflow
     clear = gain.mean() > gain.std() / np.sqrt(len(gain))
     return Relaxation(errors, chosen if clear else "offsets")
 
