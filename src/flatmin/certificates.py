@@ -479,7 +479,7 @@ def check_strength(alpha: float, metric_power: float) -> tuple[float, float]:
         if not number or not np.isfinite(value) or not 0 <= value <= high:
             upper = "a finite number of at least 0" if high == np.inf else f"a number from 0 to {high:g}"
             raise InputError(f"{name} is {value!r}, expected {upper}")
-    if alpha > LARGEST_STRENGTH:
+    if float(alpha) > LARGEST_STRENGTH:
         raise InputError(f"alpha is {alpha!r}, expected at most {LARGEST_STRENGTH:g}")
     return float(alpha), float(metric_power)
 

@@ -178,7 +178,7 @@ BAD = {
     "no weight": ({"Y": np.ones((3, 3))}, ["--weight", "0"], "--weight is 0"),
     "negative tau": ({"Y": np.ones((3, 3))}, ["--tau", "-1"], "--tau is -1"),
     "endless tau": ({"Y": np.ones((3, 3))}, ["--tau", "inf"], "--tau is inf"),
-    "alpha": ({"Y": np.ones((3, 3))}, ["--alpha", "0.1"], "--alpha is 0.1"),
+    "alpha": ({"Y": np.ones((3, 3))}, ["--alpha", "-1"], "--alpha is -1"),
     "power": ({"Y": np.ones((3, 3))}, ["--metric-power", "0"], "--metric-power is 0"),
     "reweighting": ({"Y": np.ones((3, 3))}, ["--reweight"], "--reweight goes with"),
 }
