@@ -35,9 +35,9 @@ ACCURACY, SOLVES = 1e-3, 30
 FINE, FINEST = 1e-2, 1e-11
 #: Strengths that differ by less, relatively, say nothing about how residuals change.
 APART = 1e-2
-#: A residual this small, relatively, is that of exact data if an exact fit needs no larger rank. Else it is noise, as
-#: small as rounding to single precision is, unless it is this small.
-EXACT, FAINTEST = 1e-7, 5e-9
+#: A residual this small, relatively, is that of exact data if a fit of no larger rank leaves as little as this. Else it
+#: is noise, as small as rounding to single precision is, unless it is this small.
+EXACT, FITTED, FAINTEST = 1e-7, 1e-9, 5e-9
 #: The threshold is that of the residual, up to this relative change, in at most so many trials.
 STABLE, TRIALS = 0.01, 8
 
@@ -108,13 +108,14 @@ def _started(task: Task) -> Solution | tuple[_Rule, Array, float]:
         rule = _Rule.of(scaled, task)
         end, x, price = rule.settled() if rule.selects else rule.plugged_in()
     if price is None:
-        solution = convex_minimum(task)
-        if (solution.certificate.holds and solution.rank <= x.shape[1]) or task.budget.exhausted:
+        solution = replace(convex_minimum(task.up_to(x.shape[1])), settings=task.settings)
+        proof = solution.certificate
+        if (proof.holds and proof.relative_residual <= FITTED) or task.budget.exhausted:
             return _without_noise(task, solution, end)
         with one_thread():
             rule = replace(rule, exact=FAINTEST)
             end, x, price = rule.settled() if rule.selects else rule.plugged_in()
-    return (end, x, price) if price is not None else _without_noise(task, solution, end)
+    return (end, x, price) if price is not None else _without_noise(task, convex_minimum(task), end)
 
 
 def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) -> Solution:

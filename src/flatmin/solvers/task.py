@@ -64,7 +64,14 @@ class Task:
 
     def at(self, alpha: float) -> Task:
         """Return the same task at another strength; its limits go on."""
-        other = replace(self, alpha=alpha)
+        return self._with(alpha=alpha)
+
+    def up_to(self, rank: int) -> Task:
+        """Return the same task for matrices of at most this rank; its limits go on."""
+        return self._with(max_rank=max(rank, 1))
+
+    def _with(self, **changes: Any) -> Task:
+        other = replace(self, **changes)
         object.__setattr__(other, "budget", self.budget)
         return other
 
