@@ -11,7 +11,7 @@ ESTIMATORS = [
     fm.BilinearRegressor(),
     fm.BilinearRegressor(0.1, fit_linear=True),
     fm.BilinearRegressor(0.1, metric_power=0.0, fit_intercept=False),
-    fm.BilinearRegressor(0.1),
+    fm.BilinearRegressor(0.3),
     fm.QuadraticNetworkRegressor(),
     fm.QuadraticNetworkRegressor(0.1),
     fm.QuadraticNetworkRegressor(0.1, metric_power=0.0, fit_linear=False),
