@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 
-__all__ = ["Noise"]
+__all__ = ["Noise", "relative_error"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,3 +70,15 @@ class Noise:
     def scalars(self) -> Mapping[str, Any]:
         """Return all but the factors."""
         return {name: value for name, value in vars(self).items() if name != "refit"}
+
+
+def relative_error(residual: Array, free: int) -> float:
+    """Return the relative standard error of the root mean square of independent numbers, 0 if all are 0.
+
+    It comes from the spread of their squares, with ``free`` degrees of freedom, in units in which those neither
+    overflow nor vanish.
+    """
+    largest = float(np.max(np.abs(residual), initial=0.0))
+    squares = (residual / (largest or 1.0)) ** 2
+    mean = float(squares.mean())
+    return float(np.sqrt(max(squares.var() / mean**2, 0.0) / (4 * free))) if mean else 0.0

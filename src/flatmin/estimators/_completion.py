@@ -140,8 +140,6 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
     auto = isinstance(alpha, str) and alpha == "auto"
     if isinstance(alpha, str) and not auto:
         raise InputError(f"alpha is {alpha!r}, expected a finite number of at least 0, or 'auto'")
-    if not (isinstance(wanted, bool | np.bool_) or (isinstance(wanted, str) and wanted == "auto")):
-        raise InputError(f"refit is {wanted!r}, expected True, False or 'auto'")
     strength = "auto" if auto else check_strength(alpha, 1.0)[0] / regularization(1.0, cells.entries.shape)
     fit = fit_cells(cells, strength, settings)
     cells, noise = cells.like(fit.model), fit.solution.noise

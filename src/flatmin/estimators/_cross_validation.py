@@ -15,7 +15,7 @@ from flatmin.estimators.base import MatrixRegressor
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solvers.cross_validation import RULES, CrossValidation, Fold, cross_validate
+from flatmin.solvers.cross_validation import CrossValidation, Fold, check_rule, cross_validate
 
 __all__ = ["CrossValidated"]
 
@@ -71,8 +71,7 @@ class CrossValidated(MatrixRegressor):
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
         self._check()
-        if not isinstance(self.selection, str) or self.selection not in RULES:
-            raise InputError(f"selection is {self.selection!r}, expected 'best' or 'one_standard_error'")
+        check_rule(self.selection, "selection")
         samples = _Samples(X, y, weight)
         self._folds = [_Trial(self, samples, *pair).fold() for pair in self._pairs(len(y))]
         try:

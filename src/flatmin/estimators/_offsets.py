@@ -10,7 +10,7 @@ import numpy as np
 
 from flatmin.measurements.entries import Entries
 from flatmin.metric import Array
-from flatmin.noise import Noise
+from flatmin.noise import Noise, relative_error
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
@@ -175,8 +175,6 @@ def _with_offsets(noise: Noise, penalised_rank: int, factors: Factors, residual:
     m, taken = len(residual), noise.freedom + round(freedom)
     sigma = error = None
     if taken < m:
-        sigma, largest = float(np.linalg.norm(residual) / np.sqrt(m - taken)), float(np.max(np.abs(residual)))
-        squares = (residual / (largest or 1.0)) ** 2  # which neither overflow nor vanish
-        mean = float(squares.mean())
-        error = sigma * float(np.sqrt(squares.var() / (4 * (m - taken)))) / mean if mean else 0.0
+        sigma = float(np.linalg.norm(residual) / np.sqrt(m - taken))
+        error = sigma * relative_error(residual, m - taken)
     return replace(noise, sigma=sigma, std_error=error, refit=factors, penalised_rank=penalised_rank, freedom=taken)

@@ -12,7 +12,7 @@ from flatmin.estimators._completer import Completer
 from flatmin.estimators._completion import Completed, plain, regularization
 from flatmin.estimators._observations import Observations
 from flatmin.metric import Array
-from flatmin.solvers.cross_validation import RULES, CrossValidation, cross_validate
+from flatmin.solvers.cross_validation import CrossValidation, check_rule, cross_validate
 from flatmin.solvers.folds import Split, splits
 
 __all__ = ["MatrixCompletionCV"]
@@ -127,8 +127,7 @@ random_state, verbose
 
     def _completed(self, cells: Observations) -> Completed:
         self._check()
-        if not isinstance(self.selection, str) or self.selection not in RULES:
-            raise InputError(f"selection is {self.selection!r}, expected 'best' or 'one_standard_error'")
+        check_rule(self.selection, "selection")
         cells = cells.like(cells.model)
         settings, unit = self._settings(), regularization(1.0, cells.entries.shape)
         found = cross_validate(

@@ -22,7 +22,7 @@ from flatmin.solvers.newton import Budget
 from flatmin.solvers.path import Prepared, descending, geometric, is_conic, strongest
 from flatmin.solvers.task import Task
 
-__all__ = ["CrossValidation", "Fold", "cross_validate"]
+__all__ = ["CrossValidation", "Fold", "check_rule", "cross_validate"]
 
 RULES = ("best", "one_standard_error")
 #: Strengths are given up once errors have been above the least one in every fold for so many in a row …
@@ -106,8 +106,7 @@ class CrossValidation:
 
     def position(self, rule: str) -> tuple[int, int]:
         """Return the position (power, strength) that a rule chooses."""
-        if rule not in RULES:
-            raise InputError(f"rule is {rule!r}, expected 'best' or 'one_standard_error'")
+        check_rule(rule, "rule")
         return _choose(self.errors, self.sizes, rule)
 
     @property
@@ -124,6 +123,12 @@ class CrossValidation:
     def at_edge(self) -> bool:
         """Whether the least error is that of the weakest strength: a weaker one might be better."""
         return len(self.alphas) > 1 and self.best[1] == len(self.alphas) - 1
+
+
+def check_rule(value: Any, name: str) -> None:
+    """Raise `InputError` unless an argument of this name is a rule of choice."""
+    if not isinstance(value, str) or value not in RULES:
+        raise InputError(f"{name} is {value!r}, expected 'best' or 'one_standard_error'")
 
 
 def cross_validate(
@@ -223,8 +228,7 @@ def cross_validate(
     ('regularized_minimum', False)
     """
     task, powers = Task(problem, 1.0, 1.0, max_rank, tol, max_iter, seed=seed), _checked_powers(metric_powers)
-    if not isinstance(rule, str) or rule not in RULES:
-        raise InputError(f"rule is {rule!r}, expected 'best' or 'one_standard_error'")
+    check_rule(rule, "rule")
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0):
         raise InputError(f"n_jobs is {n_jobs!r}, expected a number of threads, -1 for all, or None")
     if not isinstance(problem.loss, Squared):

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from flatmin.errors import InputError
-from flatmin.metric import Array
-from flatmin.noise import Noise
+from flatmin.noise import Noise, relative_error
 from flatmin.parametrizations.hadamard import Hadamard
 from flatmin.solution import Solution
 from flatmin.solvers.hadamard import hadamard_factors, hadamard_minimum, hadamard_whitened
@@ -78,7 +77,7 @@ def _noise(task: Task, solution: Solution, threshold: float) -> Noise:
     sigma = float(np.linalg.norm(residual) / np.sqrt(spare)) if spare > 0 else None
     return Noise(
         sigma=sigma,
-        std_error=None if sigma is None else sigma * _relative_error(residual, spare),
+        std_error=None if sigma is None else sigma * relative_error(residual, spare),
         alpha=float(solution.settings["alpha"]),
         threshold=threshold,
         unevenness=1.0,
@@ -87,10 +86,3 @@ def _noise(task: Task, solution: Solution, threshold: float) -> Noise:
         penalised_rank=solution.rank,
         freedom=len(support),
     )
-
-
-def _relative_error(residual: Array, spare: int) -> float:
-    """Return the relative standard error of the root mean square of independent numbers."""
-    squares = residual**2
-    mean = float(squares.mean())
-    return float(np.sqrt(squares.var() / mean**2 / (4 * spare))) if mean > 0 else 0.0

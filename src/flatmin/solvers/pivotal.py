@@ -12,7 +12,7 @@ from flatmin.certificates import trace_is_determined
 from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.metric import Array
-from flatmin.noise import Noise
+from flatmin.noise import Noise, relative_error
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
 from flatmin.solution import Solution
@@ -245,7 +245,7 @@ class _Rule:
         sigma = error = None
         if freedom < m:
             sigma = float(np.sqrt(scaled.size**2 * self.simulated.squares(residual) / (m - freedom)))
-            error = sigma * _relative_error(problem.residual(factors), m - freedom)
+            error = sigma * relative_error(problem.residual(factors), m - freedom)
         threshold, alpha = self.threshold / model.scale, scaled.exchanged(price)
         unevenness = self.threshold / self.simulated.even
         return Noise(
@@ -291,11 +291,3 @@ def _secant(threshold: float, before: tuple[float, float], now: tuple[float, flo
     if not 0 <= threshold**2 * slope < 1 or constant <= 0:
         return np.inf
     return float(threshold**2 * constant / (1 - threshold**2 * slope))
-
-
-def _relative_error(residual: Array, free: int) -> float:
-    """Return the relative standard error of the root mean square of independent numbers."""
-    largest = float(np.max(np.abs(residual), initial=0.0))
-    squares = (residual / (largest or 1.0)) ** 2
-    mean = float(squares.mean())
-    return float(np.sqrt(max(squares.var() / mean**2, 0.0) / (4 * free))) if mean else 0.0

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from flatmin.metric import Array
+from flatmin.noise import relative_error
 
 __all__ = ["Trimmed", "row_coefficients", "row_grams", "trimmed_fit", "typical_size"]
 
@@ -79,11 +80,9 @@ class Trimmed:
         sigma = self.sigma
         if sigma is None:
             return None
-        squares = (self.residual[self.inliers] / (sigma or 1.0)) ** 2
-        mean, k, c = float(squares.mean()), REJECTED, _share(REJECTED)
+        k, c = REJECTED, _share(REJECTED)
         again = k * _density(k) * (k**2 - c) / (c * (2 * ndtr(k) - 1))
-        spread = float(squares.var()) / mean**2 if mean > 0 else 0.0
-        return float(sigma * np.sqrt(spread / (4 * self.spare)) / (1 - again))
+        return float(sigma * relative_error(self.residual[self.inliers], self.spare) / (1 - again))
 
 
 def typical_size(values: Array) -> float:
