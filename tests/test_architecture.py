@@ -19,7 +19,7 @@ ROOT = Path(flatmin.__file__).parent
 #: Each module or package may import from earlier lines only; neighbours on a line know nothing of each other.
 LAYERS = [
     {"errors", "_version", "_registry", "_files", "_threads"},
-    {"metric", "_memory"},
+    {"metric", "_memory", "claim"},
     {"_validation", "losses"},
     {"measurements", "operator_norm"},
     {"parametrizations"},
@@ -35,8 +35,8 @@ LAYERS = [
     {"estimators"},
     {"testing", "formats"},
     {"report"},
-    {"experiments"},
     {"nn"},
+    {"experiments"},
     {"cli"},
     {"__main__"},
 ]

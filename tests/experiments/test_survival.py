@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flatmin.experiments import Processes, Store, sweep
-from flatmin.experiments.claims import LEASE, Session
+from flatmin.experiments.session import LEASE, Session
 from tests.experiments import made
 
 ROOT = Path(__file__).parents[2]

@@ -4,6 +4,7 @@ from flatmin.experiments import recipes
 from flatmin.experiments.adaptive import Adaptive
 from flatmin.experiments.boundary import Boundary, fit_boundary, wilson
 from flatmin.experiments.dask_cluster import DaskCluster
+from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.export import export
 from flatmin.experiments.phase_map import PhaseMap
 from flatmin.experiments.places import Here, Processes
@@ -19,6 +20,7 @@ __all__ = [
     "Boundary",
     "DaskCluster",
     "Everything",
+    "Evidence",
     "Here",
     "Outcome",
     "PhaseMap",

@@ -14,14 +14,19 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flatmin._version import __version__
+from flatmin.claim import Claim
 from flatmin.errors import InputError
 from flatmin.experiments.source import digest_of
 from flatmin.experiments.transition import Transition
 
-__all__ = ["Block", "Metrics", "Parameters", "Recipe", "Trial", "key_of"]
+if TYPE_CHECKING:
+    from flatmin.experiments.displays import Display
+    from flatmin.experiments.evidence import Evidence
+
+__all__ = ["Block", "Metrics", "Parameters", "Recipe", "Trial", "Value", "key_of"]
 
 Value = str | int | float | bool
 Parameters = Mapping[str, Value]
@@ -75,6 +80,11 @@ def _as_it_is(parameters: Parameters) -> Parameters | None:
     return parameters
 
 
+def _nothing(evidence: Evidence) -> list[Any]:
+    """Return no claims, or no figures."""
+    return []
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A claim and the experiment that would refute it.
@@ -104,6 +114,11 @@ class Recipe:
         Another one gives other draws.
     transition : Transition or None
         Where success turns to failure, for phase maps: an adaptive sweep spends its repetitions there.
+    judge : callable
+        ``judge(evidence)`` returns the claim as a list of `Claim`, each a sentence about one number and the interval
+        that decides it. It takes any part of the grid; what cannot be told from it stays open.
+    show : callable
+        ``show(evidence)`` returns the figures as a list of displays (`flatmin.experiments.displays`).
 
     Raises
     ------
@@ -128,6 +143,8 @@ class Recipe:
     paired: tuple[str, ...] = ()
     seed: int = 0
     transition: Transition | None = None
+    judge: Callable[[Evidence], Sequence[Claim]] = _nothing
+    show: Callable[[Evidence], Sequence[Display]] = _nothing
 
     def __post_init__(self) -> None:
         for name in ("repetitions", "seed"):

@@ -1,7 +1,7 @@
 """Trials on disk: one SQLite file, one transaction a result.
 
 A trial is named by the recipe, its version, the parameters and the seed, and is there once or not at all. Several
-processes of one machine may write to the same file; who makes which trial is agreed on by claims (`claims.py`).
+processes of one machine may write to the same file; who makes which trial is agreed on by claims (`session.py`).
 
 The file is in write-ahead mode: a process that is killed loses nothing that was recorded. After a loss of power the
 last moments may be missing; what is there is whole.

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flatmin.experiments.claims import Session
 from flatmin.experiments.places import Here, Place
 from flatmin.experiments.recipe import Recipe, Trial
+from flatmin.experiments.session import Session
 from flatmin.experiments.store import Result, Store
 
 __all__ = ["Everything", "Outcome", "Plan", "sweep"]

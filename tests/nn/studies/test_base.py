@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from flatmin.claim import interval, share_interval
 from flatmin.errors import InputError
 from flatmin.nn import studies
 from flatmin.nn.studies import Claim, Findings, Study, write_findings
-from flatmin.nn.studies.base import interval, share_interval
 
 
 def test_the_interval_is_students():

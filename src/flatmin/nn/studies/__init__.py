@@ -3,8 +3,9 @@
 from importlib import import_module
 
 from flatmin._registry import submodules
+from flatmin.claim import Claim
 from flatmin.errors import InputError
-from flatmin.nn.studies.base import Claim, Findings, Study, write_findings
+from flatmin.nn.studies.base import Findings, Study, write_findings
 
 __all__ = ["Claim", "Findings", "Study", "find", "names", "write_findings"]
 

@@ -19,87 +19,23 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta, t
 
 from flatmin._files import atomic_directory
+from flatmin.claim import Claim, interval
 from flatmin.errors import InputError
 
-__all__ = ["Claim", "Findings", "Row", "Study", "draw_nothing", "interval", "share_interval", "write_findings"]
+__all__ = ["Findings", "Row", "Study", "draw_nothing", "write_findings"]
 
 #: One measurement: its setting and what was found, plain numbers, words, True and False.
 Row = dict[str, Any]
 #: The files of a study's results; a directory with the first one may be replaced.
 FILES = ("findings.json", "rows.csv", "figure.png")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence about one number, which lies below or above a limit, and the interval that decides it.
-
-    Attributes
-    ----------
-    text : str
-        The sentence.
-    estimate, low, high : float
-        The number and its interval; for a number without chance, three times the same.
-    below, above : float or None
-        The limit, on one side.
-
-    Examples
-    --------
-    >>> Claim.of_mean("the error is small", [0.1, 0.2, 0.15], below=1).verdict
-    'holds'
-    >>> print(Claim.exact("the trace stays", 2.0, below=1))
-    FAILS      the trace stays: 2, expected at most 1
-    """
-
-    text: str
-    estimate: float
-    low: float
-    high: float
-    below: float | None = None
-    above: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.below is None) == (self.above is None):
-            raise InputError(f"the claim {self.text!r} has below={self.below!r} and above={self.above!r}, expected one")
-
-    @classmethod
-    def exact(cls, text: str, value: float, **limit: float) -> Claim:
-        """Return a claim about a number without chance, such as the largest of deviations."""
-        value = float(value)
-        return cls(text, value, value, value, **limit)
-
-    @classmethod
-    def of_mean(cls, text: str, values: Iterable[float], *, level: float = 0.95, **limit: float) -> Claim:
-        """Return a claim about the mean of independent repetitions, by Student's t; one alone decides nothing."""
-        values = np.asarray(list(values), dtype=float)
-        return cls(text, float(values.mean()), *interval(values, level), **limit)
-
-    @classmethod
-    def of_share(cls, text: str, outcomes: Iterable[bool], *, level: float = 0.95, **limit: float) -> Claim:
-        """Return a claim about the probability of an event, by the exact binomial interval."""
-        outcomes = list(outcomes)
-        return cls(text, float(np.mean(outcomes)), *share_interval(sum(outcomes), len(outcomes), level), **limit)
-
-    @property
-    def verdict(self) -> str:
-        """Return "holds", "fails" or "undecided": where the whole interval lies; NaN decides nothing."""
-        if self.below is not None:
-            return "holds" if self.high <= self.below else "fails" if self.low > self.below else "undecided"
-        assert self.above is not None
-        return "holds" if self.low >= self.above else "fails" if self.high < self.above else "undecided"
-
-    def __str__(self) -> str:
-        limit = f"at most {self.below:.3g}" if self.below is not None else f"at least {self.above:.3g}"
-        chance = "" if self.low == self.high else f" [{self.low:.3g}, {self.high:.3g}]"
-        return f"{self.verdict.upper():<10} {self.text}: {self.estimate:.3g}{chance}, expected {limit}"
 
 
 def draw_nothing(figure: Any) -> None:
@@ -184,36 +120,6 @@ class Study:
     question: str
     expectation: str
     run: Callable[..., Findings]
-
-
-def interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float]:
-    """Return the Student t interval of a mean; without bounds where there is a single value.
-
-    Examples
-    --------
-    >>> interval([1.0, 2.0, 3.0])[0] < 2 < interval([1.0, 2.0, 3.0])[1]
-    True
-    """
-    values = np.asarray(list(values), dtype=float)
-    if values.size < 2:
-        return -math.inf, math.inf
-    half = t.ppf((1 + level) / 2, values.size - 1) * values.std(ddof=1) / math.sqrt(values.size)
-    return float(values.mean() - half), float(values.mean() + half)
-
-
-def share_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the interval of Clopper and Pearson for a probability.
-
-    Examples
-    --------
-    >>> low, high = share_interval(10, 10)
-    >>> round(low, 3), high
-    (0.692, 1.0)
-    """
-    tail = (1 - level) / 2
-    low = beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
-    high = beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
-    return float(low), float(high)
 
 
 def write_findings(study: Study, findings: Findings, target: Path, settings: Mapping[str, Any]) -> None:

@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 from torch import Tensor, nn
 
+from flatmin.claim import Claim
 from flatmin.metric import Array
-from flatmin.nn.studies.base import Claim, Findings, Row, Study
+from flatmin.nn.studies.base import Findings, Row, Study
 from flatmin.nn.studies.networks import Square, one_hidden_layer
 from flatmin.nn.studies.real_data import digits, parts
 from flatmin.nn.studies.tuned import Data, Setting, by_seed, compare, draw_errors

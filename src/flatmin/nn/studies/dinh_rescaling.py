@@ -22,9 +22,10 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from flatmin.claim import Claim
 from flatmin.errors import InputError
 from flatmin.nn.rescaling import Rescaled, rescaling
-from flatmin.nn.studies.base import Claim, Findings, Row, Study
+from flatmin.nn.studies.base import Findings, Row, Study
 from flatmin.nn.trace import hessian_trace
 
 __all__ = ["STUDY"]

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from flatmin.claim import Claim, interval
 from flatmin.families import sparse_regression
 from flatmin.families.base import relative_distance
 from flatmin.metric import Array
-from flatmin.nn.studies.base import Claim, Findings, Row, Study, interval
+from flatmin.nn.studies.base import Findings, Row, Study
 from flatmin.solvers import flat_minimum
 from flatmin.solvers.power_norm import minimise_power_norm
 

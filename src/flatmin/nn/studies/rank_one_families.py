@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from flatmin.claim import Claim
 from flatmin.families import covariance, phase_retrieval, quadratic_network
 from flatmin.families.base import Instance, relative_distance
 from flatmin.flatness import flatness
 from flatmin.measurements import RankOne
 from flatmin.metric import Array
-from flatmin.nn.studies.base import Claim, Findings, Row, Study
+from flatmin.nn.studies.base import Findings, Row, Study
 from flatmin.solvers import flat_minimum
 
 __all__ = ["STUDY"]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
+from flatmin.claim import Claim
 from flatmin.metric import Array
-from flatmin.nn.studies.base import Claim, Findings, Row, Study
+from flatmin.nn.studies.base import Findings, Row, Study
 from flatmin.nn.studies.networks import signed_squares
 from flatmin.nn.studies.quadratic_teacher import relative_error
 from flatmin.nn.studies.real_data import breast_cancer, diabetes, parts

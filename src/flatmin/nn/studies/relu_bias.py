@@ -31,8 +31,9 @@ import torch
 from scipy.optimize import linprog
 from torch import Tensor, nn
 
+from flatmin.claim import Claim
 from flatmin.metric import Array
-from flatmin.nn.studies.base import Claim, Findings, Row, Study
+from flatmin.nn.studies.base import Findings, Row, Study
 from flatmin.nn.trace import hessian_trace
 
 __all__ = ["STUDY"]

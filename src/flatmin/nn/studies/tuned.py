@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flatmin.claim import interval
 from flatmin.metric import Array
-from flatmin.nn.studies.base import Row, interval
+from flatmin.nn.studies.base import Row
 from flatmin.nn.studies.methods import METHODS, Method
 from flatmin.nn.studies.replicas import Replicas
 from flatmin.nn.threads import one_torch_thread
