@@ -1,0 +1,228 @@
+"""Where success sets in, in units of the number that it is expected to be a multiple of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin.experiments.boundary import Boundary
+from flatmin.experiments.displays.axes import dodge, intervals, legend, levels_on_x, nothing, scale_of
+from flatmin.experiments.displays.base import Display
+from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, told
+from flatmin.experiments.displays.levels import groups, is_number, ordered, spoken, spot
+from flatmin.experiments.evidence import Evidence
+from flatmin.experiments.style import colour
+from flatmin.report.words import number
+
+__all__ = ["BoundaryDisplay", "BoundaryLine"]
+
+
+@dataclass(frozen=True)
+class BoundaryLine:
+    """Boundaries over a parameter.
+
+    Attributes
+    ----------
+    label : str
+        What the line is called.
+    look : int
+        Index of its looks.
+    boundaries : dict
+        The `Boundary` at each value of the parameter, in units of the scale.
+    tried : dict
+        The smallest and the largest point that was tried there.
+    predictions : dict
+        What was predicted, in units of the scale.
+    """
+
+    label: str
+    look: int
+    boundaries: dict[Any, Boundary]
+    tried: dict[Any, tuple[float, float]]
+    predictions: dict[Any, float]
+
+
+@dataclass(kw_only=True)
+class BoundaryDisplay(Display):
+    """Boundaries in units of the scale against a parameter, with 95 % bands, one line for each level of another.
+
+    `from_evidence` makes it. Where the band goes beyond what was tried, an arrow stands in its place.
+
+    Attributes
+    ----------
+    over : str
+        The parameter.
+    lines : list of BoundaryLine
+        What is drawn.
+    x_label, y_label : str
+        What is written at the axes.
+    """
+
+    over: str
+    lines: list[BoundaryLine]
+    x_label: str
+    y_label: str
+
+    @classmethod
+    def from_evidence(
+        cls,
+        evidence: Evidence,
+        name: str,
+        title: str,
+        *,
+        over: str = "d",
+        by: str | Sequence[str] | None = None,
+        predicted: Predicted | None = None,
+        labels: Mapping[Any, str] | None = None,
+        caption: str = "",
+        x_label: str | None = None,
+        y_label: str | None = None,
+    ) -> Self:
+        """Fit the boundary of every column.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            Of a recipe with a transition; one column for each value of ``over`` and ``by``.
+        name, title, caption
+            As for `Display`.
+        over : str
+            The parameter across.
+        by : str or tuple of str, optional
+            Parameters with one line for each combination of values.
+        predicted : callable, optional
+            ``predicted(parameters)``, where success is expected to set in, in units of the parameter along which it
+            does: the same function as for `PhaseMapDisplay`. It is divided by the scale of the column.
+        labels : dict, optional
+            Words for levels of ``by``; the order of these is the order of the lines.
+        x_label, y_label : str, optional
+            What is written at the axes, with units.
+
+        Raises
+        ------
+        InputError
+            If there are several columns at one value of ``over`` and ``by``, or the recipe has no transition.
+        """
+        along, lines = along_of(evidence), []
+        parts = groups(evidence, by)
+        for look, level in ordered(list(parts), labels):
+            columns = columns_over(parts[level], over)
+            found = {at: boundary for at, c in columns.items() if (boundary := found_in(c)) is not None}
+            tried = {at: columns[at].points[np.array(columns[at].trials) > 0] for at in found}
+            expected = {at: predicted(columns[at].parameters) / columns[at].scale for at in found} if predicted else {}
+            ends = {at: (float(points.min()), float(points.max())) for at, points in tried.items()}
+            if found:
+                lines.append(BoundaryLine(spoken(level, by, labels), look, found, ends, expected))
+        return cls(
+            name=name,
+            title=title,
+            caption=caption,
+            recipe=evidence.recipe.name,
+            over=over,
+            lines=lines,
+            x_label=x_label or over,
+            y_label=y_label or f"{along} / scale",
+        )
+
+    @property
+    def levels(self) -> list[Any]:
+        """The values of the parameter that there are."""
+        return sorted({at for line in self.lines for at in line.boundaries})
+
+    @property
+    def alt(self) -> str:
+        """Where every line begins and ends, with bands."""
+        if not self.lines:
+            return f"{self.title}: no trials yet."
+        said = [f"{self.y_label} at which half of the draws succeed, against {self.x_label}."]
+        for line in self.lines:
+            inside = {at: found for at, found in line.boundaries.items() if found.inside}
+            outside = len(line.boundaries) - len(inside)
+            words = []
+            if inside:
+                ends = dict.fromkeys([min(inside), max(inside)])
+                words.append(" to ".join(f"{_with_band(inside[at])} at {self.over} = {_word(at)}" for at in ends))
+            if outside:
+                words.append(f"{outside} with a band beyond what was tried")
+            said.append(f"{line.label or 'Boundary'}: {'; '.join(words)}.")
+            if line.predictions:
+                first, last = min(line.predictions), max(line.predictions)
+                said.append(f"Predicted {number(line.predictions[first])} to {number(line.predictions[last])}.")
+        return " ".join(said)
+
+    def table(self) -> tuple[list[str], list[Sequence[Any]]]:
+        """Return a row for each boundary; it is within what was tried if ``inside``."""
+        head = ["line", self.over, "boundary", "low", "high", "inside", "trials", "predicted"]
+        rows = [
+            (line.label, at, b.value, b.low, b.high, b.inside, b.trials, line.predictions.get(at))
+            for line in self.lines
+            for at, b in line.boundaries.items()
+        ]
+        return head, list(rows)
+
+    def paint(self, ax: Any) -> None:
+        """Draw boundaries with bands, predictions dashed."""
+        if not self.lines:
+            return nothing(ax)
+        ax.grid(axis="y")
+        places = spot(self.levels)
+        scale_of(ax, "x", list(places.values()), self.x_label)
+        scale_of(ax, "y", [end for line in self.lines for end in _heights(line)], self.y_label)
+        for index, line in enumerate(self.lines):
+            self._paint_line(ax, line, places, dodge(ax, index, len(self.lines)))
+        self._paint_predictions(ax, places)
+        levels_on_x(ax, self.levels)
+        legend(ax)
+
+    def _paint_line(self, ax: Any, line: BoundaryLine, places: dict[Any, float], transform: Any) -> None:
+        x = np.array([places[at] for at in line.boundaries])
+        found = list(line.boundaries.values())
+        ends = np.array([line.tried[at] for at in line.boundaries])
+        value = np.array([b.value if b.inside else np.nan for b in found])
+        low, high = np.array([_clipped(b, end) for b, end in zip(found, ends, strict=True)]).T
+        intervals(ax, x, value, low, high, line.look, transform, line.label)
+        tone = {"color": colour(line.look), "transform": transform}
+        loose = ~np.array([b.inside for b in found])
+        if not loose.any():
+            return
+        ax.vlines(x[loose], low[loose], high[loose], lw=1.1, **tone)
+        for beyond, end, mark in ((low <= ends[:, 0], low, "v"), (high >= ends[:, 1], high, "^")):
+            out = loose & beyond
+            ax.plot(x[out], end[out], ls="none", marker=mark, ms=6, **tone)
+
+    def _paint_predictions(self, ax: Any, places: dict[Any, float]) -> None:
+        import matplotlib
+
+        lines = [line.predictions for line in self.lines if line.predictions]
+        shared = {at: value for line in lines for at, value in line.items()}
+        common = all(np.isclose(value, shared[at], rtol=1e-9) for line in lines for at, value in line.items())
+        for line in [BoundaryLine("", 0, {}, {}, dict(sorted(shared.items())))] if common else self.lines:
+            if not line.predictions:
+                continue
+            tone = matplotlib.rcParams["text.color"] if common else colour(line.look)
+            x, y = [places[at] for at in line.predictions], list(line.predictions.values())
+            name = "predicted" if common else f"predicted, {line.label}"
+            ax.plot(x, y, ls=(0, (4, 2.5)), lw=1.3, color=tone, label=name, zorder=1.5)
+
+
+def _heights(line: BoundaryLine) -> list[float]:
+    """Return all that the vertical axis has to hold of a line."""
+    found = [end for at, b in line.boundaries.items() for end in _clipped(b, line.tried[at])]
+    return [*found, *line.predictions.values()]
+
+
+def _clipped(found: Boundary, tried: tuple[float, float]) -> tuple[float, float]:
+    """Return the part of a band that lies within what was tried."""
+    low, high = (float(np.clip(end, *tried)) for end in (found.low, found.high))
+    return low, high
+
+
+def _with_band(found: Boundary) -> str:
+    return told(found.value, found.low, found.high)
+
+
+def _word(level: Any) -> str:
+    return number(level) if is_number(level) else str(level)

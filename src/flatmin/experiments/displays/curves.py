@@ -1,0 +1,233 @@
+"""A metric against a parameter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin.experiments.displays.axes import dodge, intervals, legend, levels_on_x, nothing, scale_of
+from flatmin.experiments.displays.base import Display
+from flatmin.experiments.displays.levels import groups, is_number, ordered, spoken, spot
+from flatmin.experiments.displays.summary import Summary, summarise
+from flatmin.experiments.evidence import Evidence
+from flatmin.report.words import counted, number
+
+__all__ = ["Curve", "CurvesDisplay"]
+
+Reference = Mapping[str, float | Callable[[Any], float]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line.
+
+    Attributes
+    ----------
+    label : str
+        What it is called.
+    look : int
+        Index of its looks.
+    x : list
+        Levels of the parameter.
+    points : list of Summary
+        The metric at each.
+    """
+
+    label: str
+    look: int
+    x: list[Any]
+    points: list[Summary]
+
+
+@dataclass(kw_only=True)
+class CurvesDisplay(Display):
+    """A metric against a parameter, with 95 % intervals, one line for each level of others.
+
+    `from_evidence` makes it.
+
+    Attributes
+    ----------
+    x, y : str
+        The parameter and the metric.
+    curves : list of Curve
+        What is drawn.
+    centre : str
+        "mean" or "median".
+    x_log, y_log : bool
+        Whether axes are logarithmic.
+    references : dict
+        Of each dashed line, its value at each level of ``x``.
+    x_label, y_label : str
+        What is written at the axes.
+    """
+
+    x: str
+    y: str
+    curves: list[Curve]
+    centre: str
+    x_log: bool
+    y_log: bool
+    references: dict[str, dict[Any, float]]
+    x_label: str
+    y_label: str
+
+    @classmethod
+    def from_evidence(
+        cls,
+        evidence: Evidence,
+        name: str,
+        title: str,
+        *,
+        x: str,
+        y: str,
+        by: str | Sequence[str] | None = None,
+        centre: str = "mean",
+        x_log: bool = False,
+        y_log: bool = False,
+        reference: Reference | None = None,
+        labels: Mapping[Any, str] | None = None,
+        caption: str = "",
+        x_label: str | None = None,
+        y_label: str | None = None,
+        wide: bool = False,
+    ) -> Self:
+        """Summarise a metric at every level of a parameter.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            What is shown. All trials of a level of ``x`` and ``by`` count as repetitions.
+        name, title, caption, wide
+            As for `Display`.
+        x : str
+            A parameter.
+        y : str
+            A metric, or ``seconds``. Of truth values the share is shown, with Wilson's interval.
+        by : str or tuple of str, optional
+            Parameters with one line for each combination of values.
+        centre : str
+            "mean", with Student's t interval, or "median", with that of order statistics.
+        x_log, y_log : bool
+            Logarithmic axes; with ``y_log`` means are those of logarithms, so that intervals never reach zero.
+        reference : dict, optional
+            Names of dashed lines, each with a number or a function of ``x``.
+        labels : dict, optional
+            Words for levels of ``by``; the order of these is the order of the lines.
+        x_label, y_label : str, optional
+            What is written at the axes, with units; by default the names.
+
+        Raises
+        ------
+        InputError
+            If a parameter is missing, the metric is made of words or ``centre`` is neither.
+        """
+        curves = []
+        parts = groups(evidence, by, x)
+        for look, level in ordered(list(parts), labels):
+            cells = groups(parts[level], x)
+            found = {at: summarise(cell.values(y), centre, logarithm=y_log) for at, cell in cells.items()}
+            kept = {at: summary for at, summary in found.items() if summary is not None}
+            if kept:
+                curves.append(Curve(spoken(level, by, labels), look, list(kept), list(kept.values())))
+        levels = sorted({at for curve in curves for at in curve.x})
+        references = {
+            word: {at: float(line(at)) if callable(line) else float(line) for at in levels}
+            for word, line in (reference or {}).items()
+        }
+        left_out = sum(point.left_out for curve in curves for point in curve.points)
+        if left_out:
+            what = "not positive" if y_log and centre == "mean" else "not finite"
+            caption = f"{caption} {counted(left_out, 'trial')} left out, whose {y} is {what}.".strip()
+        return cls(
+            name=name,
+            title=title,
+            caption=caption,
+            wide=wide,
+            recipe=evidence.recipe.name,
+            x=x,
+            y=y,
+            curves=curves,
+            centre=centre,
+            x_log=x_log,
+            y_log=y_log,
+            references=references,
+            x_label=x_label or x,
+            y_label=y_label or y,
+        )
+
+    @property
+    def levels(self) -> list[Any]:
+        """The levels of ``x`` that there are."""
+        return sorted({at for curve in self.curves for at in curve.x})
+
+    @property
+    def alt(self) -> str:
+        """Where every line begins and ends, with intervals."""
+        if not self.curves:
+            return f"{self.title}: no trials yet."
+        lines = [f"{self.y_label} against {self.x_label}."]
+        for curve in self.curves:
+            ends = dict.fromkeys([0, len(curve.x) - 1])
+            told = " to ".join(f"{_with_interval(curve.points[i])} at {self.x} = {_word(curve.x[i])}" for i in ends)
+            lines.append(f"{curve.label or self.centre}: {told}.")
+        for word, values in self.references.items():
+            first, last = values[self.levels[0]], values[self.levels[-1]]
+            lines.append(f"Dashed, {word}: {number(first)}" + (f" to {number(last)}." if last != first else "."))
+        return " ".join(lines)
+
+    def table(self) -> tuple[list[str], list[Sequence[Any]]]:
+        """Return a row for each point, with its interval; an end is infinite where there are too few trials."""
+        head = ["line", self.x, self.y, "low", "high", "trials", "left out"]
+        rows = [
+            (curve.label, at, point.value, point.low, point.high, point.trials, point.left_out)
+            for curve in self.curves
+            for at, point in zip(curve.x, curve.points, strict=True)
+        ]
+        return head, list(rows)
+
+    def paint(self, ax: Any) -> None:
+        """Draw lines with intervals, references dashed."""
+        import matplotlib
+
+        if not self.curves:
+            return nothing(ax)
+        places = spot(self.levels)
+        ax.grid(axis="y")
+        numbers = all(is_number(at) for at in self.levels)
+        scale_of(ax, "x", list(places.values()), self.x_label, logarithmic=self.x_log and numbers)
+        scale_of(ax, "y", self._heights(), self.y_label, logarithmic=self.y_log)
+        for index, curve in enumerate(self.curves):
+            x = np.array([places[at] for at in curve.x])
+            value, low, high = (np.array([getattr(p, n) for p in curve.points]) for n in ("value", "low", "high"))
+            intervals(ax, x, value, low, high, curve.look, dodge(ax, index, len(self.curves)), curve.label)
+        for index, (word, values) in enumerate(self.references.items()):
+            ink = {"color": matplotlib.rcParams["text.color"], "lw": 1.2, "label": word, "zorder": 1.5}
+            dashes = [(0, (5, 3)), (0, (1.5, 2)), (0, (6, 2, 1.5, 2))][index % 3]
+            ys = np.array(list(values.values()))
+            if len(ys) == 1 or np.all(ys == ys[0]):
+                ax.axhline(ys[0], ls=dashes, **ink)
+            else:
+                ax.plot([places[at] for at in values], ys, ls=dashes, **ink)
+        levels_on_x(ax, self.levels)
+        legend(ax)
+
+    def _heights(self) -> list[float]:
+        """Return all that the vertical axis has to hold."""
+        points = [point for curve in self.curves for point in curve.points]
+        bounded = [end for point in points if point.bounded for end in (point.low, point.high)]
+        lines = [value for values in self.references.values() for value in values.values()]
+        return [*(point.value for point in points), *bounded, *lines]
+
+
+def _word(level: Any) -> str:
+    return number(level) if is_number(level) else str(level)
+
+
+def _with_interval(point: Summary) -> str:
+    if not (math.isfinite(point.low) or math.isfinite(point.high)) or not point.bounded:
+        return number(point.value)
+    return f"{number(point.value)} ({number(point.low)} to {number(point.high)})"

@@ -1,0 +1,219 @@
+"""Successes over two parameters, and where they set in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin.experiments.boundary import Boundary, wilson
+from flatmin.experiments.displays.axes import halo, legend, levels_on_x, nothing, scale_of
+from flatmin.experiments.displays.base import Display
+from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, told
+from flatmin.experiments.displays.levels import is_number, spot
+from flatmin.experiments.evidence import Evidence
+from flatmin.experiments.phase_map import Column
+from flatmin.experiments.style import colour
+from flatmin.metric import Array
+from flatmin.report.words import counted, number
+
+__all__ = ["PhaseMapDisplay"]
+
+
+@dataclass(kw_only=True)
+class PhaseMapDisplay(Display):
+    """The share of successes over a parameter and what success sets in along, with the boundary and its band.
+
+    `from_evidence` makes it.
+
+    Attributes
+    ----------
+    over, along : str
+        The parameters.
+    columns : dict
+        The `Column` at each value of ``over``.
+    boundaries : dict
+        Its `Boundary`, in units of the scale, or None where the trials say nothing about one.
+    predictions : dict
+        What was predicted for it, in units of ``along``.
+    x_label, y_label : str
+        What is written at the axes.
+    """
+
+    over: str
+    along: str
+    columns: dict[Any, Column]
+    boundaries: dict[Any, Boundary | None]
+    predictions: dict[Any, float]
+    x_label: str
+    y_label: str
+
+    height = 280.0
+
+    @classmethod
+    def from_evidence(
+        cls,
+        evidence: Evidence,
+        name: str,
+        title: str,
+        *,
+        over: str = "d",
+        predicted: Predicted | None = None,
+        caption: str = "",
+        x_label: str | None = None,
+        y_label: str | None = None,
+    ) -> Self:
+        """Count successes and fit boundaries.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            Of a recipe with a transition; one column for each value of ``over``.
+        name, title, caption
+            As for `Display`.
+        over : str
+            The parameter across.
+        predicted : callable, optional
+            ``predicted(parameters)``, where success is expected to set in, in units of the parameter up the axis.
+        x_label, y_label : str, optional
+            What is written at the axes, with units; by default the names.
+
+        Raises
+        ------
+        InputError
+            If there are several columns at one value of ``over``, or the recipe has no transition.
+        """
+        along, columns = along_of(evidence), columns_over(evidence, over)
+        return cls(
+            name=name,
+            title=title,
+            caption=caption,
+            recipe=evidence.recipe.name,
+            over=over,
+            along=along,
+            columns=columns,
+            boundaries={at: found_in(column) for at, column in columns.items()},
+            predictions={at: float(predicted(c.parameters)) for at, c in columns.items()} if predicted else {},
+            x_label=x_label or over,
+            y_label=y_label or along,
+        )
+
+    @property
+    def alt(self) -> str:
+        """How many cells and trials there are, and where the boundary runs."""
+        trials = [n for column in self.columns.values() for n in column.trials]
+        if not sum(trials):
+            return f"{self.title}: no trials yet."
+        first, last = min(self.columns), max(self.columns)
+        lines = [
+            f"Heat map of the share of successes in {counted(len(trials), 'cell')} over {self.over} and {self.along}, "
+            f"{counted(sum(trials), 'trial')}."
+        ]
+        inside = {at: self._in_units(at) for at, found in self.boundaries.items() if found is not None and found.inside}
+        if inside:
+            ends = dict.fromkeys([min(inside), max(inside)])
+            runs = " to ".join(f"{told(*inside[at])} at {self.over} = {_word(at)}" for at in ends)
+            lines.append(f"Half of the draws succeed at {self.along} = {runs}.")
+        if self.predictions:
+            lines.append(
+                f"Dashed, the prediction: {number(self.predictions[first])} at {self.over} = {_word(first)} "
+                f"to {number(self.predictions[last])} at {_word(last)}."
+            )
+        if trials.count(0):
+            lines.append(f"{counted(trials.count(0), 'cell')} without trials, hatched.")
+        return " ".join(lines)
+
+    def table(self) -> tuple[list[str], list[Sequence[Any]]]:
+        """Return a row for each cell, with Wilson's interval of its share."""
+        head = [self.over, self.along, "successes", "trials", "share", "low", "high"]
+        rows: list[Sequence[Any]] = []
+        for at, column in self.columns.items():
+            lows, highs = wilson(column.successes, column.trials)
+            for y, s, n, low, high in zip(column.along, column.successes, column.trials, lows, highs, strict=True):
+                rows.append((at, y, s, n, s / n if n else float("nan"), float(low), float(high)))
+        return head, rows
+
+    def paint(self, ax: Any) -> None:
+        """Draw cells, darker where more succeed, hatched where nothing was tried; the boundary; the prediction."""
+        if not self.columns:
+            return nothing(ax)
+        places = spot(list(self.columns))
+        edges = _edges(np.array(list(places.values())))
+        heights = [_edges(np.array(column.along, float)) for column in self.columns.values()]
+        scale_of(ax, "x", edges, self.x_label, room=0)
+        scale_of(ax, "y", np.concatenate(heights), self.y_label, room=0)
+        for column, left, right in zip(self.columns.values(), edges[:-1], edges[1:], strict=True):
+            _paint_column(ax, column, left, right)
+        handles = [*_key(), *self._paint_boundary(ax, places), *self._paint_prediction(ax, places, edges)]
+        levels_on_x(ax, list(self.columns))
+        legend(ax, handles)
+
+    def _in_units(self, at: Any) -> tuple[float, float, float]:
+        found, scale = self.boundaries[at], self.columns[at].scale
+        assert found is not None
+        return found.value * scale, found.low * scale, found.high * scale
+
+    def _paint_boundary(self, ax: Any, places: dict[Any, float]) -> list[Any]:
+        shown = [at for at, found in self.boundaries.items() if found is not None and found.inside]
+        if not shown:
+            return []
+        x = np.array([places[at] for at in shown])
+        value, low, high = np.array([self._in_units(at) for at in shown]).T
+        tone = colour(1)
+        (line,) = ax.plot(x, value, "-o", color=tone, lw=1.8, ms=4, zorder=3, path_effects=halo())
+        _, caps, (bars,) = ax.errorbar(x, value, [value - low, high - value], fmt="none", ecolor=tone, capsize=2.5)
+        for mark in (*caps, bars):
+            mark.set(zorder=2.9, path_effects=halo(3.2))
+        line.set_label("half succeed, 95 % band")
+        return [line]
+
+    def _paint_prediction(self, ax: Any, places: dict[Any, float], edges: Array) -> list[Any]:
+        import matplotlib
+
+        if not self.predictions:
+            return []
+        xs, ys = [places[at] for at in self.predictions], list(self.predictions.values())
+        if len(xs) == 1:
+            xs, ys = [edges[0], edges[-1]], ys * 2
+        tone = matplotlib.rcParams["text.color"]
+        (line,) = ax.plot(xs, ys, color=tone, ls=(0, (4, 2.5)), lw=1.5, zorder=4, path_effects=halo(3.2))
+        line.set_label("predicted")
+        return [line]
+
+
+def _paint_column(ax: Any, column: Column, left: float, right: float) -> None:
+    edges = _edges(np.array(column.along, float))
+    cells = zip(edges[:-1], edges[1:], column.successes, column.trials, strict=True)
+    for low, high, successes, trials in cells:
+        ax.add_patch(_cell((left, low), right - left, high - low, successes / trials if trials else None))
+
+
+def _cell(corner: tuple[float, float], width: float, height: float, share: float | None, label: str = "") -> Any:
+    import matplotlib
+    from matplotlib.colors import to_rgba
+    from matplotlib.patches import Rectangle
+
+    line = matplotlib.rcParams["grid.color"]
+    if share is None:
+        tone = matplotlib.rcParams["axes.edgecolor"]
+        return Rectangle(corner, width, height, facecolor="none", edgecolor=tone, hatch="////", lw=0, label=label)
+    return Rectangle(corner, width, height, facecolor=to_rgba(colour(0), share), edgecolor=line, lw=0.6, label=label)
+
+
+def _key() -> list[Any]:
+    cells = ((0.0, "0"), (0.5, "½"), (1.0, "all succeed"), (None, "no trials"))
+    return [_cell((0, 0), 1, 1, share, label=word) for share, word in cells]
+
+
+def _edges(places: Array) -> Array:
+    """Return the ends of cells around ascending places: half-way between neighbours."""
+    if len(places) == 1:
+        return np.array([places[0] - 0.5, places[0] + 0.5])
+    middles = (places[1:] + places[:-1]) / 2
+    return np.concatenate([[2 * places[0] - middles[0]], middles, [2 * places[-1] - middles[-1]]])
+
+
+def _word(level: Any) -> str:
+    return number(level) if is_number(level) else str(level)

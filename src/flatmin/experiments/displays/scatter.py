@@ -1,0 +1,204 @@
+"""A metric against a metric, trial by trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin.errors import InputError
+from flatmin.experiments.displays.axes import legend, nothing, scale_of
+from flatmin.experiments.displays.base import Display
+from flatmin.experiments.displays.levels import groups, ordered, spoken
+from flatmin.experiments.evidence import Evidence
+from flatmin.experiments.store import Result
+from flatmin.experiments.style import look
+from flatmin.metric import Array
+from flatmin.report.words import counted, number
+
+__all__ = ["Cloud", "ScatterDisplay"]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points of one colour.
+
+    Attributes
+    ----------
+    label : str
+        What they are called.
+    look : int
+        Index of their looks.
+    points : ndarray, shape (n, 2)
+        Both metrics of each trial.
+    """
+
+    label: str
+    look: int
+    points: Array
+
+
+@dataclass(kw_only=True)
+class ScatterDisplay(Display):
+    """A metric against a metric, one point a trial.
+
+    `from_evidence` makes it.
+
+    Attributes
+    ----------
+    x, y : str
+        The metrics.
+    clouds : list of Cloud
+        What is drawn.
+    x_log, y_log, diagonal : bool
+        Whether axes are logarithmic, and whether the line on which both agree is drawn.
+    left_out : int
+        How many trials have no place on the axes.
+    x_label, y_label : str
+        What is written at the axes.
+    """
+
+    x: str
+    y: str
+    clouds: list[Cloud]
+    x_log: bool
+    y_log: bool
+    diagonal: bool
+    left_out: int
+    x_label: str
+    y_label: str
+
+    height = 270.0
+
+    @classmethod
+    def from_evidence(
+        cls,
+        evidence: Evidence,
+        name: str,
+        title: str,
+        *,
+        x: str,
+        y: str,
+        by: str | Sequence[str] | None = None,
+        x_log: bool = False,
+        y_log: bool = False,
+        diagonal: bool = False,
+        labels: Mapping[Any, str] | None = None,
+        caption: str = "",
+        x_label: str | None = None,
+        y_label: str | None = None,
+    ) -> Self:
+        """Take two metrics of every trial that has both.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            What is shown.
+        name, title, caption
+            As for `Display`.
+        x, y : str
+            Metrics, ``seconds``, or parameters, that are numbers.
+        by : str or tuple of str, optional
+            Parameters with one colour for each combination of values.
+        x_log, y_log : bool
+            Logarithmic axes. Trials without a place on them are counted in the caption.
+        diagonal : bool
+            Draw the line on which both are the same.
+        labels : dict, optional
+            Words for levels of ``by``; the order of these is the order of the colours.
+        x_label, y_label : str, optional
+            What is written at the axes, with units; by default the names.
+
+        Raises
+        ------
+        InputError
+            If a parameter is missing, or a metric is made of words.
+        """
+        clouds, left_out = [], 0
+        parts = groups(evidence, by)
+        for index, level in ordered(list(parts), labels):
+            points = _points(parts[level].results, x, y)
+            fit = np.isfinite(points).all(axis=1)
+            fit &= ((points[:, 0] > 0) | (not x_log)) & ((points[:, 1] > 0) | (not y_log))
+            left_out += int((~fit).sum())
+            if fit.any():
+                clouds.append(Cloud(spoken(level, by, labels), index, points[fit]))
+        if left_out:
+            caption = f"{caption} {counted(left_out, 'trial')} left out that the axes have no place for.".strip()
+        return cls(
+            name=name,
+            title=title,
+            caption=caption,
+            recipe=evidence.recipe.name,
+            x=x,
+            y=y,
+            clouds=clouds,
+            x_log=x_log,
+            y_log=y_log,
+            diagonal=diagonal,
+            left_out=left_out,
+            x_label=x_label or x,
+            y_label=y_label or y,
+        )
+
+    @property
+    def alt(self) -> str:
+        """How many points there are, the ranges, and by how much both rise together."""
+        if not self.clouds:
+            return f"{self.title}: no trials yet."
+        lines = [f"{self.y_label} against {self.x_label}, one point a trial."]
+        for cloud in self.clouds:
+            (x0, y0), (x1, y1) = cloud.points.min(axis=0), cloud.points.max(axis=0)
+            ranges = f"{number(x0)} to {number(x1)} across, {number(y0)} to {number(y1)} up"
+            below = ""
+            if self.diagonal:
+                under = int((cloud.points[:, 1] < cloud.points[:, 0]).sum())
+                below = f", {under} below the line on which both agree"
+            lines.append(f"{cloud.label or 'All'}: {counted(len(cloud.points), 'point')}, {ranges}{below}.")
+        return " ".join(lines)
+
+    def table(self) -> tuple[list[str], list[Sequence[Any]]]:
+        """Return a row for each group of points: medians and ranges; the trials themselves are in the export."""
+        head = ["group", "trials"]
+        head += [f"{word} {metric}" for metric in (self.x, self.y) for word in ("smallest", "median", "largest")]
+        rows: list[Sequence[Any]] = []
+        for cloud in self.clouds:
+            numbers = [float(f(v)) for v in cloud.points.T for f in (np.min, np.median, np.max)]
+            rows.append((cloud.label, len(cloud.points), *numbers))
+        return head, rows
+
+    def paint(self, ax: Any) -> None:
+        """Draw the points."""
+        import matplotlib
+
+        if not self.clouds:
+            return nothing(ax)
+        ax.grid(True)
+        everything = np.concatenate([cloud.points for cloud in self.clouds])
+        for cloud in self.clouds:
+            marks = look(cloud.look) | {"linestyle": "none", "ms": 4, "mew": 0, "alpha": 0.65}
+            ax.plot(cloud.points[:, 0], cloud.points[:, 1], label=cloud.label, **marks)
+        scale_of(ax, "x", everything[:, 0], self.x_label, logarithmic=self.x_log)
+        scale_of(ax, "y", everything[:, 1], self.y_label, logarithmic=self.y_log)
+        if self.diagonal:
+            ends = [everything.min(), everything.max()]
+            tone = matplotlib.rcParams["text.color"]
+            ax.plot(ends, ends, ls=(0, (4, 2.5)), lw=1.1, color=tone, label="both agree", zorder=1.5)
+        legend(ax)
+
+
+def _points(results: Sequence[Result], x: str, y: str) -> Array:
+    """Return both metrics of all trials that have both, (n, 2)."""
+    both = [(_value(result, x), _value(result, y)) for result in results]
+    try:
+        return np.array([pair for pair in both if None not in pair], float).reshape(-1, 2)
+    except (TypeError, ValueError):
+        raise InputError(f"{x} or {y} has words as values, expected numbers or truth values") from None
+
+
+def _value(result: Result, name: str) -> Any:
+    if name == "seconds":
+        return result.seconds
+    return result.metrics.get(name, result.trial.parameters.get(name))

@@ -1,0 +1,112 @@
+"""How figures look in print: colours that the colour-blind and copying machines tell apart, and marks that differ too.
+
+Displays take their colours from matplotlib's settings alone, so that another style, such as that of the HTML pages,
+changes them all. Lines differ in colour, dashes and markers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["COLOURS", "DASHES", "MARKERS", "background", "colour", "look", "printed"]
+
+#: Blue, vermilion, green, purple, sky blue, orange, black: Okabe and Ito's palette without yellow, too pale on paper.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 2, 1.2, 2)))
+
+
+def _print() -> dict[str, Any]:
+    from cycler import cycler
+
+    ink, muted = "#1a1a1a", "#4d4d4d"
+    return {
+        "axes.axisbelow": True,
+        "axes.edgecolor": muted,
+        "axes.facecolor": "white",
+        "axes.labelcolor": ink,
+        "axes.labelsize": 9,
+        "axes.linewidth": 0.8,
+        "axes.prop_cycle": cycler(color=COLOURS),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": 10,
+        "figure.dpi": 100,
+        "figure.facecolor": "white",
+        "figure.titlesize": 10,
+        "font.family": ["DejaVu Sans"],
+        "font.size": 9,
+        "grid.color": "#d9d9d9",
+        "grid.linewidth": 0.7,
+        "hatch.linewidth": 0.7,
+        "legend.fontsize": 8.5,
+        "legend.frameon": False,
+        "lines.linewidth": 1.6,
+        "pdf.fonttype": 42,
+        "savefig.facecolor": "white",
+        "svg.fonttype": "none",
+        "text.color": ink,
+        "text.parse_math": False,
+        "xtick.color": muted,
+        "xtick.labelcolor": ink,
+        "xtick.labelsize": 8.5,
+        "ytick.color": muted,
+        "ytick.labelcolor": ink,
+        "ytick.labelsize": 8.5,
+    }
+
+
+@contextmanager
+def printed(**changes: Any) -> Iterator[None]:
+    """Draw for print within the block: matplotlib's defaults with the settings of this file, then as it was.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> before = dict(matplotlib.rcParams)
+    >>> with printed():
+    ...     colour(1)
+    '#d55e00'
+    >>> dict(matplotlib.rcParams) == before
+    True
+    """
+    import matplotlib.style
+
+    with matplotlib.style.context(["default", {**_print(), **changes}]):
+        yield
+
+
+def colour(index: int) -> str:
+    """Return a colour of the cycle that is set, as a word that stays the same when the cycle changes."""
+    import matplotlib
+    from matplotlib.colors import to_hex
+
+    cycle = matplotlib.rcParams["axes.prop_cycle"].by_key().get("color", ["#000000"])
+    return str(to_hex(cycle[index % len(cycle)]))
+
+
+def look(index: int, *, hollow: bool = False) -> dict[str, Any]:
+    """Return colour, dashes and marker of a line; they differ for more lines than there are colours.
+
+    Examples
+    --------
+    >>> looks = [look(i) for i in range(16)]
+    >>> len({(str(look["color"]), str(look["linestyle"])) for look in looks})
+    16
+    """
+    import matplotlib
+
+    colours = len(matplotlib.rcParams["axes.prop_cycle"].by_key().get("color", ["k"]))
+    dashes = DASHES[(index + index // colours) % len(DASHES)]
+    marks = {"color": colour(index), "linestyle": dashes, "marker": MARKERS[index % len(MARKERS)]}
+    return marks | ({"markerfacecolor": background()} if hollow else {})
+
+
+def background() -> str:
+    """Return the colour that figures lie on: of the legend, which by default is that of the axes."""
+    import matplotlib
+
+    legend = matplotlib.rcParams["legend.facecolor"]
+    return str(matplotlib.rcParams["axes.facecolor"] if legend == "inherit" else legend)
