@@ -61,6 +61,7 @@ STYLE: dict[Any, Any] = {
     "figure.facecolor": "none",
     "grid.color": LINE,
     "grid.linewidth": 0.8,
+    "legend.facecolor": CARD,
     "legend.frameon": False,
     "legend.labelcolor": INK,
     "lines.linewidth": 1.8,
@@ -77,13 +78,15 @@ STYLE: dict[Any, Any] = {
 def draw(name: str, size: tuple[float, float], paint: Callable[[Any], None]) -> str:
     """Return what ``paint`` draws as SVG for inside a page, its colours as variables and its ids its own."""
     import matplotlib
+    from cycler import cycler
     from matplotlib.figure import Figure
 
+    cycle = cycler(color=(FIRST, SECOND, THIRD, FOURTH))
     buffer = io.StringIO()
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the drawing font lacks are set by the browser
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**STYLE, "svg.hashsalt": name})
+        matplotlib.rcParams.update({**STYLE, "axes.prop_cycle": cycle, "svg.hashsalt": name})
         figure = Figure(figsize=(size[0] / 72, size[1] / 72), layout="constrained")
         paint(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
