@@ -114,6 +114,8 @@ class Recipe:
         Another one gives other draws.
     transition : Transition or None
         Where success turns to failure, for phase maps: an adaptive sweep spends its repetitions there.
+    needs : str or None
+        A module that the cell imports and a plain installation lacks; flatmin's extra of the same name installs it.
     judge : callable
         ``judge(evidence)`` returns the claim as a list of `Claim`, each a sentence about one number and the interval
         that decides it. It takes any part of the grid; what cannot be told from it stays open.
@@ -143,6 +145,7 @@ class Recipe:
     paired: tuple[str, ...] = ()
     seed: int = 0
     transition: Transition | None = None
+    needs: str | None = None
     judge: Callable[[Evidence], Sequence[Claim]] = _nothing
     show: Callable[[Evidence], Sequence[Display]] = _nothing
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Protocol
 
+from flatmin.errors import InputError
 from flatmin.experiments.places import Here, Place
 from flatmin.experiments.recipe import Recipe, Trial
 from flatmin.experiments.session import Session
@@ -37,9 +39,18 @@ class Everything:
     ----------
     recipe : Recipe
         Whose.
+
+    Raises
+    ------
+    InputError
+        If what the cell needs is not installed: all trials would fail.
     """
 
     def __init__(self, recipe: Recipe) -> None:
+        if recipe.needs is not None and find_spec(recipe.needs) is None:
+            raise InputError(
+                f"{recipe.name} needs {recipe.needs}, which is not installed: pip install 'flatmin[{recipe.needs}]'"
+            )
         self._trials = tuple(recipe.trials())
 
     def next(self, results: Sequence[Result]) -> Sequence[Trial]:
