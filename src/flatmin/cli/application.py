@@ -303,8 +303,23 @@ def _list_recipes(wanted: bool) -> None:
         raise typer.Exit()
 
 
+PageFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        help="A page to write: claims with verdicts, figures with their data, settings.",
+    ),
+]
+Figures = Annotated[
+    Path | None,
+    typer.Option("--figures", metavar="DIR", help="A directory for every figure as PNG and as SVG."),
+]
+
+
 @app.command()
 def sweep(
+    context: typer.Context,
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="An experiment (--list), or a .toml file that changes one.")
     ],
@@ -330,6 +345,8 @@ def sweep(
         typer.Option("--adaptive", help="At most a third of the repetitions, where they tell most of the boundary."),
     ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Make trials that failed again.")] = False,
+    report: PageFile = None,
+    figures: Figures = None,
     quiet: Quiet = False,
     list_: Annotated[
         bool,
@@ -342,7 +359,38 @@ def sweep(
     """
     from flatmin.cli.sweep import Request, run
 
-    return run(Request(recipe, store, jobs, dask, export, quick, adaptive, retry, quiet))
+    command = str(context.find_root().obj)
+    return run(Request(recipe, store, jobs, dask, export, quick, adaptive, retry, quiet, report, figures, command))
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    place: Annotated[
+        Path,
+        typer.Argument(metavar="DIR_OR_STORE", help="A store that flatmin sweep has written, or a directory of them."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE.html",
+            help="The page. Default: the name of the store or directory + '-report.html', here; a former one is "
+            "replaced.",
+        ),
+    ] = None,
+    figures: Figures = None,
+    quiet: Quiet = False,
+) -> int:
+    """Judge the claims of experiments by what sweeps have kept, and write one page with figures and their data.
+
+    Stores are only read: a sweep may go on meanwhile, and a page may be made of an unfinished one.
+
+    Exit status: 0 the page is written, whatever the verdicts, 2 bad input.
+    """
+    from flatmin.cli.report import Request, run
+
+    return run(Request(place, output, figures, quiet, str(context.find_root().obj)))
 
 
 def _judging(name: str, text: str) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from flatmin.cli.options import exclusive
 from flatmin.cli.pace import spoken
 from flatmin.cli.progress import progress
+from flatmin.cli.report import Output, print_findings
 from flatmin.errors import InputError
 from flatmin.report.words import counted
 
@@ -49,6 +50,10 @@ class Request:
         A table to write.
     quick, adaptive, retry, quiet : bool
         The quick version; repetitions where they tell most; failed trials again; print nothing but errors.
+    report, figures : Path or None
+        A page, and a directory for single figures, to write.
+    command : str
+        What was typed.
     """
 
     recipe: str
@@ -60,6 +65,9 @@ class Request:
     adaptive: bool = False
     retry: bool = False
     quiet: bool = False
+    report: Path | None = None
+    figures: Path | None = None
+    command: str = ""
 
 
 def run(request: Request) -> int:
@@ -71,6 +79,8 @@ def run(request: Request) -> int:
     recipe = read_recipe(request.recipe, quick=request.quick)
     plan = Adaptive(recipe) if request.adaptive else Everything(recipe)
     check_store(request.store)
+    output = Output(request.report, request.figures)
+    output.check(*(path for path in (request.store, request.export) if path is not None))
     if request.export is not None:
         check_export(request.export)
         if request.export.resolve() == request.store.resolve():
@@ -98,6 +108,7 @@ def run(request: Request) -> int:
             export(request.export, recipe, outcome.results)
     if not request.quiet:
         _print_outcome(request, recipe, outcome)
+    _report(request, output, recipe, outcome)
     return 1 if outcome.failed else 0
 
 
@@ -196,6 +207,22 @@ def _print_notes(store: Store, recipe: Recipe) -> None:
             "choose another --store to make them anew",
             file=sys.stderr,
         )
+
+
+def _report(request: Request, output: Output, recipe: Recipe, outcome: Outcome) -> None:
+    """Write the page and the figures of a sweep that is complete, where they were asked for."""
+    from flatmin.experiments import Evidence
+    from flatmin.experiments.findings import Finding
+    from flatmin.experiments.reading import provenance_of
+
+    if not output:
+        return
+    findings = [Finding.of(Evidence(recipe, outcome.results))]
+    provenance = {recipe.name: provenance_of(request.store, recipe, outcome.results)}
+    said = output.write(findings, title=recipe.name, command=request.command, provenance=provenance)
+    if not request.quiet:
+        print_findings(findings)
+        print("\n".join(said))
 
 
 def _print_outcome(request: Request, recipe: Recipe, outcome: Outcome) -> None:

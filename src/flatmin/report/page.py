@@ -1,17 +1,29 @@
 """What a report is made of, and how it becomes one HTML file.
 
 A report is a list of sections. A section is a title, prose, statements (each proved, refused or undecided), figures,
-facts (a name, a value and what it means) and a table; whatever is empty is left out. A new family adds sections; the
-template stays as it is.
+facts (a name, a value and what it means), a table, and parts that are sections again; whatever is empty is left out. A
+new family adds sections; the template stays as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 
-__all__ = ["Fact", "Figure", "Page", "Section", "Statement", "Table", "Verdict", "render"]
+__all__ = [
+    "Chip",
+    "Fact",
+    "Figure",
+    "Line",
+    "Overview",
+    "Page",
+    "Section",
+    "Statement",
+    "Table",
+    "Verdict",
+    "render",
+]
 
 
 @dataclass(frozen=True)
@@ -25,11 +37,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Statement:
-    """Something that holds (True), does not (False), or is not decided or not asked (None)."""
+    """Something that holds (True), does not (False), or is not decided or not asked (None).
+
+    ``name`` is its address within the page, and ``word`` says in text what the mark beside it shows.
+    """
 
     holds: bool | None
     title: str
     text: str
+    name: str = ""
+    word: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,22 +56,6 @@ class Fact:
     name: str
     value: str
     meaning: str = ""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture: inline SVG (trusted markup) or the data URI of an image, with its title and alternative text.
-
-    Coarse images show their pixels as squares; wide figures have a row for themselves.
-    """
-
-    title: str
-    alt: str
-    caption: str
-    svg: str = ""
-    image: str = ""
-    coarse: bool = False
-    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,58 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A picture: inline SVG (trusted markup) or the data URI of an image, with its title and alternative text.
+
+    Coarse images show their pixels as squares; wide figures have a row for themselves. The table holds the numbers
+    behind the picture.
+    """
+
+    title: str
+    alt: str
+    caption: str
+    svg: str = ""
+    image: str = ""
+    coarse: bool = False
+    wide: bool = False
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A small link to a statement elsewhere in the page, marked as that is; ``label`` is read aloud in place of it."""
+
+    target: str
+    holds: bool | None
+    text: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of an overview: a link to a section, chips for its statements, and what else there is to say of it."""
+
+    target: str
+    title: str
+    chips: Sequence[Chip]
+    cells: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Sections of the page and how they came out; the head names the title, the chips and the cells of each line."""
+
+    title: str
+    head: Sequence[str]
+    lines: Sequence[Line]
+
+
+@dataclass(frozen=True)
 class Section:
-    """A part of the page; ``name`` is its address within the page."""
+    """A part of the page; ``name`` is its address within the page, ``label`` a short title for the list of sections.
+
+    Leads are paragraphs that begin with a name.
+    """
 
     name: str
     title: str
@@ -86,11 +137,18 @@ class Section:
     points: Sequence[str] = ()
     code: str = ""
     table: Table | None = None
+    overview: Overview | None = None
+    parts: Sequence[Section] = ()
+    leads: Sequence[Fact] = ()
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report: its heading, the verdict with the facts that matter most, the sections and the small print."""
+    """A whole report: its heading, the verdict with the facts that matter most, the sections and the small print.
+
+    ``generator`` names the program in the head of the file, so that it knows its own files again.
+    """
 
     title: str
     kicker: str
@@ -101,6 +159,7 @@ class Page:
     footer: str = ""
     caution: str = ""
     notes: Sequence[str] = field(default=())
+    generator: str = ""
 
 
 def render(page: Page) -> str:
@@ -113,6 +172,13 @@ def render(page: Page) -> str:
     files = resources.files(__package__)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     template = environment.from_string((files / "page.html").read_text(encoding="utf-8"))
-    sorts = any(section.table and section.table.keys for section in page.sections)
+    sorts = any(table.keys for section in page.sections for table in _tables(section))
     script = (files / "sort.js").read_text(encoding="utf-8") if sorts else ""
     return template.render(page=page, style=(files / "page.css").read_text(encoding="utf-8"), script=script)
+
+
+def _tables(section: Section) -> Iterator[Table]:
+    """Give all tables of numbers in a section, those of its figures and of its parts among them."""
+    yield from (table for table in (section.table, *(figure.table for figure in section.figures)) if table is not None)
+    for part in section.parts:
+        yield from _tables(part)

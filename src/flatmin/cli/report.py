@@ -1,0 +1,133 @@
+"""``flatmin report``: what sweeps have found, as one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flatmin.errors import InputError
+from flatmin.report.words import counted
+
+if TYPE_CHECKING:
+    from flatmin.experiments.findings import Finding
+    from flatmin.experiments.reading import Provenance
+
+__all__ = ["Output", "Request", "print_findings", "run"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a page and single figures go, either of them or both.
+
+    Attributes
+    ----------
+    page : Path or None
+        The HTML page.
+    figures : Path or None
+        A directory for every figure as PNG and SVG.
+    """
+
+    page: Path | None = None
+    figures: Path | None = None
+
+    def __bool__(self) -> bool:
+        return self.page is not None or self.figures is not None
+
+    def check(self, *inputs: Path) -> None:
+        """Raise `InputError` if something could not be written, or an input would be replaced; nothing is written."""
+        from flatmin.experiments.report import check_report
+
+        if self.page is not None:
+            check_report(self.page)
+            if any(self.page.resolve() == path.resolve() for path in inputs):
+                raise InputError(f"the page {self.page} is the store or the table, expected another file")
+        if self.figures is not None and self.figures.exists() and not self.figures.is_dir():
+            raise InputError(f"the --figures {self.figures} is a file, expected a directory or a new name")
+
+    def write(
+        self,
+        findings: Sequence[Finding],
+        *,
+        title: str,
+        command: str,
+        provenance: dict[str, Provenance],
+        notes: Sequence[str] = (),
+    ) -> list[str]:
+        """Write what was asked for, and return a line about each."""
+        from flatmin.experiments.displays import save_figures
+        from flatmin.experiments.report import write_findings
+
+        said = []
+        if self.page is not None:
+            write_findings(self.page, findings, title=title, provenance=provenance, command=command, notes=notes)
+            said.append(f"report  {self.page}")
+        if self.figures is not None:
+            files = save_figures([display for finding in findings for display in finding.displays], self.figures)
+            said.append(f"figures {self.figures}: {counted(len(files), 'file')}")
+        return said
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user typed.
+
+    Attributes
+    ----------
+    place : Path
+        A store, or a directory of stores.
+    output : Path or None
+        The page; None stands for the name of the place and ``-report.html`` in the working directory.
+    figures : Path or None
+        A directory for single figures.
+    quiet : bool
+        Print nothing but errors.
+    command : str
+        What was typed.
+    """
+
+    place: Path
+    output: Path | None = None
+    figures: Path | None = None
+    quiet: bool = False
+    command: str = ""
+
+
+def run(request: Request) -> int:
+    """Read, judge, write the page and the figures, print the verdicts, and return the exit status."""
+    from flatmin.experiments.findings import Finding
+    from flatmin.experiments.reading import read_stores
+
+    name = request.place.resolve().name if request.place.is_dir() else request.place.stem
+    output = Output(request.output or Path(f"{name}-report.html"), request.figures)
+    output.check(request.place)
+    reading = read_stores(request.place)
+    findings = [Finding.of(evidence) for evidence in reading.evidence]
+    said = output.write(
+        findings,
+        title=f"Experiments in {name}",
+        command=request.command,
+        provenance=reading.provenance,
+        notes=reading.notes,
+    )
+    if not request.quiet:
+        print_findings(findings)
+        print("\n".join([*reading.notes, *said]))
+    return 0
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print how the claims of each experiment came out, and those that do not hold in full."""
+    from flatmin.experiments.findings import in_words, tally
+
+    for finding in findings:
+        evidence = finding.evidence
+        lost = f", {len(evidence.failed)} failed" if evidence.failed else ""
+        trials = counted(len(evidence) + len(evidence.failed), "trial")
+        print(f"{evidence.recipe.name}: {tally(finding.claims)}; {trials}{lost}")
+        for trouble in finding.trouble:
+            print(f"  {trouble}")
+        for claim in finding.claims:
+            if claim.verdict != "holds":
+                print(f"  {claim.verdict:<10} {claim.text}: {in_words(claim)}")

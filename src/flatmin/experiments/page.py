@@ -1,0 +1,218 @@
+"""The page about experiments: the claims with their verdicts, the figures, and what they rest on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flatmin._version import __version__
+from flatmin.experiments.evidence import Evidence
+from flatmin.experiments.findings import VERDICTS, Finding, in_words, tally
+from flatmin.experiments.reading import Provenance
+from flatmin.experiments.settings import failures_of, settings_of, spoken_time
+from flatmin.report.page import Chip, Fact, Figure, Line, Overview, Page, Section, Statement, Table, Verdict
+from flatmin.report.words import counted, listed, number
+
+if TYPE_CHECKING:
+    from flatmin.experiments.displays import Display
+
+__all__ = ["GENERATOR", "experiments_page"]
+
+#: How the page names its maker.
+GENERATOR = f"flatmin report {__version__}"
+HOLDS = {"holds": True, "fails": False, "undecided": None}
+WORDS = {True: "all hold", False: "refuted", None: "undecided"}
+
+
+def experiments_page(
+    findings: Sequence[Finding],
+    *,
+    title: str = "Experiments",
+    provenance: Mapping[str, Provenance] | None = None,
+    command: str = "",
+    notes: Sequence[str] = (),
+) -> Page:
+    """Return the page about experiments that have been judged.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        One a recipe.
+    title : str
+        The heading.
+    provenance : mapping, optional
+        Where the evidence comes from, by the recipe's name.
+    command : str
+        What makes the page again.
+    notes : sequence of str
+        Sentences for the reader.
+    """
+    known = provenance or {}
+    sections = [_overview(findings)]
+    sections += [_section(finding, known.get(finding.evidence.recipe.name)) for finding in findings]
+    sections.append(_reading_guide(command))
+    return Page(
+        title=title,
+        kicker="flatmin report",
+        subtitle=_subtitle(findings),
+        verdict=_verdict(findings),
+        highlights=_highlights(findings),
+        sections=sections,
+        notes=list(notes),
+        footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
+        generator=GENERATOR,
+    )
+
+
+def _size(evidence: Evidence) -> int:
+    return len(evidence) + len(evidence.failed)
+
+
+def _subtitle(findings: Sequence[Finding]) -> str:
+    names = [finding.evidence.recipe.name for finding in findings]
+    return f"{counted(len(names), 'experiment')}: {listed(names, most=20)}"
+
+
+def _verdict(findings: Sequence[Finding]) -> Verdict:
+    claims = [claim for finding in findings for claim in finding.claims]
+    trials = sum(_size(finding.evidence) for finding in findings)
+    said = tally(claims)
+    headline = (
+        f"{said[:1].upper()}{said[1:]}, over {counted(trials, 'trial')} of {counted(len(findings), 'experiment')}."
+    )
+    return Verdict(bool(claims) and all(c.verdict == "holds" for c in claims), headline, _advice(findings))
+
+
+def _advice(findings: Sequence[Finding]) -> str:
+    """Return where to look, and what would decide what is open."""
+    said = []
+    for verdict, words in (("fails", "Refuted"), ("undecided", "Not decided by these trials")):
+        names = [f.evidence.recipe.name for f in findings if any(claim.verdict == verdict for claim in f.claims)]
+        if names:
+            said.append(f"{words}, at least in part: {listed(names, most=20)}.")
+    lost = sum(len(finding.evidence.failed) for finding in findings)
+    if lost:
+        said.append(f"{counted(lost, 'trial')} failed and {'counts' if lost == 1 else 'count'} for nothing.")
+    return " ".join(said)
+
+
+def _highlights(findings: Sequence[Finding]) -> list[Fact]:
+    counts = Counter(claim.verdict for finding in findings for claim in finding.claims)
+    seconds = sum(r.seconds for f in findings for r in [*f.evidence.results, *f.evidence.failed])
+    return [
+        *(Fact(words[2], str(counts[verdict])) for verdict, words in VERDICTS.items()),
+        Fact("Trials", str(sum(_size(finding.evidence) for finding in findings))),
+        Fact("Failed trials", str(sum(len(finding.evidence.failed) for finding in findings))),
+        Fact("Time of the trials", spoken_time(seconds)),
+    ]
+
+
+def _overview(findings: Sequence[Finding]) -> Section:
+    """Return the table of all claims, which leads to each of them."""
+    lines = [_line(finding) for finding in findings]
+    overview = Overview("Experiments and their claims", ("Experiment", "Claims", "Verdict", "Size"), lines)
+    return Section("overview", "Overview", overview=overview)
+
+
+def _line(finding: Finding) -> Line:
+    recipe = finding.evidence.recipe
+    chips = [
+        Chip(
+            _address(finding, index),
+            HOLDS[claim.verdict],
+            str(index),
+            f"{recipe.name}, claim {index} {VERDICTS[claim.verdict][0]}",
+        )
+        for index, claim in enumerate(finding.claims, 1)
+    ]
+    verdict = WORDS[finding.holds] if finding.claims else "no claim"
+    return Line(recipe.name, recipe.name, chips, (verdict, counted(_size(finding.evidence), "trial")))
+
+
+def _address(finding: Finding, index: int) -> str:
+    return f"{finding.evidence.recipe.name}-claim-{index}"
+
+
+def _section(finding: Finding, provenance: Provenance | None) -> Section:
+    recipe = finding.evidence.recipe
+    parts = [Section(f"{recipe.name}-settings", "Settings", facts=settings_of(finding.evidence, provenance))]
+    if finding.evidence.failed:
+        said, table = failures_of(finding.evidence)
+        parts.append(Section(f"{recipe.name}-failures", "Failed trials", [said], table=table))
+    leads = [Fact("Claim", _plain(recipe.claim)), Fact("Refuted by", _plain(recipe.refuted_by))]
+    prose = list(finding.trouble)
+    if not finding.claims and not finding.trouble:
+        prose.append("Nothing in these trials has been judged.")
+    return Section(
+        recipe.name,
+        recipe.title,
+        prose,
+        leads=leads,
+        statements=_statements(finding),
+        figures=[_figure(recipe.name, display) for display in finding.displays],
+        parts=parts,
+        label=recipe.name,
+    )
+
+
+def _plain(text: str) -> str:
+    """Return a text of a docstring without the marks of its formulas."""
+    return text.replace("``", "")
+
+
+def _statements(finding: Finding) -> list[Statement]:
+    out = []
+    for index, claim in enumerate(finding.claims, 1):
+        word = {"holds": "Holds:", "fails": "Fails:", "undecided": "Undecided:"}[claim.verdict]
+        title = f"{index}. {claim.text[:1].upper()}{claim.text[1:]}"
+        said = in_words(claim)
+        name = _address(finding, index)
+        out.append(Statement(HOLDS[claim.verdict], title, said[:1].lower() + said[1:], name=name, word=word))
+    return out
+
+
+def _figure(recipe: str, display: Display) -> Figure:
+    from flatmin.experiments.displays import page_svg
+
+    head, rows = display.table()
+    table = Table(
+        f"Data: {display.title}",
+        head,
+        [[_cell(value) for value in row] for row in rows],
+        keys=[[_key(value) for value in row] for row in rows],
+    )
+    svg = page_svg(display, f"{recipe}-{display.name}")
+    return Figure(display.title, display.alt, display.caption, svg=svg, wide=display.wide, table=table)
+
+
+def _cell(value: Any) -> str:
+    """Return a cell of a table in words or digits."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value).replace("-", "−")
+    return number(value, 4) if isinstance(value, float) else str(value)
+
+
+def _key(value: Any) -> float | str | None:
+    """Return what a cell is sorted by."""
+    if isinstance(value, bool | int | float):
+        return float(value) if abs(value) < float("inf") else None
+    return value if value is None else str(value)
+
+
+def _reading_guide(command: str) -> Section:
+    """Return what the words of the page mean, and how it is made again."""
+    points = [
+        "A claim is a sentence about one number and a limit for it. It holds if the number's whole interval is on the "
+        "claimed side of the limit, fails if the whole interval is on the other side, and is undecided otherwise. An "
+        "interval that is decided by chance covers at least 95\N{NO-BREAK SPACE}%; where several numbers stand in one "
+        "claim it covers more, so that all of them are covered at once.",
+        "A trial is one repetition of one cell of the grid. Its seed is a digest of the experiment, the parameters and "
+        "the repetition, so everybody who repeats it draws the same. Methods that are compared see the same draws.",
+        "A trial that failed ended with an error; it is counted, shown with its reason, and otherwise left out.",
+    ]
+    return Section("reading", "How to read this page", points=points, code=command)
