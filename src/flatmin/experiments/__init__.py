@@ -8,7 +8,9 @@ from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.export import export
 from flatmin.experiments.phase_map import PhaseMap
 from flatmin.experiments.places import Here, Processes
+from flatmin.experiments.reading import read_stores
 from flatmin.experiments.recipe import Recipe, Trial
+from flatmin.experiments.report import write_report
 from flatmin.experiments.statistical_dimension import statistical_dimension
 from flatmin.experiments.store import Result, Store
 from flatmin.experiments.sweep import Everything, Outcome, sweep
@@ -33,8 +35,10 @@ __all__ = [
     "export",
     "fit_boundary",
     "read_recipe",
+    "read_stores",
     "recipes",
     "statistical_dimension",
     "sweep",
     "wilson",
+    "write_report",
 ]
