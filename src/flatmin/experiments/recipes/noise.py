@@ -11,13 +11,13 @@ of what the noise adds, in the operator norm (the metric ``weakest``: the weaker
 data they are below it. Nobody can see them then, and to leave them out is right.
 
 Claim: at moderate noise the refit finds the right rank in nine of ten draws or more, its error is at most 1.05 times
-that of the oracle in the geometric mean, and its error and that of the penalised solution are proportional to the noise,
-with an exponent within 0.05 of 1. The level of noise that is found is off by at most three of its standard errors in 95
-of 100 draws or more, and the mean square of these deviations is at most 1.5. Cross-validation has too large a rank in
-nine of ten draws or more, and 1.4 to 1.8 times the error of the oracle in the geometric mean. An exact fit has a larger
-error than the penalised solution, the refit and cross-validation, in the geometric mean, and at least twice the true rank
-in nine of ten draws or more. At noise of three times the data the refit has too small a rank in nine of ten draws or
-more.
+that of the oracle in the geometric mean, and its error and that of the penalised solution are proportional to the
+noise, with an exponent within 0.05 of 1. The level of noise that is found is off by at most three of its standard
+errors in 95 of 100 draws or more, and the mean square of these deviations is at most 1.5. Cross-validation has too
+large a rank in nine of ten draws or more, and 1.4 to 1.8 times the error of the oracle in the geometric mean. An exact
+fit has a larger error than the penalised solution, the refit and cross-validation, in the geometric mean, and at least
+twice the true rank in nine of ten draws or more. At noise of three times the data the refit has too small a rank in
+nine of ten draws or more.
 
 Refuted by: any of these numbers, for sensing or for completion, on the other side of its limit with its whole interval.
 The intervals are of 95 % for all comparisons of a kind together.
