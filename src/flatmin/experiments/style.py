@@ -12,8 +12,8 @@ from typing import Any
 
 __all__ = ["COLOURS", "DASHES", "MARKERS", "background", "colour", "look", "printed"]
 
-#: Blue, vermilion, green, purple, sky blue, orange, black: Okabe and Ito's palette without yellow, too pale on paper.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+#: Blue, vermilion, green, purple, black, sky blue, orange: Okabe and Ito's palette without yellow, the paler ones last.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 2, 1.2, 2)))
 

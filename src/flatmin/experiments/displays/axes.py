@@ -3,46 +3,61 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from flatmin.experiments.displays.levels import is_number, spot
+from flatmin.experiments.displays.levels import is_number, said, spot
 from flatmin.experiments.style import background, look
 from flatmin.metric import Array
-from flatmin.report.words import number
+from flatmin.report.words import exponent_of, number
 
-__all__ = ["dodge", "halo", "intervals", "legend", "levels_on_x", "nothing", "scale_of"]
+__all__ = ["columns_of", "dodges", "halo", "intervals", "legend", "levels_on_x", "nothing", "scale_of"]
 
 #: Points between lines that would stand on one another.
 STEP = 3.0
 #: Width of a letter and of what stands before a word in a legend, in letters' heights.
-LETTER, HANDLE = 0.58, 3.2
+LETTER, HANDLE = 0.58, 4.2
 
 
 def scale_of(ax: Any, side: str, values: Any, label: str, *, logarithmic: bool = False, room: float = 0.05) -> None:
     """Make an axis hold all values, those that it can show, with room beside them and readable ticks; label it."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import NullLocator
 
     axis = getattr(ax, f"{side}axis")
     getattr(ax, f"set_{side}label")(label)
     numbers = np.asarray(values, float).ravel()
     numbers = numbers[np.isfinite(numbers) & ((numbers > 0) | (not logarithmic))]
     low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (1.0, 1.0)
-    if not logarithmic:
+    if logarithmic:
+        getattr(ax, f"set_{side}scale")("log")
+        more = max((high / low) ** room, 1.1)
+        low, high = low / more, high * more
+    else:
         more = room * (high - low) if high > low else 0.1 * abs(high) or 0.5
-        getattr(ax, f"set_{side}lim")(low - more, high + more)
-        axis.set_major_locator(MaxNLocator(6, min_n_ticks=3))
-        axis.set_major_formatter(lambda value, _: number(round(value, 12), 4))
-        return
-    more = max((high / low) ** room, 1.1)
-    getattr(ax, f"set_{side}scale")("log")
-    getattr(ax, f"set_{side}lim")(low / more, high * more)
-    subs = (1.0,) if math.log10(high / low) > 1.7 else (1.0, 2.0, 5.0)
-    axis.set_major_locator(LogLocator(subs=subs, numticks=7))
+        low, high = low - more, high + more
+    getattr(ax, f"set_{side}lim")(low, high)
+    locator, formatter = _ticks(low, high, logarithmic)
+    axis.set_major_locator(locator)
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(lambda value, _: number(value))
+    axis.set_major_formatter(formatter)
+
+
+def _ticks(low: float, high: float, logarithmic: bool) -> tuple[Any, Callable[[float, Any], str]]:
+    """Return where ticks stand and how they are written."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    if not logarithmic or high < 5 * low:
+        size, span = max(abs(low), abs(high)), high - low
+        digits = 3 + max(0, math.ceil(math.log10(size / span)))
+        # A tick at zero may be a rounding error away from it.
+        return MaxNLocator(6, min_n_ticks=3), lambda value, _: number(value if abs(value) > 1e-9 * span else 0, digits)
+    plain, many = low >= 1e-3 and high < 1e5, high > 50 * low
+    place = LogLocator(subs=(1.0,) if many else (1.0, 2.0, 5.0), numticks=7)
+    if plain or not many:
+        return place, lambda value, _: number(value)
+    return place, lambda value, _: f"10{exponent_of(round(math.log10(value)))}"
 
 
 def levels_on_x(ax: Any, levels: Sequence[Any]) -> None:
@@ -51,14 +66,9 @@ def levels_on_x(ax: Any, levels: Sequence[Any]) -> None:
 
     places = spot(levels)
     numbers = all(is_number(level) for level in levels)
-    words = [number(level) if numbers else str(level) for level in levels]
-    low, high = ax.get_xlim()
-    across = ax.transScale.transform([(place, 1.0) for place in places.values()])[:, 0]
-    left, right = ax.transScale.transform([(low, 1.0), (high, 1.0)])[:, 0]
-    width = 0.8 * ax.figure.bbox.width / ax.figure.dpi * 72
-    at = (across - left) / (right - left) * width
-    sizes = np.array([6.0 * len(word) for word in words])
-    tight = np.diff(at) < (sizes[1:] + sizes[:-1]) / 2 + 4
+    words = [said(level) for level in levels]
+    sizes = np.array([5.5 * len(word) for word in words])
+    tight = np.diff(_across(ax, levels)) < (sizes[1:] + sizes[:-1]) / 2 + 4
     if numbers and (tight.any() or not levels):
         return
     ax.xaxis.set_major_locator(FixedLocator(list(places.values())))
@@ -70,11 +80,29 @@ def levels_on_x(ax: Any, levels: Sequence[Any]) -> None:
             text.set(ha="right", rotation_mode="anchor")
 
 
-def dodge(ax: Any, index: int, count: int) -> Any:
-    """Return the transform of data that moves the lines of one picture apart by some points; the data stay exact."""
+def dodges(ax: Any, levels: Sequence[Any], count: int) -> list[Any]:
+    """Return transforms of data that move the lines of one picture apart by some points; the data stay exact.
+
+    They move by less where levels stand close, so that all lines of a level are nearer to it than to the next.
+    """
     from matplotlib.transforms import ScaledTranslation
 
-    return ax.transData + ScaledTranslation(STEP * (index - (count - 1) / 2) / 72, 0, ax.figure.dpi_scale_trans)
+    at = np.sort(_across(ax, levels))
+    step = min(STEP, 0.6 * float(np.diff(at).min()) / count) if len(at) > 1 else STEP
+    steps = step * (np.arange(count) - (count - 1) / 2)
+    return [ax.transData + ScaledTranslation(by / 72, 0, ax.figure.dpi_scale_trans) for by in steps]
+
+
+def _across(ax: Any, levels: Sequence[Any]) -> Array:
+    """Return how far levels are from the left end of an axis of about this length, in points."""
+    ends = [(end, 1.0) for end in ax.get_xlim()]
+    x = ax.transScale.transform([*ends, *((place, 1.0) for place in spot(levels).values())])[:, 0]
+    return np.asarray((x[2:] - x[0]) / (x[1] - x[0]) * 0.8 * _points(ax))
+
+
+def _points(ax: Any) -> float:
+    """Return the width of the figure, or of the part of it that the axes stand in, in points."""
+    return float(ax.figure.bbox.width / ax.figure.dpi * 72)
 
 
 def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: int, transform: Any, label: str) -> None:
@@ -105,24 +133,40 @@ def halo(width: float = 3.5) -> list[Any]:
     return [Stroke(linewidth=width, foreground=background()), Normal()]
 
 
-def legend(ax: Any, handles: Sequence[Any] | None = None) -> None:
+def columns_of(words: Sequence[str], width: float, size: float) -> int:
+    """Return in how many columns a legend stands, by the size of its letters and the width of the figure in points."""
+    letters = 0.86 * width / size
+    most = int(letters // (LETTER * max(map(len, words), default=0) + HANDLE))
+    return max(1, min(most, len(words)))
+
+
+def legend(ax: Any, entries: Sequence[tuple[Any, str]] | None = None) -> None:
     """Write the legend above the axes, in as many columns as the words leave room for."""
     import matplotlib
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.legend_handler import HandlerTuple
 
-    handles = ax.get_legend_handles_labels()[0] if handles is None else handles
-    words = [handle.get_label() for handle in handles]
+    handles, words = zip(*entries, strict=True) if entries else ax.get_legend_handles_labels()
     if not any(words):
         return
-    size = matplotlib.font_manager.FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points()
-    letters = ax.figure.bbox.width / ax.figure.dpi * 72 * 0.86 / size
-    columns = int(letters // (LETTER * max(len(word) for word in words) + HANDLE))
-    columns = max(1, min(columns, len(words)))
-    rows = math.ceil(len(words) / columns)
-    settings = {"borderpad": 0, "borderaxespad": 0, "handletextpad": 0.5, "columnspacing": 1.4, "labelspacing": 0.35}
-    place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.03)}
+    size = FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points()
+    columns = columns_of(words, _points(ax), size)
     # Filled row by row: matplotlib fills column by column.
-    order = [i for column in range(columns) for i in range(column, len(words), columns)][: rows * columns]
-    ax.legend([handles[i] for i in order], [words[i] for i in order], ncols=columns, **place, **settings)
+    order = [i for column in range(columns) for i in range(column, len(words), columns)]
+    ax.legend(
+        [handles[i] for i in order],
+        [words[i] for i in order],
+        ncols=columns,
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.03),
+        borderpad=0,
+        borderaxespad=0,
+        handlelength=2.4,
+        handletextpad=0.5,
+        columnspacing=1.4,
+        labelspacing=0.35,
+    )
 
 
 def nothing(ax: Any) -> None:

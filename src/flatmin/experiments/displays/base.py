@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from flatmin.errors import InputError
+from flatmin.experiments.displays.axes import columns_of
 from flatmin.experiments.style import printed
 
 __all__ = ["Display"]
@@ -49,7 +51,7 @@ class Display(ABC):
     ax_: Any = field(default=None, init=False, repr=False, compare=False)
     figure_: Any = field(default=None, init=False, repr=False, compare=False)
 
-    #: Height in points, of which a letter is some nine high.
+    #: Height in points, of which a letter is some nine high, with a legend of two rows.
     height: ClassVar[float] = 240.0
     #: Widths of a narrow display and of a wide one, in points.
     WIDTHS: ClassVar[tuple[float, float]] = (330.0, 680.0)
@@ -60,8 +62,15 @@ class Display(ABC):
 
     @property
     def size(self) -> tuple[float, float]:
-        """Width and height in points."""
-        return self.WIDTHS[self.wide], self.height
+        """Width and height in points; a long legend makes it higher."""
+        width = self.WIDTHS[self.wide]
+        rows = math.ceil(len(self.words) / columns_of(self.words, width, 10)) if self.words else 0
+        return width, self.height + 14 * max(0, rows - 2)
+
+    @property
+    def words(self) -> list[str]:
+        """What stands in the legend."""
+        return []
 
     @property
     @abstractmethod

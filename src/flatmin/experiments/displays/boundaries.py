@@ -9,6 +9,7 @@ import numpy as np
 
 from flatmin.errors import InputError
 from flatmin.experiments.boundary import Boundary
+from flatmin.experiments.displays.levels import rank
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.phase_map import Column
 from flatmin.report.words import number
@@ -52,7 +53,7 @@ def columns_over(evidence: Evidence, over: str) -> dict[Any, Column]:
                 f"select one value of it first"
             )
         found[at] = column
-    return {at: found[at] for at in sorted(found)}
+    return {at: found[at] for at in sorted(found, key=rank)}
 
 
 def found_in(column: Column) -> Boundary | None:

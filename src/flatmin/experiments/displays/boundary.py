@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin.experiments.boundary import Boundary
-from flatmin.experiments.displays.axes import dodge, intervals, legend, levels_on_x, nothing, scale_of
+from flatmin.experiments.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
 from flatmin.experiments.displays.base import Display
 from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, told
-from flatmin.experiments.displays.levels import groups, is_number, ordered, spoken, spot
+from flatmin.experiments.displays.levels import begun, groups, ordered, rank, said, spoken, spot
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.style import colour
 from flatmin.report.words import number
@@ -107,6 +107,7 @@ class BoundaryDisplay(Display):
             If there are several columns at one value of ``over`` and ``by``, or the recipe has no transition.
         """
         along, lines = along_of(evidence), []
+        caption = caption or "Half of the draws succeed at the points; bars are 95 % bands."
         parts = groups(evidence, by)
         for look, level in ordered(list(parts), labels):
             columns = columns_over(parts[level], over)
@@ -116,6 +117,8 @@ class BoundaryDisplay(Display):
             ends = {at: (float(points.min()), float(points.max())) for at, points in tried.items()}
             if found:
                 lines.append(BoundaryLine(spoken(level, by, labels), look, found, ends, expected))
+        if any(not found.inside for line in lines for found in line.boundaries.values()):
+            caption += " An arrow stands where a band goes beyond what was tried."
         return cls(
             name=name,
             title=title,
@@ -128,30 +131,36 @@ class BoundaryDisplay(Display):
         )
 
     @property
+    def words(self) -> list[str]:
+        """What stands in the legend."""
+        names = [name for name, _, _ in self._predictions()]
+        return [word for word in (*(line.label for line in self.lines), *names) if word]
+
+    @property
     def levels(self) -> list[Any]:
         """The values of the parameter that there are."""
-        return sorted({at for line in self.lines for at in line.boundaries})
+        return sorted({at for line in self.lines for at in line.boundaries}, key=rank)
 
     @property
     def alt(self) -> str:
         """Where every line begins and ends, with bands."""
         if not self.lines:
             return f"{self.title}: no trials yet."
-        said = [f"{self.y_label} at which half of the draws succeed, against {self.x_label}."]
+        lines = [f"{begun(self.y_label)} at which half of the draws succeed, against {self.x_label}."]
         for line in self.lines:
             inside = {at: found for at, found in line.boundaries.items() if found.inside}
             outside = len(line.boundaries) - len(inside)
             words = []
             if inside:
                 ends = dict.fromkeys([min(inside), max(inside)])
-                words.append(" to ".join(f"{_with_band(inside[at])} at {self.over} = {_word(at)}" for at in ends))
+                words.append(" to ".join(f"{_with_band(inside[at])} at {self.over} = {said(at)}" for at in ends))
             if outside:
                 words.append(f"{outside} with a band beyond what was tried")
-            said.append(f"{line.label or 'Boundary'}: {'; '.join(words)}.")
+            lines.append(f"{line.label or 'Boundary'}: {'; '.join(words)}.")
             if line.predictions:
                 first, last = min(line.predictions), max(line.predictions)
-                said.append(f"Predicted {number(line.predictions[first])} to {number(line.predictions[last])}.")
-        return " ".join(said)
+                lines.append(f"Predicted {number(line.predictions[first])} to {number(line.predictions[last])}.")
+        return " ".join(lines)
 
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
         """Return a row for each boundary; it is within what was tried if ``inside``."""
@@ -171,8 +180,8 @@ class BoundaryDisplay(Display):
         places = spot(self.levels)
         scale_of(ax, "x", list(places.values()), self.x_label)
         scale_of(ax, "y", [end for line in self.lines for end in _heights(line)], self.y_label)
-        for index, line in enumerate(self.lines):
-            self._paint_line(ax, line, places, dodge(ax, index, len(self.lines)))
+        for line, moved in zip(self.lines, dodges(ax, self.levels, len(self.lines)), strict=True):
+            self._paint_line(ax, line, places, moved)
         self._paint_predictions(ax, places)
         levels_on_x(ax, self.levels)
         legend(ax)
@@ -196,16 +205,20 @@ class BoundaryDisplay(Display):
     def _paint_predictions(self, ax: Any, places: dict[Any, float]) -> None:
         import matplotlib
 
-        lines = [line.predictions for line in self.lines if line.predictions]
-        shared = {at: value for line in lines for at, value in line.items()}
-        common = all(np.isclose(value, shared[at], rtol=1e-9) for line in lines for at, value in line.items())
-        for line in [BoundaryLine("", 0, {}, {}, dict(sorted(shared.items())))] if common else self.lines:
-            if not line.predictions:
-                continue
-            tone = matplotlib.rcParams["text.color"] if common else colour(line.look)
-            x, y = [places[at] for at in line.predictions], list(line.predictions.values())
-            name = "predicted" if common else f"predicted, {line.label}"
-            ax.plot(x, y, ls=(0, (4, 2.5)), lw=1.3, color=tone, label=name, zorder=1.5)
+        for name, index, values in self._predictions():
+            tone = matplotlib.rcParams["text.color"] if index is None else colour(index)
+            x = [places[at] for at in values]
+            ax.plot(x, list(values.values()), ls=(0, (4, 2.5)), lw=1.3, color=tone, label=name, zorder=1.5)
+
+    def _predictions(self) -> list[tuple[str, int | None, dict[Any, float]]]:
+        """Return name, index of looks and values of each prediction; a single one if it is the same for all lines."""
+        lines = [line for line in self.lines if line.predictions]
+        shared = {at: line.predictions[at] for line in lines for at in line.predictions}
+        if not shared:
+            return []
+        if all(np.isclose(value, shared[at], rtol=1e-9) for line in lines for at, value in line.predictions.items()):
+            return [("predicted", None, {at: shared[at] for at in sorted(shared, key=rank)})]
+        return [(f"predicted, {line.label}", line.look, line.predictions) for line in lines]
 
 
 def _heights(line: BoundaryLine) -> list[float]:
@@ -222,7 +235,3 @@ def _clipped(found: Boundary, tried: tuple[float, float]) -> tuple[float, float]
 
 def _with_band(found: Boundary) -> str:
     return told(found.value, found.low, found.high)
-
-
-def _word(level: Any) -> str:
-    return number(level) if is_number(level) else str(level)

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from flatmin.experiments.displays.axes import dodge, intervals, legend, levels_on_x, nothing, scale_of
+from flatmin.experiments.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
 from flatmin.experiments.displays.base import Display
-from flatmin.experiments.displays.levels import groups, is_number, ordered, spoken, spot
+from flatmin.experiments.displays.levels import (
+    begun,
+    check_metric,
+    groups,
+    is_number,
+    ordered,
+    rank,
+    said,
+    spoken,
+    spot,
+)
 from flatmin.experiments.displays.summary import Summary, summarise
 from flatmin.experiments.evidence import Evidence
 from flatmin.report.words import counted, number
 
 __all__ = ["Curve", "CurvesDisplay"]
+
+#: What points are, and what their intervals are by.
+SHARE, MEDIAN = ("Shares", "by Wilson"), ("Medians", "by order statistics")
+GEOMETRIC, MEAN = ("Geometric means", "by Student's t"), ("Means", "by Student's t")
 
 Reference = Mapping[str, float | Callable[[Any], float]]
 
@@ -55,8 +68,8 @@ class CurvesDisplay(Display):
         The parameter and the metric.
     curves : list of Curve
         What is drawn.
-    centre : str
-        "mean" or "median".
+    middle : str
+        What the points are: "Shares", "Means", "Geometric means" or "Medians".
     x_log, y_log : bool
         Whether axes are logarithmic.
     references : dict
@@ -68,7 +81,7 @@ class CurvesDisplay(Display):
     x: str
     y: str
     curves: list[Curve]
-    centre: str
+    middle: str
     x_log: bool
     y_log: bool
     references: dict[str, dict[Any, float]]
@@ -123,9 +136,12 @@ class CurvesDisplay(Display):
         Raises
         ------
         InputError
-            If a parameter is missing, the metric is made of words or ``centre`` is neither.
+            If a parameter is missing, no trial has the metric, it is made of words, or ``centre`` is neither.
         """
         curves = []
+        check_metric(evidence, y)
+        shares = evidence.values(y).dtype == bool
+        about = SHARE if shares else MEDIAN if centre == "median" else GEOMETRIC if y_log else MEAN
         parts = groups(evidence, by, x)
         for look, level in ordered(list(parts), labels):
             cells = groups(parts[level], x)
@@ -133,11 +149,12 @@ class CurvesDisplay(Display):
             kept = {at: summary for at, summary in found.items() if summary is not None}
             if kept:
                 curves.append(Curve(spoken(level, by, labels), look, list(kept), list(kept.values())))
-        levels = sorted({at for curve in curves for at in curve.x})
+        levels = sorted({at for curve in curves for at in curve.x}, key=rank)
         references = {
             word: {at: float(line(at)) if callable(line) else float(line) for at in levels}
             for word, line in (reference or {}).items()
         }
+        caption = caption or f"{about[0]}; bars are 95 % intervals {about[1]}."
         left_out = sum(point.left_out for curve in curves for point in curve.points)
         if left_out:
             what = "not positive" if y_log and centre == "mean" else "not finite"
@@ -151,7 +168,7 @@ class CurvesDisplay(Display):
             x=x,
             y=y,
             curves=curves,
-            centre=centre,
+            middle=about[0],
             x_log=x_log,
             y_log=y_log,
             references=references,
@@ -160,20 +177,25 @@ class CurvesDisplay(Display):
         )
 
     @property
+    def words(self) -> list[str]:
+        """What stands in the legend."""
+        return [word for word in (*(curve.label for curve in self.curves), *self.references) if word]
+
+    @property
     def levels(self) -> list[Any]:
         """The levels of ``x`` that there are."""
-        return sorted({at for curve in self.curves for at in curve.x})
+        return sorted({at for curve in self.curves for at in curve.x}, key=rank)
 
     @property
     def alt(self) -> str:
         """Where every line begins and ends, with intervals."""
         if not self.curves:
             return f"{self.title}: no trials yet."
-        lines = [f"{self.y_label} against {self.x_label}."]
+        lines = [f"{begun(self.y_label)} against {self.x_label}: {self.middle.lower()} with 95 % intervals."]
         for curve in self.curves:
             ends = dict.fromkeys([0, len(curve.x) - 1])
-            told = " to ".join(f"{_with_interval(curve.points[i])} at {self.x} = {_word(curve.x[i])}" for i in ends)
-            lines.append(f"{curve.label or self.centre}: {told}.")
+            told = " to ".join(f"{_with_interval(curve.points[i])} at {self.x} = {said(curve.x[i])}" for i in ends)
+            lines.append(f"{curve.label or self.y}: {told}.")
         for word, values in self.references.items():
             first, last = values[self.levels[0]], values[self.levels[-1]]
             lines.append(f"Dashed, {word}: {number(first)}" + (f" to {number(last)}." if last != first else "."))
@@ -200,10 +222,10 @@ class CurvesDisplay(Display):
         numbers = all(is_number(at) for at in self.levels)
         scale_of(ax, "x", list(places.values()), self.x_label, logarithmic=self.x_log and numbers)
         scale_of(ax, "y", self._heights(), self.y_label, logarithmic=self.y_log)
-        for index, curve in enumerate(self.curves):
+        for curve, moved in zip(self.curves, dodges(ax, self.levels, len(self.curves)), strict=True):
             x = np.array([places[at] for at in curve.x])
             value, low, high = (np.array([getattr(p, n) for p in curve.points]) for n in ("value", "low", "high"))
-            intervals(ax, x, value, low, high, curve.look, dodge(ax, index, len(self.curves)), curve.label)
+            intervals(ax, x, value, low, high, curve.look, moved, curve.label)
         for index, (word, values) in enumerate(self.references.items()):
             ink = {"color": matplotlib.rcParams["text.color"], "lw": 1.2, "label": word, "zorder": 1.5}
             dashes = [(0, (5, 3)), (0, (1.5, 2)), (0, (6, 2, 1.5, 2))][index % 3]
@@ -223,11 +245,7 @@ class CurvesDisplay(Display):
         return [*(point.value for point in points), *bounded, *lines]
 
 
-def _word(level: Any) -> str:
-    return number(level) if is_number(level) else str(level)
-
-
 def _with_interval(point: Summary) -> str:
-    if not (math.isfinite(point.low) or math.isfinite(point.high)) or not point.bounded:
+    if not point.bounded:
         return number(point.value)
     return f"{number(point.value)} ({number(point.low)} to {number(point.high)})"

@@ -19,6 +19,8 @@ __all__ = ["FORMATS", "page_svg", "save_figures", "sheet"]
 
 #: Dots per inch of PNG files.
 DOTS = 200
+#: The font that texts are measured with, as SVG files name it.
+FONT = "'DejaVu Sans'"
 
 
 def page_svg(display: Display, address: str) -> str:
@@ -106,7 +108,7 @@ def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[
             for extension in formats:
                 path = directory / f"{name}.{extension}"
                 with printed(**{"svg.hashsalt": name}), atomic_path(path) as temporary:
-                    temporary.write_bytes(FORMATS[extension](make(), title, words))
+                    temporary.write_bytes(FORMATS[extension](make(), name, title, words))
                 written.append(path)
     except OSError as error:
         raise InputError(f"figures cannot be written to {directory}: {error.strerror or error}") from error
@@ -171,23 +173,25 @@ def _wrapped(title: str, part: Any) -> str:
     return "\n".join(textwrap.wrap(title, max(20, int(points / 6.3))))
 
 
-def _svg(figure: Any, title: str, words: str) -> bytes:
+def _svg(figure: Any, name: str, title: str, words: str) -> bytes:
     """Return a figure as SVG with a title and a description for screen readers."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     head, _, rest = buffer.getvalue().partition("<svg ")
     attributes, _, body = rest.partition(">")
-    about = f'<title id="title">{escape(title)}</title>\n <desc id="description">{escape(words)}</desc>'
-    return f'{head}<svg role="img" aria-labelledby="title description" {attributes}>\n {about}{body}'.encode()
+    ids = f"{name}-title", f"{name}-description"
+    about = f'<title id="{ids[0]}">{escape(title)}</title>\n <desc id="{ids[1]}">{escape(words)}</desc>'
+    body = body.replace(FONT, f"{FONT}, Verdana, sans-serif")
+    return f'{head}<svg role="img" aria-labelledby="{ids[0]} {ids[1]}" {attributes}>\n {about}{body}'.encode()
 
 
-def _png(figure: Any, title: str, words: str) -> bytes:
+def _png(figure: Any, name: str, title: str, words: str) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS, metadata={"Software": None, "Title": title, "Description": words})
     return buffer.getvalue()
 
 
-def _pdf(figure: Any, title: str, words: str) -> bytes:
+def _pdf(figure: Any, name: str, title: str, words: str) -> bytes:
     buffer = io.BytesIO()
     about = {"Title": title, "Subject": words, "CreationDate": None, "Creator": None, "Producer": None}
     figure.savefig(buffer, format="pdf", metadata=about)
@@ -195,4 +199,4 @@ def _pdf(figure: Any, title: str, words: str) -> bytes:
 
 
 #: How each format is written, by the ending of its files.
-FORMATS: dict[str, Callable[[Any, str, str], bytes]] = {"png": _png, "svg": _svg, "pdf": _pdf}
+FORMATS: dict[str, Callable[[Any, str, str, str], bytes]] = {"png": _png, "svg": _svg, "pdf": _pdf}

@@ -7,9 +7,10 @@ from typing import Any
 
 from flatmin.errors import InputError
 from flatmin.experiments.evidence import Evidence
+from flatmin.experiments.store import Result
 from flatmin.report.words import number
 
-__all__ = ["groups", "is_number", "ordered", "spoken", "spot"]
+__all__ = ["begun", "check_metric", "groups", "is_number", "ordered", "rank", "said", "spoken", "spot"]
 
 Labels = Mapping[Any, str]
 
@@ -39,8 +40,57 @@ def groups(evidence: Evidence, by: str | Sequence[str] | None, *others: str) -> 
         return {}
     if by is None:
         return {None: evidence}
-    parts = evidence.split(*names)
-    return {key[0] if isinstance(by, str) else key: part for key, part in parts.items()}
+    parts: dict[Any, list[Result]] = {}
+    for result in evidence.results:
+        key = tuple(result.trial.parameters[name] for name in names)
+        parts.setdefault(key[0] if isinstance(by, str) else key, []).append(result)
+    return {level: Evidence(evidence.recipe, parts[level]) for level in sorted(parts, key=rank)}
+
+
+def rank(level: Any) -> Any:
+    """Return what levels are ordered by: numbers before words, which need not be of one kind.
+
+    Examples
+    --------
+    >>> sorted(["auto", 0.1, "exact", 0, (2, "flat"), (1, "nuclear")], key=rank)
+    [0, 0.1, 'auto', 'exact', (1, 'nuclear'), (2, 'flat')]
+    """
+    if isinstance(level, tuple):
+        return 2, 0, "", tuple(rank(value) for value in level)
+    return (0, level, "", ()) if isinstance(level, int | float) else (1, 0, str(level), ())
+
+
+def said(level: Any) -> str:
+    """Return a level by itself in words.
+
+    Examples
+    --------
+    >>> said(0.25), said(True), said("flat")
+    ('0.25', 'yes', 'flat')
+    """
+    if isinstance(level, bool):
+        return "yes" if level else "no"
+    return number(level) if is_number(level) else str(level)
+
+
+def check_metric(evidence: Evidence, metric: str, *, or_parameter: bool = False) -> None:
+    """Raise `InputError` if there are trials and none has a metric, which then is misspelled."""
+    there = {name for result in evidence.results for name in result.metrics} | {"seconds"}
+    if or_parameter:
+        there |= {name for result in evidence.results for name in result.trial.parameters}
+    if len(evidence) and metric not in there:
+        raise InputError(f"no trial has the metric {metric!r} to show, expected one of {', '.join(sorted(there))}")
+
+
+def begun(label: str) -> str:
+    """Return a label as the beginning of a sentence; a symbol stays as it is.
+
+    Examples
+    --------
+    >>> begun("time in s"), begun("m / r(d1 + d2)")
+    ('Time in s', 'm / r(d1 + d2)')
+    """
+    return label[0].upper() + label[1:] if label[:2].isalpha() else label
 
 
 def ordered(levels: Sequence[Any], labels: Labels | None) -> list[tuple[int, Any]]:

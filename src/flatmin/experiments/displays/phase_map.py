@@ -12,7 +12,7 @@ from flatmin.experiments.boundary import Boundary, wilson
 from flatmin.experiments.displays.axes import halo, legend, levels_on_x, nothing, scale_of
 from flatmin.experiments.displays.base import Display
 from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, told
-from flatmin.experiments.displays.levels import is_number, spot
+from flatmin.experiments.displays.levels import said, spot
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.phase_map import Column
 from flatmin.experiments.style import colour
@@ -20,6 +20,9 @@ from flatmin.metric import Array
 from flatmin.report.words import counted, number
 
 __all__ = ["PhaseMapDisplay"]
+
+#: Words of the legend.
+SCALE, UNTRIED, HALF = "share of successes, 0 to 1", "no trials", "half succeed, 95 % band"
 
 
 @dataclass(kw_only=True)
@@ -86,6 +89,7 @@ class PhaseMapDisplay(Display):
             If there are several columns at one value of ``over``, or the recipe has no transition.
         """
         along, columns = along_of(evidence), columns_over(evidence, over)
+        caption = caption or "Half of the draws succeed on the line; bars are 95 % bands."
         return cls(
             name=name,
             title=title,
@@ -101,6 +105,20 @@ class PhaseMapDisplay(Display):
         )
 
     @property
+    def words(self) -> list[str]:
+        """What stands in the legend."""
+        return [
+            SCALE,
+            *[UNTRIED] * self._untried,
+            *[HALF] * bool(self.boundaries),
+            *["predicted"] * bool(self.predictions),
+        ]
+
+    @property
+    def _untried(self) -> bool:
+        return any(0 in column.trials for column in self.columns.values())
+
+    @property
     def alt(self) -> str:
         """How many cells and trials there are, and where the boundary runs."""
         trials = [n for column in self.columns.values() for n in column.trials]
@@ -114,12 +132,12 @@ class PhaseMapDisplay(Display):
         inside = {at: self._in_units(at) for at, found in self.boundaries.items() if found is not None and found.inside}
         if inside:
             ends = dict.fromkeys([min(inside), max(inside)])
-            runs = " to ".join(f"{told(*inside[at])} at {self.over} = {_word(at)}" for at in ends)
+            runs = " to ".join(f"{told(*inside[at])} at {self.over} = {said(at)}" for at in ends)
             lines.append(f"Half of the draws succeed at {self.along} = {runs}.")
         if self.predictions:
             lines.append(
-                f"Dashed, the prediction: {number(self.predictions[first])} at {self.over} = {_word(first)} "
-                f"to {number(self.predictions[last])} at {_word(last)}."
+                f"Dashed, the prediction: {number(self.predictions[first])} at {self.over} = {said(first)} "
+                f"to {number(self.predictions[last])} at {said(last)}."
             )
         if trials.count(0):
             lines.append(f"{counted(trials.count(0), 'cell')} without trials, hatched.")
@@ -146,30 +164,29 @@ class PhaseMapDisplay(Display):
         scale_of(ax, "y", np.concatenate(heights), self.y_label, room=0)
         for column, left, right in zip(self.columns.values(), edges[:-1], edges[1:], strict=True):
             _paint_column(ax, column, left, right)
-        handles = [*_key(), *self._paint_boundary(ax, places), *self._paint_prediction(ax, places, edges)]
+        entries = [*_key(self._untried), *self._paint_boundary(ax, places), *self._paint_prediction(ax, places, edges)]
         levels_on_x(ax, list(self.columns))
-        legend(ax, handles)
+        legend(ax, entries)
 
     def _in_units(self, at: Any) -> tuple[float, float, float]:
         found, scale = self.boundaries[at], self.columns[at].scale
         assert found is not None
         return found.value * scale, found.low * scale, found.high * scale
 
-    def _paint_boundary(self, ax: Any, places: dict[Any, float]) -> list[Any]:
+    def _paint_boundary(self, ax: Any, places: dict[Any, float]) -> list[tuple[Any, str]]:
         shown = [at for at, found in self.boundaries.items() if found is not None and found.inside]
         if not shown:
             return []
         x = np.array([places[at] for at in shown])
         value, low, high = np.array([self._in_units(at) for at in shown]).T
         tone = colour(1)
-        (line,) = ax.plot(x, value, "-o", color=tone, lw=1.8, ms=4, zorder=3, path_effects=halo())
+        (line,) = ax.plot(x, value, "-o", color=tone, lw=1.8, ms=3.5, zorder=3, path_effects=halo(3.2))
         _, caps, (bars,) = ax.errorbar(x, value, [value - low, high - value], fmt="none", ecolor=tone, capsize=2.5)
         for mark in (*caps, bars):
-            mark.set(zorder=2.9, path_effects=halo(3.2))
-        line.set_label("half succeed, 95 % band")
-        return [line]
+            mark.set(zorder=3.1, path_effects=halo(3.0))
+        return [(line, HALF)]
 
-    def _paint_prediction(self, ax: Any, places: dict[Any, float], edges: Array) -> list[Any]:
+    def _paint_prediction(self, ax: Any, places: dict[Any, float], edges: Array) -> list[tuple[Any, str]]:
         import matplotlib
 
         if not self.predictions:
@@ -179,8 +196,7 @@ class PhaseMapDisplay(Display):
             xs, ys = [edges[0], edges[-1]], ys * 2
         tone = matplotlib.rcParams["text.color"]
         (line,) = ax.plot(xs, ys, color=tone, ls=(0, (4, 2.5)), lw=1.5, zorder=4, path_effects=halo(3.2))
-        line.set_label("predicted")
-        return [line]
+        return [(line, "predicted")]
 
 
 def _paint_column(ax: Any, column: Column, left: float, right: float) -> None:
@@ -190,7 +206,7 @@ def _paint_column(ax: Any, column: Column, left: float, right: float) -> None:
         ax.add_patch(_cell((left, low), right - left, high - low, successes / trials if trials else None))
 
 
-def _cell(corner: tuple[float, float], width: float, height: float, share: float | None, label: str = "") -> Any:
+def _cell(corner: tuple[float, float], width: float, height: float, share: float | None) -> Any:
     import matplotlib
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
@@ -198,13 +214,15 @@ def _cell(corner: tuple[float, float], width: float, height: float, share: float
     line = matplotlib.rcParams["grid.color"]
     if share is None:
         tone = matplotlib.rcParams["axes.edgecolor"]
-        return Rectangle(corner, width, height, facecolor="none", edgecolor=tone, hatch="////", lw=0, label=label)
-    return Rectangle(corner, width, height, facecolor=to_rgba(colour(0), share), edgecolor=line, lw=0.6, label=label)
+        return Rectangle(corner, width, height, facecolor="none", edgecolor=tone, hatch="////", lw=0)
+    return Rectangle(corner, width, height, facecolor=to_rgba(colour(0), share), edgecolor=line, lw=0.6)
 
 
-def _key() -> list[Any]:
-    cells = ((0.0, "0"), (0.5, "½"), (1.0, "all succeed"), (None, "no trials"))
-    return [_cell((0, 0), 1, 1, share, label=word) for share, word in cells]
+def _key(untried: bool) -> list[tuple[Any, str]]:
+    """Return the legend's entries for cells: a scale, and what nothing was tried in."""
+    scale = tuple(_cell((0, 0), 1, 1, share) for share in (0.0, 0.25, 0.5, 0.75, 1.0))
+    entries: list[tuple[Any, str]] = [(scale, SCALE)]
+    return [*entries, (_cell((0, 0), 1, 1, None), UNTRIED)] if untried else entries
 
 
 def _edges(places: Array) -> Array:
@@ -213,7 +231,3 @@ def _edges(places: Array) -> Array:
         return np.array([places[0] - 0.5, places[0] + 0.5])
     middles = (places[1:] + places[:-1]) / 2
     return np.concatenate([[2 * places[0] - middles[0]], middles, [2 * places[-1] - middles[-1]]])
-
-
-def _word(level: Any) -> str:
-    return number(level) if is_number(level) else str(level)

@@ -11,7 +11,7 @@ import numpy as np
 from flatmin.errors import InputError
 from flatmin.experiments.displays.axes import legend, nothing, scale_of
 from flatmin.experiments.displays.base import Display
-from flatmin.experiments.displays.levels import groups, ordered, spoken
+from flatmin.experiments.displays.levels import begun, check_metric, groups, ordered, spoken
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.store import Result
 from flatmin.experiments.style import look
@@ -19,6 +19,9 @@ from flatmin.metric import Array
 from flatmin.report.words import counted, number
 
 __all__ = ["Cloud", "ScatterDisplay"]
+
+#: At most about this many points are drawn; a page stays small.
+MOST = 1000
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,11 @@ class ScatterDisplay(Display):
         Raises
         ------
         InputError
-            If a parameter is missing, or a metric is made of words.
+            If a parameter is missing, no trial has a metric, or it is made of words.
         """
         clouds, left_out = [], 0
+        for metric in (x, y):
+            check_metric(evidence, metric, or_parameter=True)
         parts = groups(evidence, by)
         for index, level in ordered(list(parts), labels):
             points = _points(parts[level].results, x, y)
@@ -125,6 +130,9 @@ class ScatterDisplay(Display):
             left_out += int((~fit).sum())
             if fit.any():
                 clouds.append(Cloud(spoken(level, by, labels), index, points[fit]))
+        total = sum(len(cloud.points) for cloud in clouds)
+        if total > MOST:
+            caption = f"{caption} Of {total} trials {MOST} are drawn, evenly chosen.".strip()
         if left_out:
             caption = f"{caption} {counted(left_out, 'trial')} left out that the axes have no place for.".strip()
         return cls(
@@ -144,11 +152,16 @@ class ScatterDisplay(Display):
         )
 
     @property
+    def words(self) -> list[str]:
+        """What stands in the legend."""
+        return [word for word in (*(cloud.label for cloud in self.clouds), *["both agree"] * self.diagonal) if word]
+
+    @property
     def alt(self) -> str:
-        """How many points there are, the ranges, and by how much both rise together."""
+        """How many points there are, over which ranges, and how many are below the diagonal."""
         if not self.clouds:
             return f"{self.title}: no trials yet."
-        lines = [f"{self.y_label} against {self.x_label}, one point a trial."]
+        lines = [f"{begun(self.y_label)} against {self.x_label}, one point a trial."]
         for cloud in self.clouds:
             (x0, y0), (x1, y1) = cloud.points.min(axis=0), cloud.points.max(axis=0)
             ranges = f"{number(x0)} to {number(x1)} across, {number(y0)} to {number(y1)} up"
@@ -177,9 +190,12 @@ class ScatterDisplay(Display):
             return nothing(ax)
         ax.grid(True)
         everything = np.concatenate([cloud.points for cloud in self.clouds])
+        share = min(1.0, MOST / len(everything))
         for cloud in self.clouds:
             marks = look(cloud.look) | {"linestyle": "none", "ms": 4, "mew": 0, "alpha": 0.65}
-            ax.plot(cloud.points[:, 0], cloud.points[:, 1], label=cloud.label, **marks)
+            count = max(1, round(share * len(cloud.points)))
+            points = cloud.points[np.linspace(0, len(cloud.points) - 1, count).round().astype(int)]
+            ax.plot(points[:, 0], points[:, 1], label=cloud.label, **marks)
         scale_of(ax, "x", everything[:, 0], self.x_label, logarithmic=self.x_log)
         scale_of(ax, "y", everything[:, 1], self.y_label, logarithmic=self.y_log)
         if self.diagonal:
