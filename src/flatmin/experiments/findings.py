@@ -98,7 +98,7 @@ def in_words(claim: Claim) -> str:
     >>> in_words(Claim.exact("the trace", 2.00004, below=2))
     '2.00004; expected at most 2.'
     >>> in_words(Claim.open("the share", above=0.75))
-    'Not known from these trials; expected at least 0.75.'
+    'not known from these trials; expected at least 0.75.'
     """
     limit, side = (claim.below, "at most") if claim.below is not None else (claim.above, "at least")
     assert limit is not None
@@ -107,7 +107,7 @@ def in_words(claim: Claim) -> str:
     expected = f"expected {side} {number(limit, digits)}."
     estimate, low, high = (number(value, digits) for value in (claim.estimate, claim.low, claim.high))
     if claim.estimate != claim.estimate:
-        return f"Not known from these trials; {expected}"
+        return f"not known from these trials; {expected}"
     if claim.low == claim.high:
         return f"{estimate}; {expected}"
     bounds = {(False, False): "without bounds", (True, False): f"from {low} on", (False, True): f"up to {high}"}

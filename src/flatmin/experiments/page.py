@@ -166,9 +166,8 @@ def _statements(finding: Finding) -> list[Statement]:
     for index, claim in enumerate(finding.claims, 1):
         word = {"holds": "Holds:", "fails": "Fails:", "undecided": "Undecided:"}[claim.verdict]
         title = f"{index}. {claim.text[:1].upper()}{claim.text[1:]}"
-        said = in_words(claim)
         name = _address(finding, index)
-        out.append(Statement(HOLDS[claim.verdict], title, said[:1].lower() + said[1:], name=name, word=word))
+        out.append(Statement(HOLDS[claim.verdict], title, in_words(claim), name=name, word=word))
     return out
 
 
