@@ -8,10 +8,12 @@ from flatmin import families
 from flatmin.experiments.recipe import Metrics
 from flatmin.solvers.flat_minimum import flat_minimum
 
-__all__ = ["RECOVERED", "degrees", "metrics_of_recovery"]
+__all__ = ["CERTIFIED", "RECOVERED", "degrees", "metrics_of_recovery"]
 
 #: A relative error below this counts as exact recovery.
 RECOVERED = 1e-6
+#: Names of the statuses whose solutions are certified flat.
+CERTIFIED = ("unique_flat_minimum", "flat_minimum")
 #: Models whose unknown matrix is symmetric or Hermitian.
 HERMITIAN = ("covariance", "phase-retrieval", "quadratic-network")
 
