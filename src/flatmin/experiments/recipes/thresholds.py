@@ -1,0 +1,410 @@
+r"""Where recovery sets in, and what fails just below: single rows and columns.
+
+Numbers of measurements are in units of the degrees of freedom, ``rho = m / (r (d1 + d2 − r))``. Gaussian sensing of
+60×50 matrices of rank 2, completion of 300² and 1000² matrices of rank 5; Gaussian factors, cells drawn evenly, ten
+draws of every cell. A draw is recovered if the relative error is below 1e-6. The threshold is the rho at which half of
+the draws are recovered.
+
+What completion needs of a single row or column can be written down (`flatmin.experiments.single_lines`): each has a
+score, which takes no solve, and where one is above 1 the truth is not flattest. For Gaussian factors the distribution
+of scores is nearly known, so they predict a threshold. It grows with log d, and is far above the one at which every row
+and column has r cells, the argument of the coupon collector. Flat weights cancel how many cells a row has; so it should
+not be the row with the fewest cells that fails, but one that is large beside the directions that its cells see.
+
+Near the threshold means solved draws of completion from 0.25 below the predicted threshold on; far below, from 1 below.
+
+Claim: Gaussian sensing recovers from 2.5 on (nine draws in ten or more) and not up to 2 (one in ten or fewer). In
+completion the threshold of 300² is between 3 and 3.5, and that of 1000² between 4 and 5; at 3.5 to 3.75 nine draws in
+ten or more of 300² have no score above 1. No draw with a score above 1 is recovered, and of those without, at most one
+in ten near the threshold is not. The thresholds of scores of 100², 300² and 1000² are where they are predicted, up to
+0.2, and from 300² to 1000² they grow by at least twice what the coupon collector says. Near the threshold failures sit
+in single rows and columns: in half of them or more one carries more than half of the squared error, in half or more at
+most three hold 90 % of it, and far below neither is so. In half of them or more the truth is less flat than the bound
+by less than 1e-3. What fails is the row or column with the largest score, in three of four failures or more, and in at
+most half of them the one with the fewest cells.
+
+Refuted by: an interval of one of these numbers beyond its limit. Shares have exact binomial intervals, thresholds the
+bands of a logistic curve, open where they leave the points that were tried. A draw that neither its solution nor a
+score has decided within the steps allowed is a failure where a large share is claimed and a success where a small one
+is, and a threshold counts it both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flatmin import families
+from flatmin.claim import Claim
+from flatmin.experiments.boundary import fit_boundary
+from flatmin.experiments.evidence import Evidence
+from flatmin.experiments.recipe import Block, Metrics, Parameters, Recipe
+from flatmin.experiments.recovery import RECOVERED
+from flatmin.experiments.single_lines import line_scores, lines_that_hold, threshold_of_cells, threshold_of_scores
+from flatmin.experiments.statistical_dimension import statistical_dimension
+from flatmin.experiments.store import Result
+from flatmin.experiments.transition import Transition
+from flatmin.families.base import Instance, relative_distance
+from flatmin.metric import Array, svd_of_product
+from flatmin.solvers.flat_minimum import flat_minimum
+
+if TYPE_CHECKING:
+    from flatmin.experiments.displays import Display
+
+__all__ = ["RECIPE", "recover"]
+
+#: Newton steps where it is open whether the truth is flattest, and where a score says that it is not: then what is
+#: asked is where the error sits, and that shows early.
+STEPS, STEPS_BEYOND = 200, 40
+#: Differences of flatness, and scores above 1, by less than this are taken for rounding.
+ROUNDING = 1e-9
+BEYOND = 1 + ROUNDING
+#: The part of the squared error that is counted in rows and columns.
+MOST = 0.9
+#: Near the threshold is from so much below the predicted one on, far below is at least so much below.
+NEAR, FAR = 0.25, 1.0
+#: From where on scores are looked at, by dimension.
+LOWEST = {100: 1.5, 300: 2.0, 1000: 2.5}
+#: What is None where nothing was solved, or where there is no error to locate.
+UNKNOWN = (
+    "error",
+    "error_elsewhere",
+    "solved",
+    "steps",
+    "gap",
+    "unique",
+    "rank_found",
+    "less_flat",
+    "worst_share",
+    "even_share",
+    "lines",
+    "worst_is_predicted",
+    "worst_is_fewest",
+)
+
+
+def recover(parameters: Parameters, seed: int) -> Metrics:
+    """Return whether one draw is recovered, by a solution or by the scores of its rows and columns, and what fails.
+
+    The scores come first: they take no solve, and one above 1 decides that the truth is not flattest.
+    """
+    panel, method = str(parameters["panel"]), str(parameters["method"])
+    d1, d2, rank = (int(parameters[name]) for name in ("d1", "d2", "rank"))
+    m = round(float(parameters["rho"]) * rank * (d1 + d2 - rank))
+    instance = families.find(f"matrix-{panel}").sample((d1, d2), rank, m, seed=seed)
+    L, R = _factors(instance, rank, seed)
+    scores = line_scores(instance.problem, L, R) if panel == "completion" else np.zeros(0)
+    largest = float(scores.max(initial=0.0))
+    metrics: Metrics = dict.fromkeys(UNKNOWN) | {
+        "score": largest if np.isfinite(largest) else None,
+        "lines_beyond": int(np.sum(scores > BEYOND)),
+        "decided_by": "score",
+        "success": largest <= BEYOND,
+    }
+    return metrics if method == "score" else metrics | _solved(instance, (L, R), scores, seed)
+
+
+def _factors(instance: Instance, rank: int, seed: int) -> tuple[Array, Array]:
+    """Return factors of the truth, from its products with a few random vectors."""
+    truth = np.asarray(instance.truth)
+    basis = np.linalg.qr(truth @ np.random.default_rng(seed).standard_normal((truth.shape[1], rank)))[0]
+    return basis, truth.T @ basis
+
+
+def _solved(instance: Instance, factors: tuple[Array, Array], scores: Array, seed: int) -> Metrics:
+    """Return what the flat minimum says of a draw."""
+    problem, truth = instance.problem, np.asarray(instance.truth)
+    beyond = bool(scores.max(initial=0.0) > BEYOND)
+    solution = flat_minimum(problem, seed=seed, max_iter=STEPS_BEYOND if beyond else STEPS)
+    proof, error = solution.certificate, relative_distance(solution.matrix, truth)
+    D1, D2 = problem.metric
+    flatness = 4 * float(svd_of_product(D1 @ factors[0], D2 @ factors[1])[1].sum())
+    recovered = solution.status.certified and error < RECOVERED
+    # What a fit that is not exact may gain by that is less than its reach.
+    flatter = flatness / proof.value - 1 > max(2 * proof.residual_reach, ROUNDING)
+    metrics: Metrics = {
+        "error": error,
+        "solved": solution.status.name,
+        "steps": solution.iterations,
+        "gap": float(proof.relative_gap),
+        "unique": proof.unique,
+        "rank_found": solution.rank,
+        "less_flat": flatness / proof.lower_bound - 1,
+        "decided_by": "solution" if recovered or flatter else "score" if beyond else "nothing",
+        "success": True if recovered else False if flatter or beyond else None,
+    }
+    return metrics if error < RECOVERED else metrics | _located(problem, solution.matrix - truth, truth, scores)
+
+
+def _located(problem: Any, error: Array, truth: Array, scores: Array) -> Metrics:
+    """Return where an error sits: in which rows and columns."""
+    squares, size = error**2, float(np.sum(truth**2))
+    total, d1 = float(squares.sum()), len(error)
+    carried = np.concatenate([squares.sum(axis=1), squares.sum(axis=0)])
+    even = np.concatenate([np.sum(truth**2, axis=1), np.sum(truth**2, axis=0)])
+    worst = int(carried.argmax())
+    metrics: Metrics = {
+        "error_elsewhere": float(np.sqrt(max(total - carried[worst], 0.0) / size)),
+        "worst_share": float(carried[worst] / total),
+        "even_share": float(even.max() / size),
+        "lines": lines_that_hold(squares, MOST),
+    }
+    if scores.size:
+        counts = np.concatenate(problem.measurement.gram_diagonals())
+        fewest = counts[:d1].min() if worst < d1 else counts[d1:].min()
+        metrics |= {
+            "worst_is_predicted": bool(worst == scores.argmax()),
+            "worst_is_fewest": bool(counts[worst] == fewest),
+        }
+    return metrics
+
+
+def judge(evidence: Evidence) -> list[Claim]:
+    """Return the claim, sentence by sentence."""
+    sensing = evidence.select(panel="sensing", d1=60, d2=50)
+    completion = evidence.select(panel="completion", method="solved")
+    scores = evidence.select(panel="completion", method="score")
+    near, far = _within(completion, above=-NEAR), _within(completion, below=-FAR)
+    failed, failed_far = _failed(near), _failed(far)
+    enough, few = _at(sensing, 2.5, np.inf), _at(sensing, 0.0, 2.0)
+    words = "In Gaussian sensing of 60×50 matrices of rank 2, the share of draws recovered"
+    claims = [
+        Claim.of_share(f"{words} from 2.5 degrees of freedom on", _successes(enough, False), above=0.9),
+        Claim.of_share(f"{words} up to 2 degrees of freedom", _successes(few, True), below=0.1),
+    ]
+    for d, low, high in ((300, 3.0, 3.5), (1000, 4.0, 5.0)):
+        text = f"In completion of {d}×{d} matrices of rank 5, the threshold in degrees of freedom"
+        found = _threshold(completion.select(d1=d))
+        claims += [_claim(text, found, above=low), _claim(text, found, below=high)]
+    text = "In completion of 300×300 matrices of rank 5 at 3.5 to 3.75 degrees of freedom, the share of draws without"
+    several = _at(scores.select(d1=300), 3.5, 3.75).values("success")
+    claims.append(Claim.of_share(f"{text} a score above 1, a condition of recovery", several, above=0.9))
+    claims += _of_scores(scores, completion, near)
+    return claims + _of_failures(failed, failed_far)
+
+
+def _of_scores(scores: Evidence, completion: Evidence, near: Evidence) -> list[Claim]:
+    """Return what is claimed of scores."""
+    beyond = [r for r in completion.results if r.metrics["lines_beyond"]]
+    text = "The number of draws recovered in spite of a score above 1"
+    count = sum(r.metrics["error"] < RECOVERED for r in beyond)
+    claims = [Claim.exact(text, count, below=0) if beyond else Claim.open(text, below=0)]
+    within = [r.metrics["success"] is not True for r in near.results if not r.metrics["lines_beyond"]]
+    text = "In completion near the threshold, the share of draws without a score above 1 that are not recovered"
+    claims.append(Claim.of_share(text, within, below=0.1))
+    level = 1 - 0.05 / 3
+    for d in (100, 300, 1000):
+        text = f"In completion of {d}×{d} matrices of rank 5, how far the threshold of scores is from the predicted one"
+        found, expected = _threshold(scores.select(d1=d), level), threshold_of_scores(d, 5)
+        claims.append(_claim(text, _distance(found, expected), below=0.2))
+    small, large = (_threshold(scores.select(d1=d), 1 - 0.05 / 2) for d in (300, 1000))
+    grown = threshold_of_cells(1000, 5) - threshold_of_cells(300, 5)
+    text = "The growth of the threshold of scores from 300×300 to 1000×1000, over what the coupon collector says"
+    ratio = [(large[i] - small[j]) / grown for i, j in ((0, 0), (1, 2), (2, 1))]
+    return [*claims, _claim(text, (ratio[0], ratio[1], ratio[2]), above=2.0)]
+
+
+def _of_failures(near: Evidence, far: Evidence) -> list[Claim]:
+    """Return what is claimed of draws that are not recovered."""
+    claims = []
+    for part, place, limit in ((near, "near the threshold", "above"), (far, "far below the threshold", "below")):
+        words = f"Of draws of completion that fail {place}, the share in which"
+        claims += [
+            Claim.of_share(
+                f"{words} one row or column carries more than half of the squared error",
+                part.values("worst_share") > 0.5,
+                **{limit: 0.5},
+            ),
+            Claim.of_share(
+                f"{words} at most three rows and columns hold 90 % of the squared error",
+                part.values("lines") <= 3,
+                **{limit: 0.5},
+            ),
+        ]
+    words = "Of draws of completion that fail near the threshold, the share in which"
+    return [
+        *claims,
+        Claim.of_share(
+            f"{words} the truth is less flat than the bound by less than 1e-3",
+            near.values("less_flat") < 1e-3,
+            above=0.5,
+        ),
+        Claim.of_share(
+            f"{words} the worst row or column is the one with the largest score",
+            near.values("worst_is_predicted"),
+            above=0.75,
+        ),
+        Claim.of_share(
+            f"{words} the worst row or column has the fewest cells",
+            near.values("worst_is_fewest"),
+            below=0.5,
+        ),
+    ]
+
+
+def _at(evidence: Evidence, low: float, high: float) -> Evidence:
+    """Return the part with so many measurements."""
+    return evidence.select(rho=[rho for rho in evidence.levels("rho") if low <= rho <= high])
+
+
+def _within(evidence: Evidence, *, above: float = -np.inf, below: float = np.inf) -> Evidence:
+    """Return the part whose distance from the predicted threshold is at least the one and at most the other."""
+    return _where(
+        evidence, lambda r: above <= float(r.trial.parameters["rho"]) - _predicted(r.trial.parameters) <= below
+    )
+
+
+def _failed(evidence: Evidence) -> Evidence:
+    """Return the draws that are known not to be recovered."""
+    return _where(evidence, lambda r: r.metrics["success"] is False)
+
+
+def _where(evidence: Evidence, chosen: Callable[[Result], bool]) -> Evidence:
+    return Evidence(evidence.recipe, [r for r in evidence.results if chosen(r)])
+
+
+def _successes(evidence: Evidence, undecided: bool) -> list[bool]:
+    """Return whether draws are recovered, with an answer for those that nothing decides."""
+    found = [r.metrics["success"] for r in evidence.results]
+    return [undecided if success is None else success for success in found]
+
+
+def _threshold(evidence: Evidence, level: float = 0.95) -> tuple[float, float, float]:
+    """Return where half of the draws are recovered, with its band, whatever became of draws that are undecided."""
+    parts = [evidence.select(rho=rho) for rho in evidence.levels("rho")]
+    if len(parts) < 2:
+        return np.nan, -np.inf, np.inf
+    points, trials = evidence.levels("rho"), [len(part) for part in parts]
+    early, late = (
+        fit_boundary(points, [sum(_successes(part, undecided)) for part in parts], trials, level=level)
+        for undecided in (True, False)
+    )
+    low = early.low if early.low >= points[0] else -np.inf
+    high = late.high if late.high <= points[-1] else np.inf
+    return (early.value + late.value) / 2, low, high
+
+
+def _distance(found: tuple[float, float, float], expected: float) -> tuple[float, float, float]:
+    """Return how far a number is from an expected one, with its interval."""
+    value, low, high = found
+    nearest = 0.0 if low <= expected <= high else min(abs(low - expected), abs(high - expected))
+    return abs(value - expected), nearest, max(abs(low - expected), abs(high - expected))
+
+
+def _claim(text: str, found: tuple[float, float, float], **limit: float) -> Claim:
+    return Claim(text, *found, **limit)
+
+
+def _predicted(parameters: Mapping[str, Any]) -> float:
+    """Return the threshold that is expected: of scores, or the statistical dimension."""
+    d1, d2, rank = (int(parameters[name]) for name in ("d1", "d2", "rank"))
+    if parameters["panel"] == "completion":
+        return threshold_of_scores(d1, rank)
+    return statistical_dimension((d1, d2), rank)[0] / (rank * (d1 + d2 - rank))
+
+
+def show(evidence: Evidence) -> list[Display]:
+    """Return success and where errors sit against the number of measurements, and thresholds against the dimension."""
+    from flatmin.experiments.displays import BoundaryDisplay, CurvesDisplay, ScatterDisplay
+
+    pictures: list[Display] = []
+    along: dict[str, Any] = {"x": "rho", "x_label": "measurements / degrees of freedom"}
+    sensing = evidence.select(panel="sensing", d1=60, d2=50)
+    completion = evidence.select(panel="completion")
+    solved, scores = completion.select(method="solved"), completion.select(method="score")
+    for part, name, about in (
+        (sensing, "sensing", "Recovery in Gaussian sensing, 60×50, rank 2"),
+        (solved, "completion", "Recovery in completion, rank 5"),
+        (scores, "scores", "Draws of completion without a score above 1, rank 5"),
+    ):
+        if len(part.values("success")):
+            label = "share without a score above 1" if part is scores else "share of draws recovered"
+            picture = CurvesDisplay.from_evidence(part, name, about, y="success", by="d1", y_label=label, **along)
+            pictures.append(picture)
+    if len(completion):
+        pictures.append(
+            BoundaryDisplay.from_evidence(
+                completion,
+                "thresholds",
+                "Thresholds of completion, rank 5",
+                over="d1",
+                by="method",
+                predicted=_predicted,
+                labels={"solved": "half are recovered", "score": "half have no score above 1"},
+                x_label="dimension",
+                y_label="threshold, in degrees of freedom",
+                caption="Bars are 95 % bands. The prediction is that of scores, from their distribution.",
+            )
+        )
+    failed = _failed(solved)
+    if not len(failed):
+        return pictures
+    settings: dict[str, Any] = along | {"by": "d1", "centre": "median"}
+    pictures += [
+        CurvesDisplay.from_evidence(
+            failed,
+            "worst-line",
+            "What the worst row or column carries, of failed draws",
+            y="worst_share",
+            y_label="share of the squared error",
+            **settings,
+        ),
+        CurvesDisplay.from_evidence(
+            failed,
+            "lines",
+            "Rows and columns that hold 90 % of the squared error, of failed draws",
+            y="lines",
+            y_log=True,
+            y_label="rows and columns",
+            **settings,
+        ),
+    ]
+    if len(failed.values("score")):
+        pictures.append(
+            ScatterDisplay.from_evidence(
+                failed,
+                "error",
+                "Error of failed draws against the largest score",
+                x="score",
+                y="error",
+                by="d1",
+                x_log=True,
+                y_log=True,
+                x_label="largest score",
+                y_label="relative error",
+            )
+        )
+    return pictures
+
+
+def _grid(panel: str, method: str, shape: tuple[int, int], rank: int, rho: Any) -> Block:
+    points = tuple(round(float(x), 4) for x in rho)
+    return {"panel": (panel,), "method": (method,), "d1": shape[:1], "d2": shape[1:], "rank": (rank,), "rho": points}
+
+
+RECIPE = Recipe(
+    "thresholds",
+    __doc__,
+    recover,
+    grid=[
+        _grid("sensing", "solved", (60, 50), 2, np.arange(1.75, 3.3, 0.125)),
+        _grid("completion", "solved", (300, 300), 5, (2.0, 3.0, 3.5, 4.0)),
+        _grid("completion", "solved", (1000, 1000), 5, (3.0, 3.5, 4.0, 5.0)),
+        *(_grid("completion", "score", (d, d), 5, np.arange(low, 5.01, 0.05)) for d, low in LOWEST.items()),
+    ],
+    repetitions=10,
+    quick={
+        "grid": [
+            _grid("sensing", "solved", (30, 25), 2, (1.5, 3.0)),
+            _grid("completion", "solved", (40, 40), 2, (2.0, 4.5)),
+            _grid("completion", "score", (40, 40), 2, (1.5, 2.0, 2.5, 3.0, 3.5, 4.0)),
+        ],
+        "repetitions": 2,
+    },
+    paired=("method",),
+    transition=Transition("rho", "success", lambda parameters: 1.0),
+    judge=judge,
+    show=show,
+)
