@@ -1,0 +1,331 @@
+"""Equally flat fits, and flatness over training algorithms: cells against oracles, verdicts on made-up results."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import flatmin as fm
+from flatmin.errors import InputError
+from flatmin.experiments import Evidence, Result, Store, recipes, sweep
+from flatmin.experiments.exact_fit import _slopes, exact_fit
+from flatmin.experiments.recipes import equally_flat, training
+
+MODELS = pytest.mark.parametrize("name", equally_flat.MODELS)
+FREE = [name for name, model in training.MODELS.items() if not model.determined]
+
+
+def measured(problem, factors):
+    """Return ``⟨A_i, X⟩`` by explicit matrices."""
+    U = factors[0]
+    if len(factors) == 1:
+        X = U @ U.conj().T
+    elif isinstance(problem.parametrization, fm.SignedGram):
+        X = U @ U.T - factors[1] @ factors[1].T
+    else:
+        X = U @ factors[1].T
+    return np.einsum("mij,ij->m", problem.measurement.matrices().conj(), X).real
+
+
+def drawn(name, d=5, multiple=1.0, seed=3):
+    model = equally_flat.MODELS[name]
+    return model.draw(d, round(multiple * model.degrees(d)), seed)
+
+
+@MODELS
+def test_exact_fits_fit_and_are_different(name):
+    problem = drawn(name).problem
+    rng = np.random.default_rng(0)
+    width = 8 if name == "network" else 4
+    found = [exact_fit(problem, width, scale, rng) for scale in (0.5, 2.0)]
+    for factors, misfit in found:
+        error = np.linalg.norm(measured(problem, factors) - problem.data) / np.linalg.norm(problem.data)
+        assert error < 1e-13
+        assert misfit < 1e-13
+        assert problem.parametrization.width(factors) == width
+    first, second = (problem.parametrization.matrix(factors) for factors, _ in found)
+    assert np.linalg.norm(first - second) > 1e-3 * np.linalg.norm(first)
+
+
+@MODELS
+def test_slopes_are_derivatives(name):
+    problem, rng = drawn(name).problem, np.random.default_rng(1)
+    factors = problem.parametrization.random(problem.shape, 4, rng)
+    turn = (1 + 2j) if name == "phase-retrieval" else 1.0
+    factors = tuple(turn * F for F in factors)
+    steps = [turn.conjugate() * rng.standard_normal(F.shape) for F in factors]
+    slopes = _slopes(problem.parametrization, problem.measurement.matrices(), factors)
+    along = sum(np.einsum("mij,ij->m", J.conj(), S).real for J, S in zip(slopes, steps, strict=True))
+    ahead, behind = (tuple(F + h * S for F, S in zip(factors, steps, strict=True)) for h in (1e-5, -1e-5))
+    assert along == pytest.approx((measured(problem, ahead) - measured(problem, behind)) / 2e-5, rel=1e-6, abs=1e-6)
+
+
+def test_what_cannot_be_fitted_is_said():
+    rng, problem = np.random.default_rng(0), fm.families.sparse_regression.sample(6, 2, 4).problem
+    with pytest.raises(InputError, match="expected Product, Gram or SignedGram"):
+        exact_fit(problem, 2, 1.0, rng)
+    with pytest.raises(InputError, match="all zero"):
+        exact_fit(fm.Problem(fm.measurements.Identity((2, 2)), np.zeros(4)), 2, 1.0, rng)
+    one_line = fm.Problem(fm.measurements.RankOne([[1.0, 0.0]]), [-1.0], fm.Gram())  # no square is negative
+    assert exact_fit(one_line, 2, 1.0, rng)[1] > 0.1
+
+
+def null_direction(problem):
+    """Return a symmetric H with A(H) = 0 which no combination of sensing matrices sees, and that is all it knows."""
+    d = problem.shape[0]
+    basis = [np.add(E, E.T) for E in np.eye(d * d).reshape(-1, d, d)]
+    seen = np.array([problem.measurement.forward(E) for E in basis]).T
+    _, s, Vh = np.linalg.svd(seen)
+    return sum(c * E for c, E in zip(Vh[np.sum(s > 1e-10 * s[0])], basis, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "equal"), [("covariance", True), ("projections", True), ("network", True), ("symmetric", False)]
+)
+def test_the_trace_is_determined_where_d_is_a_combination_and_only_there(name, equal):
+    problem = drawn(name).problem
+    D = np.mean([A @ A for A in problem.measurement.matrices()], axis=0)
+    H = null_direction(problem)
+    assert np.abs(problem.measurement.forward(H)).max() < 1e-10
+    moved = abs(np.trace(D @ H)) / np.linalg.norm(D) / np.linalg.norm(H)
+    assert (moved < 1e-12) == equal
+    assert (equally_flat._outside(problem) < 1e-12) == equal
+    if name == "network":
+        return
+    gram, X = problem.parametrization, np.eye(len(D)) * 10  # positive definite, and a fit of its own data
+    values = [
+        gram.fibre_minimum((np.linalg.cholesky(X + t * H / np.linalg.norm(H)),), problem.metric) for t in (0.0, 5.0)
+    ]
+    assert values[0] == pytest.approx(8 * 10 * np.trace(D))
+    assert (values[1] == pytest.approx(values[0], rel=1e-12)) == equal
+
+
+def test_the_cell_measures_what_it_says():
+    cell = {"model": "covariance", "d": 5, "multiple": 1.0}
+    metrics = equally_flat.fits(cell, 4)
+    instance = equally_flat.MODELS["covariance"].draw(5, 9, 4)
+    problem, truth = instance.problem, instance.truth
+    rng = np.random.default_rng([4, 1])
+    found = [equally_flat._fit(problem, rng) for _ in range(equally_flat.STARTS)]
+    kept = [F[0] @ F[0].T for F, misfit in found if misfit <= equally_flat.EXACT]
+    assert (metrics["m"], metrics["fits"]) == (9, len(kept))
+    assert len(kept) > 1
+    size = np.linalg.norm(truth)
+    errors = [np.linalg.norm(X - truth) / size for X in kept]
+    pairs = [np.linalg.norm(X - Y) / np.linalg.norm(Y) for i, X in enumerate(kept) for Y in kept[:i]]
+    assert (metrics["smallest_error"], metrics["largest_error"]) == pytest.approx((min(errors), max(errors)))
+    assert metrics["nearest"] == pytest.approx(min(pairs))
+    x = problem.measurement.left
+    value = 8 / 9 * np.sum(np.sum(x**2, axis=1) * problem.data)  # what the data alone say
+    D = np.einsum("m,mi,mj->ij", np.sum(x**2, axis=1), x, x) / 9
+    assert [8 * np.trace(D @ X) for X in kept] == pytest.approx([value] * len(kept), rel=1e-12)
+    assert metrics["flatness_spread"] < 1e-12
+    assert metrics["correlation"] is None
+    assert equally_flat.fits(cell, 4) == metrics
+
+
+def evidence_of(recipe, metrics_of, repetitions=8):
+    """Return what a sweep would be if every trial returned ``metrics_of(parameters, repetition)``."""
+    recipe = replace(recipe, repetitions=repetitions)
+    return Evidence(recipe, [Result(t, metrics_of(t.parameters, t.repetition)) for t in recipe.trials()])
+
+
+def verdicts(recipe, metrics_of, repetitions=8):
+    return {claim.text: claim.verdict for claim in recipe.judge(evidence_of(recipe, metrics_of, repetitions))}
+
+
+def as_claimed(parameters, repetition):
+    """Return metrics of `equally_flat.fits` under which the claim is true."""
+    determined = equally_flat.MODELS[parameters["model"]].determined
+    several = parameters["multiple"] < 3 or not determined
+    return {
+        "flatness_spread": 1e-15 if determined else 2.0 + 0.01 * repetition,
+        "nearest": 0.3 + 0.01 * repetition if several else 1e-15,
+        "error_spread": 0.5 + 0.01 * repetition if several else 1e-15,
+        "largest_error": 1.0 if several else 1e-14,
+        "correlation": None if determined else 0.9 + 0.001 * repetition,
+        "outside": 1e-15 if determined or parameters["model"] == "network" else 0.5,
+    }
+
+
+def test_equally_flat_holds_if_it_is_as_claimed_and_is_open_without_enough():
+    recipe = recipes.find("equally-flat")
+    assert set(verdicts(recipe, as_claimed).values()) == {"holds"}
+    assert {claim.verdict for claim in recipe.judge(Evidence(recipe, []))} == {"undecided"}
+    once = verdicts(recipe, as_claimed, repetitions=1)
+    one_multiple = recipe.judge(evidence_of(recipe, as_claimed, 1).select(multiple=0.8))
+    assert len(once) == len(one_multiple)
+    for claim in one_multiple:
+        assert claim.verdict == ("undecided" if "mean over" in claim.text or "a degree of" in claim.text else "holds")
+
+
+@pytest.mark.parametrize(
+    ("changed", "where", "failing"),
+    [
+        ({"flatness_spread": 1e-9}, "covariance", "the largest relative difference in flatness"),
+        ({"nearest": 0.02}, "projections", "the smallest distance between these fits"),
+        ({"error_spread": 0.01}, "phase-retrieval", "by how much their relative errors differ"),
+        ({"largest_error": 0.2}, "covariance", "the largest relative error of a fit"),
+        ({"flatness_spread": 0.01}, "completion", "the relative difference in flatness"),
+        ({"correlation": 0.1}, "bilinear", "the rank correlation of flatness and error"),
+    ],
+)
+def test_equally_flat_fails_where_it_is_not_as_claimed(changed, where, failing):
+    def metrics(parameters, repetition):
+        return as_claimed(parameters, repetition) | (changed if parameters["model"] == where else {})
+
+    found = verdicts(recipes.find("equally-flat"), metrics)
+    failed = [text for text, verdict in found.items() if verdict == "fails"]
+    assert failed == [text for text in found if f"In {equally_flat.MODELS[where].words}, {failing}" in text]
+    assert len(failed) == 1
+
+
+@pytest.mark.parametrize("name", ["equally-flat", "training"])
+def test_figures_take_any_part_of_the_grid(name):
+    recipe, metrics = recipes.find(name), {"equally-flat": shown_fits, "training": rising}[name]
+    assert recipe.show(Evidence(recipe, [])) == []
+    figures = recipe.show(evidence_of(recipe, metrics))
+    assert len({figure.name for figure in figures}) == len(figures) >= 3
+    for figure in figures:
+        assert figure.alt
+        assert figure.table()[1]
+    quick = recipe.quickly()
+    for figure in recipe.show(evidence_of(quick, metrics, quick.repetitions)):
+        assert figure.alt
+
+
+def shown_fits(parameters, repetition):
+    more = {"distance": 0.5, "error_of_sharpest": 2.0, "error_of_flattest": 1.0}
+    return as_claimed(parameters, repetition) | more
+
+
+ALGORITHMS = [name for names in training.KINDS.values() for name in names]
+
+
+def rising(parameters, repetition):
+    """Return metrics of `training.train` under which the claim is true: error and gap in one order, loss in none."""
+    place = ALGORITHMS.index(parameters["algorithm"]) + 1
+    determined = training.MODELS[parameters["family"]].determined
+    return {
+        "flatness_gap": 1e-15 if determined else float(place),
+        "relative_error": place / 10,
+        "second_gap": 1e-15 if determined else place + 0.5,
+        "second_error": place / 10 + (0.05 if (place + repetition) % 8 else -0.05),
+        "loss": 1e-3 + 1e-4 * ((5 * place + repetition) % 13),
+        "fits": True,
+        "second_fits": True,
+        "diverged": False,
+    }
+
+
+def test_training_holds_if_it_is_as_claimed_and_is_open_without_enough():
+    recipe = recipes.find("training")
+    assert set(verdicts(recipe, rising).values()) == {"holds"}
+    assert {claim.verdict for claim in recipe.judge(Evidence(recipe, []))} == {"undecided"}
+    few = evidence_of(recipe, rising).select(algorithm=ALGORITHMS[: training.FEWEST - 1])
+    assert {claim.verdict for claim in recipe.judge(few) if "correlation" in claim.text} == {"undecided"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "failing", "count"),
+    [
+        (lambda m: {"relative_error": 2 - m["relative_error"]}, "In Gaussian sensing, the rank correlation", 2),
+        (lambda m: {"second_error": 2 * m["relative_error"] - m["second_error"]}, "flatter run of two", 1),
+        (lambda m: {"loss": m["relative_error"], "flatness_gap": m["loss"]}, "exceeds that of loss", 1),
+        (lambda m: {"flatness_gap": 1e-6}, "the largest flatness gap", 2),
+    ],
+)
+def test_training_fails_where_it_is_not_as_claimed(changed, failing, count):
+    def metrics(parameters, repetition):
+        found = rising(parameters, repetition)
+        return found | changed(found)
+
+    found = verdicts(recipes.find("training"), metrics)
+    assert [verdict for text, verdict in found.items() if failing in text] == ["fails"] * count
+
+
+def test_shuffling_fails_where_the_order_does_not_matter():
+    """Two values of each, in most algorithms the same: an artefact would survive the shuffle."""
+    recipe = recipes.find("training")
+    before = recipe.judge(evidence_of(recipe, rising))
+    shuffled = next(claim for claim in before if "shuffled" in claim.text)
+    assert abs(shuffled.estimate) < 0.3
+    assert shuffled.high - shuffled.low > 0
+
+
+def test_only_algorithms_that_fit_count():
+    def metrics(parameters, repetition):
+        found = rising(parameters, repetition)
+        wrong = parameters["kind"] == "small"  # they would turn the correlation around
+        return found | ({"fits": False, "relative_error": 1e-6 / found["flatness_gap"]} if wrong else {})
+
+    claims = {
+        claim.text: claim for claim in recipes.find("training").judge(evidence_of(recipes.find("training"), metrics))
+    }
+    for text, claim in claims.items():
+        if text.startswith("In") and "correlation" in text:
+            assert claim.estimate == pytest.approx(1.0)
+
+
+def test_a_run_that_diverged_has_no_gap_to_judge():
+    def metrics(parameters, repetition):
+        return rising(parameters, repetition) | {"diverged": True, "fits": False, "flatness_gap": np.inf}
+
+    found = verdicts(recipes.find("training"), metrics)
+    assert set(found.values()) == {"undecided"}
+
+
+def test_without_torch_nothing_is_begun_and_everything_is_still_read(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    recipe = recipes.find("training")
+    assert "training" in recipes.names()
+    assert recipe.judge(evidence_of(recipe, rising))
+    with Store(tmp_path / "trials.db") as store:
+        with pytest.raises(InputError, match=r"training needs torch, .*pip install 'flatmin\[torch\]'"):
+            sweep(recipe.quickly(), store)
+        assert store.results(recipe) == []
+
+
+def test_algorithms_are_of_the_kinds_that_are_said():
+    pytest.importorskip("torch")
+    from flatmin.nn.race import competitors
+
+    known = {who.name: who for who in competitors.all_known()}
+    sizes = fm.nn.FactoredTask.sizes
+    largest = max(sizes.values())
+    for kind, names in training.KINDS.items():
+        assert {sizes[known[name].size] == largest for name in names} == {kind != "small"}
+    robust = fm.families.find("robust-pca").sample((4, 4), 1, seed=1)
+    task = fm.nn.FactoredTask(robust.problem, robust.truth)
+    cells = recipes.find("training").cells
+    ran = {cell["algorithm"] for cell in cells if cell["family"] == "robust-pca"}
+    assert {name for name in ALGORITHMS if known[name].objection(task) is None} == ran
+    assert {cell["algorithm"] for cell in cells if cell["family"] == "matrix-sensing"} == set(ALGORITHMS)
+
+
+def test_a_trial_is_a_race_of_one_from_two_starts_with_other_seeds_than_the_instance():
+    pytest.importorskip("torch")
+    cell = {"family": "covariance", "d": 5, "kind": "loss", "algorithm": "gradient-descent-large", "budget": 40}
+    metrics = training.train(cell, 11)
+    instance = fm.families.covariance.sample(5, 2, round(2.5 * 9), seed=11)
+    result = fm.nn.race(
+        instance.problem, ["gradient-descent-large"], 40, seeds=[12, 13], truth=instance.truth, trials=training.TRIALS
+    )
+    first, second = result.table
+    assert metrics["relative_error"] == first["relative_error"] != second["relative_error"] == metrics["second_error"]
+    assert metrics["gradients"] == 40
+    assert metrics["fits"] == (first["loss"] <= result.protocol["fits"])
+    assert metrics["flatness_gap"] < 1e-12
+
+
+@pytest.mark.parametrize("family", FREE)
+def test_flat_solutions_of_the_instances_are_right(family):
+    """Where flat is not true, flatness could not be expected to go with the error."""
+    model, seed = training.MODELS[family], 5
+    m = None if model.multiple is None else round(model.multiple * model.rank * (32 - model.rank))
+    settings = training.SETTINGS.get(family, {})
+    instance = fm.families.find(family).sample((16, 16), model.rank, m, seed=seed, **settings)
+    found = fm.flat_minimum(instance.problem, seed=seed)
+    assert found.certificate.holds
+    assert np.linalg.norm(found.matrix - instance.truth) < 1e-6 * np.linalg.norm(instance.truth)
