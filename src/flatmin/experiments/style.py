@@ -14,7 +14,7 @@ __all__ = ["COLOURS", "DASHES", "MARKERS", "background", "colour", "look", "prin
 
 #: Blue, vermilion, green, purple, black, sky blue, orange: Okabe and Ito's palette without yellow, the paler ones last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 2, 1.2, 2)))
 
 
@@ -44,7 +44,6 @@ def _print() -> dict[str, Any]:
         "legend.fontsize": 8.5,
         "legend.frameon": False,
         "lines.linewidth": 1.6,
-        "pdf.fonttype": 42,
         "savefig.facecolor": "white",
         "svg.fonttype": "none",
         "text.color": ink,
@@ -99,7 +98,7 @@ def look(index: int, *, hollow: bool = False) -> dict[str, Any]:
     import matplotlib
 
     colours = len(matplotlib.rcParams["axes.prop_cycle"].by_key().get("color", ["k"]))
-    dashes = DASHES[(index + index // colours) % len(DASHES)]
+    dashes = DASHES[(index % colours + index // colours) % len(DASHES)]
     marks = {"color": colour(index), "linestyle": dashes, "marker": MARKERS[index % len(MARKERS)]}
     return marks | ({"markerfacecolor": background()} if hollow else {})
 

@@ -13,7 +13,7 @@ from flatmin.experiments.style import background, look
 from flatmin.metric import Array
 from flatmin.report.words import exponent_of, number
 
-__all__ = ["columns_of", "dodges", "halo", "intervals", "legend", "levels_on_x", "nothing", "scale_of"]
+__all__ = ["bars", "columns_of", "dodges", "halo", "intervals", "legend", "levels_on_x", "nothing", "scale_of"]
 
 #: Points between lines that would stand on one another.
 STEP = 3.0
@@ -116,14 +116,23 @@ def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: i
         hollow = look(index, hollow=True) | {"linestyle": "none"}
         ax.plot(x[loose], value[loose], ms=5, mec=style["color"], transform=transform, **hollow)
     if bounded.any():
-        sizes = [value[bounded] - low[bounded], high[bounded] - value[bounded]]
-        bars = {"ecolor": style["color"], "elinewidth": 1.1, "capsize": 2.2, "capthick": 1.1}
-        ax.errorbar(x[bounded], value[bounded], np.abs(sizes), fmt="none", transform=transform, **bars)
+        bars(ax, x[bounded], low[bounded], high[bounded], color=style["color"], transform=transform)
     for beyond, place, mark in ((value > 0, 1.0, "^"), (value <= 0, 0.0, "v")):
         out = ~drawn & ~np.isnan(value) & beyond
         if out.any():
             edge = {"transform": ax.get_xaxis_transform(), "clip_on": False, "ls": "none", "ms": 7}
             ax.plot(x[out], np.full(out.sum(), place), marker=mark, color=style["color"], **edge)
+
+
+def bars(ax: Any, x: Array, low: Array, high: Array, **style: Any) -> None:
+    """Draw intervals by their ends.
+
+    matplotlib's error bars take lengths, and the difference of a value and a length may round to zero where the end is
+    many decades below: a bar without an end on a logarithmic axis.
+    """
+    ax.vlines(x, low, high, lw=1.1, **style)
+    for ends in (low, high):
+        ax.plot(x, ends, ls="none", marker="_", ms=4.5, mew=1.1, **style)
 
 
 def halo(width: float = 3.5) -> list[Any]:

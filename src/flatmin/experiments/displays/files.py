@@ -80,7 +80,7 @@ def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[
     directory : path
         Where; it is made if needed. A display is ``RECIPE-NAME.png`` there, a sheet ``RECIPE.png``.
     formats : sequence of str
-        Of "png", "svg" and "pdf".
+        Of "png" and "svg".
 
     Returns
     -------
@@ -191,12 +191,5 @@ def _png(figure: Any, name: str, title: str, words: str) -> bytes:
     return buffer.getvalue()
 
 
-def _pdf(figure: Any, name: str, title: str, words: str) -> bytes:
-    buffer = io.BytesIO()
-    about = {"Title": title, "Subject": words, "CreationDate": None, "Creator": None, "Producer": None}
-    figure.savefig(buffer, format="pdf", metadata=about)
-    return buffer.getvalue()
-
-
 #: How each format is written, by the ending of its files.
-FORMATS: dict[str, Callable[[Any, str, str, str], bytes]] = {"png": _png, "svg": _svg, "pdf": _pdf}
+FORMATS: dict[str, Callable[[Any, str, str, str], bytes]] = {"png": _png, "svg": _svg}

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin.experiments.boundary import Boundary, wilson
-from flatmin.experiments.displays.axes import halo, legend, levels_on_x, nothing, scale_of
+from flatmin.experiments.displays.axes import bars, halo, legend, levels_on_x, nothing, scale_of
 from flatmin.experiments.displays.base import Display
 from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, told
 from flatmin.experiments.displays.levels import said, spot
@@ -181,9 +181,7 @@ class PhaseMapDisplay(Display):
         value, low, high = np.array([self._in_units(at) for at in shown]).T
         tone = colour(1)
         (line,) = ax.plot(x, value, "-o", color=tone, lw=1.8, ms=3.5, zorder=3, path_effects=halo(3.2))
-        _, caps, (bars,) = ax.errorbar(x, value, [value - low, high - value], fmt="none", ecolor=tone, capsize=2.5)
-        for mark in (*caps, bars):
-            mark.set(zorder=3.1, path_effects=halo(3.0))
+        bars(ax, x, low, high, color=tone, zorder=3.1, path_effects=halo(2.6))
         return [(line, HALF)]
 
     def _paint_prediction(self, ax: Any, places: dict[Any, float], edges: Array) -> list[tuple[Any, str]]:

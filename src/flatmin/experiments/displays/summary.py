@@ -83,7 +83,7 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
     try:
         numbers = values.astype(float)
     except (TypeError, ValueError):
-        raise InputError(f"a metric has values such as {values[0]!r}, expected numbers or truth values") from None
+        raise InputError(f"a metric has values such as {str(values[0])!r}, expected numbers or truth values") from None
     if centre == "median":
         used = np.sort(numbers[~np.isnan(numbers)])
         if not len(used):
