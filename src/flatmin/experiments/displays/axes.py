@@ -143,10 +143,19 @@ def halo(width: float = 3.5) -> list[Any]:
 
 
 def columns_of(words: Sequence[str], width: float, size: float) -> int:
-    """Return in how many columns a legend stands, by the size of its letters and the width of the figure in points."""
-    letters = 0.86 * width / size
-    most = int(letters // (LETTER * max(map(len, words), default=0) + HANDLE))
-    return max(1, min(most, len(words)))
+    """Return in how many columns a legend stands, by the size of its letters and the width of the figure in points.
+
+    Examples
+    --------
+    >>> words = ["flat", "nuclear norm", "predicted"]
+    >>> columns_of(words, 330, 9), columns_of(words, 200, 9)
+    (3, 1)
+    """
+    room = 0.86 * width / size
+    for columns in range(len(words), 1, -1):
+        if sum(LETTER * max(map(len, words[i::columns])) + HANDLE for i in range(columns)) <= room:
+            return columns
+    return 1
 
 
 def legend(ax: Any, entries: Sequence[tuple[Any, str]] | None = None) -> None:
