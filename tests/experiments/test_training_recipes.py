@@ -71,6 +71,19 @@ def test_what_cannot_be_fitted_is_said():
     assert exact_fit(one_line, 2, 1.0, rng)[1] > 0.1
 
 
+def test_a_start_whose_linear_algebra_fails_is_no_fit(monkeypatch):
+    def fails(*args, **settings):
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr("flatmin.experiments.exact_fit.least_squares", fails)
+    problem = drawn("sensing").problem
+    factors, misfit = exact_fit(problem, 4, 1.0, np.random.default_rng(0))
+    assert misfit == pytest.approx(
+        np.linalg.norm(measured(problem, factors) - problem.data) / np.linalg.norm(problem.data)
+    )
+    assert misfit > 0.1
+
+
 def null_direction(problem):
     """Return a symmetric H with A(H) = 0 which no combination of sensing matrices sees, and that is all it knows."""
     d = problem.shape[0]

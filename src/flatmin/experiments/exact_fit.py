@@ -41,7 +41,8 @@ def exact_fit(problem: Problem, width: int, scale: float, rng: np.random.Generat
     factors : tuple of ndarray
         As the parametrization has them.
     misfit : float
-        ``‖A(X) − b‖ / ‖b‖``; about 1e-16 at a fit. Without a fit near the start it stays large.
+        ``‖A(X) − b‖ / ‖b‖``; about 1e-16 at a fit. Without a fit near the start, or where the linear algebra of a step
+        fails, it stays large.
 
     Raises
     ------
@@ -81,7 +82,10 @@ def exact_fit(problem: Problem, width: int, scale: float, rng: np.random.Generat
 
     flat = np.concatenate([F.ravel() for F in start])
     weights = np.concatenate([flat.real, flat.imag]) if is_complex else flat
-    found = least_squares(misfit, weights, slopes, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=STEPS).x
+    try:
+        found = least_squares(misfit, weights, slopes, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=STEPS).x
+    except np.linalg.LinAlgError:  # LAPACK's fast singular values give up on a few matrices that lack rank
+        return tuple(start), float(np.linalg.norm(misfit(weights)))
     for _ in range(LAST_STEPS):
         moved = found - np.linalg.lstsq(slopes(found), misfit(found), rcond=None)[0]
         if not np.linalg.norm(misfit(moved)) < np.linalg.norm(misfit(found)):
