@@ -335,7 +335,7 @@ def test_numbers_that_are_none_are_left_out_and_counted():
         assert all(row[2] == pytest.approx(mean) and row[5:] == (8 - left, left) for row in display.table()[1])
         assert f"{6 * left} trials left out" in display.caption
         cloud = ScatterDisplay.from_evidence(evidence, "s", "S", x="gap", y="error", y_log=log)
-        assert cloud.left_out == 6 * left
+        assert (cloud.left_out, cloud.at_edge) == (12, 12 if log else 0)
         for axes in (painted(display), painted(cloud)):
             assert all(np.isfinite(line.get_ydata()).all() for line in axes.lines)
 

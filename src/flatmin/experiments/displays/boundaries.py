@@ -14,10 +14,10 @@ from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.phase_map import Column
 from flatmin.report.words import number
 
-__all__ = ["Predicted", "along_of", "columns_over", "found_in", "told"]
+__all__ = ["Predicted", "along_of", "columns_over", "found_in", "predictions_of", "told"]
 
-#: From the parameters of a column to a number in units of what success sets in along.
-Predicted = Callable[[Mapping[str, Any]], float]
+#: From the parameters of a column to a number in units of what success sets in along; None or NaN where there is none.
+Predicted = Callable[[Mapping[str, Any]], float | None]
 
 
 def along_of(evidence: Evidence) -> str:
@@ -54,6 +54,12 @@ def columns_over(evidence: Evidence, over: str) -> dict[Any, Column]:
             )
         found[at] = column
     return {at: found[at] for at in sorted(found, key=rank)}
+
+
+def predictions_of(columns: Mapping[Any, Column], predicted: Predicted | None) -> dict[Any, float]:
+    """Return what is predicted for each column, where there is a prediction."""
+    expected = {at: predicted(column.parameters) for at, column in columns.items()} if predicted else {}
+    return {at: float(value) for at, value in expected.items() if value is not None and np.isfinite(value)}
 
 
 def found_in(column: Column) -> Boundary | None:

@@ -11,9 +11,10 @@ import numpy as np
 from flatmin.experiments.boundary import Boundary
 from flatmin.experiments.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
 from flatmin.experiments.displays.base import Display
-from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, told
+from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, predictions_of, told
 from flatmin.experiments.displays.levels import begun, groups, ordered, rank, said, spoken, spot
 from flatmin.experiments.evidence import Evidence
+from flatmin.experiments.phase_map import Column
 from flatmin.experiments.style import colour
 from flatmin.report.words import number
 
@@ -113,10 +114,10 @@ class BoundaryDisplay(Display):
             columns = columns_over(parts[level], over)
             found = {at: boundary for at, c in columns.items() if (boundary := found_in(c)) is not None}
             tried = {at: columns[at].points[np.array(columns[at].trials) > 0] for at in found}
-            expected = {at: predicted(columns[at].parameters) / columns[at].scale for at in found} if predicted else {}
+            expected = predictions_of({at: columns[at] for at in found}, predicted)
             ends = {at: (float(points.min()), float(points.max())) for at, points in tried.items()}
             if found:
-                lines.append(BoundaryLine(spoken(level, by, labels), look, found, ends, expected))
+                lines.append(BoundaryLine(spoken(level, by, labels), look, found, ends, _over_scale(expected, columns)))
         if any(not found.inside for line in lines for found in line.boundaries.values()):
             caption += " An arrow stands where a band goes beyond what was tried."
         return cls(
@@ -152,13 +153,13 @@ class BoundaryDisplay(Display):
             outside = len(line.boundaries) - len(inside)
             words = []
             if inside:
-                ends = dict.fromkeys([min(inside), max(inside)])
+                ends = dict.fromkeys([next(iter(inside)), next(reversed(inside))])
                 words.append(" to ".join(f"{_with_band(inside[at])} at {self.over} = {said(at)}" for at in ends))
             if outside:
                 words.append(f"{outside} with a band beyond what was tried")
             lines.append(f"{line.label or 'Boundary'}: {'; '.join(words)}.")
             if line.predictions:
-                first, last = min(line.predictions), max(line.predictions)
+                first, last = next(iter(line.predictions)), next(reversed(line.predictions))
                 lines.append(f"Predicted {number(line.predictions[first])} to {number(line.predictions[last])}.")
         return " ".join(lines)
 
@@ -219,6 +220,10 @@ class BoundaryDisplay(Display):
         if all(np.isclose(value, shared[at], rtol=1e-9) for line in lines for at, value in line.predictions.items()):
             return [("predicted", None, {at: shared[at] for at in sorted(shared, key=rank)})]
         return [(f"predicted, {line.label}", line.look, line.predictions) for line in lines]
+
+
+def _over_scale(expected: dict[Any, float], columns: Mapping[Any, Column]) -> dict[Any, float]:
+    return {at: value / columns[at].scale for at, value in expected.items()}
 
 
 def _heights(line: BoundaryLine) -> list[float]:

@@ -11,7 +11,7 @@ import numpy as np
 from flatmin.experiments.boundary import Boundary, wilson
 from flatmin.experiments.displays.axes import bars, halo, legend, levels_on_x, nothing, scale_of
 from flatmin.experiments.displays.base import Display
-from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, told
+from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, predictions_of, told
 from flatmin.experiments.displays.levels import said, spot
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.phase_map import Column
@@ -99,7 +99,7 @@ class PhaseMapDisplay(Display):
             along=along,
             columns=columns,
             boundaries={at: found_in(column) for at, column in columns.items()},
-            predictions={at: float(predicted(c.parameters)) for at, c in columns.items()} if predicted else {},
+            predictions=predictions_of(columns, predicted),
             x_label=x_label or over,
             y_label=y_label or along,
         )
@@ -124,17 +124,17 @@ class PhaseMapDisplay(Display):
         trials = [n for column in self.columns.values() for n in column.trials]
         if not sum(trials):
             return f"{self.title}: no trials yet."
-        first, last = min(self.columns), max(self.columns)
         lines = [
             f"Heat map of the share of successes in {counted(len(trials), 'cell')} over {self.over} and {self.along}, "
             f"{counted(sum(trials), 'trial')}."
         ]
         inside = {at: self._in_units(at) for at, found in self.boundaries.items() if found is not None and found.inside}
         if inside:
-            ends = dict.fromkeys([min(inside), max(inside)])
+            ends = dict.fromkeys([next(iter(inside)), next(reversed(inside))])
             runs = " to ".join(f"{told(*inside[at])} at {self.over} = {said(at)}" for at in ends)
             lines.append(f"Half of the draws succeed at {self.along} = {runs}.")
         if self.predictions:
+            first, last = next(iter(self.predictions)), next(reversed(self.predictions))
             lines.append(
                 f"Dashed, the prediction: {number(self.predictions[first])} at {self.over} = {said(first)} "
                 f"to {number(self.predictions[last])} at {said(last)}."

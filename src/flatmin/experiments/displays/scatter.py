@@ -58,7 +58,9 @@ class ScatterDisplay(Display):
     x_log, y_log, diagonal : bool
         Whether axes are logarithmic, and whether the line on which both agree is drawn.
     left_out : int
-        How many trials have no place on the axes.
+        How many trials have no finite number.
+    at_edge : int
+        How many have a number without a logarithm on a logarithmic axis; they stand at its lower end.
     x_label, y_label : str
         What is written at the axes.
     """
@@ -70,6 +72,7 @@ class ScatterDisplay(Display):
     y_log: bool
     diagonal: bool
     left_out: int
+    at_edge: int
     x_label: str
     y_label: str
 
@@ -106,7 +109,7 @@ class ScatterDisplay(Display):
         by : str or tuple of str, optional
             Parameters with one colour for each combination of values.
         x_log, y_log : bool
-            Logarithmic axes. Trials without a place on them are counted in the caption.
+            Logarithmic axes. What has no logarithm stands at the lower end, and is counted in the caption.
         diagonal : bool
             Draw the line on which both are the same.
         labels : dict, optional
@@ -119,22 +122,25 @@ class ScatterDisplay(Display):
         InputError
             If a parameter is missing, no trial has a metric, or it is made of words.
         """
-        clouds, left_out = [], 0
+        clouds, left_out, at_edge = [], 0, 0
         for metric in (x, y):
             check_metric(evidence, metric, or_parameter=True)
         parts = groups(evidence, by)
         for index, level in ordered(list(parts), labels):
             points = _points(parts[level].results, x, y)
             fit = np.isfinite(points).all(axis=1)
-            fit &= ((points[:, 0] > 0) | (not x_log)) & ((points[:, 1] > 0) | (not y_log))
+            without = ((points <= 0) & [x_log, y_log]).any(axis=1)
+            at_edge += int((without & fit).sum())
             left_out += int((~fit).sum())
             if fit.any():
                 clouds.append(Cloud(spoken(level, by, labels), index, points[fit]))
         total = sum(len(cloud.points) for cloud in clouds)
         if total > MOST:
             caption = f"{caption} Of {total} trials {MOST} are drawn, evenly chosen.".strip()
+        if at_edge:
+            caption = f"{caption} {counted(at_edge, 'trial')} at the lower end of an axis, with zero or less.".strip()
         if left_out:
-            caption = f"{caption} {counted(left_out, 'trial')} left out that the axes have no place for.".strip()
+            caption = f"{caption} {counted(left_out, 'trial')} left out, without a finite number.".strip()
         return cls(
             name=name,
             title=title,
@@ -147,6 +153,7 @@ class ScatterDisplay(Display):
             y_log=y_log,
             diagonal=diagonal,
             left_out=left_out,
+            at_edge=at_edge,
             x_label=x_label or x,
             y_label=y_label or y,
         )
@@ -190,16 +197,18 @@ class ScatterDisplay(Display):
             return nothing(ax)
         ax.grid(True)
         everything = np.concatenate([cloud.points for cloud in self.clouds])
-        share = min(1.0, MOST / len(everything))
-        for cloud in self.clouds:
-            marks = look(cloud.look) | {"linestyle": "none", "ms": 4, "mew": 0, "alpha": 0.65}
-            count = max(1, round(share * len(cloud.points)))
-            points = cloud.points[np.linspace(0, len(cloud.points) - 1, count).round().astype(int)]
-            ax.plot(points[:, 0], points[:, 1], label=cloud.label, **marks)
         scale_of(ax, "x", everything[:, 0], self.x_label, logarithmic=self.x_log)
         scale_of(ax, "y", everything[:, 1], self.y_label, logarithmic=self.y_log)
+        lowest = np.array([ax.get_xlim()[0], ax.get_ylim()[0]])
+        share = min(1.0, MOST / len(everything))
+        for cloud in self.clouds:
+            marks = look(cloud.look) | {"linestyle": "none", "ms": 4, "mew": 0, "alpha": 0.65, "clip_on": False}
+            count = max(1, round(share * len(cloud.points)))
+            points = cloud.points[np.linspace(0, len(cloud.points) - 1, count).round().astype(int)]
+            points = np.where((points <= 0) & [self.x_log, self.y_log], lowest, points)
+            ax.plot(points[:, 0], points[:, 1], label=cloud.label, **marks)
         if self.diagonal:
-            ends = [everything.min(), everything.max()]
+            ends = [max(lowest.min(), everything.min()), everything.max()]
             tone = matplotlib.rcParams["text.color"]
             ax.plot(ends, ends, ls=(0, (4, 2.5)), lw=1.1, color=tone, label="both agree", zorder=1.5)
         legend(ax)
