@@ -47,7 +47,7 @@ from flatmin.problem import Problem
 if TYPE_CHECKING:
     from flatmin.experiments.displays import Display
 
-__all__ = ["RECIPE", "fits"]
+__all__ = ["RECIPE", "fits", "judge", "show"]
 
 #: Fits of each instance; their starts have standard deviations between these, where the truth has entries of size one.
 STARTS, SCALES = 8, (0.3, 3.0)

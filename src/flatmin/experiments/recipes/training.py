@@ -39,7 +39,7 @@ from flatmin.metric import Array
 if TYPE_CHECKING:
     from flatmin.experiments.displays import Display
 
-__all__ = ["RECIPE", "train"]
+__all__ = ["RECIPE", "judge", "show", "train"]
 
 #: Step sizes that are tried by each algorithm, on a quarter of the budget each.
 TRIALS = 4
@@ -326,7 +326,7 @@ RECIPE = Recipe(
     "training",
     __doc__,
     train,
-    grid=_grid(MODELS, [name for names in KINDS.values() for name in names], 600),
+    grid=_grid(MODELS, [name for names in KINDS.values() for name in names], 500),
     repetitions=8,
     quick={
         "grid": _grid(("matrix-sensing", "covariance"), ("gradient-descent-large", "gradient-descent-small"), 60),
