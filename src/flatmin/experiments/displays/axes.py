@@ -52,7 +52,9 @@ def _ticks(low: float, high: float, logarithmic: bool) -> tuple[Any, Callable[[f
         size, span = max(abs(low), abs(high)), high - low
         digits = 3 + max(0, math.ceil(math.log10(size / span)))
         # A tick at zero may be a rounding error away from it.
-        return MaxNLocator(6, min_n_ticks=3), lambda value, _: number(value if abs(value) > 1e-9 * span else 0, digits)
+        return MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3), lambda value, _: number(
+            value if abs(value) > 1e-9 * span else 0, digits
+        )
     plain, many = low >= 1e-3 and high < 1e5, high > 50 * low
     place = LogLocator(subs=(1.0,) if many else (1.0, 2.0, 5.0), numticks=7)
     if plain or not many:
@@ -106,7 +108,12 @@ def _points(ax: Any) -> float:
 
 
 def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: int, transform: Any, label: str) -> None:
-    """Draw points with their intervals, joined by a line; hollow points have too few repetitions for an interval."""
+    """Draw points with their intervals, joined by a line.
+
+    Hollow points have too few repetitions for an interval; what the axis has no place for is a triangle at its end.
+    """
+    from matplotlib.transforms import blended_transform_factory as blended
+
     style = look(index)
     drawn = np.isfinite(value) & ((value > 0) | (ax.get_yscale() != "log"))
     bounded = drawn & np.isfinite(low) & np.isfinite(high)
@@ -120,7 +127,7 @@ def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: i
     for beyond, place, mark in ((value > 0, 1.0, "^"), (value <= 0, 0.0, "v")):
         out = ~drawn & ~np.isnan(value) & beyond
         if out.any():
-            edge = {"transform": ax.get_xaxis_transform(), "clip_on": False, "ls": "none", "ms": 7}
+            edge = {"transform": blended(transform, ax.transAxes), "clip_on": False, "ls": "none", "ms": 6}
             ax.plot(x[out], np.full(out.sum(), place), marker=mark, color=style["color"], **edge)
 
 

@@ -60,6 +60,17 @@ class BoundaryDisplay(Display):
         What is drawn.
     x_label, y_label : str
         What is written at the axes.
+
+    Examples
+    --------
+    >>> from flatmin.experiments import Evidence, Result, recipes
+    >>> recipe = recipes.find("figure-3")
+    >>> trials = [trial for trial in recipe.trials() if trial.parameters["panel"] == "covariance"]
+    >>> results = [Result(trial, {"success": trial.parameters["m"] > 5 * trial.parameters["d"]}) for trial in trials]
+    >>> evidence = Evidence(recipe, results)
+    >>> display = BoundaryDisplay.from_evidence(evidence, "boundary", "Where recovery sets in", by="method")
+    >>> print(display.alt.split(". ")[1])
+    flat: 1.7 (1.63 to 1.77) at d = 10 to 1.7 (1.63 to 1.77) at d = 40
     """
 
     over: str

@@ -76,6 +76,17 @@ class CurvesDisplay(Display):
         Of each dashed line, its value at each level of ``x``.
     x_label, y_label : str
         What is written at the axes.
+
+    Examples
+    --------
+    >>> from flatmin.experiments import Evidence, Result, recipes
+    >>> recipe = recipes.find("figure-3").quickly()
+    >>> trials = [trial for trial in recipe.trials() if trial.parameters["panel"] == "covariance"]
+    >>> evidence = Evidence(recipe, [Result(trial, {"success": trial.parameters["m"] > 50}) for trial in trials])
+    >>> settings = {"x": "m", "y": "success", "by": "method"}
+    >>> display = CurvesDisplay.from_evidence(evidence.select(d=16), "share", "Recovery", **settings)
+    >>> print(display.alt.split(". ")[1])
+    flat: 0 (0 to 0.658) at m = 38 to 1 (0.342 to 1) at m = 118
     """
 
     x: str
@@ -242,7 +253,8 @@ class CurvesDisplay(Display):
         points = [point for curve in self.curves for point in curve.points]
         bounded = [end for point in points if point.bounded for end in (point.low, point.high)]
         lines = [value for values in self.references.values() for value in values.values()]
-        return [*(point.value for point in points), *bounded, *lines]
+        whole = [0.0, 1.0] if self.middle == SHARE[0] else []
+        return [*(point.value for point in points), *bounded, *lines, *whole]
 
 
 def _with_interval(point: Summary) -> str:

@@ -169,7 +169,7 @@ def _wrapped(title: str, part: Any) -> str:
     """Break a title that is longer than the figure is wide."""
     import textwrap
 
-    points = part.bbox.width / part.get_figure(root=True).dpi * 72
+    points = part.bbox.width / part.dpi * 72
     return "\n".join(textwrap.wrap(title, max(20, int(points / 6.3))))
 
 

@@ -43,6 +43,19 @@ class PhaseMapDisplay(Display):
         What was predicted for it, in units of ``along``.
     x_label, y_label : str
         What is written at the axes.
+
+    Examples
+    --------
+    >>> from flatmin.experiments import Evidence, Result, recipes
+    >>> recipe = recipes.find("figure-3")
+    >>> trials = [trial for trial in recipe.trials() if trial.parameters["panel"] == "covariance"]
+    >>> results = [Result(trial, {"success": trial.parameters["m"] > 5 * trial.parameters["d"]}) for trial in trials]
+    >>> evidence = Evidence(recipe, results)
+    >>> display = PhaseMapDisplay.from_evidence(evidence.select(method="flat"), "map", "Recovery")
+    >>> print(display.alt.split(". ")[1])
+    Half of the draws succeed at m = 51 (48.9 to 53.1) at d = 10 to 204 (196 to 212) at d = 40.
+    >>> display.table()[0]
+    ['d', 'm', 'successes', 'trials', 'share', 'low', 'high']
     """
 
     over: str
