@@ -1,0 +1,324 @@
+"""Noise, reweighting, scaling: cells against independent oracles, verdicts on made-up results."""
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+
+import flatmin as fm
+from flatmin.errors import InputError
+from flatmin.experiments import Evidence, Result, recipes
+from flatmin.experiments.logarithms import claim_of_ratio, geometric_mean, power_law
+from flatmin.experiments.recipes import noise, reweighting, scaling
+
+#: Error over that of the oracle, and rank, as claimed.
+CLAIMED = {
+    "exact": (2.9, 15),
+    "penalised": (2.2, 2),
+    "refit": (1.0, 2),
+    "cross-validated": (1.6, 9),
+    "oracle": (1.0, 2),
+}
+#: Where success of each method sets in.
+SET_IN = {"flat": 2.2, "reweighted": 1.15}
+
+
+def made_up(recipe, metrics_of, **part):
+    """Return evidence with made-up metrics for every trial of a recipe with these parameters."""
+    rng = np.random.default_rng(0)
+    trials = [t for t in recipe.trials() if all(t.parameters[name] in values for name, values in part.items())]
+    return Evidence(recipe, [Result(trial, metrics_of(dict(trial.parameters), rng), 0.1) for trial in trials])
+
+
+def verdicts(evidence):
+    return [claim.verdict for claim in evidence.recipe.judge(evidence)]
+
+
+class TestLogarithms:
+    def test_a_power_is_found_exactly(self):
+        x = np.array([1.0, 2.0, 4.0, 8.0])
+        assert power_law(x, 3 * x**1.7) == pytest.approx((1.7, 1.7, 1.7))
+
+    def test_the_interval_covers_as_often_as_it_says(self):
+        rng, x = np.random.default_rng(1), np.repeat([1.0, 2.0, 4.0, 8.0, 16.0], 6)
+        covered = 0
+        for _ in range(1000):
+            _, low, high = power_law(x, x**2 * np.exp(0.3 * rng.standard_normal(len(x))))
+            covered += low <= 2 <= high
+        assert 940 <= covered <= 999
+
+    def test_a_curve_that_bends_has_a_wide_interval(self):
+        x = np.repeat([1.0, 2.0, 4.0, 8.0, 16.0], 40)
+        wobble = np.exp(0.01 * np.random.default_rng(2).standard_normal(len(x)))
+        _, low, high = power_law(x, np.exp(np.log(x) ** 2) * wobble)
+        assert high - low > 1
+        assert np.diff(power_law(x, x**2 * wobble)[1:])[0] < 0.02
+
+    def test_too_few_decide_nothing(self):
+        assert power_law([2.0, 3.0], [1.0, 2.0])[1:] == (-np.inf, np.inf)
+        assert np.isnan(power_law([2.0], [1.0])[0])
+        assert np.isnan(power_law([], [])[0])
+        assert claim_of_ratio("x", [], below=1).verdict == "undecided"
+        assert claim_of_ratio("x", [0.5], below=1).verdict == "undecided"
+
+    @pytest.mark.parametrize("values", [[0.0, 1.0], [-1.0], [np.nan], [np.inf]])
+    def test_bad_values_are_named(self, values):
+        with pytest.raises(InputError, match="positive finite"):
+            geometric_mean(values)
+        with pytest.raises(InputError, match="y has"):
+            power_law([1.0] * len(values), values)
+
+    def test_lengths_must_agree(self):
+        with pytest.raises(InputError, match="as many"):
+            power_law([1.0, 2.0], [1.0])
+        with pytest.raises(InputError, match="no values"):
+            geometric_mean([])
+
+
+class TestNoise:
+    @pytest.mark.parametrize("panel", noise.PANELS)
+    def test_the_oracle_is_least_squares_from_the_truth(self, panel):
+        name, (d1, d2), rank, m = noise.PANELS[panel]
+        instance = fm.families.find(name).sample((d1, d2), rank, m, noise=0.1, seed=5)
+        U, s, Vt = np.linalg.svd(instance.truth)
+        factors = np.concatenate([U[:, :rank] * np.sqrt(s[:rank]), Vt[:rank].T * np.sqrt(s[:rank])])
+        maps = [instance.problem.measurement.adjoint(row) for row in np.eye(m)] if panel == "sensing" else None
+
+        def matrix(x):
+            x = x.reshape(d1 + d2, rank)
+            return x[:d1] @ x[d1:].T
+
+        def residual(x):
+            X = matrix(x)
+            seen = np.einsum("mij,ij->m", maps, X) if maps else X[tuple(cells)]
+            return seen - instance.problem.data
+
+        cells = None if maps else (instance.problem.measurement.rows, instance.problem.measurement.cols)
+        found = least_squares(residual, factors.ravel(), method="lm" if panel == "sensing" else "trf", xtol=1e-12)
+        expected = np.linalg.norm(matrix(found.x) - instance.truth) / np.linalg.norm(instance.truth)
+        metrics = noise.fit({"panel": panel, "method": "oracle", "noise": 0.1}, 5)
+        assert metrics["error"] == pytest.approx(expected, rel=1e-4)
+        assert metrics["over_oracle"] == 1.0
+        assert metrics["rank_found"] == rank
+
+    def test_methods_are_measured_on_the_same_draw(self):
+        cell = {"panel": "sensing", "noise": 0.1}
+        found = {
+            method: noise.fit(cell | {"method": method}, 5) for method in ("exact", "penalised", "refit", "oracle")
+        }
+        instance = fm.families.matrix_sensing.sample((24, 20), 2, 320, noise=0.1, seed=5)
+        for method in ("exact", "penalised"):
+            s = fm.flat_minimum(instance.problem, alpha=0.0 if method == "exact" else "auto", seed=5)
+            error = np.linalg.norm(s.matrix - instance.truth) / np.linalg.norm(instance.truth)
+            assert found[method]["error"] == pytest.approx(error, rel=1e-6)
+        for metrics in found.values():
+            assert metrics["over_oracle"] == pytest.approx(metrics["error"] / found["oracle"]["error"])
+        errors = instance.problem.data - instance.problem.measurement.forward(instance.truth)
+        assert found["refit"]["sigma"] == pytest.approx(np.std(errors), rel=0.15)
+        assert abs(found["refit"]["deviation"]) < 4
+        # For Gaussian sensing A*A is m times the identity on average, and so is what is divided by.
+        added = np.linalg.norm(instance.problem.measurement.adjoint(errors), 2) / 320
+        weakest = np.linalg.svd(instance.truth, compute_uv=False)[1] / added
+        assert found["exact"]["weakest"] == pytest.approx(weakest, rel=0.05)
+
+    @pytest.mark.slow
+    def test_cross_validation_is_that_of_the_library(self):
+        metrics = noise.fit({"panel": "sensing", "method": "cross-validated", "noise": 0.3}, 5)
+        instance = fm.families.matrix_sensing.sample((24, 20), 2, 320, noise=0.3, seed=5)
+        cv = fm.cross_validate(instance.problem, n_alphas=30, ratio=5e-5, seed=5)
+        assert metrics["error"] == pytest.approx(
+            np.linalg.norm(cv.solution.matrix - instance.truth) / np.linalg.norm(instance.truth)
+        )
+        assert metrics["at_edge"] is False
+        assert metrics["rank_found"] == cv.solution.rank > 2
+
+    def made(self, changes=None, exponent=1.0, deviation=1.0, **part):
+        table = CLAIMED | (changes or {})
+
+        def metrics_of(parameters, rng):
+            level = parameters["noise"]
+            over, rank = table[parameters["method"]]
+            rank = rank if level < 3 else 0
+            over *= np.exp(0.05 * rng.standard_normal())
+            return {
+                "error": 0.5 * level**exponent * over,
+                "over_oracle": over,
+                "rank_found": rank,
+                "right_rank": rank == 2,
+                "deviation": deviation * rng.standard_normal() if parameters["method"] == "refit" else None,
+            }
+
+        return made_up(recipes.find("noise"), metrics_of, **part)
+
+    def test_what_confirms(self):
+        assert set(verdicts(self.made())) == {"holds"}
+
+    @pytest.mark.parametrize(
+        ("changes", "words", "count"),
+        [
+            ({"changes": {"refit": (1.2, 2)}}, "the refit over that of the oracle", 2),
+            ({"changes": {"refit": (1.0, 3)}}, "has the right rank", 2),
+            ({"exponent": 0.7}, "how far the exponent", 4),
+            ({"deviation": 3.0}, "standard errors", 2),
+            ({"changes": {"cross-validated": (2.1, 9)}}, "cross-validation over that of the oracle", 2),
+            ({"changes": {"cross-validated": (1.1, 9)}}, "cross-validation over that of the oracle", 2),
+            ({"changes": {"cross-validated": (1.6, 2)}}, "too large a rank", 2),
+            ({"changes": {"exact": (0.9, 15)}}, "the error of an exact fit", 6),
+            ({"changes": {"exact": (2.9, 3)}}, "at least twice", 2),
+        ],
+    )
+    def test_what_refutes(self, changes, words, count):
+        evidence = self.made(**changes)
+        failed = [claim.text for claim in evidence.recipe.judge(evidence) if claim.verdict == "fails"]
+        assert sum(words in text for text in failed) == count
+
+    def test_a_rank_found_in_nothing_but_noise_refutes(self):
+        evidence = self.made()
+        for result in evidence.results:
+            result.metrics["rank_found"] = max(result.metrics["rank_found"], 2)
+        assert verdicts(evidence)[-2:] == ["fails", "fails"]
+
+    def test_too_few_decide_nothing(self):
+        nothing = Evidence(recipes.find("noise"), [])
+        assert set(verdicts(nothing)) == {"undecided"}
+        few = Evidence(nothing.recipe, self.made().results[:3])
+        assert set(verdicts(few)) == {"undecided"}
+        assert len(verdicts(nothing)) == len(verdicts(self.made()))
+
+    def test_pictures(self):
+        assert recipes.find("noise").show(Evidence(recipes.find("noise"), [])) == []
+        shown = recipes.find("noise").show(self.made(panel=("sensing",)))
+        assert [display.name for display in shown] == ["sensing-error", "sensing-ratio", "sensing-rank"]
+
+
+class TestReweighting:
+    def test_every_line_has_cells(self):
+        rng = np.random.default_rng(3)
+        for m in (97, 100, 120, 300, 576):
+            seen = reweighting.cells_for_every_line(24, m, 2, rng)
+            assert seen.sum() == m
+            assert min(seen.sum(axis=0).min(), seen.sum(axis=1).min()) >= 2
+
+    def test_a_draw_that_needs_no_help_is_left_as_it_is(self):
+        seen = reweighting.cells_for_every_line(10, 80, 1, np.random.default_rng(4))
+        drawn = np.random.default_rng(4).choice(100, 80, replace=False)
+        assert set(np.flatnonzero(seen)) == set(drawn)
+
+    @pytest.mark.parametrize("m", [96, 577])
+    def test_other_numbers_of_cells_are_refused(self, m):
+        with pytest.raises(InputError, match=f"{m} cells"):
+            reweighting.cells_for_every_line(24, m, 2, np.random.default_rng(0))
+
+    @pytest.mark.parametrize("panel", reweighting.PANELS)
+    def test_few_measurements_are_enough_for_the_lowest_rank_alone(self, panel):
+        cell = {"panel": panel, "condition": 10.0, "oversampling": 1.5}
+        flat, lowest = (reweighting.recover(cell | {"method": method}, 8) for method in reweighting.METHODS)
+        assert flat["certified"]
+        assert not flat["success"]
+        assert lowest["success"]
+        assert lowest["rank_found"] == 2
+        assert lowest["trace"] > flat["trace"] * 1.001
+        assert flat["trace_bound"] == pytest.approx(flat["trace"], rel=1e-6)
+
+    def test_the_error_is_in_units_of_the_least_singular_value(self):
+        cell = {"panel": "sensing", "condition": 1e5, "oversampling": 3.0, "method": "flat"}
+        metrics = reweighting.recover(cell, 8)
+        # One singular value of 1 and one of 1e-5: their norm over the least one.
+        assert metrics["error_of_least"] / metrics["error"] == pytest.approx(np.sqrt(1 + 1e10), rel=1e-6)
+        assert metrics["success"]
+
+    def made(self, excess=1.05, late=0.0, set_in=None, together=1.0, **part):
+        table = set_in or SET_IN
+
+        def metrics_of(parameters, rng):
+            method, x = parameters["method"], parameters["oversampling"]
+            starts = {name: at + late * np.log10(parameters["condition"]) for name, at in table.items()}
+            success, both = x > starts[method], x > max(starts.values())
+            bound = 100.0
+            trace = bound * (1.0 if method == "flat" else together if both else excess * np.exp(rng.normal(0, 0.01)))
+            return {"success": bool(success), "trace": trace, "trace_bound": bound, "certified": method == "flat"}
+
+        return made_up(recipes.find("reweighting"), metrics_of, **part)
+
+    def test_what_confirms(self):
+        assert set(verdicts(self.made())) == {"holds"}
+
+    @pytest.mark.parametrize(
+        ("changes", "words", "count"),
+        [
+            ({"set_in": {"flat": 2.2, "reweighted": 2.2}}, "sets in before the flat", 6),
+            ({"set_in": {"flat": 3.2, "reweighted": 2.2}}, "reweighting recovers the truth", 6),
+            ({"set_in": {"flat": 1.2, "reweighted": 2.7}}, "the share of draws in which reweighting fails", 2),
+            ({"late": 0.6, "set_in": {"flat": 1.2, "reweighted": 1.2}}, "sets in at condition", 8),
+            ({"excess": 1.0001}, "its scaled trace over the certified", 2),
+            ({"together": 1.001}, "the largest relative excess", 1),
+        ],
+    )
+    def test_what_refutes(self, changes, words, count):
+        evidence = self.made(**changes)
+        failed = [claim.text for claim in evidence.recipe.judge(evidence) if claim.verdict == "fails"]
+        assert sum(words in text for text in failed) == count
+
+    def test_too_few_decide_nothing(self):
+        recipe = recipes.find("reweighting")
+        assert set(verdicts(Evidence(recipe, []))) == {"undecided"}
+        one = [result for result in self.made().results if result.trial.repetition == 0][:2]
+        assert set(verdicts(Evidence(recipe, one))) <= {"undecided", "holds"}
+        assert "fails" not in verdicts(self.made(oversampling=(1.5,)))
+        assert len(verdicts(Evidence(recipe, []))) == len(verdicts(self.made()))
+
+    def test_pictures(self):
+        recipe = recipes.find("reweighting")
+        assert recipe.show(Evidence(recipe, [])) == []
+        names = [display.name for display in recipe.show(self.made(panel=("completion",)))]
+        assert names == ["completion-success", "completion-excess", "completion-boundary"]
+        assert recipe.show(self.made(panel=("sensing",), oversampling=(1.1,)))[0].name == "sensing-success"
+
+
+class TestScaling:
+    def test_a_cell_is_solved_and_timed(self):
+        metrics = scaling.solve({"family": "bilinear-sensing", "d": 20}, 3)
+        assert metrics["measurements"] == 4 * 2 * (2 * 20 - 2)
+        assert metrics["success"]
+        assert metrics["processor"] > 0
+        assert 0 < metrics["wall"] < 60
+
+    @pytest.mark.parametrize("family", scaling.SETTINGS)
+    def test_every_family_has_enough_measurements(self, family):
+        d = 60 if scaling.SETTINGS[family][0] == 5 else 24
+        assert scaling.solve({"family": family, "d": d}, 1)["success"]
+
+    def made(self, faster=0.0, success=True, bend=0.0, **part):
+        def metrics_of(parameters, rng):
+            family, d = parameters["family"], parameters["d"]
+            against, limit = scaling.LIMITS[family]
+            assert against in ("d", "measurements")
+            base = 1e-6 * d ** (limit - 0.2 + faster) * np.exp(bend * np.log(d / 100) ** 2)
+            seconds = base * np.exp(0.05 * rng.standard_normal())
+            return {"processor": seconds, "wall": seconds, "measurements": 59 * d, "success": success}
+
+        return made_up(recipes.find("scaling"), metrics_of, **part)
+
+    def test_what_confirms(self):
+        assert set(verdicts(self.made())) == {"holds"}
+
+    def test_what_refutes(self):
+        assert verdicts(self.made(faster=0.5)) == ["fails"] * len(scaling.LIMITS) + ["holds"]
+        assert verdicts(self.made(success=False))[-1] == "fails"
+
+    def test_what_bends_is_not_decided_by_many_draws(self):
+        claim = recipes.find("scaling").judge(self.made(faster=0.3, bend=1.0))[0]
+        assert claim.high - claim.low > 0.5
+
+    def test_too_few_decide_nothing(self):
+        recipe = recipes.find("scaling")
+        assert set(verdicts(Evidence(recipe, []))) == {"undecided"}
+        assert set(verdicts(Evidence(recipe, self.made().results[:2]))) == {"undecided"}
+        claim = recipe.judge(self.made())[0]
+        assert claim.text.endswith("for matrix-sensing, from d = 20 to 80")
+
+    def test_pictures(self):
+        recipe = recipes.find("scaling")
+        assert recipe.show(Evidence(recipe, [])) == []
+        (picture,) = recipe.show(self.made())
+        assert picture.name == "time"
+        assert len(picture.curves) == len(scaling.SETTINGS)
