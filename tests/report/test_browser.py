@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import nullcontext
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -15,8 +16,8 @@ import pytest
 from PIL import Image
 
 from flatmin.report import write_report
+from tests.report.chromium import BROWSER
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(
     BROWSER is None, reason="no chromium, chromium-browser or google-chrome to open the page"
 )
@@ -51,6 +52,18 @@ def browse(profile: Path, address: str, dark: bool, *more: str) -> str:
     done = subprocess.run([*command, *more, address], capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in done.stderr
     return done.stdout
+
+
+def test_complaints_of_a_page_are_heard(tmp_path) -> None:
+    path = tmp_path / "planted.html"
+    for planted, heard in (
+        ("", False),
+        ("<script>absent();</script>", True),
+        ("<script>console.log(1)</script>", True),
+    ):
+        path.write_text(f"<!doctype html><title>Planted</title><p>Text</p>{planted}", encoding="utf-8")
+        with pytest.raises(AssertionError) if heard else nullcontext():
+            browse(tmp_path / "profile", path.as_uri(), False, "--dump-dom")
 
 
 def demanding(context):

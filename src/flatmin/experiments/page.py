@@ -62,6 +62,7 @@ def experiments_page(
         notes=list(notes),
         footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
         generator=GENERATOR,
+        broad=True,
     )
 
 
@@ -199,7 +200,7 @@ def _cell(value: Any) -> str:
 def _key(value: Any) -> float | str | None:
     """Return what a cell is sorted by."""
     if isinstance(value, bool | int | float):
-        return float(value) if abs(value) < float("inf") else None
+        return float(f"{value:.6g}") if abs(value) < float("inf") else None
     return value if value is None else str(value)
 
 

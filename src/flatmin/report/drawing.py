@@ -100,7 +100,20 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Any], None]) -> 
     svg = re.sub(r'href="#', f'href="#{name}-', re.sub(r"url\(#", f"url(#{name}-", svg))
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
-    return re.sub(r"\n\s*", "\n", svg).strip().replace("<svg", '<svg aria-hidden="true"', 1)
+    return _slim(re.sub(r"\n\s*", "\n", svg).strip().replace("<svg", '<svg aria-hidden="true"', 1))
+
+
+def _slim(svg: str) -> str:
+    """Return a drawing without what nobody sees: names that nothing refers to, fonts, hundredths of a hundredth."""
+    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
+    svg = re.sub(r" ?font-family: [^;\"]*;?", "", svg)
+    return re.sub(r'(?<= )(?:d|x|y|width|height|transform|points)="[^"]*"', _rounded, svg)
+
+
+def _rounded(attribute: re.Match[str]) -> str:
+    """Return an attribute whose numbers have two decimals."""
+    return re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
 
 
 def decades(values: Array) -> tuple[float, float]:

@@ -147,7 +147,8 @@ class Section:
 class Page:
     """A whole report: its heading, the verdict with the facts that matter most, the sections and the small print.
 
-    ``generator`` names the program in the head of the file, so that it knows its own files again.
+    ``generator`` names the program in the head of the file, so that it knows its own files again. Broad pages are for
+    many figures side by side.
     """
 
     title: str
@@ -160,6 +161,7 @@ class Page:
     caution: str = ""
     notes: Sequence[str] = field(default=())
     generator: str = ""
+    broad: bool = False
 
 
 def render(page: Page) -> str:
