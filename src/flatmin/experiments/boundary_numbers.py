@@ -18,7 +18,7 @@ from flatmin.experiments.phase_map import Column
 from flatmin.experiments.recipe import Value
 from flatmin.metric import Array
 
-__all__ = ["UNKNOWN", "Number", "beyond", "difference", "distance", "growth", "largest", "ratio", "slope"]
+__all__ = ["UNKNOWN", "Number", "beyond", "difference", "distance", "growth", "largest", "ratio", "slope", "spread_of"]
 
 #: A prediction of the boundary, in units of what success sets in along.
 Prediction = Callable[[Mapping[str, Any]], float]
@@ -123,6 +123,11 @@ def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
     misfit = float(weights @ (y - height - estimate * (x - middle)) ** 2) / (len(x) - 2)
     half = _quantile(level) * math.sqrt(max(1.0, misfit) / strength)
     return Number(estimate, estimate - half, estimate + half)
+
+
+def spread_of(boundary: Boundary, level: float = 0.95) -> float:
+    """Return the standard deviation that a band of this level stands for."""
+    return (boundary.high - boundary.low) / (2 * _quantile(level))
 
 
 def difference(evidence: Evidence, name: str, first: Value, second: Value, level: float = 0.95) -> Number:

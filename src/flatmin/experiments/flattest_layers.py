@@ -9,7 +9,8 @@ trace of the Hessian is minimised over layers by an augmented Lagrangian. With `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import accumulate
 
 import numpy as np
@@ -32,6 +33,8 @@ ROUNDS, STEPS = 40, 2000
 WEIGHT, GROWTH, PROGRESS = 10.0, 3.0, 0.25
 #: The relative misfit at which layers fit.
 FITS = 1e-8
+#: How often what was found is shaken at most, by how much of the layers' size, and what counts as flatter.
+SHAKES, SHAKE, FLATTER = 4, 0.01, 1e-6
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,13 @@ def layers_of(problem: Problem, matrix: Array) -> Factors:
     return model.flattest(U, gamma * s, Vt.T, metric)
 
 
-def flattest_layers(problem: Problem, start: Factors) -> FlatLayers:
+def flattest_layers(problem: Problem, start: Factors, *, seed: int = 0) -> FlatLayers:
     """Return layers that fit the data and whose Hessian trace is as small as a descent from the start makes it.
 
-    It is a local minimum. Two starts that lead to different ones say that neither need be the flattest.
+    A matrix of low rank that fits is stationary as soon as there are as many measurements as degrees of freedom, also
+    where others are flatter, and a descent may end there. So what is found is shaken, and the descent goes on, until
+    that leads to nothing flatter. It is a local minimum then. Two starts that lead to different ones say that neither
+    need be the flattest.
 
     Parameters
     ----------
@@ -82,6 +88,8 @@ def flattest_layers(problem: Problem, start: Factors) -> FlatLayers:
         With a `Chain` and a matrix of at most 400 entries.
     start : tuple of ndarray
         Layers; they need not fit. Directions that are zero on both sides of a layer stay so: add a little noise.
+    seed : int
+        Of the shaking.
 
     Returns
     -------
@@ -110,23 +118,32 @@ def flattest_layers(problem: Problem, start: Factors) -> FlatLayers:
         raise InputError("the data are zero, expected others: the flattest layers of zero are zero")
     share = scale ** (1 / chain.depth)
     search = _Search(problem, problem.data / scale)
-    weights = np.concatenate([W.ravel() / share for W in start])
-    price, weight, before = np.zeros(len(problem.data)), WEIGHT / len(problem.data), np.inf
-    settings = {"maxiter": STEPS, "maxfun": 3 * STEPS, "maxcor": 30, "ftol": 1e-16, "gtol": 1e-9}
-    for _ in range(ROUNDS):
-        step = minimize(search.lagrangian, weights, (price, weight), "L-BFGS-B", jac=True, options=settings)
-        weights = step.x
-        residual = search.residual(search.layers(weights))
-        misfit = float(np.linalg.norm(residual) / np.linalg.norm(search.data))
-        if misfit <= FITS:
+    point = search.descend(_Point.at(np.concatenate([W.ravel() / share for W in start])))
+    rng = np.random.default_rng(seed)
+    for _ in range(SHAKES):
+        size = SHAKE * np.sqrt(np.mean(point.weights**2))
+        other = search.descend(replace(point, weights=point.weights + size * rng.standard_normal(point.weights.size)))
+        flatter = other.misfit <= FITS and search.trace(other) < (1 - FLATTER) * search.trace(point)
+        if point.misfit <= FITS and not flatter:
             break
-        price = price + weight * residual
-        if misfit > PROGRESS * before:
-            weight *= GROWTH
-        before = misfit
-    factors = tuple(share * W for W in search.layers(weights))
-    matrix = problem.parametrization.matrix(factors)
-    return FlatLayers(factors, matrix, chain.gauss_newton_trace(factors, problem.measurement, problem.metric), misfit)
+        point = other
+    factors = tuple(share * W for W in search.layers(point.weights))
+    trace = chain.gauss_newton_trace(factors, problem.measurement, problem.metric)
+    return FlatLayers(factors, problem.parametrization.matrix(factors), trace, point.misfit)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Where a search stands: all weights, the multiplier, the weight of the misfit and the relative misfit."""
+
+    weights: Array
+    price: Array | float
+    weight: float
+    misfit: float
+
+    @classmethod
+    def at(cls, weights: Array) -> _Point:
+        return cls(weights, 0.0, 0.0, np.inf)
 
 
 class _Search:
@@ -146,10 +163,28 @@ class _Search:
         parts = np.split(weights, self.ends[:-1])
         return tuple(part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True))
 
-    def residual(self, layers: Factors) -> Array:
-        return np.asarray(self.maps @ (_around(layers)[0][0] @ layers[0]).ravel() - self.data)
+    def descend(self, point: _Point) -> _Point:
+        """Return where rounds of the augmented Lagrangian lead; each ends when its gradient is below the misfit."""
+        weights, price, before = point.weights, point.price, np.inf
+        weight = point.weight or WEIGHT / len(self.data)
+        misfit = min(point.misfit, 1.0)
+        for _ in range(ROUNDS):
+            settings = {"maxiter": STEPS, "maxfun": 3 * STEPS, "maxcor": 30, "ftol": 1e-16, "gtol": max(misfit, 1e-9)}
+            step = minimize(self.lagrangian, weights, (price, weight), "L-BFGS-B", jac=True, options=settings)
+            weights = step.x
+            residual = self.maps @ reduce(lambda X, W: W @ X, self.layers(weights)).ravel() - self.data
+            misfit = float(np.linalg.norm(residual) / np.linalg.norm(self.data))
+            if misfit <= FITS:
+                break
+            price = price + weight * residual
+            weight *= GROWTH if misfit > PROGRESS * before else 1.0
+            before = misfit
+        return _Point(weights, price, weight, misfit)
 
-    def lagrangian(self, weights: Array, price: Array, weight: float) -> tuple[float, Array]:
+    def trace(self, point: _Point) -> float:
+        return self.lagrangian(point.weights, np.zeros(len(self.data)), 0.0)[0]
+
+    def lagrangian(self, weights: Array, price: Array | float, weight: float) -> tuple[float, Array]:
         """Return ``tr H + ⟨price, ρ⟩ + (weight/2) ‖ρ‖²`` with the residual ρ, and its gradient."""
         layers = self.layers(weights)
         behind, ahead = _around(layers)
@@ -162,7 +197,7 @@ class _Search:
             by_behind.append(4 * seen.reshape(d1, d1) @ L)
             by_ahead.append(4 * R @ (P @ self.K).reshape(d2, d2))
         residual = self.maps @ (layers[last] @ ahead[last]).ravel() - self.data
-        value += float(price @ residual + weight / 2 * residual @ residual)
+        value += float(np.sum(price * residual) + weight / 2 * residual @ residual)
         by_matrix = ((price + weight * residual) @ self.maps).reshape(self.shape)
         gradient = [np.zeros(shape) for shape in self.shapes]
         # Backwards through L_l = L_{l+1} W_{l+1}, then through R_l = W_{l−1} R_{l−1} with X as the last of them.

@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 
 from flatmin.claim import Claim, share_interval
-from flatmin.experiments.boundary_numbers import beyond, difference, distance, growth, largest, ratio
+from flatmin.experiments.boundary_numbers import UNKNOWN, Number, beyond, difference, distance, growth, largest, ratio
 from flatmin.experiments.displays import BoundaryDisplay, Display, PhaseMapDisplay
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.recipe import Block, Metrics, Parameters, Recipe
@@ -165,10 +165,8 @@ def _certainty(flat: Evidence) -> Iterator[Claim]:
         f"The share of draws recovered by flat minima at {FACTOR} times the upper end of the boundary's band and above"
     )
     successes, trials = beyond(flat.map.columns if len(flat) else [], FACTOR)
-    if trials:
-        yield Claim(text, successes / trials, *share_interval(successes, trials), above=0.99)
-    else:
-        yield Claim.open(text, above=0.99)
+    share = Number(successes / trials, *share_interval(successes, trials)) if trials else UNKNOWN
+    yield Claim(text, *share, above=0.99)
     certified = [status in CERTIFIED for status in flat.values("solved")]
     yield Claim.of_share("The share of flat minima that are certified, recovered or not", certified, above=0.99)
 
