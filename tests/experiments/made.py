@@ -37,6 +37,10 @@ def instant(parameters, seed):
     return {"value": parameters["a"]}
 
 
+def long_words(parameters, seed):
+    return {"words": "x" * 1000}
+
+
 def falls_over(parameters, seed):
     if parameters["a"] == 2:
         raise ArithmeticError("two is\ntoo much")

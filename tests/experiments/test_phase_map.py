@@ -1,6 +1,8 @@
 """Intervals, boundaries and the choice of repetitions, on simulated data."""
 
 import re
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -200,6 +202,42 @@ def test_an_adaptive_sweep_stops_when_bands_are_narrow(tmp_path):
         full = sum(column.trials) >= int(200 / 3) - 1
         assert full or (found.inside and found.high - found.low <= 0.04 * found.value)
     assert states[-1]["done"] == len(fine.results) <= states[-1]["total"] == 4 * 66
+
+
+@pytest.mark.parametrize("stops", [(1,), (7, 20, 21, 100), (50,)])
+def test_an_adaptive_sweep_that_was_interrupted_makes_the_same_trials(tmp_path, stops):
+    recipe = made.mapped(repetitions=6)
+    with Store(tmp_path / "whole.db") as store:
+        whole = sweep(recipe, store, plan=Adaptive(recipe)).results
+    with Store(tmp_path / "parts.db") as store:
+        for count in stops:
+            stop = threading.Event()
+            before = len(store.results(recipe))
+
+            def watch(state, stop=stop, left=count - before):
+                if state["made"] == left:
+                    stop.set()
+
+            outcome = sweep(recipe, store, plan=Adaptive(recipe), stop=stop, callback=watch)
+            assert len(outcome.results) == count
+            assert not outcome.complete
+        parts = sweep(recipe, store, plan=Adaptive(recipe)).results
+    assert {r.trial.key for r in parts} == {r.trial.key for r in whole}
+
+
+def test_an_adaptive_sweep_counts_its_own_trials_beside_others(tmp_path):
+    """In a store with another part of the full grid: the same trials are chosen, and they are what is counted."""
+    recipe = made.mapped(repetitions=6)
+    with Store(tmp_path / "alone.db") as store:
+        alone = sweep(recipe, store, plan=Adaptive(recipe)).results
+    with Store(tmp_path / "beside.db") as store:
+        sweep(replace(recipe, repetitions=2), store)
+        states = []
+        sweep(recipe, store, plan=Adaptive(recipe), callback=states.append)
+        beside = store.of_the_grid(recipe)
+    assert {r.trial.key for r in alone} <= {r.trial.key for r in beside}
+    assert len(alone) < len(beside)
+    assert states[-1]["done"] == len(alone)
 
 
 def test_a_column_of_one_cell_gets_its_share(tmp_path):

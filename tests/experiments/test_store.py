@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import re
 import sqlite3
 import sys
@@ -181,6 +182,54 @@ def test_a_store_that_breaks_is_one_sentence(store):
         database.execute("DROP TABLE trials")
     with pytest.raises(InputError, match="cannot be used: no such table"):
         sweep(made.recipe_of(), store, place=Processes(2))
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_kept_stays(store):
+    recipe = made.recipe_of(made.long_words, 400)
+    (pages,) = store.select("PRAGMA page_count")[0]
+    store.select(f"PRAGMA max_page_count = {pages + 20}")
+    told = []
+    with pytest.raises(InputError, match=r"the --store .*trials\.db cannot be used: database or disk is full"):
+        sweep(recipe, store, callback=told.append)
+    store.select("PRAGMA max_page_count = 1000000")
+    kept = store.results(recipe)
+    assert 0 < len(kept) == told[-1]["made"] < 400
+    assert store.select("PRAGMA integrity_check") == [("ok",)]
+    assert sweep(recipe, store).complete
+
+
+@pytest.mark.skipif(os.name != "posix", reason="open files cannot be deleted elsewhere")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_store_that_is_deleted_in_the_middle_is_one_sentence(store, replaced):
+    def watch(state):
+        if state["made"] == 3:
+            store.file.unlink()
+            if replaced:
+                store.file.touch()
+
+    with pytest.raises(InputError, match=r"trials\.db was moved or deleted while in use, expected it to stay"):
+        sweep(made.recipe_of(), store, callback=watch)
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:x?mode=memory", "mit Leerzeichen, ümläut & 文.db", "%20#?.db"])
+def test_any_name_is_a_file(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with Store(name) as store:
+        sweep(made.recipe_of(count=3), store)
+        monkeypatch.chdir("/")
+        assert sweep(made.recipe_of(count=4), store).complete
+    monkeypatch.chdir(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with Store(name) as store:
+        assert len(store.results(made.recipe_of())) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+def test_a_pipe_or_a_device_is_no_store(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in (tmp_path / "pipe", "/dev/null"):
+        with pytest.raises(InputError, match="is no regular file, expected one or a new name"):
+            Store(name)
 
 
 # Tables

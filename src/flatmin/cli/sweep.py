@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from flatmin.cli.options import exclusive
 from flatmin.cli.pace import spoken
-from flatmin.cli.progress import progress
+from flatmin.cli.progress import CLEAR_LINE, progress
 from flatmin.cli.report import Output, print_findings
 from flatmin.errors import InputError
 from flatmin.report.words import counted
@@ -30,6 +30,8 @@ __all__ = ["Request", "print_recipes", "run"]
 GRACE = 2.0
 #: Reasons of failures that are printed.
 SHOWN = 5
+#: Seconds after which a place that cannot compute is spoken of in a line of its own.
+PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,19 @@ def run(request: Request) -> int:
         check_export(request.export)
         if request.export.resolve() == request.store.resolve():
             raise InputError(f"the --export {request.export} is the --store, expected another file")
-    pace, stop = Pace(), threading.Event()
+    pace, stop, alarm = Pace(), threading.Event(), Alarm()
     with _place(request) as place, closing(Store(request.store)) as store:
         if not request.quiet:
             _print_notes(store, recipe)
-        with _stopped_by_interruption(stop), progress(not request.quiet, pace) as callback:
+        with _stopped_by_interruption(stop), progress(not request.quiet, pace) as show:
+
+            def hear(state: dict[str, Any]) -> None:
+                alarm(state)
+                if show is not None:
+                    show(state)
+
             try:
-                outcome = sweep(
-                    recipe, store, place=place, plan=plan, retry=request.retry, stop=stop, callback=callback
-                )
+                outcome = sweep(recipe, store, place=place, plan=plan, retry=request.retry, stop=stop, callback=hear)
             except KeyboardInterrupt:
                 stop.set()
         if stop.is_set():
@@ -143,11 +149,39 @@ class Pace:
         yield f"{state['done']} of {state['total']} trials"
         if state["failed"]:
             yield f"{state['failed']} failed"
-        if "waiting" in state:
+        if "trouble" in state:
+            yield state["trouble"]
+        elif "waiting" in state:
             yield f"waiting for {counted(state['waiting'], 'trial')} of another process"
         elif state["done"] < state["total"]:
             each = (self._clock() - self._start) / state["made"]
             yield f"about {spoken(each * (state['total'] - state['done']))} left"
+
+
+class Alarm:
+    """Says on stderr that nothing is computed, once that has lasted; and that it goes on, if it does."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._told = False
+
+    def __call__(self, state: Mapping[str, Any]) -> None:
+        """Hear a state of `flatmin.experiments.sweep`."""
+        now = self._clock()
+        if "trouble" not in state:
+            if self._told:
+                self._say("the sweep goes on")
+            self._since, self._told = None, False
+            return
+        self._since = now if self._since is None else self._since
+        if not self._told and now - self._since >= PATIENCE:
+            self._say(f"{state['trouble']}; the sweep waits, and Ctrl-C stops it")
+            self._told = True
+
+    def _say(self, words: str) -> None:
+        clear = CLEAR_LINE if sys.stderr.isatty() else ""
+        print(f"{clear}flatmin: {words}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from flatmin.errors import InputError
 from flatmin.experiments.phase_map import Column, PhaseMap
-from flatmin.experiments.recipe import Recipe, Trial, key_of
+from flatmin.experiments.recipe import Recipe, Trial
 from flatmin.experiments.store import Result
 
 __all__ = ["Adaptive"]
@@ -19,7 +20,11 @@ class Adaptive:
 
     A column is finished when its band is narrow, or when it has had its share of the trials that the full grid would
     take. The repetitions of a cell are those of the full grid, in their order: what an adaptive sweep made, a full one
-    uses again, and the other way round. What is chosen depends on the results alone.
+    uses again, and the other way round.
+
+    Which trials there are depends on the recipe and on what came of them, not on when the sweep was interrupted, nor on
+    what else is in the store: each call goes through the rounds from the first one, and asks for what is missing of the
+    first that is not complete.
 
     Parameters
     ----------
@@ -44,40 +49,76 @@ class Adaptive:
         if not 0 < share <= 1 or not precision >= 0 or at_once < 1:
             raise InputError(f"share {share}, precision {precision}, at_once {at_once}: expected ≤ 1, ≥ 0, ≥ 1")
         self._recipe, self._precision, self._share, self._at_once = recipe, precision, share, at_once
-        self._along = recipe.transition.along
+        self._along, self._success = recipe.transition.along, recipe.transition.success
+        self._columns = PhaseMap(recipe, []).columns
+        self._rounds: dict[tuple[int, _Seen], Sequence[Trial]] = {}
 
     def next(self, results: Sequence[Result]) -> Sequence[Trial]:
         """Return the trials of the next round; none when every column is finished."""
-        made: dict[str, set[int]] = {}
-        for result in results:
-            made.setdefault(result.trial.key[0], set()).add(result.trial.repetition)
-        chosen: list[Trial] = []
-        for column in PhaseMap(self._recipe, results).columns:
-            chosen += self._of_a_column(column, made)
-        return chosen
+        there = {result.trial.key: result for result in results}
+        return [trial for index in range(len(self._columns)) for trial in self._replayed(index, there)[0]]
+
+    def done(self, results: Sequence[Result]) -> int:
+        """Return how many of these results the plan asked for."""
+        there = {result.trial.key: result for result in results}
+        return sum(self._replayed(index, there)[1] for index in range(len(self._columns)))
 
     def total(self) -> int:
         """Return the most trials that there can be."""
-        return sum(self._budget(column) for column in PhaseMap(self._recipe, []).columns)
+        return sum(map(self._budget, self._columns))
 
     def _budget(self, column: Column) -> int:
         return int(self._share * self._recipe.repetitions * len(column.along))
 
-    def _of_a_column(self, column: Column, made: dict[str, set[int]]) -> list[Trial]:
-        cells = [{**column.parameters, self._along: value} for value in column.along]
-        spent = [made.get(key_of(cell), set()) for cell in cells]
-        room = min(self._at_once, self._budget(column) - sum(map(len, spent)))
+    def _replayed(self, index: int, there: Mapping[tuple[str, int], Result]) -> tuple[list[Trial], int]:
+        """Go through the rounds of a column; return what is missing of the first incomplete one, and what is there."""
+        seen = _Seen(*[(0,) * len(self._columns[index].along)] * 3)
+        while chosen := self._round(index, seen):
+            missing = [trial for trial in chosen if trial.key not in there]
+            if missing:
+                return missing, sum(seen.spent) + len(chosen) - len(missing)
+            for trial in chosen:
+                place = self._columns[index].along.index(trial.parameters[self._along])
+                seen = seen.after(place, there[trial.key].metrics.get(self._success))
+        return [], sum(seen.spent)
+
+    def _round(self, index: int, seen: _Seen) -> Sequence[Trial]:
+        """Return the trials that follow on what was seen of a column."""
+        if (index, seen) not in self._rounds:
+            cells = self._chosen(self._columns[index], seen)
+            self._rounds[index, seen] = [
+                self._recipe.trial({**self._columns[index].parameters, self._along: along}, repetition)
+                for along, repetition in cells
+            ]
+        return self._rounds[index, seen]
+
+    def _chosen(self, column: Column, seen: _Seen) -> list[tuple[float, int]]:
+        """Return the cells of a column that tell most, and the repetition of each that comes next."""
+        room = min(self._at_once, self._budget(column) - sum(seen.spent))
         if room <= 0:
             return []
-        open_ = [i for i, done in enumerate(spent) if len(done) < self._recipe.repetitions]
-        if len(cells) < 2:
-            return [self._recipe.trial(cells[0], len(spent[0]))]
-        knowledge = column.knowledge
+        if len(column.along) < 2:
+            return [(column.along[0], seen.spent[0])]
+        knowledge = replace(column, successes=seen.successes, trials=seen.trials).knowledge
         found = knowledge.boundary()
         if found.inside and found.high - found.low <= 2 * self._precision * abs(found.value):
             return []
-        order = np.argsort(-knowledge.information(column.points[open_]), kind="stable")
-        return [
-            self._recipe.trial(cells[i], min(set(range(self._recipe.repetitions)) - spent[i]))
-            for i in (open_[j] for j in order[:room])
-        ]
+        unfinished = [i for i, spent in enumerate(seen.spent) if spent < self._recipe.repetitions]
+        order = np.argsort(-knowledge.information(column.points[unfinished]), kind="stable")
+        return [(column.along[i], seen.spent[i]) for i in (unfinished[j] for j in order[:room])]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a plan has seen of a column: by cell, successes, trials that told of success or failure, and all trials."""
+
+    successes: tuple[int, ...]
+    trials: tuple[int, ...]
+    spent: tuple[int, ...]
+
+    def after(self, cell: int, success: bool | None) -> _Seen:
+        """Return what is seen after one more trial; None is for one that tells nothing, as it failed."""
+        more = [(bool(success), success is not None, True) if i == cell else (0, 0, 0) for i in range(len(self.spent))]
+        together = zip(self.successes, self.trials, self.spent, more, strict=True)
+        counts = [(s + a, n + b, k + c) for s, n, k, (a, b, c) in together]
+        return _Seen(*(tuple(column) for column in zip(*counts, strict=True)))

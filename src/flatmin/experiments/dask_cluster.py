@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from importlib import import_module
 from typing import Any
 
 from flatmin._version import __version__
 from flatmin.errors import InputError
-from flatmin.experiments.places import Cell, by_joblib, compute, one_by_one, reason_of
+from flatmin.experiments.places import Cell, Place, by_joblib, compute, one_by_one, reason_of
 from flatmin.experiments.recipe import Trial
 from flatmin.experiments.store import Result
 
@@ -18,9 +20,11 @@ __all__ = ["DaskCluster"]
 AHEAD = 8
 #: Seconds to reach a cluster.
 PATIENCE = 15
+#: Seconds between looks at a connection that is to come back.
+GLANCE = 0.3
 
 
-class DaskCluster:
+class DaskCluster(Place):
     """On the workers of a Dask cluster, by joblib; as a context, it holds the connection.
 
     Parameters
@@ -35,6 +39,7 @@ class DaskCluster:
     """
 
     def __init__(self, address: str) -> None:
+        self.address = address
         try:
             distributed = import_module("distributed")
         except ImportError as error:
@@ -66,21 +71,49 @@ class DaskCluster:
             lambda suspects: self._again(cell, suspects),
         )
 
+    def trouble(self) -> str | None:
+        """Return that there is no worker, or no scheduler; None if all is well."""
+        if self.client.status != "running":
+            return "the connection to the Dask scheduler is lost"
+        try:
+            return None if self.client.nthreads() else "the Dask cluster has no worker"
+        except Exception as error:
+            return f"the Dask scheduler does not answer: {reason_of(error)}"
+
     def _again(self, cell: Cell, suspects: Iterable[Trial]) -> Iterator[Result]:
         """Give the results of trials that are made all at once, and of those that are lost again one by one."""
+        self._wait_for_the_scheduler()
         futures = {self.client.submit(compute, cell, trial, pure=False): trial for trial in suspects}
         lost = []
         while futures:
             future, trial = futures.popitem()
-            if future.exception() is None:
-                yield future.result()
-            else:
+            try:
+                result = future.result()
+            except Exception:
                 lost.append(trial)
+            else:
+                yield result
         yield from one_by_one(self._alone, cell, lost)
 
     def _alone(self, cell: Cell, trial: Trial) -> Result:
-        result: Result = self.client.submit(compute, cell, trial, pure=False).result()
-        return result
+        while True:
+            self._wait_for_the_scheduler()
+            try:
+                result: Result = self.client.submit(compute, cell, trial, pure=False).result()
+            except CancelledError:  # with the connection; no cell does that
+                time.sleep(GLANCE)
+            else:
+                return result
+
+    def _wait_for_the_scheduler(self) -> None:
+        """Return when there is a connection; Dask tries for some seconds to have it again, and then gives up."""
+        while self.client.status == "connecting":
+            time.sleep(GLANCE)
+        if self.client.status != "running":
+            raise InputError(
+                f"the Dask scheduler at {self.address} is gone, expected it to stay; what is finished is kept, and the "
+                "same command goes on from there with a scheduler that answers"
+            )
 
     def _check_workers(self, address: str) -> None:
         try:
@@ -109,12 +142,16 @@ class _Lost:
 def _complete_backend(client: Any) -> Any:
     """Return joblib's Dask backend for a connected client, which also tells of tasks that were lost.
 
-    joblib 1.4 to 1.6 hears of a Dask task only if it returned: one whose worker was killed too often is never heard of,
-    and a sweep would wait for it for ever.
+    joblib 1.5 and 1.6 hear of a Dask task only if it returned: one whose worker was killed too often is never heard of,
+    and a sweep would wait for it for ever. It computes here where the cluster has one thread, and gives up where it has
+    none for ten seconds.
     """
     from joblib._dask import DaskDistributedBackend
 
     class CompleteDaskBackend(DaskDistributedBackend):  # type: ignore[misc]
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(2, sum(self.client.ncores().values()))
+
         def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:
             future = super().submit(func, callback)
 

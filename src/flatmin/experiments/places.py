@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flatmin._threads import one_thread
+from flatmin.errors import InputError
 from flatmin.experiments.recipe import Metrics, Parameters, Trial
 from flatmin.experiments.store import Result
 
@@ -36,6 +37,10 @@ class Place(Protocol):
         """Give results in the order in which they come; trials are taken as there is room."""
         ...
 
+    def trouble(self) -> str | None:
+        """Return what keeps it from computing, in words; None if nothing does."""
+        return None
+
 
 def compute(cell: Cell, trial: Trial) -> Result:
     """Return what came of a trial, with one thread of linear algebra."""
@@ -48,7 +53,7 @@ def compute(cell: Cell, trial: Trial) -> Result:
     return Result(trial, metrics, time.perf_counter() - start, reason)
 
 
-class Here:
+class Here(Place):
     """In this process, one cell after the other."""
 
     def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
@@ -56,7 +61,7 @@ class Here:
         return (compute(cell, trial) for trial in trials)
 
 
-class Processes:
+class Processes(Place):
     """In several processes of this machine, by joblib.
 
     Parameters
@@ -137,6 +142,8 @@ def one_by_one(alone: Callable[[Cell, Trial], Result], cell: Cell, suspects: Ite
     for trial in suspects:
         try:
             result = alone(cell, trial)
+        except InputError:  # there is nowhere to compute any more, and no trial is guilty of that
+            raise
         except Exception as error:
             result = _ended(trial, error)
         yield result

@@ -61,8 +61,12 @@ class Session:
     ) -> None:
         self._over.set()
         self._heart.join()
-        with self.store.transaction() as database:
-            database.execute("DELETE FROM claims WHERE session = ?", (self.id,))
+        try:
+            with self.store.transaction() as database:
+                database.execute("DELETE FROM claims WHERE session = ?", (self.id,))
+        except InputError:  # claims of a process that has ended are free; what went wrong before is what to tell
+            if error is None:
+                raise
 
     def claim(self, trial: Trial, *, again: bool = False) -> bool:
         """Claim a trial and return whether it is ours: it is not if it was made or another process is at it.

@@ -99,12 +99,17 @@ class Store:
 
     def __init__(self, file: str | Path) -> None:
         self.file = Path(file)
+        # Whole, for there are names such as :memory: that mean something else to SQLite.
+        self._path, self._identity = self.file.absolute(), None
         self._lock = threading.RLock()
         check_store(self.file)
         with self._said_in_words():
-            self._database = sqlite3.connect(self.file, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+            self._database = sqlite3.connect(
+                self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            )
             try:
                 self._open()
+                self._identity = self._found()
             except BaseException:
                 self._database.close()
                 raise
@@ -200,13 +205,16 @@ class Store:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Give the database for changes that are all made, or none of them."""
         with self._lock, self._said_in_words():
-            self._database.execute("BEGIN IMMEDIATE")
+            if self._identity is not None and self._found() != self._identity:
+                raise InputError(f"the --store {self.file} was moved or deleted while in use, expected it to stay")
             try:
+                self._database.execute("BEGIN IMMEDIATE")
                 yield self._database
+                self._database.execute("COMMIT")
             except BaseException:
-                self._database.execute("ROLLBACK")
+                if self._database.in_transaction:  # some errors, such as a full disk, end it by themselves
+                    self._database.execute("ROLLBACK")
                 raise
-            self._database.execute("COMMIT")
 
     @contextmanager
     def _said_in_words(self) -> Iterator[None]:
@@ -215,6 +223,14 @@ class Store:
             yield
         except sqlite3.Error as error:
             raise InputError(f"the --store {self.file} cannot be used: {error}") from error
+
+    def _found(self) -> tuple[int, int] | None:
+        """Return which file has the name now: SQLite would go on with one that is deleted, and all would be lost."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _open(self) -> None:
         """Make the tables if the file is new, or check that they are ours."""
@@ -252,6 +268,8 @@ def check_store(file: Path) -> None:
         raise InputError(f"the --store {file} would stand in {file.parent}, which is no directory; make it first")
     if not file.exists():
         return
+    if not file.is_file():
+        raise InputError(f"the --store {file} is no regular file, expected one or a new name")
     try:
         with file.open("rb") as stream:
             header = stream.read(72)

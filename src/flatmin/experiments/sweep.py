@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ __all__ = ["Everything", "Outcome", "Plan", "sweep"]
 
 #: Seconds between looks at what another process has finished.
 GLANCE = 0.3
+#: Seconds between looks at whether the place can compute.
+LOOK = 1.0
 
 
 class Plan(Protocol):
@@ -25,6 +28,10 @@ class Plan(Protocol):
 
     def next(self, results: Sequence[Result]) -> Sequence[Trial]:
         """Return trials to make now, in view of all results there are; none when the sweep is complete."""
+        ...
+
+    def done(self, results: Sequence[Result]) -> int:
+        """Return how many of all results there are belong to the plan."""
         ...
 
     def total(self) -> int:
@@ -57,6 +64,10 @@ class Everything:
         """Return what is missing."""
         there = {result.trial.key for result in results}
         return [trial for trial in self._trials if trial.key not in there]
+
+    def done(self, results: Sequence[Result]) -> int:
+        """Return how many there are: all results are the plan's."""
+        return len(results)
 
     def total(self) -> int:
         """Return how many trials there are."""
@@ -114,7 +125,8 @@ def sweep(
     callback : callable, optional
         ``callback(dict)`` after each result that was made here: ``done`` and ``total`` trials, ``made`` here,
         ``failed``, and the ``seconds`` that the cell took; also while waiting for others, with ``waiting`` of their
-        trials.
+        trials, and, from another thread but never two at once, while the place cannot compute, with what is the
+        ``trouble``.
 
     Returns
     -------
@@ -139,14 +151,15 @@ def sweep(
     [(5, False), (30, True)]
     """
     place, plan, stop = place or Here(), plan or Everything(recipe), stop or threading.Event()
-    with Session(store, recipe) as session:
-        work = _Work(session, place, stop, _Tally(plan.total(), callback))
+    tally = _Tally(plan.total(), callback)
+    with Session(store, recipe) as session, _watched(place, tally):
+        work = _Work(session, place, stop, tally)
         if retry:
             failures = [result.trial for result in store.of_the_grid(recipe) if result.reason is not None]
             work.make(failures, again=True)
         while not stop.is_set():
             results = store.of_the_grid(recipe)
-            work.tally.done = len(results)
+            tally.done = plan.done(results)
             trials = plan.next(results)
             if not trials:
                 break
@@ -159,7 +172,7 @@ class _Tally:
     """Counts for whoever watches."""
 
     def __init__(self, total: int, callback: Callable[[dict[str, Any]], None] | None) -> None:
-        self.total, self._callback = total, callback
+        self.total, self._callback, self._lock = total, callback, threading.Lock()
         self.done = self.made = self.failed = 0
 
     def add(self, result: Result) -> None:
@@ -169,10 +182,34 @@ class _Tally:
     def wait(self, waiting: int) -> None:
         self._tell(waiting=waiting)
 
+    def trouble(self, trouble: str) -> None:
+        self._tell(trouble=trouble)
+
     def _tell(self, **more: Any) -> None:
         if self._callback is not None:
             counts = {"done": self.done, "total": self.total, "made": self.made, "failed": self.failed}
-            self._callback(counts | more)
+            with self._lock:
+                self._callback(counts | more)
+
+
+@contextmanager
+def _watched(place: Place, tally: _Tally) -> Iterator[None]:
+    """Tell, inside the block, of what keeps the place from computing: whoever takes its results only sees none come."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK):
+            trouble = place.trouble()
+            if trouble is not None and not over.is_set():
+                tally.trouble(trouble)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join(LOOK)
 
 
 class _Work:
