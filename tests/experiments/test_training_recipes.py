@@ -1,5 +1,6 @@
 """Equally flat fits, and flatness over training algorithms: cells against oracles, verdicts on made-up results."""
 
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -289,13 +290,38 @@ def test_a_run_that_diverged_has_no_gap_to_judge():
     assert set(found.values()) == {"undecided"}
 
 
-def test_without_torch_nothing_is_begun_and_everything_is_still_read(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "torch", None)
+#: A Python that has no torch, and runs the command line.
+WITHOUT_TORCH = """
+import sys
+
+class Finder:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] == "torch" else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Finder(finder) for finder in sys.meta_path]
+from flatmin.cli import main
+sys.exit(main())
+"""
+
+
+def test_without_torch_nothing_is_begun(tmp_path):
+    command = ["sweep", "training", "--quick", "--jobs", "1", "--store", str(tmp_path / "trials.db")]
+    found = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *command], capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert found.stderr.count("\n") == 1
+    assert "training needs torch, which is not installed: pip install 'flatmin[torch]'" in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_cell_needs_torch(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys.modules["flatmin.experiments.sweep"], "find_spec", lambda name: None)
     recipe = recipes.find("training")
-    assert "training" in recipes.names()
     assert recipe.judge(evidence_of(recipe, rising))
     with Store(tmp_path / "trials.db") as store:
-        with pytest.raises(InputError, match=r"training needs torch, .*pip install 'flatmin\[torch\]'"):
+        with pytest.raises(InputError, match="training needs torch"):
             sweep(recipe.quickly(), store)
         assert store.results(recipe) == []
 
