@@ -52,7 +52,7 @@ class Display(ABC):
     figure_: Any = field(default=None, init=False, repr=False, compare=False)
 
     #: Height in points, of which a letter is some nine high, with a legend of two rows.
-    height: ClassVar[float] = 240.0
+    height: ClassVar[float] = 264.0
     #: Widths of a narrow display and of a wide one, in points.
     WIDTHS: ClassVar[tuple[float, float]] = (330.0, 680.0)
 

@@ -66,8 +66,6 @@ class PhaseMapDisplay(Display):
     x_label: str
     y_label: str
 
-    height = 280.0
-
     @classmethod
     def from_evidence(
         cls,

@@ -86,8 +86,6 @@ class ScatterDisplay(Display):
     x_label: str
     y_label: str
 
-    height = 270.0
-
     @classmethod
     def from_evidence(
         cls,
