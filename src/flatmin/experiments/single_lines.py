@@ -1,7 +1,7 @@
 r"""What completion needs of a single row or column, and how many cells that takes.
 
-Let ``D1 X D2 = U S Vᵀ`` for a matrix X of rank r that fits the cells seen. Change it along ``e_i wᵀ`` where w is zero on
-the cells of row i that are seen. The nuclear norm changes at the rate
+Let ``D1 X D2 = U S Vᵀ`` for a matrix X of rank r that fits the cells seen. Change it along ``e_i wᵀ``, where w is zero
+on the cells of row i that are seen. The nuclear norm changes at the rate
 
     ``u_iᵀ Vᵀ w + √(1 − |u_i|²) ‖(I − V Vᵀ) w‖``.
 

@@ -176,7 +176,7 @@ RECIPE = Recipe(
             "d": (24,),
             "skew": SKEWS,
             "power": POWERS,
-            "multiple": (1.6, 2.0, 2.4, 2.8, 3.2, 3.6, 4.0, 4.4, 4.8, 5.2, 5.6),
+            "multiple": (1.6, 2.2, 2.8, 3.4, 4.0, 4.6, 5.2),
         }
     ],
     repetitions=10,
