@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -117,6 +119,7 @@ def test_stores_of_a_directory_are_put_together(place, plain, capsys):
     store_of("evidence/c.db", [Result(next(recipe.trials()), reason="OSError: y")], recipe)
     (place / "evidence" / "notes.db").write_text("no store")
     (place / "evidence" / "empty.db").write_text("")
+    stranger(place / "evidence" / "other.db")
     (place / "evidence" / "folder.db").mkdir()
     listed = entries(place / "evidence")
     reading = read_stores("evidence")
@@ -194,6 +197,8 @@ def test_a_store_of_a_killed_sweep_is_read_with_its_log_also_where_nothing_may_b
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(before) == {"a.db", "a.db-wal", "b.db"}
     assert len(read_stores(folder / "b.db").evidence[0]) == 4
+    assert read_stores(folder).provenance["figure-3"].repeated == 4
+    (folder / "a.db-shm").unlink()
     folder.chmod(0o555)
     if os.geteuid() == 0:  # whom no permission stops
         place.chmod(0o755)
@@ -226,6 +231,12 @@ def as_nobody(function):
         return eval(stream.read(), {"InputError": InputError, "PermissionError": PermissionError})
 
 
+def stranger(file):
+    """Make a database of something else."""
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE trials (recipe TEXT, version TEXT)")
+
+
 def former(file):
     """Make a store whose trials are all of another version."""
     store_of(file, of_sensing(2))
@@ -246,6 +257,7 @@ def of_another_format(file):
         ([], "Missing argument 'DIR_OR_STORE'"),
         (["none.db"], "there is no none.db, expected a store of sweeps or a directory of them"),
         (["words.txt"], "words.txt is no store of sweeps, expected one\n"),
+        (["other.db"], "other.db is no store of sweeps, expected one\n"),
         (["bare"], "the directory bare has no store of sweeps, expected at least one; flatmin sweep makes them"),
         (["empty.db"], "empty.db has no trials to report: no trial is finished yet; flatmin sweep makes some"),
         (["new.db"], "new.db has no trials to report: no trial is finished yet"),
@@ -265,6 +277,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(place, plain, capsys, argu
     store_of("good.db", of_sensing(3))
     store_of("new.db", [])
     former("former.db")
+    stranger("other.db")
     of_another_format("future.db")
     (place / "torn.db").write_bytes((place / "good.db").read_bytes()[:5000])
     (place / "bare").mkdir()

@@ -13,7 +13,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from flatmin.errors import InputError
-from flatmin.experiments.store import FORMAT, PATIENCE, Store
+from flatmin.experiments.store import APPLICATION, FORMAT, PATIENCE, Store
 
 __all__ = ["FrozenStore", "read_frozen"]
 
@@ -42,13 +42,17 @@ class FrozenStore(Store):
             )
 
     def begin(self) -> bool:
-        """Look at one moment of the file from now on, and return whether it has the tables of a store."""
+        """Look at one moment of the file from now on, and return whether it has tables; others than a store's raise."""
         self.select("BEGIN")
-        (version,) = self.select("PRAGMA user_version")[0]
-        (tables,) = self.select("SELECT count(*) FROM sqlite_master WHERE name IN ('trials', 'sessions')")[0]
+        (tables,), (application,), (version,) = (
+            self.select(query)[0]
+            for query in ("SELECT count(*) FROM sqlite_master", "PRAGMA application_id", "PRAGMA user_version")
+        )
+        if tables and application != APPLICATION:
+            raise InputError(f"{self.file} is no store of sweeps, expected one")
         if tables and version != FORMAT:
             raise InputError(f"the store {self.file} has format version {version}, expected {FORMAT}")
-        return bool(tables == 2)
+        return bool(tables)
 
     @contextmanager
     def _said_in_words(self) -> Iterator[None]:

@@ -175,10 +175,16 @@ def _stores(place: Path) -> list[Path]:
 
 
 def _is_store(file: Path) -> bool:
-    """Return whether a file says that it is a store of sweeps."""
+    """Return whether a file is a store of sweeps; one that is new says so in the log beside it only."""
     with file.open("rb") as stream:
         header = stream.read(72)
-    return header[:16] == b"SQLite format 3\0" and int.from_bytes(header[68:72], "big") == APPLICATION
+    kind = int.from_bytes(header[68:72], "big")
+    if header[:16] != b"SQLite format 3\0" or kind not in (APPLICATION, 0):
+        return False
+    try:
+        return kind == APPLICATION or read_frozen(file, lambda store: True) is True
+    except InputError:
+        return False
 
 
 def _parts(store: FrozenStore) -> list[_Part]:
