@@ -144,7 +144,7 @@ class TestNoise:
                 "over_oracle": over,
                 "rank_found": rank,
                 "right_rank": rank == 2,
-                "deviation": deviation * rng.standard_normal() if parameters["method"] == "refit" else None,
+                "deviation": 0.45 * deviation * rng.standard_normal() if parameters["method"] == "refit" else None,
             }
 
         return made_up(recipes.find("noise"), metrics_of, **part)
@@ -158,7 +158,7 @@ class TestNoise:
             ({"changes": {"refit": (1.2, 2)}}, "the refit over that of the oracle", 2),
             ({"changes": {"refit": (1.0, 3)}}, "has the right rank", 2),
             ({"exponent": 0.7}, "how far the exponent", 4),
-            ({"deviation": 3.0}, "standard errors", 2),
+            ({"deviation": 3.0}, "standard deviations", 2),
             ({"changes": {"cross-validated": (2.1, 9)}}, "cross-validation over that of the oracle", 2),
             ({"changes": {"cross-validated": (1.1, 9)}}, "cross-validation over that of the oracle", 2),
             ({"changes": {"cross-validated": (1.6, 2)}}, "too large a rank", 2),
