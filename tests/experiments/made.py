@@ -7,8 +7,10 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from flatmin.experiments import Here, Processes, Recipe, Store, Transition, sweep
 
@@ -57,6 +59,22 @@ def kills_itself(parameters, seed):
 def where(parameters, seed):
     time.sleep(0.05)
     return {"pid": os.getpid()}
+
+
+def meets(parameters, seed):
+    """Wait for another process that computes a cell of the same recipe."""
+    folder = Path(parameters["folder"])
+    (folder / f"{os.getpid()}.here").touch()
+    for _ in range(600):
+        if len(list(folder.glob("*.here"))) > 1:
+            return {"pid": os.getpid()}
+        time.sleep(0.05)
+    raise TimeoutError("nobody else came")
+
+
+def threads(parameters, seed):
+    pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return {"blas": max(pools), "omp": os.environ.get("OMP_NUM_THREADS")}
 
 
 def slow(parameters, seed):

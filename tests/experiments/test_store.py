@@ -39,13 +39,22 @@ def test_a_sweep_makes_every_trial_once(store, place):
     assert states == []
 
 
-def test_processes_compute_elsewhere_with_one_thread(store):
-    import os
+def test_processes_compute_elsewhere_at_the_same_time(store, tmp_path):
+    recipe = made.recipe_of(made.meets, grid=[{"a": [1, 2, 3], "folder": [str(tmp_path)]}])
+    outcome = sweep(recipe, store, place=Processes(2))
+    assert not outcome.failed
+    assert os.getpid() not in {result.metrics["pid"] for result in outcome.results}
 
-    outcome = sweep(made.recipe_of(made.where, 8), store, place=Processes(2))
-    pids = {result.metrics["pid"] for result in outcome.results}
-    assert len(pids) == 2
-    assert os.getpid() not in pids
+
+@pytest.mark.parametrize("place", [Here(), Processes(2)], ids=["here", "processes"])
+def test_cells_have_one_thread_of_linear_algebra_however_many_cores_there_are(store, place, monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "8")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    outcome = sweep(made.recipe_of(made.threads, 2), store, place=place)
+    assert {result.metrics["blas"] for result in outcome.results} == {1}
+    if not isinstance(place, Here):  # where libraries that are loaded later look
+        assert {result.metrics["omp"] for result in outcome.results} == {"1"}
 
 
 def test_a_larger_grid_uses_what_is_there(store):

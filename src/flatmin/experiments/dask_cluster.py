@@ -150,7 +150,8 @@ def _complete_backend(client: Any) -> Any:
 
     class CompleteDaskBackend(DaskDistributedBackend):  # type: ignore[misc]
         def effective_n_jobs(self, n_jobs: int) -> int:
-            return max(2, sum(self.client.ncores().values()))
+            threads: int = sum(self.client.ncores().values())
+            return max(2, threads)
 
         def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:
             future = super().submit(func, callback)

@@ -80,6 +80,7 @@ class Processes(Place):
             "pre_dispatch": f"{AHEAD} * n_jobs",
             "batch_size": 1,
             "backend": "loky",
+            "inner_max_num_threads": 1,
             "initializer": _enter,
             "initargs": (os.getpid(),),
         }
