@@ -18,7 +18,19 @@ from flatmin.experiments.phase_map import Column
 from flatmin.experiments.recipe import Value
 from flatmin.metric import Array
 
-__all__ = ["UNKNOWN", "Number", "beyond", "difference", "distance", "growth", "largest", "ratio", "slope", "spread_of"]
+__all__ = [
+    "UNKNOWN",
+    "Number",
+    "beyond",
+    "boundary_of",
+    "difference",
+    "distance",
+    "growth",
+    "largest",
+    "ratio",
+    "slope",
+    "spread_of",
+]
 
 #: A prediction of the boundary, in units of what success sets in along.
 Prediction = Callable[[Mapping[str, Any]], float]
@@ -47,6 +59,15 @@ class Number(NamedTuple):
 UNKNOWN = Number(math.nan, -math.inf, math.inf)
 
 
+def boundary_of(column: Column, level: float = 0.95) -> Number:
+    """Return the boundary of a column; where its band goes beyond what was tried, it has no end on that side."""
+    if not _resolvable([column]):
+        return UNKNOWN
+    found, tried = column.knowledge.boundary(level), column.points[np.array(column.trials) > 0]
+    low = found.low if found.low >= tried.min() else -math.inf
+    return Number(found.value, low, found.high if found.high <= tried.max() else math.inf)
+
+
 def distance(
     columns: Sequence[Column], predicted: Prediction, unit: Prediction, *, level: float = 0.95, among: int = 0
 ) -> Number:
@@ -70,8 +91,7 @@ def distance(
     each = 1 - (1 - level) / max(among, len(columns), 1)
     found = []
     for column in _resolvable(columns):
-        boundary = column.knowledge.boundary(each)
-        ends = (np.array([boundary.value, boundary.low, boundary.high]) * column.scale).tolist()
+        ends = (np.array(boundary_of(column, each)) * column.scale).tolist()
         expected, size = predicted(column.parameters), unit(column.parameters)
         found.append([part / size for part in Number(*ends).folded(expected)])
     return Number(*(max(parts) for parts in zip(*found, strict=True))) if found else UNKNOWN
@@ -80,7 +100,7 @@ def distance(
 def largest(columns: Sequence[Column], level: float = 0.95) -> Number:
     """Return the largest boundary of the columns, in units of the scale; the level is that of all bands together."""
     each = 1 - (1 - level) / max(len(columns), 1)
-    found = [_number(column.knowledge.boundary(each)) for column in _resolvable(columns)]
+    found = [boundary_of(column, each) for column in _resolvable(columns)]
     return Number(*(max(parts) for parts in zip(*found, strict=True))) if found else UNKNOWN
 
 
@@ -90,7 +110,10 @@ def ratio(columns: Sequence[Column], predicted: Prediction, level: float = 0.95)
     for column in _resolvable(columns):
         unit = predicted(column.parameters)
         counts.append(column.counts | {"points": np.array(column.along, float) / unit})
-    return _number(pooled_boundary(counts, level)) if counts else UNKNOWN
+    if not counts:
+        return UNKNOWN
+    found = pooled_boundary(counts, level)
+    return Number(found.value, found.low, found.high) if found.inside else UNKNOWN
 
 
 def growth(columns: Sequence[Column], over: str, unit: Prediction, level: float = 0.95) -> Number:
@@ -206,10 +229,6 @@ def beyond(columns: Sequence[Column], factor: float) -> tuple[int, int]:
 def _resolvable(columns: Sequence[Column]) -> list[Column]:
     """Return the columns that have at least two points that were tried."""
     return [column for column in columns if np.unique(column.points[np.array(column.trials) > 0]).size > 1]
-
-
-def _number(boundary: Boundary) -> Number:
-    return Number(boundary.value, boundary.low, boundary.high)
 
 
 def _quantile(level: float) -> float:

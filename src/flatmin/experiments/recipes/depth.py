@@ -114,8 +114,13 @@ def predicted(parameters: Mapping[str, Any]) -> float:
     if parameters["panel"] == "vectors" and parameters["depth"] > 2:
         return float(parameters["n"])
     if parameters["panel"] == "vectors":
-        return statistical_dimension_of_sparse(int(parameters["n"]), int(parameters["sparsity"]))
+        return _of_sparse(int(parameters["n"]), int(parameters["sparsity"]))
     return _of_matrices(int(parameters["d"]), int(parameters["rank"]))
+
+
+@cache
+def _of_sparse(n: int, sparsity: int) -> float:
+    return statistical_dimension_of_sparse(n, sparsity)
 
 
 @cache
