@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from PIL import Image
 from flatmin.claim import Claim
 from flatmin.errors import InputError
 from flatmin.experiments import Evidence, Result, recipes, write_report
+from flatmin.experiments.displays import CurvesDisplay
 from flatmin.experiments.findings import Finding, in_words, tally
 from flatmin.experiments.page import experiments_page
 from flatmin.report.words import number
@@ -214,6 +215,35 @@ def test_a_recipe_of_ones_own_in_any_module(tmp_path):
     assert "1 claim holds, over 20 trials of 1 experiment." in check((tmp_path / "own.html").read_text())
 
 
+def test_addresses_are_apart_whatever_recipes_are_called(tmp_path):
+    names = ("reading", "overview", "a", "a.claim-1", "a b", "a-b", "a_20_b", "ä<b>")
+    curves, few = of_curves().recipe, of_curves().results[:9]
+    curve = replace(curves, show=lambda evidence: curves.show(evidence)[:1])
+    write_report(tmp_path / "a.html", [Evidence(replace(curve, name=name), few) for name in names])
+    check((tmp_path / "a.html").read_text(encoding="utf-8"))
+
+
+def test_numbers_of_numpy_are_shown_and_sorted_as_those_of_python():
+    @dataclass(kw_only=True)
+    class Odd(CurvesDisplay):
+        def table(self):
+            return ["x"], [
+                (np.int64(-3),),
+                (np.float32(0.5),),
+                (np.bool_(True),),
+                (np.float64("nan"),),
+                (None,),
+                ("y",),
+            ]
+
+    (display, _) = of_curves().recipe.show(of_curves())
+    odd = Odd(**{field.name: getattr(display, field.name) for field in fields(display) if field.init})
+    finding = replace(Finding.of(of_curves()), displays=(odd,))
+    table = experiments_page([finding]).sections[1].figures[0].table
+    assert [row[0] for row in table.rows] == ["−3", "0.5", "yes", "not known", "–", "y"]
+    assert [row[0] for row in table.keys] == [-3.0, 0.5, 1.0, None, None, "y"]
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     with Chromium(tmp_path_factory.mktemp("browser")) as found:
@@ -308,7 +338,7 @@ def test_all_text_stands_out_in_both_colour_schemes(browser, file, dark):
         "rgb(17, 21, 26)" if dark else "rgb(247, 247, 245)"
     )
     browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
-    browser.run("document.querySelectorAll('.statements li')[2].id && (location.hash = 'mapped-claim-2')")
+    browser.run("document.querySelectorAll('.statements li')[2].id && (location.hash = 'experiment-mapped.claim-2')")
     found = browser.run(CONTRASTS)
     assert sum(drawn for _, _, drawn in found) > 30
     assert len(found) > 400

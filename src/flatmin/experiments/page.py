@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from flatmin._version import __version__
 from flatmin.experiments.evidence import Evidence
@@ -120,7 +123,7 @@ def _line(finding: Finding) -> Line:
     recipe = finding.evidence.recipe
     chips = [
         Chip(
-            _address(finding, index),
+            _address(finding, f"claim-{index}"),
             HOLDS[claim.verdict],
             str(index),
             f"{recipe.name}, claim {index} {VERDICTS[claim.verdict][0]}",
@@ -128,51 +131,53 @@ def _line(finding: Finding) -> Line:
         for index, claim in enumerate(finding.claims, 1)
     ]
     verdict = WORDS[finding.holds] if finding.claims else "no claim"
-    return Line(recipe.name, recipe.name, chips, (verdict, counted(_size(finding.evidence), "trial")))
+    return Line(_address(finding), recipe.name, chips, (verdict, counted(_size(finding.evidence), "trial")))
 
 
-def _address(finding: Finding, index: int) -> str:
-    return f"{finding.evidence.recipe.name}-claim-{index}"
+def _address(finding: Finding, part: str = "") -> str:
+    """Return where a recipe, or a part of its section, stands in the page: no two share one, whatever their names."""
+    name = re.sub("[^A-Za-z0-9-]", lambda letter: f"_{ord(letter[0]):x}_", finding.evidence.recipe.name)
+    return f"experiment-{name}" + (f".{part}" if part else "")
 
 
 def _section(finding: Finding, provenance: Provenance | None) -> Section:
     recipe = finding.evidence.recipe
-    parts = [Section(f"{recipe.name}-settings", "Settings", facts=settings_of(finding.evidence, provenance))]
+    parts = [Section(_address(finding, "settings"), "Settings", facts=settings_of(finding.evidence, provenance))]
     if finding.evidence.failed:
         said, table = failures_of(finding.evidence)
-        parts.append(Section(f"{recipe.name}-failures", "Failed trials", [said], table=table))
+        parts.append(Section(_address(finding, "failures"), "Failed trials", [said], table=table))
     leads = [Fact("Claim", _plain(recipe.claim)), Fact("Refuted by", _plain(recipe.refuted_by))]
     prose = list(finding.trouble)
     if not finding.claims and not finding.trouble:
         prose.append("Nothing in these trials has been judged.")
     return Section(
-        recipe.name,
-        recipe.title,
+        _address(finding),
+        _plain(recipe.title),
         prose,
         leads=leads,
         statements=_statements(finding),
-        figures=[_figure(recipe.name, display) for display in finding.displays],
+        figures=[_figure(_address(finding, display.name), display) for display in finding.displays],
         parts=parts,
         label=recipe.name,
     )
 
 
 def _plain(text: str) -> str:
-    """Return a text of a docstring without the marks of its formulas."""
-    return text.replace("``", "")
+    """Return a text without the marks of its formulas, and percentages that do not break."""
+    return text.replace("``", "").replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _statements(finding: Finding) -> list[Statement]:
     out = []
     for index, claim in enumerate(finding.claims, 1):
         word = {"holds": "Holds:", "fails": "Fails:", "undecided": "Undecided:"}[claim.verdict]
-        title = f"{index}. {claim.text[:1].upper()}{claim.text[1:]}"
-        name = _address(finding, index)
+        title = _plain(f"{index}. {claim.text[:1].upper()}{claim.text[1:]}")
+        name = _address(finding, f"claim-{index}")
         out.append(Statement(HOLDS[claim.verdict], title, in_words(claim), name=name, word=word))
     return out
 
 
-def _figure(recipe: str, display: Display) -> Figure:
+def _figure(address: str, display: Display) -> Figure:
     from flatmin.experiments.displays import page_svg
 
     head, rows = display.table()
@@ -182,12 +187,13 @@ def _figure(recipe: str, display: Display) -> Figure:
         [[_cell(value) for value in row] for row in rows],
         keys=[[_key(value) for value in row] for row in rows],
     )
-    svg = page_svg(display, f"{recipe}-{display.name}")
-    return Figure(display.title, display.alt, display.caption, svg=svg, wide=display.wide, table=table)
+    svg = page_svg(display, address)
+    return Figure(display.title, display.alt, _plain(display.caption), svg=svg, wide=display.wide, table=table)
 
 
 def _cell(value: Any) -> str:
     """Return a cell of a table in words or digits."""
+    value = _own(value)
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -199,9 +205,15 @@ def _cell(value: Any) -> str:
 
 def _key(value: Any) -> float | str | None:
     """Return what a cell is sorted by."""
+    value = _own(value)
     if isinstance(value, bool | int | float):
         return float(f"{value:.6g}") if abs(value) < float("inf") else None
     return value if value is None else str(value)
+
+
+def _own(value: Any) -> Any:
+    """Return a number of NumPy as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _reading_guide(command: str) -> Section:
