@@ -93,12 +93,25 @@ def test_norm_excess_is_against_the_least_nuclear_norm():
 
 
 def test_two_factors_find_a_sparse_vector_and_three_do_not():
-    parameters = {"n": 40, "sparsity": 3, "m": 24}
+    parameters = {"panel": "vectors", "n": 40, "sparsity": 3, "m": 24}
     assert depth.recover(parameters | {"depth": 2}, 1)["success"]
     three = depth.recover(parameters | {"depth": 3}, 1)
     assert not three["success"]
     assert three["error"] > 0.05
     assert depth.recover(parameters | {"depth": 3, "m": 40}, 1)["success"]
+
+
+def test_three_matrices_find_one_of_low_rank_as_two_do():
+    parameters = {"panel": "matrices", "d": 5, "rank": 1, "m": 19}
+    two, three = (depth.recover(parameters | {"depth": layers}, 3) for layers in (2, 3))
+    assert two["success"]
+    assert abs(two["gap"]) < 1e-6
+    assert three["success"]
+    assert three["gap"] is None
+    few = depth.recover(parameters | {"depth": 2, "m": 9}, 3)
+    assert few["error"] > 0.05
+    assert abs(few["gap"]) < 1e-6
+    assert few["blind"] is False
 
 
 def test_robust_pca_separates_few_errors_and_not_many():
