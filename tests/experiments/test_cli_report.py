@@ -198,6 +198,8 @@ def test_a_store_of_a_killed_sweep_is_read_with_its_log_also_where_nothing_may_b
     assert set(before) == {"a.db", "a.db-wal", "b.db"}
     assert len(read_stores(folder / "b.db").evidence[0]) == 4
     assert read_stores(folder).provenance["figure-3"].repeated == 4
+    (place / "link.db").symlink_to(folder / "a.db")
+    assert len(read_stores("link.db").evidence[0]) == 6
     (folder / "a.db-shm").unlink()
     folder.chmod(0o555)
     if os.geteuid() == 0:  # whom no permission stops

@@ -99,7 +99,7 @@ def _beside_a_log(file: Path, read: Callable[[FrozenStore], T]) -> T | None:
     try:
         return _from(file, f"{_address(file)}?mode=ro", read)
     except InputError:
-        if file.with_name(f"{file.name}-shm").exists():
+        if _beside(file, "-shm").exists():
             raise
     # Where nothing may be written, the log of a process that was killed cannot be read in its place.
     with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +122,13 @@ def _address(file: Path) -> str:
 
 
 def _log(file: Path) -> Path:
-    return file.with_name(f"{file.name}-wal")
+    """Return SQLite's log: beside the file itself, not beside a link to it."""
+    return _beside(file, "-wal")
+
+
+def _beside(file: Path, ending: str) -> Path:
+    real = file.resolve()
+    return real.with_name(f"{real.name}{ending}")
 
 
 def _state(file: Path) -> tuple[int, int, bool]:
