@@ -184,7 +184,7 @@ def test_intervals_of_logarithms_never_reach_zero():
         evidence_of(lambda p, i: {"error": float(values[i])}, 3), "c", "t", x="d", y="error", by="method", y_log=True
     )
     assert all(ends[1] > 0 for line in bars(painted(display)) for ends in line)
-    far = summarise(np.array([1e-300, 1e300]), logarithm=True)
+    far = summarise(np.array([1e-149, 1e149]), logarithm=True)
     assert (far.low, far.high) == (0.0, np.inf)
 
 
@@ -351,6 +351,26 @@ def test_medians_count_what_diverged_and_mark_it_at_the_edge():
     zero = evidence_of(lambda p, i: {"error": 0.0}, 9)
     display = CurvesDisplay.from_evidence(zero, "c", "C", x="d", y="error", centre="median", y_log=True)
     assert any(line.get_marker() == "v" and set(line.get_ydata()) == {0.0} for line in painted(display).lines)
+
+
+@pytest.mark.parametrize("seeds", [range(4), pytest.param(range(4, 40), marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("error")
+def test_any_numbers_can_be_drawn(seeds):
+    pool = [0.0, -1.0, np.nan, np.inf, -np.inf, 5e-324, 1e-300, 1.7e308, -1e308, 1.0, 3.5, 1e-17, 1e15, 1e15 + 1, True]
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        some = rng.choice(pool, 3)
+
+        def metrics(parameters, repetition, some=some, rng=rng):
+            return {"error": float(rng.choice(some)), "gap": float(rng.choice(some))} if rng.random() < 0.8 else None
+
+        evidence = evidence_of(metrics, int(rng.integers(1, 8)))
+        settings = {"by": "method", "y_log": seed % 2 == 0, "x_log": seed % 3 == 0}
+        for centre in ("mean", "median"):
+            display = CurvesDisplay.from_evidence(evidence, "c", "C", x="d", y="error", centre=centre, **settings)
+            painted(display)
+            assert "nan" not in display.alt + str(display.table())
+        painted(ScatterDisplay.from_evidence(evidence, "s", "S", x="gap", y="error", diagonal=True, **settings))
 
 
 def test_levels_may_be_words_numbers_and_both():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin.experiments.displays.levels import is_number, said, spot
+from flatmin.experiments.displays.summary import within_reach
 from flatmin.experiments.style import background, look
 from flatmin.metric import Array
 from flatmin.report.words import exponent_of, number
@@ -27,7 +28,7 @@ def scale_of(ax: Any, side: str, values: Any, label: str, *, logarithmic: bool =
 
     axis = getattr(ax, f"{side}axis")
     getattr(ax, f"set_{side}label")(label)
-    numbers = np.asarray(values, float).ravel()
+    numbers = within_reach(np.asarray(values, float).ravel())
     numbers = numbers[np.isfinite(numbers) & ((numbers > 0) | (not logarithmic))]
     low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (1.0, 1.0)
     if logarithmic:

@@ -12,6 +12,7 @@ from flatmin.errors import InputError
 from flatmin.experiments.displays.axes import legend, nothing, scale_of
 from flatmin.experiments.displays.base import Display
 from flatmin.experiments.displays.levels import begun, check_metric, groups, ordered, spoken
+from flatmin.experiments.displays.summary import within_reach
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.store import Result
 from flatmin.experiments.style import look
@@ -226,7 +227,7 @@ def _points(results: Sequence[Result], x: str, y: str) -> Array:
     """Return both metrics of all trials that have both, (n, 2)."""
     both = [(_value(result, x), _value(result, y)) for result in results]
     try:
-        return np.array([pair for pair in both if None not in pair], float).reshape(-1, 2)
+        return within_reach(np.array([pair for pair in both if None not in pair], float).reshape(-1, 2))
     except (TypeError, ValueError):
         raise InputError(f"{x} or {y} has words as values, expected numbers or truth values") from None
 

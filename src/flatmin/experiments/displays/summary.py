@@ -13,7 +13,10 @@ from flatmin.errors import InputError
 from flatmin.experiments.boundary import wilson
 from flatmin.metric import Array
 
-__all__ = ["Summary", "median_interval", "summarise"]
+__all__ = ["LARGEST", "Summary", "median_interval", "summarise", "within_reach"]
+
+#: Sizes beyond this are infinite and below its inverse zero: their squares and quotients would not be numbers.
+LARGEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
         ends = wilson(values.sum(), len(values), level)
         return Summary(float(values.mean()), float(ends[0]), float(ends[1]), len(values))
     try:
-        numbers = values.astype(float)
+        numbers = within_reach(values.astype(float))
     except (TypeError, ValueError):
         raise InputError(f"a metric has values such as {str(values[0])!r}, expected numbers or truth values") from None
     if centre == "median":
@@ -89,9 +92,9 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
         if not len(used):
             return None
         low, high = median_interval(used, level)
-        # The middle two may be infinite and of one sign, whose mean numpy calls not a number.
-        middle = used[(len(used) - 1) // 2], used[len(used) // 2]
-        value = middle[0] if middle[0] == middle[1] else (middle[0] + middle[1]) / 2
+        middle = np.array([used[(len(used) - 1) // 2], used[len(used) // 2]])
+        # All between the middle two are medians; where one of them is infinite there is no mean of both.
+        value = middle.mean() if np.isfinite(middle).all() else middle[np.argmax(np.abs(middle))]
         return Summary(float(value), low, high, len(used), len(numbers) - len(used))
     fit = np.isfinite(numbers) & ((numbers > 0) | (not logarithm))
     used = numbers[fit]
@@ -102,6 +105,19 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
             low, high = (float(np.exp(end)) for end in interval(np.log(used), level))
         return Summary(float(np.exp(np.log(used).mean())), low, high, len(used), len(numbers) - len(used))
     return Summary(float(used.mean()), *interval(used, level), len(used), len(numbers) - len(used))
+
+
+def within_reach(values: Array) -> Array:
+    """Return numbers, those that are too large to calculate with as infinite and those that are too small as zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> within_reach(np.array([1.0, -1e200, 1e-300]))
+    array([  1., -inf,   0.])
+    """
+    sizes = np.abs(values)
+    return np.where(sizes > LARGEST, np.copysign(np.inf, values), np.where(sizes < 1 / LARGEST, 0.0, values))
 
 
 def median_interval(values: Array, level: float = 0.95) -> tuple[float, float]:
