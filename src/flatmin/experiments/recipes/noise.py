@@ -21,6 +21,14 @@ more than half of the draws.
 
 Refuted by: any of these numbers, for sensing or for completion, on the other side of its limit with its whole interval.
 The intervals are of 95 % for all comparisons of a kind together.
+
+What fails, and why. In completion an exact fit is nearer to the truth than the penalised solution: the square-root
+rule asks for a penalty that dominates the noise with certainty, and takes as much from every singular value, while an
+exact fit spreads the noise over many small ones. The refit, which gives back what was taken, is what the rule is for.
+For the same reason the error of the penalised solution grows less than the noise once the penalty is no longer small
+beside the weakest component, so that its exponent stays below 1. Against the oracle cross-validation loses the more
+the smaller the noise is: the strength that predicts best is a compromise between that bias and the noise of many
+columns at any level, and the bias is at its full size only where the noise is small.
 """
 
 from __future__ import annotations
