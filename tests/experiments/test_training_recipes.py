@@ -11,6 +11,7 @@ import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.experiments import Evidence, Result, Store, recipes, sweep
 from flatmin.experiments.exact_fit import _slopes, exact_fit
+from flatmin.experiments.rank_correlation import FEWEST_PAIRS
 from flatmin.experiments.recipes import equally_flat, training
 
 MODELS = pytest.mark.parametrize("name", equally_flat.MODELS)
@@ -237,7 +238,7 @@ def test_training_holds_if_it_is_as_claimed_and_is_open_without_enough():
     recipe = recipes.find("training")
     assert set(verdicts(recipe, rising).values()) == {"holds"}
     assert {claim.verdict for claim in recipe.judge(Evidence(recipe, []))} == {"undecided"}
-    few = evidence_of(recipe, rising).select(algorithm=ALGORITHMS[: training.FEWEST - 1])
+    few = evidence_of(recipe, rising).select(algorithm=ALGORITHMS[: FEWEST_PAIRS - 1])
     assert {claim.verdict for claim in recipe.judge(few) if "correlation" in claim.text} == {"undecided"}
 
 

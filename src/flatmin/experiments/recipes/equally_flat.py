@@ -36,6 +36,7 @@ from flatmin import families
 from flatmin.claim import Claim
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.exact_fit import exact_fit
+from flatmin.experiments.rank_correlation import claim_of_instances
 from flatmin.experiments.recipe import Block, Metrics, Parameters, Recipe
 from flatmin.families.base import Instance, relative_distance
 from flatmin.flatness import flatness
@@ -244,7 +245,7 @@ def _open(words: str, few: Evidence, level: float) -> list[Claim]:
             level=level,
             above=APART,
         ),
-        Claim.of_mean(
+        claim_of_instances(
             f"In {words}, the rank correlation of flatness and error over these fits, in the mean over draws",
             few.values("correlation"),
             level=level,

@@ -27,11 +27,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from flatmin import families
 from flatmin.claim import Claim
 from flatmin.experiments.evidence import Evidence
+from flatmin.experiments.rank_correlation import claim_of_instances, rank_correlation
 from flatmin.experiments.recipe import Metrics, Parameters, Recipe, Trial
 from flatmin.experiments.store import Result
 from flatmin.metric import Array
@@ -75,8 +75,8 @@ KINDS = {
 KIND_WORDS = {"small": "from smaller weights", "more": "loss and flatness or norm", "loss": "loss alone"}
 #: Where the data determine the trace a few algorithms are enough.
 FEW = ("adam", "gradient-descent-large", "gradient-descent-small", "trace-penalty-decaying", "weight-decay")
-#: The correlation that is claimed, and how many algorithms have to fit an instance for one.
-CORRELATION, FEWEST = 0.5, 6
+#: The correlation that is claimed.
+CORRELATION = 0.5
 #: Gaps and errors up to this are rounding.
 ROUNDING = 1e-9
 
@@ -132,7 +132,7 @@ class _Instance:
 
     def correlation(self, metric: str = "flatness_gap") -> float | None:
         """Return the rank correlation of a metric with the error."""
-        return _rank_correlation(self.column(metric), self.column("relative_error"))
+        return rank_correlation(self.column(metric), self.column("relative_error"))
 
     def begun_alike(self) -> float | None:
         """Return that of the gap over algorithms that begin from the same weights."""
@@ -142,7 +142,7 @@ class _Instance:
     def shuffled(self) -> float | None:
         """Return that of the gap with errors of other algorithms."""
         errors = np.random.default_rng(self.seed).permutation(self.column("relative_error"))
-        return _rank_correlation(self.column("flatness_gap"), errors)
+        return rank_correlation(self.column("flatness_gap"), errors)
 
     def lead(self) -> float | None:
         """Return by how much the correlation of the gap exceeds that of the loss."""
@@ -157,13 +157,6 @@ class _Instance:
         flatter = np.sign(twice.column("flatness_gap") - twice.column("second_gap"))
         better = np.sign(twice.column("relative_error") - twice.column("second_error"))
         return float(np.mean((1 + flatter * better) / 2))
-
-
-def _rank_correlation(x: Array, y: Array) -> float | None:
-    """Return Spearman's coefficient, None where there are too few values or they are all equal."""
-    if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    return float(spearmanr(x, y).statistic)
 
 
 def _instances(evidence: Evidence) -> Iterator[_Instance]:
@@ -223,7 +216,7 @@ def _of_mean(
     text: str, instances: Iterable[_Instance], number: Callable[[_Instance], float | None], **settings: float
 ) -> Claim:
     """Return a claim about the mean of a number over those instances that have it."""
-    return Claim.of_mean(text, [value for value in map(number, instances) if value is not None], **settings)
+    return claim_of_instances(text, map(number, instances), **settings)
 
 
 def _without_gap(evidence: Evidence, name: str) -> Claim:
