@@ -138,7 +138,7 @@ RECIPE = Recipe(
         *({"d": (d,), "rank": (d // 10,), "corruption": (0.05, 0.1)} for d in (40, 50, 60, 70, 80, 90, 100)),
     ],
     repetitions=10,
-    quick={"grid": [{"d": (40,), "rank": (1, 4, 8), "corruption": (0.05, 0.15, 0.25, 0.35)}], "repetitions": 2},
+    quick={"grid": [{"d": (30,), "rank": (1, 3, 6), "corruption": (0.05, 0.15, 0.25, 0.35)}], "repetitions": 2},
     transition=Transition("corruption", "success", lambda parameters: 1.0, falling=True),
     judge=judge,
     show=show,
