@@ -12,7 +12,7 @@ from flatmin.experiments.boundary import Boundary
 from flatmin.experiments.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
 from flatmin.experiments.displays.base import Display
 from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, predictions_of, told
-from flatmin.experiments.displays.levels import begun, groups, ordered, rank, said, spoken, spot
+from flatmin.experiments.displays.levels import begun, groups, is_number, ordered, rank, said, spoken, spot
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.phase_map import Column
 from flatmin.experiments.style import colour
@@ -58,6 +58,8 @@ class BoundaryDisplay(Display):
         The parameter.
     lines : list of BoundaryLine
         What is drawn.
+    x_log : bool
+        Whether the axis is logarithmic.
     x_label, y_label : str
         What is written at the axes.
 
@@ -75,6 +77,7 @@ class BoundaryDisplay(Display):
 
     over: str
     lines: list[BoundaryLine]
+    x_log: bool
     x_label: str
     y_label: str
 
@@ -89,6 +92,7 @@ class BoundaryDisplay(Display):
         by: str | Sequence[str] | None = None,
         predicted: Predicted | None = None,
         labels: Mapping[Any, str] | None = None,
+        x_log: bool | None = None,
         caption: str = "",
         x_label: str | None = None,
         y_label: str | None = None,
@@ -110,6 +114,8 @@ class BoundaryDisplay(Display):
             does: the same function as for `PhaseMapDisplay`. It is divided by the scale of the column.
         labels : dict, optional
             Words for levels of ``by``; the order of these is the order of the lines.
+        x_log : bool, optional
+            Logarithmic axis; by default where ``over`` goes over two decades or more.
         x_label, y_label : str, optional
             What is written at the axes, with units.
 
@@ -138,6 +144,7 @@ class BoundaryDisplay(Display):
             recipe=evidence.recipe.name,
             over=over,
             lines=lines,
+            x_log=_spans_decades(lines) if x_log is None else x_log,
             x_label=x_label or over,
             y_label=y_label or f"{along} / scale",
         )
@@ -190,7 +197,8 @@ class BoundaryDisplay(Display):
             return nothing(ax)
         ax.grid(axis="y")
         places = spot(self.levels)
-        scale_of(ax, "x", list(places.values()), self.x_label)
+        numbers = all(is_number(at) for at in self.levels)
+        scale_of(ax, "x", list(places.values()), self.x_label, logarithmic=self.x_log and numbers)
         scale_of(ax, "y", [end for line in self.lines for end in _heights(line)], self.y_label)
         for line, moved in zip(self.lines, dodges(ax, self.levels, len(self.lines)), strict=True):
             self._paint_line(ax, line, places, moved)
@@ -231,6 +239,11 @@ class BoundaryDisplay(Display):
         if all(np.isclose(value, shared[at], rtol=1e-9) for line in lines for at, value in line.predictions.items()):
             return [("predicted", None, {at: shared[at] for at in sorted(shared, key=rank)})]
         return [(f"predicted, {line.label}", line.look, line.predictions) for line in lines]
+
+
+def _spans_decades(lines: Sequence[BoundaryLine]) -> bool:
+    levels = [at for line in lines for at in line.boundaries]
+    return bool(levels) and all(is_number(at) and at > 0 for at in levels) and max(levels) >= 100 * min(levels)
 
 
 def _over_scale(expected: dict[Any, float], columns: Mapping[Any, Column]) -> dict[Any, float]:

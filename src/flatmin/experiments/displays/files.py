@@ -33,7 +33,7 @@ def page_svg(display: Display, address: str) -> str:
     display : Display
         What to draw.
     address : str
-        Where it stands in the page; all ids of the drawing begin with it.
+        Where it stands in the page; drawings with different addresses have different ids.
     """
     from flatmin.report.drawing import draw
 

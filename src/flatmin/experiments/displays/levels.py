@@ -96,13 +96,17 @@ def begun(label: str) -> str:
 def ordered(levels: Sequence[Any], labels: Labels | None) -> list[tuple[int, Any]]:
     """Return levels with the index of their looks: in the order of the labels, so that it is the same in all figures.
 
+    Labels of values that are parts of levels only say what these are called.
+
     Examples
     --------
     >>> ordered(["flat", "nuclear"], {"nuclear": "nuclear norm", "flat": "flat minimum"})
     [(0, 'nuclear'), (1, 'flat')]
+    >>> ordered([(1, "flat"), (2, "flat")], {"flat": "flat minimum"})
+    [(0, (1, 'flat')), (1, (2, 'flat'))]
     """
     first = [level for level in labels or {} if level in levels]
-    indices = {level: index for index, level in enumerate(labels or {})}
+    indices = {level: index for index, level in enumerate(labels or {} if first else {})}
     rest = [level for level in levels if level not in first]
     return [(indices[level], level) for level in first] + [(len(indices) + i, level) for i, level in enumerate(rest)]
 
