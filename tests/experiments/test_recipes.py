@@ -117,3 +117,17 @@ def test_three_matrices_find_one_of_low_rank_as_two_do():
 def test_robust_pca_separates_few_errors_and_not_many():
     assert robust_pca.separate({"d": 24, "rank": 1, "corruption": 0.05}, 0)["success"]
     assert not robust_pca.separate({"d": 24, "rank": 6, "corruption": 0.3}, 0)["success"]
+
+
+def test_a_failure_of_robust_pca_well_below_the_boundary_sits_in_one_row():
+    """A certified solution that is wrong in one row, which is larger than most and has many gross errors."""
+    seed = 251207963479273
+    metrics = robust_pca.separate({"d": 50, "rank": 5, "corruption": 0.1}, seed)
+    assert not metrics["success"]
+    assert metrics["solved"] == "unique_flat_minimum"
+    instance = fm.families.robust_pca.sample((50, 50), 5, None, seed=seed, corruption=0.1)
+    wrong = fm.flat_minimum(instance.problem, seed=seed).matrix - instance.truth
+    rows = np.linalg.norm(wrong, axis=1)
+    assert np.sort(rows)[-2] < 1e-4 * rows.max()
+    sizes = np.linalg.norm(instance.truth, axis=1)
+    assert sizes[rows.argmax()] > 1.5 * np.median(sizes)
