@@ -14,7 +14,7 @@ quarter of it or more, at least 98 % are.
 Refuted by: a boundary that falls more slowly or rises, or is below one tenth at rank d / 10, more than one in ten
 failures there with one cell in ten wrong, or more than one in fifty well below the boundary.
 
-The failures well below the boundary that were looked at sit in a single row or column, one that is larger than most, and
+The failures well below the boundary that were looked at sit in a single row or column, one that is larger than most;
 all others are exact. The theorem's condition is about lines, too: gross errors in few cells of each, beside how much of
 the matrix it holds.
 
