@@ -181,7 +181,7 @@ def show(evidence: Evidence) -> list[Display]:
         if not len(part):
             continue
         labels = {depth: f"depth {depth}" for depth in part.levels("depth")}
-        middle = part.levels(over)[len(part.levels(over)) // 2]
+        middle = part.levels(over)[(len(part.levels(over)) - 1) // 2]
         displays.append(
             CurvesDisplay.from_evidence(
                 part.select(**{over: middle}),

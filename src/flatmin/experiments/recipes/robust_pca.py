@@ -116,7 +116,8 @@ def show(evidence: Evidence) -> list[Display]:
                 y_label="share of gross errors",
             )
         )
-    tenth = Evidence(evidence.recipe, [r for r in evidence.results if _at_a_tenth(r.trial.parameters)])
+    several = evidence.select(corruption=(0.05, 0.1))
+    tenth = Evidence(evidence.recipe, [r for r in several.results if _at_a_tenth(r.trial.parameters)])
     if len(tenth):
         displays.append(
             CurvesDisplay.from_evidence(
