@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
+from scipy.integrate import trapezoid
 from scipy.optimize import brentq
 from scipy.stats import beta, binom
 
@@ -28,6 +30,9 @@ from flatmin.metric import Array, svd_of_product
 from flatmin.problem import Problem
 
 __all__ = ["line_scores", "lines_that_hold", "threshold_of_cells", "threshold_of_scores"]
+
+#: Points of an integral over a density that is smooth.
+POINTS = 2000
 
 
 def line_scores(problem: Problem, L: Array, R: Array) -> Array:
@@ -113,6 +118,7 @@ def lines_that_hold(squares: Array, share: float) -> int:
     return lines
 
 
+@cache
 def threshold_of_scores(d: int, rank: int) -> float:
     r"""Return the cells, over the degrees of freedom, at which half of all draws have no score above 1.
 
@@ -148,12 +154,15 @@ def threshold_of_scores(d: int, rank: int) -> float:
 
     def excess(n: float) -> float:
         size, share = beta(rank / 2, (d - rank) / 2), beta((n - rank + 1) / 2, (d - n) / 2)
-        chance = size.expect(share.cdf, lb=0.0, ub=1.0, points=[min(1.0, 3 * rank / d), n / d])
+        middle = n / d
+        x = np.geomspace(1e-3 * middle, min(1.0, 50 * middle), POINTS)
+        chance = trapezoid(size.pdf(x) * share.cdf(x) * x, np.log(x))
         return 2 * d * float(chance) - math.log(2)
 
     return _solved(excess, d, rank)
 
 
+@cache
 def threshold_of_cells(d: int, rank: int) -> float:
     """Return the cells, over the degrees of freedom, at which half of all draws have r cells in each row and column.
 

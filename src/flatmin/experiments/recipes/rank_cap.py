@@ -4,7 +4,7 @@ Matrices of 40×30 with the singular values ``1/k``, k = 1 … 12, and a root me
 chance proportional to ``i^(−skew) j^(−skew)`` and noise of 0.3. What is minimised is ``loss + alpha · ‖D1^p X D2^p‖_*``
 over matrices up to a rank, the cap, for strengths alpha from strong to weak, each started at the one before; p = 0 is
 the nuclear norm, p = 1 the flat one. The error is that in cells that were not seen, by their chance, relative to the
-matrix there; each p and cap is judged at its best alpha. All see the same draws, ten of each.
+matrix there; each p and cap is judged at its best alpha. All see the same draws, twenty of each.
 
 The rank of the minimum without a cap is the certified rank. A cap at or above it changes nothing. Below, minima over
 matrices of the largest rank are found by descent, and nothing is certified. There a cap does a part of what the norm
@@ -227,7 +227,7 @@ RECIPE = Recipe(
     __doc__,
     complete,
     grid=[{"cap": CAPS, "power": POWERS, "skew": (0.6,)}],
-    repetitions=10,
+    repetitions=20,
     quick={"grid": [{"cap": (2, 4), "power": (0.0, 1.0), "skew": (0.6,)}], "repetitions": 1},
     paired=("cap", "power"),
     judge=judge,

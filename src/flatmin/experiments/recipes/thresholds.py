@@ -43,7 +43,6 @@ from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.recipe import Block, Metrics, Parameters, Recipe
 from flatmin.experiments.recovery import RECOVERED
 from flatmin.experiments.single_lines import line_scores, lines_that_hold, threshold_of_cells, threshold_of_scores
-from flatmin.experiments.statistical_dimension import statistical_dimension
 from flatmin.experiments.store import Result
 from flatmin.experiments.transition import Transition
 from flatmin.families.base import Instance, relative_distance
@@ -65,8 +64,8 @@ BEYOND = 1 + ROUNDING
 MOST = 0.9
 #: Near the threshold is from so much below the predicted one on, far below is at least so much below.
 NEAR, FAR = 0.25, 1.0
-#: From where on scores are looked at, by dimension.
-LOWEST = {100: 1.5, 300: 2.0, 1000: 2.5}
+#: From where on scores are looked at, and in which steps, by dimension.
+SCORES = ((100, 1.5, 0.0125), (300, 2.0, 0.0125), (1000, 2.5, 0.025))
 #: What is None where nothing was solved, or where there is no error to locate.
 UNKNOWN = (
     "error",
@@ -298,11 +297,8 @@ def _claim(text: str, found: tuple[float, float, float], **limit: float) -> Clai
 
 
 def _predicted(parameters: Mapping[str, Any]) -> float:
-    """Return the threshold that is expected: of scores, or the statistical dimension."""
-    d1, d2, rank = (int(parameters[name]) for name in ("d1", "d2", "rank"))
-    if parameters["panel"] == "completion":
-        return threshold_of_scores(d1, rank)
-    return statistical_dimension((d1, d2), rank)[0] / (rank * (d1 + d2 - rank))
+    """Return the threshold of scores that is expected."""
+    return threshold_of_scores(int(parameters["d1"]), int(parameters["rank"]))
 
 
 def show(evidence: Evidence) -> list[Display]:
@@ -389,10 +385,10 @@ RECIPE = Recipe(
     __doc__,
     recover,
     grid=[
-        _grid("sensing", "solved", (60, 50), 2, np.arange(1.75, 3.3, 0.125)),
+        _grid("sensing", "solved", (60, 50), 2, np.arange(1.5, 3.3, 0.125)),
         _grid("completion", "solved", (300, 300), 5, (2.0, 3.0, 3.5, 4.0)),
         _grid("completion", "solved", (1000, 1000), 5, (3.0, 3.5, 4.0, 5.0)),
-        *(_grid("completion", "score", (d, d), 5, np.arange(low, 5.01, 0.05)) for d, low in LOWEST.items()),
+        *(_grid("completion", "score", (d, d), 5, np.arange(low, 5.01, step)) for d, low, step in SCORES),
     ],
     repetitions=10,
     quick={
