@@ -247,7 +247,7 @@ class TestReweighting:
         [
             ({"set_in": {"flat": 2.2, "reweighted": 2.2}}, "sets in before the flat", 6),
             ({"set_in": {"flat": 3.2, "reweighted": 2.2}}, "reweighting recovers the truth", 6),
-            ({"set_in": {"flat": 1.2, "reweighted": 2.7}}, "the share of draws in which reweighting fails", 2),
+            ({"set_in": {"flat": 1.2, "reweighted": 2.7}}, "the share in which reweighting fails", 2),
             ({"late": 0.6, "set_in": {"flat": 1.2, "reweighted": 1.2}}, "sets in at condition", 8),
             ({"excess": 1.0001}, "its scaled trace over the certified", 2),
             ({"together": 1.001}, "the largest relative excess", 1),
