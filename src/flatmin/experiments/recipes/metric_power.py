@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from flatmin.experiments.displays import Display
     from flatmin.experiments.evidence import Evidence
 
-__all__ = ["RECIPE", "complete"]
+__all__ = ["RECIPE", "complete", "judge", "show"]
 
 RANK = 2
 SKEWS, POWERS = (0.0, 0.3, 0.6), (0.0, 0.5, 1.0)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from flatmin.experiments.displays import Display
     from flatmin.experiments.evidence import Evidence
 
-__all__ = ["RECIPE", "complete"]
+__all__ = ["RECIPE", "complete", "judge", "show"]
 
 SHAPE, RANK, CELLS, NOISE = (40, 30), 12, 450, 0.3
 #: A cap as large as the matrix is none.

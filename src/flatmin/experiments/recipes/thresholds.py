@@ -52,7 +52,7 @@ from flatmin.solvers.flat_minimum import flat_minimum
 if TYPE_CHECKING:
     from flatmin.experiments.displays import Display
 
-__all__ = ["RECIPE", "recover"]
+__all__ = ["RECIPE", "judge", "recover", "show"]
 
 #: Newton steps where it is open whether the truth is flattest, and where a score says that it is not: then what is
 #: asked is where the error sits, and that shows early.
