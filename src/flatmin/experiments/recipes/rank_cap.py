@@ -8,8 +8,8 @@ matrix there; each p and cap is judged at its best alpha. All see the same draws
 
 The rank of the minimum without a cap is the certified rank. A cap at or above it changes nothing. Below, minima over
 matrices of the largest rank are found by descent, and nothing is certified. There a cap does a part of what the norm
-does: it keeps small components out, which the norm would only shrink, and wants a weaker penalty beside it. So to
-compare p under a small cap answers another question than to compare the norms; the difference should be smaller.
+does: it keeps small components out, which the norm would only shrink. So to compare p under a small cap answers another
+question than to compare the norms; the difference should be smaller.
 
 Claim: below the certified rank, a cap and the power are confounded. Without a cap the error of p = 0 is larger than
 that of p = 1; caps of 2 and of 4 change by how much, by at least half a per cent of the error on average, and by at
@@ -216,7 +216,7 @@ def show(evidence: Evidence) -> list[Display]:
             "Best strength against the cap",
             y="strength",
             y_label=f"steps from the strongest, each a factor of {STEP:g}",
-            caption="The tighter the cap, the weaker the penalty that is best beside it.",
+            caption="Means over draws with 95 % intervals. A higher point is a weaker penalty.",
             **settings,
         ),
     ]

@@ -306,6 +306,7 @@ def show(evidence: Evidence) -> list[Display]:
     from flatmin.experiments.displays import BoundaryDisplay, CurvesDisplay, ScatterDisplay
 
     pictures: list[Display] = []
+    settings: dict[str, Any]
     along: dict[str, Any] = {"x": "rho", "x_label": "measurements / degrees of freedom"}
     sensing = evidence.select(panel="sensing", d1=60, d2=50)
     completion = evidence.select(panel="completion")
@@ -313,12 +314,12 @@ def show(evidence: Evidence) -> list[Display]:
     for part, name, about in (
         (sensing, "sensing", "Recovery in Gaussian sensing, 60×50, rank 2"),
         (solved, "completion", "Recovery in completion, rank 5"),
-        (scores, "scores", "Draws of completion without a score above 1, rank 5"),
+        (_thinned(scores), "scores", "Draws of completion without a score above 1, rank 5"),
     ):
         if len(part.values("success")):
-            label = "share without a score above 1" if part is scores else "share of draws recovered"
-            picture = CurvesDisplay.from_evidence(part, name, about, y="success", by="d1", y_label=label, **along)
-            pictures.append(picture)
+            label = "share without a score above 1" if name == "scores" else "share of draws recovered"
+            settings = along | {"by": "d1", "labels": _sizes(part)}
+            pictures.append(CurvesDisplay.from_evidence(part, name, about, y="success", y_label=label, **settings))
     if len(completion):
         pictures.append(
             BoundaryDisplay.from_evidence(
@@ -337,7 +338,7 @@ def show(evidence: Evidence) -> list[Display]:
     failed = _failed(solved)
     if not len(failed):
         return pictures
-    settings: dict[str, Any] = along | {"by": "d1", "centre": "median"}
+    settings = along | {"by": "d1", "centre": "median", "labels": _sizes(failed)}
     pictures += [
         CurvesDisplay.from_evidence(
             failed,
@@ -366,6 +367,7 @@ def show(evidence: Evidence) -> list[Display]:
                 x="score",
                 y="error",
                 by="d1",
+                labels=_sizes(failed),
                 x_log=True,
                 y_log=True,
                 x_label="largest score",
@@ -373,6 +375,18 @@ def show(evidence: Evidence) -> list[Display]:
             )
         )
     return pictures
+
+
+def _thinned(evidence: Evidence) -> Evidence:
+    """Return the part at multiples of a fifth: more points than that hide each other."""
+    return evidence.select(rho=[rho for rho in evidence.levels("rho") if abs(5 * rho - round(5 * rho)) < 1e-6])
+
+
+def _sizes(evidence: Evidence) -> dict[Any, str]:
+    """Return words for dimensions."""
+    return {
+        d1: " and ".join(f"{d1}×{d2}" for d2 in evidence.select(d1=d1).levels("d2")) for d1 in evidence.levels("d1")
+    }
 
 
 def _grid(panel: str, method: str, shape: tuple[int, int], rank: int, rho: Any) -> Block:
