@@ -247,7 +247,7 @@ RECIPE = Recipe(
             "depth": (2, 3, 5),
             "m": (16, 20, 24, 28, 32, 36, 44, 52, 60),
         },
-        {"panel": ("matrices",), "d": (8,), "rank": (2,), "depth": (2, 3), "m": tuple(range(36, 64, 4))},
+        {"panel": ("matrices",), "d": (8,), "rank": (2,), "depth": (2, 3), "m": tuple(range(28, 64, 4))},
     ],
     repetitions=10,
     quick={
