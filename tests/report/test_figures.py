@@ -12,6 +12,7 @@ from PIL import Image
 import flatmin as fm
 from flatmin.measurements import Entries
 from flatmin.report import blocks, charts, figures
+from flatmin.report.drawing import draw
 
 
 def block_of(values):
@@ -139,3 +140,21 @@ def test_convergence_without_a_gap() -> None:
     texts = "".join(parsed(figures.convergence("c", history, {"residual": 1e-12}, {"residual": 1e-8})).itertext())
     assert "relative residual" in texts
     assert "gap" not in texts
+
+
+def test_drawings_are_short_and_words_in_them_are_left_alone():
+    """Names that nothing refers to go, and what looks like markup in a label is a label."""
+    label = 'd="1.23456" id="x" url(#y) font-family: z; <b>'
+
+    def paint(figure):
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0.123456, 1], "o-", label=label)
+        axes.legend()
+
+    svg = draw("a-long-name-of-a-drawing", (200.0, 100.0), paint)
+    assert 'd="1.23456" id="x" url(#y) font-family: z; &lt;b&gt;' in svg
+    tags = "".join(re.findall("<[^>]*>", svg))
+    ids, used = re.findall(r' id="([^"]*)"', tags), re.findall(r'(?:url\(|href=")#([^)"]+)', tags)
+    assert set(ids) == set(used)
+    assert not re.search(r"\d\.\d{3,}|font-family", re.sub(r'style="[^"]*"|viewBox="[^"]*"', "", tags))
+    assert draw("another", (200.0, 100.0), paint).count(ids[0]) == 0

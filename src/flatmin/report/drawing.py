@@ -6,6 +6,7 @@ Their text stays text, in the page's own font.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import warnings
@@ -96,24 +97,41 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Any], None]) -> 
     svg = re.sub(r'\s(?:xmlns(?::xlink)?|version)="[^"]*"', "", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg))
     svg = svg.replace("xlink:href", "href")
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'href="#', f'href="#{name}-', re.sub(r"url\(#", f"url(#{name}-", svg))
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
-    return _slim(re.sub(r"\n\s*", "\n", svg).strip().replace("<svg", '<svg aria-hidden="true"', 1))
+    return _slim(re.sub(r"\n\s*", "\n", svg).strip().replace("<svg", '<svg aria-hidden="true"', 1), name)
 
 
-def _slim(svg: str) -> str:
-    """Return a drawing without what nobody sees: names that nothing refers to, fonts, hundredths of a hundredth."""
-    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
-    svg = re.sub(r" ?font-family: [^;\"]*;?", "", svg)
-    return re.sub(r'(?<= )(?:d|x|y|width|height|transform|points)="[^"]*"', _rounded, svg)
+def _slim(svg: str, name: str) -> str:
+    """Return a drawing without what nobody sees: fonts, hundredths of a hundredth, names that are long or of no use."""
+    short = f"d{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+    tags = "".join(re.findall(r"<[^>]*>", svg))
+    used = list(dict.fromkeys(re.findall(r'(?:url\(|href=")#([^)"]+)', tags)))
+    called = {old: f"{short}-{index}" for index, old in enumerate(used)}
+
+    def named(attribute: re.Match[str]) -> str:
+        return f' id="{called[attribute[1]]}"' if attribute[1] in called else ""
+
+    def slim(tag: re.Match[str]) -> str:
+        text = re.sub(r" ?font-family: [^;\"]*;?|; stroke-linejoin: miter", "", tag[0])
+        text = re.sub(r'(?<= )(?:d|x|y|width|height|transform|points)="[^"]*"', _rounded, text)
+        text = re.sub(r' id="([^"]*)"', named, text)
+        return re.sub(r'(url\(|href=")#([^)"]+)', lambda found: f"{found[1]}#{called[found[2]]}", text)
+
+    svg = re.sub(r"<g>\n(<[^/][^>]*/>)\n</g>", r"\1", re.sub(r"<[^>]*>", slim, svg))
+    return re.sub(r'(?:<use [^>]* style="([^"]*)"/>\n)(?:<use [^>]* style="\1"/>\n)+', _alike, svg)
+
+
+def _alike(marks: re.Match[str]) -> str:
+    """Return marks that look the same with one style for all."""
+    style = f' style="{marks[1]}"'
+    return f"<g{style}>\n{marks[0].replace(style, '')}</g>\n"
 
 
 def _rounded(attribute: re.Match[str]) -> str:
-    """Return an attribute whose numbers have two decimals."""
-    return re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
+    """Return an attribute whose numbers have two decimals, with no more space between them than is needed."""
+    short = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
+    return re.sub(r"\s*([MLQCz])\s*", r"\1", short) if short.startswith('d="') else short
 
 
 def decades(values: Array) -> tuple[float, float]:
