@@ -38,6 +38,10 @@ def _shifted_blocks(self, L, R):
     return np.roll(Entries.curvature_blocks(self, L, R), 1, axis=0)
 
 
+def _normal_matrix_of_the_identity(self, L, R, P):
+    return Entries.normal_matrix(self, L, R, np.eye(len(P)))
+
+
 DENSE = {
     "shape is": {"__init__": lambda self, T: (Dense.__init__(self, T), setattr(self, "shape", (4.0, 3)))[0]},
     "size is": {"__init__": lambda self, T: (Dense.__init__(self, T), setattr(self, "size", 0))[0]},
@@ -100,6 +104,10 @@ def test_check_measurement_names_what_is_wrong(message):
         (
             lambda: _broken(Entries, curvature_blocks=_shifted_blocks)([0, 0, 1, 3], [0, 2, 2, 0], (4, 3)),
             "curvature_blocks at row",
+        ),
+        (
+            lambda: _broken(Entries, normal_matrix=_normal_matrix_of_the_identity)([0, 1, 3], [0, 2, 0], (4, 3)),
+            "normal_matrix against finite differences",
         ),
         (
             lambda: _broken(Entries, gram_diagonals=lambda self: (np.ones(4), np.ones(3)))([0, 1], [0, 1], (4, 3)),

@@ -116,6 +116,18 @@ class Measurement(ABC):
         """
         return None
 
+    @property
+    def has_normal_matrix(self) -> bool:
+        """Whether `normal_matrix` is there and small enough to be factorized."""
+        return False
+
+    def normal_matrix(self, L: Array, R: Array, P: Array) -> Array:
+        """Return ``⟨J_i, P J_j⟩`` for all pairs of measurements, shape (m, m), without forming the derivative J.
+
+        ``J_i = [A_i R; A_iᵀ L]``, shape (d1 + d2, k), and P is symmetric, of order d1 + d2.
+        """
+        raise NotImplementedError
+
     def products(self, R: Array) -> Array | None:
         """Return ``A_i R`` for every i with its axes turned, ``[i, c] = A_i R[:, c]``, shape (m, k, d1), or None.
 

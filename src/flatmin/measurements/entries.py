@@ -14,6 +14,9 @@ from flatmin.metric import Array, Metric
 
 __all__ = ["Entries"]
 
+#: Up to this many entries a matrix with a row for each is formed and factorized.
+LARGEST_NORMAL = 2000
+
 
 class Entries(Measurement):
     """``X[rows[i], cols[i]]``: matrix completion, sparse throughout.
@@ -107,6 +110,21 @@ class Entries(Measurement):
             blocks[part, upper[0], upper[1]] = sums
             blocks[part, upper[1], upper[0]] = sums
         return blocks
+
+    @property
+    def has_normal_matrix(self) -> bool:
+        """Whether the matrix has at most `LARGEST_NORMAL` rows."""
+        return self.size <= LARGEST_NORMAL
+
+    def normal_matrix(self, L: Array, R: Array, P: Array) -> Array:
+        """Return ``⟨J_i, P J_j⟩``: four terms a pair, as ``J_i`` has two rows, ``R[cols[i]]`` and ``L[rows[i]]``."""
+        x = np.concatenate([L, R])
+        G, ends = x @ x.T, (self.rows, self.shape[0] + self.cols)
+        M = np.zeros((self.size, self.size))
+        for first, across in (ends, ends[::-1]):
+            for second, other in (ends, ends[::-1]):
+                M += P[np.ix_(first, second)] * G[np.ix_(across, other)]
+        return M if self.weights is None else self.weights[:, None] * M * self.weights
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
         """Return the map with weights multiplied by the entries of the diagonal P1 and P2."""

@@ -22,6 +22,8 @@ __all__ = ["Linearization", "QuadraticMap", "StackedGram", "StackedProduct", "St
 
 #: An explicit derivative of more entries than this is not formed.
 LARGEST_JACOBIAN = 150_000_000
+#: How far a resolvent keeps from the spectrum: nearer, rounding spoils what is solved with it.
+LEAST_SHIFT = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,7 @@ class QuadraticMap(ABC):
         values, Q = eigh(self.curvature(S), check_finite=False)
         if values[-1] > 1.5:
             return None
-        a = max(1.0, float(values[-1])) + max(shift, 1e-9)
+        a = max(1.0, float(values[-1])) + max(shift, LEAST_SHIFT)
         return a, np.asarray((Q / np.sqrt(a - values)) @ Q.T)
 
     def dual_matrix(self, y: Array) -> Any:
@@ -101,6 +103,14 @@ class QuadraticMap(ABC):
         if J is not None and self.scale != 1:
             J *= self.scale
         return Linearization(self, x, J)
+
+    def can_factorize(self, derivative: Linearization) -> bool:
+        """Return whether a factorized Hessian can be had: J or `normal_matrix` is there."""
+        return derivative.J is not None
+
+    def normal_matrix(self, x: Array, P: Array) -> Array:
+        """Return ``⟨J_i, P J_j⟩`` for all pairs of measurements, shape (m, m), without forming J."""
+        raise NotImplementedError
 
     def blocks(self, x: Array) -> Array:
         """Return roughly the k×k diagonal blocks of ``JᵀJ``, one for each row of x, shape (n, k, k)."""
@@ -146,6 +156,14 @@ class StackedProduct(QuadraticMap):
         """Return ``[B_i R, B_iᵀ L]`` for every i, where the measurement offers it."""
         return self.whitened.jacobian(*self.split(x))
 
+    def can_factorize(self, derivative: Linearization) -> bool:
+        """Return whether J is there, or the measurement has `Measurement.normal_matrix`."""
+        return derivative.J is not None or self.whitened.has_normal_matrix
+
+    def normal_matrix(self, x: Array, P: Array) -> Array:
+        """Return what the measurement offers."""
+        return self.scale**2 * self.whitened.normal_matrix(*self.split(x), P)
+
     def canonical(self, x: Array) -> tuple[Array, Array, Array]:
         """Return ``U, s, V`` with ``L Rᵀ = U s Vᵀ``."""
         return svd_of_product(*self.split(x))
@@ -172,7 +190,7 @@ class StackedProduct(QuadraticMap):
         U, s, Vt = np.linalg.svd(S, full_matrices=False)
         if s[0] > 1.5:
             return None
-        a = max(1.0, float(s[0])) + max(shift, 1e-9)
+        a = max(1.0, float(s[0])) + max(shift, LEAST_SHIFT)
         d1, n = len(U), sum(S.shape)
         above, below = 1 / np.sqrt(a - s), 1 / np.sqrt(a + s)
         root = np.eye(n) / np.sqrt(a)

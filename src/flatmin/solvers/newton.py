@@ -19,6 +19,8 @@ __all__ = ["Budget", "Round", "minimise"]
 NEAR = 0.1
 #: A factorization serves further Newton steps until one of them takes more conjugate gradient steps than this.
 WORN = 4
+#: Without an explicit derivative a factorization is worth its cost after a Newton step of more steps than this.
+SLOW = 60
 #: Conjugate gradient steps a Newton step may take.
 MAX_PRODUCTS = 300
 
@@ -75,7 +77,7 @@ def minimise(
 
     The Hessian is ``I − K(y) + sigma JᵀJ`` with ``y = sigma (target − q(x))``. The Newton system is solved by
     conjugate gradients that follow negative curvature where they meet it, preconditioned row by row, or by a
-    factorized Hessian nearby once the gradient is small and the derivative J is explicit. The step length is the
+    factorized Hessian nearby once the gradient is small, where the model has one. The step length is the
     exact minimiser of the quartic along the direction.
     """
     factor: Callable[[Array], Array] | None = None
@@ -92,7 +94,8 @@ def minimise(
         budget.iterations += 1
         derivative = model.linearize(x)
         goal = max(min(0.1, relative**0.5) * norm, 0.3 * tol * size)
-        if derivative.J is not None and relative < NEAR and (factor is None or products > WORN):
+        patience = WORN if factor is not None else -1 if derivative.J is not None else SLOW
+        if model.can_factorize(derivative) and relative < NEAR and products > patience:
             factor = _factorized(model, derivative, S, sigma, shift=1e-3 * min(1.0, relative))
         if factor is None and (blockwise is None or relative >= NEAR or products > usual + WORN):
             blockwise, usual = _blockwise(derivative, sigma), 0
@@ -170,15 +173,19 @@ def _factorized(
     """Return the inverse of a positive definite Hessian nearby, by a Cholesky factorization of its smaller side.
 
     ``aI − K`` with ``a`` just above the norm of K is the same for every column of x, and its inverse P is known from
-    the spectrum of S; so the other side is ``I/sigma + J P Jᵀ``. None where S is too large for this to help.
+    the spectrum of S; so the other side is ``I/sigma + J P Jᵀ``, which some models have without J. None where S is too
+    large for this to help.
     """
     found = model.resolvent(S, shift)
     if found is None:
         return None
     a, root = found
-    (n, k), m, J = derivative.x.shape, len(derivative.matrix), derivative.matrix
+    (n, k), m = derivative.x.shape, model.whitened.size
     try:
-        if n * k <= m:
+        if derivative.J is None:
+            M = model.normal_matrix(derivative.x, root @ root)
+        elif n * k <= m:
+            J = derivative.matrix
             H = sigma * (J.T @ J)
             diagonal, K = H.reshape(k, n, k, n), model.curvature(S)
             for c in range(k):
@@ -186,8 +193,9 @@ def _factorized(
             H[np.diag_indices(n * k)] += a
             factor = cho_factor(H, overwrite_a=True, check_finite=False)
             return lambda r: np.asarray(cho_solve(factor, r.T.ravel(), check_finite=False).reshape(k, n).T)
-        half = (J.reshape(-1, n) @ root).reshape(m, -1)
-        M = blas.dsyrk(1.0, half.T, trans=1, lower=1)
+        else:
+            half = (derivative.matrix.reshape(-1, n) @ root).reshape(m, -1)
+            M = blas.dsyrk(1.0, half.T, trans=1, lower=1)
         M[np.diag_indices(m)] += 1 / sigma
         factor = cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
     except LinAlgError:
