@@ -50,7 +50,7 @@ from flatmin.experiments.recovery import CERTIFIED, HERMITIAN, degrees, metrics_
 from flatmin.experiments.statistical_dimension import statistical_dimension
 from flatmin.experiments.transition import Transition
 
-__all__ = ["RECIPE", "judge", "predicted", "recover", "show"]
+__all__ = ["RECIPE", "freedom", "judge", "predicted", "recover", "show"]
 
 #: The family of each panel, the rank, and the numbers of measurements between which success sets in, in degrees.
 PANELS = {
