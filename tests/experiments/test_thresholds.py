@@ -371,3 +371,13 @@ def test_figures_of_much_little_and_nothing(name):
     assert recipe.show(Evidence(recipe, [])) == []
     some = evidence_of(recipe, made, 1).results[:3]
     assert isinstance(recipe.show(Evidence(recipe, some)), list)
+
+
+def test_a_varied_grid_beyond_the_prediction_is_shown_without_it():
+    """A matrix of nearly full rank has no predicted threshold."""
+    recipe = recipes.find("thresholds")
+    grid = [{name: [value] for name, value in cell(d=6, rank=5).items()} | {"rho": [0.6, 0.8, 1.0]}]
+    evidence = evidence_of(replace(recipe, grid=grid), made_up(lambda parameters: 0.7))
+    assert [display.name for display in recipe.show(evidence)][:2] == ["completion", "thresholds"]
+    near = [claim for claim in recipe.judge(evidence) if "near the threshold" in claim.text]
+    assert set(verdicts(near)) == {"undecided"}
