@@ -17,6 +17,9 @@ the gap of every run that did not diverge is 0 up to rounding.
 Refuted by: a mean correlation below 0.5, or one as large after shuffling, so that it would be an artefact; losses that
 are as telling; flatter runs of one algorithm that err less in no more than half of the pairs; or a gap that is not 0
 where the data determine the trace.
+
+Robust PCA is the hard case: all cells are seen, so every run that fits is near the data and none is far from the truth.
+Among runs that are not flat the gap then says how unbalanced the factors are, which their matrix knows nothing of.
 """
 
 from __future__ import annotations
