@@ -2,7 +2,7 @@
 
 Sensing and completion of 24×24 matrices of rank 2 whose singular values are 1 and 1/κ, with κ = 1, 10 and 1e5 as in the
 trials of MatrixIRLS; singular vectors are drawn uniformly. Oversampling is the number of measurements over the
-r (d1 + d2 − r) degrees of freedom, from 1.1 to 3.5; ten draws of every cell, the same for both methods. In completion a
+r (d1 + d2 − r) degrees of freedom, from 1.1 to 4.5; ten draws of every cell, the same for both methods. In completion a
 row with fewer than r cells cannot be recovered by any method, so that every row and column has at least r: single cells
 of a uniform draw are moved until it is so. Reweighting starts from nothing, and does not know the flat solution. A draw
 succeeds if the relative error is below 1e-6, and if it is below a hundredth of the smallest singular value.
@@ -61,7 +61,7 @@ PANELS = ("sensing", "completion")
 METHODS = ("flat", "reweighted")
 WORDS = {"flat": "the flat minimum", "reweighted": "reweighting"}
 CONDITIONS = (1.0, 10.0, 1e5)
-OVERSAMPLING = (1.1, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5)
+OVERSAMPLING = (1.1, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.5)
 DIMENSION, RANK = 24, 2
 #: The error that success allows, in smallest singular values.
 RESOLVED = 1e-2
