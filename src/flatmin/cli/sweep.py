@@ -138,11 +138,12 @@ class Pace:
     """The words about a sweep that goes on.
 
     Trials come in an order without a pattern, so the time that they took is what the rest will take. Those that were in
-    the store before count as done, not as speed.
+    the store before count as done, not as speed, and neither does what came before the first one: processes start then.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._start = clock, clock()
+        self._clock = clock
+        self._first: tuple[float, int] | None = None
 
     def __call__(self, state: Mapping[str, Any]) -> Iterator[str]:
         """Give the words about a state of `flatmin.experiments.sweep`."""
@@ -154,7 +155,11 @@ class Pace:
         elif "waiting" in state:
             yield f"waiting for {counted(state['waiting'], 'trial')} of another process"
         elif state["done"] < state["total"]:
-            each = (self._clock() - self._start) / state["made"]
+            if self._first is None:
+                self._first = self._clock(), state["made"]
+                return
+            start, before = self._first
+            each = (self._clock() - start) / max(state["made"] - before, 1)
             yield f"about {spoken(each * (state['total'] - state['done']))} left"
 
 
