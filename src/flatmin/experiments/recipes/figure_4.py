@@ -181,7 +181,7 @@ RECIPE = Recipe(
     gaps,
     grid=[{"panel": tuple(PANELS), "d": (10, 15, 20, 30, 40), "multiple": MULTIPLES}],
     repetitions=10,
-    quick={"grid": [{"panel": tuple(PANELS), "d": (10, 16), "multiple": (2.0, 4.0, 8.0)}], "repetitions": 2},
+    quick={"grid": [{"panel": tuple(PANELS), "d": (8, 12), "multiple": (2.0, 4.0, 8.0)}], "repetitions": 2},
     resolve=_with_measurements,
     judge=judge,
     show=show,
