@@ -272,7 +272,8 @@ def of_another_format(file):
         (["good.db", "--output", "good.db"], "exists and is no former report of flatmin; choose another name"),
         (["good.db", "--output", "/dev/null"], "the page /dev/null is no ordinary file, expected one or a new name"),
         (["good.db", "--output", "/proc/x.html"], "the page /proc/x.html cannot be written: "),
-        (["good.db", "--figures", "words.txt"], "the --figures words.txt is a file, expected a directory or a new"),
+        (["good.db", "--figures", "words.txt"], "words.txt is a file, expected a directory or a new name"),
+        (["good.db", "--figures", "words.txt/a"], "words.txt is a file, expected a directory or a new name"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(place, plain, capsys, arguments, message):
@@ -368,7 +369,7 @@ def test_a_sweep_gives_page_figures_and_table_in_one_command(place, capsys, monk
         (["--report", "small.toml"], "exists and is no former report of flatmin; choose another name"),
         (["--report", "x.db"], "the page x.db is the store or the table, expected another file"),
         (["--report", "o.csv", "--export", "o.csv"], "the page o.csv is the store or the table"),
-        (["--figures", "small.toml"], "the --figures small.toml is a file, expected a directory or a new name"),
+        (["--figures", "small.toml"], "small.toml is a file, expected a directory or a new name"),
     ],
 )
 def test_a_sweep_refuses_bad_places_before_it_begins(place, capsys, arguments, message):

@@ -43,8 +43,10 @@ class Output:
             check_report(self.page)
             if any(self.page.resolve() == path.resolve() for path in inputs):
                 raise InputError(f"the page {self.page} is the store or the table, expected another file")
-        if self.figures is not None and self.figures.exists() and not self.figures.is_dir():
-            raise InputError(f"the --figures {self.figures} is a file, expected a directory or a new name")
+        if self.figures is not None:
+            there = next(path for path in (self.figures, *self.figures.absolute().parents) if path.exists())
+            if not there.is_dir():
+                raise InputError(f"the --figures {self.figures}: {there} is a file, expected a directory or a new name")
 
     def write(
         self,
