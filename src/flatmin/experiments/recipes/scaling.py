@@ -3,7 +3,7 @@
 Square matrices at a fixed oversampling, far enough above the threshold that the solution is the truth, certified: four
 measurements for each degree of freedom in sensing, bilinear sensing (rank 2), covariance estimation (rank 2) and
 quadratic networks (three neurons), six in completion (rank 5) and in complex phase retrieval. Robust PCA of rank 5
-sees all cells, one in ten of them grossly wrong. Ten draws of every cell. What is timed is `flat_minimum` with its
+sees all cells, one in ten of them grossly wrong. Eight draws of every cell. What is timed is `flat_minimum` with its
 certificate, not the drawing, after a solve of a small problem of the same family, so that nothing is loaded meanwhile.
 The metric ``processor`` is processor time of all threads, ``wall`` is what a clock on the wall says.
 
@@ -59,13 +59,13 @@ SETTINGS = {
 #: Families whose unknown matrix is symmetric.
 SYMMETRIC = ("covariance", "phase-retrieval", "quadratic-network")
 DIMENSIONS = {
-    "matrix-sensing": (20, 28, 40, 56, 80),
-    "bilinear-sensing": (40, 56, 80, 112, 160),
-    "matrix-completion": (100, 200, 400, 800, 1600),
-    "robust-pca": (100, 200, 300, 400, 600, 800),
-    "covariance": (50, 71, 100, 141, 200, 283),
-    "phase-retrieval": (50, 71, 100, 141, 200, 283),
-    "quadratic-network": (20, 28, 40, 56, 80),
+    "matrix-sensing": (20, 24, 28, 34, 40, 48, 57, 67, 80),
+    "bilinear-sensing": (40, 48, 57, 67, 80, 95, 113, 135, 160),
+    "matrix-completion": (100, 141, 200, 283, 400, 566, 800, 1131, 1600),
+    "robust-pca": (100, 130, 168, 218, 283, 367, 476, 617, 800),
+    "covariance": (50, 62, 77, 96, 119, 148, 184, 228, 283),
+    "phase-retrieval": (50, 62, 77, 96, 119, 148, 184, 228, 283),
+    "quadratic-network": (20, 24, 28, 34, 40, 48, 57, 67, 80),
 }
 #: The dimension of the problem that is solved before the clock starts.
 WARM_UP = 12
@@ -173,7 +173,7 @@ RECIPE = Recipe(
     __doc__,
     solve,
     grid=tuple(_blocks()),
-    repetitions=10,
+    repetitions=8,
     quick={
         "grid": [
             {"family": ("bilinear-sensing", "covariance"), "d": (20, 28, 40)},
