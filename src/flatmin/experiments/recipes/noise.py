@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from flatmin.experiments.displays import Display
     from flatmin.experiments.evidence import Evidence
 
-__all__ = ["RECIPE", "fit"]
+__all__ = ["RECIPE", "fit", "judge", "show"]
 
 #: Family, shape, rank and number of measurements of each panel.
 PANELS: dict[str, tuple[str, tuple[int, int], int, int]] = {

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from flatmin.experiments.displays import Display
     from flatmin.experiments.evidence import Evidence
 
-__all__ = ["RECIPE", "cells_for_every_line", "recover"]
+__all__ = ["RECIPE", "cells_for_every_line", "judge", "recover", "show"]
 
 PANELS = ("sensing", "completion")
 METHODS = ("flat", "reweighted")

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from flatmin.experiments.displays import Display
     from flatmin.experiments.evidence import Evidence
 
-__all__ = ["RECIPE", "solve"]
+__all__ = ["RECIPE", "judge", "show", "solve"]
 
 #: Rank and measurements for each degree of freedom (0: all cells) of each family.
 SETTINGS = {

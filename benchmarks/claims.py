@@ -1,0 +1,40 @@
+"""The claims of all experiments with their verdicts, as Markdown: ``python -m benchmarks.claims DIR_OR_STORE``.
+
+What it reads, sweeps have written: ``flatmin sweep RECIPE --store DIR/RECIPE.db`` for all recipes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from flatmin.experiments.findings import Finding, in_words, tally
+from flatmin.experiments.reading import read_stores
+
+#: Verdicts as they stand in the first column.
+SAID = {"holds": "holds", "fails": "**fails**", "undecided": "undecided"}
+
+
+def main() -> None:
+    """Read stores and print a table for each recipe."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("place", metavar="DIR_OR_STORE")
+    reading = read_stores(parser.parse_args().place)
+    print("\n".join(line for evidence in reading.evidence for line in lines(Finding.of(evidence))))
+
+
+def lines(finding: Finding) -> Iterator[str]:
+    """Give the lines of one recipe: a heading, the count of verdicts, and a row for each claim."""
+    evidence = finding.evidence
+    yield f"### {evidence.recipe.name}\n"
+    yield f"{evidence.recipe.title}. {len(evidence)} trials: {tally(finding.claims)}.\n"
+    yield "| claim | found | verdict |\n|---|---|---|"
+    for claim in finding.claims:
+        found, _, _ = in_words(claim).partition(";")
+        limit = f"at most {claim.below:.3g}" if claim.below is not None else f"at least {claim.above:.3g}"
+        yield f"| {claim.text}: {limit} | {found} | {SAID[claim.verdict]} |"
+    yield ""
+
+
+if __name__ == "__main__":
+    main()
