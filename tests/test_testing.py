@@ -106,7 +106,9 @@ def test_check_measurement_names_what_is_wrong(message):
             "curvature_blocks at row",
         ),
         (
-            lambda: _broken(Entries, normal_matrix=_normal_matrix_of_the_identity)([0, 1, 3], [0, 2, 0], (4, 3)),
+            lambda: _broken(Entries, normal_matrix=_normal_matrix_of_the_identity)(
+                *np.indices((3, 3)).reshape(2, 9), (3, 3)
+            ),
             "normal_matrix against finite differences",
         ),
         (

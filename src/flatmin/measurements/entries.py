@@ -113,8 +113,8 @@ class Entries(Measurement):
 
     @property
     def has_normal_matrix(self) -> bool:
-        """Whether the matrix has at most `LARGEST_NORMAL` rows."""
-        return self.size <= LARGEST_NORMAL
+        """Whether the matrix has at most `LARGEST_NORMAL` rows, and no more are needed for P."""
+        return sum(self.shape) <= self.size <= LARGEST_NORMAL
 
     def normal_matrix(self, L: Array, R: Array, P: Array) -> Array:
         """Return ``⟨J_i, P J_j⟩``: four terms a pair, as ``J_i`` has two rows, ``R[cols[i]]`` and ``L[rows[i]]``."""

@@ -22,8 +22,8 @@ __all__ = ["Linearization", "QuadraticMap", "StackedGram", "StackedProduct", "St
 
 #: An explicit derivative of more entries than this is not formed.
 LARGEST_JACOBIAN = 150_000_000
-#: How far a resolvent keeps from the spectrum: nearer, rounding spoils what is solved with it.
-LEAST_SHIFT = 1e-7
+#: How far a resolvent keeps from the spectrum at least.
+LEAST_SHIFT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)

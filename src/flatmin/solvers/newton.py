@@ -21,6 +21,9 @@ NEAR = 0.1
 WORN = 4
 #: Without an explicit derivative a factorization is worth its cost after a Newton step of more steps than this.
 SLOW = 60
+#: … and then its resolvent keeps at least this far from the spectrum: below the recovery threshold, where it is
+#: needed, many eigenvalues lie at its end, and nearer to them rounding would spoil it.
+BLURRED = 1e-7
 #: Conjugate gradient steps a Newton step may take.
 MAX_PRODUCTS = 300
 
@@ -176,7 +179,7 @@ def _factorized(
     the spectrum of S; so the other side is ``I/sigma + J P Jᵀ``, which some models have without J. None where S is too
     large for this to help.
     """
-    found = model.resolvent(S, shift)
+    found = model.resolvent(S, shift if derivative.J is not None else max(shift, BLURRED))
     if found is None:
         return None
     a, root = found
