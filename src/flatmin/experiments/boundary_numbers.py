@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
+from scipy.stats import t
 
-from flatmin.experiments.boundary import Boundary, pooled_boundary
+from flatmin.experiments.boundary import pooled_boundary
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.phase_map import Column
 from flatmin.experiments.recipe import Value
@@ -29,11 +30,14 @@ __all__ = [
     "largest",
     "ratio",
     "slope",
-    "spread_of",
+    "slope_over",
 ]
 
 #: A prediction of the boundary, in units of what success sets in along.
 Prediction = Callable[[Mapping[str, Any]], float]
+
+#: What share of successes is about none at one end of what was tried, and all but about all at the other.
+NEARLY = 0.1
 
 
 class Number(NamedTuple):
@@ -119,38 +123,75 @@ def ratio(columns: Sequence[Column], predicted: Prediction, level: float = 0.95)
 def growth(columns: Sequence[Column], over: str, unit: Prediction, level: float = 0.95) -> Number:
     """Return the exponent e of ``boundary / unit ∝ size^e`` over a parameter of the columns.
 
-    A line through logarithms by least squares, each weighted by its band; where the line does not fit, the interval is
-    wider by how badly it does not. At least three columns whose bands lie within the points that were tried.
+    A line through logarithms by `slope_over`.
     """
-    found = []
+    return slope_over(
+        columns,
+        lambda column: math.log(column.parameters[over]),
+        lambda column, x: math.log(x * column.scale / unit(column.parameters)),
+        level,
+    )
+
+
+def slope_over(
+    columns: Sequence[Column],
+    place: Callable[[Column], float],
+    height: Callable[[Column, float], float],
+    level: float = 0.95,
+) -> Number:
+    """Return the slope of boundaries over what the columns differ in.
+
+    A line by `slope` through the columns whose bands lie within the points that were tried, at least three. Another
+    column says on which side of these points its boundary is. Left out it would bend the line on one side: above on the
+    right and below on the left the slope may be larger by any amount, so that the interval has no upper end; the other
+    way round it has no lower end.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+    place : callable
+        Of a column: its place on the axis.
+    height : callable
+        Of a column and a boundary in units of the scale, which it rises with.
+    level : float
+        Of the interval.
+    """
+    seen, left = [], []
     for column in _resolvable(columns):
-        boundary = column.knowledge.boundary(level)
-        if boundary.inside and boundary.low > 0:
-            size = column.scale / unit(column.parameters)
-            spread = math.log(boundary.high / boundary.low) / (2 * _quantile(level))
-            found.append((math.log(column.parameters[over]), math.log(boundary.value * size), spread))
-    if len(found) < 3:
+        at, tried = column.knowledge.boundary(), column.points[np.array(column.trials) > 0]
+        if at.low >= tried.min() and at.high <= tried.max():
+            ends = [height(column, x) for x in (at.value, at.low, at.high)]
+            seen.append((place(column), ends[0], (ends[2] - ends[1]) / (2 * _quantile(0.95))))
+        else:
+            left.append((place(column), at.low < tried.min(), at.high > tried.max()))
+    if len(seen) < 3:
         return UNKNOWN
-    x, y, spread = np.array(found).T
-    return slope(x, y, spread, level)
+    x, y, spread = np.array(seen).T
+    estimate, low, high = slope(x, y, spread, level)
+    middle = float(spread**-2.0 @ x / np.sum(spread**-2.0))
+    for at_x, lower, higher in left:
+        high = math.inf if (higher and at_x >= middle) or (lower and at_x <= middle) else high
+        low = -math.inf if (lower and at_x >= middle) or (higher and at_x <= middle) else low
+    return Number(estimate, low, high)
 
 
 def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
-    """Return the slope of a line through points of known spread, at least three, with its interval."""
+    """Return the slope of a line through points of known spread, at least three, with its interval.
+
+    Least squares, each weighted by its spread. Where the points are farther from the line than these spreads say, the
+    interval is Student's with n − 2 degrees of freedom, which goes by how far they are.
+    """
     weights = spread**-2.0
     middle, height = (float(weights @ values / weights.sum()) for values in (x, y))
     strength = float(weights @ (x - middle) ** 2)
     if strength == 0:
         return UNKNOWN
     estimate = float(weights @ ((x - middle) * (y - height))) / strength
-    misfit = float(weights @ (y - height - estimate * (x - middle)) ** 2) / (len(x) - 2)
-    half = _quantile(level) * math.sqrt(max(1.0, misfit) / strength)
+    free = len(x) - 2
+    misfit = float(weights @ (y - height - estimate * (x - middle)) ** 2) / free
+    size = math.sqrt(misfit) * float(t.ppf((1 + level) / 2, free)) if misfit > 1 else _quantile(level)
+    half = size / math.sqrt(strength)
     return Number(estimate, estimate - half, estimate + half)
-
-
-def spread_of(boundary: Boundary, level: float = 0.95) -> float:
-    """Return the standard deviation that a band of this level stands for."""
-    return (boundary.high - boundary.low) / (2 * _quantile(level))
 
 
 def difference(evidence: Evidence, name: str, first: Value, second: Value, level: float = 0.95) -> Number:
@@ -174,7 +215,8 @@ def difference(evidence: Evidence, name: str, first: Value, second: Value, level
     -------
     Number
         Boundary at the first minus boundary at the second. Unknown if fewer than two cells of each column have two
-        draws or more that both saw.
+        draws or more that both saw. Where in a column one side does not come from about no successes to about all, what
+        lies beyond the grid is not seen: the interval has no end on the side to which it would move the difference.
 
     References
     ----------
@@ -189,25 +231,41 @@ def difference(evidence: Evidence, name: str, first: Value, second: Value, level
         x = at.pop(about.along) / about.scale(at)
         pairs = part.pairs(about.success, name, first, second)
         if len(pairs) >= 2:
-            columns.setdefault(tuple(at.values()), []).append((x, pairs[:, 1] - pairs[:, 0]))
-    sizes = [_area(cells) for cells in columns.values() if len(cells) > 1]
-    if not sizes:
+            columns.setdefault(tuple(at.values()), []).append((x, pairs))
+    several = [sorted(cells, key=lambda cell: cell[0]) for cells in columns.values() if len(cells) > 1]
+    if not several:
         return UNKNOWN
-    means, variances, single = np.array(sizes).T
-    spread = math.sqrt(variances.sum() + single.max() ** 2) / len(sizes)
-    estimate = float(means.mean()) * (-1 if about.falling else 1)
-    return Number(estimate, estimate - _quantile(level) * spread, estimate + _quantile(level) * spread)
+    means, variances, single = np.array([_area(cells) for cells in several]).T
+    half = _quantile(level) * math.sqrt(variances.sum() + single.max() ** 2) / len(several)
+    estimate = float(means.mean())
+    less, more = (any(side) for side in zip(*(_unseen(cells, about.falling) for cells in several), strict=True))
+    found = -math.inf if less else estimate - half, math.inf if more else estimate + half
+    low, high = (-found[1], -found[0]) if about.falling else found
+    return Number(-estimate if about.falling else estimate, low, high)
+
+
+def _unseen(cells: list[tuple[float, Array]], falling: bool) -> tuple[bool, bool]:
+    """Return whether what lies beyond the cells may lessen the area between both shares, and whether it may add to it.
+
+    A share that has not come to about none or about all at an end goes on beyond it: its part of the area is larger
+    there by any amount, and its sign is known.
+    """
+    start, end = (np.mean(pairs, axis=0) for _, pairs in (cells[0], cells[-1]))
+    none, every = (end, start) if falling else (start, end)
+    less = none[0] > NEARLY or 1 - every[1] > NEARLY
+    more = none[1] > NEARLY or 1 - every[0] > NEARLY
+    return bool(less), bool(more)
 
 
 def _area(cells: list[tuple[float, Array]]) -> tuple[float, float, float]:
-    """Return the area below mean differences, its variance, and the most that one draw adds to it."""
-    cells = sorted(cells, key=lambda cell: cell[0])
+    """Return the area between the shares of the second and the first, its variance, and the most that a draw adds."""
+    differences = [pairs[:, 1] - pairs[:, 0] for _, pairs in cells]
     x = np.array([at for at, _ in cells])
     steps = np.diff(x, prepend=x[0], append=x[-1])
     weights = (steps[1:] + steps[:-1]) / 2
-    means = np.array([values.mean() for _, values in cells])
-    variances = np.array([values.var(ddof=1) / len(values) for _, values in cells])
-    single = max(w / len(values) for w, (_, values) in zip(weights, cells, strict=True))
+    means = np.array([values.mean() for values in differences])
+    variances = np.array([values.var(ddof=1) / len(values) for values in differences])
+    single = max(w / len(values) for w, values in zip(weights, differences, strict=True))
     return float(weights @ means), float(weights**2 @ variances), float(single)
 
 
