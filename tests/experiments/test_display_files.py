@@ -1,5 +1,7 @@
 """Where displays are drawn: into axes, pages and files, which are the same for the same evidence."""
 
+import dataclasses
+import io
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from flatmin.errors import InputError
 from flatmin.experiments.displays import (
     CurvesDisplay,
     Display,
+    check_figures,
     files,
     page_svg,
     save_figures,
@@ -157,12 +160,55 @@ def test_errors_of_files_are_named_and_leave_nothing(displays, tmp_path, monkeyp
 
     target = tmp_path / "full"
     target.mkdir()
-    (target / "made-map.svg").write_text("old")
+    (old,) = save_figures(displays[:1], target, ("svg",))
+    before = old.read_bytes()
     monkeypatch.setitem(files.FORMATS, "svg", breaks)
     with pytest.raises(InputError, match="No space left on device"):
         save_figures(displays[:1], target, ("svg",))
     assert [path.name for path in target.iterdir()] == ["made-map.svg"]
-    assert (target / "made-map.svg").read_text() == "old"
+    assert old.read_bytes() == before
+
+
+def test_only_former_figures_are_replaced(displays, tmp_path):
+    written = save_figures(displays[:2], tmp_path)
+    before = {path: path.read_bytes() for path in written}
+    assert save_figures(displays[:2], tmp_path) == written
+    assert {path: path.read_bytes() for path in written} == before
+    image = io.BytesIO()
+    Figure().savefig(image, format="png")
+    for path in written:
+        for own in (b"mine", b"", image.getvalue(), b'<svg><desc id="another-description">a</desc></svg>'):
+            path.write_bytes(own)
+            for refuses in (check_figures, save_figures):
+                with pytest.raises(InputError, match=f"{path.name} is no figure that flatmin wrote, expected another"):
+                    refuses(displays[:2], tmp_path)
+            assert path.read_bytes() == own
+            assert all(other.read_bytes() == before[other] for other in written if other != path)
+        path.write_bytes(before[path])
+    written[-1].unlink()
+    written[-1].mkdir()
+    with pytest.raises(InputError, match="is no figure that flatmin wrote"):
+        save_figures(displays[:2], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "stem"), [("../evil", "evil"), ("my recipe/ü", "my-recipe-ü"), ("a\\b\n\0c", "a-b-c"), ("/..", "recipe")]
+)
+def test_figures_stay_in_their_directory_whatever_a_recipe_is_called(displays, tmp_path, recipe, stem):
+    renamed = [dataclasses.replace(display, recipe=recipe) for display in displays[1:3]]
+    written = save_figures(renamed, tmp_path / "own", ("svg",))
+    assert [path.name for path in written] == [f"{stem}-boundary.svg", f"{stem}-curves.svg", f"{stem}.svg"]
+    assert sorted(tmp_path.rglob("*.*")) == sorted(written)
+
+
+def test_a_recipe_has_all_its_displays_on_one_sheet(displays, tmp_path):
+    other = dataclasses.replace(displays[3], recipe="other")
+    written = save_figures([*displays[:3], other], tmp_path, ("svg",))
+    assert [path.stem for path in written] == ["made-map", "made-boundary", "made-curves", "made", "other-scatter"]
+    root = ET.fromstring((tmp_path / "made.svg").read_text())
+    texts = {"".join(text.itertext()).strip() for text in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {display.title for display in displays[:3]} <= texts
+    assert other.title not in texts
 
 
 def test_a_display_of_ones_own_needs_three_methods():

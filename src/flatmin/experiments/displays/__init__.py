@@ -3,7 +3,7 @@
 from flatmin.experiments.displays.base import Display
 from flatmin.experiments.displays.boundary import BoundaryDisplay
 from flatmin.experiments.displays.curves import CurvesDisplay
-from flatmin.experiments.displays.files import page_svg, save_figures, sheet
+from flatmin.experiments.displays.files import check_figures, page_svg, save_figures, sheet
 from flatmin.experiments.displays.phase_map import PhaseMapDisplay
 from flatmin.experiments.displays.scatter import ScatterDisplay
 
@@ -13,6 +13,7 @@ __all__ = [
     "Display",
     "PhaseMapDisplay",
     "ScatterDisplay",
+    "check_figures",
     "page_svg",
     "save_figures",
     "sheet",

@@ -15,12 +15,14 @@ from flatmin.errors import InputError
 from flatmin.experiments.displays.base import Display
 from flatmin.experiments.style import printed
 
-__all__ = ["FORMATS", "page_svg", "save_figures", "sheet"]
+__all__ = ["FORMATS", "check_figures", "page_svg", "save_figures", "sheet"]
 
 #: Dots per inch of PNG files.
 DOTS = 200
 #: The font that texts are measured with, as SVG files name it.
 FONT = "'DejaVu Sans'"
+#: What a PNG file says about its maker. An SVG file is known by the name of its description.
+MAKER = "flatmin"
 
 
 def page_svg(display: Display, address: str) -> str:
@@ -71,14 +73,15 @@ def sheet(displays: Sequence[Display], title: str = "") -> Any:
 def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
     """Write every display to files of its own, and all of a recipe on one sheet that is named by the recipe.
 
-    The same evidence gives the same bytes, with the same version of matplotlib.
+    The same evidence gives the same bytes, with the same version of matplotlib. Only former figures are replaced.
 
     Parameters
     ----------
     displays : sequence of Display
         Of one recipe or several.
     directory : path
-        Where; it is made if needed. A display is ``RECIPE-NAME.png`` there, a sheet ``RECIPE.png``.
+        Where; it is made if needed. A display is ``RECIPE-NAME.png`` there, a sheet ``RECIPE.png``, with hyphens for
+        what is neither letter nor digit in the recipe's name.
     formats : sequence of str
         Of "png" and "svg".
 
@@ -90,21 +93,15 @@ def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[
     Raises
     ------
     InputError
-        If a format is another, two displays have one name, or the directory cannot be written to.
+        If a format is another, two displays have one name, the directory cannot be written to, or a file in it that
+        would be replaced is none of these figures; nothing is written then.
     """
-    for extension in formats:
-        if extension not in FORMATS:
-            raise InputError(f"the format {extension!r} was asked for, expected one of {', '.join(FORMATS)}")
+    check_figures(displays, directory, formats)
     directory = Path(directory)
-    pictures = list(_pictures(displays))
-    names = [name for name, _, _, _ in pictures]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two displays would be written to {name}.{formats[0]}, expected names that differ")
     written = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, title, words, make in pictures:
+        for name, title, words, make in _pictures(displays):
             for extension in formats:
                 path = directory / f"{name}.{extension}"
                 with printed(**{"svg.hashsalt": name}), atomic_path(path) as temporary:
@@ -115,16 +112,58 @@ def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[
     return written
 
 
+def check_figures(displays: Sequence[Display], directory: Any, formats: Sequence[str] = ("png", "svg")) -> None:
+    """Raise `InputError` where `save_figures` would because of a name, a format or a file in the way; write nothing.
+
+    Parameters
+    ----------
+    displays, directory, formats
+        As for `save_figures`.
+
+    Raises
+    ------
+    InputError
+        If a format is another, two displays have one name, or a file that would be replaced is no such figure.
+    """
+    for extension in formats:
+        if extension not in FORMATS:
+            raise InputError(f"the format {extension!r} was asked for, expected one of {', '.join(FORMATS)}")
+    names = [name for name, _, _, _ in _pictures(displays)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two displays would be written to {name}.{formats[0]}, expected names that differ")
+        for path in (Path(directory) / f"{name}.{extension}" for extension in formats):
+            if not _replaceable(path, name):
+                raise InputError(f"{path} is no figure that flatmin wrote, expected another directory or no such file")
+
+
+def _replaceable(path: Path, name: str) -> bool:
+    """Tell whether nothing is there, or a figure of this name from before."""
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except IsADirectoryError:
+        return False
+    except OSError as error:
+        raise InputError(f"{path}, which would be replaced, cannot be read: {error.strerror or error}") from error
+    if path.suffix == ".svg":
+        return f'<desc id="{name}-description">'.encode() in content
+    return content.startswith(b"\x89PNG") and f"tEXtSoftware\0{MAKER}".encode() in content.partition(b"IDAT")[0]
+
+
 def _pictures(displays: Sequence[Display]) -> Iterator[tuple[str, str, str, Callable[[], Any]]]:
     """Give name, title, description and maker of each figure to be written."""
     for recipe in dict.fromkeys(display.recipe for display in displays):
         own = [display for display in displays if display.recipe == recipe]
+        # A recipe may be called anything; its files stay in the directory.
+        stem = re.sub(r"[^\w-]+", "-", recipe).strip("-") or "recipe" * bool(recipe)
         for display in own:
-            name = f"{recipe}-{display.name}" if recipe else display.name
+            name = f"{stem}-{display.name}" if stem else display.name
             yield name, display.title, _description(display), partial(_sheet, [display])
         if recipe and len(own) > 1:
             words = " ".join(f"{display.title}. {_description(display)}" for display in own)
-            yield recipe, recipe, words, partial(_sheet, own)
+            yield stem, recipe, words, partial(_sheet, own)
 
 
 def _description(display: Display) -> str:
@@ -186,8 +225,8 @@ def _svg(figure: Any, name: str, title: str, words: str) -> bytes:
 
 
 def _png(figure: Any, name: str, title: str, words: str) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS, metadata={"Software": None, "Title": title, "Description": words})
+    buffer, about = io.BytesIO(), {"Software": MAKER, "Title": title, "Description": words}
+    figure.savefig(buffer, format="png", dpi=DOTS, metadata=about)
     return buffer.getvalue()
 
 
