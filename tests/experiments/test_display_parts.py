@@ -139,6 +139,7 @@ def test_references_are_drawn_where_there_are_levels():
         (lambda e: CurvesDisplay.from_evidence(e, "a b", "C", x="d", y="error"), "a display is called 'a b'"),
         (lambda e: ScatterDisplay.from_evidence(e, "s", "S", x="eror", y="error"), "no trial has the metric 'eror'"),
         (lambda e: ScatterDisplay.from_evidence(e, "s", "S", x="word", y="error"), "word or error has words"),
+        (lambda e: ScatterDisplay.from_evidence(e, "s", "S", x="gap", y="error", factor=0.0), "has the factor 0.0"),
         (lambda e: PhaseMapDisplay.from_evidence(e, "m", "M"), "the recipe made has no transition"),
         (lambda e: BoundaryDisplay.from_evidence(e, "b", "B"), "the recipe made has no transition"),
         (lambda e: PhaseMapDisplay.from_evidence(mapped(), "m", "M"), "which differ in method"),

@@ -186,6 +186,33 @@ def test_points_of_a_cloud_are_the_trials():
     assert display.table()[1][0][:2] == ("flat", 24)
 
 
+@pytest.mark.parametrize("x_log", [False, True])
+@pytest.mark.parametrize("y_log", [False, True])
+@pytest.mark.parametrize(("diagonal", "factor"), [(True, 1.0), ("bound", 0.5), ("bound", 100.0)])
+def test_the_line_of_a_cloud_is_where_it_says_and_within_the_picture(x_log, y_log, diagonal, factor):
+    evidence = evidence_of(noisy)
+    settings = {"x": "gap", "y": "error", "x_log": x_log, "y_log": y_log}
+    display = ScatterDisplay.from_evidence(evidence, "s", "S", diagonal=diagonal, factor=factor, **settings)
+    axes = painted(display)
+    word = "both agree" if diagonal is True else diagonal
+    assert display.words == [word]
+    (line,) = (line for line in axes.lines if line.get_label() == word)
+    x, y = line.get_data()
+    np.testing.assert_allclose(y, factor * x, rtol=1e-12)
+    gap, error = evidence.values("gap"), evidence.values("error")
+    assert x[-1] >= gap.max()
+    assert x[0] <= gap.min() or (y_log and not x_log)  # there it begins at the first place that has a logarithm
+    low, high = axes.get_ylim()
+    assert low < min(error.min(), factor * gap.min()) < max(error.max(), factor * gap.max()) < high
+    below = int((error < factor * gap).sum())
+    assert f"{below} below the line {'on which both agree' if diagonal is True else 'of the bound'}" in display.alt
+
+
+def test_a_cloud_without_a_line_has_none():
+    axes = painted(ScatterDisplay.from_evidence(evidence_of(noisy), "s", "S", x="gap", y="error", by="method"))
+    assert [line.get_label() for line in axes.lines] == list(METHODS)
+
+
 def test_clouds_of_many_trials_are_thinned_and_say_so():
     display = ScatterDisplay.from_evidence(evidence_of(noisy, 300), "s", "S", x="gap", y="error", by="method")
     drawn = sum(len(line.get_xdata()) for line in painted(display).lines)

@@ -23,6 +23,8 @@ __all__ = ["Cloud", "ScatterDisplay"]
 
 #: At most about this many points are drawn; a page stays small.
 MOST = 1000
+#: What the line of ``diagonal=True`` is called.
+AGREE = "both agree"
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,12 @@ class ScatterDisplay(Display):
         The metrics.
     clouds : list of Cloud
         What is drawn.
-    x_log, y_log, diagonal : bool
-        Whether axes are logarithmic, and whether the line on which both agree is drawn.
+    x_log, y_log : bool
+        Whether axes are logarithmic.
+    diagonal : str
+        What the dashed line is called; no line if empty.
+    factor : float
+        The line is that on which the second metric is the first times this.
     left_out : int
         How many trials have no finite number.
     at_edge : int
@@ -81,7 +87,8 @@ class ScatterDisplay(Display):
     clouds: list[Cloud]
     x_log: bool
     y_log: bool
-    diagonal: bool
+    diagonal: str
+    factor: float
     left_out: int
     at_edge: int
     x_label: str
@@ -99,7 +106,8 @@ class ScatterDisplay(Display):
         by: str | Sequence[str] | None = None,
         x_log: bool = False,
         y_log: bool = False,
-        diagonal: bool = False,
+        diagonal: bool | str = False,
+        factor: float = 1.0,
         labels: Mapping[Any, str] | None = None,
         caption: str = "",
         x_label: str | None = None,
@@ -119,8 +127,10 @@ class ScatterDisplay(Display):
             Parameters with one colour for each combination of values.
         x_log, y_log : bool
             Logarithmic axes. What has no logarithm stands at the lower end, and is counted in the caption.
-        diagonal : bool
-            Draw the line on which both are the same.
+        diagonal : bool or str
+            Draw the line on which both are the same, or a line of this name.
+        factor : float
+            Of the line: on it ``y`` is ``x`` times this.
         labels : dict, optional
             Words for levels of ``by``; the order of these is the order of the colours.
         x_label, y_label : str, optional
@@ -129,8 +139,11 @@ class ScatterDisplay(Display):
         Raises
         ------
         InputError
-            If a parameter is missing, no trial has a metric, or it is made of words.
+            If a parameter is missing, no trial has a metric, it is made of words, or the factor is not
+            positive.
         """
+        if not (np.isfinite(factor) and factor > 0):
+            raise InputError(f"the line of the display {name} has the factor {factor}, expected a positive number")
         clouds, left_out, at_edge = [], 0, 0
         for metric in (x, y):
             check_metric(evidence, metric, or_parameter=True)
@@ -160,7 +173,8 @@ class ScatterDisplay(Display):
             clouds=clouds,
             x_log=x_log,
             y_log=y_log,
-            diagonal=diagonal,
+            diagonal=AGREE if diagonal is True else diagonal or "",
+            factor=float(factor),
             left_out=left_out,
             at_edge=at_edge,
             x_label=x_label or x,
@@ -170,11 +184,11 @@ class ScatterDisplay(Display):
     @property
     def words(self) -> list[str]:
         """What stands in the legend."""
-        return [word for word in (*(cloud.label for cloud in self.clouds), *["both agree"] * self.diagonal) if word]
+        return [word for word in (*(cloud.label for cloud in self.clouds), self.diagonal) if word]
 
     @property
     def alt(self) -> str:
-        """How many points there are, over which ranges, and how many are below the diagonal."""
+        """How many points there are, over which ranges, and how many are below the line."""
         if not self.clouds:
             return f"{self.title}: no trials yet."
         lines = [f"{begun(self.y_label)} against {self.x_label}, one point a trial."]
@@ -183,8 +197,9 @@ class ScatterDisplay(Display):
             ranges = f"{number(x0)} to {number(x1)} across, {number(y0)} to {number(y1)} up"
             below = ""
             if self.diagonal:
-                under = int((cloud.points[:, 1] < cloud.points[:, 0]).sum())
-                below = f", {under} below the line on which both agree"
+                under = int((cloud.points[:, 1] < self.factor * cloud.points[:, 0]).sum())
+                line = "on which both agree" if self.diagonal == AGREE else f"of the {self.diagonal}"
+                below = f", {under} below the line {line}"
             lines.append(f"{cloud.label or 'All'}: {counted(len(cloud.points), 'point')}, {ranges}{below}.")
         return " ".join(lines)
 
@@ -199,28 +214,38 @@ class ScatterDisplay(Display):
         return head, rows
 
     def paint(self, ax: Any) -> None:
-        """Draw the points."""
-        import matplotlib
-
+        """Draw the points, and the line from one side to the other."""
         if not self.clouds:
             return nothing(ax)
         ax.grid(True)
         everything = np.concatenate([cloud.points for cloud in self.clouds])
         scale_of(ax, "x", everything[:, 0], self.x_label, logarithmic=self.x_log)
-        scale_of(ax, "y", everything[:, 1], self.y_label, logarithmic=self.y_log)
+        line = self.factor * everything[:, 0] if self.diagonal else everything[:0, 0]
+        scale_of(ax, "y", np.concatenate([everything[:, 1], line]), self.y_label, logarithmic=self.y_log)
         lowest = np.array([ax.get_xlim()[0], ax.get_ylim()[0]])
         share = min(1.0, MOST / len(everything))
         for cloud in self.clouds:
-            marks = look(cloud.look) | {"linestyle": "none", "ms": 4, "mew": 0, "alpha": 0.65, "clip_on": False}
+            marks = look(cloud.look) | {"linestyle": "none", "ms": 5, "mew": 0, "alpha": 0.65, "clip_on": False}
             count = max(1, round(share * len(cloud.points)))
             points = cloud.points[np.linspace(0, len(cloud.points) - 1, count).round().astype(int)]
             points = np.where((points <= 0) & [self.x_log, self.y_log], lowest, points)
             ax.plot(points[:, 0], points[:, 1], label=cloud.label, **marks)
         if self.diagonal:
-            ends = [max(lowest.min(), everything.min()), everything.max()]
-            tone = matplotlib.rcParams["text.color"]
-            ax.plot(ends, ends, ls=(0, (4, 2.5)), lw=1.1, color=tone, label="both agree", zorder=1.5)
+            self._paint_line(ax)
         legend(ax)
+
+    def _paint_line(self, ax: Any) -> None:
+        """Draw the line; it is curved where one axis is logarithmic and the other is not."""
+        import matplotlib
+
+        left, right = ax.get_xlim()
+        count = 100 if self.x_log != self.y_log else 2
+        x = np.geomspace(left, right, count) if self.x_log else np.linspace(left, right, count)
+        x = x[(x > 0) | (not self.y_log)]
+        tone = matplotlib.rcParams["text.color"]
+        # What reaches beyond the last points and out of the picture is cut off; the range is kept.
+        ax.plot(x, self.factor * x, ls=(0, (4, 2.5)), lw=1.1, color=tone, label=self.diagonal, zorder=1.5)
+        ax.set_xlim(left, right)
 
 
 def _points(results: Sequence[Result], x: str, y: str) -> Array:

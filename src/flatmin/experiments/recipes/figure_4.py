@@ -191,19 +191,20 @@ def show(evidence: Evidence) -> list[Display]:
 
 
 def _beside_the_bound(evidence: Evidence, metric: str, name: str) -> Display:
-    half = " / 2" if metric == "balance_gap" else ""
+    bound, factor = ("(κ² − 1) / 2", 0.5) if metric == "balance_gap" else ("κ² − 1", 1.0)
     return ScatterDisplay.from_evidence(
         evidence,
         f"{metric.replace('_', '-')}-bound",
-        f"The {name} beside κ² − 1",
+        f"The {name} beside its bound, {bound}",
         x="excess_bound",
         y=metric,
         by="panel",
         x_log=True,
         y_log=True,
-        diagonal=True,
+        diagonal=f"bound {bound}",
+        factor=factor,
         labels=TITLES,
-        caption=f"One point a draw. Points below the diagonal are below κ² − 1; the bound is κ² − 1{half}.",
+        caption=f"One point a draw. Points below the line are below the bound, {bound}.",
         x_label="κ² − 1",
         y_label=name,
     )
