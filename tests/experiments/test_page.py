@@ -18,7 +18,7 @@ from flatmin.experiments.displays import CurvesDisplay
 from flatmin.experiments.findings import Finding, in_words, tally
 from flatmin.experiments.page import experiments_page
 from flatmin.report.words import number
-from tests.experiments.made import recipe_of
+from tests.experiments.made import known, recipe_of
 from tests.experiments.made_findings import EVIL, PROVENANCE, all_evidence, of_curves, of_map, of_nothing
 from tests.report.chromium import BROWSER, Chromium
 from tests.report.test_report import check as check_without_script
@@ -53,8 +53,8 @@ def html(file):
 
 def test_the_verdict_counts_claims_and_trials(html):
     text = check(html)
-    assert "2 claims hold, 1 fails and 1 is undecided, over 367 trials of 3 experiments." in text
-    assert "Refuted, at least in part: mapped." in text
+    assert "2 claims hold, 3 fail and 1 is undecided, over 367 trials of 3 experiments." in text
+    assert "Refuted, at least in part: curves, lost and mapped." in text
     assert "Not decided by these trials, at least in part: mapped." in text
     assert "6 trials failed and count for nothing." in text
 
@@ -70,7 +70,7 @@ def test_every_claim_stands_with_its_verdict_number_interval_and_limit(html):
 
 
 def test_the_overview_leads_to_every_claim_and_section(html):
-    page = experiments_page([Finding.of(each) for each in all_evidence()])
+    page = experiments_page([Finding.of(Evidence(each.recipe, each.results)) for each in all_evidence()])
     (overview,) = [section.overview for section in page.sections if section.overview]
     assert [line.title for line in overview.lines] == ["curves", "lost", "mapped"]
     assert [line.cells[0] for line in overview.lines] == ["all hold", "no claim", "refuted"]
@@ -118,6 +118,24 @@ def test_the_part_of_the_full_grid_is_that_of_the_recipe_that_is_known():
     facts = {fact.name: fact.value for fact in page.sections[1].parts[0].facts}
     assert facts["Part of the full grid"] == f"50 of {len(trials)}"
     assert "Part of the full grid" not in str(experiments_page([Finding.of(of_nothing())]).sections[1].parts[0].facts)
+
+
+def test_failed_trials_are_a_claim_of_their_own():
+    recipe = recipe_of(known, count=1000)
+    trials = list(recipe.trials())
+
+    def claims(failed):
+        reasons = ["MemoryError: no memory"] * failed + [None] * (len(trials) - failed)
+        results = [Result(trial, {}, 1.0, reason) for trial, reason in zip(trials, reasons, strict=True)]
+        return Finding.of(Evidence(recipe, results)).claims
+
+    assert claims(0) == ()
+    found = {failed: claims(failed)[0] for failed in (1, 8, 25, 1000)}
+    assert [claim.verdict for claim in found.values()] == ["holds", "undecided", "fails", "fails"]
+    assert [claim.estimate for claim in found.values()] == pytest.approx([0.999, 0.992, 0.975, 0.0])
+    assert {claim.above for claim in found.values()} == {0.99}
+    (failing,) = (claim for claim in Finding.of(of_curves()).claims if claim.above == 0.99)
+    assert failing.estimate == 41 / 45
 
 
 def test_failures_stand_with_their_reasons_and_how_often(html):

@@ -25,6 +25,8 @@ VERDICTS = {
 }
 #: Digits of a number that is read beside a limit: more where they are needed to see on which side it lies.
 DIGITS = range(3, 10)
+#: The share of trials that must have run: those that failed are missing from all other numbers.
+RAN = 0.99
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Finding:
     evidence : Evidence
         Of the recipe.
     claims : tuple of Claim
-        What the recipe makes of it.
+        What the recipe makes of it, and the share of trials that ran, where some failed.
     displays : tuple of Display
         Its figures.
     trouble : tuple of str
@@ -50,14 +52,20 @@ class Finding:
 
     @classmethod
     def of(cls, evidence: Evidence) -> Finding:
-        """Return what the recipe's ``judge`` and ``show`` make of the evidence."""
+        """Return what the recipe's ``judge`` and ``show`` make of the evidence.
+
+        Where trials failed there is one more claim: that hardly any did.
+        """
         recipe, trouble = evidence.recipe, []
-        claims: Sequence[Claim] = ()
+        claims: list[Claim] = []
         displays: Sequence[Display] = ()
         try:
-            claims = recipe.judge(evidence)
+            claims += recipe.judge(evidence)
         except InputError as error:
             trouble.append(f"The claims could not be judged: {error}.")
+        if evidence.failed:
+            ran = [True] * len(evidence) + [False] * len(evidence.failed)
+            claims.append(Claim.of_share("Of all trials, the share that ran to the end", ran, above=RAN))
         try:
             displays = recipe.show(evidence)
         except InputError as error:
