@@ -12,13 +12,14 @@ One instance is fitted from eight random starts of different widths and scales. 
 trace over all factors of its matrix, so that no fit is called sharp for being unbalanced.
 
 Claim: positive semidefinite solutions of measurements by vectors or by projections all have one flatness value,
-whatever their rank: exact fits that are different matrices, with different errors, differ in flatness by rounding
-alone, until only one fit is left. In all other models the fits of one instance differ in flatness, also where sensing
-matrices have rank one, and the flatter of them err less.
+whatever their rank: exact fits that are different matrices, with different errors and with ranks that differ by one at
+least in the mean over draws, differ in flatness by rounding alone, until only one fit is left. In all other models the
+fits of one instance differ in flatness, also where sensing matrices have rank one, and the flatter of them err less.
+That is judged where there are six fits or more.
 
 Refuted by: two exact fits of such measurements that differ in flatness by more than rounding; or fits that hardly
-differ as matrices, so that nothing was tested; or, in another model, fits that are equally flat, or flatter ones that
-do not err less.
+differ as matrices or in rank, so that nothing was tested; or, in another model, fits that are equally flat, or flatter
+ones that do not err less.
 
 Theory: docs/theory/flatness.md, "Measurements by vectors".
 """
@@ -36,8 +37,9 @@ from flatmin import families
 from flatmin.claim import Claim
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.exact_fit import exact_fit
-from flatmin.experiments.rank_correlation import claim_of_instances
+from flatmin.experiments.rank_correlation import FEWEST_PAIRS, claim_of_instances
 from flatmin.experiments.recipe import Block, Metrics, Parameters, Recipe
+from flatmin.experiments.store import Result
 from flatmin.families.base import Instance, relative_distance
 from flatmin.flatness import flatness
 from flatmin.measurements import Dense
@@ -183,9 +185,9 @@ def _outside(problem: Problem) -> float | None:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Return three claims a model, two of which have intervals; those hold together with 95 %."""
+    """Return the claims about each model, those with intervals together with 95 %, and two about sensing matrices."""
     few, many = evidence.select(multiple=FEW), evidence.select(multiple=MANY)
-    level = 1 - 0.05 / (2 * len(MODELS))
+    level = 1 - 0.05 / sum(3 if model.determined else 2 for model in MODELS.values())
     claims = []
     for name, model in MODELS.items():
         parts = few.select(model=name), many.select(model=name)
@@ -227,6 +229,12 @@ def _determined(words: str, few: Evidence, many: Evidence, level: float) -> list
             level=level,
             above=APART,
         ),
+        Claim.of_mean(
+            f"In {words}, by how much the ranks of fits of one instance differ, in the mean over draws",
+            [result.metrics["largest_rank"] - result.metrics["smallest_rank"] for result in _with_fits(few, 2)],
+            level=level,
+            above=1.0,
+        ),
         _largest(
             f"In {words}, the largest relative error of a fit of {MANY[0]:g} measurements a degree of freedom",
             many.values("largest_error"),
@@ -247,11 +255,16 @@ def _open(words: str, few: Evidence, level: float) -> list[Claim]:
         ),
         claim_of_instances(
             f"In {words}, the rank correlation of flatness and error over these fits, in the mean over draws",
-            few.values("correlation"),
+            [result.metrics["correlation"] for result in _with_fits(few, FEWEST_PAIRS)],
             level=level,
             above=CORRELATION,
         ),
     ]
+
+
+def _with_fits(evidence: Evidence, count: int) -> list[Result]:
+    """Return the results of instances that have so many fits."""
+    return [result for result in evidence.results if result.metrics["fits"] >= count]
 
 
 def _largest(text: str, values: Array, limit: float) -> Claim:
