@@ -38,6 +38,7 @@ class Evidence:
     """
 
     def __init__(self, recipe: Recipe, results: Sequence[Result]) -> None:
+        self.planned = recipe  # With all of its grid, also what there are no results of.
         self.results = [result for result in results if result.reason is None]
         self.failed = [result for result in results if result.reason is not None]
         cells = {result.trial.key[0]: result.trial.parameters for result in self.results}
