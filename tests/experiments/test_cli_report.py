@@ -22,6 +22,8 @@ from tests.experiments.made import recipe_of
 from tests.experiments.test_cli_sweep import CLI, SMALL, entries
 from tests.experiments.test_page import check
 
+#: Two cells of Figure 3.
+SMALLEST = [{"panel": ["sensing"], "method": ["flat"], "d": [6], "rank": [2], "m": [30, 40]}]
 #: A reason that would be markup if it were not escaped.
 EVIL = "ValueError: <script>alert(1)</script> (figure_3.py, line 9)"
 
@@ -68,7 +70,7 @@ def test_a_store_becomes_a_page_and_stays_as_it_is(place, plain, capsys):
     before = (place / "trials.db").read_bytes()
     assert main(["report", "trials.db"]) == 0
     said = capsys.readouterr()
-    assert re.match(rf"figure-3: .*; {len(of_sensing())} trials\n", said.out)
+    assert re.match(r"figure-3: .*; \d+ of \d+ trials and \d+ others\n", said.out)
     assert said.out.endswith("report  trials-report.html\n")
     assert said.err == ""
     assert entries(place) == ["trials-report.html", "trials.db"]
@@ -83,17 +85,37 @@ def test_a_store_becomes_a_page_and_stays_as_it_is(place, plain, capsys):
 def test_verdicts_are_no_matter_of_the_exit_status_and_are_printed(place, capsys, monkeypatch):
     from flatmin.claim import Claim
 
-    claims = [Claim.exact("one", 1.0, below=2), Claim.exact("three", 3.0, below=2), Claim.open("four", below=2)]
+    claims = [Claim.exact("one", 1.0, below=2), Claim.exact("three", 3.0, below=2), Claim("four", 2.1, 1, 3, below=2)]
+    claims.append(Claim.open("five", below=2))
     monkeypatch.setattr(
         "flatmin.experiments.recipes.figure_3.RECIPE",
         replace(recipes.find("figure-3"), judge=lambda evidence: claims, show=lambda evidence: []),
     )
-    store_of("trials.db", of_sensing(10))
+    trials = list(recipes.find("figure-3").trials())
+    store_of("trials.db", [result_of(trial) for trial in trials[:10]])
     assert main(["report", "trials.db"]) == 0
-    assert capsys.readouterr().out.splitlines()[:3] == [
-        "figure-3: 1 claim holds, 1 fails and 1 is undecided; 10 trials",
+    part = f"10 of {len(trials)} trials"
+    assert capsys.readouterr().out.splitlines() == [
+        f"figure-3: 1 claim holds, 1 fails, 1 is undecided and 1 is not tested here; {part}",
         "  fails      three: 3; expected at most 2.",
-        "  undecided  four: not known from these trials; expected at most 2.",
+        "  undecided  four: 2.1, interval 1 to 3; expected at most 2.",
+        f"Only a part of the grid is there: figure-3 ({part}). Verdicts may change with the rest.",
+        "report  trials-report.html",
+    ]
+
+
+def test_a_refusal_to_judge_is_printed_and_a_complete_grid_is_not_called_a_part(place, capsys, monkeypatch):
+    def refuse(evidence):
+        raise InputError("there is no torch")
+
+    recipe = replace(recipes.find("figure-3"), judge=refuse, show=lambda evidence: [], grid=SMALLEST, repetitions=2)
+    monkeypatch.setattr("flatmin.experiments.recipes.figure_3.RECIPE", recipe)
+    store_of("trials.db", [result_of(trial) for trial in recipe.trials()])
+    assert main(["report", "trials.db"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "figure-3: there is no claim; 2 trials",
+        "  The claims could not be judged: there is no torch.",
+        "report  trials-report.html",
     ]
 
 
@@ -102,7 +124,7 @@ def test_an_interrupted_sweep_can_be_reported_whatever_is_there(place):
     for count in (1, 30):
         store_of(f"{count}.db", of_sensing(count))
         assert main(["report", f"{count}.db"]) == 0
-        assert f"{count} trial" in check((place / f"{count}-report.html").read_text())
+        assert f"over {count} trial" in check((place / f"{count}-report.html").read_text())
     store_of("lost.db", [result_of(result.trial, EVIL) for result in of_sensing(3)])
     assert main(["report", "lost.db"]) == 0
     html = (place / "lost-report.html").read_text()
@@ -146,7 +168,7 @@ def test_other_versions_and_strangers_are_left_out_and_said(place, plain, capsys
     store_of("trials.db", [Result(next(own.trials()), {"value": 1})], own)
     assert main(["report", "trials.db"]) == 0
     out = capsys.readouterr().out
-    assert re.match(r"figure-3: .*; 5 trials\n", out)
+    assert re.match(r"figure-3: .*; \d of \d+ trials.*\n", out)
     text = check((place / "trials-report.html").read_text())
     for said in (
         "4 trials of figure-3 are left out: made by another version of the recipe",

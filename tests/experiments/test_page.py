@@ -17,6 +17,7 @@ from flatmin.experiments import Evidence, Result, recipes, write_report
 from flatmin.experiments.displays import CurvesDisplay
 from flatmin.experiments.findings import Finding, in_words, tally
 from flatmin.experiments.page import experiments_page
+from flatmin.experiments.settings import size_of
 from flatmin.report.words import number
 from tests.experiments.made import known, recipe_of
 from tests.experiments.made_findings import EVIL, PROVENANCE, all_evidence, of_curves, of_map, of_nothing
@@ -53,9 +54,12 @@ def html(file):
 
 def test_the_verdict_counts_claims_and_trials(html):
     text = check(html)
-    assert "2 claims hold, 3 fail and 1 is undecided, over 367 trials of 3 experiments." in text
-    assert "Refuted, at least in part: curves, lost and mapped." in text
-    assert "Not decided by these trials, at least in part: mapped." in text
+    assert "2 claims hold, 3 fail and 1 is not tested here, over 367 trials of 3 experiments." in text
+    assert (
+        "Fails: curves (1 claim of 2), lost (1 claim of 1) and mapped (1 claim of 3). Not tested here: mapped (" in text
+    )
+    assert "Undecided: mapped" not in text
+    assert "Only a part of the grid" not in text
     assert "6 trials failed and count for nothing." in text
 
 
@@ -63,7 +67,7 @@ def test_every_claim_stands_with_its_verdict_number_interval_and_limit(html):
     text = check(html)
     claims = Finding.of(of_map()).claims
     assert [claim.verdict for claim in claims] == ["holds", "fails", "undecided"]
-    for claim, word in zip(claims, ("Holds:", "Fails:", "Undecided:"), strict=True):
+    for claim, word in zip(claims, ("Holds:", "Fails:", "Not tested here:"), strict=True):
         assert f"{claim.text[:1].upper()}{claim.text[1:]} {word} {in_words(claim)}" in text
     low, high = (number(end) for end in (claims[0].low, claims[0].high))
     assert f"Holds: {number(claims[0].estimate)}, interval {low} to {high}; expected at most 3." in text
@@ -73,13 +77,54 @@ def test_the_overview_leads_to_every_claim_and_section(html):
     page = experiments_page([Finding.of(Evidence(each.recipe, each.results)) for each in all_evidence()])
     (overview,) = [section.overview for section in page.sections if section.overview]
     assert [line.title for line in overview.lines] == ["curves", "lost", "mapped"]
-    assert [line.cells[0] for line in overview.lines] == ["all hold", "no claim", "refuted"]
+    assert [line.cells[0] for line in overview.lines] == ["all hold", "no claim", "1 of 3 fails"]
+    assert [line.cells[1] for line in overview.lines] == ["41 of 45 trials", "0 of 2 trials", "320 trials"]
     assert [chip.holds for chip in overview.lines[2].chips] == [True, False, None]
     for line in overview.lines:
         assert f'id="{line.target}"' in html
         for chip in line.chips:
             assert f'id="{chip.target}"' in html
             assert f'href="#{chip.target}"' in html
+
+
+def judged(*values, of=None):
+    """Return the page's finding with claims that values lie below 2, and that None does; a pair is an interval."""
+    intervals = [v if isinstance(v, tuple) else (np.nan, -np.inf, np.inf) if v is None else (v, v, v) for v in values]
+    claims = tuple(Claim("the value", *(v if len(v) == 3 else (sum(v) / 2, *v)), below=2) for v in intervals)
+    return replace(of or Finding.of(of_nothing()), claims=claims)
+
+
+@pytest.mark.parametrize(
+    ("values", "outcome", "advice"),
+    [
+        ((1.0, 1.0), "all hold", ""),
+        ((1.0, 3.0, 3.0), "2 of 3 fail", "Fails: lost (2 claims of 3)."),
+        (((1.0, 3.0), 1.0), "1 of 2 undecided", "Undecided: lost (1 claim of 2)."),
+        ((None, 1.0, 1.0), "1 of 3 not tested", "Not tested here: lost (1 claim of 3)."),
+        ((3.0, (1.0, 3.0)), "1 of 2 fails", "Fails: lost (1 claim of 2). Undecided: lost (1 claim of 2)."),
+    ],
+)
+def test_what_fails_is_undecided_and_is_not_tested_is_told_apart_and_counted(values, outcome, advice):
+    page = experiments_page([judged(*values)])
+    assert page.sections[0].overview.lines[0].cells[0] == outcome
+    assert page.verdict.advice == f"{advice} 2 trials failed and count for nothing.".lstrip()
+    counts = {fact.name: int(fact.value) for fact in page.highlights[:4]}
+    assert list(counts) == ["Claims that hold", "Claims that fail", "Undecided claims", "Claims not tested here"]
+    assert list(counts.values()) == [values.count(1.0), values.count(3.0), values.count((1.0, 3.0)), values.count(None)]
+
+
+def test_an_unfinished_sweep_says_so_and_how_much_is_there():
+    curves = of_curves()
+    few = Evidence(curves.planned, [*curves.results[:7], *curves.failed[:2]])
+    page = experiments_page([Finding.of(few), Finding.of(of_nothing())])
+    assert page.verdict.advice.startswith(
+        "Only a part of the grid is there: curves (9 of 45 trials). Verdicts may change with the rest. "
+    )
+    assert page.sections[0].overview.lines[0].cells[1] == "9 of 45 trials"
+    assert "What follows is from 9 of 45 trials, 2 of which failed." in page.sections[1].prose
+    stranger = curves.recipe.trial({"method": "flat", "noise": 7.0}, 0)
+    beyond = Evidence(curves.planned, [*few.results, Result(stranger, {"error": 1.0, "gap": 1.0})])
+    assert size_of(beyond) == "7 of 45 trials and 1 other"
 
 
 @pytest.mark.parametrize(("verdicts", "good"), [((1, 1), True), ((1, 3), False), ((1, None), False), ((), False)])
@@ -186,7 +231,8 @@ def test_numbers_are_as_long_as_it_takes_to_see_on_which_side_of_the_limit_they_
     assert in_words(Claim("x", 3.0, -np.inf, np.inf, below=1)) == "3, interval without bounds; expected at most 1."
     assert in_words(Claim("x", 3.0, 2.0, np.inf, below=1)) == "3, interval from 2 on; expected at most 1."
     assert in_words(Claim("x", 3.0, -np.inf, 5.0, below=1)) == "3, interval up to 5; expected at most 1."
-    assert tally([Claim.open("x", below=1)] * 2) == "2 claims are undecided"
+    assert tally([Claim.open("x", below=1)] * 2) == "2 claims are not tested here"
+    assert tally([Claim("x", 1.0, 0.0, 2.0, below=1)] * 2) == "2 claims are undecided"
 
 
 def test_bad_evidence_and_bad_places_are_one_sentence(tmp_path):

@@ -120,16 +120,19 @@ def run(request: Request) -> int:
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Print how the claims of each experiment came out, and those that do not hold in full."""
-    from flatmin.experiments.findings import in_words, tally
+    """Print how the claims of each experiment came out, those that fail or are undecided, and what is missing."""
+    from flatmin.experiments.findings import in_words, kind_of, tally
+    from flatmin.experiments.settings import size_of, unfinished
 
     for finding in findings:
         evidence = finding.evidence
         lost = f", {len(evidence.failed)} failed" if evidence.failed else ""
-        trials = counted(len(evidence) + len(evidence.failed), "trial")
-        print(f"{evidence.recipe.name}: {tally(finding.claims)}; {trials}{lost}")
+        print(f"{evidence.recipe.name}: {tally(finding.claims)}; {size_of(evidence)}{lost}")
         for trouble in finding.trouble:
             print(f"  {trouble}")
         for claim in finding.claims:
-            if claim.verdict != "holds":
+            if kind_of(claim) in {"fails", "undecided"}:
                 print(f"  {claim.verdict:<10} {claim.text}: {in_words(claim)}")
+    missing = unfinished([finding.evidence for finding in findings])
+    if missing:
+        print(missing)

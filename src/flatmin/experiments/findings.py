@@ -15,7 +15,7 @@ from flatmin.report.words import listed, number
 if TYPE_CHECKING:
     from flatmin.experiments.displays import Display
 
-__all__ = ["VERDICTS", "Finding", "in_words", "tally"]
+__all__ = ["VERDICTS", "Finding", "in_words", "kind_of", "tally"]
 
 #: The three verdicts, and what they are called where one claim has them, where several have them, and in a heading.
 VERDICTS = {
@@ -23,6 +23,8 @@ VERDICTS = {
     "fails": ("fails", "fail", "Claims that fail"),
     "undecided": ("is undecided", "are undecided", "Undecided claims"),
 }
+#: The same for claims of which those that the evidence says nothing about are counted apart.
+KINDS = VERDICTS | {"untested": ("is not tested here", "are not tested here", "Claims not tested here")}
 #: Digits of a number that is read beside a limit: more where they are needed to see on which side it lies.
 DIGITS = range(3, 10)
 #: The share of trials that must have run: those that failed are missing from all other numbers.
@@ -79,17 +81,24 @@ class Finding:
         return False if "fails" in found else True if found == {"holds"} else None
 
 
+def kind_of(claim: Claim) -> str:
+    """Return the verdict, or "untested" where the evidence says nothing: there is no number that could decide it."""
+    return "untested" if claim.verdict == "undecided" and claim.estimate != claim.estimate else claim.verdict
+
+
 def tally(claims: Sequence[Claim]) -> str:
-    """Return how many claims hold, fail and are undecided.
+    """Return how many claims hold, fail and are undecided, and how many the evidence says nothing about.
 
     Examples
     --------
     >>> claims = [Claim.exact("the trace", x, below=2) for x in (1, 1, 3)]
     >>> tally(claims), tally(claims[:1]), tally([])
     ('2 claims hold and 1 fails', '1 claim holds', 'there is no claim')
+    >>> tally([*claims, Claim.open("the share", above=0.75)])
+    '2 claims hold, 1 fails and 1 is not tested here'
     """
-    counts = Counter(claim.verdict for claim in claims)
-    said = [f"{counts[verdict]} {words[counts[verdict] > 1]}" for verdict, words in VERDICTS.items() if counts[verdict]]
+    counts = Counter(kind_of(claim) for claim in claims)
+    said = [f"{counts[verdict]} {words[counts[verdict] > 1]}" for verdict, words in KINDS.items() if counts[verdict]]
     if not said:
         return "there is no claim"
     first, _, rest = said[0].partition(" ")

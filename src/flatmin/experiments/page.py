@@ -11,9 +11,9 @@ import numpy as np
 
 from flatmin._version import __version__
 from flatmin.experiments.evidence import Evidence
-from flatmin.experiments.findings import VERDICTS, Finding, in_words, tally
+from flatmin.experiments.findings import KINDS, Finding, in_words, kind_of, tally
 from flatmin.experiments.reading import Provenance
-from flatmin.experiments.settings import failures_of, settings_of, spoken_time
+from flatmin.experiments.settings import failures_of, settings_of, size_of, spoken_time, unfinished
 from flatmin.report.page import Chip, Fact, Figure, Line, Overview, Page, Section, Statement, Table, Verdict
 from flatmin.report.words import counted, listed, number
 
@@ -25,7 +25,8 @@ __all__ = ["GENERATOR", "experiments_page"]
 #: How the page names its maker.
 GENERATOR = f"flatmin report {__version__}"
 HOLDS = {"holds": True, "fails": False, "undecided": None}
-WORDS = {True: "all hold", False: "refuted", None: "undecided"}
+#: What stands before the number of a claim.
+WORDS = {"holds": "Holds:", "fails": "Fails:", "undecided": "Undecided:", "untested": "Not tested here:"}
 
 
 def experiments_page(
@@ -89,23 +90,28 @@ def _verdict(findings: Sequence[Finding]) -> Verdict:
 
 
 def _advice(findings: Sequence[Finding]) -> str:
-    """Return where to look, and what would decide what is open."""
-    said = []
-    for verdict, words in (("fails", "Refuted"), ("undecided", "Not decided by these trials")):
-        names = [f.evidence.recipe.name for f in findings if any(claim.verdict == verdict for claim in f.claims)]
+    """Return what is missing, and which experiments have claims that do not hold."""
+    said = [part for part in [unfinished([finding.evidence for finding in findings])] if part]
+    for kind, words in (("fails", "Fails"), ("undecided", "Undecided"), ("untested", "Not tested here")):
+        counts = [(f.evidence.recipe.name, _of_kind(f, kind), len(f.claims)) for f in findings]
+        names = [f"{name} ({counted(count, 'claim')} of {total})" for name, count, total in counts if count]
         if names:
-            said.append(f"{words}, at least in part: {listed(names, most=20)}.")
+            said.append(f"{words}: {listed(names, most=20)}.")
     lost = sum(len(finding.evidence.failed) for finding in findings)
     if lost:
         said.append(f"{counted(lost, 'trial')} failed and {'counts' if lost == 1 else 'count'} for nothing.")
     return " ".join(said)
 
 
+def _of_kind(finding: Finding, kind: str) -> int:
+    return sum(kind_of(claim) == kind for claim in finding.claims)
+
+
 def _highlights(findings: Sequence[Finding]) -> list[Fact]:
-    counts = Counter(claim.verdict for finding in findings for claim in finding.claims)
+    counts = Counter(kind_of(claim) for finding in findings for claim in finding.claims)
     seconds = sum(r.seconds for f in findings for r in [*f.evidence.results, *f.evidence.failed])
     return [
-        *(Fact(words[2], str(counts[verdict])) for verdict, words in VERDICTS.items()),
+        *(Fact(words[2], str(counts[kind])) for kind, words in KINDS.items()),
         Fact("Trials", str(sum(_size(finding.evidence) for finding in findings))),
         Fact("Failed trials", str(sum(len(finding.evidence.failed) for finding in findings))),
         Fact("Time of the trials", spoken_time(seconds)),
@@ -126,12 +132,24 @@ def _line(finding: Finding) -> Line:
             _address(finding, f"claim-{index}"),
             HOLDS[claim.verdict],
             str(index),
-            f"{recipe.name}, claim {index} {VERDICTS[claim.verdict][0]}",
+            f"{recipe.name}, claim {index} {KINDS[kind_of(claim)][0]}",
         )
         for index, claim in enumerate(finding.claims, 1)
     ]
-    verdict = WORDS[finding.holds] if finding.claims else "no claim"
-    return Line(_address(finding), recipe.name, chips, (verdict, counted(_size(finding.evidence), "trial")))
+    return Line(_address(finding), recipe.name, chips, (_outcome(finding), size_of(finding.evidence)))
+
+
+def _outcome(finding: Finding) -> str:
+    """Return the worst that is to be said of the claims, and of how many it is true."""
+    for kind, words in (
+        ("fails", KINDS["fails"]),
+        ("undecided", ("undecided",) * 2),
+        ("untested", ("not tested",) * 2),
+    ):
+        count, total = _of_kind(finding, kind), len(finding.claims)
+        if count:
+            return f"{count} of {total} {words[count > 1]}"
+    return "all hold" if finding.claims else "no claim"
 
 
 def _address(finding: Finding, part: str = "") -> str:
@@ -147,7 +165,8 @@ def _section(finding: Finding, provenance: Provenance | None) -> Section:
         said, table = failures_of(finding.evidence)
         parts.append(Section(_address(finding, "failures"), "Failed trials", [said], table=table))
     leads = [Fact("Claim", _plain(recipe.claim)), Fact("Refuted by", _plain(recipe.refuted_by))]
-    prose = list(finding.trouble)
+    lost = f", {len(finding.evidence.failed)} of which failed" if finding.evidence.failed else ""
+    prose = [*finding.trouble, f"What follows is from {size_of(finding.evidence)}{lost}."]
     if not finding.claims and not finding.trouble:
         prose.append("Nothing in these trials has been judged.")
     return Section(
@@ -170,10 +189,9 @@ def _plain(text: str) -> str:
 def _statements(finding: Finding) -> list[Statement]:
     out = []
     for index, claim in enumerate(finding.claims, 1):
-        word = {"holds": "Holds:", "fails": "Fails:", "undecided": "Undecided:"}[claim.verdict]
         title = _plain(f"{index}. {claim.text[:1].upper()}{claim.text[1:]}")
         name = _address(finding, f"claim-{index}")
-        out.append(Statement(HOLDS[claim.verdict], title, in_words(claim), name=name, word=word))
+        out.append(Statement(HOLDS[claim.verdict], title, in_words(claim), name=name, word=WORDS[kind_of(claim)]))
     return out
 
 
@@ -219,10 +237,15 @@ def _own(value: Any) -> Any:
 def _reading_guide(command: str) -> Section:
     """Return what the words of the page mean, and how it is made again."""
     points = [
-        "A claim is a sentence about one number and a limit for it. It holds if the number's whole interval is on the "
-        "claimed side of the limit, fails if the whole interval is on the other side, and is undecided otherwise. An "
+        "A claim names one number and a limit for it. It holds if the number's whole interval is on the "
+        "claimed side of the limit, fails if the whole interval is on the other side, and is undecided otherwise; "
+        "where these trials give no number, it is not tested here. Every claim is judged for itself. An "
         "interval that is decided by chance covers at least 95\N{NO-BREAK SPACE}%; where several numbers stand in one "
         "claim it covers more, so that all of them are covered at once.",
+        "A number without an interval, such as the largest of all draws, speaks of the draws that were made and of no "
+        "others: more draws may exceed it.",
+        "Intervals are for a number of trials that was chosen beforehand. Whoever looks at a sweep that goes on, and "
+        "stops when a verdict pleases, is wrong more often than the intervals say.",
         "A trial is one repetition of one cell of the grid. Its seed is a digest of the experiment, the parameters and "
         "the repetition, so everybody who repeats it draws the same. Methods that are compared see the same draws.",
         "A trial that failed ended with an error; it is counted, shown with its reason, and otherwise left out.",

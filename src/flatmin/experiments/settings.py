@@ -9,11 +9,12 @@ from typing import Any
 
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.reading import Maker, Provenance
+from flatmin.experiments.recipe import key_of
 from flatmin.experiments.store import Result
 from flatmin.report.page import Fact, Table
 from flatmin.report.words import counted, listed, number
 
-__all__ = ["failures_of", "settings_of", "spoken_time"]
+__all__ = ["failures_of", "part_of_the_grid", "settings_of", "size_of", "spoken_time", "unfinished"]
 
 #: Levels of a parameter and reasons of failures that are listed; of more, the first and the last, or their number.
 LEVELS, REASONS = 12, 20
@@ -41,6 +42,39 @@ def settings_of(evidence: Evidence, provenance: Provenance | None = None) -> lis
     )
     facts.append(Fact("Version", evidence.recipe.version, "A digest of the code of a cell; others are never mixed in."))
     return facts + (_origin(provenance) if provenance is not None else [])
+
+
+def part_of_the_grid(evidence: Evidence) -> tuple[int, int]:
+    """Return how many trials of the recipe's grid are there, done or failed, and how many the grid has."""
+    recipe, trials = evidence.planned, {r.trial.key: r.trial for r in [*evidence.results, *evidence.failed]}
+    cells = {key_of(cell) for cell in recipe.cells}
+    there = [
+        trial
+        for key, trial in trials.items()
+        if key[0] in cells
+        and trial.repetition < recipe.repetitions
+        and trial == recipe.trial(trial.parameters, trial.repetition)
+    ]
+    return len(there), len(cells) * recipe.repetitions
+
+
+def size_of(evidence: Evidence) -> str:
+    """Return how many trials there are; where some of the grid are missing, of how many, and how many are not of it."""
+    total = len(evidence) + len(evidence.failed)
+    there, planned = part_of_the_grid(evidence)
+    if there == planned:
+        return counted(total, "trial")
+    others = f" and {counted(total - there, 'other')}" if total > there else ""
+    return f"{there} of {counted(planned, 'trial')}{others}"
+
+
+def unfinished(evidence: Sequence[Evidence]) -> str:
+    """Return which grids are not complete, in two sentences, or nothing."""
+    parts = [each for each in evidence if len(set(part_of_the_grid(each))) == 2]
+    if not parts:
+        return ""
+    named = listed([f"{each.recipe.name} ({size_of(each)})" for each in parts], most=20)
+    return f"Only a part of the grid is there: {named}. Verdicts may change with the rest."
 
 
 def failures_of(evidence: Evidence) -> tuple[str, Table]:
