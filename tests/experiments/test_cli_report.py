@@ -9,8 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, redirect_stderr
 from dataclasses import replace
+from io import StringIO
 
 import pytest
 
@@ -224,20 +225,24 @@ def test_a_store_of_a_killed_sweep_is_read_with_its_log_also_where_nothing_may_b
     assert len(read_stores("link.db").evidence[0]) == 6
     (folder / "a.db-shm").unlink()
     folder.chmod(0o555)
-    if os.geteuid() == 0:  # whom no permission stops
-        place.chmod(0o755)
-        for parent in place.parents[:2]:
-            parent.chmod(parent.stat().st_mode | 0o055)
-        counts = as_nobody(lambda: [len(read_stores(folder / name).evidence[0]) for name in ("a.db", "b.db")])
-    else:
-        counts = [len(read_stores(folder / name).evidence[0]) for name in ("a.db", "b.db")]
+    place.chmod(0o755)
+    counts = said_by_nobody(place, lambda: [len(read_stores(folder / name).evidence[0]) for name in ("a.db", "b.db")])
     folder.chmod(0o755)
     assert counts == [6, 4]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def said_by_nobody(place, function):
+    """Return what a function returns where permissions count: to root they do not."""
+    if os.geteuid() != 0:
+        return function()
+    for parent in place.parents[:2]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    return as_nobody(function)
+
+
 def as_nobody(function):
-    """Return numbers that a function returns where the process may write nothing of root's."""
+    """Return what a function returns where the process may write nothing of root's."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -392,6 +397,10 @@ def test_a_sweep_gives_page_figures_and_table_in_one_command(place, capsys, monk
         (["--report", "x.db"], "the page x.db is the store or the table, expected another file"),
         (["--report", "o.csv", "--export", "o.csv"], "the page o.csv is the store or the table"),
         (["--figures", "small.toml"], "small.toml is a file, expected a directory or a new name"),
+        (["--figures", "p", "--report", "p"], "the --figures p would stand where p is to be, expected another name"),
+        (["--figures", "p/q", "--report", "p"], "the --figures p/q would stand where p is to be"),
+        (["--figures", "x.db"], "the --figures x.db would stand where x.db is to be, expected another name"),
+        (["--figures", "o.csv", "--export", "o.csv"], "the --figures o.csv would stand where o.csv is to be"),
     ],
 )
 def test_a_sweep_refuses_bad_places_before_it_begins(place, capsys, arguments, message):
@@ -399,6 +408,40 @@ def test_a_sweep_refuses_bad_places_before_it_begins(place, capsys, arguments, m
     assert main(["sweep", "small.toml", "--store", "x.db", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert entries(place) == ["small.toml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["sweep", "small.toml", "--store", "x.db", "--report", "shut/p.html"],
+            "the page shut/p.html cannot be written",
+        ),
+        (
+            ["sweep", "small.toml", "--store", "x.db", "--export", "shut/o.csv"],
+            "the --export shut/o.csv cannot be written",
+        ),
+        (["sweep", "small.toml", "--store", "x.db", "--figures", "shut"], "the --figures shut cannot be written"),
+        (["report", "a.db", "--output", "p.html", "--figures", "shut/new"], "the --figures shut/new cannot be written"),
+    ],
+)
+def test_a_directory_that_is_shut_is_found_before_anything_is_made(place, plain, arguments, message):
+    (place / "small.toml").write_text(SMALL)
+    store_of("a.db", of_sensing(3))
+    (place / "shut").mkdir(mode=0o555)
+    before = {path.name: path.stat().st_mtime_ns for path in place.iterdir()}
+
+    def said():
+        with redirect_stderr(StringIO()) as stream:
+            return main(arguments), stream.getvalue()
+
+    place.chmod(0o777)
+    status, words = said_by_nobody(place, said)
+    assert status == 2
+    assert message in words
+    assert "nothing may be made in " in words
+    assert words.count("\n") == 1
+    assert {path.name: path.stat().st_mtime_ns for path in place.iterdir()} == before
 
 
 def test_the_command_runs_from_outside(place):

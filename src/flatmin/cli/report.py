@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,13 @@ class Output:
         return self.page is not None or self.figures is not None
 
     def check(self, *inputs: Path) -> None:
-        """Raise `InputError` if something could not be written, or an input would be replaced; nothing is written."""
+        """Raise `InputError` if something could not be written, or another file would be replaced; nothing is written.
+
+        Parameters
+        ----------
+        *inputs : Path
+            Other files that the command reads or writes.
+        """
         from flatmin.experiments.report import check_report
 
         if self.page is not None:
@@ -44,9 +51,8 @@ class Output:
             if any(self.page.resolve() == path.resolve() for path in inputs):
                 raise InputError(f"the page {self.page} is the store or the table, expected another file")
         if self.figures is not None:
-            there = next(path for path in (self.figures, *self.figures.absolute().parents) if path.exists())
-            if not there.is_dir():
-                raise InputError(f"the --figures {self.figures}: {there} is a file, expected a directory or a new name")
+            files = [path for path in (self.page, *inputs) if path is not None and not path.is_dir()]
+            _check_figures(self.figures, files)
 
     def write(
         self,
@@ -69,6 +75,18 @@ class Output:
             files = save_figures([display for finding in findings for display in finding.displays], self.figures)
             said.append(f"figures {self.figures}: {counted(len(files), 'file')}")
         return said
+
+
+def _check_figures(figures: Path, files: Sequence[Path]) -> None:
+    """Raise `InputError` if no figures could be written there, or not beside these files."""
+    there = next(path for path in (figures, *figures.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"the --figures {figures}: {there} is a file, expected a directory or a new name")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"the --figures {figures} cannot be written: nothing may be made in {there}")
+    for file in files:
+        if file.resolve() in (figures.resolve(), *figures.resolve().parents):
+            raise InputError(f"the --figures {figures} would stand where {file} is to be, expected another name")
 
 
 @dataclass(frozen=True)

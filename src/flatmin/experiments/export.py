@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -74,6 +75,8 @@ def check_export(file: Path) -> Callable[[Path, list[Row]], None]:
         raise InputError(f"the --export {file} is a directory, expected a file")
     if not file.parent.is_dir():
         raise InputError(f"the --export {file} would stand in {file.parent}, which is no directory; make it first")
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise InputError(f"the --export {file} cannot be written: nothing may be made in {file.parent}")
     if file.suffix == ".parquet":
         _arrow()
     return writers[file.suffix]

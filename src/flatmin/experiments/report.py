@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -110,6 +111,8 @@ def check_report(file: Path) -> None:
         raise InputError(f"the page {file} is a directory, expected a file")
     if not file.parent.is_dir():
         raise InputError(f"the page {file} would stand in {file.parent}, which is no directory; make it first")
+    if not os.access(file.resolve().parent, os.W_OK | os.X_OK):
+        raise InputError(f"the page {file} cannot be written: nothing may be made in {file.resolve().parent}")
     if not file.exists():
         return
     if not file.is_file():
