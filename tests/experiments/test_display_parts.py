@@ -46,6 +46,44 @@ def test_one_repetition_has_a_hollow_point_and_no_interval():
     assert "(" not in display.alt
 
 
+MEANS, HOLLOW = "Geometric means; bars are 95 % intervals by Student's t.", "Hollow points have too few draws"
+
+
+@pytest.mark.parametrize("caption", ["", "All see the same draws.", MEANS])
+def test_captions_say_what_the_marks_are_that_are_drawn(caption):
+    def uneven(whole):
+        return evidence_of(lambda p, i: noisy(p, i) if i == 0 or p["d"] == whole else None)
+
+    settings = {"x": "d", "y": "error", "by": "method", "y_log": True, "caption": caption}
+    for whole, bounded in ((0, False), (10, True)):
+        said = CurvesDisplay.from_evidence(uneven(whole), "c", "C", **settings).caption
+        assert said.startswith(caption)
+        assert said.count(MEANS) == int(bounded or caption == MEANS)
+        assert ("Geometric means." in said) != bounded
+        assert HOLLOW in said
+    said = CurvesDisplay.from_evidence(evidence_of(noisy), "c", "C", **settings).caption
+    assert said == (caption if caption == MEANS else f"{caption} {MEANS}".strip())
+
+
+def test_captions_promise_no_line_and_no_bars_where_there_are_none():
+    whole = mapped().select(method="flat")
+    never = mapped(m=(10, 15)).select(method="flat", d=(20, 40))  # success sets in at m = 80 and 160
+    some = PhaseMapDisplay.from_evidence(whole, "m", "M", caption="Own.")
+    none = PhaseMapDisplay.from_evidence(never, "m", "M", caption="Own.")
+    assert some.caption == "Own. Half of the draws succeed on the line; bars are 95 % bands."
+    assert none.caption.startswith("Own. There is no line")
+    for display in (some, none):
+        legend = [text.get_text() for text in painted(display).get_legend().get_texts()]
+        assert legend == display.words
+        assert any(word.startswith("half succeed") for word in legend) == (display is some)
+    caption = BoundaryDisplay.from_evidence(never, "b", "B", caption="Own.").caption
+    assert caption.startswith("Own. An arrow stands")
+    assert "▲" in caption
+    assert "▼" not in caption
+    nothing = BoundaryDisplay.from_evidence(whole.select(m=whole.levels("m")[0]), "b", "B", caption="Own.")
+    assert nothing.caption == "Own."
+
+
 def test_columns_without_two_points_have_no_boundary():
     evidence = mapped(m=(40,)).select(method="flat")
     assert PhaseMapDisplay.from_evidence(evidence, "m", "M").boundaries == dict.fromkeys(DIMENSIONS)
@@ -76,6 +114,8 @@ def test_medians_count_what_diverged_and_mark_it_at_the_edge():
     assert len(edge) == 2, "a median that is infinite stands at the upper edge"
     zero = evidence_of(lambda p, i: {"error": 0.0}, 9)
     display = CurvesDisplay.from_evidence(zero, "c", "C", x="d", y="error", centre="median", y_log=True)
+    assert "A triangle stands at the end of the axis" in display.caption
+    assert "bars" not in display.caption
     assert any(line.get_marker() == "v" and set(line.get_ydata()) == {0.0} for line in painted(display).lines)
 
 

@@ -12,10 +12,11 @@ from flatmin.experiments.boundary import Boundary
 from flatmin.experiments.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
 from flatmin.experiments.displays.base import Display
 from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, predictions_of, told
-from flatmin.experiments.displays.levels import begun, groups, is_number, ordered, rank, said, spoken, spot
+from flatmin.experiments.displays.levels import begun, explained, groups, is_number, ordered, rank, said, spoken, spot
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.phase_map import Column
 from flatmin.experiments.style import colour
+from flatmin.metric import Array
 from flatmin.report.words import number
 
 __all__ = ["BoundaryDisplay", "BoundaryLine"]
@@ -125,7 +126,6 @@ class BoundaryDisplay(Display):
             If there are several columns at one value of ``over`` and ``by``, or the recipe has no transition.
         """
         along, lines = along_of(evidence), []
-        caption = caption or "Half of the draws succeed at the points; bars are 95 % bands."
         parts = groups(evidence, by)
         for look, level in ordered(list(parts), labels):
             columns = columns_over(parts[level], over)
@@ -135,12 +135,10 @@ class BoundaryDisplay(Display):
             ends = {at: (float(points.min()), float(points.max())) for at, points in tried.items()}
             if found:
                 lines.append(BoundaryLine(spoken(level, by, labels), look, found, ends, _over_scale(expected, columns)))
-        if any(not found.inside for line in lines for found in line.boundaries.values()):
-            caption += " An arrow stands where a band goes beyond what was tried."
         return cls(
             name=name,
             title=title,
-            caption=caption,
+            caption=explained(caption, *_marks(lines)),
             recipe=evidence.recipe.name,
             over=over,
             lines=lines,
@@ -209,18 +207,16 @@ class BoundaryDisplay(Display):
     def _paint_line(self, ax: Any, line: BoundaryLine, places: dict[Any, float], transform: Any) -> None:
         x = np.array([places[at] for at in line.boundaries])
         found = list(line.boundaries.values())
-        ends = np.array([line.tried[at] for at in line.boundaries])
         value = np.array([b.value if b.inside else np.nan for b in found])
-        low, high = np.array([_clipped(b, end) for b, end in zip(found, ends, strict=True)]).T
+        low, high = np.array([_clipped(b, line.tried[at]) for at, b in line.boundaries.items()]).T
         intervals(ax, x, value, low, high, line.look, transform, line.label)
         tone = {"color": colour(line.look), "transform": transform}
         loose = ~np.array([b.inside for b in found])
         if not loose.any():
             return
         ax.vlines(x[loose], low[loose], high[loose], lw=1.1, **tone)
-        for beyond, end, mark in ((low <= ends[:, 0], low, "v"), (high >= ends[:, 1], high, "^")):
-            out = loose & beyond
-            ax.plot(x[out], end[out], ls="none", marker=mark, ms=6, **tone)
+        for beyond, end, mark in zip(_beyond(line).T, (low, high), "v^", strict=True):
+            ax.plot(x[beyond], end[beyond], ls="none", marker=mark, ms=6, **tone)
 
     def _paint_predictions(self, ax: Any, places: dict[Any, float]) -> None:
         import matplotlib
@@ -239,6 +235,27 @@ class BoundaryDisplay(Display):
         if all(np.isclose(value, shared[at], rtol=1e-9) for line in lines for at, value in line.predictions.items()):
             return [("predicted", None, {at: shared[at] for at in sorted(shared, key=rank)})]
         return [(f"predicted, {line.label}", line.look, line.predictions) for line in lines]
+
+
+def _beyond(line: BoundaryLine) -> Array:
+    """Return whether an arrow stands at the lower and at the upper end of each band, (n, 2)."""
+    found = [
+        (not b.inside and b.low <= line.tried[at][0], not b.inside and b.high >= line.tried[at][1])
+        for at, b in line.boundaries.items()
+    ]
+    return np.array(found, bool).reshape(-1, 2)
+
+
+def _marks(lines: Sequence[BoundaryLine]) -> list[str]:
+    """Return what each kind of mark is, of those that are drawn."""
+    found = []
+    if any(b.inside for line in lines for b in line.boundaries.values()):
+        found.append("Half of the draws succeed at the points; bars are 95 % bands.")
+    below, above = (any(_beyond(line)[:, end].any() for line in lines) for end in (0, 1))
+    arrows = ["▲: success may not have set in within it"] * above + ["▼: it may have set in before"] * below
+    if arrows:
+        found.append(f"An arrow stands where a band goes beyond what was tried; {', '.join(arrows)}.")
+    return found
 
 
 def _spans_decades(lines: Sequence[BoundaryLine]) -> bool:

@@ -13,6 +13,7 @@ from flatmin.experiments.displays.base import Display
 from flatmin.experiments.displays.levels import (
     begun,
     check_metric,
+    explained,
     groups,
     is_number,
     ordered,
@@ -165,7 +166,7 @@ class CurvesDisplay(Display):
             word: {at: float(line(at)) if callable(line) else float(line) for at in levels}
             for word, line in (reference or {}).items()
         }
-        caption = caption or f"{about[0]}; bars are 95 % intervals {about[1]}."
+        caption = explained(caption, *_marks([point for curve in curves for point in curve.points], about, y_log))
         left_out = sum(point.left_out for curve in curves for point in curve.points)
         if left_out:
             what = "not positive" if y_log and centre == "mean" else "not finite"
@@ -255,6 +256,18 @@ class CurvesDisplay(Display):
         lines = [value for values in self.references.values() for value in values.values()]
         whole = [0.0, 1.0] if self.middle == SHARE[0] else []
         return [*(point.value for point in points), *bounded, *lines, *whole]
+
+
+def _marks(points: Sequence[Summary], about: tuple[str, str], y_log: bool) -> list[str]:
+    """Return what each kind of mark is, of those that `intervals` draws for these points."""
+    shown = [point for point in points if np.isfinite(point.value) and (point.value > 0 or not y_log)]
+    bounded = [point for point in shown if point.bounded]
+    found = [f"{about[0]}{f'; bars are 95 % intervals {about[1]}' * bool(bounded)}."] * bool(shown)
+    if len(bounded) < len(shown):
+        found.append("Hollow points have too few draws for an interval.")
+    if len(shown) < len(points):
+        found.append("A triangle stands at the end of the axis for a number that has no place on it.")
+    return found
 
 
 def _with_interval(point: Summary) -> str:

@@ -10,7 +10,7 @@ from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.store import Result
 from flatmin.report.words import number
 
-__all__ = ["begun", "check_metric", "groups", "is_number", "ordered", "rank", "said", "spoken", "spot"]
+__all__ = ["begun", "check_metric", "explained", "groups", "is_number", "ordered", "rank", "said", "spoken", "spot"]
 
 Labels = Mapping[Any, str]
 
@@ -142,3 +142,14 @@ def spot(levels: Sequence[Any]) -> dict[Any, float]:
     if all(is_number(level) for level in levels):
         return {level: float(level) for level in levels}
     return {level: float(index) for index, level in enumerate(levels)}
+
+
+def explained(caption: str, *marks: str) -> str:
+    """Return a caption with what the marks are that were drawn; an empty sentence, or one that it has, is left out.
+
+    Examples
+    --------
+    >>> explained("All see the same draws.", "Bars are bands.", "")
+    'All see the same draws. Bars are bands.'
+    """
+    return " ".join([*[caption] * bool(caption), *(mark for mark in marks if mark and mark not in caption)])

@@ -12,7 +12,7 @@ from flatmin.experiments.boundary import Boundary, wilson
 from flatmin.experiments.displays.axes import bars, halo, legend, levels_on_x, nothing, scale_of
 from flatmin.experiments.displays.base import Display
 from flatmin.experiments.displays.boundaries import Predicted, along_of, columns_over, found_in, predictions_of, told
-from flatmin.experiments.displays.levels import said, spot
+from flatmin.experiments.displays.levels import explained, said, spot
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.phase_map import Column
 from flatmin.experiments.style import colour
@@ -23,6 +23,9 @@ __all__ = ["PhaseMapDisplay"]
 
 #: Words of the legend.
 SCALE, UNTRIED, HALF = "share of successes, 0 to 1", "no trials", "half succeed, 95 % band"
+#: What the line is, and what it means that there is none.
+LINE = "Half of the draws succeed on the line; bars are 95 % bands."
+NO_LINE = "There is no line: no band for where half of the draws succeed lies within what was tried."
 
 
 @dataclass(kw_only=True)
@@ -100,16 +103,17 @@ class PhaseMapDisplay(Display):
             If there are several columns at one value of ``over``, or the recipe has no transition.
         """
         along, columns = along_of(evidence), columns_over(evidence, over)
-        caption = caption or "Half of the draws succeed on the line; bars are 95 % bands."
+        boundaries = {at: found_in(column) for at, column in columns.items()}
+        line = any(found is not None and found.inside for found in boundaries.values())
         return cls(
             name=name,
             title=title,
-            caption=caption,
+            caption=explained(caption, LINE if line else NO_LINE if columns else ""),
             recipe=evidence.recipe.name,
             over=over,
             along=along,
             columns=columns,
-            boundaries={at: found_in(column) for at, column in columns.items()},
+            boundaries=boundaries,
             predictions=predictions_of(columns, predicted),
             x_label=x_label or over,
             y_label=y_label or along,
@@ -121,7 +125,7 @@ class PhaseMapDisplay(Display):
         return [
             SCALE,
             *[UNTRIED] * self._untried,
-            *[HALF] * bool(self.boundaries),
+            *[HALF] * any(found is not None and found.inside for found in self.boundaries.values()),
             *["predicted"] * bool(self.predictions),
         ]
 

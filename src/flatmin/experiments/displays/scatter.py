@@ -156,6 +156,7 @@ class ScatterDisplay(Display):
             left_out += int((~fit).sum())
             if fit.any():
                 clouds.append(Cloud(spoken(level, by, labels), index, points[fit]))
+        caption = caption or "One point a trial." * bool(clouds)
         total = sum(len(cloud.points) for cloud in clouds)
         if total > MOST:
             caption = f"{caption} Of {total} trials {MOST} are drawn, evenly chosen.".strip()
