@@ -179,7 +179,7 @@ def show(evidence: Evidence) -> list[Display]:
                     x_log=True,
                     y_log=True,
                     labels={d: f"d = {d}" for d in part.levels("d")},
-                    caption="Geometric means over draws with 95 % intervals, one line for each dimension.",
+                    caption="One line for each dimension.",
                     x_label="measurements m",
                     y_label=name,
                 )

@@ -280,7 +280,7 @@ def show(evidence: Evidence) -> list[Display]:
                 y_log=True,
                 x_label=words,
                 y_label="relative error",
-                caption="Geometric means over draws. What is claimed is claimed for noise up to 0.3.",
+                caption="What is claimed is claimed for noise up to 0.3.",
                 **settings,
             ),
             CurvesDisplay.from_evidence(
@@ -303,7 +303,7 @@ def show(evidence: Evidence) -> list[Display]:
                 x_label=words,
                 y_label="rank",
                 reference={"true rank": float(PANELS[panel][2])},
-                caption="Means over draws. The refit tests its rank; cross-validation does not look for one.",
+                caption="The refit tests its rank; cross-validation does not look for one.",
                 **settings,
             ),
         ]

@@ -216,7 +216,7 @@ def show(evidence: Evidence) -> list[Display]:
             "Error in unseen cells against the cap, at the best strength",
             y="error",
             y_label="relative error",
-            caption=f"Means over draws with 95 % intervals. A cap of {NO_CAP} is none.",
+            caption=f"A cap of {NO_CAP} is none.",
             **settings,
         ),
         CurvesDisplay.from_evidence(
@@ -234,7 +234,7 @@ def show(evidence: Evidence) -> list[Display]:
             "Best strength against the cap",
             y="strength",
             y_label=f"steps from the strongest, each a factor of {STEP:g}",
-            caption="Means over draws with 95 % intervals. A higher point is a weaker penalty.",
+            caption="A higher point is a weaker penalty.",
             **settings,
         ),
     ]

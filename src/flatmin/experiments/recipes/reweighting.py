@@ -312,7 +312,6 @@ def show(evidence: Evidence) -> list[Display]:
                     labels=methods,
                     x_label="condition number of the truth",
                     y_label=words,
-                    caption="A band that reaches beyond the numbers tried means that success did not set in.",
                 )
             )
     return pictures

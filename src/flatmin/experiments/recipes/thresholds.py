@@ -360,7 +360,7 @@ def show(evidence: Evidence) -> list[Display]:
                 labels={"solved": "half are recovered", "score": "half have no score above 1"},
                 x_label="dimension",
                 y_label="threshold, in degrees of freedom",
-                caption="Bars are 95 % bands. What is predicted is that of scores, from their distribution.",
+                caption="What is predicted is that of scores, from their distribution.",
             )
         )
     failed = _failed(solved)
