@@ -100,19 +100,33 @@ def test_other_versions_and_other_sources_are_mentioned(recipe, capsys):
     assert re.search(r"\d+ trials in trials.db were made with another state of flatmin's source", said)
 
 
-def test_the_list_has_every_recipe_with_its_claim(capsys):
+def test_the_list_has_every_recipe_with_its_size(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["sweep", "--list"]) == 0
-    out = " ".join(capsys.readouterr().out.split())
-    for name in recipes.names():
-        assert name in out
-    assert "Claim: Flat minima recover the truth" in out
-    assert "Refuted by: " in out
+    lines = capsys.readouterr().out.splitlines()
+    begun = [line.split()[0] for line in lines if line[:1].strip()]
+    assert begun == ["name", *recipes.names(), "What"]
+    assert len(lines) < 4 * len(recipes.names())
+    full, quick = (len(list(r.trials())) for r in (recipes.find("figure-4"), recipes.find("figure-4").quickly()))
+    (line,) = (line for line in lines if line.startswith("figure-4 "))
+    assert line.split()[-2:] == [str(full), str(quick)]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("arguments", [["--list", "figure-3"], ["figure-3", "--list"]])
+def test_the_list_of_one_recipe_has_its_claim_and_what_refutes_it(capsys, arguments):
+    assert main(["sweep", *arguments]) == 0
+    out, recipe = " ".join(capsys.readouterr().out.split()), recipes.find("figure-3")
+    for words in (recipe.title, f"Claim: {recipe.claim}", f"Refuted by: {recipe.refuted_by}"):
+        assert words in out
+    assert f"{len(list(recipe.trials()))} trials, {len(list(recipe.quickly().trials()))} with --quick" in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["none", "--store", "x.db"], "there is no recipe 'none', expected one of depth, "),
+        (["none", "--list"], "there is no recipe 'none', expected one of depth, "),
         (["none.toml", "--store", "x.db"], "the recipe none.toml cannot be read: No such file or directory"),
         (["figure-3"], "Missing option '--store'"),
         ([], "Missing argument 'RECIPE'"),

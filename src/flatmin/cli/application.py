@@ -295,14 +295,6 @@ def race(
     return run(Request(family, input, output, competitors, settings, loss, mask, json, quiet, command))
 
 
-def _list_recipes(wanted: bool) -> None:
-    if wanted:
-        from flatmin.cli.sweep import print_recipes
-
-        print_recipes()
-        raise typer.Exit()
-
-
 PageFile = Annotated[
     Path | None,
     typer.Option(
@@ -321,12 +313,12 @@ Figures = Annotated[
 def sweep(
     context: typer.Context,
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="An experiment (--list), or a .toml file that changes one.")
-    ],
+        str | None, typer.Argument(metavar="RECIPE", help="An experiment (--list), or a .toml file that changes one.")
+    ] = None,
     store: Annotated[
-        Path,
+        Path | None,
         typer.Option("--store", metavar="FILE", help="Where every finished trial is kept; made if it is not there."),
-    ],
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", parser=_whole_number, metavar="N", help="Processes. Default: one for each core."),
@@ -350,15 +342,23 @@ def sweep(
     quiet: Quiet = False,
     list_: Annotated[
         bool,
-        typer.Option("--list", callback=_list_recipes, is_eager=True, help="Print the experiments and stop."),
+        typer.Option("--list", help="Print the experiments, or what RECIPE claims, and stop."),
     ] = False,
 ) -> int:
     """Run an experiment over a grid; what is finished is kept, and the same command goes on where it stopped.
 
     Exit status: 0 all trials are done, 1 some failed (each is kept with its reason), 2 bad input, 130 interrupted.
     """
-    from flatmin.cli.sweep import Request, run
+    from flatmin.cli.sweep import Request, print_recipes, run
+    from flatmin.errors import InputError
 
+    if list_:
+        print_recipes(recipe)
+        return 0
+    if recipe is None:
+        raise InputError("Missing argument 'RECIPE', expected an experiment; flatmin sweep --list prints them")
+    if store is None:
+        raise InputError("Missing option '--store', expected the file where every finished trial is kept")
     command = str(context.find_root().obj)
     return run(Request(recipe, store, jobs, dask, export, quick, adaptive, retry, quiet, report, figures, command))
 

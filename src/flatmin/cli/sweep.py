@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _thread
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 import time
 from collections import Counter
@@ -118,20 +120,37 @@ def run(request: Request) -> int:
     return 1 if outcome.failed else 0
 
 
-def print_recipes() -> None:
-    """Print what can be run, and what each claims."""
+def print_recipes(name: str | None = None) -> None:
+    """Print what can be run; of one recipe, also what it claims and what would refute that."""
     from rich.console import Console
     from rich.table import Table
 
-    from flatmin.experiments import recipes
+    from flatmin.experiments import read_recipe, recipes
 
+    if name is not None:
+        _print_recipe(read_recipe(name))
+        return
     table = Table("name", "what it is", "trials", "quick", box=None, pad_edge=False)
     table.columns[0].no_wrap, table.columns[0].overflow = True, "ignore"
     for recipe in map(recipes.find, recipes.names()):
-        quick = recipe.quickly() if recipe.quick else None
-        sizes = [str(len(r.cells) * r.repetitions) if r else "–" for r in (recipe, quick)]
-        table.add_row(recipe.name, f"{recipe.title}. Claim: {recipe.claim} Refuted by: {recipe.refuted_by}", *sizes)
+        table.add_row(recipe.name, recipe.title, *_sizes(recipe))
     Console(highlight=False).print(table)
+    print("\nWhat one of them claims, and what would refute that: flatmin sweep --list NAME")
+
+
+def _print_recipe(recipe: Recipe) -> None:
+    width = shutil.get_terminal_size().columns
+    full, quick = _sizes(recipe)
+    print(f"{recipe.name}: {recipe.title}\n{full} trials" + (f", {quick} with --quick" if recipe.quick else ""))
+    for heading, text in (("Claim", recipe.claim), ("Refuted by", recipe.refuted_by)):
+        print("\n" + textwrap.fill(f"{heading}: {text}", width, break_long_words=False, break_on_hyphens=False))
+
+
+def _sizes(recipe: Recipe) -> tuple[str, str]:
+    """Return how many trials there are, in full and in the quick version."""
+    quick = recipe.quickly() if recipe.quick else None
+    full, small = (str(len(r.cells) * r.repetitions) if r else "–" for r in (recipe, quick))
+    return full, small
 
 
 class Pace:
