@@ -232,6 +232,44 @@ def test_a_store_of_a_killed_sweep_is_read_with_its_log_also_where_nothing_may_b
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_a_file_that_may_not_be_read_is_named_and_the_others_are_read(place):
+    folder = place / "kept"
+    folder.mkdir()
+    place.chmod(0o755)
+    store_of(folder / "secret.db", of_sensing(6))
+    (folder / "secret.db").chmod(0)
+
+    def refusal():
+        with pytest.raises(InputError) as caught:
+            read_stores(folder)
+        return str(caught.value)
+
+    said = f"{folder}/secret.db is left out: it cannot be read (Permission denied)"
+    assert said_by_nobody(place, refusal).endswith(f"flatmin sweep makes them; {said}")
+    store_of(folder / "a.db", of_sensing(4))
+
+    def found():
+        reading = read_stores(folder)
+        return [len(evidence) for evidence in reading.evidence], reading.notes
+
+    assert said_by_nobody(place, found) == ([4], [f"{said}."])
+
+
+def test_a_log_that_may_not_be_read_is_one_sentence(place):
+    killed_in_the_middle(place / "a.db", of_sensing(6))
+    (place / "a.db-wal").chmod(0)
+    place.chmod(0o555)
+
+    def refusal():
+        with pytest.raises(InputError) as caught:
+            read_stores(place / "a.db")
+        return str(caught.value)
+
+    said = said_by_nobody(place, refusal)
+    place.chmod(0o755)
+    assert said.startswith(f"the store {place}/a.db cannot be read: ")
+
+
 def said_by_nobody(place, function):
     """Return what a function returns where permissions count: to root they do not."""
     if os.geteuid() != 0:

@@ -104,8 +104,11 @@ def _beside_a_log(file: Path, read: Callable[[FrozenStore], T]) -> T | None:
     # Where nothing may be written, the log of a process that was killed cannot be read in its place.
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / file.name
-        shutil.copyfile(file, copy)
-        shutil.copyfile(_log(file), _log(copy))
+        try:
+            shutil.copyfile(file, copy)
+            shutil.copyfile(_log(file), _log(copy))
+        except OSError as error:
+            raise InputError(f"the store {file} cannot be read: {error}") from error
         return _from(file, f"{_address(copy)}?mode=rw", read)
 
 

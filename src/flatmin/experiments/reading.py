@@ -114,12 +114,12 @@ def read_stores(place: str | Path) -> Reading:
     [('figure-3', 1)]
     """
     place = Path(place)
-    files = _stores(place)
+    files, notes = _stores(place)
     found: dict[str, list[_Part]] = {}
     for file in files:
         for part in read_frozen(file, _parts) or []:
             found.setdefault(part.name, []).append(part)
-    reading = Reading(files=files)
+    reading = Reading(files=files, notes=notes)
     for name in sorted(found):
         _add(reading, name, found[name])
     if not reading.evidence:
@@ -153,25 +153,37 @@ def provenance_of(file: Path, recipe: Recipe, results: Sequence[Result]) -> Prov
     return _provenance([origins[result.trial.key] for result in results if result.trial.key in origins])
 
 
-def _stores(place: Path) -> list[Path]:
-    """Return the stores that are meant."""
+def _stores(place: Path) -> tuple[list[Path], list[str]]:
+    """Return the stores that are meant, and a sentence about each file of a directory that cannot be read."""
     if place.is_dir():
-        try:
-            files = sorted(file for file in place.iterdir() if file.is_file() and _is_store(file))
-        except OSError as error:
-            raise InputError(f"the directory {place} cannot be read: {error.strerror or error}") from error
-        if not files:
-            raise InputError(
-                f"the directory {place} has no store of sweeps, expected at least one; flatmin sweep makes them"
-            )
-        return files
+        return _of_directory(place)
     if not place.exists():
         raise InputError(f"there is no {place}, expected a store of sweeps or a directory of them")
     try:
         check_store(place)
     except InputError as error:
         raise InputError(str(error).replace("the --store ", "", 1).replace(" or a new name", "")) from error
-    return [place]
+    return [place], []
+
+
+def _of_directory(place: Path) -> tuple[list[Path], list[str]]:
+    try:
+        there = sorted(file for file in place.iterdir() if file.is_file())
+    except OSError as error:
+        raise InputError(f"the directory {place} cannot be read: {error.strerror or error}") from error
+    files, notes = [], []
+    for file in there:
+        try:
+            if _is_store(file):
+                files.append(file)
+        except OSError as error:
+            notes.append(f"{file} is left out: it cannot be read ({error.strerror or error}).")
+    if not files:
+        besides = "".join(f"; {note.rstrip('.')}" for note in notes)
+        raise InputError(
+            f"the directory {place} has no store of sweeps, expected at least one; flatmin sweep makes them{besides}"
+        )
+    return files, notes
 
 
 def _is_store(file: Path) -> bool:
