@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 import flatmin as fm
 from flatmin.errors import InputError
@@ -159,7 +160,10 @@ def as_claimed(parameters, repetition):
         "nearest": 0.3 + 0.01 * repetition if several else 1e-15,
         "error_spread": 0.5 + 0.01 * repetition if several else 1e-15,
         "largest_error": 1.0 if several else 1e-14,
-        "correlation": None if determined else 0.9 + 0.001 * repetition,
+        "fits": 8,
+        "smallest_rank": 3,
+        "largest_rank": 5 + repetition % 2 if several else 3,
+        "correlation": None if determined else 0.9 + 0.001 * repetition if parameters["multiple"] < 3 else -0.9,
         "outside": 1e-15 if determined or parameters["model"] == "network" else 0.5,
     }
 
@@ -194,6 +198,56 @@ def test_equally_flat_fails_where_it_is_not_as_claimed(changed, where, failing):
     failed = [text for text, verdict in found.items() if verdict == "fails"]
     assert failed == [text for text in found if f"In {equally_flat.MODELS[where].words}, {failing}" in text]
     assert len(failed) == 1
+
+
+#: What a claim is about, the metric and the model it is made of, whether few or many measurements are meant, a value
+#: just inside the limit and one just beyond.
+EDGES = [
+    ("flatness_spread", "covariance", True, 0.9e-10, 1.1e-10, "the largest relative difference in flatness"),
+    ("nearest", "projections", True, 0.12, 0.09, "the smallest distance between these fits"),
+    ("error_spread", "phase-retrieval", True, 0.12, 0.09, "by how much their relative errors differ"),
+    ("largest_rank", "covariance", True, 4.1, 3.9, "by how much the ranks of fits of one instance differ"),
+    ("largest_error", "covariance", False, 0.9e-6, 1.1e-6, "the largest relative error of a fit"),
+    ("flatness_spread", "completion", True, 0.12, 0.09, "the relative difference in flatness"),
+    ("correlation", "bilinear", True, 0.52, 0.48, "the rank correlation of flatness and error"),
+    ("outside", "network", True, 0.9e-10, 1.1e-10, "The largest relative distance of D"),
+    ("outside", "symmetric", True, 0.12, 0.09, "The smallest such distance in symmetric sensing"),
+]
+
+
+@pytest.mark.parametrize(("metric", "model", "few", "inside", "beyond", "words"), EDGES)
+@pytest.mark.parametrize("verdict", ["holds", "fails"])
+def test_equally_flat_is_judged_at_its_limits(metric, model, few, inside, beyond, words, verdict):
+    def metrics(parameters, repetition):
+        found, meant = as_claimed(parameters, repetition), (parameters["multiple"] < 3) == few
+        value = (inside if verdict == "holds" else beyond) * (1 + 0.002 * (repetition % 2))
+        return found | ({metric: value} if meant and parameters["model"] == model else {})
+
+    found = verdicts(recipes.find("equally-flat"), metrics)
+    assert [found[text] for text in found if words in text and ("In " not in text or in_model(model, text))] == [
+        verdict
+    ]
+    assert list(found.values()).count("fails") == (verdict == "fails")
+
+
+def in_model(model, text):
+    return f"In {equally_flat.MODELS[model].words}," in text
+
+
+def test_correlations_of_few_fits_do_not_count():
+    def metrics(parameters, repetition):
+        return as_claimed(parameters, repetition) | ({"fits": 5, "correlation": -1.0} if repetition % 2 else {})
+
+    assert set(verdicts(recipes.find("equally-flat"), metrics).values()) == {"holds"}
+
+
+def test_equally_flat_has_intervals_that_hold_together():
+    """Three for each of three models and two for each of five: a t-interval of 1 − 0.05 / 19 from 8 draws."""
+    claims = recipes.find("equally-flat").judge(evidence_of(recipes.find("equally-flat"), as_claimed))
+    claim = next(claim for claim in claims if "In bilinear sensing, the rank correlation" in claim.text)
+    values = np.tile(0.9 + 0.001 * np.arange(8), 2)
+    half = student.ppf(1 - 0.025 / 19, 15) * values.std(ddof=1) / 4
+    assert (claim.low, claim.high) == pytest.approx((values.mean() - half, values.mean() + half))
 
 
 @pytest.mark.parametrize("name", ["equally-flat", "training"])
@@ -260,13 +314,106 @@ def test_training_fails_where_it_is_not_as_claimed(changed, failing, count):
     assert [verdict for text, verdict in found.items() if failing in text] == ["fails"] * count
 
 
-def test_shuffling_fails_where_the_order_does_not_matter():
-    """Two values of each, in most algorithms the same: an artefact would survive the shuffle."""
+def reversed_up_to(*blocks):
+    """Return places 1 to 13 with blocks of them in reverse order; each block of k lowers rho by k (k² − 1) / 1092."""
+    order, start = list(range(1, 14)), 0
+    for size in blocks:
+        order[start : start + size] = order[start : start + size][::-1]
+        start += size
+    return order
+
+
+@pytest.mark.parametrize(
+    ("blocks", "correlation", "verdict"), [((8,), 1 - 504 / 1092, "holds"), ((8, 4), 1 - 564 / 1092, "fails")]
+)
+def test_training_is_judged_at_a_correlation_of_one_half(blocks, correlation, verdict):
+    """Reversed blocks give 0.538 and 0.484."""
+    order = reversed_up_to(*blocks)
+
+    def metrics(parameters, repetition):
+        return rising(parameters, repetition) | {"relative_error": order[ALGORITHMS.index(parameters["algorithm"])]}
+
     recipe = recipes.find("training")
-    before = recipe.judge(evidence_of(recipe, rising))
-    shuffled = next(claim for claim in before if "shuffled" in claim.text)
-    assert abs(shuffled.estimate) < 0.3
-    assert shuffled.high - shuffled.low > 0
+    claims = recipe.judge(evidence_of(recipe, metrics))
+    (claim,) = (c for c in claims if "In Gaussian sensing" in c.text and "begin from the same weights" not in c.text)
+    assert (claim.estimate, claim.verdict) == (pytest.approx(correlation), verdict)
+
+
+def test_algorithms_that_begin_from_the_same_weights_are_judged_by_themselves():
+    """Smaller weights go with smaller gaps and errors, the other ten are in reverse order in seven places: rho 0.32."""
+    small = set(training.KINDS["small"])
+    large = [name for name in ALGORITHMS if name not in small]
+    order = reversed_up_to(7)
+
+    def metrics(parameters, repetition):
+        name = parameters["algorithm"]
+        if name in small:
+            return rising(parameters, repetition) | {"flatness_gap": 1e-3, "relative_error": 1e-3}
+        place = large.index(name)
+        return rising(parameters, repetition) | {"flatness_gap": place + 1, "relative_error": order[place]}
+
+    recipe = recipes.find("training")
+    claims = recipe.judge(evidence_of(recipe, metrics).select(family="bilinear-sensing"))
+    together, alike = [claim for claim in claims if claim.text.startswith("In bilinear sensing")]
+    assert together.verdict == "holds"
+    assert alike.verdict == "fails"
+    assert alike.estimate == pytest.approx(1 - 6 * 112 / 990)
+
+
+@pytest.mark.parametrize(("blocks", "verdict"), [((5,), "holds"), ((9,), "fails")])
+def test_the_gap_is_judged_by_its_lead_over_the_loss(blocks, verdict):
+    """The loss is in another order than the errors, with rho 0.802; that of the gap is 0.890 or 0.341."""
+    order, loss = reversed_up_to(*blocks), reversed_up_to(6, 1)
+
+    def metrics(parameters, repetition):
+        place = ALGORITHMS.index(parameters["algorithm"])
+        return rising(parameters, repetition) | {"flatness_gap": order[place], "loss": loss[place] * 1e-3}
+
+    recipe = recipes.find("training")
+    claims = recipe.judge(evidence_of(recipe, metrics).select(family="matrix-sensing"))
+    (claim,) = (c for c in claims if "exceeds that of loss" in c.text)
+    assert claim.estimate == pytest.approx((210 - blocks[0] * (blocks[0] ** 2 - 1)) / 1092)
+    assert claim.verdict == verdict
+
+
+@pytest.mark.parametrize(("blocks", "verdict"), [((8,), "holds"), ((9, 3), "fails")])
+def test_a_correlation_that_shuffled_errors_reach_is_chance(blocks, verdict):
+    """With 13 algorithms 95 of 100 orders have a correlation below 0.48: 0.538 is more, 0.319 is less."""
+    order = reversed_up_to(*blocks)
+
+    def metrics(parameters, repetition):
+        return rising(parameters, repetition) | {"relative_error": order[ALGORITHMS.index(parameters["algorithm"])]}
+
+    recipe = recipes.find("training")
+    claims = recipe.judge(evidence_of(recipe, metrics).select(family="matrix-sensing"))
+    (claim,) = (c for c in claims if "shuffles" in c.text)
+    correlation = 1 - sum(k * (k * k - 1) for k in blocks) / 1092
+    assert claim.estimate == pytest.approx(correlation - 0.48, abs=0.03)
+    assert claim.verdict == verdict
+
+
+@pytest.mark.parametrize(("better", "verdict"), [(7, "holds"), (6, "fails")])
+def test_flatter_runs_are_judged_against_one_half(better, verdict):
+    """Of thirteen algorithms seven or six err less in the flatter run, in every instance."""
+
+    def metrics(parameters, repetition):
+        found = rising(parameters, repetition)
+        sign = 1 if ALGORITHMS.index(parameters["algorithm"]) < better else -1
+        return found | {"second_error": found["relative_error"] + 0.05 * sign}
+
+    recipe = recipes.find("training")
+    claims = recipe.judge(evidence_of(recipe, metrics).select(family="matrix-sensing"))
+    (claim,) = (c for c in claims if "flatter run of two" in c.text)
+    assert (claim.estimate, claim.verdict) == (pytest.approx(better / 13), verdict)
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [(0.9e-9, "holds"), (1.1e-9, "fails")])
+def test_gaps_where_there_is_none_are_judged_at_rounding(gap, verdict):
+    def metrics(parameters, repetition):
+        return rising(parameters, repetition) | {"flatness_gap": gap}
+
+    found = verdicts(recipes.find("training"), metrics)
+    assert [found[text] for text in found if "largest flatness gap" in text] == [verdict] * 2
 
 
 def test_only_algorithms_that_fit_count():
