@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.experiments import Evidence, Result, recipes
+from flatmin.experiments.boundary_numbers import difference
 from flatmin.experiments.recipes import metric_power, rank_cap, thresholds
 from flatmin.experiments.single_lines import line_scores, lines_that_hold, threshold_of_cells, threshold_of_scores
 
@@ -359,6 +360,25 @@ def test_thresholds_of_scores_may_be_a_fifth_away(shift, verdict):
     assert {claim.verdict for claim in claims if "from the predicted one" in claim.text} == {verdict}
 
 
+@pytest.mark.parametrize(("draws", "verdict"), [(38, "undecided"), (45, "holds")])
+def test_the_two_shares_of_sensing_hold_together(draws, verdict):
+    """38 draws that agree would be enough for one share at 95 %: 0.025^(1/38) = 0.907, but 0.0125^(1/38) = 0.891."""
+    recipe = recipes.find("thresholds")
+    grid = [{**recipe.grid[0], "rho": (2.0, 2.5)}]
+    evidence = evidence_of(replace(recipe, grid=grid, repetitions=draws), made_up(lambda parameters: 2.25))
+    assert verdicts(thresholds.judge(evidence)[:2]) == [verdict] * 2
+
+
+@pytest.mark.parametrize(("draws", "verdict"), [(6, "undecided"), (7, "holds")])
+def test_what_is_claimed_of_two_dimensions_holds_together(draws, verdict):
+    """Six failures that all agree would be enough at 95 %: 0.025^(1/6) = 0.54, but 0.0125^(1/6) = 0.48."""
+    recipe = recipes.find("thresholds")
+    grid = [{n: [v] for n, v in cell(d=d, rank=5, rho=2.6 if d == 100 else 3.0).items()} for d in (100, 300)]
+    evidence = evidence_of(replace(recipe, grid=grid, repetitions=draws), made_up(lambda parameters: 9.0))
+    located = [claim for claim in thresholds.judge(evidence) if "matrices that fail near" in claim.text]
+    assert verdicts(located) == [verdict] * 6
+
+
 def test_only_failures_near_the_threshold_are_located():
     """Of 100², whose predicted threshold is 2.63: near is from 2.38 to 3.13, far below up to 1.63."""
     recipe = recipes.find("thresholds")
@@ -373,7 +393,7 @@ def test_only_failures_near_the_threshold_are_located():
         claims = thresholds.judge(evidence_of(replace(recipe, grid=grid, repetitions=20), metrics_of))
         return [c.verdict for c in claims if ("carries" in c.text or "hold 90" in c.text) and "300" not in c.text]
 
-    assert local_at(2.4, 2.7, 3.1) == ["holds"] * 4
+    assert local_at(1.7, 2.3, 2.4, 2.7, 3.1, 3.2) == ["holds"] * 4
     assert local_at(1.5, 1.7, 2.3, 3.2, 4.0) == ["fails"] * 4
     assert local_at(2.4, 2.7, 3.1, certified=False) == ["undecided"] * 4
 
@@ -430,6 +450,16 @@ def test_powers_fail_just_beyond_their_limits():
     assert later == ["holds", "fails"] * 2 + ["holds", "fails", "fails"]
     half = verdicts(judged_powers(same | {0.5: 0.2}, same | {0.5: -0.3}))
     assert half == ["fails", "holds"] * 2 + ["fails", "holds", "fails"]
+
+
+def test_differences_of_powers_hold_together():
+    """Four under uneven sampling, three under even: wider than 95 % by the quantiles, 2.498 and 2.394 over 1.960."""
+    recipe = recipes.find("metric-power")
+    evidence = evidence_of(recipe, powers({0.0: 0.0, 0.5: 0.8, 1.0: 1.6}, {0.0: 0.0, 0.5: 0.8, 1.0: 1.6}))
+    claims = metric_power.judge(evidence)
+    for claim, quantile in ((claims[0], 2.498), (claims[4], 2.394)):
+        alone = difference(evidence.select(skew=0.3 if claim is claims[0] else 0.0), "power", 0.5, 0.0)
+        assert (claim.high - claim.low) / (alone.high - alone.low) == pytest.approx(quantile / 1.96, rel=1e-3)
 
 
 @pytest.mark.parametrize("everywhere", [-9.0, 9.0])
@@ -496,6 +526,19 @@ def test_caps_fail_just_beyond_their_limits(advantage, settings, failing):
     found = verdicts(rank_cap.judge(evidence_of(recipes.find("rank-cap"), caps(advantage, **settings))))
     assert [i for i, verdict in enumerate(found) if verdict == "fails"] == failing
     assert found.count("holds") == len(found) - len(failing)
+
+
+def test_what_is_claimed_of_two_caps_holds_together():
+    """15 of 20 draws would be enough for one cap at 95 %, from 0.509 on, but not for two, from 0.477 on."""
+
+    def changed(parameters, trial):
+        tenth = 0.05 if parameters["cap"] in (2, 4) and trial.repetition < 15 else 0.0
+        metrics = caps(lambda cap: 0.04)(parameters, trial)
+        return metrics | {"error": 0.6 * np.exp((0.04 + tenth) * (1 - parameters["power"]))}
+
+    found = rank_cap.judge(evidence_of(recipes.find("rank-cap"), changed))
+    assert [found[i].verdict for i in (3, 4)] == ["undecided"] * 2
+    assert found[3].low == pytest.approx(0.477, abs=1e-3)
 
 
 def test_cases_of_one_draw_are_one_outcome():
