@@ -16,6 +16,8 @@ from flatmin.experiments.boundary_numbers import (
     growth,
     largest,
     ratio,
+    slope,
+    slope_over,
 )
 
 ABOUT = """Made up
@@ -87,6 +89,30 @@ def test_agreement_on_a_few_draws_is_not_certain():
     assert difference(made(lambda at: 2.0).select(method="a"), "method", "b", "a") == UNKNOWN
 
 
+@pytest.mark.parametrize("falling", [False, True])
+def test_a_difference_has_no_end_where_success_may_set_in_beyond_the_grid(falling):
+    """Cells go from 1 to 4: at 9 nothing is seen of a boundary, nor at −5."""
+
+    def found(a, b):
+        evidence = made(lambda at: b if at["method"] == "b" else a, sizes=(10, 20), falling=falling)
+        return difference(evidence, "method", "b", "a")
+
+    never = found(9.0, 9.0)
+    assert (never.low, never.estimate, never.high) == (-math.inf, 0.0, math.inf)
+    assert found(2.0, 9.0).high == found(-5.0, 2.0).high == math.inf
+    assert found(9.0, 2.0).low == found(2.0, -5.0).low == -math.inf
+    assert 1.5 < found(2.0, 9.0).low < 2.2
+    assert -2.2 < found(9.0, 2.0).high < -1.5
+    assert 0.7 < found(-5.0, 2.0).low < 1.3
+    assert -1.3 < found(2.0, -5.0).high < -0.7
+
+
+def test_one_column_without_its_boundary_leaves_a_difference_open():
+    number = difference(made(lambda at: 9.0 if at["d"] == 80 and at["method"] == "b" else 2.0), "method", "b", "a")
+    assert number.high == math.inf
+    assert number.low > 0.3
+
+
 def test_ratio_and_distance_to_a_prediction():
     columns = made(lambda at: 2.2).map.select(method="a")
     found = ratio(columns, lambda at: 2 * at["d"])
@@ -119,6 +145,35 @@ def test_a_line_that_does_not_fit_has_a_wider_interval():
     straight = growth(made(lambda at: 2.0).map.select(method="a"), "d", lambda at: at["d"])
     bent = growth(made(lambda at: 3.0 if at["d"] == 20 else 2.0).map.select(method="a"), "d", lambda at: at["d"])
     assert bent.high - bent.low > 3 * (straight.high - straight.low)
+
+
+@pytest.mark.parametrize(
+    ("size", "boundary", "open_above"), [(80, 9.0, True), (80, -5.0, False), (10, 9.0, False), (10, -5.0, True)]
+)
+def test_a_boundary_beyond_what_was_tried_bends_the_line_one_way(size, boundary, open_above):
+    columns = made(lambda at: boundary if at["d"] == size else 2.0).map.select(method="a")
+    found = growth(columns, "d", lambda at: at["d"])
+    assert (found.high == math.inf) is open_above
+    assert (found.low == -math.inf) is not open_above
+    assert abs(found.estimate) < 0.1
+
+
+def test_the_slope_of_a_boundary_where_success_ends():
+    columns = made(lambda at: 1.5 + at["d"] / 80, falling=True).map.select(method="a")
+    found = slope_over(columns, lambda column: column.parameters["d"], lambda column, x: x)
+    assert found.low < 1 / 80 < found.high < found.low + 0.01
+
+
+def test_a_slope_has_its_intervals():
+    """By hand: the slope is 0.2, residuals −0.2, 0.6, −0.6, 0.2, so misfit 0.4 for spread 1, and 40 for spread 0.1."""
+    x, y = np.arange(4.0), np.array([0.0, 1.0, 0.0, 1.0])
+    known = slope(x, y, np.ones(4))
+    assert (known.estimate, known.high - known.estimate) == pytest.approx((0.2, 1.95996 / 5**0.5), rel=1e-4)
+    bent = slope(x, y, np.full(4, 0.1))
+    assert bent.high - bent.estimate == pytest.approx(4.30265 * (0.4 / 5) ** 0.5, rel=1e-4)
+    surer = slope(x, y, np.full(4, 0.1), 0.99)
+    assert surer.high - surer.estimate == pytest.approx(9.92484 * (0.4 / 5) ** 0.5, rel=1e-4)
+    assert slope(np.ones(4), y, np.ones(4)) == UNKNOWN
 
 
 def test_a_band_beyond_what_was_tried_has_no_end():
