@@ -439,6 +439,33 @@ def test_the_page_fits_and_is_pictured(browser, file, width, dark):
     assert len(browser.run(OUT)) == 1
 
 
+#: Heights of the smallest texts of drawings, in pixels of the screen, and whether a wide one is scrolled by itself.
+SIZES = """(() => {
+  const size = t => parseFloat(getComputedStyle(t).fontSize), m = t => t.getScreenCTM();
+  const height = t => size(t) * Math.hypot(m(t).a, m(t).b);
+  const bars = [...document.querySelectorAll("figure.broad > .wide")].map(e => e.scrollWidth > e.clientWidth);
+  return [Math.min(...[...document.querySelectorAll(".drawing text")].map(height)), ...bars,
+    document.documentElement.scrollWidth > innerWidth]; })()"""
+
+
+@needs_browser
+def test_words_in_figures_can_be_read_on_a_telephone_and_wide_figures_are_scrolled_there(browser, tmp_path):
+    curves, several = of_curves(), of_map()
+
+    def show(evidence):
+        return [replace(display, wide=True) for display in curves.recipe.show(evidence)[:1]]
+
+    path = tmp_path / "wide.html"
+    write_report(path, [Evidence(replace(curves.planned, show=show), curves.results), several])
+    check(path.read_text(encoding="utf-8"))
+    for width, scrolled in ((360, True), (1280, False)):
+        browser.open(path.as_uri(), width=width)
+        smallest, *bars = browser.run(SIZES)
+        assert smallest > 7.5
+        assert bars == [scrolled, False]
+        assert browser.run(OUT) == []
+
+
 @needs_browser
 def test_figures_are_pictures_with_names_to_whoever_cannot_see_them(browser, file):
     browser.open(file.as_uri())
