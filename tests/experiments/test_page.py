@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, fields, replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from flatmin.experiments import Evidence, Result, recipes, write_report
 from flatmin.experiments.displays import CurvesDisplay
 from flatmin.experiments.findings import Finding, in_words, tally
 from flatmin.experiments.page import experiments_page
-from flatmin.experiments.settings import size_of
+from flatmin.experiments.settings import settings_of, size_of
 from flatmin.report.words import number
 from tests.experiments.made import known, recipe_of
 from tests.experiments.made_findings import EVIL, PROVENANCE, all_evidence, of_curves, of_map, of_nothing
@@ -61,6 +62,8 @@ def test_the_verdict_counts_claims_and_trials(html):
     assert "Undecided: mapped" not in text
     assert "Only a part of the grid" not in text
     assert "6 trials failed and count for nothing." in text
+    facts = {f.name: f.value for f in experiments_page([Finding.of(each) for each in all_evidence()]).highlights}
+    assert (facts["Trials"], facts["Failed trials"]) == ("367", "6")
 
 
 def test_every_claim_stands_with_its_verdict_number_interval_and_limit(html):
@@ -138,6 +141,8 @@ def test_only_a_page_on_which_all_claims_hold_is_good_news(verdicts, good):
 
 def test_settings_name_the_grid_the_trials_and_the_machines(html):
     text = check(html)
+    facts = [fact.value for fact in settings_of(of_curves()) if fact.name in ("Cells", "Seeds")]
+    assert facts == ["9", "15"]
     for part in (
         "Parameter d 40, 60, 80, 100",
         "Parameter m 40 to 400 (78 values)",
@@ -203,7 +208,10 @@ def test_strings_are_escaped(html, tmp_path):
 def test_every_figure_has_words_and_its_data(html):
     outline = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
     assert len(outline) == 4
-    for figure in outline:
+    displays = [display for each in all_evidence() for display in Finding.of(each).displays]
+    for figure, display in zip(outline, displays, strict=True):
+        assert display.caption
+        assert display.caption.replace(" %", "\N{NO-BREAK SPACE}%") in unescape(figure)
         assert re.search(r'role="img" aria-label="[^"]{40,}"', figure)
         assert re.search(r"<details>\s*<summary>Data: ", figure)
         assert 'data-key="' in figure
