@@ -18,6 +18,16 @@ CLAIMED = {
     "cross-validated": (1.6, 9),
     "oracle": (1.0, 2),
 }
+#: The largest exponents of processor time that are claimed, in cells for completion and in d otherwise.
+EXPONENTS = {
+    "matrix-sensing": 3.5,
+    "bilinear-sensing": 3.0,
+    "matrix-completion": 1.25,
+    "robust-pca": 3.0,
+    "covariance": 3.0,
+    "phase-retrieval": 3.0,
+    "quadratic-network": 3.0,
+}
 #: Where success of each method sets in.
 SET_IN = {"flat": 2.2, "reweighted": 1.15}
 
@@ -131,12 +141,15 @@ class TestNoise:
         assert metrics["at_edge"] is False
         assert metrics["rank_found"] == cv.solution.rank > 2
 
-    def made(self, changes=None, exponent=1.0, deviation=1.0, **part):
+    def made(self, changes=None, exponent=1.0, deviation=1.0, often=None, weakest=(1.5, 0.5), at_edge=0.0, **part):
+        """Return evidence; with ``often``, a method has another rank so often; ``weakest`` is moderate and buried."""
         table = CLAIMED | (changes or {})
 
         def metrics_of(parameters, rng):
             level = parameters["noise"]
             over, rank = table[parameters["method"]]
+            if often and parameters["method"] == often[0] and rng.random() < often[2]:
+                rank = often[1]
             rank = rank if level < 3 else 0
             over *= np.exp(0.05 * rng.standard_normal())
             return {
@@ -145,6 +158,8 @@ class TestNoise:
                 "rank_found": rank,
                 "right_rank": rank == 2,
                 "deviation": 0.45 * deviation * rng.standard_normal() if parameters["method"] == "refit" else None,
+                "weakest": weakest[0] if level <= 0.3 else weakest[1] if level == 3 else 1.0,
+                "at_edge": bool(rng.random() < at_edge) if parameters["method"] == "cross-validated" else None,
             }
 
         return made_up(recipes.find("noise"), metrics_of, **part)
@@ -164,12 +179,49 @@ class TestNoise:
             ({"changes": {"cross-validated": (1.6, 2)}}, "too large a rank", 2),
             ({"changes": {"exact": (0.9, 15)}}, "the error of an exact fit", 6),
             ({"changes": {"exact": (2.9, 3)}}, "at least twice", 2),
+            # Just beyond the limits.
+            ({"changes": {"refit": (1.08, 2)}}, "the refit over that of the oracle", 2),
+            ({"often": ("refit", 3, 0.25)}, "has the right rank", 2),
+            ({"exponent": 0.91}, "how far the exponent", 4),
+            ({"exponent": 1.09}, "how far the exponent", 4),
+            ({"deviation": 1.65}, "the mean square of the deviation", 1),
+            ({"deviation": 2.1}, "at most three of its standard deviations", 1),
+            ({"changes": {"cross-validated": (1.86, 9)}}, "cross-validation over that of the oracle", 2),
+            ({"changes": {"cross-validated": (1.36, 9)}}, "cross-validation over that of the oracle", 2),
+            ({"often": ("cross-validated", 2, 0.25)}, "too large a rank", 2),
+            ({"changes": {"exact": (2.05, 15)}}, "exact fit over that of the penalised", 2),
+            ({"often": ("exact", 3, 0.25)}, "at least twice", 2),
+            ({"weakest": (0.99, 0.5)}, "the weaker component", 2),
+            ({"weakest": (1.5, 1.01)}, "the weaker component", 2),
+            ({"at_edge": 0.25}, "the weakest or the strongest penalty", 2),
         ],
     )
     def test_what_refutes(self, changes, words, count):
         evidence = self.made(**changes)
         failed = [claim.text for claim in evidence.recipe.judge(evidence) if claim.verdict == "fails"]
         assert sum(words in text for text in failed) == count
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"changes": {"refit": (1.02, 2)}},
+            {"exponent": 0.98},
+            {"exponent": 1.02},
+            {"changes": {"cross-validated": (1.75, 9)}},
+            {"changes": {"cross-validated": (1.44, 9)}},
+            {"changes": {"exact": (2.3, 4)}},
+            {"weakest": (1.01, 0.99)},
+        ],
+    )
+    def test_what_confirms_just_inside_the_limits(self, changes):
+        assert set(verdicts(self.made(**changes))) == {"holds"}
+
+    def test_intervals_of_two_panels_hold_together(self):
+        """Ten of ten draws: the lower end p has p^10 = 0.05 / 4, and 60 of 60 have p^60 = 0.05 / 4."""
+        claims = self.made().recipe.judge(self.made())
+        (buried,) = (c for c in claims if "rank is too small" in c.text and c.text.startswith("In sensing"))
+        (right,) = (c for c in claims if "has the right rank" in c.text and c.text.startswith("In sensing"))
+        assert (buried.low, right.low) == pytest.approx((0.0125 ** (1 / 10), 0.0125 ** (1 / 60)))
 
     def test_a_rank_found_in_nothing_but_noise_refutes(self):
         evidence = self.made()
@@ -181,7 +233,8 @@ class TestNoise:
         nothing = Evidence(recipes.find("noise"), [])
         assert set(verdicts(nothing)) == {"undecided"}
         few = Evidence(nothing.recipe, self.made().results[:3])
-        assert set(verdicts(few)) == {"undecided"}
+        decided = [claim.text for claim in few.recipe.judge(few) if claim.verdict != "undecided"]
+        assert [text for text in decided if "the weaker component" not in text] == []  # an extreme is what it is
         assert len(verdicts(nothing)) == len(verdicts(self.made()))
 
     def test_pictures(self):
@@ -226,13 +279,15 @@ class TestReweighting:
         assert metrics["error_of_least"] / metrics["error"] == pytest.approx(np.sqrt(1 + 1e10), rel=1e-6)
         assert metrics["success"]
 
-    def made(self, excess=1.05, late=0.0, set_in=None, together=1.0, **part):
+    def made(self, excess=1.05, late=0.0, set_in=None, together=1.0, missed=0.0, **part):
+        """Return evidence; ``missed`` is the share of draws in which reweighting fails for no reason."""
         table = set_in or SET_IN
 
         def metrics_of(parameters, rng):
             method, x = parameters["method"], parameters["oversampling"]
             starts = {name: at + late * np.log10(parameters["condition"]) for name, at in table.items()}
             success, both = x > starts[method], x > max(starts.values())
+            success &= method == "flat" or rng.random() >= missed
             bound = 100.0
             trace = bound * (1.0 if method == "flat" else together if both else excess * np.exp(rng.normal(0, 0.01)))
             return {"success": bool(success), "trace": trace, "trace_bound": bound, "certified": method == "flat"}
@@ -251,12 +306,47 @@ class TestReweighting:
             ({"late": 0.6, "set_in": {"flat": 1.2, "reweighted": 1.2}}, "sets in at condition", 8),
             ({"excess": 1.0001}, "its scaled trace over the certified", 2),
             ({"together": 1.001}, "the largest relative excess", 1),
+            # Just beyond the limits, as near as the grid allows.
+            ({"set_in": {"flat": 1.6, "reweighted": 1.4}}, "sets in before the flat", 6),
+            ({"set_in": {"flat": 3.2, "reweighted": 1.8}}, "reweighting recovers the truth", 6),
+            ({"missed": 0.28}, "the share in which reweighting fails", 2),
+            ({"late": 0.9, "set_in": {"flat": 1.2, "reweighted": 1.2}}, "sets in at condition 10 than", 4),
+            ({"late": 0.24, "set_in": {"flat": 1.2, "reweighted": 1.2}}, "sets in at condition 100000 than", 4),
+            ({"excess": 1.006}, "its scaled trace over the certified", 2),
+            ({"together": 1 + 1.1e-6}, "the largest relative excess", 1),
         ],
     )
     def test_what_refutes(self, changes, words, count):
         evidence = self.made(**changes)
         failed = [claim.text for claim in evidence.recipe.judge(evidence) if claim.verdict == "fails"]
         assert sum(words in text for text in failed) == count
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"set_in": {"flat": 2.2, "reweighted": 1.3}},
+            {"set_in": {"flat": 2.9, "reweighted": 1.4}},
+            {"late": 0.05},
+            {"excess": 1.014},
+            {"together": 1 + 0.9e-6},
+        ],
+    )
+    def test_what_confirms_just_inside_the_limits(self, changes):
+        found = verdicts(self.made(**changes))
+        assert set(found) == {"holds"}
+
+    def test_draws_without_a_certified_flat_minimum_do_not_count(self):
+        evidence = self.made()
+        for result in evidence.results:
+            if result.trial.repetition % 2 and result.trial.parameters["method"] == "flat":
+                result.metrics.update(certified=False, trace_bound=50.0)
+        assert set(verdicts(evidence)) == {"holds"}
+
+    def test_intervals_hold_together(self):
+        """None of n draws fails: the upper end p has (1 − p)^n = 0.05 / 4; 3.0, 3.5 and 4.5 are beyond 2.9."""
+        evidence = self.made(set_in={"flat": 2.9, "reweighted": 1.15})
+        few, many = (c for c in evidence.recipe.judge(evidence) if "the share in which reweighting fails" in c.text)
+        assert (few.high, many.high) == pytest.approx((1 - 0.0125 ** (1 / 120), 1 - 0.0125 ** (1 / 60)))
 
     def test_too_few_decide_nothing(self):
         recipe = recipes.find("reweighting")
@@ -287,14 +377,17 @@ class TestScaling:
         d = 60 if scaling.SETTINGS[family][0] == 5 else 24
         assert scaling.solve({"family": family, "d": d}, 1)["success"]
 
-    def made(self, faster=0.0, success=True, bend=0.0, **part):
+    def made(self, faster=0.0, success=1.0, bend=0.0, **part):
+        """Return evidence of exponents 0.1 below the limits or ``faster``; in completion cells grow as d^1.1."""
+
         def metrics_of(parameters, rng):
             family, d = parameters["family"], parameters["d"]
-            against, limit = scaling.LIMITS[family]
-            assert against in ("d", "measurements")
-            base = 1e-6 * d ** (limit - 0.2 + faster) * np.exp(bend * np.log(d / 100) ** 2)
+            cells = d**1.1
+            x = cells if family == "matrix-completion" else d
+            base = 1e-6 * x ** (EXPONENTS[family] - 0.1 + faster) * np.exp(bend * np.log(d / 100) ** 2)
             seconds = base * np.exp(0.05 * rng.standard_normal())
-            return {"processor": seconds, "wall": seconds, "measurements": 59 * d, "success": success}
+            succeeds = bool(rng.random() < success)
+            return {"processor": seconds, "wall": seconds, "measurements": 59 * cells, "success": succeeds}
 
         return made_up(recipes.find("scaling"), metrics_of, **part)
 
@@ -302,8 +395,30 @@ class TestScaling:
         assert set(verdicts(self.made())) == {"holds"}
 
     def test_what_refutes(self):
-        assert verdicts(self.made(faster=0.5)) == ["fails"] * len(scaling.LIMITS) + ["holds"]
-        assert verdicts(self.made(success=False))[-1] == "fails"
+        assert verdicts(self.made(faster=0.2)) == ["fails"] * 7 + ["holds"]
+        assert verdicts(self.made(success=0.92)) == ["holds"] * 7 + ["fails"]
+        assert verdicts(self.made(success=0.98)) == ["holds"] * 8
+
+    def test_no_more_is_measured_than_there_are_unknowns(self):
+        def count(family, d):
+            return len(scaling._drawn(fm.families.find(family), d, 0).problem.data)
+
+        assert count("quadratic-network", 20) == 20 * 21 // 2  # 4 (3 · 20 − 3) would be 228
+        assert count("covariance", 12) == 12 * 13 // 2  # 4 · 23 would be 92
+        assert count("phase-retrieval", 10) == 10**2  # 6 · 19 would be 114, and a Hermitian matrix has d² unknowns
+        for family, dimensions in scaling.DIMENSIONS.items():
+            if family in ("covariance", "quadratic-network"):
+                assert count(family, dimensions[0]) < dimensions[0] * (dimensions[0] + 1) // 2
+            elif family not in ("robust-pca", "matrix-completion"):
+                assert count(family, dimensions[0]) < dimensions[0] ** 2
+
+    def test_intervals_of_all_families_hold_together(self):
+        evidence = self.made()
+        part = evidence.select(family="covariance")
+        d = [result.trial.parameters["d"] for result in part.results]
+        claim = next(c for c in evidence.recipe.judge(evidence) if "for covariance" in c.text)
+        expected = power_law(d, part.values("processor"), 1 - 0.05 / 7)
+        assert (claim.estimate, claim.low, claim.high) == pytest.approx(expected)
 
     def test_what_bends_is_not_decided_by_many_draws(self):
         claim = recipes.find("scaling").judge(self.made(faster=0.3, bend=1.0))[0]
