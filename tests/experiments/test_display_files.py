@@ -22,7 +22,7 @@ from flatmin.experiments.displays import (
     sheet,
 )
 from flatmin.experiments.style import COLOURS
-from tests.experiments.made_displays import evidence_of, kinds, mapped, noisy
+from tests.experiments.made_displays import DIMENSIONS, evidence_of, kinds, mapped, noisy
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,13 @@ def test_pages_get_their_own_colours_and_ids(displays):
         assert display.x_label in {"".join(text.itertext()).strip() for text in root.iter("text")}
     assert len(set(ids)) == len(ids)
     assert svg == page_svg(display, f"made {display.name}")
+
+
+def test_five_lines_of_a_page_have_five_colours():
+    many = evidence_of(noisy, method=tuple("abcdef"), d=DIMENSIONS)
+    svg = page_svg(CurvesDisplay.from_evidence(many, "many", "Many", x="d", y="error", by="method"), "many")
+    drawn = dict.fromkeys(re.findall(r"stroke: var\(--(\w+)\)", svg))
+    assert [tone for tone in drawn if tone not in ("line", "muted")] == ["first", "second", "third", "fourth", "ink"]
 
 
 def test_files_are_the_same_for_the_same_evidence(displays, tmp_path):

@@ -59,7 +59,8 @@ def of_pages(mode):
     """Return the colours of lines of pages, and of what they lie on; light (0) or dark (1)."""
     css = (Path(flatmin.__file__).parent / "report" / "page.css").read_text()
     found = {
-        name: re.findall(rf"--{name}: (#\w+);", css)[mode] for name in ("first", "second", "third", "fourth", "card")
+        name: re.findall(rf"--{name}: (#\w+);", css)[mode]
+        for name in ("first", "second", "third", "fourth", "ink", "card")
     }
     ground = found.pop("card")
     return list(found.values()), ground
@@ -79,7 +80,7 @@ def test_the_test_of_colours_can_fail():
 
 
 def test_lines_differ_in_grey_too():
-    for cycle in (COLOURS, COLOURS[:4]):
+    for cycle in (COLOURS, COLOURS[:5], COLOURS[:4]):
         with printed(**{"axes.prop_cycle": matplotlib.cycler(color=cycle)}):
             looks = [look(i) for i in range(12)]
         marks = {(str(found["linestyle"]), found["marker"]) for found in looks}

@@ -1,7 +1,8 @@
-"""How figures look in print: colours that the colour-blind and copying machines tell apart, and marks that differ too.
+"""How figures look in print: colours that the colour-blind tell apart, and marks that differ too.
 
 Displays take their colours from matplotlib's settings alone, so that another style, such as that of the HTML pages,
-changes them all. Lines differ in colour, dashes and markers at once.
+changes them all. Lines differ in colour, dashes and markers at once. In grey several colours look alike, the first
+three among them: there lines are told apart by dashes and markers, and points by markers alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ __all__ = ["COLOURS", "DASHES", "MARKERS", "background", "colour", "look", "prin
 
 #: Blue, vermilion, green, purple, black, sky blue, orange: Okabe and Ito's palette without yellow, the paler ones last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 2, 1.2, 2)))
 
 

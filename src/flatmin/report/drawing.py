@@ -82,7 +82,7 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Any], None]) -> 
     from cycler import cycler
     from matplotlib.figure import Figure
 
-    cycle = cycler(color=(FIRST, SECOND, THIRD, FOURTH))
+    cycle = cycler(color=(FIRST, SECOND, THIRD, FOURTH, INK))
     buffer = io.StringIO()
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the drawing font lacks are set by the browser
