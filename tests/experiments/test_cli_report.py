@@ -71,7 +71,7 @@ def test_a_store_becomes_a_page_and_stays_as_it_is(place, plain, capsys):
     before = (place / "trials.db").read_bytes()
     assert main(["report", "trials.db"]) == 0
     said = capsys.readouterr()
-    assert re.match(r"figure-3: .*; \d+ of \d+ trials and \d+ others\n", said.out)
+    assert re.match(rf"figure-3: .*; {len(of_sensing())} trials, \d+ of the grid's \d+\n", said.out)
     assert said.out.endswith("report  trials-report.html\n")
     assert said.err == ""
     assert entries(place) == ["trials-report.html", "trials.db"]
@@ -169,7 +169,7 @@ def test_other_versions_and_strangers_are_left_out_and_said(place, plain, capsys
     store_of("trials.db", [Result(next(own.trials()), {"value": 1})], own)
     assert main(["report", "trials.db"]) == 0
     out = capsys.readouterr().out
-    assert re.match(r"figure-3: .*; \d of \d+ trials.*\n", out)
+    assert re.match(r"figure-3: .*; 5 trials, \d of the grid's \d+\n", out)
     text = check((place / "trials-report.html").read_text())
     for said in (
         "4 trials of figure-3 are left out: made by another version of the recipe",

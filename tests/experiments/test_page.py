@@ -124,10 +124,10 @@ def test_an_unfinished_sweep_says_so_and_how_much_is_there():
         "Only a part of the grid is there: curves (9 of 45 trials). Verdicts may change with the rest. "
     )
     assert page.sections[0].overview.lines[0].cells[1] == "9 of 45 trials"
-    assert "What follows is from 9 of 45 trials, 2 of which failed." in page.sections[1].prose
+    assert "What follows is from 9 of 45 trials; 2 failed." in page.sections[1].prose
     stranger = curves.recipe.trial({"method": "flat", "noise": 7.0}, 0)
     beyond = Evidence(curves.planned, [*few.results, Result(stranger, {"error": 1.0, "gap": 1.0})])
-    assert size_of(beyond) == "7 of 45 trials and 1 other"
+    assert size_of(beyond) == "8 trials, 7 of the grid's 45"
 
 
 @pytest.mark.parametrize(("verdicts", "good"), [((1, 1), True), ((1, 3), False), ((1, None), False), ((), False)])

@@ -165,7 +165,7 @@ def _section(finding: Finding, provenance: Provenance | None) -> Section:
         said, table = failures_of(finding.evidence)
         parts.append(Section(_address(finding, "failures"), "Failed trials", [said], table=table))
     leads = [Fact("Claim", _plain(recipe.claim)), Fact("Refuted by", _plain(recipe.refuted_by))]
-    lost = f", {len(finding.evidence.failed)} of which failed" if finding.evidence.failed else ""
+    lost = f"; {len(finding.evidence.failed)} failed" if finding.evidence.failed else ""
     prose = [*finding.trouble, f"What follows is from {size_of(finding.evidence)}{lost}."]
     if not finding.claims and not finding.trouble:
         prose.append("Nothing in these trials has been judged.")

@@ -64,8 +64,9 @@ def size_of(evidence: Evidence) -> str:
     there, planned = part_of_the_grid(evidence)
     if there == planned:
         return counted(total, "trial")
-    others = f" and {counted(total - there, 'other')}" if total > there else ""
-    return f"{there} of {counted(planned, 'trial')}{others}"
+    if total > there:
+        return f"{counted(total, 'trial')}, {there} of the grid's {planned}"
+    return f"{there} of {counted(planned, 'trial')}"
 
 
 def unfinished(evidence: Sequence[Evidence]) -> str:
