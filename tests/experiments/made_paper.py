@@ -46,6 +46,16 @@ def of_figure_3(
     return metrics
 
 
+def at_c(c, width=0.03):
+    """Return what is found if success sets in at so many measurements, in degrees, at each dimension."""
+
+    def metrics(cell, chance):
+        degrees = figure_3._scale(cell)
+        return {"success": set_in(c(cell["d"]) * degrees, cell["m"], chance, width), "solved": "unique_flat_minimum"}
+
+    return metrics
+
+
 def sensing(cell):
     return cell["panel"] in ("sensing", "bilinear") and cell["d"] in (10, 20, 30, 40)
 

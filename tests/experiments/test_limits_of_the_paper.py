@@ -4,16 +4,19 @@ import math
 
 import pytest
 
+from flatmin.claim import share_interval
+from flatmin.experiments.boundary_numbers import beyond as far_beyond
 from flatmin.experiments.boundary_numbers import difference, distance, growth, largest, ratio
-from flatmin.experiments.recipes import figure_3
+from flatmin.experiments.logarithms import power_law
+from flatmin.experiments.recipes import figure_3, figure_4
 from tests.experiments.made_paper import (
+    at_c,
     evidence_of,
     of_depth,
     of_figure_3,
     of_figure_4,
     of_robust_pca,
     random,
-    set_in,
     verdicts,
 )
 
@@ -22,16 +25,6 @@ from tests.experiments.made_paper import (
 
 def only(panel, sizes=figure_3.DIMENSIONS, methods=("flat",)):
     return lambda cell: cell["panel"] == panel and cell["d"] in sizes and cell["method"] in methods
-
-
-def at_c(c, width=0.03):
-    """Return what is found if success sets in at so many measurements, in degrees, at each dimension."""
-
-    def metrics(cell, chance):
-        degrees = figure_3._scale(cell)
-        return {"success": set_in(c(cell["d"]) * degrees, cell["m"], chance, width), "solved": "unique_flat_minimum"}
-
-    return metrics
 
 
 @pytest.mark.parametrize(
@@ -208,6 +201,14 @@ def test_certificates_of_figure_4(missing, verdict):
     assert verdicts(evidence_of("figure-4", metrics, repetitions=20), "are certified") == [verdict]
 
 
+def test_the_level_of_figure_4_is_shared_by_six_exponents():
+    found = evidence_of("figure-4", of_figure_4(noise=0.1), repetitions=3, chosen=lambda cell: cell["d"] >= 20)
+    claims = [claim for claim in found.recipe.judge(found) if "Completion" in claim.text]
+    for claim, metric in zip(claims, ("balance_gap", "norm_excess"), strict=True):
+        x, y = figure_4._centred(found.select(panel="completion"), "completion", metric)
+        assert (claim.estimate, claim.low, claim.high) == pytest.approx(power_law(x, y, 1 - 0.05 / 6))
+
+
 # Robust PCA
 
 
@@ -277,3 +278,19 @@ def test_a_draw_that_one_depth_misses_is_missed():
     found = evidence_of("depth", metrics, repetitions=40, chosen=lambda cell: cell["m"] >= 80)
     assert verdicts(found, "that every depth recovers") == ["fails"]
     assert sum(random(trial.seed) < 0.12 for trial in found.recipe.trials()) > 3 * 0.09 * 360
+
+
+def test_three_and_five_factors_share_a_level():
+    vectors = evidence_of("depth", of_depth(), repetitions=2, chosen=lambda cell: cell["panel"] == "vectors")
+    fewer = [claim.high for claim in vectors.recipe.judge(vectors) if "from fewer" in claim.text]
+    # Two draws at each of 15 numbers of measurements and 3 of nonzero entries.
+    assert fewer == pytest.approx([share_interval(0, 90, 0.975)[1]] * 2)
+    layers = evidence_of("depth", of_depth(width=0.05), chosen=lambda cell: cell["panel"] == "matrices")
+    claims = layers.recipe.judge(layers)
+    for depth, word in ((3, "Three"), (5, "Five")):
+        claim = next(claim for claim in claims if claim.text.startswith(f"{word} matrices: by how much"))
+        number = difference(layers.select(depth=(2, depth)), "depth", depth, 2, 0.975)
+        assert (claim.estimate, claim.low, claim.high) == pytest.approx(number)
+        claim = next(claim for claim in claims if claim.text.startswith(f"{word} matrices: the share"))
+        successes, trials = far_beyond(layers.map.select(depth=depth), 1.25)
+        assert (claim.low, claim.high) == pytest.approx(share_interval(successes, trials, 0.975))
