@@ -336,12 +336,12 @@ def test_what_is_claimed_of_failures_fails_just_beyond_its_limit(words, held, mi
     [
         ("at 2.5 to 2.67", lambda p: p["panel"] == "sensing" and p["rho"] >= 2.5, {"success": False}, 2),
         ("at 1.83 to 2 ", lambda p: p["panel"] == "sensing" and p["rho"] <= 2.0, {"success": True}, 2),
-        ("that are not recovered", lambda p: p["rho"] in (2.8, 2.9, 3.0, 3.6) and p["d1"] == 100, {"success": None}, 5),
+        ("that are not recovered", lambda p: 2.78 < p["rho"] < 3.02 and p["d1"] == 100, {"success": None}, 5),
         ("at 3.5 to 3.75", lambda p: p["method"] == "score" and 3.5 <= p["rho"] <= 3.75, {"success": False}, 3),
     ],
 )
 def test_shares_fail_just_beyond_their_limits(words, chosen, change, tenths):
-    """Sensing recovers 80 % and 20 %, a third without a score are not recovered, 30 % have a score above 1."""
+    """Sensing recovers 80 % and 20 %, a fifth without a score are not recovered, 30 % have a score above 1."""
     claims = judged(altered(lambda p, repetition, _: chosen(p) and repetition % 10 < tenths, change))
     assert {claim.verdict for claim in claims if words in claim.text} == {"fails"}
     rarely = judged(altered(lambda p, repetition, _: chosen(p) and repetition == 0 and p["rho"] in (1.9, 2.6), change))

@@ -35,9 +35,7 @@ each sentence about two dimensions hold together with 95 %; every other interval
 
 What fails: that the threshold of 1000² is between 4 and 5 was read off a few draws of a prototype. It contradicts the
 rest of the claim: if scores are where they are predicted, ``threshold_of_scores(1000, 5)`` ≈ 3.54, and few draws
-without a score above 1 fail, the threshold cannot be beyond 4. It stays, to be refuted. Single rows are a matter of
-large dimensions: solved to a certificate, the error of a failed draw of 100² spreads over many rows and columns even
-near the threshold, and a solve that is cut off after a few steps shows it more concentrated or less than it is.
+without a score above 1 fail, the threshold cannot be beyond 4. It stays, to be refuted.
 """
 
 from __future__ import annotations
@@ -433,9 +431,9 @@ RECIPE = Recipe(
     grid=[
         *(_grid("sensing", "solved", (60, 50), 2, rho) for rho in (_span(1.8375, 2.0), (2.1, 2.2, 2.3, 2.4))),
         _grid("sensing", "solved", (60, 50), 2, _span(2.5, 2.6625)),
-        _grid("completion", "solved", (100, 100), 5, (1.4, 1.5, 1.6, *_span(2.4, 3.0, 0.05))),
+        _grid("completion", "solved", (100, 100), 5, (1.4, 1.5, 1.6, *_span(2.4, 3.1, 0.05))),
         _grid("completion", "solved", (300, 300), 5, (3.0, 3.3)),
-        _grid("completion", "open", (300, 300), 5, (2.6, 2.8, 3.6, 4.0)),
+        _grid("completion", "open", (300, 300), 5, (2.6, 2.8, 3.5, 3.6, 4.0)),
         _grid("completion", "open", (1000, 1000), 5, (2.75, 3.0, 3.25, 4.0, 4.5)),
         *(_grid("completion", "score", (d, d), 5, _span(low, high, STEP)) for d, low, high in SCORES),
     ],
