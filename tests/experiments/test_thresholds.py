@@ -369,6 +369,31 @@ def test_the_two_shares_of_sensing_hold_together(draws, verdict):
     assert verdicts(thresholds.judge(evidence)[:2]) == [verdict] * 2
 
 
+def test_sensing_is_judged_at_what_is_claimed_and_not_beyond():
+    recipe = recipes.find("thresholds")
+    grid = [{**recipe.grid[0], "rho": (1.5, 1.9, 2.0, 2.5, 2.6, 3.0)}]
+
+    def metrics_of(parameters, trial):
+        metrics = made_up(lambda parameters: 2.25)(parameters, trial)
+        return metrics | ({"success": parameters["rho"] < 2} if parameters["rho"] in (1.5, 3.0) else {})
+
+    evidence = evidence_of(replace(recipe, grid=grid, repetitions=40), metrics_of)
+    assert verdicts(thresholds.judge(evidence)[:2]) == ["holds"] * 2
+
+
+@pytest.mark.parametrize(("times", "verdict"), [(2.8, "holds"), (1.3, "fails")])
+def test_the_growth_of_scores_is_at_least_twice_that_of_cells(times, verdict):
+    grown = times * (threshold_of_cells(1000, 5) - threshold_of_cells(300, 5))
+
+    def metrics_of(parameters, trial):
+        return made_up(lambda parameters: 3.1 + grown * (parameters["d1"] == 1000))(parameters, trial)
+
+    recipe = recipes.find("thresholds")
+    grid = [block for block in recipe.grid if block["method"] == ("score",)]
+    claims = thresholds.judge(evidence_of(replace(recipe, grid=grid), metrics_of))
+    assert {claim.verdict for claim in claims if "growth" in claim.text.lower()} == {verdict}
+
+
 @pytest.mark.parametrize(("draws", "verdict"), [(6, "undecided"), (7, "holds")])
 def test_what_is_claimed_of_two_dimensions_holds_together(draws, verdict):
     """Six failures that all agree would be enough at 95 %: 0.025^(1/6) = 0.54, but 0.0125^(1/6) = 0.48."""
