@@ -569,16 +569,17 @@ def test_what_is_claimed_of_two_caps_holds_together():
 def test_cases_of_one_draw_are_one_outcome():
     """One case in six of every draw is most draws; all cases of one draw are one draw of twenty, which is too few."""
 
-    def each(chosen):
+    def each(chosen, change=None, about=9):
         def metrics_of(parameters, trial):
             metrics = caps(lambda cap: 0.04 if cap >= 16 else 0.01)(parameters, trial)
-            return metrics | ({"inside": False} if chosen(parameters, trial) else {})
+            return metrics | ((change or {"inside": False}) if chosen(parameters, trial) else {})
 
-        return verdicts(rank_cap.judge(evidence_of(recipes.find("rank-cap"), metrics_of)))[9]
+        return verdicts(rank_cap.judge(evidence_of(recipes.find("rank-cap"), metrics_of)))[about]
 
     assert each(lambda p, trial: p["cap"] == 8 and p["power"] == 0.5) == "fails"
     assert each(lambda p, trial: trial.repetition == 0) == "undecided"
     assert each(lambda p, trial: p["cap"] == 1) == "holds"
+    assert each(lambda p, trial: p["cap"] == 16 and p["power"] == 0.5, {"moved": 0.1}, 6) == "fails"
 
 
 def test_a_cap_at_or_above_the_certified_rank_changes_nothing_and_one_below_is_not_certified(monkeypatch):
