@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from flatmin.experiments.findings import Finding, in_words, tally
+from flatmin.experiments.findings import Finding, in_words, kind_of, tally
 from flatmin.experiments.reading import read_stores
 
 #: Verdicts as they stand in the first column.
-SAID = {"holds": "holds", "fails": "**fails**", "undecided": "undecided"}
+SAID = {"fails": "**fails**", "untested": "not tested"}
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def lines(finding: Finding) -> Iterator[str]:
     for claim in finding.claims:
         found, _, _ = in_words(claim).partition(";")
         limit = f"at most {claim.below:.3g}" if claim.below is not None else f"at least {claim.above:.3g}"
-        yield f"| {claim.text}: {limit} | {found} | {SAID[claim.verdict]} |"
+        yield f"| {claim.text}: {limit} | {found} | {SAID.get(kind_of(claim), kind_of(claim))} |"
     yield ""
 
 

@@ -64,15 +64,17 @@ class Output:
         notes: Sequence[str] = (),
     ) -> list[str]:
         """Write what was asked for, and return a line about each."""
-        from flatmin.experiments.displays import save_figures
+        from flatmin.experiments.displays import check_figures, save_figures
         from flatmin.experiments.report import write_findings
 
-        said = []
+        said, displays = [], [display for finding in findings for display in finding.displays]
+        if self.figures is not None:
+            check_figures(displays, self.figures)
         if self.page is not None:
             write_findings(self.page, findings, title=title, provenance=provenance, command=command, notes=notes)
             said.append(f"report  {self.page}")
         if self.figures is not None:
-            files = save_figures([display for finding in findings for display in finding.displays], self.figures)
+            files = save_figures(displays, self.figures)
             said.append(f"figures {self.figures}: {counted(len(files), 'file')}")
         return said
 

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin.metric import Array
+from flatmin.operator_norm import EPS
 from flatmin.solvers.factored import Linearization, QuadraticMap
 
 __all__ = ["Budget", "Round", "minimise"]
@@ -146,6 +147,8 @@ def _conjugate_gradients(
     """Solve the Newton system to residual ``goal``; stop at, and at first follow, negative curvature."""
     d, r = np.zeros_like(gradient), -gradient
     z = precondition(r)
+    if not np.vdot(r, z) > 0:
+        z = r
     p, rz = z, float(np.vdot(r, z))
     for i in range(MAX_PRODUCTS):
         Hp = p - model.apply(S, p) + sigma * derivative.adjoint(derivative.forward(p))
@@ -158,6 +161,8 @@ def _conjugate_gradients(
             break
         z = precondition(r)
         rz, before = float(np.vdot(r, z)), rz
+        if not rz > 0:  # rounding has made the preconditioner indefinite
+            break
         p = z + rz / before * p
     return d
 
@@ -165,8 +170,13 @@ def _conjugate_gradients(
 def _blockwise(derivative: Linearization, sigma: float) -> Callable[[Array], Array]:
     """Return the inverse of the diagonal blocks of ``I + sigma JᵀJ``, one for each row of x."""
     blocks = sigma * derivative.blocks()
-    blocks[:, np.arange(blocks.shape[1]), np.arange(blocks.shape[1])] += 1
-    inverse = np.linalg.inv(blocks)
+    k = np.arange(blocks.shape[1])
+    blocks[:, k, k] += 1
+    try:
+        inverse = np.linalg.inv(blocks)
+    except LinAlgError:  # columns are alike, and the 1 is lost in the rounding of the blocks
+        blocks[:, k, k] += 8 * len(k) * EPS * blocks[:, k, k].max(axis=1, keepdims=True)
+        inverse = np.linalg.inv(blocks)
     return lambda r: np.asarray((inverse @ r[:, :, None])[:, :, 0])
 
 

@@ -205,7 +205,7 @@ def show(evidence: Evidence) -> list[Display]:
                 y="success",
                 by="depth",
                 labels=labels,
-                caption="Share of draws recovered, with Wilson's 95 % intervals; all depths see the same draws.",
+                caption="All depths see the same draws.",
                 x_label="measurements m",
                 y_label="share recovered",
             )
@@ -219,7 +219,7 @@ def show(evidence: Evidence) -> list[Display]:
                 by="depth",
                 predicted=predicted,
                 labels=labels,
-                caption="Half of the draws succeed at the points; bars are 95 % bands. Predicted is the statistical "
+                caption="Predicted is the statistical "
                 + (
                     "dimension of the ℓ1 norm, and n above two." if panel == "vectors" else "dimension, at every depth."
                 ),

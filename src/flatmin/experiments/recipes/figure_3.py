@@ -224,7 +224,7 @@ def show(evidence: Evidence) -> list[Display]:
                     f"map-{panel}-{method}",
                     f"{title}, {words[method]}: exact recovery",
                     predicted=predicted,
-                    caption=f"Half of the draws succeed on the line; bars are 95 % bands. Predicted is {source}.",
+                    caption=f"Predicted is {source}.",
                     x_label="dimension d",
                     y_label="measurements m",
                 )
@@ -237,7 +237,7 @@ def show(evidence: Evidence) -> list[Display]:
                 by="method",
                 predicted=predicted,
                 labels=words,
-                caption=f"Half of the draws succeed at the points; bars are 95 % bands. Predicted is {source}.",
+                caption=f"Predicted is {source}.",
                 x_label="dimension d",
                 y_label="c = m* / (r d)" if PANELS[panel][0] in HERMITIAN else "c = m* / (r (d1 + d2))",
             )
@@ -256,8 +256,7 @@ def _over_freedom(flat: Evidence) -> Display:
         "Flat minima: measurements for each degree of freedom",
         by="panel",
         labels={panel: title for panel, (title, _) in TITLES.items()},
-        caption="Measurements at which half of the draws succeed, over the dimension of the matrices of that rank. "
-        "Bars are 95 % bands.",
+        caption="Measurements at which half of the draws succeed, over the dimension of the matrices of that rank.",
         x_label="dimension d",
         y_label="m* / degrees of freedom",
     )

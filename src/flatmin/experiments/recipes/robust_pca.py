@@ -130,7 +130,6 @@ def show(evidence: Evidence) -> list[Display]:
                 y="success",
                 by="corruption",
                 labels={share: f"{100 * share:.0f} % of cells wrong" for share in tenth.levels("corruption")},
-                caption="Share of draws recovered, with Wilson's 95 % intervals.",
                 x_label="dimension d",
                 y_label="share recovered",
             )
