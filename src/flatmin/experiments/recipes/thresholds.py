@@ -77,7 +77,7 @@ NEAR, FAR = (0.25, 0.5), 1.0
 #: What "recovers at" and "not at" mean in sensing, and "recovers from" in scores of 300×300.
 ENOUGH, FEW, SEVERAL = (2.5, 2.67), (1.83, 2.0), (3.5, 3.75)
 #: From where to where scores are looked at, by dimension, and in which steps.
-SCORES, STEP = ((100, 1.5, 4.2), (300, 2.0, 4.5), (1000, 2.5, 5.0)), 0.01
+SCORES, STEP = ((100, 1.5, 4.2), (300, 2.0, 4.5), (1000, 2.5, 5.0)), 0.005
 #: Dimensions of which it is asked where failures sit.
 LOCATED = (100, 300)
 #: What is None where nothing was solved, or where there is no error to locate.
@@ -433,8 +433,8 @@ RECIPE = Recipe(
         _grid("sensing", "solved", (60, 50), 2, _span(2.5, 2.6625)),
         _grid("completion", "solved", (100, 100), 5, (1.4, 1.5, 1.6, *_span(2.4, 3.1, 0.05))),
         _grid("completion", "solved", (300, 300), 5, (3.0, 3.3)),
-        _grid("completion", "open", (300, 300), 5, (2.6, 2.8, 3.5, 3.6, 4.0)),
-        _grid("completion", "open", (1000, 1000), 5, (2.75, 3.0, 3.25, 4.0, 4.5)),
+        _grid("completion", "open", (300, 300), 5, (2.6, 2.7, 2.8, 2.9, 3.1, 3.2, 3.4, 3.5, 3.6, 4.0)),
+        _grid("completion", "open", (1000, 1000), 5, (2.75, 3.0, 3.25, 3.5, 3.75, 4.0, 4.5)),
         *(_grid("completion", "score", (d, d), 5, _span(low, high, STEP)) for d, low, high in SCORES),
     ],
     repetitions=3,
