@@ -11,7 +11,7 @@ from scipy.stats import beta, t
 
 from flatmin.errors import InputError
 
-__all__ = ["Claim", "interval", "share_interval"]
+__all__ = ["Claim", "interval", "share_interval", "shared_level"]
 
 
 @dataclass(frozen=True)
@@ -115,3 +115,14 @@ def share_interval(successes: int, trials: int, level: float = 0.95) -> tuple[fl
     low = beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
     high = beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
     return float(low), float(high)
+
+
+def shared_level(comparisons: int, level: float = 0.95) -> float:
+    """Return the level of each of several intervals that hold together with ``level``, by Bonferroni's rule.
+
+    Examples
+    --------
+    >>> round(shared_level(5), 6)
+    0.99
+    """
+    return 1 - (1 - level) / comparisons

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import t
 
+from flatmin.claim import shared_level
 from flatmin.experiments.boundary import pooled_boundary
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.phase_map import Column
@@ -92,7 +93,7 @@ def distance(
     Number
         Of the farthest column. What is far in one column is far, so ``low`` is the largest of all lower ends.
     """
-    each = 1 - (1 - level) / max(among, len(columns), 1)
+    each = shared_level(max(among, len(columns), 1), level)
     found = []
     for column in _resolvable(columns):
         ends = (np.array(boundary_of(column, each)) * column.scale).tolist()
@@ -103,7 +104,7 @@ def distance(
 
 def largest(columns: Sequence[Column], level: float = 0.95) -> Number:
     """Return the largest boundary of the columns, in units of the scale; the level is that of all bands together."""
-    each = 1 - (1 - level) / max(len(columns), 1)
+    each = shared_level(max(len(columns), 1), level)
     found = [boundary_of(column, each) for column in _resolvable(columns)]
     return Number(*(max(parts) for parts in zip(*found, strict=True))) if found else UNKNOWN
 

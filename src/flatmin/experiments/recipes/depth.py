@@ -41,7 +41,7 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.claim import Claim, share_interval
+from flatmin.claim import Claim, share_interval, shared_level
 from flatmin.experiments.boundary_numbers import UNKNOWN, Number, beyond, difference, distance
 from flatmin.experiments.displays import BoundaryDisplay, CurvesDisplay, Display, PhaseMapDisplay
 from flatmin.experiments.evidence import Evidence
@@ -63,7 +63,7 @@ BLIND, AWARE = 0.05, 1e-3
 #: How far above the band all is expected to succeed; how much later a deep product may; what a search may leave.
 FACTOR, LATER, LEFT = 1.25, 0.1, 1e-5
 #: The level of each of two intervals, for three and for five factors, that hold together with 95 %: Bonferroni's rule.
-BOTH = 1 - 0.05 / 2
+BOTH = shared_level(2)
 
 
 def recover(parameters: Parameters, seed: int) -> Metrics:

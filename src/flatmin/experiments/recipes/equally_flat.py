@@ -34,7 +34,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from flatmin import families
-from flatmin.claim import Claim
+from flatmin.claim import Claim, shared_level
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.exact_fit import exact_fit
 from flatmin.experiments.rank_correlation import FEWEST_PAIRS, claim_of_instances
@@ -187,7 +187,7 @@ def _outside(problem: Problem) -> float | None:
 def judge(evidence: Evidence) -> list[Claim]:
     """Return the claims about each model, those with intervals together with 95 %, and two about sensing matrices."""
     few, many = evidence.select(multiple=FEW), evidence.select(multiple=MANY)
-    level = 1 - 0.05 / sum(3 if model.determined else 2 for model in MODELS.values())
+    level = shared_level(sum(3 if model.determined else 2 for model in MODELS.values()))
     claims = []
     for name, model in MODELS.items():
         parts = few.select(model=name), many.select(model=name)

@@ -48,7 +48,7 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.claim import Claim, share_interval
+from flatmin.claim import Claim, share_interval, shared_level
 from flatmin.experiments.boundary_numbers import UNKNOWN, Number, beyond, difference, distance, growth, largest, ratio
 from flatmin.experiments.displays import BoundaryDisplay, Display, PhaseMapDisplay
 from flatmin.experiments.evidence import Evidence
@@ -140,14 +140,9 @@ def judge(evidence: Evidence) -> list[Claim]:
     return [*_agreement(evidence), *_later(evidence), *_bounded(flat), *_growing(flat), *_certainty(flat)]
 
 
-def _shared(comparisons: int) -> float:
-    """Return the level of each of several intervals that hold together with 95 %, by Bonferroni's rule."""
-    return 1 - 0.05 / comparisons
-
-
 def _later(evidence: Evidence) -> Iterator[Claim]:
     """Give the claims about flat minima and the nuclear norm on the same draws."""
-    level = _shared(len(SELECTING))
+    level = shared_level(len(SELECTING))
     for panel in SELECTING:
         text = f"{TITLES[panel][0]}: by how much c of flat minima exceeds that of the nuclear norm on the same draws"
         number = difference(evidence.select(panel=panel), "method", "flat", "nuclear", level)
@@ -162,12 +157,12 @@ def _bounded(flat: Evidence) -> Iterator[Claim]:
         last = [column for column in columns if column.parameters["d"] in sizes]
         text = f"{TITLES[panel][0]}: the largest c of flat minima at the largest dimensions"
         text += f" ({' and '.join(map(str, sizes))}), bands at 95 % together over panels"
-        yield Claim(text, *largest(last, _shared(len(TITLES))), below=LIMITS[panel])
+        yield Claim(text, *largest(last, shared_level(len(TITLES))), below=LIMITS[panel])
 
 
 def _growing(flat: Evidence) -> Iterator[Claim]:
     """Give the claims about growth beside Gaussian measurements, in completion with log d as a factor, too."""
-    level = _shared(len(TITLES) + 1)
+    level = shared_level(len(TITLES) + 1)
     for panel in (panel for panel in TITLES if panel in flat.levels("panel")):
         columns = flat.map.select(panel=panel)
         text = f"{TITLES[panel][0]}: exponent in d of the boundary of flat minima over that of Gaussian measurements"
@@ -194,7 +189,7 @@ def _agreement(evidence: Evidence) -> Iterator[Claim]:
         columns = [column for column in both if column.parameters["method"] == method]
         text = f"Gaussian sensing: by how much the boundary of {words} over the statistical dimension differs from one"
         text += ", 95 % together for both"
-        yield Claim(text, *ratio(columns, predicted, _shared(2)).folded(1.0), below=APART)
+        yield Claim(text, *ratio(columns, predicted, shared_level(2)).folded(1.0), below=APART)
 
 
 def _certainty(flat: Evidence) -> Iterator[Claim]:

@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 
 from flatmin import families
-from flatmin.claim import Claim
+from flatmin.claim import Claim, shared_level
 from flatmin.experiments.boundary_numbers import Number
 from flatmin.experiments.displays import CurvesDisplay, Display, ScatterDisplay
 from flatmin.experiments.evidence import Evidence
@@ -68,7 +68,7 @@ GAPS = {"balance_gap": ("balance gap", -0.5, 0.1), "norm_excess": ("norm excess"
 #: What a gap in completion is divided by, as a power of ``1 − m/d²`` and in words; and the level of each of six
 #: intervals that hold together with 95 %, by Bonferroni's rule.
 RUN_OUT = {"balance_gap": (0.5, "√(1 − m/d²)"), "norm_excess": (1.0, "1 − m/d²")}
-SHARED = 1 - 0.05 / 6
+SHARED = shared_level(6)
 #: Dimensions, and the multiples of the degrees at each. What is many measurements costs much where d is large, and what
 #: is few costs much in completion.
 MEASURED = {

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flatmin.claim import Claim
+from flatmin.claim import Claim, shared_level
 from flatmin.experiments.boundary_numbers import difference
 from flatmin.experiments.recipe import Metrics, Parameters, Recipe
 from flatmin.experiments.recovery import RECOVERED
@@ -98,12 +98,12 @@ def judge(evidence: Evidence) -> list[Claim]:
     claims = []
     for skew, power in cases:
         text = f"At skew {skew:g}, by how much the threshold of p = {power:g} is above that of p = 0, the nuclear norm"
-        found = difference(evidence.select(skew=skew), "power", power, 0.0, 1 - 0.05 / len(cases))
+        found = difference(evidence.select(skew=skew), "power", power, 0.0, shared_level(len(cases)))
         claims.append(Claim(f"{text}, in units of r (d1 + d2)", *found, below=0.1))
     pairs = list(combinations(POWERS, 2))
     for first, second in pairs:
         text = f"Under even sampling, how far the thresholds of p = {first:g} and p = {second:g} are apart"
-        found = difference(evidence.select(skew=0.0), "power", second, first, 1 - 0.05 / len(pairs)).folded(0.0)
+        found = difference(evidence.select(skew=0.0), "power", second, first, shared_level(len(pairs))).folded(0.0)
         claims.append(Claim(f"{text}, in units of r (d1 + d2)", *found, below=0.2))
     return claims
 

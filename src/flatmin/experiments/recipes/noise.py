@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flatmin import families
-from flatmin.claim import Claim
+from flatmin.claim import Claim, shared_level
 from flatmin.experiments.logarithms import claim_of_ratio, power_law
 from flatmin.experiments.recipe import Metrics, Parameters, Recipe
 from flatmin.families.base import Instance, relative_distance
@@ -167,13 +167,8 @@ def judge(evidence: Evidence) -> list[Claim]:
             f"In {panel} with noise of three times the data, the share of draws in which the refit's rank is too small"
         )
         small = buried.select(panel=panel).values("rank_found") < PANELS[panel][2]
-        claims.append(Claim.of_share(text, small, above=0.5, level=_shared(2)))
+        claims.append(Claim.of_share(text, small, above=0.5, level=shared_level(2)))
     return claims
-
-
-def _shared(comparisons: int) -> float:
-    """Return the level of each of several intervals that hold together with 95 %, by Bonferroni."""
-    return 1 - 0.05 / comparisons
 
 
 def _premise(evidence: Evidence, by: dict[str, Evidence]) -> Iterator[Claim]:
@@ -191,7 +186,7 @@ def _premise(evidence: Evidence, by: dict[str, Evidence]) -> Iterator[Claim]:
 def _right_rank(evidence: Evidence, panel: str) -> Claim:
     text = f"In {panel} at moderate noise, the share of draws in which the refit has the right rank"
     outcomes = evidence.select(method="refit").values("right_rank")
-    return Claim.of_share(text, outcomes, above=0.9, level=_shared(2))
+    return Claim.of_share(text, outcomes, above=0.9, level=shared_level(2))
 
 
 def _over_oracle(
@@ -199,7 +194,7 @@ def _over_oracle(
 ) -> Claim:
     text = f"In {panel} at moderate noise, the error of {words} over that of the oracle, in the geometric mean"
     ratios = evidence.select(method=method).values("over_oracle")
-    return claim_of_ratio(text, ratios, level=_shared(comparisons), **limit)
+    return claim_of_ratio(text, ratios, level=shared_level(comparisons), **limit)
 
 
 def _level(by: dict[str, Evidence]) -> list[Claim]:
@@ -226,7 +221,7 @@ def _proportional(by: dict[str, Evidence]) -> Iterator[Claim]:
             text = f"In {panel} at moderate noise, how far the exponent of the error of {words} against noise is from 1"
             part = evidence.select(method=method)
             noise = [result.trial.parameters["noise"] for result in part.results]
-            exponent, low, high = power_law(noise, part.values("error"), _shared(4))
+            exponent, low, high = power_law(noise, part.values("error"), shared_level(4))
             nearest = 0.0 if low <= 1 <= high else min(abs(low - 1), abs(high - 1))
             yield Claim(text, abs(exponent - 1), nearest, max(abs(low - 1), abs(high - 1)), below=0.05)
 
@@ -235,14 +230,14 @@ def _cross_validated(by: dict[str, Evidence]) -> Iterator[Claim]:
     for panel, evidence in by.items():
         text = f"In {panel} at moderate noise, the share of draws in which cross-validation has too large a rank"
         larger = evidence.select(method="cross-validated").values("rank_found") > PANELS[panel][2]
-        yield Claim.of_share(text, larger, above=0.9, level=_shared(2))
+        yield Claim.of_share(text, larger, above=0.9, level=shared_level(2))
     for limit in ({"above": 1.4}, {"below": 1.8}):
         for panel, evidence in by.items():
             yield _over_oracle(evidence, panel, "cross-validated", "cross-validation", 4, **limit)
     for panel, evidence in by.items():
         text = f"In {panel} at moderate noise, the share of draws in which cross-validation chooses the weakest or the"
         at_edge = evidence.select(method="cross-validated").values("at_edge")
-        yield Claim.of_share(f"{text} strongest penalty that it tries", at_edge, below=0.1, level=_shared(2))
+        yield Claim.of_share(f"{text} strongest penalty that it tries", at_edge, below=0.1, level=shared_level(2))
 
 
 def _exact(by: dict[str, Evidence]) -> Iterator[Claim]:
@@ -255,12 +250,12 @@ def _exact(by: dict[str, Evidence]) -> Iterator[Claim]:
             text = f"In {panel} at moderate noise, the error of an exact fit over that of {words}"
             pairs = evidence.pairs("error", "method", "exact", method)
             ratios = pairs[:, 0] / pairs[:, 1]
-            yield claim_of_ratio(f"{text}, in the geometric mean", ratios, above=1.0, level=_shared(6))
+            yield claim_of_ratio(f"{text}, in the geometric mean", ratios, above=1.0, level=shared_level(6))
         text = (
             f"In {panel} at moderate noise, the share of draws in which an exact fit has at least twice the true rank"
         )
         large = evidence.select(method="exact").values("rank_found") >= 2 * PANELS[panel][2]
-        yield Claim.of_share(text, large, above=0.9, level=_shared(2))
+        yield Claim.of_share(text, large, above=0.9, level=shared_level(2))
 
 
 def show(evidence: Evidence) -> list[Display]:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flatmin.claim import Claim, interval
+from flatmin.claim import Claim, interval, shared_level
 from flatmin.experiments.recipe import Metrics, Parameters, Recipe
 from flatmin.families.base import relative_distance
 from flatmin.measurements.entries import Entries
@@ -116,11 +116,11 @@ def judge(evidence: Evidence) -> list[Claim]:
     changes = {cap: _changes(evidence, cap) for cap in (2, 4, 16)}
     for cap in (2, 4):
         text = f"By how much a cap of {cap} changes the logarithm of the error of p = 0 over that of p = 1, on average"
-        claims.append(_of_size(text, changes[cap], 1 - 0.05 / 2, above=0.005))
+        claims.append(_of_size(text, changes[cap], shared_level(2), above=0.005))
     for cap in (2, 4):
         text = f"The share of draws in which a cap of {cap} changes it by one per cent of the error or more"
         large = np.abs(changes[cap]) >= 0.01
-        claims.append(Claim.of_share(text, large, level=1 - 0.05 / 2, above=0.5))
+        claims.append(Claim.of_share(text, large, level=shared_level(2), above=0.5))
     large = np.abs(changes[16]) >= 0.01
     claims.append(
         Claim.of_share("The share of draws in which a cap of 16, as a control, changes it as much", large, below=0.2)

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flatmin.claim import Claim
+from flatmin.claim import Claim, shared_level
 from flatmin.errors import InputError
 from flatmin.experiments.boundary_numbers import UNKNOWN, Number, boundary_of, difference
 from flatmin.experiments.logarithms import claim_of_ratio
@@ -164,16 +164,11 @@ def judge(evidence: Evidence) -> list[Claim]:
         part = both.select(panel=panel)
         alone = [r.metrics["excess"] for r in part.results if r.metrics["success"] and not r.metrics["flat_success"]]
         text = f"In {panel} where reweighting alone succeeds, its scaled trace over the certified least one"
-        claims.append(claim_of_ratio(f"{text}, in the geometric mean", alone, above=1.01, level=_shared(2)))
+        claims.append(claim_of_ratio(f"{text}, in the geometric mean", alone, above=1.01, level=shared_level(2)))
     together = [r.metrics["excess"] - 1 for r in both.results if r.metrics["success"] and r.metrics["flat_success"]]
     text = "Where both succeed, the largest relative excess of its scaled trace over the certified least one"
     claims.append(Claim.exact(text, max(together), below=1e-6) if together else Claim.open(text, below=1e-6))
     return claims
-
-
-def _shared(comparisons: int) -> float:
-    """Return the level of each of several intervals that hold together with 95 %, by Bonferroni."""
-    return 1 - 0.05 / comparisons
 
 
 def _boundary(evidence: Evidence, level: float, **cell: Any) -> Number:
@@ -200,7 +195,7 @@ def _later(upper: Number, lower: Number) -> Number:
 
 
 def _earlier(evidence: Evidence) -> Iterator[Claim]:
-    level = _shared(len(PANELS) * len(CONDITIONS))
+    level = shared_level(len(PANELS) * len(CONDITIONS))
     for panel in PANELS:
         for condition in CONDITIONS:
             part = evidence.select(panel=panel, condition=condition)
@@ -210,7 +205,7 @@ def _earlier(evidence: Evidence) -> Iterator[Claim]:
 
 
 def _sets_in(evidence: Evidence) -> Iterator[Claim]:
-    level = _shared(len(PANELS) * len(CONDITIONS))
+    level = shared_level(len(PANELS) * len(CONDITIONS))
     for panel in PANELS:
         for condition in CONDITIONS:
             text = f"In {panel} at condition {condition:g}, from how many measurements for each degree of freedom"
@@ -225,12 +220,12 @@ def _misses(evidence: Evidence) -> Iterator[Claim]:
         text = (
             f"At condition {words}, of draws in which the flat minimum succeeds, the share in which reweighting fails"
         )
-        yield Claim.of_share(text, pairs[pairs[:, 0] == 1, 1] == 0, below=0.1, level=_shared(2))
+        yield Claim.of_share(text, pairs[pairs[:, 0] == 1, 1] == 0, below=0.1, level=shared_level(2))
 
 
 def _condition(evidence: Evidence) -> Iterator[Claim]:
     worse = [condition for condition in CONDITIONS if condition != 1.0]
-    level = _shared(len(METHODS) * len(PANELS) * len(worse))
+    level = shared_level(len(METHODS) * len(PANELS) * len(worse))
     for method in METHODS:
         for panel in PANELS:
             for condition in worse:

@@ -31,7 +31,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from flatmin.claim import Claim, share_interval
+from flatmin.claim import Claim, share_interval, shared_level
 from flatmin.experiments.boundary_numbers import UNKNOWN, Number, beyond, boundary_of, slope_over
 from flatmin.experiments.displays import CurvesDisplay, Display, PhaseMapDisplay
 from flatmin.experiments.evidence import Evidence
@@ -91,7 +91,7 @@ def _largest_rise(columns: list[Column]) -> Number:
     """Return the largest difference of a boundary and the one before."""
     if len(columns) < 2:
         return UNKNOWN
-    each = 1 - 0.05 / (len(columns) - 1)
+    each = shared_level(len(columns) - 1)
     rises = []
     # A share is not negative, also where nothing smaller than the band was tried.
     found = [at._replace(low=max(at.low, 0.0)) for at in (boundary_of(column, each) for column in columns)]

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flatmin import families
-from flatmin.claim import Claim
+from flatmin.claim import Claim, shared_level
 from flatmin.experiments.logarithms import power_law
 from flatmin.experiments.recipe import Block, Metrics, Parameters, Recipe
 from flatmin.experiments.recovery import RECOVERED
@@ -139,7 +139,7 @@ def _exponents(evidence: Evidence) -> Iterator[Claim]:
         x = [result.trial.parameters["d"] for result in part.results] if against == "d" else part.values(against)
         # A clock that has not moved says less than its step, not nothing.
         seconds = np.maximum(part.values("processor"), time.get_clock_info("process_time").resolution)
-        yield Claim(text, *power_law(x, seconds, 1 - 0.05 / len(LIMITS)), below=limit)
+        yield Claim(text, *power_law(x, seconds, shared_level(len(LIMITS))), below=limit)
 
 
 def show(evidence: Evidence) -> list[Display]:

@@ -47,9 +47,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flatmin import families
-from flatmin.claim import Claim
+from flatmin.claim import Claim, shared_level
 from flatmin.errors import InputError
 from flatmin.experiments.boundary import fit_boundary
+from flatmin.experiments.boundary_numbers import Number
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.recipe import Block, Metrics, Parameters, Recipe
 from flatmin.experiments.recovery import RECOVERED
@@ -182,7 +183,7 @@ def judge(evidence: Evidence) -> list[Claim]:
     """Return the claim, sentence by sentence."""
     sensing = evidence.select(panel="sensing", d1=60, d2=50)
     completion, scores = _solved_part(evidence), evidence.select(panel="completion", method="score")
-    words, pair = "In Gaussian sensing of 60×50 matrices of rank 2, the share of draws recovered", 1 - 0.05 / 2
+    words, pair = "In Gaussian sensing of 60×50 matrices of rank 2, the share of draws recovered", shared_level(2)
     enough, few = _successes(_at(sensing, *ENOUGH), False), _successes(_at(sensing, *FEW), True)
     claims = [
         Claim.of_share(f"{words} at 2.5 to 2.67 degrees of freedom", enough, level=pair, above=0.9),
@@ -191,7 +192,7 @@ def judge(evidence: Evidence) -> list[Claim]:
     for d, low, high in ((300, 3.0, 3.5), (1000, 4.0, 5.0)):
         text = f"In completion of {d}×{d} matrices of rank 5, the threshold in degrees of freedom"
         found = _threshold(completion.select(d1=d))
-        claims += [_claim(text, found, above=low), _claim(text, found, below=high)]
+        claims += [Claim(text, *found, above=low), Claim(text, *found, below=high)]
     text = "In completion of 300×300 matrices of rank 5 at 3.5 to 3.75 degrees of freedom, the share of draws without"
     several = _at(scores.select(d1=300), *SEVERAL).values("success")
     claims.append(Claim.of_share(f"{text} a score above 1, a condition of recovery", several, above=0.9))
@@ -210,21 +211,21 @@ def _of_scores(scores: Evidence, completion: Evidence) -> list[Claim]:
     within = [r.metrics["success"] is not True for r in _near(completion).results if not r.metrics["lines_beyond"]]
     text = "In completion near the threshold, the share of draws without a score above 1 that are not recovered"
     claims.append(Claim.of_share(text, within, below=0.1))
-    level = 1 - 0.05 / 3
+    level = shared_level(3)
     for d in (100, 300, 1000):
         text = f"In completion of {d}×{d} matrices of rank 5, how far the threshold of scores is from the predicted one"
         found, expected = _threshold(scores.select(d1=d), level), threshold_of_scores(d, 5)
-        claims.append(_claim(text, _distance(found, expected), below=0.2))
-    small, large = (_threshold(scores.select(d1=d), 1 - 0.05 / 2) for d in (300, 1000))
+        claims.append(Claim(text, *found.folded(expected), below=0.2))
+    small, large = (_threshold(scores.select(d1=d), shared_level(2)) for d in (300, 1000))
     grown = threshold_of_cells(1000, 5) - threshold_of_cells(300, 5)
     text = "The growth of the threshold of scores from 300×300 to 1000×1000, over what the coupon collector says"
-    ratio = [(large[i] - small[j]) / grown for i, j in ((0, 0), (1, 2), (2, 1))]
-    return [*claims, _claim(text, (ratio[0], ratio[1], ratio[2]), above=2.0)]
+    ratio = Number(*((large[i] - small[j]) / grown for i, j in ((0, 0), (1, 2), (2, 1))))
+    return [*claims, Claim(text, *ratio, above=2.0)]
 
 
 def _of_failures(near: Evidence, far: Evidence) -> list[Claim]:
     """Return what is claimed of draws that are not recovered."""
-    claims, pair = [], 1 - 0.05 / len(LOCATED)
+    claims, pair = [], shared_level(len(LOCATED))
     places = [(near.select(d1=d), f"{d}×{d} matrices", "near the threshold", pair, {"above": 0.5}) for d in LOCATED]
     for part, size, place, level, limit in [
         *places,
@@ -288,13 +289,13 @@ def _decided(outcomes: list[bool | None], undecided: bool) -> list[bool]:
     return [undecided if success is None else success for success in outcomes]
 
 
-def _threshold(evidence: Evidence, level: float = 0.95) -> tuple[float, float, float]:
+def _threshold(evidence: Evidence, level: float = 0.95) -> Number:
     """Return where half of the draws are recovered, with its band, whatever became of draws that are undecided."""
     found: dict[float, list[bool | None]] = {}
     for result in evidence.results:
         found.setdefault(float(result.trial.parameters["rho"]), []).append(result.metrics["success"])
     if len(found) < 2:
-        return np.nan, -np.inf, np.inf
+        return Number(np.nan, -np.inf, np.inf)
     points = sorted(found)
     trials = [len(found[rho]) for rho in points]
     early, late = (
@@ -303,18 +304,7 @@ def _threshold(evidence: Evidence, level: float = 0.95) -> tuple[float, float, f
     )
     low = early.low if early.low >= points[0] else -np.inf
     high = late.high if late.high <= points[-1] else np.inf
-    return (early.value + late.value) / 2, low, high
-
-
-def _distance(found: tuple[float, float, float], expected: float) -> tuple[float, float, float]:
-    """Return how far a number is from an expected one, with its interval."""
-    value, low, high = found
-    nearest = 0.0 if low <= expected <= high else min(abs(low - expected), abs(high - expected))
-    return abs(value - expected), nearest, max(abs(low - expected), abs(high - expected))
-
-
-def _claim(text: str, found: tuple[float, float, float], **limit: float) -> Claim:
-    return Claim(text, *found, **limit)
+    return Number((early.value + late.value) / 2, low, high)
 
 
 def _predicted(parameters: Mapping[str, Any]) -> float:

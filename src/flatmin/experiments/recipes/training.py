@@ -34,7 +34,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from flatmin import families
-from flatmin.claim import Claim
+from flatmin.claim import Claim, shared_level
 from flatmin.experiments.evidence import Evidence
 from flatmin.experiments.rank_correlation import claim_of_instances, rank_correlation
 from flatmin.experiments.recipe import Metrics, Parameters, Recipe, Trial
@@ -189,7 +189,7 @@ def judge(evidence: Evidence) -> list[Claim]:
     free = {name: list(_instances(evidence.select(family=name))) for name in MODELS if not MODELS[name].determined}
     everything = [instance for instances in free.values() for instance in instances]
     over_all = "in the mean over instances of the four families"
-    claim = partial(_of_mean, level=1 - 0.05 / (2 * len(free) + 3))
+    claim = partial(_of_mean, level=shared_level(2 * len(free) + 3))
     claims = []
     for name, instances in free.items():
         begin = (
