@@ -18,7 +18,7 @@ ROOT = Path(flatmin.__file__).parent
 
 #: Each module or package may import from earlier lines only; neighbours on a line know nothing of each other.
 LAYERS = [
-    {"errors", "_version", "_registry", "_files", "_threads"},
+    {"errors", "_version", "_registry", "_files", "_threads", "_progress"},
     {"metric", "_memory", "claim"},
     {"_validation", "losses"},
     {"measurements", "operator_norm"},

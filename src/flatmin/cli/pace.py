@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from flatmin._progress import spoken
+
 __all__ = ["Pace"]
 
 #: Seconds within which the next run is finished only if it was there already.
@@ -49,18 +51,3 @@ class Pace:
         yield f"{'tuned' if state['phase'] == 'tuning' else 'ran'} {state['competitor']}"
         if self._made and state["done"] < state["total"]:
             yield f"about {spoken((now - self._start) * left / self._made)} left"
-
-
-def spoken(seconds: float) -> str:
-    """Return a time in round numbers.
-
-    Examples
-    --------
-    >>> spoken(3.2), spoken(95), spoken(400), spoken(8000)
-    ('4 s', '100 s', '7 min', '2.2 h')
-    """
-    if seconds < 60:
-        return f"{int(seconds) + 1} s"
-    if seconds < 120:
-        return f"{int(-(-seconds // 10)) * 10} s"
-    return f"{-(-seconds // 60):.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

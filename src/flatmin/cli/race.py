@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from flatmin import families
+from flatmin._progress import progress
 from flatmin._version import __version__
 from flatmin.cli.options import in_options, with_loss
 from flatmin.cli.output import RACE, destination, results_directory
 from flatmin.cli.pace import Pace
-from flatmin.cli.progress import progress
 from flatmin.cli.runs import kept_runs
 from flatmin.cli.summary import as_json, plain
 from flatmin.errors import InputError

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from flatmin import families
+from flatmin._progress import Approach, progress
 from flatmin.cli.advice import advice
 from flatmin.cli.answer import Answer, write_answer
 from flatmin.cli.options import in_options, with_loss
 from flatmin.cli.outcome import outcome
 from flatmin.cli.output import destination, results_directory
-from flatmin.cli.progress import progress
 from flatmin.cli.summary import as_json, print_table, summarize
 from flatmin.errors import InputError
 from flatmin.families import Family
@@ -72,7 +72,8 @@ def run(request: Request) -> int:
         raise InputError(f"--reweight goes with data that are to be fitted, found {family.name}")
     target = destination(request.output, request.input, request.mask)
     with results_directory(target) as folder:
-        with progress(not request.quiet) as callback, in_options(request.settings):
+        words = Approach(request.settings["tol"], request.settings["time_limit"])
+        with progress(not request.quiet, words) as callback, in_options(request.settings):
             solution = flat_minimum(case.problem, **request.settings, callback=callback)
             lowest = _reweighted(case, request, solution, callback) if request.reweight else None
         solution = _complete(family, case, request, solution)

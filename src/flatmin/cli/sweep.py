@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flatmin._progress import CLEAR_LINE, progress, spoken
 from flatmin.cli.options import exclusive
-from flatmin.cli.pace import spoken
-from flatmin.cli.progress import CLEAR_LINE, progress
 from flatmin.cli.report import Output, print_findings
 from flatmin.errors import InputError
 from flatmin.report.words import counted

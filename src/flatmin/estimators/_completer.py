@@ -29,7 +29,7 @@ from flatmin.estimators._ids import PairIds
 from flatmin.estimators._marks import marked
 from flatmin.estimators._observations import Observations, Strengths
 from flatmin.estimators._table import Units, completed, hidden, holes, in_rows, observed, weighted
-from flatmin.estimators.base import EVERY_ROUND, FlatEstimator
+from flatmin.estimators.base import FlatEstimator
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -188,10 +188,9 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
     def _completed(self, cells: Observations) -> Completed:
         """Return what is fitted to cells."""
 
-    def _settings(self) -> Settings:
-        show = self._show if self.verbose >= EVERY_ROUND else None
+    def _settings(self, callback: Any) -> Settings:
         power = getattr(self, "metric_power", 1.0)
-        return Settings(power, self.max_rank, self.tol, self.max_iter, self._seed(), show)
+        return Settings(power, self.max_rank, self.tol, self.max_iter, self._seed(), callback)
 
     def _keep_fit(self, found: Completed) -> None:
         """Set the attributes that a fit has."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html import escape
 from typing import Any, Self
 
@@ -14,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, estimator_html_repr
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from flatmin._progress import Approach, progress
 from flatmin.errors import InputError
 from flatmin.metric import Array
 from flatmin.noise import Noise
@@ -70,17 +73,27 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _minimum(self, problem: Problem, alpha: Any, warm_start: Any = None) -> Solution:
         self._check()
-        return flat_minimum(
-            problem,
-            alpha=alpha,
-            metric_power=getattr(self, "metric_power", 1.0),
-            max_rank=self.max_rank,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            warm_start=warm_start,
-            seed=self._seed(),
-            callback=self._show if self.verbose >= EVERY_ROUND else None,
-        )
+        with self._watched() as callback:
+            return flat_minimum(
+                problem,
+                alpha=alpha,
+                metric_power=getattr(self, "metric_power", 1.0),
+                max_rank=self.max_rank,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                warm_start=warm_start,
+                seed=self._seed(),
+                callback=callback,
+            )
+
+    @contextmanager
+    def _watched(self) -> Iterator[Callable[[dict[str, Any]], Any] | None]:
+        """Give what is told of each round: a line of the log from `EVERY_ROUND` on, a bar on a terminal below it."""
+        if self.verbose >= EVERY_ROUND:
+            yield self._show
+            return
+        with progress(self.verbose > 0, Approach(self.tol)) as callback:
+            yield callback
 
     def _check(self) -> None:
         """Raise `InputError` for a parameter that the solver does not look at, before it works."""
@@ -205,7 +218,7 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
     random_state : int, RandomState instance or None
         Starts random choices; where the solution is unique it does not depend on it.
     verbose : int
-        1 tells about the result on stderr, 2 about every round.
+        1 tells about the result on stderr, with a bar on a terminal until then; 2 about every round.
     """
 
     def __init__(

@@ -138,4 +138,5 @@ class MatrixCompletion(Completer):
     def _completed(self, cells: Observations) -> Completed:
         """Return what is fitted to cells."""
         self._check()
-        return complete(cells, self.alpha, self.refit, self._settings())
+        with self._watched() as callback:
+            return complete(cells, self.alpha, self.refit, self._settings(callback))

@@ -129,7 +129,8 @@ random_state, verbose
         self._check()
         check_rule(self.selection, "selection")
         cells = cells.like(cells.model)
-        settings, unit = self._settings(), regularization(1.0, cells.entries.shape)
+        settings = self._settings(self._show if self.verbose > 1 else None)
+        unit = regularization(1.0, cells.entries.shape)
         found = cross_validate(
             cells.problem,
             alphas=None if self.alphas is None else _strengths(self.alphas) / unit,

@@ -1,0 +1,121 @@
+"""How far work has come and how long it will take, in words for one line of a terminal."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["CLEAR_LINE", "Approach", "progress", "spoken"]
+
+CLEAR_LINE = "\r\x1b[K"
+#: What is shown of a solver's state, as far as it tells.
+SHOWN = {
+    "seconds": "{:.1f} s",
+    "iteration": "iteration {:.0f}",
+    "rank": "rank {:.0f}",
+    "residual": "residual {:.1e}",
+    "gap": "gap {:.1e}",
+    "change": "change {:.1e}",
+}
+#: Characters of the bar.
+WIDTH = 20
+#: Seconds before which nothing is said about the time left.
+EARLY = 1.0
+#: The pace is that of this last share of the time.
+RECENT = 0.5
+
+
+@contextmanager
+def progress(
+    wanted: bool, words: Callable[[Mapping[str, Any]], Iterable[str]]
+) -> Iterator[Callable[[dict[str, Any]], None] | None]:
+    """Give a callback that keeps one line of stderr up to date with ``words``; None if nobody would see it."""
+    if not (wanted and sys.stderr.isatty()):
+        yield None
+        return
+
+    def show(state: dict[str, Any]) -> None:
+        sys.stderr.write(CLEAR_LINE + "  ".join(words(state)))
+        sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        sys.stderr.write(CLEAR_LINE)
+        sys.stderr.flush()
+
+
+class Approach:
+    """The words about a solve that goes on, told of each row of its history.
+
+    A solve ends when its gap (or the change of its objective, where it tells that) is small enough. Both shrink by
+    factors rather than by amounts, so the bar and the time left are linear in their logarithms.
+
+    Parameters
+    ----------
+    target : float
+        What the gap or the change is to become.
+    time_limit : float, optional
+        Seconds after which the solve ends anyway.
+
+    Examples
+    --------
+    >>> words = Approach(1e-8)
+    >>> for seconds, gap in ((2.0, 1e-0), (4.0, 1e-2), (6.2, 1e-4)):
+    ...     line = list(words({"seconds": seconds, "gap": gap}))
+    >>> line
+    ['██████████░░░░░░░░░░', 'about 5 s left', '6.2 s', 'gap 1.0e-04']
+    """
+
+    def __init__(self, target: float, time_limit: float | None = None) -> None:
+        self._target, self._limit = math.log(target), time_limit
+        self._seen: list[tuple[float, float]] = []
+
+    def __call__(self, row: Mapping[str, Any]) -> Iterator[str]:
+        """Give a bar and the time left as far as they can be told, and what the solver tells of itself."""
+        measure, seconds = row.get("change", row.get("gap")), row.get("seconds")
+        if measure and seconds is not None and 0 < abs(measure) < math.inf:
+            if self._seen and seconds < self._seen[-1][0]:  # another solve has begun
+                self._seen.clear()
+            best = min([math.log(abs(measure)), *(value for _, value in self._seen[-1:])])
+            self._seen.append((seconds, best))
+            yield from self._bar()
+        for name, template in SHOWN.items():
+            value = row.get(name)
+            if value is not None and math.isfinite(value):
+                yield template.format(value)
+
+    def _bar(self) -> Iterator[str]:
+        (_, first), (now, last) = self._seen[0], self._seen[-1]
+        share = min(1.0, (first - last) / (first - self._target)) if first > self._target else 1.0
+        done = round(WIDTH * share)
+        yield "█" * done + "░" * (WIDTH - done)
+        left = self._left()
+        if left is not None and now >= EARLY and share < 1:
+            yield f"about {spoken(left)} left"
+
+    def _left(self) -> float | None:
+        """Return the seconds that are left at the pace of late, None where there was no progress."""
+        now, last = self._seen[-1]
+        then, before = next((row for row in reversed(self._seen) if row[0] <= RECENT * now), self._seen[0])
+        limit = math.inf if self._limit is None else max(0.0, self._limit - now)
+        left = (last - self._target) * (now - then) / (before - last) if before > last else math.inf
+        return min(left, limit) if min(left, limit) < math.inf else None
+
+
+def spoken(seconds: float) -> str:
+    """Return a time in round numbers.
+
+    Examples
+    --------
+    >>> spoken(3.2), spoken(95), spoken(400), spoken(8000)
+    ('4 s', '100 s', '7 min', '2.2 h')
+    """
+    if seconds < 60:
+        return f"{int(seconds) + 1} s"
+    if seconds < 120:
+        return f"{int(-(-seconds // 10)) * 10} s"
+    return f"{-(-seconds // 60):.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
