@@ -274,7 +274,7 @@ def said_by_nobody(place, function):
     """Return what a function returns where permissions count: to root they do not."""
     if os.geteuid() != 0:
         return function()
-    for parent in place.parents[:2]:
+    for parent in place.parents[:3]:  # those of pytest, of its run, and of its process
         parent.chmod(parent.stat().st_mode | 0o055)
     return as_nobody(function)
 
