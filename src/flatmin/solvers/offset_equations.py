@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,8 @@ __all__ = ["OffsetEquations", "Triple", "roots"]
 LARGEST_FACTORIZED = 4000
 #: The iteration goes on to this relative residual, which takes some ten steps, or so many.
 SOLVED, MOST_STEPS = 1e-14, 1000
+#: A block of at most so many numbers is multiplied as an array, which is faster than a sparse product of its size.
+LARGEST_BLOCK = 16_000_000
 
 #: A constant, (d1,) numbers for rows and (d2,) for columns.
 Triple = tuple[float, Array, Array]
@@ -43,8 +45,10 @@ class OffsetEquations:
         Whether the constant is an unknown, the first of the small ones.
     large, small : ndarray, shapes (e,) and (s,)
         The diagonals: weights of observations, and κ.
-    coupling : sparse array, shape (e, s)
-        The block between them.
+    counts : ndarray, shape (e,)
+        The weights of observations alone, which couple the large ones with the constant.
+    coupling : sparse array, shape (e, t)
+        The block between the large ones and the t small ones that are not the constant.
     first : ndarray, shape (s,)
         The row of the constant among the small ones, without its diagonal.
     pins : sparse array or None, shape (s, components)
@@ -59,6 +63,7 @@ class OffsetEquations:
     with_constant: bool
     large: Array
     small: Array
+    counts: Array
     coupling: Any
     first: Array
     pins: Any
@@ -67,26 +72,34 @@ class OffsetEquations:
     @classmethod
     def of(cls, entries: Entries, constant: bool, rows: float | None, columns: float | None) -> OffsetEquations:
         """Set the equations up."""
-        from scipy.sparse import csr_array, hstack
+        from scipy.sparse import csr_array
 
-        (d1, d2), weights = entries.shape, entries.norms() ** 2
-        swapped = rows is None or (columns is not None and d2 > d1)
-        kinds = [(rows, entries.rows, d1), (columns, entries.cols, d2)]
-        (kappa, i, n_large), (tau, j, n_small) = kinds[::-1] if swapped else kinds
-        coupling = csr_array((weights, (i, j)), shape=(n_large, n_small))
-        coupling = coupling[: 0 if kappa is None else None, : 0 if tau is None else None]
-        large = np.bincount(i, weights, n_large)[: coupling.shape[0]]
-        small = np.bincount(j, weights, n_small)[: coupling.shape[1]]
+        swapped = rows is None or (columns is not None and entries.shape[1] > entries.shape[0])
+        kappa, tau = (columns, rows) if swapped else (rows, columns)
+        seen = entries.gram_diagonals()
+        counts, others = seen[::-1] if swapped else seen
+        if None in (kappa, tau):
+            coupling: Any = csr_array((0 if kappa is None else len(counts), 0 if tau is None else len(others)))
+        else:
+            coupling = entries.adjoint_operator(roots(entries))
+            coupling = coupling.T.tocsr() if swapped else coupling
+        counts, others = counts[: coupling.shape[0]], others[: coupling.shape[1]]
         with_constant = constant and 0.0 not in (kappa, tau)
         pins = _components(coupling) if kappa == tau == 0 else None
-        first, diagonals = np.zeros(len(small)), [large + (kappa or 0.0), small + (tau or 0.0)]
+        first, diagonals = np.zeros(len(others)), [counts + (kappa or 0.0), others + (tau or 0.0)]
         idle = sum(int(np.count_nonzero(diagonal == 0)) for diagonal in diagonals)
         if with_constant:
-            first = np.concatenate([[0.0], small])
-            coupling = hstack([csr_array(large[:, None]), coupling]).tocsr()
-            diagonals[1] = np.concatenate([[float(weights.sum())], diagonals[1]])
+            first = np.concatenate([[0.0], others])
+            diagonals[1] = np.concatenate([[float(np.sum(entries.norms() ** 2))], diagonals[1]])
         large, small = (np.where(diagonal > 0, diagonal, 1.0) for diagonal in diagonals)
-        return cls(entries, (rows, columns), swapped, with_constant, large, small, coupling, first, pins, idle)
+        return cls(entries, (rows, columns), swapped, with_constant, large, small, counts, coupling, first, pins, idle)
+
+    def with_strengths(self, rows: float | None, columns: float | None) -> OffsetEquations:
+        """Return the equations at other strengths of the same kinds, all penalised before and after."""
+        kappa, tau = (columns, rows) if self.swapped else (rows, columns)
+        others = self.entries.gram_diagonals()[not self.swapped][: self.coupling.shape[1]] + (tau or 0.0)
+        small = np.concatenate([self.small[: self.with_constant], others])
+        return replace(self, strengths=(rows, columns), large=self.counts + (kappa or 0.0), small=small)
 
     def sums(self, y: Array, entries: Entries | None = None) -> Triple:
         """Return ``Hᵀ y``, shapes (), (d1,) and (d2,), for y (m,); or with the H of other entries."""
@@ -106,8 +119,8 @@ class OffsetEquations:
         left, right = (b, a) if self.swapped else (a, b)
         e, s = len(self.large), len(self.small) - self.with_constant
         small = np.concatenate([[g], right[:s]]) if self.with_constant else right[:s]
-        y = self._reduced(small - self.coupling.T @ (left[:e] / self.large)) if len(small) else small
-        x = (left[:e] - self.coupling @ y) / self.large
+        y = self._reduced(small - self._back(left[:e] / self.large)) if len(small) else small
+        x = (left[:e] - self._across(y)) / self.large
         left, right = np.zeros_like(left), np.zeros_like(right)
         left[:e], right[:s] = x, y[self.with_constant :]
         rows, columns = (right, left) if self.swapped else (left, right)
@@ -127,9 +140,8 @@ class OffsetEquations:
         """
         of_large, of_small = float(np.sum(1 / self.large)), float(np.sum(1 / self.small[self.with_constant :]))
         if len(self.small) <= LARGEST_FACTORIZED:
-            inverse = self._reduced(np.eye(len(self.small)))
-            scaled = self.coupling.multiply(1 / self.large[:, None]).tocsr()
-            of_large += float(np.sum((scaled.T @ scaled).multiply(inverse)))
+            inverse = self._inverse
+            of_large += float(np.vdot(self._gram(1 / self.large**2), inverse))
             of_small = float(np.trace(inverse[self.with_constant :, self.with_constant :]))
         of_rows, of_columns = (of_small, of_large) if self.swapped else (of_large, of_small)
         return (self.strengths[0] or 0.0) * of_rows, (self.strengths[1] or 0.0) * of_columns
@@ -153,22 +165,58 @@ class OffsetEquations:
         out = self.small * y + self.first * (y[0] if self.with_constant else 0.0)
         if self.with_constant:
             out[0] += self.first @ y
-        out -= np.asarray(self.coupling.T @ ((self.coupling @ y) / self.large))
+        out -= self._back(self._across(y) / self.large)
         return out if self.pins is None else np.asarray(out + self.pins @ (self.pins.T @ y))
+
+    def _across(self, y: Array) -> Array:
+        """Return what small unknowns, the constant among them, add to the equations of the large ones."""
+        if self.with_constant:
+            return np.asarray(self.coupling @ y[1:] + self.counts * y[0])
+        return np.asarray(self.coupling @ y)
+
+    def _back(self, x: Array) -> Array:
+        """Return the transpose of `_across`."""
+        small = np.asarray(self.coupling.T @ x)
+        return np.concatenate([[float(self.counts @ x)], small]) if self.with_constant else small
+
+    def _gram(self, weights: Array) -> Array:
+        """Return ``Cᵀ diag(weights) C`` as an array, where C x is `_across`."""
+        half = self.coupling * np.sqrt(weights)[:, None]
+        if np.prod(half.shape, dtype=float) <= LARGEST_BLOCK:
+            block = half.toarray()
+            gram = block.T @ block
+        else:
+            gram = (half.T @ half).toarray()
+        if not self.with_constant:
+            return np.asarray(gram)
+        out = np.empty((len(self.small), len(self.small)))
+        out[0] = out[:, 0] = self._back(weights * self.counts)
+        out[1:, 1:] = gram
+        return out
 
     @cached_property
     def _factor(self) -> Any:
         """The Cholesky factor of the small matrix."""
         from scipy.linalg import cho_factor
 
-        root = self.coupling.multiply(1 / np.sqrt(self.large)[:, None]).tocsr()
-        T = np.diag(self.small) - (root.T @ root).toarray()
+        T = -self._gram(1 / self.large)
+        T[np.diag_indices(len(T))] += self.small
         if self.with_constant:
             T[0] += self.first
             T[:, 0] += self.first
         if self.pins is not None:
             T += (self.pins @ self.pins.T).toarray()
         return cho_factor(T, lower=True, overwrite_a=True, check_finite=False)
+
+    @property
+    def _inverse(self) -> Array:
+        """The inverse of the small matrix."""
+        from scipy.linalg import lapack
+
+        if len(self.small) == 0:
+            return np.zeros((0, 0))
+        lower = np.tril(lapack.dpotri(self._factor[0], lower=1)[0])
+        return np.asarray(lower + np.tril(lower, -1).T)
 
 
 def roots(entries: Entries) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from flatmin.metric import Array, Metric
 from flatmin.solvers.offset_equations import OffsetEquations, roots
 
 __all__ = ["OffsetFree", "OtherEntries"]
+
+#: Sums that offsets would be fitted to are rounding below this share of what they could be.
+VANISHING = 64 * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,6 +63,9 @@ class OffsetFree(Measurement):
         g, a, b = self.equations.sums(u)
         a[:n_rows] -= self._roots[0] * s
         b[:n_columns] -= self._roots[1] * t
+        size = float(np.sqrt(g**2 + a @ a + b @ b))
+        if size <= VANISHING * self._largest * float(np.linalg.norm(y)):  # as it is where y is a residual
+            return np.asarray(self._factor * u)
         return self._factor * (u - self.equations.spread(self.equations.solve((g, a, b))))
 
     def forward(self, X: Array) -> Array:
@@ -93,6 +100,13 @@ class OffsetFree(Measurement):
         """Return the map ``X ↦ M A(P1 X P2)``."""
         inner = self.entries.congruence(P1, P2)
         return OffsetFree(inner, self.equations) if isinstance(inner, Entries) else super().congruence(P1, P2)
+
+    @cached_property
+    def _largest(self) -> float:
+        """A bound on the norm of ``[H; K^½]``."""
+        rows, columns = (float(n.max(initial=0.0)) for n in self.equations.entries.gram_diagonals())
+        total, penalty = float(np.sum(self.equations.entries.norms() ** 2)), sum(root**2 for root in self._roots)
+        return float(np.sqrt((total if self.equations.with_constant else 0.0) + rows + columns + penalty))
 
     @property
     def _penalised(self) -> tuple[int, int]:

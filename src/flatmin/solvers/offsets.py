@@ -15,7 +15,7 @@ it, in one go, and any dual vector bounds the joint optimum from below.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -146,7 +146,7 @@ class OffsetModel:
         for _ in range(ESTIMATES if any(sought) else 0):
             likelier = model._likelier(values)
             given = [new if auto else old for auto, new, old in zip(sought, likelier, given, strict=True)]
-            before, model = model, cls(entries, constant, *given)
+            before, model = model, model._at(*given)
             if np.allclose(before._kappas, model._kappas, rtol=ESTIMATED, atol=0):
                 break
         return model
@@ -190,6 +190,14 @@ class OffsetModel:
     def freedom(self) -> float:
         """Degrees of freedom of the offsets, ``tr(H G Hᵀ)``: fewer than there are, if they are penalised."""
         return self.equations.unknowns - sum(self.equations.pulled)
+
+    def _at(self, rows: float | None, columns: float | None) -> OffsetModel:
+        """Return the model with other strengths, without setting its equations up anew."""
+        other = replace(self, rows=rows, columns=columns)
+        if 0.0 in (rows, columns) or 0.0 in (self.rows, self.columns):  # which unknowns there are may change
+            return other
+        other.__dict__["equations"] = self.equations.with_strengths(rows, columns)
+        return other
 
     @property
     def _kappas(self) -> tuple[float, float]:
