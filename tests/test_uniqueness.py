@@ -5,8 +5,9 @@ import pytest
 
 import flatmin as fm
 from flatmin.certificates import whiten
+from flatmin.stability import core_gram
 from flatmin.testing import check_solution
-from flatmin.uniqueness import core_columns
+from flatmin.uniqueness import _pairs, core_columns
 from tests import referee
 
 
@@ -329,3 +330,41 @@ def test_what_no_measurement_sees_is_not_counted():
     np.testing.assert_allclose(s.matrix @ blind.T, 0, atol=1e-9)
     assert fm.certify(p, s.matrix + blind, s.certificate.dual).value == pytest.approx(s.certificate.value)
     assert [D.shape[0] - D.rank - len(D.undetermined) for D in p.metric] == [0, 2]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("cone", ["rectangular", "semidefinite", "symmetric"])
+def test_core_gram_of_entries_is_that_of_the_columns(cone, weighted):
+    rng = np.random.default_rng(0)
+    cells = rng.choice(54, 40, replace=False)
+    A = fm.measurements.Entries(*np.divmod(cells, 6), (9, 6), rng.uniform(0.1, 3, 40) if weighted else None)
+    if cone != "rectangular":
+        A = fm.measurements.Entries(A.rows % 6, A.cols, (6, 6), A.weights)
+    U = np.linalg.qr(rng.standard_normal((A.shape[0], 3)))[0]
+    V = np.linalg.qr(rng.standard_normal((6, 3)))[0] if cone == "rectangular" else U * [1.0, -1.0, 1.0]
+    columns = core_columns(A, U, V, cone)
+    gram, error = core_gram(A, U, V, _pairs(U, V, cone))
+    np.testing.assert_allclose(gram, columns.T @ columns, atol=1e-13 * np.trace(gram))
+    assert np.linalg.norm(gram - columns.T @ columns, 2) <= error <= 1e-10 * np.trace(gram)
+
+
+def _judged(problem, monkeypatch, squared):
+    """Return the certificate where Gram matrices of cores serve above this threshold."""
+    monkeypatch.setattr("flatmin.uniqueness.derivative", lambda *arguments: None)
+    monkeypatch.setattr("flatmin.uniqueness.SQUARED", squared)
+    return fm.flat_minimum(problem).certificate
+
+
+def test_by_blocks_or_by_columns_is_the_same(monkeypatch):
+    p = fm.families.matrix_completion.sample((20, 15), 2, 220, seed=0).problem
+    by_blocks, by_columns = _judged(p, monkeypatch, 1e-8), _judged(p, monkeypatch, np.inf)
+    assert by_blocks.unique is by_columns.unique
+    assert by_blocks.injectivity == pytest.approx(by_columns.injectivity, rel=1e-6)
+    assert by_blocks.stability.injectivity == pytest.approx(by_columns.stability.injectivity, rel=1e-6)
+    assert by_blocks.radius == pytest.approx(by_columns.radius, rel=1e-3)
+
+
+def test_blocks_leave_a_map_that_is_not_injective_to_its_columns(monkeypatch):
+    """The two cells of a diagonal leave a one-parameter family of flat minima."""
+    found = _judged(_two_cells(1.0), monkeypatch, 1e-8)
+    assert found.unique is False

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigvalsh, lapack
 
-from flatmin.measurements import Measurement
+from flatmin.measurements import Entries, Measurement
 from flatmin.metric import Array, Metric
 from flatmin.operator_norm import EPS
 
 __all__ = [
     "Stability",
+    "core_gram",
     "derivative",
     "distance_to_cores",
+    "root_of_smallest",
     "smallest_singular_value",
     "spread_of",
     "tangent_columns",
@@ -209,17 +211,66 @@ def tangent_columns(sides: Array, U: Array, V: Array, cone: str, blind: tuple[Ar
     return np.concatenate([diagonal, rest.real, rest.imag] if np.iscomplexobj(rest) else [diagonal, rest], axis=1)
 
 
-def smallest_singular_value(columns: Array) -> float:
-    """Return a proved lower bound on the smallest singular value of a tall matrix, 0.0 where nothing is proved.
+def core_gram(entries: Entries, U: Array, V: Array, pairs: list[tuple[int, int]]) -> tuple[Array, float]:
+    """Return the Gram matrix of ``S ↦ B(U S Vᵀ)`` on a basis of symmetric cores, and a bound on its error.
 
-    An eigenvalue solver estimates it; a Cholesky factorization of the Gram matrix less a share of its square proves it,
-    with the rounding errors of forming and factorizing (Rump 2006) counted against it.
+    Cells in a row share a row u of U, so their part of ``Σ w² (u_i v_j)(u_k v_l)`` is ``u_i u_k`` times an entry of
+    the block ``Σ w² v vᵀ`` of that row: q⁴ numbers a row, however many cells it has.
+
+    Parameters
+    ----------
+    entries : Entries
+        The map B.
+    U, V : ndarray, shapes (d1, q) and (d2, q)
+        Real.
+    pairs : list of tuple of int
+        Positions i ≤ j at which cores may differ from zero: the basis has a core for each.
+
+    Returns
+    -------
+    gram : ndarray, shape (n, n)
+        For n pairs.
+    error : float
+        A bound on the norm of its rounding error, and on that of a Cholesky factorization.
+
+    Examples
+    --------
+    >>> everything = Entries([0, 0, 1, 1], [0, 1, 0, 1], (2, 2))
+    >>> core_gram(everything, np.eye(2), np.eye(2), [(0, 0), (0, 1), (1, 1)])[0]
+    array([[1., 0., 0.],
+           [0., 1., 0.],
+           [0., 0., 1.]])
     """
+    (d1, q), n = U.shape, len(pairs)
+    blocks = entries.curvature_blocks(U, V)[:d1].reshape(d1, -1)
+    squares = (U[:, :, None] * U[:, None, :]).reshape(d1, -1)
+    products = (squares.T @ blocks).reshape(q, q, q, q)  # [i, k, j, l]
+    i, j = np.array(pairs, dtype=int).reshape(-1, 2).T
+    gram = np.zeros((n, n))
+    for left, right in ((i, j), (j, i)):
+        for first, second in ((i, j), (j, i)):
+            gram += products[left[:, None], first, right[:, None], second]
+    lengths = np.where(i == j, 2.0, np.sqrt(2.0))
+    gram /= np.outer(lengths, lengths)
+    total = float(np.einsum("iijj->", products))
+    return gram, 1.1 * EPS * (entries.size + d1 + 2 * n + 30) * total
+
+
+def smallest_singular_value(columns: Array) -> float:
+    """Return a proved lower bound on the smallest singular value of a tall matrix, 0.0 where nothing is proved."""
     m, n = columns.shape
     if n == 0 or m < n:
         return 0.0
     gram = columns.T @ columns
-    error = 1.1 * EPS * (m + 2 * n + 4) * float(np.trace(gram))
+    return root_of_smallest(gram, 1.1 * EPS * (m + 2 * n + 4) * float(np.trace(gram)))
+
+
+def root_of_smallest(gram: Array, error: float) -> float:
+    """Return a proved lower bound on the root of the smallest eigenvalue of a Gram matrix, 0.0 where none is proved.
+
+    An eigenvalue solver estimates it; a Cholesky factorization of the matrix less a share of its square proves it, with
+    the rounding errors of forming and factorizing (Rump 2006), at most ``error``, counted against it.
+    """
     guess = float(eigvalsh(gram, subset_by_index=[0, 0], check_finite=False)[0])
     for share in (0.99, 0.9, 0.5):
         if share * guess > error and _positive_definite(gram, share * guess):

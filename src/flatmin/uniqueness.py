@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flatmin.measurements import Measurement
+from flatmin.measurements import Entries, Measurement
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS, TopSpectrum
 from flatmin.parametrizations import Parametrization
 from flatmin.stability import (
     Stability,
+    core_gram,
     derivative,
+    root_of_smallest,
     smallest_singular_value,
     tangent_columns,
 )
@@ -29,6 +31,10 @@ AS_GOOD = 1e-9
 LARGEST_CORE = 60_000_000
 #: … and second solutions are not looked for in spaces of cores of a larger dimension.
 MOST_CORES = 1500
+#: More multiplications than this are not spent on its columns.
+MOST_WORK = 5e9
+#: A Gram matrix tells singular values apart whose squares are not below this, relatively.
+SQUARED = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +116,45 @@ class Uniqueness:
     stability: Stability | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Cores:
+    """The map on Hermitian cores: its triangle, where measurements count in units of their own sizes, and a bound.
+
+    ``injectivity`` is a lower bound on the smallest singular value of the map itself.
+    """
+
+    triangle: Array
+    injectivity: float
+
+    @classmethod
+    def of(cls, evidence: Evidence, U: Array, V: Array, sides: Array | None) -> _Cores | None:
+        """Return them where they can be had: from blocks a row, if that is accurate enough, else column by column."""
+        cone, m, pairs = evidence.model.cone, evidence.whitened.size, _pairs(U, V, evidence.model.cone)
+        if sides is None and len(pairs) <= MOST_CORES:
+            found = cls._by_blocks(evidence, U, V, pairs)
+            if found is not None:
+                return found
+        if m * len(pairs) > LARGEST_CORE or m * len(pairs) ** 2 > MOST_WORK:
+            return None
+        core = core_columns(evidence.whitened, U, V, cone, sides)
+        triangle = core / np.where(evidence.sizes > 0, evidence.sizes, 1)[:, None]
+        if len(triangle) > triangle.shape[1]:
+            triangle = np.asarray(np.linalg.qr(triangle, mode="r"))
+        return cls(triangle, smallest_singular_value(core))
+
+    @classmethod
+    def _by_blocks(cls, evidence: Evidence, U: Array, V: Array, pairs: list[tuple[int, int]]) -> _Cores | None:
+        """Return them for entries whose map is far enough from singular that its square tells."""
+        if not isinstance(evidence.whitened, Entries) or np.iscomplexobj(U):
+            return None
+        weights = np.divide(1.0, evidence.sizes, out=np.ones_like(evidence.sizes), where=evidence.sizes > 0)
+        values, Q = np.linalg.eigh(core_gram(evidence.whitened.weighted(weights), U, V, pairs)[0])
+        if not values[0] > SQUARED * values[-1]:
+            return None
+        triangle = np.sqrt(values[::-1, None]) * Q.T[::-1]
+        return cls(triangle, root_of_smallest(*core_gram(evidence.whitened, U, V, pairs)))
+
+
 def core_columns(
     whitened: Measurement, U: Array, V: Array, cone: str = "rectangular", sides: Array | None = None
 ) -> Array:
@@ -168,15 +213,13 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     margin = max(0.0, 1 - spectrum.below(q)) if q < min(whitened.shape) else 1.0
     if q == 0:
         return Uniqueness(True if evidence.misfit == 0 else None, 0, 1.0, margin)
-    if whitened.size * q * (q + 1) / 2 > LARGEST_CORE:
-        return Uniqueness(None, q, None, margin)
     U, V = spectrum.U[:, :q], spectrum.V[:, :q]
     unseen = evidence.blind[0].shape[1], evidence.blind[1].shape[1]
     sides = derivative(whitened, U, V, evidence.model.cone, unseen)
-    core = core_columns(whitened, U, V, evidence.model.cone, sides)
-    triangle = core / np.where(evidence.sizes > 0, evidence.sizes, 1)[:, None]
-    if len(triangle) > triangle.shape[1]:
-        triangle = np.asarray(np.linalg.qr(triangle, mode="r"))
+    cores = _Cores.of(evidence, U, V, sides)
+    if cores is None:
+        return Uniqueness(None, q, None, margin)
+    triangle = cores.triangle
     values = np.linalg.svd(triangle, compute_uv=False)
     smallest = values[-1] if len(values) == triangle.shape[1] else 0.0
     injectivity = float(smallest / values[0]) if values[0] > 0 else 0.0
@@ -186,7 +229,7 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
         other = _second_solution(evidence, U, V, _null_space(triangle, threshold, _basis(U, V, evidence.model.cone)))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
-    stability = _stability(evidence, U, V, sides, core, margin)
+    stability = _stability(evidence, U, V, sides, cores, margin)
     return Uniqueness((clear and _near(evidence, stability)) or None, q, injectivity, margin, None, stability)
 
 
@@ -196,7 +239,7 @@ def _near(evidence: Evidence, stability: Stability | None) -> bool:
 
 
 def _stability(
-    evidence: Evidence, U: Array, V: Array, sides: Array | None, core: Array, margin: float
+    evidence: Evidence, U: Array, V: Array, sides: Array | None, cores: _Cores, margin: float
 ) -> Stability | None:
     """Return the constants of the certified radius: on the tangent space where that is injective, else on cores."""
     cone, q = evidence.model.cone, U.shape[1]
@@ -210,7 +253,7 @@ def _stability(
     if injectivity > 0:
         beyond = (left - U @ (U.conj().T @ left)) * s, right - V @ (V.conj().T @ right)
     else:
-        space, injectivity = "core", smallest_singular_value(core)
+        space, injectivity = "core", cores.injectivity
         allowed = np.abs(_basis(U, V, cone)).sum(axis=0) > 0
         inner = np.where(allowed, (inner + inner.conj().T) / 2, 0)
         beyond = np.hstack([left * s, -U @ inner]), np.hstack([right, V])

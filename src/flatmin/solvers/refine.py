@@ -11,6 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 from flatmin.measurements import Measurement
 from flatmin.metric import Array
 from flatmin.operator_norm import block_norm, couple
+from flatmin.solvers.cell_equations import CellEquations
 from flatmin.solvers.factored import Linearization, QuadraticMap
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "project_data"]
@@ -19,6 +20,8 @@ __all__ = ["EXACT", "correct_dual", "fit_exactly", "project_data"]
 EXACT = 1e-13
 #: A singular value this much smaller than the one before may be an artefact of convergence.
 SHARP = 1e-2
+#: A multiplier makes a point stationary to this relative accuracy.
+STATIONARY = 1e-14
 
 
 def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: float) -> tuple[Array, float]:
@@ -69,7 +72,7 @@ def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, step
         if x.size == 0 or size <= EXACT * scale:
             break
         inverse = inverse or _pseudo_inverse(model.linearize(x))
-        moved = x + inverse(residual)
+        moved = x + inverse(residual, _forcing(size / scale))
         left = b - model.value(moved)
         ratio = float(np.linalg.norm(left)) / size
         if ratio > 0.9:
@@ -77,6 +80,11 @@ def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, step
         x, residual = moved, left
         inverse = inverse if ratio < 1e-3 else None
     return x, float(np.linalg.norm(residual)) / scale
+
+
+def _forcing(misfit: float) -> float:
+    """Return how accurately a Gauss-Newton step from this relative misfit need be computed, to cost no digits."""
+    return max(0.1 * min(misfit, 1.0), 0.3 * EXACT / misfit)
 
 
 def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Array, float]:
@@ -88,21 +96,35 @@ def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Ar
     U, s, V = model.canonical(x)
     # A second time removes what the regularized inverse left, unless columns are so small that they may be artefacts.
     for _ in range(2 if s.min(initial=1.0) > SHARP**2 * s.max(initial=1.0) else 1):
-        y = y + correction(x - model.apply(model.dual_matrix(y), x))
+        lacking = x - model.apply(model.dual_matrix(y), x)
+        size, goal = float(np.linalg.norm(lacking)), STATIONARY * float(np.linalg.norm(x))
+        if size <= goal:
+            break
+        y = y + correction(lacking, goal / size)
     S = model.dual_matrix(y)
     _, values, _ = model.escapes(S, U, V, 2, seed)
     return y, block_norm(*couple(S, U, V)[2:], float(values.max(initial=0.0)))
 
 
-def _pseudo_inverse(derivative: Linearization) -> Callable[[Array], Array]:
-    """Return ``r ↦ J⁺ r`` for residuals (m,), which is also ``g ↦ (Jᵀ)⁺ g`` for arrays shaped like x."""
+def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array]:
+    """Return ``r ↦ J⁺ r`` for residuals (m,), which is also ``g ↦ (Jᵀ)⁺ g`` for arrays shaped like x.
+
+    For sampled products it is exact up to changes d that leave ``J d`` alone, and as accurate, relatively, as the
+    second argument says; for others as accurate as it can be.
+    """
     n, k = derivative.x.shape
+    equations = CellEquations.of(derivative) if derivative.J is None else None
+    if equations is not None:
+        cells = equations
+        return lambda target, tol: (
+            cells.least_norm(target, tol) if target.ndim == 2 else cells.least_squares(target, tol)
+        )
     if derivative.J is None:
         from scipy.sparse.linalg import lsmr
 
         operator = derivative.as_linear_operator()
 
-        def iterate(target: Array) -> Array:
+        def iterate(target: Array, tol: float) -> Array:
             if target.ndim == 2:
                 return np.asarray(lsmr(operator.T, target.T.ravel(), atol=1e-12, btol=1e-12, maxiter=100)[0])
             return np.asarray(lsmr(operator, target, atol=1e-10, btol=1e-10, maxiter=100)[0]).reshape(k, n).T
@@ -114,7 +136,7 @@ def _pseudo_inverse(derivative: Linearization) -> Callable[[Array], Array]:
     gram[np.diag_indices(len(gram))] += 1e-13 * np.trace(gram)
     factor = cho_factor(gram, overwrite_a=True, check_finite=False)
 
-    def solve(target: Array) -> Array:
+    def solve(target: Array, tol: float) -> Array:
         transposed = target.ndim == 2
         if short:
             solved = cho_solve(factor, derivative.forward(target) if transposed else target)
