@@ -32,12 +32,13 @@ def numeric(value: Any, name: str, *, allow_complex: bool = False) -> Array:
 
 def integers(value: Any, name: str) -> Array:
     """Return ``value`` as a one-dimensional array of whole numbers."""
-    array = numeric(value, name)
+    whole = isinstance(value, np.ndarray) and value.dtype.kind in "iu"
+    array = value if whole else numeric(value, name)
     if array.ndim != 1:
         raise InputError(f"{name} has shape {array.shape}, expected one dimension")
-    if np.any(array != np.rint(array)):
+    if not whole and np.any(array != np.rint(array)):
         raise InputError(f"{name} contains {array[array != np.rint(array)][0]}, expected whole numbers")
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 def matrix_shape(value: Any) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from flatmin._validation import integers, matrix_shape, numeric
 from flatmin.errors import InputError
+from flatmin.kernels import MANY
 from flatmin.measurements.base import Measurement
 from flatmin.metric import Array, Metric
 
@@ -20,6 +22,8 @@ LARGEST_NORMAL = 2000
 
 class Entries(Measurement):
     """``X[rows[i], cols[i]]``: matrix completion, sparse throughout.
+
+    From `flatmin.kernels.MANY` entries on, products run in compiled loops.
 
     Parameters
     ----------
@@ -59,6 +63,7 @@ class Entries(Measurement):
         self.weights = None if weights is None else numeric(weights, "weights")
         if self.weights is not None and self.weights.shape != (self.size,):
             raise InputError(f"weights has shape {self.weights.shape}, expected ({self.size},)")
+        self._pattern = _Pattern(self.rows, self.cols, self.shape)
 
     def forward(self, X: Array) -> Array:
         """Return the observed entries of X."""
@@ -70,6 +75,9 @@ class Entries(Measurement):
 
     def forward_factors(self, L: Array, R: Array) -> Array:
         """Return the observed entries of ``L Rᵀ``, without forming it."""
+        if self.size >= MANY:
+            cells = self._pattern.cells
+            return self._weighted(cells.returned(cells.sampled(L.astype(float, copy=False), R)))
         out = np.empty(self.size)
         step = max(1, 200_000 // max(1, L.shape[1]))
         for i in range(0, self.size, step):
@@ -79,10 +87,15 @@ class Entries(Measurement):
 
     def adjoint_operator(self, y: Array) -> Any:
         """Return y spread over the matrix, as a sparse CSR array."""
+        values = self._weighted(y)
+        if self.size >= MANY:
+            from flatmin.kernels import CellMatrix
+
+            cells = self._pattern.cells
+            return CellMatrix.of(cells.arranged(values), cells)
         from scipy.sparse import csr_array
 
-        order, columns, pointers = self._layout
-        values = self._weighted(y)
+        order, columns, pointers = self._pattern.layout
         return csr_array((values if order is None else values[order], columns, pointers), shape=self.shape)
 
     def norms(self) -> Array:
@@ -91,7 +104,7 @@ class Entries(Measurement):
 
     def weighted(self, weights: Array) -> Entries:
         """Return the map with its weights multiplied."""
-        return Entries(self.rows, self.cols, self.shape, self._weighted(weights))
+        return self._with(self._weighted(weights))
 
     def gram_diagonals(self) -> tuple[Array, Array]:
         """Return the (weighted) number of observations in every row and every column."""
@@ -101,6 +114,12 @@ class Entries(Measurement):
 
     def curvature_blocks(self, L: Array, R: Array) -> Array:
         """Return the weighted sum of outer products of the rows of R that each row of L meets, and conversely."""
+        if self.size >= MANY:
+            cells = self._pattern.cells
+            weights = None if self.weights is None else cells.arranged(self.weights)
+            across = cells.transposed
+            turned = None if weights is None else across.arranged(weights)
+            return np.concatenate([cells.grams(R, weights), across.grams(L, turned)])
         k = L.shape[1]
         upper = np.triu_indices(k)
         pattern = self.adjoint_operator(np.ones(self.size) if self.weights is None else self.weights)
@@ -130,23 +149,30 @@ class Entries(Measurement):
         """Return the map with weights multiplied by the entries of the diagonal P1 and P2."""
         if not (P1.is_diagonal and P2.is_diagonal):
             return super().congruence(P1, P2)
-        weights = self._weighted(P1.values[self.rows] * P2.values[self.cols])
-        return Entries(self.rows, self.cols, self.shape, weights)
+        return self._with(self._weighted(P1.values[self.rows] * P2.values[self.cols]))
 
     def merged(self) -> tuple[Measurement, Any] | None:
         """Return one weighted measurement an entry, in row-major order, unless they are so already."""
         from scipy.sparse import csr_array
 
-        cell = self.rows * self.shape[1] + self.cols
-        if np.all(cell[1:] > cell[:-1]):
+        order, columns, pointers = self._pattern.layout
+        rows = np.repeat(np.arange(self.shape[0]), np.diff(pointers))
+        first = np.ones(self.size, bool)
+        first[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
+        if first.all() and order is None:
             return None
-        unique, inverse = np.unique(cell, return_inverse=True)
+        order = np.arange(self.size) if order is None else order
+        if first.all():
+            Q = csr_array((np.ones(self.size), order, np.arange(self.size + 1)), shape=(self.size, self.size)).T
+            return self.take(order), Q.tocsr()
+        inverse = np.empty(self.size, np.int64)
+        inverse[order] = np.cumsum(first) - 1
         weights = np.ones(self.size) if self.weights is None else self.weights
         norms = np.sqrt(np.bincount(inverse, weights**2))
         directions = np.where(norms[inverse] > 0, weights, 1.0)  # an entry of weight zero still needs a unit column
         lengths = np.sqrt(np.bincount(inverse, directions**2))
         Q = csr_array((directions / lengths[inverse], (np.arange(self.size), inverse)))
-        return Entries(*np.divmod(unique, self.shape[1]), self.shape, norms), Q
+        return Entries(rows[first], columns[first], self.shape, norms), Q
 
     def take(self, index: Array) -> Entries:
         """Return the chosen entries."""
@@ -154,11 +180,37 @@ class Entries(Measurement):
         weights = None if self.weights is None else self.weights[chosen]
         return Entries(self.rows[chosen], self.cols[chosen], self.shape, weights)
 
+    def _with(self, weights: Array) -> Entries:
+        """Return the same entries with other weights."""
+        other = Entries.__new__(Entries)
+        other.shape, other.size, other.rows, other.cols = self.shape, self.size, self.rows, self.cols
+        other.weights, other._pattern = weights, self._pattern
+        return other
+
     def _weighted(self, values: Array) -> Array:
         return np.asarray(values if self.weights is None else self.weights * values)
 
+
+@dataclass(frozen=True, eq=False)
+class _Pattern:
+    """Where entries stand, sorted once for all maps that differ in weights alone."""
+
+    rows: Array
+    cols: Array
+    shape: tuple[int, int]
+
     @cached_property
-    def _layout(self) -> tuple[Array | None, Array, Array]:
+    def cells(self) -> Any:
+        """Compressed rows for compiled loops."""
+        from flatmin.kernels import Cells
+
+        return Cells.of(self.rows, self.cols, self.shape)
+
+    @cached_property
+    def layout(self) -> tuple[Array | None, Array, Array]:
+        """The order that sorts the entries by row and column (None: they are), then columns and pointers of rows."""
+        if len(self.rows) >= MANY:
+            return self.cells.order, self.cells.indices, self.cells.pointers
         cell = self.rows * self.shape[1] + self.cols
         order = None if np.all(cell[1:] >= cell[:-1]) else np.argsort(cell, kind="stable")
         pointers = np.concatenate([[0], np.cumsum(np.bincount(self.rows, minlength=self.shape[0]))])

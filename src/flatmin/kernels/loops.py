@@ -1,0 +1,163 @@
+"""The loops themselves, over rows ``start … stop`` of a pattern in compressed rows.
+
+They release the interpreter lock and know nothing of threads: `Cells` runs several ranges at once. Numba's own threads
+are not used, as their default layers end the process when two threads call them, or after a fork.
+
+Where a sum of outer products is needed, the rows that a row meets are gathered to a panel and multiplied by BLAS,
+which is faster than loops that the compiler makes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+__all__ = ["arrange", "count", "gathered", "gram", "place", "product", "returned", "ridge", "sampled"]
+
+#: Sums may be taken in any order; what is not finite still counts as such.
+MATHS = {"reassoc", "contract", "nsz", "arcp"}
+
+
+def _compiled(function: Any) -> Any:
+    return njit(nogil=True, cache=True, error_model="numpy", fastmath=MATHS)(function)
+
+
+@_compiled
+def sampled(pointers, indices, L, R, start, stop, out):  # type: ignore[no-untyped-def]
+    """``out[p] = ⟨L[i], R[indices[p]]⟩`` for the cells p of every row i."""
+    k = L.shape[1]
+    for i in range(start, stop):
+        for p in range(pointers[i], pointers[i + 1]):
+            j = indices[p]
+            total = L[i, 0] * R[j, 0]
+            for c in range(1, k):
+                total += L[i, c] * R[j, c]
+            out[p] = total
+
+
+@_compiled
+def product(pointers, indices, values, F, start, stop, out):  # type: ignore[no-untyped-def]
+    """``out[i] = Σ_p values[p] F[indices[p]]``."""
+    k = F.shape[1]
+    for i in range(start, stop):
+        for c in range(k):
+            out[i, c] = 0
+        for p in range(pointers[i], pointers[i + 1]):
+            j, v = indices[p], values[p]
+            for c in range(k):
+                out[i, c] += v * F[j, c]
+
+
+@_compiled
+def _widest(pointers, start, stop):  # type: ignore[no-untyped-def]
+    widest = 0
+    for i in range(start, stop):
+        widest = max(widest, pointers[i + 1] - pointers[i])
+    return widest
+
+
+@_compiled
+def gram(pointers, indices, weights, F, start, stop, out):  # type: ignore[no-untyped-def]
+    """``out[i] = Σ_p w_p² f fᵀ`` with ``f = F[indices[p]]``; no weights (length 0) are ones."""
+    k, weighted = F.shape[1], len(weights) > 0
+    panel = np.empty((_widest(pointers, start, stop), k), F.dtype)
+    for i in range(start, stop):
+        n = pointers[i + 1] - pointers[i]
+        for q in range(n):
+            p = pointers[i] + q
+            j = indices[p]
+            for c in range(k):
+                panel[q, c] = weights[p] * F[j, c] if weighted else F[j, c]
+        np.dot(panel[:n].T, panel[:n], out[i])
+
+
+@_compiled
+def _solve(A, x, k):  # type: ignore[no-untyped-def]
+    """Solve ``A x = b`` in place by a Cholesky factorization of the upper triangle; x holds b."""
+    for j in range(k):
+        scale = 1 / np.sqrt(A[j, j])
+        for c in range(j, k):
+            A[j, c] *= scale
+        x[j] *= scale
+        for i in range(j + 1, k):
+            share = A[j, i]
+            for c in range(i, k):
+                A[i, c] -= share * A[j, c]
+            x[i] -= share * x[j]
+    for j in range(k - 1, -1, -1):
+        total = x[j]
+        for c in range(j + 1, k):
+            total -= A[j, c] * x[c]
+        x[j] = total / A[j, j]
+
+
+@_compiled
+def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  # type: ignore[no-untyped-def]
+    """``out[i] = argmin_l Σ_p (w_p ⟨f, l⟩ − values[p])² + penalties[i] |l|²``, zero for rows without cells."""
+    k, weighted = F.shape[1], len(weights) > 0
+    panel = np.empty((_widest(pointers, start, stop), k + 1), F.dtype)
+    A, x = np.empty((k + 1, k + 1), F.dtype), np.empty(k, F.dtype)
+    for i in range(start, stop):
+        n = pointers[i + 1] - pointers[i]
+        if n == 0:
+            out[i] = 0
+            continue
+        for q in range(n):
+            p = pointers[i] + q
+            j = indices[p]
+            for c in range(k):
+                panel[q, c] = weights[p] * F[j, c] if weighted else F[j, c]
+            panel[q, k] = values[p]
+        np.dot(panel[:n].T, panel[:n], A)
+        for c in range(k):
+            A[c, c] += penalties[i]
+            x[c] = A[c, k]
+        _solve(A, x, k)
+        out[i] = x
+
+
+@_compiled
+def count(index, out):  # type: ignore[no-untyped-def]
+    """Add to ``out[i + 1]`` how often i occurs, and then all that stand before: pointers of compressed rows."""
+    for p in range(len(index)):
+        out[index[p] + 1] += 1
+    for i in range(1, len(out)):
+        out[i] += out[i - 1]
+
+
+@_compiled
+def place(key, pointers, before, order):  # type: ignore[no-untyped-def]
+    """Write to ``order`` the positions ``before`` (none: 0, 1, …) stably by their key; ``pointers`` are used up."""
+    for q in range(len(key)):
+        p = before[q] if len(before) else q
+        at = pointers[key[p]]
+        order[at] = p
+        pointers[key[p]] += 1
+
+
+@_compiled
+def arrange(pointers, indices, next_place, other, order):  # type: ignore[no-untyped-def]
+    """Write to ``other`` and ``order`` the rows and positions of cells in compressed columns."""
+    for i in range(len(pointers) - 1):
+        for p in range(pointers[i], pointers[i + 1]):
+            j = indices[p]
+            at = next_place[j]
+            other[at] = i
+            order[at] = p
+            next_place[j] = at + 1
+
+
+@_compiled
+def gathered(values, order, start, stop, out):  # type: ignore[no-untyped-def]
+    """``out[p] = values[order[p]]``."""
+    for p in range(start, stop):
+        out[p] = values[order[p]]
+
+
+@_compiled
+def returned(values, order, start, stop, out):  # type: ignore[no-untyped-def]
+    """``out[order[p]] = values[p]``."""
+    for p in range(start, stop):
+        out[order[p]] = values[p]

@@ -1,0 +1,46 @@
+"""The entrywise loops of robust PCA, fused: each reads its arrays once.
+
+They work on a block of rows that fits in the cache, into which BLAS has just written the same rows of the low-rank
+part, and release the interpreter lock. Nothing here may be reordered: `solvers/row_passes.py` has the same functions
+in NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+__all__ = ["ascend", "trim"]
+
+
+def _compiled(function: Any) -> Any:
+    return njit(nogil=True, cache=True, error_model="numpy")(function)
+
+
+@_compiled
+def ascend(y, x, w, z, seen, level, rho, following):  # type: ignore[no-untyped-def]
+    """``w ← clip(ρ (y − x) + w, ±level)``, zero where not seen, and ``z ← x + (w − old w)/ρ + w/following``."""
+    inward, onward, holes = 1.0 / rho, 1.0 / rho + 1.0 / following, seen.size > 0
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            old = w[i, j]
+            new = min(max(rho * (y[i, j] - x[i, j]) + old, -level), level)
+            if holes:
+                new = new if seen[i, j] else 0.0
+            w[i, j] = new
+            z[i, j] = x[i, j] + (new * onward - old * inward)
+
+
+@_compiled
+def trim(y, x, seen, limit, free):  # type: ignore[no-untyped-def]
+    """``free ← seen and |y − x| ≤ limit``, ``x ← y − x`` there and zero elsewhere."""
+    holes = seen.size > 0
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            left = y[i, j] - x[i, j]
+            near = abs(left) <= limit
+            if holes:
+                near = near and seen[i, j]
+            free[i, j] = near
+            x[i, j] = left if near else 0.0

@@ -1,0 +1,142 @@
+"""Compiled loops over observed cells, against dense matrices."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.sparse import coo_array, csr_array
+
+from flatmin.kernels import CellMatrix, Cells
+from flatmin.kernels.threads import Parts, available, spread
+
+PRECISE = {np.float64: 1e-12, np.float32: 1e-5}
+
+
+def _draw(dtype, k, seed=0, shape=(23, 17), m=150, repeated=True):
+    """Return cells in any order, some twice and some rows and columns empty, with values, weights and factors."""
+    rng = np.random.default_rng(seed)
+    rows, cols = rng.integers(2, shape[0] - 1, m), rng.integers(0, shape[1] - 3, m)
+    if not repeated:
+        rows, cols = np.divmod(np.unique(rows * shape[1] + cols), shape[1])
+    L, R = (rng.standard_normal((d, k)).astype(dtype) for d in shape)
+    values, weights = rng.standard_normal(len(rows)).astype(dtype), rng.uniform(0.5, 2, len(rows)).astype(dtype)
+    return rows, cols, shape, values, weights, L, R
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("k", [1, 2, 7, 32])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_products_are_those_of_dense_matrices(dtype, k, threads, monkeypatch):
+    monkeypatch.setattr("flatmin.kernels.threads.LEAST_WORK", 10)
+    rows, cols, shape, values, weights, L, R = _draw(dtype, k)
+    cells, tol = Cells.of(rows, cols, shape, threads), PRECISE[dtype] * k
+    y, w = cells.arranged(values), cells.arranged(weights)
+    V = coo_array((values, (rows, cols)), shape=shape).toarray().astype(float)
+    sampled = cells.sampled(L, R)
+    assert sampled.dtype == dtype
+    np.testing.assert_allclose(cells.returned(sampled), (L.astype(float) @ R.T)[rows, cols], atol=tol)
+    np.testing.assert_allclose(cells.product(y, R), V @ R, atol=10 * tol)
+    across = cells.transposed
+    np.testing.assert_allclose(across.product(across.arranged(y), L), V.T @ L, atol=10 * tol)
+    for i, found in enumerate(cells.grams(R, w)):
+        met = weights[rows == i, None] * R[cols[rows == i]]
+        np.testing.assert_allclose(found, met.T @ met, atol=30 * tol)
+    plain = cells.grams(R)
+    np.testing.assert_allclose(plain[5], R[cols[rows == 5]].T @ R[cols[rows == 5]], atol=30 * tol)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("k", [1, 6])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_half_a_sweep_minimises_row_by_row(dtype, k, weighted):
+    rows, cols, shape, values, weights, _, R = _draw(dtype, k)
+    cells = Cells.of(rows, cols, shape)
+    penalties = np.random.default_rng(3).uniform(0.5, 2, shape[0])
+    found = cells.ridge(cells.arranged(values), R, penalties, cells.arranged(weights) if weighted else None)
+    assert found.dtype == dtype
+    for i in range(shape[0]):
+        mine = rows == i
+        w = weights[mine] if weighted else np.ones(mine.sum())
+        G = np.vstack([w[:, None] * R[cols[mine]], np.sqrt(penalties[i]) * np.eye(k)])
+        expected = np.linalg.lstsq(G, np.concatenate([values[mine], np.zeros(k)]))[0]
+        np.testing.assert_allclose(found[i], expected, atol=100 * PRECISE[dtype])
+    assert not np.any(found[:2])
+    assert not np.any(found[-1])
+
+
+def test_one_thread_and_two_give_the_same_digits(monkeypatch):
+    monkeypatch.setattr("flatmin.kernels.threads.LEAST_WORK", 10)
+    rows, cols, shape, values, _, L, R = _draw(np.float64, 5, shape=(400, 300), m=9000)
+    one, two = (Cells.of(rows, cols, shape, threads) for threads in (1, 2))
+    assert np.array_equal(one.sampled(L, R), two.sampled(L, R))
+    y = one.arranged(values)
+    assert np.array_equal(one.product(y, R), two.product(y, R))
+    assert np.array_equal(one.ridge(y, R, np.ones(400)), two.ridge(y, R, np.ones(400)))
+
+
+def test_the_order_of_cells_comes_back():
+    rows, cols, shape, values, *_ = _draw(np.float64, 1)
+    cells = Cells.of(rows, cols, shape)
+    assert np.array_equal(cells.returned(cells.arranged(values)), values)
+    given = np.repeat(np.arange(shape[0]), np.diff(cells.pointers))
+    assert np.array_equal(cells.returned(given), rows)
+    assert np.all(np.diff(given * shape[1] + cells.indices) >= 0)
+    assert cells.order is not None
+    again = Cells.of(given, cells.indices, shape)
+    assert again.order is None
+    assert np.array_equal(again.indices, cells.indices)
+
+
+def test_the_sparse_matrix_behaves_as_scipys():
+    rows, cols, shape, values, _, L, R = _draw(np.float64, 4, repeated=False)
+    cells = Cells.of(rows, cols, shape)
+    S, plain = CellMatrix.of(cells.arranged(values), cells), csr_array((values, (rows, cols)), shape=shape)
+    dense = plain.toarray()
+    for matrix, right in ((S, R), (S.T, L), (S.T.T, R), (S.T.tocsr(), L), (S.tocsr(), R), (S.tocsc(), R)):
+        expected = dense if matrix.shape == shape else dense.T
+        np.testing.assert_allclose(matrix.toarray(), expected)
+        np.testing.assert_allclose(matrix @ right, expected @ right, atol=1e-13)
+        np.testing.assert_allclose(matrix @ right[:, 0], expected @ right[:, 0], atol=1e-13)
+    np.testing.assert_allclose((S.T @ S).toarray(), dense.T @ dense, atol=1e-13)
+    np.testing.assert_allclose(abs(S).sum(axis=0), np.abs(dense).sum(axis=0))
+    np.testing.assert_allclose((2 * S).toarray(), 2 * dense)
+    np.testing.assert_allclose(S[[3, 5]][:, [1, 2]].toarray(), dense[[3, 5]][:, [1, 2]])
+    np.testing.assert_allclose((2 * S) @ R, 2 * dense @ R, atol=1e-13)
+    np.testing.assert_allclose(L.T @ S, L.T @ dense, atol=1e-13)
+    np.testing.assert_allclose(S @ R.astype(np.float32), dense @ R, atol=1e-5)
+    with pytest.raises(ValueError, match="mismatch"):
+        S @ L[:-1]
+
+
+def test_threads_follow_the_processors_and_the_usual_variables(monkeypatch):
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    most = available()
+    assert most >= 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert available() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "nonsense")
+    assert available() == most
+
+
+def test_every_row_is_visited_once_and_failures_arrive():
+    pointers = np.concatenate([[0], np.cumsum(np.array([0, 900, 0, 3, 40, 40, 0, 17]))])
+    seen = np.zeros(8, int)
+
+    def loop(start, stop, out):
+        out[start:stop] += 1
+
+    Parts(pointers).run(loop, 1e12, seen, threads=3)
+    assert np.all(seen == 1)
+
+    def failing(start, stop):
+        raise MemoryError("none left")
+
+    with pytest.raises(MemoryError, match="none left"):
+        spread(failing, [(0, 1), (1, 2), (2, 3)], 2)
+
+
+def test_numba_loads_only_when_cells_are_used():
+    code = "import sys, flatmin.kernels as k; assert 'numba' not in sys.modules; k.Cells; assert 'numba' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,62 @@
+"""Many entries take compiled loops, with the same results."""
+
+import numpy as np
+import pytest
+
+import flatmin as fm
+from flatmin.measurements import Entries
+from flatmin.measurements import entries as module
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("repeated", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_many_entries_are_measured_as_few_are(weighted, repeated, ordered, monkeypatch):
+    rng = np.random.default_rng(1)
+    cell = rng.integers(0, 12 * 9, 70)
+    cell = cell if repeated else rng.permutation(np.unique(cell))
+    rows, cols = np.divmod(np.sort(cell) if ordered else cell, 9)
+    weights = rng.uniform(-2, 2, len(rows)) if weighted else None
+    few = Entries(rows, cols, (12, 9), weights)
+    y, L, R = rng.standard_normal(few.size), rng.standard_normal((12, 3)), rng.standard_normal((9, 3))
+    expected = (
+        few.forward_factors(L, R),
+        few.adjoint_operator(y) @ R,
+        few.adjoint_operator(y).T @ L,
+        few.curvature_blocks(L, R),
+        few.merged(),
+    )
+    monkeypatch.setattr(module, "MANY", 1)
+    many = Entries(rows, cols, (12, 9), weights)
+    fm.testing.check_measurement(many)
+    np.testing.assert_allclose(many.forward_factors(L, R), expected[0], atol=1e-14)
+    np.testing.assert_allclose(many.adjoint_operator(y) @ R, expected[1], atol=1e-14)
+    np.testing.assert_allclose(many.adjoint_operator(y).T @ L, expected[2], atol=1e-14)
+    np.testing.assert_allclose(many.adjoint(y), few.adjoint(y), atol=1e-14)
+    np.testing.assert_allclose(many.curvature_blocks(L, R), expected[3], atol=1e-13)
+    merged = many.merged()
+    assert (merged is None) == (expected[4] is None)
+    if merged is not None:
+        (one, Q), P = merged, expected[4][1]
+        assert np.all(np.diff(one.rows * 9 + one.cols) > 0)
+        np.testing.assert_allclose(Q.toarray(), P.toarray())
+        np.testing.assert_allclose(Q @ one.forward_factors(L, R), expected[0], atol=1e-14)
+        np.testing.assert_allclose((Q.T @ Q).toarray(), np.eye(one.size), atol=1e-14)
+
+
+def test_maps_that_differ_in_weights_share_their_sorting():
+    A = Entries([1, 0, 1], [0, 2, 2], (2, 3))
+    D1, D2 = A.metric()
+    B = A.congruence(D1.power(-1), D2.power(-1)).weighted(np.array([1.0, 2.0, 3.0]))
+    assert B._pattern is A._pattern
+    X = np.arange(6.0).reshape(2, 3)
+    Z = (D1 @ X) @ D2
+    np.testing.assert_allclose(B.forward(Z), np.array([1.0, 2.0, 3.0]) * A.forward(X))
+
+
+def test_merging_cells_without_repetition_keeps_signs_and_zeros():
+    A = Entries([1, 0, 1], [2, 1, 0], (2, 3), [2.0, -1.0, 0.0])
+    merged, Q = A.merged()
+    X = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(Q @ merged.forward(X), A.forward(X))
+    np.testing.assert_array_equal((Q.T @ Q).toarray(), np.eye(3))
