@@ -26,28 +26,50 @@ def _compiled(function: Any) -> Any:
 
 @_compiled
 def sampled(pointers, indices, L, R, start, stop, out):  # type: ignore[no-untyped-def]
-    """``out[p] = ⟨L[i], R[indices[p]]⟩`` for the cells p of every row i."""
-    k = L.shape[1]
+    """``out[p] = ⟨L[i], R[indices[p]]⟩`` for the cells p of every row i, four at a time."""
+    k, zero = L.shape[1], np.zeros(1, L.dtype)[0]
     for i in range(start, stop):
-        for p in range(pointers[i], pointers[i + 1]):
-            j = indices[p]
-            total = L[i, 0] * R[j, 0]
-            for c in range(1, k):
-                total += L[i, c] * R[j, c]
-            out[p] = total
+        row, p, end = L[i], pointers[i], pointers[i + 1]
+        while p + 4 <= end:
+            first, second = R[np.uintp(indices[p])], R[np.uintp(indices[p + 1])]
+            third, fourth = R[np.uintp(indices[p + 2])], R[np.uintp(indices[p + 3])]
+            s1 = s2 = s3 = s4 = zero
+            for c in range(k):
+                s1 += row[c] * first[c]
+                s2 += row[c] * second[c]
+                s3 += row[c] * third[c]
+                s4 += row[c] * fourth[c]
+            out[p], out[p + 1], out[p + 2], out[p + 3] = s1, s2, s3, s4
+            p += 4
+        while p < end:
+            first, s1 = R[np.uintp(indices[p])], zero
+            for c in range(k):
+                s1 += row[c] * first[c]
+            out[p] = s1
+            p += 1
 
 
 @_compiled
 def product(pointers, indices, values, F, start, stop, out):  # type: ignore[no-untyped-def]
-    """``out[i] = Σ_p values[p] F[indices[p]]``."""
+    """``out[i] = Σ_p values[p] F[indices[p]]``, four cells at a time."""
     k = F.shape[1]
+    total = np.empty(k, F.dtype)
     for i in range(start, stop):
-        for c in range(k):
-            out[i, c] = 0
-        for p in range(pointers[i], pointers[i + 1]):
-            j, v = indices[p], values[p]
+        total[:] = 0
+        p, end = pointers[i], pointers[i + 1]
+        while p + 4 <= end:
+            first, second = F[np.uintp(indices[p])], F[np.uintp(indices[p + 1])]
+            third, fourth = F[np.uintp(indices[p + 2])], F[np.uintp(indices[p + 3])]
+            v1, v2, v3, v4 = values[p], values[p + 1], values[p + 2], values[p + 3]
             for c in range(k):
-                out[i, c] += v * F[j, c]
+                total[c] += (v1 * first[c] + v2 * second[c]) + (v3 * third[c] + v4 * fourth[c])
+            p += 4
+        while p < end:
+            first, v1 = F[np.uintp(indices[p])], values[p]
+            for c in range(k):
+                total[c] += v1 * first[c]
+            p += 1
+        out[i] = total
 
 
 @_compiled
