@@ -20,7 +20,7 @@ ROOT = Path(flatmin.__file__).parent
 LAYERS = [
     {"errors", "_version", "_registry", "_files", "_threads", "_progress"},
     {"metric", "_memory", "claim"},
-    {"_validation", "losses", "kernels"},
+    {"_validation", "losses", "kernels", "krylov"},
     {"measurements", "operator_norm"},
     {"parametrizations"},
     {"problem", "noise"},

@@ -1,7 +1,8 @@
-"""Rigorous upper bounds on the largest singular values of a dual matrix.
+"""Upper bounds on the largest singular values of a dual matrix: proved, or but for a stated chance.
 
-Lanczos iterations bound an operator norm from below, so a value of theirs certifies nothing. Here they only choose a
-subspace; what is reported is proved by a dense singular value decomposition or by a Cholesky factorization.
+Lanczos iterations bound an operator norm from below, so a value of theirs certifies nothing. Here they choose a
+subspace; what is reported is proved by a dense singular value decomposition or by a Cholesky factorization, or follows
+from random starts that have nothing to do with the matrix (`flatmin.krylov`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from flatmin.krylov import largest_eigenvalue
 from flatmin.metric import Array, Metric
 
 __all__ = [
@@ -34,7 +36,9 @@ DENSE = 400
 LARGEST_DENSE = 16_000_000
 #: Up to this dimension the eigenvalues of a Hermitian matrix are computed.
 LARGEST_HERMITIAN = 2000
-#: Up to this smaller dimension a Cholesky factorization proves the bound; beyond, it would take too much memory.
+#: Up to this smaller dimension a Cholesky factorization proves the bound …
+FACTORED = 800
+#: … and up to this one, if random starts bound the norm too loosely; beyond, it would take too much memory.
 CHOLESKY = 8000
 #: Up to this dimension a matrix known by its products is formed to be factorized.
 LARGEST_FORMED = 5000
@@ -42,6 +46,23 @@ LARGEST_FORMED = 5000
 SHARES = (0.985, 0.5)
 #: Singular subspaces that couple with their complements by more than this are computed anew.
 ACCURATE = 1e-7
+#: With this probability the bound of a norm by random starts fails, and that of a margin: half of it the first time
+#: that one is tried, a quarter the second time, and so on.
+FAILURE = 2e-11
+#: Iterations with random starts end when the bound leaves this share of what their estimate leaves below one …
+SETTLED = 0.7
+#: … or after so many steps.
+STEPS = 150
+#: Singular values above this one cost more steps than to be found and set apart.
+EDGE = 0.9975
+#: So often, and so many of them, are they looked for.
+ATTEMPTS, MOST_TRIPLETS = 6, 400
+#: Random starts at once: a product with sparse matrices costs about as much for eight vectors as for three.
+STARTS, STARTS_OF_OPERATOR = 8, 2
+#: Operators known by their products are taken to be right to this many rounding errors of the largest product.
+OPERATOR_ROUNDING = 1e3 * EPS
+#: Names the stream of random numbers that nothing else draws from.
+STREAM = 0x6E6F726D
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +78,11 @@ class TopSpectrum:
     rest : float
         An upper bound on the norm of ``S`` between the orthogonal complements of U and V.
     kind : str
-        What proves the bounds: "dense", "cholesky", "proven" (a formula), or "estimated" (nothing does).
+        What proves the bounds: "dense", "cholesky", "proven" (a formula), "probabilistic", or "estimated" (nothing).
     slack : float
         What the triplets couple with the rest: singular values of S differ from theirs by no more.
+    failure : float
+        The chance that the bounds are wrong, over the random starts that they were made with.
     """
 
     U: Array
@@ -69,6 +92,7 @@ class TopSpectrum:
     rest: float
     kind: str
     slack: float = 0.0
+    failure: float = 0.0
 
     def scaled(self, factor: float) -> TopSpectrum:
         """Return the spectrum of ``factor · S``."""
@@ -221,7 +245,13 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, cone
         dense = S if isinstance(S, np.ndarray) else S.toarray()
         U, s, Vt = np.linalg.svd(dense, full_matrices=False)
         return TopSpectrum(U, s, Vt.T, float(s[0]) * (1 + 4 * max(d1, d2) * EPS), 0.0, "dense")
-    return _proved(S, np.linalg.qr(U)[0], np.linalg.qr(V)[0], unit, seed)
+    U, V = np.linalg.qr(U)[0], np.linalg.qr(V)[0]
+    if min(d1, d2) <= FACTORED:
+        return _proved(S, U, V, unit, seed)
+    found = _likely(S, U, V, unit, seed)
+    if found.norm <= max(1.0, found.values.max(initial=0.0)) + 1e-8 or min(d1, d2) > CHOLESKY:
+        return found
+    return _proved(S, found.U, found.V, unit, seed)
 
 
 def _hermitian_spectrum(S: Any, U: Array, seed: int, by_size: bool) -> TopSpectrum:
@@ -366,6 +396,122 @@ def _proved(S: Any, U: Array, V: Array, unit: float, seed: int) -> TopSpectrum:
             kind = "cholesky"
             break
     return TopSpectrum(U @ left, s, V @ right.T, block_norm(inner, coupling, rest), rest, kind, float(max(coupling)))
+
+
+def _likely(S: Any, U: Array, V: Array, unit: float, seed: int) -> TopSpectrum:
+    """Bound the norm block by block: exactly between U and V, by random starts between their complements.
+
+    What is found above ``unit``, or was given, makes the triplets; what is found between ``EDGE`` and that, the rest.
+    """
+    given = U.shape[1]
+    for attempt in range(ATTEMPTS):
+        parts = couple(S, U, V)
+        if U.shape[1] and max(parts[3]) > ACCURATE:
+            U, _, V = leading_triplets(S, U.shape[1] + 1, tol=1e-5, seed=seed + attempt)
+            parts = couple(S, U, V)
+        scale = max(1.0, float(np.linalg.norm(parts[2], 2))) if U.shape[1] else 1.0
+        floor = scale * min(unit, EDGE)
+        rest, reached = _likely_rest(S, U, V, parts[0], parts[1], scale, floor, (seed, attempt))
+        if reached <= floor or U.shape[1] >= min(MOST_TRIPLETS, min(S.shape)):
+            break
+        U, V = _append(S, U, V, unit, floor, seed + attempt)
+    left, s, right = np.linalg.svd(parts[2])
+    UtS, SV, U, V = left.conj().T @ parts[0], parts[1] @ right.conj().T, U @ left, V @ right.conj().T
+    top = max(min(given, len(s)), int(np.count_nonzero(s > unit * max(1.0, s.max(initial=0.0)))))
+
+    def apart(columns: slice) -> Array:
+        off = UtS.conj().T[:, columns] - V[:, columns] * s[columns], SV[:, columns] - U[:, columns] * s[columns]
+        return np.array([np.linalg.norm(block) for block in off]) + 1e2 * EPS
+
+    rest = block_norm(np.diag(s[top:]), apart(slice(top, None)), rest)
+    coupling = apart(slice(top))
+    norm = block_norm(np.diag(s[:top]), coupling, rest)
+    return TopSpectrum(
+        U[:, :top], s[:top], V[:, :top], norm, rest, "probabilistic", float(max(coupling)), failure=FAILURE
+    )
+
+
+def _likely_rest(
+    S: Any, U: Array, V: Array, UtS: Array, SV: Array, scale: float, floor: float, stream: tuple[int, int]
+) -> tuple[float, float]:
+    """Bound the norm of ``R = (I − UU*) S (I − VV*)`` by random starts for R*R; return what is surely reached as well.
+
+    The starts come from a stream of random numbers of their own. A dual vector may depend on other random numbers with
+    the same seed: those that a solver started with, or that chose the data. It does not depend on these.
+    """
+    if S.shape[0] < S.shape[1]:
+        S, U, V, UtS = _adjoint(S), V, U, SV.conj().T
+    adjoint, n = _adjoint(S), S.shape[1] - V.shape[1]
+    if n <= 0:
+        return 0.0, 0.0
+    cheap = isinstance(S, np.ndarray) or hasattr(S, "tocsr")
+
+    def square(X: Array) -> Array:
+        X = X - V @ (V.conj().T @ X)
+        X = adjoint @ (S @ X - U @ (UtS @ X))
+        return np.asarray(X - V @ (V.conj().T @ X))
+
+    def enough(reached: float, upper: float) -> bool:
+        reached, upper = (float(np.sqrt(max(0.0, x))) for x in (reached, upper))
+        return reached > floor or scale - upper >= SETTLED * (scale - reached)
+
+    starts = _starts(S, STARTS if cheap else STARTS_OF_OPERATOR, stream)
+    starts -= V @ (V.conj().T @ starts)
+    found = largest_eigenvalue(
+        square,
+        starts,
+        dimension=n,
+        failure=FAILURE / 2 ** (stream[1] + 1),
+        rounding=_rounding(S, U.shape[1]) if cheap else OPERATOR_ROUNDING * scale**2,
+        steps=STEPS,
+        enough=enough,
+    )
+    return float(np.sqrt(max(0.0, found.upper))) * (1 + 4 * EPS), float(np.sqrt(max(0.0, found.reached)))
+
+
+def _starts(S: Any, count: int, stream: tuple[int, int]) -> Array:
+    """Return standard normal columns for S, complex if S is, from a stream that nothing else draws from."""
+    rng = np.random.default_rng(np.random.SeedSequence(stream[0], spawn_key=(STREAM, stream[1])))
+    starts = rng.standard_normal((S.shape[1], count))
+    if np.issubdtype(S.dtype, np.complexfloating):
+        return starts + 1j * rng.standard_normal(starts.shape)
+    return starts
+
+
+def _rounding(S: Any, p: int) -> float:
+    """Return a bound on the rounding error of ``R*R x``, ‖x‖ = 1, with R the matrix S beside p triplets.
+
+    A sum of w products is off by at most ``w ε/2`` times the sum of their sizes; the norm of |S| is at most
+    ``(‖S‖_1 ‖S‖_∞)^½`` and ``‖S‖_F``, and that of ``|U||U|*`` at most p.
+    """
+    if hasattr(S, "tocsr"):
+        S = S.tocoo()
+        sizes, (rows, cols) = np.abs(S.data), S.coords
+        sums = [np.bincount(index, sizes) for index in (rows, cols)]
+        terms = [np.bincount(index).max(initial=0) for index in (rows, cols)]
+    else:
+        sizes = np.abs(S)
+        sums, terms = [sizes.sum(axis=1), sizes.sum(axis=0)], list(S.shape)
+    size = min(float(np.prod([np.max(total, initial=0.0) for total in sums])), float(np.sum(sizes**2)))
+    return EPS * size * float(sum(terms) + 2 * p * (sum(S.shape) + p) + 8)
+
+
+def _append(S: Any, U: Array, V: Array, unit: float, floor: float, seed: int) -> tuple[Array, Array]:
+    """Append singular vectors of the deflated S until its next singular value is below ``floor``.
+
+    Where the matrix turns out to be larger than one, the floor rises with it.
+    """
+    count = 4
+    while U.shape[1] < min(MOST_TRIPLETS, min(S.shape)):
+        u, s, v = leading_triplets(deflate(S, U, V), count, tol=1e-4, seed=seed)
+        floor = max(floor, min(unit, EDGE) * float(s.max(initial=0.0)))
+        new = s > floor
+        U = np.linalg.qr(np.hstack([U, u[:, new]]))[0]
+        V = np.linalg.qr(np.hstack([V, v[:, new]]))[0]
+        if not new.all() or not new.size:
+            break
+        count *= 2
+    return U, V
 
 
 def block_norm(inner: Array, coupling: Array, rest: float) -> float:

@@ -14,10 +14,11 @@ from scipy.special import stdtrit
 
 from flatmin._validation import positive, seed_number
 from flatmin.errors import InputError
+from flatmin.krylov import least_component
 from flatmin.metric import Array
 from flatmin.nn.curvature import Curvature
 from flatmin.nn.estimators.base import Operator, check, sphere
-from flatmin.nn.lanczos import lanczos, least_component
+from flatmin.nn.lanczos import lanczos
 
 __all__ = ["SpectralDensity", "operator_density", "spectral_density"]
 

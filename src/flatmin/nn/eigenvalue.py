@@ -10,9 +10,10 @@ import torch
 
 from flatmin._validation import positive, seed_number
 from flatmin.errors import InputError
+from flatmin.krylov import Krylov, least_component
 from flatmin.nn.curvature import Curvature
 from flatmin.nn.estimators.base import Operator, check, sphere
-from flatmin.nn.lanczos import Krylov, lanczos, least_component
+from flatmin.nn.lanczos import lanczos
 
 __all__ = ["EigenvalueEstimate", "extreme_eigenvalue", "largest_eigenvalue"]
 
