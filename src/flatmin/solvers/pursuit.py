@@ -10,10 +10,11 @@ import numpy as np
 
 from flatmin.losses import clip_level
 from flatmin.metric import Array
+from flatmin.solvers.exact_split import exact_split
 from flatmin.solvers.extrapolation import Extrapolation
 from flatmin.solvers.newton import Budget
 
-__all__ = ["Corrupted", "Pursuit", "pursue"]
+__all__ = ["Corrupted", "Pursuit", "pursue", "shortcut"]
 
 Triplets = tuple[Array, Array, Array]
 
@@ -53,8 +54,8 @@ class Corrupted:
     ----------
     Y : ndarray, shape (d1, d2)
         The data, zero where missing.
-    seen : ndarray, shape (d1, d2), or None
-        One where a cell is observed, zero where not; None if all are.
+    seen : ndarray of bool, shape (d1, d2), or None
+        Where a cell is observed; None if all are.
     weight : float or None
         Cost of a unit of error; None in the form with tau.
     tau : float or None
@@ -68,6 +69,11 @@ class Corrupted:
     weight: float | None
     tau: float | None = None
     noise: float = 0.0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether there is no noise beside the errors, which cost a weight each."""
+        return self.weight is not None and self.noise == 0
 
     def visible(self, M: Array) -> Array:
         """Return a matrix with zeros in missing cells; changes it in place."""
@@ -202,6 +208,48 @@ def pursue(
         else:
             state = extrapolation.advance(move, image) if slow else image
     return best.pursuit(tol)
+
+
+def shortcut(
+    data: Corrupted,
+    budget: Budget,
+    tol: float,
+    *,
+    seed: int = 0,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+) -> tuple[Pursuit | None, tuple[Array, Array] | None]:
+    """Return the exact split that `exact_split` finds, or else where `pursue` should start.
+
+    Parameters
+    ----------
+    data : Corrupted
+        A matrix without noise beside its errors; entries of size one at most.
+    budget, tol, seed, callback
+        As for `pursue`.
+    """
+    history: dict[str, list[float]] = {}
+
+    def look(triplets: Triplets, residual: float, gap: float) -> None:
+        row = {
+            "iteration": float(budget.iterations),
+            "seconds": budget.seconds,
+            "residual": residual,
+            "gap": min(gap, 1.0),
+            "rank": float(len(triplets[1])),
+        }
+        for name, value in row.items():
+            history.setdefault(name, []).append(value)
+        if callback is not None:
+            callback(row)
+
+    assert data.weight is not None
+    found = exact_split(data.Y, data.seen, data.weight, budget, tol, seed=seed, look=look)
+    if found is None:
+        return None, None
+    if found.gap <= tol:
+        return Pursuit(found.triplets, found.W, True, history), None
+    U, s, V = found.triplets
+    return None, ((U * s) @ V.T, found.W)
 
 
 class _Rounds:

@@ -18,7 +18,7 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.robust_certificates import dense_part, robust_certificate
 from flatmin.solution import Solution, Status
-from flatmin.solvers.pursuit import Corrupted, Pursuit, pursue
+from flatmin.solvers.pursuit import Corrupted, Pursuit, pursue, shortcut
 from flatmin.solvers.task import Task
 
 __all__ = ["Cells", "packed_split", "robust_minimum", "robust_solution", "split", "spread"]
@@ -99,8 +99,8 @@ class Cells:
         Y[positions] = problem.data / unit
         seen = None
         if A.size < Y.size:
-            seen = np.zeros(Y.shape)
-            seen[positions] = 1.0
+            seen = np.zeros(Y.shape, bool)
+            seen[positions] = True
         return cls(Y, seen, rows, cols, positions, unit)
 
 
@@ -129,13 +129,17 @@ def split(
     if loss.tau is not None and float((sizes - limit)[drawn].sum()) > loss.tau / cells.unit:
         drawn[:] = False
     for attempt in range(1, ATTEMPTS + 2):
-        Y = np.where(drawn, np.copysign(limit, cells.Y), cells.Y)
+        Y = np.where(drawn, np.copysign(limit, cells.Y), cells.Y) if drawn.any() else cells.Y
         tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y).sum())
         data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau, price)
-        found = pursue(
+        goal = task.tol if tol is None else tol
+        found = None
+        if start is None and data.is_exact:
+            found, start = shortcut(data, task.budget, goal, seed=int(task.seed), callback=task.callback)
+        found = found or pursue(
             data,
             task.budget,
-            task.tol if tol is None else tol,
+            goal,
             start=start,
             most=min(most, FEW) if drawn.any() else most,
             seed=int(task.seed),
