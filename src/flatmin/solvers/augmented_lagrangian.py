@@ -28,6 +28,8 @@ POLISHED = 5e-13
 FIRST_TOL = 5e-2
 #: The solve starts with at most this many columns, fewer where the first dual matrix has a gap …
 FIRST_RANK = 10
+#: (more, up to this many times as many, where the data are many and the gap is there), whose directions are this rough,
+LOOK_FURTHER, ROUGH = 3, 0.1
 #: … and at most doubles at a time, or adds this many.
 FEWEST_ADDED = 4
 ROUNDS = 60
@@ -129,14 +131,21 @@ def augmented_lagrangian(
 
 def _first_factors(model: QuadraticMap, b: Array, sigma: float, options: Options) -> tuple[Array, Array]:
     """Return the leading singular vectors of the first dual matrix up to its largest gap, scaled to the data, and q."""
-    U, s, V = model.leading(model.dual_matrix(b), FIRST_RANK, options.seed)
+    U, s, V = model.leading(model.dual_matrix(b), LOOK_FURTHER * FIRST_RANK, options.seed, tol=ROUGH)
     U, s, V = U[:, s > 0], s[s > 0], V[:, s > 0]
-    drop = 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], EPS))) if len(s) > 1 else 1
+    drop = _largest_drop(s)
+    if drop > FIRST_RANK and AMPLY * model.freedom(drop) >= len(b):
+        drop = _largest_drop(s[:FIRST_RANK])
     width = min(drop, options.max_rank or drop)
     x = model.stack(U[:, :width], s[:width], V[:, :width])
     value = model.value(x)
     fit = (float(value @ b) - float(np.vdot(x, x)) / (2 * sigma)) / max(float(value @ value), 1e-300)
     return (np.asarray(np.sqrt(fit) * x), fit * value) if fit > 0 else (x, value)
+
+
+def _largest_drop(s: Array) -> int:
+    """Return after how many singular values the ratio to the next one is largest."""
+    return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], EPS))) if len(s) > 1 else 1
 
 
 def _identified(model: QuadraticMap, x: Array, times: float = 1.0) -> bool:

@@ -15,8 +15,9 @@ from scipy.linalg import eigh
 
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, hermitian_of_product, svd_of_product
-from flatmin.operator_norm import as_array, deflate, leading_eigenpairs, leading_triplets
+from flatmin.operator_norm import DENSE, as_array, deflate, leading_eigenpairs, leading_triplets
 from flatmin.parametrizations import Parametrization
+from flatmin.solvers.leading import block_triplets
 
 __all__ = ["Linearization", "QuadraticMap", "StackedGram", "StackedProduct", "StackedSignedGram", "stacked"]
 
@@ -73,8 +74,11 @@ class QuadraticMap(ABC):
         """Return factors x of ``U s V*`` with ``½ ‖x‖² = Σ s``."""
 
     @abstractmethod
-    def leading(self, S: Any, count: int, seed: int) -> tuple[Array, Array, Array]:
-        """Return about ``count`` leading directions of a dual matrix, ``U, s, V`` with ``⟨U_j V_j*, S⟩ = s_j``."""
+    def leading(self, S: Any, count: int, seed: int, tol: float = 1e-2) -> tuple[Array, Array, Array]:
+        """Return about ``count`` leading directions of a dual matrix, ``U, s, V`` with ``⟨U_j V_j*, S⟩ = s_j``.
+
+        Where they are iterated, they are accurate to about tol; values, which err downwards, to about its square.
+        """
 
     @abstractmethod
     def curvature(self, S: Any) -> Array:
@@ -172,9 +176,11 @@ class StackedProduct(QuadraticMap):
         """Return the balanced factors of ``U s Vᵀ``, stacked."""
         return np.concatenate([U, V]) * np.sqrt(s)
 
-    def leading(self, S: Any, count: int, seed: int) -> tuple[Array, Array, Array]:
+    def leading(self, S: Any, count: int, seed: int, tol: float = 1e-2) -> tuple[Array, Array, Array]:
         """Return the leading singular triplets."""
-        return leading_triplets(S, count, seed=seed)
+        if isinstance(S, np.ndarray) or min(S.shape) <= DENSE or np.issubdtype(S.dtype, np.complexfloating):
+            return leading_triplets(S, count, seed=seed)
+        return block_triplets(S, count, tol, seed)
 
     def curvature(self, S: Any) -> Array:
         """Return the dilation of S."""
@@ -261,7 +267,7 @@ class StackedGram(QuadraticMap):
         """Return ``U √(2s)`` in real coordinates."""
         return self.real(U * np.sqrt(2 * s))
 
-    def leading(self, S: Any, count: int, seed: int) -> tuple[Array, Array, Array]:
+    def leading(self, S: Any, count: int, seed: int, tol: float = 1e-2) -> tuple[Array, Array, Array]:
         """Return the eigenvectors of the largest eigenvalues."""
         values, U = leading_eigenpairs(S, count, seed=seed)
         return U, values, U
@@ -318,7 +324,7 @@ class StackedSignedGram(QuadraticMap):
         positive = np.einsum("ij,ij->j", U, V) > 0
         return np.concatenate([columns * positive, columns * ~positive])
 
-    def leading(self, S: Any, count: int, seed: int) -> tuple[Array, Array, Array]:
+    def leading(self, S: Any, count: int, seed: int, tol: float = 1e-2) -> tuple[Array, Array, Array]:
         """Return the eigenvectors of the eigenvalues that are largest in size."""
         values, U = leading_eigenpairs(S, count, seed=seed, by_size=True)
         return U, np.abs(values), U * np.where(values < 0, -1.0, 1.0)

@@ -27,6 +27,8 @@ INCONSISTENT = 1e-8
 FITTING = 1e7
 #: Whitened sensing matrices whose sizes differ by more than this factor are weighted.
 SIMILAR = 10.0
+#: Accuracy of directions whose value is a unit to compute in.
+ROUGH = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,7 @@ class Scaled:
 def _largest(model: QuadraticMap, data: Array, seed: int) -> float:
     """Return the norm of the first dual matrix; where no matrix of the cone correlates with the data, its size."""
     S = model.dual_matrix(data)
-    largest = float(model.leading(S, 1, seed)[1][0])
+    largest = float(model.leading(S, 1, seed, tol=ROUGH)[1][0])
     return largest if largest > 0 else float(np.linalg.norm(data)) / model.scale
 
 
