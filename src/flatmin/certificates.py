@@ -18,6 +18,7 @@ from flatmin.stability import Stability, spread_of
 from flatmin.uniqueness import Evidence, uniqueness
 
 __all__ = [
+    "LARGEST_CHANCE",
     "LARGEST_GAP",
     "LARGEST_RESIDUAL",
     "Certificate",
@@ -36,6 +37,8 @@ __all__ = [
 LARGEST_GAP = 1e-6
 #: … and this relative residual, whatever the tolerance of the solver.
 LARGEST_RESIDUAL = 1e-8
+#: Bounds that rest on random numbers are wrong with at most this probability, all of a certificate together.
+LARGEST_CHANCE = 1e-10
 #: A residual in units of the measurements' own sizes beyond this one could hide a part of the matrix.
 LARGEST_WHITENED_RESIDUAL = 1e-7
 #: Stronger penalties make everything zero, and overflow.
@@ -65,7 +68,7 @@ class Certificate:
     Attributes
     ----------
     holds : bool
-        Whether relative_gap (in size) ≤ 1e-6, the operator norm is bounded rigorously, and, where data must be fitted,
+        Whether relative_gap (in size) ≤ 1e-6, the operator norm is not just estimated, and, where data must be fitted,
         relative_residual ≤ 1e-8, whitened_residual ≤ 1e-7 and residual_reach ≤ 1e-6.
     objective : str
         "interpolating" or "penalised".
@@ -98,6 +101,9 @@ class Certificate:
         What decides uniqueness, see `flatmin.uniqueness.Uniqueness`; None where the certificate does not hold.
     margin_kind : str or None
         What proves the margin, as for bound_kind; nothing does if it is "estimated".
+    failure_probability : float or None
+        The chance that the bounds called "probabilistic" are wrong, all of them together and at most 1e-10, over
+        random numbers that were drawn for them; None where no bound is.
     radius : float or None
         Certified error radius: every other matrix of the model that fits the data and is as flat (penalised: has as
         small an objective) lies within this Frobenius distance of X, if it vanishes where nothing is measured. None
@@ -125,6 +131,7 @@ class Certificate:
     injectivity: float | None = None
     margin: float | None = None
     margin_kind: str | None = None
+    failure_probability: float | None = None
     radius: float | None = None
     alternative: Factors | None = None
     stability: Stability | None = None
@@ -205,7 +212,7 @@ def certificate_of(
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``: 1 is flat, 0 the nuclear norm.
     seed : int
-        Starts the Lanczos iterations that choose a subspace.
+        Starts the Lanczos iterations that choose a subspace, and draws the starts of those that bound a norm.
     look_further : bool
         Whether to look at other flat minima as well.
     """
@@ -222,8 +229,9 @@ def certificate_of(
         other = check_dual(uniqueness_dual, problem, "the uniqueness dual")
         proof = replace(proof, uniqueness_dual=other)
         evidence = _complement_evidence(problem, point, other, seed)
+        chance = evidence.spectrum.failure
     else:
-        evidence = _evidence(problem, point, proof, spectrum, alpha)
+        evidence, chance = _evidence(problem, point, proof, spectrum, alpha), None
     found = uniqueness(evidence)
     proved = evidence.spectrum.kind != "estimated" and not _overlooks(problem.measurement, point.metric)
     stability = found.stability if proved else None
@@ -234,6 +242,7 @@ def certificate_of(
         injectivity=found.injectivity,
         margin=found.margin,
         margin_kind=evidence.spectrum.kind,
+        failure_probability=_together(proof.failure_probability, chance),
         stability=_fitting(problem, point, evidence, stability) if stability and alpha > 0 else stability,
         radius=stability.radius() if stability else None,
     )
@@ -244,7 +253,15 @@ def certificate_of(
     judged = certificate_of(
         problem, alternative, dual, alpha=alpha, metric_power=metric_power, seed=seed, look_further=False
     )
-    return replace(proof, alternative=alternative) if judged.holds else replace(proof, unique=None)
+    if not judged.holds:
+        return replace(proof, unique=None)
+    chance = _together(proof.failure_probability, judged.failure_probability)
+    return replace(proof, alternative=alternative, failure_probability=chance)
+
+
+def _together(*chances: float | None) -> float | None:
+    """Return a bound on the chance that any of some bounds is wrong, or None if none of them can be."""
+    return sum(chance or 0.0 for chance in chances) or None
 
 
 @dataclass(frozen=True, eq=False)
@@ -428,6 +445,7 @@ def _flatness_proof(
         dual=dual,
         dual_norm=spectrum.norm,
         bound_kind=spectrum.kind,
+        failure_probability=_together(spectrum.failure),
     )
 
 

@@ -13,7 +13,7 @@ from flatmin.metric import Array, svd_of_product
 from flatmin.operator_norm import EPS, TopSpectrum, top_spectrum
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.robust_uniqueness import AS_GOOD, Pair, Split, other_splits
+from flatmin.robust_uniqueness import AS_GOOD, CHANCE, STEPS, Pair, Split, other_splits
 from flatmin.stability import Stability
 
 __all__ = ["dense_part", "robust_certificate"]
@@ -98,6 +98,7 @@ def robust_certificate(
         dual=dual,
         dual_norm=judged.norm,
         bound_kind=judged.spectrum.kind,
+        failure_probability=judged.spectrum.failure or None,
     )
     if not (holds and look_further):
         return proof
@@ -109,6 +110,7 @@ def robust_certificate(
         injectivity=found.injectivity,
         margin=found.margin,
         margin_kind=kind if kind == "probabilistic" else judged.spectrum.kind,
+        failure_probability=judged.spectrum.failure + (STEPS * CHANCE if kind == "probabilistic" else 0.0) or None,
         stability=judged.fitting(found.stability),
         radius=None if found.stability is None else found.stability.radius(),
     )

@@ -42,6 +42,7 @@ SCALARS = {
     "whitened_residual",
     "dual_norm",
     "bound_kind",
+    "failure_probability",
     "unique",
     "q",
     "injectivity",

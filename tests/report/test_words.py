@@ -45,7 +45,7 @@ def test_verdict_says_everything_the_status_says(status: Status) -> None:
     assert set(status.value.lower().replace(",", "").replace(".", "").replace(";", "").split()) <= set(said)
 
 
-@pytest.mark.parametrize("kind", ["dense", "cholesky", "estimated", "another"])
+@pytest.mark.parametrize("kind", ["dense", "cholesky", "probabilistic", "estimated", "another"])
 def test_proof_says_what_proves_the_norm(kind: str) -> None:
     norm = proof(replace(CERTIFICATE, bound_kind=kind), 3)[2]
     assert norm.holds is (kind != "estimated")

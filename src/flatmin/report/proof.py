@@ -11,12 +11,17 @@ __all__ = ["NORM_PROOF", "proof"]
 
 #: The title where uniqueness is undecided.
 OPEN = "Whether it is the only one is open"
+#: What is said of bounds that rest on random numbers.
+LIKELY = "but for a tiny chance"
 #: What proves the operator norm behind a lower bound.
 NORM_PROOF = {
     "dense": "It is known from the full singular value decomposition of that matrix, rounding included.",
     "cholesky": "It is proved by a Cholesky factorization, with its rounding errors counted against the proof.",
     "proven": "It is proved, rounding included.",
-    "probabilistic": "It is proved by a randomized bound, which fails with a probability of at most 10⁻¹⁰.",
+    "probabilistic": (
+        "It follows from iterations with random starts that have nothing to do with the matrix, and fails with a "
+        "probability of at most 10⁻¹⁰."
+    ),
     "estimated": "It is only estimated, from below, which proves nothing; so the certificate cannot hold.",
 }
 #: What proves a margin.
@@ -24,7 +29,7 @@ MARGIN_PROOF = {
     "dense": "all eigenvalues of W were computed, rounding included",
     "cholesky": "a Cholesky factorization proves it, with its rounding errors counted against the proof",
     "proven": "it is proved, rounding included",
-    "probabilistic": "a randomized bound proves it, which fails with a probability of at most 10⁻¹⁰",
+    "probabilistic": "it follows from iterations with random starts, and fails with a probability of at most 10⁻¹⁰",
 }
 
 
@@ -121,7 +126,6 @@ def _bound(c: Certificate, measured: str, voice: Voice) -> Statement:
 
 
 def _norm(c: Certificate, voice: Voice) -> Statement:
-    rigorous = c.bound_kind != "estimated"
     if voice.splits:
         limits = "the operator norm of the dual matrix W exceeds 1, or an entry of W the price of an error"
         divides = f"The bound divides by the factor by which {limits}"
@@ -133,7 +137,8 @@ def _norm(c: Certificate, voice: Voice) -> Statement:
         f"{divides}, here {number(c.dual_norm, 12)} at most. "
         f"{NORM_PROOF.get(c.bound_kind, f'It is proved by: {c.bound_kind}.')}"
     )
-    return Statement(rigorous, "The bound is rigorous" if rigorous else "The bound is only an estimate", text)
+    title = {"estimated": "The bound is only an estimate", "probabilistic": f"The bound is rigorous, {LIKELY}"}
+    return Statement(c.bound_kind != "estimated", title.get(c.bound_kind, "The bound is rigorous"), text)
 
 
 def _equally_flat(c: Certificate, voice: Voice) -> Statement:
@@ -188,7 +193,8 @@ def _margin(c: Certificate) -> list[Statement]:
         text = "The smallest eigenvalue of W beside X is only estimated, from above. That proves nothing."
         return [Statement(False, "The margin is only an estimate", text)]
     text = f"The margin holds for the matrix as it is stored: {MARGIN_PROOF.get(c.margin_kind, c.margin_kind)}."
-    return [Statement(True, "The margin is rigorous", text)]
+    likely = f", {LIKELY}" if c.margin_kind == "probabilistic" else ""
+    return [Statement(True, f"The margin is rigorous{likely}", text)]
 
 
 def _uniqueness(c: Certificate, voice: Voice, distance: float | None) -> Statement:

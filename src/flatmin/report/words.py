@@ -211,9 +211,10 @@ def measure(c: Certificate, metric_power: float = 1.0, voice: Voice = PRODUCT) -
 
 def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0, voice: Voice = PRODUCT) -> list[Fact]:
     """Return the flatness of the factors, each number with one line of explanation."""
-    proved = "Estimated, not proved" if c.bound_kind == "estimated" else "Proved"
+    proved = {"estimated": "Estimated, not proved", "probabilistic": "Proved, but for a tiny chance"}
+    proved_by = proved.get(c.bound_kind, "Proved")
     smallest = measure(c, metric_power, voice)
-    bound = f"{proved}: no {'split' if voice.splits else 'solution'} has a smaller {smallest}."
+    bound = f"{proved_by}: no {'split' if voice.splits else 'solution'} has a smaller {smallest}."
     facts = [
         Fact("Scaled trace", number(f.scaled_trace, 6), voice.trace_meaning),
         Fact("Fibre minimum", number(f.fibre_minimum, 6), "Smallest scaled trace of any factors of this same matrix."),

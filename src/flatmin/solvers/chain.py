@@ -167,6 +167,7 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha:
         dual=dual,
         dual_norm=spectrum.norm,
         bound_kind=spectrum.kind,
+        failure_probability=spectrum.failure or None,
     )
     if not proof.holds:
         return proof

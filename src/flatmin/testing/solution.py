@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL
+from flatmin.certificates import LARGEST_CHANCE, LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL
 from flatmin.losses import Absolute
 from flatmin.metric import Array, Metric
 from flatmin.parametrizations import Chain, Hadamard, Product
@@ -61,6 +61,7 @@ def _check_consistency(solution: Solution) -> None:
     fits = proof.objective == "penalised" or (small and proof.residual_reach <= LARGEST_GAP)
     earned = abs(proof.relative_gap) <= LARGEST_GAP and fits and proof.bound_kind != "estimated"
     require(solution, proof.holds == earned, f"holds is {proof.holds}, but its gap, residual and bound say {earned}")
+    _check_chance(solution)
     status = solution.status
     require(solution, proof.holds or not status.certified, f"status {status.name} without a certificate that holds")
     unique = status is Status.unique_flat_minimum
@@ -79,6 +80,16 @@ def _check_consistency(solution: Solution) -> None:
         require(solution, proof.value >= flat.fibre_minimum / 4 * (1 - TOLERANCE), costs)
     elif solution.settings.get("metric_power", 1.0) == 1.0 and proof.objective == "interpolating":
         agree(solution, "value", proof.value, flat.fibre_minimum, "value = the minimum over the fibre", tolerance=1e-8)
+
+
+def _check_chance(solution: Solution) -> None:
+    """Check that bounds that hold but for a chance say how large it is, and others claim none."""
+    proof = solution.certificate
+    likely, chance = "probabilistic" in (proof.bound_kind, proof.margin_kind), proof.failure_probability
+    stated = chance is not None and 0 < chance <= LARGEST_CHANCE
+    cause = f"a bound is probabilistic, with failure_probability {chance}, expected one of at most {LARGEST_CHANCE:g}"
+    require(solution, stated or not likely, cause)
+    require(solution, likely or chance is None, f"failure_probability is {chance}, but no bound is probabilistic")
 
 
 def _check_proof(solution: Solution, problem: Problem) -> None:
