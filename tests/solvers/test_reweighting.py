@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.experiments.recipes.reweighting import cells_for_every_line
 from flatmin.solvers.factored import StackedGram, StackedProduct, StackedSignedGram
-from flatmin.solvers.log_det import Isotropic
+from flatmin.solvers.log_det import CROWDED, Isotropic
 from flatmin.solvers.newton import Budget
 from flatmin.solvers.tangent import TangentSpace, Weights
 
@@ -81,6 +82,29 @@ def test_completion_with_twice_the_degrees_of_freedom(seed):
     kept = np.ix_(np.setdiff1d(np.arange(80), rows), np.setdiff1d(np.arange(80), cols))
     assert s.rank == 3
     assert error(s.matrix[kept], instance.truth[kept]) < 1e-10
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("condition", [10.0, 1e5])
+def test_singular_values_far_apart(condition, seed):
+    rng = np.random.default_rng(seed)
+    d, rank = 100, 3
+    U, V = (np.linalg.qr(rng.standard_normal((d, rank)))[0] for _ in range(2))
+    s = np.geomspace(condition, 1, rank)
+    truth = (U * s) @ V.T
+    seen = cells_for_every_line(d, round(2.2 * rank * (2 * d - rank)), rank + 1, rng)
+    A = fm.measurements.Entries(*np.nonzero(seen), (d, d))
+    found = fm.reweighted_minimum(fm.Problem(A, A.forward(truth)))
+    assert found.status is fm.Status.low_rank_interpolant
+    assert found.rank == rank, "which it is not told"
+    assert np.linalg.norm(found.matrix - truth) < 1e-6 * s[-1], "the smallest component is resolved too"
+
+
+def test_noise_ends_the_search_where_data_hold_no_more():
+    instance = sample("matrix-completion", (40, 40), 2, 700, noise=1e-2, seed=0)
+    found = fm.reweighted_minimum(instance.problem)
+    assert found.status is not fm.Status.low_rank_interpolant
+    assert min(found.history["smoothing"][:-1]) > CROWDED / 10
 
 
 @pytest.mark.parametrize(

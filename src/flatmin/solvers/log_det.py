@@ -20,8 +20,10 @@ __all__ = ["Descent", "Isotropic", "Triplets"]
 FIRST_SMOOTHING = 0.5
 #: … and shrinks by these factors: the slower descent is for data that the faster one does not fit …
 SHRINK = (0.85, 0.93)
-#: … until it is this share.
-LAST_SMOOTHING = 1e-3
+#: … which shrinks so many times at once where no singular value lies between …
+HURRY = 4
+#: … until it is this share; below that one it goes on only while the data can hold more than the larger singular values.
+LAST_SMOOTHING, CROWDED = 1e-8, 1e-3
 #: The residual moves the matrix by this share of its unbiased back-projection: less is steadier, more is faster.
 DAMPING = 0.7
 #: Every so many rounds an exact fit is tried, at the rank after which the singular values drop most.
@@ -178,12 +180,25 @@ class Descent:
     def _descend(self, shrink: float) -> None:
         share, number = FIRST_SMOOTHING, 0
         while share > LAST_SMOOTHING and len(self.point[1]) and not self.over:
-            residual = self._reweight(share)
-            share, number = share * shrink, number + 1
+            residual, above = self._reweight(share), int(np.count_nonzero(self.point[1] > share * self.point[1][0]))
+            if share < CROWDED and above >= self.widest:
+                break
+            share, number = self._next(share, shrink, above), number + 1
             rank = self._candidate()
             if number % EVERY == 0 and self.model.freedom(rank) < len(self.b):
                 self._fit(rank)
             self._record(self.misfit if self.converged else residual, share)
+
+    def _next(self, share: float, shrink: float, above: int) -> float:
+        """Return the next share, where the faster descent hurries on to the first singular value below the smoothing.
+
+        What lies above the smoothing stands still there, so that rounds depend on how many singular values there are
+        and little on how far apart they are. MatrixIRLS, which knows the rank, lowers ε to the first one beyond it.
+        """
+        s = self.point[1]
+        if shrink != SHRINK[0] or above >= len(s):
+            return share * shrink
+        return float(np.clip(s[above] / s[0], share * shrink**HURRY, share * shrink))
 
     def _begin(self) -> Triplets:
         """Return the leading triplets of the back-projected data."""
