@@ -11,7 +11,7 @@ import numpy as np
 from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.losses import Absolute, Squared
-from flatmin.measurements import Entries, Measurement
+from flatmin.measurements import Entries, Identity, Measurement
 from flatmin.metric import Array, Metric
 from flatmin.parametrizations import Parametrization
 from flatmin.parametrizations.product import Product
@@ -124,6 +124,8 @@ def _check_cells(measurement: Measurement, parametrization: Parametrization) -> 
         )
     if type(parametrization) is not Product:
         raise InputError(f"the parametrization is {parametrization!r}, expected Product() for gross errors")
+    if isinstance(measurement, Identity):
+        return
     cells = measurement.rows * measurement.shape[1] + measurement.cols
     if np.any(cells[1:] <= cells[:-1]):
         cells = np.sort(cells)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from flatmin._validation import matrix_shape
-from flatmin.measurements.entries import Entries
+from flatmin.measurements.entries import Entries, _Pattern
 from flatmin.metric import Array
 
 __all__ = ["Identity"]
@@ -28,9 +29,31 @@ class Identity(Entries):
     """
 
     def __init__(self, shape: Any) -> None:
-        d1, d2 = matrix_shape(shape)
-        rows, cols = np.divmod(np.arange(d1 * d2), d2)
-        super().__init__(rows, cols, (d1, d2))
+        self.shape = matrix_shape(shape)
+        self.size = self.shape[0] * self.shape[1]
+        self.weights = None
+
+    @cached_property
+    def rows(self) -> Array:  # type: ignore[override]
+        """The row of every entry."""
+        return np.repeat(np.arange(self.shape[0]), self.shape[1])
+
+    @cached_property
+    def cols(self) -> Array:  # type: ignore[override]
+        """The column of every entry."""
+        return np.tile(np.arange(self.shape[1]), self.shape[0])
+
+    @cached_property
+    def _pattern(self) -> _Pattern:  # type: ignore[override]
+        return _Pattern(self.rows, self.cols, self.shape)
+
+    def gram_diagonals(self) -> tuple[Array, Array]:
+        """Return the number of entries in every row and every column."""
+        d1, d2 = self.shape
+        return np.full(d1, float(d2)), np.full(d2, float(d1))
+
+    def merged(self) -> None:
+        """Return None: no entry is measured twice."""
 
     def forward(self, X: Array) -> Array:
         """Return X, flattened."""

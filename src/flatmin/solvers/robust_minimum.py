@@ -12,7 +12,7 @@ from flatmin._memory import require
 from flatmin._threads import one_thread
 from flatmin.certificates import Certificate
 from flatmin.losses import Absolute
-from flatmin.measurements import Entries
+from flatmin.measurements import Entries, Identity
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -61,7 +61,7 @@ def packed_split(task: Task, cells: Cells, found: Pursuit) -> Solution:
     U, s, V = (part[..., : task.widest] for part in found.triplets)
     U, V = spread(U, cells.rows), spread(V, cells.cols)
     factors = problem.parametrization.flattest(U, cells.unit * s, V, problem.metric)
-    dual = found.W[cells.positions]
+    dual = cells.values(found.W)
     proof = robust_certificate(problem, factors, dual, alpha=task.alpha, seed=int(task.seed))
     return robust_solution(task, factors, proof, task.status(proof, converged=found.converged), found.history)
 
@@ -77,13 +77,16 @@ def robust_solution(
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The rows and columns of the data that are seen at all, and a unit in which entries are one at most."""
+    """The rows and columns of the data that are seen at all, and a unit in which entries are one at most.
+
+    ``positions`` are those of the data in Y, or None if they come row by row.
+    """
 
     Y: Array
     seen: Array | None
     rows: Array
     cols: Array
-    positions: tuple[Array, Array]
+    positions: tuple[Array, Array] | None
     unit: float
 
     @classmethod
@@ -93,15 +96,32 @@ class Cells:
         A = problem.measurement
         assert isinstance(A, Entries)
         rows, cols = (counts > 0 for counts in A.gram_diagonals())
-        positions = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]
-        unit = float(np.max(np.abs(problem.data))) or 1.0
-        Y = np.zeros((int(rows.sum()), int(cols.sum())))
-        Y[positions] = problem.data / unit
-        seen = None
-        if A.size < Y.size:
-            seen = np.zeros(Y.shape, bool)
-            seen[positions] = True
-        return cls(Y, seen, rows, cols, positions, unit)
+        shape = int(rows.sum()), int(cols.sum())
+        unit = float(max(problem.data.max(), -problem.data.min())) or 1.0
+        if isinstance(A, Identity):
+            return cls((problem.data / unit).reshape(shape), None, rows, cols, None, unit)
+        places = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]
+        Y, seen = np.zeros(shape), np.zeros(shape, bool)
+        Y[places] = problem.data
+        Y /= unit
+        seen[places] = True
+        positions = None if A.merged() is None else places
+        return cls(Y, None if A.size == Y.size else seen, rows, cols, positions, unit)
+
+    def put(self, values: Array, M: Array) -> None:
+        """Set the entries of a matrix of the shape of Y where the data are."""
+        if self.positions is not None:
+            M[self.positions] = values
+        elif self.seen is not None:
+            M[self.seen] = values
+        else:
+            M[...] = values.reshape(M.shape)
+
+    def values(self, M: Array) -> Array:
+        """Return the entries of a matrix of the shape of Y where the data are; a view of it if these are all."""
+        if self.positions is not None:
+            return np.asarray(M[self.positions])
+        return M.reshape(-1) if self.seen is None else np.asarray(M[self.seen])
 
 
 def split(
@@ -122,39 +142,56 @@ def split(
     if task.budget.max_iter is None:
         task.budget.max_iter = MOST_ROUNDS
     history: dict[str, list[float]] = {}
-    sizes = np.abs(cells.Y)
-    limit = EXTREME * float(np.median(sizes[sizes > 0])) if sizes.any() else 1.0
+    limit, drawn = _extreme(cells.Y)
     price = 2 * task.alpha * len(task.problem.data) / cells.unit
-    drawn = sizes > limit
-    if loss.tau is not None and float((sizes - limit)[drawn].sum()) > loss.tau / cells.unit:
+    if loss.tau is not None and float((np.abs(cells.Y[drawn]) - limit).sum()) > loss.tau / cells.unit:
         drawn[:] = False
     for attempt in range(1, ATTEMPTS + 2):
         Y = np.where(drawn, np.copysign(limit, cells.Y), cells.Y) if drawn.any() else cells.Y
-        tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y).sum())
+        tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y)[drawn].sum())
         data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau, price)
         goal = task.tol if tol is None else tol
-        found = None
+        quick, begin = None, start
         if start is None and data.is_exact:
-            found, start = shortcut(data, task.budget, goal, seed=int(task.seed), callback=task.callback)
-        found = found or pursue(
+            quick, begin = shortcut(data, task.budget, goal, seed=int(task.seed), callback=task.callback)
+        found = quick or pursue(
             data,
             task.budget,
             goal,
-            start=start,
+            start=begin,
             most=min(most, FEW) if drawn.any() else most,
             seed=int(task.seed),
             callback=task.callback,
         )
         for name, values in found.history.items():
             history.setdefault(name, []).extend(values)
-        U, s, V = found.triplets
-        X = (U * s) @ V.T
-        signs, most = np.sign(Y), float(np.max(np.abs(found.W)))
-        mistaken = drawn & (((Y - X) * signs <= SURE * limit) | (found.W * signs < (1 - AT_BOUND) * most))
+        mistaken = _mistaken(drawn, Y, found, limit) if drawn.any() else drawn
         if task.budget.exhausted or not (mistaken.any() or (drawn.any() and not found.converged)):
             break
         drawn &= ~mistaken & (attempt < ATTEMPTS) & found.converged
     return replace(found, history=history, converged=found.converged and not mistaken.any())
+
+
+def _extreme(Y: Array) -> tuple[float, Array]:
+    """Return the size beyond which entries are drawn in, and which these are."""
+    sizes = np.abs(Y).ravel()
+    positive = np.count_nonzero(sizes)
+    if not positive:
+        return 1.0, np.zeros(Y.shape, bool)
+    middle = len(sizes) - positive + (positive - 1) // 2
+    sizes.partition(middle)
+    limit = EXTREME * float(sizes[middle])
+    if limit >= 1:  # the largest entry
+        return limit, np.zeros(Y.shape, bool)
+    return limit, np.abs(Y) > limit
+
+
+def _mistaken(drawn: Array, Y: Array, found: Pursuit, limit: float) -> Array:
+    """Return which of the entries that were drawn in are no errors of that sign after all."""
+    U, s, V = found.triplets
+    signs, most = np.sign(Y), float(np.max(np.abs(found.W)))
+    left = (Y - (U * s) @ V.T) * signs
+    return np.asarray(drawn & ((left <= SURE * limit) | (found.W * signs < (1 - AT_BOUND) * most)))
 
 
 def _start(cells: Cells, task: Task) -> tuple[Array, Array] | None:
@@ -166,7 +203,7 @@ def _start(cells: Cells, task: Task) -> tuple[Array, Array] | None:
     L, R = factors
     W = np.zeros_like(cells.Y)
     if isinstance(warm, Solution) and warm.certificate.dual.shape == problem.data.shape:
-        W[cells.positions] = warm.certificate.dual
+        cells.put(warm.certificate.dual, W)
     return (L[cells.rows] @ R[cells.cols].T) / cells.unit, W
 
 
@@ -181,10 +218,14 @@ def _errors(problem: Problem, factors: tuple[Array, ...], alpha: float) -> Array
     """Return ``Y − X``, or what of it is not noise, on the observed cells, without rounding errors; else zero."""
     A = problem.measurement
     assert isinstance(A, Entries)
-    errors = -problem.residual(factors)
+    errors = problem.residual(factors)
+    np.negative(errors, out=errors)
     if alpha > 0:
         errors -= dense_part(problem, errors, alpha)
-    errors[np.abs(errors) <= ROUNDING * float(np.max(np.abs(problem.data)))] = 0.0
+    rounding = ROUNDING * float(max(problem.data.max(), -problem.data.min()))
+    errors[(errors <= rounding) & (errors >= -rounding)] = 0.0
+    if isinstance(A, Identity):
+        return errors.reshape(problem.shape)
     sparse = np.zeros(problem.shape)
     sparse[A.rows, A.cols] = errors
     return sparse

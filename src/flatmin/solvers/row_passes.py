@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from flatmin.metric import Array
 __all__ = ["COMPILED", "RowPasses"]
 
 #: From this many cells on, compiled loops repay the time that loading Numba takes.
-COMPILED = 1_000_000
+COMPILED = 4_000_000
 #: Cells in a block: with three or four matrices at hand it stays in the second cache.
 BLOCK = 1 << 16
 #: Below this many cells another thread is not worth its start.
@@ -128,7 +129,7 @@ class RowPasses:
         if self.threads == 1:
             return [(0, len(self.Y))]
         cuts = np.linspace(0, len(self.Y), min(SHARES * self.threads, len(self.Y)) + 1).astype(int).tolist()
-        return list(zip(cuts[:-1], cuts[1:], strict=True))
+        return list(pairwise(cuts))
 
     def _each(self, L: Array, R: Array, act: Callable[[slice, Array], Any]) -> None:
         """Call ``act(rows, X[rows])`` for blocks of rows, several at once."""
