@@ -22,7 +22,7 @@ FIRST_SMOOTHING = 0.5
 SHRINK = (0.85, 0.93)
 #: … which shrinks so many times at once where no singular value lies between …
 HURRY = 4
-#: … until it is this share; below that one it goes on only while the data can hold more than the larger singular values.
+#: … until it is this share; below the second one only while data could hold more than the larger singular values.
 LAST_SMOOTHING, CROWDED = 1e-8, 1e-3
 #: The residual moves the matrix by this share of its unbiased back-projection: less is steadier, more is faster.
 DAMPING = 0.7
