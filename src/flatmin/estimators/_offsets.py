@@ -16,6 +16,8 @@ from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers import flat_minimum, refit
 from flatmin.solvers.offsets import OffsetModel, Offsets
+from flatmin.solvers.pivotal import level_of_noise
+from flatmin.solvers.task import Task
 
 __all__ = ["OffsetFit", "fit_with_offsets"]
 
@@ -133,7 +135,7 @@ def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: 
     offsets, alpha, joint = model.fit(values), 0.0, None
     for _ in range(ROUNDS):
         rest = model.rest(values, offsets)
-        noise = _noise_of(flat_minimum(rest, alpha="auto", **coarse))
+        noise = level_of_noise(Task(rest, **coarse))
         if noise.alpha == 0:
             return OffsetFit(model, rest, flat_minimum(rest, alpha="auto", **shared), offsets, offsets)
         settled, alpha = abs(noise.alpha - alpha) <= SETTLED * noise.alpha, noise.alpha

@@ -23,7 +23,7 @@ __all__ = ["Relaxation", "relaxation"]
 #: One cell in so many is held out, if that makes at least so many cells.
 ONE_IN, FEWEST = 5, 20
 #: Shares of the penalty that are tried, as long as the error falls by this share of it; the gap of their solves.
-SHARES, FALL, COARSE = (1.0, 0.3, 0.1, 0.03, 0.01), 0.005, 1e-3
+SHARES, FALL, COARSE = (1.0, 0.55, 0.3, 0.17, 0.1, 0.055, 0.03, 0.017, 0.01), 0.002, 1e-3
 #: A refit has so many Newton steps.
 STEPS = 50
 
