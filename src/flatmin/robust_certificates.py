@@ -8,7 +8,7 @@ import numpy as np
 
 from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, Certificate, check_strength, ratio
 from flatmin.losses import Absolute, clip_level
-from flatmin.measurements import Entries
+from flatmin.measurements import Entries, Identity
 from flatmin.metric import Array, svd_of_product
 from flatmin.operator_norm import EPS, TopSpectrum, top_spectrum
 from flatmin.parametrizations.base import Factors
@@ -16,12 +16,64 @@ from flatmin.problem import Problem
 from flatmin.robust_uniqueness import AS_GOOD, CHANCE, STEPS, Pair, Split, other_splits
 from flatmin.stability import Stability
 
-__all__ = ["dense_part", "robust_certificate"]
+__all__ = ["Grid", "dense_part", "robust_certificate"]
 
 #: Singular values of a dual matrix that reach this belong to its leading part.
 LEADING = 1 - 1e-3
 #: Rounding errors of objective and bound are no more than this share of the sums behind them.
 ROUNDING = 10 * EPS
+#: Long vectors are summed in pieces of this length.
+PIECE = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the data stand in the matrix of the rows and columns that are seen at all.
+
+    Attributes
+    ----------
+    rows, cols : ndarray of bool, shapes (d1,) and (d2,)
+        Which rows and columns are seen.
+    seen : ndarray of bool, or None
+        Which cells are, in those; None if all are.
+    positions : tuple of ndarray, or None
+        Those of the data in that matrix; None if they come row by row.
+    """
+
+    rows: Array
+    cols: Array
+    seen: Array | None
+    positions: tuple[Array, Array] | None
+
+    @classmethod
+    def of(cls, A: Entries) -> Grid:
+        """Return the grid of observed entries."""
+        rows, cols = (counts > 0 for counts in A.gram_diagonals())
+        if isinstance(A, Identity):
+            return cls(rows, cols, None, None)
+        places = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]
+        seen = np.zeros((int(rows.sum()), int(cols.sum())), bool)
+        seen[places] = True
+        return cls(rows, cols, None if A.size == seen.size else seen, None if A.merged() is None else places)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many rows and columns are seen."""
+        return int(np.count_nonzero(self.rows)), int(np.count_nonzero(self.cols))
+
+    def matrix(self, values: Array) -> Array:
+        """Return the matrix of these values, zero where nothing is observed: a view of them if all is."""
+        if self.positions is None and self.seen is None:
+            return values.reshape(self.shape)
+        M = np.zeros(self.shape)
+        M[self.seen if self.positions is None else self.positions] = values
+        return M
+
+    def values(self, M: Array) -> Array:
+        """Return the entries of a matrix where the data are: a view of it if all are."""
+        if self.positions is not None:
+            return np.asarray(M[self.positions])
+        return M.reshape(-1) if self.seen is None else np.asarray(M[self.seen])
 
 
 def dense_part(problem: Problem, left: Array, alpha: float) -> Array:
@@ -81,7 +133,7 @@ def robust_certificate(
     """
     alpha, _ = check_strength(alpha, 1.0)
     judged = _Judged.of(problem, factors, dual, seed, alpha)
-    value, lower, total = judged.value, judged.lower_bound, float(np.abs(problem.data).sum())
+    value, lower, total = judged.value, judged.lower_bound, _sum(problem.data)
     if alpha > 0:
         value, lower = 4 * alpha * value, 4 * alpha * lower
     gap, residual = ratio(value - lower, value), ratio(judged.excess, total)
@@ -130,30 +182,27 @@ class _Judged:
     """
 
     problem: Problem
-    rows: Array
-    cols: Array
-    positions: tuple[Array, Array]
+    grid: Grid
     X: tuple[Array, Array, Array]
     errors: Array
-    noise: Array
+    noise: Array | None
     dual: Array
     spectrum: TopSpectrum
     alpha: float
 
     @classmethod
     def of(cls, problem: Problem, factors: Factors, dual: Array, seed: int, alpha: float) -> _Judged:
-        A = problem.measurement
-        assert isinstance(A, Entries)
-        rows, cols = (counts > 0 for counts in A.gram_diagonals())
-        positions = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]
+        assert isinstance(problem.measurement, Entries)
+        grid = Grid.of(problem.measurement)
         U, s, V = problem.parametrization.singular(factors, problem.metric)
-        W = np.zeros((np.count_nonzero(rows), np.count_nonzero(cols)))
-        W[positions] = dual
         kept = s > 1e-13 * np.max(s, initial=0.0)
-        spectrum = top_spectrum(W, U[rows][:, kept], V[cols][:, kept], unit=LEADING, seed=seed)
-        left = -problem.residual(factors)
-        noise = dense_part(problem, left, alpha) if alpha > 0 else np.zeros_like(left)
-        return cls(problem, rows, cols, positions, (U, s, V), left - noise, noise, dual, spectrum, alpha)
+        W = grid.matrix(dual)
+        spectrum = top_spectrum(W, U[grid.rows][:, kept], V[grid.cols][:, kept], unit=LEADING, seed=seed)
+        del W
+        left = problem.residual(factors)
+        np.negative(left, out=left)
+        noise = dense_part(problem, left, alpha) if alpha > 0 else None
+        return cls(problem, grid, (U, s, V), left if noise is None else left - noise, noise, dual, spectrum, alpha)
 
     @property
     def loss(self) -> Absolute:
@@ -165,15 +214,13 @@ class _Judged:
     def weight(self) -> float:
         """What a unit of error costs; with τ what the dual matrix makes of it."""
         given = self.loss.weight_for(self.problem.shape)
-        return float(np.max(np.abs(self.dual))) / max(1.0, self.norm) if given is None else given
+        return _largest(self.dual) / max(1.0, self.norm) if given is None else given
 
     @property
     def norm(self) -> float:
         """What the dual matrix is divided by, where it exceeds one."""
         given = self.loss.weight_for(self.problem.shape)
-        return (
-            self.spectrum.norm if given is None else max(self.spectrum.norm, float(np.max(np.abs(self.dual))) / given)
-        )
+        return self.spectrum.norm if given is None else max(self.spectrum.norm, _largest(self.dual) / given)
 
     @property
     def price(self) -> float:
@@ -193,7 +240,7 @@ class _Judged:
     @property
     def lower_bound(self) -> float:
         """No split has a smaller objective."""
-        allowance = 0.0 if self.loss.tau is None else self.loss.tau * float(np.max(np.abs(self.dual)))
+        allowance = 0.0 if self.loss.tau is None else self.loss.tau * _largest(self.dual)
         scale = 1 / max(1.0, self.norm)
         return scale * (float(self.problem.data @ self.dual) - allowance) - scale**2 * self._squares / 2
 
@@ -204,50 +251,51 @@ class _Judged:
         ``√(2 μ gap)`` of μW, for every split that is as good.
         """
         U, s, V = self.X
-        left, right = U[self.rows] * s, V[self.cols]
         shrunk = 1 / max(1.0, self.norm)
-        seen, errors, W = (np.zeros((len(left), len(right))) for _ in range(3))
-        seen[self.positions], errors[self.positions], W[self.positions] = 1.0, self.errors, self.dual * shrunk
+        dual = self.dual if shrunk == 1 else self.dual * shrunk
         size = self.value + self.excess
-        rounding = ROUNDING * (size + self.weight * float(np.abs(self.problem.data).sum()))
+        rounding = ROUNDING * (size + self.weight * _sum(self.problem.data))
         gap = max(0.0, size - self.lower_bound) + rounding
-        off = float(np.linalg.norm(self.noise - self.price * shrunk * self.dual))
+        noise = 0.0
+        if self.noise is not None:
+            noise = float(np.linalg.norm(self.noise - self.price * dual)) + float(np.sqrt(2 * self.price * gap))
         return Split(
-            X=svd_of_product(left, right),
-            errors=errors,
-            seen=seen > 0,
-            W=W,
+            X=svd_of_product(U[self.grid.rows] * s, V[self.grid.cols]),
+            errors=self.grid.matrix(self.errors),
+            seen=np.ones(self.grid.shape, bool) if self.grid.seen is None else self.grid.seen,
+            W=self.grid.matrix(dual),
             spectrum=self.spectrum.scaled(shrunk),
             weight=self.weight,
             gap=gap,
             size=size,
-            noise=off + float(np.sqrt(2 * self.price * gap)) if self.alpha > 0 else 0.0,
+            noise=noise,
         )
 
     def fitting(self, found: Stability | None) -> Stability | None:
         """Return the constants for splits that fit the data, in place of those that solve a penalised problem."""
-        if found is None or self.alpha == 0:
+        if found is None or self.noise is None:
             return found
         split = self.split()
-        size = split.size - float(np.sum(self.noise**2)) / (2 * self.price)
-        gap = found.gap - split.gap + size - float(np.vdot(split.W[self.positions], self.problem.data))
+        size = split.size - float(self.noise @ self.noise) / (2 * self.price)
+        gap = found.gap - split.gap + size - float(np.vdot(self.grid.values(split.W), self.problem.data))
         misfit = found.misfit - split.noise + float(np.linalg.norm(self.noise))
         return replace(found, gap=gap, size=size, misfit=misfit)
 
     def is_matched_by(self, other: Pair) -> bool:
         """Return whether other factors make a split that is as good, up to rounding."""
         triplets, (left, right) = svd_of_product(*other), other
-        rows, cols = self.positions
-        errors = self.problem.data - np.asarray(left @ right.T)[rows, cols]
-        noise = dense_part(self.problem, errors, self.alpha) if self.alpha > 0 else np.zeros_like(errors)
-        errors -= noise
-        fits = self._excess(errors) <= AS_GOOD * float(np.abs(self.problem.data).sum())
+        errors = self.problem.data - self.grid.values(np.asarray(left @ right.T))
+        noise = dense_part(self.problem, errors, self.alpha) if self.alpha > 0 else None
+        if noise is not None:
+            errors -= noise
+        fits = self._excess(errors) <= AS_GOOD * _sum(self.problem.data)
         return bool(fits and self._value(triplets[1], errors, noise) <= self.value * (1 + AS_GOOD))
 
     def whole(self, pair: Pair) -> Factors:
         """Return the flattest factors of a matrix on the rows and columns seen, with zeros elsewhere."""
-        L, R = np.zeros((len(self.rows), pair[0].shape[1])), np.zeros((len(self.cols), pair[1].shape[1]))
-        L[self.rows], R[self.cols] = pair
+        rows, cols = self.grid.rows, self.grid.cols
+        L, R = np.zeros((len(rows), pair[0].shape[1])), np.zeros((len(cols), pair[1].shape[1]))
+        L[rows], R[cols] = pair
         U, s, V = svd_of_product(L, R)
         kept = s > 1e-13 * np.max(s, initial=0.0)
         return self.problem.parametrization.flattest(U[:, kept], s[kept], V[:, kept], self.problem.metric)
@@ -256,11 +304,22 @@ class _Judged:
     def _squares(self) -> float:
         return self.price * float(self.dual @ self.dual) if self.alpha > 0 else 0.0
 
-    def _value(self, s: Array, errors: Array, noise: Array) -> float:
+    def _value(self, s: Array, errors: Array, noise: Array | None) -> float:
         given = self.loss.weight_for(self.problem.shape)
-        gross = 0.0 if given is None else given * float(np.abs(errors).sum())
-        dense = float(noise @ noise) / (2 * self.price) if self.alpha > 0 else 0.0
+        gross = 0.0 if given is None else given * _sum(errors)
+        dense = 0.0 if noise is None else float(noise @ noise) / (2 * self.price)
         return float(s.sum()) + gross + dense
 
     def _excess(self, errors: Array) -> float:
-        return 0.0 if self.loss.tau is None else max(0.0, float(np.abs(errors).sum()) - self.loss.tau)
+        return 0.0 if self.loss.tau is None else max(0.0, _sum(errors) - self.loss.tau)
+
+
+def _largest(values: Array) -> float:
+    """Return the largest size of a vector's entries, without a copy."""
+    return float(max(values.max(), -values.min()))
+
+
+def _sum(values: Array) -> float:
+    """Return the sum of the sizes of a vector's entries, piece by piece."""
+    pieces = np.array_split(values, 1 + len(values) // PIECE)
+    return float(np.sum([np.abs(piece).sum() for piece in pieces]))

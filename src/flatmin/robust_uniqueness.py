@@ -12,7 +12,7 @@ from scipy.linalg import eigvalsh_tridiagonal
 from flatmin.measurements import Entries
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS, TopSpectrum
-from flatmin.stability import Stability, derivative, smallest_singular_value, tangent_columns
+from flatmin.stability import MOST_WORK, Stability, derivative, smallest_singular_value, tangent_columns
 from flatmin.uniqueness import NEAR, Uniqueness, core_columns
 
 __all__ = ["Pair", "Split", "hidden_share", "other_splits", "spread_bound"]
@@ -206,10 +206,10 @@ def _tangent_injectivity(free: Array, U: Array, V: Array, seed: int) -> tuple[fl
         return 1.0, "proven"
     if np.count_nonzero(free) < q * (d1 + d2 - q):
         return 0.0, "proven"
-    cells = Entries(*np.nonzero(free), (d1, d2))
-    sides = derivative(cells, U, V, "rectangular")
-    if sides is not None:
-        return smallest_singular_value(tangent_columns(sides, U, V, "rectangular")), "proven"
+    if np.count_nonzero(free) * (q * (d1 + d2 - q)) ** 2 <= MOST_WORK:
+        sides = derivative(Entries(*np.nonzero(free), (d1, d2)), U, V, "rectangular")
+        if sides is not None:
+            return smallest_singular_value(tangent_columns(sides, U, V, "rectangular")), "proven"
     hidden = 1.0 - free
     left = 1 - spread_bound(hidden, U, V)
     if left < GOOD and free.size <= MOST_CELLS:
@@ -295,7 +295,8 @@ def hidden_share(hidden: Array, U: Array, V: Array, seed: int = 0) -> float:
 
     def apply(x: Array) -> Array:
         E, F = x[: d2 * q].reshape(d2, q), x[d2 * q :].reshape(d1, q)
-        G = hidden * (np.hstack([U, F]) @ np.hstack([E, V]).T)
+        G = np.hstack([U, F]) @ np.hstack([E, V]).T
+        G *= hidden
         return pack(G.T @ U, G @ V)
 
     basis, diagonal, off, bound = [], [], [], np.inf

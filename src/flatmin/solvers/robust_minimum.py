@@ -16,7 +16,7 @@ from flatmin.measurements import Entries, Identity
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.robust_certificates import dense_part, robust_certificate
+from flatmin.robust_certificates import Grid, dense_part, robust_certificate
 from flatmin.solution import Solution, Status
 from flatmin.solvers.pursuit import Corrupted, Pursuit, pursue, shortcut
 from flatmin.solvers.task import Task
@@ -26,7 +26,7 @@ __all__ = ["Cells", "packed_split", "robust_minimum", "robust_solution", "split"
 #: More rounds than this are not made unless asked for.
 MOST_ROUNDS = 5000
 #: Matrices of the size of the data that the search and the certificate hold.
-MATRICES = 30
+MATRICES = 20
 #: Entries this many times larger than a typical one are solved for as if they were of this size.
 EXTREME = 1000.0
 #: … if they are errors of at least this share of that size; so often is it tried to tell which are, in so many rounds.
@@ -61,7 +61,7 @@ def packed_split(task: Task, cells: Cells, found: Pursuit) -> Solution:
     U, s, V = (part[..., : task.widest] for part in found.triplets)
     U, V = spread(U, cells.rows), spread(V, cells.cols)
     factors = problem.parametrization.flattest(U, cells.unit * s, V, problem.metric)
-    dual = cells.values(found.W)
+    dual = cells.grid.values(found.W)
     proof = robust_certificate(problem, factors, dual, alpha=task.alpha, seed=int(task.seed))
     return robust_solution(task, factors, proof, task.status(proof, converged=found.converged), found.history)
 
@@ -77,51 +77,35 @@ def robust_solution(
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The rows and columns of the data that are seen at all, and a unit in which entries are one at most.
-
-    ``positions`` are those of the data in Y, or None if they come row by row.
-    """
+    """The data on the rows and columns that are seen at all, in a unit in which entries are one at most."""
 
     Y: Array
-    seen: Array | None
-    rows: Array
-    cols: Array
-    positions: tuple[Array, Array] | None
+    grid: Grid
     unit: float
 
     @classmethod
     def of(cls, problem: Problem) -> Cells:
         """Return the cells of a problem, or refuse it if they do not fit in memory."""
         require(8.0 * MATRICES * problem.shape[0] * problem.shape[1], "splitting this matrix")
-        A = problem.measurement
-        assert isinstance(A, Entries)
-        rows, cols = (counts > 0 for counts in A.gram_diagonals())
-        shape = int(rows.sum()), int(cols.sum())
-        unit = float(max(problem.data.max(), -problem.data.min())) or 1.0
-        if isinstance(A, Identity):
-            return cls((problem.data / unit).reshape(shape), None, rows, cols, None, unit)
-        places = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]
-        Y, seen = np.zeros(shape), np.zeros(shape, bool)
-        Y[places] = problem.data
-        Y /= unit
-        seen[places] = True
-        positions = None if A.merged() is None else places
-        return cls(Y, None if A.size == Y.size else seen, rows, cols, positions, unit)
+        assert isinstance(problem.measurement, Entries)
+        grid, data = Grid.of(problem.measurement), problem.data
+        unit = float(max(data.max(), -data.min())) or 1.0
+        return cls(grid.matrix(data / unit), grid, unit)
 
-    def put(self, values: Array, M: Array) -> None:
-        """Set the entries of a matrix of the shape of Y where the data are."""
-        if self.positions is not None:
-            M[self.positions] = values
-        elif self.seen is not None:
-            M[self.seen] = values
-        else:
-            M[...] = values.reshape(M.shape)
+    @property
+    def seen(self) -> Array | None:
+        """Where a cell is observed; None if all are."""
+        return self.grid.seen
 
-    def values(self, M: Array) -> Array:
-        """Return the entries of a matrix of the shape of Y where the data are; a view of it if these are all."""
-        if self.positions is not None:
-            return np.asarray(M[self.positions])
-        return M.reshape(-1) if self.seen is None else np.asarray(M[self.seen])
+    @property
+    def rows(self) -> Array:
+        """Which rows are seen at all."""
+        return self.grid.rows
+
+    @property
+    def cols(self) -> Array:
+        """Which columns are seen at all."""
+        return self.grid.cols
 
 
 def split(
@@ -203,7 +187,7 @@ def _start(cells: Cells, task: Task) -> tuple[Array, Array] | None:
     L, R = factors
     W = np.zeros_like(cells.Y)
     if isinstance(warm, Solution) and warm.certificate.dual.shape == problem.data.shape:
-        cells.put(warm.certificate.dual, W)
+        W = cells.grid.matrix(warm.certificate.dual)
     return (L[cells.rows] @ R[cells.cols].T) / cells.unit, W
 
 
