@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from flatmin.kernels import MANY
 from flatmin.measurements import Entries
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS
@@ -15,10 +18,13 @@ __all__ = ["CellEquations", "inverse_blocks"]
 
 #: Conjugate gradient steps that one solve may take.
 MOST_STEPS = 100
-#: It ends after so many steps that did not halve the square of what is missing: rounding sets the limit.
+#: It ends after so many steps that did not halve the square of what is missing: rounding sets the limit …
 PATIENCE = 12
 #: … or that left so many times the least of it: rounding in the null space then grows.
 GROWN = 1e3
+#: More digits than these are had by solving again for what is missing, computed afresh.
+AT_ONCE = 1e-8
+REFINEMENTS = 4
 #: A block whose inverse, after its columns are scaled to unit size, is larger than this has a null space.
 SINGULAR = 1e10
 
@@ -30,7 +36,7 @@ class CellEquations:
     Every cell meets one row of P and one of Q. So each half of ``JᵀJ`` is a block for every row, P is eliminated
     exactly, and what is left is ``(I − Π) J_Q`` with the projector Π on the range of ``J_P``. Conjugate gradients on
     its normal equations, preconditioned by the blocks of ``J_QᵀJ_Q``, take half the steps that they would take on
-    both factors, at the same cost a step. The factors of one matrix form a null space, which they never enter.
+    both factors, at the same cost a step. The factors of one matrix form a null space, which they hardly enter.
 
     Parameters
     ----------
@@ -38,12 +44,13 @@ class CellEquations:
         A product measured by `Entries`.
     x : ndarray, shape (d1 + d2, k)
         Stacked factors.
-    inverse : ndarray, shape (d1 + d2, k, k)
-        Generalised inverses of the blocks of ``JᵀJ``.
+    blocks, inverse : ndarray, shape (d1 + d2, k, k)
+        The blocks of ``JᵀJ`` and generalised inverses of them.
     """
 
     model: StackedProduct
     x: Array
+    blocks: Array
     inverse: Array
 
     @classmethod
@@ -52,50 +59,95 @@ class CellEquations:
         model = derivative.model
         if not isinstance(model, StackedProduct) or not isinstance(model.whitened, Entries):
             return None
-        return cls(model, derivative.x, inverse_blocks(model.blocks(derivative.x)))
+        blocks = model.blocks(derivative.x)
+        return cls(model, derivative.x, blocks, inverse_blocks(blocks))
 
     def least_squares(self, target: Array, tol: float) -> Array:
         """Return stacked ``d = J⁺ target`` for a target (m,), up to changes that leave ``J d`` alone.
 
         The gradient ``Jᵀ (target − J d)`` shrinks by the factor tol, in the norm of the preconditioner.
         """
-        start = self._beside(target)
-        Q, _ = self._iterate(self._onto_second(start), tol)
+        slope = self._onto_second(self._beside(target))
+        Q = self._iterate(slope, max(tol, AT_ONCE))
+        if tol < AT_ONCE:
+            Q += self._iterate(self._onto_second(self._beside(target - self._from_second(Q))), tol / AT_ONCE)
         P = self._divide_first(self._onto_first(target - self._from_second(Q)))
         return np.concatenate([P, Q])
 
     def least_norm(self, target: Array, tol: float) -> Array:
         """Return the shortest y (m,) with ``Jᵀ y = target`` for a stacked target in the range of ``Jᵀ``.
 
-        What is missing shrinks by the factor tol, in the norm of the preconditioner.
+        What is missing shrinks by the factor tol, in the norm of the preconditioner, or as far as rounding allows.
         """
         first, second = self.model.split(target)
-        start = self._from_first(self._divide_first(first))
-        _, moved = self._iterate(second - self._onto_second(start), tol)
-        return start + moved
+        y = self._from_first(self._divide_first(first))
+        slope = second - self._onto_second(y)
+        goal = max(tol, 8 * EPS) * self._size(slope)
+        for _ in range(REFINEMENTS):
+            size = self._size(slope)
+            if not size > goal:
+                break
+            moved = y + self._beside(self._from_second(self._iterate(slope, max(goal / size, AT_ONCE))))
+            slope = second - self._onto_second(moved)
+            if not self._size(slope) < size:
+                break
+            y = moved
+        return y
 
-    def _iterate(self, slope: Array, tol: float) -> tuple[Array, Array]:
-        """Solve ``J_Qᵀ (I − Π) J_Q Q = slope``; return Q and ``(I − Π) J_Q Q``."""
-        Q, image = np.zeros_like(slope), np.zeros(self.model.whitened.size)
-        z = self._divide_second(slope)
+    def _iterate(self, slope: Array, tol: float) -> Array:
+        """Solve ``J_Qᵀ (I − Π) J_Q Q = slope``."""
+        Q, s, z = np.zeros_like(slope), slope, self._divide_second(slope)
         p, sz = z, float(np.vdot(slope, z))
-        goal, lowest, waited = min(max(tol, 8 * EPS), 1.0) ** 2 * sz, sz, 0
+        goal, lowest, waited = min(tol, 1.0) ** 2 * sz, sz, 0
         for _ in range(MOST_STEPS):
             if not goal < sz <= GROWN * lowest or waited > PATIENCE:
                 break
-            beside = self._beside(self._from_second(p))
-            curvature = float(beside @ beside)
+            Sp = _times(self.model.split(self.blocks)[1], p) - self._across_to_second(
+                self._divide_first(self._across_to_first(p))
+            )
+            curvature = float(np.vdot(p, Sp))
             if curvature <= 0:
                 break
-            Q = Q + sz / curvature * p
-            image += sz / curvature * beside
-            s = slope - self._onto_second(image)  # afresh, lest rounding grow
+            Q, s = Q + sz / curvature * p, s - sz / curvature * Sp
             z = self._divide_second(s)
             sz, before = float(np.vdot(s, z)), sz
             p = z + sz / before * p
             waited = 0 if sz < lowest / 2 else waited + 1
             lowest = min(sz, lowest)
-        return Q, image
+        return Q
+
+    def _size(self, slope: Array) -> float:
+        return float(np.sqrt(max(0.0, float(np.vdot(slope, self._divide_second(slope))))))
+
+    def _across_to_first(self, Q: Array) -> Array:
+        """Return ``J_Pᵀ J_Q Q``."""
+        if self._squares is None:
+            return self._onto_first(self._from_second(Q))
+        from flatmin.kernels.crossed import crossed
+
+        return crossed(self._cells, self._squares[0], *self.model.split(self.x), Q)
+
+    def _across_to_second(self, P: Array) -> Array:
+        """Return ``J_Qᵀ J_P P``."""
+        if self._squares is None:
+            return self._onto_second(self._from_first(P))
+        from flatmin.kernels.crossed import crossed
+
+        L, R = self.model.split(self.x)
+        return crossed(self._cells.transposed, self._squares[1], R, L, P)
+
+    @property
+    def _cells(self) -> Any:
+        assert isinstance(self.model.whitened, Entries)
+        return self.model.whitened.cells
+
+    @cached_property
+    def _squares(self) -> tuple[Array, Array] | None:
+        """Squared weights of the cells by rows and by columns; None where so few need no compiled loops."""
+        if self.model.whitened.size < MANY:
+            return None
+        squares = self._cells.arranged((self.model.scale * self.model.whitened.norms()) ** 2)
+        return squares, self._cells.transposed.arranged(squares)
 
     def _beside(self, y: Array) -> Array:
         """Return ``(I − Π) y``."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import numpy as np
 
 from flatmin._memory import require
+from flatmin._threads import one_thread
 from flatmin.certificates import certificate_of
+from flatmin.measurements import Entries
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers.outcome import Options, Outcome
@@ -25,8 +29,18 @@ def convex_minimum(task: Task) -> Solution:
     Where no matrix fits the data, the nearest data that some matrix fits take their place; where none that is positive
     semidefinite does, the best fit of those is returned.
     """
+    require(working_memory(task.problem), "solving this problem")
+    with _threads_for(task.problem):
+        return _convex_minimum(task)
+
+
+def _threads_for(problem: Problem) -> AbstractContextManager[None]:
+    """Return the context to work in: for sparse maps all matrices are small, dense ones may have large ones."""
+    return one_thread() if isinstance(problem.measurement, Entries) else nullcontext()
+
+
+def _convex_minimum(task: Task) -> Solution:
     problem, alpha = task.problem, task.alpha
-    require(working_memory(problem), "solving this problem")
     options = Options(task.tol, task.widest, int(task.seed), task.callback)
     scaled = Scaled.of(problem, task.metric_power, options.seed, weighted=alpha == 0)
     start = None if task.warm_start is None else scaled.start(problem, task.warm_start)
@@ -54,12 +68,13 @@ def convex_minimum(task: Task) -> Solution:
 def packed(task: Task, scaled: Scaled, outcome: Outcome, consistent: bool = True) -> Solution:
     """Return the end of a solve with its certificate."""
     problem, model, alpha = task.problem, task.problem.parametrization, task.alpha
-    factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
-    factors = model.flattest(*model.singular(factors, problem.metric), problem.metric)
-    dual = scaled.original_dual(outcome.y, alpha)
-    proof = certificate_of(problem, factors, dual, alpha=alpha, metric_power=task.metric_power, seed=int(task.seed))
-    status = task.status(proof, consistent=consistent, converged=outcome.converged)
-    return task.solution(factors, proof, status, outcome.history)
+    with _threads_for(problem):
+        factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
+        factors = model.flattest(*model.singular(factors, problem.metric), problem.metric)
+        dual, seed = scaled.original_dual(outcome.y, alpha), int(task.seed)
+        proof = certificate_of(problem, factors, dual, alpha=alpha, metric_power=task.metric_power, seed=seed)
+        status = task.status(proof, consistent=consistent, converged=outcome.converged)
+        return task.solution(factors, proof, status, outcome.history)
 
 
 def working_memory(problem: Problem) -> float:
