@@ -1,68 +1,44 @@
-"""Runs one competitor on one case in a process of its own, and judges its answer.
+"""Judges answers from the answer alone: objective value, bound, gap, residual, and distance to the truth.
 
-python -m benchmarks.referee COMPETITOR CASE     prints one line of JSON
+A competitor hands over a matrix, factors or a signal; flatmin also its dual vectors, which can prove something but
+cannot make anything true.
 """
 
 from __future__ import annotations
 
-import importlib
-import json
+import hashlib
 import os
-import resource
-import subprocess
-import sys
-import time
 from pathlib import Path
+from typing import Any
 
-ONE_CORE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-MEMORY = 20 * 2**30
-#: A single draw is solved up to three times, as long as this many seconds have not passed.
-PATIENCE = 10
+import numpy as np
+
+import flatmin as fm
+from flatmin.metric import Array
+
 #: An answer this far from the truth is another one.
 DIFFERENT = 1e-6
+#: Where the best dual vectors that flatmin found are kept for the judgement of others, if anywhere.
+DUALS = "FLATMIN_BENCHMARK_DUALS"
+#: Up to so many cells a dual vector is looked for where none is kept.
+SMALL = 250_000
 
 
-def judge(competitor: str, name: str) -> dict:
-    """Return the judgement of the worst draw, field by field, and of each; a single draw is timed up to three times."""
-    from benchmarks.instances import CASES
-
-    case = CASES[name]
-    module = importlib.import_module(f"benchmarks.competitors.{competitor}")
-    for package in getattr(module, "REQUIRES", ()):  # now, so that no clock runs meanwhile
-        importlib.import_module(package)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    found = []
-    for seed in range(case.draws):
-        instance, times = case.draw(seed), []
-        while not times or (case.draws == 1 and len(times) < 3 and sum(t for t, _ in times) < PATIENCE):
-            answer, *clock = timed(module.solve, instance.problem, case.tol, competitor.endswith("_"))
-            times.append(clock)
-        best = min(times)
-        found.append({"seconds": best[0], "seconds to fit": best[1], **verdict(case, instance, answer)})
-    return worst(found) | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, "each": found}
-
-
-def timed(solve, problem, tol: float, own: bool) -> tuple:
-    """Return the answer, the seconds it took, and the seconds until flatmin's last word before the certificate."""
-    words = []
-    more = (lambda row: words.append(time.perf_counter()),) if own else ()
-    start = time.perf_counter()
-    answer = solve(problem, tol, *more)
-    end = time.perf_counter()
-    return answer, end - start, (words[-1] if words else end) - start
-
-
-def verdict(case, instance, answer) -> dict:
+def verdict(problem: fm.Problem, truth: Any, answer: Any) -> dict[str, Any]:
     """Return what the answer alone says: factors, a matrix, or a signal; and, of flatmin's, the dual vectors."""
-    import flatmin as fm
-
-    problem = instance.problem
     ours = answer if isinstance(answer, fm.Solution) else None
     given = ours.factors if ours else semidefinite(problem, answer)
+    if not all(np.isfinite(part).all() for part in (given if isinstance(given, tuple) else (given,))):
+        raise ValueError("its answer is not finite")
     duals = (ours.certificate.dual, ours.certificate.uniqueness_dual) if ours else (reference(problem), None)
+    error = distance(problem, truth, given)
+    if duals[0] is None:
+        return unproved(problem, given) | {"error": error}
     proof = fm.certify(problem, given, duals[0], uniqueness_dual=duals[1])
-    error = distance(instance, given)
+    if ours:
+        keep(problem, proof)
     return {
+        "value": proof.value,
         "gap": proof.relative_gap,
         "gap size": abs(proof.relative_gap),
         "residual": proof.relative_residual,
@@ -76,38 +52,64 @@ def verdict(case, instance, answer) -> dict:
     }
 
 
-def determined(problem) -> bool:
-    """Return whether the data determine the trace, so that uniqueness alone is in question."""
-    import flatmin as fm
+def unproved(problem: fm.Problem, given: Any) -> dict[str, Any]:
+    """Return the judgement where no dual vector is known: the fit counts, the gap is open."""
+    fitted = (
+        problem.measurement.forward_factors(*given) if isinstance(given, tuple) else problem.measurement.forward(given)
+    )
+    residual = float(np.linalg.norm(fitted - problem.data) / np.linalg.norm(problem.data))
+    words = dict.fromkeys(("value", "gap", "unique", "margin", "margin kind", "rank", "honest"))
+    return {**words, "gap size": float("inf"), "residual": residual, "holds": False}
 
+
+def determined(problem: fm.Problem) -> bool:
+    """Return whether the data determine the trace, so that uniqueness alone is in question."""
     return isinstance(problem.parametrization, fm.Gram) and problem.measurement.is_rank_one
 
 
-def reference(problem):
+def place(problem: fm.Problem) -> Path | None:
+    """Return where the dual vector of a problem is kept, None if nowhere."""
+    folder = os.environ.get(DUALS)
+    if not folder:
+        return None
+    name = hashlib.sha256(np.ascontiguousarray(problem.data).tobytes()).hexdigest()[:16]
+    return Path(folder) / f"{name}.npz"
+
+
+def keep(problem: fm.Problem, proof: fm.Certificate) -> None:
+    """Keep a dual vector if its bound is the best so far; any vector's bound is valid."""
+    file = place(problem)
+    if file is None or proof.dual is None:
+        return
+    if file.exists() and float(np.load(file)["bound"]) >= proof.lower_bound:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(file, dual=proof.dual, bound=proof.lower_bound)
+
+
+def reference(problem: fm.Problem) -> Array | None:
     """Return a dual vector for answers that come without: flatmin's, or the trivial one where it is optimal."""
-    import flatmin as fm
-
     A = problem.measurement
-    return A.traces() / A.size if determined(problem) else fm.flat_minimum(problem, tol=1e-9).certificate.dual
+    if determined(problem):
+        return np.asarray(A.traces() / A.size)
+    file = place(problem)
+    if file is not None and file.exists():
+        return np.asarray(np.load(file)["dual"])
+    return fm.flat_minimum(problem, tol=1e-9).certificate.dual if np.prod(problem.shape) <= SMALL else None
 
 
-def semidefinite(problem, answer):
+def semidefinite(problem: fm.Problem, answer: Any) -> Any:
     """Return an answer as it is, but without the negative eigenvalues that a matrix of the model cannot have."""
-    import numpy as np
-
-    import flatmin as fm
-
     if not isinstance(problem.parametrization, fm.Gram) or np.shape(answer) != problem.shape:
         return answer
     values, vectors = np.linalg.eigh((answer + answer.conj().T) / 2)
     return (vectors * np.sqrt(np.maximum(values, 0.0)),)
 
 
-def distance(instance, given) -> float:
-    """Return the relative distance to the truth; of signals, after aligning the global phase."""
-    import numpy as np
-
-    truth, problem = instance.truth, instance.problem
+def distance(problem: fm.Problem, truth: Any, given: Any) -> float:
+    """Return the relative distance to the truth, a matrix or factors; of signals, after aligning the global phase."""
+    if isinstance(truth, tuple):
+        return between_factors(given, truth)
     if truth.shape != problem.shape:
         columns = np.asarray(given[0] if isinstance(given, tuple) else given).reshape(problem.shape[0], -1)
         left, values, _ = np.linalg.svd(columns, full_matrices=False)
@@ -120,12 +122,21 @@ def distance(instance, given) -> float:
     return float(np.linalg.norm(found - truth) / np.linalg.norm(truth))
 
 
-def honest(problem, solution, proof, error: float) -> bool:
+def between_factors(given: Any, truth: tuple[Array, Array]) -> float:
+    """Return ``|L Rᵀ − L₀ R₀ᵀ|/|L₀ R₀ᵀ|`` to rounding and without any matrix d1 × d2, where an answer has factors."""
+    if not isinstance(given, tuple):
+        difference, size = given - truth[0] @ truth[1].T, truth[0] @ truth[1].T
+        return float(np.linalg.norm(difference) / np.linalg.norm(size))
+
+    def size_of(L: Array, R: Array) -> float:
+        return float(np.linalg.norm(np.linalg.qr(L, mode="r") @ np.linalg.qr(R, mode="r").T))
+
+    together = (np.hstack([given[0], -truth[0]]), np.hstack([given[1], truth[1]]))
+    return size_of(*together) / size_of(*truth)
+
+
+def honest(problem: fm.Problem, solution: fm.Solution, proof: fm.Certificate, error: float) -> bool:
     """Return whether what is said of uniqueness can be: the truth fits as well, and another fit is looked at."""
-    import numpy as np
-
-    import flatmin as fm
-
     said = solution.certificate.unique
     if said is True:
         return bool(proof.unique is True and error <= DIFFERENT)
@@ -136,45 +147,3 @@ def honest(problem, solution, proof, error: float) -> bool:
         return False
     apart = np.linalg.norm(model.matrix(other) - solution.matrix)
     return bool(apart > DIFFERENT * np.linalg.norm(solution.matrix))
-
-
-def worst(found: list[dict]) -> dict:
-    """Return, field by field, the worst of several judgements."""
-    if len(found) == 1:
-        return found[0]
-    largest = {"seconds", "seconds to fit", "gap size", "residual", "error", "rank"}
-    out = {}
-    for name in found[0]:
-        values = [one[name] for one in found]
-        if None in values:
-            out[name] = None
-        elif name in largest:
-            out[name] = max(values)
-        elif name == "margin kind":
-            out[name] = "/".join(sorted(set(values)))
-        else:
-            out[name] = min(values) if name != "gap" else max(values, key=abs)
-    return out
-
-
-def run(competitor: str, case: str, timeout: float = 900) -> dict:
-    """Return the judgement, or ``{"failure": reason}``."""
-    command = [sys.executable, "-m", "benchmarks.referee", competitor, case]
-    root = Path(__file__).parents[1]
-    try:
-        done = subprocess.run(
-            command, cwd=root, env={**os.environ, **ONE_CORE}, capture_output=True, text=True, timeout=timeout
-        )
-    except subprocess.TimeoutExpired:
-        return {"failure": f"not done in {timeout:g} s"}
-    lines = done.stdout.strip().splitlines()
-    if done.returncode == 0 and lines:
-        return json.loads(lines[-1])
-    reason = done.stderr.strip().splitlines()[-1:] or [f"killed by signal {-done.returncode}"]
-    if reason[0].startswith("ModuleNotFoundError: No module named"):
-        return {"failure": f"not installed: {reason[0].split()[-1]}"}
-    return {"failure": reason[0][:120]}
-
-
-if __name__ == "__main__":
-    print(json.dumps(judge(*sys.argv[1:3])))

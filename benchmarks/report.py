@@ -1,146 +1,126 @@
-"""Every case by flatmin, beside the competitors that serve its family: times, ratios, judgements, and what was wanted.
+"""Every case by flatmin and beside those who serve it: runs what has not been run, then writes tables and plots.
 
-python -m benchmarks.report [FAMILY …]           everything, or the families named; about half an hour in all
-python -m benchmarks.report [FAMILY …] --quick   without the slow competitors
-python -m benchmarks.report [FAMILY …] alone     without any competitor
+python benchmarks/report.py                     runs what is missing, then README.md, docs/performance.md, docs/images/
+python benchmarks/report.py [FAMILY …]          the families named; --list prints them
+python benchmarks/report.py --quick             without the slowest competitors and without growth
+python benchmarks/report.py --again NAME …      first forgets what was measured of these solvers, families, or "all"
+python benchmarks/report.py --no-run            only writes what results/ has
+python benchmarks/report.py --kernels           also prints how near kernels come to the machine: benchmarks/kernels.py
+
+Each run is benchopt's (``benchopt run benchmarks/completion -s flatmin -d gaussian`` does one by hand), in a process
+of its own, one thread unless the case says otherwise. Results are kept in ``benchmarks/results/runs.jsonl`` as soon as
+they are there: a second call goes on where the first was stopped.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
 import platform
+import subprocess
 import sys
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+import time
 from pathlib import Path
-from pkgutil import iter_modules
-from types import ModuleType
 
-from benchmarks.instances import CASES, Case, Wish
-from benchmarks.referee import run
+ROOT = Path(__file__).resolve().parents[1]
+if sys.path[0] == str(ROOT / "benchmarks"):  # a script's own directory would hide packages of the same name
+    sys.path[0] = str(ROOT)
 
-COMPETITORS = Path(__file__).parent / "competitors"
-#: The columns: their titles, the fields of a judgement, and how they are written.
-COLUMNS = {
-    "gap": ("gap", ".1e"),
-    "residual": ("residual", ".1e"),
-    "error": ("error", ".1e"),
-    "unique": ("unique", ""),
-    "margin": ("margin", ".2g"),
-    "peak MiB": ("peak", ".0f"),
-}
-HEADER = ["problem", "solver", "seconds", "times slower", "wanted", *COLUMNS]
-#: Where answers compare by their gap: elsewhere all that fits is equally flat, or flatness is not what is sought.
-BY_GAP = ("matrix-sensing", "bilinear-sensing", "matrix-completion", "general-gram", "quadratic-network", "robust-pca")
+from benchmarks.markdown import cells, line, machine, mark, processor, replace_block, versions  # noqa: E402
+
+__all__ = ["cells", "line", "machine", "main", "mark"]
+
+#: Long and short tables stand between these markers.
+MARKER = "performance"
+SHORT, LONG = ROOT / "README.md", ROOT / "docs" / "performance.md"
+PACKAGES = (
+    "flatmin", "numpy", "scipy", "numba", "cvxpy", "scs", "clarabel", "pymanopt", "tensorly", "pyrpca", "cmfrec",
+    "implicit", "pyspark", "scikit-learn", "benchopt",
+)  # fmt: skip
 
 
-def competitors(quick: bool = False) -> dict[str, ModuleType]:
-    """Return all files in ``competitors/`` that have a ``solve`` of their own, but flatmin's."""
-    names = sorted(module.name for module in iter_modules([str(COMPETITORS)]) if not module.name.endswith("_"))
-    modules = {name: import_module(f"benchmarks.competitors.{name}") for name in names}
-    return {name: module for name, module in modules.items() if not (quick and getattr(module, "SLOW", False))}
+def main(arguments: list[str]) -> int:
+    from benchmarks import growth, plan, ratios
+    from benchmarks.runs import Book
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("families", nargs="*", metavar="FAMILY")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--again", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--no-run", action="store_true")
+    parser.add_argument("--kernels", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    given = parser.parse_args(arguments)
+    known = (*plan.FAMILIES, growth.FAMILY)
+    if given.list:
+        print("\n".join(known))
+        return 0
+    if unknown := set(given.families) - set(known):
+        parser.error(f"there is no family {', '.join(sorted(unknown))}, expected some of {', '.join(known)}")
+    book, families = Book(), given.families or known
+    cases = [case for case in plan.CASES if case.family in families]
+    if not given.no_run:
+        wanted = [run for case in cases for run in case.runs(given.quick).values()]
+        if growth.FAMILY in families and not given.quick:
+            wanted += growth.runs()
+        forget(book, given.again, cases)
+        carry_out(wanted, book)
+    for family in dict.fromkeys(case.family for case in cases):
+        table = ratios.family_table(family, (case for case in cases if case.family == family), book, given.quick)
+        print(f"\n### {family}\n\n{table}")
+    for missed in ratios.misses(cases, book):
+        print(f"missed: {missed}")
+    write(book)
+    if given.kernels:
+        subprocess.run([sys.executable, "-m", "benchmarks.kernels"], cwd=ROOT, check=False)
+    return 0
 
 
-def mark(good: bool) -> str:
-    return "ok" if good else "**MISSED**"
+def forget(book, names: list[str], cases) -> None:
+    """Drop from the book what is to be run again: by family, by the name of a solver, or all."""
+    families = {run.key for case in cases if case.family in names for run in case.runs().values()}
+    for key in list(book.records):
+        if "all" in names or key in families or key[2] in names or key[2].partition("[")[0] in names or key[0] in names:
+            del book.records[key]
 
 
-def slower(ours: dict, theirs: dict, wanted: float | None) -> tuple[str, str]:
-    """Return by how much a competitor is slower, and whether that is as much as wanted."""
-    if "failure" in ours or "failure" in theirs:
-        return "", ""
-    ratio = theirs["seconds"] / ours["seconds"]
-    return f"{ratio:.1f}", "" if wanted is None else f"≥ {wanted:g} {mark(ratio >= wanted)}"
+def carry_out(wanted, book) -> None:
+    """Make the runs that are not in the book, and say how long each took."""
+    from benchmarks.runs import perform
+
+    missing = list({run.key: run for run in wanted if run not in book}.values())
+    for count, run in enumerate(missing, 1):
+        start = time.perf_counter()
+        result = perform(run)
+        book.write(run, result)
+        told = result.get("failure") or result.get("skipped") or "done"
+        name, spent = f"{run.benchmark} {run.dataset} {run.solver}", time.perf_counter() - start
+        print(f"[{count}/{len(missing)}] {name}: {told}, {spent:.0f} s", file=sys.stderr, flush=True)
+    if missing:
+        book.tidy()
 
 
-def granted(case: Case, ours: dict, everyone: list[dict]) -> str:
-    """Return every wish, whether it was met and by how far, and whether no competitor's gap is smaller in size."""
-    wishes = [f"{wish} {mark('failure' not in ours and wish.met(ours))}{detail(wish, ours)}" for wish in case.wishes]
-    gaps = [theirs["gap size"] for theirs in everyone if "failure" not in theirs]
-    if gaps and case.family in BY_GAP:
-        wishes.append(f"best gap {mark('failure' not in ours and ours['gap size'] <= min(gaps))}")
-    return ", ".join(wishes)
+def write(book) -> None:
+    """Write the tables into their documents, and draw how time and memory grow."""
+    from benchmarks import growth, plan, ratios
 
-
-def detail(wish: Wish, ours: dict) -> str:
-    """Return in how many draws a wish was met, if there were several, and the seconds that have no column."""
-    each = ours.get("each", [])
-    if len(each) > 1:
-        return f" ({sum(wish.met(one) for one in each)}/{len(each)})"
-    return f" ({ours[wish.name]:.2f})" if wish.name == "seconds to fit" and wish.name in ours else ""
-
-
-def shown(value: object, form: str) -> str:
-    """Return a number in its form, a word as it is, nothing for None."""
-    return "" if value is None else format(value, form) if isinstance(value, int | float) and form else str(value)
-
-
-def line(cells: list[str]) -> None:
-    print("| " + " | ".join(cells) + " |", flush=True)
-
-
-def row(name: str, solver: str, result: dict, ratio: str = "", wanted: str = "") -> None:
-    if "failure" in result:
-        line([name, solver, f"failed: {result['failure']}", "", wanted, *[""] * len(COLUMNS)])
-        return
-    numbers = [shown(result[field], form) for field, form in COLUMNS.values()]
-    if result["margin kind"] == "estimated":
-        numbers[list(COLUMNS).index("margin")] += " estimated"
-    line([name, solver, f"{result['seconds']:.3f}", ratio, wanted, *numbers])
-
-
-def machine() -> str:
-    """Return the processor's name where the system tells, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores of which one is used"
-
-
-def versions(modules: dict[str, ModuleType]) -> str:
-    """Return the versions of flatmin, of what it stands on, and of what the competitors need."""
-    needed = [package for module in modules.values() for package in getattr(module, "REQUIRES", ())]
-    found = []
-    for package in dict.fromkeys(["flatmin", "numpy", "scipy", *needed]):
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"{package} not installed")
-    return ", ".join(found)
-
-
-def table(cases: list[Case], modules: dict[str, ModuleType]) -> None:
-    """Run the cases of one family, with everyone who serves it, and print the table."""
-    print(f"\n### {cases[0].family}\n")
-    line(HEADER)
-    print("|" + "---|" * len(HEADER))
-    for case in cases:
-        ours = run(case.solver, case.name)
-        serving = [name for name, module in modules.items() if case.beside and case.family in module.FAMILIES]
-        everyone = {name: run(name, case.name) for name in serving}
-        draws = f", worst of {case.draws} draws" if case.draws > 1 else ""
-        solver = "flatmin" if case.solver == "flatmin_" else f"flatmin, {case.solver.strip('_')}"
-        row(case.name + draws, solver, ours, wanted=granted(case, ours, list(everyone.values())))
-        for name, theirs in everyone.items():
-            row("", name.replace("_", " "), theirs, *slower(ours, theirs, case.slower.get(name)))
-
-
-def main(arguments: list[str]) -> None:
-    """Print the tables of the families asked for, or of all."""
-    families = list(dict.fromkeys(case.family for case in CASES.values()))
-    asked = [argument for argument in arguments if argument not in ("--quick", "alone", "--alone")]
-    if unknown := set(asked) - set(families):
-        raise SystemExit(f"there is no family {', '.join(sorted(unknown))}, expected some of {', '.join(families)}")
-    modules = competitors("--quick" in arguments)
-    print(f"{platform.system()}, {machine()}; Python {platform.python_version()}; best of up to three runs")
-    print(versions(modules))
-    if {"alone", "--alone"} & set(arguments):
-        modules = {}
-    for family in asked or families:
-        table([case for case in CASES.values() if case.family == family], modules)
+    dates = sorted({record["date"] for record in book.records.values()})
+    where = sorted({record["processor"] for record in book.records.values()}) or [processor()]
+    caption = (
+        f"{platform.system()}, {', '.join(where)}, one core unless said otherwise; Python {platform.python_version()}; "
+        f"{' to '.join(dict.fromkeys((dates[0], dates[-1]))) if dates else 'nothing measured'}; "
+        f"`python benchmarks/report.py`"
+    )
+    exponents = growth.draw(book)
+    short = f"{ratios.short_table(plan.CASES, book)}\n\n{caption}."
+    parts = [f"{caption}. {versions(PACKAGES)}."]
+    for family in plan.FAMILIES:
+        cases = [case for case in plan.CASES if case.family == family]
+        parts.append(f"### {family[0].upper()}{family[1:]}\n\n{ratios.family_table(family, cases, book)}")
+    parts.append(exponents)
+    for file, text in ((SHORT, short), (LONG, "\n\n".join(parts))):
+        if not replace_block(file, MARKER, text):
+            print(f"{file.name} has no <!-- {MARKER} --> … <!-- /{MARKER} -->", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""What all competitors share: how often they are run, and a clock and a memory gauge that they cannot touch.
+
+A competitor is one file in ``solvers/`` of a benchmark with a ``Solver(Competitor)``. It says ``budgets``, the stop
+values that are tried in turn until the referee sees the target met, and ``solve(budget)``, which returns the answer as
+the referee's arguments. benchopt times it; nothing a competitor says about itself is believed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from benchopt import BaseSolver
+from benchopt.stopping_criterion import StoppingCriterion
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def resident(field: str = "VmHWM") -> float | None:
+    """Return the resident memory of this process in MiB: its peak, or (VmRSS) what it is now; None if unknown."""
+    try:
+        found = [line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:")]
+    except OSError:
+        return None
+    return int(found[0].split()[1]) / 2**10 if found else None
+
+
+def forget_peak() -> None:
+    """Let the peak of the memory start again from what is in use now, where the system can do that."""
+    try:
+        CLEAR.write_text("5")
+    except OSError:
+        return
+
+
+def threads() -> int:
+    """Return how many threads this process was given."""
+    return int(os.environ.get("OMP_NUM_THREADS", "1"))
+
+
+class UntilTarget(StoppingCriterion):
+    """Run a competitor at its budgets, one after the other, until the referee finds its target met."""
+
+    def __init__(self, strategy: str | None = None, key_to_monitor: str | None = None, minimize: bool = True) -> None:
+        super().__init__(strategy=strategy, key_to_monitor=None, minimize=minimize)
+
+    def init_stop_val(self) -> Any:
+        self.budgets = list(self.solver.budgets)
+        return self.budgets.pop(0)
+
+    def get_next_stop_val(self, stop_val: Any) -> Any:
+        return self.budgets.pop(0)
+
+    def check_convergence(self, curve: list[dict[str, Any]]) -> tuple[bool, float]:
+        last = curve[-1]
+        accuracy, target = last.get("objective_accuracy"), last.get("objective_target")
+        met = accuracy is not None and target is not None and accuracy <= target
+        return not self.budgets or met, 0.0
+
+
+class Competitor(BaseSolver):
+    """A solver whose answer the referee judges; subclasses have ``name``, ``solve`` and, if not one, ``budgets``."""
+
+    sampling_strategy = "tolerance"
+    stopping_criterion = UntilTarget()
+    #: Tolerances (or iterations), loosest first.
+    budgets: ClassVar[Any] = (None,)
+    requirements: ClassVar[list[str]] = []
+
+    def set_objective(self, **problem: Any) -> None:
+        for name, value in problem.items():
+            setattr(self, name, value)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Bring the data into the form that is needed; not timed, as a user's data have it already."""
+
+    def solve(self, budget: Any) -> dict[str, Any]:
+        """Return the referee's arguments, such as ``{"answer": matrix}``."""
+        raise NotImplementedError
+
+    def warm_up(self) -> None:
+        """Sweep once before anything is timed, so that the cost of another sweep is that alone."""
+        if self.sampling_strategy == "iteration":
+            self.run_once(1)
+
+    def pre_run_hook(self, stop_val: Any) -> None:
+        forget_peak()
+        self.before = resident("VmRSS")
+
+    def run(self, stop_val: Any) -> None:
+        self.found = self.solve(stop_val)
+
+    def get_result(self) -> dict[str, Any]:
+        peak = resident()
+        memory = None if peak is None or self.before is None else max(0.0, peak - self.before)
+        return {**self.found, "memory": memory}

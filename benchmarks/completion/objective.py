@@ -1,0 +1,8 @@
+"""Exact completion: the flattest matrix with the observed entries, or whatever else has them and is the truth."""
+
+from benchmarks.judged import Judged
+
+
+class Objective(Judged):
+    name = "completion"
+    test_dataset_name = "gaussian"

@@ -1,0 +1,17 @@
+"""cvxpy with SCS, at 1e-7 and below until the referee is content."""
+
+import scs  # noqa: F401
+from benchmarks import convex_programme
+from benchmarks.competitor import Competitor
+
+
+class Solver(Competitor):
+    name = "scs"
+    requirements = ["pip::cvxpy", "pip::scs"]
+    budgets = (1e-7, 1e-8)
+
+    def skip(self, problem, rank):
+        return convex_programme.unsuited(problem)
+
+    def solve(self, budget):
+        return {"answer": convex_programme.solve(self.problem, "SCS", eps=budget, max_iters=100_000)}

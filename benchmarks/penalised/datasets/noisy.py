@@ -1,0 +1,22 @@
+"""Uniformly drawn entries of a matrix with Gaussian factors, and noise."""
+
+import numpy as np
+from benchopt import BaseDataset
+
+
+class Dataset(BaseDataset):
+    name = "noisy"
+    parameters = {"d": [1000], "m": [100_000], "k": [5], "reg": [0.1], "noise": [0.5], "seed": [0]}
+    test_parameters = {"d": [40], "m": [600], "k": [2]}
+
+    def get_data(self):
+        rng = np.random.default_rng(self.seed)
+        cells = np.sort(rng.choice(self.d * self.d, self.m, replace=False))
+        rows, cols = np.divmod(cells, self.d)
+        L, R = (rng.standard_normal((self.d, self.k)) / np.sqrt(self.k) for _ in range(2))
+        values = np.empty(self.m)
+        for part in np.array_split(np.arange(self.m), 1 + self.m // 1_000_000):
+            values[part] = np.einsum("ij,ij->i", L[rows[part]], R[cols[part]])
+        values += self.noise * rng.standard_normal(self.m)
+        shape = (self.d, self.d)
+        return {"rows": rows, "cols": cols, "values": values, "shape": shape, "reg": self.reg, "k": self.k}

@@ -1,0 +1,28 @@
+"""The half sweeps of flatmin's engine, plain: neither accelerated nor with a certificate, as many as are asked for."""
+
+import numpy as np
+from benchmarks.competitor import Competitor
+
+from flatmin.kernels import Cells
+
+
+class Solver(Competitor):
+    name = "flatmin-sweeps"
+    sampling_strategy = "iteration"
+    budgets = (1, 3, 6)
+
+    def set_objective(self, **problem):
+        self.budgets = (1, 11, 51) if len(problem["values"]) <= 200_000 else self.budgets
+        super().set_objective(**problem)
+
+    def solve(self, budget):
+        cells = Cells.of(self.rows, self.cols, self.shape)
+        values = cells.arranged(self.values)
+        turned, across = cells.transposed, cells.transposed.arranged(values)
+        sides = (self.rows, self.shape[0]), (self.cols, self.shape[1])
+        penalties = [self.reg * np.bincount(side, minlength=d) for side, d in sides]
+        R = np.random.default_rng(1).standard_normal((self.shape[1], self.k)) / np.sqrt(self.k)
+        for _ in range(budget):
+            L, _ = cells.ridge(values, R, penalties[0])
+            R, _ = turned.ridge(across, L, penalties[1])
+        return {"factors": (L, R), "sweeps": budget}

@@ -1,0 +1,53 @@
+"""Spark MLlib's ALS, the same objective in float32; its start is not timed, reading and caching the triples neither.
+
+Its memory is that of another process and not measured. Many more than a hundred sweeps overflow the stack of the Java
+machine.
+"""
+
+import time
+
+import numpy as np
+import pandas as pd
+from benchmarks.competitor import Competitor, threads
+from pyspark.ml.recommendation import ALS
+from pyspark.sql import SparkSession
+
+
+class Solver(Competitor):
+    name = "spark-als"
+    requirements = ["pip::pyspark"]
+    sampling_strategy = "iteration"
+    budgets = (1, 11, 41)
+
+    def skip(self, values, **problem):
+        large = len(values) > 1_000_000
+        return large, "its own benchmark has the large ones: benchmarks/spark.py" if large else None
+
+    def prepare(self):
+        start = time.perf_counter()
+        options = {"spark.ui.enabled": "false", "spark.sql.execution.arrow.pyspark.enabled": "true"}
+        options |= {"spark.driver.host": "127.0.0.1", "spark.sql.shuffle.partitions": "2", "spark.log.level": "ERROR"}
+        builder = SparkSession.builder.master(f"local[{threads()}]")
+        for name, value in options.items():
+            builder = builder.config(name, value)
+        spark = builder.getOrCreate()
+        spark.sparkContext.setLogLevel("OFF")
+        rows, cols = self.rows.astype(np.int32), self.cols.astype(np.int32)
+        frame = pd.DataFrame({"row": rows, "col": cols, "value": self.values.astype(np.float32)})
+        self.frame = spark.createDataFrame(frame).cache()
+        self.frame.count()
+        self.startup = time.perf_counter() - start
+
+    def solve(self, budget):
+        als = ALS(
+            rank=self.k, regParam=self.reg, maxIter=budget, userCol="row", itemCol="col", ratingCol="value", seed=1,
+            numUserBlocks=2, numItemBlocks=2,
+        )  # fmt: skip
+        model = als.fit(self.frame)
+        return {"factors": tuple(map(self.collected, (model.userFactors, model.itemFactors), self.shape)),
+                "sweeps": budget, "startup": self.startup}  # fmt: skip
+
+    def collected(self, frame, d):
+        table, factors = frame.toPandas(), np.zeros((d, self.k))
+        factors[table["id"].to_numpy()] = np.stack(table["features"].to_numpy())
+        return factors

@@ -1,0 +1,231 @@
+"""What is run beside whom, and what is wanted: the cases of the table, family by family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.runs import Run
+from benchmarks.wishes import CERTIFIED, DENSE, HONEST, UNIQUE, Wish, error, gap, seconds
+
+#: Competitors that ``--quick`` leaves out.
+SLOW = ("clarabel", "tensorly", "spark-als", "Iterative", "softimpute-als")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A problem, or several draws of one, and who is to solve it.
+
+    ``others`` maps patterns of competitors to how many times slower than flatmin each should be at least (None: not
+    said). ``measure`` is the field of a judgement that ratios are made of.
+    """
+
+    name: str
+    family: str
+    benchmark: str
+    data: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    wishes: tuple[Wish, ...] = (CERTIFIED,)
+    others: Mapping[str, float | None] = field(default_factory=dict)
+    ours: str = "flatmin"
+    draws: int = 1
+    repeats: int = 3
+    threads: int = 1
+    limit: float = 120.0
+    measure: str = "seconds"
+    headline: bool = False
+
+    @property
+    def dataset(self) -> str:
+        """The pattern of all draws."""
+        seeds = list(range(self.draws))
+        parts = [f"{name}={value!r}" for name, value in {**self.options, "seed": seeds}.items()]
+        return f"{self.data}[{','.join(parts)}]"
+
+    def run(self, solver: str) -> Run:
+        repeats = 1 if self.draws > 1 else self.repeats
+        return Run(self.benchmark, self.dataset, solver, repeats, self.threads, self.limit)
+
+    def runs(self, quick: bool = False) -> dict[str, Run]:
+        """Return the run of flatmin and those of the others, by pattern."""
+        names = [name for name in self.others if not (quick and name.startswith(SLOW))]
+        return {name: self.run(name) for name in (self.ours, *names)}
+
+
+def oversampled(d1: int, d2: int, rank: int, ratio: float) -> dict[str, Any]:
+    return {"d1": d1, "d2": d2, "rank": rank, "m": round(ratio * rank * (d1 + d2 - rank))}
+
+
+def completion_cases() -> list[Case]:
+    """Return exact completion, beside convex programmes and methods that are told the rank."""
+    family, cases = "completion", []
+    told = {"pymanopt": None, "softimpute-als": None, "flatmin-reweighted": None}
+    for ratio, least in ((4, 20.0), (2, 4.0)):
+        others = {"scs": least, "clarabel": None, **told}
+        wishes = (CERTIFIED, gap(1e-7))
+        name, options = f"200×150, rank 3, oversampling {ratio}", oversampled(200, 150, 3, ratio)
+        cases.append(
+            Case(name, family, "completion", "gaussian", options, wishes, others, "flatmin[tol=1e-7]", headline=True)
+        )
+    for name, d, m, rank, most in (
+        ("1000×1000, rank 10, 100k entries", 1000, 100_000, 10, 0.3),
+        ("10k×10k, rank 10, 1M entries", 10_000, 1_000_000, 10, 5.0),
+    ):
+        options = {"d1": d, "d2": d, "rank": rank, "m": m}
+        wishes, others = (CERTIFIED, seconds(most), gap(1e-9)), dict(told)
+        cases.append(Case(name, family, "completion", "gaussian", options, wishes, others, headline=True, limit=180))
+    for d, ratio, most in ((1000, 5, 1), (5000, 7, 5)):
+        name, wishes = f"{d}×{d}, rank 5, oversampling {ratio}", (CERTIFIED, seconds(most))
+        cases.append(Case(name, family, "completion", "gaussian", oversampled(d, d, 5, ratio), wishes))
+    options, name = oversampled(300, 300, 5, 2), "300×300, rank 5, oversampling 2"
+    wishes = (error(1e-8), seconds(1))
+    return [
+        *cases,
+        Case(name, "completion", "completion", "gaussian", options, wishes, {}, "flatmin-reweighted", draws=20),
+    ]
+
+
+def yardstick_cases() -> list[Case]:
+    """Return the yardstick of MatrixIRLS: 1000×1000, rank 5, ill-conditioned."""
+    cases = []
+    for condition in (10.0, 1e5):
+        for ratio in (2.0, 2.5, 3.0, 4.0):
+            name = f"condition {condition:g}, oversampling {ratio:g}"
+            options = {"condition": condition, "oversampling": ratio, "dimension": 1000}
+            others = {"flatmin-reweighted": None, "pymanopt": None}
+            cases.append(
+                Case(name, "yardstick", "completion", "yardstick", options, (CERTIFIED,), others, repeats=1, limit=120)
+            )
+    return cases
+
+
+def penalised_cases() -> list[Case]:
+    """Return sweeps of alternating least squares for one objective, and penalised optima with their gap."""
+    sweeps = "flatmin-sweeps"
+    everyone = {"cmfrec[method=cholesky]": 5.0, "cmfrec[method=cg]": 2.0}
+    beside = {"implicit[method=cholesky]": None, "implicit[method=cg]": None}
+    alone = {"softimpute-als": None, "spark-als": None}
+    cases = []
+    for name, options, others, headline in (
+        ("1000×1000, 100k entries, k 5", (1000, 100_000, 5), {**everyone, **beside, **alone}, False),
+        ("10k×10k, 1M entries, k 30", (10_000, 1_000_000, 30), {**everyone, **beside}, False),
+        ("10k×10k, 5M entries, k 30", (10_000, 5_000_000, 30), {**everyone, **beside}, True),
+    ):
+        d, m, k = options
+        data = {"d": d, "m": m, "k": k, "reg": 0.1}
+        more = {"measure": "seconds a sweep", "headline": headline, "limit": 240.0, "repeats": 1, "ours": sweeps}
+        cases.append(Case(name, "sweeps", "penalised", "noisy", data, (), others, **more))
+    data = {"d": 10_000, "m": 5_000_000, "k": 30, "reg": 0.1}
+    more = {"measure": "seconds a sweep", "limit": 240.0, "repeats": 1, "ours": sweeps, "threads": 2}
+    name = "10k×10k, 5M entries, k 30, two threads"
+    cases.append(Case(name, "sweeps", "penalised", "noisy", data, (), everyone, headline=True, **more))
+    for reg, wishes, headline in (
+        (0.13, (CERTIFIED, seconds(5), gap(1e-6)), True),
+        (0.08, (CERTIFIED,), False),
+    ):
+        others = {"cmfrec[method=cholesky]": None, "cmfrec[method=cg]": None, "spark-als": None}
+        more = {"limit": 180.0, "repeats": 1, "headline": headline}
+        name = f"MovieLens-100k, strength {reg}"
+        data = {"reg": reg, "k": 80}
+        cases.append(Case(name, "penalised", "penalised", "movielens", data, wishes, others, **more))
+    return cases
+
+
+def robust_cases() -> list[Case]:
+    """Return tables with gross errors."""
+    cases = []
+    for d, rank, missing, wishes, others in (
+        (100, 3, 0.0, (CERTIFIED, gap(1e-9)), {"pyrpca": None, "tensorly": None, "scs": None}),
+        (500, 10, 0.0, (CERTIFIED, seconds(1), gap(1e-9)), {"pyrpca": None}),
+        (1000, 10, 0.0, (CERTIFIED, gap(1e-9)), {"pyrpca": 80.0, "tensorly": 300.0}),
+        (1000, 30, 0.0, (CERTIFIED, gap(1e-6)), {"pyrpca": None}),
+        (1000, 10, 0.2, (CERTIFIED, gap(1e-9)), {}),
+    ):
+        name = f"{d}×{d}, rank {rank}, 10% gross errors" + (f", {missing:.0%} missing" if missing else "")
+        options = {"d1": d, "d2": d, "rank": rank, "missing": missing}
+        more = {"headline": d == 1000 and rank == 10 and not missing, "limit": 300.0}
+        cases.append(Case(name, "robust PCA", "robust_pca", "gross", options, wishes, others, **more))
+    return cases
+
+
+def dense_cases() -> list[Case]:
+    """Return models ``X = L Rᵀ`` and ``X = U Uᵀ`` with dense measurements."""
+    cases = []
+    for kind in ("sensing", "bilinear"):
+        for m, others in ((880, {"scs": 50.0, "clarabel": 300.0}), (330, {"scs": 4.0})):
+            name, options = f"{kind} 60×50, rank 2, m {m}", {"d1": 60, "d2": 50, "rank": 2, "m": m}
+            headline = kind == "sensing" and m == 880
+            cases.append(
+                Case(
+                    name, "dense", "dense", kind, options, (CERTIFIED,), others, "flatmin[tol=1e-7]", headline=headline
+                )
+            )
+    for m, most in ((3000, 3), (1200, 15)):
+        name, options = f"sensing 100×100, rank 3, m {m}", {"d1": 100, "d2": 100, "rank": 3, "m": m}
+        cases.append(Case(name, "dense", "dense", "sensing", options, (CERTIFIED, seconds(most)), {}))
+    wishes = (UNIQUE, Wish("rank", "=", 5), seconds(1), error(1e-10))
+    options = {"d": 200, "rank": 5, "m": 3000}
+    cases.append(Case("covariance d 200, rank 5, m 3dr", "dense", "dense", "covariance", options, wishes))
+    for m, where in ((600, "above"), (120, "below")):
+        name, wishes = f"gram d 50, rank 2, m {m} ({where})", (CERTIFIED, seconds(0.5), gap(1e-12))
+        ours, options = "flatmin[tol=1e-12]", {"d": 50, "rank": 2, "m": m}
+        cases.append(Case(name, "dense", "dense", "gram", options, wishes, {"scs": None}, ours))
+    for m, most, precision in ((600, 0.6, ()), (225, 3.0, (gap(1e-9),))):
+        wishes, options = (CERTIFIED, seconds(most), *precision), {"d": 50, "m": m}
+        cases.append(Case(f"network d 50 (2,1), m {m}", "dense", "dense", "network", options, wishes, {"scs": None}))
+    return cases
+
+
+def phase_cases() -> list[Case]:
+    """Return signals from intensities; there flatness is no choice, and uniqueness is what needs a proof."""
+    family, flows = "phase retrieval", {"amplitude-flow": None, "wirtinger-flow": None}
+    cases = []
+    for real, word, most in ((True, "real", 0.5), (False, "complex", 1.5)):
+        wishes, options = (CERTIFIED, seconds(most), error(1e-12)), {"d": 400, "m": 1600, "real": real}
+        more = {"ours": "flatmin[tol=1e-12]"}
+        cases.append(Case(f"{word}, d 400, m 4d", family, "dense", "phase", options, wishes, flows, **more))
+    certified, open_or_shown = (UNIQUE, DENSE, seconds(0.6), error(1e-12)), (CERTIFIED, HONEST)
+    for real, word, ratio, wishes in (
+        (True, "real", 3, certified),
+        (False, "complex", 5, certified),
+        (True, "real", 2, open_or_shown),
+        (False, "complex", 3, open_or_shown),
+    ):
+        options = {"d": 100, "m": 100 * ratio, "real": real}
+        cases.append(Case(f"{word}, d 100, m {ratio}d", family, "dense", "phase", options, wishes, draws=5))
+    margin, estimated = Wish("margin", "≥", 0.08), Wish("margin kind", "=", "estimated")
+    fit = Wish("seconds to fit", "≤", 1.5)
+    for side, masks, wishes, others in (
+        (256, 8, (fit, error(1e-10), margin, estimated), flows),
+        (256, 6, (CERTIFIED, error(1e-10)), {}),
+        (64, 8, (UNIQUE, margin, seconds(6), error(1e-10)), {}),
+    ):
+        name, options = f"diffraction {side}×{side}, {masks} masks", {"side": side, "masks": masks}
+        more = {"ours": "flatmin[tol=1e-10]"}
+        cases.append(Case(name, family, "dense", "diffraction", options, wishes, others, **more))
+    return cases
+
+
+def table_cases() -> list[Case]:
+    """Return real tables with holes; the error is in standard deviations of the column."""
+    cases, others = [], {"KNN": None, "KNN[scaled=True]": None, "Iterative[scaled=True]": None, "means": None}
+    for name in ("wine", "diabetes", "breast-cancer"):
+        for share in (0.1, 0.3, 0.5):
+            wishes = (Wish("better than means", "=", True),)
+            options = {"table": name, "holes": share}
+            title = f"{name}, {share:.0%} holes"
+            cases.append(Case(title, "tables", "tables", "sklearn", options, wishes, others, draws=3))
+    return cases
+
+
+CASES = (
+    *completion_cases(),
+    *yardstick_cases(),
+    *penalised_cases(),
+    *robust_cases(),
+    *dense_cases(),
+    *phase_cases(),
+    *table_cases(),
+)
+FAMILIES = tuple(dict.fromkeys(case.family for case in CASES))

@@ -1,0 +1,194 @@
+"""Tables of results: seconds, how many times slower others are, what was wanted, and the referee's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.markdown import cells, mark
+from benchmarks.plan import Case
+from benchmarks.runs import Book
+
+#: The columns: their titles, the fields of a judgement, and how they are written.
+COLUMNS = {
+    "gap": ("gap", ".1e"),
+    "residual": ("residual", ".1e"),
+    "error": ("error", ".1e"),
+    "unique": ("unique", ""),
+    "margin": ("margin", ".2g"),
+    "MiB": ("memory", ".0f"),
+}
+#: Families whose judgements have other fields.
+OF_FAMILY = {
+    "sweeps": {"objective": ("objective", ".6g"), "gradient": ("gradient", ".1e"), "MiB": ("memory", ".0f")},
+    "penalised": {
+        "objective": ("objective", ".6g"),
+        "gradient": ("gradient", ".1e"),
+        "gap": ("gap", ".1e"),
+        "rank": ("rank", ""),
+        "MiB": ("memory", ".0f"),
+    },
+    "tables": {"error": ("error", ".3f"), "MiB": ("memory", ".0f")},
+}
+LARGEST = ("seconds", "seconds to fit", "gap size", "residual", "error", "rank", "accuracy", "memory")
+UNITS = {"seconds": "seconds", "seconds a sweep": "seconds a sweep"}
+
+
+def judgement(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the judgement of the worst draw, field by field, of each draw the best time to the target."""
+    if "rows" not in result:
+        return dict(result)
+    seeds = list(dict.fromkeys(row.get("seed") for row in result["rows"]))
+    each = [of_draw([row for row in result["rows"] if row.get("seed") == seed]) for seed in seeds]
+    return {**worst(each), "each": each}
+
+
+def of_draw(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the judgement where the target was met in the least time; where never, the last one, ``reached`` False."""
+    met = [row for row in rows if reached(row)]
+    best = dict(min(met, key=lambda row: row["seconds"]) if met else rows[-1])
+    best["reached"] = bool(met)
+    if (each := slope(rows)) is not None:
+        best["seconds a sweep"] = each
+    memories = [row["memory"] for row in rows if row.get("memory") is not None]
+    return best | {"memory": max(memories, default=None)}
+
+
+def reached(row: Mapping[str, Any]) -> bool:
+    """Return whether the target was met; what has none has met it."""
+    if row.get("target") is None:
+        return True
+    return row.get("accuracy") is not None and row["accuracy"] <= row["target"]
+
+
+def slope(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the least time that another sweep took, of rows whose budgets are numbers of sweeps."""
+    found = []
+    for count in {row.get("repetition") for row in rows}:
+        those = [row for row in rows if row.get("repetition") == count and isinstance(row.get("sweeps"), int)]
+        if len(those) > 1 and (more := those[-1]["sweeps"] - those[0]["sweeps"]):
+            found.append((those[-1]["seconds"] - those[0]["seconds"]) / more)
+    return min(found, default=None)
+
+
+def worst(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return, field by field, the worst of several judgements."""
+    if len(found) == 1:
+        return dict(found[0])
+    out: dict[str, Any] = {}
+    for name in found[0]:
+        values = [one.get(name) for one in found]
+        if None in values:
+            out[name] = None
+        elif name in LARGEST:
+            out[name] = max(values)
+        elif isinstance(values[0], str):
+            out[name] = "/".join(sorted(set(values)))
+        else:
+            out[name] = max(values, key=abs) if name == "gap" else min(values)
+    return out
+
+
+def shown(value: object, form: str) -> str:
+    """Return a number in its form, a word as it is, nothing for None."""
+    return "" if value is None else format(value, form) if isinstance(value, int | float) and form else str(value)
+
+
+def brief(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.4f}" if seconds < 0.01 else f"{seconds:.3g}"
+
+
+def said(result: Mapping[str, Any]) -> str:
+    """Return why there is no judgement."""
+    for word in ("skipped", "failure"):
+        if word in result:
+            reason = str(result[word])
+            return (
+                reason if reason == "not run" or reason.startswith("not ") else f"{word.replace('ure', 'ed')}: {reason}"
+            )
+    return ""
+
+
+def slower(case: Case, ours: Mapping[str, Any], theirs: Mapping[str, Any], least: float | None) -> tuple[str, str]:
+    """Return by how much a competitor is slower, and whether that is as much as wanted."""
+    mine, other = ours.get(case.measure), theirs.get(case.measure)
+    if not mine or not other:
+        return "", ""
+    ratio, missed = other / mine, not theirs.get("reached", True)
+    words = f"{'> ' if missed else ''}{ratio:.3g}"
+    return words, "" if least is None else f"≥ {least:g} {mark(ratio >= least)}"
+
+
+def wanted(case: Case, ours: Mapping[str, Any]) -> str:
+    """Return every wish, whether it was met, and in how many draws if there were several."""
+    each = ours.get("each", [])
+    parts = []
+    for wish in case.wishes:
+        good = wish.met(ours)
+        parts.append(f"{wish} {mark(good)}" + (f" ({sum(map(wish.met, each))}/{len(each)})" if len(each) > 1 else ""))
+    return ", ".join(parts)
+
+
+def rows_of(case: Case, book: Book, quick: bool = False) -> list[list[str]]:
+    """Return a row for flatmin and one for each of the others."""
+    columns, runs = OF_FAMILY.get(case.family, COLUMNS), case.runs(quick)
+    ours = judgement(book[runs[case.ours]])
+    draws = f", worst of {case.draws} draws" if case.draws > 1 else ""
+    rows = [row(case, case.name + draws, case.ours, ours, "", wanted(case, ours), columns)]
+    for name in list(runs)[1:]:
+        theirs = judgement(book[runs[name]])
+        ratio, wish = slower(case, ours, theirs, case.others[name])
+        rows.append(row(case, "", name, theirs, ratio, wish, columns))
+    return rows
+
+
+def row(
+    case: Case, name: str, solver: str, result: Mapping[str, Any], ratio: str, wish: str, columns: Any
+) -> list[str]:
+    if "each" not in result:
+        return [name, solver, said(result), "", wish, *[""] * len(columns)]
+    numbers = [shown(result.get(field), form) for field, form in columns.values()]
+    if "margin" in columns and result.get("margin kind") == "estimated":
+        numbers[list(columns).index("margin")] += " estimated"
+    note = "" if result.get("reached", True) else f" (to {result['accuracy']:.0e})" if result.get("accuracy") else ""
+    return [name, solver, brief(result.get(case.measure)) + note, ratio, wish, *numbers]
+
+
+def family_table(family: str, cases: Iterable[Case], book: Book, quick: bool = False) -> str:
+    """Return the long table of a family as Markdown."""
+    cases = list(cases)
+    columns = OF_FAMILY.get(family, COLUMNS)
+    head = ["problem", "solver", cases[0].measure, "times slower", "wanted", *columns]
+    lines = [cells(head), "|" + "---|" * len(head)]
+    for case in cases:
+        lines += [cells(row) for row in rows_of(case, book, quick)]
+    return "\n".join(lines)
+
+
+def short_table(cases: Iterable[Case], book: Book) -> str:
+    """Return the headline cases, a line each: flatmin's time, and how many times slower each of the others is."""
+    head = ["problem", "flatmin", "gap", "others, times slower"]
+    lines = [cells(head), "|" + "---|" * len(head)]
+    for case in cases:
+        if not case.headline:
+            continue
+        runs = case.runs()
+        ours = judgement(book[runs[case.ours]])
+        if "each" not in ours:
+            lines.append(cells([f"{case.family}: {case.name}", said(ours), "", ""]))
+            continue
+        ratios = {name: slower(case, ours, judgement(book[runs[name]]), None)[0] for name in case.others}
+        beside = ", ".join(f"{name} {ratio}" for name, ratio in ratios.items() if ratio)
+        unit = " s a sweep" if case.measure == "seconds a sweep" else " s"
+        time = brief(ours.get(case.measure)) + unit
+        lines.append(cells([f"{case.family}: {case.name}", time, shown(ours.get("gap"), ".0e"), beside]))
+    return "\n".join(lines)
+
+
+def misses(cases: Iterable[Case], book: Book) -> list[str]:
+    """Return what was wanted and not met, a line each."""
+    found = []
+    for case in cases:
+        rows = rows_of(case, book)
+        found += [f"{case.family}: {case.name}: {row[1]}: {row[4]}" for row in rows if "MISSED" in row[4]]
+    return found

@@ -1,0 +1,169 @@
+"""One competitor on one data set, by benchopt, in a process of its own with limits; and the book of runs.
+
+python -m benchmarks.runs '{"benchmark": "completion", "dataset": "gaussian", "solver": "flatmin"}'     one line of JSON
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.markdown import processor, versions
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BOOK, DUALS = RESULTS / "runs.jsonl", RESULTS / "duals"
+MEMORY = 20 * 2**30
+#: A run that took longer than this many seconds is not repeated.
+PATIENCE = 5.0
+#: Numbers of a row that are not the referee's.
+OTHERS = {"time": "seconds", "stop_val": "budget", "idx_rep": "repetition", "p_dataset_seed": "seed"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is run, how often and on how many threads; ``dataset`` and ``solver`` are patterns for benchopt."""
+
+    benchmark: str
+    dataset: str
+    solver: str
+    repeats: int = 3
+    threads: int = 1
+    limit: float = 120.0
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        return self.benchmark, self.dataset, self.solver, self.threads
+
+
+class Book:
+    """Results of runs, a line of JSON each; the last line of a run counts."""
+
+    def __init__(self, file: Path = BOOK) -> None:
+        self.file = file
+        lines = file.read_text().splitlines() if file.exists() else []
+        self.records = {record_key(record): record for record in map(json.loads, lines)}
+
+    def __getitem__(self, run: Run) -> dict[str, Any]:
+        return self.records.get(run.key, {"failure": "not run"})
+
+    def __contains__(self, run: Run) -> bool:
+        return run.key in self.records
+
+    def write(self, run: Run, result: Mapping[str, Any]) -> None:
+        record = {**asdict(run), "date": time.strftime("%Y-%m-%d"), "processor": processor(), **result}
+        self.records[run.key] = record
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def tidy(self) -> None:
+        """Leave one line for each run, in order."""
+        lines = [json.dumps(self.records[key]) for key in sorted(self.records)]
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text("".join(line + "\n" for line in lines))
+        fresh.replace(self.file)
+
+
+def record_key(record: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    return record["benchmark"], record["dataset"], record["solver"], record["threads"]
+
+
+def perform(run: Run) -> dict[str, Any]:
+    """Return ``{"rows": …}``, ``{"failure": reason}`` or ``{"skipped": reason}``, whatever happens to the process."""
+    count = str(run.threads)
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    environment = {**os.environ, **dict.fromkeys(names, count), "FLATMIN_BENCHMARK_DUALS": str(DUALS)}
+    environment |= {"BENCHOPT_RAISE_ON_ERROR": "true", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "benchmarks.runs", json.dumps(asdict(run))]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        out, err = process.communicate(timeout=run.limit)
+    except subprocess.TimeoutExpired:
+        return {"failure": f"not done in {run.limit:g} s"}
+    finally:
+        stop(process)
+    return outcome(process.returncode, out, err)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End a process with all that it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    finally:
+        process.wait()
+
+
+def outcome(status: int, out: str, err: str) -> dict[str, Any]:
+    """Return what a process that has ended says: its last line of output, or the reason why there is none."""
+    lines = [line.strip() for line in out.splitlines()]
+    if status == 0 and lines and lines[-1].startswith("{"):
+        return dict(json.loads(lines[-1]))
+    for said in lines:
+        if said.startswith("Reason: "):
+            return {"skipped": said.removeprefix("Reason: ")}
+    reason = (err.strip().splitlines() or [f"killed by signal {-status}"])[-1]
+    return {"failure": reason.removeprefix("RuntimeError: ")[:120]}
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """Return the rows of a run made in this process."""
+    from benchopt.benchmark import Benchmark
+
+    folder = ROOT / "benchmarks" / run.benchmark
+    name = run.solver.partition("[")[0]
+    for solver in Benchmark(folder, no_cache=True).get_solvers():
+        if solver.name == name and not solver.is_installed(quiet=True):
+            return {"failure": f"not installed: {', '.join(solver.requirements or []).replace('pip::', '')}"}
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    rows = list(repetition(run, folder, 0))
+    if sum(row["seconds"] for row in rows) < PATIENCE:
+        for count in range(1, run.repeats):
+            rows += repetition(run, folder, count)
+    requirements = next(s.requirements for s in Benchmark(folder, no_cache=True).get_solvers() if s.name == name)
+    packages = [requirement.removeprefix("pip::") for requirement in requirements or []]
+    return {"rows": rows, "versions": versions(packages)}
+
+
+def repetition(run: Run, folder: Path, count: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one pass over the data sets of a run."""
+    import pandas as pd
+    from benchopt import run_benchmark
+
+    with tempfile.TemporaryDirectory() as place:
+        file = run_benchmark(
+            folder, solver_names=[run.solver], dataset_names=[run.dataset], no_cache=True, plot_result=False,
+            display=False, show_progress=False, output_file=f"{place}/result.parquet",
+        )  # fmt: skip
+        table = pd.read_parquet(file)
+    for _, found in table.iterrows():
+        row = {OTHERS[name]: plain(found[name]) for name in OTHERS if name in table}
+        judged = (name for name in table if name.startswith("objective_") and name != "objective_name")
+        row |= {name.removeprefix("objective_"): plain(found[name]) for name in judged}
+        yield row | {"repetition": count}
+
+
+def plain(value: Any) -> Any:
+    """Return a number or word as JSON has it; what is missing, and what is not finite, is None."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+if __name__ == "__main__":
+    print("\n" + json.dumps(measure(Run(**json.loads(sys.argv[1])))))
