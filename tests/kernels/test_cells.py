@@ -53,16 +53,47 @@ def test_half_a_sweep_minimises_row_by_row(dtype, k, weighted):
     rows, cols, shape, values, weights, _, R = _draw(dtype, k)
     cells = Cells.of(rows, cols, shape)
     penalties = np.random.default_rng(3).uniform(0.5, 2, shape[0])
-    found = cells.ridge(cells.arranged(values), R, penalties, cells.arranged(weights) if weighted else None)
+    found, gain = cells.ridge(cells.arranged(values), R, penalties, cells.arranged(weights) if weighted else None)
     assert found.dtype == dtype
+    least = 0.0
     for i in range(shape[0]):
         mine = rows == i
         w = weights[mine] if weighted else np.ones(mine.sum())
         G = np.vstack([w[:, None] * R[cols[mine]], np.sqrt(penalties[i]) * np.eye(k)])
         expected = np.linalg.lstsq(G, np.concatenate([values[mine], np.zeros(k)]))[0]
         np.testing.assert_allclose(found[i], expected, atol=100 * PRECISE[dtype])
+        least += np.sum((G @ expected - np.concatenate([values[mine], np.zeros(k)])) ** 2)
+    np.testing.assert_allclose(np.sum(values.astype(float) ** 2) - gain, least, rtol=100 * PRECISE[dtype])
     assert not np.any(found[:2])
     assert not np.any(found[-1])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_second_derivatives_are_those_of_gradients(dtype, weighted):
+    rows, cols, shape, values, weights, L, R = _draw(dtype, 3)
+    w = weights.astype(float) if weighted else np.ones(len(rows))
+    rng = np.random.default_rng(7)
+    P, Q = (rng.standard_normal(F.shape).astype(dtype) for F in (L, R))
+
+    def gradient(t):
+        left, right = L + t * P.astype(float), R + t * Q.astype(float)
+        e = w * (values - w * np.sum(left[rows] * right[cols], axis=1))
+        E = coo_array((e, (rows, cols)), shape=shape).toarray()
+        return -E @ right, -E.T @ left
+
+    cells = Cells.of(rows, cols, shape)
+    e = (w * (values - w * np.sum(L.astype(float)[rows] * R[cols], axis=1))).astype(dtype)
+    mine, others = np.hstack([L, P]), np.hstack([R, Q])
+    given = cells.arranged(weights) if weighted else None
+    across = cells.transposed
+    turned = None if given is None else across.arranged(given)
+    found = (
+        cells.curved(cells.arranged(e), mine, others, given),
+        across.curved(across.arranged(cells.arranged(e)), others, mine, turned),
+    )
+    for part, ahead, behind in zip(found, gradient(1e-4), gradient(-1e-4), strict=True):
+        np.testing.assert_allclose(part, (ahead - behind) / 2e-4, atol=1e-5 if dtype == np.float64 else 1e-3)
 
 
 def test_one_thread_and_two_give_the_same_digits(monkeypatch):
@@ -72,7 +103,7 @@ def test_one_thread_and_two_give_the_same_digits(monkeypatch):
     assert np.array_equal(one.sampled(L, R), two.sampled(L, R))
     y = one.arranged(values)
     assert np.array_equal(one.product(y, R), two.product(y, R))
-    assert np.array_equal(one.ridge(y, R, np.ones(400)), two.ridge(y, R, np.ones(400)))
+    assert np.array_equal(one.ridge(y, R, np.ones(400))[0], two.ridge(y, R, np.ones(400))[0])
 
 
 def test_the_order_of_cells_comes_back():

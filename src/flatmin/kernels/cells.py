@@ -117,7 +117,7 @@ class Cells:
             self._run(loops.gram, k * k, _weights(weights, F), F, out)
         return out
 
-    def ridge(self, values: Array, F: Array, penalties: Array, weights: Array | None = None) -> Array:
+    def ridge(self, values: Array, F: Array, penalties: Array, weights: Array | None = None) -> tuple[Array, float]:
         """Return for every row l the minimiser of ``Σ (w ⟨f, l⟩ − value)² + penalty |l|²``: half a sweep, (d1, k).
 
         Parameters
@@ -130,16 +130,38 @@ class Cells:
             One a row, positive where the row has cells; a row without cells is zero.
         weights : ndarray, shape (m,), optional
             Of the cells, by default ones.
+
+        Returns
+        -------
+        factors : ndarray, shape (d1, k)
+        gain : float
+            By how much the sum over all rows is smaller than at zero.
         """
         F = _plain(F)
         k = F.shape[1]
-        out = np.zeros((self.shape[0], k), F.dtype)
+        out, gains = np.zeros((self.shape[0], k), F.dtype), np.zeros(self.shape[0])
         if k == 0:
-            return out
-        penalties = np.ascontiguousarray(penalties, F.dtype)
-        values = np.ascontiguousarray(values, F.dtype)
+            return out, 0.0
+        data, prices = _plain(values.astype(F.dtype, copy=False)), _plain(penalties.astype(F.dtype, copy=False))
         with one_thread():
-            self._run(loops.ridge, k * (k + 1), _weights(weights, F), _plain(values), F, _plain(penalties), out)
+            self._run(loops.ridge, k * (k + 1), _weights(weights, F), data, F, prices, (out, gains))
+        return out, float(gains.sum())
+
+    def curved(self, errors: Array, mine: Array, others: Array, weights: Array | None = None) -> Array:
+        """Return a product with the second derivative of ``½ Σ (w ⟨l, r⟩ − value)²`` in the factors, rows of L.
+
+        Parameters
+        ----------
+        errors : ndarray, shape (m,)
+            ``w (value − w ⟨l, r⟩)``, in this order.
+        mine, others : ndarray, shapes (d1, 2k) and (d2, 2k)
+            L and R, each beside its direction.
+        weights : ndarray, shape (m,), optional
+            Of the cells, by default ones.
+        """
+        mine, others = _plain(mine), _plain(others)
+        out = np.empty((self.shape[0], mine.shape[1] // 2), mine.dtype)
+        self._run(loops.curved, 4 * out.shape[1], _weights(weights, mine), _plain(errors), mine, others, out)
         return out
 
     def _run(self, loop: Any, operations: int, *arguments: Any) -> None:

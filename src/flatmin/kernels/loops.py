@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["arrange", "count", "gathered", "gram", "place", "product", "returned", "ridge", "sampled"]
+__all__ = ["arrange", "count", "curved", "gathered", "gram", "place", "product", "returned", "ridge", "sampled"]
 
 #: Sums may be taken in any order; what is not finite still counts as such.
 MATHS = {"reassoc", "contract", "nsz", "arcp"}
@@ -117,14 +117,19 @@ def _solve(A, x, k):  # type: ignore[no-untyped-def]
 
 @_compiled
 def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  # type: ignore[no-untyped-def]
-    """``out[i] = argmin_l Σ_p (w_p ⟨f, l⟩ − values[p])² + penalties[i] |l|²``, zero for rows without cells."""
+    """``out[0][i] = argmin_l Σ_p (w_p ⟨f, l⟩ − values[p])² + penalties[i] |l|²``, zero for rows without cells.
+
+    By ``out[1][i]`` that sum is smaller than at zero.
+    """
+    factors, gains = out
     k, weighted = F.shape[1], len(weights) > 0
     panel = np.empty((_widest(pointers, start, stop), k + 1), F.dtype)
     A, x = np.empty((k + 1, k + 1), F.dtype), np.empty(k, F.dtype)
     for i in range(start, stop):
         n = pointers[i + 1] - pointers[i]
         if n == 0:
-            out[i] = 0
+            factors[i] = 0
+            gains[i] = 0
             continue
         for q in range(n):
             p = pointers[i] + q
@@ -137,7 +142,47 @@ def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  
             A[c, c] += penalties[i]
             x[c] = A[c, k]
         _solve(A, x, k)
-        out[i] = x
+        factors[i] = x
+        gain = 0.0
+        for c in range(k):
+            gain += x[c] * A[k, c]
+        gains[i] = gain
+
+
+@_compiled
+def curved(pointers, indices, weights, errors, mine, others, start, stop, out):  # type: ignore[no-untyped-def]
+    """``out[i] = Σ_p t_p r − errors[p] q`` with ``t_p = w_p² (⟨l, q⟩ + ⟨d, r⟩)``.
+
+    ``mine[i]`` is a row l of a factor and its direction d, ``others[j]`` a row r of the other factor and its direction
+    q: products with the second derivative of ``½ Σ (w ⟨l, r⟩ − value)²``, the errors being ``w (value − w ⟨l, r⟩)``.
+    """
+    k, weighted, zero = out.shape[1], len(weights) > 0, np.zeros(1, mine.dtype)[0]
+    total = np.empty(k, mine.dtype)
+    for i in range(start, stop):
+        total[:] = 0
+        row, p, end = mine[i], pointers[i], pointers[i + 1]
+        while p + 2 <= end:
+            first, second = others[np.uintp(indices[p])], others[np.uintp(indices[p + 1])]
+            t1 = t2 = zero
+            for c in range(k):
+                t1 += row[c] * first[k + c] + row[k + c] * first[c]
+                t2 += row[c] * second[k + c] + row[k + c] * second[c]
+            if weighted:
+                t1 *= weights[p] * weights[p]
+                t2 *= weights[p + 1] * weights[p + 1]
+            e1, e2 = errors[p], errors[p + 1]
+            for c in range(k):
+                total[c] += (t1 * first[c] - e1 * first[k + c]) + (t2 * second[c] - e2 * second[k + c])
+            p += 2
+        if p < end:
+            first, t1, e1 = others[np.uintp(indices[p])], zero, errors[p]
+            for c in range(k):
+                t1 += row[c] * first[k + c] + row[k + c] * first[c]
+            if weighted:
+                t1 *= weights[p] * weights[p]
+            for c in range(k):
+                total[c] += t1 * first[c] - e1 * first[k + c]
+        out[i] = total
 
 
 @_compiled

@@ -18,6 +18,8 @@ __all__ = ["Entries"]
 
 #: Up to this many entries a matrix with a row for each is formed and factorized.
 LARGEST_NORMAL = 2000
+#: Fewer than `flatmin.kernels.MANY` entries run in compiled loops where entries times columns are so many.
+BUSY = 1_000_000
 
 
 class Entries(Measurement):
@@ -75,7 +77,7 @@ class Entries(Measurement):
 
     def forward_factors(self, L: Array, R: Array) -> Array:
         """Return the observed entries of ``L Rᵀ``, without forming it."""
-        if self.size >= MANY:
+        if self.size >= MANY or self.size * L.shape[1] >= BUSY:
             cells = self._pattern.cells
             return self._weighted(cells.returned(cells.sampled(L.astype(float, copy=False), R)))
         out = np.empty(self.size)
@@ -98,6 +100,11 @@ class Entries(Measurement):
         order, columns, pointers = self._pattern.layout
         return csr_array((values if order is None else values[order], columns, pointers), shape=self.shape)
 
+    @property
+    def cells(self) -> Any:
+        """The entries as `flatmin.kernels.Cells`, sorted once; this loads Numba."""
+        return self._pattern.cells
+
     def norms(self) -> Array:
         """Return the size of every weight."""
         return np.ones(self.size) if self.weights is None else np.abs(self.weights)
@@ -114,7 +121,7 @@ class Entries(Measurement):
 
     def curvature_blocks(self, L: Array, R: Array) -> Array:
         """Return the weighted sum of outer products of the rows of R that each row of L meets, and conversely."""
-        if self.size >= MANY:
+        if self.size >= MANY or self.size * L.shape[1] >= BUSY:
             cells = self._pattern.cells
             weights = None if self.weights is None else cells.arranged(self.weights)
             across = cells.transposed

@@ -11,6 +11,7 @@ from flatmin.losses import Absolute
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
 from flatmin.solution import Solution
+from flatmin.solvers.alternating import alternating_minimum, suits
 from flatmin.solvers.chain import chain_minimum
 from flatmin.solvers.convex import convex_minimum
 from flatmin.solvers.hadamard import hadamard_minimum
@@ -36,6 +37,7 @@ def flat_minimum(
     warm_start: Any = None,
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
+    stop: str = "gap",
 ) -> Solution:
     """Return the flattest interpolating solution, certified; no rank, step size or initialization is needed.
 
@@ -66,6 +68,9 @@ def flat_minimum(
         Starts random choices; where it is unique, the solution does not depend on it beyond rounding.
     callback : callable, optional
         Called after each round with a dict of iteration, seconds, residual, gap and rank.
+    stop : str
+        "gap": when the duality gap is at most tol. "objective", for `Entries` with alpha > 0: when a sweep changes the
+        objective by at most tol, relatively, which large tables reach sooner; the gap is certified as it is.
 
     Returns
     -------
@@ -93,9 +98,9 @@ def flat_minimum(
     if isinstance(alpha, str) and not auto:
         raise InputError(f"alpha is {alpha!r}, expected a finite number of at least 0, or 'auto'")
     strength = 0.0 if isinstance(alpha, str) else alpha
-    task = Task(
-        problem, strength, metric_power, max_rank, tol, max_iter, time_limit, warm_start, seed=seed, callback=callback
-    )
+    task = Task(problem, strength, metric_power, max_rank, tol, max_iter, time_limit, warm_start, seed, callback, stop)
+    if stop == "objective" and (auto or not suits(task)):
+        raise InputError("stop is 'objective', expected 'gap' unless entries are measured and alpha is positive")
     return _pivotal(task)(task) if auto else _solver(task)(task)
 
 
@@ -117,4 +122,6 @@ def _solver(task: Task) -> Callable[[Task], Solution]:
         return chain_minimum
     if trace_is_determined(task.problem) and task.alpha == 0 and task.metric_power == 1:
         return interpolating_minimum
+    if suits(task):
+        return alternating_minimum
     return convex_minimum

@@ -42,6 +42,7 @@ class Task:
     warm_start: Any = None
     seed: int = 0
     callback: Callback | None = None
+    stop: str = "gap"
     budget: Budget = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,6 +59,8 @@ class Task:
             if (count is None and name != "seed") or (isinstance(count, int | np.integer) and count >= least):
                 continue
             raise InputError(f"{name} is {count!r}, expected a whole number of at least {least}")
+        if self.stop not in ("gap", "objective"):
+            raise InputError(f"stop is {self.stop!r}, expected 'gap' or 'objective'")
         for name, value in (("alpha", alpha), ("metric_power", metric_power), ("tol", float(tol))):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "budget", Budget(self.max_iter, limit))
@@ -83,7 +86,7 @@ class Task:
     @property
     def settings(self) -> dict[str, Any]:
         """What is needed to repeat the solve, in plain numbers."""
-        return {
+        found = {
             "alpha": self.alpha,
             "metric_power": self.metric_power,
             "max_rank": None if self.max_rank is None else int(self.max_rank),
@@ -92,6 +95,7 @@ class Task:
             "time_limit": None if self.time_limit is None else float(self.time_limit),
             "seed": int(self.seed),
         }
+        return found if self.stop == "gap" else found | {"stop": self.stop}
 
     def expect_defaults(self, *names: str) -> None:
         """Raise `InputError` if an argument is set that means nothing for the model's solver."""

@@ -1,0 +1,173 @@
+"""Observed cells with a penalty on factors: ``Φ(L, R) = Σ (w ⟨l, r⟩ − value)² + Σ a |l|² + Σ c |r|²``.
+
+In the metric ``A = diag(a)^½``, ``C = diag(c)^½`` the minimum over factors of one matrix X is
+``Σ (w x − value)² + 2 ‖A X C‖_*``. With errors ``e = value − w x`` the dual matrix is ``S = A⁻¹ (w e) C⁻¹``; at the
+minimum its norm is one at most, and one on all columns of the factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flatmin.measurements import Entries
+from flatmin.metric import Array, svd_of_product
+from flatmin.operator_norm import deflate, leading_triplets
+from flatmin.solvers.task import Task
+
+if TYPE_CHECKING:
+    from flatmin.kernels import CellMatrix, Cells
+
+__all__ = ["RegularisedCells", "Side"]
+
+#: Extra vectors and rounds of the block iteration that looks for new columns.
+SPARE, POWERS = 6, 4
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The rows of one factor: cells in their order, in single precision where ``dtype`` says so.
+
+    Attributes
+    ----------
+    cells : Cells
+        Compressed rows.
+    values, weights : ndarray, shape (m,)
+        In their order; no weights are ones.
+    penalties : ndarray, shape (d,)
+        a, or c.
+    """
+
+    cells: Cells
+    values: Array
+    weights: Array | None
+    penalties: Array
+
+    def turned(self, penalties: Array) -> Side:
+        """Return the columns as rows."""
+        across = self.cells.transposed
+        weights = None if self.weights is None else across.arranged(self.weights)
+        return Side(across, across.arranged(self.values), weights, penalties)
+
+    def single(self) -> Side:
+        """Return the same in single precision."""
+        weights = None if self.weights is None else self.weights.astype(np.float32)
+        return Side(self.cells, self.values.astype(np.float32), weights, self.penalties)
+
+    def half(self, F: Array) -> tuple[Array, float]:
+        """Return the best rows against the other factor F, and by how much the sum is smaller than at zero."""
+        prices = np.where(self.penalties > 0, self.penalties, 1.0)
+        found: tuple[Array, float] = self.cells.ridge(self.values, F, prices, self.weights)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class RegularisedCells:
+    """A penalised completion problem over factors; values and errors are in the order of the cells.
+
+    Attributes
+    ----------
+    rows : Side
+        What the rows of L see.
+    columns : ndarray, shape (d2,)
+        The penalties c.
+    """
+
+    rows: Side
+    columns: Array
+
+    @classmethod
+    def of(cls, task: Task) -> RegularisedCells:
+        """Return the problem of a task whose measurement is `Entries`, m times as large, for ``alpha > 0``."""
+        problem, entries = task.problem, task.problem.measurement
+        assert isinstance(entries, Entries)
+        cells = entries.cells
+        weights = None if entries.weights is None else cells.arranged(entries.weights)
+        a, c = (2 * task.alpha * entries.size * D.tempered(task.metric_power).values ** 2 for D in problem.metric)
+        return cls(Side(cells, cells.arranged(problem.data), weights, a), c)
+
+    def stronger(self, factor: float) -> RegularisedCells:
+        """Return the problem with both penalties multiplied."""
+        r = self.rows
+        return RegularisedCells(Side(r.cells, r.values, r.weights, factor * r.penalties), factor * self.columns)
+
+    @cached_property
+    def roots(self) -> tuple[Array, Array]:
+        """The diagonals of A and C."""
+        return np.sqrt(self.rows.penalties)[:, None], np.sqrt(self.columns)[:, None]
+
+    @cached_property
+    def inverse_roots(self) -> tuple[Array, Array]:
+        """The diagonals of their pseudo-inverses."""
+        found = [np.divide(1.0, root, out=np.zeros_like(root), where=root > 0) for root in self.roots]
+        return found[0], found[1]
+
+    def errors(self, L: Array, R: Array) -> Array:
+        """Return ``value − w x`` at every cell."""
+        fitted: Array = self.rows.cells.sampled(L, R)
+        if self.rows.weights is not None:
+            fitted *= self.rows.weights
+        return np.subtract(self.rows.values, fitted, out=fitted)
+
+    def pulled(self, errors: Array) -> Array:
+        """Return ``w e``, of which the gradient is made."""
+        return errors if self.rows.weights is None else errors * self.rows.weights
+
+    def size(self, L: Array, R: Array) -> float:
+        """Return ``Σ a |l|² + Σ c |r|²``."""
+        return float(np.sum((self.roots[0] * L) ** 2) + np.sum((self.roots[1] * R) ** 2))
+
+    def canonical(self, L: Array, R: Array) -> tuple[Array, Array, Array]:
+        """Return the singular value decomposition ``U, s, V`` of ``A L Rᵀ C``."""
+        return svd_of_product(self.roots[0] * L, self.roots[1] * R)
+
+    def factors(self, U: Array, s: Array, V: Array) -> tuple[Array, Array]:
+        """Return the balanced factors with ``A L Rᵀ C = U s Vᵀ``."""
+        root = np.sqrt(s)
+        return self.inverse_roots[0] * (U * root), self.inverse_roots[1] * (V * root)
+
+    def dual_matrix(self, errors: Array) -> CellMatrix:
+        """Return S."""
+        from flatmin.kernels import CellMatrix
+
+        cells = self.rows.cells
+        values = self.pulled(errors) * np.repeat(self.inverse_roots[0][:, 0], np.diff(cells.pointers))
+        values *= np.take(self.inverse_roots[1][:, 0], cells.indices)
+        return CellMatrix.of(values, cells)
+
+    def escapes(
+        self, S: Any, U: Array, V: Array, count: int, seed: int, rough: bool = False
+    ) -> tuple[Array, Array, Array]:
+        """Return about ``count`` leading triplets of S outside U and V, roughly by a short block Krylov iteration."""
+        count = min(count, min(S.shape) - U.shape[1])
+        if count < 1:
+            return U[:, :0], np.zeros(0), V[:, :0]
+        if not rough:
+            return leading_triplets(deflate(S, U, V), count, seed=seed)
+        width = min(count + SPARE, min(S.shape) - U.shape[1])
+        block = np.random.default_rng(seed).standard_normal((S.shape[1], width))
+        blocks = []
+        for _ in range(POWERS):
+            block = np.linalg.qr(block - V @ (V.T @ block))[0]
+            blocks.append(block)
+            Y = S @ block
+            block = S.T @ (Y - U @ (U.T @ Y))
+        basis = np.linalg.qr(np.hstack([*blocks, block - V @ (V.T @ block)]))[0]
+        Y = S @ basis
+        left, s, right = np.linalg.svd(Y - U @ (U.T @ Y), full_matrices=False)
+        return left[:, :count], s[:count], basis @ right.T[:, :count]
+
+    def added(self, L: Array, R: Array, errors: Array, new: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        """Return the factors with columns for triplets of S above one, each as long as its own minimiser, halved."""
+        U, s, V = new
+        P, Q = self.inverse_roots[0] * U, self.inverse_roots[1] * V
+        lengths = np.zeros(len(s))
+        for j in range(len(s)):
+            seen = self.rows.cells.sampled(P[:, j : j + 1], Q[:, j : j + 1])
+            seen = seen if self.rows.weights is None else seen * self.rows.weights
+            lengths[j] = (s[j] - 1) / (2 * float(seen @ seen))
+        root = np.sqrt(lengths)
+        return np.hstack([L, P * root]), np.hstack([R, Q * root])

@@ -1,0 +1,171 @@
+"""Penalised completion by alternating least squares and Newton's method, against other solvers of the same problem."""
+
+import cvxpy as cp
+import numpy as np
+import pytest
+
+import flatmin as fm
+from flatmin.solvers import alternating
+from flatmin.solvers.alternating import Sweeps
+from flatmin.solvers.regularised_cells import RegularisedCells
+from flatmin.solvers.second_order import newton_steps
+from flatmin.solvers.task import Task
+
+
+def _problem(seed=0, shape=(30, 22), m=330, weighted=False, repeated=True):
+    """Return noisy entries of a matrix of rank three, some seen twice, one row and one column never."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((shape[0], 3)) @ rng.standard_normal((3, shape[1]))
+    rows, cols = rng.integers(1, shape[0], m), rng.integers(0, shape[1] - 1, m)
+    if not repeated:
+        rows, cols = np.divmod(np.unique(rows * shape[1] + cols), shape[1])
+    weights = rng.uniform(0.5, 2, len(rows)) if weighted else None
+    A = fm.measurements.Entries(rows, cols, shape, weights)
+    return fm.Problem(A, A.forward(X) + 0.3 * rng.standard_normal(len(rows)))
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """Send problems of any size to the engine."""
+    monkeypatch.setattr(alternating, "MANY", 1)
+
+
+def _referee(problem, alpha, power):
+    """Return the minimum by a general convex solver, from the formulas alone."""
+    A = problem.measurement
+    weights = np.ones(A.size) if A.weights is None else A.weights
+    counts = [np.bincount(i, weights**2, d) for i, d in zip((A.rows, A.cols), A.shape, strict=True)]
+    D = [np.sqrt(n / (A.size * other)) for n, other in zip(counts, A.shape[::-1], strict=True)]
+    tempered = [np.where(d > 0, d, 1) ** power * (d > 0) * np.mean(d**2) ** ((1 - power) / 2) for d in D]
+    X = cp.Variable(A.shape)
+    flat = np.ravel_multi_index((A.rows, A.cols), A.shape)
+    misfit = cp.multiply(weights, cp.vec(X, order="C")[flat]) - problem.data
+    norm = cp.normNuc(cp.diag(tempered[0]) @ X @ cp.diag(tempered[1]))
+    programme = cp.Problem(cp.Minimize(cp.sum_squares(misfit) / A.size + 4 * alpha * norm))
+    programme.solve(solver="CLARABEL")
+    return programme.value
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_minimum_is_that_of_a_general_solver(engine, power, weighted):
+    problem = _problem(1, (14, 11), 90, weighted)
+    s = fm.flat_minimum(problem, alpha=0.3, metric_power=power, tol=1e-9)
+    assert s.certificate.value == pytest.approx(_referee(problem, 0.3, power), rel=1e-6)
+    assert s.certificate.holds
+    assert abs(s.certificate.relative_gap) < 1e-8
+
+
+@pytest.mark.parametrize("alpha", [0.03, 0.3, 3.0])
+def test_the_minimum_is_that_of_the_solver_of_small_problems(alpha, monkeypatch):
+    problem = _problem(2)
+    usual = fm.flat_minimum(problem, alpha=alpha, tol=1e-9)
+    monkeypatch.setattr(alternating, "MANY", 1)
+    large = fm.flat_minimum(problem, alpha=alpha, tol=1e-9)
+    assert large.status is fm.Status.regularized_minimum
+    assert large.certificate.value == pytest.approx(usual.certificate.value, rel=1e-8)
+    np.testing.assert_allclose(large.matrix, usual.matrix, atol=1e-4 * np.abs(usual.matrix).max())
+    fm.testing.check_solution(large)
+
+
+def test_a_strength_beyond_which_all_is_zero(engine):
+    problem = _problem(3)
+    top = fm.solvers.path.strongest(problem)
+    assert fm.flat_minimum(problem, alpha=1.01 * top).rank == 0
+    below = fm.flat_minimum(problem, alpha=0.99 * top)
+    assert below.rank >= 1
+    assert below.certificate.holds
+
+
+def test_the_objective_never_rises_and_extrapolation_helps():
+    problem = RegularisedCells.of(Task(_problem(4, (60, 50), 1500), 0.01, stop="objective"))
+    R = np.random.default_rng(0).standard_normal((50, 8))
+    columns = problem.rows.turned(problem.columns)
+    sweeps = Sweeps(problem.rows, columns, R)
+    values = [sweeps.value]
+    for _ in range(40):
+        L, value = sweeps.next()
+        e = problem.errors(L, sweeps.R)
+        assert value == pytest.approx(float(e @ e) + problem.size(L, sweeps.R), rel=1e-9)
+        values.append(value)
+    assert np.all(np.diff(values) <= 1e-9 * values[0])
+    plain = R
+    for _ in range(40):
+        plain = columns.half(problem.rows.half(plain)[0])[0]
+    L = problem.rows.half(plain)[0]
+    e = problem.errors(L, plain)
+    assert values[-1] < float(e @ e) + problem.size(L, plain)
+
+
+def test_newton_ends_at_a_small_gradient():
+    problem = RegularisedCells.of(Task(_problem(5), 0.1, stop="objective"))
+    rng = np.random.default_rng(0)
+    L, R = rng.standard_normal((30, 6)), rng.standard_normal((22, 6))
+    for tol in (1e-2, 1e-5, 1e-9):
+        point = newton_steps(problem, L, R, tol, Task(_problem(5), 0.1).budget, 40)
+        L, R = point.L, point.R
+        np.testing.assert_allclose(point.errors, problem.errors(L, R), atol=1e-10)
+        assert point.gradient <= tol
+
+    def value(t):
+        e = problem.errors(L + t * P, R + t * Q)
+        return float(e @ e) + problem.size(L + t * P, R + t * Q)
+
+    P, Q = rng.standard_normal(L.shape), rng.standard_normal(R.shape)
+    assert abs(value(1e-4) - value(-1e-4)) / 2e-4 < 1e-5 * value(0)
+
+
+def test_stopping_by_the_objective_comes_sooner_and_certifies_what_it_has(engine, tmp_path):
+    problem = _problem(6, (40, 30), 900, repeated=False)
+    rows = []
+    quick = fm.flat_minimum(problem, alpha=0.05, tol=1e-3, stop="objective", callback=rows.append)
+    quick.save(tmp_path / "s.npz")
+    assert fm.Solution.load(tmp_path / "s.npz").settings == quick.settings
+    exact = fm.flat_minimum(problem, alpha=0.05, tol=1e-9)
+    assert rows[-1]["change"] <= 1e-3
+    assert [row["iteration"] for row in rows] == sorted(row["iteration"] for row in rows)
+    assert quick.iterations < exact.iterations
+    assert 0 <= quick.certificate.value / exact.certificate.value - 1 < 2e-2
+    assert quick.settings["stop"] == "objective"
+    assert quick.certificate.relative_gap >= quick.certificate.value / exact.certificate.value - 1 - 1e-9
+    small = fm.flat_minimum(problem, alpha=0.05, tol=1e-10, stop="objective")
+    assert small.certificate.value == pytest.approx(exact.certificate.value, rel=1e-5)
+
+
+def test_where_stopping_by_the_objective_means_nothing():
+    problem = _problem(7)
+    dense = fm.families.matrix_sensing.sample((4, 3), 1, 12).problem
+    for given, alpha in ((problem, 0.0), (problem, "auto"), (dense, 0.1)):
+        with pytest.raises(fm.InputError, match="stop is 'objective', expected 'gap'"):
+            fm.flat_minimum(given, alpha=alpha, stop="objective")
+    with pytest.raises(fm.InputError, match="stop is 'soon', expected"):
+        fm.flat_minimum(problem, alpha=0.1, stop="soon")
+
+
+def test_a_warm_start_is_used(engine):
+    problem = _problem(8, (30, 25), 500)
+    first = fm.flat_minimum(problem, alpha=0.05)
+    cold = fm.flat_minimum(problem, alpha=0.04)
+    warm = fm.flat_minimum(problem, alpha=0.04, warm_start=first)
+    again = fm.flat_minimum(problem, alpha=0.04, warm_start=warm.factors)
+    assert warm.iterations < cold.iterations
+    assert again.iterations < cold.iterations
+    for s in (warm, again):
+        assert s.certificate.value == pytest.approx(cold.certificate.value, rel=1e-7)
+
+
+def test_limits_are_kept_and_told(engine):
+    problem = _problem(9, (40, 30), 800)
+    assert fm.flat_minimum(problem, alpha=0.05, max_iter=3).status is fm.Status.iteration_limit
+    assert fm.flat_minimum(problem, alpha=0.05, time_limit=0.0).status is fm.Status.time_limit
+    narrow = fm.flat_minimum(problem, alpha=0.02, max_rank=1)
+    assert narrow.rank == 1
+    assert narrow.status is fm.Status.not_certified
+
+
+def test_models_with_another_shape_keep_their_solver():
+    A = fm.measurements.Entries([0, 1, 1], [0, 0, 1], (2, 2))
+    diagonal = fm.measurements.Entries([0, 1], [0, 1], (2, 2))
+    assert not alternating.suits(Task(fm.Problem(diagonal, [1.0, 2.0], fm.Gram()), 0.1, stop="objective"))
+    assert alternating.suits(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1, stop="objective"))
+    assert not alternating.suits(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1))
