@@ -12,6 +12,7 @@ from flatmin.solvers.newton import Budget, Round, minimise
 from flatmin.solvers.outcome import Options, Outcome
 from flatmin.solvers.proximal_gradient import proximal_gradient, suits
 from flatmin.solvers.refine import EXACT, correct_dual, fit_exactly
+from flatmin.solvers.wide_fit import is_wide
 
 __all__ = ["augmented_lagrangian"]
 
@@ -45,6 +46,9 @@ QUICK = 8
 AMPLY = 3.0
 #: Below this misfit an exact fit is tried, where it would be no coincidence.
 NEARLY_FITTED = 3e-2
+#: … and below this one where there are fewer data than degrees of freedom, which makes it quick; the multiplier is then
+#: what it is, as there are fewer data to choose it than conditions for it to meet.
+CLOSE = 1e-4
 
 
 def augmented_lagrangian(
@@ -101,13 +105,16 @@ def augmented_lagrangian(
         outcome.offer(b, y, norm, penalty)
         paid = penalty / 2 * float(np.sum((b - value) ** 2)) if penalty < np.inf else 0.0
         point, fitted, gap = x, misfit, outcome.gap(float(s.sum()) + paid)
+        wide = penalty == np.inf and is_wide(model, x)
         worthwhile = abs(gap) <= 30 * options.tol or (end.factorized and _identified(model, x))
+        worthwhile = worthwhile or (wide and misfit <= CLOSE)
         if penalty == np.inf and misfit <= NEARLY_FITTED and worthwhile:
             point, fitted, gap = _polish(model, b, x, value, y, outcome, options)
         outcome.arrive(model.canonical(point), budget, options, residual=fitted, gap=gap, rank=len(s))
         if abs(gap) <= options.tol and (penalty < np.inf or fitted <= min(options.tol, LARGEST_RESIDUAL)):
             outcome.converged, extra = True, extra + 1
-            enough = (EXTRA_ROUNDS if end.factorized or x.size <= SMALL else 1) if options.tol <= LARGEST_GAP else 0
+            enough = EXTRA_ROUNDS if end.factorized or x.size <= SMALL else 0 if wide else 1
+            enough = enough if options.tol <= LARGEST_GAP else 0
             if abs(gap) <= REFINED or extra > enough:
                 break
         progress = misfit if sigma < np.inf else abs(gap)
@@ -173,7 +180,7 @@ def _polish(
     point, fitted = fit_exactly(model, b, x, value, enough=outcome.bound * (1 + options.tol))
     U, s, V = model.canonical(point)
     point, norm = model.stack(U, s, V), float(s.sum())
-    if abs(outcome.gap(norm)) > POLISHED:
+    if abs(outcome.gap(norm)) > POLISHED and not is_wide(model, point):
         outcome.offer(b, *correct_dual(model, point, y, options.seed))
     if model.units is not None:
         fitted = max(fitted, model.relative_residual(point, b))

@@ -18,13 +18,18 @@ __all__ = ["Budget", "Round", "minimise"]
 
 #: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
-#: A factorization serves further Newton steps until one of them takes more conjugate gradient steps than this.
+#: A factorization serves further Newton steps until one of them takes more conjugate gradient steps than this; an
+#: inverse of blocks until it takes so many more than twice as many as the first one.
 WORN = 4
 #: Without an explicit derivative a factorization is worth its cost after a Newton step of more steps than this.
 SLOW = 60
 #: … and then its resolvent keeps at least this far from the spectrum: below the recovery threshold, where it is
 #: needed, many eigenvalues lie at its end, and nearer to them rounding would spoil it.
 BLURRED = 1e-7
+#: Inverses of blocks with so many entries do not stay in the cache …
+LARGE = 1_000_000
+#: … and are rounded to single precision where the traces of the blocks are at most this.
+COARSE = 1e6
 #: Conjugate gradient steps a Newton step may take.
 MAX_PRODUCTS = 300
 
@@ -101,7 +106,7 @@ def minimise(
         patience = WORN if factor is not None else -1 if derivative.J is not None else SLOW
         if model.can_factorize(derivative) and relative < NEAR and products > patience:
             factor = _factorized(model, derivative, S, sigma, shift=1e-3 * min(1.0, relative))
-        if factor is None and (blockwise is None or relative >= NEAR or products > usual + WORN):
+        if factor is None and (blockwise is None or products > 2 * usual + WORN):
             blockwise, usual = _blockwise(derivative, sigma), 0
         precondition = factor or blockwise
         assert precondition is not None
@@ -168,7 +173,11 @@ def _conjugate_gradients(
 
 
 def _blockwise(derivative: Linearization, sigma: float) -> Callable[[Array], Array]:
-    """Return the inverse of the diagonal blocks of ``I + sigma JᵀJ``, one for each row of x."""
+    """Return the inverse of the diagonal blocks of ``I + sigma JᵀJ``, one for each row of x.
+
+    Large ones are kept in single precision, which halves the time of a product, unless rounding could then be as large
+    as their smallest eigenvalues, which the largest trace bounds.
+    """
     blocks = sigma * derivative.blocks()
     k = np.arange(blocks.shape[1])
     blocks[:, k, k] += 1
@@ -177,6 +186,9 @@ def _blockwise(derivative: Linearization, sigma: float) -> Callable[[Array], Arr
     except LinAlgError:  # columns are alike, and the 1 is lost in the rounding of the blocks
         blocks[:, k, k] += 8 * len(k) * EPS * blocks[:, k, k].max(axis=1, keepdims=True)
         inverse = np.linalg.inv(blocks)
+    if blocks.size >= LARGE and blocks[:, k, k].sum(axis=1).max() <= COARSE:
+        single = inverse.astype(np.float32)
+        return lambda r: np.asarray((single @ r.astype(np.float32)[:, :, None])[:, :, 0], float)
     return lambda r: np.asarray((inverse @ r[:, :, None])[:, :, 0])
 
 

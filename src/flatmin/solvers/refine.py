@@ -13,6 +13,7 @@ from flatmin.metric import Array
 from flatmin.operator_norm import block_norm, couple
 from flatmin.solvers.cell_equations import CellEquations
 from flatmin.solvers.factored import Linearization, QuadraticMap
+from flatmin.solvers.wide_fit import fit_widely, is_wide
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "project_data"]
 
@@ -58,7 +59,7 @@ def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: f
             moved, misfit = _gauss_newton(model, b, start, b - model.value(start))
             if misfit <= EXACT and float(model.canonical(moved)[1].sum()) <= enough:
                 return moved, misfit
-    return _gauss_newton(model, b, x, b - value)
+    return fit_widely(model, b, x, EXACT) if is_wide(model, x) else _gauss_newton(model, b, x, b - value)
 
 
 def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, steps: int = 8) -> tuple[Array, float]:
