@@ -16,7 +16,7 @@ from flatmin.problem import Problem
 from flatmin.robust_uniqueness import AS_GOOD, CHANCE, STEPS, Pair, Split, other_splits
 from flatmin.stability import Stability
 
-__all__ = ["Grid", "dense_part", "robust_certificate"]
+__all__ = ["Grid", "dense_part", "misfit", "robust_certificate"]
 
 #: Singular values of a dual matrix that reach this belong to its leading part.
 LEADING = 1 - 1e-3
@@ -51,10 +51,12 @@ class Grid:
         rows, cols = (counts > 0 for counts in A.gram_diagonals())
         if isinstance(A, Identity):
             return cls(rows, cols, None, None)
-        places = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]
+        places: tuple[Array, Array] = A.rows, A.cols
+        if not (rows.all() and cols.all()):
+            places = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]
         seen = np.zeros((int(rows.sum()), int(cols.sum())), bool)
         seen[places] = True
-        return cls(rows, cols, None if A.size == seen.size else seen, None if A.merged() is None else places)
+        return cls(rows, cols, None if A.size == seen.size else seen, None if _row_by_row(A) else places)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -199,8 +201,7 @@ class _Judged:
         W = grid.matrix(dual)
         spectrum = top_spectrum(W, U[grid.rows][:, kept], V[grid.cols][:, kept], unit=LEADING, seed=seed)
         del W
-        left = problem.residual(factors)
-        np.negative(left, out=left)
+        left = misfit(problem, grid, factors)
         noise = dense_part(problem, left, alpha) if alpha > 0 else None
         return cls(problem, grid, (U, s, V), left if noise is None else left - noise, noise, dual, spectrum, alpha)
 
@@ -312,6 +313,23 @@ class _Judged:
 
     def _excess(self, errors: Array) -> float:
         return 0.0 if self.loss.tau is None else max(0.0, _sum(errors) - self.loss.tau)
+
+
+def _row_by_row(A: Entries) -> bool:
+    """Return whether entries come row by row, and from left to right in these, without an array of their length."""
+    for start in range(0, A.size - 1, PIECE):
+        piece = slice(start, min(A.size, start + PIECE + 1))
+        down, right = np.diff(A.rows[piece]), np.diff(A.cols[piece])
+        if np.any(down < 0) or np.any((down == 0) & (right <= 0)):
+            return False
+    return True
+
+
+def misfit(problem: Problem, grid: Grid, factors: Factors) -> Array:
+    """Return ``Y − X`` on the observed cells."""
+    L, R = problem.parametrization.pair(factors)
+    left = grid.values(L[grid.rows] @ R[grid.cols].T)
+    return np.asarray(np.subtract(problem.data, left, out=left))
 
 
 def _largest(values: Array) -> float:

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
 
+from flatmin.kernels.row_passes import RowPasses
 from flatmin.measurements import Entries
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS, TopSpectrum
@@ -180,10 +181,15 @@ class _Face:
             spread=1.0,
             dual_size=float(np.linalg.norm(split.W)),
             growth=0.0,
-            misfit=float(np.linalg.norm(split.errors[self.free])) + split.noise,
+            misfit=_norm_on(split.errors, self.free) + split.noise,
             outside=_product_norm(*beyond),
             unwhiten=1.0,
         )
+
+
+def _norm_on(M: Array, cells: Array) -> float:
+    """Return the Frobenius norm of a matrix on some cells, row by row."""
+    return float(np.linalg.norm([np.linalg.norm(row[chosen]) for row, chosen in zip(M, cells, strict=True)]))
 
 
 def _inner(X: tuple[Array, Array, Array], U: Array, V: Array) -> Array:
@@ -210,7 +216,7 @@ def _tangent_injectivity(free: Array, U: Array, V: Array, seed: int) -> tuple[fl
         sides = derivative(Entries(*np.nonzero(free), (d1, d2)), U, V, "rectangular")
         if sides is not None:
             return smallest_singular_value(tangent_columns(sides, U, V, "rectangular")), "proven"
-    hidden = 1.0 - free
+    hidden = ~free
     left = 1 - spread_bound(hidden, U, V)
     if left < GOOD and free.size <= MOST_CELLS:
         likely = 1 - hidden_share(hidden, U, V, seed)
@@ -244,15 +250,15 @@ def spread_bound(hidden: Array, U: Array, V: Array) -> float:
 
     Parameters
     ----------
-    hidden : ndarray, shape (d1, d2)
-        One on Ω, zero elsewhere.
+    hidden : ndarray of bool, shape (d1, d2)
+        Whether a cell is in Ω.
     U, V : ndarray, shapes (d1, q) and (d2, q)
         Orthonormal columns; T is the space ``{U E ᵀ + F Vᵀ}``.
 
     Examples
     --------
     >>> e = np.eye(3)[:, :1]
-    >>> spread_bound(np.diag([0.0, 1.0, 1.0]), e, e), spread_bound(np.diag([1.0, 0.0, 0.0]), e, e)
+    >>> spread_bound(np.diag([0, 1, 1]) > 0, e, e), spread_bound(np.diag([1, 0, 0]) > 0, e, e)
     (0.0, 2.0)
     """
     q = U.shape[1]
@@ -260,9 +266,11 @@ def spread_bound(hidden: Array, U: Array, V: Array) -> float:
         return np.inf
     rows, cols = np.triu_indices(q)
     total = 0.0
-    for indicator, F in ((hidden.T, U), (hidden, V)):
-        grams = np.zeros((len(indicator), q, q))
-        grams[:, rows, cols] = grams[:, cols, rows] = indicator @ (F[:, rows] * F[:, cols])
+    passes = RowPasses(hidden)
+    for products, F in ((passes.adjoint_products, U), (passes.products, V)):
+        sums = products(hidden, F[:, rows] * F[:, cols])
+        grams = np.zeros((len(sums), q, q))
+        grams[:, rows, cols] = grams[:, cols, rows] = sums
         total += float(np.linalg.eigvalsh(grams).max())
     return total
 
@@ -275,8 +283,8 @@ def hidden_share(hidden: Array, U: Array, V: Array, seed: int = 0) -> float:
 
     Parameters
     ----------
-    hidden : ndarray, shape (d1, d2)
-        One on Ω, zero elsewhere.
+    hidden : ndarray of bool, shape (d1, d2)
+        Whether a cell is in Ω.
     U, V : ndarray, shapes (d1, q) and (d2, q)
         Orthonormal columns; T is the space ``{U Eᵀ + F Vᵀ}``.
     seed : int
@@ -288,25 +296,27 @@ def hidden_share(hidden: Array, U: Array, V: Array, seed: int = 0) -> float:
     start", SIAM Journal on Matrix Analysis and Applications 13(4), 1992.
     """
     (d1, d2), q = hidden.shape, U.shape[1]
-    rng = np.random.default_rng(seed)
+    rng, passes = np.random.default_rng(seed), RowPasses(hidden)
 
     def pack(E: Array, F: Array) -> Array:
         return np.concatenate([E.ravel(), (F - U @ (U.T @ F)).ravel()])
 
     def apply(x: Array) -> Array:
         E, F = x[: d2 * q].reshape(d2, q), x[d2 * q :].reshape(d1, q)
-        G = np.hstack([U, F]) @ np.hstack([E, V]).T
-        G *= hidden
-        return pack(G.T @ U, G @ V)
+        GV, GtU = passes.masked(np.hstack([U, F]), np.hstack([E, V]), hidden, U, V)
+        return pack(GtU, GV)
 
-    basis, diagonal, off, bound = [], [], [], np.inf
+    diagonal: list[float] = []
+    off: list[float] = []
+    bound = np.inf
     x = pack(rng.standard_normal((d2, q)), rng.standard_normal((d1, q)))
     reach = np.log(1.648 * np.sqrt(q * (d1 + d2 - q)) / CHANCE)
+    basis = np.empty((STEPS, len(x)))
     for k in range(1, STEPS + 1):
-        basis.append(x / np.linalg.norm(x))
-        x = apply(basis[-1])
-        diagonal.append(float(basis[-1] @ x))
-        known = np.array(basis)
+        known = basis[:k]
+        np.divide(x, np.linalg.norm(x), out=known[-1])
+        x = apply(known[-1])
+        diagonal.append(float(known[-1] @ x))
         x = x - known.T @ (known @ x)
         x = x - known.T @ (known @ x)
         off.append(float(np.linalg.norm(x)))

@@ -1,8 +1,8 @@
 """The entrywise loops of robust PCA, fused: each reads its arrays once.
 
 They work on a block of rows that fits in the cache, into which BLAS has just written the same rows of the low-rank
-part, and release the interpreter lock. Nothing here may be reordered: `solvers/row_passes.py` has the same functions
-in NumPy.
+part, and release the interpreter lock. `row_passes.py` has the same functions in
+NumPy.
 """
 
 from __future__ import annotations

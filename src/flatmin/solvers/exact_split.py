@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from flatmin.kernels.row_passes import RowPasses
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS
 from flatmin.solvers.newton import Budget
-from flatmin.solvers.row_passes import RowPasses
 
 __all__ = ["Attempt", "exact_split"]
 
@@ -314,7 +314,7 @@ def _signs(rounds: _Rounds, triplets: Triplets, limit: float, free: Array) -> fl
         free[rows] = small
 
     rounds.passes.leave(U * s, V, write)
-    return float(s.sum()) + weight * float(np.sum(sorted(sizes)))
+    return float(s.sum() + weight * np.sum(sorted(sizes)))
 
 
 def _dual(rounds: _Rounds, triplets: Triplets, W: Array, free: Array, cost: float, tol: float, budget: Budget) -> float:
@@ -328,7 +328,7 @@ def _dual(rounds: _Rounds, triplets: Triplets, W: Array, free: Array, cost: floa
         H, reached = _least(passes, free, U, V, right, accuracy, DUAL_STEPS)
         passes.add(np.hstack([U, H[0]]), np.hstack([H[1], V]), free, W)
         norm, largest = max(1.0, _norm_beside(rounds, W, U, V)), float(max(W.max(), -W.min()))
-        bound = float(np.vdot(W, passes.Y)) / max(norm, largest / weight)
+        bound = float(np.vdot(W, passes.Y) / max(norm, largest / weight))
         if cost - bound <= tol * cost or not weight < largest <= FAR * weight or not reached or budget.out_of_time:
             break
         np.copyto(W, np.clip(W, -INSIDE * weight, INSIDE * weight), where=free)

@@ -12,11 +12,11 @@ from flatmin._memory import require
 from flatmin._threads import one_thread
 from flatmin.certificates import Certificate
 from flatmin.losses import Absolute
-from flatmin.measurements import Entries, Identity
+from flatmin.measurements import Entries
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.robust_certificates import Grid, dense_part, robust_certificate
+from flatmin.robust_certificates import Grid, dense_part, misfit, robust_certificate
 from flatmin.solution import Solution, Status
 from flatmin.solvers.pursuit import Corrupted, Pursuit, pursue, shortcut
 from flatmin.solvers.task import Task
@@ -52,7 +52,9 @@ def robust_minimum(task: Task) -> Solution:
     task.expect_defaults("metric_power")
     cells = Cells.of(task.problem)
     with one_thread():
-        return packed_split(task, cells, split(cells, task, _start(cells, task)))
+        found = split(cells, task, _start(cells, task))
+        cells = replace(cells, Y=cells.Y[:0].copy())  # the data are there once more, in the problem
+        return packed_split(task, cells, found)
 
 
 def packed_split(task: Task, cells: Cells, found: Pursuit) -> Solution:
@@ -61,9 +63,10 @@ def packed_split(task: Task, cells: Cells, found: Pursuit) -> Solution:
     U, s, V = (part[..., : task.widest] for part in found.triplets)
     U, V = spread(U, cells.rows), spread(V, cells.cols)
     factors = problem.parametrization.flattest(U, cells.unit * s, V, problem.metric)
-    dual = cells.grid.values(found.W)
+    dual, converged, history = cells.grid.values(found.W), found.converged, found.history
+    del found  # its dual matrix may be as large as the data
     proof = robust_certificate(problem, factors, dual, alpha=task.alpha, seed=int(task.seed))
-    return robust_solution(task, factors, proof, task.status(proof, converged=found.converged), found.history)
+    return robust_solution(task, factors, proof, task.status(proof, converged=converged), history)
 
 
 def robust_solution(
@@ -202,14 +205,14 @@ def _errors(problem: Problem, factors: tuple[Array, ...], alpha: float) -> Array
     """Return ``Y − X``, or what of it is not noise, on the observed cells, without rounding errors; else zero."""
     A = problem.measurement
     assert isinstance(A, Entries)
-    errors = problem.residual(factors)
-    np.negative(errors, out=errors)
+    grid = Grid.of(A)
+    errors = misfit(problem, grid, factors)
     if alpha > 0:
         errors -= dense_part(problem, errors, alpha)
     rounding = ROUNDING * float(max(problem.data.max(), -problem.data.min()))
     errors[(errors <= rounding) & (errors >= -rounding)] = 0.0
-    if isinstance(A, Identity):
-        return errors.reshape(problem.shape)
+    if grid.shape == problem.shape:
+        return grid.matrix(errors)
     sparse = np.zeros(problem.shape)
     sparse[A.rows, A.cols] = errors
     return sparse

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +26,7 @@ _NONE: Array = np.zeros((0, 0), bool)
 
 
 class RowPasses:
-    """What robust PCA asks of its data ``Y`` beside a low-rank matrix ``X = L Rᵀ`` that is never formed.
+    """What robust PCA asks of a matrix ``Y`` beside one of low rank, ``X = L Rᵀ``, that is never formed.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class RowPasses:
     """
 
     def __init__(
-        self, Y: Array, seen: Array | None, *, threads: int | None = None, compiled: bool | None = None
+        self, Y: Array, seen: Array | None = None, *, threads: int | None = None, compiled: bool | None = None
     ) -> None:
         self.Y, self.seen = Y, seen
         self.threads = min(available() if threads is None else threads, 1 + Y.size // LEAST)
@@ -106,7 +106,8 @@ class RowPasses:
         out = np.empty((len(M), V.shape[1]))
 
         def run(start: int, stop: int) -> None:
-            np.matmul(M[start:stop], V, out=out[start:stop])
+            for rows in self._blocks(start, stop):
+                np.matmul(M[rows].astype(float, copy=False), V, out=out[rows])
 
         spread(run, self._ranges(), self.threads)
         return out
@@ -117,7 +118,10 @@ class RowPasses:
         numbers = {start: n for n, (start, _) in enumerate(self._ranges())}
 
         def run(start: int, stop: int) -> None:
-            parts[numbers[start]] = M[start:stop].T @ U[start:stop]
+            total = np.zeros((M.shape[1], U.shape[1]))
+            for rows in self._blocks(start, stop):
+                total += M[rows].astype(float, copy=False).T @ U[rows]
+            parts[numbers[start]] = total
 
         spread(run, self._ranges(), self.threads)
         return np.asarray(sum(parts[1:], parts[0]))
@@ -131,15 +135,18 @@ class RowPasses:
         cuts = np.linspace(0, len(self.Y), min(SHARES * self.threads, len(self.Y)) + 1).astype(int).tolist()
         return list(pairwise(cuts))
 
+    def _blocks(self, start: int, stop: int) -> Iterator[slice]:
+        for first in range(start, stop, self._height):
+            yield slice(first, min(first + self._height, stop))
+
     def _each(self, L: Array, R: Array, act: Callable[[slice, Array], Any]) -> None:
         """Call ``act(rows, X[rows])`` for blocks of rows, several at once."""
         across = np.ascontiguousarray(R.T)
 
         def run(start: int, stop: int) -> None:
             room = np.empty((min(self._height, stop - start), len(R)))
-            for first in range(start, stop, self._height):
-                rows = slice(first, min(first + self._height, stop))
-                act(rows, np.matmul(L[rows], across, out=room[: rows.stop - first]))
+            for rows in self._blocks(start, stop):
+                act(rows, np.matmul(L[rows], across, out=room[: rows.stop - rows.start]))
 
         spread(run, self._ranges(), self.threads)
 
