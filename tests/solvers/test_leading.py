@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.sparse import random_array
-from scipy.sparse.linalg import aslinearoperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import flatmin as fm
 from flatmin.operator_norm import deflate
@@ -70,3 +70,22 @@ def test_the_first_gap_counts_up_to_thirty_columns():
     s = np.array([1.0, 0.9, 0.85, 0.5, 0.49])
     assert augmented_lagrangian._largest_drop(s) == 3
     assert augmented_lagrangian._largest_drop(s[:1]) == 1
+
+
+def test_what_is_clearly_below_is_found_roughly_and_what_is_not_precisely():
+    S, dense, _ = _sparse((900, 800), seed=5)
+    top = np.linalg.svd(dense, compute_uv=False)[0]
+    products = []
+
+    def counted(x):
+        products.append(x.shape[1])
+        return S @ x
+
+    operator = LinearOperator(
+        S.shape, matvec=counted, rmatvec=lambda x: S.T @ x, matmat=counted, rmatmat=lambda x: S.T @ x, dtype=float
+    )
+    assert block_triplets(operator, 2, below=0.9 * top)[1][0] == pytest.approx(top, rel=1e-3)
+    precise, products[:] = sum(products), []
+    rough = block_triplets(operator, 2, below=2 * top)[1][0]
+    assert 0.9 * top < rough <= top * (1 + 1e-12)
+    assert sum(products) < precise

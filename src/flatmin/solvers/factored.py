@@ -25,6 +25,8 @@ __all__ = ["Linearization", "QuadraticMap", "StackedGram", "StackedProduct", "St
 LARGEST_JACOBIAN = 150_000_000
 #: How far a resolvent keeps from the spectrum at least.
 LEAST_SHIFT = 1e-9
+#: Directions whose value is below this one are far from helping: a new column needs more than 1.
+HARMLESS = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +76,13 @@ class QuadraticMap(ABC):
         """Return factors x of ``U s V*`` with ``½ ‖x‖² = Σ s``."""
 
     @abstractmethod
-    def leading(self, S: Any, count: int, seed: int, tol: float = 1e-2) -> tuple[Array, Array, Array]:
+    def leading(
+        self, S: Any, count: int, seed: int, tol: float = 1e-2, below: float = 0.0
+    ) -> tuple[Array, Array, Array]:
         """Return about ``count`` leading directions of a dual matrix, ``U, s, V`` with ``⟨U_j V_j*, S⟩ = s_j``.
 
-        Where they are iterated, they are accurate to about tol; values, which err downwards, to about its square.
+        Where they are iterated, they are accurate to about tol; values, which err downwards, to about its square. Where
+        all values are below the last argument, rough ones will do.
         """
 
     @abstractmethod
@@ -126,7 +131,7 @@ class QuadraticMap(ABC):
         if count < 1:
             return U[:, :0], np.zeros(0), V[:, :0]
         dense = S.toarray() if hasattr(S, "toarray") and min(S.shape) <= 400 else S
-        return self.leading(deflate(dense, U, V), count, seed)
+        return self.leading(deflate(dense, U, V), count, seed, below=HARMLESS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,11 +181,13 @@ class StackedProduct(QuadraticMap):
         """Return the balanced factors of ``U s Vᵀ``, stacked."""
         return np.concatenate([U, V]) * np.sqrt(s)
 
-    def leading(self, S: Any, count: int, seed: int, tol: float = 1e-2) -> tuple[Array, Array, Array]:
+    def leading(
+        self, S: Any, count: int, seed: int, tol: float = 1e-2, below: float = 0.0
+    ) -> tuple[Array, Array, Array]:
         """Return the leading singular triplets."""
         if isinstance(S, np.ndarray) or min(S.shape) <= DENSE or np.issubdtype(S.dtype, np.complexfloating):
             return leading_triplets(S, count, seed=seed)
-        return block_triplets(S, count, tol, seed)
+        return block_triplets(S, count, tol, seed, below)
 
     def curvature(self, S: Any) -> Array:
         """Return the dilation of S."""
@@ -267,7 +274,9 @@ class StackedGram(QuadraticMap):
         """Return ``U √(2s)`` in real coordinates."""
         return self.real(U * np.sqrt(2 * s))
 
-    def leading(self, S: Any, count: int, seed: int, tol: float = 1e-2) -> tuple[Array, Array, Array]:
+    def leading(
+        self, S: Any, count: int, seed: int, tol: float = 1e-2, below: float = 0.0
+    ) -> tuple[Array, Array, Array]:
         """Return the eigenvectors of the largest eigenvalues."""
         values, U = leading_eigenpairs(S, count, seed=seed)
         return U, values, U
@@ -324,7 +333,9 @@ class StackedSignedGram(QuadraticMap):
         positive = np.einsum("ij,ij->j", U, V) > 0
         return np.concatenate([columns * positive, columns * ~positive])
 
-    def leading(self, S: Any, count: int, seed: int, tol: float = 1e-2) -> tuple[Array, Array, Array]:
+    def leading(
+        self, S: Any, count: int, seed: int, tol: float = 1e-2, below: float = 0.0
+    ) -> tuple[Array, Array, Array]:
         """Return the eigenvectors of the eigenvalues that are largest in size."""
         values, U = leading_eigenpairs(S, count, seed=seed, by_size=True)
         return U, np.abs(values), U * np.where(values < 0, -1.0, 1.0)

@@ -17,9 +17,13 @@ NARROWEST, WIDEST = 8, 16
 #: The basis grows to this many blocks, or this many times what is wanted, before it starts anew from the best.
 MOST_BLOCKS = 10
 RESTARTS = 6
+#: Accuracy of directions that nothing depends on.
+ROUGH = 0.1
 
 
-def block_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tuple[Array, Array, Array]:
+def block_triplets(
+    S: Any, count: int, tol: float = 1e-2, seed: int = 0, below: float = 0.0
+) -> tuple[Array, Array, Array]:
     """Return about ``count`` leading singular triplets ``U, s, V`` of a matrix known by its products with blocks.
 
     The Krylov space of ``SᵀS`` and a random block is kept orthonormal; Ritz values never exceed the true ones. The
@@ -35,6 +39,8 @@ def block_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tupl
         Roughly the relative accuracy of the directions.
     seed : int
         Chooses the random block.
+    below : float
+        Where all singular values are clearly below this one, they are only found roughly.
 
     Examples
     --------
@@ -48,7 +54,7 @@ def block_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tupl
     most = min(n, max(MOST_BLOCKS * width, 3 * count))
     start = S.T @ np.random.default_rng(seed).standard_normal((S.shape[0], width))  # in the range, lest zeros count
     for _ in range(RESTARTS):
-        V, values, settled = _krylov(S, start, count, most, tol)
+        V, values, settled = _krylov(S, start, count, most, tol, below)
         if settled or len(values) == 0:
             break
         start = V[:, : max(width, count)]
@@ -56,7 +62,7 @@ def block_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tupl
     return U, s, V[:, :count] @ right.T
 
 
-def _krylov(S: Any, start: Array, count: int, most: int, tol: float) -> tuple[Array, Array, bool]:
+def _krylov(S: Any, start: Array, count: int, most: int, tol: float, below: float) -> tuple[Array, Array, bool]:
     """Return Ritz vectors and values of ``SᵀS``, descending, and whether those wanted are settled."""
     basis = np.zeros((len(start), most), order="F")
     images = np.zeros_like(basis)
@@ -72,7 +78,8 @@ def _krylov(S: Any, start: Array, count: int, most: int, tol: float) -> tuple[Ar
         values, Q = values[::-1], Q[:, ::-1]
         wanted = values[:count]
         moved = np.abs(wanted - before).max() if len(before) == len(wanted) else np.inf
-        settled = bool(moved <= tol**2 * wanted[0]) and size >= min(most, 2 * count)
+        goal = max(tol, ROUGH) if wanted[0] < below**2 else tol
+        settled = bool(moved <= goal**2 * wanted[0]) and size >= min(most, 2 * count)
         block = image - basis[:, :size] @ inner[:, new]
         block -= basis[:, :size] @ (basis[:, :size].T @ block)
         block, lengths, _ = np.linalg.svd(block, full_matrices=False)
