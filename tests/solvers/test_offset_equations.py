@@ -53,3 +53,22 @@ def test_what_offsets_left_is_expanded_without_a_solve(kappas, weighted, monkeyp
     assert len(solves) == 4
     for one, another in zip(quick, slow, strict=True):
         np.testing.assert_allclose(one, another, rtol=0, atol=1e-12 * np.linalg.norm(another))
+
+
+@pytest.mark.parametrize("factorized", [True, False])
+def test_compiled_passes_agree_with_numpy(factorized, monkeypatch):
+    """Large problems take compiled loops; a small one is made to take them, too."""
+    rng = np.random.default_rng(3)
+    monkeypatch.setattr(offset_equations, "LARGEST_FACTORIZED", 4000 if factorized else 0)
+    for shape in ((9, 6), (5, 12)):
+        for weighted in (False, True):
+            for constant, rows, columns in ((True, 2.0, 3.0), (False, 0.0, 1.0), (True, None, 2.0), (True, 0.0, 0.0)):
+                entries, y = entries_of(shape, 60, weighted), rng.standard_normal(60)
+                found = []
+                for many in (50_000, 1):
+                    monkeypatch.setattr(offset_equations, "MANY", many)
+                    equations = OffsetEquations.of(entries, constant, rows, columns)
+                    h = equations.sums(y)
+                    found.append((*h, *equations.solve(h), equations.spread(equations.solve(h))))
+                for one, other in zip(*found, strict=True):
+                    np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-11)

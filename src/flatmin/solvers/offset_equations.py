@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from flatmin.kernels import MANY
 from flatmin.measurements.entries import Entries
 from flatmin.metric import Array
 
@@ -82,7 +83,7 @@ class OffsetEquations:
             coupling: Any = csr_array((0 if kappa is None else len(counts), 0 if tau is None else len(others)))
         else:
             coupling = entries.adjoint_operator(roots(entries))
-            coupling = coupling.T.tocsr() if swapped else coupling
+            coupling = csr_array((coupling.T if swapped else coupling).tocsr())
         counts, others = counts[: coupling.shape[0]], others[: coupling.shape[1]]
         with_constant = constant and 0.0 not in (kappa, tau)
         pins = _components(coupling) if kappa == tau == 0 else None
@@ -104,14 +105,32 @@ class OffsetEquations:
     def sums(self, y: Array, entries: Entries | None = None) -> Triple:
         """Return ``Hᵀ y``, shapes (), (d1,) and (d2,), for y (m,); or with the H of other entries."""
         entries = entries or self.entries
-        (d1, d2), y = entries.shape, roots(entries) * y
+        d1, d2 = entries.shape
+        if entries.size >= MANY:
+            return self._summed(np.ascontiguousarray(y, float), entries)
+        y = roots(entries) * y
         rows = np.zeros(d1) if self.strengths[0] is None else np.bincount(entries.rows, y, d1)
         columns = np.zeros(d2) if self.strengths[1] is None else np.bincount(entries.cols, y, d2)
         return float(y.sum()), rows, columns
 
+    def _summed(self, y: Array, entries: Entries) -> Triple:
+        from flatmin.kernels import offset_loops
+
+        (d1, d2), (rows, columns) = entries.shape, self.strengths
+        a, b = np.zeros(0 if rows is None else d1), np.zeros(0 if columns is None else d2)
+        total = offset_loops.sums(entries.rows, entries.cols, _given(entries), y, a, b)
+        return float(total), a if len(a) else np.zeros(d1), b if len(b) else np.zeros(d2)
+
     def spread(self, z: Triple) -> Array:
         """Return ``H z``, shape (m,)."""
-        return np.asarray(roots(self.entries) * (z[0] + z[1][self.entries.rows] + z[2][self.entries.cols]))
+        entries, (g, a, b) = self.entries, z
+        if entries.size < MANY:
+            return np.asarray(roots(entries) * (g + a[entries.rows] + b[entries.cols]))
+        from flatmin.kernels import offset_loops
+
+        out = np.empty(entries.size)
+        offset_loops.spread(entries.rows, entries.cols, _given(entries), g, a, b, out)
+        return out
 
     def solve(self, h: Triple) -> Triple:
         """Return z, of which absent offsets and those without observations are zero."""
@@ -165,7 +184,16 @@ class OffsetEquations:
         out = self.small * y + self.first * (y[0] if self.with_constant else 0.0)
         if self.with_constant:
             out[0] += self.first @ y
-        out -= self._back(self._across(y) / self.large)
+        if self.entries.size >= MANY:
+            from flatmin.kernels import offset_loops
+
+            x, C, own = self.counts * (y[0] if self.with_constant else 0.0), self.coupling, int(self.with_constant)
+            values = C.data[:0] if self.entries.weights is None else C.data
+            offset_loops.eliminated(C.indptr, C.indices, values, self.large, y[own:], x, out[own:])
+            if self.with_constant:
+                out[0] -= self.counts @ x
+        else:
+            out -= self._back(self._across(y) / self.large)
         return out if self.pins is None else np.asarray(out + self.pins @ (self.pins.T @ y))
 
     def _across(self, y: Array) -> Array:
@@ -222,6 +250,11 @@ class OffsetEquations:
 def roots(entries: Entries) -> Array:
     """Return what values are multiplied by, like the entries: the roots of their weights, shape (m,)."""
     return np.ones(entries.size) if entries.weights is None else np.asarray(entries.weights)
+
+
+def _given(entries: Entries) -> Array:
+    """Return these roots, or nothing where all are one."""
+    return np.zeros(0) if entries.weights is None else np.ascontiguousarray(entries.weights, float)
 
 
 def _components(coupling: Any) -> Any:
