@@ -31,7 +31,7 @@ LAYERS = [
     {"solution"},
     {"solvers"},
     {"flattest"},
-    {"families"},
+    {"families", "spark"},
     {"estimators"},
     {"testing", "formats"},
     {"report"},

@@ -106,15 +106,19 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
     def _keep(self, problem: Problem, solution: Solution) -> Factors:
         """Set the common attributes from a solution, warn without a certificate, and return factors to predict with."""
         factors = self._chosen(problem, solution)
+        self._record(solution, factors)
+        return factors
+
+    def _record(self, solution: Solution, factors: Factors) -> None:
+        """Set the common attributes and tell about them, for the factors that predict."""
         self.solution_, self.noise_ = solution, solution.noise
-        self.rank_ = problem.parametrization.width(factors)
+        self.rank_ = solution.parametrization.width(factors)
         self.certificate_, self.flatness_ = solution.certificate, solution.flatness
         self.status_, self.n_iter_ = solution.status, max(1, solution.iterations)
         if not (solution.status.certified or self._reached(solution)):
             warnings.warn(f"{solution.status.name}: {solution.status.value}", ConvergenceWarning, stacklevel=_outside())
         if self.verbose:
             sys.stderr.write(f"{self}\n")
-        return factors
 
     def _reached(self, solution: Solution) -> bool:
         """Return whether a solution is as good as a ``tol`` asks that is too loose for a certificate."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
+from flatmin.errors import InputError
 from flatmin.estimators._completer import Completer
 from flatmin.estimators._completion import Completed, complete
 from flatmin.estimators._observations import Observations
+from flatmin.estimators._spark import engine_of, is_source, spark_fit
+from flatmin.solvers.offsets import Offsets
 
 __all__ = ["MatrixCompletion"]
 
@@ -56,6 +60,11 @@ class MatrixCompletion(Completer):
         Whether `transform` appends a column of zeros and ones for every column that had holes in `fit`.
     keep_empty_features : bool
         Whether columns without any observed cell in `fit` are kept, filled with 0, or left out.
+    engine : str
+        Where the work is done. "auto" and "local": in this process. "spark": by Apache Spark, for triples that need not
+        fit into the memory of one machine, with a positive ``alpha`` and without offsets; `fit` then also takes a
+        DataFrame of Spark, or the path of a CSV or Parquet file. ``tol`` below 1e-6 counts as that, ``max_iter`` counts
+        Spark's iterations (up to 100) and the sweeps after them, and the certificate has no ``dual``.
     tol, max_iter, random_state, verbose
         As for `TraceRegressor`.
 
@@ -73,6 +82,8 @@ class MatrixCompletion(Completer):
         The strength of `solution_`, as that of ``alpha``.
     relaxation_ : Relaxation or None
         What ``refit="auto"`` tried, and errors on held-out cells.
+    spark_model_ : SparkCompletion
+        With ``engine="spark"``: the fit as Spark has it, to be written as Parquet, or to predict a DataFrame.
     rank_, certificate_, flatness_, status_, n_iter_, noise_, solution_
         As for `TraceRegressor`; ``solution_``, ``noise_.alpha`` and ``noise_.sigma`` are in the units of the fit.
     n_features_in_, feature_names_in_
@@ -114,6 +125,7 @@ class MatrixCompletion(Completer):
         missing_values: Any = np.nan,
         add_indicator: bool = False,
         keep_empty_features: bool = False,
+        engine: str = "auto",
         tol: float = 1e-8,
         max_iter: int | None = None,
         random_state: Any = 0,
@@ -130,10 +142,81 @@ class MatrixCompletion(Completer):
         self.missing_values = missing_values
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
+        self.engine = engine
         self.tol = tol
         self.max_iter = max_iter
         self.random_state = random_state
         self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit offsets and matrix to what is observed.
+
+        Parameters
+        ----------
+        X : array_like or sparse, shape (n, d); with triples array_like, shape (m, 2)
+            The table, or the ids of rows and columns. With ``engine="spark"`` also a Spark DataFrame, or the path of a
+            CSV file (with a line of names) or of Parquet: ids of rows, ids of columns, values.
+        y : array_like, shape (m,), with triples
+            The values; ignored for tables. For a DataFrame or a path the names of the three columns, or None if there
+            are no others.
+        sample_weight : array_like, shape (n,) or (m,), optional
+            How much the squared residuals of each row of X count; not with Spark. Where strengths are given as numbers
+            a row of weight 2 is like two rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X, y or a parameter cannot be used, or Java is missing; the sentence says why.
+        ImportError
+            If Spark is asked for and not installed.
+        """
+        if engine_of(self.engine) == "local":
+            if is_source(X):
+                kind = "a path" if isinstance(X, str) else f"a {type(X).__name__}"
+                raise InputError(f"X is {kind}, expected arrays, or engine='spark', which reads such things")
+            super().fit(X, y, sample_weight)
+            self.__dict__.pop("spark_model_", None)
+            return self
+        self._check()
+        found, ids = spark_fit(X, y, sample_weight, self.get_params(deep=False), self._seed())
+        for name in ("mean_", "scale_", "feature_names_in_"):  # from a fit before, to the other kind of input
+            self.__dict__.pop(name, None)
+        self.spark_model_, self._ids, self.n_features_in_ = found, ids, 2
+        self.row_ids_, self.column_ids_ = ids.row_ids, ids.column_ids
+        self.row_factors_, self.column_factors_ = self._factors = found.factors
+        self.offsets_, self.relaxation_ = Offsets(0.0, *(np.zeros(len(F)) for F in found.factors)), None
+        self.alpha_ = found.alpha
+        self._record(found.solution, found.factors)
+        return self
+
+    def predict(self, X: Any, columns: Any = None) -> Any:
+        """Return what the model says of cells, observed or not.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, 2) or (n,)
+            Triples: pairs of ids, or the ids of rows beside ``columns``. An id that was not fitted is predicted from
+            the offsets. Tables: positions of rows of the training table beside ``columns``; without these a table, of
+            which all cells are returned. With ``engine="spark"`` also a Spark DataFrame with two columns of ids first.
+        columns : array_like, shape (n,), optional
+            Triples: the ids of columns. Tables: positions or names of columns. For a DataFrame the names of its two
+            columns of ids.
+
+        Returns
+        -------
+        ndarray, shape (n,), or for a table its shape; DataFrame
+            Of a DataFrame the same with a column "prediction" more.
+        """
+        if not is_source(X):
+            return super().predict(X, columns)
+        check_is_fitted(self)
+        if not hasattr(self, "spark_model_") or isinstance(X, str):
+            raise InputError(f"X is a {type(X).__name__}, expected pairs of ids, or after engine='spark' a DataFrame")
+        return self.spark_model_.transform(X, columns)
 
     def _completed(self, cells: Observations) -> Completed:
         """Return what is fitted to cells."""

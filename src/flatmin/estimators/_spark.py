@@ -1,0 +1,103 @@
+"""`MatrixCompletion` with ``engine="spark"``: what it takes, and what of its parameters Spark's ALS knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+
+from flatmin.certificates import LARGEST_GAP, check_strength
+from flatmin.errors import InputError
+from flatmin.estimators._ids import PairIds
+from flatmin.spark import SparkCompletion
+from flatmin.spark.session import is_frame
+
+__all__ = ["ENGINES", "engine_of", "is_source", "spark_fit"]
+
+ENGINES = ("auto", "local", "spark")
+
+
+def engine_of(engine: Any) -> str:
+    """Return "local" or "spark", or raise `InputError`."""
+    if not isinstance(engine, str) or engine not in ENGINES:
+        raise InputError(f"engine is {engine!r}, expected 'auto', 'local' or 'spark'")
+    return "local" if engine == "auto" else engine
+
+
+def is_source(X: Any) -> bool:
+    """Return whether X is what only Spark reads: a DataFrame of it, or a path."""
+    return is_frame(X) or isinstance(X, str | Path)
+
+
+def spark_fit(
+    X: Any, y: Any, sample_weight: Any, parameters: dict[str, Any], seed: int
+) -> tuple[SparkCompletion, PairIds]:
+    """Fit triples by Spark.
+
+    Parameters
+    ----------
+    X : DataFrame, path, or array_like, shape (m, 2)
+        Triples that Spark has or reads; or pairs of ids.
+    y : sequence of str, or array_like, shape (m,)
+        Of what Spark has, the names of the three columns, or None; else the values.
+    sample_weight : None
+    parameters : dict
+        Those of `MatrixCompletion`.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If a parameter or the data are not what Spark's ALS can do.
+    """
+    alpha = _checked(parameters, sample_weight)
+    max_rank, max_iter, tol = (parameters[name] for name in ("max_rank", "max_iter", "tol"))
+    if not isinstance(tol, int | float | np.number) or not 1e-14 <= tol <= 1:
+        raise InputError(f"tol is {tol!r}, expected a number from 1e-14 to 1")
+    settings = {"rank": max_rank, "max_iter": max_iter, "tol": max(float(tol), LARGEST_GAP), "seed": seed}
+    if is_source(X):
+        if y is not None and not (isinstance(y, Sequence) and all(isinstance(name, str) for name in y)):
+            raise InputError("y is no list of names, expected those of three columns of X, or None if it has no others")
+        found = SparkCompletion.fit(X, y, alpha=alpha, **settings)
+        return found, PairIds(found.row_ids, found.column_ids)
+    if y is None:
+        raise InputError("y is None with input='triples', expected a value for every pair of ids in X")
+    ids = PairIds.of(X)
+    i, j = ids.codes(X)
+    y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, input_name="y"), warn=True)
+    check_consistent_length(i, y)
+    return SparkCompletion.fit((i, j, y), alpha=alpha, **settings).named(ids.row_ids, ids.column_ids), ids
+
+
+def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
+    """Return alpha, or raise `InputError` for what Spark's ALS does not do."""
+    alpha = parameters["alpha"]
+    if isinstance(alpha, str):
+        raise InputError(
+            f"alpha is {alpha!r} with engine='spark', expected a positive number, Spark's regParam; "
+            "on a part of the data engine='local' finds one"
+        )
+    alpha = check_strength(alpha, 1.0)[0]
+    if alpha == 0:
+        raise InputError("alpha is 0 with engine='spark', expected a positive number: only engine='local' fits exactly")
+    asked = {
+        "input": (("triples",), "tables with holes are for engine='local'"),
+        "metric_power": ((1,), "Spark's ALS knows the flat penalty alone"),
+        "refit": (("auto", False), "a refit is not penalised, and Spark's ALS is"),
+        "offsets": (("auto", "none"), "subtract offsets from the values first, or use engine='local'"),
+        "scale": (("auto", False), "triples have one unit"),
+    }
+    for name, (allowed, reason) in asked.items():
+        value = parameters[name]
+        if not any(
+            isinstance(value, bool | np.bool_) == isinstance(known, bool) and value == known for known in allowed
+        ):
+            raise InputError(
+                f"{name} is {value!r} with engine='spark', expected {' or '.join(map(repr, allowed))}: {reason}"
+            )
+    if sample_weight is not None:
+        raise InputError("sample_weight was given with engine='spark', expected None: Spark's ALS has no weights")
+    return alpha

@@ -1,0 +1,73 @@
+"""Spark's own alternating least squares, on triples with positions."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from flatmin.errors import InputError
+from flatmin.metric import Array
+from flatmin.spark.reading import Indexed
+
+__all__ = ["MOST_ITERATIONS", "fit_als"]
+
+#: Spark keeps how every iteration was made until a checkpoint; without a directory for these, more overflow the stack.
+MOST_ITERATIONS, UNCHECKED = 100, 40
+#: Iterations between checkpoints.
+CHECKPOINTS = 10
+
+
+def fit_als(table: Indexed, rank: int, strength: float, iterations: int, seed: int) -> tuple[Array, Array]:
+    """Return the factors (d1, rank) and (d2, rank) that ``pyspark.ml.recommendation.ALS`` finds, of 32 bits.
+
+    Parameters
+    ----------
+    table : Indexed
+        The triples.
+    rank : int
+        The width of the factors.
+    strength : float
+        ``regParam``.
+    iterations : int
+        ``maxIter``, at most 100; in a session without directory for checkpoints at most 40 are made.
+    seed : int
+        Starts the factors.
+    """
+    failed = import_module("py4j.protocol").Py4JError
+    context = table.frame.sparkSession.sparkContext
+    checked = context.getCheckpointDir() is not None
+    blocks = int(min(max(context.defaultParallelism, 1), *table.shape))
+    als = import_module("pyspark.ml.recommendation").ALS(
+        rank=rank,
+        maxIter=min(iterations, MOST_ITERATIONS if checked else UNCHECKED),
+        regParam=strength,
+        userCol="i",
+        itemCol="j",
+        ratingCol="v",
+        seed=seed,
+        numUserBlocks=blocks,
+        numItemBlocks=blocks,
+        checkpointInterval=CHECKPOINTS if checked else -1,
+        coldStartStrategy="drop",
+    )
+    try:
+        model = als.fit(table.frame)
+    except failed as error:
+        reason = next((line for line in str(error).splitlines() if "Exception" in line or "Error" in line), str(error))
+        raise InputError(
+            f"Spark's ALS failed with rank {rank} and regParam {strength:g}, expected a finite fit: {reason.strip()}"
+        ) from error
+    sides = zip(("userFactors", "itemFactors"), table.shape, strict=True)
+    return tuple(_factor(getattr(model, name), d, rank) for name, d in sides)  # type: ignore[return-value]
+
+
+def _factor(frame: Any, length: int, rank: int) -> Array:
+    """Return the rows of a factor in the order of their positions; those that Spark leaves out are zero."""
+    found = frame.toArrow()
+    factor = np.zeros((length, rank))
+    if found.num_rows:
+        flat = found["features"].combine_chunks().flatten().to_numpy()
+        factor[found["id"].to_numpy()] = flat.reshape(-1, rank)
+    return factor

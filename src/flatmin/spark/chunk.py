@@ -1,0 +1,123 @@
+"""Cells of some rows of a matrix: the piece of data that one task of Spark works on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin.metric import Array
+
+__all__ = ["Chunk"]
+
+#: Normal equations are made for so many rows at once that they have about this many entries.
+NORMAL = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """All cells of some rows; of some columns, where a matrix is dealt out by its columns.
+
+    Attributes
+    ----------
+    lines : ndarray of int, shape (n,)
+        The rows, ascending.
+    pointers : ndarray of int, shape (n + 1,)
+        The cells of row i stand at ``pointers[i]`` to ``pointers[i + 1]``.
+    across : ndarray of int32, shape (m,)
+        The column of each cell.
+    values : ndarray, shape (m,)
+        Its value.
+
+    Examples
+    --------
+    >>> chunk = Chunk.of(np.array([7, 2, 7]), np.array([0, 1, 1]), np.array([1.0, 2.0, 3.0]))
+    >>> chunk.lines
+    array([2, 7])
+    >>> chunk.times(np.array([10.0, 1.0]))
+    array([ 2., 13.])
+    """
+
+    lines: Array
+    pointers: Array
+    across: Array
+    values: Array
+
+    @classmethod
+    def of(cls, lines: Array, across: Array, values: Array) -> Self:
+        """Sort cells (m,) by their rows."""
+        order = np.argsort(lines, kind="stable")
+        distinct, counts = np.unique(lines, return_counts=True)
+        pointers = np.concatenate([[0], np.cumsum(counts)])
+        return cls(distinct, pointers, across[order].astype(np.int32), values[order].astype(float))
+
+    @cached_property
+    def _place(self) -> Array:
+        return np.repeat(np.arange(len(self.lines)), np.diff(self.pointers))
+
+    def times(self, F: Array) -> Array:
+        """Return the product of these rows with F, shape (d2,) or (d2, b)."""
+        return np.asarray(self._sparse(len(F)) @ F)
+
+    def residual(self, own: Array, other: Array) -> Self:
+        """Return values less those of ``own otherᵀ``, for factors (d1, k) and (d2, k)."""
+        left = self.values.copy()
+        rows, step = own[self.lines], max(1, NORMAL // max(1, own.shape[1]))
+        for i in range(0, len(left), step):
+            piece = slice(i, i + step)
+            left[piece] -= np.einsum("nk,nk->n", rows[self._place[piece]], other[self.across[piece]])
+        return replace(self, values=left)
+
+    def weighted(self, own: Array, other: Array) -> Self:
+        """Return values times the weights (d1,) of their rows and (d2,) of their columns."""
+        return replace(self, values=self.values * own[self.lines][self._place] * other[self.across])
+
+    def ridge(self, own: Array, other: Array, strength: float) -> tuple[Array, Array]:
+        """Return the rows that minimise ``Σ (v − lᵀ r)² + strength · n ‖l‖²``, with n a row's number of cells.
+
+        Parameters
+        ----------
+        own : ndarray, shape (d1, k)
+            The rows there are.
+        other : ndarray, shape (d2, k)
+            The factor of the columns, which is kept.
+        strength : float
+            What Spark calls regParam.
+
+        Returns
+        -------
+        rows : ndarray, shape (n, k)
+            The new ones.
+        sums : ndarray, shape (3,)
+            The squares of half the gradient at the old rows, those of what the data contribute to it, and by how much
+            the minimum is below ``Σ v²``.
+        """
+        k = other.shape[1]
+        counts = np.diff(self.pointers)
+        rhs = self.times(other)
+        rows, slopes = np.empty_like(rhs), np.empty(len(rhs))
+        for piece in self._pieces(k):
+            normal = np.stack([G.T @ G for G in (other[self.across[a:b]] for a, b in self._spans(piece))])
+            normal[:, np.arange(k), np.arange(k)] += strength * counts[piece, None]
+            before = np.einsum("nij,nj->ni", normal, own[self.lines[piece]])
+            slopes[piece] = np.sum((before - rhs[piece]) ** 2, axis=1)
+            rows[piece] = np.linalg.solve(normal, rhs[piece][..., None])[..., 0]
+        return rows, np.array([slopes.sum(), np.sum(rhs**2), np.sum(rhs * rows)])
+
+    def _pieces(self, k: int) -> Iterator[slice]:
+        step = max(1, NORMAL // max(1, k * k))
+        for i in range(0, len(self.lines), step):
+            yield slice(i, min(i + step, len(self.lines)))
+
+    def _spans(self, piece: slice) -> Iterator[tuple[int, int]]:
+        ends = self.pointers[piece.start : piece.stop + 1].tolist()
+        return pairwise(ends)
+
+    def _sparse(self, width: int) -> Any:
+        from scipy.sparse import csr_array
+
+        return csr_array((self.values, self.across, self.pointers), shape=(len(self.lines), width))

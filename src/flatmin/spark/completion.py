@@ -1,0 +1,413 @@
+"""Completion by Spark: a fit, its certificate, predictions, and factors as files."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._validation import integers, numeric
+from flatmin._version import __version__
+from flatmin.certificates import LARGEST_GAP, Certificate, check_strength
+from flatmin.errors import InputError
+from flatmin.flatness import Flatness
+from flatmin.metric import Array, Metric
+from flatmin.parametrizations import Product
+from flatmin.parametrizations.base import Factors
+from flatmin.solution import Solution, Status
+from flatmin.spark.als import MOST_ITERATIONS, fit_als
+from flatmin.spark.cells import Cells
+from flatmin.spark.proof import COLLECTED, Proof, prove, regularization
+from flatmin.spark.reading import LARGEST, Indexed, ascending, indexed, placed, read, triples
+from flatmin.spark.session import is_frame, session
+from flatmin.spark.sweeps import sweep
+
+__all__ = ["SparkCompletion"]
+
+#: The width that is tried first where none is asked for; it is doubled until nothing is missing.
+FIRST_RANK = 32
+#: Iterations of Spark's ALS, and sweeps after them.
+ITERATIONS, SWEEPS = 20, 200
+#: Smaller singular values of factors of 32 bits are noise …
+NOISE = 1e-5
+#: … and these are those of directions that vanish.
+VANISHING = 1e-8
+#: A dual norm this much above one says that the factors are too narrow.
+MISSING = 1e-2
+#: Relative gradients, from coarse to fine, at which a certificate is tried; where it is made out on the machines, only
+#: from the third on: what sweeps leave undone, more products would have to do.
+GRADIENTS, FINE = (1e-6, 1e-7, 1e-8, 1e-9), 2
+
+
+@dataclass(frozen=True, eq=False)
+class SparkCompletion:
+    """A completed matrix whose cells Spark holds, and what is proved about it.
+
+    Attributes
+    ----------
+    row_ids, column_ids : ndarray, shapes (d1,) and (d2,)
+        Ascending.
+    factors : pair of ndarray, shapes (d1, rank) and (d2, rank)
+        L and R, flattest for their matrix ``L Rᵀ``.
+    alpha : float
+        regParam.
+    solution : Solution
+        With the certificate, whose ``dual`` is empty (it has an element a cell), and the flatness; ``seconds`` and
+        ``iterations`` are of the whole fit.
+    costs : dict of str to float
+        Seconds by part: "read", "als", "sweeps" and "certificate"; and ``products``, how many columns the dual matrix
+        was multiplied with out on the machines (0: it was brought to this one).
+    """
+
+    row_ids: Array
+    column_ids: Array
+    alpha: float
+    solution: Solution
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def factors(self) -> Factors:
+        """L and R."""
+        return self.solution.factors
+
+    @property
+    def certificate(self) -> Certificate:
+        """What is proved about them."""
+        return self.solution.certificate
+
+    @classmethod
+    def fit(
+        cls,
+        source: Any,
+        columns: Sequence[str] | None = None,
+        *,
+        alpha: float,
+        rank: int | None = None,
+        tol: float = LARGEST_GAP,
+        max_iter: int | None = None,
+        seed: int = 0,
+        collect: bool | None = None,
+    ) -> Self:
+        """Fit by Spark's ALS, sweep on in 64 bits, and certify.
+
+        Parameters
+        ----------
+        source : DataFrame, path, or tuple of array_like
+            Triples: a Spark DataFrame; a CSV file with a line of names, or Parquet (files or folders, wherever Spark
+            reads from); or arrays (i, j, values), (m,) each, of positions from 0.
+        columns : sequence of str, optional
+            The names of three columns: ids of rows, ids of columns, values. None where there are no others.
+        alpha : float
+            regParam, positive.
+        rank : int, optional
+            The width of the factors. None begins with 32 and doubles it until the certificate misses nothing.
+        tol : float
+            The relative gap at which the sweeps end.
+        max_iter : int, optional
+            The most iterations of Spark's ALS (up to 100) and sweeps (the others), by default 20 and 200.
+        seed : int
+            Starts the factors.
+        collect : bool, optional
+            Whether the dual matrix is brought to this machine to prove more about its norm; by default up to two
+            million cells.
+
+        Raises
+        ------
+        InputError
+            If the triples or an argument cannot be used, or Java is missing.
+        ImportError
+            If pyspark or pyarrow are not installed.
+        """
+        alpha = check_strength(alpha, 1.0)[0]
+        if alpha == 0:
+            raise InputError("alpha is 0, expected a positive number: only the local engine fits exactly")
+        for name, value, least in (("rank", rank, 1), ("max_iter", max_iter, 1), ("seed", seed, 0)):
+            if value is not None and (not isinstance(value, int | np.integer) or value < least):
+                raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        clock = _Clock()
+        if isinstance(source, tuple):
+            source = _checked(source)
+        elif not (is_frame(source) or isinstance(source, str | Path)):
+            kind = type(source).__name__
+            raise InputError(f"the source is a {kind}, expected a Spark DataFrame, a path, or arrays (i, j, values)")
+        with session(source if is_frame(source) else None) as spark:
+            with clock.time("read"):
+                table = _table(spark, source, columns)
+                cells = Cells.of(table)
+            try:
+                fit = _Fit(table, cells, alpha, tol, max_iter, int(seed), collect, clock)
+                proof, done, converged = fit.run(rank)
+            finally:
+                cells.release()
+                table.frame.unpersist()
+        settings = {"alpha": alpha / regularization(1.0, table.shape), "metric_power": 1.0, "max_rank": rank}
+        solution = Solution(
+            factors=proof.factors,
+            status=_status(proof.certificate, converged),
+            certificate=proof.certificate,
+            flatness=proof.flatness,
+            history={},
+            seconds=sum(clock.seconds.values()),
+            iterations=done,
+            undetermined=(np.arange(0), np.arange(0)),
+            settings={**settings, "tol": float(tol), "max_iter": max_iter, "time_limit": None, "seed": int(seed)},
+        )
+        costs = {**clock.seconds, "products": float(proof.products)}
+        return cls(table.row_ids, table.column_ids, alpha, solution, costs)
+
+    def named(self, row_ids: Array, column_ids: Array) -> Self:
+        """Return the same fit with ids, ascending, in place of positions."""
+        return replace(self, row_ids=row_ids, column_ids=column_ids)
+
+    def predict(self, rows: Any, columns: Any) -> Array:
+        """Return what the matrix says of pairs of ids, (n,) each: 0 where an id was not fitted."""
+        places = [_places(known, ids) for known, ids in ((self.row_ids, rows), (self.column_ids, columns))]
+        (i, j), (L, R) = places, self.factors
+        if i.shape != j.shape:
+            raise InputError(f"rows have shape {i.shape} and columns {j.shape}, expected two equal lengths")
+        return np.where((i >= 0) & (j >= 0), np.einsum("nk,nk->n", L[i], R[j]), 0.0)
+
+    def transform(self, frame: Any, columns: Sequence[str] | None = None) -> Any:
+        """Return a Spark DataFrame with a column "prediction" more: 0 where an id was not fitted.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Pairs of ids, and any other columns.
+        columns : pair of str, optional
+            The names of the ids of rows and of columns; by default the first two.
+        """
+        functions = import_module("pyspark.sql.functions")
+        names = list(frame.columns[:2] if columns is None else columns)
+        if len(names) != 2 or any(name not in frame.columns for name in names):
+            raise InputError(f"the columns are {names}, expected the names of two among {', '.join(frame.columns)}")
+        spark, out = frame.sparkSession, frame
+        for name, ids, factor, side in zip(
+            names, (self.row_ids, self.column_ids), self.factors, ("_flat_row", "_flat_column"), strict=True
+        ):
+            known = spark.createDataFrame(_arrow(ids, factor, "_flat_id", side))
+            out = out.join(known, out[name] == known["_flat_id"], "left").drop("_flat_id")
+        dot = functions.expr("aggregate(zip_with(_flat_row, _flat_column, (x, y) -> x * y), 0D, (s, z) -> s + z)")
+        return out.withColumn("prediction", functions.coalesce(dot, functions.lit(0.0))).drop(
+            "_flat_row", "_flat_column"
+        )
+
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write factors as Parquet, wherever Spark writes to: ``rows``, ``columns`` (id, features) and ``about``.
+
+        Raises
+        ------
+        InputError
+            If something is there and ``overwrite`` is False, or nothing can be written there.
+        """
+        about = {
+            "alpha": self.alpha,
+            "status": self.solution.status.name,
+            "certificate": self.certificate.scalars(),
+            "flatness": vars(self.solution.flatness),
+            "settings": dict(self.solution.settings),
+            "seconds": self.solution.seconds,
+            "iterations": self.solution.iterations,
+            "costs": dict(self.costs),
+            "version": __version__,
+        }
+        with session() as spark:
+            told = spark.createDataFrame([(_described(about),)], "description string")
+            frames = {
+                "rows": spark.createDataFrame(_arrow(self.row_ids, self.factors[0])),
+                "columns": spark.createDataFrame(_arrow(self.column_ids, self.factors[1])),
+                "about": told.coalesce(1),
+            }
+            for name, frame in frames.items():
+                try:
+                    frame.write.mode("overwrite" if overwrite else "error").parquet(f"{str(path).rstrip('/')}/{name}")
+                except Exception as error:
+                    reason = str(error).strip().splitlines()[0][:200]
+                    raise InputError(
+                        f"{path} cannot be written, expected a folder not there yet, or overwrite=True: {reason}"
+                    ) from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `write` has written.
+
+        Raises
+        ------
+        InputError
+            If there is no such thing.
+        """
+        root = str(path).rstrip("/")
+        with session() as spark:
+            try:
+                tables = {name: spark.read.parquet(f"{root}/{name}").toArrow() for name in ("rows", "columns", "about")}
+                about = json.loads(tables["about"]["description"][0].as_py())
+                sides = [_from_arrow(tables[name]) for name in ("rows", "columns")]
+                solution = Solution(
+                    factors=(sides[0][1], sides[1][1]),
+                    status=Status[about["status"]],
+                    certificate=Certificate(dual=np.empty(0), **about["certificate"]),
+                    flatness=Flatness(**about["flatness"]),
+                    history={},
+                    seconds=about["seconds"],
+                    iterations=about["iterations"],
+                    undetermined=(np.arange(0), np.arange(0)),
+                    settings=about["settings"],
+                )
+            except Exception as error:
+                reason = (str(error).strip().splitlines() or [repr(error)])[0][:200]
+                raise InputError(f"{path} cannot be read, expected what SparkCompletion wrote: {reason}") from error
+        return cls(sides[0][0], sides[1][0], about["alpha"], solution, about["costs"])
+
+
+@dataclass(frozen=True, eq=False)
+class _Clock:
+    """Seconds by part."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, part: str) -> Any:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """One fit: the triples, what is asked, and the steps that lead there."""
+
+    table: Indexed
+    cells: Cells
+    alpha: float
+    tol: float
+    max_iter: int | None
+    seed: int
+    collect: bool | None
+    clock: _Clock
+
+    def run(self, rank: int | None) -> tuple[Proof, int, bool]:
+        """Return what is proved about the best factors, steps made, and whether they were enough."""
+        most, done = min(self.table.shape), 0
+        width = min(FIRST_RANK, most) if rank is None else min(rank, most)
+        while True:
+            iterations = min(ITERATIONS if self.max_iter is None else self.max_iter, MOST_ITERATIONS)
+            with self.clock.time("als"):
+                found = fit_als(self.table, width, self.alpha, iterations, self.seed)
+            done += iterations
+            factors = self._narrowed(found, NOISE)
+            narrow = rank is None and width < most and factors[0].shape[1] == width
+            if narrow and self._prove(factors).certificate.dual_norm > 1 + MISSING:
+                width = min(2 * width, most)
+                continue
+            most_sweeps = SWEEPS if self.max_iter is None else self.max_iter - iterations
+            proof, sweeps, converged = self._polished(factors, most_sweeps)
+            done += sweeps
+            if not (narrow and proof.certificate.dual_norm > 1 + self.tol and converged):
+                return proof, done, converged
+            width = min(2 * width, most)
+
+    def _polished(self, factors: Factors, most: int) -> tuple[Proof, int, bool]:
+        """Sweep, more and more finely, until the gap is small enough or no sweep is left."""
+        proof, done = None, 0
+        here = self.cells.size <= COLLECTED if self.collect is None else self.collect
+        for tol in GRADIENTS[0 if here else FINE :]:
+            with self.clock.time("sweeps"):
+                found = sweep(self.cells, factors[1], self.alpha, tol=tol, most=most - done)
+            done += found.count
+            factors = self._narrowed(found.factors, VANISHING)
+            proof = self._prove(factors)
+            if abs(proof.certificate.relative_gap) <= self.tol:
+                return proof, done, True
+            if found.slope > tol:
+                return proof, done, False
+        assert proof is not None
+        return proof, done, True
+
+    def _prove(self, factors: Factors) -> Proof:
+        with self.clock.time("certificate"):
+            return prove(self.cells, factors, self.alpha, seed=self.seed, collect=self.collect)
+
+    def _narrowed(self, factors: Factors, smallest: float) -> Factors:
+        """Return the flattest factors of the same matrix without singular values that vanish."""
+        model = Product()
+        metric = tuple(Metric.root(counts.astype(float)) for counts in self.cells.counts)
+        pair = metric[0], metric[1]
+        U, s, V = model.singular(factors, pair)
+        kept = s > smallest * s[0] if len(s) else np.zeros(0, bool)
+        return tuple(model.flattest(U[:, kept], s[kept], V[:, kept], pair))
+
+
+def _table(spark: Any, source: Any, columns: Sequence[str] | None) -> Indexed:
+    """Return triples with positions."""
+    if not isinstance(source, tuple):
+        return indexed(triples(read(spark, source), columns))
+    i, j, values = source
+    shape = int(np.max(i)) + 1, int(np.max(j)) + 1
+    return placed(spark, i, j, values, (np.arange(shape[0]), np.arange(shape[1])))
+
+
+def _checked(arrays: tuple[Any, ...]) -> tuple[Array, Array, Array]:
+    """Return positions and values as arrays, or raise `InputError`."""
+    if len(arrays) != 3:
+        raise InputError(f"the source has {len(arrays)} arrays, expected three: i, j and values")
+    i, j, values = integers(arrays[0], "i"), integers(arrays[1], "j"), numeric(arrays[2], "the values")
+    if not i.shape == j.shape == values.shape or i.ndim != 1:
+        raise InputError(f"the arrays have lengths {len(i)}, {len(j)} and {len(values)}, expected equal ones")
+    if i.size == 0:
+        raise InputError("there are no triples, expected at least one")
+    for name, index in (("i", i), ("j", j)):
+        if index.min() < 0 or index.max() > LARGEST:
+            raise InputError(f"{name} reaches from {index.min()} to {index.max()}, expected positions of at least 0")
+    return i, j, values
+
+
+def _status(proof: Certificate, converged: bool) -> Status:
+    if proof.holds:
+        return Status.regularized_minimum
+    return Status.not_certified if converged else Status.iteration_limit
+
+
+def _places(known: Array, ids: Any) -> Array:
+    """Return where ids stand among the known ones, −1 where they don't."""
+    ids = np.atleast_1d(np.asarray(ids))
+    kinds = ["strings" if array.dtype.kind in "UO" else "others" for array in (known, ids)]
+    if kinds[0] != kinds[1]:
+        raise InputError(f"ids are {ids.dtype.name}, expected {known.dtype.name} as in the fit")
+    at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.where(known[at] == ids, at, -1)
+
+
+def _arrow(ids: Array, factor: Array, id_name: str = "id", name: str = "features") -> Any:
+    """Return ids and rows of a factor as a table of Arrow."""
+    pyarrow = import_module("pyarrow")
+    ends = np.arange(len(factor) + 1, dtype=np.int32) * factor.shape[1]
+    lists = pyarrow.ListArray.from_arrays(pyarrow.array(ends, pyarrow.int32()), pyarrow.array(factor.ravel()))
+    return pyarrow.table({id_name: pyarrow.array(ids), name: lists})
+
+
+def _from_arrow(table: Any) -> tuple[Array, Array]:
+    """Return ids, ascending, and the rows of a factor."""
+    ids, order = ascending(table["id"])
+    factor = np.array(list(table["features"].combine_chunks().to_numpy(zero_copy_only=False)))
+    return ids, factor[order].reshape(len(ids), -1)
+
+
+def _described(about: Mapping[str, Any]) -> str:
+    """Return plain facts, or numbers of NumPy, as JSON."""
+    return json.dumps(about, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy as one that JSON knows."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no place in a description")

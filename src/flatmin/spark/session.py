@@ -1,0 +1,196 @@
+"""Where Spark runs: the user's own session, or one that is started for a while."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from flatmin._memory import available_bytes
+from flatmin.errors import InputError
+
+__all__ = ["is_frame", "java", "require_spark", "session"]
+
+#: What Spark 4 runs on, at least.
+JAVA = 17
+#: Spark's plans are recursive: long ones need a deep stack.
+STACK = "64m"
+#: Of a session of our own: the share of the free memory that it may take, and bounds in GiB.
+SHARE, LEAST, MOST = 0.4, 1, 16
+
+LOGGING = """
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %p %c{1}: %m%n
+"""
+
+
+def is_frame(X: Any) -> bool:
+    """Return whether X is a Spark DataFrame, without importing Spark.
+
+    Examples
+    --------
+    >>> is_frame([1, 2])
+    False
+    """
+    return any(cls.__module__.startswith("pyspark.sql") and cls.__name__ == "DataFrame" for cls in type(X).__mro__)
+
+
+def java() -> Path:
+    """Return the program that Spark would start, or raise `InputError` if there is none, or it is too old."""
+    home = os.environ.get("JAVA_HOME")
+    found = Path(home, "bin", "java") if home else Path(shutil.which("java") or "")
+    advice = (
+        f"expected Java {JAVA} or later: install it, for example openjdk-{JAVA}-jre-headless, or use engine='local'"
+    )
+    if home and not found.is_file():
+        raise InputError(f"Spark needs Java, and JAVA_HOME is {home}, where there is none; {advice}")
+    if not found.is_file():
+        raise InputError(f"Spark needs Java, and no java is on the PATH and JAVA_HOME is not set; {advice}")
+    try:
+        told = subprocess.run([str(found), "-version"], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise InputError(f"Spark needs Java, and {found} cannot be started: {error}; {advice}") from error
+    version = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)
+    if version is None or told.returncode:
+        said = (told.stderr + told.stdout).strip().splitlines()
+        raise InputError(f"Spark needs Java, and {found} says {said[0] if said else 'nothing'!r}; {advice}")
+    if int(version[1]) < JAVA:
+        raise InputError(f"Spark needs Java, and {found} has version {version[1]}; {advice}")
+    return found
+
+
+def require_spark() -> None:
+    """Raise one sentence if something is missing that Spark needs, before anything is started.
+
+    Raises
+    ------
+    ImportError
+        If pyspark or pyarrow are not installed.
+    InputError
+        If there is no Java, or an old one, and nothing of Spark runs yet.
+    """
+    for name in ("pyspark", "pyarrow"):
+        if sys.modules.get(name, True) is None or (name not in sys.modules and find_spec(name) is None):
+            raise ImportError(f"Spark needs {name}, which is not installed: pip install 'flatmin[spark]'")
+    if not _runs():
+        java()
+
+
+@contextmanager
+def session(owner: Any = None) -> Iterator[Any]:
+    """Give a SparkSession: that of a DataFrame, else the active one, else one of our own that is stopped afterwards.
+
+    Our own runs on all cores of this machine, without a page in the browser and with its files and its log in a
+    temporary directory. Who has a cluster makes the session.
+
+    Parameters
+    ----------
+    owner : DataFrame, optional
+        Belongs to the session that is to be used.
+
+    Raises
+    ------
+    ImportError, InputError
+        As `require_spark`; `InputError` also for a session of Spark Connect, which has no RDDs.
+    """
+    require_spark()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of pyspark, about versions of pandas
+        found = owner.sparkSession if owner is not None else _active()
+        if found is not None:
+            if "connect" in type(found).__module__:
+                raise InputError("the session is one of Spark Connect, expected a classic one, which has RDDs")
+            yield found
+            return
+        with tempfile.TemporaryDirectory(prefix="flatmin-spark-", ignore_cleanup_errors=True) as directory:
+            own = _start(Path(directory))
+            try:
+                yield own
+            finally:
+                own.stop()
+
+
+def _runs() -> bool:
+    """Return whether a Java of Spark runs in this process already."""
+    if "pyspark" not in sys.modules:
+        return False
+    context = import_module("pyspark").SparkContext
+    return context._gateway is not None or "SPARK_CONNECT_MODE_ENABLED" in os.environ
+
+
+def _active() -> Any:
+    """Return the session that the user has, or None."""
+    sql = import_module("pyspark.sql")
+    found = sql.SparkSession.getActiveSession()
+    if found is None and import_module("pyspark").SparkContext._active_spark_context is not None:
+        return sql.SparkSession.builder.getOrCreate()
+    return found
+
+
+def _start(directory: Path) -> Any:
+    """Start a session whose files, the log among them, are all in a directory."""
+    builder = import_module("pyspark.sql").SparkSession.builder
+    logging = directory / "log4j2.properties"
+    logging.write_text(LOGGING)
+    memory = int(min(max(SHARE * available_bytes() / 2**30, LEAST), MOST))
+    settings = {
+        "spark.driver.memory": f"{memory}g",
+        "spark.driver.maxResultSize": "0",
+        "spark.driver.extraJavaOptions": f"-Xss{STACK} -Dlog4j2.configurationFile={logging.as_uri()} "
+        f"-Dderby.system.home={directory}",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+        "spark.local.dir": str(directory),
+        "spark.sql.warehouse.dir": str(directory / "warehouse"),
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
+    }
+    builder = builder.master("local[*]").appName("flatmin")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    chosen = os.environ.get("PYSPARK_PYTHON")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers are whatever python3 is on the PATH
+    try:
+        with _quiet(directory / "spark.log"):
+            own = builder.getOrCreate()
+    except Exception as error:
+        said = (directory / "spark.log").read_text(errors="replace").strip().splitlines()
+        reason = said[-1] if said else error
+        raise InputError(f"Spark could not be started, expected a local session: {reason}") from error
+    finally:
+        if chosen is None:
+            del os.environ["PYSPARK_PYTHON"]
+    own.sparkContext.setCheckpointDir(str(directory / "checkpoints"))
+    return own
+
+
+@contextmanager
+def _quiet(log: Path) -> Iterator[None]:
+    """Let a program that is started meanwhile, and what it starts, write its errors to a file."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    try:
+        with log.open("wb") as stream:
+            os.dup2(stream.fileno(), 2)
+            yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)

@@ -1,0 +1,176 @@
+"""What is said where Spark, Java or what Spark's ALS can do is missing: one sentence, before anything starts."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import flatmin as fm
+from flatmin.spark import SparkCompletion
+from flatmin.spark import session as session_module
+
+PAIRS, VALUES = [(0, 1), (0, 2), (1, 1)], [1.0, 2.0, 3.0]
+ARRAYS = np.array([0, 0, 1]), np.array([1, 0, 1]), np.array([1.0, 2.0, 3.0])
+
+
+def model(**settings):
+    return fm.MatrixCompletion(**{"alpha": 0.1, "input": "triples", "engine": "spark"} | settings)
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch):
+    """As if no Spark had been started, and none could be."""
+    monkeypatch.setattr(session_module, "_runs", lambda: False)
+    monkeypatch.setattr(session_module, "_start", lambda directory: pytest.fail("Spark was started"))
+    monkeypatch.setattr(session_module, "_active", lambda: None)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+
+
+def fake_java(folder, version, status=0):
+    program = folder / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\" 2022-01-01' >&2\nexit {status}\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_no_java(nothing_runs, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        fm.InputError, match=r"^Spark needs Java, and no java is on the PATH and JAVA_HOME is not set; "
+    ):
+        model().fit(PAIRS, VALUES)
+    with pytest.raises(fm.InputError, match=r"expected Java 17 or later: install it, .* or use engine='local'$"):
+        SparkCompletion.fit("there/is/none.parquet", alpha=0.1)
+
+
+def test_java_home_without_java(nothing_runs, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(fm.InputError, match=r"JAVA_HOME is .*, where there is none; expected Java 17"):
+        model().fit(PAIRS, VALUES)
+
+
+@pytest.mark.parametrize(("version", "said"), [("1.8.0_292", "8"), ("11.0.2", "11"), ("16", "16")])
+@pytest.mark.parametrize("place", ["PATH", "JAVA_HOME"])
+def test_old_java(nothing_runs, monkeypatch, tmp_path, version, said, place):
+    program = fake_java(tmp_path, version)
+    monkeypatch.setenv(place, str(tmp_path if place == "JAVA_HOME" else f"{program.parent}:/bin"))
+    with pytest.raises(fm.InputError, match=f"java has version {said}; expected Java 17 or later"):
+        model().fit(PAIRS, VALUES)
+
+
+def test_broken_java(nothing_runs, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    fake_java(tmp_path, "17.0.1", status=3)
+    with pytest.raises(fm.InputError, match=r"says .*; expected Java 17"):
+        session_module.java()
+
+
+@pytest.mark.parametrize("version", ["17.0.21", "21", "25-ea"])
+def test_new_java_is_found(nothing_runs, monkeypatch, tmp_path, version):
+    program = fake_java(tmp_path, version)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert session_module.java() == program
+
+
+@pytest.mark.parametrize("name", ["pyspark", "pyarrow"])
+def test_not_installed(nothing_runs, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(
+        ImportError, match=rf"^Spark needs {name}, which is not installed: pip install 'flatmin\[spark\]'$"
+    ):
+        model().fit(PAIRS, VALUES)
+
+
+def test_the_package_itself_does_not_load_spark():
+    code = "import sys, flatmin, flatmin.spark; flatmin.MatrixCompletion(); print('pyspark' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+REFUSED = {
+    "alpha is 'auto' with engine='spark', expected a positive number": {"alpha": "auto"},
+    "alpha is 0 with engine='spark', expected a positive number": {"alpha": 0},
+    "alpha is -1, expected": {"alpha": -1},
+    "input is 'table' with engine='spark', expected 'triples'": {"input": "table"},
+    "metric_power is 0.5 with engine='spark', expected 1": {"metric_power": 0.5},
+    "metric_power is True with engine='spark'": {"metric_power": True},
+    "refit is True with engine='spark', expected 'auto' or False": {"refit": True},
+    "offsets is 'both' with engine='spark', expected 'auto' or 'none'": {"offsets": "both"},
+    "scale is True with engine='spark', expected 'auto' or False": {"scale": True},
+    "engine is 'dask', expected 'auto', 'local' or 'spark'": {"engine": "dask"},
+    "rank is 0, expected a whole number": {"max_rank": 0},
+    "max_iter is 0, expected a whole number": {"max_iter": 0},
+    "tol is 0, expected a number": {"tol": 0},
+}
+
+
+@pytest.mark.parametrize("sentence", REFUSED)
+def test_what_the_engine_does_not_do(nothing_runs, sentence):
+    with pytest.raises(fm.InputError, match=f"^{sentence}"):
+        model(**REFUSED[sentence]).fit(PAIRS, VALUES)
+
+
+def test_data_that_the_engine_does_not_take(nothing_runs):
+    with pytest.raises(fm.InputError, match="sample_weight was given with engine='spark'"):
+        model().fit(PAIRS, VALUES, sample_weight=[1, 2, 3])
+    with pytest.raises(fm.InputError, match="y is None"):
+        model().fit(PAIRS)
+    with pytest.raises(fm.InputError, match="y is no list of names"):
+        model().fit("ratings.parquet", VALUES)
+    with pytest.raises(fm.InputError, match="the source is a dict"):
+        SparkCompletion.fit({}, alpha=0.1)
+    with pytest.raises(ValueError, match="inconsistent"):
+        model().fit(PAIRS, VALUES[:2])
+    with pytest.raises(fm.InputError, match="the values contains NaN or infinity"):
+        SparkCompletion.fit((*ARRAYS[:2], np.array([1, np.nan, 2])), alpha=0.1)
+    with pytest.raises(fm.InputError, match="expected positions of at least 0"):
+        SparkCompletion.fit((ARRAYS[0] - 1, *ARRAYS[1:]), alpha=0.1)
+    with pytest.raises(fm.InputError, match="lengths 3, 2 and 3"):
+        SparkCompletion.fit((ARRAYS[0], ARRAYS[1][:2], ARRAYS[2]), alpha=0.1)
+
+
+def test_the_local_engine_reads_no_files():
+    with pytest.raises(fm.InputError, match="X is a path, expected arrays, or engine='spark'"):
+        fm.MatrixCompletion(0.1, input="triples").fit("ratings.parquet")
+    fitted = fm.MatrixCompletion(0.1, input="triples").fit(PAIRS, VALUES)
+    with pytest.raises(fm.InputError, match="expected pairs of ids"):
+        fitted.predict("ratings.parquet")
+
+
+def test_auto_is_the_local_engine():
+    one, other = (fm.MatrixCompletion(0.1, input="triples", engine=e).fit(PAIRS, VALUES) for e in ("auto", "local"))
+    assert np.array_equal(one.row_factors_, other.row_factors_)
+    assert not hasattr(one, "spark_model_")
+
+
+ALONE = textwrap.dedent("""
+    import os, numpy as np, flatmin as fm
+    rng = np.random.default_rng(0)
+    pairs = np.argwhere(rng.random((20, 15)) < 0.7)
+    model = fm.MatrixCompletion(0.5, input="triples", engine="spark", tol=1e-3, max_rank=3, max_iter=12)
+    model.fit(pairs, rng.standard_normal(len(pairs)))
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+    print(model.status_.name, SparkSession.getActiveSession(), SparkContext._active_spark_context, os.listdir())
+    print(os.environ.get("PYSPARK_PYTHON"))
+""")
+
+
+def test_a_session_of_our_own_leaves_nothing_behind(tmp_path):
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("there is no Java on this machine")
+    environment = {name: value for name, value in os.environ.items() if name != "PYSPARK_PYTHON"}
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], cwd=tmp_path, capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split(maxsplit=1)[1] == "None None []"
+    assert lines[1] == "None"
+    noise = [line for line in done.stderr.splitlines() if "Warning" not in line and not line.startswith("  ")]
+    assert noise == []
+    assert not list(tmp_path.iterdir())
