@@ -8,6 +8,7 @@ import pytest
 from scipy.sparse import coo_array, csr_array
 
 from flatmin.kernels import CellMatrix, Cells
+from flatmin.kernels.loops import PANEL
 from flatmin.kernels.threads import Parts, available, spread
 
 PRECISE = {np.float64: 1e-12, np.float32: 1e-5}
@@ -104,6 +105,21 @@ def test_one_thread_and_two_give_the_same_digits(monkeypatch):
     y = one.arranged(values)
     assert np.array_equal(one.product(y, R), two.product(y, R))
     assert np.array_equal(one.ridge(y, R, np.ones(400))[0], two.ridge(y, R, np.ones(400))[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rows_longer_than_a_panel(dtype):
+    rng = np.random.default_rng(0)
+    counts = np.array([1, PANEL - 1, PANEL, PANEL + 1, 3 * PANEL + 5])
+    rows, cols = np.repeat(np.arange(5), counts), rng.integers(0, 50, counts.sum())
+    cells, R = Cells.of(rows, cols, (5, 50)), rng.standard_normal((50, 9)).astype(dtype)
+    y = rng.standard_normal(len(rows)).astype(dtype)
+    grams, ridge = cells.grams(R), cells.ridge(cells.arranged(y), R, np.ones(5))[0]
+    for i in range(5):
+        G = R[cols[rows == i]].astype(float)
+        np.testing.assert_allclose(grams[i], G.T @ G, atol=1e3 * PRECISE[dtype])
+        expected = np.linalg.solve(G.T @ G + np.eye(9), G.T @ y[rows == i])
+        np.testing.assert_allclose(ridge[i], expected, atol=1e2 * PRECISE[dtype])
 
 
 def test_the_order_of_cells_comes_back():

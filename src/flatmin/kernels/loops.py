@@ -16,6 +16,8 @@ from numba import njit
 
 __all__ = ["arrange", "count", "curved", "gathered", "gram", "place", "product", "returned", "ridge", "sampled"]
 
+#: Rows of a panel, and a divisor of its width.
+PANEL, LANES = 96, 8
 #: Sums may be taken in any order; what is not finite still counts as such.
 MATHS = {"reassoc", "contract", "nsz", "arcp"}
 
@@ -73,26 +75,43 @@ def product(pointers, indices, values, F, start, stop, out):  # type: ignore[no-
 
 
 @_compiled
-def _widest(pointers, start, stop):  # type: ignore[no-untyped-def]
-    widest = 0
-    for i in range(start, stop):
-        widest = max(widest, pointers[i + 1] - pointers[i])
-    return widest
+def _outer(indices, weights, F, values, first, last, panel, part, total):  # type: ignore[no-untyped-def]
+    """Write ``Σ g gᵀ`` to ``total`` for the cells ``first … last``, g being w f, and the value where there are values.
+
+    Rows are gathered block by block to a panel that stays in the cache, with columns of zeros behind, up to a width
+    at which BLAS is fast.
+    """
+    k, weighted, valued = F.shape[1], len(weights) > 0, len(values) > 0
+    total[:] = 0
+    for start in range(first, last, len(panel)):
+        n = min(len(panel), last - start)
+        for q in range(n):
+            row = F[np.uintp(indices[start + q])]
+            for c in range(k):
+                panel[q, c] = row[c]
+        if weighted:
+            for q in range(n):
+                for c in range(k):
+                    panel[q, c] *= weights[start + q]
+        if valued:
+            for q in range(n):
+                panel[q, k] = values[start + q]
+        np.dot(panel[:n].T, panel[:n], part)
+        for a in range(len(part)):
+            for b in range(len(part)):
+                total[a, b] += part[a, b]
 
 
 @_compiled
 def gram(pointers, indices, weights, F, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[i] = Σ_p w_p² f fᵀ`` with ``f = F[indices[p]]``; no weights (length 0) are ones."""
-    k, weighted = F.shape[1], len(weights) > 0
-    panel = np.empty((_widest(pointers, start, stop), k), F.dtype)
+    k = F.shape[1]
+    width = -(-k // LANES) * LANES
+    panel, part = np.zeros((PANEL, width), F.dtype), np.empty((width, width), F.dtype)
+    total = np.empty((width, width), F.dtype)
     for i in range(start, stop):
-        n = pointers[i + 1] - pointers[i]
-        for q in range(n):
-            p = pointers[i] + q
-            j = indices[p]
-            for c in range(k):
-                panel[q, c] = weights[p] * F[j, c] if weighted else F[j, c]
-        np.dot(panel[:n].T, panel[:n], out[i])
+        _outer(indices, weights, F, F[0, :0], pointers[i], pointers[i + 1], panel, part, total)
+        out[i] = total[:k, :k]
 
 
 @_compiled
@@ -122,22 +141,16 @@ def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  
     By ``out[1][i]`` that sum is smaller than at zero.
     """
     factors, gains = out
-    k, weighted = F.shape[1], len(weights) > 0
-    panel = np.empty((_widest(pointers, start, stop), k + 1), F.dtype)
-    A, x = np.empty((k + 1, k + 1), F.dtype), np.empty(k, F.dtype)
+    k = F.shape[1]
+    width = -(-(k + 1) // LANES) * LANES
+    panel, part = np.zeros((PANEL, width), F.dtype), np.empty((width, width), F.dtype)
+    A, x = np.empty((width, width), F.dtype), np.empty(k, F.dtype)
     for i in range(start, stop):
-        n = pointers[i + 1] - pointers[i]
-        if n == 0:
+        if pointers[i] == pointers[i + 1]:
             factors[i] = 0
             gains[i] = 0
             continue
-        for q in range(n):
-            p = pointers[i] + q
-            j = indices[p]
-            for c in range(k):
-                panel[q, c] = weights[p] * F[j, c] if weighted else F[j, c]
-            panel[q, k] = values[p]
-        np.dot(panel[:n].T, panel[:n], A)
+        _outer(indices, weights, F, values, pointers[i], pointers[i + 1], panel, part, A)
         for c in range(k):
             A[c, c] += penalties[i]
             x[c] = A[c, k]
