@@ -73,7 +73,7 @@ def completion_cases() -> list[Case]:
         ("10k×10k, rank 10, 1M entries", 10_000, 1_000_000, 10, 5.0),
     ):
         options = {"d1": d, "d2": d, "rank": rank, "m": m}
-        wishes, others = (CERTIFIED, seconds(most), gap(1e-9)), dict(told)
+        wishes, others = (CERTIFIED, seconds(most), gap(1e-9)), told if d <= 1000 else {"pymanopt": None}
         cases.append(Case(name, family, "completion", "gaussian", options, wishes, others, headline=True, limit=180))
     for d, ratio, most in ((1000, 5, 1), (5000, 7, 5)):
         name, wishes = f"{d}×{d}, rank 5, oversampling {ratio}", (CERTIFIED, seconds(most))
@@ -95,7 +95,7 @@ def yardstick_cases() -> list[Case]:
             options = {"condition": condition, "oversampling": ratio, "dimension": 1000}
             others = {"flatmin-reweighted": None, "pymanopt": None}
             cases.append(
-                Case(name, "yardstick", "completion", "yardstick", options, (CERTIFIED,), others, repeats=1, limit=120)
+                Case(name, "yardstick", "completion", "yardstick", options, (CERTIFIED,), others, repeats=1, limit=100)
             )
     return cases
 
@@ -120,11 +120,11 @@ def penalised_cases() -> list[Case]:
     more = {"measure": "seconds a sweep", "limit": 240.0, "repeats": 1, "ours": sweeps, "threads": 2}
     name = "10k×10k, 5M entries, k 30, two threads"
     cases.append(Case(name, "sweeps", "penalised", "noisy", data, (), everyone, headline=True, **more))
-    for reg, wishes, headline in (
-        (0.13, (CERTIFIED, seconds(5), gap(1e-6)), True),
-        (0.08, (CERTIFIED,), False),
+    fixed = {"cmfrec[method=cholesky]": None, "cmfrec[method=cg]": None, "spark-als": None}
+    for reg, wishes, headline, others in (
+        (0.13, (CERTIFIED, seconds(5), gap(1e-6)), True, fixed),
+        (0.08, (CERTIFIED,), False, {}),
     ):
-        others = {"cmfrec[method=cholesky]": None, "cmfrec[method=cg]": None, "spark-als": None}
         more = {"limit": 180.0, "repeats": 1, "headline": headline}
         name = f"MovieLens-100k, strength {reg}"
         data = {"reg": reg, "k": 80}
@@ -210,8 +210,8 @@ def phase_cases() -> list[Case]:
 def table_cases() -> list[Case]:
     """Return real tables with holes; the error is in standard deviations of the column."""
     cases, others = [], {"KNN": None, "KNN[scaled=True]": None, "Iterative[scaled=True]": None, "means": None}
-    for name in ("wine", "diabetes", "breast-cancer"):
-        for share in (0.1, 0.3, 0.5):
+    for name in ("wine", "breast-cancer"):
+        for share in (0.1, 0.5):
             wishes = (Wish("better than means", "=", True),)
             options = {"table": name, "holes": share}
             title = f"{name}, {share:.0%} holes"

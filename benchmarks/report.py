@@ -5,6 +5,7 @@ python benchmarks/report.py [FAMILY …]          the families named; --list pri
 python benchmarks/report.py --quick             without the slowest competitors and without growth
 python benchmarks/report.py --again NAME …      first forgets what was measured of these solvers, families, or "all"
 python benchmarks/report.py --no-run            only writes what results/ has
+python benchmarks/report.py --no-write          leaves documents and images as they are
 python benchmarks/report.py --kernels           also prints how near kernels come to the machine: benchmarks/kernels.py
 
 Each run is benchopt's (``benchopt run benchmarks/completion -s flatmin -d gaussian`` does one by hand), in a process
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--again", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--no-run", action="store_true")
+    parser.add_argument("--no-write", action="store_true")
     parser.add_argument("--kernels", action="store_true")
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args(arguments)
@@ -69,7 +71,8 @@ def main(arguments: list[str]) -> int:
         print(f"\n### {family}\n\n{table}")
     for missed in ratios.misses(cases, book):
         print(f"missed: {missed}")
-    write(book)
+    if not given.no_write:
+        write(book)
     if given.kernels:
         subprocess.run([sys.executable, "-m", "benchmarks.kernels"], cwd=ROOT, check=False)
     return 0
