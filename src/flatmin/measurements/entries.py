@@ -18,8 +18,9 @@ __all__ = ["Entries"]
 
 #: Up to this many entries a matrix with a row for each is formed and factorized.
 LARGEST_NORMAL = 2000
-#: Fewer than `flatmin.kernels.MANY` entries run in compiled loops where entries times columns are so many.
-BUSY = 1_000_000
+#: Entries fewer than `flatmin.kernels.MANY` run in compiled loops where they are as many as the first number and, times
+#: columns, as the second one.
+SOME, BUSY = 10_000, 200_000
 
 
 class Entries(Measurement):
@@ -77,7 +78,7 @@ class Entries(Measurement):
 
     def forward_factors(self, L: Array, R: Array) -> Array:
         """Return the observed entries of ``L Rᵀ``, without forming it."""
-        if self.size >= MANY or self.size * L.shape[1] >= BUSY:
+        if self._compiled(L.shape[1]):
             cells = self._pattern.cells
             return self._weighted(cells.returned(cells.sampled(L.astype(float, copy=False), R)))
         out = np.empty(self.size)
@@ -121,7 +122,7 @@ class Entries(Measurement):
 
     def curvature_blocks(self, L: Array, R: Array) -> Array:
         """Return the weighted sum of outer products of the rows of R that each row of L meets, and conversely."""
-        if self.size >= MANY or self.size * L.shape[1] >= BUSY:
+        if self._compiled(L.shape[1]):
             cells = self._pattern.cells
             weights = None if self.weights is None else cells.arranged(self.weights)
             across = cells.transposed
@@ -193,6 +194,10 @@ class Entries(Measurement):
         other.shape, other.size, other.rows, other.cols = self.shape, self.size, self.rows, self.cols
         other.weights, other._pattern = weights, self._pattern
         return other
+
+    def _compiled(self, columns: int) -> bool:
+        """Return whether products with factors of so many columns run in compiled loops."""
+        return self.size >= MANY or (self.size >= SOME and self.size * columns >= BUSY)
 
     def _weighted(self, values: Array) -> Array:
         return np.asarray(values if self.weights is None else self.weights * values)

@@ -125,13 +125,15 @@ class QuadraticMap(ABC):
         """Return roughly the k×k diagonal blocks of ``JᵀJ``, one for each row of x, shape (n, k, k)."""
         return np.broadcast_to(x.T @ x, (len(x), x.shape[1], x.shape[1])).copy()
 
-    def escapes(self, S: Any, U: Array, V: Array, count: int, seed: int) -> tuple[Array, Array, Array]:
+    def escapes(
+        self, S: Any, U: Array, V: Array, count: int, seed: int, tol: float = 1e-2
+    ) -> tuple[Array, Array, Array]:
         """Return the leading directions of S outside U and V: those in which a new column helps."""
         count = min(count, min(S.shape) - U.shape[1])
         if count < 1:
             return U[:, :0], np.zeros(0), V[:, :0]
         dense = S.toarray() if hasattr(S, "toarray") and min(S.shape) <= 400 else S
-        return self.leading(deflate(dense, U, V), count, seed, below=HARMLESS)
+        return self.leading(deflate(dense, U, V), count, seed, tol, below=HARMLESS)
 
 
 @dataclass(frozen=True, eq=False)
