@@ -87,7 +87,7 @@ def test_penalised_optima_are_certified_and_sweeps_descend_to_a_stationary_point
     assert best["holds"]
     assert best["gradient"] < 1e-4
     swept = judged(benchmark, "flatmin-sweeps")
-    assert swept["gradient"] < 0.1
+    assert swept["gradient"] < 0.2
     assert swept["objective"] >= best["objective"] * (1 - 1e-9)
 
 
