@@ -60,3 +60,23 @@ def test_merging_cells_without_repetition_keeps_signs_and_zeros():
     X = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(Q @ merged.forward(X), A.forward(X))
     np.testing.assert_array_equal((Q.T @ Q).toarray(), np.eye(3))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("sorted_cells", [False, True])
+def test_wide_factors_of_fewer_entries_are_measured_as_narrow_ones_are(weighted, sorted_cells, monkeypatch):
+    rng = np.random.default_rng(0)
+    (d1, d2), size, k = (150, 140), module.SOME, module.BUSY // module.SOME
+    cells = rng.choice(d1 * d2, size, replace=False)
+    cells = np.sort(cells) if sorted_cells else cells
+    A = Entries(*np.divmod(cells, d2), (d1, d2), rng.random(size) if weighted else None)
+    L, R = rng.standard_normal((d1, k)), rng.standard_normal((d2, k))
+    compiled = A.forward_factors(L, R), A.curvature_blocks(L, R), A.adjoint(np.arange(size))
+    assert A._compiled(k)
+    assert not A._compiled(k - 1)
+    monkeypatch.setattr(module, "SOME", size + 1)
+    assert not A._compiled(k)
+    plain = A.forward_factors(L, R), A.curvature_blocks(L, R), A.adjoint(np.arange(size))
+    for one, other in zip(compiled, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(plain[0], A.forward(L @ R.T), rtol=1e-10, atol=1e-10)
