@@ -154,6 +154,22 @@ def test_a_warm_start_is_used(engine):
         assert s.certificate.value == pytest.approx(cold.certificate.value, rel=1e-7)
 
 
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_a_path_uses_each_solution_for_the_next(power, monkeypatch):
+    problem = _problem(10, (30, 25), 500)
+    usual = fm.flat_path(problem, n_alphas=6, ratio=0.05, metric_power=power)
+    calls = []
+    run = alternating._Search.run
+    monkeypatch.setattr(alternating._Search, "run", lambda self: calls.append(self.task.warm_start) or run(self))
+    monkeypatch.setattr(alternating, "MANY", 1)
+    path = fm.flat_path(problem, n_alphas=6, ratio=0.05, metric_power=power)
+    assert [start is not None for start in calls] == [False, True, True, True, True]
+    assert all(s.certificate.holds for s in path.solutions)
+    values, expected = ([s.certificate.value for s in found.solutions] for found in (path, usual))
+    np.testing.assert_allclose(values, expected, rtol=1e-7)
+    np.testing.assert_array_equal(path.ranks, usual.ranks)
+
+
 def test_limits_are_kept_and_told(engine):
     problem = _problem(9, (40, 30), 800)
     assert fm.flat_minimum(problem, alpha=0.05, max_iter=3).status is fm.Status.iteration_limit

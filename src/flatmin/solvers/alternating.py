@@ -24,7 +24,7 @@ from flatmin.solvers.regularised_cells import RegularisedCells, Side
 from flatmin.solvers.second_order import newton_steps
 from flatmin.solvers.task import Task
 
-__all__ = ["Sweeps", "alternating_minimum", "suits"]
+__all__ = ["Sweeps", "alternating_factors", "alternating_minimum", "suits"]
 
 #: Penalties fall by this factor from where the solution is of low rank.
 FALL = 3.0
@@ -51,17 +51,24 @@ def alternating_minimum(task: Task) -> Solution:
     """Return the minimum of ``loss + alpha · scaled trace`` over matrices with many observed entries, certified."""
     problem, entries = task.problem, task.problem.measurement
     assert isinstance(entries, Entries)
+    search = _Search(task, RegularisedCells.of(task))
     with one_thread():
-        search = _Search(task, RegularisedCells.of(task))
-        L, R = search.run()
+        found = search.run()
     model = problem.parametrization
-    factors = model.flattest(*model.singular((L, R), problem.metric), problem.metric)
+    factors = model.flattest(*model.singular(found, problem.metric), problem.metric)
     errors = search.problem.errors(*factors)
     dual = entries.cells.returned(errors) / (2 * task.alpha * entries.size)
     proof = certificate_of(
         problem, factors, dual, alpha=task.alpha, metric_power=task.metric_power, seed=int(task.seed)
     )
     return task.solution(factors, proof, task.status(proof, converged=search.converged), search.history)
+
+
+def alternating_factors(task: Task) -> tuple[tuple[Array, Array], bool]:
+    """Return some factors of the minimum, and whether they were found to the task's tolerance."""
+    search = _Search(task, RegularisedCells.of(task))
+    with one_thread():
+        return search.run(), search.converged
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
+from flatmin.solvers.alternating import alternating_factors, suits
 from flatmin.solvers.augmented_lagrangian import augmented_lagrangian
 from flatmin.solvers.convex import packed, working_memory
 from flatmin.solvers.flat_minimum import flat_minimum
@@ -238,12 +239,15 @@ class Prepared:
         The largest rank allowed.
     seed : int
         Starts random choices.
+    metric_power : float
+        p in ``‖D1^p X D2^p‖_*``.
     """
 
     problem: Problem
     scaled: Scaled
     max_rank: int | None = None
     seed: int = 0
+    metric_power: float = 1.0
 
     @classmethod
     def of(cls, task: Task) -> Prepared:
@@ -254,7 +258,7 @@ class Prepared:
             raise InputError(f"alphas are not given for {model!r}, expected positive numbers: it has no strongest one")
         require(working_memory(problem), "solving this problem")
         scaled = Scaled.of(problem, task.metric_power, int(task.seed), weighted=False)
-        return cls(problem, scaled, task.widest, int(task.seed))
+        return cls(problem, scaled, task.widest, int(task.seed), task.metric_power)
 
     @cached_property
     def strongest(self) -> float:
@@ -276,11 +280,24 @@ class Prepared:
             zero.y = price * scaled.b
             zero.arrive((zero.U, zero.s, zero.V), budget, Options(), residual=1.0, gap=0.0, rank=0)
             return zero
+        task = Task(self.problem, alpha, self.metric_power, self.max_rank, tol, seed=self.seed).within(budget)
+        if suits(task):
+            warm_factors = self.factors(start) if start is not None and len(start.s) else None
+            return self._alternating(replace(task, warm_start=warm_factors).within(budget), price)
         warm = None
         if start is not None and len(start.s):
             warm = model.stack(start.U, start.s, start.V), start.y
         with one_thread():
             return augmented_lagrangian(model, scaled.b, budget, Options(tol, self.max_rank, self.seed), warm, price)
+
+    def _alternating(self, task: Task, price: float) -> Outcome:
+        """Return the end of the solver of large tables in scaled units."""
+        (L, R), converged = alternating_factors(task)
+        model, scaled = self.scaled.model, self.scaled
+        U, s, V = self.problem.parametrization.singular((L, R), scaled.metric)
+        s = s / scaled.to_z
+        y = price * (scaled.b - model.value(model.stack(U, s, V)))
+        return Outcome(U, s, V, y, -np.inf, converged)
 
     def factors(self, outcome: Outcome) -> Factors:
         """Return the factors that an outcome makes."""

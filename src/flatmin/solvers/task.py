@@ -73,6 +73,12 @@ class Task:
         """Return the same task for matrices of at most this rank; its limits go on."""
         return self._with(max_rank=max(rank, 1))
 
+    def within(self, budget: Budget) -> Task:
+        """Return the same task with limits that go on from another one."""
+        other = replace(self)
+        object.__setattr__(other, "budget", budget)
+        return other
+
     def _with(self, **changes: Any) -> Task:
         other = replace(self, **changes)
         object.__setattr__(other, "budget", self.budget)

@@ -1,0 +1,203 @@
+"""Sweeps of alternating least squares beside cmfrec's, each hot loop beside what the machine can do, and a large solve.
+
+python -m benchmarks.kernels             sweeps and loops, a minute
+python -m benchmarks.kernels --large     20 million entries to a relative gradient of 1e-4, with peak memory, minutes
+
+A sweep is both halves, 10 000 × 10 000, 5 million entries, 30 columns; the same objective in the same precision:
+cmfrec with ``scale_lam=True`` and without biases. Its time a sweep is the difference of runs of different length.
+
+Loops: bytes that are moved, counting every gathered row as read from memory though most come from a cache, and
+operations; beside a triad ``a = b + s c`` over arrays larger than any cache and a product of matrices of order 1500,
+on one thread in the same run. The larger of both shares is what of the machine is used; a share above one says that
+the cache serves more than memory could.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+import flatmin as fm
+from benchmarks.markdown import line
+from flatmin._threads import one_thread
+from flatmin.kernels import Cells
+from flatmin.metric import Array
+
+SHAPE, ENTRIES, WIDTH, REG = (10_000, 10_000), 5_000_000, 30, 0.1
+LARGE_SHAPE, LARGE_ENTRIES, LARGE_RANK = (20_000, 20_000), 20_000_000, 20
+
+
+def draw(shape: tuple[int, int], m: int, rank: int, seed: int = 0) -> tuple[Array, Array, Array]:
+    """Return rows, columns and noisy values of about m different entries of a matrix of low rank."""
+    rng = np.random.default_rng(seed)
+    cell = np.unique(rng.integers(0, shape[0] * shape[1], m))
+    rows, cols = (part.astype(np.int32) for part in np.divmod(cell, shape[1]))
+    L, R = (rng.standard_normal((d, rank)) for d in shape)
+    values = Cells.of(rows, cols, shape).sampled(L, R) / np.sqrt(rank)
+    return rows, cols, values + 0.3 * rng.standard_normal(len(values))
+
+
+def fastest(call: Callable[[], object], repeats: int = 3) -> float:
+    """Return the smallest of some times, in seconds; once is for warming up."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+class Halves:
+    """Both halves of a sweep of this library's kernels."""
+
+    def __init__(self, rows: Array, cols: Array, values: Array, dtype: type, threads: int) -> None:
+        self.cells = Cells.of(rows, cols, SHAPE, threads)
+        self.across = self.cells.transposed
+        self.values = values.astype(dtype), self.across.arranged(values.astype(dtype))
+        self.prices = [REG * np.diff(c.pointers).astype(dtype) for c in (self.cells, self.across)]
+        self.R = np.random.default_rng(0).standard_normal((SHAPE[1], WIDTH)).astype(dtype)
+
+    def __call__(self) -> Array:
+        L, _ = self.cells.ridge(self.values[0], self.R, self.prices[0])
+        return self.across.ridge(self.values[1], L, self.prices[1])[0]
+
+
+def cmfrec(rows: Array, cols: Array, values: Array, dtype: type, threads: int, use_cg: bool) -> float:
+    """Return cmfrec's seconds a sweep."""
+    from cmfrec import CMF
+    from scipy.sparse import coo_matrix
+
+    X, seconds = coo_matrix((values.astype(dtype), (rows, cols)), shape=SHAPE), []
+    for sweeps in (1, 4):
+        model = CMF(
+            k=WIDTH,
+            lambda_=REG,
+            scale_lam=True,
+            user_bias=False,
+            item_bias=False,
+            center=False,
+            niter=sweeps,
+            use_cg=use_cg,
+            finalize_chol=False,
+            use_float=dtype is np.float32,
+            nthreads=threads,
+            verbose=False,
+            precompute_for_predictions=False,
+            random_state=0,
+        )
+        start = time.perf_counter()
+        model.fit(X)
+        seconds.append(time.perf_counter() - start)
+    return (seconds[1] - seconds[0]) / 3
+
+
+def sweeps(rows: Array, cols: Array, values: Array) -> None:
+    """Print seconds a sweep."""
+    theirs = ["cmfrec Cholesky s", "cmfrec CG s", "Cholesky / ours", "best / ours"]
+    line(["precision", "threads", "this library s", *theirs])
+    line(["---"] * 7)
+    for dtype in (np.float64, np.float32):
+        for threads in (1, 2):
+            ours = fastest(Halves(rows, cols, values, dtype, threads))
+            other = [cmfrec(rows, cols, values, dtype, threads, use_cg) for use_cg in (False, True)]
+            shown = [f"{t:.3f}" for t in (ours, *other)]
+            line([dtype.__name__, threads, *shown, f"{other[0] / ours:.1f}", f"{min(other) / ours:.1f}"])
+
+
+def machine(dtype: type) -> tuple[float, float]:
+    """Return bytes a second of a triad, and operations a second of a product of matrices, on one thread."""
+    b, c = np.ones(20_000_000, dtype), np.ones(20_000_000, dtype)
+    a = np.empty_like(b)
+
+    def triad() -> None:
+        np.multiply(c, dtype(3), out=a)
+        np.add(a, b, out=a)
+
+    A = np.random.default_rng(0).standard_normal((1500, 1500)).astype(dtype)
+    with one_thread():
+        return 5 * a.nbytes / fastest(triad), 2 * 1500**3 / fastest(lambda: A @ A)
+
+
+def cases(half: Halves) -> dict[str, tuple[Callable[[], object], float, float]]:
+    """Return each hot loop with the bytes it moves and its operations."""
+    cells, y, R, k = half.cells, half.values[0], half.R, WIDTH
+    m, size, both = cells.size, R.itemsize, np.hstack([R, R])
+    rows, own = m * k * size, m * (4 + size)
+    blocks, solves = SHAPE[0] * k * k * size, SHAPE[0] * k**3 / 3
+    return {
+        "cells of a product": (lambda: cells.sampled(R, R), rows + own, 2.0 * m * k),
+        "sparse times factors": (lambda: cells.product(y, R), rows + own, 2.0 * m * k),
+        "second derivative, half": (lambda: cells.curved(y, both, both), 2 * rows + own, 8.0 * m * k),
+        "k × k blocks": (lambda: cells.grams(R), rows + 4 * m + blocks, 2.0 * m * k * k),
+        "half a sweep": (lambda: cells.ridge(y, R, half.prices[0]), rows + own, 2.0 * m * (k + 1) ** 2 + solves),
+    }
+
+
+def loops(rows: Array, cols: Array, values: Array) -> None:
+    """Print what each hot loop moves and computes, beside what the machine can do."""
+    line(["loop", "precision", "s", "GB/s", "of the triad", "Gflop/s", "of the product of matrices"])
+    line(["---"] * 7)
+    for dtype in (np.float64, np.float32):
+        memory, arithmetic = machine(dtype)
+        for name, (call, moved, operations) in cases(Halves(rows, cols, values, dtype, 1)).items():
+            seconds = fastest(call)
+            rates = moved / seconds, operations / seconds
+            shares = [f"{rates[0] / 1e9:.1f}", f"{rates[0] / memory:.2f}", f"{rates[1] / 1e9:.1f}"]
+            line([name, dtype.__name__, f"{seconds:.4f}", *shares, f"{rates[1] / arithmetic:.2f}"])
+        line(["triad", dtype.__name__, "", f"{memory / 1e9:.1f}", "1", "", ""])
+        line(["product of matrices", dtype.__name__, "", "", "", f"{arithmetic / 1e9:.1f}", "1"])
+
+
+def large() -> None:
+    """Print time and memory of a penalised solve of 20 million entries, and where it ended."""
+    rows, cols, values = draw(LARGE_SHAPE, LARGE_ENTRIES, LARGE_RANK)
+    before = peak()
+    triples = rows.nbytes + cols.nbytes + values.nbytes
+    problem = fm.Problem(fm.measurements.Entries(rows, cols, LARGE_SHAPE), values)
+    alpha = REG * np.sqrt(np.prod(LARGE_SHAPE)) / 2
+    start = time.perf_counter()
+    s = fm.flat_minimum(problem, alpha=float(alpha), tol=1e-7, stop="objective")
+    seconds = time.perf_counter() - start
+    proof = s.certificate
+    factors = sum(F.nbytes for F in s.factors)
+    line(["entries", "s", "of it sweeps", "rank", "gap", "bound", "triples MB", "factors MB", "peak − before MB"])
+    line(["---"] * 9)
+    sizes = [f"{x / 1e6:.0f}" for x in (triples, factors, peak() - before)]
+    shown = [f"{seconds:.0f}", f"{s.history['seconds'][-1]:.0f}", s.rank, f"{proof.relative_gap:.1e}", proof.bound_kind]
+    line([len(rows), *shown, *sizes])
+    line(["relative gradient", f"{gradient(problem, s.factors, float(alpha)):.1e}"])
+
+
+def gradient(problem: fm.Problem, factors: tuple[Array, ...], alpha: float) -> float:
+    """Return the norm of the gradient of the objective in the factors over that of its part from the penalty."""
+    A, (L, R) = problem.measurement, factors
+    S = A.adjoint_operator(problem.data - A.forward_factors(L, R))
+    prices = [2 * alpha * A.size * D.values[:, None] ** 2 for D in problem.metric]
+    parts = (prices[0] * L, S @ R), (prices[1] * R, S.T @ L)
+    return float(np.sqrt(sum(np.sum((p - q) ** 2) for p, q in parts) / sum(np.sum(p**2) for p, _ in parts)))
+
+
+def peak() -> float:
+    """Return the largest memory that this process had, in bytes."""
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def main() -> None:
+    """Print what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--large", action="store_true", help="the large solve alone")
+    if parser.parse_args().large:
+        large()
+        return
+    drawn = draw(SHAPE, ENTRIES, 10)
+    sweeps(*drawn)
+    print()
+    loops(*drawn)
+
+
+if __name__ == "__main__":
+    main()
