@@ -33,13 +33,13 @@ def ascend(y, x, w, z, seen, level, rho, following):  # type: ignore[no-untyped-
 
 
 @_compiled
-def trim(y, x, seen, limit, free):  # type: ignore[no-untyped-def]
-    """``free ← seen and |y − x| ≤ limit``, ``x ← y − x`` there and zero elsewhere."""
+def trim(y, x, seen, high, wide, free):  # type: ignore[no-untyped-def]
+    """``free ← seen and |y − x| ≤ max(high[row], wide[column])``, ``x ← y − x`` there and zero elsewhere."""
     holes = seen.size > 0
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
             left = y[i, j] - x[i, j]
-            near = abs(left) <= limit
+            near = abs(left) <= max(high[i], wide[j])
             if holes:
                 near = near and seen[i, j]
             free[i, j] = near

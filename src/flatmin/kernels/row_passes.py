@@ -62,14 +62,17 @@ class RowPasses:
 
         self._each(L, R, block)
 
-    def trim(self, L: Array, R: Array, limit: float, free: Array, left: Array, right: Array) -> tuple[Array, Array]:
-        """Return ``G right`` and ``Gᵀ left`` for ``G = Y − X`` on cells where it is ``limit`` at most, zero elsewhere.
+    def trim(
+        self, L: Array, R: Array, limits: tuple[Array, Array], free: Array, left: Array, right: Array
+    ) -> tuple[Array, Array]:
+        """Return ``G right`` and ``Gᵀ left`` for ``G = Y − X`` on cells where it is small, zero elsewhere.
 
-        ``free`` is set to which cells these are.
+        ``free`` is set to which cells these are: those within the limit of their row or that of their column.
         """
+        high, wide = limits
 
         def block(rows: slice, x: Array) -> None:
-            self._trim(self.Y[rows], x, self._of(rows), limit, free[rows])
+            self._trim(self.Y[rows], x, self._of(rows), high[rows], wide, free[rows])
 
         return self._products(L, R, block, left, right)
 
@@ -190,10 +193,12 @@ def _ascend(y: Array, x: Array, w: Array, z: Array, seen: Array, level: float, r
     z += x
 
 
-def _trim(y: Array, x: Array, seen: Array, limit: float, free: Array) -> None:
+def _trim(y: Array, x: Array, seen: Array, high: Array, wide: Array, free: Array) -> None:
     """As in `kernels.pursuit`."""
     np.subtract(y, x, out=x)
-    np.less_equal(np.abs(x), limit, out=free)
+    sizes = np.abs(x)
+    np.less_equal(sizes, wide, out=free)
+    free |= sizes <= high[:, None]
     if seen.size:
         free &= seen
     x *= free

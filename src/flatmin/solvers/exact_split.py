@@ -25,9 +25,10 @@ FIRST, GROWTH = 1.25, 1.7
 SPARE, WIDEST, SMALLEST = 10, 0.2, 64
 #: It is tried to finish once the rank has been the same for so many rounds, and again after so many more.
 SETTLED, AGAIN, ROUNDS = 3, (4, 6, 9), 40
-#: A cell is free of errors where ``|Y − X|`` is at most this times its median, which is found from so many cells; the
-#: limit falls by no more than this factor in a step, so that rows which are fitted more slowly are not left behind.
-LIMIT, SAMPLE, FALL = 10.0, 5_000, 0.1
+#: A cell is free of errors where ``|Y − X|`` is at most this times its median in the row, or in the column, which are
+#: found from so many cells; limits never rise, begin at that of the whole, which is found from so many cells, and fall
+#: by no more than this factor in a step. So no row is left behind that is fitted more slowly.
+LIMIT, FEW, SAMPLE, FALL = 10.0, 64, 5_000, 0.1
 #: Linear least squares are solved to this accuracy, in so many steps; so many of them are solved, each of which has to
 #: gain this factor, until what is left is rounding.
 INNER, INNER_STEPS, STEPS, GAIN, EXACT = 0.05, 12, 40, 0.7, 1e-13
@@ -37,8 +38,8 @@ NEARLY = 1e-11
 ERROR, OVER = 1e-10, 30.0
 #: The dual matrix is corrected to this accuracy in so many steps; where it leaves its bounds, so often, if it leaves
 #: them by no more than this factor.
-DUAL, DUAL_STEPS, MENDS, FAR = 1e-12, 40, 4, 1.5
-#: It is cut back a little farther than to the bound, so that the next correction has room.
+DUAL, DUAL_STEPS, MENDS, FAR = 1e-12, 40, 20, 1.5
+#: Entries beyond this share of the bound are reflected there, so that the next correction has room.
 INSIDE = 0.98
 #: Power steps that bound a norm from below.
 POWER = 4
@@ -185,6 +186,21 @@ class _Rounds:
         left = self.passes.Y[rows, cols] - np.einsum("ij,ij->i", (U * s)[rows], V[cols])
         return float(np.median(np.abs(left))) if len(rows) else 0.0
 
+    def medians(self, U: Array, s: Array, V: Array) -> Pair:
+        """Return the medians of ``|Y − X|`` in every row and every column, of a sample of cells in each."""
+        (d1, d2), seen = self.Z.shape, self.passes.seen
+        some = self.rng.permutation(d1)[:FEW], self.rng.permutation(d2)[:FEW]
+        cells: tuple[tuple[Any, Any], ...] = ((slice(None), some[1]), (some[0], slice(None)))
+        found = []
+        for axis, (rows, cols) in zip((1, 0), cells, strict=True):
+            left = np.abs(self.passes.Y[rows, cols] - (U[rows] * s) @ V[cols].T)
+            if seen is not None:  # cells that are not seen come last, and are not counted
+                left[~seen[rows, cols]] = np.inf
+            left.sort(axis=axis)
+            middle = np.count_nonzero(left < np.inf, axis=axis, keepdims=True) // 2
+            found.append(np.take_along_axis(left, np.minimum(middle, left.shape[axis] - 1), axis=axis).ravel())
+        return found[0], found[1]
+
     def _shrunk(self) -> Triplets | None:
         """Return the singular triplets of Z above 1/ρ, their values reduced by it."""
         smaller = min(self.Z.shape)
@@ -227,23 +243,30 @@ def _fitted(rounds: _Rounds, free: Array, budget: Budget) -> tuple[Triplets, flo
     """Return the fit of the rank of the rounds to cells without errors, and the median of what it leaves there."""
     U, s, V = (part[..., : rounds.rank] for part in rounds.triplets)
     best, least, slow = (U, s, V), rounds.median(U, s, V), 0
-    median, limit, before = least, LIMIT * least, -1
+    median, before = least, (-1, np.inf)
+    high, wide = np.full(len(U), LIMIT * least), np.full(len(V), LIMIT * least)
     for _ in range(STEPS):
         if slow > 1 or budget.out_of_time:
             break
-        G = rounds.passes.trim(U * s, V, limit, free, U, V)
-        count = int(np.count_nonzero(free))
-        if median <= EXACT and count == before:
+        G = rounds.passes.trim(U * s, V, (high, wide), free, U, V)
+        state = int(np.count_nonzero(free)), float(max(high.max(), wide.max()))
+        if median <= EXACT and (state[0] == before[0] or state[1] > FALL**0.5 * before[1]):
             break
-        before = count
+        before = state
         H, _ = _least(rounds.passes, free, U, V, _tangent(U, *G), INNER, INNER_STEPS)
         U, s, V = _retracted(U, s, V, H)
         median = rounds.median(U, s, V)
         slow = slow + 1 if median > max(GAIN * least, EXACT) else 0
-        limit = max(LIMIT * median, FALL * limit)
+        rows, cols = rounds.medians(U, s, V)
+        high, wide = _lowered(high, LIMIT * rows), _lowered(wide, LIMIT * cols)
         if median < least:
             best, least = (U, s, V), median
     return best, least
+
+
+def _lowered(limits: Array, wanted: Array) -> Array:
+    """Return limits that have fallen to what is wanted, but not too fast."""
+    return np.asarray(np.minimum(limits, np.maximum(np.maximum(wanted, FALL * limits), EXACT)))
 
 
 def _tangent(U: Array, GV: Array, GtU: Array) -> Pair:
@@ -320,7 +343,7 @@ def _signs(rounds: _Rounds, triplets: Triplets, limit: float, free: Array) -> fl
 def _dual(rounds: _Rounds, triplets: Triplets, W: Array, free: Array, cost: float, tol: float, budget: Budget) -> float:
     """Correct W on free cells, in place, until ``P_T W = U Vᵀ`` within its bounds; return the bound it proves."""
     passes, (U, _, V), weight = rounds.passes, triplets, rounds.weight
-    bound = -np.inf
+    bound, limit = -np.inf, FAR * weight
     for _ in range(MENDS):
         F, E = _tangent(U, passes.products(W, V), passes.adjoint_products(W, U))
         right = -F, V - E
@@ -329,10 +352,18 @@ def _dual(rounds: _Rounds, triplets: Triplets, W: Array, free: Array, cost: floa
         passes.add(np.hstack([U, H[0]]), np.hstack([H[1], V]), free, W)
         norm, largest = max(1.0, _norm_beside(rounds, W, U, V)), float(max(W.max(), -W.min()))
         bound = float(np.vdot(W, passes.Y) / max(norm, largest / weight))
-        if cost - bound <= tol * cost or not weight < largest <= FAR * weight or not reached or budget.out_of_time:
+        if cost - bound <= tol * cost or not weight < largest <= limit or not reached or budget.out_of_time:
             break
-        np.copyto(W, np.clip(W, -INSIDE * weight, INSIDE * weight), where=free)
+        limit = largest
+        _reflect(W, free, weight)
     return bound
+
+
+def _reflect(W: Array, free: Array, weight: float) -> None:
+    """Turn free entries beyond the weight back, in place, as if a little inside of it there were a mirror."""
+    for row, chosen in zip(W, free, strict=True):
+        beyond = np.flatnonzero((np.abs(row) > weight) & chosen)
+        row[beyond] = np.sign(row[beyond]) * np.maximum(2 * INSIDE * weight - np.abs(row[beyond]), 0.0)
 
 
 def _norm_beside(rounds: _Rounds, W: Array, U: Array, V: Array) -> float:
