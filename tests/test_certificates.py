@@ -1,12 +1,14 @@
 """Certificates: they hold where they should, and nothing wrong is ever certified."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import flatmin as fm
-from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, certificate_of, whiten
+from flatmin.certificates import LARGEST_CHANCE, LARGEST_GAP, LARGEST_RESIDUAL, certificate_of, whiten
 from flatmin.testing import check_solution
 from tests import referee
 
@@ -130,11 +132,31 @@ def test_an_unproved_norm_never_certifies(small, monkeypatch):
     p, s, _ = small
     monkeypatch.setattr("flatmin.operator_norm.DENSE", 1)
     monkeypatch.setattr("flatmin.operator_norm.CHOLESKY", 1)
-    proof = certificate_of(p, s.factors, s.certificate.dual)
-    assert proof.bound_kind == "estimated"
+    monkeypatch.setattr("flatmin.operator_norm.FACTORED", 1)
+    proof = certificate_of(p, s.factors, s.certificate.dual, randomized=False)
+    assert (proof.bound_kind, proof.failure_probability) == ("estimated", None)
     assert abs(proof.relative_gap) <= LARGEST_GAP
     assert not proof.holds
     assert (proof.unique, proof.q, proof.injectivity, proof.margin) == (None, None, None, None)
+
+
+def test_random_starts_certify_but_for_a_stated_chance(small, monkeypatch):
+    p, s, _ = small
+    monkeypatch.setattr("flatmin.operator_norm.DENSE", 1)
+    monkeypatch.setattr("flatmin.operator_norm.FACTORED", 1)
+    proof = certificate_of(p, s.factors, s.certificate.dual)
+    assert (proof.bound_kind, proof.margin_kind) == ("probabilistic", "probabilistic")
+    assert 0 < proof.failure_probability <= LARGEST_CHANCE
+    assert proof.holds
+    assert (proof.unique, proof.q) == (s.certificate.unique, s.certificate.q)
+    assert 1 - 1e-9 <= proof.dual_norm <= 1 + 1e-6
+    assert 0 < proof.margin <= s.certificate.margin
+    check_solution(dataclasses.replace(s, certificate=proof), p)
+    sure = proof.sure()
+    assert (sure.bound_kind, sure.holds, sure.unique, sure.failure_probability) == ("estimated", False, None, None)
+    assert s.certificate.sure() is s.certificate
+    proved = fm.certify(p, s.factors, s.certificate.dual, randomized=False)
+    assert (proved.bound_kind, proved.holds, proved.failure_probability) == ("cholesky", True, None)
 
 
 @pytest.mark.parametrize("alpha", [1e-3, 0.1, 3.0])

@@ -23,10 +23,19 @@ def cholesky(monkeypatch):
     monkeypatch.setattr(operator_norm, "DENSE", 2)
 
 
+@pytest.fixture
+def likely(monkeypatch):
+    """Send small matrices through the route of those that are too large to be factorized."""
+    monkeypatch.setattr(operator_norm, "DENSE", 2)
+    monkeypatch.setattr(operator_norm, "FACTORED", 2)
+
+
+@pytest.mark.parametrize("route", ["cholesky", "likely"])
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 @pytest.mark.parametrize("shape", [(30, 20), (20, 30), (25, 25)])
 @pytest.mark.parametrize("guess", ["exact", "rotated", "poor", "none"])
-def test_large_matrices(cholesky, form, shape, guess):
+def test_large_matrices(route, form, shape, guess, request):
+    request.getfixturevalue(route)
     values = np.concatenate([[1.0, 1.0, 1.0], np.linspace(0.9, 0.1, 15)])
     S, U, V = _matrix(*shape, values)
     rng = np.random.default_rng(1)
@@ -37,9 +46,9 @@ def test_large_matrices(cholesky, form, shape, guess):
         "none": lambda: (U[:, :0], V[:, :0]),
     }[guess]()
     found = top_spectrum(form(S), U, V, unit=1 - 1e-4)
-    assert found.kind in ("cholesky", "dense", "proven")
+    assert found.kind == {"cholesky": "cholesky", "likely": "probabilistic"}[route]
     assert found.norm >= 1
-    if guess != "poor":
+    if guess != "poor" or route == "likely":
         assert found.norm <= 1 + 1e-6
         assert 0.9 * (1 - 1e-9) <= found.below(3) <= 0.99
     for F in (found.U, found.V):
@@ -56,6 +65,7 @@ def test_is_an_upper_bound_whatever_the_guess(d1, d2, seed, scale):
     U, V = (np.linalg.qr(rng.standard_normal((d, k)))[0] for d in (d1, d2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(operator_norm, "DENSE", 1 if seed % 2 else 400)
+        patch.setattr(operator_norm, "FACTORED", 1 if seed % 4 == 1 else 400)
         found = top_spectrum(S, U, V, unit=1 - 1e-4)
     true = np.linalg.svd(S, compute_uv=False)
     if found.kind == "estimated":
@@ -78,10 +88,13 @@ def test_a_guess_that_mixes_directions_does_not_lower_the_values_below(cholesky)
             assert found.below(q) >= value * (1 - 1e-14)
 
 
-def test_beyond_the_reach_of_cholesky_nothing_is_claimed(cholesky, monkeypatch):
+def test_beyond_the_reach_of_cholesky_nothing_is_claimed_without_chance(likely, monkeypatch):
     monkeypatch.setattr(operator_norm, "CHOLESKY", 3)
     S, U, V = _matrix(30, 20, np.array([1.0, 0.5, 0.25]))
-    assert top_spectrum(S, U[:, :1], V[:, :1], unit=1 - 1e-4).kind != "cholesky"
+    found = top_spectrum(S, U[:, :1], V[:, :1], unit=1 - 1e-4, randomized=False)
+    assert (found.kind, found.failure) == ("estimated", 0)
+    found = top_spectrum(S, U[:, :1], V[:, :1], unit=1 - 1e-4)
+    assert (found.kind, found.failure) == ("probabilistic", operator_norm.FAILURE)
 
 
 def test_a_missed_singular_vector_is_found(cholesky):
@@ -92,9 +105,9 @@ def test_a_missed_singular_vector_is_found(cholesky):
 
 
 def test_a_lying_lanczos_iteration_cannot_lower_the_bound(cholesky, monkeypatch):
-    """Even if the subspace search misses everything, the factorization refuses a bound that is too small."""
+    """Even if the search misses everything, the factorization refuses a bound that is too small."""
     S, U, V = _matrix(30, 20, np.array([2.0, 1.0, 0.5]))
-    monkeypatch.setattr(operator_norm, "_grow", lambda S, U, V, *rest: (U, V, 0.1))
+    monkeypatch.setattr(operator_norm, "_likely_rest", lambda *rest: (0.1, 0.1))
     found = top_spectrum(S, U[:, 1:2], V[:, 1:2], unit=1 - 1e-4)
     assert found.norm >= 2 or found.kind == "estimated"
 
@@ -103,6 +116,78 @@ def test_a_lying_lanczos_iteration_cannot_lower_the_bound(cholesky, monkeypatch)
 def test_zero_matrix(form):
     found = top_spectrum(form(np.zeros((4, 3))), np.zeros((4, 0)), np.zeros((3, 0)), unit=1 - 1e-4)
     assert (found.norm, found.below(0)) == (0, 0)
+
+
+class TestRandomStarts:
+    """Bounds of large sparse matrices: never below the truth, near it, and whatever the guess."""
+
+    @staticmethod
+    def sparse(d1, d2, seed, rank=3, density=0.1):
+        """Return a sparse matrix with some rows and columns empty, a low-rank part, and its singular values."""
+        rng = np.random.default_rng(seed)
+        S = random_array((d1, d2), density=density, rng=rng, data_sampler=rng.standard_normal).tolil()
+        S[rng.integers(0, d1, d1 // 10)] = 0
+        S[:, rng.integers(0, d2, d2 // 10)] = 0
+        S = S.tocsr()
+        return csr_array(S / np.linalg.norm(S.toarray(), 2)), np.linalg.svd(S.toarray(), full_matrices=False)
+
+    @pytest.mark.parametrize("seed", range(12))
+    @pytest.mark.parametrize("error", [0.0, 1e-9, 1e-5, 1e-2])
+    def test_are_never_below_the_truth(self, likely, seed, error):
+        rng = np.random.default_rng(seed)
+        S, (U, _, Vt) = self.sparse(*rng.integers(30, 90, 2), seed)
+        p = int(rng.integers(0, 5))
+        guess = [np.linalg.qr(F[:, :p] + error * rng.standard_normal((len(F), p)))[0] for F in (U, Vt.T)]
+        found = top_spectrum(S, *guess, unit=1 - 1e-4, seed=seed)
+        true = np.linalg.svd(S.toarray(), compute_uv=False)
+        assert found.kind == "probabilistic"
+        assert true[0] * (1 - 1e-13) <= found.norm <= 1 + 1e-6
+        for q, value in enumerate(true):
+            assert found.below(q) >= value * (1 - 1e-13)
+
+    @pytest.mark.parametrize("near", [0.99, 0.999, 0.9999, 1.0])
+    def test_many_values_just_below_one(self, likely, near):
+        """As below the threshold of recovery, or beside a penalised optimum of high rank."""
+        values = np.concatenate([np.ones(5), near - np.geomspace(1e-7, 0.5, 70)])
+        S, U, V = _matrix(120, 90, values)
+        found = top_spectrum(csr_array(S), U[:, :5], V[:, :5], unit=1 - 1e-4)
+        assert (found.kind, found.norm <= 1 + 1e-9) == ("probabilistic", True)
+        for q, value in enumerate(values):
+            assert found.below(q) >= value
+        assert found.below(5) <= near + 0.5 * (1 - near) + 1e-9
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 50)])
+    @pytest.mark.parametrize("form", [np.asarray, csr_array])
+    def test_tiny_matrices(self, shape, form, monkeypatch):
+        monkeypatch.setattr(operator_norm, "DENSE", 0)
+        monkeypatch.setattr(operator_norm, "FACTORED", 0)
+        S = np.random.default_rng(0).standard_normal(shape)
+        S /= np.linalg.norm(S, 2)
+        found = top_spectrum(form(S), np.zeros((shape[0], 0)), np.zeros((shape[1], 0)), unit=1 - 1e-4)
+        assert found.kind == "probabilistic"
+        assert 1 - 1e-13 <= found.norm <= 1 + 1e-6
+
+    def test_rank_one(self, likely):
+        S, U, V = _matrix(40, 30, np.array([1.0]))
+        for guess in ((U, V), (U[:, :0], V[:, :0])):
+            found = top_spectrum(csr_array(S), *guess, unit=1 - 1e-4)
+            assert (found.norm, found.below(1)) == (pytest.approx(1), pytest.approx(0, abs=0.1))
+
+    def test_single_precision(self, likely):
+        """Rounding errors of products are those of the matrix's own numbers."""
+        S, U, V = _matrix(90, 70, np.concatenate([[1.0, 1.0], np.linspace(0.9, 0.1, 60)]))
+        S = csr_array(S.astype(np.float32))
+        found = top_spectrum(S, U[:, :2], V[:, :2], unit=1 - 1e-3)
+        for q, value in enumerate(np.linalg.svd(S.toarray().astype(float), compute_uv=False)):
+            assert found.below(q) >= value - 1e-6
+        assert found.below(2) < 0.99
+
+    def test_the_numbers_drawn_depend_on_the_seed_alone(self):
+        S = csr_array((50, 40))
+        first, again, other = (operator_norm._starts(S, 3, stream) for stream in ((0, 0), (0, 0), (0, 1)))
+        np.testing.assert_array_equal(first, again)
+        assert np.abs(first - other).max() > 0.1
+        assert np.abs(first - np.random.default_rng(0).standard_normal((40, 3))).max() > 0.1
 
 
 def test_deflate_and_leading_triplets():
@@ -158,11 +243,34 @@ class TestHermitian:
         assert top_spectrum(S, S[:, :0], S[:, :0], unit=1 - 1e-4, cone="symmetric").norm == pytest.approx(3)
 
     @pytest.mark.parametrize("cone", ["semidefinite", "symmetric"])
-    def test_beyond_the_reach_of_a_decomposition_nothing_is_claimed(self, cone, monkeypatch):
+    @pytest.mark.parametrize("dtype", [float, complex])
+    @pytest.mark.parametrize("guess", ["exact", "one", "none", "poor"])
+    def test_beyond_the_reach_of_a_decomposition_random_starts_bound_it(self, cone, dtype, guess, monkeypatch):
         monkeypatch.setattr(operator_norm, "LARGEST_HERMITIAN", 10)
-        S, Q = _hermitian(np.linspace(-1, 1, 30))
-        found = top_spectrum(S, Q[:, -1:], Q[:, -1:], unit=1 - 1e-4, cone=cone)
-        assert found.kind == "estimated"
+        values = np.concatenate([[1.0, 1.0, -1.0 if cone == "symmetric" else 1.0], np.linspace(0.9, -0.95, 97)])
+        S, Q = _hermitian(values, dtype)
+        poor = np.linalg.qr(np.random.default_rng(1).standard_normal((100, 2)).astype(dtype))[0]
+        U = {"exact": Q[:, :3], "one": Q[:, :1], "none": Q[:, :0], "poor": poor}[guess]
+        found = top_spectrum(S, U, U, unit=1 - 1e-4, cone=cone)
+        assert (found.kind, found.failure) == ("probabilistic", operator_norm.FAILURE)
+        largest = np.sort(np.abs(values) if cone == "symmetric" else values)[::-1]
+        for q, value in enumerate(largest):
+            assert found.below(q) >= value - 1e-12
+        assert 1 - 1e-12 <= found.norm <= 1 + 1e-6
+        assert found.below(3) <= largest[3] + 0.4 * (1 - largest[3])
+        for F in (found.U, found.V):
+            np.testing.assert_allclose(F.conj().T @ F, np.eye(F.shape[1]), atol=1e-10)
+        assert top_spectrum(S, U, U, unit=1 - 1e-4, cone=cone, randomized=False).kind == "estimated"
+
+    @pytest.mark.parametrize("cone", ["semidefinite", "symmetric"])
+    def test_a_negative_definite_matrix_far_from_zero(self, cone, monkeypatch):
+        monkeypatch.setattr(operator_norm, "LARGEST_HERMITIAN", 10)
+        S, Q = _hermitian(np.linspace(-3, -1, 60))
+        found = top_spectrum(S, Q[:, :0], Q[:, :0], unit=1 - 1e-4, cone=cone)
+        if cone == "symmetric":
+            assert 3 <= found.norm <= 3 + 1e-3
+        else:
+            assert 0 <= found.norm <= 1
 
     @pytest.mark.parametrize("cone", ["semidefinite", "symmetric"])
     def test_sparse_matrices_and_operators_are_decomposed_too(self, cone):
@@ -201,10 +309,22 @@ class TestComplementMargin:
             margin, kind = complement_margin(W, Q[:, :2], Metric(np.ones(len(W))))
             assert kind == "estimated" or margin <= 0.1
 
-    def test_beyond_the_reach_of_a_factorization_nothing_is_claimed(self, monkeypatch):
+    @pytest.mark.parametrize("dtype", [float, complex])
+    @pytest.mark.parametrize("smallest", [0.5, 0.05, -0.05])
+    def test_beyond_the_reach_of_a_factorization_random_starts_bound_it(self, dtype, smallest, monkeypatch):
+        from scipy.sparse.linalg import aslinearoperator
+
         monkeypatch.setattr(operator_norm, "LARGEST_FORMED", 10)
-        W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(0.1, 1, 23)]))
-        assert complement_margin(W, Q[:, :2], Metric(np.ones(len(W))))[1] == "estimated"
+        values = np.concatenate([np.zeros(5), np.linspace(smallest, 2, 195)])
+        W, Q = _hermitian(values, dtype)
+        seen = Metric(np.concatenate([np.zeros(2), np.ones(198)]), Q)  # two directions unseen, three in U
+        for form in (W, aslinearoperator(W)):
+            margin, kind = complement_margin(form, Q[:, 2:5], seen)
+            assert margin <= max(smallest, 0)
+            assert complement_margin(form, Q[:, 2:5], seen, randomized=False)[1] == "estimated"
+            if smallest > 0:
+                assert kind == "probabilistic"
+                assert margin >= 0.4 * smallest
 
 
 @pytest.mark.parametrize("dtype", [float, complex])

@@ -11,7 +11,7 @@ from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
-from flatmin.operator_norm import EPS, TopSpectrum, as_array, complement_margin, top_spectrum
+from flatmin.operator_norm import EPS, FAILURE, TopSpectrum, as_array, complement_margin, top_spectrum
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.stability import Stability, spread_of
@@ -141,6 +141,15 @@ class Certificate:
         """Return every field that is a number, a word or None."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.PARTS}
 
+    def sure(self) -> Certificate:
+        """Return what is left of the proof without bounds that fail with a small chance."""
+        if "probabilistic" not in (self.bound_kind, self.margin_kind):
+            return self
+        proof = replace(self, failure_probability=None, unique=None, radius=None, stability=None, alternative=None)
+        if self.margin_kind == "probabilistic":
+            proof = replace(proof, margin_kind="estimated")
+        return replace(proof, bound_kind="estimated", holds=False) if self.bound_kind == "probabilistic" else proof
+
     def error_radius(self, noise: float = 0.0, excess: float = 0.0) -> float | None:
         """Return how far from X, in the Frobenius norm, any matrix can be that explains noisy data as well.
 
@@ -194,6 +203,7 @@ def certificate_of(
     metric_power: float = 1.0,
     seed: int = 0,
     look_further: bool = True,
+    randomized: bool = True,
 ) -> Certificate:
     """Return what ``dual`` proves about ``factors``.
 
@@ -215,11 +225,13 @@ def certificate_of(
         Starts the Lanczos iterations that choose a subspace, and draws the starts of those that bound a norm.
     look_further : bool
         Whether to look at other flat minima as well.
+    randomized : bool
+        Whether bounds count that fail with a small chance over random numbers, `Certificate.failure_probability`.
     """
     alpha, metric_power = check_strength(alpha, metric_power)
     dual = check_dual(dual, problem)
     point = _Whitened.of(problem, factors, metric_power)
-    spectrum = _spectrum(problem, point, dual, metric_power, seed)
+    spectrum = _spectrum(problem, point, dual, metric_power, seed, randomized)
     proof = _flatness_proof(problem, point, dual, spectrum, alpha)
     if not (proof.holds and look_further):
         return proof
@@ -228,7 +240,7 @@ def certificate_of(
             return proof
         other = check_dual(uniqueness_dual, problem, "the uniqueness dual")
         proof = replace(proof, uniqueness_dual=other)
-        evidence = _complement_evidence(problem, point, other, seed)
+        evidence = _complement_evidence(problem, point, other, seed, randomized)
         chance = evidence.spectrum.failure
     else:
         evidence, chance = _evidence(problem, point, proof, spectrum, alpha), None
@@ -251,7 +263,14 @@ def certificate_of(
     model = problem.parametrization
     alternative = model.flattest(*model.decompose(*found.alternative), point.metric)
     judged = certificate_of(
-        problem, alternative, dual, alpha=alpha, metric_power=metric_power, seed=seed, look_further=False
+        problem,
+        alternative,
+        dual,
+        alpha=alpha,
+        metric_power=metric_power,
+        seed=seed,
+        look_further=False,
+        randomized=randomized,
     )
     if not judged.holds:
         return replace(proof, unique=None)
@@ -364,7 +383,9 @@ def check_dual(dual: Any, problem: Problem, name: str = "the dual") -> Array:
     return checked * (LARGEST_DUAL / largest) if largest > LARGEST_DUAL else checked
 
 
-def _spectrum(problem: Problem, point: _Whitened, dual: Array, metric_power: float, seed: int) -> TopSpectrum:
+def _spectrum(
+    problem: Problem, point: _Whitened, dual: Array, metric_power: float, seed: int, randomized: bool
+) -> TopSpectrum:
     """Return the spectrum of the dual matrix; of the trivial one it is known without looking."""
     if point.determined and metric_power == 1:
         trivial = trivial_dual(problem)
@@ -373,18 +394,20 @@ def _spectrum(problem: Problem, point: _Whitened, dual: Array, metric_power: flo
             U, top = point.Z[0], max(0.0, share) * (1 + 16 * EPS)
             return TopSpectrum(U, np.full(U.shape[1], top), U, top, top, "proven")
     S = point.whitened.adjoint_operator(dual)
-    return top_spectrum(S, point.Z[0], point.Z[2], unit=1 - 1e-4, seed=seed, cone=problem.parametrization.cone)
+    cone, (U, _, V) = problem.parametrization.cone, point.Z
+    return top_spectrum(S, U, V, unit=1 - 1e-4, seed=seed, cone=cone, randomized=randomized)
 
 
-def _complement_spectrum(problem: Problem, point: _Whitened, dual: Array, seed: int) -> TopSpectrum:
+def _complement_spectrum(problem: Problem, point: _Whitened, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
     """Return the spectrum of ``I − W``, ``W = B*(λ)``: ones on the range of Z, below one on its complement."""
     W, U = point.whitened.adjoint_operator(dual), point.Z[0]
     d, seen = len(U), point.metric[0].power(0)
     if d <= LARGEST_WHOLE:
         return top_spectrum(seen.dense - as_array(W), U, U, unit=1 - 1e-4, seed=seed, cone="semidefinite")
-    margin, kind = complement_margin(W, U, seen, seed=seed)
+    margin, kind = complement_margin(W, U, seen, seed=seed, randomized=randomized)
     slack = float(np.linalg.norm(W @ U))
-    return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack)
+    failure = FAILURE if kind == "probabilistic" else 0.0
+    return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack, failure)
 
 
 def _evidence(problem: Problem, point: _Whitened, proof: Certificate, spectrum: TopSpectrum, alpha: float) -> Evidence:
@@ -409,12 +432,12 @@ def _fitting(problem: Problem, point: _Whitened, evidence: Evidence, found: Stab
     return replace(found, gap=gap, misfit=float(np.linalg.norm(point.residual)))
 
 
-def _complement_evidence(problem: Problem, point: _Whitened, dual: Array, seed: int) -> Evidence:
+def _complement_evidence(problem: Problem, point: _Whitened, dual: Array, seed: int, randomized: bool) -> Evidence:
     """Return what uniqueness is judged by where ``W = B*(λ)`` proves it: I − W is another dual matrix.
 
     What W lacks to be positive semidefinite is added to it, times the identity, which the trivial dual vector makes.
     """
-    spectrum = _complement_spectrum(problem, point, dual, seed)
+    spectrum = _complement_spectrum(problem, point, dual, seed, randomized)
     lacking, growth = max(0.0, spectrum.norm - 1), float(np.linalg.norm(trivial_dual(problem)))
     gap = ratio(abs(float(problem.data @ dual)), point.norm) + lacking
     misfit = float(np.linalg.norm(point.residual))

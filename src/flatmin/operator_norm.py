@@ -7,6 +7,7 @@ from random starts that have nothing to do with the matrix (`flatmin.krylov`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,9 +37,10 @@ DENSE = 400
 LARGEST_DENSE = 16_000_000
 #: Up to this dimension the eigenvalues of a Hermitian matrix are computed.
 LARGEST_HERMITIAN = 2000
-#: Up to this smaller dimension a Cholesky factorization proves the bound …
-FACTORED = 800
-#: … and up to this one, if random starts bound the norm too loosely; beyond, it would take too much memory.
+#: Up to this smaller dimension a Cholesky factorization proves the bound, since it takes little time …
+FACTORED = 2000
+#: … and up to this one, if random starts bound the norm too loosely, or nothing shall be left to chance; beyond, it
+#: would take too much memory.
 CHOLESKY = 8000
 #: Up to this dimension a matrix known by its products is formed to be factorized.
 LARGEST_FORMED = 5000
@@ -46,6 +48,8 @@ LARGEST_FORMED = 5000
 SHARES = (0.985, 0.5)
 #: Singular subspaces that couple with their complements by more than this are computed anew.
 ACCURATE = 1e-7
+#: … by so many rounds of block Krylov steps of this depth, unless there are more columns than these.
+REFINEMENTS, DEPTH, WIDEST_GUESS = 3, 4, 100
 #: With this probability the bound of a norm by random starts fails, and that of a margin: half of it the first time
 #: that one is tried, a quarter the second time, and so on.
 FAILURE = 2e-11
@@ -53,10 +57,12 @@ FAILURE = 2e-11
 SETTLED = 0.7
 #: … or after so many steps.
 STEPS = 150
+#: The same for margins, whose products may be dear: see `complement_margin`; and their stream of random numbers.
+MARGIN_SETTLED, MARGIN_STEPS, MARGIN_STREAM = 0.5, 150, 1 << 20
 #: Singular values above this one cost more steps than to be found and set apart.
 EDGE = 0.9975
-#: So often, and so many of them, are they looked for.
-ATTEMPTS, MOST_TRIPLETS = 6, 400
+#: So often, and so many of them, are they looked for, in blocks of this width, with so many restarts, to this residual.
+ATTEMPTS, MOST_TRIPLETS, BLOCK, CYCLES, SEPARATED = 6, 400, 8, 30, 1e-7
 #: Random starts at once: a product with sparse matrices costs about as much for eight vectors as for three.
 STARTS, STARTS_OF_OPERATOR = 8, 2
 #: Operators known by their products are taken to be right to this many rounding errors of the largest product.
@@ -190,12 +196,16 @@ def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tu
     return U[:, :count], s[:count], (V @ right.T)[:, :count]
 
 
-def leading_eigenpairs(S: Any, count: int, seed: int = 0, by_size: bool = False) -> tuple[Array, Array]:
+def leading_eigenpairs(
+    S: Any, count: int, seed: int = 0, by_size: bool = False, tol: float = 1e-3
+) -> tuple[Array, Array]:
     """Return about ``count`` eigenvalues of a Hermitian S, largest first (in size, if asked for), and eigenvectors.
 
-    Arrays are decomposed; otherwise Lanczos approximates them, from below.
+    Arrays are decomposed, unless they are large; otherwise Lanczos approximates them, from below, to a residual of
+    ``tol``, relatively.
     """
-    if isinstance(S, np.ndarray) or count >= S.shape[0] - 1 or S.shape[0] <= DENSE:
+    small = S.shape[0] <= (LARGEST_HERMITIAN if isinstance(S, np.ndarray) else DENSE)
+    if small or count >= S.shape[0] - 1:
         dense = as_array(S)
         values, Q = np.linalg.eigh((dense + dense.conj().T) / 2)
     else:
@@ -204,7 +214,7 @@ def leading_eigenpairs(S: Any, count: int, seed: int = 0, by_size: bool = False)
         start = np.random.default_rng(seed).standard_normal(S.shape[0])
         try:
             values, Q = eigsh(
-                _products_of(S), k=count, which="LM" if by_size else "LA", v0=start.astype(S.dtype), tol=1e-3
+                _products_of(S), k=count, which="LM" if by_size else "LA", v0=start.astype(S.dtype), tol=tol
             )
         except ArpackNoConvergence as stopped:
             values, Q = stopped.eigenvalues, stopped.eigenvectors
@@ -212,7 +222,16 @@ def leading_eigenpairs(S: Any, count: int, seed: int = 0, by_size: bool = False)
     return values[order], Q[:, order]
 
 
-def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, cone: str = "rectangular") -> TopSpectrum:
+def top_spectrum(
+    S: Any,
+    U: Array,
+    V: Array,
+    *,
+    unit: float,
+    seed: int = 0,
+    cone: str = "rectangular",
+    randomized: bool = True,
+) -> TopSpectrum:
     """Bound the norm of S, and its norm outside the singular vectors whose value reaches ``unit``.
 
     In the cone "semidefinite" the norm is the largest eigenvalue, which bounds ``⟨Z, S⟩ / tr Z`` for Z ⪰ 0, and U = V
@@ -227,17 +246,23 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, cone
     unit : float
         Singular values above this one belong to the leading part.
     seed : int
-        Starts the Lanczos iterations.
+        Starts the iterations that choose a subspace, and draws the random starts of those that bound a norm.
     cone : str
         `Parametrization.cone` of the model.
+    randomized : bool
+        Whether bounds count that fail with a small chance; without them more is factorized, and of larger matrices
+        nothing is proved.
     """
     if cone != "rectangular":
-        return _hermitian_spectrum(S, U, seed, cone == "symmetric")
+        found = _hermitian_spectrum(S, U, unit, seed, cone == "symmetric")
+        likely = found.kind == "probabilistic" and not randomized
+        return replace(found, kind="estimated", failure=0.0) if likely else found
     d1, d2 = S.shape
     if hasattr(S, "tocsr"):
-        seen = [np.flatnonzero(np.diff(half.indptr)) for half in (S.tocsr(), S.tocsc())]
+        seen = [np.flatnonzero(_stored(S, axis)) for axis in (0, 1)]
         if (len(seen[0]), len(seen[1])) != S.shape and min(map(len, seen)) > 0:
-            found = top_spectrum(S.tocsr()[seen[0]][:, seen[1]], U[seen[0]], V[seen[1]], unit=unit, seed=seed)
+            inner = S.tocsr()[seen[0]][:, seen[1]]
+            found = top_spectrum(inner, U[seen[0]], V[seen[1]], unit=unit, seed=seed, randomized=randomized)
             return replace(found, U=_spread(found.U, seen[0], d1), V=_spread(found.V, seen[1], d2))
     if not np.any(S.data if hasattr(S, "tocsr") else S):
         return TopSpectrum(U, np.zeros(U.shape[1]), V, 0.0, 0.0, "dense")
@@ -245,35 +270,86 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, cone
         dense = S if isinstance(S, np.ndarray) else S.toarray()
         U, s, Vt = np.linalg.svd(dense, full_matrices=False)
         return TopSpectrum(U, s, Vt.T, float(s[0]) * (1 + 4 * max(d1, d2) * EPS), 0.0, "dense")
-    U, V = np.linalg.qr(U)[0], np.linalg.qr(V)[0]
-    if min(d1, d2) <= FACTORED:
-        return _proved(S, U, V, unit, seed)
-    found = _likely(S, U, V, unit, seed)
-    if found.norm <= max(1.0, found.values.max(initial=0.0)) + 1e-8 or min(d1, d2) > CHOLESKY:
-        return found
-    return _proved(S, found.U, found.V, unit, seed)
+    return _bounded(S, np.linalg.qr(U)[0], np.linalg.qr(V)[0], unit, seed, randomized)
 
 
-def _hermitian_spectrum(S: Any, U: Array, seed: int, by_size: bool) -> TopSpectrum:
-    """Return the whole spectrum of a Hermitian S where it can be had, else an estimate of its end."""
+def _hermitian_spectrum(S: Any, U: Array, unit: float, seed: int, by_size: bool) -> TopSpectrum:
+    """Return the whole spectrum of a Hermitian S where it can be had, else its end, by random starts beside it."""
     d = S.shape[0]
-    proved = d <= LARGEST_HERMITIAN
-    if proved:
-        S = as_array(S)
-    values, Q = leading_eigenpairs(S, d if proved else U.shape[1] + 4, seed, by_size)
+    if d > LARGEST_HERMITIAN:
+        return _likely_hermitian(S, np.linalg.qr(U)[0], unit, seed, by_size)
+    values, Q = leading_eigenpairs(as_array(S), d, seed, by_size)
     signs = np.where(values < 0, -1.0, 1.0) if by_size else 1.0
     values = np.abs(values) if by_size else values
     top = max(0.0, float(values[0])) if len(values) else 0.0
     scale = float(np.max(np.abs(values), initial=0.0))
-    rest = 0.0 if proved else float(values[-1])
-    return TopSpectrum(Q, values, Q * signs, top + 4 * d * EPS * scale, rest, "dense" if proved else "estimated")
+    return TopSpectrum(Q, values, Q * signs, top + 4 * d * EPS * scale, 0.0, "dense")
 
 
-def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0) -> tuple[float, str]:
+def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -> TopSpectrum:
+    """Bound the end of the spectrum block by block: exactly on Q, by random starts on its complement."""
+    given = Q.shape[1]
+    for attempt in range(ATTEMPTS):
+        SQ = S @ Q
+        inner = Q.conj().T @ SQ
+        slack = float(np.linalg.norm(SQ - Q @ inner)) + 1e2 * EPS
+        if slack > ACCURATE and attempt == 0 and given:
+            Q = np.linalg.qr(leading_eigenpairs(S, given, seed, by_size, tol=1e-9)[1])[0]
+            continue
+        scale = max(1.0, float(np.linalg.norm(inner, 2))) if Q.shape[1] else 1.0
+        floor = scale * min(unit, EDGE)
+        ends = [_likely_end(S, Q, sign, scale, floor, (seed, 2 * attempt + i)) for i, sign in enumerate((1.0, -1.0))]
+        rest, reached = np.max(ends if by_size else ends[:1], axis=0)
+        if reached <= floor or Q.shape[1] >= min(MOST_TRIPLETS, len(Q)):
+            break
+        values, found = leading_eigenpairs(deflate(S, Q, Q), 4 * 2**attempt, seed + attempt, by_size, tol=1e-9)
+        new = (np.abs(values) if by_size else values) > floor
+        Q = np.linalg.qr(np.hstack([Q, found[:, new]]))[0]
+    values, turn = np.linalg.eigh((inner + inner.conj().T) / 2)
+    signs = np.where(values < 0, -1.0, 1.0) if by_size else np.ones(len(values))
+    values = values * signs
+    order = np.argsort(-values, kind="stable")
+    Q, values, signs = Q[:, : len(turn)] @ turn[:, order], values[order], signs[order]
+    top = float(np.linalg.eigvalsh([[values[0], slack], [slack, rest]])[-1]) if len(values) else float(rest)
+    top = max(0.0, top + 1e2 * EPS * scale)
+    return TopSpectrum(Q, values, Q * signs, top, float(rest), "probabilistic", slack, FAILURE)
+
+
+def _likely_end(
+    S: Any, Q: Array, sign: float, scale: float, floor: float, stream: tuple[int, int]
+) -> tuple[float, float]:
+    """Bound the largest eigenvalue of ± S on the complement of Q by random starts; return what is surely reached, too.
+
+    Of `FAILURE` the k-th stream gets the share ``2^-(k+1)``.
+    """
+
+    def apply(X: Array) -> Array:
+        X = X - Q @ (Q.conj().T @ X)
+        X = sign * (S @ X)
+        return np.asarray(X - Q @ (Q.conj().T @ X))
+
+    def enough(reached: float, upper: float) -> bool:
+        return reached > floor or scale - upper >= SETTLED * (scale - reached)
+
+    starts = _starts(S, _starts_at_once(S), stream)
+    starts -= Q @ (Q.conj().T @ starts)
+    found = largest_eigenvalue(
+        apply,
+        starts,
+        dimension=len(Q) - Q.shape[1],
+        failure=FAILURE / 2 ** (stream[1] + 1),
+        rounding=_product_rounding(S, Q.shape[1], scale),
+        steps=STEPS,
+        enough=enough,
+    )
+    return found.upper, found.reached
+
+
+def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0, randomized: bool = True) -> tuple[float, str]:
     """Return a lower bound on the eigenvalues of a Hermitian W on the complement of U, and what proves it.
 
     Lanczos estimates the smallest one; a Cholesky factorization proves a little less, where the matrix can be formed,
-    with its rounding errors counted against it. Beyond that size the estimate is returned, and proves nothing.
+    with its rounding errors counted against it. Beyond that size random starts bound it, but for a chance of `FAILURE`.
 
     Parameters
     ----------
@@ -284,12 +360,16 @@ def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0) -> tuple[fl
     seen : Metric
         The projector on what counts, as the power 0 of a metric; W vanishes elsewhere.
     seed : int
-        Starts the Lanczos iteration.
+        Starts the Lanczos iteration, and draws the random starts.
+    randomized : bool
+        Whether a bound counts that fails with a small chance.
     """
-    provable = len(U) <= LARGEST_FORMED
-    values, _ = lowest_beside(W, U, seen, 1, 1e-4 if provable else 1e-3, seed)
+    if len(U) > LARGEST_FORMED:
+        margin, kind = _likely_margin(W, U, seen, seed)
+        return margin, kind if randomized else "estimated"
+    values, _ = lowest_beside(W, U, seen, 1, 1e-4, seed)
     estimate = float(values[0]) if len(values) else 0.0
-    if not provable or estimate <= 0:
+    if estimate <= 0:
         return estimate, "estimated"
     dense = as_array(W)
     if seen.rank < len(U):
@@ -298,6 +378,23 @@ def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0) -> tuple[fl
         if _positive_beside(dense, U, share * estimate):
             return share * estimate, "cholesky"
     return estimate, "estimated"
+
+
+def _likely_margin(W: Any, U: Array, seen: Metric, seed: int) -> tuple[float, str]:
+    """Bound the eigenvalues of W beside U from below by random starts, and say that; or return a Ritz value."""
+    top, inside, flipped = _flipped(W, U, seen, seed)
+    found = largest_eigenvalue(
+        flipped,
+        inside(_starts(W, _starts_at_once(W), (seed, MARGIN_STREAM))),
+        dimension=seen.rank - U.shape[1],
+        failure=FAILURE,
+        rounding=_product_rounding(W, U.shape[1], top) + 4 * EPS * top,
+        steps=MARGIN_STEPS,
+        enough=lambda reached, upper: reached >= top or top - upper >= MARGIN_SETTLED * (top - reached),
+    )
+    if found.upper < top:
+        return top - found.upper, "probabilistic"
+    return top - found.reached, "estimated"
 
 
 def lowest_beside(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: int = 0) -> tuple[Array, Array]:
@@ -337,6 +434,23 @@ def lowest_beside(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: 
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
+    top, _, apply = _flipped(W, U, seen, seed)
+    start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
+    flipped = LinearOperator(W.shape, matvec=lambda x: apply(np.ravel(x)), dtype=W.dtype)
+    try:
+        values, vectors = eigsh(flipped, k=count, which="LA", v0=start, ncv=min(len(U), 2 * count + 38), tol=tol)
+    except ArpackNoConvergence as stopped:
+        values, vectors = stopped.eigenvalues, stopped.eigenvectors
+    order = np.argsort(-values, kind="stable")
+    return top - values[order], vectors[:, order]
+
+
+def _flipped(
+    W: Any, U: Array, seen: Metric, seed: int
+) -> tuple[float, Callable[[Array], Array], Callable[[Array], Array]]:
+    """Return a number c above the largest eigenvalue of W, the projector P, and products with ``P (c I − W) P``."""
+    from scipy.sparse.linalg import eigsh
+
     start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
     top = 1.1 * float(eigsh(_products_of(W), k=1, which="LA", v0=start, tol=0.1, return_eigenvectors=False)[0])
     whole = seen.rank == len(U)
@@ -346,16 +460,10 @@ def lowest_beside(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: 
         return np.asarray(x - U @ (U.conj().T @ x))
 
     def apply(x: Array) -> Array:
-        x = inside(np.ravel(x))
+        x = inside(x)
         return inside(top * x - W @ x)
 
-    flipped = LinearOperator(W.shape, matvec=apply, dtype=W.dtype)
-    try:
-        values, vectors = eigsh(flipped, k=count, which="LA", v0=start, ncv=min(len(U), 2 * count + 38), tol=tol)
-    except ArpackNoConvergence as stopped:
-        values, vectors = stopped.eigenvalues, stopped.eigenvectors
-    order = np.argsort(-values, kind="stable")
-    return top - values[order], vectors[:, order]
+    return top, inside, apply
 
 
 def _positive_beside(W: Array, U: Array, bound: float) -> bool:
@@ -378,46 +486,25 @@ def _spread(U: Array, rows: Array, length: int) -> Array:
     return out
 
 
-def _proved(S: Any, U: Array, V: Array, unit: float, seed: int) -> TopSpectrum:
-    """Bound the norm block by block: exactly between U and V, by Cholesky factorization between their complements."""
-    U, V, next_value = _grow(S, U, V, unit, seed)
-    UtS, SV, inner, coupling = couple(S, U, V)
-    if U.shape[1] and max(coupling) > ACCURATE:
-        U, _, V = leading_triplets(S, U.shape[1] + 1, tol=1e-6, seed=seed)
-        U, V, next_value = _grow(S, U, V, unit, seed)
-        UtS, SV, inner, coupling = couple(S, U, V)
-    left, s, right = np.linalg.svd(inner)
-    kind, rest = "estimated", next_value
-    room = max(abs(1 - next_value), 1e-9)
-    guesses = [next_value + share * room for share in (0.05, 0.3, 0.6, 1.0)]
-    guesses += [max(next_value, 1.0) + excess for excess in (1e-9, 1e-8, 1e-7)]
-    for rest in guesses if min(S.shape) <= CHOLESKY else ():
-        if _complement_below(S, U, V, UtS, SV, rest):
-            kind = "cholesky"
-            break
-    return TopSpectrum(U @ left, s, V @ right.T, block_norm(inner, coupling, rest), rest, kind, float(max(coupling)))
-
-
-def _likely(S: Any, U: Array, V: Array, unit: float, seed: int) -> TopSpectrum:
-    """Bound the norm block by block: exactly between U and V, by random starts between their complements.
+def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: bool) -> TopSpectrum:
+    """Bound the norm block by block: exactly between U and V; between their complements by random starts or Cholesky.
 
     What is found above ``unit``, or was given, makes the triplets; what is found between ``EDGE`` and that, the rest.
     """
-    given = U.shape[1]
-    for attempt in range(ATTEMPTS):
-        parts = couple(S, U, V)
-        if U.shape[1] and max(parts[3]) > ACCURATE:
-            U, _, V = leading_triplets(S, U.shape[1] + 1, tol=1e-5, seed=seed + attempt)
-            parts = couple(S, U, V)
-        scale = max(1.0, float(np.linalg.norm(parts[2], 2))) if U.shape[1] else 1.0
-        floor = scale * min(unit, EDGE)
-        rest, reached = _likely_rest(S, U, V, parts[0], parts[1], scale, floor, (seed, attempt))
-        if reached <= floor or U.shape[1] >= min(MOST_TRIPLETS, min(S.shape)):
-            break
-        U, V = _append(S, U, V, unit, floor, seed + attempt)
-    left, s, right = np.linalg.svd(parts[2])
-    UtS, SV, U, V = left.conj().T @ parts[0], parts[1] @ right.conj().T, U @ left, V @ right.conj().T
-    top = max(min(given, len(s)), int(np.count_nonzero(s > unit * max(1.0, s.max(initial=0.0)))))
+    found = _searched(S, U, V, unit, seed)
+    U, V, (UtS, SV, inner, _), rest = found.U, found.V, found.parts, found.upper
+    kind, failure, smaller = "probabilistic", FAILURE, min(S.shape)
+    if smaller <= FACTORED or (smaller <= CHOLESKY and not (randomized and rest < found.scale)):
+        proved = next((guess for guess in found.guesses if _complement_below(S, U, V, UtS, SV, guess)), None)
+        if proved is not None:
+            rest, kind, failure = proved, "cholesky", 0.0
+        elif smaller <= FACTORED:  # what random starts say should have been proved easily
+            kind, failure = "estimated", 0.0
+    if kind == "probabilistic" and not randomized:
+        kind, failure = "estimated", 0.0
+    left, s, right = np.linalg.svd(inner)
+    UtS, SV, U, V = left.conj().T @ UtS, SV @ right.conj().T, U @ left, V @ right.conj().T
+    top = max(min(found.given, len(s)), int(np.count_nonzero(s > unit * max(1.0, s.max(initial=0.0)))))
 
     def apart(columns: slice) -> Array:
         off = UtS.conj().T[:, columns] - V[:, columns] * s[columns], SV[:, columns] - U[:, columns] * s[columns]
@@ -426,9 +513,46 @@ def _likely(S: Any, U: Array, V: Array, unit: float, seed: int) -> TopSpectrum:
     rest = block_norm(np.diag(s[top:]), apart(slice(top, None)), rest)
     coupling = apart(slice(top))
     norm = block_norm(np.diag(s[:top]), coupling, rest)
-    return TopSpectrum(
-        U[:, :top], s[:top], V[:, :top], norm, rest, "probabilistic", float(max(coupling)), failure=FAILURE
-    )
+    return TopSpectrum(U[:, :top], s[:top], V[:, :top], norm, rest, kind, float(max(coupling)), failure)
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Singular subspaces of S, `couple` of them, and what random starts say of the norm beside them.
+
+    The norm is at least ``reached`` and, but for a chance, at most ``upper``. ``given`` columns were there before.
+    """
+
+    U: Array
+    V: Array
+    parts: tuple[Array, Array, Array, Array]
+    scale: float
+    reached: float
+    upper: float
+    given: int
+
+    @property
+    def guesses(self) -> list[float]:
+        """Return bounds that a factorization may prove, in the order that they are worth trying."""
+        room = max(abs(self.scale - self.reached), 1e-9)
+        nearer = [self.reached + share * room for share in (0.3, 0.6, 1.0)] if self.upper >= self.scale else []
+        beyond = [max(self.reached, self.scale) + excess for excess in (1e-9, 1e-8, 1e-7)]
+        return [*nearer, *([self.upper] if self.upper < self.scale else []), *beyond, self.upper]
+
+
+def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
+    """Return subspaces with all that random starts find of size one, and what they say of the rest."""
+    given, largest = U.shape[1], np.inf
+    for attempt in range(ATTEMPTS):
+        U, V, parts = _refined(S, U, V, seed + attempt) if largest > unit else (U, V, couple(S, U, V))
+        scale = max(1.0, float(np.linalg.norm(parts[2], 2))) if U.shape[1] else 1.0
+        floor = scale * min(unit, EDGE)
+        upper, reached = _likely_rest(S, U, V, parts[0], parts[1], scale, floor, (seed, attempt))
+        found = _Search(U, V, parts, scale, reached, upper, given)
+        if reached <= floor or U.shape[1] >= min(MOST_TRIPLETS, min(S.shape)):
+            break
+        U, V, largest = _append(S, U, V, unit, floor, seed + attempt)
+    return found
 
 
 def _likely_rest(
@@ -444,7 +568,6 @@ def _likely_rest(
     adjoint, n = _adjoint(S), S.shape[1] - V.shape[1]
     if n <= 0:
         return 0.0, 0.0
-    cheap = isinstance(S, np.ndarray) or hasattr(S, "tocsr")
 
     def square(X: Array) -> Array:
         X = X - V @ (V.conj().T @ X)
@@ -455,14 +578,14 @@ def _likely_rest(
         reached, upper = (float(np.sqrt(max(0.0, x))) for x in (reached, upper))
         return reached > floor or scale - upper >= SETTLED * (scale - reached)
 
-    starts = _starts(S, STARTS if cheap else STARTS_OF_OPERATOR, stream)
+    starts = _starts(S, _starts_at_once(S), stream)
     starts -= V @ (V.conj().T @ starts)
     found = largest_eigenvalue(
         square,
         starts,
         dimension=n,
         failure=FAILURE / 2 ** (stream[1] + 1),
-        rounding=_rounding(S, U.shape[1]) if cheap else OPERATOR_ROUNDING * scale**2,
+        rounding=_product_rounding(S, U.shape[1], scale, twice=True),
         steps=STEPS,
         enough=enough,
     )
@@ -478,40 +601,99 @@ def _starts(S: Any, count: int, stream: tuple[int, int]) -> Array:
     return starts
 
 
-def _rounding(S: Any, p: int) -> float:
-    """Return a bound on the rounding error of ``R*R x``, ‖x‖ = 1, with R the matrix S beside p triplets.
+def _starts_at_once(S: Any) -> int:
+    return STARTS if isinstance(S, np.ndarray) or hasattr(S, "tocsr") else STARTS_OF_OPERATOR
+
+
+def _product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float:
+    """Return a bound on the rounding error of ``R x``, ‖x‖ = 1, or R*R x, with R the matrix S beside p triplets.
 
     A sum of w products is off by at most ``w ε/2`` times the sum of their sizes; the norm of |S| is at most
-    ``(‖S‖_1 ‖S‖_∞)^½`` and ``‖S‖_F``, and that of ``|U||U|*`` at most p.
+    ``(‖S‖_1 ‖S‖_∞)^½`` and ``‖S‖_F``, and that of ``|U||U|*`` at most p. Of an operator known by its products it is
+    taken for granted that they are accurate, for its ``scale``.
     """
-    if hasattr(S, "tocsr"):
-        S = S.tocoo()
-        sizes, (rows, cols) = np.abs(S.data), S.coords
-        sums = [np.bincount(index, sizes) for index in (rows, cols)]
-        terms = [np.bincount(index).max(initial=0) for index in (rows, cols)]
-    else:
-        sizes = np.abs(S)
-        sums, terms = [sizes.sum(axis=1), sizes.sum(axis=0)], list(S.shape)
-    size = min(float(np.prod([np.max(total, initial=0.0) for total in sums])), float(np.sum(sizes**2)))
-    return EPS * size * float(sum(terms) + 2 * p * (sum(S.shape) + p) + 8)
+    if not (isinstance(S, np.ndarray) or hasattr(S, "tocsr")):
+        return OPERATOR_ROUNDING * scale ** (1 + twice)
+    sizes = abs(S)
+    sums = [np.max(sizes @ np.ones(S.shape[1]), initial=0.0), np.max(sizes.T @ np.ones(S.shape[0]), initial=0.0)]
+    terms = [np.max(_stored(S, axis), initial=0) for axis in (0, 1)] if hasattr(S, "tocsr") else S.shape
+    entries = S.data if hasattr(S, "tocsr") else S
+    size = min(float(np.prod(sums)), float(np.vdot(entries, entries).real)) ** (0.5 + 0.5 * twice)
+    unit = float(np.finfo(S.dtype).eps) if np.issubdtype(S.dtype, np.inexact) else EPS
+    return unit * float(size) * float(sum(terms) + 2 * p * (sum(S.shape) + p) + 8)
 
 
-def _append(S: Any, U: Array, V: Array, unit: float, floor: float, seed: int) -> tuple[Array, Array]:
-    """Append singular vectors of the deflated S until its next singular value is below ``floor``.
+def _stored(S: Any, axis: int) -> Array:
+    """Return how many entries a sparse array has in every row (0) or column (1)."""
+    if S.format not in ("csr", "csc"):
+        S = S.tocsr()
+    if (S.format == "csr") == (axis == 0):
+        return np.diff(S.indptr)
+    return np.bincount(S.indices, minlength=S.shape[axis])
 
-    Where the matrix turns out to be larger than one, the floor rises with it.
+
+def _refined(S: Any, U: Array, V: Array, seed: int) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
+    """Return leading singular subspaces that couple little with their complements, and `couple` of them.
+
+    What the guess leaves of them is nearly in the span of its residuals and of their products with S*S.
     """
-    count = 4
-    while U.shape[1] < min(MOST_TRIPLETS, min(S.shape)):
-        u, s, v = leading_triplets(deflate(S, U, V), count, tol=1e-4, seed=seed)
+    p = U.shape[1]
+    parts = couple(S, U, V)
+    for _ in range(REFINEMENTS if 0 < p <= WIDEST_GUESS else 0):
+        if max(parts[3]) <= ACCURATE:
+            return U, V, parts
+        basis, block = V, parts[0].conj().T - V @ parts[2].conj().T
+        for _ in range(DEPTH):
+            for _ in range(2):
+                block = np.linalg.qr(block - basis @ (basis.conj().T @ block))[0]
+            basis = np.hstack([basis, block])
+            block = _adjoint(S) @ (S @ block)
+        basis = np.linalg.qr(basis)[0]
+        Q, R = np.linalg.qr(S @ basis)
+        left, _, right = np.linalg.svd(R)
+        U, V = Q @ left[:, :p], basis @ right[:p].conj().T
+        parts = couple(S, U, V)
+    if p and max(parts[3]) > ACCURATE:
+        U, _, V = leading_triplets(S, p + 1, tol=1e-5, seed=seed)
+        parts = couple(S, U, V)
+    return U, V, parts
+
+
+def _append(S: Any, U: Array, V: Array, unit: float, floor: float, seed: int) -> tuple[Array, Array, float]:
+    """Append singular vectors of the deflated S whose value exceeds ``floor``; return the largest value as well.
+
+    Where the matrix turns out to be larger than one, the floor rises with it. Block Krylov steps are restarted from
+    the Ritz vectors that count. A cluster need not be told apart: what matters is the residual of each vector.
+    """
+    R, room = deflate(S, U, V), min(S.shape) - U.shape[1]
+    adjoint = R.conj().T if isinstance(R, np.ndarray) else R.H
+    block = adjoint @ (R @ np.random.default_rng(seed).standard_normal((S.shape[1], BLOCK)))
+    right, image = V[:, :0], U[:, :0]
+    for _ in range(CYCLES):
+        for _ in range(2 * DEPTH):
+            block = block[:, : room - right.shape[1]]
+            for _ in range(2):
+                block = block - V @ (V.conj().T @ block)
+                block = np.linalg.qr(block - right @ (right.conj().T @ block))[0]
+            if not block.shape[1]:
+                break
+            right, image = np.hstack([right, block]), np.hstack([image, R @ block])
+            block = adjoint @ image[:, -block.shape[1] :]
+        Q, triangle = np.linalg.qr(image)
+        left, s, turn = np.linalg.svd(triangle)
         floor = max(floor, min(unit, EDGE) * float(s.max(initial=0.0)))
-        new = s > floor
-        U = np.linalg.qr(np.hstack([U, u[:, new]]))[0]
-        V = np.linalg.qr(np.hstack([V, v[:, new]]))[0]
-        if not new.all() or not new.size:
+        count = min(int(np.count_nonzero(s > floor)), MOST_TRIPLETS)
+        kept = slice(min(count + BLOCK, len(s)))
+        left, s, right = Q @ left[:, kept], s[kept], right @ turn[kept].conj().T
+        image = left * s
+        residual = adjoint @ left - right * s
+        open_ = np.linalg.norm(residual, axis=0) > SEPARATED * floor
+        if not np.any(open_[:count]) or right.shape[1] == room:
             break
-        count *= 2
-    return U, V
+        block = residual[:, open_][:, :BLOCK]
+    U = np.linalg.qr(np.hstack([U, left[:, :count]]))[0]
+    V = np.linalg.qr(np.hstack([V, right[:, :count]]))[0]
+    return U, V, float(s.max(initial=0.0))
 
 
 def block_norm(inner: Array, coupling: Array, rest: float) -> float:
@@ -526,18 +708,6 @@ def couple(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
     inner = UtS @ V
     coupling = np.array([np.linalg.norm(UtS - inner @ V.conj().T), np.linalg.norm(SV - U @ inner)]) + 1e2 * EPS
     return UtS, SV, inner, coupling
-
-
-def _grow(S: Any, U: Array, V: Array, unit: float, seed: int) -> tuple[Array, Array, float]:
-    """Append singular vectors of the deflated S until its next singular value is below ``unit``."""
-    while U.shape[1] < min(S.shape):
-        u, s, v = leading_triplets(deflate(S, U, V), 4, tol=1e-3, seed=seed)
-        new = s > unit
-        if not new.any():
-            return U, V, float(s[0])
-        U = np.linalg.qr(np.hstack([U, u[:, new]]))[0]
-        V = np.linalg.qr(np.hstack([V, v[:, new]]))[0]
-    return U, V, 0.0
 
 
 def _complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bound: float) -> bool:

@@ -35,6 +35,7 @@ def certify(
     uniqueness_dual: Any = None,
     alpha: float = 0.0,
     metric_power: float = 1.0,
+    randomized: bool = True,
 ) -> Certificate:
     """Return what can be proved about a solution, whoever made it.
 
@@ -51,6 +52,9 @@ def certify(
         is only one solution. None lets the solver find one.
     alpha, metric_power : float
         As in `flat_minimum`: which problem the solution is meant to solve.
+    randomized : bool
+        Whether bounds count that fail with the chance `Certificate.failure_probability`, at most 1e-10. Without them
+        matrices of up to 8000 rows or columns are factorized, and of larger ones nothing is proved.
 
     Returns
     -------
@@ -76,18 +80,27 @@ def certify(
     if isinstance(problem.loss, Absolute):
         task.expect_defaults("metric_power")
         dual = check_dual(_dual(task) if dual is None else dual, problem)
-        return robust_certificate(problem, factors, dual, alpha=task.alpha)
+        proof = robust_certificate(problem, factors, dual, alpha=task.alpha)
+        return proof if randomized else proof.sure()
     if isinstance(model, Hadamard | Chain):
         task.expect_defaults("metric_power")
         judge = hadamard_certificate if isinstance(model, Hadamard) else chain_certificate
-        return judge(problem, factors, check_dual(_dual(task) if dual is None else dual, problem), alpha=task.alpha)
+        proof = judge(problem, factors, check_dual(_dual(task) if dual is None else dual, problem), alpha=task.alpha)
+        return proof if randomized else proof.sure()
     trivial = trace_is_determined(problem) and alpha == 0 and metric_power == 1
     if trivial and dual is None and uniqueness_dual is None:
-        return prove_unique(problem, factors)
+        proof = prove_unique(problem, factors)
+        return proof if randomized else proof.sure()
     if dual is None:
         dual = trivial_dual(problem) if trivial else _dual(task)
     return certificate_of(
-        problem, factors, dual, uniqueness_dual=uniqueness_dual, alpha=alpha, metric_power=metric_power
+        problem,
+        factors,
+        dual,
+        uniqueness_dual=uniqueness_dual,
+        alpha=alpha,
+        metric_power=metric_power,
+        randomized=randomized,
     )
 
 
