@@ -141,11 +141,9 @@ class _Search:
         """Run accelerated sweeps until the objective changes by less than ``rough``; then drop columns that vanish."""
         if L.shape[1] == 0:
             return L, R
-        task, columns = self.task, problem.rows.turned(problem.columns)
-        rows, precise = problem.rows, rough < SINGLE
-        if not precise:
-            rows, columns = rows.single(), columns.single()
-        sweeps = Sweeps(rows, columns, R.astype(np.float64 if precise else np.float32))
+        task, precise = self.task, rough < SINGLE
+        rows = problem.rows if precise else problem.rows.single()
+        sweeps = Sweeps(rows, rows.turned(problem.columns), R.astype(np.float64 if precise else np.float32))
         before = np.inf
         for _ in range(SWEEPS):
             L, value = sweeps.next()

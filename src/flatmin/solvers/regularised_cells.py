@@ -134,8 +134,14 @@ class RegularisedCells:
         from flatmin.kernels import CellMatrix
 
         cells = self.rows.cells
-        values = self.pulled(errors) * np.repeat(self.inverse_roots[0][:, 0], np.diff(cells.pointers))
-        values *= np.take(self.inverse_roots[1][:, 0], cells.indices)
+        values = np.array(self.pulled(errors))
+        starts, (left, right) = cells.pointers, self.inverse_roots
+        step = max(1, len(left) // 64)
+        for i in range(0, len(left), step):  # in pieces, lest there be more arrays of all cells
+            rows = slice(i, i + step)
+            piece = slice(starts[i], starts[min(i + step, len(left))])
+            values[piece] *= np.repeat(left[rows, 0], np.diff(starts[i : i + step + 1]))
+            values[piece] *= right[cells.indices[piece], 0]
         return CellMatrix.of(values, cells)
 
     def escapes(
