@@ -56,8 +56,8 @@ def alternating_minimum(task: Task) -> Solution:
         found = search.run()
     model = problem.parametrization
     factors = model.flattest(*model.singular(found, problem.metric), problem.metric)
-    errors = search.problem.errors(*factors)
-    dual = entries.cells.returned(errors) / (2 * task.alpha * entries.size)
+    dual = entries.cells.returned(search.problem.errors(*factors))
+    dual /= 2 * task.alpha * entries.size
     proof = certificate_of(
         problem, factors, dual, alpha=task.alpha, metric_power=task.metric_power, seed=int(task.seed)
     )
