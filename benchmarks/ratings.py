@@ -30,6 +30,7 @@ import time
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=-1)
     for name in ("nested", "optimum", "search", "auto"):
         parser.add_argument(f"--{name}", action="store_true")
-    parser.add_argument("--methods", help="only those whose names contain one of these words, separated by ;")
+    parser.add_argument("--methods", default="*", help="patterns of names, such as 'p = ½;cmfrec*'")
     asked = parser.parse_args()
     X, y = ratings()
     cut = RepeatedKFold(n_splits=FOLDS, n_repeats=asked.repeats, random_state=0)
@@ -252,8 +253,8 @@ def main() -> None:
     elif asked.auto:
         automatic(X, y, next(iter(splits.values())))
     else:
-        words = (asked.methods or "").split(";")
-        field = [method for method in methods() if any(word in method.name for word in words)]
+        patterns = asked.methods.split(";")
+        field = [method for method in methods() if any(fnmatchcase(method.name, one) for one in patterns)]
         compare(X, y, field, splits, Store(asked.store), asked.jobs, asked.nested)
 
 
