@@ -17,6 +17,7 @@ __all__ = ["Attempt", "exact_split"]
 
 Triplets = tuple[Array, Array, Array]
 Pair = tuple[Array, Array]
+Look = Callable[[Triplets, float, float], Any]
 
 #: The penalty starts at this over the norm of the data and grows by this factor a round.
 FIRST, GROWTH = 1.25, 1.7
@@ -75,7 +76,7 @@ def exact_split(
     tol: float,
     *,
     seed: int = 0,
-    look: Callable[[Triplets, float, float], Any] | None = None,
+    look: Look | None = None,
 ) -> Attempt | None:
     """Split a matrix exactly, ``min ‖X‖_* + weight · ‖Y − X‖_1``, where a matrix of low rank fits most cells.
 
@@ -105,7 +106,8 @@ def exact_split(
     seed : int
         Starts the subspace.
     look : callable, optional
-        Called after each attempt with the triplets, the median of ``|Y − X|`` and the gap.
+        Called with the triplets, the median of ``|Y − X|`` and the gap: after a fit, where the gap is unknown and given
+        as one, and after the dual matrix.
 
     Returns
     -------
@@ -130,7 +132,7 @@ def exact_split(
         ranks.append(rounds.rank)
         if len(ranks) < due or len(set(ranks[-SETTLED:])) > 1 or len(ranks) < SETTLED or ranks[-1] == 0:
             continue
-        found = _finished(rounds, budget, tol)
+        found = _finished(rounds, budget, tol, look)
         if look is not None:
             look(found.triplets, found.median, found.gap)
         if best is None or found.gap <= best.gap:
@@ -227,12 +229,14 @@ class _Finish:
     median: float
 
 
-def _finished(rounds: _Rounds, budget: Budget, tol: float) -> _Finish:
+def _finished(rounds: _Rounds, budget: Budget, tol: float, look: Look | None) -> _Finish:
     """Return what an attempt from here comes to."""
     free = np.empty(rounds.passes.Y.shape, bool)
     triplets, median = _fitted(rounds, free, budget)
     if median > NEARLY:
         return _Finish(rounds.triplets, rounds.W, np.inf, median)
+    if look is not None:
+        look(triplets, median, 1.0)
     W, cost = rounds.Z, _signs(rounds, triplets, max(ERROR, OVER * median), free)
     bound = _dual(rounds, triplets, W, free, cost, tol, budget)
     gap = (cost - bound) / cost if cost else 0.0
