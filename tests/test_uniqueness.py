@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.certificates import whiten
+from flatmin.certificates import certificate_of, whiten
 from flatmin.stability import core_gram
 from flatmin.testing import check_solution
 from flatmin.uniqueness import _pairs, core_columns
@@ -368,3 +368,20 @@ def test_blocks_leave_a_map_that_is_not_injective_to_its_columns(monkeypatch):
     """The two cells of a diagonal leave a one-parameter family of flat minima."""
     found = _judged(_two_cells(1.0), monkeypatch, 1e-8)
     assert found.unique is False
+
+
+def test_columns_are_not_formed_where_the_gap_leaves_too_much_room(monkeypatch):
+    """A poor dual vector: True is impossible, and columns that cost much are left alone; cheap ones still count."""
+    monkeypatch.setattr("flatmin.uniqueness.derivative", lambda *arguments: None)
+    p = fm.families.matrix_sensing.sample((8, 6), 2, 40, seed=0).problem
+    s = fm.flat_minimum(p)
+    rough = s.certificate.dual * (1 - 5e-7)
+    cheap = certificate_of(p, s.factors, rough)
+    assert cheap.holds
+    assert cheap.unique is None
+    assert cheap.injectivity is not None
+    monkeypatch.setattr("flatmin.uniqueness.CHEAP", 0)
+    dear = certificate_of(p, s.factors, rough)
+    assert dear.holds
+    assert dear.unique is dear.injectivity is dear.radius is None
+    assert certificate_of(p, s.factors, s.certificate.dual).injectivity is not None

@@ -14,6 +14,7 @@ from flatmin.stability import (
     Stability,
     core_gram,
     derivative,
+    distance_to_cores,
     root_of_smallest,
     smallest_singular_value,
     tangent_columns,
@@ -33,6 +34,8 @@ LARGEST_CORE = 60_000_000
 MOST_CORES = 1500
 #: More multiplications than this are not spent on its columns.
 MOST_WORK = 5e9
+#: … nor more than these where the gap leaves so much room that True cannot be the answer.
+CHEAP = 1e8
 #: A Gram matrix tells singular values apart whose squares are not below this, relatively.
 SQUARED = 1e-8
 
@@ -127,14 +130,17 @@ class _Cores:
     injectivity: float
 
     @classmethod
-    def of(cls, evidence: Evidence, U: Array, V: Array, sides: Array | None) -> _Cores | None:
-        """Return them where they can be had: from blocks a row, if that is accurate enough, else column by column."""
+    def of(cls, evidence: Evidence, U: Array, V: Array, sides: Array | None, work: float) -> _Cores | None:
+        """Return them where they can be had: from blocks a row, if that is accurate enough, else column by column.
+
+        Columns are worth about so many multiplications.
+        """
         cone, m, pairs = evidence.model.cone, evidence.whitened.size, _pairs(U, V, evidence.model.cone)
         if sides is None and len(pairs) <= MOST_CORES:
             found = cls._by_blocks(evidence, U, V, pairs)
             if found is not None:
                 return found
-        if m * len(pairs) > LARGEST_CORE or m * len(pairs) ** 2 > MOST_WORK:
+        if m * len(pairs) > LARGEST_CORE or m * len(pairs) ** 2 > work:
             return None
         core = core_columns(evidence.whitened, U, V, cone, sides)
         triangle = core / np.where(evidence.sizes > 0, evidence.sizes, 1)[:, None]
@@ -216,7 +222,9 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
     U, V = spectrum.U[:, :q], spectrum.V[:, :q]
     unseen = evidence.blind[0].shape[1], evidence.blind[1].shape[1]
     sides = derivative(whitened, U, V, evidence.model.cone, unseen)
-    cores = _Cores.of(evidence, U, V, sides)
+    cores = _Cores.of(
+        evidence, U, V, sides, CHEAP if sides is None and not _may_be_near(evidence, margin, q) else MOST_WORK
+    )
     if cores is None:
         return Uniqueness(None, q, None, margin)
     triangle = cores.triangle
@@ -231,6 +239,16 @@ def uniqueness(evidence: Evidence) -> Uniqueness:
             return Uniqueness(False, q, injectivity, margin, other)
     stability = _stability(evidence, U, V, sides, cores, margin)
     return Uniqueness((clear and _near(evidence, stability)) or None, q, injectivity, margin, None, stability)
+
+
+def _may_be_near(evidence: Evidence, margin: float, q: int) -> bool:
+    """Return whether the radius could be small, were measurements to tell all cores apart."""
+    if margin <= 0:
+        return False
+    doubt = evidence.norm * max(evidence.gap, 10 * EPS * sum(evidence.whitened.shape))
+    inner, semidefinite = max(0.0, float(evidence.spectrum.values[q - 1])), evidence.model.cone == "semidefinite"
+    apart = distance_to_cores(doubt, evidence.norm, margin, inner, semidefinite)
+    return evidence.unwhiten * apart <= NEAR * evidence.size
 
 
 def _near(evidence: Evidence, stability: Stability | None) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from flatmin.kernels import MANY
 from flatmin.measurements import Entries
+from flatmin.measurements.entries import BUSY
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS
 from flatmin.solvers.factored import Linearization, StackedProduct
@@ -144,7 +145,7 @@ class CellEquations:
     @cached_property
     def _squares(self) -> tuple[Array, Array] | None:
         """Squared weights of the cells by rows and by columns; None where so few need no compiled loops."""
-        if self.model.whitened.size < MANY:
+        if self.model.whitened.size < MANY and self.model.whitened.size * self.x.shape[1] < BUSY:
             return None
         squares = self._cells.arranged((self.model.scale * self.model.whitened.norms()) ** 2)
         return squares, self._cells.transposed.arranged(squares)

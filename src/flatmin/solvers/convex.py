@@ -80,6 +80,7 @@ def packed(task: Task, scaled: Scaled, outcome: Outcome, consistent: bool = True
 def working_memory(problem: Problem) -> float:
     """Return a rough upper estimate, in bytes, of what the solver will hold beside the measurements."""
     d1, d2 = problem.shape
-    jacobian = min(8 * problem.measurement.size * (d1 + d2) * min(d1, d2), 1.2e9)
+    sparse = isinstance(problem.measurement, Entries)  # whose derivative is never formed
+    jacobian = 0.0 if sparse else min(8.0 * problem.measurement.size * (d1 + d2) * min(d1, d2), 1.2e9)
     certificate = 24.0 * min(d1, d2, 8000) ** 2
     return jacobian + certificate + problem.measurement.nbytes
