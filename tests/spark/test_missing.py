@@ -102,6 +102,7 @@ REFUSED = {
     "offsets is 'both' with engine='spark', expected 'auto' or 'none'": {"offsets": "both"},
     "scale is True with engine='spark', expected 'auto' or False": {"scale": True},
     "engine is 'dask', expected 'auto', 'local' or 'spark'": {"engine": "dask"},
+    "stop is 'objective' with engine='spark', expected 'gap'": {"stop": "objective"},
     "rank is 0, expected a whole number": {"max_rank": 0},
     "max_iter is 0, expected a whole number": {"max_iter": 0},
     "tol is 0, expected a number": {"tol": 0},

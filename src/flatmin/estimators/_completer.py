@@ -190,7 +190,8 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
 
     def _settings(self, callback: Any) -> Settings:
         power = getattr(self, "metric_power", 1.0)
-        return Settings(power, self.max_rank, self.tol, self.max_iter, self._seed(), callback)
+        stop = getattr(self, "stop", "gap")
+        return Settings(power, self.max_rank, self.tol, self.max_iter, self._seed(), callback, stop)
 
     def _keep_fit(self, found: Completed) -> None:
         """Set the attributes that a fit has."""

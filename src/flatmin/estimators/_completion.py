@@ -40,14 +40,15 @@ class Settings:
     max_iter: int | None
     seed: int
     callback: Callable[[dict[str, float]], Any] | None = None
+    stop: str = "gap"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric_power", check_strength(1.0, self.metric_power)[1])
 
     @property
     def solver(self) -> dict[str, Any]:
-        """All but the metric."""
-        return {name: value for name, value in vars(self).items() if name != "metric_power"}
+        """All but the metric and the rule that ends single solves."""
+        return {name: value for name, value in vars(self).items() if name not in ("metric_power", "stop")}
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,6 +69,7 @@ def fit_with_offsets(
     warm_start: Any = None,
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
+    stop: str = "gap",
 ) -> OffsetFit:
     """Fit a matrix and offsets to observed entries.
 
@@ -86,7 +87,7 @@ def fit_with_offsets(
         The observed values, not multiplied by weights.
     constant, rows, columns
         Which offsets there are and how strongly they are pulled to zero, as in `OffsetModel.estimated`.
-    alpha, metric_power, max_rank, tol, max_iter, warm_start, seed, callback
+    alpha, metric_power, max_rank, tol, max_iter, warm_start, seed, callback, stop
         As in `flat_minimum`; they concern the matrix.
 
     Raises
@@ -105,6 +106,7 @@ def fit_with_offsets(
     kinds = {"constant": constant, "rows": rows, "columns": columns}
     model = OffsetModel.estimated(entries, values, **kinds)
     shared: dict[str, Any] = {"metric_power": metric_power, "max_rank": max_rank, "max_iter": max_iter, "seed": seed}
+    shared |= {"stop": stop}
     if isinstance(alpha, str) and alpha == "auto":
         return _from_noise(model, values, kinds, {**shared, "tol": tol, "callback": callback})
     first = alpha == 0 and (model.rows or model.columns)

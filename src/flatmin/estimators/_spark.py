@@ -89,6 +89,7 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
         "refit": (("auto", False), "a refit is not penalised, and Spark's ALS is"),
         "offsets": (("auto", "none"), "subtract offsets from the values first, or use engine='local'"),
         "scale": (("auto", False), "triples have one unit"),
+        "stop": (("gap",), "it sweeps until the gap is small, or max_iter is reached"),
     }
     for name, (allowed, reason) in asked.items():
         value = parameters[name]

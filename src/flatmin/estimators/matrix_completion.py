@@ -65,6 +65,10 @@ class MatrixCompletion(Completer):
         fit into the memory of one machine, with a positive ``alpha`` and without offsets; `fit` then also takes a
         DataFrame of Spark, or the path of a CSV or Parquet file. ``tol`` below 1e-6 counts as that, ``max_iter`` counts
         Spark's iterations (up to 100) and the sweeps after them, and the certificate has no ``dual``.
+    stop : str
+        "gap": a solve ends when ``tol`` bounds its relative duality gap. "objective", for a positive ``alpha`` and
+        no offsets: when a sweep lowers the objective by less than ``tol``, relatively, as other packages do; the
+        certificate tells how near that is.
     tol, max_iter, random_state, verbose
         As for `TraceRegressor`.
 
@@ -126,6 +130,7 @@ class MatrixCompletion(Completer):
         add_indicator: bool = False,
         keep_empty_features: bool = False,
         engine: str = "auto",
+        stop: str = "gap",
         tol: float = 1e-8,
         max_iter: int | None = None,
         random_state: Any = 0,
@@ -143,6 +148,7 @@ class MatrixCompletion(Completer):
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
         self.engine = engine
+        self.stop = stop
         self.tol = tol
         self.max_iter = max_iter
         self.random_state = random_state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -109,20 +110,26 @@ def session(owner: Any = None) -> Iterator[Any]:
         As `require_spark`; `InputError` also for a session of Spark Connect, which has no RDDs.
     """
     require_spark()
+    told = logging.getLogger("DataFrameQueryContextLogger")  # writes what an exception says once more, as JSON
+    level = told.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of pyspark, about versions of pandas
-        found = owner.sparkSession if owner is not None else _active()
-        if found is not None:
-            if "connect" in type(found).__module__:
-                raise InputError("the session is one of Spark Connect, expected a classic one, which has RDDs")
-            yield found
-            return
-        with tempfile.TemporaryDirectory(prefix="flatmin-spark-", ignore_cleanup_errors=True) as directory:
-            own = _start(Path(directory))
-            try:
-                yield own
-            finally:
-                own.stop()
+        told.setLevel(logging.CRITICAL)
+        try:
+            found = owner.sparkSession if owner is not None else _active()
+            if found is not None:
+                if "connect" in type(found).__module__:
+                    raise InputError("the session is one of Spark Connect, expected a classic one, which has RDDs")
+                yield found
+                return
+            with tempfile.TemporaryDirectory(prefix="flatmin-spark-", ignore_cleanup_errors=True) as directory:
+                own = _start(Path(directory))
+                try:
+                    yield own
+                finally:
+                    own.stop()
+        finally:
+            told.setLevel(level)
 
 
 def _runs() -> bool:
@@ -145,13 +152,13 @@ def _active() -> Any:
 def _start(directory: Path) -> Any:
     """Start a session whose files, the log among them, are all in a directory."""
     builder = import_module("pyspark.sql").SparkSession.builder
-    logging = directory / "log4j2.properties"
-    logging.write_text(LOGGING)
+    quiet = directory / "log4j2.properties"
+    quiet.write_text(LOGGING)
     memory = int(min(max(SHARE * available_bytes() / 2**30, LEAST), MOST))
     settings = {
         "spark.driver.memory": f"{memory}g",
         "spark.driver.maxResultSize": "0",
-        "spark.driver.extraJavaOptions": f"-Xss{STACK} -Dlog4j2.configurationFile={logging.as_uri()} "
+        "spark.driver.extraJavaOptions": f"-Xss{STACK} -Dlog4j2.configurationFile={quiet.as_uri()} "
         f"-Dderby.system.home={directory}",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",

@@ -1,0 +1,185 @@
+"""Spark itself: what its ALS minimises, what is read, written and predicted, and what is proved about it."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.exceptions import ConvergenceWarning
+
+import flatmin as fm
+from flatmin.spark import SparkCompletion
+from flatmin.spark.als import fit_als
+from flatmin.spark.proof import regularization
+from flatmin.spark.reading import placed
+
+from .conftest import sample
+from .test_chunks import flat_objective
+
+SHAPE, REG = (70, 50), 0.1
+I, J, VALUES = sample(SHAPE)
+ROW_IDS, COLUMN_IDS = np.array([f"user {27 * i % 70:02d}" for i in range(70)]), 1000 - 3 * np.arange(50)
+
+
+@pytest.fixture(scope="module")
+def local():
+    """What the local engine finds in the same data."""
+    problem = fm.Problem(fm.measurements.Entries(I, J, SHAPE), VALUES)
+    return problem, fm.flat_minimum(problem, alpha=REG / regularization(1.0, SHAPE))
+
+
+@pytest.fixture(scope="module")
+def frame(spark):
+    """The triples with ids of two kinds."""
+    rows = zip(ROW_IDS[I].tolist(), COLUMN_IDS[J].tolist(), VALUES.tolist(), strict=True)
+    return spark.createDataFrame(list(rows), "user string, item long, stars double").cache()
+
+
+@pytest.fixture(scope="module")
+def model(frame):
+    return fm.MatrixCompletion(REG, input="triples", engine="spark", max_rank=8).fit(frame)
+
+
+def test_the_als_of_spark_minimises_the_flat_objective(spark, local):
+    """The mapping of strengths: regParam of Spark is alpha of MatrixCompletion, 2 alpha / √(d1 d2) of flat_minimum."""
+    table = placed(spark, I, J, VALUES, (np.arange(70), np.arange(50)))
+    L, R = fit_als(table, 8, REG, 50, 0)
+    _, solution = local
+    assert solution.certificate.holds
+    assert solution.rank <= 8
+    value = flat_objective(I, J, VALUES, L, R, REG) / len(I)
+    assert np.isclose(value, solution.certificate.value, rtol=1e-6)
+    E = csr_array((VALUES - np.einsum("nk,nk->n", L[I], R[J]), (I, J)), shape=SHAPE)
+    n1, n2 = np.bincount(I, minlength=70), np.bincount(J, minlength=50)
+    slopes = REG * n1[:, None] * L - E @ R, REG * n2[:, None] * R - E.T @ L
+    data = csr_array((VALUES, (I, J)), shape=SHAPE)
+    sizes = data @ R, data.T @ L
+    relative = np.sqrt(sum(np.sum(g**2) for g in slopes) / sum(np.sum(g**2) for g in sizes))
+    assert relative < 3e-5  # in 32 bits
+    off = flat_objective(I, J, VALUES, *fit_als(table, 8, 1.1 * REG, 10, 0), REG) / len(I)
+    assert off > solution.certificate.value * (1 + 1e-4)  # another strength is seen
+
+
+def test_fit_is_the_certified_minimum_of_the_local_engine(model, local):
+    _, solution = local
+    assert model.status_.name == "regularized_minimum"
+    assert model.certificate_.holds
+    assert np.isclose(model.certificate_.value, solution.certificate.value, rtol=2e-6)
+    assert model.rank_ == solution.rank
+    here = fm.MatrixCompletion(REG, input="triples", offsets="none")
+    here.fit(np.array(list(zip(ROW_IDS[I], COLUMN_IDS[J], strict=True)), dtype=object), VALUES)
+    assert np.array_equal(model.row_ids_, here.row_ids_)
+    assert np.array_equal(model.column_ids_, here.column_ids_)
+    pairs = [("user 03", 1000), ("user 69", 853), ("nobody", 1000)]
+    assert np.allclose(model.predict(pairs), here.predict(pairs), atol=0.01)
+    assert model.predict(pairs)[2] == 0
+    assert np.isclose(model.alpha_, REG)
+    assert model.spark_model_.costs["als"] > 0
+
+
+def test_the_certificate_is_that_of_certify_whether_collected_or_not(spark, local, model):
+    problem, _ = local
+    there = SparkCompletion.fit((I, J, VALUES), alpha=REG, rank=8, collect=False)
+    assert there.certificate.bound_kind == "probabilistic"
+    assert there.certificate.failure_probability <= 1e-10
+    assert there.costs["products"] > 0
+    alpha = there.solution.settings["alpha"]
+    dual = -problem.residual(there.factors) / (2 * len(I) * alpha)
+    judged = fm.certify(problem, there.factors, dual, alpha=alpha)
+    assert there.certificate.holds
+    assert judged.holds
+    for name in ("value", "lower_bound", "dual_norm", "relative_residual"):
+        assert np.isclose(getattr(there.certificate, name), getattr(judged, name), rtol=1e-9), name
+
+
+def test_a_model_that_is_too_narrow_is_not_certified(spark, frame):
+    narrow = fm.MatrixCompletion(REG, input="triples", engine="spark", max_rank=1, max_iter=8)
+    with pytest.warns(ConvergenceWarning, match="not_certified|iteration_limit"):
+        narrow.fit(frame)
+    assert not narrow.certificate_.holds
+    assert narrow.certificate_.relative_gap > 1e-2
+    assert narrow.certificate_.dual_norm > 1.1
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_files_are_read_by_their_names(frame, model, tmp_path, kind):
+    path = tmp_path / f"stars.{kind}"
+    getattr(frame.selectExpr("stars AS `how.many`", "user", "item", "1 AS week").write, kind)(
+        str(path), **({"header": True} if kind == "csv" else {})
+    )
+    read = fm.MatrixCompletion(REG, input="triples", engine="spark", max_rank=8, max_iter=4, tol=1.0)
+    read.fit(str(path), ["user", "item", "how.many"])
+    assert np.array_equal(read.row_ids_, model.row_ids_)
+    assert np.array_equal(read.column_ids_, model.column_ids_)
+    pairs = [(user, item) for user in model.row_ids_[:5] for item in model.column_ids_[:5]]
+    assert np.abs(read.predict(pairs) - model.predict(pairs)).max() < 0.5
+    with pytest.raises(fm.InputError, match=r"the columns are how.many, user, item, week, expected the names of three"):
+        read.fit(str(path))
+    with pytest.raises(fm.InputError, match=r"there is no column 'movie', expected three of how.many, user"):
+        read.fit(str(path), ["user", "movie", "how.many"])
+
+
+def test_factors_are_written_and_read_back(spark, model, tmp_path):
+    folder = tmp_path / "model"
+    model.spark_model_.write(folder)
+    with pytest.raises(fm.InputError, match="cannot be written, expected a folder not there yet, or overwrite=True"):
+        model.spark_model_.write(folder)
+    model.spark_model_.write(folder, overwrite=True)
+    found = SparkCompletion.load(folder)
+    for mine, other in zip(model.spark_model_.factors, found.factors, strict=True):
+        assert np.array_equal(mine, other)
+    assert found.certificate.scalars() == model.certificate_.scalars()
+    assert found.solution.status is model.status_
+    pairs = (["user 03", "nobody"], [1000, 1000])
+    assert np.allclose(found.predict(*pairs), model.predict(np.array(pairs, dtype=object).T))
+    rows = spark.read.parquet(str(folder / "rows"))
+    assert rows.columns == ["id", "features"]
+    assert rows.count() == 70
+    assert json.loads(spark.read.parquet(str(folder / "about")).first()[0])["alpha"] == REG
+    with pytest.raises(fm.InputError, match="cannot be read, expected what SparkCompletion wrote"):
+        SparkCompletion.load(tmp_path / "nothing")
+
+
+def test_data_frames_are_predicted_where_they_are(spark, model):
+    asked = spark.createDataFrame(
+        [("user 03", 1000, "a"), ("nobody", 1000, "b")], "user string, item long, note string"
+    )
+    answer = model.predict(asked)
+    assert answer.columns == ["user", "item", "note", "prediction"]
+    found = {row.note: row.prediction for row in answer.collect()}
+    assert np.isclose(found["a"], model.predict([("user 03", 1000)])[0])
+    assert found["b"] == 0.0
+    again = model.predict(asked.select("note", "item", "user"), ["user", "item"])
+    assert np.isclose(again.filter("note = 'a'").first().prediction, found["a"])
+
+
+BAD = {
+    "1 triples have no id of a row": ("string, long, double", [(None, 1, 1.0), ("a", 1, 1.0)]),
+    "2 triples have no id of a column": ("long, double, float", [(1, float("nan"), 1.0), (1, None, 1.0)]),
+    "the values contain NaN": ("long, long, double", [(1, 1, float("nan")), (1, 2, 1.0)]),
+    "numbers beyond those of 32 bits": ("long, long, double", [(1, 1, 1e39), (1, 2, 1.0)]),
+    "there are no triples": ("long, long, double", []),
+    "column 'v' holds string, expected numbers": ("long, long, string", [(1, 1, "good")]),
+    "column 'r' holds array, expected ids": ("array<int>, long, double", [([1], 1, 1.0)]),
+}
+
+
+@pytest.mark.parametrize("sentence", BAD)
+def test_triples_that_cannot_be_used(spark, sentence):
+    kinds, rows = BAD[sentence]
+    schema = ", ".join(f"{name} {kind}" for name, kind in zip("rcv", kinds.split(", "), strict=True))
+    with pytest.raises(fm.InputError, match=sentence):
+        SparkCompletion.fit(spark.createDataFrame(rows, schema), alpha=0.1)
+
+
+def test_files_that_cannot_be_read(spark, tmp_path):
+    with pytest.raises(fm.InputError, match="cannot be read, expected a CSV file with names or Parquet"):
+        SparkCompletion.fit(str(tmp_path / "none.parquet"), alpha=0.1)
+    (tmp_path / "wrong.parquet").write_text("no parquet")
+    with pytest.raises(fm.InputError, match="cannot be read"):
+        SparkCompletion.fit(tmp_path / "wrong.parquet", alpha=0.1)
+
+
+def test_the_session_of_the_user_goes_on(spark, model):
+    assert spark.range(3).count() == 3
+    assert not spark.sparkContext._jsc.sc().isStopped()
