@@ -51,7 +51,7 @@ def progress(
 class Approach:
     """The words about a solve that goes on, told of each row of its history.
 
-    A solve ends when its gap (or the change of its objective, where it tells that) is small enough. Both shrink by
+    A solve ends when its gap (or, where it tells only that, the change of its objective) is small enough. Both shrink by
     factors rather than by amounts, so the bar and the time left are linear in their logarithms.
 
     Parameters
@@ -73,12 +73,16 @@ class Approach:
     def __init__(self, target: float, time_limit: float | None = None) -> None:
         self._target, self._limit = math.log(target), time_limit
         self._seen: list[tuple[float, float]] = []
+        self._name = ""
 
     def __call__(self, row: Mapping[str, Any]) -> Iterator[str]:
         """Give a bar and the time left as far as they can be told, and what the solver tells of itself."""
-        measure, seconds = row.get("change", row.get("gap")), row.get("seconds")
-        if measure and seconds is not None and 0 < abs(measure) < math.inf:
-            if self._seen and seconds < self._seen[-1][0]:  # another solve has begun
+        seconds = row.get("seconds")
+        told = [name for name in ("gap", "change") if 0 < abs(row.get(name, 0.0)) < math.inf]
+        if told and seconds is not None:
+            measure = row[told[0]]
+            if told[0] != self._name or seconds < self._seen[-1][0]:  # another phase, or solve, has begun
+                self._name = told[0]
                 self._seen.clear()
             best = min([math.log(abs(measure)), *(value for _, value in self._seen[-1:])])
             self._seen.append((seconds, best))

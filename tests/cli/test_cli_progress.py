@@ -72,9 +72,18 @@ def test_another_solve_begins_another_bar():
     assert [bar.count("█") for bar in bars] == [0, 20, 0, 20]
 
 
+def test_a_gap_counts_more_than_a_change_once_it_is_known():
+    approach, nan = Approach(1e-8), float("nan")
+    rows = [(1, nan, 1e-1), (2, nan, 1e-8), (3, 1e-1, nan), (4, 1e-8, nan)]
+    bars = [next(iter(approach({"seconds": t, "gap": g, "change": c}))) for t, g, c in rows]
+    assert [bar.count("█") for bar in bars] == [0, 20, 0, 20]
+
+
 def test_the_change_of_the_objective_counts_where_it_is_told():
     approach = Approach(1e-4)
-    words = [list(approach({"seconds": t, "change": c, "gap": 1.0})) for t, c in ((1.0, 1e-2), (2.1, 1e-3))][-1]
+    words = [list(approach({"seconds": t, "change": c, "gap": float("nan")})) for t, c in ((1.0, 1e-2), (2.1, 1e-3))][
+        -1
+    ]
     assert words[:2] == ["█" * 10 + "░" * 10, "about 2 s left"]
 
 
