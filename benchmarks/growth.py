@@ -91,13 +91,20 @@ def draw(book: Book) -> str:
     engines: dict[str, list[Line]] = {}
     for line in lines():
         fits = [exponent(*points(line, book, field)) for field in ("seconds", "memory")]
-        told = [f"{p:.2f} ± {e:.2f}" if p == p else "" for p, e, _ in fits]
+        told = [said(power, error) for power, error, _ in fits]
         rows.append(cells([line.engine, line.symbol, line.what, *told]))
         engines.setdefault(line.engine, []).append(line)
     pictures = [picture(engine, those, book) for engine, those in engines.items()]
     named = zip(engines, pictures, strict=True)
     shown = "\n".join(f"![{engine}: time and memory](images/{name})" for engine, name in named if name)
     return "### Growth\n\nExponents of fits in logarithms, ± one standard error.\n\n" + "\n".join(rows) + f"\n\n{shown}"
+
+
+def said(power: float, error: float) -> str:
+    """Return an exponent with its error, as far as they are known."""
+    if math.isnan(power):
+        return ""
+    return f"{power:.2f}" if math.isnan(error) else f"{power:.2f} ± {error:.2f}"
 
 
 def picture(engine: str, those: Sequence[Line], book: Book) -> str | None:
@@ -126,7 +133,7 @@ def picture(engine: str, those: Sequence[Line], book: Book) -> str | None:
             axis.loglog(x, [constant * a**power for a in x], "-", color=grey, linewidth=1)
             axis.set_xlabel(line.symbol)
             axis.set_ylabel({"seconds": "seconds", "memory": "MiB beside the data"}[field])
-            axis.set_title(f"{line.what}\n{line.symbol}^({power:.2f} ± {error:.2f})", color=grey, fontsize=9)
+            axis.set_title(f"{line.what}\n{line.symbol}^({said(power, error)})", color=grey, fontsize=9)
         name = f"growth-{engine.lower().replace(' ', '-')}.svg"
         IMAGES.mkdir(parents=True, exist_ok=True)
         figure.savefig(IMAGES / name, transparent=True, metadata={"Date": None})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.markdown import cells, mark
@@ -121,6 +122,8 @@ def slower(case: Case, ours: Mapping[str, Any], theirs: Mapping[str, Any], least
 
 def wanted(case: Case, ours: Mapping[str, Any]) -> str:
     """Return every wish, whether it was met, and in how many draws if there were several."""
+    if ours.get("failure") == "not run":
+        return ""
     each = ours.get("each", [])
     parts = []
     for wish in case.wishes:
@@ -133,6 +136,8 @@ def rows_of(case: Case, book: Book, quick: bool = False) -> list[list[str]]:
     """Return a row for flatmin and one for each of the others."""
     columns, runs = OF_FAMILY.get(case.family, COLUMNS), case.runs(quick)
     ours = judgement(book[runs[case.ours]])
+    if case.threads > 1 and (alone := judgement(book[replace(runs[case.ours], threads=1)]).get(case.measure)):
+        ours["speed-up"] = alone / ours[case.measure] if ours.get(case.measure) else None
     draws = f", worst of {case.draws} draws" if case.draws > 1 else ""
     rows = [row(case, case.name + draws, case.ours, ours, "", wanted(case, ours), columns)]
     for name in list(runs)[1:]:

@@ -24,7 +24,8 @@ class Wish:
     def __str__(self) -> str:
         if self.value is True:
             return {"holds": "certified"}.get(self.name, self.name)
-        return f"{self.name.removesuffix(' size')} {self.relation} {self.value}"
+        unit = " MiB" if self.name == "memory" else ""
+        return f"{self.name.removesuffix(' size')} {self.relation} {self.value}{unit}"
 
 
 def seconds(most: float) -> Wish:
@@ -37,6 +38,11 @@ def error(most: float) -> Wish:
 
 def gap(most: float) -> Wish:
     return Wish("gap size", "≤", most)
+
+
+def memory(most: float) -> Wish:
+    """Return a limit in MiB beside the data."""
+    return Wish("memory", "≤", most)
 
 
 CERTIFIED, UNIQUE, DENSE = Wish("holds", "=", True), Wish("unique", "=", True), Wish("margin kind", "=", "dense")

@@ -133,7 +133,9 @@ CASE = plan.Case(
 
 
 def test_a_table_has_ratios_wishes_and_reasons(book):
-    assert "not run" in ratios.family_table("robust PCA", [CASE], book)
+    empty = ratios.family_table("robust PCA", [CASE], book)
+    assert "not run" in empty
+    assert "MISSED" not in empty
     book.write(CASE.run("flatmin"), {"rows": [judged(0.5, 1e-9)]})
     book.write(CASE.run("pyrpca"), {"rows": [judged(20.0, 1e-8)]})
     book.write(CASE.run("scs"), {"failure": "not installed: scs"})
@@ -146,6 +148,18 @@ def test_a_table_has_ratios_wishes_and_reasons(book):
     assert len(ratios.misses([CASE], book)) == 1
     book.write(CASE.run("pyrpca"), {"rows": [judged(60.0, 1e-3)]})
     assert "| 60 (to 1e-03) | > 120 | ≥ 80 ok |" in ratios.family_table("robust PCA", [CASE], book)
+
+
+def test_two_threads_are_compared_with_one(book):
+    fields = {"measure": "seconds", "threads": 2}
+    case = plan.Case("two", "sweeps", "penalised", "noisy", wishes=(Wish("speed-up", "≥", 1.8),), **fields)
+    alone = runs.Run("penalised", case.dataset, "flatmin")
+    book.write(case.run("flatmin"), {"rows": [judged(0.5, 1e-9)]})
+    assert "speed-up ≥ 1.8 **MISSED**" in ratios.family_table("sweeps", [case], book)
+    book.write(alone, {"rows": [judged(0.95, 1e-9)]})
+    assert "speed-up ≥ 1.8 ok" in ratios.family_table("sweeps", [case], book)
+    book.write(alone, {"rows": [judged(0.8, 1e-9)]})
+    assert "speed-up ≥ 1.8 **MISSED**" in ratios.family_table("sweeps", [case], book)
 
 
 def test_a_book_goes_on_where_it_stopped(book, monkeypatch):

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import svds
 
 #: Seconds after which it gives up.
-LONGEST = 20
+LONGEST = 20.0
 
 
 class Solver(Competitor):
@@ -49,7 +49,11 @@ class Solver(Competitor):
         start = type(point)(u, s / self.size, vt) if hasattr(type(point), "_fields") else [u, s / self.size, vt]
         least = budget * np.linalg.norm(s) / self.size
         optimizer = ConjugateGradient(
-            verbosity=0, max_iterations=3000, max_time=LONGEST, min_gradient_norm=least, min_step_size=1e-16
+            verbosity=0,
+            max_iterations=3000,
+            max_time=LONGEST * max(1.0, len(b) / 300_000),
+            min_gradient_norm=least,
+            min_step_size=1e-16,
         )
         u, s, vt = optimizer.run(self.model, initial_point=start).point
         return {"answer": (u * (s * self.size), vt.T)}
