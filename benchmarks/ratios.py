@@ -32,7 +32,19 @@ OF_FAMILY = {
     "tables": {"error": ("error", ".3f"), "MiB": ("memory", ".0f")},
 }
 LARGEST = ("seconds", "seconds to fit", "gap size", "residual", "error", "rank", "accuracy", "memory")
-UNITS = {"seconds": "seconds", "seconds a sweep": "seconds a sweep"}
+#: What sets a competitor apart, beside its name.
+APART = {
+    "pymanopt": "told the rank",
+    "softimpute-als": "another norm",
+    "implicit": "another loss",
+    "flatmin-reweighted": "lowest rank, not flat",
+}
+
+
+def label(pattern: str) -> str:
+    """Return a competitor's pattern, and what sets it apart."""
+    apart = APART.get(pattern.partition("[")[0])
+    return f"{pattern} ({apart})" if apart else pattern
 
 
 def judgement(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,12 +163,12 @@ def row(
     case: Case, name: str, solver: str, result: Mapping[str, Any], ratio: str, wish: str, columns: Any
 ) -> list[str]:
     if "each" not in result:
-        return [name, solver, said(result), "", wish, *[""] * len(columns)]
+        return [name, label(solver), said(result), "", wish, *[""] * len(columns)]
     numbers = [shown(result.get(field), form) for field, form in columns.values()]
     if "margin" in columns and result.get("margin kind") == "estimated":
         numbers[list(columns).index("margin")] += " estimated"
     note = "" if result.get("reached", True) else f" (to {result['accuracy']:.0e})" if result.get("accuracy") else ""
-    return [name, solver, brief(result.get(case.measure)) + note, ratio, wish, *numbers]
+    return [name, label(solver), brief(result.get(case.measure)) + note, ratio, wish, *numbers]
 
 
 def family_table(family: str, cases: Iterable[Case], book: Book, quick: bool = False) -> str:
@@ -183,7 +195,7 @@ def short_table(cases: Iterable[Case], book: Book) -> str:
             lines.append(cells([f"{case.family}: {case.name}", said(ours), "", ""]))
             continue
         ratios = {name: slower(case, ours, judgement(book[runs[name]]), None)[0] for name in case.others}
-        beside = ", ".join(f"{name} {ratio}" for name, ratio in ratios.items() if ratio)
+        beside = ", ".join(f"{label(name)} {ratio}" for name, ratio in ratios.items() if ratio)
         unit = " s a sweep" if case.measure == "seconds a sweep" else " s"
         time = brief(ours.get(case.measure)) + unit
         lines.append(cells([f"{case.family}: {case.name}", time, shown(ours.get("gap"), ".0e"), beside]))

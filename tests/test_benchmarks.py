@@ -225,6 +225,12 @@ def test_a_block_of_a_document_is_replaced_in_place(tmp_path):
     assert not markdown.replace_block(tmp_path / "none.md", "t", "new")
 
 
+def test_what_sets_others_apart_is_said():
+    assert ratios.label("pymanopt") == "pymanopt (told the rank)"
+    assert ratios.label("implicit[method=cg]") == "implicit[method=cg] (another loss)"
+    assert ratios.label("scs") == "scs"
+
+
 def test_headlines_fit_in_the_readme():
     assert 5 <= sum(case.headline for case in plan.CASES) <= 12
 

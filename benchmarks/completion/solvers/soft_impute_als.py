@@ -1,4 +1,4 @@
-"""SoftImpute-ALS, its penalty lowered to the tolerance; another norm, so only the distance to the truth counts."""
+"""SoftImpute-ALS, its penalty lowered to the tolerance; another norm, and told the rank."""
 
 import numpy as np
 from benchmarks.competitor import Competitor
