@@ -19,14 +19,14 @@ __all__ = ["Budget", "Round", "minimise"]
 #: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
 #: A factorization serves further Newton steps until one of them takes more conjugate gradient steps than this; an
-#: inverse of blocks until it takes so many more than twice as many as the first one.
+#: inverse of blocks near the end until one takes so many more than the first, a large one more than twice as many.
 WORN = 4
 #: Without an explicit derivative a factorization is worth its cost after a Newton step of more steps than this.
 SLOW = 60
 #: … and then its resolvent keeps at least this far from the spectrum: below the recovery threshold, where it is
 #: needed, many eigenvalues lie at its end, and nearer to them rounding would spoil it.
 BLURRED = 1e-7
-#: Inverses of blocks with so many entries do not stay in the cache …
+#: Inverses of blocks with so many entries do not stay in the cache, are built less often …
 LARGE = 1_000_000
 #: … and are rounded to single precision where the traces of the blocks are at most this.
 COARSE = 1e6
@@ -106,7 +106,9 @@ def minimise(
         patience = WORN if factor is not None else -1 if derivative.J is not None else SLOW
         if model.can_factorize(derivative) and relative < NEAR and products > patience:
             factor = _factorized(model, derivative, S, sigma, shift=1e-3 * min(1.0, relative))
-        if factor is None and (blockwise is None or products > 2 * usual + WORN):
+        large = x.size * x.shape[1] >= LARGE
+        worn = products > 2 * usual + WORN if large else relative >= NEAR or products > usual + WORN
+        if factor is None and (blockwise is None or worn):
             blockwise, usual = _blockwise(derivative, sigma), 0
         precondition = factor or blockwise
         assert precondition is not None
