@@ -88,6 +88,21 @@ def test_a_guess_that_mixes_directions_does_not_lower_the_values_below(cholesky)
             assert found.below(q) >= value * (1 - 1e-14)
 
 
+@pytest.mark.parametrize("following", [0.9, 0.99999])
+@pytest.mark.parametrize("error", [1e-9, 1e-5, 1e-3])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_many_inaccurate_columns_are_computed_anew_only_where_it_matters(likely, following, error, transposed):
+    values = np.concatenate([np.ones(40), np.linspace(following, 0.1, 60)])
+    S, U, V = _matrix(150, 120, values)
+    rng = np.random.default_rng(1)
+    U, V = (np.linalg.qr(F[:, :40] + error * rng.standard_normal((len(F), 40)) / 12)[0] for F in (U, V))
+    S, U, V = (S.T, V, U) if transposed else (S, U, V)
+    found = top_spectrum(csr_array(S), U, V, unit=1 - 1e-4)
+    assert 1 - 1e-12 <= found.norm <= 1 + 5e-8
+    assert found.below(40) >= following * (1 - 1e-9)
+    assert np.linalg.norm(S - (found.U * found.values) @ found.V.T, 2) <= found.rest + 2 * found.slack + 1e-12
+
+
 def test_beyond_the_reach_of_cholesky_nothing_is_claimed_without_chance(likely, monkeypatch):
     monkeypatch.setattr(operator_norm, "CHOLESKY", 3)
     S, U, V = _matrix(30, 20, np.array([1.0, 0.5, 0.25]))

@@ -186,9 +186,12 @@ def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Met
     They make residuals comparable: a measurement of tiny scale can carry half of the matrix.
     """
     plain = problem.measurement.norms()
-    seen = plain[plain > 0]
-    if len(seen) and seen.max() / seen.min() * metric[0].condition * metric[1].condition <= ALIKE:
+    largest = plain.max(initial=0.0)
+    smallest = plain.min(where=plain > 0, initial=np.inf)
+    if largest > 0 and largest / smallest * metric[0].condition * metric[1].condition <= ALIKE:
         typical = [np.sqrt(D.values.max()) * np.sqrt(D.values[D.values > 0].min()) for D in metric]
+        if plain.strides == (0,):  # all the same number
+            return np.broadcast_to(plain[0] / typical[0] / typical[1], plain.shape)
         return np.asarray(plain / typical[0] / typical[1])
     return whitened.norms()
 

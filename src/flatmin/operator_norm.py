@@ -50,6 +50,9 @@ SHARES = (0.985, 0.5)
 ACCURATE = 1e-7
 #: … by so many rounds of block Krylov steps of this depth, unless there are more columns than these.
 REFINEMENTS, DEPTH, WIDEST_GUESS = 3, 4, 100
+#: So many columns are dear to compute anew. They are left as they are if that raises the bound of the norm by less than
+#: this, and are not refined further if a round gains less than this factor.
+MANY_COLUMNS, HARMLESS, GAIN = 32, 3e-8, 3.0
 #: With this probability the bound of a norm by random starts fails, and that of a margin: half of it the first time
 #: that one is tried, a quarter the second time, and so on.
 FAILURE = 2e-11
@@ -544,15 +547,29 @@ def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
     """Return subspaces with all that random starts find of size one, and what they say of the rest."""
     given, largest = U.shape[1], np.inf
     for attempt in range(ATTEMPTS):
-        U, V, parts = _refined(S, U, V, seed + attempt) if largest > unit else (U, V, couple(S, U, V))
-        scale = max(1.0, float(np.linalg.norm(parts[2], 2))) if U.shape[1] else 1.0
-        floor = scale * min(unit, EDGE)
-        upper, reached = _likely_rest(S, U, V, parts[0], parts[1], scale, floor, (seed, attempt))
+        U, V, parts = _refined(S, U, V) if largest > unit else (U, V, couple(S, U, V))
+        inaccurate = bool(largest > unit and U.shape[1] and max(parts[3]) > ACCURATE)
+        if inaccurate and U.shape[1] < MANY_COLUMNS:
+            U, V, parts = _anew(S, U.shape[1] + 1, seed + attempt)
+            inaccurate = False
+        scale, floor, upper, reached = _likely_beside(S, U, V, parts, unit, (seed, 2 * attempt))
+        if inaccurate and not max(parts[3]) ** 2 <= HARMLESS * (scale - reached):
+            U, V, parts = _anew(S, U.shape[1] + 1, seed + attempt)
+            scale, floor, upper, reached = _likely_beside(S, U, V, parts, unit, (seed, 2 * attempt + 1))
         found = _Search(U, V, parts, scale, reached, upper, given)
         if reached <= floor or U.shape[1] >= min(MOST_TRIPLETS, min(S.shape)):
             break
         U, V, largest = _append(S, U, V, unit, floor, seed + attempt)
     return found
+
+
+def _likely_beside(
+    S: Any, U: Array, V: Array, parts: tuple[Array, Array, Array, Array], unit: float, stream: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """Return the scale of S, the floor of values that belong to the leading part, and `_likely_rest`."""
+    scale = max(1.0, float(np.linalg.norm(parts[2], 2))) if U.shape[1] else 1.0
+    floor = scale * min(unit, EDGE)
+    return scale, floor, *_likely_rest(S, U, V, parts[0], parts[1], scale, floor, stream)
 
 
 def _likely_rest(
@@ -632,8 +649,14 @@ def _stored(S: Any, axis: int) -> Array:
     return np.bincount(S.indices, minlength=S.shape[axis])
 
 
-def _refined(S: Any, U: Array, V: Array, seed: int) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
-    """Return leading singular subspaces that couple little with their complements, and `couple` of them.
+def _anew(S: Any, count: int, seed: int) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
+    """Return leading singular subspaces, and `couple` of them."""
+    U, _, V = leading_triplets(S, count, tol=1e-5, seed=seed)
+    return U, V, couple(S, U, V)
+
+
+def _refined(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
+    """Return singular subspaces that couple less with their complements, and `couple` of them.
 
     What the guess leaves of them is nearly in the span of its residuals and of their products with S*S.
     """
@@ -652,10 +675,9 @@ def _refined(S: Any, U: Array, V: Array, seed: int) -> tuple[Array, Array, tuple
         Q, R = np.linalg.qr(S @ basis)
         left, _, right = np.linalg.svd(R)
         U, V = Q @ left[:, :p], basis @ right[:p].conj().T
-        parts = couple(S, U, V)
-    if p and max(parts[3]) > ACCURATE:
-        U, _, V = leading_triplets(S, p + 1, tol=1e-5, seed=seed)
-        parts = couple(S, U, V)
+        before, parts = max(parts[3]), couple(S, U, V)
+        if p >= MANY_COLUMNS and GAIN * max(parts[3]) > before:
+            break
     return U, V, parts
 
 

@@ -242,7 +242,7 @@ def core_gram(entries: Entries, U: Array, V: Array, pairs: list[tuple[int, int]]
            [0., 0., 1.]])
     """
     (d1, q), n = U.shape, len(pairs)
-    blocks = entries.curvature_blocks(U, V)[:d1].reshape(d1, -1)
+    blocks = entries.row_blocks(V).reshape(d1, -1)
     squares = (U[:, :, None] * U[:, None, :]).reshape(d1, -1)
     products = (squares.T @ blocks).reshape(q, q, q, q)  # [i, k, j, l]
     i, j = np.array(pairs, dtype=int).reshape(-1, 2).T

@@ -36,6 +36,8 @@ MOST_CORES = 1500
 MOST_WORK = 5e9
 #: … nor more than these where the gap leaves so much room that True cannot be the answer.
 CHEAP = 1e8
+#: … but for those of fast loops.
+SLIGHT = 1e9
 #: A Gram matrix tells singular values apart whose squares are not below this, relatively.
 SQUARED = 1e-8
 
@@ -136,7 +138,8 @@ class _Cores:
         Columns are worth about so many multiplications.
         """
         cone, m, pairs = evidence.model.cone, evidence.whitened.size, _pairs(U, V, evidence.model.cone)
-        if sides is None and len(pairs) <= MOST_CORES:
+        blocks = len(U) * U.shape[1] ** 4 + len(pairs) ** 3
+        if sides is None and len(pairs) <= MOST_CORES and blocks <= max(work, SLIGHT):
             found = cls._by_blocks(evidence, U, V, pairs)
             if found is not None:
                 return found

@@ -1,7 +1,9 @@
 """Compiled loops over observed cells, against dense matrices."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -154,6 +156,52 @@ def test_the_sparse_matrix_behaves_as_scipys():
     np.testing.assert_allclose(S @ R.astype(np.float32), dense @ R, atol=1e-5)
     with pytest.raises(ValueError, match="mismatch"):
         S @ L[:-1]
+
+
+def test_repeated_cells_survive_what_adds_them_up():
+    rows, cols, shape, values, *_ = _draw(np.float64, 1)
+    cells = Cells.of(rows, cols, shape)
+    S, dense = CellMatrix.of(cells.arranged(values), cells), coo_array((values, (rows, cols)), shape=shape).toarray()
+    before = cells.pointers.copy(), cells.indices.copy()
+    bound = abs(S)
+    assert np.all(bound.toarray() >= np.abs(dense) - 1e-15)
+    np.testing.assert_allclose(bound @ np.ones(shape[1]), np.bincount(rows, np.abs(values), shape[0]))
+    S.T.sum_duplicates()
+    S.sum_duplicates()
+    assert S.nnz == len(np.unique(rows * shape[1] + cols)) < len(rows)
+    np.testing.assert_allclose(S.toarray(), dense)
+    np.testing.assert_allclose(S.T @ np.eye(shape[0]), dense.T)
+    np.testing.assert_array_equal(cells.pointers, before[0])
+    np.testing.assert_array_equal(cells.indices, before[1])
+
+
+def test_matrices_go_when_nobody_needs_them():
+    rows, cols, shape, values, *_ = _draw(np.float64, 1)
+    cells = Cells.of(rows, cols, shape)
+    S = CellMatrix.of(cells.arranged(values), cells)
+    T = S.T
+    assert T.T is S
+    dense, gone = S.toarray(), weakref.ref(S)
+    gc.disable()
+    try:
+        del S
+        assert gone() is None
+    finally:
+        gc.enable()
+    np.testing.assert_allclose(T.T @ np.eye(shape[1]), dense)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_inverses_of_blocks_are_those_of_numpy(threads, monkeypatch):
+    monkeypatch.setattr("flatmin.kernels.cells.LEAST_WORK", 10)
+    rows, cols, shape, _, weights, _, R = _draw(np.float64, 5)
+    cells = Cells.of(rows, cols, shape, threads)
+    penalties, w = np.random.default_rng(3).uniform(0.5, 2, shape[0]), cells.arranged(weights)
+    expected = np.linalg.inv(cells.grams(R, w) + penalties[:, None, None] * np.eye(5))
+    np.testing.assert_allclose(cells.inverse_grams(R, penalties, w), expected, atol=1e-12)
+    single = cells.inverse_grams(R.astype(np.float32), penalties, w)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, expected, atol=1e-4)
 
 
 def test_threads_follow_the_processors_and_the_usual_variables(monkeypatch):

@@ -80,3 +80,34 @@ def test_wide_factors_of_fewer_entries_are_measured_as_narrow_ones_are(weighted,
     for one, other in zip(compiled, plain, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(plain[0], A.forward(L @ R.T), rtol=1e-10, atol=1e-10)
+
+
+def test_indices_of_four_bytes_are_kept_and_do_not_overflow():
+    shape, rng = (100_000, 90_000), np.random.default_rng(0)
+    rows, cols = (rng.integers(d - 50, d, 60).astype(np.int32) for d in shape)
+    short = Entries(rows, cols, shape)
+    long = Entries(rows.astype(np.int64), cols.astype(np.int64), shape)
+    assert short.rows is rows
+    y, F = rng.standard_normal(60), rng.standard_normal((shape[1], 2))
+    np.testing.assert_array_equal(short.adjoint_operator(y) @ F, long.adjoint_operator(y) @ F)
+    for one, other in zip(short.merged(), long.merged(), strict=True):
+        assert one.shape == other.shape
+    np.testing.assert_array_equal(short.merged()[0].rows, long.merged()[0].rows)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_blocks_of_rows_are_the_first_curvature_blocks(many, monkeypatch):
+    monkeypatch.setattr(module, "MANY", 1 if many else 10**9)
+    rng = np.random.default_rng(0)
+    A = Entries(rng.integers(0, 12, 70), rng.integers(0, 9, 70), (12, 9), rng.uniform(-2, 2, 70))
+    L, R = rng.standard_normal((12, 3)), rng.standard_normal((9, 3))
+    np.testing.assert_allclose(A.row_blocks(R), A.curvature_blocks(L, R)[:12])
+
+
+def test_diagonal_weights_on_both_sides_multiply_the_entries(monkeypatch):
+    monkeypatch.setattr(module, "STEP", 7)
+    rng = np.random.default_rng(0)
+    A = Entries(rng.integers(0, 12, 70), rng.integers(0, 9, 70), (12, 9), rng.uniform(-2, 2, 70))
+    P1, P2 = (fm.metric.Metric(rng.uniform(0.5, 2, d)) for d in (12, 9))
+    X = rng.standard_normal((12, 9))
+    np.testing.assert_allclose(A.congruence(P1, P2).forward(X), A.forward((P1 @ X) @ P2.dense))

@@ -10,7 +10,7 @@ import numpy as np
 
 from flatmin._threads import one_thread
 from flatmin.kernels import loops
-from flatmin.kernels.threads import Parts
+from flatmin.kernels.threads import LEAST_WORK, Parts, available, in_parts
 from flatmin.metric import Array
 
 __all__ = ["Cells"]
@@ -57,7 +57,7 @@ class Cells:
         pointers = np.zeros(shape[0] + 1, kind)
         loops.count(rows, pointers)
         if len(rows) == 1 or _sorted(rows, cols):
-            return cls(shape, pointers, cols.astype(np.int32), None, threads)
+            return cls(shape, pointers, cols.astype(np.int32, copy=False), None, threads)
         starts = np.zeros(shape[1] + 1, kind)
         loops.count(cols, starts)
         by_column, order = np.empty(len(rows), kind), np.empty(len(rows), kind)
@@ -116,6 +116,16 @@ class Cells:
         with one_thread():
             self._run(loops.gram, k * k, _weights(weights, F), F, out)
         return out
+
+    def inverse_grams(self, F: Array, penalties: Array, weights: Array | None = None) -> Array:
+        """Return the inverses of `grams` with ``penalties[i] > 0`` added to the diagonal."""
+        blocks = self.grams(F, weights)
+        k = blocks.shape[1]
+        prices = penalties.astype(blocks.dtype)
+        blocks[:, np.arange(k), np.arange(k)] += prices[:, None]
+        threads = min(available() if self.threads is None else self.threads, 1 + blocks.size * k // LEAST_WORK)
+        in_parts(lambda start, stop: loops.inverted(blocks, prices, start, stop), len(blocks), threads)
+        return blocks
 
     def ridge(self, values: Array, F: Array, penalties: Array, weights: Array | None = None) -> tuple[Array, float]:
         """Return for every row l the minimiser of ``Σ (w ⟨f, l⟩ − value)² + penalty |l|²``: half a sweep, (d1, k).

@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["arrange", "count", "curved", "gathered", "gram", "place", "product", "returned", "ridge", "sampled"]
+__all__ = [
+    "arrange",
+    "count",
+    "curved",
+    "gathered",
+    "gram",
+    "inverted",
+    "place",
+    "product",
+    "returned",
+    "ridge",
+    "sampled",
+]
 
 #: Rows of a panel, and a divisor of its width.
 PANEL, LANES = 96, 8
@@ -132,6 +144,30 @@ def _solve(A, x, k):  # type: ignore[no-untyped-def]
         for c in range(j + 1, k):
             total -= A[j, c] * x[c]
         x[j] = total / A[j, j]
+
+
+@_compiled
+def inverted(blocks, least, start, stop):  # type: ignore[no-untyped-def]
+    """Replace symmetric matrices ``blocks[i]`` by their inverses, after Gauss and Jordan.
+
+    No eigenvalue of theirs is below ``least[i] > 0``, so no pivot is, but for rounding.
+    """
+    k = blocks.shape[1]
+    row = np.empty(k, blocks.dtype)
+    for i in range(start, stop):
+        A = blocks[i]
+        for j in range(k):
+            scale = 1 / max(A[j, j], least[i])
+            A[j, j] = 1
+            for c in range(k):
+                A[j, c] *= scale
+                row[c] = A[j, c]
+            for a in range(k):
+                if a != j:
+                    share = A[a, j]
+                    A[a, j] = 0
+                    for c in range(k):
+                        A[a, c] -= share * row[c]
 
 
 @_compiled

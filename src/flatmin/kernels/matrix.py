@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,7 @@ class CellMatrix(csr_array):  # type: ignore[misc]
 
     _cells: Cells | None = None
     _turned: Any = None
+    _back: Callable[[], Any] | None = None
 
     @classmethod
     def of(cls, values: Array, cells: Cells) -> CellMatrix:
@@ -48,10 +51,13 @@ class CellMatrix(csr_array):  # type: ignore[misc]
         """Return the transpose in compressed rows."""
         if self._cells is None or axes is not None or copy:
             return csr_array(self).transpose(axes=axes, copy=copy)
+        back = None if self._back is None else self._back()
+        if back is not None:
+            return back
         if self._turned is None:
             across = self._cells.transposed
             self._turned = CellMatrix.of(across.arranged(self.data), across)
-            self._turned._turned = self
+            self._turned._back = weakref.ref(self)  # a circle of large arrays would wait for the collector
         return self._turned
 
     def __matmul__(self, other: Any) -> Any:
@@ -62,6 +68,17 @@ class CellMatrix(csr_array):  # type: ignore[misc]
         columns = other.reshape(len(other), -1)
         found = self._cells.product(self.data, columns.astype(self.data.dtype, copy=False))
         return found.reshape(self.shape[0], *other.shape[1:])
+
+    def __abs__(self) -> Any:
+        return csr_array((np.abs(self.data), self.indices, self.indptr), shape=self.shape)
+
+    def sum_duplicates(self) -> None:
+        """Add up what stands at the same place; the cells, whose arrays this matrix shares, stay as they are."""
+        if not self.has_canonical_format:
+            for name in ("data", "indices", "indptr"):
+                setattr(self, name, getattr(self, name).copy())
+            self._cells, self._turned, self._back = None, None, None
+        super().sum_duplicates()
 
     def dot(self, other: Any) -> Any:
         """Return ``self @ other``."""

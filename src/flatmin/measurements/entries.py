@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,8 @@ LARGEST_NORMAL = 2000
 #: Entries fewer than `flatmin.kernels.MANY` run in compiled loops where they are as many as the first number and, times
 #: columns, as the second one.
 SOME, BUSY = 10_000, 200_000
+#: So many entries at once, lest arrays that are needed for a moment be as long as all of them.
+STEP = 1_000_000
 
 
 class Entries(Measurement):
@@ -53,7 +56,7 @@ class Entries(Measurement):
 
     def __init__(self, rows: Any, cols: Any, shape: Any, weights: Any = None) -> None:
         self.shape = matrix_shape(shape)
-        self.rows, self.cols = integers(rows, "rows"), integers(cols, "cols")
+        self.rows, self.cols = _positions(rows, "rows"), _positions(cols, "cols")
         if self.rows.shape != self.cols.shape:
             raise InputError(f"rows has length {self.rows.size} and cols has {self.cols.size}, expected equal lengths")
         for name, index, bound in (("rows", self.rows, self.shape[0]), ("cols", self.cols, self.shape[1])):
@@ -108,7 +111,7 @@ class Entries(Measurement):
 
     def norms(self) -> Array:
         """Return the size of every weight."""
-        return np.ones(self.size) if self.weights is None else np.abs(self.weights)
+        return np.broadcast_to(1.0, self.size) if self.weights is None else np.abs(self.weights)
 
     def weighted(self, weights: Array) -> Entries:
         """Return the map with its weights multiplied."""
@@ -123,11 +126,9 @@ class Entries(Measurement):
     def curvature_blocks(self, L: Array, R: Array) -> Array:
         """Return the weighted sum of outer products of the rows of R that each row of L meets, and conversely."""
         if self._compiled(L.shape[1]):
-            cells = self._pattern.cells
-            weights = None if self.weights is None else cells.arranged(self.weights)
-            across = cells.transposed
+            across, weights = self._pattern.cells.transposed, self._arranged_weights
             turned = None if weights is None else across.arranged(weights)
-            return np.concatenate([cells.grams(R, weights), across.grams(L, turned)])
+            return np.concatenate([self._pattern.cells.grams(R, weights), across.grams(L, turned)])
         k = L.shape[1]
         upper = np.triu_indices(k)
         pattern = self.adjoint_operator(np.ones(self.size) if self.weights is None else self.weights)
@@ -137,6 +138,13 @@ class Entries(Measurement):
             blocks[part, upper[0], upper[1]] = sums
             blocks[part, upper[1], upper[0]] = sums
         return blocks
+
+    def row_blocks(self, R: Array) -> Array:
+        """Return the weighted sum of outer products of the rows of R that each row meets, shape (d1, k, k)."""
+        if self._compiled(R.shape[1]):
+            found: Array = self._pattern.cells.grams(R, self._arranged_weights)
+            return found
+        return self.curvature_blocks(np.zeros((self.shape[0], R.shape[1])), R)[: self.shape[0]]
 
     @property
     def has_normal_matrix(self) -> bool:
@@ -157,7 +165,12 @@ class Entries(Measurement):
         """Return the map with weights multiplied by the entries of the diagonal P1 and P2."""
         if not (P1.is_diagonal and P2.is_diagonal):
             return super().congruence(P1, P2)
-        return self._with(self._weighted(P1.values[self.rows] * P2.values[self.cols]))
+        weights = P1.values[self.rows]
+        for piece in _pieces(self.size):
+            weights[piece] *= P2.values[self.cols[piece]]
+            if self.weights is not None:
+                weights[piece] *= self.weights[piece]
+        return self._with(weights)
 
     def merged(self) -> tuple[Measurement, Any] | None:
         """Return one weighted measurement an entry, in row-major order, unless they are so already."""
@@ -199,8 +212,24 @@ class Entries(Measurement):
         """Return whether products with factors of so many columns run in compiled loops."""
         return self.size >= MANY or (self.size >= SOME and self.size * columns >= BUSY)
 
+    @property
+    def _arranged_weights(self) -> Array | None:
+        """The weights in the order of the cells."""
+        return None if self.weights is None else self._pattern.cells.arranged(self.weights)
+
     def _weighted(self, values: Array) -> Array:
         return np.asarray(values if self.weights is None else self.weights * values)
+
+
+def _pieces(size: int) -> Iterator[slice]:
+    """Return slices that cover so many entries."""
+    return (slice(start, min(start + STEP, size)) for start in range(0, size, STEP))
+
+
+def _positions(index: Any, name: str) -> Array:
+    """Return an index as whole numbers, itself where it is in four or eight bytes each."""
+    short = isinstance(index, np.ndarray) and index.dtype == np.int32 and index.ndim == 1
+    return index if short else integers(index, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +252,7 @@ class _Pattern:
         """The order that sorts the entries by row and column (None: they are), then columns and pointers of rows."""
         if len(self.rows) >= MANY:
             return self.cells.order, self.cells.indices, self.cells.pointers
-        cell = self.rows * self.shape[1] + self.cols
+        cell = self.rows.astype(np.int64, copy=False) * self.shape[1] + self.cols
         order = None if np.all(cell[1:] >= cell[:-1]) else np.argsort(cell, kind="stable")
         pointers = np.concatenate([[0], np.cumsum(np.bincount(self.rows, minlength=self.shape[0]))])
         return order, self.cols[slice(None) if order is None else order].astype(np.int32), pointers.astype(np.int32)

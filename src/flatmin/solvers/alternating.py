@@ -58,10 +58,12 @@ def alternating_minimum(task: Task) -> Solution:
     factors = model.flattest(*model.singular(found, problem.metric), problem.metric)
     dual = entries.cells.returned(search.problem.errors(*factors))
     dual /= 2 * task.alpha * entries.size
+    converged, history = search.converged, search.history
+    del search  # with its copies of the data
     proof = certificate_of(
         problem, factors, dual, alpha=task.alpha, metric_power=task.metric_power, seed=int(task.seed)
     )
-    return task.solution(factors, proof, task.status(proof, converged=search.converged), search.history)
+    return task.solution(factors, proof, task.status(proof, converged=converged), history)
 
 
 def alternating_factors(task: Task) -> tuple[tuple[Array, Array], bool]:
@@ -187,6 +189,7 @@ class _Search:
                 break
             if new.any():
                 L, R = problem.added(L, R, errors, (u[:, new], values[new], v[:, new]))
+            del S, point, errors  # as large as the data
             tol = max(0.1 * tol, 1e-11)
         return best[1], best[2]
 

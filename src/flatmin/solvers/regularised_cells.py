@@ -50,7 +50,12 @@ class Side:
         """Return the columns as rows."""
         across = self.cells.transposed
         weights = None if self.weights is None else across.arranged(self.weights)
-        return Side(across, across.arranged(self.values), weights, penalties)
+        values = across.arranged(self.values) if len(self.values) else self.values
+        return Side(across, values, weights, penalties)
+
+    def bare(self) -> Side:
+        """Return the same without its values."""
+        return Side(self.cells, self.values[:0], self.weights, self.penalties)
 
     def single(self) -> Side:
         """Return the same in single precision."""

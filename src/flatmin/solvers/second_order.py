@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flatmin.kernels.threads import available, in_parts
 from flatmin.metric import Array
 from flatmin.solvers.newton import Budget
 from flatmin.solvers.regularised_cells import RegularisedCells, Side
@@ -14,6 +15,8 @@ from flatmin.solvers.regularised_cells import RegularisedCells, Side
 __all__ = ["Point", "newton_steps"]
 
 MAX_PRODUCTS = 200
+#: More numbers than this in all blocks are worth several threads.
+LARGE = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +37,7 @@ def newton_steps(
     Newton systems are solved by conjugate gradients in single precision, preconditioned by the
     exact k×k blocks of every row; gradients and exact step lengths are computed in double precision.
     """
-    rows, d1 = problem.rows, len(L)
+    rows, d1 = problem.rows.bare(), len(L)  # values are not needed but for the errors
     columns = rows.turned(problem.columns)
     prices = np.concatenate([rows.penalties, columns.penalties])[:, None]
     safe = np.where(prices > 0, prices, 1.0)
@@ -54,7 +57,9 @@ def newton_steps(
             precondition = _blockwise(light, L, R)
         goal = max(min(0.1, relative**0.5), 0.3 * tol / relative)
         pulls = pulled.astype(np.float32), turned.astype(np.float32)
+        del pulled, turned
         d = _conjugate_gradients(light, pulls, L, R, gradient, goal, precondition, budget)
+        del pulls
         P, Q = d[:d1], d[d1:]
         t, errors = _moved(problem, (L, R), (P, Q), errors)
         if t == 0:
@@ -110,13 +115,26 @@ def _conjugate_gradients(
 
 def _blockwise(sides: tuple[Side, Side], L: Array, R: Array) -> Callable[[Array], Array]:
     """Return the inverse of the diagonal blocks ``a I + Σ w² r rᵀ``, one for each row of the factors."""
-    k, inverses = L.shape[1], []
-    for side, F in zip(sides, (R, L), strict=True):
-        blocks = side.cells.grams(F.astype(np.float32), side.weights)
-        blocks[:, np.arange(k), np.arange(k)] += np.where(side.penalties > 0, side.penalties, 1.0)[:, None]
-        inverses.append(np.linalg.inv(blocks))
-    inverse = np.concatenate(inverses)
-    return lambda r: np.asarray((inverse @ r[:, :, None])[:, :, 0])
+    inverse = np.concatenate(
+        [
+            side.cells.inverse_grams(
+                F.astype(np.float32), np.where(side.penalties > 0, side.penalties, 1.0), side.weights
+            )
+            for side, F in zip(sides, (R, L), strict=True)
+        ]
+    )
+    threads = available() if inverse.size > LARGE else 1
+
+    def applied(r: Array) -> Array:
+        out = np.empty_like(r)
+
+        def part(start: int, stop: int) -> None:
+            np.matmul(inverse[start:stop], r[start:stop, :, None], out=out[start:stop, :, None])
+
+        in_parts(part, len(r), threads)
+        return out
+
+    return applied
 
 
 def _moved(
@@ -146,4 +164,4 @@ def _moved(
     linear *= t
     quadratic *= t**2
     linear += quadratic
-    return t, errors - linear
+    return t, np.subtract(errors, linear, out=linear)
