@@ -126,7 +126,7 @@ def _check_cells(measurement: Measurement, parametrization: Parametrization) -> 
         raise InputError(f"the parametrization is {parametrization!r}, expected Product() for gross errors")
     if isinstance(measurement, Identity):
         return
-    cells = measurement.rows * measurement.shape[1] + measurement.cols
+    cells = measurement.rows.astype(np.int64, copy=False) * measurement.shape[1] + measurement.cols
     if np.any(cells[1:] <= cells[:-1]):
         cells = np.sort(cells)
     twice = cells[1:][cells[1:] == cells[:-1]]

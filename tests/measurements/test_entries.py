@@ -111,3 +111,11 @@ def test_diagonal_weights_on_both_sides_multiply_the_entries(monkeypatch):
     P1, P2 = (fm.metric.Metric(rng.uniform(0.5, 2, d)) for d in (12, 9))
     X = rng.standard_normal((12, 9))
     np.testing.assert_allclose(A.congruence(P1, P2).forward(X), A.forward((P1 @ X) @ P2.dense))
+
+
+def test_cells_of_a_huge_table_are_told_apart():
+    rows, cols = np.array([0, 65_536], np.int32), np.array([5, 5], np.int32)
+    A = Entries(rows, cols, (70_000, 65_536))  # in four bytes, both cells have the same number
+    assert fm.Problem(A, [1.0, 2.0], loss=fm.losses.Absolute()).measurement is A
+    with pytest.raises(fm.InputError, match="observed twice"):
+        fm.Problem(A.take([1, 1]), [1.0, 2.0], loss=fm.losses.Absolute())
