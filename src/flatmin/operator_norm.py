@@ -553,7 +553,7 @@ def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
             U, V, parts = _anew(S, U.shape[1] + 1, seed + attempt)
             inaccurate = False
         scale, floor, upper, reached = _likely_beside(S, U, V, parts, unit, (seed, 2 * attempt))
-        if inaccurate and not max(parts[3]) ** 2 <= HARMLESS * (scale - reached):
+        if inaccurate and block_norm(parts[2], parts[3], reached) - scale > HARMLESS:
             U, V, parts = _anew(S, U.shape[1] + 1, seed + attempt)
             scale, floor, upper, reached = _likely_beside(S, U, V, parts, unit, (seed, 2 * attempt + 1))
         found = _Search(U, V, parts, scale, reached, upper, given)
