@@ -119,3 +119,35 @@ def test_cells_of_a_huge_table_are_told_apart():
     assert fm.Problem(A, [1.0, 2.0], loss=fm.losses.Absolute()).measurement is A
     with pytest.raises(fm.InputError, match="observed twice"):
         fm.Problem(A.take([1, 1]), [1.0, 2.0], loss=fm.losses.Absolute())
+
+
+@pytest.mark.parametrize("size", [3000, 2 * module.MANY])
+def test_what_is_done_with_an_adjoint_leaves_the_map_alone(size):
+    rng = np.random.default_rng(0)
+    rows, cols = rng.integers(0, 60, size), rng.integers(0, 50, size)  # nearly all entries are repeated
+    A, y = Entries(rows, cols, (60, 50)), rng.standard_normal(size)
+    expected = np.zeros((60, 50))
+    np.add.at(expected, (rows, cols), y)
+    for _ in range(2):
+        S = A.adjoint_operator(y)
+        np.testing.assert_allclose(S.toarray(), expected, atol=1e-12)
+        for done in (abs, lambda S: abs(S.T), lambda S: S + S, lambda S: S.sum_duplicates(), lambda S: S.tocsc()):
+            done(S)
+        abs(S).sum_duplicates()
+        np.testing.assert_allclose(A.adjoint(y), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [20_000, 55_000])
+def test_repeated_entries_are_certified_alike_every_time(size):
+    rng = np.random.default_rng(1)
+    rows, cols = rng.integers(0, 450, size), rng.integers(0, 430, size)
+    L, R = rng.standard_normal((450, 2)), rng.standard_normal((430, 2))
+    problem = fm.Problem(Entries(rows, cols, (450, 430)), np.einsum("ij,ij->i", L[rows], R[cols]))
+    y = rng.standard_normal(size)
+    D1, D2 = (D.values for D in problem.metric)
+    S = np.zeros((450, 430))
+    np.add.at(S, (rows, cols), y)
+    norm = np.linalg.norm(S / D1[:, None] / D2, 2)
+    proofs = [fm.certify(problem, (L, R), y) for _ in range(2)]
+    assert proofs[0].dual_norm == proofs[1].dual_norm
+    assert norm <= proofs[0].dual_norm <= 1.05 * norm

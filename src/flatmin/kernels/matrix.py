@@ -70,7 +70,7 @@ class CellMatrix(csr_array):  # type: ignore[misc]
         return found.reshape(self.shape[0], *other.shape[1:])
 
     def __abs__(self) -> Any:
-        return csr_array((np.abs(self.data), self.indices, self.indptr), shape=self.shape)
+        return csr_array((np.abs(self.data), self.indices, self.indptr), shape=self.shape, copy=True)
 
     def sum_duplicates(self) -> None:
         """Add up what stands at the same place; the cells, whose arrays this matrix shares, stay as they are."""

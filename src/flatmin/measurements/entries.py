@@ -102,7 +102,8 @@ class Entries(Measurement):
         from scipy.sparse import csr_array
 
         order, columns, pointers = self._pattern.layout
-        return csr_array((values if order is None else values[order], columns, pointers), shape=self.shape)
+        values = values if order is None else values[order]
+        return csr_array((values, columns, pointers), shape=self.shape, copy=True)  # SciPy may add up what repeats
 
     @property
     def cells(self) -> Any:
