@@ -1,5 +1,7 @@
 """Penalised completion by alternating least squares and Newton's method, against other solvers of the same problem."""
 
+import tracemalloc
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -185,3 +187,25 @@ def test_models_with_another_shape_keep_their_solver():
     assert not alternating.suits(Task(fm.Problem(diagonal, [1.0, 2.0], fm.Gram()), 0.1, stop="objective"))
     assert alternating.suits(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1, stop="objective"))
     assert not alternating.suits(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", ["objective", "gap"])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_memory_is_a_small_multiple_of_the_triples(stop, ordered):
+    rng, d = np.random.default_rng(0), 4000
+    cell = np.unique(rng.integers(0, d * d, 1_000_000))
+    rows, cols = np.divmod(cell if ordered else rng.permutation(cell), d)
+    L, R = (rng.standard_normal((d, 5)) for _ in range(2))
+    values = np.einsum("ij,ij->i", L[rows], R[cols]) + 0.3 * rng.standard_normal(len(rows))
+    fm.flat_minimum(_problem(1, (300, 300), 60_000), alpha=30.0)  # loads what is compiled
+    tracemalloc.start()
+    try:
+        problem = fm.Problem(fm.measurements.Entries(rows, cols, (d, d)), values)
+        s = fm.flat_minimum(problem, alpha=0.05 * d, tol=1e-6, stop=stop)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    triples = rows.nbytes + cols.nbytes + values.nbytes
+    assert s.certificate.bound_kind == "probabilistic"
+    assert peak <= 4 * triples + 8 * sum(F.nbytes for F in s.factors)
