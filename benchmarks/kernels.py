@@ -155,7 +155,7 @@ def loops(rows: Array, cols: Array, values: Array) -> None:
 def large() -> None:
     """Print time and memory of a penalised solve of 20 million entries, and where it ended."""
     rows, cols, values = draw(LARGE_SHAPE, LARGE_ENTRIES, LARGE_RANK)
-    before = peak()
+    before = resident()
     triples = rows.nbytes + cols.nbytes + values.nbytes
     problem = fm.Problem(fm.measurements.Entries(rows, cols, LARGE_SHAPE), values)
     alpha = REG * np.sqrt(np.prod(LARGE_SHAPE)) / 2
@@ -164,11 +164,12 @@ def large() -> None:
     seconds = time.perf_counter() - start
     proof = s.certificate
     factors = sum(F.nbytes for F in s.factors)
-    line(["entries", "s", "of it sweeps", "rank", "gap", "bound", "triples MB", "factors MB", "peak − before MB"])
-    line(["---"] * 9)
+    memory = ["triples MB", "factors MB", "peak − before MB", "of triples"]
+    line(["entries", "s", "of it sweeps", "rank", "gap", "bound", *memory])
+    line(["---"] * 10)
     sizes = [f"{x / 1e6:.0f}" for x in (triples, factors, peak() - before)]
     shown = [f"{seconds:.0f}", f"{s.history['seconds'][-1]:.0f}", s.rank, f"{proof.relative_gap:.1e}", proof.bound_kind]
-    line([len(rows), *shown, *sizes])
+    line([len(rows), *shown, *sizes, f"{(peak() - before - factors) / triples:.1f}"])
     line(["relative gradient", f"{gradient(problem, s.factors, float(alpha)):.1e}"])
 
 
@@ -184,6 +185,12 @@ def gradient(problem: fm.Problem, factors: tuple[Array, ...], alpha: float) -> f
 def peak() -> float:
     """Return the largest memory that this process had, in bytes."""
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def resident() -> float:
+    """Return the memory that this process has now, in bytes; what it had before may have been more."""
+    with open("/proc/self/statm") as file:
+        return float(file.read().split()[1]) * resource.getpagesize()
 
 
 def main() -> None:
