@@ -11,7 +11,7 @@ import numpy as np
 from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.losses import Absolute, Squared
-from flatmin.measurements import Entries, Identity, Measurement
+from flatmin.measurements import Entries, Identity, Mask, Measurement
 from flatmin.metric import Array, Metric
 from flatmin.parametrizations import Parametrization
 from flatmin.parametrizations.product import Product
@@ -35,8 +35,8 @@ class Problem:
     parametrization : Parametrization
         How weights make a matrix, by default `Product`.
     loss : Squared or Absolute
-        How misfit is counted. `Absolute` allows gross errors in some cells; it goes with `Identity` or unweighted
-        `Entries` that see no cell twice, and with `Product`; its metric is the identity.
+        How misfit is counted. `Absolute` allows gross errors in some cells; it goes with `Identity`, `Mask` or
+        unweighted `Entries` that see no cell twice, and with `Product`; its metric is the identity.
 
     Raises
     ------
@@ -120,11 +120,11 @@ def _check_cells(measurement: Measurement, parametrization: Parametrization) -> 
     """Raise `InputError` unless the measurements are cells of a matrix ``L Rᵀ``, each seen once."""
     if not isinstance(measurement, Entries) or measurement.weights is not None:
         raise InputError(
-            f"the measurement is {measurement!r}, expected Identity or unweighted Entries for gross errors"
+            f"the measurement is {measurement!r}, expected Identity, Mask or unweighted Entries for gross errors"
         )
     if type(parametrization) is not Product:
         raise InputError(f"the parametrization is {parametrization!r}, expected Product() for gross errors")
-    if isinstance(measurement, Identity):
+    if isinstance(measurement, Identity | Mask):
         return
     cells = measurement.rows.astype(np.int64, copy=False) * measurement.shape[1] + measurement.cols
     if np.any(cells[1:] <= cells[:-1]):

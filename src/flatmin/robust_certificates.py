@@ -8,7 +8,7 @@ import numpy as np
 
 from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, Certificate, check_strength, ratio
 from flatmin.losses import Absolute, clip_level
-from flatmin.measurements import Entries, Identity
+from flatmin.measurements import Entries, Identity, Mask
 from flatmin.metric import Array, svd_of_product
 from flatmin.operator_norm import EPS, TopSpectrum, top_spectrum
 from flatmin.parametrizations.base import Factors
@@ -51,6 +51,9 @@ class Grid:
         rows, cols = (counts > 0 for counts in A.gram_diagonals())
         if isinstance(A, Identity):
             return cls(rows, cols, None, None)
+        if isinstance(A, Mask):
+            seen = A.seen if rows.all() and cols.all() else A.seen[np.ix_(rows, cols)]
+            return cls(rows, cols, None if A.size == seen.size else seen, None)
         places: tuple[Array, Array] = A.rows, A.cols
         if not (rows.all() and cols.all()):
             places = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]

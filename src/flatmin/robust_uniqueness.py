@@ -25,7 +25,7 @@ CUTS = (3e-2, 1e-3, 1e-5)
 #: What the zero matrix is compared with: this share of the size of the errors.
 SHARE = 1e-3
 #: The bound by rows and columns is good enough from this value of 1 − ‖P_Ω P_T‖² on.
-GOOD = 0.25
+GOOD = 0.1
 #: Steps of the Lanczos iteration, the chance that its bound fails after one of them, and the largest matrix it sees.
 STEPS, CHANCE, MOST_CELLS = 60, 1e-12, 6_000_000
 #: The Lanczos iteration ends when its bound on what is left is this share of its estimate.

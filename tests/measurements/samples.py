@@ -35,6 +35,10 @@ def identity(rng, shape, m, dtype):
     return measurements.Identity(shape)
 
 
+def mask(rng, shape, m, dtype):
+    return measurements.Mask(rng.permutation(shape[0] * shape[1]).reshape(shape) < m)
+
+
 def linear_operator(rng, shape, m, dtype):
     return measurements.FromLinearOperator(aslinearoperator(rng.standard_normal((m, shape[0] * shape[1]))), shape)
 
@@ -52,6 +56,7 @@ SAMPLES = {
     "CodedDiffraction": coded_diffraction,
     "Entries": entries,
     "Identity": identity,
+    "Mask": mask,
     "FromLinearOperator": linear_operator,
     "Projected": projected,
 }

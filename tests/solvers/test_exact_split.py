@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 import flatmin as fm
 from flatmin.families import robust_pca as family
 from flatmin.kernels.row_passes import RowPasses
-from flatmin.solvers.exact_split import exact_split
+from flatmin.measurements import Entries, Mask
+from flatmin.solvers.exact_split import _least_deviations, exact_split
 from flatmin.solvers.newton import Budget
 from flatmin.solvers.pursuit import Corrupted, pursue
 
@@ -74,6 +76,84 @@ def test_rows_and_columns_that_are_unlike_the_others():
     solution = fm.robust_pca(Y)
     assert solution.certificate.holds
     np.testing.assert_allclose(solution.low_rank, truth, atol=1e-8)
+
+
+def moving(height, width, frames, seed):
+    """Return a clip, one frame a column, of a picture under changing light with squares that move over it, and both."""
+    rng = np.random.default_rng(seed)
+    row, col = np.mgrid[:height, :width]
+    picture = 0.3 + 0.2 * np.sin(row / 7) * np.cos(col / 5) + 0.05 * rng.standard_normal((height, width))
+    phase = 2 * np.pi * np.arange(frames) / frames
+    X = picture.ravel()[:, None] * (1 + 0.2 * np.sin(3 * phase)) + 0.1 * (col / width).ravel()[:, None] * np.cos(phase)
+    Y = X.reshape(height, width, frames).copy()
+    for _ in range(4):
+        value, place, speed = rng.uniform(0, 1), rng.uniform(0, 1, 2) * (height, width), rng.uniform(1, 3, 2)
+        for frame in range(frames):
+            y, x = (place + frame * speed).astype(int) % (height, width)
+            Y[y : y + 6, x : x + 6, frame] = value
+    return Y.reshape(-1, frames), X
+
+
+@pytest.mark.parametrize(("seed", "missing"), [(0, 0.0), (1, 0.0), (3, 0.0), (0, 0.1)])
+def test_rows_with_small_errors_that_come_together_are_fitted_in_the_end(seed, missing):
+    """Where a square is nearly as bright as what is behind it, a few rows are fitted to the square at first."""
+    Y, truth = moving(40, 50, 80, seed)
+    seen = np.random.default_rng(seed).random(Y.shape) >= missing if missing else None
+    solution = fm.robust_pca(Y, seen)
+    assert solution.certificate.holds
+    assert solution.certificate.relative_gap <= 1e-9
+    assert solution.certificate.unique
+    assert solution.iterations < 40
+    np.testing.assert_allclose(solution.low_rank, truth, atol=1e-9)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_least_deviations_against_linear_programming(missing):
+    rng = np.random.default_rng(0)
+    B, truth = rng.standard_normal((40, 3)), rng.standard_normal((4, 3))
+    Y = truth @ B.T + rng.standard_normal((4, 40)) * (rng.random((4, 40)) < 0.25)
+    seen = rng.random(Y.shape) >= missing if missing else None
+    T = _least_deviations(Y, seen, B, np.zeros((4, 3)))
+    for i, y in enumerate(Y):
+        known = slice(None) if seen is None else seen[i]
+        y, A = y[known], B[known]
+        n = len(y)
+        best = linprog(
+            np.r_[np.zeros(3), np.ones(2 * n)],
+            A_eq=np.hstack([A, np.eye(n), -np.eye(n)]),
+            b_eq=y,
+            bounds=[(None, None)] * 3 + [(0, None)] * 2 * n,
+        ).fun
+        assert np.abs(y - A @ T[i]).sum() == pytest.approx(best, rel=1e-9)
+
+
+def test_a_mask_is_as_good_as_its_entries():
+    """The measurement keeps no index of an entry, and the split is the same."""
+    Y, seen, _ = table((120, 90), 3, missing=0.2)
+    seen[:, 7] = False
+    seen[3] = False
+    mask, entries = Mask(seen), Entries(*np.nonzero(seen), seen.shape)
+    splits = [fm.flat_minimum(fm.Problem(A, Y[seen], loss=fm.losses.Absolute())) for A in (mask, entries)]
+    np.testing.assert_allclose(splits[0].low_rank, splits[1].low_rank, atol=1e-12)
+    np.testing.assert_array_equal(splits[0].sparse, splits[1].sparse)
+    assert splits[0].undetermined[0].tolist() == [3]
+    assert splits[0].certificate.relative_gap == pytest.approx(splits[1].certificate.relative_gap, abs=1e-12)
+    assert "rows" not in vars(mask)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        ([True, False], "shape"),
+        ([[2, 0]], "other values"),
+        ([[False, False]], "no entry"),
+        ([[True], [True, False]], "ragged"),
+        ([["a"]], "other values"),
+    ],
+)
+def test_a_mask_that_is_none(mask, message):
+    with pytest.raises(fm.InputError, match=message):
+        Mask(mask)
 
 
 def test_order_of_the_entries_does_not_matter():

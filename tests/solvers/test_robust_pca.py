@@ -376,7 +376,7 @@ def test_bad_arguments_are_refused():
         (lambda: fm.Problem(cells, [1, 2], loss="absolute"), "loss is a str"),
         (
             lambda: fm.Problem(cells.weighted([1, 2]), [1, 2], loss=fm.losses.Absolute()),
-            "expected Identity or unweighted",
+            "expected Identity, Mask or unweighted",
         ),
         (
             lambda: fm.Problem(fm.measurements.Entries([1, 1], [0, 0], (2, 2)), [1, 2], loss=fm.losses.Absolute()),

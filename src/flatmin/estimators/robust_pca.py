@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from flatmin.errors import InputError
 from flatmin.estimators.base import FlatEstimator
 from flatmin.losses import Absolute
-from flatmin.measurements import Entries, Identity
+from flatmin.measurements import Identity, Mask
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -227,7 +227,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return tags
 
     def _problem(self, X: Array, seen: Array, centre: Array) -> Problem:
-        cells = Identity(X.shape) if seen.all() else Entries(*np.nonzero(seen), X.shape)
+        cells = Identity(X.shape) if seen.all() else Mask(seen)
         return Problem(cells, (X - centre)[seen], loss=Absolute(self.weight))
 
     def _centre(self, X: Array, seen: Array) -> Array:

@@ -35,6 +35,10 @@ LIMIT, FEW, SAMPLE, FALL = 10.0, 64, 5_000, 0.1
 INNER, INNER_STEPS, STEPS, GAIN, EXACT = 0.05, 12, 40, 0.7, 1e-13
 #: … or down to this, where it gains no more.
 NEARLY = 1e-11
+#: Rows and columns are left behind if their median is above this times that of the whole. If they are no more than this
+#: share, they are fitted anew by least absolute deviations, in so many steps of reweighted least squares whose smallest
+#: residuals that count fall by this factor a step; and then the fit goes on, so often.
+BEHIND, FEWER, DEVIATIONS, SHARPER, REFITS = 1e3, 0.1, 60, 0.6, 3
 #: Errors are what is above this, or this times the median.
 ERROR, OVER = 1e-10, 30.0
 #: The dual matrix is corrected to this accuracy in so many steps; where it leaves its bounds, so often, if it leaves
@@ -244,11 +248,30 @@ def _finished(rounds: _Rounds, budget: Budget, tol: float, look: Look | None) ->
 
 
 def _fitted(rounds: _Rounds, free: Array, budget: Budget) -> tuple[Triplets, float]:
-    """Return the fit of the rank of the rounds to cells without errors, and the median of what it leaves there."""
+    """Return the fit of the rank of the rounds to cells without errors, and the median of what it leaves there.
+
+    Rows that are left behind, because small errors in them pass for what is to be fitted, are fitted anew.
+    """
     U, s, V = (part[..., : rounds.rank] for part in rounds.triplets)
-    best, least, slow = (U, s, V), rounds.median(U, s, V), 0
+    least = rounds.median(U, s, V)
+    found, median = _descended(
+        rounds, (U, s, V), (np.full(len(U), LIMIT * least), np.full(len(V), LIMIT * least)), free, budget
+    )
+    for _ in range(REFITS):
+        again = _caught_up(rounds, found, median) if median <= NEARLY and not budget.out_of_time else None
+        if again is None:
+            break
+        found, limits = again
+        found, median = _descended(rounds, found, limits, free, budget)
+    return found, median
+
+
+def _descended(rounds: _Rounds, start: Triplets, limits: Pair, free: Array, budget: Budget) -> tuple[Triplets, float]:
+    """Return the end of the Gauss-Newton steps from some triplets and limits, and the median there."""
+    U, s, V = start
+    best, least, slow = start, rounds.median(U, s, V), 0
     median, before = least, (-1, np.inf)
-    high, wide = np.full(len(U), LIMIT * least), np.full(len(V), LIMIT * least)
+    high, wide = limits
     for _ in range(STEPS):
         if slow > 1 or budget.out_of_time:
             break
@@ -266,6 +289,43 @@ def _fitted(rounds: _Rounds, free: Array, budget: Budget) -> tuple[Triplets, flo
         if median < least:
             best, least = (U, s, V), median
     return best, least
+
+
+def _caught_up(rounds: _Rounds, triplets: Triplets, median: float) -> tuple[Triplets, Pair] | None:
+    """Return the fit and its limits after those left behind were fitted anew; None if there are none, or too many."""
+    U, s, V = triplets
+    Y, seen, behind = rounds.passes.Y, rounds.passes.seen, BEHIND * max(median, EXACT)
+    left, right = U * s, V.copy()
+    rows, cols = (np.flatnonzero(medians > behind) for medians in rounds.medians(U, s, V))
+    if not 0 < max(len(rows) / len(U), len(cols) / len(V)) <= FEWER:
+        return None
+    if len(rows):
+        left[rows] = _least_deviations(Y[rows], None if seen is None else seen[rows], V, left[rows])
+    if len(cols):
+        right[cols] = _least_deviations(Y[:, cols].T, None if seen is None else seen[:, cols].T, U * s, right[cols])
+    (Q1, R1), (Q2, R2) = np.linalg.qr(left), np.linalg.qr(right)
+    inner, s, across = np.linalg.svd(R1 @ R2.T)
+    U, V = _orthonormal(Q1 @ inner), _orthonormal(Q2 @ across.T)
+    high, wide = (np.maximum(LIMIT * medians, EXACT) for medians in rounds.medians(U, s, V))
+    return (U, s, V), (high, wide)
+
+
+def _least_deviations(Y: Array, seen: Array | None, B: Array, start: Array) -> Array:
+    """Return the coefficients T with the least ``‖Y − T Bᵀ‖_1`` on the cells seen, if most are fitted exactly."""
+    T, rank = start, B.shape[1]
+    squares = (B[:, :, None] * B[:, None, :]).reshape(len(B), -1)
+    ridge = EPS * np.eye(rank)
+    floor = np.zeros((len(Y), 1))
+    for step in range(DEVIATIONS):
+        left = np.abs(Y - T @ B.T)
+        floor = np.max(left, axis=1, keepdims=True) if step == 0 else np.maximum(SHARPER * floor, EPS)
+        weights = 1 / np.maximum(left, floor + np.finfo(float).tiny)
+        if seen is not None:
+            weights *= seen
+        grams = (weights @ squares).reshape(-1, rank, rank)
+        grams += ridge * np.trace(grams, axis1=1, axis2=2)[:, None, None]
+        T = np.linalg.solve(grams, ((weights * Y) @ B)[:, :, None])[:, :, 0]
+    return T
 
 
 def _lowered(limits: Array, wanted: Array) -> Array:

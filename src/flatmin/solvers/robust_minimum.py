@@ -214,5 +214,5 @@ def _errors(problem: Problem, factors: tuple[Array, ...], alpha: float) -> Array
     if grid.shape == problem.shape:
         return grid.matrix(errors)
     sparse = np.zeros(problem.shape)
-    sparse[A.rows, A.cols] = errors
+    sparse[np.ix_(grid.rows, grid.cols)] = grid.matrix(errors)
     return sparse

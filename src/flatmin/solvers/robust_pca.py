@@ -10,7 +10,7 @@ import numpy as np
 from flatmin._validation import numeric
 from flatmin.errors import InputError
 from flatmin.losses import Absolute
-from flatmin.measurements import Entries, Identity
+from flatmin.measurements import Identity, Mask, Measurement
 from flatmin.metric import Array
 from flatmin.problem import Problem
 from flatmin.solution import Solution
@@ -91,8 +91,9 @@ def robust_pca(
     ('unique_flat_minimum', 1, 40.0, 1)
     """
     data, observed = _observed(Y, mask)
-    cells = Identity(data.shape) if observed.all() else Entries(*np.nonzero(observed), data.shape)
-    problem = Problem(cells, data[observed], loss=Absolute(weight, tau))
+    cells: Measurement = Identity(data.shape) if observed.all() else Mask(observed)
+    data = data[observed]  # without missing cells, which would stay in memory
+    problem = Problem(cells, data, loss=Absolute(weight, tau))
     return flat_minimum(
         problem,
         alpha=alpha,

@@ -1,0 +1,102 @@
+"""The entries of a matrix where a mask is true."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flatmin.errors import InputError
+from flatmin.measurements.entries import Entries, _Pattern
+from flatmin.metric import Array
+
+__all__ = ["Mask"]
+
+#: So many cells of a product are formed at once.
+BLOCK = 1 << 18
+
+
+class Mask(Entries):
+    """The entries where a mask is true, in row-major order: for tables with holes.
+
+    The same map as `Entries` at ``*np.nonzero(seen)``, where most of a matrix is observed: it keeps a byte a cell in
+    place of two indices an entry, and works on whole rows.
+
+    Parameters
+    ----------
+    seen : array_like of bool, shape (d1, d2)
+        Which entries are observed; at least one.
+
+    Raises
+    ------
+    InputError
+        If the mask is no matrix, holds other values than True and False, or no True at all.
+
+    Examples
+    --------
+    >>> A = Mask([[True, False], [True, True]])
+    >>> A.forward(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([1., 3., 4.])
+    """
+
+    def __init__(self, seen: Any) -> None:
+        try:
+            marks = np.asarray(seen)
+        except ValueError as error:
+            raise InputError("the mask is ragged, expected a rectangular array of True and False") from error
+        if marks.ndim != 2:
+            raise InputError(f"the mask has shape {marks.shape}, expected that of a matrix")
+        if marks.dtype.kind not in "biuf" or (marks.dtype != bool and not np.isin(marks, (0, 1)).all()):
+            raise InputError(
+                "the mask holds other values than True and False, expected True where an entry is observed"
+            )
+        self.seen = marks.astype(bool)
+        self.shape = int(marks.shape[0]), int(marks.shape[1])
+        self.size = int(np.count_nonzero(self.seen))
+        self.weights = None
+        if self.size == 0:
+            raise InputError("no entry is observed, expected at least one")
+
+    @cached_property
+    def rows(self) -> Array:  # type: ignore[override]
+        """The row of every entry."""
+        return np.nonzero(self.seen)[0]
+
+    @cached_property
+    def cols(self) -> Array:  # type: ignore[override]
+        """The column of every entry."""
+        return np.nonzero(self.seen)[1]
+
+    @cached_property
+    def _pattern(self) -> _Pattern:  # type: ignore[override]
+        return _Pattern(self.rows, self.cols, self.shape)
+
+    def gram_diagonals(self) -> tuple[Array, Array]:
+        """Return the number of entries in every row and every column."""
+        rows, cols = (np.count_nonzero(self.seen, axis=axis).astype(float) for axis in (1, 0))
+        return rows, cols
+
+    def merged(self) -> None:
+        """Return None: no entry is measured twice."""
+
+    def forward(self, X: Array) -> Array:
+        """Return the observed entries of X."""
+        return np.asarray(X.real[self.seen], dtype=float)
+
+    def adjoint(self, y: Array) -> Array:
+        """Return y spread over the matrix, zero elsewhere, as an array."""
+        M = np.zeros(self.shape)
+        M[self.seen] = y
+        return M
+
+    def forward_factors(self, L: Array, R: Array) -> Array:
+        """Return the observed entries of ``L Rᵀ``, which is formed some rows at a time."""
+        out, done = np.empty(self.size), 0
+        height = max(1, BLOCK // self.shape[1])
+        for first in range(0, self.shape[0], height):
+            rows = slice(first, first + height)
+            values = (L[rows] @ R.T)[self.seen[rows]]
+            out[done : done + len(values)] = values
+            done += len(values)
+        return out
