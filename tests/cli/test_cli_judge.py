@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 
+import flatmin as fm
+
 pytestmark = pytest.mark.usefixtures("without_report")
 
 
@@ -124,3 +126,16 @@ def test_solutions_that_do_not_fit(flatmin, tmp_path, solved, arrays, part):
     assert run.code == 2
     assert part in run.err
     assert run.err.count("\n") == 1
+
+
+def test_nothing_is_left_to_chance_if_that_is_asked_for(flatmin, monkeypatch, solved):
+    asked, certify = [], fm.certify
+
+    def noted(*arguments, randomized, **more):
+        asked.append(randomized)
+        return certify(*arguments, randomized=randomized, **more)
+
+    monkeypatch.setattr("flatmin.certify", noted)
+    for options in ((), ("--deterministic",)):
+        assert flatmin("certify", "bilinear-sensing", "p.npz", "p-flat/solution.npz", *options).code == 0
+    assert asked == [True, False]

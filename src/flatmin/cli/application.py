@@ -393,21 +393,29 @@ def report(
     return run(Request(place, output, figures, quiet, str(context.find_root().obj)))
 
 
-def _judging(name: str, text: str) -> None:
-    """Declare a command that says something about a solution file, done by the function of this name."""
+@app.command()
+def certify(
+    family: FamilyName,
+    input: Input,
+    solution: SolutionFile,
+    json: Json = False,
+    deterministic: Annotated[
+        bool,
+        typer.Option("--deterministic", help="Leave nothing to chance: norms known by random starts prove nothing."),
+    ] = False,
+) -> int:
+    """Say what can be proved about a solution.
 
-    def judge(family: FamilyName, input: Input, solution: SolutionFile, json: Json = False) -> int:
-        from flatmin.cli import judge as judges
+    Exit status: 0 only if the certificate holds, else 1; 2 for bad input.
+    """
+    from flatmin.cli.judge import certify as judge
 
-        done: int = getattr(judges, name)(family, input, solution, json)
-        return done
-
-    app.command(name, help=text)(judge)
+    return judge(family, input, solution, json, deterministic)
 
 
-_judging(
-    "certify",
-    "Say what can be proved about a solution.\n\n"
-    "Exit status: 0 only if the certificate holds, else 1; 2 for bad input.",
-)
-_judging("flatness", "Measure how flat a solution's factors are.")
+@app.command()
+def flatness(family: FamilyName, input: Input, solution: SolutionFile, json: Json = False) -> int:
+    """Measure how flat a solution's factors are."""
+    from flatmin.cli.judge import flatness as judge
+
+    return judge(family, input, solution, json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import flatmin
 from flatmin import families
@@ -18,11 +19,12 @@ from flatmin.report.words import judgement
 __all__ = ["certify", "flatness"]
 
 
-def certify(family: str, input: Path, solution: Path, json: bool) -> int:
+def certify(family: str, input: Path, solution: Path, json: bool, deterministic: bool) -> int:
     """Print what can be proved about a solution file; the exit status is 0 only if the certificate holds."""
     problem, saved = _read(family, input, solution)
     candidate = saved.answer if saved.factors is None else saved.factors
-    proof = flatmin.certify(problem, candidate, saved.dual, uniqueness_dual=saved.uniqueness_dual, **saved.settings)
+    settings: dict[str, Any] = {**saved.settings, "randomized": not deterministic}
+    proof = flatmin.certify(problem, candidate, saved.dual, uniqueness_dual=saved.uniqueness_dual, **settings)
     if json:
         print(as_json(proof.scalars()))
     else:
