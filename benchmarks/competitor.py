@@ -2,7 +2,12 @@
 
 A competitor is one file in ``solvers/`` of a benchmark with a ``Solver(Competitor)``. It says ``budgets``, the stop
 values that are tried in turn until the referee sees the target met, and ``solve(budget)``, which returns the answer as
-the referee's arguments. benchopt times it; nothing a competitor says about itself is believed.
+the referee's arguments. benchopt times it, and nothing that a competitor says of the quality of its answer is
+believed. Three words are its own, and named as such: how many sweeps a budget was, how long another process took to
+start, and flatmin's "seconds to fit", when its callback last spoke before the certificate.
+
+Memory is what the first solve adds at most to what was resident before: imports, compiled loops and the data, also in
+the form that the competitor takes, but nothing that an earlier solve has not given back.
 """
 
 from __future__ import annotations
@@ -67,11 +72,17 @@ class Competitor(BaseSolver):
     #: Tolerances (or iterations), loosest first.
     budgets: ClassVar[Any] = (None,)
     requirements: ClassVar[list[str]] = []
+    #: Whether it computes in this process, so that its memory is seen.
+    here: ClassVar[bool] = True
 
     def set_objective(self, **problem: Any) -> None:
         for name, value in problem.items():
             setattr(self, name, value)
         self.prepare()
+        self.added: float | None = None
+        self.solved = False
+        forget_peak()
+        self.before = resident("VmRSS")
 
     def prepare(self) -> None:
         """Bring the data into the form that is needed; not timed, as a user's data have it already."""
@@ -85,14 +96,12 @@ class Competitor(BaseSolver):
         if self.sampling_strategy == "iteration":
             self.run_once(1)
 
-    def pre_run_hook(self, stop_val: Any) -> None:
-        forget_peak()
-        self.before = resident("VmRSS")
-
     def run(self, stop_val: Any) -> None:
         self.found = self.solve(stop_val)
+        if not self.solved:
+            self.solved = True
+            peak = resident() if self.here else None
+            self.added = None if peak is None or self.before is None else max(0.0, peak - self.before)
 
     def get_result(self) -> dict[str, Any]:
-        peak = resident()
-        memory = None if peak is None or self.before is None else max(0.0, peak - self.before)
-        return {**self.found, "memory": memory}
+        return {**self.found, "memory": self.added}

@@ -39,11 +39,17 @@ APART = {
     "implicit": "another loss",
     "flatmin-reweighted": "lowest rank, not flat",
 }
+#: The same where it holds of one family only.
+APART_THERE = {
+    ("completion", "softimpute-als"): "another norm, told twice the rank",
+    ("robust PCA", "tensorly"): "steps grow by 1.2",
+}
 
 
-def label(pattern: str) -> str:
-    """Return a competitor's pattern, and what sets it apart."""
-    apart = APART.get(pattern.partition("[")[0])
+def label(pattern: str, family: str = "") -> str:
+    """Return a competitor's pattern, and what sets it apart in a family of problems."""
+    name = pattern.partition("[")[0]
+    apart = APART_THERE.get((family, name), APART.get(name))
     return f"{pattern} ({apart})" if apart else pattern
 
 
@@ -63,7 +69,8 @@ def of_draw(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     best["reached"] = bool(met)
     if (each := slope(rows)) is not None:
         best["seconds a sweep"] = each
-    memories = [row["memory"] for row in rows if row.get("memory") is not None]
+    first = min((row.get("repetition") or 0 for row in rows), default=0)
+    memories = [row["memory"] for row in rows if row.get("memory") is not None and row.get("repetition", 0) == first]
     return best | {"memory": max(memories, default=None)}
 
 
@@ -163,12 +170,12 @@ def row(
     case: Case, name: str, solver: str, result: Mapping[str, Any], ratio: str, wish: str, columns: Any
 ) -> list[str]:
     if "each" not in result:
-        return [name, label(solver), said(result), "", wish, *[""] * len(columns)]
+        return [name, label(solver, case.family), said(result), "", wish, *[""] * len(columns)]
     numbers = [shown(result.get(field), form) for field, form in columns.values()]
     if "margin" in columns and result.get("margin kind") == "estimated":
         numbers[list(columns).index("margin")] += " estimated"
     note = "" if result.get("reached", True) else f" (to {result['accuracy']:.0e})" if result.get("accuracy") else ""
-    return [name, label(solver), brief(result.get(case.measure)) + note, ratio, wish, *numbers]
+    return [name, label(solver, case.family), brief(result.get(case.measure)) + note, ratio, wish, *numbers]
 
 
 def family_table(family: str, cases: Iterable[Case], book: Book, quick: bool = False) -> str:
@@ -195,7 +202,7 @@ def short_table(cases: Iterable[Case], book: Book) -> str:
             lines.append(cells([f"{case.family}: {case.name}", said(ours), "", ""]))
             continue
         ratios = {name: slower(case, ours, judgement(book[runs[name]]), None)[0] for name in case.others}
-        beside = ", ".join(f"{label(name)} {ratio}" for name, ratio in ratios.items() if ratio)
+        beside = ", ".join(f"{label(name, case.family)} {ratio}" for name, ratio in ratios.items() if ratio)
         unit = " s a sweep" if case.measure == "seconds a sweep" else " s"
         time = brief(ours.get(case.measure)) + unit
         lines.append(cells([f"{case.family}: {case.name}", time, shown(ours.get("gap"), ".0e"), beside]))

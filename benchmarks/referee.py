@@ -33,7 +33,7 @@ def verdict(problem: fm.Problem, truth: Any, answer: Any) -> dict[str, Any]:
     duals = (ours.certificate.dual, ours.certificate.uniqueness_dual) if ours else (reference(problem), None)
     error = distance(problem, truth, given)
     if duals[0] is None:
-        return unproved(problem, given) | {"error": error}
+        return unproved(problem, truth, given) | {"error": error}
     proof = fm.certify(problem, given, duals[0], uniqueness_dual=duals[1])
     if ours:
         keep(problem, proof)
@@ -52,14 +52,18 @@ def verdict(problem: fm.Problem, truth: Any, answer: Any) -> dict[str, Any]:
     }
 
 
-def unproved(problem: fm.Problem, given: Any) -> dict[str, Any]:
-    """Return the judgement where no dual vector is known: the fit counts, the gap is open."""
-    fitted = (
-        problem.measurement.forward_factors(*given) if isinstance(given, tuple) else problem.measurement.forward(given)
-    )
-    residual = float(np.linalg.norm(fitted - problem.data) / np.linalg.norm(problem.data))
-    words = dict.fromkeys(("value", "gap", "unique", "margin", "margin kind", "rank", "honest"))
-    return {**words, "gap size": float("inf"), "residual": residual, "holds": False}
+def unproved(problem: fm.Problem, truth: Any, given: Any) -> dict[str, Any]:
+    """Return the judgement where no dual vector is known: the gap is open.
+
+    In its place counts by how much the objective exceeds the truth's, the best known. The residual is the model's
+    own: of tables with gross errors it is zero, as what an answer leaves of the data counts as errors.
+    """
+    nothing = np.zeros_like(problem.data)
+    proof, known = (fm.certify(problem, matrices, nothing) for matrices in (given, truth))
+    excess = max(0.0, proof.value / known.value - 1) if known.value > 0 else float("inf")
+    words = dict.fromkeys(("gap", "unique", "margin", "margin kind", "rank", "honest"))
+    size = {"value": proof.value, "gap size": excess, "residual": proof.relative_residual}
+    return {**words, **size, "holds": False}
 
 
 def determined(problem: fm.Problem) -> bool:

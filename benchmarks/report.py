@@ -6,7 +6,8 @@ python benchmarks/report.py --quick             without the slowest competitors 
 python benchmarks/report.py --again NAME …      first forgets what was measured of these solvers, families, or "all"
 python benchmarks/report.py --no-run            only writes what results/ has
 python benchmarks/report.py --no-write          leaves documents and images as they are
-python benchmarks/report.py --kernels           also prints how near kernels come to the machine: benchmarks/kernels.py
+
+The family "kernels" is what benchmarks/kernels.py prints: how near loops come to the machine, and a large solve.
 
 Each run is benchopt's (``benchopt run benchmarks/completion -s flatmin -d gaussian`` does one by hand), in a process
 of its own, one thread unless the case says otherwise. Results are kept in ``benchmarks/results/runs.jsonl`` as soon as
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -30,8 +30,8 @@ from benchmarks.markdown import cells, line, machine, mark, processor, replace_b
 
 __all__ = ["cells", "line", "machine", "main", "mark"]
 
-#: Long and short tables stand between these markers.
-MARKER = "performance"
+#: Long and short tables stand between these markers, and what loops reach of the machine.
+MARKER, MACHINE = "performance", "kernels"
 SHORT, LONG = ROOT / "README.md", ROOT / "docs" / "performance.md"
 PACKAGES = (
     "flatmin", "numpy", "scipy", "numba", "cvxpy", "scs", "clarabel", "pymanopt", "tensorly", "pyrpca", "cmfrec",
@@ -49,10 +49,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--again", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--no-run", action="store_true")
     parser.add_argument("--no-write", action="store_true")
-    parser.add_argument("--kernels", action="store_true")
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args(arguments)
-    known = (*plan.FAMILIES, growth.FAMILY)
+    known = (*plan.FAMILIES, growth.FAMILY, MACHINE)
     if given.list:
         print("\n".join(known))
         return 0
@@ -64,6 +63,8 @@ def main(arguments: list[str]) -> int:
         wanted = [run for case in cases for run in case.runs(given.quick).values()]
         if growth.FAMILY in families and not given.quick:
             wanted += growth.runs()
+        if MACHINE in families:
+            wanted += plan.PRINTED[:1] if given.quick else plan.PRINTED
         forget(book, given.again, cases)
         carry_out(wanted, book)
     for family in dict.fromkeys(case.family for case in cases):
@@ -73,8 +74,6 @@ def main(arguments: list[str]) -> int:
         print(f"missed: {missed}")
     if not given.no_write:
         write(book)
-    if given.kernels:
-        subprocess.run([sys.executable, "-m", "benchmarks.kernels"], cwd=ROOT, check=False)
     return 0
 
 
@@ -120,9 +119,22 @@ def write(book) -> None:
         cases = [case for case in plan.CASES if case.family == family]
         parts.append(f"### {family[0].upper()}{family[1:]}\n\n{ratios.family_table(family, cases, book)}")
     parts.append(exponents)
-    for file, text in ((SHORT, short), (LONG, "\n\n".join(parts))):
-        if not replace_block(file, MARKER, text):
-            print(f"{file.name} has no <!-- {MARKER} --> … <!-- /{MARKER} -->", file=sys.stderr)
+    long, reached = "\n\n".join(parts), f"{printed(book)}\n\n{caption}."
+    for file, marker, text in ((SHORT, MARKER, short), (LONG, MARKER, long), (LONG, MACHINE, reached)):
+        if not replace_block(file, marker, text):
+            print(f"{file.name} has no <!-- {marker} --> … <!-- /{marker} -->", file=sys.stderr)
+
+
+def printed(book) -> str:
+    """Return what benchmarks/kernels.py printed, or why it did not."""
+    from benchmarks import plan
+
+    parts = []
+    for run in plan.PRINTED:
+        record = book[run]
+        command = f"python -m benchmarks.kernels {run.dataset}".strip()
+        parts.append(record.get("text") or f"`{command}`: {record.get('failure', 'not run')}.")
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,39 @@ def test_an_answer_without_duals_is_judged_by_the_data_alone():
     assert wrong["error"] == pytest.approx(1e-3, rel=1e-6)
 
 
+def test_tables_with_gross_errors_are_judged_by_their_objective(monkeypatch):
+    instance = fm.families.robust_pca.sample((30, 25), 1, corruption=0.1, seed=0)
+    problem, truth = instance.problem, instance.truth
+    monkeypatch.setattr(referee, "reference", lambda problem: None)
+    found = fm.flat_minimum(problem).matrix
+    for given in (truth, found):
+        judged = referee.verdict(problem, truth, given)
+        assert judged["residual"] == 0
+        assert judged["gap"] is None
+        assert not judged["holds"]
+        assert judged["gap size"] < 1e-8
+    wrong = 1.01 * truth
+    judged = referee.verdict(problem, truth, wrong)
+    weight, data = problem.loss.weight_for(problem.shape), problem.data
+    value, best = (
+        np.linalg.svd(X, compute_uv=False).sum() + weight * np.abs(data - problem.measurement.forward(X)).sum()
+        for X in (wrong, truth)
+    )
+    assert judged["gap size"] == pytest.approx(value / best - 1, rel=1e-6)
+    assert judged["gap size"] > 1e-3
+    assert judged["error"] == pytest.approx(0.01)
+
+
+def test_without_a_dual_vector_the_fit_counts_and_the_gap_is_open(monkeypatch):
+    instance = fm.families.matrix_sensing.sample((8, 6), 1, 60)
+    monkeypatch.setattr(referee, "reference", lambda problem: None)
+    judged = referee.verdict(instance.problem, instance.truth, 1.001 * instance.truth)
+    assert judged["residual"] == pytest.approx(1e-3, rel=1e-6)
+    assert judged["gap size"] == pytest.approx(1e-3, rel=1e-6)
+    assert (judged["gap"], judged["holds"]) == (None, False)
+    assert referee.verdict(instance.problem, instance.truth, instance.truth)["gap size"] == 0
+
+
 def test_a_solution_that_claims_to_be_certified_is_judged_by_its_factors():
     instance = fm.families.matrix_completion.sample((20, 15), 1, 200)
     solution = fm.flat_minimum(instance.problem)
@@ -229,14 +262,72 @@ def test_what_sets_others_apart_is_said():
     assert ratios.label("pymanopt") == "pymanopt (told the rank)"
     assert ratios.label("implicit[method=cg]") == "implicit[method=cg] (another loss)"
     assert ratios.label("scs") == "scs"
+    assert ratios.label("softimpute-als", "completion") == "softimpute-als (another norm, told twice the rank)"
+    assert ratios.label("softimpute-als", "sweeps") == "softimpute-als (another norm)"
 
 
 def test_headlines_fit_in_the_readme():
     assert 5 <= sum(case.headline for case in plan.CASES) <= 12
 
 
-def test_results_that_are_kept_are_whole():
+KEPT = {"rows", "failure", "skipped", "text"}
+
+
+def whole(file):
+    """Return whether every line of a book says what became of a run."""
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    return all(record.keys() >= {"benchmark", "date", "processor"} and record.keys() & KEPT for record in records)
+
+
+def test_results_that_are_kept_are_whole(book):
+    canned = [{"rows": [judged(1.0, 1e-9)]}, {"failure": "not installed: scs"}, {"skipped": "too large"}]
+    for run, result in zip([*CASE.runs().values()], canned, strict=True):
+        book.write(run, result)
+    book.write(plan.PRINTED[0], {"text": "| loop |"})
+    book.tidy()
+    assert whole(book.file)
+    assert len(runs.Book(book.file).records) == 4
+    book.file.write_text(book.file.read_text() + json.dumps({"benchmark": "penalised"}) + "\n")
+    assert not whole(book.file)
     if runs.BOOK.exists():
-        for line in runs.BOOK.read_text().splitlines():
-            record = json.loads(line)
-            assert record.keys() & {"rows", "failure", "skipped"}
+        assert whole(runs.BOOK)
+
+
+def test_memory_is_that_of_the_first_repetition():
+    rows = [judged(2.0, 1e-9, memory=30.0), judged(1.0, 1e-9, memory=90.0, repetition=1)]
+    found = ratios.judgement({"rows": rows})
+    assert (found["seconds"], found["memory"]) == (1.0, 30.0)
+    assert ratios.judgement({"rows": [judged(2.0, 1e-9, memory=None)]})["memory"] is None
+
+
+def test_documents_have_what_loops_reach_of_the_machine(book, tmp_path, monkeypatch):
+    short, long = tmp_path / "README.md", tmp_path / "performance.md"
+    short.write_text("<!-- performance -->\n<!-- /performance -->\n")
+    long.write_text("<!-- kernels -->\n<!-- /kernels -->\n<!-- performance -->\n<!-- /performance -->\n")
+    monkeypatch.setattr(report, "SHORT", short)
+    monkeypatch.setattr(report, "LONG", long)
+    monkeypatch.setattr(growth, "IMAGES", tmp_path)
+    book.write(plan.PRINTED[0], {"text": "| loop | 0.5 |"})
+    report.write(book)
+    before, _, after = long.read_text().partition("<!-- /kernels -->")
+    assert "| loop | 0.5 |" in before
+    assert "kernels --large`: not run" in before
+    assert "### Completion" in after
+    assert report.printed(book) in before
+
+
+def test_small_problems_come_before_what_is_timed(monkeypatch):
+    pytest.importorskip("benchopt")
+    made = []
+    monkeypatch.setattr(runs, "repetition", lambda run, folder, count: made.append(run.dataset) or [])
+    for benchmark, data, solver in (
+        ("penalised", "movielens[reg=0.1]", "flatmin"),
+        ("penalised", "noisy[d=9]", "cmfrec[method=cg]"),
+        ("penalised", "noisy[d=9]", "spark-als"),
+        ("dense", "phase[d=9]", "amplitude-flow"),
+    ):
+        runs.warm_up(runs.Run(benchmark, data, solver), runs.ROOT / "benchmarks" / benchmark)
+    small, large, alike, phase = made
+    assert small == alike == "noisy[d=40,d2=70,m=900,k=2,reg=0.1,noise=0.5,seed=0]"
+    assert large == runs.LARGE_ENOUGH["movielens"]
+    assert phase.startswith("phase[d=8,m=80,real=True")

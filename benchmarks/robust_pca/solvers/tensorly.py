@@ -1,4 +1,8 @@
-"""tensorly's robust PCA: it counts the nuclear norm once an axis, so twice for a matrix, and has an absolute tol."""
+"""tensorly's robust PCA: it counts the nuclear norm once an axis, so twice for a matrix, and has an absolute tol.
+
+Steps that grow by 1.2 are the fastest that reach 1e-7 on these tables: by 1.1, its default, takes a fifth longer; by
+1.5 takes half as long but stops at errors of 1e-5, and by 2 at 0.1. Its tolerances are the loosest that reach 1e-7.
+"""
 
 import numpy as np
 from benchmarks.competitor import Competitor
@@ -9,7 +13,8 @@ from tensorly.decomposition import robust_pca
 class Solver(Competitor):
     name = "tensorly"
     requirements = ["pip::tensorly"]
-    budgets = (1e-8,)
+    budgets = (5e-8, 2e-8, 1e-8)
+    parameters = {"growth": [1.2]}
 
     def prepare(self):
         self.table, self.seen = table(self.problem)
@@ -17,6 +22,10 @@ class Solver(Competitor):
 
     def solve(self, budget):
         start = 1.25 / np.linalg.norm(self.table, 2)
-        limits = {"tol": budget * np.linalg.norm(self.table), "n_iter_max": 1000, "learning_rate": 1.1, "verbose": 0}
+        limits = {"tol": budget * np.linalg.norm(self.table), "n_iter_max": 1000, "learning_rate": self.growth}
         mask = self.seen.astype(float)
-        return {"answer": robust_pca(self.table, mask=mask, reg_J=0.5, reg_E=self.weight, mu_init=start, **limits)[0]}
+        return {
+            "answer": robust_pca(
+                self.table, mask=mask, reg_J=0.5, reg_E=self.weight, mu_init=start, verbose=0, **limits
+            )[0]
+        }
