@@ -8,6 +8,7 @@ from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.metric import Array
 from flatmin.operator_norm import EPS, block_norm, couple
 from flatmin.solvers.factored import QuadraticMap
+from flatmin.solvers.guided_newton import minimise_guided
 from flatmin.solvers.newton import Budget, Round, minimise
 from flatmin.solvers.outcome import Options, Outcome
 from flatmin.solvers.proximal_gradient import proximal_gradient, suits
@@ -49,6 +50,14 @@ NEARLY_FITTED = 3e-2
 #: … and below this one where there are fewer data than degrees of freedom, which makes it quick; the multiplier is then
 #: what it is, as there are fewer data to choose it than conditions for it to meet.
 CLOSE = 1e-4
+#: Rounds that a good multiplier begins look for further columns after so many steps.
+HASTY = 3
+#: … and end with a few steps without damping, to this share of the tolerance.
+LAST, LAST_STEPS = 0.2, 10
+#: A singular value of the dual matrix is above one where it exceeds it by so many times the tolerance of the gradient …
+SLACK = 3.0
+#: … but in those rounds by less, as it then adds more to the gap than anything else.
+TIGHT = 0.5
 
 
 def augmented_lagrangian(
@@ -87,7 +96,9 @@ def augmented_lagrangian(
             return outcome
         start = model.stack(outcome.U, outcome.s, outcome.V), outcome.y
     sigma = np.inf if penalty <= MODERATE else FIRST_SIGMA
-    tol, size, before, stalled, extra = FIRST_TOL, float(np.linalg.norm(b)), 1.0, 0, 0
+    tol, size, before, misfit, stalled, extra = FIRST_TOL, float(np.linalg.norm(b)), 1.0, 1.0, 0, 0
+    flattest: Array | None = None
+    reached = np.inf
     if start is None:
         x, value = _first_factors(model, b, min(sigma, penalty), options)
         y = np.zeros_like(b)
@@ -99,7 +110,8 @@ def augmented_lagrangian(
         x, y, value = _guess(model, b, x, value, outcome, budget, options)
     for number in range(0 if outcome.converged else ROUNDS):
         price, target = 1 / (1 / sigma + 1 / penalty), b + y / sigma
-        x, value, end, s, norm = _adapt(model, x, value, target, price, tol, budget, options)
+        guide = y if penalty == np.inf and misfit <= CLOSE and is_wide(model, x) else None
+        x, value, end, s, norm = _adapt(model, x, value, guide, target, price, tol, budget, options)
         y = price * (y / sigma + (b - end.value))  # in this order, lest rounding in b be multiplied
         misfit = float(np.linalg.norm(b - end.value - y / penalty)) / size
         outcome.offer(b, y, norm, penalty)
@@ -110,6 +122,13 @@ def augmented_lagrangian(
         worthwhile = worthwhile or (wide and misfit <= CLOSE)
         if penalty == np.inf and misfit <= NEARLY_FITTED and worthwhile:
             point, fitted, gap = _polish(model, b, x, value, y, outcome, options)
+            if wide and fitted <= EXACT:
+                x, value = point, model.value(point)
+                flattest = point if flattest is None else flattest
+            if flattest is not None and fitted <= EXACT and np.vdot(point, point) <= np.vdot(flattest, flattest):
+                flattest, reached = point, fitted
+        if flattest is not None:  # an unfinished round may end at a worse one
+            point, fitted, gap = flattest, reached, outcome.gap(float(np.vdot(flattest, flattest)) / 2)
         outcome.arrive(model.canonical(point), budget, options, residual=fitted, gap=gap, rank=len(s))
         if abs(gap) <= options.tol and (penalty < np.inf or fitted <= min(options.tol, LARGEST_RESIDUAL)):
             outcome.converged, extra = True, extra + 1
@@ -191,27 +210,39 @@ def _adapt(
     model: QuadraticMap,
     x: Array,
     value: Array,
+    guide: Array | None,
     target: Array,
     sigma: float,
     tol: float,
     budget: Budget,
     options: Options,
 ) -> tuple[Array, Array, Round, Array, float]:
-    """Minimise, dropping columns that vanish and adding those that help, until the width is right."""
+    """Minimise, dropping columns that vanish and adding those that help, until the width is right.
+
+    A guide is a multiplier that is good already; then columns are added before much work is done without them.
+    """
     widest = int(min(min(model.whitened.shape), options.max_rank or np.inf))
     count = max(FEWEST_ADDED, x.shape[1])
-    for _ in range(12):
-        end = minimise(model, x, value, target, sigma, tol, budget)
+    slack = SLACK if guide is None else TIGHT
+    for attempt in range(12):
+        hasty = guide is not None and attempt == 0
+        if guide is None:
+            end = minimise(model, x, value, target, sigma, tol, budget)
+        else:
+            steps = HASTY if hasty else 40
+            end, guide = minimise_guided(model, x, value, guide, target, sigma, tol, budget, steps)
+            if not hasty:  # damping leaves small columns behind
+                end = minimise(model, end.x, end.value, target, sigma, LAST * tol, budget, LAST_STEPS)
         U, s, V = model.canonical(end.x)
-        visible = max(3 * tol, 1e-9)
+        visible = max(slack * tol, 1e-9)
         keep = s > max(1e-14 * s.max(initial=0.0), 1e-2 * visible / sigma)
         U, s, V = U[:, keep], s[keep], V[:, keep]
         x = model.stack(U, s, V)
         value = end.value if keep.all() else model.value(x)
         u, values, v = model.escapes(end.S, U, V, count, options.seed)
         norm = block_norm(*couple(end.S, U, V)[2:], float(values.max(initial=0.0)))
-        new = np.flatnonzero(values > 1 + max(3 * end.gradient, visible))[: widest - len(s)]
-        if len(new) == 0 or budget.exhausted:
+        new = np.flatnonzero(values > 1 + (visible if hasty else max(slack * end.gradient, visible)))[: widest - len(s)]
+        if (len(new) == 0 and not hasty) or budget.exhausted:
             break
         x = np.hstack([x, model.stack(u[:, new], (values[new] - 1) / (2 * sigma), v[:, new])])
         value, count = model.value(x), max(FEWEST_ADDED, 2 * len(new))

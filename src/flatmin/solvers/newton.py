@@ -14,7 +14,7 @@ from flatmin.metric import Array
 from flatmin.operator_norm import EPS
 from flatmin.solvers.factored import Linearization, QuadraticMap
 
-__all__ = ["Budget", "Round", "minimise"]
+__all__ = ["Budget", "Round", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser"]
 
 #: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
@@ -109,15 +109,15 @@ def minimise(
         large = x.size * x.shape[1] >= LARGE
         worn = products > 2 * usual + WORN if large else relative >= NEAR or products > usual + WORN
         if factor is None and (blockwise is None or worn):
-            blockwise, usual = _blockwise(derivative, sigma), 0
+            blockwise, usual = blockwise_inverse(derivative, sigma), 0
         precondition = factor or blockwise
         assert precondition is not None
         products = -budget.products
-        direction = _conjugate_gradients(model, derivative, S, gradient, sigma, goal, precondition, budget)
+        direction = conjugate_gradients(model, derivative, S, gradient, sigma, goal, precondition, budget)
         products += budget.products
         usual = usual or products
         linear, quadratic = derivative.forward(direction), model.value(direction)
-        t = _quartic_minimiser(x, direction, residual, linear, quadratic, sigma)
+        t = quartic_minimiser(x, direction, residual, linear, quadratic, sigma)
         if t == 0:
             break
         x = x + t * direction
@@ -125,7 +125,7 @@ def minimise(
     return Round(x, value, S, relative, step, factor is not None)
 
 
-def _quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadratic: Array, sigma: float) -> float:
+def quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadratic: Array, sigma: float) -> float:
     """Return the t that minimises the objective along ``x + t d``."""
     coefficients = np.array(
         [
@@ -141,7 +141,7 @@ def _quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadr
     return float(min(roots, key=lambda t: np.polyval(coefficients, t), default=0.0))
 
 
-def _conjugate_gradients(
+def conjugate_gradients(
     model: QuadraticMap,
     derivative: Linearization,
     S: Any,
@@ -174,7 +174,7 @@ def _conjugate_gradients(
     return d
 
 
-def _blockwise(derivative: Linearization, sigma: float) -> Callable[[Array], Array]:
+def blockwise_inverse(derivative: Linearization, sigma: float) -> Callable[[Array], Array]:
     """Return the inverse of the diagonal blocks of ``I + sigma JᵀJ``, one for each row of x.
 
     Large ones are kept in single precision, which halves the time of a product, unless rounding could then be as large

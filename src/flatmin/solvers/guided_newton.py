@@ -1,0 +1,104 @@
+"""Newton's method in factors and multiplier at once, for rounds that a good multiplier begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from flatmin.metric import Array
+from flatmin.solvers.factored import QuadraticMap
+from flatmin.solvers.newton import Budget, Round, blockwise_inverse, conjugate_gradients, quartic_minimiser
+
+__all__ = ["minimise_guided"]
+
+#: The first damping, by what it grows after a step that fails and shrinks after one that helps, and the largest.
+DAMPING, MORE, LESS, MOST = 1e-3, 8.0, 0.25, 0.03
+#: A step helps that comes nearer to stationary, and shrinks how far it was, or the misfit, to this share.
+ENOUGH = 0.7
+#: Linear systems are solved relatively to how far the factors are from stationary, or to this share of the gradient.
+SHARE = 0.1
+#: The blocks are inverted anew after a step of so many times more products than the first one with them, and so many.
+OFTEN, BESIDE = 2, 4
+
+
+def minimise_guided(
+    model: QuadraticMap,
+    x: Array,
+    value: Array,
+    y: Array,
+    target: Array,
+    sigma: float,
+    tol: float,
+    budget: Budget,
+    max_steps: int = 40,
+) -> tuple[Round, Array]:
+    """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x and a multiplier y to a gradient of ``tol ‖x‖``.
+
+    At the minimum ``x = K(y) x`` and ``q(x) + y / sigma = target``. Newton steps on these two equations solve
+
+        (I − K(y) + sigma JᵀJ) d = −gradient,   y ← sigma (target − q(x) − J d),
+
+    so that they are those of `minimise` but for the y in K(y). There it is ``sigma (target − q(x))``, which the square
+    ``q(d)`` of a step throws far off where sigma is large, so that only short steps descend. Here it is carried along,
+    and long steps may leave ``q(d)`` for the next one. K is divided by the norm of its dual matrix where that is above
+    one, and the Hessian is damped, so that it is positive definite. A step that improves neither equation is replaced
+    by the best one in its direction; then more is damped.
+
+    Parameters
+    ----------
+    model : QuadraticMap
+        The measured model.
+    x, value, y : ndarray
+        Stacked factors, ``q(x)`` and a multiplier, shapes (n, k), (m,) and (m,).
+    target, sigma, tol, budget, max_steps
+        As in `minimise`.
+
+    Returns
+    -------
+    end : Round
+        As from `minimise`.
+    y : ndarray, shape (m,)
+        The multiplier that was carried along.
+    """
+    inverse: Callable[[Array], Array] | None = None
+    products, usual, damping, scale = 0, 0, DAMPING, float(np.linalg.norm(target))
+    misfit = float(np.linalg.norm(value + y / sigma - target)) / scale
+    for step in range(max_steps + 1):
+        residual = target - value
+        plain = model.dual_matrix(sigma * residual)
+        gradient = x - model.apply(plain, x)
+        size, norm = float(np.linalg.norm(x)), float(np.linalg.norm(gradient))
+        relative = norm / max(size, 1e-300)
+        if relative <= tol or step == max_steps or budget.exhausted:
+            break
+        budget.iterations += 1
+        S, derivative = model.dual_matrix(y), model.linearize(x)
+        lacking = _lacking(model, S, x)
+        aim = max(lacking, min(relative, SHARE * relative))
+        goal = max(min(0.1, aim**0.5) * aim, 0.3 * tol) * size
+        if inverse is None or products > OFTEN * usual + BESIDE:
+            inverse, usual = blockwise_inverse(derivative, sigma), 0
+        products, more = -budget.products, 1 + damping
+        S = S * (1 / (more * max(1.0, 1.001 * float(model.leading(S, 1, 0, 0.05)[1][0]))))
+        d = conjugate_gradients(model, derivative, S, gradient / more, sigma / more, goal / more, inverse, budget)
+        products += budget.products
+        usual = usual or products
+        linear, quadratic = derivative.forward(d), model.value(d)
+        ahead, moved = sigma * (residual - linear), x + d
+        left, curved = _lacking(model, model.dual_matrix(ahead), moved), float(np.linalg.norm(quadratic)) / scale
+        t = 1.0
+        helps = left < lacking and (left < ENOUGH * lacking or curved < ENOUGH * misfit)
+        if not helps:
+            t = quartic_minimiser(x, d, residual, linear, quadratic, sigma)
+            if t == 0:
+                break
+        damping = min(damping * (LESS if helps else MORE), MOST)
+        x, value, y = x + t * d, value + t * linear + t**2 * quadratic, (1 - t) * y + t * ahead
+        misfit = float(np.linalg.norm(value + y / sigma - target)) / scale
+    return Round(x, value, plain, relative, step, False), y
+
+
+def _lacking(model: QuadraticMap, S: object, x: Array) -> float:
+    """Return how far x is from ``K x``, relatively."""
+    return float(np.linalg.norm(x - model.apply(S, x))) / max(float(np.linalg.norm(x)), 1e-300)
