@@ -28,6 +28,7 @@ __all__ = [
     "check_strength",
     "measurement_sizes",
     "ratio",
+    "together",
     "trace_is_determined",
     "trivial_dual",
     "whiten",
@@ -257,7 +258,7 @@ def certificate_of(
         injectivity=found.injectivity,
         margin=found.margin,
         margin_kind=evidence.spectrum.kind,
-        failure_probability=_together(proof.failure_probability, chance),
+        failure_probability=together(proof.failure_probability, chance),
         stability=_fitting(problem, point, evidence, stability) if stability and alpha > 0 else stability,
         radius=stability.radius() if stability else None,
     )
@@ -277,11 +278,11 @@ def certificate_of(
     )
     if not judged.holds:
         return replace(proof, unique=None)
-    chance = _together(proof.failure_probability, judged.failure_probability)
+    chance = together(proof.failure_probability, judged.failure_probability)
     return replace(proof, alternative=alternative, failure_probability=chance)
 
 
-def _together(*chances: float | None) -> float | None:
+def together(*chances: float | None) -> float | None:
     """Return a bound on the chance that any of some bounds is wrong, or None if none of them can be."""
     return sum(chance or 0.0 for chance in chances) or None
 
@@ -471,7 +472,7 @@ def _flatness_proof(
         dual=dual,
         dual_norm=spectrum.norm,
         bound_kind=spectrum.kind,
-        failure_probability=_together(spectrum.failure),
+        failure_probability=together(spectrum.failure),
     )
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, Certificate, check_strength, ratio
+from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, Certificate, check_strength, ratio, together
 from flatmin.losses import Absolute, clip_level
 from flatmin.measurements import Entries, Identity, Mask
 from flatmin.metric import Array, svd_of_product
 from flatmin.operator_norm import EPS, TopSpectrum, top_spectrum
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.robust_uniqueness import AS_GOOD, CHANCE, STEPS, Pair, Split, other_splits
+from flatmin.robust_uniqueness import AS_GOOD, HIDDEN_FAILURE, Pair, Split, other_splits
 from flatmin.stability import Stability
 
 __all__ = ["Grid", "dense_part", "misfit", "robust_certificate"]
@@ -167,15 +167,18 @@ def robust_certificate(
         injectivity=found.injectivity,
         margin=found.margin,
         margin_kind=kind if kind == "probabilistic" else judged.spectrum.kind,
-        failure_probability=judged.spectrum.failure + (STEPS * CHANCE if kind == "probabilistic" else 0.0) or None,
+        failure_probability=together(judged.spectrum.failure, HIDDEN_FAILURE if kind == "probabilistic" else None),
         stability=judged.fitting(found.stability),
         radius=None if found.stability is None else found.stability.radius(),
     )
     if found.alternative is None:
         return proof
     alternative = judged.whole(found.alternative)
-    confirmed = robust_certificate(problem, alternative, dual, alpha=alpha, seed=seed, look_further=False).holds
-    return replace(proof, alternative=alternative) if confirmed else replace(proof, unique=None)
+    confirmed = robust_certificate(problem, alternative, dual, alpha=alpha, seed=seed, look_further=False)
+    if not confirmed.holds:
+        return replace(proof, unique=None)
+    chance = together(proof.failure_probability, confirmed.failure_probability)
+    return replace(proof, alternative=alternative, failure_probability=chance)
 
 
 @dataclass(frozen=True, eq=False)

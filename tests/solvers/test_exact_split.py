@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import linprog
 
 import flatmin as fm
+from flatmin._threads import one_thread
 from flatmin.families import robust_pca as family
 from flatmin.kernels.row_passes import RowPasses
 from flatmin.measurements import Entries, Mask
@@ -215,3 +216,23 @@ def test_passes_are_what_they_say(compiled, threads, holes, monkeypatch):
     np.testing.assert_allclose(moved, W + X * free, atol=1e-14)
     np.testing.assert_allclose(passes.products(free, V), free @ V, atol=1e-12)
     np.testing.assert_allclose(passes.adjoint_products(Y, U), Y.T @ U, atol=1e-12)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_threads_do_not_change_the_digits(compiled):
+    rng = np.random.default_rng(0)
+    d1, d2, q = 1100, 1000, 3
+    Y, L, R = rng.standard_normal((d1, d2)), rng.standard_normal((d1, q)), rng.standard_normal((d2, q))
+    limits, level = (rng.random(d1), rng.random(d2)), {"level": 0.4, "rho": 2.0, "following": 3.0}
+    with one_thread():
+        runs = []
+        for threads in (1, 2, 4):
+            passes = RowPasses(Y, threads=threads, compiled=compiled)
+            assert passes.threads == threads
+            W, Z, free = np.ones_like(Y), np.empty_like(Y), np.empty(Y.shape, bool)
+            passes.ascend(L, R, W, Z, **level)
+            found = [W, Z, *passes.trim(L, R, limits, free, L, R), *passes.masked(L, R, free, L, R)]
+            runs.append([*found, passes.products(Y, R), passes.adjoint_products(Y, L)])
+    for run in runs[1:]:
+        for one, other in zip(runs[0], run, strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -2,12 +2,16 @@
 
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import cvxpy as cp
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 import flatmin as fm
+from flatmin import operator_norm, robust_certificates, robust_uniqueness
+from flatmin.certificates import LARGEST_CHANCE
 from flatmin.losses import clip_level
 from flatmin.robust_certificates import robust_certificate
 from flatmin.robust_uniqueness import hidden_share, spread_bound
@@ -284,10 +288,73 @@ def test_bounds_of_the_hidden_share(seed):
     project = np.eye(d1 * d2) - np.kron(P1, P2)
     exact = np.linalg.norm(hidden.reshape(-1, 1) * project, 2) ** 2
     assert exact <= spread_bound(hidden, U, V) * (1 + 1e-12)
-    likely = hidden_share(hidden, U, V, seed)
+    likely = hidden_share(hidden, U, V, (seed, 0))
     assert exact <= likely * (1 + 1e-9)
     assert 1 - likely >= 0.3 * (1 - exact)
-    assert hidden_share(np.zeros((d1, d2)), U, V) <= 1e-9
+    assert hidden_share(np.zeros((d1, d2)), U, V) <= 1e-7  # rounding is counted
+
+
+def test_random_starts_of_the_hidden_share_have_streams_of_their_own():
+    """Not that of the solver with the same seed, nor that of another cut, nor that of the bound of the norm."""
+    shape, q = (14, 11), 2
+    count = robust_uniqueness.STARTS * q * sum(shape)
+    draws = [robust_uniqueness._starts(shape, q, stream) for stream in [(0, 0), (0, 1), (0, 2), (1, 0)]]
+    flat = [np.concatenate([part.ravel() for start in draw for part in start]) for draw in draws]
+    flat += [np.random.default_rng(0).standard_normal(count)]
+    flat += [operator_norm._starts(np.zeros((1, count)), 1, (0, k)).ravel() for k in range(3)]
+    for i, one in enumerate(flat):
+        for other in flat[:i]:
+            assert not np.isin(one, other).any()
+
+
+@pytest.mark.parametrize(("starts", "cut", "chance"), [(1, 0, 0.2), (1, 1, 0.4), (3, 0, 0.2)])
+def test_the_hidden_share_is_wrong_as_often_as_it_says(monkeypatch, starts, cut, chance):
+    """One hidden cell: the bound of a single step is exact in the component, so it fails when that is too small."""
+    monkeypatch.setattr(robust_uniqueness, "HIDDEN_FAILURE", chance)
+    monkeypatch.setattr(robust_uniqueness, "STARTS", starts)
+    monkeypatch.setattr(robust_uniqueness, "STEPS", 1)
+    monkeypatch.setattr(robust_uniqueness, "_rounding", lambda *_: 0.0)
+    rng = np.random.default_rng(0)
+    U, V = (np.linalg.qr(rng.standard_normal((d, 2)))[0] for d in (9, 8))
+    hidden = np.zeros((9, 8), bool)
+    hidden[3, 5] = True
+    u, v = U[3] @ U[3], V[5] @ V[5]
+    exact, trials, says = u + v - u * v, 400, chance / 2 ** (cut + 1)
+    wrong = sum(hidden_share(hidden, U, V, (seed, cut)) < exact for seed in range(trials))
+    low, high = binom.ppf([1e-4, 1 - 1e-4], trials, says)
+    # with several starts the largest of their bounds counts, which may be right where one start is not
+    assert wrong <= high
+    assert wrong >= low or starts > 1
+
+
+def test_the_chance_of_a_certificate_adds_up(monkeypatch):
+    """The bounds of the norm, of all cuts and of a second solution: each is reported, and the sum is small enough."""
+    chances = []
+
+    def likely(*arguments, found=robust_certificates.top_spectrum, **options):
+        chances.append(operator_norm.FAILURE)
+        return replace(found(*arguments, **options), kind="probabilistic", failure=operator_norm.FAILURE)
+
+    monkeypatch.setattr(robust_certificates, "top_spectrum", likely)
+    instance = SAMPLE((60, 50), 2, corruption=0.05, seed=0)
+    solution = fm.flat_minimum(instance.problem)
+    judge = partial(robust_certificate, instance.problem, solution.factors, solution.certificate.dual)
+    assert judge(look_further=False).failure_probability == operator_norm.FAILURE
+
+    def another(split, as_good, seed):
+        found, _ = robust_uniqueness.other_splits(split, as_good, seed)
+        U, s, V = split.X
+        return replace(found, unique=False, alternative=(U * s, V)), "probabilistic"
+
+    own = robust_uniqueness.HIDDEN_FAILURE
+    monkeypatch.setattr(robust_certificates, "other_splits", another)
+    chances.clear()
+    proof = judge()
+    assert len(chances) == 2
+    assert proof.alternative is not None
+    assert proof.failure_probability == pytest.approx(sum(chances) + own)
+    assert proof.failure_probability <= LARGEST_CHANCE
+    assert sum(own / 2 ** (k + 1) for k in range(len(robust_uniqueness.CUTS))) <= own
 
 
 def test_clip_level_projects_on_the_ball():

@@ -19,8 +19,9 @@ COMPILED = 4_000_000
 BLOCK = 1 << 16
 #: Below this many cells another thread is not worth its start.
 LEAST = 1 << 18
-#: Ranges of rows a thread.
-SHARES = 4
+#: Threads share ranges of rows, of which there are no more than this: each has room for sums of its own. How many there
+#: are depends on the matrix alone, so that threads do not change the digits.
+RANGES = 16
 
 _NONE: Array = np.zeros((0, 0), bool)
 
@@ -133,9 +134,8 @@ class RowPasses:
         return _NONE if self.seen is None else self.seen[rows]
 
     def _ranges(self) -> list[tuple[int, int]]:
-        if self.threads == 1:
-            return [(0, len(self.Y))]
-        cuts = np.linspace(0, len(self.Y), min(SHARES * self.threads, len(self.Y)) + 1).astype(int).tolist()
+        count = min(RANGES, 1 + self.Y.size // LEAST, len(self.Y))
+        cuts = np.linspace(0, len(self.Y), count + 1).astype(int).tolist()
         return list(pairwise(cuts))
 
     def _blocks(self, start: int, stop: int) -> Iterator[slice]:
@@ -157,7 +157,6 @@ class RowPasses:
         self, L: Array, R: Array, act: Callable[[slice, Array], Any], left: Array, right: Array
     ) -> tuple[Array, Array]:
         ranges = self._ranges()
-        # Sums in a fixed order, so that threads do not change the digits.
         sums = np.zeros((len(ranges), len(R), left.shape[1]))
         stops = np.array([stop for _, stop in ranges])
         out = np.empty((len(L), right.shape[1]))
