@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-pytest.importorskip("pyspark")
+for name in ("pyspark", "pyarrow"):
+    pytest.importorskip(name)
 
 
 def sample(shape=(70, 50), rank=2, share=0.45, noise=0.3, seed=0):

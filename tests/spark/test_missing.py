@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -100,7 +101,14 @@ REFUSED = {
     "metric_power is True with engine='spark'": {"metric_power": True},
     "refit is True with engine='spark', expected 'auto' or False": {"refit": True},
     "offsets is 'both' with engine='spark', expected 'auto' or 'none'": {"offsets": "both"},
+    "offset_alpha is 2.0 with engine='spark', expected 'auto'": {"offset_alpha": 2.0},
+    r"offset_alpha is \(1, 2\) with engine='spark', expected 'auto'": {"offset_alpha": (1, 2)},
     "scale is True with engine='spark', expected 'auto' or False": {"scale": True},
+    "missing_values is -1 with engine='spark', expected nan": {"missing_values": -1},
+    "missing_values is None with engine='spark', expected nan": {"missing_values": None},
+    "add_indicator is True with engine='spark', expected False": {"add_indicator": True},
+    "keep_empty_features is True with engine='spark', expected False": {"keep_empty_features": True},
+    "verbose is -1, expected a whole number": {"verbose": -1},
     "engine is 'dask', expected 'auto', 'local' or 'spark'": {"engine": "dask"},
     "stop is 'objective' with engine='spark', expected 'gap'": {"stop": "objective"},
     "rank is 0, expected a whole number": {"max_rank": 0},
@@ -122,6 +130,8 @@ def test_data_that_the_engine_does_not_take(nothing_runs):
         model().fit(PAIRS)
     with pytest.raises(fm.InputError, match="y is no list of names"):
         model().fit("ratings.parquet", VALUES)
+    with pytest.raises(fm.InputError, match="y is no list of names"):
+        model().fit("ratings.parquet", "ufr")
     with pytest.raises(fm.InputError, match="the source is a dict"):
         SparkCompletion.fit({}, alpha=0.1)
     with pytest.raises(ValueError, match="inconsistent"):
@@ -149,15 +159,45 @@ def test_auto_is_the_local_engine():
 
 
 ALONE = textwrap.dedent("""
-    import os, numpy as np, flatmin as fm
-    rng = np.random.default_rng(0)
-    pairs = np.argwhere(rng.random((20, 15)) < 0.7)
-    model = fm.MatrixCompletion(0.5, input="triples", engine="spark", tol=1e-3, max_rank=3, max_iter=12)
-    model.fit(pairs, rng.standard_normal(len(pairs)))
+    import os, signal, subprocess, sys, numpy as np, flatmin as fm
+    import pyspark.java_gateway as launching
+    from types import SimpleNamespace
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
+    from flatmin.spark.session import session
+
+    started = []
+
+    class Watched(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    launching.Popen = Watched
+    # Ctrl-C while pyspark waits for Java, and while its context is made
+    for owner, name, double in (
+        (launching, "time", SimpleNamespace(sleep=interrupted)),
+        (SparkContext, "_do_init", interrupted),
+    ):
+        kept = getattr(owner, name)
+        setattr(owner, name, double)
+        try:
+            with session():
+                print("started nevertheless")
+        except KeyboardInterrupt:
+            print("ended:", started[-1].poll() is not None, len(started))
+        setattr(owner, name, kept)
+    before = signal.getsignal(signal.SIGINT)
+    rng = np.random.default_rng(0)
+    pairs = np.argwhere(rng.random((20, 15)) < 0.7)
+    model = fm.MatrixCompletion(0.5, input="triples", engine="spark", tol=1e-2, max_rank=3, max_iter=4)
+    model.fit(pairs, rng.standard_normal(len(pairs)))
     print(model.status_.name, SparkSession.getActiveSession(), SparkContext._active_spark_context, os.listdir())
-    print(os.environ.get("PYSPARK_PYTHON"))
+    print(os.environ.get("PYSPARK_PYTHON"), signal.getsignal(signal.SIGINT) is before)
+    print(started[-1].poll(), len(started), started[-1].pid)
 """)
 
 
@@ -170,8 +210,22 @@ def test_a_session_of_our_own_leaves_nothing_behind(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].split(maxsplit=1)[1] == "None None []"
-    assert lines[1] == "None"
+    assert lines[:2] == ["ended: True 1", "ended: True 2"]
+    assert lines[2].split(maxsplit=1)[1] == "None None []"
+    assert lines[3] == "None True"
+    assert lines[4].startswith("None 3 ")  # Java waits for the next session …
+    assert _ends(int(lines[4].split()[2]))  # … and not longer than Python runs
     noise = [line for line in done.stderr.splitlines() if "Warning" not in line and not line.startswith("  ")]
     assert noise == []
     assert not list(tmp_path.iterdir())
+
+
+def _ends(pid, seconds=60):
+    """Return whether a process ends within some seconds."""
+    for _ in range(10 * seconds):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def is_source(X: Any) -> bool:
 
 
 def spark_fit(
-    X: Any, y: Any, sample_weight: Any, parameters: dict[str, Any], seed: int
+    X: Any, y: Any, sample_weight: Any, parameters: dict[str, Any], seed: int, watched: Callable[[float], Any]
 ) -> tuple[SparkCompletion, PairIds]:
     """Fit triples by Spark.
 
@@ -47,6 +47,8 @@ def spark_fit(
     parameters : dict
         Those of `MatrixCompletion`.
     seed : int
+    watched : callable
+        Gives a context with what is told of each sweep, for the gap at which they end.
 
     Raises
     ------
@@ -57,11 +59,13 @@ def spark_fit(
     max_rank, max_iter, tol = (parameters[name] for name in ("max_rank", "max_iter", "tol"))
     if not isinstance(tol, int | float | np.number) or not 1e-14 <= tol <= 1:
         raise InputError(f"tol is {tol!r}, expected a number from 1e-14 to 1")
-    settings = {"rank": max_rank, "max_iter": max_iter, "tol": max(float(tol), LARGEST_GAP), "seed": seed}
+    settings = {"alpha": alpha, "rank": max_rank, "max_iter": max_iter, "tol": max(float(tol), LARGEST_GAP)}
     if is_source(X):
-        if y is not None and not (isinstance(y, Sequence) and all(isinstance(name, str) for name in y)):
+        listed = isinstance(y, Sequence) and not isinstance(y, str)
+        if y is not None and not (listed and all(isinstance(name, str) for name in y)):
             raise InputError("y is no list of names, expected those of three columns of X, or None if it has no others")
-        found = SparkCompletion.fit(X, y, alpha=alpha, **settings)
+        with watched(settings["tol"]) as callback:
+            found = SparkCompletion.fit(X, y, seed=seed, callback=callback, **settings)
         return found, PairIds(found.row_ids, found.column_ids)
     if y is None:
         raise InputError("y is None with input='triples', expected a value for every pair of ids in X")
@@ -69,7 +73,9 @@ def spark_fit(
     i, j = ids.codes(X)
     y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, input_name="y"), warn=True)
     check_consistent_length(i, y)
-    return SparkCompletion.fit((i, j, y), alpha=alpha, **settings).named(ids.row_ids, ids.column_ids), ids
+    with watched(settings["tol"]) as callback:
+        found = SparkCompletion.fit((i, j, y), seed=seed, callback=callback, **settings)
+    return found.named(ids.row_ids, ids.column_ids), ids
 
 
 def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
@@ -88,17 +94,27 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
         "metric_power": ((1,), "Spark's ALS knows the flat penalty alone"),
         "refit": (("auto", False), "a refit is not penalised, and Spark's ALS is"),
         "offsets": (("auto", "none"), "subtract offsets from the values first, or use engine='local'"),
+        "offset_alpha": (("auto",), "there are no offsets to pull"),
         "scale": (("auto", False), "triples have one unit"),
+        "missing_values": ((np.nan,), "triples have no holes"),
+        "add_indicator": ((False,), "triples have no holes"),
+        "keep_empty_features": ((False,), "triples have no columns but those seen"),
         "stop": (("gap",), "it sweeps until the gap is small, or max_iter is reached"),
     }
     for name, (allowed, reason) in asked.items():
         value = parameters[name]
-        if not any(
-            isinstance(value, bool | np.bool_) == isinstance(known, bool) and value == known for known in allowed
-        ):
+        if not any(_same(value, known) for known in allowed):
             raise InputError(
                 f"{name} is {value!r} with engine='spark', expected {' or '.join(map(repr, allowed))}: {reason}"
             )
     if sample_weight is not None:
         raise InputError("sample_weight was given with engine='spark', expected None: Spark's ALS has no weights")
     return alpha
+
+
+def _same(value: Any, known: Any) -> bool:
+    """Return whether a parameter is one of those known: NaN is NaN, and True is not 1."""
+    if isinstance(known, float):
+        return isinstance(value, float | np.floating) and bool(np.isnan(value))
+    kinds = isinstance(value, bool | np.bool_), isinstance(known, bool)
+    return kinds[0] == kinds[1] and np.ndim(value) == 0 and bool(value == known)

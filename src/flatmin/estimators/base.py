@@ -87,12 +87,12 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
             )
 
     @contextmanager
-    def _watched(self) -> Iterator[Callable[[dict[str, Any]], Any] | None]:
+    def _watched(self, tol: float | None = None) -> Iterator[Callable[[dict[str, Any]], Any] | None]:
         """Give what is told of each round: a line of the log from `EVERY_ROUND` on, a bar on a terminal below it."""
         if self.verbose >= EVERY_ROUND:
             yield self._show
             return
-        with progress(self.verbose > 0, Approach(self.tol)) as callback:
+        with progress(self.verbose > 0, Approach(self.tol if tol is None else tol)) as callback:
             yield callback
 
     def _check(self) -> None:

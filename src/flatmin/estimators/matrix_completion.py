@@ -188,7 +188,7 @@ class MatrixCompletion(Completer):
             self.__dict__.pop("spark_model_", None)
             return self
         self._check()
-        found, ids = spark_fit(X, y, sample_weight, self.get_params(deep=False), self._seed())
+        found, ids = spark_fit(X, y, sample_weight, self.get_params(deep=False), self._seed(), self._watched)
         for name in ("mean_", "scale_", "feature_names_in_"):  # from a fit before, to the other kind of input
             self.__dict__.pop(name, None)
         self.spark_model_, self._ids, self.n_features_in_ = found, ids, 2

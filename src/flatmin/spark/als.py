@@ -9,7 +9,7 @@ import numpy as np
 
 from flatmin.errors import InputError
 from flatmin.metric import Array
-from flatmin.spark.reading import Indexed
+from flatmin.spark.reading import Indexed, reason
 
 __all__ = ["MOST_ITERATIONS", "fit_als"]
 
@@ -55,9 +55,8 @@ def fit_als(table: Indexed, rank: int, strength: float, iterations: int, seed: i
     try:
         model = als.fit(table.frame)
     except failed as error:
-        reason = next((line for line in str(error).splitlines() if "Exception" in line or "Error" in line), str(error))
         raise InputError(
-            f"Spark's ALS failed with rank {rank} and regParam {strength:g}, expected a finite fit: {reason.strip()}"
+            f"Spark's ALS failed with rank {rank} and regParam {strength:g}, expected a finite fit: {reason(error)}"
         ) from error
     sides = zip(("userFactors", "itemFactors"), table.shape, strict=True)
     return tuple(_factor(getattr(model, name), d, rank) for name, d in sides)  # type: ignore[return-value]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -25,7 +25,7 @@ from flatmin.solution import Solution, Status
 from flatmin.spark.als import MOST_ITERATIONS, fit_als
 from flatmin.spark.cells import Cells
 from flatmin.spark.proof import COLLECTED, Proof, prove, regularization
-from flatmin.spark.reading import LARGEST, Indexed, ascending, indexed, placed, read, triples
+from flatmin.spark.reading import LARGEST, Indexed, ascending, indexed, placed, read, readable, reason
 from flatmin.spark.session import is_frame, session
 from flatmin.spark.sweeps import sweep
 
@@ -94,6 +94,7 @@ class SparkCompletion:
         max_iter: int | None = None,
         seed: int = 0,
         collect: bool | None = None,
+        callback: Callable[[dict[str, float]], Any] | None = None,
     ) -> Self:
         """Fit by Spark's ALS, sweep on in 64 bits, and certify.
 
@@ -103,7 +104,8 @@ class SparkCompletion:
             Triples: a Spark DataFrame; a CSV file with a line of names, or Parquet (files or folders, wherever Spark
             reads from); or arrays (i, j, values), (m,) each, of positions from 0.
         columns : sequence of str, optional
-            The names of three columns: ids of rows, ids of columns, values. None where there are no others.
+            The names of three columns: ids of rows, ids of columns, values. None where there are no others. Of CSV, ids
+            are numbers or dates only where all are written as Spark writes these, else strings.
         alpha : float
             regParam, positive.
         rank : int, optional
@@ -117,6 +119,9 @@ class SparkCompletion:
         collect : bool, optional
             Whether the dual matrix is brought to this machine to prove more about its norm; by default up to two
             million cells.
+        callback : callable, optional
+            Told of each sweep: "iteration" (Spark's included), "seconds", "gradient" (relative), "rank"; and of each
+            certificate, with "gap".
 
         Raises
         ------
@@ -142,7 +147,7 @@ class SparkCompletion:
                 table = _table(spark, source, columns)
                 cells = Cells.of(table)
             try:
-                fit = _Fit(table, cells, alpha, tol, max_iter, int(seed), collect, clock)
+                fit = _Fit(table, cells, alpha, tol, max_iter, int(seed), collect, clock, callback)
                 proof, done, converged = fit.run(rank)
             finally:
                 cells.release()
@@ -185,8 +190,8 @@ class SparkCompletion:
             The names of the ids of rows and of columns; by default the first two.
         """
         functions = import_module("pyspark.sql.functions")
-        names = list(frame.columns[:2] if columns is None else columns)
-        if len(names) != 2 or any(name not in frame.columns for name in names):
+        names = list(frame.columns[:2] if columns is None else [columns] if isinstance(columns, str) else columns)
+        if len(set(names)) != 2 or len(names) != 2 or any(name not in frame.columns for name in names):
             raise InputError(f"the columns are {names}, expected the names of two among {', '.join(frame.columns)}")
         spark, out = frame.sparkSession, frame
         for name, ids, factor, side in zip(
@@ -229,9 +234,8 @@ class SparkCompletion:
                 try:
                     frame.write.mode("overwrite" if overwrite else "error").parquet(f"{str(path).rstrip('/')}/{name}")
                 except Exception as error:
-                    reason = str(error).strip().splitlines()[0][:200]
                     raise InputError(
-                        f"{path} cannot be written, expected a folder not there yet, or overwrite=True: {reason}"
+                        f"{path} cannot be written, expected a folder not there yet, or overwrite=True: {reason(error)}"
                     ) from error
 
     @classmethod
@@ -261,16 +265,17 @@ class SparkCompletion:
                     settings=about["settings"],
                 )
             except Exception as error:
-                reason = (str(error).strip().splitlines() or [repr(error)])[0][:200]
-                raise InputError(f"{path} cannot be read, expected what SparkCompletion wrote: {reason}") from error
+                told = reason(error)
+                raise InputError(f"{path} cannot be read, expected what SparkCompletion wrote: {told}") from error
         return cls(sides[0][0], sides[1][0], about["alpha"], solution, about["costs"])
 
 
 @dataclass(frozen=True, eq=False)
 class _Clock:
-    """Seconds by part."""
+    """Seconds by part, and when it was started."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    start: float = field(default_factory=time.perf_counter)
 
     @contextmanager
     def time(self, part: str) -> Any:
@@ -293,6 +298,7 @@ class _Fit:
     seed: int
     collect: bool | None
     clock: _Clock
+    callback: Callable[[dict[str, float]], Any] | None
 
     def run(self, rank: int | None) -> tuple[Proof, int, bool]:
         """Return what is proved about the best factors, steps made, and whether they were enough."""
@@ -309,28 +315,39 @@ class _Fit:
                 width = min(2 * width, most)
                 continue
             most_sweeps = SWEEPS if self.max_iter is None else self.max_iter - iterations
-            proof, sweeps, converged = self._polished(factors, most_sweeps)
+            proof, sweeps, converged = self._polished(factors, done, most_sweeps)
             done += sweeps
             if not (narrow and proof.certificate.dual_norm > 1 + self.tol and converged):
                 return proof, done, converged
             width = min(2 * width, most)
 
-    def _polished(self, factors: Factors, most: int) -> tuple[Proof, int, bool]:
+    def _polished(self, factors: Factors, before: int, most: int) -> tuple[Proof, int, bool]:
         """Sweep, more and more finely, until the gap is small enough or no sweep is left."""
         proof, done = None, 0
+        known = {"rank": float(factors[0].shape[1])}
+
+        def told(sweeps: int, gradient: float) -> None:
+            self._tell({"iteration": float(before + done + sweeps), "gradient": gradient, **known})
+
         here = self.cells.size <= COLLECTED if self.collect is None else self.collect
         for tol in GRADIENTS[0 if here else FINE :]:
             with self.clock.time("sweeps"):
-                found = sweep(self.cells, factors[1], self.alpha, tol=tol, most=most - done)
+                found = sweep(self.cells, factors[1], self.alpha, tol=tol, most=most - done, told=told)
             done += found.count
             factors = self._narrowed(found.factors, VANISHING)
             proof = self._prove(factors)
+            known |= {"rank": float(factors[0].shape[1]), "gap": proof.certificate.relative_gap}
+            self._tell({"iteration": float(before + done), **known})
             if abs(proof.certificate.relative_gap) <= self.tol:
                 return proof, done, True
             if found.slope > tol:
                 return proof, done, False
         assert proof is not None
         return proof, done, True
+
+    def _tell(self, row: dict[str, float]) -> None:
+        if self.callback is not None:
+            self.callback({"seconds": time.perf_counter() - self.clock.start, **row})
 
     def _prove(self, factors: Factors) -> Proof:
         with self.clock.time("certificate"):
@@ -349,7 +366,8 @@ class _Fit:
 def _table(spark: Any, source: Any, columns: Sequence[str] | None) -> Indexed:
     """Return triples with positions."""
     if not isinstance(source, tuple):
-        return indexed(triples(read(spark, source), columns))
+        with readable(source):
+            return indexed(read(spark, source, columns))
     i, j, values = source
     shape = int(np.max(i)) + 1, int(np.max(j)) + 1
     return placed(spark, i, j, values, (np.arange(shape[0]), np.arange(shape[1])))

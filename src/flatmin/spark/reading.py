@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ import numpy as np
 from flatmin.errors import InputError
 from flatmin.metric import Array
 
-__all__ = ["LARGEST", "Indexed", "ascending", "check", "indexed", "placed", "read", "triples"]
+__all__ = ["LARGEST", "Indexed", "ascending", "indexed", "placed", "read", "readable", "reason"]
 
 #: Types of Spark that ids may have, beside whole numbers.
 IDS = ("string", "date", "timestamp", "timestamp_ntz", "boolean", "float", "double")
+#: What ids in text can be beside strings, the first that fits.
+WRITTEN = ("long", "double", "date")
 WHOLE = ("byte", "short", "integer", "long")
 NUMBERS = (*WHOLE, "float", "double", "decimal")
 #: More rows or columns than this Spark's ALS cannot count.
@@ -51,64 +55,133 @@ class Indexed:
         return int(self.row_counts.sum())
 
 
-def read(spark: Any, source: Any) -> Any:
-    """Return a DataFrame of a CSV or Parquet file, or of a folder of such files, and of a DataFrame itself.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it is neither CSV (with a line of names) nor Parquet.
-    """
-    if not isinstance(source, str | Path):
-        return source
-    path = str(source)
-    kind = Path(path.rstrip("/")).suffix.lower()
-    compressed = kind in (".gz", ".bz2", ".zst")
-    if compressed:
-        kind = Path(path.rstrip("/")).with_suffix("").suffix.lower()
+@contextmanager
+def readable(source: Any) -> Iterator[None]:
+    """Say in one sentence what Spark finds wrong with a source, which it reads when it has to and no sooner."""
+    name = str(source) if isinstance(source, str | Path) else "the DataFrame"
+    wanted = (
+        "expected a CSV file with a line of names, or Parquet" if name == str(source) else "expected what Spark can"
+    )
     try:
-        if kind in (".csv", ".tsv"):
-            separator = "\t" if kind == ".tsv" else ","
-            return spark.read.csv(path, header=True, inferSchema=True, sep=separator, mode="FAILFAST")
-        return spark.read.parquet(path)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise InputError(f"{path} cannot be read, expected a CSV file with names or Parquet: {reason}") from error
+        yield
+    except (import_module("py4j.protocol").Py4JError, import_module("pyspark.errors").PySparkException) as error:
+        raise InputError(f"{name} cannot be read, {wanted}: {reason(error)}") from error
 
 
-def triples(frame: Any, columns: Sequence[str] | None) -> Any:
-    """Return the three columns that count, called row, column and value.
+def reason(error: Exception) -> str:
+    """Return the innermost cause that Spark gives, in a line of at most 200 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    thrown = [line for line in lines if re.match(r"(: )?[\w.]+(Exception|Error): ", line)]
+    return (causes[-1:] or thrown[:1] or lines[:1])[0].removeprefix(": ")[:200]
+
+
+def read(spark: Any, source: Any, columns: Sequence[str] | None = None) -> Any:
+    """Return the three columns that count, called row, column and value, of a file, a folder of files or a DataFrame.
 
     Parameters
     ----------
-    frame : DataFrame
+    spark : SparkSession
+    source : DataFrame or path
+        The path of CSV (with a line of names) or Parquet.
     columns : sequence of str, optional
         The names of the three; None where there are no others.
 
     Raises
     ------
     InputError
-        If there are other columns, or they have no kind that ids or values can have.
+        If there is no such file, it is neither CSV nor Parquet, there are other columns, or they have no kind that ids
+        or values can have.
     """
-    functions = import_module("pyspark.sql.functions")
+    if not isinstance(source, str | Path):
+        return triples(source, chosen(source, columns))
+    path = Path(str(source).rstrip("/"))
+    kinds = [suffix.lower() for suffix in path.suffixes[-2:]] or [""]
+    kind = kinds[0] if kinds[-1] in (".gz", ".bz2", ".zst") else kinds[-1]
+    if kind not in (".csv", ".tsv"):
+        frame = spark.read.parquet(str(source))
+        return triples(frame, chosen(frame, columns))
+    separator = "\t" if kind == ".tsv" else ","
+    whole = spark.read.option("columnPruning", False)  # else lines that lack cells of other columns are shifted
+    frame = whole.csv(str(source), header=True, sep=separator, mode="FAILFAST", enforceSchema=False)
+    if not frame.columns:
+        raise InputError(f"{source} is empty, expected a line of names and triples below it")
+    names = chosen(frame, columns)
+    if columns is None and _number(names[2]):
+        raise InputError(f"{source} begins with {', '.join(names)}, expected a line of names above the triples")
+    return triples(_typed(frame, names), names)
+
+
+def chosen(frame: Any, columns: Sequence[str] | None) -> list[str]:
+    """Return the names of the three columns that count, or raise `InputError`."""
+    if isinstance(columns, str):
+        raise InputError(f"the names of columns are {columns!r}, expected a list of three: row, column and value")
     names = list(frame.columns) if columns is None else list(columns)
     if len(names) != 3:
-        raise InputError(
-            f"the columns are {', '.join(map(str, names))}, expected the names of three: row, column and value"
-        )
+        told = ", ".join(map(str, names))
+        raise InputError(f"the columns are {told}, expected the names of three: row, column and value")
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise InputError(f"there is no column {missing[0]!r}, expected three of {', '.join(frame.columns)}")
+    if len(set(names)) < 3:
+        raise InputError(f"the columns are {', '.join(names)}, expected three different ones: row, column and value")
+    return names
+
+
+def triples(frame: Any, names: Sequence[str]) -> Any:
+    """Return three columns of a DataFrame, called row, column and value, or raise `InputError` for their kinds."""
     kinds = {field.name: field.dataType.typeName() for field in frame.schema.fields}
     for name, allowed, what in zip(names, (IDS + WHOLE,) * 2 + (NUMBERS,), ("ids", "ids", "numbers"), strict=True):
         if kinds[name] not in allowed:
             raise InputError(f"column {name!r} holds {kinds[name]}, expected {what}")
-    quoted = ["`" + name.replace("`", "``") + "`" for name in names]
-    return frame.select(
-        functions.col(quoted[0]).alias("row"),
-        functions.col(quoted[1]).alias("column"),
-        functions.col(quoted[2]).cast("double").alias("value"),
-    )
+    row, column, value = (_column(name) for name in names)
+    return frame.select(row.alias("row"), column.alias("column"), value.cast("double").alias("value"))
+
+
+def _column(name: str) -> Any:
+    """Return the column with a name that may have dots in it."""
+    return import_module("pyspark.sql.functions").col(_quoted(name))
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _typed(frame: Any, names: Sequence[str]) -> Any:
+    """Return strings of a CSV file with numbers for values, and for ids where nothing is lost by that.
+
+    Ids stay strings unless every one of them is written as Spark would write it as a number, or as a date: "01" and "1"
+    are two ids.
+    """
+    functions = import_module("pyspark.sql.functions")
+
+    def all_of(condition: str) -> Any:
+        return functions.bool_and(functions.expr(condition))
+
+    kept = [
+        all_of(f"{_quoted(name)} IS NULL OR CAST(TRY_CAST({_quoted(name)} AS {kind}) AS string) <=> {_quoted(name)}")
+        for name in names[:2]
+        for kind in WRITTEN
+    ]
+    value = _quoted(names[2])
+    odd = functions.min(functions.expr(f"CASE WHEN TRY_CAST({value} AS double) IS NULL THEN {value} END"))
+    *fits, wrong = frame.agg(*(fit.alias(f"fit{k}") for k, fit in enumerate(kept)), odd.alias("odd")).first()
+    if wrong is not None:
+        raise InputError(f"column {names[2]!r} holds {wrong!r}, expected numbers")
+    kinds = [
+        next((kind for kind, fit in zip(WRITTEN, fits[at : at + len(WRITTEN)], strict=True) if fit), "string")
+        for at in (0, len(WRITTEN))
+    ]
+    cast = (_column(name).cast(kind).alias(name) for name, kind in zip(names, (*kinds, "double"), strict=True))
+    return frame.select(*cast)
 
 
 def check(frame: Any) -> None:

@@ -6,9 +6,12 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,7 +100,8 @@ def session(owner: Any = None) -> Iterator[Any]:
     """Give a SparkSession: that of a DataFrame, else the active one, else one of our own that is stopped afterwards.
 
     Our own runs on all cores of this machine, without a page in the browser and with its files and its log in a
-    temporary directory. Who has a cluster makes the session.
+    temporary directory. Its Java stays for the next one and ends with this process; if the start is interrupted it
+    ends at once. Who has a cluster makes the session.
 
     Parameters
     ----------
@@ -122,7 +126,8 @@ def session(owner: Any = None) -> Iterator[Any]:
                     raise InputError("the session is one of Spark Connect, expected a classic one, which has RDDs")
                 yield found
                 return
-            with tempfile.TemporaryDirectory(prefix="flatmin-spark-", ignore_cleanup_errors=True) as directory:
+            own_files = tempfile.TemporaryDirectory(prefix="flatmin-spark-", ignore_cleanup_errors=True)
+            with own_files as directory, _interrupts():
                 own = _start(Path(directory))
                 try:
                     yield own
@@ -173,20 +178,52 @@ def _start(directory: Path) -> Any:
     builder = builder.master("local[*]").appName("flatmin")
     for name, value in settings.items():
         builder = builder.config(name, value)
-    chosen = os.environ.get("PYSPARK_PYTHON")
+    chosen, idle = os.environ.get("PYSPARK_PYTHON"), _runs()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers are whatever python3 is on the PATH
     try:
         with _quiet(directory / "spark.log"):
             own = builder.getOrCreate()
-    except Exception as error:
+        own.sparkContext.setCheckpointDir(str(directory / "checkpoints"))
+        return own
+    except BaseException as error:
+        if not idle:
+            _end_java(error)
+        if not isinstance(error, Exception):
+            raise
         said = (directory / "spark.log").read_text(errors="replace").strip().splitlines()
         reason = said[-1] if said else error
         raise InputError(f"Spark could not be started, expected a local session: {reason}") from error
     finally:
         if chosen is None:
             del os.environ["PYSPARK_PYTHON"]
-    own.sparkContext.setCheckpointDir(str(directory / "checkpoints"))
-    return own
+
+
+def _end_java(error: BaseException) -> None:
+    """End the Java that a start has launched before it failed, and let pyspark forget it.
+
+    Until pyspark is connected to Java, only its own frames know the process: the error leads there.
+    """
+    context = import_module("pyspark").SparkContext
+    known = [context._gateway.proc] if context._gateway is not None else []
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        known += [value for value in frame.f_locals.values() if isinstance(value, subprocess.Popen)]
+    for process in known:
+        if getattr(process, "pid", None) is not None:
+            process.kill()
+            process.wait()
+    context._gateway = context._jvm = context._active_spark_context = None
+    import_module("pyspark.sql").SparkSession._instantiatedSession = None
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Let Ctrl-C mean afterwards what it meant before: pyspark makes it cancel the work of its session."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +43,9 @@ class Swept:
     count: int
 
 
-def sweep(cells: Cells, R: Array, strength: float, *, tol: float, most: int) -> Swept:
+def sweep(
+    cells: Cells, R: Array, strength: float, *, tol: float, most: int, told: Callable[[int, float], Any] | None = None
+) -> Swept:
     """Sweep until the relative gradient is below ``tol``, or ``most`` times.
 
     A sweep makes R of R. Where it would lead is extrapolated from the last ones (Anderson's mixing); what does not
@@ -56,6 +60,8 @@ def sweep(cells: Cells, R: Array, strength: float, *, tol: float, most: int) -> 
         regParam.
     tol : float
     most : int
+    told : callable, optional
+        Told of the sweeps made so far and of the relative gradient, after each.
 
     References
     ----------
@@ -74,6 +80,8 @@ def sweep(cells: Cells, R: Array, strength: float, *, tol: float, most: int) -> 
         lowest = objective
         plain, sums = cells.best(1, (L, R), strength)
         slope = float(np.sqrt(sums[0] / sums[1])) if sums[1] else 0.0
+        if told is not None:
+            told(done, slope)
         if slope <= tol or done == most:
             break
         R = mixing.next(R, plain)
