@@ -9,7 +9,8 @@ from flatmin._threads import one_thread
 from flatmin.families import robust_pca as family
 from flatmin.kernels.row_passes import RowPasses
 from flatmin.measurements import Entries, Mask
-from flatmin.solvers.exact_split import _least_deviations, exact_split
+from flatmin.solvers.error_free_fit import least_deviations
+from flatmin.solvers.exact_split import exact_split
 from flatmin.solvers.newton import Budget
 from flatmin.solvers.pursuit import Corrupted, pursue
 
@@ -114,7 +115,7 @@ def test_least_deviations_against_linear_programming(missing):
     B, truth = rng.standard_normal((40, 3)), rng.standard_normal((4, 3))
     Y = truth @ B.T + rng.standard_normal((4, 40)) * (rng.random((4, 40)) < 0.25)
     seen = rng.random(Y.shape) >= missing if missing else None
-    T = _least_deviations(Y, seen, B, np.zeros((4, 3)))
+    T = least_deviations(Y, seen, B, np.zeros((4, 3)))
     for i, y in enumerate(Y):
         known = slice(None) if seen is None else seen[i]
         y, A = y[known], B[known]

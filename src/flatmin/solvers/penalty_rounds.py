@@ -1,0 +1,99 @@
+"""Rounds of the augmented Lagrangian method with a growing penalty: the rank of a split, and roughly its errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flatmin.kernels.row_passes import RowPasses
+from flatmin.metric import Array
+from flatmin.operator_norm import EPS
+
+__all__ = ["SPARE", "Pair", "Rounds", "Triplets"]
+
+Triplets = tuple[Array, Array, Array]
+Pair = tuple[Array, Array]
+
+#: The penalty starts at this over the norm of the data and grows by this factor a round.
+FIRST, GROWTH = 1.25, 1.7
+#: Singular vectors carried beyond those in use; the rounds end when more than this share are in use.
+SPARE, WIDEST = 10, 0.2
+#: The median of what is left in a row or a column is found from so many cells, that of the whole from so many.
+FEW, SAMPLE = 64, 5_000
+
+
+class Rounds:
+    """The state of the rounds: ``Z = Y − S + W/ρ``, X as the last one left it, and where its values fall most."""
+
+    def __init__(self, Y: Array, seen: Array | None, weight: float, seed: int) -> None:
+        self.passes, self.weight = RowPasses(Y, seen), weight
+        self.rng = np.random.default_rng(seed)
+        d1, d2 = Y.shape
+        self._basis = self.rng.standard_normal((d2, min(SPARE, d1, d2)))
+        for _ in range(2):
+            self._basis = np.linalg.qr(self.passes.adjoint_products(Y, self.passes.products(Y, self._basis)))[0]
+        self.norm = float(np.linalg.norm(self.passes.products(Y, self._basis), 2)) or 1.0
+        self.rho = FIRST / self.norm
+        self.triplets: Triplets = np.zeros((d1, 0)), np.zeros(0), np.zeros((d2, 0))
+        self.W = Y / max(self.norm, float(max(Y.max(), -Y.min())) / weight)
+        self.Z = Y + self.W / self.rho
+        rows, cols = self.rng.integers(d1, size=SAMPLE), self.rng.integers(d2, size=SAMPLE)
+        known = slice(None) if seen is None else seen[rows, cols]
+        self.sample = rows[known], cols[known]
+        self.rank = 0
+
+    def step(self) -> bool:
+        """Make a round; return whether its rank is low enough to go on."""
+        found = self._shrunk()
+        if found is None:
+            return False
+        self.triplets = U, s, V = found
+        following = self.rho * GROWTH
+        self.passes.ascend(U * s, V, self.W, self.Z, level=self.weight, rho=self.rho, following=following)
+        self.rho = following
+        return True
+
+    def resume(self) -> None:
+        """Set Z again, after it served for something else."""
+        U, s, V = self.triplets
+        np.matmul(U * s, V.T, out=self.Z)
+        self.Z += self.W / self.rho
+
+    def median(self, U: Array, s: Array, V: Array) -> float:
+        """Return the median of ``|Y − X|``, of a sample of observed cells."""
+        rows, cols = self.sample
+        left = self.passes.Y[rows, cols] - np.einsum("ij,ij->i", (U * s)[rows], V[cols])
+        return float(np.median(np.abs(left))) if len(rows) else 0.0
+
+    def medians(self, U: Array, s: Array, V: Array) -> Pair:
+        """Return the medians of ``|Y − X|`` in every row and every column, of a sample of cells in each."""
+        (d1, d2), seen = self.Z.shape, self.passes.seen
+        some = self.rng.permutation(d1)[:FEW], self.rng.permutation(d2)[:FEW]
+        cells: tuple[tuple[Any, Any], ...] = ((slice(None), some[1]), (some[0], slice(None)))
+        found = []
+        for axis, (rows, cols) in zip((1, 0), cells, strict=True):
+            left = np.abs(self.passes.Y[rows, cols] - (U[rows] * s) @ V[cols].T)
+            if seen is not None:  # cells that are not seen come last, and are not counted
+                left[~seen[rows, cols]] = np.inf
+            left.sort(axis=axis)
+            middle = np.count_nonzero(left < np.inf, axis=axis, keepdims=True) // 2
+            found.append(np.take_along_axis(left, np.minimum(middle, left.shape[axis] - 1), axis=axis).ravel())
+        return found[0], found[1]
+
+    def _shrunk(self) -> Triplets | None:
+        """Return the singular triplets of Z above 1/ρ, their values reduced by it."""
+        smaller = min(self.Z.shape)
+        while True:
+            if self._basis.shape[1] > max(WIDEST * smaller, SPARE + 2):
+                return None
+            Q = np.linalg.qr(self.passes.products(self.Z, self._basis))[0]
+            inner, s, Vt = np.linalg.svd(self.passes.adjoint_products(self.Z, Q).T, full_matrices=False)
+            kept = int(np.count_nonzero(s > 1 / self.rho))
+            if kept < len(s):
+                break
+            more = self.rng.standard_normal((self.Z.shape[1], SPARE + kept // 2))
+            self._basis = np.linalg.qr(np.hstack([Vt.T, more]))[0]
+        self._basis = Vt[: kept + SPARE].T
+        self.rank = 1 + int(np.argmax(s[:kept] / np.maximum(s[1 : kept + 1], EPS * s[0]))) if kept else 0
+        return Q @ inner[:, :kept], s[:kept] - 1 / self.rho, Vt[:kept].T
