@@ -59,7 +59,7 @@ class Status(Enum):
     )
     not_certified = (
         "The solver stopped without a proof; compare relative_gap and relative_residual with what you need, "
-        "raise max_rank if it was set, or loosen tol."
+        'raise max_rank if it was set, lower tol, or set stop="gap" if it was "objective".'
     )
     iteration_limit = "The iteration limit was reached; raise max_iter, loosen tol, or continue with warm_start."
     time_limit = "The time limit was reached; raise time_limit, loosen tol, or continue with warm_start."

@@ -1,4 +1,6 @@
 import json
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -262,3 +264,13 @@ def test_a_lower_rank_is_a_result_of_its_own(flatmin, tmp_path):
     assert "lowest rank found, not flat" in out.replace("\n", " ")
     flatmin("recover", "matrix-sensing", "p.npz", "--quiet")
     assert not (tmp_path / "p-flat" / "reweighted.npz").exists()
+
+
+def test_interrupting_while_modules_load_ends_cleanly(flatmin, monkeypatch):
+    class Loading(types.ModuleType):
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "flatmin.cli.application", Loading("flatmin.cli.application"))
+    run = flatmin("--version")
+    assert (run.code, run.err) == (130, "")

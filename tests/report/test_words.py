@@ -347,3 +347,29 @@ def test_penalised_solutions_are_compared_with_minimisers(unique: bool | None) -
     said = f"{words.judgement(penalised)} {proof(penalised, 3)[3].text}"
     assert "minimiser" in said
     assert "flat" not in said.replace("scaled trace", "")
+
+
+@pytest.mark.parametrize(("bound", "margin"), [("probabilistic", "dense"), ("dense", "probabilistic")])
+def test_what_is_left_to_chance_is_told_with_its_probability(bound: str, margin: str) -> None:
+    sure = replace(CERTIFICATE, bound_kind="dense", margin_kind="dense")
+    likely = replace(sure, bound_kind=bound, margin_kind=margin, failure_probability=2e-11)
+    told = f"except with probability {words.number(2e-11)}"
+    assert words.except_for(sure) == ""
+    assert told not in words.judgement(sure)
+    assert told in words.judgement(likely)
+    page = words.verdict(Status.unique_flat_minimum, unique=True, certificate=likely)
+    assert told in page.advice
+    assert words.verdict(Status.unique_flat_minimum, unique=True, certificate=sure).advice in page.advice
+    assert told not in words.verdict(Status.not_certified, certificate=likely).advice
+    statements = " ".join(f"{s.title} {s.text}" for s in proof(likely, 3))
+    assert told in statements
+    assert told not in " ".join(f"{s.title} {s.text}" for s in proof(sure, 3))
+    unknown = words.except_for(replace(likely, failure_probability=None))
+    assert unknown == f"except with a probability of at most {words.number(1e-10)}"
+
+
+def test_a_split_and_a_signal_tell_the_chance_of_their_margin() -> None:
+    likely = replace(CERTIFICATE, margin_kind="probabilistic", failure_probability=3e-12)
+    told = f"except with probability {words.number(3e-12)}"
+    for voice in (SPLIT, DETERMINED):
+        assert any(told in f"{s.title} {s.text}" for s in proof(likely, 3, voice=voice))

@@ -33,14 +33,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flatmin 0.1.0
     0
     """
+    _end_cleanly_when_terminated()
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:  # also while modules are loading
+        return INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
+    """Run ``flatmin`` and return its exit status; what goes wrong is told on stderr."""
     import typer
     from numpy.linalg import LinAlgError
 
     from flatmin.cli.application import command
     from flatmin.errors import InputError
 
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    _end_cleanly_when_terminated()
     usage_error: Any = typer.BadParameter.__base__
     try:
         result = command(arguments).main(arguments, prog_name="flatmin", standalone_mode=False)
@@ -54,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = None  # nobody reads it any more
         return 1
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
         return INTERRUPTED
     print(f"flatmin: {' '.join(message.split())}", file=sys.stderr)
     return 2

@@ -5,23 +5,18 @@ from __future__ import annotations
 from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
 from flatmin.report.page import Statement
 from flatmin.report.voices import PRODUCT, SPLIT, Voice
-from flatmin.report.words import counted, measure, number, unique_phrase
+from flatmin.report.words import counted, except_for, measure, number, unique_phrase
 
 __all__ = ["NORM_PROOF", "proof"]
 
 #: The title where uniqueness is undecided.
 OPEN = "Whether it is the only one is open"
-#: What is said of bounds that rest on random numbers.
-LIKELY = "but for a tiny chance"
 #: What proves the operator norm behind a lower bound.
 NORM_PROOF = {
     "dense": "It is known from the full singular value decomposition of that matrix, rounding included.",
     "cholesky": "It is proved by a Cholesky factorization, with its rounding errors counted against the proof.",
     "proven": "It is proved, rounding included.",
-    "probabilistic": (
-        "It follows from iterations with random starts that have nothing to do with the matrix, and fails with a "
-        "probability of at most 10⁻¹⁰."
-    ),
+    "probabilistic": "It follows from iterations with random starts that have nothing to do with the matrix.",
     "estimated": "It is only estimated, from below, which proves nothing; so the certificate cannot hold.",
 }
 #: What proves a margin.
@@ -29,7 +24,7 @@ MARGIN_PROOF = {
     "dense": "all eigenvalues of W were computed, rounding included",
     "cholesky": "a Cholesky factorization proves it, with its rounding errors counted against the proof",
     "proven": "it is proved, rounding included",
-    "probabilistic": "it follows from iterations with random starts, and fails with a probability of at most 10⁻¹⁰",
+    "probabilistic": "it follows from iterations with random starts",
 }
 
 
@@ -137,7 +132,9 @@ def _norm(c: Certificate, voice: Voice) -> Statement:
         f"{divides}, here {number(c.dual_norm, 12)} at most. "
         f"{NORM_PROOF.get(c.bound_kind, f'It is proved by: {c.bound_kind}.')}"
     )
-    title = {"estimated": "The bound is only an estimate", "probabilistic": f"The bound is rigorous, {LIKELY}"}
+    if c.bound_kind == "probabilistic":
+        text += f" Everything that is proved here holds {except_for(c)}."
+    title = {"estimated": "The bound is only an estimate", "probabilistic": f"The bound is rigorous, {except_for(c)}"}
     return Statement(c.bound_kind != "estimated", title.get(c.bound_kind, "The bound is rigorous"), text)
 
 
@@ -193,14 +190,15 @@ def _margin(c: Certificate) -> list[Statement]:
         text = "The smallest eigenvalue of W beside X is only estimated, from above. That proves nothing."
         return [Statement(False, "The margin is only an estimate", text)]
     text = f"The margin holds for the matrix as it is stored: {MARGIN_PROOF.get(c.margin_kind, c.margin_kind)}."
-    likely = f", {LIKELY}" if c.margin_kind == "probabilistic" else ""
+    likely = f", {except_for(c)}" if c.margin_kind == "probabilistic" else ""
     return [Statement(True, f"The margin is rigorous{likely}", text)]
 
 
 def _uniqueness(c: Certificate, voice: Voice, distance: float | None) -> Statement:
     title = {True: "It is the only one, up to about 1 %", False: "It is not the only one", None: OPEN}
     core = _core(c, voice) if c.holds and voice.core else _face(c) if c.holds and voice.splits else ""
-    return Statement(c.unique, title[c.unique], f"{_why_unique(c, voice, distance)} {core}".strip())
+    likely = f" This holds {except_for(c)}." if c.unique and not voice.splits and except_for(c) else ""
+    return Statement(c.unique, title[c.unique], f"{_why_unique(c, voice, distance)} {core}".strip() + likely)
 
 
 def _why_unique(c: Certificate, voice: Voice, distance: float | None) -> str:
@@ -256,5 +254,5 @@ def _face(c: Certificate) -> str:
         f"{number(c.injectivity)} of it."
     )
     if c.margin_kind == "probabilistic":
-        text += " This share rests on a randomized bound, which fails with a probability of at most 10⁻¹⁰."
+        text += f" This share rests on a randomized bound, and holds {except_for(c)}."
     return text

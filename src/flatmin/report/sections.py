@@ -59,7 +59,7 @@ def solution_page(reading: Reading) -> Page:
         title=context.input_name or context.family.title,
         kicker="flatmin report",
         subtitle=f"{context.family.title}: {view.measured(reading)}",
-        verdict=words.verdict(s.status, reading.voice, c.unique),
+        verdict=words.verdict(s.status, reading.voice, c.unique, c),
         caution=caution(reading.free, m, reading.voice, c.unique, reading.errors),
         highlights=[*_highlights(reading), *view.highlights(reading), *_costs(reading)],
         sections=sections,

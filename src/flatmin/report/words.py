@@ -14,6 +14,7 @@ from flatmin.solution import Status
 
 __all__ = [
     "counted",
+    "except_for",
     "exponent_of",
     "flatness_facts",
     "judgement",
@@ -83,11 +84,32 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def verdict(status: Status, voice: Voice = PRODUCT, unique: bool | None = None) -> Verdict:
+def except_for(c: Certificate) -> str:
+    """Return with what probability a certificate that rests on random numbers fails, "" if none does.
+
+    Every bound of a certificate counts: the one behind the gap, and the margin behind uniqueness.
+    """
+    if "probabilistic" not in (c.bound_kind, c.margin_kind):
+        return ""
+    chance = f"of at most {number(1e-10)}" if c.failure_probability is None else number(c.failure_probability, 2)
+    return f"except with {'a ' if c.failure_probability is None else ''}probability {chance}"
+
+
+def verdict(
+    status: Status, voice: Voice = PRODUCT, unique: bool | None = None, certificate: Certificate | None = None
+) -> Verdict:
     """Return the first sentence of a status's advice as a headline, and the rest below it.
 
-    Where all solutions are equally flat, being the flattest is no news: the headline is about being the only one.
+    Where all solutions are equally flat, being the flattest is no news: the headline is about being the only one. What
+    a certificate leaves to chance is said at the end.
     """
+    said, likely = _verdict(status, voice, unique), "" if certificate is None else except_for(certificate)
+    if not likely or not (status.certified or unique):
+        return said
+    return Verdict(said.good, said.headline, f"{said.advice} All this holds {likely}.".strip())
+
+
+def _verdict(status: Status, voice: Voice, unique: bool | None) -> Verdict:
     if status.certified and voice.determined and status is not Status.regularized_minimum:
         return _only_one(unique, voice)
     if status.certified and voice.splits:
@@ -153,13 +175,14 @@ def unique_phrase(unique: bool | None, voice: Voice = PRODUCT, *, penalised: boo
 
 def judgement(c: Certificate, voice: Voice = PRODUCT) -> str:
     """Return the verdict on a certificate as one line: what it proves, or what failed and what to do."""
-    penalised = c.objective == "penalised"
+    penalised, likely = c.objective == "penalised", except_for(c)
+    likely = f", {likely}" if likely else ""
     if c.holds and voice.determined and not penalised:
-        return f"{'Certified' if c.unique else 'It fits the data'}: {unique_phrase(c.unique, voice)}."
+        return f"{'Certified' if c.unique else 'It fits the data'}: {unique_phrase(c.unique, voice)}{likely}."
     if c.holds:
         least = penalised or voice.splits
         proved = f"no {voice.matrices} has a smaller {measure(c, voice=voice)}" if least else "no solution is flatter"
-        return f"Certified: {proved}; {unique_phrase(c.unique, voice, penalised=penalised)}."
+        return f"Certified: {proved}; {unique_phrase(c.unique, voice, penalised=penalised)}{likely}."
     failed, remedies = [], []
     if not penalised:
         for name, value, most in (
@@ -211,7 +234,7 @@ def measure(c: Certificate, metric_power: float = 1.0, voice: Voice = PRODUCT) -
 
 def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0, voice: Voice = PRODUCT) -> list[Fact]:
     """Return the flatness of the factors, each number with one line of explanation."""
-    proved = {"estimated": "Estimated, not proved", "probabilistic": "Proved, but for a tiny chance"}
+    proved = {"estimated": "Estimated, not proved", "probabilistic": f"Proved, {except_for(c)}"}
     proved_by = proved.get(c.bound_kind, "Proved")
     smallest = measure(c, metric_power, voice)
     bound = f"{proved_by}: no {'split' if voice.splits else 'solution'} has a smaller {smallest}."
