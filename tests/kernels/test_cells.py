@@ -235,3 +235,16 @@ def test_every_row_is_visited_once_and_failures_arrive():
 def test_numba_loads_only_when_cells_are_used():
     code = "import sys, flatmin.kernels as k; assert 'numba' not in sys.modules; k.Cells; assert 'numba' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_ridge_too_small_for_the_precision_gives_finite_factors(kind):
+    rng = np.random.default_rng(0)
+    F = rng.standard_normal((40, 3))
+    F = np.hstack([F, F[:, ::-1] * 3, F]).astype(kind)  # every column lies in the span of others
+    rows, cols = np.divmod(np.arange(200), 40)
+    cells, values = Cells.of(rows, cols, (5, 40)), rng.standard_normal(200)
+    L, gain = cells.ridge(values.astype(kind), F, np.full(5, 1e-30))
+    assert np.isfinite(L).all()
+    best = sum(float(v @ (F[:, :3] @ np.linalg.lstsq(F[:, :3], v, rcond=None)[0])) for v in values.reshape(5, 40))
+    assert gain == pytest.approx(best, rel=2e-3 if kind is np.float32 else 1e-6)

@@ -102,7 +102,7 @@ def test_the_objective_never_rises_and_extrapolation_helps():
 def test_newton_ends_at_a_small_gradient():
     problem = RegularisedCells.of(Task(_problem(5), 0.1, stop="objective"))
     rng = np.random.default_rng(0)
-    L, R = rng.standard_normal((30, 6)), rng.standard_normal((22, 6))
+    L, R = (rng.standard_normal((d, 6)) / np.sqrt(problem.unit) for d in (30, 22))
     for tol in (1e-2, 1e-5, 1e-9):
         point = newton_steps(problem, L, R, tol, Task(_problem(5), 0.1).budget, 40)
         L, R = point.L, point.R
@@ -179,6 +179,89 @@ def test_limits_are_kept_and_told(engine):
     narrow = fm.flat_minimum(problem, alpha=0.02, max_rank=1)
     assert narrow.rank == 1
     assert narrow.status is fm.Status.not_certified
+
+
+def test_a_limit_after_any_sweep_keeps_what_was_found(engine):
+    problem = _problem(9, (40, 30), 800)
+    limits = range(1, 25)
+    found = [fm.flat_minimum(problem, alpha=0.05, max_iter=n) for n in limits]
+    assert [s.iterations for s in found] == list(limits)
+    assert all(s.rank >= 1 for s in found)
+    values = np.array([s.certificate.value for s in found])
+    assert np.all(values[5:] < 0.5 * problem.data @ problem.data / problem.measurement.size)
+    assert np.all(values[1:] <= 1.1 * values[:-1])
+
+
+@pytest.mark.parametrize("limits", [{"max_iter": 0}, {"time_limit": 0.0}])
+def test_no_budget_is_no_iteration(engine, limits):
+    problem = _problem(9, (40, 30), 800)
+    nothing = fm.flat_minimum(problem, alpha=0.05, **limits)
+    assert (nothing.iterations, nothing.rank) == (0, 0)
+    start = fm.flat_minimum(problem, alpha=0.1)
+    kept = fm.flat_minimum(problem, alpha=0.05, warm_start=start, **limits)
+    assert kept.iterations == 0
+    np.testing.assert_allclose(kept.matrix, start.matrix, atol=1e-9)
+
+
+def test_a_largest_rank_holds_for_a_warm_start_and_its_gap_is_measured(engine):
+    problem, rng = _problem(8, (30, 25), 500), np.random.default_rng(0)
+    start = rng.standard_normal((30, 6)), rng.standard_normal((25, 6))
+    for warm in (None, start):
+        s = fm.flat_minimum(problem, alpha=0.02, max_rank=2, warm_start=warm)
+        assert s.rank == 2
+        assert s.certificate.relative_gap > 0.1
+        gaps = s.history["gap"]
+        assert np.nanmin(gaps) == pytest.approx(s.certificate.relative_gap, rel=1e-3)
+
+
+def test_the_history_tells_the_residual(engine):
+    problem = _problem(8, (30, 25), 500, weighted=True)
+    for stop in ("gap", "objective"):
+        s = fm.flat_minimum(problem, alpha=0.2, stop=stop, tol=1e-6)
+        assert s.history["residual"][-1] == pytest.approx(s.certificate.relative_residual, rel=1e-3)
+        assert s.history["objective"][-1] == pytest.approx(s.certificate.value * problem.measurement.size, rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30, 1e100])
+def test_data_and_weights_of_any_size(engine, scale):
+    problem = _problem(8, (30, 25), 500, weighted=True)
+    A, usual = problem.measurement, fm.flat_minimum(problem, alpha=0.05)
+    large = fm.flat_minimum(fm.Problem(A, scale * problem.data), alpha=0.05 * scale)
+    assert large.certificate.holds
+    np.testing.assert_allclose(large.matrix / scale, usual.matrix, atol=1e-5)
+    small = fm.measurements.Entries(A.rows, A.cols, A.shape, 1e-20 * A.weights)
+    light = fm.flat_minimum(fm.Problem(small, problem.data), alpha=0.05e20)
+    assert light.certificate.value == pytest.approx(usual.certificate.value, rel=1e-7)
+    np.testing.assert_allclose(light.matrix * 1e-20, usual.matrix, atol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [1e-300, 1e-20])
+def test_next_to_no_penalty_is_left_to_the_solver_of_exact_fits(alpha, engine):
+    problem = _problem(8, (30, 25), 500, repeated=False)
+    assert not alternating.suits(Task(problem, alpha))
+    found, exact = fm.flat_minimum(problem, alpha=alpha), fm.flat_minimum(problem)
+    np.testing.assert_allclose(found.matrix, exact.matrix, atol=1e-4 * np.abs(exact.matrix).max())
+    with pytest.raises(fm.InputError, match="alpha is well above zero"):
+        fm.flat_minimum(problem, alpha=alpha, stop="objective")
+
+
+@pytest.mark.parametrize("alpha", [1e5, 1e100])
+def test_a_huge_penalty_gives_zero(alpha, engine):
+    problem, rng = _problem(8, (30, 25), 500), np.random.default_rng(0)
+    start = rng.standard_normal((30, 6)), rng.standard_normal((25, 6))
+    for warm in (None, start):
+        s = fm.flat_minimum(problem, alpha=alpha, warm_start=warm)
+        assert s.rank == 0
+        assert s.certificate.holds
+
+
+@pytest.mark.parametrize("alpha", [1e-5, 1e-4])
+def test_a_weak_penalty_is_no_trouble_for_single_precision(alpha, engine):
+    problem = _problem(8, (30, 25), 500, repeated=False)
+    assert alternating.suits(Task(problem, alpha))
+    s = fm.flat_minimum(problem, alpha=alpha, max_iter=60)
+    assert np.isfinite(s.matrix).all()
+    assert s.certificate.value < 0.05 * problem.data @ problem.data / problem.measurement.size
 
 
 def test_models_with_another_shape_keep_their_solver():

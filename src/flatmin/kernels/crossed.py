@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flatmin.kernels.cells import Cells
-from flatmin.kernels.loops import _compiled
+from flatmin.kernels.loops import compiled
 from flatmin.kernels.threads import Parts
 from flatmin.metric import Array
 
@@ -41,7 +41,7 @@ def crossed(cells: Cells, squares: Array, mine: Array, others: Array, directions
     return out
 
 
-@_compiled
+@compiled
 def _crossed(pointers, indices, squares, mine, both, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[i] = Σ_p squares[p] ⟨mine[i], q⟩ r`` with ``both[indices[p]] = [r, q]``, two cells at a time."""
     k = mine.shape[1]

@@ -16,6 +16,7 @@ from numba import njit
 
 __all__ = [
     "arrange",
+    "compiled",
     "count",
     "curved",
     "gathered",
@@ -30,15 +31,18 @@ __all__ = [
 
 #: Rows of a panel, and a divisor of its width.
 PANEL, LANES = 96, 8
+#: A pivot is wrong by so many units of rounding.
+ROUNDING = 4
 #: Sums may be taken in any order; what is not finite still counts as such.
 MATHS = {"reassoc", "contract", "nsz", "arcp"}
 
 
-def _compiled(function: Any) -> Any:
+def compiled(function: Any) -> Any:
+    """Return a function compiled at its first call for each type of arguments, and kept on disk."""
     return njit(nogil=True, cache=True, error_model="numpy", fastmath=MATHS)(function)
 
 
-@_compiled
+@compiled
 def sampled(pointers, indices, L, R, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[p] = ⟨L[i], R[indices[p]]⟩`` for the cells p of every row i, four at a time."""
     k, zero = L.shape[1], np.zeros(1, L.dtype)[0]
@@ -63,7 +67,7 @@ def sampled(pointers, indices, L, R, start, stop, out):  # type: ignore[no-untyp
             p += 1
 
 
-@_compiled
+@compiled
 def product(pointers, indices, values, F, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[i] = Σ_p values[p] F[indices[p]]``, four cells at a time."""
     k = F.shape[1]
@@ -86,7 +90,7 @@ def product(pointers, indices, values, F, start, stop, out):  # type: ignore[no-
         out[i] = total
 
 
-@_compiled
+@compiled
 def _outer(indices, weights, F, values, first, last, panel, part, total):  # type: ignore[no-untyped-def]
     """Write ``Σ g gᵀ`` to ``total`` for the cells ``first … last``, g being w f, and the value where there are values.
 
@@ -114,7 +118,7 @@ def _outer(indices, weights, F, values, first, last, panel, part, total):  # typ
                 total[a, b] += part[a, b]
 
 
-@_compiled
+@compiled
 def gram(pointers, indices, weights, F, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[i] = Σ_p w_p² f fᵀ`` with ``f = F[indices[p]]``; no weights (length 0) are ones."""
     k = F.shape[1]
@@ -126,13 +130,20 @@ def gram(pointers, indices, weights, F, start, stop, out):  # type: ignore[no-un
         out[i] = total[:k, :k]
 
 
-@_compiled
-def _solve(A, x, k):  # type: ignore[no-untyped-def]
-    """Solve ``A x = b`` in place by a Cholesky factorization of the upper triangle; x holds b."""
+@compiled
+def _solve(A, x, k, relative):  # type: ignore[no-untyped-def]
+    """Solve ``A x = b`` in place by a Cholesky factorization of the upper triangle; x holds b.
+
+    A is positive definite but for rounding: no pivot is taken below ``relative`` times what it was at first, which is
+    kept in the lower triangle meanwhile.
+    """
+    for j in range(1, k):
+        A[j, 0] = A[j, j]
     for j in range(k):
-        scale = 1 / np.sqrt(A[j, j])
+        scale = 1 / np.sqrt(max(A[j, j], relative * A[j, 0]))
         for c in range(j, k):
             A[j, c] *= scale
+        A[j, j] = 1 / scale
         x[j] *= scale
         for i in range(j + 1, k):
             share = A[j, i]
@@ -146,7 +157,7 @@ def _solve(A, x, k):  # type: ignore[no-untyped-def]
         x[j] = total / A[j, j]
 
 
-@_compiled
+@compiled
 def inverted(blocks, least, start, stop):  # type: ignore[no-untyped-def]
     """Replace symmetric matrices ``blocks[i]`` by their inverses, after Gauss and Jordan.
 
@@ -170,7 +181,7 @@ def inverted(blocks, least, start, stop):  # type: ignore[no-untyped-def]
                         A[a, c] -= share * row[c]
 
 
-@_compiled
+@compiled
 def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[0][i] = argmin_l Σ_p (w_p ⟨f, l⟩ − values[p])² + penalties[i] |l|²``, zero for rows without cells.
 
@@ -181,6 +192,7 @@ def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  
     width = -(-(k + 1) // LANES) * LANES
     panel, part = np.zeros((PANEL, width), F.dtype), np.empty((width, width), F.dtype)
     A, x = np.empty((width, width), F.dtype), np.empty(k, F.dtype)
+    relative = ROUNDING * np.finfo(F.dtype).eps
     for i in range(start, stop):
         if pointers[i] == pointers[i + 1]:
             factors[i] = 0
@@ -190,7 +202,7 @@ def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  
         for c in range(k):
             A[c, c] += penalties[i]
             x[c] = A[c, k]
-        _solve(A, x, k)
+        _solve(A, x, k, relative)
         factors[i] = x
         gain = 0.0
         for c in range(k):
@@ -198,7 +210,7 @@ def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  
         gains[i] = gain
 
 
-@_compiled
+@compiled
 def curved(pointers, indices, weights, errors, mine, others, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[i] = Σ_p t_p r − errors[p] q`` with ``t_p = w_p² (⟨l, q⟩ + ⟨d, r⟩)``.
 
@@ -234,7 +246,7 @@ def curved(pointers, indices, weights, errors, mine, others, start, stop, out): 
         out[i] = total
 
 
-@_compiled
+@compiled
 def count(index, out):  # type: ignore[no-untyped-def]
     """Add to ``out[i + 1]`` how often i occurs, and then all that stand before: pointers of compressed rows."""
     for p in range(len(index)):
@@ -243,7 +255,7 @@ def count(index, out):  # type: ignore[no-untyped-def]
         out[i] += out[i - 1]
 
 
-@_compiled
+@compiled
 def place(key, pointers, before, order):  # type: ignore[no-untyped-def]
     """Write to ``order`` the positions ``before`` (none: 0, 1, …) stably by their key; ``pointers`` are used up."""
     for q in range(len(key)):
@@ -253,7 +265,7 @@ def place(key, pointers, before, order):  # type: ignore[no-untyped-def]
         pointers[key[p]] += 1
 
 
-@_compiled
+@compiled
 def arrange(pointers, indices, next_place, other, order):  # type: ignore[no-untyped-def]
     """Write to ``other`` and ``order`` the rows and positions of cells in compressed columns."""
     for i in range(len(pointers) - 1):
@@ -265,14 +277,14 @@ def arrange(pointers, indices, next_place, other, order):  # type: ignore[no-unt
             next_place[j] = at + 1
 
 
-@_compiled
+@compiled
 def gathered(values, order, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[p] = values[order[p]]``."""
     for p in range(start, stop):
         out[p] = values[order[p]]
 
 
-@_compiled
+@compiled
 def returned(values, order, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[order[p]] = values[p]``."""
     for p in range(start, stop):

@@ -20,7 +20,7 @@ from flatmin.metric import Array
 from flatmin.operator_norm import block_norm, couple
 from flatmin.parametrizations import Product
 from flatmin.solution import Solution
-from flatmin.solvers.regularised_cells import RegularisedCells, Side
+from flatmin.solvers.regularised_cells import RegularisedCells, Side, strength
 from flatmin.solvers.second_order import newton_steps
 from flatmin.solvers.task import Task
 
@@ -35,16 +35,24 @@ STAGE, LAST = 3e-3, 1e-4
 SWEEPS = 200
 FEWEST_ADDED = 8
 ROUNDS = 40
+#: A smaller `strength` asks for an exact fit in all but name; sweeps would hardly move.
+WEAKEST = 1e-7
+#: Where the dual matrix of the data has a smaller norm, roughly, the solution is zero: at one it becomes so.
+HOPELESS = 0.1
 #: Single precision is trusted down to this change of the objective.
 SINGLE = 1e-6
 
 
 def suits(task: Task) -> bool:
-    """Return whether a task is a penalised completion problem of a size that deserves this solver."""
+    """Return whether a task is a penalised completion problem of a size that deserves this solver.
+
+    Where the penalty is next to nothing, the solver that fits exactly is the better one.
+    """
     problem = task.problem
     fits = isinstance(problem.measurement, Entries) and type(problem.parametrization) is Product
-    penalised = isinstance(problem.loss, Squared) and task.alpha > 0
-    return fits and penalised and (problem.measurement.size >= MANY or task.stop == "objective")
+    if not (fits and isinstance(problem.loss, Squared) and task.alpha > 0):
+        return False
+    return (problem.measurement.size >= MANY or task.stop == "objective") and strength(task) >= WEAKEST
 
 
 def alternating_minimum(task: Task) -> Solution:
@@ -53,11 +61,12 @@ def alternating_minimum(task: Task) -> Solution:
     assert isinstance(entries, Entries)
     search = _Search(task, RegularisedCells.of(task))
     with one_thread():
-        found = search.run()
+        found = search.found()
     model = problem.parametrization
     factors = model.flattest(*model.singular(found, problem.metric), problem.metric)
-    dual = entries.cells.returned(search.problem.errors(*factors))
-    dual /= 2 * task.alpha * entries.size
+    root = np.sqrt(search.problem.unit)
+    dual = entries.cells.returned(search.problem.errors(factors[0] / root, factors[1] / root))
+    dual *= search.problem.scale / (2 * task.alpha * entries.size)
     converged, history = search.converged, search.history
     del search  # with its copies of the data
     proof = certificate_of(
@@ -70,7 +79,7 @@ def alternating_factors(task: Task) -> tuple[tuple[Array, Array], bool]:
     """Return some factors of the minimum, and whether they were found to the task's tolerance."""
     search = _Search(task, RegularisedCells.of(task))
     with one_thread():
-        return search.run(), search.converged
+        return search.found(), search.converged
 
 
 @dataclass
@@ -87,11 +96,19 @@ class _Search:
         """The largest width allowed."""
         return int(min(min(self.task.problem.shape), self.task.widest or np.inf))
 
+    def found(self) -> tuple[Array, Array]:
+        """Return factors of the minimum, in the units of the task."""
+        L, R = self.run()
+        root = np.sqrt(self.problem.unit)
+        return root * L, root * R
+
     def run(self) -> tuple[Array, Array]:
-        """Return factors of the minimum."""
+        """Return factors of the minimum, in the units of the solver."""
         task = self.task
         (L, R), falls = self._start()
         for factor in falls:
+            if task.budget.exhausted:
+                return L, R
             problem = self.problem.stronger(factor)
             final = factor == 1
             rough = (task.tol if task.stop == "objective" else LAST) if final else STAGE
@@ -106,13 +123,19 @@ class _Search:
         """Return the first factors and by what penalties are multiplied, stage by stage."""
         task, problem = self.task, self.problem
         L, R = (np.zeros((d, 0)) for d in task.problem.shape)
-        if task.warm_start is not None:
-            warm = task.warm_start
-            L, R = task.problem.check(warm.factors if isinstance(warm, Solution) else warm)
-            return problem.factors(*problem.canonical(L, R)), [1.0]
         top = float(
             problem.escapes(problem.dual_matrix(problem.rows.values), L, R, 1, int(task.seed), rough=True)[1][0]
         )
+        if top < HOPELESS:  # however it starts
+            return (L, R), [1.0]
+        if task.warm_start is not None:
+            warm = task.warm_start
+            L, R = (
+                F / np.sqrt(problem.unit)
+                for F in task.problem.check(warm.factors if isinstance(warm, Solution) else warm)
+            )
+            U, s, V = (part[..., : self.widest] for part in problem.canonical(L, R))
+            return problem.factors(U, s, V), [1.0]
         falls = [1.0]
         while falls[0] * FALL**1.5 < top:
             falls.insert(0, falls[0] * FALL)
@@ -152,13 +175,14 @@ class _Search:
             task.budget.iterations += 1
             change = (before - value) / value if value and before < np.inf else 1.0
             before = value
-            self._arrive(change=change, gap=np.nan, rank=L.shape[1], objective=value)
+            self._arrive(sweeps.misfit, change=change, gap=np.nan, rank=L.shape[1], objective=value)
             if change <= rough or task.budget.exhausted:
                 self.converged = last and change <= rough
                 break
         R = sweeps.R.astype(float)
         U, s, V = problem.canonical(problem.rows.half(R)[0], R)
-        keep = s > max(0.5 * abs(change) * before, 1e-9 * s[0])
+        small = 0.5 * abs(change) * before if change <= rough else 0.0  # a limit may come before columns have grown
+        keep = s > max(small, 1e-9 * s[0])
         return problem.factors(U[:, keep], s[keep], V[:, keep])
 
     def _finish(self, L: Array, R: Array) -> tuple[Array, Array]:
@@ -173,18 +197,20 @@ class _Search:
             L, R = problem.factors(U, s, V)
             errors = point.errors if keep.all() else problem.errors(L, R)
             S = problem.dual_matrix(errors)
-            count = min(max(4, len(s) // 8), self.widest - len(s))
+            count = min(max(4, len(s) // 8), max(1, self.widest - len(s)))  # one is needed for the gap
             u, values, v = problem.escapes(S, U, V, count, seed)
             gap = _gap(
                 problem, errors, float(s.sum()), block_norm(*couple(S, U, V)[2:], float(values.max(initial=0.0)))
             )
             if gap < best[0]:
                 best = gap, L, R
-            self._arrive(change=np.nan, gap=gap, rank=len(s), objective=float(errors @ errors + 2 * s.sum()))
+            square = float(errors @ errors)
+            self._arrive(square, change=np.nan, gap=gap, rank=len(s), objective=square + 2 * float(s.sum()))
             if gap <= task.tol:
                 self.converged = True
                 break
             new = values > 1 + max(3 * point.gradient, 1e-9)
+            new[max(0, self.widest - len(s)) :] = False
             if task.budget.exhausted or (tol <= 1e-11 and not new.any()):
                 break
             if new.any():
@@ -193,10 +219,12 @@ class _Search:
             tol = max(0.1 * tol, 1e-11)
         return best[1], best[2]
 
-    def _arrive(self, **progress: float) -> None:
-        """Append a row to the history and hand it to the callback."""
-        budget = self.task.budget
-        row = {"iteration": float(budget.iterations), "seconds": budget.seconds, "residual": 0.0, **progress}
+    def _arrive(self, square: float, *, objective: float, **progress: float) -> None:
+        """Append a row to the history and hand it to the callback; ``square`` is the sum of squared errors."""
+        budget, problem = self.task.budget, self.problem
+        row = {"iteration": float(budget.iterations), "seconds": budget.seconds}
+        row["residual"] = float(np.sqrt(max(square, 0.0) / problem.total)) if problem.total else 0.0
+        row |= {**progress, "objective": objective * problem.scale * problem.scale}
         for name, number in row.items():
             self.history.setdefault(name, []).append(float(number))
         if self.task.callback is not None:
@@ -233,7 +261,17 @@ class Sweeps:
 
     def _at(self, R: Array) -> tuple[Array, float]:
         L, gain = self.rows.half(R)
-        return L, self.total - gain + float(self.columns.penalties @ np.sum(R.astype(float) ** 2, axis=1))
+        return L, self.total - gain + self._size(self.columns, R)
+
+    @property
+    def misfit(self) -> float:
+        """The sum of squared errors at (L, R), to the rounding of the objective."""
+        return max(0.0, self.value - self._size(self.rows, self.L) - self._size(self.columns, self.R))
+
+    @staticmethod
+    def _size(side: Side, F: Array) -> float:
+        """Return what the rows of a factor cost."""
+        return float(side.penalties @ np.sum(F.astype(float) ** 2, axis=1))
 
     def next(self) -> tuple[Array, float]:
         """Make one sweep; return L and the objective."""

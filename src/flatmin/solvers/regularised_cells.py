@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.linalg import blas
 
 from flatmin.measurements import Entries
 from flatmin.metric import Array, svd_of_product
@@ -21,10 +22,36 @@ from flatmin.solvers.task import Task
 if TYPE_CHECKING:
     from flatmin.kernels import CellMatrix, Cells
 
-__all__ = ["RegularisedCells", "Side"]
+__all__ = ["RegularisedCells", "Side", "strength"]
 
 #: Extra vectors and rounds of the block iteration that looks for new columns.
 SPARE, POWERS = 6, 4
+
+
+def strength(task: Task) -> float:
+    """Return alpha over a bound on the one at which the solution is zero, for `Entries`.
+
+    That is ``‖S‖ ≤ |S|``, S being the dual matrix of the data; here every cell is taken to be in a row and a column
+    with the penalties of the average one.
+    """
+    problem = task.problem
+    assert isinstance(problem.measurement, Entries)
+    weights = problem.measurement.weights
+    heavy = 1.0 if weights is None else _size(weights)
+    a, c = (float(np.mean(D)) for D in _squares(task))
+    return 2 * task.alpha / _size(problem.data) / heavy * float(np.sqrt(problem.measurement.size * a * c))
+
+
+def _squares(task: Task) -> tuple[Array, Array]:
+    """Return the squares of the two diagonals of the metric."""
+    D1, D2 = (D.tempered(task.metric_power).values ** 2 for D in task.problem.metric)
+    return D1, D2
+
+
+def _size(numbers: Array) -> float:
+    """Return the power of two next to their root mean square, one if they are zero; nothing overflows."""
+    norm = float(blas.dnrm2(np.ascontiguousarray(numbers, float))) / np.sqrt(len(numbers))
+    return float(2.0 ** np.round(np.log2(norm))) if 0 < norm < np.inf else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +91,8 @@ class Side:
 
     def half(self, F: Array) -> tuple[Array, float]:
         """Return the best rows against the other factor F, and by how much the sum is smaller than at zero."""
-        prices = np.where(self.penalties > 0, self.penalties, 1.0)
+        least = np.finfo(F.dtype).tiny  # lest a small one become zero
+        prices = np.where(self.penalties > 0, np.maximum(self.penalties, least), 1.0)
         found: tuple[Array, float] = self.cells.ridge(self.values, F, prices, self.weights)
         return found
 
@@ -73,31 +101,54 @@ class Side:
 class RegularisedCells:
     """A penalised completion problem over factors; values and errors are in the order of the cells.
 
+    Values and weights are of size one on average, so that any data suit single precision.
+
     Attributes
     ----------
     rows : Side
         What the rows of L see.
     columns : ndarray, shape (d2,)
         The penalties c.
+    scale : float
+        The data are so many times the values.
+    unit : float
+        The matrix of the task is so many times that of the factors.
     """
 
     rows: Side
     columns: Array
+    scale: float = 1.0
+    unit: float = 1.0
 
     @classmethod
     def of(cls, task: Task) -> RegularisedCells:
-        """Return the problem of a task whose measurement is `Entries`, m times as large, for ``alpha > 0``."""
+        """Return the problem of a task whose measurement is `Entries`, for ``alpha > 0``.
+
+        Its objective is that of the task times m over ``scale²``. With values ``b / s``, weights ``w / u`` and a matrix
+        ``(u / s) X``, penalties are divided by ``s u``.
+        """
         problem, entries = task.problem, task.problem.measurement
         assert isinstance(entries, Entries)
-        cells = entries.cells
-        weights = None if entries.weights is None else cells.arranged(entries.weights)
-        a, c = (2 * task.alpha * entries.size * D.tempered(task.metric_power).values ** 2 for D in problem.metric)
-        return cls(Side(cells, cells.arranged(problem.data), weights, a), c)
+        cells, scale, heavy = entries.cells, _size(problem.data), 1.0
+        weights = None
+        if entries.weights is not None:
+            heavy = _size(entries.weights)
+            weights = cells.arranged(entries.weights) / heavy
+        a, c = (2 * task.alpha / scale / heavy * entries.size * D for D in _squares(task))
+        values = cells.arranged(problem.data)
+        values = values / scale if cells.order is None else np.divide(values, scale, out=values)
+        return cls(Side(cells, values, weights, a), c, scale, scale / heavy)
 
     def stronger(self, factor: float) -> RegularisedCells:
         """Return the problem with both penalties multiplied."""
         r = self.rows
-        return RegularisedCells(Side(r.cells, r.values, r.weights, factor * r.penalties), factor * self.columns)
+        rows = Side(r.cells, r.values, r.weights, factor * r.penalties)
+        return RegularisedCells(rows, factor * self.columns, self.scale, self.unit)
+
+    @cached_property
+    def total(self) -> float:
+        """The sum of squared values."""
+        return float(self.rows.values @ self.rows.values)
 
     @cached_property
     def roots(self) -> tuple[Array, Array]:
