@@ -119,3 +119,26 @@ def test_without_orthogonality_the_largest_polynomial_bounds():
     krylov = Krylov(np.array(diagonal), np.array(beside), 0.0, False)
     component = abs(v[0])
     assert 1 <= krylov.upper_bound(component) <= krylov.upper_bound(component, orthonormal=False)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("after", [0, 7])
+def test_products_that_are_not_finite_bound_nothing(wrong, after):
+    calls = []
+
+    def apply(X):
+        calls.append(0)
+        return X * (np.linspace(0, 1, N)[:, None] if len(calls) <= after else wrong)
+
+    starts = np.random.default_rng(0).standard_normal((N, 3))
+    options = {"dimension": N, "failure": 1e-10, "rounding": 1e-15, "steps": 60, "enough": lambda *_: False}
+    with np.errstate(invalid="ignore"):
+        found = largest_eigenvalue(apply, starts, **options)
+    assert (found.upper, found.steps) == (np.inf, after + 1)
+
+
+def test_iterations_that_are_not_finite_end():
+    for diagonal, beside in (([np.nan, 1.0], [1.0, 1.0]), ([1.0, 2.0], [1.0, np.nan]), ([1.0, 2.0], [np.inf, 1.0])):
+        assert Krylov(np.array(diagonal), np.array(beside), 0.0, False).upper_bound(0.1) == np.inf
+    assert Krylov(np.ones(2), np.ones(2), 0.0, False).upper_bound(np.nan) == np.inf
+    assert Krylov(np.ones(2), np.full(2, 1e308), 0.0, False).upper_bound(1e-9) == np.inf

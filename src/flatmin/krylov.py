@@ -96,16 +96,20 @@ class Krylov:
         Parameters
         ----------
         component : float
-            A positive number c.
+            A positive number c; for others, and for iterations that met infinite numbers or none, nothing is bounded.
         orthonormal : bool
             Whether the vectors of the iteration were kept orthogonal.
         """
+        if not (np.all(np.isfinite(self.diagonal)) and np.all(np.isfinite(self.beside)) and component > 0):
+            return math.inf
         largest = float(self.nodes[-1])
         low, step = largest, float(self.beside[-1]) or self.floor
         if self._exceeds(low, component, orthonormal):
             return low
         while not self._exceeds(low + step, component, orthonormal):
             step *= 2
+            if not math.isfinite(low + step):
+                return math.inf
         high = low + step
         while high - low > 1e-3 * (high - largest) and high - low > 2 * math.ulp(max(abs(low), abs(high))):
             middle = (low + high) / 2
@@ -169,7 +173,8 @@ class RandomBound:
     Attributes
     ----------
     upper : float
-        No eigenvalue exceeds this, but for a chance of ``failure`` over the starts.
+        No eigenvalue exceeds this, but for a chance of ``failure`` over the starts; infinity where products were not
+        finite.
     reached : float
         The largest Ritz value: some eigenvalue is at least this large, up to rounding.
     failure : float
@@ -240,6 +245,8 @@ def largest_eigenvalue(
         along = np.einsum("ij,ij->j", vectors.conj(), after).real
         after -= vectors * along + before * back
         back = np.linalg.norm(after, axis=0)
+        if not np.all(np.isfinite([along, back])):
+            return RandomBound(np.inf, -np.inf, failure, k)
         diagonal.append(along)
         beside.append(back)
         before, vectors = vectors, after / np.where(back > 0, back, 1)

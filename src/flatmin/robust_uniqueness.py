@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -341,7 +342,7 @@ def _rounding(shape: tuple[int, int], q: int) -> float:
     and d1 and d2 in those of GᵀU and GV; d1 and then q more in what is taken from GV along U.
     """
     d1, d2 = shape
-    return EPS / 2 * q**0.5 * (2 * d1 + d2 + 5 * q + 4)
+    return EPS / 2 * math.sqrt(q) * (2 * d1 + d2 + 5 * q + 4)
 
 
 def _second_split(split: Split, face: _Face, as_good: Callable[[Pair], bool]) -> Pair | None:
