@@ -87,7 +87,7 @@ def test_indices_of_four_bytes_are_kept_and_do_not_overflow():
     rows, cols = (rng.integers(d - 50, d, 60).astype(np.int32) for d in shape)
     short = Entries(rows, cols, shape)
     long = Entries(rows.astype(np.int64), cols.astype(np.int64), shape)
-    assert short.rows is rows
+    assert short.rows.dtype == np.int32
     y, F = rng.standard_normal(60), rng.standard_normal((shape[1], 2))
     np.testing.assert_array_equal(short.adjoint_operator(y) @ F, long.adjoint_operator(y) @ F)
     for one, other in zip(short.merged(), long.merged(), strict=True):
@@ -151,3 +151,25 @@ def test_repeated_entries_are_certified_alike_every_time(size):
     proofs = [fm.certify(problem, (L, R), y) for _ in range(2)]
     assert proofs[0].dual_norm == proofs[1].dual_norm
     assert norm <= proofs[0].dual_norm <= 1.05 * norm
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+@pytest.mark.parametrize("many", [False, True])
+def test_what_the_caller_changes_later_changes_nothing(kind, many, monkeypatch):
+    monkeypatch.setattr(module, "MANY", 1 if many else 50_000)
+    rows, cols, weights = np.array([2, 0], kind), np.array([1, 1], kind), np.array([1.0, 2.0])
+    A, X = Entries(rows, cols, (3, 2), weights), np.arange(6.0).reshape(3, 2)
+    rows[0], cols[0], weights[0] = 0, 0, 7.0
+    np.testing.assert_array_equal(A.forward(X), [5.0, 2.0])
+    np.testing.assert_array_equal(A.adjoint(np.ones(2)), [[0, 2], [0, 0], [0, 1]])
+    assert A.rows.dtype == (np.int32 if many else kind)
+
+
+def test_positions_beyond_four_bytes_are_refused():
+    for shape in ((2**31, 2), (2, 2**31)):
+        with pytest.raises(fm.InputError, match="expected at most 2147483647 rows and columns"):
+            Entries([0], [0], shape)
+    A = Entries([2**31 - 2], [1], (2**31 - 1, 2))
+    assert A.rows[0] == 2**31 - 2
+    with pytest.raises(fm.InputError, match=r"cols contains 4294967296, expected indices from 0 to 9"):
+        Entries([0], [2**32], (10, 10))

@@ -22,6 +22,8 @@ LARGEST_NORMAL = 2000
 #: Entries fewer than `flatmin.kernels.MANY` run in compiled loops where they are as many as the first number and, times
 #: columns, as the second one.
 SOME, BUSY = 10_000, 200_000
+#: Positions fit in four bytes.
+LONGEST = 2**31 - 1
 #: So many entries at once, lest arrays that are needed for a moment be as long as all of them.
 STEP = 1_000_000
 
@@ -40,10 +42,13 @@ class Entries(Measurement):
     weights : array_like, shape (m,), optional
         Measure ``weights[i] * X[rows[i], cols[i]]`` instead.
 
+    Positions and weights are copied, many positions to four bytes each.
+
     Raises
     ------
     InputError
-        If an index is not a whole number or lies outside the matrix, or the arrays differ in length.
+        If an index is not a whole number or lies outside the matrix, the arrays differ in length, or the matrix has
+        2³¹ rows or columns or more.
 
     Examples
     --------
@@ -56,17 +61,15 @@ class Entries(Measurement):
 
     def __init__(self, rows: Any, cols: Any, shape: Any, weights: Any = None) -> None:
         self.shape = matrix_shape(shape)
-        self.rows, self.cols = _positions(rows, "rows"), _positions(cols, "cols")
+        if max(self.shape) > LONGEST:
+            raise InputError(f"shape is {self.shape}, expected at most {LONGEST} rows and columns")
+        self.rows, self.cols = _positions(rows, "rows", self.shape[0]), _positions(cols, "cols", self.shape[1])
         if self.rows.shape != self.cols.shape:
             raise InputError(f"rows has length {self.rows.size} and cols has {self.cols.size}, expected equal lengths")
-        for name, index, bound in (("rows", self.rows, self.shape[0]), ("cols", self.cols, self.shape[1])):
-            if index.size and (index.min() < 0 or index.max() >= bound):
-                worst = index[(index < 0) | (index >= bound)][0]
-                raise InputError(f"{name} contains {worst}, expected indices from 0 to {bound - 1}")
         self.size = self.rows.size
         if self.size == 0:
             raise InputError("no entry is observed, expected at least one")
-        self.weights = None if weights is None else numeric(weights, "weights")
+        self.weights = None if weights is None else np.array(numeric(weights, "weights"))
         if self.weights is not None and self.weights.shape != (self.size,):
             raise InputError(f"weights has shape {self.weights.shape}, expected ({self.size},)")
         self._pattern = _Pattern(self.rows, self.cols, self.shape)
@@ -227,10 +230,14 @@ def _pieces(size: int) -> Iterator[slice]:
     return (slice(start, min(start + STEP, size)) for start in range(0, size, STEP))
 
 
-def _positions(index: Any, name: str) -> Array:
-    """Return an index as whole numbers, itself where it is in four or eight bytes each."""
-    short = isinstance(index, np.ndarray) and index.dtype == np.int32 and index.ndim == 1
-    return index if short else integers(index, name)
+def _positions(given: Any, name: str, bound: int) -> Array:
+    """Return a copy of an index as whole numbers below a bound, of four bytes each where they are so or are many."""
+    short = isinstance(given, np.ndarray) and given.dtype == np.int32 and given.ndim == 1
+    index: Array = given if short else integers(given, name)
+    if index.size and (index.min() < 0 or index.max() >= bound):
+        worst = index[(index < 0) | (index >= bound)][0]
+        raise InputError(f"{name} contains {worst}, expected indices from 0 to {bound - 1}")
+    return np.array(index, np.int32 if short or len(index) >= MANY else np.int64)
 
 
 @dataclass(frozen=True, eq=False)
