@@ -91,8 +91,8 @@ def prove(cells: Cells, factors: Factors, strength: float, *, seed: int = 0, col
             spectrum, products = _spectrum(residual.collected((rows / strength, columns)), U, V, seed), 0
         else:
             with residual.matrix((rows / strength, columns), FACTORED + 1) as S:
-                sides = (np.pad(F, ((0, d - len(F)), (0, 0))) for F, d in zip((U, V), S.shape, strict=True))
-                spectrum = _spectrum(S, *sides, seed)
+                left, right = (np.pad(F, ((0, d - len(F)), (0, 0))) for F, d in zip((U, V), S.shape, strict=True))
+                spectrum = _spectrum(S, left, right, seed)
                 products = int(sum(S.products))
     certificate = _certificate(sums, float(s.sum()), float(np.linalg.norm(s)), (D1, D2), m, alpha, spectrum)
     flattest = model.flattest(U, s, V, (D1, D2))
