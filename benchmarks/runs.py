@@ -36,6 +36,7 @@ LARGE_ENOUGH = {
     "noisy": "noisy[d=400,d2=300,m=30000,k=3]",
     "movielens": "noisy[d=400,d2=300,m=30000,k=30]",
     "gross": "gross[d1=200,d2=200,rank=3,missing=[0.0,0.2]]",
+    "sklearn": "sklearn[table='breast-cancer',holes=0.1]",
 }
 #: Numbers of a row that are not the referee's.
 OTHERS = {"time": "seconds", "stop_val": "budget", "idx_rep": "repetition", "p_dataset_seed": "seed"}
