@@ -9,6 +9,7 @@ import pytest
 import flatmin as fm
 from flatmin.solvers import alternating
 from flatmin.solvers.alternating import Sweeps
+from flatmin.solvers.convex import working_memory
 from flatmin.solvers.regularised_cells import RegularisedCells
 from flatmin.solvers.second_order import newton_steps
 from flatmin.solvers.task import Task
@@ -292,3 +293,34 @@ def test_memory_is_a_small_multiple_of_the_triples(stop, ordered):
     triples = rows.nbytes + cols.nbytes + values.nbytes
     assert s.certificate.bound_kind == "probabilistic"
     assert peak <= 4 * triples + 8 * sum(F.nbytes for F in s.factors)
+
+
+def test_memory_is_estimated_by_what_is_held():
+    def estimated(d, m, **options):
+        rng = np.random.default_rng(0)
+        A = fm.measurements.Entries(rng.integers(0, d, m), rng.integers(0, d, m), (d, d))
+        return working_memory(fm.Problem(A, np.ones(m)), **options)
+
+    assert estimated(10_000, 1000) < 1e8
+    assert estimated(1500, 1000) > 24 * 1500**2  # which the certificate forms
+    assert estimated(2001, 1000) < estimated(2000, 1000)
+    assert estimated(10_000, 300_000, widest=2) < estimated(10_000, 300_000)
+    grown = estimated(10_000, 400_000, widest=5) - estimated(10_000, 300_000, widest=5)
+    assert grown == 3 * 24 * 100_000
+    assert 5e9 < estimated(1_000_000, 50_000) + 3 * 24 * 10_000_000 < 10e9
+
+
+def test_memory_stays_below_its_estimate():
+    rng, d, m = np.random.default_rng(0), 3000, 60_000
+    rows, cols = rng.integers(0, d, m), rng.integers(0, d, m)
+    L, R = (rng.standard_normal((d, 3)) for _ in range(2))
+    problem = fm.Problem(fm.measurements.Entries(rows, cols, (d, d)), np.einsum("ij,ij->i", L[rows], R[cols]))
+    fm.flat_minimum(problem, alpha=3000.0, max_iter=3)  # loads what is compiled
+    for alpha in (0.0, 1000.0):
+        tracemalloc.start()
+        try:
+            fm.flat_minimum(problem, alpha=alpha, max_iter=10)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert 0.1 * working_memory(problem) < peak < working_memory(problem)

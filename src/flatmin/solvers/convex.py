@@ -21,6 +21,11 @@ __all__ = ["convex_minimum", "packed", "working_memory"]
 
 #: Data whose best positive semidefinite fit is this far from them, relatively, are fitted by none.
 UNFIT = 1e-4
+#: A derivative is formed up to so many bytes; that of `Entries` never is.
+JACOBIAN = 1.2e9
+#: `Entries` are held so many times over, beside so many blocks of the columns that the first search looks at;
+#: certificates form matrices up to this size.
+COPIES, BLOCKS, SEARCHED, FORMED = 3.0, 12, 30, 2000
 
 
 def convex_minimum(task: Task) -> Solution:
@@ -29,7 +34,7 @@ def convex_minimum(task: Task) -> Solution:
     Where no matrix fits the data, the nearest data that some matrix fits take their place; where none that is positive
     semidefinite does, the best fit of those is returned.
     """
-    require(working_memory(task.problem), "solving this problem")
+    require(working_memory(task.problem, task.widest), "solving this problem")
     with _threads_for(task.problem):
         return _convex_minimum(task)
 
@@ -77,10 +82,17 @@ def packed(task: Task, scaled: Scaled, outcome: Outcome, consistent: bool = True
         return task.solution(factors, proof, status, outcome.history)
 
 
-def working_memory(problem: Problem) -> float:
-    """Return a rough upper estimate, in bytes, of what the solver will hold beside the measurements."""
-    d1, d2 = problem.shape
-    sparse = isinstance(problem.measurement, Entries)  # whose derivative is never formed
-    jacobian = 0.0 if sparse else min(8.0 * problem.measurement.size * (d1 + d2) * min(d1, d2), 1.2e9)
-    certificate = 24.0 * min(d1, d2, 8000) ** 2
-    return jacobian + certificate + problem.measurement.nbytes
+def working_memory(problem: Problem, widest: int | None = None) -> float:
+    """Return a rough upper estimate, in bytes, of what the solver will hold beside the measurements.
+
+    Of `Entries` it holds sorted copies, a few blocks of as many columns as the first search looks at, and a small
+    matrix for each row of the factors; their rank, at most ``widest``, is not known before and taken for moderate.
+    """
+    (d1, d2), m = problem.shape, problem.measurement.size
+    smaller, columns = min(d1, d2), 8.0 * (d1 + d2)
+    if not isinstance(problem.measurement, Entries):
+        jacobian = min(columns * m * smaller, JACOBIAN)
+        return jacobian + 24.0 * min(smaller, 8000) ** 2 + problem.measurement.nbytes
+    k = min(SEARCHED, smaller, 1 + m // (d1 + d2), widest or SEARCHED)
+    certificate = 24.0 * smaller**2 if smaller <= FORMED else 0.0
+    return COPIES * 24.0 * m + columns * (BLOCKS * min(SEARCHED, smaller) + k**2) + certificate

@@ -13,10 +13,12 @@ from flatmin._threads import one_thread
 from flatmin.certificates import LARGEST_RESIDUAL, Certificate, certificate_of, trace_is_determined, trivial_dual
 from flatmin.errors import InputError
 from flatmin.losses import Squared
+from flatmin.measurements import Entries
 from flatmin.metric import Array
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
 from flatmin.solution import Solution, Status
+from flatmin.solvers.convex import working_memory
 from flatmin.solvers.factored import LARGEST_JACOBIAN
 from flatmin.solvers.log_det import Descent, Isotropic, Triplets
 from flatmin.solvers.refine import correct_dual, project_data
@@ -110,7 +112,7 @@ def reweighted_minimum(
         callback=callback,
     )
     _check(task, rounds)
-    require(_working_memory(problem), "solving this problem")
+    require(_working_memory(task), "solving this problem")
     scaled = Scaled.of(problem, 1.0, int(seed))
     x, y = (None, None) if warm_start is None else scaled.start(problem, warm_start)
     with one_thread():
@@ -180,8 +182,11 @@ def _status(task: Task, proof: Certificate, consistent: bool, converged: bool) -
     return Status.not_certified
 
 
-def _working_memory(problem: Problem) -> float:
+def _working_memory(task: Task) -> float:
     """Return a rough upper estimate, in bytes, of what the search will hold beside the measurements."""
+    problem = task.problem
+    if isinstance(problem.measurement, Entries):
+        return working_memory(problem, task.widest)
     d1, d2 = problem.shape
     jacobian = min(8 * problem.measurement.size * (d1 + d2) * min(d1, d2), 8.0 * LARGEST_JACOBIAN)
     return jacobian + 24.0 * min(d1, d2, 8000) ** 2 + problem.measurement.nbytes
