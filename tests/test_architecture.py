@@ -20,8 +20,9 @@ ROOT = Path(flatmin.__file__).parent
 LAYERS = [
     {"errors", "_version", "_registry", "_files", "_threads", "_progress"},
     {"metric", "_memory", "claim"},
-    {"_validation", "losses", "kernels", "krylov"},
-    {"measurements", "operator_norm"},
+    {"_validation", "losses", "kernels", "krylov", "subspaces"},
+    {"measurements", "random_starts", "factorizations"},
+    {"operator_norm", "margins"},
     {"parametrizations"},
     {"problem", "noise"},
     {"flatness", "stability"},

@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
-from flatmin import operator_norm
+from flatmin import margins, operator_norm, random_starts, subspaces
+from flatmin.margins import complement_margin
 from flatmin.metric import Metric
-from flatmin.operator_norm import complement_margin, deflate, leading_triplets, lowest_beside, top_spectrum
+from flatmin.operator_norm import top_spectrum
+from flatmin.subspaces import deflate, leading_triplets, lowest_beside
 
 
 def _matrix(d1, d2, values, seed=0):
@@ -21,12 +23,14 @@ def _matrix(d1, d2, values, seed=0):
 def cholesky(monkeypatch):
     """Send small matrices through the route of large ones."""
     monkeypatch.setattr(operator_norm, "DENSE", 2)
+    monkeypatch.setattr(subspaces, "DENSE", 2)
 
 
 @pytest.fixture
 def likely(monkeypatch):
     """Send small matrices through the route of those that are too large to be factorized."""
     monkeypatch.setattr(operator_norm, "DENSE", 2)
+    monkeypatch.setattr(subspaces, "DENSE", 2)
     monkeypatch.setattr(operator_norm, "FACTORED", 2)
 
 
@@ -109,7 +113,7 @@ def test_beyond_the_reach_of_cholesky_nothing_is_claimed_without_chance(likely, 
     found = top_spectrum(S, U[:, :1], V[:, :1], unit=1 - 1e-4, randomized=False)
     assert (found.kind, found.failure) == ("estimated", 0)
     found = top_spectrum(S, U[:, :1], V[:, :1], unit=1 - 1e-4)
-    assert (found.kind, found.failure) == ("probabilistic", operator_norm.FAILURE)
+    assert (found.kind, found.failure) == ("probabilistic", random_starts.FAILURE)
 
 
 def test_a_missed_singular_vector_is_found(cholesky):
@@ -122,7 +126,7 @@ def test_a_missed_singular_vector_is_found(cholesky):
 def test_a_lying_lanczos_iteration_cannot_lower_the_bound(cholesky, monkeypatch):
     """Even if the search misses everything, the factorization refuses a bound that is too small."""
     S, U, V = _matrix(30, 20, np.array([2.0, 1.0, 0.5]))
-    monkeypatch.setattr(operator_norm, "_likely_rest", lambda *rest: (0.1, 0.1))
+    monkeypatch.setattr(operator_norm, "likely_rest", lambda *rest: (0.1, 0.1))
     found = top_spectrum(S, U[:, 1:2], V[:, 1:2], unit=1 - 1e-4)
     assert found.norm >= 2 or found.kind == "estimated"
 
@@ -175,6 +179,7 @@ class TestRandomStarts:
     @pytest.mark.parametrize("form", [np.asarray, csr_array])
     def test_tiny_matrices(self, shape, form, monkeypatch):
         monkeypatch.setattr(operator_norm, "DENSE", 0)
+        monkeypatch.setattr(subspaces, "DENSE", 0)
         monkeypatch.setattr(operator_norm, "FACTORED", 0)
         S = np.random.default_rng(0).standard_normal(shape)
         S /= np.linalg.norm(S, 2)
@@ -199,7 +204,7 @@ class TestRandomStarts:
 
     def test_the_numbers_drawn_depend_on_the_seed_alone(self):
         S = csr_array((50, 40))
-        first, again, other = (operator_norm._starts(S, 3, stream) for stream in ((0, 0), (0, 0), (0, 1)))
+        first, again, other = (random_starts.normal_starts(S, 3, stream) for stream in ((0, 0), (0, 0), (0, 1)))
         np.testing.assert_array_equal(first, again)
         assert np.abs(first - other).max() > 0.1
         assert np.abs(first - np.random.default_rng(0).standard_normal((40, 3))).max() > 0.1
@@ -262,12 +267,13 @@ class TestHermitian:
     @pytest.mark.parametrize("guess", ["exact", "one", "none", "poor"])
     def test_beyond_the_reach_of_a_decomposition_random_starts_bound_it(self, cone, dtype, guess, monkeypatch):
         monkeypatch.setattr(operator_norm, "LARGEST_HERMITIAN", 10)
+        monkeypatch.setattr(subspaces, "LARGEST_HERMITIAN", 10)
         values = np.concatenate([[1.0, 1.0, -1.0 if cone == "symmetric" else 1.0], np.linspace(0.9, -0.95, 97)])
         S, Q = _hermitian(values, dtype)
         poor = np.linalg.qr(np.random.default_rng(1).standard_normal((100, 2)).astype(dtype))[0]
         U = {"exact": Q[:, :3], "one": Q[:, :1], "none": Q[:, :0], "poor": poor}[guess]
         found = top_spectrum(S, U, U, unit=1 - 1e-4, cone=cone)
-        assert (found.kind, found.failure) == ("probabilistic", operator_norm.FAILURE)
+        assert (found.kind, found.failure) == ("probabilistic", random_starts.FAILURE)
         largest = np.sort(np.abs(values) if cone == "symmetric" else values)[::-1]
         for q, value in enumerate(largest):
             assert found.below(q) >= value - 1e-12
@@ -280,6 +286,7 @@ class TestHermitian:
     @pytest.mark.parametrize("cone", ["semidefinite", "symmetric"])
     def test_a_negative_definite_matrix_far_from_zero(self, cone, monkeypatch):
         monkeypatch.setattr(operator_norm, "LARGEST_HERMITIAN", 10)
+        monkeypatch.setattr(subspaces, "LARGEST_HERMITIAN", 10)
         S, Q = _hermitian(np.linspace(-3, -1, 60))
         found = top_spectrum(S, Q[:, :0], Q[:, :0], unit=1 - 1e-4, cone=cone)
         if cone == "symmetric":
@@ -320,7 +327,7 @@ class TestComplementMargin:
     def test_a_lying_lanczos_iteration_cannot_raise_it(self, monkeypatch):
         W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(0.1, 1, 23)]))
         for lie in (0.12, 0.5, 10.0):
-            monkeypatch.setattr(operator_norm, "lowest_beside", lambda *a, lie=lie: (np.array([lie]), Q[:, 2:3]))
+            monkeypatch.setattr(margins, "lowest_beside", lambda *a, lie=lie: (np.array([lie]), Q[:, 2:3]))
             margin, kind = complement_margin(W, Q[:, :2], Metric(np.ones(len(W))))
             assert kind == "estimated" or margin <= 0.1
 
@@ -329,7 +336,7 @@ class TestComplementMargin:
     def test_beyond_the_reach_of_a_factorization_random_starts_bound_it(self, dtype, smallest, monkeypatch):
         from scipy.sparse.linalg import aslinearoperator
 
-        monkeypatch.setattr(operator_norm, "LARGEST_FORMED", 10)
+        monkeypatch.setattr(margins, "LARGEST_FORMED", 10)
         values = np.concatenate([np.zeros(5), np.linspace(smallest, 2, 195)])
         W, Q = _hermitian(values, dtype)
         seen = Metric(np.concatenate([np.zeros(2), np.ones(198)]), Q)  # two directions unseen, three in U

@@ -9,12 +9,15 @@ import numpy as np
 
 from flatmin._validation import numeric
 from flatmin.errors import InputError
+from flatmin.margins import complement_margin
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
-from flatmin.operator_norm import EPS, FAILURE, TopSpectrum, as_array, complement_margin, top_spectrum
+from flatmin.operator_norm import TopSpectrum, top_spectrum
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.random_starts import FAILURE
 from flatmin.stability import Stability, spread_of
+from flatmin.subspaces import EPS, as_array
 from flatmin.uniqueness import Evidence, uniqueness
 
 __all__ = [

@@ -10,11 +10,12 @@ from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, Certificate, che
 from flatmin.losses import Absolute, clip_level
 from flatmin.measurements import Entries, Identity, Mask
 from flatmin.metric import Array, svd_of_product
-from flatmin.operator_norm import EPS, TopSpectrum, top_spectrum
+from flatmin.operator_norm import TopSpectrum, top_spectrum
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.robust_uniqueness import AS_GOOD, HIDDEN_FAILURE, Pair, Split, other_splits
 from flatmin.stability import Stability
+from flatmin.subspaces import EPS
 
 __all__ = ["Grid", "dense_part", "misfit", "robust_certificate"]
 

@@ -13,8 +13,9 @@ from flatmin.kernels.row_passes import RowPasses
 from flatmin.krylov import largest_eigenvalue
 from flatmin.measurements import Entries
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS, TopSpectrum
+from flatmin.operator_norm import TopSpectrum
 from flatmin.stability import MOST_WORK, Stability, derivative, smallest_singular_value, tangent_columns
+from flatmin.subspaces import EPS
 from flatmin.uniqueness import NEAR, Uniqueness, core_columns
 
 __all__ = ["HIDDEN_FAILURE", "Pair", "Split", "hidden_share", "other_splits", "spread_bound"]

@@ -10,7 +10,7 @@ from scipy.linalg import eigvalsh, lapack
 
 from flatmin.measurements import Entries, Measurement
 from flatmin.metric import Array, Metric
-from flatmin.operator_norm import EPS
+from flatmin.subspaces import EPS
 
 __all__ = [
     "Stability",

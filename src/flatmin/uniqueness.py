@@ -8,7 +8,7 @@ import numpy as np
 
 from flatmin.measurements import Entries, Measurement
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS, TopSpectrum
+from flatmin.operator_norm import TopSpectrum
 from flatmin.parametrizations import Parametrization
 from flatmin.stability import (
     Stability,
@@ -19,6 +19,7 @@ from flatmin.stability import (
     smallest_singular_value,
     tangent_columns,
 )
+from flatmin.subspaces import EPS
 
 __all__ = ["NEAR", "SAFETY", "Evidence", "Uniqueness", "core_columns", "uniqueness"]
 

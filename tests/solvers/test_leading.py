@@ -6,9 +6,9 @@ from scipy.sparse import random_array
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import flatmin as fm
-from flatmin.operator_norm import deflate
 from flatmin.solvers import augmented_lagrangian, factored
 from flatmin.solvers.leading import block_triplets
+from flatmin.subspaces import deflate
 
 
 def _sparse(shape, seed=0, rank=3):

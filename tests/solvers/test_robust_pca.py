@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binom
 
 import flatmin as fm
-from flatmin import operator_norm, robust_certificates, robust_uniqueness
+from flatmin import random_starts, robust_certificates, robust_uniqueness
 from flatmin.certificates import LARGEST_CHANCE
 from flatmin.losses import clip_level
 from flatmin.robust_certificates import robust_certificate
@@ -301,7 +301,7 @@ def test_random_starts_of_the_hidden_share_have_streams_of_their_own():
     draws = [robust_uniqueness._starts(shape, q, stream) for stream in [(0, 0), (0, 1), (0, 2), (1, 0)]]
     flat = [np.concatenate([part.ravel() for start in draw for part in start]) for draw in draws]
     flat += [np.random.default_rng(0).standard_normal(count)]
-    flat += [operator_norm._starts(np.zeros((1, count)), 1, (0, k)).ravel() for k in range(3)]
+    flat += [random_starts.normal_starts(np.zeros((1, count)), 1, (0, k)).ravel() for k in range(3)]
     for i, one in enumerate(flat):
         for other in flat[:i]:
             assert not np.isin(one, other).any()
@@ -332,14 +332,14 @@ def test_the_chance_of_a_certificate_adds_up(monkeypatch):
     chances = []
 
     def likely(*arguments, found=robust_certificates.top_spectrum, **options):
-        chances.append(operator_norm.FAILURE)
-        return replace(found(*arguments, **options), kind="probabilistic", failure=operator_norm.FAILURE)
+        chances.append(random_starts.FAILURE)
+        return replace(found(*arguments, **options), kind="probabilistic", failure=random_starts.FAILURE)
 
     monkeypatch.setattr(robust_certificates, "top_spectrum", likely)
     instance = SAMPLE((60, 50), 2, corruption=0.05, seed=0)
     solution = fm.flat_minimum(instance.problem)
     judge = partial(robust_certificate, instance.problem, solution.factors, solution.certificate.dual)
-    assert judge(look_further=False).failure_probability == operator_norm.FAILURE
+    assert judge(look_further=False).failure_probability == random_starts.FAILURE
 
     def another(split, as_good, seed):
         found, _ = robust_uniqueness.other_splits(split, as_good, seed)

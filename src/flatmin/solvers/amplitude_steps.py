@@ -11,9 +11,9 @@ import numpy as np
 
 from flatmin.measurements import CodedDiffraction, Measurement
 from flatmin.metric import Array, Metric
-from flatmin.operator_norm import EPS
 from flatmin.solvers.amplitudes import row_inner
 from flatmin.solvers.newton import Budget
+from flatmin.subspaces import EPS
 
 __all__ = ["SLOW_DESCENT", "SLOW_STEP", "Point", "Search", "descend"]
 

@@ -12,8 +12,8 @@ from flatmin.kernels import MANY
 from flatmin.measurements import Entries
 from flatmin.measurements.entries import BUSY
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS
 from flatmin.solvers.factored import Linearization, StackedProduct
+from flatmin.subspaces import EPS
 
 __all__ = ["CellEquations", "inverse_blocks"]
 

@@ -21,7 +21,7 @@ from flatmin.certificates import (
 from flatmin.errors import InputError
 from flatmin.flatness import flatness
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS, top_spectrum
+from flatmin.operator_norm import top_spectrum
 from flatmin.parametrizations.base import Factors
 from flatmin.parametrizations.chain import Chain
 from flatmin.parametrizations.product import Product
@@ -30,6 +30,7 @@ from flatmin.solution import Solution
 from flatmin.solvers.convex import convex_minimum
 from flatmin.solvers.task import Task
 from flatmin.stability import Stability
+from flatmin.subspaces import EPS
 
 __all__ = ["chain_certificate", "chain_minimum"]
 

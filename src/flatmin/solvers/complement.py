@@ -10,8 +10,8 @@ import numpy as np
 
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, Metric
-from flatmin.operator_norm import EPS, lowest_beside
 from flatmin.solvers.amplitudes import row_inner
+from flatmin.subspaces import EPS, lowest_beside
 
 __all__ = ["Complement"]
 

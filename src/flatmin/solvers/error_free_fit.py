@@ -6,9 +6,9 @@ import numpy as np
 
 from flatmin.kernels.row_passes import RowPasses
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS
 from flatmin.solvers.newton import Budget
 from flatmin.solvers.penalty_rounds import Pair, Rounds, Triplets
+from flatmin.subspaces import EPS
 
 __all__ = ["NEARLY", "fitted", "least_deviations", "least_squares", "product", "projected"]
 

@@ -15,9 +15,9 @@ from scipy.linalg import eigh
 
 from flatmin.measurements import Measurement
 from flatmin.metric import Array, hermitian_of_product, svd_of_product
-from flatmin.operator_norm import DENSE, as_array, deflate, leading_eigenpairs, leading_triplets
 from flatmin.parametrizations import Parametrization
 from flatmin.solvers.leading import block_triplets
+from flatmin.subspaces import DENSE, as_array, deflate, leading_eigenpairs, leading_triplets
 
 __all__ = ["Linearization", "QuadraticMap", "StackedGram", "StackedProduct", "StackedSignedGram", "stacked"]
 

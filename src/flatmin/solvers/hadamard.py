@@ -10,7 +10,6 @@ from flatmin._memory import require
 from flatmin._threads import one_thread
 from flatmin.certificates import LARGEST_GAP, Certificate, Fit, check_strength, ratio
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS
 from flatmin.parametrizations.base import Factors
 from flatmin.parametrizations.hadamard import Hadamard
 from flatmin.problem import Problem
@@ -18,6 +17,7 @@ from flatmin.solution import Solution
 from flatmin.solvers.power_norm import dual_power_norm, minimise_power_norm, penalised_bound
 from flatmin.solvers.power_uniqueness import nearby_minimisers, nearby_penalised
 from flatmin.solvers.task import Task
+from flatmin.subspaces import EPS
 
 __all__ = ["hadamard_certificate", "hadamard_factors", "hadamard_minimum", "hadamard_whitened"]
 

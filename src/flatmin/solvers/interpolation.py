@@ -15,11 +15,11 @@ import numpy as np
 
 from flatmin.measurements import CodedDiffraction, Measurement
 from flatmin.metric import Array, Metric
-from flatmin.operator_norm import EPS
 from flatmin.solvers.amplitude_loss import amplitude_start
 from flatmin.solvers.amplitude_steps import SLOW_DESCENT, SLOW_STEP, Point, Search, descend
 from flatmin.solvers.amplitudes import root_mean_square, row_inner
 from flatmin.solvers.newton import Budget
+from flatmin.subspaces import EPS
 
 __all__ = ["Interpolation", "interpolate"]
 

@@ -15,7 +15,6 @@ from flatmin._validation import numeric, positive
 from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.metric import Array
-from flatmin.operator_norm import as_array, leading_triplets
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -28,6 +27,7 @@ from flatmin.solvers.newton import Budget
 from flatmin.solvers.outcome import Options, Outcome
 from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.task import Task
+from flatmin.subspaces import as_array, leading_triplets
 
 __all__ = ["Path", "Prepared", "descending", "flat_path", "geometric", "is_conic", "strongest"]
 

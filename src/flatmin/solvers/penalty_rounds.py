@@ -8,7 +8,7 @@ import numpy as np
 
 from flatmin.kernels.row_passes import RowPasses
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS
+from flatmin.subspaces import EPS
 
 __all__ = ["SPARE", "Pair", "Rounds", "Triplets"]
 

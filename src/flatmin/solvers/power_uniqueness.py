@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS
 from flatmin.solvers.power_norm import least_change, minimise_power_norm, penalised_bound
 from flatmin.stability import Stability
+from flatmin.subspaces import EPS
 from flatmin.uniqueness import NEAR, SAFETY
 
 __all__ = ["Nearby", "nearby_minimisers", "nearby_penalised"]

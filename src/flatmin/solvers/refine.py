@@ -10,10 +10,10 @@ from scipy.linalg import cho_factor, cho_solve
 
 from flatmin.measurements import Measurement
 from flatmin.metric import Array
-from flatmin.operator_norm import block_norm, couple
 from flatmin.solvers.cell_equations import CellEquations
 from flatmin.solvers.factored import Linearization, QuadraticMap
 from flatmin.solvers.wide_fit import fit_widely, is_wide
+from flatmin.subspaces import block_norm, couple
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "project_data"]
 

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.linalg import eigh
 
 from flatmin.metric import Array
-from flatmin.operator_norm import DENSE, as_array
 from flatmin.problem import Problem
 from flatmin.solvers.scaling import Scaled
+from flatmin.subspaces import DENSE, as_array
 
 __all__ = ["SimulatedNoise"]
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS
 from flatmin.solvers.factored import LARGEST_JACOBIAN, QuadraticMap, StackedProduct
 from flatmin.solvers.newton import Budget
+from flatmin.subspaces import EPS
 
 __all__ = ["TangentSpace", "Weights"]
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from flatmin.measurements import Measurement
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS
 from flatmin.solvers.amplitudes import row_inner
 from flatmin.solvers.complement import Complement
 from flatmin.solvers.margin_ascent import ascend_margin
 from flatmin.solvers.raised_eigenvalues import LEVEL, raise_lowest
+from flatmin.subspaces import EPS
 
 __all__ = ["uniqueness_dual"]
 

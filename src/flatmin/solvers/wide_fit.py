@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS
 from flatmin.solvers.factored import QuadraticMap, StackedProduct
 from flatmin.solvers.tangent import TangentSpace
+from flatmin.subspaces import EPS
 
 __all__ = ["fit_widely", "is_wide"]
 

@@ -1,0 +1,51 @@
+"""Lower bounds on eigenvalues that a Cholesky factorization proves, with its rounding errors counted against them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flatmin.metric import Array
+from flatmin.subspaces import EPS
+
+__all__ = ["complement_below", "positive_beside"]
+
+
+def positive_beside(W: Array, U: Array, bound: float) -> bool:
+    """Prove ``x* W x ≥ bound ‖x‖²`` for all x ⟂ U by a Cholesky factorization of ``W + c U U* − bound I``."""
+    from scipy.linalg import lapack
+
+    n, shift = len(W), 2 * bound + 1
+    M = np.array(W, order="F") if U.size == 0 else np.asfortranarray(W + (shift * U) @ U.conj().T)
+    size = float(np.max(np.abs(M).sum(axis=0)))
+    trace = float(np.trace(M).real) + n * bound
+    M[np.diag_indices(n)] -= bound + 1.1 * EPS * ((U.shape[1] ** 2 + 100) * size + (n + 2) * trace)
+    factorize = lapack.zpotrf if np.iscomplexobj(M) else lapack.dpotrf
+    return bool(factorize(M, lower=1, clean=0, overwrite_a=1)[1] == 0)
+
+
+def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bound: float) -> bool:
+    """Prove ``‖(I−UUᵀ) S x‖ ≤ bound ‖x‖`` for all x ⟂ V, or the same for Sᵀ, by a Cholesky factorization.
+
+    ``bound² I − Sᵀ(I−UUᵀ)S + c VVᵀ`` is positive definite if its Cholesky factorization succeeds, up to a backward
+    error that is added to the bound beforehand (Rump 2006: ``γ_{n+1}`` times the trace, and the rounding of forming
+    the matrix).
+    """
+    from scipy.linalg import blas, lapack
+
+    if S.shape[0] < S.shape[1]:
+        S, U, V, UtS = S.T, V, U, SV.T
+    n = S.shape[1]
+    sparse = hasattr(S, "tocsc")
+    gram = (S.T @ S).toarray() if sparse else S.T @ S
+    magnitude = abs(S)
+    widest = int(np.max(np.diff(S.tocsc().indptr))) if sparse else S.shape[0]
+    spread = float(np.max(magnitude.sum(axis=0)) * np.max(magnitude.sum(axis=1)))
+    shift = 4.0 + bound**2
+    trace = float(np.trace(gram)) + n * bound**2 + shift * V.shape[1]
+    error = 1.1 * EPS * ((widest + U.shape[1] + 4) * spread + (n + 2) * trace)
+    known = np.vstack([UtS, np.sqrt(shift) * V.T])
+    gram = blas.dsyrk(1.0, known.T, beta=-1.0, c=gram.T, lower=0, overwrite_c=1)
+    gram[np.diag_indices(n)] += bound**2 - error
+    return bool(lapack.dpotrf(gram, lower=0, clean=0, overwrite_a=1)[1] == 0)
