@@ -13,7 +13,9 @@ from flatmin.spark import SparkCompletion
 from flatmin.spark.session import session
 
 #: Rows, columns, cells and the width of the factors.
-SIZES = ((1000, 800, 100_000, 16), (10_000, 5000, 1_000_000, 16))
+SIZES = ((1000, 800, 100_000, 8),)
+#: What is printed of each fit.
+HEAD = ("cells", "residuals", "read, s", "ALS, s", "sweeps, s", "certificate, s", "products", "rank", "gap", "bound")
 
 
 def cells(rows: int, columns: int, count: int, seed: int = 0):
@@ -25,15 +27,18 @@ def cells(rows: int, columns: int, count: int, seed: int = 0):
 
 
 def measure(rows: int, columns: int, count: int, width: int, collect: bool) -> None:
-    """Print the seconds of each part of one fit."""
+    """Print a line of the table: the seconds of each part of one fit."""
     found = SparkCompletion.fit(cells(rows, columns, count), alpha=0.3, rank=width, collect=collect)
-    proof, parts = found.certificate, ", ".join(f"{name} {value:.1f}" for name, value in found.costs.items())
-    where = "collected" if collect else "distributed"
-    print(
-        f"{rows} x {columns}, {count} cells, width {width}, {where}: {parts}; rank {found.solution.rank}, "
-        f"gap {proof.relative_gap:.1e}, {proof.bound_kind}, holds {proof.holds}",
-        flush=True,
-    )
+    proof, costs = found.certificate, found.costs
+    seconds = (f"{costs[part]:.1f}" for part in ("read", "als", "sweeps", "certificate"))
+    size, where = f"{count} of {rows} × {columns}", "collected" if collect else "distributed"
+    bound = f"{proof.bound_kind}, {'holds' if proof.holds else 'does not hold'}"
+    line((size, where, *seconds, int(costs["products"]), found.solution.rank, f"{proof.relative_gap:.1e}", bound))
+
+
+def line(entries: tuple) -> None:
+    """Print a line of a table."""
+    print("| " + " | ".join(map(str, entries)) + " |", flush=True)
 
 
 def main() -> None:
@@ -41,6 +46,8 @@ def main() -> None:
     sizes = [tuple(numbers[i : i + 4]) for i in range(0, len(numbers), 4)] or SIZES
     with session() as spark:
         spark.range(1).count()
+        line(HEAD)
+        line(("---",) * len(HEAD))
         for size in sizes:
             for collect in (True, False):
                 measure(*size, collect)
