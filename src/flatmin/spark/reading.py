@@ -14,7 +14,19 @@ import numpy as np
 from flatmin.errors import InputError
 from flatmin.metric import Array
 
-__all__ = ["LARGEST", "Indexed", "ascending", "indexed", "placed", "read", "readable", "reason"]
+__all__ = [
+    "LARGEST",
+    "Indexed",
+    "ascending",
+    "check",
+    "chosen",
+    "indexed",
+    "placed",
+    "read",
+    "readable",
+    "reason",
+    "triples",
+]
 
 #: Types of Spark that ids may have, beside whole numbers.
 IDS = ("string", "date", "timestamp", "timestamp_ntz", "boolean", "float", "double")
