@@ -299,3 +299,15 @@ def test_settings_of_single_precision(tmp_path):
     s.save(tmp_path / "s.npz")
     double = fm.flat_minimum(p, alpha=float(np.float32(0.1)), metric_power=0.5)
     assert s.certificate.value == pytest.approx(double.certificate.value, rel=1e-12)
+
+
+def test_an_exact_fit_tells_of_its_guess_first():
+    instance = fm.families.matrix_completion.sample((60, 50), 2, 2000)
+    rows = []
+    s = fm.flat_minimum(instance.problem, callback=rows.append)
+    assert s.certificate.holds
+    assert (rows[0]["iteration"], rows[0]["rank"]) == (0, 2)
+    assert 1e-3 < rows[0]["residual"] < 1
+    assert np.isnan(rows[0]["gap"])
+    assert rows[-1]["residual"] < 1e-12
+    assert len(s.history["gap"]) == len(rows)

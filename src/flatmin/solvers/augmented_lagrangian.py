@@ -183,6 +183,8 @@ def _guess(
     model: QuadraticMap, b: Array, x: Array, value: Array, outcome: Outcome, budget: Budget, options: Options
 ) -> tuple[Array, Array, Array]:
     """Try an exact fit and its least multiplier at once: well above the recovery threshold that is the solution."""
+    far = float(np.linalg.norm(b - value) / np.linalg.norm(b))
+    outcome.arrive(model.canonical(x), budget, options, residual=far, gap=np.nan, rank=x.shape[1])
     point, fitted, gap = _polish(model, b, x, value, outcome.y, outcome, options)
     if fitted > LARGEST_RESIDUAL:
         return x, np.zeros_like(b), value
