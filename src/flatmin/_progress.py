@@ -51,8 +51,8 @@ def progress(
 class Approach:
     """The words about a solve that goes on, told of each row of its history.
 
-    A solve ends when its gap (or, where it tells only that, the change of its objective) is small enough. Both shrink by
-    factors rather than by amounts, so the bar and the time left are linear in their logarithms.
+    A solve ends when its gap (or, where it tells only that, the change of its objective) is small enough. Both shrink
+    by factors rather than by amounts, so the bar and the time left are linear in their logarithms.
 
     Parameters
     ----------
