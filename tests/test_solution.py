@@ -20,7 +20,7 @@ def solved():
 
 def _same(a, b):
     if isinstance(a, np.ndarray):
-        return np.array_equal(a, b) and a.dtype == b.dtype
+        return np.array_equal(a, b, equal_nan=a.dtype.kind == "f") and a.dtype == b.dtype
     if isinstance(a, dict | tuple):
         pairs = zip(a.values(), b.values(), strict=True) if isinstance(a, dict) else zip(a, b, strict=True)
         return len(a) == len(b) and all(_same(x, y) for x, y in pairs)

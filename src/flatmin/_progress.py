@@ -71,7 +71,7 @@ class Approach:
     """
 
     def __init__(self, target: float, time_limit: float | None = None) -> None:
-        self._target, self._limit = math.log(target), time_limit
+        self._goal, self._limit = target, time_limit
         self._seen: list[tuple[float, float]] = []
         self._name = ""
 
@@ -91,6 +91,10 @@ class Approach:
             value = row.get(name)
             if value is not None and math.isfinite(value):
                 yield template.format(value)
+
+    @property
+    def _target(self) -> float:
+        return math.log(self._goal)
 
     def _bar(self) -> Iterator[str]:
         (_, first), (now, last) = self._seen[0], self._seen[-1]
