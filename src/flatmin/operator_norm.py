@@ -31,23 +31,10 @@ from flatmin.subspaces import (
     couple,
     deflate,
     leading_eigenpairs,
-    leading_triplets,
     refined,
 )
 
-__all__ = [
-    "DENSE",
-    "EPS",
-    "FACTORED",
-    "TopSpectrum",
-    "as_array",
-    "block_norm",
-    "couple",
-    "deflate",
-    "leading_eigenpairs",
-    "leading_triplets",
-    "top_spectrum",
-]
+__all__ = ["FACTORED", "TopSpectrum", "top_spectrum"]
 
 #: Whole singular value decompositions are not computed of more entries than this.
 LARGEST_DENSE = 16_000_000

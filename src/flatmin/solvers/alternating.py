@@ -17,12 +17,12 @@ from flatmin.kernels import MANY
 from flatmin.losses import Squared
 from flatmin.measurements import Entries
 from flatmin.metric import Array
-from flatmin.operator_norm import block_norm, couple
 from flatmin.parametrizations import Product
 from flatmin.solution import Solution
 from flatmin.solvers.regularised_cells import RegularisedCells, Side, strength
 from flatmin.solvers.second_order import newton_steps
 from flatmin.solvers.task import Task
+from flatmin.subspaces import block_norm, couple
 
 __all__ = ["Sweeps", "alternating_factors", "alternating_minimum", "suits"]
 

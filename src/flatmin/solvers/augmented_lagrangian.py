@@ -6,7 +6,6 @@ import numpy as np
 
 from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS, block_norm, couple
 from flatmin.solvers.factored import QuadraticMap
 from flatmin.solvers.guided_newton import minimise_guided
 from flatmin.solvers.newton import Budget, Round, minimise
@@ -14,6 +13,7 @@ from flatmin.solvers.outcome import Options, Outcome
 from flatmin.solvers.proximal_gradient import proximal_gradient, suits
 from flatmin.solvers.refine import EXACT, correct_dual, fit_exactly
 from flatmin.solvers.wide_fit import is_wide
+from flatmin.subspaces import EPS, block_norm, couple
 
 __all__ = ["augmented_lagrangian"]
 

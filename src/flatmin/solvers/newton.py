@@ -11,8 +11,8 @@ import numpy as np
 from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin.metric import Array
-from flatmin.operator_norm import EPS
 from flatmin.solvers.factored import Linearization, QuadraticMap
+from flatmin.subspaces import EPS
 
 __all__ = ["Budget", "Round", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser"]
 

@@ -16,8 +16,8 @@ from scipy.linalg import blas
 
 from flatmin.measurements import Entries
 from flatmin.metric import Array, svd_of_product
-from flatmin.operator_norm import deflate, leading_triplets
 from flatmin.solvers.task import Task
+from flatmin.subspaces import deflate, leading_triplets
 
 if TYPE_CHECKING:
     from flatmin.kernels import CellMatrix, Cells
