@@ -4,7 +4,7 @@ A competitor is one file in ``solvers/`` of a benchmark with a ``Solver(Competit
 values that are tried in turn until the referee sees the target met, and ``solve(budget)``, which returns the answer as
 the referee's arguments. benchopt times it, and nothing that a competitor says of the quality of its answer is
 believed. Three words are its own, and named as such: how many sweeps a budget was, how long another process took to
-start, and flatmin's "seconds to fit", when its callback last spoke before the certificate.
+start, and flatmin's "seconds to fit", when the answer was there whose certificate was then computed.
 
 Memory is what the first solve adds at most to what was resident before: imports, compiled loops and the data, also in
 the form that the competitor takes, but nothing that an earlier solve has not given back.
@@ -12,6 +12,7 @@ the form that the competitor takes, but nothing that an earlier solve has not gi
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,10 +33,11 @@ def resident(field: str = "VmHWM") -> float | None:
 
 
 def forget_peak() -> None:
-    """Let the peak of the memory start again from what is in use now, where the system can do that."""
+    """Give back what is free, and let the peak start again from what is in use now, where the system can do that."""
     try:
+        ctypes.CDLL(None).malloc_trim(0)
         CLEAR.write_text("5")
-    except OSError:
+    except (OSError, AttributeError):
         return
 
 

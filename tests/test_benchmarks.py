@@ -184,15 +184,38 @@ def test_a_table_has_ratios_wishes_and_reasons(book):
 
 
 def test_two_threads_are_compared_with_one(book):
-    fields = {"measure": "seconds", "threads": 2}
-    case = plan.Case("two", "sweeps", "penalised", "noisy", wishes=(Wish("speed-up", "≥", 1.8),), **fields)
-    alone = runs.Run("penalised", case.dataset, "flatmin")
+    alone = plan.Case("one", "sweeps", "penalised", "noisy").run("flatmin")
+    fields = {"wishes": (Wish("speed-up", "≥", 1.8),), "threads": 2, "beside": {"speed-up": alone}}
+    case = plan.Case("two", "sweeps", "penalised", "noisy", **fields)
     book.write(case.run("flatmin"), {"rows": [judged(0.5, 1e-9)]})
     assert "speed-up ≥ 1.8 **MISSED**" in ratios.family_table("sweeps", [case], book)
     book.write(alone, {"rows": [judged(0.95, 1e-9)]})
     assert "speed-up ≥ 1.8 ok" in ratios.family_table("sweeps", [case], book)
     book.write(alone, {"rows": [judged(0.8, 1e-9)]})
     assert "speed-up ≥ 1.8 **MISSED**" in ratios.family_table("sweeps", [case], book)
+
+
+def test_ratios_are_of_the_time_to_fit_where_the_proof_comes_after_it(book):
+    soon = Wish("seconds / seconds to fit", "≤", 3)
+    fields = {"wishes": (soon,), "others": CASE.others, "measure": "seconds to fit"}
+    case = plan.Case("fit", "robust PCA", "robust_pca", "gross", **fields)
+    book.write(case.run("flatmin"), {"rows": [judged(0.4, 1e-9) | {"seconds to fit": 0.2}]})
+    book.write(case.run("pyrpca"), {"rows": [judged(16.0, 1e-9)]})
+    lines = ratios.family_table("robust PCA", [case], book).splitlines()
+    assert "| 0.2 |  | seconds / seconds to fit ≤ 3 ok | 0.4 |" in lines[2]
+    assert "| 16 | 80 | ≥ 80 ok | 16 |" in lines[3]
+    book.write(case.run("flatmin"), {"rows": [judged(0.7, 1e-9) | {"seconds to fit": 0.2}]})
+    assert "≤ 3 **MISSED**" in ratios.family_table("robust PCA", [case], book)
+
+
+def test_of_a_sweep_no_accuracy_is_asked(book):
+    case = plan.Case("sweep", "sweeps", "penalised", "noisy", others={"cmfrec": None}, measure="seconds a sweep")
+    for solver, seconds in (("flatmin", 1.0), ("cmfrec", 3.0)):
+        rows = [judged(count * seconds, 0.9) | {"sweeps": count} for count in (1, 4)]
+        book.write(case.run(solver), {"rows": rows})
+    table = ratios.family_table("sweeps", [case], book)
+    assert "| cmfrec | 3 | 3 |" in table
+    assert ">" not in table
 
 
 def test_a_book_goes_on_where_it_stopped(book, monkeypatch):

@@ -1,4 +1,4 @@
-"""Uniformly drawn entries of a matrix with Gaussian factors, and noise."""
+"""Uniformly drawn entries of a matrix with Gaussian factors, of variance one, and noise."""
 
 import numpy as np
 from benchopt import BaseDataset
@@ -14,7 +14,7 @@ class Dataset(BaseDataset):
         shape = (self.d, self.d2 or self.d)
         cells = np.sort(rng.choice(shape[0] * shape[1], self.m, replace=False))
         rows, cols = np.divmod(cells, shape[1])
-        L, R = (rng.standard_normal((d, self.k)) / np.sqrt(self.k) for d in shape)
+        L, R = (rng.standard_normal((d, self.k)) / self.k**0.25 for d in shape)
         values = np.empty(self.m)
         for part in np.array_split(np.arange(self.m), 1 + self.m // 1_000_000):
             values[part] = np.einsum("ij,ij->i", L[rows[part]], R[cols[part]])

@@ -78,7 +78,7 @@ class RowPasses:
         return self._products(L, R, block, left, right)
 
     def masked(self, L: Array, R: Array, free: Array, left: Array, right: Array) -> tuple[Array, Array]:
-        """Return ``G right`` and ``Gᵀ left`` for ``G = X`` on free cells, zero elsewhere."""
+        """Return ``G right`` and ``Gᵀ left``, in their type, for ``G = X`` on free cells and zero elsewhere."""
 
         def block(rows: slice, x: Array) -> None:
             np.multiply(x, free[rows], out=x)
@@ -106,25 +106,25 @@ class RowPasses:
         self._each(L, R, block)
 
     def products(self, M: Array, V: Array) -> Array:
-        """Return ``M V`` for a matrix of the shape of the data."""
-        out = np.empty((len(M), V.shape[1]))
+        """Return ``M V`` for a matrix of the shape of the data, in the type of V."""
+        out = np.empty((len(M), V.shape[1]), V.dtype)
 
         def run(start: int, stop: int) -> None:
             for rows in self._blocks(start, stop):
-                np.matmul(M[rows].astype(float, copy=False), V, out=out[rows])
+                np.matmul(M[rows].astype(V.dtype, copy=False), V, out=out[rows])
 
         spread(run, self._ranges(), self.threads)
         return out
 
     def adjoint_products(self, M: Array, U: Array) -> Array:
-        """Return ``Mᵀ U`` for a matrix of the shape of the data."""
+        """Return ``Mᵀ U`` for a matrix of the shape of the data, in the type of U."""
         parts = [np.zeros((0, 0))] * len(self._ranges())
         numbers = {start: n for n, (start, _) in enumerate(self._ranges())}
 
         def run(start: int, stop: int) -> None:
-            total = np.zeros((M.shape[1], U.shape[1]))
+            total = np.zeros((M.shape[1], U.shape[1]), U.dtype)
             for rows in self._blocks(start, stop):
-                total += M[rows].astype(float, copy=False).T @ U[rows]
+                total += M[rows].astype(U.dtype, copy=False).T @ U[rows]
             parts[numbers[start]] = total
 
         spread(run, self._ranges(), self.threads)
@@ -147,7 +147,7 @@ class RowPasses:
         across = np.ascontiguousarray(R.T)
 
         def run(start: int, stop: int) -> None:
-            room = np.empty((min(self._height, stop - start), len(R)))
+            room = np.empty((min(self._height, stop - start), len(R)), L.dtype)
             for rows in self._blocks(start, stop):
                 act(rows, np.matmul(L[rows], across, out=room[: rows.stop - rows.start]))
 
@@ -157,17 +157,17 @@ class RowPasses:
         self, L: Array, R: Array, act: Callable[[slice, Array], Any], left: Array, right: Array
     ) -> tuple[Array, Array]:
         ranges = self._ranges()
-        sums = np.zeros((len(ranges), len(R), left.shape[1]))
+        sums = np.zeros((len(ranges), left.shape[1], len(R)), L.dtype)
         stops = np.array([stop for _, stop in ranges])
-        out = np.empty((len(L), right.shape[1]))
+        out = np.empty((len(L), right.shape[1]), L.dtype)
 
         def block(rows: slice, x: Array) -> None:
             act(rows, x)
             np.matmul(x, right, out=out[rows])
-            sums[np.searchsorted(stops, rows.start, side="right")] += x.T @ left[rows]
+            sums[np.searchsorted(stops, rows.start, side="right")] += left[rows].T @ x
 
         self._each(L, R, block)
-        return out, sums.sum(axis=0)
+        return out, np.ascontiguousarray(sums.sum(axis=0).T)
 
 
 def _loops(compiled: bool) -> tuple[Any, Any]:

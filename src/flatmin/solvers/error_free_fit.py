@@ -7,18 +7,21 @@ import numpy as np
 from flatmin.kernels.row_passes import RowPasses
 from flatmin.metric import Array
 from flatmin.solvers.newton import Budget
-from flatmin.solvers.penalty_rounds import Pair, Rounds, Triplets
+from flatmin.solvers.penalty_rounds import SINGLE, Pair, Rounds, Triplets
 from flatmin.subspaces import EPS
 
 __all__ = ["NEARLY", "fitted", "least_deviations", "least_squares", "product", "projected"]
 
 #: A cell is free of errors where ``|Y − X|`` is at most this times its median in the row, or in the column. Limits
-#: never rise, begin at that of the whole, and fall by no more than this factor in a step, so that no row is left behind
-#: that is fitted more slowly.
-LIMIT, FALL = 10.0, 0.1
-#: Linear least squares are solved to this accuracy, in so many steps; so many of them are solved, each of which has to
-#: gain this factor, until what is left is rounding.
-INNER, INNER_STEPS, STEPS, GAIN, EXACT = 0.05, 12, 40, 0.7, 1e-13
+#: never rise, begin at that of the whole, and fall by no more than a factor in a step, so that no row is left behind
+#: that is fitted more slowly: the first factor, or this many times the share of cells that the last fall excluded, but
+#: no less than the last.
+LIMIT, FALL, RATE, LEAST = 10.0, 0.1, 100.0, 1e-4
+#: Linear least squares are solved, in single precision, to this share of such a fall, in so many steps; so many of them
+#: are solved, each of which has to gain this factor, until what is left is rounding.
+INNER, INNER_STEPS, STEPS, GAIN, EXACT = 0.5, 12, 40, 0.7, 1e-13
+#: What is left is computed in single precision while its median is above this.
+ROUGH = 1e-5
 #: … or down to this, where it gains no more.
 NEARLY = 1e-11
 #: Rows and columns are left behind if their median is above this times that of the whole. If they are no more than this
@@ -50,24 +53,23 @@ def _descended(rounds: Rounds, start: Triplets, limits: Pair, free: Array, budge
     """Return the end of the Gauss-Newton steps from some triplets and limits, and the median there."""
     U, s, V = start
     best, least, slow = start, rounds.median(U, s, V), 0
-    median, before = least, (-1, np.inf)
-    high, wide = limits
+    median, count, (high, wide) = least, -1, limits
     for _ in range(STEPS):
-        if slow > 1 or budget.out_of_time:
-            break
-        G = rounds.passes.trim(U * s, V, (high, wide), free, U, V)
-        state = int(np.count_nonzero(free)), float(max(high.max(), wide.max()))
-        if median <= EXACT and (state[0] == before[0] or state[1] > FALL**0.5 * before[1]):
-            break
-        before = state
-        H, _ = least_squares(rounds.passes, free, U, V, projected(U, *G), INNER, INNER_STEPS)
-        U, s, V = _retracted(U, s, V, H)
+        G = _left(rounds, (U, s, V), (high, wide), free, rough=median > ROUGH)
+        before, count = count, int(np.count_nonzero(free))
+        excluded = abs(count - before) / free.size
+        fall = min(FALL, max(LEAST, RATE * excluded))
+        U, s, V = _retracted(U, s, V, _step(rounds.passes, free, U, V, projected(U, *G), INNER * fall))
         median = rounds.median(U, s, V)
         slow = slow + 1 if median > max(GAIN * least, EXACT) else 0
-        rows, cols = rounds.medians(U, s, V)
-        high, wide = _lowered(high, LIMIT * rows), _lowered(wide, LIMIT * cols)
         if median < least:
             best, least = (U, s, V), median
+        rows, cols = rounds.medians(U, s, V)
+        highest = max(high.max(), wide.max())
+        high, wide = _lowered(high, LIMIT * rows, fall), _lowered(wide, LIMIT * cols, fall)
+        settled = excluded == 0 or max(high.max(), wide.max()) > FALL**0.5 * highest
+        if (median <= EXACT and settled) or slow > 1 or budget.out_of_time:
+            break
     return best, least
 
 
@@ -108,9 +110,26 @@ def least_deviations(Y: Array, seen: Array | None, B: Array, start: Array) -> Ar
     return T
 
 
-def _lowered(limits: Array, wanted: Array) -> Array:
-    """Return limits that have fallen to what is wanted, but not too fast."""
-    return np.asarray(np.minimum(limits, np.maximum(np.maximum(wanted, FALL * limits), EXACT)))
+def _left(rounds: Rounds, triplets: Triplets, limits: Pair, free: Array, *, rough: bool) -> Pair:
+    """Return ``G V`` and ``Gᵀ U`` for what X leaves of the cells within the limits, which are marked in ``free``."""
+    U, s, V = triplets
+    if not rough:
+        return rounds.passes.trim(U * s, V, limits, free, U, V)
+    left, U, V, high, wide = (part.astype(SINGLE) for part in (U * s, U, V, *limits))
+    return rounds.rough.trim(left, V, (high, wide), free, U, V)
+
+
+def _step(passes: RowPasses, free: Array, U: Array, V: Array, right: Pair, accuracy: float) -> Pair:
+    """Return a Gauss-Newton step, nearly: products are computed in single precision."""
+    size = product(right, right) ** 0.5 or 1.0
+    F, E = (part.astype(SINGLE) for part in (right[0] / size, right[1] / size))
+    H, _ = least_squares(passes, free, U.astype(SINGLE), V.astype(SINGLE), (F, E), accuracy, INNER_STEPS)
+    return H[0] * size, H[1] * size
+
+
+def _lowered(limits: Array, wanted: Array, fall: float) -> Array:
+    """Return limits that have fallen to what is wanted, but by no more than a factor."""
+    return np.asarray(np.minimum(limits, np.maximum(np.maximum(wanted, fall * limits), EXACT)))
 
 
 def projected(U: Array, GV: Array, GtU: Array) -> Pair:

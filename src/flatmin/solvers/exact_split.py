@@ -21,7 +21,7 @@ Look = Callable[[Triplets, float, float], Any]
 #: The rounds are not worth their while for smaller matrices.
 SMALLEST = 64
 #: It is tried to finish once the rank has been the same for so many rounds, and again after so many more.
-SETTLED, AGAIN, ROUNDS = 3, (4, 6, 9), 40
+SETTLED, AGAIN, ROUNDS = 3, (4, 6, 9), 30
 #: Errors are what is above this, or this times the median.
 ERROR, OVER = 1e-10, 30.0
 
@@ -138,10 +138,12 @@ def _finished(rounds: Rounds, budget: Budget, tol: float, look: Look | None) -> 
     free = np.empty(rounds.passes.Y.shape, bool)
     triplets, median = fitted(rounds, free, budget)
     if median > NEARLY:
-        return _Finish(rounds.triplets, rounds.W, np.inf, median)
+        return _Finish(rounds.triplets, rounds.W.astype(float), np.inf, median)
     if look is not None:
         look(triplets, median, 1.0)
-    W, cost = rounds.Z, write_signs(rounds, triplets, max(ERROR, OVER * median), free)
+    rounds.pause()
+    W = np.empty_like(rounds.passes.Y)
+    cost = write_signs(rounds, triplets, max(ERROR, OVER * median), free, W)
     bound = correct(rounds, triplets, W, free, cost, tol, budget)
     gap = (cost - bound) / cost if cost else 0.0
-    return _Finish(triplets, W.copy() if gap > tol else W, gap, median)
+    return _Finish(triplets, W, gap, median)

@@ -8,15 +8,16 @@ import numpy as np
 
 from flatmin.kernels.row_passes import RowPasses
 from flatmin.metric import Array
-from flatmin.subspaces import EPS
 
-__all__ = ["SPARE", "Pair", "Rounds", "Triplets"]
+__all__ = ["SINGLE", "SPARE", "Pair", "Rounds", "Triplets"]
 
 Triplets = tuple[Array, Array, Array]
 Pair = tuple[Array, Array]
 
 #: The penalty starts at this over the norm of the data and grows by this factor a round.
 FIRST, GROWTH = 1.25, 1.7
+#: Rounds compute in single precision: they are a start, and nothing that is kept comes from them.
+SINGLE, EPS = np.float32, float(np.finfo(np.float32).eps)
 #: Singular vectors carried beyond those in use; the rounds end when more than this share are in use.
 SPARE, WIDEST = 10, 0.2
 #: The median of what is left in a row or a column is found from so many cells, that of the whole from so many.
@@ -24,20 +25,25 @@ FEW, SAMPLE = 64, 5_000
 
 
 class Rounds:
-    """The state of the rounds: ``Z = Y − S + W/ρ``, X as the last one left it, and where its values fall most."""
+    """The state of the rounds: ``Z = Y − S + W/ρ``, X as the last one left it, and where its values fall most.
+
+    ``passes`` are over the data as they are, in double precision, for what comes after the rounds; ``rough`` in single.
+    """
 
     def __init__(self, Y: Array, seen: Array | None, weight: float, seed: int) -> None:
         self.passes, self.weight = RowPasses(Y, seen), weight
+        self.rough = RowPasses(Y.astype(SINGLE), seen)
         self.rng = np.random.default_rng(seed)
         d1, d2 = Y.shape
-        self._basis = self.rng.standard_normal((d2, min(SPARE, d1, d2)))
+        Z = self.rough.Y
+        self._basis = self._directions(min(SPARE, d1, d2))
         for _ in range(2):
-            self._basis = np.linalg.qr(self.passes.adjoint_products(Y, self.passes.products(Y, self._basis)))[0]
-        self.norm = float(np.linalg.norm(self.passes.products(Y, self._basis), 2)) or 1.0
+            self._basis = np.linalg.qr(self.rough.adjoint_products(Z, self.rough.products(Z, self._basis)))[0]
+        self.norm = float(np.linalg.norm(self.rough.products(Z, self._basis), 2)) or 1.0
         self.rho = FIRST / self.norm
         self.triplets: Triplets = np.zeros((d1, 0)), np.zeros(0), np.zeros((d2, 0))
-        self.W = Y / max(self.norm, float(max(Y.max(), -Y.min())) / weight)
-        self.Z = Y + self.W / self.rho
+        self.W: Array = Z / max(self.norm, float(max(Z.max(), -Z.min())) / weight)
+        self.Z: Array = Z + self.W / self.rho
         rows, cols = self.rng.integers(d1, size=SAMPLE), self.rng.integers(d2, size=SAMPLE)
         known = slice(None) if seen is None else seen[rows, cols]
         self.sample = rows[known], cols[known]
@@ -50,14 +56,19 @@ class Rounds:
             return False
         self.triplets = U, s, V = found
         following = self.rho * GROWTH
-        self.passes.ascend(U * s, V, self.W, self.Z, level=self.weight, rho=self.rho, following=following)
+        L, R = (U * s).astype(SINGLE), V.astype(SINGLE)
+        self.rough.ascend(L, R, self.W, self.Z, level=self.weight, rho=self.rho, following=following)
         self.rho = following
         return True
 
+    def pause(self) -> None:
+        """Give back the memory of Z."""
+        self.Z = np.zeros((0, 0), SINGLE)
+
     def resume(self) -> None:
-        """Set Z again, after it served for something else."""
+        """Set Z again."""
         U, s, V = self.triplets
-        np.matmul(U * s, V.T, out=self.Z)
+        self.Z = (U * s).astype(SINGLE) @ V.T.astype(SINGLE)
         self.Z += self.W / self.rho
 
     def median(self, U: Array, s: Array, V: Array) -> float:
@@ -68,7 +79,7 @@ class Rounds:
 
     def medians(self, U: Array, s: Array, V: Array) -> Pair:
         """Return the medians of ``|Y − X|`` in every row and every column, of a sample of cells in each."""
-        (d1, d2), seen = self.Z.shape, self.passes.seen
+        (d1, d2), seen = self.passes.Y.shape, self.passes.seen
         some = self.rng.permutation(d1)[:FEW], self.rng.permutation(d2)[:FEW]
         cells: tuple[tuple[Any, Any], ...] = ((slice(None), some[1]), (some[0], slice(None)))
         found = []
@@ -87,13 +98,16 @@ class Rounds:
         while True:
             if self._basis.shape[1] > max(WIDEST * smaller, SPARE + 2):
                 return None
-            Q = np.linalg.qr(self.passes.products(self.Z, self._basis))[0]
-            inner, s, Vt = np.linalg.svd(self.passes.adjoint_products(self.Z, Q).T, full_matrices=False)
+            Q = np.linalg.qr(self.rough.products(self.Z, self._basis))[0]
+            inner, s, Vt = np.linalg.svd(self.rough.adjoint_products(self.Z, Q).T, full_matrices=False)
             kept = int(np.count_nonzero(s > 1 / self.rho))
             if kept < len(s):
                 break
-            more = self.rng.standard_normal((self.Z.shape[1], SPARE + kept // 2))
-            self._basis = np.linalg.qr(np.hstack([Vt.T, more]))[0]
+            self._basis = np.linalg.qr(np.hstack([Vt.T, self._directions(SPARE + kept // 2)]))[0]
         self._basis = Vt[: kept + SPARE].T
         self.rank = 1 + int(np.argmax(s[:kept] / np.maximum(s[1 : kept + 1], EPS * s[0]))) if kept else 0
-        return Q @ inner[:, :kept], s[:kept] - 1 / self.rho, Vt[:kept].T
+        U, values, V = (part.astype(float) for part in (Q @ inner[:, :kept], s[:kept], Vt[:kept].T))
+        return U, values - 1 / self.rho, V
+
+    def _directions(self, count: int) -> Array:
+        return self.rng.standard_normal((self.passes.Y.shape[1], count)).astype(SINGLE)

@@ -20,10 +20,10 @@ INSIDE = 0.98
 POWER = 4
 
 
-def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array) -> float:
-    """Set Z to the W of the rounds, and to the signs of errors where these are; return the objective."""
+def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W: Array) -> float:
+    """Set W to that of the rounds, and to the signs of errors where these are; return the objective."""
     U, s, V = triplets
-    W, weight, sizes = rounds.Z, rounds.weight, []
+    weight, sizes = rounds.weight, []
 
     def write(rows: slice, left: Array) -> None:
         small = np.abs(left) <= limit
