@@ -15,7 +15,7 @@ from flatmin.metric import Array
 __all__ = ["LEAST_WORK", "Parts", "available", "in_parts", "spread"]
 
 #: Below this many operations another thread is not worth its start.
-LEAST_WORK = 1_000_000
+LEAST_WORK = 8_000_000
 #: Parts a thread, so that none waits long for another that was interrupted.
 SHARES = 8
 
