@@ -6,10 +6,10 @@ python -m benchmarks.kernels --large     20 million entries to a relative gradie
 A sweep is both halves, 10 000 × 10 000, 5 million entries, 30 columns; the same objective in the same precision:
 cmfrec with ``scale_lam=True`` and without biases. Its time a sweep is the difference of runs of different length.
 
-Loops: bytes that are moved, counting every gathered row as read from memory though most come from a cache, and
-operations; beside a triad ``a = b + s c`` over arrays larger than any cache and a product of matrices of order 1500,
-on one thread in the same run. The larger of both shares is what of the machine is used; a share above one says that
-the cache serves more than memory could.
+Loops over cells, and passes of robust PCA over a dense matrix of order 2000: bytes that are moved, counting every
+gathered row as read from memory though most come from a cache, and operations; beside a triad ``a = b + s c`` over
+arrays larger than any cache and a product of matrices of order 1500, on one thread in the same run. The larger of both shares is what of the machine is used; a
+share above one says that the cache serves more than memory could.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ import numpy as np
 import flatmin as fm
 from benchmarks.markdown import line
 from flatmin._threads import one_thread
-from flatmin.kernels import Cells
+from flatmin.kernels import Cells, offset_loops
+from flatmin.kernels.crossed import crossed
+from flatmin.kernels.row_passes import RowPasses
 from flatmin.metric import Array
 
 SHAPE, ENTRIES, WIDTH, REG = (10_000, 10_000), 5_000_000, 30, 0.1
+DENSE, RANK = 2000, 10
 LARGE_SHAPE, LARGE_ENTRIES, LARGE_RANK = (20_000, 20_000), 20_000_000, 20
 
 
@@ -123,7 +126,7 @@ def machine(dtype: type) -> tuple[float, float]:
 
 
 def cases(half: Halves) -> dict[str, tuple[Callable[[], object], float, float]]:
-    """Return each hot loop with the bytes it moves and its operations."""
+    """Return each hot loop over cells with the bytes it moves and its operations."""
     cells, y, R, k = half.cells, half.values[0], half.R, WIDTH
     m, size, both = cells.size, R.itemsize, np.hstack([R, R])
     rows, own = m * k * size, m * (4 + size)
@@ -134,6 +137,33 @@ def cases(half: Halves) -> dict[str, tuple[Callable[[], object], float, float]]:
         "second derivative, half": (lambda: cells.curved(y, both, both), 2 * rows + own, 8.0 * m * k),
         "k × k blocks": (lambda: cells.grams(R), rows + 4 * m + blocks, 2.0 * m * k * k),
         "half a sweep": (lambda: cells.ridge(y, R, half.prices[0]), rows + own, 2.0 * m * (k + 1) ** 2 + solves),
+        **(in_double(half) if R.dtype == np.float64 else {}),
+    }
+
+
+def in_double(half: Halves) -> dict[str, tuple[Callable[[], object], float, float]]:
+    """Return the same of loops that only know double precision."""
+    cells, y, R, k, m = half.cells, half.values[0], half.R, WIDTH, half.cells.size
+    large, x, out = np.ones(SHAPE[0]), np.zeros(SHAPE[0]), np.zeros(SHAPE[1])
+    arguments = cells.pointers, cells.indices, y, large, out, x, out.copy()
+    return {
+        "normal equations, half": (lambda: crossed(cells, y, R, R, R), 2.0 * m * k * 8 + m * 12, 4.0 * m * k),
+        "offsets eliminated": (lambda: offset_loops.eliminated(*arguments), 2.0 * m * (12 + 8), 4.0 * m),
+    }
+
+
+def passes(dtype: type) -> dict[str, tuple[Callable[[], object], float, float]]:
+    """Return the same of the passes of robust PCA, whose blocks of X stay in the cache."""
+    rng, n, k = np.random.default_rng(0), DENSE**2, RANK
+    Y, W, Z = (rng.standard_normal((DENSE, DENSE)).astype(dtype) for _ in range(3))
+    L, R = (rng.standard_normal((DENSE, k)).astype(dtype) for _ in range(2))
+    run, size, high = RowPasses(Y, threads=1), Y.itemsize, np.ones(DENSE, dtype)
+    free, twice = np.ones(Y.shape, bool), (np.hstack([L, L]), np.hstack([R, R]))
+    levels = {"level": 1.0, "rho": 1.0, "following": 1.7}
+    return {
+        "robust PCA, round": (lambda: run.ascend(L, R, W, Z, **levels), 4.0 * n * size, 2.0 * n * k),
+        "robust PCA, what is left": (lambda: run.trim(L, R, (high, high), free, L, R), n * (size + 1.0), 6.0 * n * k),
+        "robust PCA, tangent": (lambda: run.masked(*twice, free, L, R), 1.0 * n, 8.0 * n * k),
     }
 
 
@@ -143,8 +173,9 @@ def loops(rows: Array, cols: Array, values: Array) -> None:
     line(["---"] * 7)
     for dtype in (np.float64, np.float32):
         memory, arithmetic = machine(dtype)
-        for name, (call, moved, operations) in cases(Halves(rows, cols, values, dtype, 1)).items():
-            seconds = fastest(call)
+        for name, (call, moved, operations) in {**cases(Halves(rows, cols, values, dtype, 1)), **passes(dtype)}.items():
+            with one_thread():
+                seconds = fastest(call)
             rates = moved / seconds, operations / seconds
             shares = [f"{rates[0] / 1e9:.1f}", f"{rates[0] / memory:.2f}", f"{rates[1] / 1e9:.1f}"]
             line([name, dtype.__name__, f"{seconds:.4f}", *shares, f"{rates[1] / arithmetic:.2f}"])

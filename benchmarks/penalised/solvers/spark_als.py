@@ -1,7 +1,7 @@
 """Spark MLlib's ALS, the same objective in float32; its start is not timed, reading and caching the triples neither.
 
-Its memory is that of another process and not measured. Many more than a hundred sweeps overflow the stack of the Java
-machine.
+Its memory is that of another process and not measured. A sweep is another layer of Spark's lineage, which the stack of
+the Java machine, and for many columns its memory, have to hold: both are larger than by default.
 """
 
 import time
@@ -27,7 +27,9 @@ class Solver(Competitor):
     def prepare(self):
         start = time.perf_counter()
         options = {"spark.ui.enabled": "false", "spark.sql.execution.arrow.pyspark.enabled": "true"}
-        options |= {"spark.driver.host": "127.0.0.1", "spark.sql.shuffle.partitions": "2", "spark.log.level": "ERROR"}
+        options |= {"spark.driver.host": "127.0.0.1", "spark.driver.memory": "4g"}
+        options |= {"spark.driver.extraJavaOptions": "-Xss64m", "spark.log.level": "ERROR"}
+        options |= {"spark.sql.shuffle.partitions": "2"}
         builder = SparkSession.builder.master(f"local[{threads()}]")
         for name, value in options.items():
             builder = builder.config(name, value)
