@@ -8,8 +8,8 @@ cmfrec with ``scale_lam=True`` and without biases. Its time a sweep is the diffe
 
 Loops over cells, and passes of robust PCA over a dense matrix of order 2000: bytes that are moved, counting every
 gathered row as read from memory though most come from a cache, and operations; beside a triad ``a = b + s c`` over
-arrays larger than any cache and a product of matrices of order 1500, on one thread in the same run. The larger of both shares is what of the machine is used; a
-share above one says that the cache serves more than memory could.
+arrays larger than any cache and a product of matrices of order 1500, on one thread in the same run. The larger of both
+shares is what of the machine is used; a share above one says that the cache serves more than memory could.
 """
 
 from __future__ import annotations
