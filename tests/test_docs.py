@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -62,6 +64,10 @@ def commands(block: Block) -> list[tuple[str, int]]:
 def run_python(block: Block, path: Path, names: dict) -> str:
     if "cvxpy" in block.text:
         pytest.importorskip("cvxpy")
+    if "pyspark" in block.text or "spark" in re.findall(r'engine="(\w+)"', block.text):
+        pytest.importorskip("pyspark")
+        if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+            pytest.skip("there is no Java on this machine")
     printed = io.StringIO()
     code = compile("\n" * (block.line - 1) + block.text, str(path), "exec")
     with contextlib.redirect_stdout(printed):
