@@ -20,7 +20,7 @@ import flatmin as fm
 from flatmin.estimators import MatrixCompletion
 from flatmin.estimators._ids import PairIds
 from flatmin.metric import Array
-from flatmin.solvers.offsets import OffsetModel
+from flatmin.solvers.offsets.offsets import OffsetModel
 
 #: The relative gap of a solve: errors do not change in the fifth digit below it.
 TOL = 1e-3

@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 import flatmin as fm
-from flatmin.solvers.robust_least_squares import row_coefficients
+from flatmin.solvers.robust.least_squares import row_coefficients
 
 SETTINGS = {
     "normal, errors 3–10 rms": {"errors": (3, 10)},

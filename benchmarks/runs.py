@@ -31,10 +31,10 @@ PATIENCE = 5.0
 KERNELS = "kernels"
 #: Problems large enough for compiled loops, by data set; whoever compiles at first use solves one before it is timed.
 LARGE_ENOUGH = {
-    "gaussian": "gaussian[d1=400,d2=300,rank=3,m=30000]",
-    "yardstick": "gaussian[d1=400,d2=300,rank=3,m=30000]",
-    "noisy": "noisy[d=400,d2=300,m=30000,k=3]",
-    "movielens": "noisy[d=400,d2=300,m=30000,k=30]",
+    "gaussian": "gaussian[d1=400,d2=300,rank=3,m=60000]",
+    "yardstick": "gaussian[d1=400,d2=300,rank=3,m=60000]",
+    "noisy": "noisy[d=400,d2=300,m=60000,k=3]",
+    "movielens": "noisy[d=400,d2=300,m=60000,k=30]",
     "gross": "gross[d1=200,d2=200,rank=3,missing=[0.0,0.2]]",
     "sklearn": "sklearn[table='breast-cancer',holes=0.1]",
 }

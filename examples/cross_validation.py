@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import flatmin as fm
-from flatmin.solvers.cross_validation import cross_validate
+from flatmin.solvers.strengths.cross_validation import cross_validate
 
 SHAPE, SEEN, NOISE, SEED = (60, 50), 0.4, 0.1, 0
 BLUE, YELLOW, RED, GREY = "#1b6ca8", "#edae49", "#d1495b", "#777777"
@@ -74,7 +74,7 @@ def main(path):
     one = fm.flat_minimum(problem, alpha=simple)
     auto = fm.flat_minimum(problem, alpha="auto")
     L, R = auto.noise.refit
-    along = fm.solvers.path.flat_path(problem, found.alphas, tol=1e-4)
+    along = fm.solvers.flat_path(problem, found.alphas, tol=1e-4)
     truths = np.array([error(s.matrix) for s in along.solutions])
     errors = {
         "exact fit": error(fm.flat_minimum(problem, tol=1e-6, max_iter=300).matrix),

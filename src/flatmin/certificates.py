@@ -46,7 +46,7 @@ LARGEST_CHANCE = 1e-10
 #: A residual in units of the measurements' own sizes beyond this one could hide a part of the matrix.
 LARGEST_WHITENED_RESIDUAL = 1e-7
 #: Stronger penalties make everything zero, and overflow.
-LARGEST_STRENGTH = 1e140
+LARGEST_STRENGTH = 1e152
 #: Larger dual vectors prove what this multiple of them proves, and overflow.
 LARGEST_DUAL = 1e100
 #: Directions count as unseen only if no measurement sees more than this share of its size in them.
@@ -460,7 +460,8 @@ def _flatness_proof(
     value, lower = factor * point.norm, factor * float(problem.data @ scaled)
     if alpha > 0:
         value = problem.loss.value(point.residual) + alpha * value
-        lower = alpha * lower - factor**2 / 4 * m * alpha**2 * float(scaled @ scaled)
+        strong = alpha * scaled  # alpha² alone may overflow
+        lower = alpha * lower - factor**2 / 4 * m * float(strong @ strong)
     gap = ratio(value - lower, value)
     fit = Fit.of(problem.data, point.residual, point.sizes, float(np.linalg.norm(point.Z[1])), dual)
     return Certificate(
@@ -521,7 +522,7 @@ class Fit:
 
 
 def check_strength(alpha: float, metric_power: float) -> tuple[float, float]:
-    """Return both as floats, or raise `InputError` unless alpha lies in [0, 1e140] and metric_power in [0, 1]."""
+    """Return both as floats, or raise `InputError` unless alpha lies in [0, 1e152] and metric_power in [0, 1]."""
     for name, value, high in (("alpha", alpha, np.inf), ("metric_power", metric_power, 1.0)):
         number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
         if not number or not np.isfinite(value) or not 0 <= value <= high:

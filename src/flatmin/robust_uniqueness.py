@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -24,6 +24,8 @@ Pair = tuple[Array, Array]
 
 #: Singular values and entries of the dual matrix this near their bounds, relatively, count as being there.
 CUTS = (3e-2, 1e-3, 1e-5)
+#: Copies of parts of large arrays have no more than so many numbers.
+PIECE = 1 << 16
 #: What the zero matrix is compared with: this share of the size of the errors.
 SHARE = 1e-3
 #: The bound by rows and columns is good enough from this value of 1 − ‖P_Ω P_T‖² on.
@@ -141,11 +143,14 @@ class _Face:
 
     @classmethod
     def of(cls, split: Split, cut: float) -> _Face:
-        spectrum, sizes = split.spectrum, np.abs(split.W)
+        spectrum = split.spectrum
         q = int(np.count_nonzero(spectrum.values > 1 - cut))
         delta = 1 - spectrum.below(q) if q < min(split.W.shape) else 1.0
-        free = split.seen & (sizes <= (1 - cut) * split.weight) if q else np.zeros(sizes.shape, bool)
-        largest = float(np.max(sizes, where=free, initial=0.0))
+        free, largest = np.zeros(split.W.shape, bool), 0.0
+        for rows in _pieces(*split.W.shape) if q else ():
+            sizes = np.abs(split.W[rows])
+            np.logical_and(split.seen[rows], sizes <= (1 - cut) * split.weight, out=free[rows])
+            largest = max(largest, float(np.max(sizes, where=free[rows], initial=0.0)))
         slack = 1 - largest / split.weight if split.weight > 0 else 1.0
         inner = float(spectrum.values[q - 1]) if q else 1.0
         return cls(spectrum.U[:, :q], spectrum.V[:, :q], inner, max(0.0, delta), free, slack)
@@ -273,12 +278,23 @@ def spread_bound(hidden: Array, U: Array, V: Array) -> float:
     rows, cols = np.triu_indices(q)
     total = 0.0
     passes = RowPasses(hidden)
-    for products, F in ((passes.adjoint_products, U), (passes.products, V)):
-        sums = products(hidden, F[:, rows] * F[:, cols])
-        grams = np.zeros((len(sums), q, q))
-        grams[:, rows, cols] = grams[:, cols, rows] = sums
-        total += float(np.linalg.eigvalsh(grams).max())
+    for products, F, count in ((passes.adjoint_products, U, len(V)), (passes.products, V, len(U))):
+        sums = np.empty((count, len(rows)))
+        for some in _pieces(len(rows), len(F)):
+            sums[:, some] = products(hidden, F[:, rows[some]] * F[:, cols[some]])
+        largest = 0.0
+        for some in _pieces(count, q * q):
+            grams = np.zeros((some.stop - some.start, q, q))
+            grams[:, rows, cols] = grams[:, cols, rows] = sums[some]
+            largest = max(largest, float(np.linalg.eigvalsh(grams).max()))
+        total += largest
     return total
+
+
+def _pieces(count: int, width: int) -> Iterator[slice]:
+    """Give ranges of rows that together hold no more than some numbers, so that copies of them are small."""
+    step = max(1, PIECE // max(1, width))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
 def hidden_share(hidden: Array, U: Array, V: Array, stream: tuple[int, int] = (0, 0)) -> float:

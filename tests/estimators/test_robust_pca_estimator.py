@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import flatmin as fm
 from flatmin.estimators.robust_pca import RobustPCA
-from flatmin.solvers.robust_scores import robust_coefficients
+from flatmin.solvers.robust.scores import robust_coefficients
 from flatmin.testing import expected_failed_checks
 
 ESTIMATORS = [RobustPCA(), RobustPCA(0.0), RobustPCA(0.01, center=None), RobustPCA(0.01, refit=True)]

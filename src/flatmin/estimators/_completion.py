@@ -18,9 +18,9 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers import flat_minimum, refit
-from flatmin.solvers.offsets import Offsets
-from flatmin.solvers.path import strongest
-from flatmin.solvers.refit import UNBIASED
+from flatmin.solvers.noise.refit import UNBIASED
+from flatmin.solvers.offsets.offsets import Offsets
+from flatmin.solvers.strengths.path import strongest
 
 __all__ = ["Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
 

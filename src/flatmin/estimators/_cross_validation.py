@@ -15,7 +15,7 @@ from flatmin.estimators.base import MatrixRegressor
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solvers.cross_validation import CrossValidation, Fold, check_rule, cross_validate
+from flatmin.solvers.strengths.cross_validation import CrossValidation, Fold, check_rule, cross_validate
 
 __all__ = ["CrossValidated"]
 

@@ -13,7 +13,7 @@ from flatmin.measurements import Entries
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solvers.offsets import OffsetModel, Offsets
+from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
 
 __all__ = ["Observations", "Strengths"]
 

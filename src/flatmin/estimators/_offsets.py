@@ -15,8 +15,8 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers import flat_minimum, refit
-from flatmin.solvers.offsets import OffsetModel, Offsets
-from flatmin.solvers.pivotal import level_of_noise
+from flatmin.solvers.noise.pivotal import level_of_noise
+from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
 from flatmin.solvers.task import Task
 
 __all__ = ["OffsetFit", "fit_with_offsets"]

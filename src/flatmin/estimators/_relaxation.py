@@ -16,7 +16,7 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers import flat_minimum, refit
-from flatmin.solvers.folds import splits
+from flatmin.solvers.strengths.folds import splits
 
 __all__ = ["Relaxation", "relaxation"]
 

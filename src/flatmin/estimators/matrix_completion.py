@@ -12,7 +12,7 @@ from flatmin.estimators._completer import Completer
 from flatmin.estimators._completion import Completed, complete
 from flatmin.estimators._observations import Observations
 from flatmin.estimators._spark import engine_of, is_source, spark_fit
-from flatmin.solvers.offsets import Offsets
+from flatmin.solvers.offsets.offsets import Offsets
 
 __all__ = ["MatrixCompletion"]
 

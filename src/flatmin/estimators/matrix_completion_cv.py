@@ -12,8 +12,8 @@ from flatmin.estimators._completer import Completer
 from flatmin.estimators._completion import Completed, plain, regularization
 from flatmin.estimators._observations import Observations
 from flatmin.metric import Array
-from flatmin.solvers.cross_validation import CrossValidation, check_rule, cross_validate
-from flatmin.solvers.folds import Split, splits
+from flatmin.solvers.strengths.cross_validation import CrossValidation, check_rule, cross_validate
+from flatmin.solvers.strengths.folds import Split, splits
 
 __all__ = ["MatrixCompletionCV"]
 

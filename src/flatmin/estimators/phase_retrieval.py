@@ -21,9 +21,9 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers import counts_to_even_noise
-from flatmin.solvers.pivotal import level_of_noise
+from flatmin.solvers.noise.pivotal import level_of_noise
+from flatmin.solvers.noise.uncertified import uncertified_minimum
 from flatmin.solvers.task import Task
-from flatmin.solvers.uncertified import uncertified_minimum
 
 __all__ = ["PhaseRetrieval"]
 

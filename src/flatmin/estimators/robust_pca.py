@@ -17,9 +17,9 @@ from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
-from flatmin.solvers.robust_least_squares import EASED
-from flatmin.solvers.robust_pivotal import robust_refit
-from flatmin.solvers.robust_scores import robust_coefficients
+from flatmin.solvers.robust.least_squares import EASED
+from flatmin.solvers.robust.pivotal import robust_refit
+from flatmin.solvers.robust.scores import robust_coefficients
 
 __all__ = ["RobustPCA"]
 

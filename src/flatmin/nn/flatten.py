@@ -23,7 +23,7 @@ from flatmin.solution import Solution
 from flatmin.solvers import certify
 from flatmin.solvers.factored import QuadraticMap, StackedSignedGram
 from flatmin.solvers.refine import project_data
-from flatmin.solvers.robust_minimum import robust_solution
+from flatmin.solvers.robust.minimum import robust_solution
 from flatmin.solvers.scaling import INCONSISTENT, Scaled
 from flatmin.solvers.task import Task
 

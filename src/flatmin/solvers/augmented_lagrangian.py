@@ -6,13 +6,13 @@ import numpy as np
 
 from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.metric import Array
+from flatmin.solvers.completion.guided_newton import minimise_guided
+from flatmin.solvers.completion.wide_fit import is_wide
 from flatmin.solvers.factored import QuadraticMap
-from flatmin.solvers.guided_newton import minimise_guided
 from flatmin.solvers.newton import Budget, Round, minimise
 from flatmin.solvers.outcome import Options, Outcome
 from flatmin.solvers.proximal_gradient import proximal_gradient, suits
 from flatmin.solvers.refine import EXACT, correct_dual, fit_exactly
-from flatmin.solvers.wide_fit import is_wide
 from flatmin.subspaces import EPS, block_norm, couple
 
 __all__ = ["augmented_lagrangian"]

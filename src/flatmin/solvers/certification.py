@@ -15,10 +15,10 @@ from flatmin.parametrizations import Chain, Hadamard
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.robust_certificates import robust_certificate
-from flatmin.solvers.chain import chain_certificate
 from flatmin.solvers.flat_minimum import flat_minimum
-from flatmin.solvers.hadamard import hadamard_certificate
-from flatmin.solvers.interpolating import prove_unique
+from flatmin.solvers.powers.chain import chain_certificate
+from flatmin.solvers.powers.hadamard import hadamard_certificate
+from flatmin.solvers.rank_one.interpolating import prove_unique
 from flatmin.solvers.task import Task
 
 __all__ = ["certify"]

@@ -11,15 +11,15 @@ from flatmin.losses import Absolute
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
 from flatmin.solution import Solution
-from flatmin.solvers.alternating import alternating_minimum, suits
-from flatmin.solvers.chain import chain_minimum
+from flatmin.solvers.completion.alternating import alternating_minimum, suits
 from flatmin.solvers.convex import convex_minimum
-from flatmin.solvers.hadamard import hadamard_minimum
-from flatmin.solvers.hadamard_pivotal import hadamard_pivotal_minimum
-from flatmin.solvers.interpolating import interpolating_minimum
-from flatmin.solvers.pivotal import pivotal_minimum
-from flatmin.solvers.robust_minimum import robust_minimum
-from flatmin.solvers.robust_pivotal import robust_pivotal_minimum
+from flatmin.solvers.noise.pivotal import pivotal_minimum
+from flatmin.solvers.powers.chain import chain_minimum
+from flatmin.solvers.powers.hadamard import hadamard_minimum
+from flatmin.solvers.powers.hadamard_pivotal import hadamard_pivotal_minimum
+from flatmin.solvers.rank_one.interpolating import interpolating_minimum
+from flatmin.solvers.robust.minimum import robust_minimum
+from flatmin.solvers.robust.pivotal import robust_pivotal_minimum
 from flatmin.solvers.task import Task
 
 __all__ = ["flat_minimum"]

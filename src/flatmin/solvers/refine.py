@@ -10,9 +10,9 @@ from scipy.linalg import cho_factor, cho_solve
 
 from flatmin.measurements import Measurement
 from flatmin.metric import Array
-from flatmin.solvers.cell_equations import CellEquations
+from flatmin.solvers.completion.cell_equations import CellEquations
+from flatmin.solvers.completion.wide_fit import fit_widely, is_wide
 from flatmin.solvers.factored import Linearization, QuadraticMap
-from flatmin.solvers.wide_fit import fit_widely, is_wide
 from flatmin.subspaces import block_norm, couple
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "project_data"]

@@ -143,7 +143,8 @@ def _bound(problem: Problem, X: Array, dual: Array, alpha: float, power: float) 
     value, bound = factor * nuclear, factor * float(b @ scaled)
     if alpha > 0:
         value = float(np.mean((A.forward(X) - b) ** 2)) + alpha * value
-        bound = alpha * bound - factor**2 / 4 * A.size * alpha**2 * float(scaled @ scaled)
+        strong = alpha * scaled
+        bound = alpha * bound - factor**2 / 4 * A.size * float(strong @ strong)
     return value, norm, bound
 
 

@@ -52,11 +52,11 @@ from flatmin.families.base import Instance, relative_distance
 from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solvers.cross_validation import cross_validate
 from flatmin.solvers.flat_minimum import flat_minimum
 from flatmin.solvers.newton import Budget
-from flatmin.solvers.refit import least_squares, unscaled
+from flatmin.solvers.noise.refit import least_squares, unscaled
 from flatmin.solvers.scaling import Scaled
+from flatmin.solvers.strengths.cross_validation import cross_validate
 
 if TYPE_CHECKING:
     from flatmin.experiments.displays import Display

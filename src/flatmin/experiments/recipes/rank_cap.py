@@ -37,7 +37,7 @@ from flatmin.measurements.entries import Entries
 from flatmin.metric import Array
 from flatmin.problem import Problem
 from flatmin.solvers.flat_minimum import flat_minimum
-from flatmin.solvers.path import flat_path
+from flatmin.solvers.strengths.path import flat_path
 
 if TYPE_CHECKING:
     from flatmin.experiments.displays import Display

@@ -22,7 +22,7 @@ from flatmin.families.base import relative_distance
 from flatmin.metric import Array
 from flatmin.nn.studies.base import Findings, Row, Study
 from flatmin.solvers import flat_minimum
-from flatmin.solvers.power_norm import minimise_power_norm
+from flatmin.solvers.powers.power_norm import minimise_power_norm
 
 __all__ = ["STUDY"]
 

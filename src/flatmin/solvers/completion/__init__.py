@@ -1,0 +1,3 @@
+"""Completion of large tables, cell by cell: exact fits, and penalised ones."""
+
+__all__: list[str] = []

@@ -1,0 +1,298 @@
+"""Penalised completion of large tables, by alternating least squares and Newton's method, over factors of any width.
+
+For one factor given, the other is a ridge regression a row: half a sweep, that never raises the objective. Sweeps are
+accelerated by Anderson's extrapolation of one factor and run in single precision; they start at a stronger penalty,
+where few columns are needed. Where a narrow gap is asked for, Newton's method finishes in double precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from flatmin._threads import one_thread
+from flatmin.certificates import certificate_of
+from flatmin.kernels import MANY
+from flatmin.losses import Squared
+from flatmin.measurements import Entries
+from flatmin.metric import Array
+from flatmin.parametrizations import Product
+from flatmin.solution import Solution
+from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side, strength
+from flatmin.solvers.completion.second_order import newton_steps
+from flatmin.solvers.task import Task
+from flatmin.subspaces import block_norm, couple
+
+__all__ = ["Sweeps", "alternating_factors", "alternating_minimum", "suits"]
+
+#: Penalties fall by this factor from where the solution is of low rank.
+FALL = 3.0
+#: Sweeps that extrapolation remembers.
+MEMORY = 5
+#: A stage of sweeps ends when the objective changes by less than this, relatively; the last one by the second.
+STAGE, LAST = 3e-3, 1e-4
+SWEEPS = 200
+FEWEST_ADDED = 8
+ROUNDS = 40
+#: A smaller `strength` asks for an exact fit in all but name; sweeps would hardly move.
+WEAKEST = 1e-7
+#: Where the dual matrix of the data has a smaller norm, roughly, the solution is zero: at one it becomes so.
+HOPELESS = 0.1
+#: Single precision is trusted down to this change of the objective.
+SINGLE = 1e-6
+
+
+def suits(task: Task) -> bool:
+    """Return whether a task is a penalised completion problem of a size that deserves this solver.
+
+    Where the penalty is next to nothing, the solver that fits exactly is the better one.
+    """
+    problem = task.problem
+    fits = isinstance(problem.measurement, Entries) and type(problem.parametrization) is Product
+    if not (fits and isinstance(problem.loss, Squared) and task.alpha > 0):
+        return False
+    return (problem.measurement.size >= MANY or task.stop == "objective") and strength(task) >= WEAKEST
+
+
+def alternating_minimum(task: Task) -> Solution:
+    """Return the minimum of ``loss + alpha · scaled trace`` over matrices with many observed entries, certified."""
+    problem, entries = task.problem, task.problem.measurement
+    assert isinstance(entries, Entries)
+    search = _Search(task, RegularisedCells.of(task))
+    with one_thread():
+        found = search.found()
+    model = problem.parametrization
+    factors = model.flattest(*model.singular(found, problem.metric), problem.metric)
+    root = np.sqrt(search.problem.unit)
+    dual = entries.cells.returned(search.problem.errors(factors[0] / root, factors[1] / root))
+    dual *= search.problem.scale / (2 * task.alpha * entries.size)
+    converged, history = search.converged, search.history
+    del search  # with its copies of the data
+    proof = certificate_of(
+        problem, factors, dual, alpha=task.alpha, metric_power=task.metric_power, seed=int(task.seed)
+    )
+    return task.solution(factors, proof, task.status(proof, converged=converged), history)
+
+
+def alternating_factors(task: Task) -> tuple[tuple[Array, Array], bool]:
+    """Return some factors of the minimum, and whether they were found to the task's tolerance."""
+    search = _Search(task, RegularisedCells.of(task))
+    with one_thread():
+        return search.found(), search.converged
+
+
+@dataclass
+class _Search:
+    """One solve: the problem, what has been seen, and whether the end is reached."""
+
+    task: Task
+    problem: RegularisedCells
+    converged: bool = False
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def widest(self) -> int:
+        """The largest width allowed."""
+        return int(min(min(self.task.problem.shape), self.task.widest or np.inf))
+
+    def found(self) -> tuple[Array, Array]:
+        """Return factors of the minimum, in the units of the task."""
+        L, R = self.run()
+        root = np.sqrt(self.problem.unit)
+        return root * L, root * R
+
+    def run(self) -> tuple[Array, Array]:
+        """Return factors of the minimum, in the units of the solver."""
+        task = self.task
+        (L, R), falls = self._start()
+        for factor in falls:
+            if task.budget.exhausted:
+                return L, R
+            problem = self.problem.stronger(factor)
+            final = factor == 1
+            rough = (task.tol if task.stop == "objective" else LAST) if final else STAGE
+            L, R = self._stage(problem, L, R, rough, final and task.stop == "objective")
+            if task.budget.exhausted:
+                return L, R
+        if task.stop == "gap":
+            L, R = self._finish(L, R)
+        return L, R
+
+    def _start(self) -> tuple[tuple[Array, Array], list[float]]:
+        """Return the first factors and by what penalties are multiplied, stage by stage."""
+        task, problem = self.task, self.problem
+        L, R = (np.zeros((d, 0)) for d in task.problem.shape)
+        top = float(
+            problem.escapes(problem.dual_matrix(problem.rows.values), L, R, 1, int(task.seed), rough=True)[1][0]
+        )
+        if top < HOPELESS:  # however it starts
+            return (L, R), [1.0]
+        if task.warm_start is not None:
+            warm = task.warm_start
+            L, R = (
+                F / np.sqrt(problem.unit)
+                for F in task.problem.check(warm.factors if isinstance(warm, Solution) else warm)
+            )
+            U, s, V = (part[..., : self.widest] for part in problem.canonical(L, R))
+            return problem.factors(U, s, V), [1.0]
+        falls = [1.0]
+        while falls[0] * FALL**1.5 < top:
+            falls.insert(0, falls[0] * FALL)
+        return (L, R), falls
+
+    def _stage(self, problem: RegularisedCells, L: Array, R: Array, rough: float, last: bool) -> tuple[Array, Array]:
+        """Sweep until the objective stands still, widening the factors until no column is missing."""
+        for attempt in range(8):
+            before = L.shape[1]
+            L, R = self._widened(problem, L, R)
+            if attempt and L.shape[1] == before:
+                break
+            L, R = self._sweeps(problem, L, R, rough, last)
+            if self.task.budget.exhausted or L.shape[1] < before + 2:
+                break
+        return L, R
+
+    def _widened(self, problem: RegularisedCells, L: Array, R: Array) -> tuple[Array, Array]:
+        """Return the factors with columns that help, at most twice as many as there are."""
+        errors, (U, _, V) = problem.errors(L, R), problem.canonical(L, R)
+        count = min(max(FEWEST_ADDED, L.shape[1]), self.widest - L.shape[1])
+        S = problem.dual_matrix(errors)
+        u, values, v = problem.escapes(S, U, V, count, int(self.task.seed), rough=True)
+        new = values > 1.02
+        return problem.added(L, R, errors, (u[:, new], values[new], v[:, new])) if new.any() else (L, R)
+
+    def _sweeps(self, problem: RegularisedCells, L: Array, R: Array, rough: float, last: bool) -> tuple[Array, Array]:
+        """Run accelerated sweeps until the objective changes by less than ``rough``; then drop columns that vanish."""
+        if L.shape[1] == 0:
+            return L, R
+        task, precise = self.task, rough < SINGLE
+        rows = problem.rows if precise else problem.rows.single()
+        sweeps = Sweeps(rows, rows.turned(problem.columns), R.astype(np.float64 if precise else np.float32))
+        before = np.inf
+        for _ in range(SWEEPS):
+            L, value = sweeps.next()
+            task.budget.iterations += 1
+            change = (before - value) / value if value and before < np.inf else 1.0
+            before = value
+            self._arrive(sweeps.misfit, change=change, gap=np.nan, rank=L.shape[1], objective=value)
+            if change <= rough or task.budget.exhausted:
+                self.converged = last and change <= rough
+                break
+        R = sweeps.R.astype(float)
+        U, s, V = problem.canonical(problem.rows.half(R)[0], R)
+        small = 0.5 * abs(change) * before if change <= rough else 0.0  # a limit may come before columns have grown
+        keep = s > max(small, 1e-9 * s[0])
+        return problem.factors(U[:, keep], s[keep], V[:, keep])
+
+    def _finish(self, L: Array, R: Array) -> tuple[Array, Array]:
+        """Run Newton's method to gradients that fall, adding and dropping columns, until the gap is small."""
+        task, problem, seed = self.task, self.problem, int(self.task.seed)
+        tol, best = 1e-3, (np.inf, L, R)
+        for _ in range(ROUNDS):
+            point = newton_steps(problem, L, R, tol, task.budget)
+            U, s, V = problem.canonical(point.L, point.R)
+            keep = s > max(1e-14, 1e-2 * tol) * s.max(initial=0.0)
+            U, s, V = U[:, keep], s[keep], V[:, keep]
+            L, R = problem.factors(U, s, V)
+            errors = point.errors if keep.all() else problem.errors(L, R)
+            S = problem.dual_matrix(errors)
+            count = min(max(4, len(s) // 8), max(1, self.widest - len(s)))  # one is needed for the gap
+            u, values, v = problem.escapes(S, U, V, count, seed)
+            gap = _gap(
+                problem, errors, float(s.sum()), block_norm(*couple(S, U, V)[2:], float(values.max(initial=0.0)))
+            )
+            if gap < best[0]:
+                best = gap, L, R
+            square = float(errors @ errors)
+            self._arrive(square, change=np.nan, gap=gap, rank=len(s), objective=square + 2 * float(s.sum()))
+            if gap <= task.tol:
+                self.converged = True
+                break
+            new = values > 1 + max(3 * point.gradient, 1e-9)
+            new[max(0, self.widest - len(s)) :] = False
+            if task.budget.exhausted or (tol <= 1e-11 and not new.any()):
+                break
+            if new.any():
+                L, R = problem.added(L, R, errors, (u[:, new], values[new], v[:, new]))
+            del S, point, errors  # as large as the data
+            tol = max(0.1 * tol, 1e-11)
+        return best[1], best[2]
+
+    def _arrive(self, square: float, *, objective: float, **progress: float) -> None:
+        """Append a row to the history and hand it to the callback; ``square`` is the sum of squared errors."""
+        budget, problem = self.task.budget, self.problem
+        row = {"iteration": float(budget.iterations), "seconds": budget.seconds}
+        row["residual"] = float(np.sqrt(max(square, 0.0) / problem.total)) if problem.total else 0.0
+        row |= {**progress, "objective": objective * problem.scale * problem.scale}
+        for name, number in row.items():
+            self.history.setdefault(name, []).append(float(number))
+        if self.task.callback is not None:
+            self.task.callback(row)
+
+
+def _gap(problem: RegularisedCells, errors: Array, norm: float, dual_norm: float) -> float:
+    """Return the relative duality gap: by ``2c⟨value, e⟩ − c² |e|²`` with c such that c S has norm one at most."""
+    square, share = float(errors @ errors), min(1.0, 1 / dual_norm)
+    value = square + 2 * norm
+    return (value - 2 * share * float(problem.rows.values @ errors) + share**2 * square) / value if value else 0.0
+
+
+class Sweeps:
+    """Alternating least squares as a fixed-point iteration on R, extrapolated after Anderson (1965).
+
+    The objective at ``(L(R), R)``, L being best for R, comes with L. An extrapolated R that raises it is dropped for
+    the plain one, so that it never rises.
+
+    Parameters
+    ----------
+    rows, columns : Side
+        Of the problem.
+    R : ndarray, shape (d2, k)
+        Where to start.
+    """
+
+    def __init__(self, rows: Side, columns: Side, R: Array) -> None:
+        self.rows, self.columns, self.R = rows, columns, R
+        self.total = float(np.sum(rows.values.astype(float) ** 2))
+        self.L, self.value = self._at(R)
+        self.images: list[Array] = []
+        self.steps: list[Array] = []
+
+    def _at(self, R: Array) -> tuple[Array, float]:
+        L, gain = self.rows.half(R)
+        return L, self.total - gain + self._size(self.columns, R)
+
+    @property
+    def misfit(self) -> float:
+        """The sum of squared errors at (L, R), to the rounding of the objective."""
+        return max(0.0, self.value - self._size(self.rows, self.L) - self._size(self.columns, self.R))
+
+    @staticmethod
+    def _size(side: Side, F: Array) -> float:
+        """Return what the rows of a factor cost."""
+        return float(side.penalties @ np.sum(F.astype(float) ** 2, axis=1))
+
+    def next(self) -> tuple[Array, float]:
+        """Make one sweep; return L and the objective."""
+        plain = self.columns.half(self.L)[0]
+        self.images, self.steps = [*self.images[1 - MEMORY :], plain], [*self.steps[1 - MEMORY :], plain - self.R]
+        R = self._extrapolated() if len(self.steps) > 1 else plain
+        L, value = self._at(R)
+        if value > self.value and R is not plain:
+            self.images, self.steps, R = [], [], plain
+            L, value = self._at(R)
+        self.L, self.R, self.value = L, R, value
+        return L, value
+
+    def _extrapolated(self) -> Array:
+        """Return the combination of images whose combined step is least."""
+        last = self.steps[-1].ravel()
+        bends = np.stack([step.ravel() - last for step in self.steps[:-1]], axis=1)
+        gram, slope = (bends.T @ bends).astype(float), (bends.T @ last).astype(float)
+        gram[np.diag_indices(len(gram))] *= 1 + 1e-6
+        shares = -np.linalg.lstsq(gram, slope, rcond=1e-10)[0]
+        R = self.images[-1].copy()
+        for share, image in zip(shares, self.images[:-1], strict=True):
+            R += R.dtype.type(share) * (image - self.images[-1])
+        return R

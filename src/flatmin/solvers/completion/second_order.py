@@ -1,0 +1,167 @@
+"""Newton's method for penalised completion, where alternating least squares becomes slow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from flatmin.kernels.threads import available, in_parts
+from flatmin.metric import Array
+from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side
+from flatmin.solvers.newton import Budget
+
+__all__ = ["Point", "newton_steps"]
+
+MAX_PRODUCTS = 200
+#: More numbers than this in all blocks are worth several threads.
+LARGE = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Factors with their errors, and the relative gradient there."""
+
+    L: Array
+    R: Array
+    errors: Array
+    gradient: float
+
+
+def newton_steps(
+    problem: RegularisedCells, L: Array, R: Array, tol: float, budget: Budget, max_steps: int = 12
+) -> Point:
+    """Minimise Φ from (L, R) to a gradient of ``tol`` relative to the factors, in the metric (A, C).
+
+    Newton systems are solved by conjugate gradients in single precision, preconditioned by the
+    exact k×k blocks of every row; gradients and exact step lengths are computed in double precision.
+    """
+    rows, d1 = problem.rows.bare(), len(L)  # values are not needed but for the errors
+    columns = rows.turned(problem.columns)
+    prices = np.concatenate([rows.penalties, columns.penalties])[:, None]
+    safe = np.where(prices > 0, prices, 1.0)
+    errors, precondition = problem.errors(L, R), None
+    light = rows.single(), columns.single()
+    for step in range(max_steps + 1):
+        x, pulled = np.concatenate([L, R]), problem.pulled(errors)
+        turned = columns.cells.arranged(pulled)
+        slope = np.concatenate([rows.cells.product(pulled, R), columns.cells.product(turned, L)])
+        gradient = prices * x - slope
+        size = float(np.sum(prices * x**2))
+        relative = float(np.sqrt(np.sum(gradient**2 / safe) / size)) if size else 0.0
+        if relative <= tol or step == max_steps or budget.exhausted:
+            break
+        budget.iterations += 1
+        if precondition is None or step % 4 == 0:
+            precondition = _blockwise(light, L, R)
+        goal = max(min(0.1, relative**0.5), 0.3 * tol / relative)
+        pulls = pulled.astype(np.float32), turned.astype(np.float32)
+        del pulled, turned
+        d = _conjugate_gradients(light, pulls, L, R, gradient, goal, precondition, budget)
+        del pulls
+        P, Q = d[:d1], d[d1:]
+        t, errors = _moved(problem, (L, R), (P, Q), errors)
+        if t == 0:
+            break
+        L, R = L + t * P, R + t * Q
+    return Point(L, R, errors, relative)
+
+
+def _conjugate_gradients(
+    sides: tuple[Side, Side],
+    pulls: tuple[Array, Array],
+    L: Array,
+    R: Array,
+    gradient: Array,
+    goal: float,
+    precondition: Callable[[Array], Array],
+    budget: Budget,
+) -> Array:
+    """Solve the Newton system until the preconditioned residual shrinks to ``goal``, or follow negative curvature."""
+    left, right = L.astype(np.float32), R.astype(np.float32)
+    prices = np.concatenate([side.penalties for side in sides]).astype(np.float32)[:, None]
+    scale = float(np.abs(gradient).max())
+    r: Array = (-gradient / scale).astype(np.float32)
+    d: Array = np.zeros_like(r)
+    d1 = len(L)
+
+    def curved(p: Array) -> Array:
+        mine, others = np.hstack([left, p[:d1]]), np.hstack([right, p[d1:]])
+        halves = (
+            sides[0].cells.curved(pulls[0], mine, others, sides[0].weights),
+            sides[1].cells.curved(pulls[1], others, mine, sides[1].weights),
+        )
+        return np.asarray(prices * p + np.concatenate(halves))
+
+    z = precondition(r)
+    p, rz = z, float(np.vdot(r, z))
+    first = rz
+    for i in range(MAX_PRODUCTS):
+        Hp = curved(p)
+        budget.products += 1
+        curvature = float(np.vdot(p, Hp))
+        if curvature <= 1e-6 * float(np.vdot(p, prices * p)):
+            d = p if i == 0 else d
+            break
+        d, r = d + np.float32(rz / curvature) * p, r - np.float32(rz / curvature) * Hp
+        z = precondition(r)
+        rz, before = float(np.vdot(r, z)), rz
+        if not rz > goal**2 * first or budget.out_of_time:
+            break
+        p = z + np.float32(rz / before) * p
+    return scale * d.astype(float)
+
+
+def _blockwise(sides: tuple[Side, Side], L: Array, R: Array) -> Callable[[Array], Array]:
+    """Return the inverse of the diagonal blocks ``a I + Σ w² r rᵀ``, one for each row of the factors."""
+    inverse = np.concatenate(
+        [
+            side.cells.inverse_grams(
+                F.astype(np.float32), np.where(side.penalties > 0, side.penalties, 1.0), side.weights
+            )
+            for side, F in zip(sides, (R, L), strict=True)
+        ]
+    )
+    threads = available() if inverse.size > LARGE else 1
+
+    def applied(r: Array) -> Array:
+        out = np.empty_like(r)
+
+        def part(start: int, stop: int) -> None:
+            np.matmul(inverse[start:stop], r[start:stop, :, None], out=out[start:stop, :, None])
+
+        in_parts(part, len(r), threads)
+        return out
+
+    return applied
+
+
+def _moved(
+    problem: RegularisedCells, point: tuple[Array, Array], direction: tuple[Array, Array], errors: Array
+) -> tuple[float, Array]:
+    """Return the exact minimiser t of the objective along a direction, and the errors there."""
+    (L, R), (P, Q) = point, direction
+    cells, weights = problem.rows.cells, problem.rows.weights
+    linear = cells.sampled(np.hstack([L, P]), np.hstack([Q, R]))
+    quadratic = cells.sampled(P, Q)
+    if weights is not None:
+        linear *= weights
+        quadratic *= weights
+    across = sum(float(np.sum(root**2 * F * G)) for root, F, G in zip(problem.roots, point, direction, strict=True))
+    quartic = np.array(
+        [
+            quadratic @ quadratic,
+            2 * (linear @ quadratic),
+            linear @ linear - 2 * (errors @ quadratic) + problem.size(P, Q),
+            2 * (across - errors @ linear),
+            0.0,
+        ]
+    )
+    roots = np.roots(np.polyder(quartic))
+    roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real
+    t = float(min(roots, key=lambda root: np.polyval(quartic, root), default=0.0))
+    linear *= t
+    quadratic *= t**2
+    linear += quadratic
+    return t, np.subtract(errors, linear, out=linear)

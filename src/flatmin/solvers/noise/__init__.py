@@ -1,0 +1,3 @@
+"""Noise of unknown size: the strength that follows from it, the rank that passes for it, and the refit."""
+
+__all__: list[str] = []

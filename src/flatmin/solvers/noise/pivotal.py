@@ -1,0 +1,293 @@
+"""A penalised fit whose strength follows from the noise that it leaves: the square-root rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin._threads import one_thread
+from flatmin.certificates import trace_is_determined
+from flatmin.errors import InputError
+from flatmin.losses import Squared
+from flatmin.metric import Array
+from flatmin.noise import Noise, relative_error
+from flatmin.parametrizations import Gram, Product, SignedGram
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+from flatmin.solvers.augmented_lagrangian import augmented_lagrangian
+from flatmin.solvers.convex import convex_minimum, packed, working_memory
+from flatmin.solvers.noise.determined import implicit, rank_one_fit, shifted_minimum
+from flatmin.solvers.noise.penalised_fit import first_factors, penalised_fit
+from flatmin.solvers.noise.rank_test import RankTest
+from flatmin.solvers.noise.refit import unscaled
+from flatmin.solvers.noise.simulated_noise import SimulatedNoise
+from flatmin.solvers.outcome import Options, Outcome
+from flatmin.solvers.scaling import Scaled
+from flatmin.solvers.task import Task
+
+__all__ = ["level_of_noise", "pivotal_minimum"]
+
+#: The strength is found to this relative accuracy, in at most so many solves.
+ACCURACY, SOLVES = 1e-3, 30
+#: The last one is made to a gradient so much smaller than the gap that is asked for, or to this one.
+FINE, FINEST = 1e-2, 1e-11
+#: Strengths that differ by less, relatively, say nothing about how residuals change.
+APART = 1e-2
+#: A residual this small, relatively, is that of exact data if a fit of no larger rank leaves as little as this. Else it
+#: is noise, as small as rounding to single precision is, unless it is this small.
+EXACT, FITTED, FAINTEST = 1e-7, 1e-9, 5e-9
+#: The threshold is that of the residual, up to this relative change, in at most so many trials.
+STABLE, TRIALS = 0.01, 8
+
+
+def pivotal_minimum(task: Task) -> Solution:
+    """Return the minimum of ``loss + alpha · scaled trace`` at the strength of the square-root rule, certified.
+
+    With ``Z = D1 X D2``, ``r(alpha)`` the residual of the penalised solution and t a quantile of
+    ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, the rule asks that the penalty be just what noise of the size of the
+    residual can do: the dual matrix of r has the norm ``t ‖r‖``. The solution is that of
+
+        ``min ‖A(X) − b‖ + t ‖D1 X D2‖_*``,
+
+    in which the noise level does not occur. In the scaled units of a solve, where misfit costs P/2, the fixed point
+    ``1/P = t ‖r(P)‖`` is found by secants on ``‖r‖²`` as a function of ``u = 1/P²``. Where the measurements act like an
+    isometry that function is ``Σ min(s_j², u)`` plus a constant, concave, and linear once the rank stands; so secants
+    come from the side of strong penalties, where ranks are small, do not overshoot, and end in few steps.
+
+    First g is Gaussian. Noise that is not equally large everywhere, or has heavy tails, can do more, above all in
+    completion, where a row sees few cells. So g is then the residual with random signs, which keeps the size of each of
+    its entries and no structure between them, and t the larger of the two quantiles; a few rounds settle it.
+
+    References
+    ----------
+    Belloni, Chernozhukov, Wang, "Square-root lasso", Biometrika 98(4), 2011. Klopp, "Noisy low-rank matrix completion
+    with general sampling distribution", Bernoulli 20(1), 2014.
+    """
+    found = _started(task)
+    if isinstance(found, Solution):
+        return found
+    rule, x, price = found
+    with one_thread():
+        at = task.at(rule.scaled.exchanged(price))
+        if rule.selects:
+            outcome = rule.finished(x, price)
+            solution = packed(at, rule.scaled, outcome)
+            x = rule.scaled.model.stack(outcome.U, outcome.s, outcome.V)
+        else:
+            solution = rule.shifted(at, x, price)
+        noise = rule.noise(x, solution.rank, price)
+    return replace(solution, noise=noise)
+
+
+def level_of_noise(task: Task) -> Noise:
+    """Return what `pivotal_minimum` finds out about the noise, without a penalised solution where none is needed."""
+    found = _started(task)
+    if isinstance(found, Solution):
+        assert found.noise is not None
+        return found.noise
+    rule, x, price = found
+    with one_thread():
+        return rule.noise(x, x.shape[1], price)
+
+
+def _started(task: Task) -> Solution | tuple[_Rule, Array, float]:
+    """Return the rule with its threshold, stacked factors and the price of misfit; or the solution of exact data."""
+    problem = task.problem
+    if not isinstance(problem.loss, Squared) or not isinstance(problem.parametrization, Product | Gram | SignedGram):
+        model = problem.parametrization if isinstance(problem.loss, Squared) else problem.loss
+        raise InputError(f"alpha is 'auto' for {model!r}, expected a Product, Gram or SignedGram model and Squared()")
+    require(working_memory(problem), "solving this problem")
+    scaled = Scaled.of(problem, task.metric_power, int(task.seed), weighted=False)
+    if scaled.size == 0:  # without data any strength is right, and where nothing is seen zero is best at any strength
+        return _without_noise(task, convex_minimum(task.at(1.0) if np.any(problem.data) else task))
+    if _is_determined(problem, scaled):
+        scaled = implicit(scaled)
+    with one_thread():
+        rule = _Rule.of(scaled, task)
+        end, x, price = rule.settled() if rule.selects else rule.plugged_in()
+    if price is None:
+        solution = replace(convex_minimum(task.up_to(x.shape[1])), settings=task.settings)
+        proof = solution.certificate
+        if (proof.holds and proof.relative_residual <= FITTED) or task.budget.exhausted:
+            return _without_noise(task, solution, end)
+        with one_thread():
+            rule = replace(rule, exact=FAINTEST)
+            end, x, price = rule.settled() if rule.selects else rule.plugged_in()
+    return (end, x, price) if price is not None else _without_noise(task, convex_minimum(task), end)
+
+
+def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) -> Solution:
+    """Return an exact fit, with what can be said of the noise in data that it fits."""
+    problem = task.problem
+    left = float(np.linalg.norm(problem.residual(solution.factors)))
+    m, freedom = len(problem.data), 0 if rule is None else rule.scaled.model.freedom(solution.rank)
+    sigma = left / np.sqrt(m - freedom) if freedom < m else None
+    noise = Noise(
+        sigma=None if sigma is None else float(sigma),
+        std_error=None if sigma is None else float(sigma / np.sqrt(2 * (m - freedom))),
+        alpha=0.0,
+        threshold=0.0 if rule is None else rule.threshold / rule.scaled.model.scale,
+        unevenness=1.0,
+        refit=solution.factors,
+        rank=solution.rank,
+        penalised_rank=solution.rank,
+        freedom=freedom,
+    )
+    return replace(solution, noise=noise)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rule:
+    """The rule for one problem, in the scaled units of `Scaled`; ``threshold`` is t in these units.
+
+    ``selects`` says whether a penalty on the trace selects a rank; a residual of size ``exact`` may be that of exact
+    data.
+    """
+
+    task: Task
+    scaled: Scaled
+    simulated: SimulatedNoise
+    threshold: float
+    selects: bool
+    exact: float = EXACT
+
+    @classmethod
+    def of(cls, scaled: Scaled, task: Task) -> _Rule:
+        """Begin with the threshold of Gaussian noise."""
+        simulated = SimulatedNoise.of(task.problem, scaled, int(task.seed))
+        return cls(task, scaled, simulated, simulated.even, not _is_determined(task.problem, scaled))
+
+    def settled(self) -> tuple[_Rule, Array, float | None]:
+        """Return the rule with the threshold of the noise that it finds, stacked factors, and the price of misfit.
+
+        It begins with the strongest penalty that could be right. How large residuals are at a strength does not depend
+        on the threshold, so what is known of that serves the next threshold too.
+        """
+        rule, known = self, list[tuple[float, float]]()
+        u = self.threshold**2 * self.simulated.squares(self.scaled.b)
+        x = first_factors(self.scaled, self.task, u**-0.5)
+        for _ in range(TRIALS):
+            x, residual = rule.balanced(x, u, known)
+            if rule._is_exact(residual):
+                return rule, x, None
+            threshold = self.simulated.flipped(residual)
+            if abs(threshold / rule.threshold - 1) < STABLE or self.task.budget.exhausted:
+                break
+            rule = replace(rule, threshold=threshold)
+            u = rule._next(known)
+        return rule, x, known[-1][0] ** -0.5
+
+    def balanced(self, x: Array, u: float, known: list[tuple[float, float]]) -> tuple[Array, Array]:
+        """Return the penalised solution at the fixed point, or an exact fit, and its residual; note what is seen.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n, k)
+            Stacked factors to start from.
+        u : float
+            Where to start: the price of misfit to the power -2.
+        known : list of tuple
+            Where the points (u, ρ) are noted.
+        """
+        for _ in range(SOLVES):
+            x, residual = penalised_fit(self.scaled, self.task, x, u**-0.5)
+            known.append((u, self.simulated.squares(residual)))
+            wanted = self.threshold**2 * known[-1][1]
+            if self._is_exact(residual) or abs(np.log(wanted / u)) < 2 * ACCURACY or self.task.budget.exhausted:
+                break
+            u = self._next(known)
+        return x, residual
+
+    def plugged_in(self) -> tuple[_Rule, Array, float | None]:
+        """Return the rule, a fit of the smallest rank that leaves noise, and the price of misfit that is its level's.
+
+        This is for data that determine the trace, where a penalty on it selects no rank.
+        """
+        x = rank_one_fit(self.scaled, self.task)
+        residual = self.scaled.b - self.scaled.model.value(x)
+        if self._is_exact(residual):
+            return self, x, None
+        x, residual = self._test(self._price(residual)).passed(x)
+        if self._is_exact(residual):
+            return self, x, None
+        rule = replace(self, threshold=self.simulated.flipped(residual))
+        return rule, x, rule._price(residual)
+
+    def shifted(self, task: Task, x: Array, price: float) -> Solution:
+        """Return the solution where the data determine the trace, from a fit without penalty."""
+        if task.metric_power == 1:
+            outcome = shifted_minimum(task.problem, self.scaled, task, x, price)
+            solution = packed(task, self.scaled, outcome)
+            if solution.certificate.holds or task.budget.exhausted:
+                return solution
+            x = self.scaled.model.stack(outcome.U, outcome.s, outcome.V)
+        return packed(task, self.scaled, self.finished(x, price))
+
+    def finished(self, x: Array, price: float) -> Outcome:
+        """Return the solution to the accuracy that was asked for."""
+        model, b, task = self.scaled.model, self.scaled.b, self.task
+        x, _ = penalised_fit(self.scaled, self.task, x, price, max(FINE * task.tol, FINEST))
+        options = Options(task.tol, task.widest, int(task.seed), task.callback)
+        return augmented_lagrangian(model, b, task.budget, options, (x, price * (b - model.value(x))), price)
+
+    def noise(self, x: Array, penalised_rank: int, price: float) -> Noise:
+        """Test the ranks around that of stacked factors x, fit without penalty, and estimate the level of noise.
+
+        Where the penalty selects no rank, that of x is tested already. The tested rank is the better one where it is
+        not that of the penalised solution.
+        """
+        scaled, model, problem, m = self.scaled, self.scaled.model, self.task.problem, len(self.task.problem.data)
+        x, residual = self._test(price).passed(x) if self.selects else self._test(price).fit(x)
+        factors = unscaled(problem, scaled, x)
+        freedom = model.freedom(x.shape[1])
+        sigma = error = None
+        if freedom < m:
+            sigma = float(np.sqrt(scaled.size**2 * self.simulated.squares(residual) / (m - freedom)))
+            error = sigma * relative_error(problem.residual(factors), m - freedom)
+        threshold, alpha = self.threshold / model.scale, scaled.exchanged(price)
+        unevenness = self.threshold / self.simulated.even
+        return Noise(
+            sigma, error, alpha, threshold, unevenness, factors, x.shape[1], penalised_rank, freedom, self.selects
+        )
+
+    def _test(self, price: float) -> RankTest:
+        problem = self.task.problem
+        widest = self.task.widest or min(problem.shape)
+        return RankTest(self.simulated, price, len(problem.data), widest, self.task.budget)
+
+    def _price(self, residual: Array) -> float:
+        """Return what misfit costs where the penalty is what noise of the size of a residual can do."""
+        return 1 / (self.threshold * float(np.sqrt(self.simulated.squares(residual))))
+
+    def _next(self, known: list[tuple[float, float]]) -> float:
+        """Return where the fixed point seems to be.
+
+        From the right of it, where penalties are too strong, a step by the rule itself does not overshoot.
+        """
+        u, rho = known[-1]
+        wanted = self.threshold**2 * rho
+        crossing = next(
+            (_secant(self.threshold, (v, sigma), (u, rho)) for v, sigma in known[-2::-1] if abs(np.log(v / u)) > APART),
+            np.inf,
+        )
+        return min(wanted, crossing) if wanted < u or crossing == np.inf else crossing
+
+    def _is_exact(self, residual: Array) -> bool:
+        return self.simulated.squares(residual) <= self.exact**2 * self.simulated.squares(self.scaled.b)
+
+
+def _is_determined(problem: Problem, scaled: Scaled) -> bool:
+    """Return whether the data determine the trace, of a map that knows its vectors in whitened coordinates too."""
+    return trace_is_determined(problem) and scaled.model.whitened.is_rank_one
+
+
+def _secant(threshold: float, before: tuple[float, float], now: tuple[float, float]) -> float:
+    """Return the fixed point of ``u = t² ρ(u)`` on the line through two points (u, ρ); infinite where there is none."""
+    (u0, rho0), (u1, rho1) = before, now
+    slope = (rho0 - rho1) / (u0 - u1) if u0 != u1 else np.inf
+    constant = rho1 - slope * u1
+    if not 0 <= threshold**2 * slope < 1 or constant <= 0:
+        return np.inf
+    return float(threshold**2 * constant / (1 - threshold**2 * slope))

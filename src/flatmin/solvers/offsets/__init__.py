@@ -1,0 +1,3 @@
+"""A constant and one number for every row and column, beside a matrix of low rank."""
+
+__all__: list[str] = []

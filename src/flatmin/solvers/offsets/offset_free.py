@@ -1,0 +1,172 @@
+"""Observed entries without what offsets explain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flatmin.measurements import Measurement
+from flatmin.measurements.entries import Entries
+from flatmin.metric import Array, Metric
+from flatmin.solvers.offsets.equations import OffsetEquations, roots
+
+__all__ = ["OffsetFree", "OtherEntries"]
+
+#: Sums that offsets would be fitted to are rounding below this share of what they could be.
+VANISHING = 64 * float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OffsetFree(Measurement):
+    """Entries of a matrix, up to what offsets explain: ``√((m + n)/m) M A`` of `flatmin.solvers.offsets.offsets`.
+
+    It has m + n measurements, n the number of penalised offsets, and its mean of squares is the least joint objective
+    over all offsets. Its metric is that of the entries alone: the one of the Hessian in the factors, offsets held.
+
+    Parameters
+    ----------
+    entries : Entries
+        The map A, in which a change of coordinates may have changed the weights.
+    equations : OffsetEquations
+        Those of the offsets that are eliminated.
+    """
+
+    entries: Entries
+    equations: OffsetEquations
+    dtype = np.dtype(float)
+
+    @property
+    def shape(self) -> tuple[int, int]:  # type: ignore[override]
+        """The shape of the unknown."""
+        return self.entries.shape
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        """The number of observations and of penalised offsets."""
+        return self.entries.size + sum(self._penalised)
+
+    def reduce(self, y: Array) -> Array:
+        """Return ``√((m + n)/m) M y``, shape (m + n,), for y (m,)."""
+        g, a, b = self.equations.solve(self.equations.sums(y))
+        n_rows, n_columns = self._penalised
+        parts = [y - self.equations.spread((g, a, b))]
+        parts += [self._roots[0] * a[:n_rows], self._roots[1] * b[:n_columns]]
+        return self._factor * np.concatenate(parts)
+
+    def expand(self, y: Array) -> Array:
+        """Return the transpose of `reduce`, shape (m,), for y (m + n,)."""
+        m, (n_rows, n_columns) = self.entries.size, self._penalised
+        u, s, t = np.split(y, [m, m + n_rows])
+        g, a, b = self.equations.sums(u)
+        a[:n_rows] -= self._roots[0] * s
+        b[:n_columns] -= self._roots[1] * t
+        size = float(np.sqrt(g**2 + a @ a + b @ b))
+        if size <= VANISHING * self._largest * float(np.linalg.norm(y)):  # as it is where y is a residual
+            return np.asarray(self._factor * u)
+        return self._factor * (u - self.equations.spread(self.equations.solve((g, a, b))))
+
+    def forward(self, X: Array) -> Array:
+        """Return the entries of X, up to offsets."""
+        return self.reduce(self.entries.forward(X))
+
+    def forward_factors(self, L: Array, R: Array) -> Array:
+        """Return the entries of ``L Rᵀ``, up to offsets, without forming it."""
+        return self.reduce(self.entries.forward_factors(L, R))
+
+    def adjoint(self, y: Array) -> Array:
+        """Return the adjoint of y as an array."""
+        return self.entries.adjoint(self.expand(y))
+
+    def adjoint_operator(self, y: Array) -> Any:
+        """Return the adjoint of y as a sparse array."""
+        return self.entries.adjoint_operator(self.expand(y))
+
+    def metric(self) -> tuple[Metric, Metric]:
+        """Return the metric of the entries."""
+        return self.entries.metric()
+
+    def norms(self) -> Array:
+        """Return bounds on the norms of the sensing matrices: those of the entries; offsets count for nothing."""
+        return self._factor * np.concatenate([self.entries.norms(), np.zeros(sum(self._penalised))])
+
+    def curvature_blocks(self, L: Array, R: Array) -> Array:
+        """Return those of the entries, which are nearly the same: one offset among many observations changes little."""
+        return self._factor**2 * self.entries.curvature_blocks(L, R)
+
+    def congruence(self, P1: Metric, P2: Metric) -> Measurement:
+        """Return the map ``X ↦ M A(P1 X P2)``."""
+        inner = self.entries.congruence(P1, P2)
+        return OffsetFree(inner, self.equations) if isinstance(inner, Entries) else super().congruence(P1, P2)
+
+    @cached_property
+    def _largest(self) -> float:
+        """A bound on the norm of ``[H; K^½]``."""
+        rows, columns = (float(n.max(initial=0.0)) for n in self.equations.entries.gram_diagonals())
+        total, penalty = float(np.sum(self.equations.entries.norms() ** 2)), sum(root**2 for root in self._roots)
+        return float(np.sqrt((total if self.equations.with_constant else 0.0) + rows + columns + penalty))
+
+    @property
+    def _penalised(self) -> tuple[int, int]:
+        """The numbers of penalised offsets of rows and of columns."""
+        kappa, tau = self.equations.strengths
+        return (self.shape[0] if kappa else 0), (self.shape[1] if tau else 0)
+
+    @property
+    def _roots(self) -> tuple[float, float]:
+        """The diagonals of the two parts of ``K^½``."""
+        kappa, tau = self.equations.strengths
+        return float(np.sqrt(kappa or 0.0)), float(np.sqrt(tau or 0.0))
+
+    @property
+    def _factor(self) -> float:
+        return float(np.sqrt(self.size / self.entries.size))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OtherEntries(Measurement):
+    """Other entries of X, less the offsets that X takes over from where they are fitted: ``A' − H' G Hᵀ A``.
+
+    The offsets beside X are ``G Hᵀ w (v − X)``. So the prediction of another entry is affine in X, and this its linear
+    part.
+
+    Parameters
+    ----------
+    entries : Entries
+        The map A'.
+    equations : OffsetEquations
+        Those of the offsets where they are fitted; its entries are the map A.
+    """
+
+    entries: Entries
+    equations: OffsetEquations
+    dtype = np.dtype(float)
+
+    @property
+    def shape(self) -> tuple[int, int]:  # type: ignore[override]
+        """The shape of the unknown."""
+        return self.entries.shape
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        """The number of other entries."""
+        return self.entries.size
+
+    def forward(self, X: Array) -> Array:
+        """Return what X adds to predictions."""
+        return self._without(self.entries.forward(X), self.equations.entries.forward(X))
+
+    def forward_factors(self, L: Array, R: Array) -> Array:
+        """Return what ``L Rᵀ`` adds to predictions, without forming it."""
+        return self._without(self.entries.forward_factors(L, R), self.equations.entries.forward_factors(L, R))
+
+    def adjoint(self, y: Array) -> Array:
+        """Return the adjoint of y as an array."""
+        z = self.equations.solve(self.equations.sums(y, self.entries))
+        return self.entries.adjoint(y) - self.equations.entries.adjoint(self.equations.spread(z))
+
+    def _without(self, others: Array, fitted: Array) -> Array:
+        g, a, b = self.equations.solve(self.equations.sums(fitted))
+        return np.asarray(others - roots(self.entries) * (g + a[self.entries.rows] + b[self.entries.cols]))

@@ -1,0 +1,249 @@
+"""Completion with offsets: a constant and one number for every row and column, beside a matrix of low rank.
+
+The model of an observed entry is ``v_ij = g + a_i + b_j + X_ij``. Its fit minimises, jointly and convexly,
+
+    (1/m) Σ w_ij² (v_ij − g − a_i − b_j − X_ij)² + (1/m) (κ₁ ‖a‖² + κ₂ ‖b‖²) + alpha · str(X),
+
+in which κ counts phantom observations of the value zero. With H the (weighted) matrix of the offsets z = (g, a, b), K
+its penalty and ``G = (HᵀH + K)⁺``, the least value over z is a quadratic form of the rest ``y = w (v − X)``,
+
+    min_z ‖y − H z‖² + zᵀ K z = yᵀ (I − H G Hᵀ) y = ‖M y‖²,    M = [I − H G Hᵀ; K^½ G Hᵀ].
+
+So the joint fit is a completion problem measured by ``M A`` in place of A: any solver of the penalised problem solves
+it, in one go, and any dual vector bounds the joint optimum from below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flatmin._validation import numeric
+from flatmin.errors import InputError
+from flatmin.measurements.entries import Entries
+from flatmin.metric import Array
+from flatmin.problem import LARGEST, Problem
+from flatmin.solvers.offsets.equations import OffsetEquations, Triple, roots
+from flatmin.solvers.offsets.offset_free import OffsetFree, OtherEntries
+
+__all__ = ["OffsetModel", "Offsets"]
+
+EPS = float(np.finfo(float).eps)
+
+#: Phantom observations are none, or at least so many: fewer would drown in rounding.
+FEWEST = 1e-6
+#: What is left of values counts as their rounding up to this many units of it.
+ROUNDING = 40
+#: Strengths are estimated to this relative accuracy, in at most so many rounds.
+ESTIMATED, ESTIMATES = 1e-3, 50
+
+
+@dataclass(frozen=True, eq=False)
+class Offsets:
+    """A constant, and one number for every row and column, in the units of the values.
+
+    Attributes
+    ----------
+    constant : float
+        What is added to every entry.
+    rows : ndarray, shape (d1,)
+        What is added along each row; zero where a row has no observation.
+    columns : ndarray, shape (d2,)
+        The same for columns.
+
+    Examples
+    --------
+    >>> Offsets(3.0, np.array([0.5, -0.5]), np.array([0.0, 1.0])).at([0, -1], [1, 1])
+    array([4.5, 4. ])
+    """
+
+    constant: float
+    rows: Array
+    columns: Array
+
+    def at(self, rows: Any, columns: Any) -> Array:
+        """Return ``g + a_i + b_j``, shape (n,), for positions (n,); −1 stands for a row or column never seen."""
+        i, j = np.asarray(rows), np.asarray(columns)
+        return np.asarray(self.constant + np.where(i >= 0, self.rows[i], 0.0) + np.where(j >= 0, self.columns[j], 0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class OffsetModel:
+    """Which offsets observed entries have, and how strongly they are pulled to zero.
+
+    Parameters
+    ----------
+    entries : Entries
+        Where the observations are; their weights are the square roots of those of the squared residuals.
+    constant : bool
+        Whether there is a constant; it is not penalised.
+    rows, columns : float or None
+        The number κ of phantom observations of zero that each row (column) is given: an offset is
+        ``(sum of its residuals) / (n + κ)``. With 0 it is not penalised; None stands for no such offsets.
+
+    Raises
+    ------
+    InputError
+        If a strength is negative, not finite, or positive and below 1e-6.
+
+    References
+    ----------
+    Koren, "Factor in the neighbors", ACM Transactions on Knowledge Discovery from Data 4(1), 2010, section 2.1.
+
+    Examples
+    --------
+    >>> model = OffsetModel(Entries([0, 0, 1], [0, 1, 1], (2, 2)), rows=0.0, columns=None)
+    >>> model.fit([1.0, 3.0, 5.0]).rows
+    array([-1.,  2.])
+    """
+
+    entries: Entries
+    constant: bool = True
+    rows: float | None = 10.0
+    columns: float | None = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "columns"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+            if not number or not (value == 0 or FEWEST <= value < np.inf):
+                raise InputError(
+                    f"the strength of the offsets of {name} is {value!r}, expected 0, a finite number of at least "
+                    f"{FEWEST:g}, or None for no such offsets"
+                )
+            object.__setattr__(self, name, float(value))
+
+    @classmethod
+    def estimated(
+        cls, entries: Entries, values: Any, *, constant: bool = True, rows: Any = "auto", columns: Any = "auto"
+    ) -> OffsetModel:
+        """Return the model whose strengths "auto" are those of restricted maximum likelihood.
+
+        If the offsets of a kind are normal with variance τ² and what they leave with σ², then κ = σ²/τ² gives each
+        offset its conditional mean. Both variances are those of the fit, each over its degrees of freedom, which is
+        iterated. The matrix counts as noise here, so the strengths are a little large where it is large.
+
+        Parameters
+        ----------
+        entries, values, constant
+            As in the model and in `fit`.
+        rows, columns : float, None or "auto"
+            Strengths as in the model; "auto" to estimate it.
+
+        References
+        ----------
+        Patterson, Thompson, "Recovery of inter-block information when block sizes are unequal", Biometrika 58(3), 1971.
+        MacKay, "Bayesian interpolation", Neural Computation 4(3), 1992 (the iteration).
+        """
+        sought = [isinstance(kappa, str) and kappa == "auto" for kappa in (rows, columns)]
+        given = [1.0 if auto else kappa for auto, kappa in zip(sought, (rows, columns), strict=True)]
+        model = cls(entries, constant, *given)
+        for _ in range(ESTIMATES if any(sought) else 0):
+            likelier = model._likelier(values)
+            given = [new if auto else old for auto, new, old in zip(sought, likelier, given, strict=True)]
+            before, model = model, model._at(*given)
+            if np.allclose(before._kappas, model._kappas, rtol=ESTIMATED, atol=0):
+                break
+        return model
+
+    def fit(self, values: Any) -> Offsets:
+        """Return the offsets of values (m,) that no matrix explains, exactly: ``G Hᵀ w v``."""
+        return self._shifted(self.equations.solve(self.equations.sums(roots(self.entries) * self._checked(values))))
+
+    def problem(self, values: Any) -> Problem:
+        """Return the problem whose penalised solution is X of the joint fit of values (m,); see `OffsetFree`."""
+        measurement, y = OffsetFree(self.entries, self.equations), roots(self.entries) * self._checked(values)
+        return Problem(measurement, _unless_rounding(measurement.reduce(y), y))
+
+    def rest(self, values: Any, offsets: Offsets) -> Problem:
+        """Return the problem of fitting a matrix alone to what given offsets leave of values (m,)."""
+        checked, w = self._checked(values), roots(self.entries)
+        left = w * (checked - offsets.at(self.entries.rows, self.entries.cols))
+        return Problem(self.entries, _unless_rounding(left, w * checked))
+
+    def judge(self, values: Any, entries: Entries, others: Any) -> Problem:
+        """Return the problem whose residual at X is the error of predictions of other entries.
+
+        Predicted is X and the offsets that belong to it in the joint fit of ``values``, an affine function of X. For
+        cross-validation of joint fits ``problem(values)`` and this are the pair of a fold.
+
+        Parameters
+        ----------
+        values : array_like, shape (m,)
+            The values that are fitted.
+        entries : Entries
+            Other entries of the same matrix.
+        others : array_like, shape (n,)
+            Their values.
+        """
+        if entries.shape != self.entries.shape:
+            raise InputError(f"the other entries are of a matrix {entries.shape}, expected {self.entries.shape}")
+        left = numeric(others, "the other values") - self.fit(values).at(entries.rows, entries.cols)
+        return Problem(OtherEntries(entries, self.equations), roots(entries) * left)
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the offsets, ``tr(H G Hᵀ)``: fewer than there are, if they are penalised."""
+        return self.equations.unknowns - sum(self.equations.pulled)
+
+    def _at(self, rows: float | None, columns: float | None) -> OffsetModel:
+        """Return the model with other strengths, without setting its equations up anew."""
+        other = replace(self, rows=rows, columns=columns)
+        if 0.0 in (rows, columns) or 0.0 in (self.rows, self.columns):  # which unknowns there are may change
+            return other
+        other.__dict__["equations"] = self.equations.with_strengths(rows, columns)
+        return other
+
+    @property
+    def _kappas(self) -> tuple[float, float]:
+        return self.rows or 0.0, self.columns or 0.0
+
+    def _likelier(self, values: Any) -> list[float | None]:
+        """Return the strengths ``σ²/τ²`` of rows and columns with the variances of the fit at the present ones."""
+        z, equations, m = self.fit(values), self.equations, self.entries.size
+        checked, w = self._checked(values), roots(self.entries)
+        left, rounding = w * (checked - z.at(self.entries.rows, self.entries.cols)), ROUNDING * EPS * w * checked
+        level = max(float(left @ left) / max(m - self.freedom, 1.0), float(rounding @ rounding) / m)
+        found: list[float | None] = []
+        for kappa, pulled, offsets in zip(self._kappas, equations.pulled, (z.rows, z.columns), strict=True):
+            variance = float(offsets @ offsets) / max(len(offsets) - pulled, EPS)
+            ratio = level / variance if variance * m > level else float(m)
+            found.append((ratio if ratio >= FEWEST else 0.0) if kappa else kappa)
+        return found
+
+    def _checked(self, values: Any) -> Array:
+        checked = numeric(values, "the values")
+        if checked.shape != (self.entries.size,):
+            raise InputError(f"the values have shape {checked.shape}, expected ({self.entries.size},): one an entry")
+        largest = float(np.max(np.abs(checked)))
+        if largest > LARGEST:
+            raise InputError(f"the largest value is {largest:.1g}, expected at most {LARGEST:g}; scale them")
+        return checked
+
+    def _shifted(self, z: Triple) -> Offsets:
+        """Return the same offsets with what a free kind has in common moved to the constant."""
+        g, a, b = z
+        if self.constant:
+            (n_rows, n_columns), total = self.entries.gram_diagonals(), float(np.sum(self.entries.norms() ** 2))
+            if self.rows == 0 and total:
+                g, a = g + float(n_rows @ a) / total, np.where(n_rows > 0, a - float(n_rows @ a) / total, 0.0)
+            if self.columns == 0 and total:
+                shift = float(n_columns @ b) / total
+                g, b = g + shift, np.where(n_columns > 0, b - shift, 0.0)
+        return Offsets(float(g), a, b)
+
+    @cached_property
+    def equations(self) -> OffsetEquations:
+        """The equations that the offsets solve."""
+        return OffsetEquations.of(self.entries, self.constant, self.rows, self.columns)
+
+
+def _unless_rounding(left: Array, values: Array) -> Array:
+    """Return what is left of values, or zeros if that is their rounding."""
+    size = float(np.max(np.abs(values), initial=0.0))
+    return np.zeros_like(left) if np.max(np.abs(left), initial=0.0) <= ROUNDING * EPS * size else left

@@ -1,0 +1,3 @@
+"""Sums of powers: products of vectors, entry by entry, and of more than two matrices."""
+
+__all__: list[str] = []

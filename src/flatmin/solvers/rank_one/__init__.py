@@ -1,0 +1,3 @@
+"""Positive semidefinite matrices measured by vectors: every fit is flat, and uniqueness is what takes work."""
+
+__all__: list[str] = []

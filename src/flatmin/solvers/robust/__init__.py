@@ -1,0 +1,3 @@
+"""Low rank beside gross errors."""
+
+__all__: list[str] = []

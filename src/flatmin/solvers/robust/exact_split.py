@@ -1,0 +1,149 @@
+"""The short way to a split without noise: a few rounds, least squares on the cells without errors, a dual matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flatmin.metric import Array
+from flatmin.solvers.newton import Budget
+from flatmin.solvers.robust.error_free_fit import NEARLY, fitted
+from flatmin.solvers.robust.penalty_rounds import Rounds, Triplets
+from flatmin.solvers.robust.split_dual import correct, write_signs
+
+__all__ = ["Attempt", "exact_split"]
+
+Look = Callable[[Triplets, float, float], Any]
+
+#: The rounds are not worth their while for smaller matrices.
+SMALLEST = 64
+#: It is tried to finish once the rank has been the same for so many rounds, and again after so many more.
+SETTLED, AGAIN, ROUNDS = 3, (4, 6, 9), 30
+#: Errors are what is above this, or this times the median.
+ERROR, OVER = 1e-10, 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """Where the short way has come.
+
+    Attributes
+    ----------
+    triplets : tuple of ndarray
+        Singular triplets ``U, s, V`` of X.
+    W : ndarray, shape (d1, d2)
+        A dual matrix.
+    gap : float
+        Their relative gap, as far as a few power steps tell; infinity where no split was found.
+    rounds : int
+        Rounds made.
+    """
+
+    triplets: Triplets
+    W: Array
+    gap: float
+    rounds: int
+
+
+def exact_split(
+    Y: Array,
+    seen: Array | None,
+    weight: float,
+    budget: Budget,
+    tol: float,
+    *,
+    seed: int = 0,
+    look: Look | None = None,
+) -> Attempt | None:
+    """Split a matrix exactly, ``min ‖X‖_* + weight · ‖Y − X‖_1``, where a matrix of low rank fits most cells.
+
+    Rounds of the augmented Lagrangian method with a growing penalty find the rank and, roughly, the cells with errors.
+    Then
+
+    - X is fitted to the others at fixed rank by Gauss-Newton steps, whose linear least squares ``P_T P_F P_T`` are
+      solved by conjugate gradients; F are the cells where Y − X is near its median, looked at anew in every step;
+    - the W of the rounds, set to ``weight · sign(Y − X)`` outside of F, is corrected on F by the least ``P_F H`` with
+      ``P_T W = U Vᵀ``.
+
+    Nothing of this is a proof: the certificate judges what it is given. Where the optimum is not of this kind, the gap
+    stays, and the state is where slower methods begin.
+
+    Parameters
+    ----------
+    Y : ndarray, shape (d1, d2)
+        The data, zero where missing, of entries of size one at most.
+    seen : ndarray of bool, shape (d1, d2), or None
+        Which cells are observed.
+    weight : float
+        Cost of a unit of error.
+    budget : Budget
+        Limits on rounds and time.
+    tol : float
+        Target for the relative gap.
+    seed : int
+        Starts the subspace.
+    look : callable, optional
+        Called with the triplets, the median of ``|Y − X|`` and the gap: after a fit, where the gap is unknown and given
+        as one, and after the dual matrix.
+
+    Returns
+    -------
+    Attempt or None
+        None where the rank is too large for partial decompositions, or zero.
+
+    References
+    ----------
+    Lin, Chen, Ma, "The augmented Lagrange multiplier method for exact recovery of corrupted low-rank matrices",
+    arXiv:1009.5055, 2010.
+    """
+    if min(Y.shape) < SMALLEST:
+        return None
+    rounds = Rounds(Y, seen, weight, seed)
+    best: Attempt | None = None
+    ranks: list[int] = []
+    waits, due = iter(AGAIN), 0
+    while len(ranks) < ROUNDS and not budget.exhausted:
+        budget.iterations += 1
+        if not rounds.step():
+            break
+        ranks.append(rounds.rank)
+        if len(ranks) < due or len(set(ranks[-SETTLED:])) > 1 or len(ranks) < SETTLED or ranks[-1] == 0:
+            continue
+        found = _finished(rounds, budget, tol, look)
+        if look is not None:
+            look(found.triplets, found.median, found.gap)
+        if best is None or found.gap <= best.gap:
+            best = Attempt(found.triplets, found.W, found.gap, len(ranks))
+        wait = next(waits, None)
+        if found.gap <= tol or wait is None:
+            break
+        due = len(ranks) + wait
+        rounds.resume()
+    return best
+
+
+@dataclass(frozen=True, eq=False)
+class _Finish:
+    triplets: Triplets
+    W: Array
+    gap: float
+    median: float
+
+
+def _finished(rounds: Rounds, budget: Budget, tol: float, look: Look | None) -> _Finish:
+    """Return what an attempt from here comes to."""
+    free = np.empty(rounds.passes.Y.shape, bool)
+    triplets, median = fitted(rounds, free, budget)
+    if median > NEARLY:
+        return _Finish(rounds.triplets, rounds.W.astype(float), np.inf, median)
+    if look is not None:
+        look(triplets, median, 1.0)
+    rounds.pause()
+    W = np.empty_like(rounds.passes.Y)
+    cost = write_signs(rounds, triplets, max(ERROR, OVER * median), free, W)
+    bound = correct(rounds, triplets, W, free, cost, tol, budget)
+    gap = (cost - bound) / cost if cost else 0.0
+    return _Finish(triplets, W, gap, median)

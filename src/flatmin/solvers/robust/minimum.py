@@ -1,0 +1,221 @@
+"""Flat solutions of robust PCA: low rank plus gross errors in some of the observed cells, and noise in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin._threads import one_thread
+from flatmin.certificates import Certificate
+from flatmin.losses import Absolute
+from flatmin.measurements import Entries
+from flatmin.metric import Array
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.robust_certificates import Grid, dense_part, misfit, robust_certificate
+from flatmin.solution import Solution, Status
+from flatmin.solvers.robust.pursuit import Corrupted, Pursuit, pursue, shortcut
+from flatmin.solvers.task import Task
+
+__all__ = ["Cells", "packed_split", "robust_minimum", "robust_solution", "split", "spread"]
+
+#: More rounds than this are not made unless asked for.
+MOST_ROUNDS = 5000
+#: Matrices of the size of the data that the search and the certificate hold.
+MATRICES = 20
+#: Entries this many times larger than a typical one are solved for as if they were of this size.
+EXTREME = 1000.0
+#: … if they are errors of at least this share of that size; so often is it tried to tell which are, in so many rounds.
+SURE, ATTEMPTS, FEW = 1e-6, 3, 300
+#: … and if their dual values are at their bound but for this share.
+AT_BOUND = 1e-9
+#: Errors below this, relative to the largest entry, are rounding.
+ROUNDING = 1e-10
+
+
+def robust_minimum(task: Task) -> Solution:
+    """Return the flattest low-rank part of data with gross errors, certified.
+
+    With alpha > 0 there is dense noise beside the errors: the solution minimises, over X and S,
+    ``(1/m) ‖Y − X − S‖² + 4 alpha (‖X‖_* + weight · ‖S‖_1)``, or with τ
+    ``(1/m) ‖Y − X − S‖² + 4 alpha ‖X‖_*`` where ``‖S‖_1 ≤ τ``; the norms are those of the m observed cells.
+
+    Parameters
+    ----------
+    task : Task
+        Of a problem whose loss is `Absolute`.
+    """
+    task.expect_defaults("metric_power")
+    cells = Cells.of(task.problem)
+    with one_thread():
+        found = split(cells, task, _start(cells, task))
+        # The data are there once more, in the problem, and what the dual matrix has elsewhere is zero.
+        found, cells = cells.seen_of(found), replace(cells, Y=cells.Y[:0].copy())
+        return packed_split(task, cells, found)
+
+
+def packed_split(task: Task, cells: Cells, found: Pursuit) -> Solution:
+    """Return the end of a pursuit, with its dual matrix as `Cells.seen_of` makes it, and its certificate."""
+    problem = task.problem
+    U, s, V = (part[..., : task.widest] for part in found.triplets)
+    U, V = spread(U, cells.rows), spread(V, cells.cols)
+    factors = problem.parametrization.flattest(U, cells.unit * s, V, problem.metric)
+    proof = robust_certificate(problem, factors, found.W, alpha=task.alpha, seed=int(task.seed))
+    return robust_solution(task, factors, proof, task.status(proof, converged=found.converged), found.history)
+
+
+def robust_solution(
+    task: Task, factors: Factors, proof: Certificate, status: Status, history: Mapping[str, Any]
+) -> Solution:
+    """Return the solution that factors make: with the gross errors, and what is seen in no cell."""
+    counts = task.problem.measurement.gram_diagonals()
+    solution = task.solution(factors, proof, status, history, sparse=_errors(task.problem, factors, task.alpha))
+    return replace(solution, undetermined=(np.flatnonzero(counts[0] == 0), np.flatnonzero(counts[1] == 0)))
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The data on the rows and columns that are seen at all, in a unit in which entries are one at most."""
+
+    Y: Array
+    grid: Grid
+    unit: float
+
+    @classmethod
+    def of(cls, problem: Problem) -> Cells:
+        """Return the cells of a problem, or refuse it if they do not fit in memory."""
+        require(8.0 * MATRICES * problem.shape[0] * problem.shape[1], "splitting this matrix")
+        assert isinstance(problem.measurement, Entries)
+        grid, data = Grid.of(problem.measurement), problem.data
+        unit = float(max(data.max(), -data.min())) or 1.0
+        return cls(grid.matrix(data / unit), grid, unit)
+
+    @property
+    def seen(self) -> Array | None:
+        """Where a cell is observed; None if all are."""
+        return self.grid.seen
+
+    def seen_of(self, found: Pursuit) -> Pursuit:
+        """Return a pursuit whose dual matrix is a vector, its entries where the data are."""
+        return replace(found, W=self.grid.values(found.W))
+
+    @property
+    def rows(self) -> Array:
+        """Which rows are seen at all."""
+        return self.grid.rows
+
+    @property
+    def cols(self) -> Array:
+        """Which columns are seen at all."""
+        return self.grid.cols
+
+
+def split(
+    cells: Cells,
+    task: Task,
+    start: tuple[Array, Array] | None,
+    *,
+    tol: float | None = None,
+    most: float = np.inf,
+) -> Pursuit:
+    """Pursue from a matrix and a dual matrix, with extreme entries drawn in.
+
+    How large an error is does not matter to X and W, only that it is an error of that sign; and data on one scale are
+    easier to split. Entries that turn out to be no such errors get their own size back.
+    """
+    loss = task.problem.loss
+    assert isinstance(loss, Absolute)
+    if task.budget.max_iter is None:
+        task.budget.max_iter = MOST_ROUNDS
+    history: dict[str, list[float]] = {}
+    limit, drawn = _extreme(cells.Y)
+    price = 2 * task.alpha * len(task.problem.data) / cells.unit
+    if loss.tau is not None and float((np.abs(cells.Y[drawn]) - limit).sum()) > loss.tau / cells.unit:
+        drawn[:] = False
+    for attempt in range(1, ATTEMPTS + 2):
+        Y = np.where(drawn, np.copysign(limit, cells.Y), cells.Y) if drawn.any() else cells.Y
+        tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y)[drawn].sum())
+        data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau, price)
+        goal = task.tol if tol is None else tol
+        quick, begin = None, start
+        if start is None and data.is_exact:
+            quick, begin = shortcut(data, task.budget, goal, seed=int(task.seed), callback=task.callback)
+        found = quick or pursue(
+            data,
+            task.budget,
+            goal,
+            start=begin,
+            most=min(most, FEW) if drawn.any() else most,
+            seed=int(task.seed),
+            callback=task.callback,
+        )
+        for name, values in found.history.items():
+            history.setdefault(name, []).extend(values)
+        mistaken = _mistaken(drawn, Y, found, limit) if drawn.any() else drawn
+        if task.budget.exhausted or not (mistaken.any() or (drawn.any() and not found.converged)):
+            break
+        drawn &= ~mistaken & (attempt < ATTEMPTS) & found.converged
+    return replace(found, history=history, converged=found.converged and not mistaken.any())
+
+
+def _extreme(Y: Array) -> tuple[float, Array]:
+    """Return the size beyond which entries are drawn in, and which these are."""
+    sizes = np.abs(Y).ravel()
+    positive = np.count_nonzero(sizes)
+    if not positive:
+        return 1.0, np.zeros(Y.shape, bool)
+    middle = len(sizes) - positive + (positive - 1) // 2
+    sizes.partition(middle)
+    limit = EXTREME * float(sizes[middle])
+    if limit >= 1:  # the largest entry
+        return limit, np.zeros(Y.shape, bool)
+    return limit, np.abs(Y) > limit
+
+
+def _mistaken(drawn: Array, Y: Array, found: Pursuit, limit: float) -> Array:
+    """Return which of the entries that were drawn in are no errors of that sign after all."""
+    U, s, V = found.triplets
+    signs, most = np.sign(Y), float(np.max(np.abs(found.W)))
+    left = (Y - (U * s) @ V.T) * signs
+    return np.asarray(drawn & ((left <= SURE * limit) | (found.W * signs < (1 - AT_BOUND) * most)))
+
+
+def _start(cells: Cells, task: Task) -> tuple[Array, Array] | None:
+    """Return the matrix and the dual matrix of a warm start."""
+    warm, problem = task.warm_start, task.problem
+    if warm is None:
+        return None
+    factors = problem.parametrization.check(warm.factors if isinstance(warm, Solution) else warm, problem.shape)
+    L, R = factors
+    W = np.zeros_like(cells.Y)
+    if isinstance(warm, Solution) and warm.certificate.dual.shape == problem.data.shape:
+        W = cells.grid.matrix(warm.certificate.dual)
+    return (L[cells.rows] @ R[cells.cols].T) / cells.unit, W
+
+
+def spread(U: Array, seen: Array) -> Array:
+    """Return U with rows of zeros where nothing is seen."""
+    out = np.zeros((len(seen), U.shape[1]))
+    out[seen] = U
+    return out
+
+
+def _errors(problem: Problem, factors: tuple[Array, ...], alpha: float) -> Array:
+    """Return ``Y − X``, or what of it is not noise, on the observed cells, without rounding errors; else zero."""
+    A = problem.measurement
+    assert isinstance(A, Entries)
+    grid = Grid.of(A)
+    errors = misfit(problem, grid, factors)
+    if alpha > 0:
+        errors -= dense_part(problem, errors, alpha)
+    rounding = ROUNDING * float(max(problem.data.max(), -problem.data.min()))
+    errors[(errors <= rounding) & (errors >= -rounding)] = 0.0
+    if grid.shape == problem.shape:
+        return grid.matrix(errors)
+    sparse = np.zeros(problem.shape)
+    sparse[np.ix_(grid.rows, grid.cols)] = grid.matrix(errors)
+    return sparse

@@ -1,0 +1,294 @@
+"""Noise of unknown level beside gross errors: a penalised split whose strength follows from the noise it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import eigvalsh
+
+from flatmin._threads import one_thread
+from flatmin.metric import Array
+from flatmin.noise import Noise
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+from flatmin.solvers.robust.least_squares import REJECTED, Trimmed, trimmed_fit, typical_size
+from flatmin.solvers.robust.minimum import Cells, packed_split, robust_minimum, split, spread
+from flatmin.solvers.task import Task
+
+__all__ = ["robust_pivotal_minimum", "robust_refit"]
+
+#: Noise is simulated so often, of larger matrices less often, and this share of it has to stay below the threshold.
+DRAWS, FEWER, QUANTILE = 20, 6, 0.95
+#: A matrix of more cells than this is large.
+LARGE = 200_000
+#: The strength is found to this relative accuracy, in at most so many splits, each of so many rounds or to this gap.
+ACCURACY, SPLITS, ROUNDS, COARSE = 1e-2, 40, 30, 1e-3
+#: A guess falls by no more than this factor in a split.
+LEAST = 0.1
+#: Noise this small, relative to the data, is none; below the second share it is looked whether there is any, by a split
+#: without a penalty of so many rounds.
+EXACT, FAINT, LOOK = 1e-9, 1e-3, 500
+#: … which is believed if it fits so many times more cells than it has degrees of freedom.
+SURPLUS = 1.5
+#: What misfit costs in a refit, over what it costs in the penalised split.
+UNBIASED = 100.0
+#: How nearly a fit settles that is only looked at, and one that is kept.
+GLANCE, FINE = 1e-3, 1e-6
+#: Ranks that are tested above the one that the penalty found.
+ABOVE = 8
+#: Power steps that find the norm of a large matrix, to some 1 %.
+POWER = 30
+
+
+def robust_pivotal_minimum(task: Task) -> Solution:
+    """Return the penalised split at the strength that the noise of its own residual asks for, certified.
+
+    With ``μ = 2 alpha m`` a penalised split leaves noise N with ``‖N‖_op ≤ μ``. So μ should be what noise alone can do,
+    ``μ = t σ``, t the 95 % quantile of ``‖P(g)‖_op`` over standard normal g on the observed cells. σ is estimated from
+    what X leaves, gross errors included, as the scale of its normal middle (`typical_size`), which they do not move.
+    The fixed point is approached from above, where X is small and σ large; each split starts at the one before.
+
+    Then ranks are tested by least squares over the cells that are no gross errors (`trimmed_fit`): the rank is the
+    smallest one near that of the split whose residual passes for noise. Its factors are ``noise.refit``, and its gross
+    errors the part "outliers" of the solution; neither is certified.
+    """
+    task.expect_defaults("metric_power")
+    cells = Cells.of(task.problem)
+    with one_thread():
+        rule = _Rule.of(cells, task)
+        alpha, start = rule.balanced()
+        if alpha > 0:
+            at = task.at(alpha)
+            solution = packed_split(at, cells, cells.seen_of(split(cells, at, start)))
+            fit, unevenness = rule.tested(solution, alpha)
+    if alpha == 0:
+        return _without_noise(task, rule)
+    noise = Noise(
+        sigma=None if fit.sigma is None else cells.unit * fit.sigma,
+        std_error=None if fit.std_error is None else cells.unit * fit.std_error,
+        alpha=alpha,
+        threshold=rule.threshold / float(np.sqrt(rule.cells)),
+        unevenness=unevenness,
+        refit=rule.factors(fit),
+        rank=fit.L.shape[1],
+        penalised_rank=solution.rank,
+        freedom=fit.freedom,
+        # What gross errors leave in the noise, once they are drawn towards zero, makes columns of its own.
+        selects=solution.rank <= fit.L.shape[1],
+    )
+    return replace(solution, noise=noise, parts={**solution.parts, "outliers": rule.outliers(fit)})
+
+
+def robust_refit(problem: Problem, solution: Solution) -> tuple[Factors, Array]:
+    """Return factors of a least-squares fit near a penalised split, and which cells are gross errors.
+
+    It starts at the split, at the smallest rank near that of the split whose residual passes for noise; it is not
+    certified.
+    """
+    alpha, cells = float(solution.settings["alpha"]), Cells.of(problem)
+    with one_thread():
+        rule = _Rule.of(cells, Task(problem, alpha, seed=int(solution.settings["seed"])))
+        fit, _ = rule.tested(solution, alpha)
+    return rule.factors(fit), rule.outliers(fit)
+
+
+def _without_noise(task: Task, rule: _Rule) -> Solution:
+    """Return an exact split; what it leaves are gross errors."""
+    solution = robust_minimum(task)
+    rank, (d1, d2) = solution.rank, task.problem.shape
+    noise = Noise(
+        sigma=0.0,
+        std_error=0.0,
+        alpha=0.0,
+        threshold=rule.threshold / float(np.sqrt(rule.cells)),
+        unevenness=1.0,
+        refit=solution.factors,
+        rank=rank,
+        penalised_rank=rank,
+        freedom=rank * (d1 + d2 - rank),
+    )
+    return replace(solution, noise=noise, parts={**solution.parts, "outliers": solution.sparse != 0})
+
+
+@dataclass(frozen=True, eq=False)
+class _Rule:
+    """The rule for one problem, in the unit of its `Cells`; ``threshold`` is t, for standard normal noise."""
+
+    data: Cells
+    task: Task
+    seen: Array
+    threshold: float
+
+    @classmethod
+    def of(cls, data: Cells, task: Task) -> _Rule:
+        """Simulate noise."""
+        seen = np.ones(data.Y.shape, bool) if data.seen is None else data.seen > 0
+        rng = np.random.default_rng(int(task.seed))
+        draws = (np.where(seen, rng.standard_normal(seen.shape), 0.0) for _ in range(_count(seen)))
+        return cls(data, task, seen, float(np.quantile([_norm(g, rng) for g in draws], QUANTILE)))
+
+    @property
+    def cells(self) -> int:
+        """How many cells are observed."""
+        return len(self.task.problem.data)
+
+    def balanced(self) -> tuple[float, tuple[Array, Array] | None]:
+        """Return the strength at the fixed point, 0 where there is no noise, and where to start there."""
+        data, start, alpha, looked = self.data, None, 0.0, False
+        size = first = typical_size(data.Y[self.seen])
+        points: list[tuple[float, float]] = []
+        for _ in range(SPLITS):
+            if size <= EXACT * first:
+                return 0.0, None
+            alpha = size * self.threshold * data.unit / (2 * self.cells)
+            if self.task.budget.exhausted:
+                break
+            found = split(data, self.task.at(alpha), start, tol=COARSE, most=ROUNDS)
+            U, s, V = found.triplets
+            start = (U * s) @ V.T, found.W
+            left = typical_size((data.Y - start[0])[self.seen])
+            points.append((size, left))
+            if abs(left / size - 1) <= ACCURACY:
+                break
+            size = _following(points)
+            if not looked and size <= FAINT * first:
+                looked, exact = True, self._unpenalised(first)
+                if exact is not None:
+                    points, (start, size) = [], exact
+        return alpha, start
+
+    def _unpenalised(self, first: float) -> tuple[tuple[Array, Array], float] | None:
+        """Return where the split without noise ends, and the size of the noise that it leaves.
+
+        Where noise is faint, coarse splits that start at each other are left behind by a strength that falls faster.
+        None if the low-rank part has as many degrees of freedom as cells that it fits: then it fits noise.
+        """
+        found = split(self.data, self.task.at(0.0), None, most=LOOK)
+        U, s, V = found.triplets
+        start = (U * s) @ V.T, found.W
+        sizes = np.abs(self.data.Y - start[0])[self.seen]
+        size, rank = typical_size(sizes), len(s)
+        near = np.count_nonzero(sizes <= max(REJECTED * size, EXACT * first))
+        return (start, size) if near > SURPLUS * rank * (sum(self.seen.shape) - rank) else None
+
+    def tested(self, solution: Solution, alpha: float) -> tuple[Trimmed, float]:
+        """Return the fit of the smallest rank near a solution's whose residual passes for noise, and its unevenness."""
+        price = 2 * alpha * self.cells / self.data.unit / UNBIASED
+        L, R = (side / np.sqrt(self.data.unit) for side in solution.factors)
+        start = L[self.data.rows], R[self.data.cols]
+        fit = self._fit(*start, price)
+        passes, column = self._passes(fit)
+        if passes:
+            fit = self._smallest(fit, start, price)
+        widest = min(self.task.widest or max(self.seen.shape), *self.seen.shape)
+        for _ in range(0 if passes else ABOVE):
+            if passes or fit.L.shape[1] >= widest:
+                break
+            fit = self._fit(np.hstack([fit.L, column[0]]), np.hstack([fit.R, column[1]]), price)
+            passes, column = self._passes(fit)
+        fit = self._fit(fit.L, fit.R, price, FINE)
+        even = self._even(fit)
+        return fit, max(1.0, self._flipped(fit) / even) if even > 0 else 1.0
+
+    def _smallest(self, fit: Trimmed, start: tuple[Array, Array], price: float) -> Trimmed:
+        """Return the fit of the smallest rank that passes, found by halving, given one that does.
+
+        A fit begins at the leading columns of the penalised solution, then at those of the last fit. In a fit of too
+        large a rank gross errors of a row or a column may have made a large component of their own.
+        """
+        fails = -1
+        while fit.L.shape[1] - fails > 1:
+            rank = (fit.L.shape[1] + fails) // 2
+            for L, R in (start, _by_reach(fit)):
+                smaller = self._fit(L[:, :rank], R[:, :rank], price)
+                if self._passes(smaller)[0]:
+                    fit = smaller
+                    break
+            else:
+                fails = rank
+        return fit
+
+    def factors(self, fit: Trimmed) -> Factors:
+        """Return the flattest factors of a fit, in the units of the data, with zeros where nothing is seen."""
+        root, problem = np.sqrt(self.data.unit), self.task.problem
+        pair = spread(root * fit.L, self.data.rows), spread(root * fit.R, self.data.cols)
+        model = problem.parametrization
+        return model.flattest(*model.singular(pair, problem.metric), problem.metric)
+
+    def outliers(self, fit: Trimmed) -> Array:
+        """Return which cells of the whole matrix are gross errors."""
+        out = np.zeros(self.task.problem.shape, bool)
+        out[np.ix_(self.data.rows, self.data.cols)] = self.seen & ~fit.inliers
+        return out
+
+    def _fit(self, L: Array, R: Array, price: float, settled: float = GLANCE) -> Trimmed:
+        return trimmed_fit(self.data.Y, self.seen, L, R, price, settled)
+
+    def _passes(self, fit: Trimmed) -> tuple[bool, tuple[Array, Array]]:
+        """Return whether nothing outside a fit sticks out of its residual, and the column that sticks out most."""
+        rest = fit.left
+        for side, axis in ((fit.L, 0), (fit.R, 1)):
+            Q = np.linalg.qr(side)[0]
+            rest = rest - (Q @ (Q.T @ rest) if axis == 0 else (rest @ Q) @ Q.T)
+        u, size, v = _leading(rest, np.random.default_rng(int(self.task.seed)))
+        if fit.spare <= 0:
+            return True, (fit.L[:, :0], fit.R[:, :0])
+        passes = size <= max(self._even(fit), self._flipped(fit))
+        # The rest is zero where nothing is known: its component is that much smaller.
+        root = np.sqrt(size * rest.size / max(1, fit.spare + fit.freedom))
+        return bool(passes), (root * u[:, None], root * v[:, None])
+
+    def _even(self, fit: Trimmed) -> float:
+        """Return what normal noise of the size of the residual can do."""
+        return self.threshold * float(np.linalg.norm(fit.left)) / float(np.sqrt(max(1, fit.spare)))
+
+    def _flipped(self, fit: Trimmed) -> float:
+        """Return what the residual can do if its signs are random, with the degrees of freedom that the fit took."""
+        rng, left = np.random.default_rng(int(self.task.seed)), fit.left
+        draws = (left * rng.choice([-1.0, 1.0], left.shape) for _ in range(_count(left)))
+        taken = (fit.spare + fit.freedom) / max(1, fit.spare)
+        return float(np.quantile([_norm(g, rng) for g in draws], QUANTILE) * np.sqrt(taken))
+
+
+def _following(points: list[tuple[float, float]]) -> float:
+    """Return the next guess at a fixed point of the size that is left, on the line through the last two points."""
+    x, y = points[-1]
+    if len(points) < 2 or points[-2][0] == x:
+        return y
+    slope = (points[-2][1] - y) / (points[-2][0] - x)
+    if not 0 <= slope < 1:
+        return y
+    return min(y, max((y - slope * x) / (1 - slope), LEAST * y))
+
+
+def _by_reach(fit: Trimmed) -> tuple[Array, Array]:
+    """Return the factors of a fit with the columns that reach many rows and columns first."""
+    reach = [np.abs(side).sum(axis=0) for side in (fit.L, fit.R)]
+    order = np.argsort(-reach[0] * reach[1], kind="stable")
+    return fit.L[:, order], fit.R[:, order]
+
+
+def _count(matrix: Array) -> int:
+    return DRAWS if matrix.size <= LARGE else FEWER
+
+
+def _norm(matrix: Array, rng: np.random.Generator) -> float:
+    if matrix.size > LARGE:
+        return _leading(matrix, rng)[1]
+    gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
+    top = len(gram) - 1
+    return float(np.sqrt(max(0.0, eigvalsh(gram, subset_by_index=[top, top])[0])))
+
+
+def _leading(matrix: Array, rng: np.random.Generator) -> tuple[Array, float, Array]:
+    """Return the leading singular triplet, of large matrices by power steps on a few vectors."""
+    if matrix.size <= LARGE:
+        U, s, Vt = np.linalg.svd(matrix, full_matrices=False)
+        return U[:, 0], float(s[0]), Vt[0]
+    basis = rng.standard_normal((matrix.shape[1], 4))
+    for _ in range(POWER):
+        basis = np.linalg.qr(matrix.T @ (matrix @ basis))[0]
+    U, s, Vt = np.linalg.svd(matrix @ basis, full_matrices=False)
+    return U[:, 0], float(s[0]), basis @ Vt[0]

@@ -1,0 +1,418 @@
+"""The split of a matrix into low rank, gross errors, and noise: ``min ‖X‖_* + weight · ‖S‖_1 + ‖Y − X − S‖² / 2μ``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flatmin.losses import clip_level
+from flatmin.metric import Array
+from flatmin.solvers.extrapolation import Extrapolation
+from flatmin.solvers.newton import Budget
+from flatmin.solvers.robust.exact_split import exact_split
+
+__all__ = ["Corrupted", "Pursuit", "pursue", "shortcut"]
+
+Triplets = tuple[Array, Array, Array]
+
+#: The penalty starts at this over the norm of the data, grows by a factor in the first rounds, and stays above a floor.
+FIRST, GROWTH, FLOOR = 1.25, 1.4, 8.0
+#: After the early rounds the penalty is looked at now and then only, and moves by this factor at least and at most.
+EARLY, SELDOM, STEP = 10, 20, 2.0
+#: The penalty is this over a typical singular value, or more.
+SCALE = 0.3
+#: Right singular vectors carried beyond those in use, so that new ones can appear.
+SPARE = 10
+#: Random directions beside them in every round.
+PROBES = 2
+#: Extrapolation begins after this many rounds, if ten of them gain less than this factor.
+BEGIN, SLOW = 30, 0.1
+#: Every so many rounds the gap is computed.
+CHECK = 5
+#: Beyond the tolerance, rounds go on to this gap as long as they gain much, and for this many times as long otherwise.
+FINE, MORE = 1e-12, 1.5
+#: Rounds that move this little, relatively, move no more.
+STILL = 1e-14
+#: Power steps that confirm a norm, or find a subspace.
+CONFIRM = 20
+#: Errors below this share of the largest are rounding.
+ROUNDING = 1e-9
+#: A dual matrix whose estimated norm is below this is feasible without doubt.
+CLEARLY = 0.98
+#: A singular value smaller than the one before by this factor may end the list, if the objective does not mind.
+DROP = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Corrupted:
+    """A matrix with gross errors, and what they cost.
+
+    Attributes
+    ----------
+    Y : ndarray, shape (d1, d2)
+        The data, zero where missing.
+    seen : ndarray of bool, shape (d1, d2), or None
+        Where a cell is observed; None if all are.
+    weight : float or None
+        Cost of a unit of error; None in the form with tau.
+    tau : float or None
+        What the errors may amount to.
+    noise : float
+        μ: dense noise N beside the errors S costs ``‖N‖² / 2μ``; at 0 there is none.
+    """
+
+    Y: Array
+    seen: Array | None
+    weight: float | None
+    tau: float | None = None
+    noise: float = 0.0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether there is no noise beside the errors, which cost a weight each."""
+        return self.weight is not None and self.noise == 0
+
+    def visible(self, M: Array) -> Array:
+        """Return a matrix with zeros in missing cells; changes it in place."""
+        return M if self.seen is None else np.multiply(M, self.seen, out=M)
+
+    def clip(self, state: Array, rho: float, guess: float) -> tuple[Array, float]:
+        """Return the dual matrix W of a state ``W + ρ(S + μW)``, and the level at which it was clipped."""
+        share = 1 + rho * self.noise
+        if self.noise:
+            state = state / share
+        level = self.weight
+        if level is None:
+            assert self.tau is not None
+            level = clip_level(self.visible(np.abs(state)), rho * self.tau / share, guess)
+        return self.visible(np.clip(state, -level, level)), level
+
+    def trivial(self) -> Array:
+        """Return the dual matrix of X = 0, if that should be the answer."""
+        assert self.weight is not None
+        return np.clip(self.Y / self.noise, -self.weight, self.weight) if self.noise else self.weight * np.sign(self.Y)
+
+    def cost(self, triplets: Triplets) -> float:
+        """Return the objective of ``X = U s Vᵀ``; with tau and without noise, a unit of errors beyond it costs two.
+
+        Moving X towards Y by that excess raises the nuclear norm by one a unit at most, so nothing infeasible wins.
+        """
+        U, s, V = triplets
+        left = self.visible(self.Y - (U * s) @ V.T)
+        if self.noise:
+            return float(s.sum()) + self._cost_of_misfit(left)
+        size = float(np.abs(left).sum())
+        return float(s.sum()) + (2 * max(0.0, size - self.tau) if self.tau is not None else (self.weight or 0.0) * size)
+
+    def bound(self, W: Array, level: float, norm: float) -> float:
+        """Return the lower bound that W proves, whose entries are at most ``level`` in size."""
+        allowance, scale = 0.0 if self.tau is None else self.tau * level, 1 / max(1.0, norm)
+        size = float(np.vdot(W, W)) if self.noise else 0.0
+        return scale * (float(np.vdot(W, self.Y)) - allowance) - scale**2 * self.noise / 2 * size
+
+    def _cost_of_misfit(self, left: Array) -> float:
+        """Return the least cost of errors and noise that add up to what X leaves."""
+        sizes = np.abs(left)
+        level = self.weight * self.noise if self.weight is not None else clip_level(sizes, self.tau or 0.0)
+        dense = np.minimum(sizes, level)
+        gross = 0.0 if self.weight is None else self.weight * float((sizes - dense).sum())
+        return gross + float(np.vdot(dense, dense)) / (2 * self.noise)
+
+
+@dataclass(frozen=True, eq=False)
+class Pursuit:
+    """The end of a pursuit.
+
+    Attributes
+    ----------
+    triplets : tuple of ndarray
+        Singular triplets ``U, s, V`` of the best X.
+    W : ndarray, shape (d1, d2)
+        The best dual matrix.
+    converged : bool
+        Whether their gap is within the tolerance, as far as the pursuit can tell.
+    history : dict of str to list of float
+        One entry a check: ``iteration``, ``seconds``, ``residual`` (how far a round still moves, relatively), ``gap``,
+        ``rank``.
+    """
+
+    triplets: Triplets
+    W: Array
+    converged: bool
+    history: dict[str, list[float]]
+
+
+def pursue(
+    data: Corrupted,
+    budget: Budget,
+    tol: float,
+    *,
+    start: tuple[Array, Array] | None = None,
+    most: float = np.inf,
+    seed: int = 0,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+) -> Pursuit:
+    """Split a matrix by the alternating direction method of multipliers, extrapolated where it is slow.
+
+    With penalty ρ and the state ``W + ρS`` a round reads
+
+        W = clip(state),   X = shrink(Y + (2W − state)/ρ),   state ← ρ(Y − X) + W,
+
+    where ``clip`` cuts entries to ±weight (with tau: to the level that leaves errors of that size; to zero in missing
+    cells) and ``shrink`` reduces singular values by 1/ρ, in a subspace carried from round to round. The best X and the
+    best W are kept separately.
+
+    Parameters
+    ----------
+    data : Corrupted
+        The matrix and what its errors cost; entries of size one at most.
+    budget : Budget
+        Limits on rounds and time.
+    tol : float
+        Target for the relative gap.
+    start : tuple of ndarray, optional
+        A matrix X and a dual matrix to start from.
+    most : float
+        Rounds to make, whatever the budget.
+    seed : int
+        Starts the subspace.
+    callback : callable, optional
+        Called after each check with a row of the history.
+    """
+    rounds, best = _Rounds(data, seed), _Best(data, budget, callback)
+    if best.zero(rounds):
+        return best.pursuit(tol)
+    state = rounds.first(start)
+    extrapolation, reached = Extrapolation(data.Y.size), np.inf
+    sizes: list[float] = []
+    while len(sizes) < most and not budget.exhausted:
+        image = rounds.step(state)
+        move = image - state
+        budget.iterations += 1
+        sizes.append(float(np.linalg.norm(move)))
+        slow = len(sizes) > BEGIN and sizes[-1] > SLOW * sizes[-EARLY]
+        if budget.iterations % CHECK == 0 or len(sizes) == most or budget.exhausted:
+            still = sizes[-1] <= STILL * float(np.linalg.norm(image))
+            gap = best.look(rounds, image, sizes[-1])
+            reached = min(reached, len(sizes)) if gap <= tol else np.inf
+            enough = gap <= FINE or (slow and len(sizes) >= MORE * reached)
+            if still or (enough and best.confirm(rounds) <= tol):
+                break
+        changed = rounds.adapt(image, len(sizes))
+        if changed is not None:
+            extrapolation.forget()
+            state = changed
+        else:
+            state = extrapolation.advance(move, image) if slow else image
+    return best.pursuit(tol)
+
+
+def shortcut(
+    data: Corrupted,
+    budget: Budget,
+    tol: float,
+    *,
+    seed: int = 0,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+) -> tuple[Pursuit | None, tuple[Array, Array] | None]:
+    """Return the exact split that `exact_split` finds, or else where `pursue` should start.
+
+    Parameters
+    ----------
+    data : Corrupted
+        A matrix without noise beside its errors; entries of size one at most.
+    budget, tol, seed, callback
+        As for `pursue`.
+    """
+    history: dict[str, list[float]] = {}
+
+    def look(triplets: Triplets, residual: float, gap: float) -> None:
+        row = {
+            "iteration": float(budget.iterations),
+            "seconds": budget.seconds,
+            "residual": residual,
+            "gap": min(gap, 1.0),
+            "rank": float(len(triplets[1])),
+        }
+        for name, value in row.items():
+            history.setdefault(name, []).append(value)
+        if callback is not None:
+            callback(row)
+
+    assert data.weight is not None
+    found = exact_split(data.Y, data.seen, data.weight, budget, tol, seed=seed, look=look)
+    if found is None:
+        return None, None
+    if found.gap <= tol:
+        return Pursuit(found.triplets, found.W, True, history), None
+    U, s, V = found.triplets
+    return None, ((U * s) @ V.T, found.W)
+
+
+class _Rounds:
+    """The map of a round: its penalty, its subspace, the level of its clip; and X, as the last round left it."""
+
+    def __init__(self, data: Corrupted, seed: int) -> None:
+        self.data, self._rng = data, np.random.default_rng(seed)
+        self._basis = self._directions(min(SPARE, *data.Y.shape))
+        self._norm = self.reach(data.Y, 5) or 1.0
+        self.rho, self.level = FIRST / self._norm, 0.0
+        self.triplets: Triplets = _nothing(data.Y.shape)
+
+    def first(self, start: tuple[Array, Array] | None) -> Array:
+        """Return the first state: of a given matrix and dual matrix, or the data scaled to be dual feasible."""
+        Y, weight = self.data.Y, self.data.weight
+        if start is not None:
+            X, W = start
+            self.level = float(np.max(np.abs(W)))
+            self.rho = self._target(self.data.visible(Y - X)) or self.rho
+            for _ in range(CONFIRM):
+                self._shrink(X + W / self.rho)
+            return np.asarray(W + self.rho * (Y - X))
+        return Y / max(self._norm, 0.0 if weight is None else float(np.max(np.abs(Y))) / weight)
+
+    def step(self, state: Array) -> Array:
+        """Return the next state."""
+        W, self.level = self.data.clip(state, self.rho, self.level)
+        Z = 2 * W
+        Z -= state
+        Z /= self.rho
+        Z += self.data.Y
+        self.triplets = U, s, V = self._shrink(Z)
+        image = (U * -s) @ V.T
+        image += self.data.Y
+        image *= self.rho
+        image += W
+        return image
+
+    def adapt(self, image: Array, count: int) -> Array | None:
+        """Return the state for another penalty, or None if it stays as it is."""
+        if count > EARLY and count % SELDOM:
+            return None
+        W, level = self.data.clip(image, self.rho, self.level)
+        target = self._target(self.data.visible((image - W) / self.rho))
+        rho = min(self.rho * GROWTH, target or np.inf)
+        if count > EARLY:
+            rho = float(np.clip(target or self.rho, self.rho / STEP, self.rho * STEP))
+            if self.rho / STEP < rho < self.rho * STEP:
+                return None
+        image = W + (rho / self.rho) * (image - W)
+        self.rho, self.level = rho, level
+        return image
+
+    def reach(self, W: Array, power: int = 1) -> float:
+        """Return the norm of a matrix, or less: its norm on the subspace after power steps."""
+        if 2 * self._basis.shape[1] >= min(W.shape):
+            return float(np.linalg.norm(W, 2))
+        basis = self._probed()
+        for _ in range(power - 1):
+            basis = np.linalg.qr(W.T @ (W @ basis))[0]
+        return float(np.linalg.norm(np.linalg.qr(W @ basis)[0].T @ W, 2))
+
+    def _target(self, S: Array) -> float | None:
+        """Return the penalty that turns a typical error, or singular value, into its dual value in one round."""
+        sizes, s = np.abs(S), self.triplets[1]
+        sizes = sizes[sizes > ROUNDING * float(sizes.max())]
+        if not sizes.size:
+            return None
+        typical = SCALE / float(np.median(s)) if s.size else 0.0
+        return max(self.level / float(np.median(sizes)), typical, FLOOR / self._norm)
+
+    def _shrink(self, Z: Array) -> Triplets:
+        """Return the singular triplets of Z above 1/ρ, their values reduced by it."""
+        smaller = min(Z.shape)
+        while True:
+            if 2 * self._basis.shape[1] >= smaller:
+                U, s, Vt = np.linalg.svd(Z, full_matrices=False)
+            else:
+                Q = np.linalg.qr(Z @ self._probed())[0]
+                inner, s, Vt = np.linalg.svd(Q.T @ Z, full_matrices=False)
+                U = Q @ inner
+            kept = int(np.count_nonzero(s > 1 / self.rho))
+            if kept < len(s) or kept == smaller:
+                break
+            more = self._directions(min(2 * SPARE + kept // 2, smaller - kept))
+            self._basis = np.linalg.qr(np.hstack([Vt.T, more]))[0]
+        self._basis = Vt[: kept + SPARE].T
+        return U[:, :kept], s[:kept] - 1 / self.rho, Vt[:kept].T
+
+    def _probed(self) -> Array:
+        """Return the subspace with random directions beside it, so that none is out of reach for good."""
+        return np.hstack([self._basis, self._rng.standard_normal((len(self._basis), PROBES))])
+
+    def _directions(self, count: int) -> Array:
+        return np.linalg.qr(self._rng.standard_normal((self.data.Y.shape[1], count)))[0]
+
+
+class _Best:
+    """The best matrix and the best dual matrix so far, which need not come from the same round."""
+
+    def __init__(self, data: Corrupted, budget: Budget, callback: Callable[[dict[str, float]], Any] | None) -> None:
+        self.data, self._budget, self._callback = data, budget, callback
+        self._triplets, self._cost = _nothing(data.Y.shape), np.inf
+        self._W, self._level, self._bound = np.zeros_like(data.Y), 0.0, 0.0
+        self._history: dict[str, list[float]] = {}
+
+    def zero(self, rounds: _Rounds) -> bool:
+        """Return whether X = 0 is clearly the answer: all data are errors, and their signs make a dual matrix."""
+        self._consider(self._triplets)
+        if self.data.weight is None:
+            return self._cost == 0
+        W = self.data.trivial()
+        if rounds.reach(W, CONFIRM) > CLEARLY:
+            return False
+        self._W, self._bound = W, self._cost
+        return True
+
+    def look(self, rounds: _Rounds, image: Array, size: float) -> float:
+        """Return the relative gap after a look at where a round has come."""
+        W, level = self.data.clip(image, rounds.rho, rounds.level)
+        bound = self.data.bound(W, level, rounds.reach(W, 2))
+        if bound > self._bound:
+            self._bound, self._W, self._level = bound, W, level
+        self._consider(rounds.triplets)
+        gap = self._gap
+        row = {
+            "iteration": float(self._budget.iterations),
+            "seconds": self._budget.seconds,
+            "residual": size / float(np.linalg.norm(image)),
+            "gap": gap,
+            "rank": float(len(rounds.triplets[1])),
+        }
+        for name, value in row.items():
+            self._history.setdefault(name, []).append(value)
+        if self._callback is not None:
+            self._callback(row)
+        return gap
+
+    def confirm(self, rounds: _Rounds) -> float:
+        """Return the gap again, with a better estimate of the norm of the dual matrix."""
+        self._bound = min(self._bound, self.data.bound(self._W, self._level, rounds.reach(self._W, CONFIRM)))
+        return self._gap
+
+    def pursuit(self, tol: float) -> Pursuit:
+        """Return the end, without singular values that do not pay."""
+        s = self._triplets[1]
+        for rank in 1 + np.flatnonzero(s[1:] < DROP * s[:-1]):
+            U, s, V = self._triplets
+            if self._consider((U[:, :rank], s[:rank], V[:, :rank]), slack=1e-2 * max(tol, 1e-12)):
+                break
+        return Pursuit(self._triplets, self._W, self._gap <= tol, self._history)
+
+    @property
+    def _gap(self) -> float:
+        return (self._cost - self._bound) / self._cost if self._cost else 0.0
+
+    def _consider(self, triplets: Triplets, slack: float = 0.0) -> bool:
+        cost = self.data.cost(triplets)
+        better = cost <= self._cost * (1 + slack)
+        if better:
+            self._cost, self._triplets = cost, triplets
+        return better
+
+
+def _nothing(shape: tuple[int, ...]) -> Triplets:
+    return np.zeros((shape[0], 0)), np.zeros(0), np.zeros((shape[1], 0))

@@ -1,0 +1,116 @@
+"""Rows with gross errors and holes on a known subspace: one robust regression a row, all together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flatmin.metric import Array
+from flatmin.solvers.robust.least_squares import BLOCK, REJECTED, row_coefficients, row_grams
+
+__all__ = ["robust_coefficients"]
+
+#: Rounds of the alternating directions, then of reweighting.
+ROUNDS, SHARPENED = 200, 60
+#: The width within which reweighting counts residuals fully falls by this factor a round.
+FALL = 0.6
+#: Residuals are exact to this share of the size of the row, and told from errors at the root of it.
+EXACT = 1e-12
+#: So often are gross errors left out anew.
+REJECTIONS = 10
+
+
+def robust_coefficients(
+    Y: Array, seen: Array, R: Array, *, level: float = 0.0, sigma: float | None = None, ridge: float = 0.0
+) -> tuple[Array, Array]:
+    """Return for every row y the t that explains it as ``R t`` plus gross errors, and which cells are errors.
+
+    First ``Σ_j h(y_j − (R t)_j)`` is minimised over the observed cells, h Huber's loss: quadratic up to the level, then
+    linear; at level 0 it is the absolute value, whose fit is exact where few enough cells are wrong. This is done by
+    alternating directions, and made sharper by reweighted least squares where that is better. With ``sigma``, the cells
+    beyond three standard deviations are then left out, and the others fitted by least squares. Each row is fitted on
+    its own.
+
+    Parameters
+    ----------
+    Y : ndarray, shape (n, d)
+        Rows; what stands in missing cells does not count.
+    seen : ndarray of bool, shape (n, d)
+        Which cells are observed.
+    R : ndarray, shape (d, r)
+        Spans the subspace.
+    level : float
+        Of Huber's loss.
+    sigma : float, optional
+        Standard deviation of the noise.
+    ridge : float
+        What ``‖t‖²`` costs in least squares; decides where a row has too few cells.
+
+    Examples
+    --------
+    >>> R = np.array([[1.0], [2.0], [3.0], [4.0]])
+    >>> T, wrong = robust_coefficients(np.array([[2.0, 4.0, 99.0, 8.0]]), np.ones((1, 4), bool), R)
+    >>> T.round(9), wrong
+    (array([[2.]]), array([[False, False,  True, False]]))
+    """
+    Y = np.where(seen, Y, 0.0)
+    largest = np.max(np.abs(Y), axis=1, initial=0.0)[:, None]
+    if R.shape[1] == 0:
+        cut = max(level, REJECTED * (sigma or 0.0))
+        return np.zeros((len(Y), 0)), seen & (np.abs(Y) > np.maximum(cut, EXACT * largest))
+    ridge = max(ridge, EXACT * float(np.max(np.sum(R**2, axis=0))))
+    if len(Y) > (rows := max(1, BLOCK // (Y.shape[1] + R.shape[1] ** 2))):
+        blocks = (slice(start, start + rows) for start in range(0, len(Y), rows))
+        parts = [robust_coefficients(Y[k], seen[k], R, level=level, sigma=sigma, ridge=ridge) for k in blocks]
+        return np.concatenate([T for T, _ in parts]), np.concatenate([wrong for _, wrong in parts])
+    T = _alternating(Y, seen, R, level, ridge)
+    sharper = _reweighted(Y, seen, R, T, np.maximum(level, EXACT * largest), ridge)
+    better = _loss(Y, seen, R, sharper, level) <= _loss(Y, seen, R, T, level)
+    T = np.where(better[:, None], sharper, T)
+    if sigma is not None and sigma > 0:
+        T = _rejecting(Y, seen, R, T, REJECTED * sigma, ridge)
+    cut = max(level, REJECTED * sigma if sigma else 0.0)
+    wrong = seen & (np.abs(Y - T @ R.T) > np.maximum(cut, np.sqrt(EXACT) * largest))
+    if cut == 0:  # the cells that fit, fit exactly
+        good = seen & ~wrong
+        enough = np.count_nonzero(good, axis=1) >= R.shape[1]
+        T = np.where(enough[:, None], row_coefficients(Y, 1.0 * good, R, ridge), T)
+    return T, wrong
+
+
+def _alternating(Y: Array, seen: Array, R: Array, level: float, ridge: float) -> Array:
+    """Minimise ``Σ h(s_j)`` subject to ``R t + s = y`` by the alternating direction method of multipliers."""
+    T = row_coefficients(Y, 1.0 * seen, R, ridge)
+    step = np.sum(np.abs(Y - T @ R.T), axis=1, where=seen) / np.maximum(1, seen.sum(axis=1))
+    step = np.maximum(step, max(level, np.finfo(float).tiny))[:, None]  # 1/ρ: what a round takes from a residual
+    inverse = np.linalg.inv(row_grams(1.0 * seen, R, ridge))
+    U = np.zeros(Y.shape)
+    for _ in range(ROUNDS):
+        V = Y - T @ R.T + U
+        U = np.where(seen, np.clip(V * (step / (step + level)), -step, step), 0.0)
+        T = np.einsum("ikl,il->ik", inverse, np.where(seen, Y - V + 2 * U, 0.0) @ R)
+    return T
+
+
+def _reweighted(Y: Array, seen: Array, R: Array, T: Array, last: Array, ridge: float) -> Array:
+    """Minimise Huber's loss by reweighted least squares, its level falling to the last one."""
+    sizes = np.where(seen, np.abs(Y - T @ R.T), 0.0)
+    widths = np.maximum(last, np.max(sizes, axis=1, initial=0.0)[:, None])
+    for _ in range(SHARPENED):
+        sizes = np.abs(Y - T @ R.T)
+        weights = np.minimum(1.0, np.divide(widths, sizes, out=np.ones_like(sizes), where=sizes > 0))
+        T, widths = row_coefficients(Y, seen * weights, R, ridge), np.maximum(FALL * widths, last)
+    return T
+
+
+def _loss(Y: Array, seen: Array, R: Array, T: Array, level: float) -> Array:
+    """Return Huber's loss of every row."""
+    sizes = np.where(seen, np.abs(Y - T @ R.T), 0.0)
+    inside = sizes**2 / (2 * level) if level > 0 else sizes
+    return np.asarray(np.sum(np.where(sizes <= level, inside, sizes - level / 2), axis=1))
+
+
+def _rejecting(Y: Array, seen: Array, R: Array, T: Array, cut: float, ridge: float) -> Array:
+    """Return the least-squares fit to the cells that it fits to ``cut``."""
+    for _ in range(REJECTIONS):
+        T = row_coefficients(Y, 1.0 * (seen & (np.abs(Y - T @ R.T) <= cut)), R, ridge)
+    return T

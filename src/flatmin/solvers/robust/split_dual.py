@@ -1,0 +1,76 @@
+"""The dual matrix of an exact split: the signs of its errors, and beside them what is nearest to that of the rounds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flatmin.metric import Array
+from flatmin.solvers.newton import Budget
+from flatmin.solvers.robust.error_free_fit import least_squares, product, projected
+from flatmin.solvers.robust.penalty_rounds import SPARE, Rounds, Triplets
+
+__all__ = ["correct", "write_signs"]
+
+#: The dual matrix is corrected to this accuracy in so many steps; where it leaves its bounds, so often, if it leaves
+#: them by no more than this factor.
+DUAL, DUAL_STEPS, MENDS, FAR = 1e-12, 40, 20, 1.5
+#: Entries beyond this share of the bound are reflected there, so that the next correction has room.
+INSIDE = 0.98
+#: Power steps that bound a norm from below.
+POWER = 4
+
+
+def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W: Array) -> float:
+    """Set W to that of the rounds, and to the signs of errors where these are; return the objective."""
+    U, s, V = triplets
+    weight, sizes = rounds.weight, []
+
+    def write(rows: slice, left: Array) -> None:
+        small = np.abs(left) <= limit
+        W[rows] = np.where(small, rounds.W[rows], weight * np.sign(left))
+        sizes.append(float(np.abs(left).sum()))
+        if rounds.passes.seen is not None:
+            small &= rounds.passes.seen[rows]
+        free[rows] = small
+
+    rounds.passes.leave(U * s, V, write)
+    return float(s.sum() + weight * np.sum(sorted(sizes)))
+
+
+def correct(
+    rounds: Rounds, triplets: Triplets, W: Array, free: Array, cost: float, tol: float, budget: Budget
+) -> float:
+    """Correct W on free cells, in place, until ``P_T W = U Vᵀ`` within its bounds; return the bound it proves."""
+    passes, (U, _, V), weight = rounds.passes, triplets, rounds.weight
+    bound, limit = -np.inf, FAR * weight
+    for _ in range(MENDS):
+        F, E = projected(U, passes.products(W, V), passes.adjoint_products(W, U))
+        right = -F, V - E
+        accuracy = DUAL / max(float(np.sqrt(product(right, right))), DUAL)
+        H, reached = least_squares(passes, free, U, V, right, accuracy, DUAL_STEPS)
+        passes.add(np.hstack([U, H[0]]), np.hstack([H[1], V]), free, W)
+        norm, largest = max(1.0, _norm_beside(rounds, W, U, V)), float(max(W.max(), -W.min()))
+        bound = float(np.vdot(W, passes.Y) / max(norm, largest / weight))
+        if cost - bound <= tol * cost or not weight < largest <= limit or not reached or budget.out_of_time:
+            break
+        limit = largest
+        _reflect(W, free, weight)
+    return bound
+
+
+def _reflect(W: Array, free: Array, weight: float) -> None:
+    """Turn free entries beyond the weight back, in place, as if a little inside of it there were a mirror."""
+    for row, chosen in zip(W, free, strict=True):
+        beyond = np.flatnonzero((np.abs(row) > weight) & chosen)
+        row[beyond] = np.sign(row[beyond]) * np.maximum(2 * INSIDE * weight - np.abs(row[beyond]), 0.0)
+
+
+def _norm_beside(rounds: Rounds, W: Array, U: Array, V: Array) -> float:
+    """Return the norm of W between the complements of U and V, or less."""
+    passes, basis = rounds.passes, rounds.rng.standard_normal((len(V), SPARE))
+    for _ in range(POWER):
+        basis = np.linalg.qr(basis - V @ (V.T @ basis))[0]
+        image = passes.products(W, basis)
+        image -= U @ (U.T @ image)
+        basis = passes.adjoint_products(W, image)
+    return float(np.linalg.norm(image, 2))

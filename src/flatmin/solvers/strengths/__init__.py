@@ -1,0 +1,3 @@
+"""Many strengths of the penalty: paths of them, and the one that predicts best."""
+
+__all__: list[str] = []

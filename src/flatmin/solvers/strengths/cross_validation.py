@@ -1,0 +1,400 @@
+"""The strength of the penalty that predicts best, by cross-validation along paths of penalised solutions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from flatmin._threads import one_thread
+from flatmin.certificates import check_strength
+from flatmin.errors import InputError
+from flatmin.losses import Squared
+from flatmin.metric import Array
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+from flatmin.solvers.flat_minimum import flat_minimum
+from flatmin.solvers.newton import Budget
+from flatmin.solvers.strengths.folds import splits
+from flatmin.solvers.strengths.path import Prepared, descending, geometric, is_conic, strongest
+from flatmin.solvers.task import Task
+
+__all__ = ["CrossValidation", "Fold", "check_rule", "cross_validate"]
+
+RULES = ("best", "one_standard_error")
+#: Strengths are given up once errors have been above the least one in every fold for so many in a row …
+PATIENCE = 2
+#: … the last time on average by so many standard errors of the difference.
+CLEARLY = 2.0
+
+#: Makes the problem to fit and the problem to judge by of the indices of training and held-out measurements.
+Pair = Callable[[Array, Array], tuple[Problem, Problem]]
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """A problem to fit, and how its solutions are judged.
+
+    Attributes
+    ----------
+    problem : Problem
+        What is fitted: it has not seen what is held out.
+    residual : callable
+        Takes factors and returns what they leave of the held-out measurements, shape (size,).
+    size : int
+        How many measurements are held out.
+    """
+
+    problem: Problem
+    residual: Callable[[Factors], Array]
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """What `cross_validate` returns.
+
+    Attributes
+    ----------
+    metric_powers : ndarray, shape (p,)
+        The metric powers that were tried, as they were given.
+    alphas : ndarray, shape (a,)
+        The strengths, descending.
+    errors : ndarray, shape (p, a, folds)
+        Mean squared residuals on the held-out measurements; NaN where the errors had clearly risen before.
+    ranks : ndarray, shape (p, a, folds)
+        The ranks of the solutions that were judged; −1 where there is none.
+    gaps : ndarray, shape (p, a, folds)
+        Their relative duality gaps, as the solver estimates them; above ``fold_tol`` where it did not come that far.
+    sizes : ndarray, shape (folds,)
+        How many measurements each fold holds out.
+    rule : str
+        "best" or "one_standard_error".
+    chosen : tuple of int
+        Position (power, strength) that the rule chose.
+    solution : Solution
+        The penalised solution for all data at the chosen strength and power, certified. A refit of it predicts worse.
+    """
+
+    metric_powers: Array
+    alphas: Array
+    errors: Array
+    ranks: Array
+    gaps: Array
+    sizes: Array
+    rule: str
+    chosen: tuple[int, int]
+    solution: Solution
+
+    @property
+    def mean(self) -> Array:
+        """The mean squared residual over all held-out measurements, shape (p, a)."""
+        return np.asarray(self.errors @ self.sizes / self.sizes.sum())
+
+    @property
+    def standard_error(self) -> Array:
+        """The standard error of `mean`, from the spread between folds, shape (p, a); NaN for a single fold."""
+        return _standard_error(self.errors, self.sizes)
+
+    @property
+    def best(self) -> tuple[int, int]:
+        """Position (power, strength) of the least mean error."""
+        return self.position("best")
+
+    def position(self, rule: str) -> tuple[int, int]:
+        """Return the position (power, strength) that a rule chooses."""
+        check_rule(rule, "rule")
+        return _choose(self.errors, self.sizes, rule)
+
+    @property
+    def alpha(self) -> float:
+        """The strength that the rule chose."""
+        return float(self.alphas[self.chosen[1]])
+
+    @property
+    def metric_power(self) -> float:
+        """The metric power that the rule chose."""
+        return float(self.metric_powers[self.chosen[0]])
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether the least error is that of the weakest strength: a weaker one might be better."""
+        return len(self.alphas) > 1 and self.best[1] == len(self.alphas) - 1
+
+
+def check_rule(value: Any, name: str) -> None:
+    """Raise `InputError` unless an argument of this name is a rule of choice."""
+    if not isinstance(value, str) or value not in RULES:
+        raise InputError(f"{name} is {value!r}, expected 'best' or 'one_standard_error'")
+
+
+def cross_validate(
+    problem: Problem,
+    *,
+    alphas: Any = None,
+    n_alphas: int = 20,
+    ratio: float = 0.01,
+    metric_powers: Iterable[float] = (1.0,),
+    folds: Any = 5,
+    groups: Any = None,
+    rule: str = "best",
+    max_rank: int | None = None,
+    tol: float = 1e-8,
+    fold_tol: float = 1e-3,
+    early_stop: bool = True,
+    pair: Pair | None = None,
+    max_iter: int | None = None,
+    seed: int = 0,
+    n_jobs: int | None = 1,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+) -> CrossValidation:
+    """Choose the strength of the penalty, and the metric, by the error on measurements that were held out.
+
+    For each fold, metric power and strength the minimiser of ``loss + alpha · scaled trace`` for the other measurements
+    predicts those held out. Loss and trace are means over measurements and the metric is made of the measurements of
+    the fold, so a strength means the same in a fold and for all data.
+
+    Parameters
+    ----------
+    problem : Problem
+        The model and its data, with the loss `Squared`.
+    alphas : array_like, shape (a,), optional
+        Positive strengths, in any order; by default they are spaced geometrically below the one at which the solution
+        for all data is zero, for the power for which it is largest.
+    n_alphas, ratio : int, float
+        How many strengths there are by default, and the weakest one over the strongest.
+    metric_powers : iterable of float
+        The powers p of ``‖D1^p X D2^p‖_*`` to choose from.
+    folds : int, array_like of shape (m,), sequence of pairs or of Fold
+        The number of folds; or the fold of each measurement, −1 for those that are never held out; or pairs of index
+        arrays, training and held out, such as scikit-learn's splitters yield; or folds that are made already. A number
+        of folds deals `Entries` row by row, and never holds out a cell whose row or column would not be seen any more:
+        its error is the same for every strength.
+    groups : array_like, shape (m,), optional
+        With a number of folds: measurements of one group are held out together.
+    rule : str
+        "best" takes the least mean error, "one_standard_error" the strongest penalty, with the same metric, whose error
+        is at most one standard error above it.
+    max_rank : int, optional
+        The largest rank allowed.
+    tol : float
+        Target for the relative duality gap of the final solution …
+    fold_tol : float
+        … and of those in the folds.
+    early_stop : bool
+        Whether to leave out weaker strengths once errors have clearly risen: at two strengths in a row in every fold,
+        and on average by more than two standard errors. They are NaN in ``errors``.
+    pair : callable, optional
+        Takes index arrays, training and held out, and returns the problem to fit and the problem whose measurements
+        are predicted, for preprocessing that must not see held-out data. By default both are made of ``problem``.
+    max_iter : int, optional
+        The largest number of Newton steps for each solve.
+    seed : int
+        Deals the folds and starts random choices.
+    n_jobs : int, optional
+        Threads over folds and metric powers, by joblib, which must be installed if it is not 1.
+    callback : callable, optional
+        Called after each metric power and strength with a dict of metric_power, alpha, error and rank.
+
+    Returns
+    -------
+    CrossValidation
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range, or nothing can be held out.
+
+    Notes
+    -----
+    A solution in a fold starts at that of the same fold for the next stronger penalty; nothing it starts from has seen
+    the measurements held out.
+
+    References
+    ----------
+    Stone, "Cross-validatory choice and assessment of statistical predictions", Journal of the Royal Statistical Society
+    B 36(2), 1974. Breiman, Friedman, Olshen, Stone, "Classification and regression trees", 1984 (the rule of one
+    standard error).
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> instance = fm.families.matrix_sensing.sample((8, 6), 1, 100, noise=0.3)
+    >>> cv = cross_validate(instance.problem, n_alphas=10)
+    >>> cv.solution.status.name, cv.at_edge
+    ('regularized_minimum', False)
+    """
+    task, powers = Task(problem, 1.0, 1.0, max_rank, tol, max_iter, seed=seed), _checked_powers(metric_powers)
+    check_rule(rule, "rule")
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0):
+        raise InputError(f"n_jobs is {n_jobs!r}, expected a number of threads, -1 for all, or None")
+    if not isinstance(problem.loss, Squared):
+        raise InputError(f"the loss is {problem.loss!r}, expected Squared(): errors on held-out data are squared")
+    if alphas is None:
+        tops = [strongest(problem, metric_power=p, seed=task.seed) for p in powers]
+        strengths = geometric(max(tops), n_alphas, ratio)
+    else:
+        strengths = descending(alphas)
+    found = _folds(problem, folds, groups, pair, task.seed)
+    coarse = replace(task, tol=fold_tol)
+    runs = [[_Run.of(fold, replace(coarse, problem=fold.problem, metric_power=p)) for fold in found] for p in powers]
+    search = _Search(runs, strengths, np.array([fold.size for fold in found]), early_stop, callback)
+    with one_thread():
+        search.run(n_jobs)
+    chosen = _choose(search.errors, search.sizes, rule)
+    start = search.starts[chosen] if found[0].problem.shape == problem.shape else None
+    final = replace(task, alpha=float(strengths[chosen[1]]), metric_power=powers[chosen[0]], warm_start=start)
+    solution = _solved(final)
+    table = search.errors, search.ranks, search.gaps, search.sizes
+    return CrossValidation(np.array(powers), strengths, *table, rule, chosen, solution)
+
+
+@dataclass(eq=False)
+class _Run:
+    """A fold at one metric power, on its way from strong to weak penalties."""
+
+    fold: Fold
+    task: Task
+    prepared: Prepared | None
+    last: Any = None
+
+    @classmethod
+    def of(cls, fold: Fold, task: Task) -> _Run:
+        """Prepare the problem that is fitted."""
+        return cls(fold, task, Prepared.of(task) if is_conic(fold.problem) else None)
+
+    def advance(self, alpha: float) -> tuple[float, int, float, Factors]:
+        """Return the error on what was held out, the rank, the gap and the factors at the next strength."""
+        task = self.task
+        if self.prepared is None:
+            self.last = _solved(replace(task, alpha=alpha, warm_start=self.last))
+            factors, gap = self.last.factors, self.last.certificate.relative_gap
+        else:
+            budget = Budget(task.max_iter)
+            self.last = self.prepared.outcome(alpha, task.tol, self.last, budget)
+            factors, gap = self.prepared.factors(self.last), self.last.history.get("gap", [0.0])[-1]
+        error = float(np.mean(self.fold.residual(factors) ** 2))
+        return error, task.problem.parametrization.width(factors), gap, factors
+
+
+@dataclass(eq=False)
+class _Search:
+    """The table of errors, strength by strength; ``starts`` are factors of the first fold."""
+
+    runs: list[list[_Run]]
+    alphas: Array
+    sizes: Array
+    early_stop: bool
+    callback: Callable[[dict[str, float]], Any] | None
+    starts: dict[tuple[int, int], Factors] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = len(self.runs), len(self.alphas), len(self.sizes)
+        self.errors, self.ranks, self.gaps = np.full(shape, np.nan), np.full(shape, -1), np.full(shape, np.nan)
+
+    def run(self, n_jobs: int | None) -> None:
+        """Fill the table."""
+        active = list(range(len(self.runs)))
+        for j, alpha in enumerate(self.alphas):
+            steps = [(i, k) for i in active for k in range(len(self.sizes))]
+            found = _parallel([self.runs[i][k] for i, k in steps], float(alpha), n_jobs)
+            for (i, k), (error, rank, gap, factors) in zip(steps, found, strict=True):
+                self.errors[i, j, k], self.ranks[i, j, k], self.gaps[i, j, k] = error, rank, gap
+                if k == 0:
+                    self.starts[i, j] = factors
+            self._report(active, j)
+            if self.early_stop:
+                active = [i for i in active if not _rising(self.errors[i, : j + 1], self.sizes)]
+
+    def _report(self, active: list[int], j: int) -> None:
+        for i in active if self.callback is not None else ():
+            error = float(self.errors[i, j] @ self.sizes / self.sizes.sum())
+            power = self.runs[i][0].task.metric_power
+            row = {"metric_power": power, "alpha": float(self.alphas[j]), "error": error}
+            assert self.callback is not None
+            self.callback(row | {"rank": float(np.mean(self.ranks[i, j]))})
+
+
+def _parallel(runs: list[_Run], alpha: float, n_jobs: int | None) -> list[tuple[float, int, float, Factors]]:
+    """Return the next step of every run; threads share the data, and NumPy lets go of its lock."""
+    if n_jobs == 1 or len(runs) == 1:
+        return [run.advance(alpha) for run in runs]
+    try:
+        from joblib import Parallel, delayed
+    except ImportError as missing:
+        raise ImportError("n_jobs other than 1 needs joblib: pip install joblib") from missing
+    return list(Parallel(n_jobs=n_jobs, prefer="threads")(delayed(run.advance)(alpha) for run in runs))
+
+
+def _folds(problem: Problem, folds: Any, groups: Any, pair: Pair | None, seed: int) -> list[Fold]:
+    """Return the folds, made of the problem where they are not given."""
+    if isinstance(folds, list | tuple) and folds and all(isinstance(fold, Fold) for fold in folds):
+        return list(folds)
+    found = []
+    for split in splits(problem, folds, groups, seed):
+        fit, judge = (pair or _taken(problem))(split.training, split.held_out)
+        found.append(Fold(fit, judge.residual, len(split.held_out)))
+    return found
+
+
+def _taken(problem: Problem) -> Pair:
+    """Return what makes the problems of a fold by taking measurements and data."""
+
+    def part(index: Array) -> Problem:
+        return replace(problem, measurement=problem.measurement.take(index), data=problem.data[index])
+
+    return lambda training, held_out: (part(training), part(held_out))
+
+
+def _solved(task: Task) -> Solution:
+    """Return the solution of a task as `flat_minimum` makes it."""
+    return flat_minimum(
+        task.problem,
+        alpha=task.alpha,
+        metric_power=task.metric_power,
+        max_rank=task.max_rank,
+        tol=task.tol,
+        max_iter=task.max_iter,
+        warm_start=task.warm_start,
+        seed=task.seed,
+    )
+
+
+def _checked_powers(metric_powers: Any) -> list[float]:
+    """Return the metric powers as numbers, or raise `InputError`."""
+    powers = [check_strength(1.0, p)[1] for p in np.atleast_1d(np.asarray(metric_powers, dtype=object)).tolist()]
+    if not powers:
+        raise InputError("metric_powers is empty, expected one or more numbers from 0 to 1")
+    return powers
+
+
+def _rising(errors: Array, sizes: Array) -> bool:
+    """Return whether the errors (strengths, folds) have clearly risen above the least one, and for long enough."""
+    least = int(np.argmin(errors @ sizes))
+    if len(errors) - 1 - least < PATIENCE or errors.shape[1] < 2:
+        return False
+    rise = errors[-PATIENCE:] - errors[least]
+    error = _standard_error(rise[-1], sizes)
+    return bool(np.all(rise > 0) and rise[-1] @ sizes / sizes.sum() > CLEARLY * error)
+
+
+def _standard_error(errors: Array, sizes: Array) -> Array:
+    """Return the standard error of the mean over folds, the last axis, that weighs them by their sizes."""
+    count, share = len(sizes), sizes / sizes.sum()
+    if count < 2:
+        return np.full(errors.shape[:-1], np.nan)
+    spread = (errors - (errors @ share)[..., None]) ** 2 @ share
+    return np.asarray(np.sqrt(spread / (count - 1)))
+
+
+def _choose(errors: Array, sizes: Array, rule: str) -> tuple[int, int]:
+    """Return the position (power, strength) that the rule chooses."""
+    mean = errors @ sizes / sizes.sum()
+    power, strength = (int(i) for i in np.unravel_index(int(np.nanargmin(mean)), mean.shape))
+    if rule == "best" or len(sizes) < 2:
+        return power, strength
+    allowed = mean[power, strength] + _standard_error(errors, sizes)[power, strength]
+    return power, int(np.argmax(mean[power] <= allowed))

@@ -1,0 +1,323 @@
+"""Penalised solutions at many strengths, from strong to weak, each started at the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flatmin._memory import require
+from flatmin._threads import one_thread
+from flatmin._validation import numeric, positive
+from flatmin.errors import InputError
+from flatmin.losses import Squared
+from flatmin.metric import Array
+from flatmin.parametrizations import Gram, Product, SignedGram
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+from flatmin.solvers.augmented_lagrangian import augmented_lagrangian
+from flatmin.solvers.completion.alternating import alternating_factors, suits
+from flatmin.solvers.convex import packed, working_memory
+from flatmin.solvers.flat_minimum import flat_minimum
+from flatmin.solvers.newton import Budget
+from flatmin.solvers.outcome import Options, Outcome
+from flatmin.solvers.scaling import Scaled
+from flatmin.solvers.task import Task
+from flatmin.subspaces import as_array, leading_triplets
+
+__all__ = ["Path", "Prepared", "descending", "flat_path", "geometric", "is_conic", "strongest"]
+
+#: Up to this dimension the norm of a sparse dual matrix is computed from all of it.
+DENSE = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """What `flat_path` returns.
+
+    Attributes
+    ----------
+    alphas : ndarray, shape (n,)
+        The strengths, descending.
+    solutions : tuple of Solution
+        The solution at each strength, with its own certificate.
+    """
+
+    alphas: Array
+    solutions: tuple[Solution, ...]
+
+    @property
+    def ranks(self) -> Array:
+        """The rank of each solution, shape (n,)."""
+        return np.array([s.rank for s in self.solutions])
+
+    @cached_property
+    def losses(self) -> Array:
+        """The loss of each solution, the mean of its squared residuals, shape (n,)."""
+        return np.array([s.flatness.loss for s in self.solutions])
+
+    @property
+    def traces(self) -> Array:
+        """What the strength multiplies at each solution, for metric_power = 1 its scaled trace, shape (n,)."""
+        return np.asarray((np.array([s.certificate.value for s in self.solutions]) - self.losses) / self.alphas)
+
+    @property
+    def gaps(self) -> Array:
+        """The relative duality gap of each solution, shape (n,)."""
+        return np.array([s.certificate.relative_gap for s in self.solutions])
+
+    def __len__(self) -> int:
+        return len(self.solutions)
+
+
+def flat_path(
+    problem: Problem,
+    alphas: Any = None,
+    *,
+    n_alphas: int = 20,
+    ratio: float = 0.01,
+    metric_power: float = 1.0,
+    max_rank: int | None = None,
+    tol: float = 1e-8,
+    max_iter: int | None = None,
+    seed: int = 0,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+) -> Path:
+    """Return the minima of ``loss + alpha · scaled trace`` for many strengths alpha, each one certified.
+
+    They are found from strong to weak, where ranks grow, each started at the one before; what does not depend on the
+    strength is prepared once.
+
+    Parameters
+    ----------
+    problem : Problem
+        The model and its data.
+    alphas : array_like, shape (n,), optional
+        Positive strengths, in any order. By default they are spaced geometrically below `strongest`, where the
+        solution is zero; this is for `Product`, `Gram` and `SignedGram` models with the loss `Squared`.
+    n_alphas : int
+        How many strengths there are by default …
+    ratio : float
+        … and the weakest one over the strongest.
+    metric_power : float
+        p in ``‖D1^p X D2^p‖_*``.
+    max_rank : int, optional
+        The largest rank allowed.
+    tol : float
+        Target for the relative duality gap of each solution.
+    max_iter : int, optional
+        The largest number of Newton steps for each strength.
+    seed : int
+        Starts random choices.
+    callback : callable, optional
+        Called after each strength with a dict of alpha, rank, gap and seconds.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range, or the model has no default strengths and none are given.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> instance = fm.families.matrix_sensing.sample((8, 6), 2, 60, noise=0.1)
+    >>> path = flat_path(instance.problem, n_alphas=5)
+    >>> path.ranks, bool(path.gaps.max() < 1e-8)
+    (array([0, 2, 2, 4, 4]), True)
+    """
+    task = Task(problem, 1.0, metric_power, max_rank, tol, max_iter, seed=seed)
+    prepared = Prepared.of(task) if alphas is None or is_conic(problem) else None
+    if alphas is None and prepared is not None:
+        strengths = geometric(prepared.strongest, n_alphas, ratio)
+    else:
+        strengths = descending(alphas)
+    solutions: list[Solution] = []
+    start: Any = None
+    for alpha in strengths:
+        if prepared is None:
+            solution = start = flat_minimum(
+                problem,
+                alpha=float(alpha),
+                metric_power=metric_power,
+                max_rank=max_rank,
+                tol=tol,
+                max_iter=max_iter,
+                warm_start=start,
+                seed=seed,
+            )
+        else:
+            now = Task(problem, float(alpha), metric_power, max_rank, tol, max_iter, seed=seed)
+            start = prepared.outcome(float(alpha), tol, start, now.budget)
+            solution = packed(now, prepared.scaled, start)
+        solutions.append(solution)
+        if callback is not None:
+            row = {"alpha": float(alpha), "rank": solution.rank, "gap": solution.certificate.relative_gap}
+            callback(row | {"seconds": solution.seconds})
+    return Path(strengths, tuple(solutions))
+
+
+def strongest(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> float:
+    """Return the smallest strength alpha at which zero minimises ``loss + alpha · scaled trace``.
+
+    With the dual norm ``|·|`` (the operator norm, for semidefinite models the largest eigenvalue or 0), zero is a
+    minimiser if and only if minus the gradient of the loss, ``(2/m) B*(b)``, is in alpha · c times the dual ball, where
+    c is 4 for products and 8 for Hermitian models: ``alpha ≥ 2 |B*(b)| / (c m)``.
+
+    Parameters
+    ----------
+    problem : Problem
+        A `Product`, `Gram` or `SignedGram` model with the loss `Squared`.
+    metric_power : float
+        p in ``‖D1^p X D2^p‖_*``.
+    seed : int
+        Starts Lanczos iterations.
+
+    Returns
+    -------
+    float
+        0 where no matrix of the model correlates with the data: zero is then the solution for every strength.
+
+    Raises
+    ------
+    InputError
+        If the model or an argument cannot be used.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> A = fm.measurements.Identity((2, 2))
+    >>> p = fm.Problem(A, [3.0, 0.0, 0.0, 1.0])  # D1 = D2 = I/2, so B*(b) = 4 diag(3, 1); and c m = 16
+    >>> round(strongest(p), 12)
+    1.5
+    """
+    return Prepared.of(Task(problem, 1.0, metric_power, seed=seed)).strongest
+
+
+def is_conic(problem: Problem) -> bool:
+    """Return whether penalised solutions come from the convex programme of a cone, whose preparation can be shared."""
+    return isinstance(problem.loss, Squared) and isinstance(problem.parametrization, Product | Gram | SignedGram)
+
+
+def descending(alphas: Any) -> Array:
+    """Return strengths as an array, descending and different, or raise `InputError`."""
+    found = np.atleast_1d(numeric(alphas, "alphas"))
+    if found.ndim != 1 or found.size == 0 or not np.all(found > 0):
+        raise InputError(
+            f"alphas has shape {found.shape} and smallest value {found.min(initial=np.inf):g}, "
+            "expected one or more positive numbers; for an exact fit use flat_minimum"
+        )
+    return np.unique(found)[::-1]
+
+
+def geometric(top: float, n_alphas: int, ratio: float) -> Array:
+    """Return ``n_alphas`` strengths from ``top`` down to ``ratio`` times it; where top is 0 all strengths are alike."""
+    if isinstance(n_alphas, bool) or not isinstance(n_alphas, int | np.integer) or n_alphas < 1:
+        raise InputError(f"n_alphas is {n_alphas!r}, expected a whole number of at least 1")
+    ratio = positive(ratio, "ratio", below=1.0)
+    return (top or 1.0) * ratio ** np.linspace(0.0, 1.0, int(n_alphas))
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A problem that is merged, whitened and scaled once, to be solved at many strengths.
+
+    Attributes
+    ----------
+    problem : Problem
+        A `Product`, `Gram` or `SignedGram` model with the loss `Squared`.
+    scaled : Scaled
+        The same in the units of solvers.
+    max_rank : int or None
+        The largest rank allowed.
+    seed : int
+        Starts random choices.
+    metric_power : float
+        p in ``‖D1^p X D2^p‖_*``.
+    """
+
+    problem: Problem
+    scaled: Scaled
+    max_rank: int | None = None
+    seed: int = 0
+    metric_power: float = 1.0
+
+    @classmethod
+    def of(cls, task: Task) -> Prepared:
+        """Prepare the problem of a task, of which the strength does not matter."""
+        problem = task.problem
+        if not is_conic(problem):
+            model = problem.parametrization if isinstance(problem.loss, Squared) else problem.loss
+            raise InputError(f"alphas are not given for {model!r}, expected positive numbers: it has no strongest one")
+        require(working_memory(problem), "solving this problem")
+        scaled = Scaled.of(problem, task.metric_power, int(task.seed), weighted=False)
+        return cls(problem, scaled, task.widest, int(task.seed), task.metric_power)
+
+    @cached_property
+    def strongest(self) -> float:
+        """The smallest strength at which the solution is zero."""
+        scaled = self.scaled
+        if scaled.size == 0:
+            return 0.0
+        largest = _largest_value(scaled.model.dual_matrix(scaled.b), self.problem.parametrization.cone, self.seed)
+        return scaled.exchanged(1 / largest) if largest > 0 else 0.0
+
+    def outcome(self, alpha: float, tol: float, start: Outcome | None, budget: Budget) -> Outcome:
+        """Return the solution at a strength to a relative gap ``tol``, from that at another one."""
+        scaled, model = self.scaled, self.scaled.model
+        if scaled.size == 0:
+            return Outcome.zero(self.problem.shape, scaled.b)
+        price = scaled.exchanged(alpha)
+        if alpha >= self.strongest:
+            zero = Outcome.zero(self.problem.shape, scaled.b)
+            zero.y = price * scaled.b
+            zero.arrive((zero.U, zero.s, zero.V), budget, Options(), residual=1.0, gap=0.0, rank=0)
+            return zero
+        task = Task(self.problem, alpha, self.metric_power, self.max_rank, tol, seed=self.seed).within(budget)
+        if suits(task):
+            warm_factors = self.factors(start) if start is not None and len(start.s) else None
+            return self._alternating(replace(task, warm_start=warm_factors).within(budget), price)
+        warm = None
+        if start is not None and len(start.s):
+            warm = model.stack(start.U, start.s, start.V), start.y
+        with one_thread():
+            return augmented_lagrangian(model, scaled.b, budget, Options(tol, self.max_rank, self.seed), warm, price)
+
+    def _alternating(self, task: Task, price: float) -> Outcome:
+        """Return the end of the solver of large tables in scaled units."""
+        (L, R), converged = alternating_factors(task)
+        model, scaled = self.scaled.model, self.scaled
+        U, s, V = self.problem.parametrization.singular((L, R), scaled.metric)
+        s = s / scaled.to_z
+        y = price * (scaled.b - model.value(model.stack(U, s, V)))
+        return Outcome(U, s, V, y, -np.inf, converged)
+
+    def factors(self, outcome: Outcome) -> Factors:
+        """Return the factors that an outcome makes."""
+        scaled = self.scaled
+        return self.problem.parametrization.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
+
+
+def _largest_value(S: Any, cone: str, seed: int) -> float:
+    """Return the largest value of a dual matrix that a matrix of the cone can meet, to rounding."""
+    if cone == "rectangular":
+        return float(leading_triplets(S, 1, tol=1e-7, seed=seed)[1][0])
+    d = S.shape[0]
+    if isinstance(S, np.ndarray) or d <= DENSE:
+        dense = as_array(S)
+        values = np.linalg.eigvalsh((dense + dense.conj().T) / 2)
+    else:
+        from scipy.sparse.linalg import LinearOperator, eigsh
+
+        operator = LinearOperator(S.shape, matvec=lambda x: S @ x, dtype=S.dtype)
+        start = np.random.default_rng(seed).standard_normal(d).astype(S.dtype)
+        ends = "BE" if not np.issubdtype(S.dtype, np.complexfloating) else "LA"
+        values = eigsh(operator, k=2 if ends == "BE" else 1, which=ends, v0=start, return_eigenvectors=False)
+    return float(np.max(np.abs(values)) if cone == "symmetric" else np.max(values))
