@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numba import njit
+from flatmin.kernels.loops import compiled
 
 __all__ = ["eliminated", "spread", "sums"]
 
 
-def _compiled(function: Any) -> Any:
-    return njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})(function)
-
-
-@_compiled
+@compiled
 def eliminated(pointers, indices, values, large, y, share, out):  # type: ignore[no-untyped-def]
     """Subtract ``Cᵀ x`` from ``out`` for ``x = (C y + share) / large``, C in compressed rows; x replaces share.
 
@@ -39,7 +33,7 @@ def eliminated(pointers, indices, values, large, y, share, out):  # type: ignore
                 out[indices[p]] -= total
 
 
-@_compiled
+@compiled
 def spread(rows, cols, roots, g, a, b, out):  # type: ignore[no-untyped-def]
     """``out[p] = root (g + a[i] + b[j])``; no roots (length 0) are ones."""
     weighted = len(roots) > 0
@@ -48,7 +42,7 @@ def spread(rows, cols, roots, g, a, b, out):  # type: ignore[no-untyped-def]
         out[p] = roots[p] * value if weighted else value
 
 
-@_compiled
+@compiled
 def sums(rows, cols, roots, y, a, b):  # type: ignore[no-untyped-def]
     """Add ``root y`` to the sums of its row and of its column, where these have any; return the sum of all."""
     weighted, by_row, by_column, total = len(roots) > 0, len(a) > 0, len(b) > 0, 0.0

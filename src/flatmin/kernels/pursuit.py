@@ -7,18 +7,12 @@ NumPy.
 
 from __future__ import annotations
 
-from typing import Any
-
-from numba import njit
+from flatmin.kernels.loops import compiled
 
 __all__ = ["ascend", "trim"]
 
 
-def _compiled(function: Any) -> Any:
-    return njit(nogil=True, cache=True, error_model="numpy")(function)
-
-
-@_compiled
+@compiled
 def ascend(y, x, w, z, seen, level, rho, following):  # type: ignore[no-untyped-def]
     """``w ← clip(ρ (y − x) + w, ±level)``, zero where not seen, and ``z ← x + (w − old w)/ρ + w/following``."""
     inward, onward, holes = 1.0 / rho, 1.0 / rho + 1.0 / following, seen.size > 0
@@ -32,7 +26,7 @@ def ascend(y, x, w, z, seen, level, rho, following):  # type: ignore[no-untyped-
             z[i, j] = x[i, j] + (new * onward - old * inward)
 
 
-@_compiled
+@compiled
 def trim(y, x, seen, high, wide, free):  # type: ignore[no-untyped-def]
     """``free ← seen and |y − x| ≤ max(high[row], wide[column])``, ``x ← y − x`` there and zero elsewhere."""
     holes = seen.size > 0
