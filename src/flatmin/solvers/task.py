@@ -73,6 +73,10 @@ class Task:
         """Return the same task for matrices of at most this rank; its limits go on."""
         return self._with(max_rank=max(rank, 1))
 
+    def starting(self, solution: Solution) -> Task:
+        """Return the same task with a start; its limits go on."""
+        return self._with(warm_start=solution)
+
     def within(self, budget: Budget) -> Task:
         """Return the same task with limits that go on from another one."""
         other = replace(self)

@@ -106,6 +106,36 @@ def test_rank_thirty_and_many_errors():
     assert s.certificate.relative_gap <= 1e-8
 
 
+@pytest.mark.parametrize(("d", "rank", "share"), [(300, 5, 0.25), (500, 1, 0.3)])
+def test_many_errors_near_the_limit_of_recovery(d, rank, share):
+    """Where the norm of the dual matrix is one, but for little, a rough look at it takes it for feasible too early."""
+    instance = SAMPLE((d, d), rank, corruption=share, seed=0)
+    s = fm.flat_minimum(instance.problem)
+    assert s.status is fm.Status.unique_flat_minimum
+    assert s.certificate.relative_gap <= 1e-8
+    assert np.linalg.norm(s.matrix - instance.truth) <= 1e-8 * np.linalg.norm(instance.truth)
+
+
+def test_a_dual_matrix_that_is_taken_for_feasible_is_improved(monkeypatch):
+    from flatmin.solvers.robust import split_dual
+
+    monkeypatch.setattr(split_dual, "_norm_beside", lambda *arguments: 0.5)
+    s = fm.flat_minimum(SAMPLE((300, 300), 5, corruption=0.25, seed=0).problem)
+    assert s.certificate.holds
+    assert s.history["iteration"][-1] == s.iterations
+    assert len({len(values) for values in s.history.values()}) == 1
+
+
+def test_a_limit_in_the_first_rounds_keeps_what_they_found():
+    instance = SAMPLE((200, 200), 3, seed=0)
+    s = fm.flat_minimum(instance.problem, max_iter=2)
+    assert s.status is fm.Status.iteration_limit
+    assert s.iterations == 2
+    assert s.rank > 0
+    assert len(s.history["gap"]) == 1
+    assert np.linalg.norm(s.matrix - instance.truth) < 0.5 * np.linalg.norm(instance.truth)
+
+
 def test_below_recovery_the_flat_minimum_is_certified_and_is_not_the_truth():
     instance = SAMPLE((40, 40), 8, corruption=0.35, seed=0)
     s = fm.flat_minimum(instance.problem)

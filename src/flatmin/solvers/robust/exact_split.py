@@ -92,7 +92,8 @@ def exact_split(
     Returns
     -------
     Attempt or None
-        None where the rank is too large for partial decompositions, or zero.
+        None where the rank is too large for partial decompositions, or zero. At a limit before the first attempt it is
+        where the rounds have come.
 
     References
     ----------
@@ -121,7 +122,10 @@ def exact_split(
         if found.gap <= tol or wait is None:
             break
         due = len(ranks) + wait
-        rounds.resume()
+    if best is None and ranks and budget.exhausted:
+        best = Attempt(rounds.triplets, rounds.W.astype(float), np.inf, len(ranks))
+        if look is not None:
+            look(best.triplets, rounds.median(*best.triplets), best.gap)
     return best
 
 
@@ -141,7 +145,6 @@ def _finished(rounds: Rounds, budget: Budget, tol: float, look: Look | None) -> 
         return _Finish(rounds.triplets, rounds.W.astype(float), np.inf, median)
     if look is not None:
         look(triplets, median, 1.0)
-    rounds.pause()
     W = np.empty_like(rounds.passes.Y)
     cost = write_signs(rounds, triplets, max(ERROR, OVER * median), free, W)
     bound = correct(rounds, triplets, W, free, cost, tol, budget)

@@ -50,12 +50,25 @@ def robust_minimum(task: Task) -> Solution:
         Of a problem whose loss is `Absolute`.
     """
     task.expect_defaults("metric_power")
-    cells = Cells.of(task.problem)
     with one_thread():
-        found = split(cells, task, _start(cells, task))
-        # The data are there once more, in the problem, and what the dual matrix has elsewhere is zero.
-        found, cells = cells.seen_of(found), replace(cells, Y=cells.Y[:0].copy())
-        return packed_split(task, cells, found)
+        solution, converged = _judged(task)
+        if not converged or solution.certificate.holds or solution.rank == task.widest or task.budget.exhausted:
+            return solution
+        # The norm of the dual matrix is more than it was taken for, so that the pursuit ended too early.
+        again, _ = _judged(task.starting(solution))
+    if again.certificate.relative_gap > solution.certificate.relative_gap:
+        return solution
+    history = {name: np.concatenate([solution.history[name], values]) for name, values in again.history.items()}
+    return replace(again, history=history)
+
+
+def _judged(task: Task) -> tuple[Solution, bool]:
+    """Return the end of a pursuit with its certificate, and whether the pursuit took it for the optimum."""
+    cells = Cells.of(task.problem)
+    found = split(cells, task, _start(cells, task))
+    # The data are there once more, in the problem, and what the dual matrix has elsewhere is zero.
+    found, cells = cells.seen_of(found), replace(cells, Y=cells.Y[:0].copy())
+    return packed_split(task, cells, found), found.converged
 
 
 def packed_split(task: Task, cells: Cells, found: Pursuit) -> Solution:

@@ -16,7 +16,7 @@ Pair = tuple[Array, Array]
 
 #: The penalty starts at this over the norm of the data and grows by this factor a round.
 FIRST, GROWTH = 1.25, 1.7
-#: Rounds compute in single precision: they are a start, and nothing that is kept comes from them.
+#: Rounds compute in single precision: they are a start, of the fit and of the dual matrix.
 SINGLE, EPS = np.float32, float(np.finfo(np.float32).eps)
 #: Singular vectors carried beyond those in use; the rounds end when more than this share are in use.
 SPARE, WIDEST = 10, 0.2
@@ -60,16 +60,6 @@ class Rounds:
         self.rough.ascend(L, R, self.W, self.Z, level=self.weight, rho=self.rho, following=following)
         self.rho = following
         return True
-
-    def pause(self) -> None:
-        """Give back the memory of Z."""
-        self.Z = np.zeros((0, 0), SINGLE)
-
-    def resume(self) -> None:
-        """Set Z again."""
-        U, s, V = self.triplets
-        self.Z = (U * s).astype(SINGLE) @ V.T.astype(SINGLE)
-        self.Z += self.W / self.rho
 
     def median(self, U: Array, s: Array, V: Array) -> float:
         """Return the median of ``|Y − X|``, of a sample of observed cells."""

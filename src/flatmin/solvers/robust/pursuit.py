@@ -11,6 +11,7 @@ import numpy as np
 from flatmin.losses import clip_level
 from flatmin.metric import Array
 from flatmin.solvers.extrapolation import Extrapolation
+from flatmin.solvers.leading import block_triplets
 from flatmin.solvers.newton import Budget
 from flatmin.solvers.robust.exact_split import exact_split
 
@@ -36,8 +37,8 @@ CHECK = 5
 FINE, MORE = 1e-12, 1.5
 #: Rounds that move this little, relatively, move no more.
 STILL = 1e-14
-#: Power steps that confirm a norm, or find a subspace.
-CONFIRM = 20
+#: Power steps that find a subspace; the square of the other is the accuracy of a norm that is confirmed.
+CONFIRM, FOUND = 20, 1e-4
 #: Errors below this share of the largest are rounding.
 ROUNDING = 1e-9
 #: A dual matrix whose estimated norm is below this is feasible without doubt.
@@ -186,7 +187,7 @@ def pursue(
     if best.zero(rounds):
         return best.pursuit(tol)
     state = rounds.first(start)
-    extrapolation, reached = Extrapolation(data.Y.size), np.inf
+    extrapolation, reached, searched = Extrapolation(data.Y.size), np.inf, False
     sizes: list[float] = []
     while len(sizes) < most and not budget.exhausted:
         image = rounds.step(state)
@@ -199,8 +200,11 @@ def pursue(
             gap = best.look(rounds, image, sizes[-1])
             reached = min(reached, len(sizes)) if gap <= tol else np.inf
             enough = gap <= FINE or (slow and len(sizes) >= MORE * reached)
-            if still or (enough and best.confirm(rounds) <= tol):
+            if (still and searched) or (enough and best.confirm(rounds) <= tol):
                 break
+            searched = still or enough
+            if searched:  # perhaps the subspace lacks a direction
+                rounds.search(image)
         changed = rounds.adapt(image, len(sizes))
         if changed is not None:
             extrapolation.forget()
@@ -218,7 +222,7 @@ def shortcut(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> tuple[Pursuit | None, tuple[Array, Array] | None]:
-    """Return the exact split that `exact_split` finds, or else where `pursue` should start.
+    """Return the exact split that `exact_split` finds, or its end at a limit; or else where `pursue` should start.
 
     Parameters
     ----------
@@ -246,8 +250,8 @@ def shortcut(
     found = exact_split(data.Y, data.seen, data.weight, budget, tol, seed=seed, look=look)
     if found is None:
         return None, None
-    if found.gap <= tol:
-        return Pursuit(found.triplets, found.W, True, history), None
+    if found.gap <= tol or budget.exhausted:
+        return Pursuit(found.triplets, found.W, found.gap <= tol, history), None
     U, s, V = found.triplets
     return None, ((U * s) @ V.T, found.W)
 
@@ -276,17 +280,35 @@ class _Rounds:
 
     def step(self, state: Array) -> Array:
         """Return the next state."""
-        W, self.level = self.data.clip(state, self.rho, self.level)
-        Z = 2 * W
-        Z -= state
-        Z /= self.rho
-        Z += self.data.Y
+        W, Z = self._clipped(state)
         self.triplets = U, s, V = self._shrink(Z)
         image = (U * -s) @ V.T
         image += self.data.Y
         image *= self.rho
         image += W
         return image
+
+    def search(self, state: Array) -> None:
+        """Look for directions that the subspace lacks."""
+        _, Z = self._clipped(state)
+        if 2 * self._basis.shape[1] < min(Z.shape):
+            self._basis = block_triplets(Z, self._basis.shape[1], FOUND, int(self._rng.integers(2**31)))[2]
+
+    def norm(self, W: Array) -> float:
+        """Return the norm of a matrix as a block Krylov iteration finds it: that, or a little less."""
+        if 2 * self._basis.shape[1] >= min(W.shape):
+            return float(np.linalg.norm(W, 2))
+        found = block_triplets(W, 1, FOUND, int(self._rng.integers(2**31)), below=CLEARLY)
+        return float(found[1].max(initial=0.0))
+
+    def _clipped(self, state: Array) -> tuple[Array, Array]:
+        """Return W of a state, and the matrix whose singular values a round reduces."""
+        W, self.level = self.data.clip(state, self.rho, self.level)
+        Z = 2 * W
+        Z -= state
+        Z /= self.rho
+        Z += self.data.Y
+        return W, Z
 
     def adapt(self, image: Array, count: int) -> Array | None:
         """Return the state for another penalty, or None if it stays as it is."""
@@ -390,7 +412,8 @@ class _Best:
 
     def confirm(self, rounds: _Rounds) -> float:
         """Return the gap again, with a better estimate of the norm of the dual matrix."""
-        self._bound = min(self._bound, self.data.bound(self._W, self._level, rounds.reach(self._W, CONFIRM)))
+        norm = max(rounds.reach(self._W), rounds.norm(self._W))
+        self._bound = min(self._bound, self.data.bound(self._W, self._level, norm))
         return self._gap
 
     def pursuit(self, tol: float) -> Pursuit:

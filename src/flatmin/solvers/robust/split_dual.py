@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
+from flatmin.kernels.row_passes import RowPasses
 from flatmin.metric import Array
+from flatmin.solvers.leading import block_triplets
 from flatmin.solvers.newton import Budget
 from flatmin.solvers.robust.error_free_fit import least_squares, product, projected
-from flatmin.solvers.robust.penalty_rounds import SPARE, Rounds, Triplets
+from flatmin.solvers.robust.penalty_rounds import Rounds, Triplets
 
 __all__ = ["correct", "write_signs"]
 
@@ -16,8 +20,8 @@ __all__ = ["correct", "write_signs"]
 DUAL, DUAL_STEPS, MENDS, FAR = 1e-12, 40, 20, 1.5
 #: Entries beyond this share of the bound are reflected there, so that the next correction has room.
 INSIDE = 0.98
-#: Power steps that bound a norm from below.
-POWER = 4
+#: The norm beside the tangent space is found to the square of this; where it is below the other, only roughly.
+NORM, CLEARLY = 1e-3, 0.9
 
 
 def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W: Array) -> float:
@@ -65,12 +69,35 @@ def _reflect(W: Array, free: Array, weight: float) -> None:
         row[beyond] = np.sign(row[beyond]) * np.maximum(2 * INSIDE * weight - np.abs(row[beyond]), 0.0)
 
 
+@dataclass(frozen=True, eq=False)
+class _Beside:
+    """W between the complements of U and V, by its products."""
+
+    passes: RowPasses
+    W: Array
+    U: Array
+    V: Array
+    turned: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        d1, d2 = self.W.shape
+        return (d2, d1) if self.turned else (d1, d2)
+
+    @property
+    def T(self) -> _Beside:
+        return replace(self, turned=not self.turned)
+
+    def __matmul__(self, block: Array) -> Array:
+        first, last = (self.U, self.V) if self.turned else (self.V, self.U)
+        product = self.passes.adjoint_products if self.turned else self.passes.products
+        image = product(self.W, block - first @ (first.T @ block))
+        return np.asarray(image - last @ (last.T @ image))
+
+
 def _norm_beside(rounds: Rounds, W: Array, U: Array, V: Array) -> float:
-    """Return the norm of W between the complements of U and V, or less."""
-    passes, basis = rounds.passes, rounds.rng.standard_normal((len(V), SPARE))
-    for _ in range(POWER):
-        basis = np.linalg.qr(basis - V @ (V.T @ basis))[0]
-        image = passes.products(W, basis)
-        image -= U @ (U.T @ image)
-        basis = passes.adjoint_products(W, image)
-    return float(np.linalg.norm(image, 2))
+    """Return the norm of W between the complements of U and V, or a little less."""
+    if min(W.shape) <= U.shape[1]:
+        return 0.0
+    beside, seed = _Beside(rounds.passes, W, U, V), int(rounds.rng.integers(2**31))
+    return float(block_triplets(beside, 1, NORM, seed, below=CLEARLY)[1].max(initial=0.0))
