@@ -40,7 +40,7 @@ def gross(d: int, rank: int, missing: float = 0.0) -> str:
 
 
 def lines() -> list[Line]:
-    d, m, k = (500, 1000, 2000, 4000, 8000), (100_000, 200_000, 400_000, 800_000, 1_600_000), (2, 4, 8, 16, 32)
+    d, m, k = (500, 1000, 2000, 4000, 8000), (200_000, 400_000, 800_000, 1_600_000, 3_200_000), (2, 4, 8, 16, 32)
     sides, ranks, seen = (250, 500, 1000, 2000), (5, 10, 20, 40), (0.5, 0.6, 0.75, 0.9)
     name, completion, robust = "completion", ("completion", "gaussian"), ("robust_pca", "gross")
     tables = tuple(gross(1000, 10, round(1 - share, 2)) for share in seen)

@@ -70,8 +70,11 @@ def completion_cases() -> list[Case]:
     """Return exact completion, beside convex programmes and methods that are told the rank."""
     family, cases = "completion", []
     told = {"pymanopt": None, "softimpute-als": None, "flatmin-reweighted": None}
+    options = oversampled(60, 50, 2, 4)
+    small = {"scs": None, "clarabel": None, **told}
+    cases.append(Case("60×50, rank 2, oversampling 4", family, "completion", "gaussian", options, (CERTIFIED,), small))
     for ratio, least in ((4, 20.0), (2, 4.0)):
-        others = {"scs": least, **({"clarabel": None} if ratio == 4 else {}), **told}
+        others = {"scs": least, **told}
         wishes = (CERTIFIED, gap(1e-7))
         name, options = f"200×150, rank 3, oversampling {ratio}", oversampled(200, 150, 3, ratio)
         cases.append(
@@ -103,9 +106,24 @@ def yardstick_cases() -> list[Case]:
             name = f"condition {condition:g}, oversampling {ratio:g}"
             options = {"condition": condition, "oversampling": ratio, "dimension": 1000}
             others = {"flatmin-reweighted": None, **({"pymanopt": None} if ratio in (2.0, 4.0) else {})}
+            more = {"repeats": 1, "limit": 300}
             cases.append(
-                Case(name, "yardstick", "completion", "yardstick", options, (CERTIFIED,), others, repeats=1, limit=100)
+                Case(
+                    name,
+                    "yardstick",
+                    "completion",
+                    "yardstick",
+                    options,
+                    (CERTIFIED,),
+                    others,
+                    "flatmin[tol=1e-7]",
+                    **more,
+                )
             )
+        options = {"condition": condition, "oversampling": 2.0, "dimension": 1000}
+        name, wishes = f"condition {condition:g}, oversampling 2, reweighted", (error(1e-3), seconds(5))
+        ours = "flatmin-reweighted"
+        cases.append(Case(name, "yardstick", "completion", "yardstick", options, wishes, {}, ours, draws=20, limit=300))
     return cases
 
 
@@ -141,7 +159,7 @@ def penalised_cases() -> list[Case]:
         (0.13, (CERTIFIED, seconds(5), gap(1e-6)), True, fixed),
         (0.08, (CERTIFIED,), False, {}),
     ):
-        more = {"limit": 180.0, "repeats": 1, "headline": headline}
+        more = {"limit": 400.0, "repeats": 1, "headline": headline}
         name = f"MovieLens-100k, strength {reg}"
         data = {"reg": reg, "k": 80}
         cases.append(Case(name, "penalised", "penalised", "movielens", data, wishes, others, **more))
@@ -231,7 +249,7 @@ def phase_cases() -> list[Case]:
 def table_cases() -> list[Case]:
     """Return real tables with holes; the error is in standard deviations of the column."""
     cases, others = [], {"KNN": None, "KNN[scaled=True]": None, "Iterative[scaled=True]": None, "means": None}
-    for name in ("wine", "breast-cancer"):
+    for name in ("wine", "diabetes", "breast-cancer"):
         for share in (0.1, 0.5):
             wishes = (Wish("better than means", "=", True),)
             options = {"table": name, "holes": share}

@@ -5,6 +5,7 @@ python -m benchmarks.runs '{"benchmark": "completion", "dataset": "gaussian", "s
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -26,7 +27,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 BOOK, DUALS = RESULTS / "runs.jsonl", RESULTS / "duals"
 MEMORY = 20 * 2**30
 #: A run that took longer than this many seconds is not repeated.
-PATIENCE = 5.0
+PATIENCE = 25.0
 #: A program that prints its tables itself; the data set of its run is what follows its name.
 KERNELS = "kernels"
 #: Problems large enough for compiled loops, by data set; whoever compiles at first use solves one before it is timed.
@@ -57,6 +58,16 @@ class Run:
     def key(self) -> tuple[str, str, str, int]:
         return self.benchmark, self.dataset, self.solver, self.threads
 
+    @property
+    def source(self) -> str:
+        """A digest of the files that say what is run; flatmin's own do not count."""
+        folder, named = ROOT / "benchmarks" / self.benchmark, {"datasets": self.dataset, "solvers": self.solver}
+        texts = [file.read_text() for file in (folder / "objective.py", Path(f"{folder}.py")) if file.exists()]
+        for place, pattern in named.items():
+            name = f'name = "{pattern.partition("[")[0]}"'
+            texts += [text for file in sorted((folder / place).glob("*.py")) if name in (text := file.read_text())]
+        return hashlib.sha256("".join(texts).encode()).hexdigest()[:12]
+
 
 class Book:
     """Results of runs, a line of JSON each; the last line of a run counts."""
@@ -67,13 +78,20 @@ class Book:
         self.records = {record_key(record): record for record in map(json.loads, lines)}
 
     def __getitem__(self, run: Run) -> dict[str, Any]:
-        return self.records.get(run.key, {"failure": "not run"})
+        return self.records[run.key] if run in self else {"failure": "not run"}
 
     def __contains__(self, run: Run) -> bool:
-        return run.key in self.records
+        """Return whether it was made with the data set, the solver and the objective as they are now."""
+        return run.key in self.records and self.records[run.key].get("source") == run.source
 
     def write(self, run: Run, result: Mapping[str, Any]) -> None:
-        record = {**asdict(run), "date": time.strftime("%Y-%m-%d"), "processor": processor(), **result}
+        record = {
+            **asdict(run),
+            "source": run.source,
+            "date": time.strftime("%Y-%m-%d"),
+            "processor": processor(),
+            **result,
+        }
         self.records[run.key] = record
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("a") as file:

@@ -218,6 +218,41 @@ def test_of_a_sweep_no_accuracy_is_asked(book):
     assert ">" not in table
 
 
+def test_sweeps_are_the_least_of_each_length():
+    rows = [
+        judged(9.0, 1.0, sweeps=1),
+        judged(9.5, 1.0, sweeps=4),
+        judged(1.0, 1.0, sweeps=1),
+        judged(7.0, 1.0, sweeps=4),
+    ]
+    assert ratios.judgement({"rows": rows})["seconds a sweep"] == pytest.approx(2.0)
+
+
+def test_who_misses_the_target_wins_nothing_and_loses_nothing(book):
+    book.write(CASE.run("flatmin"), {"rows": [judged(0.5, 1e-3)]})
+    book.write(CASE.run("pyrpca"), {"rows": [judged(60.0, 1e-9)]})
+    assert "| 120 | ≥ 80 **MISSED** |" in ratios.family_table("robust PCA", [CASE], book)
+    book.write(CASE.run("flatmin"), {"rows": [judged(0.5, 1e-9)]})
+    book.write(CASE.run("pyrpca"), {"rows": [judged(20.0, 1e-3)]})
+    assert "| > 40 | ≥ 80 open |" in ratios.family_table("robust PCA", [CASE], book)
+
+
+def test_what_was_measured_of_other_data_does_not_count(book, tmp_path, monkeypatch):
+    run = runs.Run("folder", "gross[d1=9]", "soft-one[tol=1]")
+    folder = tmp_path / "benchmarks" / "folder"
+    for place, name in (("datasets", "gross"), ("solvers", "soft-one")):
+        (folder / place).mkdir(parents=True)
+        (folder / place / "file.py").write_text(f'name = "{name}"')
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    book.write(run, {"rows": []})
+    assert run in runs.Book(book.file)
+    (folder / "solvers" / "other.py").write_text('name = "other"')
+    assert run in book
+    (folder / "solvers" / "file.py").write_text('name = "soft-one"\ntol = 2')
+    assert run not in book
+    assert book[run] == {"failure": "not run"}
+
+
 def test_a_book_goes_on_where_it_stopped(book, monkeypatch):
     made = []
 

@@ -13,7 +13,7 @@ class Solver(Competitor):
     budgets = (1, 4)
 
     def set_objective(self, **problem):
-        self.budgets = (1, 11, 51) if len(problem["values"]) <= 200_000 else self.budgets
+        self.budgets = (1, 11, 51, 101, 201, 401) if len(problem["values"]) <= 200_000 else self.budgets
         super().set_objective(**problem)
 
     def prepare(self):
