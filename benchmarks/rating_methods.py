@@ -26,7 +26,7 @@ from flatmin.solvers.offsets.offsets import OffsetModel
 TOL = 1e-3
 #: Columns of cmfrec's factors, at least the rank of every certified optimum of the study, and its sweeps: three steps
 #: of conjugate gradients a row, with errors that change in the fourth digit beyond.
-COLUMNS, SWEEPS = 100, 15
+COLUMNS, SWEEPS = 130, 15
 
 Predicted = tuple[Array, int, float | None]
 

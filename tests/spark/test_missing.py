@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -226,6 +227,34 @@ def test_a_session_of_our_own_leaves_nothing_behind(tmp_path, work):
     noise = [line for line in done.stderr.splitlines() if "Warning" not in line and not line.startswith("  ")]
     assert noise == []
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("trouble", ["they have no pyarrow, flatmin", "No module named 'flatmin'"])
+def test_workers_that_lack_what_a_fit_needs(trouble):
+    def collect():
+        if trouble.startswith("they"):
+            return ["pyarrow", "flatmin"]
+        raise RuntimeError(trouble)
+
+    job = SimpleNamespace(collect=collect)
+    context = SimpleNamespace(parallelize=lambda *_: SimpleNamespace(flatMap=lambda _: job))
+    with pytest.raises(fm.InputError, match=f"cannot run flatmin: {trouble}; expected .* PYSPARK_PYTHON"):
+        session_module._expect_workers(SimpleNamespace(sparkContext=context))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"values": [1e39, 1.0]}, "numbers beyond those of 32 bits"),
+        ({"values": [np.nan, 1.0]}, "the values"),
+        ({"tol": -1.0}, "tol is -1.0, expected a number from 0 to 1"),
+        ({"tol": np.nan}, "tol is nan, expected a number from 0 to 1"),
+    ],
+)
+def test_arrays_and_tolerances_that_cannot_be_used(change, sentence):
+    given = {"values": [2.0, 1.0], "tol": 1e-6} | change
+    with pytest.raises(fm.InputError, match=sentence):
+        SparkCompletion.fit(([0, 1], [1, 0], given["values"]), alpha=0.1, tol=given["tol"])
 
 
 def _ends(pid, seconds=60):

@@ -86,6 +86,8 @@ class Mask(Entries):
 
     def adjoint(self, y: Array) -> Array:
         """Return y spread over the matrix, zero elsewhere, as an array."""
+        if np.shape(y) != (self.size,):
+            raise InputError(f"y has shape {np.shape(y)}, expected ({self.size},)")
         M = np.zeros(self.shape)
         M[self.seen] = y
         return M

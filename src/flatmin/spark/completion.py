@@ -25,7 +25,7 @@ from flatmin.solution import Solution, Status
 from flatmin.spark.als import MOST_ITERATIONS, fit_als
 from flatmin.spark.cells import Cells
 from flatmin.spark.proof import COLLECTED, Proof, prove, regularization
-from flatmin.spark.reading import LARGEST, Indexed, ascending, indexed, placed, read, readable, reason
+from flatmin.spark.reading import LARGEST, LARGEST_VALUE, Indexed, ascending, indexed, placed, read, readable, reason
 from flatmin.spark.session import is_frame, session
 from flatmin.spark.sweeps import sweep
 
@@ -136,6 +136,8 @@ class SparkCompletion:
         for name, value, least in (("rank", rank, 1), ("max_iter", max_iter, 1), ("seed", seed, 0)):
             if value is not None and (not isinstance(value, int | np.integer) or value < least):
                 raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        if not isinstance(tol, int | float | np.number) or not 0 <= tol <= 1:
+            raise InputError(f"tol is {tol!r}, expected a number from 0 to 1")
         clock = _Clock()
         if isinstance(source, tuple):
             source = _checked(source)
@@ -385,6 +387,8 @@ def _checked(arrays: tuple[Any, ...]) -> tuple[Array, Array, Array]:
     for name, index in (("i", i), ("j", j)):
         if index.min() < 0 or index.max() > LARGEST:
             raise InputError(f"{name} reaches from {index.min()} to {index.max()}, expected positions of at least 0")
+    if not float(np.max(np.abs(values))) <= LARGEST_VALUE:
+        raise InputError("the values contain NaN or numbers beyond those of 32 bits, expected finite ones")
     return i, j, values
 
 

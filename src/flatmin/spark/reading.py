@@ -36,6 +36,8 @@ WHOLE = ("byte", "short", "integer", "long")
 NUMBERS = (*WHOLE, "float", "double", "decimal")
 #: More rows or columns than this Spark's ALS cannot count.
 LARGEST = 2**31 - 1
+#: … and it computes in 32 bits.
+LARGEST_VALUE = float(np.finfo(np.float32).max)
 
 
 class Indexed:
@@ -213,7 +215,7 @@ def check(frame: Any) -> None:
     for name in ("row", "column"):
         if found[name]:
             raise InputError(f"{found[name]} triples have no id of a {name}, expected an id in every one")
-    if found["value"] or not found["largest"] <= float(np.finfo(np.float32).max):
+    if found["value"] or not found["largest"] <= LARGEST_VALUE:
         raise InputError("the values contain NaN, nothing or numbers beyond those of 32 bits, expected finite ones")
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from flatmin._memory import available_bytes
 from flatmin.errors import InputError
+from flatmin.spark.reading import reason
 
 __all__ = ["is_frame", "java", "require_spark", "session"]
 
@@ -124,6 +125,7 @@ def session(owner: Any = None) -> Iterator[Any]:
             if found is not None:
                 if "connect" in type(found).__module__:
                     raise InputError("the session is one of Spark Connect, expected a classic one, which has RDDs")
+                _expect_workers(found)
                 yield found
                 return
             own_files = tempfile.TemporaryDirectory(prefix="flatmin-spark-", ignore_cleanup_errors=True)
@@ -143,6 +145,26 @@ def _runs() -> bool:
         return False
     context = import_module("pyspark").SparkContext
     return context._gateway is not None or "SPARK_CONNECT_MODE_ENABLED" in os.environ
+
+
+def _expect_workers(spark: Any) -> None:
+    """Raise `InputError` unless the workers of a user's session have what a fit needs."""
+
+    def lacking(_: int) -> list[str]:  # sent by its code, as it stands inside a function
+        import importlib.util
+
+        return [name for name in ("flatmin", "numpy", "pyarrow") if importlib.util.find_spec(name) is None]
+
+    try:
+        missing = spark.sparkContext.parallelize([0], 1).flatMap(lacking).collect()
+        told = f"they have no {', '.join(missing)}" if missing else ""
+    except Exception as error:  # of Java or of Python there, whatever it is
+        told = reason(error)
+    if told:
+        raise InputError(
+            f"the workers of this Spark session cannot run flatmin: {told}; expected the Python of this process, or "
+            "one with flatmin[spark], in the environment variable PYSPARK_PYTHON before the session starts"
+        )
 
 
 def _active() -> Any:

@@ -143,6 +143,13 @@ def test_a_mask_is_as_good_as_its_entries():
     assert "rows" not in vars(mask)
 
 
+def test_a_mask_takes_one_number_a_cell():
+    mask = fm.measurements.Mask(np.eye(3) > 0)
+    for y in (3.0, np.ones(4), np.ones((3, 1))):
+        with pytest.raises(fm.InputError, match=r"y has shape .*, expected \(3,\)"):
+            mask.adjoint(y)
+
+
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
