@@ -128,7 +128,7 @@ def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float
     sizes = abs(S)
     sums = [np.max(sizes @ np.ones(S.shape[1]), initial=0.0), np.max(sizes.T @ np.ones(S.shape[0]), initial=0.0)]
     terms = [np.max(stored_entries(S, axis), initial=0) for axis in (0, 1)] if hasattr(S, "tocsr") else S.shape
-    entries = S.data if hasattr(S, "tocsr") else S
+    entries = sizes.data if hasattr(S, "tocsr") else S
     size = min(float(np.prod(sums)), float(np.vdot(entries, entries).real)) ** (0.5 + 0.5 * twice)
     unit = float(np.finfo(S.dtype).eps) if np.issubdtype(S.dtype, np.inexact) else EPS
     return unit * float(size) * float(sum(terms) + 2 * p * (sum(S.shape) + p) + 8)

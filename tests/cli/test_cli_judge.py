@@ -1,9 +1,11 @@
 import json
+import time
 
 import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.cli import judge
 
 pytestmark = pytest.mark.usefixtures("without_report")
 
@@ -126,6 +128,19 @@ def test_solutions_that_do_not_fit(flatmin, tmp_path, solved, arrays, part):
     assert run.code == 2
     assert part in run.err
     assert run.err.count("\n") == 1
+
+
+def test_a_search_for_a_dual_vector_is_announced_and_can_be_limited(flatmin, monkeypatch, capsys, tmp_path, solved):
+    saved = dict(np.load(tmp_path / "p-flat" / "solution.npz"))
+    np.savez(tmp_path / "mine.npz", L=saved["L"], R=saved["R"])
+    free = flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz")
+    assert (free.code, free.err) == (0, "")
+    monkeypatch.setattr(judge, "PATIENCE", 0.0)
+    with judge._announced("looking", wanted=True):
+        time.sleep(0.5)
+    assert capsys.readouterr().err == "looking\n"
+    assert flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz", "--time-limit", "0").code == 1
+    assert flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz", "--time-limit", "soon").code == 2
 
 
 def test_nothing_is_left_to_chance_if_that_is_asked_for(flatmin, monkeypatch, solved):

@@ -248,3 +248,29 @@ def test_a_ridge_too_small_for_the_precision_gives_finite_factors(kind):
     assert np.isfinite(L).all()
     best = sum(float(v @ (F[:, :3] @ np.linalg.lstsq(F[:, :3], v, rcond=None)[0])) for v in values.reshape(5, 40))
     assert gain == pytest.approx(best, rel=2e-3 if kind is np.float32 else 1e-6)
+
+
+def test_without_a_place_to_keep_them_loops_are_compiled_all_the_same(monkeypatch):
+    from flatmin.kernels import loops
+
+    def nowhere(*, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function 'sampled': no locator available for file 'loops.py'")
+        return lambda function: function
+
+    monkeypatch.setattr(loops, "njit", nowhere)
+    assert loops.compiled(len) is len
+
+
+def test_a_matrix_that_was_turned_can_be_pickled_and_its_multiples_keep_their_cells():
+    import pickle
+
+    cells = Cells.of(np.array([0, 1, 1]), np.array([2, 0, 0]), (2, 3))
+    S = CellMatrix.of(np.array([1.0, 2.0, 3.0]), cells)
+    turned = S.T @ np.eye(2)
+    again = pickle.loads(pickle.dumps(S))
+    np.testing.assert_array_equal(again.T @ np.eye(2), turned)
+    twice = 2 * (S * 0.5)
+    assert isinstance(S * 0.5, CellMatrix)
+    np.testing.assert_array_equal(twice.toarray(), S.toarray())
+    np.testing.assert_array_equal(abs(CellMatrix.of(np.array([1.0, 2.0, -3.0]), cells)).data, [1.0, 5.0])

@@ -403,6 +403,12 @@ def certify(
         bool,
         typer.Option("--deterministic", help="Leave nothing to chance: norms known by random starts prove nothing."),
     ] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            "--time-limit", parser=_number, metavar="S", help="Seconds to look for a dual vector, if the file has none."
+        ),
+    ] = None,
 ) -> int:
     """Say what can be proved about a solution.
 
@@ -410,7 +416,7 @@ def certify(
     """
     from flatmin.cli.judge import certify as judge
 
-    return judge(family, input, solution, json, deterministic)
+    return judge(family, input, solution, json, deterministic, time_limit)
 
 
 @app.command()

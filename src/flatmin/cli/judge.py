@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +22,36 @@ from flatmin.report.words import judgement
 
 __all__ = ["certify", "flatness"]
 
+#: What takes longer than so many seconds is announced.
+PATIENCE = 2.0
 
-def certify(family: str, input: Path, solution: Path, json: bool, deterministic: bool) -> int:
+
+def certify(family: str, input: Path, solution: Path, json: bool, deterministic: bool, time_limit: float | None) -> int:
     """Print what can be proved about a solution file; the exit status is 0 only if the certificate holds."""
     problem, saved = _read(family, input, solution)
     candidate = saved.answer if saved.factors is None else saved.factors
-    settings: dict[str, Any] = {**saved.settings, "randomized": not deterministic}
-    proof = flatmin.certify(problem, candidate, saved.dual, uniqueness_dual=saved.uniqueness_dual, **settings)
+    settings: dict[str, Any] = {**saved.settings, "randomized": not deterministic, "time_limit": time_limit}
+    with _announced(f"{solution} has no dual vector: looking for one", saved.dual is None):
+        proof = flatmin.certify(problem, candidate, saved.dual, uniqueness_dual=saved.uniqueness_dual, **settings)
     if json:
         print(as_json(proof.scalars()))
     else:
         print(judgement(proof, voice_of(problem, proof, saved.settings.get("metric_power", 1.0))))
         print_table(proof.scalars())
     return 0 if proof.holds else 1
+
+
+@contextmanager
+def _announced(text: str, wanted: bool) -> Iterator[None]:
+    """Say on stderr what is being done if it takes long."""
+    timer = threading.Timer(PATIENCE, print, (text,), {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    if wanted:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def flatness(family: str, input: Path, solution: Path, json: bool) -> int:

@@ -38,8 +38,12 @@ MATHS = {"reassoc", "contract", "nsz", "arcp"}
 
 
 def compiled(function: Any) -> Any:
-    """Return a function compiled at its first call for each type of arguments, and kept on disk."""
-    return njit(nogil=True, cache=True, error_model="numpy", fastmath=MATHS)(function)
+    """Return a function compiled at its first call for each type of arguments, and kept on disk if there is a place."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": MATHS}
+    try:
+        return njit(cache=True, **options)(function)
+    except (RuntimeError, OSError):  # neither beside the package nor in the user's own folder
+        return njit(**options)(function)
 
 
 @compiled

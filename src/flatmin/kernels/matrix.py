@@ -18,7 +18,8 @@ __all__ = ["CellMatrix"]
 class CellMatrix(csr_array):  # type: ignore[misc]
     """A `scipy.sparse.csr_array` with faster products, and a transpose of its own kind that is made once.
 
-    Whatever else is made of it (a slice, a sum) is an ordinary sparse array. Its values are not to be changed.
+    So have its multiples. Whatever else is made of it (a slice, a sum) is an ordinary sparse array. Its values are not
+    to be changed.
 
     Parameters
     ----------
@@ -69,8 +70,19 @@ class CellMatrix(csr_array):  # type: ignore[misc]
         found = self._cells.product(self.data, columns.astype(self.data.dtype, copy=False))
         return found.reshape(self.shape[0], *other.shape[1:])
 
+    def __mul__(self, other: Any) -> Any:
+        if self._cells is None or not np.isscalar(other):
+            return super().__mul__(other)
+        return CellMatrix.of(self.data * other, self._cells)
+
     def __abs__(self) -> Any:
-        return csr_array((np.abs(self.data), self.indices, self.indptr), shape=self.shape, copy=True)
+        """Return sizes, added up where entries repeat."""
+        sizes = csr_array((np.abs(self.data), self.indices, self.indptr), shape=self.shape, copy=True)
+        sizes.sum_duplicates()
+        return sizes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_turned": None, "_back": None}
 
     def sum_duplicates(self) -> None:
         """Add up what stands at the same place; the cells, whose arrays this matrix shares, stay as they are."""

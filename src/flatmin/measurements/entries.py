@@ -22,6 +22,8 @@ LARGEST_NORMAL = 2000
 #: Entries fewer than `flatmin.kernels.MANY` run in compiled loops where they are as many as the first number and, times
 #: columns, as the second one.
 SOME, BUSY = 10_000, 200_000
+#: Weights are no larger than this, and no smaller than its inverse, so that their fourth powers are numbers.
+LARGEST_WEIGHT = 1e75
 #: Positions fit in four bytes.
 LONGEST = 2**31 - 1
 #: So many entries at once, lest arrays that are needed for a moment be as long as all of them.
@@ -72,6 +74,13 @@ class Entries(Measurement):
         self.weights = None if weights is None else np.array(numeric(weights, "weights"))
         if self.weights is not None and self.weights.shape != (self.size,):
             raise InputError(f"weights has shape {self.weights.shape}, expected ({self.size},)")
+        if self.weights is not None:
+            sizes = np.abs(self.weights[self.weights != 0])
+            if sizes.size and not (sizes.min() >= 1 / LARGEST_WEIGHT and sizes.max() <= LARGEST_WEIGHT):
+                raise InputError(
+                    f"weights have sizes from {sizes.min():.3g} to {sizes.max():.3g}, expected zeros and sizes from "
+                    f"{1 / LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
+                )
         self._pattern = _Pattern(self.rows, self.cols, self.shape)
 
     def forward(self, X: Array) -> Array:

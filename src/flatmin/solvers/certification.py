@@ -36,6 +36,7 @@ def certify(
     alpha: float = 0.0,
     metric_power: float = 1.0,
     randomized: bool = True,
+    time_limit: float | None = None,
 ) -> Certificate:
     """Return what can be proved about a solution, whoever made it.
 
@@ -55,6 +56,8 @@ def certify(
     randomized : bool
         Whether bounds count that fail with the chance `Certificate.failure_probability`, at most 1e-10. Without them
         matrices of up to 8000 rows or columns are factorized, and of larger ones nothing is proved.
+    time_limit : float, optional
+        Seconds after which the search for a dual vector ends, where none is given; what it has by then is judged.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def certify(
     if not isinstance(problem, Problem):
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     factors = _factors(problem, factors_or_matrix)
-    model, task = problem.parametrization, Task(problem, alpha, metric_power)
+    model, task = problem.parametrization, Task(problem, alpha, metric_power, time_limit=time_limit)
     if isinstance(problem.loss, Absolute):
         task.expect_defaults("metric_power")
         dual = check_dual(_dual(task) if dual is None else dual, problem)
@@ -105,7 +108,8 @@ def certify(
 
 
 def _dual(task: Task) -> Array:
-    return flat_minimum(task.problem, alpha=task.alpha, metric_power=task.metric_power).certificate.dual
+    power, limit = task.metric_power, task.time_limit
+    return flat_minimum(task.problem, alpha=task.alpha, metric_power=power, time_limit=limit).certificate.dual
 
 
 def _factors(problem: Problem, factors_or_matrix: Any) -> Factors:

@@ -100,7 +100,10 @@ def flat_minimum(
     strength = 0.0 if isinstance(alpha, str) else alpha
     task = Task(problem, strength, metric_power, max_rank, tol, max_iter, time_limit, warm_start, seed, callback, stop)
     if stop == "objective" and (auto or not suits(task)):
-        raise InputError("stop is 'objective', expected 'gap' unless entries are measured and alpha is well above zero")
+        raise InputError(
+            "stop is 'objective', expected 'gap' unless entries are measured, without offsets and with weights of "
+            "similar sizes, and alpha is a number well above zero"
+        )
     return _pivotal(task)(task) if auto else _solver(task)(task)
 
 

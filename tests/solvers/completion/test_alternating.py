@@ -83,6 +83,37 @@ def test_a_strength_beyond_which_all_is_zero(engine):
     assert beyond.certificate.holds
 
 
+@pytest.mark.parametrize("alpha", [0.3, 0.01])
+@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+def test_what_is_returned_is_as_good_as_the_last_sweep(alpha, tol):
+    problem, rows = _problem(8, (60, 50), 2400), []
+    s = fm.flat_minimum(problem, alpha=alpha, stop="objective", tol=tol, callback=rows.append)
+    assert s.certificate.value * problem.measurement.size <= (1 + 2 * tol) * rows[-1]["objective"]
+
+
+@pytest.mark.parametrize("size", [1e140, 1e3])
+def test_a_warm_start_worse_than_nothing_is_none(engine, size):
+    problem = _problem(3)
+    start = tuple(np.full((d, 2), size) for d in problem.shape)
+    cold, warm = (fm.flat_minimum(problem, alpha=0.05, warm_start=w) for w in (None, start))
+    assert warm.certificate.holds
+    assert warm.iterations == cold.iterations
+
+
+def test_weights_beyond_single_precision_go_to_another_solver():
+    problem = _problem(4, repeated=False)
+    A = problem.measurement
+    weights = np.where(np.arange(A.size) < 5, 1e-70, 1.0)
+    B = fm.measurements.Entries(A.rows, A.cols, A.shape, weights)
+    s = fm.flat_minimum(fm.Problem(B, weights * problem.data), alpha=0.05)
+    assert s.certificate.holds
+    with pytest.raises(fm.InputError, match="weights of similar sizes"):
+        fm.flat_minimum(fm.Problem(B, weights * problem.data), alpha=0.05, stop="objective")
+    for wrong in (1e-80, 1e80):
+        with pytest.raises(fm.InputError, match=r"weights have sizes from .*, expected zeros and sizes from 1e-75"):
+            fm.measurements.Entries([0, 1], [0, 1], (2, 2), [wrong, 1.0])
+
+
 def test_the_objective_never_rises_and_extrapolation_helps():
     problem = RegularisedCells.of(Task(_problem(4, (60, 50), 1500), 0.01, stop="objective"))
     R = np.random.default_rng(0).standard_normal((50, 8))
@@ -245,7 +276,7 @@ def test_next_to_no_penalty_is_left_to_the_solver_of_exact_fits(alpha, engine):
     assert not alternating.suits(Task(problem, alpha))
     found, exact = fm.flat_minimum(problem, alpha=alpha), fm.flat_minimum(problem)
     np.testing.assert_allclose(found.matrix, exact.matrix, atol=1e-4 * np.abs(exact.matrix).max())
-    with pytest.raises(fm.InputError, match="alpha is well above zero"):
+    with pytest.raises(fm.InputError, match="alpha is a number well above zero"):
         fm.flat_minimum(problem, alpha=alpha, stop="objective")
 
 

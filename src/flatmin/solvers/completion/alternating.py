@@ -37,8 +37,14 @@ FEWEST_ADDED = 8
 ROUNDS = 40
 #: A smaller `strength` asks for an exact fit in all but name; sweeps would hardly move.
 WEAKEST = 1e-7
+#: Factors of larger entries are no start: single precision does not hold their squares.
+LARGEST = 1e18
+#: Weights whose sizes differ by more than this are beyond single precision.
+UNEVEN = 1e12
 #: Where the dual matrix of the data has a smaller norm, roughly, the solution is zero: at one it becomes so.
 HOPELESS = 0.1
+#: Columns whose penalty is at most these shares of the last change of the objective go, if it stays what it is.
+DROPPED = (0.5, 0.05, 0.005)
 #: Single precision is trusted down to this change of the objective.
 SINGLE = 1e-6
 
@@ -52,7 +58,17 @@ def suits(task: Task) -> bool:
     fits = isinstance(problem.measurement, Entries) and type(problem.parametrization) is Product
     if not (fits and isinstance(problem.loss, Squared) and task.alpha > 0):
         return False
-    return (problem.measurement.size >= MANY or task.stop == "objective") and strength(task) >= WEAKEST
+    many = problem.measurement.size >= MANY or task.stop == "objective"
+    return many and _even(getattr(problem.measurement, "weights", None)) and strength(task) >= WEAKEST
+
+
+def _even(weights: Array | None) -> bool:
+    """Return whether weights suit single precision."""
+    if weights is None:
+        return True
+    sizes = np.abs(weights)
+    largest = float(sizes.max())
+    return largest <= UNEVEN * float(np.min(sizes, where=sizes > 0, initial=largest))
 
 
 def alternating_minimum(task: Task) -> Solution:
@@ -130,12 +146,16 @@ class _Search:
             return (L, R), [1.0]
         if task.warm_start is not None:
             warm = task.warm_start
-            L, R = (
-                F / np.sqrt(problem.unit)
-                for F in task.problem.check(warm.factors if isinstance(warm, Solution) else warm)
-            )
-            U, s, V = (part[..., : self.widest] for part in problem.canonical(L, R))
-            return problem.factors(U, s, V), [1.0]
+            given = task.problem.check(warm.factors if isinstance(warm, Solution) else warm)
+            L, R = (F / np.sqrt(problem.unit) for F in given)
+            with np.errstate(over="ignore", invalid="ignore"):
+                better = all(np.abs(F).max(initial=0.0) < LARGEST for F in (L, R)) and (
+                    problem.objective(L, R) <= problem.total
+                )
+            if better:  # than nothing
+                U, s, V = (part[..., : self.widest] for part in problem.canonical(L, R))
+                return problem.factors(U, s, V), [1.0]
+            L, R = (np.zeros((d, 0)) for d in task.problem.shape)
         falls = [1.0]
         while falls[0] * FALL**1.5 < top:
             falls.insert(0, falls[0] * FALL)
@@ -181,9 +201,14 @@ class _Search:
                 break
         R = sweeps.R.astype(float)
         U, s, V = problem.canonical(problem.rows.half(R)[0], R)
-        small = 0.5 * abs(change) * before if change <= rough else 0.0  # a limit may come before columns have grown
-        keep = s > max(small, 1e-9 * s[0])
-        return problem.factors(U[:, keep], s[keep], V[:, keep])
+        nothing = s > 1e-9 * s[0]
+        kept = problem.factors(U[:, nothing], s[nothing], V[:, nothing])
+        for share in DROPPED if change <= rough else ():  # a limit may come before columns have grown
+            keep = s > max(share * abs(change) * before, 1e-9 * s[0])
+            fewer = problem.factors(U[:, keep], s[keep], V[:, keep])
+            if keep.sum() == nothing.sum() or problem.objective(*fewer) <= (1 + rough) * problem.objective(*kept):
+                return fewer
+        return kept
 
     def _finish(self, L: Array, R: Array) -> tuple[Array, Array]:
         """Run Newton's method to gradients that fall, adding and dropping columns, until the gap is small."""

@@ -172,6 +172,11 @@ class RegularisedCells:
         """Return ``w e``, of which the gradient is made."""
         return errors if self.rows.weights is None else errors * self.rows.weights
 
+    def objective(self, L: Array, R: Array) -> float:
+        """Return Φ."""
+        errors = self.errors(L, R)
+        return float(errors @ errors) + self.size(L, R)
+
     def size(self, L: Array, R: Array) -> float:
         """Return ``Σ a |l|² + Σ c |r|²``."""
         return float(np.sum((self.roots[0] * L) ** 2) + np.sum((self.roots[1] * R) ** 2))

@@ -78,7 +78,7 @@ def pivotal_minimum(task: Task) -> Solution:
         else:
             solution = rule.shifted(at, x, price)
         noise = rule.noise(x, solution.rank, price)
-    return replace(solution, noise=noise)
+    return replace(solution, noise=noise, seconds=task.budget.seconds)
 
 
 def level_of_noise(task: Task) -> Noise:

@@ -55,18 +55,19 @@ class RankTest:
         """Return the fit of the smallest rank around that of stacked factors x whose residual passes for noise.
 
         Columns are taken away as long as it does, or added until it does: where the data determine the trace, a penalty
-        on it selects no rank, and a few outliers among the measurements make columns of their own.
+        on it selects no rank, and a few outliers among the measurements make columns of their own. Where time is up the
+        rank is the last one that was looked at.
         """
         model, fit = self.noise.scaled.model, self.fit(x, GLANCE)
         passes, column = self._passes(*fit)
-        while passes and fit[0].shape[1] > 0:
+        while passes and fit[0].shape[1] > 0 and not self.budget.out_of_time:
             U, s, V = model.canonical(fit[0])
             smaller = self.fit(model.stack(U[:, :-1], s[:-1], V[:, :-1]), GLANCE)
             if not self._passes(*smaller)[0]:
                 return self.fit(fit[0])
             fit = smaller
         for _ in range(min(ABOVE, self.widest - fit[0].shape[1])):
-            if passes:
+            if passes or self.budget.out_of_time:
                 break
             fit = self.fit(np.hstack([fit[0], column]), GLANCE)
             passes, column = self._passes(*fit)
