@@ -15,7 +15,7 @@ import numpy as np
 
 from flatmin.factorizations import complement_below
 from flatmin.metric import Array
-from flatmin.random_starts import FAILURE, likely_end, likely_rest, stored_entries
+from flatmin.random_starts import FAILURE, SETTLED, likely_end, likely_rest, stored_entries
 from flatmin.subspaces import (
     ACCURATE,
     DENSE,
@@ -40,6 +40,8 @@ __all__ = ["FACTORED", "TopSpectrum", "top_spectrum"]
 LARGEST_DENSE = 16_000_000
 #: Up to this smaller dimension a Cholesky factorization proves the bound, since it takes little time …
 FACTORED = 2000
+#: … after random starts that look for what is missing, and leave at least this share of the room …
+ROUGHLY = 0.3
 #: … and up to this one, if random starts bound the norm too loosely, or nothing shall be left to chance; beyond, it
 #: would take too much memory.
 CHOLESKY = 8000
@@ -243,9 +245,11 @@ class _Search:
     def guesses(self) -> list[float]:
         """Return bounds that a factorization may prove, in the order that they are worth trying."""
         room = max(abs(self.scale - self.reached), 1e-9)
-        nearer = [self.reached + share * room for share in (0.3, 0.6, 1.0)] if self.upper >= self.scale else []
+        nearer = [self.reached + share * room for share in (0.3, 0.6, 1.0)]
         beyond = [max(self.reached, self.scale) + excess for excess in (1e-9, 1e-8, 1e-7)]
-        return [*nearer, *([self.upper] if self.upper < self.scale else []), *beyond, self.upper]
+        if self.upper < self.scale:
+            return [min(nearer[0], self.upper), self.upper, *beyond]
+        return [*nearer, *beyond, self.upper]
 
 
 def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
@@ -274,4 +278,5 @@ def _likely_beside(
     """Return the scale of S, the floor of values that belong to the leading part, and `likely_rest`."""
     scale = max(1.0, float(np.linalg.norm(parts[2], 2))) if U.shape[1] else 1.0
     floor = scale * min(unit, EDGE)
-    return scale, floor, *likely_rest(S, U, V, parts[0], parts[1], scale, floor, stream)
+    settled = ROUGHLY if min(S.shape) <= FACTORED else SETTLED
+    return scale, floor, *likely_rest(S, U, V, parts[0], parts[1], scale, floor, stream, settled)

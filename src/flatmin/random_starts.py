@@ -66,9 +66,19 @@ def likely_end(
 
 
 def likely_rest(
-    S: Any, U: Array, V: Array, UtS: Array, SV: Array, scale: float, floor: float, stream: tuple[int, int]
+    S: Any,
+    U: Array,
+    V: Array,
+    UtS: Array,
+    SV: Array,
+    scale: float,
+    floor: float,
+    stream: tuple[int, int],
+    settled: float = SETTLED,
 ) -> tuple[float, float]:
     """Bound the norm of ``R = (I − UU*) S (I − VV*)`` by random starts for R*R; return what is surely reached as well.
+
+    It ends once the bound leaves the share ``settled`` of the room between what is reached and ``scale``.
 
     The starts come from a stream of random numbers of their own. A dual vector may depend on other random numbers with
     the same seed: those that a solver started with, or that chose the data. It does not depend on these.
@@ -86,7 +96,7 @@ def likely_rest(
 
     def enough(reached: float, upper: float) -> bool:
         reached, upper = (float(np.sqrt(max(0.0, x))) for x in (reached, upper))
-        return reached > floor or scale - upper >= SETTLED * (scale - reached)
+        return reached > floor or scale - upper >= settled * (scale - reached)
 
     starts = normal_starts(S, starts_at_once(S), stream)
     starts -= V @ (V.conj().T @ starts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -114,17 +115,18 @@ def other_splits(split: Split, as_good: Callable[[Pair], bool], seed: int = 0) -
         ``margin`` is the smaller of δ and δ', ``injectivity`` is σ; the word is "proven", or "probabilistic" where σ
         was bounded by random starts, but for a chance of `HIDDEN_FAILURE`.
     """
-    best, face, kind, radius = None, _Face.of(split, CUTS[0]), "proven", np.inf
+    faces = cache(lambda cut: _Face.of(split, cut))
+    best, face, kind, radius = None, faces(CUTS[0]), "proven", np.inf
     for space, (number, cut) in product(("tangent", "core"), enumerate(CUTS)):
         if radius <= NEAR * split.norm:
             break
-        following = _Face.of(split, cut)
+        following = faces(cut)
         stability, how = following.stability(split, space, (seed, number))
         if stability is not None and stability.radius() < radius:
             best, face, kind, radius = stability, following, how, stability.radius()
     unique = True if radius <= NEAR * split.norm else None
     injectivity = 0.0 if best is None else best.injectivity
-    other = None if unique else _second_split(split, _Face.of(split, CUTS[-1]), as_good)
+    other = None if unique else _second_split(split, faces(CUTS[-1]), as_good)
     if other is not None:
         unique, best = False, None
     return Uniqueness(unique, face.q, injectivity, face.margin, other, best), kind
@@ -199,8 +201,9 @@ class _Face:
 
 
 def _norm_on(M: Array, cells: Array) -> float:
-    """Return the Frobenius norm of a matrix on some cells, row by row."""
-    return float(np.linalg.norm([np.linalg.norm(row[chosen]) for row, chosen in zip(M, cells, strict=True)]))
+    """Return the Frobenius norm of a matrix on some cells."""
+    parts = [np.linalg.norm(M[rows] * cells[rows]) for rows in _pieces(*M.shape)]
+    return float(np.linalg.norm(parts))
 
 
 def _inner(X: tuple[Array, Array, Array], U: Array, V: Array) -> Array:
