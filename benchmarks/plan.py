@@ -269,7 +269,7 @@ CASES = (
 )
 #: What prints its tables itself: loops beside the machine, and a solve of 20 million cells.
 PRINTED = (
-    Run(KERNELS, "", "flatmin", repeats=1, threads=2, limit=300),
+    Run(KERNELS, "", "flatmin", repeats=1, threads=2, limit=600),
     Run(KERNELS, "--large", "flatmin", repeats=1, threads=2, limit=1200),
 )
 FAMILIES = tuple(dict.fromkeys(case.family for case in CASES))

@@ -58,7 +58,7 @@ def one_thread() -> Iterator[None]:
 
 
 def _take() -> None:
-    """Make this thread the one that threadpoolctl listens to, in newer versions; it is the first one that spoke otherwise."""
+    """Make this thread the one that threadpoolctl listens to; newer versions listen to the first one that spoke."""
     for library in _controller().lib_controllers:
         if hasattr(library, "clear_controlling_thread"):
             library.clear_controlling_thread(force=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,12 @@ def positive_beside(W: Array, U: Array, bound: float) -> bool:
     return bool(factorize(M, lower=1, clean=0, overwrite_a=1)[1] == 0)
 
 
-def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bound: float) -> bool:
-    """Prove ``‖(I−UUᵀ) S x‖ ≤ bound ‖x‖`` for all x ⟂ V, or the same for Sᵀ, by a Cholesky factorization.
+def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bounds: Sequence[float]) -> float | None:
+    """Return the first bound for which Cholesky proves ``‖(I−UUᵀ) S x‖ ≤ bound ‖x‖`` for all x ⟂ V, or for Sᵀ instead.
 
     ``bound² I − Sᵀ(I−UUᵀ)S + c VVᵀ`` is positive definite if its Cholesky factorization succeeds, up to a backward
     error that is added to the bound beforehand (Rump 2006: ``γ_{n+1}`` times the trace, and the rounding of forming
-    the matrix).
+    the matrix). None if no factorization succeeds.
     """
     from scipy.linalg import blas, lapack
 
@@ -45,13 +46,18 @@ def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bound: f
     magnitude = abs(S)
     widest = int(np.max(np.diff(S.tocsc().indptr))) if sparse else S.shape[0]
     spread = float(np.max(magnitude.sum(axis=0)) * np.max(magnitude.sum(axis=1)))
-    shift = 4.0 + bound**2
-    trace = float(np.trace(gram)) + n * bound**2 + shift * V.shape[1]
-    error = 1.1 * EPS * ((widest + U.shape[1] + 4) * spread + (n + 2) * trace)
+    del magnitude
+    shift, trace = 4.0 + max(bounds) ** 2, float(np.trace(gram))
     known = np.vstack([UtS, np.sqrt(shift) * V.T])
     gram = blas.dsyrk(1.0, known.T, beta=-1.0, c=gram.T, lower=0, overwrite_c=1)
-    gram[np.diag_indices(n)] += bound**2 - error
-    return bool(lapack.dpotrf(gram, lower=0, clean=0, overwrite_a=1)[1] == 0)
+    for left, bound in zip(range(len(bounds) - 1, -1, -1), bounds, strict=True):
+        whole = trace + n * bound**2 + shift * V.shape[1]
+        error = 1.1 * EPS * ((widest + U.shape[1] + 4) * spread + (n + 2) * whole)
+        shifted = gram.copy(order="F") if left else gram
+        shifted[np.diag_indices(n)] += bound**2 - error
+        if lapack.dpotrf(shifted, lower=0, clean=0, overwrite_a=1)[1] == 0:
+            return bound
+    return None
 
 
 def _gram(S: Any) -> Array:

@@ -205,7 +205,7 @@ def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: boo
     U, V, (UtS, SV, inner, _), rest = found.U, found.V, found.parts, found.upper
     kind, failure, smaller = "probabilistic", FAILURE, min(S.shape)
     if smaller <= FACTORED or (smaller <= CHOLESKY and not (randomized and rest < found.scale)):
-        proved = next((guess for guess in found.guesses if complement_below(S, U, V, UtS, SV, guess)), None)
+        proved = complement_below(S, U, V, UtS, SV, found.guesses)
         if proved is not None:
             rest, kind, failure = proved, "cholesky", 0.0
         elif smaller <= FACTORED:  # what random starts say should have been proved easily
@@ -249,7 +249,7 @@ class _Search:
         beyond = [max(self.reached, self.scale) + excess for excess in (1e-9, 1e-8, 1e-7)]
         if self.upper < self.scale:
             return [min(nearer[0], self.upper), self.upper, *beyond]
-        return [*nearer, *beyond, self.upper]
+        return [*nearer, *beyond, *([self.upper] if np.isfinite(self.upper) else [])]
 
 
 def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:

@@ -1,4 +1,7 @@
-"""cmfrec by Cholesky factorizations or conjugate gradients, on the same objective and in the same precision."""
+"""cmfrec by Cholesky factorizations or conjugate gradients, on the same objective and in the same precision.
+
+It starts near zero, where conjugate gradients end at once: a sweep's time is that of sweeps 5 to 8.
+"""
 
 import cmfrec
 from benchmarks.competitor import Competitor, threads
@@ -10,7 +13,7 @@ class Solver(Competitor):
     requirements = ["pip::cmfrec"]
     parameters = {"method": ["cholesky", "cg"]}
     sampling_strategy = "iteration"
-    budgets = (1, 4)
+    budgets = (4, 8)
 
     def set_objective(self, **problem):
         self.budgets = (1, 11, 51, 101, 201, 401) if len(problem["values"]) <= 200_000 else self.budgets

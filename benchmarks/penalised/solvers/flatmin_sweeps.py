@@ -9,7 +9,7 @@ from flatmin.kernels import Cells
 class Solver(Competitor):
     name = "flatmin-sweeps"
     sampling_strategy = "iteration"
-    budgets = (1, 4)
+    budgets = (4, 8)
 
     def set_objective(self, **problem):
         self.budgets = (1, 11, 51) if len(problem["values"]) <= 200_000 else self.budgets
