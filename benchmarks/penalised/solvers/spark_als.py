@@ -28,7 +28,7 @@ class Solver(Competitor):
         start = time.perf_counter()
         options = {"spark.ui.enabled": "false", "spark.sql.execution.arrow.pyspark.enabled": "true"}
         options |= {"spark.driver.host": "127.0.0.1", "spark.driver.memory": "4g"}
-        options |= {"spark.driver.extraJavaOptions": "-Xss64m", "spark.log.level": "ERROR"}
+        options |= {"spark.driver.extraJavaOptions": "-Xss16m", "spark.log.level": "ERROR"}
         options |= {"spark.sql.shuffle.partitions": "2"}
         builder = SparkSession.builder.master(f"local[{threads()}]")
         for name, value in options.items():
