@@ -16,13 +16,14 @@ shares is what of the machine is used; a share above one says that the cache ser
 from __future__ import annotations
 
 import argparse
-import resource
+import math
 import time
 from collections.abc import Callable
 
 import numpy as np
 
 import flatmin as fm
+from benchmarks.gauge import forget_peak, resident
 from benchmarks.markdown import line
 from flatmin._threads import one_thread
 from flatmin.kernels import Cells, offset_loops
@@ -187,7 +188,8 @@ def loops(rows: Array, cols: Array, values: Array) -> None:
 def large() -> None:
     """Print time and memory of a penalised solve of 20 million entries, and where it ended."""
     rows, cols, values = draw(LARGE_SHAPE, LARGE_ENTRIES, LARGE_RANK)
-    before = resident()
+    forget_peak()
+    before = resident("VmRSS") or math.nan
     triples = rows.nbytes + cols.nbytes + values.nbytes
     problem = fm.Problem(fm.measurements.Entries(rows, cols, LARGE_SHAPE), values)
     alpha = REG * np.sqrt(np.prod(LARGE_SHAPE)) / 2
@@ -199,9 +201,10 @@ def large() -> None:
     memory = ["triples MB", "factors MB", "peak − before MB", "of triples"]
     line(["entries", "s", "of it sweeps", "rank", "gap", "bound", *memory])
     line(["---"] * 10)
-    sizes = [f"{x / 1e6:.0f}" for x in (triples, factors, peak() - before)]
+    added = ((resident() or math.nan) - before) * 2**20
+    sizes = [f"{x / 1e6:.0f}" for x in (triples, factors, added)]
     shown = [f"{seconds:.0f}", f"{s.history['seconds'][-1]:.0f}", s.rank, f"{proof.relative_gap:.1e}", proof.bound_kind]
-    line([len(rows), *shown, *sizes, f"{(peak() - before - factors) / triples:.1f}"])
+    line([len(rows), *shown, *sizes, f"{(added - factors) / triples:.1f}"])
     line(["relative gradient", f"{gradient(problem, s.factors, float(alpha)):.1e}"])
 
 
@@ -212,17 +215,6 @@ def gradient(problem: fm.Problem, factors: tuple[Array, ...], alpha: float) -> f
     prices = [2 * alpha * A.size * D.values[:, None] ** 2 for D in problem.metric]
     parts = (prices[0] * L, S @ R), (prices[1] * R, S.T @ L)
     return float(np.sqrt(sum(np.sum((p - q) ** 2) for p, q in parts) / sum(np.sum(p**2) for p, _ in parts)))
-
-
-def peak() -> float:
-    """Return the largest memory that this process had, in bytes."""
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-
-
-def resident() -> float:
-    """Return the memory that this process has now, in bytes; what it had before may have been more."""
-    with open("/proc/self/statm") as file:
-        return float(file.read().split()[1]) * resource.getpagesize()
 
 
 def main() -> None:

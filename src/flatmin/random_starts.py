@@ -27,6 +27,8 @@ FAILURE = 2e-11
 SETTLED = 0.7
 #: … or after so many steps.
 STEPS = 150
+#: Cells of a sparse array that are looked at at once.
+PIECE = 1_000_000
 #: Random starts at once: a product with sparse matrices costs about as much for eight vectors as for three.
 STARTS, STARTS_OF_OPERATOR = 8, 2
 #: Operators known by their products are taken to be right to this many rounding errors of the largest product.
@@ -135,13 +137,37 @@ def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float
     """
     if not (isinstance(S, np.ndarray) or hasattr(S, "tocsr")):
         return OPERATOR_ROUNDING * scale ** (1 + twice)
-    sizes = abs(S)
-    sums = [np.max(sizes @ np.ones(S.shape[1]), initial=0.0), np.max(sizes.T @ np.ones(S.shape[0]), initial=0.0)]
-    terms = [np.max(stored_entries(S, axis), initial=0) for axis in (0, 1)] if hasattr(S, "tocsr") else S.shape
-    entries = sizes.data if hasattr(S, "tocsr") else S
-    size = min(float(np.prod(sums)), float(np.vdot(entries, entries).real)) ** (0.5 + 0.5 * twice)
+    if hasattr(S, "tocsr"):
+        sums, terms, square = _sparse_sizes(S)
+    else:
+        sizes = np.abs(S)
+        sums, terms = [float(np.max(sizes.sum(axis=axis), initial=0.0)) for axis in (0, 1)], list(S.shape)
+        square = float(np.vdot(sizes, sizes))
+    size = min(float(np.prod(sums)), square) ** (0.5 + 0.5 * twice)
     unit = float(np.finfo(S.dtype).eps) if np.issubdtype(S.dtype, np.inexact) else EPS
     return unit * float(size) * float(sum(terms) + 2 * p * (sum(S.shape) + p) + 8)
+
+
+def _sparse_sizes(S: Any) -> tuple[list[float], list[int], float]:
+    """Return of a sparse array the largest sums of sizes in a row and a column, most entries there, and ``‖|S|‖_F²``.
+
+    It is gone through in pieces, so that nothing as long as it is made. Where entries repeat the last is infinite.
+    """
+    M = S if S.format == "csr" else S.T if S.format == "csc" else S.tocsr()
+    across, terms = np.zeros(M.shape[1]), np.zeros(M.shape[1], np.int64)
+    down, start = 0.0, 0
+    while start < M.shape[0]:
+        stop = max(start + 1, int(np.searchsorted(M.indptr, M.indptr[start] + PIECE, side="right")) - 1)
+        first, last = int(M.indptr[start]), int(M.indptr[stop])
+        sizes, columns = np.abs(M.data[first:last]), M.indices[first:last]
+        own = np.repeat(np.arange(stop - start), np.diff(M.indptr[start : stop + 1]))
+        down = max(down, float(np.bincount(own, sizes, stop - start).max()))
+        across += np.bincount(columns, sizes, M.shape[1])
+        terms += np.bincount(columns, minlength=M.shape[1])
+        start = stop
+    counts = [int(np.diff(M.indptr).max(initial=0)), int(terms.max(initial=0))]
+    square = float(np.vdot(M.data, M.data).real) if M.has_canonical_format else np.inf
+    return [down, float(across.max(initial=0.0))], counts, square
 
 
 def stored_entries(S: Any, axis: int) -> Array:

@@ -175,12 +175,15 @@ class _Search:
 
     def _widened(self, problem: RegularisedCells, L: Array, R: Array) -> tuple[Array, Array]:
         """Return the factors with columns that help, at most twice as many as there are."""
-        errors, (U, _, V) = problem.errors(L, R), problem.canonical(L, R)
+        U, _, V = problem.canonical(L, R)
         count = min(max(FEWEST_ADDED, L.shape[1]), self.widest - L.shape[1])
-        S = problem.dual_matrix(errors)
+        S = problem.dual_matrix(problem.errors(L, R))  # errors are as large as the data, and made again below
         u, values, v = problem.escapes(S, U, V, count, int(self.task.seed), rough=True)
+        del S
         new = values > 1.02
-        return problem.added(L, R, errors, (u[:, new], values[new], v[:, new])) if new.any() else (L, R)
+        if not new.any():
+            return L, R
+        return problem.added(L, R, problem.errors(L, R), (u[:, new], values[new], v[:, new]))
 
     def _sweeps(self, problem: RegularisedCells, L: Array, R: Array, rough: float, last: bool) -> tuple[Array, Array]:
         """Run accelerated sweeps until the objective changes by less than ``rough``; then drop columns that vanish."""
@@ -201,14 +204,20 @@ class _Search:
                 break
         R = sweeps.R.astype(float)
         U, s, V = problem.canonical(problem.rows.half(R)[0], R)
-        nothing = s > 1e-9 * s[0]
-        kept = problem.factors(U[:, nothing], s[nothing], V[:, nothing])
+        del sweeps, rows  # as large as the data
+
+        def those(least: float) -> tuple[tuple[Array, Array], float]:
+            keep = s > max(least, 1e-9 * s[0])
+            R = problem.factors(U[:, keep], s[keep], V[:, keep])[1]
+            L, value = problem.best(R)
+            return (L, R), value
+
+        found, whole = those(0.0)
         for share in DROPPED if change <= rough else ():  # a limit may come before columns have grown
-            keep = s > max(share * abs(change) * before, 1e-9 * s[0])
-            fewer = problem.factors(U[:, keep], s[keep], V[:, keep])
-            if keep.sum() == nothing.sum() or problem.objective(*fewer) <= (1 + rough) * problem.objective(*kept):
+            fewer, value = those(share * abs(change) * before)
+            if value <= (1 + rough) * whole:
                 return fewer
-        return kept
+        return found
 
     def _finish(self, L: Array, R: Array) -> tuple[Array, Array]:
         """Run Newton's method to gradients that fall, adding and dropping columns, until the gap is small."""
