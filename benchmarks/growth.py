@@ -107,6 +107,14 @@ def said(power: float, error: float) -> str:
     return f"{power:.2f}" if math.isnan(error) else f"{power:.2f} ± {error:.2f}"
 
 
+def short(number: float) -> str:
+    """Return a number with a k or an M for its zeros."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:g}{letter}"
+    return f"{number:g}"
+
+
 def picture(engine: str, those: Sequence[Line], book: Book) -> str | None:
     """Draw an engine's time and memory against d, m and k; None if nothing was measured."""
     measured: list[Any] = [
@@ -118,6 +126,7 @@ def picture(engine: str, those: Sequence[Line], book: Book) -> str | None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib import ticker
 
     grey, blue = "#808080", "#3b7dd8"  # seen on white and on black
     style = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), grey)
@@ -131,6 +140,11 @@ def picture(engine: str, those: Sequence[Line], book: Book) -> str | None:
             power, error, constant = exponent(x, y)
             axis.loglog(x, y, "o", color=blue)
             axis.loglog(x, [constant * a**power for a in x], "-", color=grey, linewidth=1)
+            axis.set_xticks(x, [short(a) for a in x])
+            axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 5, 7) if max(y) < 20 * min(y) else (1, 3)))
+            axis.yaxis.set_major_formatter(lambda number, _: f"{number:g}")
+            for side in (axis.xaxis, axis.yaxis):
+                side.set_minor_locator(ticker.NullLocator())
             axis.set_xlabel(line.symbol)
             axis.set_ylabel({"seconds": "seconds", "memory": "MiB beside the data"}[field])
             axis.set_title(f"{line.what}\n{line.symbol}^({said(power, error)})", color=grey, fontsize=9)
