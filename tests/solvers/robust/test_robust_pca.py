@@ -116,6 +116,19 @@ def test_many_errors_near_the_limit_of_recovery(d, rank, share):
     assert np.linalg.norm(s.matrix - instance.truth) <= 1e-8 * np.linalg.norm(instance.truth)
 
 
+@pytest.mark.parametrize("digits", [9, 8])
+def test_numbers_that_were_rounded(digits):
+    """What rounding leaves in every cell is an error to be paid; as little as that the short way does not mind."""
+    instance = SAMPLE((200, 150), 3, corruption=0.1, seed=0)
+    data = np.array([float(f"{value:.{digits}g}") for value in instance.problem.data])
+    s = fm.flat_minimum(replace(instance.problem, data=data))
+    assert s.certificate.holds
+    assert np.linalg.norm(s.matrix - instance.truth) <= 10 ** (1 - digits) * np.linalg.norm(instance.truth)
+    if digits == 9:
+        assert s.rank == 3
+        assert s.iterations < 20
+
+
 def test_a_dual_matrix_that_is_taken_for_feasible_is_improved(monkeypatch):
     from flatmin.solvers.robust import split_dual
 

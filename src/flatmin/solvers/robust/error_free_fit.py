@@ -20,10 +20,10 @@ LIMIT, FALL, RATE, LEAST = 10.0, 0.1, 100.0, 1e-4
 #: Linear least squares are solved, in single precision, to this share of such a fall, in so many steps; so many of them
 #: are solved, each of which has to gain this factor, until what is left is rounding.
 INNER, INNER_STEPS, STEPS, GAIN, EXACT = 0.5, 12, 40, 0.7, 1e-13
+#: … or down to this, where it gains no more, as with data that were rounded.
+NEARLY = 1e-8
 #: What is left is computed in single precision while its median is above this.
 ROUGH = 1e-5
-#: … or down to this, where it gains no more.
-NEARLY = 1e-11
 #: Rows and columns are left behind if their median is above this times that of the whole. If they are no more than this
 #: share, they are fitted anew by least absolute deviations, in so many steps of reweighted least squares whose smallest
 #: residuals that count fall by this factor a step; and then the fit goes on, so often.

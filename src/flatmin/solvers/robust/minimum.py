@@ -33,6 +33,8 @@ EXTREME = 1000.0
 SURE, ATTEMPTS, FEW = 1e-6, 3, 300
 #: … and if their dual values are at their bound but for this share.
 AT_BOUND = 1e-9
+#: A certified gap of this many times the tolerance is near enough to what the pursuit took it for.
+ENOUGH = 3.0
 #: Errors below this, relative to the largest entry, are rounding.
 ROUNDING = 1e-10
 
@@ -52,7 +54,8 @@ def robust_minimum(task: Task) -> Solution:
     task.expect_defaults("metric_power")
     with one_thread():
         solution, converged = _judged(task)
-        if not converged or solution.certificate.holds or solution.rank == task.widest or task.budget.exhausted:
+        near = abs(solution.certificate.relative_gap) <= ENOUGH * task.tol
+        if not converged or near or solution.rank == task.widest or task.budget.exhausted:
             return solution
         # The norm of the dual matrix is more than it was taken for, so that the pursuit ended too early.
         again, _ = _judged(task.starting(solution))
@@ -154,14 +157,15 @@ def split(
         tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y)[drawn].sum())
         data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau, price)
         goal = task.tol if tol is None else tol
-        quick, begin = None, start
+        quick = known = None
         if start is None and data.is_exact:
-            quick, begin = shortcut(data, task.budget, goal, seed=int(task.seed), callback=task.callback)
+            quick, known = shortcut(data, task.budget, goal, seed=int(task.seed), callback=task.callback)
         found = quick or pursue(
             data,
             task.budget,
             goal,
-            start=begin,
+            start=start,
+            attempt=known,
             most=min(most, FEW) if drawn.any() else most,
             seed=int(task.seed),
             callback=task.callback,

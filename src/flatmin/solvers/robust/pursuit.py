@@ -13,7 +13,7 @@ from flatmin.metric import Array
 from flatmin.solvers.extrapolation import Extrapolation
 from flatmin.solvers.leading import block_triplets
 from flatmin.solvers.newton import Budget
-from flatmin.solvers.robust.exact_split import exact_split
+from flatmin.solvers.robust.exact_split import Attempt, exact_split
 
 __all__ = ["Corrupted", "Pursuit", "pursue", "shortcut"]
 
@@ -38,7 +38,7 @@ FINE, MORE = 1e-12, 1.5
 #: Rounds that move this little, relatively, move no more.
 STILL = 1e-14
 #: Power steps that find a subspace; the square of the other is the accuracy of a norm that is confirmed.
-CONFIRM, FOUND = 20, 1e-4
+CONFIRM, FOUND = 20, 1e-5
 #: Errors below this share of the largest are rounding.
 ROUNDING = 1e-9
 #: A dual matrix whose estimated norm is below this is feasible without doubt.
@@ -152,6 +152,7 @@ def pursue(
     tol: float,
     *,
     start: tuple[Array, Array] | None = None,
+    attempt: Attempt | None = None,
     most: float = np.inf,
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
@@ -176,6 +177,8 @@ def pursue(
         Target for the relative gap.
     start : tuple of ndarray, optional
         A matrix X and a dual matrix to start from.
+    attempt : Attempt, optional
+        What a short way came to, which is where to start, and what has to be better.
     most : float
         Rounds to make, whatever the budget.
     seed : int
@@ -186,6 +189,10 @@ def pursue(
     rounds, best = _Rounds(data, seed), _Best(data, budget, callback)
     if best.zero(rounds):
         return best.pursuit(tol)
+    if attempt is not None:
+        best.offer(rounds, attempt.triplets, attempt.W)
+        U, s, V = attempt.triplets
+        start = (U * s) @ V.T, attempt.W
     state = rounds.first(start)
     extrapolation, reached, searched = Extrapolation(data.Y.size), np.inf, False
     sizes: list[float] = []
@@ -221,8 +228,8 @@ def shortcut(
     *,
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
-) -> tuple[Pursuit | None, tuple[Array, Array] | None]:
-    """Return the exact split that `exact_split` finds, or its end at a limit; or else where `pursue` should start.
+) -> tuple[Pursuit | None, Attempt | None]:
+    """Return the exact split that `exact_split` finds, or its end at a limit; or else what `pursue` should improve.
 
     Parameters
     ----------
@@ -252,8 +259,7 @@ def shortcut(
         return None, None
     if found.gap <= tol or budget.exhausted:
         return Pursuit(found.triplets, found.W, found.gap <= tol, history), None
-    U, s, V = found.triplets
-    return None, ((U * s) @ V.T, found.W)
+    return None, found
 
 
 class _Rounds:
@@ -388,6 +394,15 @@ class _Best:
             return False
         self._W, self._bound = W, self._cost
         return True
+
+    def offer(self, rounds: _Rounds, triplets: Triplets, W: Array) -> None:
+        """Take a matrix and a dual matrix for the best, if they are better."""
+        self._consider(triplets)
+        level = float(max(W.max(), -W.min()))
+        norm = max(rounds.norm(W), level / self.data.weight if self.data.weight else 0.0)
+        bound = self.data.bound(W, level, norm)
+        if bound > self._bound:
+            self._bound, self._W, self._level = bound, W, level
 
     def look(self, rounds: _Rounds, image: Array, size: float) -> float:
         """Return the relative gap after a look at where a round has come."""
