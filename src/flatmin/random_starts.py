@@ -28,7 +28,7 @@ SETTLED = 0.7
 #: … or after so many steps.
 STEPS = 150
 #: Cells of a sparse array that are looked at at once.
-PIECE = 1_000_000
+PIECE = 1 << 14
 #: Random starts at once: a product with sparse matrices costs about as much for eight vectors as for three.
 STARTS, STARTS_OF_OPERATOR = 8, 2
 #: Operators known by their products are taken to be right to this many rounding errors of the largest product.

@@ -10,31 +10,35 @@ from flatmin.nn.per_example import PerExample
 from tests.nn.batches import BATCH, LABELS, NETWORKS, C, N, make, mlp, randn, seeded
 
 PLACES = nn.Unflatten(1, (1, 2, 2))
-LAYERS = {
-    "linear": nn.Linear(4, C),
-    "linear, no bias": nn.Linear(4, C, bias=False),
-    "few places": nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Linear(2, 9)),
-    "many places": nn.Sequential(nn.Unflatten(1, (4, 1)), nn.Linear(1, 2)),
-    "two axes of places": nn.Sequential(nn.Unflatten(1, (2, 2, 1)), nn.Linear(1, 5)),
-    "normalization": nn.Sequential(nn.Unflatten(1, (2, 2)), nn.LayerNorm(2)),
-    "normalization of all": nn.LayerNorm(4),
-    "normalization, two axes": nn.Sequential(nn.Unflatten(1, (2, 2)), nn.LayerNorm((2, 2))),
-    "normalization, no bias": nn.LayerNorm(4, bias=False),
-    "groups": nn.Sequential(nn.Unflatten(1, (4, 1)), nn.GroupNorm(2, 4)),
-    "groups of places": nn.Sequential(nn.Unflatten(1, (2, 1, 2)), nn.GroupNorm(1, 2)),
-    "convolution": nn.Sequential(PLACES, nn.Conv2d(1, 3, 2)),
-    "padding": nn.Sequential(PLACES, nn.Conv2d(1, 3, 3, padding=1)),
-    "stride": nn.Sequential(PLACES, nn.Conv2d(1, 3, 2, stride=2, padding=1)),
-    "stride that leaves a rest": nn.Sequential(PLACES, nn.Conv2d(1, 3, 2, stride=3, padding=2)),
-    "dilation": nn.Sequential(PLACES, nn.Conv2d(1, 3, 2, dilation=2, padding=(1, 2))),
-    "grouped": nn.Sequential(nn.Unflatten(1, (2, 1, 2)), nn.Conv2d(2, 4, (1, 2), groups=2)),
-    "same": nn.Sequential(PLACES, nn.Conv2d(1, 2, (2, 3), padding="same")),
-    "valid": nn.Sequential(PLACES, nn.Conv2d(1, 2, 2, padding="valid")),
-    "circular": nn.Sequential(PLACES, nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular")),
-    "one axis": nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Conv1d(2, 3, 2, padding=1)),
-    "three axes": nn.Sequential(nn.Unflatten(1, (1, 2, 2, 1)), nn.Conv3d(1, 2, (2, 1, 1))),
-    "overwritten": nn.Sequential(nn.Linear(4, 5), nn.ReLU(inplace=True), nn.Linear(5, C)),
-}
+LAYERS = seeded(
+    lambda: nn.ModuleDict(
+        {
+            "linear": nn.Linear(4, C),
+            "linear, no bias": nn.Linear(4, C, bias=False),
+            "few places": nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Linear(2, 9)),
+            "many places": nn.Sequential(nn.Unflatten(1, (4, 1)), nn.Linear(1, 2)),
+            "two axes of places": nn.Sequential(nn.Unflatten(1, (2, 2, 1)), nn.Linear(1, 5)),
+            "normalization": nn.Sequential(nn.Unflatten(1, (2, 2)), nn.LayerNorm(2)),
+            "normalization of all": nn.LayerNorm(4),
+            "normalization, two axes": nn.Sequential(nn.Unflatten(1, (2, 2)), nn.LayerNorm((2, 2))),
+            "normalization, no bias": nn.LayerNorm(4, bias=False),
+            "groups": nn.Sequential(nn.Unflatten(1, (4, 1)), nn.GroupNorm(2, 4)),
+            "groups of places": nn.Sequential(nn.Unflatten(1, (2, 1, 2)), nn.GroupNorm(1, 2)),
+            "convolution": nn.Sequential(PLACES, nn.Conv2d(1, 3, 2)),
+            "padding": nn.Sequential(PLACES, nn.Conv2d(1, 3, 3, padding=1)),
+            "stride": nn.Sequential(PLACES, nn.Conv2d(1, 3, 2, stride=2, padding=1)),
+            "stride that leaves a rest": nn.Sequential(PLACES, nn.Conv2d(1, 3, 2, stride=3, padding=2)),
+            "dilation": nn.Sequential(PLACES, nn.Conv2d(1, 3, 2, dilation=2, padding=(1, 2))),
+            "grouped": nn.Sequential(nn.Unflatten(1, (2, 1, 2)), nn.Conv2d(2, 4, (1, 2), groups=2)),
+            "same": nn.Sequential(PLACES, nn.Conv2d(1, 2, (2, 3), padding="same")),
+            "valid": nn.Sequential(PLACES, nn.Conv2d(1, 2, 2, padding="valid")),
+            "circular": nn.Sequential(PLACES, nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular")),
+            "one axis": nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Conv1d(2, 3, 2, padding=1)),
+            "three axes": nn.Sequential(nn.Unflatten(1, (1, 2, 2, 1)), nn.Conv3d(1, 2, (2, 1, 1))),
+            "overwritten": nn.Sequential(nn.Linear(4, 5), nn.ReLU(inplace=True), nn.Linear(5, C)),
+        }
+    )
+)
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
