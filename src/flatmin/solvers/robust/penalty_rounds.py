@@ -9,7 +9,7 @@ import numpy as np
 from flatmin.kernels.row_passes import RowPasses
 from flatmin.metric import Array
 
-__all__ = ["SINGLE", "SPARE", "Pair", "Rounds", "Triplets"]
+__all__ = ["SINGLE", "Pair", "Rounds", "Triplets"]
 
 Triplets = tuple[Array, Array, Array]
 Pair = tuple[Array, Array]
