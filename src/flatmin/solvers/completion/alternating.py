@@ -206,15 +206,18 @@ class _Search:
         U, s, V = problem.canonical(problem.rows.half(R)[0], R)
         del sweeps, rows  # as large as the data
 
-        def those(least: float) -> tuple[tuple[Array, Array], float]:
-            keep = s > max(least, 1e-9 * s[0])
+        def those(keep: Array) -> tuple[tuple[Array, Array], float]:
             R = problem.factors(U[:, keep], s[keep], V[:, keep])[1]
             L, value = problem.best(R)
             return (L, R), value
 
-        found, whole = those(0.0)
+        seen = s > 1e-9 * s[0]
+        found, whole = those(seen)
         for share in DROPPED if change <= rough else ():  # a limit may come before columns have grown
-            fewer, value = those(share * abs(change) * before)
+            keep = seen & (s > share * abs(change) * before)
+            if np.array_equal(keep, seen):
+                break
+            fewer, value = those(keep)
             if value <= (1 + rough) * whole:
                 return fewer
         return found
