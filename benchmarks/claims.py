@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from flatmin.experiments.findings import Finding, in_words, kind_of, tally
-from flatmin.experiments.reading import read_stores
+from flatmin.lab.findings import Finding, in_words, kind_of, tally
+from flatmin.lab.reading import read_stores
 
 #: Verdicts as they stand in the first column.
 SAID = {"fails": "**fails**", "untested": "not tested"}

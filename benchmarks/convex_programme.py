@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import flatmin as fm
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
 
 
 def solve(problem: fm.Problem, solver: str, **options: Any) -> Array:

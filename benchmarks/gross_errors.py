@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import flatmin as fm
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
 
 
 def table(problem: fm.Problem) -> tuple[Array, Array]:

@@ -25,11 +25,11 @@ import numpy as np
 import flatmin as fm
 from benchmarks.gauge import forget_peak, resident
 from benchmarks.markdown import line
-from flatmin._threads import one_thread
-from flatmin.kernels import Cells, offset_loops
-from flatmin.kernels.crossed import crossed
-from flatmin.kernels.row_passes import RowPasses
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
+from flatmin._core.threads import one_thread
+from flatmin.linalg.kernels import Cells, offset_loops
+from flatmin.linalg.kernels.crossed import crossed
+from flatmin.linalg.kernels.row_passes import RowPasses
 
 SHAPE, ENTRIES, WIDTH, REG = (10_000, 10_000), 5_000_000, 30, 0.1
 DENSE, RANK = 2000, 10

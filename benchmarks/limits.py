@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 import flatmin as fm
-from flatmin._threads import one_thread
+from flatmin._core.threads import one_thread
 
 
 def best(action, repeats: int = 7) -> float:

@@ -25,11 +25,11 @@ import numpy as np
 
 import flatmin as fm
 from benchmarks.report import line
+from flatmin._core.arrays import Array
 from flatmin.families import Instance, phase_retrieval
-from flatmin.metric import Array
-from flatmin.solvers import counts_to_even_noise
-from flatmin.solvers.newton import Budget, minimise
-from flatmin.solvers.scaling import Scaled
+from flatmin.solvers import stabilize_variance
+from flatmin.solvers.convex.scaling import Scaled
+from flatmin.solvers.factored.newton import Budget, minimise
 
 Noise = Callable[[np.random.Generator, fm.Problem], Array]
 
@@ -190,7 +190,7 @@ def trial(setting: Setting, seed: int) -> dict[str, float]:
     judge = problem
     if setting.weighed:
         size = float(np.sqrt(np.mean(clean.data) / setting.noise.args[0]))
-        evened = counts_to_even_noise(problem, max_rank=1 if setting.rank == 1 else None)
+        evened = stabilize_variance(problem, max_rank=1 if setting.rank == 1 else None)
         problem = evened.problem
         judge = weighed(judge, 1 / np.sqrt(clean.data + size**2 / 2))
     solution = fm.flat_minimum(problem, alpha="auto")

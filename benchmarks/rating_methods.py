@@ -17,9 +17,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 import flatmin as fm
+from flatmin._core.arrays import Array
 from flatmin.estimators import MatrixCompletion
-from flatmin.estimators._ids import PairIds
-from flatmin.metric import Array
+from flatmin.estimators._completion.ids import PairIds
 from flatmin.solvers.offsets.offsets import OffsetModel
 
 #: The relative gap of a solve: errors do not change in the fifth digit below it.

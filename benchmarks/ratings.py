@@ -42,8 +42,8 @@ from sklearn.model_selection import GridSearchCV, KFold, RepeatedKFold
 import flatmin as fm
 from benchmarks.markdown import line
 from benchmarks.rating_methods import TOL, Method, methods, ratings
+from flatmin._core.arrays import Array
 from flatmin.estimators import MatrixCompletion
-from flatmin.metric import Array
 
 #: Root mean squared errors in the README of Surprise (https://github.com/NicolasHug/Surprise), five folds of its own.
 PUBLISHED = {"Surprise: SVD": 0.934, "Surprise: k-nearest neighbours, baseline": 0.931, "Surprise: SVD++": 0.920}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import flatmin as fm
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
 
 #: An answer this far from the truth is another one.
 DIFFERENT = 1e-6

@@ -28,7 +28,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 import flatmin as fm
 from benchmarks.report import line
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
 
 Table = tuple[Array, Array]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
 
 
 def half_sweep(E: csr_array, U: Array, s: Array, V: Array, penalty: float) -> tuple[Array, Array, Array]:

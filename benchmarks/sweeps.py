@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from flatmin.experiments import (
+from flatmin.lab import (
     Adaptive,
     DaskCluster,
     Here,
@@ -30,7 +30,7 @@ from flatmin.experiments import (
     statistical_dimension,
     sweep,
 )
-from flatmin.experiments.places import Place
+from flatmin.lab.places import Place
 
 ABOUT = """Cells that do nothing
 

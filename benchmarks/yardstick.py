@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import flatmin as fm
-from flatmin.experiments import wilson
+from flatmin.lab import wilson
 
 #: The yardstick's size, rank, condition numbers and cells for each degree of freedom.
 DIMENSION, RANK = 1000, 5

@@ -3,7 +3,7 @@
 python -m benchmarks.nn.coverage [closed] [networks] [accuracy] [--trials N]    all three; about half an hour
 python -m benchmarks.nn.coverage --quick                                        200 trials
 
-``closed``: the operators and models of `flatmin.nn.trace_cases`, by `flatmin.nn.check_trace_estimator`. ``networks``:
+``closed``: the operators and models of `flatmin.testing.torch.trace_cases`, by `check_trace_estimator`. ``networks``:
 Hessian and Gauss-Newton matrix of a SiLU network 64-14-12-10 (1220 parameters) with cross entropy on 400 of
 scikit-learn's digits: before, in the middle of, and after training. Both with 60 products, and with the standard error
 that these gave on average as target: stopping there is hardest. ``groups``: the lowest and highest coverage of the six
@@ -30,9 +30,10 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from benchmarks.report import line, machine, mark
-from flatmin.nn import Curvature, TraceScore, check_trace_estimator, trace_cases
-from flatmin.nn.trace import operator_trace
-from flatmin.nn.trace_bench import LEAST, MOST
+from flatmin.nn import Curvature
+from flatmin.nn.spectrum.trace import operator_trace
+from flatmin.testing.torch import TraceScore, check_trace_estimator, trace_cases
+from flatmin.testing.torch.trace_estimators import LEAST, MOST
 
 METHODS = ("hutchinson", "hutch++", "xtrace")
 PRODUCTS, ACCURATE, SEED = 60, 100, 1_000_000

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import flatmin as fm
 from benchmarks.report import line, machine
 from flatmin.families import Instance
-from flatmin.nn.race import FactoredTask, RaceResult, competitors
+from flatmin.lab.race import FactoredTask, RaceResult, competitors
 
 #: The flattest value of the prototype of this race, and what it saw: the trace and the error.
 FLATTEST = 5.58

@@ -16,7 +16,7 @@ import argparse
 import flatmin as fm
 from benchmarks.nn.race import QUICK, correlated
 from benchmarks.report import line, machine
-from flatmin.nn.race import NetworkTask, RaceResult, competitors
+from flatmin.lab.race import NetworkTask, RaceResult, competitors
 
 SETTINGS = {"budget": 200, "seeds": 2, "trials": 6}
 TITLES = ["competitor", "% wrong", "range", "trace", "loss", "strength", "step", "diverged"]

@@ -17,9 +17,9 @@ import torch
 
 from benchmarks.nn.race import CASES
 from benchmarks.report import line
-from flatmin.nn.race import Competitor, FactoredTask, Protocol, competitors
-from flatmin.nn.race.competitor import Entry
-from flatmin.nn.race.runs import run
+from flatmin.lab.race import Competitor, FactoredTask, Protocol, competitors
+from flatmin.lab.race.competitor import Entry
+from flatmin.lab.race.runs import run
 
 BUDGET = 3000
 #: What is varied: the name of a competitor, the budget, the step, and its other settings.

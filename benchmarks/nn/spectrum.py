@@ -29,9 +29,9 @@ from torch import Tensor
 
 from benchmarks.nn.coverage import Diagonal, networks
 from benchmarks.report import line, machine, mark
-from flatmin.claim import share_interval
-from flatmin.nn.density import operator_density
-from flatmin.nn.eigenvalue import extreme_eigenvalue
+from flatmin.lab.claim import share_interval
+from flatmin.nn.spectrum.density import operator_density
+from flatmin.nn.spectrum.eigenvalue import extreme_eigenvalue
 
 #: What bounds are asked for: large enough that failures can be counted.
 FAILURE, FEW = 0.05, (5, 15)

@@ -5,30 +5,30 @@ from typing import Any
 
 from flatmin import families, losses, measurements, parametrizations, testing
 from flatmin._version import __version__
-from flatmin.certificates import Certificate
 from flatmin.errors import InputError
-from flatmin.flatness import Flatness, flatness
-from flatmin.flattest import Flattest
 from flatmin.parametrizations.chain import Chain
 from flatmin.parametrizations.gram import Gram
 from flatmin.parametrizations.hadamard import Hadamard
 from flatmin.parametrizations.product import Product
 from flatmin.parametrizations.signed_gram import SignedGram
 from flatmin.problem import Problem
+from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.flatness import Flatness, flatness
 from flatmin.solution import RecoveryError, Solution, Status
 from flatmin.solvers import (
     CrossValidation,
-    Path,
+    RegularizationPath,
+    alpha_max,
     certify,
-    counts_to_even_noise,
     cross_validate,
     flat_minimum,
     flat_path,
     refit,
     reweighted_minimum,
     robust_pca,
-    strongest,
+    stabilize_variance,
 )
+from flatmin.solvers.flattest import Flattest
 
 __all__ = [
     "Certificate",
@@ -39,16 +39,16 @@ __all__ = [
     "Gram",
     "Hadamard",
     "InputError",
-    "Path",
     "Problem",
     "Product",
     "RecoveryError",
+    "RegularizationPath",
     "SignedGram",
     "Solution",
     "Status",
     "__version__",
+    "alpha_max",
     "certify",
-    "counts_to_even_noise",
     "cross_validate",
     "families",
     "flat_minimum",
@@ -60,7 +60,7 @@ __all__ = [
     "refit",
     "reweighted_minimum",
     "robust_pca",
-    "strongest",
+    "stabilize_variance",
     "testing",
 ]
 
@@ -87,6 +87,10 @@ def __getattr__(name: str) -> Any:
     """Import estimators, and with them scikit-learn, or `flatmin.nn`, and with it PyTorch, when first used."""
     if name in ESTIMATORS:
         return getattr(import_module("flatmin.estimators"), name)
-    if name in ("estimators", "experiments", "nn"):
+    if name in ("estimators", "lab", "nn"):
         return import_module(f"flatmin.{name}")
     raise AttributeError(f"module 'flatmin' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

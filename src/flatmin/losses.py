@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.metric import Array
 
 __all__ = ["Absolute", "Squared", "clip_level"]
 

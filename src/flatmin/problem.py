@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric
 from flatmin.losses import Absolute, Squared
 from flatmin.measurements import Entries, Identity, Mask, Measurement
-from flatmin.metric import Array, Metric
 from flatmin.parametrizations import Parametrization
 from flatmin.parametrizations.product import Product
 

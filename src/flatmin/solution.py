@@ -15,18 +15,17 @@ from typing import Any
 import numpy as np
 
 from flatmin import parametrizations
-from flatmin._files import atomic_path
+from flatmin._core.arrays import Array
+from flatmin._core.files import atomic_path
 from flatmin._version import __version__
-from flatmin.certificates import Certificate
 from flatmin.errors import InputError
-from flatmin.flatness import Flatness
-from flatmin.metric import Array
-from flatmin.noise import Noise
 from flatmin.parametrizations import Gram, Product
-from flatmin.parametrizations.base import Parametrization
-from flatmin.stability import Stability
+from flatmin.parametrizations.base import Factors, Parametrization
+from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.flatness import Flatness
+from flatmin.proofs.radius import Stability
 
-__all__ = ["FORMAT_VERSION", "RecoveryError", "Solution", "Status"]
+__all__ = ["FORMAT_VERSION", "Noise", "RecoveryError", "Solution", "Status"]
 
 FORMAT_VERSION = 2
 
@@ -73,6 +72,64 @@ class Status(Enum):
     def succeeded(self) -> bool:
         """Whether the solver did what was asked, proved or (lowest rank, for which no proof is known) not."""
         return self.certified or self is Status.low_rank_interpolant
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """What ``flat_minimum(problem, alpha="auto")`` says of the noise, beside the penalised solution.
+
+    Attributes
+    ----------
+    sigma : float or None
+        Standard deviation of the noise in one measurement, in the units of the data, from the residual of the refit and
+        its degrees of freedom; None where a matrix of this rank fits any data.
+    std_error : float or None
+        Standard error of ``sigma``, from the spread of the squared residuals, so that heavy tails make it larger.
+    alpha : float
+        The strength that the rule chose.
+    threshold : float
+        The 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g: what noise can do by itself.
+    unevenness : float
+        That over its value for Gaussian noise, at least 1: what is above comes from heavy tails, or from noise that is
+        larger in some measurements.
+    refit : tuple of ndarray
+        Factors of the least-squares fit at `rank`: without the bias of the penalty, and **not certified**, since
+        least squares at a fixed rank may have local minima.
+    rank : int
+        The rank of the refit: the smallest one, near that of the penalised solution, whose residual passes for noise.
+    penalised_rank : int
+        The rank of the penalised solution.
+    freedom : int
+        Degrees of freedom of matrices of the refit's rank.
+    selects : bool
+        Whether the penalty selects a rank. Where the data determine the trace it does not; the strength is then what
+        noise of the level of the refit's residual can do. Nor does it where many gross errors enlarge its rank.
+
+    Notes
+    -----
+    For the loss `Absolute` the threshold is divided by ``√m``, and the noise is that of the cells that are no gross
+    errors. For `Hadamard` models rank and freedom are the size of the support.
+    """
+
+    sigma: float | None
+    std_error: float | None
+    alpha: float
+    threshold: float
+    unevenness: float
+    refit: Factors
+    rank: int
+    penalised_rank: int
+    freedom: int
+    selects: bool = True
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the penalty, where it selects a rank, and the test of residuals agree; if not, it is in doubt."""
+        return self.rank == self.penalised_rank or not self.selects
+
+    def scalars(self) -> Mapping[str, Any]:
+        """Return all but the factors."""
+        return {name: value for name, value in vars(self).items() if name != "refit"}
 
 
 @dataclass(frozen=True, eq=False)

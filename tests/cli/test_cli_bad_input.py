@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flatmin import families
-from flatmin._memory import available_bytes
+from flatmin._core.memory import available_bytes
 
 
 def sensing():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.cli import judge
+from flatmin.cli.commands import judge
 
 pytestmark = pytest.mark.usefixtures("without_report")
 

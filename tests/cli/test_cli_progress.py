@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin._progress import Approach, progress
+from flatmin._core.progress import Approach, progress
 
 
 class Terminal(io.StringIO):

@@ -15,10 +15,10 @@ from PIL import Image as pillow
 
 from flatmin import families
 from flatmin.cli.pace import Pace
-from flatmin.nn.race.competitor import Competitor
-from flatmin.nn.race.runs import CompetitorError
+from flatmin.lab.race.competitor import Competitor
+from flatmin.lab.race.runs import CompetitorError
 
-PAGE, FIELD = import_module("flatmin.nn.race.page"), import_module("flatmin.nn.race.field")
+PAGE, FIELD = import_module("flatmin.lab.race.page"), import_module("flatmin.lab.race.field")
 
 TABLE = (
     "competitor,seed,diverged,loss,scaled_trace,flatness_gap,relative_error,rank,balance,gradients,seconds,"
@@ -403,8 +403,19 @@ def test_ctrl_c_ends_all_processes_and_keeps_their_runs(flatmin, problem, tmp_pa
     assert not (tmp_path / "p-race").exists()
 
 
+#: Makes every import of PyTorch fail, as where it is not installed.
+WITHOUT_TORCH = """
+import sys
+class Missing:
+    def find_spec(self, name, *others):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+
+
 def test_without_torch_one_sentence_says_what_to_install(flatmin, problem, tmp_path):
-    line = "import sys; sys.modules['torch'] = None; " + LINE
+    line = f"{WITHOUT_TORCH}\n{LINE}"
     done = subprocess.run([sys.executable, "-c", line, "race", *problem], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stdout == ""

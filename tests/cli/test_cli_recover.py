@@ -205,7 +205,7 @@ def test_interrupt_leaves_nothing_behind(flatmin, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     flatmin("generate", "matrix-sensing", "p.npz", "--shape", "6,5", "--rank", "1")
-    monkeypatch.setattr("flatmin.cli.recover.flat_minimum", interrupted)
+    monkeypatch.setattr("flatmin.cli.commands.recover.flat_minimum", interrupted)
     assert flatmin("recover", "matrix-sensing", "p.npz", "--output", "new/results").code == 130
     assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
 
@@ -215,7 +215,7 @@ def test_a_computation_that_breaks_down_is_one_line(flatmin, tmp_path, monkeypat
         raise np.linalg.LinAlgError("Eigenvalues did not converge")
 
     flatmin("generate", "matrix-sensing", "p.npz", "--shape", "6,5", "--rank", "1")
-    monkeypatch.setattr("flatmin.cli.recover.flat_minimum", broken)
+    monkeypatch.setattr("flatmin.cli.commands.recover.flat_minimum", broken)
     run = flatmin("recover", "matrix-sensing", "p.npz")
     assert run.code == 2
     assert "Eigenvalues did not converge" in run.err

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_array
 
 from flatmin import MatrixCompletion
 from flatmin.errors import InputError
-from flatmin.estimators._marks import marked
+from flatmin.estimators._completion.marks import marked
 
 WANTED = np.array([[1.5, np.nan, -2.0], [np.nan, 0.25, 4.0]])
 SEEN = ~np.isnan(WANTED)

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 import flatmin as fm
 from flatmin.errors import InputError
-from flatmin.estimators._offsets import fit_with_offsets
+from flatmin.estimators._completion.offsets import fit_with_offsets
 from flatmin.solvers.offsets import equations as offset_equations
 from flatmin.solvers.offsets.offset_free import OffsetFree
 from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
@@ -107,7 +107,7 @@ def test_no_dual_vector_proves_more_than_the_optimum():
     s = fm.flat_minimum(problem, alpha=0.1, tol=1e-10)
     for size in (0.0, 1e-3, 0.1, 1.0, 10.0):
         dual = s.certificate.dual + size * np.abs(s.certificate.dual).max() * rng.standard_normal(len(problem.data))
-        judged = fm.certificates.certificate_of(problem, s.factors, dual, alpha=0.1)
+        judged = fm.proofs.certificate.certificate_of(problem, s.factors, dual, alpha=0.1)
         assert judged.lower_bound <= s.certificate.value * (1 + 1e-12)
         assert judged.holds == (size == 0)
 
@@ -118,7 +118,7 @@ def test_fitting_offsets_first_is_not_the_joint_optimum():
     problem = model.problem(values)
     joint = fm.flat_minimum(problem, alpha=0.05)
     first = fm.flat_minimum(model.rest(values, model.fit(values)), alpha=0.05)
-    judged = fm.certificates.certificate_of(problem, first.factors, joint.certificate.dual, alpha=0.05)
+    judged = fm.proofs.certificate.certificate_of(problem, first.factors, joint.certificate.dual, alpha=0.05)
     assert joint.certificate.holds
     assert not judged.holds
     assert judged.relative_gap > 1e-4
@@ -190,7 +190,7 @@ def test_the_noise_beside_offsets_is_found(strength):
 def test_few_free_offsets_need_no_rounds_and_agree_with_them(monkeypatch):
     entries, values, _, _ = sample((200, 20), 3000, 2, 0.4)
     quick = fit_with_offsets(entries, values, rows=None, columns=0.0, alpha="auto")
-    monkeypatch.setattr("flatmin.estimators._offsets.FEW", 0.0)
+    monkeypatch.setattr("flatmin.estimators._completion.offsets.FEW", 0.0)
     slow = fit_with_offsets(entries, values, rows=None, columns=0.0, alpha="auto")
     assert quick.solution.noise.alpha == pytest.approx(slow.solution.noise.alpha, rel=0.03)
     assert quick.solution.noise.rank == slow.solution.noise.rank == 3  # offsets of rows count as a column

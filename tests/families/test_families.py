@@ -129,7 +129,7 @@ def test_arguments_out_of_range_are_refused(family, changes, message):
 
 
 def test_samples_that_do_not_fit_in_memory_are_refused(family, monkeypatch):
-    monkeypatch.setattr("flatmin._memory.available_bytes", lambda: 100.0)
+    monkeypatch.setattr("flatmin._core.memory.available_bytes", lambda: 100.0)
     with pytest.raises(fm.InputError, match=r"GiB are free"):
         _sample(family)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric
 from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.measurements.base import _Congruence
-from flatmin.metric import Metric
 from flatmin.testing import check_measurement
 
 

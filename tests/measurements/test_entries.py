@@ -108,7 +108,7 @@ def test_diagonal_weights_on_both_sides_multiply_the_entries(monkeypatch):
     monkeypatch.setattr(module, "STEP", 7)
     rng = np.random.default_rng(0)
     A = Entries(rng.integers(0, 12, 70), rng.integers(0, 9, 70), (12, 9), rng.uniform(-2, 2, 70))
-    P1, P2 = (fm.metric.Metric(rng.uniform(0.5, 2, d)) for d in (12, 9))
+    P1, P2 = (fm.linalg.metric.Metric(rng.uniform(0.5, 2, d)) for d in (12, 9))
     X = rng.standard_normal((12, 9))
     np.testing.assert_allclose(A.congruence(P1, P2).forward(X), A.forward((P1 @ X) @ P2.dense))
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from flatmin import measurements
 from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import _Congruence, _Subset
-from flatmin.metric import Metric
 from flatmin.testing import check_measurement
 from tests.measurements.samples import ALWAYS_COMPLEX, COMPLEX, SAMPLES
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from flatmin.nn import HessianTracePenalty
-from flatmin.nn.unbiased import exact_trace
+from flatmin.testing.torch.penalties import exact_trace
 
 torch.set_num_threads(1)
 
@@ -59,5 +59,5 @@ def make(model=None, loss=F.cross_entropy, **options):
 
 
 def dense_trace(model, loss, x, y, of="gauss_newton"):
-    """Return the trace with its graph, by the whole Jacobian; `tests/nn/test_unbiased.py` has its own tests."""
+    """Return the trace with its graph, by the whole Jacobian; see `tests/testing/torch/test_penalties.py`."""
     return exact_trace(model, loss, x, y, [p for p in model.parameters() if p.requires_grad], of)

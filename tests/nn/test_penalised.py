@@ -6,10 +6,10 @@ import pytest
 import flatmin as fm
 from flatmin.losses import Absolute
 from flatmin.nn.penalised import PenalisedLoss, _length, minimise
-from flatmin.solvers.factored import stacked
-from flatmin.solvers.newton import Budget
-from flatmin.solvers.newton import minimise as newton
-from flatmin.solvers.scaling import Scaled
+from flatmin.solvers.convex.scaling import Scaled
+from flatmin.solvers.factored.newton import Budget
+from flatmin.solvers.factored.newton import minimise as newton
+from flatmin.solvers.factored.quadratic_maps import stacked
 from tests.referee import hessian
 
 PROBLEMS = {

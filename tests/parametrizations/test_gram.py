@@ -8,7 +8,7 @@ from scipy.linalg import expm
 from scipy.optimize import minimize
 
 import flatmin as fm
-from flatmin.metric import Metric
+from flatmin.linalg.metric import Metric
 from flatmin.testing import check_parametrization
 from tests.referee import nuclear
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flatmin as fm
-from flatmin.metric import Metric
+from flatmin.linalg.metric import Metric
 from flatmin.testing import check_parametrization
 from tests.referee import nuclear
 

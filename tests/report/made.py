@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 import flatmin as fm
-from flatmin.certificates import certificate_of, trace_is_determined, trivial_dual
 from flatmin.families import matrix_completion, phase_retrieval, quadratic_network, robust_pca
-from flatmin.flatness import flatness
 from flatmin.losses import Absolute
 from flatmin.measurements import Entries
+from flatmin.proofs.certificate import certificate_of, trace_is_determined, trivial_dual
+from flatmin.proofs.flatness import flatness
+from flatmin.proofs.radius import Stability
 from flatmin.report import ReportContext
 from flatmin.solution import Solution, Status
-from flatmin.stability import Stability
 
 UNIQUE = {"unique": True, "q": 1, "injectivity": 0.4, "margin": 0.25, "margin_kind": "dense"}
 STABILITY = Stability(

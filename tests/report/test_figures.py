@@ -11,8 +11,8 @@ from PIL import Image
 
 import flatmin as fm
 from flatmin.measurements import Entries
-from flatmin.report import blocks, charts, figures
-from flatmin.report.drawing import draw
+from flatmin.report.pictures import blocks, charts, figures
+from flatmin.report.pictures.drawing import draw
 
 
 def block_of(values):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.certificates import Certificate
-from flatmin.flatness import Flatness
+from flatmin.linalg.metric import Metric
 from flatmin.losses import Absolute
-from flatmin.metric import Metric
 from flatmin.parametrizations import Hadamard
+from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.flatness import Flatness
 from flatmin.report import words
 from flatmin.report.limits import caution, freedom, limits
 from flatmin.report.proof import NORM_PROOF, proof

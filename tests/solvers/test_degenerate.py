@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import flatmin as fm
 from flatmin.measurements import Dense, Entries, FromLinearOperator, Identity, RankOne
-from flatmin.solvers.factored import StackedProduct
-from flatmin.solvers.newton import Budget, minimise
+from flatmin.solvers.factored.newton import Budget, minimise
+from flatmin.solvers.factored.quadratic_maps import StackedProduct
 from flatmin.testing import check_solution
 from tests import referee
 

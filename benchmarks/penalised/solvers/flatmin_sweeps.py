@@ -3,7 +3,7 @@
 import numpy as np
 from benchmarks.competitor import Competitor
 
-from flatmin.kernels import Cells
+from flatmin.linalg.kernels import Cells
 
 
 class Solver(Competitor):

@@ -71,3 +71,7 @@ def _end_cleanly_when_terminated() -> None:
     """Make SIGTERM unwind the stack as Ctrl-C does, so that temporary files vanish."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from flatmin.certificates import trace_is_determined
 from flatmin.losses import Absolute
 from flatmin.problem import Problem
+from flatmin.proofs.certificate import trace_is_determined
 from flatmin.report.limits import freedom
 from flatmin.solution import Solution, Status
 

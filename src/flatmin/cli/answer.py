@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.formats.base import Document
 from flatmin.formats.case import Case
 from flatmin.formats.image import save_pixels, to_pixels
-from flatmin.metric import Array
 from flatmin.solution import LARGEST_SAVED_MATRIX, Solution
 
 __all__ = ["Answer", "write_answer"]

@@ -153,7 +153,7 @@ def recover(
 
     Exit status: 0 certified, 1 not certified (results are still written), 2 bad input.
     """
-    from flatmin.cli.recover import Request, run
+    from flatmin.cli.commands.recover import Request, run
 
     settings = {
         "alpha": alpha,
@@ -212,7 +212,7 @@ def generate(
     ] = None,
 ) -> int:
     """Draw a random problem whose answer is known; the default is one that is recovered and certified."""
-    from flatmin.cli.generate import Request, run
+    from flatmin.cli.commands.generate import Request, run
 
     return run(
         Request(
@@ -233,7 +233,7 @@ def generate(
 
 def _list_competitors(wanted: bool) -> None:
     if wanted:
-        from flatmin.cli.race import print_competitors
+        from flatmin.cli.commands.race import print_competitors
 
         print_competitors()
         raise typer.Exit()
@@ -288,7 +288,7 @@ def race(
 
     Exit status: 0 the flattest value is certified, 1 it is not (results are still written), 2 bad input.
     """
-    from flatmin.cli.race import Request, run
+    from flatmin.cli.commands.race import Request, run
 
     settings = {"budget": budget, "seeds": seeds, "trials": trials, "jobs": jobs, "seed": seed}
     loss, command = {"weight": weight, "tau": tau}, str(context.find_root().obj)
@@ -349,7 +349,7 @@ def sweep(
 
     Exit status: 0 all trials are done, 1 some failed (each is kept with its reason), 2 bad input, 130 interrupted.
     """
-    from flatmin.cli.sweep import Request, print_recipes, run
+    from flatmin.cli.commands.sweep import Request, print_recipes, run
     from flatmin.errors import InputError
 
     if list_:
@@ -388,7 +388,7 @@ def report(
 
     Exit status: 0 the page is written, whatever the verdicts, 2 bad input.
     """
-    from flatmin.cli.report import Request, run
+    from flatmin.cli.commands.report import Request, run
 
     return run(Request(place, output, figures, quiet, str(context.find_root().obj)))
 
@@ -414,7 +414,7 @@ def certify(
 
     Exit status: 0 only if the certificate holds, else 1; 2 for bad input.
     """
-    from flatmin.cli.judge import certify as judge
+    from flatmin.cli.commands.judge import certify as judge
 
     return judge(family, input, solution, json, deterministic, time_limit)
 
@@ -422,6 +422,6 @@ def certify(
 @app.command()
 def flatness(family: FamilyName, input: Input, solution: SolutionFile, json: Json = False) -> int:
     """Measure how flat a solution's factors are."""
-    from flatmin.cli.judge import flatness as judge
+    from flatmin.cli.commands.judge import flatness as judge
 
     return judge(family, input, solution, json)

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from flatmin import families
-from flatmin.certificates import Certificate
-from flatmin.noise import Noise
 from flatmin.problem import Problem
+from flatmin.proofs.certificate import Certificate
 from flatmin.report.voices import Voice, voice_of
 from flatmin.report.words import unique_phrase, unique_word, verdict
-from flatmin.solution import Solution
+from flatmin.solution import Noise, Solution
 
 __all__ = ["outcome"]
 

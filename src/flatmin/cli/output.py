@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flatmin._files import atomic_directory
+from flatmin._core.files import atomic_directory
 from flatmin.errors import InputError
 
 __all__ = ["RACE", "RECOVERY", "Kind", "destination", "results_directory"]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flatmin._progress import spoken
+from flatmin._core.progress import spoken
 
 __all__ = ["Pace"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin._version import __version__
 from flatmin.families import Family
-from flatmin.metric import Array
 from flatmin.problem import Problem
 from flatmin.solution import FORMAT_VERSION, Solution
 

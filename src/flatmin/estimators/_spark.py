@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-from flatmin.certificates import LARGEST_GAP, check_strength
 from flatmin.errors import InputError
-from flatmin.estimators._ids import PairIds
+from flatmin.estimators._completion.ids import PairIds
+from flatmin.proofs.certificate import LARGEST_GAP, check_strength
 from flatmin.spark import SparkCompletion
 from flatmin.spark.session import is_frame
 

@@ -16,13 +16,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, estimator_html_repr
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from flatmin._progress import Approach, progress
+from flatmin._core.arrays import Array
+from flatmin._core.progress import Approach, progress
 from flatmin.errors import InputError
-from flatmin.metric import Array
-from flatmin.noise import Noise
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solution import Solution, Status
+from flatmin.solution import Noise, Solution, Status
 from flatmin.solvers import flat_minimum, refit
 
 __all__ = ["FlatEstimator", "MatrixRegressor"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flatmin.estimators._cross_validation import CrossValidated
+from flatmin.estimators._completion.cross_validation import CrossValidated
 from flatmin.estimators.bilinear import BilinearRegressor
 from flatmin.estimators.covariance_sketch import CovarianceSketch
 from flatmin.estimators.quadratic_network import QuadraticNetworkRegressor

@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from flatmin.errors import InputError
-from flatmin.estimators._completer import Completer
-from flatmin.estimators._completion import Completed, complete
-from flatmin.estimators._observations import Observations
+from flatmin.estimators._completion.completer import Completer
+from flatmin.estimators._completion.fitting import Completed, complete
+from flatmin.estimators._completion.observations import Observations
 from flatmin.estimators._spark import engine_of, is_source, spark_fit
 from flatmin.solvers.offsets.offsets import Offsets
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
-from flatmin.estimators._completer import Completer
-from flatmin.estimators._completion import Completed, plain, regularization
-from flatmin.estimators._observations import Observations
-from flatmin.metric import Array
+from flatmin.estimators._completion.completer import Completer
+from flatmin.estimators._completion.fitting import Completed, plain, regularization
+from flatmin.estimators._completion.observations import Observations
 from flatmin.solvers.strengths.cross_validation import CrossValidation, check_rule, cross_validate
 from flatmin.solvers.strengths.folds import Split, splits
 

@@ -10,17 +10,17 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.estimators._unpenalised import check_size
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import CodedDiffraction, Measurement, RankOne
-from flatmin.metric import Array
 from flatmin.parametrizations import Gram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
-from flatmin.solvers import counts_to_even_noise
+from flatmin.solvers import stabilize_variance
 from flatmin.solvers.noise.pivotal import level_of_noise
 from flatmin.solvers.noise.uncertified import uncertified_minimum
 from flatmin.solvers.task import Task
@@ -209,7 +209,7 @@ class PhaseRetrieval(MatrixRegressor):
             task = Task(problem, max_rank=1, max_iter=self.max_iter, seed=seed)
             noise = level_of_noise(task)
         if self.noise == "poisson" and (auto or self.alpha != 0):
-            self._counts = counts_to_even_noise(problem, max_rank=1, max_iter=self.max_iter, seed=seed, noise=noise)
+            self._counts = stabilize_variance(problem, max_rank=1, max_iter=self.max_iter, seed=seed, noise=noise)
         self.unit_ = None if self._counts is None else self._counts.unit
         if noise is not None:
             with warnings.catch_warnings():

@@ -6,10 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.estimators._unpenalised import Features, Unpenalised
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import RankOne
-from flatmin.metric import Array
 from flatmin.parametrizations import SignedGram
 from flatmin.problem import Problem
 

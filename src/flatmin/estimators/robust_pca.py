@@ -9,11 +9,11 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.estimators.base import FlatEstimator
 from flatmin.losses import Absolute
 from flatmin.measurements import Identity, Mask
-from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution

@@ -7,12 +7,12 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from flatmin._validation import matrix_shape
+from flatmin._core.arrays import Array
+from flatmin._core.validation import matrix_shape
 from flatmin.errors import InputError
 from flatmin.estimators._unpenalised import Features, Unpenalised
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import Dense
-from flatmin.metric import Array
 from flatmin.parametrizations import Product
 from flatmin.problem import Problem
 

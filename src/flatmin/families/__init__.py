@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-from flatmin._registry import submodules
+from flatmin._core.registry import submodules
 from flatmin.errors import InputError
 from flatmin.families.base import Family, Instance
 
@@ -29,3 +29,7 @@ def __getattr__(name: str) -> ModuleType:
     if name in submodules(list(__path__)):
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

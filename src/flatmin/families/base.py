@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flatmin._validation import matrix_shape
+from flatmin._core.arrays import Array
+from flatmin._core.validation import matrix_shape
 from flatmin.errors import InputError
-from flatmin.metric import Array
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 

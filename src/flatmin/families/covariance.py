@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from flatmin._memory import require
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
 from flatmin.families.base import Family, Instance, Usual, check_sample, noisy, square
 from flatmin.measurements.rank_one import RankOne
-from flatmin.metric import Array
 from flatmin.parametrizations.gram import Gram
 from flatmin.problem import Problem
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from flatmin._memory import require
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.families.base import Family, Instance, Usual, check_sample, noisy, relative_distance, square
 from flatmin.measurements.coded_diffraction import CodedDiffraction
 from flatmin.measurements.rank_one import RankOne
-from flatmin.metric import Array
 from flatmin.parametrizations.gram import Gram
 from flatmin.problem import Problem
 from flatmin.solution import Solution

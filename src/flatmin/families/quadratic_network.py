@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from flatmin._memory import require
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.families.base import Family, Instance, Usual, check_sample, noisy, square
 from flatmin.measurements.rank_one import RankOne
-from flatmin.metric import Array
 from flatmin.parametrizations.signed_gram import SignedGram
 from flatmin.problem import Problem
 from flatmin.solution import Solution

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from flatmin._memory import require
-from flatmin._validation import matrix_shape
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin._core.validation import matrix_shape
 from flatmin.errors import InputError
 from flatmin.families.base import Family, Instance, Usual, check_sample, noisy
 from flatmin.losses import Absolute
 from flatmin.measurements.entries import Entries
 from flatmin.measurements.identity import Identity
-from flatmin.metric import Array
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flatmin._memory import require
+from flatmin._core.memory import require
 from flatmin.errors import InputError
 from flatmin.families.base import Instance, check_sample, noisy
 from flatmin.measurements.dense import Dense

@@ -3,7 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
-from flatmin._registry import submodules
+from flatmin._core.registry import submodules
 from flatmin.formats.base import Cells, Document
 
 __all__ = ["Cells", "Document", "find", "suffixes"]
@@ -26,3 +26,7 @@ def find(path: Path) -> type[Document] | None:
         if document.is_folder if folder else path.suffix.lower() in document.suffixes:
             return document
     return None
+
+
+def __dir__() -> list[str]:
+    return __all__

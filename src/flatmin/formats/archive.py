@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from flatmin._memory import require
-from flatmin._validation import numeric
-from flatmin.certificates import check_dual, check_strength
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.base import check_file, reason
-from flatmin.metric import Array
 from flatmin.problem import Problem
+from flatmin.proofs.certificate import check_dual, check_strength
 
 __all__ = ["SavedSolution", "read_arrays", "read_solution"]
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
-from flatmin.metric import Array
 
 __all__ = ["Cells", "Document", "check_file", "reason"]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats import find, suffixes
 from flatmin.formats.archive import read_arrays
 from flatmin.formats.base import Document, check_file
-from flatmin.metric import Array
 from flatmin.problem import Problem
 
 __all__ = ["Case", "read_case"]

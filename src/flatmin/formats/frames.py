@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from flatmin._memory import require
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
 from flatmin.errors import InputError
 from flatmin.formats.base import Cells, Document
 from flatmin.formats.image import Image, bright_pixels, read_grey, save_pixels, to_pixels
-from flatmin.metric import Array
 
 __all__ = ["FORMAT", "Frames"]
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.formats.base import Cells, Document, check_file, reason
-from flatmin.metric import Array
 
 __all__ = ["FORMAT", "Image", "bright_pixels", "load_pixels", "read_grey", "save_pixels", "to_pixels"]
 

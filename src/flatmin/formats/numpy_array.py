@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from flatmin._memory import require
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
 from flatmin.errors import InputError
 from flatmin.formats.base import Cells, Document, reason
-from flatmin.metric import Array
 
 __all__ = ["FORMAT", "NumpyArray"]
 

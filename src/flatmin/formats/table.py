@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.formats.base import Cells, Document
-from flatmin.metric import Array
 
 __all__ = ["FORMAT", "Table"]
 

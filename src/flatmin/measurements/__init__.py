@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flatmin._registry import public_names
+from flatmin._core.registry import public_names
 from flatmin.measurements.base import Measurement
 
 _FOUND = public_names(__name__, list(__path__))
@@ -13,3 +13,7 @@ def __getattr__(name: str) -> Any:
     if name in _FOUND:
         return _FOUND[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.metric import Array, Metric
+from flatmin.linalg.metric import Metric
 
 __all__ = ["Measurement"]
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
-from flatmin._memory import require
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
-from flatmin.metric import Array, Metric
 
 __all__ = ["CodedDiffraction"]
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
-from flatmin.metric import Array, Metric
 
 __all__ = ["Dense"]
 

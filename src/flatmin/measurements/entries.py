@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._validation import integers, matrix_shape, numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import integers, matrix_shape, numeric
 from flatmin.errors import InputError
-from flatmin.kernels import MANY
+from flatmin.linalg.kernels import MANY
+from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
-from flatmin.metric import Array, Metric
 
 __all__ = ["Entries"]
 
 #: Up to this many entries a matrix with a row for each is formed and factorized.
 LARGEST_NORMAL = 2000
-#: Entries fewer than `flatmin.kernels.MANY` run in compiled loops where they are as many as the first number and, times
-#: columns, as the second one.
+#: Compiled loops are also used from SOME entries on, provided entries × columns is at least BUSY.
 SOME, BUSY = 10_000, 200_000
 #: Weights are no larger than this, and no smaller than its inverse, so that their fourth powers are numbers.
 LARGEST_WEIGHT = 1e75
@@ -33,7 +33,7 @@ STEP = 1_000_000
 class Entries(Measurement):
     """``X[rows[i], cols[i]]``: matrix completion, sparse throughout.
 
-    From `flatmin.kernels.MANY` entries on, products run in compiled loops.
+    From `flatmin.linalg.kernels.MANY` entries on, products run in compiled loops.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Entries(Measurement):
         """Return y spread over the matrix, as a sparse CSR array."""
         values = self._weighted(y)
         if self.size >= MANY:
-            from flatmin.kernels import CellMatrix
+            from flatmin.linalg.kernels import CellMatrix
 
             cells = self._pattern.cells
             return CellMatrix.of(cells.arranged(values), cells)
@@ -119,7 +119,7 @@ class Entries(Measurement):
 
     @property
     def cells(self) -> Any:
-        """The entries as `flatmin.kernels.Cells`, sorted once; this loads Numba."""
+        """The entries as `flatmin.linalg.kernels.Cells`, sorted once; this loads Numba."""
         return self._pattern.cells
 
     def norms(self) -> Array:
@@ -260,7 +260,7 @@ class _Pattern:
     @cached_property
     def cells(self) -> Any:
         """Compressed rows for compiled loops."""
-        from flatmin.kernels import Cells
+        from flatmin.linalg.kernels import Cells
 
         return Cells.of(self.rows, self.cols, self.shape)
 

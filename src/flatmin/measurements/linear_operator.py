@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._validation import matrix_shape
+from flatmin._core.arrays import Array
+from flatmin._core.validation import matrix_shape
 from flatmin.errors import InputError
 from flatmin.measurements.base import Measurement
-from flatmin.metric import Array
 
 __all__ = ["FromLinearOperator"]
 

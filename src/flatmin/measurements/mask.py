@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.measurements.entries import Entries, _Pattern
-from flatmin.metric import Array
 
 __all__ = ["Mask"]
 

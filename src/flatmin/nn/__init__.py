@@ -5,13 +5,15 @@ try:
 except ImportError as error:
     raise ImportError("flatmin.nn needs PyTorch, which is not installed: pip install 'flatmin[torch]'") from error
 
-from flatmin.nn.curvature import Curvature
-from flatmin.nn.density import SpectralDensity, spectral_density
-from flatmin.nn.eigenvalue import EigenvalueEstimate, largest_eigenvalue
+from importlib import import_module
+from typing import Any
+
 from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.factored import FactoredModel
-from flatmin.nn.flatten import flatten
+from flatmin.nn.flattening import flatten
 from flatmin.nn.invariance import normalized_trace, relative_flatness
+from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.square_root import check_root, loss_root, register_root
 from flatmin.nn.optimizers import (
     SAM,
     LabelNoise,
@@ -23,49 +25,46 @@ from flatmin.nn.optimizers import (
     WeightDecay,
 )
 from flatmin.nn.penalty import HessianTracePenalty
-from flatmin.nn.race import Competitor, FactoredTask, NetworkTask, race
-from flatmin.nn.rescaling import Rescaling, rescaling
-from flatmin.nn.square_root import check_root, loss_root, register_root
-from flatmin.nn.trace import hessian_trace
-from flatmin.nn.trace_bench import TraceCheck, TraceScore, check_trace_estimator
-from flatmin.nn.trace_cases import TraceCase, trace_cases
-from flatmin.nn.unbiased import PenaltyCheck, check_penalty
+from flatmin.nn.rescaled import Rescaling, rescaling
+from flatmin.nn.spectrum.density import SpectralDensity, spectral_density
+from flatmin.nn.spectrum.eigenvalue import EigenvalueEstimate, largest_eigenvalue
+from flatmin.nn.spectrum.trace import hessian_trace
 
 __all__ = [
     "SAM",
-    "Competitor",
     "Curvature",
     "EigenvalueEstimate",
     "FactoredModel",
-    "FactoredTask",
     "HessianTracePenalty",
     "LabelNoise",
-    "NetworkTask",
     "NoiseInjection",
-    "PenaltyCheck",
     "PerExampleSAM",
     "Rescaling",
     "ScaledGradient",
     "Seeker",
     "SpectralDensity",
-    "TraceCase",
-    "TraceCheck",
     "TraceEstimate",
-    "TraceScore",
     "TwoPoint",
     "WeightDecay",
-    "check_penalty",
     "check_root",
-    "check_trace_estimator",
     "flatten",
     "hessian_trace",
     "largest_eigenvalue",
     "loss_root",
     "normalized_trace",
-    "race",
     "register_root",
     "relative_flatness",
     "rescaling",
     "spectral_density",
-    "trace_cases",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the race from `flatmin.lab` when first used: the one name here that comes from there."""
+    if name == "race":
+        return import_module("flatmin.lab.race").race
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has race, {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.flatness import Flatness, flatness
+from flatmin.linalg.metric import Metric
 from flatmin.losses import Absolute, clip_level
 from flatmin.measurements import Measurement
-from flatmin.metric import Array, Metric
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
+from flatmin.proofs.flatness import Flatness, flatness
 
 __all__ = ["FactoredModel", "SquaredDistance", "contraction"]
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from flatmin.errors import InputError
-from flatmin.nn.curvature import Curvature
 from flatmin.nn.estimate import TraceEstimate
-from flatmin.nn.state import Weights
-from flatmin.nn.streaming import Loss
-from flatmin.nn.trace import labelled, operator_trace
+from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.state import Weights
+from flatmin.nn.operators.streaming import Loss
+from flatmin.nn.spectrum.trace import labelled, operator_trace
 
 __all__ = ["Congruence", "normalized_trace", "relative_flatness"]
 

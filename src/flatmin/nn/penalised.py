@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flatmin.metric import Array
-from flatmin.solvers.factored import QuadraticMap, StackedProduct
-from flatmin.solvers.newton import Budget
+from flatmin._core.arrays import Array
+from flatmin.solvers.factored.newton import Budget
+from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedProduct
 
 __all__ = ["PenalisedLoss", "minimise"]
 

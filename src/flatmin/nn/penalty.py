@@ -13,9 +13,9 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatmin.errors import InputError
-from flatmin.nn.per_example import PerExample, widened
-from flatmin.nn.square_root import loss_root
-from flatmin.nn.state import unwrapped
+from flatmin.nn.operators.per_example import PerExample, widened
+from flatmin.nn.operators.square_root import loss_root
+from flatmin.nn.operators.state import unwrapped
 
 __all__ = ["HessianTracePenalty", "twice_differentiable"]
 

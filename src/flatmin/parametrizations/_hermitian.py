@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
-from flatmin.metric import Array, Metric
 from flatmin.parametrizations.base import Metrics, Parametrization
 
 __all__ = ["HermitianModel"]

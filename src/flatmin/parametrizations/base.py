@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric, svd_of_product
 from flatmin.measurements import Measurement
-from flatmin.metric import Array, Metric, svd_of_product
 
 __all__ = ["Factors", "Metrics", "Parametrization", "check_rank"]
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._validation import integers, numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import integers, numeric
 from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
-from flatmin.metric import Array, Metric
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization
 
 __all__ = ["Chain"]

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.linalg.metric import hermitian_of_product
 from flatmin.measurements import Measurement
-from flatmin.metric import Array, hermitian_of_product
 from flatmin.parametrizations._hermitian import HermitianModel
 from flatmin.parametrizations.base import Factors, Metrics, check_rank
 

@@ -8,10 +8,11 @@ from operator import mul
 
 import numpy as np
 
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array, namespace
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
-from flatmin.metric import Array, Metric, namespace
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization
 
 __all__ = ["Hadamard"]

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
-from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization, check_rank
 
 __all__ = ["Product"]

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from flatmin.metric import Array
-from flatmin.report import blocks, figures
+from flatmin._core.arrays import Array
 from flatmin.report.page import Figure, Section
+from flatmin.report.pictures import blocks, figures
 from flatmin.report.reading import Reading
 from flatmin.report.words import counted, listed, number, unmeasured
 

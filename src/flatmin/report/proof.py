@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
+from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
 from flatmin.report.page import Statement
 from flatmin.report.voices import PRODUCT, SPLIT, Voice
 from flatmin.report.words import counted, except_for, measure, number, unique_phrase

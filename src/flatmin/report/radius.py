@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flatmin.certificates import Certificate
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
+from flatmin.proofs.certificate import Certificate
 from flatmin.report.page import Section, Table
 from flatmin.report.voices import PRODUCT, Voice
 from flatmin.report.words import measure, number

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flatmin.certificates import Certificate
-from flatmin.metric import Array, svd_of_product
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import svd_of_product
 from flatmin.problem import Problem
+from flatmin.proofs.certificate import Certificate
 from flatmin.report.limits import freedom
 from flatmin.report.voices import Voice, voice_of
 from flatmin.solution import Solution
 
 if TYPE_CHECKING:
-    from flatmin.report import ReportContext
+    from flatmin.report.context import ReportContext
 
 __all__ = ["LARGEST_TRUTH", "Reading"]
 

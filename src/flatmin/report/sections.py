@@ -8,17 +8,18 @@ from importlib.metadata import version
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin._version import __version__
-from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL
-from flatmin.metric import Array
-from flatmin.noise import Noise
-from flatmin.report import blocks, figures, words
+from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
+from flatmin.report import words
 from flatmin.report.limits import caution, limits
 from flatmin.report.page import Fact, Figure, Page, Section, Table
+from flatmin.report.pictures import blocks, figures
 from flatmin.report.proof import proof
 from flatmin.report.radius import radius_section
 from flatmin.report.reading import Reading
 from flatmin.report.views import view_of
+from flatmin.solution import Noise
 
 __all__ = ["solution_page"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from flatmin.certificates import Certificate, trace_is_determined
 from flatmin.losses import Absolute
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
+from flatmin.proofs.certificate import Certificate, trace_is_determined
 
 __all__ = ["DETERMINED", "PLAIN", "PRODUCT", "SEMIDEFINITE", "SIGNED", "SPLIT", "Voice", "voice_of"]
 

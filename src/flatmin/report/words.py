@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flatmin.certificates import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
-from flatmin.flatness import Flatness
-from flatmin.metric import Metric
+from flatmin.linalg.metric import Metric
+from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
+from flatmin.proofs.flatness import Flatness
 from flatmin.report.page import Fact, Verdict
 from flatmin.report.voices import PRODUCT, SPLIT, Voice
 from flatmin.solution import Status

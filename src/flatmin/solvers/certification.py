@@ -6,20 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._validation import numeric
-from flatmin.certificates import Certificate, certificate_of, check_dual, trace_is_determined, trivial_dual
+from flatmin._core.arrays import Array
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric
 from flatmin.losses import Absolute
-from flatmin.metric import Array, Metric
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.robust_certificates import robust_certificate
-from flatmin.solvers.flat_minimum import flat_minimum
-from flatmin.solvers.powers.chain import chain_certificate
-from flatmin.solvers.powers.hadamard import hadamard_certificate
-from flatmin.solvers.rank_one.interpolating import prove_unique
+from flatmin.proofs.certificate import Certificate, certificate_of, check_dual, trace_is_determined, trivial_dual
+from flatmin.proofs.robust.certificate import robust_certificate
+from flatmin.solvers.choose import flat_minimum
+from flatmin.solvers.depth.chain import chain_certificate
+from flatmin.solvers.depth.hadamard import hadamard_certificate
 from flatmin.solvers.task import Task
+from flatmin.solvers.vectors.interpolating import prove_unique
 
 __all__ = ["certify"]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.certificates import Certificate, check_strength
 from flatmin.errors import InputError
-from flatmin.flatness import flatness
 from flatmin.losses import Squared
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.proofs.certificate import Certificate, check_strength
+from flatmin.proofs.flatness import flatness
 from flatmin.solution import Solution, Status
-from flatmin.solvers.newton import Budget
+from flatmin.solvers.factored.newton import Budget
 
 __all__ = ["Callback", "Task"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.metric import Array
 from flatmin.spark.reading import Indexed, reason
 
 __all__ = ["MOST_ITERATIONS", "fit_als"]

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
 from flatmin.spark.chunk import Chunk
 from flatmin.spark.reading import Indexed
 

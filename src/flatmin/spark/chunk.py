@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
 
 __all__ = ["Chunk"]
 

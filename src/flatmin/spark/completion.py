@@ -13,14 +13,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from flatmin._validation import integers, numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import integers, numeric
 from flatmin._version import __version__
-from flatmin.certificates import LARGEST_GAP, Certificate, check_strength
 from flatmin.errors import InputError
-from flatmin.flatness import Flatness
-from flatmin.metric import Array, Metric
+from flatmin.linalg.metric import Metric
 from flatmin.parametrizations import Product
 from flatmin.parametrizations.base import Factors
+from flatmin.proofs.certificate import LARGEST_GAP, Certificate, check_strength
+from flatmin.proofs.flatness import Flatness
 from flatmin.solution import Solution, Status
 from flatmin.spark.als import MOST_ITERATIONS, fit_als
 from flatmin.spark.cells import Cells

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.certificates import ALIKE, LARGEST_GAP, Certificate, ratio
-from flatmin.flatness import Flatness
-from flatmin.metric import Array, Metric, condition_number
-from flatmin.operator_norm import FACTORED, TopSpectrum, top_spectrum
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import Metric, condition_number
 from flatmin.parametrizations import Product
 from flatmin.parametrizations.base import Factors
+from flatmin.proofs.certificate import ALIKE, LARGEST_GAP, Certificate, ratio
+from flatmin.proofs.flatness import Flatness
+from flatmin.proofs.norms import FACTORED, TopSpectrum, top_spectrum
 from flatmin.spark.cells import Cells
 
 __all__ = ["COLLECTED", "Proof", "prove", "regularization"]
@@ -106,7 +107,7 @@ def _spectrum(S: Any, U: Array, V: Array, seed: int) -> TopSpectrum:
 def _certificate(
     sums: Array, norm: float, size: float, metric: tuple[Metric, Metric], m: int, alpha: float, spectrum: TopSpectrum
 ) -> Certificate:
-    """Return the certificate: that of `flatmin.certificates.certificate_of`, from sums over cells."""
+    """Return the certificate: that of `flatmin.proofs.certificate.certificate_of`, from sums over cells."""
     squares, inner, left, scaled = map(float, sums)
     factor, c = Product().trace_factor, 1 / max(1.0, spectrum.norm)
     value = left / m + alpha * factor * norm

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.metric import Array
 
 __all__ = [
     "LARGEST",

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from flatmin._memory import available_bytes
+from flatmin._core.memory import available_bytes
 from flatmin.errors import InputError
 from flatmin.spark.reading import reason
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.spark.cells import Cells
 

@@ -6,3 +6,7 @@ from flatmin.testing.parametrization import check_parametrization
 from flatmin.testing.solution import check_solution
 
 __all__ = ["check_measurement", "check_parametrization", "check_solution", "expected_failed_checks"]
+
+
+def __dir__() -> list[str]:
+    return __all__

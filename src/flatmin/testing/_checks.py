@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
 from flatmin.solution import Solution
 
 #: Two ways to the same number may differ by this much, relatively: far above rounding, far below any mistake.

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
-from flatmin.metric import Array, Metric
 from flatmin.testing._checks import agree, draw, require
 
 __all__ = ["check_measurement"]

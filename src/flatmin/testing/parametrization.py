@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.measurements import Dense, Identity, Measurement
-from flatmin.metric import Array
 from flatmin.parametrizations import Chain, Hadamard, Parametrization
 from flatmin.parametrizations.base import Factors, Metrics
 from flatmin.problem import Problem

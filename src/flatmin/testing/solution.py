@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from flatmin.certificates import LARGEST_CHANCE, LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import Metric
 from flatmin.losses import Absolute
-from flatmin.metric import Array, Metric
 from flatmin.parametrizations import Chain, Hadamard, Product
 from flatmin.problem import Problem
+from flatmin.proofs.certificate import LARGEST_CHANCE, LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL
 from flatmin.solution import Solution, Status
 from flatmin.solvers import certify
 from flatmin.testing._checks import TOLERANCE, agree, require

@@ -11,7 +11,7 @@ from flatmin.solvers.completion import alternating
 from flatmin.solvers.completion.alternating import Sweeps
 from flatmin.solvers.completion.regularised_cells import RegularisedCells
 from flatmin.solvers.completion.second_order import newton_steps
-from flatmin.solvers.convex import working_memory
+from flatmin.solvers.convex.minimum import working_memory
 from flatmin.solvers.task import Task
 
 
@@ -73,7 +73,7 @@ def test_the_minimum_is_that_of_the_solver_of_small_problems(alpha, monkeypatch)
 
 def test_a_strength_beyond_which_all_is_zero(engine):
     problem = _problem(3)
-    top = fm.solvers.strongest(problem)
+    top = fm.solvers.alpha_max(problem)
     assert fm.flat_minimum(problem, alpha=1.01 * top).rank == 0
     below = fm.flat_minimum(problem, alpha=0.99 * top)
     assert below.rank >= 1
@@ -273,7 +273,7 @@ def test_data_and_weights_of_any_size(engine, scale):
 @pytest.mark.parametrize("alpha", [1e-300, 1e-20])
 def test_next_to_no_penalty_is_left_to_the_solver_of_exact_fits(alpha, engine):
     problem = _problem(8, (30, 25), 500, repeated=False)
-    assert not alternating.suits(Task(problem, alpha))
+    assert not alternating.applies_to(Task(problem, alpha))
     found, exact = fm.flat_minimum(problem, alpha=alpha), fm.flat_minimum(problem)
     np.testing.assert_allclose(found.matrix, exact.matrix, atol=1e-4 * np.abs(exact.matrix).max())
     with pytest.raises(fm.InputError, match="alpha is a number well above zero"):
@@ -293,7 +293,7 @@ def test_a_huge_penalty_gives_zero(alpha, engine):
 @pytest.mark.parametrize("alpha", [1e-5, 1e-4])
 def test_a_weak_penalty_is_no_trouble_for_single_precision(alpha, engine):
     problem = _problem(8, (30, 25), 500, repeated=False)
-    assert alternating.suits(Task(problem, alpha))
+    assert alternating.applies_to(Task(problem, alpha))
     s = fm.flat_minimum(problem, alpha=alpha, max_iter=60)
     assert np.isfinite(s.matrix).all()
     assert s.certificate.value < 0.05 * problem.data @ problem.data / problem.measurement.size
@@ -302,9 +302,9 @@ def test_a_weak_penalty_is_no_trouble_for_single_precision(alpha, engine):
 def test_models_with_another_shape_keep_their_solver():
     A = fm.measurements.Entries([0, 1, 1], [0, 0, 1], (2, 2))
     diagonal = fm.measurements.Entries([0, 1], [0, 1], (2, 2))
-    assert not alternating.suits(Task(fm.Problem(diagonal, [1.0, 2.0], fm.Gram()), 0.1, stop="objective"))
-    assert alternating.suits(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1, stop="objective"))
-    assert not alternating.suits(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1))
+    assert not alternating.applies_to(Task(fm.Problem(diagonal, [1.0, 2.0], fm.Gram()), 0.1, stop="objective"))
+    assert alternating.applies_to(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1, stop="objective"))
+    assert not alternating.applies_to(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1))
 
 
 @pytest.mark.slow

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.solvers import refine
 from flatmin.solvers.completion import cell_equations
 from flatmin.solvers.completion.cell_equations import CellEquations, inverse_blocks
-from flatmin.solvers.factored import Linearization, StackedProduct
+from flatmin.solvers.convex import refine
+from flatmin.solvers.factored.quadratic_maps import Linearization, StackedProduct
 
 
 def _linearized(seed=0, shape=(14, 11), k=2, m=90, spread=1.0, weighted=True):
@@ -93,6 +93,13 @@ def test_generalised_inverses_of_blocks():
     units = np.outer(sizes, sizes)
     np.testing.assert_allclose(blocks @ G @ blocks / units, blocks / units, atol=1e-9)
     np.testing.assert_allclose((G[5] * units) @ (blocks[5] / units), np.eye(4), atol=1e-6)
+
+
+def test_one_singular_block_does_not_spoil_the_others():
+    blocks = np.stack([np.diag([2.0, 4.0]), np.ones((2, 2)), np.eye(2), np.zeros((2, 2)), np.diag([1.0, 8.0])])
+    found = cell_equations._inverse_or_infinite(blocks)
+    assert np.isinf(found[[1, 3]]).all()
+    np.testing.assert_array_equal(found[[0, 2, 4]], np.linalg.inv(blocks[[0, 2, 4]]))
 
 
 def test_other_maps_have_none():

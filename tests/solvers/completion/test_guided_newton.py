@@ -5,8 +5,8 @@ import pytest
 
 import flatmin as fm
 from flatmin.solvers.completion.guided_newton import minimise_guided
-from flatmin.solvers.factored import StackedProduct
-from flatmin.solvers.newton import Budget, minimise
+from flatmin.solvers.factored.newton import Budget, minimise
+from flatmin.solvers.factored.quadratic_maps import StackedProduct
 
 
 @pytest.fixture(scope="module")

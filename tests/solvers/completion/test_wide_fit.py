@@ -5,7 +5,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.solvers.completion.wide_fit import fit_widely, is_wide
-from flatmin.solvers.factored import StackedProduct
+from flatmin.solvers.factored.quadratic_maps import StackedProduct
 
 
 @pytest.fixture(scope="module")

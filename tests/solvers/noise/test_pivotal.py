@@ -5,10 +5,10 @@ import pytest
 
 import flatmin as fm
 from flatmin.families.phase_retrieval import diffraction, octanary_masks
-from flatmin.solvers.newton import Budget, minimise
+from flatmin.solvers.convex.scaling import Scaled
+from flatmin.solvers.factored.newton import Budget, minimise
 from flatmin.solvers.noise.pivotal import level_of_noise
 from flatmin.solvers.noise.uncertified import uncertified_minimum
-from flatmin.solvers.scaling import Scaled
 from flatmin.solvers.task import Task
 
 PROBLEMS = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.noise.simulated_noise import SMALL, SimulatedNoise
-from flatmin.solvers.scaling import Scaled
 
 PROBLEMS = {
     "sensing": fm.families.matrix_sensing.sample((12, 9), 1, 100).problem,

@@ -5,11 +5,11 @@ import pytest
 from scipy.optimize import linprog
 
 import flatmin as fm
-from flatmin._threads import one_thread
+from flatmin._core.threads import one_thread
 from flatmin.families import robust_pca as family
-from flatmin.kernels.row_passes import RowPasses
+from flatmin.linalg.kernels.row_passes import RowPasses
 from flatmin.measurements import Entries, Mask
-from flatmin.solvers.newton import Budget
+from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.robust.error_free_fit import least_deviations
 from flatmin.solvers.robust.exact_split import exact_split
 from flatmin.solvers.robust.pursuit import Corrupted, pursue
@@ -190,8 +190,8 @@ def test_limits_are_kept():
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("holes", [False, True])
 def test_passes_are_what_they_say(compiled, threads, holes, monkeypatch):
-    monkeypatch.setattr("flatmin.kernels.row_passes.LEAST", 1)
-    monkeypatch.setattr("flatmin.kernels.row_passes.BLOCK", 100)
+    monkeypatch.setattr("flatmin.linalg.kernels.row_passes.LEAST", 1)
+    monkeypatch.setattr("flatmin.linalg.kernels.row_passes.BLOCK", 100)
     rng = np.random.default_rng(3)
     (d1, d2), k = (37, 23), 3
     Y, W = rng.standard_normal((2, d1, d2))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.robust_certificates import dense_part, robust_certificate
+from flatmin.proofs.robust.certificate import dense_part, robust_certificate
 
 SAMPLE = fm.families.robust_pca.sample
 

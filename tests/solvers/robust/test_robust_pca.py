@@ -10,11 +10,13 @@ import pytest
 from scipy.stats import binom
 
 import flatmin as fm
-from flatmin import random_starts, robust_certificates, robust_uniqueness
-from flatmin.certificates import LARGEST_CHANCE
+from flatmin.linalg import random_starts
 from flatmin.losses import clip_level
-from flatmin.robust_certificates import robust_certificate
-from flatmin.robust_uniqueness import hidden_share, spread_bound
+from flatmin.proofs.certificate import LARGEST_CHANCE
+from flatmin.proofs.robust import certificate as robust_certificates
+from flatmin.proofs.robust import uniqueness as robust_uniqueness
+from flatmin.proofs.robust.certificate import robust_certificate
+from flatmin.proofs.robust.uniqueness import hidden_share, spread_bound
 
 SAMPLE = fm.families.robust_pca.sample
 
@@ -502,6 +504,6 @@ def test_bad_arguments_are_refused():
 
 
 def test_what_does_not_fit_in_memory_is_refused(monkeypatch):
-    monkeypatch.setattr("flatmin._memory.available_bytes", lambda: 1000.0)
+    monkeypatch.setattr("flatmin._core.memory.available_bytes", lambda: 1000.0)
     with pytest.raises(fm.InputError, match="splitting this matrix would need"):
         fm.robust_pca(np.eye(30))

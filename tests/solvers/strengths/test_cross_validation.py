@@ -123,7 +123,7 @@ class TestFolds:
 @pytest.mark.parametrize("make", [sensing, completion, network, covariance])
 def test_errors_are_those_of_a_plain_loop(make):
     p, powers, alphas = make(), (1.0, 0.5), [1.0, 0.2, 0.05]
-    alphas = fm.solvers.strongest(p) * np.array([0.5, 0.2, 0.05])
+    alphas = fm.solvers.alpha_max(p) * np.array([0.5, 0.2, 0.05])
     cv = cross_validate(p, alphas=alphas, metric_powers=powers, folds=3, fold_tol=1e-9, early_stop=False, seed=1)
     assert cv.errors.shape == (2, 3, 3)
     for k, s in enumerate(splits(p, 3, None, 1)):
@@ -207,7 +207,7 @@ def test_the_metric_is_chosen_too():
     assert cv.metric_powers.tolist() == [0.0, 0.5, 1.0]
     assert cv.chosen[0] == cv.best[0] == np.unravel_index(np.nanargmin(cv.mean), cv.mean.shape)[0]
     assert cv.solution.settings["metric_power"] == cv.metric_power
-    tops = [fm.solvers.strongest(p, metric_power=power) for power in (0.0, 0.5, 1.0)]
+    tops = [fm.solvers.alpha_max(p, metric_power=power) for power in (0.0, 0.5, 1.0)]
     assert cv.alphas[0] == pytest.approx(max(tops))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.measurements import Dense, Entries
-from flatmin.solvers.strengths.path import flat_path, strongest
+from flatmin.solvers.strengths.path import alpha_max, flat_path
 
 
 def _problem(name, seed=0):
@@ -46,14 +46,14 @@ def test_strongest_is_the_dual_norm_of_the_gradient(name, power):
     p = _problem(name)
     S = _dual_matrix(p, power)
     norm = np.linalg.eigvalsh(S)[-1] if name == "gram" else np.linalg.norm(S, 2)
-    assert strongest(p, metric_power=power) == pytest.approx(norm, rel=1e-9)
+    assert alpha_max(p, metric_power=power) == pytest.approx(norm, rel=1e-9)
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0])
 @pytest.mark.parametrize("name", NAMES)
 def test_zero_is_the_solution_from_the_strongest_penalty_on_and_not_below(name, power):
     p = _problem(name)
-    top = strongest(p, metric_power=power)
+    top = alpha_max(p, metric_power=power)
     above, below = (fm.flat_minimum(p, alpha=top * share, metric_power=power) for share in (1 + 1e-6, 1 - 1e-3))
     assert above.certificate.holds
     assert below.certificate.holds
@@ -69,7 +69,7 @@ def test_zero_is_the_solution_from_the_strongest_penalty_on_and_not_below(name, 
 def test_no_penalty_is_needed_for_data_that_no_semidefinite_matrix_correlates_with():
     """All directions of ``A*(b)`` are negative, so zero fits best among positive semidefinite matrices."""
     p = fm.Problem(fm.measurements.RankOne(np.eye(3)), -np.ones(3), fm.Gram())
-    assert strongest(p) == 0
+    assert alpha_max(p) == 0
     path = flat_path(p, n_alphas=3)
     assert path.ranks.tolist() == [0, 0, 0]
     assert all(s.certificate.holds for s in path.solutions)
@@ -81,7 +81,7 @@ def test_every_solution_is_that_of_a_cold_start(name):
     path = flat_path(p, n_alphas=6, ratio=0.05)
     assert all(s.status is fm.Status.regularized_minimum for s in path.solutions)
     assert np.all(np.abs(path.gaps) <= 1e-7)
-    assert path.alphas[0] == strongest(p)
+    assert path.alphas[0] == alpha_max(p)
     assert path.alphas[-1] == pytest.approx(0.05 * path.alphas[0])
     for alpha, s in zip(path.alphas[1::2], path.solutions[1::2], strict=True):
         cold = fm.flat_minimum(p, alpha=alpha)
@@ -104,7 +104,7 @@ def test_a_strength_means_the_same_for_repeated_data():
     p = _problem("completion")
     A, twice = p.measurement, np.tile(np.arange(p.measurement.size), 2)
     doubled = fm.Problem(A.take(twice), p.data[twice])
-    assert strongest(doubled) == pytest.approx(strongest(p), rel=1e-9)
+    assert alpha_max(doubled) == pytest.approx(alpha_max(p), rel=1e-9)
     one, two = (flat_path(q, [1.0, 0.3]) for q in (p, doubled))
     for s, t in zip(one.solutions, two.solutions, strict=True):
         np.testing.assert_allclose(s.matrix, t.matrix, atol=1e-5)
@@ -114,7 +114,7 @@ def test_a_strength_means_the_same_for_repeated_data():
 def test_a_gap_bounds_how_far_predictions_of_the_data_can_be(name):
     """``‖A(X) − A(X_α)‖² / m ≤ gap · value``, for coarse solutions and for zero."""
     p = _problem(name)
-    alphas = strongest(p) * np.array([0.3, 0.1])
+    alphas = alpha_max(p) * np.array([0.3, 0.1])
     coarse, fine = (flat_path(p, alphas, tol=tol) for tol in (1e-1, 1e-10))
     for s, t in zip(coarse.solutions, fine.solutions, strict=True):
         moved = np.mean((p.residual(s.factors) - p.residual(t.factors)) ** 2)
@@ -178,4 +178,4 @@ def test_not_a_problem():
     with pytest.raises(fm.InputError, match="expected a flatmin Problem"):
         flat_path([1.0])
     with pytest.raises(fm.InputError, match="expected a flatmin Problem"):
-        strongest(None)
+        alpha_max(None)

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from flatmin._registry import submodules
+from flatmin._core.registry import submodules
 from flatmin.report.views.base import View
 
 __all__ = ["View", "view_of"]
@@ -16,3 +16,7 @@ def view_of(name: str) -> View:
     view = import_module(f"{__name__}.{module}").VIEW
     assert isinstance(view, View)
     return view
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from flatmin.metric import Array
-from flatmin.report import figures
+from flatmin._core.arrays import Array
 from flatmin.report.answers import TITLES, heat_maps, unseen
 from flatmin.report.page import Figure, Section, Table
+from flatmin.report.pictures import figures
 from flatmin.report.reading import LARGEST_TRUTH, Reading
 from flatmin.report.views.base import View
 from flatmin.report.words import counted, number

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.measurements.coded_diffraction import CodedDiffraction
-from flatmin.metric import Array
-from flatmin.report import blocks, charts, figures
 from flatmin.report.answers import image, unseen
 from flatmin.report.page import Figure, Section
+from flatmin.report.pictures import blocks, charts, figures
 from flatmin.report.reading import Reading
 from flatmin.report.views.base import View
 from flatmin.report.words import counted, number

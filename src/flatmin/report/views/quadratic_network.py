@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.families.quadratic_network import neurons, predict
 from flatmin.measurements.rank_one import RankOne
-from flatmin.metric import Array
-from flatmin.report import blocks, charts, figures
 from flatmin.report.answers import caption_of, unseen
 from flatmin.report.page import Fact, Figure, Section
+from flatmin.report.pictures import blocks, charts, figures
 from flatmin.report.reading import LARGEST_TRUTH, Reading
 from flatmin.report.views.base import View
 from flatmin.report.words import counted, number

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.losses import Absolute
 from flatmin.measurements.entries import Entries
-from flatmin.metric import Array
-from flatmin.report import blocks, charts, figures
 from flatmin.report.answers import TITLES, caption_of, heat_maps, image, images, missing, unseen
 from flatmin.report.page import Fact, Figure, Section
+from flatmin.report.pictures import blocks, charts, figures
 from flatmin.report.reading import Reading
 from flatmin.report.views.base import View
 from flatmin.report.words import counted, number

@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flatmin._threads import one_thread
-from flatmin.certificates import certificate_of
-from flatmin.kernels import MANY
+from flatmin._core.arrays import Array
+from flatmin._core.threads import one_thread
+from flatmin.linalg.kernels import MANY
+from flatmin.linalg.subspaces import block_norm, couple
 from flatmin.losses import Squared
 from flatmin.measurements import Entries
-from flatmin.metric import Array
 from flatmin.parametrizations import Product
+from flatmin.proofs.certificate import certificate_of
 from flatmin.solution import Solution
 from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side, strength
 from flatmin.solvers.completion.second_order import newton_steps
 from flatmin.solvers.task import Task
-from flatmin.subspaces import block_norm, couple
 
-__all__ = ["Sweeps", "alternating_factors", "alternating_minimum", "suits"]
+__all__ = ["Sweeps", "alternating_factors", "alternating_minimum", "applies_to"]
 
 #: Penalties fall by this factor from where the solution is of low rank.
 FALL = 3.0
@@ -49,7 +49,7 @@ DROPPED = (0.5, 0.05, 0.005)
 SINGLE = 1e-6
 
 
-def suits(task: Task) -> bool:
+def applies_to(task: Task) -> bool:
     """Return whether a task is a penalised completion problem of a size that deserves this solver.
 
     Where the penalty is next to nothing, the solver that fits exactly is the better one.

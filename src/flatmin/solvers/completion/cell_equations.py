@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.kernels import MANY
+from flatmin._core.arrays import Array
+from flatmin.linalg.kernels import MANY
+from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries
 from flatmin.measurements.entries import BUSY
-from flatmin.metric import Array
-from flatmin.solvers.factored import Linearization, StackedProduct
-from flatmin.subspaces import EPS
+from flatmin.solvers.factored.quadratic_maps import Linearization, StackedProduct
 
 __all__ = ["CellEquations", "inverse_blocks"]
 
@@ -124,7 +124,7 @@ class CellEquations:
         """Return ``J_Pᵀ J_Q Q``."""
         if self._squares is None:
             return self._onto_first(self._from_second(Q))
-        from flatmin.kernels.crossed import crossed
+        from flatmin.linalg.kernels.crossed import crossed
 
         return crossed(self._cells, self._squares[0], *self.model.split(self.x), Q)
 
@@ -132,7 +132,7 @@ class CellEquations:
         """Return ``J_Qᵀ J_P P``."""
         if self._squares is None:
             return self._onto_second(self._from_first(P))
-        from flatmin.kernels.crossed import crossed
+        from flatmin.linalg.kernels.crossed import crossed
 
         L, R = self.model.split(self.x)
         return crossed(self._cells.transposed, self._squares[1], R, L, P)
@@ -202,9 +202,23 @@ def inverse_blocks(blocks: Array) -> Array:
     ridge[ridge == 0] = 1.0
     diagonal = np.arange(k)
     even[:, diagonal, diagonal] += ridge[:, None]
-    inverse = np.linalg.inv(even)
+    inverse = _inverse_or_infinite(even)
     poor = np.abs(inverse).max(axis=(1, 2)) * np.einsum("ncc->n", even) > SINGULAR
     if poor.any():
         even[:, diagonal, diagonal] -= ridge[:, None]
         inverse[poor] = np.linalg.pinv(even[poor], rcond=1 / SINGULAR, hermitian=True)
     return np.asarray(inverse / units)
+
+
+def _inverse_or_infinite(blocks: Array) -> Array:
+    """Return the inverses of blocks (n, k, k), infinite where a block is singular to the last digit.
+
+    NumPy refuses a whole batch because of one such block, so it is found by halving.
+    """
+    try:
+        return np.linalg.inv(blocks)
+    except np.linalg.LinAlgError:
+        if len(blocks) == 1:
+            return np.full_like(blocks, np.inf)
+        half = len(blocks) // 2
+        return np.concatenate([_inverse_or_infinite(blocks[:half]), _inverse_or_infinite(blocks[half:])])

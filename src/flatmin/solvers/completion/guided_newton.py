@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from flatmin.metric import Array
-from flatmin.solvers.factored import QuadraticMap
-from flatmin.solvers.newton import Budget, Round, blockwise_inverse, conjugate_gradients, quartic_minimiser
+from flatmin._core.arrays import Array
+from flatmin.solvers.factored.newton import Budget, Round, blockwise_inverse, conjugate_gradients, quartic_minimiser
+from flatmin.solvers.factored.quadratic_maps import QuadraticMap
 
 __all__ = ["minimise_guided"]
 

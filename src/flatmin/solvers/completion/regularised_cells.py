@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.linalg import blas
 
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import svd_of_product
+from flatmin.linalg.subspaces import deflate, leading_triplets
 from flatmin.measurements import Entries
-from flatmin.metric import Array, svd_of_product
 from flatmin.solvers.task import Task
-from flatmin.subspaces import deflate, leading_triplets
 
 if TYPE_CHECKING:
-    from flatmin.kernels import CellMatrix, Cells
+    from flatmin.linalg.kernels import CellMatrix, Cells
 
 __all__ = ["RegularisedCells", "Side", "strength"]
 
@@ -197,7 +198,7 @@ class RegularisedCells:
 
     def dual_matrix(self, errors: Array) -> CellMatrix:
         """Return S."""
-        from flatmin.kernels import CellMatrix
+        from flatmin.linalg.kernels import CellMatrix
 
         cells = self.rows.cells
         values = np.array(self.pulled(errors))

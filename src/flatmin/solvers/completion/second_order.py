@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flatmin.kernels.threads import available, in_parts
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
+from flatmin.linalg.kernels.threads import available, in_parts
 from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side
-from flatmin.solvers.newton import Budget
+from flatmin.solvers.factored.newton import Budget
 
 __all__ = ["Point", "newton_steps"]
 

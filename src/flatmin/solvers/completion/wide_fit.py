@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from flatmin.metric import Array
-from flatmin.solvers.factored import QuadraticMap, StackedProduct
-from flatmin.solvers.tangent import TangentSpace
-from flatmin.subspaces import EPS
+from flatmin._core.arrays import Array
+from flatmin.linalg.subspaces import EPS
+from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedProduct
+from flatmin.solvers.factored.tangent import TangentSpace
 
 __all__ = ["fit_widely", "is_wide"]
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.measurements import CodedDiffraction
-from flatmin.metric import Array
 from flatmin.problem import Problem
-from flatmin.solvers.factored import StackedGram
-from flatmin.solvers.newton import Budget
-from flatmin.solvers.outcome import Outcome
-from flatmin.solvers.rank_one.interpolation import interpolate
-from flatmin.solvers.scaling import Scaled
+from flatmin.solvers.convex.scaling import Scaled
+from flatmin.solvers.factored.newton import Budget
+from flatmin.solvers.factored.outcome import Outcome
+from flatmin.solvers.factored.quadratic_maps import StackedGram
 from flatmin.solvers.task import Task
+from flatmin.solvers.vectors.interpolation import interpolate
 
 __all__ = ["implicit", "rank_one_fit", "shifted_minimum"]
 

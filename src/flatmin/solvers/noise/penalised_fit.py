@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from flatmin.metric import Array
-from flatmin.solvers.newton import minimise
-from flatmin.solvers.outcome import Options
-from flatmin.solvers.proximal_gradient import proximal_gradient, suits
-from flatmin.solvers.scaling import Scaled
+from flatmin._core.arrays import Array
+from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradient
+from flatmin.solvers.convex.scaling import Scaled
+from flatmin.solvers.factored.newton import minimise
+from flatmin.solvers.factored.outcome import Options
 from flatmin.solvers.task import Task
 
 __all__ = ["first_factors", "penalised_fit"]
@@ -48,7 +48,7 @@ def penalised_fit(scaled: Scaled, task: Task, x: Array, price: float, tol: float
         The relative gradient at the end.
     """
     model, b = scaled.model, scaled.b
-    if suits(model, price, task.widest):
+    if applies_to(model, price, task.widest):
         options = Options(GAP * tol / price, seed=int(task.seed))  # a gap g moves the residual by ‖Δr‖² ≤ 2 g / price
         outcome = proximal_gradient(model, b, task.budget, options, (x, np.zeros_like(b)), price)
         x = model.stack(outcome.U, outcome.s, outcome.V)

@@ -6,25 +6,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flatmin._memory import require
-from flatmin._threads import one_thread
-from flatmin.certificates import trace_is_determined
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
 from flatmin.losses import Squared
-from flatmin.metric import Array
-from flatmin.noise import Noise, relative_error
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
-from flatmin.solution import Solution
-from flatmin.solvers.augmented_lagrangian import augmented_lagrangian
-from flatmin.solvers.convex import convex_minimum, packed, working_memory
+from flatmin.proofs.certificate import trace_is_determined
+from flatmin.solution import Noise, Solution
+from flatmin.solvers.convex.augmented_lagrangian import augmented_lagrangian
+from flatmin.solvers.convex.minimum import convex_minimum, packed, working_memory
+from flatmin.solvers.convex.scaling import Scaled
+from flatmin.solvers.factored.outcome import Options, Outcome
 from flatmin.solvers.noise.determined import implicit, rank_one_fit, shifted_minimum
 from flatmin.solvers.noise.penalised_fit import first_factors, penalised_fit
 from flatmin.solvers.noise.rank_test import RankTest
 from flatmin.solvers.noise.refit import unscaled
 from flatmin.solvers.noise.simulated_noise import SimulatedNoise
-from flatmin.solvers.outcome import Options, Outcome
-from flatmin.solvers.scaling import Scaled
+from flatmin.solvers.noise.spread import relative_error
 from flatmin.solvers.task import Task
 
 __all__ = ["level_of_noise", "pivotal_minimum"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flatmin.metric import Array
-from flatmin.solvers.newton import Budget
+from flatmin._core.arrays import Array
+from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.noise.refit import least_squares
 from flatmin.solvers.noise.simulated_noise import SimulatedNoise
 

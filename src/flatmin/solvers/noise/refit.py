@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from flatmin._memory import require
-from flatmin._threads import one_thread
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
 from flatmin.losses import Squared
-from flatmin.metric import Array
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
-from flatmin.solvers.convex import working_memory
-from flatmin.solvers.newton import Budget, Round, minimise
-from flatmin.solvers.scaling import Scaled
+from flatmin.solvers.convex.minimum import working_memory
+from flatmin.solvers.convex.scaling import Scaled
+from flatmin.solvers.factored.newton import Budget, Round, minimise
 
 __all__ = ["least_squares", "refit", "unscaled"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
+from flatmin.linalg.subspaces import DENSE, as_array
 from flatmin.problem import Problem
-from flatmin.solvers.scaling import Scaled
-from flatmin.subspaces import DENSE, as_array
+from flatmin.solvers.convex.scaling import Scaled
 
 __all__ = ["SimulatedNoise"]
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flatmin.certificates import certificate_of
-from flatmin.noise import Noise
-from flatmin.solution import Solution
-from flatmin.solvers.convex import convex_minimum
+from flatmin.proofs.certificate import certificate_of
+from flatmin.solution import Noise, Solution
+from flatmin.solvers.convex.minimum import convex_minimum
 from flatmin.solvers.noise.pivotal import level_of_noise
 from flatmin.solvers.task import Task
 

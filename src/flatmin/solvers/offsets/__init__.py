@@ -1,3 +1,7 @@
 """A constant and one number for every row and column, beside a matrix of low rank."""
 
 __all__: list[str] = []
+
+
+def __dir__() -> list[str]:
+    return __all__

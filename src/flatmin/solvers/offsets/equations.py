@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.kernels import MANY
+from flatmin._core.arrays import Array
+from flatmin.linalg.kernels import MANY
 from flatmin.measurements.entries import Entries
-from flatmin.metric import Array
 
 __all__ = ["OffsetEquations", "Triple", "roots"]
 
@@ -114,7 +114,7 @@ class OffsetEquations:
         return float(y.sum()), rows, columns
 
     def _summed(self, y: Array, entries: Entries) -> Triple:
-        from flatmin.kernels import offset_loops
+        from flatmin.linalg.kernels import offset_loops
 
         (d1, d2), (rows, columns) = entries.shape, self.strengths
         a, b = np.zeros(0 if rows is None else d1), np.zeros(0 if columns is None else d2)
@@ -126,7 +126,7 @@ class OffsetEquations:
         entries, (g, a, b) = self.entries, z
         if entries.size < MANY:
             return np.asarray(roots(entries) * (g + a[entries.rows] + b[entries.cols]))
-        from flatmin.kernels import offset_loops
+        from flatmin.linalg.kernels import offset_loops
 
         out = np.empty(entries.size)
         offset_loops.spread(entries.rows, entries.cols, _given(entries), g, a, b, out)
@@ -185,7 +185,7 @@ class OffsetEquations:
         if self.with_constant:
             out[0] += self.first @ y
         if self.entries.size >= MANY:
-            from flatmin.kernels import offset_loops
+            from flatmin.linalg.kernels import offset_loops
 
             x, C, own = self.counts * (y[0] if self.with_constant else 0.0), self.coupling, int(self.with_constant)
             values = C.data[:0] if self.entries.weights is None else C.data

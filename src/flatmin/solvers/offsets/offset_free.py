@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
 from flatmin.measurements.entries import Entries
-from flatmin.metric import Array, Metric
 from flatmin.solvers.offsets.equations import OffsetEquations, roots
 
 __all__ = ["OffsetFree", "OtherEntries"]

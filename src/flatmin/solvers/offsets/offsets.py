@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._validation import numeric
+from flatmin._core.arrays import Array
+from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.measurements.entries import Entries
-from flatmin.metric import Array
 from flatmin.problem import LARGEST, Problem
 from flatmin.solvers.offsets.equations import OffsetEquations, Triple, roots
 from flatmin.solvers.offsets.offset_free import OffsetFree, OtherEntries

@@ -1,3 +1,7 @@
 """Low rank beside gross errors."""
 
 __all__: list[str] = []
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from flatmin.kernels.row_passes import RowPasses
-from flatmin.metric import Array
-from flatmin.solvers.newton import Budget
+from flatmin._core.arrays import Array
+from flatmin.linalg.kernels.row_passes import RowPasses
+from flatmin.linalg.subspaces import EPS
+from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.robust.penalty_rounds import SINGLE, Pair, Rounds, Triplets
-from flatmin.subspaces import EPS
 
 __all__ = ["NEARLY", "fitted", "least_deviations", "least_squares", "product", "projected"]
 

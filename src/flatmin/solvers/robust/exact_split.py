@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.metric import Array
-from flatmin.solvers.newton import Budget
+from flatmin._core.arrays import Array
+from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.robust.error_free_fit import NEARLY, fitted
 from flatmin.solvers.robust.penalty_rounds import Rounds, Triplets
 from flatmin.solvers.robust.split_dual import correct, write_signs

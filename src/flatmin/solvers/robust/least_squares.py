@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from flatmin.metric import Array
-from flatmin.noise import relative_error
+from flatmin._core.arrays import Array
+from flatmin.solvers.noise.spread import relative_error
 
 __all__ = ["Trimmed", "row_coefficients", "row_grams", "trimmed_fit", "typical_size"]
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._memory import require
-from flatmin._threads import one_thread
-from flatmin.certificates import Certificate
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin._core.threads import one_thread
 from flatmin.losses import Absolute
 from flatmin.measurements import Entries
-from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.robust_certificates import Grid, dense_part, misfit, robust_certificate
+from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.robust.certificate import Grid, dense_part, misfit, robust_certificate
 from flatmin.solution import Solution, Status
 from flatmin.solvers.robust.pursuit import Corrupted, Pursuit, pursue, shortcut
 from flatmin.solvers.task import Task

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.kernels.row_passes import RowPasses
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
+from flatmin.linalg.kernels.row_passes import RowPasses
 
 __all__ = ["SINGLE", "Pair", "Rounds", "Triplets"]
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import eigvalsh
 
-from flatmin._threads import one_thread
-from flatmin.metric import Array
-from flatmin.noise import Noise
+from flatmin._core.arrays import Array
+from flatmin._core.threads import one_thread
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solution import Solution
+from flatmin.solution import Noise, Solution
 from flatmin.solvers.robust.least_squares import REJECTED, Trimmed, trimmed_fit, typical_size
 from flatmin.solvers.robust.minimum import Cells, packed_split, robust_minimum, split, spread
 from flatmin.solvers.task import Task

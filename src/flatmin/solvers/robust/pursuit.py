@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.losses import clip_level
-from flatmin.metric import Array
-from flatmin.solvers.extrapolation import Extrapolation
-from flatmin.solvers.leading import block_triplets
-from flatmin.solvers.newton import Budget
+from flatmin.solvers.factored.extrapolation import Extrapolation
+from flatmin.solvers.factored.leading import block_triplets
+from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.robust.exact_split import Attempt, exact_split
 
 __all__ = ["Corrupted", "Pursuit", "pursue", "shortcut"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flatmin.metric import Array
+from flatmin._core.arrays import Array
 from flatmin.solvers.robust.least_squares import BLOCK, REJECTED, row_coefficients, row_grams
 
 __all__ = ["robust_coefficients"]

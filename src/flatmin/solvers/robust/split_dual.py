@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flatmin.kernels.row_passes import RowPasses
-from flatmin.metric import Array
-from flatmin.solvers.leading import block_triplets
-from flatmin.solvers.newton import Budget
+from flatmin._core.arrays import Array
+from flatmin.linalg.kernels.row_passes import RowPasses
+from flatmin.solvers.factored.leading import block_triplets
+from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.robust.error_free_fit import least_squares, product, projected
 from flatmin.solvers.robust.penalty_rounds import Rounds, Triplets
 

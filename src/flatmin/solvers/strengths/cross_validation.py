@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._threads import one_thread
-from flatmin.certificates import check_strength
+from flatmin._core.arrays import Array
+from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
 from flatmin.losses import Squared
-from flatmin.metric import Array
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.proofs.certificate import check_strength
 from flatmin.solution import Solution
-from flatmin.solvers.flat_minimum import flat_minimum
-from flatmin.solvers.newton import Budget
+from flatmin.solvers.choose import flat_minimum
+from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.strengths.folds import splits
-from flatmin.solvers.strengths.path import Prepared, descending, geometric, is_conic, strongest
+from flatmin.solvers.strengths.path import Prepared, alpha_max, descending, geometric, is_conic
 from flatmin.solvers.task import Task
 
 __all__ = ["CrossValidation", "Fold", "check_rule", "cross_validate"]
@@ -234,7 +234,7 @@ def cross_validate(
     if not isinstance(problem.loss, Squared):
         raise InputError(f"the loss is {problem.loss!r}, expected Squared(): errors on held-out data are squared")
     if alphas is None:
-        tops = [strongest(problem, metric_power=p, seed=task.seed) for p in powers]
+        tops = [alpha_max(problem, metric_power=p, seed=task.seed) for p in powers]
         strengths = geometric(max(tops), n_alphas, ratio)
     else:
         strengths = descending(alphas)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._validation import integers
+from flatmin._core.arrays import Array
+from flatmin._core.validation import integers
 from flatmin.errors import InputError
 from flatmin.measurements import Entries
-from flatmin.metric import Array
 from flatmin.problem import Problem
 
 __all__ = ["Split", "splits"]

@@ -9,34 +9,34 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._memory import require
-from flatmin._threads import one_thread
-from flatmin._validation import numeric, positive
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin._core.threads import one_thread
+from flatmin._core.validation import numeric, positive
 from flatmin.errors import InputError
+from flatmin.linalg.subspaces import as_array, leading_triplets
 from flatmin.losses import Squared
-from flatmin.metric import Array
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
-from flatmin.solvers.augmented_lagrangian import augmented_lagrangian
-from flatmin.solvers.completion.alternating import alternating_factors, suits
-from flatmin.solvers.convex import packed, working_memory
-from flatmin.solvers.flat_minimum import flat_minimum
-from flatmin.solvers.newton import Budget
-from flatmin.solvers.outcome import Options, Outcome
-from flatmin.solvers.scaling import Scaled
+from flatmin.solvers.choose import flat_minimum
+from flatmin.solvers.completion.alternating import alternating_factors, applies_to
+from flatmin.solvers.convex.augmented_lagrangian import augmented_lagrangian
+from flatmin.solvers.convex.minimum import packed, working_memory
+from flatmin.solvers.convex.scaling import Scaled
+from flatmin.solvers.factored.newton import Budget
+from flatmin.solvers.factored.outcome import Options, Outcome
 from flatmin.solvers.task import Task
-from flatmin.subspaces import as_array, leading_triplets
 
-__all__ = ["Path", "Prepared", "descending", "flat_path", "geometric", "is_conic", "strongest"]
+__all__ = ["Prepared", "RegularizationPath", "alpha_max", "descending", "flat_path", "geometric", "is_conic"]
 
 #: Up to this dimension the norm of a sparse dual matrix is computed from all of it.
 DENSE = 400
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class RegularizationPath:
     """What `flat_path` returns.
 
     Attributes
@@ -86,7 +86,7 @@ def flat_path(
     max_iter: int | None = None,
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
-) -> Path:
+) -> RegularizationPath:
     """Return the minima of ``loss + alpha · scaled trace`` for many strengths alpha, each one certified.
 
     They are found from strong to weak, where ranks grow, each started at the one before; what does not depend on the
@@ -97,7 +97,7 @@ def flat_path(
     problem : Problem
         The model and its data.
     alphas : array_like, shape (n,), optional
-        Positive strengths, in any order. By default they are spaced geometrically below `strongest`, where the
+        Positive strengths, in any order. By default they are spaced geometrically below `alpha_max`, where the
         solution is zero; this is for `Product`, `Gram` and `SignedGram` models with the loss `Squared`.
     n_alphas : int
         How many strengths there are by default …
@@ -118,7 +118,7 @@ def flat_path(
 
     Returns
     -------
-    Path
+    RegularizationPath
 
     Raises
     ------
@@ -136,7 +136,7 @@ def flat_path(
     task = Task(problem, 1.0, metric_power, max_rank, tol, max_iter, seed=seed)
     prepared = Prepared.of(task) if alphas is None or is_conic(problem) else None
     if alphas is None and prepared is not None:
-        strengths = geometric(prepared.strongest, n_alphas, ratio)
+        strengths = geometric(prepared.largest_alpha, n_alphas, ratio)
     else:
         strengths = descending(alphas)
     solutions: list[Solution] = []
@@ -161,10 +161,10 @@ def flat_path(
         if callback is not None:
             row = {"alpha": float(alpha), "rank": solution.rank, "gap": solution.certificate.relative_gap}
             callback(row | {"seconds": solution.seconds})
-    return Path(strengths, tuple(solutions))
+    return RegularizationPath(strengths, tuple(solutions))
 
 
-def strongest(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> float:
+def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> float:
     """Return the smallest strength alpha at which zero minimises ``loss + alpha · scaled trace``.
 
     With the dual norm ``|·|`` (the operator norm, for semidefinite models the largest eigenvalue or 0), zero is a
@@ -195,10 +195,10 @@ def strongest(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> 
     >>> import flatmin as fm
     >>> A = fm.measurements.Identity((2, 2))
     >>> p = fm.Problem(A, [3.0, 0.0, 0.0, 1.0])  # D1 = D2 = I/2, so B*(b) = 4 diag(3, 1); and c m = 16
-    >>> round(strongest(p), 12)
+    >>> round(alpha_max(p), 12)
     1.5
     """
-    return Prepared.of(Task(problem, 1.0, metric_power, seed=seed)).strongest
+    return Prepared.of(Task(problem, 1.0, metric_power, seed=seed)).largest_alpha
 
 
 def is_conic(problem: Problem) -> bool:
@@ -261,7 +261,7 @@ class Prepared:
         return cls(problem, scaled, task.widest, int(task.seed), task.metric_power)
 
     @cached_property
-    def strongest(self) -> float:
+    def largest_alpha(self) -> float:
         """The smallest strength at which the solution is zero."""
         scaled = self.scaled
         if scaled.size == 0:
@@ -275,13 +275,13 @@ class Prepared:
         if scaled.size == 0:
             return Outcome.zero(self.problem.shape, scaled.b)
         price = scaled.exchanged(alpha)
-        if alpha >= self.strongest:
+        if alpha >= self.largest_alpha:
             zero = Outcome.zero(self.problem.shape, scaled.b)
             zero.y = price * scaled.b
             zero.arrive((zero.U, zero.s, zero.V), budget, Options(), residual=1.0, gap=0.0, rank=0)
             return zero
         task = Task(self.problem, alpha, self.metric_power, self.max_rank, tol, seed=self.seed).within(budget)
-        if suits(task):
+        if applies_to(task):
             warm_factors = self.factors(start) if start is not None and len(start.s) else None
             return self._alternating(replace(task, warm_start=warm_factors).within(budget), price)
         warm = None

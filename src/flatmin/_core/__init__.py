@@ -1,0 +1,1 @@
+"""Foundations that know no mathematics: arrays, files, memory, progress, registries, threads, validation."""

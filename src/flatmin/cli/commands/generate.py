@@ -1,0 +1,140 @@
+"""``flatmin generate``: a random problem whose answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flatmin import families
+from flatmin._core.files import atomic_path
+from flatmin.cli.options import exclusive, in_options
+from flatmin.errors import InputError
+from flatmin.families import Family, Instance
+from flatmin.formats.base import check_file
+from flatmin.formats.image import read_grey
+
+__all__ = ["Request", "run"]
+
+#: The models that an option belongs to.
+BELONGS_TO = {"corruption": "robust-pca", "real": "phase-retrieval"}
+#: Masks for a picture, where the user does not say how many.
+MASKS = 8
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user typed, None or False where nothing.
+
+    Attributes
+    ----------
+    family : str
+        Name of the model.
+    out : Path
+        The file to write.
+    shape, rank : str or None
+        Numbers with commas between them.
+    dimension, measurements, masks : int or None
+        How large the unknown is, and what to measure.
+    image : Path or None
+        A picture to measure.
+    noise, seed : float, int
+        As for `Family.sample`.
+    extras : dict
+        Arguments that belong to one model's `sample`.
+    """
+
+    family: str
+    out: Path
+    shape: str | None = None
+    dimension: int | None = None
+    rank: str | None = None
+    measurements: int | None = None
+    image: Path | None = None
+    masks: int | None = None
+    noise: float = 0.0
+    seed: int = 0
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run(request: Request) -> int:
+    """Draw an instance, write it, and return the exit status."""
+    model, out = families.find(request.family), request.out
+    if out.suffix != ".npz":
+        raise InputError(f"the output {out} has the ending {out.suffix!r}, expected .npz")
+    if out.is_dir():
+        raise InputError(f"the output {out} is a directory, expected a file")
+    if request.seed < 0:
+        raise InputError(f"--seed is {request.seed}, expected a whole number of at least 0")
+    instance = _drawn(model, request) if request.image is None else _measured(model, request, request.image)
+    arrays: dict[str, Any] = dict(model.arrays(instance.problem))
+    if instance.truth is not None:
+        arrays["truth"] = instance.truth
+    try:
+        with atomic_path(out) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **arrays)
+    except OSError as error:
+        raise InputError(f"the output {out} cannot be written: {error.strerror or error}") from error
+    return 0
+
+
+def _drawn(model: Family, request: Request) -> Instance:
+    """Return a random instance of the usual size, as far as the user does not say otherwise."""
+    exclusive(shape=request.shape, dimension=request.dimension)
+    if request.masks is not None:
+        raise InputError("--masks goes with --image, found no image")
+    shape, rank, usual = model.usual.shape, model.usual.rank, model.usual
+    if request.dimension is not None:
+        shape = request.dimension, request.dimension
+    elif request.shape is not None:
+        shape = _pair("shape", request.shape)
+    ranks = (rank,) if request.rank is None else _whole_numbers("rank", request.rank)
+    with in_options(("shape", "rank", "the number of measurements", "noise", *BELONGS_TO)):
+        extras = _extras(model, request)
+        m = request.measurements
+        if m is None:
+            m = usual.measurements(shape, sum(ranks))
+        rank_or_pair = ranks[0] if len(ranks) == 1 else ranks
+        return model.sample(shape, rank_or_pair, m, noise=request.noise, seed=request.seed, **extras)
+
+
+def _extras(model: Family, request: Request) -> dict[str, Any]:
+    typed = {name: value for name, value in request.extras.items() if value is not None and value is not False}
+    for name in typed:
+        if name not in signature(model.sample).parameters:
+            raise InputError(f"--{name} goes with {BELONGS_TO[name]}, found {model.name}")
+    return typed
+
+
+def _measured(model: Family, request: Request, image: Path) -> Instance:
+    """Return the measurements of a picture."""
+    if model.from_picture is None:
+        raise InputError(f"--image goes with phase-retrieval, found {model.name}")
+    for name in ("shape", "dimension", "rank", "measurements"):
+        exclusive(**{"image": image, name: getattr(request, name)})
+    for name, value in request.extras.items():
+        exclusive(**{"image": image, name: None if value is False else value})
+    check_file(image, "the --image")
+    picture, _, _ = read_grey(image)
+    count = MASKS if request.masks is None else request.masks
+    with in_options(("the number of masks", "noise")):
+        return model.from_picture(picture, count, noise=request.noise, seed=request.seed)
+
+
+def _pair(name: str, text: str) -> tuple[int, int]:
+    numbers = _whole_numbers(name, text)
+    if len(numbers) != 2:
+        raise InputError(f"--{name} is {text!r}, expected two positive whole numbers such as 30,20")
+    return numbers[0], numbers[1]
+
+
+def _whole_numbers(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        expected = {"shape": "two positive whole numbers such as 30,20", "rank": "a whole number, or two such as 2,1"}
+        raise InputError(f"--{name} is {text!r}, expected {expected[name]}") from error

@@ -1,0 +1,224 @@
+"""``flatmin race``: many training algorithms on one problem, judged by its certified flattest value."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flatmin import families
+from flatmin._core.progress import progress
+from flatmin._version import __version__
+from flatmin.cli.options import in_options, with_loss
+from flatmin.cli.output import RACE, destination, results_directory
+from flatmin.cli.pace import Pace
+from flatmin.cli.runs import kept_runs
+from flatmin.cli.summary import as_json, plain
+from flatmin.errors import InputError
+from flatmin.families import Family
+from flatmin.formats.case import Case, read_case
+from flatmin.report.words import counted
+from flatmin.solution import FORMAT_VERSION
+
+__all__ = ["Request", "print_competitors", "run"]
+
+#: The settings that are whole numbers, and the least that each may be.
+LEAST = {"budget": 1, "seeds": 1, "trials": 1, "jobs": 1, "seed": 0}
+#: Columns of the table that is printed.
+PRINTED = {
+    "flatness_gap": "gap",
+    "relative_error": "error",
+    "loss": "loss",
+    "scaled_trace": "trace",
+    "rank": "rank",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user typed.
+
+    Attributes
+    ----------
+    family : str
+        Name of the model.
+    input, output, mask : Path or None
+        Files.
+    competitors : str or None
+        Names with commas between them; None for all.
+    settings : dict
+        Keyword arguments of `flatmin.nn.race`.
+    loss : dict
+        Those of the loss, None where nothing was typed.
+    as_json, quiet : bool
+        What to print.
+    command : str
+        The command itself, to repeat it.
+    """
+
+    family: str
+    input: Path
+    output: Path | None
+    competitors: str | None
+    settings: Mapping[str, int | None]
+    loss: Mapping[str, float | None]
+    mask: Path | None
+    as_json: bool
+    quiet: bool
+    command: str
+
+
+def run(request: Request) -> int:
+    """Race, write the results, print the outcome, and return the exit status."""
+    family = families.find(request.family)
+    settings = _settings(request)
+    case = read_case(family, request.input, request.mask)
+    case = replace(case, problem=with_loss(case.problem, family, request.loss))
+    target = destination(request.output, request.input, request.mask, kind=RACE)
+    with kept_runs(target, not request.quiet) as runs:
+        result = _raced(case, settings, runs.directory, not request.quiet)
+        summary = summarize(family, case, result, request.settings["seed"])
+        with results_directory(target) as folder:
+            runs.copy(folder / "runs", with_former=_same_race(target, summary["protocol"]["digest"]))
+            _write(folder, request, family, case, result, summary)
+    if request.as_json:
+        print(as_json(summary))
+    elif not request.quiet:
+        _print_outcome(result, target)
+    return 0 if summary["certificate_holds"] else 1
+
+
+def summarize(family: Family, case: Case, result: Any, seed: int | None) -> dict[str, Any]:
+    """Return the fields of ``summary.json``; a field that does not apply is None."""
+    found = result.as_dict()
+    fields = {
+        "family": family.name,
+        "shape": family.unknown_shape(case.problem),
+        "n_measurements": case.problem.measurement.size,
+        "flattest": found["flattest"],
+        "certificate_holds": result.flattest.holds,
+        "correlation": found["correlation"],
+        "competitors": found["summary"],
+        "left_out": found["left_out"],
+        "protocol": found["protocol"],
+        "seed": seed,
+        "version": __version__,
+        "format_version": FORMAT_VERSION,
+    }
+    return {name: plain(value) for name, value in fields.items()}
+
+
+def print_competitors() -> None:
+    """Print who can race, and what is said of each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "what it is", "said to minimise", "source", box=None, pad_edge=False)
+    table.columns[0].no_wrap, table.columns[0].overflow = True, "ignore"
+    for who in _known():
+        table.add_row(who.name, who.title, who.claims, who.source)
+    Console(highlight=False).print(table)
+
+
+def _known() -> list[Any]:
+    """Return all competitors, or raise `InputError` if PyTorch is not installed."""
+    try:
+        from flatmin.lab.race import competitors
+    except ImportError as error:
+        raise InputError(str(error)) from error
+    return competitors.all_known()
+
+
+def _settings(request: Request) -> dict[str, Any]:
+    """Return the arguments of a race, or raise `InputError` before anything long begins."""
+    known = [who.name for who in _known()]
+    for name, least in LEAST.items():
+        value = request.settings[name]
+        if value is not None and value < least:
+            raise InputError(f"--{name} is {value}, expected a whole number of at least {least}")
+    settings: dict[str, Any] = dict(request.settings)
+    settings["jobs"] = settings["jobs"] or os.cpu_count() or 1
+    if request.competitors is None:
+        return settings
+    names = list(dict.fromkeys(name for part in request.competitors.split(",") if (name := part.strip())))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        found = repr(unknown[0]) if unknown else "none"
+        raise InputError(f"--competitors names {found}, expected one or more of {', '.join(known)}")
+    return settings | {"competitors": names}
+
+
+def _raced(case: Case, settings: Mapping[str, Any], store: Path, shown: bool) -> Any:
+    from flatmin.lab.race import CompetitorError, Protocol, race
+
+    pace = Pace(settings["trials"], settings["seeds"], Protocol.share)
+    with progress(shown, pace) as callback, in_options(LEAST):
+        try:
+            return race(case.problem, **settings, truth=case.truth, store=store, callback=callback)
+        except CompetitorError as error:
+            raise InputError(f"{error}; what was finished is kept in {store}") from error
+
+
+def _same_race(target: Path, digest: str) -> bool:
+    """Return whether a former race in this place was on the same task, so that its runs may be of use again."""
+    try:
+        summary = json.loads((target / "summary.json").read_text(encoding="utf-8"))
+        return bool(summary["protocol"]["digest"] == digest)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _write(folder: Path, request: Request, family: Family, case: Case, result: Any, summary: Mapping[str, Any]) -> None:
+    """Write the table, the page and the summary."""
+    from flatmin.lab.race.page import write_race
+
+    with (folder / "race.csv").open("w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, list(result.table[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(row | {"gradients": _whole(row["gradients"])} for row in result.table)
+    (folder / "summary.json").write_text(as_json(summary) + "\n", encoding="utf-8")
+    size = " × ".join(str(d) for d in summary["shape"])
+    write_race(
+        folder / "report.html",
+        result,
+        title=request.input.resolve().name,
+        subtitle=f"{family.title}: {size} unknowns, {counted(summary['n_measurements'], 'measurement')}",
+        command=request.command,
+        notes=case.document.notes if case.document else [],
+    )
+
+
+def _print_outcome(result: Any, target: Path) -> None:
+    """Print the verdict, and the medians in its order."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from flatmin.lab.race.reading import RaceReading
+    from flatmin.lab.race.verdict import verdict
+
+    reading = RaceReading(result)
+    said = verdict(reading)
+    table = Table("competitor", *PRINTED.values(), "diverged", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in reading.rows:
+        numbers = (_short(row[column]) for column in PRINTED)
+        table.add_row(row["competitor"], *numbers, f"{row['diverged']} of {row['runs']}")
+    console = Console(highlight=False)
+    console.print(f"{said.headline} {said.advice}".strip(), markup=False)
+    console.print(table)
+    console.print(f"results  {target}: report.html, race.csv, summary.json, runs", markup=False, soft_wrap=True)
+
+
+def _whole(value: float) -> float:
+    """Return a count without a fraction where it has none."""
+    return int(value) if float(value).is_integer() else value
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else "∞" if math.isinf(value) else f"{value:.3g}"

@@ -1,0 +1,158 @@
+"""``flatmin report``: what sweeps have found, as one page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flatmin.errors import InputError
+from flatmin.report.words import counted
+
+if TYPE_CHECKING:
+    from flatmin.lab.findings import Finding
+    from flatmin.lab.reading import Provenance
+
+__all__ = ["Output", "Request", "print_findings", "run"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a page and single figures go, either of them or both.
+
+    Attributes
+    ----------
+    page : Path or None
+        The HTML page.
+    figures : Path or None
+        A directory for every figure as PNG and SVG.
+    """
+
+    page: Path | None = None
+    figures: Path | None = None
+
+    def __bool__(self) -> bool:
+        return self.page is not None or self.figures is not None
+
+    def check(self, *inputs: Path) -> None:
+        """Raise `InputError` if something could not be written, or another file would be replaced; nothing is written.
+
+        Parameters
+        ----------
+        *inputs : Path
+            Other files that the command reads or writes.
+        """
+        from flatmin.lab.report import check_report
+
+        if self.page is not None:
+            check_report(self.page)
+            if any(self.page.resolve() == path.resolve() for path in inputs):
+                raise InputError(f"the page {self.page} is the store or the table, expected another file")
+        if self.figures is not None:
+            files = [path for path in (self.page, *inputs) if path is not None and not path.is_dir()]
+            _check_figures(self.figures, files)
+
+    def write(
+        self,
+        findings: Sequence[Finding],
+        *,
+        title: str,
+        command: str,
+        provenance: dict[str, Provenance],
+        notes: Sequence[str] = (),
+    ) -> list[str]:
+        """Write what was asked for, and return a line about each."""
+        from flatmin.lab.displays import check_figures, save_figures
+        from flatmin.lab.report import write_findings
+
+        said, displays = [], [display for finding in findings for display in finding.displays]
+        if self.figures is not None:
+            check_figures(displays, self.figures)
+        if self.page is not None:
+            write_findings(self.page, findings, title=title, provenance=provenance, command=command, notes=notes)
+            said.append(f"report  {self.page}")
+        if self.figures is not None:
+            files = save_figures(displays, self.figures)
+            said.append(f"figures {self.figures}: {counted(len(files), 'file')}")
+        return said
+
+
+def _check_figures(figures: Path, files: Sequence[Path]) -> None:
+    """Raise `InputError` if no figures could be written there, or not beside these files."""
+    there = next(path for path in (figures, *figures.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"the --figures {figures}: {there} is a file, expected a directory or a new name")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"the --figures {figures} cannot be written: nothing may be made in {there}")
+    for file in files:
+        if file.resolve() in (figures.resolve(), *figures.resolve().parents):
+            raise InputError(f"the --figures {figures} would stand where {file} is to be, expected another name")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user typed.
+
+    Attributes
+    ----------
+    place : Path
+        A store, or a directory of stores.
+    output : Path or None
+        The page; None stands for the name of the place and ``-report.html`` in the working directory.
+    figures : Path or None
+        A directory for single figures.
+    quiet : bool
+        Print nothing but errors.
+    command : str
+        What was typed.
+    """
+
+    place: Path
+    output: Path | None = None
+    figures: Path | None = None
+    quiet: bool = False
+    command: str = ""
+
+
+def run(request: Request) -> int:
+    """Read, judge, write the page and the figures, print the verdicts, and return the exit status."""
+    from flatmin.lab.findings import Finding
+    from flatmin.lab.reading import read_stores
+
+    name = request.place.resolve().name if request.place.is_dir() else request.place.stem
+    output = Output(request.output or Path(f"{name}-report.html"), request.figures)
+    output.check(request.place)
+    reading = read_stores(request.place)
+    findings = [Finding.of(evidence) for evidence in reading.evidence]
+    said = output.write(
+        findings,
+        title=f"Experiments in {name}",
+        command=request.command,
+        provenance=reading.provenance,
+        notes=reading.notes,
+    )
+    if not request.quiet:
+        print_findings(findings)
+        print("\n".join([*reading.notes, *said]))
+    return 0
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print how the claims of each experiment came out, those that fail or are undecided, and what is missing."""
+    from flatmin.lab.findings import in_words, kind_of, tally
+    from flatmin.lab.settings import size_of, unfinished
+
+    for finding in findings:
+        evidence = finding.evidence
+        lost = f", {len(evidence.failed)} failed" if evidence.failed else ""
+        print(f"{evidence.recipe.name}: {tally(finding.claims)}; {size_of(evidence)}{lost}")
+        for trouble in finding.trouble:
+            print(f"  {trouble}")
+        for claim in finding.claims:
+            if kind_of(claim) in {"fails", "undecided"}:
+                print(f"  {claim.verdict:<10} {claim.text}: {in_words(claim)}")
+    missing = unfinished([finding.evidence for finding in findings])
+    if missing:
+        print(missing)

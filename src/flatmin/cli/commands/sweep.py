@@ -1,0 +1,300 @@
+"""``flatmin sweep``: an experiment over a grid, kept trial by trial."""
+
+from __future__ import annotations
+
+import _thread
+import shutil
+import signal
+import sys
+import textwrap
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flatmin._core.progress import CLEAR_LINE, progress, spoken
+from flatmin.cli.commands.report import Output, print_findings
+from flatmin.cli.options import exclusive
+from flatmin.errors import InputError
+from flatmin.report.words import counted
+
+if TYPE_CHECKING:
+    from flatmin.lab import Outcome, Recipe, Store
+
+__all__ = ["Request", "print_recipes", "run"]
+
+#: Seconds that trials in flight are given after Ctrl-C.
+GRACE = 2.0
+#: Reasons of failures that are printed.
+SHOWN = 5
+#: Seconds after which a place that cannot compute is spoken of in a line of its own.
+PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user typed.
+
+    Attributes
+    ----------
+    recipe : str
+        A name, or a TOML file.
+    store : Path
+        The file of trials.
+    jobs : int or None
+        Processes of this machine.
+    dask : str or None
+        Address of a scheduler.
+    export : Path or None
+        A table to write.
+    quick, adaptive, retry, quiet : bool
+        The quick version; repetitions where they tell most; failed trials again; print nothing but errors.
+    report, figures : Path or None
+        A page, and a directory for single figures, to write.
+    command : str
+        What was typed.
+    """
+
+    recipe: str
+    store: Path
+    jobs: int | None = None
+    dask: str | None = None
+    export: Path | None = None
+    quick: bool = False
+    adaptive: bool = False
+    retry: bool = False
+    quiet: bool = False
+    report: Path | None = None
+    figures: Path | None = None
+    command: str = ""
+
+
+def run(request: Request) -> int:
+    """Make what is missing, export, print the outcome, and return the exit status: 1 if trials failed."""
+    from flatmin.lab import Adaptive, Everything, Store, export, read_recipe, sweep
+    from flatmin.lab.export import check_export
+    from flatmin.lab.store import check_store
+
+    recipe = read_recipe(request.recipe, quick=request.quick)
+    plan = Adaptive(recipe) if request.adaptive else Everything(recipe)
+    check_store(request.store)
+    output = Output(request.report, request.figures)
+    output.check(*(path for path in (request.store, request.export) if path is not None))
+    if request.export is not None:
+        check_export(request.export)
+        if request.export.resolve() == request.store.resolve():
+            raise InputError(f"the --export {request.export} is the --store, expected another file")
+    pace, stop, alarm = Pace(), threading.Event(), Alarm()
+    with _place(request) as place, closing(Store(request.store)) as store:
+        if not request.quiet:
+            _print_notes(store, recipe)
+        with _stopped_by_interruption(stop), progress(not request.quiet, pace) as show:
+
+            def hear(state: dict[str, Any]) -> None:
+                alarm(state)
+                if show is not None:
+                    show(state)
+
+            try:
+                outcome = sweep(recipe, store, place=place, plan=plan, retry=request.retry, stop=stop, callback=hear)
+            except KeyboardInterrupt:
+                stop.set()
+        if stop.is_set():
+            there = len(store.of_the_grid(recipe))
+            kept = f"{there} of at most {plan.total()}" if request.adaptive else f"{there} of {plan.total()}"
+            print(
+                f"flatmin: stopped; {kept} trials are in {request.store}, the same command goes on from there",
+                file=sys.stderr,
+            )
+            raise KeyboardInterrupt
+        if request.export is not None:
+            export(request.export, recipe, outcome.results)
+    if not request.quiet:
+        _print_outcome(request, recipe, outcome)
+    _report(request, output, recipe, outcome)
+    return 1 if outcome.failed else 0
+
+
+def print_recipes(name: str | None = None) -> None:
+    """Print what can be run; of one recipe, also what it claims and what would refute that."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from flatmin.lab import read_recipe, recipes
+
+    if name is not None:
+        _print_recipe(read_recipe(name))
+        return
+    table = Table("name", "what it is", "trials", "quick", box=None, pad_edge=False)
+    table.columns[0].no_wrap, table.columns[0].overflow = True, "ignore"
+    for recipe in map(recipes.find, recipes.names()):
+        table.add_row(recipe.name, recipe.title, *_sizes(recipe))
+    Console(highlight=False).print(table)
+    print("\nWhat one of them claims, and what would refute that: flatmin sweep --list NAME")
+
+
+def _print_recipe(recipe: Recipe) -> None:
+    width = shutil.get_terminal_size().columns
+    full, quick = _sizes(recipe)
+    print(f"{recipe.name}: {recipe.title}\n{full} trials" + (f", {quick} with --quick" if recipe.quick else ""))
+    for heading, text in (("Claim", recipe.claim), ("Refuted by", recipe.refuted_by)):
+        print("\n" + textwrap.fill(f"{heading}: {text}", width, break_long_words=False, break_on_hyphens=False))
+
+
+def _sizes(recipe: Recipe) -> tuple[str, str]:
+    """Return how many trials there are, in full and in the quick version."""
+    quick = recipe.quickly() if recipe.quick else None
+    full, small = (str(len(r.cells) * r.repetitions) if r else "–" for r in (recipe, quick))
+    return full, small
+
+
+class Pace:
+    """The words about a sweep that goes on.
+
+    Trials come in an order without a pattern, so the time that they took is what the rest will take. Those that were in
+    the store before count as done, not as speed, and neither does what came before the first one: processes start then.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: tuple[float, int] | None = None
+
+    def __call__(self, state: Mapping[str, Any]) -> Iterator[str]:
+        """Give the words about a state of `flatmin.lab.sweep`."""
+        yield f"{state['done']} of {state['total']} trials"
+        if state["failed"]:
+            yield f"{state['failed']} failed"
+        if "trouble" in state:
+            yield state["trouble"]
+        elif "waiting" in state:
+            yield f"waiting for {counted(state['waiting'], 'trial')} of another process"
+        elif state["done"] < state["total"]:
+            if self._first is None:
+                self._first = self._clock(), state["made"]
+                return
+            start, before = self._first
+            each = (self._clock() - start) / max(state["made"] - before, 1)
+            yield f"about {spoken(each * (state['total'] - state['done']))} left"
+
+
+class Alarm:
+    """Says on stderr that nothing is computed, once that has lasted; and that it goes on, if it does."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._told = False
+
+    def __call__(self, state: Mapping[str, Any]) -> None:
+        """Hear a state of `flatmin.lab.sweep`."""
+        now = self._clock()
+        if "trouble" not in state:
+            if self._told:
+                self._say("the sweep goes on")
+            self._since, self._told = None, False
+            return
+        self._since = now if self._since is None else self._since
+        if not self._told and now - self._since >= PATIENCE:
+            self._say(f"{state['trouble']}; the sweep waits, and Ctrl-C stops it")
+            self._told = True
+
+    def _say(self, words: str) -> None:
+        clear = CLEAR_LINE if sys.stderr.isatty() else ""
+        print(f"{clear}flatmin: {words}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _place(request: Request) -> Iterator[Any]:
+    """Give where cells are computed."""
+    from joblib import cpu_count
+
+    from flatmin.lab import DaskCluster, Here, Processes
+
+    exclusive(jobs=request.jobs, dask=request.dask)
+    if request.jobs is not None and request.jobs < 1:
+        raise InputError(f"--jobs is {request.jobs}, expected a whole number of at least 1")
+    if request.dask is not None:
+        with closing(DaskCluster(request.dask)) as cluster:
+            yield cluster
+    else:
+        jobs = request.jobs or cpu_count()
+        with nullcontext(Here() if jobs == 1 else Processes(jobs)) as place:
+            yield place
+
+
+@contextmanager
+def _stopped_by_interruption(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C set ``stop``; raise `KeyboardInterrupt` at the second one, or if the grace is over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    timer = threading.Timer(GRACE, _thread.interrupt_main)
+    timer.daemon = True
+
+    def handle(*_: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        timer.start()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)
+
+
+def _print_notes(store: Store, recipe: Recipe) -> None:
+    """Say what else is in the store, where that may matter."""
+    others, elsewhere = store.other_versions(recipe), store.made_by_another_library(recipe)
+    if others:
+        print(
+            f"flatmin: {counted(others, 'trial')} of another version of {recipe.name} in {store.file} stay there and "
+            "are not mixed in",
+            file=sys.stderr,
+        )
+    if elsewhere:
+        print(
+            f"flatmin: {counted(elsewhere, 'trial')} in {store.file} were made with another state of flatmin's source; "
+            "choose another --store to make them anew",
+            file=sys.stderr,
+        )
+
+
+def _report(request: Request, output: Output, recipe: Recipe, outcome: Outcome) -> None:
+    """Write the page and the figures of a sweep that is complete, where they were asked for."""
+    from flatmin.lab import Evidence
+    from flatmin.lab.findings import Finding
+    from flatmin.lab.reading import provenance_of
+
+    if not output:
+        return
+    findings = [Finding.of(Evidence(recipe, outcome.results))]
+    provenance = {recipe.name: provenance_of(request.store, recipe, outcome.results)}
+    said = output.write(findings, title=recipe.name, command=request.command, provenance=provenance)
+    if not request.quiet:
+        print_findings(findings)
+        print("\n".join(said))
+
+
+def _print_outcome(request: Request, recipe: Recipe, outcome: Outcome) -> None:
+    failed = outcome.failed
+    said = f"{recipe.name}: {counted(len(outcome.results), 'trial')}, " + (
+        f"{len(failed)} failed" if failed else "all done"
+    )
+    print(said)
+    reasons = Counter(result.reason for result in failed)
+    for reason, count in reasons.most_common(SHOWN):
+        first = next(result.trial for result in failed if result.reason == reason)
+        where = ", ".join(f"{name} {first.parameters[name]}" for name in recipe.columns if name in first.parameters)
+        print(f"  {count} × {reason}; first: {where}, seed {first.seed}")
+    if len(reasons) > SHOWN:
+        print(f"  and {counted(len(reasons) - SHOWN, 'other reason')}")
+    print(f"store   {request.store}")
+    if request.export is not None:
+        print(f"export  {request.export}")

@@ -1,0 +1,1 @@
+"""What the estimators of completion share: tables, labels, offsets, held-out cells."""

@@ -1,0 +1,172 @@
+"""What is fitted to observed cells: at a given strength, at that of the noise, or at what predicts held-out cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin.errors import InputError
+from flatmin.estimators._completion.observations import Observations
+from flatmin.estimators._completion.offsets import OffsetFit, fit_with_offsets
+from flatmin.estimators._completion.projection import RowModel
+from flatmin.estimators._completion.relaxation import Relaxation, relaxation
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import check_strength
+from flatmin.solution import Solution
+from flatmin.solvers import flat_minimum, refit
+from flatmin.solvers.noise.refit import UNBIASED
+from flatmin.solvers.offsets.offsets import Offsets
+from flatmin.solvers.strengths.path import alpha_max
+
+__all__ = ["Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
+
+#: A penalty this much above the strongest that leaves anything leaves nothing.
+ABOVE = 1.001
+#: Settings that fits to a part of the cells share with the final one.
+SHARED = ("metric_power", "max_rank", "max_iter", "seed")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Arguments of `flat_minimum` that concern every solve."""
+
+    metric_power: float
+    max_rank: int | None
+    tol: float
+    max_iter: int | None
+    seed: int
+    callback: Callable[[dict[str, float]], Any] | None = None
+    stop: str = "gap"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metric_power", check_strength(1.0, self.metric_power)[1])
+
+    @property
+    def solver(self) -> dict[str, Any]:
+        """All but the metric and the rule that ends single solves."""
+        return {name: value for name, value in vars(self).items() if name not in ("metric_power", "stop")}
+
+
+@dataclass(frozen=True, eq=False)
+class Completed:
+    """A fit to observed cells, and what predicts by it.
+
+    Attributes
+    ----------
+    problem, solution : Problem, Solution
+        What was solved; with "auto" the solution has the noise, whatever its strength.
+    factors : tuple of ndarray
+        What predicts: those of the solution or of a refit.
+    offsets : Offsets
+        Beside these factors.
+    rows : RowModel
+        The rows of these factors.
+    relaxation : Relaxation or None
+        What was tried on held-out cells.
+    """
+
+    problem: Problem
+    solution: Solution
+    factors: Factors
+    offsets: Offsets
+    rows: RowModel
+    relaxation: Relaxation | None = None
+
+    @classmethod
+    def penalised(cls, cells: Observations, fit: OffsetFit, tried: Relaxation | None = None) -> Self:
+        """Return the penalised solution."""
+        return cls._of(cells, fit, fit.solution.factors, fit.offsets, 1.0, tried)
+
+    @classmethod
+    def refitted(cls, cells: Observations, fit: OffsetFit, tried: Relaxation | None = None) -> Self:
+        """Return least squares at the rank found."""
+        noise = fit.solution.noise
+        if noise is None:
+            factors = refit(fit.problem, fit.solution)
+            offsets = cells.like(fit.model).offsets(factors)
+        else:
+            factors = noise.refit
+            offsets = fit.offsets if fit.refit_offsets is None else fit.refit_offsets
+        found = cls._of(cells, fit, factors, offsets, 1 / UNBIASED, tried)
+        variance = _variance(cells, fit, factors, offsets) if fit.solution.settings["alpha"] else None
+        if variance is None:
+            return found
+        return replace(found, rows=RowModel.drawn(cells.entries, factors, variance, fit.model.rows))
+
+    @classmethod
+    def _of(
+        cls,
+        cells: Observations,
+        fit: OffsetFit,
+        factors: Factors,
+        offsets: Offsets,
+        share: float,
+        tried: Relaxation | None,
+    ) -> Self:
+        settings = fit.solution.settings
+        alpha, power = share * float(settings["alpha"]), float(settings["metric_power"])
+        rows = RowModel.of(cells.entries, factors, alpha, power, fit.model.rows)
+        return cls(fit.problem, fit.solution, factors, offsets, rows, tried)
+
+
+def _variance(cells: Observations, fit: OffsetFit, factors: Factors, offsets: Offsets) -> float | None:
+    """Return the variance of what a refit leaves; None where it has as many degrees of freedom as there are data."""
+    rank, shape = factors[0].shape[1], sum(int(np.count_nonzero(n)) for n in cells.entries.gram_diagonals())
+    free = cells.entries.size - rank * (shape - rank) - fit.model.freedom
+    left = fit.model.rest(cells.values, offsets).residual(factors)
+    return float(left @ left) / free if free >= 1 else None
+
+
+def regularization(alpha: float, shape: tuple[int, int]) -> float:
+    """Return the regParam of ALS-WR and Spark that a strength of the scaled trace is: ``2 alpha / √(d1 d2)``."""
+    return 2 * alpha / float(np.sqrt(np.prod(shape)))
+
+
+def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -> Completed:
+    """Fit a matrix and offsets to cells.
+
+    Parameters
+    ----------
+    cells : Observations
+    alpha : float or "auto"
+        regParam.
+    wanted : bool or "auto"
+        Whether a refit predicts; "auto" lets held-out cells decide where alpha is "auto".
+    settings : Settings
+    """
+    auto = isinstance(alpha, str) and alpha == "auto"
+    if isinstance(alpha, str) and not auto:
+        raise InputError(f"alpha is {alpha!r}, expected a finite number of at least 0, or 'auto'")
+    strength = "auto" if auto else check_strength(alpha, 1.0)[0] / regularization(1.0, cells.entries.shape)
+    fit = fit_cells(cells, strength, settings)
+    cells, noise = cells.like(fit.model), fit.solution.noise
+    if not isinstance(wanted, str):
+        return (Completed.refitted if wanted else Completed.penalised)(cells, fit)
+    if noise is None or noise.alpha == 0:
+        return Completed.penalised(cells, fit)
+    tried = relaxation(cells, noise, {name: value for name, value in vars(settings).items() if name in SHARED})
+    if tried is not None and tried.chosen == "refit":
+        return Completed.refitted(cells, fit, tried)
+    if tried is not None and tried.share != 1:
+        power, seed = settings.metric_power, settings.seed
+        top = ABOVE * alpha_max(fit.problem, metric_power=power, seed=seed) if tried.share is None else 0.0
+        found = fit_cells(cells, top or (tried.share or 0.0) * noise.alpha, settings, fit.solution)
+        fit = replace(found, solution=replace(found.solution, noise=noise))
+    return Completed.penalised(cells, fit, tried)
+
+
+def fit_cells(cells: Observations, alpha: float | str, settings: Settings, start: Any = None) -> OffsetFit:
+    """Return the joint fit of matrix and offsets at a strength of the scaled trace, or that of the noise."""
+    shared = vars(settings) | {"alpha": alpha, "warm_start": start}
+    if cells.strengths.present:
+        return fit_with_offsets(cells.entries, cells.values, **vars(cells.strengths), **shared)
+    return plain(cells, flat_minimum(cells.problem, **shared))
+
+
+def plain(cells: Observations, solution: Solution) -> OffsetFit:
+    """Return a solution of the cells' own problem with its offsets."""
+    return OffsetFit(cells.model, cells.problem, solution, cells.offsets(solution.factors))

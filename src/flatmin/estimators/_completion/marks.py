@@ -1,0 +1,132 @@
+"""Tables as users have them: whatever stands for a hole becomes NaN, and what is no number is refused by name."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+
+__all__ = ["marked"]
+
+DATES = (dt.date, dt.timedelta, np.datetime64, np.timedelta64)
+
+
+def marked(X: Any, missing_values: Any) -> Any:
+    """Return a table in which missing cells are NaN, whatever stood for them; frames keep their columns.
+
+    ``missing_values`` may be NaN, None, pandas' NA, a number or a string. What is NaN or None is missing in any case,
+    and so is what a masked array masks.
+
+    Raises
+    ------
+    InputError
+        If a column holds dates or text that is no number, or ``missing_values`` is not one value.
+    """
+    if np.ndim(missing_values):
+        raise InputError(f"missing_values is {missing_values!r}, expected one number or string, None, NaN or pandas.NA")
+    unmarked = missing_values is None or _is_nan(missing_values)
+    if hasattr(X, "tocsr"):
+        return X if unmarked else _sparse(X, missing_values)
+    if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2:
+        return _frame(X, missing_values, unmarked)
+    if hasattr(X, "__dataframe__") or hasattr(X, "get_column"):
+        return X if unmarked else _by_column(X, missing_values)
+    if np.ma.isMaskedArray(X):
+        X = _unmasked(X)
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        raise InputError("X is ragged, expected rows of equal length") from None
+    if array.dtype.kind in "mM":
+        raise _dates("X")
+    if not unmarked:
+        text = array.dtype.kind in "OUS"
+        array = array.astype(object) if text else array
+        found = missing_values == array
+        X = array = np.where(found, np.nan, array) if text or np.any(found) else array
+    if array.dtype.kind not in "OUS" or array.ndim != 2:
+        return X
+    columns = [_number_like(column, f"column {j} of X") for j, column in enumerate(array.T)]
+    return np.stack(columns, axis=1) if columns else X
+
+
+def _unmasked(X: Any) -> Array:
+    """Return a masked array with NaN where it is masked."""
+    kind = X.dtype.kind
+    return np.asarray(X.astype(float if kind in "biu" else X.dtype if kind in "fc" else object).filled(np.nan))
+
+
+def _sparse(X: Any, missing_values: Any) -> Any:
+    """Return a sparse table with NaN where the mark is stored."""
+    X = X.tocsr().astype(float, copy=True)
+    X.data[X.data == missing_values] = np.nan
+    return X
+
+
+def _frame(X: Any, missing_values: Any, unmarked: bool) -> Any:
+    """Return a frame of pandas with NaN for holes; objects stay objects."""
+    kinds = [dtype.kind for dtype in X.dtypes]
+    for j, kind in enumerate(kinds):
+        if kind in "mM":
+            raise _dates(f"column {X.columns[j]!r} of X")
+    if "O" in kinds:  # text, categories and mixtures
+        X = X.astype(object)
+        X = X.mask(X.isna(), np.nan)
+    if not unmarked:
+        X = X.mask(missing_values == X)
+    for j in range(X.shape[1]) if "O" in kinds else ():
+        _number_like(X.iloc[:, j].to_numpy(), f"column {X.columns[j]!r} of X")
+    return X
+
+
+def _by_column(X: Any, missing_values: Any) -> Any:
+    """Return a frame of another library, such as polars, with NaN where the mark stands."""
+    columns = {}
+    for name in X.columns:
+        column = np.asarray(X[name].to_numpy())
+        if column.dtype.kind in "mM":
+            raise _dates(f"column {name!r} of X")
+        column = np.where(missing_values == column, np.nan, column)
+        columns[name] = _number_like(column, f"column {name!r} of X").astype(
+            column.dtype if column.dtype.kind == "f" else float
+        )
+    return type(X)(columns)
+
+
+def _number_like(column: Array, name: str) -> Array:
+    """Return a column with NaN for None and pandas' NA, or raise `InputError` where it has text that is no number."""
+    if column.dtype.kind not in "OUS":
+        return column
+    column = column.astype(object)
+    for i, value in enumerate(column):
+        if isinstance(value, str | bytes):
+            try:
+                float(value)
+            except ValueError:
+                raise InputError(
+                    f"{name} holds {value!r}: could not convert it to a number; encode categories as numbers first, "
+                    "and say in missing_values what stands for a hole"
+                ) from None
+        elif value is None or _is_nan(value):
+            column[i] = np.nan
+        elif isinstance(value, DATES) or type(value).__name__ == "Period":
+            raise _dates(name)
+    return column
+
+
+def _is_nan(value: Any) -> bool:
+    """Return whether a value is NaN or pandas' NA: neither equals itself."""
+    try:
+        return not bool(value == value)
+    except TypeError:
+        return True
+    except ValueError:  # an array
+        return False
+
+
+def _dates(name: str) -> InputError:
+    return InputError(f"{name} holds dates or durations, expected numbers, such as days since the first of them")

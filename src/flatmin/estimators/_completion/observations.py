@@ -1,0 +1,129 @@
+"""Observed cells of a matrix with offsets: the problem they make, and those of a part of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+from flatmin.measurements import Entries
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
+
+__all__ = ["Observations", "Strengths"]
+
+
+#: Which offsets a name stands for: a constant, rows, columns.
+KINDS = {
+    "none": (False, False, False),
+    "constant": (True, False, False),
+    "rows": (True, True, False),
+    "columns": (True, False, True),
+    "both": (True, True, True),
+}
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """Which offsets there are and how many phantom observations of zero pull them there, as in `OffsetModel`."""
+
+    constant: bool = False
+    rows: Any = None
+    columns: Any = None
+
+    @classmethod
+    def named(cls, offsets: Any, alpha: Any, is_table: bool) -> Self:
+        """Return what the parameters of `MatrixCompletion` say."""
+        kind = ("columns" if is_table else "both") if isinstance(offsets, str) and offsets == "auto" else offsets
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise InputError(f"offsets is {offsets!r}, expected 'auto', {', '.join(map(repr, KINDS))}")
+        if isinstance(alpha, str) and alpha != "auto":
+            raise InputError(f"offset_alpha is {alpha!r}, expected a number, a pair of them or 'auto'")
+        if isinstance(alpha, str) and is_table:
+            alpha = 0.0
+        pair = tuple(alpha) if isinstance(alpha, list | tuple) else (alpha, alpha)
+        constant, *sides = KINDS[kind]
+        if len(pair) != len(sides):
+            raise InputError(f"offset_alpha is {alpha!r}, expected one number, or one for rows and one for columns")
+        rows, columns = (strength if side else None for strength, side in zip(pair, sides, strict=True))
+        return cls(constant, rows, columns)
+
+    @property
+    def present(self) -> bool:
+        """Whether there is any offset."""
+        return self.constant or self.rows is not None or self.columns is not None
+
+    def over(self, weight: float) -> Strengths:
+        """Return the strengths where observations of the given weight count as one."""
+        rows, columns = (k if k is None or isinstance(k, str) else k / weight for k in (self.rows, self.columns))
+        return Strengths(self.constant, rows, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Values of some cells of a matrix that has offsets.
+
+    Attributes
+    ----------
+    entries : Entries
+        Where they are; its weights are the roots of those of the squared residuals.
+    values : ndarray, shape (m,)
+        Not multiplied by weights.
+    strengths : Strengths
+        The offsets; "auto" among them is estimated from the values.
+    """
+
+    entries: Entries
+    values: Array
+    strengths: Strengths
+
+    @classmethod
+    def of(cls, cells: Any, weights: Array | None, strengths: Strengths) -> Self:
+        """Take what a sparse CSR array stores, with weights (nnz,) of mean 1; a cell may be stored more than once."""
+        rows = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
+        roots = None if weights is None else np.sqrt(weights)
+        return cls(Entries(rows, cells.indices, cells.shape, roots), cells.data, strengths)
+
+    @cached_property
+    def model(self) -> OffsetModel:
+        """The offsets, for these cells."""
+        return OffsetModel.estimated(self.entries, self.values, **vars(self.strengths))
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The problem whose penalised solution is the matrix of the joint fit."""
+        if self.strengths.present:
+            return self.model.problem(self.values)
+        return Problem(self.entries, self.entries.norms() * self.values)
+
+    @property
+    def cells(self) -> Problem:
+        """The problem of the cells as they are, by which they are dealt into folds."""
+        return Problem(self.entries, self.values)
+
+    def like(self, model: OffsetModel) -> Observations:
+        """Return the same observations with the strengths of a model."""
+        return replace(self, strengths=Strengths(model.constant, model.rows, model.columns))
+
+    def offsets(self, factors: Factors) -> Offsets:
+        """Return the offsets beside a matrix."""
+        if not self.strengths.present:
+            return Offsets(0.0, *(np.zeros(d) for d in self.entries.shape))
+        plain = Entries(self.entries.rows, self.entries.cols, self.entries.shape)
+        return self.model.fit(self.values - plain.forward_factors(*factors))
+
+    def take(self, index: Array) -> Observations:
+        """Return some of the observations."""
+        return replace(self, entries=self.entries.take(index), values=self.values[index])
+
+    def pair(self, training: Array, held_out: Array) -> tuple[Problem, Problem]:
+        """Return the problem of some observations, and that of predicting others by its matrix and its offsets."""
+        known, hidden = self.take(training), self.take(held_out)
+        if not self.strengths.present:
+            return known.problem, hidden.problem
+        return known.problem, known.model.judge(known.values, hidden.entries, hidden.values)

@@ -1,0 +1,141 @@
+"""Rows of a matrix from their observed entries, given the factors of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import svd_of_product
+from flatmin.measurements import Entries
+from flatmin.parametrizations.base import Factors
+
+__all__ = ["RowModel"]
+
+#: Normal equations are made for so many rows at once that they have about this many entries.
+CHUNK = 4_000_000
+#: Directions that the observed entries of a row see this little, relatively, are not seen.
+BLIND = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class RowModel:
+    """Rows of a penalised solution ``X = L Rᵀ``, those that it was fitted to and others.
+
+    In factors that are balanced for ``D1^p X D2^p``, the penalised objective is
+
+        ``(1/m) Σ w (v_ij − l_iᵀ r_j)² + 2 α (‖D1^p L‖² + ‖D2^p R‖²)``,
+
+    so that every row, given R, is a ridge regression of its own: ``min Σ_j w (v_ij − lᵀ r_j)² + λ n_i^p ‖l‖²``, with
+    n_i the weight of its observed entries and the same λ for all rows. At the minimum the rows of L solve it. A new row
+    is treated alike, R being known. Without a penalty the solution of least norm is taken.
+
+    Least squares leave rows with hardly more entries than columns of R to the noise. Those of a refit are taken for
+    draws of one normal distribution instead, that of the rows of L, and get the mean given their entries: a ridge
+    regression as well, whose λ is the variance of the noise where R is such that rows of L have covariance one, and
+    whose p is zero.
+
+    Attributes
+    ----------
+    columns : ndarray, shape (d2, k)
+        R.
+    strength : float
+        λ.
+    power : float
+        p.
+    offset : float or None
+        Phantom observations of zero behind the offset of a row, which is fitted together with its factor; None where
+        rows have no offsets.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> model = RowModel(np.array([[1.0], [2.0]]), 0.0, 1.0)
+    >>> factors, _ = model.fit(csr_array(([3.0], ([0], [0])), shape=(1, 2)))
+    >>> factors @ model.columns.T
+    array([[3., 6.]])
+    """
+
+    columns: Array
+    strength: float
+    power: float
+    offset: float | None = None
+
+    @classmethod
+    def of(cls, entries: Entries, factors: Factors, alpha: float, power: float, offset: float | None = None) -> Self:
+        """Return what factors that minimise loss + alpha · scaled trace, or nearly so, say of rows."""
+        D1, D2 = (D.tempered(power) for D in entries.metric())
+        _, s, V = svd_of_product(D1 @ factors[0], D2 @ factors[1])
+        mean, (d1, d2) = float(np.mean(entries.gram_diagonals()[0])), entries.shape
+        R = D2.power(-1) @ (V * (np.sqrt(s) * (d2 / d1) ** 0.25))  # balanced for n_i and n_j, of which D are averages
+        return cls(R, 2 * alpha / float(np.sqrt(d1 * d2)) * mean ** (1 - power), power, offset)
+
+    @classmethod
+    def drawn(cls, entries: Entries, factors: Factors, variance: float, offset: float | None = None) -> Self:
+        """Return what least-squares factors, and the variance of the noise they leave, say of rows."""
+        _, s, V = svd_of_product(*factors)
+        return cls(V * (s / np.sqrt(np.count_nonzero(entries.gram_diagonals()[0]))), variance, 0.0, offset)
+
+    def fit(self, values: Any, weights: Any = None) -> tuple[Array, Array]:
+        """Return factors (n, k) and offsets (n,) of rows.
+
+        Parameters
+        ----------
+        values : sparse array, shape (n, d2)
+            CSR; what is stored is observed, zeros included.
+        weights : ndarray, shape (nnz,), optional
+            Weights of the squared residuals.
+        """
+        from scipy.sparse import csr_array
+
+        n, k = values.shape[0], self.columns.shape[1]
+        counts = np.diff(values.indptr)
+        weights = np.ones_like(values.data) if weights is None else weights
+        if self.strength == 0 and self.offset is not None:  # offsets come first where the rest is fitted exactly
+            rows = np.repeat(np.arange(n), counts)
+            total = np.bincount(rows, weights, n) + self.offset
+            offsets = np.bincount(rows, weights * values.data, n) / np.where(total > 0, total, 1.0)
+            rest = csr_array((values.data - offsets[rows], values.indices, values.indptr), shape=values.shape)
+            return replace(self, offset=None).fit(rest, weights)[0], offsets
+        out = np.zeros((n, k + (self.offset is not None)))
+        for rows in self._chunks(np.flatnonzero(counts)):
+            out[rows] = _solved(*self._equations(values, weights, rows))
+        return out[:, :k], out[:, k] if self.offset is not None else np.zeros(n)
+
+    def _chunks(self, rows: Array) -> Iterator[Array]:
+        step = max(1, CHUNK // (self.columns.shape[1] + 1) ** 2)
+        return (rows[i : i + step] for i in range(0, len(rows), step))
+
+    def _equations(self, values: Any, weights: Array, rows: Array) -> tuple[Array, Array, Array]:
+        """Return the normal matrices (n, f, f), penalties (n, f) and right-hand sides (n, f) of some rows."""
+        from scipy.sparse import csr_array
+
+        k = self.columns.shape[1]
+        F = self.columns if self.offset is None else np.hstack([self.columns, np.ones((len(self.columns), 1))])
+        f, (i, j) = F.shape[1], np.triu_indices(F.shape[1])
+        seen, target = (
+            csr_array((data, values.indices, values.indptr), shape=values.shape)[rows]
+            for data in (weights, weights * values.data)
+        )
+        gram, sums = np.empty((len(rows), f, f)), seen @ (F[:, i] * F[:, j])
+        gram[:, i, j] = gram[:, j, i] = sums
+        penalty = np.full((len(rows), f), self.offset or 0.0)
+        penalty[:, :k] = self.strength * seen.sum(axis=1)[:, None] ** self.power
+        return gram, penalty, target @ F
+
+
+def _solved(gram: Array, penalty: Array, target: Array) -> Array:
+    """Return the ridge solutions, those of least norm where there is no penalty."""
+    f = target.shape[1]
+    if f == 0:
+        return target
+    sizes = np.trace(gram, axis1=1, axis2=2)
+    gram[:, np.arange(f), np.arange(f)] += penalty
+    if np.all(penalty[:, 0] > BLIND**0.5 * sizes):
+        return np.asarray(np.linalg.solve(gram, target[..., None])[..., 0])
+    values, Q = np.linalg.eigh(gram)
+    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > BLIND * values[:, -1:])
+    return np.asarray(np.einsum("nij,nj->ni", Q, inverse * np.einsum("nij,ni->nj", Q, target)))

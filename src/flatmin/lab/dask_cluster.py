@@ -1,0 +1,172 @@
+"""Computing cells on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from importlib import import_module
+from typing import Any
+
+from flatmin._version import __version__
+from flatmin.errors import InputError
+from flatmin.lab.places import Cell, Place, by_joblib, compute, one_by_one, reason_of
+from flatmin.lab.recipe import Trial
+from flatmin.lab.store import Result
+
+__all__ = ["DaskCluster"]
+
+#: Trials in flight for each worker: more than for a process, for the way is longer.
+AHEAD = 8
+#: Seconds to reach a cluster.
+PATIENCE = 15
+#: Seconds between looks at a connection that is to come back.
+GLANCE = 0.3
+
+
+class DaskCluster(Place):
+    """On the workers of a Dask cluster, by joblib; as a context, it holds the connection.
+
+    Parameters
+    ----------
+    address : str
+        Of the scheduler, such as ``tcp://127.0.0.1:8786``.
+
+    Raises
+    ------
+    InputError
+        If Dask is not installed, the scheduler does not answer, or a worker has another version of flatmin.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        try:
+            distributed = import_module("distributed")
+        except ImportError as error:
+            raise InputError("--dask needs Dask, which is not installed: pip install 'flatmin[dask]'") from error
+        try:
+            # First, for a client that could not be made leaves a thread behind that the process waits for.
+            import_module("distributed.comm").get_address_host_port(address)
+            self.client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError, TypeError, TimeoutError) as error:
+            raise InputError(f"no Dask scheduler answers at --dask {address}: {error or 'timeout'}") from error
+        try:
+            self._check_workers(address)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the connection; the cluster goes on."""
+        self.client.close()
+
+    def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
+        """Give results as they come."""
+        # A backend that has broken down once collects nothing any more, so each round has one of its own.
+        options = {"n_jobs": -1, "pre_dispatch": f"{AHEAD} * n_jobs", "batch_size": "auto"}
+        return by_joblib(
+            cell,
+            trials,
+            lambda: options | {"backend": _complete_backend(self.client)},
+            lambda suspects: self._again(cell, suspects),
+        )
+
+    def trouble(self) -> str | None:
+        """Return that there is no worker, or no scheduler; None if all is well."""
+        if self.client.status != "running":
+            return "the connection to the Dask scheduler is lost"
+        try:
+            return None if self.client.nthreads() else "the Dask cluster has no worker"
+        except Exception as error:
+            return f"the Dask scheduler does not answer: {reason_of(error)}"
+
+    def _again(self, cell: Cell, suspects: Iterable[Trial]) -> Iterator[Result]:
+        """Give the results of trials that are made all at once, and of those that are lost again one by one."""
+        self._wait_for_the_scheduler()
+        futures = {self.client.submit(compute, cell, trial, pure=False): trial for trial in suspects}
+        lost = []
+        while futures:
+            future, trial = futures.popitem()
+            try:
+                result = future.result()
+            except Exception:
+                lost.append(trial)
+            else:
+                yield result
+        yield from one_by_one(self._alone, cell, lost)
+
+    def _alone(self, cell: Cell, trial: Trial) -> Result:
+        while True:
+            self._wait_for_the_scheduler()
+            try:
+                result: Result = self.client.submit(compute, cell, trial, pure=False).result()
+            except CancelledError:  # with the connection; no cell does that
+                time.sleep(GLANCE)
+            else:
+                return result
+
+    def _wait_for_the_scheduler(self) -> None:
+        """Return when there is a connection; Dask tries for some seconds to have it again, and then gives up."""
+        while self.client.status == "connecting":
+            time.sleep(GLANCE)
+        if self.client.status != "running":
+            raise InputError(
+                f"the Dask scheduler at {self.address} is gone, expected it to stay; what is finished is kept, and the "
+                "same command goes on from there with a scheduler that answers"
+            )
+
+    def _check_workers(self, address: str) -> None:
+        try:
+            self.client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError as error:
+            raise InputError(f"the Dask cluster at {address} has no worker, expected at least one") from error
+        try:
+            versions = set(self.client.run(_version_there).values())
+        except Exception as error:
+            raise InputError(f"the Dask workers cannot use flatmin, install it there: {reason_of(error)}") from error
+        if versions != {__version__}:
+            raise InputError(f"Dask workers have flatmin {', '.join(sorted(versions))}, expected {__version__} as here")
+
+
+def _version_there() -> str:
+    return __version__
+
+
+class _Lost:
+    """What stands for the outcome of a task that was lost."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _complete_backend(client: Any) -> Any:
+    """Return joblib's Dask backend for a connected client, which also tells of tasks that were lost.
+
+    joblib 1.5 and 1.6 hear of a Dask task only if it returned: one whose worker was killed too often is never heard of,
+    and a sweep would wait for it for ever. It computes here where the cluster has one thread, and gives up where it has
+    none for ten seconds.
+    """
+    from joblib._dask import DaskDistributedBackend
+
+    class CompleteDaskBackend(DaskDistributedBackend):  # type: ignore[misc]
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            threads: int = sum(self.client.ncores().values())
+            return max(2, threads)
+
+        def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:
+            future = super().submit(func, callback)
+
+            def tell(done: Any) -> None:
+                error = done.exception()
+                if error is not None and callback is not None:
+                    callback(_Lost(error))
+
+            future.add_done_callback(tell)
+            return future
+
+        def retrieve_result_callback(self, out: Any) -> Any:
+            if isinstance(out, _Lost):
+                raise out.error
+            return super().retrieve_result_callback(out)
+
+    return CompleteDaskBackend(client=client)

@@ -1,0 +1,283 @@
+"""Where success sets in, in units of the number that it is expected to be a multiple of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.lab.boundary import Boundary
+from flatmin.lab.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
+from flatmin.lab.displays.base import Display
+from flatmin.lab.displays.boundaries import Predicted, along_of, columns_over, found_in, predictions_of, told
+from flatmin.lab.displays.levels import begun, explained, groups, is_number, ordered, rank, said, spoken, spot
+from flatmin.lab.evidence import Evidence
+from flatmin.lab.phase_map import Column
+from flatmin.lab.style import colour
+from flatmin.report.words import number
+
+__all__ = ["BoundaryDisplay", "BoundaryLine"]
+
+
+@dataclass(frozen=True)
+class BoundaryLine:
+    """Boundaries over a parameter.
+
+    Attributes
+    ----------
+    label : str
+        What the line is called.
+    look : int
+        Index of its looks.
+    boundaries : dict
+        The `Boundary` at each value of the parameter, in units of the scale.
+    tried : dict
+        The smallest and the largest point that was tried there.
+    predictions : dict
+        What was predicted, in units of the scale.
+    """
+
+    label: str
+    look: int
+    boundaries: dict[Any, Boundary]
+    tried: dict[Any, tuple[float, float]]
+    predictions: dict[Any, float]
+
+
+@dataclass(kw_only=True)
+class BoundaryDisplay(Display):
+    """Boundaries in units of the scale against a parameter, with 95 % bands, one line for each level of another.
+
+    `from_evidence` makes it. Where the band goes beyond what was tried, an arrow stands in its place.
+
+    Attributes
+    ----------
+    over : str
+        The parameter.
+    lines : list of BoundaryLine
+        What is drawn.
+    x_log : bool
+        Whether the axis is logarithmic.
+    x_label, y_label : str
+        What is written at the axes.
+
+    Examples
+    --------
+    >>> from flatmin.lab import Evidence, Result, recipes
+    >>> recipe = recipes.find("figure-3")
+    >>> trials = [trial for trial in recipe.trials() if trial.parameters["panel"] == "covariance"]
+    >>> results = [Result(trial, {"success": trial.parameters["m"] > 5 * trial.parameters["d"]}) for trial in trials]
+    >>> evidence = Evidence(recipe, results)
+    >>> display = BoundaryDisplay.from_evidence(evidence, "boundary", "Where recovery sets in", by="method")
+    >>> print(display.alt.split(". ")[1])
+    flat: 1.7 (1.63 to 1.77) at d = 10 to 1.7 (1.63 to 1.77) at d = 40
+    """
+
+    over: str
+    lines: list[BoundaryLine]
+    x_log: bool
+    x_label: str
+    y_label: str
+
+    @classmethod
+    def from_evidence(
+        cls,
+        evidence: Evidence,
+        name: str,
+        title: str,
+        *,
+        over: str = "d",
+        by: str | Sequence[str] | None = None,
+        predicted: Predicted | None = None,
+        labels: Mapping[Any, str] | None = None,
+        x_log: bool | None = None,
+        caption: str = "",
+        x_label: str | None = None,
+        y_label: str | None = None,
+    ) -> Self:
+        """Fit the boundary of every column.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            Of a recipe with a transition; one column for each value of ``over`` and ``by``.
+        name, title, caption
+            As for `Display`.
+        over : str
+            The parameter across.
+        by : str or tuple of str, optional
+            Parameters with one line for each combination of values.
+        predicted : callable, optional
+            ``predicted(parameters)``, where success is expected to set in, in units of the parameter along which it
+            does: the same function as for `PhaseMapDisplay`. It is divided by the scale of the column.
+        labels : dict, optional
+            Words for levels of ``by``; the order of these is the order of the lines.
+        x_log : bool, optional
+            Logarithmic axis; by default where ``over`` goes over two decades or more.
+        x_label, y_label : str, optional
+            What is written at the axes, with units.
+
+        Raises
+        ------
+        InputError
+            If there are several columns at one value of ``over`` and ``by``, or the recipe has no transition.
+        """
+        along, lines = along_of(evidence), []
+        parts = groups(evidence, by)
+        for look, level in ordered(list(parts), labels):
+            columns = columns_over(parts[level], over)
+            found = {at: boundary for at, c in columns.items() if (boundary := found_in(c)) is not None}
+            tried = {at: columns[at].points[np.array(columns[at].trials) > 0] for at in found}
+            expected = predictions_of({at: columns[at] for at in found}, predicted)
+            ends = {at: (float(points.min()), float(points.max())) for at, points in tried.items()}
+            if found:
+                lines.append(BoundaryLine(spoken(level, by, labels), look, found, ends, _over_scale(expected, columns)))
+        return cls(
+            name=name,
+            title=title,
+            caption=explained(caption, *_marks(lines)),
+            recipe=evidence.recipe.name,
+            over=over,
+            lines=lines,
+            x_log=_spans_decades(lines) if x_log is None else x_log,
+            x_label=x_label or over,
+            y_label=y_label or f"{along} / scale",
+        )
+
+    @property
+    def words(self) -> list[str]:
+        """What stands in the legend."""
+        names = [name for name, _, _ in self._predictions()]
+        return [word for word in (*(line.label for line in self.lines), *names) if word]
+
+    @property
+    def levels(self) -> list[Any]:
+        """The values of the parameter that there are."""
+        return sorted({at for line in self.lines for at in line.boundaries}, key=rank)
+
+    @property
+    def alt(self) -> str:
+        """Where every line begins and ends, with bands."""
+        if not self.lines:
+            return f"{self.title}: no trials yet."
+        lines = [f"{begun(self.y_label)} at which half of the draws succeed, against {self.x_label}."]
+        for line in self.lines:
+            inside = {at: found for at, found in line.boundaries.items() if found.inside}
+            outside = len(line.boundaries) - len(inside)
+            words = []
+            if inside:
+                ends = dict.fromkeys([next(iter(inside)), next(reversed(inside))])
+                words.append(" to ".join(f"{_with_band(inside[at])} at {self.over} = {said(at)}" for at in ends))
+            if outside:
+                words.append(f"{outside} with a band beyond what was tried")
+            lines.append(f"{line.label or 'Boundary'}: {'; '.join(words)}.")
+            if line.predictions:
+                first, last = next(iter(line.predictions)), next(reversed(line.predictions))
+                lines.append(f"Predicted {number(line.predictions[first])} to {number(line.predictions[last])}.")
+        return " ".join(lines)
+
+    def table(self) -> tuple[list[str], list[Sequence[Any]]]:
+        """Return a row for each boundary; it is within what was tried if ``inside``."""
+        head = ["line", self.over, "boundary", "low", "high", "inside", "trials", "predicted"]
+        rows = [
+            (line.label, at, b.value, b.low, b.high, b.inside, b.trials, line.predictions.get(at))
+            for line in self.lines
+            for at, b in line.boundaries.items()
+        ]
+        return head, list(rows)
+
+    def paint(self, ax: Any) -> None:
+        """Draw boundaries with bands, predictions dashed."""
+        if not self.lines:
+            return nothing(ax)
+        ax.grid(axis="y")
+        places = spot(self.levels)
+        numbers = all(is_number(at) for at in self.levels)
+        scale_of(ax, "x", list(places.values()), self.x_label, logarithmic=self.x_log and numbers)
+        scale_of(ax, "y", [end for line in self.lines for end in _heights(line)], self.y_label)
+        for line, moved in zip(self.lines, dodges(ax, self.levels, len(self.lines)), strict=True):
+            self._paint_line(ax, line, places, moved)
+        self._paint_predictions(ax, places)
+        levels_on_x(ax, self.levels)
+        legend(ax)
+
+    def _paint_line(self, ax: Any, line: BoundaryLine, places: dict[Any, float], transform: Any) -> None:
+        x = np.array([places[at] for at in line.boundaries])
+        found = list(line.boundaries.values())
+        value = np.array([b.value if b.inside else np.nan for b in found])
+        low, high = np.array([_clipped(b, line.tried[at]) for at, b in line.boundaries.items()]).T
+        intervals(ax, x, value, low, high, line.look, transform, line.label)
+        tone = {"color": colour(line.look), "transform": transform}
+        loose = ~np.array([b.inside for b in found])
+        if not loose.any():
+            return
+        ax.vlines(x[loose], low[loose], high[loose], lw=1.1, **tone)
+        for beyond, end, mark in zip(_beyond(line).T, (low, high), "v^", strict=True):
+            ax.plot(x[beyond], end[beyond], ls="none", marker=mark, ms=6, **tone)
+
+    def _paint_predictions(self, ax: Any, places: dict[Any, float]) -> None:
+        import matplotlib
+
+        for name, index, values in self._predictions():
+            tone = matplotlib.rcParams["text.color"] if index is None else colour(index)
+            x = [places[at] for at in values]
+            ax.plot(x, list(values.values()), ls=(0, (4, 2.5)), lw=1.3, color=tone, label=name, zorder=1.5)
+
+    def _predictions(self) -> list[tuple[str, int | None, dict[Any, float]]]:
+        """Return name, index of looks and values of each prediction; a single one if it is the same for all lines."""
+        lines = [line for line in self.lines if line.predictions]
+        shared = {at: line.predictions[at] for line in lines for at in line.predictions}
+        if not shared:
+            return []
+        if all(np.isclose(value, shared[at], rtol=1e-9) for line in lines for at, value in line.predictions.items()):
+            return [("predicted", None, {at: shared[at] for at in sorted(shared, key=rank)})]
+        return [(f"predicted, {line.label}", line.look, line.predictions) for line in lines]
+
+
+def _beyond(line: BoundaryLine) -> Array:
+    """Return whether an arrow stands at the lower and at the upper end of each band, (n, 2)."""
+    found = [
+        (not b.inside and b.low <= line.tried[at][0], not b.inside and b.high >= line.tried[at][1])
+        for at, b in line.boundaries.items()
+    ]
+    return np.array(found, bool).reshape(-1, 2)
+
+
+def _marks(lines: Sequence[BoundaryLine]) -> list[str]:
+    """Return what each kind of mark is, of those that are drawn."""
+    found = []
+    if any(b.inside for line in lines for b in line.boundaries.values()):
+        found.append("Half of the draws succeed at the points; bars are 95 % bands.")
+    below, above = (any(_beyond(line)[:, end].any() for line in lines) for end in (0, 1))
+    arrows = ["▲: success may not have set in within it"] * above + ["▼: it may have set in before"] * below
+    if arrows:
+        found.append(f"An arrow stands where a band goes beyond what was tried; {', '.join(arrows)}.")
+    return found
+
+
+def _spans_decades(lines: Sequence[BoundaryLine]) -> bool:
+    levels = [at for line in lines for at in line.boundaries]
+    return bool(levels) and all(is_number(at) and at > 0 for at in levels) and max(levels) >= 100 * min(levels)
+
+
+def _over_scale(expected: dict[Any, float], columns: Mapping[Any, Column]) -> dict[Any, float]:
+    return {at: value / columns[at].scale for at, value in expected.items()}
+
+
+def _heights(line: BoundaryLine) -> list[float]:
+    """Return all that the vertical axis has to hold of a line."""
+    found = [end for at, b in line.boundaries.items() for end in _clipped(b, line.tried[at])]
+    return [*found, *line.predictions.values()]
+
+
+def _clipped(found: Boundary, tried: tuple[float, float]) -> tuple[float, float]:
+    """Return the part of a band that lies within what was tried."""
+    low, high = (float(np.clip(end, *tried)) for end in (found.low, found.high))
+    return low, high
+
+
+def _with_band(found: Boundary) -> str:
+    return told(found.value, found.low, found.high)

@@ -1,0 +1,234 @@
+"""Displays as files for print, and as drawings for inside a page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from flatmin._core.files import atomic_path
+from flatmin.errors import InputError
+from flatmin.lab.displays.base import Display
+from flatmin.lab.style import printed
+
+__all__ = ["FORMATS", "check_figures", "page_svg", "save_figures", "sheet"]
+
+#: Dots per inch of PNG files.
+DOTS = 200
+#: The font that texts are measured with, as SVG files name it.
+FONT = "'DejaVu Sans'"
+#: What a PNG file says about its maker. An SVG file is known by the name of its description.
+MAKER = "flatmin"
+
+
+def page_svg(display: Display, address: str) -> str:
+    """Return a display as SVG for inside an HTML page, in the page's colours and font.
+
+    The drawing is hidden from screen readers: the page says ``display.alt`` beside it.
+
+    Parameters
+    ----------
+    display : Display
+        What to draw.
+    address : str
+        Where it stands in the page; drawings with different addresses have different ids.
+    """
+    from flatmin.report.pictures.drawing import draw
+
+    def paint(figure: Any) -> None:
+        display.paint(figure.add_subplot())
+
+    return draw(re.sub(r"[^A-Za-z0-9_-]+", "-", address), display.size, paint)
+
+
+def sheet(displays: Sequence[Display], title: str = "") -> Any:
+    """Return one figure with all displays, narrow ones side by side, for print.
+
+    Parameters
+    ----------
+    displays : sequence of Display
+        At least one.
+    title : str
+        Stands above all.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if not displays:
+        raise InputError("a sheet of no displays was asked for, expected at least one")
+    with printed():
+        return _sheet(displays, title)
+
+
+def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write every display to files of its own, and all of a recipe on one sheet that is named by the recipe.
+
+    The same evidence gives the same bytes, with the same version of matplotlib. Only former figures are replaced.
+
+    Parameters
+    ----------
+    displays : sequence of Display
+        Of one recipe or several.
+    directory : path
+        Where; it is made if needed. A display is ``RECIPE-NAME.png`` there, a sheet ``RECIPE.png``, with hyphens for
+        what is neither letter nor digit in the recipe's name.
+    formats : sequence of str
+        Of "png" and "svg".
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    InputError
+        If a format is another, two displays have one name, the directory cannot be written to, or a file in it that
+        would be replaced is none of these figures; nothing is written then.
+    """
+    check_figures(displays, directory, formats)
+    directory = Path(directory)
+    written = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, title, words, make in _pictures(displays):
+            for extension in formats:
+                path = directory / f"{name}.{extension}"
+                with printed(**{"svg.hashsalt": name}), atomic_path(path) as temporary:
+                    temporary.write_bytes(FORMATS[extension](make(), name, title, words))
+                written.append(path)
+    except OSError as error:
+        raise InputError(f"figures cannot be written to {directory}: {error.strerror or error}") from error
+    return written
+
+
+def check_figures(displays: Sequence[Display], directory: Any, formats: Sequence[str] = ("png", "svg")) -> None:
+    """Raise `InputError` where `save_figures` would because of a name, a format or a file in the way; write nothing.
+
+    Parameters
+    ----------
+    displays, directory, formats
+        As for `save_figures`.
+
+    Raises
+    ------
+    InputError
+        If a format is another, two displays have one name, or a file that would be replaced is no such figure.
+    """
+    for extension in formats:
+        if extension not in FORMATS:
+            raise InputError(f"the format {extension!r} was asked for, expected one of {', '.join(FORMATS)}")
+    names = [name for name, _, _, _ in _pictures(displays)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two displays would be written to {name}.{formats[0]}, expected names that differ")
+        for path in (Path(directory) / f"{name}.{extension}" for extension in formats):
+            if not _replaceable(path, name):
+                raise InputError(f"{path} is no figure that flatmin wrote, expected another directory or no such file")
+
+
+def _replaceable(path: Path, name: str) -> bool:
+    """Tell whether nothing is there, or a figure of this name from before."""
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except IsADirectoryError:
+        return False
+    except OSError as error:
+        raise InputError(f"{path}, which would be replaced, cannot be read: {error.strerror or error}") from error
+    if path.suffix == ".svg":
+        return f'<desc id="{name}-description">'.encode() in content
+    return content.startswith(b"\x89PNG") and f"tEXtSoftware\0{MAKER}".encode() in content.partition(b"IDAT")[0]
+
+
+def _pictures(displays: Sequence[Display]) -> Iterator[tuple[str, str, str, Callable[[], Any]]]:
+    """Give name, title, description and maker of each figure to be written."""
+    for recipe in dict.fromkeys(display.recipe for display in displays):
+        own = [display for display in displays if display.recipe == recipe]
+        # A recipe may be called anything; its files stay in the directory.
+        stem = re.sub(r"[^\w-]+", "-", recipe).strip("-") or "recipe" * bool(recipe)
+        for display in own:
+            name = f"{stem}-{display.name}" if stem else display.name
+            yield name, display.title, _description(display), partial(_sheet, [display])
+        if recipe and len(own) > 1:
+            words = " ".join(f"{display.title}. {_description(display)}" for display in own)
+            yield stem, recipe, words, partial(_sheet, own)
+
+
+def _description(display: Display) -> str:
+    return f"{display.alt} {display.caption}".strip()
+
+
+def _sheet(displays: Sequence[Display], title: str = "") -> Any:
+    """Return the figure in the style that is set."""
+    from matplotlib.figure import Figure
+
+    columns = 1 if len(displays) == 1 else 2 if len(displays) < 5 else 3
+    rows = _rows(displays, columns)
+    narrow, wide = Display.WIDTHS
+    width = max(columns * narrow, wide if any(display.wide for display in displays) else 0)
+    heights = [max(display.size[1] for display in row) + 28 for row in rows]
+    size = (width / 72, sum(heights) / 72 + 0.4 * bool(title))
+    figure = Figure(figsize=size, layout="constrained")
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    grid = figure.add_gridspec(len(rows), columns, height_ratios=heights)
+    for down, row in enumerate(rows):
+        for across, display in enumerate(row):
+            place = grid[down, :] if display.wide else grid[down, across]
+            part = figure if len(displays) == 1 else figure.add_subfigure(place)
+            part.suptitle(_wrapped(display.title, part), x=0.02, ha="left", fontweight="bold")
+            display.paint(part.add_subplot())
+    return figure
+
+
+def _rows(displays: Sequence[Display], columns: int) -> list[list[Display]]:
+    rows: list[list[Display]] = []
+    for display in displays:
+        full = not rows or rows[-1][0].wide or len(rows[-1]) == columns
+        if display.wide or full:
+            rows.append([display])
+        else:
+            rows[-1].append(display)
+    return rows
+
+
+def _wrapped(title: str, part: Any) -> str:
+    """Break a title that is longer than the figure is wide."""
+    import textwrap
+
+    points = part.bbox.width / part.dpi * 72
+    return "\n".join(textwrap.wrap(title, max(20, int(points / 6.3))))
+
+
+def _svg(figure: Any, name: str, title: str, words: str) -> bytes:
+    """Return a figure as SVG with a title and a description for screen readers."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    head, _, rest = buffer.getvalue().partition("<svg ")
+    attributes, _, body = rest.partition(">")
+    ids = f"{name}-title", f"{name}-description"
+    about = f'<title id="{ids[0]}">{escape(title)}</title>\n <desc id="{ids[1]}">{escape(words)}</desc>'
+    body = body.replace(FONT, f"{FONT}, Verdana, sans-serif")
+    return f'{head}<svg role="img" aria-labelledby="{ids[0]} {ids[1]}" {attributes}>\n {about}{body}'.encode()
+
+
+def _png(figure: Any, name: str, title: str, words: str) -> bytes:
+    buffer, about = io.BytesIO(), {"Software": MAKER, "Title": title, "Description": words}
+    figure.savefig(buffer, format="png", dpi=DOTS, metadata=about)
+    return buffer.getvalue()
+
+
+#: How each format is written, by the ending of its files.
+FORMATS: dict[str, Callable[[Any, str, str, str], bytes]] = {"png": _png, "svg": _svg}

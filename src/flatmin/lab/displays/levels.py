@@ -1,0 +1,155 @@
+"""Levels of parameters: what they are called, in which order they come, and where they stand on an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flatmin.errors import InputError
+from flatmin.lab.evidence import Evidence
+from flatmin.lab.store import Result
+from flatmin.report.words import number
+
+__all__ = ["begun", "check_metric", "explained", "groups", "is_number", "ordered", "rank", "said", "spoken", "spot"]
+
+Labels = Mapping[Any, str]
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a level is a number, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def groups(evidence: Evidence, by: str | Sequence[str] | None, *others: str) -> dict[Any, Evidence]:
+    """Return one part of the evidence for each level of ``by``, with None for all of it; others have to be there too.
+
+    The level of a single name is its value, that of several names a tuple.
+
+    Raises
+    ------
+    InputError
+        If a trial has no such parameter.
+    """
+    names = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    for result in evidence.results:
+        missing = [name for name in (*names, *others) if name not in result.trial.parameters]
+        if missing:
+            there = ", ".join(sorted(result.trial.parameters))
+            raise InputError(f"a trial has no parameter {missing[0]!r} to show, expected one of {there}")
+    if not len(evidence):
+        return {}
+    if by is None:
+        return {None: evidence}
+    parts: dict[Any, list[Result]] = {}
+    for result in evidence.results:
+        key = tuple(result.trial.parameters[name] for name in names)
+        parts.setdefault(key[0] if isinstance(by, str) else key, []).append(result)
+    return {level: Evidence(evidence.recipe, parts[level]) for level in sorted(parts, key=rank)}
+
+
+def rank(level: Any) -> Any:
+    """Return what levels are ordered by: numbers before words, which need not be of one kind.
+
+    Examples
+    --------
+    >>> sorted(["auto", 0.1, "exact", 0, (2, "flat"), (1, "nuclear")], key=rank)
+    [0, 0.1, 'auto', 'exact', (1, 'nuclear'), (2, 'flat')]
+    """
+    if isinstance(level, tuple):
+        return 2, 0, "", tuple(rank(value) for value in level)
+    return (0, level, "", ()) if isinstance(level, int | float) else (1, 0, str(level), ())
+
+
+def said(level: Any) -> str:
+    """Return a level by itself in words.
+
+    Examples
+    --------
+    >>> said(0.25), said(True), said("flat")
+    ('0.25', 'yes', 'flat')
+    """
+    if isinstance(level, bool):
+        return "yes" if level else "no"
+    return number(level) if is_number(level) else str(level)
+
+
+def check_metric(evidence: Evidence, metric: str, *, or_parameter: bool = False) -> None:
+    """Raise `InputError` if there are trials and none has a metric, which then is misspelled."""
+    there = {name for result in evidence.results for name in result.metrics} | {"seconds"}
+    if or_parameter:
+        there |= {name for result in evidence.results for name in result.trial.parameters}
+    if len(evidence) and metric not in there:
+        raise InputError(f"no trial has the metric {metric!r} to show, expected one of {', '.join(sorted(there))}")
+
+
+def begun(label: str) -> str:
+    """Return a label as the beginning of a sentence; a symbol stays as it is.
+
+    Examples
+    --------
+    >>> begun("time in s"), begun("m / r(d1 + d2)")
+    ('Time in s', 'm / r(d1 + d2)')
+    """
+    return label[0].upper() + label[1:] if label[:2].isalpha() else label
+
+
+def ordered(levels: Sequence[Any], labels: Labels | None) -> list[tuple[int, Any]]:
+    """Return levels with the index of their looks: in the order of the labels, so that it is the same in all figures.
+
+    Labels of values that are parts of levels only say what these are called.
+
+    Examples
+    --------
+    >>> ordered(["flat", "nuclear"], {"nuclear": "nuclear norm", "flat": "flat minimum"})
+    [(0, 'nuclear'), (1, 'flat')]
+    >>> ordered([(1, "flat"), (2, "flat")], {"flat": "flat minimum"})
+    [(0, (1, 'flat')), (1, (2, 'flat'))]
+    """
+    first = [level for level in labels or {} if level in levels]
+    indices = {level: index for index, level in enumerate(labels or {} if first else {})}
+    rest = [level for level in levels if level not in first]
+    return [(indices[level], level) for level in first] + [(len(indices) + i, level) for i, level in enumerate(rest)]
+
+
+def spoken(level: Any, by: str | Sequence[str] | None, labels: Labels | None = None) -> str:
+    """Return what a level is called: the word of the labels, a word itself, or a number with its name.
+
+    Examples
+    --------
+    >>> spoken("flat", "method"), spoken(10, "d"), spoken((10, "flat"), ("d", "method")), spoken(True, "exact")
+    ('flat', 'd = 10', 'd = 10, flat', 'exact')
+    """
+    labels = labels or {}
+    if by is None:
+        return ""
+    if level in labels:
+        return labels[level]
+    if not isinstance(by, str):
+        return ", ".join(spoken(value, name, labels) for value, name in zip(level, by, strict=True))
+    if isinstance(level, bool):
+        return by if level else f"not {by}"
+    return f"{by} = {number(level)}" if is_number(level) else str(level)
+
+
+def spot(levels: Sequence[Any]) -> dict[Any, float]:
+    """Return where levels stand on an axis: numbers at themselves, anything else side by side.
+
+    Examples
+    --------
+    >>> spot([10, 40]), spot(["chain", "product"])
+    ({10: 10.0, 40: 40.0}, {'chain': 0.0, 'product': 1.0})
+    """
+    if all(is_number(level) for level in levels):
+        return {level: float(level) for level in levels}
+    return {level: float(index) for index, level in enumerate(levels)}
+
+
+def explained(caption: str, *marks: str) -> str:
+    """Return a caption with what the marks are that were drawn; an empty sentence, or one that it has, is left out.
+
+    Examples
+    --------
+    >>> explained("All see the same draws.", "Bars are bands.", "")
+    'All see the same draws. Bars are bands.'
+    """
+    return " ".join([*[caption] * bool(caption), *(mark for mark in marks if mark and mark not in caption)])

@@ -1,0 +1,246 @@
+"""Successes over two parameters, and where they set in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.lab.boundary import Boundary, wilson
+from flatmin.lab.displays.axes import bars, halo, legend, levels_on_x, nothing, scale_of
+from flatmin.lab.displays.base import Display
+from flatmin.lab.displays.boundaries import Predicted, along_of, columns_over, found_in, predictions_of, told
+from flatmin.lab.displays.levels import explained, said, spot
+from flatmin.lab.evidence import Evidence
+from flatmin.lab.phase_map import Column
+from flatmin.lab.style import colour
+from flatmin.report.words import counted, number
+
+__all__ = ["PhaseMapDisplay"]
+
+#: Words of the legend.
+SCALE, UNTRIED, HALF = "share of successes, 0 to 1", "no trials", "half succeed, 95 % band"
+#: What the line is, and what it means that there is none.
+LINE = "Half of the draws succeed on the line; bars are 95 % bands."
+NO_LINE = "There is no line: no band for where half of the draws succeed lies within what was tried."
+
+
+@dataclass(kw_only=True)
+class PhaseMapDisplay(Display):
+    """The share of successes over a parameter and what success sets in along, with the boundary and its band.
+
+    `from_evidence` makes it.
+
+    Attributes
+    ----------
+    over, along : str
+        The parameters.
+    columns : dict
+        The `Column` at each value of ``over``.
+    boundaries : dict
+        Its `Boundary`, in units of the scale, or None where the trials say nothing about one.
+    predictions : dict
+        What was predicted for it, in units of ``along``.
+    x_label, y_label : str
+        What is written at the axes.
+
+    Examples
+    --------
+    >>> from flatmin.lab import Evidence, Result, recipes
+    >>> recipe = recipes.find("figure-3")
+    >>> trials = [trial for trial in recipe.trials() if trial.parameters["panel"] == "covariance"]
+    >>> results = [Result(trial, {"success": trial.parameters["m"] > 5 * trial.parameters["d"]}) for trial in trials]
+    >>> evidence = Evidence(recipe, results)
+    >>> display = PhaseMapDisplay.from_evidence(evidence.select(method="flat"), "map", "Recovery")
+    >>> print(display.alt.split(". ")[1])
+    Half of the draws succeed at m = 51 (48.9 to 53.1) at d = 10 to 204 (196 to 212) at d = 40.
+    >>> display.table()[0]
+    ['d', 'm', 'successes', 'trials', 'share', 'low', 'high']
+    """
+
+    over: str
+    along: str
+    columns: dict[Any, Column]
+    boundaries: dict[Any, Boundary | None]
+    predictions: dict[Any, float]
+    x_label: str
+    y_label: str
+
+    @classmethod
+    def from_evidence(
+        cls,
+        evidence: Evidence,
+        name: str,
+        title: str,
+        *,
+        over: str = "d",
+        predicted: Predicted | None = None,
+        caption: str = "",
+        x_label: str | None = None,
+        y_label: str | None = None,
+    ) -> Self:
+        """Count successes and fit boundaries.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            Of a recipe with a transition; one column for each value of ``over``.
+        name, title, caption
+            As for `Display`.
+        over : str
+            The parameter across.
+        predicted : callable, optional
+            ``predicted(parameters)``, where success is expected to set in, in units of the parameter up the axis.
+        x_label, y_label : str, optional
+            What is written at the axes, with units; by default the names.
+
+        Raises
+        ------
+        InputError
+            If there are several columns at one value of ``over``, or the recipe has no transition.
+        """
+        along, columns = along_of(evidence), columns_over(evidence, over)
+        boundaries = {at: found_in(column) for at, column in columns.items()}
+        line = any(found is not None and found.inside for found in boundaries.values())
+        return cls(
+            name=name,
+            title=title,
+            caption=explained(caption, LINE if line else NO_LINE if columns else ""),
+            recipe=evidence.recipe.name,
+            over=over,
+            along=along,
+            columns=columns,
+            boundaries=boundaries,
+            predictions=predictions_of(columns, predicted),
+            x_label=x_label or over,
+            y_label=y_label or along,
+        )
+
+    @property
+    def words(self) -> list[str]:
+        """What stands in the legend."""
+        return [
+            SCALE,
+            *[UNTRIED] * self._untried,
+            *[HALF] * any(found is not None and found.inside for found in self.boundaries.values()),
+            *["predicted"] * bool(self.predictions),
+        ]
+
+    @property
+    def _untried(self) -> bool:
+        return any(0 in column.trials for column in self.columns.values())
+
+    @property
+    def alt(self) -> str:
+        """How many cells and trials there are, and where the boundary runs."""
+        trials = [n for column in self.columns.values() for n in column.trials]
+        if not sum(trials):
+            return f"{self.title}: no trials yet."
+        lines = [
+            f"Heat map of the share of successes in {counted(len(trials), 'cell')} over {self.over} and {self.along}, "
+            f"{counted(sum(trials), 'trial')}."
+        ]
+        inside = {at: self._in_units(at) for at, found in self.boundaries.items() if found is not None and found.inside}
+        if inside:
+            ends = dict.fromkeys([next(iter(inside)), next(reversed(inside))])
+            runs = " to ".join(f"{told(*inside[at])} at {self.over} = {said(at)}" for at in ends)
+            lines.append(f"Half of the draws succeed at {self.along} = {runs}.")
+        if self.predictions:
+            first, last = next(iter(self.predictions)), next(reversed(self.predictions))
+            lines.append(
+                f"Dashed, the prediction: {number(self.predictions[first])} at {self.over} = {said(first)} "
+                f"to {number(self.predictions[last])} at {said(last)}."
+            )
+        if trials.count(0):
+            lines.append(f"{counted(trials.count(0), 'cell')} without trials, hatched.")
+        return " ".join(lines)
+
+    def table(self) -> tuple[list[str], list[Sequence[Any]]]:
+        """Return a row for each cell, with Wilson's interval of its share."""
+        head = [self.over, self.along, "successes", "trials", "share", "low", "high"]
+        rows: list[Sequence[Any]] = []
+        for at, column in self.columns.items():
+            lows, highs = wilson(column.successes, column.trials)
+            for y, s, n, low, high in zip(column.along, column.successes, column.trials, lows, highs, strict=True):
+                rows.append((at, y, s, n, s / n if n else float("nan"), float(low), float(high)))
+        return head, rows
+
+    def paint(self, ax: Any) -> None:
+        """Draw cells, darker where more succeed, hatched where nothing was tried; the boundary; the prediction."""
+        if not self.columns:
+            return nothing(ax)
+        places = spot(list(self.columns))
+        edges = _edges(np.array(list(places.values())))
+        heights = [_edges(np.array(column.along, float)) for column in self.columns.values()]
+        scale_of(ax, "x", edges, self.x_label, room=0)
+        scale_of(ax, "y", np.concatenate(heights), self.y_label, room=0)
+        for column, left, right in zip(self.columns.values(), edges[:-1], edges[1:], strict=True):
+            _paint_column(ax, column, left, right)
+        entries = [*_key(self._untried), *self._paint_boundary(ax, places), *self._paint_prediction(ax, places, edges)]
+        levels_on_x(ax, list(self.columns))
+        legend(ax, entries)
+
+    def _in_units(self, at: Any) -> tuple[float, float, float]:
+        found, scale = self.boundaries[at], self.columns[at].scale
+        assert found is not None
+        return found.value * scale, found.low * scale, found.high * scale
+
+    def _paint_boundary(self, ax: Any, places: dict[Any, float]) -> list[tuple[Any, str]]:
+        shown = [at for at, found in self.boundaries.items() if found is not None and found.inside]
+        if not shown:
+            return []
+        x = np.array([places[at] for at in shown])
+        value, low, high = np.array([self._in_units(at) for at in shown]).T
+        tone = colour(1)
+        (line,) = ax.plot(x, value, "-o", color=tone, lw=1.8, ms=3.5, zorder=3, path_effects=halo(3.2))
+        bars(ax, x, low, high, color=tone, zorder=3.1, path_effects=halo(2.6))
+        return [(line, HALF)]
+
+    def _paint_prediction(self, ax: Any, places: dict[Any, float], edges: Array) -> list[tuple[Any, str]]:
+        import matplotlib
+
+        if not self.predictions:
+            return []
+        xs, ys = [places[at] for at in self.predictions], list(self.predictions.values())
+        if len(xs) == 1:
+            xs, ys = [edges[0], edges[-1]], ys * 2
+        tone = matplotlib.rcParams["text.color"]
+        (line,) = ax.plot(xs, ys, color=tone, ls=(0, (4, 2.5)), lw=1.5, zorder=4, path_effects=halo(3.2))
+        return [(line, "predicted")]
+
+
+def _paint_column(ax: Any, column: Column, left: float, right: float) -> None:
+    edges = _edges(np.array(column.along, float))
+    cells = zip(edges[:-1], edges[1:], column.successes, column.trials, strict=True)
+    for low, high, successes, trials in cells:
+        ax.add_patch(_cell((left, low), right - left, high - low, successes / trials if trials else None))
+
+
+def _cell(corner: tuple[float, float], width: float, height: float, share: float | None) -> Any:
+    import matplotlib
+    from matplotlib.colors import to_rgba
+    from matplotlib.patches import Rectangle
+
+    line = matplotlib.rcParams["grid.color"]
+    if share is None:
+        tone = matplotlib.rcParams["axes.edgecolor"]
+        return Rectangle(corner, width, height, facecolor="none", edgecolor=tone, hatch="////", lw=0)
+    return Rectangle(corner, width, height, facecolor=to_rgba(colour(0), share), edgecolor=line, lw=0.6)
+
+
+def _key(untried: bool) -> list[tuple[Any, str]]:
+    """Return the legend's entries for cells: a scale, and what nothing was tried in."""
+    scale = tuple(_cell((0, 0), 1, 1, share) for share in (0.0, 0.25, 0.5, 0.75, 1.0))
+    entries: list[tuple[Any, str]] = [(scale, SCALE)]
+    return [*entries, (_cell((0, 0), 1, 1, None), UNTRIED)] if untried else entries
+
+
+def _edges(places: Array) -> Array:
+    """Return the ends of cells around ascending places: half-way between neighbours."""
+    if len(places) == 1:
+        return np.array([places[0] - 0.5, places[0] + 0.5])
+    middles = (places[1:] + places[:-1]) / 2
+    return np.concatenate([[2 * places[0] - middles[0]], middles, [2 * places[-1] - middles[-1]]])

@@ -1,0 +1,264 @@
+"""A metric against a metric, trial by trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+from flatmin.lab.displays.axes import legend, nothing, scale_of
+from flatmin.lab.displays.base import Display
+from flatmin.lab.displays.levels import begun, check_metric, groups, ordered, spoken
+from flatmin.lab.displays.summary import within_reach
+from flatmin.lab.evidence import Evidence
+from flatmin.lab.store import Result
+from flatmin.lab.style import look
+from flatmin.report.words import counted, number
+
+__all__ = ["Cloud", "ScatterDisplay"]
+
+#: At most about this many points are drawn; a page stays small.
+MOST = 1000
+#: What the line of ``diagonal=True`` is called.
+AGREE = "both agree"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points of one colour.
+
+    Attributes
+    ----------
+    label : str
+        What they are called.
+    look : int
+        Index of their looks.
+    points : ndarray, shape (n, 2)
+        Both metrics of each trial.
+    """
+
+    label: str
+    look: int
+    points: Array
+
+
+@dataclass(kw_only=True)
+class ScatterDisplay(Display):
+    """A metric against a metric, one point a trial.
+
+    `from_evidence` makes it.
+
+    Attributes
+    ----------
+    x, y : str
+        The metrics.
+    clouds : list of Cloud
+        What is drawn.
+    x_log, y_log : bool
+        Whether axes are logarithmic.
+    diagonal : str
+        What the dashed line is called; no line if empty.
+    factor : float
+        The line is that on which the second metric is the first times this.
+    left_out : int
+        How many trials have no finite number.
+    at_edge : int
+        How many have a number without a logarithm on a logarithmic axis; they stand at its lower end.
+    x_label, y_label : str
+        What is written at the axes.
+
+    Examples
+    --------
+    >>> from flatmin.lab import Evidence, Result, recipes
+    >>> recipe = recipes.find("figure-3").quickly()
+    >>> trials = [trial for trial in recipe.trials() if trial.parameters["panel"] == "covariance"]
+    >>> evidence = Evidence(recipe, [Result(trial, {"error": 1 / trial.parameters["m"]}) for trial in trials])
+    >>> display = ScatterDisplay.from_evidence(evidence, "cloud", "Errors", x="m", y="error", by="method")
+    >>> print(display.alt.split(". ")[1])
+    flat: 12 points, 24 to 118 across, 0.00847 to 0.0417 up
+    """
+
+    x: str
+    y: str
+    clouds: list[Cloud]
+    x_log: bool
+    y_log: bool
+    diagonal: str
+    factor: float
+    left_out: int
+    at_edge: int
+    x_label: str
+    y_label: str
+
+    @classmethod
+    def from_evidence(
+        cls,
+        evidence: Evidence,
+        name: str,
+        title: str,
+        *,
+        x: str,
+        y: str,
+        by: str | Sequence[str] | None = None,
+        x_log: bool = False,
+        y_log: bool = False,
+        diagonal: bool | str = False,
+        factor: float = 1.0,
+        labels: Mapping[Any, str] | None = None,
+        caption: str = "",
+        x_label: str | None = None,
+        y_label: str | None = None,
+    ) -> Self:
+        """Take two metrics of every trial that has both.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            What is shown.
+        name, title, caption
+            As for `Display`.
+        x, y : str
+            Metrics, ``seconds``, or parameters, that are numbers.
+        by : str or tuple of str, optional
+            Parameters with one colour for each combination of values.
+        x_log, y_log : bool
+            Logarithmic axes. What has no logarithm stands at the lower end, and is counted in the caption.
+        diagonal : bool or str
+            Draw the line on which both are the same, or a line of this name.
+        factor : float
+            Of the line: on it ``y`` is ``x`` times this.
+        labels : dict, optional
+            Words for levels of ``by``; the order of these is the order of the colours.
+        x_label, y_label : str, optional
+            What is written at the axes, with units; by default the names.
+
+        Raises
+        ------
+        InputError
+            If a parameter is missing, no trial has a metric, it is made of words, or the factor is not
+            positive.
+        """
+        if not (np.isfinite(factor) and factor > 0):
+            raise InputError(f"the line of the display {name} has the factor {factor}, expected a positive number")
+        clouds, left_out, at_edge = [], 0, 0
+        for metric in (x, y):
+            check_metric(evidence, metric, or_parameter=True)
+        parts = groups(evidence, by)
+        for index, level in ordered(list(parts), labels):
+            points = _points(parts[level].results, x, y)
+            fit = np.isfinite(points).all(axis=1)
+            without = ((points <= 0) & [x_log, y_log]).any(axis=1)
+            at_edge += int((without & fit).sum())
+            left_out += int((~fit).sum())
+            if fit.any():
+                clouds.append(Cloud(spoken(level, by, labels), index, points[fit]))
+        caption = caption or "One point a trial." * bool(clouds)
+        total = sum(len(cloud.points) for cloud in clouds)
+        if total > MOST:
+            caption = f"{caption} Of {total} trials {MOST} are drawn, evenly chosen.".strip()
+        if at_edge:
+            caption = f"{caption} {counted(at_edge, 'trial')} at the lower end of an axis, with zero or less.".strip()
+        if left_out:
+            caption = f"{caption} {counted(left_out, 'trial')} left out, without a finite number.".strip()
+        return cls(
+            name=name,
+            title=title,
+            caption=caption,
+            recipe=evidence.recipe.name,
+            x=x,
+            y=y,
+            clouds=clouds,
+            x_log=x_log,
+            y_log=y_log,
+            diagonal=AGREE if diagonal is True else diagonal or "",
+            factor=float(factor),
+            left_out=left_out,
+            at_edge=at_edge,
+            x_label=x_label or x,
+            y_label=y_label or y,
+        )
+
+    @property
+    def words(self) -> list[str]:
+        """What stands in the legend."""
+        return [word for word in (*(cloud.label for cloud in self.clouds), self.diagonal) if word]
+
+    @property
+    def alt(self) -> str:
+        """How many points there are, over which ranges, and how many are below the line."""
+        if not self.clouds:
+            return f"{self.title}: no trials yet."
+        lines = [f"{begun(self.y_label)} against {self.x_label}, one point a trial."]
+        for cloud in self.clouds:
+            (x0, y0), (x1, y1) = cloud.points.min(axis=0), cloud.points.max(axis=0)
+            ranges = f"{number(x0)} to {number(x1)} across, {number(y0)} to {number(y1)} up"
+            below = ""
+            if self.diagonal:
+                under = int((cloud.points[:, 1] < self.factor * cloud.points[:, 0]).sum())
+                line = "on which both agree" if self.diagonal == AGREE else f"of the {self.diagonal}"
+                below = f", {under} below the line {line}"
+            lines.append(f"{cloud.label or 'All'}: {counted(len(cloud.points), 'point')}, {ranges}{below}.")
+        return " ".join(lines)
+
+    def table(self) -> tuple[list[str], list[Sequence[Any]]]:
+        """Return a row for each group of points: medians and ranges; the trials themselves are in the export."""
+        head = ["group", "trials"]
+        head += [f"{word} {metric}" for metric in (self.x, self.y) for word in ("smallest", "median", "largest")]
+        rows: list[Sequence[Any]] = []
+        for cloud in self.clouds:
+            numbers = [float(f(v)) for v in cloud.points.T for f in (np.min, np.median, np.max)]
+            rows.append((cloud.label, len(cloud.points), *numbers))
+        return head, rows
+
+    def paint(self, ax: Any) -> None:
+        """Draw the points, and the line from one side to the other."""
+        if not self.clouds:
+            return nothing(ax)
+        ax.grid(True)
+        everything = np.concatenate([cloud.points for cloud in self.clouds])
+        scale_of(ax, "x", everything[:, 0], self.x_label, logarithmic=self.x_log)
+        line = self.factor * everything[:, 0] if self.diagonal else everything[:0, 0]
+        scale_of(ax, "y", np.concatenate([everything[:, 1], line]), self.y_label, logarithmic=self.y_log)
+        lowest = np.array([ax.get_xlim()[0], ax.get_ylim()[0]])
+        share = min(1.0, MOST / len(everything))
+        for cloud in self.clouds:
+            marks = look(cloud.look) | {"linestyle": "none", "ms": 5, "mew": 0, "alpha": 0.65, "clip_on": False}
+            count = max(1, round(share * len(cloud.points)))
+            points = cloud.points[np.linspace(0, len(cloud.points) - 1, count).round().astype(int)]
+            points = np.where((points <= 0) & [self.x_log, self.y_log], lowest, points)
+            ax.plot(points[:, 0], points[:, 1], label=cloud.label, **marks)
+        if self.diagonal:
+            self._paint_line(ax)
+        legend(ax)
+
+    def _paint_line(self, ax: Any) -> None:
+        """Draw the line; it is curved where one axis is logarithmic and the other is not."""
+        import matplotlib
+
+        left, right = ax.get_xlim()
+        count = 100 if self.x_log != self.y_log else 2
+        x = np.geomspace(left, right, count) if self.x_log else np.linspace(left, right, count)
+        x = x[(x > 0) | (not self.y_log)]
+        tone = matplotlib.rcParams["text.color"]
+        # What reaches beyond the last points and out of the picture is cut off; the range is kept.
+        ax.plot(x, self.factor * x, ls=(0, (4, 2.5)), lw=1.1, color=tone, label=self.diagonal, zorder=1.5)
+        ax.set_xlim(left, right)
+
+
+def _points(results: Sequence[Result], x: str, y: str) -> Array:
+    """Return both metrics of all trials that have both, (n, 2)."""
+    both = [(_value(result, x), _value(result, y)) for result in results]
+    try:
+        return within_reach(np.array([pair for pair in both if None not in pair], float).reshape(-1, 2))
+    except (TypeError, ValueError):
+        raise InputError(f"{x} or {y} has words as values, expected numbers or truth values") from None
+
+
+def _value(result: Result, name: str) -> Any:
+    if name == "seconds":
+        return result.seconds
+    return result.metrics.get(name, result.trial.parameters.get(name))

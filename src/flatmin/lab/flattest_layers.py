@@ -1,0 +1,232 @@
+r"""The flattest layers of a linear network that fit the data, sought where no formula for them is known.
+
+For more than two layers and measurements that do not see all matrices alike, flatness is no convex function of
+``X = W_N ⋯ W_1``, and `flat_minimum` declines. For small matrices it can be sought all the same, without a proof: the
+trace of the Hessian is minimised over layers by an augmented Lagrangian. With ``P_l = L_l L_lᵀ`` and
+``Q_l = R_lᵀ R_l`` for what stands on either side of layer l, the trace is ``2 Σ_l vec(P_l)ᵀ K vec(Q_l)``, where
+``K = (1/m) Σ_i A_i ⊗ A_i``: what it costs does not depend on the number of measurements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import accumulate
+
+import numpy as np
+from scipy.optimize import minimize
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+from flatmin.measurements.identity import Identity
+from flatmin.parametrizations.base import Factors
+from flatmin.parametrizations.chain import Chain
+from flatmin.problem import Problem
+
+__all__ = ["FlatLayers", "flattest_layers", "layers_of"]
+
+#: Matrices with more entries are refused: the tensor K has as many entries as the square of that.
+LARGEST = 400
+#: Rounds of the augmented Lagrangian, and steps in each.
+ROUNDS, STEPS = 40, 2000
+#: The weight of the misfit at first, times the number of measurements; the factor by which it grows, and when.
+WEIGHT, GROWTH, PROGRESS = 10.0, 3.0, 0.25
+#: The relative misfit at which layers fit.
+FITS = 1e-8
+#: How often what was found is shaken at most, by how much of the layers' size, and what counts as flatter.
+SHAKES, SHAKE, FLATTER = 4, 0.01, 1e-6
+
+
+@dataclass(frozen=True)
+class FlatLayers:
+    """Layers that are as flat as could be found.
+
+    Attributes
+    ----------
+    factors : tuple of ndarray
+        W_1, …, W_N.
+    matrix : ndarray, shape (d1, d2)
+        Their product.
+    trace : float
+        Of the Hessian.
+    misfit : float
+        ``‖A(X) − b‖ / ‖b‖``.
+    """
+
+    factors: Factors
+    matrix: Array
+    trace: float
+    misfit: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether they fit the data."""
+        return self.misfit <= FITS
+
+
+def layers_of(problem: Problem, matrix: Array) -> Factors:
+    """Return the layers of a matrix that would be the flattest if the measurements saw all matrices alike."""
+    model = _chain(problem)
+    metric = model.metric(Identity(problem.shape))
+    gamma = model.isotropy(metric)
+    assert gamma is not None
+    U, s, Vt = np.linalg.svd(matrix, full_matrices=False)
+    return model.flattest(U, gamma * s, Vt.T, metric)
+
+
+def flattest_layers(problem: Problem, start: Factors, *, seed: int = 0) -> FlatLayers:
+    """Return layers that fit the data and whose Hessian trace is as small as a descent from the start makes it.
+
+    A matrix of low rank that fits is stationary as soon as there are as many measurements as degrees of freedom, also
+    where others are flatter, and a descent may end there. So what is found is shaken, and the descent goes on, until
+    that leads to nothing flatter. It is a local minimum then. Two starts that lead to different ones say that neither
+    need be the flattest.
+
+    Parameters
+    ----------
+    problem : Problem
+        With a `Chain` and a matrix of at most 400 entries.
+    start : tuple of ndarray
+        Layers; they need not fit. Directions that are zero on both sides of a layer stay so: add a little noise.
+    seed : int
+        Of the shaking.
+
+    Returns
+    -------
+    FlatLayers
+
+    Raises
+    ------
+    InputError
+        If the parametrization is another one, the matrix is too large, or the data are zero.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> A = fm.families.matrix_sensing.sample((4, 4), 1, 14, seed=0).problem
+    >>> problem = fm.Problem(A.measurement, A.data, fm.Chain((4,)))
+    >>> rng = np.random.default_rng(0)
+    >>> found = flattest_layers(problem, problem.parametrization.random((4, 4), 4, rng))
+    >>> flattest = fm.flat_minimum(problem).certificate.value
+    >>> found.fits, bool(abs(found.trace / flattest - 1) < 1e-6)
+    (True, True)
+    """
+    chain = _chain(problem)
+    start = chain.check(start, problem.shape)
+    scale = float(np.linalg.norm(problem.data)) / np.sqrt(problem.measurement.size)
+    if scale == 0:
+        raise InputError("the data are zero, expected others: the flattest layers of zero are zero")
+    share = scale ** (1 / chain.depth)
+    search = _Search(problem, problem.data / scale)
+    point = search.descend(_Point.at(np.concatenate([W.ravel() / share for W in start])))
+    rng = np.random.default_rng(seed)
+    for _ in range(SHAKES):
+        size = SHAKE * np.sqrt(np.mean(point.weights**2))
+        other = search.descend(replace(point, weights=point.weights + size * rng.standard_normal(point.weights.size)))
+        flatter = other.misfit <= FITS and search.trace(other) < (1 - FLATTER) * search.trace(point)
+        if point.misfit <= FITS and not flatter:
+            break
+        point = other
+    factors = tuple(share * W for W in search.layers(point.weights))
+    trace = chain.gauss_newton_trace(factors, problem.measurement, problem.metric)
+    return FlatLayers(factors, problem.parametrization.matrix(factors), trace, point.misfit)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Where a search stands: all weights, the multiplier, the weight of the misfit and the relative misfit."""
+
+    weights: Array
+    price: Array | float
+    weight: float
+    misfit: float
+
+    @classmethod
+    def at(cls, weights: Array) -> _Point:
+        return cls(weights, 0.0, 0.0, np.inf)
+
+
+class _Search:
+    """The trace of a linear network beside the misfit, as a function of all weights in one vector."""
+
+    def __init__(self, problem: Problem, data: Array) -> None:
+        d1, d2 = problem.shape
+        self.shape, self.data = problem.shape, data
+        self.maps = problem.measurement.matrices().reshape(len(data), -1)
+        K = (self.maps.T @ self.maps / len(data)).reshape(d1, d2, d1, d2)
+        self.K = np.ascontiguousarray(K.transpose(0, 2, 1, 3).reshape(d1 * d1, d2 * d2))
+        sizes = (d2, *_chain(problem).widths, d1)
+        self.shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+        self.ends = list(accumulate(rows * cols for rows, cols in self.shapes))
+
+    def layers(self, weights: Array) -> Factors:
+        parts = np.split(weights, self.ends[:-1])
+        return tuple(part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True))
+
+    def descend(self, point: _Point) -> _Point:
+        """Return where rounds of the augmented Lagrangian lead; each ends when its gradient is below the misfit."""
+        weights, price, before = point.weights, point.price, np.inf
+        weight = point.weight or WEIGHT / len(self.data)
+        misfit = min(point.misfit, 1.0)
+        for _ in range(ROUNDS):
+            settings = {"maxiter": STEPS, "maxfun": 3 * STEPS, "maxcor": 30, "ftol": 1e-16, "gtol": max(misfit, 1e-9)}
+            step = minimize(self.lagrangian, weights, (price, weight), "L-BFGS-B", jac=True, options=settings)
+            weights = step.x
+            residual = self.maps @ reduce(lambda X, W: W @ X, self.layers(weights)).ravel() - self.data
+            misfit = float(np.linalg.norm(residual) / np.linalg.norm(self.data))
+            if misfit <= FITS:
+                break
+            price = price + weight * residual
+            weight *= GROWTH if misfit > PROGRESS * before else 1.0
+            before = misfit
+        return _Point(weights, price, weight, misfit)
+
+    def trace(self, point: _Point) -> float:
+        return self.lagrangian(point.weights, np.zeros(len(self.data)), 0.0)[0]
+
+    def lagrangian(self, weights: Array, price: Array | float, weight: float) -> tuple[float, Array]:
+        """Return ``tr H + ⟨price, ρ⟩ + (weight/2) ‖ρ‖²`` with the residual ρ, and its gradient."""
+        layers = self.layers(weights)
+        behind, ahead = _around(layers)
+        (d1, d2), last = self.shape, len(layers) - 1
+        value, by_behind, by_ahead = 0.0, [], []
+        for L, R in zip(behind, ahead, strict=True):
+            P, Q = (L @ L.T).ravel(), (R.T @ R).ravel()
+            seen = self.K @ Q
+            value += 2 * float(P @ seen)
+            by_behind.append(4 * seen.reshape(d1, d1) @ L)
+            by_ahead.append(4 * R @ (P @ self.K).reshape(d2, d2))
+        residual = self.maps @ (layers[last] @ ahead[last]).ravel() - self.data
+        value += float(np.sum(price * residual) + weight / 2 * residual @ residual)
+        by_matrix = ((price + weight * residual) @ self.maps).reshape(self.shape)
+        gradient = [np.zeros(shape) for shape in self.shapes]
+        # Backwards through L_l = L_{l+1} W_{l+1}, then through R_l = W_{l−1} R_{l−1} with X as the last of them.
+        reached = by_behind[0]
+        for i in range(1, last + 1):
+            gradient[i] += behind[i].T @ reached
+            reached = reached @ layers[i].T + by_behind[i]
+        gradient[last] += by_matrix @ ahead[last].T
+        reached = by_ahead[last] + layers[last].T @ by_matrix
+        for i in range(last - 1, -1, -1):
+            gradient[i] += reached @ ahead[i].T
+            reached = layers[i].T @ reached + by_ahead[i]
+        return value, np.concatenate([part.ravel() for part in gradient])
+
+
+def _around(layers: Factors) -> tuple[list[Array], list[Array]]:
+    """Return what stands behind each layer and what stands ahead of it: ``X = behind · W · ahead``."""
+    behind, ahead = [np.eye(len(layers[-1]))], [np.eye(layers[0].shape[1])]
+    for W in layers[:0:-1]:
+        behind.append(behind[-1] @ W)
+    for W in layers[:-1]:
+        ahead.append(W @ ahead[-1])
+    return behind[::-1], ahead
+
+
+def _chain(problem: Problem) -> Chain:
+    model = problem.parametrization
+    if not isinstance(model, Chain):
+        raise InputError(f"the parametrization is {model!r}, expected a Chain of layers")
+    if np.prod(problem.shape) > LARGEST:
+        raise InputError(f"the matrix has shape {problem.shape}, expected at most {LARGEST} entries")
+    return model

@@ -1,0 +1,94 @@
+"""The rules of a race."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+
+__all__ = ["Protocol"]
+
+RULES = {
+    "counting": (
+        "A backward pass on a batch of any size, with its forward pass, is one gradient; a forward pass alone is half "
+        "of one; a backward pass that is differentiated in its turn counts as two. The referee counts, by hooks on the "
+        "model."
+    ),
+    "tuning": (
+        "Step sizes are equally spaced in logarithms over a range in natural units that each competitor states. Each "
+        "is run with a seed that is not scored, on a share of the budget. The largest that fits wins: its training "
+        "loss is at most a hundredth of what a model loses that answers nothing; if none fits, the smallest loss. "
+        "Strengths keep their stated defaults. On networks strengths are tuned with step sizes, in as many trials, and "
+        "the smallest error on validation data wins, within one per cent the larger step."
+    ),
+    "judging": (
+        "The referee alone looks at models, at counts of gradients that are common to all. A run has diverged when its "
+        "loss is not finite or a million times that of its start; it ends there."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a race is run: the same for all.
+
+    Attributes
+    ----------
+    budget : int
+        Gradients that a run may spend.
+    seeds : tuple of int
+        The scored runs.
+    trials : int
+        Step sizes tried for each competitor.
+    share : float
+        The part of the budget that a trial may spend.
+    tuning_seed : int
+        The seed of trials, none of the scored ones.
+    points : int
+        About how often the referee looks.
+    blow_up : float
+        The factor over the loss at the start above which a run has diverged.
+    version : int
+        Of these rules: runs of another one are not reused.
+    """
+
+    budget: int
+    seeds: tuple[int, ...]
+    trials: int = 6
+    share: float = 0.25
+    tuning_seed: int = 1_000_000
+    points: int = 60
+    blow_up: float = 1e6
+    version: int = 2
+
+    def __post_init__(self) -> None:
+        for name, least in (("budget", 1), ("trials", 1), ("points", 2)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        if not self.seeds:
+            raise InputError("no seeds were given, expected at least one")
+        for seed in self.seeds:
+            if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+                raise InputError(f"a seed is {seed!r}, expected a whole number of at least 0")
+            if self.seeds.count(seed) > 1:
+                raise InputError(f"the seed {seed} was given twice, expected different ones")
+        if self.tuning_seed in self.seeds:
+            raise InputError(f"the seed {self.tuning_seed} is scored, expected one that is kept for tuning")
+
+    @property
+    def tuning_budget(self) -> int:
+        """Gradients that a trial may spend."""
+        return max(1, round(self.share * self.budget))
+
+    def grid(self, budget: int) -> Array:
+        """Return the counts at which the referee looks: 0, then equally spaced in logarithms, up to the budget."""
+        return np.unique(np.concatenate([[0], np.round(np.geomspace(1, budget, self.points))]).astype(int))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers and the rules in words."""
+        return asdict(self) | {"tuning_budget": self.tuning_budget} | RULES

@@ -1,0 +1,353 @@
+"""Where all exact fits are equally flat, and where they are not.
+
+For ``X = U U*`` the scaled trace is ``8 tr(D X)`` with ``D = (1/m) Σ A_i²``, the same for all factors of X. If D is a
+combination ``Σ λ_i A_i`` of the sensing matrices, it is ``8 ⟨λ, b⟩`` at every fit: the data alone say how flat all
+solutions are. If D is no combination, some H with A(H) = 0 has ``tr(D H) ≠ 0``, and with a positive definite fit X
+every X + tH with small t is one that is less flat or more. For ``A_i = x_i x_i*`` one has ``A_i² = |x_i|² A_i``, for
+orthogonal projections ``A_i² = A_i``: there D is a combination. Rank one alone is not enough. Quadratic networks are
+measured by vectors too, with the same D, but X has both signs and its flatness is the norm ``‖D^½ X D^½‖_*``, which
+the data leave open; so it is for bilinear sensing and completion, whose sensing matrices have rank one as well.
+
+One instance is fitted from eight random starts of different widths and scales. The flatness of a fit is the smallest
+trace over all factors of its matrix, so that no fit is called sharp for being unbalanced.
+
+Claim: positive semidefinite solutions of measurements by vectors or by projections all have one flatness value,
+whatever their rank: exact fits that are different matrices, with different errors and with ranks that differ by one at
+least in the mean over draws, differ in flatness by rounding alone, until only one fit is left. In all other models the
+fits of one instance differ in flatness, also where sensing matrices have rank one, and the flatter of them err less.
+That is judged where there are six fits or more.
+
+Refuted by: two exact fits of such measurements that differ in flatness by more than rounding; or fits that hardly
+differ as matrices or in rank, so that nothing was tested; or, in another model, fits that are equally flat, or flatter
+ones that do not err less.
+
+Theory: docs/theory/flatness.md, "Measurements by vectors".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from flatmin import families
+from flatmin._core.arrays import Array
+from flatmin.families.base import Instance, relative_distance
+from flatmin.lab.claim import Claim, shared_level
+from flatmin.lab.evidence import Evidence
+from flatmin.lab.exact_fit import exact_fit
+from flatmin.lab.rank_correlation import FEWEST_PAIRS, claim_of_instances
+from flatmin.lab.recipe import Block, Metrics, Parameters, Recipe
+from flatmin.lab.store import Result
+from flatmin.measurements import Dense
+from flatmin.parametrizations import Gram
+from flatmin.problem import Problem
+from flatmin.proofs.flatness import flatness
+
+if TYPE_CHECKING:
+    from flatmin.lab.displays import Display
+
+__all__ = ["RECIPE", "fits", "judge", "show"]
+
+#: Fits of each instance; their starts have standard deviations between these, where the truth has entries of size one.
+STARTS, SCALES = 8, (0.3, 3.0)
+#: The smallest width of a fit: one more than the rank of the truth.
+NARROWEST = 3
+#: A relative misfit up to this is a fit. Data that differ by so much move the trace by little more.
+EXACT = 1e-12
+#: Relative differences up to this are rounding.
+ROUNDING = 1e-10
+#: What counts as different: matrices and errors in units of the truth, flatness relatively.
+APART = 0.1
+#: The rank correlation that is claimed between flatness and error, at least.
+CORRELATION = 0.5
+#: Measurements over degrees of freedom of the truth, where many matrices fit, and where only one is semidefinite.
+FEW, MANY = (0.8, 1.2), (3.0,)
+
+
+@dataclass(frozen=True)
+class _Model:
+    words: str
+    determined: bool
+    degrees: Callable[[int], int]
+    draw: Callable[[int, int, int], Instance]
+
+
+def _symmetric(d: int) -> int:
+    """Return the degrees of freedom of a symmetric matrix of rank two, or of a complex one of rank one."""
+    return 2 * d - 1
+
+
+def _rectangular(d: int) -> int:
+    """Return the degrees of freedom of a square matrix of rank two."""
+    return 4 * d - 4
+
+
+def _of_family(name: str, rank: Any) -> Callable[[int, int, int], Instance]:
+    return lambda d, m, seed: families.find(name).sample((d, d), rank, m, seed=seed)
+
+
+def _of_projections(d: int, m: int, seed: int) -> Instance:
+    """Draw the powers of a covariance of rank two in random planes: sensing matrices that are projections."""
+    rng = np.random.default_rng(seed)
+    planes = np.linalg.qr(rng.standard_normal((m, d, 2)))[0]
+    return _semidefinite(planes @ planes.transpose(0, 2, 1), rng)
+
+
+def _of_symmetric(d: int, m: int, seed: int) -> Instance:
+    """Draw Gaussian symmetric sensing matrices of a positive semidefinite matrix of rank two."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((m, d, d))
+    return _semidefinite((A + A.transpose(0, 2, 1)) / 2, rng)
+
+
+def _semidefinite(A: Array, rng: np.random.Generator) -> Instance:
+    measurement, U = Dense(A), rng.standard_normal((A.shape[1], 2))
+    return Instance(Problem(measurement, measurement.forward(U @ U.T), Gram()), U @ U.T)
+
+
+MODELS = {
+    "covariance": _Model("covariance estimation", True, _symmetric, _of_family("covariance", 2)),
+    "phase-retrieval": _Model("phase retrieval", True, _symmetric, _of_family("phase-retrieval", 1)),
+    "projections": _Model("powers in random planes", True, _symmetric, _of_projections),
+    "symmetric": _Model("symmetric sensing of semidefinite matrices", False, _symmetric, _of_symmetric),
+    "network": _Model("quadratic networks", False, _symmetric, _of_family("quadratic-network", (1, 1))),
+    "bilinear": _Model("bilinear sensing", False, _rectangular, _of_family("bilinear-sensing", 2)),
+    "completion": _Model("completion", False, _rectangular, _of_family("matrix-completion", 2)),
+    "sensing": _Model("Gaussian sensing", False, _rectangular, _of_family("matrix-sensing", 2)),
+}
+
+
+def fits(parameters: Parameters, seed: int) -> Metrics:
+    """Return how much exact fits of one instance differ: as matrices, in flatness, and in error."""
+    model, d = MODELS[str(parameters["model"])], int(parameters["d"])
+    instance = model.draw(d, round(float(parameters["multiple"]) * model.degrees(d)), seed)
+    problem, truth = instance.problem, instance.truth
+    assert truth is not None
+    X = truth if truth.ndim == 2 else np.outer(truth, truth.conj())
+    rng = np.random.default_rng([seed, 1])  # not the numbers that the truth is made of
+    found = [_fit(problem, rng) for _ in range(STARTS)]
+    kept = [factors for factors, misfit in found if misfit <= EXACT]
+    matrices = [problem.parametrization.matrix(factors) for factors in kept]
+    levels = [flatness(problem, factors) for factors in kept]
+    values = np.array([level.fibre_minimum for level in levels], float)
+    errors = np.array([relative_distance(matrix, X) for matrix in matrices])
+    apart = [relative_distance(a, b) for i, a in enumerate(matrices) for b in matrices[:i]]
+    ranks = [int(np.linalg.matrix_rank(matrix, tol=0.01 * np.linalg.norm(matrix, 2))) for matrix in matrices]
+    value_spread, several = _spread(values), len(kept) > 1
+    order = np.argsort(values)
+    return {
+        "m": problem.measurement.size,
+        "fits": len(kept),
+        "misfit": max((misfit for _, misfit in found if misfit <= EXACT), default=None),
+        "nearest": min(apart, default=None),
+        "distance": float(np.median(apart)) if apart else None,
+        "trace_spread": _spread([level.scaled_trace for level in levels]),
+        "flatness_spread": value_spread,
+        "smallest_rank": min(ranks, default=None),
+        "largest_rank": max(ranks, default=None),
+        "smallest_error": float(errors.min()) if several else None,
+        "largest_error": float(errors.max()) if several else None,
+        "error_spread": float(errors.max() - errors.min()) if several else None,
+        "error_of_flattest": float(errors[order[0]]) if several else None,
+        "error_of_sharpest": float(errors[order[-1]]) if several else None,
+        "correlation": float(spearmanr(values, errors).statistic) if (value_spread or 0) > ROUNDING else None,
+        "outside": _outside(problem),
+    }
+
+
+def _fit(problem: Problem, rng: np.random.Generator) -> tuple[Any, float]:
+    """Return a fit of a random width from a random start, and its misfit."""
+    width = int(rng.integers(NARROWEST, problem.shape[0] + 1))
+    scale = float(np.exp(rng.uniform(*np.log(SCALES))))
+    signs = 2 if problem.parametrization.cone == "symmetric" else 1
+    return exact_fit(problem, signs * width, scale, rng)
+
+
+def _spread(values: Iterable[float]) -> float | None:
+    """Return by how much the largest exceeds the smallest, relatively; None for fewer than two."""
+    ordered = sorted(values)
+    return float(ordered[-1] / ordered[0] - 1) if len(ordered) > 1 else None
+
+
+def _outside(problem: Problem) -> float | None:
+    """Return the relative distance of D from the combinations of sensing matrices; None where there is no D."""
+    if problem.parametrization.cone == "rectangular":
+        return None
+    A = problem.measurement.matrices()
+    columns = np.concatenate([A.real.reshape(len(A), -1), A.imag.reshape(len(A), -1)], axis=1).T
+    D = np.mean(A @ A, axis=0)
+    wanted = np.concatenate([D.real.ravel(), D.imag.ravel()])
+    return relative_distance(columns @ np.linalg.lstsq(columns, wanted, rcond=None)[0], wanted)
+
+
+def judge(evidence: Evidence) -> list[Claim]:
+    """Return the claims about each model, those with intervals together with 95 %, and two about sensing matrices."""
+    few, many = evidence.select(multiple=FEW), evidence.select(multiple=MANY)
+    level = shared_level(sum(3 if model.determined else 2 for model in MODELS.values()))
+    claims = []
+    for name, model in MODELS.items():
+        parts = few.select(model=name), many.select(model=name)
+        claims += _determined(model.words, *parts, level) if model.determined else _open(model.words, parts[0], level)
+    inside = [name for name, model in MODELS.items() if model.determined] + ["network"]
+    return [
+        *claims,
+        _largest(
+            "The largest relative distance of D from the combinations of sensing matrices, where measurements are by "
+            "vectors or projections",
+            evidence.select(model=inside).values("outside"),
+            ROUNDING,
+        ),
+        _smallest(
+            "The smallest such distance in symmetric sensing",
+            few.select(model="symmetric").values("outside"),
+            APART,
+        ),
+    ]
+
+
+def _determined(words: str, few: Evidence, many: Evidence, level: float) -> list[Claim]:
+    """Return the claims about a model whose data determine the trace."""
+    return [
+        _largest(
+            f"In {words}, the largest relative difference in flatness between exact fits of one instance",
+            few.values("flatness_spread"),
+            ROUNDING,
+        ),
+        Claim.of_mean(
+            f"In {words}, the smallest distance between these fits over the size of the truth, in the mean over draws",
+            few.values("nearest"),
+            level=level,
+            above=APART,
+        ),
+        Claim.of_mean(
+            f"In {words}, by how much their relative errors differ, in the mean over draws",
+            few.values("error_spread"),
+            level=level,
+            above=APART,
+        ),
+        Claim.of_mean(
+            f"In {words}, by how much the ranks of fits of one instance differ, in the mean over draws",
+            [result.metrics["largest_rank"] - result.metrics["smallest_rank"] for result in _with_fits(few, 2)],
+            level=level,
+            above=1.0,
+        ),
+        _largest(
+            f"In {words}, the largest relative error of a fit of {MANY[0]:g} measurements a degree of freedom",
+            many.values("largest_error"),
+            1e-6,
+        ),
+    ]
+
+
+def _open(words: str, few: Evidence, level: float) -> list[Claim]:
+    """Return the claims about a model whose fits differ in flatness."""
+    return [
+        Claim.of_mean(
+            f"In {words}, the relative difference in flatness between exact fits of one instance, in the mean over "
+            "draws",
+            few.values("flatness_spread"),
+            level=level,
+            above=APART,
+        ),
+        claim_of_instances(
+            f"In {words}, the rank correlation of flatness and error over these fits, in the mean over draws",
+            [result.metrics["correlation"] for result in _with_fits(few, FEWEST_PAIRS)],
+            level=level,
+            above=CORRELATION,
+        ),
+    ]
+
+
+def _with_fits(evidence: Evidence, count: int) -> list[Result]:
+    """Return the results of instances that have so many fits."""
+    return [result for result in evidence.results if result.metrics["fits"] >= count]
+
+
+def _largest(text: str, values: Array, limit: float) -> Claim:
+    return Claim.exact(text, values.max(), below=limit) if len(values) else Claim.open(text, below=limit)
+
+
+def _smallest(text: str, values: Array, limit: float) -> Claim:
+    return Claim.exact(text, values.min(), above=limit) if len(values) else Claim.open(text, above=limit)
+
+
+def show(evidence: Evidence) -> list[Display]:
+    """Return how far fits lie apart beside how much their flatness differs, and what flatness chooses."""
+    from flatmin.lab.displays import CurvesDisplay, ScatterDisplay
+
+    few, labels = evidence.select(multiple=FEW), {name: model.words for name, model in MODELS.items()}
+    free = few.select(model=[name for name, model in MODELS.items() if not model.determined])
+    determined = evidence.select(model=[name for name, model in MODELS.items() if model.determined])
+    figures: list[Display] = []
+    if len(few):
+        figures += [
+            ScatterDisplay.from_evidence(
+                few,
+                "spread",
+                "Exact fits of one instance: how they differ",
+                x="distance",
+                y="flatness_spread",
+                by="model",
+                x_log=True,
+                y_log=True,
+                labels=labels,
+                x_label="median distance between fits, over the truth",
+                y_label="relative difference in flatness",
+                caption="Each point is an instance with its fits. Those at the level of rounding are equally flat.",
+            )
+        ]
+    if len(determined):
+        figures += [
+            CurvesDisplay.from_evidence(
+                determined,
+                "error",
+                "Equally flat fits: the largest error",
+                x="multiple",
+                y="largest_error",
+                by="model",
+                y_log=True,
+                labels=labels,
+                x_label="measurements over degrees of freedom",
+                y_label="relative error of the worst of the fits",
+                caption="All fits of an instance are equally flat; with enough measurements they are the same.",
+            )
+        ]
+    if len(free):
+        figures += [
+            ScatterDisplay.from_evidence(
+                free,
+                "choice",
+                "What flatness chooses among exact fits",
+                x="error_of_sharpest",
+                y="error_of_flattest",
+                by="model",
+                x_log=True,
+                y_log=True,
+                diagonal=True,
+                labels=labels,
+                x_label="relative error of the sharpest fit",
+                y_label="relative error of the flattest fit",
+                caption="Below the line the flattest of the fits that were found errs less than the sharpest.",
+            )
+        ]
+    return figures
+
+
+def _grid(d: int, multiples: tuple[float, ...]) -> tuple[Block, ...]:
+    return ({"model": tuple(MODELS), "d": (d,), "multiple": multiples},)
+
+
+RECIPE = Recipe(
+    "equally-flat",
+    __doc__,
+    fits,
+    grid=_grid(12, (*FEW, *MANY)),
+    repetitions=20,
+    quick={"grid": _grid(6, FEW[1:]), "repetitions": 2},
+    judge=judge,
+    show=show,
+)

@@ -1,0 +1,253 @@
+"""A cap on the rank and the power of the metric, in penalised completion of tables like ratings.
+
+Matrices of 40×30 with the singular values ``1/k``, k = 1 … 12, and a root mean square of 1; cells are seen with a
+chance proportional to ``i^(−skew) j^(−skew)`` and noise of 0.3. What is minimised is ``loss + alpha · ‖D1^p X D2^p‖_*``
+over matrices up to a rank, the cap, for strengths alpha from strong to weak, each started at the one before; p = 0 is
+the nuclear norm, p = 1 the flat one. The error is that in cells that were not seen, by their chance, relative to the
+matrix there; each p and cap is judged at its best alpha. All see the same draws, twenty of each.
+
+The rank of the minimum without a cap is the certified rank. A cap at or above it changes nothing. Below, minima over
+matrices of the largest rank are found by descent, and nothing is certified. There a cap does a part of what the norm
+does: it keeps small components out, which the norm would only shrink. So to compare p under a small cap answers another
+question than to compare the norms; the difference should be smaller.
+
+Claim: below the certified rank, a cap and the power are confounded. Without a cap the error of p = 0 is larger than
+that of p = 1; caps of 2 and of 4 change by how much, by at least half a per cent of the error on average, and by at
+least one per cent in half of the draws or more; a cap of 16 changes it by as much in one of five draws or fewer, and by
+at most a tenth of a per cent on average. At the best strength, caps at or above the certified rank give a certified
+solution that is the one without a cap, up to 1e-4, for every cap and power of a draw in four of five draws or more, and
+caps below give a certified solution for any cap or power in one of five draws or fewer. With caps from 2 on the best
+strength is inside the range for every cap and power in four of five draws or more.
+
+Refuted by: an interval of one of these numbers beyond its limit. Intervals of means are Student's for pairs of the same
+draw, those of shares are exact, with one outcome a draw; those of the two small caps hold together with 95 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.families.base import relative_distance
+from flatmin.lab.claim import Claim, interval, shared_level
+from flatmin.lab.recipe import Metrics, Parameters, Recipe
+from flatmin.measurements.entries import Entries
+from flatmin.problem import Problem
+from flatmin.solvers.choose import flat_minimum
+from flatmin.solvers.strengths.path import flat_path
+
+if TYPE_CHECKING:
+    from flatmin.lab.displays import Display
+    from flatmin.lab.evidence import Evidence
+    from flatmin.lab.store import Result
+
+__all__ = ["RECIPE", "complete", "judge", "show"]
+
+SHAPE, RANK, CELLS, NOISE = (40, 30), 12, 450, 0.3
+#: A cap as large as the matrix is none.
+NO_CAP = min(SHAPE)
+CAPS, POWERS = (1, 2, 4, 8, 16, NO_CAP), (0.0, 0.5, 1.0)
+#: Each strength over the one before, and how many there are. Without a tight cap the weakest are left out: ranks and
+#: times are large there, and errors grow long before.
+STEP, STRENGTHS, STRONG = 0.7, 14, 9
+TIGHT = 8
+LABELS = {0.0: "p = 0, nuclear", 0.5: "p = ½", 1.0: "p = 1, flat"}
+#: A solution that differs by less is the same.
+SAME = 1e-4
+
+
+def complete(parameters: Parameters, seed: int) -> Metrics:
+    """Return how well one norm under one cap predicts cells that were not seen, at the best strength."""
+    cap, power, skew = int(parameters["cap"]), float(parameters["power"]), float(parameters["skew"])
+    problem, truth, chances = _drawn(skew, seed)
+    count = STRENGTHS if cap <= TIGHT else STRONG
+    path = flat_path(
+        problem,
+        n_alphas=count,
+        ratio=STEP ** (count - 1),
+        metric_power=power,
+        max_rank=None if cap == NO_CAP else cap,
+        seed=seed,
+    )
+    errors = [_error(solution.matrix, truth, chances) for solution in path.solutions]
+    best = int(np.argmin(errors))
+    found, alpha = path.solutions[best], float(path.alphas[best])
+    whole = flat_minimum(problem, alpha=alpha, metric_power=power, seed=seed)
+    return {
+        "error": errors[best],
+        "error_without_cap": _error(whole.matrix, truth, chances),
+        "certified": found.status.certified,
+        "solved": found.status.name,
+        "rank_found": found.rank,
+        "certified_rank": whole.rank if whole.status.certified else None,
+        "moved": relative_distance(found.matrix, whole.matrix),
+        "strength": best,
+        "inside": 0 < best < count - 1,
+    }
+
+
+def _drawn(skew: float, seed: int) -> tuple[Problem, Array, Array]:
+    """Return a problem, the matrix behind it, and the chances of its unseen cells."""
+    rng = np.random.default_rng(seed)
+    d1, d2 = SHAPE
+    U, V = (np.linalg.qr(rng.standard_normal((d, RANK)))[0] for d in SHAPE)
+    truth = (U / np.arange(1, RANK + 1.0)) @ V.T
+    truth *= np.sqrt(d1 * d2) / np.linalg.norm(truth)
+    chances = np.outer(*[np.arange(1, d + 1.0) ** -skew for d in SHAPE])
+    cells = np.sort(rng.choice(d1 * d2, CELLS, replace=False, p=(chances / chances.sum()).ravel()))
+    measurement = Entries(*np.divmod(cells, d2), SHAPE)
+    data = measurement.forward(truth) + NOISE * rng.standard_normal(CELLS)
+    chances.ravel()[cells] = 0.0
+    return Problem(measurement, data), truth, chances
+
+
+def _error(matrix: Array, truth: Array, chances: Array) -> float:
+    return float(np.sqrt(np.sum(chances * (matrix - truth) ** 2) / np.sum(chances * truth**2)))
+
+
+def judge(evidence: Evidence) -> list[Claim]:
+    """Return the claim, sentence by sentence."""
+    whole = _advantages(evidence, NO_CAP)
+    text = "Without a cap, the logarithm of the error of p = 0 over that of p = 1, on average"
+    claims = [Claim.of_mean(text, whole.values(), above=0.0)]
+    changes = {cap: _changes(evidence, cap) for cap in (2, 4, 16)}
+    for cap in (2, 4):
+        text = f"By how much a cap of {cap} changes the logarithm of the error of p = 0 over that of p = 1, on average"
+        claims.append(_of_size(text, changes[cap], shared_level(2), above=0.005))
+    for cap in (2, 4):
+        text = f"The share of draws in which a cap of {cap} changes it by one per cent of the error or more"
+        large = np.abs(changes[cap]) >= 0.01
+        claims.append(Claim.of_share(text, large, level=shared_level(2), above=0.5))
+    large = np.abs(changes[16]) >= 0.01
+    claims.append(
+        Claim.of_share("The share of draws in which a cap of 16, as a control, changes it as much", large, below=0.2)
+    )
+    wide, tight = _by_rank(evidence)
+    from_two = evidence.select(cap=[cap for cap in evidence.levels("cap") if cap > 1]).results
+    return [
+        *claims,
+        Claim.of_share(
+            "The share of draws in which every cap at or above the certified rank gives a certified solution that is "
+            "the one without a cap",
+            _by_draw(wide, lambda m: bool(m["certified"]) and m["moved"] < SAME, all),
+            above=0.8,
+        ),
+        Claim.of_share(
+            "The share of draws in which any cap below the certified rank gives a certified solution",
+            _by_draw(tight, lambda m: bool(m["certified"]), any),
+            below=0.2,
+        ),
+        _of_size("By how much a cap of 16 changes it, on average", changes[16], 0.95, below=0.001),
+        Claim.of_share(
+            "The share of draws in which with every cap from 2 on the best strength is inside the range",
+            _by_draw(from_two, lambda m: bool(m["inside"]), all),
+            above=0.8,
+        ),
+    ]
+
+
+def _by_draw(
+    results: Iterable[Result], outcome: Callable[[Metrics], bool], over: Callable[[Iterable[bool]], bool]
+) -> list[bool]:
+    """Return one outcome a draw, over all caps and powers: those of one draw are no independent repetitions."""
+    draws: dict[int, list[bool]] = {}
+    for result in results:
+        draws.setdefault(result.trial.seed, []).append(outcome(result.metrics))
+    return [over(outcomes) for outcomes in draws.values()]
+
+
+def _advantages(evidence: Evidence, cap: int) -> dict[int, float]:
+    """Return the logarithm of the error of p = 0 over that of p = 1 under a cap, by the seed of the draw."""
+    found: dict[int, dict[float, float]] = {}
+    for result in evidence.select(cap=cap).results:
+        power = float(result.trial.parameters["power"])
+        found.setdefault(result.trial.seed, {})[power] = result.metrics["error"]
+    both = {seed: errors for seed, errors in found.items() if {0.0, 1.0} <= set(errors)}
+    return {seed: float(np.log(errors[0.0] / errors[1.0])) for seed, errors in both.items()}
+
+
+def _changes(evidence: Evidence, cap: int) -> Array:
+    """Return what a cap changes in the advantages, draw by draw."""
+    whole, capped = _advantages(evidence, NO_CAP), _advantages(evidence, cap)
+    return np.array([capped[seed] - whole[seed] for seed in whole if seed in capped])
+
+
+def _by_rank(evidence: Evidence) -> tuple[list[Result], list[Result]]:
+    """Return what was found under caps at or above the certified rank, and below it."""
+    wide: list[Result] = []
+    tight: list[Result] = []
+    for result in evidence.results:
+        cap, rank = int(result.trial.parameters["cap"]), result.metrics["certified_rank"]
+        if cap < NO_CAP and rank is not None:
+            (wide if cap >= rank else tight).append(result)
+    return wide, tight
+
+
+def _of_size(text: str, values: Array, level: float, **limit: float) -> Claim:
+    """Return a claim about the size of a mean, of whatever sign."""
+    if len(values) < 2:
+        return Claim.open(text, **limit)
+    low, high = interval(values, level)
+    nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    return Claim(text, abs(float(np.mean(values))), nearest, max(abs(low), abs(high)), **limit)
+
+
+def show(evidence: Evidence) -> list[Display]:
+    """Return errors, best strengths and distances from the solution without a cap, against the cap."""
+    from flatmin.lab.displays import CurvesDisplay
+
+    if not len(evidence):
+        return []
+    labels = {power: words for power, words in LABELS.items() if power in evidence.levels("power")}
+    settings: dict[str, Any] = {
+        "x": "cap",
+        "by": "power",
+        "labels": labels,
+        "x_log": True,
+        "x_label": "cap on the rank",
+    }
+    return [
+        CurvesDisplay.from_evidence(
+            evidence,
+            "error",
+            "Error in unseen cells against the cap, at the best strength",
+            y="error",
+            y_label="relative error",
+            caption=f"A cap of {NO_CAP} is none.",
+            **settings,
+        ),
+        CurvesDisplay.from_evidence(
+            evidence,
+            "moved",
+            "Distance from the solution without a cap, at the same strength",
+            y="moved",
+            y_label="relative distance",
+            caption="Zero from the certified rank on.",
+            **settings,
+        ),
+        CurvesDisplay.from_evidence(
+            evidence,
+            "strength",
+            "Best strength against the cap",
+            y="strength",
+            y_label=f"steps from the strongest, each a factor of {STEP:g}",
+            caption="A higher point is a weaker penalty.",
+            **settings,
+        ),
+    ]
+
+
+RECIPE = Recipe(
+    "rank-cap",
+    __doc__,
+    complete,
+    grid=[{"cap": CAPS, "power": POWERS, "skew": (0.6,)}],
+    repetitions=20,
+    quick={"grid": [{"cap": (2, 4), "power": (0.0, 1.0), "skew": (0.6,)}], "repetitions": 1},
+    paired=("cap", "power"),
+    judge=judge,
+    show=show,
+)

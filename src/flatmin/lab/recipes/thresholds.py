@@ -1,0 +1,444 @@
+r"""Where recovery sets in, and what fails just below: single rows and columns.
+
+Numbers of measurements are in units of the degrees of freedom, ``rho = m / (r (d1 + d2 − r))``. Gaussian sensing of
+60×50 matrices of rank 2, completion of 100², 300² and 1000² matrices of rank 5; Gaussian factors, cells drawn evenly. A
+draw is recovered if it is solved to a certificate and the relative error is below 1e-6. The threshold is the rho at
+which half of the draws are recovered. Every solve has the same limit of Newton steps.
+
+What completion needs of a single row or column can be written down (`flatmin.lab.single_lines`): each has a
+score, which takes no solve, and where one is above 1 the truth is not flattest. For Gaussian factors the distribution
+of scores is nearly known, so they predict a threshold. It grows with log d, and is far above the one at which every row
+and column has r cells, the argument of the coupon collector. Flat weights cancel how many cells a row has; so it should
+not be the row with the fewest cells that fails, but one that is large beside the directions that its cells see.
+
+Where only the threshold is asked for, at 1000² and away from the threshold of 300², draws with a score above 1 are
+counted as not recovered without a solve; all others are solved. Near the threshold means from 0.25 below to 0.5 above
+the predicted one; far below, at least 1 below, which is tried at 100². Where an error sits is asked only of solutions
+with a certificate.
+
+Claim: Gaussian sensing recovers at 2.5 to 2.67 (nine draws in ten or more) and not at 1.83 to 2 (one in ten or fewer).
+In completion the threshold of 300² is between 3 and 3.5, and that of 1000² between 4 and 5; at 3.5 to 3.75 nine draws
+in ten or more of 300² have no score above 1. No draw with a score above 1 that is solved to a certificate is recovered,
+and of the draws near the threshold without one, at most one in ten is not. The thresholds of scores of 100², 300² and
+1000² are where they are predicted, up to 0.2, and from 300² to 1000² they grow by at least twice what the coupon
+collector says. Near the threshold failures sit in single rows and columns, at 100² and at 300²: in half of them or more
+one carries more than half of the squared error, in half or more at most three hold 90 % of it, and far below neither is
+so. In half of them or more, at 100² and at 300², the truth is less flat than the bound by less than 1e-3. What fails is
+the row or column with the largest score, in three of four failures or more, and in at most half of them the one with
+the fewest cells.
+
+Refuted by: an interval of one of these numbers beyond its limit. Shares have exact binomial intervals, thresholds the
+bands of a logistic curve, open where they leave the points that were tried. A draw that neither its solution nor a
+score has decided within the steps allowed is a failure where a large share is claimed and a success where a small one
+is, and a threshold counts it both ways. The two shares of sensing, the three distances, the two ends of the growth, and
+each sentence about two dimensions hold together with 95 %; every other interval is one of 95 % by itself.
+
+What fails: that the threshold of 1000² is between 4 and 5 was read off a few draws of a prototype. It contradicts the
+rest of the claim: if scores are where they are predicted, ``threshold_of_scores(1000, 5)`` ≈ 3.54, and few draws
+without a score above 1 fail, the threshold cannot be beyond 4. It stays, to be refuted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flatmin import families
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+from flatmin.families.base import Instance, relative_distance
+from flatmin.lab.boundary import fit_boundary
+from flatmin.lab.boundary_numbers import Number
+from flatmin.lab.claim import Claim, shared_level
+from flatmin.lab.evidence import Evidence
+from flatmin.lab.recipe import Block, Metrics, Parameters, Recipe
+from flatmin.lab.recovery import RECOVERED
+from flatmin.lab.single_lines import line_scores, lines_that_hold, threshold_of_cells, threshold_of_scores
+from flatmin.lab.store import Result
+from flatmin.lab.transition import Transition
+from flatmin.linalg.metric import svd_of_product
+from flatmin.solvers.choose import flat_minimum
+
+if TYPE_CHECKING:
+    from flatmin.lab.displays import Display
+
+__all__ = ["RECIPE", "judge", "recover", "show"]
+
+#: Newton steps that every solve may take.
+STEPS = 400
+#: Differences of flatness, and scores above 1, by less than this are taken for rounding.
+ROUNDING = 1e-9
+BEYOND = 1 + ROUNDING
+#: The part of the squared error that is counted in rows and columns.
+MOST = 0.9
+#: Near the threshold is from so much below the predicted one to so much above, far below is at least so much below.
+NEAR, FAR = (0.25, 0.5), 1.0
+#: What "recovers at" and "not at" mean in sensing, and "recovers from" in scores of 300×300.
+ENOUGH, FEW, SEVERAL = (2.5, 2.67), (1.83, 2.0), (3.5, 3.75)
+#: From where to where scores are looked at, by dimension, and in which steps.
+SCORES, STEP = ((100, 1.5, 4.2), (300, 2.0, 4.5), (1000, 2.5, 5.0)), 0.005
+#: Dimensions of which it is asked where failures sit.
+LOCATED = (100, 300)
+#: What is None where nothing was solved, or where there is no error to locate.
+UNKNOWN = (
+    "error",
+    "error_elsewhere",
+    "solved",
+    "certified",
+    "steps",
+    "gap",
+    "unique",
+    "rank_found",
+    "less_flat",
+    "worst_share",
+    "even_share",
+    "lines",
+    "worst_is_predicted",
+    "worst_is_fewest",
+)
+
+
+def recover(parameters: Parameters, seed: int) -> Metrics:
+    """Return whether one draw is recovered, by a solution or by the scores of its rows and columns, and what fails.
+
+    The scores come first: they take no solve, and one above 1 decides that the truth is not flattest. The method says
+    whether "score" is all that is asked, whether a draw is "solved" in any case, or only if scores leave it "open".
+    """
+    panel, method = str(parameters["panel"]), str(parameters["method"])
+    d1, d2, rank = (int(parameters[name]) for name in ("d1", "d2", "rank"))
+    m = round(float(parameters["rho"]) * rank * (d1 + d2 - rank))
+    instance = families.find(f"matrix-{panel}").sample((d1, d2), rank, m, seed=seed)
+    L, R = _factors(instance, rank, seed)
+    scores = line_scores(instance.problem, L, R) if panel == "completion" else np.zeros(0)
+    largest = float(scores.max(initial=0.0))
+    metrics: Metrics = dict.fromkeys(UNKNOWN) | {
+        "score": largest if np.isfinite(largest) else None,
+        "lines_beyond": int(np.sum(scores > BEYOND)),
+        "decided_by": "score",
+        "success": largest <= BEYOND,
+    }
+    enough = method == "score" or (method == "open" and largest > BEYOND)
+    return metrics if enough else metrics | _solved(instance, (L, R), scores, seed)
+
+
+def _factors(instance: Instance, rank: int, seed: int) -> tuple[Array, Array]:
+    """Return factors of the truth, from its products with a few random vectors."""
+    truth = np.asarray(instance.truth)
+    basis = np.linalg.qr(truth @ np.random.default_rng(seed).standard_normal((truth.shape[1], rank)))[0]
+    return basis, truth.T @ basis
+
+
+def _solved(instance: Instance, factors: tuple[Array, Array], scores: Array, seed: int) -> Metrics:
+    """Return what the flat minimum says of a draw."""
+    problem, truth = instance.problem, np.asarray(instance.truth)
+    beyond = bool(scores.max(initial=0.0) > BEYOND)
+    solution = flat_minimum(problem, seed=seed, max_iter=STEPS)
+    proof, error = solution.certificate, relative_distance(solution.matrix, truth)
+    D1, D2 = problem.metric
+    flatness = 4 * float(svd_of_product(D1 @ factors[0], D2 @ factors[1])[1].sum())
+    recovered = solution.status.certified and error < RECOVERED
+    # What a fit that is not exact may gain by that is less than its reach.
+    flatter = flatness / proof.value - 1 > max(2 * proof.residual_reach, ROUNDING)
+    metrics: Metrics = {
+        "error": error,
+        "solved": solution.status.name,
+        "certified": solution.status.certified,
+        "steps": solution.iterations,
+        "gap": float(proof.relative_gap),
+        "unique": proof.unique,
+        "rank_found": solution.rank,
+        "less_flat": flatness / proof.lower_bound - 1,
+        "decided_by": "solution" if recovered or flatter else "score" if beyond else "nothing",
+        "success": True if recovered else False if flatter or beyond else None,
+    }
+    return metrics if error < RECOVERED else metrics | _located(problem, solution.matrix - truth, truth, scores)
+
+
+def _located(problem: Any, error: Array, truth: Array, scores: Array) -> Metrics:
+    """Return where an error sits: in which rows and columns."""
+    squares, size = error**2, float(np.sum(truth**2))
+    total, d1 = float(squares.sum()), len(error)
+    carried = np.concatenate([squares.sum(axis=1), squares.sum(axis=0)])
+    even = np.concatenate([np.sum(truth**2, axis=1), np.sum(truth**2, axis=0)])
+    worst = int(carried.argmax())
+    metrics: Metrics = {
+        "error_elsewhere": float(np.sqrt(max(total - carried[worst], 0.0) / size)),
+        "worst_share": float(carried[worst] / total),
+        "even_share": float(even.max() / size),
+        "lines": lines_that_hold(squares, MOST),
+    }
+    if scores.size:
+        counts = np.concatenate(problem.measurement.gram_diagonals())
+        fewest = counts[:d1].min() if worst < d1 else counts[d1:].min()
+        metrics |= {
+            "worst_is_predicted": bool(worst == scores.argmax()),
+            "worst_is_fewest": bool(counts[worst] == fewest),
+        }
+    return metrics
+
+
+def judge(evidence: Evidence) -> list[Claim]:
+    """Return the claim, sentence by sentence."""
+    sensing = evidence.select(panel="sensing", d1=60, d2=50)
+    completion, scores = _solved_part(evidence), evidence.select(panel="completion", method="score")
+    words, pair = "In Gaussian sensing of 60×50 matrices of rank 2, the share of draws recovered", shared_level(2)
+    enough, few = _successes(_at(sensing, *ENOUGH), False), _successes(_at(sensing, *FEW), True)
+    claims = [
+        Claim.of_share(f"{words} at 2.5 to 2.67 degrees of freedom", enough, level=pair, above=0.9),
+        Claim.of_share(f"{words} at 1.83 to 2 degrees of freedom", few, level=pair, below=0.1),
+    ]
+    for d, low, high in ((300, 3.0, 3.5), (1000, 4.0, 5.0)):
+        text = f"In completion of {d}×{d} matrices of rank 5, the threshold in degrees of freedom"
+        found = _threshold(completion.select(d1=d))
+        claims += [Claim(text, *found, above=low), Claim(text, *found, below=high)]
+    text = "In completion of 300×300 matrices of rank 5 at 3.5 to 3.75 degrees of freedom, the share of draws without"
+    several = _at(scores.select(d1=300), *SEVERAL).values("success")
+    claims.append(Claim.of_share(f"{text} a score above 1, a condition of recovery", several, above=0.9))
+    claims += _of_scores(scores, completion)
+    # Where only open draws are solved, failures are not those of all draws.
+    failed = _failed(evidence.select(panel="completion", method="solved", d1=LOCATED))
+    return claims + _of_failures(_near(failed), _within(failed, -np.inf, -FAR))
+
+
+def _of_scores(scores: Evidence, completion: Evidence) -> list[Claim]:
+    """Return what is claimed of scores."""
+    beyond = [r for r in completion.results if r.metrics["lines_beyond"] and r.metrics["certified"]]
+    text = "Of draws solved to a certificate, the number that are recovered in spite of a score above 1"
+    count = sum(r.metrics["error"] < RECOVERED for r in beyond)
+    claims = [Claim.exact(text, count, below=0) if beyond else Claim.open(text, below=0)]
+    within = [r.metrics["success"] is not True for r in _near(completion).results if not r.metrics["lines_beyond"]]
+    text = "In completion near the threshold, the share of draws without a score above 1 that are not recovered"
+    claims.append(Claim.of_share(text, within, below=0.1))
+    level = shared_level(3)
+    for d in (100, 300, 1000):
+        text = f"In completion of {d}×{d} matrices of rank 5, how far the threshold of scores is from the predicted one"
+        found, expected = _threshold(scores.select(d1=d), level), threshold_of_scores(d, 5)
+        claims.append(Claim(text, *found.folded(expected), below=0.2))
+    small, large = (_threshold(scores.select(d1=d), shared_level(2)) for d in (300, 1000))
+    grown = threshold_of_cells(1000, 5) - threshold_of_cells(300, 5)
+    text = "The growth of the threshold of scores from 300×300 to 1000×1000, over what the coupon collector says"
+    ratio = Number(*((large[i] - small[j]) / grown for i, j in ((0, 0), (1, 2), (2, 1))))
+    return [*claims, Claim(text, *ratio, above=2.0)]
+
+
+def _of_failures(near: Evidence, far: Evidence) -> list[Claim]:
+    """Return what is claimed of draws that are not recovered."""
+    claims, pair = [], shared_level(len(LOCATED))
+    places = [(near.select(d1=d), f"{d}×{d} matrices", "near the threshold", pair, {"above": 0.5}) for d in LOCATED]
+    for part, size, place, level, limit in [
+        *places,
+        (far, "matrices", "far below the threshold", 0.95, {"below": 0.5}),
+    ]:
+        words = f"Of draws of completion of {size} that fail {place}, the share in which"
+        text = f"{words} one row or column carries more than half of the squared error"
+        claims.append(Claim.of_share(text, part.values("worst_share") > 0.5, level=level, **limit))
+        text = f"{words} at most three rows and columns hold 90 % of the squared error"
+        claims.append(Claim.of_share(text, part.values("lines") <= 3, level=level, **limit))
+    for part, size, place, level, limit in places:
+        words = f"Of draws of completion of {size} that fail {place}, the share in which"
+        text = f"{words} the truth is less flat than the bound by less than 1e-3"
+        claims.append(Claim.of_share(text, part.values("less_flat") < 1e-3, level=level, **limit))
+    words = "Of draws of completion that fail near the threshold, the share in which the worst row or column"
+    predicted, fewest = near.values("worst_is_predicted"), near.values("worst_is_fewest")
+    claims.append(Claim.of_share(f"{words} is the one with the largest score", predicted, above=0.75))
+    return [*claims, Claim.of_share(f"{words} has the fewest cells", fewest, below=0.5)]
+
+
+def _solved_part(evidence: Evidence) -> Evidence:
+    """Return the draws of completion of which recovery was asked, whether all were solved or those that were open."""
+    found = evidence.select(panel="completion", method=("solved", "open")).results
+    same = [replace(r.trial, parameters={**r.trial.parameters, "method": "solved"}) for r in found]
+    return Evidence(evidence.recipe, [replace(r, trial=trial) for r, trial in zip(found, same, strict=True)])
+
+
+def _at(evidence: Evidence, low: float, high: float) -> Evidence:
+    """Return the part with so many measurements."""
+    return evidence.select(rho=[rho for rho in evidence.levels("rho") if low <= rho <= high])
+
+
+def _near(evidence: Evidence) -> Evidence:
+    """Return the part near the predicted threshold."""
+    return _within(evidence, -NEAR[0], NEAR[1])
+
+
+def _within(evidence: Evidence, low: float, high: float) -> Evidence:
+    """Return the part whose distance from the predicted threshold is between these."""
+    return _where(
+        evidence,
+        lambda r: low <= round(float(r.trial.parameters["rho"]) - _predicted(r.trial.parameters), 6) <= high,
+    )
+
+
+def _failed(evidence: Evidence) -> Evidence:
+    """Return the draws that are not recovered, with solutions that are certified: others may sit anywhere."""
+    return _where(evidence, lambda r: r.metrics["success"] is False and r.metrics["certified"] is True)
+
+
+def _where(evidence: Evidence, chosen: Callable[[Result], bool]) -> Evidence:
+    return Evidence(evidence.recipe, [r for r in evidence.results if chosen(r)])
+
+
+def _successes(evidence: Evidence, undecided: bool) -> list[bool]:
+    """Return whether draws are recovered, with an answer for those that nothing decides."""
+    return _decided([r.metrics["success"] for r in evidence.results], undecided)
+
+
+def _decided(outcomes: list[bool | None], undecided: bool) -> list[bool]:
+    return [undecided if success is None else success for success in outcomes]
+
+
+def _threshold(evidence: Evidence, level: float = 0.95) -> Number:
+    """Return where half of the draws are recovered, with its band, whatever became of draws that are undecided."""
+    found: dict[float, list[bool | None]] = {}
+    for result in evidence.results:
+        found.setdefault(float(result.trial.parameters["rho"]), []).append(result.metrics["success"])
+    if len(found) < 2:
+        return Number(np.nan, -np.inf, np.inf)
+    points = sorted(found)
+    trials = [len(found[rho]) for rho in points]
+    early, late = (
+        fit_boundary(points, [sum(_decided(found[rho], undecided)) for rho in points], trials, level=level)
+        for undecided in (True, False)
+    )
+    low = early.low if early.low >= points[0] else -np.inf
+    high = late.high if late.high <= points[-1] else np.inf
+    return Number((early.value + late.value) / 2, low, high)
+
+
+def _predicted(parameters: Mapping[str, Any]) -> float:
+    """Return the threshold of scores that is expected, for square matrices that are large beside their rank; or NaN."""
+    try:
+        return threshold_of_scores(int(parameters["d1"]), int(parameters["rank"]))
+    except InputError:
+        return np.nan
+
+
+def show(evidence: Evidence) -> list[Display]:
+    """Return success and where errors sit against the number of measurements, and thresholds against the dimension."""
+    from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, ScatterDisplay
+
+    pictures: list[Display] = []
+    settings: dict[str, Any]
+    along: dict[str, Any] = {"x": "rho", "x_label": "measurements / degrees of freedom"}
+    sensing = evidence.select(panel="sensing", d1=60, d2=50)
+    solved, scores = _solved_part(evidence), evidence.select(panel="completion", method="score")
+    completion = Evidence(evidence.recipe, [*solved.results, *scores.results])
+    for part, name, about in (
+        (sensing, "sensing", "Recovery in Gaussian sensing, 60×50, rank 2"),
+        (solved, "completion", "Recovery in completion, rank 5"),
+        (_thinned(scores), "scores", "Draws of completion without a score above 1, rank 5"),
+    ):
+        if len(part.values("success")):
+            label = "share without a score above 1" if name == "scores" else "share of draws recovered"
+            settings = along | {"by": "d1", "labels": _sizes(part)}
+            pictures.append(CurvesDisplay.from_evidence(part, name, about, y="success", y_label=label, **settings))
+    if len(completion):
+        pictures.append(
+            BoundaryDisplay.from_evidence(
+                completion,
+                "thresholds",
+                "Thresholds of completion, rank 5",
+                over="d1",
+                by="method",
+                predicted=_predicted
+                if np.isfinite([_predicted(cell) for cell in completion.recipe.cells]).all()
+                else None,
+                labels={"solved": "half are recovered", "score": "half have no score above 1"},
+                x_label="dimension",
+                y_label="threshold, in degrees of freedom",
+                caption="What is predicted is that of scores, from their distribution.",
+            )
+        )
+    failed = _failed(solved)
+    if not len(failed):
+        return pictures
+    settings = along | {"by": "d1", "centre": "median", "labels": _sizes(failed)}
+    pictures += [
+        CurvesDisplay.from_evidence(
+            failed,
+            "worst-line",
+            "What the worst row or column carries, of failed draws",
+            y="worst_share",
+            y_label="share of the squared error",
+            **settings,
+        ),
+        CurvesDisplay.from_evidence(
+            failed,
+            "lines",
+            "Rows and columns that hold 90 % of the squared error, of failed draws",
+            y="lines",
+            y_log=True,
+            y_label="rows and columns",
+            **settings,
+        ),
+    ]
+    if len(failed.values("score")):
+        pictures.append(
+            ScatterDisplay.from_evidence(
+                failed,
+                "error",
+                "Error of failed draws against the largest score",
+                x="score",
+                y="error",
+                by="d1",
+                labels=_sizes(failed),
+                x_log=True,
+                y_log=True,
+                x_label="largest score",
+                y_label="relative error",
+            )
+        )
+    return pictures
+
+
+def _thinned(evidence: Evidence) -> Evidence:
+    """Return the part at multiples of a fifth: more points than that hide each other."""
+    return evidence.select(rho=[rho for rho in evidence.levels("rho") if abs(5 * rho - round(5 * rho)) < 1e-6])
+
+
+def _sizes(evidence: Evidence) -> dict[Any, str]:
+    """Return words for dimensions."""
+    return {
+        d1: " and ".join(f"{d1}×{d2}" for d2 in evidence.select(d1=d1).levels("d2")) for d1 in evidence.levels("d1")
+    }
+
+
+def _grid(panel: str, method: str, shape: tuple[int, int], rank: int, rho: Sequence[float]) -> Block:
+    points = tuple(round(float(x), 4) for x in rho)
+    return {"panel": (panel,), "method": (method,), "d1": shape[:1], "d2": shape[1:], "rank": (rank,), "rho": points}
+
+
+def _span(low: float, high: float, step: float = 0.0125) -> Sequence[float]:
+    return [float(x) for x in np.arange(low, high + step / 2, step)]
+
+
+RECIPE = Recipe(
+    "thresholds",
+    __doc__,
+    recover,
+    grid=[
+        *(_grid("sensing", "solved", (60, 50), 2, rho) for rho in (_span(1.8375, 2.0), (2.1, 2.2, 2.3, 2.4))),
+        _grid("sensing", "solved", (60, 50), 2, _span(2.5, 2.6625)),
+        _grid("completion", "solved", (100, 100), 5, (1.4, 1.5, 1.6, *_span(2.4, 3.1, 0.05))),
+        _grid("completion", "solved", (300, 300), 5, (3.0, 3.3)),
+        _grid("completion", "open", (300, 300), 5, (2.6, 2.7, 2.8, 2.9, 3.1, 3.2, 3.4, 3.5, 3.6, 4.0)),
+        _grid("completion", "open", (1000, 1000), 5, (2.75, 3.0, 3.25, 3.5, 3.75, 4.0, 4.5)),
+        *(_grid("completion", "score", (d, d), 5, _span(low, high, STEP)) for d, low, high in SCORES),
+    ],
+    repetitions=3,
+    quick={
+        "grid": [
+            _grid("sensing", "solved", (30, 25), 2, (1.5, 3.0)),
+            _grid("completion", "solved", (40, 40), 2, (2.0, 4.5)),
+            _grid("completion", "score", (40, 40), 2, (1.5, 2.0, 2.5, 3.0, 3.5, 4.0)),
+        ],
+        "repetitions": 2,
+    },
+    paired=("method",),
+    transition=Transition("rho", "success", lambda parameters: 1.0),
+    judge=judge,
+    show=show,
+)

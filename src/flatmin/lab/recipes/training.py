@@ -1,0 +1,351 @@
+"""Flatness and error over training algorithms.
+
+Instances are trained by thirteen algorithms with equal budgets (`flatmin.nn.race`, each with its own tuning of the step
+size). A trial is one algorithm on one instance, run twice from different weights; all algorithms see the same instances
+and the same two seeds. The flatness gap is by how much a run is less flat than the certified flattest solution of the
+data that it fits. A run fits if its loss is at most a hundredth of that of a model which answers nothing; others say
+nothing here. Square matrices with 16 rows of rank 2, in robust PCA of rank 1 with gross errors in 5 % of the cells, in
+phase retrieval of one signal: enough measurements for the flattest solution to be right.
+
+Claim: over the algorithms that fit an instance, flatness gap and error rise together: their rank correlation within an
+instance is at least 0.5 in the mean, in sensing, bilinear sensing, completion and robust PCA, also among the algorithms
+that begin from the same weights. In the mean over instances of all four it is above what 95 of 100 shuffles of an
+instance's errors stay below. The gap says more about the error than the loss that is left does. It speaks within an
+algorithm, too: of two runs of one algorithm on one instance the flatter one errs less more often than not. In
+covariance estimation and phase retrieval there is nothing to rise: the gap of every run that did not diverge is 0 up to
+rounding.
+
+Refuted by: a mean correlation below 0.5, or one that shuffled errors reach as well, so that it would be chance; losses
+that are as telling; flatter runs of one algorithm that err less in no more than half of the pairs; or a gap that is not
+0 where the data determine the trace.
+
+Robust PCA is the hard case: all cells are seen, so every run that fits is near the data and none is far from the truth.
+Among runs that are not flat the gap then says how unbalanced the factors are, which their matrix knows nothing of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from flatmin import families
+from flatmin._core.arrays import Array
+from flatmin.lab.claim import Claim, shared_level
+from flatmin.lab.evidence import Evidence
+from flatmin.lab.rank_correlation import claim_of_instances, rank_correlation
+from flatmin.lab.recipe import Metrics, Parameters, Recipe, Trial
+from flatmin.lab.store import Result
+
+if TYPE_CHECKING:
+    from flatmin.lab.displays import Display
+
+__all__ = ["RECIPE", "judge", "show", "train"]
+
+#: Step sizes that are tried by each algorithm, on a quarter of the budget each.
+TRIALS = 4
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A family: the rank of its truth, measurements over degrees of freedom, and whether data determine the trace."""
+
+    words: str
+    rank: int
+    multiple: float | None
+    determined: bool = False
+
+
+MODELS = {
+    "matrix-sensing": _Model("Gaussian sensing", 2, 2.5),
+    "bilinear-sensing": _Model("bilinear sensing", 2, 2.5),
+    "matrix-completion": _Model("completion", 2, 3.0),
+    "robust-pca": _Model("robust PCA", 1, None),
+    "covariance": _Model("covariance estimation", 2, 2.5, determined=True),
+    "phase-retrieval": _Model("phase retrieval", 1, 4.0, determined=True),
+}
+#: What else instances are drawn with.
+SETTINGS: dict[str, dict[str, Any]] = {"robust-pca": {"corruption": 0.05}}
+#: Algorithms that begin from the same large weights and see the loss alone, or something else besides; and those that
+#: begin from smaller weights.
+KINDS = {
+    "loss": ("adam", "gradient-descent-large", "large-step", "minibatch", "orthogonalized"),
+    "more": ("noise-injection", "sam", "trace-penalty", "trace-penalty-decaying", "weight-decay"),
+    "small": ("gradient-descent-medium", "gradient-descent-small", "scaled-gradient"),
+}
+KIND_WORDS = {"small": "from smaller weights", "more": "loss and flatness or norm", "loss": "loss alone"}
+#: Where the data determine the trace a few algorithms are enough.
+FEW = ("adam", "gradient-descent-large", "gradient-descent-small", "trace-penalty-decaying", "weight-decay")
+#: The correlation that is claimed.
+CORRELATION = 0.5
+#: Shuffles of the errors of an instance that say what is chance.
+SHUFFLES = 1000
+#: Gaps and errors up to this are rounding.
+ROUNDING = 1e-9
+
+
+def train(parameters: Parameters, seed: int) -> Metrics:
+    """Return what one algorithm makes of one instance, from two starts."""
+    from flatmin.lab.race import FactoredTask, race
+    from flatmin.nn.threads import one_torch_thread
+
+    name, d = str(parameters["family"]), int(parameters["d"])
+    model, settings = MODELS[name], SETTINGS.get(name, {})
+    degrees = 2 * d - 1 if model.determined else model.rank * (2 * d - model.rank)
+    m = None if model.multiple is None else round(model.multiple * degrees)
+    with one_torch_thread():
+        instance = families.find(name).sample((d, d), model.rank, m, seed=seed, **settings)
+        task = FactoredTask(instance.problem, instance.truth)
+        result = race(
+            task,
+            [str(parameters["algorithm"])],
+            budget=int(parameters["budget"]),
+            # Not the seed of the instance: weights would begin as the numbers that the truth is made of.
+            seeds=(seed + 1, seed + 2),
+            trials=TRIALS,
+        )
+        first, second = result.table
+        return {
+            "flatness_gap": first["flatness_gap"],
+            "relative_error": first["relative_error"],
+            "loss": first["loss"] / task.height,
+            "fits": bool(first["loss"] <= task.fits),
+            "diverged": first["diverged"],
+            "rank": first["rank"],
+            "gradients": first["gradients"],
+            "step_size": first["step_size"],
+            "second_gap": second["flatness_gap"],
+            "second_error": second["relative_error"],
+            "second_fits": bool(second["loss"] <= task.fits),
+            "error_of_flattest": task.error(task.flattest.solution.factors),
+            "certified": task.flattest.holds,
+        }
+
+
+@dataclass(frozen=True)
+class _Instance:
+    """One instance, and the algorithms that fit it."""
+
+    seed: int
+    results: list[Result]
+
+    def column(self, metric: str) -> Array:
+        """Return a metric of all, with rounding errors made equal."""
+        return np.maximum([result.metrics[metric] for result in self.results], ROUNDING)
+
+    def correlation(self, metric: str = "flatness_gap") -> float | None:
+        """Return the rank correlation of a metric with the error."""
+        return rank_correlation(self.column(metric), self.column("relative_error"))
+
+    def begun_alike(self) -> float | None:
+        """Return that of the gap over algorithms that begin from the same weights."""
+        alike = [result for result in self.results if result.trial.parameters["kind"] != "small"]
+        return _Instance(self.seed, alike).correlation()
+
+    def shuffled(self) -> float | None:
+        """Return that of the gap with errors of other algorithms."""
+        return None if self.correlation() is None else float(self._shuffles(1)[0])
+
+    def beyond_chance(self) -> float | None:
+        """Return by how much the correlation exceeds what 95 of 100 shuffles stay below."""
+        found = self.correlation()
+        return None if found is None else found - float(np.quantile(self._shuffles(SHUFFLES), 0.95))
+
+    def _shuffles(self, count: int) -> Array:
+        """Return rank correlations of the gap with errors of other algorithms; those of ranks, which are shuffled."""
+        gaps, errors = (rankdata(self.column(name)) for name in ("flatness_gap", "relative_error"))
+        orders = np.random.default_rng(self.seed).permuted(np.tile(errors - errors.mean(), (count, 1)), axis=1)
+        return np.asarray(orders @ (gaps - gaps.mean()) / np.sqrt(len(gaps) ** 2 * gaps.var() * errors.var()))
+
+    def lead(self) -> float | None:
+        """Return by how much the correlation of the gap exceeds that of the loss."""
+        gap, loss = self.correlation(), self.correlation("loss")
+        return None if gap is None or loss is None else gap - loss
+
+    def agreement(self) -> float | None:
+        """Return the share of algorithms whose flatter run errs less; ties count half."""
+        twice = _Instance(self.seed, [result for result in self.results if result.metrics["second_fits"]])
+        if not twice.results:
+            return None
+        flatter = np.sign(twice.column("flatness_gap") - twice.column("second_gap"))
+        better = np.sign(twice.column("relative_error") - twice.column("second_error"))
+        return float(np.mean((1 + flatter * better) / 2))
+
+
+def _instances(evidence: Evidence) -> Iterator[_Instance]:
+    """Give the instances of one family, each with the results of the algorithms that fit it."""
+    by_seed: dict[int, list[Result]] = {}
+    for result in evidence.results:
+        by_seed.setdefault(result.trial.seed, []).extend([result] if result.metrics["fits"] else [])
+    return (_Instance(seed, results) for seed, results in by_seed.items())
+
+
+def judge(evidence: Evidence) -> list[Claim]:
+    """Return two claims a family and three over all families, whose intervals hold together with 95 %, and the gaps."""
+    free = {name: list(_instances(evidence.select(family=name))) for name in MODELS if not MODELS[name].determined}
+    everything = [instance for instances in free.values() for instance in instances]
+    over_all = "in the mean over instances of the four families"
+    claim = partial(_of_mean, level=shared_level(2 * len(free) + 3))
+    claims = []
+    for name, instances in free.items():
+        begin = (
+            f"In {MODELS[name].words}, the rank correlation of flatness gap and error over the algorithms that fit an"
+        )
+        mean = "in the mean over instances"
+        claims += [
+            claim(f"{begin} instance, {mean}", instances, _Instance.correlation, above=CORRELATION),
+            claim(
+                f"{begin} instance and begin from the same weights, {mean}",
+                instances,
+                _Instance.begun_alike,
+                above=CORRELATION,
+            ),
+        ]
+    return [
+        *claims,
+        claim(
+            "By how much the rank correlation of gap and error exceeds what 95 of 100 shuffles of the errors of an "
+            f"instance stay below, {over_all}",
+            everything,
+            _Instance.beyond_chance,
+            above=0.0,
+        ),
+        claim(
+            f"By how much the rank correlation of gap and error exceeds that of loss and error, {over_all}",
+            everything,
+            _Instance.lead,
+            above=0.0,
+        ),
+        claim(
+            f"The share of algorithms whose flatter run of two on an instance errs less, {over_all}",
+            everything,
+            _Instance.agreement,
+            above=0.5,
+        ),
+        *(_without_gap(evidence, name) for name, model in MODELS.items() if model.determined),
+    ]
+
+
+def _of_mean(
+    text: str, instances: Iterable[_Instance], number: Callable[[_Instance], float | None], **settings: float
+) -> Claim:
+    """Return a claim about the mean of a number over those instances that have it."""
+    return claim_of_instances(text, map(number, instances), **settings)
+
+
+def _without_gap(evidence: Evidence, name: str) -> Claim:
+    """Return the claim that no run of a family has a gap."""
+    runs = [result.metrics for result in evidence.select(family=name).results if not result.metrics["diverged"]]
+    text = f"In {MODELS[name].words}, the largest flatness gap of a run that did not diverge"
+    if not runs:
+        return Claim.open(text, below=ROUNDING)
+    return Claim.exact(text, max(metrics["flatness_gap"] for metrics in runs), below=ROUNDING)
+
+
+def show(evidence: Evidence) -> list[Display]:
+    """Return error against gap family by family, the correlations, and the errors where there is no gap."""
+    from flatmin.lab.displays import CurvesDisplay, ScatterDisplay
+
+    fitting = Evidence(evidence.recipe, [result for result in evidence.results if result.metrics["fits"]])
+    error = {"y": "relative_error", "y_label": "relative error", "x_log": True, "y_log": True}
+    figures: list[Display] = []
+    for name, model in MODELS.items():
+        part = fitting.select(family=name)
+        if len(part) and not model.determined:
+            figures.append(
+                ScatterDisplay.from_evidence(
+                    part,
+                    name,
+                    f"Error against flatness gap in {model.words}",
+                    x="flatness_gap",
+                    by="kind",
+                    labels=KIND_WORDS,
+                    x_label="flatness gap",
+                    caption="Each point is a run of one algorithm on one instance, among those that fit.",
+                    **error,  # type: ignore[arg-type]
+                )
+            )
+    correlations = _correlations(fitting)
+    if len(correlations):
+        figures.append(
+            CurvesDisplay.from_evidence(
+                correlations,
+                "correlation",
+                "Rank correlation with the error, within instances",
+                x="family",
+                y="correlation",
+                by="of",
+                reference={"claimed": CORRELATION},
+                y_label="rank correlation",
+                caption="Each draw is an instance. Shuffled errors are the control.",
+            )
+        )
+    determined = fitting.select(family=[name for name, model in MODELS.items() if model.determined])
+    if len(determined):
+        figures.append(
+            ScatterDisplay.from_evidence(
+                determined,
+                "no-gap",
+                "Where the data determine the trace: error against loss",
+                x="loss",
+                by="family",
+                labels={name: model.words for name, model in MODELS.items()},
+                x_label="loss over that of no answer",
+                caption="The gap of all these runs is 0. What differs is how far they came.",
+                **error,  # type: ignore[arg-type]
+            )
+        )
+    return figures
+
+
+def _correlations(evidence: Evidence) -> Evidence:
+    """Return the correlations of instances as results, by family and by what is correlated."""
+    numbers: dict[str, Callable[[_Instance], float | None]] = {
+        "gap": _Instance.correlation,
+        "gap, same start": _Instance.begun_alike,
+        "loss": lambda instance: instance.correlation("loss"),
+        "gap, shuffled": _Instance.shuffled,
+    }
+    results = [
+        Result(Trial({"family": model.words, "of": of}, index, instance.seed), {"correlation": number(instance)})
+        for name, model in MODELS.items()
+        for index, instance in enumerate(_instances(evidence.select(family=name)))
+        for of, number in numbers.items()
+        if not model.determined and number(instance) is not None
+    ]
+    return Evidence(evidence.recipe, results)
+
+
+def _resolve(parameters: Parameters) -> Parameters | None:
+    """Return a combination if its algorithm is of its kind and can, and needs to, run on the family."""
+    family, algorithm = str(parameters["family"]), parameters["algorithm"]
+    there = algorithm in KINDS[str(parameters["kind"])] and not (MODELS[family].determined and algorithm not in FEW)
+    # The loss of robust PCA is no mean over samples, so it has no batches.
+    return parameters if there and (family, algorithm) != ("robust-pca", "minibatch") else None
+
+
+def _grid(names: Iterable[str], algorithms: Iterable[str], budget: int) -> tuple[dict[str, tuple[Any, ...]], ...]:
+    block = {"family": tuple(names), "d": (16,), "kind": tuple(KINDS), "algorithm": tuple(algorithms)}
+    return ({**block, "budget": (budget,)},)
+
+
+RECIPE = Recipe(
+    "training",
+    __doc__,
+    train,
+    grid=_grid(MODELS, [name for names in KINDS.values() for name in names], 500),
+    repetitions=8,
+    quick={
+        "grid": _grid(("matrix-sensing", "covariance"), ("gradient-descent-large", "gradient-descent-small"), 60),
+        "repetitions": 1,
+    },
+    resolve=_resolve,
+    paired=("algorithm", "kind"),
+    needs="torch",
+    judge=judge,
+    show=show,
+)

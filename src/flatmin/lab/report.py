@@ -1,0 +1,126 @@
+"""Evidence as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from flatmin._core.files import atomic_path
+from flatmin.errors import InputError
+from flatmin.lab.evidence import Evidence
+from flatmin.lab.findings import Finding
+from flatmin.lab.reading import Provenance
+
+__all__ = ["check_report", "write_findings", "write_report"]
+
+#: Bytes at the head of a page in which it names its maker.
+HEAD = 4096
+
+
+def write_report(
+    file: str | Path,
+    evidence: Sequence[Evidence],
+    *,
+    title: str = "Experiments",
+    provenance: Mapping[str, Provenance] | None = None,
+    command: str = "",
+    notes: Sequence[str] = (),
+) -> list[Finding]:
+    """Judge evidence and write one HTML page about it: claims with verdicts, figures with their data, settings.
+
+    It works for recipes of one's own as for those that are known by name. The page loads nothing from outside.
+
+    Parameters
+    ----------
+    file : path
+        The page; whole or not at all. Only a former page of the same kind is replaced.
+    evidence : sequence of Evidence
+        One for each recipe.
+    title : str
+        The heading.
+    provenance : mapping, optional
+        Where the evidence comes from, by the recipe's name; `read_stores` tells.
+    command : str
+        What makes the page again.
+    notes : sequence of str
+        Sentences for the reader.
+
+    Returns
+    -------
+    list of Finding
+        What the page says.
+
+    Raises
+    ------
+    InputError
+        If there is no evidence, or two of one recipe, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from flatmin.lab import Result, recipes
+    >>> recipe = recipes.find("figure-3").quickly()
+    >>> evidence = Evidence(recipe, [Result(trial, {"success": True, "error": 0.0}) for trial in recipe.trials()])
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     findings = write_report(f"{place}/report.html", [evidence])
+    ...     Path(f"{place}/report.html").read_text().count("<h1>")
+    1
+    """
+    file = Path(file)
+    check_report(file)
+    names = Counter(each.recipe.name for each in evidence)
+    if not names:
+        raise InputError("there is no evidence to report, expected that of one recipe at least")
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise InputError(
+            f"there is evidence of {twice[0]} more than once, expected each recipe once; put them together"
+        )
+    findings = [Finding.of(each) for each in evidence]
+    write_findings(file, findings, title=title, provenance=provenance, command=command, notes=notes)
+    return findings
+
+
+def write_findings(
+    file: Path,
+    findings: Sequence[Finding],
+    *,
+    title: str = "Experiments",
+    provenance: Mapping[str, Provenance] | None = None,
+    command: str = "",
+    notes: Sequence[str] = (),
+) -> None:
+    """Write the page about evidence that has been judged; parameters as for `write_report`."""
+    from flatmin.lab.page import experiments_page
+    from flatmin.report.page import render
+
+    page = experiments_page(findings, title=title, provenance=provenance, command=command, notes=notes)
+    html = render(page)
+    try:
+        with atomic_path(file.resolve()) as temporary:
+            temporary.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"the page {file} cannot be written: {error.strerror or error}") from error
+
+
+def check_report(file: Path) -> None:
+    """Raise `InputError` if no page could be written, or something else would be replaced; nothing is written."""
+    if file.is_dir():
+        raise InputError(f"the page {file} is a directory, expected a file")
+    if not file.parent.is_dir():
+        raise InputError(f"the page {file} would stand in {file.parent}, which is no directory; make it first")
+    if not os.access(file.resolve().parent, os.W_OK | os.X_OK):
+        raise InputError(f"the page {file} cannot be written: nothing may be made in {file.resolve().parent}")
+    if not file.exists():
+        return
+    if not file.is_file():
+        raise InputError(f"the page {file} is no ordinary file, expected one or a new name")
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(HEAD)
+    except OSError as error:
+        raise InputError(f"the page {file} cannot be read: {error.strerror or error}") from error
+    if head and b'<meta name="generator" content="flatmin report' not in head:
+        raise InputError(f"the page {file} exists and is no former report of flatmin; choose another name")

@@ -1,0 +1,209 @@
+r"""What completion needs of a single row or column, and how many cells that takes.
+
+Let ``D1 X D2 = U S Vᵀ`` for a matrix X of rank r that fits the cells seen. Change it along ``e_i wᵀ``, where w is zero
+on the cells of row i that are seen. The nuclear norm changes at the rate
+
+    ``u_iᵀ Vᵀ w + √(1 − |u_i|²) ‖(I − V Vᵀ) w‖``.
+
+For ``Vᵀ w = a`` the second norm is at least ``√(aᵀ G (I − G)⁻¹ a)``, with ``G = Σ v_j v_jᵀ`` over the cells seen, and
+the largest ``(u_iᵀ a)² / aᵀ G (I − G)⁻¹ a`` is ``u_iᵀ G⁻¹ u_i − |u_i|²``. So some w lowers the norm exactly if
+
+    ``s_i = u_iᵀ G⁻¹ u_i > 1``:
+
+then X is not flattest, whatever the other rows are. A row whose cells do not determine it has an infinite score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from scipy.integrate import trapezoid
+from scipy.optimize import brentq
+from scipy.stats import beta, binom
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+from flatmin.linalg.metric import svd_of_product
+from flatmin.measurements.entries import Entries
+from flatmin.problem import Problem
+
+__all__ = ["line_scores", "lines_that_hold", "threshold_of_cells", "threshold_of_scores"]
+
+#: Points of an integral over a density that is smooth.
+POINTS = 2000
+
+
+def line_scores(problem: Problem, L: Array, R: Array) -> Array:
+    """Return the score of every row, then of every column, of a completion problem at a matrix.
+
+    Parameters
+    ----------
+    problem : Problem
+        Whose measurement is `Entries`.
+    L, R : ndarray, shapes (d1, r) and (d2, r)
+        Factors of full rank of the matrix that fits.
+
+    Returns
+    -------
+    ndarray, shape (d1 + d2,)
+        Where one is above 1, the matrix is not flattest.
+
+    Raises
+    ------
+    InputError
+        If the measurement is not of entries, or the factors do not fit.
+
+    Examples
+    --------
+    Two cells of three rows of a matrix of ones are seen twice, and one of them once:
+
+    >>> import flatmin as fm
+    >>> ones = fm.Problem(fm.measurements.Entries([0, 0, 1, 1, 2], [0, 1, 0, 1, 0], (3, 2)), np.ones(5))
+    >>> line_scores(ones, np.ones((3, 1)), np.ones((2, 1))).round(3).tolist()
+    [0.4, 0.4, 0.333, 0.6, 0.5]
+    """
+    measurement = problem.measurement
+    if not isinstance(measurement, Entries):
+        raise InputError(f"the measurement is a {type(measurement).__name__}, expected Entries")
+    if (len(L), len(R)) != problem.shape or L.shape[1:] != R.shape[1:]:
+        raise InputError(f"the factors have shapes {L.shape} and {R.shape}, expected two for {problem.shape}")
+    D1, D2 = problem.metric
+    U, _, V = svd_of_product(D1 @ L, D2 @ R)
+    lines, rank = np.vstack([U, V]), L.shape[1]
+    blocks = measurement.curvature_blocks(U, V)
+    determined = np.concatenate(measurement.gram_diagonals()) >= rank
+    scores = np.full(len(lines), np.inf)
+    solved = np.linalg.solve(blocks[determined], lines[determined][..., None])[..., 0]
+    scores[determined] = np.einsum("ia,ia->i", lines[determined], solved)
+    return scores
+
+
+def lines_that_hold(squares: Array, share: float) -> int:
+    """Return how many rows and columns hold this share of what there is in a nonnegative matrix.
+
+    Each time the one with most is taken.
+
+    Parameters
+    ----------
+    squares : ndarray, shape (d1, d2)
+        Squared errors.
+    share : float
+        From 0 to 1.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> one_row, even = np.outer([1.0, 0, 0, 0], np.ones(4)), np.ones((4, 4))
+    >>> lines_that_hold(one_row, 0.9), lines_that_hold(even, 0.9)
+    (1, 4)
+    """
+    left = squares.copy()
+    rows, columns = left.sum(axis=1), left.sum(axis=0)
+    rest, lines = (1 - share) * float(left.sum()), 0
+    while rows.sum() > rest:
+        if rows.max() >= columns.max():
+            line = int(rows.argmax())
+            columns = columns - left[line]
+            left[line], rows[line] = 0.0, 0.0
+        else:
+            line = int(columns.argmax())
+            rows = rows - left[:, line]
+            left[:, line], columns[line] = 0.0, 0.0
+        lines += 1
+    return lines
+
+
+@cache
+def threshold_of_scores(d: int, rank: int) -> float:
+    r"""Return the cells, over the degrees of freedom, at which half of all draws have no score above 1.
+
+    A square matrix with Gaussian factors, cells drawn evenly, n = m/d of them in a row. Then ``|u_i|²`` is Beta(r/2,
+    (d − r)/2), and ``|u_i|² / u_iᵀ G⁻¹ u_i``, a Schur complement of G, is Beta((n − r + 1)/2, (d − n)/2). They are
+    independent, and a score is above 1 where the first is larger. Flat weights cancel that rows have different numbers
+    of cells: u_i grows with their root as the root of G does. Rows and columns are taken as independent:
+
+        ``2 d P(s > 1) = log 2``.
+
+    Parameters
+    ----------
+    d : int
+        Dimension.
+    rank : int
+        r, at least 1 and below d.
+
+    Returns
+    -------
+    float
+        ``m / (r (2d − r))``.
+
+    Raises
+    ------
+    InputError
+        If the rank does not fit, or all cells would not be enough.
+
+    Examples
+    --------
+    >>> threshold_of_scores(300, 5) < threshold_of_scores(1000, 5)
+    True
+    """
+
+    def excess(n: float) -> float:
+        size, share = beta(rank / 2, (d - rank) / 2), beta((n - rank + 1) / 2, (d - n) / 2)
+        middle = n / d
+        x = np.geomspace(1e-3 * middle, min(1.0, 50 * middle), POINTS)
+        chance = trapezoid(size.pdf(x) * share.cdf(x) * x, np.log(x))
+        return 2 * d * float(chance) - math.log(2)
+
+    return _solved(excess, d, rank)
+
+
+@cache
+def threshold_of_cells(d: int, rank: int) -> float:
+    """Return the cells, over the degrees of freedom, at which half of all draws have r cells in each row and column.
+
+    The argument of the coupon collector: with fewer than r cells a row is not determined, even if all other rows are
+    known. Each cell of a square matrix is seen with the same chance.
+
+    Parameters
+    ----------
+    d : int
+        Dimension.
+    rank : int
+        r, at least 1 and below d.
+
+    Returns
+    -------
+    float
+        ``m / (r (2d − r))``.
+
+    Raises
+    ------
+    InputError
+        If the rank does not fit, or all cells would not be enough.
+
+    Examples
+    --------
+    >>> threshold_of_cells(300, 5) < threshold_of_scores(300, 5)
+    True
+    """
+
+    def excess(n: float) -> float:
+        return 2 * d * float(binom.cdf(rank - 1, d, n / d)) - math.log(2)
+
+    return _solved(excess, d, rank)
+
+
+def _solved(excess: Callable[[float], float], d: int, rank: int) -> float:
+    """Return the number of cells in a row at which a decreasing function is zero, in units of the degrees."""
+    if not 1 <= rank < d:
+        raise InputError(f"rank is {rank}, expected a whole number from 1 to {d - 1}, below the dimension")
+    if excess(0.999 * d) > 0:
+        raise InputError(f"the matrix is {d}×{d} of rank {rank}, expected a dimension that is larger beside the rank")
+    cells = float(brentq(excess, rank, 0.999 * d))
+    return cells * d / (rank * (2 * d - rank))

@@ -1,0 +1,148 @@
+"""How many Gaussian measurements a convex penalty of rank or of sparsity needs, by conic geometry."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.stats import norm
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+
+__all__ = ["statistical_dimension", "statistical_dimension_of_sparse"]
+
+#: Draws of Gaussian matrices whose singular values are averaged.
+DRAWS = 20
+
+
+#: Cones of matrices: whether they are square and symmetric, whether semidefinite, and whether complex.
+CONES = {
+    "all": (False, False, False),
+    "symmetric": (True, False, False),
+    "semidefinite": (True, True, False),
+    "hermitian semidefinite": (True, True, True),
+}
+
+
+def statistical_dimension(
+    shape: tuple[int, int], rank: int, *, among: str = "all", seed: int = 0
+) -> tuple[float, float]:
+    r"""Return the number of Gaussian measurements at which the nuclear norm begins to recover a matrix, and its error.
+
+    It is the statistical dimension of the cone of directions in which the nuclear norm does not grow,
+
+    ``δ = min_τ { r (d1 + d2 − r + τ²) + E Σ_j max(σ_j(G) − τ, 0)² }``,
+
+    G a Gaussian matrix of shape (d1 − r, d2 − r), an upper bound that is sharp up to a few units; recovery sets in
+    within some ``√(d1 d2)`` of it. The expectation is a mean over draws. Among symmetric matrices the matrices of rank
+    r have ``r d − r (r − 1)/2`` dimensions in place of ``r (d1 + d2 − r)``, G is symmetric with variances ½ off its
+    diagonal, and ``|λ_j(G)|`` stands for ``σ_j(G)``; among semidefinite ones ``λ_j(G)`` does. Hermitian ones have
+    ``r (2 d − r)`` dimensions.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (d1, d2).
+    rank : int
+        Of the matrix, from 0 to the smaller dimension.
+    among : str
+        Where it is sought: "all", "symmetric", "semidefinite" or "hermitian semidefinite"; the measurements are
+        Gaussian in the space of such matrices.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    value, std_error : float
+        Number of measurements, and the standard error of the draws.
+
+    Raises
+    ------
+    InputError
+        If the rank does not fit the shape, or ``among`` is another word or the shape not square.
+
+    References
+    ----------
+    Amelunxen, Lotz, McCoy, Tropp, "Living on the edge: phase transitions in convex programs with random data",
+    Information and Inference 3(3), 2014, Propositions 4.1 and 4.7.
+
+    Examples
+    --------
+    >>> value, error = statistical_dimension((20, 20), 2)
+    >>> 135 < value < 145, error < 2
+    (True, True)
+    >>> statistical_dimension((20, 20), 2, among="semidefinite")[0] < value / 2
+    True
+    """
+    d1, d2 = shape
+    if not 0 <= rank <= min(d1, d2):
+        raise InputError(f"rank is {rank}, expected a whole number from 0 to {min(d1, d2)}, the smaller dimension")
+    if among not in CONES:
+        raise InputError(f"among is {among!r}, expected one of {', '.join(CONES)}")
+    symmetric, semidefinite, hermitian = CONES[among]
+    if symmetric and d1 != d2:
+        raise InputError(f"shape is {shape}, expected a square one for matrices that are {among}")
+    rest = np.random.default_rng(seed).standard_normal((DRAWS, d1 - rank, d2 - rank))
+    dimensions = rank * (d1 + d2 - rank)
+    if hermitian:
+        rest = rest + 1j * np.random.default_rng(seed + 1).standard_normal(rest.shape)
+    elif symmetric:
+        dimensions = rank * d1 - rank * (rank - 1) // 2
+    if symmetric:
+        sizes = np.linalg.eigvalsh((rest + rest.conj().swapaxes(1, 2)) / 2)
+        sizes = sizes if semidefinite else np.abs(sizes)
+    else:
+        sizes = np.linalg.svd(rest, compute_uv=False)
+    return _smallest(dimensions, rank, sizes)
+
+
+def _smallest(dimensions: int, rank: int, sizes: Array) -> tuple[float, float]:
+    """Return ``min_τ { dimensions + rank τ² + mean Σ_j max(sizes_j − τ, 0)² }`` and its standard error."""
+
+    def needed(tau: float) -> float:
+        return dimensions + rank * tau**2 + float(np.sum(np.maximum(sizes - tau, 0) ** 2) / DRAWS)
+
+    largest = max(float(sizes.max(initial=1.0)), 1.0)
+    best = minimize_scalar(needed, bounds=(0, 1.1 * largest), method="bounded", options={"xatol": 1e-6 * largest})
+    each = np.sum(np.maximum(sizes - best.x, 0) ** 2, axis=1)
+    return float(best.fun), float(each.std(ddof=1) / np.sqrt(DRAWS))
+
+
+def statistical_dimension_of_sparse(n: int, sparsity: int) -> float:
+    r"""Return the number of Gaussian measurements at which the ℓ1 norm begins to recover a sparse vector.
+
+    ``δ = min_τ { s (1 + τ²) + (n − s) E max(|g| − τ, 0)² }``, g normal, an upper bound that is sharp up to a few
+    units; recovery sets in within some ``√n`` of it.
+
+    Parameters
+    ----------
+    n, sparsity : int
+        Length of the vector, and the number of its entries that are not zero.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        If there are more entries that are not zero than entries.
+
+    References
+    ----------
+    Amelunxen, Lotz, McCoy, Tropp, Information and Inference 3(3), 2014, Proposition 4.5.
+
+    Examples
+    --------
+    >>> round(statistical_dimension_of_sparse(80, 4), 1), round(statistical_dimension_of_sparse(80, 80), 1)
+    (16.3, 80.0)
+    """
+    if not 0 <= sparsity <= n:
+        raise InputError(f"sparsity is {sparsity}, expected a whole number from 0 to {n}, the length")
+
+    def needed(tau: float) -> float:
+        beyond = 2 * ((1 + tau**2) * norm.sf(tau) - tau * norm.pdf(tau))
+        return float(sparsity * (1 + tau**2) + (n - sparsity) * beyond)
+
+    bounds = (0.0, 2 + np.sqrt(2 * np.log(max(n, 2))))
+    return float(minimize_scalar(needed, bounds=bounds, method="bounded", options={"xatol": 1e-8}).fun)

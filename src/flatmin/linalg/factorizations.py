@@ -1,0 +1,72 @@
+"""Lower bounds on eigenvalues that a Cholesky factorization proves, with its rounding errors counted against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.subspaces import EPS
+
+__all__ = ["complement_below", "positive_beside"]
+
+#: A product of sparse rows takes as long as so many of dense ones.
+SCATTERED, TALLEST = 180, 4
+
+
+def positive_beside(W: Array, U: Array, bound: float) -> bool:
+    """Prove ``x* W x ≥ bound ‖x‖²`` for all x ⟂ U by a Cholesky factorization of ``W + c U U* − bound I``."""
+    from scipy.linalg import lapack
+
+    n, shift = len(W), 2 * bound + 1
+    M = np.array(W, order="F") if U.size == 0 else np.asfortranarray(W + (shift * U) @ U.conj().T)
+    size = float(np.max(np.abs(M).sum(axis=0)))
+    trace = float(np.trace(M).real) + n * bound
+    M[np.diag_indices(n)] -= bound + 1.1 * EPS * ((U.shape[1] ** 2 + 100) * size + (n + 2) * trace)
+    factorize = lapack.zpotrf if np.iscomplexobj(M) else lapack.dpotrf
+    return bool(factorize(M, lower=1, clean=0, overwrite_a=1)[1] == 0)
+
+
+def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bounds: Sequence[float]) -> float | None:
+    """Return the first bound for which Cholesky proves ``‖(I−UUᵀ) S x‖ ≤ bound ‖x‖`` for all x ⟂ V, or for Sᵀ instead.
+
+    ``bound² I − Sᵀ(I−UUᵀ)S + c VVᵀ`` is positive definite if its Cholesky factorization succeeds, up to a backward
+    error that is added to the bound beforehand (Rump 2006: ``γ_{n+1}`` times the trace, and the rounding of forming
+    the matrix). None if no factorization succeeds.
+    """
+    from scipy.linalg import blas, lapack
+
+    if S.shape[0] < S.shape[1]:
+        S, U, V, UtS = S.T, V, U, SV.T
+    n = S.shape[1]
+    sparse = hasattr(S, "tocsc")
+    gram = _gram(S) if sparse else S.T @ S
+    magnitude = abs(S)
+    widest = int(np.max(np.diff(S.tocsc().indptr))) if sparse else S.shape[0]
+    spread = float(np.max(magnitude.sum(axis=0)) * np.max(magnitude.sum(axis=1)))
+    del magnitude
+    shift, trace = 4.0 + max(bounds) ** 2, float(np.trace(gram))
+    known = np.vstack([UtS, np.sqrt(shift) * V.T])
+    gram = blas.dsyrk(1.0, known.T, beta=-1.0, c=gram.T, lower=0, overwrite_c=1)
+    for left, bound in zip(range(len(bounds) - 1, -1, -1), bounds, strict=True):
+        whole = trace + n * bound**2 + shift * V.shape[1]
+        error = 1.1 * EPS * ((widest + U.shape[1] + 4) * spread + (n + 2) * whole)
+        shifted = gram.copy(order="F") if left else gram
+        shifted[np.diag_indices(n)] += bound**2 - error
+        if lapack.dpotrf(shifted, lower=0, clean=0, overwrite_a=1)[1] == 0:
+            return bound
+    return None
+
+
+def _gram(S: Any) -> Array:
+    """Return ``Sᵀ S`` of a sparse S as a dense matrix, by whichever product is faster.
+
+    Zeros add no rounding errors, so that both are as accurate.
+    """
+    (d1, n), counts = S.shape, np.diff(S.tocsr().indptr).astype(float)
+    if d1 <= TALLEST * n and n * n * d1 < SCATTERED * float(counts @ counts):
+        dense = S.toarray()
+        return np.asarray(dense.T @ dense)
+    return np.asarray((S.T @ S).toarray())

@@ -1,0 +1,211 @@
+"""The positions of observed cells, and products of factors and sparse values over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin._core.threads import one_thread
+from flatmin.linalg.kernels import loops
+from flatmin.linalg.kernels.threads import LEAST_WORK, Parts, available, in_parts
+
+__all__ = ["Cells"]
+
+NONE = np.zeros(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Observed cells in compressed rows; values are passed beside them, in this order.
+
+    Products are computed in the type of the factors, float32 or float64, on as many threads as pay.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(d1, d2)``.
+    pointers : ndarray of int, shape (d1 + 1,)
+        Where each row begins.
+    indices : ndarray of int, shape (m,)
+        Columns of the cells, row by row.
+    order : ndarray of int, shape (m,), optional
+        Where the cells stood before they were sorted: ``values[order]`` are values in this order.
+    threads : int, optional
+        At most so many threads; by default `flatmin.linalg.kernels.threads.available`.
+
+    Examples
+    --------
+    >>> cells = Cells.of(np.array([1, 0]), np.array([0, 2]), (2, 3))
+    >>> cells.sampled(np.array([[1.0], [2.0]]), np.array([[1.0], [2.0], [3.0]]))
+    array([3., 2.])
+    """
+
+    shape: tuple[int, int]
+    pointers: Array
+    indices: Array
+    order: Array | None = None
+    threads: int | None = None
+
+    @classmethod
+    def of(cls, rows: Array, cols: Array, shape: tuple[int, int], threads: int | None = None) -> Cells:
+        """Return the cells at these positions, in any order, sorted by row and column; repeated ones stay apart."""
+        kind = _kind(len(rows))
+        pointers = np.zeros(shape[0] + 1, kind)
+        loops.count(rows, pointers)
+        if len(rows) == 1 or _sorted(rows, cols):
+            return cls(shape, pointers, cols.astype(np.int32, copy=False), None, threads)
+        starts = np.zeros(shape[1] + 1, kind)
+        loops.count(cols, starts)
+        by_column, order = np.empty(len(rows), kind), np.empty(len(rows), kind)
+        loops.place(cols, starts, np.empty(0, kind), by_column)
+        loops.place(rows, pointers.copy(), by_column, order)
+        indices = np.empty(len(rows), np.int32)
+        loops.gathered(cols, order, 0, len(rows), indices)
+        return cls(shape, pointers, indices, order, threads)
+
+    @property
+    def size(self) -> int:
+        """The number of cells m."""
+        return len(self.indices)
+
+    @cached_property
+    def transposed(self) -> Cells:
+        """The cells of the transposed matrix; its ``order`` is relative to this one's."""
+        pointers = np.zeros(self.shape[1] + 1, self.pointers.dtype)
+        loops.count(self.indices, pointers)
+        rows, order = np.empty(self.size, np.int32), np.empty(self.size, self.pointers.dtype)
+        loops.arrange(self.pointers, self.indices, pointers.copy(), rows, order)
+        return Cells((self.shape[1], self.shape[0]), pointers, rows, order, self.threads)
+
+    def arranged(self, values: Array) -> Array:
+        """Return values in this order, itself where they are in it already."""
+        if self.order is None:
+            return values
+        return self._elementwise(loops.gathered, values)
+
+    def returned(self, values: Array) -> Array:
+        """Return values in the order in which the cells were given, itself where it is the same."""
+        if self.order is None:
+            return values
+        return self._elementwise(loops.returned, values)
+
+    def sampled(self, L: Array, R: Array) -> Array:
+        """Return the cells of ``L Rᵀ``, shape (m,), for L (d1, k) and R (d2, k)."""
+        L, R = _plain(L), _plain(R)
+        out = np.zeros(self.size, L.dtype)
+        if L.shape[1]:
+            self._run(loops.sampled, L.shape[1], L, R, out)
+        return out
+
+    def product(self, values: Array, F: Array) -> Array:
+        """Return ``V F`` for the sparse V with these values, for F (d2, k)."""
+        F = _plain(F)
+        out = np.empty((self.shape[0], F.shape[1]), F.dtype)
+        self._run(loops.product, F.shape[1], _plain(values), F, out)
+        return out
+
+    def grams(self, F: Array, weights: Array | None = None) -> Array:
+        """Return ``Σ w² f fᵀ`` over the rows f of F that each row meets, shape (d1, k, k)."""
+        F = _plain(F)
+        k = F.shape[1]
+        out = np.empty((self.shape[0], k, k), F.dtype)
+        with one_thread():
+            self._run(loops.gram, k * k, _weights(weights, F), F, out)
+        return out
+
+    def inverse_grams(self, F: Array, penalties: Array, weights: Array | None = None) -> Array:
+        """Return the inverses of `grams` with ``penalties[i] > 0`` added to the diagonal."""
+        blocks = self.grams(F, weights)
+        k = blocks.shape[1]
+        prices = penalties.astype(blocks.dtype)
+        blocks[:, np.arange(k), np.arange(k)] += prices[:, None]
+        threads = min(available() if self.threads is None else self.threads, 1 + blocks.size * k // LEAST_WORK)
+        in_parts(lambda start, stop: loops.inverted(blocks, prices, start, stop), len(blocks), threads)
+        return blocks
+
+    def ridge(self, values: Array, F: Array, penalties: Array, weights: Array | None = None) -> tuple[Array, float]:
+        """Return for every row l the minimiser of ``Σ (w ⟨f, l⟩ − value)² + penalty |l|²``: half a sweep, (d1, k).
+
+        Parameters
+        ----------
+        values : ndarray, shape (m,)
+            The data, in this order.
+        F : ndarray, shape (d2, k)
+            Factors of the columns.
+        penalties : ndarray, shape (d1,)
+            One a row, positive where the row has cells; a row without cells is zero.
+        weights : ndarray, shape (m,), optional
+            Of the cells, by default ones.
+
+        Returns
+        -------
+        factors : ndarray, shape (d1, k)
+        gain : float
+            By how much the sum over all rows is smaller than at zero.
+        """
+        F = _plain(F)
+        k = F.shape[1]
+        out, gains = np.zeros((self.shape[0], k), F.dtype), np.zeros(self.shape[0])
+        if k == 0:
+            return out, 0.0
+        data, prices = _plain(values.astype(F.dtype, copy=False)), _plain(penalties.astype(F.dtype, copy=False))
+        with one_thread():
+            self._run(loops.ridge, k * (k + 1), _weights(weights, F), data, F, prices, (out, gains))
+        return out, float(gains.sum())
+
+    def curved(self, errors: Array, mine: Array, others: Array, weights: Array | None = None) -> Array:
+        """Return a product with the second derivative of ``½ Σ (w ⟨l, r⟩ − value)²`` in the factors, rows of L.
+
+        Parameters
+        ----------
+        errors : ndarray, shape (m,)
+            ``w (value − w ⟨l, r⟩)``, in this order.
+        mine, others : ndarray, shapes (d1, 2k) and (d2, 2k)
+            L and R, each beside its direction.
+        weights : ndarray, shape (m,), optional
+            Of the cells, by default ones.
+        """
+        mine, others = _plain(mine), _plain(others)
+        out = np.empty((self.shape[0], mine.shape[1] // 2), mine.dtype)
+        self._run(loops.curved, 4 * out.shape[1], _weights(weights, mine), _plain(errors), mine, others, out)
+        return out
+
+    def _run(self, loop: Any, operations: int, *arguments: Any) -> None:
+        work = float(operations) * self.size
+        Parts(self.pointers).run(loop, work, self.pointers, self.indices, *arguments, threads=self.threads)
+
+    def _elementwise(self, loop: Any, values: Array) -> Array:
+        out = np.empty(self.size, values.dtype)
+        loop(_plain(values), self.order, 0, self.size, out)
+        return out
+
+
+def _kind(size: int) -> type[np.signedinteger[Any]]:
+    """Return the type of positions among so many cells."""
+    return np.int32 if size < 2**31 else np.int64
+
+
+def _sorted(rows: Array, cols: Array) -> bool:
+    """Return whether cells are in row-major order."""
+    step = 1_000_000
+    for i in range(0, len(rows) - 1, step):
+        r, c = rows[i : i + step + 1], cols[i : i + step + 1]
+        if np.any((r[1:] < r[:-1]) | ((r[1:] == r[:-1]) & (c[1:] < c[:-1]))):
+            return False
+    return True
+
+
+def _weights(weights: Array | None, F: Array) -> Array:
+    return np.zeros(0, F.dtype) if weights is None else _plain(np.ascontiguousarray(weights, F.dtype))
+
+
+def _plain(array: Array) -> Array:
+    """Return an array for which a loop is compiled: contiguous, writable, float32 or float64."""
+    array = np.ascontiguousarray(array)
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(float)
+    return array if array.flags.writeable else array.copy()

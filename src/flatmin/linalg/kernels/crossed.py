@@ -1,0 +1,70 @@
+"""How the rows of one factor move those of the other in the normal equations of completion, without a value a cell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.kernels.cells import Cells
+from flatmin.linalg.kernels.loops import compiled
+from flatmin.linalg.kernels.threads import Parts
+
+__all__ = ["crossed"]
+
+
+def crossed(cells: Cells, squares: Array, mine: Array, others: Array, directions: Array) -> Array:
+    """Return ``Σ w² ⟨l, q⟩ r`` over the cells of every row, shape (d1, k), in double precision.
+
+    Parameters
+    ----------
+    cells : Cells
+        Where the cells are.
+    squares : ndarray, shape (m,)
+        Squared weights w², in their order.
+    mine, others : ndarray, shapes (d1, k) and (d2, k)
+        Rows l and r of the two factors.
+    directions : ndarray, shape (d2, k)
+        Rows q beside ``others``.
+
+    Examples
+    --------
+    >>> cells = Cells.of(np.array([0, 0]), np.array([0, 1]), (1, 2))
+    >>> L, R, Q = np.array([[2.0]]), np.array([[1.0], [3.0]]), np.array([[1.0], [10.0]])
+    >>> crossed(cells, np.ones(2), L, R, Q)
+    array([[62.]])
+    """
+    both = np.hstack([others, directions], dtype=float)
+    out = np.empty(mine.shape)
+    work = 2.0 * mine.shape[1] * cells.size
+    arguments = np.ascontiguousarray(squares), np.ascontiguousarray(mine, float), both, out
+    Parts(cells.pointers).run(_crossed, work, cells.pointers, cells.indices, *arguments, threads=cells.threads)
+    return out
+
+
+@compiled
+def _crossed(pointers, indices, squares, mine, both, start, stop, out):  # type: ignore[no-untyped-def]
+    """``out[i] = Σ_p squares[p] ⟨mine[i], q⟩ r`` with ``both[indices[p]] = [r, q]``, two cells at a time."""
+    k = mine.shape[1]
+    total = np.empty(k)
+    for i in range(start, stop):
+        total[:] = 0
+        row, p, end = mine[i], pointers[i], pointers[i + 1]
+        while p + 2 <= end:
+            first, second = both[np.uintp(indices[p])], both[np.uintp(indices[p + 1])]
+            t1 = t2 = 0.0
+            for c in range(k):
+                t1 += row[c] * first[k + c]
+                t2 += row[c] * second[k + c]
+            t1 *= squares[p]
+            t2 *= squares[p + 1]
+            for c in range(k):
+                total[c] += t1 * first[c] + t2 * second[c]
+            p += 2
+        if p < end:
+            first, t1 = both[np.uintp(indices[p])], 0.0
+            for c in range(k):
+                t1 += row[c] * first[k + c]
+            t1 *= squares[p]
+            for c in range(k):
+                total[c] += t1 * first[c]
+        out[i] = total

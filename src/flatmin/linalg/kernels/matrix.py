@@ -1,0 +1,97 @@
+"""A sparse matrix whose products with arrays run over `Cells`."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.kernels.cells import Cells
+
+__all__ = ["CellMatrix"]
+
+
+class CellMatrix(csr_array):  # type: ignore[misc]
+    """A `scipy.sparse.csr_array` with faster products, and a transpose of its own kind that is made once.
+
+    So have its multiples. Whatever else is made of it (a slice, a sum) is an ordinary sparse array. Its values are not
+    to be changed.
+
+    Parameters
+    ----------
+    values : ndarray, shape (m,)
+        Values in the order of the cells.
+    cells : Cells
+        Where they stand.
+
+    Examples
+    --------
+    >>> S = CellMatrix.of(np.array([1.0, 2.0]), Cells.of(np.array([0, 1]), np.array([2, 0]), (2, 3)))
+    >>> S.T @ np.eye(2)
+    array([[0., 2.],
+           [0., 0.],
+           [1., 0.]])
+    """
+
+    _cells: Cells | None = None
+    _turned: Any = None
+    _back: Callable[[], Any] | None = None
+
+    @classmethod
+    def of(cls, values: Array, cells: Cells) -> CellMatrix:
+        """Return the matrix with these values."""
+        new = cls((values, cells.indices, cells.pointers), shape=cells.shape)
+        new._cells = cells
+        return new
+
+    def transpose(self, axes: Any = None, copy: bool = False) -> Any:
+        """Return the transpose in compressed rows."""
+        if self._cells is None or axes is not None or copy:
+            return csr_array(self).transpose(axes=axes, copy=copy)
+        back = None if self._back is None else self._back()
+        if back is not None:
+            return back
+        if self._turned is None:
+            across = self._cells.transposed
+            self._turned = CellMatrix.of(across.arranged(self.data), across)
+            self._turned._back = weakref.ref(self)  # a circle of large arrays would wait for the collector
+        return self._turned
+
+    def __matmul__(self, other: Any) -> Any:
+        if self._cells is None or not isinstance(other, np.ndarray) or other.dtype.kind != "f" or other.ndim > 2:
+            return super().__matmul__(other)
+        if other.shape[0] != self.shape[1]:
+            return super().__matmul__(other)  # which says what is wrong
+        columns = other.reshape(len(other), -1)
+        found = self._cells.product(self.data, columns.astype(self.data.dtype, copy=False))
+        return found.reshape(self.shape[0], *other.shape[1:])
+
+    def __mul__(self, other: Any) -> Any:
+        if self._cells is None or not np.isscalar(other):
+            return super().__mul__(other)
+        return CellMatrix.of(self.data * other, self._cells)
+
+    def __abs__(self) -> Any:
+        """Return sizes, added up where entries repeat."""
+        sizes = csr_array((np.abs(self.data), self.indices, self.indptr), shape=self.shape, copy=True)
+        sizes.sum_duplicates()
+        return sizes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_turned": None, "_back": None}
+
+    def sum_duplicates(self) -> None:
+        """Add up what stands at the same place; the cells, whose arrays this matrix shares, stay as they are."""
+        if not self.has_canonical_format:
+            for name in ("data", "indices", "indptr"):
+                setattr(self, name, getattr(self, name).copy())
+            self._cells, self._turned, self._back = None, None, None
+        super().sum_duplicates()
+
+    def dot(self, other: Any) -> Any:
+        """Return ``self @ other``."""
+        return self @ other if isinstance(other, np.ndarray) else super().dot(other)

@@ -1,0 +1,203 @@
+"""Passes over the rows of a dense matrix that meet a low-rank one: block by block, so that all stays in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.kernels.threads import available, spread
+
+__all__ = ["COMPILED", "RowPasses"]
+
+#: From this many cells on, compiled loops repay the time that loading Numba takes.
+COMPILED = 4_000_000
+#: Cells in a block: with three or four matrices at hand it stays in the second cache.
+BLOCK = 1 << 16
+#: Below this many cells another thread is not worth its start.
+LEAST = 1 << 18
+#: Threads share ranges of rows, of which there are no more than this: each has room for sums of its own. How many there
+#: are depends on the matrix alone, so that threads do not change the digits.
+RANGES = 16
+
+_NONE: Array = np.zeros((0, 0), bool)
+
+
+class RowPasses:
+    """What robust PCA asks of a matrix ``Y`` beside one of low rank, ``X = L Rᵀ``, that is never formed.
+
+    Parameters
+    ----------
+    Y : ndarray, shape (d1, d2)
+        The data.
+    seen : ndarray of bool, shape (d1, d2), or None
+        Which cells are observed; None if all are.
+    threads : int, optional
+        How many threads share a pass; by default all that this process may use, if the matrix is large. Linear
+        algebra inside a block is single: call within `one_thread`.
+    compiled : bool, optional
+        Whether loops are compiled; by default if the matrix has `COMPILED` cells.
+    """
+
+    def __init__(
+        self, Y: Array, seen: Array | None = None, *, threads: int | None = None, compiled: bool | None = None
+    ) -> None:
+        self.Y, self.seen = Y, seen
+        self.threads = min(available() if threads is None else threads, 1 + Y.size // LEAST)
+        self._height = max(1, BLOCK // Y.shape[1])
+        compiled = Y.size >= COMPILED if compiled is None else compiled
+        self._ascend, self._trim = _loops(compiled)
+
+    def ascend(self, L: Array, R: Array, W: Array, Z: Array, *, level: float, rho: float, following: float) -> None:
+        """``W ← clip(ρ(Y − X) + W, ±level)``, zero where not seen; ``Z ← X + (W − old W)/ρ + W/following``, in place.
+
+        Where ``S = Y − X + (old W − W)/ρ`` are the errors of the round, Z is ``Y − S + W/following`` on observed cells
+        and X elsewhere.
+        """
+
+        def block(rows: slice, x: Array) -> None:
+            self._ascend(self.Y[rows], x, W[rows], Z[rows], self._of(rows), level, rho, following)
+
+        self._each(L, R, block)
+
+    def trim(
+        self, L: Array, R: Array, limits: tuple[Array, Array], free: Array, left: Array, right: Array
+    ) -> tuple[Array, Array]:
+        """Return ``G right`` and ``Gᵀ left`` for ``G = Y − X`` on cells where it is small, zero elsewhere.
+
+        ``free`` is set to which cells these are: those within the limit of their row or that of their column.
+        """
+        high, wide = limits
+
+        def block(rows: slice, x: Array) -> None:
+            self._trim(self.Y[rows], x, self._of(rows), high[rows], wide, free[rows])
+
+        return self._products(L, R, block, left, right)
+
+    def masked(self, L: Array, R: Array, free: Array, left: Array, right: Array) -> tuple[Array, Array]:
+        """Return ``G right`` and ``Gᵀ left``, in their type, for ``G = X`` on free cells and zero elsewhere."""
+
+        def block(rows: slice, x: Array) -> None:
+            np.multiply(x, free[rows], out=x)
+
+        return self._products(L, R, block, left, right)
+
+    def add(self, L: Array, R: Array, free: Array, W: Array) -> None:
+        """``W ← W + X`` on free cells, in place."""
+
+        def block(rows: slice, x: Array) -> None:
+            np.multiply(x, free[rows], out=x)
+            np.add(W[rows], x, out=W[rows])
+
+        self._each(L, R, block)
+
+    def leave(self, L: Array, R: Array, write: Callable[[slice, Array], Any]) -> None:
+        """Call ``write(rows, Y − X)`` for blocks of rows; what it is given may be changed, and is gone afterwards."""
+
+        def block(rows: slice, x: Array) -> None:
+            np.subtract(self.Y[rows], x, out=x)
+            if self.seen is not None:
+                np.multiply(x, self.seen[rows], out=x)
+            write(rows, x)
+
+        self._each(L, R, block)
+
+    def products(self, M: Array, V: Array) -> Array:
+        """Return ``M V`` for a matrix of the shape of the data, in the type of V."""
+        out = np.empty((len(M), V.shape[1]), V.dtype)
+
+        def run(start: int, stop: int) -> None:
+            for rows in self._blocks(start, stop):
+                np.matmul(M[rows].astype(V.dtype, copy=False), V, out=out[rows])
+
+        spread(run, self._ranges(), self.threads)
+        return out
+
+    def adjoint_products(self, M: Array, U: Array) -> Array:
+        """Return ``Mᵀ U`` for a matrix of the shape of the data, in the type of U."""
+        parts = [np.zeros((0, 0))] * len(self._ranges())
+        numbers = {start: n for n, (start, _) in enumerate(self._ranges())}
+
+        def run(start: int, stop: int) -> None:
+            total = np.zeros((M.shape[1], U.shape[1]), U.dtype)
+            for rows in self._blocks(start, stop):
+                total += M[rows].astype(U.dtype, copy=False).T @ U[rows]
+            parts[numbers[start]] = total
+
+        spread(run, self._ranges(), self.threads)
+        return np.asarray(sum(parts[1:], parts[0]))
+
+    def _of(self, rows: slice) -> Array:
+        return _NONE if self.seen is None else self.seen[rows]
+
+    def _ranges(self) -> list[tuple[int, int]]:
+        count = min(RANGES, 1 + self.Y.size // LEAST, len(self.Y))
+        cuts = np.linspace(0, len(self.Y), count + 1).astype(int).tolist()
+        return list(pairwise(cuts))
+
+    def _blocks(self, start: int, stop: int) -> Iterator[slice]:
+        for first in range(start, stop, self._height):
+            yield slice(first, min(first + self._height, stop))
+
+    def _each(self, L: Array, R: Array, act: Callable[[slice, Array], Any]) -> None:
+        """Call ``act(rows, X[rows])`` for blocks of rows, several at once."""
+        across = np.ascontiguousarray(R.T)
+
+        def run(start: int, stop: int) -> None:
+            room = np.empty((min(self._height, stop - start), len(R)), L.dtype)
+            for rows in self._blocks(start, stop):
+                act(rows, np.matmul(L[rows], across, out=room[: rows.stop - rows.start]))
+
+        spread(run, self._ranges(), self.threads)
+
+    def _products(
+        self, L: Array, R: Array, act: Callable[[slice, Array], Any], left: Array, right: Array
+    ) -> tuple[Array, Array]:
+        ranges = self._ranges()
+        sums = np.zeros((len(ranges), left.shape[1], len(R)), L.dtype)
+        stops = np.array([stop for _, stop in ranges])
+        out = np.empty((len(L), right.shape[1]), L.dtype)
+
+        def block(rows: slice, x: Array) -> None:
+            act(rows, x)
+            np.matmul(x, right, out=out[rows])
+            sums[np.searchsorted(stops, rows.start, side="right")] += left[rows].T @ x
+
+        self._each(L, R, block)
+        return out, np.ascontiguousarray(sums.sum(axis=0).T)
+
+
+def _loops(compiled: bool) -> tuple[Any, Any]:
+    if not compiled:
+        return _ascend, _trim
+    from flatmin.linalg.kernels import pursuit
+
+    return pursuit.ascend, pursuit.trim
+
+
+def _ascend(y: Array, x: Array, w: Array, z: Array, seen: Array, level: float, rho: float, following: float) -> None:
+    """As in `kernels.pursuit`."""
+    np.subtract(y, x, out=z)
+    z *= rho
+    z += w
+    w *= -1 / rho
+    x += w
+    np.clip(z, -level, level, out=w)
+    if seen.size:
+        w *= seen
+    np.multiply(w, 1 / rho + 1 / following, out=z)
+    z += x
+
+
+def _trim(y: Array, x: Array, seen: Array, high: Array, wide: Array, free: Array) -> None:
+    """As in `kernels.pursuit`."""
+    np.subtract(y, x, out=x)
+    sizes = np.abs(x)
+    np.less_equal(sizes, wide, out=free)
+    free |= sizes <= high[:, None]
+    if seen.size:
+        free &= seen
+    x *= free

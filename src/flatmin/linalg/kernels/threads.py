@@ -1,0 +1,94 @@
+"""Running a loop over several ranges of rows at once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+
+__all__ = ["LEAST_WORK", "Parts", "available", "in_parts", "spread"]
+
+#: Below this many operations another thread is not worth its start.
+LEAST_WORK = 8_000_000
+#: Parts a thread, so that none waits long for another that was interrupted.
+SHARES = 8
+
+
+def available() -> int:
+    """Return how many threads to use: processors of this process, or fewer where the usual variables say so.
+
+    Libraries that run several workers set ``NUMBA_NUM_THREADS`` or ``OMP_NUM_THREADS`` in each of them.
+    """
+    try:
+        found = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        found = os.cpu_count() or 1
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        limit = os.environ.get(name, "")
+        if limit.isdigit() and int(limit) > 0:
+            found = min(found, int(limit))
+    return found
+
+
+class Parts:
+    """Ranges of rows that hold about equally many cells.
+
+    Parameters
+    ----------
+    pointers : ndarray, shape (n + 1,)
+        Where each row begins.
+    """
+
+    def __init__(self, pointers: Array) -> None:
+        self.pointers = pointers
+
+    def run(self, loop: Callable[..., Any], work: float, *arguments: Any, threads: int | None = None) -> None:
+        """Call ``loop(*arguments[:-1], start, stop, arguments[-1])`` for ranges that cover all rows."""
+        threads = min(available() if threads is None else threads, 1 + int(work / LEAST_WORK))
+        rows = len(self.pointers) - 1
+        *inputs, out = arguments
+        if threads <= 1:
+            loop(*inputs, 0, rows, out)
+            return
+        cells = np.linspace(0, self.pointers[-1], SHARES * threads + 1)[1:-1]
+        cuts = np.unique(np.concatenate([[0], np.searchsorted(self.pointers, cells), [rows]])).tolist()
+        spread(lambda start, stop: loop(*inputs, start, stop, out), list(itertools.pairwise(cuts)), threads)
+
+
+def in_parts(call: Callable[[int, int], Any], length: int, threads: int) -> None:
+    """Call a function with ranges that cover ``0 … length``, in several threads."""
+    cuts = np.unique(np.linspace(0, length, threads + 1).astype(int)).tolist()
+    spread(call, list(itertools.pairwise(cuts)), threads)
+
+
+def spread(call: Callable[[int, int], Any], ranges: list[tuple[int, int]], threads: int) -> None:
+    """Call a function with every range, in several threads; an exception in one of them is raised here."""
+    waiting = iter(ranges)
+    failures: list[BaseException] = []
+    lock = threading.Lock()
+
+    def work() -> None:
+        try:
+            while True:
+                with lock:
+                    piece = next(waiting, None)
+                if piece is None or failures:
+                    return
+                call(*piece)
+        except BaseException as error:  # passed on below, in the thread of the caller
+            failures.append(error)
+
+    helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(ranges)) - 1)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+    if failures:
+        raise failures[0]

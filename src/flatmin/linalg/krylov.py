@@ -1,0 +1,273 @@
+"""What a Lanczos iteration from a random start says about the largest eigenvalue: a bound from above, up to a chance.
+
+Ritz values approach the largest eigenvalue from below, so they prove nothing. But a random start is nearly orthogonal
+to the eigenvector of that eigenvalue only with a small chance, and if it is not, an iteration cannot overlook it. The
+theory is in docs/theory/bounds.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import eigh_tridiagonal
+from scipy.special import betaincinv
+
+from flatmin._core.arrays import Array
+
+__all__ = ["Krylov", "RandomBound", "largest_eigenvalue", "least_component"]
+
+EPS = float(np.finfo(float).eps)
+#: The bound is computed after this many steps first, and after this many times more again.
+FIRST, AGAIN = 5, 1.2
+#: Rounding errors may take this share of the component of a start.
+LEFT_TO_ROUNDING = 0.01
+
+
+@dataclass(frozen=True)
+class Krylov:
+    """The matrix T of k Lanczos steps from a unit vector v, and the norm of the residual that is left.
+
+    The vectors of the iteration are ``q_j(A) v`` with polynomials q_0 = 1, … , q_k that are orthonormal for the
+    spectral measure of v, ``μ = Σ_i c_i² δ(λ_i)`` with c_i the component of v along eigenvector i.
+
+    Attributes
+    ----------
+    diagonal : ndarray, shape (k,)
+        Diagonal of T.
+    beside : ndarray, shape (k,)
+        What stands beside it, and last the norm of the residual, which is no part of T.
+    rounding : float
+        The part of the products that T leaves out: zero but for rounding errors.
+    exhausted : bool
+        Whether the residual is zero: T then has every eigenvalue whose eigenvectors v is not orthogonal to.
+
+    Examples
+    --------
+    >>> krylov = Krylov(np.array([1.0, 2.0]), np.array([1.0, 1.0]), 0.0, False)
+    >>> krylov.nodes.round(3), krylov.weights.round(3)
+    (array([0.382, 2.618]), array([0.724, 0.276]))
+    """
+
+    diagonal: Array
+    beside: Array
+    rounding: float
+    exhausted: bool
+
+    @property
+    def steps(self) -> int:
+        """Return k, the number of products."""
+        return len(self.diagonal)
+
+    @property
+    def nodes(self) -> Array:
+        """Return the Ritz values, eigenvalues of T, ascending."""
+        return self._decomposition[0]
+
+    @property
+    def weights(self) -> Array:
+        """Return the weights of the Gauss quadrature ``Σ_j w_j f(θ_j)`` of ``vᵀ f(A) v``, which add up to 1."""
+        return np.asarray(self._decomposition[1][0] ** 2)
+
+    @property
+    def residuals(self) -> Array:
+        """Return, for each Ritz value, a distance within which an eigenvalue of A lies."""
+        return np.asarray(self.beside[-1] * np.abs(self._decomposition[1][-1]))
+
+    @cached_property
+    def _decomposition(self) -> tuple[Array, Array]:
+        return eigh_tridiagonal(self.diagonal, self.beside[:-1])  # type: ignore[no-any-return]
+
+    def reversed(self) -> Krylov:
+        """Return the same for −A."""
+        return Krylov(-self.diagonal, self.beside, self.rounding, self.exhausted)
+
+    def upper_bound(self, component: float, orthonormal: bool = True) -> float:
+        """Return a number that no eigenvalue exceeds whose eigenvectors have a component of at least this in v.
+
+        A polynomial p of degree k with ``∫ p² dμ = 1`` has ``c² p(λ)² ≤ 1`` at an eigenvalue λ with component c. The
+        largest ``p(λ)²`` of all of them is ``K(λ) = Σ_{j ≤ k} q_j(λ)²``. So ``K(λ) ≤ 1/c²``, and beyond the largest
+        Ritz value K grows. Where rounding has cost the vectors their orthogonality, the largest ``q_j(λ)²`` takes the
+        place of the sum.
+
+        Parameters
+        ----------
+        component : float
+            A positive number c; for others, and for iterations that met infinite numbers or none, nothing is bounded.
+        orthonormal : bool
+            Whether the vectors of the iteration were kept orthogonal.
+        """
+        if not (np.all(np.isfinite(self.diagonal)) and np.all(np.isfinite(self.beside)) and component > 0):
+            return math.inf
+        largest = float(self.nodes[-1])
+        low, step = largest, float(self.beside[-1]) or self.floor
+        if self._exceeds(low, component, orthonormal):
+            return low
+        while not self._exceeds(low + step, component, orthonormal):
+            step *= 2
+            if not math.isfinite(low + step):
+                return math.inf
+        high = low + step
+        while high - low > 1e-3 * (high - largest) and high - low > 2 * math.ulp(max(abs(low), abs(high))):
+            middle = (low + high) / 2
+            low, high = (low, middle) if self._exceeds(middle, component, orthonormal) else (middle, high)
+        return high
+
+    @cached_property
+    def floor(self) -> float:
+        """Return a rounding error of T, which is never zero."""
+        size = max(float(np.abs(self.diagonal).max()), float(self.beside[:-1].max(initial=0.0)))
+        return max(EPS * size, float(np.finfo(float).tiny))
+
+    def _exceeds(self, x: float, component: float, orthonormal: bool) -> bool:
+        """Return whether ``component² K(x) > 1``; the sum is left as soon as it is, so that it cannot overflow."""
+        before, q, total, limit, back = 0.0, 1.0, 1.0, component**-2, 0.0
+        for a, b in self._coefficients:
+            if total > limit:
+                return True
+            before, q = q, ((x - a) * q - back * before) / b
+            square = q * q if abs(q) < 1e100 else math.inf
+            total, back = (total + square if orthonormal else max(total, square)), b
+        return total > limit
+
+    @cached_property
+    def _coefficients(self) -> list[tuple[float, float]]:
+        return list(zip(self.diagonal.tolist(), np.maximum(self.beside, self.floor).tolist(), strict=True))
+
+
+def least_component(n: int, failure: float, field: type = float) -> float:
+    """Return what a given component of a uniform unit vector exceeds in size with probability ``1 − failure``.
+
+    Its square has the law Beta(1/2, (n−1)/2), of complex vectors Beta(1, n−1). In one dimension the component is 1.
+
+    Parameters
+    ----------
+    n : int
+        Dimension of the space.
+    failure : float
+        A probability.
+    field : type
+        float or complex.
+
+    Examples
+    --------
+    >>> round(least_component(2, 0.5), 6), round(least_component(2, 0.5, complex), 6)
+    (0.707107, 0.707107)
+    """
+    if n <= 1:
+        return 1.0
+    if field is complex:
+        square = -math.expm1(math.log1p(-failure) / (n - 1))
+    else:
+        square = float(betaincinv(0.5, (n - 1) / 2, failure))
+    return math.sqrt(max(square, np.finfo(float).tiny))
+
+
+@dataclass(frozen=True)
+class RandomBound:
+    """A bound on the largest eigenvalue of an operator from random starts.
+
+    Attributes
+    ----------
+    upper : float
+        No eigenvalue exceeds this, but for a chance of ``failure`` over the starts; infinity where products were not
+        finite.
+    reached : float
+        The largest Ritz value: some eigenvalue is at least this large, up to rounding.
+    failure : float
+        The probability.
+    steps : int
+        Products with every start.
+    """
+
+    upper: float
+    reached: float
+    failure: float
+    steps: int
+
+
+def largest_eigenvalue(
+    apply: Callable[[Array], Array],
+    starts: Array,
+    *,
+    dimension: int,
+    failure: float,
+    rounding: float,
+    steps: int,
+    enough: Callable[[float, float], bool],
+) -> RandomBound:
+    """Bound the largest eigenvalue of a Hermitian A from above, by Lanczos iterations from all starts at once.
+
+    With b independent starts, one at least has a component of ``least_component(n, failure^(1/b))`` along a given
+    eigenvector, but for the chance ``failure``. What bounds the eigenvalue by that start is not known to be its own
+    iteration; so the largest of the b bounds counts. Vectors are not kept, and not made orthogonal again: the three
+    terms of the recursion hold up to rounding whether or not the vectors stay orthogonal, and the bound needs no more.
+
+    Parameters
+    ----------
+    apply : callable
+        Returns ``A X`` of (n, b) arrays.
+    starts : ndarray, shape (n, b)
+        Columns of independent standard normal numbers, independent of A as well; or their projections on a subspace
+        that A maps into itself and that has all eigenvectors in question. Changed in place.
+    dimension : int
+        Of the space that the columns are uniform in.
+    failure : float
+        A probability.
+    rounding : float
+        What products may be off by for unit vectors, in the Euclidean norm.
+    steps : int
+        Products with every start at most.
+    enough : callable
+        Is given a Ritz value and a bound from time to time, and ends the iteration if it returns True.
+
+    Examples
+    --------
+    >>> A = np.linspace(0, 1, 500)[:, None]
+    >>> starts = np.random.default_rng(0).standard_normal((500, 4))
+    >>> found = largest_eigenvalue(lambda X: A * X, starts, dimension=500, failure=1e-10, rounding=1e-15, steps=60,
+    ...                            enough=lambda reached, upper: upper < 1.03)
+    >>> bool(found.reached <= 1 <= found.upper < 1.03), found.steps < 60
+    (True, True)
+    """
+    field = complex if np.iscomplexobj(starts) else float
+    component = least_component(dimension, failure ** (1 / starts.shape[1]), field)
+    following, upper, reached = FIRST, np.inf, -np.inf
+    diagonal, beside = [], []
+    sizes = np.linalg.norm(starts, axis=0)
+    vectors, before, back = starts, np.zeros_like(starts), np.zeros(starts.shape[1])
+    vectors /= np.where(sizes > 0, sizes, 1)
+    for k in range(1, steps + 1):
+        after = apply(vectors)
+        along = np.einsum("ij,ij->j", vectors.conj(), after).real
+        after -= vectors * along + before * back
+        back = np.linalg.norm(after, axis=0)
+        if not np.all(np.isfinite([along, back])):
+            return RandomBound(np.inf, -np.inf, failure, k)
+        diagonal.append(along)
+        beside.append(back)
+        before, vectors = vectors, after / np.where(back > 0, back, 1)
+        if k in (following, steps) or not np.any(back):
+            runs = _runs(np.array(diagonal), np.array(beside))
+            off = math.sqrt(k) * rounding / (LEFT_TO_ROUNDING * component)
+            reached = max(float(run.nodes[-1]) for run in runs)
+            bounds = [
+                max(run.upper_bound((1 - 2 * LEFT_TO_ROUNDING) * component, orthonormal=False), run.nodes[-1] + off)
+                for run in runs
+            ]
+            upper = min(upper, max(bounds))
+            if enough(reached, upper) or not np.any(back):
+                break
+            following = max(k + 2, int(AGAIN * k))
+    return RandomBound(upper, reached, failure, k)
+
+
+def _runs(diagonal: Array, beside: Array) -> list[Krylov]:
+    """Return the iterations of all starts, each up to where its residual vanished."""
+    ends = np.where(np.any(beside == 0, axis=0), np.argmax(beside == 0, axis=0) + 1, len(beside))
+    return [
+        Krylov(diagonal[:end, i], beside[:end, i], 0.0, bool(beside[end - 1, i] == 0)) for i, end in enumerate(ends)
+    ]

@@ -1,0 +1,179 @@
+"""Bounds of norms by random starts, but for a stated chance, and the stream of random numbers that they come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.krylov import largest_eigenvalue
+from flatmin.linalg.subspaces import EPS, adjoint_of
+
+__all__ = [
+    "FAILURE",
+    "likely_end",
+    "likely_rest",
+    "normal_starts",
+    "product_rounding",
+    "starts_at_once",
+    "stored_entries",
+]
+
+#: With this probability the bound of a norm by random starts fails, and that of a margin: half of it the first time
+#: that one is tried, a quarter the second time, and so on.
+FAILURE = 2e-11
+#: Iterations with random starts end when the bound leaves this share of what their estimate leaves below one …
+SETTLED = 0.7
+#: … or after so many steps.
+STEPS = 150
+#: Cells of a sparse array that are looked at at once.
+PIECE = 1 << 14
+#: Random starts at once: a product with sparse matrices costs about as much for eight vectors as for three.
+STARTS, STARTS_OF_OPERATOR = 8, 2
+#: Operators known by their products are taken to be right to this many rounding errors of the largest product.
+OPERATOR_ROUNDING = 1e3 * EPS
+#: Names the stream of random numbers that nothing else draws from.
+STREAM = 0x6E6F726D
+
+
+def likely_end(
+    S: Any, Q: Array, sign: float, scale: float, floor: float, stream: tuple[int, int]
+) -> tuple[float, float]:
+    """Bound the largest eigenvalue of ± S on the complement of Q by random starts; return what is surely reached, too.
+
+    Of `FAILURE` the k-th stream gets the share ``2^-(k+1)``.
+    """
+
+    def apply(X: Array) -> Array:
+        X = X - Q @ (Q.conj().T @ X)
+        X = sign * (S @ X)
+        return np.asarray(X - Q @ (Q.conj().T @ X))
+
+    def enough(reached: float, upper: float) -> bool:
+        return reached > floor or scale - upper >= SETTLED * (scale - reached)
+
+    starts = normal_starts(S, starts_at_once(S), stream)
+    starts -= Q @ (Q.conj().T @ starts)
+    found = largest_eigenvalue(
+        apply,
+        starts,
+        dimension=len(Q) - Q.shape[1],
+        failure=FAILURE / 2 ** (stream[1] + 1),
+        rounding=product_rounding(S, Q.shape[1], scale),
+        steps=STEPS,
+        enough=enough,
+    )
+    return found.upper, found.reached
+
+
+def likely_rest(
+    S: Any,
+    U: Array,
+    V: Array,
+    UtS: Array,
+    SV: Array,
+    scale: float,
+    floor: float,
+    stream: tuple[int, int],
+    settled: float = SETTLED,
+) -> tuple[float, float]:
+    """Bound the norm of ``R = (I − UU*) S (I − VV*)`` by random starts for R*R; return what is surely reached as well.
+
+    It ends once the bound leaves the share ``settled`` of the room between what is reached and ``scale``.
+
+    The starts come from a stream of random numbers of their own. A dual vector may depend on other random numbers with
+    the same seed: those that a solver started with, or that chose the data. It does not depend on these.
+    """
+    if S.shape[0] < S.shape[1]:
+        S, U, V, UtS = adjoint_of(S), V, U, SV.conj().T
+    adjoint, n = adjoint_of(S), S.shape[1] - V.shape[1]
+    if n <= 0:
+        return 0.0, 0.0
+
+    def square(X: Array) -> Array:
+        X = X - V @ (V.conj().T @ X)
+        X = adjoint @ (S @ X - U @ (UtS @ X))
+        return np.asarray(X - V @ (V.conj().T @ X))
+
+    def enough(reached: float, upper: float) -> bool:
+        reached, upper = (float(np.sqrt(max(0.0, x))) for x in (reached, upper))
+        return reached > floor or scale - upper >= settled * (scale - reached)
+
+    starts = normal_starts(S, starts_at_once(S), stream)
+    starts -= V @ (V.conj().T @ starts)
+    found = largest_eigenvalue(
+        square,
+        starts,
+        dimension=n,
+        failure=FAILURE / 2 ** (stream[1] + 1),
+        rounding=product_rounding(S, U.shape[1], scale, twice=True),
+        steps=STEPS,
+        enough=enough,
+    )
+    return float(np.sqrt(max(0.0, found.upper))) * (1 + 4 * EPS), float(np.sqrt(max(0.0, found.reached)))
+
+
+def normal_starts(S: Any, count: int, stream: tuple[int, int]) -> Array:
+    """Return standard normal columns for S, complex if S is, from a stream that nothing else draws from."""
+    rng = np.random.default_rng(np.random.SeedSequence(stream[0], spawn_key=(STREAM, stream[1])))
+    starts = rng.standard_normal((S.shape[1], count))
+    if np.issubdtype(S.dtype, np.complexfloating):
+        return starts + 1j * rng.standard_normal(starts.shape)
+    return starts
+
+
+def starts_at_once(S: Any) -> int:
+    """Return how many random starts S is worth."""
+    return STARTS if isinstance(S, np.ndarray) or hasattr(S, "tocsr") else STARTS_OF_OPERATOR
+
+
+def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float:
+    """Return a bound on the rounding error of ``R x``, ‖x‖ = 1, or R*R x, with R the matrix S beside p triplets.
+
+    A sum of w products is off by at most ``w ε/2`` times the sum of their sizes; the norm of |S| is at most
+    ``(‖S‖_1 ‖S‖_∞)^½`` and ``‖S‖_F``, and that of ``|U||U|*`` at most p. Of an operator known by its products it is
+    taken for granted that they are accurate, for its ``scale``.
+    """
+    if not (isinstance(S, np.ndarray) or hasattr(S, "tocsr")):
+        return OPERATOR_ROUNDING * scale ** (1 + twice)
+    if hasattr(S, "tocsr"):
+        sums, terms, square = _sparse_sizes(S)
+    else:
+        sizes = np.abs(S)
+        sums, terms = [float(np.max(sizes.sum(axis=axis), initial=0.0)) for axis in (0, 1)], list(S.shape)
+        square = float(np.vdot(sizes, sizes))
+    size = min(float(np.prod(sums)), square) ** (0.5 + 0.5 * twice)
+    unit = float(np.finfo(S.dtype).eps) if np.issubdtype(S.dtype, np.inexact) else EPS
+    return unit * float(size) * float(sum(terms) + 2 * p * (sum(S.shape) + p) + 8)
+
+
+def _sparse_sizes(S: Any) -> tuple[list[float], list[int], float]:
+    """Return of a sparse array the largest sums of sizes in a row and a column, most entries there, and ``‖|S|‖_F²``.
+
+    It is gone through in pieces, so that nothing as long as it is made. Where entries repeat the last is infinite.
+    """
+    M = S if S.format == "csr" else S.T if S.format == "csc" else S.tocsr()
+    across, terms = np.zeros(M.shape[1]), np.zeros(M.shape[1], np.int64)
+    down, start = 0.0, 0
+    while start < M.shape[0]:
+        stop = max(start + 1, int(np.searchsorted(M.indptr, M.indptr[start] + PIECE, side="right")) - 1)
+        first, last = int(M.indptr[start]), int(M.indptr[stop])
+        sizes, columns = np.abs(M.data[first:last]), M.indices[first:last]
+        own = np.repeat(np.arange(stop - start), np.diff(M.indptr[start : stop + 1]))
+        down = max(down, float(np.bincount(own, sizes, stop - start).max()))
+        across += np.bincount(columns, sizes, M.shape[1])
+        terms += np.bincount(columns, minlength=M.shape[1])
+        start = stop
+    counts = [int(np.diff(M.indptr).max(initial=0)), int(terms.max(initial=0))]
+    square = float(np.vdot(M.data, M.data).real) if M.has_canonical_format else np.inf
+    return [down, float(across.max(initial=0.0))], counts, square
+
+
+def stored_entries(S: Any, axis: int) -> Array:
+    """Return how many entries a sparse array has in every row (0) or column (1)."""
+    if S.format not in ("csr", "csc"):
+        S = S.tocsr()
+    if (S.format == "csr") == (axis == 0):
+        return np.diff(S.indptr)
+    return np.bincount(S.indices, minlength=S.shape[axis])

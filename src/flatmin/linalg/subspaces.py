@@ -1,0 +1,310 @@
+"""Singular subspaces and eigenvectors as iterations find them, which choose what is proved elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import Metric
+
+__all__ = [
+    "ACCURATE",
+    "DENSE",
+    "EDGE",
+    "EPS",
+    "LARGEST_HERMITIAN",
+    "MANY_COLUMNS",
+    "MOST_TRIPLETS",
+    "adjoint_of",
+    "anew",
+    "appended",
+    "as_array",
+    "block_norm",
+    "couple",
+    "deflate",
+    "flipped_beside",
+    "leading_eigenpairs",
+    "leading_triplets",
+    "lowest_beside",
+    "products_of",
+    "refined",
+]
+
+EPS = float(np.finfo(float).eps)
+
+#: Up to this smaller dimension the whole singular value decomposition is computed.
+DENSE = 400
+#: Up to this dimension the eigenvalues of a Hermitian matrix are computed.
+LARGEST_HERMITIAN = 2000
+#: Singular subspaces that couple with their complements by more than this are computed anew.
+ACCURATE = 1e-7
+#: … by so many rounds of block Krylov steps of this depth, unless there are more columns than these.
+REFINEMENTS, DEPTH, WIDEST_GUESS = 3, 4, 100
+#: So many columns are dear to compute anew, and are not refined further if a round gains less than this factor.
+MANY_COLUMNS, GAIN = 32, 3.0
+#: Singular values above this one cost random starts more steps than to be found and set apart.
+EDGE = 0.9975
+#: So many of them are looked for, in blocks of this width, with so many restarts, to this residual.
+MOST_TRIPLETS, BLOCK, CYCLES, SEPARATED = 400, 8, 30, 1e-7
+
+
+def as_array(S: Any) -> Array:
+    """Return an array, a sparse array or anything else with ``@`` as an array, itself where it is one.
+
+    Examples
+    --------
+    >>> from scipy.sparse import eye_array
+    >>> as_array(eye_array(2))
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    if isinstance(S, np.ndarray):
+        return S
+    return np.asarray(S.toarray() if hasattr(S, "toarray") else S @ np.eye(S.shape[1]))
+
+
+def deflate(S: Any, U: Array, V: Array) -> Any:
+    """Return ``(I − UU*) S (I − VV*)``: an array if S is one, else a linear operator."""
+    if isinstance(S, np.ndarray):
+        D = S - U @ (U.conj().T @ S)
+        return D - (D @ V) @ V.conj().T
+    from scipy.sparse.linalg import LinearOperator
+
+    transposed = S.T.tocsr() if hasattr(S, "tocsr") else adjoint_of(S)
+
+    def apply(matrix: Any, left: Array, right: Array, x: Array) -> Array:
+        x = x.reshape(len(x), -1)
+        x = matrix @ (x - right @ (right.conj().T @ x))
+        return np.asarray(x - left @ (left.conj().T @ x))
+
+    return LinearOperator(
+        S.shape,
+        matvec=lambda x: apply(S, U, V, x).ravel(),
+        rmatvec=lambda y: apply(transposed, V, U, y).ravel(),
+        matmat=lambda x: apply(S, U, V, x),
+        rmatmat=lambda y: apply(transposed, V, U, y),
+        dtype=np.result_type(S.dtype, U, V),
+    )
+
+
+def products_of(S: Any) -> Any:
+    """Return a linear operator for anything with ``@``."""
+    from scipy.sparse.linalg import LinearOperator
+
+    return LinearOperator(S.shape, matvec=lambda x: S @ x, dtype=S.dtype)
+
+
+def adjoint_of(S: Any) -> Any:
+    """Return the adjoint of an array, a sparse array or an operator."""
+    return S.conj().T if np.issubdtype(S.dtype, np.complexfloating) else S.T
+
+
+def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tuple[Array, Array, Array]:
+    """Return about ``count`` leading singular triplets ``U, s, V`` of an array, a sparse array or an operator.
+
+    Arrays are decomposed; otherwise ``SᵀS`` is iterated by Lanczos to a residual of ``tol²``, relatively, or as far as
+    it comes: the triplets are Ritz approximations, whose values never exceed the true ones.
+    """
+    smaller = min(S.shape)
+    if isinstance(S, np.ndarray) or (hasattr(S, "toarray") and smaller <= DENSE) or count >= smaller - 1:
+        U, s, Vt = np.linalg.svd(as_array(S), full_matrices=False)
+        return U[:, :count], s[:count], Vt[:count].T
+    from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
+
+    n = S.shape[1]
+    adjoint = S.T.tocsr() if hasattr(S, "tocsr") else S.T
+    square = LinearOperator((n, n), matvec=lambda x: adjoint @ (S @ x), dtype=float)
+    start = adjoint @ (S @ np.random.default_rng(seed).standard_normal(n))
+    basis = start[:, None]
+    try:
+        width = min(n, max(4 * count, 40))
+        if np.any(start):
+            basis = eigsh(square, k=count, v0=start, ncv=width, tol=tol**2, maxiter=100)[1]
+    except ArpackNoConvergence as stopped:
+        basis = np.hstack([stopped.eigenvectors, basis])
+    except ArpackError:
+        pass
+    V = np.linalg.qr(basis)[0]
+    U, s, right = np.linalg.svd(S @ V, full_matrices=False)
+    return U[:, :count], s[:count], (V @ right.T)[:, :count]
+
+
+def leading_eigenpairs(
+    S: Any, count: int, seed: int = 0, by_size: bool = False, tol: float = 1e-3
+) -> tuple[Array, Array]:
+    """Return about ``count`` eigenvalues of a Hermitian S, largest first (in size, if asked for), and eigenvectors.
+
+    Arrays are decomposed, unless they are large; otherwise Lanczos approximates them, from below, to a residual of
+    ``tol``, relatively.
+    """
+    small = S.shape[0] <= (LARGEST_HERMITIAN if isinstance(S, np.ndarray) else DENSE)
+    if small or count >= S.shape[0] - 1:
+        dense = as_array(S)
+        values, Q = np.linalg.eigh((dense + dense.conj().T) / 2)
+    else:
+        from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+        start = np.random.default_rng(seed).standard_normal(S.shape[0])
+        try:
+            values, Q = eigsh(
+                products_of(S), k=count, which="LM" if by_size else "LA", v0=start.astype(S.dtype), tol=tol
+            )
+        except ArpackNoConvergence as stopped:
+            values, Q = stopped.eigenvalues, stopped.eigenvectors
+    order = np.argsort(-(np.abs(values) if by_size else values), kind="stable")[:count]
+    return values[order], Q[:, order]
+
+
+def lowest_beside(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: int = 0) -> tuple[Array, Array]:
+    """Return estimates, from above, of the lowest eigenvalues of W on the complement of U in what is seen.
+
+    Lanczos finds the largest eigenvalues of ``P (c I − W) P`` with the projector P on that complement, where c is a
+    little more than the largest eigenvalue of W: what P removes is in the way at neither end.
+
+    Parameters
+    ----------
+    W : ndarray or operator with ``@``, shape (d, d)
+        A Hermitian matrix that vanishes on U and on what is not seen.
+    U : ndarray, shape (d, k)
+        Orthonormal columns.
+    seen : Metric
+        The projector on what counts, as the power 0 of a metric.
+    count : int
+        How many eigenvalues to look for.
+    tol : float
+        Their error, relative to the largest eigenvalue of W.
+    seed : int
+        Starts the Lanczos iterations.
+
+    Returns
+    -------
+    values : ndarray, shape (count,)
+        Ascending; fewer, or none, where the iteration does not converge.
+    vectors : ndarray, shape (d, count)
+        Orthonormal eigenvectors.
+
+    Examples
+    --------
+    >>> W, U = np.diag(np.arange(50.0)), np.eye(50)[:, :1]
+    >>> values, vectors = lowest_beside(W, U, Metric(np.ones(50)), 2, 1e-10)
+    >>> values.round(6), np.argmax(np.abs(vectors), axis=0)
+    (array([1., 2.]), array([1, 2]))
+    """
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+    top, _, apply = flipped_beside(W, U, seen, seed)
+    start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
+    flipped = LinearOperator(W.shape, matvec=lambda x: apply(np.ravel(x)), dtype=W.dtype)
+    try:
+        values, vectors = eigsh(flipped, k=count, which="LA", v0=start, ncv=min(len(U), 2 * count + 38), tol=tol)
+    except ArpackNoConvergence as stopped:
+        values, vectors = stopped.eigenvalues, stopped.eigenvectors
+    order = np.argsort(-values, kind="stable")
+    return top - values[order], vectors[:, order]
+
+
+def flipped_beside(
+    W: Any, U: Array, seen: Metric, seed: int
+) -> tuple[float, Callable[[Array], Array], Callable[[Array], Array]]:
+    """Return a number c above the largest eigenvalue of W, the projector P, and products with ``P (c I − W) P``."""
+    from scipy.sparse.linalg import eigsh
+
+    start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
+    top = 1.1 * float(eigsh(products_of(W), k=1, which="LA", v0=start, tol=0.1, return_eigenvectors=False)[0])
+    whole = seen.rank == len(U)
+
+    def inside(x: Array) -> Array:
+        x = x if whole else seen @ x
+        return np.asarray(x - U @ (U.conj().T @ x))
+
+    def apply(x: Array) -> Array:
+        x = inside(x)
+        return inside(top * x - W @ x)
+
+    return top, inside, apply
+
+
+def anew(S: Any, count: int, seed: int) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
+    """Return leading singular subspaces, and `couple` of them."""
+    U, _, V = leading_triplets(S, count, tol=1e-5, seed=seed)
+    return U, V, couple(S, U, V)
+
+
+def refined(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
+    """Return singular subspaces that couple less with their complements, and `couple` of them.
+
+    What the guess leaves of them is nearly in the span of its residuals and of their products with S*S.
+    """
+    p = U.shape[1]
+    parts = couple(S, U, V)
+    for _ in range(REFINEMENTS if 0 < p <= WIDEST_GUESS else 0):
+        if max(parts[3]) <= ACCURATE:
+            return U, V, parts
+        basis, block = V, parts[0].conj().T - V @ parts[2].conj().T
+        for _ in range(DEPTH):
+            for _ in range(2):
+                block = np.linalg.qr(block - basis @ (basis.conj().T @ block))[0]
+            basis = np.hstack([basis, block])
+            block = adjoint_of(S) @ (S @ block)
+        basis = np.linalg.qr(basis)[0]
+        Q, R = np.linalg.qr(S @ basis)
+        left, _, right = np.linalg.svd(R)
+        U, V = Q @ left[:, :p], basis @ right[:p].conj().T
+        before, parts = max(parts[3]), couple(S, U, V)
+        if p >= MANY_COLUMNS and GAIN * max(parts[3]) > before:
+            break
+    return U, V, parts
+
+
+def appended(S: Any, U: Array, V: Array, unit: float, floor: float, seed: int) -> tuple[Array, Array, float]:
+    """Append singular vectors of the deflated S whose value exceeds ``floor``; return the largest value as well.
+
+    Where the matrix turns out to be larger than one, the floor rises with it. Block Krylov steps are restarted from
+    the Ritz vectors that count. A cluster need not be told apart: what matters is the residual of each vector.
+    """
+    R, room = deflate(S, U, V), min(S.shape) - U.shape[1]
+    adjoint = R.conj().T if isinstance(R, np.ndarray) else R.H
+    block = adjoint @ (R @ np.random.default_rng(seed).standard_normal((S.shape[1], BLOCK)))
+    right, image = V[:, :0], U[:, :0]
+    for _ in range(CYCLES):
+        for _ in range(2 * DEPTH):
+            block = block[:, : room - right.shape[1]]
+            for _ in range(2):
+                block = block - V @ (V.conj().T @ block)
+                block = np.linalg.qr(block - right @ (right.conj().T @ block))[0]
+            if not block.shape[1]:
+                break
+            right, image = np.hstack([right, block]), np.hstack([image, R @ block])
+            block = adjoint @ image[:, -block.shape[1] :]
+        Q, triangle = np.linalg.qr(image)
+        left, s, turn = np.linalg.svd(triangle)
+        floor = max(floor, min(unit, EDGE) * float(s.max(initial=0.0)))
+        count = min(int(np.count_nonzero(s > floor)), MOST_TRIPLETS)
+        kept = slice(min(count + BLOCK, len(s)))
+        left, s, right = Q @ left[:, kept], s[kept], right @ turn[kept].conj().T
+        image = left * s
+        residual = adjoint @ left - right * s
+        open_ = np.linalg.norm(residual, axis=0) > SEPARATED * floor
+        if not np.any(open_[:count]) or right.shape[1] == room:
+            break
+        block = residual[:, open_][:, :BLOCK]
+    U = np.linalg.qr(np.hstack([U, left[:, :count]]))[0]
+    V = np.linalg.qr(np.hstack([V, right[:, :count]]))[0]
+    return U, V, float(s.max(initial=0.0))
+
+
+def block_norm(inner: Array, coupling: Array, rest: float) -> float:
+    """Return a bound on the norm of a matrix from its leading block and bounds on its three others."""
+    top = float(np.linalg.norm(inner, 2)) * (1 + 1e2 * EPS) if inner.size else 0.0
+    return float(np.linalg.norm([[top, coupling[0]], [coupling[1], rest]], 2)) * (1 + 10 * EPS)
+
+
+def couple(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
+    """Return ``U*S``, ``SV``, ``U*SV`` and bounds on the blocks of S that couple U and V with their complements."""
+    UtS, SV = (adjoint_of(S) @ U).conj().T, S @ V
+    inner = UtS @ V
+    coupling = np.array([np.linalg.norm(UtS - inner @ V.conj().T), np.linalg.norm(SV - U @ inner)]) + 1e2 * EPS
+    return UtS, SV, inner, coupling

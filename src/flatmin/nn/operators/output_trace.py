@@ -1,0 +1,124 @@
+"""The trace of the Gauss-Newton matrix, exactly, by a gradient for each output of each sample."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.streaming import Batch
+
+__all__ = ["output_traces"]
+
+#: Numbers in the gradients of several samples that are held at once.
+_HELD = 1 << 22
+
+
+def output_traces(curvature: Curvature, most: int) -> tuple[Tensor, int] | None:
+    r"""Return the trace of the Gauss-Newton block of each parameter, and how many gradients a sample took.
+
+    With eigenvalues λ and eigenvectors u of ``∇²ℓ_i`` the trace is the mean over samples of ``Σ_c λ_ic ‖J_iᵀ u_ic‖²``:
+    as many passes over the data as a sample has outputs, whatever the number of parameters.
+
+    Parameters
+    ----------
+    curvature : Curvature
+        With ``of="gauss_newton"``.
+    most : int
+        Outputs of a sample up to which it is done.
+
+    Returns
+    -------
+    tuple of (Tensor, int), or None
+        None where samples cannot be treated one by one: more than ``most`` outputs, or outputs that are not one tensor;
+        batch norm or dropout in training, losses that compare samples, models that `torch.func.vmap` cannot evaluate.
+    """
+    total = torch.zeros(len(curvature.weights.names), dtype=torch.float64, device=curvature.device)
+    weight, passes, refused = 0.0, 0, 0
+    with curvature.processes.together():
+        for batch, run in curvature.evaluations():
+            found = run(partial(_batch_traces, curvature, batch, most))
+            if found is None:
+                refused = 1
+                break
+            total += batch.weight * found[0]
+            weight, passes = weight + batch.weight, max(passes, found[1])
+    total, weight = curvature.processes.sums(total, weight)
+    passes, refused = (curvature.processes.largest(count) for count in (passes, refused))
+    return None if refused or not weight else (total / weight, passes)
+
+
+def _batch_traces(
+    curvature: Curvature, batch: Batch, most: int, model: nn.Module, leaves: list[Tensor]
+) -> tuple[Tensor, int] | None:
+    with torch.no_grad():
+        outputs = model(batch.x)
+    if not isinstance(outputs, Tensor) or outputs.shape[:1] != (batch.size,) or outputs[0].numel() > most:
+        return None
+    roots = _roots(curvature, batch, outputs)
+    if roots is None:
+        return None
+    total = torch.zeros(len(leaves), dtype=torch.float64, device=outputs.device)
+    for values, vectors in roots:
+        try:
+            seen, squares = _squares(curvature, batch, model, vectors)
+        except Exception:  # whatever a model raises under vmap means that it cannot be evaluated there
+            return None
+        if not _same(seen, outputs):
+            return None
+        total += values @ squares
+    return total, len(roots)
+
+
+def _roots(curvature: Curvature, batch: Batch, outputs: Tensor) -> list[tuple[Tensor, Tensor]] | None:
+    """Return pairs of an eigenvalue and an eigenvector of the loss of each sample; None if the loss mixes samples."""
+    base = outputs.detach().requires_grad_()
+    slope = torch.autograd.grad(curvature.loss_of(batch, base), base, create_graph=True, materialize_grads=True)[0]
+    if not slope.requires_grad:
+        return []
+
+    def bend(direction: Tensor) -> Tensor:
+        bent = torch.autograd.grad(slope, base, direction.reshape(base.shape), retain_graph=True)[0]
+        return bent.reshape(len(base), -1).double()
+
+    n, width = len(base), base[0].numel()
+    H = torch.stack([bend(e.expand(n, width)) for e in torch.eye(width, dtype=base.dtype, device=base.device)], 1)
+    probe = torch.randn(n, width, generator=torch.Generator().manual_seed(0), dtype=base.dtype).to(base.device)
+    if not _same(torch.einsum("nc,ncd->nd", probe.double(), H), bend(probe)):
+        return None
+    values, vectors = torch.linalg.eigh((H + H.mT) / 2)
+    least = width * torch.finfo(base.dtype).eps * values.abs().max()
+    wanted = [c for c in range(width) if bool(values[:, c].abs().max() > least)]
+    return [(values[:, c], vectors[:, :, c].reshape(base.shape).to(base.dtype)) for c in wanted]
+
+
+def _squares(curvature: Curvature, batch: Batch, model: nn.Module, along: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the outputs, and the squared gradient of ``⟨along, outputs⟩`` of each sample, by parameter."""
+    weights, n = curvature.weights, len(along)
+    leaves, structure = tree_flatten(batch.x)
+    sliced = [isinstance(leaf, Tensor) and leaf.shape[:1] == (n,) for leaf in leaves]
+    present = {name: p.detach() for name, p in zip(weights.names, weights.tensors, strict=True)}
+
+    def one(parameters: dict[str, Tensor], direction: Tensor, parts: list[Any]) -> tuple[Tensor, Tensor]:
+        own = iter(parts)
+        x = [next(own)[None] if cut else leaf for cut, leaf in zip(sliced, leaves, strict=True)]
+        out = functional_call(model, parameters, (tree_unflatten(x, structure),))[0]
+        return (out * direction).sum(), out
+
+    def squares(direction: Tensor, parts: list[Any]) -> tuple[Tensor, Tensor]:
+        gradients, out = grad(one, has_aux=True)(present, direction, parts)
+        return out, torch.stack([gradients[name].double().square().sum() for name in weights.names])
+
+    parts = [leaf for cut, leaf in zip(sliced, leaves, strict=True) if cut]
+    found: tuple[Tensor, Tensor] = vmap(squares, chunk_size=max(1, _HELD // weights.size))(along, parts)
+    return found
+
+
+def _same(found: Tensor, wanted: Tensor) -> bool:
+    """Return whether two ways to compute the same agree up to the rounding errors of single precision."""
+    return torch.allclose(found, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()))

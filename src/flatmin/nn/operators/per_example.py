@@ -1,0 +1,193 @@
+"""Squared gradients of the examples of a batch, one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from flatmin.nn.operators.convolution_square import convolution_square
+
+__all__ = ["PerExample", "widened"]
+
+_Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_LAYERS = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.GroupNorm)
+
+
+#: Combinations of output channels through which a convolution is seen.
+_COMBINATIONS = 4
+
+#: Draws random signs of a shape, as numbers like those of a tensor.
+Signs = Callable[[Tensor], Tensor]
+
+
+class _Use(NamedTuple):
+    """One use of a layer: what went in and what came out."""
+
+    layer: nn.Module
+    before: Tensor
+    after: Tensor
+    edge: GradientEdge | None  # of what came out: the tensor itself may be overwritten
+
+
+class PerExample:
+    """The layers of a model during one forward pass, for ``Σ_i |J_iᵀ w_i|²``, J_i the Jacobian of example i.
+
+    The gradient of example i with respect to a layer is made of the layer's input a_i and of the derivative δ_i of
+    ``⟨w, outputs⟩`` with respect to its output, and one reverse pass has the δ_i of all examples. For a linear layer
+    its square is ``|δ_i|² (|a_i|² + 1)``, so that no gradient is formed. The gradient of a convolution is; of many
+    output channels only 4 combinations with random signs, different ones for each example, which leaves the mean as it
+    is and adds little noise.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its layers are the modules that hold trainable parameters themselves.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.uses: list[_Use] = []
+
+    @property
+    def convolve(self) -> bool:
+        """Whether some trained layer is a convolution, whose single squares cost more than a reverse pass."""
+        return any(isinstance(layer, _CONVOLUTIONS) for layer in self._layers())
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record what the layers do inside the block."""
+        self.uses.clear()
+        known = [layer for layer in self._layers() if type(layer) in _LAYERS]
+        hooks = [layer.register_forward_hook(self._record, with_kwargs=True) for layer in known]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def obstacle(self, outputs: Tensor) -> str | None:
+        """Return why squares of the recorded pass, which ended in ``outputs``, cannot be had; None if they can."""
+        layers = list(self._layers())
+        for layer in layers:
+            if type(layer) not in _LAYERS:
+                known = ", ".join(kind.__name__ for kind in _LAYERS)
+                return f"the model trains a {type(layer).__name__}, expected {known}"
+            if {name for name, _ in layer.named_parameters(recurse=False)} - {"weight", "bias"}:
+                return f"{layer} has parameters of other names, expected a weight and a bias"
+        times = Counter(use.layer for use in self.uses)
+        for layer in layers:
+            if times[layer] != 1:
+                return f"{layer} was called {times[layer]} times, expected once"
+        parameters = [id(p) for layer in layers for p in _trainable(layer)]
+        if len(set(parameters)) < len(parameters):
+            return "two layers share a parameter, expected parameters of their own"
+        for use in self.uses:
+            if use.edge is None:
+                return f"{use.layer} was called where gradients are switched off, expected them"
+            if use.after.ndim < 2 or len({len(t) if t.ndim else 0 for t in (outputs, use.before, use.after)}) > 1:
+                return f"{use.layer} has other rows than the outputs, expected the examples"
+        return None
+
+    def agrees(self, outputs: Tensor) -> bool | None:
+        """Return whether one example's square is that of its whole gradient, and no other example has a part in it.
+
+        It is not where examples see each other, or where a parameter has a use outside its layer. None: nothing is
+        seen of it, since the outputs do not depend on some layer now, as before a layer that starts at zero.
+        """
+        row = len(outputs) // 2
+        w = torch.zeros_like(outputs)
+        w[row] = torch.linspace(1, 2, w[row].numel()).reshape(w[row].shape)
+        deltas = [delta for delta in self._deltas(outputs, w, differentiable=False) if delta is not None]
+        if any(bool(delta[:row].any() or delta[row + 1 :].any()) for delta in deltas):
+            return False
+        parameters = [p for layer in self._layers() for p in _trainable(layer)]
+        whole = torch.autograd.grad(outputs, parameters, w, retain_graph=True, allow_unused=True)
+        wanted = sum(float(widened(g).square().sum()) for g in whole if g is not None)
+        found = float(self.square(outputs, w, differentiable=False).detach())
+        narrow = any(use.after.dtype in _NARROW for use in self.uses)
+        if abs(found - wanted) > (0.05 if narrow else 1e-3) * max(found, wanted):
+            return False
+        return True if all(bool(delta.any()) for delta in deltas) else None
+
+    def square(self, outputs: Tensor, w: Tensor, *, differentiable: bool, signs: Signs | None = None) -> Tensor:
+        """Return ``Σ_i |J_iᵀ w_i|²`` for the recorded pass, which ended in ``outputs``; with signs its estimate."""
+        deltas = self._deltas(outputs, w, differentiable)
+        pairs = zip(self.uses, deltas, strict=True)
+        return torch.stack([_square(use, delta, signs) for use, delta in pairs if delta is not None]).sum()
+
+    def _deltas(self, outputs: Tensor, w: Tensor, differentiable: bool) -> tuple[Tensor | None, ...]:
+        edges = [use.edge for use in self.uses if use.edge is not None]
+        return torch.autograd.grad(outputs, edges, w, create_graph=differentiable, retain_graph=True, allow_unused=True)
+
+    def _layers(self) -> Iterator[nn.Module]:
+        return (module for module in self.model.modules() if _trainable(module))
+
+    def _record(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        edge = get_gradient_edge(output) if output.requires_grad else None
+        self.uses.append(_Use(layer, (*args, *kwargs.values())[0], output, edge))
+
+
+_NARROW = (torch.float16, torch.bfloat16)
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Return a tensor in float32 if its type is narrower."""
+    return tensor.float() if tensor.dtype in _NARROW else tensor
+
+
+def _trainable(layer: nn.Module) -> list[nn.Parameter]:
+    return [p for p in layer.parameters(recurse=False) if p.requires_grad]
+
+
+def _square(use: _Use, delta: Tensor, signs: Signs | None) -> Tensor:
+    """Return the sum over examples of the squared gradient of one layer."""
+    layer, before, delta = use.layer, widened(use.before), widened(delta)
+    weight, bias = (getattr(layer, name) is not None and getattr(layer, name).requires_grad for name in _NAMES)
+    if isinstance(layer, nn.Linear):
+        return _linear(before, delta, weight, bias)
+    if isinstance(layer, nn.LayerNorm):
+        summed = range(1, delta.ndim - len(layer.normalized_shape))
+        scaled = F.layer_norm(before, layer.normalized_shape, eps=layer.eps) * delta
+    else:
+        summed = range(2, delta.ndim)
+        if isinstance(layer, _CONVOLUTIONS):
+            square = convolution_square(layer, before, _combined(layer, delta, signs)) if weight else 0
+            return torch.as_tensor(square + bias * _total(delta, summed))
+        assert isinstance(layer, nn.GroupNorm)
+        scaled = F.group_norm(before, layer.num_groups, eps=layer.eps) * delta
+    return weight * _total(scaled, summed) + bias * _total(delta, summed)
+
+
+_NAMES = ("weight", "bias")
+
+
+def _combined(layer: _Convolution, delta: Tensor, signs: Signs | None) -> Tensor:
+    """Return random combinations R δ_i of the output channels; the mean of RᵀR is the identity."""
+    channels = delta.shape[1]
+    if signs is None or layer.groups > 1 or channels <= _COMBINATIONS:
+        return delta
+    R = signs(delta.new_empty(len(delta), _COMBINATIONS, channels)) / _COMBINATIONS**0.5
+    return torch.bmm(R, delta.flatten(2)).reshape(*R.shape[:2], *delta.shape[2:])
+
+
+def _total(delta: Tensor, axes: range) -> Tensor:
+    """Return the sum of squares of what is summed over some axes first."""
+    return (delta.sum(tuple(axes)) if axes else delta).square().sum()
+
+
+def _linear(before: Tensor, delta: Tensor, weight: bool, bias: bool) -> Tensor:
+    if delta.ndim == 2:
+        return (delta.square().sum(1) * (weight * before.square().sum(1) + bias)).sum()
+    a, d = before.flatten(1, -2), delta.flatten(1, -2)
+    places, size = a.shape[1], a.shape[2] * d.shape[2]
+    if places * (a.shape[2] + d.shape[2]) < size:  # inner products of places are cheaper than the gradients
+        return ((a @ a.mT * weight + bias) * (d @ d.mT)).sum()
+    return weight * (d.mT @ a).square().sum() + bias * d.sum(1).square().sum()

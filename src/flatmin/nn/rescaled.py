@@ -1,0 +1,321 @@
+"""Layers rescaled against each other: the same function, and whatever sharpness one likes."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from flatmin._core.validation import positive
+from flatmin.errors import InputError
+from flatmin.nn.estimate import TraceEstimate
+from flatmin.nn.invariance import normalized_trace, relative_flatness
+from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.state import in_mode
+from flatmin.nn.operators.streaming import Loss
+from flatmin.nn.spectrum.eigenvalue import EigenvalueEstimate, extreme_eigenvalue
+from flatmin.nn.spectrum.trace import hessian_trace
+
+__all__ = ["Rescaled", "Rescaling", "rescaling"]
+
+#: Powers of two multiply without rounding.
+ALPHAS = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)
+#: Degrees of homogeneity that are tried, the usual one first.
+DEGREES = (1, 2, 3, 0)
+#: Measures, and how table and picture call them.
+MEASURES = {"trace": "trace", "largest": "λ_max", "relative": "relative flatness", "normalized": "layer-normalized"}
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """What was measured at one scale.
+
+    Attributes
+    ----------
+    alpha : float
+        What the first layer was multiplied by.
+    function_change : float
+        ``‖f' − f‖ / ‖f‖`` over the outputs of all samples; rounding errors, if the activation is homogeneous.
+    trace : TraceEstimate
+        Trace of the matrix.
+    largest : EigenvalueEstimate
+        Its largest eigenvalue.
+    relative : TraceEstimate
+        Relative flatness, see `relative_flatness`.
+    normalized : TraceEstimate
+        ``Σ_l ‖W_l‖² tr H_l``, see `normalized_trace`.
+    """
+
+    alpha: float
+    function_change: float
+    trace: TraceEstimate
+    largest: EigenvalueEstimate
+    relative: TraceEstimate
+    normalized: TraceEstimate
+
+
+@dataclass(frozen=True)
+class Rescaling:
+    """What rescaling two layers does to measures of flatness; `print` shows a table.
+
+    Attributes
+    ----------
+    pair : tuple of str
+        Names of the two layers.
+    degree : int
+        d: the first layer was multiplied by α, the weights of the second by ``α^(−d)``.
+    of : str
+        "hessian" or "gauss_newton".
+    points : tuple of Rescaled
+        One for each α, in their order.
+    """
+
+    pair: tuple[str, str]
+    degree: int
+    of: str
+    points: tuple[Rescaled, ...]
+
+    def values(self, measure: str) -> list[float]:
+        """Return a measure at each α: "trace", "largest", "relative" or "normalized"."""
+        if measure not in MEASURES:
+            raise InputError(f"measure is {measure!r}, expected one of {', '.join(MEASURES)}")
+        return [float(getattr(point, measure).value) for point in self.points]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw each measure over α with its interval, relatively to that at the α nearest to 1; return the axes."""
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            ax = Figure(layout="constrained").subplots()
+        home = min(range(len(self.points)), key=lambda i: abs(math.log(self.points[i].alpha)))
+        order = sorted(range(len(self.points)), key=lambda i: self.points[i].alpha)
+        smallest = math.inf
+        for (measure, words), marker in zip(MEASURES.items(), "osx+", strict=True):
+            values = self.values(measure)
+            unit = values[home] or 1.0
+            ratios = [values[i] / unit for i in order]
+            bounds = [sorted(bound / unit for bound in self._interval(i, measure)) for i in order]
+            smallest = min(smallest, *(low for low, _ in bounds))
+            reach = [[r - low for r, (low, _) in zip(ratios, bounds, strict=True)]]
+            reach += [[high - r for r, (_, high) in zip(ratios, bounds, strict=True)]]
+            alphas = [self.points[i].alpha for i in order]
+            ax.errorbar(alphas, ratios, reach, marker=marker, capsize=2, label=words)
+        first, second = self.pair
+        power = "" if self.degree == 1 else f"^{self.degree}"
+        ax.set(xscale="log", xlabel=f"α: {first} × α, {second} / α{power}", ylabel="measure / measure at α = 1")
+        ax.set_yscale("log" if smallest > 0 else "symlog")
+        ax.legend()
+        return ax
+
+    def _interval(self, i: int, measure: str) -> tuple[float, float]:
+        found = getattr(self.points[i], measure)
+        low, high = (found.lower, found.upper) if measure == "largest" else found.interval
+        return min(low, found.value), max(high, found.value)
+
+    def __str__(self) -> str:
+        lines = [f"{self.pair[0]} × α, {self.pair[1]} / α^{self.degree}", "          α   change of f"]
+        lines[1] += "".join(f"{words:>20}" for words in MEASURES.values())
+        for i, point in enumerate(self.points):
+            cells = []
+            for measure in MEASURES:
+                value, (low, high) = self.values(measure)[i], self._interval(i, measure)
+                known = high - low <= 1e-2 * abs(value)
+                cells.append(f"{value:.5g}" if known else f"{value:.3g} ± {(high - low) / 2:.1g}")
+            lines.append(f"{point.alpha:11.4g}{point.function_change:14.1e}" + "".join(f"{c:>20}" for c in cells))
+        return "\n".join(lines)
+
+
+def rescaling(
+    model: nn.Module,
+    loss: Loss,
+    data: Any,
+    *,
+    pair: tuple[str, str] | None = None,
+    alphas: Iterable[float] = ALPHAS,
+    tol: float = 1e-4,
+    of: str = "hessian",
+    method: str = "auto",
+    max_products: int | None = None,
+    seed: int = 0,
+    mode: str = "eval",
+    distributed: Any = False,
+) -> Rescaling:
+    """Show on a model that its sharpness can be changed at will while its function stays.
+
+    Let an activation between two layers be positively homogeneous of degree d, ``σ(αz) = α^d σ(z)`` for α > 0: d = 1
+    for ReLU, leaky ReLU and pooling, d = 2 for quadratic networks, d = 0 for batch norm by the statistics of the batch.
+    Multiplying the first layer with its bias by α and the weights of the second one by ``α^(−d)`` then changes no
+    output, but divides the first diagonal block of the Hessian by α² and multiplies the second by ``α^(2d)``. So trace
+    and largest eigenvalue can be made as large as one likes; the two measures beside them stay.
+
+    The copies of the model that are rescaled are evaluated on all data: if outputs change, nothing is shown.
+
+    Parameters
+    ----------
+    model, loss, data, of, mode, distributed
+        As for `Curvature`. The model is left as it was.
+    pair : tuple of (str, str), optional
+        Names of two modules, as in ``model.named_modules()``. By default the first two consecutive layers of a
+        `torch.nn.Sequential` for which the outputs agree.
+    alphas : iterable of float
+        Scales, positive; powers of two cause no rounding errors.
+    tol : float
+        Relative change of the outputs that is taken for rounding errors.
+    method, max_products, seed
+        As for `hessian_trace`; products also limit the search for the eigenvalue.
+
+    Returns
+    -------
+    Rescaling
+        The change of the outputs and four measures for each α, with a table and a picture.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used, or the outputs change.
+
+    References
+    ----------
+    Dinh, Pascanu, Bengio, Bengio, "Sharp minima can generalize for deep nets", ICML 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> _ = torch.manual_seed(0)
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)).double()
+    >>> data = torch.randn(20, 3).double(), torch.randn(20, 1).double()
+    >>> shown = rescaling(model, torch.nn.MSELoss(), data, alphas=[1, 64])
+    >>> shown.pair, shown.degree, [point.function_change for point in shown.points]
+    (('0', '2'), 1, [0.0, 0.0])
+    >>> sharpness, relative = shown.values("trace"), shown.values("relative")
+    >>> sharpness[1] > 1000 * sharpness[0], abs(relative[1] / relative[0] - 1) < 1e-9
+    (True, True)
+    """
+    if not isinstance(alphas, Iterable):
+        raise InputError(f"alphas is {alphas!r}, expected several positive numbers")
+    scales = [positive(alpha, "alpha") for alpha in alphas]
+    if not scales:
+        raise InputError("alphas is empty, expected positive numbers")
+    positive(tol, "tol")
+    curvature = Curvature(model, loss, data, of=of, mode=mode, distributed=distributed)
+    pair, degree = _found(curvature, pair, tol)
+    common: dict[str, Any] = {"of": of, "mode": mode, "distributed": distributed}
+    spent: dict[str, Any] = {"method": method, "max_products": max_products, "seed": seed}
+    points = []
+    for alpha in scales:
+        scaled = _scaled(curvature.weights.model, pair, alpha, degree)
+        change = _change(curvature, scaled)
+        if not change <= tol:
+            raise InputError(
+                f"at alpha = {alpha:g} the outputs change by {change:.1e}, expected at most tol = {tol:g}; choose an "
+                "alpha nearer to 1, or a larger tol"
+            )
+        matrix = Curvature(scaled, loss, data, **common)
+        points.append(
+            Rescaled(
+                alpha=alpha,
+                function_change=change,
+                trace=hessian_trace(scaled, loss, data, **spent, **common),
+                largest=replace(extreme_eigenvalue(matrix, max_products=max_products, seed=seed), of=of),
+                relative=relative_flatness(scaled, loss, data, **spent, **common),
+                normalized=normalized_trace(scaled, loss, data, **spent, **common),
+            )
+        )
+    return Rescaling(pair, degree, of, tuple(points))
+
+
+def _found(curvature: Curvature, pair: Any, tol: float) -> tuple[tuple[str, str], int]:
+    """Return the pair and the degree for which doubling the first layer leaves the outputs alone."""
+    model = curvature.weights.model
+    if not math.isfinite(_change(curvature, model)):
+        raise InputError("the outputs of the model are not finite, expected finite numbers on these data")
+    pairs = list(_consecutive(model)) if pair is None else [_named(model, pair)]
+    least, best = math.inf, ("", "")
+    for names in pairs:
+        for degree in DEGREES:
+            change = _change(curvature, _scaled(model, names, 2.0, degree))
+            if change <= tol:
+                return names, degree
+            if change < least:
+                least, best = change, names
+    if pair is None and not pairs:
+        raise InputError("the model has no two consecutive layers in a Sequential, expected some; name them by pair=…")
+    raise InputError(
+        f"doubling {best[0]} changes the outputs by {least:.1e} whatever {best[1]} is divided by, expected a "
+        "positively homogeneous activation between them, such as ReLU; name two other layers by pair=…"
+    )
+
+
+def _named(model: nn.Module, pair: Any) -> tuple[str, str]:
+    """Return the names of two modules with parameters of their own."""
+    if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+        raise InputError(f"pair is {pair!r}, expected the names of two modules")
+    known = {name for name, module in model.named_modules() if list(module.parameters(recurse=False))}
+    for name in pair:
+        if name not in known:
+            raise InputError(f"pair has {name!r}, expected modules with weights: {', '.join(sorted(known))}")
+    return pair[0], pair[1]
+
+
+def _consecutive(model: nn.Module) -> Iterator[tuple[str, str]]:
+    """Yield the names of layers that follow each other in a Sequential, with nothing but activations between."""
+    names = {id(module): name for name, module in model.named_modules()}
+    inner = {id(child) for m in model.modules() if isinstance(m, nn.Sequential) for child in m.children()}
+    for top in model.modules():
+        if isinstance(top, nn.Sequential) and id(top) not in inner:
+            layers = [m for m in _unrolled(top) if list(m.parameters()) and not isinstance(m, nn.PReLU)]
+            for one, two in pairwise(layers):
+                if list(one.parameters(recurse=False)) and list(two.parameters(recurse=False)):
+                    yield names[id(one)], names[id(two)]
+
+
+def _unrolled(chain: nn.Sequential) -> Iterator[nn.Module]:
+    for module in chain:
+        yield from _unrolled(module) if isinstance(module, nn.Sequential) else [module]
+
+
+def _scaled(model: nn.Module, pair: tuple[str, str], alpha: float, degree: int) -> nn.Module:
+    """Return a copy with the first layer times α and the weights of the second over ``α^degree``."""
+    try:
+        out = copy.deepcopy(model)
+    except Exception as error:  # whatever a model's own tensors raise
+        raise InputError(f"the model cannot be copied ({error}), expected one that copy.deepcopy copies") from error
+    first, second = (out.get_submodule(name) for name in pair)
+    with torch.no_grad():
+        for p in first.parameters(recurse=False):
+            p.mul_(alpha)
+        for name, p in second.named_parameters(recurse=False):
+            if name != "bias":
+                p.mul_(alpha**-degree)
+    return out
+
+
+def _change(curvature: Curvature, scaled: nn.Module) -> float:
+    """Return ``‖f' − f‖ / ‖f‖`` over all data, both with the same random numbers."""
+    sums = torch.zeros(2, dtype=torch.float64, device=curvature.device)
+    with curvature.processes.together(), in_mode(scaled, curvature.mode):
+        for batch, run in curvature.evaluations():
+            before, after = (_numbers(run(partial(_outputs, batch.x, other))) for other in (None, scaled))
+            sums += torch.stack([(after - before).square().sum(), before.square().sum()])
+    (difference, size), _ = curvature.processes.sums(sums, 0.0)
+    return math.sqrt(float(difference / size)) if size > 0 else float(difference.sqrt())
+
+
+def _outputs(x: Any, other: nn.Module | None, model: nn.Module, _leaves: list[Tensor]) -> Any:
+    """Return the outputs of another model, if there is one, in place of those of the model that is measured."""
+    return (other or model)(x)
+
+
+def _numbers(outputs: Any) -> Tensor:
+    leaves = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+    if not leaves:
+        raise InputError(f"the model returns a {type(outputs).__name__}, expected tensors")
+    return torch.cat([leaf.detach().reshape(-1).double() for leaf in leaves])

@@ -1,0 +1,271 @@
+"""How the eigenvalues of a Hessian are spread: density, shares and moments, with errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.fft import dct
+from scipy.special import stdtrit
+
+from flatmin._core.arrays import Array
+from flatmin._core.validation import positive, seed_number
+from flatmin.errors import InputError
+from flatmin.linalg.krylov import least_component
+from flatmin.nn.estimators.base import Operator, check, sphere
+from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.spectrum.lanczos import lanczos
+
+__all__ = ["SpectralDensity", "operator_density", "spectral_density"]
+
+#: Bytes that the vectors of several probes may fill; beyond it probes take turns.
+MEMORY = 2**30
+#: The probability with which the bounds of the whole spectrum may fail.
+FAILURE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralDensity:
+    """How the eigenvalues λ_i of a symmetric operator are spread, from quadratic forms in random vectors.
+
+    Attributes
+    ----------
+    grid : ndarray, shape (G,)
+        Where density and cumulative function are given.
+    density : ndarray, shape (G,)
+        ``(1/n) Σ_i g(t − λ_i)`` with g the Gaussian density of standard deviation ``width``; its integral is 1.
+    std_error : ndarray, shape (G,)
+        Its standard error. A 95 % interval is ``density ± t std_error`` with Student's quantile t for ``n_probes``
+        degrees of freedom, widened by ``quadrature_error``.
+    quadrature_error : float
+        A bound of the error of each quadrature in the density, which no number of probes makes smaller.
+    cumulative, cumulative_low, cumulative_high : ndarray, shape (G,)
+        The share of eigenvalues up to t, with pointwise 95 % intervals for chance and quadrature together.
+    moments, moments_std_error : ndarray, shape (4,)
+        The means of λ, λ², λ³, λ⁴ and their standard errors; the quadrature is exact for them.
+    lower, upper : float
+        Bounds of all eigenvalues, which fail with probability 1e-6 at most.
+    width : float
+        Standard deviation of g, in units of the eigenvalues.
+    n, n_probes, n_products : int
+        Dimension, random vectors, and products spent.
+    quadratures : tuple of (nodes, weights, exact)
+        The Gauss quadrature of each probe, and whether it is exact for every function.
+    of : str or None
+        "hessian" or "gauss_newton"; None for an operator that is neither.
+    """
+
+    grid: Array
+    density: Array
+    std_error: Array
+    quadrature_error: float
+    cumulative: Array
+    cumulative_low: Array
+    cumulative_high: Array
+    moments: Array
+    moments_std_error: Array
+    lower: float
+    upper: float
+    width: float
+    n: int
+    n_probes: int
+    n_products: int
+    quadratures: tuple[tuple[Array, Array, bool], ...]
+    of: str | None = None
+
+    def mean_of(self, function: Callable[[Array], Array]) -> tuple[float, float]:
+        """Return the mean of ``f(λ_i)`` over all eigenvalues and its standard error, without that of the quadrature."""
+        values, squares = np.mean(
+            [[w @ f, w @ f**2] for w, f in ((w, function(x)) for x, w, _ in self.quadratures)], axis=0
+        )
+        return float(values), float(_error(values, squares, self.n, self.n_probes))
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw density and a 95 % band on logarithmic height, and return the Matplotlib axes."""
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            ax = Figure(layout="constrained").subplots()
+        half = stdtrit(self.n_probes, 0.975) * self.std_error + self.quadrature_error
+        least = 0.1 / (self.n * self.width)
+        ax.fill_between(self.grid, np.maximum(self.density - half, least), self.density + half, alpha=0.3, lw=0)
+        ax.plot(self.grid, np.maximum(self.density, least))
+        ax.set(yscale="log", ylim=(least, None), xlabel="eigenvalue", ylabel="density")
+        return ax
+
+
+def spectral_density(
+    model: torch.nn.Module,
+    loss: Any,
+    data: Any,
+    *,
+    of: str = "hessian",
+    mode: str = "eval",
+    distributed: Any = False,
+    probes: int = 10,
+    steps: int = 60,
+    grid: Any = None,
+    width: float | None = None,
+    seed: int = 0,
+) -> SpectralDensity:
+    """Return how the eigenvalues of the Hessian of a loss at the model's weights are spread.
+
+    Parameters
+    ----------
+    model, loss, data, of, mode, distributed
+        As for `Curvature`.
+    probes, steps, grid, width, seed
+        As for `operator_density`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model, x = torch.nn.Linear(2, 1, bias=False).double(), torch.diag(torch.tensor([1.0, 3.0])).double()
+    >>> found = spectral_density(model, torch.nn.MSELoss(), (x, torch.zeros(2, 1).double()), probes=4)
+    >>> round(found.lower, 6), round(found.upper, 6)
+    (1.0, 9.0)
+    """
+    operator = Curvature(model, loss, data, of=of, mode=mode, distributed=distributed)
+    return replace(operator_density(operator, probes=probes, steps=steps, grid=grid, width=width, seed=seed), of=of)
+
+
+def operator_density(
+    operator: Operator,
+    *,
+    probes: int = 10,
+    steps: int = 60,
+    grid: Any = None,
+    width: float | None = None,
+    seed: int = 0,
+) -> SpectralDensity:
+    """Return how the eigenvalues of a symmetric operator are spread, by stochastic Lanczos quadrature.
+
+    For v uniform on the unit sphere, ``E vᵀ f(A) v = (1/n) Σ f(λ_i)``, and k Lanczos steps give the Gauss quadrature of
+    ``vᵀ f(A) v``, exact for polynomials of degree 2k − 1. So its error for the Gaussian of the density is at most twice
+    the part of its Chebyshev series from degree 2k on; and the share of the spectral measure up to t lies between the
+    sums of the weights of the nodes that are further left than the last node before t, and those up to the first node
+    after t (inequalities of Chebyshev, Markov and Stieltjes).
+
+    The variance of ``vᵀ f(A) v`` is ``2/(n + 2)`` times that of ``f(λ_i)`` over the eigenvalues, which the same
+    quadratures estimate: from a few probes this says more than how far their values differ.
+
+    Parameters
+    ----------
+    operator : Operator
+        Symmetric, (n, n), for instance a `Curvature` or a dense tensor.
+    probes : int
+        Random vectors.
+    steps : int
+        Lanczos steps and products of each.
+    grid : array_like, optional
+        Where to evaluate; by default 400 points over the whole spectrum.
+    width : float, optional
+        Standard deviation of the Gaussian; by default the length of the spectrum over ``steps``, for which the
+        quadrature is exact to about three digits.
+    seed : int
+        Draws the vectors.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range, the operator not symmetric, or a product not finite.
+
+    References
+    ----------
+    Ubaru, Chen, Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature", SIAM J. Matrix Anal. Appl. 2017;
+    Ghorbani, Krishnan, Xiao, "An investigation into neural net optimization via Hessian eigenvalue density", 2019.
+
+    Examples
+    --------
+    >>> import torch
+    >>> found = operator_density(torch.diag(torch.linspace(0, 1, 300)).double())
+    >>> bool(abs(found.moments[0] - 0.5) < 4 * found.moments_std_error[0])
+    True
+    """
+    n = check(operator, None, None, 1)
+    for name, value in (("probes", probes), ("steps", steps)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise InputError(f"{name} is {value!r}, expected a whole number of at least 1")
+    if width is not None:
+        width = positive(width, "width")
+    generator = torch.Generator().manual_seed(seed_number(seed))
+    together = max(1, MEMORY // (8 * n * min(steps, n)))
+    krylovs = [
+        krylov
+        for first in range(0, probes, together)
+        for krylov in lanczos(operator, sphere(operator, min(together, probes - first), generator), steps)
+    ]
+    component = least_component(n, FAILURE / (2 * probes))
+    upper = min(k.upper_bound(component) + k.rounding for k in krylovs)
+    lower = -min(k.reversed().upper_bound(component) + k.rounding for k in krylovs)
+    length = max(upper - lower, np.finfo(float).eps * max(abs(upper), abs(lower)))
+    length = length if length > np.finfo(float).tiny * 1e8 else 1.0  # all eigenvalues are zero
+    width = length / steps if width is None else width
+    t = np.linspace(lower - 4 * width, upper + 4 * width, 400) if grid is None else np.asarray(grid, dtype=float)
+    if t.ndim != 1 or not np.isfinite(t).all():
+        raise InputError(f"grid has shape {t.shape}, expected one dimension of finite numbers")
+    rules = tuple((k.nodes, k.weights, k.exhausted) for k in krylovs)
+    density, squares = np.mean([_kernels(*rule[:2], t, width) for rule in rules], axis=0)
+    low, high = np.mean([_cumulative(*rule, t) for rule in rules], axis=0)
+    low[t < lower], high[t < lower], low[t >= upper], high[t >= upper] = 0.0, 0.0, 1.0, 1.0
+    widest = np.clip(0.5, low, high)
+    half = stdtrit(probes, 0.975) * _error(widest, widest, n, probes)
+    powers = np.mean([[w @ x**p for p in range(1, 9)] for x, w, _ in rules], axis=0)
+    degree = min((2 * k.steps for k in krylovs if not k.exhausted), default=None)
+    return SpectralDensity(
+        grid=t,
+        density=density,
+        std_error=_error(density, squares, n, probes),
+        quadrature_error=0.0 if degree is None else 2 * _tail(t, lower, length, width, degree),
+        cumulative=(low + high) / 2,
+        cumulative_low=np.clip(low - half, 0, 1),
+        cumulative_high=np.clip(high + half, 0, 1),
+        moments=powers[:4],
+        moments_std_error=_error(powers[:4], powers[1::2], n, probes),
+        lower=lower,
+        upper=upper,
+        width=width,
+        n=n,
+        n_probes=int(probes),
+        n_products=sum(k.steps for k in krylovs),
+        quadratures=rules,
+    )
+
+
+def _error(mean: Array, square: Array, n: int, probes: int) -> Array:
+    """Return the standard error of the mean of f over n eigenvalues, given that mean and the one of f²."""
+    return np.asarray(np.sqrt(2 / (n + 2) * np.maximum(square - mean**2, 0.0) / probes))
+
+
+def _gauss(x: Array) -> Array:
+    return np.asarray(np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi))
+
+
+def _kernels(nodes: Array, weights: Array, t: Array, width: float) -> tuple[Array, Array]:
+    """Return the means of a Gaussian around each t, and of its square, over a quadrature."""
+    kernel = _gauss((t[:, None] - nodes) / width) / width
+    return kernel @ weights, kernel**2 @ weights
+
+
+def _cumulative(nodes: Array, weights: Array, exact: bool, t: Array) -> tuple[Array, Array]:
+    """Return bounds of the share of the spectral measure up to each t."""
+    below = np.searchsorted(nodes, t, side="right")
+    sums = np.concatenate([[0.0], np.cumsum(weights)])
+    if exact:
+        return sums[below], sums[below]
+    return sums[np.maximum(below - 1, 0)], sums[np.minimum(below + 1, len(nodes))]
+
+
+def _tail(t: Array, lower: float, length: float, width: float, degree: int) -> float:
+    """Return the largest sum of Chebyshev coefficients from a degree on, over Gaussians around all t."""
+    count = 2 ** math.ceil(math.log2(max(512, 4 * degree, 16 * length / width)))
+    points = lower + length * (1 + np.cos(math.pi * (np.arange(count) + 0.5) / count)) / 2
+    largest = 0.0
+    for some in np.array_split(t, max(1, t.size * count // 2**22)):
+        values = _gauss((some[:, None] - points) / width) / width
+        largest = max(largest, float(np.abs(dct(values, axis=1)[:, degree:]).sum(1).max(initial=0.0)) / count)
+    return largest

@@ -1,0 +1,222 @@
+"""The trace of the Hessian of a loss, or of its Gauss-Newton part, for any network and any data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flatmin._core.validation import seed_number
+from flatmin.errors import InputError
+from flatmin.nn.estimate import TraceEstimate
+from flatmin.nn.estimators import ESTIMATORS
+from flatmin.nn.estimators.adaptive import adaptive
+from flatmin.nn.estimators.base import Blocks, Operator, check, packed
+from flatmin.nn.estimators.exact import exact
+from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.output_trace import output_traces
+from flatmin.nn.operators.streaming import Loss
+
+__all__ = ["METHODS", "hessian_trace", "labelled", "operator_trace"]
+
+#: How a trace may be found.
+METHODS = ("auto", *ESTIMATORS)
+
+#: Products that are spent when nothing else is said.
+_PRODUCTS = 100
+
+
+def hessian_trace(
+    model: nn.Module,
+    loss: Loss,
+    data: Any,
+    *,
+    of: str = "hessian",
+    method: str = "auto",
+    max_products: int | None = None,
+    target_std_error: float | None = None,
+    groups: str | Mapping[str, Iterable[str]] | None = None,
+    seed: int = 0,
+    mode: str = "eval",
+    distributed: Any = False,
+) -> TraceEstimate:
+    r"""Return the trace of the Hessian of a loss, averaged over all samples, or of its Gauss-Newton part.
+
+    Parameters
+    ----------
+    model, loss, data, of, mode, distributed
+        What is measured: the curvature of ``loss(model(x), y)``; see `Curvature`. The model is left as it was.
+    method : {"auto", "exact", "hutchinson", "hutch++", "xtrace"}
+        ``"exact"``: n products for n parameters; for the Gauss-Newton matrix of separate samples a gradient for each
+        output of each sample, whatever n. ``"auto"``: exact where that takes no more products than may be spent; else
+        Hutch++, with fewer directions where these hold little of the matrix, as in many indefinite Hessians; else,
+        where no eigenvalues stand out, Hutchinson, which nothing beats there. The result says which.
+    max_products : int, optional
+        Products with the whole data set that may be spent, 100 by default; a product costs about as much as two
+        gradients. With a target there is no limit by default.
+    target_std_error : float, optional
+        The standard error at which to stop, in the units of the trace.
+    groups : {"parameter", "module"} or mapping, optional
+        Parts of the parameters whose traces are wanted as well, those of the diagonal blocks: each parameter, each
+        module that has parameters of its own, or a mapping of names to the names of parameters. The values of
+        groups that hold every parameter once add up to the total.
+    seed : int
+        Draws the random vectors; the same in every process.
+
+    Returns
+    -------
+    TraceEstimate
+        Value, standard error, 95 % interval, products spent; and ``groups``.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used, or the loss is not finite or no average over samples.
+
+    References
+    ----------
+    Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", 2024.
+    Of each method: the functions in `flatmin.nn.estimators`.
+
+    Examples
+    --------
+    The trace of a factored model is that of the closed formula:
+
+    >>> import torch, flatmin as fm
+    >>> problem = fm.families.matrix_sensing.sample((5, 4), 1, 20).problem
+    >>> model = fm.nn.FactoredModel(problem, rank=2)
+    >>> data = torch.arange(20), torch.from_numpy(problem.data)
+    >>> trace = hessian_trace(model, torch.nn.MSELoss(), data, groups="parameter")
+    >>> abs(trace.value / model.flatness().hessian_trace - 1) < 1e-12
+    True
+    >>> trace.method, trace.n_products, list(trace.groups)
+    ('exact', 18, ['L', 'R'])
+    """
+    _check_choice(method, seed)
+    curvature = Curvature(model, loss, data, of=of, mode=mode, distributed=distributed)
+    named = _groups(groups, curvature.weights.names)
+    n = check(curvature, max_products, target_std_error, 1)
+    if of == "gauss_newton" and method in ("auto", "exact"):
+        limit = _PRODUCTS if method == "auto" else n
+        found = output_traces(curvature, min(n, max_products or limit))
+        if found is not None:
+            return labelled(_added(*found, named), of)
+    estimate = operator_trace(
+        curvature,
+        method=method,
+        max_products=max_products,
+        target_std_error=target_std_error,
+        blocks=_rows(named, curvature.weights.numbers),
+        seed=seed,
+    )
+    return labelled(estimate, of)
+
+
+def operator_trace(
+    operator: Operator,
+    *,
+    method: str = "auto",
+    max_products: int | None = None,
+    target_std_error: float | None = None,
+    blocks: Blocks | None = None,
+    seed: int = 0,
+) -> TraceEstimate:
+    """Return the trace of a symmetric operator, and those of diagonal blocks.
+
+    Parameters
+    ----------
+    operator : Operator
+        Symmetric, (n, n), for instance a dense tensor.
+    method, max_products, target_std_error, seed
+        As for `hessian_trace`.
+    blocks : mapping of str to index, optional
+        The rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range, or a product not finite.
+
+    Examples
+    --------
+    >>> import torch
+    >>> found = operator_trace(torch.diag(torch.tensor([1.0, 2.0, 4.0])), blocks={"last": slice(2, 3)})
+    >>> found.value, found.groups["last"].value
+    (7.0, 4.0)
+    """
+    _check_choice(method, seed)
+    n = check(operator, max_products, target_std_error, 1)
+    if method == "auto":
+        estimator = exact if n <= (max_products or _PRODUCTS) else adaptive
+        max_products = max_products or (_PRODUCTS if target_std_error is None else None)
+    else:
+        estimator = ESTIMATORS[method]
+    return estimator(
+        operator,
+        generator=torch.Generator().manual_seed(int(seed)),
+        max_products=max_products,
+        target_std_error=target_std_error,
+        blocks=blocks,
+    )
+
+
+def _check_choice(method: str, seed: int) -> None:
+    if method not in METHODS:
+        raise InputError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
+    seed_number(seed)
+
+
+def labelled(estimate: TraceEstimate, of: str) -> TraceEstimate:
+    """Return an estimate, and its groups, that say what was measured."""
+    parts = estimate.groups and {name: replace(part, of=of) for name, part in estimate.groups.items()}
+    return replace(estimate, of=of, groups=parts)
+
+
+def _added(traces: Tensor, passes: int, groups: dict[str, list[int]] | None) -> TraceEstimate:
+    """Return the exact result made of the traces of all parameters."""
+
+    def statistics(chosen: Any) -> tuple[float, float, tuple[float, float]]:
+        value = traces[chosen].sum().item()
+        return value, 0.0, (value, value)
+
+    return packed("exact", passes, groups, statistics)
+
+
+def _groups(groups: str | Mapping[str, Iterable[str]] | None, names: list[str]) -> dict[str, list[int]] | None:
+    """Return the positions of the parameters in each group."""
+    if groups is None:
+        return None
+    if isinstance(groups, str):
+        if groups not in ("parameter", "module"):
+            raise InputError(
+                f"groups is {groups!r}, expected 'parameter', 'module' or a mapping of names to parameters"
+            )
+        found: dict[str, list[int]] = {}
+        for i, name in enumerate(names):
+            found.setdefault(name if groups == "parameter" else name.rpartition(".")[0] or "model", []).append(i)
+        return found
+    if not isinstance(groups, Mapping):
+        raise InputError(f"groups is a {type(groups).__name__}, expected a mapping of names to names of parameters")
+    found, position = {}, {name: i for i, name in enumerate(names)}
+    for group, wanted in groups.items():
+        if not isinstance(wanted, Iterable):
+            raise InputError(f"the group {group!r} is a {type(wanted).__name__}, expected names of parameters")
+        members = dict.fromkeys([wanted] if isinstance(wanted, str) else wanted)
+        unknown = [name for name in members if name not in position]
+        if unknown or not members:
+            raise InputError(
+                f"the group {group!r} has {unknown or 'no names'}, expected names among {', '.join(names)}"
+            )
+        found[group] = [position[name] for name in members]
+    return found
+
+
+def _rows(groups: dict[str, list[int]] | None, numbers: list[int]) -> Blocks | None:
+    """Return the rows of the operator that belong to each group."""
+    if groups is None:
+        return None
+    parts = torch.split(torch.arange(sum(numbers)), numbers)
+    return {group: torch.cat([parts[i] for i in chosen]) for group, chosen in groups.items()}

@@ -1,0 +1,91 @@
+"""The exact flatness of any point of the weight space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flatmin.errors import InputError
+from flatmin.linalg.metric import condition_number
+from flatmin.problem import Problem
+
+__all__ = ["Flatness", "flatness"]
+
+
+@dataclass(frozen=True)
+class Flatness:
+    """How sharply the loss bends at a point, exactly.
+
+    Attributes
+    ----------
+    hessian_trace : float
+        Trace of the Hessian of the loss.
+    gauss_newton_trace : float
+        Trace of its Gauss-Newton part; the same where X is linear in each single weight, as for ``X = L Rᵀ``.
+    scaled_trace : float
+        The trace whose minimisers are flat: for ``X = L Rᵀ`` the L block over d1 plus the R block over d2, for other
+        models the Gauss-Newton trace.
+    fibre_minimum : float or None
+        The smallest scaled trace over all factors of the same matrix; None where no formula is known (`Chain`).
+    balance : float
+        ``‖LᵀL − RᵀR‖_*``: zero when the factors are balanced.
+    norm_excess : float
+        ``(‖L‖² + ‖R‖²) / (2‖X‖_*) − 1``: zero when the factors are norm-minimal for their matrix.
+    condition : float
+        Largest over smallest nonzero eigenvalue of D1 and D2 together; at 1, flat, norm-minimal and balanced agree.
+    loss : float
+        ``(1/m) ‖A(X) − b‖²``.
+    """
+
+    hessian_trace: float
+    gauss_newton_trace: float
+    scaled_trace: float
+    fibre_minimum: float | None
+    balance: float
+    norm_excess: float
+    condition: float
+    loss: float
+
+
+def flatness(problem: Problem, factors: Any) -> Flatness:
+    """Return the exact flatness of a point, interpolating or not, for factors of any width.
+
+    Parameters
+    ----------
+    problem : Problem
+        The model and its data.
+    factors : tuple of ndarray
+        The weights, for a product (L, R) of shapes (d1, k) and (d2, k).
+
+    Returns
+    -------
+    Flatness
+        Traces, the minimum over the fibre, balance, norm excess, condition number and loss.
+
+    Raises
+    ------
+    InputError
+        If the factors do not fit the problem.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> p = fm.Problem(fm.measurements.Identity((2, 2)), [2.0, 0.0, 0.0, 0.0])
+    >>> fm.flatness(p, ([[2.0], [0.0]], [[1.0], [0.0]])).scaled_trace
+    2.5
+    """
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
+    model = problem.parametrization
+    weights, measurement, metric = model.check(factors, problem.shape), problem.measurement, problem.metric
+    residual = problem.residual(weights)
+    return Flatness(
+        hessian_trace=model.hessian_trace(weights, measurement, metric, residual),
+        gauss_newton_trace=model.gauss_newton_trace(weights, measurement, metric),
+        scaled_trace=model.scaled_trace(weights, measurement, metric),
+        fibre_minimum=model.fibre_minimum(weights, metric),
+        balance=model.balance(weights),
+        norm_excess=model.norm_excess(weights),
+        condition=condition_number(metric),
+        loss=problem.loss.value(residual),
+    )

@@ -1,0 +1,351 @@
+"""Proofs that a split into low rank and gross errors is best: lower bounds that hold for any dual matrix at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import svd_of_product
+from flatmin.linalg.subspaces import EPS
+from flatmin.losses import Absolute, clip_level
+from flatmin.measurements import Entries, Identity, Mask
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, Certificate, check_strength, ratio, union_bound
+from flatmin.proofs.norms import TopSpectrum, top_spectrum
+from flatmin.proofs.radius import Stability
+from flatmin.proofs.robust.uniqueness import AS_GOOD, HIDDEN_FAILURE, Pair, Split, other_splits
+
+__all__ = ["Grid", "dense_part", "misfit", "robust_certificate"]
+
+#: Singular values of a dual matrix that reach this belong to its leading part.
+LEADING = 1 - 1e-3
+#: Rounding errors of objective and bound are no more than this share of the sums behind them.
+ROUNDING = 10 * EPS
+#: Long vectors are summed in pieces of this length.
+PIECE = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the data stand in the matrix of the rows and columns that are seen at all.
+
+    Attributes
+    ----------
+    rows, cols : ndarray of bool, shapes (d1,) and (d2,)
+        Which rows and columns are seen.
+    seen : ndarray of bool, or None
+        Which cells are, in those; None if all are.
+    positions : tuple of ndarray, or None
+        Those of the data in that matrix; None if they come row by row.
+    """
+
+    rows: Array
+    cols: Array
+    seen: Array | None
+    positions: tuple[Array, Array] | None
+
+    @classmethod
+    def of(cls, A: Entries) -> Grid:
+        """Return the grid of observed entries."""
+        rows, cols = (counts > 0 for counts in A.gram_diagonals())
+        if isinstance(A, Identity):
+            return cls(rows, cols, None, None)
+        if isinstance(A, Mask):
+            seen = A.seen if rows.all() and cols.all() else A.seen[np.ix_(rows, cols)]
+            return cls(rows, cols, None if A.size == seen.size else seen, None)
+        places: tuple[Array, Array] = A.rows, A.cols
+        if not (rows.all() and cols.all()):
+            places = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]
+        seen = np.zeros((int(rows.sum()), int(cols.sum())), bool)
+        seen[places] = True
+        return cls(rows, cols, None if A.size == seen.size else seen, None if _row_by_row(A) else places)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many rows and columns are seen."""
+        return int(np.count_nonzero(self.rows)), int(np.count_nonzero(self.cols))
+
+    def matrix(self, values: Array) -> Array:
+        """Return the matrix of these values, zero where nothing is observed: a view of them if all is."""
+        if self.positions is None and self.seen is None:
+            return values.reshape(self.shape)
+        M = np.zeros(self.shape)
+        M[self.seen if self.positions is None else self.positions] = values
+        return M
+
+    def values(self, M: Array) -> Array:
+        """Return the entries of a matrix where the data are: a view of it if all are."""
+        if self.positions is not None:
+            return np.asarray(M[self.positions])
+        return M.reshape(-1) if self.seen is None else np.asarray(M[self.seen])
+
+
+def dense_part(problem: Problem, left: Array, alpha: float) -> Array:
+    """Return the dense noise in what X leaves of the observed cells; the rest of it are gross errors.
+
+    At the strength alpha noise N costs ``‖N‖²/m`` and errors S cost ``4 alpha · weight · ‖S‖_1``; with τ they cost
+    nothing as far as ``‖S‖_1 ≤ τ``. The cheapest N is ``left``, clipped to ``± 2 alpha m · weight``, or so that τ is
+    used up.
+    """
+    assert isinstance(problem.loss, Absolute)
+    if problem.loss.tau is None:
+        level = 2 * alpha * left.size * float(problem.loss.weight_for(problem.shape) or 0.0)
+    else:
+        level = clip_level(np.abs(left), problem.loss.tau)
+    return np.clip(left, -level, level)
+
+
+def robust_certificate(
+    problem: Problem,
+    factors: Factors,
+    dual: Array,
+    *,
+    alpha: float = 0.0,
+    seed: int = 0,
+    look_further: bool = True,
+) -> Certificate:
+    """Return what a dual matrix W proves about a split ``Y = X + S`` with the loss `Absolute`.
+
+    W has the entries ``dual`` on the observed cells and zeros elsewhere. Then no split has a smaller objective than
+
+        ⟨W, Y⟩ / max(1, ‖W‖_op, ‖W‖_∞ / weight)        of  ‖X‖_* + weight · ‖Y − X‖_1,
+        (⟨W, Y⟩ − τ ‖W‖_∞) / max(1, ‖W‖_op)             of  ‖X‖_*  with  ‖Y − X‖_1 ≤ τ.
+
+    A split is exact, since S is whatever X leaves: the residual is zero, and with τ what ‖S‖_1 has above it, over
+    ‖Y‖_1.
+
+    With alpha > 0 there is noise beside the errors, ``Y = X + S + N`` on the m observed cells. With c the quotient of
+    one and the denominator above, no split has a smaller objective than
+
+        4 alpha c ⟨W, Y⟩ − 4 alpha² m c² ‖W‖²               of  ‖N‖²/m + 4 alpha (‖X‖_* + weight · ‖S‖_1),
+        4 alpha c (⟨W, Y⟩ − τ ‖W‖_∞) − 4 alpha² m c² ‖W‖²   of  ‖N‖²/m + 4 alpha ‖X‖_*  with  ‖S‖_1 ≤ τ.
+
+    Parameters
+    ----------
+    problem : Problem
+        A problem whose loss is `Absolute`.
+    factors : tuple of ndarray
+        The factors (L, R) of X.
+    dual : ndarray, shape (m,)
+        Any vector.
+    alpha : float
+        Strength of the penalty beside dense noise; 0 stands for none.
+    seed : int
+        Starts the Lanczos iterations that choose a subspace, or bound one.
+    look_further : bool
+        Whether to look at other splits as well.
+    """
+    alpha, _ = check_strength(alpha, 1.0)
+    judged = _Judged.of(problem, factors, dual, seed, alpha)
+    value, lower, total = judged.value, judged.lower_bound, _sum(problem.data)
+    if alpha > 0:
+        value, lower = 4 * alpha * value, 4 * alpha * lower
+    gap, residual = ratio(value - lower, value), ratio(judged.excess, total)
+    holds = abs(gap) <= LARGEST_GAP and residual <= LARGEST_RESIDUAL and judged.spectrum.kind != "estimated"
+    proof = Certificate(
+        holds=bool(holds),
+        objective="penalised" if alpha > 0 else "interpolating",
+        value=value,
+        lower_bound=lower,
+        relative_gap=gap,
+        relative_residual=residual,
+        residual_reach=0.0,
+        whitened_residual=0.0,
+        dual=dual,
+        dual_norm=judged.norm,
+        bound_kind=judged.spectrum.kind,
+        failure_probability=judged.spectrum.failure or None,
+    )
+    if not (holds and look_further):
+        return proof
+    found, kind = other_splits(judged.split(), judged.is_matched_by, seed)
+    proof = replace(
+        proof,
+        unique=found.unique,
+        q=found.q,
+        injectivity=found.injectivity,
+        margin=found.margin,
+        margin_kind=kind if kind == "probabilistic" else judged.spectrum.kind,
+        failure_probability=union_bound(judged.spectrum.failure, HIDDEN_FAILURE if kind == "probabilistic" else None),
+        stability=judged.fitting(found.stability),
+        radius=None if found.stability is None else found.stability.radius(),
+    )
+    if found.alternative is None:
+        return proof
+    alternative = judged.whole(found.alternative)
+    confirmed = robust_certificate(problem, alternative, dual, alpha=alpha, seed=seed, look_further=False)
+    if not confirmed.holds:
+        return replace(proof, unique=None)
+    chance = union_bound(proof.failure_probability, confirmed.failure_probability)
+    return replace(proof, alternative=alternative, failure_probability=chance)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """A split and a dual matrix on the rows and columns that are seen at all.
+
+    Objective and bound are in units of the nuclear norm: with noise N beside the errors it costs ``‖N‖² / 2μ``,
+    ``μ = 2 alpha m``.
+    """
+
+    problem: Problem
+    grid: Grid
+    X: tuple[Array, Array, Array]
+    errors: Array
+    noise: Array | None
+    dual: Array
+    spectrum: TopSpectrum
+    alpha: float
+
+    @classmethod
+    def of(cls, problem: Problem, factors: Factors, dual: Array, seed: int, alpha: float) -> _Judged:
+        assert isinstance(problem.measurement, Entries)
+        grid = Grid.of(problem.measurement)
+        U, s, V = problem.parametrization.singular(factors, problem.metric)
+        kept = s > 1e-13 * np.max(s, initial=0.0)
+        W = grid.matrix(dual)
+        spectrum = top_spectrum(W, U[grid.rows][:, kept], V[grid.cols][:, kept], unit=LEADING, seed=seed)
+        del W
+        left = misfit(problem, grid, factors)
+        noise = dense_part(problem, left, alpha) if alpha > 0 else None
+        return cls(problem, grid, (U, s, V), left if noise is None else left - noise, noise, dual, spectrum, alpha)
+
+    @property
+    def loss(self) -> Absolute:
+        """How errors are counted."""
+        assert isinstance(self.problem.loss, Absolute)
+        return self.problem.loss
+
+    @property
+    def weight(self) -> float:
+        """What a unit of error costs; with τ what the dual matrix makes of it."""
+        given = self.loss.weight_for(self.problem.shape)
+        return _largest(self.dual) / max(1.0, self.norm) if given is None else given
+
+    @property
+    def norm(self) -> float:
+        """What the dual matrix is divided by, where it exceeds one."""
+        given = self.loss.weight_for(self.problem.shape)
+        return self.spectrum.norm if given is None else max(self.spectrum.norm, _largest(self.dual) / given)
+
+    @property
+    def price(self) -> float:
+        """What dense noise costs, μ."""
+        return 2 * self.alpha * len(self.dual)
+
+    @property
+    def value(self) -> float:
+        """The objective."""
+        return self._value(self.X[1], self.errors, self.noise)
+
+    @property
+    def excess(self) -> float:
+        """What the errors have above τ."""
+        return self._excess(self.errors)
+
+    @property
+    def lower_bound(self) -> float:
+        """No split has a smaller objective."""
+        allowance = 0.0 if self.loss.tau is None else self.loss.tau * _largest(self.dual)
+        scale = 1 / max(1.0, self.norm)
+        return scale * (float(self.problem.data @ self.dual) - allowance) - scale**2 * self._squares / 2
+
+    def split(self) -> Split:
+        """Return what other splits are judged by, with a dual matrix that is feasible.
+
+        Beside noise, the other splits are those of ``X + S``, up to what the noise may differ by: it is within
+        ``√(2 μ gap)`` of μW, for every split that is as good.
+        """
+        U, s, V = self.X
+        shrunk = 1 / max(1.0, self.norm)
+        dual = self.dual if shrunk == 1 else self.dual * shrunk
+        size = self.value + self.excess
+        rounding = ROUNDING * (size + self.weight * _sum(self.problem.data))
+        gap = max(0.0, size - self.lower_bound) + rounding
+        noise = 0.0
+        if self.noise is not None:
+            noise = float(np.linalg.norm(self.noise - self.price * dual)) + float(np.sqrt(2 * self.price * gap))
+        return Split(
+            X=svd_of_product(U[self.grid.rows] * s, V[self.grid.cols]),
+            errors=self.grid.matrix(self.errors),
+            seen=np.ones(self.grid.shape, bool) if self.grid.seen is None else self.grid.seen,
+            W=self.grid.matrix(dual),
+            spectrum=self.spectrum.scaled(shrunk),
+            weight=self.weight,
+            gap=gap,
+            size=size,
+            noise=noise,
+        )
+
+    def fitting(self, found: Stability | None) -> Stability | None:
+        """Return the constants for splits that fit the data, in place of those that solve a penalised problem."""
+        if found is None or self.noise is None:
+            return found
+        split = self.split()
+        size = split.size - float(self.noise @ self.noise) / (2 * self.price)
+        gap = found.gap - split.gap + size - float(np.vdot(self.grid.values(split.W), self.problem.data))
+        misfit = found.misfit - split.noise + float(np.linalg.norm(self.noise))
+        return replace(found, gap=gap, size=size, misfit=misfit)
+
+    def is_matched_by(self, other: Pair) -> bool:
+        """Return whether other factors make a split that is as good, up to rounding."""
+        triplets, (left, right) = svd_of_product(*other), other
+        errors = self.problem.data - self.grid.values(np.asarray(left @ right.T))
+        noise = dense_part(self.problem, errors, self.alpha) if self.alpha > 0 else None
+        if noise is not None:
+            errors -= noise
+        fits = self._excess(errors) <= AS_GOOD * _sum(self.problem.data)
+        return bool(fits and self._value(triplets[1], errors, noise) <= self.value * (1 + AS_GOOD))
+
+    def whole(self, pair: Pair) -> Factors:
+        """Return the flattest factors of a matrix on the rows and columns seen, with zeros elsewhere."""
+        rows, cols = self.grid.rows, self.grid.cols
+        L, R = np.zeros((len(rows), pair[0].shape[1])), np.zeros((len(cols), pair[1].shape[1]))
+        L[rows], R[cols] = pair
+        U, s, V = svd_of_product(L, R)
+        kept = s > 1e-13 * np.max(s, initial=0.0)
+        return self.problem.parametrization.flattest(U[:, kept], s[kept], V[:, kept], self.problem.metric)
+
+    @property
+    def _squares(self) -> float:
+        return self.price * float(self.dual @ self.dual) if self.alpha > 0 else 0.0
+
+    def _value(self, s: Array, errors: Array, noise: Array | None) -> float:
+        given = self.loss.weight_for(self.problem.shape)
+        gross = 0.0 if given is None else given * _sum(errors)
+        dense = 0.0 if noise is None else float(noise @ noise) / (2 * self.price)
+        return float(s.sum()) + gross + dense
+
+    def _excess(self, errors: Array) -> float:
+        return 0.0 if self.loss.tau is None else max(0.0, _sum(errors) - self.loss.tau)
+
+
+def _row_by_row(A: Entries) -> bool:
+    """Return whether entries come row by row, and from left to right in these, without an array of their length."""
+    for start in range(0, A.size - 1, PIECE):
+        piece = slice(start, min(A.size, start + PIECE + 1))
+        down, right = np.diff(A.rows[piece]), np.diff(A.cols[piece])
+        if np.any(down < 0) or np.any((down == 0) & (right <= 0)):
+            return False
+    return True
+
+
+def misfit(problem: Problem, grid: Grid, factors: Factors) -> Array:
+    """Return ``Y − X`` on the observed cells."""
+    L, R = problem.parametrization.pair(factors)
+    left = grid.values(L[grid.rows] @ R[grid.cols].T)
+    return np.asarray(np.subtract(problem.data, left, out=left))
+
+
+def _largest(values: Array) -> float:
+    """Return the largest size of a vector's entries, without a copy."""
+    return float(max(values.max(), -values.min()))
+
+
+def _sum(values: Array) -> float:
+    """Return the sum of the sizes of a vector's entries, piece by piece."""
+    pieces = np.array_split(values, 1 + len(values) // PIECE)
+    return float(np.sum([np.abs(piece).sum() for piece in pieces]))

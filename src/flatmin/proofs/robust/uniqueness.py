@@ -1,0 +1,390 @@
+"""Whether a split into low rank and gross errors is the only one, and how far any other can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.kernels.row_passes import RowPasses
+from flatmin.linalg.krylov import largest_eigenvalue
+from flatmin.linalg.subspaces import EPS
+from flatmin.measurements import Entries
+from flatmin.proofs.norms import TopSpectrum
+from flatmin.proofs.radius import MOST_WORK, Stability, derivative, smallest_singular_value, tangent_columns
+from flatmin.proofs.uniqueness import NEAR, Uniqueness, core_columns
+
+__all__ = ["HIDDEN_FAILURE", "Pair", "Split", "hidden_share", "other_splits", "spread_bound"]
+
+Pair = tuple[Array, Array]
+
+#: Singular values and entries of the dual matrix this near their bounds, relatively, count as being there.
+CUTS = (3e-2, 1e-3, 1e-5)
+#: Copies of parts of large arrays have no more than so many numbers.
+PIECE = 1 << 16
+#: What the zero matrix is compared with: this share of the size of the errors.
+SHARE = 1e-3
+#: The bound by rows and columns is good enough from this value of 1 − ‖P_Ω P_T‖² on.
+GOOD = 0.1
+#: With this probability the bounds by random starts fail, those of all cuts together.
+HIDDEN_FAILURE = 2e-11
+#: Random starts, steps from each, and the largest matrix that it is done for.
+STARTS, STEPS, MOST_CELLS = 4, 30, 6_000_000
+#: Names the stream of random numbers that nothing else draws from.
+STREAM = 0x68696464
+#: The iteration ends when its bound on what is left is this share of its estimate.
+SETTLED = 0.7
+#: More unknowns than this are not tried in the symmetric core map, nor more numbers in all.
+MOST_CORES, MOST_NUMBERS = 1500, 60_000_000
+#: What of the margin is left to the symmetric cores, so that errors in cells are paid from it too: see docs/theory.
+CORE_SHARE = 0.8
+#: A second solution is as good as the first to this relative accuracy.
+AS_GOOD = 1e-9
+#: Steps along a null direction, from the size of the data down, before it is given up.
+HALVINGS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A split ``Y = X + S`` and a dual matrix that proves it best, on the rows and columns that are seen at all.
+
+    Attributes
+    ----------
+    X : tuple of ndarray
+        Singular triplets ``U, s, V`` of the low-rank part.
+    errors : ndarray, shape (d1, d2)
+        ``Y − X`` where observed, zero elsewhere.
+    seen : ndarray of bool, shape (d1, d2)
+        Which cells are observed.
+    W : ndarray, shape (d1, d2)
+        A dual matrix: ``‖W‖_op ≤ 1``, zero where nothing is observed.
+    spectrum : TopSpectrum
+        Of W.
+    weight : float
+        What a unit of error costs; ``|W| ≤ weight``.
+    gap : float
+        How much better than this split any split could be.
+    size : float
+        The objective of this split.
+    noise : float
+        By how much, in the Frobenius norm, the data of other splits may differ.
+    """
+
+    X: tuple[Array, Array, Array]
+    errors: Array
+    seen: Array
+    W: Array
+    spectrum: TopSpectrum
+    weight: float
+    gap: float
+    size: float
+    noise: float = 0.0
+
+    @property
+    def norm(self) -> float:
+        """``‖X‖_F``; for X = 0 a share of the size of the errors."""
+        size = float(np.linalg.norm(self.X[1]))
+        return size if size else SHARE * float(np.linalg.norm(self.errors))
+
+
+def other_splits(split: Split, as_good: Callable[[Pair], bool], seed: int = 0) -> tuple[Uniqueness, str]:
+    """Decide whether other splits are as good, and bound their distance; say what proves the bound.
+
+    With ε the gap, any X' as good as X satisfies ``‖P_T⊥ X'‖_* ≤ ε₁/δ`` and ``weight · δ' · ‖P_F (Y − X')‖_1 ≤ ε₂``,
+    ``ε₁ + ε₂ ≤ ε``: T is the tangent space of the q leading singular vectors of W, δ one minus the next singular value;
+    F are the observed cells where ``|W| ≤ (1 − δ') weight``. If ``‖P_F H‖ ≥ σ ‖H‖`` on T, then X' is near X. Where T
+    is too large for that, symmetric cores ``U1 S V1ᵀ`` take its place.
+
+    Parameters
+    ----------
+    split : Split
+        The split and its dual matrix.
+    as_good : callable
+        Says whether factors (L, R) of another matrix make a split as good as this one.
+    seed : int
+        Draws random starts.
+
+    Returns
+    -------
+    tuple of Uniqueness and str
+        ``margin`` is the smaller of δ and δ', ``injectivity`` is σ; the word is "proven", or "probabilistic" where σ
+        was bounded by random starts, but for a chance of `HIDDEN_FAILURE`.
+    """
+    faces = cache(lambda cut: _Face.of(split, cut))
+    best, face, kind, radius = None, faces(CUTS[0]), "proven", np.inf
+    for space, (number, cut) in product(("tangent", "core"), enumerate(CUTS)):
+        if radius <= NEAR * split.norm:
+            break
+        following = faces(cut)
+        stability, how = following.stability(split, space, (seed, number))
+        if stability is not None and stability.radius() < radius:
+            best, face, kind, radius = stability, following, how, stability.radius()
+    unique = True if radius <= NEAR * split.norm else None
+    injectivity = 0.0 if best is None else best.injectivity
+    other = None if unique else _second_split(split, faces(CUTS[-1]), as_good)
+    if other is not None:
+        unique, best = False, None
+    return Uniqueness(unique, face.q, injectivity, face.margin, other, best), kind
+
+
+@dataclass(frozen=True, eq=False)
+class _Face:
+    """The singular vectors of W near one, the cells where W is not near its bound, and by how much the rest is off."""
+
+    U: Array
+    V: Array
+    inner: float
+    delta: float
+    free: Array
+    slack: float
+
+    @classmethod
+    def of(cls, split: Split, cut: float) -> _Face:
+        spectrum = split.spectrum
+        q = int(np.count_nonzero(spectrum.values > 1 - cut))
+        delta = 1 - spectrum.below(q) if q < min(split.W.shape) else 1.0
+        free, largest = np.zeros(split.W.shape, bool), 0.0
+        for rows in _pieces(*split.W.shape) if q else ():
+            sizes = np.abs(split.W[rows])
+            np.logical_and(split.seen[rows], sizes <= (1 - cut) * split.weight, out=free[rows])
+            largest = max(largest, float(np.max(sizes, where=free[rows], initial=0.0)))
+        slack = 1 - largest / split.weight if split.weight > 0 else 1.0
+        inner = float(spectrum.values[q - 1]) if q else 1.0
+        return cls(spectrum.U[:, :q], spectrum.V[:, :q], inner, max(0.0, delta), free, slack)
+
+    @property
+    def q(self) -> int:
+        """How many singular vectors count."""
+        return int(self.U.shape[1])
+
+    @property
+    def margin(self) -> float:
+        """The smaller of δ and δ'."""
+        return min(self.delta, self.slack)
+
+    def stability(self, split: Split, space: str, stream: tuple[int, int]) -> tuple[Stability | None, str]:
+        """Return what confines other splits on the tangent space, or on the symmetric cores, and what proves it."""
+        sigma, kind = 0.0, "proven"
+        if self.margin > 0 and space == "tangent":
+            sigma, kind = _tangent_injectivity(self.free, self.U, self.V, stream)
+        elif self.margin > 0:
+            sigma = _core_injectivity(self.free, self.U, self.V)
+        return (self._constants(split, space, sigma) if sigma > 0 else None), kind
+
+    def _constants(self, split: Split, space: str, sigma: float) -> Stability:
+        left, s, right = split.X
+        U, V = self.U, self.V
+        beyond = (left - U @ (U.T @ left)) * s, right - V @ (V.T @ right)
+        if space == "core":
+            beyond = np.hstack([left * s, -U @ _inner(split.X, U, V)]), np.hstack([right, V])
+        margin = min(self.delta, split.weight * self.slack) if self.free.any() else self.delta
+        return Stability(
+            space=space,
+            semidefinite=False,
+            gap=split.gap + 2 * split.spectrum.slack * split.size,
+            size=split.size,
+            margin=margin if space == "tangent" else CORE_SHARE * margin,
+            inner=max(self.inner, EPS),
+            injectivity=sigma,
+            spread=1.0,
+            dual_size=float(np.linalg.norm(split.W)),
+            growth=0.0,
+            misfit=_norm_on(split.errors, self.free) + split.noise,
+            outside=_product_norm(*beyond),
+            unwhiten=1.0,
+        )
+
+
+def _norm_on(M: Array, cells: Array) -> float:
+    """Return the Frobenius norm of a matrix on some cells."""
+    parts = [np.linalg.norm(M[rows] * cells[rows]) for rows in _pieces(*M.shape)]
+    return float(np.linalg.norm(parts))
+
+
+def _inner(X: tuple[Array, Array, Array], U: Array, V: Array) -> Array:
+    """Return the symmetric part of ``Uᵀ X V``."""
+    left, s, right = X
+    inner = (U.T @ left * s) @ (right.T @ V)
+    return np.asarray((inner + inner.T) / 2)
+
+
+def _product_norm(P: Array, Q: Array) -> float:
+    """Return ``‖P Qᵀ‖_F`` without cancellation."""
+    TP, TQ = (np.asarray(np.linalg.qr(F, mode="r")) for F in (P, Q))
+    return float(np.linalg.norm(TP @ TQ.T))
+
+
+def _tangent_injectivity(free: Array, U: Array, V: Array, stream: tuple[int, int]) -> tuple[float, str]:
+    """Return a lower bound on ``‖P_F H‖ / ‖H‖`` over the tangent space of U and V, and what proves it."""
+    (d1, d2), q = free.shape, U.shape[1]
+    if q == 0:
+        return 1.0, "proven"
+    if np.count_nonzero(free) < q * (d1 + d2 - q):
+        return 0.0, "proven"
+    if np.count_nonzero(free) * (q * (d1 + d2 - q)) ** 2 <= MOST_WORK:
+        sides = derivative(Entries(*np.nonzero(free), (d1, d2)), U, V, "rectangular")
+        if sides is not None:
+            return smallest_singular_value(tangent_columns(sides, U, V, "rectangular")), "proven"
+    hidden = ~free
+    left = 1 - spread_bound(hidden, U, V)
+    if left < GOOD and free.size <= MOST_CELLS:
+        likely = 1 - hidden_share(hidden, U, V, stream)
+        if likely > max(left, 0.0):
+            return float(np.sqrt(likely)), "probabilistic"
+    return float(np.sqrt(max(left, 0.0))), "proven"
+
+
+def _core_injectivity(free: Array, U: Array, V: Array) -> float:
+    """Return a lower bound on ``‖P_F U S Vᵀ‖ / ‖S‖`` over symmetric S, from as many cells of F as are worth forming."""
+    columns = _core(free, U, V)
+    return 0.0 if columns is None else smallest_singular_value(columns)
+
+
+def _core(free: Array, U: Array, V: Array) -> Array | None:
+    unknowns = U.shape[1] * (U.shape[1] + 1) // 2
+    rows, cols = np.nonzero(free)
+    if not 0 < unknowns <= MOST_CORES:
+        return None
+    if not rows.size:
+        return np.zeros((0, unknowns))
+    every = -(-rows.size // max(1, MOST_NUMBERS // unknowns))
+    return core_columns(Entries(rows[::every], cols[::every], free.shape), U, V)
+
+
+def spread_bound(hidden: Array, U: Array, V: Array) -> float:
+    """Return a bound on ``‖P_Ω P_T‖²``, from the columns and the rows of Ω one by one.
+
+    ``α² + β²``, where α² is the largest eigenvalue of ``U_Ωjᵀ U_Ωj`` over all columns j, U_Ωj being the rows of U at
+    the cells of Ω in column j, and β² is the same for rows and V.
+
+    Parameters
+    ----------
+    hidden : ndarray of bool, shape (d1, d2)
+        Whether a cell is in Ω.
+    U, V : ndarray, shapes (d1, q) and (d2, q)
+        Orthonormal columns; T is the space ``{U E ᵀ + F Vᵀ}``.
+
+    Examples
+    --------
+    >>> e = np.eye(3)[:, :1]
+    >>> spread_bound(np.diag([0, 1, 1]) > 0, e, e), spread_bound(np.diag([1, 0, 0]) > 0, e, e)
+    (0.0, 2.0)
+    """
+    q = U.shape[1]
+    if q * (q + 1) // 2 * sum(hidden.shape) > MOST_NUMBERS:
+        return np.inf
+    rows, cols = np.triu_indices(q)
+    total = 0.0
+    passes = RowPasses(hidden)
+    for products, F, count in ((passes.adjoint_products, U, len(V)), (passes.products, V, len(U))):
+        sums = np.empty((count, len(rows)))
+        for some in _pieces(len(rows), len(F)):
+            sums[:, some] = products(hidden, F[:, rows[some]] * F[:, cols[some]])
+        largest = 0.0
+        for some in _pieces(count, q * q):
+            grams = np.zeros((some.stop - some.start, q, q))
+            grams[:, rows, cols] = grams[:, cols, rows] = sums[some]
+            largest = max(largest, float(np.linalg.eigvalsh(grams).max()))
+        total += largest
+    return total
+
+
+def _pieces(count: int, width: int) -> Iterator[slice]:
+    """Give ranges of rows that together hold no more than some numbers, so that copies of them are small."""
+    step = max(1, PIECE // max(1, width))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def hidden_share(hidden: Array, U: Array, V: Array, stream: tuple[int, int] = (0, 0)) -> float:
+    """Return a bound on ``‖P_Ω P_T‖²`` from random starts for ``P_T P_Ω P_T``.
+
+    It fails with a chance of at most ``HIDDEN_FAILURE / 2^(k+1)``, k being the second number of the stream. The starts
+    come from a stream of random numbers of their own, one for each k: Ω and T may depend on other random numbers with
+    the same seed, those that the solver started with or that chose the data. They do not depend on these.
+
+    Parameters
+    ----------
+    hidden : ndarray of bool, shape (d1, d2)
+        Whether a cell is in Ω.
+    U, V : ndarray, shapes (d1, q) and (d2, q)
+        Orthonormal columns; T is the space ``{U Eᵀ + F Vᵀ}``.
+    stream : tuple of int
+        A seed, and which cut it is.
+
+    Examples
+    --------
+    >>> e = np.eye(3)[:, :1]
+    >>> round(hidden_share(np.diag([0, 1, 1]) > 0, e, e), 3), round(hidden_share(np.diag([1, 0, 0]) > 0, e, e), 3)
+    (0.0, 1.0)
+    """
+    (d1, d2), q = hidden.shape, U.shape[1]
+    passes = RowPasses(hidden)
+
+    def pack(E: Array, F: Array) -> Array:
+        return np.concatenate([E.ravel(), (F - U @ (U.T @ F)).ravel()])
+
+    def seen_through(x: Array) -> Array:
+        E, F = x[: d2 * q].reshape(d2, q), x[d2 * q :].reshape(d1, q)
+        GV, GtU = passes.masked(np.hstack([U, F]), np.hstack([E, V]), hidden, U, V)
+        return pack(GtU, GV)
+
+    def apply(X: Array) -> Array:
+        return np.stack([seen_through(x) for x in X.T], axis=1)
+
+    found = largest_eigenvalue(
+        apply,
+        np.stack([pack(*start) for start in _starts(hidden.shape, q, stream)], axis=1),
+        dimension=q * (d1 + d2 - q),
+        failure=HIDDEN_FAILURE / 2 ** (stream[1] + 1),
+        rounding=_rounding(hidden.shape, q),
+        steps=STEPS,
+        enough=lambda reached, upper: 1 - upper >= SETTLED * (1 - reached),
+    )
+    return float(found.upper) + 1e3 * EPS
+
+
+def _starts(shape: tuple[int, int], q: int, stream: tuple[int, int]) -> list[Pair]:
+    """Return standard normal (E, F), from a stream that nothing else draws from."""
+    rng = np.random.default_rng(np.random.SeedSequence(stream[0], spawn_key=(STREAM, stream[1])))
+    return [(rng.standard_normal((shape[1], q)), rng.standard_normal((shape[0], q))) for _ in range(STARTS)]
+
+
+def _rounding(shape: tuple[int, int], q: int) -> float:
+    """Return a bound on the rounding error of ``P_T P_Ω P_T H``, ‖H‖ = 1.
+
+    A sum of w products is off by at most ``w ε/2`` times the sum of their sizes. With sizes in place of entries a
+    product with U or V has at most √q times the norm that the other factor has. There are 2q terms in an entry of H,
+    and d1 and d2 in those of GᵀU and GV; d1 and then q more in what is taken from GV along U.
+    """
+    d1, d2 = shape
+    return EPS / 2 * math.sqrt(q) * (2 * d1 + d2 + 5 * q + 4)
+
+
+def _second_split(split: Split, face: _Face, as_good: Callable[[Pair], bool]) -> Pair | None:
+    """Return another split as good as this one, moved along a core that no cell of F sees, if one is found."""
+    columns = _core(face.free, face.U, face.V)
+    if columns is None:
+        return None
+    U, V, (left, s, right) = face.U, face.V, split.X
+    triangle = np.linalg.qr(columns, mode="r") if len(columns) > columns.shape[1] else columns
+    _, values, directions = np.linalg.svd(triangle, full_matrices=True)
+    null = directions[np.pad(values, (0, len(directions) - len(values))) <= AS_GOOD]
+    rows, cols = np.triu_indices(U.shape[1])
+    units = np.where(rows == cols, 1.0, np.sqrt(2.0))
+    reach = float(np.linalg.norm(s) + np.linalg.norm(split.errors))
+    own = _inner(split.X, U, V)[rows, cols] * units
+    for direction in (null.T @ (null @ own), *null[-2:]):
+        D = np.zeros((U.shape[1], U.shape[1]))
+        D[rows, cols] = D[cols, rows] = direction / units
+        scale = float(np.linalg.norm(D, 2))
+        steps = reach / scale * 0.5 ** np.arange(HALVINGS) if scale > AS_GOOD * float(np.linalg.norm(s)) else ()
+        for step in np.outer(steps, (-1.0, 1.0)).ravel():
+            moved = np.hstack([left * s, U @ (step * D)]), np.hstack([right, V])
+            if as_good(moved):
+                return moved
+    return None

@@ -1,0 +1,113 @@
+"""The part of a matrix that a picture shows: some rows and columns, taken from the factors without forming the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.measurements.entries import Entries
+from flatmin.problem import Problem
+from flatmin.solution import Solution
+
+__all__ = ["LARGEST_SIDE", "Block", "observed", "part", "picked", "real", "recovered", "standardised", "truth_block"]
+
+#: A picture shows at most this many rows and columns, evenly spaced.
+LARGEST_SIDE = 160
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Evenly spaced rows and columns of a matrix.
+
+    Attributes
+    ----------
+    values : ndarray, shape (len(rows), len(columns))
+        The entries; NaN where nothing is known.
+    rows, columns : ndarray of int
+        Their positions in the matrix.
+    shape : tuple of int
+        The shape of the whole matrix.
+    """
+
+    values: Array
+    rows: Array
+    columns: Array
+    shape: tuple[int, int]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left out."""
+        return (len(self.rows), len(self.columns)) == self.shape
+
+
+def picked(length: int, most: int = LARGEST_SIDE) -> Array:
+    """Return at most ``most`` evenly spaced indices below ``length``.
+
+    Examples
+    --------
+    >>> picked(3), picked(9, 3)
+    (array([0, 1, 2]), array([0, 4, 8]))
+    """
+    return np.linspace(0, length - 1, min(length, most)).round().astype(int)
+
+
+def recovered(solution: Solution, shape: tuple[int, int]) -> Block:
+    """Return the block of the recovered matrix, NaN in the rows and columns that no measurement sees."""
+    rows, columns = picked(shape[0]), picked(shape[1])
+    P, Q = solution.parametrization.pair(solution.factors)
+    values = real(P[rows] @ Q[columns].conj().T)
+    values[np.isin(rows, solution.undetermined[0])] = np.nan
+    values[:, np.isin(columns, solution.undetermined[1])] = np.nan
+    return Block(values, rows, columns, shape)
+
+
+def truth_block(truth: Array, like: Block) -> Block:
+    """Return the same block of another matrix."""
+    return replace(like, values=real(np.asarray(truth)[np.ix_(like.rows, like.columns)]))
+
+
+def part(matrix: Array) -> Block:
+    """Return the block of a matrix that is there as an array."""
+    rows, columns = (picked(length) for length in matrix.shape)
+    return Block(real(matrix[np.ix_(rows, columns)]), rows, columns, (matrix.shape[0], matrix.shape[1]))
+
+
+def real(values: Array) -> Array:
+    """Return what a picture shows of numbers: themselves, or the modulus of complex ones."""
+    return np.abs(values) if np.iscomplexobj(values) else np.array(values, dtype=float)
+
+
+def observed(problem: Problem, like: Block) -> Block | None:
+    """Return the same block of the data, NaN where nothing was observed; None unless entries were observed."""
+    A = problem.measurement
+    if not isinstance(A, Entries):
+        return None
+    place = [np.full(n, -1) for n in like.shape]
+    for index, where in zip(place, (like.rows, like.columns), strict=True):
+        index[where] = np.arange(len(where))
+    i, j = place[0][A.rows], place[1][A.cols]
+    inside = (i >= 0) & (j >= 0)
+    values = np.full(like.values.shape, np.nan)
+    values[i[inside], j[inside]] = problem.data[inside]
+    return replace(like, values=values)
+
+
+def standardised(blocks: Sequence[Block]) -> list[Block]:
+    """Return the blocks with every column shifted and scaled alike, by mean and deviation of its first known values.
+
+    The first block that has a value in a column decides for that column, so observed and recovered stay comparable.
+    """
+    values = np.array(blocks[0].values)
+    for block in blocks[1:]:
+        empty = np.isnan(values).all(axis=0)
+        values[:, empty] = block.values[:, empty]
+    known = ~np.isnan(values)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, values, 0.0).sum(axis=0) / count
+    deviation = np.sqrt((np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / count)
+    tiny = 1e-12 * np.abs(mean)
+    scale = np.where(deviation > tiny, deviation, 1.0)
+    return [replace(block, values=(block.values - mean) / scale) for block in blocks]

@@ -1,0 +1,130 @@
+"""The flattest solution of a problem, with its proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flatmin.errors import InputError
+from flatmin.losses import Absolute
+from flatmin.parametrizations import Chain, Hadamard
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import trace_is_determined
+from flatmin.solution import Solution
+from flatmin.solvers.completion.alternating import alternating_minimum, applies_to
+from flatmin.solvers.convex.minimum import convex_minimum
+from flatmin.solvers.depth.chain import chain_minimum
+from flatmin.solvers.depth.hadamard import hadamard_minimum
+from flatmin.solvers.depth.hadamard_pivotal import hadamard_pivotal_minimum
+from flatmin.solvers.noise.pivotal import pivotal_minimum
+from flatmin.solvers.robust.minimum import robust_minimum
+from flatmin.solvers.robust.pivotal import robust_pivotal_minimum
+from flatmin.solvers.task import Task
+from flatmin.solvers.vectors.interpolating import interpolating_minimum
+
+__all__ = ["flat_minimum"]
+
+
+def flat_minimum(
+    problem: Problem,
+    *,
+    alpha: float | str = 0.0,
+    metric_power: float = 1.0,
+    max_rank: int | None = None,
+    tol: float = 1e-8,
+    max_iter: int | None = None,
+    time_limit: float | None = None,
+    warm_start: Any = None,
+    seed: int = 0,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+    stop: str = "gap",
+) -> Solution:
+    """Return the flattest interpolating solution, certified; no rank, step size or initialization is needed.
+
+    Parameters
+    ----------
+    problem : Problem
+        The model, its measurements, data and loss. For positive semidefinite matrices measured by vectors every exact
+        fit is flat, and whether there is another one is what the certificate is about; with the loss `Absolute` the
+        solution is a split into low rank and gross errors.
+    alpha : float or "auto"
+        0 fits the data exactly; a positive value minimises ``loss + alpha · scaled trace`` instead. "auto" is for noise
+        of unknown level: the strength is found by the square-root rule (`Solution.noise` says what else was found).
+        With the loss `Absolute` the noise is dense, and beside the gross errors.
+    metric_power : float
+        p in ``‖D1^p X D2^p‖_*``, from 0 (nuclear norm) to 1 (flat); for `Product`, `Gram` and `SignedGram` models with
+        the loss `Squared`.
+    max_rank : int, optional
+        The largest rank allowed; below the rank of the flat minimum nothing can be certified.
+    tol : float
+        Target for the relative residual and the relative duality gap.
+    max_iter : int, optional
+        The largest number of steps of the model's solver, most often Newton steps.
+    time_limit : float, optional
+        Seconds after which the search ends; the certificate of the best solution so far takes its time on top.
+    warm_start : Solution or tuple of ndarray, optional
+        A solution of a similar problem, or factors, to start from.
+    seed : int
+        Starts random choices; where it is unique, the solution does not depend on it beyond rounding.
+    callback : callable, optional
+        Called after each round with a dict of iteration, seconds, residual, gap and rank.
+    stop : str
+        "gap": when the duality gap is at most tol. "objective", for `Entries` with alpha > 0: when a sweep changes the
+        objective by at most tol, relatively, which large tables reach sooner; the gap is certified as it is.
+
+    Returns
+    -------
+    Solution
+        Its certificate says what is proved, its status what to do next.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range, the warm start does not fit, or memory would not suffice.
+
+    Notes
+    -----
+    While it searches, BLAS is limited to one thread, which is faster at these sizes; the limit concerns the process.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> instance = fm.families.matrix_sensing.sample((8, 6), 1, 60)
+    >>> s = fm.flat_minimum(instance.problem)
+    >>> s.status.name, s.rank, bool(abs(s.matrix - instance.truth).max() < 1e-7)
+    ('unique_flat_minimum', 1, True)
+    """
+    auto = isinstance(alpha, str) and alpha == "auto"
+    if isinstance(alpha, str) and not auto:
+        raise InputError(f"alpha is {alpha!r}, expected a finite number of at least 0, or 'auto'")
+    strength = 0.0 if isinstance(alpha, str) else alpha
+    task = Task(problem, strength, metric_power, max_rank, tol, max_iter, time_limit, warm_start, seed, callback, stop)
+    if stop == "objective" and (auto or not applies_to(task)):
+        raise InputError(
+            "stop is 'objective', expected 'gap' unless entries are measured, without offsets and with weights of "
+            "similar sizes, and alpha is a number well above zero"
+        )
+    return _pivotal(task)(task) if auto else _solver(task)(task)
+
+
+def _pivotal(task: Task) -> Callable[[Task], Solution]:
+    """Return the solver that finds the strength as well."""
+    if isinstance(task.problem.loss, Absolute):
+        return robust_pivotal_minimum
+    return hadamard_pivotal_minimum if isinstance(task.problem.parametrization, Hadamard) else pivotal_minimum
+
+
+def _solver(task: Task) -> Callable[[Task], Solution]:
+    """Return the solver for a task's model."""
+    model = task.problem.parametrization
+    if isinstance(task.problem.loss, Absolute):
+        return robust_minimum
+    if isinstance(model, Hadamard):
+        return hadamard_minimum
+    if isinstance(model, Chain):
+        return chain_minimum
+    if trace_is_determined(task.problem) and task.alpha == 0 and task.metric_power == 1:
+        return interpolating_minimum
+    if applies_to(task):
+        return alternating_minimum
+    return convex_minimum

@@ -1,0 +1,98 @@
+"""Flat minima by the convex programme ``min ‖D1 X D2‖_*  s.t.  A(X) = b`` in a model's cone, or its penalised form."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+
+from flatmin._core.memory import require
+from flatmin._core.threads import one_thread
+from flatmin.measurements import Entries
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import certificate_of
+from flatmin.solution import Solution
+from flatmin.solvers.convex.refine import project_data
+from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled
+from flatmin.solvers.factored.outcome import Options, Outcome
+from flatmin.solvers.task import Task
+
+__all__ = ["convex_minimum", "packed", "working_memory"]
+
+#: Data whose best positive semidefinite fit is this far from them, relatively, are fitted by none.
+UNFIT = 1e-4
+#: A derivative is formed up to so many bytes; that of `Entries` never is.
+JACOBIAN = 1.2e9
+#: `Entries` are held so many times over, beside so many blocks of the columns that the first search looks at;
+#: certificates form matrices up to this size.
+COPIES, BLOCKS, SEARCHED, FORMED = 3.0, 12, 30, 2000
+
+
+def convex_minimum(task: Task) -> Solution:
+    """Return the flat minimum of a `Product`, `Gram` or `SignedGram` model, certified.
+
+    Where no matrix fits the data, the nearest data that some matrix fits take their place; where none that is positive
+    semidefinite does, the best fit of those is returned.
+    """
+    require(working_memory(task.problem, task.widest), "solving this problem")
+    with _threads_for(task.problem):
+        return _convex_minimum(task)
+
+
+def _threads_for(problem: Problem) -> AbstractContextManager[None]:
+    """Return the context to work in: for sparse maps all matrices are small, dense ones may have large ones."""
+    return one_thread() if isinstance(problem.measurement, Entries) else nullcontext()
+
+
+def _convex_minimum(task: Task) -> Solution:
+    problem, alpha = task.problem, task.alpha
+    options = Options(task.tol, task.widest, int(task.seed), task.callback)
+    scaled = Scaled.of(problem, task.metric_power, options.seed, weighted=alpha == 0)
+    start = None if task.warm_start is None else scaled.start(problem, task.warm_start)
+    consistent = alpha > 0 or not scaled.contradictory
+    if scaled.size == 0:
+        consistent = alpha > 0 or not (scaled.contradictory or np.any(scaled.b))
+        outcome = Outcome.zero(problem.shape, scaled.b)
+    else:
+        outcome = scaled.solve(task.budget, options, start, alpha)
+        if alpha == 0 and not outcome.converged and not task.budget.exhausted:
+            projected, distance = project_data(scaled.model, scaled.b)
+            if distance > INCONSISTENT:
+                consistent = False
+                nothing = Outcome.zero(problem.shape, projected)
+                outcome = scaled.solve(task.budget, options, None, alpha, projected) if projected.any() else nothing
+            elif problem.parametrization.cone == "semidefinite":
+                plain = Scaled.of(problem, task.metric_power, options.seed, weighted=False)
+                fit, distance = plain.best_fit(task.budget, options)
+                narrow = task.widest is not None and len(fit.s) >= task.widest  # a wider one might fit
+                if distance > UNFIT and not narrow:
+                    consistent, scaled, outcome = False, plain, fit
+    return packed(task, scaled, outcome, consistent)
+
+
+def packed(task: Task, scaled: Scaled, outcome: Outcome, consistent: bool = True) -> Solution:
+    """Return the end of a solve with its certificate."""
+    problem, model, alpha = task.problem, task.problem.parametrization, task.alpha
+    with _threads_for(problem):
+        factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
+        factors = model.flattest(*model.singular(factors, problem.metric), problem.metric)
+        dual, seed = scaled.original_dual(outcome.y, alpha), int(task.seed)
+        proof = certificate_of(problem, factors, dual, alpha=alpha, metric_power=task.metric_power, seed=seed)
+        status = task.status(proof, consistent=consistent, converged=outcome.converged)
+        return task.solution(factors, proof, status, outcome.history)
+
+
+def working_memory(problem: Problem, widest: int | None = None) -> float:
+    """Return a rough upper estimate, in bytes, of what the solver will hold beside the measurements.
+
+    Of `Entries` it holds sorted copies, a few blocks of as many columns as the first search looks at, and a small
+    matrix for each row of the factors; their rank, at most ``widest``, is not known before and taken for moderate.
+    """
+    (d1, d2), m = problem.shape, problem.measurement.size
+    smaller, columns = min(d1, d2), 8.0 * (d1 + d2)
+    if not isinstance(problem.measurement, Entries):
+        jacobian = min(columns * m * smaller, JACOBIAN)
+        return jacobian + 24.0 * min(smaller, 8000) ** 2 + problem.measurement.nbytes
+    k = min(SEARCHED, smaller, 1 + m // (d1 + d2), widest or SEARCHED)
+    certificate = 24.0 * smaller**2 if smaller <= FORMED else 0.0
+    return COPIES * 24.0 * m + columns * (BLOCKS * min(SEARCHED, smaller) + k**2) + certificate

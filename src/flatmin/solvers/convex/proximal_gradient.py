@@ -1,0 +1,136 @@
+"""Accelerated proximal gradients for penalised tables that are narrow enough to be decomposed again and again."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import eigh
+
+from flatmin._core.arrays import Array
+from flatmin.proofs.certificate import LARGEST_GAP
+from flatmin.solvers.factored.newton import Budget
+from flatmin.solvers.factored.outcome import Options, Outcome
+from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedProduct
+
+__all__ = ["applies_to", "proximal_gradient"]
+
+#: Up to this price of misfit steps along the gradient arrive before long.
+DEAREST = 1000.0
+#: Tables with at most so many rows or columns, of whose cells at least this share is seen.
+NARROWEST, SHARE = 128, 0.1
+#: The gap is looked at after so many steps, and has to shrink by this factor in as many looks, or others go on.
+LOOK, SHRINK, LOOKS = 10, 0.5, 5
+#: Where a certificate is wanted the gap is brought down to this, in at most this share of steps more.
+REFINED, EXTRA = 1e-12, 0.5
+#: The power method finds the largest curvature in so many products, and this factor is safe.
+PRODUCTS, SAFETY = 20, 1.05
+
+
+def applies_to(model: QuadraticMap, price: float, max_rank: int | None) -> bool:
+    """Return whether a problem is that of a table which is narrow enough, and not much larger than what is seen of it.
+
+    Misfit must not be too dear, and ranks must not be limited.
+    """
+    A = model.whitened
+    if price > DEAREST or max_rank is not None or not isinstance(model, StackedProduct):
+        return False
+    narrow = min(A.shape) <= NARROWEST and A.size >= SHARE * A.shape[0] * A.shape[1]
+    return narrow and hasattr(A.adjoint_operator(np.zeros(A.size)), "tocsr")  # cells make sparse dual matrices
+
+
+def proximal_gradient(
+    model: QuadraticMap, b: Array, budget: Budget, options: Options, start: tuple[Array, Array] | None, price: float
+) -> Outcome:
+    """Descend on ``‖Z‖_* + (price/2) ‖q(Z) − b‖²`` by steps along the gradient that shrink the singular values.
+
+    A step costs one eigenvalue decomposition of the smaller side, whatever the rank; where ranks are nearly full, as in
+    real tables at the strength that predicts best, that is far less than a Newton step on factors. Momentum is dropped
+    where it points uphill. Every residual gives a dual vector, so the end is certified like any other; if progress is
+    slow, as with very uneven sampling, ``converged`` is False and another method may go on from there.
+
+    Parameters
+    ----------
+    model : QuadraticMap
+        A rectangular model that `applies_to`, in whitened coordinates.
+    b : ndarray, shape (m,)
+        The data.
+    budget : Budget
+        Limits, shared with the caller.
+    options : Options
+        Tolerance, seed and callback.
+    start : tuple of ndarray, optional
+        Stacked factors and multiplier to start from.
+    price : float
+        What misfit costs.
+
+    References
+    ----------
+    Beck, Teboulle, "A fast iterative shrinkage-thresholding algorithm for linear inverse problems", SIAM Journal on
+    Imaging Sciences 2(1), 2009. O'Donoghue, Candès, "Adaptive restart for accelerated gradient schemes", Foundations
+    of Computational Mathematics 15, 2015.
+    """
+    turned = model.whitened.shape[0] < model.whitened.shape[1]
+    if start is None:
+        Z, outcome = np.zeros(model.whitened.shape), Outcome.zero(model.whitened.shape, b)
+    else:
+        U, s, V = model.canonical(start[0])
+        Z, outcome = (U * s) @ V.T, Outcome(U, s, V, start[1], -np.inf)
+    outcome.bound, outcome.converged = -np.inf, False
+    step = 1 / _curvature(model, options.seed)
+    ahead, momentum, reached, gaps = Z, 1.0, 0, list[float]()
+    while not budget.exhausted:
+        gradient = _dual(model, b - _value(model, ahead))
+        point = _shrunk(ahead + step * gradient, step / price, turned)
+        following = (point[0] * point[1]) @ point[2].T
+        if np.vdot(ahead - following, following - Z) > 0:
+            momentum = 1.0
+        grown = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        ahead, Z, momentum = following + (momentum - 1) / grown * (following - Z), following, grown
+        budget.iterations += 1
+        if budget.iterations % LOOK and not budget.exhausted:
+            continue
+        residual = b - _value(model, Z)
+        outcome.offer(b, price * residual, _norm(price * _dual(model, residual), turned), price)
+        gap = outcome.gap(float(point[1].sum()) + price / 2 * float(residual @ residual))
+        misfit = float(np.linalg.norm(residual)) / float(np.linalg.norm(b))
+        outcome.arrive(point, budget, options, residual=misfit, gap=gap, rank=len(point[1]))
+        gaps.append(abs(gap))
+        if gaps[-1] <= options.tol:
+            outcome.converged, reached = True, reached or len(gaps)
+            if options.tol > LARGEST_GAP or gaps[-1] <= REFINED or len(gaps) > (1 + EXTRA) * reached + 1:
+                break
+        elif len(gaps) > LOOKS and gaps[-1] > SHRINK * gaps[-1 - LOOKS]:
+            break
+    return outcome
+
+
+def _value(model: QuadraticMap, Z: Array) -> Array:
+    return model.scale * model.whitened.forward(Z)
+
+
+def _dual(model: QuadraticMap, y: Array) -> Array:
+    return model.scale * model.whitened.adjoint(y)
+
+
+def _curvature(model: QuadraticMap, seed: int) -> float:
+    """Return a number slightly above the largest eigenvalue of q* q, most likely."""
+    Z, largest = np.random.default_rng(seed).standard_normal(model.whitened.shape), 1.0
+    for _ in range(PRODUCTS):
+        Z = _dual(model, _value(model, Z / np.linalg.norm(Z)))
+        largest = float(np.linalg.norm(Z))
+    return SAFETY * largest
+
+
+def _shrunk(Y: Array, threshold: float, turned: bool) -> tuple[Array, Array, Array]:
+    """Return U, s, V of Y with its singular values pulled down by a threshold, those below it left out."""
+    Y = Y.T if turned else Y
+    squares, V = eigh(Y.T @ Y, check_finite=False)
+    squares, V = squares[::-1], V[:, ::-1]
+    keep = squares > threshold**2
+    s, V = np.sqrt(squares[keep]), V[:, keep]
+    U = (Y @ V) / s
+    return (V, s - threshold, U) if turned else (U, s - threshold, V)
+
+
+def _norm(S: Array, turned: bool) -> float:
+    gram = S @ S.T if turned else S.T @ S
+    return float(np.sqrt(eigh(gram, eigvals_only=True, check_finite=False, subset_by_index=[len(gram) - 1] * 2)[0]))

@@ -1,0 +1,157 @@
+"""Units in which one set of defaults serves every problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin._core.threads import one_thread
+from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric
+from flatmin.measurements import Measurement
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import measurement_sizes, whiten
+from flatmin.solution import Solution
+from flatmin.solvers.convex.augmented_lagrangian import augmented_lagrangian
+from flatmin.solvers.factored.newton import Budget
+from flatmin.solvers.factored.outcome import Options, Outcome
+from flatmin.solvers.factored.quadratic_maps import QuadraticMap, stacked
+
+__all__ = ["Scaled"]
+
+#: Repeated measurements whose data differ by more than this, relatively, contradict each other.
+INCONSISTENT = 1e-8
+#: What misfit costs where the best fit is looked for: so much that the norm hardly counts.
+FITTING = 1e7
+#: Whitened sensing matrices whose sizes differ by more than this factor are weighted.
+SIMILAR = 10.0
+#: Accuracy of directions whose value is a unit to compute in.
+ROUGH = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """A problem without redundancy, in whitened coordinates, in units in which one set of defaults serves all.
+
+    ``q = scale · B'`` is an isometry on average and the dual matrix of its data has norm one. ``outside`` is the part
+    of the data that contradicts the rest, ``weights`` give measurements of very different scale the same size.
+    """
+
+    model: QuadraticMap
+    b: Array
+    size: float
+    metric: tuple[Metric, Metric]
+    merge: Any
+    outside: Array
+    contradictory: bool
+    weights: Array | None
+    trace_factor: int
+
+    @classmethod
+    def of(cls, problem: Problem, metric_power: float, seed: int, weighted: bool = True) -> Scaled:
+        """Merge, whiten and scale a problem; where misfit has a price, measurements must not be weighted."""
+        measurement: Measurement = problem.measurement
+        data, merge = problem.data, None
+        found = measurement.merged()
+        if found is not None:
+            measurement, merge = found
+            data = merge.T @ problem.data
+        outside, comparable = np.zeros_like(problem.data), np.abs(problem.data)
+        if merge is not None:
+            outside = problem.data - merge @ data
+            comparable = abs(merge) @ (abs(merge).T @ comparable)
+        if not any(D.rank for D in problem.metric):
+            outside, data = problem.data, np.zeros_like(data)
+        contradictory = bool(
+            np.any(np.abs(outside) > INCONSISTENT * comparable)
+            or np.linalg.norm(outside) > INCONSISTENT * np.linalg.norm(problem.data)
+        )
+        whitened, metric = whiten(problem, metric_power)
+        if merge is not None:
+            whitened = measurement.congruence(metric[0].power(-1), metric[1].power(-1))
+        sizes = measurement_sizes(problem, whitened, metric) if merge is None else whitened.norms()
+        weights = _equalizers(sizes) if weighted else None
+        if weights is not None:
+            whitened, data = whitened.weighted(weights), weights * data
+        probe = np.random.default_rng(seed).standard_normal(whitened.size)
+        spread = whitened.adjoint_operator(probe)
+        total = _size(spread) if isinstance(spread, np.ndarray) or hasattr(spread, "tocsr") else _norms(whitened)
+        scale = np.sqrt(np.prod(whitened.shape)) / total if total else 1.0
+        model = stacked(problem.parametrization, whitened, float(scale), None if weights is None else 1 / weights)
+        size = _largest(model, data, seed) if np.any(data) and total else 0.0
+        factor = problem.parametrization.trace_factor
+        b = data / size if size else data
+        return cls(model, b, size, metric, merge, outside, contradictory, weights, factor)
+
+    @property
+    def to_z(self) -> float:
+        """What turns scaled singular values into those of Z."""
+        return self.model.scale * self.size
+
+    def start(self, problem: Problem, warm: Any) -> tuple[Array, Array]:
+        """Return stacked factors and multiplier of a warm start."""
+        dual = warm.certificate.dual if isinstance(warm, Solution) else np.zeros(problem.measurement.size)
+        factors = problem.check(warm.factors if isinstance(warm, Solution) else warm)
+        if dual.shape != problem.data.shape:
+            raise InputError(
+                f"the warm start has {dual.size} dual values, expected {problem.data.size}; pass its factors"
+            )
+        U, s, V = problem.parametrization.singular(factors, self.metric)
+        y = (dual if self.merge is None else self.merge.T @ dual) / self.model.scale
+        if self.weights is not None:
+            y = y / self.weights
+        return self.model.stack(U, s / self.to_z if self.size else s, V), np.asarray(y)
+
+    def solve(self, budget: Budget, options: Options, start: Any, alpha: float, b: Array | None = None) -> Outcome:
+        """Run the augmented Lagrangian method, on other (scaled) data if they are given."""
+        price = self.exchanged(alpha) if alpha else np.inf
+        with one_thread():
+            return augmented_lagrangian(self.model, self.b if b is None else b, budget, options, start, price)
+
+    def exchanged(self, strength: float) -> float:
+        """Return what misfit costs in scaled units where the trace has the strength alpha; or alpha for that price."""
+        return 2 * self.size / (self.trace_factor * strength * len(self.outside) * self.model.scale)
+
+    def best_fit(self, budget: Budget, options: Options) -> tuple[Outcome, float]:
+        """Return a matrix of the cone that fits the data about best, without weights, and its relative misfit."""
+        with one_thread():
+            outcome = augmented_lagrangian(self.model, self.b, budget, options, None, FITTING)
+        x = self.model.stack(outcome.U, outcome.s, outcome.V)
+        return outcome, float(np.linalg.norm(self.model.value(x) - self.b) / np.linalg.norm(self.b))
+
+    def original_dual(self, y: Array, alpha: float) -> Array:
+        """Return the dual vector of the problem that belongs to a multiplier."""
+        dual = self.model.scale * (y if self.weights is None else self.weights * y)
+        if self.merge is not None:
+            dual = self.merge @ dual
+        if alpha:
+            dual = dual + 2 * self.outside / (self.trace_factor * alpha * len(self.outside))
+        return np.asarray(dual)
+
+
+def _largest(model: QuadraticMap, data: Array, seed: int) -> float:
+    """Return the norm of the first dual matrix; where no matrix of the cone correlates with the data, its size."""
+    S = model.dual_matrix(data)
+    largest = float(model.leading(S, 1, seed, tol=ROUGH)[1][0])
+    return largest if largest > 0 else float(np.linalg.norm(data)) / model.scale
+
+
+def _size(S: Any) -> float:
+    """Return the Frobenius norm of an array or a sparse array."""
+    return float(np.linalg.norm(S.data if hasattr(S, "tocsr") else S))
+
+
+def _norms(measurement: Measurement) -> float:
+    """Return what the Frobenius norm of ``B*`` of a Gaussian vector is on average, for maps that are never formed."""
+    return float(np.linalg.norm(measurement.norms()))
+
+
+def _equalizers(sizes: Array) -> Array | None:
+    """Return weights that give all measurements the same size, or None if their sizes are similar already."""
+    seen = sizes[sizes > 0]
+    if len(seen) == 0 or seen.max() <= SIMILAR * seen.min():
+        return None
+    return np.where(sizes > 0, np.sqrt(np.mean(seen**2)) / np.where(sizes > 0, sizes, 1), 1.0)

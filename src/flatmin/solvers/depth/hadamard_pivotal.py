@@ -1,0 +1,88 @@
+"""Sparse regression with noise of unknown level: the square-root lasso, and least squares on its support."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from flatmin.errors import InputError
+from flatmin.parametrizations.hadamard import Hadamard
+from flatmin.solution import Noise, Solution
+from flatmin.solvers.depth.hadamard import hadamard_factors, hadamard_minimum, hadamard_whitened
+from flatmin.solvers.noise.spread import relative_error
+from flatmin.solvers.task import Task
+
+__all__ = ["hadamard_pivotal_minimum"]
+
+#: Noise is simulated so often, and this share of it has to stay below the threshold.
+DRAWS, QUANTILE = 1000, 0.95
+#: The strength is found to this relative accuracy, in at most so many solves.
+ACCURACY, SOLVES = 1e-6, 60
+#: A residual this small, relatively, is that of exact data: then there is an exact fit to the usual tol. Rounding to
+#: single precision is larger, and noise.
+EXACT = 5e-9
+
+
+def hadamard_pivotal_minimum(task: Task) -> Solution:
+    """Return the lasso at the strength that the noise of its own residual asks for, certified.
+
+    The rule is that of `pivotal_minimum`: with ``μ = 2 alpha m``, r the residual and ``B = A diag(1/w)``, the lasso has
+    ``‖Bᵀr‖_∞ = μ``, and ``μ = t ‖r‖``, t the 95 % quantile of ``‖Bᵀg‖_∞ / ‖g‖`` over normal g, makes it the minimiser
+    of ``‖A x − b‖ + t Σ w_j |x_j|``. The refit is least squares on the support.
+
+    Raises
+    ------
+    InputError
+        If there are more than two factors. Their penalty ``Σ |z_j|^p``, p > 1, is smooth at 0 and selects no
+        coordinates, so that no strength separates those that are noise.
+
+    References
+    ----------
+    Belloni, Chernozhukov, Wang, "Square-root lasso", Biometrika 98(4), 2011.
+    """
+    problem, model = task.problem, task.problem.parametrization
+    assert isinstance(model, Hadamard)
+    if model.depth > 2:
+        raise InputError(
+            f"alpha is 'auto' for {model!r}, expected Hadamard(2), whose penalty selects coordinates; give a number"
+        )
+    m, size = len(problem.data), float(np.linalg.norm(problem.data))
+    B, _ = hadamard_whitened(problem)
+    g = np.random.default_rng(int(task.seed)).standard_normal((DRAWS, m))
+    norms = np.max(np.abs(g @ B), axis=1, initial=0.0) / np.linalg.norm(g, axis=1)
+    threshold = float(np.quantile(norms, QUANTILE))
+    price, left, solution = threshold * size, size, None
+    for _ in range(SOLVES):
+        if left <= EXACT * size:
+            break
+        solution = hadamard_minimum(task.at(price / (model.depth * m)))
+        left, before = float(np.linalg.norm(problem.residual(solution.factors))), price
+        price = threshold * left
+        if abs(price / before - 1) <= ACCURACY or task.budget.exhausted:
+            break
+    if solution is None or left <= EXACT * size:
+        solution = hadamard_minimum(task.at(0.0))
+    return replace(solution, noise=_noise(task, solution, threshold))
+
+
+def _noise(task: Task, solution: Solution, threshold: float) -> Noise:
+    """Fit the support by least squares, and estimate the level of noise."""
+    problem, x = task.problem, solution.matrix[:, 0]
+    support = np.flatnonzero(x)
+    columns, refit = problem.measurement.matrices()[:, support, 0], np.zeros_like(x)
+    refit[support] = np.linalg.lstsq(columns, problem.data, rcond=None)[0]
+    residual = problem.data - columns @ refit[support]
+    spare = len(residual) - len(support)
+    sigma = float(np.linalg.norm(residual) / np.sqrt(spare)) if spare > 0 else None
+    return Noise(
+        sigma=sigma,
+        std_error=None if sigma is None else sigma * relative_error(residual, spare),
+        alpha=float(solution.settings["alpha"]),
+        threshold=threshold,
+        unevenness=1.0,
+        refit=hadamard_factors(problem, refit),
+        rank=solution.rank,
+        penalised_rank=solution.rank,
+        freedom=len(support),
+    )

@@ -1,0 +1,435 @@
+"""The smallest ``Σ |z_j|^p`` over all solutions of linear equations, exact or penalised, for p from 1 to 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, lstsq, solve_triangular
+
+from flatmin._core.arrays import Array
+from flatmin.solvers.factored.newton import Budget
+
+__all__ = [
+    "PowerNormMinimum",
+    "dual_power_norm",
+    "least_change",
+    "minimise_power_norm",
+    "penalised_bound",
+    "scaled_bound",
+]
+
+#: Rows whose Gram matrix has a Cholesky factor with pivots this small, relatively, may be redundant.
+REDUNDANT = 1e-5
+#: Singular values below this times the largest count as zero when redundant rows are removed.
+NUMERICAL_RANK = 1e-12
+#: Data farther than this, relatively, from what the equations can reach contradict themselves.
+INCONSISTENT = 1e-8
+#: Newton's method ends once the equations hold to this relative accuracy …
+EXACT = 1e-14
+#: … or once they hold to this one and no longer improve.
+NEARLY_EXACT = 1e-11
+#: The interior point method goes on to this relative gap and residual before it is made exact.
+CLOSE = 1e-10
+#: It also ends after this many steps without progress.
+PATIENCE = 6
+#: How far towards the boundary of the positive orthant a step of the interior point method goes.
+TOWARDS_BOUNDARY = 0.995
+#: More steps than this are never taken; ten to twenty are usual.
+MOST_STEPS = 200
+
+Report = Callable[[Array, Array, Array], None]
+
+
+@dataclass(frozen=True, eq=False)
+class PowerNormMinimum:
+    """A solution of ``min Σ |z_j|^p s.t. B z = b`` and its multiplier.
+
+    Attributes
+    ----------
+    z : ndarray, shape (n,)
+        The solution; if the equations contradict each other, of the nearest ones that do not.
+    dual : ndarray, shape (m,)
+        A vector λ with ``‖Bᵀλ‖_q = 1``, ``1/p + 1/q = 1``, optimal up to rounding (zero for zero data).
+    converged : bool
+        Whether the method ended by itself.
+    consistent : bool
+        Whether the equations have a solution.
+    history : dict of str to list of float
+        ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank`` (coordinates that are not small) of every step.
+    """
+
+    z: Array
+    dual: Array
+    converged: bool
+    consistent: bool
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+
+def minimise_power_norm(
+    B: Array,
+    b: Array,
+    p: float,
+    budget: Budget | None = None,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+    *,
+    noise: float = 0.0,
+) -> PowerNormMinimum:
+    """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``.
+
+    For p = 1 by a primal-dual interior point method, whose limit is then made exact on its support. For p > 1 by
+    Newton's method on the dual, ``min Σ |s_j|^q / q − ⟨b, λ⟩`` with ``s = Bᵀλ``, which is convex and twice
+    differentiable since q ≥ 2; the solution is ``z_j = sign(s_j) |s_j|^(q−1)``. With noise the equations are
+    ``B z + μ λ = b``, with the multiplier λ, and the same two methods solve them.
+
+    Parameters
+    ----------
+    B : ndarray, shape (m, n)
+        The equations; rows may be redundant.
+    b : ndarray, shape (m,)
+        The right-hand side.
+    p : float
+        From 1 to 2, without 2.
+    budget : Budget, optional
+        Limits on Newton steps and time.
+    callback : callable, optional
+        Called after each step with a row of the history.
+    noise : float
+        μ; 0 asks for exact equations.
+
+    Returns
+    -------
+    PowerNormMinimum
+        Solution and multiplier; with noise the multiplier is not scaled, ``λ = (b − B z)/μ``.
+
+    Examples
+    --------
+    >>> B, b = np.array([[1.0, 2.0]]), np.array([2.0])
+    >>> minimise_power_norm(B, b, 1.0).z.round(9), minimise_power_norm(B, b, 1.5).z.round(9)
+    (array([0., 1.]), array([0.22222222, 0.88888889]))
+    """
+    budget = Budget() if budget is None else budget
+    reduced = _Reduced.of(B, b) if noise == 0 else _Reduced.rotated(B, b)
+    rows, scale = reduced.rows, float(np.linalg.norm(reduced.data))
+    if scale == 0:
+        return PowerNormMinimum(np.zeros(B.shape[1]), b / noise if noise else 0 * b, True, reduced.consistent)
+    data, price = reduced.data / scale, noise * scale ** (p - 2)
+    if p == 1 and noise and dual_power_norm(rows.T @ data, 1.0) <= price:
+        return PowerNormMinimum(np.zeros(B.shape[1]), b / noise, True, True)
+    history: dict[str, list[float]] = {}
+
+    def report(z: Array, y: Array, residual: Array) -> None:
+        row = {
+            "iteration": float(budget.iterations),
+            "seconds": budget.seconds,
+            "residual": float(np.linalg.norm(residual)),
+            "gap": _gap(rows, data, p, price, z, y),
+            "rank": float(np.count_nonzero(np.abs(z) > 1e-6 * np.max(np.abs(z)))),
+        }
+        for name, number in row.items():
+            history.setdefault(name, []).append(number)
+        if callback is not None:
+            callback(row)
+
+    method = _interior_point if p == 1 else _dual_newton
+    z, y, converged = method(rows, data, p, price, budget, report)
+    if noise:
+        dual = reduced.rotated_dual(y * (p * scale ** (p - 1) if p > 1 else 1.0), b, noise)
+        return PowerNormMinimum(scale * reduced.spread(z), dual, converged, True, history)
+    norm = dual_power_norm(rows.T @ y, p)
+    y = y / norm if norm > 0 else y
+    return PowerNormMinimum(scale * reduced.spread(z), reduced.dual(y), converged, reduced.consistent, history)
+
+
+@dataclass(frozen=True, eq=False)
+class _Reduced:
+    """Equations ``rows z' = data`` of full rank for the coordinates z' that are seen, with ``B z = merge rows z'``.
+
+    Rows of B have unit length here; merge is the diagonal ``sizes``, or where rows are redundant a matrix.
+    """
+
+    rows: Array
+    data: Array
+    seen: Array
+    sizes: Array
+    merge: Array | None
+    consistent: bool
+
+    @classmethod
+    def of(cls, B: Array, b: Array) -> _Reduced:
+        seen = np.asarray(B.any(axis=0))
+        sizes = np.linalg.norm(B, axis=1)
+        sizes[sizes == 0] = 1.0
+        rows, merge = _independent((B / sizes[:, None])[:, seen])
+        if merge is None:
+            return cls(rows, b / sizes, seen, sizes, None, True)
+        merge = sizes[:, None] * merge
+        data = lstsq(merge, b)[0] if len(rows) else np.zeros(0)
+        misfit = float(np.linalg.norm(b - merge @ data))
+        return cls(rows, data, seen, sizes, merge, misfit <= INCONSISTENT * float(np.linalg.norm(b)))
+
+    @classmethod
+    def rotated(cls, B: Array, b: Array) -> _Reduced:
+        """Return the equations as they are or, if there are more than unknowns, rotated into as many."""
+        seen = np.asarray(B.any(axis=0))
+        rows, data, Q = B[:, seen], b, None
+        if rows.shape[0] > rows.shape[1]:
+            Q, rows = np.linalg.qr(rows)
+            data = Q.T @ b
+        return cls(rows, data, seen, np.ones(len(data)), Q, True)
+
+    def rotated_dual(self, y: Array, b: Array, noise: float) -> Array:
+        """Return the λ that is y in the rotated equations, and what is left of b over μ beyond them."""
+        return y if self.merge is None else self.merge @ y + (b - self.merge @ self.data) / noise
+
+    def spread(self, z: Array) -> Array:
+        """Return z with zeros where no equation sees a coordinate."""
+        out = np.zeros(len(self.seen))
+        out[self.seen] = z
+        return out
+
+    def dual(self, y: Array) -> Array:
+        """Return the λ with ``Bᵀλ = rowsᵀ y`` and ``⟨b, λ⟩ = ⟨data, y⟩``."""
+        return y / self.sizes if self.merge is None else np.asarray(lstsq(self.merge.T, y)[0])
+
+
+def dual_power_norm(s: Array, p: float) -> float:
+    """Return ``‖s‖_q`` with ``1/p + 1/q = 1``: the largest entry for p = 1."""
+    top = float(np.max(np.abs(s), initial=0.0))
+    if p == 1 or top == 0:
+        return top
+    q = p / (p - 1)
+    return float(top * np.sum(np.abs(s / top) ** q) ** (1 / q))
+
+
+def scaled_bound(B: Array, b: Array, y: Array, p: float) -> float:
+    """Return ``(⟨b, y⟩ / ‖Bᵀy‖_q)^p``, by Hölder's inequality a lower bound on ``Σ |z_j|^p`` over ``B z = b``."""
+    norm = dual_power_norm(B.T @ y, p)
+    return float(max(float(b @ y) / norm, 0.0) ** p) if norm > 0 else 0.0
+
+
+def penalised_bound(B: Array, b: Array, y: Array, p: float, noise: float) -> float:
+    """Return the lower bound on ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` that a multiplier y proves.
+
+    ``⟨b, y⟩ − (μ/2) ‖y‖² − (p − 1) Σ (|Bᵀy|_j / p)^q``, for p = 1 without the last term and with y scaled so that
+    ``‖Bᵀy‖_∞ ≤ 1``.
+    """
+    s = B.T @ y
+    if p == 1:
+        y, conjugate = y / max(1.0, dual_power_norm(s, 1.0)), 0.0
+    else:
+        conjugate = (p - 1) * float(np.sum((np.abs(s) / p) ** (p / (p - 1))))
+    return float(b @ y) - noise / 2 * float(y @ y) - conjugate
+
+
+def _gap(B: Array, b: Array, p: float, noise: float, z: Array, y: Array) -> float:
+    """Return the relative gap between a solution and what its multiplier proves."""
+    value = float(np.sum(np.abs(z) ** p))
+    if noise:
+        value += float(np.sum((b - B @ z) ** 2)) / (2 * noise)
+        return 1 - penalised_bound(B, b, y if p == 1 else p * y, p, noise) / value
+    return 1 - scaled_bound(B, b, y, p) / value if value else 0.0
+
+
+def least_change(B: Array, residual: Array, weights: Array) -> Array:
+    """Return the δ with ``B δ = residual`` that has the smallest ``Σ δ_j² / weights_j``, as well as rounding allows."""
+    weights = weights + 1e-12 * np.max(weights)  # keeps the equations solvable where most weights vanish
+    solve = _normal_equations(B, weights)
+    change = np.zeros(B.shape[1])
+    for _ in range(3):
+        change += weights * (B.T @ solve(residual - B @ change))
+    return change
+
+
+def _normal_equations(B: Array, weights: Array, ridge: float = 0.0) -> Callable[[Array], Array]:
+    """Return the solver of ``(B diag(weights) Bᵀ + ridge) y = r``, shifted as little as the factorization needs."""
+    wide = B * np.sqrt(weights)
+    upper = blas.dsyrk(1.0, wide.T, trans=1)
+    diagonal = np.diagonal(upper) + ridge
+    for shift in (0.0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7, 1e-5):
+        np.fill_diagonal(upper, diagonal + shift * (diagonal + np.mean(diagonal)))
+        try:
+            factor = cho_factor(upper)
+        except LinAlgError:
+            continue
+
+        def solve(r: Array, factor: Any = factor) -> Array:
+            y = cho_solve(factor, r)
+            for _ in range(2):
+                y += cho_solve(factor, r - B @ (weights * (B.T @ y)) - ridge * y)
+            return np.asarray(y)
+
+        return solve
+    raise ArithmeticError("the normal equations could not be factorized")
+
+
+def _independent(B: Array) -> tuple[Array, Array | None]:
+    """Return ``(B, None)`` if the rows are clearly independent, else (R, Q) with ``B = Q R`` and R of full rank."""
+    lengths = np.linalg.norm(B, axis=0)
+    unit = B / lengths
+    if B.shape[0] <= B.shape[1]:
+        try:
+            pivots = np.abs(np.diagonal(cho_factor(unit @ unit.T)[0]))
+            if pivots.min() > REDUNDANT * pivots.max():
+                return B, None
+        except LinAlgError:
+            pass
+    U, values, Vt = np.linalg.svd(unit, full_matrices=False)
+    kept = values > NUMERICAL_RANK * np.max(values, initial=0.0)
+    return Vt[kept] * lengths, U[:, kept] * values[kept]
+
+
+def _dual_newton(
+    B: Array, b: Array, p: float, noise: float, budget: Budget, report: Report
+) -> tuple[Array, Array, bool]:
+    """Minimise ``Σ |s_j|^q / q + (ridge/2) ‖y‖² − ⟨b, y⟩``, ``ridge = p μ``; the multiplier is ``p y``."""
+    q, ridge = p / (p - 1), p * noise
+    y = _normal_equations(B, np.ones(B.shape[1]))(b)
+    s = B.T @ y
+    length = (float(b @ y) / float(np.sum(np.abs(s) ** q))) ** (1 / (q - 1))  # the best multiple of the first guess
+    if ridge:
+        length = min(length, float(b @ y) / (ridge * float(y @ y)))
+    y, s, best = length * y, length * s, np.inf
+    for _ in range(MOST_STEPS):
+        z = np.sign(s) * np.abs(s) ** (q - 1)
+        residual = b - B @ z - ridge * y
+        report(z, y, residual)
+        misfit = float(np.linalg.norm(residual) / np.linalg.norm(b))
+        if misfit <= EXACT or (misfit <= NEARLY_EXACT and misfit > best / 2):
+            return z, y, True
+        if budget.exhausted:
+            break
+        best = min(best, misfit)
+        dy = _normal_equations(B, (q - 1) * np.abs(s) ** (q - 2), ridge)(residual)
+        ds = B.T @ dy
+        step = _line_minimum(s, ds, q, float((b - ridge * y) @ dy), ridge * float(dy @ dy))
+        y, s = y + step * dy, s + step * ds
+        budget.iterations += 1
+    return z, y, False
+
+
+def _line_minimum(s: Array, ds: Array, q: float, slope: float, curvature: float = 0.0) -> float:
+    """Return the t that minimises ``Σ |s_j + t ds_j|^q / q + t² · curvature / 2 − t · slope``, 1 if that is as good."""
+
+    def derivative(t: float) -> float:
+        moved = s + t * ds
+        return float(ds @ (np.sign(moved) * np.abs(moved) ** (q - 1))) + t * curvature - slope
+
+    if abs(derivative(1.0)) <= 1e-2 * abs(derivative(0.0)):
+        return 1.0
+    low, high = 0.0, 1.0
+    while derivative(high) < 0 and high < 1e6:
+        low, high = high, 2 * high
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if derivative(middle) < 0 else (low, middle)
+    return (low + high) / 2
+
+
+def _interior_point(
+    B: Array, b: Array, p: float, noise: float, budget: Budget, report: Report
+) -> tuple[Array, Array, bool]:
+    """Follow the central path of the linear programme ``min Σ x s.t. B (x⁺ − x⁻) = b, x ≥ 0`` (Mehrotra's method).
+
+    ``x = (x⁺, x⁻)``, the slacks ``s = (1 − Bᵀy, 1 + Bᵀy)`` of the dual constraints stay positive from y = 0 on. With
+    noise the equations are ``B (x⁺ − x⁻) + μ y = b``, which tie x to y, so that both move by the same step.
+    """
+    n, lengths = B.shape[1], np.linalg.norm(B, axis=0)
+    z = (B / lengths**2).T @ _normal_equations(B, lengths**-2.0)(b)
+    inside = np.mean(np.abs(lengths * z)) / lengths
+    x = np.concatenate([np.maximum(z, 0) + inside, np.maximum(-z, 0) + inside])
+    y, s = np.zeros(len(b)), np.ones(2 * n)
+    best, errors = (z, y), [np.inf]
+    for _ in range(MOST_STEPS):
+        z = x[:n] - x[n:]
+        residual = b - B @ z - noise * y
+        report(z, y, residual)
+        value = float(np.abs(z).sum())
+        apart = _gap(B, b, p, noise, z, y) if noise else (value - float(b @ y)) / value
+        error = max(abs(apart), float(np.linalg.norm(residual) / np.linalg.norm(b)))
+        if error <= min(errors):
+            best = z, y
+        errors.append(error)
+        stalled = min(errors[-PATIENCE:]) > min(errors[:-PATIENCE], default=np.inf) / 2
+        if error <= CLOSE or stalled or budget.exhausted:
+            break
+        ratio, mu = x / s, float(x @ s) / (2 * n)
+        solve = _normal_equations(B, ratio[:n] + ratio[n:], noise)
+
+        def direction(
+            target: Any,
+            x: Array = x,
+            s: Array = s,
+            ratio: Array = ratio,
+            residual: Array = residual,
+            solve: Any = solve,
+        ) -> tuple[Array, Array, Array]:
+            """Return the Newton step that makes the equations hold and every product x_j s_j equal to its target."""
+            toward = target / s - x
+            dy = solve(residual - B @ (toward[:n] - toward[n:]))
+            Y = B.T @ dy
+            ds = np.concatenate([-Y, Y])
+            return toward - ratio * ds, dy, ds
+
+        dx, dy, ds = direction(0.0)
+        reached = float((x + _longest(x, dx) * dx) @ (s + _longest(s, ds) * ds)) / (2 * n)
+        dx, dy, ds = direction(mu * (reached / mu) ** 3 - dx * ds)
+        reaches = _longest(x, dx), _longest(s, ds)
+        forward, step = (min(reaches),) * 2 if noise else reaches
+        x = x + forward * dx
+        y, s = y + step * dy, s + step * ds
+        budget.iterations += 1
+    exact = _on_the_support(B, b, *best) if noise == 0 else _penalised_on_the_support(B, b, noise, *best)
+    return *exact, not budget.exhausted
+
+
+def _longest(x: Array, dx: Array) -> float:
+    """Return how far x > 0 can move along dx, at most 1, without coming close to zero too fast."""
+    shrinking = dx < 0
+    return min(1.0, TOWARDS_BOUNDARY * float(np.min(-x[shrinking] / dx[shrinking], initial=np.inf)))
+
+
+def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Array]:
+    """Return z and y made exact, as far as that is better: z on its support, ``Bᵀy = sign(z)`` there.
+
+    In the limit of the central path a coordinate is in the support or its dual constraint is slack, never both, so
+    that the two can be told apart before the limit is reached.
+    """
+    lengths, slack = np.linalg.norm(B, axis=0), 1 - np.abs(B.T @ y)
+    support = lengths * np.abs(z) > slack * np.max(lengths * np.abs(z))
+    if not support.any():
+        return z, y
+    columns, exact = B[:, support], np.zeros_like(z)
+    exact[support] = z[support]
+    for _ in range(2):
+        relative = lstsq(columns * exact[support], b - columns @ exact[support], lapack_driver="gelsy")[0]
+        exact[support] *= 1 + relative
+    change = np.sign(z[support]) - columns.T @ y
+    corrected = y + lstsq((columns / lengths[support]).T, change / lengths[support], lapack_driver="gelsy")[0]
+    fits = np.linalg.norm(b - B @ exact) <= max(np.linalg.norm(b - B @ z), EXACT * np.linalg.norm(b))
+    same = np.array_equal(np.sign(exact), np.sign(np.where(support, z, 0)))
+    if fits and same:
+        z = exact
+    return z, corrected if scaled_bound(B, b, corrected, 1.0) > scaled_bound(B, b, y, 1.0) else y
+
+
+def _penalised_on_the_support(B: Array, b: Array, noise: float, z: Array, y: Array) -> tuple[Array, Array]:
+    """Return the solution of ``C z + μ y = b``, ``Cᵀy = sign(z)``, C the columns in the support, if that is better."""
+    lengths, slack = np.linalg.norm(B, axis=0), 1 - np.abs(B.T @ y)
+    support = lengths * np.abs(z) > slack * np.max(lengths * np.abs(z))
+    if not 0 < np.count_nonzero(support) <= len(b):
+        return z, y
+    Q, R = np.linalg.qr(B[:, support])
+    diagonal = np.abs(np.diagonal(R))
+    if diagonal.min() <= NUMERICAL_RANK * diagonal.max():
+        return z, y
+    signs, exact = solve_triangular(R, np.sign(z[support]), trans="T"), np.zeros_like(z)
+    exact[support] = solve_triangular(R, Q.T @ b - noise * signs)
+    beyond = b - Q @ (Q.T @ b)
+    beyond -= Q @ (Q.T @ beyond)
+    multiplier = Q @ signs + (beyond / noise if np.linalg.norm(beyond) > EXACT * np.linalg.norm(b) else 0.0)
+    same = np.array_equal(np.sign(exact), np.sign(np.where(support, z, 0)))
+    better = same and abs(_gap(B, b, 1.0, noise, exact, multiplier)) <= abs(_gap(B, b, 1.0, noise, z, y))
+    return (exact, multiplier) if better else (z, y)

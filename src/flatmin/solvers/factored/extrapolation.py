@@ -1,0 +1,86 @@
+"""Anderson's extrapolation of slow fixed-point iterations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+
+__all__ = ["Extrapolation"]
+
+#: Extrapolation looks back this many steps, in at most this many bytes.
+MEMORY, MOST_BYTES = 8, 5e8
+#: It has overshot if the map moves a point farther than the least so far, times this. Then the image of the point that
+#: moved least is next, and for some steps nothing is extrapolated, so that the plain iteration goes on from there.
+OVERSHOT, PAUSE = 2.0, 25
+#: The least squares problem behind it is regularised by this share of its trace.
+RIDGE = 1e-10
+
+
+class Extrapolation:
+    """Combines the images of earlier points so that, were the map linear, the next one would move least.
+
+    Parameters
+    ----------
+    size : int
+        How many numbers a point has.
+
+    References
+    ----------
+    Walker, Ni, "Anderson acceleration for fixed-point iterations", SIAM Journal on Numerical Analysis 49(4), 2011.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._most = min(MEMORY, int(MOST_BYTES / (16 * size)))
+        self._pause = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew, because the map has changed."""
+        self._changes: list[tuple[Array, Array]] = []
+        self._gram = np.zeros((0, 0))
+        self._last: tuple[Array, Array] | None = None
+        self._least = np.inf
+        self._plain: Array | None = None
+
+    def advance(self, move: Array, image: Array) -> Array:
+        """Return the next point.
+
+        Parameters
+        ----------
+        move : ndarray
+            The image less the point.
+        image : ndarray
+            Where the map sends the point; returned as it is while nothing better is known.
+        """
+        size = float(np.linalg.norm(move))
+        self._pause -= 1
+        if self._most < 2 or self._pause > 0:
+            return image
+        if self._plain is not None and size > OVERSHOT * self._least:
+            plain = self._plain
+            self.forget()
+            self._pause = PAUSE
+            return plain
+        if self._last is not None:
+            self._remember(move - self._last[0], image - self._last[1])
+        self._last = move, image
+        if size <= self._least:
+            self._least, self._plain = size, image
+        if not self._changes:
+            return image
+        ridge = RIDGE * float(np.trace(self._gram)) + np.finfo(float).tiny
+        along = [float(np.vdot(change, move)) for change, _ in self._changes]
+        ahead = image.copy()
+        shares = np.linalg.solve(self._gram + ridge * np.eye(len(along)), along)
+        for share, (_, moved) in zip(shares, self._changes, strict=True):
+            ahead -= share * moved
+        return ahead
+
+    def _remember(self, change: Array, moved: Array) -> None:
+        self._changes = [*self._changes, (change, moved)][-self._most :]
+        n = len(self._changes)
+        gram = np.zeros((n, n))
+        gram[:-1, :-1] = self._gram[len(self._gram) - n + 1 :, len(self._gram) - n + 1 :]
+        gram[-1] = gram[:, -1] = [float(np.vdot(earlier, change)) for earlier, _ in self._changes]
+        self._gram = gram

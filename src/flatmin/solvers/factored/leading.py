@@ -1,0 +1,89 @@
+"""The leading singular directions of a large matrix, by a block Krylov method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+
+__all__ = ["block_triplets"]
+
+#: Each step multiplies a block of this many more columns than are wanted …
+BESIDE = 4
+#: … but of at least this many, which cost little more than fewer, and at most so many.
+NARROWEST, WIDEST = 8, 16
+#: The basis grows to this many blocks, or this many times what is wanted, before it starts anew from the best.
+MOST_BLOCKS = 10
+RESTARTS = 6
+#: Accuracy of directions that nothing depends on.
+ROUGH = 0.1
+
+
+def block_triplets(
+    S: Any, count: int, tol: float = 1e-2, seed: int = 0, below: float = 0.0
+) -> tuple[Array, Array, Array]:
+    """Return about ``count`` leading singular triplets ``U, s, V`` of a matrix known by its products with blocks.
+
+    The Krylov space of ``SᵀS`` and a random block is kept orthonormal; Ritz values never exceed the true ones. The
+    iteration ends once a step moves none of the wanted ones by more than ``tol²``, relatively.
+
+    Parameters
+    ----------
+    S : sparse array or LinearOperator, shape (d1, d2)
+        Real; its transpose ``S.T`` must have products too.
+    count : int
+        How many triplets; fewer are returned where the rank of S is less.
+    tol : float
+        Roughly the relative accuracy of the directions.
+    seed : int
+        Chooses the random block.
+    below : float
+        Where all singular values are clearly below this one, they are only found roughly.
+
+    Examples
+    --------
+    >>> from scipy.sparse import diags_array
+    >>> _, s, _ = block_triplets(diags_array(np.arange(500.0)).tocsr(), 2, tol=1e-6)
+    >>> s.round(6)
+    array([499., 498.])
+    """
+    n = S.shape[1]
+    width = min(n, max(NARROWEST, min(count + BESIDE, WIDEST)))
+    most = min(n, max(MOST_BLOCKS * width, 3 * count))
+    start = S.T @ np.random.default_rng(seed).standard_normal((S.shape[0], width))  # in the range, lest zeros count
+    for _ in range(RESTARTS):
+        V, values, settled = _krylov(S, start, count, most, tol, below)
+        if settled or len(values) == 0:
+            break
+        start = V[:, : max(width, count)]
+    U, s, right = np.linalg.svd(S @ V[:, :count], full_matrices=False)
+    return U, s, V[:, :count] @ right.T
+
+
+def _krylov(S: Any, start: Array, count: int, most: int, tol: float, below: float) -> tuple[Array, Array, bool]:
+    """Return Ritz vectors and values of ``SᵀS``, descending, and whether those wanted are settled."""
+    basis = np.zeros((len(start), most), order="F")
+    images = np.zeros_like(basis)
+    block, size, before = np.linalg.qr(start)[0], 0, np.zeros(0)
+    while True:
+        block = block[:, : most - size]
+        new = slice(size, size + block.shape[1])
+        basis[:, new] = block
+        images[:, new] = image = S.T @ (S @ block)
+        size = new.stop
+        inner = basis[:, :size].T @ images[:, :size]
+        values, Q = np.linalg.eigh((inner + inner.T) / 2)
+        values, Q = values[::-1], Q[:, ::-1]
+        wanted = values[:count]
+        moved = np.abs(wanted - before).max() if len(before) == len(wanted) else np.inf
+        goal = max(tol, ROUGH) if wanted[0] < below**2 else tol
+        settled = bool(moved <= goal**2 * wanted[0]) and size >= min(most, 2 * count)
+        block = image - basis[:, :size] @ inner[:, new]
+        block -= basis[:, :size] @ (basis[:, :size].T @ block)
+        block, lengths, _ = np.linalg.svd(block, full_matrices=False)
+        block = block[:, lengths > 1e-10 * max(values[0], 0.0)]
+        before = wanted
+        if settled or size >= most or block.shape[1] == 0:
+            return basis[:, :size] @ Q[:, : max(count, start.shape[1])], values, settled or block.shape[1] == 0

@@ -1,0 +1,236 @@
+"""Newton's method for the penalised factored problem of one round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.subspaces import EPS
+from flatmin.solvers.factored.quadratic_maps import Linearization, QuadraticMap
+
+__all__ = ["Budget", "Round", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser"]
+
+#: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
+NEAR = 0.1
+#: A factorization serves further Newton steps until one of them takes more conjugate gradient steps than this; an
+#: inverse of blocks near the end until one takes so many more than the first, a large one more than twice as many.
+WORN = 4
+#: Without an explicit derivative a factorization is worth its cost after a Newton step of more steps than this.
+SLOW = 60
+#: … and then its resolvent keeps at least this far from the spectrum: below the recovery threshold, where it is
+#: needed, many eigenvalues lie at its end, and nearer to them rounding would spoil it.
+BLURRED = 1e-7
+#: Inverses of blocks with so many entries do not stay in the cache, are built less often …
+LARGE = 1_000_000
+#: … and are rounded to single precision where the traces of the blocks are at most this.
+COARSE = 1e6
+#: Conjugate gradient steps a Newton step may take.
+MAX_PRODUCTS = 300
+
+
+@dataclass
+class Budget:
+    """The limits of a solve, shared by all its rounds."""
+
+    max_iter: int | None = None
+    time_limit: float | None = None
+    iterations: int = 0
+    products: int = 0
+    start: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the solve began."""
+        return time.perf_counter() - self.start
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time limit is reached."""
+        return self.time_limit is not None and self.seconds >= self.time_limit
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether any limit is reached."""
+        return self.out_of_time or (self.max_iter is not None and self.iterations >= self.max_iter)
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """The end of an inner minimisation: the point, its value q, its dual matrix, its relative gradient, the effort."""
+
+    x: Array
+    value: Array
+    S: Any
+    gradient: float
+    steps: int
+    factorized: bool
+
+
+def minimise(
+    model: QuadraticMap,
+    x: Array,
+    value: Array,
+    target: Array,
+    sigma: float,
+    tol: float,
+    budget: Budget,
+    max_steps: int = 40,
+) -> Round:
+    """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x, where ``value = q(x)``, to a gradient of ``tol ‖x‖``.
+
+    The Hessian is ``I − K(y) + sigma JᵀJ`` with ``y = sigma (target − q(x))``. The Newton system is solved by
+    conjugate gradients that follow negative curvature where they meet it, preconditioned row by row, or by a
+    factorized Hessian nearby once the gradient is small, where the model has one. The step length is the
+    exact minimiser of the quartic along the direction.
+    """
+    factor: Callable[[Array], Array] | None = None
+    blockwise: Callable[[Array], Array] | None = None
+    products, usual = 0, 0
+    for step in range(max_steps + 1):
+        residual = target - value
+        S = model.dual_matrix(sigma * residual)
+        gradient = x - model.apply(S, x)
+        size, norm = float(np.linalg.norm(x)), float(np.linalg.norm(gradient))
+        relative = norm / max(size, 1e-300)
+        if relative <= tol or step == max_steps or budget.exhausted:
+            break
+        budget.iterations += 1
+        derivative = model.linearize(x)
+        goal = max(min(0.1, relative**0.5) * norm, 0.3 * tol * size)
+        patience = WORN if factor is not None else -1 if derivative.J is not None else SLOW
+        if model.can_factorize(derivative) and relative < NEAR and products > patience:
+            factor = _factorized(model, derivative, S, sigma, shift=1e-3 * min(1.0, relative))
+        large = x.size * x.shape[1] >= LARGE
+        worn = products > 2 * usual + WORN if large else relative >= NEAR or products > usual + WORN
+        if factor is None and (blockwise is None or worn):
+            blockwise, usual = blockwise_inverse(derivative, sigma), 0
+        precondition = factor or blockwise
+        assert precondition is not None
+        products = -budget.products
+        direction = conjugate_gradients(model, derivative, S, gradient, sigma, goal, precondition, budget)
+        products += budget.products
+        usual = usual or products
+        linear, quadratic = derivative.forward(direction), model.value(direction)
+        t = quartic_minimiser(x, direction, residual, linear, quadratic, sigma)
+        if t == 0:
+            break
+        x = x + t * direction
+        value = value + t * linear + t**2 * quadratic
+    return Round(x, value, S, relative, step, factor is not None)
+
+
+def quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadratic: Array, sigma: float) -> float:
+    """Return the t that minimises the objective along ``x + t d``."""
+    coefficients = np.array(
+        [
+            sigma / 2 * (quadratic @ quadratic),
+            sigma * (linear @ quadratic),
+            np.vdot(d, d) / 2 + sigma / 2 * (linear @ linear) - sigma * (residual @ quadratic),
+            np.vdot(x, d) - sigma * (residual @ linear),
+            0.0,
+        ]
+    )
+    roots = np.roots(np.polyder(coefficients))
+    roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real
+    return float(min(roots, key=lambda t: np.polyval(coefficients, t), default=0.0))
+
+
+def conjugate_gradients(
+    model: QuadraticMap,
+    derivative: Linearization,
+    S: Any,
+    gradient: Array,
+    sigma: float,
+    goal: float,
+    precondition: Callable[[Array], Array],
+    budget: Budget,
+) -> Array:
+    """Solve the Newton system to residual ``goal``; stop at, and at first follow, negative curvature."""
+    d, r = np.zeros_like(gradient), -gradient
+    z = precondition(r)
+    if not np.vdot(r, z) > 0:
+        z = r
+    p, rz = z, float(np.vdot(r, z))
+    for i in range(MAX_PRODUCTS):
+        Hp = p - model.apply(S, p) + sigma * derivative.adjoint(derivative.forward(p))
+        budget.products += 1
+        curvature = float(np.vdot(p, Hp))
+        if curvature <= 1e-12 * float(np.vdot(p, p)):
+            return p if i == 0 else d
+        d, r = d + rz / curvature * p, r - rz / curvature * Hp
+        if float(np.linalg.norm(r)) <= goal or budget.out_of_time:
+            break
+        z = precondition(r)
+        rz, before = float(np.vdot(r, z)), rz
+        if not rz > 0:  # rounding has made the preconditioner indefinite
+            break
+        p = z + rz / before * p
+    return d
+
+
+def blockwise_inverse(derivative: Linearization, sigma: float) -> Callable[[Array], Array]:
+    """Return the inverse of the diagonal blocks of ``I + sigma JᵀJ``, one for each row of x.
+
+    Large ones are kept in single precision, which halves the time of a product, unless rounding could then be as large
+    as their smallest eigenvalues, which the largest trace bounds.
+    """
+    blocks = sigma * derivative.blocks()
+    k = np.arange(blocks.shape[1])
+    blocks[:, k, k] += 1
+    try:
+        inverse = np.linalg.inv(blocks)
+    except LinAlgError:  # columns are alike, and the 1 is lost in the rounding of the blocks
+        blocks[:, k, k] += 8 * len(k) * EPS * blocks[:, k, k].max(axis=1, keepdims=True)
+        inverse = np.linalg.inv(blocks)
+    if blocks.size >= LARGE and blocks[:, k, k].sum(axis=1).max() <= COARSE:
+        single = inverse.astype(np.float32)
+        return lambda r: np.asarray((single @ r.astype(np.float32)[:, :, None])[:, :, 0], float)
+    return lambda r: np.asarray((inverse @ r[:, :, None])[:, :, 0])
+
+
+def _factorized(
+    model: QuadraticMap, derivative: Linearization, S: Any, sigma: float, shift: float
+) -> Callable[[Array], Array] | None:
+    """Return the inverse of a positive definite Hessian nearby, by a Cholesky factorization of its smaller side.
+
+    ``aI − K`` with ``a`` just above the norm of K is the same for every column of x, and its inverse P is known from
+    the spectrum of S; so the other side is ``I/sigma + J P Jᵀ``, which some models have without J. None where S is too
+    large for this to help.
+    """
+    found = model.resolvent(S, shift if derivative.J is not None else max(shift, BLURRED))
+    if found is None:
+        return None
+    a, root = found
+    (n, k), m = derivative.x.shape, model.whitened.size
+    try:
+        if derivative.J is None:
+            M = model.normal_matrix(derivative.x, root @ root)
+        elif n * k <= m:
+            J = derivative.matrix
+            H = sigma * (J.T @ J)
+            diagonal, K = H.reshape(k, n, k, n), model.curvature(S)
+            for c in range(k):
+                diagonal[c, :, c, :] -= K
+            H[np.diag_indices(n * k)] += a
+            factor = cho_factor(H, overwrite_a=True, check_finite=False)
+            return lambda r: np.asarray(cho_solve(factor, r.T.ravel(), check_finite=False).reshape(k, n).T)
+        else:
+            half = (derivative.matrix.reshape(-1, n) @ root).reshape(m, -1)
+            M = blas.dsyrk(1.0, half.T, trans=1, lower=1)
+        M[np.diag_indices(m)] += 1 / sigma
+        factor = cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
+    except LinAlgError:
+        return None
+
+    def solve(r: Array) -> Array:
+        Pr = np.asarray(root @ (root @ r))
+        w = cho_solve(factor, derivative.forward(Pr), check_finite=False)
+        return np.asarray(Pr - root @ (root @ derivative.adjoint(w)))
+
+    return solve

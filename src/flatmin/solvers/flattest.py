@@ -1,0 +1,175 @@
+"""How flat a problem's solutions can be, and how far any point of the weight space is from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+from flatmin.losses import Absolute
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import ratio
+from flatmin.proofs.flatness import flatness
+from flatmin.solution import Solution
+from flatmin.solvers import certify, flat_minimum
+
+__all__ = ["Flattest"]
+
+#: A gap that is negative by no more than this, in units of its terms, is a rounding error.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Flattest:
+    """The certified flattest value of a problem, and the flatness gap of any point, fitting or not.
+
+    Attributes
+    ----------
+    problem : Problem
+        The problem, in the form that can be trained on: the loss `Absolute` with a weight is replaced by the one with
+        the limit ``τ = ‖S‖_1`` that belongs to its solution.
+    solution : Solution
+        The flat minimum; its certificate is that of ``problem``.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> problem = fm.families.matrix_sensing.sample((6, 5), 1, 40).problem
+    >>> flattest = fm.Flattest.of(problem)
+    >>> flattest.holds, flattest.gap(flattest.solution.factors) < 1e-9
+    (True, True)
+    >>> L, R = flattest.solution.factors
+    >>> round(flattest.gap((2 * L, R / 2)), 6)  # fits as well, and is less flat: (4 + 1/4)/2 − 1
+    1.125
+    """
+
+    problem: Problem
+    solution: Solution
+
+    @classmethod
+    def of(cls, problem: Problem, solution: Solution | None = None, **settings: Any) -> Flattest:
+        """Return the flattest value of a problem.
+
+        Parameters
+        ----------
+        problem : Problem
+            The model and its data.
+        solution : Solution, optional
+            A solution at hand, judged anew; None solves the problem.
+        settings
+            Arguments of `flat_minimum`, if there is no solution. ``alpha`` and ``metric_power`` define other problems,
+            and are refused.
+
+        Raises
+        ------
+        InputError
+            If an argument is out of range, or no solver knows the flattest value of this model.
+        """
+        if not isinstance(problem, Problem):
+            raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
+        if solution is not None and not isinstance(solution, Solution):
+            raise InputError(f"solution is a {type(solution).__name__}, expected a flatmin Solution or None")
+        for name, default in (("alpha", 0.0), ("metric_power", 1.0)):
+            if settings.get(name, default) != default:
+                raise InputError(f"{name} is {settings[name]!r}, expected its default {default!r} for a flattest value")
+        if solution is None:
+            solution, judged = flat_minimum(problem, **settings), True
+        elif settings:
+            raise InputError(f"a solution and {', '.join(settings)} were given, expected one or the other")
+        else:
+            judged = False
+        limited = _with_limit(problem, solution)
+        if limited is not problem or not judged:
+            proof = certify(
+                limited,
+                solution.factors,
+                solution.certificate.dual,
+                uniqueness_dual=solution.certificate.uniqueness_dual,
+            )
+            solution = replace(solution, certificate=proof, flatness=flatness(limited, solution.factors))
+        return cls(limited, solution)
+
+    @property
+    def value(self) -> float:
+        """A lower bound on the scaled trace of every point that fits, in units of the scaled trace; 0 is always one."""
+        units = self.problem.parametrization.trace_factor if isinstance(self.problem.loss, Absolute) else 1
+        return units * max(0.0, self.solution.certificate.lower_bound)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the solution is certified to reach that value."""
+        return self.solution.certificate.holds
+
+    def gap(self, factors: Any) -> float:
+        """Return the flatness gap of a point: how much less flat it is than a solution of *its own* data can be.
+
+        Let ``bound(b)`` be what the dual vector λ of the certificate proves for data b: for a product
+        ``4 ⟨b, λ⟩ / max(1, ‖D1⁻¹A*(λ)D2⁻¹‖)``. Every point fits some data b', ``b' = A(X)``, and is no flatter than
+        what λ proves for them. So
+
+            gap = (scaled trace − bound(b')) / bound(b) ≥ 0
+
+        holds everywhere. At points that fit the data of the problem it is ``scaled trace / value − 1``, and 0 at the
+        flat minimum. Elsewhere it must be read beside the loss: a product of zero weights has the gap 0 as well.
+
+        For positive semidefinite matrices and measurements of rank one the trace is a function of ``A(X)``, and the gap
+        is 0 everywhere. Where the value is 0, as for zero data, it is the difference itself.
+
+        Parameters
+        ----------
+        factors : tuple of ndarray
+            The weights, of any width that the model allows.
+
+        Returns
+        -------
+        float
+            The gap, infinite for weights that are infinite, not a number, or so large that their squares overflow.
+            Negative rounding errors are reported as 0. It may be negative by more only if ``bound_kind`` of the
+            certificate is "estimated" (then ``holds`` is False).
+
+        Raises
+        ------
+        InputError
+            If the factors do not fit the problem.
+
+        References
+        ----------
+        docs/theory/flatness.md, "The flatness gap".
+        """
+        problem, model = self.problem, self.problem.parametrization
+        weights = tuple(np.asarray(F) for F in (factors if isinstance(factors, tuple | list) else (factors,)))
+        if not all(np.isfinite(F).all() for F in weights if F.dtype.kind in "fc"):
+            problem.check(tuple(np.nan_to_num(F, posinf=0.0, neginf=0.0) for F in weights))
+            return np.inf
+        weights = problem.check(weights)
+        with np.errstate(over="ignore", invalid="ignore"):
+            trace = float(model.scaled_trace(weights, problem.measurement, problem.metric))
+            if self.value == 0:
+                return trace if np.isfinite(trace) else np.inf
+            fitted = problem.data + problem.loss.misfit(problem.residual(weights))
+            share = self._reach(fitted) / self._reach(problem.data)
+            power = getattr(model, "power", 1.0)
+            height = ratio(trace, self.value)
+            bound = float(np.sign(share) * np.abs(share) ** power)
+            gap = height - bound
+        if not np.isfinite(gap):
+            return np.inf
+        return float(max(gap, 0.0) if gap >= -ROUNDING * (1 + height) else gap)
+
+    def _reach(self, data: Array) -> float:
+        """Return ``⟨b, λ⟩``, with a limit τ on errors ``⟨b, λ⟩ − τ ‖λ‖_∞``, of which the bound is a power."""
+        dual, loss = self.solution.certificate.dual, self.problem.loss
+        allowance = loss.tau * float(np.max(np.abs(dual))) if isinstance(loss, Absolute) and loss.tau else 0.0
+        return float(data @ dual) - allowance
+
+
+def _with_limit(problem: Problem, solution: Solution) -> Problem:
+    """Return a problem with gross errors in the form with τ, the size of the solution's own errors."""
+    if not isinstance(problem.loss, Absolute) or problem.loss.tau is not None:
+        return problem
+    errors = problem.residual(problem.check(solution.factors))
+    loss = Absolute(tau=float(np.abs(errors).sum()))
+    return Problem(problem.measurement, problem.data, problem.parametrization, loss)

@@ -1,0 +1,303 @@
+"""Iteratively reweighted least squares for ``min Σ log max(σ_i(Z), ε)  s.t.  q(Z) = b`` with ε going down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.measurements import Dense
+from flatmin.proofs.certificate import LARGEST_RESIDUAL
+from flatmin.solvers.convex.refine import EXACT
+from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedProduct
+from flatmin.solvers.factored.tangent import TangentSpace, Weights
+from flatmin.solvers.task import Task
+
+__all__ = ["Descent", "Isotropic", "Triplets"]
+
+#: The smoothing ε starts at this share of the largest singular value …
+FIRST_SMOOTHING = 0.5
+#: … and shrinks by these factors: the slower descent is for data that the faster one does not fit …
+SHRINK = (0.85, 0.93)
+#: … which shrinks so many times at once where no singular value lies between …
+HURRY = 4
+#: … until it is this share; below the second one only while data could hold more than the larger singular values.
+LAST_SMOOTHING, CROWDED = 1e-8, 1e-3
+#: The residual moves the matrix by this share of its unbiased back-projection: less is steadier, more is faster.
+DAMPING = 0.7
+#: Every so many rounds an exact fit is tried, at the rank after which the singular values drop most.
+EVERY = 4
+#: Least-squares problems are solved to this relative gradient (of exact fits: to the misfit, but not below the second
+#: number), in at most so many steps.
+INNER, INNERMOST, MOST_PRODUCTS = 1e-2, 1e-6, 300
+#: Gauss-Newton steps of one exact fit; it is given up where a step does not shrink the misfit by this factor.
+MOST_STEPS, HOPEFUL = 25, 0.7
+#: Singular values of a fit below this share of the largest one are rounding.
+NEGLIGIBLE = 1e-10
+#: Singular triplets are computed for a block of at least so many vectors, and more than are used.
+FEWEST, SPARE = 12, 5
+
+#: Sensing matrices are made orthonormal where they hold at most so many numbers …
+LARGEST_TENSOR = 20_000_000
+#: … and that takes at most so many multiplications; Hermitian ones, which share their traces, need it more.
+MOST_WORK, MOST_HERMITIAN_WORK = 2e9, 1e10
+#: Combinations of sensing matrices this much smaller than the largest one are nothing but rounding.
+DEPENDENT = 1e-12
+
+#: ``U, s, V`` with ``Z = U s V*``.
+Triplets = tuple[Array, Array, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Isotropic:
+    """A measured model whose sensing matrices are orthonormal (or have equal norms), and an isometry on average.
+
+    Then ``B*(b − B(Z'))`` is an unbiased estimate of ``Z − Z'`` for a Z that fits and is drawn at random, and the
+    quadratic forms of the log-det surrogate have the residual for the part outside the tangent space.
+
+    Attributes
+    ----------
+    model : QuadraticMap
+        The model.
+    b : ndarray, shape (m',)
+        The data.
+    outside : float
+        Relative size of the part of the original data that no matrix fits, 0 where that is not known.
+    """
+
+    model: QuadraticMap
+    b: Array
+    outside: float = 0.0
+
+    @classmethod
+    def of(cls, model: QuadraticMap, b: Array) -> Isotropic:
+        """Replace the measurements of a model by combinations of them, each by itself where they are too many."""
+        whitened, kind = model.whitened, type(model)
+        (d1, d2), m = whitened.shape, whitened.size
+        rectangular, real = kind is StackedProduct, not np.issubdtype(whitened.dtype, np.complexfloating)
+        free = d1 * (d1 + 1) / 2 if real and not rectangular else d1 * d2
+        work = MOST_WORK if rectangular else MOST_HERMITIAN_WORK
+        sparse = whitened.curvature_blocks(np.zeros((d1, 0)), np.zeros((d2, 0))) is not None
+        if sparse or m * d1 * d2 > LARGEST_TENSOR or m**2 * d1 * d2 > work:
+            norms = whitened.norms()
+            weights, scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0), float(np.sqrt(free / m))
+            return cls(kind(whitened.weighted(weights), scale), scale / model.scale * weights * b)
+        rows = whitened.matrices().reshape(m, -1)
+        squares, E = np.linalg.eigh((rows @ rows.conj().T).real)
+        kept = squares > DEPENDENT * squares[-1]
+        E = E[:, kept]
+        to_even = np.sqrt(free / len(E.T)) * E.T / np.sqrt(squares[kept])[:, None]
+        outside = float(np.linalg.norm(b - E @ (E.T @ b)) / np.linalg.norm(b))
+        even = Dense((to_even @ rows).reshape(-1, d1, d2))
+        return cls(kind(even), to_even @ b / model.scale, outside)
+
+
+@dataclass(eq=False)
+class Descent:
+    """A search for a matrix of low rank that fits.
+
+    Attributes
+    ----------
+    task : Task
+        The problem and the limits.
+    model : QuadraticMap
+        Its measured model, as `Isotropic` makes it.
+    b : ndarray, shape (m,)
+        The data.
+    rounds : int or None
+        How many reweightings are left.
+    ceiling : float
+        The largest rank of interest.
+    point : tuple of ndarray
+        Leading singular triplets of the matrix of this round.
+    best : tuple of ndarray
+        The matrix of fixed rank that fits best so far.
+    misfit : float
+        Its relative misfit, infinite before the first.
+    history : dict of str to list
+        One entry a round.
+    """
+
+    task: Task
+    model: QuadraticMap
+    b: Array
+    rounds: int | None = None
+    ceiling: float = np.inf
+    point: Triplets = field(init=False)
+    best: Triplets = field(init=False)
+    misfit: float = np.inf
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(int(self.task.seed))
+        (d1, d2), dtype = self.model.whitened.shape, self.model.whitened.dtype
+        self.point = self.best = np.zeros((d1, 0), dtype), np.zeros(0), np.zeros((d2, 0), dtype)
+
+    @property
+    def widest(self) -> int:
+        """The smallest rank at which matrices have as many degrees of freedom as there are data, or the largest."""
+        largest = int(min(*self.model.whitened.shape, self.task.widest or np.inf, self.ceiling))
+        return next((k for k in range(1, largest) if self.model.freedom(k) >= len(self.b)), largest)
+
+    @property
+    def converged(self) -> bool:
+        """Whether a matrix that fits is in hand."""
+        return self.misfit <= min(self.task.tol, LARGEST_RESIDUAL)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do, or no means to do it."""
+        return self.converged or self.task.budget.exhausted or self.rounds == 0
+
+    def run(self, start: Triplets | None = None) -> None:
+        """Lower the smoothing, faster at first and slower then, until a matrix fits.
+
+        A start that fits by itself is not enough: a matrix of smaller rank is looked for, fast and from scratch.
+        """
+        start = None if start is None or not len(start[1]) else start
+        if start is not None and self.model.freedom(min(len(start[1]), self.widest)) < len(self.b):
+            self.point = start
+            self._fit(self.widest)
+        if self.converged and len(self.best[1]) > 1:
+            smaller = replace(self, ceiling=len(self.best[1]) - 1, history=self.history, misfit=np.inf)
+            smaller._search(smaller._begin(), SHRINK[:1])
+            if smaller.converged:
+                self.best, self.misfit = smaller.best, smaller.misfit
+        elif not self.converged:
+            self._search(self._begin() if start is None else start, SHRINK)
+            if not self.converged:
+                self._fit(self.widest)
+        self._record(self.misfit, 0.0)
+
+    def _search(self, given: Triplets, shrink: tuple[float, ...]) -> None:
+        self.point = given
+        self._fit(self._candidate())
+        for factor in shrink:
+            self.point = given
+            self._descend(factor)
+
+    def _descend(self, shrink: float) -> None:
+        share, number = FIRST_SMOOTHING, 0
+        while share > LAST_SMOOTHING and len(self.point[1]) and not self.over:
+            residual, above = self._reweight(share), int(np.count_nonzero(self.point[1] > share * self.point[1][0]))
+            if share < CROWDED and above >= self.widest:
+                break
+            share, number = self._next(share, shrink, above), number + 1
+            rank = self._candidate()
+            if number % EVERY == 0 and self.model.freedom(rank) < len(self.b):
+                self._fit(rank)
+            self._record(self.misfit if self.converged else residual, share)
+
+    def _next(self, share: float, shrink: float, above: int) -> float:
+        """Return the next share, where the faster descent hurries on to the first singular value below the smoothing.
+
+        What lies above the smoothing stands still there, so that rounds depend on how many singular values there are
+        and little on how far apart they are. MatrixIRLS, which knows the rank, lowers ε to the first one beyond it.
+        """
+        s = self.point[1]
+        if shrink != SHRINK[0] or above >= len(s):
+            return share * shrink
+        return float(np.clip(s[above] / s[0], share * shrink**HURRY, share * shrink))
+
+    def _begin(self) -> Triplets:
+        """Return the leading triplets of the back-projected data."""
+        d1, d2 = self.model.whitened.shape
+        nothing = TangentSpace(self.model, np.zeros((d1, 0)), np.zeros((d2, 0)))
+        for _ in range(3):
+            self.point = self._leading(nothing, np.zeros((d1 + d2, 0)), self.b)
+        return self.point
+
+    def _reweight(self, share: float) -> float:
+        """Move to the minimiser of the quadratic form that belongs to the point; return the relative residual.
+
+        Singular values beyond the widest rank count as smoothed, however large they are.
+        """
+        U, s, V = self.point
+        smoothing = share * float(s[0])
+        k = int(np.clip(np.count_nonzero(s > smoothing), 1, self.widest))
+        level = max(smoothing, float(s[k])) if len(s) > k else smoothing
+        space = TangentSpace(self.model, U[:, :k], V[:, :k])
+        weights, budget = Weights.log_det(s[:k], level), self.task.budget
+        d = space.solve(self.b, space.diagonal(s[:k]), weights, INNER, MOST_PRODUCTS, budget)
+        residual = self.b - space.forward(d)
+        self.point = self._leading(space, d, DAMPING * residual)
+        budget.iterations += 1
+        self.rounds = None if self.rounds is None else self.rounds - 1
+        return float(np.linalg.norm(residual) / np.linalg.norm(self.b))
+
+    def _leading(self, space: TangentSpace, d: Array, residual: Array) -> Triplets:
+        """Return the leading triplets of an element plus a back-projected residual, by a subspace iteration."""
+        V, (d1, d2) = self.point[2], self.model.whitened.shape
+        width = min(d1, d2, max(FEWEST, 2 * space.rank) + SPARE)
+        fresh = self.rng.standard_normal((d2, max(0, width - V.shape[1])))
+        apply, adjoint = space.operator(d, residual)
+        left = _orthonormal(apply(np.hstack([V[:, :width], fresh])))
+        left = _orthonormal(apply(_orthonormal(adjoint(left))))
+        return self.task.problem.parametrization.decompose(left, adjoint(left))
+
+    def _candidate(self) -> int:
+        """Return the rank, up to the widest, after which the singular values drop most."""
+        s = self.point[1][: self.widest + 1]
+        if len(s) < 2:
+            return 1
+        return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], NEGLIGIBLE * s[0])))
+
+    def _fit(self, rank: int) -> None:
+        """Try an exact fit at a rank from where the search is, and keep it if it is the best one so far."""
+        point, misfit = self._gauss_newton(_first(self.point, rank))
+        s = point[1]
+        smaller = int(np.count_nonzero(s > NEGLIGIBLE * s.max(initial=0.0)))
+        if smaller < len(s):
+            point, misfit = self._gauss_newton(_first(point, smaller))
+        if misfit < self.misfit:
+            self.best, self.misfit = point, misfit
+
+    def _gauss_newton(self, point: Triplets) -> tuple[Triplets, float]:
+        """Move along tangent spaces towards ``q = b`` at fixed rank while that helps; return the relative misfit."""
+        budget, rank = self.task.budget, len(point[1])
+        misfit = self._misfit(point)
+        for _ in range(MOST_STEPS):
+            if misfit <= EXACT or rank == 0 or budget.exhausted:
+                break
+            U, s, V = point
+            space = TangentSpace(self.model, U, V)
+            none, tol = Weights.none(rank), float(np.clip(misfit, INNERMOST, INNER))
+            M1, M2 = space.split(space.solve(self.b, space.diagonal(s), none, tol, MOST_PRODUCTS, budget))
+            decompose = self.task.problem.parametrization.decompose
+            moved = _first(decompose(np.hstack([U, M1]), np.hstack([M2, V])), rank)
+            left, before = self._misfit(moved), misfit
+            budget.iterations += 1
+            if left < before:
+                point, misfit = moved, left
+            if left > HOPEFUL * before:
+                break
+        return point, misfit
+
+    def _misfit(self, point: Triplets) -> float:
+        value = self.model.value(self.model.stack(*point))
+        return float(np.linalg.norm(self.b - value) / np.linalg.norm(self.b))
+
+    def _record(self, residual: float, share: float) -> None:
+        """Append a row to the history and hand it to the callback."""
+        budget = self.task.budget
+        row = {
+            "iteration": float(budget.iterations),
+            "seconds": budget.seconds,
+            "residual": residual,
+            "smoothing": share,
+            "rank": float(len(self.best[1]) if self.converged else self._candidate()),
+        }
+        for name, number in row.items():
+            self.history.setdefault(name, []).append(number)
+        if self.task.callback is not None:
+            self.task.callback(row)
+
+
+def _first(point: Triplets, rank: int) -> Triplets:
+    U, s, V = point
+    return U[:, :rank], s[:rank], V[:, :rank]
+
+
+def _orthonormal(columns: Array) -> Array:
+    return np.asarray(np.linalg.qr(columns)[0])

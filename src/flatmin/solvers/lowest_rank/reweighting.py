@@ -1,0 +1,203 @@
+"""The lowest rank that fits, by log-det reweighting: not flat, and never called so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin._core.threads import one_thread
+from flatmin.errors import InputError
+from flatmin.losses import Squared
+from flatmin.measurements import Entries
+from flatmin.parametrizations import Gram, Product, SignedGram
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate, certificate_of, trace_is_determined, trivial_dual
+from flatmin.solution import Solution, Status
+from flatmin.solvers.convex.minimum import working_memory
+from flatmin.solvers.convex.refine import correct_dual, project_data
+from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled
+from flatmin.solvers.factored.quadratic_maps import LARGEST_JACOBIAN
+from flatmin.solvers.factored.tangent import TangentSpace
+from flatmin.solvers.lowest_rank.log_det import Descent, Isotropic, Triplets
+from flatmin.solvers.task import Task
+
+__all__ = ["reweighted_minimum"]
+
+
+def reweighted_minimum(
+    problem: Problem,
+    *,
+    rounds: int | None = None,
+    max_rank: int | None = None,
+    tol: float = 1e-8,
+    max_iter: int | None = None,
+    time_limit: float | None = None,
+    warm_start: Any = None,
+    seed: int = 0,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+) -> Solution:
+    """Return the matrix of lowest rank found that fits the data; it is not flat, and needs fewer data.
+
+    Log-det reweighting replaces the rank by ``Σ log max(σ_i, ε)`` (with a quadratic below ε) and lowers ε. Each round
+    minimises a quadratic form that lies above it: a least-squares problem on the tangent space of the leading singular
+    vectors. Every few rounds the data are fitted exactly at the rank where the singular values drop most.
+
+    Parameters
+    ----------
+    problem : Problem
+        A `Product`, `Gram` or `SignedGram` model with squared loss.
+    rounds : int, optional
+        The largest number of reweightings; None stands for as many as two descents of ε take, a fast and a slow one.
+    max_rank : int, optional
+        The largest rank allowed.
+    tol : float
+        Target for the relative residual, at least 1e-8 being asked for; exact fits end at rounding.
+    max_iter : int, optional
+        The largest number of least-squares problems, exact fits included.
+    time_limit : float, optional
+        Seconds after which the search ends; the certificate takes its time on top.
+    warm_start : Solution or tuple of ndarray, optional
+        Where to start, for instance the flat minimum; of a `Solution` the dual vector is used for the certificate.
+    seed : int
+        Starts the subspace iterations; the solution does not depend on it beyond rounding where it is unique.
+    callback : callable, optional
+        Called after each round with a dict of iteration, seconds, residual, smoothing and rank.
+
+    Returns
+    -------
+    Solution
+        Its factors are the flattest ones of the matrix found. Its certificate is that of flatness, which holds only
+        where the flattest and the lowest-rank solution agree: ``relative_gap`` says how much less flat it may be. No
+        proof of lowest rank is known. What can be said is local: ``parts["local_injectivity"]`` estimates the smallest
+        over the largest singular value of the data as a function of the matrices of this rank nearby. If it is well
+        above rounding, no other matrix near this one has its rank and fits. ``parts["loose_rows"]`` and
+        ``["loose_cols"]`` list rows and columns (of completion) with too few data for this rank.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range, the model is another one, the warm start does not fit, or memory would not
+        suffice.
+
+    References
+    ----------
+    Fazel, Hindi, Boyd, "Log-det heuristic for matrix rank minimization", American Control Conference 2003. Kümmerle,
+    Mayrink Verdun, "A scalable second order method for ill-conditioned matrix completion from few samples", ICML 2021.
+
+    Examples
+    --------
+    Too few data for the flat minimum:
+
+    >>> import flatmin as fm
+    >>> instance = fm.families.matrix_sensing.sample((12, 10), 1, 35)
+    >>> s = fm.reweighted_minimum(instance.problem)
+    >>> s.status.name, s.rank, bool(abs(s.matrix - instance.truth).max() < 1e-7)
+    ('low_rank_interpolant', 1, True)
+    >>> bool(abs(fm.flat_minimum(instance.problem).matrix - instance.truth).max() < 1e-7), s.certificate.holds
+    (False, False)
+    """
+    task = Task(
+        problem,
+        max_rank=max_rank,
+        tol=tol,
+        max_iter=max_iter,
+        time_limit=time_limit,
+        warm_start=warm_start,
+        seed=seed,
+        callback=callback,
+    )
+    _check(task, rounds)
+    require(_working_memory(task), "solving this problem")
+    scaled = Scaled.of(problem, 1.0, int(seed))
+    x, y = (None, None) if warm_start is None else scaled.start(problem, warm_start)
+    with one_thread():
+        consistent, found = _search(task, scaled, rounds, None if x is None else scaled.model.canonical(x))
+        U, s, V = found.best
+        factors = problem.parametrization.flattest(U, scaled.to_z * s, V, scaled.metric)
+        proof = certificate_of(problem, factors, _dual(task, scaled, found.best, y), seed=int(seed))
+        parts = _local_uniqueness(task, scaled, found.best)
+    status = _status(task, proof, consistent and not scaled.contradictory, found.converged)
+    solution = task.solution(factors, proof, status, found.history, **parts)
+    return replace(solution, settings={**solution.settings, "rounds": None if rounds is None else int(rounds)})
+
+
+def _search(task: Task, scaled: Scaled, rounds: int | None, start: Triplets | None) -> tuple[bool, Descent]:
+    """Return whether some matrix fits the data, and the search for one; where none does, for the nearest data."""
+    if scaled.size == 0:
+        nothing = Descent(task, scaled.model, scaled.b, rounds)
+        nothing.misfit = 0.0
+        return True, nothing
+    even = Isotropic.of(scaled.model, scaled.b)
+    descent = Descent(task, even.model, even.b, rounds)
+    descent.run(start)
+    if descent.converged or descent.over:
+        return even.outside <= INCONSISTENT, descent
+    projected, distance = project_data(scaled.model, scaled.b)
+    if distance <= INCONSISTENT:
+        return True, descent
+    even = Isotropic.of(scaled.model, projected)
+    nearest = Descent(task, even.model, even.b, rounds)
+    nearest.run(start)
+    return False, nearest
+
+
+def _dual(task: Task, scaled: Scaled, found: Triplets, start: Array | None) -> Array:
+    """Return the better of two dual vectors: the least one that makes the matrix stationary, and that of the start."""
+    if trace_is_determined(task.problem):
+        return trivial_dual(task.problem)
+    model, zero = scaled.model, np.zeros_like(scaled.b)
+    if not len(found[1]):
+        return scaled.original_dual(zero, 0.0)
+    candidates = [correct_dual(model, model.stack(*found), zero, int(task.seed))]
+    if start is not None and np.any(start):
+        candidates.append((start, float(model.leading(model.dual_matrix(start), 1, int(task.seed))[1][0])))
+    scaled_down = [y / max(1.0, norm) for y, norm in candidates]
+    return scaled.original_dual(max(scaled_down, key=lambda y: float(scaled.b @ y)), 0.0)
+
+
+def _local_uniqueness(task: Task, scaled: Scaled, found: Triplets) -> dict[str, Array]:
+    """Return how firmly the data hold the matrix among its neighbours of the same rank, and which lines are loose."""
+    U, _, V = found
+    space = TangentSpace(scaled.model, U, V)
+    rng = np.random.default_rng(int(task.seed))
+    seen = (D.power(0) @ rng.standard_normal(F.shape) for D, F in zip(scaled.metric, (U, V), strict=True))
+    rows, cols = space.loose()
+    free = len(rows) or len(cols) or scaled.model.freedom(space.rank) > len(scaled.b)
+    injectivity = 0.0 if free else space.injectivity(np.concatenate([*seen]))
+    return {"local_injectivity": np.array(injectivity), "loose_rows": rows, "loose_cols": cols}
+
+
+def _status(task: Task, proof: Certificate, consistent: bool, converged: bool) -> Status:
+    if not consistent:
+        return Status.inconsistent_data
+    if converged and proof.relative_residual <= LARGEST_RESIDUAL:
+        return Status.low_rank_interpolant
+    if task.budget.exhausted:
+        return Status.time_limit if task.budget.out_of_time else Status.iteration_limit
+    return Status.not_certified
+
+
+def _working_memory(task: Task) -> float:
+    """Return a rough upper estimate, in bytes, of what the search will hold beside the measurements."""
+    problem = task.problem
+    if isinstance(problem.measurement, Entries):
+        return working_memory(problem, task.widest)
+    d1, d2 = problem.shape
+    jacobian = min(8 * problem.measurement.size * (d1 + d2) * min(d1, d2), 8.0 * LARGEST_JACOBIAN)
+    return jacobian + 24.0 * min(d1, d2, 8000) ** 2 + problem.measurement.nbytes
+
+
+def _check(task: Task, rounds: int | None) -> None:
+    """Raise `InputError` unless the model has a rank to be minimised and rounds is a count."""
+    model, loss = task.problem.parametrization, task.problem.loss
+    if not isinstance(model, Product | Gram | SignedGram):
+        raise InputError(f"the model is {model!r}, expected Product, Gram or SignedGram: others have no rank to lower")
+    if not isinstance(loss, Squared):
+        raise InputError(f"the loss is {loss!r}, expected Squared(): reweighting fits the data exactly")
+    if rounds is not None and (isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 0):
+        raise InputError(f"rounds is {rounds!r}, expected a whole number of at least 0 or None")

@@ -1,0 +1,209 @@
+"""Counted data, whose variance is proportional to their mean: weights that make their noise even."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin._core.threads import one_thread
+from flatmin.errors import InputError
+from flatmin.losses import Squared
+from flatmin.measurements import CodedDiffraction, RankOne
+from flatmin.parametrizations import Gram, Product, SignedGram
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.solution import Noise
+from flatmin.solvers.convex.scaling import Scaled
+from flatmin.solvers.noise.pivotal import level_of_noise
+from flatmin.solvers.noise.refit import least_squares, unscaled
+from flatmin.solvers.task import Task
+from flatmin.solvers.vectors.amplitude_steps import Search, descend
+
+__all__ = ["StabilizedCounts", "stabilize_variance"]
+
+#: Fits and weights are found in turn until weights change by no more than this share, or so often.
+SETTLED, ROUNDS = 1e-2, 20
+#: This share of the unit is added to expected counts: what is expected to be nothing is not known exactly.
+DARK = 0.5
+#: The unit is at least this share of the mean.
+FINEST = 1e-6
+#: Steps of a weighted fit.
+STEPS = 25
+#: Vectors of diffraction patterns are formed up to so many numbers.
+LARGEST_VECTORS = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class StabilizedCounts:
+    """Counted data with even noise.
+
+    Attributes
+    ----------
+    problem : Problem
+        The measurements and data times the weights: what to solve with ``alpha="auto"``. ``noise.sigma ** 2`` is then
+        φ, and ``noise.refit`` close to the likeliest matrix of its rank.
+    weights : ndarray, shape (m,)
+        w, positive.
+    factors : tuple of ndarray
+        The fit that the weights are made of. It is not certified.
+    unit : float
+        φ: the variance of a count over its mean.
+    std_error : float
+        Standard error of `unit`.
+    """
+
+    problem: Problem
+    weights: Array
+    factors: Factors
+    unit: float
+    std_error: float
+
+
+def stabilize_variance(
+    problem: Problem,
+    *,
+    max_rank: int | None = None,
+    max_iter: int | None = None,
+    seed: int = 0,
+    noise: Noise | None = None,
+) -> StabilizedCounts:
+    """Return a problem of counts with weights that make its noise even.
+
+    Counts y, in any unit, have the variance ``φ E y``, where φ is the unit: 1 for counts that are not rescaled. With
+    weights w proportional to ``1 / (E y + φ/2)^½`` the noise of ``w ∘ y`` is even, and w is scaled so that its mean
+    variance is φ. The expectation is that of a low-rank fit: weights are made of a fit and the fit with the weights, in
+    turn. Least squares with these weights is Fisher scoring, so its fixed point solves the likelihood equations of the
+    Poisson distribution, up to the small constant; unlike weights ``1/y`` these do not favour measurements that came
+    out low.
+
+    Parameters
+    ----------
+    problem : Problem
+        Measurements of a `Product`, `Gram` or `SignedGram` model with the loss `Squared`; the data are counts, or
+        counts times a constant.
+    max_rank : int, optional
+        The largest rank of the fit that weights are made of; 1 is right in phase retrieval. The rank is found as by
+        ``flat_minimum(problem, alpha="auto")``.
+    max_iter : int, optional
+        The largest number of steps.
+    seed : int
+        Starts random choices.
+    noise : Noise, optional
+        What ``alpha="auto"`` found out about the data without weights. It saves looking for a rank again.
+
+    Returns
+    -------
+    StabilizedCounts
+        The weighted problem, the weights, the fit that they are made of, and φ.
+
+    Raises
+    ------
+    InputError
+        If the model is another one, the data are negative on the whole, or an argument is out of range.
+
+    Notes
+    -----
+    The weights are a heuristic, in that they use a fit at a rank that noise of unequal variance may mislead; the
+    certificate of a weighted problem is about the weighted loss.
+
+    References
+    ----------
+    Wedderburn, "Quasi-likelihood functions, generalized linear models, and the Gauss-Newton method", Biometrika 61(3),
+    1974.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import flatmin as fm
+    >>> from flatmin.solvers import stabilize_variance
+    >>> clean = fm.families.phase_retrieval.sample(20, 1, 200)
+    >>> photons = np.random.default_rng(0).poisson(50 * clean.problem.data / clean.problem.data.mean())
+    >>> found = stabilize_variance(fm.Problem(clean.problem.measurement, photons, fm.Gram()), max_rank=1)
+    >>> noise = fm.flat_minimum(found.problem, alpha="auto").noise
+    >>> noise.rank, bool(abs(found.unit - 1) < 3 * found.std_error)
+    (1, True)
+    """
+    task = Task(problem, max_rank=max_rank, max_iter=max_iter, seed=seed)
+    if not isinstance(problem.loss, Squared) or not isinstance(problem.parametrization, Product | Gram | SignedGram):
+        model = problem.parametrization if isinstance(problem.loss, Squared) else problem.loss
+        raise InputError(f"counts were given for {model!r}, expected a Product, Gram or SignedGram model and Squared()")
+    mean = float(np.mean(problem.data))
+    if mean <= 0 and problem.data.any():
+        raise InputError(f"the mean of the counts is {mean:.3g}, expected a positive one")
+    weights = np.ones_like(problem.data)
+    if noise is None:
+        if mean > 0 and not isinstance(problem.measurement, CodedDiffraction):
+            weights = _weights(np.maximum(problem.data, 0), mean)
+        noise = level_of_noise(Task(_weighted(problem, weights), max_rank=max_rank, max_iter=max_iter, seed=seed))
+    if noise.rank == 0 or noise.sigma is None:
+        return _evened(problem, weights, noise.refit, noise.freedom)
+    return _settled(problem, noise.refit, noise.freedom, task)
+
+
+def _settled(problem: Problem, factors: Factors, freedom: int, task: Task) -> StabilizedCounts:
+    """Return weights that belong to a fit with these weights, from a fit nearby."""
+    y, weights = problem.data, np.ones_like(problem.data)
+    unit = mean = float(np.mean(y))
+    for _ in range(ROUNDS):
+        expected = _expected(problem, factors)
+        for _ in range(ROUNDS):
+            unit, before = max(_unit(y, expected, unit, freedom), FINEST * mean), unit
+            if abs(unit - before) <= SETTLED * before:
+                break
+        found = _weights(expected, unit)
+        change, weights = float(np.max(np.abs(np.log(found / weights)))), found
+        if change <= SETTLED or task.budget.exhausted:
+            break
+        factors = _weighted_fit(problem, weights, factors, task)
+    return _evened(problem, weights, factors, freedom)
+
+
+def _evened(problem: Problem, weights: Array, factors: Factors, freedom: int) -> StabilizedCounts:
+    squares, free = (weights * problem.residual(factors)) ** 2, max(len(weights) - freedom, 1)
+    unit, error = float(squares.sum() / free), float(squares.std() / np.sqrt(free))
+    return StabilizedCounts(_weighted(problem, weights), weights, factors, unit, error)
+
+
+def _expected(problem: Problem, factors: Factors) -> Array:
+    return np.asarray(np.maximum(problem.data + problem.residual(factors), 0))
+
+
+def _unit(y: Array, expected: Array, unit: float, freedom: int) -> float:
+    """Return the mean square of weighted residuals: the next estimate of φ."""
+    squares = (_weights(expected, unit) * (y - expected)) ** 2
+    return float(np.sum(squares) / (len(y) - freedom))
+
+
+def _weights(expected: Array, unit: float) -> Array:
+    """Return weights with which the mean variance of counts is that of one unit."""
+    squares = 1 / (expected + DARK * unit)
+    return np.asarray(np.sqrt(squares / np.mean(squares * expected)))
+
+
+def _weighted(problem: Problem, weights: Array) -> Problem:
+    """Return the weighted problem; small diffraction patterns by vectors, which keep their structure under weights."""
+    A = problem.measurement
+    if np.all(weights == 1):
+        return problem
+    if isinstance(A, CodedDiffraction) and A.size * A.shape[0] <= LARGEST_VECTORS:
+        A = RankOne(A.vectors())
+    return Problem(A.weighted(weights), weights * problem.data, problem.parametrization)
+
+
+def _weighted_fit(problem: Problem, weights: Array, factors: Factors, task: Task) -> Factors:
+    """Return the least-squares fit with weights at the rank of factors nearby, with hardly a penalty."""
+    A = problem.measurement
+    if A.is_rank_one and problem.parametrization.cone == "semidefinite":
+        U = factors[0]
+        search = Search(A, problem.data, weights, task.budget, U.shape[1])
+        with one_thread():
+            return (descend(search, search.at(U.astype(A.dtype)), STEPS, curved=True).U,)
+    weighted = _weighted(problem, weights)
+    scaled = Scaled.of(weighted, 1.0, int(task.seed), weighted=False)
+    x, _ = scaled.start(weighted, factors)
+    left = float(np.linalg.norm(weighted.residual(factors))) / scaled.size
+    with one_thread():
+        end = least_squares(scaled, x, 1 / max(left, 1e-300), task.budget)
+    return unscaled(weighted, scaled, end.x)

@@ -1,3 +1,0 @@
-"""Sums of powers: products of vectors, entry by entry, and of more than two matrices."""
-
-__all__: list[str] = []

@@ -1,0 +1,151 @@
+"""A start for phase retrieval from coded diffraction patterns: few transforms, in single precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft
+
+from flatmin._core.arrays import Array
+from flatmin.measurements import CodedDiffraction
+from flatmin.solvers.factored.newton import Budget
+
+__all__ = ["amplitude_start"]
+
+#: Lanczos steps of the spectral start.
+LANCZOS = 14
+#: Pairs that limited-memory BFGS remembers.
+MEMORY = 10
+#: BFGS steps at most, and the relative residual of amplitudes at which single precision has done its work.
+STEPS, ENOUGH = 150, 2e-5
+
+
+def amplitude_start(measurement: CodedDiffraction, b: Array, budget: Budget, seed: int) -> Array:
+    """Return a signal (n, 1) whose intensities are close to ``b``.
+
+    The leading eigenvector of ``A*(T(b))``, where T tempers large intensities, is moved downhill on the amplitude loss
+    ``½ Σ (|a_i* s| − √b_i)²``, which is far better conditioned than the loss of intensities.
+
+    Parameters
+    ----------
+    measurement : CodedDiffraction
+        The map, of q ≥ 2 masks.
+    b : ndarray, shape (m,)
+        Intensities; negative ones count as zero.
+    budget : Budget
+        Its time limit is respected.
+    seed : int
+        Draws the vector that Lanczos starts from.
+    """
+    intensity = np.maximum(b, 0).reshape(measurement.masks.shape)
+    if not intensity.any():
+        return np.zeros((measurement.shape[0], 0), complex)
+    target = np.sqrt(intensity / intensity.mean()).astype(np.float32)
+    masks = _Masks.of(measurement.masks)
+    s = _downhill(masks, target, masks.leading_signal(target, seed), budget)
+    return np.asarray(s.astype(complex).reshape(-1, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Masks:
+    """Masks in single precision, scaled so that transforms keep the size of a signal, and their ``Σ_j |mask_j|²``."""
+
+    masks: Array
+    conjugate: Array
+    seen: Array
+
+    @classmethod
+    def of(cls, masks: Array) -> _Masks:
+        scaled = masks / np.linalg.norm(masks)
+        seen = np.sum(np.abs(scaled) ** 2, axis=0) * scaled[0].size
+        small = scaled.astype(np.complex64)
+        return cls(small, small.conj(), np.where(seen > 0, seen, 1).astype(np.float32))
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        return tuple(range(1 - self.masks.ndim, 0))
+
+    def waves(self, s: Array) -> Array:
+        return np.asarray(fft.fftn(self.conjugate * s, axes=self.axes, overwrite_x=True))
+
+    def adjoint(self, waves: Array) -> Array:
+        images = fft.ifftn(waves, axes=self.axes, norm="forward", overwrite_x=True)
+        return np.asarray(np.einsum("j...,j...->...", self.masks, images))
+
+    def leading_signal(self, target: Array, seed: int) -> Array:
+        """Return the leading eigenvector of ``A*(T(target²))`` in whitened coordinates, scaled to the target."""
+        y = target**2
+        tempered = (y - 1) / (y + max(np.sqrt(len(target)) - 1, 0.1))
+        root = np.sqrt(self.seen)
+        rng = np.random.default_rng(seed)
+        v = (rng.standard_normal(root.shape) + 1j * rng.standard_normal(root.shape)).astype(np.complex64)
+        v[~self.masks.any(axis=0)] = 0
+        basis: list[Array] = [v / np.linalg.norm(v)]
+        diagonal, beside = [], [np.float32(0)]
+        for step in range(min(LANCZOS, v.size)):
+            x = self.adjoint(tempered * self.waves(basis[-1] / root)) / root
+            diagonal.append(_dot(basis[-1], x))
+            x = x - diagonal[-1] * basis[-1] - (beside[-1] * basis[-2] if step else 0)
+            beside.append(np.float32(np.linalg.norm(x)))
+            if beside[-1] <= 1e-6 * max(map(abs, diagonal)):
+                break
+            basis.append(x / beside[-1])
+        off = beside[1 : len(diagonal)]
+        combination = np.linalg.eigh(np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1))[1][:, -1]
+        s = sum(c * q for c, q in zip(combination.astype(np.float32), basis, strict=False)) / root
+        amplitudes = np.abs(self.waves(s))
+        return np.asarray(s * np.float32(np.vdot(amplitudes, target) / np.vdot(amplitudes, amplitudes)))
+
+
+def _downhill(masks: _Masks, target: Array, s: Array, budget: Budget) -> Array:
+    """Minimise the amplitude loss by limited-memory BFGS, preconditioned by ``Σ_j |mask_j|²``."""
+    waves = masks.waves(s)
+    value, gradient = _loss(masks, target, waves)
+    enough = (ENOUGH * float(np.linalg.norm(target))) ** 2 / 2
+    memory: list[tuple[Array, Array, float]] = []
+    for _ in range(STEPS):
+        if value <= enough or budget.out_of_time:
+            break
+        direction = -_inverse_hessian(memory, gradient, masks.seen)
+        change, slope = masks.waves(direction), _dot(gradient, direction)
+        t = np.float32(1)
+        while True:
+            moved = waves + t * change
+            now, new_gradient = _loss(masks, target, moved)
+            if now <= value + 1e-4 * t * slope or t < 1e-3:
+                break
+            t /= 2
+        if not now < value:
+            break
+        step, turn = t * direction, new_gradient - gradient
+        if _dot(step, turn) > 0:
+            memory = [*memory[1 - MEMORY :], (step, turn, 1 / _dot(step, turn))]
+        s, waves, value, gradient = s + step, moved, now, new_gradient
+    return s
+
+
+def _loss(masks: _Masks, target: Array, waves: Array) -> tuple[float, Array]:
+    """Return the amplitude loss and its gradient."""
+    amplitudes = np.abs(waves)
+    short = amplitudes - target
+    return _dot(short, short) / 2, masks.adjoint(short / np.maximum(amplitudes, np.float32(1e-30)) * waves)
+
+
+def _inverse_hessian(memory: list[tuple[Array, Array, float]], gradient: Array, seen: Array) -> Array:
+    """Return the two-loop product of the BFGS approximation with the gradient."""
+    q, shares = gradient.copy(), []
+    for step, turn, rho in reversed(memory):
+        shares.append(rho * _dot(step, q))
+        q -= np.float32(shares[-1]) * turn
+    q /= seen
+    if memory:
+        _, turn, rho = memory[-1]
+        q *= np.float32(1 / (rho * _dot(turn, turn / seen)))
+    for (step, turn, rho), share in zip(memory, reversed(shares), strict=True):
+        q += np.float32(share - rho * _dot(turn, q)) * step
+    return q
+
+
+def _dot(x: Array, y: Array) -> float:
+    return float(np.vdot(x, y).real)

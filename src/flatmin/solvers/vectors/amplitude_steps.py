@@ -1,0 +1,219 @@
+"""Levenberg–Marquardt steps for the least squares of ``|U* x_i|² − b_i``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import Metric
+from flatmin.linalg.subspaces import EPS
+from flatmin.measurements import CodedDiffraction, Measurement
+from flatmin.solvers.factored.newton import Budget
+from flatmin.solvers.vectors.amplitudes import row_inner
+
+__all__ = ["SLOW_DESCENT", "SLOW_STEP", "Point", "Search", "descend"]
+
+#: No step is taken below this one.
+ROUNDING = 1e-15
+#: A descent that leaves more than this share of the misfit needs more columns …
+SLOW_DESCENT = 0.3
+#: … and one whose last three steps leave more than this is over.
+SLOW_STEP = 0.9
+#: … unless a misfit will remain: then it is over once three steps take no more than this share of it.
+STILL = 1e-12
+#: A step after one that left more than this share also uses the curvature of the measurements.
+CURVED = 0.5
+#: Conjugate gradient steps a step may take.
+MAX_PRODUCTS = 150
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A factor U, its amplitudes ``x_i* U`` and weighted residuals ``w_i (|x_i* U|² − b_i)``."""
+
+    U: Array
+    V: Array
+    r: Array
+
+    @property
+    def misfit(self) -> float:
+        """The norm of the weighted residuals."""
+        return float(np.linalg.norm(self.r))
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The measurements and data, times weights; the limits, and the record that all steps share."""
+
+    measurement: Measurement
+    b: Array
+    weights: Array
+    budget: Budget
+    max_rank: int
+    callback: Callable[[dict[str, float]], Any] | None = None
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+    @cached_property
+    def norm(self) -> float:
+        """The norm of the weighted data."""
+        return float(np.linalg.norm(self.weights * self.b))
+
+    def residual(self, point: Point) -> float:
+        """Return ``‖A(UU*) − b‖ / ‖b‖``, without weights."""
+        return float(np.linalg.norm(point.r / self.weights) / np.linalg.norm(self.b))
+
+    def at(self, U: Array, V: Array | None = None) -> Point:
+        """Return the point of a factor, whose amplitudes may be known."""
+        V = self.measurement.amplitudes(U) if V is None else V
+        return Point(U, V, self.weights * (row_inner(V, V) - self.b))
+
+    def record(self, point: Point) -> None:
+        """Append a step to the history, and tell the callback."""
+        now = {
+            "iteration": self.budget.iterations,
+            "seconds": self.budget.seconds,
+            "residual": self.residual(point),
+            "rank": point.U.shape[1],
+        }
+        for name, value in now.items():
+            self.history.setdefault(name, []).append(value)
+        if self.callback is not None:
+            self.callback(now)
+
+    @cached_property
+    def whitening(self) -> Metric:
+        """The root ``D^-½`` of the metric ``D = Σ A_i² / m``."""
+        return Metric.root(self.measurement.gram_diagonals()[0] / self.measurement.size).power(-1)
+
+    @cached_property
+    def pixels(self) -> Array:
+        """What the metric is to every coordinate where it is diagonal, shape (d, 1), inverted; else one."""
+        if not isinstance(self.measurement, CodedDiffraction):
+            return np.ones((1, 1))
+        square = self.whitening.values[:, None] ** 2
+        return np.asarray(square / square.max())
+
+    def freedom(self, rank: int) -> int:
+        """Return the dimension of the positive semidefinite matrices of a rank."""
+        d = self.measurement.shape[0]
+        if np.issubdtype(self.measurement.dtype, np.complexfloating):
+            return 2 * d * rank - rank**2
+        return d * rank - rank * (rank - 1) // 2
+
+    def scaled(self, U: Array) -> Array:
+        """Return the multiple of U that fits best, without columns if that is zero."""
+        V = self.measurement.amplitudes(U)
+        q = self.weights * row_inner(V, V)
+        square = float(q @ (self.weights * self.b)) / max(float(q @ q), 1e-300)
+        return np.asarray(np.sqrt(square) * U if square > 0 else U[:, :0])
+
+
+def descend(search: Search, point: Point, steps: int, curved: bool = False) -> Point:
+    """Take Levenberg–Marquardt steps, each to the minimiser of the quartic along it, until they become slow.
+
+    Where a misfit will remain, the steps are Newton's (``curved``), and go on until they change nothing.
+
+    Parameters
+    ----------
+    search : Search
+        What is fitted, and the limits.
+    point : Point
+        Where to start.
+    steps : int
+        Steps at most.
+    curved : bool
+        Whether every step uses the curvature of the measurements.
+
+    Returns
+    -------
+    Point
+        Of no larger misfit, its residuals computed anew.
+
+    Examples
+    --------
+    >>> from flatmin.measurements import RankOne
+    >>> rng = np.random.default_rng(0)
+    >>> A, s = RankOne(rng.standard_normal((40, 8))), np.ones((8, 1))
+    >>> search = Search(A, A.forward_factors(s, s), np.ones(40), Budget(), 8)
+    >>> near = search.at(s + 0.1 * rng.standard_normal((8, 1)))
+    >>> bool(search.residual(descend(search, near, 20)) < 1e-12)
+    True
+    """
+    shares: list[float] = []
+    slow = 1 - STILL if curved else SLOW_STEP
+    for _ in range(steps):
+        if search.budget.exhausted or point.misfit <= ROUNDING * search.norm or not point.U.shape[1]:
+            break
+        direction = _step(search, point, curved or (len(shares) > 0 and shares[-1] > CURVED))
+        moved = _line_search(search, point, direction)
+        search.budget.iterations += 1
+        shares.append(moved.misfit / point.misfit)
+        if not shares[-1] < 1:
+            break
+        point = moved
+        search.record(point)
+        rounded = point.misfit <= 1e-13 * search.norm and shares[-1] > SLOW_DESCENT
+        if rounded or (min(shares[-3:]) > slow and len(shares) >= 3):
+            break
+    return search.at(point.U)
+
+
+def _step(search: Search, point: Point, curved: bool) -> Array:
+    """Return the Levenberg–Marquardt step, by conjugate gradients preconditioned with ``(U*U)⁻¹``.
+
+    Half the gradient of ``½|w(A(UU*) − b)|²`` is ``A*(wr)U``; half the Gauss–Newton matrix takes P to
+    ``2 Σ w_i² x_i Re⟨x_i*U, x_i*P⟩ (x_i*U)``, and the exact Hessian adds ``A*(wr)P``. The damping follows the residual,
+    and the gradient where the residual stays.
+    """
+    A, U, V, r, w = search.measurement, point.U, point.V, point.r, search.weights
+    relative = min(1.0, point.misfit / search.norm)
+    gram = U.conj().T @ U
+    size = np.trace(gram).real
+    scale = 2 * float((w**2 * A.traces()) @ row_inner(V, V)) / (len(U) * size)
+    residual = -A.superposition((w * r)[:, None] * V)
+    damping = scale * relative * size / (2 * len(gram)) * np.eye(len(gram))
+    if curved:  # the residual need not vanish, the gradient must, and small columns are as stiff as they are small
+        relative = min(relative, float(np.linalg.norm(residual)) / (scale * size**1.5))
+        damping = scale * relative * gram.T
+    if relative == 0:  # a stationary point, to the last digit
+        return np.zeros_like(U)
+    inverse = np.linalg.inv(scale * gram.T + damping + EPS * scale * size * np.eye(len(gram)))
+    goal = max(min(0.1, relative**0.5), EPS / relative) * float(np.linalg.norm(residual))
+    spread = search.pixels
+    step, z = np.zeros_like(U), spread * (residual @ inverse)
+    p, rz = z, np.vdot(residual, z).real
+    for i in range(MAX_PRODUCTS):
+        W = A.amplitudes(p)
+        waves = (2 * w**2 * row_inner(V, W))[:, None] * V
+        if curved:
+            waves += (w * r)[:, None] * W
+        Hp = A.superposition(waves) + p @ damping
+        search.budget.products += 1
+        curvature = np.vdot(p, Hp).real
+        if curvature <= 1e-14 * scale * size * np.vdot(p, p).real:
+            return np.asarray(p if i == 0 else step)
+        step, residual = step + rz / curvature * p, residual - rz / curvature * Hp
+        if np.linalg.norm(residual) <= goal or search.budget.out_of_time:
+            break
+        z = spread * (residual @ inverse)
+        rz, before = np.vdot(residual, z).real, rz
+        p = z + rz / before * p
+    return np.asarray(step)
+
+
+def _line_search(search: Search, point: Point, direction: Array) -> Point:
+    """Return the point of least misfit along a direction; the residual is quadratic in the step length."""
+    W = search.measurement.amplitudes(direction)
+    r, linear, quadratic = point.r, 2 * search.weights * row_inner(point.V, W), search.weights * row_inner(W, W)
+    quartic = np.array(
+        [quadratic @ quadratic, 2 * (linear @ quadratic), linear @ linear + 2 * (r @ quadratic), 2 * (r @ linear), 0.0]
+    )
+    roots = np.roots(np.polyder(quartic))
+    roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real
+    t = float(min(roots, key=lambda t: np.polyval(quartic, t), default=0.0))
+    return search.at(point.U + t * direction, point.V + t * W)

@@ -1,0 +1,128 @@
+"""The complement of the columns that a uniqueness dual vanishes on, and the linear algebra of such duals."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import Metric
+from flatmin.linalg.subspaces import EPS, lowest_beside
+from flatmin.measurements import Measurement
+from flatmin.solvers.vectors.amplitudes import row_inner
+
+__all__ = ["Complement"]
+
+
+@dataclass(frozen=True, eq=False)
+class Complement:
+    """What a measurement sees outside of columns Q, where ``W = A*(λ)`` shall be positive while ``W Q = 0``.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        A map with ``is_rank_one``.
+    Q : ndarray, shape (d, r)
+        Orthonormal columns that W must vanish on.
+    start : float
+        When the clock of the time limit was started.
+    time_limit : float, optional
+        Seconds after which iterations end.
+
+    Examples
+    --------
+    >>> from flatmin.measurements import RankOne
+    >>> rng = np.random.default_rng(0)
+    >>> beside = Complement(RankOne(rng.standard_normal((60, 10))), np.eye(10)[:, :1])
+    >>> dual = beside.polished(np.ones(60))
+    >>> beside.dimension, bool(np.linalg.norm(beside.apply(dual)) < 1e-12)
+    (9, True)
+    """
+
+    measurement: Measurement
+    Q: Array
+    start: float = field(default_factory=time.perf_counter)
+    time_limit: float | None = None
+
+    @cached_property
+    def V(self) -> Array:
+        """The amplitudes ``x_i* Q``."""
+        return np.asarray(self.measurement.amplitudes(self.Q))
+
+    @cached_property
+    def seen(self) -> Metric:
+        """The projector on what the measurements see."""
+        return Metric.root(self.measurement.gram_diagonals()[0]).power(0)
+
+    @cached_property
+    def dimension(self) -> int:
+        """The dimension of what is seen outside Q."""
+        return self.seen.rank - int(self.Q.shape[1])
+
+    @cached_property
+    def basis(self) -> Array:
+        """An orthonormal basis of what is seen outside Q."""
+        known = np.hstack([self.Q, self.seen.blind])
+        return np.asarray(np.linalg.qr(known, mode="complete")[0][:, known.shape[1] :])
+
+    @cached_property
+    def energy(self) -> Array:
+        """The squared norms of the x_i outside Q, kept away from zero."""
+        whole = self.measurement.traces()
+        return np.asarray(np.maximum(whole - row_inner(self.V, self.V), 0.05 * np.where(whole > 0, whole, 1)))
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time limit has passed."""
+        return self.time_limit is not None and time.perf_counter() - self.start >= self.time_limit
+
+    def apply(self, dual: Array) -> Array:
+        """Return ``A*(λ) Q``, with ``Q* A*(λ) Q`` Hermitian to the last digit, as iterations need it."""
+        image = self.measurement.superposition(dual[:, None] * self.V)
+        core = self.Q.conj().T @ image
+        return np.asarray(image - self.Q @ ((core - core.conj().T) / 2))
+
+    def correlate(self, G: Array) -> Array:
+        """Return ``Re⟨x_i* Q, x_i* G⟩``, the adjoint of `apply`."""
+        return row_inner(self.V, self.measurement.amplitudes(G))
+
+    def solve(self, weights: Array, right: Array, tol: float, most: int = 200) -> Array:
+        """Return G with ``A*(weights ∘ correlate(G)) Q = right``, by conjugate gradients."""
+        G, residual = np.zeros_like(right), right
+        p, rr = right, float(np.vdot(right, right).real)
+        goal = tol**2 * rr
+        for _ in range(most):
+            if rr <= goal or rr == 0 or self.out_of_time:
+                break
+            Hp = self.apply(weights * self.correlate(p))
+            curvature = float(np.vdot(p, Hp).real)
+            if curvature <= 0:
+                break
+            G, residual = G + rr / curvature * p, residual - rr / curvature * Hp
+            rr, before = float(np.vdot(residual, residual).real), rr
+            p = residual + rr / before * p
+        return G
+
+    def polished(self, dual: Array) -> Array:
+        """Return λ moved onto ``A*(λ) Q = 0`` to rounding, scaled to a mean eigenvalue of one on the complement."""
+        weights = 1 / self.energy**2
+        scale = float(np.linalg.norm(self.apply(np.abs(dual))))
+        for _ in range(4):
+            excess = self.apply(dual)
+            relative = float(np.linalg.norm(excess)) / scale
+            if relative <= 4 * EPS:
+                break
+            dual = dual - weights * self.correlate(self.solve(weights, excess, max(1e-10, 0.3 * EPS / relative)))
+        return self.normalized(dual)
+
+    def normalized(self, dual: Array) -> Array:
+        """Return the multiple of λ whose matrix has a mean eigenvalue of one on the complement, if it has a trace."""
+        total = float(dual @ self.measurement.traces())
+        return np.asarray(dual * (self.dimension / total)) if total > 0 else dual
+
+    def lowest(self, dual: Array, count: int, seed: int) -> tuple[Array, Array]:
+        """Return Lanczos estimates of the lowest eigenvalues of ``A*(λ)`` here, ascending, and eigenvectors, if any."""
+        return lowest_beside(self.measurement.adjoint_operator(dual), self.Q, self.seen, count, 1e-3, seed)

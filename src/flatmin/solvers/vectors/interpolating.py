@@ -1,0 +1,100 @@
+"""Positive semidefinite matrices measured by vectors: any fit is flat, so find one and prove it the only one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flatmin._core.arrays import Array
+from flatmin._core.threads import one_thread
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate, certificate_of, trivial_dual
+from flatmin.solution import Solution
+from flatmin.solvers.factored.newton import Budget
+from flatmin.solvers.task import Task
+from flatmin.solvers.vectors.another_interpolant import another_interpolant
+from flatmin.solvers.vectors.interpolation import interpolate
+from flatmin.solvers.vectors.uniqueness_dual import uniqueness_dual
+
+__all__ = ["interpolating_minimum", "prove_unique"]
+
+#: A proof that could be better is improved until so many seconds have passed.
+LONGEST_PROOF = 5.0
+#: A second solution is looked for up to this many unknowns …
+LARGEST_SEARCH = 20_000
+#: … for at least this many seconds, and at least this many times as long as the first one took.
+SHORTEST_SEARCH, SEARCH_SHARE = 0.2, 1.0
+
+
+def interpolating_minimum(task: Task) -> Solution:
+    """Return a positive semidefinite solution of ``⟨x_i x_i*, X⟩ = b_i`` and a proof of uniqueness, where there is one.
+
+    The data determine the trace ``tr(D X)``, so every solution is as flat as any other. What matters is whether there
+    are others: `flatmin.solvers.vectors.uniqueness_dual.uniqueness_dual` looks for the proof that there are none.
+    Where it finds none, a second solution is looked for.
+    """
+    problem = task.problem
+    with one_thread():
+        found = interpolate(
+            problem.whitened,
+            problem.data,
+            budget=task.budget,
+            max_rank=task.widest,
+            tol=min(task.tol, LARGEST_RESIDUAL),
+            seed=int(task.seed),
+            start=_start(task),
+            callback=task.callback,
+        )
+        factors, patience = _factors(problem, found.U), max(SHORTEST_SEARCH, SEARCH_SHARE * task.budget.seconds)
+        if task.time_limit is not None:
+            patience = min(patience, max(0.0, task.time_limit - task.budget.seconds))
+        proof = prove_unique(problem, factors, int(task.seed), patience if task.widest is None else 0.0)
+    status = task.status(proof, consistent=not found.optimal_misfit, converged=found.converged)
+    return task.solution(factors, proof, status, found.history)
+
+
+def _start(task: Task) -> Array | None:
+    """Return the whitened factor to start from, if there is one."""
+    if task.warm_start is None:
+        return None
+    problem, given = task.problem, task.warm_start
+    factors = problem.check(given.factors if isinstance(given, Solution) else given)
+    return problem.metric[0] @ problem.parametrization.pair(factors)[0]
+
+
+def _factors(problem: Problem, U: Array) -> Factors:
+    """Return the factors of the matrix that is ``U U*`` in whitened coordinates."""
+    model = problem.parametrization
+    return model.flattest(*model.decompose(U, U), problem.metric)
+
+
+def prove_unique(problem: Problem, factors: Factors, seed: int = 0, patience: float = 0.0) -> Certificate:
+    """Return the certificate of a positive semidefinite solution, with the best proof of uniqueness that is found.
+
+    Where there is no such proof, a second solution is looked for as long as ``patience`` lasts, in seconds.
+    """
+    trivial = trivial_dual(problem)
+    proof = certificate_of(problem, factors, trivial, seed=seed, look_further=False)
+    if not proof.holds:
+        return proof
+    U, s, _ = problem.parametrization.singular(factors, problem.metric)
+    U = U[:, s > 1e-13 * s.max(initial=0.0)]
+    dual = uniqueness_dual(problem.whitened, U, seed=seed, time_limit=LONGEST_PROOF)
+    if dual is not None:
+        proof = certificate_of(problem, factors, trivial, uniqueness_dual=dual, seed=seed)
+    if proof.unique is None and patience > 0 and proof.margin_kind is None and U.size <= LARGEST_SEARCH:
+        proof = _with_alternative(problem, factors, proof, seed, patience)
+    return proof
+
+
+def _with_alternative(
+    problem: Problem, factors: Factors, proof: Certificate, seed: int, patience: float
+) -> Certificate:
+    """Return the proof with ``unique`` False and another solution, if one is found that fits as well."""
+    known = problem.metric[0] @ problem.parametrization.pair(factors)[0]
+    other = another_interpolant(problem.whitened, problem.data, known, budget=Budget(None, patience), seed=seed)
+    if other is None:
+        return proof
+    alternative = _factors(problem, other)
+    judged = certificate_of(problem, alternative, proof.dual, seed=seed, look_further=False)
+    return replace(proof, unique=False, alternative=alternative) if judged.holds else proof

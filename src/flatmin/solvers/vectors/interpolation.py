@@ -1,0 +1,289 @@
+"""Least squares over positive semidefinite matrices for measurements ``x_i x_i*``, of any rank.
+
+A matrix ``X = U U*`` measures as ``|U* x_i|²``: phase retrieval and covariance estimation. Every positive semidefinite
+matrix that fits such data is flat, so all there is to find is a fit; whether it is the only one is another question
+(`flatmin.solvers.vectors.uniqueness_dual`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import Metric
+from flatmin.linalg.subspaces import EPS
+from flatmin.measurements import CodedDiffraction, Measurement
+from flatmin.solvers.factored.newton import Budget
+from flatmin.solvers.vectors.amplitude_loss import amplitude_start
+from flatmin.solvers.vectors.amplitude_steps import SLOW_DESCENT, SLOW_STEP, Point, Search, descend
+from flatmin.solvers.vectors.amplitudes import root_mean_square, row_inner
+
+__all__ = ["Interpolation", "interpolate"]
+
+#: A smaller rank that fits to this relative residual is taken.
+FIT = 1e-10
+#: Steps between two looks at the spectrum of the solution …
+STRIDE = 12
+#: … and the steps granted to a truncated one.
+TRIAL = 25
+#: So many slow descents in a row end the search for a fit.
+PATIENCE = 3
+#: Singular values drop at least by this factor where a solution is truncated.
+DROP = 1.5
+#: Smaller singular values, relatively, are those of columns that are not needed.
+NEGLIGIBLE = 1e-5
+#: Rounds of growth towards the least misfit.
+ROUNDS = 40
+#: Directions of descent are appended whose eigenvalue reaches this share of the lowest one.
+STEEP = 0.3
+#: Squared residuals are divided by the intensity plus this share of its mean, as long as a fit is to be hoped for …
+FLOOR = 0.03
+#: … which ends when the squared misfit is proved to keep more than this share.
+UNFIT = 0.5
+#: The search for the least misfit ends when the squared misfit could fall by no more than this share …
+OPTIMAL = 1e-6
+#: … and where it makes no more progress, this one proves the misfit least: rounding can hide what is smaller.
+PROVED = 1e-2
+#: Up to this dimension eigenvectors are those of an array.
+DENSE = 1500
+
+
+@dataclass(frozen=True, eq=False)
+class Interpolation:
+    """The end of a search for ``U`` with ``A(U U*) = b``.
+
+    Attributes
+    ----------
+    U : ndarray, shape (d, k)
+        The factor, its columns orthogonal and of full rank; real where the measurement is.
+    residual : float
+        ``‖A(U U*) − b‖ / ‖b‖``; 0 for zero data.
+    converged : bool
+        Whether the residual is at most the tolerance.
+    optimal_misfit : bool
+        Whether no positive semidefinite matrix fits: U is the least-squares optimum, and convexity proves that no other
+        squared residual is smaller by more than one percent (and mostly by more than a millionth).
+    history : dict of list
+        iteration, seconds, residual and rank at every step.
+    """
+
+    U: Array
+    residual: float
+    converged: bool
+    optimal_misfit: bool
+    history: dict[str, list[float]]
+
+
+def interpolate(
+    measurement: Measurement,
+    b: Array,
+    *,
+    budget: Budget,
+    max_rank: int | None = None,
+    tol: float = 1e-8,
+    seed: int = 0,
+    start: Array | None = None,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+    width: int | None = None,
+) -> Interpolation:
+    """Find a positive semidefinite ``X = U U*`` with ``A(X) = b``, or the one that fits best.
+
+    The search starts narrow, at the leading eigenvectors of ``A*(T(b))``, and descends by Levenberg–Marquardt steps.
+    Where it stalls, it truncates where the spectrum of U drops, and failing that, appends eigenvectors of negative
+    eigenvalues of ``A*(A(X) − b)``, along which the misfit decreases. Where there are none the misfit is the least of
+    all positive semidefinite matrices: the problem is convex in X.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        A map with ``is_rank_one``; whitened maps converge faster.
+    b : ndarray, shape (m,)
+        The data; negative values cannot be fitted and are taken as they are.
+    budget : Budget
+        Limits, and the count of steps.
+    max_rank : int, optional
+        The largest number of columns.
+    tol : float
+        A relative residual up to this one counts as a fit; fits are polished to rounding.
+    seed : int
+        Starts the Lanczos iterations, where there are any.
+    start : ndarray, shape (d, k), optional
+        A factor to start from.
+    callback : callable, optional
+        Called after every step with a dict of iteration, seconds, residual and rank.
+    width : int, optional
+        The number of columns to start with, 1 unless told.
+
+    Returns
+    -------
+    Interpolation
+        Factor, residual and what is known about the misfit.
+
+    Examples
+    --------
+    >>> from flatmin.measurements import RankOne
+    >>> rng = np.random.default_rng(0)
+    >>> A, s = RankOne(rng.standard_normal((40, 8))), rng.standard_normal((8, 1))
+    >>> found = interpolate(A, A.forward_factors(s, s), budget=Budget())
+    >>> found.converged, found.U.shape, bool(np.allclose(found.U @ found.U.T, s @ s.T))
+    (True, (8, 1), True)
+    """
+    d = measurement.shape[0]
+    b = np.asarray(b, dtype=float)
+    size, blind = root_mean_square(b), not measurement.traces().any()
+    if size == 0 or blind:
+        return Interpolation(np.zeros((d, 0), measurement.dtype), float(size > 0), size == 0, size > 0, {})
+    data = b / size
+    weights = np.sqrt(1 / (np.maximum(data, 0) / np.mean(np.abs(data)) + FLOOR))
+    search = Search(measurement, data, weights, budget, min(max_rank or d, d), callback)
+    if start is None:
+        start = _spectral_start(search, min(width or 1, search.max_rank), seed)
+    else:
+        start = np.asarray(start, measurement.dtype) / np.sqrt(size)
+    point, least = _fit(search, search.at(start), tol, seed), False
+    if search.residual(point) > tol and not budget.exhausted:
+        search = replace(search, weights=np.ones_like(data))
+        point, least = _least_misfit(search, search.at(point.U), seed)
+    U, s = _spectrum(point.U)
+    keep = s > np.sqrt(EPS) * s.max(initial=0.0)
+    point = search.at(U[:, keep] * s[keep])
+    residual = search.residual(point)
+    return Interpolation(point.U * np.sqrt(size), residual, residual <= tol, least and residual > tol, search.history)
+
+
+def _spectral_start(search: Search, width: int, seed: int) -> Array:
+    """Return the leading eigenvectors of ``A*(T(b))``, where T tempers large intensities, scaled to fit best."""
+    A, b = search.measurement, search.b
+    d = A.shape[0]
+    energy = A.traces()
+    if isinstance(A, CodedDiffraction) and width == 1 and A.size >= 2 * d and energy.any():
+        return search.scaled(amplitude_start(A, b, search.budget, seed))
+    intensity = np.divide(np.maximum(b, 0), energy, out=np.zeros_like(b), where=energy > 0)
+    if not intensity.any():
+        return np.zeros((d, 0), A.dtype)
+    intensity /= intensity.mean()
+    tempered = (intensity - 1) / (intensity + max(np.sqrt(A.size / d) - 1, 0.1))
+    weights = np.divide(-tempered, energy, out=np.zeros_like(b), where=energy > 0)
+    values, vectors = _lowest(A, weights, width, Metric(np.ones(d)), seed)
+    return search.scaled(vectors * np.sqrt(np.maximum(-values, 0.1 * abs(values[0]))))
+
+
+def _fit(search: Search, point: Point, tol: float, seed: int) -> Point:
+    """Descend, truncate and grow until the data are fitted, or no more is to be hoped for."""
+    stalls = 0
+    while True:
+        before = point.misfit
+        point = descend(search, point, STRIDE)
+        if search.residual(point) <= tol:
+            point = descend(search, point, 2 * STRIDE)
+            return _truncate(search, point, max(FIT, 2 * search.residual(point))) or point
+        shorter = _truncate(search, point, FIT)
+        if shorter is not None or search.budget.exhausted:
+            return shorter or point
+        if point.U.shape[1] and point.misfit < SLOW_DESCENT * before:
+            continue
+        stalls = stalls + 1 if point.misfit > SLOW_STEP * before else 0
+        lowest, grown = _grow(search, point, seed)
+        if stalls == PATIENCE or _avoidable(search, point, lowest) <= UNFIT:
+            return point
+        point = grown
+
+
+def _least_misfit(search: Search, point: Point, seed: int) -> tuple[Point, bool]:
+    """Minimise the misfit over all positive semidefinite matrices; say whether it is proved least."""
+    before = np.inf
+    for _ in range(ROUNDS):
+        point = descend(search, point, TRIAL, curved=True)
+        U, s = _spectrum(point.U)
+        keep = s > NEGLIGIBLE * s.max(initial=0.0)
+        if not keep.all():
+            point = search.at(U[:, keep] * s[keep])
+        lowest, grown = _grow(search, point, seed)
+        share = _avoidable(search, point, lowest)
+        stalled = point.misfit > (1 - OPTIMAL) * before
+        if share <= OPTIMAL or (share <= PROVED and stalled):
+            return point, True
+        if search.budget.exhausted:
+            break
+        point, before = grown, point.misfit
+    return point, False
+
+
+def _truncate(search: Search, point: Point, enough: float) -> Point | None:
+    """Return a fit at a smaller rank, one where the singular values drop most, or None.
+
+    Only ranks with fewer degrees of freedom than there are data: there a fit is no coincidence.
+    """
+    U, s = _spectrum(point.U)
+    drops = s[:-1] / np.maximum(s[1:], 1e-300)
+    for rank in sorted(np.argsort(-drops)[:2] + 1):
+        if drops[rank - 1] >= DROP and search.freedom(rank) < search.measurement.size:
+            trial = descend(search, search.at(U[:, :rank] * s[:rank]), TRIAL)
+            if search.residual(trial) <= enough:
+                return trial
+    return None
+
+
+def _grow(search: Search, point: Point, seed: int) -> tuple[float, Point]:
+    """Append columns along the steepest directions, each as long as is best, as far as the rank allows.
+
+    Returns the lowest eigenvalue of ``A*(wr)`` in the metric, and the longer point, or the same one.
+    """
+    count = max(1, min(point.U.shape[1], search.max_rank - point.U.shape[1]))
+    values, vectors = _lowest(search.measurement, search.weights * point.r, count, search.whitening, seed)
+    steep = values < min(STEEP * values[0], 0.0)
+    for v in vectors[:, steep].T[: search.max_rank - point.U.shape[1]]:
+        w = search.measurement.amplitudes(v[:, None])
+        q = search.weights * row_inner(w, w)
+        square = -float(point.r @ q) / max(float(q @ q), 1e-300)
+        if square > 0:
+            length = np.sqrt(square)
+            U, V = np.hstack([point.U, length * v[:, None]]), np.hstack([point.V, length * w])
+            point = Point(U, V, point.r + square * q)
+    return float(values[0]), point
+
+
+def _lowest(A: Measurement, y: Array, count: int, whitening: Metric, seed: int) -> tuple[Array, Array]:
+    """Return the lowest eigenvalues of ``D^-½ A*(y) D^-½`` and ``D^-½`` times their eigenvectors."""
+    d = A.shape[0]
+    S = A.adjoint_operator(y)
+    if isinstance(S, np.ndarray) and d <= DENSE:
+        from scipy.linalg import eigh
+
+        values, vectors = eigh((whitening @ S) @ whitening, subset_by_index=[0, count - 1])
+        return values, whitening @ vectors
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+    operator = LinearOperator((d, d), matvec=lambda x: whitening @ (S @ (whitening @ x)), dtype=A.dtype)
+    start = np.random.default_rng(seed).standard_normal(d).astype(A.dtype)
+    try:
+        values, vectors = eigsh(operator, k=count, which="SA", v0=start, tol=1e-6)
+    except ArpackNoConvergence as stopped:
+        values, vectors = stopped.eigenvalues.real, stopped.eigenvectors
+    if not len(values):  # nothing is known: no direction, and no proof
+        return np.array([-np.inf]), np.zeros((d, 1), A.dtype)
+    return values, whitening @ vectors
+
+
+def _avoidable(search: Search, point: Point, lowest: float) -> float:
+    """Return a bound on the share of the squared misfit that positive semidefinite matrices can avoid.
+
+    With ``S = A*(wr)`` and its lowest eigenvalue in the metric, every positive semidefinite X' has
+    ``½|w(A(X') − b)|² ≥ ½|r|² + ⟨S, X' − X⟩ ≥ ½|r|² + lowest · tr(DX') − ⟨S, X⟩``, and ``m tr(DX') = Σ |x_i|² A(X')_i``
+    is at most ``Σ |x_i|² b_i`` plus the norm of ``|x_i|²/w_i`` times the misfit, if X' fits better.
+    """
+    energy = search.measurement.traces()
+    excess = float(np.linalg.norm(energy / search.weights)) * point.misfit
+    trace = (float(energy @ search.b) + excess) / len(energy)
+    slope = abs(float(point.r @ (point.r + search.weights * search.b)))
+    return (slope + max(0.0, -lowest * trace)) / max(point.misfit**2 / 2, 1e-300)
+
+
+def _spectrum(U: Array) -> tuple[Array, Array]:
+    """Return orthonormal columns and singular values of U."""
+    Q, s, _ = np.linalg.svd(U, full_matrices=False)
+    return Q, s

@@ -1,0 +1,142 @@
+"""The largest margin of a uniqueness dual, by an interior point method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
+
+from flatmin._core.arrays import Array
+from flatmin.solvers.vectors.amplitudes import row_inner
+from flatmin.solvers.vectors.complement import Complement
+
+__all__ = ["ascend_margin"]
+
+#: Interior point steps at most, and how fast the barrier fades.
+STEPS, FADE = 40, 0.2
+#: Margins below this one, relative to the mean eigenvalue, are not looked for.
+SMALLEST_MARGIN = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class _Barrier:
+    """The point (p, t) of the interior point method: ``S = Σ p_i y_i y_i* − tI`` and the inverse of its root."""
+
+    p: Array
+    t: float
+    inverse_root: Array
+
+    @classmethod
+    def of(cls, Y: Array, p: Array, t: float) -> _Barrier:
+        n = Y.shape[1]
+        S = (Y.conj().T * p) @ Y
+        S[np.diag_indices(n)] -= t
+        L = cholesky(S, lower=True, check_finite=False)
+        return cls(p, t, solve_triangular(L, np.eye(n), lower=True, check_finite=False))
+
+
+def ascend_margin(complement: Complement, dual: Array) -> Array:
+    """Maximise the margin t over all λ with ``A*(λ) Q = 0`` and a fixed trace, from a given one.
+
+    A barrier method: Newton steps on ``−t/μ − log det(Σ p_i y_i y_i* − tI)``, where the y_i are the unit vectors
+    along x_i in a basis of the complement, with the Hessian ``|y_i* S⁻¹ y_j|²``. At a centre, no margin exceeds
+    ``t + nμ``: the search ends where t is half of the best, or the best is nothing.
+
+    Parameters
+    ----------
+    complement : Complement
+        Where A*(λ) shall be positive.
+    dual : ndarray, shape (m,)
+        Where to start: its margin may be negative.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        λ that meets the constraints as far as Newton's method does; `Complement.polished` does the rest.
+
+    Examples
+    --------
+    >>> from flatmin.measurements import RankOne
+    >>> rng = np.random.default_rng(0)
+    >>> A = RankOne(rng.standard_normal((60, 10)))
+    >>> beside = Complement(A, np.eye(10)[:, :1])
+    >>> start = beside.polished(np.ones(60))
+    >>> best = beside.polished(ascend_margin(beside, start))
+    >>> bool(np.linalg.eigvalsh(A.adjoint(best)[1:, 1:])[0] > np.linalg.eigvalsh(A.adjoint(start)[1:, 1:])[0])
+    True
+    """
+    X = complement.measurement.amplitudes(complement.basis.astype(complement.Q.dtype))
+    length = np.sqrt(np.maximum(row_inner(X, X), 1e-3 * complement.energy))
+    Y, n = X / length[:, None], X.shape[1]
+    constraints = _constraints(Y, complement.V / length[:, None])
+    p = dual * length**2
+    p = p * (n / float(np.sum(p)))
+    lowest = float(np.linalg.eigvalsh((Y.conj().T * p) @ Y)[0])
+    try:
+        point = _Barrier.of(Y, p, lowest - 0.1 * max(abs(1 - lowest), SMALLEST_MARGIN))
+    except LinAlgError:
+        return dual
+    mu = 0.3 / float(np.linalg.norm(point.inverse_root) ** 2)
+    for _ in range(STEPS):
+        if complement.out_of_time:
+            break
+        try:
+            dp, dt = _newton_direction(Y, constraints, point, mu)
+            a, centred = _step_length(Y, point, dp, dt, mu)
+            point = _Barrier.of(Y, point.p + a * dp, point.t + a * dt)
+        except LinAlgError:
+            break
+        if centred:
+            if n * mu < 0.5 * point.t or point.t + 2 * n * mu < SMALLEST_MARGIN:
+                break
+            mu *= FADE
+    return np.asarray(point.p / length**2)
+
+
+def _constraints(Y: Array, V: Array) -> Array:
+    """Return the columns c with ``cᵀp = 0`` for ``Σ p_i [v_i; y_i] v_i* = 0``, and a last one that fixes the trace."""
+    r = V.shape[1]
+    rows, cols = np.triu_indices(r)
+    own = V[:, rows] * V[:, cols].conj()
+    across = (V[:, :, None] * Y.conj()[:, None, :]).reshape(len(Y), -1)
+    both = np.hstack([own, across])
+    columns = [both.real, both.imag[:, np.r_[rows != cols, np.ones(across.shape[1], bool)]]]
+    return np.hstack([*columns[: 1 + np.iscomplexobj(both)], np.ones((len(Y), 1))])
+
+
+def _newton_direction(Y: Array, constraints: Array, point: _Barrier, mu: float) -> tuple[Array, float]:
+    """Return the Newton direction (dp, dt) of the barrier function within the constraints."""
+    half = Y.conj() @ point.inverse_root.T
+    inverse = point.inverse_root.conj().T @ point.inverse_root
+    K = half @ half.conj().T
+    H = K.real**2 + K.imag**2 if np.iscomplexobj(K) else K**2
+    H[np.diag_indices(len(H))] += 1e-11 * np.trace(H) / len(H)
+    factor = cho_factor(H, lower=True, overwrite_a=True, check_finite=False)
+    gradient, bend = np.diagonal(K).real, row_inner(half @ point.inverse_root.conj(), half @ point.inverse_root.conj())
+    solved = cho_solve(factor, np.column_stack([constraints, gradient, bend]), check_finite=False)
+    schur = constraints.T @ solved[:, :-2]
+    schur[np.diag_indices(len(schur))] += 1e-14 * np.trace(schur) / len(schur)
+    multipliers = np.linalg.solve(schur, constraints.T @ solved[:, -2:])
+    along_gradient, along_bend = (solved[:, -2:] - solved[:, :-2] @ multipliers).T
+    size = float(np.linalg.norm(inverse) ** 2)
+    pull = 1 / mu - float(np.trace(inverse).real)
+    dt = (pull + float(bend @ along_gradient)) / (size - float(bend @ along_bend))
+    return along_gradient + dt * along_bend, dt
+
+
+def _step_length(Y: Array, point: _Barrier, dp: Array, dt: float, mu: float) -> tuple[float, bool]:
+    """Return the step length that minimises the barrier function, and whether the point is (nearly) centred."""
+    change = (Y.conj().T * dp) @ Y
+    change[np.diag_indices(len(change))] -= dt
+    e = np.linalg.eigvalsh(point.inverse_root @ change @ point.inverse_root.conj().T)
+    most = 0.95 / -e[0] if e[0] < 0 else 10.0
+    a = min(1.0, most)
+    for _ in range(30):
+        slope, curvature = -dt / mu - np.sum(e / (1 + a * e)), np.sum((e / (1 + a * e)) ** 2)
+        following = float(np.clip(a - slope / curvature, 0.2 * a, most))
+        close = abs(following - a) <= 1e-2 * a
+        a = following
+        if close:
+            break
+    return a, bool(np.linalg.norm(e) < 0.7 or a > 0.9)

@@ -1,0 +1,108 @@
+"""Operators and models whose trace is known in closed form: what estimators are measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from flatmin.families import matrix_sensing, quadratic_network
+from flatmin.families.base import Instance
+from flatmin.nn.estimators.base import Operator
+from flatmin.nn.factored import FactoredModel
+from flatmin.nn.operators.curvature import Curvature
+
+__all__ = ["TraceCase", "trace_cases"]
+
+
+@dataclass(frozen=True)
+class TraceCase:
+    """A symmetric operator and its trace.
+
+    Attributes
+    ----------
+    name : str
+        What it is.
+    operator : Operator
+        With ``shape``, ``dtype``, ``device`` and ``@``, for instance a dense tensor (n, n).
+    trace : float
+        Known from somewhere else than products with the operator.
+    """
+
+    name: str
+    operator: Operator
+    trace: float
+
+
+def trace_cases(n: int = 150, seed: int = 0) -> tuple[TraceCase, ...]:
+    r"""Return cases of all kinds: eigenvalues alike, decaying, few, of both signs; and models with closed formulas.
+
+    Matrices are ``Q diag(λ) Qᵀ`` with a random rotation Q, and their trace is ``Σ λ_i``. The Hessian of a linear model
+    with c outputs and `torch.nn.MSELoss` has the trace ``(2/N) Σ_i (‖x_i‖² + 1)``; those of factored models, far from a
+    minimum and hence indefinite, are the formulas of `flatmin.flatness`. All are dense, in double precision.
+
+    Parameters
+    ----------
+    n : int
+        Dimension of the matrices; the models have 88 to 96 parameters.
+    seed : int
+        Of rotations, models and data.
+
+    Examples
+    --------
+    >>> case = trace_cases()[0]
+    >>> case.name, case.trace, abs(case.operator.trace().item() - 150) < 1e-9
+    ('alike', 150.0, True)
+    """
+    generator = torch.Generator().manual_seed(seed)
+    matrices = [TraceCase(name, _rotated(s, generator), s.sum().item()) for name, s in _spectra(n)]
+    return (*matrices, _linear(generator), *_factored(seed))
+
+
+def _spectra(n: int) -> Iterator[tuple[str, Tensor]]:
+    i = torch.arange(1, n + 1, dtype=torch.float64)
+    bulk = torch.linspace(-1, 1, n, dtype=torch.float64)
+    yield "alike", 1 + bulk / 2
+    yield "power law 1/i", 1 / i
+    yield "power law 1/i²", 1 / i**2
+    yield "geometric", 0.8**i
+    yield "rank one", (i == 1).double()
+    yield "low rank", (i <= 4).double() * (5 - i)
+    yield "spikes on a bulk", 1 + bulk / 10 + (i <= 3) * 30 / i
+    yield "both signs alike", bulk + 0.1
+    yield "both signs, decaying", -((-1) ** i) / i
+    yield "both signs, spikes", bulk / 10 + (i == 1) * 10 - (i == 2) * 8
+
+
+def _rotated(eigenvalues: Tensor, generator: torch.Generator) -> Tensor:
+    n = len(eigenvalues)
+    Q = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64)).Q
+    H: Tensor = (Q * eigenvalues) @ Q.mT
+    return (H + H.mT) / 2
+
+
+def _linear(generator: torch.Generator) -> TraceCase:
+    x = torch.randn(60, 29, generator=generator, dtype=torch.float64) * torch.logspace(0, -1.5, 29, dtype=torch.float64)
+    data = (x, torch.randn(60, 3, generator=generator, dtype=torch.float64))
+    H = _dense(nn.Linear(29, 3, dtype=torch.float64), data)
+    return TraceCase("linear model", H, 2 * ((x**2).sum(1) + 1).mean().item())
+
+
+def _factored(seed: int) -> Iterator[TraceCase]:
+    """Yield factored models at random weights, where the residual bends the loss as well."""
+    instances: dict[str, tuple[Instance, int]] = {
+        "product of factors": (matrix_sensing.sample((12, 10), 2, 90, seed=seed), 4),
+        "quadratic network": (quadratic_network.sample(12, (1, 1), 90, seed=seed), 8),
+    }
+    for name, (instance, rank) in instances.items():
+        model = FactoredModel(instance.problem, rank, seed=seed, scale=0.5)
+        b = torch.from_numpy(instance.problem.data)
+        yield TraceCase(name, _dense(model, (torch.arange(len(b)), b)), model.flatness().hessian_trace)
+
+
+def _dense(model: nn.Module, data: tuple[Tensor, Tensor]) -> Tensor:
+    curvature = Curvature(model, nn.MSELoss(), data)
+    H: Tensor = curvature @ torch.eye(curvature.shape[0], dtype=torch.float64)
+    return (H + H.mT) / 2

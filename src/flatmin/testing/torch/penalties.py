@@ -1,0 +1,173 @@
+"""Is a penalty an unbiased estimate of the trace, and is its gradient? A test at the noise floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from scipy.special import stdtr
+from torch import Tensor, nn
+
+from flatmin.errors import InputError
+from flatmin.nn.operators.state import Weights
+from flatmin.nn.penalty import twice_differentiable
+
+__all__ = ["PenaltyCheck", "check_penalty", "exact_trace"]
+
+#: Random directions along which the gradient is tested beside its own.
+_RANDOM = 8
+
+
+@dataclass(frozen=True)
+class PenaltyCheck:
+    """What repeated draws of a penalty say about its bias.
+
+    Attributes
+    ----------
+    z : mapping of str to float
+        Mean minus exact number in standard errors: of the ``"value"``; of the gradient along the exact ``"gradient"``,
+        along the part of it that belongs to each parameter, by its name, and along ``"random 1"``, ... directions.
+    p_value : float
+        Of the largest |z|, by Student's t, times the number of tests (Bonferroni).
+    bias : float
+        The mean gradient along the exact one, relative to it, minus 1: −0.5 has lost half of the gradient.
+    floor : float
+        The standard error of ``bias``: what is smaller cannot be seen with so many draws.
+    value, exact : float
+        The mean of the values, and the trace.
+    """
+
+    z: Mapping[str, float]
+    p_value: float
+    bias: float
+    floor: float
+    value: float
+    exact: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether no bias was found: a p-value of at least 0.001."""
+        return self.p_value >= 1e-3
+
+
+def check_penalty(
+    penalty: Callable[[Any, Tensor], Tensor],
+    model: nn.Module,
+    loss: Any,
+    x: Any,
+    y: Tensor,
+    *,
+    of: Literal["gauss_newton", "hessian"] = "gauss_newton",
+    draws: int = 400,
+    seed: int = 0,
+) -> PenaltyCheck:
+    """Test that a penalty and its gradient have the trace of a batch and its gradient for means.
+
+    The exact numbers come from the whole Jacobian and from automatic differentiation of the loss: no root of a loss
+    and nothing of the penalty is used. It takes small models, and dropout switched off.
+
+    Parameters
+    ----------
+    penalty : function
+        ``penalty(x, y)``, a differentiable scalar that is drawn anew at each call: `HessianTracePenalty`, or one's own.
+    model, loss, x, y
+        What the trace is of.
+    of : {"gauss_newton", "hessian"}
+        Which trace: of ``Jᵀ ∇²ℓ J``, or of the whole Hessian.
+    draws : int
+        Calls of the penalty, at least 20.
+    seed : int
+        Of the random directions.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range, or the penalty returns something else than one number with a gradient.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flatmin import nn
+    >>> from flatmin.testing.torch import check_penalty
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).double()
+    >>> loss, x, y = torch.nn.CrossEntropyLoss(), torch.randn(8, 3).double(), torch.randint(2, (8,))
+    >>> check_penalty(nn.HessianTracePenalty(model, loss, seed=0), model, loss, x, y).holds
+    True
+    """
+    if of not in ("gauss_newton", "hessian"):
+        raise InputError(f"of is {of!r}, expected 'gauss_newton' or 'hessian'")
+    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 20:
+        raise InputError(f"draws is {draws!r}, expected a whole number of at least 20")
+    if not callable(penalty):
+        raise InputError(f"penalty is a {type(penalty).__name__}, expected a function of x and y")
+    weights = Weights(model)
+    exact, gradient = weights.evaluate(partial(_exact, loss, x, y, of))
+    directions = _directions(weights, gradient, seed)
+    along = torch.stack(list(directions.values()))
+    found = torch.stack([_draw(penalty(x, y), weights, along) for _ in range(draws)])
+    wanted = torch.cat([exact[None], along @ gradient])
+    sizes = torch.cat([exact.abs()[None], gradient.norm().expand(len(along))])
+    rounding = (1e3 * torch.finfo(weights.dtype).eps * sizes).clamp(min=torch.finfo(torch.float64).tiny)
+    errors = torch.maximum(found.std(0) / draws**0.5, rounding)
+    means = found.mean(0)
+    z = (means - wanted) / errors
+    p = 2 * len(z) * float(stdtr(draws - 1, -float(z.abs().max())))
+    size = float(wanted[1]) if gradient.any() else 1.0
+    return PenaltyCheck(
+        z=dict(zip(["value", *directions], z.tolist(), strict=True)),
+        p_value=min(p, 1.0),
+        bias=float((means - wanted)[1]) / size,
+        floor=float(errors[1]) / size,
+        value=float(means[0]),
+        exact=float(exact),
+    )
+
+
+def exact_trace(model: nn.Module, loss: Any, x: Any, y: Tensor, parameters: Sequence[Tensor], of: str) -> Tensor:
+    """Return the trace of a batch with its graph, by a reverse pass for every output or for every parameter."""
+    with twice_differentiable(model):
+        outputs = model(x)
+    if of == "hessian":
+        slopes = _row(loss(outputs, y), parameters)
+        rows = [_row(slope, parameters) for slope in slopes]
+        return torch.stack([row[i] for i, row in enumerate(rows)]).sum()
+    J = torch.stack([_row(output, parameters) for output in outputs.flatten()])
+    H = torch.autograd.functional.hessian(lambda z: loss(z, y), outputs, create_graph=True)  # type: ignore[no-untyped-call]
+    return torch.as_tensor((H.reshape(len(J), -1) * (J @ J.T)).sum())
+
+
+def _exact(loss: Any, x: Any, y: Tensor, of: str, model: nn.Module, leaves: list[Tensor]) -> tuple[Tensor, Tensor]:
+    trace = exact_trace(model, loss, x, y, leaves, of)
+    return trace.detach().double(), _row(trace, leaves).detach().double()
+
+
+def _row(number: Tensor, parameters: Sequence[Tensor], graph: bool = True) -> Tensor:
+    """Return the gradient of a number as a vector; zeros where it does not depend on a parameter."""
+    gradients: Sequence[Tensor | None] = [None] * len(parameters)
+    if number.requires_grad:
+        gradients = torch.autograd.grad(number, parameters, create_graph=graph, allow_unused=True)
+    pairs = zip(gradients, parameters, strict=True)
+    return torch.cat([(torch.zeros_like(p) if g is None else g.to_dense()).flatten() for g, p in pairs])
+
+
+def _directions(weights: Weights, gradient: Tensor, seed: int) -> dict[str, Tensor]:
+    """Return unit vectors: the gradient, its part in each parameter, and random ones."""
+    out = {"gradient": gradient}
+    parts = torch.block_diag(*torch.split(gradient, weights.numbers))  # type: ignore[no-untyped-call]
+    out |= dict(zip(weights.names, parts, strict=True))
+    generator = torch.Generator().manual_seed(seed)
+    for i in range(_RANDOM):
+        out[f"random {i + 1}"] = torch.randn(weights.size, generator=generator, dtype=torch.float64).to(gradient)
+    return {name: u / u.norm().clamp(min=torch.finfo(u.dtype).tiny) for name, u in out.items()}
+
+
+def _draw(value: Tensor, weights: Weights, along: Tensor) -> Tensor:
+    """Return one draw of the value and of the gradient along the directions."""
+    if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
+        raise InputError(f"the penalty returns {value!r}, expected a tensor of one number with a gradient")
+    gradient = _row(value, weights.tensors, graph=False).double()
+    return torch.cat([value.detach().double()[None], along @ gradient])

@@ -1,0 +1,71 @@
+"""Files and directories are written whole or not at all, and memory is asked for before it hurts."""
+
+import os
+
+import pytest
+
+import flatmin as fm
+from flatmin._core import memory as _memory
+from flatmin._core.files import atomic_directory, atomic_path
+
+
+class Interrupted(BaseException):
+    """Stands for Ctrl-C, which is no Exception."""
+
+
+def _interrupt(context, write, error):
+    with context as temporary:
+        write(temporary)
+        raise error
+
+
+@pytest.mark.parametrize("error", [OSError, Interrupted])
+def test_an_interrupted_file_leaves_the_old_one(tmp_path, error):
+    target = tmp_path / "x.txt"
+    target.write_text("old")
+    with pytest.raises(error):
+        _interrupt(atomic_path(target), lambda path: path.write_text("half"), error)
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_a_file_is_replaced_with_ordinary_permissions(tmp_path):
+    target = tmp_path / "x.txt"
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    assert target.read_text() == "new"
+    assert target.stat().st_mode == ordinary.stat().st_mode
+
+
+@pytest.mark.parametrize("error", [OSError, Interrupted])
+@pytest.mark.parametrize("existed", [False, True])
+def test_an_interrupted_directory_leaves_the_old_one(tmp_path, error, existed):
+    target = tmp_path / "out"
+    if existed:
+        target.mkdir()
+        (target / "old.txt").write_text("old")
+    with pytest.raises(error):
+        _interrupt(atomic_directory(target), lambda path: (path / "new.txt").write_text("half"), error)
+    assert os.listdir(tmp_path) == ["out"] * existed
+    assert not existed or os.listdir(target) == ["old.txt"]
+
+
+def test_a_directory_is_replaced_whole(tmp_path):
+    target = tmp_path / "parent" / "out"
+    for name in ("first.txt", "second.txt"):
+        with atomic_directory(target) as temporary:
+            (temporary / name).write_text(name)
+        assert os.listdir(target) == [name]
+    assert os.listdir(tmp_path / "parent") == ["out"]
+
+
+def test_memory_is_refused_with_both_numbers(monkeypatch):
+    assert _memory.available_bytes() > 0
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 2.0 * 2**30)
+    _memory.require(2.0**30, "this")
+    with pytest.raises(
+        fm.InputError, match=r"^this would need about 3\.0 GiB of memory and 2\.0 GiB are free; use fewer"
+    ):
+        _memory.require(3.0 * 2**30, "this")

@@ -1,0 +1,48 @@
+"""The study of depth against independent minimisers, and a control that its claims can fail."""
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog, minimize
+
+import flatmin as fm
+from flatmin.lab.studies import hadamard_depth as study
+
+
+def test_the_quick_study_holds():
+    findings = study.STUDY.run(quick=True, seed=7)
+    assert all(claim.verdict != "fails" for claim in findings.claims)
+    assert sum(claim.verdict == "holds" for claim in findings.claims) >= len(findings.claims) - 1
+    assert len(findings.figure().axes) == 2
+
+
+def test_flat_is_what_the_derivation_says():
+    """With fewer unknowns than a general minimiser can handle: the power of the norm, and its weights."""
+    for depth in (3, 8):
+        instance = fm.families.sparse_regression.sample(8, 2, 5, depth=depth, seed=3)
+        A, b = instance.problem.measurement.matrices()[:, :, 0], instance.problem.data
+        weights, p = (A**2).mean(0), 2 - 2 / depth
+        found = minimize(
+            lambda x, w=weights, p=p: np.sum(w * np.abs(x) ** p),
+            np.linalg.lstsq(A, b, rcond=None)[0],
+            constraints={"type": "eq", "fun": lambda x, A=A, b=b: A @ x - b},
+            options={"ftol": 1e-12, "maxiter": 1000},
+        )
+        assert fm.flat_minimum(instance.problem).matrix.ravel() == pytest.approx(found.x, abs=1e-4)
+
+
+def test_the_smallest_norm_of_two_factors_is_basis_pursuit():
+    instance = fm.families.sparse_regression.sample(20, 3, 9, seed=1)
+    A, b = instance.problem.measurement.matrices()[:, :, 0], instance.problem.data
+    x = study._least_norm(A, b, 1.0)
+    best = linprog(np.ones(40), A_eq=np.hstack([A, -A]), b_eq=b)
+    assert np.allclose(A @ x, b)
+    assert np.abs(x).sum() == pytest.approx(best.fun, rel=1e-6)
+    deeper = study._least_norm(A, b, 0.5)
+    assert np.allclose(A @ deeper, b)
+    assert np.sqrt(np.abs(deeper)).sum() <= np.sqrt(np.abs(x)).sum() + 1e-4
+
+
+def test_a_dense_truth_is_recovered_at_no_depth(monkeypatch):
+    monkeypatch.setattr(study, "SPARSITY", study.LENGTH)
+    rows = [row for depth in (2, 8) for row in study._rows(depth, study.MANY, 0)]
+    assert not any(row["recovered"] for row in rows)

@@ -1,0 +1,442 @@
+"""The lowest rank that fits: below the flat threshold it is the truth, it is never called flat, and it says so."""
+
+import numpy as np
+import pytest
+
+import flatmin as fm
+from flatmin.lab.recipes.reweighting import cells_for_every_line
+from flatmin.solvers.factored.newton import Budget
+from flatmin.solvers.factored.quadratic_maps import StackedGram, StackedProduct, StackedSignedGram
+from flatmin.solvers.factored.tangent import TangentSpace, Weights
+from flatmin.solvers.lowest_rank.log_det import CROWDED, Isotropic
+
+#: Family, shape, rank and number of measurements: enough for the lowest rank, too few for the flat minimum.
+FEW = {
+    "matrix-sensing": ((16, 12), 2, 70),
+    "bilinear-sensing": ((16, 12), 2, 80),
+    "matrix-completion": ((24, 20), 2, 160),
+    "quadratic-network": (14, 2, 44),
+}
+ABOVE = ("matrix-sensing", (12, 10), 1, 80)
+
+
+def sample(name, shape, rank, m, **kwargs):
+    return fm.families.find(name).sample(shape, rank, m, **kwargs)
+
+
+def error(X, truth):
+    return np.linalg.norm(X - truth) / np.linalg.norm(truth)
+
+
+@pytest.fixture(scope="module", params=FEW)
+def few(request):
+    """An instance with few data, its flat minimum and its matrix of lowest rank."""
+    instance = sample(request.param, *FEW[request.param], seed=1)
+    flat = fm.flat_minimum(instance.problem)
+    return instance, flat, fm.reweighted_minimum(instance.problem, warm_start=flat)
+
+
+@pytest.fixture(scope="module")
+def sensing():
+    return sample("matrix-sensing", *FEW["matrix-sensing"], seed=1)
+
+
+class TestFewData:
+    def test_the_truth_is_found_where_it_is_not_flattest(self, few):
+        instance, flat, lowest = few
+        assert flat.certificate.holds
+        assert error(flat.matrix, instance.truth) > 1e-2
+        assert lowest.status is fm.Status.low_rank_interpolant
+        assert lowest.rank == np.linalg.matrix_rank(instance.truth)
+        assert error(lowest.matrix, instance.truth) < 1e-10
+        assert lowest.parts["local_injectivity"] > 1e-3
+
+    def test_the_certificate_says_that_it_is_not_flattest(self, few):
+        _, flat, lowest = few
+        proof = lowest.certificate
+        assert not proof.holds
+        assert proof.unique is None
+        assert proof.value > flat.certificate.value * (1 + 1e-4)
+        assert proof.lower_bound == pytest.approx(flat.certificate.lower_bound, rel=1e-6)
+        assert proof.relative_gap == pytest.approx(1 - flat.certificate.value / proof.value, abs=1e-6)
+
+    def test_without_a_start_the_bound_is_still_one(self, few):
+        instance, flat, lowest = few
+        cold = fm.reweighted_minimum(instance.problem)
+        assert error(cold.matrix, lowest.matrix) < 1e-10
+        assert 0 < cold.certificate.lower_bound <= flat.certificate.value * (1 + 1e-6)
+
+    def test_factors_are_the_flattest_of_their_matrix(self, few):
+        lowest = few[2]
+        assert lowest.flatness.scaled_trace == pytest.approx(lowest.flatness.fibre_minimum)
+        assert lowest.flatness.scaled_trace == pytest.approx(lowest.certificate.value)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_completion_with_twice_the_degrees_of_freedom(seed):
+    instance = sample("matrix-completion", (80, 80), 3, 2 * 3 * 157, seed=seed)
+    s = fm.reweighted_minimum(instance.problem)
+    rows, cols = s.parts["loose_rows"], s.parts["loose_cols"]
+    counts = np.bincount(instance.problem.measurement.rows, minlength=80)
+    assert set(np.flatnonzero(counts < 3)) <= set(rows)
+    kept = np.ix_(np.setdiff1d(np.arange(80), rows), np.setdiff1d(np.arange(80), cols))
+    assert s.rank == 3
+    assert error(s.matrix[kept], instance.truth[kept]) < 1e-10
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("condition", [10.0, 1e5])
+def test_singular_values_far_apart(condition, seed):
+    rng = np.random.default_rng(seed)
+    d, rank = 100, 3
+    U, V = (np.linalg.qr(rng.standard_normal((d, rank)))[0] for _ in range(2))
+    s = np.geomspace(condition, 1, rank)
+    truth = (U * s) @ V.T
+    seen = cells_for_every_line(d, round(2.2 * rank * (2 * d - rank)), rank + 1, rng)
+    A = fm.measurements.Entries(*np.nonzero(seen), (d, d))
+    found = fm.reweighted_minimum(fm.Problem(A, A.forward(truth)))
+    assert found.status is fm.Status.low_rank_interpolant
+    assert found.rank == rank, "which it is not told"
+    assert np.linalg.norm(found.matrix - truth) < 1e-6 * s[-1], "the smallest component is resolved too"
+
+
+def test_noise_ends_the_search_where_data_hold_no_more():
+    instance = sample("matrix-completion", (40, 40), 2, 700, noise=1e-2, seed=0)
+    found = fm.reweighted_minimum(instance.problem)
+    assert found.status is not fm.Status.low_rank_interpolant
+    assert min(found.history["smoothing"][:-1]) > CROWDED / 10
+
+
+@pytest.mark.parametrize(
+    ("name", "d", "rank", "m", "extra"),
+    [("covariance", 12, 2, 40, {}), ("phase-retrieval", 10, 1, 34, {}), ("phase-retrieval", 12, 1, 26, {"real": True})],
+)
+def test_semidefinite_models(name, d, rank, m, extra):
+    instance = sample(name, d, rank, m, seed=2, **extra)
+    s = fm.reweighted_minimum(instance.problem)
+    truth = instance.truth if instance.truth.ndim == 2 else np.outer(instance.truth, instance.truth.conj())
+    assert s.status is fm.Status.low_rank_interpolant
+    assert s.rank == rank
+    assert error(s.matrix, truth) < 1e-10
+    assert s.certificate.holds, "with measurements of rank one every fit is equally flat"
+
+
+def test_where_both_agree_the_certificate_holds_and_the_status_stays():
+    instance = sample(*ABOVE, seed=0)
+    s = fm.reweighted_minimum(instance.problem)
+    assert s.certificate.holds
+    assert s.certificate.unique is True
+    assert s.status is fm.Status.low_rank_interpolant
+    assert error(s.matrix, instance.truth) < 1e-10
+
+
+class TestStatus:
+    def test_success_is_no_certificate(self):
+        for status in fm.Status:
+            assert status.succeeded == (status.certified or status is fm.Status.low_rank_interpolant)
+        assert not fm.Status.low_rank_interpolant.certified
+        assert "flat" not in fm.Status.low_rank_interpolant.name
+        assert "not proved" in fm.Status.low_rank_interpolant.value
+
+    def test_no_failure_is_raised_for_a_fit_and_one_for_none(self, sensing):
+        fm.reweighted_minimum(sensing.problem).raise_if_failed()
+        with pytest.raises(fm.RecoveryError, match="time_limit"):
+            fm.reweighted_minimum(sensing.problem, time_limit=0).raise_if_failed()
+
+    def test_limits(self, sensing):
+        assert fm.reweighted_minimum(sensing.problem, time_limit=0.0).status is fm.Status.time_limit
+        s = fm.reweighted_minimum(sensing.problem, max_iter=2)
+        assert s.status is fm.Status.iteration_limit
+        assert s.iterations == 2
+        s = fm.reweighted_minimum(sensing.problem, rounds=1, max_rank=1)
+        assert s.status is fm.Status.not_certified
+
+    def test_a_rank_too_small_fits_nothing(self, sensing):
+        s = fm.reweighted_minimum(sensing.problem, max_rank=1)
+        assert s.status is fm.Status.not_certified
+        assert s.rank == 1
+        assert s.certificate.relative_residual > 0.1
+        assert fm.reweighted_minimum(sensing.problem, max_rank=2).rank == 2
+        model = fm.Problem(sensing.problem.measurement, sensing.problem.data, fm.Product(rank=1))
+        assert fm.reweighted_minimum(model).rank == 1
+
+    def test_zero_data(self, sensing):
+        s = fm.reweighted_minimum(fm.Problem(sensing.problem.measurement, np.zeros(70)))
+        assert s.status is fm.Status.low_rank_interpolant
+        assert s.rank == 0
+        assert s.certificate.holds
+
+    def test_cells_that_contradict_each_other(self):
+        A = fm.measurements.Entries([0, 0, 1, 1, 0], [0, 1, 0, 1, 0], (2, 2))
+        s = fm.reweighted_minimum(fm.Problem(A, [1.0, 2.0, 2.0, 4.0, 2.0]))
+        assert s.status is fm.Status.inconsistent_data
+        np.testing.assert_allclose(s.matrix, [[1.5, 2.0], [2.0, 4.0]], atol=1e-6)
+
+    @pytest.mark.parametrize("stored", ["dense", "operator"])
+    def test_measurements_that_depend_on_each_other(self, stored):
+        rng = np.random.default_rng(0)
+        T, truth = rng.standard_normal((18, 5, 4)), np.outer(np.arange(1.0, 6), [1.0, -1, 2, 0])
+        T[16:] = T[0] + T[1], T[2] - T[3]
+        A = fm.measurements.Dense(T)
+        if stored == "operator":
+            A = fm.measurements.FromLinearOperator(T.reshape(18, -1), (5, 4))
+        data = A.forward(truth)
+        s = fm.reweighted_minimum(fm.Problem(A, data))
+        assert s.status is fm.Status.low_rank_interpolant
+        assert error(s.matrix, truth) < 1e-9
+        data[-1] += 1.0
+        assert fm.reweighted_minimum(fm.Problem(A, data)).status is fm.Status.inconsistent_data
+
+    def test_noise_leaves_no_low_rank_that_is_determined(self):
+        noisy = sample("matrix-sensing", *FEW["matrix-sensing"], noise=0.1, seed=1).problem
+        s = fm.reweighted_minimum(noisy)
+        assert s.rank > 2 or s.status is not fm.Status.low_rank_interpolant
+        if s.status is fm.Status.low_rank_interpolant:
+            assert s.parts["local_injectivity"] == 0
+
+    def test_data_that_no_semidefinite_matrix_fits(self):
+        x = np.random.default_rng(0).standard_normal((9, 5))
+        s = fm.reweighted_minimum(fm.Problem(fm.measurements.RankOne(x), -np.ones(9), fm.Gram()))
+        assert not s.status.succeeded
+        assert np.all(np.isfinite(s.matrix))
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            ("rounds", -1, "rounds is -1"),
+            ("rounds", 1.5, "rounds is 1.5"),
+            ("rounds", True, "rounds is True"),
+            ("max_rank", 0, "max_rank is 0"),
+            ("tol", 0.0, "tol is 0.0"),
+            ("max_iter", -2, "max_iter is -2"),
+            ("time_limit", -1.0, "time_limit is -1.0"),
+            ("seed", None, "seed is None"),
+            ("warm_start", (np.ones((3, 1)), np.ones((12, 1))), "L has shape"),
+        ],
+    )
+    def test_bad_values_are_named(self, sensing, name, value, message):
+        with pytest.raises(fm.InputError, match=message):
+            fm.reweighted_minimum(sensing.problem, **{name: value})
+
+    def test_other_models_are_refused(self):
+        A = fm.measurements.Dense(np.ones((3, 5)))
+        with pytest.raises(fm.InputError, match="Hadamard"):
+            fm.reweighted_minimum(fm.Problem(A, np.ones(3), fm.Hadamard(2)))
+        with pytest.raises(fm.InputError, match="expected a flatmin Problem"):
+            fm.reweighted_minimum(np.eye(3))
+
+    def test_history_callback_and_settings(self, sensing, tmp_path):
+        rows = []
+        s = fm.reweighted_minimum(sensing.problem, rounds=30, callback=rows.append)
+        assert set(rows[0]) == set(s.history) == {"iteration", "seconds", "residual", "smoothing", "rank"}
+        assert [row["residual"] for row in rows] == s.history["residual"].tolist()
+        assert s.history["residual"][-1] < 1e-12
+        assert s.settings["rounds"] == 30
+        s.save(tmp_path / "s.npz")
+        loaded = fm.Solution.load(tmp_path / "s.npz")
+        assert loaded.status is s.status
+        assert loaded.parts["local_injectivity"] == s.parts["local_injectivity"]
+
+    def test_a_seed_repeats_and_does_not_matter(self, sensing):
+        s, again, other = (fm.reweighted_minimum(sensing.problem, seed=seed) for seed in (3, 3, 4))
+        np.testing.assert_array_equal(s.matrix, again.matrix)
+        assert error(other.matrix, s.matrix) < 1e-10
+
+    @pytest.mark.parametrize("c", [1e-9, 1e7])
+    def test_units_do_not_matter(self, sensing, c):
+        scaled = fm.Problem(sensing.problem.measurement, c * sensing.problem.data)
+        s = fm.reweighted_minimum(scaled)
+        assert error(s.matrix, c * sensing.truth) < 1e-10
+        A = fm.measurements.Dense(c * sensing.problem.measurement.matrices())
+        assert error(fm.reweighted_minimum(fm.Problem(A, sensing.problem.data)).matrix, sensing.truth / c) < 1e-10
+
+    def test_a_start_that_fits_is_kept_unless_a_smaller_rank_fits(self, sensing):
+        first = fm.reweighted_minimum(sensing.problem)
+        s = fm.reweighted_minimum(sensing.problem, warm_start=first.factors)
+        assert s.status is fm.Status.low_rank_interpolant
+        assert error(s.matrix, first.matrix) < 1e-12
+        instance = sample("matrix-completion", (30, 20), 2, 300, seed=0)
+        flat = fm.flat_minimum(instance.problem)
+        assert flat.rank == 3, "the flat minimum of these data fits at another rank than the lowest"
+        s = fm.reweighted_minimum(instance.problem, warm_start=flat)
+        assert s.rank == 2
+        assert error(s.matrix, instance.truth) < 1e-10
+
+
+class TestLooseRows:
+    """A row with fewer data than the rank: any of many continuations fits, and the rest is found all the same."""
+
+    @pytest.fixture
+    def starved(self):
+        instance = sample("matrix-completion", (24, 20), 2, 300, seed=0)
+        A = instance.problem.measurement
+        kept = np.ones(A.size, bool)
+        kept[np.flatnonzero(A.rows == 5)[1:]] = False
+        return fm.Problem(A.take(kept), instance.problem.data[kept]), instance.truth
+
+    def test_it_is_named_and_the_rest_is_right(self, starved):
+        problem, truth = starved
+        s = fm.reweighted_minimum(problem)
+        assert s.parts["loose_rows"].tolist() == [5]
+        assert s.parts["loose_cols"].tolist() == []
+        assert s.parts["local_injectivity"] == 0
+        rest = np.delete(np.arange(24), 5)
+        assert error(s.matrix[rest], truth[rest]) < 1e-10
+
+    def test_another_matrix_of_this_rank_fits_as_well(self, starved):
+        s = fm.reweighted_minimum(starved[0])
+        L, R = s.factors[0].copy(), s.factors[1]
+        (seen,) = starved[0].measurement.cols[starved[0].measurement.rows == 5]
+        L[5] += np.array([-R[seen, 1], R[seen, 0]])
+        assert np.linalg.norm(L[5] - s.factors[0][5]) > 0.1 * np.linalg.norm(s.factors[0][5])
+        np.testing.assert_allclose(starved[0].residual((L, R)), 0, atol=1e-9)
+
+    def test_what_depends_on_a_loose_column_is_loose(self):
+        """Row 0 is seen in two columns, one of which is seen nowhere else: both are loose at rank 2, no other is."""
+        rng = np.random.default_rng(1)
+        pattern = np.ones((9, 7), bool)
+        pattern[0, 2:] = pattern[1:, 0] = False
+        U, V = (np.linalg.qr(rng.standard_normal((d, 2)))[0] for d in (9, 7))
+        space = TangentSpace(StackedProduct(fm.measurements.Entries(*np.nonzero(pattern), (9, 7))), U, V)
+        rows, cols = space.loose()
+        assert rows.tolist() == [0]
+        assert cols.tolist() == [0]
+
+
+class TestTangentSpace:
+    """Against dense matrices."""
+
+    @pytest.fixture(params=["dense", "rank one", "entries", "operator", "gram", "complex gram", "signed gram"])
+    def space(self, request):
+        rng = np.random.default_rng(0)
+        if request.param in ("gram", "complex gram", "signed gram"):
+            x = rng.standard_normal((30, 6)) + (1j * rng.standard_normal((30, 6)) if "complex" in request.param else 0)
+            U = np.linalg.qr(rng.standard_normal((6, 2)) + (1j * x[:6, :2] if "complex" in request.param else 0))[0]
+            signs = np.array([1.0, -1.0]) if request.param == "signed gram" else 1.0
+            model = (StackedSignedGram if request.param == "signed gram" else StackedGram)(fm.measurements.RankOne(x))
+            return TangentSpace(model, U, U * signs)
+        T = rng.standard_normal((25, 6, 5))
+        whitened = {
+            "dense": fm.measurements.Dense(T),
+            "rank one": fm.measurements.RankOne(T[:, :, 0], T[:, 0]),
+            "entries": fm.measurements.Entries(*np.divmod(np.arange(0, 30, 1)[:25], 5), (6, 5), weights=T[:, 0, 0]),
+            "operator": fm.measurements.FromLinearOperator(T.reshape(25, -1), (6, 5)),
+        }[request.param]
+        U, V = (np.linalg.qr(rng.standard_normal((d, 2)))[0] for d in (6, 5))
+        return TangentSpace(StackedProduct(whitened, 0.7), U, V)
+
+    def element(self, space, seed):
+        rng, n = np.random.default_rng(seed), len(space.U) + len(space.V)
+        d = rng.standard_normal((n, 2)) + (1j * rng.standard_normal((n, 2)) if np.iscomplexobj(space.U) else 0)
+        return space.project(d)
+
+    def form(self, space, d):
+        M1, M2 = space.split(d)
+        return space.U @ M2.conj().T + M1 @ space.V.conj().T
+
+    def test_forward_and_adjoint(self, space):
+        d, y = self.element(space, 1), np.random.default_rng(2).standard_normal(space.model.whitened.size)
+        Z = self.form(space, d)
+        np.testing.assert_allclose(space.forward(d), space.model.scale * space.model.whitened.forward(Z), atol=1e-12)
+        assert np.vdot(space.project(space.adjoint(y)), d).real == pytest.approx(space.forward(d) @ y)
+
+    def test_projection(self, space):
+        d = self.element(space, 3)
+        np.testing.assert_allclose(space.project(d), d, atol=1e-13)
+        raw = np.random.default_rng(4).standard_normal(d.shape) + 0 * d
+        Z = self.form(space, raw)
+        if not isinstance(space.model, StackedProduct):
+            Z = (Z + Z.conj().T) / 2
+        np.testing.assert_allclose(self.form(space, space.project(raw)), Z, atol=1e-13)
+
+    def test_products_with_an_element_and_a_residual(self, space):
+        d, y = self.element(space, 5), np.random.default_rng(6).standard_normal(space.model.whitened.size)
+        total = self.form(space, d) + space.model.scale * space.model.whitened.adjoint(y)
+        x = np.random.default_rng(7).standard_normal((total.shape[1], 3))
+        apply, adjoint = space.operator(d, y)
+        np.testing.assert_allclose(apply(x), total @ x, atol=1e-12)
+        x = np.random.default_rng(8).standard_normal((total.shape[0], 3))
+        np.testing.assert_allclose(adjoint(x), total.conj().T @ x, atol=1e-12)
+
+    def test_weights_are_those_of_the_formed_matrix(self, space):
+        rng = np.random.default_rng(9)
+        core = rng.random((2, 2))
+        weights = Weights(core + core.T, rng.random(2))
+        d = self.element(space, 10)
+        Z, (U, V) = self.form(space, d), (space.U, space.V)
+        inner = U.conj().T @ Z @ V
+        left, right = Z @ V - U @ inner, Z.conj().T @ U - V @ inner.conj().T
+        cost = np.sum(weights.core * np.abs(inner) ** 2)
+        cost += np.sum(weights.off * (np.abs(left) ** 2).sum(axis=0))
+        cost += np.sum(weights.off * (np.abs(right) ** 2).sum(axis=0))
+        assert np.vdot(space.weigh(d, weights), d).real == pytest.approx(cost)
+
+    def test_least_squares_are_stationary(self, space):
+        target = np.random.default_rng(11).standard_normal(space.model.whitened.size)
+        weights = Weights(np.full((2, 2), 0.1), np.full(2, 0.2))
+        d = space.solve(target, space.diagonal(np.ones(2)), weights, 1e-12, 500, Budget())
+        slope = space.project(space.adjoint(target - space.forward(d)) - space.weigh(d, weights))
+        assert np.linalg.norm(slope) < 1e-9 * np.linalg.norm(target)
+
+    def test_injectivity_is_near_the_dense_one_and_not_below(self, space):
+        n = len(space.U) + len(space.V)
+        units = np.eye(2 * n).reshape(-1, n, 2)
+        units = np.concatenate([units, 1j * units]) if np.iscomplexobj(space.U) else units
+        elements = np.array([space.project(unit) for unit in units])
+        real = np.concatenate([elements.real, elements.imag], axis=2).reshape(len(units), -1)
+        _, values, basis = np.linalg.svd(real)
+        parts = basis[: np.count_nonzero(values > 1e-10)].reshape(-1, n, 4)
+        images = [space.forward(d[:, :2] + 1j * d[:, 2:] if np.iscomplexobj(space.U) else d[:, :2]) for d in parts]
+        dense = np.linalg.svd(np.array(images), compute_uv=False)
+        exact = dense[-1] / dense[0] if len(images) <= len(images[0]) else 0.0
+        found = space.injectivity(self.element(space, 12))
+        assert exact * (1 - 1e-6) - 1e-12 <= found <= 1.5 * exact + 1e-7
+
+
+def test_a_round_minimises_the_quadratic_form():
+    """With orthonormal sensing matrices, a tangent solve and the back-projected residual solve the weighted problem."""
+    rng = np.random.default_rng(0)
+    rows = np.linalg.qr(rng.standard_normal((30, 14)))[0].T
+    model = StackedProduct(fm.measurements.Dense(rows.reshape(-1, 6, 5)))
+    U, V = (np.linalg.qr(rng.standard_normal((d, d)))[0] for d in (6, 5))
+    s, smoothing, b = np.array([3.0, 1.5]), 0.4, rng.standard_normal(14)
+    space = TangentSpace(model, U[:, :2], V[:, :2])
+    d = space.solve(b, space.diagonal(s), Weights.log_det(s, smoothing), 1e-13, 1000, Budget())
+    M1, M2 = space.split(d)
+    found = space.U @ M2.T + M1 @ space.V.T + model.dual_matrix(b - space.forward(d))
+    left, right = (np.concatenate([s, np.full(n - 2, smoothing)]) for n in (6, 5))
+    inverse = np.kron(U, V) * np.outer(left, right).ravel() @ np.kron(U, V).T  # of the form's matrix, row-major
+    exact = inverse @ rows.T @ np.linalg.solve(rows @ inverse @ rows.T, b)
+    np.testing.assert_allclose(found.ravel(), exact, atol=1e-9)
+
+
+class TestIsotropic:
+    def test_dense_matrices_become_orthonormal_and_keep_their_solutions(self):
+        problem = sample("bilinear-sensing", (9, 8), 2, 40, seed=0).problem
+        even = Isotropic.of(StackedProduct(problem.measurement, 0.3), problem.data)
+        rows = even.model.whitened.matrices().reshape(40, -1)
+        np.testing.assert_allclose(rows @ rows.T, 72 / 40 * np.eye(40), atol=1e-12)
+        Z = np.random.default_rng(0).standard_normal((9, 8))
+        exact = Isotropic.of(StackedProduct(problem.measurement, 0.3), 0.3 * problem.measurement.forward(Z))
+        np.testing.assert_allclose(exact.model.whitened.forward(Z), exact.b, atol=1e-10)
+        assert exact.outside < 1e-12
+
+    def test_cells_get_equal_weights(self):
+        A = fm.measurements.Entries([0, 1, 2], [0, 1, 1], (4, 3), weights=[1.0, 2.0, 5.0])
+        even = Isotropic.of(StackedProduct(A, 2.0), 2.0 * A.forward(np.ones((4, 3))))
+        np.testing.assert_allclose(even.model.whitened.norms(), 1)
+        np.testing.assert_allclose(even.b, even.model.scale)
+        assert even.model.scale**2 * 3 == pytest.approx(12)
+
+    def test_dependent_matrices_are_dropped_and_contradictions_measured(self):
+        T = np.random.default_rng(0).standard_normal((5, 3, 3))
+        T[4] = T[0]
+        A = fm.measurements.Dense(T)
+        b = A.forward(np.ones((3, 3)))
+        assert Isotropic.of(StackedProduct(A), b).outside < 1e-12
+        b[4] += 1
+        even = Isotropic.of(StackedProduct(A), b)
+        assert len(even.b) == 4
+        assert even.outside == pytest.approx(np.sqrt(0.5) / np.linalg.norm(b))
