@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin._core.limits import Clock, Limits
 from flatmin.solvers.completion import alternating
 from flatmin.solvers.completion.alternating import Sweeps
 from flatmin.solvers.completion.regularised_cells import RegularisedCells
@@ -301,6 +302,7 @@ def test_a_weak_penalty_is_no_trouble_for_single_precision(alpha, engine):
 
 def test_models_with_another_shape_keep_their_solver():
     A = fm.measurements.Entries([0, 1, 1], [0, 0, 1], (2, 2))
+    by_objective = Limits(stop="objective")
     diagonal = fm.measurements.Entries([0, 1], [0, 1], (2, 2))
     assert not alternating.applies_to(Task(fm.Problem(diagonal, [1.0, 2.0], fm.Gram()), 0.1, limits=by_objective))
     assert alternating.applies_to(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1, limits=by_objective))

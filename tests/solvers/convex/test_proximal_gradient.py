@@ -23,7 +23,7 @@ def descended(problem, alpha, tol=1e-9, start=None, clock=None):
     scaled = Scaled.of(problem, 1.0, 0, weighted=False)
     price = scaled.exchanged(alpha)
     assert applies_to(scaled.model, price, None)
-    return scaled, proximal_gradient(scaled.model, scaled.b, clock or Clock(), Limits(tol), start, price)
+    return scaled, proximal_gradient(scaled.model, scaled.b, clock or Clock(), Limits(tol=tol), start, price)
 
 
 @pytest.mark.parametrize("shape", [(60, 12), (12, 60), (20, 20), (30, 1)])

@@ -46,7 +46,7 @@ def test_it_is_the_minimum_with_a_hundredth_of_the_penalty():
 
     stack = lambda factors: np.concatenate([F.ravel() for F in factors])  # noqa: E731
     found = refit(problem, s)
-    best = minimize(objective, stack(s.factors), method="BFGS", limits={"gtol": 1e-9})
+    best = minimize(objective, stack(s.factors), method="BFGS", options={"gtol": 1e-9})
     assert objective(stack(found)) <= best.fun * (1 + 1e-9)
     L, R = best.x[: 8 * s.rank].reshape(8, -1), best.x[8 * s.rank :].reshape(6, -1)
     assert np.linalg.norm(found[0] @ found[1].T - L @ R.T) < 1e-4 * np.linalg.norm(L @ R.T)
