@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from flatmin.lab.findings import Finding, in_words, kind_of, tally
-from flatmin.lab.reading import read_stores
+from flatmin.lab.pages.findings import Finding, in_words, kind_of, tally
+from flatmin.lab.stored_evidence import read_stores
 
 #: Verdicts as they stand in the first column.
 SAID = {"fails": "**fails**", "untested": "not tested"}
@@ -26,8 +26,8 @@ def main() -> None:
 def lines(finding: Finding) -> Iterator[str]:
     """Give the lines of one recipe: a heading, the count of verdicts, and a row for each claim."""
     evidence = finding.evidence
-    yield f"### {evidence.recipe.name}\n"
-    yield f"{evidence.recipe.title}. {len(evidence)} trials: {tally(finding.claims)}.\n"
+    yield f"### {evidence.name}\n"
+    yield f"{evidence.experiment.title}. {len(evidence)} trials: {tally(finding.claims)}.\n"
     yield "| claim | found | verdict |\n|---|---|---|"
     for claim in finding.claims:
         found, _, _ = in_words(claim).partition(";")

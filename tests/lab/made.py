@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from flatmin.lab import Here, Processes, Recipe, Store, Transition, sweep
+from flatmin.lab import Processes, Recipe, Serial, Store, Transition, sweep
 
 ABOUT = """A recipe for tests
 
@@ -113,7 +113,7 @@ def main(file, jobs):
             os.write(1, b"%d\n" % state["made"])
 
     with Store(file) as store:
-        sweep(recipe, store, place=Processes(jobs) if jobs > 1 else Here(), callback=say)
+        sweep(recipe, store, place=Processes(jobs) if jobs > 1 else Serial(), callback=say)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from flatmin.lab import Evidence, Recipe, Result, Transition
 from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, PhaseMapDisplay, ScatterDisplay
-from flatmin.lab.style import printed
+from flatmin.lab.displays.style import printed
 from tests.lab.made import ABOUT, instant
 
 METHODS = ("flat", "nuclear")

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from flatmin.lab import Evidence, Result
-from flatmin.lab.claim import Claim
+from flatmin.lab.claims import Claim
 from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, PhaseMapDisplay, ScatterDisplay
-from flatmin.lab.reading import Maker, Provenance
+from flatmin.lab.stored_evidence import Maker, Provenance
 from tests.lab.made import is_shown, known, mapped, recipe_of
 
 #: A reason that would be markup if it were not escaped.
@@ -22,7 +22,7 @@ def judge_map(evidence):
     """Return a claim that holds, one that fails and one that is open."""
     if not len(evidence):
         return [Claim.open("the boundary in multiples of d", below=3)]
-    boundary = evidence.map.constant()
+    boundary = PhaseMap(evidence.experiment, evidence.results).constant()
     text = "The boundary of success, in multiples of the dimension, over all dimensions from 40 to 100 at once,"
     return [
         Claim(f"{text} lies below 3", boundary.value, boundary.low, boundary.high, below=3),

@@ -6,7 +6,7 @@ import numpy as np
 
 from flatmin.lab import Evidence, Result, recipes
 from flatmin.lab.recipes import depth, figure_3
-from flatmin.lab.recovery import degrees
+from flatmin.lab.recipes._recovery import degrees
 
 
 def evidence_of(name, metrics, *, repetitions=10, chosen=lambda cell: True):
@@ -23,7 +23,7 @@ def random(seed):
 
 
 def verdicts(evidence, words):
-    return [claim.verdict for claim in evidence.recipe.judge(evidence) if words in claim.text]
+    return [claim.verdict for claim in evidence.experiment.judge(evidence) if words in claim.text]
 
 
 def set_in(boundary, x, chance, width=0.02):

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab import Evidence, Recipe, Result, Transition
-from flatmin.lab.boundary_numbers import (
+from flatmin.lab.boundary.estimates import (
     UNKNOWN,
     Number,
     beyond,
@@ -114,7 +115,7 @@ def test_one_column_without_its_boundary_leaves_a_difference_open():
 
 
 def test_ratio_and_distance_to_a_prediction():
-    columns = made(lambda at: 2.2).map.select(method="a")
+    columns = columns_of(made(lambda at: 2.2), method="a")
     found = ratio(columns, lambda at: 2 * at["d"])
     assert found.low < 1.1 < found.high < found.low + 0.05
     near = distance(columns, lambda at: 2.2 * at["d"], lambda at: at["d"])
@@ -126,7 +127,7 @@ def test_ratio_and_distance_to_a_prediction():
 
 
 def test_more_comparisons_make_wider_bands():
-    columns = made(lambda at: 2.2).map.select(method="a")
+    columns = columns_of(made(lambda at: 2.2), method="a")
     some, more = (
         distance(columns, lambda at: 2.2 * at["d"], lambda at: at["d"], among=count).high for count in (4, 40)
     )
@@ -134,7 +135,7 @@ def test_more_comparisons_make_wider_bands():
 
 
 def test_exponents_of_growth():
-    columns = made(lambda at: 1.6 * (at["d"] / 10) ** 0.25).map.select(method="a")
+    columns = columns_of(made(lambda at: 1.6 * (at["d"] / 10) ** 0.25), method="a")
     found = growth(columns, "d", lambda at: at["d"])
     assert found.low < 0.25 < found.high < found.low + 0.12
     assert growth(columns, "d", lambda at: at["d"] ** 1.25).folded(0.0).low == 0
@@ -142,8 +143,8 @@ def test_exponents_of_growth():
 
 
 def test_a_line_that_does_not_fit_has_a_wider_interval():
-    straight = growth(made(lambda at: 2.0).map.select(method="a"), "d", lambda at: at["d"])
-    bent = growth(made(lambda at: 3.0 if at["d"] == 20 else 2.0).map.select(method="a"), "d", lambda at: at["d"])
+    straight = growth(columns_of(made(lambda at: 2.0), method="a"), "d", lambda at: at["d"])
+    bent = growth(columns_of(made(lambda at: 3.0 if at["d"] == 20 else 2.0), method="a"), "d", lambda at: at["d"])
     assert bent.high - bent.low > 3 * (straight.high - straight.low)
 
 
@@ -151,7 +152,7 @@ def test_a_line_that_does_not_fit_has_a_wider_interval():
     ("size", "boundary", "open_above"), [(80, 9.0, True), (80, -5.0, False), (10, 9.0, False), (10, -5.0, True)]
 )
 def test_a_boundary_beyond_what_was_tried_bends_the_line_one_way(size, boundary, open_above):
-    columns = made(lambda at: boundary if at["d"] == size else 2.0).map.select(method="a")
+    columns = columns_of(made(lambda at: boundary if at["d"] == size else 2.0), method="a")
     found = growth(columns, "d", lambda at: at["d"])
     assert (found.high == math.inf) is open_above
     assert (found.low == -math.inf) is not open_above
@@ -159,7 +160,7 @@ def test_a_boundary_beyond_what_was_tried_bends_the_line_one_way(size, boundary,
 
 
 def test_the_slope_of_a_boundary_where_success_ends():
-    columns = made(lambda at: 1.5 + at["d"] / 80, falling=True).map.select(method="a")
+    columns = columns_of(made(lambda at: 1.5 + at["d"] / 80, falling=True), method="a")
     found = slope_over(columns, lambda column: column.parameters["d"], lambda column, x: x)
     assert found.low < 1 / 80 < found.high < found.low + 0.01
 
@@ -177,28 +178,28 @@ def test_a_slope_has_its_intervals():
 
 
 def test_a_band_beyond_what_was_tried_has_no_end():
-    (column,) = made(lambda at: 9.0, sizes=(10,)).map.select(method="a")
+    (column,) = columns_of(made(lambda at: 9.0, sizes=(10,)), method="a")
     found = boundary_of(column)
     assert found.high == math.inf
     assert found.low > 3.5
     assert largest([column]).high == math.inf
     assert distance([column], lambda at: 20, lambda at: at["d"]).high == math.inf
     assert ratio([column], lambda at: 10) == UNKNOWN
-    (column,) = made(lambda at: -5.0, sizes=(10,)).map.select(method="a")
+    (column,) = columns_of(made(lambda at: -5.0, sizes=(10,)), method="a")
     assert boundary_of(column).low == -math.inf
     assert largest([column]).high < 1.5
 
 
 @pytest.mark.parametrize("falling", [False, True])
 def test_cells_where_success_is_sure(falling):
-    columns = made(lambda at: 2.0, falling=falling).map.select(method="a")
+    columns = columns_of(made(lambda at: 2.0, falling=falling), method="a")
     successes, trials = beyond(columns, 1.6)
     assert successes == trials > 0
     assert trials % 20 == 0
 
 
 def test_columns_without_trials_say_nothing():
-    empty = Evidence(made(shifted).recipe, []).map.columns
+    empty = columns_of(Evidence(made(shifted).experiment, []))
     assert beyond(empty, 1.25) == (0, 0)
     assert largest(empty) == distance(empty, lambda at: 1, lambda at: 1) == UNKNOWN
     assert boundary_of(empty[0]) == UNKNOWN

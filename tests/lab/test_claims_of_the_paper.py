@@ -167,7 +167,7 @@ def test_depth_shows_both_panels_alike():
 @pytest.mark.parametrize("name", ["figure-4", "robust-pca", "depth"])
 def test_figures_say_what_is_there(name):
     for evidence in confirmed_and_few(name):
-        displays = evidence.recipe.show(evidence)
+        displays = evidence.experiment.show(evidence)
         assert len({display.name for display in displays}) == len(displays) > 0
         for display in displays:
             assert display.table()[1]

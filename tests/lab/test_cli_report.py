@@ -18,7 +18,7 @@ import pytest
 from flatmin.cli import main
 from flatmin.errors import InputError
 from flatmin.lab import Result, Store, read_stores, recipes
-from flatmin.lab.findings import Finding
+from flatmin.lab.pages.findings import Finding
 from tests.lab.made import recipe_of
 from tests.lab.test_cli_sweep import CLI, SMALL, entries
 from tests.lab.test_page import check
@@ -84,7 +84,7 @@ def test_a_store_becomes_a_page_and_stays_as_it_is(place, plain, capsys):
 
 
 def test_verdicts_are_no_matter_of_the_exit_status_and_are_printed(place, capsys, monkeypatch):
-    from flatmin.lab.claim import Claim
+    from flatmin.lab.claims import Claim
 
     claims = [Claim.exact("one", 1.0, below=2), Claim.exact("three", 3.0, below=2), Claim("four", 2.1, 1, 3, below=2)]
     claims.append(Claim.open("five", below=2))

@@ -83,7 +83,7 @@ def lone_cluster():
 
 
 def test_a_lone_worker_computes_and_a_sweep_that_lost_it_says_so_and_waits(lone_cluster, store, monkeypatch):
-    monkeypatch.setattr(sys.modules["flatmin.lab.sweep"], "LOOK", 0.1)
+    monkeypatch.setattr(sys.modules["flatmin.lab.runs.sweep"], "LOOK", 0.1)
     recipe, troubles, here = made.recipe_of(made.where, 40), [], threading.get_ident()
 
     def watch(state):

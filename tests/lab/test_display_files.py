@@ -21,7 +21,7 @@ from flatmin.lab.displays import (
     save_figures,
     sheet,
 )
-from flatmin.lab.style import COLOURS
+from flatmin.lab.displays.style import COLOURS
 from tests.lab.made_displays import DIMENSIONS, evidence_of, kinds, mapped, noisy
 
 

@@ -14,7 +14,7 @@ from flatmin.lab.displays import (
     CurvesDisplay,
     ScatterDisplay,
 )
-from flatmin.lab.style import COLOURS, look, printed
+from flatmin.lab.displays.style import COLOURS, look, printed
 from tests.lab.made_displays import evidence_of, kinds, mapped, noisy, painted
 
 

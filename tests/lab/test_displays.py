@@ -12,8 +12,8 @@ from flatmin.lab.displays import (
     PhaseMapDisplay,
     ScatterDisplay,
 )
+from flatmin.lab.displays.style import COLOURS
 from flatmin.lab.displays.summary import median_interval, summarise
-from flatmin.lab.style import COLOURS
 from tests.lab.made_displays import DIMENSIONS, METHODS, bars, evidence_of, kinds, mapped, noisy, painted
 
 

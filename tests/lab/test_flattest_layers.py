@@ -7,7 +7,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.errors import InputError
-from flatmin.lab.flattest_layers import _Search, flattest_layers, layers_of
+from flatmin.lab.recipes._flattest_layers import _Search, flattest_layers, layers_of
 
 
 def drawn(d, rank, m, depth, seed):

@@ -4,10 +4,11 @@ import math
 
 import pytest
 
-from flatmin.lab.boundary_numbers import beyond as far_beyond
-from flatmin.lab.boundary_numbers import difference, distance, growth, largest, ratio
-from flatmin.lab.claim import share_interval
-from flatmin.lab.logarithms import power_law
+from flatmin.lab.boundary.phase_map import columns_of
+from flatmin.lab.boundary.estimates import beyond as far_beyond
+from flatmin.lab.boundary.estimates import difference, distance, growth, largest, ratio
+from flatmin.lab.claims import share_interval
+from flatmin.lab.power_law import power_law
 from flatmin.lab.recipes import figure_3, figure_4
 from tests.lab.made_paper import (
     at_c,
@@ -111,7 +112,7 @@ def test_levels_of_figure_3_are_shared():
     """Four differences, six of the largest c, seven exponents, two ratios; bands of 6 boundaries of two methods."""
     sizes = (20, 30, 40)
     found = evidence_of("figure-3", of_figure_3(width=0.05), chosen=only("sensing", sizes, ("flat", "nuclear")))
-    columns = found.map.select(method="flat")
+    columns = columns_of(found, method="flat")
     predicted, claims = figure_3.predicted, found.recipe.judge(found)
     expected = {
         "exceeds that of": difference(found, "method", "flat", "nuclear", 1 - 0.05 / 4),
@@ -292,5 +293,5 @@ def test_three_and_five_factors_share_a_level():
         number = difference(layers.select(depth=(2, depth)), "depth", depth, 2, 0.975)
         assert (claim.estimate, claim.low, claim.high) == pytest.approx(number)
         claim = next(claim for claim in claims if claim.text.startswith(f"{word} matrices: the share"))
-        successes, trials = far_beyond(layers.map.select(depth=depth), 1.25)
+        successes, trials = far_beyond(columns_of(layers, depth=depth), 1.25)
         assert (claim.low, claim.high) == pytest.approx(share_interval(successes, trials, 0.975))

@@ -14,11 +14,11 @@ from PIL import Image
 
 from flatmin.errors import InputError
 from flatmin.lab import Evidence, Result, recipes, write_report
-from flatmin.lab.claim import Claim
+from flatmin.lab.claims import Claim
 from flatmin.lab.displays import CurvesDisplay
-from flatmin.lab.findings import Finding, in_words, tally
-from flatmin.lab.page import experiments_page
-from flatmin.lab.settings import settings_of, size_of
+from flatmin.lab.pages.findings import Finding, in_words, tally
+from flatmin.lab.pages.page import experiments_page
+from flatmin.lab.pages.settings import settings_of, size_of
 from flatmin.report.words import number
 from tests.lab.made import known, recipe_of
 from tests.lab.made_findings import EVIL, PROVENANCE, all_evidence, of_curves, of_map, of_nothing

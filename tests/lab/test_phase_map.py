@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from flatmin.errors import InputError
 from flatmin.lab import Adaptive, PhaseMap, Result, Store, fit_boundary, sweep, wilson
-from flatmin.lab.boundary import Knowledge
+from flatmin.lab.boundary.posterior import Posterior
 from tests.lab import made
 
 
@@ -88,7 +88,7 @@ def test_one_point_has_no_boundary():
 
 def test_information_is_greatest_where_the_outcome_is_uncertain():
     successes = np.where(POINTS > 2.1, 5, 0)
-    knowledge = Knowledge(POINTS, successes, np.full(16, 5))
+    knowledge = Posterior(POINTS, successes, np.full(16, 5))
     information = knowledge.information(POINTS)
     assert 0 <= information.min() < 0.01 * information.max()
     assert abs(POINTS[np.argmax(information)] - 2.1) < 0.25
@@ -100,7 +100,7 @@ def test_information_is_what_a_trial_takes_off_the_uncertainty_on_average():
     points = np.array([1.0, 2.0, 3.0])
 
     def known(s, n):
-        weights = np.exp(Knowledge(points, s, n).likelihood)
+        weights = np.exp(Posterior(points, s, n).likelihood)
         return weights / weights.sum()
 
     before = known(successes, trials)
@@ -109,10 +109,10 @@ def test_information_is_what_a_trial_takes_off_the_uncertainty_on_average():
         one = np.eye(3, dtype=int)[i]
         after = [known(successes + one, trials + one), known(successes, trials + one)]
         # The chance of success from the normalisations: of likelihoods without binomial factors.
-        up = np.exp(Knowledge(points, successes + one, trials + one).likelihood).sum()
-        p = up / np.exp(Knowledge(points, successes, trials).likelihood).sum()
+        up = np.exp(Posterior(points, successes + one, trials + one).likelihood).sum()
+        p = up / np.exp(Posterior(points, successes, trials).likelihood).sum()
         left = sum(q * -np.sum(a * np.log(a)) for q, a in zip((p, 1 - p), after, strict=True))
-        expected = Knowledge(points, successes, trials).information(points)[i]
+        expected = Posterior(points, successes, trials).information(points)[i]
         assert expected == pytest.approx(entropy - left, rel=1e-6, abs=1e-9)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from flatmin.errors import InputError
 from flatmin.lab import Recipe, read_recipe, recipes
-from flatmin.lab.recipe import key_of
-from flatmin.lab.source import digest_of
+from flatmin.lab.runs.experiment import key_of
+from flatmin.lab.runs.source import digest_of
 from tests.lab import made
 
 every_recipe = pytest.mark.parametrize("name", recipes.names())
@@ -59,7 +59,7 @@ def test_seeds_do_not_depend_on_paired_parameters_or_on_the_rest_of_the_grid():
 
 SOURCE = '''
 """A module."""
-from flatmin.lab.recovery import RECOVERED
+from flatmin.lab.recipes._recovery import RECOVERED
 
 FACTOR = 2
 UNUSED = 3

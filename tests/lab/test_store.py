@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from flatmin.errors import InputError
-from flatmin.lab import Here, Processes, Result, Store, export, sweep
-from flatmin.lab.export import rows
-from flatmin.lab.store import FORMAT
+from flatmin.lab import Processes, Result, Serial, Store, export, sweep
+from flatmin.lab.runs.export import rows
+from flatmin.lab.runs.store import FORMAT
 from tests.lab import made
 
 
@@ -23,7 +23,7 @@ def store(tmp_path):
         yield opened
 
 
-@pytest.mark.parametrize("place", [Here(), Processes(2)], ids=["here", "processes"])
+@pytest.mark.parametrize("place", [Serial(), Processes(2)], ids=["here", "processes"])
 def test_a_sweep_makes_every_trial_once(store, place):
     recipe, states = made.recipe_of(count=7, repetitions=3), []
     outcome = sweep(recipe, store, place=place, callback=states.append)
@@ -46,14 +46,14 @@ def test_processes_compute_elsewhere_at_the_same_time(store, tmp_path):
     assert os.getpid() not in {result.metrics["pid"] for result in outcome.results}
 
 
-@pytest.mark.parametrize("place", [Here(), Processes(2)], ids=["here", "processes"])
+@pytest.mark.parametrize("place", [Serial(), Processes(2)], ids=["here", "processes"])
 def test_cells_have_one_thread_of_linear_algebra_however_many_cores_there_are(store, place, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "8")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     outcome = sweep(made.recipe_of(made.threads, 2), store, place=place)
     assert {result.metrics["blas"] for result in outcome.results} == {1}
-    if not isinstance(place, Here):  # where libraries that are loaded later look
+    if not isinstance(place, Serial):  # where libraries that are loaded later look
         assert {result.metrics["omp"] for result in outcome.results} == {"1"}
 
 

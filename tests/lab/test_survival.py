@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flatmin.lab import Processes, Store, sweep
-from flatmin.lab.session import LEASE, Session
+from flatmin.lab.runs.worker import LEASE, Session
 from tests.lab import made
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from flatmin.lab.claim import Claim
+from flatmin.lab.claims import Claim
 
 __all__ = ["claim_of_instances", "rank_correlation"]
 

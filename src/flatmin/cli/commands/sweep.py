@@ -23,7 +23,7 @@ from flatmin.errors import InputError
 from flatmin.report.words import counted
 
 if TYPE_CHECKING:
-    from flatmin.lab import Outcome, Recipe, Store
+    from flatmin.lab import SweepResult, Recipe, Store
 
 __all__ = ["Request", "print_recipes", "run"]
 
@@ -75,12 +75,12 @@ class Request:
 
 def run(request: Request) -> int:
     """Make what is missing, export, print the outcome, and return the exit status: 1 if trials failed."""
-    from flatmin.lab import Adaptive, Everything, Store, export, read_recipe, sweep
-    from flatmin.lab.export import check_export
-    from flatmin.lab.store import check_store
+    from flatmin.lab import Adaptive, FullGrid, Store, export, read_recipe, sweep
+    from flatmin.lab.runs.export import check_export
+    from flatmin.lab.runs.store import check_store
 
     recipe = read_recipe(request.recipe, quick=request.quick)
-    plan = Adaptive(recipe) if request.adaptive else Everything(recipe)
+    plan = Adaptive(recipe) if request.adaptive else FullGrid(recipe)
     check_store(request.store)
     output = Output(request.report, request.figures)
     output.check(*(path for path in (request.store, request.export) if path is not None))
@@ -100,7 +100,7 @@ def run(request: Request) -> int:
                     show(state)
 
             try:
-                outcome = sweep(recipe, store, place=place, plan=plan, retry=request.retry, stop=stop, callback=hear)
+                outcome = sweep(recipe, store, executor=place, plan=plan, retry=request.retry, stop=stop, callback=hear)
             except KeyboardInterrupt:
                 stop.set()
         if stop.is_set():
@@ -164,7 +164,7 @@ class Pace:
         self._first: tuple[float, int] | None = None
 
     def __call__(self, state: Mapping[str, Any]) -> Iterator[str]:
-        """Give the words about a state of `flatmin.lab.sweep`."""
+        """Give the words about a state of `flatmin.lab.runs.sweep`."""
         yield f"{state['done']} of {state['total']} trials"
         if state["failed"]:
             yield f"{state['failed']} failed"
@@ -190,7 +190,7 @@ class Alarm:
         self._told = False
 
     def __call__(self, state: Mapping[str, Any]) -> None:
-        """Hear a state of `flatmin.lab.sweep`."""
+        """Hear a state of `flatmin.lab.runs.sweep`."""
         now = self._clock()
         if "trouble" not in state:
             if self._told:
@@ -212,7 +212,7 @@ def _place(request: Request) -> Iterator[Any]:
     """Give where cells are computed."""
     from joblib import cpu_count
 
-    from flatmin.lab import DaskCluster, Here, Processes
+    from flatmin.lab import DaskCluster, Serial, Processes
 
     exclusive(jobs=request.jobs, dask=request.dask)
     if request.jobs is not None and request.jobs < 1:
@@ -222,7 +222,7 @@ def _place(request: Request) -> Iterator[Any]:
             yield cluster
     else:
         jobs = request.jobs or cpu_count()
-        with nullcontext(Here() if jobs == 1 else Processes(jobs)) as place:
+        with nullcontext(Serial() if jobs == 1 else Processes(jobs)) as place:
             yield place
 
 
@@ -266,11 +266,11 @@ def _print_notes(store: Store, recipe: Recipe) -> None:
         )
 
 
-def _report(request: Request, output: Output, recipe: Recipe, outcome: Outcome) -> None:
+def _report(request: Request, output: Output, recipe: Recipe, outcome: SweepResult) -> None:
     """Write the page and the figures of a sweep that is complete, where they were asked for."""
     from flatmin.lab import Evidence
-    from flatmin.lab.findings import Finding
-    from flatmin.lab.reading import provenance_of
+    from flatmin.lab.pages.findings import Finding
+    from flatmin.lab.stored_evidence import provenance_of
 
     if not output:
         return
@@ -282,7 +282,7 @@ def _report(request: Request, output: Output, recipe: Recipe, outcome: Outcome) 
         print("\n".join(said))
 
 
-def _print_outcome(request: Request, recipe: Recipe, outcome: Outcome) -> None:
+def _print_outcome(request: Request, recipe: Recipe, outcome: SweepResult) -> None:
     failed = outcome.failed
     said = f"{recipe.name}: {counted(len(outcome.results), 'trial')}, " + (
         f"{len(failed)} failed" if failed else "all done"

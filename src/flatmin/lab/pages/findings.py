@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flatmin.errors import InputError
-from flatmin.lab.claim import Claim
+from flatmin.lab.claims import Claim
 from flatmin.lab.evidence import Evidence
 from flatmin.report.words import listed, number
 
@@ -58,7 +58,7 @@ class Finding:
 
         Where trials failed there is one more claim: that hardly any did.
         """
-        recipe, trouble = evidence.recipe, []
+        recipe, trouble = evidence.experiment, []
         claims: list[Claim] = []
         displays: Sequence[Display] = ()
         try:

@@ -11,10 +11,10 @@ from pathlib import Path
 from flatmin.errors import InputError
 from flatmin.lab import recipes
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.frozen_store import FrozenStore, read_frozen
 from flatmin.lab.recipe import Recipe
-from flatmin.lab.source import library_digest
-from flatmin.lab.store import APPLICATION, Result, check_store
+from flatmin.lab.runs.frozen_store import FrozenStore, read_frozen
+from flatmin.lab.runs.source import library_digest
+from flatmin.lab.runs.store import APPLICATION, Result, check_store
 
 __all__ = ["Maker", "Provenance", "Reading", "provenance_of", "read_stores"]
 
@@ -110,7 +110,7 @@ def read_stores(place: str | Path) -> Reading:
     ...     with Store(f"{place}/trials.db") as store:
     ...         new = store.record(recipe, Result(next(recipe.trials()), {"success": True}))
     ...     reading = read_stores(place)
-    >>> [(evidence.recipe.name, len(evidence)) for evidence in reading.evidence]
+    >>> [(evidence.name, len(evidence)) for evidence in reading.evidence]
     [('figure-3', 1)]
     """
     place = Path(place)

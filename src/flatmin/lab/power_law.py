@@ -11,7 +11,7 @@ from scipy.stats import t
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.lab.claim import Claim, interval
+from flatmin.lab.claims import Claim, interval
 
 __all__ = ["claim_of_ratio", "geometric_mean", "power_law"]
 

@@ -19,7 +19,7 @@ from scipy.special import entr, expit, log_expit, logsumexp, ndtri
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 
-__all__ = ["Boundary", "Knowledge", "fit_boundary", "pooled_boundary", "wilson"]
+__all__ = ["Boundary", "Posterior", "fit_boundary", "pooled_boundary", "wilson"]
 
 #: Points of the grid over boundaries and over widths.
 CENTRES, WIDTHS = 101, 16
@@ -99,7 +99,7 @@ class Boundary:
     trials: int
 
 
-class Knowledge:
+class Posterior:
     """What the trials of a column tell about its boundary.
 
     Parameters
@@ -218,7 +218,7 @@ def fit_boundary(points: Any, successes: Any, trials: Any, *, falling: bool = Fa
     >>> 1.9 < found.value < 2.1, found.low < found.value < found.high, found.inside
     (True, True, True)
     """
-    return Knowledge(points, successes, trials, falling=falling).boundary(level)
+    return Posterior(points, successes, trials, falling=falling).boundary(level)
 
 
 def pooled_boundary(columns: Sequence[Mapping[str, Any]], level: float = 0.95) -> Boundary:
@@ -227,7 +227,7 @@ def pooled_boundary(columns: Sequence[Mapping[str, Any]], level: float = 0.95) -
     Parameters
     ----------
     columns : sequence of dict
-        The arguments of `Knowledge` for each: ``points``, ``successes``, ``trials``, ``falling``.
+        The arguments of `Posterior` for each: ``points``, ``successes``, ``trials``, ``falling``.
     level : float
         Of the band.
 
@@ -239,10 +239,10 @@ def pooled_boundary(columns: Sequence[Mapping[str, Any]], level: float = 0.95) -
     reach = x.max() - x.min()
     centres = np.linspace(x.min() - MARGIN * reach, x.max() + MARGIN * reach, CENTRES)
     for _ in range(2):
-        likelihood = np.sum([Knowledge(**column, centres=centres).of_centres for column in columns], axis=0)
+        likelihood = np.sum([Posterior(**column, centres=centres).of_centres for column in columns], axis=0)
         looked_at, centres = centres, np.linspace(*_around(centres, likelihood > likelihood.max() - DEPTH), CENTRES)
     value, low, high = _quantiles(looked_at, likelihood, level)
-    width = float(np.median([Knowledge(**column).boundary().width for column in columns]))
+    width = float(np.median([Posterior(**column).boundary().width for column in columns]))
     trials = sum(int(np.sum(column["trials"])) for column in columns)
     return Boundary(value, low, high, width, bool(x.min() <= low and high <= x.max()), trials)
 

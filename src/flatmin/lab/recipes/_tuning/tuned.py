@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from flatmin._core.arrays import Array
-from flatmin.lab.claim import interval
+from flatmin.lab.claims import interval
+from flatmin.lab.recipes._tuning.methods import METHODS, Method
+from flatmin.lab.recipes._tuning.replicas import Replicas
 from flatmin.lab.studies.base import Row
-from flatmin.lab.studies.methods import METHODS, Method
-from flatmin.lab.studies.replicas import Replicas
 from flatmin.nn.spectrum.trace import hessian_trace
 from flatmin.nn.threads import one_torch_thread
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from flatmin.errors import InputError
-from flatmin.lab.store import APPLICATION, FORMAT, PATIENCE, Store
+from flatmin.lab.runs.store import APPLICATION, FORMAT, PATIENCE, Store
 
 __all__ = ["FrozenStore", "read_frozen"]
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from flatmin._version import __version__
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.findings import KINDS, Finding, in_words, kind_of, tally
-from flatmin.lab.reading import Provenance
-from flatmin.lab.settings import failures_of, settings_of, size_of, spoken_time, unfinished
+from flatmin.lab.pages.findings import KINDS, Finding, in_words, kind_of, tally
+from flatmin.lab.pages.settings import failures_of, settings_of, size_of, spoken_time, unfinished
+from flatmin.lab.stored_evidence import Provenance
 from flatmin.report.page import Chip, Fact, Figure, Line, Overview, Page, Section, Statement, Table, Verdict
 from flatmin.report.words import counted, listed, number
 
@@ -54,7 +54,7 @@ def experiments_page(
     """
     known = provenance or {}
     sections = [_overview(findings)]
-    sections += [_section(finding, known.get(finding.evidence.recipe.name)) for finding in findings]
+    sections += [_section(finding, known.get(finding.evidence.name)) for finding in findings]
     sections.append(_reading_guide(command))
     return Page(
         title=title,
@@ -75,7 +75,7 @@ def _size(evidence: Evidence) -> int:
 
 
 def _subtitle(findings: Sequence[Finding]) -> str:
-    names = [finding.evidence.recipe.name for finding in findings]
+    names = [finding.evidence.name for finding in findings]
     return f"{counted(len(names), 'experiment')}: {listed(names, most=20)}"
 
 
@@ -93,7 +93,7 @@ def _advice(findings: Sequence[Finding]) -> str:
     """Return what is missing, and which experiments have claims that do not hold."""
     said = [part for part in [unfinished([finding.evidence for finding in findings])] if part]
     for kind, words in (("fails", "Fails"), ("undecided", "Undecided"), ("untested", "Not tested here")):
-        counts = [(f.evidence.recipe.name, _of_kind(f, kind), len(f.claims)) for f in findings]
+        counts = [(f.evidence.name, _of_kind(f, kind), len(f.claims)) for f in findings]
         names = [f"{name} ({counted(count, 'claim')} of {total})" for name, count, total in counts if count]
         if names:
             said.append(f"{words}: {listed(names, most=20)}.")
@@ -126,7 +126,7 @@ def _overview(findings: Sequence[Finding]) -> Section:
 
 
 def _line(finding: Finding) -> Line:
-    recipe = finding.evidence.recipe
+    recipe = finding.evidence.experiment
     chips = [
         Chip(
             _address(finding, f"claim-{index}"),
@@ -154,12 +154,12 @@ def _outcome(finding: Finding) -> str:
 
 def _address(finding: Finding, part: str = "") -> str:
     """Return where a recipe, or a part of its section, stands in the page: no two share one, whatever their names."""
-    name = re.sub("[^A-Za-z0-9-]", lambda letter: f"_{ord(letter[0]):x}_", finding.evidence.recipe.name)
+    name = re.sub("[^A-Za-z0-9-]", lambda letter: f"_{ord(letter[0]):x}_", finding.evidence.name)
     return f"experiment-{name}" + (f".{part}" if part else "")
 
 
 def _section(finding: Finding, provenance: Provenance | None) -> Section:
-    recipe = finding.evidence.recipe
+    recipe = finding.evidence.experiment
     parts = [Section(_address(finding, "settings"), "Settings", facts=settings_of(finding.evidence, provenance))]
     if finding.evidence.failed:
         said, table = failures_of(finding.evidence)

@@ -20,17 +20,17 @@ from typing import Any, Protocol
 
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
-from flatmin.lab.recipe import Metrics, Parameters, Trial
-from flatmin.lab.store import Result
+from flatmin.lab.runs.experiment import Metrics, Parameters, Trial
+from flatmin.lab.runs.store import Result
 
-__all__ = ["Here", "Place", "Processes", "by_joblib", "compute", "one_by_one", "reason_of"]
+__all__ = ["Executor", "Processes", "Serial", "by_joblib", "compute", "one_by_one", "reason_of"]
 
 Cell = Callable[[Parameters, int], Metrics]
 #: Trials in flight for each process, so that none of them waits.
 AHEAD = 2
 
 
-class Place(Protocol):
+class Executor(Protocol):
     """Somewhere to compute."""
 
     def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
@@ -53,7 +53,7 @@ def compute(cell: Cell, trial: Trial) -> Result:
     return Result(trial, metrics, time.perf_counter() - start, reason)
 
 
-class Here(Place):
+class Serial(Executor):
     """In this process, one cell after the other."""
 
     def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
@@ -61,7 +61,7 @@ class Here(Place):
         return (compute(cell, trial) for trial in trials)
 
 
-class Processes(Place):
+class Processes(Executor):
     """In several processes of this machine, by joblib.
 
     Parameters

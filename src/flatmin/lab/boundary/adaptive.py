@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin.errors import InputError
-from flatmin.lab.phase_map import Column, PhaseMap
-from flatmin.lab.recipe import Recipe, Trial
-from flatmin.lab.store import Result
+from flatmin.lab.boundary.phase_map import Column, PhaseMap
+from flatmin.lab.runs.experiment import Experiment, Trial
+from flatmin.lab.runs.store import Result
 
 __all__ = ["Adaptive"]
 
@@ -28,7 +28,7 @@ class Adaptive:
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : Experiment
         With a `Transition`.
     precision : float
         Half the band over the boundary at which a column is finished.
@@ -43,7 +43,7 @@ class Adaptive:
         If the recipe has no transition, or an argument is out of range.
     """
 
-    def __init__(self, recipe: Recipe, *, precision: float = 0.01, share: float = 1 / 3, at_once: int = 3) -> None:
+    def __init__(self, recipe: Experiment, *, precision: float = 0.01, share: float = 1 / 3, at_once: int = 3) -> None:
         if recipe.transition is None:
             raise InputError(f"the recipe {recipe.name} maps no transition from failure to success, expected it full")
         if not 0 < share <= 1 or not precision >= 0 or at_once < 1:

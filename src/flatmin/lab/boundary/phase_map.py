@@ -10,11 +10,12 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.lab.boundary import Boundary, Knowledge, pooled_boundary
-from flatmin.lab.recipe import Recipe, key_of
-from flatmin.lab.store import Result
+from flatmin.lab.boundary.posterior import Boundary, Posterior, pooled_boundary
+from flatmin.lab.evidence import Evidence
+from flatmin.lab.runs.experiment import Experiment, key_of
+from flatmin.lab.runs.store import Result
 
-__all__ = ["Column", "PhaseMap"]
+__all__ = ["Column", "PhaseMap", "columns_of"]
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ class Column:
         return np.array(self.along, float) / self.scale
 
     @property
-    def knowledge(self) -> Knowledge:
+    def knowledge(self) -> Posterior:
         """What the trials tell about the boundary."""
-        return Knowledge(**self.counts)
+        return Posterior(**self.counts)
 
     @property
     def counts(self) -> dict[str, Any]:
-        """The arguments of `Knowledge`."""
+        """The arguments of `Posterior`."""
         return {
             "points": self.points,
             "successes": self.successes,
@@ -68,7 +69,7 @@ class PhaseMap:
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : Experiment
         With a `Transition`.
     results : iterable of Result
         Those that failed or lack the metric count for nothing.
@@ -79,7 +80,7 @@ class PhaseMap:
         If the recipe has no transition.
     """
 
-    def __init__(self, recipe: Recipe, results: Iterable[Result]) -> None:
+    def __init__(self, recipe: Experiment, results: Iterable[Result]) -> None:
         if recipe.transition is None:
             raise InputError(f"the recipe {recipe.name} has no transition, expected one that maps success")
         about = recipe.transition
@@ -121,3 +122,8 @@ class PhaseMap:
         if not chosen:
             raise InputError("no column of the map has these parameters, expected at least one")
         return pooled_boundary([column.counts for column in chosen], level)
+
+
+def columns_of(evidence: Evidence, **parameters: Any) -> list[Column]:
+    """Return the columns of the evidence's phase map with these parameters; none where it has no results."""
+    return PhaseMap(evidence.experiment, evidence.results).select(**parameters) if len(evidence) else []

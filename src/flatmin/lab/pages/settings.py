@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.reading import Maker, Provenance
-from flatmin.lab.recipe import key_of
-from flatmin.lab.store import Result
+from flatmin.lab.runs.experiment import key_of
+from flatmin.lab.runs.store import Result
+from flatmin.lab.stored_evidence import Maker, Provenance
 from flatmin.report.page import Fact, Table
 from flatmin.report.words import counted, listed, number
 
@@ -40,7 +40,7 @@ def settings_of(evidence: Evidence, provenance: Provenance | None = None) -> lis
     facts.append(
         Fact("Time of the trials", spoken_time(sum(result.seconds for result in results)), "Added over all processes.")
     )
-    facts.append(Fact("Version", evidence.recipe.version, "A digest of the code of a cell; others are never mixed in."))
+    facts.append(Fact("Version", evidence.experiment.version, "A digest of the code of a cell; others are never mixed in."))
     return facts + (_origin(provenance) if provenance is not None else [])
 
 
@@ -74,7 +74,7 @@ def unfinished(evidence: Sequence[Evidence]) -> str:
     parts = [each for each in evidence if len(set(part_of_the_grid(each))) == 2]
     if not parts:
         return ""
-    named = listed([f"{each.recipe.name} ({size_of(each)})" for each in parts], most=20)
+    named = listed([f"{each.name} ({size_of(each)})" for each in parts], most=20)
     return f"Only a part of the grid is there: {named}. Verdicts may change with the rest."
 
 
@@ -129,7 +129,7 @@ def _between(counts: Sequence[int]) -> str:
 
 
 def _seeds(evidence: Evidence) -> str:
-    paired = evidence.recipe.paired
+    paired = evidence.experiment.paired
     same = f" The same for every {listed(paired)}, so that these are compared on the same draws." if paired else ""
     return f"Different random draws.{same}"
 
@@ -138,8 +138,8 @@ def _share_of_the_grid(evidence: Evidence) -> str:
     """Return how many of the trials of the recipe that is known by this name are there; empty if there is none."""
     from flatmin.lab import recipes
 
-    name = evidence.recipe.name
-    if name not in recipes.names() or recipes.find(name).version != evidence.recipe.version:
+    name = evidence.name
+    if name not in recipes.names() or recipes.find(name).version != evidence.experiment.version:
         return ""
     planned = {trial.key for trial in recipes.find(name).trials()}
     there = {result.trial.key for result in [*evidence.results, *evidence.failed]}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from flatmin.lab.studies.replicas import EachSAM, Replicas
+from flatmin.lab.recipes._tuning.replicas import EachSAM, Replicas
 from flatmin.nn.optimizers.label_noise import LabelNoise
 from flatmin.nn.optimizers.weight_decay import WeightDecay
 from flatmin.nn.penalty import HessianTracePenalty

@@ -11,15 +11,15 @@ from typing import Any
 
 from flatmin._core.files import atomic_path
 from flatmin.errors import InputError
-from flatmin.lab.recipe import Recipe
-from flatmin.lab.store import Result
+from flatmin.lab.runs.experiment import Experiment
+from flatmin.lab.runs.store import Result
 
 __all__ = ["check_export", "export", "rows"]
 
 Row = dict[str, Any]
 
 
-def rows(recipe: Recipe, results: Sequence[Result]) -> list[Row]:
+def rows(recipe: Experiment, results: Sequence[Result]) -> list[Row]:
     """Return one row a trial: recipe, parameters, repetition, seed, status, reason, metrics, seconds.
 
     All rows have the same columns; what a trial does not have is None. A metric that is called like another column has
@@ -40,14 +40,14 @@ def rows(recipe: Recipe, results: Sequence[Result]) -> list[Row]:
     ]
 
 
-def export(file: str | Path, recipe: Recipe, results: Sequence[Result]) -> None:
+def export(file: str | Path, recipe: Experiment, results: Sequence[Result]) -> None:
     """Write results as a table, whole or not at all.
 
     Parameters
     ----------
     file : path
         Ends in ``.csv`` or ``.parquet``.
-    recipe : Recipe
+    recipe : Experiment
         What they are results of.
     results : sequence of Result
         One row each.

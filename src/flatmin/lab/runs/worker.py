@@ -20,9 +20,9 @@ import scipy
 
 from flatmin._version import __version__
 from flatmin.errors import InputError
-from flatmin.lab.recipe import Recipe, Trial
-from flatmin.lab.source import library_digest
-from flatmin.lab.store import Result, Store
+from flatmin.lab.runs.experiment import Experiment, Trial
+from flatmin.lab.runs.source import library_digest
+from flatmin.lab.runs.store import Result, Store
 
 __all__ = ["Session"]
 
@@ -37,11 +37,11 @@ class Session:
     ----------
     store : Store
         The file.
-    recipe : Recipe
+    recipe : Experiment
         Whose trials are made.
     """
 
-    def __init__(self, store: Store, recipe: Recipe) -> None:
+    def __init__(self, store: Store, recipe: Experiment) -> None:
         self.store, self.recipe = store, recipe
         self._over = threading.Event()
         self._heart = threading.Thread(target=self._show_signs_of_life, daemon=True)

@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import Any
 
 from flatmin.errors import InputError
-from flatmin.lab.recipe import Metrics, Recipe, Trial
-from flatmin.lab.source import library_digest
+from flatmin.lab.runs.experiment import Experiment, Metrics, Trial
+from flatmin.lab.runs.source import library_digest
 
 __all__ = ["Result", "Store", "check_store"]
 
@@ -127,7 +127,7 @@ class Store:
         with self._lock:
             self._database.close()
 
-    def record(self, recipe: Recipe, result: Result, *, session: int | None = None) -> bool:
+    def record(self, recipe: Experiment, result: Result, *, session: int | None = None) -> bool:
         """Keep a result, drop the claim on its trial, and return whether the trial was new.
 
         A result that is there already stays, unless it is a failure.
@@ -154,7 +154,7 @@ class Store:
             )
             return written.rowcount == 1
 
-    def results(self, recipe: Recipe) -> list[Result]:
+    def results(self, recipe: Experiment) -> list[Result]:
         """Return what is there of a recipe in its version, whatever the grid, in the order of recording."""
         rows = self.select(
             "SELECT parameters, repetition, seed, metrics, seconds, reason FROM trials "
@@ -166,13 +166,13 @@ class Store:
             for parameters, repetition, seed, metrics, seconds, reason in rows
         ]
 
-    def of_the_grid(self, recipe: Recipe) -> list[Result]:
+    def of_the_grid(self, recipe: Experiment) -> list[Result]:
         """Return the results of the recipe's own trials, as far as they are there, cell by cell."""
         there = {result.trial.key: result for result in self.results(recipe)}
         trials = (recipe.trial(cell, repetition) for cell in recipe.cells for repetition in range(recipe.repetitions))
         return [there[trial.key] for trial in trials if trial.key in there]
 
-    def statuses(self, recipe: Recipe) -> dict[tuple[str, int], str]:
+    def statuses(self, recipe: Experiment) -> dict[tuple[str, int], str]:
         """Return ``done`` or ``failed`` for every trial of a recipe that is there, by its key."""
         rows = self.select(
             "SELECT parameters, seed, status FROM trials WHERE recipe = ? AND version = ?",
@@ -180,14 +180,14 @@ class Store:
         )
         return {(parameters, seed): status for parameters, seed, status in rows}
 
-    def other_versions(self, recipe: Recipe) -> int:
+    def other_versions(self, recipe: Experiment) -> int:
         """Return how many trials there are of the recipe in other versions; they are kept and left alone."""
         rows = self.select(
             "SELECT count(*) FROM trials WHERE recipe = ? AND version <> ?", (recipe.name, recipe.version)
         )
         return int(rows[0][0])
 
-    def made_by_another_library(self, recipe: Recipe) -> int:
+    def made_by_another_library(self, recipe: Experiment) -> int:
         """Return how many trials of the recipe in its version other files of flatmin computed than those here."""
         rows = self.select(
             "SELECT facts, count(*) FROM trials JOIN sessions ON sessions.id = trials.session "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flatmin import families
-from flatmin.lab.recipe import Metrics
+from flatmin.lab.runs.experiment import Metrics
 from flatmin.solvers.choose import flat_minimum
 
 __all__ = ["CERTIFIED", "RECOVERED", "degrees", "metrics_of_recovery"]

@@ -10,12 +10,12 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from flatmin.errors import InputError
-from flatmin.lab.places import Here, Place
-from flatmin.lab.recipe import Recipe, Trial
-from flatmin.lab.session import Session
-from flatmin.lab.store import Result, Store
+from flatmin.lab.runs.executors import Executor, Serial
+from flatmin.lab.runs.experiment import Experiment, Trial
+from flatmin.lab.runs.store import Result, Store
+from flatmin.lab.runs.worker import Session
 
-__all__ = ["Everything", "Outcome", "Plan", "sweep"]
+__all__ = ["FullGrid", "Plan", "SweepResult", "sweep"]
 
 #: Seconds between looks at what another process has finished.
 GLANCE = 0.3
@@ -39,12 +39,12 @@ class Plan(Protocol):
         ...
 
 
-class Everything:
+class FullGrid:
     """Every repetition of every cell.
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : Experiment
         Whose.
 
     Raises
@@ -53,7 +53,7 @@ class Everything:
         If what the cell needs is not installed: all trials would fail.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Experiment) -> None:
         if recipe.needs is not None and find_spec(recipe.needs) is None:
             raise InputError(
                 f"{recipe.name} needs {recipe.needs}, which is not installed: pip install 'flatmin[{recipe.needs}]'"
@@ -75,7 +75,7 @@ class Everything:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SweepResult:
     """How a sweep ended.
 
     Attributes
@@ -96,25 +96,25 @@ class Outcome:
 
 
 def sweep(
-    recipe: Recipe,
+    recipe: Experiment,
     store: Store,
     *,
-    place: Place | None = None,
+    place: Executor | None = None,
     plan: Plan | None = None,
     retry: bool = False,
     stop: threading.Event | None = None,
     callback: Callable[[dict[str, Any]], None] | None = None,
-) -> Outcome:
+) -> SweepResult:
     """Make all trials of a recipe that are not in the store yet, and keep each result as it comes.
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : Experiment
         The experiment.
     store : Store
         Where results are kept. Other processes may work on the same recipe in the same store: each trial is made by one
         of them, and each waits until all are there.
-    place : Place, optional
+    place : Executor, optional
         Where cells are computed; by default in this process.
     plan : Plan, optional
         Which trials; by default all.
@@ -130,7 +130,7 @@ def sweep(
 
     Returns
     -------
-    Outcome
+    SweepResult
         All results, and whether they are complete.
 
     Raises
@@ -150,7 +150,7 @@ def sweep(
     >>> sorted((r.trial.parameters["m"], r.metrics["success"]) for r in outcome.results)
     [(5, False), (30, True)]
     """
-    place, plan, stop = place or Here(), plan or Everything(recipe), stop or threading.Event()
+    place, plan, stop = place or Serial(), plan or FullGrid(recipe), stop or threading.Event()
     tally = _Tally(plan.total(), callback)
     with Session(store, recipe) as session, _watched(place, tally):
         work = _Work(session, place, stop, tally)
@@ -165,7 +165,7 @@ def sweep(
                 break
             work.make(trials)
     results = store.of_the_grid(recipe)
-    return Outcome(results, not plan.next(results))
+    return SweepResult(results, not plan.next(results))
 
 
 class _Tally:
@@ -193,7 +193,7 @@ class _Tally:
 
 
 @contextmanager
-def _watched(place: Place, tally: _Tally) -> Iterator[None]:
+def _watched(place: Executor, tally: _Tally) -> Iterator[None]:
     """Tell, inside the block, of what keeps the place from computing: whoever takes its results only sees none come."""
     over = threading.Event()
 
@@ -215,7 +215,7 @@ def _watched(place: Place, tally: _Tally) -> Iterator[None]:
 class _Work:
     """What one process does for a sweep."""
 
-    def __init__(self, session: Session, place: Place, stop: threading.Event, tally: _Tally) -> None:
+    def __init__(self, session: Session, place: Executor, stop: threading.Event, tally: _Tally) -> None:
         self._session, self._place, self._stop, self.tally = session, place, stop, tally
 
     def make(self, trials: Sequence[Trial], *, again: bool = False) -> None:

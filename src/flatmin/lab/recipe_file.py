@@ -22,7 +22,8 @@ from typing import Any
 
 from flatmin.errors import InputError
 from flatmin.lab import recipes
-from flatmin.lab.recipe import Block, Parameters, Recipe
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.runs.experiment import Block, Parameters
 
 __all__ = ["read_recipe"]
 

@@ -36,10 +36,11 @@ import numpy as np
 
 from flatmin import families
 from flatmin.families.base import Family, Instance
-from flatmin.lab.claim import Claim, shared_level
-from flatmin.lab.logarithms import power_law
-from flatmin.lab.recipe import Block, Metrics, Parameters, Recipe
-from flatmin.lab.recovery import RECOVERED
+from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.power_law import power_law
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._recovery import RECOVERED
+from flatmin.lab.runs.experiment import Block, Metrics, Parameters
 from flatmin.solvers.choose import flat_minimum
 
 if TYPE_CHECKING:

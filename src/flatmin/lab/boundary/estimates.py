@@ -14,11 +14,11 @@ from scipy.special import ndtri
 from scipy.stats import t
 
 from flatmin._core.arrays import Array
-from flatmin.lab.boundary import pooled_boundary
-from flatmin.lab.claim import shared_level
+from flatmin.lab.boundary.phase_map import Column
+from flatmin.lab.boundary.posterior import pooled_boundary
+from flatmin.lab.claims import shared_level
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.phase_map import Column
-from flatmin.lab.recipe import Value
+from flatmin.lab.runs.experiment import Value
 
 __all__ = [
     "UNKNOWN",
@@ -223,9 +223,9 @@ def difference(evidence: Evidence, name: str, first: Value, second: Value, level
     ----------
     Kärber, "Beitrag zur kollektiven Behandlung pharmakologischer Reihenversuche", Archiv f. exp. Pathologie 162, 1931.
     """
-    about = evidence.recipe.transition
+    about = evidence.experiment.transition
     assert about is not None
-    others = [key for key in evidence.recipe.columns if key != name]
+    others = [key for key in evidence.experiment.columns if key != name]
     columns: dict[tuple[Any, ...], list[tuple[float, Array]]] = {}
     for values, part in evidence.split(*others).items():
         at = dict(zip(others, values, strict=True))

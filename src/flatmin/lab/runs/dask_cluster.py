@@ -10,9 +10,9 @@ from typing import Any
 
 from flatmin._version import __version__
 from flatmin.errors import InputError
-from flatmin.lab.places import Cell, Place, by_joblib, compute, one_by_one, reason_of
-from flatmin.lab.recipe import Trial
-from flatmin.lab.store import Result
+from flatmin.lab.runs.executors import Cell, Executor, by_joblib, compute, one_by_one, reason_of
+from flatmin.lab.runs.experiment import Trial
+from flatmin.lab.runs.store import Result
 
 __all__ = ["DaskCluster"]
 
@@ -24,7 +24,7 @@ PATIENCE = 15
 GLANCE = 0.3
 
 
-class DaskCluster(Place):
+class DaskCluster(Executor):
     """On the workers of a Dask cluster, by joblib; as a context, it holds the connection.
 
     Parameters
