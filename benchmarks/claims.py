@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("place", metavar="DIR_OR_STORE")
     reading = read_stores(parser.parse_args().place)
-    print("\n".join(line for evidence in reading.evidence for line in lines(Finding.of(evidence))))
+    print("\n".join(line for evidence in reading.evidence for line in lines(Finding.from_evidence(evidence))))
 
 
 def lines(finding: Finding) -> Iterator[str]:

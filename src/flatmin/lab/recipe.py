@@ -7,16 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flatmin._core.registry import Registry
 from flatmin.errors import InputError
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import Display
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.runs.experiment import Experiment
 
-__all__ = ["Recipe"]
+__all__ = ["RECIPES", "Recipe"]
 
 
 def _none(evidence: Evidence) -> list[Any]:
+    """Return no claims, or no figures."""
     return []
 
 
@@ -71,3 +73,9 @@ class Recipe(Experiment):
             raise InputError(f"the recipe {self.name} says nothing after {heading + ':'!r}, expected a paragraph")
         text = " ".join(found[1].split())
         return text[0].upper() + text[1:]
+
+
+#: All recipes: those of `flatmin.lab.recipes`, registered ones, and entry points in the group "flatmin.recipes".
+RECIPES: Registry[Recipe] = Registry(
+    "recipe", Recipe, package="flatmin.lab.recipes", attribute="RECIPE", group="flatmin.recipes"
+)

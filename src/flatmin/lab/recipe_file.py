@@ -1,15 +1,15 @@
-"""Recipes as files: a known experiment with another grid, other repetitions or another seed.
+"""Recipes as TOML files: a known recipe with another grid, other repetitions or another seed.
 
 ::
 
     recipe = "figure-3"
     repetitions = 3
-    [only]                        # of the cells that the recipe has, those with these values
+    [only]                        # keep only the cells with these values
     panel = ["sensing", "completion"]
-    [grid]                        # these values in place of the recipe's
+    [grid]                        # replace the recipe's values of these parameters
     d = [10, 15, 20]
 
-``[[grid]]``, as many times as needed, replaces the whole grid: each is a block with the values of every parameter.
+One or several ``[[grid]]`` replace the whole grid: each is a block with the values of every parameter.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from flatmin.errors import InputError
-from flatmin.lab import recipes
-from flatmin.lab.recipe import Recipe
-from flatmin.lab.runs.experiment import Block, Parameters
+from flatmin.lab.recipe import RECIPES, Recipe
 
 __all__ = ["read_recipe"]
 
@@ -38,12 +36,12 @@ def read_recipe(given: str, *, quick: bool = False) -> Recipe:
     given : str
         A name such as "figure-3", or the path of a file that ends in ``.toml``.
     quick : bool
-        Whether the quick version is meant; a file changes that one then.
+        Return the quick version; a file then changes the quick version.
 
     Raises
     ------
     InputError
-        If there is no such recipe, or the file says what cannot be understood.
+        If there is no such recipe, or the file cannot be understood.
 
     Examples
     --------
@@ -57,42 +55,47 @@ def read_recipe(given: str, *, quick: bool = False) -> Recipe:
     ('figure-3', 1, {('sensing', 5)})
     """
     if not given.endswith(".toml"):
-        recipe = recipes.find(given)
+        try:
+            recipe = RECIPES.find(given)
+        except InputError as error:
+            if given in RECIPES.names():
+                raise
+            raise InputError(f"{error}, or a .toml file") from None
         return recipe.quickly() if quick else recipe
-    says = _read(Path(given))
-    if not isinstance(says.get("recipe"), str):
-        raise InputError(f"{given} does not say which recipe it changes, expected recipe = one of {recipes.names()}")
+    changes = _read(Path(given))
+    if not isinstance(changes.get("recipe"), str):
+        raise InputError(f"{given} does not say which recipe it changes, expected recipe = one of {RECIPES.names()}")
     try:
-        recipe = recipes.find(says["recipe"])
-        return _varied(recipe.quickly() if quick else recipe, says)
+        recipe = RECIPES.find(changes["recipe"])
+        return _changed(recipe.quickly() if quick else recipe, changes)
     except InputError as error:
         raise InputError(f"{given}: {error}") from error
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        says = tomllib.loads(file.read_text(encoding="utf-8"))
+        changes = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"the recipe {file} cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"the recipe {file} is no TOML: {error}") from error
-    for key in says:
+    for key in changes:
         if key not in KEYS:
             raise InputError(f"{file} has the key {key!r}, expected one of {', '.join(KEYS)}")
-    return says
+    return changes
 
 
-def _varied(recipe: Recipe, says: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with what a file says."""
-    changes = {name: says[name] for name in ("repetitions", "seed") if name in says}
-    given = says.get("grid", {})
-    if isinstance(given, list):
-        changes["grid"] = [_like(recipe, block) for block in given]
-    elif given:
-        values = _like(recipe, given)
-        changes["grid"] = [_with(block, values) for block in recipe.grid]
+def _changed(recipe: Recipe, given: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with the changes of a file."""
+    changes = {name: given[name] for name in ("repetitions", "seed") if name in given}
+    grid = given.get("grid", {})
+    if isinstance(grid, list):
+        changes["grid"] = [_checked(recipe, block) for block in grid]
+    elif grid:
+        values = _checked(recipe, grid)
+        changes["grid"] = [{name: values.get(name, usual) for name, usual in block.items()} for block in recipe.grid]
     recipe = replace(recipe, **changes)
-    only = _like(recipe, says.get("only", {}))
+    only = _checked(recipe, given.get("only", {}))
     if only:
         chosen = [cell for cell in recipe.cells if all(cell.get(name) in values for name, values in only.items())]
         recipe = replace(recipe, grid=[{name: [value] for name, value in cell.items()} for cell in chosen])
@@ -100,38 +103,29 @@ def _varied(recipe: Recipe, says: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-def _with(block: Block, values: Block) -> Block:
-    """Return a block with other values of the parameters that it has."""
-    return {name: values.get(name, usual) for name, usual in block.items()}
-
-
-def _like(recipe: Recipe, given: Any) -> dict[str, Sequence[Any]]:
-    """Return values for parameters of the kinds that the recipe has, or raise `InputError`."""
-    known: dict[str, set[type]] = {}
-    for parameters in [*_combinations(recipe), *recipe.cells]:
+def _checked(recipe: Recipe, given: Any) -> dict[str, Sequence[Any]]:
+    """Return values of parameters, of the types that the recipe's own values have, or raise `InputError`."""
+    types: dict[str, set[type]] = {}
+    first = [{name: values[0] for name, values in block.items()} for block in recipe.grid]
+    for parameters in [*first, *recipe.cells]:
         for name, value in parameters.items():
-            known.setdefault(name, set()).add(type(value))
+            types.setdefault(name, set()).add(type(value))
     if not isinstance(given, Mapping):
         raise InputError(f"found {given!r}, expected a table of lists of values")
     out: dict[str, Sequence[Any]] = {}
     for name, values in given.items():
-        if name not in known:
-            raise InputError(f"there is no parameter {name!r}, expected one of {', '.join(known)}")
+        if name not in types:
+            raise InputError(f"there is no parameter {name!r}, expected one of {', '.join(types)}")
         if not isinstance(values, list) or not values:
             raise InputError(f"{name} is {values!r}, expected a list of values")
-        out[name] = [_of_kind(name, value, known[name]) for value in values]
+        out[name] = [_converted(name, value, types[name]) for value in values]
     return out
 
 
-def _combinations(recipe: Recipe) -> list[Parameters]:
-    """Return one combination of values from each block of the grid, for their names and kinds."""
-    return [{name: values[0] for name, values in block.items()} for block in recipe.grid]
-
-
-def _of_kind(name: str, value: Any, kinds: set[type]) -> Any:
-    if type(value) in kinds:
+def _converted(name: str, value: Any, types: set[type]) -> Any:
+    if type(value) in types:
         return value
-    if float in kinds and type(value) is int:
+    if float in types and type(value) is int:
         return float(value)
-    expected = " or ".join(sorted(kind.__name__ for kind in kinds))
+    expected = " or ".join(sorted(kind.__name__ for kind in types))
     raise InputError(f"{name} has the value {value!r}, expected {expected}")

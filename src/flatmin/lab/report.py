@@ -11,7 +11,7 @@ from flatmin._core.files import atomic_path
 from flatmin.errors import InputError
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.pages.findings import Finding
-from flatmin.lab.stored_evidence import Provenance
+from flatmin.lab.runs.provenance import Provenance
 
 __all__ = ["check_report", "write_findings", "write_report"]
 
@@ -78,7 +78,7 @@ def write_report(
         raise InputError(
             f"there is evidence of {twice[0]} more than once, expected each recipe once; put them together"
         )
-    findings = [Finding.of(each) for each in evidence]
+    findings = [Finding.from_evidence(each) for each in evidence]
     write_findings(file, findings, title=title, provenance=provenance, command=command, notes=notes)
     return findings
 

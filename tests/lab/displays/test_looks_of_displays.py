@@ -15,7 +15,7 @@ from flatmin.lab.displays import (
     ScatterDisplay,
 )
 from flatmin.lab.displays.style import COLOURS, look, printed
-from tests.lab.made_displays import evidence_of, kinds, mapped, noisy, painted
+from tests.lab.evidence_of_displays import evidence_of, kinds, mapped, noisy, painted
 
 
 @pytest.fixture(scope="module")

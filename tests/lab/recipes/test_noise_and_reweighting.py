@@ -218,7 +218,7 @@ class TestNoise:
 
     def test_intervals_of_two_panels_hold_together(self):
         """Ten of ten draws: the lower end p has p^10 = 0.05 / 4, and 60 of 60 have p^60 = 0.05 / 4."""
-        claims = self.made().recipe.judge(self.made())
+        claims = self.made().experiment.judge(self.made())
         (buried,) = (c for c in claims if "rank is too small" in c.text and c.text.startswith("In sensing"))
         (right,) = (c for c in claims if "has the right rank" in c.text and c.text.startswith("In sensing"))
         assert (buried.low, right.low) == pytest.approx((0.0125 ** (1 / 10), 0.0125 ** (1 / 60)))
@@ -232,8 +232,8 @@ class TestNoise:
     def test_too_few_decide_nothing(self):
         nothing = Evidence(recipes.find("noise"), [])
         assert set(verdicts(nothing)) == {"undecided"}
-        few = Evidence(nothing.recipe, self.made().results[:3])
-        decided = [claim.text for claim in few.recipe.judge(few) if claim.verdict != "undecided"]
+        few = Evidence(nothing.experiment, self.made().results[:3])
+        decided = [claim.text for claim in few.experiment.judge(few) if claim.verdict != "undecided"]
         assert [text for text in decided if "the weaker component" not in text] == []  # an extreme is what it is
         assert len(verdicts(nothing)) == len(verdicts(self.made()))
 

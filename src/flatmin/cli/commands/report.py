@@ -13,7 +13,7 @@ from flatmin.report.words import counted
 
 if TYPE_CHECKING:
     from flatmin.lab.pages.findings import Finding
-    from flatmin.lab.stored_evidence import Provenance
+    from flatmin.lab.runs.provenance import Provenance
 
 __all__ = ["Output", "Request", "print_findings", "run"]
 
@@ -125,7 +125,7 @@ def run(request: Request) -> int:
     output = Output(request.output or Path(f"{name}-report.html"), request.figures)
     output.check(request.place)
     reading = read_stores(request.place)
-    findings = [Finding.of(evidence) for evidence in reading.evidence]
+    findings = [Finding.from_evidence(evidence) for evidence in reading.evidence]
     said = output.write(
         findings,
         title=f"Experiments in {name}",

@@ -23,7 +23,7 @@ from flatmin.errors import InputError
 from flatmin.report.words import counted
 
 if TYPE_CHECKING:
-    from flatmin.lab import SweepResult, Recipe, Store
+    from flatmin.lab import Recipe, Store, SweepResult
 
 __all__ = ["Request", "print_recipes", "run"]
 
@@ -212,7 +212,7 @@ def _place(request: Request) -> Iterator[Any]:
     """Give where cells are computed."""
     from joblib import cpu_count
 
-    from flatmin.lab import DaskCluster, Serial, Processes
+    from flatmin.lab import DaskCluster, Processes, Serial
 
     exclusive(jobs=request.jobs, dask=request.dask)
     if request.jobs is not None and request.jobs < 1:
@@ -251,7 +251,7 @@ def _stopped_by_interruption(stop: threading.Event) -> Iterator[None]:
 
 def _print_notes(store: Store, recipe: Recipe) -> None:
     """Say what else is in the store, where that may matter."""
-    others, elsewhere = store.other_versions(recipe), store.made_by_another_library(recipe)
+    others, elsewhere = store.other_versions(recipe), store.from_another_library(recipe)
     if others:
         print(
             f"flatmin: {counted(others, 'trial')} of another version of {recipe.name} in {store.file} stay there and "
@@ -270,11 +270,11 @@ def _report(request: Request, output: Output, recipe: Recipe, outcome: SweepResu
     """Write the page and the figures of a sweep that is complete, where they were asked for."""
     from flatmin.lab import Evidence
     from flatmin.lab.pages.findings import Finding
-    from flatmin.lab.stored_evidence import provenance_of
+    from flatmin.lab.runs.provenance import provenance_of
 
     if not output:
         return
-    findings = [Finding.of(Evidence(recipe, outcome.results))]
+    findings = [Finding.from_evidence(Evidence(recipe, outcome.results))]
     provenance = {recipe.name: provenance_of(request.store, recipe, outcome.results)}
     said = output.write(findings, title=recipe.name, command=request.command, provenance=provenance)
     if not request.quiet:

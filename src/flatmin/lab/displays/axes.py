@@ -14,7 +14,7 @@ from flatmin.lab.displays.style import background, look
 from flatmin.lab.displays.summary import within_reach
 from flatmin.report.words import exponent_of, number
 
-__all__ = ["bars", "legend_columns", "dodges", "halo", "intervals", "legend", "levels_on_x", "nothing", "scale_of"]
+__all__ = ["bars", "dodges", "halo", "intervals", "legend", "legend_columns", "levels_on_x", "nothing", "scale_of"]
 
 #: Points between lines that would stand on one another.
 STEP = 3.0

@@ -1,64 +1,70 @@
-"""What evidence comes to: claims with verdicts, and figures."""
+"""Findings: the claims and figures that a recipe derives from evidence, and the verdicts in words."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from flatmin.errors import InputError
 from flatmin.lab.claims import Claim
+from flatmin.lab.displays import Display
 from flatmin.lab.evidence import Evidence
+from flatmin.lab.recipe import Recipe
 from flatmin.report.words import listed, number
 
-if TYPE_CHECKING:
-    from flatmin.lab.displays import Display
+__all__ = ["KINDS", "Finding", "in_words", "kind_of", "tally"]
 
-__all__ = ["VERDICTS", "Finding", "in_words", "kind_of", "tally"]
-
-#: The three verdicts, and what they are called where one claim has them, where several have them, and in a heading.
-VERDICTS = {
+#: The kinds of claims, each with its words for one claim, for several claims, and for a heading.
+#: A claim is untested, not undecided, if the evidence gives no number at all.
+KINDS = {
     "holds": ("holds", "hold", "Claims that hold"),
     "fails": ("fails", "fail", "Claims that fail"),
     "undecided": ("is undecided", "are undecided", "Undecided claims"),
+    "untested": ("is not tested here", "are not tested here", "Claims not tested here"),
 }
-#: The same for claims of which those that the evidence says nothing about are counted apart.
-KINDS = VERDICTS | {"untested": ("is not tested here", "are not tested here", "Claims not tested here")}
-#: Digits of a number that is read beside a limit: more where they are needed to see on which side it lies.
+#: Significant digits of a number and its limit: as few as show on which side of the limit the number lies.
 DIGITS = range(3, 10)
-#: The share of trials that must have run: those that failed are missing from all other numbers.
+#: The share of trials that must run to the end, because failed trials are missing from all other numbers.
 RAN = 0.99
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The evidence of one recipe, judged and drawn.
+    """The claims and figures that a recipe derives from its evidence.
 
     Attributes
     ----------
+    recipe : Recipe
+        The recipe, with the grid of the evidence.
     evidence : Evidence
-        Of the recipe.
+        The evidence.
     claims : tuple of Claim
-        What the recipe makes of it, and the share of trials that ran, where some failed.
+        The recipe's claims, and if trials failed, the claim that at least 99 % ran to the end.
     displays : tuple of Display
-        Its figures.
+        The figures.
     trouble : tuple of str
-        Why there are no claims or no figures, where the recipe refused.
+        Why claims or figures are missing.
     """
 
+    recipe: Recipe
     evidence: Evidence
     claims: tuple[Claim, ...]
     displays: tuple[Display, ...]
     trouble: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, evidence: Evidence) -> Finding:
-        """Return what the recipe's ``judge`` and ``show`` make of the evidence.
+    def from_evidence(cls, evidence: Evidence) -> Finding:
+        """Judge evidence and compute its figures.
 
-        Where trials failed there is one more claim: that hardly any did.
+        Raises
+        ------
+        InputError
+            If the evidence belongs to an experiment that is not a recipe.
         """
         recipe, trouble = evidence.experiment, []
+        if not isinstance(recipe, Recipe):
+            raise InputError(f"the experiment {recipe.name} has no claims, expected a Recipe")
         claims: list[Claim] = []
         displays: Sequence[Display] = ()
         try:
@@ -72,22 +78,27 @@ class Finding:
             displays = recipe.show(evidence)
         except InputError as error:
             trouble.append(f"The figures could not be drawn: {error}.")
-        return cls(evidence, tuple(claims), tuple(displays), tuple(trouble))
+        return cls(recipe, evidence, tuple(claims), tuple(displays), tuple(trouble))
+
+    @property
+    def name(self) -> str:
+        """The name of the recipe."""
+        return self.recipe.name
 
     @property
     def holds(self) -> bool | None:
-        """Whether all claims hold (True), one fails (False), or neither is so (None)."""
+        """True if all claims hold, False if one fails, and None otherwise."""
         found = {claim.verdict for claim in self.claims}
         return False if "fails" in found else True if found == {"holds"} else None
 
 
 def kind_of(claim: Claim) -> str:
-    """Return the verdict, or "untested" where the evidence says nothing: there is no number that could decide it."""
+    """Return the verdict, or "untested" if the evidence gives no number that could decide the claim."""
     return "untested" if claim.verdict == "undecided" and claim.estimate != claim.estimate else claim.verdict
 
 
 def tally(claims: Sequence[Claim]) -> str:
-    """Return how many claims hold, fail and are undecided, and how many the evidence says nothing about.
+    """Return how many claims there are of each kind.
 
     Examples
     --------
@@ -98,11 +109,11 @@ def tally(claims: Sequence[Claim]) -> str:
     '2 claims hold, 1 fails and 1 is not tested here'
     """
     counts = Counter(kind_of(claim) for claim in claims)
-    said = [f"{counts[verdict]} {words[counts[verdict] > 1]}" for verdict, words in KINDS.items() if counts[verdict]]
-    if not said:
+    parts = [f"{counts[kind]} {words[counts[kind] > 1]}" for kind, words in KINDS.items() if counts[kind]]
+    if not parts:
         return "there is no claim"
-    first, _, rest = said[0].partition(" ")
-    return listed([f"{first} claim{'s' if first != '1' else ''} {rest}", *said[1:]])
+    first, _, rest = parts[0].partition(" ")
+    return listed([f"{first} claim{'s' if first != '1' else ''} {rest}", *parts[1:]])
 
 
 def in_words(claim: Claim) -> str:

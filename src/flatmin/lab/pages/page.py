@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from flatmin._version import __version__
+from flatmin.lab.displays import Display, page_svg
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.pages.findings import KINDS, Finding, in_words, kind_of, tally
-from flatmin.lab.pages.settings import failures_of, settings_of, size_of, spoken_time, unfinished
-from flatmin.lab.stored_evidence import Provenance
+from flatmin.lab.pages.settings import failures_of, settings_of, size_of, time_in_words, unfinished
+from flatmin.lab.runs.provenance import Provenance
 from flatmin.report.page import Chip, Fact, Figure, Line, Overview, Page, Section, Statement, Table, Verdict
 from flatmin.report.words import counted, listed, number
-
-if TYPE_CHECKING:
-    from flatmin.lab.displays import Display
 
 __all__ = ["GENERATOR", "experiments_page"]
 
@@ -54,7 +52,7 @@ def experiments_page(
     """
     known = provenance or {}
     sections = [_overview(findings)]
-    sections += [_section(finding, known.get(finding.evidence.name)) for finding in findings]
+    sections += [_section(finding, known.get(finding.name)) for finding in findings]
     sections.append(_reading_guide(command))
     return Page(
         title=title,
@@ -75,7 +73,7 @@ def _size(evidence: Evidence) -> int:
 
 
 def _subtitle(findings: Sequence[Finding]) -> str:
-    names = [finding.evidence.name for finding in findings]
+    names = [finding.name for finding in findings]
     return f"{counted(len(names), 'experiment')}: {listed(names, most=20)}"
 
 
@@ -93,7 +91,7 @@ def _advice(findings: Sequence[Finding]) -> str:
     """Return what is missing, and which experiments have claims that do not hold."""
     said = [part for part in [unfinished([finding.evidence for finding in findings])] if part]
     for kind, words in (("fails", "Fails"), ("undecided", "Undecided"), ("untested", "Not tested here")):
-        counts = [(f.evidence.name, _of_kind(f, kind), len(f.claims)) for f in findings]
+        counts = [(f.name, _of_kind(f, kind), len(f.claims)) for f in findings]
         names = [f"{name} ({counted(count, 'claim')} of {total})" for name, count, total in counts if count]
         if names:
             said.append(f"{words}: {listed(names, most=20)}.")
@@ -114,7 +112,7 @@ def _highlights(findings: Sequence[Finding]) -> list[Fact]:
         *(Fact(words[2], str(counts[kind])) for kind, words in KINDS.items()),
         Fact("Trials", str(sum(_size(finding.evidence) for finding in findings))),
         Fact("Failed trials", str(sum(len(finding.evidence.failed) for finding in findings))),
-        Fact("Time of the trials", spoken_time(seconds)),
+        Fact("Time of the trials", time_in_words(seconds)),
     ]
 
 
@@ -126,7 +124,7 @@ def _overview(findings: Sequence[Finding]) -> Section:
 
 
 def _line(finding: Finding) -> Line:
-    recipe = finding.evidence.experiment
+    recipe = finding.recipe
     chips = [
         Chip(
             _address(finding, f"claim-{index}"),
@@ -154,12 +152,12 @@ def _outcome(finding: Finding) -> str:
 
 def _address(finding: Finding, part: str = "") -> str:
     """Return where a recipe, or a part of its section, stands in the page: no two share one, whatever their names."""
-    name = re.sub("[^A-Za-z0-9-]", lambda letter: f"_{ord(letter[0]):x}_", finding.evidence.name)
+    name = re.sub("[^A-Za-z0-9-]", lambda letter: f"_{ord(letter[0]):x}_", finding.name)
     return f"experiment-{name}" + (f".{part}" if part else "")
 
 
 def _section(finding: Finding, provenance: Provenance | None) -> Section:
-    recipe = finding.evidence.experiment
+    recipe = finding.recipe
     parts = [Section(_address(finding, "settings"), "Settings", facts=settings_of(finding.evidence, provenance))]
     if finding.evidence.failed:
         said, table = failures_of(finding.evidence)
@@ -196,8 +194,6 @@ def _statements(finding: Finding) -> list[Statement]:
 
 
 def _figure(address: str, display: Display) -> Figure:
-    from flatmin.lab.displays import page_svg
-
     head, rows = display.table()
     table = Table(
         f"Data: {display.title}",

@@ -43,8 +43,8 @@ import numpy as np
 
 from flatmin.families import matrix_sensing, sparse_regression
 from flatmin.families.base import relative_distance
-from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab.boundary.estimates import UNKNOWN, Number, beyond, difference, distance
+from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab.claims import Claim, share_interval, shared_level
 from flatmin.lab.conic import statistical_dimension, statistical_dimension_of_sparse
 from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, Display, PhaseMapDisplay

@@ -48,8 +48,8 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab.boundary.estimates import UNKNOWN, Number, beyond, difference, distance, growth, largest, ratio
+from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab.claims import Claim, share_interval, shared_level
 from flatmin.lab.conic import statistical_dimension
 from flatmin.lab.displays import BoundaryDisplay, Display, PhaseMapDisplay
@@ -245,7 +245,7 @@ def show(evidence: Evidence) -> list[Display]:
 
 def _over_freedom(flat: Evidence) -> Display:
     """Return all boundaries of flat minima in units of the number of degrees of freedom."""
-    counted = replace(flat.recipe, transition=Transition("m", "success", freedom))
+    counted = replace(flat.experiment, transition=Transition("m", "success", freedom))
     return BoundaryDisplay.from_evidence(
         Evidence(counted, flat.results),
         "boundaries-freedom",

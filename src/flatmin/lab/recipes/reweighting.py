@@ -44,8 +44,8 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.families.base import relative_distance
-from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab.boundary.estimates import UNKNOWN, Number, boundary_of, difference
+from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.power_law import claim_of_ratio
 from flatmin.lab.recipe import Recipe

@@ -344,7 +344,7 @@ def show(evidence: Evidence) -> list[Display]:
                 over="d1",
                 by="method",
                 predicted=_predicted
-                if np.isfinite([_predicted(cell) for cell in completion.recipe.cells]).all()
+                if np.isfinite([_predicted(cell) for cell in completion.experiment.cells]).all()
                 else None,
                 labels={"solved": "half are recovered", "score": "half have no score above 1"},
                 x_label="dimension",

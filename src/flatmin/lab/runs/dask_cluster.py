@@ -1,4 +1,4 @@
-"""Computing cells on the workers of a Dask cluster."""
+"""Executor on the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 
 from flatmin._version import __version__
 from flatmin.errors import InputError
-from flatmin.lab.runs.executors import Cell, Executor, by_joblib, compute, one_by_one, reason_of
-from flatmin.lab.runs.experiment import Trial
+from flatmin.lab.runs.executors import Executor, by_joblib, compute, one_by_one, reason_of
+from flatmin.lab.runs.experiment import Cell, Trial
 from flatmin.lab.runs.store import Result
 
 __all__ = ["DaskCluster"]
 
-#: Trials in flight for each worker: more than for a process, for the way is longer.
-AHEAD = 8
-#: Seconds to reach a cluster.
+#: Number of trials queued for each worker; larger than for local processes because messages take longer.
+QUEUED = 8
+#: Seconds to wait for a connection to the cluster.
 PATIENCE = 15
-#: Seconds between looks at a connection that is to come back.
-GLANCE = 0.3
+#: Seconds between checks of a lost connection.
+POLL = 0.3
 
 
 class DaskCluster(Executor):
-    """On the workers of a Dask cluster, by joblib; as a context, it holds the connection.
+    """The workers of a Dask cluster, by joblib.
 
     Parameters
     ----------
     address : str
-        Of the scheduler, such as ``tcp://127.0.0.1:8786``.
+        The address of the scheduler, such as ``tcp://127.0.0.1:8786``.
 
     Raises
     ------
@@ -45,7 +45,7 @@ class DaskCluster(Executor):
         except ImportError as error:
             raise InputError("--dask needs Dask, which is not installed: pip install 'flatmin[dask]'") from error
         try:
-            # First, for a client that could not be made leaves a thread behind that the process waits for.
+            # Checked first, because a client that fails leaves a thread behind that keeps the process alive.
             import_module("distributed.comm").get_address_host_port(address)
             self.client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError, TypeError, TimeoutError) as error:
@@ -62,8 +62,8 @@ class DaskCluster(Executor):
 
     def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
         """Give results as they come."""
-        # A backend that has broken down once collects nothing any more, so each round has one of its own.
-        options = {"n_jobs": -1, "pre_dispatch": f"{AHEAD} * n_jobs", "batch_size": "auto"}
+        # A backend does not recover from a breakdown, so each round has its own.
+        options = {"n_jobs": -1, "pre_dispatch": f"{QUEUED} * n_jobs", "batch_size": "auto"}
         return by_joblib(
             cell,
             trials,
@@ -72,7 +72,7 @@ class DaskCluster(Executor):
         )
 
     def trouble(self) -> str | None:
-        """Return that there is no worker, or no scheduler; None if all is well."""
+        """Return that the scheduler or the workers are missing, or None."""
         if self.client.status != "running":
             return "the connection to the Dask scheduler is lost"
         try:
@@ -81,7 +81,7 @@ class DaskCluster(Executor):
             return f"the Dask scheduler does not answer: {reason_of(error)}"
 
     def _again(self, cell: Cell, suspects: Iterable[Trial]) -> Iterator[Result]:
-        """Give the results of trials that are made all at once, and of those that are lost again one by one."""
+        """Run trials again, first all at once, then those that are lost again one by one."""
         self._wait_for_the_scheduler()
         futures = {self.client.submit(compute, cell, trial, pure=False): trial for trial in suspects}
         lost = []
@@ -100,15 +100,15 @@ class DaskCluster(Executor):
             self._wait_for_the_scheduler()
             try:
                 result: Result = self.client.submit(compute, cell, trial, pure=False).result()
-            except CancelledError:  # with the connection; no cell does that
-                time.sleep(GLANCE)
+            except CancelledError:  # The connection was lost; no cell raises this.
+                time.sleep(POLL)
             else:
                 return result
 
     def _wait_for_the_scheduler(self) -> None:
-        """Return when there is a connection; Dask tries for some seconds to have it again, and then gives up."""
+        """Return when there is a connection. Dask tries to reconnect for some seconds and then gives up."""
         while self.client.status == "connecting":
-            time.sleep(GLANCE)
+            time.sleep(POLL)
         if self.client.status != "running":
             raise InputError(
                 f"the Dask scheduler at {self.address} is gone, expected it to stay; what is finished is kept, and the "
@@ -133,18 +133,17 @@ def _version_there() -> str:
 
 
 class _Lost:
-    """What stands for the outcome of a task that was lost."""
+    """The error of a task that was lost, in place of its result."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
 def _complete_backend(client: Any) -> Any:
-    """Return joblib's Dask backend for a connected client, which also tells of tasks that were lost.
+    """Return joblib's Dask backend for a connected client, extended to report lost tasks.
 
-    joblib 1.5 and 1.6 hear of a Dask task only if it returned: one whose worker was killed too often is never heard of,
-    and a sweep would wait for it for ever. It computes here where the cluster has one thread, and gives up where it has
-    none for ten seconds.
+    joblib 1.5 and 1.6 report a Dask task only if it returned: a sweep would wait for ever for a task whose worker was
+    killed too often. They compute locally if the cluster has one thread, and give up after ten seconds without any.
     """
     from joblib._dask import DaskDistributedBackend
 

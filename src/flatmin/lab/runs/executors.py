@@ -1,8 +1,8 @@
-"""Where cells are computed: in this process or in several; `dask_cluster.py` has more machines.
+"""Executors: where cells are computed, in this process or in several; `dask_cluster.py` has clusters.
 
-A place takes trials and gives results as they come. A cell that raises is a result with a reason. A cell that ends its
-process, for want of memory say, takes others down with it; the trials that were in flight are then made again, in the
-end one by one, so that only the guilty one fails.
+An executor takes trials and gives results as they come. A cell that raises gives a result with a reason. A cell that
+ends its process, for lack of memory for example, takes other trials down with it. All trials that were running are then
+repeated, in the end one by one, so that only the guilty one fails.
 """
 
 from __future__ import annotations
@@ -20,30 +20,29 @@ from typing import Any, Protocol
 
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
-from flatmin.lab.runs.experiment import Metrics, Parameters, Trial
+from flatmin.lab.runs.experiment import Cell, Metrics, Trial
 from flatmin.lab.runs.store import Result
 
 __all__ = ["Executor", "Processes", "Serial", "by_joblib", "compute", "one_by_one", "reason_of"]
 
-Cell = Callable[[Parameters, int], Metrics]
-#: Trials in flight for each process, so that none of them waits.
-AHEAD = 2
+#: Number of trials queued for each process, so that none of them waits.
+QUEUED = 2
 
 
 class Executor(Protocol):
-    """Somewhere to compute."""
+    """A place where cells are computed."""
 
     def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
-        """Give results in the order in which they come; trials are taken as there is room."""
+        """Give results in the order in which they come; trials are taken when there is room."""
         ...
 
     def trouble(self) -> str | None:
-        """Return what keeps it from computing, in words; None if nothing does."""
+        """Return in words what keeps it from computing, or None."""
         return None
 
 
 def compute(cell: Cell, trial: Trial) -> Result:
-    """Return what came of a trial, with one thread of linear algebra."""
+    """Return the result of a trial, computed with one thread of linear algebra."""
     start = time.perf_counter()
     try:
         with one_thread():
@@ -54,7 +53,7 @@ def compute(cell: Cell, trial: Trial) -> Result:
 
 
 class Serial(Executor):
-    """In this process, one cell after the other."""
+    """One cell after the other in this process."""
 
     def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
         """Give results in order."""
@@ -62,12 +61,12 @@ class Serial(Executor):
 
 
 class Processes(Executor):
-    """In several processes of this machine, by joblib.
+    """Several processes of this machine, by joblib.
 
     Parameters
     ----------
     count : int
-        How many.
+        Number of processes.
     """
 
     def __init__(self, count: int) -> None:
@@ -77,11 +76,11 @@ class Processes(Executor):
         """Give results as they come."""
         options = {
             "n_jobs": self.count,
-            "pre_dispatch": f"{AHEAD} * n_jobs",
+            "pre_dispatch": f"{QUEUED} * n_jobs",
             "batch_size": 1,
             "backend": "loky",
             "inner_max_num_threads": 1,
-            "initializer": _enter,
+            "initializer": _prepare_process,
             "initargs": (os.getpid(),),
         }
         return by_joblib(cell, trials, lambda: options, lambda suspects: one_by_one(self._alone, cell, suspects))
@@ -89,7 +88,7 @@ class Processes(Executor):
     def _alone(self, cell: Cell, trial: Trial) -> Result:
         from joblib.externals.loky import ProcessPoolExecutor
 
-        with ProcessPoolExecutor(1, initializer=_enter, initargs=(os.getpid(),)) as executor:
+        with ProcessPoolExecutor(1, initializer=_prepare_process, initargs=(os.getpid(),)) as executor:
             result: Result = executor.submit(compute, cell, trial).result()
             return result
 
@@ -100,13 +99,13 @@ def by_joblib(
     options: Callable[[], Mapping[str, Any]],
     again: Callable[[Iterable[Trial]], Iterator[Result]],
 ) -> Iterator[Result]:
-    """Give results as they come; after a breakdown, make what was in flight ``again`` and go on with the rest."""
+    """Give results as they come. After a breakdown, run the unfinished trials by ``again`` and go on with the rest."""
     from joblib import Parallel, delayed
 
     supply = _Supply(trials)
     while not supply.exhausted:
         work = (delayed(compute)(cell, trial) for trial in supply)
-        with _later_interruption():
+        with _interruption_delayed():
             results = _until_broken(Parallel(return_as="generator_unordered", **options())(work))
         broken = False
         try:
@@ -127,11 +126,11 @@ def by_joblib(
 
 
 class _BrokenError(Exception):
-    """The processes broke down; no error of a cell does that."""
+    """A breakdown of the processes, which no error of a cell causes."""
 
 
 def _until_broken(results: Iterable[Result]) -> Generator[Result]:
-    """Give results, and tell a breakdown from an error of whoever takes them."""
+    """Give results, and mark a breakdown, so that errors of the consumer are not taken for one."""
     try:
         yield from results
     except Exception as error:
@@ -139,26 +138,22 @@ def _until_broken(results: Iterable[Result]) -> Generator[Result]:
 
 
 def one_by_one(alone: Callable[[Cell, Trial], Result], cell: Cell, suspects: Iterable[Trial]) -> Iterator[Result]:
-    """Give the results of what was in flight when processes broke down; whose process ends again is guilty."""
+    """Give the results of trials that ran during a breakdown; a trial whose process ends again has failed."""
     for trial in suspects:
         try:
             result = alone(cell, trial)
-        except InputError:  # there is nowhere to compute any more, and no trial is guilty of that
+        except InputError:  # The executor itself is gone, which is no trial's fault.
             raise
         except Exception as error:
-            result = _ended(trial, error)
+            result = Result(trial, reason=f"the process that computed it ended: {type(error).__name__}")
         yield result
 
 
-def _ended(trial: Trial, error: BaseException) -> Result:
-    return Result(trial, reason=f"the process that computed it ended: {type(error).__name__}")
-
-
 class _Supply:
-    """Trials that remember which of them are in flight.
+    """An iterator over trials that remembers which of them are running.
 
-    joblib asks for trials from threads of its own, where an exception would be lost and the sweep would wait for ever:
-    it is kept here, and the supply ends.
+    joblib asks for trials from threads of its own. An exception there would be lost and the sweep would wait for ever,
+    so it is kept here and the supply ends.
     """
 
     def __init__(self, trials: Iterable[Trial]) -> None:
@@ -187,15 +182,15 @@ class _Supply:
 
 
 def _close(results: Any) -> None:
-    """Close a generator of joblib, and with it its work, without a warning that something is left."""
+    """Close a generator of joblib and end its work, without joblib's warning about unfinished work."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         results.close()
 
 
 @contextmanager
-def _later_interruption() -> Iterator[None]:
-    """Hold Ctrl-C back inside the block, and in processes that are started there until they can answer it."""
+def _interruption_delayed() -> Iterator[None]:
+    """Hold Ctrl-C back inside the block, and in processes started there until they can handle it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -206,14 +201,14 @@ def _later_interruption() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _enter(parent: int) -> None:
-    """Prepare a process: Ctrl-C is the parent's business, and without the parent there is nothing to do."""
+def _prepare_process(parent: int) -> None:
+    """Let the parent alone handle Ctrl-C, and end when the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.name == "posix":
-        threading.Thread(target=_leave_with_the_parent, args=(parent,), daemon=True).start()
+        threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
 
-def _leave_with_the_parent(parent: int) -> None:
+def _end_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
@@ -223,15 +218,19 @@ def _checked(metrics: Any) -> Metrics:
     """Return the metrics of a cell in plain Python, or raise `TypeError`."""
     if not isinstance(metrics, dict):
         raise TypeError(f"the cell returned a {type(metrics).__name__}, expected a dict of metrics")
-    plain = {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
-    for name, value in plain.items():
-        if not isinstance(name, str) or not (value is None or isinstance(value, str | int | float | bool)):
-            raise TypeError(f"the metric {name!r} is {value!r}, expected a number, a word or a truth value")
+    return {name: _checked_metric(name, value) for name, value in metrics.items()}
+
+
+def _checked_metric(name: Any, value: Any) -> Any:
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    entries = plain if isinstance(plain, list) else [plain]
+    if not isinstance(name, str) or not all(each is None or isinstance(each, str | int | float) for each in entries):
+        raise TypeError(f"the metric {name!r} is {plain!r}, expected a number, a word, a truth value or a list of them")
     return plain
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an error in one line, with the place that raised it."""
+    """Return an error in one line, with the file and line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

@@ -1,4 +1,4 @@
-"""A store that is only looked at: nothing is made, changed or locked against those who write."""
+"""A store opened for reading only: nothing is created, changed, or locked against writers."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from flatmin.lab.runs.store import APPLICATION, FORMAT, PATIENCE, Store
 __all__ = ["FrozenStore", "read_frozen"]
 
 T = TypeVar("T")
-#: How often a file that another process changes meanwhile is read again.
+#: Number of attempts to read a file that another process keeps changing.
 ATTEMPTS = 5
 
 
 class FrozenStore(Store):
-    """A store as it is at one moment.
+    """A snapshot of a store.
 
     Parameters
     ----------
     file : Path
-        What it is called in errors.
+        The name of the store in error messages.
     address : str
-        Where it is, in the form of an address that SQLite knows.
+        The location, as a URI that SQLite understands.
     """
 
     def __init__(self, file: Path, address: str) -> None:
         self.file = file
         self._lock = threading.RLock()
-        with self._said_in_words():
+        with self._errors_explained():
             self._database = sqlite3.connect(
                 address, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
             )
 
     def begin(self) -> bool:
-        """Look at one moment of the file from now on, and return whether it has tables; others than a store's raise."""
+        """Fix the snapshot, and return whether it has tables; raise `InputError` if they are not a store's."""
         self.select("BEGIN")
         (tables,), (application,), (version,) = (
             self.select(query)[0]
@@ -55,7 +55,7 @@ class FrozenStore(Store):
         return bool(tables)
 
     @contextmanager
-    def _said_in_words(self) -> Iterator[None]:
+    def _errors_explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -65,15 +65,15 @@ class FrozenStore(Store):
 def read_frozen(file: Path, read: Callable[[FrozenStore], T]) -> T | None:
     """Return what a function reads from a store, or None if the store has no tables yet.
 
-    A file that nobody has open is read as it lies there, so that nothing appears beside it. SQLite's log beside it says
-    that somebody has it open, or was killed. Then it is read together with the log, as all do who have it open.
+    If no process has the file open, it is read in place and no further file appears. A log of SQLite next to the file
+    shows that a process has it open or was killed; then file and log are read together.
 
     Parameters
     ----------
     file : Path
         The store.
     read : callable
-        Takes a `FrozenStore`. It is called again if somebody opened the file meanwhile.
+        Takes a `FrozenStore`. It is called again if the file changed meanwhile.
 
     Raises
     ------
@@ -83,9 +83,9 @@ def read_frozen(file: Path, read: Callable[[FrozenStore], T]) -> T | None:
     for _ in range(ATTEMPTS):
         before = _state(file)
         if _log(file).exists():
-            return _beside_a_log(file, read)
+            return _with_log(file, read)
         try:
-            found = _from(file, f"{_address(file)}?immutable=1", read)
+            found = _from_address(file, f"{_address(file)}?immutable=1", read)
         except InputError:
             if _state(file) == before:
                 raise
@@ -95,13 +95,13 @@ def read_frozen(file: Path, read: Callable[[FrozenStore], T]) -> T | None:
     raise InputError(f"the store {file} changes all the time while it is read; try again")
 
 
-def _beside_a_log(file: Path, read: Callable[[FrozenStore], T]) -> T | None:
+def _with_log(file: Path, read: Callable[[FrozenStore], T]) -> T | None:
     try:
-        return _from(file, f"{_address(file)}?mode=ro", read)
+        return _from_address(file, f"{_address(file)}?mode=ro", read)
     except InputError:
-        if _beside(file, "-shm").exists():
+        if _neighbour(file, "-shm").exists():
             raise
-    # Where nothing may be written, the log of a process that was killed cannot be read in its place.
+    # SQLite cannot read the log of a killed process in a directory without write permission, so both are copied.
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / file.name
         try:
@@ -109,10 +109,10 @@ def _beside_a_log(file: Path, read: Callable[[FrozenStore], T]) -> T | None:
             shutil.copyfile(_log(file), _log(copy))
         except OSError as error:
             raise InputError(f"the store {file} cannot be read: {error}") from error
-        return _from(file, f"{_address(copy)}?mode=rw", read)
+        return _from_address(file, f"{_address(copy)}?mode=rw", read)
 
 
-def _from(file: Path, address: str, read: Callable[[FrozenStore], T]) -> T | None:
+def _from_address(file: Path, address: str, read: Callable[[FrozenStore], T]) -> T | None:
     store = FrozenStore(file, address)
     try:
         return read(store) if store.begin() else None
@@ -125,17 +125,17 @@ def _address(file: Path) -> str:
 
 
 def _log(file: Path) -> Path:
-    """Return SQLite's log: beside the file itself, not beside a link to it."""
-    return _beside(file, "-wal")
+    return _neighbour(file, "-wal")
 
 
-def _beside(file: Path, ending: str) -> Path:
+def _neighbour(file: Path, ending: str) -> Path:
+    """Return a file of SQLite next to the store itself, not next to a link to it."""
     real = file.resolve()
     return real.with_name(f"{real.name}{ending}")
 
 
 def _state(file: Path) -> tuple[int, int, bool]:
-    """Return what changes when somebody writes: the size, the time, and whether there is a log."""
+    """Return what a writer changes: the size, the time of modification, and the existence of a log."""
     try:
         facts = file.stat()
     except OSError as error:

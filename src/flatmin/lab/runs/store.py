@@ -1,10 +1,10 @@
-"""Trials on disk: one SQLite file, one transaction a result.
+"""Store of trials: one SQLite file, one transaction per result.
 
-A trial is named by the recipe, its version, the parameters and the seed, and is there once or not at all. Several
-processes of one machine may write to the same file; who makes which trial is agreed on by claims (`session.py`).
+A trial is identified by its experiment, the experiment's version, the parameters and the seed. Several processes of one
+machine may write to the same file; `worker.py` keeps them from computing the same trial.
 
-The file is in write-ahead mode: a process that is killed loses nothing that was recorded. After a loss of power the
-last moments may be missing; what is there is whole.
+The file is in write-ahead mode. If a process is killed, everything recorded so far is kept. After a loss of power the
+last moments may be missing, but the file is intact.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +27,14 @@ from flatmin.lab.runs.source import library_digest
 
 __all__ = ["Result", "Store", "check_store"]
 
-#: What SQLite keeps in the header of our files: "flat" in ASCII, and the version of the tables.
-APPLICATION, FORMAT = 0x666C6174, 1
-#: Seconds that a process waits for another one's transaction.
+#: The application id in the header of our SQLite files: "flat" in ASCII.
+APPLICATION = 0x666C6174
+#: The version of the tables, in the header too.
+FORMAT = 1
+#: Seconds to wait for the transaction of another process.
 PATIENCE = 60.0
 
+#: The names are those of the first version: ``recipe`` is any experiment, ``claims`` are the reservations of workers.
 TABLES = """
 CREATE TABLE sessions (
     id INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, pid INTEGER NOT NULL, beat REAL NOT NULL,
@@ -48,18 +51,18 @@ CREATE TABLE claims (
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a trial.
+    """The result of a trial.
 
     Attributes
     ----------
     trial : Trial
-        Which one.
+        The trial.
     metrics : dict
-        What the cell returned; empty if it failed.
+        The return value of the cell; empty if it failed.
     seconds : float
         Wall-clock time of the cell.
     reason : str or None
-        Why it failed; None if it did not.
+        The reason of a failure; None for a trial that ran to the end.
     """
 
     trial: Trial
@@ -78,38 +81,38 @@ class Store:
 
     Parameters
     ----------
-    file : path
-        Made if need be.
+    file : path or None
+        The file, which is created if it does not exist; None keeps trials in memory, for this process only.
 
     Raises
     ------
     InputError
-        If the file cannot be made or read, or is something else.
+        If the file cannot be created or read, or is not a store.
 
     Examples
     --------
-    >>> import tempfile
     >>> from flatmin.lab import recipes
     >>> recipe = recipes.find("figure-3").quickly()
-    >>> with tempfile.TemporaryDirectory() as place, Store(f"{place}/trials.db") as store:
+    >>> with Store(None) as store:
     ...     new = store.record(recipe, Result(next(recipe.trials()), {"error": 0.0}))
     ...     [result.metrics for result in store.results(recipe)]
     [{'error': 0.0}]
     """
 
-    def __init__(self, file: str | Path) -> None:
-        self.file = Path(file)
-        # Whole, for there are names such as :memory: that mean something else to SQLite.
-        self._path, self._identity = self.file.absolute(), None
+    def __init__(self, file: str | Path | None) -> None:
+        self.file = Path("memory" if file is None else file)
+        # SQLite gives names such as ":memory:" another meaning, so the path is absolute.
+        self._path, self._identity = None if file is None else self.file.absolute(), None
         self._lock = threading.RLock()
-        check_store(self.file)
-        with self._said_in_words():
+        if file is not None:
+            check_store(self.file)
+        with self._errors_explained():
             self._database = sqlite3.connect(
-                self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+                self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
             )
             try:
                 self._open()
-                self._identity = self._found()
+                self._identity = self._file_identity()
             except BaseException:
                 self._database.close()
                 raise
@@ -127,22 +130,14 @@ class Store:
         with self._lock:
             self._database.close()
 
-    def record(self, recipe: Experiment, result: Result, *, session: int | None = None) -> bool:
-        """Keep a result, drop the claim on its trial, and return whether the trial was new.
+    def record(self, experiment: Experiment, result: Result, *, session: int | None = None) -> bool:
+        """Keep a result, drop the reservation of its trial, and return whether the trial was new.
 
-        A result that is there already stays, unless it is a failure.
+        An earlier result of the same trial stays, unless it is a failure.
         """
-        key = (recipe.name, recipe.version, *result.trial.key)
-        values = (
-            *key,
-            result.trial.repetition,
-            result.status,
-            result.reason,
-            _as_text(result.metrics),
-            result.seconds,
-            time.time(),
-            session,
-        )
+        key = (experiment.name, experiment.version, *result.trial.key)
+        metrics = json.dumps(_encoded(result.metrics), allow_nan=False)
+        outcome = (result.trial.repetition, result.status, result.reason, metrics, result.seconds)
         with self.transaction() as database:
             database.execute("DELETE FROM claims WHERE (recipe, version, parameters, seed) = (?, ?, ?, ?)", key)
             written = database.execute(
@@ -150,91 +145,90 @@ class Store:
                 "status = excluded.status, reason = excluded.reason, metrics = excluded.metrics, "
                 "seconds = excluded.seconds, finished = excluded.finished, session = excluded.session "
                 "WHERE trials.status = 'failed'",
-                values,
+                (*key, *outcome, time.time(), session),
             )
             return written.rowcount == 1
 
-    def results(self, recipe: Experiment) -> list[Result]:
-        """Return what is there of a recipe in its version, whatever the grid, in the order of recording."""
+    def results(self, experiment: Experiment) -> list[Result]:
+        """Return all results of an experiment in its version, inside its grid or not, in the order of recording."""
         rows = self.select(
             "SELECT parameters, repetition, seed, metrics, seconds, reason FROM trials "
             "WHERE recipe = ? AND version = ? ORDER BY rowid",
-            (recipe.name, recipe.version),
+            (experiment.name, experiment.version),
         )
         return [
-            Result(Trial(json.loads(parameters), repetition, seed), _from_text(metrics), seconds, reason)
+            Result(Trial(json.loads(parameters), repetition, seed), _decoded(json.loads(metrics)), seconds, reason)
             for parameters, repetition, seed, metrics, seconds, reason in rows
         ]
 
-    def of_the_grid(self, recipe: Experiment) -> list[Result]:
-        """Return the results of the recipe's own trials, as far as they are there, cell by cell."""
-        there = {result.trial.key: result for result in self.results(recipe)}
-        trials = (recipe.trial(cell, repetition) for cell in recipe.cells for repetition in range(recipe.repetitions))
+    def of_the_grid(self, experiment: Experiment) -> list[Result]:
+        """Return the stored results of the experiment's grid, cell by cell."""
+        there = {result.trial.key: result for result in self.results(experiment)}
+        repetitions = range(experiment.repetitions)
+        trials = (experiment.trial(cell, repetition) for cell in experiment.cells for repetition in repetitions)
         return [there[trial.key] for trial in trials if trial.key in there]
 
-    def statuses(self, recipe: Experiment) -> dict[tuple[str, int], str]:
-        """Return ``done`` or ``failed`` for every trial of a recipe that is there, by its key."""
+    def statuses(self, experiment: Experiment) -> dict[tuple[str, int], str]:
+        """Return ``done`` or ``failed`` for every stored trial of an experiment, by the trial's key."""
         rows = self.select(
             "SELECT parameters, seed, status FROM trials WHERE recipe = ? AND version = ?",
-            (recipe.name, recipe.version),
+            (experiment.name, experiment.version),
         )
         return {(parameters, seed): status for parameters, seed, status in rows}
 
-    def other_versions(self, recipe: Experiment) -> int:
-        """Return how many trials there are of the recipe in other versions; they are kept and left alone."""
-        rows = self.select(
-            "SELECT count(*) FROM trials WHERE recipe = ? AND version <> ?", (recipe.name, recipe.version)
-        )
-        return int(rows[0][0])
+    def other_versions(self, experiment: Experiment) -> int:
+        """Return the number of trials of other versions of the experiment; they are kept but not used."""
+        query = "SELECT count(*) FROM trials WHERE recipe = ? AND version <> ?"
+        return int(self.select(query, (experiment.name, experiment.version))[0][0])
 
-    def made_by_another_library(self, recipe: Experiment) -> int:
-        """Return how many trials of the recipe in its version other files of flatmin computed than those here."""
+    def from_another_library(self, experiment: Experiment) -> int:
+        """Return the number of the experiment's trials that another state of flatmin's source computed."""
         rows = self.select(
             "SELECT facts, count(*) FROM trials JOIN sessions ON sessions.id = trials.session "
             "WHERE recipe = ? AND version = ? GROUP BY facts",
-            (recipe.name, recipe.version),
+            (experiment.name, experiment.version),
         )
         return sum(count for facts, count in rows if json.loads(facts)["library"] != library_digest())
 
     def select(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """Return all rows of a query."""
-        with self._lock, self._said_in_words():
+        with self._lock, self._errors_explained():
             return self._database.execute(query, values).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Give the database for changes that are all made, or none of them."""
-        with self._lock, self._said_in_words():
-            if self._identity is not None and self._found() != self._identity:
+        """Give the database for changes that are either all kept or all undone."""
+        with self._lock, self._errors_explained():
+            if self._identity is not None and self._file_identity() != self._identity:
                 raise InputError(f"the --store {self.file} was moved or deleted while in use, expected it to stay")
             try:
                 self._database.execute("BEGIN IMMEDIATE")
                 yield self._database
                 self._database.execute("COMMIT")
             except BaseException:
-                if self._database.in_transaction:  # some errors, such as a full disk, end it by themselves
+                if self._database.in_transaction:  # Some errors, such as a full disk, end the transaction themselves.
                     self._database.execute("ROLLBACK")
                 raise
 
     @contextmanager
-    def _said_in_words(self) -> Iterator[None]:
-        """Make an error of the database one sentence about the file."""
+    def _errors_explained(self) -> Iterator[None]:
+        """Turn an error of the database into one sentence about the file."""
         try:
             yield
         except sqlite3.Error as error:
             raise InputError(f"the --store {self.file} cannot be used: {error}") from error
 
-    def _found(self) -> tuple[int, int] | None:
-        """Return which file has the name now: SQLite would go on with one that is deleted, and all would be lost."""
+    def _file_identity(self) -> tuple[int, int] | None:
+        """Return which file has the name now: SQLite would go on writing to a deleted file, and lose everything."""
         try:
-            found = self._path.stat()
+            found = self._path.stat() if self._path is not None else None
         except OSError:
-            return None
-        return found.st_dev, found.st_ino
+            found = None
+        return None if found is None else (found.st_dev, found.st_ino)
 
     def _open(self) -> None:
-        """Make the tables if the file is new, or check that they are ours."""
-        self._in_write_ahead_mode()
+        """Create the tables if the file is new, or check that they are ours."""
+        self._switch_to_write_ahead()
         self._database.execute("PRAGMA synchronous = NORMAL")
         with self.transaction() as database:
             (application,) = database.execute("PRAGMA application_id").fetchone()
@@ -248,20 +242,20 @@ class Store:
             elif version != FORMAT:
                 raise InputError(f"the --store {self.file} has format version {version}, expected {FORMAT}")
 
-    def _in_write_ahead_mode(self) -> None:
-        """Switch the mode; SQLite does not wait by itself while another process does the same."""
-        for left in range(100, -1, -1):
+    def _switch_to_write_ahead(self) -> None:
+        """Set the journal mode; SQLite itself does not wait while another process does the same."""
+        for attempts in range(100, -1, -1):
             try:
                 self._database.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError as error:
-                if not left or "locked" not in str(error):
+                if not attempts or "locked" not in str(error):
                     raise
                 time.sleep(0.05)
 
 
 def check_store(file: Path) -> None:
-    """Raise `InputError` if a file is there that is no store, or none could be made; nothing is written."""
+    """Raise `InputError` if a file is not a store, or none could be created there; nothing is written."""
     if file.is_dir():
         raise InputError(f"the --store {file} is a directory, expected a file or a new name")
     if not file.parent.is_dir():
@@ -275,21 +269,27 @@ def check_store(file: Path) -> None:
             header = stream.read(72)
     except OSError as error:
         raise InputError(f"the --store {file} cannot be read: {error.strerror or error}") from error
-    # A store that is just being made by another process has no header yet.
+    # A store that another process is creating has no application id yet.
     ours = header[:16] == b"SQLite format 3\0" and int.from_bytes(header[68:72], "big") in (APPLICATION, 0)
     if header and not ours:
         raise InputError(f"the --store {file} is no store of sweeps, expected one or a new name")
 
 
-def _as_text(metrics: Mapping[str, Any]) -> str:
-    """Return metrics as JSON, with words for what JSON has no number for."""
-    return json.dumps({name: _named(value) for name, value in metrics.items()}, allow_nan=False)
-
-
-def _named(value: Any) -> Any:
+def _encoded(value: Any) -> Any:
+    """Return metrics for JSON, with words for infinity and NaN."""
+    if isinstance(value, dict):
+        return {name: _encoded(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_encoded(entry) for entry in value]
     return {"number": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _from_text(text: str) -> Metrics:
-    metrics: Metrics = json.loads(text)
-    return {name: float(value["number"]) if isinstance(value, dict) else value for name, value in metrics.items()}
+def _decoded(metrics: dict[str, Any]) -> Metrics:
+    """Return the inverse of `_encoded`."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(entry) for entry in value]
+        return float(value["number"]) if isinstance(value, dict) else value
+
+    return {name: plain(value) for name, value in metrics.items()}

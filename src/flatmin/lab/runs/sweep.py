@@ -1,4 +1,4 @@
-"""Making all trials of a recipe that are not in the store yet."""
+"""Sweep: run all trials of an experiment that are not in the store yet."""
 
 from __future__ import annotations
 
@@ -13,77 +13,76 @@ from flatmin.errors import InputError
 from flatmin.lab.runs.executors import Executor, Serial
 from flatmin.lab.runs.experiment import Experiment, Trial
 from flatmin.lab.runs.store import Result, Store
-from flatmin.lab.runs.worker import Session
+from flatmin.lab.runs.worker import Worker
 
 __all__ = ["FullGrid", "Plan", "SweepResult", "sweep"]
 
-#: Seconds between looks at what another process has finished.
-GLANCE = 0.3
-#: Seconds between looks at whether the place can compute.
-LOOK = 1.0
+#: Seconds between checks for the results of other processes.
+POLL_STORE = 0.3
+#: Seconds between checks whether the executor can compute.
+POLL_EXECUTOR = 1.0
 
 
 class Plan(Protocol):
-    """Which trials to make."""
+    """The choice of trials to run."""
 
     def next(self, results: Sequence[Result]) -> Sequence[Trial]:
-        """Return trials to make now, in view of all results there are; none when the sweep is complete."""
+        """Return trials to run now, given all results so far; none when the sweep is complete."""
         ...
 
     def done(self, results: Sequence[Result]) -> int:
-        """Return how many of all results there are belong to the plan."""
+        """Return how many of the results belong to the plan."""
         ...
 
     def total(self) -> int:
-        """Return how many trials there will be at most."""
+        """Return the largest number of trials that the plan may ask for."""
         ...
 
 
 class FullGrid:
-    """Every repetition of every cell.
+    """The plan to run every repetition of every cell.
 
     Parameters
     ----------
-    recipe : Experiment
-        Whose.
+    experiment : Experiment
+        The experiment.
 
     Raises
     ------
     InputError
-        If what the cell needs is not installed: all trials would fail.
+        If a module that the cell needs is not installed, because every trial would fail.
     """
 
-    def __init__(self, recipe: Experiment) -> None:
-        if recipe.needs is not None and find_spec(recipe.needs) is None:
-            raise InputError(
-                f"{recipe.name} needs {recipe.needs}, which is not installed: pip install 'flatmin[{recipe.needs}]'"
-            )
-        self._trials = tuple(recipe.trials())
+    def __init__(self, experiment: Experiment) -> None:
+        if experiment.needs is not None and find_spec(experiment.needs) is None:
+            needs = experiment.needs
+            raise InputError(f"{experiment.name} needs {needs}, which is not installed: pip install 'flatmin[{needs}]'")
+        self._trials = tuple(experiment.trials())
 
     def next(self, results: Sequence[Result]) -> Sequence[Trial]:
-        """Return what is missing."""
+        """Return the missing trials."""
         there = {result.trial.key for result in results}
         return [trial for trial in self._trials if trial.key not in there]
 
     def done(self, results: Sequence[Result]) -> int:
-        """Return how many there are: all results are the plan's."""
+        """Return the number of results, all of which belong to the plan."""
         return len(results)
 
     def total(self) -> int:
-        """Return how many trials there are."""
+        """Return the number of trials of the grid."""
         return len(self._trials)
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """How a sweep ended.
+    """The state of a sweep when it ended.
 
     Attributes
     ----------
     results : list of Result
-        What is in the store now of the trials that the sweep was about.
+        All stored results of the sweep's trials.
     complete : bool
-        Whether nothing is missing.
+        Whether no trial is missing.
     """
 
     results: list[Result]
@@ -96,42 +95,41 @@ class SweepResult:
 
 
 def sweep(
-    recipe: Experiment,
+    experiment: Experiment,
     store: Store,
     *,
-    place: Executor | None = None,
+    executor: Executor | None = None,
     plan: Plan | None = None,
     retry: bool = False,
     stop: threading.Event | None = None,
     callback: Callable[[dict[str, Any]], None] | None = None,
 ) -> SweepResult:
-    """Make all trials of a recipe that are not in the store yet, and keep each result as it comes.
+    """Run all trials of an experiment that are not in the store yet, and keep each result as it comes.
 
     Parameters
     ----------
-    recipe : Experiment
-        The experiment.
+    experiment : Experiment
+        The experiment, most often a recipe.
     store : Store
-        Where results are kept. Other processes may work on the same recipe in the same store: each trial is made by one
-        of them, and each waits until all are there.
-    place : Executor, optional
+        Where results are kept. Other processes may run the same experiment with the same store at the same time: each
+        trial is computed by one of them, and each process waits until all results are there.
+    executor : Executor, optional
         Where cells are computed; by default in this process.
     plan : Plan, optional
-        Which trials; by default all.
+        Which trials to run; by default the full grid.
     retry : bool
-        Whether trials that failed are made again.
+        Whether failed trials are run again.
     stop : Event, optional
-        When it is set no further trial is begun; those in flight are still kept.
+        Once it is set, no further trial begins; results of running trials are still kept.
     callback : callable, optional
-        ``callback(dict)`` after each result that was made here: ``done`` and ``total`` trials, ``made`` here,
-        ``failed``, and the ``seconds`` that the cell took; also while waiting for others, with ``waiting`` of their
-        trials, and, from another thread but never two at once, while the place cannot compute, with what is the
-        ``trouble``.
+        ``callback(dict)`` after each result that was computed here: ``done`` and ``total`` trials, ``made`` here,
+        ``failed``, the ``seconds`` of the cell and its ``result``. Also called with the number of trials ``waiting``
+        for other processes, and with the ``trouble`` that keeps the executor from computing; the latter comes from
+        another thread, but never at the same time as another call.
 
     Returns
     -------
     SweepResult
-        All results, and whether they are complete.
 
     Raises
     ------
@@ -140,36 +138,35 @@ def sweep(
 
     Examples
     --------
-    >>> import tempfile
     >>> from dataclasses import replace
     >>> from flatmin.lab import Store, recipes, sweep
     >>> recipe = replace(recipes.find("figure-3").quickly(), repetitions=1)
     >>> recipe = replace(recipe, grid=[{"panel": ["sensing"], "method": ["flat"], "d": [6], "rank": [1], "m": [5, 30]}])
-    >>> with tempfile.TemporaryDirectory() as place, Store(f"{place}/trials.db") as store:
-    ...     outcome = sweep(recipe, store)
-    >>> sorted((r.trial.parameters["m"], r.metrics["success"]) for r in outcome.results)
+    >>> with Store(None) as store:
+    ...     found = sweep(recipe, store)
+    >>> sorted((r.trial.parameters["m"], r.metrics["success"]) for r in found.results)
     [(5, False), (30, True)]
     """
-    place, plan, stop = place or Serial(), plan or FullGrid(recipe), stop or threading.Event()
-    tally = _Tally(plan.total(), callback)
-    with Session(store, recipe) as session, _watched(place, tally):
-        work = _Work(session, place, stop, tally)
+    executor, plan, stop = executor or Serial(), plan or FullGrid(experiment), stop or threading.Event()
+    count = _Count(plan.total(), callback)
+    with Worker(store, experiment) as worker, _watched(executor, count):
+        run = _Run(worker, executor, stop, count)
         if retry:
-            failures = [result.trial for result in store.of_the_grid(recipe) if result.reason is not None]
-            work.make(failures, again=True)
+            failures = [result.trial for result in store.of_the_grid(experiment) if result.reason is not None]
+            run.compute(failures, again=True)
         while not stop.is_set():
-            results = store.of_the_grid(recipe)
-            tally.done = plan.done(results)
+            results = store.of_the_grid(experiment)
+            count.done = plan.done(results)
             trials = plan.next(results)
             if not trials:
                 break
-            work.make(trials)
-    results = store.of_the_grid(recipe)
+            run.compute(trials)
+    results = store.of_the_grid(experiment)
     return SweepResult(results, not plan.next(results))
 
 
-class _Tally:
-    """Counts for whoever watches."""
+class _Count:
+    """Numbers of trials, reported to the callback."""
 
     def __init__(self, total: int, callback: Callable[[dict[str, Any]], None] | None) -> None:
         self.total, self._callback, self._lock = total, callback, threading.Lock()
@@ -177,15 +174,9 @@ class _Tally:
 
     def add(self, result: Result) -> None:
         self.done, self.made, self.failed = self.done + 1, self.made + 1, self.failed + (result.reason is not None)
-        self._tell(seconds=result.seconds)
+        self.report(seconds=result.seconds, result=result)
 
-    def wait(self, waiting: int) -> None:
-        self._tell(waiting=waiting)
-
-    def trouble(self, trouble: str) -> None:
-        self._tell(trouble=trouble)
-
-    def _tell(self, **more: Any) -> None:
+    def report(self, **more: Any) -> None:
         if self._callback is not None:
             counts = {"done": self.done, "total": self.total, "made": self.made, "failed": self.failed}
             with self._lock:
@@ -193,15 +184,15 @@ class _Tally:
 
 
 @contextmanager
-def _watched(place: Executor, tally: _Tally) -> Iterator[None]:
-    """Tell, inside the block, of what keeps the place from computing: whoever takes its results only sees none come."""
+def _watched(executor: Executor, count: _Count) -> Iterator[None]:
+    """Report what keeps the executor from computing; its results alone would only fail to come."""
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(LOOK):
-            trouble = place.trouble()
+        while not over.wait(POLL_EXECUTOR):
+            trouble = executor.trouble()
             if trouble is not None and not over.is_set():
-                tally.trouble(trouble)
+                count.report(trouble=trouble)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -209,34 +200,32 @@ def _watched(place: Executor, tally: _Tally) -> Iterator[None]:
         yield
     finally:
         over.set()
-        watcher.join(LOOK)
+        watcher.join(POLL_EXECUTOR)
 
 
-class _Work:
-    """What one process does for a sweep."""
+class _Run:
+    """The part of a sweep that one process computes."""
 
-    def __init__(self, session: Session, place: Executor, stop: threading.Event, tally: _Tally) -> None:
-        self._session, self._place, self._stop, self.tally = session, place, stop, tally
+    def __init__(self, worker: Worker, executor: Executor, stop: threading.Event, count: _Count) -> None:
+        self._worker, self._executor, self._stop, self.count = worker, executor, stop, count
 
-    def make(self, trials: Sequence[Trial], *, again: bool = False) -> None:
-        """Make trials, except those that other processes make, and wait for these."""
+    def compute(self, trials: Sequence[Trial], *, again: bool = False) -> None:
+        """Compute trials, except those that other processes have reserved, and wait for the latter."""
+        cell = self._worker.experiment.cell
         while trials and not self._stop.is_set():
-            self._session.free_dead_claims()
-            others, made = self._session.held_by_others(), 0
+            self._worker.free_dead_reservations()
+            others, made = self._worker.held_by_others(), 0
             free = [trial for trial in trials if trial.key not in others]
-            for result in self._place.results(self._session.recipe.cell, self._claimed(free, again)):
-                self._session.record(result)
-                self.tally.add(result)
+            for result in self._executor.results(cell, self._reserved(free, again)):
+                self._worker.record(result)
+                self.count.add(result)
                 made += 1
-            trials, again = self._left(trials), False
+            there = self._worker.store.statuses(self._worker.experiment)
+            trials, again = [trial for trial in trials if trial.key not in there], False
             if trials and not made:
-                self.tally.wait(len(trials))
-                self._stop.wait(GLANCE)
+                self.count.report(waiting=len(trials))
+                self._stop.wait(POLL_STORE)
 
-    def _claimed(self, trials: Iterable[Trial], again: bool) -> Iterator[Trial]:
-        """Give trials that this process is to make."""
-        return (t for t in trials if not self._stop.is_set() and self._session.claim(t, again=again))
-
-    def _left(self, trials: Sequence[Trial]) -> list[Trial]:
-        there = self._session.store.statuses(self._session.recipe)
-        return [trial for trial in trials if trial.key not in there]
+    def _reserved(self, trials: Iterable[Trial], again: bool) -> Iterator[Trial]:
+        """Give the trials that this process reserved."""
+        return (t for t in trials if not self._stop.is_set() and self._worker.reserve(t, again=again))

@@ -1,8 +1,7 @@
-"""Who makes which trial, where several processes share a store.
+"""Worker: one process at work on a store, which reserves trials so that no other process repeats them.
 
-A process opens a session and claims a trial before it makes it. The claims of a process that has died are free again:
-on its own machine at once, seen from elsewhere when its session has shown no sign of life for a while. A process that
-was only asleep makes its trial in vain: the result that came first stays.
+The reservations of a process that died are free again: at once for processes of its own machine, and elsewhere once its
+session has shown no sign of life for a while. If the process was only suspended, the result that came first stays.
 """
 
 from __future__ import annotations
@@ -24,25 +23,27 @@ from flatmin.lab.runs.experiment import Experiment, Trial
 from flatmin.lab.runs.source import library_digest
 from flatmin.lab.runs.store import Result, Store
 
-__all__ = ["Session"]
+__all__ = ["Worker"]
 
-#: Seconds between signs of life, and without one until a session counts as dead.
-BEAT, LEASE = 10.0, 60.0
+#: Seconds between signs of life.
+BEAT = 10.0
+#: Seconds without a sign of life after which a session counts as dead.
+LEASE = 60.0
 
 
-class Session:
-    """A process at work on a store; as a context, it shows signs of life and drops its claims at the end.
+class Worker:
+    """One process at work on a store. As a context, it shows signs of life and drops its reservations at the end.
 
     Parameters
     ----------
     store : Store
-        The file.
-    recipe : Experiment
-        Whose trials are made.
+        The file. It has a row for each worker in the table ``sessions`` and one for each reservation in ``claims``.
+    experiment : Experiment
+        The experiment whose trials are computed.
     """
 
-    def __init__(self, store: Store, recipe: Experiment) -> None:
-        self.store, self.recipe = store, recipe
+    def __init__(self, store: Store, experiment: Experiment) -> None:
+        self.store, self.experiment = store, experiment
         self._over = threading.Event()
         self._heart = threading.Thread(target=self._show_signs_of_life, daemon=True)
         with store.transaction() as database:
@@ -52,7 +53,7 @@ class Session:
             )
             self.id = int(opened.lastrowid or 0)
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Worker:
         self._heart.start()
         return self
 
@@ -64,31 +65,31 @@ class Session:
         try:
             with self.store.transaction() as database:
                 database.execute("DELETE FROM claims WHERE session = ?", (self.id,))
-        except InputError:  # claims of a process that has ended are free; what went wrong before is what to tell
+        except InputError:  # An earlier error matters more, and the reservations end with the process.
             if error is None:
                 raise
 
-    def claim(self, trial: Trial, *, again: bool = False) -> bool:
-        """Claim a trial and return whether it is ours: it is not if it was made or another process is at it.
+    def reserve(self, trial: Trial, *, again: bool = False) -> bool:
+        """Reserve a trial; return False if it is in the store already or another process has it.
 
-        With ``again``, a trial that failed may be claimed.
+        With ``again``, a trial that failed may be reserved.
         """
-        key = (self.recipe.name, self.recipe.version, *trial.key)
+        key = (self.experiment.name, self.experiment.version, *trial.key)
         there = "AND status = 'done'" if again else ""
         with self.store.transaction() as database:
-            claimed = database.execute(
+            reserved = database.execute(
                 "INSERT OR IGNORE INTO claims SELECT ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM trials "
                 f"WHERE (recipe, version, parameters, seed) = (?, ?, ?, ?) {there})",
                 (*key, self.id, *key),
             )
-            return claimed.rowcount == 1
+            return reserved.rowcount == 1
 
     def record(self, result: Result) -> bool:
         """Keep a result, and return whether its trial was new."""
-        return self.store.record(self.recipe, result, session=self.id)
+        return self.store.record(self.experiment, result, session=self.id)
 
-    def free_dead_claims(self) -> None:
-        """Drop the claims of processes that have died."""
+    def free_dead_reservations(self) -> None:
+        """Drop the reservations of processes that have died."""
         held = "SELECT DISTINCT s.id, s.host, s.pid, s.beat FROM sessions s JOIN claims c ON c.session = s.id"
         dead = [(row[0],) for row in self.store.select(held) if row[0] != self.id and not _alive(*row[1:])]
         if dead:
@@ -96,16 +97,16 @@ class Session:
                 database.executemany("DELETE FROM claims WHERE session = ?", dead)
 
     def held_by_others(self) -> set[tuple[str, int]]:
-        """Return the keys of the trials that other processes are at."""
+        """Return the keys of the trials that other processes have reserved."""
         query = "SELECT parameters, seed FROM claims WHERE recipe = ? AND version = ? AND session <> ?"
-        return set(self.store.select(query, (self.recipe.name, self.recipe.version, self.id)))
+        return set(self.store.select(query, (self.experiment.name, self.experiment.version, self.id)))
 
     def _show_signs_of_life(self) -> None:
         while not self._over.wait(BEAT):
             try:
                 with self.store.transaction() as database:
                     database.execute("UPDATE sessions SET beat = ? WHERE id = ?", (time.time(), self.id))
-            except InputError:  # the next beat comes; if the file is gone, recording says so
+            except InputError:  # A missed beat does no harm; if the file is gone, recording reports it.
                 continue
 
 
@@ -125,7 +126,7 @@ def _alive(host: str, pid: int, beat: float) -> bool:
 
 
 def _facts() -> dict[str, str]:
-    """Return what results may depend on besides the recipe, for whoever wonders later."""
+    """Return what a result may depend on besides the experiment."""
     return {
         "flatmin": __version__,
         "library": library_digest(),

@@ -15,7 +15,6 @@ from flatmin._core.arrays import Array
 from flatmin.lab.claims import interval
 from flatmin.lab.recipes._tuning.methods import METHODS, Method
 from flatmin.lab.recipes._tuning.replicas import Replicas
-from flatmin.lab.studies.base import Row
 from flatmin.nn.spectrum.trace import hessian_trace
 from flatmin.nn.threads import one_torch_thread
 
@@ -23,6 +22,7 @@ __all__ = ["Data", "Setting", "by_seed", "compare", "draw_errors"]
 
 #: Inputs (S, n, d) and targets (S, n, …) of S seeds.
 Samples = tuple[Tensor, Tensor]
+Row = dict[str, Any]
 #: Products for a trace in the table: two digits.
 PRODUCTS = 40
 

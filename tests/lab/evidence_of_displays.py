@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from flatmin.lab import Evidence, Recipe, Result, Transition
 from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, PhaseMapDisplay, ScatterDisplay
 from flatmin.lab.displays.style import printed
-from tests.lab.made import ABOUT, instant
+from tests.lab.experiments import ABOUT, instant
 
 METHODS = ("flat", "nuclear")
 DIMENSIONS = (10, 20, 40)

@@ -12,7 +12,7 @@ from scipy.stats import norm
 from flatmin.errors import InputError
 from flatmin.lab import Adaptive, PhaseMap, Result, Store, fit_boundary, sweep, wilson
 from flatmin.lab.boundary.posterior import Posterior
-from tests.lab import made
+from tests.lab import experiments as made
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 10), (3, 10), (10, 10), (1, 2), (50, 1000)])

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab import Evidence, Recipe, Result, Transition
 from flatmin.lab.boundary.estimates import (
     UNKNOWN,
@@ -20,6 +19,7 @@ from flatmin.lab.boundary.estimates import (
     slope,
     slope_over,
 )
+from flatmin.lab.boundary.phase_map import PhaseMap, columns_of
 
 ABOUT = """Made up
 
@@ -199,7 +199,7 @@ def test_cells_where_success_is_sure(falling):
 
 
 def test_columns_without_trials_say_nothing():
-    empty = columns_of(Evidence(made(shifted).experiment, []))
+    empty = PhaseMap(made(shifted).experiment, []).columns
     assert beyond(empty, 1.25) == (0, 0)
     assert largest(empty) == distance(empty, lambda at: 1, lambda at: 1) == UNKNOWN
     assert boundary_of(empty[0]) == UNKNOWN

@@ -1,4 +1,4 @@
-"""Cells and recipes whose outcome is known, for tests; ``python -m tests.lab.made STORE JOBS`` runs one."""
+"""Cells and recipes whose outcome is known, for tests; ``python -m tests.lab.experiments STORE JOBS`` runs one."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def main(file, jobs):
             os.write(1, b"%d\n" % state["made"])
 
     with Store(file) as store:
-        sweep(recipe, store, place=Processes(jobs) if jobs > 1 else Serial(), callback=say)
+        sweep(recipe, store, executor=Processes(jobs) if jobs > 1 else Serial(), callback=say)
 
 
 if __name__ == "__main__":

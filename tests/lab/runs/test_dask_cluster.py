@@ -10,8 +10,9 @@ from contextlib import closing
 import pytest
 
 from flatmin.errors import InputError
-from flatmin.lab import DaskCluster, Store, dask_cluster, sweep
-from tests.lab import made
+from flatmin.lab import DaskCluster, Store, sweep
+from flatmin.lab.runs import dask_cluster
+from tests.lab import experiments as made
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
@@ -43,7 +44,7 @@ def store(tmp_path):
 
 def test_both_workers_compute_and_this_process_keeps(place, store):
     recipe = made.recipe_of(made.where, 30)
-    outcome = sweep(recipe, store, place=place)
+    outcome = sweep(recipe, store, executor=place)
     assert outcome.complete
     assert len(outcome.results) == 30
     pids = {result.metrics["pid"] for result in outcome.results}
@@ -53,20 +54,20 @@ def test_both_workers_compute_and_this_process_keeps(place, store):
 
 def test_results_are_those_of_this_process(place, store, tmp_path):
     recipe = made.recipe_of(repetitions=2)
-    there = sweep(recipe, store, place=place).results
+    there = sweep(recipe, store, executor=place).results
     with Store(tmp_path / "here.db") as other:
         here = sweep(recipe, other).results
     assert [(r.trial, r.metrics) for r in there] == [(r.trial, r.metrics) for r in here]
 
 
 def test_failures_come_with_their_reason(place, store):
-    (failed,) = sweep(made.recipe_of(made.falls_over, 6), store, place=place).failed
+    (failed,) = sweep(made.recipe_of(made.falls_over, 6), store, executor=place).failed
     assert failed.reason.startswith("ArithmeticError: two is too much")
 
 
 def test_a_cell_that_kills_its_worker_fails_alone(place, store):
     recipe = made.recipe_of(made.kills_itself, 6)
-    outcome = sweep(recipe, store, place=place)
+    outcome = sweep(recipe, store, executor=place)
     assert outcome.complete
     assert [(r.trial.parameters["a"], r.reason) for r in outcome.failed] == [
         (2, "the process that computed it ended: KilledWorker")
@@ -83,7 +84,7 @@ def lone_cluster():
 
 
 def test_a_lone_worker_computes_and_a_sweep_that_lost_it_says_so_and_waits(lone_cluster, store, monkeypatch):
-    monkeypatch.setattr(sys.modules["flatmin.lab.runs.sweep"], "LOOK", 0.1)
+    monkeypatch.setattr(sys.modules["flatmin.lab.runs.sweep"], "POLL_EXECUTOR", 0.1)
     recipe, troubles, here = made.recipe_of(made.where, 40), [], threading.get_ident()
 
     def watch(state):
@@ -96,7 +97,7 @@ def test_a_lone_worker_computes_and_a_sweep_that_lost_it_says_so_and_waits(lone_
 
     with closing(DaskCluster(lone_cluster.scheduler_address)) as place:
         assert place.trouble() is None
-        outcome = sweep(recipe, store, place=place, callback=watch)
+        outcome = sweep(recipe, store, executor=place, callback=watch)
     assert set(troubles) == {"the Dask cluster has no worker"}
     assert outcome.complete
     assert not outcome.failed
@@ -116,7 +117,7 @@ def test_a_scheduler_that_is_gone_ends_the_sweep_with_one_sentence(lone_cluster,
 
     gone = pytest.raises(InputError, match=r"the Dask scheduler at .* is gone, expected it to stay; what is finished")
     with closing(DaskCluster(lone_cluster.scheduler_address)) as place, gone:
-        sweep(recipe, store, place=place, callback=watch)
+        sweep(recipe, store, executor=place, callback=watch)
     there = store.results(recipe)
     assert 5 <= len(there) < 200
     assert all(result.status == "done" for result in there)

@@ -6,16 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from flatmin.lab import Evidence, Result
+from flatmin.lab import Evidence, PhaseMap, Result
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, PhaseMapDisplay, ScatterDisplay
-from flatmin.lab.stored_evidence import Maker, Provenance
-from tests.lab.made import is_shown, known, mapped, recipe_of
+from flatmin.lab.runs.provenance import Environment, Provenance
+from tests.lab.experiments import is_shown, known, mapped, recipe_of
 
 #: A reason that would be markup if it were not escaped.
 EVIL = "ValueError: <script>alert(1)</script> & <img src=x> (made.py, line 3)"
 MAKER = {"flatmin": "0.1.0", "python": "3.11", "numpy": "2.4", "scipy": "1.17", "machine": "Linux", "library": "abc"}
-PROVENANCE = {"mapped": Provenance(("a.db", "b.db"), (Maker(MAKER, 300), Maker({}, 2)), 1.7e9, 1.71e9, repeated=4)}
+PROVENANCE = {
+    "mapped": Provenance(("a.db", "b.db"), (Environment(MAKER, 300), Environment({}, 2)), 1.7e9, 1.71e9, repeated=4)
+}
 
 
 def judge_map(evidence):

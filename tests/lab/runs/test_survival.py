@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from flatmin.lab import Processes, Store, sweep
-from flatmin.lab.runs.worker import LEASE, Session
-from tests.lab import made
+from flatmin.lab.runs.worker import LEASE, Worker
+from tests.lab import experiments as made
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def start(file, jobs):
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.lab.made", str(file), str(jobs)], cwd=ROOT, stdout=subprocess.PIPE
+        [sys.executable, "-m", "tests.lab.experiments", str(file), str(jobs)], cwd=ROOT, stdout=subprocess.PIPE
     )
 
 
@@ -87,9 +87,9 @@ def test_a_process_waits_for_what_another_one_is_at(tmp_path):
     with Store(tmp_path / "trials.db") as store, Store(tmp_path / "trials.db") as other:
         theirs = list(recipe.trials())[1]
         waiting = []
-        with Session(other, recipe) as session:
-            assert session.claim(theirs)
-            assert not session.claim(theirs)
+        with Worker(other, recipe) as session:
+            assert session.reserve(theirs)
+            assert not session.reserve(theirs)
             threading.Timer(0.8, store.record, (recipe, made_result(theirs))).start()
             outcome = sweep(recipe, store, callback=waiting.append)
         assert outcome.complete
@@ -109,8 +109,8 @@ def made_result(trial):
 def test_the_claims_of_dead_processes_are_free(tmp_path, dead):
     recipe = made.recipe_of(made.instant, 3)
     with Store(tmp_path / "trials.db") as store:
-        session = Session(store, recipe)
-        assert all(session.claim(trial) for trial in recipe.trials())
+        session = Worker(store, recipe)
+        assert all(session.reserve(trial) for trial in recipe.trials())
         with store.transaction() as database:
             if dead == "gone":
                 process = subprocess.Popen([sys.executable, "-c", ""])
@@ -124,20 +124,20 @@ def test_the_claims_of_dead_processes_are_free(tmp_path, dead):
 def test_the_claims_of_living_processes_elsewhere_are_respected(tmp_path):
     recipe = made.recipe_of(made.instant, 2)
     with Store(tmp_path / "trials.db") as store:
-        theirs = Session(store, recipe)
-        assert theirs.claim(next(recipe.trials()))
+        theirs = Worker(store, recipe)
+        assert theirs.reserve(next(recipe.trials()))
         with store.transaction() as database:
             database.execute("UPDATE sessions SET host = 'elsewhere', pid = 1")
-        ours = Session(store, recipe)
-        ours.free_dead_claims()
-        assert not ours.claim(next(recipe.trials()))
+        ours = Worker(store, recipe)
+        ours.free_dead_reservations()
+        assert not ours.reserve(next(recipe.trials()))
         assert ours.held_by_others() == {next(recipe.trials()).key}
 
 
 def test_a_cell_that_kills_its_process_fails_alone(tmp_path):
     recipe = made.recipe_of(made.kills_itself, 7)
     with Store(tmp_path / "trials.db") as store:
-        outcome = sweep(recipe, store, place=Processes(2))
+        outcome = sweep(recipe, store, executor=Processes(2))
     assert outcome.complete
     (failed,) = outcome.failed
     assert failed.trial.parameters == {"a": 2}

@@ -14,7 +14,7 @@ from flatmin.errors import InputError
 from flatmin.lab import Processes, Result, Serial, Store, export, sweep
 from flatmin.lab.runs.export import rows
 from flatmin.lab.runs.store import FORMAT
-from tests.lab import made
+from tests.lab import experiments as made
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def store(tmp_path):
 @pytest.mark.parametrize("place", [Serial(), Processes(2)], ids=["here", "processes"])
 def test_a_sweep_makes_every_trial_once(store, place):
     recipe, states = made.recipe_of(count=7, repetitions=3), []
-    outcome = sweep(recipe, store, place=place, callback=states.append)
+    outcome = sweep(recipe, store, executor=place, callback=states.append)
     assert outcome.complete
     assert [(r.trial.parameters["a"], r.trial.repetition) for r in outcome.results] == [
         (a, repetition) for a in range(7) for repetition in range(3)
@@ -35,13 +35,13 @@ def test_a_sweep_makes_every_trial_once(store, place):
     assert [state["done"] for state in states] == list(range(1, 22))
     assert {state["total"] for state in states} == {21}
     states.clear()
-    assert sweep(recipe, store, place=place, callback=states.append).results == outcome.results
+    assert sweep(recipe, store, executor=place, callback=states.append).results == outcome.results
     assert states == []
 
 
 def test_processes_compute_elsewhere_at_the_same_time(store, tmp_path):
     recipe = made.recipe_of(made.meets, grid=[{"a": [1, 2, 3], "folder": [str(tmp_path)]}])
-    outcome = sweep(recipe, store, place=Processes(2))
+    outcome = sweep(recipe, store, executor=Processes(2))
     assert not outcome.failed
     assert os.getpid() not in {result.metrics["pid"] for result in outcome.results}
 
@@ -51,7 +51,7 @@ def test_cells_have_one_thread_of_linear_algebra_however_many_cores_there_are(st
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "8")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    outcome = sweep(made.recipe_of(made.threads, 2), store, place=place)
+    outcome = sweep(made.recipe_of(made.threads, 2), store, executor=place)
     assert {result.metrics["blas"] for result in outcome.results} == {1}
     if not isinstance(place, Serial):  # where libraries that are loaded later look
         assert {result.metrics["omp"] for result in outcome.results} == {"1"}
@@ -80,7 +80,7 @@ def test_failures_are_kept_with_their_reason_and_made_again_when_asked(store, mo
     (failed,) = sweep(recipe, store).failed
     assert failed.trial.parameters == {"a": 2}
     assert failed.status == "failed"
-    assert re.fullmatch(r"ArithmeticError: two is too much \(made.py, line \d+\)", failed.reason)
+    assert re.fullmatch(r"ArithmeticError: two is too much \(experiments.py, line \d+\)", failed.reason)
     states = []
     assert sweep(recipe, store, callback=states.append).failed == [failed]
     assert states == []
@@ -94,7 +94,7 @@ def test_failures_are_kept_with_their_reason_and_made_again_when_asked(store, mo
 
 
 def test_what_is_no_dict_of_plain_values_is_a_failure(store):
-    for cell in (returns_a_list, returns_an_array):
+    for cell in (returns_a_list, returns_a_table):
         outcome = sweep(made.recipe_of(cell, 1), store)
         assert outcome.failed[0].reason.startswith("TypeError: the ")
 
@@ -103,8 +103,8 @@ def returns_a_list(parameters, seed):
     return [1]
 
 
-def returns_an_array(parameters, seed):
-    return {"x": [1, 2]}
+def returns_a_table(parameters, seed):
+    return {"x": [[1, 2]]}
 
 
 def test_numbers_come_back_as_they_were(store):
@@ -133,7 +133,7 @@ def test_an_error_of_the_watcher_ends_the_sweep_and_frees_its_claims(store):
             raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        sweep(made.recipe_of(), store, place=Processes(2), callback=watch)
+        sweep(made.recipe_of(), store, executor=Processes(2), callback=watch)
     assert len(store.results(made.recipe_of())) == 3
     assert store.select("SELECT count(*) FROM claims") == [(0,)]
 
@@ -141,10 +141,10 @@ def test_an_error_of_the_watcher_ends_the_sweep_and_frees_its_claims(store):
 def test_trials_of_another_state_of_the_source_are_counted(store):
     recipe = made.recipe_of(count=3)
     sweep(recipe, store)
-    assert store.made_by_another_library(recipe) == 0
+    assert store.from_another_library(recipe) == 0
     with store.transaction() as database:
         database.execute("""UPDATE sessions SET facts = '{"library": "another"}'""")
-    assert store.made_by_another_library(recipe) == 3
+    assert store.from_another_library(recipe) == 3
 
 
 # What cannot be a store
@@ -190,7 +190,7 @@ def test_a_store_that_breaks_is_one_sentence(store):
     with store.transaction() as database:
         database.execute("DROP TABLE trials")
     with pytest.raises(InputError, match="cannot be used: no such table"):
-        sweep(made.recipe_of(), store, place=Processes(2))
+        sweep(made.recipe_of(), store, executor=Processes(2))
 
 
 def test_a_full_disk_is_one_sentence_and_what_was_kept_stays(store):

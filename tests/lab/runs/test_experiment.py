@@ -11,7 +11,7 @@ from flatmin.errors import InputError
 from flatmin.lab import Recipe, read_recipe, recipes
 from flatmin.lab.runs.experiment import key_of
 from flatmin.lab.runs.source import digest_of
-from tests.lab import made
+from tests.lab import experiments as made
 
 every_recipe = pytest.mark.parametrize("name", recipes.names())
 

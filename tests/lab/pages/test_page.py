@@ -20,8 +20,8 @@ from flatmin.lab.pages.findings import Finding, in_words, tally
 from flatmin.lab.pages.page import experiments_page
 from flatmin.lab.pages.settings import settings_of, size_of
 from flatmin.report.words import number
-from tests.lab.made import known, recipe_of
-from tests.lab.made_findings import EVIL, PROVENANCE, all_evidence, of_curves, of_map, of_nothing
+from tests.lab.experiments import known, recipe_of
+from tests.lab.findings import EVIL, PROVENANCE, all_evidence, of_curves, of_map, of_nothing
 from tests.report.chromium import BROWSER, Chromium
 from tests.report.test_page import check as check_without_script
 
@@ -30,7 +30,7 @@ needs_browser = pytest.mark.skipif(
 )
 SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
 #: Where pictures of the page are kept.
-PICTURES = Path(os.environ.get("FLATMIN_SCREENSHOTS") or Path(__file__).parents[2] / "artifacts" / "screenshots")
+PICTURES = Path(os.environ.get("FLATMIN_SCREENSHOTS") or Path(__file__).parents[3] / "artifacts" / "screenshots")
 
 
 def check(html: str) -> str:
@@ -62,13 +62,15 @@ def test_the_verdict_counts_claims_and_trials(html):
     assert "Undecided: mapped" not in text
     assert "Only a part of the grid" not in text
     assert "6 trials failed and count for nothing." in text
-    facts = {f.name: f.value for f in experiments_page([Finding.of(each) for each in all_evidence()]).highlights}
+    facts = {
+        f.name: f.value for f in experiments_page([Finding.from_evidence(each) for each in all_evidence()]).highlights
+    }
     assert (facts["Trials"], facts["Failed trials"]) == ("367", "6")
 
 
 def test_every_claim_stands_with_its_verdict_number_interval_and_limit(html):
     text = check(html)
-    claims = Finding.of(of_map()).claims
+    claims = Finding.from_evidence(of_map()).claims
     assert [claim.verdict for claim in claims] == ["holds", "fails", "undecided"]
     for claim, word in zip(claims, ("Holds:", "Fails:", "Not tested here:"), strict=True):
         assert f"{claim.text[:1].upper()}{claim.text[1:]} {word} {in_words(claim)}" in text
@@ -77,7 +79,7 @@ def test_every_claim_stands_with_its_verdict_number_interval_and_limit(html):
 
 
 def test_the_overview_leads_to_every_claim_and_section(html):
-    page = experiments_page([Finding.of(Evidence(each.recipe, each.results)) for each in all_evidence()])
+    page = experiments_page([Finding.from_evidence(Evidence(each.experiment, each.results)) for each in all_evidence()])
     (overview,) = [section.overview for section in page.sections if section.overview]
     assert [line.title for line in overview.lines] == ["curves", "lost", "mapped"]
     assert [line.cells[0] for line in overview.lines] == ["all hold", "no claim", "1 of 3 fails"]
@@ -94,7 +96,7 @@ def judged(*values, of=None):
     """Return the page's finding with claims that values lie below 2, and that None does; a pair is an interval."""
     intervals = [v if isinstance(v, tuple) else (np.nan, -np.inf, np.inf) if v is None else (v, v, v) for v in values]
     claims = tuple(Claim("the value", *(v if len(v) == 3 else (sum(v) / 2, *v)), below=2) for v in intervals)
-    return replace(of or Finding.of(of_nothing()), claims=claims)
+    return replace(of or Finding.from_evidence(of_nothing()), claims=claims)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +121,13 @@ def test_what_fails_is_undecided_and_is_not_tested_is_told_apart_and_counted(val
 def test_an_unfinished_sweep_says_so_and_how_much_is_there():
     curves = of_curves()
     few = Evidence(curves.planned, [*curves.results[:7], *curves.failed[:2]])
-    page = experiments_page([Finding.of(few), Finding.of(of_nothing())])
+    page = experiments_page([Finding.from_evidence(few), Finding.from_evidence(of_nothing())])
     assert page.verdict.advice.startswith(
         "Only a part of the grid is there: curves (9 of 45 trials). Verdicts may change with the rest. "
     )
     assert page.sections[0].overview.lines[0].cells[1] == "9 of 45 trials"
     assert "What follows is from 9 of 45 trials; 2 failed." in page.sections[1].prose
-    stranger = curves.recipe.trial({"method": "flat", "noise": 7.0}, 0)
+    stranger = curves.experiment.trial({"method": "flat", "noise": 7.0}, 0)
     beyond = Evidence(curves.planned, [*few.results, Result(stranger, {"error": 1.0, "gap": 1.0})])
     assert size_of(beyond) == "8 trials, 7 of the grid's 45"
 
@@ -135,7 +137,7 @@ def test_only_a_page_on_which_all_claims_hold_is_good_news(verdicts, good):
     claims = tuple(
         Claim.open("x", below=2) if v is None else Claim.exact("the value", float(v), below=2) for v in verdicts
     )
-    page = experiments_page([replace(Finding.of(of_curves()), claims=claims)])
+    page = experiments_page([replace(Finding.from_evidence(of_curves()), claims=claims)])
     assert page.verdict.good is good
 
 
@@ -154,7 +156,7 @@ def test_settings_name_the_grid_the_trials_and_the_machines(html):
         "Computed 2023-11-14 to 2024-03-09",
         "Python 3.11 (300 trials) and not noted (2 trials)",
         "Other sources Computed with another state of flatmin's source than today's. 302 trials",
-        f"others are never mixed in. {of_map().recipe.version}",
+        f"others are never mixed in. {of_map().experiment.version}",
     ):
         assert part in text
 
@@ -164,10 +166,12 @@ def test_the_part_of_the_full_grid_is_that_of_the_recipe_that_is_known():
     trials = list(recipe.trials())
     stranger = recipe.trial({"panel": "sensing", "method": "flat", "d": 11, "rank": 2, "m": 99}, 0)
     results = [Result(trial, {"success": True, "error": 0.0}) for trial in [*trials[:50], stranger]]
-    page = experiments_page([replace(Finding.of(Evidence(recipe, results)), displays=())])
+    page = experiments_page([replace(Finding.from_evidence(Evidence(recipe, results)), displays=())])
     facts = {fact.name: fact.value for fact in page.sections[1].parts[0].facts}
     assert facts["Part of the full grid"] == f"50 of {len(trials)}"
-    assert "Part of the full grid" not in str(experiments_page([Finding.of(of_nothing())]).sections[1].parts[0].facts)
+    assert "Part of the full grid" not in str(
+        experiments_page([Finding.from_evidence(of_nothing())]).sections[1].parts[0].facts
+    )
 
 
 def test_failed_trials_are_a_claim_of_their_own():
@@ -177,14 +181,14 @@ def test_failed_trials_are_a_claim_of_their_own():
     def claims(failed):
         reasons = ["MemoryError: no memory"] * failed + [None] * (len(trials) - failed)
         results = [Result(trial, {}, 1.0, reason) for trial, reason in zip(trials, reasons, strict=True)]
-        return Finding.of(Evidence(recipe, results)).claims
+        return Finding.from_evidence(Evidence(recipe, results)).claims
 
     assert claims(0) == ()
     found = {failed: claims(failed)[0] for failed in (1, 8, 25, 1000)}
     assert [claim.verdict for claim in found.values()] == ["holds", "undecided", "fails", "fails"]
     assert [claim.estimate for claim in found.values()] == pytest.approx([0.999, 0.992, 0.975, 0.0])
     assert {claim.above for claim in found.values()} == {0.99}
-    (failing,) = (claim for claim in Finding.of(of_curves()).claims if claim.above == 0.99)
+    (failing,) = (claim for claim in Finding.from_evidence(of_curves()).claims if claim.above == 0.99)
     assert failing.estimate == 41 / 45
 
 
@@ -199,7 +203,7 @@ def test_failures_stand_with_their_reasons_and_how_often(html):
 def test_strings_are_escaped(html, tmp_path):
     for text in (EVIL, "<i>noise</i>", "<b>"):
         assert text not in SCRIPT.sub("", html)
-    evil = replace(of_map().recipe, judge=lambda evidence: [Claim.exact("<script>x</script>", 1.0, below=2)])
+    evil = replace(of_map().experiment, judge=lambda evidence: [Claim.exact("<script>x</script>", 1.0, below=2)])
     path = tmp_path / "evil.html"
     write_report(path, [Evidence(evil, of_map().results)], title="<script>t", command="<script>c", notes=["<script>n"])
     check(path.read_text(encoding="utf-8"))
@@ -208,7 +212,7 @@ def test_strings_are_escaped(html, tmp_path):
 def test_every_figure_has_words_and_its_data(html):
     outline = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
     assert len(outline) == 4
-    displays = [display for each in all_evidence() for display in Finding.of(each).displays]
+    displays = [display for each in all_evidence() for display in Finding.from_evidence(each).displays]
     for figure, display in zip(outline, displays, strict=True):
         assert display.caption
         assert display.caption.replace(" %", "\N{NO-BREAK SPACE}%") in unescape(figure)
@@ -224,12 +228,14 @@ def test_a_refusal_to_judge_or_draw_is_said_and_other_errors_are_not_swallowed()
     def fall(_):
         raise ZeroDivisionError
 
-    refused = Finding.of(Evidence(replace(of_curves().recipe, judge=refuse, show=refuse), of_curves().results))
+    refused = Finding.from_evidence(
+        Evidence(replace(of_curves().experiment, judge=refuse, show=refuse), of_curves().results)
+    )
     text = str(experiments_page([refused]))
     assert "The claims could not be judged: there is no torch." in text
     assert "The figures could not be drawn: there is no torch." in text
     with pytest.raises(ZeroDivisionError):
-        Finding.of(Evidence(replace(of_curves().recipe, judge=fall), of_curves().results))
+        Finding.from_evidence(Evidence(replace(of_curves().experiment, judge=fall), of_curves().results))
 
 
 def test_numbers_are_as_long_as_it_takes_to_see_on_which_side_of_the_limit_they_are():
@@ -289,7 +295,7 @@ def test_a_recipe_of_ones_own_in_any_module(tmp_path):
 
 def test_addresses_are_apart_whatever_recipes_are_called(tmp_path):
     names = ("reading", "overview", "a", "a.claim-1", "a b", "a-b", "a_20_b", "ä<b>")
-    curves, few = of_curves().recipe, of_curves().results[:9]
+    curves, few = of_curves().experiment, of_curves().results[:9]
     curve = replace(curves, show=lambda evidence: curves.show(evidence)[:1])
     write_report(tmp_path / "a.html", [Evidence(replace(curve, name=name), few) for name in names])
     check((tmp_path / "a.html").read_text(encoding="utf-8"))
@@ -308,9 +314,9 @@ def test_numbers_of_numpy_are_shown_and_sorted_as_those_of_python():
                 ("y",),
             ]
 
-    (display, _) = of_curves().recipe.show(of_curves())
+    (display, _) = of_curves().experiment.show(of_curves())
     odd = Odd(**{field.name: getattr(display, field.name) for field in fields(display) if field.init})
-    finding = replace(Finding.of(of_curves()), displays=(odd,))
+    finding = replace(Finding.from_evidence(of_curves()), displays=(odd,))
     table = experiments_page([finding]).sections[1].figures[0].table
     assert [row[0] for row in table.rows] == ["−3", "0.5", "yes", "not known", "–", "y"]
     assert [row[0] for row in table.keys] == [-3.0, 0.5, 1.0, None, None, "y"]
@@ -461,7 +467,7 @@ def test_words_in_figures_can_be_read_on_a_telephone_and_wide_figures_are_scroll
     curves, several = of_curves(), of_map()
 
     def show(evidence):
-        return [replace(display, wide=True) for display in curves.recipe.show(evidence)[:1]]
+        return [replace(display, wide=True) for display in curves.experiment.show(evidence)[:1]]
 
     path = tmp_path / "wide.html"
     write_report(path, [Evidence(replace(curves.planned, show=show), curves.results), several])
