@@ -1,4 +1,4 @@
-"""Any network on any data as a task."""
+"""NetworkTask: train any network on any data and judge it by trace and test error."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ import torch
 from torch import Tensor, nn
 
 from flatmin.errors import InputError
-from flatmin.lab.race.task import Batch, Objective, Sight, Task
+from flatmin.lab.race.tasks.task import Batch, Objective, Observation, Task
 from flatmin.nn.penalty import HessianTracePenalty
 
 __all__ = ["NetworkTask"]
 
-#: How the referee estimates a trace, the first that the network allows: the standard error is some 1 or 2 %, else 7 %.
-PROBES: tuple[tuple[Literal["per_example", "vjp"], int], ...] = (("per_example", 4), ("vjp", 16))
+#: Estimators of the trace and numbers of probes. The first that the network allows is used; its standard error is 1 to
+#: 2 %, that of the second 7 %.
+TRACE_ESTIMATORS: tuple[tuple[Literal["per_example", "vjp"], int], ...] = (("per_example", 4), ("vjp", 16))
 
 
 class NetworkTask(Task):
-    """Train a network; step sizes and strengths are tuned by the error on validation data.
+    """A network on data as a task. Step sizes and strengths are tuned by the error on validation data.
 
-    Nobody knows how flat a network can be, so there is no flatness gap: the trace itself is compared. The referee
-    estimates it with the same random vectors every time.
+    The flattest value of a network is not known, so there is no flatness gap, and the trace itself is compared. It is
+    estimated with the same random vectors every time.
 
     Parameters
     ----------
     network : callable
-        Returns a new network, begun at random by torch's generator. With several ``jobs`` it is pickled.
+        Returns a new network, initialized by torch's random generator. With several ``jobs`` it is pickled.
     loss : Module
         ``loss(outputs, targets)``, a mean over samples with a Hessian square root: squared error, cross entropy, …
     training, validation, test : tuple of Tensor or ndarray
-        Inputs and targets, one sample a row. The last is the fresh data that `Sight.relative_error` speaks of.
+        Inputs and targets, one sample a row. `Observation.relative_error` is the error on the test data.
     error : callable, optional
-        ``error(outputs, targets)``, a number. None for the share of wrong answers where targets are class numbers, else
-        ``‖outputs − targets‖ / ‖targets‖``.
+        ``error(outputs, targets)``, a number. None for the share of wrong answers where targets are class numbers, and
+        for ``‖outputs − targets‖ / ‖targets‖`` otherwise.
     budget : int
-        Gradients that a run may spend where the user does not say.
+        Gradients that a run may spend by default.
 
     Raises
     ------
@@ -49,12 +50,12 @@ class NetworkTask(Task):
     Examples
     --------
     >>> task = NetworkTask.digits("relu")
-    >>> sight = task.look(task.model(seed=0))
-    >>> sight.flatness_gap is None, 0.8 < sight.relative_error < 1
+    >>> observation = task.observe(task.model(seed=0))
+    >>> observation.flatness_gap is None, 0.8 < observation.relative_error < 1
     (True, True)
     """
 
-    #: In units of the weights that the network begins with.
+    #: In units of the weights that the network initializes itself with.
     sizes = {"small": 0.1, "medium": 1.0, "large": 3.0, "usual": 1.0}  # noqa: RUF012
     tunes_strength = True
 
@@ -92,12 +93,11 @@ class NetworkTask(Task):
         )
         is_real = self.targets.is_floating_point()
         self.error = error or (_relative if is_real else _wrong)
-        #: Of class numbers, a tenth of them wrong.
-        self.noise_unit = float(self.targets.square().mean().sqrt()) if is_real else 0.1
-        self.length = float(torch.cat([p.flatten() for p in parameters]).square().mean().sqrt())
-        self.norm = self.length * sum(p.numel() for p in parameters) ** 0.5
-        self.height = self._height()
-        self.fits = self.height
+        # Label noise of strength 1 makes a tenth of the class numbers wrong.
+        self.label_scale = float(self.targets.square().mean().sqrt()) if is_real else 0.1
+        self.weight_scale = float(torch.cat([p.flatten() for p in parameters]).square().mean().sqrt())
+        self.weight_norm = self.weight_scale * sum(p.numel() for p in parameters) ** 0.5
+        self.zero_loss = self.fit_loss = self._zero_loss()
 
     @classmethod
     def digits(
@@ -108,13 +108,13 @@ class NetworkTask(Task):
         Parameters
         ----------
         activation : {"relu", "quadratic"}
-            Of the hidden units.
+            The activation of the hidden units.
         width : int
-            Their number.
+            The number of hidden units.
         images : tuple of int
-            How many are for training and for validation; the others, of 1797, are for the test.
+            The numbers of images for training and for validation. The others of the 1797 are for the test.
         seed : int
-            Draws which.
+            Draws the split.
         """
         from flatmin.lab.studies.networks import Square, one_hidden_layer
         from flatmin.lab.studies.real_data import digits, parts
@@ -140,23 +140,23 @@ class NetworkTask(Task):
         return model
 
     def penalised(self, model: nn.Module, loss: nn.Module, seed: int) -> Objective:
-        """Return loss plus an unbiased estimate of the Gauss-Newton trace, at the price of two more passes."""
+        """Return loss plus an unbiased estimate of the Gauss-Newton trace, which costs two more passes."""
         return HessianTracePenalty(model, loss, seed=seed).objective
 
-    def look(self, model: nn.Module) -> Sight:
+    def observe(self, model: nn.Module) -> Observation:
         """Return training loss, Gauss-Newton trace and the error on the test data, in evaluation mode."""
         loss = self._judged(model, self.loss, (self.inputs, self.targets))
         if not np.isfinite(loss) or not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
-            return Sight(np.inf, np.inf, None, np.inf)
-        return Sight(loss, self.trace(model), None, self._judged(model, self.error, self.test))
+            return Observation(np.inf, np.inf, None, np.inf)
+        return Observation(loss, self.trace(model), None, self._judged(model, self.error, self.test))
 
-    def shape_of(self, model: nn.Module) -> tuple[int | None, float | None]:
-        """Return that a network has neither rank nor balance."""
+    def rank_and_balance(self, model: nn.Module) -> tuple[int | None, float | None]:
+        """Return None twice: a network has neither rank nor balance."""
         return None, None
 
     def trace(self, model: nn.Module) -> float:
         """Return an estimate of the Gauss-Newton trace."""
-        for probe, count in PROBES:
+        for probe, count in TRACE_ESTIMATORS:
             penalty = HessianTracePenalty(model, self.loss, probe=probe, probes=count, seed=0)
             with suppress(InputError), _evaluating(model):
                 return float(penalty(self.inputs, self.targets))
@@ -167,7 +167,7 @@ class NetworkTask(Task):
         return self._judged(model, self.error, self.validation)
 
     def facts(self) -> Iterator[Any]:
-        """Give the data, the network and how it begins, loss and error."""
+        """Yield the data, the network and its initial weights, the loss and the error."""
         model = self.model(0)
         settings = {name: value for name, value in sorted(vars(self.loss).items()) if not name.startswith("_")}
         yield from (repr(model), repr(self.loss), settings, getattr(self.error, "__qualname__", repr(self.error)))
@@ -180,26 +180,26 @@ class NetworkTask(Task):
         with _evaluating(model):
             return float(judge(model(data[0]), data[1]))
 
-    def _height(self) -> float:
-        """Return the loss of outputs that are zero, and check that a network can be judged at all."""
+    def _zero_loss(self) -> float:
+        """Return the loss of the zero prediction, after a check that network, loss, error and data fit together."""
         try:
             with _evaluating(model := self.model(0)):
                 outputs = model(self.inputs)
                 if not isinstance(outputs, Tensor):
                     raise InputError(f"the network returns a {type(outputs).__name__}, expected one tensor")
-                height = float(self.loss(torch.zeros_like(outputs), self.targets))
+                zero_loss = float(self.loss(torch.zeros_like(outputs), self.targets))
                 for data in (self.validation, self.test):
                     float(self.error(model(data[0]), data[1]))
         except (RuntimeError, IndexError, ValueError, TypeError) as error:
             raise InputError(f"network, loss, error and data do not fit together: {error}") from error
-        if not 0 < height < np.inf:
-            raise InputError(f"a network that answers zero has the loss {height}, expected a positive number")
-        return height
+        if not 0 < zero_loss < np.inf:
+            raise InputError(f"the zero prediction has the loss {zero_loss}, expected a positive number")
+        return zero_loss
 
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Set a model to evaluation without gradients, and its modes back behind it."""
+    """Put a model into evaluation mode without gradients inside the block, and restore the modes of its modules."""
     was = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -211,7 +211,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _checked(name: str, pair: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return inputs and targets as tensors: real numbers of the type of the weights, or whole ones."""
+    """Return inputs and targets as tensors, real numbers in the dtype of the weights."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise InputError(f"the {name} data are a {type(pair).__name__}, expected a pair (inputs, targets)")
     try:

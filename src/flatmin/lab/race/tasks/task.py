@@ -1,4 +1,4 @@
-"""What is trained in a race, and how it is judged."""
+"""Task: the data, the model and the judge of a race."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Batch", "Objective", "Sight", "Task", "digest", "sharpness"]
+__all__ = ["POWER_ITERATIONS", "Batch", "Objective", "Observation", "Task", "digest", "sharpness"]
 
-#: Inputs and targets of a model; inputs None stand for all of them, where a model knows its own.
+#: Inputs and targets of a model. Inputs are None where the model knows its own and uses all of them.
 Batch = tuple[Any, Tensor]
-#: A function of inputs, targets and a number, whose gradient is taken.
+#: A function of inputs, targets and a number, to be minimised by gradients.
 Objective = Callable[[Any, Tensor, float], Tensor]
 
-#: Power iterations for the largest eigenvalue, whose first digit is enough.
-ITERATIONS = 30
+#: Power iterations for a largest eigenvalue. It only sets the unit of step sizes, so its first digit is enough.
+POWER_ITERATIONS = 30
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What the referee sees of a model at one moment.
+class Observation:
+    """The judge's measurements of a model at one moment.
 
     Attributes
     ----------
     loss : float
-        The training loss, on all data.
+        The training loss on all data.
     scaled_trace : float
-        The trace whose minimisers are flat; for networks the Gauss-Newton trace.
+        The trace whose minimisers are called flat. For networks it is the Gauss-Newton trace.
     flatness_gap : float or None
-        How far the trace is from the flattest possible; None where nobody knows that.
+        The excess of the trace over the flattest value, relative to that value. None where that value is not known.
     relative_error : float or None
-        The error on the truth or on fresh data.
+        The error on the truth or on test data. None where neither is known.
     """
 
     loss: float
@@ -47,37 +47,36 @@ class Sight:
 
 
 class Task(ABC):
-    """What is trained and how it is judged: data, a model to start from, and the eyes of the referee.
+    """The data, the initial models and the measurements that a race needs.
 
-    Competitors set their step sizes and strengths in the natural units of a task, so that one number serves all tasks.
+    Competitors state step sizes and strengths in the natural units of a task, so that one number serves all tasks.
 
     Attributes
     ----------
     loss : Module
         ``loss(outputs, targets)``, averaged over samples.
     inputs, targets : Tensor or None, Tensor
-        The training data; inputs None where the model knows its own.
+        The training data. Inputs are None where the model knows its own.
     sizes : dict of str to float
-        How large the weights are that training begins with, in units of `length`: "small", "medium", "large", and
-        "usual", where most competitors begin.
+        Sizes of the initial weights in units of `weight_scale`: "small", "medium", "large", and "usual", the default.
     budget : int
-        How many gradients a run may spend where the user does not say.
-    length : float
-        The natural root mean square of a weight, at which outputs are as large as they should be.
-    norm : float
-        The norm of natural weights all together.
-    height : float
-        A typical loss: that of a model which answers nothing.
-    fits : float
-        The largest training loss of a run that has learnt its data.
-    noise_unit : float
-        The root mean square of the targets; for class numbers a share of wrong ones.
+        Gradients that a run may spend by default.
+    weight_scale : float
+        The root mean square of weights whose outputs have the size of the targets. Such weights are called natural.
+    weight_norm : float
+        The Euclidean norm of all natural weights.
+    zero_loss : float
+        The loss of the zero prediction, a typical loss.
+    fit_loss : float
+        A run fits the data if its training loss is at most this.
+    label_scale : float
+        The root mean square of the targets. For class numbers it is a share of labels.
     has_batches : bool
         Whether the loss is a mean over samples.
     tunes_strength : bool
-        Whether strengths are tuned beside step sizes, by the error on validation data; else they keep their defaults.
-    good_enough : float
-        The score with which a trial step size is not to be improved but may be larger; 0 where every bit counts.
+        Whether strengths are tuned together with step sizes. Otherwise they keep their defaults.
+    good_score : float
+        The tuning score below which a larger step size is preferred to a smaller score. 0 if scores always count.
     """
 
     loss: nn.Module
@@ -85,50 +84,50 @@ class Task(ABC):
     targets: Tensor
     sizes: Mapping[str, float]
     budget: int
-    length: float
-    norm: float
-    height: float
-    fits: float
-    noise_unit: float
+    weight_scale: float
+    weight_norm: float
+    zero_loss: float
+    fit_loss: float
+    label_scale: float
     tunes_strength: bool = False
-    good_enough: float = 0.0
+    good_score: float = 0.0
     has_batches: bool = True
 
     @abstractmethod
     def model(self, seed: int, size: str | float = "usual") -> nn.Module:
-        """Return a new model whose random weights have one of the sizes, or another one in their units."""
+        """Return a new model with random weights of a named size, or of any size in units of `weight_scale`."""
 
     @abstractmethod
     def penalised(self, model: nn.Module, loss: nn.Module, seed: int) -> Objective:
-        """Return loss plus trace as a function of a batch and the strength of the trace."""
+        """Return loss + strength · trace as a function of inputs, targets and strength."""
 
     @abstractmethod
-    def look(self, model: nn.Module) -> Sight:
-        """Return what the referee sees of the model; the model stays as it is."""
+    def observe(self, model: nn.Module) -> Observation:
+        """Return loss, trace, gap and error of a model, which is not changed."""
 
     @abstractmethod
-    def shape_of(self, model: nn.Module) -> tuple[int | None, float | None]:
+    def rank_and_balance(self, model: nn.Module) -> tuple[int | None, float | None]:
         """Return rank and balance of the model, None where they have no meaning."""
 
     @abstractmethod
     def trace(self, model: nn.Module) -> float:
-        """Return the Gauss-Newton trace of the training loss over all weights alike, for the units of step sizes."""
+        """Return the Gauss-Newton trace of the training loss over all weights. It sets the unit of step sizes."""
 
     @abstractmethod
     def facts(self) -> Iterator[Any]:
-        """Give everything that defines the task: arrays, tensors, numbers and words, for `digest`."""
+        """Yield all arrays, tensors, numbers and words that define the task, for `digest`."""
 
     def tuning_score(self, model: nn.Module) -> float:
-        """Return what step sizes are chosen by, the smaller the better: the training loss."""
-        return self.look(model).loss
+        """Return the number by which step sizes are chosen, smaller is better. By default it is the training loss."""
+        return self.observe(model).loss
 
     @cached_property
     def digest(self) -> str:
-        """A short name that changes with anything which defines the task."""
+        """A short name that changes whenever the task does."""
         return digest(type(self).__name__, *self.facts())
 
     def batches(self, size: int | None, seed: int) -> Iterator[Batch]:
-        """Give batches for ever: all data each time, or shuffled ones of a size."""
+        """Yield batches without end: all data each time, or shuffled batches of ``size`` samples."""
         if size is None:
             while True:
                 yield self.inputs, self.targets
@@ -142,7 +141,7 @@ class Task(ABC):
 
     @cached_property
     def learns_from_one(self) -> bool:
-        """Whether the model can be trained on one sample alone, unlike with batch normalization of vectors."""
+        """Whether the model accepts a batch of one sample. Batch normalization of vectors does not."""
         inputs, _ = next(self.batches(1, 0))
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -153,31 +152,32 @@ class Task(ABC):
 
     @cached_property
     def natural_trace(self) -> float:
-        """The trace of natural weights, in units of `Sight.scaled_trace`."""
-        return self.look(self.model(0, 1.0)).scaled_trace
+        """The trace at natural weights, in units of `Observation.scaled_trace`."""
+        return self.observe(self.model(0, 1.0)).scaled_trace
 
     def curvature(self, size: str, batch: int | None) -> float:
-        """Return how sharply the loss bends where training with a batch begins.
+        """Return the curvature of the loss at the initial weights, as training with a batch sees it.
 
-        On all data it is λ, the largest eigenvalue of the Hessian; with B samples ``λ + (trace − λ) / B``, as a step
-        along the gradient of one sample is stable up to about 2 over its own squared Jacobian. Weights smaller than
-        natural will grow: of them the natural size is measured.
+        On all data it is λ, the largest eigenvalue of the Hessian. With B samples it is ``λ + (trace − λ) / B``, since
+        a step along the gradient of one sample is stable up to about 2 over its own squared Jacobian. Weights smaller
+        than natural will grow, so the curvature is taken at natural weights for them.
         """
         sharpest, trace = self._curvatures(max(self.sizes[size], 1.0))
         return sharpest + (trace - sharpest) / batch if batch else sharpest
 
     def _curvatures(self, size: float) -> tuple[float, float]:
+        """Return λ and the trace at weights of a size, computed once."""
         known: dict[float, tuple[float, float]] = self.__dict__.setdefault("_known_curvatures", {})
         if size not in known:
             model = self.model(0, size)
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)  # of dropout
+                torch.manual_seed(0)  # dropout draws from torch's generator
                 known[size] = sharpness(model, self.loss, self.inputs, self.targets), self.trace(model)
         return known[size]
 
 
 def digest(*facts: Any) -> str:
-    """Return a name for arrays, numbers and words that are the same on every machine."""
+    """Return a name for arrays, numbers and words that is the same on every machine."""
     hashed = hashlib.sha256()
     for fact in facts:
         array = fact.detach().cpu().numpy() if isinstance(fact, Tensor) else fact
@@ -191,7 +191,7 @@ def digest(*facts: Any) -> str:
 
 
 def sharpness(model: nn.Module, loss: Callable[[Any, Any], Tensor], inputs: Any, targets: Tensor) -> float:
-    """Return the largest eigenvalue of the Hessian of a loss by magnitude, by power iteration: its first digits.
+    """Return the largest absolute eigenvalue of the Hessian of a loss to a digit or two, by power iteration.
 
     Examples
     --------
@@ -205,7 +205,7 @@ def sharpness(model: nn.Module, loss: Callable[[Any, Any], Tensor], inputs: Any,
     generator = torch.Generator().manual_seed(0)
     v = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
     size = 0.0
-    for _ in range(ITERATIONS):
+    for _ in range(POWER_ITERATIONS):
         norm = float(torch.sqrt(sum((u**2).sum() for u in v)))  # type: ignore[arg-type]
         if norm == 0:
             return 0.0

@@ -1,4 +1,4 @@
-"""A problem of the core as a task."""
+"""FactoredTask: train the factors of a problem and judge them by its certified flattest value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.families import find
-from flatmin.lab.race.task import ITERATIONS, Objective, Sight, Task
+from flatmin.lab.race.tasks.task import POWER_ITERATIONS, Objective, Observation, Task
 from flatmin.linalg.metric import svd_of_product
 from flatmin.losses import Absolute
 from flatmin.measurements import Measurement
@@ -26,27 +26,27 @@ from flatmin.solvers.flattest import Flattest
 
 __all__ = ["FactoredTask"]
 
-#: Singular values above this share of the largest count for the rank.
-VISIBLE = 0.01
-#: A run fits if its loss is at most this share of what a model loses that answers nothing.
-FITS = 0.01
+#: The rank counts singular values above this share of the largest one.
+RANK_TOLERANCE = 0.01
+#: A run fits the data if its loss is at most this share of the loss of the zero prediction.
+FIT_SHARE = 0.01
 
 
 class FactoredTask(Task):
-    """Train the factors of a problem.
+    """The factors of a problem as a task.
 
     Parameters
     ----------
     problem : Problem
-        Of any family. Gross errors with a weight are trained on in the form with the limit τ that belongs to it.
+        Of any family. A problem with weighted gross errors is trained in the equivalent form with the limit τ.
     truth : ndarray, optional
-        What the error is relative to: the matrix, or the signal of phase retrieval, which is compared up to its phase.
+        The matrix, or the signal of phase retrieval up to its phase. Errors are relative to it.
     rank : int, optional
-        The width of the factors; None for the smaller dimension.
+        The number of columns of the factors. None for the smaller dimension.
     fresh : Problem, optional
-        Other measurements of the same unknown. Without a truth, the error is the relative residual there.
+        Other measurements of the same unknown. Without a truth, the error is the relative residual on them.
     flattest : Flattest, optional
-        At hand already; None solves for it.
+        The flattest solution of the problem. None solves for it.
 
     Raises
     ------
@@ -58,12 +58,12 @@ class FactoredTask(Task):
     >>> import flatmin as fm
     >>> instance = fm.families.matrix_sensing.sample((5, 4), 1, 20)
     >>> task = FactoredTask(instance.problem, instance.truth)
-    >>> sight = task.look(task.model(seed=1))
-    >>> sight.flatness_gap > 0, sight.relative_error > 1
+    >>> observation = task.observe(task.model(seed=1))
+    >>> observation.flatness_gap > 0, observation.relative_error > 1
     (True, True)
     """
 
-    #: Small enough for the implicit bias of small weights; medium and large are those of the prototype of this race.
+    #: "small" shows the implicit bias of small weights. "medium" and "large" are those of the first version of the race.
     sizes = {"small": 0.01, "medium": 1.7, "large": 4.2, "usual": 4.2}  # noqa: RUF012
     budget = 6000
 
@@ -86,33 +86,33 @@ class FactoredTask(Task):
         self.has_batches = not isinstance(loss, Absolute)
         self.loss = SquaredDistance(float(loss.tau or 0.0)) if isinstance(loss, Absolute) else nn.MSELoss()
         self.inputs, self.targets = None, torch.from_numpy(self.problem.data)
-        self.noise_unit = float(np.sqrt(np.mean(self.problem.data**2)))
-        if self.noise_unit == 0:
+        self.label_scale = float(np.sqrt(np.mean(self.problem.data**2)))
+        if self.label_scale == 0:
             raise InputError("the data b are all zero, expected something to learn")
-        self.height = loss.value(self.problem.data)
-        self.fits = self.good_enough = FITS * self.height
-        self.length = self._length()
-        self.norm = self.length * sum(p.numel() for p in self.model(0).parameters()) ** 0.5
+        self.zero_loss = loss.value(self.problem.data)
+        self.fit_loss = self.good_score = FIT_SHARE * self.zero_loss
+        self.weight_scale = self._weight_scale()
+        self.weight_norm = self.weight_scale * sum(p.numel() for p in self.model(0).parameters()) ** 0.5
 
     def model(self, seed: int, size: str | float = "usual") -> FactoredModel:
-        """Return factors with Gaussian entries."""
+        """Return a model whose factors have Gaussian entries."""
         factor = self.sizes[size] if isinstance(size, str) else size
-        return FactoredModel(self.problem, self.rank, seed, scale=self.length * factor)
+        return FactoredModel(self.problem, self.rank, seed, scale=self.weight_scale * factor)
 
     def penalised(self, model: nn.Module, loss: nn.Module, seed: int) -> Objective:
-        """Return loss plus scaled trace in closed form, which costs no gradient, or plus an estimate of the trace."""
+        """Return loss plus the scaled trace in closed form, or plus an estimate for products of vectors and chains."""
         assert isinstance(model, FactoredModel)
         if isinstance(self.problem.parametrization, Hadamard | Chain):
             return HessianTracePenalty(model, loss, seed=seed).objective
         return lambda x, y, strength: loss(model(x), y) + strength * model.scaled_trace()
 
-    def look(self, model: nn.Module) -> Sight:
-        """Return what the referee sees of the factors."""
+    def observe(self, model: nn.Module) -> Observation:
+        """Return loss, scaled trace, certified gap and error of the factors."""
         assert isinstance(model, FactoredModel)
         factors = model.factors()
         error = None if self.truth is None and self.fresh is None else np.inf
         if not all(np.isfinite(F).all() for F in factors):
-            return Sight(np.inf, np.inf, np.inf, error)
+            return Observation(np.inf, np.inf, np.inf, error)
         problem = self.problem
         with np.errstate(over="ignore", invalid="ignore"):
             loss = problem.loss.value(problem.residual(factors))
@@ -120,15 +120,15 @@ class FactoredTask(Task):
             gap = self.flattest.gap(factors)
             if error is not None:
                 error = self.error(factors)
-        return Sight(loss, trace, gap, error)
+        return Observation(loss, trace, gap, error)
 
-    def shape_of(self, model: nn.Module) -> tuple[int | None, float | None]:
-        """Return the visible rank of the matrix (of a Hadamard product: entries), and the balance of the factors."""
+    def rank_and_balance(self, model: nn.Module) -> tuple[int | None, float | None]:
+        """Return the numerical rank of the matrix (of a product of vectors, its large entries), and the balance."""
         assert isinstance(model, FactoredModel)
         factors, parametrization = model.factors(), self.problem.parametrization
         P, Q = parametrization.pair(factors)
         sizes = np.abs(P) if isinstance(parametrization, Hadamard) else svd_of_product(P, Q)[1]
-        return int(np.sum(sizes > VISIBLE * np.max(sizes, initial=0.0))), parametrization.balance(factors)
+        return int(np.sum(sizes > RANK_TOLERANCE * np.max(sizes, initial=0.0))), parametrization.balance(factors)
 
     def trace(self, model: nn.Module) -> float:
         """Return the Gauss-Newton trace."""
@@ -141,19 +141,19 @@ class FactoredTask(Task):
         """The largest eigenvalue of the Hessian of the loss as a function of the matrix."""
         measurement = self.problem.measurement
         X = np.random.default_rng(0).standard_normal(self.problem.shape)
-        for _ in range(ITERATIONS):
+        for _ in range(POWER_ITERATIONS):
             X = measurement.adjoint(measurement.forward(X / np.linalg.norm(X)))
         return 2 * float(np.linalg.norm(X)) / (measurement.size if self.has_batches else 1)
 
     def facts(self) -> Iterator[Any]:
-        """Give the data, what the measurement is made of, and the truth."""
+        """Yield the data, the parts of the measurement, and the truth."""
         problem = self.problem
         yield from (repr(problem), problem.loss, problem.data, self.rank, *_facts(problem.measurement), self.truth)
         if self.fresh is not None:
             yield from (self.fresh.data, *_facts(self.fresh.measurement))
 
     def error(self, factors: tuple[Array, ...]) -> float:
-        """Return the relative error of factors on the truth, or on fresh measurements."""
+        """Return the relative error of factors against the truth, or on fresh measurements."""
         if self.truth is None:
             assert self.fresh is not None
             return float(np.linalg.norm(self.fresh.residual(factors)) / np.linalg.norm(self.fresh.data))
@@ -161,18 +161,18 @@ class FactoredTask(Task):
         found = replace(self.flattest.solution, factors=factors, parts={})
         return family.relative_error(self.problem, found, self.truth)
 
-    def _length(self) -> float:
-        """Return the standard deviation at which random factors make data as large as those of the problem."""
+    def _weight_scale(self) -> float:
+        """Return the standard deviation at which data of random factors have the size of the problem's data."""
         sizes = []
         for scale in (1.0, 2.0):
             with torch.no_grad():
                 sizes.append(float(FactoredModel(self.problem, self.rank, 0, scale=scale)().square().mean().sqrt()))
         degree = np.log2(sizes[1] / sizes[0])
-        return float((self.noise_unit / sizes[0]) ** (1 / degree))
+        return float((self.label_scale / sizes[0]) ** (1 / degree))
 
 
 def _checked(truth: Any, problem: Problem) -> Array:
-    """Return a truth as a matrix of the problem's shape or, of positive semidefinite ones, a signal."""
+    """Return a truth as a matrix of the problem's shape or, for semidefinite matrices, as a signal."""
     array: Array = np.asarray(truth)
     if array.shape == problem.shape:
         return array
@@ -182,7 +182,7 @@ def _checked(truth: Any, problem: Problem) -> Array:
 
 
 def _facts(measurement: Measurement) -> Iterator[Any]:
-    """Give what defines a measurement: its arrays and numbers, or, if it is made of anything else, its matrices."""
+    """Yield the arrays and numbers that define a measurement, or its matrices if it has parts of other kinds."""
     parts = [value for name, value in sorted(vars(measurement).items()) if not name.startswith("_")]
     yield type(measurement).__name__
     if not all(isinstance(part, np.ndarray | Measurement | tuple | int | np.dtype | None) for part in parts):
