@@ -21,7 +21,7 @@ from flatmin.report.reading import Reading
 from flatmin.report.views import View, view_of
 from flatmin.report.views.phase_retrieval import aligned
 from tests.report.made import CERTIFIED, STABILITY, context_of, made, of_network, of_picture, of_signal, of_split
-from tests.report.test_report import check
+from tests.report.test_page import check
 
 
 def told(value: float, digits: int = 3) -> str:

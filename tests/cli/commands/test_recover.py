@@ -173,7 +173,7 @@ def test_noise_of_unknown_level(flatmin, tmp_path):
 
 
 def test_ranks_that_disagree_are_told(flatmin):
-    table = Path(__file__).parents[2] / "examples" / "data" / "pressure.csv"
+    table = Path(__file__).parents[3] / "examples" / "data" / "pressure.csv"
     run = flatmin("recover", "matrix-completion", table, "--alpha", "auto", "--json")
     found = json.loads(run.out)["noise"]
     assert (found["rank"] != found["penalised_rank"]) == ("do not rely on the rank" in run.err)
