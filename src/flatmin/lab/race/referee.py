@@ -38,7 +38,7 @@ def blame(competitor: Competitor, during: str = "") -> Iterator[None]:
     except (InputError, CompetitorError):
         raise
     except Exception as error:
-        raise CompetitorError(f"{competitor.name} failed{during}: {error!r}{_place(error)}") from error
+        raise CompetitorError(f"{competitor.name} failed{during}: {type(error).__name__}: {error}{_place(error)}") from error
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,23 @@
-"""The race itself."""
+"""race: train one task by many algorithms with equal budgets."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from flatmin.errors import InputError
-from flatmin.lab.race import competitors as found
+from flatmin.lab.race import competitors as registry
 from flatmin.lab.race.competitor import Competitor
 from flatmin.lab.race.correlation import correlate
-from flatmin.lab.race.factored_task import FactoredTask
 from flatmin.lab.race.field import Field, Lap
 from flatmin.lab.race.protocol import Protocol
-from flatmin.lab.race.result import COLUMNS, Description, RaceResult
-from flatmin.lab.race.runs import Run, blamed
+from flatmin.lab.race.referee import Run, blame
+from flatmin.lab.race.result import COLUMNS, RaceResult
 from flatmin.lab.race.store import Store
-from flatmin.lab.race.task import Task
+from flatmin.lab.race.tasks import FactoredTask, Task
 from flatmin.lab.race.tuning import tune
 from flatmin.problem import Problem
 
@@ -119,9 +117,10 @@ def race(
         trajectories={(lap.name, lap.seed): _arrays(runs[lap].trajectory) for lap in laps},
         flattest=flattest,
         correlation=correlate(
-            [row for row in table if row["loss"] <= task.fits], "scaled_trace" if flattest is None else "flatness_gap"
+            [row for row in table if row["loss"] <= task.fit_loss],
+            "scaled_trace" if flattest is None else "flatness_gap",
         ),
-        protocol=protocol.as_dict() | {"task": type(task).__name__, "fits": task.fits, "digest": task.digest},
+        protocol=protocol.as_dict() | {"task": type(task).__name__, "fits": task.fit_loss, "digest": task.digest},
         tuning=tuning,
         competitors={name: who.description for name, who in running.items()},
         left_out=left_out,
@@ -140,24 +139,17 @@ def _task(given: Problem | Task, truth: Any, rank: int | None) -> Task:
 
 def _competitors(given: Iterable[str | Competitor] | None) -> list[Competitor]:
     """Return competitors as objects, of different names."""
-    known = {who.name: who for who in found.all_known()}
     if given is None:
-        return list(known.values())
+        given = registry.names()
     if isinstance(given, str | Competitor):
         given = [given]
     if not isinstance(given, Iterable):
         raise InputError(f"competitors is {given!r}, expected names or Competitors")
     out: dict[str, Competitor] = {}
     for item in given:
-        if isinstance(item, str) and item not in known:
-            raise InputError(f"there is no competitor {item!r}, expected one of {', '.join(known)}")
         if not isinstance(item, str | Competitor):
             raise InputError(f"a competitor is a {type(item).__name__}, expected a name or a Competitor")
-        who = known[item] if isinstance(item, str) else item
-        for field in fields(Description):
-            said = getattr(who, field.name, None)
-            if not isinstance(said, str) or not said:
-                raise InputError(f"the {field.name} of the competitor {type(who).__name__} is {said!r}, expected words")
+        who = registry.find(item) if isinstance(item, str) else item
         if who.name in out:
             raise InputError(f"two competitors are called {who.name!r}, expected different names")
         out[who.name] = who
@@ -165,7 +157,7 @@ def _competitors(given: Iterable[str | Competitor] | None) -> list[Competitor]:
 
 
 def _objection(who: Competitor, task: Task) -> str | None:
-    with blamed(who):
+    with blame(who):
         return who.objection(task)
 
 

@@ -64,9 +64,7 @@ class TwoPoint(Competitor):
 def _directions(model: nn.Module, seed: int) -> Callable[[], dict[str, Tensor]]:
     """Return a function that draws a normal vector in the space of the weights."""
     generator = torch.Generator().manual_seed(seed)
-    return lambda: {
-        n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in model.named_parameters()
-    }
+    return lambda: {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in model.named_parameters()}
 
 
 def _losses(

@@ -1,28 +1,28 @@
-"""What the page reads off a race: each quantity once."""
+"""Ranking: the competitors of a race in order, those that fit the data first and the flattest of them before others."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from flatmin.lab.race.figures import Band, Cloud, band
+from flatmin._core.arrays import Array
+from flatmin.lab.race.page.trajectories import Band, band
 from flatmin.lab.race.result import RaceResult
 from flatmin.proofs.certificate import trace_is_determined
 
-__all__ = ["LEVELS", "RaceReading"]
+__all__ = ["Ranking"]
 
-#: Flatness gaps that are called near, the first that somebody reaches.
-LEVELS = (0.01, 0.1, 0.5)
+#: Flatness gaps that count as near the flattest value. The smallest one that a competitor reaches is used.
+NEAR = (0.01, 0.1, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
-class RaceReading:
-    """A race, and what follows from it.
+class Ranking:
+    """The competitors of a race in order, and the quantities that the page shows.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class RaceReading:
 
     @property
     def flatness(self) -> str:
-        """The column that says how flat a run is: its gap, or the trace where there is no flattest value."""
+        """The column that measures flatness: the gap, or the trace where the flattest value is not known."""
         return "scaled_trace" if self.result.flattest is None else "flatness_gap"
 
     @cached_property
@@ -44,30 +44,30 @@ class RaceReading:
 
     @property
     def compared(self) -> str:
-        """The column that the error is shown against."""
+        """The column against which errors are shown."""
         return "loss" if self.determined else self.flatness
 
     @property
-    def largest_loss(self) -> float:
-        """The largest loss of a run that fits."""
+    def fit_loss(self) -> float:
+        """The largest loss of a run that fits the data."""
         return float(self.result.protocol["fits"])
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """Medians, one row a competitor, with ``fits``: those that fit first, the flattest of them before others."""
-        rows = [{**row, "fits": _size(row["loss"]) <= self.largest_loss} for row in self.result.summary()]
+        """The row of medians of each competitor in order, with the additional field ``fits``."""
+        rows = [{**row, "fits": _size(row["loss"]) <= self.fit_loss} for row in self.result.summary()]
         return sorted(rows, key=lambda row: (not row["fits"], _size(row[self.compared])))
 
     @cached_property
     def names(self) -> list[str]:
-        """The competitors in that order."""
+        """The competitors in order."""
         return [row["competitor"] for row in self.rows]
 
     @cached_property
     def near(self) -> tuple[float, list[dict[str, Any]]]:
-        """The first of `LEVELS` that competitors reach which fit, and their rows; infinity and none if nobody does."""
+        """The smallest gap of `NEAR` that fitting competitors reach, and their rows; infinity and [] if none does."""
         fitting = [row for row in self.rows if row["fits"]]
-        for level in LEVELS:
+        for level in NEAR:
             reached = [row for row in fitting if _size(row["flatness_gap"]) <= level]
             if reached:
                 return level, reached
@@ -84,27 +84,24 @@ class RaceReading:
         return [row for row in self.result.table if row["diverged"]]
 
     def bands(self, quantity: str) -> dict[str, Band]:
-        """Return the band of each competitor that has this quantity along its runs."""
-        out = {}
+        """Return the band of each competitor whose runs have a curve of this quantity."""
+        bands = {}
         end = max((float(curve["gradients"][-1]) for curve in self.result.trajectories.values()), default=0.0)
         for name in self.names:
             curves = [c for (who, _), c in self.result.trajectories.items() if who == name and quantity in c]
             runs = [(curve["gradients"], curve[quantity]) for curve in curves if np.any(curve["gradients"] > 0)]
             if runs:
-                out[name] = band(runs, end)
-        return out
+                bands[name] = band(runs, end)
+        return bands
 
-    def clouds(self) -> dict[str, Cloud]:
-        """Return the ends of the runs that have an error and did not diverge, by competitor."""
+    def ends(self) -> dict[str, Array]:
+        """Return `compared` and the error, shape (n, 2), at the end of the runs of each competitor that have both."""
         rows = [row for row in self.result.table if not row["diverged"] and row["relative_error"] is not None]
+        pairs = {name: [row for row in rows if row["competitor"] == name] for name in self.names}
         return {
-            name: Cloud(_column(rows, name, self.compared), _column(rows, name, "relative_error"))
-            for name in self.names
+            name: np.array([[row[self.compared], row["relative_error"]] for row in own], dtype=float).reshape(-1, 2)
+            for name, own in pairs.items()
         }
-
-
-def _column(rows: Sequence[dict[str, Any]], name: str, column: str) -> Any:
-    return np.array([row[column] for row in rows if row["competitor"] == name], dtype=float)
 
 
 def _size(value: float | None) -> float:

@@ -63,7 +63,7 @@ class FactoredTask(Task):
     (True, True)
     """
 
-    #: "small" shows the implicit bias of small weights. "medium" and "large" are those of the first version of the race.
+    #: "small" shows the implicit bias of small weights. "medium" and "large" are those of the first race, a prototype.
     sizes = {"small": 0.01, "medium": 1.7, "large": 4.2, "usual": 4.2}  # noqa: RUF012
     budget = 6000
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import ClassVar
 
@@ -50,10 +52,14 @@ def dropout():
     return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.3), nn.Linear(8, 3))
 
 
+@dataclass(frozen=True, kw_only=True)
 class Plain(Competitor):
     """Gradient descent that notes its steps; settings differ from test to test."""
 
-    name, title, claims, source = "plain", "Plain", "nothing", "nobody"
+    name: str = "plain"
+    title: str = "Plain"
+    claims: str = "nothing"
+    source: str = "nobody"
 
     starts: ClassVar[list] = []
     count: ClassVar[int] = 0
@@ -69,14 +75,12 @@ class Plain(Competitor):
         return model, counted
 
 
+@dataclass(frozen=True, kw_only=True)
 class Greedy(Plain):
     """Takes more gradients than it needs, in a way that its caller does not see."""
 
-    name = "greedy"
-
-    def __init__(self, way, **settings):
-        super().__init__(**settings)
-        self.way = way
+    name: str = "greedy"
+    way: Callable
 
     def objective(self, model, loss, entry):
         return partial(self.way, model, loss)

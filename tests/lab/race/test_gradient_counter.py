@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from flatmin.lab.race.tally import Tally
+from flatmin.lab.race.gradient_counter import GradientCounter
 from flatmin.nn import HessianTracePenalty
-from tests.lab.race.tasks import mlp, samples, task
+from tests.lab.race.small_tasks import mlp, samples, task
 
 X, Y = samples(8, 0)
 LOSS = nn.CrossEntropyLoss()
@@ -66,17 +66,17 @@ def penalised(model):
 )
 def test_costs(way, cost):
     model = mlp()
-    tally = Tally(model)
+    counter = GradientCounter(model)
     way(model)
-    assert tally.gradients == cost
+    assert counter.gradients == cost
     way(model)
-    assert tally.gradients == 2 * cost
+    assert counter.gradients == 2 * cost
 
 
 @pytest.mark.parametrize("inside", ["vmap", "grad", "both"])
 def test_passes_inside_function_transforms_cost_at_least_one(inside):
     model = mlp()
-    tally, weights = Tally(model), {name: p.detach() for name, p in model.named_parameters()}
+    counter, weights = GradientCounter(model), {name: p.detach() for name, p in model.named_parameters()}
 
     def value(w, x, y):
         return LOSS(functional_call(model, w, (x[None],)), y[None])
@@ -87,30 +87,30 @@ def test_passes_inside_function_transforms_cost_at_least_one(inside):
         grad(value)(weights, X[0], Y[0])
     else:
         vmap(grad(value), (None, 0, 0))(weights, X, Y)
-    assert tally.gradients >= 1
+    assert counter.gradients >= 1
 
 
 def test_samples_are_those_of_backward_passes():
     model = mlp()
-    tally = Tally(model)
+    counter = GradientCounter(model)
     plain(model)
     evaluated(model)
-    assert tally.samples == len(X)
+    assert counter.samples == len(X)
 
 
 def test_nothing_is_counted_while_the_referee_looks_or_after_the_end():
     model = mlp()
-    tally = Tally(model)
-    with tally.paused():
+    counter = GradientCounter(model)
+    with counter.paused():
         plain(model)
-    tally.close()
+    counter.close()
     plain(model)
-    assert tally.gradients == 0
+    assert counter.gradients == 0
 
 
 def test_factored_models_are_counted_with_and_without_an_index():
     model = task().model(0)
-    tally = Tally(model)
+    counter = GradientCounter(model)
     model().sum().backward()
     model(torch.arange(3)).sum().backward()
-    assert (tally.gradients, tally.samples) == (2, 18 + 3)
+    assert (counter.gradients, counter.samples) == (2, 18 + 3)

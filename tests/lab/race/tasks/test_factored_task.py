@@ -7,8 +7,8 @@ import torch
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.lab.race import FactoredTask, race
-from flatmin.lab.race.factored_task import VISIBLE
-from tests.lab.race.tasks import instance, task
+from flatmin.lab.race.tasks.factored_task import RANK_TOLERANCE
+from tests.lab.race.small_tasks import instance, task
 
 f = fm.families
 SAMPLES = {
@@ -53,16 +53,16 @@ def test_the_gap_is_never_negative_for_chains():
 
 def test_what_the_referee_sees_is_what_the_core_computes():
     model = task().model(3)
-    sight, problem = task().look(model), task().problem
+    observation, problem = task().observe(model), task().problem
     L, R = model.factors()
     exact = fm.flatness(problem, (L, R))
-    assert sight.loss == pytest.approx(exact.loss)
-    assert sight.scaled_trace == pytest.approx(exact.scaled_trace)
+    assert observation.loss == pytest.approx(exact.loss)
+    assert observation.scaled_trace == pytest.approx(exact.scaled_trace)
     truth = instance().truth
-    assert sight.relative_error == pytest.approx(np.linalg.norm(L @ R.T - truth) / np.linalg.norm(truth))
-    rank, balance = task().shape_of(model)
+    assert observation.relative_error == pytest.approx(np.linalg.norm(L @ R.T - truth) / np.linalg.norm(truth))
+    rank, balance = task().rank_and_balance(model)
     s = np.linalg.svd(L @ R.T, compute_uv=False)
-    assert rank == np.sum(s > VISIBLE * s[0])
+    assert rank == np.sum(s > RANK_TOLERANCE * s[0])
     assert balance == pytest.approx(exact.balance)
 
 
@@ -71,7 +71,7 @@ def test_the_error_of_a_signal_is_up_to_its_phase():
     what = FactoredTask(made.problem, made.truth, rank=1)
     model = what.model(0)
     model.set_factors((1j * made.truth.reshape(-1, 1),))
-    assert what.look(model).relative_error < 1e-12
+    assert what.observe(model).relative_error < 1e-12
 
 
 def test_without_a_truth_the_error_is_that_of_fresh_data():
@@ -81,12 +81,12 @@ def test_without_a_truth_the_error_is_that_of_fresh_data():
     what = FactoredTask(made.problem, fresh=fresh)
     model = what.model(1)
     residual = other.forward(model.matrix()) - fresh.data
-    sight = what.look(model)
-    assert sight.relative_error == pytest.approx(np.linalg.norm(residual) / np.linalg.norm(fresh.data))
-    assert sight.relative_error != pytest.approx(np.sqrt(sight.loss) / what.noise_unit, rel=0.01)
+    observation = what.observe(model)
+    assert observation.relative_error == pytest.approx(np.linalg.norm(residual) / np.linalg.norm(fresh.data))
+    assert observation.relative_error != pytest.approx(np.sqrt(observation.loss) / what.label_scale, rel=0.01)
     # Among 400 directions it is the error on the truth, up to chance.
-    assert sight.relative_error == pytest.approx(
-        FactoredTask(made.problem, made.truth).look(model).relative_error, rel=0.3
+    assert observation.relative_error == pytest.approx(
+        FactoredTask(made.problem, made.truth).observe(model).relative_error, rel=0.3
     )
     result = race(what, ["gradient-descent-small"], budget=60, seeds=1, trials=1)
     assert result.table[0]["relative_error"] is not None
@@ -103,7 +103,7 @@ def test_random_weights_of_natural_size_make_data_of_the_right_size(family):
     what = FactoredTask(SAMPLES[family](0).problem)
     with torch.no_grad():
         size = float(what.model(0, 1.0)().square().mean().sqrt())
-    assert size == pytest.approx(what.noise_unit, rel=1e-6)
+    assert size == pytest.approx(what.label_scale, rel=1e-6)
 
 
 def test_what_cannot_be_a_task_is_refused():

@@ -1,4 +1,4 @@
-"""Outcomes of races that were never run, one for each kind of page."""
+"""Results of races that were never run, one for each kind of page."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def flattest(family=matrix_sensing, size=(6, 5), measurements=25):
     return SimpleNamespace(value=c.value, holds=c.holds, solution=solution, problem=problem)
 
 
-def made(names=tuple(ENDS), seeds=5, *, of=None, error=True, gap=True, diverged=None, **changes) -> RaceResult:
-    """Return a race of these competitors; ``diverged`` says of (name, seed) whether that run diverges."""
+def example_race(names=tuple(ENDS), seeds=5, *, of=None, error=True, gap=True, diverged=None, **changes) -> RaceResult:
+    """Return the result of a race of these competitors; ``diverged`` says of (name, seed) whether that run diverges."""
     of = flattest() if of is None else of
     rng = np.random.default_rng(0)
     table, trajectories = [], {}

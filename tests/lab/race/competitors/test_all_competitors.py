@@ -10,17 +10,17 @@ from flatmin import nn as flat
 from flatmin.errors import InputError
 from flatmin.lab.race import Protocol, competitors, race
 from flatmin.lab.race.competitor import Entry
-from flatmin.lab.race.runs import run
-from tests.lab.race.tasks import batch_norm, dropout, instance, network, task
+from flatmin.lab.race.referee import judged_run
+from tests.lab.race.small_tasks import batch_norm, dropout, instance, network, task
 
-KNOWN = {who.name: who for who in competitors.all_known()}
+KNOWN = {name: competitors.find(name) for name in competitors.names()}
 everyone = pytest.mark.parametrize("name", KNOWN)
 
 
 def raced(name, what, budget, step=1.0, strength=None, seed=0):
     who = KNOWN[name]
     entry = Entry(what, seed, step * who.unit(what), who.strength if strength is None else strength)
-    return run(who, entry, Protocol(budget, (0,), points=12), budget)
+    return judged_run(who, entry, Protocol(budget, (0,), points=12), budget)
 
 
 def test_all_that_are_asked_for_are_there():
@@ -97,9 +97,9 @@ def test_steps_are_those_of_the_wrapper(what, name):
     """These three have an objective of their own, which saves a gradient that the wrapper's loop throws away."""
     who, what = KNOWN[name], what()
     make = {
-        "noise-injection": lambda *a: flat.NoiseInjection(*a, sigma=who.strength * what.length, seed=5),
-        "two-point": lambda *a: flat.TwoPoint(*a, sigma=who.strength * what.length, seed=5),
-        "per-example-sam": lambda *a: flat.PerExampleSAM(*a, rho=who.strength * what.norm),
+        "noise-injection": lambda *a: flat.NoiseInjection(*a, sigma=who.strength * what.weight_scale, seed=5),
+        "two-point": lambda *a: flat.TwoPoint(*a, sigma=who.strength * what.weight_scale, seed=5),
+        "per-example-sam": lambda *a: flat.PerExampleSAM(*a, rho=who.strength * what.weight_norm),
     }[name]
     precision = torch.finfo(what.model(0).state_dict().popitem()[1].dtype).eps
     start = [p.detach() for p in what.model(5).parameters()]
@@ -116,7 +116,7 @@ def test_penalties_end_flat_and_plain_training_does_not():
     assert flat_ones["trace-penalty"]["flatness_gap"] < 0.3
     assert plain["flatness_gap"] > 1
     # A constant penalty is a compromise: it never fits exactly.
-    assert flat_ones["trace-penalty"]["loss"] > 1e-3 * task().height
+    assert flat_ones["trace-penalty"]["loss"] > 1e-3 * task().zero_loss
 
 
 def test_small_weights_end_flatter_than_medium_ones_and_those_than_large_ones():
@@ -142,11 +142,11 @@ def test_orthogonalized_steps_have_equal_singular_values():
 
 
 def test_settings_make_a_variant():
-    strong = competitors.LabelNoise(name="strong-noise", strength=2.0)
+    strong = competitors.find("label-noise").variant(name="strong-noise", strength=2.0)
     assert (strong.name, strong.strength, KNOWN["label-noise"].strength) == ("strong-noise", 2.0, 0.7)
     assert strong.facts != KNOWN["label-noise"].facts
     with pytest.raises(InputError, match="no setting"):
-        competitors.LabelNoise(power=2)
+        KNOWN["label-noise"].variant(power=2)
 
 
 def test_batches_are_for_losses_that_are_means():
@@ -161,4 +161,4 @@ def test_batches_are_for_losses_that_are_means():
 @pytest.mark.parametrize("batch", [0, -1, 2.5, True])
 def test_a_batch_is_a_positive_number(batch):
     with pytest.raises(InputError, match="batch is"):
-        competitors.LabelNoise(name="mine", batch=batch)
+        KNOWN["label-noise"].variant(batch=batch)

@@ -11,7 +11,7 @@ from torch import nn
 from flatmin.errors import InputError
 from flatmin.lab.race import NetworkTask, race
 from flatmin.nn import hessian_trace
-from tests.lab.race.tasks import batch_norm, mlp, network, samples, without_seconds
+from tests.lab.race.small_tasks import batch_norm, mlp, network, samples, without_seconds
 
 DATA = [samples(n, seed) for n, seed in ((24, 0), (20, 1), (30, 2))]
 
@@ -22,7 +22,7 @@ def test_digits(activation):
     task = NetworkTask.digits(activation)
     assert (len(task.targets), len(task.validation[1]), len(task.test[1])) == (300, 300, 1197)
     result = race(task, ["gradient-descent-medium", "adam"], budget=60, seeds=1, trials=2)
-    start = task.look(task.model(0))
+    start = task.observe(task.model(0))
     assert start.loss == pytest.approx(np.log(10), rel=0.05)
     assert all(row["relative_error"] < 0.3 < start.relative_error for row in result.table)
     assert all(row["flatness_gap"] is None and row["rank"] is None for row in result.table)
@@ -34,17 +34,17 @@ def test_digits(activation):
 def test_what_the_referee_sees(classes):
     task = network(classes=classes)
     model = task.model(4)
-    sight = task.look(model)
+    observation = task.observe(model)
     x, y = task.test
     with torch.no_grad():
         loss = float(task.loss(model(task.inputs), task.targets))
         out = model(x)
     error = (out.argmax(1) != y).double().mean() if classes else (out - y).norm() / y.norm()
-    assert sight.loss == pytest.approx(loss)
-    assert sight.relative_error == pytest.approx(float(error))
+    assert observation.loss == pytest.approx(loss)
+    assert observation.relative_error == pytest.approx(float(error))
     exact = hessian_trace(model, task.loss, (task.inputs, task.targets), of="gauss_newton", method="exact").value
-    assert sight.scaled_trace == pytest.approx(exact, rel=0.15)
-    assert sight == task.look(model)
+    assert observation.scaled_trace == pytest.approx(exact, rel=0.15)
+    assert observation == task.observe(model)
 
 
 @pytest.mark.parametrize("make", [mlp, batch_norm])
@@ -52,7 +52,7 @@ def test_looking_changes_nothing(make):
     task = network(make=make)
     model = task.model(0).train()
     state = copy.deepcopy(model.state_dict())
-    task.look(model)
+    task.observe(model)
     task.tuning_score(model)
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert all(module.training for module in model.modules())
@@ -81,7 +81,7 @@ def test_training_never_sees_validation_or_test():
 
 def test_an_error_of_ones_own():
     task = NetworkTask(mlp, nn.CrossEntropyLoss(), *DATA, error=lambda outputs, targets: 7)
-    assert task.look(task.model(0)).relative_error == 7
+    assert task.observe(task.model(0)).relative_error == 7
 
 
 def test_digest_knows_how_a_network_begins():

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from flatmin.families import phase_retrieval
-from flatmin.lab.race.page import medians, write_race
-from flatmin.lab.race.reading import RaceReading
-from flatmin.lab.race.verdict import verdict
-from tests.lab.race.made import ENDS, NETWORK, flattest, made
+from flatmin.lab.displays import page_svg
+from flatmin.lab.race.page.headline import verdict
+from flatmin.lab.race.page.race_page import _scatter, medians, write_race
+from flatmin.lab.race.page.ranking import Ranking
+from flatmin.lab.style import look
+from tests.lab.race.example_races import ENDS, NETWORK, example_race, flattest
 from tests.report.test_page import check as check_without_script
 from tests.report.test_page_in_a_browser import BROWSER, browse
 
@@ -27,7 +29,7 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium or googl
 
 @pytest.fixture(scope="module")
 def usual():
-    return made(diverged=lambda name, seed: (name, seed) == ("muon", 3))
+    return example_race(diverged=lambda name, seed: (name, seed) == ("muon", 3))
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +67,15 @@ def test_the_verdict_names_who_came_near_and_what_their_errors_are(html, usual):
 
 def test_who_does_not_fit_is_not_called_flat(html, usual):
     """At zero weights the gap is 0: a competitor that never moved must not win."""
-    reading = RaceReading(usual)
+    reading = Ranking(usual)
     table = medians(reading).table
     fits = {row[0]: row[table.head.index("Fits")] for row in table.rows}
     assert {name for name, word in fits.items() if word == "no"} == {"two-point", "gradient-descent-large-step"}
     assert reading.result.summary()[1]["competitor"] == "two-point"
     assert reading.names[-2:] == ["two-point", "gradient-descent-large-step"]
     assert "two-point" not in [row["competitor"] for row in reading.near[1]]
-    assert "two-point does not fit the data: its loss is still above 0.01, 1 % of what" in check(html)
+    warning = "two-point does not fit the data: its loss is still above 0.01, 1 % of that of the zero prediction"
+    assert warning in check(html)
 
 
 def test_a_newcomer_is_told_what_is_shown(html, tmp_path):
@@ -85,7 +88,7 @@ def test_a_newcomer_is_told_what_is_shown(html, tmp_path):
     ):
         assert part in text
     assert text.index("What is shown") < text.index("Medians")
-    network = check(written(tmp_path, made(("sgd", "adam", "muon"), of=NETWORK)))
+    network = check(written(tmp_path, example_race(("sgd", "adam", "muon"), of=NETWORK)))
     assert "data that no competitor has seen" in network
     assert "as flat as can be" not in network
 
@@ -99,24 +102,24 @@ def test_the_protocol_is_in_words(tmp_path, usual):
 
 
 def test_nobody_near_and_nobody_fits(tmp_path):
-    far = check(written(tmp_path, made(("adam", "sgd", "muon"))))
+    far = check(written(tmp_path, example_race(("adam", "sgd", "muon"))))
     assert "No competitor that fits the data came near the flattest value. sgd came nearest, with a flatness gap" in far
-    lost = check(written(tmp_path, made(("gradient-descent-large-step", "two-point"))))
+    lost = check(written(tmp_path, example_race(("gradient-descent-large-step", "two-point"))))
     assert "No competitor fits the data within its budget." in lost[:300]
-    alone = check(written(tmp_path, made(("gradient-descent-large-step",), seeds=1)))
+    alone = check(written(tmp_path, example_race(("gradient-descent-large-step",), seeds=1)))
     assert "1 of 1" in alone
 
 
 def test_a_median_rank_is_not_rounded(usual):
     rows = [{**row, "rank": None if row["rank"] is None else row["rank"] + 0.5} for row in usual.table]
-    table = medians(RaceReading(replace(usual, table=rows))).table
+    table = medians(Ranking(replace(usual, table=rows))).table
     assert {row[table.head.index("Rank")] for row in table.rows} == {"2.5", "4.5", "–"}
 
 
 def test_where_all_are_equally_flat_the_page_says_so_and_shows_error_against_loss(tmp_path):
     determined = flattest(phase_retrieval, (6, 5), 40)
-    text = check(written(tmp_path, made(of=determined, gap=False)))
-    assert "whatever fits is equally flat, and the flatness gap is 0 all along every run" in text
+    text = check(written(tmp_path, example_race(of=determined, gap=False)))
+    assert "all weights that fit are equally flat, and the flatness gap is 0 all along every run" in text
     assert "All solutions are equally flat here, so what counts is the fit" in text[:300]
     assert "Error against loss." in text
     assert "flatness gap at the end" not in text
@@ -125,13 +128,13 @@ def test_where_all_are_equally_flat_the_page_says_so_and_shows_error_against_los
 
 
 def test_without_a_truth_nothing_is_said_of_errors(tmp_path):
-    text = check(written(tmp_path, made(error=False)))
+    text = check(written(tmp_path, example_race(error=False)))
     assert "The truth is not known, so nothing is said about errors." in text
     assert "Rank correlation" not in text
 
 
 def test_networks_have_no_flattest_value(tmp_path):
-    text = check(written(tmp_path, made(of=NETWORK)))
+    text = check(written(tmp_path, example_race(of=NETWORK)))
     assert "Flattest value" not in text
     assert "error on the test set" in text
     assert "scaled trace" in text
@@ -139,14 +142,14 @@ def test_networks_have_no_flattest_value(tmp_path):
 
 def test_an_uncertified_flattest_value_is_no_good_news(usual):
     open_ = SimpleNamespace(**{**vars(usual.flattest), "holds": False})
-    verdicts = [verdict(RaceReading(result)) for result in (usual, replace(usual, flattest=open_))]
+    verdicts = [verdict(Ranking(result)) for result in (usual, replace(usual, flattest=open_))]
     assert [v.good for v in verdicts] == [True, False]
 
 
 def test_signs_of_a_correlation_are_read_off_its_interval(usual):
     found = usual.correlation
     for interval, said in (((-0.9, -0.2), "the larger its error"), ((-0.2, 0.9), "no clear relation")):
-        assert said in verdict(RaceReading(replace(usual, correlation=replace(found, interval=interval)))).advice
+        assert said in verdict(Ranking(replace(usual, correlation=replace(found, interval=interval)))).advice
 
 
 def test_strings_of_the_user_are_escaped(tmp_path, usual):
@@ -157,16 +160,27 @@ def test_strings_of_the_user_are_escaped(tmp_path, usual):
 
 
 def test_who_could_not_run_is_told(tmp_path):
-    text = check(written(tmp_path, made(("sgd", "adam", "muon"), left_out={"sam": "it needs single samples"})))
+    text = check(written(tmp_path, example_race(("sgd", "adam", "muon"), left_out={"sam": "it needs single samples"})))
     assert "sam did not run: it needs single samples" in text
 
 
 def test_infinite_and_unknown_numbers_have_no_key_and_come_last(usual):
-    table = medians(RaceReading(usual)).table
-    assert [keys[0] for keys in table.keys] == RaceReading(usual).names
+    table = medians(Ranking(usual)).table
+    assert [keys[0] for keys in table.keys] == Ranking(usual).names
     for cells, keys in zip(table.rows, table.keys, strict=True):
         assert len(cells) == len(keys) == len(table.head)
         assert [key is None for key in keys] == [cell in ("∞", "–") for cell in cells]
+
+
+def test_each_competitor_has_its_own_mark_in_the_picture_of_errors(usual):
+    display = _scatter(Ranking(usual), "Errors")
+    shown = [name for name in Ranking(usual).names if name != "gradient-descent-large-step"]
+    assert display.words == shown, "one whose runs all diverged is not in the legend"
+    looks = [look(cloud.look) for cloud in display.clouds]
+    assert len({(style["color"], style["marker"]) for style in looks}) == len(shown)
+    assert sum(len(cloud.points) for cloud in display.clouds) == 5 * len(shown) - 1
+    none = replace(usual, table=[row for row in usual.table if row["diverged"]])
+    assert "<svg" in page_svg(_scatter(Ranking(none), "None"), "none")
 
 
 #: Appended to a copy of the page: sorts by each column and reports what came of it.
@@ -204,7 +218,7 @@ const all = [...document.querySelectorAll("main, main *")].filter(e => !e.closes
 parent.postMessage({ name: location.pathname.split("/").pop(), width: innerWidth,
   scroll: document.documentElement.scrollWidth,
   out: all.filter(e => e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 120)),
-  flat: [...document.querySelectorAll("figure")].filter(f => f.getBoundingClientRect().height < 60).length,
+  flat: [...document.querySelectorAll("figure")].filter(f => f.getBoundingClientRect().zero_loss < 60).length,
 }, "*");
 </script>"""
 
@@ -216,7 +230,7 @@ def test_pages_fit_every_width(dark, tmp_path, usual):
     from tests.report.test_page_in_a_browser import FRAMES
 
     frames = FRAMES
-    pages = {"usual": usual, "network": made(("sgd", "adam", "muon"), of=NETWORK)}
+    pages = {"usual": usual, "network": example_race(("sgd", "adam", "muon"), of=NETWORK)}
     for name, result in pages.items():
         path = tmp_path / f"{name}.html"
         long = "measured-without-any-space-" * 5

@@ -16,10 +16,9 @@ import pytest
 import torch
 
 import flatmin as fm
-from flatmin._core.registry import public_names
 from flatmin.errors import InputError
 from flatmin.lab.race import COLUMNS, CURVES, Competitor, CompetitorError, FactoredTask, competitors, race
-from tests.lab.race.tasks import Greedy, Plain, dropout, instance, network, task, without_seconds
+from tests.lab.race.small_tasks import Greedy, Plain, dropout, instance, network, task, without_seconds
 
 SOME = ["gradient-descent-small", "sam", "label-noise"]
 
@@ -30,7 +29,7 @@ def small(what=None, who=SOME, **settings):
 
 
 def test_function_and_package_share_a_name():
-    importlib.import_module("flatmin.lab.race.tally")
+    importlib.import_module("flatmin.lab.race.gradient_counter")
     assert fm.nn.race is race
 
 
@@ -81,20 +80,20 @@ def modest(model, loss, x, y, spent):
     ("way", "steps"), [(modest, 60), (greedy_grad, 15), (greedy_copy, 15), (greedy_look, 15)], ids=lambda v: str(v)[:22]
 )
 def test_hidden_gradients_are_charged(way, steps):
-    who = Greedy(way)
+    who = Greedy(way=way)
     result = small(who=[who], seeds=1)
     assert result.table[0]["gradients"] == 60
     assert who.count == steps
 
 
-@pytest.mark.parametrize("who", [who.name for who in competitors.all_known()])
+@pytest.mark.parametrize("who", competitors.names())
 def test_nobody_exceeds_the_budget_nor_wastes_it(who):
     row = small(who=[who], seeds=1, budget=40, trials=1).table[0]
     assert row["diverged"] or 37 <= row["gradients"] <= 40
 
 
 def test_a_competitor_that_computes_nothing_is_stopped():
-    idle = Greedy(lambda model, loss, x, y, spent: sum((p * 0).sum() for p in model.parameters()))
+    idle = Greedy(way=lambda model, loss, x, y, spent: sum((p * 0).sum() for p in model.parameters()))
     with pytest.raises(CompetitorError, match="computed nothing"):
         small(who=[idle])
 
@@ -104,7 +103,7 @@ def test_an_error_of_a_competitor_is_no_divergence():
         raise ValueError("a mistake")
 
     with pytest.raises(CompetitorError, match=r"greedy failed with seed 1000000 .* a mistake"):
-        small(who=[Greedy(broken)])
+        small(who=[Greedy(way=broken)])
 
 
 @pytest.mark.parametrize("question", ["unit", "objection"])
@@ -145,12 +144,12 @@ def test_two_processes_give_the_result_of_one(tmp_path):
 
 def test_what_cannot_be_sent_to_processes_is_said():
     with pytest.raises(InputError, match="jobs=1"):
-        small(who=[Greedy(lambda *_: None)], jobs=2)
+        small(who=[Greedy(way=lambda *_: None)], jobs=2)
 
 
 SCRIPT = """
 import time
-from tests.lab.race.tasks import task
+from tests.lab.race.small_tasks import task
 from flatmin.lab.race import race
 settings = dict(budget=60, seeds=2, trials=2, store={store!r}, jobs={jobs})
 race(task(), {names!r}, **settings, callback=lambda told: time.sleep(0.2))
@@ -206,8 +205,8 @@ CHANGES = {
     "width": lambda: {"what": other_task(rank=2)},
     "seeds": lambda: {"seeds": [5, 6]},
     "budget": lambda: {"budget": 61},
-    "strength": lambda: {"who": [competitors.SAM(strength=0.03)]},
-    "name": lambda: {"who": [competitors.SAM(title="another")]},
+    "strength": lambda: {"who": [competitors.find("sam").variant(strength=0.03)]},
+    "name": lambda: {"who": [competitors.find("sam").variant(title="another")]},
 }
 
 
@@ -223,9 +222,9 @@ def test_what_is_changed_reuses_nothing(tmp_path, change):
 
 
 def test_a_changed_method_reuses_nothing(tmp_path):
-    first = Greedy(modest)
-    assert Greedy(modest).facts == first.facts
-    assert Greedy(greedy_grad).facts != first.facts
+    first = Greedy(way=modest)
+    assert Greedy(way=modest).facts == first.facts
+    assert Greedy(way=greedy_grad).facts != first.facts
     classes = []
     for text in (METHOD, METHOD.replace("/ 2", "/ 3")):
         (tmp_path / "edited.py").write_text(text)
@@ -233,7 +232,7 @@ def test_a_changed_method_reuses_nothing(tmp_path):
         spec = importlib.util.spec_from_file_location("edited", tmp_path / "edited.py")
         sys.modules["edited"] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules["edited"])
-        classes.append(sys.modules["edited"].HalfStep().facts)
+        classes.append(sys.modules["edited"].COMPETITORS[0].facts)
     del sys.modules["edited"]
     assert classes[0] != classes[1]
 
@@ -268,27 +267,40 @@ def test_diverged_runs_are_kept_and_found_again(tmp_path):
 METHOD = '''
 from flatmin.lab.race.competitor import Competitor
 
-__all__ = ["HalfStep"]
+__all__ = ["COMPETITORS", "HalfStep"]
 
 
 class HalfStep(Competitor):
     """Gradient descent with half of a step."""
 
-    name, title, claims, source = "half-step", "Half a step", "nothing", "a test"
-
     def objective(self, model, loss, entry):
         return lambda x, y, spent: loss(model(x), y) / 2
+
+
+COMPETITORS = [HalfStep(name="half-step", title="Half a step", claims="nothing", source="a test")]
 '''
 
 
 def test_a_new_competitor_is_one_file(tmp_path, monkeypatch):
     (tmp_path / "half_step.py").write_text(METHOD)
-    assert "half-step" not in [who.name for who in competitors.all_known()]
+    assert "half-step" not in competitors.names()
     monkeypatch.setattr(competitors, "__path__", [*competitors.__path__, str(tmp_path)])
-    monkeypatch.setattr(competitors, "_found", public_names(competitors.__name__, competitors.__path__))
-    monkeypatch.delitem(sys.modules, f"{competitors.__name__}.half_step")
-    assert "half-step" in [who.name for who in competitors.all_known()]
+    monkeypatch.setattr(competitors._COMPETITORS, "_own", {})
+    assert "half-step" in competitors.names()
     assert small(who=["half-step"]).table[0]["competitor"] == "half-step"
+    monkeypatch.delitem(sys.modules, f"{competitors.__name__}.half_step")
+
+
+def test_a_registered_competitor_races_by_its_name():
+    who = Competitor(name="patient", title="Short steps", claims="nothing", source="a test", steps=(0.01, 0.1))
+    competitors.register(who)
+    try:
+        assert small(who=["patient"], seeds=1).competitors["patient"] == who.description
+        with pytest.raises(InputError, match="already"):
+            competitors.register(who)
+    finally:
+        competitors.unregister("patient")
+    assert "patient" not in competitors.names()
 
 
 @pytest.mark.parametrize(
@@ -326,25 +338,6 @@ def test_bad_arguments_are_said(arguments, message):
     arguments = {**arguments, "what": network()} if arguments.get("what") == "network" else arguments
     with pytest.raises(InputError, match=message):
         small(**arguments)
-
-
-@pytest.mark.parametrize(
-    ("who", "message"),
-    [
-        (Competitor(title="a", claims="b", source="c"), "name of the competitor Competitor is None"),
-        (Competitor(name="new"), "title of the competitor Competitor is None"),
-        (Plain(steps=(0, 1)), "steps of plain"),
-    ],
-    ids=["no name", "no title", "no step"],
-)
-def test_a_competitor_that_does_not_say_what_it_is_is_refused(who, message):
-    with pytest.raises(InputError, match=message):
-        small(who=[who])
-
-
-def test_a_setting_that_nobody_has_is_refused():
-    with pytest.raises(InputError, match="'momentum' is no setting"):
-        Competitor(momentum=0.9)
 
 
 def test_a_store_that_is_a_file_is_refused(tmp_path):

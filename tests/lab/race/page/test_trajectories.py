@@ -1,4 +1,4 @@
-"""Pictures of a race: what is drawn, beside what was counted by hand."""
+"""Charts along the runs of a race: what is drawn, against what was counted by hand."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from cycler import cycler
+from matplotlib import rc_context
 
-from flatmin.lab.race.figures import Cloud, band, folded, panels, scatter, spread, styles, trajectories
+from flatmin.lab.race.page.trajectories import band, folded, panels, spread, trajectories
+from flatmin.lab.style import look
 
 STEPS = np.array([0, 1, 10, 100])
 
 
 def runs(*values):
     return [(STEPS[: len(v)], np.array(v, dtype=float)) for v in values]
+
+
+def looks_of(curves):
+    return {name: place for place, name in enumerate(curves)}
 
 
 def texts(svg):
@@ -55,7 +62,12 @@ def test_every_competitor_has_one_place_and_a_look_of_its_own(count):
     assert [name for group in groups for name in group] == names
     assert max(map(len, groups)) <= 4
     assert max(map(len, groups)) - min(map(len, groups)) <= 1
-    assert len({(s.colour, s.marker) for s in styles(groups).values()}) == count
+    five = cycler(color=("red", "green", "blue", "cyan", "black"))
+    with rc_context({"axes.prop_cycle": five}):
+        for group in groups:
+            looks = [look(names.index(name)) for name in group]
+            assert len({style["color"] for style in looks}) == len(group)
+            assert len({str(style["linestyle"]) for style in looks}) == len(group)
 
 
 def test_names_are_moved_apart_and_no_farther_than_needed():
@@ -72,8 +84,8 @@ def test_names_are_moved_apart_and_no_farther_than_needed():
 
 def test_a_panel_names_its_own_competitors_and_no_others():
     curves = {name: band(runs([9, 4, 2, k])) for k, name in enumerate(["first", "second", "third-of-a-long-name", "x"])}
-    look = styles([list(curves)])
-    svg = trajectories("t", {"loss": curves, "flatness gap": curves}, ["second", "third-of-a-long-name"], look)
+    looks = looks_of(curves)
+    svg = trajectories("t", {"loss": curves, "flatness gap": curves}, ["second", "third-of-a-long-name"], looks)
     found = texts(svg)
     assert {"second", "loss", "flatness gap", "gradient evaluations"} <= set(found)
     assert "first" not in found
@@ -86,7 +98,7 @@ def test_what_explodes_does_not_flatten_the_others():
     calm = {"calm": band(runs([9, 4, 2, 1]))}
     wild = calm | {"wild": band(runs([9, 1e30, 1e80]), 100)}
     ticks = [
-        [t for t in texts(trajectories("t", {"loss": c}, ["calm"], styles([list(c)]))) if t.startswith("10")]
+        [t for t in texts(trajectories("t", {"loss": c}, ["calm"], looks_of(c))) if t.startswith("10")]
         for c in (calm, wild)
     ]
     assert ticks[0] == ticks[1]
@@ -96,47 +108,11 @@ def test_names_are_tied_to_the_ends_of_lines_that_stay_in_the_chart():
     stays, goes = band(runs([9, 4, 2, 1])), band(runs([9, 1e30, 1e80]), 100)
     counts = []
     for curves in ({"stays": stays}, {"stays": stays, "goes": goes}):
-        svg = trajectories("t", {"loss": curves}, list(curves), styles([list(curves)]))
+        svg = trajectories("t", {"loss": curves}, list(curves), looks_of(curves))
         counts.append(svg.count("stroke-width: 0.7"))
     assert counts == [1, 1]
 
 
-def test_a_wide_scatter_ends_near_its_points_and_a_narrow_one_at_powers_of_ten():
-    for x, ticks in (([2e-3, 3.0], ["10⁻²", "10⁻¹", "10⁰"]), ([2.0, 3.0], ["10⁰", "10¹"])):
-        svg = scatter("s", {"a": Cloud(np.array(x), np.array(x))}, ("gap", "error"), styles([["a"]]))
-        assert [t for t in dict.fromkeys(texts(svg)) if t.startswith("10")] == ticks
-
-
 def test_one_run_alone_and_all_diverged_can_be_drawn():
     for curves in ({"a": band(runs([1.0, 1.0]))}, {"a": band(runs([1.0, np.inf]))}, {"a": band(runs([0.0, 0.0]))}):
-        assert "<svg" in trajectories("t", {"loss": curves}, ["a"], styles([["a"]]))
-
-
-def test_a_scatter_has_a_mark_for_each_run_and_each_name_once():
-    rng = np.random.default_rng(0)
-    clouds = {f"c-{k}": Cloud(10.0 ** rng.uniform(-8, 2, 5), 10.0 ** rng.uniform(-3, 1, 5)) for k in range(9)}
-    clouds["none"] = Cloud(np.zeros(0), np.zeros(0))
-    look = styles(panels(list(clouds)))
-    svg = scatter("s", clouds, ("gap", "error"), look)
-    found = texts(svg)
-    assert [found.count(f"c-{k}") for k in range(9)] == [1] * 9
-    assert "none" not in found
-    assert len(re.findall(r"<use ", svg)) >= 45
-    assert "<svg" in scatter("s", {"none": clouds["none"]}, ("gap", "error"), look)
-    assert "<svg" in scatter("s", {"zero": Cloud(np.zeros(2), np.zeros(2))}, ("gap", "error"), styles([["zero"]]))
-
-
-@pytest.mark.parametrize("count", [8, 15])
-def test_names_in_a_scatter_keep_off_each_other(count):
-    clouds = {f"competitor-{k}": Cloud(np.full(3, 1.0 + 0.05 * k), np.full(3, 1.0 + 0.05 * k)) for k in range(count)}
-    clouds["far"] = Cloud(np.full(3, 1e-3), np.full(3, 1e-3))
-    svg = scatter("s", clouds, ("gap", "error"), styles(panels(list(clouds))))
-    places = [
-        (float(x), float(y))
-        for x, y in re.findall(r"translate\(([\d.]+) ([\d.]+)\)[^>]*>competitor", svg)
-        or re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>competitor', svg)
-    ]
-    assert len(places) == count
-    for i, (x, y) in enumerate(places):
-        for u, v in places[:i]:
-            assert abs(x - u) > 40 or abs(y - v) > 7
+        assert "<svg" in trajectories("t", {"loss": curves}, ["a"], {"a": 0})
