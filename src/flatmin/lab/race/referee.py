@@ -38,7 +38,8 @@ def blame(competitor: Competitor, during: str = "") -> Iterator[None]:
     except (InputError, CompetitorError):
         raise
     except Exception as error:
-        raise CompetitorError(f"{competitor.name} failed{during}: {type(error).__name__}: {error}{_place(error)}") from error
+        reason = f"{type(error).__name__}: {error}{_place(error)}"
+        raise CompetitorError(f"{competitor.name} failed{during}: {reason}") from error
 
 
 @dataclass(frozen=True)
