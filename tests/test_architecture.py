@@ -32,14 +32,12 @@ REGISTRIES = {
     "nn/estimators",
     "nn/optimizers",
     "lab/recipes",
-    "lab/race/competitors",
 }
 
 #: Parts that do not keep these rules yet; nothing may be added.
 PENDING = {
-    "flatmin.lab.race",
     "flatmin.lab.studies",
-    "flatmin.nn.estimators",
+    "flatmin.lab.studies",
 }
 
 HEAVY = {

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.linalg.subspaces import EPS
 from flatmin.solvers.factored.quadratic_maps import Linearization, QuadraticMap
 
-__all__ = ["Budget", "Round", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser"]
+__all__ = ["Minimum", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser", "stationarity"]
 
 #: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
@@ -34,35 +34,9 @@ COARSE = 1e6
 MAX_PRODUCTS = 300
 
 
-@dataclass
-class Budget:
-    """The limits of a solve, shared by all its rounds."""
-
-    max_iter: int | None = None
-    time_limit: float | None = None
-    iterations: int = 0
-    products: int = 0
-    start: float = field(default_factory=time.perf_counter)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the solve began."""
-        return time.perf_counter() - self.start
-
-    @property
-    def out_of_time(self) -> bool:
-        """Whether the time limit is reached."""
-        return self.time_limit is not None and self.seconds >= self.time_limit
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether any limit is reached."""
-        return self.out_of_time or (self.max_iter is not None and self.iterations >= self.max_iter)
-
-
 @dataclass(frozen=True, eq=False)
-class Round:
-    """The end of an inner minimisation: the point, its value q, its dual matrix, its relative gradient, the effort."""
+class Minimum:
+    """The end of an inner minimisation: the point, its value q, dual matrix, relative gradient and number of steps."""
 
     x: Array
     value: Array
@@ -79,9 +53,9 @@ def minimise(
     target: Array,
     sigma: float,
     tol: float,
-    budget: Budget,
+    clock: Clock,
     max_steps: int = 40,
-) -> Round:
+) -> Minimum:
     """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x, where ``value = q(x)``, to a gradient of ``tol ‖x‖``.
 
     The Hessian is ``I − K(y) + sigma JᵀJ`` with ``y = sigma (target − q(x))``. The Newton system is solved by
@@ -95,14 +69,12 @@ def minimise(
     for step in range(max_steps + 1):
         residual = target - value
         S = model.dual_matrix(sigma * residual)
-        gradient = x - model.apply(S, x)
-        size, norm = float(np.linalg.norm(x)), float(np.linalg.norm(gradient))
-        relative = norm / max(size, 1e-300)
-        if relative <= tol or step == max_steps or budget.exhausted:
+        gradient, relative = stationarity(model, S, x)
+        if relative <= tol or step == max_steps or clock.exhausted:
             break
-        budget.iterations += 1
+        clock.iterations += 1
         derivative = model.linearize(x)
-        goal = max(min(0.1, relative**0.5) * norm, 0.3 * tol * size)
+        goal = max(min(0.1, relative**0.5) * relative, 0.3 * tol) * float(np.linalg.norm(x))
         patience = WORN if factor is not None else -1 if derivative.J is not None else SLOW
         if model.can_factorize(derivative) and relative < NEAR and products > patience:
             factor = _factorized(model, derivative, S, sigma, shift=1e-3 * min(1.0, relative))
@@ -112,9 +84,9 @@ def minimise(
             blockwise, usual = blockwise_inverse(derivative, sigma), 0
         precondition = factor or blockwise
         assert precondition is not None
-        products = -budget.products
-        direction = conjugate_gradients(model, derivative, S, gradient, sigma, goal, precondition, budget)
-        products += budget.products
+        products = -clock.products
+        direction = conjugate_gradients(model, derivative, S, gradient, sigma, goal, precondition, clock)
+        products += clock.products
         usual = usual or products
         linear, quadratic = derivative.forward(direction), model.value(direction)
         t = quartic_minimiser(x, direction, residual, linear, quadratic, sigma)
@@ -122,7 +94,13 @@ def minimise(
             break
         x = x + t * direction
         value = value + t * linear + t**2 * quadratic
-    return Round(x, value, S, relative, step, factor is not None)
+    return Minimum(x, value, S, relative, step, factor is not None)
+
+
+def stationarity(model: QuadraticMap, S: Any, x: Array) -> tuple[Array, float]:
+    """Return ``x − K x``, the gradient where S is the dual matrix of the residual, and its norm over that of x."""
+    gradient = x - model.apply(S, x)
+    return gradient, float(np.linalg.norm(gradient)) / max(float(np.linalg.norm(x)), 1e-300)
 
 
 def quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadratic: Array, sigma: float) -> float:
@@ -149,7 +127,7 @@ def conjugate_gradients(
     sigma: float,
     goal: float,
     precondition: Callable[[Array], Array],
-    budget: Budget,
+    clock: Clock,
 ) -> Array:
     """Solve the Newton system to residual ``goal``; stop at, and at first follow, negative curvature."""
     d, r = np.zeros_like(gradient), -gradient
@@ -159,12 +137,12 @@ def conjugate_gradients(
     p, rz = z, float(np.vdot(r, z))
     for i in range(MAX_PRODUCTS):
         Hp = p - model.apply(S, p) + sigma * derivative.adjoint(derivative.forward(p))
-        budget.products += 1
+        clock.products += 1
         curvature = float(np.vdot(p, Hp))
         if curvature <= 1e-12 * float(np.vdot(p, p)):
             return p if i == 0 else d
         d, r = d + rz / curvature * p, r - rz / curvature * Hp
-        if float(np.linalg.norm(r)) <= goal or budget.out_of_time:
+        if float(np.linalg.norm(r)) <= goal or clock.out_of_time:
             break
         z = precondition(r)
         rz, before = float(np.vdot(r, z)), rz
