@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flatmin as fm
+from flatmin.cones.rectangular import StackedProduct
 from flatmin.measurements import Dense, Entries, FromLinearOperator, Identity, RankOne
 from flatmin.solvers.factored.newton import Budget, minimise
-from flatmin.solvers.factored.quadratic_maps import StackedProduct
 from flatmin.testing import check_solution
 from tests import referee
 

@@ -12,7 +12,7 @@ from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import Certificate, check_strength
+from flatmin.proofs.certificate import Certificate, check_alpha
 from flatmin.proofs.flatness import flatness
 from flatmin.solution import Solution, Status
 from flatmin.solvers.factored.newton import Budget
@@ -48,7 +48,7 @@ class Task:
     def __post_init__(self) -> None:
         if not isinstance(self.problem, Problem):
             raise InputError(f"problem is a {type(self.problem).__name__}, expected a flatmin Problem")
-        alpha, metric_power = check_strength(self.alpha, self.metric_power)
+        alpha, metric_power = check_alpha(self.alpha, self.metric_power)
         tol, limit = self.tol, self.time_limit
         if not isinstance(tol, int | float | np.number) or not 1e-14 <= tol <= 1:
             raise InputError(f"tol is {tol!r}, expected a number from 1e-14 to 1")

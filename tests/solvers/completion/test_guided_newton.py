@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.cones.rectangular import StackedProduct
 from flatmin.solvers.completion.guided_newton import minimise_guided
 from flatmin.solvers.factored.newton import Budget, minimise
-from flatmin.solvers.factored.quadratic_maps import StackedProduct
 
 
 @pytest.fixture(scope="module")

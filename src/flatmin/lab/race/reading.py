@@ -12,7 +12,7 @@ import numpy as np
 
 from flatmin.lab.race.figures import Band, Cloud, band
 from flatmin.lab.race.result import RaceResult
-from flatmin.proofs.certificate import trace_is_determined
+from flatmin.proofs.conic import trace_is_determined
 
 __all__ = ["LEVELS", "RaceReading"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.solvers.factored.newton import Budget, Round, blockwise_inverse, conjugate_gradients, quartic_minimiser
-from flatmin.solvers.factored.quadratic_maps import QuadraticMap
 
 __all__ = ["minimise_guided"]
 

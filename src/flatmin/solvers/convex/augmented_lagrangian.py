@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.linalg.subspaces import EPS, block_norm, couple
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.solvers.completion.guided_newton import minimise_guided
@@ -13,7 +14,6 @@ from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradie
 from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly
 from flatmin.solvers.factored.newton import Budget, Round, minimise
 from flatmin.solvers.factored.outcome import Options, Outcome
-from flatmin.solvers.factored.quadratic_maps import QuadraticMap
 
 __all__ = ["augmented_lagrangian"]
 

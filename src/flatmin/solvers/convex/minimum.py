@@ -10,7 +10,7 @@ from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.measurements import Entries
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import certificate_of
+from flatmin.proofs.conic import certificate_of
 from flatmin.solution import Solution
 from flatmin.solvers.convex.refine import project_data
 from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled
@@ -61,7 +61,7 @@ def _convex_minimum(task: Task) -> Solution:
                 consistent = False
                 nothing = Outcome.zero(problem.shape, projected)
                 outcome = scaled.solve(task.budget, options, None, alpha, projected) if projected.any() else nothing
-            elif problem.parametrization.cone == "semidefinite":
+            elif problem.parametrization.cone.is_semidefinite:
                 plain = Scaled.of(problem, task.metric_power, options.seed, weighted=False)
                 fit, distance = plain.best_fit(task.budget, options)
                 narrow = task.widest is not None and len(fit.s) >= task.widest  # a wider one might fit

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
+from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import EPS
-from flatmin.solvers.factored.quadratic_maps import Linearization, QuadraticMap
 
 __all__ = ["Budget", "Round", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser"]
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.cones.semidefinite import StackedGram
 from flatmin.measurements import CodedDiffraction
 from flatmin.problem import Problem
 from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.factored.outcome import Outcome
-from flatmin.solvers.factored.quadratic_maps import StackedGram
 from flatmin.solvers.task import Task
 from flatmin.solvers.vectors.interpolation import interpolate
 

@@ -14,6 +14,7 @@ from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.proofs.conic import trace_is_determined
 from flatmin.solution import Noise
 from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.noise.pivotal import level_of_noise
@@ -195,7 +196,7 @@ def _weighted(problem: Problem, weights: Array) -> Problem:
 def _weighted_fit(problem: Problem, weights: Array, factors: Factors, task: Task) -> Factors:
     """Return the least-squares fit with weights at the rank of factors nearby, with hardly a penalty."""
     A = problem.measurement
-    if A.is_rank_one and problem.parametrization.cone == "semidefinite":
+    if trace_is_determined(problem):
         U = factors[0]
         search = Search(A, problem.data, weights, task.budget, U.shape[1])
         with one_thread():

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.block_krylov import block_triplets
 from flatmin.losses import clip_level
 from flatmin.solvers.factored.extrapolation import Extrapolation
-from flatmin.solvers.factored.leading import block_triplets
 from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.robust.exact_split import Attempt, exact_split
 
