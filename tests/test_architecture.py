@@ -40,7 +40,6 @@ PENDING = {
     "flatmin.lab",
     "flatmin.lab.race",
     "flatmin.lab.studies",
-    "flatmin.nn.estimators",
 }
 
 HEAVY = {

@@ -23,7 +23,7 @@ from flatmin.report.words import number
 from tests.lab.made import known, recipe_of
 from tests.lab.made_findings import EVIL, PROVENANCE, all_evidence, of_curves, of_map, of_nothing
 from tests.report.chromium import BROWSER, Chromium
-from tests.report.test_report import check as check_without_script
+from tests.report.test_page import check as check_without_script
 
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="no chromium, chromium-browser or google-chrome to open the page"

@@ -60,6 +60,12 @@ SAMPLES = {
     "FromLinearOperator": linear_operator,
     "Projected": projected,
 }
+
 COMPLEX = {"Dense", "RankOne", "CodedDiffraction", "Projected"}
 #: Maps that are complex whatever is asked for.
 ALWAYS_COMPLEX = {"CodedDiffraction"}
+
+
+def sample(name, rng, shape, m, dtype):
+    """Return an instance; a class from outside has the class method ``sample(rng, shape, m)``, of real measurements."""
+    return SAMPLES[name](rng, shape, m, dtype) if name in SAMPLES else measurements.find(name).sample(rng, shape, m)

@@ -1,72 +1,131 @@
-"""One thread for many small operations.
+"""Thread limits: blocks of code in which linear algebra runs on one thread.
 
-NumPy and SciPy bring a pool of BLAS threads each, and idle threads of one spin while the other works: on a problem
-whose steps take milliseconds, two cores are several times slower than one.
+NumPy and SciPy each bring a pool of BLAS threads, and idle threads of one pool spin while the other works. A problem
+whose steps take milliseconds is several times slower on two threads than on one.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
-__all__ = ["one_thread"]
+__all__ = ["ThreadLimit", "one_thread"]
 
 
-class _Limit:
-    """The limit on threads of linear algebra, a setting of the process, and how many blocks ask for it now."""
+class ThreadLimit(ABC):
+    """A library's number of threads, held at one while any block asks for it.
 
-    def __init__(self) -> None:
-        self.lock, self.blocks, self.kept = threading.Lock(), 0, None
+    Blocks may be nested and may overlap in several threads. The first one to enter remembers the former number.
 
-    def enter(self) -> None:
-        with self.lock:
-            if self.blocks == 0:
-                _take()
-                self.kept = _controller().limit(limits=1, user_api="blas")
-            self.blocks += 1
+    Parameters
+    ----------
+    per_thread : bool
+        Whether the library keeps a number for each calling thread. If so, a thread is limited from its first block
+        to its last. If not, the process is limited from the first block of any thread to the last one.
+    """
 
-    def leave(self) -> None:
-        with self.lock:
-            self.blocks -= 1
-            if self.blocks == 0 and self.kept is not None:
-                _take()
-                self.kept.restore_original_limits()
-                self.kept = None
+    def __init__(self, *, per_thread: bool) -> None:
+        self.per_thread = per_thread
+        self._lock = threading.Lock()
+        self._users: list[int] = []
+        self._former: list[int] = []
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget_other_threads)
+
+    @abstractmethod
+    def read(self) -> list[int]:
+        """Return the present numbers of threads."""
+
+    @abstractmethod
+    def limit(self) -> None:
+        """Set the numbers of threads to one."""
+
+    @abstractmethod
+    def restore(self, former: list[int]) -> None:
+        """Set the numbers of threads that `read` returned."""
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the number of threads at one inside the block."""
+        user = threading.get_ident()
+        with self._lock:
+            if not self._users:
+                self._former = self.read()
+            if not self._is_limited(user):
+                self.limit()
+            self._users.append(user)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users.remove(user)
+                if not self._is_limited(user):
+                    self.restore(self._former)
+
+    def _is_limited(self, user: int) -> bool:
+        return user in self._users if self.per_thread else bool(self._users)
+
+    def _forget_other_threads(self) -> None:
+        """Only the thread that forks goes on in the child: others would hold lock and limit there for ever."""
+        user, others = threading.get_ident(), self._users
+        self._lock = threading.Lock()
+        self._users = [other for other in others if other == user]
+        if others and not self._users:
+            self.restore(self._former)
 
 
-_limit = _Limit()
-if hasattr(os, "register_at_fork"):
-    # A lock that another thread held would stay locked in the child.
-    os.register_at_fork(after_in_child=lambda: setattr(_limit, "lock", threading.Lock()))
+class _BlasLimit(ThreadLimit):
+    """The BLAS libraries of NumPy and SciPy that keep their numbers of threads in one of the two ways."""
+
+    _libraries: list[Any] | None = None
+
+    def read(self) -> list[int]:
+        if self._libraries is None:
+            self._libraries = [library for library in _blas_libraries() if _is_per_thread(library) == self.per_thread]
+        return [library.get_num_threads() for library in self._libraries]
+
+    def limit(self) -> None:
+        self._write([1] * len(self._libraries or ()))
+
+    def restore(self, former: list[int]) -> None:
+        self._write(former)
+        self._release()
+
+    def _write(self, counts: list[int]) -> None:
+        self._release()
+        for library, count in zip(self._libraries or (), counts, strict=True):
+            library.set_num_threads(count)
+
+    def _release(self) -> None:
+        """Let any thread set limits: newer versions of threadpoolctl obey only the thread that set the last one."""
+        for library in self._libraries or ():
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
+
+
+def _blas_libraries() -> list[Any]:
+    import scipy.linalg  # noqa: F401  (its library must be loaded to be found)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas").lib_controllers  # type: ignore[no-any-return]
+
+
+def _is_per_thread(library: Any) -> bool:
+    return (library.internal_api, getattr(library, "threading_layer", None)) == ("openblas", "openmp")
+
+
+_limits = _BlasLimit(per_thread=False), _BlasLimit(per_thread=True)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run linear algebra on one thread inside the block; the number of threads is restored behind it.
+    """Run linear algebra on one thread inside the block, and restore the number of threads after the last such block.
 
-    Of blocks that overlap, in several threads, the first sets and the last restores.
+    Blocks may be nested and may overlap in several threads.
     """
-    _limit.enter()
-    try:
+    with _limits[0].hold(), _limits[1].hold():
         yield
-    finally:
-        _limit.leave()
-
-
-def _take() -> None:
-    """Make this thread the one that threadpoolctl listens to; newer versions listen to the first one that spoke."""
-    for library in _controller().lib_controllers:
-        if hasattr(library, "clear_controlling_thread"):
-            library.clear_controlling_thread(force=True)
-
-
-@cache
-def _controller() -> Any:
-    import scipy.linalg  # noqa: F401  (its library must be loaded to be found)
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()

@@ -11,7 +11,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 
-__all__ = ["integers", "matrix_shape", "numeric", "positive", "seed_number"]
+__all__ = ["integers", "matrix_shape", "numeric", "positive", "seed_number", "whole_number"]
 
 
 def numeric(value: Any, name: str, *, allow_complex: bool = False) -> Array:
@@ -64,4 +64,11 @@ def seed_number(value: Any) -> int:
     """Return ``value`` as a seed, a whole number that generators take."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < 2**63:
         raise InputError(f"seed is {value!r}, expected a whole number of at least 0 and below 2**63")
+    return int(value)
+
+
+def whole_number(value: Any, name: str, least: int) -> int:
+    """Return ``value`` as a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
     return int(value)

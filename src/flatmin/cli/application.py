@@ -58,6 +58,10 @@ SolutionFile = Annotated[
     Path,
     typer.Argument(metavar="SOLUTION.npz", help="The factors, or matrix, or signal; with or without duals. Anyone's."),
 ]
+Shape = Annotated[
+    str | None,
+    typer.Option("--shape", metavar="D1,D2", help="matrix-sensing: shape of the unknown, where A is (m, D1·D2)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON, if asked for).")]
 Mask = Annotated[
@@ -141,6 +145,7 @@ def recover(
     ] = None,
     seed: Seed = 0,
     mask: Mask = None,
+    shape: Shape = None,
     weight: Weight = None,
     tau: Tau = None,
     reweight: Annotated[
@@ -154,6 +159,7 @@ def recover(
     Exit status: 0 certified, 1 not certified (results are still written), 2 bad input.
     """
     from flatmin.cli.commands.recover import Request, run
+    from flatmin.cli.options import ProblemFile
 
     settings = {
         "alpha": alpha,
@@ -164,8 +170,8 @@ def recover(
         "time_limit": time_limit,
         "seed": seed,
     }
-    loss, command = {"weight": weight, "tau": tau}, str(context.find_root().obj)
-    return run(Request(family, input, output, settings, loss, mask, reweight, json, quiet, command))
+    problem = ProblemFile(family, input, mask, shape, {"weight": weight, "tau": tau})
+    return run(Request(problem, output, settings, reweight, json, quiet, str(context.find_root().obj)))
 
 
 @app.command()
@@ -272,6 +278,7 @@ def race(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", parser=_whole_number, metavar="N", help="The first of the seeds.")] = 0,
     mask: Mask = None,
+    shape: Shape = None,
     weight: Weight = None,
     tau: Tau = None,
     json: Json = False,
@@ -289,10 +296,11 @@ def race(
     Exit status: 0 the flattest value is certified, 1 it is not (results are still written), 2 bad input.
     """
     from flatmin.cli.commands.race import Request, run
+    from flatmin.cli.options import ProblemFile
 
     settings = {"budget": budget, "seeds": seeds, "trials": trials, "jobs": jobs, "seed": seed}
-    loss, command = {"weight": weight, "tau": tau}, str(context.find_root().obj)
-    return run(Request(family, input, output, competitors, settings, loss, mask, json, quiet, command))
+    problem = ProblemFile(family, input, mask, shape, {"weight": weight, "tau": tau})
+    return run(Request(problem, output, competitors, settings, json, quiet, str(context.find_root().obj)))
 
 
 PageFile = Annotated[
@@ -398,6 +406,7 @@ def certify(
     family: FamilyName,
     input: Input,
     solution: SolutionFile,
+    shape: Shape = None,
     json: Json = False,
     deterministic: Annotated[
         bool,
@@ -414,14 +423,16 @@ def certify(
 
     Exit status: 0 only if the certificate holds, else 1; 2 for bad input.
     """
-    from flatmin.cli.commands.judge import certify as judge
+    from flatmin.cli.commands.certify import certify as judge
+    from flatmin.cli.options import ProblemFile
 
-    return judge(family, input, solution, json, deterministic, time_limit)
+    return judge(ProblemFile(family, input, shape=shape), solution, json, deterministic, time_limit)
 
 
 @app.command()
-def flatness(family: FamilyName, input: Input, solution: SolutionFile, json: Json = False) -> int:
+def flatness(family: FamilyName, input: Input, solution: SolutionFile, shape: Shape = None, json: Json = False) -> int:
     """Measure how flat a solution's factors are."""
-    from flatmin.cli.commands.judge import flatness as judge
+    from flatmin.cli.commands.certify import flatness as measure
+    from flatmin.cli.options import ProblemFile
 
-    return judge(family, input, solution, json)
+    return measure(ProblemFile(family, input, shape=shape), solution, json)

@@ -115,6 +115,8 @@ class Family:
         The fields of a summary that list what no measurement sees, and what that is called.
     usual : Usual
         What is drawn where the user does not say.
+    is_square : bool
+        Whether the unknown must be a square matrix.
     from_picture : callable or None
         ``from_picture(picture, count, *, noise=0.0, seed=0) -> Instance`` measures a grey picture (h, w) with ``count``
         masks; None where the model is not about pictures.
@@ -139,6 +141,7 @@ class Family:
         default_factory=lambda: {"undetermined_rows": "unobserved rows", "undetermined_cols": "unobserved columns"}
     )
     usual: Usual = field(default_factory=Usual)
+    is_square: bool = False
     from_picture: Callable[..., Instance] | None = None
 
 

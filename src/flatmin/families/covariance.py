@@ -71,4 +71,5 @@ FAMILY = Family(
     sample=sample,
     called={"left": "the key 'vectors'"},
     usual=Usual((20, 20), 2, lambda shape, rank: 4 * shape[0] * max(1, rank)),
+    is_square=True,
 )

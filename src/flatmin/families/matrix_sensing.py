@@ -8,6 +8,8 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
+from flatmin._core.validation import matrix_shape
+from flatmin.errors import InputError
 from flatmin.families.base import Family, Instance, check_sample, noisy
 from flatmin.measurements.dense import Dense
 from flatmin.problem import Problem
@@ -50,7 +52,18 @@ def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: flo
 
 
 def _build(arrays: Mapping[str, Array]) -> Problem:
-    return Problem(Dense(arrays["A"]), arrays["b"])
+    A = np.asarray(arrays["A"])
+    if "shape" not in arrays:
+        if A.ndim == 2:
+            raise InputError(
+                f"the key 'A' has shape {A.shape}, expected (m, d1, d2); to read each row as a matrix, give its shape "
+                "with --shape D1,D2 or the key 'shape'"
+            )
+        return Problem(Dense(A), arrays["b"])
+    d1, d2 = matrix_shape(arrays["shape"])
+    if A.ndim not in (2, 3) or A.shape[1:] not in ((d1 * d2,), (d1, d2)):
+        raise InputError(f"the key 'A' has shape {A.shape}, expected (m, {d1 * d2}) or (m, {d1}, {d2}) for this shape")
+    return Problem(Dense(A.reshape(-1, d1, d2)), arrays["b"])
 
 
 def _arrays(problem: Problem) -> dict[str, Array]:
@@ -60,7 +73,12 @@ def _arrays(problem: Problem) -> dict[str, Array]:
 FAMILY = Family(
     name="matrix-sensing",
     title="Matrix sensing",
-    keys={"A": "(m, d1, d2) sensing matrices", "b": "(m,) data"},
+    keys={
+        "A": "(m, d1, d2) sensing matrices, or (m, d1·d2) with a shape",
+        "b": "(m,) data",
+        "shape": "(2,) the shape d1, d2; optional",
+    },
+    optional=frozenset({"shape"}),
     build=_build,
     arrays=_arrays,
     sample=sample,

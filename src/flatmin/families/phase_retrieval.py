@@ -240,5 +240,6 @@ FAMILY = Family(
     answers=("matrix", "signal"),
     called={"left": "the key 'vectors'"},
     usual=Usual((20, 20), 1, lambda shape, rank: 6 * shape[0]),
+    is_square=True,
     from_picture=from_picture,
 )

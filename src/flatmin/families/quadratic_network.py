@@ -150,4 +150,5 @@ FAMILY = Family(
         "the sensing matrices": "the rows of the key 'inputs'",
     },
     usual=Usual((20, 20), 2, lambda shape, rank: 4 * shape[0] * max(1, rank)),
+    is_square=True,
 )

@@ -1,28 +1,26 @@
-"""Files that hold a problem or a solution, one format each; every file with a ``FORMAT`` is found by itself."""
+"""File formats of matrices with missing cells, one file each; `register` adds one from outside."""
 
-from importlib import import_module
 from pathlib import Path
 
-from flatmin._core.registry import submodules
+from flatmin._core.registry import Registry
 from flatmin.formats.base import Cells, Document
 
-__all__ = ["Cells", "Document", "find", "suffixes"]
-
-
-def _documents() -> list[type[Document]]:
-    modules = [import_module(f"{__name__}.{name}") for name in submodules(list(__path__))]
-    return [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
+_FORMATS = Registry[type[Document]](
+    "file format", Document, classes=True, package=__name__, attribute="FORMAT", group="flatmin.formats"
+)
+register, unregister = _FORMATS.register, _FORMATS.unregister
+__all__ = ["Cells", "Document", "find", "register", "suffixes", "unregister"]
 
 
 def suffixes() -> list[str]:
-    """Return the endings of all files that hold a matrix with holes, ascending."""
-    return sorted(suffix for document in _documents() for suffix in document.suffixes)
+    """Return the endings of all files that hold a matrix with missing cells, ascending."""
+    return sorted(suffix for document in _FORMATS for suffix in document.suffixes)
 
 
 def find(path: Path) -> type[Document] | None:
     """Return the format of a folder, or of a file's ending, or None."""
     folder = path.is_dir()
-    for document in _documents():
+    for document in _FORMATS:
         if document.is_folder if folder else path.suffix.lower() in document.suffixes:
             return document
     return None

@@ -65,15 +65,15 @@ class SavedSolution:
     loss: Mapping[str, float]
 
 
-def read_arrays(path: Path, family: Family) -> dict[str, Array]:
-    """Read the arrays of a family's problem, and ``truth`` where the file has one.
+def read_arrays(path: Path, family: Family, given: Mapping[str, Array]) -> dict[str, Array]:
+    """Read the arrays of a family's problem, and ``truth`` where the file has one; ``given`` arrays replace the file's.
 
     Raises
     ------
     InputError
         If the file is not a whole archive of plain arrays, lacks a key, or an array is not of finite numbers.
     """
-    arrays = _load(path, "the input", (*family.keys, "truth"))
+    arrays = _load(path, "the input", (*family.keys, "truth")) | dict(given)
     missing = [key for key in family.keys if key not in arrays and key not in family.optional]
     if missing:
         with zipfile.ZipFile(path) as archive:

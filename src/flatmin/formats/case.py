@@ -39,7 +39,7 @@ class Case:
     document: Document | None = None
 
 
-def read_case(family: Family, path: Path, mask: Path | None = None) -> Case:
+def read_case(family: Family, path: Path, mask: Path | None = None, shape: tuple[int, int] | None = None) -> Case:
     """Read a problem of a family from a file of any format that fits it.
 
     Parameters
@@ -50,6 +50,8 @@ def read_case(family: Family, path: Path, mask: Path | None = None) -> Case:
         An ``.npz`` archive or, where the family is about the cells of a matrix, one of `flatmin.formats`.
     mask : Path, optional
         An image whose dark pixels are missing in the image ``path``, or in all frames of the folder ``path``.
+    shape : tuple of int, optional
+        The key "shape" of an archive whose family has one; it replaces that of the file.
 
     Raises
     ------
@@ -57,12 +59,16 @@ def read_case(family: Family, path: Path, mask: Path | None = None) -> Case:
         One sentence that says what is wrong with the file and where.
     """
     format_ = _format(family, path, mask)
+    if shape is not None and (format_ is not None or "shape" not in family.keys):
+        raise InputError(
+            f"--shape goes with an .npz file that may have the key 'shape', found {family.name} {path.name}"
+        )
     if format_ is not None and family.from_cells is not None:
         document = format_.read(path, mask)
         cells = document.cells
         arrays = family.from_cells(cells.rows, cells.cols, cells.values, cells.shape)
         return Case(_built(family, arrays), None, document)
-    arrays = read_arrays(path, family)
+    arrays = read_arrays(path, family, {} if shape is None else {"shape": np.array(shape)})
     problem = _built(family, arrays)
     return Case(problem, None if "truth" not in arrays else _truth(arrays["truth"], family, problem))
 

@@ -1,18 +1,19 @@
-"""Linear measurement maps, one file each; the public classes of every file are found by themselves."""
+"""Linear measurement maps, one file each; `register` adds one from outside."""
 
-from typing import Any
-
-from flatmin._core.registry import public_names
+from flatmin._core.registry import Registry
 from flatmin.measurements.base import Measurement
 
-_FOUND = public_names(__name__, list(__path__))
-__all__ = ["Measurement", *_FOUND]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _FOUND:
-        return _FOUND[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+_MEASUREMENTS = Registry[type[Measurement]](
+    "measurement", Measurement, classes=True, package=__name__, group="flatmin.measurements"
+)
+find, names, register, unregister = (
+    _MEASUREMENTS.find,
+    _MEASUREMENTS.names,
+    _MEASUREMENTS.register,
+    _MEASUREMENTS.unregister,
+)
+__getattr__ = _MEASUREMENTS.attribute_of
+__all__ = ["Measurement", "find", "names", "register", "unregister", *_MEASUREMENTS.own()]
 
 
 def __dir__() -> list[str]:

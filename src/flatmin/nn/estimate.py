@@ -1,4 +1,4 @@
-"""What every trace estimator returns."""
+"""`TraceEstimate`, the result of every trace estimator."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ __all__ = ["TraceEstimate"]
 
 @dataclass(frozen=True)
 class TraceEstimate:
-    """An estimate of the trace of a symmetric operator, with what is known about its error.
+    """An estimate of the trace of a symmetric operator, with its standard error and a confidence interval.
 
     Attributes
     ----------
     value : float
-        The estimate; unbiased, exact where ``method`` is "exact".
+        The estimate: unbiased, and exact if ``method`` is "exact".
     std_error : float
         Estimated standard deviation of ``value``, in the same units.
     interval : tuple of float
-        A 95 % confidence interval (low, high). It is wider than ``value ± 1.96 std_error`` where the error itself is
-        uncertain, and reaches further to the side on which a few large eigenvalues would have been missed.
+        A 95 % confidence interval (low, high). It is wider than ``value ± 1.96 std_error``, because the standard error
+        is an estimate itself.
     n_products : int
-        Products of the operator with a vector that were spent.
+        Number of products of the operator with a vector.
     method : str
         The estimator: "exact", "hutchinson", "hutch++" or "xtrace".
     of : str or None
-        What was measured, "hessian" or "gauss_newton"; None for an operator that is neither.
+        The operator, "hessian" or "gauss_newton"; None for any other one.
     groups : mapping of str to TraceEstimate, or None
-        The same for diagonal blocks, where they were asked for; if they cover every row once, their values add up to
-        ``value``.
+        Estimates for the requested diagonal blocks. If these cover every row once, their values add up to ``value``.
 
     Examples
     --------

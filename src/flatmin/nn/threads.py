@@ -1,21 +1,36 @@
-"""PyTorch on one thread: several only get in each other's way on small matrices."""
+"""Thread limit of PyTorch: blocks of code that run on one thread, which is faster on small matrices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
+
+from flatmin._core.threads import ThreadLimit
 
 __all__ = ["one_torch_thread"]
 
 
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Let PyTorch use one thread inside the block, and as many as before behind it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+class _TorchLimit(ThreadLimit):
+    """PyTorch's number of threads: one for each thread that calls it, and a default for threads that start later."""
+
+    def read(self) -> list[int]:
+        return [torch.get_num_threads()]
+
+    def limit(self) -> None:
+        self.read()  # the first reading in a thread fetches the default, and would do so after a number was set
+        torch.set_num_threads(1)
+
+    def restore(self, former: list[int]) -> None:
+        torch.set_num_threads(*former)
+
+
+_limit = _TorchLimit(per_thread=True)
+
+
+def one_torch_thread() -> AbstractContextManager[None]:
+    """Let PyTorch use one thread inside the block, and restore the number of threads after it.
+
+    Blocks may be nested and may overlap in several threads.
+    """
+    return _limit.hold()

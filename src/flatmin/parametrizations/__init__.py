@@ -1,18 +1,19 @@
-"""Maps from weights to a matrix, one file each; the public classes of every file are found by themselves."""
+"""Maps from factors to a matrix, one file each; `register` adds one from outside."""
 
-from typing import Any
-
-from flatmin._core.registry import public_names
+from flatmin._core.registry import Registry
 from flatmin.parametrizations.base import Parametrization
 
-_FOUND = public_names(__name__, list(__path__))
-__all__ = ["Parametrization", *_FOUND]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _FOUND:
-        return _FOUND[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+_PARAMETRIZATIONS = Registry[type[Parametrization]](
+    "parametrization", Parametrization, classes=True, package=__name__, group="flatmin.parametrizations"
+)
+find, names, register, unregister = (
+    _PARAMETRIZATIONS.find,
+    _PARAMETRIZATIONS.names,
+    _PARAMETRIZATIONS.register,
+    _PARAMETRIZATIONS.unregister,
+)
+__getattr__ = _PARAMETRIZATIONS.attribute_of
+__all__ = ["Parametrization", "find", "names", "register", "unregister", *_PARAMETRIZATIONS.own()]
 
 
 def __dir__() -> list[str]:

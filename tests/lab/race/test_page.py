@@ -18,8 +18,8 @@ from flatmin.lab.race.page import medians, write_race
 from flatmin.lab.race.reading import RaceReading
 from flatmin.lab.race.verdict import verdict
 from tests.lab.race.made import ENDS, NETWORK, flattest, made
-from tests.report.test_browser import BROWSER, browse
-from tests.report.test_report import check as check_without_script
+from tests.report.test_page import check as check_without_script
+from tests.report.test_page_in_a_browser import BROWSER, browse
 
 SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome to open the page")
@@ -213,7 +213,7 @@ parent.postMessage({ name: location.pathname.split("/").pop(), width: innerWidth
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_pages_fit_every_width(dark, tmp_path, usual):
     """Set FLATMIN_SCREENSHOTS to a folder to keep pictures."""
-    from tests.report.test_browser import FRAMES
+    from tests.report.test_page_in_a_browser import FRAMES
 
     frames = FRAMES
     pages = {"usual": usual, "network": made(("sgd", "adam", "muon"), of=NETWORK)}

@@ -6,7 +6,7 @@ import torch
 
 import flatmin as fm
 from flatmin.nn.estimators import hutch_pp, hutchinson
-from flatmin.nn.estimators.adaptive import adaptive
+from flatmin.nn.estimators._adaptive import adaptive
 
 N = 300
 RANKS = torch.arange(1.0, N + 1, dtype=torch.float64)

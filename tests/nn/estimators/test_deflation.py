@@ -63,7 +63,7 @@ def test_vectors_that_are_fresh(rows):
     inside, A, *_ = slow.form()
     assert deflation.inside(rows) == pytest.approx(inside.item())
     G = torch.stack([slow.freed(i) for i in range(RANK, COUNT)], 1)
-    sample = deflation.fresh()(rows)
+    sample = deflation.independent()(rows)
     values = (G * (A @ G)).sum(0)
     assert torch.allclose(sample.values, values)
     squares = ((A @ G) ** 2).sum(0)
@@ -76,7 +76,7 @@ def test_vectors_that_are_fresh(rows):
 def test_vectors_left_out_one_by_one_and_in_pairs(rows):
     deflation = made()
     slow = Slow(deflation, rows)
-    sample = deflation.left_out()(rows)
+    sample = deflation.leave_one_out()(rows)
     x = torch.stack([slow.value(i, i) for i in range(RANK)])
     assert torch.allclose(sample.values + deflation.inside(rows), x)
     pairs = [(i, j) for i in range(RANK) for j in range(RANK) if i != j]
@@ -106,7 +106,7 @@ def test_covariance_of_two_vectors_is_that_of_repeated_draws():
         deflation = Deflation(H, torch.Generator().manual_seed(seed))
         deflation.draw(4)
         deflation.deflate(4)
-        sample = deflation.left_out()(ALL)
+        sample = deflation.leave_one_out()(ALL)
         inside.append(deflation.inside(ALL) + sample.values - H.trace())
         covariances.append(sample.covariance)
         variances.append(sample.variance)
@@ -127,7 +127,7 @@ def test_products_that_add_no_direction_are_dropped_and_nothing_is_multiplied_fo
     deflation = made(H)
     assert deflation.Q.shape == (N, 3)
     assert deflation.n_products == COUNT + 3
-    for sample in (deflation.left_out(), deflation.fresh()):
+    for sample in (deflation.leave_one_out(), deflation.independent()):
         assert torch.allclose(deflation.inside(ALL) + sample(ALL).values, H.trace())
     deflation.deflate(COUNT)
     assert deflation.n_products == COUNT + 3
@@ -137,7 +137,7 @@ def test_products_that_add_no_direction_are_dropped_and_nothing_is_multiplied_fo
 def test_q_may_span_everything():
     H = symmetric(8)
     deflation = made(H, rank=8, count=10)
-    assert torch.allclose(deflation.inside(ALL) + deflation.fresh()(ALL).values, H.trace())
+    assert torch.allclose(deflation.inside(ALL) + deflation.independent()(ALL).values, H.trace())
 
 
 def test_a_basis_that_grows_is_the_one_made_at_once():

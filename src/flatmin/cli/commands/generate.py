@@ -12,7 +12,7 @@ import numpy as np
 
 from flatmin import families
 from flatmin._core.files import atomic_path
-from flatmin.cli.options import exclusive, in_options
+from flatmin.cli.options import exclusive, in_options, pair, whole_numbers
 from flatmin.errors import InputError
 from flatmin.families import Family, Instance
 from flatmin.formats.base import check_file
@@ -91,8 +91,8 @@ def _drawn(model: Family, request: Request) -> Instance:
     if request.dimension is not None:
         shape = request.dimension, request.dimension
     elif request.shape is not None:
-        shape = _pair("shape", request.shape)
-    ranks = (rank,) if request.rank is None else _whole_numbers("rank", request.rank)
+        shape = pair("shape", request.shape)
+    ranks = (rank,) if request.rank is None else whole_numbers("rank", request.rank)
     with in_options(("shape", "rank", "the number of measurements", "noise", *BELONGS_TO)):
         extras = _extras(model, request)
         m = request.measurements
@@ -123,18 +123,3 @@ def _measured(model: Family, request: Request, image: Path) -> Instance:
     count = MASKS if request.masks is None else request.masks
     with in_options(("the number of masks", "noise")):
         return model.from_picture(picture, count, noise=request.noise, seed=request.seed)
-
-
-def _pair(name: str, text: str) -> tuple[int, int]:
-    numbers = _whole_numbers(name, text)
-    if len(numbers) != 2:
-        raise InputError(f"--{name} is {text!r}, expected two positive whole numbers such as 30,20")
-    return numbers[0], numbers[1]
-
-
-def _whole_numbers(name: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        expected = {"shape": "two positive whole numbers such as 30,20", "rank": "a whole number, or two such as 2,1"}
-        raise InputError(f"--{name} is {text!r}, expected {expected[name]}") from error

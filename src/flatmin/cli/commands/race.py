@@ -7,21 +7,20 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flatmin import families
 from flatmin._core.progress import progress
 from flatmin._version import __version__
-from flatmin.cli.options import in_options, with_loss
+from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.output import RACE, destination, results_directory
 from flatmin.cli.pace import Pace
 from flatmin.cli.runs import kept_runs
 from flatmin.cli.summary import as_json, plain
 from flatmin.errors import InputError
 from flatmin.families import Family
-from flatmin.formats.case import Case, read_case
+from flatmin.formats.case import Case
 from flatmin.report.words import counted
 from flatmin.solution import FORMAT_VERSION
 
@@ -45,29 +44,24 @@ class Request:
 
     Attributes
     ----------
-    family : str
-        Name of the model.
-    input, output, mask : Path or None
-        Files.
+    problem : ProblemFile
+        What to train on.
+    output : Path or None
+        Where results go.
     competitors : str or None
         Names with commas between them; None for all.
     settings : dict
         Keyword arguments of `flatmin.nn.race`.
-    loss : dict
-        Those of the loss, None where nothing was typed.
     as_json, quiet : bool
         What to print.
     command : str
         The command itself, to repeat it.
     """
 
-    family: str
-    input: Path
+    problem: ProblemFile
     output: Path | None
     competitors: str | None
     settings: Mapping[str, int | None]
-    loss: Mapping[str, float | None]
-    mask: Path | None
     as_json: bool
     quiet: bool
     command: str
@@ -75,11 +69,9 @@ class Request:
 
 def run(request: Request) -> int:
     """Race, write the results, print the outcome, and return the exit status."""
-    family = families.find(request.family)
     settings = _settings(request)
-    case = read_case(family, request.input, request.mask)
-    case = replace(case, problem=with_loss(case.problem, family, request.loss))
-    target = destination(request.output, request.input, request.mask, kind=RACE)
+    family, case = request.problem.read()
+    target = destination(request.output, request.problem.path, request.problem.mask, kind=RACE)
     with kept_runs(target, not request.quiet) as runs:
         result = _raced(case, settings, runs.directory, not request.quiet)
         summary = summarize(family, case, result, request.settings["seed"])
@@ -186,7 +178,7 @@ def _write(folder: Path, request: Request, family: Family, case: Case, result: A
     write_race(
         folder / "report.html",
         result,
-        title=request.input.resolve().name,
+        title=request.problem.path.resolve().name,
         subtitle=f"{family.title}: {size} unknowns, {counted(summary['n_measurements'], 'measurement')}",
         command=request.command,
         notes=case.document.notes if case.document else [],

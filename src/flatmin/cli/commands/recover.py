@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flatmin import families
 from flatmin._core.progress import Approach, progress
 from flatmin.cli.advice import advice
 from flatmin.cli.answer import Answer, write_answer
-from flatmin.cli.options import in_options, with_loss
+from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.outcome import outcome
 from flatmin.cli.output import destination, results_directory
 from flatmin.cli.summary import as_json, print_table, summarize
 from flatmin.errors import InputError
 from flatmin.families import Family
-from flatmin.formats.case import Case, read_case
+from flatmin.formats.case import Case
 from flatmin.losses import Squared
 from flatmin.report.words import unmeasured
 from flatmin.solution import Solution
@@ -33,14 +32,12 @@ class Request:
 
     Attributes
     ----------
-    family : str
-        Name of the model.
-    input, output, mask : Path or None
-        Files.
+    problem : ProblemFile
+        What to solve.
+    output : Path or None
+        Where results go.
     settings : dict
         Keyword arguments of `flatmin.flat_minimum`.
-    loss : dict
-        Those of the loss, None where nothing was typed.
     reweight : bool
         Whether to look for a lower rank as well.
     json, quiet : bool
@@ -49,12 +46,9 @@ class Request:
         The command itself, to repeat it.
     """
 
-    family: str
-    input: Path
+    problem: ProblemFile
     output: Path | None
     settings: Mapping[str, Any]
-    loss: Mapping[str, float | None]
-    mask: Path | None
     reweight: bool
     json: bool
     quiet: bool
@@ -63,14 +57,12 @@ class Request:
 
 def run(request: Request) -> int:
     """Recover, write the results, print the outcome, and return the exit status."""
-    family = families.find(request.family)
-    case = read_case(family, request.input, request.mask)
-    case = replace(case, problem=with_loss(case.problem, family, request.loss))
+    family, case = request.problem.read()
     if request.reweight and request.settings["alpha"]:
         raise InputError("--reweight fits the data exactly, expected no --alpha beside it")
     if request.reweight and not isinstance(case.problem.loss, Squared):
         raise InputError(f"--reweight goes with data that are to be fitted, found {family.name}")
-    target = destination(request.output, request.input, request.mask)
+    target = destination(request.output, request.problem.path, request.problem.mask)
     with results_directory(target) as folder:
         words = Approach(request.settings["tol"], request.settings["time_limit"])
         with progress(not request.quiet, words) as callback, in_options(request.settings):
@@ -101,7 +93,7 @@ def _reweighted(case: Case, request: Request, flat: Solution, callback: Any) -> 
 
 def _complete(family: Family, case: Case, request: Request, solution: Solution) -> Solution:
     """Return the solution with what its file needs to be judged and to be used: the loss, and parts of the answer."""
-    loss = {name: value for name, value in request.loss.items() if value is not None}
+    loss = {name: value for name, value in request.problem.loss.items() if value is not None}
     parts = {} if family.parts is None else family.parts(case.problem, solution)
     if "sparse" in solution.parts:
         parts["low_rank"] = solution.matrix
@@ -152,7 +144,7 @@ def _context(
         summary=summary,
         truth=case.truth,
         command=request.command,
-        input_name=request.input.resolve().name,
+        input_name=request.problem.path.resolve().name,
         kind="image" if document is None and answer.picture is not None else kind,
         image=answer.picture,
         observed_image=answer.observed,

@@ -1,11 +1,11 @@
-"""Estimators of the trace of a symmetric operator that is known by its products with vectors, one file each."""
+"""Trace estimators for a symmetric operator that is known only through its products with vectors, one per file."""
 
-from flatmin.nn.estimators.exact import exact
-from flatmin.nn.estimators.hutch_pp import hutch_pp
-from flatmin.nn.estimators.hutchinson import hutchinson
-from flatmin.nn.estimators.x_trace import x_trace
+from flatmin.nn.estimators._exact import exact
+from flatmin.nn.estimators._hutch_pp import hutch_pp
+from flatmin.nn.estimators._hutchinson import hutchinson
+from flatmin.nn.estimators._x_trace import x_trace
 
-#: Estimators by the name that a result bears.
+#: The estimators, by the name that `TraceEstimate.method` gives.
 ESTIMATORS = {"exact": exact, "hutchinson": hutchinson, "hutch++": hutch_pp, "xtrace": x_trace}
 
 __all__ = ["ESTIMATORS", "exact", "hutch_pp", "hutchinson", "x_trace"]

@@ -1,4 +1,4 @@
-"""Quadratic forms in random vectors, freed from the subspace that holds the large eigenvalues."""
+"""Quadratic forms in random vectors, projected off a subspace of large eigenvalues."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Deflation"]
 
 
 class Deflation:
-    """Vectors v_i, products H v_i, and an orthonormal basis Q of the products of the first ``rank`` of them.
+    """Random vectors v_i, products H v_i, and an orthonormal basis Q of the first ``rank`` products.
 
-    With P the projector on what is orthogonal to Q, ``tr H = tr QᵀHQ + tr PHP``. The first part is known. The second
-    is sampled by the vectors whose products are not in Q (`fresh`), and by each of the others when its own product is
-    left out of Q (`left_out`). Neither costs a product, since ``H P v = H v - HQ Qᵀv``.
+    With the projector P onto the orthogonal complement of Q, ``tr H = tr QᵀHQ + tr PHP``. The first term is known. The
+    second is sampled by the vectors whose products are not in Q (`independent`), and by each of the others with Q
+    built without its own product (`leave_one_out`). Neither needs more products, since ``H P v = H v - HQ Qᵀv``.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Deflation:
         self.rank = self.n_products = 0
 
     def draw(self, count: int) -> None:
-        """Multiply new vectors until there are ``count``."""
+        """Draw and multiply vectors up to a number of ``count``."""
         if count > self.V.shape[1]:
             V = sphere(self.operator, count - self.V.shape[1], self.generator)
             self.V, self.HV = torch.cat([self.V, V], 1), torch.cat([self.HV, self._product(V)], 1)
@@ -46,22 +46,22 @@ class Deflation:
         return self.operator @ vectors
 
     def deflate(self, rank: int) -> None:
-        """Widen Q to the products of the first ``rank`` vectors, but for those that add no direction."""
+        """Extend Q to the products of the first ``rank`` vectors; linearly dependent ones add no column."""
         sizes = torch.linalg.vector_norm(self.HV[:, :rank], dim=0)
         new = self.HV[:, self.rank : rank]
         new, R = torch.linalg.qr(new - self.Q @ (self.Q.mT @ new))
         new = new[:, R.diagonal().abs() > 50 * torch.finfo(new.dtype).eps * sizes.max()]
-        new = torch.linalg.qr(new - self.Q @ (self.Q.mT @ new)).Q  # once more, to lose no orthogonality
+        new = torch.linalg.qr(new - self.Q @ (self.Q.mT @ new)).Q  # twice, for orthogonality to rounding
         self.rank = rank
         if new.shape[1]:
             self.Q, self.HQ = torch.cat([self.Q, new], 1), torch.cat([self.HQ, self._product(new)], 1)
 
     def inside(self, rows: Any) -> float:
-        """Return the share of some rows in ``tr QᵀHQ``."""
+        """Return the part of ``tr QᵀHQ`` that belongs to some rows."""
         return _dots(self.Q[rows], self.HQ[rows]).sum().item()
 
-    def fresh(self) -> Callable[[Any], Sample]:
-        """Return what samples some rows of ``tr PHP`` by the vectors whose products are not in Q."""
+    def independent(self) -> Callable[[Any], Sample]:
+        """Return a function that samples the part of some rows in ``tr PHP``, by vectors with products outside Q."""
         V, HV = self.V[:, self.rank :], self.HV[:, self.rank :]
         W, room = self.Q.mT @ V, self.n - self.Q.shape[1]
         V, HV = V - self.Q @ W, HV - self.HQ @ W
@@ -76,18 +76,18 @@ class Deflation:
 
         return sample
 
-    def left_out(self) -> Callable[[Any], Sample]:
-        """Return what samples some rows of ``tr H - tr QᵀHQ`` by the vectors behind Q.
+    def leave_one_out(self) -> Callable[[Any], Sample]:
+        """Return a function that samples the part of some rows in ``tr H - tr QᵀHQ``, by the vectors that span Q.
 
-        The value x_i, for which Q is made without the product of v_i, is unbiased whatever the other vectors are. So
-        two of them have the covariance ``E (x_i - y_ij)(x_j - y_ji)``, where y_ij is made of v_i without the products
-        of both: the mean over all pairs estimates it without bias.
+        The value x_i uses a Q without the product of v_i, and is unbiased whatever the other vectors are. With y_ij,
+        which uses v_i and a Q without the products of v_i and v_j, the covariance of two values is
+        ``E (x_i - y_ij)(x_j - y_ji)``; the mean over all pairs estimates it without bias.
         """
         V, HV, Q, HQ = self.V[:, : self.rank], self.HV[:, : self.rank], self.Q, self.HQ
         S, W = _own_directions(_small(Q.mT @ HV)), _small(Q.mT @ V)
         V, HV = V - Q @ W.to(V), HV - HQ @ W.to(V)
-        # Without the product of v_i, Q loses its direction s_i, and v_i keeps a s_i; without that of v_j too it keeps
-        # A s_i + B s_j. Rows are j, columns i.
+        # Q without the product of v_i lacks the direction s_i, and the projected v_i gains a s_i. Without the product
+        # of v_j as well, it gains A s_i + B s_j. Rows are j, columns i.
         U, c = S.mT @ W, S.mT @ S
         a, lost = U.diagonal(), (c.diagonal() > 0).double()
         D = (1 - c**2).fill_diagonal_(1).clamp(min=1e-12)
@@ -108,7 +108,7 @@ class Deflation:
             inner = _small(Qb.mT @ image)
             squares = scale * (_dots(image, image) - _dots(inner, inner) + _dots(S, inner) ** 2)
             swaps = None
-            if rows is not ALL:  # of both vectors of a pair without the products of both
+            if rows is not ALL:  # forms of both vectors of a pair, with Q without both products
                 M = vv + A * vs + B * p[:, None] + A.mT * sv + B.mT * sv.diagonal()
                 M += A * A.mT * ss + B * A.mT * q[:, None] + A * B.mT * q + B * B.mT * ss.mT
                 swaps = swapped(scales * M)
@@ -119,9 +119,9 @@ class Deflation:
 
 
 def _own_directions(R: Tensor) -> Tensor:
-    """Return for each product a unit vector, in the basis Q, orthogonal to all others: what Q loses without it.
+    """Return, in the basis Q, the unit vector of each product that is orthogonal to all other products.
 
-    If the products are dependent, Q loses nothing: the zero vector.
+    It is the direction that Q lacks without this product; zero if the products are linearly dependent.
     """
     if R.shape[0] < R.shape[1]:
         return torch.zeros_like(R)
@@ -136,10 +136,10 @@ def _dots(X: Tensor, Y: Tensor) -> Tensor:
 
 
 def _small(X: Tensor) -> Tensor:
-    """Return what does not grow with n in double precision on the CPU."""
+    """Return a small tensor, whose size does not grow with n, in double precision on the CPU."""
     return X.double().cpu()
 
 
 def _ratio(a: Tensor | int, b: Tensor) -> Tensor:
-    """Return a / b, and 0 where b vanishes: a vector in Q has nothing left."""
+    """Return a / b, and 0 where b vanishes, which is where a vector lies in Q."""
     return torch.where(b > 0, a / b, torch.zeros_like(b))

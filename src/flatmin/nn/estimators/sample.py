@@ -1,4 +1,4 @@
-"""The mean of quadratic forms in random vectors, and an interval that tells the truth about it."""
+"""Means of quadratic forms in random vectors, with standard errors and confidence intervals."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Sample:
     values : Tensor
         The estimates, (k,).
     variance : float
-        Estimated variance of one.
+        Estimated variance of one of them.
     covariance : float
-        Estimated covariance of two; zero for independent ones.
+        Estimated covariance of two of them; zero if they are independent.
     """
 
     values: Tensor
@@ -37,23 +37,23 @@ class Sample:
 
     @property
     def variance_of_mean(self) -> float:
-        """Return ``(variance + (k - 1) covariance) / k``; a negative covariance is taken for noise."""
+        """``(variance + (k - 1) covariance) / k``; a negative covariance counts as zero."""
         k = self.values.numel()
         return (self.variance + (k - 1) * max(self.covariance, 0.0)) / k
 
     @property
     def effective(self) -> float:
-        """Return how many independent values have a mean of this variance (Kish): at most as many as there are."""
+        """Effective sample size (Kish): how many independent values would give a mean of this variance, at most k."""
         k, spread = self.values.numel(), self.variance_of_mean
         return min(self.variance / spread, k) if spread > 0 else k
 
 
 def variance(values: Tensor, squares: Tensor, dimension: int, swaps: float | None = None) -> float:
-    """Return the variance of ``vᵀ A v``, v uniform on the sphere of radius √d, from the products with a few v.
+    """Return the variance of ``vᵀ A v`` for v uniform on the sphere of radius √d, from a few products A v.
 
-    It is ``2d/(d+2) (‖S‖_F² - (tr A)²/d)``, S the symmetric part of A. If A is symmetric, ``‖A v‖²`` is unbiased for
-    ``‖S‖_F²``. That says more than the spread of the values: where one eigenvalue dominates, its relative variance is
-    2/m in place of 14/m from m vectors. Else ``‖S‖_F² = (‖A‖_F² + tr A²)/2``, and the second part is `swapped`.
+    It is ``2d/(d+2) (‖S‖_F² - (tr A)²/d)`` with the symmetric part S of A. If A is symmetric, ``‖A v‖²`` is an unbiased
+    estimate of ``‖S‖_F²``, and more accurate than the sample variance: with one dominant eigenvalue and m vectors its
+    relative variance is 2/m instead of 14/m. Otherwise ``‖S‖_F² = (‖A‖_F² + tr A²)/2``; `swapped` estimates ``tr A²``.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def variance(values: Tensor, squares: Tensor, dimension: int, swaps: float | Non
     dimension : int
         The dimension d.
     swaps : float, optional
-        Estimate of ``tr A²`` where A is not symmetric, as in the form ``v_bᵀ (H v)_b`` of a block.
+        Estimate of ``tr A²`` if A is not symmetric, as in the form ``v_bᵀ (H v)_b`` of a block.
     """
     if dimension <= 0:
         return 0.0
@@ -74,32 +74,29 @@ def variance(values: Tensor, squares: Tensor, dimension: int, swaps: float | Non
 
 
 def swapped(M: Tensor) -> float:
-    """Return the mean of ``M_ij M_ji`` over i ≠ j: of ``v_iᵀ A v_j · v_jᵀ A v_i`` it is unbiased for ``tr A²``.
-
-    NaN where there is no pair.
-    """
+    """Return the mean of ``M_ij M_ji`` over i ≠ j, or NaN: for ``M_ij = v_iᵀ A v_j`` an estimate of ``tr A²``."""
     k = len(M)
     return ((M * M.mT).sum() - (M.diagonal() ** 2).sum()).item() / (k * (k - 1)) if k > 1 else np.nan
 
 
 def summary(inside: float, *samples: Sample, freedom: int | None = None) -> Statistics:
-    """Return a known part plus the mean of all values, its standard error, and the interval of Student's t.
+    """Return a known part plus the mean of all values, its standard error, and a 95 % interval by Student's t.
 
-    There are as many degrees of freedom as vectors, and not one less, because of how the variance is estimated. The
-    worst case is one dominant eigenvalue λ: then the mean is λc and the standard error λ√(2c/m), with c distributed as
-    χ²_m/m, and ``|c - 1| / √(2c/m)`` stays below the quantile t_m with probability .952 for m = 8, .950 for m = 34.
-    With many eigenvalues alike the variance is known well, and intervals are a little too wide: .978 and .958.
-    Of correlated values as many count as independent ones would have a mean of the same variance.
+    The number of degrees of freedom is the number m of vectors, not m − 1, because `variance` uses the squared norms of
+    the products. The worst case is one dominant eigenvalue λ: the mean is λc and the standard error λ√(2c/m) with c
+    distributed as χ²_m/m, and ``|c - 1| / √(2c/m)`` is below the quantile t_m with probability 0.952 for m = 8 and
+    0.950 for m = 34. With many similar eigenvalues intervals are slightly too wide: 0.978 and 0.958. Correlated values
+    count by their effective sample size.
 
     Parameters
     ----------
     inside : float
         The known part.
     samples : Sample
-        What is known about the rest.
+        Unbiased estimates of the unknown part.
     freedom : int, optional
-        The most degrees of freedom there may be. Who stops where the error looks small stops too often where it is
-        underestimated; as in Stein's procedure there are then no more degrees than at the first look.
+        The largest number of degrees of freedom. A run that stops once its standard error looks small stops too often
+        when it is underestimated; as in Stein's procedure, the degrees of freedom are then those of the first look.
 
     References
     ----------

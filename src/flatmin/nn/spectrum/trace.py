@@ -13,9 +13,9 @@ from flatmin._core.validation import seed_number
 from flatmin.errors import InputError
 from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.estimators import ESTIMATORS
-from flatmin.nn.estimators.adaptive import adaptive
-from flatmin.nn.estimators.base import Blocks, Operator, check, packed
-from flatmin.nn.estimators.exact import exact
+from flatmin.nn.estimators._adaptive import adaptive
+from flatmin.nn.estimators._exact import exact
+from flatmin.nn.estimators.base import PRODUCTS, Blocks, Operator, check, packed
 from flatmin.nn.operators.curvature import Curvature
 from flatmin.nn.operators.output_trace import output_traces
 from flatmin.nn.operators.streaming import Loss
@@ -24,9 +24,6 @@ __all__ = ["METHODS", "hessian_trace", "labelled", "operator_trace"]
 
 #: How a trace may be found.
 METHODS = ("auto", *ESTIMATORS)
-
-#: Products that are spent when nothing else is said.
-_PRODUCTS = 100
 
 
 def hessian_trace(
@@ -100,7 +97,7 @@ def hessian_trace(
     named = _groups(groups, curvature.weights.names)
     n = check(curvature, max_products, target_std_error, 1)
     if of == "gauss_newton" and method in ("auto", "exact"):
-        limit = _PRODUCTS if method == "auto" else n
+        limit = PRODUCTS if method == "auto" else n
         found = output_traces(curvature, min(n, max_products or limit))
         if found is not None:
             return labelled(_added(*found, named), of)
@@ -150,8 +147,8 @@ def operator_trace(
     _check_choice(method, seed)
     n = check(operator, max_products, target_std_error, 1)
     if method == "auto":
-        estimator = exact if n <= (max_products or _PRODUCTS) else adaptive
-        max_products = max_products or (_PRODUCTS if target_std_error is None else None)
+        estimator = exact if n <= (max_products or PRODUCTS) else adaptive
+        max_products = max_products or (PRODUCTS if target_std_error is None else None)
     else:
         estimator = ESTIMATORS[method]
     return estimator(

@@ -1,21 +1,16 @@
-"""What is special about the report of each family, one file each with a ``VIEW``, found by the family's name."""
+"""Views: what is special about the report of a family, one file each, named as the family; `register` adds one."""
 
-from importlib import import_module
-
-from flatmin._core.registry import submodules
+from flatmin._core.registry import Registry
 from flatmin.report.views.base import View
 
-__all__ = ["View", "view_of"]
+_VIEWS = Registry[View]("report view", View, package=__name__, attribute="VIEW", group="flatmin.views")
+register, unregister = _VIEWS.register, _VIEWS.unregister
+__all__ = ["View", "register", "unregister", "view_of"]
 
 
 def view_of(name: str) -> View:
-    """Return the view of a family such as "phase-retrieval"; families without one show a matrix."""
-    module = name.replace("-", "_")
-    if module not in submodules(list(__path__)):
-        return View()
-    view = import_module(f"{__name__}.{module}").VIEW
-    assert isinstance(view, View)
-    return view
+    """Return the view of a family such as "phase-retrieval"; a family without one is shown as a matrix."""
+    return _VIEWS.find(name) if name in _VIEWS.names() else View()
 
 
 def __dir__() -> list[str]:

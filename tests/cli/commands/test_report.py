@@ -12,6 +12,7 @@ import time
 from contextlib import closing, redirect_stderr
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,8 @@ from flatmin.cli import main
 from flatmin.errors import InputError
 from flatmin.lab import Result, Store, read_stores, recipes
 from flatmin.lab.findings import Finding
+from tests.cli.commands.test_sweep import CLI, SMALL, entries
 from tests.lab.made import recipe_of
-from tests.lab.test_cli_sweep import CLI, SMALL, entries
 from tests.lab.test_page import check
 
 #: Two cells of Figure 3.
@@ -182,8 +183,8 @@ def test_other_versions_and_strangers_are_left_out_and_said(place, plain, capsys
 def test_a_store_in_use_is_read_at_one_moment(place):
     """A sweep goes on meanwhile; what it has finished is there, and it is not held up."""
     command = [sys.executable, "-m", "tests.lab.made", "trials.db", "1"]
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    environment = {**os.environ, "PYTHONPATH": root}
+    paths = [str(Path(__file__).parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as sweep:
         assert sweep.stdout.readline() == b"1\n"
         notes = []

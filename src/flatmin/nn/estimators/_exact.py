@@ -1,4 +1,4 @@
-"""The trace itself, by a product with each unit vector."""
+"""The exact trace, by one product for each unit vector."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flatmin.nn.estimators.sample import Statistics
 
 __all__ = ["exact"]
 
-#: Unit vectors multiplied at once.
+#: Unit vectors that are multiplied at once.
 _WIDTH = 64
 
 
@@ -25,7 +25,7 @@ def exact(
     target_std_error: float | None = None,
     blocks: Blocks | None = None,
 ) -> TraceEstimate:
-    """Return ``tr H = Σ e_iᵀ H e_i`` from n products, with no error; see `hutchinson` for the parameters.
+    """Return ``tr H = Σ e_iᵀ H e_i`` from n products, without error; see `hutchinson` for the parameters.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def exact(
     """
     n = check(operator, max_products, target_std_error, 1)
     if max_products is not None and max_products < n:
-        raise InputError(f"max_products is {max_products}, expected at least {n}, a product a row")
+        raise InputError(f"max_products is {max_products}, expected at least {n}, one for each row")
     diagonal = torch.empty(n, dtype=torch.float64)
     for start in range(0, n, _WIDTH):
         stop = min(start + _WIDTH, n)

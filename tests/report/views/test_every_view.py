@@ -20,8 +20,9 @@ from flatmin.report import words
 from flatmin.report.reading import Reading
 from flatmin.report.views import View, view_of
 from flatmin.report.views.phase_retrieval import aligned
+from tests.families.sizes import rank_of, shape_of
 from tests.report.made import CERTIFIED, STABILITY, context_of, made, of_network, of_picture, of_signal, of_split
-from tests.report.test_report import check
+from tests.report.test_page import check
 
 
 def told(value: float, digits: int = 3) -> str:
@@ -34,18 +35,16 @@ def picture_sizes(html: str) -> list[tuple[int, int]]:
     return [Image.open(io.BytesIO(base64.b64decode(uri))).size for uri in uris]
 
 
-def test_every_family_has_a_page(page) -> None:
-    """Whatever a family's view, a solved instance of its usual size makes a sound page."""
-    for name in families.names():
-        family = families.find(name)
-        shape = (12, 12) if name in ("covariance", "phase-retrieval", "quadratic-network") else (12, 10)
-        rank = 1 if name == "phase-retrieval" else 2
-        instance = family.sample(shape, rank, 100)
-        solution = fm.flat_minimum(instance.problem)
-        text = check(page(context_of(instance.problem, solution, family=family, truth=instance.truth)))
-        assert family.title in text
-        assert "How far off it can be" in text
-        assert "Rank" in text
+@pytest.mark.parametrize("name", families.names())
+def test_every_family_has_a_page(page, name) -> None:
+    """Whatever a family's view, a small solved instance makes a sound page."""
+    family = families.find(name)
+    instance = family.sample(shape_of(family, 12, 10), rank_of(family), 100)
+    solution = fm.flat_minimum(instance.problem)
+    text = check(page(context_of(instance.problem, solution, family=family, truth=instance.truth)))
+    assert family.title in text
+    assert "How far off it can be" in text
+    assert "Rank" in text
 
 
 def test_views_are_found_by_the_family_and_others_show_a_matrix() -> None:

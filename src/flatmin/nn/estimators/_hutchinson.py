@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from flatmin.nn.estimate import TraceEstimate
-from flatmin.nn.estimators.base import Blocks, Operator, check, freedom_of, grown, packed, sphere
+from flatmin.nn.estimators.base import Blocks, Operator, check, max_freedom, packed, spend, sphere
 from flatmin.nn.estimators.sample import ALL, Sample, Statistics, summary, swapped, variance
 
 __all__ = ["hutchinson"]
 
-#: Vectors multiplied at once; none is kept.
+#: Vectors that are multiplied at once; they are not kept.
 _WIDTH = 32
 
 
@@ -27,8 +27,8 @@ def hutchinson(
 ) -> TraceEstimate:
     """Return the mean of ``v_iᵀ H v_i`` over vectors v_i uniform on the sphere of radius √n.
 
-    Its variance from m vectors is ``2n/(n+2) (‖H‖_F² - (tr H)²/n) / m``, estimated by the squares ``‖H v_i‖²``.
-    Large eigenvalues make it large, of whatever sign; without such nothing that is known errs less.
+    With m vectors its variance is ``2n/(n+2) (‖H‖_F² - (tr H)²/n) / m``, which the squares ``‖H v_i‖²`` estimate. Large
+    eigenvalues of either sign make it large; without them no known estimator has a smaller error.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def hutchinson(
     generator : torch.Generator
         Draws the vectors.
     max_products : int, optional
-        Products that may be spent, at least 8; 100 by default, with a target as many as it takes.
+        Largest number of products, at least 8; 100 by default, and unlimited by default if there is a target.
     target_std_error : float, optional
         The standard error at which to stop, in the units of the trace.
     blocks : mapping of str to rows, optional
@@ -46,7 +46,7 @@ def hutchinson(
     Returns
     -------
     TraceEstimate
-        Value, standard error, 95 % interval, products spent; and ``groups``, one a block.
+        Value, standard error, 95 % interval and number of products; ``groups`` has one estimate for each block.
 
     Raises
     ------
@@ -67,15 +67,15 @@ def hutchinson(
     """
     n = check(operator, max_products, target_std_error, 8)
     wanted = [ALL, *(blocks or {}).values()]
-    forms: dict[int, list[Tensor]] = {id(rows): [] for rows in wanted}  # of each block: vᵀ H v, ‖H v‖², and pairs
-    spent, freedom = 0, freedom_of(target_std_error)
+    forms: dict[int, list[Tensor]] = {id(rows): [] for rows in wanted}  # for each block: vᵀ H v, ‖H v‖², and pairs
+    spent, freedom = 0, max_freedom(target_std_error)
 
     def statistics(rows: Any) -> Statistics:
         values, squares, swaps = torch.cat(forms[id(rows)], 1)
         one = variance(values, squares, n, None if rows is ALL else swaps.nanmean().item())
         return summary(0.0, Sample(values, one), freedom=freedom)
 
-    def grow(total: int) -> float:
+    def draw_up_to(total: int) -> float:
         nonlocal spent
         while spent < total:
             V = sphere(operator, min(_WIDTH, total - spent), generator)
@@ -88,5 +88,5 @@ def hutchinson(
                 forms[id(rows)].append(form.double().cpu())
         return statistics(ALL)[1]
 
-    grown(grow, 8, max_products, target_std_error)
+    spend(draw_up_to, 8, max_products, target_std_error)
     return packed("hutchinson", spent, blocks, statistics)

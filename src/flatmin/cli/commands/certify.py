@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import flatmin
-from flatmin import families
-from flatmin.cli.options import with_loss
+from flatmin.cli.options import ProblemFile, with_loss
 from flatmin.cli.summary import as_json, print_table
 from flatmin.errors import InputError
 from flatmin.formats.archive import SavedSolution, read_solution
-from flatmin.formats.case import read_case
 from flatmin.problem import Problem
 from flatmin.report.voices import voice_of
 from flatmin.report.words import judgement
@@ -26,9 +24,9 @@ __all__ = ["certify", "flatness"]
 PATIENCE = 2.0
 
 
-def certify(family: str, input: Path, solution: Path, json: bool, deterministic: bool, time_limit: float | None) -> int:
+def certify(file: ProblemFile, solution: Path, json: bool, deterministic: bool, time_limit: float | None) -> int:
     """Print what can be proved about a solution file; the exit status is 0 only if the certificate holds."""
-    problem, saved = _read(family, input, solution)
+    problem, saved = _read(file, solution)
     candidate = saved.answer if saved.factors is None else saved.factors
     settings: dict[str, Any] = {**saved.settings, "randomized": not deterministic, "time_limit": time_limit}
     with _announced(f"{solution} has no dual vector: looking for one", saved.dual is None):
@@ -54,9 +52,9 @@ def _announced(text: str, wanted: bool) -> Iterator[None]:
         timer.cancel()
 
 
-def flatness(family: str, input: Path, solution: Path, json: bool) -> int:
+def flatness(file: ProblemFile, solution: Path, json: bool) -> int:
     """Print how flat the factors in a solution file are."""
-    problem, saved = _read(family, input, solution)
+    problem, saved = _read(file, solution)
     if saved.factors is None:
         expected = " and ".join(problem.parametrization.names)
         raise InputError(f"{solution} has no factors, expected {expected}: flatness belongs to factors")
@@ -68,8 +66,7 @@ def flatness(family: str, input: Path, solution: Path, json: bool) -> int:
     return 0
 
 
-def _read(family: str, input: Path, solution: Path) -> tuple[Problem, SavedSolution]:
-    model = families.find(family)
-    problem = read_case(model, input).problem
-    saved = read_solution(solution, model, problem)
-    return with_loss(problem, model, saved.loss), saved
+def _read(file: ProblemFile, solution: Path) -> tuple[Problem, SavedSolution]:
+    family, case = file.read()
+    saved = read_solution(solution, family, case.problem)
+    return with_loss(case.problem, family, saved.loss), saved

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flatmin import Solution, families
+from flatmin import SignedGram, Solution, families
+from tests.families.sizes import shape_of, size_options
 
 FIELDS = {
     "family",
@@ -59,17 +60,18 @@ def refuse(constant):
 
 @pytest.mark.parametrize("family", families.names())
 def test_from_generated_problem_to_results(flatmin, tmp_path, family):
-    square = family in ("covariance", "phase-retrieval", "quadratic-network")
-    size = ["--dimension", "10"] if square else ["--shape", "12,10"]
-    assert flatmin("generate", family, "p.npz", *size, "--rank", "1", "--seed", "4").code == 0
+    model = families.find(family)
+    assert flatmin("generate", family, "p.npz", *size_options(model, 12, 10), "--seed", "4").code == 0
+    instance = model.sample(shape_of(model, 12, 10), 1, 100)
+    shape, signed = model.unknown_shape(instance.problem), isinstance(instance.problem.parametrization, SignedGram)
     run = flatmin("recover", family, "p.npz", "--json", "--seed", "5")
     assert run.code == 0
     summary = json.loads(run.out, parse_constant=refuse)
     assert set(summary) == FIELDS | {"relative_error"}
     assert set(summary["certificate"]) >= SCALARS
     assert summary["family"] == family
-    assert summary["shape"] == ([10] if family == "phase-retrieval" else [10, 10] if square else [12, 10])
-    assert summary["signature"] == ([1, 0] if family == "quadratic-network" else None)
+    assert summary["shape"] == list(shape)
+    assert summary["signature"] == ([1, 0] if signed else None)
     assert summary["seed"] == 5
     assert summary["rank"] == 1
     assert summary["relative_error"] < 1e-7
@@ -173,7 +175,7 @@ def test_noise_of_unknown_level(flatmin, tmp_path):
 
 
 def test_ranks_that_disagree_are_told(flatmin):
-    table = Path(__file__).parents[2] / "examples" / "data" / "pressure.csv"
+    table = Path(__file__).parents[3] / "examples" / "data" / "pressure.csv"
     run = flatmin("recover", "matrix-completion", table, "--alpha", "auto", "--json")
     found = json.loads(run.out)["noise"]
     assert (found["rank"] != found["penalised_rank"]) == ("do not rely on the rank" in run.err)
@@ -274,3 +276,39 @@ def test_interrupting_while_modules_load_ends_cleanly(flatmin, monkeypatch):
     monkeypatch.setitem(sys.modules, "flatmin.cli.application", Loading("flatmin.cli.application"))
     run = flatmin("--version")
     assert (run.code, run.err) == (130, "")
+
+
+def test_rows_of_numbers_are_matrices_of_the_shape_that_is_given(flatmin, tmp_path):
+    rng = np.random.default_rng(0)
+    A, X = rng.standard_normal((40, 6, 5)), np.outer(np.arange(1.0, 7), np.arange(1.0, 6))
+    np.savez(tmp_path / "p.npz", A=A.reshape(40, 30), b=np.einsum("mij,ij->m", A, X), truth=X)
+    run = flatmin("recover", "matrix-sensing", "p.npz", "--shape", "6,5", "--json")
+    summary = json.loads(run.out)
+    assert (run.code, summary["shape"], summary["rank"]) == (0, [6, 5], 1)
+    assert summary["relative_error"] < 1e-7
+    judged = flatmin("certify", "matrix-sensing", "p.npz", "p-flat/solution.npz", "--shape", "6,5")
+    assert judged.code == 0
+    assert flatmin("flatness", "matrix-sensing", "p.npz", "p-flat/solution.npz", "--shape", "6,5").code == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "parts"),
+    [
+        ((), ["'A' has shape (40, 30), expected (m, d1, d2)", "--shape D1,D2"]),
+        (("--shape", "5,5"), ["'A' has shape (40, 30), expected (m, 25) or (m, 5, 5)"]),
+        (("--shape", "30"), ["--shape is '30', expected two positive whole numbers"]),
+        (("--shape", "0,30"), ["shape is (0, 30), expected two positive"]),
+    ],
+)
+def test_rows_of_numbers_without_their_shape_are_refused(flatmin, tmp_path, typed, parts):
+    np.savez(tmp_path / "p.npz", A=np.ones((40, 30)), b=np.ones(40))
+    run = flatmin("recover", "matrix-sensing", "p.npz", *typed)
+    assert run.code == 2
+    assert all(part in run.err for part in parts), run.err
+
+
+def test_a_shape_needs_a_family_whose_file_has_one(flatmin):
+    flatmin("generate", "covariance", "p.npz")
+    run = flatmin("recover", "covariance", "p.npz", "--shape", "20,20")
+    assert (run.code, run.err.count("\n")) == (2, 1)
+    assert "--shape goes with" in run.err

@@ -7,7 +7,7 @@ from scipy import stats
 
 from flatmin.errors import InputError
 from flatmin.nn.estimators import ESTIMATORS, x_trace
-from flatmin.nn.estimators.adaptive import adaptive
+from flatmin.nn.estimators._adaptive import adaptive
 
 N = 60
 ROTATION = torch.linalg.qr(torch.randn(N, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.cli.commands import judge
+from flatmin.cli.commands import certify as command
 
 pytestmark = pytest.mark.usefixtures("without_report")
 
@@ -135,8 +135,8 @@ def test_a_search_for_a_dual_vector_is_announced_and_can_be_limited(flatmin, mon
     np.savez(tmp_path / "mine.npz", L=saved["L"], R=saved["R"])
     free = flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz")
     assert (free.code, free.err) == (0, "")
-    monkeypatch.setattr(judge, "PATIENCE", 0.0)
-    with judge._announced("looking", wanted=True):
+    monkeypatch.setattr(command, "PATIENCE", 0.0)
+    with command._announced("looking", wanted=True):
         time.sleep(0.5)
     assert capsys.readouterr().err == "looking\n"
     assert flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz", "--time-limit", "0").code == 1

@@ -17,6 +17,7 @@ from flatmin import families
 from flatmin.cli.pace import Pace
 from flatmin.lab.race.competitor import Competitor
 from flatmin.lab.race.runs import CompetitorError
+from tests.families.sizes import size_options
 
 PAGE, FIELD = import_module("flatmin.lab.race.page"), import_module("flatmin.lab.race.field")
 
@@ -39,10 +40,6 @@ FIELDS = {
     "format_version",
 }
 SHORT = ("--competitors", "gradient-descent-small,adam", "--budget", 20, "--seeds", 2, "--trials", 2, "--jobs", 1)
-SIZES = {
-    **dict.fromkeys(("covariance", "phase-retrieval", "quadratic-network"), ("--dimension", 5)),
-    "robust-pca": ("--shape", "9,8"),
-}
 
 
 @pytest.fixture
@@ -93,7 +90,7 @@ def test_what_it_writes_and_prints(flatmin, problem, tmp_path):
 @pytest.mark.usefixtures("without_page")
 @pytest.mark.parametrize("family", families.names())
 def test_every_family(flatmin, tmp_path, family):
-    flatmin("generate", family, "p.npz", *SIZES.get(family, ("--shape", "6,5")), "--rank", 1)
+    flatmin("generate", family, "p.npz", *size_options(families.find(family), 9, 8))
     run = flatmin("race", family, "p.npz", *SHORT, "--json", "--seed", 3)
     assert run.code == 0
     assert run.err == ""

@@ -1,0 +1,1 @@
+"""Additions to flatmin in a package of their own; `tests/test_extension.py` installs a copy and uses it."""
