@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.solvers.convex.scaling import Scaled
 from flatmin.linalg.subspaces import LARGEST_QUICK
+from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.noise.simulated_noise import SimulatedNoise
 
 PROBLEMS = {
