@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, lstsq, solve_triangular
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.proofs.depth.power_bounds import dual_power_norm, normal_equations, penalised_bound, scaled_bound
 
 __all__ = ["PowerNormMinimum", "minimise_power_norm"]
@@ -33,8 +34,7 @@ TOWARDS_BOUNDARY = 0.995
 #: More steps than this are never taken; ten to twenty are usual.
 MOST_STEPS = 200
 
-#: Is called with z, the multiplier and the residual before each step, and returns whether to stop.
-Watch = Callable[[Array, Array, Array], bool]
+Report = Callable[[Array, Array, Array], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,21 +51,25 @@ class PowerNormMinimum:
         Whether the method ended by itself.
     consistent : bool
         Whether the equations have a solution.
+    history : dict of str to list of float
+        ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank`` (coordinates that are not small) of every step.
     """
 
     z: Array
     dual: Array
     converged: bool
     consistent: bool
+    history: dict[str, list[float]] = field(default_factory=dict)
 
 
 def minimise_power_norm(
     B: Array,
     b: Array,
     p: float,
+    clock: Clock | None = None,
+    callback: Callable[[dict[str, float]], Any] | None = None,
     *,
     penalty: float = 0.0,
-    watch: Callable[[dict[str, float]], bool] | None = None,
 ) -> PowerNormMinimum:
     """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``.
 
@@ -82,16 +86,17 @@ def minimise_power_norm(
         The right-hand side.
     p : float
         From 1 to 2, without 2.
+    clock : Clock, optional
+        Limits on Newton steps and time.
+    callback : callable, optional
+        Called after each step with a row of the history.
     penalty : float
         μ; 0 asks for exact equations.
-    watch : callable, optional
-        Is called before each step with a dict of ``residual``, ``gap`` and ``rank`` (coordinates that are not small),
-        and returns whether to stop.
 
     Returns
     -------
     PowerNormMinimum
-        Solution and multiplier; with a penalty the multiplier is not scaled, ``λ = (b − B z)/μ``.
+        Solution and multiplier; with μ > 0 the multiplier is not scaled, ``λ = (b − B z)/μ``.
 
     Examples
     --------
@@ -99,6 +104,7 @@ def minimise_power_norm(
     >>> minimise_power_norm(B, b, 1.0).z.round(9), minimise_power_norm(B, b, 1.5).z.round(9)
     (array([0., 1.]), array([0.22222222, 0.88888889]))
     """
+    clock = Clock() if clock is None else clock
     reduced = _Reduced.of(B, b) if penalty == 0 else _Reduced.rotated(B, b)
     rows, scale = reduced.rows, float(np.linalg.norm(reduced.data))
     if scale == 0:
@@ -106,22 +112,21 @@ def minimise_power_norm(
     data, scaled = reduced.data / scale, penalty * scale ** (p - 2)
     if p == 1 and penalty and dual_power_norm(rows.T @ data, 1.0) <= scaled:
         return PowerNormMinimum(np.zeros(B.shape[1]), b / penalty, True, True)
+    history: dict[str, list[float]] = {}
 
-    def watched(z: Array, y: Array, residual: Array) -> bool:
-        if watch is None:
-            return False
-        rank = float(np.count_nonzero(np.abs(z) > 1e-6 * np.max(np.abs(z))))
-        gap = _gap(rows, data, p, scaled, z, y)
-        return watch({"residual": float(np.linalg.norm(residual)), "gap": gap, "rank": rank})
+    def report(z: Array, y: Array, residual: Array) -> None:
+        misfit, gap = float(np.linalg.norm(residual)), _gap(rows, data, p, scaled, z, y)
+        rank = int(np.count_nonzero(np.abs(z) > 1e-6 * np.max(np.abs(z))))
+        clock.record(history, callback, residual=misfit, gap=gap, rank=rank)
 
     method = _interior_point if p == 1 else _dual_newton
-    z, y, converged = method(rows, data, p, scaled, watched)
+    z, y, converged = method(rows, data, p, scaled, clock, report)
     if penalty:
         dual = reduced.rotated_dual(y * (p * scale ** (p - 1) if p > 1 else 1.0), b, penalty)
-        return PowerNormMinimum(scale * reduced.spread(z), dual, converged, True)
+        return PowerNormMinimum(scale * reduced.spread(z), dual, converged, True, history)
     norm = dual_power_norm(rows.T @ y, p)
     y = y / norm if norm > 0 else y
-    return PowerNormMinimum(scale * reduced.spread(z), reduced.dual(y), converged, reduced.consistent)
+    return PowerNormMinimum(scale * reduced.spread(z), reduced.dual(y), converged, reduced.consistent, history)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +206,9 @@ def _independent(B: Array) -> tuple[Array, Array | None]:
     return Vt[kept] * lengths, U[:, kept] * values[kept]
 
 
-def _dual_newton(B: Array, b: Array, p: float, penalty: float, watch: Watch) -> tuple[Array, Array, bool]:
+def _dual_newton(
+    B: Array, b: Array, p: float, penalty: float, clock: Clock, report: Report
+) -> tuple[Array, Array, bool]:
     """Minimise ``Σ |s_j|^q / q + (ridge/2) ‖y‖² − ⟨b, y⟩``, ``ridge = p μ``; the multiplier is ``p y``."""
     q, ridge = p / (p - 1), p * penalty
     y = normal_equations(B, np.ones(B.shape[1]))(b)
@@ -213,17 +220,18 @@ def _dual_newton(B: Array, b: Array, p: float, penalty: float, watch: Watch) -> 
     for _ in range(MOST_STEPS):
         z = np.sign(s) * np.abs(s) ** (q - 1)
         residual = b - B @ z - ridge * y
-        stopped = watch(z, y, residual)
+        report(z, y, residual)
         misfit = float(np.linalg.norm(residual) / np.linalg.norm(b))
         if misfit <= EXACT or (misfit <= NEARLY_EXACT and misfit > best / 2):
             return z, y, True
-        if stopped:
+        if clock.exhausted:
             break
         best = min(best, misfit)
         dy = normal_equations(B, (q - 1) * np.abs(s) ** (q - 2), ridge)(residual)
         ds = B.T @ dy
         step = _line_minimum(s, ds, q, float((b - ridge * y) @ dy), ridge * float(dy @ dy))
         y, s = y + step * dy, s + step * ds
+        clock.iterations += 1
     return z, y, False
 
 
@@ -245,7 +253,9 @@ def _line_minimum(s: Array, ds: Array, q: float, slope: float, curvature: float 
     return (low + high) / 2
 
 
-def _interior_point(B: Array, b: Array, p: float, penalty: float, watch: Watch) -> tuple[Array, Array, bool]:
+def _interior_point(
+    B: Array, b: Array, p: float, penalty: float, clock: Clock, report: Report
+) -> tuple[Array, Array, bool]:
     """Follow the central path of the linear programme ``min Σ x s.t. B (x⁺ − x⁻) = b, x ≥ 0`` (Mehrotra's method).
 
     ``x = (x⁺, x⁻)``, the slacks ``s = (1 − Bᵀy, 1 + Bᵀy)`` of the dual constraints stay positive from y = 0 on. With
@@ -260,7 +270,7 @@ def _interior_point(B: Array, b: Array, p: float, penalty: float, watch: Watch) 
     for _ in range(MOST_STEPS):
         z = x[:n] - x[n:]
         residual = b - B @ z - penalty * y
-        stopped = watch(z, y, residual)
+        report(z, y, residual)
         value = float(np.abs(z).sum())
         apart = _gap(B, b, p, penalty, z, y) if penalty else (value - float(b @ y)) / value
         error = max(abs(apart), float(np.linalg.norm(residual) / np.linalg.norm(b)))
@@ -268,7 +278,7 @@ def _interior_point(B: Array, b: Array, p: float, penalty: float, watch: Watch) 
             best = z, y
         errors.append(error)
         stalled = min(errors[-PATIENCE:]) > min(errors[:-PATIENCE], default=np.inf) / 2
-        if error <= CLOSE or stalled or stopped:
+        if error <= CLOSE or stalled or clock.exhausted:
             break
         ratio, mu = x / s, float(x @ s) / (2 * n)
         solve = normal_equations(B, ratio[:n] + ratio[n:], penalty)
@@ -295,8 +305,9 @@ def _interior_point(B: Array, b: Array, p: float, penalty: float, watch: Watch) 
         forward, step = (min(reaches),) * 2 if penalty else reaches
         x = x + forward * dx
         y, s = y + step * dy, s + step * ds
+        clock.iterations += 1
     exact = _on_the_support(B, b, *best) if penalty == 0 else _penalised_on_the_support(B, b, penalty, *best)
-    return *exact, not stopped
+    return *exact, not clock.exhausted
 
 
 def _longest(x: Array, dx: Array) -> float:
