@@ -32,13 +32,11 @@ REGISTRIES = {
     "nn/estimators",
     "nn/optimizers",
     "lab/recipes",
-    "lab/race/competitors",
 }
 
 #: Parts that do not keep these rules yet; nothing may be added.
 PENDING = {
     "flatmin.lab",
-    "flatmin.lab.race",
     "flatmin.lab.studies",
 }
 
