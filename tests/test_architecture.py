@@ -37,6 +37,7 @@ REGISTRIES = {
 #: Parts that do not keep these rules yet; nothing may be added.
 PENDING = {
     "flatmin.lab.studies",
+}
 
 HEAVY = {
     "matplotlib",
