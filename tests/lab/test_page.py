@@ -343,6 +343,7 @@ def test_the_page_opens_without_complaints_and_a_planted_error_is_heard(browser,
         assert len(browser.complaints) == 1
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("unfolded", [False, True])
 def test_keys_alone_reach_everything_in_order_and_it_shows(browser, file, unfolded):
@@ -364,6 +365,7 @@ def test_keys_alone_reach_everything_in_order_and_it_shows(browser, file, unfold
     assert browser.run(FOCUS)[0] == len(names) - 2
 
 
+@pytest.mark.slow
 @needs_browser
 def test_keys_skip_to_the_results_unfold_data_and_sort_them(browser, file):
     browser.open(file.as_uri())
@@ -402,6 +404,7 @@ CONTRASTS = """(() => {
   return found; })()"""
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_all_text_stands_out_in_both_colour_schemes(browser, file, dark):
@@ -424,6 +427,7 @@ OUT = """[...document.querySelectorAll("main, main *, header *, footer *")].filt
   && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"""
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
@@ -456,6 +460,7 @@ SIZES = """(() => {
     document.documentElement.scrollWidth > innerWidth]; })()"""
 
 
+@pytest.mark.slow
 @needs_browser
 def test_words_in_figures_can_be_read_on_a_telephone_and_wide_figures_are_scrolled_there(browser, tmp_path):
     curves, several = of_curves(), of_map()
@@ -474,6 +479,7 @@ def test_words_in_figures_can_be_read_on_a_telephone_and_wide_figures_are_scroll
         assert browser.run(OUT) == []
 
 
+@pytest.mark.slow
 @needs_browser
 def test_figures_are_pictures_with_names_to_whoever_cannot_see_them(browser, file):
     browser.open(file.as_uri())
