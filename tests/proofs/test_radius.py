@@ -312,6 +312,7 @@ def _alternatives(p, X, noise, norm, seeds):
             direction = direction / max(np.linalg.norm(direction), 1e-9)
 
 
+@pytest.mark.sampled(15)
 @pytest.mark.parametrize(("noise", "excess"), [(0, 1e-4), (0, 0.1), (1e-3, 0), (0.1, 0), (0.1, 0.3)])
 def test_no_alternative_is_farther_than_the_radius(proved, noise, excess):
     """They are found by convex optimisation, which is global; what they miss by rounding is granted to the radius."""
@@ -332,6 +333,7 @@ def test_no_alternative_is_farther_than_the_radius(proved, noise, excess):
         assert proof.error_radius(noise * b, excess) < (2000 if vectors else 400) * farthest, "not vacuous"
 
 
+@pytest.mark.sampled(4)
 def test_nor_along_lines_in_the_null_space(proved):
     """As far as a matrix can be moved without a change in the data, at a given loss of flatness."""
     p, X, _, proof = proved
@@ -445,6 +447,7 @@ def test_the_truth_behind_noisy_data_is_within_the_radius_of_a_penalised_solutio
         assert np.linalg.norm(other - s.matrix) <= s.certificate.error_radius(missed, more) * (1 + 1e-9)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["vectors", "vectors, complex"])
 @pytest.mark.parametrize("wobble", [0.0, 1e-8, 1e-5])
 @pytest.mark.parametrize("largest", [1000, 2])
