@@ -5,8 +5,10 @@ import pytest
 
 import flatmin as fm
 from flatmin._core.limits import Clock
+from flatmin.cones.rectangular import StackedProduct
+from flatmin.cones.semidefinite import StackedGram
+from flatmin.cones.symmetric import StackedSignedGram
 from flatmin.lab.recipes.reweighting import cells_for_every_line
-from flatmin.solvers.factored.quadratic_maps import StackedGram, StackedProduct, StackedSignedGram
 from flatmin.solvers.factored.tangent import TangentSpace, Weights
 from flatmin.solvers.lowest_rank.log_det import CROWDED, Isotropic
 
@@ -194,6 +196,7 @@ class TestStatus:
         if s.status is fm.Status.low_rank_interpolant:
             assert s.parts["local_injectivity"] == 0
 
+    @pytest.mark.sampled(2)
     def test_data_that_no_semidefinite_matrix_fits(self):
         x = np.random.default_rng(0).standard_normal((9, 5))
         s = fm.reweighted_minimum(fm.Problem(fm.measurements.RankOne(x), -np.ones(9), fm.Gram()))

@@ -10,6 +10,7 @@ from flatmin.testing import check_solution
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize(("d", "rank"), [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (3, 3), (5, 4)])
 @pytest.mark.parametrize("seed", range(3))
 def test_tiny_covariances(d, rank, seed):
@@ -52,7 +53,7 @@ def test_pixels_that_no_mask_sees_are_told_and_do_not_disturb_the_rest():
 
 
 def test_unseen_pixels_at_sizes_where_only_products_are_used(monkeypatch):
-    monkeypatch.setattr("flatmin.proofs.certificate.LARGEST_WHOLE", 10)
+    monkeypatch.setattr("flatmin.proofs.conic.LARGEST_WHOLE", 10)
     masks = octanary_masks(6, (6, 6))
     masks[:, 0, :2] = 0
     s = fm.flat_minimum(diffraction(np.random.default_rng(0).standard_normal((6, 6)), masks).problem)
@@ -98,6 +99,7 @@ def test_the_uniqueness_dual_is_a_proof_that_a_stranger_can_check():
     assert values[2] > 1e-3 * values[-1]
 
 
+@pytest.mark.slow
 def test_perturbed_uniqueness_duals_never_prove_a_second_solution_away():
     """Two solutions are known; no dual vector may certify either as the only one."""
     rng = np.random.default_rng(0)
