@@ -15,10 +15,10 @@ import pytest
 
 from flatmin.families import phase_retrieval
 from flatmin.lab.displays import page_svg
+from flatmin.lab.displays.style import look
 from flatmin.lab.race.page.headline import verdict
 from flatmin.lab.race.page.race_page import _scatter, medians, write_race
 from flatmin.lab.race.page.ranking import Ranking
-from flatmin.lab.style import look
 from tests.lab.race.example_races import ENDS, NETWORK, example_race, flattest
 from tests.report.test_page import check as check_without_script
 from tests.report.test_page_in_a_browser import BROWSER, browse
@@ -196,6 +196,7 @@ document.documentElement.dataset.found = JSON.stringify(found);
 </script>"""
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_table_is_sorted_by_any_column(tmp_path, html):
     path = tmp_path / "report.html"
@@ -223,6 +224,7 @@ parent.postMessage({ name: location.pathname.split("/").pop(), width: innerWidth
 </script>"""
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_pages_fit_every_width(dark, tmp_path, usual):
