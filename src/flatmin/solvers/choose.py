@@ -12,7 +12,7 @@ from flatmin.errors import InputError
 from flatmin.losses import Absolute
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
-from flatmin.proofs.conic import trace_is_determined
+from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Solution
 from flatmin.solvers.completion.alternating import alternating_minimum, applies_to
 from flatmin.solvers.convex.minimum import convex_minimum
