@@ -26,10 +26,11 @@ import numpy as np
 import flatmin as fm
 from benchmarks.report import line
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.families import Instance, phase_retrieval
 from flatmin.solvers import stabilize_variance
 from flatmin.solvers.convex.scaling import Scaled
-from flatmin.solvers.factored.newton import Budget, minimise
+from flatmin.solvers.factored.newton import minimise
 
 Noise = Callable[[np.random.Generator, fm.Problem], Array]
 
@@ -228,7 +229,7 @@ def least_squares(problem: fm.Problem, truth: Array, rank: int) -> tuple[Array, 
     D1, D2 = (D.power(1) @ np.eye(d) for D, d in zip(scaled.metric, problem.shape, strict=True))
     U, s, V = model.decompose(D1 @ truth @ D2, np.eye(problem.shape[1]))
     x = scaled.model.stack(U[:, :rank], s[:rank] / scaled.to_z, V[:, :rank])
-    end = minimise(scaled.model, x, scaled.model.value(x), scaled.b, 1e7, 1e-9, Budget(None, None))
+    end = minimise(scaled.model, x, scaled.model.value(x), scaled.b, 1e7, 1e-9, Clock(None, None))
     U, s, V = scaled.model.canonical(end.x)
     return model.flattest(U, scaled.to_z * s, V, scaled.metric)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin._core.limits import Clock
 from flatmin.losses import Absolute
 from flatmin.nn.penalised import PenalisedLoss, _length, minimise
 from flatmin.solvers.convex.scaling import Scaled
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.factored.newton import minimise as newton
 from flatmin.solvers.factored.quadratic_maps import stacked
 from tests.referee import hessian
@@ -90,19 +90,19 @@ def test_the_preconditioner_is_the_curvature_of_a_map_of_all_entries():
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_minima_are_those_of_newtons_method(name):
     loss, x = _loss(name, "squared")
-    found, value = minimise(loss, x, 1e-10, Budget())
+    found, value = minimise(loss, x, 1e-10, Clock())
     assert value == pytest.approx(loss.model.value(found))
     assert np.linalg.norm(loss.gradient(found, value)) <= 1e-10 * np.linalg.norm(found)
-    end = newton(loss.model, x, loss.model.value(x), loss.target, 1 / loss.mu, 1e-10, Budget(), max_steps=200)
+    end = newton(loss.model, x, loss.model.value(x), loss.target, 1 / loss.mu, 1e-10, Clock(), max_steps=200)
     assert np.vdot(found, found) == pytest.approx(np.vdot(end.x, end.x), rel=1e-6)
 
 
 def test_the_budget_counts_gradients_and_is_kept():
     loss, x = _loss("product", "squared")
-    budget = Budget(max_iter=7)
-    minimise(loss, x, 1e-14, budget)
-    assert budget.iterations == 7
-    assert minimise(loss, x, 1e-14, budget)[0] is x
+    clock = Clock(max_iter=7)
+    minimise(loss, x, 1e-14, clock)
+    assert clock.iterations == 7
+    assert minimise(loss, x, 1e-14, clock)[0] is x
 
 
 @pytest.mark.parametrize(("root", "power"), [(0.01, 1), (1.0, 3), (1e3, 1), (7.0, 3)])
@@ -132,7 +132,7 @@ def test_multipliers_are_proximal_steps_on_the_dual_programme(name):
     for _ in range(30):
         start = support * rng.standard_normal(support.shape)
         objective = PenalisedLoss(model, b + mu * y, mu)
-        x, value = minimise(objective, start, 1e-11, Budget())
+        x, value = minimise(objective, start, 1e-11, Clock())
         y = objective.multiplier(value)
         assert model.leading(model.dual_matrix(y), 1, 0)[1][0] <= 1 + 1e-5
         assert value @ y == pytest.approx(np.vdot(x, x) / 2, rel=1e-6)
@@ -152,7 +152,7 @@ def test_a_column_of_zeros_needs_a_kick():
     norms = []
     for kick in (0.0, 0.01):
         kicked = start + kick * np.random.default_rng(1).standard_normal(start.shape)
-        x, value = minimise(objective, kicked, 1e-10, Budget())
+        x, value = minimise(objective, kicked, 1e-10, Clock())
         norms.append(model.leading(model.dual_matrix(objective.multiplier(value)), 1, 0)[1][0])
         assert np.any(x[:, 1:]) == (kick > 0)
     assert norms[0] > 2

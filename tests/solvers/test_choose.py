@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.solvers.choose import SOLVERS
+from flatmin.solvers.task import Task, status_of
 from flatmin.testing import check_solution
 from tests import referee
 
@@ -311,3 +313,56 @@ def test_an_exact_fit_tells_of_its_guess_first():
     assert np.isnan(rows[0]["gap"])
     assert rows[-1]["residual"] < 1e-12
     assert len(s.history["gap"]) == len(rows)
+
+
+class _Zero:
+    """A solver of the user's own, which returns zero without a search."""
+
+    name = "zero"
+
+    def applies_to(self, task):
+        return task.alpha > 0
+
+    def solve(self, task):
+        d1, d2 = task.problem.shape
+        factors = np.zeros((d1, 1)), np.zeros((d2, 1))
+        dual = task.problem.data / (2 * task.alpha * len(task.problem.data))
+        proof = fm.certify(task.problem, factors, dual, alpha=task.alpha)
+        clock = task.limits.start()
+        return task.solution(clock, factors, proof, status_of(proof, clock), {})
+
+
+def test_a_solver_of_the_users_own_is_used(problem):
+    s = fm.flat_minimum(problem, alpha=0.1, solver=_Zero())
+    assert not s.matrix.any()
+    assert s.status is fm.Status.not_certified
+    assert s.settings["alpha"] == 0.1
+    certified = fm.flat_minimum(problem, alpha=2 * fm.solvers.alpha_max(problem), solver=_Zero())
+    assert certified.status is fm.Status.regularized_minimum
+
+
+def test_a_solver_that_does_not_apply_is_refused(problem):
+    with pytest.raises(fm.InputError, match="solver is 'zero', which does not apply to"):
+        fm.flat_minimum(problem, solver=_Zero())
+
+
+def test_another_solver_of_the_table_may_be_chosen():
+    problem = fm.families.phase_retrieval.sample(6, 1, 30).problem
+    by_name = {solver.name: solver for solver in SOLVERS}
+    found = [fm.flat_minimum(problem, solver=by_name[name]) for name in ("interpolating", "convex")]
+    _same_matrix(*(s.matrix for s in found))
+
+
+def test_the_table_has_a_solver_for_every_task(problem):
+    robust = fm.Problem(fm.measurements.Identity((3, 2)), np.ones(6), loss=fm.losses.Absolute())
+    tasks = {
+        "convex": Task(problem),
+        "pivotal": Task(problem, auto=True),
+        "robust": Task(robust, 0.1),
+        "robust pivotal": Task(robust, auto=True),
+        "interpolating": Task(fm.families.phase_retrieval.sample(6, 1, 30).problem),
+        "hadamard": Task(fm.families.sparse_regression.sample(8, 1, 5).problem),
+        "hadamard pivotal": Task(fm.families.sparse_regression.sample(8, 1, 5).problem, auto=True),
+    }
+    for name, task in tasks.items():
+        assert next(solver.name for solver in SOLVERS if solver.applies_to(task)) == name

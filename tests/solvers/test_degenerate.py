@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flatmin as fm
+from flatmin._core.limits import Clock
 from flatmin.measurements import Dense, Entries, FromLinearOperator, Identity, RankOne
-from flatmin.solvers.factored.newton import Budget, minimise
+from flatmin.solvers.factored.newton import minimise
 from flatmin.solvers.factored.quadratic_maps import StackedProduct
 from flatmin.testing import check_solution
 from tests import referee
@@ -308,7 +309,7 @@ def test_columns_that_are_alike_leave_a_newton_step_to_go(sigma):
     """The blocks of its preconditioner are singular but for what a penalty this large hides in rounding."""
     problem = fm.families.matrix_completion.sample((6, 5), 1, 20, seed=0).problem
     model, ones = StackedProduct(problem.measurement), np.ones((11, 3))
-    end = minimise(model, ones, model.value(ones), problem.data, sigma, 1e-6, Budget(max_iter=5))
+    end = minimise(model, ones, model.value(ones), problem.data, sigma, 1e-6, Clock(max_iter=5))
     assert end.steps > 0
     assert np.isfinite(end.x).all()
     assert np.linalg.norm(end.value - problem.data) < np.linalg.norm(model.value(ones) - problem.data)

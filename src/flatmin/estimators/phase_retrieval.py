@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Limits
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.estimators._unpenalised import check_size
@@ -206,15 +207,16 @@ class PhaseRetrieval(MatrixRegressor):
         large = measurement.shape[0] > CERTIFIED if self.certify == "auto" else not self.certify
         seed, noise = self._seed(), None
         if auto and large:
-            task = Task(problem, max_rank=1, max_iter=self.max_iter, seed=seed)
-            noise = level_of_noise(task)
+            limits = Limits(max_rank=1, max_iter=self.max_iter, seed=seed)
+            task, clock = Task(problem, limits=limits), limits.start()
+            noise = level_of_noise(task, clock)
         if self.noise == "poisson" and (auto or self.alpha != 0):
             self._counts = stabilize_variance(problem, max_rank=1, max_iter=self.max_iter, seed=seed, noise=noise)
         self.unit_ = None if self._counts is None else self._counts.unit
         if noise is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # no certificate was asked for
-                (U,) = self._keep(problem, uncertified_minimum(task, noise))
+                (U,) = self._keep(problem, uncertified_minimum(task, clock, noise))
         else:
             (U,) = self._solve(problem if self._counts is None else self._counts.problem)
         U, sizes, _ = np.linalg.svd(U, full_matrices=False)
@@ -230,7 +232,10 @@ class PhaseRetrieval(MatrixRegressor):
             return factors
         if self._counts is not None:
             return self._counts.factors
-        return factors if noise.rank == 1 else level_of_noise(Task(problem, max_rank=1, seed=self._seed())).refit
+        if noise.rank == 1:
+            return factors
+        limits = Limits(max_rank=1, seed=self._seed())
+        return level_of_noise(Task(problem, limits=limits), limits.start()).refit
 
     def _summary(self) -> dict[str, str]:
         lines = super()._summary()

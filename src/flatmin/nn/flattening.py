@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock, Limits
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
@@ -25,7 +26,7 @@ from flatmin.solvers.convex.refine import project_data
 from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled
 from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedSignedGram
 from flatmin.solvers.robust.minimum import robust_solution
-from flatmin.solvers.task import Task
+from flatmin.solvers.task import Task, status_of
 
 __all__ = ["flatten"]
 
@@ -123,35 +124,27 @@ def flatten(
     >>> trained.status.name, trained.rank, bool(abs(trained.matrix - instance.truth).max() < 1e-7)
     ('unique_flat_minimum', 1, True)
     """
-    task = Task(
-        problem,
-        max_rank=rank,
-        tol=tol,
-        max_iter=max_iter,
-        time_limit=time_limit,
-        warm_start=warm_start,
-        seed=seed,
-        callback=callback,
-    )
+    limits = Limits(rank, tol, max_iter, time_limit, seed, callback)
+    task, clock = Task(problem, warm_start=warm_start, limits=limits), limits.start()
     model, robust = problem.parametrization, isinstance(problem.loss, Absolute)
     if isinstance(model, Hadamard | Chain):
         raise InputError(
             f"the parametrization is {model!r}, expected Product(), Gram() or SignedGram(); use flat_minimum"
         )
     with one_thread():
-        training = _Training.of(task)
+        training = _Training.of(task, clock)
         consistent = not training.scaled.contradictory
         if training.scaled.size == 0:
             consistent, converged = consistent and not np.any(training.data), True
         else:
             converged = training.run()
-            if not (converged or robust or task.budget.exhausted):
+            if not (converged or robust or clock.exhausted):
                 nearest = training.nearest()
                 consistent, training = consistent and nearest is None, nearest or training
         proof = certify(problem, training.factors, None if trace_is_determined(problem) else training.dual)
-    status = task.status(proof, consistent=consistent, converged=converged)
+    status = status_of(proof, clock, consistent=consistent, converged=converged)
     pack = robust_solution if robust else Task.solution
-    return pack(task, training.factors, proof, status, training.history)
+    return pack(task, clock, training.factors, proof, status, training.history)
 
 
 @dataclass(eq=False)
@@ -159,6 +152,7 @@ class _Training:
     """Weights x and multiplier y on their way, in the coordinates of `Scaled`."""
 
     task: Task
+    clock: Clock
     scaled: Scaled
     data: Array
     support: Array
@@ -168,13 +162,13 @@ class _Training:
     history: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, task: Task, nearest: Array | None = None) -> _Training:
+    def of(cls, task: Task, clock: Clock, nearest: Array | None = None) -> _Training:
         """Return the beginning: zero weights, or those of a warm start; for data that nothing fits, on nearer ones."""
         problem, (d1, d2), cone = task.problem, task.problem.shape, task.problem.parametrization.cone
-        width = min(task.widest or np.inf, min(d1, d2) * (2 if cone == "symmetric" else 1))
+        width = min(task.max_rank or np.inf, min(d1, d2) * (2 if cone == "symmetric" else 1))
         require(8.0 * ARRAYS * (d1 + d2) * width, f"training {width} columns")
         misfit = isinstance(problem.loss, Absolute) or (nearest is not None and cone == "semidefinite")
-        scaled = Scaled.of(problem, 1.0, int(task.seed), weighted=not misfit)
+        scaled = Scaled.of(problem, 1.0, task.limits.seed, weighted=not misfit)
         stack = scaled.model.stack
         x, y = stack(np.zeros((d1, 0)), np.zeros(0), np.zeros((d2, 0))), np.zeros_like(scaled.b)
         weights = 1.0 if scaled.weights is None else scaled.weights
@@ -182,26 +176,26 @@ class _Training:
         if task.warm_start is not None and nearest is None and scaled.size:
             x, y = scaled.start(problem, task.warm_start)
         x = np.pad(x[:, :width], ((0, 0), (0, max(0, int(width) - x.shape[1]))))
-        rng = np.random.default_rng(task.seed)
-        return cls(task, scaled, data, _support(scaled.model, x), x, y, rng)
+        rng = np.random.default_rng(task.limits.seed)
+        return cls(task, clock, scaled, data, _support(scaled.model, x), x, y, rng)
 
     def run(self) -> bool:
         """Train until weights and multiplier are optimal, or as long as it helps; return whether they are."""
-        budget, size = self.task.budget, float(np.linalg.norm(self.data))
+        clock, size = self.clock, float(np.linalg.norm(self.data))
         mu, left, slow = STRENGTHS[0], 1.0, 0
         for number in range(ROUNDS):
-            if budget.exhausted:
+            if clock.exhausted:
                 break
             noise = self.support * self.rng.standard_normal(self.x.shape)
             kicked = self.x + KICK * np.sqrt(mu) * min(1.0, 10 * left) * noise
             objective = self._objective(mu)
-            self.x, value = minimise(objective, kicked, max(ROUNDING, min(COARSE, SHARE * left)), budget)
-            if not budget.exhausted:
+            self.x, value = minimise(objective, kicked, max(ROUNDING, min(COARSE, SHARE * left)), clock)
+            if not clock.exhausted:
                 y, before = objective.multiplier(value), left
                 left, self.y = mu * float(np.linalg.norm(y - self.y)) / size, y
-                slow = slow + 1 if left > max(SLOW * before, self.task.tol) else 0
+                slow = slow + 1 if left > max(SLOW * before, self.task.limits.tol) else 0
             proof = self._record()
-            if proof.relative_residual <= self.task.tol and abs(proof.relative_gap) <= self.task.tol:
+            if proof.relative_residual <= self.task.limits.tol and abs(proof.relative_gap) <= self.task.limits.tol:
                 return True
             if slow > PATIENCE:
                 break
@@ -221,7 +215,7 @@ class _Training:
             if weights is None:
                 return self
             data = self.data
-        nearest = _Training.of(self.task, self.scaled.size * (data if weights is None else data / weights))
+        nearest = _Training.of(self.task, self.clock, self.scaled.size * (data if weights is None else data / weights))
         nearest.run()
         return nearest
 
@@ -235,7 +229,7 @@ class _Training:
         size = float(np.linalg.norm(residual))
         if problem.parametrization.cone != "semidefinite" or size <= INCONSISTENT * float(np.linalg.norm(self.data)):
             return False
-        largest = float(model.leading(model.dual_matrix(residual / size), 1, int(self.task.seed))[1][0])
+        largest = float(model.leading(model.dual_matrix(residual / size), 1, self.task.limits.seed)[1][0])
         trace = BEYOND * float(np.vdot(self.x, self.x)) / 2
         if trace_is_determined(problem):
             trace = 2 * float(trivial_dual(problem) @ problem.data) / self.scaled.to_z
@@ -269,22 +263,18 @@ class _Training:
 
     def _record(self) -> Certificate:
         """Append a row to the history; return what is proved at this point."""
-        problem, budget, factors = self.task.problem, self.task.budget, self.factors
+        problem, factors = self.task.problem, self.factors
         judge = robust_certificate if isinstance(problem.loss, Absolute) else certificate_of
         proof = judge(problem, factors, self.dual, look_further=False)
-        row = {
-            "iteration": float(budget.iterations),
-            "seconds": budget.seconds,
-            "residual": proof.relative_residual,
-            "gap": proof.relative_gap,
-            "rank": float(problem.parametrization.width(factors)),
-            "loss": problem.loss.value(problem.residual(factors)),
-            "trace": problem.parametrization.trace_factor * self.scaled.to_z * float(np.vdot(self.x, self.x)) / 2,
-        }
-        for name, number in row.items():
-            self.history.setdefault(name, []).append(number)
-        if self.task.callback is not None:
-            self.task.callback(row)
+        self.clock.record(
+            self.history,
+            self.task.limits.callback,
+            residual=proof.relative_residual,
+            gap=proof.relative_gap,
+            rank=problem.parametrization.width(factors),
+            loss=problem.loss.value(problem.residual(factors)),
+            trace=problem.parametrization.trace_factor * self.scaled.to_z * float(np.vdot(self.x, self.x)) / 2,
+        )
         return proof
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.solvers.factored.newton import Budget
+from flatmin._core.limits import Clock
 from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedProduct
 
 __all__ = ["PenalisedLoss", "minimise"]
@@ -76,7 +76,7 @@ class PenalisedLoss:
         return lambda t: inner + rl + t * (square + ll + 2 * rq + t * (3 * lq + t * 2 * qq))
 
 
-def minimise(objective: PenalisedLoss, x: Array, tol: float, budget: Budget) -> tuple[Array, Array]:
+def minimise(objective: PenalisedLoss, x: Array, tol: float, clock: Clock) -> tuple[Array, Array]:
     """Minimise from x to a gradient of ``tol ‖x‖``; return x and q(x).
 
     Directions are the conjugate gradients of Polak and Ribière, begun anew where their formula is negative. A step ends
@@ -86,10 +86,10 @@ def minimise(objective: PenalisedLoss, x: Array, tol: float, budget: Budget) -> 
     value, step = model.value(x), np.zeros_like(x)
     before, steep_before = x, x
     for number in range(MOST_STEPS):
-        if budget.exhausted:
+        if clock.exhausted:
             break
         gradient = objective.gradient(x, value)
-        budget.iterations += 1
+        clock.iterations += 1
         if np.linalg.norm(gradient) <= tol * np.linalg.norm(x):
             break
         if number % REFRESH == 0:

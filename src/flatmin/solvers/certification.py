@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Limits
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
@@ -80,7 +81,7 @@ def certify(
     if not isinstance(problem, Problem):
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     factors = _factors(problem, factors_or_matrix)
-    model, task = problem.parametrization, Task(problem, alpha, metric_power, time_limit=time_limit)
+    model, task = problem.parametrization, Task(problem, alpha, metric_power, limits=Limits(time_limit=time_limit))
     if isinstance(problem.loss, Absolute):
         task.expect_defaults("metric_power")
         dual = check_dual(_dual(task) if dual is None else dual, problem)
@@ -109,7 +110,7 @@ def certify(
 
 
 def _dual(task: Task) -> Array:
-    power, limit = task.metric_power, task.time_limit
+    power, limit = task.metric_power, task.limits.time_limit
     return flat_minimum(task.problem, alpha=task.alpha, metric_power=power, time_limit=limit).certificate.dual
 
 

@@ -1,10 +1,12 @@
-"""The flattest solution of a problem, with its proof."""
+"""The flattest solution of a problem, with its certificate; and the table that says which solver finds it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+from flatmin._core.limits import Clock, Limits
 from flatmin.errors import InputError
 from flatmin.losses import Absolute
 from flatmin.parametrizations import Chain, Hadamard
@@ -17,12 +19,70 @@ from flatmin.solvers.depth.chain import chain_minimum
 from flatmin.solvers.depth.hadamard import hadamard_minimum
 from flatmin.solvers.depth.hadamard_pivotal import hadamard_pivotal_minimum
 from flatmin.solvers.noise.pivotal import pivotal_minimum
-from flatmin.solvers.robust.minimum import robust_minimum
+from flatmin.solvers.robust.minimum import MOST_ROUNDS, robust_minimum
 from flatmin.solvers.robust.pivotal import robust_pivotal_minimum
 from flatmin.solvers.task import Task
 from flatmin.solvers.vectors.interpolating import interpolating_minimum
 
-__all__ = ["flat_minimum"]
+__all__ = ["SOLVERS", "Solver", "flat_minimum"]
+
+
+class Solver(Protocol):
+    """A solver that `flat_minimum` can use: any object with these three members."""
+
+    @property
+    def name(self) -> str:
+        """The name in messages."""
+
+    def applies_to(self, task: Task) -> bool:
+        """Return whether the solver can solve a task."""
+
+    def solve(self, task: Task) -> Solution:
+        """Return the solution of a task: ``task.solution(...)`` packs it."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A solver of the table: a predicate, a function of the task and its clock, and a default limit on iterations."""
+
+    name: str
+    predicate: Callable[[Task], bool]
+    function: Callable[[Task, Clock], Solution]
+    max_iter: int | None = None
+
+    def applies_to(self, task: Task) -> bool:
+        """Return whether the solver can solve a task."""
+        return self.predicate(task)
+
+    def solve(self, task: Task) -> Solution:
+        """Return the solution of a task, on a clock that starts now."""
+        return self.function(task, task.limits.start(self.max_iter))
+
+
+def _is_robust(task: Task) -> bool:
+    return isinstance(task.problem.loss, Absolute)
+
+
+def _is_hadamard(task: Task) -> bool:
+    return isinstance(task.problem.parametrization, Hadamard)
+
+
+def _is_determined(task: Task) -> bool:
+    return trace_is_determined(task.problem) and task.alpha == 0 and task.metric_power == 1
+
+
+#: The solvers of flatmin. The first one that applies is used.
+SOLVERS: tuple[Solver, ...] = (
+    _Entry("robust pivotal", lambda task: task.auto and _is_robust(task), robust_pivotal_minimum, MOST_ROUNDS),
+    _Entry("hadamard pivotal", lambda task: task.auto and _is_hadamard(task), hadamard_pivotal_minimum),
+    _Entry("pivotal", lambda task: task.auto, pivotal_minimum),
+    _Entry("robust", _is_robust, robust_minimum, MOST_ROUNDS),
+    _Entry("hadamard", _is_hadamard, hadamard_minimum),
+    _Entry("chain", lambda task: isinstance(task.problem.parametrization, Chain), chain_minimum),
+    _Entry("interpolating", _is_determined, interpolating_minimum),
+    _Entry("alternating", applies_to, alternating_minimum),
+    _Entry("convex", lambda task: True, convex_minimum),
+)
 
 
 def flat_minimum(
@@ -38,6 +98,7 @@ def flat_minimum(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
     stop: str = "gap",
+    solver: Solver | None = None,
 ) -> Solution:
     """Return the flattest interpolating solution, certified; no rank, step size or initialization is needed.
 
@@ -71,6 +132,8 @@ def flat_minimum(
     stop : str
         "gap": when the duality gap is at most tol. "objective", for `Entries` with alpha > 0: when a sweep changes the
         objective by at most tol, relatively, which large tables reach sooner; the gap is certified as it is.
+    solver : Solver, optional
+        The solver to use; None chooses by the model, its loss and alpha. Its answer is its own: `certify` judges it.
 
     Returns
     -------
@@ -97,34 +160,15 @@ def flat_minimum(
     auto = isinstance(alpha, str) and alpha == "auto"
     if isinstance(alpha, str) and not auto:
         raise InputError(f"alpha is {alpha!r}, expected a finite number of at least 0, or 'auto'")
-    strength = 0.0 if isinstance(alpha, str) else alpha
-    task = Task(problem, strength, metric_power, max_rank, tol, max_iter, time_limit, warm_start, seed, callback, stop)
-    if stop == "objective" and (auto or not applies_to(task)):
+    limits = Limits(max_rank, tol, max_iter, time_limit, seed, callback, stop)
+    task = Task(problem, 0.0 if isinstance(alpha, str) else alpha, metric_power, warm_start, limits, auto)
+    if solver is None:
+        solver = next(entry for entry in SOLVERS if entry.applies_to(task))
+    elif not solver.applies_to(task):
+        raise InputError(f"solver is {solver.name!r}, which does not apply to {problem!r}; expected another, or None")
+    if stop == "objective" and solver in SOLVERS and solver.name != "alternating":
         raise InputError(
             "stop is 'objective', expected 'gap' unless entries are measured, without offsets and with weights of "
             "similar sizes, and alpha is a number well above zero"
         )
-    return _pivotal(task)(task) if auto else _solver(task)(task)
-
-
-def _pivotal(task: Task) -> Callable[[Task], Solution]:
-    """Return the solver that finds the strength as well."""
-    if isinstance(task.problem.loss, Absolute):
-        return robust_pivotal_minimum
-    return hadamard_pivotal_minimum if isinstance(task.problem.parametrization, Hadamard) else pivotal_minimum
-
-
-def _solver(task: Task) -> Callable[[Task], Solution]:
-    """Return the solver for a task's model."""
-    model = task.problem.parametrization
-    if isinstance(task.problem.loss, Absolute):
-        return robust_minimum
-    if isinstance(model, Hadamard):
-        return hadamard_minimum
-    if isinstance(model, Chain):
-        return chain_minimum
-    if trace_is_determined(task.problem) and task.alpha == 0 and task.metric_power == 1:
-        return interpolating_minimum
-    if applies_to(task):
-        return alternating_minimum
-    return convex_minimum
+    return solver.solve(task)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin._core.limits import Clock, Limits
 from flatmin.solvers.completion import alternating
 from flatmin.solvers.completion.alternating import Sweeps
 from flatmin.solvers.completion.regularised_cells import RegularisedCells
@@ -115,7 +116,7 @@ def test_weights_beyond_single_precision_go_to_another_solver():
 
 
 def test_the_objective_never_rises_and_extrapolation_helps():
-    problem = RegularisedCells.of(Task(_problem(4, (60, 50), 1500), 0.01, stop="objective"))
+    problem = RegularisedCells.of(Task(_problem(4, (60, 50), 1500), 0.01))
     R = np.random.default_rng(0).standard_normal((50, 8))
     columns = problem.rows.turned(problem.columns)
     sweeps = Sweeps(problem.rows, columns, R)
@@ -135,11 +136,11 @@ def test_the_objective_never_rises_and_extrapolation_helps():
 
 
 def test_newton_ends_at_a_small_gradient():
-    problem = RegularisedCells.of(Task(_problem(5), 0.1, stop="objective"))
+    problem = RegularisedCells.of(Task(_problem(5), 0.1))
     rng = np.random.default_rng(0)
     L, R = (rng.standard_normal((d, 6)) / np.sqrt(problem.unit) for d in (30, 22))
     for tol in (1e-2, 1e-5, 1e-9):
-        point = newton_steps(problem, L, R, tol, Task(_problem(5), 0.1).budget, 40)
+        point = newton_steps(problem, L, R, tol, Clock(), 40)
         L, R = point.L, point.R
         np.testing.assert_allclose(point.errors, problem.errors(L, R), atol=1e-10)
         assert point.gradient <= tol
@@ -301,9 +302,10 @@ def test_a_weak_penalty_is_no_trouble_for_single_precision(alpha, engine):
 
 def test_models_with_another_shape_keep_their_solver():
     A = fm.measurements.Entries([0, 1, 1], [0, 0, 1], (2, 2))
+    by_objective = Limits(stop="objective")
     diagonal = fm.measurements.Entries([0, 1], [0, 1], (2, 2))
-    assert not alternating.applies_to(Task(fm.Problem(diagonal, [1.0, 2.0], fm.Gram()), 0.1, stop="objective"))
-    assert alternating.applies_to(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1, stop="objective"))
+    assert not alternating.applies_to(Task(fm.Problem(diagonal, [1.0, 2.0], fm.Gram()), 0.1, limits=by_objective))
+    assert alternating.applies_to(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1, limits=by_objective))
     assert not alternating.applies_to(Task(fm.Problem(A, [1.0, 2.0, 3.0]), 0.1))
 
 
@@ -330,10 +332,10 @@ def test_memory_is_a_small_multiple_of_the_triples(stop, ordered):
 
 
 def test_memory_is_estimated_by_what_is_held():
-    def estimated(d, m, **options):
+    def estimated(d, m, **limits):
         rng = np.random.default_rng(0)
         A = fm.measurements.Entries(rng.integers(0, d, m), rng.integers(0, d, m), (d, d))
-        return working_memory(fm.Problem(A, np.ones(m)), **options)
+        return working_memory(fm.Problem(A, np.ones(m)), **limits)
 
     assert estimated(10_000, 1000) < 1e8
     assert estimated(1500, 1000) > 24 * 1500**2  # which the certificate forms

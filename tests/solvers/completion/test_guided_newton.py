@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin._core.limits import Clock
 from flatmin.solvers.completion.guided_newton import minimise_guided
-from flatmin.solvers.factored.newton import Budget, minimise
+from flatmin.solvers.factored.newton import minimise
 from flatmin.solvers.factored.quadratic_maps import StackedProduct
 
 
@@ -21,7 +22,7 @@ def rounds():
     b /= np.linalg.norm(model.dual_matrix(b).toarray(), 2)
     x, y, sigma = model.stack(*model.leading(model.dual_matrix(b), 12, 0)), np.zeros_like(b), 10.0
     for _ in range(2):
-        end = minimise(model, x, model.value(x), b + y / sigma, sigma, 1e-8, Budget())
+        end = minimise(model, x, model.value(x), b + y / sigma, sigma, 1e-8, Clock())
         x, y, sigma = end.x, y + sigma * (b - end.value), 4 * sigma
     return model, b, x, y, sigma
 
@@ -29,8 +30,8 @@ def rounds():
 def test_it_ends_where_the_plain_method_does(rounds):
     model, b, x, y, sigma = rounds
     target, value = b + y / sigma, model.value(x)
-    end, carried = minimise_guided(model, x, value, y, target, sigma, 1e-7, Budget(), 100)
-    plain = minimise(model, x, value, target, sigma, 1e-7, Budget(), 100)
+    end, carried = minimise_guided(model, x, value, y, target, sigma, 1e-7, Clock(), 100)
+    plain = minimise(model, x, value, target, sigma, 1e-7, Clock(), 100)
 
     def objective(x):
         return np.vdot(x, x) / 2 + sigma / 2 * np.sum((model.value(x) - target) ** 2)
@@ -48,14 +49,14 @@ def test_it_ends_where_the_plain_method_does(rounds):
 def test_a_bad_multiplier_does_no_harm(rounds):
     model, b, x, y, sigma = rounds
     wrong = 3 * np.random.default_rng(1).standard_normal(len(y)) * np.linalg.norm(y) / np.sqrt(len(y))
-    end, _ = minimise_guided(model, x, model.value(x), wrong, b + y / sigma, sigma, 1e-7, Budget(), 100)
-    right, _ = minimise_guided(model, x, model.value(x), y, b + y / sigma, sigma, 1e-7, Budget(), 100)
+    end, _ = minimise_guided(model, x, model.value(x), wrong, b + y / sigma, sigma, 1e-7, Clock(), 100)
+    right, _ = minimise_guided(model, x, model.value(x), y, b + y / sigma, sigma, 1e-7, Clock(), 100)
     assert end.gradient <= 1e-7
     np.testing.assert_allclose(np.vdot(end.x, end.x), np.vdot(right.x, right.x), rtol=1e-6)
 
 
 def test_limits_are_kept(rounds):
     model, b, x, y, sigma = rounds
-    budget = Budget(max_iter=2)
-    end, _ = minimise_guided(model, x, model.value(x), y, b + y / sigma, sigma, 1e-12, budget)
-    assert budget.iterations == end.steps == 2
+    clock = Clock(max_iter=2)
+    end, _ = minimise_guided(model, x, model.value(x), y, b + y / sigma, sigma, 1e-12, clock)
+    assert clock.iterations == end.steps == 2

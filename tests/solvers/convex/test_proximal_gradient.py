@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin._core.limits import Clock, Limits
 from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradient
 from flatmin.solvers.convex.scaling import Scaled
-from flatmin.solvers.factored.newton import Budget
-from flatmin.solvers.factored.outcome import Options
 
 
 def table(shape=(60, 12), seen=0.6, seed=0, skew=0.0):
@@ -20,11 +19,11 @@ def table(shape=(60, 12), seen=0.6, seed=0, skew=0.0):
     return fm.Problem(fm.measurements.Entries(rows, cols, shape), X[rows, cols])
 
 
-def descended(problem, alpha, tol=1e-9, start=None, budget=None):
+def descended(problem, alpha, tol=1e-9, start=None, clock=None):
     scaled = Scaled.of(problem, 1.0, 0, weighted=False)
     price = scaled.exchanged(alpha)
     assert applies_to(scaled.model, price, None)
-    return scaled, proximal_gradient(scaled.model, scaled.b, budget or Budget(), Options(tol), start, price)
+    return scaled, proximal_gradient(scaled.model, scaled.b, clock or Clock(), Limits(tol=tol), start, price)
 
 
 @pytest.mark.parametrize("shape", [(60, 12), (12, 60), (20, 20), (30, 1)])
@@ -53,10 +52,10 @@ def test_it_descends_by_itself():
 def test_a_start_nearby_is_used():
     problem = table()
     alpha = 0.05 * fm.alpha_max(problem)
-    cold, warm = Budget(), Budget()
-    scaled, outcome = descended(problem, alpha, budget=cold)
+    cold, warm = Clock(), Clock()
+    scaled, outcome = descended(problem, alpha, clock=cold)
     start = scaled.model.stack(outcome.U, outcome.s, outcome.V), outcome.y
-    _, again = descended(problem, 0.98 * alpha, tol=1e-5, start=start, budget=warm)
+    _, again = descended(problem, 0.98 * alpha, tol=1e-5, start=start, clock=warm)
     assert again.converged
     assert warm.iterations < cold.iterations
 

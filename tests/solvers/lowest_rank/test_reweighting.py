@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin._core.limits import Clock
 from flatmin.lab.recipes.reweighting import cells_for_every_line
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.factored.quadratic_maps import StackedGram, StackedProduct, StackedSignedGram
 from flatmin.solvers.factored.tangent import TangentSpace, Weights
 from flatmin.solvers.lowest_rank.log_det import CROWDED, Isotropic
@@ -376,7 +376,7 @@ class TestTangentSpace:
     def test_least_squares_are_stationary(self, space):
         target = np.random.default_rng(11).standard_normal(space.model.whitened.size)
         weights = Weights(np.full((2, 2), 0.1), np.full(2, 0.2))
-        d = space.solve(target, space.diagonal(np.ones(2)), weights, 1e-12, 500, Budget())
+        d = space.solve(target, space.diagonal(np.ones(2)), weights, 1e-12, 500, Clock())
         slope = space.project(space.adjoint(target - space.forward(d)) - space.weigh(d, weights))
         assert np.linalg.norm(slope) < 1e-9 * np.linalg.norm(target)
 
@@ -403,7 +403,7 @@ def test_a_round_minimises_the_quadratic_form():
     U, V = (np.linalg.qr(rng.standard_normal((d, d)))[0] for d in (6, 5))
     s, smoothing, b = np.array([3.0, 1.5]), 0.4, rng.standard_normal(14)
     space = TangentSpace(model, U[:, :2], V[:, :2])
-    d = space.solve(b, space.diagonal(s), Weights.log_det(s, smoothing), 1e-13, 1000, Budget())
+    d = space.solve(b, space.diagonal(s), Weights.log_det(s, smoothing), 1e-13, 1000, Clock())
     M1, M2 = space.split(d)
     found = space.U @ M2.T + M1 @ space.V.T + model.dual_matrix(b - space.forward(d))
     left, right = (np.concatenate([s, np.full(n - 2, smoothing)]) for n in (6, 5))

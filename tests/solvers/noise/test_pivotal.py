@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin._core.limits import Clock
 from flatmin.families.phase_retrieval import diffraction, octanary_masks
 from flatmin.solvers.convex.scaling import Scaled
-from flatmin.solvers.factored.newton import Budget, minimise
+from flatmin.solvers.factored.newton import minimise
 from flatmin.solvers.noise.pivotal import level_of_noise
 from flatmin.solvers.noise.uncertified import uncertified_minimum
 from flatmin.solvers.task import Task
@@ -30,7 +31,7 @@ def _oracle(instance, rank):
     D1, D2 = (D.power(1) for D in scaled.metric)
     U, s, Vt = np.linalg.svd(D1 @ instance.truth @ np.asarray(D2 @ np.eye(problem.shape[1])), full_matrices=False)
     x = scaled.model.stack(U[:, :rank], s[:rank] / scaled.to_z, Vt[:rank].T)
-    end = minimise(scaled.model, x, scaled.model.value(x), scaled.b, 1e7, 1e-9, Budget(None, None))
+    end = minimise(scaled.model, x, scaled.model.value(x), scaled.b, 1e7, 1e-9, Clock(None, None))
     U, s, V = scaled.model.canonical(end.x)
     return _error(instance, problem.parametrization.flattest(U, scaled.to_z * s, V, scaled.metric))
 
@@ -165,7 +166,7 @@ def test_of_images_the_signal_is_found_and_nothing_large_is_formed():
     """At 16 × 16 pixels least squares from the penalised solution would end in a local minimum."""
     for side in (8, 16, 32):
         problem, image, noise = _behind_masks(side)
-        found = level_of_noise(Task(problem))
+        found = level_of_noise(Task(problem), Clock())
         assert found.rank == 1
         assert abs(found.sigma - np.sqrt(np.mean(noise**2))) < 3 * found.std_error
         u = found.refit[0][:, 0]
@@ -175,7 +176,7 @@ def test_of_images_the_signal_is_found_and_nothing_large_is_formed():
 
 def test_what_is_not_certified_says_how_far_it_may_be():
     problem = fm.families.covariance.sample(12, 2, 150, noise=0.2).problem
-    s, fit = fm.flat_minimum(problem, alpha="auto"), uncertified_minimum(Task(problem))
+    s, fit = fm.flat_minimum(problem, alpha="auto"), uncertified_minimum(Task(problem), Clock())
     assert fit.rank == fit.noise.rank == 2
     assert not fit.certificate.holds
     assert fit.status is fm.Status.not_certified

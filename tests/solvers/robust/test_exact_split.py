@@ -5,11 +5,11 @@ import pytest
 from scipy.optimize import linprog
 
 import flatmin as fm
+from flatmin._core.limits import Clock
 from flatmin._core.threads import one_thread
 from flatmin.families import robust_pca as family
 from flatmin.linalg.kernels.row_passes import RowPasses
 from flatmin.measurements import Entries, Mask
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.robust.error_free_fit import least_deviations
 from flatmin.solvers.robust.exact_split import exact_split
 from flatmin.solvers.robust.pursuit import Corrupted, pursue
@@ -43,8 +43,8 @@ def judged(Y, seen, weight, triplets, W):
 def test_the_short_way_ends_where_the_long_one_does(shape, rank, missing):
     Y, seen, truth = table(shape, rank, missing=missing)
     weight = 1 / np.sqrt(max(shape))
-    short = exact_split(Y, seen, weight, Budget(), 1e-9)
-    long = pursue(Corrupted(Y, seen, weight), Budget(1000), 1e-7)
+    short = exact_split(Y, seen, weight, Clock(), 1e-9)
+    long = pursue(Corrupted(Y, seen, weight), Clock(1000), 1e-7)
     assert judged(Y, seen, weight, short.triplets, short.W) <= 1e-9
     assert short.rounds < 30
     for U, s, V in (short.triplets, long.triplets):
@@ -57,7 +57,7 @@ def test_the_short_way_ends_where_the_long_one_does(shape, rank, missing):
 def test_where_recovery_fails_no_gap_is_claimed_and_the_long_way_goes_on():
     Y, _, _ = table((90, 80), 15, wrong=0.3)
     weight = 1 / np.sqrt(90)
-    short = exact_split(Y, None, weight, Budget(), 1e-9)
+    short = exact_split(Y, None, weight, Clock(), 1e-9)
     assert short is None or short.gap > 1e-6
     solution = fm.robust_pca(Y)
     assert solution.certificate.holds

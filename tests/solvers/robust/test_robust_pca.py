@@ -376,9 +376,9 @@ def test_the_chance_of_a_certificate_adds_up(monkeypatch):
     """The bounds of the norm, of all cuts and of a second solution: each is reported, and the sum is small enough."""
     chances = []
 
-    def likely(*arguments, found=robust_certificates.top_spectrum, **options):
+    def likely(*arguments, found=robust_certificates.top_spectrum, **limits):
         chances.append(random_starts.FAILURE)
-        return replace(found(*arguments, **options), kind="probabilistic", failure=random_starts.FAILURE)
+        return replace(found(*arguments, **limits), kind="probabilistic", failure=random_starts.FAILURE)
 
     monkeypatch.setattr(robust_certificates, "top_spectrum", likely)
     instance = SAMPLE((60, 50), 2, corruption=0.05, seed=0)
@@ -406,10 +406,10 @@ def test_clip_level_projects_on_the_ball():
     rng = np.random.default_rng(0)
     for _ in range(300):
         sizes = np.abs(rng.standard_normal(rng.integers(1, 30)))
-        budget = rng.uniform(0, 1.3) * sizes.sum() * rng.integers(0, 2)
-        level = clip_level(sizes, budget, rng.uniform(0, 4))
+        clock = rng.uniform(0, 1.3) * sizes.sum() * rng.integers(0, 2)
+        level = clip_level(sizes, clock, rng.uniform(0, 4))
         left = np.maximum(sizes - level, 0).sum()
-        assert left == pytest.approx(budget, abs=1e-12) or (level == 0 and left <= budget)
+        assert left == pytest.approx(clock, abs=1e-12) or (level == 0 and left <= clock)
 
 
 def test_the_loss_is_the_squared_distance_from_the_ball():

@@ -4,9 +4,9 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
+from flatmin._core.limits import Clock
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import CodedDiffraction, RankOne
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.vectors import uniqueness_dual as module
 from flatmin.solvers.vectors.another_interpolant import another_interpolant
 from flatmin.solvers.vectors.complement import Complement
@@ -92,7 +92,7 @@ def test_below_the_threshold_there_is_another_solution_and_no_proof():
     for seed in range(3):
         A, U = instance(20, 30, 1, float, seed)
         b = A.forward_factors(U, U)
-        assert another_interpolant(A, b, U, budget=Budget(), seed=seed) is not None
+        assert another_interpolant(A, b, U, clock=Clock(), seed=seed) is not None
         assert uniqueness_dual(A, U) is None
 
 

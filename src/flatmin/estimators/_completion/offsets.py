@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Limits
 from flatmin.measurements.entries import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -134,10 +135,11 @@ def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: 
         solution = flat_minimum(problem, alpha="auto", **shared)
         return _refitted(model, values, problem, solution, _noise_of(solution), shared["max_iter"])
     coarse: dict[str, Any] = {**shared, "tol": max(COARSE, shared["tol"]), "callback": None}
+    limits = Limits(**{name: value for name, value in coarse.items() if name != "metric_power"})
     offsets, alpha, joint = model.fit(values), 0.0, None
     for _ in range(ROUNDS):
         rest = model.rest(values, offsets)
-        noise = level_of_noise(Task(rest, **coarse))
+        noise = level_of_noise(Task(rest, 0.0, shared["metric_power"], limits=limits), limits.start())
         if noise.alpha == 0:
             return OffsetFit(model, rest, flat_minimum(rest, alpha="auto", **shared), offsets, offsets)
         settled, alpha = abs(noise.alpha - alpha) <= SETTLED * noise.alpha, noise.alpha

@@ -46,6 +46,7 @@ import numpy as np
 
 from flatmin import families
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.families.base import Instance, relative_distance
 from flatmin.lab.claim import Claim, shared_level
 from flatmin.lab.logarithms import claim_of_ratio, power_law
@@ -54,7 +55,6 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solvers.choose import flat_minimum
 from flatmin.solvers.convex.scaling import Scaled
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.noise.refit import least_squares, unscaled
 from flatmin.solvers.strengths.cross_validation import cross_validate
 
@@ -137,7 +137,7 @@ def _oracle(problem: Problem, truth: Array, rank: int, seed: int) -> Factors:
     D1, D2 = (D.power(1) @ np.eye(d) for D, d in zip(scaled.metric, problem.shape, strict=True))
     U, s, V = problem.parametrization.decompose(D1 @ truth @ D2, np.eye(problem.shape[1]))
     start = scaled.model.stack(U[:, :rank], s[:rank] / scaled.to_z, V[:, :rank])
-    end = least_squares(scaled, start, ORACLE_PRICE, Budget(None, None), ORACLE_TOL)
+    end = least_squares(scaled, start, ORACLE_PRICE, Clock(None, None), ORACLE_TOL)
     return unscaled(problem, scaled, end.x)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin._core.threads import one_thread
 from flatmin.linalg.kernels import MANY
 from flatmin.linalg.subspaces import block_norm, couple
@@ -22,7 +23,7 @@ from flatmin.proofs.certificate import certificate_of
 from flatmin.solution import Solution
 from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side, strength
 from flatmin.solvers.completion.second_order import newton_steps
-from flatmin.solvers.task import Task
+from flatmin.solvers.task import Task, status_of
 
 __all__ = ["Sweeps", "alternating_factors", "alternating_minimum", "applies_to"]
 
@@ -58,7 +59,7 @@ def applies_to(task: Task) -> bool:
     fits = isinstance(problem.measurement, Entries) and type(problem.parametrization) is Product
     if not (fits and isinstance(problem.loss, Squared) and task.alpha > 0):
         return False
-    many = problem.measurement.size >= MANY or task.stop == "objective"
+    many = problem.measurement.size >= MANY or task.limits.stop == "objective"
     return many and _even(getattr(problem.measurement, "weights", None)) and strength(task) >= WEAKEST
 
 
@@ -71,11 +72,11 @@ def _even(weights: Array | None) -> bool:
     return largest <= UNEVEN * float(np.min(sizes, where=sizes > 0, initial=largest))
 
 
-def alternating_minimum(task: Task) -> Solution:
+def alternating_minimum(task: Task, clock: Clock) -> Solution:
     """Return the minimum of ``loss + alpha · scaled trace`` over matrices with many observed entries, certified."""
     problem, entries = task.problem, task.problem.measurement
     assert isinstance(entries, Entries)
-    search = _Search(task, RegularisedCells.of(task))
+    search = _Search(task, clock, RegularisedCells.of(task))
     with one_thread():
         found = search.found()
     model = problem.parametrization
@@ -86,14 +87,14 @@ def alternating_minimum(task: Task) -> Solution:
     converged, history = search.converged, search.history
     del search  # with its copies of the data
     proof = certificate_of(
-        problem, factors, dual, alpha=task.alpha, metric_power=task.metric_power, seed=int(task.seed)
+        problem, factors, dual, alpha=task.alpha, metric_power=task.metric_power, seed=task.limits.seed
     )
-    return task.solution(factors, proof, task.status(proof, converged=converged), history)
+    return task.solution(clock, factors, proof, status_of(proof, clock, converged=converged), history)
 
 
-def alternating_factors(task: Task) -> tuple[tuple[Array, Array], bool]:
+def alternating_factors(task: Task, clock: Clock) -> tuple[tuple[Array, Array], bool]:
     """Return some factors of the minimum, and whether they were found to the task's tolerance."""
-    search = _Search(task, RegularisedCells.of(task))
+    search = _Search(task, clock, RegularisedCells.of(task))
     with one_thread():
         return search.found(), search.converged
 
@@ -103,6 +104,7 @@ class _Search:
     """One solve: the problem, what has been seen, and whether the end is reached."""
 
     task: Task
+    clock: Clock
     problem: RegularisedCells
     converged: bool = False
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -110,7 +112,7 @@ class _Search:
     @property
     def widest(self) -> int:
         """The largest width allowed."""
-        return int(min(min(self.task.problem.shape), self.task.widest or np.inf))
+        return int(min(min(self.task.problem.shape), self.task.max_rank or np.inf))
 
     def found(self) -> tuple[Array, Array]:
         """Return factors of the minimum, in the units of the task."""
@@ -123,15 +125,15 @@ class _Search:
         task = self.task
         (L, R), falls = self._start()
         for factor in falls:
-            if task.budget.exhausted:
+            if self.clock.exhausted:
                 return L, R
             problem = self.problem.stronger(factor)
             final = factor == 1
-            rough = (task.tol if task.stop == "objective" else LAST) if final else STAGE
-            L, R = self._stage(problem, L, R, rough, final and task.stop == "objective")
-            if task.budget.exhausted:
+            rough = (task.limits.tol if task.limits.stop == "objective" else LAST) if final else STAGE
+            L, R = self._stage(problem, L, R, rough, final and task.limits.stop == "objective")
+            if self.clock.exhausted:
                 return L, R
-        if task.stop == "gap":
+        if task.limits.stop == "gap":
             L, R = self._finish(L, R)
         return L, R
 
@@ -140,7 +142,7 @@ class _Search:
         task, problem = self.task, self.problem
         L, R = (np.zeros((d, 0)) for d in task.problem.shape)
         top = float(
-            problem.escapes(problem.dual_matrix(problem.rows.values), L, R, 1, int(task.seed), rough=True)[1][0]
+            problem.escapes(problem.dual_matrix(problem.rows.values), L, R, 1, task.limits.seed, rough=True)[1][0]
         )
         if top < HOPELESS:  # however it starts
             return (L, R), [1.0]
@@ -169,7 +171,7 @@ class _Search:
             if attempt and L.shape[1] == before:
                 break
             L, R = self._sweeps(problem, L, R, rough, last)
-            if self.task.budget.exhausted or L.shape[1] < before + 2:
+            if self.clock.exhausted or L.shape[1] < before + 2:
                 break
         return L, R
 
@@ -178,7 +180,7 @@ class _Search:
         U, _, V = problem.canonical(L, R)
         count = min(max(FEWEST_ADDED, L.shape[1]), self.widest - L.shape[1])
         S = problem.dual_matrix(problem.errors(L, R))  # errors are as large as the data, and made again below
-        u, values, v = problem.escapes(S, U, V, count, int(self.task.seed), rough=True)
+        u, values, v = problem.escapes(S, U, V, count, self.task.limits.seed, rough=True)
         del S
         new = values > 1.02
         if not new.any():
@@ -189,17 +191,17 @@ class _Search:
         """Run accelerated sweeps until the objective changes by less than ``rough``; then drop columns that vanish."""
         if L.shape[1] == 0:
             return L, R
-        task, precise = self.task, rough < SINGLE
+        precise = rough < SINGLE
         rows = problem.rows if precise else problem.rows.single()
         sweeps = Sweeps(rows, rows.turned(problem.columns), R.astype(np.float64 if precise else np.float32))
         before = np.inf
         for _ in range(SWEEPS):
             L, value = sweeps.next()
-            task.budget.iterations += 1
+            self.clock.iterations += 1
             change = (before - value) / value if value and before < np.inf else 1.0
             before = value
-            self._arrive(sweeps.misfit, change=change, gap=np.nan, rank=L.shape[1], objective=value)
-            if change <= rough or task.budget.exhausted:
+            self._record(sweeps.misfit, change=change, gap=np.nan, rank=L.shape[1], objective=value)
+            if change <= rough or self.clock.exhausted:
                 self.converged = last and change <= rough
                 break
         R = sweeps.R.astype(float)
@@ -224,10 +226,10 @@ class _Search:
 
     def _finish(self, L: Array, R: Array) -> tuple[Array, Array]:
         """Run Newton's method to gradients that fall, adding and dropping columns, until the gap is small."""
-        task, problem, seed = self.task, self.problem, int(self.task.seed)
+        task, problem, seed = self.task, self.problem, self.task.limits.seed
         tol, best = 1e-3, (np.inf, L, R)
         for _ in range(ROUNDS):
-            point = newton_steps(problem, L, R, tol, task.budget)
+            point = newton_steps(problem, L, R, tol, self.clock)
             U, s, V = problem.canonical(point.L, point.R)
             keep = s > max(1e-14, 1e-2 * tol) * s.max(initial=0.0)
             U, s, V = U[:, keep], s[keep], V[:, keep]
@@ -242,13 +244,13 @@ class _Search:
             if gap < best[0]:
                 best = gap, L, R
             square = float(errors @ errors)
-            self._arrive(square, change=np.nan, gap=gap, rank=len(s), objective=square + 2 * float(s.sum()))
-            if gap <= task.tol:
+            self._record(square, change=np.nan, gap=gap, rank=len(s), objective=square + 2 * float(s.sum()))
+            if gap <= task.limits.tol:
                 self.converged = True
                 break
             new = values > 1 + max(3 * point.gradient, 1e-9)
             new[max(0, self.widest - len(s)) :] = False
-            if task.budget.exhausted or (tol <= 1e-11 and not new.any()):
+            if self.clock.exhausted or (tol <= 1e-11 and not new.any()):
                 break
             if new.any():
                 L, R = problem.added(L, R, errors, (u[:, new], values[new], v[:, new]))
@@ -256,16 +258,15 @@ class _Search:
             tol = max(0.1 * tol, 1e-11)
         return best[1], best[2]
 
-    def _arrive(self, square: float, *, objective: float, **progress: float) -> None:
-        """Append a row to the history and hand it to the callback; ``square`` is the sum of squared errors."""
-        budget, problem = self.task.budget, self.problem
-        row = {"iteration": float(budget.iterations), "seconds": budget.seconds}
-        row["residual"] = float(np.sqrt(max(square, 0.0) / problem.total)) if problem.total else 0.0
-        row |= {**progress, "objective": objective * problem.scale * problem.scale}
-        for name, number in row.items():
-            self.history.setdefault(name, []).append(float(number))
-        if self.task.callback is not None:
-            self.task.callback(row)
+    def _record(self, square: float, *, objective: float, **progress: float) -> None:
+        """Append a row to the history; ``square`` is the sum of squared errors."""
+        problem = self.problem
+        progress = {
+            "residual": float(np.sqrt(max(square, 0.0) / problem.total)) if problem.total else 0.0,
+            **progress,
+            "objective": objective * problem.scale * problem.scale,
+        }
+        self.clock.record(self.history, self.task.limits.callback, **progress)
 
 
 def _gap(problem: RegularisedCells, errors: Array, norm: float, dual_norm: float) -> float:

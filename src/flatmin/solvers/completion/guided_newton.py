@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.solvers.factored.newton import Budget, Round, blockwise_inverse, conjugate_gradients, quartic_minimiser
+from flatmin._core.limits import Clock
+from flatmin.solvers.factored.newton import Round, blockwise_inverse, conjugate_gradients, quartic_minimiser
 from flatmin.solvers.factored.quadratic_maps import QuadraticMap
 
 __all__ = ["minimise_guided"]
@@ -30,7 +31,7 @@ def minimise_guided(
     target: Array,
     sigma: float,
     tol: float,
-    budget: Budget,
+    clock: Clock,
     max_steps: int = 40,
 ) -> tuple[Round, Array]:
     """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x and a multiplier y to a gradient of ``tol ‖x‖``.
@@ -51,7 +52,7 @@ def minimise_guided(
         The measured model.
     x, value, y : ndarray
         Stacked factors, ``q(x)`` and a multiplier, shapes (n, k), (m,) and (m,).
-    target, sigma, tol, budget, max_steps
+    target, sigma, tol, clock, max_steps
         As in `minimise`.
 
     Returns
@@ -70,19 +71,19 @@ def minimise_guided(
         gradient = x - model.apply(plain, x)
         size, norm = float(np.linalg.norm(x)), float(np.linalg.norm(gradient))
         relative = norm / max(size, 1e-300)
-        if relative <= tol or step == max_steps or budget.exhausted:
+        if relative <= tol or step == max_steps or clock.exhausted:
             break
-        budget.iterations += 1
+        clock.iterations += 1
         S, derivative = model.dual_matrix(y), model.linearize(x)
         lacking = _lacking(model, S, x)
         aim = max(lacking, min(relative, SHARE * relative))
         goal = max(min(0.1, aim**0.5) * aim, 0.3 * tol) * size
         if inverse is None or products > OFTEN * usual + BESIDE:
             inverse, usual = blockwise_inverse(derivative, sigma), 0
-        products, more = -budget.products, 1 + damping
+        products, more = -clock.products, 1 + damping
         S = S * (1 / (more * max(1.0, 1.001 * float(model.leading(S, 1, 0, 0.05)[1][0]))))
-        d = conjugate_gradients(model, derivative, S, gradient / more, sigma / more, goal / more, inverse, budget)
-        products += budget.products
+        d = conjugate_gradients(model, derivative, S, gradient / more, sigma / more, goal / more, inverse, clock)
+        products += clock.products
         usual = usual or products
         linear, quadratic = derivative.forward(d), model.value(d)
         ahead, moved = sigma * (residual - linear), x + d

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.linalg.kernels.threads import available, in_parts
 from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side
-from flatmin.solvers.factored.newton import Budget
 
 __all__ = ["Point", "newton_steps"]
 
@@ -29,9 +29,7 @@ class Point:
     gradient: float
 
 
-def newton_steps(
-    problem: RegularisedCells, L: Array, R: Array, tol: float, budget: Budget, max_steps: int = 12
-) -> Point:
+def newton_steps(problem: RegularisedCells, L: Array, R: Array, tol: float, clock: Clock, max_steps: int = 12) -> Point:
     """Minimise Φ from (L, R) to a gradient of ``tol`` relative to the factors, in the metric (A, C).
 
     Newton systems are solved by conjugate gradients in single precision, preconditioned by the
@@ -50,15 +48,15 @@ def newton_steps(
         gradient = prices * x - slope
         size = float(np.sum(prices * x**2))
         relative = float(np.sqrt(np.sum(gradient**2 / safe) / size)) if size else 0.0
-        if relative <= tol or step == max_steps or budget.exhausted:
+        if relative <= tol or step == max_steps or clock.exhausted:
             break
-        budget.iterations += 1
+        clock.iterations += 1
         if precondition is None or step % 4 == 0:
             precondition = _blockwise(light, L, R)
         goal = max(min(0.1, relative**0.5), 0.3 * tol / relative)
         pulls = pulled.astype(np.float32), turned.astype(np.float32)
         del pulled, turned
-        d = _conjugate_gradients(light, pulls, L, R, gradient, goal, precondition, budget)
+        d = _conjugate_gradients(light, pulls, L, R, gradient, goal, precondition, clock)
         del pulls
         P, Q = d[:d1], d[d1:]
         t, errors = _moved(problem, (L, R), (P, Q), errors)
@@ -76,7 +74,7 @@ def _conjugate_gradients(
     gradient: Array,
     goal: float,
     precondition: Callable[[Array], Array],
-    budget: Budget,
+    clock: Clock,
 ) -> Array:
     """Solve the Newton system until the preconditioned residual shrinks to ``goal``, or follow negative curvature."""
     left, right = L.astype(np.float32), R.astype(np.float32)
@@ -99,7 +97,7 @@ def _conjugate_gradients(
     first = rz
     for i in range(MAX_PRODUCTS):
         Hp = curved(p)
-        budget.products += 1
+        clock.products += 1
         curvature = float(np.vdot(p, Hp))
         if curvature <= 1e-6 * float(np.vdot(p, prices * p)):
             d = p if i == 0 else d
@@ -107,7 +105,7 @@ def _conjugate_gradients(
         d, r = d + np.float32(rz / curvature) * p, r - np.float32(rz / curvature) * Hp
         z = precondition(r)
         rz, before = float(np.vdot(r, z)), rz
-        if not rz > goal**2 * first or budget.out_of_time:
+        if not rz > goal**2 * first or clock.out_of_time:
             break
         p = z + np.float32(rz / before) * p
     return scale * d.astype(float)

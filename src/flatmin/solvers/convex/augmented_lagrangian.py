@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock, Limits
 from flatmin.linalg.subspaces import EPS, block_norm, couple
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.solvers.completion.guided_newton import minimise_guided
 from flatmin.solvers.completion.wide_fit import is_wide
 from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradient
 from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly
-from flatmin.solvers.factored.newton import Budget, Round, minimise
-from flatmin.solvers.factored.outcome import Options, Outcome
+from flatmin.solvers.factored.newton import Round, minimise
+from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.factored.quadratic_maps import QuadraticMap
 
 __all__ = ["augmented_lagrangian"]
@@ -63,8 +64,8 @@ TIGHT = 0.5
 def augmented_lagrangian(
     model: QuadraticMap,
     b: Array,
-    budget: Budget,
-    options: Options,
+    clock: Clock,
+    limits: Limits,
     start: tuple[Array, Array] | None = None,
     penalty: float = np.inf,
 ) -> Outcome:
@@ -81,18 +82,18 @@ def augmented_lagrangian(
         The measured model, in whitened coordinates.
     b : ndarray, shape (m,)
         The data, scaled so that the dual matrix of b has norm one.
-    budget : Budget
-        Limits, shared with the caller.
-    options : Options
-        Tolerance, largest rank, seed and callback.
+    clock : Clock
+        Shared with the caller.
+    limits : Limits
+        Tolerance, largest rank, seed and callback; the clock counts iterations and time.
     start : tuple of ndarray, optional
         Stacked factors and multiplier to start from.
     penalty : float
         What misfit costs; infinite for an exact fit.
     """
-    if applies_to(model, penalty, options.max_rank):
-        outcome = proximal_gradient(model, b, budget, options, start, penalty)
-        if outcome.converged or budget.exhausted:
+    if applies_to(model, penalty, limits.max_rank):
+        outcome = proximal_gradient(model, b, clock, limits, start, penalty)
+        if outcome.converged or clock.exhausted:
             return outcome
         start = model.stack(outcome.U, outcome.s, outcome.V), outcome.y
     sigma = np.inf if penalty <= MODERATE else FIRST_SIGMA
@@ -100,28 +101,28 @@ def augmented_lagrangian(
     flattest: Array | None = None
     reached = np.inf
     if start is None:
-        x, value = _first_factors(model, b, min(sigma, penalty), options)
+        x, value = _first_factors(model, b, min(sigma, penalty), limits)
         y = np.zeros_like(b)
     else:
         x, y = start
         value = model.value(x)
     outcome = Outcome(*model.canonical(x), y=y, bound=-np.inf)
-    if start is None and penalty == np.inf and not budget.exhausted and _identified(model, x, AMPLY):
-        x, y, value = _guess(model, b, x, value, outcome, budget, options)
+    if start is None and penalty == np.inf and not clock.exhausted and _identified(model, x, AMPLY):
+        x, y, value = _guess(model, b, x, value, outcome, clock, limits)
     for number in range(0 if outcome.converged else ROUNDS):
         price, target = 1 / (1 / sigma + 1 / penalty), b + y / sigma
         guide = y if penalty == np.inf and misfit <= CLOSE and is_wide(model, x) else None
-        x, value, end, s, norm = _adapt(model, x, value, guide, target, price, tol, budget, options)
+        x, value, end, s, norm = _adapt(model, x, value, guide, target, price, tol, clock, limits)
         y = price * (y / sigma + (b - end.value))  # in this order, lest rounding in b be multiplied
         misfit = float(np.linalg.norm(b - end.value - y / penalty)) / size
-        outcome.offer(b, y, norm, penalty)
+        outcome.improve_bound(b, y, norm, penalty)
         paid = penalty / 2 * float(np.sum((b - value) ** 2)) if penalty < np.inf else 0.0
         point, fitted, gap = x, misfit, outcome.gap(float(s.sum()) + paid)
         wide = penalty == np.inf and is_wide(model, x)
-        worthwhile = abs(gap) <= 30 * options.tol or (end.factorized and _identified(model, x))
+        worthwhile = abs(gap) <= 30 * limits.tol or (end.factorized and _identified(model, x))
         worthwhile = worthwhile or (wide and misfit <= CLOSE)
         if penalty == np.inf and misfit <= NEARLY_FITTED and worthwhile:
-            point, fitted, gap = _polish(model, b, x, value, y, outcome, options)
+            point, fitted, gap = _polish(model, b, x, value, y, outcome, limits)
             if wide and fitted <= EXACT:
                 x, value = point, model.value(point)
                 flattest = point if flattest is None else flattest
@@ -129,17 +130,17 @@ def augmented_lagrangian(
                 flattest, reached = point, fitted
         if flattest is not None:  # an unfinished round may end at a worse one
             point, fitted, gap = flattest, reached, outcome.gap(float(np.vdot(flattest, flattest)) / 2)
-        outcome.arrive(model.canonical(point), budget, options, residual=fitted, gap=gap, rank=len(s))
-        if abs(gap) <= options.tol and (penalty < np.inf or fitted <= min(options.tol, LARGEST_RESIDUAL)):
+        outcome.record(model.canonical(point), clock, limits.callback, residual=fitted, gap=gap, rank=len(s))
+        if abs(gap) <= limits.tol and (penalty < np.inf or fitted <= min(limits.tol, LARGEST_RESIDUAL)):
             outcome.converged, extra = True, extra + 1
             enough = EXTRA_ROUNDS if end.factorized or x.size <= SMALL else 0 if wide else 1
-            enough = enough if options.tol <= LARGEST_GAP else 0
+            enough = enough if limits.tol <= LARGEST_GAP else 0
             if abs(gap) <= REFINED or extra > enough:
                 break
         progress = misfit if sigma < np.inf else abs(gap)
         stalled = stalled + 1 if progress > 0.7 * before else 0
         contradicted = gap < -1e-2 or sigma > LARGEST_SIGMA
-        if budget.exhausted or (stalled >= 3 and (contradicted or misfit <= EXACT)):
+        if clock.exhausted or (stalled >= 3 and (contradicted or misfit <= EXACT)):
             break
         if number < 3 or (misfit > 0.2 * before and misfit > EXACT):
             sigma *= GROWTH
@@ -149,20 +150,20 @@ def augmented_lagrangian(
         if sigma < np.inf:
             tol = min(0.5 * tol, 0.3 * misfit)
         else:
-            tol = max(0.1 * tol, 0.3 * min(tol, options.tol))
+            tol = max(0.1 * tol, 0.3 * min(tol, limits.tol))
             tol = 0.3 * end.gradient if end.gradient <= tol else tol  # lest a round do nothing
         tol = max(tol, 1e-11)
     return outcome
 
 
-def _first_factors(model: QuadraticMap, b: Array, sigma: float, options: Options) -> tuple[Array, Array]:
+def _first_factors(model: QuadraticMap, b: Array, sigma: float, limits: Limits) -> tuple[Array, Array]:
     """Return the leading singular vectors of the first dual matrix up to its largest gap, scaled to the data, and q."""
-    U, s, V = model.leading(model.dual_matrix(b), LOOK_FURTHER * FIRST_RANK, options.seed, tol=ROUGH)
+    U, s, V = model.leading(model.dual_matrix(b), LOOK_FURTHER * FIRST_RANK, limits.seed, tol=ROUGH)
     U, s, V = U[:, s > 0], s[s > 0], V[:, s > 0]
     drop = _largest_drop(s)
     if drop > FIRST_RANK and AMPLY * model.freedom(drop) >= len(b):
         drop = _largest_drop(s[:FIRST_RANK])
-    width = min(drop, options.max_rank or drop)
+    width = min(drop, limits.max_rank or drop)
     x = model.stack(U[:, :width], s[:width], V[:, :width])
     value = model.value(x)
     fit = (float(value @ b) - float(np.vdot(x, x)) / (2 * sigma)) / max(float(value @ value), 1e-300)
@@ -180,29 +181,29 @@ def _identified(model: QuadraticMap, x: Array, times: float = 1.0) -> bool:
 
 
 def _guess(
-    model: QuadraticMap, b: Array, x: Array, value: Array, outcome: Outcome, budget: Budget, options: Options
+    model: QuadraticMap, b: Array, x: Array, value: Array, outcome: Outcome, clock: Clock, limits: Limits
 ) -> tuple[Array, Array, Array]:
     """Try an exact fit and its least multiplier at once: well above the recovery threshold that is the solution."""
     far = float(np.linalg.norm(b - value) / np.linalg.norm(b))
-    outcome.arrive(model.canonical(x), budget, options, residual=far, gap=np.nan, rank=x.shape[1])
-    point, fitted, gap = _polish(model, b, x, value, outcome.y, outcome, options)
+    outcome.record(model.canonical(x), clock, limits.callback, residual=far, gap=np.nan, rank=x.shape[1])
+    point, fitted, gap = _polish(model, b, x, value, outcome.y, outcome, limits)
     if fitted > LARGEST_RESIDUAL:
         return x, np.zeros_like(b), value
-    budget.iterations += 1
-    outcome.converged = abs(gap) <= options.tol
-    outcome.arrive(model.canonical(point), budget, options, residual=fitted, gap=gap, rank=point.shape[1])
+    clock.iterations += 1
+    outcome.converged = abs(gap) <= limits.tol
+    outcome.record(model.canonical(point), clock, limits.callback, residual=fitted, gap=gap, rank=point.shape[1])
     return point, outcome.y, model.value(point)
 
 
 def _polish(
-    model: QuadraticMap, b: Array, x: Array, value: Array, y: Array, outcome: Outcome, options: Options
+    model: QuadraticMap, b: Array, x: Array, value: Array, y: Array, outcome: Outcome, limits: Limits
 ) -> tuple[Array, float, float]:
     """Fit the data exactly and make the multiplier optimal there; return the point, its misfit and its gap."""
-    point, fitted = fit_exactly(model, b, x, value, enough=outcome.bound * (1 + options.tol))
+    point, fitted = fit_exactly(model, b, x, value, enough=outcome.bound * (1 + limits.tol))
     U, s, V = model.canonical(point)
     point, norm = model.stack(U, s, V), float(s.sum())
     if abs(outcome.gap(norm)) > POLISHED and not is_wide(model, point):
-        outcome.offer(b, *correct_dual(model, point, y, options.seed))
+        outcome.improve_bound(b, *correct_dual(model, point, y, limits.seed))
     if model.units is not None:
         fitted = max(fitted, model.relative_residual(point, b))
     return point, fitted, outcome.gap(norm)
@@ -216,35 +217,35 @@ def _adapt(
     target: Array,
     sigma: float,
     tol: float,
-    budget: Budget,
-    options: Options,
+    clock: Clock,
+    limits: Limits,
 ) -> tuple[Array, Array, Round, Array, float]:
     """Minimise, dropping columns that vanish and adding those that help, until the width is right.
 
     A guide is a multiplier that is good already; then columns are added before much work is done without them.
     """
-    widest = int(min(min(model.whitened.shape), options.max_rank or np.inf))
+    widest = int(min(min(model.whitened.shape), limits.max_rank or np.inf))
     count = max(FEWEST_ADDED, x.shape[1])
     slack = SLACK if guide is None else TIGHT
     for attempt in range(12):
         hasty = guide is not None and attempt == 0
         if guide is None:
-            end = minimise(model, x, value, target, sigma, tol, budget)
+            end = minimise(model, x, value, target, sigma, tol, clock)
         else:
             steps = HASTY if hasty else 40
-            end, guide = minimise_guided(model, x, value, guide, target, sigma, tol, budget, steps)
+            end, guide = minimise_guided(model, x, value, guide, target, sigma, tol, clock, steps)
             if not hasty:  # damping leaves small columns behind
-                end = minimise(model, end.x, end.value, target, sigma, LAST * tol, budget, LAST_STEPS)
+                end = minimise(model, end.x, end.value, target, sigma, LAST * tol, clock, LAST_STEPS)
         U, s, V = model.canonical(end.x)
         visible = max(slack * tol, 1e-9)
         keep = s > max(1e-14 * s.max(initial=0.0), 1e-2 * visible / sigma)
         U, s, V = U[:, keep], s[keep], V[:, keep]
         x = model.stack(U, s, V)
         value = end.value if keep.all() else model.value(x)
-        u, values, v = model.escapes(end.S, U, V, count, options.seed)
+        u, values, v = model.escapes(end.S, U, V, count, limits.seed)
         norm = block_norm(*couple(end.S, U, V)[2:], float(values.max(initial=0.0)))
         new = np.flatnonzero(values > 1 + (visible if hasty else max(slack * end.gradient, visible)))[: widest - len(s)]
-        if (len(new) == 0 and not hasty) or budget.exhausted:
+        if (len(new) == 0 and not hasty) or clock.exhausted:
             break
         x = np.hstack([x, model.stack(u[:, new], (values[new] - 1) / (2 * sigma), v[:, new])])
         value, count = model.value(x), max(FEWEST_ADDED, 2 * len(new))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 
+from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.measurements import Entries
@@ -14,8 +16,8 @@ from flatmin.proofs.certificate import certificate_of
 from flatmin.solution import Solution
 from flatmin.solvers.convex.refine import project_data
 from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled
-from flatmin.solvers.factored.outcome import Options, Outcome
-from flatmin.solvers.task import Task
+from flatmin.solvers.factored.outcome import Outcome
+from flatmin.solvers.task import Task, status_of
 
 __all__ = ["convex_minimum", "packed", "working_memory"]
 
@@ -28,15 +30,15 @@ JACOBIAN = 1.2e9
 COPIES, BLOCKS, SEARCHED, FORMED = 3.0, 12, 30, 2000
 
 
-def convex_minimum(task: Task) -> Solution:
+def convex_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flat minimum of a `Product`, `Gram` or `SignedGram` model, certified.
 
     Where no matrix fits the data, the nearest data that some matrix fits take their place; where none that is positive
     semidefinite does, the best fit of those is returned.
     """
-    require(working_memory(task.problem, task.widest), "solving this problem")
+    require(working_memory(task.problem, task.max_rank), "solving this problem")
     with _threads_for(task.problem):
-        return _convex_minimum(task)
+        return _convex_minimum(task, clock)
 
 
 def _threads_for(problem: Problem) -> AbstractContextManager[None]:
@@ -44,42 +46,42 @@ def _threads_for(problem: Problem) -> AbstractContextManager[None]:
     return one_thread() if isinstance(problem.measurement, Entries) else nullcontext()
 
 
-def _convex_minimum(task: Task) -> Solution:
+def _convex_minimum(task: Task, clock: Clock) -> Solution:
     problem, alpha = task.problem, task.alpha
-    options = Options(task.tol, task.widest, int(task.seed), task.callback)
-    scaled = Scaled.of(problem, task.metric_power, options.seed, weighted=alpha == 0)
+    limits = replace(task.limits, max_rank=task.max_rank)
+    scaled = Scaled.of(problem, task.metric_power, limits.seed, weighted=alpha == 0)
     start = None if task.warm_start is None else scaled.start(problem, task.warm_start)
     consistent = alpha > 0 or not scaled.contradictory
     if scaled.size == 0:
         consistent = alpha > 0 or not (scaled.contradictory or np.any(scaled.b))
         outcome = Outcome.zero(problem.shape, scaled.b)
     else:
-        outcome = scaled.solve(task.budget, options, start, alpha)
-        if alpha == 0 and not outcome.converged and not task.budget.exhausted:
+        outcome = scaled.solve(clock, limits, start, alpha)
+        if alpha == 0 and not outcome.converged and not clock.exhausted:
             projected, distance = project_data(scaled.model, scaled.b)
             if distance > INCONSISTENT:
                 consistent = False
                 nothing = Outcome.zero(problem.shape, projected)
-                outcome = scaled.solve(task.budget, options, None, alpha, projected) if projected.any() else nothing
+                outcome = scaled.solve(clock, limits, None, alpha, projected) if projected.any() else nothing
             elif problem.parametrization.cone == "semidefinite":
-                plain = Scaled.of(problem, task.metric_power, options.seed, weighted=False)
-                fit, distance = plain.best_fit(task.budget, options)
-                narrow = task.widest is not None and len(fit.s) >= task.widest  # a wider one might fit
+                plain = Scaled.of(problem, task.metric_power, limits.seed, weighted=False)
+                fit, distance = plain.best_fit(clock, limits)
+                narrow = task.max_rank is not None and len(fit.s) >= task.max_rank  # a wider one might fit
                 if distance > UNFIT and not narrow:
                     consistent, scaled, outcome = False, plain, fit
-    return packed(task, scaled, outcome, consistent)
+    return packed(task, clock, scaled, outcome, consistent)
 
 
-def packed(task: Task, scaled: Scaled, outcome: Outcome, consistent: bool = True) -> Solution:
+def packed(task: Task, clock: Clock, scaled: Scaled, outcome: Outcome, consistent: bool = True) -> Solution:
     """Return the end of a solve with its certificate."""
     problem, model, alpha = task.problem, task.problem.parametrization, task.alpha
     with _threads_for(problem):
         factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
         factors = model.flattest(*model.singular(factors, problem.metric), problem.metric)
-        dual, seed = scaled.original_dual(outcome.y, alpha), int(task.seed)
+        dual, seed = scaled.original_dual(outcome.y, alpha), task.limits.seed
         proof = certificate_of(problem, factors, dual, alpha=alpha, metric_power=task.metric_power, seed=seed)
-        status = task.status(proof, consistent=consistent, converged=outcome.converged)
-        return task.solution(factors, proof, status, outcome.history)
+        status = status_of(proof, clock, consistent=consistent, converged=outcome.converged)
+        return task.solution(clock, factors, proof, status, outcome.history)
 
 
 def working_memory(problem: Problem, widest: int | None = None) -> float:

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.linalg import eigh
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock, Limits
 from flatmin.proofs.certificate import LARGEST_GAP
-from flatmin.solvers.factored.newton import Budget
-from flatmin.solvers.factored.outcome import Options, Outcome
+from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedProduct
 
 __all__ = ["applies_to", "proximal_gradient"]
@@ -38,7 +38,13 @@ def applies_to(model: QuadraticMap, price: float, max_rank: int | None) -> bool:
 
 
 def proximal_gradient(
-    model: QuadraticMap, b: Array, budget: Budget, options: Options, start: tuple[Array, Array] | None, price: float
+    model: QuadraticMap,
+    b: Array,
+    clock: Clock,
+    limits: Limits,
+    start: tuple[Array, Array] | None,
+    price: float,
+    tol: float | None = None,
 ) -> Outcome:
     """Descend on ``‖Z‖_* + (price/2) ‖q(Z) − b‖²`` by steps along the gradient that shrink the singular values.
 
@@ -53,14 +59,16 @@ def proximal_gradient(
         A rectangular model that `applies_to`, in whitened coordinates.
     b : ndarray, shape (m,)
         The data.
-    budget : Budget
-        Limits, shared with the caller.
-    options : Options
+    clock : Clock
+        Shared with the caller.
+    limits : Limits
         Tolerance, seed and callback.
     start : tuple of ndarray, optional
         Stacked factors and multiplier to start from.
     price : float
         What misfit costs.
+    tol : float, optional
+        Target for the gap in place of that of the limits.
 
     References
     ----------
@@ -68,6 +76,7 @@ def proximal_gradient(
     Imaging Sciences 2(1), 2009. O'Donoghue, Candès, "Adaptive restart for accelerated gradient schemes", Foundations
     of Computational Mathematics 15, 2015.
     """
+    tol = limits.tol if tol is None else tol
     turned = model.whitened.shape[0] < model.whitened.shape[1]
     if start is None:
         Z, outcome = np.zeros(model.whitened.shape), Outcome.zero(model.whitened.shape, b)
@@ -75,9 +84,9 @@ def proximal_gradient(
         U, s, V = model.canonical(start[0])
         Z, outcome = (U * s) @ V.T, Outcome(U, s, V, start[1], -np.inf)
     outcome.bound, outcome.converged = -np.inf, False
-    step = 1 / _curvature(model, options.seed)
+    step = 1 / _curvature(model, limits.seed)
     ahead, momentum, reached, gaps = Z, 1.0, 0, list[float]()
-    while not budget.exhausted:
+    while not clock.exhausted:
         gradient = _dual(model, b - _value(model, ahead))
         point = _shrunk(ahead + step * gradient, step / price, turned)
         following = (point[0] * point[1]) @ point[2].T
@@ -85,18 +94,18 @@ def proximal_gradient(
             momentum = 1.0
         grown = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         ahead, Z, momentum = following + (momentum - 1) / grown * (following - Z), following, grown
-        budget.iterations += 1
-        if budget.iterations % LOOK and not budget.exhausted:
+        clock.iterations += 1
+        if clock.iterations % LOOK and not clock.exhausted:
             continue
         residual = b - _value(model, Z)
-        outcome.offer(b, price * residual, _norm(price * _dual(model, residual), turned), price)
+        outcome.improve_bound(b, price * residual, _norm(price * _dual(model, residual), turned), price)
         gap = outcome.gap(float(point[1].sum()) + price / 2 * float(residual @ residual))
         misfit = float(np.linalg.norm(residual)) / float(np.linalg.norm(b))
-        outcome.arrive(point, budget, options, residual=misfit, gap=gap, rank=len(point[1]))
+        outcome.record(point, clock, limits.callback, residual=misfit, gap=gap, rank=len(point[1]))
         gaps.append(abs(gap))
-        if gaps[-1] <= options.tol:
+        if gaps[-1] <= tol:
             outcome.converged, reached = True, reached or len(gaps)
-            if options.tol > LARGEST_GAP or gaps[-1] <= REFINED or len(gaps) > (1 + EXTRA) * reached + 1:
+            if tol > LARGEST_GAP or gaps[-1] <= REFINED or len(gaps) > (1 + EXTRA) * reached + 1:
                 break
         elif len(gaps) > LOOKS and gaps[-1] > SHRINK * gaps[-1 - LOOKS]:
             break

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock, Limits
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
@@ -16,8 +17,7 @@ from flatmin.problem import Problem
 from flatmin.proofs.certificate import measurement_sizes, whiten
 from flatmin.solution import Solution
 from flatmin.solvers.convex.augmented_lagrangian import augmented_lagrangian
-from flatmin.solvers.factored.newton import Budget
-from flatmin.solvers.factored.outcome import Options, Outcome
+from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.factored.quadratic_maps import QuadraticMap, stacked
 
 __all__ = ["Scaled"]
@@ -105,20 +105,20 @@ class Scaled:
             y = y / self.weights
         return self.model.stack(U, s / self.to_z if self.size else s, V), np.asarray(y)
 
-    def solve(self, budget: Budget, options: Options, start: Any, alpha: float, b: Array | None = None) -> Outcome:
+    def solve(self, clock: Clock, limits: Limits, start: Any, alpha: float, b: Array | None = None) -> Outcome:
         """Run the augmented Lagrangian method, on other (scaled) data if they are given."""
         price = self.exchanged(alpha) if alpha else np.inf
         with one_thread():
-            return augmented_lagrangian(self.model, self.b if b is None else b, budget, options, start, price)
+            return augmented_lagrangian(self.model, self.b if b is None else b, clock, limits, start, price)
 
     def exchanged(self, strength: float) -> float:
         """Return what misfit costs in scaled units where the trace has the strength alpha; or alpha for that price."""
         return 2 * self.size / (self.trace_factor * strength * len(self.outside) * self.model.scale)
 
-    def best_fit(self, budget: Budget, options: Options) -> tuple[Outcome, float]:
+    def best_fit(self, clock: Clock, limits: Limits) -> tuple[Outcome, float]:
         """Return a matrix of the cone that fits the data about best, without weights, and its relative misfit."""
         with one_thread():
-            outcome = augmented_lagrangian(self.model, self.b, budget, options, None, FITTING)
+            outcome = augmented_lagrangian(self.model, self.b, clock, limits, None, FITTING)
         x = self.model.stack(outcome.U, outcome.s, outcome.V)
         return outcome, float(np.linalg.norm(self.model.value(x) - self.b) / np.linalg.norm(self.b))
 

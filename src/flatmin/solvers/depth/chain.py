@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin.errors import InputError
 from flatmin.linalg.subspaces import EPS
@@ -30,7 +31,7 @@ from flatmin.proofs.norms import top_spectrum
 from flatmin.proofs.radius import Stability
 from flatmin.solution import Solution
 from flatmin.solvers.convex.minimum import convex_minimum
-from flatmin.solvers.task import Task
+from flatmin.solvers.task import Task, status_of
 
 __all__ = ["chain_certificate", "chain_minimum"]
 
@@ -38,7 +39,7 @@ __all__ = ["chain_certificate", "chain_minimum"]
 DROPPED = 1e-12
 
 
-def chain_minimum(task: Task) -> Solution:
+def chain_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flattest layers whose product fits the data, certified.
 
     Where the measurements see all matrices alike, the data determine X, and its flattest layers have a closed form. For
@@ -59,7 +60,7 @@ def chain_minimum(task: Task) -> Solution:
     gamma = model.isotropy(metric)
     if gamma is None:
         model.smallest_trace(0.0, metric)  # refuses what has no formula
-        return _two_layers(task, model)
+        return _two_layers(task, clock, model)
     d1, d2 = problem.shape
     require(8.0 * 8 * d1 * d2, "solving this problem")
     A, b = problem.measurement, problem.data
@@ -73,11 +74,11 @@ def chain_minimum(task: Task) -> Solution:
     if task.alpha > 0:
         dual = -problem.residual(factors) / (A.size * task.alpha * model.smallest_trace(gamma, metric) / 2)
         proof = chain_certificate(problem, factors, dual, alpha=task.alpha)
-        return task.solution(factors, proof, task.status(proof), {})
+        return task.solution(clock, factors, proof, status_of(proof, clock), {})
     proof = chain_certificate(problem, factors, A.forward_factors(U, V) / A.size)
     misfit = float(np.linalg.norm(problem.residual(factors)))
     consistent = misfit <= LARGEST_RESIDUAL * float(np.linalg.norm(b))
-    return task.solution(factors, proof, task.status(proof, consistent=consistent), {})
+    return task.solution(clock, factors, proof, status_of(proof, clock, consistent=consistent), {})
 
 
 def _shrunk(s: Array, price: float, power: float) -> Array:
@@ -95,11 +96,11 @@ def _shrunk(s: Array, price: float, power: float) -> Array:
     return np.maximum(s - float(brentq(excess, 0.0, float(s[0]), xtol=1e-16 * float(s[0]), rtol=1e-15)), 0.0)
 
 
-def _two_layers(task: Task, model: Chain) -> Solution:
+def _two_layers(task: Task, clock: Clock, model: Chain) -> Solution:
     """Return the flat solution of the product of two layers, as layers."""
     problem, metric = task.problem, task.problem.metric
     scale = float(np.sqrt(np.prod(problem.shape)))
-    found = convex_minimum(replace(task, problem=_two_factors(problem)).at(task.alpha * scale))
+    found = convex_minimum(replace(task, problem=_two_factors(problem), alpha=task.alpha * scale), clock)
     L, R = found.factors
     factors = model.flattest(*model.decompose(metric[0] @ L, metric[1] @ R), metric)
     return replace(

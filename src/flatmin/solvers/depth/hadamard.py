@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.linalg.subspaces import EPS
@@ -17,12 +18,12 @@ from flatmin.proofs.certificate import LARGEST_GAP, Certificate, Fit, check_stre
 from flatmin.solution import Solution
 from flatmin.solvers.depth.power_norm import dual_power_norm, minimise_power_norm, penalised_bound
 from flatmin.solvers.depth.power_uniqueness import nearby_minimisers, nearby_penalised
-from flatmin.solvers.task import Task
+from flatmin.solvers.task import Task, status_of
 
 __all__ = ["hadamard_certificate", "hadamard_factors", "hadamard_minimum", "hadamard_whitened"]
 
 
-def hadamard_minimum(task: Task) -> Solution:
+def hadamard_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flattest x with ``A x = b``, certified: the minimiser of ``2N Σ_j w_j |x_j|^(2 − 2/N)``.
 
     With alpha > 0 it minimises ``(1/m) ‖A x − b‖² + 2N alpha Σ_j w_j |x_j|^(2 − 2/N)``: for two factors the lasso with
@@ -36,11 +37,11 @@ def hadamard_minimum(task: Task) -> Solution:
     with one_thread():
         B, units = hadamard_whitened(problem)
         noise = model.depth * task.alpha * m
-        found = minimise_power_norm(B, problem.data, model.power, task.budget, task.callback, noise=noise)
+        found = minimise_power_norm(B, problem.data, model.power, clock, task.limits.callback, noise=noise)
         factors = hadamard_factors(problem, units * found.z)
         proof = hadamard_certificate(problem, factors, found.dual, alpha=task.alpha)
-    status = task.status(proof, consistent=found.consistent, converged=found.converged)
-    return task.solution(factors, proof, status, found.history)
+    status = status_of(proof, clock, consistent=found.consistent, converged=found.converged)
+    return task.solution(clock, factors, proof, status, found.history)
 
 
 def hadamard_certificate(

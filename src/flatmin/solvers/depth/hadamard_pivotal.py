@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from flatmin._core.limits import Clock
 from flatmin.errors import InputError
 from flatmin.parametrizations.hadamard import Hadamard
 from flatmin.solution import Noise, Solution
@@ -24,7 +25,7 @@ ACCURACY, SOLVES = 1e-6, 60
 EXACT = 5e-9
 
 
-def hadamard_pivotal_minimum(task: Task) -> Solution:
+def hadamard_pivotal_minimum(task: Task, clock: Clock) -> Solution:
     """Return the lasso at the strength that the noise of its own residual asks for, certified.
 
     The rule is that of `pivotal_minimum`: with ``μ = 2 alpha m``, r the residual and ``B = A diag(1/w)``, the lasso has
@@ -49,20 +50,20 @@ def hadamard_pivotal_minimum(task: Task) -> Solution:
         )
     m, size = len(problem.data), float(np.linalg.norm(problem.data))
     B, _ = hadamard_whitened(problem)
-    g = np.random.default_rng(int(task.seed)).standard_normal((DRAWS, m))
+    g = np.random.default_rng(task.limits.seed).standard_normal((DRAWS, m))
     norms = np.max(np.abs(g @ B), axis=1, initial=0.0) / np.linalg.norm(g, axis=1)
     threshold = float(np.quantile(norms, QUANTILE))
     price, left, solution = threshold * size, size, None
     for _ in range(SOLVES):
         if left <= EXACT * size:
             break
-        solution = hadamard_minimum(task.at(price / (model.depth * m)))
+        solution = hadamard_minimum(replace(task, alpha=price / (model.depth * m)), clock)
         left, before = float(np.linalg.norm(problem.residual(solution.factors))), price
         price = threshold * left
-        if abs(price / before - 1) <= ACCURACY or task.budget.exhausted:
+        if abs(price / before - 1) <= ACCURACY or clock.exhausted:
             break
     if solution is None or left <= EXACT * size:
-        solution = hadamard_minimum(task.at(0.0))
+        solution = hadamard_minimum(replace(task, alpha=0.0), clock)
     return replace(solution, noise=_noise(task, solution, threshold))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, lstsq, solve_triangular
 
 from flatmin._core.arrays import Array
-from flatmin.solvers.factored.newton import Budget
+from flatmin._core.limits import Clock
 
 __all__ = [
     "PowerNormMinimum",
@@ -72,7 +72,7 @@ def minimise_power_norm(
     B: Array,
     b: Array,
     p: float,
-    budget: Budget | None = None,
+    clock: Clock | None = None,
     callback: Callable[[dict[str, float]], Any] | None = None,
     *,
     noise: float = 0.0,
@@ -92,7 +92,7 @@ def minimise_power_norm(
         The right-hand side.
     p : float
         From 1 to 2, without 2.
-    budget : Budget, optional
+    clock : Clock, optional
         Limits on Newton steps and time.
     callback : callable, optional
         Called after each step with a row of the history.
@@ -110,7 +110,7 @@ def minimise_power_norm(
     >>> minimise_power_norm(B, b, 1.0).z.round(9), minimise_power_norm(B, b, 1.5).z.round(9)
     (array([0., 1.]), array([0.22222222, 0.88888889]))
     """
-    budget = Budget() if budget is None else budget
+    clock = Clock() if clock is None else clock
     reduced = _Reduced.of(B, b) if noise == 0 else _Reduced.rotated(B, b)
     rows, scale = reduced.rows, float(np.linalg.norm(reduced.data))
     if scale == 0:
@@ -121,20 +121,12 @@ def minimise_power_norm(
     history: dict[str, list[float]] = {}
 
     def report(z: Array, y: Array, residual: Array) -> None:
-        row = {
-            "iteration": float(budget.iterations),
-            "seconds": budget.seconds,
-            "residual": float(np.linalg.norm(residual)),
-            "gap": _gap(rows, data, p, price, z, y),
-            "rank": float(np.count_nonzero(np.abs(z) > 1e-6 * np.max(np.abs(z)))),
-        }
-        for name, number in row.items():
-            history.setdefault(name, []).append(number)
-        if callback is not None:
-            callback(row)
+        misfit, gap = float(np.linalg.norm(residual)), _gap(rows, data, p, price, z, y)
+        rank = int(np.count_nonzero(np.abs(z) > 1e-6 * np.max(np.abs(z))))
+        clock.record(history, callback, residual=misfit, gap=gap, rank=rank)
 
     method = _interior_point if p == 1 else _dual_newton
-    z, y, converged = method(rows, data, p, price, budget, report)
+    z, y, converged = method(rows, data, p, price, clock, report)
     if noise:
         dual = reduced.rotated_dual(y * (p * scale ** (p - 1) if p > 1 else 1.0), b, noise)
         return PowerNormMinimum(scale * reduced.spread(z), dual, converged, True, history)
@@ -281,9 +273,7 @@ def _independent(B: Array) -> tuple[Array, Array | None]:
     return Vt[kept] * lengths, U[:, kept] * values[kept]
 
 
-def _dual_newton(
-    B: Array, b: Array, p: float, noise: float, budget: Budget, report: Report
-) -> tuple[Array, Array, bool]:
+def _dual_newton(B: Array, b: Array, p: float, noise: float, clock: Clock, report: Report) -> tuple[Array, Array, bool]:
     """Minimise ``Σ |s_j|^q / q + (ridge/2) ‖y‖² − ⟨b, y⟩``, ``ridge = p μ``; the multiplier is ``p y``."""
     q, ridge = p / (p - 1), p * noise
     y = _normal_equations(B, np.ones(B.shape[1]))(b)
@@ -299,14 +289,14 @@ def _dual_newton(
         misfit = float(np.linalg.norm(residual) / np.linalg.norm(b))
         if misfit <= EXACT or (misfit <= NEARLY_EXACT and misfit > best / 2):
             return z, y, True
-        if budget.exhausted:
+        if clock.exhausted:
             break
         best = min(best, misfit)
         dy = _normal_equations(B, (q - 1) * np.abs(s) ** (q - 2), ridge)(residual)
         ds = B.T @ dy
         step = _line_minimum(s, ds, q, float((b - ridge * y) @ dy), ridge * float(dy @ dy))
         y, s = y + step * dy, s + step * ds
-        budget.iterations += 1
+        clock.iterations += 1
     return z, y, False
 
 
@@ -329,7 +319,7 @@ def _line_minimum(s: Array, ds: Array, q: float, slope: float, curvature: float 
 
 
 def _interior_point(
-    B: Array, b: Array, p: float, noise: float, budget: Budget, report: Report
+    B: Array, b: Array, p: float, noise: float, clock: Clock, report: Report
 ) -> tuple[Array, Array, bool]:
     """Follow the central path of the linear programme ``min Σ x s.t. B (x⁺ − x⁻) = b, x ≥ 0`` (Mehrotra's method).
 
@@ -353,7 +343,7 @@ def _interior_point(
             best = z, y
         errors.append(error)
         stalled = min(errors[-PATIENCE:]) > min(errors[:-PATIENCE], default=np.inf) / 2
-        if error <= CLOSE or stalled or budget.exhausted:
+        if error <= CLOSE or stalled or clock.exhausted:
             break
         ratio, mu = x / s, float(x @ s) / (2 * n)
         solve = _normal_equations(B, ratio[:n] + ratio[n:], noise)
@@ -380,9 +370,9 @@ def _interior_point(
         forward, step = (min(reaches),) * 2 if noise else reaches
         x = x + forward * dx
         y, s = y + step * dy, s + step * ds
-        budget.iterations += 1
+        clock.iterations += 1
     exact = _on_the_support(B, b, *best) if noise == 0 else _penalised_on_the_support(B, b, noise, *best)
-    return *exact, not budget.exhausted
+    return *exact, not clock.exhausted
 
 
 def _longest(x: Array, dx: Array) -> float:

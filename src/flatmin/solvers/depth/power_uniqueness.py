@@ -215,7 +215,7 @@ def _sparse(
 
 @dataclass(frozen=True)
 class _Apart:
-    """How a budget ε for ``Σ δ_j |h_j|`` over loose coordinates turns into distances.
+    """How a clock ε for ``Σ δ_j |h_j|`` over loose coordinates turns into distances.
 
     There h has at most length ``far ε`` and its measurements ``push ε``; on the tight set a vector whose measurements
     have length t has at most length ``pull t``.

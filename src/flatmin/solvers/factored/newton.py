@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.linalg.subspaces import EPS
 from flatmin.solvers.factored.quadratic_maps import Linearization, QuadraticMap
 
-__all__ = ["Budget", "Round", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser"]
+__all__ = ["Round", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser"]
 
 #: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
@@ -32,32 +32,6 @@ LARGE = 1_000_000
 COARSE = 1e6
 #: Conjugate gradient steps a Newton step may take.
 MAX_PRODUCTS = 300
-
-
-@dataclass
-class Budget:
-    """The limits of a solve, shared by all its rounds."""
-
-    max_iter: int | None = None
-    time_limit: float | None = None
-    iterations: int = 0
-    products: int = 0
-    start: float = field(default_factory=time.perf_counter)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the solve began."""
-        return time.perf_counter() - self.start
-
-    @property
-    def out_of_time(self) -> bool:
-        """Whether the time limit is reached."""
-        return self.time_limit is not None and self.seconds >= self.time_limit
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether any limit is reached."""
-        return self.out_of_time or (self.max_iter is not None and self.iterations >= self.max_iter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +53,7 @@ def minimise(
     target: Array,
     sigma: float,
     tol: float,
-    budget: Budget,
+    clock: Clock,
     max_steps: int = 40,
 ) -> Round:
     """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x, where ``value = q(x)``, to a gradient of ``tol ‖x‖``.
@@ -98,9 +72,9 @@ def minimise(
         gradient = x - model.apply(S, x)
         size, norm = float(np.linalg.norm(x)), float(np.linalg.norm(gradient))
         relative = norm / max(size, 1e-300)
-        if relative <= tol or step == max_steps or budget.exhausted:
+        if relative <= tol or step == max_steps or clock.exhausted:
             break
-        budget.iterations += 1
+        clock.iterations += 1
         derivative = model.linearize(x)
         goal = max(min(0.1, relative**0.5) * norm, 0.3 * tol * size)
         patience = WORN if factor is not None else -1 if derivative.J is not None else SLOW
@@ -112,9 +86,9 @@ def minimise(
             blockwise, usual = blockwise_inverse(derivative, sigma), 0
         precondition = factor or blockwise
         assert precondition is not None
-        products = -budget.products
-        direction = conjugate_gradients(model, derivative, S, gradient, sigma, goal, precondition, budget)
-        products += budget.products
+        products = -clock.products
+        direction = conjugate_gradients(model, derivative, S, gradient, sigma, goal, precondition, clock)
+        products += clock.products
         usual = usual or products
         linear, quadratic = derivative.forward(direction), model.value(direction)
         t = quartic_minimiser(x, direction, residual, linear, quadratic, sigma)
@@ -149,7 +123,7 @@ def conjugate_gradients(
     sigma: float,
     goal: float,
     precondition: Callable[[Array], Array],
-    budget: Budget,
+    clock: Clock,
 ) -> Array:
     """Solve the Newton system to residual ``goal``; stop at, and at first follow, negative curvature."""
     d, r = np.zeros_like(gradient), -gradient
@@ -159,12 +133,12 @@ def conjugate_gradients(
     p, rz = z, float(np.vdot(r, z))
     for i in range(MAX_PRODUCTS):
         Hp = p - model.apply(S, p) + sigma * derivative.adjoint(derivative.forward(p))
-        budget.products += 1
+        clock.products += 1
         curvature = float(np.vdot(p, Hp))
         if curvature <= 1e-12 * float(np.vdot(p, p)):
             return p if i == 0 else d
         d, r = d + rz / curvature * p, r - rz / curvature * Hp
-        if float(np.linalg.norm(r)) <= goal or budget.out_of_time:
+        if float(np.linalg.norm(r)) <= goal or clock.out_of_time:
             break
         z = precondition(r)
         rz, before = float(np.vdot(r, z)), rz

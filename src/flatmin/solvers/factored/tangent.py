@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.linalg.subspaces import EPS
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.factored.quadratic_maps import LARGEST_JACOBIAN, QuadraticMap, StackedProduct
 
 __all__ = ["TangentSpace", "Weights"]
@@ -157,7 +157,7 @@ class TangentSpace:
         flipped = 2 * weights.core.T * half.conj().T - half.conj().T * weights.off
         return np.concatenate([M1 * weights.off + self.U @ core, M2 * weights.off + self.V @ flipped])
 
-    def solve(self, target: Array, start: Array, weights: Weights, tol: float, most: int, budget: Budget) -> Array:
+    def solve(self, target: Array, start: Array, weights: Weights, tol: float, most: int, clock: Clock) -> Array:
         """Minimise ``‖q(d) − target‖²`` plus the cost of d by conjugate gradients.
 
         Parameters
@@ -172,20 +172,20 @@ class TangentSpace:
             The gradient shrinks by this factor, in the norm of the preconditioner.
         most : int
             The largest number of steps.
-        budget : Budget
+        clock : Clock
             Its time limit ends the iteration.
         """
         slope = self.project(self.adjoint(target - self.forward(start)) - self.weigh(start, weights))
-        return start + self._inverse(slope, weights, tol, most, budget)
+        return start + self._inverse(slope, weights, tol, most, clock)
 
-    def _inverse(self, r: Array, weights: Weights, tol: float, most: int, budget: Budget) -> Array:
+    def _inverse(self, r: Array, weights: Weights, tol: float, most: int, clock: Clock) -> Array:
         """Return the solution of the normal equations with right-hand side r."""
         precondition = self._preconditioner(weights)
         d, z = np.zeros_like(r), precondition(r)
         p, rz = z, float(np.vdot(r, z).real)
         goal = tol**2 * rz
         for _ in range(most):
-            if rz <= goal or budget.out_of_time:
+            if rz <= goal or clock.out_of_time:
                 break
             Hp = self.project(self.adjoint(self.forward(p)) + self.weigh(p, weights))
             curvature = float(np.vdot(p, Hp).real)
@@ -243,7 +243,7 @@ class TangentSpace:
         largest, smallest = 0.0, np.inf
         for _ in range(steps if self.rank else 0):
             top = self.project(self.adjoint(self.forward(top / np.linalg.norm(top))))
-            bottom = self._inverse(bottom / np.linalg.norm(bottom), none, 1e-2, 200, Budget())
+            bottom = self._inverse(bottom / np.linalg.norm(bottom), none, 1e-2, 200, Clock())
             if not (np.any(top) and np.any(bottom)):
                 return 0.0
             largest, before = max(largest, float(np.linalg.norm(top))), smallest

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.measurements import Dense
 from flatmin.proofs.certificate import LARGEST_RESIDUAL
 from flatmin.solvers.convex.refine import EXACT
@@ -101,6 +102,8 @@ class Descent:
     ----------
     task : Task
         The problem and the limits.
+    clock : Clock
+        Shared with the caller.
     model : QuadraticMap
         Its measured model, as `Isotropic` makes it.
     b : ndarray, shape (m,)
@@ -120,6 +123,7 @@ class Descent:
     """
 
     task: Task
+    clock: Clock
     model: QuadraticMap
     b: Array
     rounds: int | None = None
@@ -130,25 +134,25 @@ class Descent:
     history: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.rng = np.random.default_rng(int(self.task.seed))
+        self.rng = np.random.default_rng(self.task.limits.seed)
         (d1, d2), dtype = self.model.whitened.shape, self.model.whitened.dtype
         self.point = self.best = np.zeros((d1, 0), dtype), np.zeros(0), np.zeros((d2, 0), dtype)
 
     @property
     def widest(self) -> int:
         """The smallest rank at which matrices have as many degrees of freedom as there are data, or the largest."""
-        largest = int(min(*self.model.whitened.shape, self.task.widest or np.inf, self.ceiling))
+        largest = int(min(*self.model.whitened.shape, self.task.max_rank or np.inf, self.ceiling))
         return next((k for k in range(1, largest) if self.model.freedom(k) >= len(self.b)), largest)
 
     @property
     def converged(self) -> bool:
         """Whether a matrix that fits is in hand."""
-        return self.misfit <= min(self.task.tol, LARGEST_RESIDUAL)
+        return self.misfit <= min(self.task.limits.tol, LARGEST_RESIDUAL)
 
     @property
     def over(self) -> bool:
         """Whether there is nothing left to do, or no means to do it."""
-        return self.converged or self.task.budget.exhausted or self.rounds == 0
+        return self.converged or self.clock.exhausted or self.rounds == 0
 
     def run(self, start: Triplets | None = None) -> None:
         """Lower the smoothing, faster at first and slower then, until a matrix fits.
@@ -218,11 +222,11 @@ class Descent:
         k = int(np.clip(np.count_nonzero(s > smoothing), 1, self.widest))
         level = max(smoothing, float(s[k])) if len(s) > k else smoothing
         space = TangentSpace(self.model, U[:, :k], V[:, :k])
-        weights, budget = Weights.log_det(s[:k], level), self.task.budget
-        d = space.solve(self.b, space.diagonal(s[:k]), weights, INNER, MOST_PRODUCTS, budget)
+        weights, clock = Weights.log_det(s[:k], level), self.clock
+        d = space.solve(self.b, space.diagonal(s[:k]), weights, INNER, MOST_PRODUCTS, clock)
         residual = self.b - space.forward(d)
         self.point = self._leading(space, d, DAMPING * residual)
-        budget.iterations += 1
+        clock.iterations += 1
         self.rounds = None if self.rounds is None else self.rounds - 1
         return float(np.linalg.norm(residual) / np.linalg.norm(self.b))
 
@@ -255,19 +259,19 @@ class Descent:
 
     def _gauss_newton(self, point: Triplets) -> tuple[Triplets, float]:
         """Move along tangent spaces towards ``q = b`` at fixed rank while that helps; return the relative misfit."""
-        budget, rank = self.task.budget, len(point[1])
+        clock, rank = self.clock, len(point[1])
         misfit = self._misfit(point)
         for _ in range(MOST_STEPS):
-            if misfit <= EXACT or rank == 0 or budget.exhausted:
+            if misfit <= EXACT or rank == 0 or clock.exhausted:
                 break
             U, s, V = point
             space = TangentSpace(self.model, U, V)
             none, tol = Weights.none(rank), float(np.clip(misfit, INNERMOST, INNER))
-            M1, M2 = space.split(space.solve(self.b, space.diagonal(s), none, tol, MOST_PRODUCTS, budget))
+            M1, M2 = space.split(space.solve(self.b, space.diagonal(s), none, tol, MOST_PRODUCTS, clock))
             decompose = self.task.problem.parametrization.decompose
             moved = _first(decompose(np.hstack([U, M1]), np.hstack([M2, V])), rank)
             left, before = self._misfit(moved), misfit
-            budget.iterations += 1
+            clock.iterations += 1
             if left < before:
                 point, misfit = moved, left
             if left > HOPEFUL * before:
@@ -280,18 +284,9 @@ class Descent:
 
     def _record(self, residual: float, share: float) -> None:
         """Append a row to the history and hand it to the callback."""
-        budget = self.task.budget
-        row = {
-            "iteration": float(budget.iterations),
-            "seconds": budget.seconds,
-            "residual": residual,
-            "smoothing": share,
-            "rank": float(len(self.best[1]) if self.converged else self._candidate()),
-        }
-        for name, number in row.items():
-            self.history.setdefault(name, []).append(number)
-        if self.task.callback is not None:
-            self.task.callback(row)
+        rank = len(self.best[1]) if self.converged else self._candidate()
+        callback = self.task.limits.callback
+        self.clock.record(self.history, callback, residual=residual, smoothing=share, rank=rank)
 
 
 def _first(point: Triplets, rank: int) -> Triplets:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock, Limits
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
@@ -101,39 +102,33 @@ def reweighted_minimum(
     >>> bool(abs(fm.flat_minimum(instance.problem).matrix - instance.truth).max() < 1e-7), s.certificate.holds
     (False, False)
     """
-    task = Task(
-        problem,
-        max_rank=max_rank,
-        tol=tol,
-        max_iter=max_iter,
-        time_limit=time_limit,
-        warm_start=warm_start,
-        seed=seed,
-        callback=callback,
-    )
+    limits = Limits(max_rank, tol, max_iter, time_limit, seed, callback)
+    task, clock = Task(problem, warm_start=warm_start, limits=limits), limits.start()
     _check(task, rounds)
     require(_working_memory(task), "solving this problem")
-    scaled = Scaled.of(problem, 1.0, int(seed))
+    scaled = Scaled.of(problem, 1.0, limits.seed)
     x, y = (None, None) if warm_start is None else scaled.start(problem, warm_start)
     with one_thread():
-        consistent, found = _search(task, scaled, rounds, None if x is None else scaled.model.canonical(x))
+        consistent, found = _search(task, clock, scaled, rounds, None if x is None else scaled.model.canonical(x))
         U, s, V = found.best
         factors = problem.parametrization.flattest(U, scaled.to_z * s, V, scaled.metric)
-        proof = certificate_of(problem, factors, _dual(task, scaled, found.best, y), seed=int(seed))
+        proof = certificate_of(problem, factors, _dual(task, scaled, found.best, y), seed=limits.seed)
         parts = _local_uniqueness(task, scaled, found.best)
-    status = _status(task, proof, consistent and not scaled.contradictory, found.converged)
-    solution = task.solution(factors, proof, status, found.history, **parts)
+    status = _status(proof, clock, consistent and not scaled.contradictory, found.converged)
+    solution = task.solution(clock, factors, proof, status, found.history, **parts)
     return replace(solution, settings={**solution.settings, "rounds": None if rounds is None else int(rounds)})
 
 
-def _search(task: Task, scaled: Scaled, rounds: int | None, start: Triplets | None) -> tuple[bool, Descent]:
+def _search(
+    task: Task, clock: Clock, scaled: Scaled, rounds: int | None, start: Triplets | None
+) -> tuple[bool, Descent]:
     """Return whether some matrix fits the data, and the search for one; where none does, for the nearest data."""
     if scaled.size == 0:
-        nothing = Descent(task, scaled.model, scaled.b, rounds)
+        nothing = Descent(task, clock, scaled.model, scaled.b, rounds)
         nothing.misfit = 0.0
         return True, nothing
     even = Isotropic.of(scaled.model, scaled.b)
-    descent = Descent(task, even.model, even.b, rounds)
+    descent = Descent(task, clock, even.model, even.b, rounds)
     descent.run(start)
     if descent.converged or descent.over:
         return even.outside <= INCONSISTENT, descent
@@ -141,7 +136,7 @@ def _search(task: Task, scaled: Scaled, rounds: int | None, start: Triplets | No
     if distance <= INCONSISTENT:
         return True, descent
     even = Isotropic.of(scaled.model, projected)
-    nearest = Descent(task, even.model, even.b, rounds)
+    nearest = Descent(task, clock, even.model, even.b, rounds)
     nearest.run(start)
     return False, nearest
 
@@ -153,9 +148,9 @@ def _dual(task: Task, scaled: Scaled, found: Triplets, start: Array | None) -> A
     model, zero = scaled.model, np.zeros_like(scaled.b)
     if not len(found[1]):
         return scaled.original_dual(zero, 0.0)
-    candidates = [correct_dual(model, model.stack(*found), zero, int(task.seed))]
+    candidates = [correct_dual(model, model.stack(*found), zero, task.limits.seed)]
     if start is not None and np.any(start):
-        candidates.append((start, float(model.leading(model.dual_matrix(start), 1, int(task.seed))[1][0])))
+        candidates.append((start, float(model.leading(model.dual_matrix(start), 1, task.limits.seed)[1][0])))
     scaled_down = [y / max(1.0, norm) for y, norm in candidates]
     return scaled.original_dual(max(scaled_down, key=lambda y: float(scaled.b @ y)), 0.0)
 
@@ -164,7 +159,7 @@ def _local_uniqueness(task: Task, scaled: Scaled, found: Triplets) -> dict[str, 
     """Return how firmly the data hold the matrix among its neighbours of the same rank, and which lines are loose."""
     U, _, V = found
     space = TangentSpace(scaled.model, U, V)
-    rng = np.random.default_rng(int(task.seed))
+    rng = np.random.default_rng(task.limits.seed)
     seen = (D.power(0) @ rng.standard_normal(F.shape) for D, F in zip(scaled.metric, (U, V), strict=True))
     rows, cols = space.loose()
     free = len(rows) or len(cols) or scaled.model.freedom(space.rank) > len(scaled.b)
@@ -172,13 +167,13 @@ def _local_uniqueness(task: Task, scaled: Scaled, found: Triplets) -> dict[str, 
     return {"local_injectivity": np.array(injectivity), "loose_rows": rows, "loose_cols": cols}
 
 
-def _status(task: Task, proof: Certificate, consistent: bool, converged: bool) -> Status:
+def _status(proof: Certificate, clock: Clock, consistent: bool, converged: bool) -> Status:
     if not consistent:
         return Status.inconsistent_data
     if converged and proof.relative_residual <= LARGEST_RESIDUAL:
         return Status.low_rank_interpolant
-    if task.budget.exhausted:
-        return Status.time_limit if task.budget.out_of_time else Status.iteration_limit
+    if clock.exhausted:
+        return Status.time_limit if clock.out_of_time else Status.iteration_limit
     return Status.not_certified
 
 
@@ -186,7 +181,7 @@ def _working_memory(task: Task) -> float:
     """Return a rough upper estimate, in bytes, of what the search will hold beside the measurements."""
     problem = task.problem
     if isinstance(problem.measurement, Entries):
-        return working_memory(problem, task.widest)
+        return working_memory(problem, task.max_rank)
     d1, d2 = problem.shape
     jacobian = min(8 * problem.measurement.size * (d1 + d2) * min(d1, d2), 8.0 * LARGEST_JACOBIAN)
     return jacobian + 24.0 * min(d1, d2, 8000) ** 2 + problem.measurement.nbytes

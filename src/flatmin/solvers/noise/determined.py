@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.measurements import CodedDiffraction
-from flatmin.problem import Problem
 from flatmin.solvers.convex.scaling import Scaled
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.factored.quadratic_maps import StackedGram
 from flatmin.solvers.task import Task
@@ -44,7 +43,7 @@ def implicit(scaled: Scaled) -> Scaled:
     return replace(scaled, model=_ByTransforms(scaled.model.whitened, scaled.model.scale, scaled.model.units))
 
 
-def rank_one_fit(scaled: Scaled, task: Task) -> Array:
+def rank_one_fit(scaled: Scaled, task: Task, clock: Clock) -> Array:
     """Return stacked factors of a fit of rank one from a spectral start, near one of least squares.
 
     Parameters
@@ -52,42 +51,45 @@ def rank_one_fit(scaled: Scaled, task: Task) -> Array:
     scaled : Scaled
         A problem whose sensing matrices are all ``x x*``.
     task : Task
-        Its limits and seed.
+        Its limits.
+    clock : Clock
+        Shared with the caller.
     """
-    model, steps = scaled.model, START if task.max_iter is None else min(START, task.max_iter)
-    budget = Budget(steps, task.time_limit, start=task.budget.start)
-    found = interpolate(model.whitened, 2 * scaled.b / model.scale, budget=budget, max_rank=1, seed=int(task.seed))
-    task.budget.iterations += budget.iterations
+    most = task.limits.max_iter
+    model, steps = scaled.model, START if most is None else min(START, most)
+    own = Clock(steps, task.limits.time_limit, started=clock.started)
+    found = interpolate(model.whitened, 2 * scaled.b / model.scale, clock=own, max_rank=1, seed=task.limits.seed)
+    clock.iterations += own.iterations
     return _stacked(scaled, found.U)
 
 
-def shifted_minimum(problem: Problem, scaled: Scaled, task: Task, x: Array, price: float) -> Outcome:
+def shifted_minimum(scaled: Scaled, task: Task, clock: Clock, x: Array, price: float) -> Outcome:
     """Return the minimum of ``tr Z + (price/2) ‖q − b‖²``, without forming a matrix.
 
     Parameters
     ----------
-    problem : Problem
-        A problem whose data determine the trace.
     scaled : Scaled
-        The same in scaled units, with the metric power 1.
+        The task's problem, whose data determine the trace, in scaled units.
     task : Task
-        Its limits, seed and callback.
+        The problem and its limits; its metric power is 1.
+    clock : Clock
+        Shared with the caller.
     x : ndarray, shape (n, k)
         Stacked factors to start from.
     price : float
         What misfit costs.
     """
-    model = scaled.model
+    model, measurement = scaled.model, task.problem.measurement
     U, s, _ = model.canonical(x)
-    shift = problem.measurement.traces() / (problem.measurement.size * model.scale)
+    shift = measurement.traces() / (measurement.size * model.scale)
     found = interpolate(
         model.whitened,
         2 * (scaled.b - shift / price) / model.scale,
-        budget=task.budget,
-        max_rank=task.widest,
-        seed=int(task.seed),
+        clock=clock,
+        max_rank=task.max_rank,
+        seed=task.limits.seed,
         start=U * np.sqrt(2 * s),
-        callback=task.callback,
+        callback=task.limits.callback,
     )
     x = _stacked(scaled, found.U)
     y = price * (scaled.b - model.value(x))

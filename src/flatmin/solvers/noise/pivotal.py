@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
@@ -18,7 +19,7 @@ from flatmin.solution import Noise, Solution
 from flatmin.solvers.convex.augmented_lagrangian import augmented_lagrangian
 from flatmin.solvers.convex.minimum import convex_minimum, packed, working_memory
 from flatmin.solvers.convex.scaling import Scaled
-from flatmin.solvers.factored.outcome import Options, Outcome
+from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.noise.determined import implicit, rank_one_fit, shifted_minimum
 from flatmin.solvers.noise.penalised_fit import first_factors, penalised_fit
 from flatmin.solvers.noise.rank_test import RankTest
@@ -42,7 +43,7 @@ EXACT, FITTED, FAINTEST = 1e-7, 1e-9, 5e-9
 STABLE, TRIALS = 0.01, 8
 
 
-def pivotal_minimum(task: Task) -> Solution:
+def pivotal_minimum(task: Task, clock: Clock) -> Solution:
     """Return the minimum of ``loss + alpha · scaled trace`` at the strength of the square-root rule, certified.
 
     With ``Z = D1 X D2``, ``r(alpha)`` the residual of the penalised solution and t a quantile of
@@ -65,25 +66,25 @@ def pivotal_minimum(task: Task) -> Solution:
     Belloni, Chernozhukov, Wang, "Square-root lasso", Biometrika 98(4), 2011. Klopp, "Noisy low-rank matrix completion
     with general sampling distribution", Bernoulli 20(1), 2014.
     """
-    found = _started(task)
+    found = _started(task, clock)
     if isinstance(found, Solution):
         return found
     rule, x, price = found
     with one_thread():
-        at = task.at(rule.scaled.exchanged(price))
+        at = replace(task, alpha=rule.scaled.exchanged(price))
         if rule.selects:
             outcome = rule.finished(x, price)
-            solution = packed(at, rule.scaled, outcome)
+            solution = packed(at, clock, rule.scaled, outcome)
             x = rule.scaled.model.stack(outcome.U, outcome.s, outcome.V)
         else:
             solution = rule.shifted(at, x, price)
         noise = rule.noise(x, solution.rank, price)
-    return replace(solution, noise=noise, seconds=task.budget.seconds)
+    return replace(solution, noise=noise, seconds=clock.seconds)
 
 
-def level_of_noise(task: Task) -> Noise:
+def level_of_noise(task: Task, clock: Clock) -> Noise:
     """Return what `pivotal_minimum` finds out about the noise, without a penalised solution where none is needed."""
-    found = _started(task)
+    found = _started(task, clock)
     if isinstance(found, Solution):
         assert found.noise is not None
         return found.noise
@@ -92,30 +93,31 @@ def level_of_noise(task: Task) -> Noise:
         return rule.noise(x, x.shape[1], price)
 
 
-def _started(task: Task) -> Solution | tuple[_Rule, Array, float]:
+def _started(task: Task, clock: Clock) -> Solution | tuple[_Rule, Array, float]:
     """Return the rule with its threshold, stacked factors and the price of misfit; or the solution of exact data."""
     problem = task.problem
     if not isinstance(problem.loss, Squared) or not isinstance(problem.parametrization, Product | Gram | SignedGram):
         model = problem.parametrization if isinstance(problem.loss, Squared) else problem.loss
         raise InputError(f"alpha is 'auto' for {model!r}, expected a Product, Gram or SignedGram model and Squared()")
     require(working_memory(problem), "solving this problem")
-    scaled = Scaled.of(problem, task.metric_power, int(task.seed), weighted=False)
+    scaled = Scaled.of(problem, task.metric_power, task.limits.seed, weighted=False)
     if scaled.size == 0:  # without data any strength is right, and where nothing is seen zero is best at any strength
-        return _without_noise(task, convex_minimum(task.at(1.0) if np.any(problem.data) else task))
+        return _without_noise(task, convex_minimum(replace(task, alpha=1.0) if np.any(problem.data) else task, clock))
     if _is_determined(problem, scaled):
         scaled = implicit(scaled)
     with one_thread():
-        rule = _Rule.of(scaled, task)
+        rule = _Rule.of(scaled, task, clock)
         end, x, price = rule.settled() if rule.selects else rule.plugged_in()
     if price is None:
-        solution = replace(convex_minimum(task.up_to(x.shape[1])), settings=task.settings)
+        narrow = replace(task, limits=replace(task.limits, max_rank=max(x.shape[1], 1)))
+        solution = replace(convex_minimum(narrow, clock), settings=task.settings)
         proof = solution.certificate
-        if (proof.holds and proof.relative_residual <= FITTED) or task.budget.exhausted:
+        if (proof.holds and proof.relative_residual <= FITTED) or clock.exhausted:
             return _without_noise(task, solution, end)
         with one_thread():
             rule = replace(rule, exact=FAINTEST)
             end, x, price = rule.settled() if rule.selects else rule.plugged_in()
-    return (end, x, price) if price is not None else _without_noise(task, convex_minimum(task), end)
+    return (end, x, price) if price is not None else _without_noise(task, convex_minimum(task, clock), end)
 
 
 def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) -> Solution:
@@ -147,6 +149,7 @@ class _Rule:
     """
 
     task: Task
+    clock: Clock
     scaled: Scaled
     simulated: SimulatedNoise
     threshold: float
@@ -154,10 +157,10 @@ class _Rule:
     exact: float = EXACT
 
     @classmethod
-    def of(cls, scaled: Scaled, task: Task) -> _Rule:
+    def of(cls, scaled: Scaled, task: Task, clock: Clock) -> _Rule:
         """Begin with the threshold of Gaussian noise."""
-        simulated = SimulatedNoise.of(task.problem, scaled, int(task.seed))
-        return cls(task, scaled, simulated, simulated.even, not _is_determined(task.problem, scaled))
+        simulated = SimulatedNoise.of(task.problem, scaled, task.limits.seed)
+        return cls(task, clock, scaled, simulated, simulated.even, not _is_determined(task.problem, scaled))
 
     def settled(self) -> tuple[_Rule, Array, float | None]:
         """Return the rule with the threshold of the noise that it finds, stacked factors, and the price of misfit.
@@ -173,7 +176,7 @@ class _Rule:
             if rule._is_exact(residual):
                 return rule, x, None
             threshold = self.simulated.flipped(residual)
-            if abs(threshold / rule.threshold - 1) < STABLE or self.task.budget.exhausted:
+            if abs(threshold / rule.threshold - 1) < STABLE or self.clock.exhausted:
                 break
             rule = replace(rule, threshold=threshold)
             u = rule._next(known)
@@ -192,10 +195,10 @@ class _Rule:
             Where the points (u, ρ) are noted.
         """
         for _ in range(SOLVES):
-            x, residual = penalised_fit(self.scaled, self.task, x, u**-0.5)
+            x, residual = penalised_fit(self.scaled, self.task, self.clock, x, u**-0.5)
             known.append((u, self.simulated.squares(residual)))
             wanted = self.threshold**2 * known[-1][1]
-            if self._is_exact(residual) or abs(np.log(wanted / u)) < 2 * ACCURACY or self.task.budget.exhausted:
+            if self._is_exact(residual) or abs(np.log(wanted / u)) < 2 * ACCURACY or self.clock.exhausted:
                 break
             u = self._next(known)
         return x, residual
@@ -205,7 +208,7 @@ class _Rule:
 
         This is for data that determine the trace, where a penalty on it selects no rank.
         """
-        x = rank_one_fit(self.scaled, self.task)
+        x = rank_one_fit(self.scaled, self.task, self.clock)
         residual = self.scaled.b - self.scaled.model.value(x)
         if self._is_exact(residual):
             return self, x, None
@@ -218,19 +221,19 @@ class _Rule:
     def shifted(self, task: Task, x: Array, price: float) -> Solution:
         """Return the solution where the data determine the trace, from a fit without penalty."""
         if task.metric_power == 1:
-            outcome = shifted_minimum(task.problem, self.scaled, task, x, price)
-            solution = packed(task, self.scaled, outcome)
-            if solution.certificate.holds or task.budget.exhausted:
+            outcome = shifted_minimum(self.scaled, task, self.clock, x, price)
+            solution = packed(task, self.clock, self.scaled, outcome)
+            if solution.certificate.holds or self.clock.exhausted:
                 return solution
             x = self.scaled.model.stack(outcome.U, outcome.s, outcome.V)
-        return packed(task, self.scaled, self.finished(x, price))
+        return packed(task, self.clock, self.scaled, self.finished(x, price))
 
     def finished(self, x: Array, price: float) -> Outcome:
         """Return the solution to the accuracy that was asked for."""
         model, b, task = self.scaled.model, self.scaled.b, self.task
-        x, _ = penalised_fit(self.scaled, self.task, x, price, max(FINE * task.tol, FINEST))
-        options = Options(task.tol, task.widest, int(task.seed), task.callback)
-        return augmented_lagrangian(model, b, task.budget, options, (x, price * (b - model.value(x))), price)
+        x, _ = penalised_fit(self.scaled, self.task, self.clock, x, price, max(FINE * task.limits.tol, FINEST))
+        limits = replace(task.limits, max_rank=task.max_rank)
+        return augmented_lagrangian(model, b, self.clock, limits, (x, price * (b - model.value(x))), price)
 
     def noise(self, x: Array, penalised_rank: int, price: float) -> Noise:
         """Test the ranks around that of stacked factors x, fit without penalty, and estimate the level of noise.
@@ -254,8 +257,8 @@ class _Rule:
 
     def _test(self, price: float) -> RankTest:
         problem = self.task.problem
-        widest = self.task.widest or min(problem.shape)
-        return RankTest(self.simulated, price, len(problem.data), widest, self.task.budget)
+        widest = self.task.max_rank or min(problem.shape)
+        return RankTest(self.simulated, price, len(problem.data), widest, self.clock)
 
     def _price(self, residual: Array) -> float:
         """Return what misfit costs where the penalty is what noise of the size of a residual can do."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.solvers.factored.newton import Budget
+from flatmin._core.limits import Clock
 from flatmin.solvers.noise.refit import least_squares
 from flatmin.solvers.noise.simulated_noise import SimulatedNoise
 
@@ -36,7 +36,7 @@ class RankTest:
         How many there are, repeated ones included.
     widest : int
         The largest rank allowed.
-    budget : Budget
+    clock : Clock
         Limits, shared with the caller.
     """
 
@@ -44,11 +44,11 @@ class RankTest:
     price: float
     measurements: int
     widest: int
-    budget: Budget
+    clock: Clock
 
     def fit(self, x: Array, tol: float | None = None) -> _Fit:
         """Return stacked factors of the least-squares fit at the rank of x, and its residual."""
-        end = least_squares(self.noise.scaled, x, self.price, self.budget, tol)
+        end = least_squares(self.noise.scaled, x, self.price, self.clock, tol)
         return end.x, self.noise.scaled.b - end.value
 
     def passed(self, x: Array) -> _Fit:
@@ -60,14 +60,14 @@ class RankTest:
         """
         model, fit = self.noise.scaled.model, self.fit(x, GLANCE)
         passes, column = self._passes(*fit)
-        while passes and fit[0].shape[1] > 0 and not self.budget.out_of_time:
+        while passes and fit[0].shape[1] > 0 and not self.clock.out_of_time:
             U, s, V = model.canonical(fit[0])
             smaller = self.fit(model.stack(U[:, :-1], s[:-1], V[:, :-1]), GLANCE)
             if not self._passes(*smaller)[0]:
                 return self.fit(fit[0])
             fit = smaller
         for _ in range(min(ABOVE, self.widest - fit[0].shape[1])):
-            if passes or self.budget.out_of_time:
+            if passes or self.clock.out_of_time:
                 break
             fit = self.fit(np.hstack([fit[0], column]), GLANCE)
             passes, column = self._passes(*fit)

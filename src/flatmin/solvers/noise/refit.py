@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
@@ -15,7 +16,7 @@ from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers.convex.minimum import working_memory
 from flatmin.solvers.convex.scaling import Scaled
-from flatmin.solvers.factored.newton import Budget, Round, minimise
+from flatmin.solvers.factored.newton import Round, minimise
 
 __all__ = ["least_squares", "refit", "unscaled"]
 
@@ -84,19 +85,19 @@ def refit(
         return factors
     x, _ = scaled.start(problem, solution)
     with one_thread():
-        end = least_squares(scaled, x, scaled.exchanged(alpha), Budget(max_iter, time_limit))
+        end = least_squares(scaled, x, scaled.exchanged(alpha), Clock(max_iter, time_limit))
     found = unscaled(problem, scaled, end.x)
     before, after = (float(np.linalg.norm(problem.residual(f))) for f in (factors, found))
     return found if after <= before else factors
 
 
-def least_squares(scaled: Scaled, x: Array, price: float, budget: Budget, tol: float | None = None) -> Round:
+def least_squares(scaled: Scaled, x: Array, price: float, clock: Clock, tol: float | None = None) -> Round:
     """Return the fit at the rank of stacked factors x, at a hundredth of the penalty where misfit costs ``price``.
 
     If x is a minimum at that price, the fit has no larger residual: let F and G be the objectives at the two prices,
     ``G(end) ≤ G(x)`` and ``F(x) ≤ F(end)``; their sum is an inequality between the residuals alone.
     """
-    return minimise(scaled.model, x, scaled.model.value(x), scaled.b, UNBIASED * price, tol or REFITTED, budget)
+    return minimise(scaled.model, x, scaled.model.value(x), scaled.b, UNBIASED * price, tol or REFITTED, clock)
 
 
 def unscaled(problem: Problem, scaled: Scaled, x: Array) -> Factors:

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from flatmin._core.limits import Clock
 from flatmin.proofs.certificate import certificate_of
 from flatmin.solution import Noise, Solution
 from flatmin.solvers.convex.minimum import convex_minimum
 from flatmin.solvers.noise.pivotal import level_of_noise
-from flatmin.solvers.task import Task
+from flatmin.solvers.task import Task, status_of
 
 __all__ = ["uncertified_minimum"]
 
 
-def uncertified_minimum(task: Task, noise: Noise | None = None) -> Solution:
+def uncertified_minimum(task: Task, clock: Clock, noise: Noise | None = None) -> Solution:
     """Return the least-squares fit of the smallest rank that leaves noise, where a penalised solution takes too long.
 
     ``noise`` is what `level_of_noise` returned, if that is known.
 
     Its certificate says how far it is, at most, from the minimum of loss + alpha · scaled trace.
     """
-    problem, noise = task.problem, noise or level_of_noise(task)
+    problem, noise = task.problem, noise or level_of_noise(task, clock)
     if noise.alpha == 0:
-        return convex_minimum(task)
+        return convex_minimum(task, clock)
     dual = -2 * problem.residual(noise.refit) / (problem.parametrization.trace_factor * noise.alpha * len(problem.data))
-    at = task.at(noise.alpha)
+    at = replace(task, alpha=noise.alpha)
     proof = certificate_of(
         problem,
         noise.refit,
         dual,
         alpha=noise.alpha,
         metric_power=task.metric_power,
-        seed=int(task.seed),
+        seed=task.limits.seed,
         look_further=False,
     )
-    return replace(at.solution(noise.refit, proof, at.status(proof), {}), noise=noise)
+    return replace(at.solution(clock, noise.refit, proof, status_of(proof, clock), {}), noise=noise)

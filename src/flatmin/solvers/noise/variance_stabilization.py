@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock, Limits
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
 from flatmin.losses import Squared
@@ -125,7 +126,8 @@ def stabilize_variance(
     >>> noise.rank, bool(abs(found.unit - 1) < 3 * found.std_error)
     (1, True)
     """
-    task = Task(problem, max_rank=max_rank, max_iter=max_iter, seed=seed)
+    limits = Limits(max_rank=max_rank, max_iter=max_iter, seed=seed)
+    task = Task(problem, limits=limits)
     if not isinstance(problem.loss, Squared) or not isinstance(problem.parametrization, Product | Gram | SignedGram):
         model = problem.parametrization if isinstance(problem.loss, Squared) else problem.loss
         raise InputError(f"counts were given for {model!r}, expected a Product, Gram or SignedGram model and Squared()")
@@ -136,15 +138,15 @@ def stabilize_variance(
     if noise is None:
         if mean > 0 and not isinstance(problem.measurement, CodedDiffraction):
             weights = _weights(np.maximum(problem.data, 0), mean)
-        noise = level_of_noise(Task(_weighted(problem, weights), max_rank=max_rank, max_iter=max_iter, seed=seed))
+        noise = level_of_noise(replace(task, problem=_weighted(problem, weights)), limits.start())
     if noise.rank == 0 or noise.sigma is None:
         return _evened(problem, weights, noise.refit, noise.freedom)
-    return _settled(problem, noise.refit, noise.freedom, task)
+    return _settled(problem, noise.refit, noise.freedom, limits)
 
 
-def _settled(problem: Problem, factors: Factors, freedom: int, task: Task) -> StabilizedCounts:
+def _settled(problem: Problem, factors: Factors, freedom: int, limits: Limits) -> StabilizedCounts:
     """Return weights that belong to a fit with these weights, from a fit nearby."""
-    y, weights = problem.data, np.ones_like(problem.data)
+    y, weights, clock = problem.data, np.ones_like(problem.data), limits.start()
     unit = mean = float(np.mean(y))
     for _ in range(ROUNDS):
         expected = _expected(problem, factors)
@@ -154,9 +156,9 @@ def _settled(problem: Problem, factors: Factors, freedom: int, task: Task) -> St
                 break
         found = _weights(expected, unit)
         change, weights = float(np.max(np.abs(np.log(found / weights)))), found
-        if change <= SETTLED or task.budget.exhausted:
+        if change <= SETTLED or clock.exhausted:
             break
-        factors = _weighted_fit(problem, weights, factors, task)
+        factors = _weighted_fit(problem, weights, factors, limits.seed, clock)
     return _evened(problem, weights, factors, freedom)
 
 
@@ -192,18 +194,18 @@ def _weighted(problem: Problem, weights: Array) -> Problem:
     return Problem(A.weighted(weights), weights * problem.data, problem.parametrization)
 
 
-def _weighted_fit(problem: Problem, weights: Array, factors: Factors, task: Task) -> Factors:
+def _weighted_fit(problem: Problem, weights: Array, factors: Factors, seed: int, clock: Clock) -> Factors:
     """Return the least-squares fit with weights at the rank of factors nearby, with hardly a penalty."""
     A = problem.measurement
     if A.is_rank_one and problem.parametrization.cone == "semidefinite":
         U = factors[0]
-        search = Search(A, problem.data, weights, task.budget, U.shape[1])
+        search = Search(A, problem.data, weights, clock, U.shape[1])
         with one_thread():
             return (descend(search, search.at(U.astype(A.dtype)), STEPS, curved=True).U,)
     weighted = _weighted(problem, weights)
-    scaled = Scaled.of(weighted, 1.0, int(task.seed), weighted=False)
+    scaled = Scaled.of(weighted, 1.0, seed, weighted=False)
     x, _ = scaled.start(weighted, factors)
     left = float(np.linalg.norm(weighted.residual(factors))) / scaled.size
     with one_thread():
-        end = least_squares(scaled, x, 1 / max(left, 1e-300), task.budget)
+        end = least_squares(scaled, x, 1 / max(left, 1e-300), clock)
     return unscaled(weighted, scaled, end.x)

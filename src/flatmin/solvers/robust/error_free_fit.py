@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.linalg.kernels.row_passes import RowPasses
 from flatmin.linalg.subspaces import EPS
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.robust.penalty_rounds import SINGLE, Pair, Rounds, Triplets
 
 __all__ = ["NEARLY", "fitted", "least_deviations", "least_squares", "product", "projected"]
@@ -30,7 +30,7 @@ ROUGH = 1e-5
 BEHIND, FEWER, DEVIATIONS, SHARPER, REFITS = 1e3, 0.1, 60, 0.6, 3
 
 
-def fitted(rounds: Rounds, free: Array, budget: Budget) -> tuple[Triplets, float]:
+def fitted(rounds: Rounds, free: Array, clock: Clock) -> tuple[Triplets, float]:
     """Return the fit of the rank of the rounds to cells without errors, and the median of what it leaves there.
 
     Rows that are left behind, because small errors in them pass for what is to be fitted, are fitted anew.
@@ -38,18 +38,18 @@ def fitted(rounds: Rounds, free: Array, budget: Budget) -> tuple[Triplets, float
     U, s, V = (part[..., : rounds.rank] for part in rounds.triplets)
     least = rounds.median(U, s, V)
     found, median = _descended(
-        rounds, (U, s, V), (np.full(len(U), LIMIT * least), np.full(len(V), LIMIT * least)), free, budget
+        rounds, (U, s, V), (np.full(len(U), LIMIT * least), np.full(len(V), LIMIT * least)), free, clock
     )
     for _ in range(REFITS):
-        again = _caught_up(rounds, found, median) if median <= NEARLY and not budget.out_of_time else None
+        again = _caught_up(rounds, found, median) if median <= NEARLY and not clock.out_of_time else None
         if again is None:
             break
         found, limits = again
-        found, median = _descended(rounds, found, limits, free, budget)
+        found, median = _descended(rounds, found, limits, free, clock)
     return found, median
 
 
-def _descended(rounds: Rounds, start: Triplets, limits: Pair, free: Array, budget: Budget) -> tuple[Triplets, float]:
+def _descended(rounds: Rounds, start: Triplets, limits: Pair, free: Array, clock: Clock) -> tuple[Triplets, float]:
     """Return the end of the Gauss-Newton steps from some triplets and limits, and the median there."""
     U, s, V = start
     best, least, slow = start, rounds.median(U, s, V), 0
@@ -68,7 +68,7 @@ def _descended(rounds: Rounds, start: Triplets, limits: Pair, free: Array, budge
         highest = max(high.max(), wide.max())
         high, wide = _lowered(high, LIMIT * rows, fall), _lowered(wide, LIMIT * cols, fall)
         settled = excluded == 0 or max(high.max(), wide.max()) > FALL**0.5 * highest
-        if (median <= EXACT and settled) or slow > 1 or budget.out_of_time:
+        if (median <= EXACT and settled) or slow > 1 or clock.out_of_time:
             break
     return best, least
 

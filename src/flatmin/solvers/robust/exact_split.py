@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.solvers.factored.newton import Budget
+from flatmin._core.limits import Clock
 from flatmin.solvers.robust.error_free_fit import NEARLY, fitted
 from flatmin.solvers.robust.penalty_rounds import Rounds, Triplets
 from flatmin.solvers.robust.split_dual import correct, write_signs
@@ -52,7 +52,7 @@ def exact_split(
     Y: Array,
     seen: Array | None,
     weight: float,
-    budget: Budget,
+    clock: Clock,
     tol: float,
     *,
     seed: int = 0,
@@ -79,7 +79,7 @@ def exact_split(
         Which cells are observed.
     weight : float
         Cost of a unit of error.
-    budget : Budget
+    clock : Clock
         Limits on rounds and time.
     tol : float
         Target for the relative gap.
@@ -106,14 +106,14 @@ def exact_split(
     best: Attempt | None = None
     ranks: list[int] = []
     waits, due = iter(AGAIN), 0
-    while len(ranks) < ROUNDS and not budget.exhausted:
-        budget.iterations += 1
+    while len(ranks) < ROUNDS and not clock.exhausted:
+        clock.iterations += 1
         if not rounds.step():
             break
         ranks.append(rounds.rank)
         if len(ranks) < due or len(set(ranks[-SETTLED:])) > 1 or len(ranks) < SETTLED or ranks[-1] == 0:
             continue
-        found = _finished(rounds, budget, tol, look)
+        found = _finished(rounds, clock, tol, look)
         if look is not None:
             look(found.triplets, found.median, found.gap)
         if best is None or found.gap <= best.gap:
@@ -122,7 +122,7 @@ def exact_split(
         if found.gap <= tol or wait is None:
             break
         due = len(ranks) + wait
-    if best is None and ranks and budget.exhausted:
+    if best is None and ranks and clock.exhausted:
         best = Attempt(rounds.triplets, rounds.W.astype(float), np.inf, len(ranks))
         if look is not None:
             look(best.triplets, rounds.median(*best.triplets), best.gap)
@@ -137,16 +137,16 @@ class _Finish:
     median: float
 
 
-def _finished(rounds: Rounds, budget: Budget, tol: float, look: Look | None) -> _Finish:
+def _finished(rounds: Rounds, clock: Clock, tol: float, look: Look | None) -> _Finish:
     """Return what an attempt from here comes to."""
     free = np.empty(rounds.passes.Y.shape, bool)
-    triplets, median = fitted(rounds, free, budget)
+    triplets, median = fitted(rounds, free, clock)
     if median > NEARLY:
         return _Finish(rounds.triplets, rounds.W.astype(float), np.inf, median)
     if look is not None:
         look(triplets, median, 1.0)
     W = np.empty_like(rounds.passes.Y)
     cost = write_signs(rounds, triplets, max(ERROR, OVER * median), free, W)
-    bound = correct(rounds, triplets, W, free, cost, tol, budget)
+    bound = correct(rounds, triplets, W, free, cost, tol, clock)
     gap = (cost - bound) / cost if cost else 0.0
     return _Finish(triplets, W, gap, median)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.losses import Absolute
@@ -19,11 +20,11 @@ from flatmin.proofs.certificate import Certificate
 from flatmin.proofs.robust.certificate import Grid, dense_part, misfit, robust_certificate
 from flatmin.solution import Solution, Status
 from flatmin.solvers.robust.pursuit import Corrupted, Pursuit, pursue, shortcut
-from flatmin.solvers.task import Task
+from flatmin.solvers.task import Task, status_of
 
 __all__ = ["Cells", "packed_split", "robust_minimum", "robust_solution", "split", "spread"]
 
-#: More rounds than this are not made unless asked for.
+#: The limit on rounds where the user sets none.
 MOST_ROUNDS = 5000
 #: Matrices of the size of the data that the search and the certificate hold.
 MATRICES = 20
@@ -39,7 +40,7 @@ ENOUGH = 3.0
 ROUNDING = 1e-10
 
 
-def robust_minimum(task: Task) -> Solution:
+def robust_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flattest low-rank part of data with gross errors, certified.
 
     With alpha > 0 there is dense noise beside the errors: the solution minimises, over X and S,
@@ -50,46 +51,49 @@ def robust_minimum(task: Task) -> Solution:
     ----------
     task : Task
         Of a problem whose loss is `Absolute`.
+    clock : Clock
+        Shared with the caller.
     """
     task.expect_defaults("metric_power")
     with one_thread():
-        solution, converged = _judged(task)
-        near = abs(solution.certificate.relative_gap) <= ENOUGH * task.tol
-        if not converged or near or solution.rank == task.widest or task.budget.exhausted:
+        solution, converged = _judged(task, clock)
+        near = abs(solution.certificate.relative_gap) <= ENOUGH * task.limits.tol
+        if not converged or near or solution.rank == task.max_rank or clock.exhausted:
             return solution
         # The norm of the dual matrix is more than it was taken for, so that the pursuit ended too early.
-        again, _ = _judged(task.starting(solution))
+        again, _ = _judged(replace(task, warm_start=solution), clock)
     if again.certificate.relative_gap > solution.certificate.relative_gap:
         return solution
     history = {name: np.concatenate([solution.history[name], values]) for name, values in again.history.items()}
     return replace(again, history=history)
 
 
-def _judged(task: Task) -> tuple[Solution, bool]:
+def _judged(task: Task, clock: Clock) -> tuple[Solution, bool]:
     """Return the end of a pursuit with its certificate, and whether the pursuit took it for the optimum."""
     cells = Cells.of(task.problem)
-    found = split(cells, task, _start(cells, task))
+    found = split(cells, task, clock, _start(cells, task))
     # The data are there once more, in the problem, and what the dual matrix has elsewhere is zero.
     found, cells = cells.seen_of(found), replace(cells, Y=cells.Y[:0].copy())
-    return packed_split(task, cells, found), found.converged
+    return packed_split(task, clock, cells, found), found.converged
 
 
-def packed_split(task: Task, cells: Cells, found: Pursuit) -> Solution:
+def packed_split(task: Task, clock: Clock, cells: Cells, found: Pursuit) -> Solution:
     """Return the end of a pursuit, with its dual matrix as `Cells.seen_of` makes it, and its certificate."""
     problem = task.problem
-    U, s, V = (part[..., : task.widest] for part in found.triplets)
+    U, s, V = (part[..., : task.max_rank] for part in found.triplets)
     U, V = spread(U, cells.rows), spread(V, cells.cols)
     factors = problem.parametrization.flattest(U, cells.unit * s, V, problem.metric)
-    proof = robust_certificate(problem, factors, found.W, alpha=task.alpha, seed=int(task.seed))
-    return robust_solution(task, factors, proof, task.status(proof, converged=found.converged), found.history)
+    proof = robust_certificate(problem, factors, found.W, alpha=task.alpha, seed=task.limits.seed)
+    status = status_of(proof, clock, converged=found.converged)
+    return robust_solution(task, clock, factors, proof, status, found.history)
 
 
 def robust_solution(
-    task: Task, factors: Factors, proof: Certificate, status: Status, history: Mapping[str, Any]
+    task: Task, clock: Clock, factors: Factors, proof: Certificate, status: Status, history: Mapping[str, Any]
 ) -> Solution:
     """Return the solution that factors make: with the gross errors, and what is seen in no cell."""
     counts = task.problem.measurement.gram_diagonals()
-    solution = task.solution(factors, proof, status, history, sparse=_errors(task.problem, factors, task.alpha))
+    solution = task.solution(clock, factors, proof, status, history, sparse=_errors(task.problem, factors, task.alpha))
     return replace(solution, undetermined=(np.flatnonzero(counts[0] == 0), np.flatnonzero(counts[1] == 0)))
 
 
@@ -133,6 +137,7 @@ class Cells:
 def split(
     cells: Cells,
     task: Task,
+    clock: Clock,
     start: tuple[Array, Array] | None,
     *,
     tol: float | None = None,
@@ -145,8 +150,6 @@ def split(
     """
     loss = task.problem.loss
     assert isinstance(loss, Absolute)
-    if task.budget.max_iter is None:
-        task.budget.max_iter = MOST_ROUNDS
     history: dict[str, list[float]] = {}
     limit, drawn = _extreme(cells.Y)
     price = 2 * task.alpha * len(task.problem.data) / cells.unit
@@ -156,24 +159,24 @@ def split(
         Y = np.where(drawn, np.copysign(limit, cells.Y), cells.Y) if drawn.any() else cells.Y
         tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y)[drawn].sum())
         data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau, price)
-        goal = task.tol if tol is None else tol
+        goal = task.limits.tol if tol is None else tol
         quick = known = None
         if start is None and data.is_exact:
-            quick, known = shortcut(data, task.budget, goal, seed=int(task.seed), callback=task.callback)
+            quick, known = shortcut(data, clock, goal, seed=task.limits.seed, callback=task.limits.callback)
         found = quick or pursue(
             data,
-            task.budget,
+            clock,
             goal,
             start=start,
             attempt=known,
             most=min(most, FEW) if drawn.any() else most,
-            seed=int(task.seed),
-            callback=task.callback,
+            seed=task.limits.seed,
+            callback=task.limits.callback,
         )
         for name, values in found.history.items():
             history.setdefault(name, []).extend(values)
         mistaken = _mistaken(drawn, Y, found, limit) if drawn.any() else drawn
-        if task.budget.exhausted or not (mistaken.any() or (drawn.any() and not found.converged)):
+        if clock.exhausted or not (mistaken.any() or (drawn.any() and not found.converged)):
             break
         drawn &= ~mistaken & (attempt < ATTEMPTS) & found.converged
     return replace(found, history=history, converged=found.converged and not mistaken.any())

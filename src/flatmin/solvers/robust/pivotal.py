@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import eigvalsh
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock, Limits
 from flatmin._core.threads import one_thread
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -41,7 +42,7 @@ ABOVE = 8
 POWER = 30
 
 
-def robust_pivotal_minimum(task: Task) -> Solution:
+def robust_pivotal_minimum(task: Task, clock: Clock) -> Solution:
     """Return the penalised split at the strength that the noise of its own residual asks for, certified.
 
     With ``μ = 2 alpha m`` a penalised split leaves noise N with ``‖N‖_op ≤ μ``. So μ should be what noise alone can do,
@@ -56,11 +57,11 @@ def robust_pivotal_minimum(task: Task) -> Solution:
     task.expect_defaults("metric_power")
     cells = Cells.of(task.problem)
     with one_thread():
-        rule = _Rule.of(cells, task)
+        rule = _Rule.of(cells, task, clock)
         alpha, start = rule.balanced()
         if alpha > 0:
-            at = task.at(alpha)
-            solution = packed_split(at, cells, cells.seen_of(split(cells, at, start)))
+            at = replace(task, alpha=alpha)
+            solution = packed_split(at, clock, cells, cells.seen_of(split(cells, at, clock, start)))
             fit, unevenness = rule.tested(solution, alpha)
     if alpha == 0:
         return _without_noise(task, rule)
@@ -88,14 +89,15 @@ def robust_refit(problem: Problem, solution: Solution) -> tuple[Factors, Array]:
     """
     alpha, cells = float(solution.settings["alpha"]), Cells.of(problem)
     with one_thread():
-        rule = _Rule.of(cells, Task(problem, alpha, seed=int(solution.settings["seed"])))
+        limits = Limits(seed=solution.settings["seed"])
+        rule = _Rule.of(cells, Task(problem, alpha, limits=limits), limits.start())
         fit, _ = rule.tested(solution, alpha)
     return rule.factors(fit), rule.outliers(fit)
 
 
 def _without_noise(task: Task, rule: _Rule) -> Solution:
     """Return an exact split; what it leaves are gross errors."""
-    solution = robust_minimum(task)
+    solution = robust_minimum(task, rule.clock)
     rank, (d1, d2) = solution.rank, task.problem.shape
     noise = Noise(
         sigma=0.0,
@@ -117,16 +119,17 @@ class _Rule:
 
     data: Cells
     task: Task
+    clock: Clock
     seen: Array
     threshold: float
 
     @classmethod
-    def of(cls, data: Cells, task: Task) -> _Rule:
+    def of(cls, data: Cells, task: Task, clock: Clock) -> _Rule:
         """Simulate noise."""
         seen = np.ones(data.Y.shape, bool) if data.seen is None else data.seen > 0
-        rng = np.random.default_rng(int(task.seed))
+        rng = np.random.default_rng(task.limits.seed)
         draws = (np.where(seen, rng.standard_normal(seen.shape), 0.0) for _ in range(_count(seen)))
-        return cls(data, task, seen, float(np.quantile([_norm(g, rng) for g in draws], QUANTILE)))
+        return cls(data, task, clock, seen, float(np.quantile([_norm(g, rng) for g in draws], QUANTILE)))
 
     @property
     def cells(self) -> int:
@@ -142,9 +145,9 @@ class _Rule:
             if size <= EXACT * first:
                 return 0.0, None
             alpha = size * self.threshold * data.unit / (2 * self.cells)
-            if self.task.budget.exhausted:
+            if self.clock.exhausted:
                 break
-            found = split(data, self.task.at(alpha), start, tol=COARSE, most=ROUNDS)
+            found = split(data, replace(self.task, alpha=alpha), self.clock, start, tol=COARSE, most=ROUNDS)
             U, s, V = found.triplets
             start = (U * s) @ V.T, found.W
             left = typical_size((data.Y - start[0])[self.seen])
@@ -164,7 +167,7 @@ class _Rule:
         Where noise is faint, coarse splits that start at each other are left behind by a strength that falls faster.
         None if the low-rank part has as many degrees of freedom as cells that it fits: then it fits noise.
         """
-        found = split(self.data, self.task.at(0.0), None, most=LOOK)
+        found = split(self.data, replace(self.task, alpha=0.0), self.clock, None, most=LOOK)
         U, s, V = found.triplets
         start = (U * s) @ V.T, found.W
         sizes = np.abs(self.data.Y - start[0])[self.seen]
@@ -181,7 +184,7 @@ class _Rule:
         passes, column = self._passes(fit)
         if passes:
             fit = self._smallest(fit, start, price)
-        widest = min(self.task.widest or max(self.seen.shape), *self.seen.shape)
+        widest = min(self.task.max_rank or max(self.seen.shape), *self.seen.shape)
         for _ in range(0 if passes else ABOVE):
             if passes or fit.L.shape[1] >= widest:
                 break
@@ -231,7 +234,7 @@ class _Rule:
         for side, axis in ((fit.L, 0), (fit.R, 1)):
             Q = np.linalg.qr(side)[0]
             rest = rest - (Q @ (Q.T @ rest) if axis == 0 else (rest @ Q) @ Q.T)
-        u, size, v = _leading(rest, np.random.default_rng(int(self.task.seed)))
+        u, size, v = _leading(rest, np.random.default_rng(self.task.limits.seed))
         if fit.spare <= 0:
             return True, (fit.L[:, :0], fit.R[:, :0])
         passes = size <= max(self._even(fit), self._flipped(fit))
@@ -245,7 +248,7 @@ class _Rule:
 
     def _flipped(self, fit: Trimmed) -> float:
         """Return what the residual can do if its signs are random, with the degrees of freedom that the fit took."""
-        rng, left = np.random.default_rng(int(self.task.seed)), fit.left
+        rng, left = np.random.default_rng(self.task.limits.seed), fit.left
         draws = (left * rng.choice([-1.0, 1.0], left.shape) for _ in range(_count(left)))
         taken = (fit.spare + fit.freedom) / max(1, fit.spare)
         return float(np.quantile([_norm(g, rng) for g in draws], QUANTILE) * np.sqrt(taken))

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.losses import clip_level
 from flatmin.solvers.factored.extrapolation import Extrapolation
 from flatmin.solvers.factored.leading import block_triplets
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.robust.exact_split import Attempt, exact_split
 
 __all__ = ["Corrupted", "Pursuit", "pursue", "shortcut"]
@@ -148,7 +148,7 @@ class Pursuit:
 
 def pursue(
     data: Corrupted,
-    budget: Budget,
+    clock: Clock,
     tol: float,
     *,
     start: tuple[Array, Array] | None = None,
@@ -171,7 +171,7 @@ def pursue(
     ----------
     data : Corrupted
         The matrix and what its errors cost; entries of size one at most.
-    budget : Budget
+    clock : Clock
         Limits on rounds and time.
     tol : float
         Target for the relative gap.
@@ -180,13 +180,13 @@ def pursue(
     attempt : Attempt, optional
         What a short way came to, which is where to start, and what has to be better.
     most : float
-        Rounds to make, whatever the budget.
+        Rounds to make, whatever the clock.
     seed : int
         Starts the subspace.
     callback : callable, optional
         Called after each check with a row of the history.
     """
-    rounds, best = _Rounds(data, seed), _Best(data, budget, callback)
+    rounds, best = _Rounds(data, seed), _Best(data, clock, callback)
     if best.zero(rounds):
         return best.pursuit(tol)
     if attempt is not None:
@@ -196,13 +196,13 @@ def pursue(
     state = rounds.first(start)
     extrapolation, reached, searched = Extrapolation(data.Y.size), np.inf, False
     sizes: list[float] = []
-    while len(sizes) < most and not budget.exhausted:
+    while len(sizes) < most and not clock.exhausted:
         image = rounds.step(state)
         move = image - state
-        budget.iterations += 1
+        clock.iterations += 1
         sizes.append(float(np.linalg.norm(move)))
         slow = len(sizes) > BEGIN and sizes[-1] > SLOW * sizes[-EARLY]
-        if budget.iterations % CHECK == 0 or len(sizes) == most or budget.exhausted:
+        if clock.iterations % CHECK == 0 or len(sizes) == most or clock.exhausted:
             still = sizes[-1] <= STILL * float(np.linalg.norm(image))
             gap = best.look(rounds, image, sizes[-1])
             reached = min(reached, len(sizes)) if gap <= tol else np.inf
@@ -223,7 +223,7 @@ def pursue(
 
 def shortcut(
     data: Corrupted,
-    budget: Budget,
+    clock: Clock,
     tol: float,
     *,
     seed: int = 0,
@@ -235,29 +235,19 @@ def shortcut(
     ----------
     data : Corrupted
         A matrix without noise beside its errors; entries of size one at most.
-    budget, tol, seed, callback
+    clock, tol, seed, callback
         As for `pursue`.
     """
     history: dict[str, list[float]] = {}
 
     def look(triplets: Triplets, residual: float, gap: float) -> None:
-        row = {
-            "iteration": float(budget.iterations),
-            "seconds": budget.seconds,
-            "residual": residual,
-            "gap": min(gap, 1.0),
-            "rank": float(len(triplets[1])),
-        }
-        for name, value in row.items():
-            history.setdefault(name, []).append(value)
-        if callback is not None:
-            callback(row)
+        clock.record(history, callback, residual=residual, gap=min(gap, 1.0), rank=len(triplets[1]))
 
     assert data.weight is not None
-    found = exact_split(data.Y, data.seen, data.weight, budget, tol, seed=seed, look=look)
+    found = exact_split(data.Y, data.seen, data.weight, clock, tol, seed=seed, look=look)
     if found is None:
         return None, None
-    if found.gap <= tol or budget.exhausted:
+    if found.gap <= tol or clock.exhausted:
         return Pursuit(found.triplets, found.W, found.gap <= tol, history), None
     return None, found
 
@@ -378,8 +368,8 @@ class _Rounds:
 class _Best:
     """The best matrix and the best dual matrix so far, which need not come from the same round."""
 
-    def __init__(self, data: Corrupted, budget: Budget, callback: Callable[[dict[str, float]], Any] | None) -> None:
-        self.data, self._budget, self._callback = data, budget, callback
+    def __init__(self, data: Corrupted, clock: Clock, callback: Callable[[dict[str, float]], Any] | None) -> None:
+        self.data, self._clock, self._callback = data, clock, callback
         self._triplets, self._cost = _nothing(data.Y.shape), np.inf
         self._W, self._level, self._bound = np.zeros_like(data.Y), 0.0, 0.0
         self._history: dict[str, list[float]] = {}
@@ -411,19 +401,9 @@ class _Best:
         if bound > self._bound:
             self._bound, self._W, self._level = bound, W, level
         self._consider(rounds.triplets)
-        gap = self._gap
-        row = {
-            "iteration": float(self._budget.iterations),
-            "seconds": self._budget.seconds,
-            "residual": size / float(np.linalg.norm(image)),
-            "gap": gap,
-            "rank": float(len(rounds.triplets[1])),
-        }
-        for name, value in row.items():
-            self._history.setdefault(name, []).append(value)
-        if self._callback is not None:
-            self._callback(row)
-        return gap
+        moved, rank = size / float(np.linalg.norm(image)), len(rounds.triplets[1])
+        self._clock.record(self._history, self._callback, residual=moved, gap=self._gap, rank=rank)
+        return self._gap
 
     def confirm(self, rounds: _Rounds) -> float:
         """Return the gap again, with a better estimate of the norm of the dual matrix."""

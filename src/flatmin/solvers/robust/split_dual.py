@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.linalg.kernels.row_passes import RowPasses
 from flatmin.solvers.factored.leading import block_triplets
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.robust.error_free_fit import least_squares, product, projected
 from flatmin.solvers.robust.penalty_rounds import Rounds, Triplets
 
@@ -41,9 +41,7 @@ def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W
     return float(s.sum() + weight * np.sum(sorted(sizes)))
 
 
-def correct(
-    rounds: Rounds, triplets: Triplets, W: Array, free: Array, cost: float, tol: float, budget: Budget
-) -> float:
+def correct(rounds: Rounds, triplets: Triplets, W: Array, free: Array, cost: float, tol: float, clock: Clock) -> float:
     """Correct W on free cells, in place, until ``P_T W = U Vᵀ`` within its bounds; return the bound it proves."""
     passes, (U, _, V), weight = rounds.passes, triplets, rounds.weight
     bound, limit = -np.inf, FAR * weight
@@ -55,7 +53,7 @@ def correct(
         passes.add(np.hstack([U, H[0]]), np.hstack([H[1], V]), free, W)
         norm, largest = max(1.0, _norm_beside(rounds, W, U, V)), float(max(W.max(), -W.min()))
         bound = float(np.vdot(W, passes.Y) / max(norm, largest / weight))
-        if cost - bound <= tol * cost or not weight < largest <= limit or not reached or budget.out_of_time:
+        if cost - bound <= tol * cost or not weight < largest <= limit or not reached or clock.out_of_time:
             break
         limit = largest
         _reflect(W, free, weight)

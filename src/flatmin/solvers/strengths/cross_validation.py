@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock, Limits
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
 from flatmin.losses import Squared
@@ -17,7 +18,6 @@ from flatmin.problem import Problem
 from flatmin.proofs.certificate import check_strength
 from flatmin.solution import Solution
 from flatmin.solvers.choose import flat_minimum
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.strengths.folds import splits
 from flatmin.solvers.strengths.path import Prepared, alpha_max, descending, geometric, is_conic
 from flatmin.solvers.task import Task
@@ -227,19 +227,20 @@ def cross_validate(
     >>> cv.solution.status.name, cv.at_edge
     ('regularized_minimum', False)
     """
-    task, powers = Task(problem, 1.0, 1.0, max_rank, tol, max_iter, seed=seed), _checked_powers(metric_powers)
+    limits, powers = Limits(max_rank, tol, max_iter, seed=seed), _checked_powers(metric_powers)
+    task = Task(problem, 1.0, limits=limits)
     check_rule(rule, "rule")
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0):
         raise InputError(f"n_jobs is {n_jobs!r}, expected a number of threads, -1 for all, or None")
     if not isinstance(problem.loss, Squared):
         raise InputError(f"the loss is {problem.loss!r}, expected Squared(): errors on held-out data are squared")
     if alphas is None:
-        tops = [alpha_max(problem, metric_power=p, seed=task.seed) for p in powers]
+        tops = [alpha_max(problem, metric_power=p, seed=limits.seed) for p in powers]
         strengths = geometric(max(tops), n_alphas, ratio)
     else:
         strengths = descending(alphas)
-    found = _folds(problem, folds, groups, pair, task.seed)
-    coarse = replace(task, tol=fold_tol)
+    found = _folds(problem, folds, groups, pair, limits.seed)
+    coarse = replace(task, limits=replace(limits, tol=fold_tol))
     runs = [[_Run.of(fold, replace(coarse, problem=fold.problem, metric_power=p)) for fold in found] for p in powers]
     search = _Search(runs, strengths, np.array([fold.size for fold in found]), early_stop, callback)
     with one_thread():
@@ -273,8 +274,8 @@ class _Run:
             self.last = _solved(replace(task, alpha=alpha, warm_start=self.last))
             factors, gap = self.last.factors, self.last.certificate.relative_gap
         else:
-            budget = Budget(task.max_iter)
-            self.last = self.prepared.outcome(alpha, task.tol, self.last, budget)
+            clock = Clock(task.limits.max_iter)
+            self.last = self.prepared.outcome(alpha, task.limits.tol, self.last, clock)
             factors, gap = self.prepared.factors(self.last), self.last.history.get("gap", [0.0])[-1]
         error = float(np.mean(self.fold.residual(factors) ** 2))
         return error, task.problem.parametrization.width(factors), gap, factors
@@ -355,11 +356,11 @@ def _solved(task: Task) -> Solution:
         task.problem,
         alpha=task.alpha,
         metric_power=task.metric_power,
-        max_rank=task.max_rank,
-        tol=task.tol,
-        max_iter=task.max_iter,
+        max_rank=task.limits.max_rank,
+        tol=task.limits.tol,
+        max_iter=task.limits.max_iter,
         warm_start=task.warm_start,
-        seed=task.seed,
+        seed=task.limits.seed,
     )
 
 

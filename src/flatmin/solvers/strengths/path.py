@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock, Limits
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin._core.validation import numeric, positive
@@ -25,8 +26,7 @@ from flatmin.solvers.completion.alternating import alternating_factors, applies_
 from flatmin.solvers.convex.augmented_lagrangian import augmented_lagrangian
 from flatmin.solvers.convex.minimum import packed, working_memory
 from flatmin.solvers.convex.scaling import Scaled
-from flatmin.solvers.factored.newton import Budget
-from flatmin.solvers.factored.outcome import Options, Outcome
+from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.task import Task
 
 __all__ = ["Prepared", "RegularizationPath", "alpha_max", "descending", "flat_path", "geometric", "is_conic"]
@@ -133,7 +133,8 @@ def flat_path(
     >>> path.ranks, bool(path.gaps.max() < 1e-8)
     (array([0, 2, 2, 4, 4]), True)
     """
-    task = Task(problem, 1.0, metric_power, max_rank, tol, max_iter, seed=seed)
+    limits = Limits(max_rank, tol, max_iter, seed=seed)
+    task = Task(problem, 1.0, metric_power, limits=limits)
     prepared = Prepared.of(task) if alphas is None or is_conic(problem) else None
     if alphas is None and prepared is not None:
         strengths = geometric(prepared.largest_alpha, n_alphas, ratio)
@@ -154,9 +155,9 @@ def flat_path(
                 seed=seed,
             )
         else:
-            now = Task(problem, float(alpha), metric_power, max_rank, tol, max_iter, seed=seed)
-            start = prepared.outcome(float(alpha), tol, start, now.budget)
-            solution = packed(now, prepared.scaled, start)
+            clock = limits.start()
+            start = prepared.outcome(float(alpha), tol, start, clock)
+            solution = packed(replace(task, alpha=float(alpha)), clock, prepared.scaled, start)
         solutions.append(solution)
         if callback is not None:
             row = {"alpha": float(alpha), "rank": solution.rank, "gap": solution.certificate.relative_gap}
@@ -198,7 +199,7 @@ def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> 
     >>> round(alpha_max(p), 12)
     1.5
     """
-    return Prepared.of(Task(problem, 1.0, metric_power, seed=seed)).largest_alpha
+    return Prepared.of(Task(problem, 1.0, metric_power, limits=Limits(seed=seed))).largest_alpha
 
 
 def is_conic(problem: Problem) -> bool:
@@ -257,8 +258,8 @@ class Prepared:
             model = problem.parametrization if isinstance(problem.loss, Squared) else problem.loss
             raise InputError(f"alphas are not given for {model!r}, expected positive numbers: it has no strongest one")
         require(working_memory(problem), "solving this problem")
-        scaled = Scaled.of(problem, task.metric_power, int(task.seed), weighted=False)
-        return cls(problem, scaled, task.widest, int(task.seed), task.metric_power)
+        scaled = Scaled.of(problem, task.metric_power, task.limits.seed, weighted=False)
+        return cls(problem, scaled, task.max_rank, task.limits.seed, task.metric_power)
 
     @cached_property
     def largest_alpha(self) -> float:
@@ -269,7 +270,7 @@ class Prepared:
         largest = _largest_value(scaled.model.dual_matrix(scaled.b), self.problem.parametrization.cone, self.seed)
         return scaled.exchanged(1 / largest) if largest > 0 else 0.0
 
-    def outcome(self, alpha: float, tol: float, start: Outcome | None, budget: Budget) -> Outcome:
+    def outcome(self, alpha: float, tol: float, start: Outcome | None, clock: Clock) -> Outcome:
         """Return the solution at a strength to a relative gap ``tol``, from that at another one."""
         scaled, model = self.scaled, self.scaled.model
         if scaled.size == 0:
@@ -278,21 +279,22 @@ class Prepared:
         if alpha >= self.largest_alpha:
             zero = Outcome.zero(self.problem.shape, scaled.b)
             zero.y = price * scaled.b
-            zero.arrive((zero.U, zero.s, zero.V), budget, Options(), residual=1.0, gap=0.0, rank=0)
+            zero.record((zero.U, zero.s, zero.V), clock, residual=1.0, gap=0.0, rank=0)
             return zero
-        task = Task(self.problem, alpha, self.metric_power, self.max_rank, tol, seed=self.seed).within(budget)
+        limits = Limits(self.max_rank, tol, seed=self.seed)
+        task = Task(self.problem, alpha, self.metric_power, limits=limits)
         if applies_to(task):
             warm_factors = self.factors(start) if start is not None and len(start.s) else None
-            return self._alternating(replace(task, warm_start=warm_factors).within(budget), price)
+            return self._alternating(replace(task, warm_start=warm_factors), clock, price)
         warm = None
         if start is not None and len(start.s):
             warm = model.stack(start.U, start.s, start.V), start.y
         with one_thread():
-            return augmented_lagrangian(model, scaled.b, budget, Options(tol, self.max_rank, self.seed), warm, price)
+            return augmented_lagrangian(model, scaled.b, clock, limits, warm, price)
 
-    def _alternating(self, task: Task, price: float) -> Outcome:
+    def _alternating(self, task: Task, clock: Clock, price: float) -> Outcome:
         """Return the end of the solver of large tables in scaled units."""
-        (L, R), converged = alternating_factors(task)
+        (L, R), converged = alternating_factors(task, clock)
         model, scaled = self.scaled.model, self.scaled
         U, s, V = self.problem.parametrization.singular((L, R), scaled.metric)
         s = s / scaled.to_z

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import fft
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.measurements import CodedDiffraction
-from flatmin.solvers.factored.newton import Budget
 
 __all__ = ["amplitude_start"]
 
@@ -21,7 +21,7 @@ MEMORY = 10
 STEPS, ENOUGH = 150, 2e-5
 
 
-def amplitude_start(measurement: CodedDiffraction, b: Array, budget: Budget, seed: int) -> Array:
+def amplitude_start(measurement: CodedDiffraction, b: Array, clock: Clock, seed: int) -> Array:
     """Return a signal (n, 1) whose intensities are close to ``b``.
 
     The leading eigenvector of ``A*(T(b))``, where T tempers large intensities, is moved downhill on the amplitude loss
@@ -33,7 +33,7 @@ def amplitude_start(measurement: CodedDiffraction, b: Array, budget: Budget, see
         The map, of q ≥ 2 masks.
     b : ndarray, shape (m,)
         Intensities; negative ones count as zero.
-    budget : Budget
+    clock : Clock
         Its time limit is respected.
     seed : int
         Draws the vector that Lanczos starts from.
@@ -43,7 +43,7 @@ def amplitude_start(measurement: CodedDiffraction, b: Array, budget: Budget, see
         return np.zeros((measurement.shape[0], 0), complex)
     target = np.sqrt(intensity / intensity.mean()).astype(np.float32)
     masks = _Masks.of(measurement.masks)
-    s = _downhill(masks, target, masks.leading_signal(target, seed), budget)
+    s = _downhill(masks, target, masks.leading_signal(target, seed), clock)
     return np.asarray(s.astype(complex).reshape(-1, 1))
 
 
@@ -98,14 +98,14 @@ class _Masks:
         return np.asarray(s * np.float32(np.vdot(amplitudes, target) / np.vdot(amplitudes, amplitudes)))
 
 
-def _downhill(masks: _Masks, target: Array, s: Array, budget: Budget) -> Array:
+def _downhill(masks: _Masks, target: Array, s: Array, clock: Clock) -> Array:
     """Minimise the amplitude loss by limited-memory BFGS, preconditioned by ``Σ_j |mask_j|²``."""
     waves = masks.waves(s)
     value, gradient = _loss(masks, target, waves)
     enough = (ENOUGH * float(np.linalg.norm(target))) ** 2 / 2
     memory: list[tuple[Array, Array, float]] = []
     for _ in range(STEPS):
-        if value <= enough or budget.out_of_time:
+        if value <= enough or clock.out_of_time:
             break
         direction = -_inverse_hessian(memory, gradient, masks.seen)
         change, slope = masks.waves(direction), _dot(gradient, direction)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.linalg.metric import Metric
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import CodedDiffraction, Measurement
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.vectors.amplitudes import row_inner
 
 __all__ = ["SLOW_DESCENT", "SLOW_STEP", "Point", "Search", "descend"]
@@ -53,7 +53,7 @@ class Search:
     measurement: Measurement
     b: Array
     weights: Array
-    budget: Budget
+    clock: Clock
     max_rank: int
     callback: Callable[[dict[str, float]], Any] | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -73,17 +73,8 @@ class Search:
         return Point(U, V, self.weights * (row_inner(V, V) - self.b))
 
     def record(self, point: Point) -> None:
-        """Append a step to the history, and tell the callback."""
-        now = {
-            "iteration": self.budget.iterations,
-            "seconds": self.budget.seconds,
-            "residual": self.residual(point),
-            "rank": point.U.shape[1],
-        }
-        for name, value in now.items():
-            self.history.setdefault(name, []).append(value)
-        if self.callback is not None:
-            self.callback(now)
+        """Append a step to the history."""
+        self.clock.record(self.history, self.callback, residual=self.residual(point), rank=point.U.shape[1])
 
     @cached_property
     def whitening(self) -> Metric:
@@ -139,7 +130,7 @@ def descend(search: Search, point: Point, steps: int, curved: bool = False) -> P
     >>> from flatmin.measurements import RankOne
     >>> rng = np.random.default_rng(0)
     >>> A, s = RankOne(rng.standard_normal((40, 8))), np.ones((8, 1))
-    >>> search = Search(A, A.forward_factors(s, s), np.ones(40), Budget(), 8)
+    >>> search = Search(A, A.forward_factors(s, s), np.ones(40), Clock(), 8)
     >>> near = search.at(s + 0.1 * rng.standard_normal((8, 1)))
     >>> bool(search.residual(descend(search, near, 20)) < 1e-12)
     True
@@ -147,11 +138,11 @@ def descend(search: Search, point: Point, steps: int, curved: bool = False) -> P
     shares: list[float] = []
     slow = 1 - STILL if curved else SLOW_STEP
     for _ in range(steps):
-        if search.budget.exhausted or point.misfit <= ROUNDING * search.norm or not point.U.shape[1]:
+        if search.clock.exhausted or point.misfit <= ROUNDING * search.norm or not point.U.shape[1]:
             break
         direction = _step(search, point, curved or (len(shares) > 0 and shares[-1] > CURVED))
         moved = _line_search(search, point, direction)
-        search.budget.iterations += 1
+        search.clock.iterations += 1
         shares.append(moved.misfit / point.misfit)
         if not shares[-1] < 1:
             break
@@ -193,12 +184,12 @@ def _step(search: Search, point: Point, curved: bool) -> Array:
         if curved:
             waves += (w * r)[:, None] * W
         Hp = A.superposition(waves) + p @ damping
-        search.budget.products += 1
+        search.clock.products += 1
         curvature = np.vdot(p, Hp).real
         if curvature <= 1e-14 * scale * size * np.vdot(p, p).real:
             return np.asarray(p if i == 0 else step)
         step, residual = step + rz / curvature * p, residual - rz / curvature * Hp
-        if np.linalg.norm(residual) <= goal or search.budget.out_of_time:
+        if np.linalg.norm(residual) <= goal or search.clock.out_of_time:
             break
         z = spread * (residual @ inverse)
         rz, before = np.vdot(residual, z).real, rz

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.measurements import Measurement
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.vectors.amplitude_steps import Search, descend
 from flatmin.solvers.vectors.amplitudes import root_mean_square
 
@@ -21,7 +21,7 @@ DISTINCT = 1e-3
 
 
 def another_interpolant(
-    measurement: Measurement, b: Array, U: Array, *, budget: Budget, seed: int = 0, attempts: int = 3
+    measurement: Measurement, b: Array, U: Array, *, clock: Clock, seed: int = 0, attempts: int = 3
 ) -> Array | None:
     """Look for a second positive semidefinite matrix that fits the data, from wide random starts.
 
@@ -33,7 +33,7 @@ def another_interpolant(
         The data.
     U : ndarray, shape (d, k)
         The factor of the known interpolant.
-    budget : Budget
+    clock : Clock
         Limits, and the count of steps.
     seed : int
         Draws the starts.
@@ -51,7 +51,7 @@ def another_interpolant(
     >>> from flatmin.measurements import RankOne
     >>> rng = np.random.default_rng(0)
     >>> A, s = RankOne(rng.standard_normal((12, 8))), rng.standard_normal((8, 1))
-    >>> W = another_interpolant(A, A.forward_factors(s, s), s, budget=Budget())
+    >>> W = another_interpolant(A, A.forward_factors(s, s), s, clock=Clock())
     >>> bool(np.allclose(A.forward_factors(W, W), A.forward_factors(s, s))), np.allclose(W @ W.T, s @ s.T)
     (True, False)
     """
@@ -59,7 +59,7 @@ def another_interpolant(
     size = root_mean_square(b)
     if size == 0:
         return None
-    search = Search(measurement, b / size, np.ones_like(b), budget, d)
+    search = Search(measurement, b / size, np.ones_like(b), clock, d)
     rng = np.random.default_rng(seed)
     enough = (k for k in range(1, d + 1) if search.freedom(k) >= measurement.size)
     width = min(next(enough, d) + 2, d)
@@ -71,7 +71,7 @@ def another_interpolant(
         found = np.asarray(point.U * np.sqrt(size))
         if search.residual(point) <= FIT and _distance(found, U) >= DISTINCT:
             return found
-        if budget.exhausted:
+        if clock.exhausted:
             break
     return None
 

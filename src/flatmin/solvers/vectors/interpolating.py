@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin._core.threads import one_thread
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate, certificate_of, trivial_dual
 from flatmin.solution import Solution
-from flatmin.solvers.factored.newton import Budget
-from flatmin.solvers.task import Task
+from flatmin.solvers.task import Task, status_of
 from flatmin.solvers.vectors.another_interpolant import another_interpolant
 from flatmin.solvers.vectors.interpolation import interpolate
 from flatmin.solvers.vectors.uniqueness_dual import uniqueness_dual
@@ -26,7 +26,7 @@ LARGEST_SEARCH = 20_000
 SHORTEST_SEARCH, SEARCH_SHARE = 0.2, 1.0
 
 
-def interpolating_minimum(task: Task) -> Solution:
+def interpolating_minimum(task: Task, clock: Clock) -> Solution:
     """Return a positive semidefinite solution of ``⟨x_i x_i*, X⟩ = b_i`` and a proof of uniqueness, where there is one.
 
     The data determine the trace ``tr(D X)``, so every solution is as flat as any other. What matters is whether there
@@ -38,19 +38,19 @@ def interpolating_minimum(task: Task) -> Solution:
         found = interpolate(
             problem.whitened,
             problem.data,
-            budget=task.budget,
-            max_rank=task.widest,
-            tol=min(task.tol, LARGEST_RESIDUAL),
-            seed=int(task.seed),
+            clock=clock,
+            max_rank=task.max_rank,
+            tol=min(task.limits.tol, LARGEST_RESIDUAL),
+            seed=task.limits.seed,
             start=_start(task),
-            callback=task.callback,
+            callback=task.limits.callback,
         )
-        factors, patience = _factors(problem, found.U), max(SHORTEST_SEARCH, SEARCH_SHARE * task.budget.seconds)
-        if task.time_limit is not None:
-            patience = min(patience, max(0.0, task.time_limit - task.budget.seconds))
-        proof = prove_unique(problem, factors, int(task.seed), patience if task.widest is None else 0.0)
-    status = task.status(proof, consistent=not found.optimal_misfit, converged=found.converged)
-    return task.solution(factors, proof, status, found.history)
+        factors, patience = _factors(problem, found.U), max(SHORTEST_SEARCH, SEARCH_SHARE * clock.seconds)
+        if task.limits.time_limit is not None:
+            patience = min(patience, max(0.0, task.limits.time_limit - clock.seconds))
+        proof = prove_unique(problem, factors, task.limits.seed, patience if task.max_rank is None else 0.0)
+    status = status_of(proof, clock, consistent=not found.optimal_misfit, converged=found.converged)
+    return task.solution(clock, factors, proof, status, found.history)
 
 
 def _start(task: Task) -> Array | None:
@@ -92,7 +92,7 @@ def _with_alternative(
 ) -> Certificate:
     """Return the proof with ``unique`` False and another solution, if one is found that fits as well."""
     known = problem.metric[0] @ problem.parametrization.pair(factors)[0]
-    other = another_interpolant(problem.whitened, problem.data, known, budget=Budget(None, patience), seed=seed)
+    other = another_interpolant(problem.whitened, problem.data, known, clock=Clock(None, patience), seed=seed)
     if other is None:
         return proof
     alternative = _factors(problem, other)

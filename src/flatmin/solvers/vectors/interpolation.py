@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.linalg.metric import Metric
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import CodedDiffraction, Measurement
-from flatmin.solvers.factored.newton import Budget
 from flatmin.solvers.vectors.amplitude_loss import amplitude_start
 from flatmin.solvers.vectors.amplitude_steps import SLOW_DESCENT, SLOW_STEP, Point, Search, descend
 from flatmin.solvers.vectors.amplitudes import root_mean_square, row_inner
@@ -82,7 +82,7 @@ def interpolate(
     measurement: Measurement,
     b: Array,
     *,
-    budget: Budget,
+    clock: Clock,
     max_rank: int | None = None,
     tol: float = 1e-8,
     seed: int = 0,
@@ -103,7 +103,7 @@ def interpolate(
         A map with ``is_rank_one``; whitened maps converge faster.
     b : ndarray, shape (m,)
         The data; negative values cannot be fitted and are taken as they are.
-    budget : Budget
+    clock : Clock
         Limits, and the count of steps.
     max_rank : int, optional
         The largest number of columns.
@@ -128,7 +128,7 @@ def interpolate(
     >>> from flatmin.measurements import RankOne
     >>> rng = np.random.default_rng(0)
     >>> A, s = RankOne(rng.standard_normal((40, 8))), rng.standard_normal((8, 1))
-    >>> found = interpolate(A, A.forward_factors(s, s), budget=Budget())
+    >>> found = interpolate(A, A.forward_factors(s, s), clock=Clock())
     >>> found.converged, found.U.shape, bool(np.allclose(found.U @ found.U.T, s @ s.T))
     (True, (8, 1), True)
     """
@@ -139,13 +139,13 @@ def interpolate(
         return Interpolation(np.zeros((d, 0), measurement.dtype), float(size > 0), size == 0, size > 0, {})
     data = b / size
     weights = np.sqrt(1 / (np.maximum(data, 0) / np.mean(np.abs(data)) + FLOOR))
-    search = Search(measurement, data, weights, budget, min(max_rank or d, d), callback)
+    search = Search(measurement, data, weights, clock, min(max_rank or d, d), callback)
     if start is None:
         start = _spectral_start(search, min(width or 1, search.max_rank), seed)
     else:
         start = np.asarray(start, measurement.dtype) / np.sqrt(size)
     point, least = _fit(search, search.at(start), tol, seed), False
-    if search.residual(point) > tol and not budget.exhausted:
+    if search.residual(point) > tol and not clock.exhausted:
         search = replace(search, weights=np.ones_like(data))
         point, least = _least_misfit(search, search.at(point.U), seed)
     U, s = _spectrum(point.U)
@@ -161,7 +161,7 @@ def _spectral_start(search: Search, width: int, seed: int) -> Array:
     d = A.shape[0]
     energy = A.traces()
     if isinstance(A, CodedDiffraction) and width == 1 and A.size >= 2 * d and energy.any():
-        return search.scaled(amplitude_start(A, b, search.budget, seed))
+        return search.scaled(amplitude_start(A, b, search.clock, seed))
     intensity = np.divide(np.maximum(b, 0), energy, out=np.zeros_like(b), where=energy > 0)
     if not intensity.any():
         return np.zeros((d, 0), A.dtype)
@@ -182,7 +182,7 @@ def _fit(search: Search, point: Point, tol: float, seed: int) -> Point:
             point = descend(search, point, 2 * STRIDE)
             return _truncate(search, point, max(FIT, 2 * search.residual(point))) or point
         shorter = _truncate(search, point, FIT)
-        if shorter is not None or search.budget.exhausted:
+        if shorter is not None or search.clock.exhausted:
             return shorter or point
         if point.U.shape[1] and point.misfit < SLOW_DESCENT * before:
             continue
@@ -207,7 +207,7 @@ def _least_misfit(search: Search, point: Point, seed: int) -> tuple[Point, bool]
         stalled = point.misfit > (1 - OPTIMAL) * before
         if share <= OPTIMAL or (share <= PROVED and stalled):
             return point, True
-        if search.budget.exhausted:
+        if search.clock.exhausted:
             break
         point, before = grown, point.misfit
     return point, False

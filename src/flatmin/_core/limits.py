@@ -1,0 +1,114 @@
+"""Limits: what a user allows a solver to spend; and the clock that counts what it has spent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from flatmin.errors import InputError
+
+__all__ = ["Callback", "Clock", "Limits"]
+
+Callback = Callable[[dict[str, float]], Any]
+
+#: The smallest counts that a user may set.
+LEAST = {"max_rank": 1, "max_iter": 0, "seed": 0}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The accuracy and effort asked of a solver, checked.
+
+    Attributes
+    ----------
+    max_rank : int or None
+        The largest rank allowed.
+    tol : float
+        Target for the relative residual and the relative duality gap, from 1e-14 to 1.
+    max_iter : int or None
+        The largest number of iterations.
+    time_limit : float or None
+        Seconds after which the search ends.
+    seed : int
+        Seeds random choices.
+    callback : callable or None
+        Called with every row of the history.
+    stop : str
+        "gap" or "objective": the quantity that ``tol`` limits.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+    """
+
+    max_rank: int | None = None
+    tol: float = 1e-8
+    max_iter: int | None = None
+    time_limit: float | None = None
+    seed: int = 0
+    callback: Callback | None = None
+    stop: str = "gap"
+
+    def __post_init__(self) -> None:
+        tol, limit = self.tol, self.time_limit
+        if not isinstance(tol, int | float | np.number) or not 1e-14 <= tol <= 1:
+            raise InputError(f"tol is {tol!r}, expected a number from 1e-14 to 1")
+        if limit is not None and (not isinstance(limit, int | float | np.number) or not limit >= 0):
+            raise InputError(f"time_limit is {limit!r}, expected a number of at least 0")
+        for name, least in LEAST.items():
+            count = getattr(self, name)
+            if count is None and name != "seed":
+                continue
+            if not (isinstance(count, int | np.integer) and count >= least):
+                raise InputError(f"{name} is {count!r}, expected a whole number of at least {least}")
+            object.__setattr__(self, name, int(count))
+        if self.stop not in ("gap", "objective"):
+            raise InputError(f"stop is {self.stop!r}, expected 'gap' or 'objective'")
+        object.__setattr__(self, "tol", float(tol))
+        object.__setattr__(self, "time_limit", None if limit is None else float(limit))
+
+    def start(self, max_iter: int | None = None) -> Clock:
+        """Return a clock that starts now; ``max_iter`` is its limit on iterations where the user set none."""
+        return Clock(max_iter if self.max_iter is None else self.max_iter, self.time_limit)
+
+
+@dataclass
+class Clock:
+    """The iterations, products and seconds that a solve has spent, and whether its limits are reached.
+
+    One clock runs through all parts of a solve, which count on it.
+    """
+
+    max_iter: int | None = None
+    time_limit: float | None = None
+    iterations: int = 0
+    products: int = 0
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the solve began."""
+        return time.perf_counter() - self.started
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time limit is reached."""
+        return self.time_limit is not None and self.seconds >= self.time_limit
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether any limit is reached."""
+        return self.out_of_time or (self.max_iter is not None and self.iterations >= self.max_iter)
+
+    def record(self, history: dict[str, list[float]], callback: Callback | None, **progress: float) -> None:
+        """Append a row with the present iteration and time to a history, and pass it to the callback."""
+        row = {"iteration": self.iterations, "seconds": self.seconds, **progress}
+        for name, number in row.items():
+            history.setdefault(name, []).append(float(number))
+        if callback is not None:
+            callback(row)
