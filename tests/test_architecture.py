@@ -281,3 +281,11 @@ def test_random_numbers_need_a_seed_and_nothing_is_printed():
                 assert called != "print", f"{path} prints"
                 assert not called.startswith(("np.random.seed", "np.random.randn", "np.random.rand", "random.")), path
                 assert not (called.endswith("default_rng") and not node.args), f"{path}: a generator without a seed"
+
+
+def test_every_public_name_can_be_imported_without_torch():
+    """`nn` and `lab` are attributes outside ``__all__``."""
+    names = _run("import sys; sys.modules['torch'] = None\nfrom flatmin import *\nprint(sorted(set(dir()) - {'sys'}))")
+    shown = {name for name in flatmin.__all__ if not name.startswith("__")}
+    assert shown <= set(ast.literal_eval(names))
+    assert not {"nn", "lab"} & shown

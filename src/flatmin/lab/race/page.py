@@ -17,7 +17,7 @@ from flatmin.lab.race.result import RaceResult
 from flatmin.lab.race.verdict import PER_CENT, SPOKEN, correlation_of, spread_of, unfitting, verdict
 from flatmin.report.page import Fact, Figure, Page, Section, Table, render
 from flatmin.report.proof import proof
-from flatmin.report.voices import voice_of
+from flatmin.report.vocabulary import vocabulary_of
 from flatmin.report.words import counted, listed, number
 
 __all__ = ["medians", "race_page", "write_race"]
@@ -312,7 +312,7 @@ def _flattest(result: RaceResult) -> Section | None:
         "of a point, whether it fits or not, is its scaled trace less what that vector proves of matrices with its "
         "measurements; so it is never negative."
     ]
-    statements = proof(c, problem.measurement.size, 1.0, voice_of(problem, c))
+    statements = proof(c, problem.measurement.size, 1.0, vocabulary_of(problem, c))
     return Section("flattest", "The flattest value", prose, statements=statements)
 
 
