@@ -1,4 +1,6 @@
-"""Settings that every test shares: reproducible property tests, and the instances that stand for the families."""
+"""What every test shares: reproducible property tests, SIGINT, and the instances that stand for the families."""
+
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +21,16 @@ INSTANCES = {
     ("matrix-completion", "above"): 44,
     ("matrix-completion", "below"): 24,
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Let the processes that tests start heed SIGINT; a shell's background jobs ignore it, and so would they."""
+    former = signal.getsignal(signal.SIGINT)
+    if former == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 @pytest.fixture(scope="session", params=INSTANCES, ids="-".join)

@@ -90,7 +90,7 @@ def raced(name: str, settings: dict[str, int], jobs: int, store: str | None) -> 
 def print_table(instance: Instance, result: RaceResult, has_prototype: bool) -> None:
     """Print one line a competitor, the flattest first, and one for `flatten`."""
     task = FactoredTask(instance.problem, instance.truth, flattest=result.flattest)
-    known = {who.name: who for who in competitors.all_known()}
+    known = {name: competitors.find(name) for name in competitors.names()}
     least = result.flattest.value
     titles = ["competitor", "trace / flattest", "gap", "error", "loss", "rank", "fit", "diverged", "step"]
     titles += ["prototype: trace / flattest", "error"] if has_prototype else []
@@ -105,7 +105,7 @@ def print_table(instance: Instance, result: RaceResult, has_prototype: bool) -> 
             f"{row['scaled_trace'] / (least or 1):.4g}",
             f"{row['flatness_gap']:.2g}",
             "" if row["relative_error"] is None else f"{row['relative_error']:.2g}",
-            f"{row['loss'] / task.height:.1e}",
+            f"{row['loss'] / task.zero_loss:.1e}",
             "" if row["rank"] is None else f"{row['rank']:g}",
             f"{fits}/{len(runs)}",
             str(row["diverged"]),
@@ -131,7 +131,7 @@ def print_reference(instance: Instance, task: FactoredTask, has_prototype: bool)
         f"{trace / (task.flattest.value or 1):.4g}",
         f"{task.flattest.gap(factors):.2g}",
         f"{task.error(factors):.2g}",
-        f"{task.problem.loss.value(task.problem.residual(factors)) / task.height:.1e}",
+        f"{task.problem.loss.value(task.problem.residual(factors)) / task.zero_loss:.1e}",
         f"{rank:g}",
         *[""] * (5 if has_prototype else 3),
     ]

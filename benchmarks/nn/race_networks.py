@@ -43,7 +43,7 @@ def main() -> None:
 
 def print_table(task: NetworkTask, result: RaceResult) -> None:
     """Print one line a competitor, the smallest error first."""
-    known = {who.name: who for who in competitors.all_known()}
+    known = {name: competitors.find(name) for name in competitors.names()}
     line(TITLES)
     line(["---"] * len(TITLES))
     for row in sorted(result.summary(), key=lambda row: row["relative_error"]):

@@ -19,7 +19,7 @@ from benchmarks.nn.race import CASES
 from benchmarks.report import line
 from flatmin.lab.race import Competitor, FactoredTask, Protocol, competitors
 from flatmin.lab.race.competitor import Entry
-from flatmin.lab.race.runs import run
+from flatmin.lab.race.referee import judged_run
 
 BUDGET = 3000
 #: What is varied: the name of a competitor, the budget, the step, and its other settings.
@@ -71,23 +71,27 @@ def main() -> None:
 
 def measured(task: FactoredTask, asked: list[Setting], less: int) -> Iterator[list[str]]:
     """Give one row a setting."""
-    known = {who.name: who for who in competitors.all_known()}
+    known = {name: competitors.find(name) for name in competitors.names()}
     for name, budget, step, changed in asked:
         who = variant(known[name], task, changed)
         entry = Entry(task, 0, step * who.unit(task), who.strength)
-        row = run(who, entry, Protocol(budget // less, (0,), points=10), budget // less).row
+        row = judged_run(who, entry, Protocol(budget // less, (0,), points=10), budget // less).row
         said = ", ".join(f"{key} {value:g}" for key, value in changed.items())
         lost = " (diverged)" if row["diverged"] else ""
-        trace, error, loss = row["scaled_trace"] / task.flattest.value, row["relative_error"], row["loss"] / task.height
+        trace, error, loss = (
+            row["scaled_trace"] / task.flattest.value,
+            row["relative_error"],
+            row["loss"] / task.zero_loss,
+        )
         yield [name + lost, str(budget // less), f"{step:g}", said, f"{trace:.4g}", f"{error:.2g}", f"{loss:.1e}"]
 
 
 def variant(who: Competitor, task: FactoredTask, changed: dict[str, Any]) -> Competitor:
     """Return a competitor with a changed setting; a size is a number here, which the task is told."""
     if "size" not in changed:
-        return type(who)(**changed)
+        return who.variant(**changed)
     task.sizes = {**task.sizes, "asked": changed["size"]}
-    return type(who)(size="asked")
+    return who.variant(size="asked")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Flatness in PyTorch: measured, sought by training, and raced (extra ``torch``)."""
+"""Flatness of PyTorch models: measures, flatness-seeking optimizers, a penalty, and a race (extra ``torch``)."""
 
 try:
     import torch as _torch  # noqa: F401
@@ -60,7 +60,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the race from `flatmin.lab` when first used: the one name here that comes from there."""
+    """Import ``race`` from `flatmin.lab` when it is first used; it is the only name that comes from there."""
     if name == "race":
         return import_module("flatmin.lab.race").race
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has race, {', '.join(__all__)}")

@@ -1,11 +1,11 @@
-"""Measures of flatness that do not change when layers are rescaled against each other."""
+"""Flatness measures that do not change when layers are rescaled against each other."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -13,64 +13,63 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from flatmin.errors import InputError
 from flatmin.nn.estimate import TraceEstimate
-from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
 from flatmin.nn.operators.state import Weights
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.trace import labelled, operator_trace
 
 __all__ = ["Congruence", "normalized_trace", "relative_flatness"]
 
-#: What a weight is multiplied by in `normalized_trace`.
+#: Choices for ``per`` in `normalized_trace`.
 UNITS = ("layer", "weight")
 
 
 def relative_flatness(
-    model: nn.Module,
-    loss: Loss,
-    data: Any,
+    model: nn.Module | Curvature,
+    loss: Loss | None = None,
+    data: Any = None,
     *,
-    of: str = "hessian",
     layers: Iterable[str] | None = None,
     method: str = "auto",
     max_products: int | None = None,
     target_std_error: float | None = None,
     seed: int = 0,
-    mode: str = "eval",
-    distributed: Any = False,
+    **options: Unpack[CurvatureOptions],
 ) -> TraceEstimate:
     r"""Return the relative flatness of each layer, and their sum.
 
-    For a layer with weights W, whose row w_s makes output s of the layer, and H the Hessian of the loss by W,
+    For a layer with weights W, whose row w_s gives output s of the layer, and the Hessian H of the loss in W,
 
     .. math::
         \kappa(W) = \sum_{s,s'} \langle w_s, w_{s'} \rangle \operatorname{tr} H_{s,s'}, \qquad
         (H_{s,s'})_{tt'} = \frac{\partial^2 L}{\partial w_{st}\, \partial w_{s't'}}.
 
-    This is the trace of ``Cᵀ H C`` with ``C Z = R Z`` for any R with ``R Rᵀ = W Wᵀ``, which has an estimate, a
-    standard error and an interval like that of any other matrix. Multiplying all of W by α and another layer by what
-    keeps the function divides H by α² and multiplies ``W Wᵀ`` by α²: κ stays, and so does each term of the sum. Scaling
-    single *inputs* of W against the layer before does change κ; `normalized_trace` with ``per="weight"`` stays there.
+    This is the trace of ``Cᵀ H C`` with ``C Z = R Z`` for any R with ``R Rᵀ = W Wᵀ``, and is estimated like any other
+    trace. Multiplying W by α, and another layer so that the function stays the same, divides H by α² and multiplies
+    ``W Wᵀ`` by α²: κ does not change, and neither does any term of its sum. Scaling single *inputs* of W against the
+    previous layer does change κ, but not `normalized_trace` with ``per="weight"``.
 
     Parameters
     ----------
-    model, loss, data, of, mode, distributed
-        As for `Curvature`. With ``of="gauss_newton"`` H is the Gauss-Newton matrix.
+    model, loss, data, **options
+        As for `Curvature`, or a `Curvature` in place of all of them. With ``of="gauss_newton"`` H is the Gauss-Newton
+        matrix.
     layers : iterable of str, optional
-        Names of parameters; by default those with at least two axes, so that biases are left out. Outputs are the first
-        axis, for embeddings and transposed convolutions the second. Groups of a convolution have no outputs in common:
-        theirs count as orthogonal.
+        Names of parameters; by default all with at least two axes, hence no biases. Outputs are along the first axis,
+        or the second one for embeddings and transposed convolutions. The groups of a convolution have no output in
+        common, so their rows count as orthogonal.
     method, max_products, target_std_error, seed
         As for `hessian_trace`.
 
     Returns
     -------
     TraceEstimate
-        The sum over layers; ``groups`` has κ of each, by the name of its weights.
+        The sum over layers; ``groups`` has κ of each layer, by the name of its weights.
 
     Raises
     ------
     InputError
-        If an argument cannot be used, or the loss is not finite or no average over samples.
+        If an argument cannot be used, or the loss is not finite or not an average over samples.
 
     References
     ----------
@@ -86,60 +85,54 @@ def relative_flatness(
     >>> relative_flatness(model, torch.nn.MSELoss(), (x, torch.zeros(2, 1))).value
     125.0
     """
-    curvature = _curvature(model, loss, data, of, layers, mode, distributed)
+    curvature = _on_layers(Curvature.from_arguments(model, loss, data, **options), layers)
     owners = _owners(curvature.weights)
-    C = Congruence(
-        curvature,
-        {
-            name: _rows(p.detach(), owners[name])
-            for name, p in zip(curvature.weights.names, curvature.weights.tensors, strict=True)
-        },
+    blocks = {name: _rows(p.detach(), owners[name]) for name, p in _named(curvature.weights)}
+    return Congruence(curvature, blocks).trace(
+        method=method, max_products=max_products, target_std_error=target_std_error, seed=seed
     )
-    return C.trace(method=method, max_products=max_products, target_std_error=target_std_error, seed=seed)
 
 
 def normalized_trace(
-    model: nn.Module,
-    loss: Loss,
-    data: Any,
+    model: nn.Module | Curvature,
+    loss: Loss | None = None,
+    data: Any = None,
     *,
-    of: str = "hessian",
     per: str = "layer",
     layers: Iterable[str] | None = None,
     method: str = "auto",
     max_products: int | None = None,
     target_std_error: float | None = None,
     seed: int = 0,
-    mode: str = "eval",
-    distributed: Any = False,
+    **options: Unpack[CurvatureOptions],
 ) -> TraceEstimate:
-    r"""Return the trace of the Hessian with each weight in units of its layer's norm, ``Σ_l ‖W_l‖² tr H_l``.
+    r"""Return the trace of the Hessian with the weights of each layer in units of their norm, ``Σ_l ‖W_l‖² tr H_l``.
 
-    With ``per="weight"`` each weight is in units of itself: ``Σ_i w_i² H_ii``, which no rescaling of single neurons
-    changes either. Both are traces of ``Cᵀ H C`` with C diagonal. A rescaling D that keeps the function has
-    ``H' = D⁻¹ H D⁻¹`` and ``C' = D C``, if D is constant on each layer, or if C is the weights themselves: ``Cᵀ H C``
-    stays as it is, with its trace and with the estimate of it.
+    With ``per="weight"`` each weight is in units of its own value: ``Σ_i w_i² H_ii``, which does not change either when
+    single neurons are rescaled. Both are traces of ``Cᵀ H C`` with C diagonal. A rescaling D that keeps the function
+    has ``H' = D⁻¹ H D⁻¹``, and ``C' = D C`` if D is constant on each layer or C holds the weights themselves. So
+    ``Cᵀ H C`` does not change, nor does the estimate of its trace.
 
     Parameters
     ----------
-    model, loss, data, of, mode, distributed
-        As for `Curvature`.
+    model, loss, data, **options
+        As for `Curvature`, or a `Curvature` in place of all of them.
     per : {"layer", "weight"}
         Multiply by the norm of the layer's weights, or by each weight.
     layers : iterable of str, optional
-        Names of parameters; by default those with at least two axes, so that biases are left out.
+        Names of parameters; by default all with at least two axes, hence no biases.
     method, max_products, target_std_error, seed
         As for `hessian_trace`.
 
     Returns
     -------
     TraceEstimate
-        The sum over layers; ``groups`` has the part of each, by the name of its weights.
+        The sum over layers; ``groups`` has the part of each layer, by the name of its weights.
 
     Raises
     ------
     InputError
-        If an argument cannot be used, or the loss is not finite or no average over samples.
+        If an argument cannot be used, or the loss is not finite or not an average over samples.
 
     References
     ----------
@@ -158,18 +151,19 @@ def normalized_trace(
     """
     if per not in UNITS:
         raise InputError(f"per is {per!r}, expected one of {', '.join(UNITS)}")
-    curvature = _curvature(model, loss, data, of, layers, mode, distributed)
+    curvature = _on_layers(Curvature.from_arguments(model, loss, data, **options), layers)
     blocks = {}
-    for name, p in zip(curvature.weights.names, curvature.weights.tensors, strict=True):
+    for name, p in _named(curvature.weights):
         w = p.detach().reshape(-1)
         blocks[name] = _diagonal(w if per == "weight" else torch.linalg.vector_norm(w).expand(len(w)))
-    C = Congruence(curvature, blocks)
-    return C.trace(method=method, max_products=max_products, target_std_error=target_std_error, seed=seed)
+    return Congruence(curvature, blocks).trace(
+        method=method, max_products=max_products, target_std_error=target_std_error, seed=seed
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """C on one parameter: how many columns it has, and how it and its transpose act on (columns, k) and (rows, k)."""
+    """C on one parameter: its number of columns, and its products and those of Cᵀ with (columns, k) and (rows, k)."""
 
     size: int
     push: Callable[[Tensor], Tensor]
@@ -177,19 +171,19 @@ class _Block:
 
 
 class Congruence:
-    """``Cᵀ H C`` for a curvature H and a C that acts on each parameter by itself, as a symmetric linear operator.
+    """``Cᵀ H C`` as a symmetric linear operator, for a curvature H and a C that acts on each parameter separately.
 
     Parameters
     ----------
     curvature : Curvature
         H, (n, n).
     blocks : dict of str to _Block
-        C on each of its parameters, in their order.
+        C on each parameter of the curvature, in their order.
 
     Attributes
     ----------
     shape, dtype, device
-        (p, p) for p columns of C; type and place of the vectors.
+        (p, p) for p columns of C; dtype and device of the vectors.
     """
 
     def __init__(self, curvature: Curvature, blocks: dict[str, _Block]) -> None:
@@ -202,11 +196,11 @@ class Congruence:
         """Return the product with vectors, (p, k)."""
         blocks = self.blocks.values()
         pushed = [block.push(part) for block, part in zip(blocks, torch.split(vectors, self.sizes), strict=True)]
-        bent = torch.split(self.curvature @ torch.cat(pushed), self.curvature.weights.numbers)
-        return torch.cat([block.pull(part) for block, part in zip(blocks, bent, strict=True)])
+        products = torch.split(self.curvature @ torch.cat(pushed), self.curvature.weights.numbers)
+        return torch.cat([block.pull(part) for block, part in zip(blocks, products, strict=True)])
 
     def trace(self, **settings: Any) -> TraceEstimate:
-        """Return ``tr Cᵀ H C`` and the part of each parameter; settings as for `operator_trace`."""
+        """Return ``tr Cᵀ H C`` and the part of each parameter; the settings are those of `operator_trace`."""
         rows = torch.split(torch.arange(self.shape[0]), self.sizes)
         estimate = operator_trace(self, blocks=dict(zip(self.blocks, rows, strict=True)), **settings)
         return labelled(estimate, self.curvature.of)
@@ -220,10 +214,10 @@ def _diagonal(values: Tensor) -> _Block:
 
 
 def _rows(p: Tensor, owner: nn.Module) -> _Block:
-    """Return ``Z ↦ R Z`` with ``R Rᵀ = W Wᵀ``, W the weights as a matrix whose rows make one output each.
+    """Return ``Z ↦ R Z`` with ``R Rᵀ = W Wᵀ``, where W is the matrix of weights with one row for each output.
 
-    R is W, or, where W has more columns than rows, the triangular factor of Wᵀ: a multiple of W has the same multiple
-    of R, so that estimates from the same probes agree.
+    R is W or, if W has more columns than rows, the triangular factor of Wᵀ. In both cases R scales with W, so that
+    estimates from the same probes agree.
     """
     place = _places(p.shape, owner).to(p.device)
     W = p.reshape(-1)[place]
@@ -244,7 +238,7 @@ def _rows(p: Tensor, owner: nn.Module) -> _Block:
 
 
 def _places(shape: torch.Size, owner: nn.Module) -> Tensor:
-    """Return where the weights of each group, output and input stand in a parameter, (groups, outputs, inputs)."""
+    """Return the positions in a parameter of the weights of each group, output and input, (groups, outputs, inputs)."""
     index = torch.arange(math.prod(shape))
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         return index.reshape(shape).T[None]
@@ -261,20 +255,22 @@ def _owners(weights: Weights) -> dict[str, nn.Module]:
     return {name: weights.model.get_submodule(name.rpartition(".")[0]) for name in weights.names}
 
 
-def _curvature(
-    model: nn.Module, loss: Loss, data: Any, of: str, layers: Iterable[str] | None, mode: str, distributed: Any
-) -> Curvature:
-    """Return the curvature by the weights of the layers."""
-    weights = Weights(model)
+def _named(weights: Weights) -> zip[tuple[str, nn.Parameter]]:
+    return zip(weights.names, weights.tensors, strict=True)
+
+
+def _on_layers(curvature: Curvature, layers: Iterable[str] | None) -> Curvature:
+    """Return the diagonal block of a curvature that belongs to the weights of some layers."""
+    weights = curvature.weights
     if layers is None:
-        chosen = [name for name, p in zip(weights.names, weights.tensors, strict=True) if p.ndim > 1]
+        chosen = [name for name, p in _named(weights) if p.ndim > 1]
+    elif not isinstance(layers, Iterable):
+        raise InputError(f"layers is a {type(layers).__name__}, expected names of parameters")
     else:
-        if not isinstance(layers, Iterable):
-            raise InputError(f"layers is a {type(layers).__name__}, expected names of parameters")
         chosen = [layers] if isinstance(layers, str) else list(layers)
         unknown = [name for name in chosen if name not in weights.names]
         if unknown:
             raise InputError(f"layers has {unknown[0]!r}, expected names among {', '.join(weights.names)}")
     if not chosen:
         raise InputError("the model has no weights with two axes, expected some; name others by layers=[...]")
-    return Curvature(weights.model, loss, data, of=of, parameters=chosen, mode=mode, distributed=distributed)
+    return curvature.on(Weights(weights.model, chosen))

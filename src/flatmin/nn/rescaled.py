@@ -1,14 +1,14 @@
-"""Layers rescaled against each other: the same function, and whatever sharpness one likes."""
+"""Rescaling two layers against each other: the function stays the same, and sharpness takes any value."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -18,36 +18,34 @@ from flatmin._core.validation import positive
 from flatmin.errors import InputError
 from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.invariance import normalized_trace, relative_flatness
-from flatmin.nn.operators.curvature import Curvature
-from flatmin.nn.operators.state import in_mode
+from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
+from flatmin.nn.operators.state import FAILURES, Weights, in_mode
 from flatmin.nn.operators.streaming import Loss
-from flatmin.nn.spectrum.eigenvalue import EigenvalueEstimate, extreme_eigenvalue
+from flatmin.nn.spectrum.eigenvalue import EigenvalueEstimate, largest_eigenvalue
 from flatmin.nn.spectrum.trace import hessian_trace
 
 __all__ = ["Rescaled", "Rescaling", "rescaling"]
 
-#: Powers of two multiply without rounding.
+#: Default scales; multiplying by a power of two has no rounding error.
 ALPHAS = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)
-#: Degrees of homogeneity that are tried, the usual one first.
+#: Degrees of homogeneity in the order in which they are tried.
 DEGREES = (1, 2, 3, 0)
-#: Measures, and how table and picture call them.
+#: Fields of `Rescaled` that hold a measure, with their labels in tables and figures.
 MEASURES = {"trace": "trace", "largest": "λ_max", "relative": "relative flatness", "normalized": "layer-normalized"}
 
 
 @dataclass(frozen=True)
 class Rescaled:
-    """What was measured at one scale.
+    """Flatness measures of a network at one scale of its first layer.
 
     Attributes
     ----------
     alpha : float
-        What the first layer was multiplied by.
+        Factor of the first layer.
     function_change : float
-        ``‖f' − f‖ / ‖f‖`` over the outputs of all samples; rounding errors, if the activation is homogeneous.
-    trace : TraceEstimate
-        Trace of the matrix.
-    largest : EigenvalueEstimate
-        Its largest eigenvalue.
+        ``‖f' − f‖ / ‖f‖`` over the outputs of all samples; only rounding error if the activation is homogeneous.
+    trace, largest : TraceEstimate, EigenvalueEstimate
+        Trace and largest eigenvalue of the Hessian, or of its Gauss-Newton part.
     relative : TraceEstimate
         Relative flatness, see `relative_flatness`.
     normalized : TraceEstimate
@@ -64,18 +62,18 @@ class Rescaled:
 
 @dataclass(frozen=True)
 class Rescaling:
-    """What rescaling two layers does to measures of flatness; `print` shows a table.
+    """The effect of rescaling two layers on measures of flatness; `print` shows a table.
 
     Attributes
     ----------
     pair : tuple of str
         Names of the two layers.
     degree : int
-        d: the first layer was multiplied by α, the weights of the second by ``α^(−d)``.
+        Degree d of the activation: the first layer is multiplied by α, the weights of the second by ``α^(−d)``.
     of : str
         "hessian" or "gauss_newton".
     points : tuple of Rescaled
-        One for each α, in their order.
+        One for each α, in the order given.
     """
 
     pair: tuple[str, str]
@@ -84,13 +82,13 @@ class Rescaling:
     points: tuple[Rescaled, ...]
 
     def values(self, measure: str) -> list[float]:
-        """Return a measure at each α: "trace", "largest", "relative" or "normalized"."""
+        """Return one measure at each α: "trace", "largest", "relative" or "normalized"."""
         if measure not in MEASURES:
             raise InputError(f"measure is {measure!r}, expected one of {', '.join(MEASURES)}")
         return [float(getattr(point, measure).value) for point in self.points]
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw each measure over α with its interval, relatively to that at the α nearest to 1; return the axes."""
+        """Draw each measure and its interval over α, relative to its value at the α nearest to 1; return the axes."""
         if ax is None:
             from matplotlib.figure import Figure
 
@@ -134,48 +132,45 @@ class Rescaling:
 
 
 def rescaling(
-    model: nn.Module,
-    loss: Loss,
-    data: Any,
+    model: nn.Module | Curvature,
+    loss: Loss | None = None,
+    data: Any = None,
     *,
     pair: tuple[str, str] | None = None,
     alphas: Iterable[float] = ALPHAS,
     tol: float = 1e-4,
-    of: str = "hessian",
     method: str = "auto",
     max_products: int | None = None,
     seed: int = 0,
-    mode: str = "eval",
-    distributed: Any = False,
+    **options: Unpack[CurvatureOptions],
 ) -> Rescaling:
-    """Show on a model that its sharpness can be changed at will while its function stays.
+    """Rescale two layers of a model so that its function stays the same, and measure its flatness at each scale.
 
-    Let an activation between two layers be positively homogeneous of degree d, ``σ(αz) = α^d σ(z)`` for α > 0: d = 1
-    for ReLU, leaky ReLU and pooling, d = 2 for quadratic networks, d = 0 for batch norm by the statistics of the batch.
-    Multiplying the first layer with its bias by α and the weights of the second one by ``α^(−d)`` then changes no
-    output, but divides the first diagonal block of the Hessian by α² and multiplies the second by ``α^(2d)``. So trace
-    and largest eigenvalue can be made as large as one likes; the two measures beside them stay.
-
-    The copies of the model that are rescaled are evaluated on all data: if outputs change, nothing is shown.
+    The activation between the layers has to be positively homogeneous of some degree d, ``σ(αz) = α^d σ(z)`` for α > 0:
+    d = 1 for ReLU, leaky ReLU and pooling, d = 2 for quadratic networks, d = 0 for batch norm with the statistics of
+    the batch. Then multiplying the first layer and its bias by α, and the weights of the second layer by ``α^(−d)``,
+    changes no output, but divides the first diagonal block of the Hessian by α² and multiplies the second by
+    ``α^(2d)``. So trace and largest eigenvalue can be made arbitrarily large, while relative flatness and the
+    layer-normalized trace do not change. The rescaled copies are evaluated on all data to verify that outputs agree.
 
     Parameters
     ----------
-    model, loss, data, of, mode, distributed
-        As for `Curvature`. The model is left as it was.
+    model, loss, data, **options
+        As for `Curvature`, or a `Curvature` in place of all of them. The model is not changed.
     pair : tuple of (str, str), optional
         Names of two modules, as in ``model.named_modules()``. By default the first two consecutive layers of a
         `torch.nn.Sequential` for which the outputs agree.
     alphas : iterable of float
-        Scales, positive; powers of two cause no rounding errors.
+        Positive scales; powers of two cause no rounding errors.
     tol : float
-        Relative change of the outputs that is taken for rounding errors.
+        Largest relative change of the outputs that counts as rounding error.
     method, max_products, seed
-        As for `hessian_trace`; products also limit the search for the eigenvalue.
+        As for `hessian_trace`; the limit on products also holds for the eigenvalue.
 
     Returns
     -------
     Rescaling
-        The change of the outputs and four measures for each α, with a table and a picture.
+        The change of the outputs and four measures for each α, as a table and a figure.
 
     Raises
     ------
@@ -205,10 +200,9 @@ def rescaling(
     if not scales:
         raise InputError("alphas is empty, expected positive numbers")
     positive(tol, "tol")
-    curvature = Curvature(model, loss, data, of=of, mode=mode, distributed=distributed)
+    curvature = Curvature.from_arguments(model, loss, data, **options)
     pair, degree = _found(curvature, pair, tol)
-    common: dict[str, Any] = {"of": of, "mode": mode, "distributed": distributed}
-    spent: dict[str, Any] = {"method": method, "max_products": max_products, "seed": seed}
+    settings: dict[str, Any] = {"method": method, "max_products": max_products, "seed": seed}
     points = []
     for alpha in scales:
         scaled = _scaled(curvature.weights.model, pair, alpha, degree)
@@ -216,24 +210,24 @@ def rescaling(
         if not change <= tol:
             raise InputError(
                 f"at alpha = {alpha:g} the outputs change by {change:.1e}, expected at most tol = {tol:g}; choose an "
-                "alpha nearer to 1, or a larger tol"
+                "alpha closer to 1, or a larger tol"
             )
-        matrix = Curvature(scaled, loss, data, **common)
+        rescaled = curvature.on(Weights(scaled, curvature.weights.names))
         points.append(
             Rescaled(
                 alpha=alpha,
                 function_change=change,
-                trace=hessian_trace(scaled, loss, data, **spent, **common),
-                largest=replace(extreme_eigenvalue(matrix, max_products=max_products, seed=seed), of=of),
-                relative=relative_flatness(scaled, loss, data, **spent, **common),
-                normalized=normalized_trace(scaled, loss, data, **spent, **common),
+                trace=hessian_trace(rescaled, **settings),
+                largest=largest_eigenvalue(rescaled, max_products=max_products, seed=seed),
+                relative=relative_flatness(rescaled, **settings),
+                normalized=normalized_trace(rescaled, **settings),
             )
         )
-    return Rescaling(pair, degree, of, tuple(points))
+    return Rescaling(pair, degree, curvature.of, tuple(points))
 
 
 def _found(curvature: Curvature, pair: Any, tol: float) -> tuple[tuple[str, str], int]:
-    """Return the pair and the degree for which doubling the first layer leaves the outputs alone."""
+    """Return the pair and the degree for which doubling the first layer does not change the outputs."""
     model = curvature.weights.model
     if not math.isfinite(_change(curvature, model)):
         raise InputError("the outputs of the model are not finite, expected finite numbers on these data")
@@ -266,7 +260,7 @@ def _named(model: nn.Module, pair: Any) -> tuple[str, str]:
 
 
 def _consecutive(model: nn.Module) -> Iterator[tuple[str, str]]:
-    """Yield the names of layers that follow each other in a Sequential, with nothing but activations between."""
+    """Yield the names of consecutive layers of a Sequential that have only activations between them."""
     names = {id(module): name for name, module in model.named_modules()}
     inner = {id(child) for m in model.modules() if isinstance(m, nn.Sequential) for child in m.children()}
     for top in model.modules():
@@ -283,10 +277,10 @@ def _unrolled(chain: nn.Sequential) -> Iterator[nn.Module]:
 
 
 def _scaled(model: nn.Module, pair: tuple[str, str], alpha: float, degree: int) -> nn.Module:
-    """Return a copy with the first layer times α and the weights of the second over ``α^degree``."""
+    """Return a copy with the first layer multiplied by α and the weights of the second one divided by ``α^degree``."""
     try:
         out = copy.deepcopy(model)
-    except Exception as error:  # whatever a model's own tensors raise
+    except FAILURES as error:
         raise InputError(f"the model cannot be copied ({error}), expected one that copy.deepcopy copies") from error
     first, second = (out.get_submodule(name) for name in pair)
     with torch.no_grad():
@@ -299,9 +293,9 @@ def _scaled(model: nn.Module, pair: tuple[str, str], alpha: float, degree: int) 
 
 
 def _change(curvature: Curvature, scaled: nn.Module) -> float:
-    """Return ``‖f' − f‖ / ‖f‖`` over all data, both with the same random numbers."""
+    """Return ``‖f' − f‖ / ‖f‖`` over all data, with the same random numbers for both."""
     sums = torch.zeros(2, dtype=torch.float64, device=curvature.device)
-    with curvature.processes.together(), in_mode(scaled, curvature.mode):
+    with curvature.processes.collective(), in_mode(scaled, curvature.mode):
         for batch, run in curvature.evaluations():
             before, after = (_numbers(run(partial(_outputs, batch.x, other))) for other in (None, scaled))
             sums += torch.stack([(after - before).square().sum(), before.square().sum()])
@@ -310,7 +304,7 @@ def _change(curvature: Curvature, scaled: nn.Module) -> float:
 
 
 def _outputs(x: Any, other: nn.Module | None, model: nn.Module, _leaves: list[Tensor]) -> Any:
-    """Return the outputs of another model, if there is one, in place of those of the model that is measured."""
+    """Return the outputs of another model if one is given, otherwise of the measured model."""
     return (other or model)(x)
 
 

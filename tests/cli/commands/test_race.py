@@ -16,7 +16,7 @@ from PIL import Image as pillow
 from flatmin import families
 from flatmin.cli.pace import Pace
 from flatmin.lab.race.competitor import Competitor
-from flatmin.lab.race.runs import CompetitorError
+from flatmin.lab.race.referee import CompetitorError
 from tests.families.sizes import size_options
 
 PAGE, FIELD = import_module("flatmin.lab.race.page"), import_module("flatmin.lab.race.field")
@@ -202,7 +202,7 @@ def test_without_a_certificate_the_exit_status_is_one(flatmin, tmp_path):
 @pytest.mark.usefixtures("without_page")
 def test_runs_that_diverge_are_results(flatmin, problem, tmp_path, monkeypatch):
     """Infinite in the table, null in the summary, counted in what is printed."""
-    monkeypatch.setattr(Competitor, "trials", lambda *args: [(1e4, None)])
+    monkeypatch.setattr(Competitor, "tuning_grid", lambda *args: [(1e4, None)])
     short = ("--competitors", "gradient-descent-large,adam", *SHORT[2:])
     run = flatmin("race", *problem, *short)
     assert run.code == 0
@@ -308,7 +308,7 @@ def test_other_directories_are_left_alone(flatmin, tmp_path):
 
 def _interrupted(after):
     """Return a stand-in for a run that is interrupted after a while."""
-    made, run = [], FIELD.run
+    made, run = [], FIELD.judged_run
 
     def running(*args):
         if len(made) == after:
@@ -324,7 +324,7 @@ def _interrupted(after):
 def test_what_an_interrupted_race_finished_is_used_again(flatmin, problem, tmp_path, monkeypatch, quiet):
     more = ("--quiet",) if quiet else ()
     with monkeypatch.context() as patch:
-        patch.setattr(FIELD, "run", _interrupted(after=5))
+        patch.setattr(FIELD, "judged_run", _interrupted(after=5))
         run = flatmin("race", *problem, *SHORT, *more)
     assert run.code == 130
     kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "p-race.partial").iterdir()}
@@ -339,7 +339,7 @@ def test_what_an_interrupted_race_finished_is_used_again(flatmin, problem, tmp_p
 
 @pytest.mark.usefixtures("without_page")
 def test_an_interruption_before_the_first_run_leaves_nothing(flatmin, problem, tmp_path, monkeypatch):
-    monkeypatch.setattr(FIELD, "run", _interrupted(after=0))
+    monkeypatch.setattr(FIELD, "judged_run", _interrupted(after=0))
     run = flatmin("race", *problem, *SHORT, "--output", "new/folder")
     assert (run.code, run.out, run.err) == (130, "", "")
     assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
@@ -359,7 +359,7 @@ def test_a_page_that_cannot_be_written_loses_no_runs(flatmin, problem, tmp_path,
 
 @pytest.mark.usefixtures("without_page")
 def test_a_competitor_that_fails_by_itself_is_one_line_and_loses_no_runs(flatmin, problem, tmp_path, monkeypatch):
-    run = FIELD.run
+    run = FIELD.judged_run
 
     def running(competitor, *args):
         if competitor.name == "adam":
@@ -367,7 +367,7 @@ def test_a_competitor_that_fails_by_itself_is_one_line_and_loses_no_runs(flatmin
         return run(competitor, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FIELD, "run", running)
+        patch.setattr(FIELD, "judged_run", running)
         failed = flatmin("race", *problem, *SHORT)
     assert failed.code == 2
     assert failed.err.count("\n") == 1

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flatmin.lab.race.reading import RaceReading
+from flatmin.lab.race.page.ranking import Ranking
 from flatmin.lab.race.result import COLUMNS
-from tests.lab.race.made import NETWORK, made
+from tests.lab.race.example_races import NETWORK, example_race
 
 
 def refuse(constant):
@@ -20,7 +20,7 @@ def refuse(constant):
 
 @pytest.fixture(scope="module")
 def result():
-    return made(diverged=lambda name, seed: name == "muon" and seed > 1)
+    return example_race(diverged=lambda name, seed: name == "muon" and seed > 1)
 
 
 def test_medians_over_seeds_beside_numpy(result):
@@ -40,12 +40,12 @@ def test_a_run_that_diverged_counts_as_infinite(result):
     medians = {row["competitor"]: row for row in result.summary()}
     assert medians["muon"]["diverged"] == 3
     assert math.isinf(medians["muon"]["flatness_gap"])
-    few = made(diverged=lambda name, seed: name == "muon" and seed == 3)
+    few = example_race(diverged=lambda name, seed: name == "muon" and seed == 3)
     assert math.isfinite({row["competitor"]: row for row in few.summary()}["muon"]["flatness_gap"])
 
 
 def test_the_flattest_come_first_and_networks_are_ordered_by_their_trace(result):
-    for outcome, key in ((result, "flatness_gap"), (made(("sgd", "adam", "sam"), of=NETWORK), "scaled_trace")):
+    for outcome, key in ((result, "flatness_gap"), (example_race(("sgd", "adam", "sam"), of=NETWORK), "scaled_trace")):
         values = [row[key] for row in outcome.summary()]
         assert values == sorted(values)
 
@@ -59,13 +59,13 @@ def test_everything_but_the_trajectories_is_json(result):
     assert found["flattest"] == result.flattest.value
     assert {row["loss"] for row in found["table"] if row["diverged"]} == {None}
     assert found["correlation"]["interval"] == list(result.correlation.interval)
-    network = made(("sgd", "adam"), of=NETWORK)
+    network = example_race(("sgd", "adam"), of=NETWORK)
     assert network.as_dict()["flattest"] is None
     assert network.as_dict()["correlation"] is None
 
 
 def test_a_reading_puts_who_fits_before_who_does_not(result):
-    reading = RaceReading(result)
+    reading = Ranking(result)
     fits = [row["fits"] for row in reading.rows]
     assert fits == sorted(fits, reverse=True)
     assert not any(row["fits"] for row in reading.rows if row["competitor"] in ("two-point", "muon"))
@@ -77,13 +77,16 @@ def test_a_reading_puts_who_fits_before_who_does_not(result):
 
 
 def test_clouds_have_the_runs_that_ended(result):
-    clouds = RaceReading(result).clouds()
-    assert len(clouds["muon"].x) == 2
-    assert len(clouds["sgd"].x) == 5
-    assert len(clouds["gradient-descent-large-step"].x) == 0
+    ends = Ranking(result).ends()
+    assert {name: len(ends[name]) for name in ("muon", "sgd", "gradient-descent-large-step")} == {
+        "muon": 2,
+        "sgd": 5,
+        "gradient-descent-large-step": 0,
+    }
+    assert ends["muon"].shape == (2, 2)
 
 
 def test_without_a_flattest_value_nobody_is_near():
-    reading = RaceReading(replace(made(("sgd", "adam", "sam"), of=NETWORK)))
+    reading = Ranking(replace(example_race(("sgd", "adam", "sam"), of=NETWORK)))
     assert reading.flatness == "scaled_trace"
     assert not reading.determined

@@ -5,13 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from flatmin.lab.race import race
-from flatmin.lab.race.competitors import LabelNoise, TracePenalty
+from flatmin.lab.race import competitors, race
 from flatmin.lab.race.field import Lap
 from flatmin.lab.race.protocol import Protocol
-from flatmin.lab.race.runs import Run
+from flatmin.lab.race.referee import Run
 from flatmin.lab.race.tuning import chosen
-from tests.lab.race.tasks import Plain, network, task
+from tests.lab.race.small_tasks import Plain, network, task
 
 
 def runs(*scores):
@@ -44,7 +43,7 @@ def test_the_rule_holds_in_a_race_and_trials_are_not_scored():
     assert np.allclose(ratios, np.log(8))
     assert rows[-1]["diverged"]
     best = next(row for row in rows if row["chosen"])
-    good = [row for row in rows if row["loss"] <= max(task().good_enough, 1.01 * min(r["loss"] for r in rows))]
+    good = [row for row in rows if row["loss"] <= max(task().good_score, 1.01 * min(r["loss"] for r in rows))]
     assert best["step_size"] == max(row["step_size"] for row in good if not row["diverged"])
     assert {row["step_size"] for row in result.table} == {best["step_size"]}
     # Each entry starts twice, once to see what a step costs.
@@ -54,7 +53,7 @@ def test_the_rule_holds_in_a_race_and_trials_are_not_scored():
 
 def test_units_make_step_sizes_free_of_scale():
     small, large = task(), type(task())(rescaled(task().problem, 1000.0))
-    for who in (Plain(), LabelNoise(), TracePenalty()):
+    for who in (Plain(), competitors.find("label-noise"), competitors.find("trace-penalty")):
         ratio = who.unit(small) / who.unit(large)
         assert ratio == pytest.approx(1000, rel=0.02)
 
@@ -64,8 +63,8 @@ def rescaled(problem, factor):
 
 
 def test_strengths_are_tuned_on_networks_in_as_many_trials():
-    who = TracePenalty()
-    on_network, on_factors = who.trials(network(), 6), who.trials(task(), 6)
+    who = competitors.find("trace-penalty")
+    on_network, on_factors = who.tuning_grid(network(), 6), who.tuning_grid(task(), 6)
     assert len(on_network) == len(on_factors) == 6
     assert {strength for _, strength in on_factors} == {who.strength}
     strengths = [strength for _, strength in on_network]
@@ -75,7 +74,7 @@ def test_strengths_are_tuned_on_networks_in_as_many_trials():
 
 
 def test_on_networks_the_validation_error_decides():
-    result = race(network(), [Plain(), TracePenalty()], budget=60, seeds=1, trials=4)
+    result = race(network(), [Plain(), competitors.find("trace-penalty")], budget=60, seeds=1, trials=4)
     for name in ("plain", "trace-penalty"):
         rows = [row for row in result.tuning if row["competitor"] == name]
         best = next(row for row in rows if row["chosen"])

@@ -1,4 +1,4 @@
-"""As told, and nothing touched: batch norm, dropout, shuffling, chosen parameters; what is no data, loss or model."""
+"""Curvature: modes, dropout, shuffling and chosen parameters; unusable data, losses and models; all measurements."""
 
 import copy
 
@@ -14,7 +14,7 @@ from tests.nn.networks import batch_norm, classes, conv, dense, inputs, matrix, 
 
 
 @pytest.mark.parametrize("make", [batch_norm, conv])
-def test_batch_norm_as_told(make):
+def test_batch_norm_in_every_mode(make):
     model, loss, x, y = make(), nn.CrossEntropyLoss(), inputs(), classes()
     test, train = (dense(model, loss, x, y, train) for train in (False, True))
     assert (test - train).abs().max() > 0.1 * test.abs().max()
@@ -105,7 +105,7 @@ def test_nothing_is_touched(mode, of):
     with torch.no_grad():
         C @ V
     unchanged(before, state())
-    with pytest.raises(fm.InputError, match=r"batch 0: the model or the loss raised RuntimeError \(out of luck and l"):
+    with pytest.raises(fm.InputError, match=r"batch 0: the model or loss raised RuntimeError \(out of luck and l"):
         C @ V
     unchanged(before, state())
 
@@ -159,7 +159,7 @@ def test_noise_is_repeated_or_refused():
     C = Curvature(Noisy(None), nn.MSELoss(), (inputs(), values()))
     v = torch.ones(C.shape[0], dtype=torch.float64)
     assert torch.equal(C @ v, C @ v)
-    with pytest.raises(fm.InputError, match="batch 0: the model gives other outputs when it is asked again"):
+    with pytest.raises(fm.InputError, match="batch 0: the model gives different outputs when it is called again"):
         Curvature(Noisy(torch.Generator()), nn.MSELoss(), (inputs(), values())) @ v
 
 
@@ -275,3 +275,61 @@ def test_other_arguments():
             C @ V
     with pytest.raises(fm.InputError, match="not finite"):
         C @ torch.full((43,), torch.inf, dtype=torch.float64)
+
+
+MEASUREMENTS = (
+    (fm.nn.hessian_trace, {"groups": "module"}),
+    (fm.nn.largest_eigenvalue, {}),
+    (fm.nn.spectral_density, {"probes": 3, "steps": 6}),
+    (fm.nn.relative_flatness, {}),
+    (fm.nn.normalized_trace, {"per": "weight"}),
+    (fm.nn.rescaling, {"alphas": [2.0]}),
+)
+
+
+def test_one_curvature_serves_every_measurement():
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)).double()
+    loss, data = nn.CrossEntropyLoss(), (inputs(), classes())
+    for of in ("hessian", "gauss_newton"):
+        C = Curvature(model, loss, data, of=of)
+        for measure, settings in MEASUREMENTS:
+            assert repr(measure(C, **settings)) == repr(measure(model, loss, data, of=of, **settings))
+    assert fm.nn.hessian_trace(C).of == "gauss_newton"
+
+
+def test_a_curvature_of_some_parameters_is_measured_as_it_is():
+    C = Curvature(mlp(), nn.CrossEntropyLoss(), (inputs(), classes()), parameters=["2.weight", "2.bias"])
+    block = dense(mlp(), nn.CrossEntropyLoss(), inputs(), classes())[25:, 25:]
+    trace = fm.nn.hessian_trace(C, groups="parameter")
+    assert trace.value == pytest.approx(block.trace().item(), rel=1e-12)
+    assert list(trace.groups) == ["2.weight", "2.bias"]
+    assert list(fm.nn.relative_flatness(C).groups) == ["2.weight"]
+    with pytest.raises(fm.InputError, match=r"layers has '0.weight', expected names among 2.weight, 2.bias"):
+        fm.nn.normalized_trace(C, layers=["0.weight"])
+
+
+@pytest.mark.parametrize("measure", [measure for measure, _ in MEASUREMENTS])
+def test_a_curvature_takes_the_place_of_all_its_arguments(measure):
+    model, loss, data = mlp(), nn.CrossEntropyLoss(), (inputs(), classes())
+    C = Curvature(model, loss, data)
+    for name, given in {"loss": {"loss": loss}, "data": {"data": data}, "mode": {"mode": "train"}}.items():
+        with pytest.raises(fm.InputError, match=f"{name} was given with a Curvature"):
+            measure(C, **given)
+    with pytest.raises(fm.InputError, match="loss is missing"):
+        measure(model)
+    with pytest.raises(fm.InputError, match="data is missing"):
+        measure(model, loss)
+    with pytest.raises(fm.InputError, match="of is 'fisher'"):
+        measure(model, loss, data, of="fisher")
+    with pytest.raises(TypeError, match="strength"):
+        measure(model, loss, data, strength=1)
+
+
+@pytest.mark.parametrize("error", [AssertionError, ZeroDivisionError, MemoryError])
+def test_an_error_that_is_no_failure_to_evaluate_passes_through(error):
+    class Broken(nn.Linear):
+        def forward(self, x):
+            raise error("a mistake in the model")
+
+    with pytest.raises(error, match="a mistake in the model"):
+        Curvature(Broken(4, 3), nn.MSELoss(), (inputs().float(), values().float())) @ torch.ones(15)

@@ -80,7 +80,7 @@ def test_structured_inputs_outputs_and_targets(kind):
 @pytest.fixture
 def large(monkeypatch):
     """Take every model for a large one, of which curvlinops multiplies several vectors at once."""
-    monkeypatch.setattr("flatmin.nn.operators.curvature._TOGETHER", 1)
+    monkeypatch.setattr("flatmin.nn.operators.curvature._BATCHED_WORK", 1)
 
 
 def twice(C):
@@ -123,6 +123,29 @@ def test_what_curvlinops_cannot_do_is_done_here(large, monkeypatch):
     V, found = twice(C)
     same(found, dense_gauss_newton(mlp(), nn.MSELoss(), inputs(), y) @ V)
     assert C._peer is False
+
+
+def test_only_a_failure_to_evaluate_makes_curvlinops_step_aside(large, monkeypatch, caplog):
+    def break_curvlinops(error):
+        def product(self, M):
+            raise error("no rule for this operation")
+
+        monkeypatch.setattr(curvlinops.GGNLinearOperator, "__matmul__", product)
+        C._peer = None
+
+    C = Curvature(mlp(), nn.MSELoss(), (inputs(), values()), of="gauss_newton")
+    for error in (NotImplementedError, TypeError):
+        with caplog.at_level("INFO", "flatmin.nn"):
+            break_curvlinops(error)
+            V, found = twice(C)
+        same(found, dense_gauss_newton(mlp(), nn.MSELoss(), inputs(), values()) @ V)
+        assert C._peer is False
+        assert [r.getMessage().endswith("no rule for this operation") for r in caplog.records] == [True]
+        caplog.clear()
+    for error in (ZeroDivisionError, MemoryError):
+        break_curvlinops(error)
+        with pytest.raises(error, match="no rule for this operation"):
+            twice(C)
 
 
 def test_losses_are_checked_whoever_multiplies(large):

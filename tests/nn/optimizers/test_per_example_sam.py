@@ -233,3 +233,34 @@ def test_what_a_perceptron_is():
     other.weight = shared.weight
     both = nn.Sequential(shared, other)
     assert not LinearMoves(both, list(both.parameters())).apply
+
+
+class Guarded(nn.Module):
+    """A model that raises an error for single examples, as vmap makes them."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.inner, self.error = conv(), error
+
+    def forward(self, x):
+        if torch._C._functorch.maybe_current_level() is not None:
+            raise self.error("not under vmap")
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("error", [NotImplementedError, AssertionError, ZeroDivisionError])
+def test_only_what_vmap_refuses_is_taken_one_by_one(error, caplog):
+    (x, y), *_ = data(1, 7)
+    model, loss = Guarded(error).double(), nn.MSELoss()
+    optimizer = fnn.PerExampleSAM(torch.optim.SGD(model.parameters(), lr=0.0), model, loss, 0.3)
+    expected = mean_over_examples(model, x, y, 0.3)
+    optimizer.zero_grad()
+    loss(model(x), y).backward()
+    if error is NotImplementedError:
+        with caplog.at_level("INFO", "flatmin.nn"):
+            optimizer.step()
+        assert [record.getMessage().endswith("not under vmap") for record in caplog.records] == [True]
+        assert close([p.grad for p in model.parameters()], expected)
+    else:
+        with pytest.raises(error, match="not under vmap"):
+            optimizer.step()

@@ -112,23 +112,24 @@ def print_competitors() -> None:
 
     table = Table("name", "what it is", "said to minimise", "source", box=None, pad_edge=False)
     table.columns[0].no_wrap, table.columns[0].overflow = True, "ignore"
-    for who in _known():
+    known = _competitors()
+    for who in map(known.find, known.names()):
         table.add_row(who.name, who.title, who.claims, who.source)
     Console(highlight=False).print(table)
 
 
-def _known() -> list[Any]:
-    """Return all competitors, or raise `InputError` if PyTorch is not installed."""
+def _competitors() -> Any:
+    """Return the registry of competitors, or raise `InputError` if PyTorch is not installed."""
     try:
         from flatmin.lab.race import competitors
     except ImportError as error:
         raise InputError(str(error)) from error
-    return competitors.all_known()
+    return competitors
 
 
 def _settings(request: Request) -> dict[str, Any]:
     """Return the arguments of a race, or raise `InputError` before anything long begins."""
-    known = [who.name for who in _known()]
+    known = _competitors().names()
     for name, least in LEAST.items():
         value = request.settings[name]
         if value is not None and value < least:
@@ -190,19 +191,18 @@ def _print_outcome(result: Any, target: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from flatmin.lab.race.reading import RaceReading
-    from flatmin.lab.race.verdict import verdict
+    from flatmin.lab.race.page import Ranking, verdict
 
-    reading = RaceReading(result)
-    said = verdict(reading)
+    ranking = Ranking(result)
+    outcome = verdict(ranking)
     table = Table("competitor", *PRINTED.values(), "diverged", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    for row in reading.rows:
+    for row in ranking.rows:
         numbers = (_short(row[column]) for column in PRINTED)
         table.add_row(row["competitor"], *numbers, f"{row['diverged']} of {row['runs']}")
     console = Console(highlight=False)
-    console.print(f"{said.headline} {said.advice}".strip(), markup=False)
+    console.print(f"{outcome.headline} {outcome.advice}".strip(), markup=False)
     console.print(table)
     console.print(f"results  {target}: report.html, race.csv, summary.json, runs", markup=False, soft_wrap=True)
 

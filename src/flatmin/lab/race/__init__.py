@@ -1,15 +1,14 @@
-"""The race of training algorithms: equal budgets, one referee, and certified flatness gaps."""
+"""Race: many training algorithms on one task, with equal budgets, one referee and certified flatness gaps."""
 
 from flatmin import nn as _nn  # noqa: F401  (says what to install where PyTorch is missing)
+from flatmin.lab.race import competitors
 from flatmin.lab.race.competitor import Competitor, Entry
 from flatmin.lab.race.correlation import Correlation, correlate
-from flatmin.lab.race.factored_task import FactoredTask
-from flatmin.lab.race.network_task import NetworkTask
 from flatmin.lab.race.protocol import Protocol
-from flatmin.lab.race.race import race
+from flatmin.lab.race.referee import CompetitorError
 from flatmin.lab.race.result import COLUMNS, CURVES, Description, RaceResult
-from flatmin.lab.race.runs import CompetitorError
-from flatmin.lab.race.task import Sight, Task
+from flatmin.lab.race.run_race import race
+from flatmin.lab.race.tasks import FactoredTask, NetworkTask, Observation, Task
 
 __all__ = [
     "COLUMNS",
@@ -21,10 +20,11 @@ __all__ = [
     "Entry",
     "FactoredTask",
     "NetworkTask",
+    "Observation",
     "Protocol",
     "RaceResult",
-    "Sight",
     "Task",
+    "competitors",
     "correlate",
     "race",
 ]

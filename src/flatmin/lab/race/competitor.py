@@ -1,12 +1,12 @@
-"""What a training algorithm is to a race."""
+"""Competitor: a training algorithm in a race."""
 
 from __future__ import annotations
 
 import copy
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,21 +15,24 @@ from torch.optim import Optimizer
 
 from flatmin.errors import InputError
 from flatmin.lab.race.result import Description
-from flatmin.lab.race.task import Objective, Task
+from flatmin.lab.race.tasks import Objective, Task
 
 __all__ = ["Competitor", "Entry"]
+
+#: Where strengths are tuned, the smallest and the largest one are the default times 10 to these powers.
+STRENGTH_POWERS = (-2, 1)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One start of a competitor.
+    """One run of a competitor: the task, the seed, and the settings.
 
     Attributes
     ----------
     task : Task
-        What is trained.
+        The task to be trained.
     seed : int
-        Draws the weights, the batches and whatever else is random.
+        Draws the weights, the batches and everything else that is random.
     step_size : float
         In the units of the weights and the loss.
     strength : float or None
@@ -42,88 +45,84 @@ class Entry:
     strength: float | None
 
 
-class Competitor:
-    """Gradient descent on the loss of a task; others change what is different.
+@dataclass(frozen=True, kw_only=True)
+class Competitor(Description):
+    """Gradient descent on the loss of a task. Subclasses override the part that differs.
 
-    A new competitor is one file in ``competitors/`` with a subclass in its ``__all__``, or an object passed to `race`.
-    Most override `optimizer` alone, with one of the wrappers of `flatmin.nn.optimizers`, or `objective` alone. Nothing
-    here measures: gradients are counted and models judged by the referee, whatever a class says of itself.
-
-    Parameters
-    ----------
-    settings
-        New values for the attributes below, under another name.
+    A competitor without code of its own is an object of this class. Another one is a subclass that most often overrides
+    `optimizer` alone, with a wrapper of `flatmin.nn.optimizers`, or `objective` alone. A competitor measures nothing:
+    the referee counts gradients and evaluates models.
 
     Attributes
     ----------
     name, title, claims, source : str
         As in `Description`.
     size : str
-        How large the weights are that it starts from, one of `Task.sizes`.
+        The size of its initial weights, one of `Task.sizes`.
     batch : int or None
-        Samples a step; None for all of them.
+        Samples in a step. None for all.
     steps : tuple of float
-        The smallest and the largest step size that are tried, in units of `unit`.
+        The smallest and the largest step size to be tried, in units of `unit`.
     strength : float or None
-        The default of its own setting, in scale-free units that its docstring names; None where it has none.
+        The default strength of the method, in scale-free units that its docstring names. None if it has no strength.
     decays : bool
-        Whether the step size falls linearly to zero over the budget, as constant steps of a fixed length never settle.
+        Whether the step size falls linearly to zero over the budget. Steps of a fixed length never settle otherwise.
 
     Examples
     --------
     >>> from flatmin.lab.race import competitors
-    >>> weak = competitors.LabelNoise(name="weak-noise", strength=0.01)
+    >>> weak = competitors.find("label-noise").variant(name="weak-noise", strength=0.01)
     >>> weak.strength
     0.01
     """
 
-    name: str
-    title: str
-    claims: str
-    source: str
     size: str = "usual"
     batch: int | None = None
     steps: tuple[float, float] = (1 / 16, 2.0)
     strength: float | None = None
     decays: bool = False
 
-    #: What a user may set.
-    SETTINGS: ClassVar[tuple[str, ...]] = (
-        "name",
-        "title",
-        "claims",
-        "source",
-        "size",
-        "batch",
-        "steps",
-        "strength",
-        "decays",
-    )
-
-    def __init__(self, **settings: Any) -> None:
-        for key, value in settings.items():
-            if key not in self.SETTINGS:
-                raise InputError(f"{key!r} is no setting of a competitor, expected one of {', '.join(self.SETTINGS)}")
-            setattr(self, key, value)
+    def __post_init__(self) -> None:
+        for field in fields(Description):
+            value = getattr(self, field.name)
+            if not isinstance(value, str) or not value:
+                raise InputError(
+                    f"the {field.name} of the competitor {type(self).__name__} is {value!r}, expected words"
+                )
+        if not 0 < self.steps[0] <= self.steps[1]:
+            raise InputError(f"the steps of {self.name} are {self.steps}, expected two positive numbers, ascending")
         whole = isinstance(self.batch, int) and not isinstance(self.batch, bool)
         if self.batch is not None and not (whole and self.batch >= 1):
             raise InputError(f"batch is {self.batch!r}, expected a positive number of samples, or None for all")
 
+    def variant(self, **settings: Any) -> Self:
+        """Return the same algorithm with other settings.
+
+        Raises
+        ------
+        InputError
+            If it has no such setting, or the value cannot be used.
+        """
+        known = [field.name for field in fields(self)]
+        for key in settings:
+            if key not in known:
+                raise InputError(f"{key!r} is no setting of {self.name}, expected one of {', '.join(known)}")
+        return replace(self, **settings)
+
     @property
     def description(self) -> Description:
-        """What it says of itself."""
+        """The four texts that describe it."""
         return Description(self.name, self.title, self.claims, self.source)
 
     @property
     def facts(self) -> tuple[Any, ...]:
-        """Everything that defines it, for the store: its code, its settings and whatever else it was given."""
+        """All that defines the algorithm: its code and its settings. The store recognizes runs by them."""
         code = [_source(kind) for kind in type(self).__mro__ if issubclass(kind, Competitor) and kind is not Competitor]
-        others = sorted((key, value) for key, value in vars(self).items() if key not in self.SETTINGS)
-        settings = [getattr(self, key) for key in self.SETTINGS]
-        return (type(self).__module__, type(self).__qualname__, *settings, *code, *others)
+        settings = [getattr(self, field.name) for field in fields(self)]
+        return (type(self).__module__, type(self).__qualname__, *settings, *code)
 
     def objection(self, task: Task) -> str | None:
-        """Return why it cannot run on a task, or None if it can."""
+        """Return the reason why it cannot run on a task, or None if it can."""
         if self.batch is not None and not task.has_batches:
             return "the loss is not a mean over samples, so there are no batches"
         if self.batch == 1 and not task.learns_from_one:
@@ -131,19 +130,19 @@ class Competitor:
         return None
 
     def unit(self, task: Task) -> float:
-        """Return the unit of its step sizes: one over the curvature where it begins, as its batches see it."""
+        """Return the unit of its step sizes: one over the curvature at the initial weights, as its batches see it."""
         return 1 / task.curvature(self.size, self.batch)
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
-        """Return what turns gradients into steps; model and loss are those of the training loop."""
+        """Return the optimizer that turns gradients into steps. Model and loss are those of the training loop."""
         return torch.optim.SGD(model.parameters(), lr=entry.step_size)
 
     def objective(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Objective:
-        """Return the function of inputs, targets and the share of the budget that is spent, whose gradient is taken."""
+        """Return the function to be minimised, of inputs, targets and the share of the budget that is spent."""
         return lambda x, y, spent: loss(model(x), y)
 
     def start(self, entry: Entry) -> tuple[nn.Module, Callable[[float], None]]:
-        """Return a new model, and a function that makes one step; it is told which share of the budget is spent."""
+        """Return a new model, and a function of the share of the budget that is spent, which makes one step."""
         model, loss = entry.task.model(entry.seed, self.size), copy.deepcopy(entry.task.loss)
         optimizer, objective = self.optimizer(model, loss, entry), self.objective(model, loss, entry)
         batches = entry.task.batches(self.batch, entry.seed)
@@ -159,32 +158,29 @@ class Competitor:
 
         return model, step
 
-    def trials(self, task: Task, count: int) -> list[tuple[float, float | None]]:
-        """Return the pairs of step size and strength that are tried: always as many, over the same step sizes.
+    def tuning_grid(self, task: Task, count: int) -> list[tuple[float, float | None]]:
+        """Return ``count`` pairs of step size and strength to be tried.
 
-        Step sizes are equally spaced in logarithms. Where a task tunes strengths they run from a hundredth to ten times
-        the default, each once, in an order that has little to do with that of the step sizes.
+        Step sizes are equally spaced in logarithms. Where a task tunes strengths, these run from a hundredth to ten
+        times the default, each once, in an order that is nearly uncorrelated with that of the step sizes.
         """
-        if not 0 < self.steps[0] <= self.steps[1]:
-            raise InputError(f"the steps of {self.name} are {self.steps}, expected two positive numbers, ascending")
         low, high = np.log(self.steps)
         sizes = self.unit(task) * np.exp(np.linspace(low, high, count))
         if self.strength is None or not task.tunes_strength:
             return [(float(size), self.strength) for size in sizes]
-        stride = _coprime(count)
-        factors = np.logspace(-2, 1, count)[np.arange(count) * stride % count]
+        factors = np.logspace(*STRENGTH_POWERS, count)[np.arange(count) * _stride(count) % count]
         return [(float(size), float(self.strength * factor)) for size, factor in zip(sizes, factors, strict=True)]
 
 
 def _source(kind: type) -> str:
-    """Return the text of a class, empty where it was typed and not read from a file."""
+    """Return the text of a class, empty if it was typed at a prompt."""
     try:
         return inspect.getsource(kind)
     except (OSError, TypeError):
         return ""
 
 
-def _coprime(count: int) -> int:
-    """Return the number nearest to the golden section of ``count`` that visits all residues."""
+def _stride(count: int) -> int:
+    """Return the step through ``count`` places that visits all of them and is nearest to their golden section."""
     candidates = [k for k in range(1, count + 1) if np.gcd(k, count) == 1]
     return min(candidates, key=lambda k: abs(k - 0.618 * count))

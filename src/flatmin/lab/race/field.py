@@ -17,9 +17,9 @@ from typing import Any
 from flatmin.errors import InputError
 from flatmin.lab.race.competitor import Competitor, Entry
 from flatmin.lab.race.protocol import Protocol
-from flatmin.lab.race.runs import Run, run
+from flatmin.lab.race.referee import Run, judged_run
 from flatmin.lab.race.store import Store
-from flatmin.lab.race.task import Task
+from flatmin.lab.race.tasks import Task
 
 __all__ = ["Field", "Lap"]
 
@@ -80,7 +80,7 @@ class Field:
         name = self.store.name(competitor, entry, self.protocol, lap.budget)
         known = self.store.load(name)
         if known is None:
-            known = run(competitor, entry, self.protocol, lap.budget)
+            known = judged_run(competitor, entry, self.protocol, lap.budget)
             self.store.save(name, known)
         return known
 

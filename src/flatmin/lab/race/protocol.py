@@ -1,4 +1,4 @@
-"""The rules of a race."""
+"""Protocol: the rules of a race, in numbers and words."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ __all__ = ["Protocol"]
 
 RULES = {
     "counting": (
-        "A backward pass on a batch of any size, with its forward pass, is one gradient; a forward pass alone is half "
-        "of one; a backward pass that is differentiated in its turn counts as two. The referee counts, by hooks on the "
+        "A backward pass on a batch of any size, with its forward pass, is one gradient. A forward pass alone is half "
+        "a gradient. A backward pass that is itself differentiated counts as two. The referee counts with hooks on the "
         "model."
     ),
     "tuning": (
-        "Step sizes are equally spaced in logarithms over a range in natural units that each competitor states. Each "
-        "is run with a seed that is not scored, on a share of the budget. The largest that fits wins: its training "
-        "loss is at most a hundredth of what a model loses that answers nothing; if none fits, the smallest loss. "
-        "Strengths keep their stated defaults. On networks strengths are tuned with step sizes, in as many trials, and "
-        "the smallest error on validation data wins, within one per cent the larger step."
+        "Step sizes are equally spaced in logarithms, over a range in natural units that each competitor states. Each "
+        "step size is tried with a seed that is not scored, on a share of the budget. The largest one that fits wins: "
+        "its training loss is at most 1 % of that of the zero prediction. If none fits, the smallest loss wins. "
+        "Strengths keep their stated defaults. On networks strengths are tuned together with step sizes, in the same "
+        "number of trials. There the smallest error on validation data wins, and within 1 % of it the larger step."
     ),
     "judging": (
-        "The referee alone looks at models, at counts of gradients that are common to all. A run has diverged when its "
-        "loss is not finite or a million times that of its start; it ends there."
+        "Only the referee evaluates models, at gradient counts that are the same for all. A run has diverged when its "
+        "loss is not finite or exceeds a million times its initial value. It ends there."
     ),
 }
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a race is run: the same for all.
+    """The rules of a race, the same for all competitors.
 
     Attributes
     ----------
     budget : int
-        Gradients that a run may spend.
+        Gradients that a scored run may spend.
     seeds : tuple of int
-        The scored runs.
+        Seeds of the scored runs.
     trials : int
         Step sizes tried for each competitor.
     share : float
-        The part of the budget that a trial may spend.
+        Share of the budget that a trial may spend.
     tuning_seed : int
-        The seed of trials, none of the scored ones.
+        Seed of all trials. It is not among the scored ones.
     points : int
-        About how often the referee looks.
+        Approximate number of observations along a run.
     blow_up : float
-        The factor over the loss at the start above which a run has diverged.
+        A run has diverged if its loss exceeds this multiple of its initial loss.
     version : int
-        Of these rules: runs of another one are not reused.
+        Version of these rules. Runs under another version are not reused.
     """
 
     budget: int
@@ -86,9 +86,9 @@ class Protocol:
         return max(1, round(self.share * self.budget))
 
     def grid(self, budget: int) -> Array:
-        """Return the counts at which the referee looks: 0, then equally spaced in logarithms, up to the budget."""
+        """Return the gradient counts of all observations: 0, then equally spaced in logarithms up to the budget."""
         return np.unique(np.concatenate([[0], np.round(np.geomspace(1, budget, self.points))]).astype(int))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers and the rules in words."""
+        """Return the numbers, and the rules in words."""
         return asdict(self) | {"tuning_budget": self.tuning_budget} | RULES

@@ -1,4 +1,4 @@
-"""What a race returns: one row a run, whole trajectories, and what they say together."""
+"""RaceResult: the table of all runs, their trajectories, and the correlation of flatness and error."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ COLUMNS = (
     "step_size",
     "strength",
 )
-#: The arrays of a trajectory: the first counts gradients, the others are what the referee saw there.
+#: The arrays of a trajectory: gradient counts, and the observations made there.
 CURVES = ("gradients", "loss", "scaled_trace", "flatness_gap", "relative_error")
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a competitor says of itself.
+    """The texts that describe a competitor.
 
     Attributes
     ----------
     name : str
         Its name in the table, for instance "label-noise".
     title : str
-        What it is, in a few words.
+        The method in a few words.
     claims : str
-        What it is said to minimise.
+        The quantity that it is said to minimise.
     source : str
-        Who says so.
+        The publication that says so.
     """
 
     name: str
@@ -64,27 +64,27 @@ class RaceResult:
     Attributes
     ----------
     table : list of dict
-        One row a run with the fields `COLUMNS`. What does not apply is None; what grew beyond every bound in a diverged
-        run is infinite, never NaN. ``flatness_gap`` is certified, never negative; ``relative_error`` is up to the
-        symmetry of the model, or, for networks, the error on the test set; ``rank`` counts singular values above one
-        per cent of the largest; ``gradients`` counts what was spent; ``seconds`` is training alone.
+        One row for each run with the fields `COLUMNS`. Fields that do not apply are None. Numbers that overflowed in a
+        diverged run are infinite, never NaN. ``flatness_gap`` is certified and never negative. ``relative_error`` is up
+        to the symmetry of the model; for networks it is the error on the test set. ``rank`` counts singular values
+        above 1 % of the largest one. ``gradients`` is the number spent. ``seconds`` is the time of training alone.
     trajectories : dict of (str, int) to dict of str to ndarray
-        For each (competitor, seed) the arrays `CURVES` of one length. Gap and error are missing keys where the row has
-        None. The points are common to all runs; a diverged run stops early.
+        For each (competitor, seed) the arrays `CURVES` of one length. Gap and error are missing keys if the row has
+        None. The gradient counts are common to all runs. A diverged run stops early.
     flattest : flatmin.Flattest or None
-        The certified flattest value of the problem, which the gaps refer to; None for networks.
+        The certified flattest value of the problem, to which the gaps refer. None for networks.
     correlation : Correlation or None
-        The rank correlation between flatness gap (networks: trace) and error over the runs that did not diverge; None
-        where too few runs have both.
+        The rank correlation between flatness gap (for networks, the trace) and error over the runs that fit the data.
+        None if too few runs have both.
     protocol : dict
-        How the race was run: budget, seeds, tuning, rules, in numbers and words.
+        Budget, seeds, tuning and rules, in numbers and words.
     tuning : list of dict
-        One row a trial: ``competitor, step_size, strength, diverged, loss, relative_error, gradients, seconds,
-        chosen``.
+        One row for each trial: ``competitor, step_size, strength, diverged, loss, relative_error, gradients, seconds,
+        score, chosen``.
     competitors : dict of str to Description
-        Who ran, in order.
+        The competitors that ran, in order.
     left_out : dict of str to str
-        Who could not run on this task, and why.
+        The competitors that could not run on this task, with the reason.
     """
 
     table: list[dict[str, Any]]
@@ -97,17 +97,17 @@ class RaceResult:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return one row a competitor, the flattest first: medians over its seeds, and how many runs diverged.
+        """Return one row for each competitor with medians over its seeds, the flattest first.
 
-        The fields are those of `COLUMNS`; ``seed`` gives way to ``runs``, and ``diverged`` is a count. A diverged run
-        counts as infinite.
+        The fields are those of `COLUMNS`, with the number of ``runs`` in place of ``seed``, and with a count of runs in
+        ``diverged``. A diverged run counts as infinite.
         """
         rows = [self._median(name) for name in self.competitors]
         key = "scaled_trace" if self.flattest is None else "flatness_gap"
         return sorted(rows, key=lambda row: math.inf if row[key] is None else row[key])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything but the trajectories as JSON knows it; what is not finite becomes None."""
+        """Return all fields except the trajectories in the types of JSON. Numbers that are not finite become None."""
         fields = {
             "table": self.table,
             "summary": self.summary(),
@@ -121,16 +121,16 @@ class RaceResult:
         return {name: _plain(value) for name, value in fields.items()}
 
     def _median(self, name: str) -> dict[str, Any]:
-        rows = [row for row in self.table if row["competitor"] == name]
-        out: dict[str, Any] = {"competitor": name, "runs": len(rows), "diverged": sum(row["diverged"] for row in rows)}
+        runs = [row for row in self.table if row["competitor"] == name]
+        medians: dict[str, Any] = {"competitor": name, "runs": len(runs), "diverged": sum(r["diverged"] for r in runs)}
         for column in COLUMNS[3:]:
-            values = [row[column] for row in rows if row[column] is not None]
-            out[column] = median(values) if values else None
-        return out
+            values = [run[column] for run in runs if run[column] is not None]
+            medians[column] = median(values) if values else None
+        return medians
 
 
 def _plain(value: Any) -> Any:
-    """Return nested containers as JSON takes them."""
+    """Return nested containers in the types of JSON."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -13,8 +13,8 @@ from flatmin._version import __version__
 from flatmin.errors import InputError
 from flatmin.lab.race.competitor import Competitor, Entry
 from flatmin.lab.race.protocol import Protocol
-from flatmin.lab.race.runs import Run
-from flatmin.lab.race.task import digest
+from flatmin.lab.race.referee import Run
+from flatmin.lab.race.tasks.task import digest
 
 __all__ = ["Store"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flatmin.lab.race.field import Field, Lap
-from flatmin.lab.race.runs import Run, blamed
+from flatmin.lab.race.referee import Run, blame
 
 __all__ = ["chosen", "tune"]
 
@@ -27,14 +27,14 @@ def tune(field: Field, tell: Callable[[Run, str], None]) -> tuple[dict[str, Lap]
     protocol = field.protocol
     laps = []
     for name, competitor in field.competitors.items():
-        with blamed(competitor):
-            trials = competitor.trials(field.task, protocol.trials)
+        with blame(competitor):
+            trials = competitor.tuning_grid(field.task, protocol.trials)
         laps += [Lap(name, protocol.tuning_seed, size, strength, protocol.tuning_budget) for size, strength in trials]
     runs: dict[Lap, Run] = {}
     for lap, run in field.all(laps):
         runs[lap] = run
         tell(run, "tuning")
-    enough = field.task.good_enough
+    enough = field.task.good_score
     best = {name: chosen({lap: runs[lap] for lap in laps if lap.name == name}, enough) for name in field.competitors}
     return best, [_row(lap, runs[lap], lap == best[lap.name]) for lap in laps]
 

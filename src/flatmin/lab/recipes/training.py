@@ -112,15 +112,15 @@ def train(parameters: Parameters, seed: int) -> Metrics:
         return {
             "flatness_gap": first["flatness_gap"],
             "relative_error": first["relative_error"],
-            "loss": first["loss"] / task.height,
-            "fits": bool(first["loss"] <= task.fits),
+            "loss": first["loss"] / task.zero_loss,
+            "fits": bool(first["loss"] <= task.fit_loss),
             "diverged": first["diverged"],
             "rank": first["rank"],
             "gradients": first["gradients"],
             "step_size": first["step_size"],
             "second_gap": second["flatness_gap"],
             "second_error": second["relative_error"],
-            "second_fits": bool(second["loss"] <= task.fits),
+            "second_fits": bool(second["loss"] <= task.fit_loss),
             "error_of_flattest": task.error(task.flattest.solution.factors),
             "certified": task.flattest.holds,
         }

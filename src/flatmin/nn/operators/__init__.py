@@ -1,4 +1,4 @@
-"""Curvature of a model as a symmetric operator, and what its products need."""
+"""The curvature of a network as a symmetric operator: its products, exact traces, and roots of losses."""
 
 __all__: list[str] = []
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -15,22 +17,33 @@ from torch.utils._pytree import tree_leaves, tree_map
 from flatmin.errors import InputError
 from flatmin.nn.operators.processes import Processes
 from flatmin.nn.operators.products import Product, gauss_newton_product, hessian_product, peer_operator
-from flatmin.nn.operators.state import MODES, Weights, fixed_randomness, in_mode
+from flatmin.nn.operators.state import FAILURES, MODES, Weights, fixed_randomness, in_mode
 from flatmin.nn.operators.streaming import Batch, Batches, Loss
 
-__all__ = ["KINDS", "Curvature"]
+__all__ = ["KINDS", "Curvature", "CurvatureOptions"]
 
-#: What may be measured.
+#: The matrices that a `Curvature` can be.
 KINDS = ("hessian", "gauss_newton")
 
-#: Below this many (parameters × samples), vectors are multiplied together: one is too little work to be done alone.
-_TOGETHER = 4_000_000
+#: Up to this value of (vectors × parameters × samples), several vectors are multiplied in one batched pass.
+_BATCHED_WORK = 4_000_000
 
-#: Vectors from which curvlinops, which multiplies them together always, is the faster one for larger models.
-_FEW = 8
+#: Fewest vectors for which curvlinops, which always batches them, is faster on larger models.
+_MIN_PEER_VECTORS = 8
 
-#: A function of a model and of the leaves that stand for its weights.
+#: A function of a model and of the leaf tensors that stand for its weights.
 _Function = Callable[[nn.Module, list[Tensor]], Any]
+
+_log = logging.getLogger(__name__)
+
+
+class CurvatureOptions(TypedDict, total=False):
+    """Keyword arguments of `Curvature`, which every measurement of a network passes on."""
+
+    of: str
+    parameters: Iterable[str | nn.Parameter] | None
+    mode: str
+    distributed: Any
 
 
 class Curvature:
@@ -42,49 +55,48 @@ class Curvature:
         H = \frac1N \sum_i \nabla^2_\theta\, \ell_i(f_i(\theta)), \qquad
         G = \frac1N \sum_i J_i^T\, \nabla^2\ell_i(f_i)\, J_i, \qquad J_i = \partial f_i / \partial\theta.
 
-    Products are made by differentiating twice in reverse mode, batch by batch: the memory is that of one batch. A
-    product reads all data. The model is left as it was: parameters, their gradients, buffers, training mode, and the
-    global random numbers. Everything is computed in the type of the parameters, autocast or not.
+    A product reads all data, batch by batch, and needs the memory of one batch. It differentiates twice in reverse
+    mode. The model is not changed: neither its parameters, their gradients, buffers and training mode, nor the state
+    of the global random generators. All computations use the dtype of the parameters, with or without autocast.
 
-    Of larger models, several vectors at once are multiplied with G by curvlinops, in forward mode, if the loss is a
-    module, x, y and the outputs are tensors, and a first vector gives the same there and here; so dropout, whose mask
-    it would draw twice, is done here. So are single vectors, where it is slower, and H, which it differentiates
-    wrongly for layer normalization (3.0.1 on PyTorch 2.13) and not at all for SiLU.
+    Products of G with several vectors use curvlinops, in forward mode, if the model is large, the loss is a module,
+    and x, y and the outputs are tensors. The first vector is multiplied both ways; if the results differ, as they do
+    with dropout, whose mask curvlinops draws twice, the products are computed here. So are products with single
+    vectors, where curvlinops is slower, and all products with H, which it gets wrong for layer normalization (3.0.1
+    on PyTorch 2.13) and cannot compute for SiLU.
 
     Parameters
     ----------
     model : torch.nn.Module
         Called as ``model(x)``, whatever x is.
     loss : callable
-        Module or function that takes outputs and targets to their mean loss over samples. Class weights and ignored
+        Module or function that maps outputs and targets to their mean loss over samples. Class weights and ignored
         targets are accounted for in `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss`.
     data : tuple or iterable
-        One pair (x, y), or an iterable of pairs that can be read again and again, such as a DataLoader; x and y are
+        One pair (x, y), or an iterable of pairs that can be read repeatedly, such as a DataLoader; x and y are
         tensors, or nested tuples, lists and dicts of them. A sample is an entry of y along its first axis.
     of : {"hessian", "gauss_newton"}
-        Which of the two matrices. They agree where the outputs are linear in the weights or the loss in the outputs.
+        Which of the two matrices. They are equal if the outputs are linear in the weights or the loss in the outputs.
     parameters : iterable of str or Parameter, optional
-        Rows and columns; all that require a gradient if None, in the order of ``model.named_parameters()``.
+        Rows and columns; if None, all parameters that require a gradient, in the order of ``model.named_parameters()``.
     mode : {"eval", "train", "as_is"}
-        How batch norm and dropout act. ``"eval"``: as at test time, so that the answer depends on weights and data
-        only. ``"train"``: batch norm by the statistics of each batch, which couples its samples: this is the Hessian
-        of the *batch* function, and depends on how the data are cut; dropout by one fixed mask for each batch.
-        ``"as_is"``: as each submodule is set at the moment.
+        The behaviour of batch norm and dropout. ``"eval"``: as at test time, so that the operator depends on weights
+        and data only. ``"train"``: batch norm uses the statistics of each batch and dropout one fixed mask for each
+        batch; the operator is then the Hessian of the *batch* function and depends on how the data are split.
+        ``"as_is"``: as each submodule is set at present.
     distributed : bool or torch.distributed.ProcessGroup
-        True, or a group: every process holds a share of the data and calls with the same vectors, and gets the
-        average over all samples. A share may be empty.
+        True or a group: every process holds a share of the data, possibly empty, and multiplies the same vectors; all
+        get the average over all samples.
 
     Attributes
     ----------
-    shape, dtype, device
-        (n, n) for n parameters; type and place of the vectors.
     products : int
-        Vectors that were multiplied so far, each with all data.
+        Number of vectors multiplied so far, each with all data.
 
     Raises
     ------
     InputError
-        If an argument cannot be used; in products: if the model fails, or the loss is not finite or no average.
+        If an argument cannot be used; in products, if the model fails, or the loss is not finite or not an average.
 
     References
     ----------
@@ -119,20 +131,64 @@ class Curvature:
             raise InputError(f"mode is {mode!r}, expected one of {', '.join(MODES)}")
         self.of, self.mode, self.loss = of, mode, loss
         self.weights = Weights(model, parameters)
-        self.processes = Processes(distributed, self.weights.device)
-        with self.processes.together():
-            self.batches = Batches(data, loss, self.weights.device)
+        self.processes = Processes(distributed, self.device)
+        with self.processes.collective():
+            self.batches = Batches(data, loss, self.device)
         self.processes.check_same(self.weights.tensors)
-        self.shape = (self.weights.size, self.weights.size)
-        self.dtype, self.device = self.weights.dtype, self.weights.device
         self.products = 0
         self._checked = self.batches.is_one and self.processes.count == 1
         self._can_batch = True
-        self._peer: bool | None = None  # whether curvlinops gives the same; not known before it is tried
+        self._peer: bool | None = None  # whether curvlinops gives the same products; None until it has been tried
         self._repeatable = False
 
+    @classmethod
+    def from_arguments(
+        cls,
+        model: nn.Module | Curvature,
+        loss: Loss | None = None,
+        data: Any = None,
+        **options: Unpack[CurvatureOptions],
+    ) -> Curvature:
+        """Return the curvature of a model, loss and data, or the `Curvature` that stands in their place.
+
+        Raises
+        ------
+        InputError
+            If a `Curvature` comes with further arguments, or a model without loss and data.
+        """
+        given = [name for name, value in {"loss": loss, "data": data, **options}.items() if value is not None]
+        if isinstance(model, Curvature):
+            if given:
+                raise InputError(f"{given[0]} was given with a Curvature, expected none; the Curvature has its own")
+            return model
+        if loss is None or data is None:
+            missing = "loss" if loss is None else "data"
+            raise InputError(f"{missing} is missing, expected (model, loss, data) or a Curvature")
+        return cls(model, loss, data, **options)
+
+    def on(self, weights: Weights) -> Curvature:
+        """Return the curvature of the same loss and data on other weights: of a copy of the model, or fewer of them."""
+        out = copy.copy(self)
+        out.weights, out.products, out._can_batch, out._peer = weights, 0, True, None
+        return out
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, n) for n parameters."""
+        return self.weights.size, self.weights.size
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the parameters and of the vectors."""
+        return self.weights.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters and of the vectors."""
+        return self.weights.device
+
     def __matmul__(self, vectors: Tensor) -> Tensor:
-        """Return the product with vectors, (n,) or (n, k), in the operator's own type."""
+        """Return the product with vectors, (n,) or (n, k), in the operator's own dtype."""
         n = self.shape[0]
         if not isinstance(vectors, Tensor) or vectors.ndim not in (1, 2) or len(vectors) != n or vectors.is_complex():
             found = f"{vectors.dtype} {tuple(vectors.shape)}" if isinstance(vectors, Tensor) else type(vectors).__name__
@@ -140,7 +196,7 @@ class Curvature:
         rows = vectors.detach().to(self.device, self.dtype).reshape(n, -1).T
         self.products += len(rows)
         total = torch.zeros_like(rows)
-        with self.processes.together():
+        with self.processes.collective():
             weight = 0.0
             for batch, run in self.evaluations():
                 total.add_(run(partial(self._batch, batch, rows)), alpha=batch.weight)
@@ -155,7 +211,7 @@ class Curvature:
         return total.T.reshape(vectors.shape)
 
     def evaluations(self) -> Iterator[tuple[Batch, Callable[[_Function], Any]]]:
-        """Yield each batch that counts, with a runner for functions of the model and of its weights there."""
+        """Yield each batch of positive weight, with a runner for functions of the model and its weights."""
         with fixed_randomness(0, self.device), in_mode(self.weights.model, self.mode):
             for i, batch in enumerate(self.batches):
                 if batch.weight:
@@ -166,19 +222,19 @@ class Curvature:
                     yield batch, run
 
     def _run(self, index: int, function: _Function) -> Any:
-        """Return a function of the model and its weights, the same random numbers drawn in it at every call."""
+        """Return a function of the model and its weights; every call draws the same random numbers."""
         with (
             fixed_randomness(index + 1, self.device),
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast(self.device.type, enabled=False),
             sdpa_kernel(SDPBackend.MATH),  # fused attention has no second derivative
-            _one_sentence(index),
+            _failures_named(index),
         ):
             return self.weights.evaluate(function)
 
     def loss_of(self, batch: Batch, outputs: Any) -> Tensor:
-        """Return the loss of a batch, a finite scalar that is an average."""
+        """Return the loss of a batch; raise `InputError` unless it is a finite scalar and an average over samples."""
         value = self.loss(outputs, batch.y)
         if not isinstance(value, Tensor) or value.numel() != 1 or not value.is_floating_point():
             found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
@@ -193,8 +249,9 @@ class Curvature:
     def _batch(self, batch: Batch, rows: Tensor, model: nn.Module, leaves: list[Tensor]) -> Tensor:
         """Return the products of one batch with the rows of a (k, n) block."""
         work = self.shape[0] * batch.size
-        theirs = self.of == "gauss_newton" and self._peer is not False and len(rows) >= _FEW and work > _TOGETHER // 2
-        if theirs and self._peer:
+        large = len(rows) >= _MIN_PEER_VECTORS and work > _BATCHED_WORK // 2
+        peer = self.of == "gauss_newton" and self._peer is not False and large
+        if peer and self._peer:
             found = self._peer_batch(batch, rows, model, leaves)
             if found is not None:
                 return found
@@ -203,46 +260,46 @@ class Curvature:
             product = hessian_product(self.loss_of(batch, outputs), leaves)
         else:
             product = gauss_newton_product(partial(self.loss_of, batch), outputs, leaves)
-        found = self._multiplied(product, rows, _TOGETHER // work if self._can_batch else 1)
-        if theirs and self._peer is None:
+        found = self._multiplied(product, rows, _BATCHED_WORK // work if self._can_batch else 1)
+        if peer and self._peer is None:
             again = self._peer_batch(batch, rows[:1], model, leaves)
             self._peer = again is not None and _same(again, found[:1])
         return found
 
     def _peer_batch(self, batch: Batch, rows: Tensor, model: nn.Module, leaves: list[Tensor]) -> Tensor | None:
-        """Return the products by curvlinops, or None, for ever, if it cannot make them."""
+        """Return the products by curvlinops; None, and never try again, if it cannot compute them."""
         if not self._checked:
             with torch.no_grad():
                 self.loss_of(batch, model(batch.x))
         try:
             operator = peer_operator(model, self.loss, batch.x, batch.y, leaves)
             if operator is not None:
-                width = max(_FEW, 6 * _TOGETHER // (self.shape[0] * batch.size))
+                width = max(_MIN_PEER_VECTORS, 6 * _BATCHED_WORK // (self.shape[0] * batch.size))
                 return torch.cat([operator @ chunk for chunk in torch.split(rows.T, width, dim=1)], 1).T
-        except Exception:  # whatever it is, it is not for the user to mend
-            pass
+        except (*FAILURES, ImportError) as error:  # it supports fewer models than reverse mode, which serves them all
+            _log.info("curvlinops cannot multiply with this model, reverse mode does: %s", error)
         self._peer = False
         return None
 
     def _multiplied(self, product: Product, rows: Tensor, width: int) -> Tensor:
-        """Return the products with rows, ``width`` at once where that can be done."""
+        """Return the products with rows, ``width`` of them in one pass where the model allows it."""
         if width > 1 and len(rows) > 1:
             try:
                 return torch.cat([self._flat(product, chunk, True) for chunk in torch.split(rows, width)])
-            except RuntimeError:
-                # Some operation of the model cannot be done for several vectors at once; singly all can.
+            except RuntimeError as error:  # an operation without a batching rule; single vectors need none
+                _log.info("vectors are multiplied one by one, since the model cannot be batched: %s", error)
                 self._can_batch = False
         return torch.cat([self._flat(product, row, False) for row in torch.split(rows, 1)])
 
-    def _flat(self, product: Product, rows: Tensor, together: bool) -> Tensor:
+    def _flat(self, product: Product, rows: Tensor, batched: bool) -> Tensor:
         vectors = self.weights.vectors(rows)
-        out = product(vectors if together else [v[0] for v in vectors], together)
+        out = product(vectors if batched else [v[0] for v in vectors], batched)
         sized = zip(out, self.weights.numbers, strict=True)
         return torch.cat([rows.new_zeros(len(rows), n) if t is None else t.reshape(len(rows), n) for t, n in sized], 1)
 
 
 def _same(found: Tensor, wanted: Tensor) -> bool:
-    """Return whether two ways to compute the same agree up to rounding errors; numbers that are not finite do."""
+    """Return whether two results agree up to rounding errors; entries that are not finite count as equal."""
     found, wanted = found.nan_to_num(0, 0, 0), wanted.nan_to_num(0, 0, 0)
     slack = torch.finfo(found.dtype).eps ** 0.5 * torch.linalg.vector_norm(wanted)
     return found.shape == wanted.shape and bool(torch.linalg.vector_norm(found - wanted) <= slack)
@@ -257,8 +314,8 @@ def _check_repeatable(index: int, first: Any, second: Any) -> None:
     pairs = zip(tree_leaves(first), tree_leaves(second), strict=True)
     if not all(_same(b, a) for a, b in pairs if isinstance(a, Tensor) and a.is_floating_point()):
         raise InputError(
-            f"batch {index}: the model gives other outputs when it is asked again, expected the same; PyTorch's global "
-            "random numbers are repeated, others are not"
+            f"batch {index}: the model gives different outputs when it is called again, expected the same; only "
+            "PyTorch's global random numbers are repeated"
         )
 
 
@@ -267,14 +324,14 @@ def _detached(leaf: Any) -> Any:
 
 
 @contextmanager
-def _one_sentence(index: int) -> Iterator[None]:
-    """Turn what a model or a loss raises into one sentence that names the batch."""
+def _failures_named(index: int) -> Iterator[None]:
+    """Turn an exception of a model or a loss into an `InputError` of one sentence that names the batch."""
     try:
         yield
     except InputError as error:
         raise InputError(f"batch {index}: {error}") from error
-    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
-        told = " ".join(str(error).split())
+    except FAILURES as error:
+        message = " ".join(str(error).split())
         raise InputError(
-            f"batch {index}: the model or the loss raised {type(error).__name__} ({told}), expected loss(model(x), y)"
+            f"batch {index}: the model or loss raised {type(error).__name__} ({message}), expected loss(model(x), y)"
         ) from error

@@ -1,7 +1,8 @@
-"""The trace of the Gauss-Newton matrix, exactly, by a gradient for each output of each sample."""
+"""The exact trace of the Gauss-Newton matrix, by one gradient for each output of each sample."""
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -11,38 +12,41 @@ from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.state import FAILURES
 from flatmin.nn.operators.streaming import Batch
 
 __all__ = ["output_traces"]
 
-#: Numbers in the gradients of several samples that are held at once.
-_HELD = 1 << 22
+#: Numbers in the gradients of several samples that are in memory at once.
+_MAX_NUMBERS = 1 << 22
+
+_log = logging.getLogger(__name__)
 
 
-def output_traces(curvature: Curvature, most: int) -> tuple[Tensor, int] | None:
-    r"""Return the trace of the Gauss-Newton block of each parameter, and how many gradients a sample took.
+def output_traces(curvature: Curvature, max_outputs: int) -> tuple[Tensor, int] | None:
+    """Return the trace of the Gauss-Newton block of each parameter, and the number of gradients for each sample.
 
-    With eigenvalues λ and eigenvectors u of ``∇²ℓ_i`` the trace is the mean over samples of ``Σ_c λ_ic ‖J_iᵀ u_ic‖²``:
-    as many passes over the data as a sample has outputs, whatever the number of parameters.
+    With eigenvalues λ and eigenvectors u of ``∇²ℓ_i`` the trace is the mean over samples of ``Σ_c λ_ic ‖J_iᵀ u_ic‖²``.
+    It takes one pass over the data for each output of a sample, whatever the number of parameters.
 
     Parameters
     ----------
     curvature : Curvature
         With ``of="gauss_newton"``.
-    most : int
-        Outputs of a sample up to which it is done.
+    max_outputs : int
+        The largest number of outputs of a sample.
 
     Returns
     -------
     tuple of (Tensor, int), or None
-        None where samples cannot be treated one by one: more than ``most`` outputs, or outputs that are not one tensor;
-        batch norm or dropout in training, losses that compare samples, models that `torch.func.vmap` cannot evaluate.
+        None if samples have too many outputs or cannot be treated one by one: outputs that are not a single tensor,
+        batch norm or dropout in training mode, losses that compare samples, models that `torch.func.vmap` refuses.
     """
     total = torch.zeros(len(curvature.weights.names), dtype=torch.float64, device=curvature.device)
     weight, passes, refused = 0.0, 0, 0
-    with curvature.processes.together():
+    with curvature.processes.collective():
         for batch, run in curvature.evaluations():
-            found = run(partial(_batch_traces, curvature, batch, most))
+            found = run(partial(_batch_traces, curvature, batch, max_outputs))
             if found is None:
                 refused = 1
                 break
@@ -54,11 +58,11 @@ def output_traces(curvature: Curvature, most: int) -> tuple[Tensor, int] | None:
 
 
 def _batch_traces(
-    curvature: Curvature, batch: Batch, most: int, model: nn.Module, leaves: list[Tensor]
+    curvature: Curvature, batch: Batch, max_outputs: int, model: nn.Module, leaves: list[Tensor]
 ) -> tuple[Tensor, int] | None:
     with torch.no_grad():
         outputs = model(batch.x)
-    if not isinstance(outputs, Tensor) or outputs.shape[:1] != (batch.size,) or outputs[0].numel() > most:
+    if not isinstance(outputs, Tensor) or outputs.shape[:1] != (batch.size,) or outputs[0].numel() > max_outputs:
         return None
     roots = _roots(curvature, batch, outputs)
     if roots is None:
@@ -66,30 +70,31 @@ def _batch_traces(
     total = torch.zeros(len(leaves), dtype=torch.float64, device=outputs.device)
     for values, vectors in roots:
         try:
-            seen, squares = _squares(curvature, batch, model, vectors)
-        except Exception:  # whatever a model raises under vmap means that it cannot be evaluated there
+            single, squares = _squares(curvature, batch, model, vectors)
+        except FAILURES as error:  # the model runs outside vmap, so it is vmap that refuses one of its operations
+            _log.info("the trace is not computed sample by sample, since vmap cannot evaluate the model: %s", error)
             return None
-        if not _same(seen, outputs):
+        if not _same(single, outputs):
             return None
         total += values @ squares
     return total, len(roots)
 
 
 def _roots(curvature: Curvature, batch: Batch, outputs: Tensor) -> list[tuple[Tensor, Tensor]] | None:
-    """Return pairs of an eigenvalue and an eigenvector of the loss of each sample; None if the loss mixes samples."""
+    """Return pairs (λ_c, u_c) of ``∇²ℓ_i`` for all samples; None if the loss couples samples."""
     base = outputs.detach().requires_grad_()
     slope = torch.autograd.grad(curvature.loss_of(batch, base), base, create_graph=True, materialize_grads=True)[0]
     if not slope.requires_grad:
         return []
 
-    def bend(direction: Tensor) -> Tensor:
-        bent = torch.autograd.grad(slope, base, direction.reshape(base.shape), retain_graph=True)[0]
-        return bent.reshape(len(base), -1).double()
+    def product(direction: Tensor) -> Tensor:
+        out = torch.autograd.grad(slope, base, direction.reshape(base.shape), retain_graph=True)[0]
+        return out.reshape(len(base), -1).double()
 
     n, width = len(base), base[0].numel()
-    H = torch.stack([bend(e.expand(n, width)) for e in torch.eye(width, dtype=base.dtype, device=base.device)], 1)
+    H = torch.stack([product(e.expand(n, width)) for e in torch.eye(width, dtype=base.dtype, device=base.device)], 1)
     probe = torch.randn(n, width, generator=torch.Generator().manual_seed(0), dtype=base.dtype).to(base.device)
-    if not _same(torch.einsum("nc,ncd->nd", probe.double(), H), bend(probe)):
+    if not _same(torch.einsum("nc,ncd->nd", probe.double(), H), product(probe)):
         return None
     values, vectors = torch.linalg.eigh((H + H.mT) / 2)
     least = width * torch.finfo(base.dtype).eps * values.abs().max()
@@ -98,7 +103,7 @@ def _roots(curvature: Curvature, batch: Batch, outputs: Tensor) -> list[tuple[Te
 
 
 def _squares(curvature: Curvature, batch: Batch, model: nn.Module, along: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the outputs, and the squared gradient of ``⟨along, outputs⟩`` of each sample, by parameter."""
+    """Return the outputs and, by parameter, the squared gradient of ``⟨along, outputs⟩`` of each sample."""
     weights, n = curvature.weights, len(along)
     leaves, structure = tree_flatten(batch.x)
     sliced = [isinstance(leaf, Tensor) and leaf.shape[:1] == (n,) for leaf in leaves]
@@ -115,10 +120,10 @@ def _squares(curvature: Curvature, batch: Batch, model: nn.Module, along: Tensor
         return out, torch.stack([gradients[name].double().square().sum() for name in weights.names])
 
     parts = [leaf for cut, leaf in zip(sliced, leaves, strict=True) if cut]
-    found: tuple[Tensor, Tensor] = vmap(squares, chunk_size=max(1, _HELD // weights.size))(along, parts)
+    found: tuple[Tensor, Tensor] = vmap(squares, chunk_size=max(1, _MAX_NUMBERS // weights.size))(along, parts)
     return found
 
 
 def _same(found: Tensor, wanted: Tensor) -> bool:
-    """Return whether two ways to compute the same agree up to the rounding errors of single precision."""
+    """Return whether two results agree up to the rounding errors of single precision."""
     return torch.allclose(found, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()))

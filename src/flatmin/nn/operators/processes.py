@@ -1,4 +1,4 @@
-"""Sums over the processes of a data-parallel job."""
+"""Reductions over the processes of a data-parallel job."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["Processes"]
 
 
 class Processes:
-    """The processes that share a data set; by default this one alone.
+    """The processes that share a data set, possibly this one only.
 
     Parameters
     ----------
     distributed : bool or torch.distributed.ProcessGroup
-        False: this process alone. True: all processes of the default group. Or a group.
+        False: only this process. True: all processes of the default group. Or a group.
     device : torch.device
-        Where the tensors to be summed lie.
+        Device of the tensors that are summed.
 
     Raises
     ------
     InputError
-        If there is no process group.
+        If no process group has been initialized.
 
     Examples
     --------
@@ -43,7 +43,7 @@ class Processes:
             return
         if not (dist.is_available() and dist.is_initialized()):
             raise InputError(
-                "distributed is set but there is no process group; call torch.distributed.init_process_group"
+                "distributed is set without a process group, expected one; call torch.distributed.init_process_group"
             )
         if distributed is not True and not isinstance(distributed, dist.ProcessGroup):
             raise InputError(f"distributed is a {type(distributed).__name__}, expected True, False or a process group")
@@ -51,7 +51,7 @@ class Processes:
         self.count = dist.get_world_size(self.group)
 
     def sums(self, tensor: Tensor, number: float) -> tuple[Tensor, float]:
-        """Return the sums over all processes of a tensor, in place, and of a number."""
+        """Return the sums over all processes of a tensor, which may be overwritten, and of a number."""
         if self.group is None:
             return tensor, number
         count = torch.tensor(number, dtype=torch.float64, device=self.device)
@@ -61,31 +61,31 @@ class Processes:
         return tensor, count.item()
 
     def largest(self, number: int) -> int:
-        """Return the largest of the numbers of all processes."""
+        """Return the maximum of a number over all processes."""
         if self.group is None:
             return number
-        most = torch.tensor(number, device=self.device)
-        dist.all_reduce(most, dist.ReduceOp.MAX, group=self.group)
-        return int(most.item())
+        maximum = torch.tensor(number, device=self.device)
+        dist.all_reduce(maximum, dist.ReduceOp.MAX, group=self.group)
+        return int(maximum.item())
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Run a block in all processes; if it fails in one, all raise, and none waits for it for ever."""
+    def collective(self) -> Iterator[None]:
+        """Run a block in all processes; if it fails in one, all raise instead of waiting for it."""
         if self.group is None:
             yield
             return
         failed = torch.zeros(1, dtype=torch.float64, device=self.device)
         try:
             yield
-        except Exception:
+        except Exception:  # reported to the others, and raised again
             dist.all_reduce(failed + 1, group=self.group)
             raise
         dist.all_reduce(failed, group=self.group)
         if failed.item():
-            raise InputError(f"{failed.item():.0f} of {self.count} processes failed, and said why")
+            raise InputError(f"{failed.item():.0f} of {self.count} processes failed; the reason is in their own errors")
 
     def check_same(self, tensors: Sequence[Tensor]) -> None:
-        """Raise `InputError` if the weights are not the same in all processes."""
+        """Raise `InputError` unless the weights are equal in all processes."""
         if self.group is None:
             return
         sums = [(t.detach().double().sum(), t.detach().double().square().sum()) for t in tensors]

@@ -1,4 +1,4 @@
-"""Products of one batch: vectors times the Hessian of its loss, or times the Gauss-Newton part, by differentiation."""
+"""Products of vectors with the Hessian of the loss of one batch, or with its Gauss-Newton part."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from flatmin.errors import InputError
 
 __all__ = ["Product", "gauss_newton_product", "hessian_product", "peer_operator"]
 
-#: Takes vectors in the shapes of the parameters to their product with the matrix of a batch; together, with one more
-#: axis in front, or singly.
+#: Maps a vector, in the shapes of the parameters, to its product with the matrix of a batch. If the second argument is
+#: True, the tensors have one more axis in front, over several vectors.
 Product = Callable[[list[Tensor], bool], list[Tensor | None]]
 
 
 def hessian_product(loss: Tensor, leaves: list[Tensor]) -> Product:
-    """Return what multiplies by the Hessian of a loss: the derivative of its gradient."""
+    """Return the product with the Hessian of a loss, the derivative of its gradient."""
     slope = _gradient([loss], leaves, [None], create_graph=True)
-    return lambda vectors, together: _gradient(slope, leaves, vectors, together)
+    return lambda vectors, batched: _gradient(slope, leaves, vectors, batched)
 
 
 def gauss_newton_product(loss_of: Callable[[Any], Tensor], outputs: Any, leaves: list[Tensor]) -> Product:
-    """Return what multiplies by ``Jᵀ ∇²ℓ J``, J the Jacobian of the outputs: forward, bent, and back."""
+    """Return the product with ``Jᵀ ∇²ℓ J``, where J is the Jacobian of the outputs, factor by factor."""
     bases = [t.detach().requires_grad_() if _has_slope(t) else t for t in tree_leaves(outputs)]
     free = iter(bases)
     value = loss_of(tree_map(lambda _: next(free), outputs))
@@ -34,31 +34,31 @@ def gauss_newton_product(loss_of: Callable[[Any], Tensor], outputs: Any, leaves:
     if not ends:
         raise InputError("the outputs do not depend on the parameters, expected a model that does not detach them")
     slope = _gradient([value], bases, [None], create_graph=True)
-    # Jᵀu is linear in u, so its derivative along v with respect to u is J v, wherever u is.
+    # Jᵀu is linear in u, so J v is the pullback of v through u ↦ Jᵀu, at any u.
     u = [torch.zeros_like(t, requires_grad=True) for t in ends]
     pulled = _gradient(ends, leaves, u, create_graph=True)
 
-    def product(vectors: list[Tensor], together: bool) -> list[Tensor | None]:
-        pushed = _gradient(pulled, u, vectors, together)
-        bent = _gradient(slope, bases, pushed, together)
-        return _gradient(ends, leaves, bent, together)
+    def product(vectors: list[Tensor], batched: bool) -> list[Tensor | None]:
+        pushed = _gradient(pulled, u, vectors, batched)
+        bent = _gradient(slope, bases, pushed, batched)
+        return _gradient(ends, leaves, bent, batched)
 
     return product
 
 
 def peer_operator(model: nn.Module, loss: Any, x: Any, y: Any, leaves: list[Tensor]) -> Any:
-    """Return the Gauss-Newton part of a batch as curvlinops has it, in forward mode; None where it cannot.
+    """Return the Gauss-Newton operator of curvlinops for one batch, which uses forward mode.
 
-    It can for a loss module that averages, a tensor x and a tensor y. What it raises otherwise (outputs that are not a
-    tensor, operations without a forward mode) comes out of its products.
+    None unless the loss is a module that averages, and x and y are tensors. For other obstacles, such as operations
+    without a forward mode, the products of the operator raise.
     """
     if not (isinstance(loss, nn.Module) and getattr(loss, "reduction", None) == "mean"):
         return None
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
         return None
-    from curvlinops import GGNLinearOperator  # takes most of a second
+    from curvlinops import GGNLinearOperator  # its import takes most of a second
 
-    whole = {"num_data": 1, "batch_size_fn": lambda _: 1}  # this batch is all data
+    whole = {"num_data": 1, "batch_size_fn": lambda _: 1}  # no rescaling: this batch is the whole data set
     return GGNLinearOperator(model, loss, leaves, [(x, y)], check_deterministic=False, **whole)
 
 
@@ -66,10 +66,10 @@ def _gradient(
     outputs: Sequence[Tensor | None],
     inputs: list[Tensor],
     cotangents: Sequence[Tensor | None],
-    together: bool = False,
+    batched: bool = False,
     create_graph: bool = False,
 ) -> list[Tensor | None]:
-    """Return the cotangents pulled back to the inputs; None stands for zero, among outputs for a constant."""
+    """Return the cotangents pulled back to the inputs; None stands for a zero cotangent or a constant output."""
     pairs = [
         (out, c)
         for out, c in zip(outputs, cotangents, strict=True)
@@ -86,7 +86,7 @@ def _gradient(
             retain_graph=True,
             create_graph=create_graph,
             allow_unused=True,
-            is_grads_batched=together,
+            is_grads_batched=batched,
         )
     )
 

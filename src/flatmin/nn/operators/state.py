@@ -1,4 +1,4 @@
-"""A model as a function of its parameters, and what is put back after it has been evaluated."""
+"""A model as a function of its parameters, evaluated without changing the model or the random generators."""
 
 from __future__ import annotations
 
@@ -12,30 +12,34 @@ from torch.func import functional_call
 
 from flatmin.errors import InputError
 
-__all__ = ["MODES", "Weights", "fixed_randomness", "in_mode", "unwrapped"]
+__all__ = ["FAILURES", "MODES", "Weights", "fixed_randomness", "in_mode", "unwrapped"]
 
-#: How batch norm and dropout act: as at test time, as in training, or as each submodule's own flag says.
+#: Behaviour of batch norm and dropout: as at test time, as in training, or by the flag of each submodule.
 MODES = ("eval", "train", "as_is")
+
+#: Exceptions that models, losses and PyTorch's transforms raise where they cannot evaluate an input. Others, such as
+#: AssertionError or a user's own Exception, are never caught.
+FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 
 T = TypeVar("T")
 
 
 class Weights:
-    """Some parameters of a model, as the argument of functions of them.
+    """Some parameters of a model, as the arguments of a function.
 
-    The model itself is never written to: functions see copies of parameters and buffers in their place.
+    The model is never changed: functions see copies of its parameters and buffers.
 
     Parameters
     ----------
     model : torch.nn.Module
-        The model; of one wrapped by DataParallel, DistributedDataParallel or `torch.compile`, what is inside.
+        The model; DataParallel, DistributedDataParallel and `torch.compile` are unwrapped.
     parameters : iterable of str or Parameter, optional
-        The parameters, by name or themselves; None: all that require a gradient. Tied parameters count once.
+        Names or tensors; None: all parameters that require a gradient. Tied parameters count once.
 
     Raises
     ------
     InputError
-        If there are none, or if they are not real numbers of one type, float32 or float64, on one device.
+        If no parameter is chosen, or they are not all float32 or all float64 on one device.
 
     Examples
     --------
@@ -68,10 +72,10 @@ class Weights:
         self.size = sum(self.numbers)
 
     def evaluate(self, function: Callable[[nn.Module, list[Tensor]], T]) -> T:
-        """Return ``function(model, parameters)`` for a model that uses new leaves with the present values.
+        """Return ``function(model, leaves)``, where the model uses new leaf tensors with the present values.
 
-        The whole function runs while the leaves are in place: what a model computes again in its backward pass
-        (checkpoints) must find them too.
+        The leaves stay in place for the whole function, since a checkpointed model uses them again when it is
+        differentiated.
         """
         leaves = [p.detach().requires_grad_() for p in self.tensors]
         state = {f"model.{name}": b.clone() for name, b in self.model.named_buffers()}
@@ -81,13 +85,13 @@ class Weights:
         return out
 
     def vectors(self, block: Tensor) -> list[Tensor]:
-        """Return the rows of a (k, n) block in the shapes of the parameters, k in front of each."""
+        """Return a (k, n) block as one tensor of shape (k, *shape) for each parameter."""
         parts = torch.split(block, self.numbers, dim=1)
         return [part.reshape(len(block), *p.shape) for part, p in zip(parts, self.tensors, strict=True)]
 
 
 class _Stage(nn.Module):
-    """Runs a function of a model as if it were the model's forward pass."""
+    """Runs a function of a model as a forward pass, so that `functional_call` can replace its parameters."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -99,7 +103,7 @@ class _Stage(nn.Module):
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the module inside wrappers whose own backward passes cannot be differentiated."""
+    """Return the module inside wrappers whose backward passes cannot be differentiated."""
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while True:
         if isinstance(model, wrappers):
@@ -134,23 +138,23 @@ def _chosen(model: nn.Module, parameters: Iterable[str | nn.Parameter] | None) -
 
 @contextmanager
 def in_mode(model: nn.Module, mode: str) -> Iterator[None]:
-    """Set training mode (``"train"``), evaluation mode (``"eval"``) or nothing (``"as_is"``), and put it back."""
+    """Set training mode (``"train"``), evaluation mode (``"eval"``) or no mode (``"as_is"``), and restore it."""
     before = [(module, module.training) for module in model.modules()]
-    if mode != "as_is" and any(training != (mode == "train") for _, training in before):
-        try:
-            model.train(mode == "train")
-            yield
-        finally:
-            model.train(before[0][1])
-            for module, training in before:
-                module.training = training
-    else:
+    if mode == "as_is" or all(training == (mode == "train") for _, training in before):
         yield
+        return
+    try:
+        model.train(mode == "train")
+        yield
+    finally:
+        model.train(before[0][1])
+        for module, training in before:
+            module.training = training
 
 
 @contextmanager
 def fixed_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators that a model on this device draws from, and put their states back."""
+    """Seed the global generators that a model on a device uses, and restore their states afterwards."""
     on_gpu = device.type == "cuda"
     with torch.random.fork_rng([device] if on_gpu else []):
         torch.default_generator.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Data as batches that can be read again, with the share of each in the average over all samples."""
+"""Data as batches that can be read repeatedly, each with its weight in the average over all samples."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from flatmin.errors import InputError
 
 __all__ = ["Batch", "Batches", "Loss"]
 
-#: What takes the predictions and the targets of a batch to a scalar: the average over the samples.
+#: Maps the outputs and the targets of a batch to the average loss over its samples, a scalar tensor.
 Loss = Callable[[Any, Any], Tensor]
 
 
 class Batch(NamedTuple):
-    """Inputs, targets, and what the mean loss of this batch weighs among those of the others."""
+    """Inputs, targets, and the weight of this batch's mean loss in the average over all batches."""
 
     x: Any
     y: Any
@@ -33,26 +33,26 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The data of a loss as batches on one device, the same ones in the same order at every reading.
+    """The data of a loss as batches on one device, in the same order at every reading.
 
-    A batch counts by its number of samples, that is by the length of its targets. The weighted means of
-    `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss` count by the total weight of their targets instead, so that the
-    average over batches is the loss of all data at once.
+    The weight of a batch is its number of samples, the length of its targets. With the weighted means of
+    `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss` it is the total weight of its targets, so that the average over
+    batches is the loss of all data at once.
 
     Parameters
     ----------
     data : tuple or iterable
-        One pair (x, y), or an iterable of such pairs that can be read more than once, as a DataLoader.
+        One pair (x, y), or an iterable of pairs that can be read repeatedly, such as a DataLoader.
     loss : callable
-        The loss that averages over the samples of a batch.
+        A loss that averages over the samples of a batch.
     device : torch.device
-        Where the tensors of a batch are brought.
+        Device to which the tensors of a batch are moved.
 
     Raises
     ------
     InputError
-        If the data cannot be read twice, are not pairs, or if the loss does not average; at the end of a reading, if
-        the samples were not those of the first one.
+        If the data cannot be read twice or are not pairs, if the loss does not average, or at the end of a reading, if
+        its samples were not those of the first reading.
 
     Examples
     --------
@@ -71,39 +71,39 @@ class Batches:
         self.data = _readable(data)
         self.loss = loss
         self.device = device
-        #: One batch is the whole data set: then any loss is the loss of all samples.
-        self.is_one = isinstance(self.data, _One)
-        self._mark: Tensor | None = None
+        #: Whether the data are a single batch; any loss is then the loss of all samples.
+        self.is_one = isinstance(self.data, _SingleBatch)
+        self._checksum: Tensor | None = None
 
     def __iter__(self) -> Iterator[Batch]:
-        mark = torch.zeros(2, dtype=torch.float64)
+        checksum = torch.zeros(2, dtype=torch.float64)
         with _same_order(self.data):
             for i, pair in enumerate(self.data):
                 if not isinstance(pair, tuple | list) or len(pair) != 2:
                     found = f"has {len(pair)} entries" if isinstance(pair, tuple | list) else f"is a {_name(pair)}"
                     raise InputError(f"batch {i} {found}, expected a pair (x, y)")
-                x, y = (tree_map(self._here, part) for part in pair)
+                x, y = (tree_map(self._on_device, part) for part in pair)
                 if not self.is_one:
-                    mark += _mark(x, y)
+                    checksum += _checksum(x, y)
                 yield Batch(x, y, _weight(self.loss, x, y))
-        self._check_same(mark)
+        self._check_same(checksum)
 
-    def _check_same(self, mark: Tensor) -> None:
-        """Raise `InputError` if a reading ended with other samples than the first; their order does not matter."""
-        before, self._mark = self._mark, mark
-        if before is not None and bool((mark - before)[0].abs() > 1e-12 * mark[1]):
+    def _check_same(self, checksum: Tensor) -> None:
+        """Raise `InputError` if a reading had other samples than the previous one; their order does not matter."""
+        before, self._checksum = self._checksum, checksum
+        if before is not None and bool((checksum - before)[0].abs() > 1e-12 * checksum[1]):
             raise InputError(
                 "data gives other samples when it is read again, expected the same ones; leave out random augmentation"
             )
 
-    def _here(self, leaf: Any) -> Any:
+    def _on_device(self, leaf: Any) -> Any:
         return leaf.to(self.device) if isinstance(leaf, Tensor) else leaf
 
     def check_average(self, batch: Batch, outputs: Any) -> None:
         """Raise `InputError` if the loss of a batch is not the average of the losses of its halves.
 
-        Weighted means that this class does not know, sums, and losses that compare samples with each other would give
-        an answer that depends on how the data happen to be cut into batches.
+        Sums, unknown weighted means and losses that compare samples are not: their result would depend on how the data
+        are split into batches.
         """
         n = batch.size
         if n < 2 or any(not isinstance(t, Tensor) or t.shape[:1] != (n,) for t in tree_leaves((outputs, batch.y))):
@@ -122,15 +122,15 @@ class Batches:
             )
 
 
-class _One(list[Any]):
-    """Data that are a single batch."""
+class _SingleBatch(list[Any]):
+    """A data set of one batch."""
 
 
 def _readable(data: Any) -> Iterable[Any]:
     if isinstance(data, tuple) and len(data) == 2:
-        return _One([data])
+        return _SingleBatch([data])
     if isinstance(data, list) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
-        return _One([tuple(data)])
+        return _SingleBatch([tuple(data)])
     if isinstance(data, Dataset):
         raise InputError(f"data is a {_name(data)}, expected batches; wrap it: DataLoader(data, batch_size=...)")
     if isinstance(data, Iterator):
@@ -140,15 +140,15 @@ def _readable(data: Any) -> Iterable[Any]:
     return data
 
 
-def _mark(x: Any, y: Any) -> Tensor:
-    """Return a number to which samples add up in any order, if they are the same, and the sum of the sizes added."""
-    mark = torch.zeros(2, dtype=torch.float64)
+def _checksum(x: Any, y: Any) -> Tensor:
+    """Return a linear checksum of samples, independent of their order, and the same of their absolute values."""
+    checksum = torch.zeros(2, dtype=torch.float64)
     for leaf in tree_leaves((x, y)):
         if isinstance(leaf, Tensor) and leaf.ndim and leaf.layout == torch.strided and not leaf.is_complex():
             columns = leaf.detach().reshape(len(leaf), leaf[:1].numel()).double()
             weights = torch.arange(1, columns.shape[1] + 1, dtype=torch.float64, device=leaf.device).sqrt()
-            mark += (torch.stack([columns.sum(0), columns.abs().sum(0)]) @ weights).cpu()
-    return mark
+            checksum += (torch.stack([columns.sum(0), columns.abs().sum(0)]) @ weights).cpu()
+    return checksum
 
 
 def _samples(x: Any, y: Any) -> int:
@@ -159,7 +159,7 @@ def _samples(x: Any, y: Any) -> int:
 
 
 def _weight(loss: Loss, x: Any, y: Any) -> float:
-    """Return the weight of a batch: the denominator of its mean, up to a factor common to all batches."""
+    """Return the weight of a batch: the denominator of its mean loss."""
     if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) and isinstance(y, Tensor) and not y.is_floating_point():
         counted = y[y != loss.ignore_index]
         return float(len(counted) if loss.weight is None else loss.weight.to(y.device)[counted].sum())
@@ -168,7 +168,7 @@ def _weight(loss: Loss, x: Any, y: Any) -> float:
 
 @contextmanager
 def _same_order(data: Any) -> Iterator[None]:
-    """Give back the state of the generators that a DataLoader shuffles with: the next reading repeats this one."""
+    """Restore the generators with which a DataLoader shuffles, so that the next reading has the same order."""
     loader = data if isinstance(data, DataLoader) else None
     owners = (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None))
     generators = [g for g in (getattr(owner, "generator", None) for owner in owners) if g is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
 from flatmin.errors import InputError
+from flatmin.nn.operators.state import FAILURES
 from flatmin.nn.optimizers._linear import LinearMoves
 from flatmin.nn.optimizers._settings import number, whole
 from flatmin.nn.optimizers._tape import Output, Term, random_states, set_random_states
@@ -21,6 +23,8 @@ from flatmin.nn.optimizers.base import AGREEMENT, Seeker, distance
 __all__ = ["PerExampleSAM"]
 
 Weights = dict[str, Tensor]
+
+_log = logging.getLogger(__name__)
 
 
 class PerExampleSAM(Seeker):
@@ -225,11 +229,12 @@ class _Examples:
         }
 
     def can_vectorize(self, weights: Weights) -> bool:
-        """Return whether `torch.func.vmap` can do it, found out on two examples."""
+        """Return whether `torch.func.vmap` can evaluate the model, tried on two examples."""
         try:
             with self.model_call.circumstances():
                 self.gradient(weights, slice(0, 2), 0.0, True)
-        except Exception:  # whatever stops it: when examples are taken one by one, a real error shows itself
+        except FAILURES as error:  # an error of the model itself is raised again when examples are taken one by one
+            _log.info("examples are differentiated one by one, since vmap cannot evaluate the model: %s", error)
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""Traces, eigenvalues and spectral densities of a curvature."""
+"""Traces, extreme eigenvalues and spectral densities of symmetric operators, such as the curvature of a network."""
 
 __all__: list[str] = []
 

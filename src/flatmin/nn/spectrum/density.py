@@ -1,11 +1,11 @@
-"""How the eigenvalues of a Hessian are spread: density, shares and moments, with errors."""
+"""The distribution of the eigenvalues of a Hessian: density, cumulative function and moments, with errors."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -13,50 +13,51 @@ from scipy.fft import dct
 from scipy.special import stdtrit
 
 from flatmin._core.arrays import Array
-from flatmin._core.validation import positive, seed_number
+from flatmin._core.validation import positive, seed_number, whole_number
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import least_component
 from flatmin.nn.estimators.base import Operator, check, sphere
-from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
+from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
 __all__ = ["SpectralDensity", "operator_density", "spectral_density"]
 
-#: Bytes that the vectors of several probes may fill; beyond it probes take turns.
+#: Largest number of bytes for the Lanczos vectors of probes that run at once.
 MEMORY = 2**30
-#: The probability with which the bounds of the whole spectrum may fail.
+#: Largest probability that the bounds of the whole spectrum fail.
 FAILURE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class SpectralDensity:
-    """How the eigenvalues λ_i of a symmetric operator are spread, from quadratic forms in random vectors.
+    """The distribution of the eigenvalues λ_i of a symmetric operator, from quadratic forms in random vectors.
 
     Attributes
     ----------
     grid : ndarray, shape (G,)
-        Where density and cumulative function are given.
+        Points t at which density and cumulative function are given.
     density : ndarray, shape (G,)
-        ``(1/n) Σ_i g(t − λ_i)`` with g the Gaussian density of standard deviation ``width``; its integral is 1.
+        ``(1/n) Σ_i g(t − λ_i)``, where g is the Gaussian density of standard deviation ``width``; its integral is 1.
     std_error : ndarray, shape (G,)
         Its standard error. A 95 % interval is ``density ± t std_error`` with Student's quantile t for ``n_probes``
         degrees of freedom, widened by ``quadrature_error``.
     quadrature_error : float
-        A bound of the error of each quadrature in the density, which no number of probes makes smaller.
+        A bound on the quadrature error of the density; more probes do not reduce it.
     cumulative, cumulative_low, cumulative_high : ndarray, shape (G,)
-        The share of eigenvalues up to t, with pointwise 95 % intervals for chance and quadrature together.
+        The share of eigenvalues up to t, with pointwise 95 % intervals that include sampling and quadrature errors.
     moments, moments_std_error : ndarray, shape (4,)
-        The means of λ, λ², λ³, λ⁴ and their standard errors; the quadrature is exact for them.
+        The means of λ, λ², λ³ and λ⁴, for which the quadrature is exact, and their standard errors.
     lower, upper : float
-        Bounds of all eigenvalues, which fail with probability 1e-6 at most.
+        Bounds on all eigenvalues, which fail with probability at most 1e-6.
     width : float
-        Standard deviation of g, in units of the eigenvalues.
+        Standard deviation of g, in the units of the eigenvalues.
     n, n_probes, n_products : int
-        Dimension, random vectors, and products spent.
+        Dimension, number of random vectors, and number of products.
     quadratures : tuple of (nodes, weights, exact)
         The Gauss quadrature of each probe, and whether it is exact for every function.
     of : str or None
-        "hessian" or "gauss_newton"; None for an operator that is neither.
+        "hessian" or "gauss_newton"; None for any other operator.
     """
 
     grid: Array
@@ -78,14 +79,14 @@ class SpectralDensity:
     of: str | None = None
 
     def mean_of(self, function: Callable[[Array], Array]) -> tuple[float, float]:
-        """Return the mean of ``f(λ_i)`` over all eigenvalues and its standard error, without that of the quadrature."""
+        """Return the mean of ``f(λ_i)`` over all eigenvalues and its sampling error, without the quadrature error."""
         values, squares = np.mean(
             [[w @ f, w @ f**2] for w, f in ((w, function(x)) for x, w, _ in self.quadratures)], axis=0
         )
         return float(values), float(_error(values, squares, self.n, self.n_probes))
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw density and a 95 % band on logarithmic height, and return the Matplotlib axes."""
+        """Draw the density with a 95 % band on a logarithmic axis, and return the Matplotlib axes."""
         if ax is None:
             from matplotlib.figure import Figure
 
@@ -99,25 +100,23 @@ class SpectralDensity:
 
 
 def spectral_density(
-    model: torch.nn.Module,
-    loss: Any,
-    data: Any,
+    model: torch.nn.Module | Curvature,
+    loss: Loss | None = None,
+    data: Any = None,
     *,
-    of: str = "hessian",
-    mode: str = "eval",
-    distributed: Any = False,
     probes: int = 10,
     steps: int = 60,
     grid: Any = None,
     width: float | None = None,
     seed: int = 0,
+    **options: Unpack[CurvatureOptions],
 ) -> SpectralDensity:
-    """Return how the eigenvalues of the Hessian of a loss at the model's weights are spread.
+    """Return the distribution of the eigenvalues of the Hessian of a loss at the model's weights.
 
     Parameters
     ----------
-    model, loss, data, of, mode, distributed
-        As for `Curvature`.
+    model, loss, data, **options
+        As for `Curvature`, or a `Curvature` in place of all of them.
     probes, steps, grid, width, seed
         As for `operator_density`.
 
@@ -129,8 +128,9 @@ def spectral_density(
     >>> round(found.lower, 6), round(found.upper, 6)
     (1.0, 9.0)
     """
-    operator = Curvature(model, loss, data, of=of, mode=mode, distributed=distributed)
-    return replace(operator_density(operator, probes=probes, steps=steps, grid=grid, width=width, seed=seed), of=of)
+    curvature = Curvature.from_arguments(model, loss, data, **options)
+    found = operator_density(curvature, probes=probes, steps=steps, grid=grid, width=width, seed=seed)
+    return replace(found, of=curvature.of)
 
 
 def operator_density(
@@ -142,37 +142,37 @@ def operator_density(
     width: float | None = None,
     seed: int = 0,
 ) -> SpectralDensity:
-    """Return how the eigenvalues of a symmetric operator are spread, by stochastic Lanczos quadrature.
+    """Return the distribution of the eigenvalues of a symmetric operator, by stochastic Lanczos quadrature.
 
     For v uniform on the unit sphere, ``E vᵀ f(A) v = (1/n) Σ f(λ_i)``, and k Lanczos steps give the Gauss quadrature of
-    ``vᵀ f(A) v``, exact for polynomials of degree 2k − 1. So its error for the Gaussian of the density is at most twice
-    the part of its Chebyshev series from degree 2k on; and the share of the spectral measure up to t lies between the
-    sums of the weights of the nodes that are further left than the last node before t, and those up to the first node
-    after t (inequalities of Chebyshev, Markov and Stieltjes).
+    ``vᵀ f(A) v``, exact for polynomials of degree 2k − 1. Its error for the Gaussian of the density is at most twice
+    the sum of the Chebyshev coefficients from degree 2k on. The spectral measure up to t is bounded by the
+    inequalities of Chebyshev, Markov and Stieltjes: from below by the weights of the nodes before the last node left
+    of t, from above by the weights up to the first node right of t.
 
-    The variance of ``vᵀ f(A) v`` is ``2/(n + 2)`` times that of ``f(λ_i)`` over the eigenvalues, which the same
-    quadratures estimate: from a few probes this says more than how far their values differ.
+    The variance of ``vᵀ f(A) v`` is ``2/(n + 2)`` times that of ``f(λ_i)`` over the eigenvalues. The same quadratures
+    estimate it, which for few probes is more accurate than their sample variance.
 
     Parameters
     ----------
     operator : Operator
         Symmetric, (n, n), for instance a `Curvature` or a dense tensor.
     probes : int
-        Random vectors.
+        Number of random vectors.
     steps : int
-        Lanczos steps and products of each.
+        Lanczos steps, hence products, for each vector.
     grid : array_like, optional
-        Where to evaluate; by default 400 points over the whole spectrum.
+        Points at which to evaluate; by default 400 points over the whole spectrum.
     width : float, optional
-        Standard deviation of the Gaussian; by default the length of the spectrum over ``steps``, for which the
+        Standard deviation of the Gaussian; by default the length of the spectrum over ``steps``, with which the
         quadrature is exact to about three digits.
     seed : int
-        Draws the vectors.
+        Seed of the vectors.
 
     Raises
     ------
     InputError
-        If an argument is out of range, the operator not symmetric, or a product not finite.
+        If an argument is out of range, the operator is not symmetric, or a product is not finite.
 
     References
     ----------
@@ -187,17 +187,15 @@ def operator_density(
     True
     """
     n = check(operator, None, None, 1)
-    for name, value in (("probes", probes), ("steps", steps)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise InputError(f"{name} is {value!r}, expected a whole number of at least 1")
+    probes, steps = whole_number(probes, "probes", 1), whole_number(steps, "steps", 1)
     if width is not None:
         width = positive(width, "width")
     generator = torch.Generator().manual_seed(seed_number(seed))
-    together = max(1, MEMORY // (8 * n * min(steps, n)))
+    at_once = max(1, MEMORY // (8 * n * min(steps, n)))
     krylovs = [
         krylov
-        for first in range(0, probes, together)
-        for krylov in lanczos(operator, sphere(operator, min(together, probes - first), generator), steps)
+        for first in range(0, probes, at_once)
+        for krylov in lanczos(operator, sphere(operator, min(at_once, probes - first), generator), steps)
     ]
     component = least_component(n, FAILURE / (2 * probes))
     upper = min(k.upper_bound(component) + k.rounding for k in krylovs)
@@ -230,14 +228,14 @@ def operator_density(
         upper=upper,
         width=width,
         n=n,
-        n_probes=int(probes),
+        n_probes=probes,
         n_products=sum(k.steps for k in krylovs),
         quadratures=rules,
     )
 
 
 def _error(mean: Array, square: Array, n: int, probes: int) -> Array:
-    """Return the standard error of the mean of f over n eigenvalues, given that mean and the one of f²."""
+    """Return the standard error of the mean of f over n eigenvalues, given the means of f and f²."""
     return np.asarray(np.sqrt(2 / (n + 2) * np.maximum(square - mean**2, 0.0) / probes))
 
 
@@ -252,7 +250,7 @@ def _kernels(nodes: Array, weights: Array, t: Array, width: float) -> tuple[Arra
 
 
 def _cumulative(nodes: Array, weights: Array, exact: bool, t: Array) -> tuple[Array, Array]:
-    """Return bounds of the share of the spectral measure up to each t."""
+    """Return bounds on the spectral measure up to each t."""
     below = np.searchsorted(nodes, t, side="right")
     sums = np.concatenate([[0.0], np.cumsum(weights)])
     if exact:
@@ -261,7 +259,7 @@ def _cumulative(nodes: Array, weights: Array, exact: bool, t: Array) -> tuple[Ar
 
 
 def _tail(t: Array, lower: float, length: float, width: float, degree: int) -> float:
-    """Return the largest sum of Chebyshev coefficients from a degree on, over Gaussians around all t."""
+    """Return the largest sum of absolute Chebyshev coefficients from a degree on, over Gaussians around all t."""
     count = 2 ** math.ceil(math.log2(max(512, 4 * degree, 16 * length / width)))
     points = lower + length * (1 + np.cos(math.pi * (np.arange(count) + 0.5) / count)) / 2
     largest = 0.0

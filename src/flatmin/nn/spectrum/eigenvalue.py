@@ -1,9 +1,9 @@
-"""The largest and the smallest eigenvalue of a Hessian, with bounds."""
+"""The largest and the smallest eigenvalue of a Hessian, with bounds that hold with a stated probability."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -12,13 +12,14 @@ from flatmin._core.validation import positive, seed_number
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import Krylov, least_component
 from flatmin.nn.estimators.base import Operator, check, sphere
-from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
+from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
 __all__ = ["EigenvalueEstimate", "extreme_eigenvalue", "largest_eigenvalue"]
 
-#: Products spent on one eigenvalue unless the user says otherwise.
-PRODUCTS = 300
+#: Largest number of products for one eigenvalue unless ``max_products`` is given.
+MAX_PRODUCTS = 300
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,20 @@ class EigenvalueEstimate:
     Attributes
     ----------
     value : float
-        The Ritz value. It cannot lie beyond the eigenvalue.
+        The Ritz value; the eigenvalue is at least as extreme.
     lower, upper : float
-        Bounds of the eigenvalue. The one on the side of ``value`` is certain, the other one fails with probability
-        ``failure`` at most; both are widened by the rounding errors that were seen in the products.
+        Bounds of the eigenvalue. The inner one, next to ``value``, always holds; the outer one fails with probability
+        at most ``failure``. Both are widened by the observed rounding errors of the products.
     failure : float
         That probability, over the random start.
     residual : float
-        Some eigenvalue lies within this distance of ``value``, though perhaps not the extreme one.
+        Some eigenvalue, not necessarily the extreme one, lies within this distance of ``value``.
     n_products : int
-        Products that were spent.
+        Number of products.
     end : str
         "largest" or "smallest".
     of : str or None
-        "hessian" or "gauss_newton"; None for an operator that is neither.
+        "hessian" or "gauss_newton"; None for any other operator.
     """
 
     value: float
@@ -55,25 +56,23 @@ class EigenvalueEstimate:
 
 
 def largest_eigenvalue(
-    model: torch.nn.Module,
-    loss: Any,
-    data: Any,
+    model: torch.nn.Module | Curvature,
+    loss: Loss | None = None,
+    data: Any = None,
     *,
-    of: str = "hessian",
-    mode: str = "eval",
-    distributed: Any = False,
     end: str = "largest",
     tol: float = 1e-3,
     failure: float = 1e-6,
     max_products: int | None = None,
     seed: int = 0,
+    **options: Unpack[CurvatureOptions],
 ) -> EigenvalueEstimate:
-    """Return the largest eigenvalue of the Hessian of a loss at the model's weights, or the smallest, with bounds.
+    """Return the largest or the smallest eigenvalue of the Hessian of a loss at the model's weights, with bounds.
 
     Parameters
     ----------
-    model, loss, data, of, mode, distributed
-        As for `Curvature`.
+    model, loss, data, **options
+        As for `Curvature`, or a `Curvature` in place of all of them.
     end, tol, failure, max_products, seed
         As for `extreme_eigenvalue`.
 
@@ -85,9 +84,9 @@ def largest_eigenvalue(
     >>> round(found.lower, 6), round(found.upper, 6)
     (9.0, 9.0)
     """
-    operator = Curvature(model, loss, data, of=of, mode=mode, distributed=distributed)
-    found = extreme_eigenvalue(operator, end=end, tol=tol, failure=failure, max_products=max_products, seed=seed)
-    return replace(found, of=of)
+    curvature = Curvature.from_arguments(model, loss, data, **options)
+    found = extreme_eigenvalue(curvature, end=end, tol=tol, failure=failure, max_products=max_products, seed=seed)
+    return replace(found, of=curvature.of)
 
 
 def extreme_eigenvalue(
@@ -99,13 +98,13 @@ def extreme_eigenvalue(
     max_products: int | None = None,
     seed: int = 0,
 ) -> EigenvalueEstimate:
-    """Return the largest or smallest eigenvalue of a symmetric operator, with bounds.
+    """Return the largest or the smallest eigenvalue of a symmetric operator, with bounds.
 
-    Lanczos steps from a start v, uniform on the sphere, give Ritz values, which bound the eigenvalue from inside. Its
-    eigenvectors have a component of at least c in v with probability ``1 − failure``, where c² is a quantile of the
-    Beta(1/2, (n−1)/2) law. Then ``Σ_{j ≤ k} q_j(λ)² ≤ 1/c²`` for the orthonormal polynomials of the iteration, which
-    bounds λ from outside (`Krylov.upper_bound`). The event is one of the start alone, so that the bound holds at
-    whatever step the iteration ends.
+    Lanczos steps from a start v, uniform on the sphere, give Ritz values, which are inner bounds. With probability
+    ``1 − failure``, the component of v along the eigenvector is at least c, where c² is a quantile of the distribution
+    Beta(1/2, (n−1)/2). Then ``Σ_{j ≤ k} q_j(λ)² ≤ 1/c²`` for the orthonormal polynomials of the iteration, which gives
+    an outer bound on λ (`Krylov.upper_bound`). The event depends on the start only, so the bound holds at whatever step
+    the iteration ends.
 
     Parameters
     ----------
@@ -114,19 +113,19 @@ def extreme_eigenvalue(
     end : str
         "largest" or "smallest".
     tol : float
-        The iteration ends when the bounds differ by this, relatively to the largest Ritz value in size.
+        The iteration ends when the difference of the bounds, relative to the largest absolute Ritz value, is this.
     failure : float
-        Probability with which the outer bound may fail, between 0 and 1; the number of products grows with its
-        logarithm.
+        Largest probability that the outer bound fails, between 0 and 1. The number of products grows with
+        ``log(1/failure)``.
     max_products : int, optional
-        Products that may be spent, 300 by default; the bounds are then as wide as they are.
+        Largest number of products, 300 by default; the bounds may then be wider than ``tol``.
     seed : int
-        Draws the start.
+        Seed of the start.
 
     Raises
     ------
     InputError
-        If an argument is out of range, the operator not symmetric, or a product not finite.
+        If an argument is out of range, the operator is not symmetric, or a product is not finite.
 
     References
     ----------
@@ -156,7 +155,7 @@ def extreme_eigenvalue(
         return side.upper_bound(component) - float(side.nodes[-1]) <= tol * float(np.abs(nodes).max())
 
     start = sphere(operator, 1, torch.Generator().manual_seed(seed_number(seed)))
-    side = oriented(lanczos(operator, start, max_products or PRODUCTS, enough)[0])
+    side = oriented(lanczos(operator, start, max_products or MAX_PRODUCTS, enough)[0])
     value, outer = float(side.nodes[-1]), side.upper_bound(component) + side.rounding
     bounds = (value - side.rounding, outer)
     sign = 1 if end == "largest" else -1

@@ -1,10 +1,10 @@
-"""The trace of the Hessian of a loss, or of its Gauss-Newton part, for any network and any data."""
+"""Traces of the Hessian of a loss, or of its Gauss-Newton part, for any network and any data."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -12,75 +12,73 @@ from torch import Tensor, nn
 from flatmin._core.validation import seed_number
 from flatmin.errors import InputError
 from flatmin.nn.estimate import TraceEstimate
-from flatmin.nn.estimators import ESTIMATORS
+from flatmin.nn.estimators import ESTIMATORS, exact
 from flatmin.nn.estimators._adaptive import adaptive
-from flatmin.nn.estimators._exact import exact
 from flatmin.nn.estimators.base import PRODUCTS, Blocks, Operator, check, packed
-from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
 from flatmin.nn.operators.output_trace import output_traces
 from flatmin.nn.operators.streaming import Loss
 
 __all__ = ["METHODS", "hessian_trace", "labelled", "operator_trace"]
 
-#: How a trace may be found.
+#: Names of the methods.
 METHODS = ("auto", *ESTIMATORS)
 
 
 def hessian_trace(
-    model: nn.Module,
-    loss: Loss,
-    data: Any,
+    model: nn.Module | Curvature,
+    loss: Loss | None = None,
+    data: Any = None,
     *,
-    of: str = "hessian",
     method: str = "auto",
     max_products: int | None = None,
     target_std_error: float | None = None,
     groups: str | Mapping[str, Iterable[str]] | None = None,
     seed: int = 0,
-    mode: str = "eval",
-    distributed: Any = False,
+    **options: Unpack[CurvatureOptions],
 ) -> TraceEstimate:
     r"""Return the trace of the Hessian of a loss, averaged over all samples, or of its Gauss-Newton part.
 
     Parameters
     ----------
-    model, loss, data, of, mode, distributed
-        What is measured: the curvature of ``loss(model(x), y)``; see `Curvature`. The model is left as it was.
+    model, loss, data, **options
+        As for `Curvature`: ``of="hessian"`` or ``"gauss_newton"``, ``parameters``, ``mode`` and ``distributed``. Or a
+        `Curvature` in place of all of them. The model is not changed.
     method : {"auto", "exact", "hutchinson", "hutch++", "xtrace"}
-        ``"exact"``: n products for n parameters; for the Gauss-Newton matrix of separate samples a gradient for each
-        output of each sample, whatever n. ``"auto"``: exact where that takes no more products than may be spent; else
-        Hutch++, with fewer directions where these hold little of the matrix, as in many indefinite Hessians; else,
-        where no eigenvalues stand out, Hutchinson, which nothing beats there. The result says which.
+        ``"exact"``: n products for n parameters, or, for the Gauss-Newton matrix of separate samples, one gradient for
+        each output of each sample, whatever n. ``"auto"``: exact if that takes no more products than allowed;
+        otherwise Hutch++ if few directions hold much of the matrix, with a smaller subspace if they hold only some of
+        it, and Hutchinson's estimator if no eigenvalues stand out. The result says which.
     max_products : int, optional
-        Products with the whole data set that may be spent, 100 by default; a product costs about as much as two
-        gradients. With a target there is no limit by default.
+        Largest number of products with the whole data set, each of which costs about two gradients. The default is 100,
+        and no limit if there is a target.
     target_std_error : float, optional
         The standard error at which to stop, in the units of the trace.
     groups : {"parameter", "module"} or mapping, optional
-        Parts of the parameters whose traces are wanted as well, those of the diagonal blocks: each parameter, each
-        module that has parameters of its own, or a mapping of names to the names of parameters. The values of
-        groups that hold every parameter once add up to the total.
+        Diagonal blocks whose traces are wanted as well: one for each parameter, one for each module with parameters of
+        its own, or a mapping of names to names of parameters. If the groups hold every parameter once, their values add
+        up to the total.
     seed : int
-        Draws the random vectors; the same in every process.
+        Seed of the random vectors; the same in every process.
 
     Returns
     -------
     TraceEstimate
-        Value, standard error, 95 % interval, products spent; and ``groups``.
+        Value, standard error, 95 % interval, number of products, and ``groups``.
 
     Raises
     ------
     InputError
-        If an argument cannot be used, or the loss is not finite or no average over samples.
+        If an argument cannot be used, or the loss is not finite or not an average over samples.
 
     References
     ----------
-    Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", 2024.
-    Of each method: the functions in `flatmin.nn.estimators`.
+    Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", 2024. For each method,
+    see the functions in `flatmin.nn.estimators`.
 
     Examples
     --------
-    The trace of a factored model is that of the closed formula:
+    The trace of a factored model agrees with its closed formula:
 
     >>> import torch, flatmin as fm
     >>> problem = fm.families.matrix_sensing.sample((5, 4), 1, 20).problem
@@ -93,14 +91,14 @@ def hessian_trace(
     ('exact', 18, ['L', 'R'])
     """
     _check_choice(method, seed)
-    curvature = Curvature(model, loss, data, of=of, mode=mode, distributed=distributed)
+    curvature = Curvature.from_arguments(model, loss, data, **options)
     named = _groups(groups, curvature.weights.names)
     n = check(curvature, max_products, target_std_error, 1)
-    if of == "gauss_newton" and method in ("auto", "exact"):
+    if curvature.of == "gauss_newton" and method in ("auto", "exact"):
         limit = PRODUCTS if method == "auto" else n
         found = output_traces(curvature, min(n, max_products or limit))
         if found is not None:
-            return labelled(_added(*found, named), of)
+            return labelled(_added(*found, named), curvature.of)
     estimate = operator_trace(
         curvature,
         method=method,
@@ -109,7 +107,7 @@ def hessian_trace(
         blocks=_rows(named, curvature.weights.numbers),
         seed=seed,
     )
-    return labelled(estimate, of)
+    return labelled(estimate, curvature.of)
 
 
 def operator_trace(
@@ -121,7 +119,7 @@ def operator_trace(
     blocks: Blocks | None = None,
     seed: int = 0,
 ) -> TraceEstimate:
-    """Return the trace of a symmetric operator, and those of diagonal blocks.
+    """Return the trace of a symmetric operator and of its diagonal blocks.
 
     Parameters
     ----------
@@ -130,7 +128,7 @@ def operator_trace(
     method, max_products, target_std_error, seed
         As for `hessian_trace`.
     blocks : mapping of str to index, optional
-        The rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
+        Rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
 
     Raises
     ------
@@ -167,13 +165,13 @@ def _check_choice(method: str, seed: int) -> None:
 
 
 def labelled(estimate: TraceEstimate, of: str) -> TraceEstimate:
-    """Return an estimate, and its groups, that say what was measured."""
+    """Return an estimate and its groups with the name of the operator."""
     parts = estimate.groups and {name: replace(part, of=of) for name, part in estimate.groups.items()}
     return replace(estimate, of=of, groups=parts)
 
 
 def _added(traces: Tensor, passes: int, groups: dict[str, list[int]] | None) -> TraceEstimate:
-    """Return the exact result made of the traces of all parameters."""
+    """Return the exact result from the traces of all parameters."""
 
     def statistics(chosen: Any) -> tuple[float, float, tuple[float, float]]:
         value = traces[chosen].sum().item()

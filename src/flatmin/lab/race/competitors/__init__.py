@@ -1,19 +1,15 @@
-"""The training algorithms that race, one file each, found by themselves."""
+"""Competitors: the training algorithms of a race, found in the files of this folder; `register` adds one."""
 
-from typing import Any
-
-from flatmin._core.registry import public_names
+from flatmin._core.registry import Registry
 from flatmin.lab.race.competitor import Competitor
 
-_found: dict[str, Any] = public_names(__name__, list(__path__))
-globals().update(_found)
+_COMPETITORS = Registry[Competitor](
+    "competitor", Competitor, package=__name__, attribute="COMPETITORS", group="flatmin.competitors"
+)
+find, names = _COMPETITORS.find, _COMPETITORS.names
+register, unregister = _COMPETITORS.register, _COMPETITORS.unregister
 
-__all__ = ["all_known", *_found]
-
-
-def all_known() -> list[Competitor]:
-    """Return one of each competitor, with its defaults, by name."""
-    return sorted((kind() for kind in _found.values()), key=lambda who: who.name)
+__all__ = ["find", "names", "register", "unregister"]
 
 
 def __dir__() -> list[str]:

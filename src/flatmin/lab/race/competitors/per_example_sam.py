@@ -1,4 +1,4 @@
-"""Per-example sharpness-aware minimization."""
+"""Sharpness-aware minimization with a perturbation for each sample."""
 
 from __future__ import annotations
 
@@ -9,29 +9,21 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from flatmin.lab.race.competitor import Competitor, Entry
-from flatmin.lab.race.task import Objective, Task
+from flatmin.lab.race.tasks import Objective, Task
 
-__all__ = ["PerExampleSAM"]
+__all__ = ["COMPETITORS", "PerExampleSAM"]
 
 
 class PerExampleSAM(Competitor):
-    """The mean over eight samples of their gradients, each at its own worst weights; two for each step.
+    """Descent along the mean of the gradients of samples, each at its own worst weights; two for each step.
 
-    The strength is ρ over the norm of natural weights. It is what SAM with one sample does on average, with less noise.
-    Gradients of single samples in one vectorized pass count as one. The steps are those of `flatmin.nn.PerExampleSAM`,
-    without the gradient of the batch that its training loop makes and throws away.
+    The strength is ρ over the norm of natural weights. On average it is SAM with one sample, with less noise. Gradients
+    of single samples in one vectorized pass count as one. The steps are those of `flatmin.nn.PerExampleSAM`, without
+    the gradient of the batch that its training loop computes and discards.
     """
 
-    name = "per-example-sam"
-    title = "SAM, per example"
-    claims = "the trace of the Hessian"
-    source = "Wen, Ma, Li 2022, arXiv 2211.05729"
-    batch = 8
-    strength = 0.02
-    decays = True
-
     def objection(self, task: Task) -> str | None:
-        """Return that samples cannot have weights of their own, where it is so."""
+        """Return an objection to models in which samples cannot have weights of their own."""
         objection = super().objection(task)
         if objection is None:
             model, (x, y) = task.model(0), next(task.batches(self.batch, 0))
@@ -42,8 +34,8 @@ class PerExampleSAM(Competitor):
         return objection
 
     def objective(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Objective:
-        """Return the mean loss of samples that each have their own weights, at a distance from the common ones."""
-        rho = (entry.strength or 0.0) * entry.task.norm
+        """Return the mean loss of samples, each at its own perturbed weights."""
+        rho = (entry.strength or 0.0) * entry.task.weight_norm
         parameters = dict(model.named_parameters())
 
         def value(x: Any, y: Tensor, spent: float) -> Tensor:
@@ -62,10 +54,23 @@ class PerExampleSAM(Competitor):
 
 
 def _copies(model: nn.Module, count: int) -> dict[str, Tensor]:
-    """Return as many copies of the weights, stacked."""
+    """Return copies of the weights, stacked."""
     return {n: p.detach().expand(count, *p.shape).clone().requires_grad_() for n, p in model.named_parameters()}
 
 
 def _outputs(model: nn.Module, weights: dict[str, Tensor], x: Any) -> Tensor:
-    """Return the output for each sample at its own weights."""
+    """Return the output of each sample at its own weights."""
     return vmap(lambda w, one: functional_call(model, w, (one[None],))[0])(weights, x)  # type: ignore[no-any-return]
+
+
+COMPETITORS = [
+    PerExampleSAM(
+        name="per-example-sam",
+        title="SAM, per example",
+        claims="the trace of the Hessian",
+        source="Wen, Ma, Li 2022, arXiv 2211.05729",
+        batch=8,
+        strength=0.02,
+        decays=True,
+    )
+]

@@ -1,35 +1,55 @@
-"""The trace of the Hessian as a penalty, of constant strength."""
+"""The trace of the Hessian as a penalty, of constant or of falling strength."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from torch import nn
 
 from flatmin.lab.race.competitor import Competitor, Entry
-from flatmin.lab.race.task import Objective
+from flatmin.lab.race.tasks import Objective
 
-__all__ = ["TracePenalty"]
+__all__ = ["COMPETITORS", "TracePenalty"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class TracePenalty(Competitor):
-    """Gradient descent on loss + μ · trace, on all data.
+    """Gradient descent on loss + alpha · trace, on all data.
 
-    The strength s is ``μ · (trace of natural weights) / (loss of a model that answers nothing)``. On factored models
-    the scaled trace has a closed form, whose gradient costs a product of small matrices and is not counted; elsewhere
-    the trace is estimated by a pass that is. A constant penalty keeps the loss from zero: it minimises the sum.
+    The strength is ``alpha · (trace at natural weights) / (loss of the zero prediction)``. On factored models the
+    scaled trace has a closed form, whose gradient costs a product of small matrices and is not counted. On networks the
+    trace is estimated by a pass that is counted. A constant penalty keeps the loss from zero. A falling one ends at a
+    flat minimum in the limit of slow decay.
+
+    Attributes
+    ----------
+    decades : float
+        The strength falls geometrically over the budget, by this power of 10.
     """
 
-    name = "trace-penalty"
-    title = "Trace penalty"
-    claims = "the trace of the Hessian, explicitly"
-    source = "the penalised form of flat minima"
-    strength = 0.15
+    decades: float = 0.0
 
     def objective(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Objective:
         """Return loss plus trace."""
         penalised = entry.task.penalised(model, loss, entry.seed)
-        strength = (entry.strength or 0.0) * entry.task.height / entry.task.natural_trace
-        return lambda x, y, spent: penalised(x, y, strength * self.share(spent))
+        alpha = (entry.strength or 0.0) * entry.task.zero_loss / entry.task.natural_trace
+        return lambda x, y, spent: penalised(x, y, alpha * 10.0 ** (-self.decades * spent))
 
-    def share(self, spent: float) -> float:
-        """Return the part of the strength that holds when a share of the budget is spent: all of it."""
-        return 1.0
+
+COMPETITORS = [
+    TracePenalty(
+        name="trace-penalty",
+        title="Trace penalty",
+        claims="the trace of the Hessian, explicitly",
+        source="the penalised form of flat minima",
+        strength=0.15,
+    ),
+    TracePenalty(
+        name="trace-penalty-decaying",
+        title="Trace penalty, decaying",
+        claims="the trace of the Hessian among solutions",
+        source="the penalised form of flat minima",
+        strength=3.0,
+        decades=5.0,
+    ),
+]

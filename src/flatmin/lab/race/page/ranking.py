@@ -1,0 +1,108 @@
+"""Ranking: the competitors of a race in order, those that fit the data first and the flattest of them before others."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.lab.race.page.trajectories import Band, band
+from flatmin.lab.race.result import RaceResult
+from flatmin.proofs.certificate import trace_is_determined
+
+__all__ = ["Ranking"]
+
+#: Flatness gaps that count as near the flattest value. The smallest one that a competitor reaches is used.
+NEAR = (0.01, 0.1, 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The competitors of a race in order, and the quantities that the page shows.
+
+    Parameters
+    ----------
+    result : RaceResult
+        The race.
+    """
+
+    result: RaceResult
+
+    @property
+    def flatness(self) -> str:
+        """The column that measures flatness: the gap, or the trace where the flattest value is not known."""
+        return "scaled_trace" if self.result.flattest is None else "flatness_gap"
+
+    @cached_property
+    def determined(self) -> bool:
+        """Whether the data determine the trace, so that the gap is 0 at every point of every run."""
+        return self.result.flattest is not None and trace_is_determined(self.result.flattest.problem)
+
+    @property
+    def compared(self) -> str:
+        """The column against which errors are shown."""
+        return "loss" if self.determined else self.flatness
+
+    @property
+    def fit_loss(self) -> float:
+        """The largest loss of a run that fits the data."""
+        return float(self.result.protocol["fits"])
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The row of medians of each competitor in order, with the additional field ``fits``."""
+        rows = [{**row, "fits": _size(row["loss"]) <= self.fit_loss} for row in self.result.summary()]
+        return sorted(rows, key=lambda row: (not row["fits"], _size(row[self.compared])))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The competitors in order."""
+        return [row["competitor"] for row in self.rows]
+
+    @cached_property
+    def near(self) -> tuple[float, list[dict[str, Any]]]:
+        """The smallest gap of `NEAR` that fitting competitors reach, and their rows; infinity and [] if none does."""
+        fitting = [row for row in self.rows if row["fits"]]
+        for level in NEAR:
+            reached = [row for row in fitting if _size(row["flatness_gap"]) <= level]
+            if reached:
+                return level, reached
+        return math.inf, []
+
+    @cached_property
+    def has_errors(self) -> bool:
+        """Whether errors are known."""
+        return any(row["relative_error"] is not None for row in self.result.table)
+
+    @property
+    def diverged(self) -> list[dict[str, Any]]:
+        """The rows of the runs that diverged."""
+        return [row for row in self.result.table if row["diverged"]]
+
+    def bands(self, quantity: str) -> dict[str, Band]:
+        """Return the band of each competitor whose runs have a curve of this quantity."""
+        bands = {}
+        end = max((float(curve["gradients"][-1]) for curve in self.result.trajectories.values()), default=0.0)
+        for name in self.names:
+            curves = [c for (who, _), c in self.result.trajectories.items() if who == name and quantity in c]
+            runs = [(curve["gradients"], curve[quantity]) for curve in curves if np.any(curve["gradients"] > 0)]
+            if runs:
+                bands[name] = band(runs, end)
+        return bands
+
+    def ends(self) -> dict[str, Array]:
+        """Return `compared` and the error, shape (n, 2), at the end of the runs of each competitor that have both."""
+        rows = [row for row in self.result.table if not row["diverged"] and row["relative_error"] is not None]
+        pairs = {name: [row for row in rows if row["competitor"] == name] for name in self.names}
+        return {
+            name: np.array([[row[self.compared], row["relative_error"]] for row in own], dtype=float).reshape(-1, 2)
+            for name, own in pairs.items()
+        }
+
+
+def _size(value: float | None) -> float:
+    return math.inf if value is None or math.isnan(value) else float(value)

@@ -1,0 +1,207 @@
+"""Charts of loss and flatness along the runs, a few competitors at a time in colour and the others in grey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.lab.style import look
+from flatmin.report.pictures.drawing import LINE, MUTED, WIDTH, draw, grid, logarithmic
+
+__all__ = ["FLOOR", "Band", "band", "folded", "panels", "spread", "trajectories"]
+
+#: Most competitors that are drawn in colour in one panel.
+MOST_IN_A_PANEL = 4
+#: Smaller values are drawn here on a logarithmic axis. They are rounding errors or zero.
+FLOOR = 1e-16
+#: Height of the letters of a label, in points.
+LETTER = 8.5
+#: Longest name, in letters, that stands in one line at the end of a line.
+LONG = 14
+#: Smallest distance of two names, as a share of the height of a chart.
+APART = 0.22
+#: Lowest and highest place of a name, as shares of the height of a chart.
+LOWEST, HIGHEST = 0.02, 1.05
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """One quantity of one competitor along its runs.
+
+    Attributes
+    ----------
+    gradients : ndarray, shape (n,)
+        Gradients spent, increasing and positive.
+    middle : ndarray, shape (n,)
+        The median over the seeds. A run that has diverged counts as infinite from there on.
+    low, high : ndarray, shape (n,)
+        The smallest and the largest value over the seeds that have not diverged there.
+    """
+
+    gradients: Array
+    middle: Array
+    low: Array
+    high: Array
+
+
+def panels(names: Sequence[str]) -> list[list[str]]:
+    """Return competitors in order, in groups of nearly equal size, one for each panel.
+
+    Examples
+    --------
+    >>> panels(list("abcdef"))
+    [['a', 'b', 'c'], ['d', 'e', 'f']]
+    """
+    count = -(-len(names) // MOST_IN_A_PANEL)
+    return [[names[place] for place in part] for part in np.array_split(np.arange(len(names)), max(count, 1))]
+
+
+def band(runs: Sequence[tuple[Array, Array]], end: float = 0) -> Band:
+    """Return the band of several runs, each given by gradient counts and values, up to ``end`` gradients.
+
+    Values between two records are interpolated logarithmically. After its last record a run counts as infinite, and so
+    does every value that is not finite.
+
+    Examples
+    --------
+    >>> steps = np.array([1, 2, 3])
+    >>> band([(steps, np.array([4.0, 2.0, 1.0])), (steps[:2], np.array([4.0, 2.0]))]).middle.round(3).tolist()
+    [4.0, 2.0, inf]
+    """
+    everywhere = np.unique(np.concatenate([[end], *(steps for steps, _ in runs)]))
+    everywhere = everywhere[everywhere > 0].astype(float)
+    rows = []
+    for steps, values in runs:
+        finite = np.isfinite(values)
+        if not finite.any():
+            rows.append(np.full(len(everywhere), np.inf))
+            continue
+        logs = np.log(np.maximum(np.asarray(values, dtype=float)[finite], FLOOR))
+        rows.append(np.exp(np.interp(everywhere, np.asarray(steps)[finite], logs, right=np.inf)))
+    values = np.array(rows)
+    finite = np.where(np.isfinite(values), values, -np.inf)
+    return Band(everywhere, np.median(values, axis=0), values.min(axis=0), finite.max(axis=0))
+
+
+def trajectories(
+    name: str, quantities: Mapping[str, Mapping[str, Band]], group: Sequence[str], looks: Mapping[str, int]
+) -> str:
+    """Return a panel as SVG: one chart for each quantity, one below the other.
+
+    Parameters
+    ----------
+    name : str
+        Identifies the drawing within its page.
+    quantities : dict
+        The title of each chart, with a band for each competitor.
+    group : sequence of str
+        The competitors in colour. Their names stand at the ends of their lines in the last chart.
+    looks : dict
+        The index of the look of each competitor, see `flatmin.lab.style.look`.
+    """
+
+    def paint(figure: Any) -> None:
+        charts = figure.subplots(len(quantities), 1, sharex=True, squeeze=False)[:, 0]
+        styles = {competitor: look(looks[competitor]) for competitor in group}
+        for axes, (title, bands) in zip(charts, quantities.items(), strict=True):
+            grid(axes)
+            for other in bands.keys() - set(group):
+                axes.plot(bands[other].gradients, _finite(bands[other].middle), color=LINE, lw=1.2, zorder=1)
+            for competitor, style in styles.items():
+                _line(axes, bands[competitor], style)
+            logarithmic(axes, _reach(bands.values()), most=6)
+            axes.set_title(title, loc="left", fontsize=9, color=MUTED)
+        bands = next(reversed(list(quantities.values())))
+        last = charts[-1]
+        spent = np.concatenate([b.gradients for b in bands.values()])
+        logarithmic(last, spent, "x", most=6)
+        last.set_xlim(spent.min(), spent.max() if spent.max() > spent.min() else 10 * spent.max())
+        last.set_xlabel("gradient evaluations")
+        _write_names(last, {competitor: bands[competitor].middle for competitor in group}, styles)
+
+    return draw(name, (WIDTH, 55.0 + 125.0 * len(quantities)), paint)
+
+
+def _finite(values: Array) -> Array:
+    """Return values with gaps in place of infinities."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _reach(bands: Iterable[Band]) -> Array:
+    """Return the values that an axis must hold. Competitors that diverge in the end leave the chart."""
+    kept = [b for b in bands if np.isfinite(b.middle[-1])] or list(bands)
+    values = np.concatenate([b.middle for b in kept])
+    return np.asarray(values[np.isfinite(values)])
+
+
+def _line(axes: Any, drawn: Band, style: Mapping[str, Any]) -> None:
+    """Draw the median on the range of the seeds. A median that diverges ends with a cross if it is in the chart."""
+    x, y, colour = drawn.gradients, _finite(drawn.middle), style["color"]
+    axes.fill_between(x, drawn.low, drawn.high, where=np.isfinite(y), color=colour, alpha=0.14, lw=0, zorder=2)
+    axes.plot(x, y, color=colour, ls=style["linestyle"], lw=1.7, zorder=3)
+    finite = np.flatnonzero(np.isfinite(y))
+    if len(finite) and finite[-1] < len(x) - 1:
+        axes.plot(x[finite[-1]], y[finite[-1]], "x", ms=7, mew=1.8, color=colour, zorder=4)
+
+
+def _write_names(axes: Any, middles: Mapping[str, Array], styles: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the names to the right of the chart without overlap, each tied to the end of its line if that is shown."""
+    low, high = np.log10(axes.get_ylim())
+    ends = []
+    for middle in middles.values():
+        finite = middle[np.isfinite(middle)]
+        ends.append((np.log10(finite[-1]) - low) / (high - low) if len(finite) else 1.0)
+    places = np.clip(np.array(ends), LOWEST, 1 - LOWEST)
+    heights = spread(places, APART)
+    heights += np.clip(0.0, LOWEST - heights.min(), HIGHEST - heights.max())
+    for (competitor, middle), place, height in zip(middles.items(), places, heights, strict=True):
+        colour = styles[competitor]["color"]
+        tie = {"arrowstyle": "-", "color": colour, "lw": 0.7, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)}
+        axes.annotate(
+            folded(competitor),
+            (1, place),
+            xycoords="axes fraction",
+            xytext=(1.05, height),
+            va="center",
+            fontsize=LETTER,
+            linespacing=1.0,
+            color=colour,
+            arrowprops=tie if np.isfinite(middle[-1]) else None,
+            annotation_clip=False,
+        )
+
+
+def folded(name: str) -> str:
+    r"""Return a long name in two lines of about equal length, broken after a hyphen.
+
+    Examples
+    --------
+    >>> folded("adam"), folded("gradient-descent-small")
+    ('adam', 'gradient-\ndescent-small')
+    """
+    cuts = [place + 1 for place, letter in enumerate(name) if letter == "-"]
+    if len(name) <= LONG or not cuts:
+        return name
+    cut = min(cuts, key=lambda place: abs(2 * place - len(name)))
+    return f"{name[:cut]}\n{name[cut:]}"
+
+
+def spread(places: Array, apart: float) -> Array:
+    """Return places on a line, moved as little as needed to be ``apart`` from each other.
+
+    Examples
+    --------
+    >>> spread(np.array([0.5, 0.5, 0.9]), 0.1)
+    array([0.45, 0.55, 0.9 ])
+    """
+    from scipy.optimize import isotonic_regression
+
+    order, room = np.argsort(places, kind="stable"), apart * np.arange(len(places))
+    moved = np.empty(len(places))
+    # Place minus room must not descend along the order. An isotonic regression is the nearest such sequence.
+    moved[order] = isotonic_regression(places[order] - room).x + room
+    return moved

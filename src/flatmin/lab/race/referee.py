@@ -1,0 +1,168 @@
+"""The referee: one run of one competitor within its budget, with a model that is observed at fixed gradient counts."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from flatmin._core.threads import one_thread
+from flatmin.errors import InputError
+from flatmin.lab.race.competitor import Competitor, Entry
+from flatmin.lab.race.gradient_counter import GradientCounter
+from flatmin.lab.race.protocol import Protocol
+from flatmin.lab.race.result import CURVES
+from flatmin.lab.race.tasks import Observation
+from flatmin.nn.threads import one_torch_thread
+
+__all__ = ["CompetitorError", "Run", "blame", "judged_run"]
+
+
+class CompetitorError(RuntimeError):
+    """Raised where a competitor fails by an error in its own code, which is no result of a race."""
+
+
+@contextmanager
+def blame(competitor: Competitor, during: str = "") -> Iterator[None]:
+    """Raise errors of a competitor's code inside the block as a `CompetitorError` that names it, and the place."""
+    try:
+        yield
+    except (InputError, CompetitorError):
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}{_place(error)}"
+        raise CompetitorError(f"{competitor.name} failed{during}: {reason}") from error
+
+
+@dataclass(frozen=True)
+class Run:
+    """The outcome of one run.
+
+    Attributes
+    ----------
+    row : dict
+        The fields of the table.
+    trajectory : dict of str to list of float
+        The curves of the run.
+    score : float
+        The number by which step sizes are chosen, smaller is better. Infinite for a diverged run.
+    samples : int
+        The number of samples that went through backward passes.
+    """
+
+    row: Mapping[str, Any]
+    trajectory: Mapping[str, list[float]]
+    score: float
+    samples: int
+
+
+def judged_run(competitor: Competitor, entry: Entry, protocol: Protocol, budget: int) -> Run:
+    """Run a competitor until its next step would exceed the budget, or until it has diverged.
+
+    Raises
+    ------
+    CompetitorError
+        If the competitor raises an error while its weights are finite. With other weights an error is a divergence.
+    """
+    task = entry.task
+    with _reproducibly(entry.seed), blame(competitor, _settings(entry)):
+        cost = _cost_of_a_step(competitor, entry)
+        model, step = competitor.start(entry)
+        counter, spent, seconds, diverged = GradientCounter(model), 0.0, 0.0, False
+        seen: list[tuple[float, Observation]] = []
+        for target in protocol.grid(budget):
+            start = time.perf_counter()
+            while spent + cost <= target:
+                before = counter.gradients
+                if not _succeeded(model, step, spent / budget):
+                    diverged = True
+                    break
+                last = counter.gradients - before
+                cost, spent = max(cost, last), spent + last
+            seconds += time.perf_counter() - start
+            with counter.paused():
+                observation = task.observe(model)
+            seen.append((float(target), observation))
+            if diverged or not observation.loss <= protocol.blow_up * max(seen[0][1].loss, task.zero_loss):
+                diverged = True
+                break
+        counter.close()
+        rank, balance, score = None, None, math.inf
+        if not diverged:
+            rank, balance = task.rank_and_balance(model)
+            score = task.tuning_score(model)
+    row = {
+        "competitor": competitor.name,
+        "seed": entry.seed,
+        "diverged": diverged,
+        **{name: _without_nan(getattr(seen[-1][1], name)) for name in CURVES[1:]},
+        "rank": rank,
+        "balance": _without_nan(balance),
+        "gradients": spent,
+        "seconds": seconds,
+        "step_size": entry.step_size,
+        "strength": entry.strength,
+    }
+    return Run(row, _curves(seen), score if math.isfinite(score) else math.inf, counter.samples)
+
+
+def _cost_of_a_step(competitor: Competitor, entry: Entry) -> float:
+    """Return the gradients of a first step, made on a model of its own, so that no budget is ever exceeded."""
+    model, step = competitor.start(entry)
+    counter = GradientCounter(model)
+    _succeeded(model, step, 0.0)
+    if counter.gradients <= 0:
+        raise CompetitorError(f"a step of {competitor.name} computed nothing, so its budget would never end")
+    return counter.gradients
+
+
+def _succeeded(model: nn.Module, step: Callable[[float], None], spent: float) -> bool:
+    """Make a step. Return False if it failed because weights were not finite any more."""
+    try:
+        step(spent)
+    except Exception:
+        if all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+            raise
+        return False
+    return True
+
+
+def _settings(entry: Entry) -> str:
+    return f" with seed {entry.seed} and step size {entry.step_size:.3g}"
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and the line that raised an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+
+
+def _curves(seen: list[tuple[float, Observation]]) -> dict[str, list[float]]:
+    """Return the gradient counts, and a list for each quantity that the task knows."""
+    curves: dict[str, list[float]] = {"gradients": [count for count, _ in seen]}
+    for name in CURVES[1:]:
+        values = [_without_nan(getattr(observation, name)) for _, observation in seen]
+        if None not in values:
+            curves[name] = [value for value in values if value is not None]
+    return curves
+
+
+def _without_nan(value: float | None) -> float | None:
+    """Return infinity in place of NaN."""
+    return math.inf if value is not None and math.isnan(value) else value
+
+
+@contextmanager
+def _reproducibly(seed: int) -> Iterator[None]:
+    """Use one thread, and seed torch's global generator for code that draws from it. Both are restored afterwards."""
+    with one_torch_thread(), one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

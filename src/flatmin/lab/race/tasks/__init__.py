@@ -1,0 +1,11 @@
+"""Tasks: what a race trains and how it is judged. Factors of a problem, or a network on data."""
+
+from flatmin.lab.race.tasks.factored_task import FactoredTask
+from flatmin.lab.race.tasks.network_task import NetworkTask
+from flatmin.lab.race.tasks.task import Objective, Observation, Task
+
+__all__ = ["FactoredTask", "NetworkTask", "Objective", "Observation", "Task"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,346 @@
+"""The race: equal budgets, results that repeat, and what can go wrong."""
+
+import importlib
+import importlib.util
+import json
+import linecache
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import flatmin as fm
+from flatmin.errors import InputError
+from flatmin.lab.race import COLUMNS, CURVES, Competitor, CompetitorError, FactoredTask, competitors, race
+from tests.lab.race.small_tasks import Greedy, Plain, dropout, instance, network, task, without_seconds
+
+SOME = ["gradient-descent-small", "sam", "label-noise"]
+
+
+def small(what=None, who=SOME, **settings):
+    settings = {"budget": 60, "seeds": 2, "trials": 2} | settings
+    return race(task() if what is None else what, who, **settings)
+
+
+def test_function_and_package_share_a_name():
+    importlib.import_module("flatmin.lab.race.gradient_counter")
+    assert fm.nn.race is race
+
+
+def test_the_result_is_as_described():
+    heard = []
+    result = small(callback=heard.append)
+    assert [(row["competitor"], row["seed"]) for row in result.table] == [(name, s) for name in SOME for s in (0, 1)]
+    assert all(tuple(row) == COLUMNS for row in result.table)
+    for row in result.table:
+        curves = result.trajectories[row["competitor"], row["seed"]]
+        assert set(curves) == set(CURVES)
+        assert len({len(curve) for curve in curves.values()}) == 1
+        for name in CURVES[1:]:
+            assert curves[name][-1] == row[name]
+    common = {tuple(curves["gradients"]) for curves in result.trajectories.values()}
+    assert len(common) == 1
+    assert [told["done"] for told in heard] == list(range(1, 13))
+    assert [told["phase"] for told in heard] == ["tuning"] * 6 + ["race"] * 6
+    json.dumps(result.as_dict(), allow_nan=False)
+
+
+def greedy_grad(model, loss, x, y, spent):
+    for _ in range(3):
+        torch.autograd.grad(loss(model(x), y), list(model.parameters()))
+    return loss(model(x), y)
+
+
+def greedy_copy(model, loss, x, y, spent):
+    import copy
+
+    copied = copy.deepcopy(model)
+    for _ in range(3):
+        loss(copied(x), y).backward()
+    return loss(model(x), y)
+
+
+def greedy_look(model, loss, x, y, spent):
+    with torch.no_grad():
+        values = [loss(model(x), y) for _ in range(6)]
+    return loss(model(x), y) + 0 * sum(values)
+
+
+def modest(model, loss, x, y, spent):
+    return loss(model(x), y)
+
+
+@pytest.mark.parametrize(
+    ("way", "steps"), [(modest, 60), (greedy_grad, 15), (greedy_copy, 15), (greedy_look, 15)], ids=lambda v: str(v)[:22]
+)
+def test_hidden_gradients_are_charged(way, steps):
+    who = Greedy(way=way)
+    result = small(who=[who], seeds=1)
+    assert result.table[0]["gradients"] == 60
+    assert who.count == steps
+
+
+@pytest.mark.parametrize("who", competitors.names())
+def test_nobody_exceeds_the_budget_nor_wastes_it(who):
+    row = small(who=[who], seeds=1, budget=40, trials=1).table[0]
+    assert row["diverged"] or 37 <= row["gradients"] <= 40
+
+
+def test_a_competitor_that_computes_nothing_is_stopped():
+    idle = Greedy(way=lambda model, loss, x, y, spent: sum((p * 0).sum() for p in model.parameters()))
+    with pytest.raises(CompetitorError, match="computed nothing"):
+        small(who=[idle])
+
+
+def test_an_error_of_a_competitor_is_no_divergence():
+    def broken(model, loss, x, y, spent):
+        raise ValueError("a mistake")
+
+    with pytest.raises(CompetitorError, match=r"greedy failed with seed 1000000 .* a mistake"):
+        small(who=[Greedy(way=broken)])
+
+
+@pytest.mark.parametrize("question", ["unit", "objection"])
+def test_who_answers_a_question_by_an_error_is_named(question, monkeypatch):
+    monkeypatch.setattr(Plain, question, lambda self, task: 1 / 0)
+    with pytest.raises(CompetitorError, match="plain failed: ZeroDivisionError"):
+        small(who=[Plain()])
+
+
+def test_the_same_race_gives_the_same_result():
+    first = without_seconds(small(budget=30))
+    assert first == without_seconds(small(budget=30, seeds=[0, 1]))
+    assert first != without_seconds(small(budget=30, seed=1))
+
+
+def test_step_sizes_do_not_depend_on_the_state_of_torch():
+    """Also where the curvature is measured under dropout."""
+    sizes = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        what = network(make=dropout)
+        sizes.append([row["step_size"] for row in small(what, ["adam", "sam"], seeds=1).tuning])
+    assert sizes[0] == sizes[1]
+
+
+def test_global_states_are_left_alone():
+    torch.manual_seed(3)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    small(seeds=1)
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+
+
+def test_two_processes_give_the_result_of_one(tmp_path):
+    assert without_seconds(small(jobs=2, store=tmp_path)) == without_seconds(small())
+    assert len(list(tmp_path.iterdir())) == 12
+
+
+def test_what_cannot_be_sent_to_processes_is_said():
+    with pytest.raises(InputError, match="jobs=1"):
+        small(who=[Greedy(way=lambda *_: None)], jobs=2)
+
+
+SCRIPT = """
+import time
+from tests.lab.race.small_tasks import task
+from flatmin.lab.race import race
+settings = dict(budget=60, seeds=2, trials=2, store={store!r}, jobs={jobs})
+race(task(), {names!r}, **settings, callback=lambda told: time.sleep(0.2))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+def test_a_killed_race_goes_on_where_it_was(tmp_path):
+    code = SCRIPT.format(names=SOME, store=str(tmp_path), jobs=1)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", "."])}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    while len(list(tmp_path.glob("*.json"))) < 3:
+        assert process.poll() is None, "the race ended before it was killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    assert 3 <= len(kept) < 12
+    resumed = small(store=tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(list(tmp_path.glob("*.json"))) == 12
+    assert without_seconds(resumed) == without_seconds(small())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+def test_the_processes_of_a_killed_race_end_with_it(tmp_path):
+    code = SCRIPT.format(names=SOME, store=str(tmp_path), jobs=2)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", "."])}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    while not list(tmp_path.glob("*.json")):
+        assert process.poll() is None, "the race ended before it was killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=20)  # the pipe is open as long as any of them lives
+
+
+def test_a_finished_race_is_not_run_again(tmp_path):
+    first = small(store=tmp_path)
+    assert small(store=tmp_path).table == first.table  # seconds too
+
+
+def other_task(*, problem=None, truth=None, rank=None):
+    made = instance()
+    return FactoredTask(problem or made.problem, made.truth if truth is None else truth, rank)
+
+
+CHANGES = {
+    "data": lambda: {
+        "what": other_task(problem=fm.Problem(instance().problem.measurement, 2 * instance().problem.data))
+    },
+    "measurement": lambda: {"what": task(1)},
+    "truth": lambda: {"what": other_task(truth=2 * instance().truth)},
+    "width": lambda: {"what": other_task(rank=2)},
+    "seeds": lambda: {"seeds": [5, 6]},
+    "budget": lambda: {"budget": 61},
+    "strength": lambda: {"who": [competitors.find("sam").variant(strength=0.03)]},
+    "name": lambda: {"who": [competitors.find("sam").variant(title="another")]},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_changed_reuses_nothing(tmp_path, change):
+    small(who=["sam"], store=tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    # With one budget more the trials keep theirs, and are still those of the same rules.
+    shared = 2 if change in ("seeds", "budget") else 0
+    small(**({"who": ["sam"]} | CHANGES[change]()), store=tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(list(tmp_path.iterdir())) == len(before) + 4 - shared
+
+
+def test_a_changed_method_reuses_nothing(tmp_path):
+    first = Greedy(way=modest)
+    assert Greedy(way=modest).facts == first.facts
+    assert Greedy(way=greedy_grad).facts != first.facts
+    classes = []
+    for text in (METHOD, METHOD.replace("/ 2", "/ 3")):
+        (tmp_path / "edited.py").write_text(text)
+        linecache.checkcache()
+        spec = importlib.util.spec_from_file_location("edited", tmp_path / "edited.py")
+        sys.modules["edited"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["edited"])
+        classes.append(sys.modules["edited"].COMPETITORS[0].facts)
+    del sys.modules["edited"]
+    assert classes[0] != classes[1]
+
+
+def test_a_diverged_run_is_a_result():
+    wild = Plain(name="wild", steps=(1e3, 1e4))
+    result = small(who=[wild, *SOME], budget=200)
+    rows = [row for row in result.table if row["competitor"] == "wild"]
+    assert all(row["diverged"] for row in rows)
+    assert all(row["gradients"] < 200 and row["rank"] is None and row["balance"] is None for row in rows)
+    assert not any(math.isnan(row[name]) for row in rows for name in CURVES[1:])
+    assert not any(row["diverged"] for row in result.table if row["competitor"] != "wild")
+    curves = result.trajectories["wild", 0]
+    assert len(curves["loss"]) < len(result.trajectories["sam", 0]["loss"])
+    assert not any(np.isnan(curve).any() for curve in curves.values())
+    wild_row = next(row for row in result.summary() if row["competitor"] == "wild")
+    assert wild_row["diverged"] == 2
+    assert result.correlation is None or result.correlation.competitors <= len(SOME)
+    json.dumps(result.as_dict(), allow_nan=False)
+
+
+def test_diverged_runs_are_kept_and_found_again(tmp_path):
+    wild = Plain(name="wild", steps=(1e3, 1e4))
+    first = small(who=[wild], store=tmp_path)
+    assert (
+        without_seconds(small(who=[wild], store=tmp_path))
+        == without_seconds(first)
+        == without_seconds(small(who=[wild]))
+    )
+
+
+METHOD = '''
+from flatmin.lab.race.competitor import Competitor
+
+__all__ = ["COMPETITORS", "HalfStep"]
+
+
+class HalfStep(Competitor):
+    """Gradient descent with half of a step."""
+
+    def objective(self, model, loss, entry):
+        return lambda x, y, spent: loss(model(x), y) / 2
+
+
+COMPETITORS = [HalfStep(name="half-step", title="Half a step", claims="nothing", source="a test")]
+'''
+
+
+def test_a_new_competitor_is_one_file(tmp_path, monkeypatch):
+    (tmp_path / "half_step.py").write_text(METHOD)
+    assert "half-step" not in competitors.names()
+    monkeypatch.setattr(competitors, "__path__", [*competitors.__path__, str(tmp_path)])
+    monkeypatch.setattr(competitors._COMPETITORS, "_own", {})
+    assert "half-step" in competitors.names()
+    assert small(who=["half-step"]).table[0]["competitor"] == "half-step"
+    monkeypatch.delitem(sys.modules, f"{competitors.__name__}.half_step")
+
+
+def test_a_registered_competitor_races_by_its_name():
+    who = Competitor(name="patient", title="Short steps", claims="nothing", source="a test", steps=(0.01, 0.1))
+    competitors.register(who)
+    try:
+        assert small(who=["patient"], seeds=1).competitors["patient"] == who.description
+        with pytest.raises(InputError, match="already"):
+            competitors.register(who)
+    finally:
+        competitors.unregister("patient")
+    assert "patient" not in competitors.names()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"what": "sensing"}, "task is a str"),
+        ({"who": ["nobody"]}, "no competitor 'nobody', expected one of adam, "),
+        ({"who": [3]}, "a competitor is a int"),
+        ({"who": ["sam", "sam"]}, "two competitors are called 'sam'"),
+        ({"who": []}, "no competitor can run"),
+        ({"who": 3}, "competitors is 3"),
+        ({"seed": "a"}, "seed is 'a'"),
+        ({"budget": 0}, "budget is 0"),
+        ({"budget": 2.5}, "budget is 2.5"),
+        ({"seeds": 0}, "no seeds"),
+        ({"seeds": "ab"}, "seeds is 'ab'"),
+        ({"seeds": True}, "seeds is True"),
+        ({"seeds": [0, 0]}, "twice"),
+        ({"seeds": [-1]}, "a seed is -1"),
+        ({"seeds": ["x"]}, "a seed is 'x'"),
+        ({"seeds": [1_000_000]}, "kept for tuning"),
+        ({"trials": 0}, "trials is 0"),
+        ({"jobs": 0}, "jobs is 0"),
+        ({"jobs": 1.5}, "jobs is 1.5"),
+        ({"callback": 3}, "callback is 3"),
+        ({"truth": np.zeros((5, 4))}, "in the task"),
+        ({"rank": 2}, "in the task"),
+        ({"what": instance().problem, "truth": np.zeros((3, 3))}, "truth has shape"),
+        ({"what": instance().problem, "rank": 0}, "rank is 0"),
+        ({"who": ["scaled-gradient"], "what": "network"}, "no competitor can run"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_said(arguments, message):
+    arguments = {**arguments, "what": network()} if arguments.get("what") == "network" else arguments
+    with pytest.raises(InputError, match=message):
+        small(**arguments)
+
+
+def test_a_store_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be made a directory"):
+        small(store=tmp_path / "file")
