@@ -39,7 +39,7 @@ def unseen(solved: SolvedProblem, noun: str = "coordinate", names: Sequence[str]
     """Return what is said about rows and columns that no measurement sees; in symmetric models both are a ``noun``."""
     names = names or solved.row_labels
     sides: list[tuple[Array, Sequence[str] | None, str]] = [(solved.solution.undetermined[0], names, noun)]
-    if solved.solution.parametrization.cone == "rectangular":
+    if not solved.solution.parametrization.cone.is_hermitian:
         words = ("row", "column")
         sides = list(zip(solved.solution.undetermined, solved.labels, words, strict=True))
     out = []

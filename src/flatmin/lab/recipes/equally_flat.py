@@ -36,12 +36,13 @@ from scipy.stats import spearmanr
 from flatmin import families
 from flatmin._core.arrays import Array
 from flatmin.families.base import Instance, relative_distance
-from flatmin.lab.claim import Claim, shared_level
+from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.exact_fit import exact_fit
 from flatmin.lab.rank_correlation import FEWEST_PAIRS, claim_of_instances
-from flatmin.lab.recipe import Block, Metrics, Parameters, Recipe
-from flatmin.lab.store import Result
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._exact_fit import exact_fit
+from flatmin.lab.runs.experiment import Block, Metrics, Parameters
+from flatmin.lab.runs.store import Result
 from flatmin.measurements import Dense
 from flatmin.parametrizations import Gram
 from flatmin.problem import Problem
@@ -163,7 +164,7 @@ def _fit(problem: Problem, rng: np.random.Generator) -> tuple[Any, float]:
     """Return a fit of a random width from a random start, and its misfit."""
     width = int(rng.integers(NARROWEST, problem.shape[0] + 1))
     scale = float(np.exp(rng.uniform(*np.log(SCALES))))
-    signs = 2 if problem.parametrization.cone == "symmetric" else 1
+    signs = problem.parametrization.cone.max_width(problem.shape) // problem.shape[0]
     return exact_fit(problem, signs * width, scale, rng)
 
 
@@ -175,7 +176,7 @@ def _spread(values: Iterable[float]) -> float | None:
 
 def _outside(problem: Problem) -> float | None:
     """Return the relative distance of D from the combinations of sensing matrices; None where there is no D."""
-    if problem.parametrization.cone == "rectangular":
+    if not problem.parametrization.cone.is_hermitian:
         return None
     A = problem.measurement.matrices()
     columns = np.concatenate([A.real.reshape(len(A), -1), A.imag.reshape(len(A), -1)], axis=1).T

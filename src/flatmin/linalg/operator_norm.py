@@ -1,0 +1,289 @@
+"""Upper bounds on the largest singular values of a dual matrix: proved, or but for a stated chance.
+
+Lanczos iterations bound an operator norm from below, so a value of theirs certifies nothing. Here they choose a
+subspace (`linalg/subspaces.py`); what is reported is proved by a dense singular value decomposition or by a Cholesky
+factorization (`linalg/factorizations.py`), or follows from random starts that have nothing to do with the matrix
+(`linalg/random_starts.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.factorizations import complement_below
+from flatmin.linalg.random_starts import FAILURE, SETTLED, likely_end, likely_rest, stored_entries
+from flatmin.linalg.subspaces import (
+    ACCURATE,
+    DENSE,
+    EDGE,
+    EPS,
+    LARGEST_HERMITIAN,
+    MANY_COLUMNS,
+    MOST_TRIPLETS,
+    anew,
+    appended,
+    as_array,
+    block_norm,
+    couple,
+    deflate,
+    leading_eigenpairs,
+    refined,
+)
+
+__all__ = ["FACTORED", "TopSpectrum", "hermitian_spectrum", "top_spectrum"]
+
+#: Whole singular value decompositions are not computed of more entries than this.
+LARGEST_DENSE = 16_000_000
+#: Up to this smaller dimension a Cholesky factorization proves the bound, since it takes little time …
+FACTORED = 2000
+#: … after random starts that look for what is missing, and leave at least this share of the room …
+ROUGHLY = 0.3
+#: … and up to this one, if random starts bound the norm too loosely, or nothing shall be left to chance; beyond, it
+#: would take too much memory.
+CHOLESKY = 8000
+#: Many inaccurate columns are left as they are if that raises the bound of the norm by less than this.
+HARMLESS = 3e-8
+#: So often are singular values looked for that belong apart.
+ATTEMPTS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class TopSpectrum:
+    """The leading singular triplets of a matrix S, with rigorous bounds on the norm and on what is left.
+
+    Attributes
+    ----------
+    U, values, V : ndarray, shapes (d1, p), (p,), (d2, p)
+        Leading singular triplets, descending: all of them (kind "dense") or those that reach one.
+    norm : float
+        An upper bound on ``‖S‖_op``.
+    rest : float
+        An upper bound on the norm of ``S`` between the orthogonal complements of U and V.
+    kind : str
+        What proves the bounds: "dense", "cholesky", "proven" (a formula), "probabilistic", or "estimated" (nothing).
+    slack : float
+        What the triplets couple with the rest: singular values of S differ from theirs by no more.
+    failure : float
+        The chance that the bounds are wrong, over the random starts that they were made with.
+    """
+
+    U: Array
+    values: Array
+    V: Array
+    norm: float
+    rest: float
+    kind: str
+    slack: float = 0.0
+    failure: float = 0.0
+
+    def scaled(self, factor: float) -> TopSpectrum:
+        """Return the spectrum of ``factor · S``."""
+        return replace(
+            self,
+            values=factor * self.values,
+            norm=factor * self.norm,
+            rest=factor * self.rest,
+            slack=factor * self.slack,
+        )
+
+    def below(self, q: int) -> float:
+        """Return an upper bound on the (q+1)-th singular value, by Weyl's inequality."""
+        following = float(self.values[q]) if q < len(self.values) else 0.0
+        return max(following, self.rest) * (1 + 1e3 * EPS) + self.slack
+
+
+def top_spectrum(
+    S: Any,
+    U: Array,
+    V: Array,
+    *,
+    unit: float,
+    seed: int = 0,
+    randomized: bool = True,
+) -> TopSpectrum:
+    """Bound the operator norm of S, and its norm outside the singular vectors whose value reaches ``unit``.
+
+    Parameters
+    ----------
+    S : ndarray or sparse array, shape (d1, d2)
+        The matrix.
+    U, V : ndarray, shapes (d1, k) and (d2, k)
+        Orthonormal guesses of leading singular vectors; a poor guess gives a poorer bound, never a wrong one.
+    unit : float
+        Singular values above this one belong to the leading part.
+    seed : int
+        Starts the iterations that choose a subspace, and draws the random starts of those that bound a norm.
+    randomized : bool
+        Whether bounds count that fail with a small chance; without them more is factorized, and of larger matrices
+        nothing is proved.
+    """
+    d1, d2 = S.shape
+    if hasattr(S, "tocsr"):
+        seen = [np.flatnonzero(stored_entries(S, axis)) for axis in (0, 1)]
+        if (len(seen[0]), len(seen[1])) != S.shape and min(map(len, seen)) > 0:
+            inner = S.tocsr()[seen[0]][:, seen[1]]
+            found = top_spectrum(inner, U[seen[0]], V[seen[1]], unit=unit, seed=seed, randomized=randomized)
+            return replace(found, U=_spread(found.U, seen[0], d1), V=_spread(found.V, seen[1], d2))
+    if not np.any(S.data if hasattr(S, "tocsr") else S):
+        return TopSpectrum(U, np.zeros(U.shape[1]), V, 0.0, 0.0, "dense")
+    if min(d1, d2) <= DENSE * (1 + isinstance(S, np.ndarray)) and d1 * d2 <= LARGEST_DENSE:
+        dense = S if isinstance(S, np.ndarray) else S.toarray()
+        U, s, Vt = np.linalg.svd(dense, full_matrices=False)
+        return TopSpectrum(U, s, Vt.T, float(s[0]) * (1 + 4 * max(d1, d2) * EPS), 0.0, "dense")
+    return _bounded(S, np.linalg.qr(U)[0], np.linalg.qr(V)[0], unit, seed, randomized)
+
+
+def hermitian_spectrum(
+    S: Any, U: Array, *, unit: float, seed: int = 0, by_size: bool = False, randomized: bool = True
+) -> TopSpectrum:
+    """Bound the largest eigenvalue of a Hermitian S, which bounds ``⟨Z, S⟩ / tr Z`` for Z ⪰ 0.
+
+    Small matrices are decomposed; of larger ones random starts bound the end of the spectrum. The result has V = U.
+
+    Parameters
+    ----------
+    S : ndarray, sparse array or operator with ``@``, shape (d, d)
+        The matrix.
+    U : ndarray, shape (d, k)
+        Orthonormal guesses of leading eigenvectors.
+    unit, seed, randomized
+        As for `top_spectrum`.
+    by_size : bool
+        Whether to bound the operator norm instead; V is then U times the signs of the eigenvalues.
+    """
+    d = S.shape[0]
+    if d > LARGEST_HERMITIAN:
+        found = _likely_hermitian(S, np.linalg.qr(U)[0], unit, seed, by_size)
+        return found if randomized else replace(found, kind="estimated", failure=0.0)
+    values, Q = leading_eigenpairs(as_array(S), d, seed, by_size)
+    signs = np.where(values < 0, -1.0, 1.0) if by_size else 1.0
+    values = np.abs(values) if by_size else values
+    top = max(0.0, float(values[0])) if len(values) else 0.0
+    scale = float(np.max(np.abs(values), initial=0.0))
+    return TopSpectrum(Q, values, Q * signs, top + 4 * d * EPS * scale, 0.0, "dense")
+
+
+def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -> TopSpectrum:
+    """Bound the end of the spectrum block by block: exactly on Q, by random starts on its complement."""
+    given = Q.shape[1]
+    for attempt in range(ATTEMPTS):
+        SQ = S @ Q
+        inner = Q.conj().T @ SQ
+        slack = float(np.linalg.norm(SQ - Q @ inner)) + 1e2 * EPS
+        if slack > ACCURATE and attempt == 0 and given:
+            Q = np.linalg.qr(leading_eigenpairs(S, given, seed, by_size, tol=1e-9)[1])[0]
+            continue
+        scale = max(1.0, float(np.linalg.norm(inner, 2))) if Q.shape[1] else 1.0
+        floor = scale * min(unit, EDGE)
+        ends = [likely_end(S, Q, sign, scale, floor, (seed, 2 * attempt + i)) for i, sign in enumerate((1.0, -1.0))]
+        rest, reached = np.max(ends if by_size else ends[:1], axis=0)
+        if reached <= floor or Q.shape[1] >= min(MOST_TRIPLETS, len(Q)):
+            break
+        values, found = leading_eigenpairs(deflate(S, Q, Q), 4 * 2**attempt, seed + attempt, by_size, tol=1e-9)
+        new = (np.abs(values) if by_size else values) > floor
+        Q = np.linalg.qr(np.hstack([Q, found[:, new]]))[0]
+    values, turn = np.linalg.eigh((inner + inner.conj().T) / 2)
+    signs = np.where(values < 0, -1.0, 1.0) if by_size else np.ones(len(values))
+    values = values * signs
+    order = np.argsort(-values, kind="stable")
+    Q, values, signs = Q[:, : len(turn)] @ turn[:, order], values[order], signs[order]
+    top = float(np.linalg.eigvalsh([[values[0], slack], [slack, rest]])[-1]) if len(values) else float(rest)
+    top = max(0.0, top + 1e2 * EPS * scale)
+    return TopSpectrum(Q, values, Q * signs, top, float(rest), "probabilistic", slack, FAILURE)
+
+
+def _spread(U: Array, rows: Array, length: int) -> Array:
+    """Return U with its rows at the positions ``rows`` of a taller array of zeros."""
+    out = np.zeros((length, U.shape[1]))
+    out[rows] = U
+    return out
+
+
+def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: bool) -> TopSpectrum:
+    """Bound the norm block by block: exactly between U and V; between their complements by random starts or Cholesky.
+
+    What is found above ``unit``, or was given, makes the triplets; what is found between ``EDGE`` and that, the rest.
+    """
+    found = _searched(S, U, V, unit, seed)
+    U, V, (UtS, SV, inner, _), rest = found.U, found.V, found.parts, found.upper
+    kind, failure, smaller = "probabilistic", FAILURE, min(S.shape)
+    if smaller <= FACTORED or (smaller <= CHOLESKY and not (randomized and rest < found.scale)):
+        proved = complement_below(S, U, V, UtS, SV, found.guesses)
+        if proved is not None:
+            rest, kind, failure = proved, "cholesky", 0.0
+        elif smaller <= FACTORED:  # what random starts say should have been proved easily
+            kind, failure = "estimated", 0.0
+    if kind == "probabilistic" and not randomized:
+        kind, failure = "estimated", 0.0
+    left, s, right = np.linalg.svd(inner)
+    UtS, SV, U, V = left.conj().T @ UtS, SV @ right.conj().T, U @ left, V @ right.conj().T
+    top = max(min(found.given, len(s)), int(np.count_nonzero(s > unit * max(1.0, s.max(initial=0.0)))))
+
+    def apart(columns: slice) -> Array:
+        off = UtS.conj().T[:, columns] - V[:, columns] * s[columns], SV[:, columns] - U[:, columns] * s[columns]
+        return np.array([np.linalg.norm(block) for block in off]) + 1e2 * EPS
+
+    rest = block_norm(np.diag(s[top:]), apart(slice(top, None)), rest)
+    coupling = apart(slice(top))
+    norm = block_norm(np.diag(s[:top]), coupling, rest)
+    return TopSpectrum(U[:, :top], s[:top], V[:, :top], norm, rest, kind, float(max(coupling)), failure)
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Singular subspaces of S, `couple` of them, and what random starts say of the norm beside them.
+
+    The norm is at least ``reached`` and, but for a chance, at most ``upper``. ``given`` columns were there before.
+    """
+
+    U: Array
+    V: Array
+    parts: tuple[Array, Array, Array, Array]
+    scale: float
+    reached: float
+    upper: float
+    given: int
+
+    @property
+    def guesses(self) -> list[float]:
+        """Return bounds that a factorization may prove, in the order that they are worth trying."""
+        room = max(abs(self.scale - self.reached), 1e-9)
+        nearer = [self.reached + share * room for share in (0.3, 0.6, 1.0)]
+        beyond = [max(self.reached, self.scale) + excess for excess in (1e-9, 1e-8, 1e-7)]
+        if self.upper < self.scale:
+            return [min(nearer[0], self.upper), self.upper, *beyond]
+        return [*nearer, *beyond, *([self.upper] if np.isfinite(self.upper) else [])]
+
+
+def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
+    """Return subspaces with all that random starts find of size one, and what they say of the rest."""
+    given, largest = U.shape[1], np.inf
+    for attempt in range(ATTEMPTS):
+        U, V, parts = refined(S, U, V) if largest > unit else (U, V, couple(S, U, V))
+        inaccurate = bool(largest > unit and U.shape[1] and max(parts[3]) > ACCURATE)
+        if inaccurate and U.shape[1] < MANY_COLUMNS:
+            U, V, parts = anew(S, U.shape[1] + 1, seed + attempt)
+            inaccurate = False
+        scale, floor, upper, reached = _likely_beside(S, U, V, parts, unit, (seed, 2 * attempt))
+        if inaccurate and block_norm(parts[2], parts[3], reached) - scale > HARMLESS:
+            U, V, parts = anew(S, U.shape[1] + 1, seed + attempt)
+            scale, floor, upper, reached = _likely_beside(S, U, V, parts, unit, (seed, 2 * attempt + 1))
+        found = _Search(U, V, parts, scale, reached, upper, given)
+        if reached <= floor or U.shape[1] >= min(MOST_TRIPLETS, min(S.shape)):
+            break
+        U, V, largest = appended(S, U, V, unit, floor, seed + attempt)
+    return found
+
+
+def _likely_beside(
+    S: Any, U: Array, V: Array, parts: tuple[Array, Array, Array, Array], unit: float, stream: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """Return the scale of S, the floor of values that belong to the leading part, and `likely_rest`."""
+    scale = max(1.0, float(np.linalg.norm(parts[2], 2))) if U.shape[1] else 1.0
+    floor = scale * min(unit, EDGE)
+    settled = ROUGHLY if min(S.shape) <= FACTORED else SETTLED
+    return scale, floor, *likely_rest(S, U, V, parts[0], parts[1], scale, floor, stream, settled)

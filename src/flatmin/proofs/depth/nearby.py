@@ -1,0 +1,245 @@
+"""How far other minimisers of ``Σ |z_j|^p`` over linear equations can be, and whether there are any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.subspaces import EPS
+from flatmin.proofs.depth.power_bounds import least_change, penalised_bound
+from flatmin.proofs.depth.power_minimum import minimise_power_norm
+from flatmin.proofs.radius import Stability
+from flatmin.proofs.uniqueness import NEAR, SAFETY, Uniqueness
+
+__all__ = ["nearby_minimisers", "nearby_penalised"]
+
+#: Equations are made to hold to this relative accuracy before anything is said about other solutions.
+FITTED = 1e-12
+#: A solution this far away, relatively, is another one.
+APART = 1e-3
+#: Coordinates smaller than this, relatively, are on the boundary of what their sign allows.
+INTERIOR = 1e-6
+#: Each coordinate's bound sharpens those of the others; more rounds than this gain nothing.
+SHARPENINGS = 60
+
+
+def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> Uniqueness:
+    """Bound the distance of all minimisers of ``Σ |z_j|^p`` over ``B z = b`` from z, given a dual vector y.
+
+    Parameters
+    ----------
+    B : ndarray, shape (m, n)
+        The equations.
+    b : ndarray, shape (m,)
+        The right-hand side.
+    p : float
+        From 1 to 2, without 2.
+    z : ndarray, shape (n,)
+        A solution, almost exact and almost smallest.
+    y : ndarray, shape (m,)
+        Any vector, for p = 1 with ``‖Bᵀy‖_∞ ≤ 1``; the nearer to optimal, the smaller the bound.
+    units : ndarray, shape (n,)
+        Distances are measured in ``units · z``; a zero leaves a coordinate out.
+    """
+    if not z.any():
+        return Uniqueness(True, 0, 1.0, 1.0, radius=0.0)
+    sizes = np.linalg.norm(B, axis=1)
+    sizes[sizes == 0] = 1.0
+    rows, data, y = B / sizes[:, None], b / sizes, sizes * y
+    exact = z + least_change(rows, data - rows @ z, np.abs(z) ** (2 - p))
+    fitted = bool(np.linalg.norm(data - rows @ exact) <= FITTED * np.linalg.norm(data))
+    correction = float(np.linalg.norm(units * (exact - z)))
+    size = float(np.linalg.norm(units * z))
+    if p > 1:
+        radius = correction + _strict_radius(rows, data, p, exact, y, units)
+        return _strictly(radius if fitted else None, size)
+    return _sparse(rows, data, exact, y, units, sizes, correction if fitted else np.inf, size)
+
+
+def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Array, units: Array) -> Uniqueness:
+    """Bound the distance of all minimisers of ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` from z, given a multiplier y.
+
+    By how much the values of z and y differ, a minimiser z' may be off at most in each of three ways: its residual is
+    within ``√(2 μ gap)`` of μy, and ``Σ |z'_j|^p − ⟨Bᵀy, z'⟩`` exceeds its least value by the gap at most.
+
+    Parameters
+    ----------
+    B, b, p, z, y, units
+        As for `nearby_minimisers`.
+    noise : float
+        μ.
+    """
+    s, residual = B.T @ y, b - B @ z
+    value = float(np.sum(np.abs(z) ** p)) + float(residual @ residual) / (2 * noise)
+    gap = max(value - penalised_bound(B, b, y, p, noise), len(z) * EPS * value)
+    off = float(np.linalg.norm(residual - noise * y)) + float(np.sqrt(2 * noise * gap))
+    size = float(np.linalg.norm(units * z))
+    if p > 1:
+        radius = _curved_radius(p, value, gap, z, s, units)
+        return _strictly(radius, size)
+    if not z.any():
+        slack = float(np.min(1 - np.abs(s[units > 0]), initial=1.0))
+        sure = slack > SAFETY * np.sqrt(EPS)
+        if not sure:
+            return Uniqueness(None, 0, 1.0, 1.0)
+        return Uniqueness(True, 0, 1.0, slack, radius=float(np.max(units)) * gap / slack)
+    sizes = np.linalg.norm(B, axis=1)
+    sizes[sizes == 0] = 1.0
+    found = _sparse(B / sizes[:, None], (b - residual) / sizes, z, sizes * y, units, sizes, 0.0, size, gap)
+    if found.stability is None:
+        return found
+    radius = replace(found.stability, misfit=found.stability.misfit + off).radius()
+    fitting = replace(
+        found.stability,
+        gap=found.stability.gap - gap + float(np.abs(z).sum()) - float(b @ y),
+        misfit=found.stability.misfit + float(np.linalg.norm(residual)),
+    )
+    return replace(found, unique=True if radius <= NEAR * size else None, radius=radius, stability=fitting)
+
+
+def _strictly(radius: float | None, size: float) -> Uniqueness:
+    """Return what a radius says for p > 1, where the minimiser is unique."""
+    return Uniqueness(True if radius is not None and radius <= NEAR * size else None, 0, 1.0, 1.0, radius=radius)
+
+
+def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units: Array) -> float:
+    """Return the bound for p > 1 around the ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` that the multiplier makes.
+
+    Of a minimiser z', ``Σ κ_j (z'_j − z*_j)² / 2 ≤ gap`` with ``κ_j = p (p − 1) M_j^(p−2)``, ``M_j ≥ |z'_j|, |z*_j|``.
+    """
+    centre = np.sign(s) * (np.abs(s) / p) ** (1 / (p - 1))
+    largest, radius = np.maximum(np.abs(centre), value ** (1 / p)), np.inf
+    for _ in range(SHARPENINGS):
+        reach = np.sqrt(2 * gap * largest ** (2 - p) / (p * (p - 1)))
+        sharper = float(np.max(units * reach, initial=0.0))
+        if not sharper < 0.99 * radius:
+            break
+        radius, largest = sharper, np.minimum(largest, np.abs(centre) + reach)
+    return float(radius + np.linalg.norm(units * (z - centre)))
+
+
+def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> float:
+    """Return the bound for p > 1, proportional to ``r = ∇F(z) − τ Bᵀy``, the misfit of the optimality condition.
+
+    For another minimiser z + h: ``Σ κ_j h_j² / 2 ≤ F(z + h) − F(z) − ⟨∇F(z), h⟩ ≤ −⟨r, h⟩`` with
+    ``κ_j = p (p − 1) M_j^(p−2)`` and ``M_j ≥ |z_j|, |z_j + h_j|``, hence ``Σ κ_j h_j² ≤ 4 Σ r_j² / κ_j``. The bound
+    on h lowers M, which lowers the bound.
+    """
+    value, product = float(np.sum(np.abs(z) ** p)), float(b @ y)
+    if product <= 0:
+        return float("inf")
+    r = p * np.sign(z) * np.abs(z) ** (p - 1) - (p * value / product) * (B.T @ y)
+    largest = np.full(len(z), value ** (1 / p))
+    radius = np.inf
+    for _ in range(SHARPENINGS):
+        softness = largest ** (2 - p) / (p * (p - 1))
+        bound = 2 * float(np.sqrt(np.sum(r**2 * softness)))
+        sharper = bound * float(np.max(units * np.sqrt(softness)))
+        if not sharper < 0.99 * radius:
+            break
+        radius = sharper
+        largest = np.minimum(largest, np.abs(z) + bound * np.sqrt(softness))
+    return float(radius)
+
+
+def _sparse(
+    B: Array,
+    b: Array,
+    z: Array,
+    y: Array,
+    units: Array,
+    sizes: Array,
+    correction: float,
+    size: float,
+    gap: float = 0.0,
+) -> Uniqueness:
+    """Return what holds for p = 1, where all minimisers live on the coordinates with a tight dual constraint.
+
+    With slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩``, every minimiser has ``Σ δ_j |z_j| ≤ ε``. So off the
+    tight set it differs little from z, and on it by what the columns there must make up for.
+    """
+    n, norm = len(z), float(np.abs(z).sum())
+    slack, seen = 1 - np.abs(B.T @ y), units > 0
+    doubt = max(norm - float(b @ y), n * EPS * norm, gap)
+    support = np.abs(z) > doubt
+    noise = max(doubt / norm, float(np.max(np.abs(slack[support]), initial=0.0)), 10 * EPS * n)
+    tight = seen & (slack <= SAFETY * noise)
+    loose = seen & ~tight
+    margin = float(np.min(slack[loose], initial=1.0))
+    lengths = np.linalg.norm(B, axis=0)
+    columns = B[:, tight] / lengths[tight]
+    q = columns.shape[1]
+    values = np.linalg.svd(columns, compute_uv=False)
+    injectivity = float(values[-1] / values[0]) if 0 < q <= len(B) else float(q == 0)
+    threshold = SAFETY * EPS * np.sqrt(len(B))
+    if injectivity > threshold:
+        apart = _Apart(
+            far=float(np.max(units[loose] / slack[loose], initial=0.0)),
+            push=float(np.max(lengths[loose] / slack[loose], initial=0.0)),
+            pull=float(np.max(units[tight] / lengths[tight])) / ((1 - threshold) * float(values[-1])),
+        )
+        beyond = float(slack[loose] @ np.abs(z[loose]))
+        stability = apart.stability(doubt, norm, beyond, correction, y / sizes, float(sizes.min()))
+        radius = stability.radius()
+        if not np.isfinite(radius):
+            return Uniqueness(None, q, injectivity, margin)
+        return Uniqueness(True if radius <= NEAR * size else None, q, injectivity, margin, None, stability, radius)
+    other = _another(B, b, z, tight, columns, lengths)
+    alternative = None if other is None else (other[:, None], np.ones((1, 1)))
+    return Uniqueness(None if other is None else False, q, injectivity, margin, alternative)
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """How a clock ε for ``Σ δ_j |h_j|`` over loose coordinates turns into distances.
+
+    There h has at most length ``far ε`` and its measurements ``push ε``; on the tight set a vector whose measurements
+    have length t has at most length ``pull t``.
+    """
+
+    far: float
+    push: float
+    pull: float
+
+    def stability(
+        self, doubt: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float
+    ) -> Stability:
+        """Return the bound, for data in units in which the smallest row has this length, in terms of `Stability`.
+
+        Its "space" are the tight coordinates, and its unit of distance outside is ``far``. Where nothing is loose, only
+        the data confine.
+        """
+        far, bound = (self.far, 1.0) if self.far > 0 else (1.0, 0.0)
+        pull = self.pull / smallest
+        return Stability(
+            space="tangent",
+            semidefinite=False,
+            gap=bound * doubt,
+            size=bound * norm,
+            margin=1.0,
+            inner=1.0,
+            injectivity=far / pull,
+            spread=self.push * smallest,
+            dual_size=bound * float(np.linalg.norm(dual)),
+            growth=0.0,
+            misfit=correction / pull,
+            outside=beyond + correction / far,
+            unwhiten=far,
+        )
+
+
+def _another(B: Array, b: Array, z: Array, tight: Array, columns: Array, lengths: Array) -> Array | None:
+    """Return another minimiser: where a null direction meets the boundary, or the centre of all from a boundary z."""
+    sizes = np.abs(z[tight])
+    if np.min(sizes) <= INTERIOR * np.max(sizes):
+        centre = np.zeros_like(z)
+        centre[tight] = minimise_power_norm(B[:, tight], b, 1.0).z
+        return centre if np.linalg.norm(centre - z) > APART * np.linalg.norm(z) else None
+    direction = np.zeros_like(z)
+    direction[tight] = np.linalg.svd(columns, full_matrices=True)[2][-1] / lengths[tight]
+    shrinking = direction * z < 0
+    if not shrinking.any():
+        return None
+    return np.asarray(z + float(np.min(-z[shrinking] / direction[shrinking])) * direction)
