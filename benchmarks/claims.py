@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from flatmin.lab.findings import Finding, in_words, kind_of, tally
-from flatmin.lab.reading import read_stores
+from flatmin.lab.pages.findings import Finding, in_words, kind_of, tally
+from flatmin.lab.stored_evidence import read_stores
 
 #: Verdicts as they stand in the first column.
 SAID = {"fails": "**fails**", "untested": "not tested"}
@@ -20,14 +20,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("place", metavar="DIR_OR_STORE")
     reading = read_stores(parser.parse_args().place)
-    print("\n".join(line for evidence in reading.evidence for line in lines(Finding.of(evidence))))
+    print("\n".join(line for evidence in reading.evidence for line in lines(Finding.from_evidence(evidence))))
 
 
 def lines(finding: Finding) -> Iterator[str]:
     """Give the lines of one recipe: a heading, the count of verdicts, and a row for each claim."""
     evidence = finding.evidence
-    yield f"### {evidence.recipe.name}\n"
-    yield f"{evidence.recipe.title}. {len(evidence)} trials: {tally(finding.claims)}.\n"
+    yield f"### {evidence.name}\n"
+    yield f"{evidence.experiment.title}. {len(evidence)} trials: {tally(finding.claims)}.\n"
     yield "| claim | found | verdict |\n|---|---|---|"
     for claim in finding.claims:
         found, _, _ = in_words(claim).partition(";")

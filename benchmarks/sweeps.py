@@ -21,16 +21,16 @@ from pathlib import Path
 from flatmin.lab import (
     Adaptive,
     DaskCluster,
-    Here,
     PhaseMap,
     Processes,
     Recipe,
+    Serial,
     Store,
     recipes,
     statistical_dimension,
     sweep,
 )
-from flatmin.lab.places import Place
+from flatmin.lab.runs.executors import Executor
 
 ABOUT = """Cells that do nothing
 
@@ -44,14 +44,14 @@ def nothing(parameters, seed):
     return {"value": parameters["a"], "success": True}
 
 
-def milliseconds(place: Place, count: int) -> tuple[float, float]:
+def milliseconds(place: Executor, count: int) -> tuple[float, float]:
     """Return the time of a cell once all processes are at work, and that of looking through a finished sweep."""
     recipe = Recipe("nothing", ABOUT, nothing, grid=[{"a": range(count)}], repetitions=1)
     times: list[float] = []
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "trials.db") as store:
-        sweep(recipe, store, place=place, callback=lambda _: times.append(time.perf_counter()))
+        sweep(recipe, store, executor=place, callback=lambda _: times.append(time.perf_counter()))
         start = time.perf_counter()
-        sweep(recipe, store, place=place)
+        sweep(recipe, store, executor=place)
         resumed = time.perf_counter() - start
     tenth = count // 10
     return 1e3 * (times[-1] - times[tenth]) / (count - 1 - tenth), 1e3 * resumed / count
@@ -134,7 +134,7 @@ def main() -> None:
     if chosen.boundary:
         boundary(chosen.boundary)
         return
-    for name, place in (("this process", Here()), ("two processes", Processes(2))):
+    for name, place in (("this process", Serial()), ("two processes", Processes(2))):
         made, seen = milliseconds(place, chosen.cells)
         print(f"{name:<16}{made:6.2f} ms a cell, {seen:.3f} when it is there", flush=True)
     if chosen.dask:

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from benchmarks.nn.coverage import Diagonal, networks
 from benchmarks.report import line, machine, mark
-from flatmin.lab.claim import share_interval
+from flatmin.lab.claims import share_interval
 from flatmin.nn.spectrum.density import operator_density
 from flatmin.nn.spectrum.eigenvalue import extreme_eigenvalue
 

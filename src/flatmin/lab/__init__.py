@@ -1,35 +1,38 @@
-"""Experiments as sweeps: recipes, a store that survives, phase maps."""
+"""Experiments as sweeps over grids, with a store that survives interruption, claims, figures and pages."""
 
 from flatmin.lab import recipes
-from flatmin.lab.adaptive import Adaptive
-from flatmin.lab.boundary import Boundary, fit_boundary, wilson
-from flatmin.lab.dask_cluster import DaskCluster
+from flatmin.lab.boundary.adaptive import Adaptive
+from flatmin.lab.boundary.phase_map import PhaseMap
+from flatmin.lab.boundary.posterior import Boundary, fit_boundary, wilson
+from flatmin.lab.claims import Claim
+from flatmin.lab.conic import statistical_dimension
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.export import export
-from flatmin.lab.phase_map import PhaseMap
-from flatmin.lab.places import Here, Processes
-from flatmin.lab.reading import read_stores
-from flatmin.lab.recipe import Recipe, Trial
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipe_file import read_recipe
 from flatmin.lab.report import write_report
-from flatmin.lab.statistical_dimension import statistical_dimension
-from flatmin.lab.store import Result, Store
-from flatmin.lab.sweep import Everything, Outcome, sweep
-from flatmin.lab.transition import Transition
-from flatmin.lab.variation import read_recipe
+from flatmin.lab.runs.dask_cluster import DaskCluster
+from flatmin.lab.runs.executors import Processes, Serial
+from flatmin.lab.runs.experiment import Experiment, Transition, Trial
+from flatmin.lab.runs.export import export
+from flatmin.lab.runs.store import Result, Store
+from flatmin.lab.runs.sweep import FullGrid, SweepResult, sweep
+from flatmin.lab.stored_evidence import read_stores
 
 __all__ = [
     "Adaptive",
     "Boundary",
+    "Claim",
     "DaskCluster",
-    "Everything",
     "Evidence",
-    "Here",
-    "Outcome",
+    "Experiment",
+    "FullGrid",
     "PhaseMap",
     "Processes",
     "Recipe",
     "Result",
+    "Serial",
     "Store",
+    "SweepResult",
     "Transition",
     "Trial",
     "export",

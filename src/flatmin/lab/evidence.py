@@ -1,31 +1,30 @@
-"""What a sweep has found so far, by cell and by parameter: what claims are judged by and figures show."""
+"""Evidence: the results of an experiment, sliced by parameters, from which claims are judged and figures drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.phase_map import PhaseMap
-from flatmin.lab.recipe import Recipe, Value, key_of
-from flatmin.lab.store import Result
+from flatmin.lab.runs.experiment import Experiment, Value, key_of
+from flatmin.lab.runs.store import Result
 
 __all__ = ["Evidence"]
 
 
 class Evidence:
-    """Results of a recipe, as far as they are there: of the whole grid, of a part of it, or none.
+    """Results of an experiment: of the whole grid, of a part of it, or none.
 
     Parameters
     ----------
-    recipe : Recipe
-        Whose. Its grid is taken from the results: quick versions, varied grids and interrupted sweeps are all evidence.
+    experiment : Experiment
+        The experiment. `Evidence.experiment` has the grid of the results instead of its own, so that quick versions,
+        varied grids and interrupted sweeps are all evidence; `Evidence.planned` is the experiment as given.
     results : sequence of Result
-        Those that failed are set aside.
+        Failed ones are kept apart, in `Evidence.failed`.
 
     Examples
     --------
@@ -37,29 +36,29 @@ class Evidence:
     ([10, 16], np.True_)
     """
 
-    def __init__(self, recipe: Recipe, results: Sequence[Result]) -> None:
-        self.planned = recipe  # With all of its grid, also what there are no results of.
+    def __init__(self, experiment: Experiment, results: Sequence[Result]) -> None:
+        self.planned = experiment
         self.results = [result for result in results if result.reason is None]
         self.failed = [result for result in results if result.reason is not None]
         cells = {result.trial.key[0]: result.trial.parameters for result in self.results}
         blocks = [{name: (value,) for name, value in cell.items()} for cell in cells.values()]
-        self.recipe = replace(recipe, grid=blocks, resolve=_as_it_is) if blocks else recipe
+        self.experiment = replace(experiment, grid=blocks, resolve=_identity) if blocks else experiment
 
     def __len__(self) -> int:
         return len(self.results)
 
-    @cached_property
-    def map(self) -> PhaseMap:
-        """Successes by cell and column; for recipes that have a transition."""
-        return PhaseMap(self.recipe, self.results)
+    @property
+    def name(self) -> str:
+        """The name of the experiment."""
+        return self.experiment.name
 
     def select(self, **parameters: Value | Sequence[Value]) -> Evidence:
-        """Return the part with these parameters; a list or tuple of values stands for any of them."""
+        """Return the part with these parameters; a list or tuple stands for any of its values."""
         wanted: dict[str, Any] = {n: v if isinstance(v, list | tuple) else (v,) for n, v in parameters.items()}
-        return Evidence(self.recipe, [r for r in self.results if _agrees(r, wanted)])
+        return Evidence(self.experiment, [r for r in self.results if _agrees(r, wanted)])
 
     def levels(self, name: str) -> list[Any]:
-        """Return the values of a parameter that there are, ascending."""
+        """Return the values of a parameter among the results, ascending."""
         return sorted({r.trial.parameters[name] for r in self.results if name in r.trial.parameters})
 
     def split(self, *names: str) -> dict[tuple[Any, ...], Evidence]:
@@ -67,35 +66,42 @@ class Evidence:
         groups: dict[tuple[Any, ...], list[Result]] = {}
         for result in self.results:
             groups.setdefault(tuple(result.trial.parameters[name] for name in names), []).append(result)
-        return {key: Evidence(self.recipe, groups[key]) for key in sorted(groups)}
+        return {key: Evidence(self.experiment, groups[key]) for key in sorted(groups)}
 
     def values(self, metric: str) -> Array:
-        """Return a metric of all trials that have it; ``seconds`` is the time of the trial."""
-        found = [result.seconds if metric == "seconds" else result.metrics.get(metric) for result in self.results]
-        return np.array([value for value in found if value is not None])
+        """Return a metric of all trials that have it, lists joined; ``seconds`` is the time of the trial."""
+        found: list[Any] = []
+        for result in self.results:
+            value = _metric(result, metric)
+            found += value if isinstance(value, list) else [] if value is None else [value]
+        return np.array(found)
 
     def pairs(self, metric: str, name: str, first: Value, second: Value) -> Array:
-        """Return, for every draw that both saw, a metric at two values of a parameter that is paired; shape (n, 2).
+        """Return a metric at two values of a paired parameter, for every draw that has both; shape (n, 2).
 
         Examples
         --------
-        The differences of its columns have far less chance in them than two means::
+        The differences of the columns vary far less than two means::
 
             np.diff(evidence.pairs("error", "method", "flat", "nuclear"))
         """
         sides: list[dict[tuple[str, int], Any]] = [{}, {}]
         for result in self.results:
             parameters = dict(result.trial.parameters)
-            value = parameters.pop(name)
-            found = result.seconds if metric == "seconds" else result.metrics.get(metric)
+            value, found = parameters.pop(name), _metric(result, metric)
             if value in (first, second) and found is not None:
                 sides[value == second][key_of(parameters), result.trial.seed] = found
-        both = [key for key in sides[0] if key in sides[1]]
-        return np.array([[sides[0][key], sides[1][key]] for key in both], float).reshape(-1, 2)
+        both = [(sides[0][key], sides[1][key]) for key in sides[0] if key in sides[1]]
+        joined = [pair for x, y in both for pair in (zip(x, y, strict=True) if isinstance(x, list) else [(x, y)])]
+        return np.array(joined, float).reshape(-1, 2)
 
 
-def _as_it_is(parameters: Any) -> Any:
+def _identity(parameters: Any) -> Any:
     return parameters
+
+
+def _metric(result: Result, name: str) -> Any:
+    return result.seconds if name == "seconds" else result.metrics.get(name)
 
 
 def _agrees(result: Result, wanted: Mapping[str, Sequence[Value]]) -> bool:

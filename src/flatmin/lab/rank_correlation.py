@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.claim import Claim
+from flatmin.lab.claims import Claim
 
 __all__ = ["GroupedCorrelation", "claim_of_instances", "grouped_rank_correlation", "rank_correlation"]
 

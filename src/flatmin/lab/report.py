@@ -10,8 +10,8 @@ from pathlib import Path
 from flatmin._core.files import atomic_path
 from flatmin.errors import InputError
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.findings import Finding
-from flatmin.lab.reading import Provenance
+from flatmin.lab.pages.findings import Finding
+from flatmin.lab.runs.provenance import Provenance
 
 __all__ = ["check_report", "write_findings", "write_report"]
 
@@ -70,7 +70,7 @@ def write_report(
     """
     file = Path(file)
     check_report(file)
-    names = Counter(each.recipe.name for each in evidence)
+    names = Counter(each.experiment.name for each in evidence)
     if not names:
         raise InputError("there is no evidence to report, expected that of one recipe at least")
     twice = [name for name, count in names.items() if count > 1]
@@ -78,7 +78,7 @@ def write_report(
         raise InputError(
             f"there is evidence of {twice[0]} more than once, expected each recipe once; put them together"
         )
-    findings = [Finding.of(each) for each in evidence]
+    findings = [Finding.from_evidence(each) for each in evidence]
     write_findings(file, findings, title=title, provenance=provenance, command=command, notes=notes)
     return findings
 
@@ -93,7 +93,7 @@ def write_findings(
     notes: Sequence[str] = (),
 ) -> None:
     """Write the page about evidence that has been judged; parameters as for `write_report`."""
-    from flatmin.lab.page import experiments_page
+    from flatmin.lab.pages.page import experiments_page
     from flatmin.report.page import render
 
     page = experiments_page(findings, title=title, provenance=provenance, command=command, notes=notes)

@@ -19,10 +19,10 @@ import pytest
 from flatmin.cli import main
 from flatmin.errors import InputError
 from flatmin.lab import Result, Store, read_stores, recipes
-from flatmin.lab.findings import Finding
+from flatmin.lab.pages.findings import Finding
 from tests.cli.commands.test_sweep import CLI, SMALL, entries
-from tests.lab.made import recipe_of
-from tests.lab.test_page import check
+from tests.lab.experiments import recipe_of
+from tests.lab.pages.test_page import check
 
 #: Two cells of Figure 3.
 SMALLEST = [{"panel": ["sensing"], "method": ["flat"], "d": [6], "rank": [2], "m": [30, 40]}]
@@ -85,7 +85,7 @@ def test_a_store_becomes_a_page_and_stays_as_it_is(place, plain, capsys):
 
 
 def test_verdicts_are_no_matter_of_the_exit_status_and_are_printed(place, capsys, monkeypatch):
-    from flatmin.lab.claim import Claim
+    from flatmin.lab.claims import Claim
 
     claims = [Claim.exact("one", 1.0, below=2), Claim.exact("three", 3.0, below=2), Claim("four", 2.1, 1, 3, below=2)]
     claims.append(Claim.open("five", below=2))
@@ -147,7 +147,10 @@ def test_stores_of_a_directory_are_put_together(place, plain, capsys):
     (place / "evidence" / "folder.db").mkdir()
     listed = entries(place / "evidence")
     reading = read_stores("evidence")
-    assert [(e.recipe.name, len(e), len(e.failed)) for e in reading.evidence] == [("depth", 0, 1), ("figure-3", 20, 0)]
+    assert [(e.name, len(e), len(e.failed)) for e in reading.evidence] == [
+        ("depth", 0, 1),
+        ("figure-3", 20, 0),
+    ]
     assert reading.provenance["figure-3"].repeated == 6
     assert reading.provenance["figure-3"].files == ("a.db", "b.sqlite")
     assert sorted(r.trial.key for r in reading.evidence[1].results) == sorted(r.trial.key for r in results)
@@ -182,7 +185,7 @@ def test_other_versions_and_strangers_are_left_out_and_said(place, plain, capsys
 
 def test_a_store_in_use_is_read_at_one_moment(place):
     """A sweep goes on meanwhile; what it has finished is there, and it is not held up."""
-    command = [sys.executable, "-m", "tests.lab.made", "trials.db", "1"]
+    command = [sys.executable, "-m", "tests.lab.experiments", "trials.db", "1"]
     paths = [str(Path(__file__).parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as sweep:
@@ -421,7 +424,7 @@ def test_a_sweep_gives_page_figures_and_table_in_one_command(place, capsys, monk
     assert f"over {count} trials of 1 experiment." in text
     assert "flatmin sweep small.toml --store trials.db" in text
     made = entries(place / "pictures")
-    (figure,) = Finding.of(read_stores("trials.db").evidence[0]).displays
+    (figure,) = Finding.from_evidence(read_stores("trials.db").evidence[0]).displays
     assert made == [f"figure-3-{figure.name}.png", f"figure-3-{figure.name}.svg"]
     assert figure.title in text
     assert main(["report", "trials.db", "--figures", "again", "--quiet"]) == 0

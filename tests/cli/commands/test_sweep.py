@@ -66,7 +66,7 @@ def test_an_adaptive_sweep_makes_fewer(recipe, capsys):
 
 
 def test_failures_are_shown_and_are_the_exit_status(recipe, capsys, monkeypatch):
-    monkeypatch.setattr("flatmin.lab.recovery.flat_minimum", out_of_luck)
+    monkeypatch.setattr("flatmin.lab.recipes._recovery.flat_minimum", out_of_luck)
     assert main(["sweep", recipe, "--store", "trials.db", "--jobs", "1", "--export", "out.csv"]) == 1
     out = capsys.readouterr().out
     assert re.search(r"figure-3: \d+ trials, \d+ failed\n  \d+ × RuntimeError: out of luck \(test_cli_sweep", out)
@@ -81,7 +81,7 @@ def out_of_luck(*_, **__):
 
 def test_failed_trials_are_made_again_when_asked(recipe, capsys, monkeypatch):
     with monkeypatch.context() as unlucky:
-        unlucky.setattr("flatmin.lab.recovery.flat_minimum", out_of_luck)
+        unlucky.setattr("flatmin.lab.recipes._recovery.flat_minimum", out_of_luck)
         assert main(["sweep", recipe, "--store", "trials.db", "--jobs", "1"]) == 1
     assert main(["sweep", recipe, "--store", "trials.db", "--jobs", "1"]) == 1
     assert main(["sweep", recipe, "--store", "trials.db", "--jobs", "1", "--retry"]) == 0

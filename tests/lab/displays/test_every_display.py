@@ -12,9 +12,9 @@ from flatmin.lab.displays import (
     PhaseMapDisplay,
     ScatterDisplay,
 )
+from flatmin.lab.displays.style import COLOURS
 from flatmin.lab.displays.summary import median_interval, summarise
-from flatmin.lab.style import COLOURS
-from tests.lab.made_displays import DIMENSIONS, METHODS, bars, evidence_of, kinds, mapped, noisy, painted
+from tests.lab.evidence_of_displays import DIMENSIONS, METHODS, bars, evidence_of, kinds, mapped, noisy, painted
 
 
 @pytest.fixture(scope="module")

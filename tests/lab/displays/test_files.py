@@ -21,8 +21,8 @@ from flatmin.lab.displays import (
     save_figures,
     sheet,
 )
-from flatmin.lab.style import COLOURS
-from tests.lab.made_displays import DIMENSIONS, evidence_of, kinds, mapped, noisy
+from flatmin.lab.displays.style import COLOURS
+from tests.lab.evidence_of_displays import DIMENSIONS, evidence_of, kinds, mapped, noisy
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ PROGRAM = """
 import sys
 import flatmin.lab.displays as displays
 assert "matplotlib" not in sys.modules, "drawing is loaded before anything is drawn"
-from tests.lab.made_displays import evidence_of, kinds, mapped, noisy
+from tests.lab.evidence_of_displays import evidence_of, kinds, mapped, noisy
 displays.save_figures(kinds(mapped(), evidence_of(noisy))[:2], sys.argv[1], ("svg", "png"))
 """
 

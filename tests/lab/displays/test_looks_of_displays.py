@@ -14,8 +14,8 @@ from flatmin.lab.displays import (
     CurvesDisplay,
     ScatterDisplay,
 )
-from flatmin.lab.style import COLOURS, look, printed
-from tests.lab.made_displays import evidence_of, kinds, mapped, noisy, painted
+from flatmin.lab.displays.style import COLOURS, look, printed
+from tests.lab.evidence_of_displays import evidence_of, kinds, mapped, noisy, painted
 
 
 @pytest.fixture(scope="module")

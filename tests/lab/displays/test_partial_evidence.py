@@ -14,7 +14,7 @@ from flatmin.lab.displays import (
     ScatterDisplay,
     sheet,
 )
-from tests.lab.made_displays import DIMENSIONS, evidence_of, kinds, mapped, noisy, painted
+from tests.lab.evidence_of_displays import DIMENSIONS, evidence_of, kinds, mapped, noisy, painted
 
 
 def test_without_trials_displays_say_so():
@@ -29,7 +29,7 @@ def test_without_trials_displays_say_so():
 def test_a_few_trials_are_enough_to_draw(count):
     whole, charted = mapped(), evidence_of(noisy)
     for display in kinds(
-        Evidence(whole.recipe, whole.results[:count]), Evidence(charted.recipe, charted.results[:count])
+        Evidence(whole.experiment, whole.results[:count]), Evidence(charted.experiment, charted.results[:count])
     ):
         axes = painted(display)
         assert np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all()

@@ -7,7 +7,7 @@ import pytest
 
 from flatmin.lab import Evidence, recipes
 from flatmin.lab.recipes import figure_3
-from tests.lab.made_paper import (
+from tests.lab.paper import (
     evidence_of,
     of_depth,
     of_figure_3,
@@ -67,12 +67,12 @@ def test_figure_3(words, refuted):
 def test_every_panel_of_figure_3_has_its_limit():
     found = evidence_of("figure-3", of_figure_3(), repetitions=3, chosen=lambda cell: cell["d"] >= 30)
     assert len(verdicts(found, "the largest c of flat minima")) == len(figure_3.PANELS)
-    assert "fails" not in Counter(claim.verdict for claim in found.recipe.judge(found))
+    assert "fails" not in Counter(claim.verdict for claim in found.experiment.judge(found))
 
 
 def test_figures_of_figure_3():
     found = evidence_of("figure-3", of_figure_3(), repetitions=2, chosen=sensing)
-    names = [display.name for display in found.recipe.show(found)]
+    names = [display.name for display in found.experiment.show(found)]
     maps = ["map-sensing-flat", "map-sensing-nuclear", "boundary-sensing"]
     assert names == [*maps, *(name.replace("sensing", "bilinear") for name in maps), "boundaries-freedom"]
 
@@ -158,7 +158,7 @@ def test_depth(words, refuted, count):
 
 def test_depth_shows_both_panels_alike():
     found, _ = confirmed_and_few("depth")
-    names = [display.name for display in found.recipe.show(found)]
+    names = [display.name for display in found.experiment.show(found)]
     assert [name for name in names if "vectors" in name] == [
         name.replace("matrices", "vectors") for name in names if "matrices" in name
     ]
@@ -167,7 +167,7 @@ def test_depth_shows_both_panels_alike():
 @pytest.mark.parametrize("name", ["figure-4", "robust-pca", "depth"])
 def test_figures_say_what_is_there(name):
     for evidence in confirmed_and_few(name):
-        displays = evidence.recipe.show(evidence)
+        displays = evidence.experiment.show(evidence)
         assert len({display.name for display in displays}) == len(displays) > 0
         for display in displays:
             assert display.table()[1]

@@ -4,12 +4,13 @@ import math
 
 import pytest
 
-from flatmin.lab.boundary_numbers import beyond as far_beyond
-from flatmin.lab.boundary_numbers import difference, distance, growth, largest, ratio
-from flatmin.lab.claim import share_interval
-from flatmin.lab.logarithms import power_law
+from flatmin.lab.boundary.estimates import beyond as far_beyond
+from flatmin.lab.boundary.estimates import difference, distance, growth, largest, ratio
+from flatmin.lab.boundary.phase_map import columns_of
+from flatmin.lab.claims import share_interval
+from flatmin.lab.power_law import power_law
 from flatmin.lab.recipes import figure_3, figure_4
-from tests.lab.made_paper import (
+from tests.lab.paper import (
     at_c,
     evidence_of,
     of_depth,
@@ -111,8 +112,8 @@ def test_levels_of_figure_3_are_shared():
     """Four differences, six of the largest c, seven exponents, two ratios; bands of 6 boundaries of two methods."""
     sizes = (20, 30, 40)
     found = evidence_of("figure-3", of_figure_3(width=0.05), chosen=only("sensing", sizes, ("flat", "nuclear")))
-    columns = found.map.select(method="flat")
-    predicted, claims = figure_3.predicted, found.recipe.judge(found)
+    columns = columns_of(found, method="flat")
+    predicted, claims = figure_3.predicted, found.experiment.judge(found)
     expected = {
         "exceeds that of": difference(found, "method", "flat", "nuclear", 1 - 0.05 / 4),
         "the largest c": largest([column for column in columns if column.parameters["d"] > 20], 1 - 0.05 / 6),
@@ -203,7 +204,7 @@ def test_certificates_of_figure_4(missing, verdict):
 
 def test_the_level_of_figure_4_is_shared_by_six_exponents():
     found = evidence_of("figure-4", of_figure_4(noise=0.1), repetitions=3, chosen=lambda cell: cell["d"] >= 20)
-    claims = [claim for claim in found.recipe.judge(found) if "Completion" in claim.text]
+    claims = [claim for claim in found.experiment.judge(found) if "Completion" in claim.text]
     for claim, metric in zip(claims, ("balance_gap", "norm_excess"), strict=True):
         x, y = figure_4._centred(found.select(panel="completion"), "completion", metric)
         assert (claim.estimate, claim.low, claim.high) == pytest.approx(power_law(x, y, 1 - 0.05 / 6))
@@ -277,20 +278,20 @@ def test_a_draw_that_one_depth_misses_is_missed():
 
     found = evidence_of("depth", metrics, repetitions=40, chosen=lambda cell: cell["m"] >= 80)
     assert verdicts(found, "that every depth recovers") == ["fails"]
-    assert sum(random(trial.seed) < 0.12 for trial in found.recipe.trials()) > 3 * 0.09 * 360
+    assert sum(random(trial.seed) < 0.12 for trial in found.experiment.trials()) > 3 * 0.09 * 360
 
 
 def test_three_and_five_factors_share_a_level():
     vectors = evidence_of("depth", of_depth(), repetitions=2, chosen=lambda cell: cell["panel"] == "vectors")
-    fewer = [claim.high for claim in vectors.recipe.judge(vectors) if "from fewer" in claim.text]
+    fewer = [claim.high for claim in vectors.experiment.judge(vectors) if "from fewer" in claim.text]
     # Two draws at each of 15 numbers of measurements and 3 of nonzero entries.
     assert fewer == pytest.approx([share_interval(0, 90, 0.975)[1]] * 2)
     layers = evidence_of("depth", of_depth(width=0.05), chosen=lambda cell: cell["panel"] == "matrices")
-    claims = layers.recipe.judge(layers)
+    claims = layers.experiment.judge(layers)
     for depth, word in ((3, "Three"), (5, "Five")):
         claim = next(claim for claim in claims if claim.text.startswith(f"{word} matrices: by how much"))
         number = difference(layers.select(depth=(2, depth)), "depth", depth, 2, 0.975)
         assert (claim.estimate, claim.low, claim.high) == pytest.approx(number)
         claim = next(claim for claim in claims if claim.text.startswith(f"{word} matrices: the share"))
-        successes, trials = far_beyond(layers.map.select(depth=depth), 1.25)
+        successes, trials = far_beyond(columns_of(layers, depth=depth), 1.25)
         assert (claim.low, claim.high) == pytest.approx(share_interval(successes, trials, 0.975))

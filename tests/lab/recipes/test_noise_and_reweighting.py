@@ -7,7 +7,7 @@ from scipy.optimize import least_squares
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.lab import Evidence, Result, recipes
-from flatmin.lab.logarithms import claim_of_ratio, geometric_mean, power_law
+from flatmin.lab.power_law import claim_of_ratio, geometric_mean, power_law
 from flatmin.lab.recipes import noise, reweighting, scaling
 
 #: Error over that of the oracle, and rank, as claimed.
@@ -40,7 +40,7 @@ def made_up(recipe, metrics_of, **part):
 
 
 def verdicts(evidence):
-    return [claim.verdict for claim in evidence.recipe.judge(evidence)]
+    return [claim.verdict for claim in evidence.experiment.judge(evidence)]
 
 
 class TestLogarithms:
@@ -198,7 +198,7 @@ class TestNoise:
     )
     def test_what_refutes(self, changes, words, count):
         evidence = self.made(**changes)
-        failed = [claim.text for claim in evidence.recipe.judge(evidence) if claim.verdict == "fails"]
+        failed = [claim.text for claim in evidence.experiment.judge(evidence) if claim.verdict == "fails"]
         assert sum(words in text for text in failed) == count
 
     @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ class TestNoise:
 
     def test_intervals_of_two_panels_hold_together(self):
         """Ten of ten draws: the lower end p has p^10 = 0.05 / 4, and 60 of 60 have p^60 = 0.05 / 4."""
-        claims = self.made().recipe.judge(self.made())
+        claims = self.made().experiment.judge(self.made())
         (buried,) = (c for c in claims if "rank is too small" in c.text and c.text.startswith("In sensing"))
         (right,) = (c for c in claims if "has the right rank" in c.text and c.text.startswith("In sensing"))
         assert (buried.low, right.low) == pytest.approx((0.0125 ** (1 / 10), 0.0125 ** (1 / 60)))
@@ -232,8 +232,8 @@ class TestNoise:
     def test_too_few_decide_nothing(self):
         nothing = Evidence(recipes.find("noise"), [])
         assert set(verdicts(nothing)) == {"undecided"}
-        few = Evidence(nothing.recipe, self.made().results[:3])
-        decided = [claim.text for claim in few.recipe.judge(few) if claim.verdict != "undecided"]
+        few = Evidence(nothing.experiment, self.made().results[:3])
+        decided = [claim.text for claim in few.experiment.judge(few) if claim.verdict != "undecided"]
         assert [text for text in decided if "the weaker component" not in text] == []  # an extreme is what it is
         assert len(verdicts(nothing)) == len(verdicts(self.made()))
 
@@ -318,7 +318,7 @@ class TestReweighting:
     )
     def test_what_refutes(self, changes, words, count):
         evidence = self.made(**changes)
-        failed = [claim.text for claim in evidence.recipe.judge(evidence) if claim.verdict == "fails"]
+        failed = [claim.text for claim in evidence.experiment.judge(evidence) if claim.verdict == "fails"]
         assert sum(words in text for text in failed) == count
 
     @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ class TestReweighting:
     def test_intervals_hold_together(self):
         """None of n draws fails: the upper end p has (1 − p)^n = 0.05 / 4; 3.0, 3.5 and 4.5 are beyond 2.9."""
         evidence = self.made(set_in={"flat": 2.9, "reweighted": 1.15})
-        few, many = (c for c in evidence.recipe.judge(evidence) if "the share in which reweighting fails" in c.text)
+        few, many = (c for c in evidence.experiment.judge(evidence) if "the share in which reweighting fails" in c.text)
         assert (few.high, many.high) == pytest.approx((1 - 0.0125 ** (1 / 120), 1 - 0.0125 ** (1 / 60)))
 
     def test_too_few_decide_nothing(self):
@@ -416,7 +416,7 @@ class TestScaling:
         evidence = self.made()
         part = evidence.select(family="covariance")
         d = [result.trial.parameters["d"] for result in part.results]
-        claim = next(c for c in evidence.recipe.judge(evidence) if "for covariance" in c.text)
+        claim = next(c for c in evidence.experiment.judge(evidence) if "for covariance" in c.text)
         expected = power_law(d, part.values("processor"), 1 - 0.05 / 7)
         assert (claim.estimate, claim.low, claim.high) == pytest.approx(expected)
 

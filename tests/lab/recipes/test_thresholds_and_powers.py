@@ -11,9 +11,9 @@ from scipy.optimize import minimize
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.lab import Evidence, Result, recipes
-from flatmin.lab.boundary_numbers import difference
+from flatmin.lab.boundary.estimates import difference
 from flatmin.lab.recipes import metric_power, rank_cap, thresholds
-from flatmin.lab.single_lines import line_scores, lines_that_hold, threshold_of_cells, threshold_of_scores
+from flatmin.lab.recipes._single_lines import line_scores, lines_that_hold, threshold_of_cells, threshold_of_scores
 
 
 def completion(d, rank, m, seed):

@@ -11,9 +11,9 @@ from scipy.stats import t as student
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.lab import Evidence, Result, Store, recipes, sweep
-from flatmin.lab.exact_fit import _slopes, exact_fit
 from flatmin.lab.rank_correlation import FEWEST_PAIRS
 from flatmin.lab.recipes import equally_flat, training
+from flatmin.lab.recipes._exact_fit import _slopes, exact_fit
 
 MODELS = pytest.mark.parametrize("name", equally_flat.MODELS)
 FREE = [name for name, model in training.MODELS.items() if not model.determined]
@@ -78,7 +78,7 @@ def test_a_start_whose_linear_algebra_fails_is_no_fit(monkeypatch):
     def fails(*args, **settings):
         raise np.linalg.LinAlgError("SVD did not converge")
 
-    monkeypatch.setattr("flatmin.lab.exact_fit.least_squares", fails)
+    monkeypatch.setattr("flatmin.lab.recipes._exact_fit.least_squares", fails)
     problem = drawn("sensing").problem
     factors, misfit = exact_fit(problem, 4, 1.0, np.random.default_rng(0))
     assert misfit == pytest.approx(
@@ -465,7 +465,7 @@ def test_without_torch_nothing_is_begun(tmp_path):
 
 
 def test_only_the_cell_needs_torch(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys.modules["flatmin.lab.sweep"], "find_spec", lambda name: None)
+    monkeypatch.setattr(sys.modules["flatmin.lab.runs.sweep"], "find_spec", lambda name: None)
     recipe = recipes.find("training")
     assert recipe.judge(evidence_of(recipe, rising))
     with Store(tmp_path / "trials.db") as store:

@@ -12,7 +12,7 @@ from scipy.stats import ttest_1samp
 
 from flatmin.errors import InputError
 from flatmin.lab import studies
-from flatmin.lab.claim import interval, share_interval
+from flatmin.lab.claims import interval, share_interval
 from flatmin.lab.studies import Claim, Findings, Study, write_findings
 
 

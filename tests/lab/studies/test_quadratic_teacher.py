@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from flatmin.lab.recipes._tuning.tuned import by_seed
 from flatmin.lab.studies import quadratic_teacher as study
-from flatmin.lab.studies.tuned import by_seed
 
 
 def test_the_quick_study_sees_what_units_do():

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from flatmin.lab.studies.methods import METHODS
-from flatmin.lab.studies.networks import Square, one_hidden_layer, signed_squares
-from flatmin.lab.studies.replicas import EachSAM, Replicas
+from flatmin.lab.networks import Square, one_hidden_layer, signed_squares
+from flatmin.lab.recipes._tuning.methods import METHODS
+from flatmin.lab.recipes._tuning.replicas import EachSAM, Replicas
 from flatmin.nn import SAM, HessianTracePenalty, hessian_trace
 
 S, N, D = 3, 7, 4

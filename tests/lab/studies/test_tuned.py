@@ -8,10 +8,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from flatmin.lab.studies.methods import standardize, whiten
-from flatmin.lab.studies.networks import signed_squares
+from flatmin.lab.networks import signed_squares
+from flatmin.lab.recipes._tuning.methods import standardize, whiten
+from flatmin.lab.recipes._tuning.tuned import Data, Setting, by_seed, compare, draw_errors
 from flatmin.lab.studies.quadratic_teacher import relative_error
-from flatmin.lab.studies.tuned import Data, Setting, by_seed, compare, draw_errors
 from flatmin.nn import hessian_trace
 
 SEEDS = 3

@@ -12,8 +12,8 @@ from flatmin.errors import InputError
 from flatmin.report.words import counted
 
 if TYPE_CHECKING:
-    from flatmin.lab.findings import Finding
-    from flatmin.lab.reading import Provenance
+    from flatmin.lab.pages.findings import Finding
+    from flatmin.lab.runs.provenance import Provenance
 
 __all__ = ["Output", "Request", "print_findings", "run"]
 
@@ -118,14 +118,14 @@ class Request:
 
 def run(request: Request) -> int:
     """Read, judge, write the page and the figures, print the verdicts, and return the exit status."""
-    from flatmin.lab.findings import Finding
-    from flatmin.lab.reading import read_stores
+    from flatmin.lab.pages.findings import Finding
+    from flatmin.lab.stored_evidence import read_stores
 
     name = request.place.resolve().name if request.place.is_dir() else request.place.stem
     output = Output(request.output or Path(f"{name}-report.html"), request.figures)
     output.check(request.place)
     reading = read_stores(request.place)
-    findings = [Finding.of(evidence) for evidence in reading.evidence]
+    findings = [Finding.from_evidence(evidence) for evidence in reading.evidence]
     said = output.write(
         findings,
         title=f"Experiments in {name}",
@@ -141,13 +141,13 @@ def run(request: Request) -> int:
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """Print how the claims of each experiment came out, those that fail or are undecided, and what is missing."""
-    from flatmin.lab.findings import in_words, kind_of, tally
-    from flatmin.lab.settings import size_of, unfinished
+    from flatmin.lab.pages.findings import in_words, kind_of, tally
+    from flatmin.lab.pages.settings import size_of, unfinished
 
     for finding in findings:
         evidence = finding.evidence
         lost = f", {len(evidence.failed)} failed" if evidence.failed else ""
-        print(f"{evidence.recipe.name}: {tally(finding.claims)}; {size_of(evidence)}{lost}")
+        print(f"{evidence.name}: {tally(finding.claims)}; {size_of(evidence)}{lost}")
         for trouble in finding.trouble:
             print(f"  {trouble}")
         for claim in finding.claims:

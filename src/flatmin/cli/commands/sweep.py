@@ -23,7 +23,7 @@ from flatmin.errors import InputError
 from flatmin.report.words import counted
 
 if TYPE_CHECKING:
-    from flatmin.lab import Outcome, Recipe, Store
+    from flatmin.lab import Recipe, Store, SweepResult
 
 __all__ = ["Request", "print_recipes", "run"]
 
@@ -75,12 +75,12 @@ class Request:
 
 def run(request: Request) -> int:
     """Make what is missing, export, print the outcome, and return the exit status: 1 if trials failed."""
-    from flatmin.lab import Adaptive, Everything, Store, export, read_recipe, sweep
-    from flatmin.lab.export import check_export
-    from flatmin.lab.store import check_store
+    from flatmin.lab import Adaptive, FullGrid, Store, export, read_recipe, sweep
+    from flatmin.lab.runs.export import check_export
+    from flatmin.lab.runs.store import check_store
 
     recipe = read_recipe(request.recipe, quick=request.quick)
-    plan = Adaptive(recipe) if request.adaptive else Everything(recipe)
+    plan = Adaptive(recipe) if request.adaptive else FullGrid(recipe)
     check_store(request.store)
     output = Output(request.report, request.figures)
     output.check(*(path for path in (request.store, request.export) if path is not None))
@@ -100,7 +100,7 @@ def run(request: Request) -> int:
                     show(state)
 
             try:
-                outcome = sweep(recipe, store, place=place, plan=plan, retry=request.retry, stop=stop, callback=hear)
+                outcome = sweep(recipe, store, executor=place, plan=plan, retry=request.retry, stop=stop, callback=hear)
             except KeyboardInterrupt:
                 stop.set()
         if stop.is_set():
@@ -164,7 +164,7 @@ class Pace:
         self._first: tuple[float, int] | None = None
 
     def __call__(self, state: Mapping[str, Any]) -> Iterator[str]:
-        """Give the words about a state of `flatmin.lab.sweep`."""
+        """Give the words about a state of `flatmin.lab.runs.sweep`."""
         yield f"{state['done']} of {state['total']} trials"
         if state["failed"]:
             yield f"{state['failed']} failed"
@@ -190,7 +190,7 @@ class Alarm:
         self._told = False
 
     def __call__(self, state: Mapping[str, Any]) -> None:
-        """Hear a state of `flatmin.lab.sweep`."""
+        """Hear a state of `flatmin.lab.runs.sweep`."""
         now = self._clock()
         if "trouble" not in state:
             if self._told:
@@ -212,7 +212,7 @@ def _place(request: Request) -> Iterator[Any]:
     """Give where cells are computed."""
     from joblib import cpu_count
 
-    from flatmin.lab import DaskCluster, Here, Processes
+    from flatmin.lab import DaskCluster, Processes, Serial
 
     exclusive(jobs=request.jobs, dask=request.dask)
     if request.jobs is not None and request.jobs < 1:
@@ -222,7 +222,7 @@ def _place(request: Request) -> Iterator[Any]:
             yield cluster
     else:
         jobs = request.jobs or cpu_count()
-        with nullcontext(Here() if jobs == 1 else Processes(jobs)) as place:
+        with nullcontext(Serial() if jobs == 1 else Processes(jobs)) as place:
             yield place
 
 
@@ -251,7 +251,7 @@ def _stopped_by_interruption(stop: threading.Event) -> Iterator[None]:
 
 def _print_notes(store: Store, recipe: Recipe) -> None:
     """Say what else is in the store, where that may matter."""
-    others, elsewhere = store.other_versions(recipe), store.made_by_another_library(recipe)
+    others, elsewhere = store.other_versions(recipe), store.from_another_library(recipe)
     if others:
         print(
             f"flatmin: {counted(others, 'trial')} of another version of {recipe.name} in {store.file} stay there and "
@@ -266,15 +266,15 @@ def _print_notes(store: Store, recipe: Recipe) -> None:
         )
 
 
-def _report(request: Request, output: Output, recipe: Recipe, outcome: Outcome) -> None:
+def _report(request: Request, output: Output, recipe: Recipe, outcome: SweepResult) -> None:
     """Write the page and the figures of a sweep that is complete, where they were asked for."""
     from flatmin.lab import Evidence
-    from flatmin.lab.findings import Finding
-    from flatmin.lab.reading import provenance_of
+    from flatmin.lab.pages.findings import Finding
+    from flatmin.lab.runs.provenance import provenance_of
 
     if not output:
         return
-    findings = [Finding.of(Evidence(recipe, outcome.results))]
+    findings = [Finding.from_evidence(Evidence(recipe, outcome.results))]
     provenance = {recipe.name: provenance_of(request.store, recipe, outcome.results)}
     said = output.write(findings, title=recipe.name, command=request.command, provenance=provenance)
     if not request.quiet:
@@ -282,7 +282,7 @@ def _report(request: Request, output: Output, recipe: Recipe, outcome: Outcome) 
         print("\n".join(said))
 
 
-def _print_outcome(request: Request, recipe: Recipe, outcome: Outcome) -> None:
+def _print_outcome(request: Request, recipe: Recipe, outcome: SweepResult) -> None:
     failed = outcome.failed
     said = f"{recipe.name}: {counted(len(outcome.results), 'trial')}, " + (
         f"{len(failed)} failed" if failed else "all done"

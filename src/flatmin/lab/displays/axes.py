@@ -10,11 +10,11 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.lab.displays.levels import is_number, said, spot
+from flatmin.lab.displays.style import background, look
 from flatmin.lab.displays.summary import within_reach
-from flatmin.lab.style import background, look
 from flatmin.report.words import exponent_of, number
 
-__all__ = ["bars", "columns_of", "dodges", "halo", "intervals", "legend", "levels_on_x", "nothing", "scale_of"]
+__all__ = ["bars", "dodges", "halo", "intervals", "legend", "legend_columns", "levels_on_x", "nothing", "scale_of"]
 
 #: Points between lines that would stand on one another.
 STEP = 3.0
@@ -150,13 +150,13 @@ def halo(width: float = 3.5) -> list[Any]:
     return [Stroke(linewidth=width, foreground=background()), Normal()]
 
 
-def columns_of(words: Sequence[str], width: float, size: float) -> int:
+def legend_columns(words: Sequence[str], width: float, size: float) -> int:
     """Return in how many columns a legend stands, by the size of its letters and the width of the figure in points.
 
     Examples
     --------
     >>> words = ["flat", "nuclear norm", "predicted"]
-    >>> columns_of(words, 330, 9), columns_of(words, 200, 9)
+    >>> legend_columns(words, 330, 9), legend_columns(words, 200, 9)
     (3, 1)
     """
     room = 0.86 * width / size
@@ -176,7 +176,7 @@ def legend(ax: Any, entries: Sequence[tuple[Any, str]] | None = None) -> None:
     if not any(words):
         return
     size = FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points()
-    columns = columns_of(words, _points(ax), size)
+    columns = legend_columns(words, _points(ax), size)
     # Filled row by row: matplotlib fills column by column.
     order = [i for column in range(columns) for i in range(column, len(words), columns)]
     ax.legend(

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from flatmin.errors import InputError
-from flatmin.lab.displays.axes import columns_of
-from flatmin.lab.style import printed
+from flatmin.lab.displays.axes import legend_columns
+from flatmin.lab.displays.style import printed
 
 __all__ = ["Display"]
 
@@ -64,7 +64,7 @@ class Display(ABC):
     def size(self) -> tuple[float, float]:
         """Width and height in points; a long legend makes it higher."""
         width = self.WIDTHS[self.wide]
-        rows = math.ceil(len(self.words) / columns_of(self.words, width, 10)) if self.words else 0
+        rows = math.ceil(len(self.words) / legend_columns(self.words, width, 10)) if self.words else 0
         return width, self.height + 14 * max(0, rows - 2)
 
     @property

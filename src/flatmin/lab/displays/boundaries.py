@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from flatmin.errors import InputError
-from flatmin.lab.boundary import Boundary
+from flatmin.lab.boundary.phase_map import Column, columns_of
+from flatmin.lab.boundary.posterior import Boundary
 from flatmin.lab.displays.levels import rank
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.phase_map import Column
 from flatmin.report.words import number
 
 __all__ = ["Predicted", "along_of", "columns_over", "found_in", "predictions_of", "told"]
@@ -22,9 +22,9 @@ Predicted = Callable[[Mapping[str, Any]], float | None]
 
 def along_of(evidence: Evidence) -> str:
     """Return the parameter along which success sets in, or raise `InputError` if the recipe has no transition."""
-    about = evidence.recipe.transition
+    about = evidence.experiment.transition
     if about is None:
-        raise InputError(f"the recipe {evidence.recipe.name} has no transition, expected one that maps success")
+        raise InputError(f"the recipe {evidence.name} has no transition, expected one that maps success")
     return about.along
 
 
@@ -39,7 +39,7 @@ def columns_over(evidence: Evidence, over: str) -> dict[Any, Column]:
     if not len(evidence):
         return {}
     found: dict[Any, Column] = {}
-    for column in evidence.map.columns:
+    for column in columns_of(evidence):
         if over not in column.parameters:
             there = ", ".join(sorted(column.parameters))
             raise InputError(f"a column of the map has no parameter {over!r}, expected one of {there}")

@@ -9,14 +9,14 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.boundary import Boundary
+from flatmin.lab.boundary.phase_map import Column
+from flatmin.lab.boundary.posterior import Boundary
 from flatmin.lab.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
 from flatmin.lab.displays.base import Display
 from flatmin.lab.displays.boundaries import Predicted, along_of, columns_over, found_in, predictions_of, told
 from flatmin.lab.displays.levels import begun, explained, groups, is_number, ordered, rank, said, spoken, spot
+from flatmin.lab.displays.style import colour
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.phase_map import Column
-from flatmin.lab.style import colour
 from flatmin.report.words import number
 
 __all__ = ["BoundaryDisplay", "BoundaryLine"]
@@ -139,7 +139,7 @@ class BoundaryDisplay(Display):
             name=name,
             title=title,
             caption=explained(caption, *_marks(lines)),
-            recipe=evidence.recipe.name,
+            recipe=evidence.name,
             over=over,
             lines=lines,
             x_log=_spans_decades(lines) if x_log is None else x_log,

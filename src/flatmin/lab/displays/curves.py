@@ -176,7 +176,7 @@ class CurvesDisplay(Display):
             title=title,
             caption=caption,
             wide=wide,
-            recipe=evidence.recipe.name,
+            recipe=evidence.name,
             x=x,
             y=y,
             curves=curves,

@@ -13,7 +13,7 @@ from typing import Any
 from flatmin._core.files import atomic_path
 from flatmin.errors import InputError
 from flatmin.lab.displays.base import Display
-from flatmin.lab.style import printed
+from flatmin.lab.displays.style import printed
 
 __all__ = ["FORMATS", "check_figures", "page_svg", "save_figures", "sheet"]
 

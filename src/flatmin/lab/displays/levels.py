@@ -7,7 +7,7 @@ from typing import Any
 
 from flatmin.errors import InputError
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.store import Result
+from flatmin.lab.runs.store import Result
 from flatmin.report.words import number
 
 __all__ = ["begun", "check_metric", "explained", "groups", "is_number", "ordered", "rank", "said", "spoken", "spot"]
@@ -44,7 +44,7 @@ def groups(evidence: Evidence, by: str | Sequence[str] | None, *others: str) -> 
     for result in evidence.results:
         key = tuple(result.trial.parameters[name] for name in names)
         parts.setdefault(key[0] if isinstance(by, str) else key, []).append(result)
-    return {level: Evidence(evidence.recipe, parts[level]) for level in sorted(parts, key=rank)}
+    return {level: Evidence(evidence.experiment, parts[level]) for level in sorted(parts, key=rank)}
 
 
 def rank(level: Any) -> Any:

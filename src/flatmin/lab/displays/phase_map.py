@@ -9,14 +9,14 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.boundary import Boundary, wilson
+from flatmin.lab.boundary.phase_map import Column
+from flatmin.lab.boundary.posterior import Boundary, wilson
 from flatmin.lab.displays.axes import bars, halo, legend, levels_on_x, nothing, scale_of
 from flatmin.lab.displays.base import Display
 from flatmin.lab.displays.boundaries import Predicted, along_of, columns_over, found_in, predictions_of, told
 from flatmin.lab.displays.levels import explained, said, spot
+from flatmin.lab.displays.style import colour
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.phase_map import Column
-from flatmin.lab.style import colour
 from flatmin.report.words import counted, number
 
 __all__ = ["PhaseMapDisplay"]
@@ -109,7 +109,7 @@ class PhaseMapDisplay(Display):
             name=name,
             title=title,
             caption=explained(caption, LINE if line else NO_LINE if columns else ""),
-            recipe=evidence.recipe.name,
+            recipe=evidence.name,
             over=over,
             along=along,
             columns=columns,

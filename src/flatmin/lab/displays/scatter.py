@@ -13,10 +13,10 @@ from flatmin.errors import InputError
 from flatmin.lab.displays.axes import legend, nothing, scale_of
 from flatmin.lab.displays.base import Display
 from flatmin.lab.displays.levels import begun, check_metric, groups, ordered, spoken
+from flatmin.lab.displays.style import look
 from flatmin.lab.displays.summary import within_reach
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.store import Result
-from flatmin.lab.style import look
+from flatmin.lab.runs.store import Result
 from flatmin.report.words import counted, number
 
 __all__ = ["Cloud", "ScatterDisplay"]
@@ -168,7 +168,7 @@ class ScatterDisplay(Display):
             name=name,
             title=title,
             caption=caption,
-            recipe=evidence.recipe.name,
+            recipe=evidence.name,
             x=x,
             y=y,
             clouds=clouds,

@@ -10,8 +10,8 @@ from scipy.stats import binom
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.lab.boundary import wilson
-from flatmin.lab.claim import interval
+from flatmin.lab.boundary.posterior import wilson
+from flatmin.lab.claims import interval
 
 __all__ = ["LARGEST", "Summary", "median_interval", "summarise", "within_reach"]
 

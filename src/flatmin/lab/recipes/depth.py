@@ -43,15 +43,16 @@ import numpy as np
 
 from flatmin.families import matrix_sensing, sparse_regression
 from flatmin.families.base import relative_distance
-from flatmin.lab.boundary_numbers import UNKNOWN, Number, beyond, difference, distance
-from flatmin.lab.claim import Claim, share_interval, shared_level
+from flatmin.lab.boundary.estimates import UNKNOWN, Number, beyond, difference, distance
+from flatmin.lab.boundary.phase_map import columns_of
+from flatmin.lab.claims import Claim, share_interval, shared_level
+from flatmin.lab.conic import statistical_dimension, statistical_dimension_of_sparse
 from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, Display, PhaseMapDisplay
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.flattest_layers import FlatLayers, flattest_layers, layers_of
-from flatmin.lab.recipe import Metrics, Parameters, Recipe
-from flatmin.lab.recovery import RECOVERED
-from flatmin.lab.statistical_dimension import statistical_dimension, statistical_dimension_of_sparse
-from flatmin.lab.transition import Transition
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._flattest_layers import FlatLayers, flattest_layers, layers_of
+from flatmin.lab.recipes._recovery import RECOVERED
+from flatmin.lab.runs.experiment import Metrics, Parameters, Transition
 from flatmin.parametrizations.chain import Chain
 from flatmin.problem import Problem
 from flatmin.solvers.choose import flat_minimum
@@ -145,7 +146,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 def _of_vectors(vectors: Evidence) -> Iterator[Claim]:
     text = "Two vectors: the largest distance of the boundary from the statistical dimension of the ℓ1 norm, in √n"
-    columns = vectors.map.select(depth=2) if len(vectors) else []
+    columns = columns_of(vectors, depth=2)
     number = distance(columns, predicted, lambda at: math.sqrt(at["n"]))
     yield Claim(f"{text}, bands at 95 % together", *number, below=1.0)
     fewer: dict[int, list[bool]] = {3: [], 5: []}
@@ -166,7 +167,7 @@ def _of_vectors(vectors: Evidence) -> Iterator[Claim]:
 
 
 def _of_layers(matrices: Evidence) -> Iterator[Claim]:
-    map_ = matrices.map.columns if len(matrices) else []
+    map_ = columns_of(matrices)
     for depth, word in ((2, "Two"), (3, "Three"), (5, "Five")):
         columns = [column for column in map_ if column.parameters["depth"] == depth]
         text = (

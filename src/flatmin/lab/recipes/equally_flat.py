@@ -36,12 +36,13 @@ from scipy.stats import spearmanr
 from flatmin import families
 from flatmin._core.arrays import Array
 from flatmin.families.base import Instance, relative_distance
-from flatmin.lab.claim import Claim, shared_level
+from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.exact_fit import exact_fit
 from flatmin.lab.rank_correlation import FEWEST_PAIRS, claim_of_instances
-from flatmin.lab.recipe import Block, Metrics, Parameters, Recipe
-from flatmin.lab.store import Result
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._exact_fit import exact_fit
+from flatmin.lab.runs.experiment import Block, Metrics, Parameters
+from flatmin.lab.runs.store import Result
 from flatmin.measurements import Dense
 from flatmin.parametrizations import Gram
 from flatmin.problem import Problem

@@ -48,14 +48,15 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.lab.boundary_numbers import UNKNOWN, Number, beyond, difference, distance, growth, largest, ratio
-from flatmin.lab.claim import Claim, share_interval, shared_level
+from flatmin.lab.boundary.estimates import UNKNOWN, Number, beyond, difference, distance, growth, largest, ratio
+from flatmin.lab.boundary.phase_map import columns_of
+from flatmin.lab.claims import Claim, share_interval, shared_level
+from flatmin.lab.conic import statistical_dimension
 from flatmin.lab.displays import BoundaryDisplay, Display, PhaseMapDisplay
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.recipe import Block, Metrics, Parameters, Recipe
-from flatmin.lab.recovery import CERTIFIED, HERMITIAN, degrees, metrics_of_recovery
-from flatmin.lab.statistical_dimension import statistical_dimension
-from flatmin.lab.transition import Transition
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._recovery import CERTIFIED, HERMITIAN, degrees, metrics_of_recovery
+from flatmin.lab.runs.experiment import Block, Metrics, Parameters, Transition
 
 __all__ = ["RECIPE", "freedom", "judge", "predicted", "recover", "show"]
 
@@ -152,7 +153,7 @@ def _later(evidence: Evidence) -> Iterator[Claim]:
 def _bounded(flat: Evidence) -> Iterator[Claim]:
     """Give the claims about the largest dimensions."""
     for panel in (panel for panel in TITLES if panel in flat.levels("panel")):
-        columns = flat.map.select(panel=panel)
+        columns = columns_of(flat, panel=panel)
         sizes = sorted({column.parameters["d"] for column in columns})[-LARGEST:]
         last = [column for column in columns if column.parameters["d"] in sizes]
         text = f"{TITLES[panel][0]}: the largest c of flat minima at the largest dimensions"
@@ -164,7 +165,7 @@ def _growing(flat: Evidence) -> Iterator[Claim]:
     """Give the claims about growth beside Gaussian measurements, in completion with log d as a factor, too."""
     level = shared_level(len(TITLES) + 1)
     for panel in (panel for panel in TITLES if panel in flat.levels("panel")):
-        columns = flat.map.select(panel=panel)
+        columns = columns_of(flat, panel=panel)
         text = f"{TITLES[panel][0]}: exponent in d of the boundary of flat minima over that of Gaussian measurements"
         units = {"": predicted} | ({" times log d": _logged} if panel == "completion" else {})
         for more, unit in units.items():
@@ -179,7 +180,7 @@ def _logged(parameters: Mapping[str, Any]) -> float:
 def _agreement(evidence: Evidence) -> Iterator[Claim]:
     """Give the claims about Gaussian sensing and the statistical dimension."""
     sensing = evidence.select(panel="sensing")
-    both = sensing.map.select(panel="sensing") if len(sensing) else []
+    both = columns_of(sensing, panel="sensing")
     for method, words in (("flat", "flat minima"), ("nuclear", "the nuclear norm")):
         columns = [column for column in both if column.parameters["method"] == method]
         text = f"Gaussian sensing: the largest distance of the boundary of {words} from the statistical dimension, in d"
@@ -197,7 +198,7 @@ def _certainty(flat: Evidence) -> Iterator[Claim]:
     text = (
         f"The share of draws recovered by flat minima at {FACTOR} times the upper end of the boundary's band and above"
     )
-    successes, trials = beyond(flat.map.columns if len(flat) else [], FACTOR)
+    successes, trials = beyond(columns_of(flat), FACTOR)
     share = Number(successes / trials, *share_interval(successes, trials)) if trials else UNKNOWN
     yield Claim(text, *share, above=0.99)
     certified = [status in CERTIFIED for status in flat.values("solved")]
@@ -244,7 +245,7 @@ def show(evidence: Evidence) -> list[Display]:
 
 def _over_freedom(flat: Evidence) -> Display:
     """Return all boundaries of flat minima in units of the number of degrees of freedom."""
-    counted = replace(flat.recipe, transition=Transition("m", "success", freedom))
+    counted = replace(flat.experiment, transition=Transition("m", "success", freedom))
     return BoundaryDisplay.from_evidence(
         Evidence(counted, flat.results),
         "boundaries-freedom",

@@ -46,13 +46,14 @@ import numpy as np
 
 from flatmin import families
 from flatmin._core.arrays import Array
-from flatmin.lab.boundary_numbers import Number
-from flatmin.lab.claim import Claim, shared_level
+from flatmin.lab.boundary.estimates import Number
+from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.displays import CurvesDisplay, Display, ScatterDisplay
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.logarithms import power_law
-from flatmin.lab.recipe import Block, Metrics, Parameters, Recipe
-from flatmin.lab.recovery import CERTIFIED, degrees
+from flatmin.lab.power_law import power_law
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._recovery import CERTIFIED, degrees
+from flatmin.lab.runs.experiment import Block, Metrics, Parameters
 from flatmin.solvers.choose import flat_minimum
 
 __all__ = ["RECIPE", "gaps", "judge", "show"]
@@ -113,7 +114,7 @@ def _with_measurements(parameters: Parameters) -> Parameters | None:
 def judge(evidence: Evidence) -> list[Claim]:
     """Return the claims about the bounds in every draw, and about how both gaps fall."""
     done = [r for r in evidence.results if {r.metrics["solved"], r.metrics["solved_nuclear"]} <= set(CERTIFIED)]
-    certified = Evidence(evidence.recipe, done)
+    certified = Evidence(evidence.experiment, done)
     bound = certified.values("excess_bound")
     beyond = {
         "The largest norm excess less κ² − 1, over all draws": certified.values("norm_excess") - bound,

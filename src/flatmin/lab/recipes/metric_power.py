@@ -32,11 +32,11 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.families.base import relative_distance
-from flatmin.lab.boundary_numbers import difference
-from flatmin.lab.claim import Claim, shared_level
-from flatmin.lab.recipe import Metrics, Parameters, Recipe
-from flatmin.lab.recovery import RECOVERED
-from flatmin.lab.transition import Transition
+from flatmin.lab.boundary.estimates import difference
+from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._recovery import RECOVERED
+from flatmin.lab.runs.experiment import Metrics, Parameters, Transition
 from flatmin.measurements.entries import Entries
 from flatmin.problem import Problem
 from flatmin.solvers.choose import flat_minimum

@@ -48,9 +48,10 @@ from flatmin import families
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
 from flatmin.families.base import Instance, relative_distance
-from flatmin.lab.claim import Claim, shared_level
-from flatmin.lab.logarithms import claim_of_ratio, power_law
-from flatmin.lab.recipe import Metrics, Parameters, Recipe
+from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.power_law import claim_of_ratio, power_law
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.runs.experiment import Metrics, Parameters
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solvers.choose import flat_minimum

@@ -32,8 +32,9 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.families.base import relative_distance
-from flatmin.lab.claim import Claim, interval, shared_level
-from flatmin.lab.recipe import Metrics, Parameters, Recipe
+from flatmin.lab.claims import Claim, interval, shared_level
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.runs.experiment import Metrics, Parameters
 from flatmin.measurements.entries import Entries
 from flatmin.problem import Problem
 from flatmin.solvers.choose import flat_minimum
@@ -42,7 +43,7 @@ from flatmin.solvers.strengths.path import flat_path
 if TYPE_CHECKING:
     from flatmin.lab.displays import Display
     from flatmin.lab.evidence import Evidence
-    from flatmin.lab.store import Result
+    from flatmin.lab.runs.store import Result
 
 __all__ = ["RECIPE", "complete", "judge", "show"]
 

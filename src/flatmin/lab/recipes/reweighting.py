@@ -44,12 +44,13 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.families.base import relative_distance
-from flatmin.lab.boundary_numbers import UNKNOWN, Number, boundary_of, difference
-from flatmin.lab.claim import Claim, shared_level
-from flatmin.lab.logarithms import claim_of_ratio
-from flatmin.lab.recipe import Metrics, Parameters, Recipe
-from flatmin.lab.recovery import RECOVERED
-from flatmin.lab.transition import Transition
+from flatmin.lab.boundary.estimates import UNKNOWN, Number, boundary_of, difference
+from flatmin.lab.boundary.phase_map import columns_of
+from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.power_law import claim_of_ratio
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._recovery import RECOVERED
+from flatmin.lab.runs.experiment import Metrics, Parameters, Transition
 from flatmin.measurements import Dense, Entries
 from flatmin.problem import Problem
 from flatmin.solvers.choose import flat_minimum
@@ -177,7 +178,7 @@ def _boundary(evidence: Evidence, level: float, **cell: Any) -> Number:
     part = evidence.select(**cell)
     if not len(part):
         return UNKNOWN
-    found = boundary_of(part.map.columns[0], level)
+    found = boundary_of(columns_of(part)[0], level)
     return found if math.isnan(found.estimate) else Number(*(max(end, 1.0) for end in found))
 
 
@@ -249,7 +250,7 @@ def _compared(evidence: Evidence) -> Evidence:
             excess = result.metrics["trace"] / other["trace_bound"]
             metrics = result.metrics | {"excess": excess, "flat_success": other["success"]}
             found.append(replace(result, metrics=metrics))
-    return type(evidence)(evidence.recipe, found)
+    return type(evidence)(evidence.experiment, found)
 
 
 def _draw(result: Any) -> tuple[Any, ...]:
@@ -286,7 +287,7 @@ def show(evidence: Evidence) -> list[Display]:
         if found:
             pictures.append(
                 CurvesDisplay.from_evidence(
-                    type(evidence)(evidence.recipe, found),
+                    type(evidence)(evidence.experiment, found),
                     f"{panel}-excess",
                     f"How much less flat than the flattest the truth is, {panel}",
                     x="oversampling",

@@ -31,14 +31,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from flatmin.lab.boundary_numbers import UNKNOWN, Number, beyond, boundary_of, slope_over
-from flatmin.lab.claim import Claim, share_interval, shared_level
+from flatmin.lab.boundary.estimates import UNKNOWN, Number, beyond, boundary_of, slope_over
+from flatmin.lab.boundary.phase_map import Column, columns_of
+from flatmin.lab.claims import Claim, share_interval, shared_level
 from flatmin.lab.displays import CurvesDisplay, Display, PhaseMapDisplay
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.phase_map import Column
-from flatmin.lab.recipe import Metrics, Parameters, Recipe
-from flatmin.lab.recovery import metrics_of_recovery
-from flatmin.lab.transition import Transition
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._recovery import metrics_of_recovery
+from flatmin.lab.runs.experiment import Metrics, Parameters, Transition
 
 __all__ = ["RECIPE", "judge", "separate", "show"]
 
@@ -58,7 +58,7 @@ def separate(parameters: Parameters, seed: int) -> Metrics:
 
 def judge(evidence: Evidence) -> list[Claim]:
     """Return the claims about the boundary of the map, and about rank d / 10 at several dimensions."""
-    columns = evidence.select(d=D).map.columns if len(evidence.select(d=D)) else []
+    columns = columns_of(evidence, d=D)
     columns = sorted(
         (column for column in columns if sum(n > 0 for n in column.trials) > 2),
         key=lambda column: column.parameters["rank"],
@@ -119,7 +119,7 @@ def show(evidence: Evidence) -> list[Display]:
             )
         )
     several = evidence.select(corruption=(0.05, 0.1))
-    tenth = Evidence(evidence.recipe, [r for r in several.results if _at_a_tenth(r.trial.parameters)])
+    tenth = Evidence(evidence.experiment, [r for r in several.results if _at_a_tenth(r.trial.parameters)])
     if len(tenth):
         displays.append(
             CurvesDisplay.from_evidence(

@@ -5,7 +5,7 @@ Numbers of measurements are in units of the degrees of freedom, ``rho = m / (r (
 draw is recovered if it is solved to a certificate and the relative error is below 1e-6. The threshold is the rho at
 which half of the draws are recovered. Every solve has the same limit of Newton steps.
 
-What completion needs of a single row or column can be written down (`flatmin.lab.single_lines`): each has a
+What completion needs of a single row or column can be written down (`flatmin.lab.recipes._single_lines`): each has a
 score, which takes no solve, and where one is above 1 the truth is not flattest. For Gaussian factors the distribution
 of scores is nearly known, so they predict a threshold. It grows with log d, and is far above the one at which every row
 and column has r cells, the argument of the coupon collector. Flat weights cancel how many cells a row has; so it should
@@ -50,15 +50,15 @@ from flatmin import families
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.families.base import Instance, relative_distance
-from flatmin.lab.boundary import fit_boundary
-from flatmin.lab.boundary_numbers import Number
-from flatmin.lab.claim import Claim, shared_level
+from flatmin.lab.boundary.estimates import Number
+from flatmin.lab.boundary.posterior import fit_boundary
+from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.recipe import Block, Metrics, Parameters, Recipe
-from flatmin.lab.recovery import RECOVERED
-from flatmin.lab.single_lines import line_scores, lines_that_hold, threshold_of_cells, threshold_of_scores
-from flatmin.lab.store import Result
-from flatmin.lab.transition import Transition
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._recovery import RECOVERED
+from flatmin.lab.recipes._single_lines import line_scores, lines_that_hold, threshold_of_cells, threshold_of_scores
+from flatmin.lab.runs.experiment import Block, Metrics, Parameters, Transition
+from flatmin.lab.runs.store import Result
 from flatmin.linalg.metric import svd_of_product
 from flatmin.solvers.choose import flat_minimum
 
@@ -251,7 +251,7 @@ def _solved_part(evidence: Evidence) -> Evidence:
     """Return the draws of completion of which recovery was asked, whether all were solved or those that were open."""
     found = evidence.select(panel="completion", method=("solved", "open")).results
     same = [replace(r.trial, parameters={**r.trial.parameters, "method": "solved"}) for r in found]
-    return Evidence(evidence.recipe, [replace(r, trial=trial) for r, trial in zip(found, same, strict=True)])
+    return Evidence(evidence.experiment, [replace(r, trial=trial) for r, trial in zip(found, same, strict=True)])
 
 
 def _at(evidence: Evidence, low: float, high: float) -> Evidence:
@@ -278,7 +278,7 @@ def _failed(evidence: Evidence) -> Evidence:
 
 
 def _where(evidence: Evidence, chosen: Callable[[Result], bool]) -> Evidence:
-    return Evidence(evidence.recipe, [r for r in evidence.results if chosen(r)])
+    return Evidence(evidence.experiment, [r for r in evidence.results if chosen(r)])
 
 
 def _successes(evidence: Evidence, undecided: bool) -> list[bool]:
@@ -325,7 +325,7 @@ def show(evidence: Evidence) -> list[Display]:
     along: dict[str, Any] = {"x": "rho", "x_label": "measurements / degrees of freedom"}
     sensing = evidence.select(panel="sensing", d1=60, d2=50)
     solved, scores = _solved_part(evidence), evidence.select(panel="completion", method="score")
-    completion = Evidence(evidence.recipe, [*solved.results, *scores.results])
+    completion = Evidence(evidence.experiment, [*solved.results, *scores.results])
     for part, name, about in (
         (sensing, "sensing", "Recovery in Gaussian sensing, 60×50, rank 2"),
         (solved, "completion", "Recovery in completion, rank 5"),
@@ -344,7 +344,7 @@ def show(evidence: Evidence) -> list[Display]:
                 over="d1",
                 by="method",
                 predicted=_predicted
-                if np.isfinite([_predicted(cell) for cell in completion.recipe.cells]).all()
+                if np.isfinite([_predicted(cell) for cell in completion.experiment.cells]).all()
                 else None,
                 labels={"solved": "half are recovered", "score": "half have no score above 1"},
                 x_label="dimension",

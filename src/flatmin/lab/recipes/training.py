@@ -35,11 +35,12 @@ from scipy.stats import rankdata
 
 from flatmin import families
 from flatmin._core.arrays import Array
-from flatmin.lab.claim import Claim, shared_level
+from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.rank_correlation import claim_of_instances, rank_correlation
-from flatmin.lab.recipe import Metrics, Parameters, Recipe, Trial
-from flatmin.lab.store import Result
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.runs.experiment import Metrics, Parameters, Trial
+from flatmin.lab.runs.store import Result
 
 if TYPE_CHECKING:
     from flatmin.lab.displays import Display
@@ -250,7 +251,7 @@ def show(evidence: Evidence) -> list[Display]:
     """Return error against gap family by family, the correlations, and the errors where there is no gap."""
     from flatmin.lab.displays import CurvesDisplay, ScatterDisplay
 
-    fitting = Evidence(evidence.recipe, [result for result in evidence.results if result.metrics["fits"]])
+    fitting = Evidence(evidence.experiment, [result for result in evidence.results if result.metrics["fits"]])
     error = {"y": "relative_error", "y_label": "relative error", "x_log": True, "y_log": True}
     figures: list[Display] = []
     for name, model in MODELS.items():
@@ -317,7 +318,7 @@ def _correlations(evidence: Evidence) -> Evidence:
         for of, number in numbers.items()
         if not model.determined and number(instance) is not None
     ]
-    return Evidence(evidence.recipe, results)
+    return Evidence(evidence.experiment, results)
 
 
 def _resolve(parameters: Parameters) -> Parameters | None:

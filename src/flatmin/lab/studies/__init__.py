@@ -4,7 +4,7 @@ from importlib import import_module
 
 from flatmin._core.registry import submodules
 from flatmin.errors import InputError
-from flatmin.lab.claim import Claim
+from flatmin.lab.claims import Claim
 from flatmin.lab.studies.base import Findings, Study, write_findings
 
 __all__ = ["Claim", "Findings", "Study", "find", "names", "write_findings"]

@@ -28,7 +28,7 @@ import numpy as np
 
 from flatmin._core.files import atomic_directory
 from flatmin.errors import InputError
-from flatmin.lab.claim import Claim, interval
+from flatmin.lab.claims import Claim, interval
 
 __all__ = ["Findings", "Row", "Study", "draw_nothing", "write_findings"]
 

@@ -9,11 +9,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from flatmin._core.arrays import Array
-from flatmin.lab.claim import Claim
+from flatmin.lab.claims import Claim
+from flatmin.lab.networks import Square, one_hidden_layer
+from flatmin.lab.real_data import digits, parts
+from flatmin.lab.recipes._tuning.tuned import Data, Setting, by_seed, compare, draw_errors
 from flatmin.lab.studies.base import Findings, Row, Study
-from flatmin.lab.studies.networks import Square, one_hidden_layer
-from flatmin.lab.studies.real_data import digits, parts
-from flatmin.lab.studies.tuned import Data, Setting, by_seed, compare, draw_errors
 
 __all__ = ["STUDY"]
 

@@ -23,7 +23,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from flatmin.errors import InputError
-from flatmin.lab.claim import Claim
+from flatmin.lab.claims import Claim
 from flatmin.lab.studies.base import Findings, Row, Study
 from flatmin.nn.rescaled import Rescaled, rescaling
 from flatmin.nn.spectrum.trace import hessian_trace

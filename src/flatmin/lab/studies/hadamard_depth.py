@@ -19,7 +19,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.families import sparse_regression
 from flatmin.families.base import relative_distance
-from flatmin.lab.claim import Claim, interval
+from flatmin.lab.claims import Claim, interval
 from flatmin.lab.studies.base import Findings, Row, Study
 from flatmin.solvers import flat_minimum
 from flatmin.solvers.depth.power_norm import minimise_power_norm

@@ -11,7 +11,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.families import covariance, phase_retrieval, quadratic_network
 from flatmin.families.base import Instance, relative_distance
-from flatmin.lab.claim import Claim
+from flatmin.lab.claims import Claim
 from flatmin.lab.studies.base import Findings, Row, Study
 from flatmin.measurements import RankOne
 from flatmin.proofs.flatness import flatness

@@ -9,12 +9,12 @@ import numpy as np
 from torch import nn
 
 from flatmin._core.arrays import Array
-from flatmin.lab.claim import Claim
+from flatmin.lab.claims import Claim
+from flatmin.lab.networks import signed_squares
+from flatmin.lab.real_data import breast_cancer, diabetes, parts
+from flatmin.lab.recipes._tuning.tuned import Data, Setting, by_seed, compare, draw_errors
 from flatmin.lab.studies.base import Findings, Row, Study
-from flatmin.lab.studies.networks import signed_squares
 from flatmin.lab.studies.quadratic_teacher import relative_error
-from flatmin.lab.studies.real_data import breast_cancer, diabetes, parts
-from flatmin.lab.studies.tuned import Data, Setting, by_seed, compare, draw_errors
 
 __all__ = ["STUDY"]
 

@@ -32,7 +32,7 @@ from scipy.optimize import linprog
 from torch import Tensor, nn
 
 from flatmin._core.arrays import Array
-from flatmin.lab.claim import Claim
+from flatmin.lab.claims import Claim
 from flatmin.lab.studies.base import Findings, Row, Study
 from flatmin.nn.spectrum.trace import hessian_trace
 

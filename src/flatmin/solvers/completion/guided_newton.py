@@ -8,7 +8,13 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
-from flatmin.solvers.factored.newton import Round, blockwise_inverse, conjugate_gradients, quartic_minimiser
+from flatmin.solvers.factored.newton import (
+    Minimum,
+    blockwise_inverse,
+    conjugate_gradients,
+    quartic_minimiser,
+    stationarity,
+)
 from flatmin.solvers.factored.quadratic_maps import QuadraticMap
 
 __all__ = ["minimise_guided"]
@@ -33,7 +39,7 @@ def minimise_guided(
     tol: float,
     clock: Clock,
     max_steps: int = 40,
-) -> tuple[Round, Array]:
+) -> tuple[Minimum, Array]:
     """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x and a multiplier y to a gradient of ``tol ‖x‖``.
 
     At the minimum ``x = K(y) x`` and ``q(x) + y / sigma = target``. Newton steps on these two equations solve
@@ -57,7 +63,7 @@ def minimise_guided(
 
     Returns
     -------
-    end : Round
+    end : Minimum
         As from `minimise`.
     y : ndarray, shape (m,)
         The multiplier that was carried along.
@@ -68,16 +74,14 @@ def minimise_guided(
     for step in range(max_steps + 1):
         residual = target - value
         plain = model.dual_matrix(sigma * residual)
-        gradient = x - model.apply(plain, x)
-        size, norm = float(np.linalg.norm(x)), float(np.linalg.norm(gradient))
-        relative = norm / max(size, 1e-300)
+        gradient, relative = stationarity(model, plain, x)
         if relative <= tol or step == max_steps or clock.exhausted:
             break
         clock.iterations += 1
         S, derivative = model.dual_matrix(y), model.linearize(x)
-        lacking = _lacking(model, S, x)
+        lacking = stationarity(model, S, x)[1]
         aim = max(lacking, min(relative, SHARE * relative))
-        goal = max(min(0.1, aim**0.5) * aim, 0.3 * tol) * size
+        goal = max(min(0.1, aim**0.5) * aim, 0.3 * tol) * float(np.linalg.norm(x))
         if inverse is None or products > OFTEN * usual + BESIDE:
             inverse, usual = blockwise_inverse(derivative, sigma), 0
         products, more = -clock.products, 1 + damping
@@ -87,7 +91,7 @@ def minimise_guided(
         usual = usual or products
         linear, quadratic = derivative.forward(d), model.value(d)
         ahead, moved = sigma * (residual - linear), x + d
-        left, curved = _lacking(model, model.dual_matrix(ahead), moved), float(np.linalg.norm(quadratic)) / scale
+        left, curved = stationarity(model, model.dual_matrix(ahead), moved)[1], float(np.linalg.norm(quadratic)) / scale
         t = 1.0
         helps = left < lacking and (left < ENOUGH * lacking or curved < ENOUGH * misfit)
         if not helps:
@@ -97,9 +101,4 @@ def minimise_guided(
         damping = min(damping * (LESS if helps else MORE), MOST)
         x, value, y = x + t * d, value + t * linear + t**2 * quadratic, (1 - t) * y + t * ahead
         misfit = float(np.linalg.norm(value + y / sigma - target)) / scale
-    return Round(x, value, plain, relative, step, False), y
-
-
-def _lacking(model: QuadraticMap, S: object, x: Array) -> float:
-    """Return how far x is from ``K x``, relatively."""
-    return float(np.linalg.norm(x - model.apply(S, x))) / max(float(np.linalg.norm(x)), 1e-300)
+    return Minimum(x, value, plain, relative, step, False), y

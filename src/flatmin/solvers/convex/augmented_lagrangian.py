@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from flatmin._core.arrays import Array
@@ -12,53 +14,15 @@ from flatmin.solvers.completion.guided_newton import minimise_guided
 from flatmin.solvers.completion.wide_fit import is_wide
 from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradient
 from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly
-from flatmin.solvers.factored.newton import Round, minimise
+from flatmin.solvers.convex.schedule import Schedule
+from flatmin.solvers.factored.newton import Minimum, minimise
 from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.factored.quadratic_maps import QuadraticMap
 
 __all__ = ["augmented_lagrangian"]
 
-#: The first penalty; the data are scaled so that the first dual matrix has norm one.
-FIRST_SIGMA = 10.0
-#: Uniqueness needs a good dual vector: the gap is brought down to this in a few more rounds, where they are cheap …
-REFINED = 1e-10
-EXTRA_ROUNDS = 3
-#: … that is, with a factorized Hessian or up to this many unknowns; else in one.
-SMALL = 1000
-#: … and corrected at an exact fit down to this.
-POLISHED = 5e-13
-#: Relative gradient of the first round.
-FIRST_TOL = 5e-2
-#: The solve starts with at most this many columns, fewer where the first dual matrix has a gap …
-FIRST_RANK = 10
-#: (more, up to this many times as many, where the data are many and the gap is there), whose directions are this rough,
-LOOK_FURTHER, ROUGH = 3, 0.1
-#: … and at most doubles at a time, or adds this many.
-FEWEST_ADDED = 4
-ROUNDS = 60
-#: Up to this price of misfit the penalised problem is conditioned well enough to need no multiplier.
-MODERATE = 100.0
-#: A misfit that does not shrink at this penalty will not shrink at all.
-LARGEST_SIGMA = 1e9
-#: The penalty grows by this factor while the misfit shrinks slowly …
-GROWTH = 4
-#: … and by this one where a factorized Hessian makes its size harmless and two Newton steps suffice.
-QUICK = 8
-#: With this many times more measurements than degrees of freedom an exact fit is tried at once.
-AMPLY = 3.0
-#: Below this misfit an exact fit is tried, where it would be no coincidence.
-NEARLY_FITTED = 3e-2
-#: … and below this one where there are fewer data than degrees of freedom, which makes it quick; the multiplier is then
-#: what it is, as there are fewer data to choose it than conditions for it to meet.
-CLOSE = 1e-4
-#: Rounds that a good multiplier begins look for further columns after so many steps.
-HASTY = 3
-#: … and end with a few steps without damping, to this share of the tolerance.
-LAST, LAST_STEPS = 0.2, 10
-#: A singular value of the dual matrix is above one where it exceeds it by so many times the tolerance of the gradient …
-SLACK = 3.0
-#: … but in those rounds by less, as it then adds more to the gap than anything else.
-TIGHT = 0.5
+#: The settings that serve every problem, since `Scaled` brings all of them to the same units.
+DEFAULT = Schedule()
 
 
 def augmented_lagrangian(
@@ -68,13 +32,15 @@ def augmented_lagrangian(
     limits: Limits,
     start: tuple[Array, Array] | None = None,
     penalty: float = np.inf,
+    schedule: Schedule = DEFAULT,
 ) -> Outcome:
     """Solve ``min ‖Z‖_* s.t. q = b``, or ``min ‖Z‖_* + (penalty/2) ‖q − b‖²`` for a finite penalty.
 
-    Each round minimises the augmented Lagrangian over factors whose width grows where the dual matrix has singular
-    values above one and shrinks where columns vanish, then moves the multiplier. Any multiplier bounds the optimum
-    from below; best primal and best dual are kept apart. A finite penalty allows a slack ``b − q = y / penalty``,
-    which is eliminated. Penalised tables with few columns are left to proximal gradients, or to begin with.
+    Each round minimises the augmented Lagrangian over factors and then moves the multiplier. The factors gain columns
+    where the dual matrix has singular values above one, and lose columns that vanish. Any multiplier bounds the optimum
+    from below; the best point and the best multiplier are kept apart. A finite penalty allows a slack
+    ``b − q = y / penalty``, which is eliminated. Penalised tables with few columns are solved by proximal gradients,
+    and the rounds go on from there where these are slow.
 
     Parameters
     ----------
@@ -83,170 +49,253 @@ def augmented_lagrangian(
     b : ndarray, shape (m,)
         The data, scaled so that the dual matrix of b has norm one.
     clock : Clock
-        Shared with the caller.
+        Counts Newton steps and time; shared with the caller.
     limits : Limits
-        Tolerance, largest rank, seed and callback; the clock counts iterations and time.
+        Tolerance, largest rank, seed and callback.
     start : tuple of ndarray, optional
         Stacked factors and multiplier to start from.
     penalty : float
-        What misfit costs; infinite for an exact fit.
+        Weight of the misfit; infinite for an exact fit.
+    schedule : Schedule
+        Settings of the rounds.
     """
     if applies_to(model, penalty, limits.max_rank):
         outcome = proximal_gradient(model, b, clock, limits, start, penalty)
         if outcome.converged or clock.exhausted:
             return outcome
         start = model.stack(outcome.U, outcome.s, outcome.V), outcome.y
-    sigma = np.inf if penalty <= MODERATE else FIRST_SIGMA
-    tol, size, before, misfit, stalled, extra = FIRST_TOL, float(np.linalg.norm(b)), 1.0, 1.0, 0, 0
-    flattest: Array | None = None
-    reached = np.inf
+    rounds = _Rounds(model, b, clock, limits, penalty, schedule, start)
     if start is None:
-        x, value = _first_factors(model, b, min(sigma, penalty), limits)
-        y = np.zeros_like(b)
-    else:
-        x, y = start
-        value = model.value(x)
-    outcome = Outcome(*model.canonical(x), y=y, bound=-np.inf)
-    if start is None and penalty == np.inf and not clock.exhausted and _identified(model, x, AMPLY):
-        x, y, value = _guess(model, b, x, value, outcome, clock, limits)
-    for number in range(0 if outcome.converged else ROUNDS):
-        price, target = 1 / (1 / sigma + 1 / penalty), b + y / sigma
-        guide = y if penalty == np.inf and misfit <= CLOSE and is_wide(model, x) else None
-        x, value, end, s, norm = _adapt(model, x, value, guide, target, price, tol, clock, limits)
-        y = price * (y / sigma + (b - end.value))  # in this order, lest rounding in b be multiplied
-        misfit = float(np.linalg.norm(b - end.value - y / penalty)) / size
-        outcome.improve_bound(b, y, norm, penalty)
-        paid = penalty / 2 * float(np.sum((b - value) ** 2)) if penalty < np.inf else 0.0
-        point, fitted, gap = x, misfit, outcome.gap(float(s.sum()) + paid)
-        wide = penalty == np.inf and is_wide(model, x)
-        worthwhile = abs(gap) <= 30 * limits.tol or (end.factorized and _identified(model, x))
-        worthwhile = worthwhile or (wide and misfit <= CLOSE)
-        if penalty == np.inf and misfit <= NEARLY_FITTED and worthwhile:
-            point, fitted, gap = _polish(model, b, x, value, y, outcome, limits)
-            if wide and fitted <= EXACT:
-                x, value = point, model.value(point)
-                flattest = point if flattest is None else flattest
-            if flattest is not None and fitted <= EXACT and np.vdot(point, point) <= np.vdot(flattest, flattest):
-                flattest, reached = point, fitted
-        if flattest is not None:  # an unfinished round may end at a worse one
-            point, fitted, gap = flattest, reached, outcome.gap(float(np.vdot(flattest, flattest)) / 2)
-        outcome.record(model.canonical(point), clock, limits.callback, residual=fitted, gap=gap, rank=len(s))
-        if abs(gap) <= limits.tol and (penalty < np.inf or fitted <= min(limits.tol, LARGEST_RESIDUAL)):
-            outcome.converged, extra = True, extra + 1
-            enough = EXTRA_ROUNDS if end.factorized or x.size <= SMALL else 0 if wide else 1
-            enough = enough if limits.tol <= LARGEST_GAP else 0
-            if abs(gap) <= REFINED or extra > enough:
-                break
-        progress = misfit if sigma < np.inf else abs(gap)
-        stalled = stalled + 1 if progress > 0.7 * before else 0
-        contradicted = gap < -1e-2 or sigma > LARGEST_SIGMA
-        if clock.exhausted or (stalled >= 3 and (contradicted or misfit <= EXACT)):
+        rounds.guess()
+    for number in range(0 if rounds.outcome.converged else schedule.max_rounds):
+        if rounds.step(number):
             break
-        if number < 3 or (misfit > 0.2 * before and misfit > EXACT):
-            sigma *= GROWTH
-        elif end.factorized and end.steps <= 2:
-            sigma *= QUICK
-        before = progress
-        if sigma < np.inf:
-            tol = min(0.5 * tol, 0.3 * misfit)
+    return rounds.outcome
+
+
+@dataclass(frozen=True, eq=False)
+class _Adapted:
+    """The minimum of a round over factors of the right width.
+
+    Attributes
+    ----------
+    x, value : ndarray
+        Stacked factors and their ``q(x)``.
+    s : ndarray
+        Singular values of the matrix.
+    end : Minimum
+        The last inner minimisation, before columns were dropped.
+    norm : float
+        Norm of its dual matrix.
+    """
+
+    x: Array
+    value: Array
+    s: Array
+    end: Minimum
+    norm: float
+
+
+class _Rounds:
+    """The state between two rounds: stacked factors x with ``value = q(x)``, the multiplier y, rho and tolerances.
+
+    ``outcome`` keeps the best multiplier and the history; ``fit`` is the flattest exact fit with its misfit, where
+    matrices have more degrees of freedom than there are data.
+    """
+
+    def __init__(
+        self,
+        model: QuadraticMap,
+        b: Array,
+        clock: Clock,
+        limits: Limits,
+        penalty: float,
+        schedule: Schedule,
+        start: tuple[Array, Array] | None,
+    ) -> None:
+        self.model, self.b, self.clock, self.limits, self.penalty = model, b, clock, limits, penalty
+        self.schedule, self.exact, self.size = schedule, penalty == np.inf, float(np.linalg.norm(b))
+        self.rho = np.inf if penalty <= schedule.moderate_penalty else schedule.first_rho
+        self.tol, self.misfit, self.progress = schedule.first_tol, 1.0, 1.0
+        self.stalled = self.extra = 0
+        self.fit: tuple[Array, float] | None = None
+        if start is None:
+            self.x, self.value = self._first_factors(min(self.rho, penalty))
+            self.y = np.zeros_like(b)
         else:
-            tol = max(0.1 * tol, 0.3 * min(tol, limits.tol))
-            tol = 0.3 * end.gradient if end.gradient <= tol else tol  # lest a round do nothing
-        tol = max(tol, 1e-11)
-    return outcome
+            self.x, self.y = start
+            self.value = model.value(self.x)
+        self.outcome = Outcome(*model.canonical(self.x), y=self.y, bound=-np.inf)
 
+    def guess(self) -> None:
+        """Try an exact fit and its least multiplier at once: well above the recovery threshold that is the solution."""
+        outcome, clock = self.outcome, self.clock
+        if not self.exact or clock.exhausted or not self._identified(self.schedule.ample_data):
+            return
+        far = float(np.linalg.norm(self.b - self.value) / np.linalg.norm(self.b))
+        self._record(self.x, far, np.nan, self.x.shape[1])
+        point, misfit, gap = self._polished(outcome.y)
+        if misfit > LARGEST_RESIDUAL:
+            return
+        clock.iterations += 1
+        outcome.converged = abs(gap) <= self.limits.tol
+        self._record(point, misfit, gap, point.shape[1])
+        self.x, self.y, self.value = point, outcome.y, self.model.value(point)
 
-def _first_factors(model: QuadraticMap, b: Array, sigma: float, limits: Limits) -> tuple[Array, Array]:
-    """Return the leading singular vectors of the first dual matrix up to its largest gap, scaled to the data, and q."""
-    U, s, V = model.leading(model.dual_matrix(b), LOOK_FURTHER * FIRST_RANK, limits.seed, tol=ROUGH)
-    U, s, V = U[:, s > 0], s[s > 0], V[:, s > 0]
-    drop = _largest_drop(s)
-    if drop > FIRST_RANK and AMPLY * model.freedom(drop) >= len(b):
-        drop = _largest_drop(s[:FIRST_RANK])
-    width = min(drop, limits.max_rank or drop)
-    x = model.stack(U[:, :width], s[:width], V[:, :width])
-    value = model.value(x)
-    fit = (float(value @ b) - float(np.vdot(x, x)) / (2 * sigma)) / max(float(value @ value), 1e-300)
-    return (np.asarray(np.sqrt(fit) * x), fit * value) if fit > 0 else (x, value)
+    def step(self, number: int) -> bool:
+        """Run the round of this number; return whether it is the last one."""
+        found, y = self._minimum(), self.y
+        self.x, self.value, end = found.x, found.value, found.end
+        self.y = self.weight * (y / self.rho + (self.b - end.value))  # this order does not multiply rounding in b
+        self.misfit = float(np.linalg.norm(self.b - end.value - self.y / self.penalty)) / self.size
+        self.outcome.improve_bound(self.b, self.y, found.norm, self.penalty)
+        wide = self._is_wide
+        point, misfit, gap = self._best_point(found, wide)
+        self._record(point, misfit, gap, len(found.s))
+        if self._is_converged(end, misfit, gap, wide) or self._is_stuck(gap):
+            return True
+        self._tighten(number, end, gap)
+        return False
+
+    @property
+    def weight(self) -> float:
+        """Weight of the misfit in the augmented Lagrangian: rho, and the penalty in series with it."""
+        return 1 / (1 / self.rho + 1 / self.penalty)
+
+    @property
+    def _is_wide(self) -> bool:
+        """Whether matrices of this rank have more degrees of freedom than there are data to fit exactly."""
+        return self.exact and is_wide(self.model, self.x)
+
+    def _identified(self, times: float = 1.0) -> bool:
+        """Return whether the measurements exceed the degrees of freedom at this rank by a factor."""
+        return bool(times * self.model.freedom(self.x.shape[1]) < self.model.whitened.size)
+
+    def _record(self, point: Array, misfit: float, gap: float, rank: int) -> None:
+        canonical, callback = self.model.canonical(point), self.limits.callback
+        self.outcome.record(canonical, self.clock, callback, residual=misfit, gap=gap, rank=rank)
+
+    def _first_factors(self, rho: float) -> tuple[Array, Array]:
+        """Return the leading triplets of the first dual matrix up to its largest gap, scaled to fit the data, and q."""
+        model, b, schedule, first = self.model, self.b, self.schedule, self.schedule.first_rank
+        S = model.dual_matrix(b)
+        U, s, V = model.leading(S, schedule.further_ranks * first, self.limits.seed, tol=schedule.first_accuracy)
+        U, s, V = U[:, s > 0], s[s > 0], V[:, s > 0]
+        width = _largest_drop(s)
+        if width > first and schedule.ample_data * model.freedom(width) >= len(b):
+            width = _largest_drop(s[:first])
+        width = min(width, self.limits.max_rank or width)
+        x = model.stack(U[:, :width], s[:width], V[:, :width])
+        value = model.value(x)
+        fit = (float(value @ b) - float(np.vdot(x, x)) / (2 * rho)) / max(float(value @ value), 1e-300)
+        return (np.asarray(np.sqrt(fit) * x), fit * value) if fit > 0 else (x, value)
+
+    def _minimum(self) -> _Adapted:
+        """Minimise, dropping columns that vanish and adding those that help, until the width is right.
+
+        Where the multiplier is good already it guides Newton's method. Then columns are added before much work is done
+        without them.
+        """
+        model, schedule, tol, x, value = self.model, self.schedule, self.tol, self.x, self.value
+        rho, target, largest = self.weight, self.b + self.y / self.rho, min(model.whitened.shape)
+        guide = self.y if self.misfit <= schedule.close_misfit and self._is_wide else None
+        max_rank = int(min(largest, self.limits.max_rank or np.inf))
+        count, slack = max(schedule.min_added, x.shape[1]), schedule.slack if guide is None else schedule.tight_slack
+        for attempt in range(schedule.max_changes):
+            hasty = guide is not None and attempt == 0
+            if guide is None:
+                end = minimise(model, x, value, target, rho, tol, self.clock, schedule.max_steps)
+            else:
+                steps = schedule.hasty_steps if hasty else schedule.max_steps
+                end, guide = minimise_guided(model, x, value, guide, target, rho, tol, self.clock, steps)
+                if not hasty:  # damping leaves small columns behind
+                    last, steps = schedule.last_tol * tol, schedule.last_steps
+                    end = minimise(model, end.x, end.value, target, rho, last, self.clock, steps)
+            U, s, V = model.canonical(end.x)
+            visible = max(slack * tol, 1e-9)
+            keep = s > max(1e-14 * s.max(initial=0.0), 1e-2 * visible / rho)
+            U, s, V = U[:, keep], s[keep], V[:, keep]
+            x = model.stack(U, s, V)
+            value = end.value if keep.all() else model.value(x)
+            u, values, v = model.escapes(end.S, U, V, count, self.limits.seed)
+            norm = block_norm(*couple(end.S, U, V)[2:], float(values.max(initial=0.0)))
+            least = 1 + (visible if hasty else max(slack * end.gradient, visible))
+            new = np.flatnonzero(values > least)[: max_rank - len(s)]
+            if (len(new) == 0 and not hasty) or self.clock.exhausted:
+                break
+            x = np.hstack([x, model.stack(u[:, new], (values[new] - 1) / (2 * rho), v[:, new])])
+            value, count = model.value(x), max(schedule.min_added, 2 * len(new))
+        return _Adapted(x, value, s, end, norm)
+
+    def _best_point(self, found: _Adapted, wide: bool) -> tuple[Array, float, float]:
+        """Return the point of this round, or an exact fit near it or before it, with its misfit and gap."""
+        misfit, schedule = self.misfit, self.schedule
+        objective = float(found.s.sum())
+        if not self.exact:
+            objective += self.penalty / 2 * float(np.sum((self.b - self.value) ** 2))
+        point, gap = self.x, self.outcome.gap(objective)
+        worthwhile = (
+            abs(gap) <= schedule.promising_gap * self.limits.tol
+            or (found.end.factorized and self._identified())
+            or (wide and misfit <= schedule.close_misfit)
+        )
+        if self.exact and misfit <= schedule.near_misfit and worthwhile:
+            point, misfit, gap = self._polished(self.y)
+            if wide and misfit <= EXACT:
+                self.x, self.value = point, self.model.value(point)
+                self.fit = self.fit or (point, misfit)
+            if self.fit and misfit <= EXACT and np.vdot(point, point) <= np.vdot(self.fit[0], self.fit[0]):
+                self.fit = point, misfit
+        if self.fit is not None:  # an unfinished round may end at a worse one
+            point, misfit = self.fit
+            gap = self.outcome.gap(float(np.vdot(point, point)) / 2)
+        return point, misfit, gap
+
+    def _polished(self, y: Array) -> tuple[Array, float, float]:
+        """Fit the data exactly and make the multiplier optimal there; return the point, its misfit and its gap."""
+        model, b, outcome = self.model, self.b, self.outcome
+        enough = outcome.bound * (1 + self.limits.tol)
+        point, misfit = fit_exactly(model, b, self.x, self.value, enough=enough)
+        U, s, V = model.canonical(point)
+        point, norm = model.stack(U, s, V), float(s.sum())
+        if abs(outcome.gap(norm)) > self.schedule.polished_gap and not is_wide(model, point):
+            outcome.improve_bound(b, *correct_dual(model, point, y, self.limits.seed))
+        if model.units is not None:
+            misfit = max(misfit, model.relative_residual(point, b))
+        return point, misfit, outcome.gap(norm)
+
+    def _is_converged(self, end: Minimum, misfit: float, gap: float, wide: bool) -> bool:
+        """Return whether the tolerance is met, and the gap small enough for a proof of uniqueness or not worth more."""
+        tol, schedule = self.limits.tol, self.schedule
+        if abs(gap) > tol or (self.exact and misfit > min(tol, LARGEST_RESIDUAL)):
+            return False
+        self.outcome.converged, self.extra = True, self.extra + 1
+        cheap = end.factorized or self.x.size <= schedule.small_problem
+        enough = 0 if tol > LARGEST_GAP else schedule.extra_rounds if cheap else int(not wide)
+        return abs(gap) <= schedule.refined_gap or self.extra > enough
+
+    def _is_stuck(self, gap: float) -> bool:
+        """Return whether a limit is reached, or rounds stall at contradictory data or at rounding."""
+        left, schedule = self.misfit if self.rho < np.inf else abs(gap), self.schedule
+        self.stalled = self.stalled + 1 if left > schedule.slow * self.progress else 0
+        contradicted = gap < -schedule.contradiction or self.rho > schedule.max_rho
+        return self.clock.exhausted or (self.stalled >= schedule.patience and (contradicted or self.misfit <= EXACT))
+
+    def _tighten(self, number: int, end: Minimum, gap: float) -> None:
+        """Choose rho and the tolerance of the next round."""
+        schedule, misfit = self.schedule, self.misfit
+        if number < 3 or (misfit > 0.2 * self.progress and misfit > EXACT):
+            self.rho *= schedule.growth
+        elif end.factorized and end.steps <= 2:
+            self.rho *= schedule.quick_growth
+        if self.rho < np.inf:
+            self.progress, tol = misfit, min(0.5 * self.tol, 0.3 * misfit)
+        else:
+            self.progress, tol = abs(gap), max(0.1 * self.tol, 0.3 * min(self.tol, self.limits.tol))
+            tol = 0.3 * end.gradient if end.gradient <= tol else tol  # a round must do something
+        self.tol = max(tol, schedule.min_tol)
 
 
 def _largest_drop(s: Array) -> int:
     """Return after how many singular values the ratio to the next one is largest."""
     return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], EPS))) if len(s) > 1 else 1
-
-
-def _identified(model: QuadraticMap, x: Array, times: float = 1.0) -> bool:
-    """Return whether there are so many times more measurements than matrices of this rank have degrees of freedom."""
-    return bool(times * model.freedom(x.shape[1]) < model.whitened.size)
-
-
-def _guess(
-    model: QuadraticMap, b: Array, x: Array, value: Array, outcome: Outcome, clock: Clock, limits: Limits
-) -> tuple[Array, Array, Array]:
-    """Try an exact fit and its least multiplier at once: well above the recovery threshold that is the solution."""
-    far = float(np.linalg.norm(b - value) / np.linalg.norm(b))
-    outcome.record(model.canonical(x), clock, limits.callback, residual=far, gap=np.nan, rank=x.shape[1])
-    point, fitted, gap = _polish(model, b, x, value, outcome.y, outcome, limits)
-    if fitted > LARGEST_RESIDUAL:
-        return x, np.zeros_like(b), value
-    clock.iterations += 1
-    outcome.converged = abs(gap) <= limits.tol
-    outcome.record(model.canonical(point), clock, limits.callback, residual=fitted, gap=gap, rank=point.shape[1])
-    return point, outcome.y, model.value(point)
-
-
-def _polish(
-    model: QuadraticMap, b: Array, x: Array, value: Array, y: Array, outcome: Outcome, limits: Limits
-) -> tuple[Array, float, float]:
-    """Fit the data exactly and make the multiplier optimal there; return the point, its misfit and its gap."""
-    point, fitted = fit_exactly(model, b, x, value, enough=outcome.bound * (1 + limits.tol))
-    U, s, V = model.canonical(point)
-    point, norm = model.stack(U, s, V), float(s.sum())
-    if abs(outcome.gap(norm)) > POLISHED and not is_wide(model, point):
-        outcome.improve_bound(b, *correct_dual(model, point, y, limits.seed))
-    if model.units is not None:
-        fitted = max(fitted, model.relative_residual(point, b))
-    return point, fitted, outcome.gap(norm)
-
-
-def _adapt(
-    model: QuadraticMap,
-    x: Array,
-    value: Array,
-    guide: Array | None,
-    target: Array,
-    sigma: float,
-    tol: float,
-    clock: Clock,
-    limits: Limits,
-) -> tuple[Array, Array, Round, Array, float]:
-    """Minimise, dropping columns that vanish and adding those that help, until the width is right.
-
-    A guide is a multiplier that is good already; then columns are added before much work is done without them.
-    """
-    widest = int(min(min(model.whitened.shape), limits.max_rank or np.inf))
-    count = max(FEWEST_ADDED, x.shape[1])
-    slack = SLACK if guide is None else TIGHT
-    for attempt in range(12):
-        hasty = guide is not None and attempt == 0
-        if guide is None:
-            end = minimise(model, x, value, target, sigma, tol, clock)
-        else:
-            steps = HASTY if hasty else 40
-            end, guide = minimise_guided(model, x, value, guide, target, sigma, tol, clock, steps)
-            if not hasty:  # damping leaves small columns behind
-                end = minimise(model, end.x, end.value, target, sigma, LAST * tol, clock, LAST_STEPS)
-        U, s, V = model.canonical(end.x)
-        visible = max(slack * tol, 1e-9)
-        keep = s > max(1e-14 * s.max(initial=0.0), 1e-2 * visible / sigma)
-        U, s, V = U[:, keep], s[keep], V[:, keep]
-        x = model.stack(U, s, V)
-        value = end.value if keep.all() else model.value(x)
-        u, values, v = model.escapes(end.S, U, V, count, limits.seed)
-        norm = block_norm(*couple(end.S, U, V)[2:], float(values.max(initial=0.0)))
-        new = np.flatnonzero(values > 1 + (visible if hasty else max(slack * end.gradient, visible)))[: widest - len(s)]
-        if (len(new) == 0 and not hasty) or clock.exhausted:
-            break
-        x = np.hstack([x, model.stack(u[:, new], (values[new] - 1) / (2 * sigma), v[:, new])])
-        value, count = model.value(x), max(FEWEST_ADDED, 2 * len(new))
-    return x, value, end, s, norm

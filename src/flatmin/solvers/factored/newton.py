@@ -14,7 +14,7 @@ from flatmin._core.limits import Clock
 from flatmin.linalg.subspaces import EPS
 from flatmin.solvers.factored.quadratic_maps import Linearization, QuadraticMap
 
-__all__ = ["Round", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser"]
+__all__ = ["Minimum", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser", "stationarity"]
 
 #: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
@@ -35,8 +35,8 @@ MAX_PRODUCTS = 300
 
 
 @dataclass(frozen=True, eq=False)
-class Round:
-    """The end of an inner minimisation: the point, its value q, its dual matrix, its relative gradient, the effort."""
+class Minimum:
+    """The end of an inner minimisation: the point, its value q, dual matrix, relative gradient and number of steps."""
 
     x: Array
     value: Array
@@ -55,7 +55,7 @@ def minimise(
     tol: float,
     clock: Clock,
     max_steps: int = 40,
-) -> Round:
+) -> Minimum:
     """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x, where ``value = q(x)``, to a gradient of ``tol ‖x‖``.
 
     The Hessian is ``I − K(y) + sigma JᵀJ`` with ``y = sigma (target − q(x))``. The Newton system is solved by
@@ -69,14 +69,12 @@ def minimise(
     for step in range(max_steps + 1):
         residual = target - value
         S = model.dual_matrix(sigma * residual)
-        gradient = x - model.apply(S, x)
-        size, norm = float(np.linalg.norm(x)), float(np.linalg.norm(gradient))
-        relative = norm / max(size, 1e-300)
+        gradient, relative = stationarity(model, S, x)
         if relative <= tol or step == max_steps or clock.exhausted:
             break
         clock.iterations += 1
         derivative = model.linearize(x)
-        goal = max(min(0.1, relative**0.5) * norm, 0.3 * tol * size)
+        goal = max(min(0.1, relative**0.5) * relative, 0.3 * tol) * float(np.linalg.norm(x))
         patience = WORN if factor is not None else -1 if derivative.J is not None else SLOW
         if model.can_factorize(derivative) and relative < NEAR and products > patience:
             factor = _factorized(model, derivative, S, sigma, shift=1e-3 * min(1.0, relative))
@@ -96,7 +94,13 @@ def minimise(
             break
         x = x + t * direction
         value = value + t * linear + t**2 * quadratic
-    return Round(x, value, S, relative, step, factor is not None)
+    return Minimum(x, value, S, relative, step, factor is not None)
+
+
+def stationarity(model: QuadraticMap, S: Any, x: Array) -> tuple[Array, float]:
+    """Return ``x − K x``, the gradient where S is the dual matrix of the residual, and its norm over that of x."""
+    gradient = x - model.apply(S, x)
+    return gradient, float(np.linalg.norm(gradient)) / max(float(np.linalg.norm(x)), 1e-300)
 
 
 def quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadratic: Array, sigma: float) -> float:

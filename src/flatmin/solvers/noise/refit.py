@@ -16,7 +16,7 @@ from flatmin.problem import Problem
 from flatmin.solution import Solution
 from flatmin.solvers.convex.minimum import working_memory
 from flatmin.solvers.convex.scaling import Scaled
-from flatmin.solvers.factored.newton import Round, minimise
+from flatmin.solvers.factored.newton import Minimum, minimise
 
 __all__ = ["least_squares", "refit", "unscaled"]
 
@@ -91,7 +91,7 @@ def refit(
     return found if after <= before else factors
 
 
-def least_squares(scaled: Scaled, x: Array, price: float, clock: Clock, tol: float | None = None) -> Round:
+def least_squares(scaled: Scaled, x: Array, price: float, clock: Clock, tol: float | None = None) -> Minimum:
     """Return the fit at the rank of stacked factors x, at a hundredth of the penalty where misfit costs ``price``.
 
     If x is a minimum at that price, the fit has no larger residual: let F and G be the objectives at the two prices,

@@ -116,8 +116,8 @@ class NetworkTask(Task):
         seed : int
             Draws the split.
         """
-        from flatmin.lab.studies.networks import Square, one_hidden_layer
-        from flatmin.lab.studies.real_data import digits, parts
+        from flatmin.lab.networks import Square, one_hidden_layer
+        from flatmin.lab.real_data import digits, parts
 
         kinds: dict[str, nn.Module] = {"relu": nn.ReLU(), "quadratic": Square()}
         if activation not in kinds:

@@ -1,0 +1,266 @@
+r"""Where success sets in: intervals of each cell, and the boundary with its band.
+
+In a column of a map the share of successes is modelled as ``p(x) = 1 / (1 + exp(−(x − c)/w))``, with ``x = m / scale``.
+If ``scale`` is ``r (d1 + d2)``, the boundary is ``m* = c r (d1 + d2)``. Where success sets in between two neighbouring
+points, the likelihood has no maximum in w; so it is integrated over w, with all widths equally likely a priori on a
+logarithmic scale, and all c equally likely. The band holds 95 % of what then is known about c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.special import entr, expit, log_expit, logsumexp, ndtri
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+
+__all__ = ["Boundary", "Posterior", "fit_boundary", "pooled_boundary", "wilson"]
+
+#: Points of the grid over boundaries and over widths.
+CENTRES, WIDTHS = 101, 16
+#: Points that are looked at closer: those whose logarithm of the likelihood is at most this far below the largest.
+DEPTH = 20.0
+#: The narrowest width, in distances of neighbouring points, and the widest, in ranges of all points.
+NARROWEST, WIDEST = 0.05, 0.5
+#: How far beyond the outermost points the boundary may lie, in ranges.
+MARGIN = 0.5
+
+
+def wilson(successes: Any, trials: Any, level: float = 0.95) -> tuple[Array, Array]:
+    """Return Wilson's interval for a probability; without trials it is from 0 to 1.
+
+    Parameters
+    ----------
+    successes, trials : int or array_like of int
+        Counts, of the same shape.
+    level : float
+        Confidence, between 0 and 1.
+
+    Returns
+    -------
+    low, high : ndarray
+        Ends of the intervals.
+
+    Raises
+    ------
+    InputError
+        If there are more successes than trials, or the level is out of range.
+
+    References
+    ----------
+    Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
+
+    Examples
+    --------
+    >>> low, high = wilson([0, 5, 10], 10)
+    >>> low.round(3).tolist(), high.round(3).tolist()
+    ([0.0, 0.237, 0.722], [0.278, 0.763, 1.0])
+    """
+    s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(trials, float))
+    if np.any(s < 0) or np.any(s > n):
+        raise InputError("there are fewer than no or more successes than trials, expected from 0 to all")
+    if not 0 < level < 1:
+        raise InputError(f"level is {level!r}, expected a number between 0 and 1")
+    z = float(ndtri((1 + level) / 2))
+    size = np.maximum(n, 1)
+    share = s / size
+    middle = (share + z**2 / (2 * size)) / (1 + z**2 / size)
+    half = z / (1 + z**2 / size) * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))
+    low, high = np.where(s == 0, 0.0, middle - half), np.where(s == n, 1.0, middle + half)
+    return np.where(n == 0, 0.0, low), np.where(n == 0, 1.0, high)
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Where success sets in, in units of the scale.
+
+    Attributes
+    ----------
+    value, low, high : float
+        c: the median of what is known, and the ends of the band.
+    width : float
+        w: the share of successes rises from 27 % to 73 % over twice this.
+    inside : bool
+        Whether the band lies within the points that were tried; if not, the map does not show the boundary.
+    trials : int
+        How many trials it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    width: float
+    inside: bool
+    trials: int
+
+
+class Posterior:
+    """What the trials of a column tell about its boundary.
+
+    Parameters
+    ----------
+    points : array_like, shape (n,)
+        x of each cell, at least two different ones.
+    successes, trials : array_like, shape (n,)
+        Counts of each cell.
+    falling : bool
+        Whether success ends at the boundary instead.
+    centres : array_like, optional
+        Boundaries that are considered; by default those that the trials leave likely, of all from half the range below
+        the lowest point to as much above the highest.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two different points.
+    """
+
+    def __init__(
+        self,
+        points: Any,
+        successes: Any,
+        trials: Any,
+        *,
+        falling: bool = False,
+        centres: Any = None,
+    ) -> None:
+        counts = (np.asarray(values, float) for values in (points, successes, trials))
+        self.points, self._successes, self._trials = np.broadcast_arrays(*counts)
+        distinct = np.unique(self.points)
+        if len(distinct) < 2:
+            raise InputError(f"a boundary was asked for from {len(distinct)} different points, expected at least 2")
+        self._low, self._high = float(distinct[0]), float(distinct[-1])
+        reach = self._high - self._low
+        self._sign = -1.0 if falling else 1.0
+        self.widths = np.geomspace(NARROWEST * float(np.diff(distinct).min()), WIDEST * reach, WIDTHS)
+        if centres is not None:
+            self.centres = np.asarray(centres, float)
+            return
+        self.centres = np.linspace(self._low - MARGIN * reach, self._high + MARGIN * reach, CENTRES // 2)
+        likely = self._likelihood() > self._likelihood().max() - DEPTH
+        self.centres = np.linspace(*_around(self.centres, likely.any(axis=1)), CENTRES)
+        self.widths = np.geomspace(*_around(self.widths, likely.any(axis=0)), WIDTHS)
+
+    @cached_property
+    def likelihood(self) -> Array:
+        """Logarithm of the likelihood, (centres, widths), up to a constant."""
+        return self._likelihood()
+
+    def _likelihood(self) -> Array:
+        used = self._trials > 0
+        t = self._argument(self.points[used])
+        s, n = self._successes[used], self._trials[used]
+        return np.asarray(np.einsum("x,xcw->cw", s, log_expit(t)) + np.einsum("x,xcw->cw", n - s, log_expit(-t)))
+
+    @cached_property
+    def of_centres(self) -> Array:
+        """Logarithm of the likelihood of each boundary, (centres,), averaged over widths."""
+        return np.asarray(logsumexp(self.likelihood, axis=1) - np.log(WIDTHS))
+
+    def boundary(self, level: float = 0.95) -> Boundary:
+        """Return the boundary with its band."""
+        value, low, high = _quantiles(self.centres, self.of_centres, level)
+        of_widths = logsumexp(self.likelihood, axis=0)
+        width = float(self.widths[np.searchsorted(np.cumsum(np.exp(of_widths - logsumexp(of_widths))), 0.5)])
+        inside = self._low <= low and high <= self._high
+        return Boundary(value, low, high, width, inside, int(self._trials.sum()))
+
+    def information(self, points: Any) -> Array:
+        """Return what one more trial at each point would tell about boundary and width, in nats, on average.
+
+        It is the mutual information of the outcome with c and w: large where the success probability is near one half
+        *because* the boundary is not known, small where it is known to be near one half.
+
+        References
+        ----------
+        Kontsevich, Tyler, "Bayesian adaptive estimation of psychometric slope and threshold", Vision Research 39, 1999.
+        """
+        weights = np.exp(self.likelihood - logsumexp(self.likelihood))
+        p = expit(self._argument(np.asarray(points, float)))
+        mean = np.einsum("xcw,cw->x", p, weights)
+        return np.asarray(_entropy(mean) - np.einsum("xcw,cw->x", _entropy(p), weights))
+
+    def _argument(self, points: Array) -> Array:
+        return np.asarray(self._sign * (points[:, None, None] - self.centres[:, None]) / self.widths)
+
+
+def fit_boundary(points: Any, successes: Any, trials: Any, *, falling: bool = False, level: float = 0.95) -> Boundary:
+    """Return where success sets in along a column, with its band.
+
+    Parameters
+    ----------
+    points : array_like, shape (n,)
+        x of each cell.
+    successes, trials : array_like, shape (n,)
+        Counts of each cell.
+    falling : bool
+        Whether success ends at the boundary instead.
+    level : float
+        Of the band.
+
+    Returns
+    -------
+    Boundary
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two different points.
+
+    Examples
+    --------
+    >>> found = fit_boundary([1.0, 1.5, 2.0, 2.5, 3.0], [0, 1, 5, 10, 10], [10] * 5)
+    >>> 1.9 < found.value < 2.1, found.low < found.value < found.high, found.inside
+    (True, True, True)
+    """
+    return Posterior(points, successes, trials, falling=falling).boundary(level)
+
+
+def pooled_boundary(columns: Sequence[Mapping[str, Any]], level: float = 0.95) -> Boundary:
+    """Return the one boundary of several columns, each with a width of its own.
+
+    Parameters
+    ----------
+    columns : sequence of dict
+        The arguments of `Posterior` for each: ``points``, ``successes``, ``trials``, ``falling``.
+    level : float
+        Of the band.
+
+    Returns
+    -------
+    Boundary
+    """
+    x = np.concatenate([np.ravel(column["points"]) for column in columns])
+    reach = x.max() - x.min()
+    centres = np.linspace(x.min() - MARGIN * reach, x.max() + MARGIN * reach, CENTRES)
+    for _ in range(2):
+        likelihood = np.sum([Posterior(**column, centres=centres).of_centres for column in columns], axis=0)
+        looked_at, centres = centres, np.linspace(*_around(centres, likelihood > likelihood.max() - DEPTH), CENTRES)
+    value, low, high = _quantiles(looked_at, likelihood, level)
+    width = float(np.median([Posterior(**column).boundary().width for column in columns]))
+    trials = sum(int(np.sum(column["trials"])) for column in columns)
+    return Boundary(value, low, high, width, bool(x.min() <= low and high <= x.max()), trials)
+
+
+def _around(grid: Array, likely: Array) -> tuple[float, float]:
+    """Return the ends of the part of a grid that is likely, one step beyond."""
+    inside = np.flatnonzero(likely)
+    return float(grid[max(inside[0] - 1, 0)]), float(grid[min(inside[-1] + 1, len(grid) - 1)])
+
+
+def _quantiles(centres: Array, likelihood: Array, level: float) -> tuple[float, float, float]:
+    """Return the median and the ends of the band of a density on a grid."""
+    density = np.exp(likelihood - likelihood.max())
+    steps = (density[1:] + density[:-1]) / 2
+    cumulative = np.concatenate([[0.0], np.cumsum(steps)]) / steps.sum()
+    found = np.interp([0.5, (1 - level) / 2, (1 + level) / 2], cumulative, centres)
+    return float(found[0]), float(found[1]), float(found[2])
+
+
+def _entropy(p: Array) -> Array:
+    return np.asarray(entr(p) + entr(1 - p))

@@ -1,0 +1,249 @@
+"""The page about experiments: the claims with their verdicts, the figures, and what they rest on."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from flatmin._version import __version__
+from flatmin.lab.displays import Display, page_svg
+from flatmin.lab.evidence import Evidence
+from flatmin.lab.pages.findings import KINDS, Finding, in_words, kind_of, tally
+from flatmin.lab.pages.settings import failures_of, settings_of, size_of, time_in_words, unfinished
+from flatmin.lab.runs.provenance import Provenance
+from flatmin.report.page import Chip, Fact, Figure, Line, Overview, Page, Section, Statement, Table, Verdict
+from flatmin.report.words import counted, listed, number
+
+__all__ = ["GENERATOR", "experiments_page"]
+
+#: How the page names its maker.
+GENERATOR = f"flatmin report {__version__}"
+HOLDS = {"holds": True, "fails": False, "undecided": None}
+#: What stands before the number of a claim.
+WORDS = {"holds": "Holds:", "fails": "Fails:", "undecided": "Undecided:", "untested": "Not tested here:"}
+
+
+def experiments_page(
+    findings: Sequence[Finding],
+    *,
+    title: str = "Experiments",
+    provenance: Mapping[str, Provenance] | None = None,
+    command: str = "",
+    notes: Sequence[str] = (),
+) -> Page:
+    """Return the page about experiments that have been judged.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        One a recipe.
+    title : str
+        The heading.
+    provenance : mapping, optional
+        Where the evidence comes from, by the recipe's name.
+    command : str
+        What makes the page again.
+    notes : sequence of str
+        Sentences for the reader.
+    """
+    known = provenance or {}
+    sections = [_overview(findings)]
+    sections += [_section(finding, known.get(finding.name)) for finding in findings]
+    sections.append(_reading_guide(command))
+    return Page(
+        title=title,
+        kicker="flatmin report",
+        subtitle=_subtitle(findings),
+        verdict=_verdict(findings),
+        highlights=_highlights(findings),
+        sections=sections,
+        notes=list(notes),
+        footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
+        generator=GENERATOR,
+        broad=True,
+    )
+
+
+def _size(evidence: Evidence) -> int:
+    return len(evidence) + len(evidence.failed)
+
+
+def _subtitle(findings: Sequence[Finding]) -> str:
+    names = [finding.name for finding in findings]
+    return f"{counted(len(names), 'experiment')}: {listed(names, most=20)}"
+
+
+def _verdict(findings: Sequence[Finding]) -> Verdict:
+    claims = [claim for finding in findings for claim in finding.claims]
+    trials = sum(_size(finding.evidence) for finding in findings)
+    said = tally(claims)
+    headline = (
+        f"{said[:1].upper()}{said[1:]}, over {counted(trials, 'trial')} of {counted(len(findings), 'experiment')}."
+    )
+    return Verdict(bool(claims) and all(c.verdict == "holds" for c in claims), headline, _advice(findings))
+
+
+def _advice(findings: Sequence[Finding]) -> str:
+    """Return what is missing, and which experiments have claims that do not hold."""
+    said = [part for part in [unfinished([finding.evidence for finding in findings])] if part]
+    for kind, words in (("fails", "Fails"), ("undecided", "Undecided"), ("untested", "Not tested here")):
+        counts = [(f.name, _of_kind(f, kind), len(f.claims)) for f in findings]
+        names = [f"{name} ({counted(count, 'claim')} of {total})" for name, count, total in counts if count]
+        if names:
+            said.append(f"{words}: {listed(names, most=20)}.")
+    lost = sum(len(finding.evidence.failed) for finding in findings)
+    if lost:
+        said.append(f"{counted(lost, 'trial')} failed and {'counts' if lost == 1 else 'count'} for nothing.")
+    return " ".join(said)
+
+
+def _of_kind(finding: Finding, kind: str) -> int:
+    return sum(kind_of(claim) == kind for claim in finding.claims)
+
+
+def _highlights(findings: Sequence[Finding]) -> list[Fact]:
+    counts = Counter(kind_of(claim) for finding in findings for claim in finding.claims)
+    seconds = sum(r.seconds for f in findings for r in [*f.evidence.results, *f.evidence.failed])
+    return [
+        *(Fact(words[2], str(counts[kind])) for kind, words in KINDS.items()),
+        Fact("Trials", str(sum(_size(finding.evidence) for finding in findings))),
+        Fact("Failed trials", str(sum(len(finding.evidence.failed) for finding in findings))),
+        Fact("Time of the trials", time_in_words(seconds)),
+    ]
+
+
+def _overview(findings: Sequence[Finding]) -> Section:
+    """Return the table of all claims, which leads to each of them."""
+    lines = [_line(finding) for finding in findings]
+    overview = Overview("Experiments and their claims", ("Experiment", "Claims", "Verdict", "Size"), lines)
+    return Section("overview", "Overview", overview=overview)
+
+
+def _line(finding: Finding) -> Line:
+    recipe = finding.recipe
+    chips = [
+        Chip(
+            _address(finding, f"claim-{index}"),
+            HOLDS[claim.verdict],
+            str(index),
+            f"{recipe.name}, claim {index} {KINDS[kind_of(claim)][0]}",
+        )
+        for index, claim in enumerate(finding.claims, 1)
+    ]
+    return Line(_address(finding), recipe.name, chips, (_outcome(finding), size_of(finding.evidence)))
+
+
+def _outcome(finding: Finding) -> str:
+    """Return the worst that is to be said of the claims, and of how many it is true."""
+    for kind, words in (
+        ("fails", KINDS["fails"]),
+        ("undecided", ("undecided",) * 2),
+        ("untested", ("not tested",) * 2),
+    ):
+        count, total = _of_kind(finding, kind), len(finding.claims)
+        if count:
+            return f"{count} of {total} {words[count > 1]}"
+    return "all hold" if finding.claims else "no claim"
+
+
+def _address(finding: Finding, part: str = "") -> str:
+    """Return where a recipe, or a part of its section, stands in the page: no two share one, whatever their names."""
+    name = re.sub("[^A-Za-z0-9-]", lambda letter: f"_{ord(letter[0]):x}_", finding.name)
+    return f"experiment-{name}" + (f".{part}" if part else "")
+
+
+def _section(finding: Finding, provenance: Provenance | None) -> Section:
+    recipe = finding.recipe
+    parts = [Section(_address(finding, "settings"), "Settings", facts=settings_of(finding.evidence, provenance))]
+    if finding.evidence.failed:
+        said, table = failures_of(finding.evidence)
+        parts.append(Section(_address(finding, "failures"), "Failed trials", [said], table=table))
+    leads = [Fact("Claim", _plain(recipe.claim)), Fact("Refuted by", _plain(recipe.refuted_by))]
+    lost = f"; {len(finding.evidence.failed)} failed" if finding.evidence.failed else ""
+    prose = [*finding.trouble, f"What follows is from {size_of(finding.evidence)}{lost}."]
+    if not finding.claims and not finding.trouble:
+        prose.append("Nothing in these trials has been judged.")
+    return Section(
+        _address(finding),
+        _plain(recipe.title),
+        prose,
+        leads=leads,
+        statements=_statements(finding),
+        figures=[_figure(_address(finding, display.name), display) for display in finding.displays],
+        parts=parts,
+        label=recipe.name,
+    )
+
+
+def _plain(text: str) -> str:
+    """Return a text without the marks of its formulas, and percentages that do not break."""
+    return text.replace("``", "").replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _statements(finding: Finding) -> list[Statement]:
+    out = []
+    for index, claim in enumerate(finding.claims, 1):
+        title = _plain(f"{index}. {claim.text[:1].upper()}{claim.text[1:]}")
+        name = _address(finding, f"claim-{index}")
+        out.append(Statement(HOLDS[claim.verdict], title, in_words(claim), name=name, word=WORDS[kind_of(claim)]))
+    return out
+
+
+def _figure(address: str, display: Display) -> Figure:
+    head, rows = display.table()
+    table = Table(
+        f"Data: {display.title}",
+        head,
+        [[_cell(value) for value in row] for row in rows],
+        keys=[[_key(value) for value in row] for row in rows],
+    )
+    svg = page_svg(display, address)
+    return Figure(display.title, display.alt, _plain(display.caption), svg=svg, wide=display.wide, table=table)
+
+
+def _cell(value: Any) -> str:
+    """Return a cell of a table in words or digits."""
+    value = _own(value)
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value).replace("-", "−")
+    return number(value, 4) if isinstance(value, float) else str(value)
+
+
+def _key(value: Any) -> float | str | None:
+    """Return what a cell is sorted by."""
+    value = _own(value)
+    if isinstance(value, bool | int | float):
+        return float(f"{value:.6g}") if abs(value) < float("inf") else None
+    return value if value is None else str(value)
+
+
+def _own(value: Any) -> Any:
+    """Return a number of NumPy as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _reading_guide(command: str) -> Section:
+    """Return what the words of the page mean, and how it is made again."""
+    points = [
+        "A claim names one number and a limit for it. It holds if the number's whole interval is on the "
+        "claimed side of the limit, fails if the whole interval is on the other side, and is undecided otherwise; "
+        "where these trials give no number, it is not tested here. Every claim is judged for itself. An "
+        "interval that is decided by chance covers at least 95\N{NO-BREAK SPACE}%; where several numbers stand in one "
+        "claim it covers more, so that all of them are covered at once.",
+        "A number without an interval, such as the largest of all draws, speaks of the draws that were made and of no "
+        "others: more draws may exceed it.",
+        "Intervals are for a number of trials that was chosen beforehand. Whoever looks at a sweep that goes on, and "
+        "stops when a verdict pleases, is wrong more often than the intervals say.",
+        "A trial is one repetition of one cell of the grid. Its seed is a digest of the experiment, the parameters and "
+        "the repetition, so everybody who repeats it draws the same. Methods that are compared see the same draws.",
+        "A trial that failed ended with an error; it is counted, shown with its reason, and otherwise left out.",
+    ]
+    return Section("reading", "How to read this page", points=points, code=command)

@@ -1,0 +1,65 @@
+"""Cells that draw an instance of a family, solve it, and compare with the truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flatmin import families
+from flatmin.lab.runs.experiment import Metrics
+from flatmin.solvers.choose import flat_minimum
+
+__all__ = ["CERTIFIED", "RECOVERED", "degrees", "metrics_of_recovery"]
+
+#: A relative error below this counts as exact recovery.
+RECOVERED = 1e-6
+#: Names of the statuses whose solutions are certified flat.
+CERTIFIED = ("unique_flat_minimum", "flat_minimum")
+#: Models whose unknown matrix is symmetric or Hermitian.
+HERMITIAN = ("covariance", "phase-retrieval", "quadratic-network")
+
+
+def metrics_of_recovery(name: str, shape: Any, rank: int, size: int | None, seed: int, **settings: Any) -> Metrics:
+    """Return how well the flat minimum recovers the truth of a random instance.
+
+    Parameters
+    ----------
+    name : str
+        Of the family.
+    shape, rank, size
+        As for `Family.sample`.
+    seed : int
+        Of the instance and the solver.
+    settings : dict
+        ``sample``, further arguments of `Family.sample`; the rest goes to `flat_minimum`.
+
+    Returns
+    -------
+    dict
+        ``error``, up to the symmetry of the family; ``success``; ``rank_found``; ``solved``, the name of the status;
+        ``gap`` and ``unique`` of the certificate; ``iterations``.
+    """
+    family = families.find(name)
+    instance = family.sample(shape, rank, size, seed=seed, **settings.pop("sample", {}))
+    solution = flat_minimum(instance.problem, seed=seed, **settings)
+    assert instance.truth is not None
+    error = family.relative_error(instance.problem, solution, instance.truth)
+    return {
+        "error": float(error),
+        "success": bool(error < RECOVERED),
+        "rank_found": solution.rank,
+        "solved": solution.status.name,
+        "gap": float(solution.certificate.relative_gap),
+        "unique": solution.certificate.unique,
+        "iterations": solution.iterations,
+    }
+
+
+def degrees(name: str, d: int, rank: int) -> float:
+    """Return the number that thresholds are multiples of: ``r (d1 + d2)``, for symmetric matrices ``r d``.
+
+    Examples
+    --------
+    >>> degrees("matrix-sensing", 10, 2), degrees("covariance", 10, 2)
+    (40.0, 20.0)
+    """
+    return float(rank * d if name in HERMITIAN else 2 * rank * d)

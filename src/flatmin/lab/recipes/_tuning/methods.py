@@ -1,0 +1,130 @@
+"""Ways to train that studies compare, each with one strength that is tuned."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from flatmin.lab.recipes._tuning.replicas import EachSAM, Replicas
+from flatmin.nn.optimizers.label_noise import LabelNoise
+from flatmin.nn.optimizers.weight_decay import WeightDecay
+from flatmin.nn.penalty import HessianTracePenalty
+
+__all__ = ["METHODS", "Method", "Training", "standardize", "whiten"]
+
+#: Directions whose variance is below this share of the largest are left out by whitening: nothing is seen of them.
+UNSEEN = 1e-10
+
+
+@dataclass(frozen=True)
+class Training:
+    """What turns a batch into a step.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        An optimizer of torch, or a wrapper of `flatmin.nn.optimizers` around one.
+    objective : callable
+        What is differentiated, a function of inputs and targets.
+    """
+
+    optimizer: Optimizer
+    objective: Callable[[Tensor, Tensor], Tensor]
+
+
+#: Makes a training of a model, a loss, a step size and a strength.
+Start = Callable[[Replicas, nn.Module, float, float], Training]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to train, and what it does to the inputs before.
+
+    Attributes
+    ----------
+    start : callable
+        Makes a training of a model, a loss, the usual step size and a strength.
+    transform : callable, optional
+        Returns for training inputs (n, d) a matrix by which inputs are multiplied.
+    """
+
+    start: Start
+    transform: Callable[[Tensor], Tensor] | None = None
+
+
+def _on_loss(optimizer: Optimizer, model: nn.Module, loss: nn.Module) -> Training:
+    return Training(optimizer, lambda x, y: loss(model(x), y))
+
+
+def _plain(model: Replicas, loss: nn.Module, lr: float, strength: float) -> Training:
+    """Train with the step size as the strength, in units of the usual one."""
+    return _on_loss(Adam(model.parameters(), lr=lr * strength), model, loss)
+
+
+def _weight_decay(model: Replicas, loss: nn.Module, lr: float, strength: float) -> Training:
+    """Add ``strength |w|²`` to the loss of each: torch adds ``weight_decay · w`` to the gradient of their mean."""
+    decay = 2 * strength / len(model)
+    return _on_loss(Adam(model.parameters(), lr=lr, weight_decay=decay), model, loss)
+
+
+def _decoupled_decay(model: Replicas, loss: nn.Module, lr: float, strength: float) -> Training:
+    """Shrink the weights at the rate ``strength``, as AdamW does."""
+    return _on_loss(WeightDecay(Adam(model.parameters(), lr=lr), model, loss, strength), model, loss)
+
+
+def _trace_penalty(model: Replicas, loss: nn.Module, lr: float, strength: float) -> Training:
+    """Add ``strength`` times the Gauss-Newton trace to the loss."""
+    penalty = HessianTracePenalty(model, loss, seed=0)
+    return Training(Adam(model.parameters(), lr=lr), lambda x, y: penalty.objective(x, y, strength))
+
+
+def _sam(model: Replicas, loss: nn.Module, lr: float, strength: float) -> Training:
+    """Take gradients at the distance ρ = strength uphill."""
+    return _on_loss(EachSAM(Adam(model.parameters(), lr=lr), model, loss, strength), model, loss)
+
+
+def _label_noise(model: Replicas, loss: nn.Module, lr: float, strength: float) -> Training:
+    """Add noise of standard deviation ``strength`` to targets; replace classes by random ones with this probability."""
+    return _on_loss(LabelNoise(Adam(model.parameters(), lr=lr), model, loss, strength), model, loss)
+
+
+def _label_smoothing(model: Replicas, loss: nn.Module, lr: float, strength: float) -> Training:
+    """Spread a share ``strength`` of each label over all classes."""
+    smooth: Any = copy.copy(loss)
+    smooth.label_smoothing = strength
+    return _on_loss(Adam(model.parameters(), lr=lr), model, smooth)
+
+
+def standardize(x: Tensor) -> Tensor:
+    """Return the diagonal matrix that gives each input that varies a mean square of 1."""
+    size = x.square().mean(0).sqrt()
+    return torch.diag(torch.where(size > UNSEEN**0.5 * size.max(), 1 / size, 0.0))
+
+
+def whiten(x: Tensor) -> Tensor:
+    """Return the symmetric matrix after which the second moments of the inputs are those of the identity."""
+    values, vectors = torch.linalg.eigh((x.T @ x / len(x)).double())
+    inverse_root = torch.where(values > UNSEEN * values[-1], values.clamp(min=1e-300) ** -0.5, 0.0)
+    matrix: Tensor = vectors * inverse_root @ vectors.T
+    return matrix.to(x.dtype)
+
+
+#: All methods by name.
+METHODS: dict[str, Method] = {
+    "plain": Method(_plain),
+    "weight decay": Method(_weight_decay),
+    "decoupled decay": Method(_decoupled_decay),
+    "trace penalty": Method(_trace_penalty),
+    "SAM": Method(_sam),
+    "label noise": Method(_label_noise),
+    "label smoothing": Method(_label_smoothing),
+    "standardized + decay": Method(_weight_decay, standardize),
+    "standardized + trace": Method(_trace_penalty, standardize),
+    "whitened + decay": Method(_weight_decay, whiten),
+}

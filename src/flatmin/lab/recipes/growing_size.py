@@ -1,0 +1,192 @@
+"""Time of a certified solution against the dimension, for every family.
+
+Square matrices at a fixed oversampling, far enough above the threshold that the solution is the truth, certified: four
+measurements for each degree of freedom in sensing, bilinear sensing (rank 2), covariance estimation (rank 2) and
+quadratic networks (three neurons), six in completion (rank 5) and in complex phase retrieval. All dimensions are large
+enough for that to be fewer measurements than unknowns. Robust PCA of rank 5 sees all cells, one in ten of them grossly
+wrong. Sixteen draws of every cell: steps, and with them times, differ from draw to draw so much that eight left the
+exponent of quadratic networks open. What is timed is `flat_minimum` with its certificate, not the drawing, after a
+solve of a small problem of the same family, so that nothing is loaded meanwhile. The metric ``processor`` is processor
+time of all threads, ``wall`` is what a clock on the wall says.
+
+Times are no pure function of the seed: they belong to a machine, and one that is busy otherwise spoils them, ``wall``
+most and ``processor`` by a share, because caches and memory are shared. Run it alone, with ``--jobs 1``. Exponents are
+those of ``time ≈ c d^p`` in the range of d that was tried. They are no statement about larger problems: where other
+methods take over, or fixed costs fade, the curve bends. Their intervals are wider where it does.
+
+Claim: at a fixed oversampling processor time grows with the dimension no faster than the dearest step of each family.
+Dense sensing has m d² ~ d³ numbers; they are read once a step, limited by memory, and whitened once by d⁴ quick
+multiplications: an exponent of at most 3.5. Bilinear sensing, covariance estimation, phase retrieval and quadratic
+networks have m d ~ d² numbers, and dual matrices and least-squares problems of d³ multiplications: at most 3. In
+robust PCA a step decomposes a d×d matrix: at most 3. In completion a step reads the m ~ d known cells, and nothing d×d
+is formed: an exponent of at most 1.25 in the number of cells. At least 95 of 100 solutions are the truth with a
+certificate of uniqueness.
+
+Refuted by: an exponent, or the share, on the other side of its limit with its whole interval. The intervals of the
+exponents are of 95 % for all families together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flatmin import families
+from flatmin.families.base import Family, Instance
+from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.power_law import power_law
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._recovery import RECOVERED
+from flatmin.lab.runs.experiment import Block, Metrics, Parameters
+from flatmin.solvers.choose import flat_minimum
+
+if TYPE_CHECKING:
+    from flatmin.lab.displays import Display
+    from flatmin.lab.evidence import Evidence
+
+__all__ = ["RECIPE", "judge", "show", "solve"]
+
+#: Rank and measurements for each degree of freedom (0: all cells) of each family.
+SETTINGS = {
+    "matrix-sensing": (2, 4.0),
+    "bilinear-sensing": (2, 4.0),
+    "matrix-completion": (5, 6.0),
+    "robust-pca": (5, 0.0),
+    "covariance": (2, 4.0),
+    "phase-retrieval": (1, 6.0),
+    "quadratic-network": (3, 4.0),
+}
+#: Families whose unknown matrix is real and symmetric.
+SYMMETRIC = ("covariance", "quadratic-network")
+DIMENSIONS = {
+    "matrix-sensing": (20, 24, 28, 34, 40, 48, 57, 67, 80),
+    "bilinear-sensing": (40, 48, 57, 67, 80, 95, 113, 135, 160),
+    "matrix-completion": (100, 141, 200, 283, 400, 566, 800, 1131, 1600),
+    "robust-pca": (100, 130, 168, 218, 283, 367, 476, 617, 800),
+    "covariance": (50, 62, 77, 96, 119, 148, 184, 228, 283),
+    "phase-retrieval": (50, 62, 77, 96, 119, 148, 184, 228, 283),
+    "quadratic-network": (24, 28, 32, 38, 44, 51, 59, 69, 80),
+}
+#: The dimension of the problem that is solved before the clock starts.
+WARM_UP = 24
+#: The largest exponent that the dearest step explains, in the dimension or, for completion, in the number of cells.
+LIMITS = {
+    "matrix-sensing": ("d", 3.5),
+    "bilinear-sensing": ("d", 3.0),
+    "matrix-completion": ("measurements", 1.25),
+    "robust-pca": ("d", 3.0),
+    "covariance": ("d", 3.0),
+    "phase-retrieval": ("d", 3.0),
+    "quadratic-network": ("d", 3.0),
+}
+
+
+def solve(parameters: Parameters, seed: int) -> Metrics:
+    """Return how long a solution of one draw takes, and whether it is certified and the truth."""
+    family, d = families.find(str(parameters["family"])), int(parameters["d"])
+    flat_minimum(_drawn(family, WARM_UP, 0).problem, seed=seed)
+    instance = _drawn(family, d, seed)
+    wall, processor = time.perf_counter(), time.process_time()
+    solution = flat_minimum(instance.problem, seed=seed)
+    processor, wall = time.process_time() - processor, time.perf_counter() - wall
+    assert instance.truth is not None
+    error = float(family.relative_error(instance.problem, solution, instance.truth))
+    return {
+        "processor": processor,
+        "wall": wall,
+        "measurements": len(instance.problem.data),
+        "error": error,
+        "certified": bool(solution.certificate.holds and solution.certificate.unique),
+        "success": bool(error < RECOVERED and solution.certificate.holds and solution.certificate.unique),
+        "rank_found": solution.rank,
+        "solved": solution.status.name,
+        "iterations": solution.iterations,
+    }
+
+
+def _drawn(family: Family, d: int, seed: int) -> Instance:
+    """Draw an instance with the family's rank and oversampling, but with no more measurements than unknowns."""
+    rank, oversampling = SETTINGS[family.name]
+    if not oversampling:
+        return family.sample((d, d), rank, None, seed=seed)
+    # A real symmetric matrix has d (d + 1) / 2 unknowns; any other has d², and so has a complex Hermitian one.
+    freedom, unknowns = rank * (2 * d - rank), d * d
+    if family.name in SYMMETRIC:
+        freedom, unknowns = rank * d - rank * (rank - 1) // 2, d * (d + 1) // 2
+    elif family.name == "phase-retrieval":
+        freedom = 2 * d - 1
+    return family.sample((d, d), rank, min(round(oversampling * freedom), unknowns), seed=seed)
+
+
+def judge(evidence: Evidence) -> list[Claim]:
+    """Return the claim: an exponent for each family, and the share of certified truths."""
+    text = "The share of solutions that are the truth, certified as unique"
+    return [*_exponents(evidence), Claim.of_share(text, evidence.values("success"), above=0.95)]
+
+
+def _exponents(evidence: Evidence) -> Iterator[Claim]:
+    for family, (against, limit) in LIMITS.items():
+        part = evidence.select(family=family)
+        words = "the dimension" if against == "d" else "the number of cells"
+        dimensions = part.levels("d")
+        span = f", from d = {dimensions[0]} to {dimensions[-1]}" if dimensions else ""
+        text = f"The exponent of processor time against {words} for {family}{span}"
+        if len(dimensions) < 2:
+            yield Claim.open(text, below=limit)
+            continue
+        x = [result.trial.parameters["d"] for result in part.results] if against == "d" else part.values(against)
+        # A clock that has not moved says less than its step, not nothing.
+        seconds = np.maximum(part.values("processor"), time.get_clock_info("process_time").resolution)
+        yield Claim(text, *power_law(x, seconds, shared_level(len(LIMITS))), below=limit)
+
+
+def show(evidence: Evidence) -> list[Display]:
+    """Return processor time against the dimension, for all families on logarithmic axes."""
+    from flatmin.lab.displays import CurvesDisplay
+
+    if not len(evidence):
+        return []
+    caption = "Geometric means over draws of the processor time of the solve with its certificate."
+    return [
+        CurvesDisplay.from_evidence(
+            evidence,
+            "time",
+            "Time of a certified solution against the dimension",
+            x="d",
+            y="processor",
+            by="family",
+            x_log=True,
+            y_log=True,
+            labels={family: family.replace("-", " ") for family in SETTINGS},
+            x_label="dimension d of a d×d matrix",
+            y_label="processor time, seconds",
+            caption=caption,
+            wide=True,
+        )
+    ]
+
+
+def _blocks() -> Iterator[Block]:
+    for family, dimensions in DIMENSIONS.items():
+        yield {"family": (family,), "d": dimensions}
+
+
+RECIPE = Recipe(
+    "scaling",
+    __doc__,
+    solve,
+    grid=tuple(_blocks()),
+    repetitions=16,
+    quick={
+        "grid": [
+            {"family": ("bilinear-sensing", "covariance"), "d": (20, 28, 40)},
+            {"family": ("matrix-completion",), "d": (71, 100)},
+        ],
+        "repetitions": 2,
+    },
+    judge=judge,
+    show=show,
+)

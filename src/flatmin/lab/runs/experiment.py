@@ -1,0 +1,219 @@
+"""Experiment: a cell, which is a pure function of parameters and a seed, over a grid of parameters."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Self
+
+from flatmin._version import __version__
+from flatmin.errors import InputError
+from flatmin.lab.runs.source import digest_of
+
+__all__ = ["Block", "Cell", "Experiment", "Metrics", "Parameters", "Transition", "Trial", "Value", "key_of"]
+
+Value = str | int | float | bool
+Parameters = Mapping[str, Value]
+#: What a cell returns: numbers, words, truth values, None, or lists of numbers such as curves.
+Metrics = dict[str, Any]
+Cell = Callable[[Parameters, int], Metrics]
+#: The values of each parameter; every combination is a cell.
+Block = Mapping[str, Sequence[Value]]
+
+#: Number of bits of a seed: large enough that draws of one cell do not collide, small enough for a database column.
+SEED_BITS = 48
+#: Column names of an exported sweep that a parameter may not have.
+RESERVED = frozenset({"recipe", "repetition", "seed", "status", "reason", "seconds"})
+
+
+def key_of(parameters: Parameters) -> str:
+    """Return a text that identifies parameters; their order does not matter.
+
+    Examples
+    --------
+    >>> key_of({"m": 20, "d": 4})
+    '{"d":4,"m":20}'
+    """
+    return json.dumps(dict(parameters), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One repetition of one cell.
+
+    Attributes
+    ----------
+    parameters : dict
+        The parameters of the cell.
+    repetition : int
+        The number of the repetition, from 0.
+    seed : int
+        The seed of everything random in the trial.
+    """
+
+    parameters: Parameters
+    repetition: int
+    seed: int
+
+    @cached_property
+    def key(self) -> tuple[str, int]:
+        """The identity of the trial within one version of an experiment."""
+        return key_of(self.parameters), self.seed
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A transition from failure to success along one parameter, in every column of a phase map.
+
+    Attributes
+    ----------
+    along : str
+        The parameter, such as the number of measurements ``m``.
+    success : str
+        The metric that is true if a trial succeeded.
+    scale : callable
+        ``scale(parameters)``, the unit of the boundary, such as ``r (d1 + d2)``. It may depend on all parameters except
+        ``along``.
+    falling : bool
+        Whether success turns to failure instead, as with a growing share of gross errors.
+    """
+
+    along: str
+    success: str
+    scale: Callable[[Mapping[str, Any]], float]
+    falling: bool = False
+
+
+def _identity(parameters: Parameters) -> Parameters | None:
+    """Return the combination itself."""
+    return parameters
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A cell over a grid of parameters, with repetitions.
+
+    Parameters
+    ----------
+    name : str
+        The name on the command line.
+    about : str
+        A description, whose first line is the title.
+    cell : callable
+        ``cell(parameters, seed) -> dict`` of numbers, words, truth values or lists of numbers. A pure function at the
+        top level of a module: equal arguments give equal metrics up to rounding, on every machine.
+    grid : sequence of mappings
+        Blocks, each with the values of every parameter. All combinations within a block are cells.
+    repetitions : int
+        Number of trials of each cell, with different seeds.
+    quick : mapping
+        The ``grid`` and ``repetitions`` of the quick version.
+    resolve : callable
+        ``resolve(parameters)`` returns the parameters of the cell for a combination, or None if there is no such cell.
+        It turns a multiple of the degrees of freedom into a number of measurements, for example.
+    paired : tuple of str
+        Parameters that do not affect the seed, such as methods to be compared on the same random instances.
+    seed : int
+        Base of all seeds; another value gives other draws.
+    transition : Transition or None
+        The transition that a phase map shows and an adaptive sweep locates.
+    needs : str or None
+        A module that the cell imports and a plain installation lacks; flatmin's extra of the same name installs it.
+
+    Raises
+    ------
+    InputError
+        If a parameter or the number of repetitions cannot be used.
+    """
+
+    name: str
+    about: str
+    cell: Cell
+    grid: Sequence[Block]
+    repetitions: int = 10
+    quick: Mapping[str, Any] = field(default_factory=dict)
+    resolve: Callable[[Parameters], Parameters | None] = _identity
+    paired: tuple[str, ...] = ()
+    seed: int = 0
+    transition: Transition | None = None
+    needs: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("repetitions", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        for block in self.grid:
+            _check_block(block)
+        if set(self.quick) - {"grid", "repetitions"}:
+            raise InputError(f"quick has {sorted(self.quick)}, expected grid and repetitions")
+
+    @property
+    def title(self) -> str:
+        """The first line of the description."""
+        return self.about.strip().partition("\n")[0].rstrip(".")
+
+    @cached_property
+    def version(self) -> str:
+        """A digest of the cell's code and flatmin's version. Results of different versions are never mixed.
+
+        Grid, repetitions and base seed are not part of it, so a larger grid reuses the results of a smaller one.
+        """
+        code = digest_of(self.cell)
+        return hashlib.sha256(f"{self.name}\n{code}\n{__version__}".encode()).hexdigest()[:16]
+
+    @cached_property
+    def cells(self) -> tuple[Parameters, ...]:
+        """The parameters of every cell, each once, in the order of the grid."""
+        found: dict[str, Parameters] = {}
+        for block in self.grid:
+            for values in itertools.product(*block.values()):
+                cell = self.resolve(dict(zip(block, values, strict=True)))
+                if cell is not None:
+                    found.setdefault(key_of(cell), cell)
+        if not found:
+            raise InputError(f"the grid of {self.name} has no cell, expected at least one")
+        return tuple(found.values())
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all parameters."""
+        return list(dict.fromkeys(name for cell in self.cells for name in cell))
+
+    def trial(self, parameters: Parameters, repetition: int) -> Trial:
+        """Return a repetition of a cell, with its seed."""
+        drawn = key_of({name: value for name, value in parameters.items() if name not in self.paired})
+        hashed = hashlib.sha256(f"{self.name}\n{self.seed}\n{drawn}\n{repetition}".encode()).digest()
+        return Trial(parameters, repetition, int.from_bytes(hashed[: SEED_BITS // 8], "big"))
+
+    def trials(self) -> Iterator[Trial]:
+        """Give all trials: the first repetition of every cell in a scrambled order, then the second, and so on.
+
+        An interrupted sweep is thus a complete one with fewer repetitions, and its pace predicts the remaining time.
+        """
+        for repetition in range(self.repetitions):
+            trials = (self.trial(cell, repetition) for cell in self.cells)
+            yield from sorted(trials, key=lambda trial: hashlib.sha256(repr(trial.key).encode()).digest())
+
+    def quickly(self) -> Self:
+        """Return the quick version."""
+        if not self.quick:
+            raise InputError(f"the recipe {self.name} has no quick version, expected it without --quick")
+        return replace(self, **self.quick)
+
+
+def _check_block(block: Block) -> None:
+    for name, values in block.items():
+        if name in RESERVED:
+            raise InputError(
+                f"a parameter is called {name!r}, expected another name than {', '.join(sorted(RESERVED))}"
+            )
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            raise InputError(f"the grid has {name} = {values!r}, expected a list of values")
+        for value in values:
+            if not isinstance(value, Value) or value != value or value in (float("inf"), -float("inf")):
+                raise InputError(f"the grid has {name} = {value!r}, expected words, finite numbers or truth values")

@@ -1,0 +1,114 @@
+"""Results as a table, one row a trial: CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from flatmin._core.files import atomic_path
+from flatmin.errors import InputError
+from flatmin.lab.runs.experiment import Experiment
+from flatmin.lab.runs.store import Result
+
+__all__ = ["check_export", "export", "rows"]
+
+Row = dict[str, Any]
+
+
+def rows(recipe: Experiment, results: Sequence[Result]) -> list[Row]:
+    """Return one row a trial: recipe, parameters, repetition, seed, status, reason, metrics, seconds.
+
+    All rows have the same columns; what a trial does not have is None. A metric that is called like another column has
+    an underscore behind its name.
+    """
+    parameters = recipe.columns
+    metrics = list(dict.fromkeys(name for result in results for name in result.metrics))
+    taken = {"recipe", *parameters, "repetition", "seed", "status", "reason", "seconds"}
+    called = {name: f"{name}_" if name in taken else name for name in metrics}
+    return [
+        {"recipe": recipe.name}
+        | {name: result.trial.parameters.get(name) for name in parameters}
+        | {"repetition": result.trial.repetition, "seed": result.trial.seed}
+        | {"status": result.status, "reason": result.reason}
+        | {called[name]: result.metrics.get(name) for name in metrics}
+        | {"seconds": result.seconds}
+        for result in results
+    ]
+
+
+def export(file: str | Path, recipe: Experiment, results: Sequence[Result]) -> None:
+    """Write results as a table, whole or not at all.
+
+    Parameters
+    ----------
+    file : path
+        Ends in ``.csv`` or ``.parquet``.
+    recipe : Experiment
+        What they are results of.
+    results : sequence of Result
+        One row each.
+
+    Raises
+    ------
+    InputError
+        If the ending is another one, the file cannot be written, or there is nothing to read Parquet with.
+    """
+    file = Path(file)
+    write = check_export(file)
+    try:
+        with atomic_path(file) as temporary:
+            write(temporary, rows(recipe, results))
+    except OSError as error:
+        raise InputError(f"the --export {file} cannot be written: {error.strerror or error}") from error
+
+
+def check_export(file: Path) -> Callable[[Path, list[Row]], None]:
+    """Return what writes the file, or raise `InputError` if nothing could; nothing is written."""
+    writers = {".csv": _write_csv, ".parquet": _write_parquet}
+    if file.suffix not in writers:
+        raise InputError(f"the --export {file} has the ending {file.suffix!r}, expected .csv or .parquet")
+    if file.is_dir():
+        raise InputError(f"the --export {file} is a directory, expected a file")
+    if not file.parent.is_dir():
+        raise InputError(f"the --export {file} would stand in {file.parent}, which is no directory; make it first")
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise InputError(f"the --export {file} cannot be written: nothing may be made in {file.parent}")
+    if file.suffix == ".parquet":
+        _arrow()
+    return writers[file.suffix]
+
+
+def _write_csv(file: Path, table: list[Row]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(table[0]) if table else ["recipe"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+
+
+def _write_parquet(file: Path, table: list[Row]) -> None:
+    arrow, parquet = _arrow()
+    columns = {name: [row[name] for row in table] for name in (table[0] if table else ["recipe"])}
+    parquet.write_table(arrow.table({name: _column(arrow, values) for name, values in columns.items()}), file)
+
+
+def _column(arrow: Any, values: list[Any]) -> Any:
+    """Return values as a column of one kind: whole numbers beside others are numbers, and what is mixed is words."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        values = [None if value is None else float(value) for value in values]
+    elif len(kinds) > 1:
+        values = [None if value is None else str(value) for value in values]
+    return arrow.array(values)
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise InputError(
+            "a .parquet file needs pyarrow, which is not installed: pip install 'flatmin[parquet]'"
+        ) from error

@@ -1,0 +1,143 @@
+"""A store opened for reading only: nothing is created, changed, or locked against writers."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from flatmin.errors import InputError
+from flatmin.lab.runs.store import APPLICATION, FORMAT, PATIENCE, Store
+
+__all__ = ["FrozenStore", "read_frozen"]
+
+T = TypeVar("T")
+#: Number of attempts to read a file that another process keeps changing.
+ATTEMPTS = 5
+
+
+class FrozenStore(Store):
+    """A snapshot of a store.
+
+    Parameters
+    ----------
+    file : Path
+        The name of the store in error messages.
+    address : str
+        The location, as a URI that SQLite understands.
+    """
+
+    def __init__(self, file: Path, address: str) -> None:
+        self.file = file
+        self._lock = threading.RLock()
+        with self._errors_explained():
+            self._database = sqlite3.connect(
+                address, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            )
+
+    def begin(self) -> bool:
+        """Fix the snapshot, and return whether it has tables; raise `InputError` if they are not a store's."""
+        self.select("BEGIN")
+        (tables,), (application,), (version,) = (
+            self.select(query)[0]
+            for query in ("SELECT count(*) FROM sqlite_master", "PRAGMA application_id", "PRAGMA user_version")
+        )
+        if tables and application != APPLICATION:
+            raise InputError(f"{self.file} is no store of sweeps, expected one")
+        if tables and version != FORMAT:
+            raise InputError(f"the store {self.file} has format version {version}, expected {FORMAT}")
+        return bool(tables)
+
+    @contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise InputError(f"the store {self.file} cannot be read: {error}") from error
+
+
+def read_frozen(file: Path, read: Callable[[FrozenStore], T]) -> T | None:
+    """Return what a function reads from a store, or None if the store has no tables yet.
+
+    If no process has the file open, it is read in place and no further file appears. A log of SQLite next to the file
+    shows that a process has it open or was killed; then file and log are read together.
+
+    Parameters
+    ----------
+    file : Path
+        The store.
+    read : callable
+        Takes a `FrozenStore`. It is called again if the file changed meanwhile.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    for _ in range(ATTEMPTS):
+        before = _state(file)
+        if _log(file).exists():
+            return _with_log(file, read)
+        try:
+            found = _from_address(file, f"{_address(file)}?immutable=1", read)
+        except InputError:
+            if _state(file) == before:
+                raise
+            continue
+        if _state(file) == before:
+            return found
+    raise InputError(f"the store {file} changes all the time while it is read; try again")
+
+
+def _with_log(file: Path, read: Callable[[FrozenStore], T]) -> T | None:
+    try:
+        return _from_address(file, f"{_address(file)}?mode=ro", read)
+    except InputError:
+        if _neighbour(file, "-shm").exists():
+            raise
+    # SQLite cannot read the log of a killed process in a directory without write permission, so both are copied.
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / file.name
+        try:
+            shutil.copyfile(file, copy)
+            shutil.copyfile(_log(file), _log(copy))
+        except OSError as error:
+            raise InputError(f"the store {file} cannot be read: {error}") from error
+        return _from_address(file, f"{_address(copy)}?mode=rw", read)
+
+
+def _from_address(file: Path, address: str, read: Callable[[FrozenStore], T]) -> T | None:
+    store = FrozenStore(file, address)
+    try:
+        return read(store) if store.begin() else None
+    finally:
+        store.close()
+
+
+def _address(file: Path) -> str:
+    return f"file:{quote(str(file.resolve()))}"
+
+
+def _log(file: Path) -> Path:
+    return _neighbour(file, "-wal")
+
+
+def _neighbour(file: Path, ending: str) -> Path:
+    """Return a file of SQLite next to the store itself, not next to a link to it."""
+    real = file.resolve()
+    return real.with_name(f"{real.name}{ending}")
+
+
+def _state(file: Path) -> tuple[int, int, bool]:
+    """Return what a writer changes: the size, the time of modification, and the existence of a log."""
+    try:
+        facts = file.stat()
+    except OSError as error:
+        raise InputError(f"the store {file} cannot be read: {error.strerror or error}") from error
+    return facts.st_size, facts.st_mtime_ns, _log(file).exists()

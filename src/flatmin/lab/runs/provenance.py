@@ -1,0 +1,109 @@
+"""Provenance: which stores, versions and machines results come from."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flatmin.lab.runs.experiment import Experiment
+from flatmin.lab.runs.frozen_store import FrozenStore, read_frozen
+from flatmin.lab.runs.source import library_digest
+from flatmin.lab.runs.store import Result
+
+__all__ = ["Environment", "Origin", "Provenance", "origins_of", "provenance_of"]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The software and the machine that computed a number of trials.
+
+    Attributes
+    ----------
+    facts : mapping
+        Versions of flatmin, Python, NumPy and SciPy, the machine, and a digest of flatmin's source.
+    trials : int
+        The number of trials.
+    """
+
+    facts: Mapping[str, str]
+    trials: int
+
+    @property
+    def differs(self) -> bool:
+        """Whether flatmin's source was in another state than now."""
+        return self.facts.get("library") != library_digest()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The origin of one trial.
+
+    Attributes
+    ----------
+    file : str
+        The name of the store.
+    facts : str or None
+        The facts of an `Environment`, as JSON.
+    finished : float
+        The time of recording, in seconds since 1970.
+    """
+
+    file: str
+    facts: str | None
+    finished: float
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The origin of all results of an experiment.
+
+    Attributes
+    ----------
+    files : tuple of str
+        Names of the stores.
+    environments : tuple of Environment
+        What computed them.
+    first, last : float or None
+        When the first and the last trial finished, in seconds since 1970.
+    repeated : int
+        The number of trials that stand in a further store as well; each counts once.
+    """
+
+    files: tuple[str, ...] = ()
+    environments: tuple[Environment, ...] = ()
+    first: float | None = None
+    last: float | None = None
+    repeated: int = 0
+
+    @classmethod
+    def from_origins(cls, origins: Sequence[Origin], repeated: int = 0) -> Provenance:
+        """Return a summary of the origins of trials."""
+        environments = Counter(origin.facts for origin in origins)
+        moments = [origin.finished for origin in origins]
+        return cls(
+            tuple(sorted({origin.file for origin in origins})),
+            tuple(Environment(json.loads(facts) if facts else {}, n) for facts, n in environments.most_common()),
+            min(moments, default=None),
+            max(moments, default=None),
+            repeated,
+        )
+
+
+def origins_of(store: FrozenStore, experiment: Experiment) -> dict[tuple[str, int], Origin]:
+    """Return the origin of every stored trial of an experiment in its version, by the trial's key."""
+    rows = store.select(
+        "SELECT parameters, seed, facts, finished FROM trials LEFT JOIN sessions ON sessions.id = session "
+        "WHERE recipe = ? AND version = ?",
+        (experiment.name, experiment.version),
+    )
+    return {(parameters, seed): Origin(store.file.name, facts, finished) for parameters, seed, facts, finished in rows}
+
+
+def provenance_of(file: Path, experiment: Experiment, results: Sequence[Result]) -> Provenance:
+    """Return the provenance of results that are all in one store."""
+    origins = read_frozen(file, lambda store: origins_of(store, experiment)) or {}
+    keys = [result.trial.key for result in results]
+    return Provenance.from_origins([origins[key] for key in keys if key in origins])

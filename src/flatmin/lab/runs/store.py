@@ -1,0 +1,295 @@
+"""Store of trials: one SQLite file, one transaction per result.
+
+A trial is identified by its experiment, the experiment's version, the parameters and the seed. Several processes of one
+machine may write to the same file; `worker.py` keeps them from computing the same trial.
+
+The file is in write-ahead mode. If a process is killed, everything recorded so far is kept. After a loss of power the
+last moments may be missing, but the file is intact.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from flatmin.errors import InputError
+from flatmin.lab.runs.experiment import Experiment, Metrics, Trial
+from flatmin.lab.runs.source import library_digest
+
+__all__ = ["Result", "Store", "check_store"]
+
+#: The application id in the header of our SQLite files: "flat" in ASCII.
+APPLICATION = 0x666C6174
+#: The version of the tables, in the header too.
+FORMAT = 1
+#: Seconds to wait for the transaction of another process.
+PATIENCE = 60.0
+
+#: The names are those of the first version: ``recipe`` is any experiment, ``claims`` are the reservations of workers.
+TABLES = """
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, pid INTEGER NOT NULL, beat REAL NOT NULL,
+    facts TEXT NOT NULL);
+CREATE TABLE trials (
+    recipe TEXT NOT NULL, version TEXT NOT NULL, parameters TEXT NOT NULL, seed INTEGER NOT NULL,
+    repetition INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT, metrics TEXT NOT NULL, seconds REAL NOT NULL,
+    finished REAL NOT NULL, session INTEGER, PRIMARY KEY (recipe, version, parameters, seed));
+CREATE TABLE claims (
+    recipe TEXT NOT NULL, version TEXT NOT NULL, parameters TEXT NOT NULL, seed INTEGER NOT NULL,
+    session INTEGER NOT NULL, PRIMARY KEY (recipe, version, parameters, seed));
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of a trial.
+
+    Attributes
+    ----------
+    trial : Trial
+        The trial.
+    metrics : dict
+        The return value of the cell; empty if it failed.
+    seconds : float
+        Wall-clock time of the cell.
+    reason : str or None
+        The reason of a failure; None for a trial that ran to the end.
+    """
+
+    trial: Trial
+    metrics: Metrics = field(default_factory=dict)
+    seconds: float = 0.0
+    reason: str | None = None
+
+    @property
+    def status(self) -> str:
+        """``done`` or ``failed``."""
+        return "done" if self.reason is None else "failed"
+
+
+class Store:
+    """A file of trials.
+
+    Parameters
+    ----------
+    file : path or None
+        The file, which is created if it does not exist; None keeps trials in memory, for this process only.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be created or read, or is not a store.
+
+    Examples
+    --------
+    >>> from flatmin.lab import recipes
+    >>> recipe = recipes.find("figure-3").quickly()
+    >>> with Store(None) as store:
+    ...     new = store.record(recipe, Result(next(recipe.trials()), {"error": 0.0}))
+    ...     [result.metrics for result in store.results(recipe)]
+    [{'error': 0.0}]
+    """
+
+    def __init__(self, file: str | Path | None) -> None:
+        self.file = Path("memory" if file is None else file)
+        # SQLite gives names such as ":memory:" another meaning, so the path is absolute.
+        self._path, self._identity = None if file is None else self.file.absolute(), None
+        self._lock = threading.RLock()
+        if file is not None:
+            check_store(self.file)
+        with self._errors_explained():
+            self._database = sqlite3.connect(
+                self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._open()
+                self._identity = self._file_identity()
+            except BaseException:
+                self._database.close()
+                raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+
+    def record(self, experiment: Experiment, result: Result, *, session: int | None = None) -> bool:
+        """Keep a result, drop the reservation of its trial, and return whether the trial was new.
+
+        An earlier result of the same trial stays, unless it is a failure.
+        """
+        key = (experiment.name, experiment.version, *result.trial.key)
+        metrics = json.dumps(_encoded(result.metrics), allow_nan=False)
+        outcome = (result.trial.repetition, result.status, result.reason, metrics, result.seconds)
+        with self.transaction() as database:
+            database.execute("DELETE FROM claims WHERE (recipe, version, parameters, seed) = (?, ?, ?, ?)", key)
+            written = database.execute(
+                "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "status = excluded.status, reason = excluded.reason, metrics = excluded.metrics, "
+                "seconds = excluded.seconds, finished = excluded.finished, session = excluded.session "
+                "WHERE trials.status = 'failed'",
+                (*key, *outcome, time.time(), session),
+            )
+            return written.rowcount == 1
+
+    def results(self, experiment: Experiment) -> list[Result]:
+        """Return all results of an experiment in its version, inside its grid or not, in the order of recording."""
+        rows = self.select(
+            "SELECT parameters, repetition, seed, metrics, seconds, reason FROM trials "
+            "WHERE recipe = ? AND version = ? ORDER BY rowid",
+            (experiment.name, experiment.version),
+        )
+        return [
+            Result(Trial(json.loads(parameters), repetition, seed), _decoded(json.loads(metrics)), seconds, reason)
+            for parameters, repetition, seed, metrics, seconds, reason in rows
+        ]
+
+    def of_the_grid(self, experiment: Experiment) -> list[Result]:
+        """Return the stored results of the experiment's grid, cell by cell."""
+        there = {result.trial.key: result for result in self.results(experiment)}
+        repetitions = range(experiment.repetitions)
+        trials = (experiment.trial(cell, repetition) for cell in experiment.cells for repetition in repetitions)
+        return [there[trial.key] for trial in trials if trial.key in there]
+
+    def statuses(self, experiment: Experiment) -> dict[tuple[str, int], str]:
+        """Return ``done`` or ``failed`` for every stored trial of an experiment, by the trial's key."""
+        rows = self.select(
+            "SELECT parameters, seed, status FROM trials WHERE recipe = ? AND version = ?",
+            (experiment.name, experiment.version),
+        )
+        return {(parameters, seed): status for parameters, seed, status in rows}
+
+    def other_versions(self, experiment: Experiment) -> int:
+        """Return the number of trials of other versions of the experiment; they are kept but not used."""
+        query = "SELECT count(*) FROM trials WHERE recipe = ? AND version <> ?"
+        return int(self.select(query, (experiment.name, experiment.version))[0][0])
+
+    def from_another_library(self, experiment: Experiment) -> int:
+        """Return the number of the experiment's trials that another state of flatmin's source computed."""
+        rows = self.select(
+            "SELECT facts, count(*) FROM trials JOIN sessions ON sessions.id = trials.session "
+            "WHERE recipe = ? AND version = ? GROUP BY facts",
+            (experiment.name, experiment.version),
+        )
+        return sum(count for facts, count in rows if json.loads(facts)["library"] != library_digest())
+
+    def select(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """Return all rows of a query."""
+        with self._lock, self._errors_explained():
+            return self._database.execute(query, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Give the database for changes that are either all kept or all undone."""
+        with self._lock, self._errors_explained():
+            if self._identity is not None and self._file_identity() != self._identity:
+                raise InputError(f"the --store {self.file} was moved or deleted while in use, expected it to stay")
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:  # Some errors, such as a full disk, end the transaction themselves.
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        """Turn an error of the database into one sentence about the file."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise InputError(f"the --store {self.file} cannot be used: {error}") from error
+
+    def _file_identity(self) -> tuple[int, int] | None:
+        """Return which file has the name now: SQLite would go on writing to a deleted file, and lose everything."""
+        try:
+            found = self._path.stat() if self._path is not None else None
+        except OSError:
+            found = None
+        return None if found is None else (found.st_dev, found.st_ino)
+
+    def _open(self) -> None:
+        """Create the tables if the file is new, or check that they are ours."""
+        self._switch_to_write_ahead()
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        with self.transaction() as database:
+            (application,) = database.execute("PRAGMA application_id").fetchone()
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if not application and not tables:
+                for statement in TABLES.split(";")[:-1]:
+                    database.execute(statement)
+                database.execute(f"PRAGMA application_id = {APPLICATION}")
+                database.execute(f"PRAGMA user_version = {FORMAT}")
+            elif version != FORMAT:
+                raise InputError(f"the --store {self.file} has format version {version}, expected {FORMAT}")
+
+    def _switch_to_write_ahead(self) -> None:
+        """Set the journal mode; SQLite itself does not wait while another process does the same."""
+        for attempts in range(100, -1, -1):
+            try:
+                self._database.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if not attempts or "locked" not in str(error):
+                    raise
+                time.sleep(0.05)
+
+
+def check_store(file: Path) -> None:
+    """Raise `InputError` if a file is not a store, or none could be created there; nothing is written."""
+    if file.is_dir():
+        raise InputError(f"the --store {file} is a directory, expected a file or a new name")
+    if not file.parent.is_dir():
+        raise InputError(f"the --store {file} would stand in {file.parent}, which is no directory; make it first")
+    if not file.exists():
+        return
+    if not file.is_file():
+        raise InputError(f"the --store {file} is no regular file, expected one or a new name")
+    try:
+        with file.open("rb") as stream:
+            header = stream.read(72)
+    except OSError as error:
+        raise InputError(f"the --store {file} cannot be read: {error.strerror or error}") from error
+    # A store that another process is creating has no application id yet.
+    ours = header[:16] == b"SQLite format 3\0" and int.from_bytes(header[68:72], "big") in (APPLICATION, 0)
+    if header and not ours:
+        raise InputError(f"the --store {file} is no store of sweeps, expected one or a new name")
+
+
+def _encoded(value: Any) -> Any:
+    """Return metrics for JSON, with words for infinity and NaN."""
+    if isinstance(value, dict):
+        return {name: _encoded(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_encoded(entry) for entry in value]
+    return {"number": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _decoded(metrics: dict[str, Any]) -> Metrics:
+    """Return the inverse of `_encoded`."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(entry) for entry in value]
+        return float(value["number"]) if isinstance(value, dict) else value
+
+    return {name: plain(value) for name, value in metrics.items()}

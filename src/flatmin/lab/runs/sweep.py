@@ -1,0 +1,231 @@
+"""Sweep: run all trials of an experiment that are not in the store yet."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from flatmin.errors import InputError
+from flatmin.lab.runs.executors import Executor, Serial
+from flatmin.lab.runs.experiment import Experiment, Trial
+from flatmin.lab.runs.store import Result, Store
+from flatmin.lab.runs.worker import Worker
+
+__all__ = ["FullGrid", "Plan", "SweepResult", "sweep"]
+
+#: Seconds between checks for the results of other processes.
+POLL_STORE = 0.3
+#: Seconds between checks whether the executor can compute.
+POLL_EXECUTOR = 1.0
+
+
+class Plan(Protocol):
+    """The choice of trials to run."""
+
+    def next(self, results: Sequence[Result]) -> Sequence[Trial]:
+        """Return trials to run now, given all results so far; none when the sweep is complete."""
+        ...
+
+    def done(self, results: Sequence[Result]) -> int:
+        """Return how many of the results belong to the plan."""
+        ...
+
+    def total(self) -> int:
+        """Return the largest number of trials that the plan may ask for."""
+        ...
+
+
+class FullGrid:
+    """The plan to run every repetition of every cell.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+
+    Raises
+    ------
+    InputError
+        If a module that the cell needs is not installed, because every trial would fail.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        if experiment.needs is not None and find_spec(experiment.needs) is None:
+            needs = experiment.needs
+            raise InputError(f"{experiment.name} needs {needs}, which is not installed: pip install 'flatmin[{needs}]'")
+        self._trials = tuple(experiment.trials())
+
+    def next(self, results: Sequence[Result]) -> Sequence[Trial]:
+        """Return the missing trials."""
+        there = {result.trial.key for result in results}
+        return [trial for trial in self._trials if trial.key not in there]
+
+    def done(self, results: Sequence[Result]) -> int:
+        """Return the number of results, all of which belong to the plan."""
+        return len(results)
+
+    def total(self) -> int:
+        """Return the number of trials of the grid."""
+        return len(self._trials)
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The state of a sweep when it ended.
+
+    Attributes
+    ----------
+    results : list of Result
+        All stored results of the sweep's trials.
+    complete : bool
+        Whether no trial is missing.
+    """
+
+    results: list[Result]
+    complete: bool
+
+    @property
+    def failed(self) -> list[Result]:
+        """The trials that failed."""
+        return [result for result in self.results if result.reason is not None]
+
+
+def sweep(
+    experiment: Experiment,
+    store: Store,
+    *,
+    executor: Executor | None = None,
+    plan: Plan | None = None,
+    retry: bool = False,
+    stop: threading.Event | None = None,
+    callback: Callable[[dict[str, Any]], None] | None = None,
+) -> SweepResult:
+    """Run all trials of an experiment that are not in the store yet, and keep each result as it comes.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment, most often a recipe.
+    store : Store
+        Where results are kept. Other processes may run the same experiment with the same store at the same time: each
+        trial is computed by one of them, and each process waits until all results are there.
+    executor : Executor, optional
+        Where cells are computed; by default in this process.
+    plan : Plan, optional
+        Which trials to run; by default the full grid.
+    retry : bool
+        Whether failed trials are run again.
+    stop : Event, optional
+        Once it is set, no further trial begins; results of running trials are still kept.
+    callback : callable, optional
+        ``callback(dict)`` after each result that was computed here: ``done`` and ``total`` trials, ``made`` here,
+        ``failed``, the ``seconds`` of the cell and its ``result``. Also called with the number of trials ``waiting``
+        for other processes, and with the ``trouble`` that keeps the executor from computing; the latter comes from
+        another thread, but never at the same time as another call.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from flatmin.lab import Store, recipes, sweep
+    >>> recipe = replace(recipes.find("figure-3").quickly(), repetitions=1)
+    >>> recipe = replace(recipe, grid=[{"panel": ["sensing"], "method": ["flat"], "d": [6], "rank": [1], "m": [5, 30]}])
+    >>> with Store(None) as store:
+    ...     found = sweep(recipe, store)
+    >>> sorted((r.trial.parameters["m"], r.metrics["success"]) for r in found.results)
+    [(5, False), (30, True)]
+    """
+    executor, plan, stop = executor or Serial(), plan or FullGrid(experiment), stop or threading.Event()
+    count = _Count(plan.total(), callback)
+    with Worker(store, experiment) as worker, _watched(executor, count):
+        run = _Run(worker, executor, stop, count)
+        if retry:
+            failures = [result.trial for result in store.of_the_grid(experiment) if result.reason is not None]
+            run.compute(failures, again=True)
+        while not stop.is_set():
+            results = store.of_the_grid(experiment)
+            count.done = plan.done(results)
+            trials = plan.next(results)
+            if not trials:
+                break
+            run.compute(trials)
+    results = store.of_the_grid(experiment)
+    return SweepResult(results, not plan.next(results))
+
+
+class _Count:
+    """Numbers of trials, reported to the callback."""
+
+    def __init__(self, total: int, callback: Callable[[dict[str, Any]], None] | None) -> None:
+        self.total, self._callback, self._lock = total, callback, threading.Lock()
+        self.done = self.made = self.failed = 0
+
+    def add(self, result: Result) -> None:
+        self.done, self.made, self.failed = self.done + 1, self.made + 1, self.failed + (result.reason is not None)
+        self.report(seconds=result.seconds, result=result)
+
+    def report(self, **more: Any) -> None:
+        if self._callback is not None:
+            counts = {"done": self.done, "total": self.total, "made": self.made, "failed": self.failed}
+            with self._lock:
+                self._callback(counts | more)
+
+
+@contextmanager
+def _watched(executor: Executor, count: _Count) -> Iterator[None]:
+    """Report what keeps the executor from computing; its results alone would only fail to come."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(POLL_EXECUTOR):
+            trouble = executor.trouble()
+            if trouble is not None and not over.is_set():
+                count.report(trouble=trouble)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join(POLL_EXECUTOR)
+
+
+class _Run:
+    """The part of a sweep that one process computes."""
+
+    def __init__(self, worker: Worker, executor: Executor, stop: threading.Event, count: _Count) -> None:
+        self._worker, self._executor, self._stop, self.count = worker, executor, stop, count
+
+    def compute(self, trials: Sequence[Trial], *, again: bool = False) -> None:
+        """Compute trials, except those that other processes have reserved, and wait for the latter."""
+        cell = self._worker.experiment.cell
+        while trials and not self._stop.is_set():
+            self._worker.free_dead_reservations()
+            others, made = self._worker.held_by_others(), 0
+            free = [trial for trial in trials if trial.key not in others]
+            for result in self._executor.results(cell, self._reserved(free, again)):
+                self._worker.record(result)
+                self.count.add(result)
+                made += 1
+            there = self._worker.store.statuses(self._worker.experiment)
+            trials, again = [trial for trial in trials if trial.key not in there], False
+            if trials and not made:
+                self.count.report(waiting=len(trials))
+                self._stop.wait(POLL_STORE)
+
+    def _reserved(self, trials: Iterable[Trial], again: bool) -> Iterator[Trial]:
+        """Give the trials that this process reserved."""
+        return (t for t in trials if not self._stop.is_set() and self._worker.reserve(t, again=again))

@@ -1,0 +1,95 @@
+"""Schedule: the settings of the rounds of the augmented Lagrangian method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Schedule"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a round ends, how rho grows, and when exact fits are tried.
+
+    Gradients, gaps and misfits are relative. The data are scaled so that the norm of the first dual matrix is one.
+
+    Attributes
+    ----------
+    max_rounds, max_changes, max_steps : int
+        Limits on the rounds, on the changes of rank in a round, and on the Newton steps between two of them.
+    first_rho, max_rho : float
+        The first rho, and the rho above which a misfit that does not shrink never will.
+    growth, quick_growth : float
+        Factors by which rho grows: while the misfit shrinks slowly; and where a factorized Hessian makes the size of
+        rho harmless and two Newton steps suffice.
+    moderate_penalty : float
+        Up to this penalty the penalised problem is so well conditioned that it needs no multiplier.
+    first_rank, further_ranks : int
+        Columns of the start, at most. Where there are ample data and a gap in the spectrum of the first dual matrix
+        beyond them, it starts with up to ``further_ranks`` times as many.
+    first_accuracy : float
+        Accuracy of the directions of the start.
+    min_added : int
+        Columns added to the factors at a time, at least; they double at most otherwise.
+    first_tol, min_tol : float
+        Gradient at the end of the first round, and the smallest one asked of a later round.
+    refined_gap : float
+        Uniqueness needs a good dual vector, so rounds go on to this gap where they are cheap.
+    extra_rounds, small_problem : int
+        The number of such rounds, with a factorized Hessian or up to ``small_problem`` unknowns; else it is one.
+    polished_gap : float
+        Gap above which the multiplier is corrected at an exact fit.
+    ample_data : float
+        With this many times more measurements than degrees of freedom an exact fit is tried at once.
+    promising_gap : float
+        Gap over the tolerance below which an exact fit is tried.
+    near_misfit : float
+        Misfit below which an exact fit is tried where it would be no coincidence.
+    close_misfit : float
+        Misfit below which it is tried where there are fewer data than degrees of freedom. There the multiplier has more
+        conditions to meet than data to choose it from, so it is taken as it is.
+    hasty_steps : int
+        Steps after which a round with a good multiplier looks for further columns.
+    last_tol, last_steps : float, int
+        Such a round ends with these undamped steps, to this share of its tolerance.
+    slack, tight_slack : float
+        A singular value of the dual matrix exceeds one where it does so by this many times the tolerance of the
+        gradient. In rounds with a good multiplier it is ``tight_slack``, as these values make most of the gap.
+    slow : float
+        A round that leaves more than this share of the misfit (or of the gap, without multiplier) stalls.
+    patience : int
+        Stalled rounds in a row after which the method ends.
+    contradiction : float
+        A gap below minus this shows that the data contradict each other.
+    """
+
+    max_rounds: int = 60
+    max_changes: int = 12
+    max_steps: int = 40
+    first_rho: float = 10.0
+    max_rho: float = 1e9
+    growth: float = 4
+    quick_growth: float = 8
+    moderate_penalty: float = 100.0
+    first_rank: int = 10
+    further_ranks: int = 3
+    first_accuracy: float = 0.1
+    min_added: int = 4
+    first_tol: float = 5e-2
+    min_tol: float = 1e-11
+    refined_gap: float = 1e-10
+    extra_rounds: int = 3
+    small_problem: int = 1000
+    polished_gap: float = 5e-13
+    ample_data: float = 3.0
+    promising_gap: float = 30.0
+    near_misfit: float = 3e-2
+    close_misfit: float = 1e-4
+    hasty_steps: int = 3
+    last_tol: float = 0.2
+    last_steps: int = 10
+    slack: float = 3.0
+    tight_slack: float = 0.5
+    slow: float = 0.7
+    patience: int = 3
+    contradiction: float = 1e-2

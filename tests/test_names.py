@@ -1,0 +1,410 @@
+"""Names: one meaning for the name of a module or a class, words that say what they are, and a test file each."""
+
+import ast
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.imports import ROOT
+from tests.test_architecture import FILES, REGISTRIES
+
+TESTS = Path(__file__).parent
+
+#: Modules of one name, and what they have in common.
+SAME_SUBJECT = {
+    "base": "the base class of a folder",
+    "certificate": "certificates of flat minima and of robust PCA",
+    "uniqueness": "proofs of uniqueness for flat minima and for robust PCA",
+    "chain": "a parametrization and its solver",
+    "hadamard": "a parametrization and its solver",
+    "covariance": "one model's family and view",
+    "matrix_completion": "one model's family and estimator",
+    "phase_retrieval": "one model's family, estimator and view",
+    "quadratic_network": "one model's family, estimator and view",
+    "robust_pca": "one model's family, estimator, view and recipe",
+    "cross_validation": "cross-validation, and how completion calls it",
+    "offsets": "the solver of offsets, and how completion calls it",
+    "label_noise": "an optimizer and its competitor",
+    "noise_injection": "an optimizer and its competitor",
+    "per_example_sam": "an optimizer and its competitor",
+    "sam": "an optimizer and its competitor",
+    "scaled_gradient": "an optimizer and its competitor",
+    "two_point": "an optimizer and its competitor",
+    "weight_decay": "an optimizer and its competitor",
+    "race": "a command and what it runs",
+    "report": "a command and what it runs",
+    "sweep": "a command and what it runs",
+    "reweighting": "a solver and the recipe that measures it",
+    "boundary": "a boundary and its display",
+    "phase_map": "a phase map and its display",
+    "solution": "the solution and the public check of solutions",
+    "radius": "the certified radius and its section of the report",
+    "minimum": "the minimum of a convex problem, without and with gross errors",
+    "pivotal": "noise of unknown level, without and with gross errors",
+    "page": "the page of each kind of report",
+    "threads": "threads of linear algebra, of compiled loops and of PyTorch",
+}
+
+#: Classes of one name, and what they have in common.
+SAME_CLASS = {
+    "Request": "what the user asked of a command",
+    "LabelNoise": "an optimizer and its competitor",
+    "NoiseInjection": "an optimizer and its competitor",
+    "PerExampleSAM": "an optimizer and its competitor",
+    "SAM": "an optimizer and its competitor",
+    "ScaledGradient": "an optimizer and its competitor",
+    "TwoPoint": "an optimizer and its competitor",
+    "WeightDecay": "an optimizer and its competitor",
+}
+
+#: Names that have several meanings today; nothing may be added.
+PENDING_MODULES = {
+    "adaptive",
+    "cells",
+    "figures",
+    "files",
+    "limits",
+    "outcome",
+    "proof",
+    "pursuit",
+    "reading",
+    "runs",
+    "scaling",
+    "session",
+    "settings",
+    "store",
+    "summary",
+    "table",
+    "task",
+}
+PENDING_CLASSES = {
+    "Cells",
+    "Cloud",
+    "Evidence",
+    "Outcome",
+    "Output",
+    "Pace",
+    "Point",
+    "Processes",
+    "Reading",
+    "Split",
+    "Store",
+    "Table",
+    "Task",
+    "Weights",
+}
+
+#: Words that do not say what they name.
+RETIRED = {"likely_rest", "anew", "couple", "offer", "arrive", "Here", "Sight", "Voice", "made", "said", "spot", "told"}
+
+#: Files that still use them; nothing may be added.
+PENDING_WORDS = {
+    "_core/files.py",
+    "_core/progress.py",
+    "cli/commands/race.py",
+    "cli/commands/report.py",
+    "cli/commands/sweep.py",
+    "cli/outcome.py",
+    "cli/pace.py",
+    "cli/runs.py",
+    "formats/archive.py",
+    "lab/displays/boundaries.py",
+    "lab/displays/curves.py",
+    "lab/displays/levels.py",
+    "lab/findings.py",
+    "lab/page.py",
+    "lab/places.py",
+    "lab/race/field.py",
+    "lab/race/page.py",
+    "lab/race/race.py",
+    "lab/race/task.py",
+    "lab/race/verdict.py",
+    "lab/settings.py",
+    "lab/sweep.py",
+    "linalg/random_starts.py",
+    "linalg/subspaces.py",
+    "nn/operators/curvature.py",
+    "nn/optimizers/_linear.py",
+    "nn/optimizers/_tape.py",
+    "report/proof.py",
+    "report/voices.py",
+    "report/words.py",
+    "solvers/robust/pursuit.py",
+    "spark/completion.py",
+    "spark/reading.py",
+    "spark/session.py",
+    "spark/sweeps.py",
+}
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def tree(path):
+    return ast.parse(path.read_text())
+
+
+def repeated(found):
+    return {name: places for name, places in found.items() if len(places) > 1}
+
+
+def test_modules_of_one_name_have_one_subject():
+    found = defaultdict(list)
+    for path in FILES:
+        if path.stem not in {"__init__", "__main__"}:
+            found[path.stem.lstrip("_")].append(relative(path))
+    several = repeated(found)
+    assert not {name: several[name] for name in several.keys() - SAME_SUBJECT.keys() - PENDING_MODULES}
+    assert several.keys() >= SAME_SUBJECT.keys() | PENDING_MODULES, (
+        "take names that are no longer repeated off the list"
+    )
+
+
+def test_public_classes_of_one_name_have_one_meaning():
+    found = defaultdict(list)
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(relative(path))
+    several = repeated(found)
+    assert not {name: several[name] for name in several.keys() - SAME_CLASS.keys() - PENDING_CLASSES}
+    assert not (SAME_CLASS.keys() | PENDING_CLASSES) - several.keys(), "take these names off the lists"
+
+
+def names(path):
+    """Yield what a file names: classes, functions, parameters, variables and attributes."""
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.arg(arg=name):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+
+
+def test_names_say_what_they_are():
+    found = {relative(path): RETIRED & {name.strip("_") for name in names(path)} for path in FILES}
+    assert not {file: words for file, words in found.items() if words and file not in PENDING_WORDS}
+    assert not {file for file in PENDING_WORDS if not found.get(file)}, "take these files off the list"
+
+
+#: Modules with logic that have no test file of their own yet; nothing may be added.
+PENDING_TESTS = {
+    "_core/arrays.py",
+    "_core/memory.py",
+    "_core/validation.py",
+    "cli/advice.py",
+    "cli/answer.py",
+    "cli/application.py",
+    "cli/options.py",
+    "cli/outcome.py",
+    "cli/output.py",
+    "cli/pace.py",
+    "cli/runs.py",
+    "cli/summary.py",
+    "estimators/_completion/completer.py",
+    "estimators/_completion/cross_validation.py",
+    "estimators/_completion/fitting.py",
+    "estimators/_completion/observations.py",
+    "estimators/_completion/projection.py",
+    "estimators/_completion/relaxation.py",
+    "estimators/_completion/table.py",
+    "estimators/_spark.py",
+    "estimators/_unpenalised.py",
+    "families/base.py",
+    "formats/archive.py",
+    "formats/base.py",
+    "formats/case.py",
+    "formats/matrix_market.py",
+    "formats/numpy_array.py",
+    "lab/adaptive.py",
+    "lab/boundary.py",
+    "lab/claim.py",
+    "lab/displays/axes.py",
+    "lab/displays/base.py",
+    "lab/displays/boundaries.py",
+    "lab/displays/boundary.py",
+    "lab/displays/curves.py",
+    "lab/displays/levels.py",
+    "lab/displays/phase_map.py",
+    "lab/displays/scatter.py",
+    "lab/displays/summary.py",
+    "lab/evidence.py",
+    "lab/exact_fit.py",
+    "lab/export.py",
+    "lab/findings.py",
+    "lab/frozen_store.py",
+    "lab/logarithms.py",
+    "lab/places.py",
+    "lab/race/competitor.py",
+    "lab/race/competitors/adam.py",
+    "lab/race/competitors/label_noise.py",
+    "lab/race/competitors/noise_injection.py",
+    "lab/race/competitors/orthogonalized.py",
+    "lab/race/competitors/per_example_sam.py",
+    "lab/race/competitors/sam.py",
+    "lab/race/competitors/sam_batch_one.py",
+    "lab/race/competitors/scaled_gradient.py",
+    "lab/race/competitors/trace_penalty.py",
+    "lab/race/competitors/trace_penalty_decaying.py",
+    "lab/race/competitors/two_point.py",
+    "lab/race/competitors/weight_decay.py",
+    "lab/race/field.py",
+    "lab/race/protocol.py",
+    "lab/race/reading.py",
+    "lab/race/runs.py",
+    "lab/race/store.py",
+    "lab/race/task.py",
+    "lab/race/verdict.py",
+    "lab/rank_correlation.py",
+    "lab/reading.py",
+    "lab/recovery.py",
+    "lab/report.py",
+    "lab/session.py",
+    "lab/settings.py",
+    "lab/single_lines.py",
+    "lab/source.py",
+    "lab/studies/methods.py",
+    "lab/studies/networks.py",
+    "lab/studies/real_data.py",
+    "lab/style.py",
+    "lab/sweep.py",
+    "lab/variation.py",
+    "linalg/factorizations.py",
+    "linalg/kernels/loops.py",
+    "linalg/kernels/matrix.py",
+    "linalg/kernels/offset_loops.py",
+    "linalg/kernels/pursuit.py",
+    "linalg/kernels/row_passes.py",
+    "linalg/kernels/threads.py",
+    "linalg/random_starts.py",
+    "linalg/subspaces.py",
+    "losses.py",
+    "measurements/base.py",
+    "nn/estimate.py",
+    "nn/estimators/_exact.py",
+    "nn/estimators/_hutch_pp.py",
+    "nn/estimators/_hutchinson.py",
+    "nn/estimators/_x_trace.py",
+    "nn/estimators/base.py",
+    "nn/operators/convolution_square.py",
+    "nn/operators/output_trace.py",
+    "nn/operators/state.py",
+    "nn/operators/streaming.py",
+    "nn/optimizers/_linear.py",
+    "nn/optimizers/_random.py",
+    "nn/optimizers/_settings.py",
+    "nn/optimizers/_tape.py",
+    "nn/optimizers/_watcher.py",
+    "nn/optimizers/base.py",
+    "parametrizations/_hermitian.py",
+    "parametrizations/base.py",
+    "parametrizations/signed_gram.py",
+    "proofs/margins.py",
+    "proofs/robust/certificate.py",
+    "proofs/robust/uniqueness.py",
+    "report/answers.py",
+    "report/limits.py",
+    "report/pictures/blocks.py",
+    "report/pictures/charts.py",
+    "report/pictures/drawing.py",
+    "report/proof.py",
+    "report/radius.py",
+    "report/reading.py",
+    "report/sections.py",
+    "report/views/base.py",
+    "report/voices.py",
+    "solvers/certification.py",
+    "solvers/completion/regularised_cells.py",
+    "solvers/completion/second_order.py",
+    "solvers/convex/augmented_lagrangian.py",
+    "solvers/convex/minimum.py",
+    "solvers/convex/refine.py",
+    "solvers/convex/scaling.py",
+    "solvers/depth/chain.py",
+    "solvers/depth/hadamard.py",
+    "solvers/depth/hadamard_pivotal.py",
+    "solvers/depth/power_norm.py",
+    "solvers/depth/power_uniqueness.py",
+    "solvers/factored/extrapolation.py",
+    "solvers/factored/newton.py",
+    "solvers/factored/outcome.py",
+    "solvers/factored/quadratic_maps.py",
+    "solvers/factored/tangent.py",
+    "solvers/lowest_rank/log_det.py",
+    "solvers/noise/determined.py",
+    "solvers/noise/penalised_fit.py",
+    "solvers/noise/rank_test.py",
+    "solvers/noise/spread.py",
+    "solvers/noise/uncertified.py",
+    "solvers/offsets/offset_free.py",
+    "solvers/offsets/offsets.py",
+    "solvers/robust/error_free_fit.py",
+    "solvers/robust/least_squares.py",
+    "solvers/robust/minimum.py",
+    "solvers/robust/penalty_rounds.py",
+    "solvers/robust/pursuit.py",
+    "solvers/robust/scores.py",
+    "solvers/robust/split_dual.py",
+    "solvers/splitting.py",
+    "solvers/strengths/folds.py",
+    "solvers/task.py",
+    "solvers/vectors/amplitude_steps.py",
+    "solvers/vectors/amplitudes.py",
+    "solvers/vectors/another_interpolant.py",
+    "solvers/vectors/complement.py",
+    "solvers/vectors/margin_ascent.py",
+    "solvers/vectors/raised_eigenvalues.py",
+    "spark/als.py",
+    "spark/cells.py",
+    "spark/chunk.py",
+    "spark/completion.py",
+    "spark/proof.py",
+    "spark/reading.py",
+    "spark/session.py",
+    "spark/sweeps.py",
+    "testing/_checks.py",
+    "testing/estimators.py",
+    "testing/measurement.py",
+    "testing/parametrization.py",
+    "testing/solution.py",
+    "testing/torch/cases.py",
+}
+
+
+def has_logic(path):
+    """Say whether any function of a file has more than a docstring."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef):
+            first, *rest = node.body
+            if rest or not (isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)):
+                return True
+    return False
+
+
+def is_tested(path):
+    """Say whether a module has a test file at its path, or is an entry of a registry whose entries are tested at once.
+
+    The test of ``a/_b.py`` is ``tests/a/test_b.py``. That of all entries of ``a`` is ``tests/a/test_every_….py``.
+    """
+    folder = TESTS / path.relative_to(ROOT).parent
+    entry = relative(path.parent) in REGISTRIES and path.stem != "base" and not path.stem.startswith("_")
+    return (folder / f"test_{path.stem.lstrip('_')}.py").exists() or (entry and any(folder.glob("test_every_*.py")))
+
+
+def test_every_module_with_logic_has_a_test_file_at_its_path():
+    modules = [path for path in FILES if path.stem not in {"__init__", "__main__"} and has_logic(path)]
+    missing = {relative(path) for path in modules if not is_tested(path)}
+    assert not missing - PENDING_TESTS
+    assert not PENDING_TESTS - missing, "take modules that have a test file off the list"
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(TESTS.rglob("__init__.py")), ids=lambda path: str(path.parent.relative_to(TESTS))
+)
+def test_every_folder_of_tests_mirrors_one_of_the_package(folder):
+    place = folder.parent.relative_to(TESTS)
+    assert place.name in {"benchmarks", "stranger"} or (ROOT / place / "__init__.py").exists()
