@@ -37,7 +37,6 @@ REGISTRIES = {
 #: Parts that do not keep these rules yet; nothing may be added.
 PENDING = {
     "flatmin.lab.studies",
-    "flatmin.lab.studies",
 }
 
 HEAVY = {

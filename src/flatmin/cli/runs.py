@@ -88,9 +88,7 @@ def kept_runs(target: Path, wanted: bool = True) -> Iterator[Runs]:
         count = runs.n_new
         if count and wanted and not isinstance(error, Exception):
             kept = "1 run is" if count == 1 else f"{count} runs are"
-            print(
-                f"flatmin: stopped; {kept} kept in {directory}, the same command goes on from there", file=sys.stderr
-            )
+            print(f"flatmin: stopped; {kept} kept in {directory}, the same command goes on from there", file=sys.stderr)
         if not count:
             shutil.rmtree(directory)
             for parent in new_parents:
@@ -104,8 +102,8 @@ def _check(target: Path, directory: Path) -> None:
     """Raise `InputError` if there are files that are no store, or runs in the former format."""
     if (target / "runs").is_dir():
         raise InputError(
-            f"{target / 'runs'} holds runs in a former format, which cannot be used again; move {target} away or choose "
-            "another --output"
+            f"{target / 'runs'} holds runs in a former format, which cannot be used again; move {target} away "
+            "or choose another --output"
         )
     if not directory.exists():
         return

@@ -124,8 +124,8 @@ class RaceExperiment(Experiment):
         return Trial(parameters, repetition, int(parameters["run_seed"]))
 
     def _run(self, name: str, step_size: float, strength: float | None, budget: int, seed: int) -> Trial:
-        settings = {"competitor": name, "code": self._codes[name], "step_size": step_size}
-        settings |= {} if strength is None else {"strength": strength}
+        strengths = {} if strength is None else {"strength": strength}
+        settings: Parameters = {"competitor": name, "code": self._codes[name], "step_size": step_size, **strengths}
         return self.trial({**settings, "budget": int(budget), "run_seed": int(seed)}, 0)
 
     @cached_property

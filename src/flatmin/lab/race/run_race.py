@@ -56,11 +56,11 @@ def race(
     seeds : int or iterable of int
         The number of scored runs of each competitor, or their seeds.
     callback : callable, optional
-        ``callback(dict)`` after each run: the fields of its row, ``phase`` ("tuning" or "race"), ``done`` and ``total``.
-        It is not called for runs that were in the store.
+        ``callback(dict)`` after each run with the fields of its row, ``phase`` ("tuning" or "race"), ``done`` and
+        ``total``. It is not called for runs that were in the store.
     store : path, optional
-        The file in which finished runs are kept. An interrupted race, even one that was killed, goes on with the missing
-        runs. After a change of problem, setting or budget nothing is reused.
+        The file of finished runs. An interrupted race, even one that was killed, goes on with the missing runs. After
+        a change of problem, setting or budget nothing is reused.
     jobs : int, optional
         The number of processes. None for one.
     executor : Executor, optional
@@ -135,9 +135,7 @@ def _runs(
     return {result.trial.key: run_of(result) for result in found.results}
 
 
-def _result(
-    experiment: RaceExperiment, runs: Mapping[tuple[str, int], Run], left_out: Mapping[str, str]
-) -> RaceResult:
+def _result(experiment: RaceExperiment, runs: Mapping[tuple[str, int], Run], left_out: Mapping[str, str]) -> RaceResult:
     """Return the result of a race whose runs are all done."""
     task, protocol, competitors = experiment.cell.task, experiment.cell.protocol, experiment.cell.competitors
     best = experiment.best({key: run.score for key, run in runs.items()})
@@ -224,7 +222,7 @@ def _executor(jobs: int | None, executor: Executor | None, experiment: RaceExper
         raise InputError(f"jobs={jobs} was given together with an executor, expected one of them")
     if executor is None and (jobs is None or jobs == 1):
         return Serial()
-    from joblib.externals.cloudpickle import dumps
+    from joblib.externals.loky.backend.reduction import dumps
 
     try:
         dumps(experiment.cell)
