@@ -227,7 +227,7 @@ def least_squares(problem: fm.Problem, truth: Array, rank: int) -> tuple[Array, 
     """Return the least-squares fit of a rank that is found from the truth."""
     scaled, model = Scaled.of(problem, 1.0, 0, weighted=False), problem.parametrization
     D1, D2 = (D.power(1) @ np.eye(d) for D, d in zip(scaled.metric, problem.shape, strict=True))
-    U, s, V = model.decompose(D1 @ truth @ D2, np.eye(problem.shape[1]))
+    U, s, V = model.cone.decompose(D1 @ truth @ D2, np.eye(problem.shape[1]))
     x = scaled.model.stack(U[:, :rank], s[:rank] / scaled.to_z, V[:, :rank])
     end = minimise(scaled.model, x, scaled.model.value(x), scaled.b, 1e7, 1e-9, Clock(None, None))
     U, s, V = scaled.model.canonical(end.x)

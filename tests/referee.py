@@ -17,7 +17,7 @@ def roots(problem, power=1.0):
     """Return ``D1^p, D2^p`` and their pseudo-inverses, from the definition; for Hermitian models both are ``D^½``."""
     T = problem.measurement.matrices()
     m, d1, d2 = T.shape
-    over = (1, 1) if problem.parametrization.cone != "rectangular" else (d2, d1)
+    over = (1, 1) if problem.parametrization.cone.is_hermitian else (d2, d1)
     out = []
     for flat, d in zip((T.transpose(1, 0, 2).reshape(d1, -1), T.transpose(2, 0, 1).reshape(d2, -1)), over, strict=True):
         Q, values, _ = np.linalg.svd(flat / np.sqrt(m * d), full_matrices=False)
@@ -26,7 +26,7 @@ def roots(problem, power=1.0):
         scaled = np.where(inside, values, 1) ** power * mean ** ((1 - power) / 2) * inside
         inverse = np.where(inside, 1 / np.where(inside, scaled, 1), 0)
         out.append(((Q * scaled) @ Q.conj().T, (Q * inverse) @ Q.conj().T))
-    return out if problem.parametrization.cone == "rectangular" else out[:1] * 2
+    return out if not problem.parametrization.cone.is_hermitian else out[:1] * 2
 
 
 def objective(problem, X, power=1.0):
@@ -36,7 +36,7 @@ def objective(problem, X, power=1.0):
 
 
 def factor(problem):
-    return 4 if problem.parametrization.cone == "rectangular" else 8
+    return 4 if not problem.parametrization.cone.is_hermitian else 8
 
 
 def whitened_rows(problem, power=1.0):
@@ -77,12 +77,12 @@ class Cone:
         self.seen = [_range(W) for W in self.inverse]  # Z vanishes beyond
         rows, cone = whitened_rows(problem, power), problem.parametrization.cone
         (Q1, Q2), (n1, n2) = self.seen, (Q.shape[1] for Q in self.seen)
-        if cone == "rectangular":
+        if not cone.is_hermitian:
             self.variable = cp.Variable((n1, n2))
             self.norm, self.constraints = cp.normNuc(self.variable), []
         else:
             kind = {"hermitian": True} if np.iscomplexobj(rows) else {"symmetric": True}
-            parts = [cp.Variable((n1, n1), **kind) for _ in range(1 + (cone == "symmetric"))]
+            parts = [cp.Variable((n1, n1), **kind) for _ in range(1 + (not cone.is_semidefinite))]
             self.variable = parts[0] if len(parts) == 1 else parts[0] - parts[1]
             self.constraints = [part >> 0 for part in parts]
             self.norm = _real(sum(cp.trace(part) for part in parts))

@@ -28,7 +28,7 @@ from flatmin.solvers import (
     robust_pca,
     stabilize_variance,
 )
-from flatmin.solvers.flattest import Flattest
+from flatmin.solvers.flattest import Flattest, flatness_gap
 
 __all__ = [
     "Certificate",
@@ -54,6 +54,7 @@ __all__ = [
     "flat_minimum",
     "flat_path",
     "flatness",
+    "flatness_gap",
     "losses",
     "measurements",
     "parametrizations",

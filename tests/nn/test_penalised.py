@@ -5,11 +5,11 @@ import pytest
 
 import flatmin as fm
 from flatmin._core.limits import Clock
+from flatmin.cones.rectangular import StackedProduct
 from flatmin.losses import Absolute
 from flatmin.nn.penalised import PenalisedLoss, _length, minimise
 from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.factored.newton import minimise as newton
-from flatmin.solvers.factored.quadratic_maps import stacked
 from tests.referee import hessian
 
 PROBLEMS = {
@@ -70,7 +70,7 @@ def test_the_preconditioner_is_the_curvature_of_a_map_of_all_entries():
     """At a fit of the whole matrix, with L and R each moved alone, the Hessian is ``I + I ⊗ (Gram of the other)/μ``."""
     rng = np.random.default_rng(2)
     x = rng.standard_normal((7, 2))
-    model = stacked(fm.Product(), fm.measurements.Identity((4, 3)))
+    model = StackedProduct(fm.measurements.Identity((4, 3)))
     target = model.value(x)
     precondition = PenalisedLoss(model, target, 0.1).preconditioner(x)
     for rows in (slice(0, 4), slice(4, 7)):

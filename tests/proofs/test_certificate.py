@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flatmin as fm
-from flatmin.proofs.certificate import LARGEST_CHANCE, LARGEST_GAP, LARGEST_RESIDUAL, certificate_of, whiten
+from flatmin.proofs.certificate import LARGEST_CHANCE, LARGEST_GAP, LARGEST_RESIDUAL
+from flatmin.proofs.conic import certificate_of
+from flatmin.proofs.whitening import whiten
 from flatmin.testing import check_solution
 from tests import referee
 
@@ -130,9 +132,9 @@ def test_a_dual_that_is_too_large_is_scaled_back(instance, solution):
 
 def test_an_unproved_norm_never_certifies(small, monkeypatch):
     p, s, _ = small
-    monkeypatch.setattr("flatmin.proofs.norms.DENSE", 1)
-    monkeypatch.setattr("flatmin.proofs.norms.CHOLESKY", 1)
-    monkeypatch.setattr("flatmin.proofs.norms.FACTORED", 1)
+    monkeypatch.setattr("flatmin.linalg.operator_norm.DENSE", 1)
+    monkeypatch.setattr("flatmin.linalg.operator_norm.CHOLESKY", 1)
+    monkeypatch.setattr("flatmin.linalg.operator_norm.FACTORED", 1)
     proof = certificate_of(p, s.factors, s.certificate.dual, randomized=False)
     assert (proof.bound_kind, proof.failure_probability) == ("estimated", None)
     assert abs(proof.relative_gap) <= LARGEST_GAP
@@ -142,8 +144,8 @@ def test_an_unproved_norm_never_certifies(small, monkeypatch):
 
 def test_random_starts_certify_but_for_a_stated_chance(small, monkeypatch):
     p, s, _ = small
-    monkeypatch.setattr("flatmin.proofs.norms.DENSE", 1)
-    monkeypatch.setattr("flatmin.proofs.norms.FACTORED", 1)
+    monkeypatch.setattr("flatmin.linalg.operator_norm.DENSE", 1)
+    monkeypatch.setattr("flatmin.linalg.operator_norm.FACTORED", 1)
     proof = certificate_of(p, s.factors, s.certificate.dual)
     assert (proof.bound_kind, proof.margin_kind) == ("probabilistic", "probabilistic")
     assert 0 < proof.failure_probability <= LARGEST_CHANCE

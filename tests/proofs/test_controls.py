@@ -7,7 +7,8 @@ import pytest
 
 import flatmin as fm
 from flatmin.measurements import Dense, RankOne
-from flatmin.proofs.certificate import LARGEST_RESIDUAL, certificate_of, trivial_dual
+from flatmin.proofs.certificate import LARGEST_RESIDUAL
+from flatmin.proofs.conic import certificate_of, trivial_dual
 from tests import referee
 
 #: How many dual vectors are tried for each kind of problem; there are five kinds.
@@ -69,7 +70,7 @@ class Case:
         wrong = _another_fit(p, 1.2 * optimum / referee.factor(p))
         model = p.parametrization
         factors = model.flattest(
-            *model.decompose((D := np.asarray(p.metric[0])) @ wrong, np.asarray(p.metric[1])), p.metric
+            *model.cone.decompose((D := np.asarray(p.metric[0])) @ wrong, np.asarray(p.metric[1])), p.metric
         )
         np.testing.assert_allclose(model.matrix(factors), wrong, atol=1e-7 * np.linalg.norm(D @ wrong))
         return cls(p, s, optimum, factors)
@@ -166,7 +167,7 @@ class TestVectors:
 
     def test_the_trivial_dual_proves_any_fit_flattest_and_none_unique(self):
         p, _ = _vectors()
-        U, s, _ = fm.Gram().decompose(_another_fit(p, None, seed=1), np.eye(3))
+        U, s, _ = fm.Gram().cone.decompose(_another_fit(p, None, seed=1), np.eye(3))
         proof = certificate_of(p, (U * np.sqrt(s),), trivial_dual(p))
         assert proof.holds
         assert proof.unique is None

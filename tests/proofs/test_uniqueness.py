@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.proofs.certificate import certificate_of, whiten
-from flatmin.proofs.radius import core_gram
-from flatmin.proofs.uniqueness import _pairs, core_columns
+from flatmin.cones import Rectangular
+from flatmin.proofs.conic import certificate_of
 from flatmin.testing import check_solution
 from tests import referee
 
@@ -79,7 +78,7 @@ NOT_UNIQUE = [
 
 def _width(problem, s, seed):
     direction = np.random.default_rng(seed).standard_normal(problem.shape)
-    if problem.parametrization.cone != "rectangular":
+    if problem.parametrization.cone.is_hermitian:
         direction = direction + direction.T
     if np.issubdtype(problem.measurement.dtype, np.complexfloating):
         skew = np.random.default_rng(seed + 1).standard_normal(problem.shape)
@@ -189,18 +188,6 @@ def test_zero_data_is_unique():
     assert s.status is fm.Status.unique_flat_minimum
 
 
-def test_core_columns_are_the_map_on_symmetric_matrices(instance):
-    whitened, _ = whiten(instance.problem)
-    rng = np.random.default_rng(0)
-    U, V = (np.linalg.qr(rng.standard_normal((d, 3)))[0] for d in whitened.shape)
-    S = rng.standard_normal((3, 3))
-    S = S + S.T
-    rows, cols = np.triu_indices(3)
-    coordinates = np.where(rows == cols, 1, np.sqrt(2)) * S[rows, cols]
-    assert np.linalg.norm(coordinates) == pytest.approx(np.linalg.norm(S)), "the basis is orthonormal"
-    np.testing.assert_allclose(core_columns(whitened, U, V) @ coordinates, whitened.forward(U @ S @ V.T), atol=1e-10)
-
-
 class TestSymmetric:
     """Among symmetric matrices."""
 
@@ -258,40 +245,6 @@ class TestSymmetric:
         assert abs(p.parametrization.matrix(s.certificate.alternative)[0, 1].imag - s.matrix[0, 1].imag) > 1e-3
 
 
-@pytest.mark.parametrize("cone", ["rectangular", "semidefinite", "symmetric"])
-@pytest.mark.parametrize("dtype", [float, complex])
-def test_core_columns_in_every_cone(cone, dtype):
-    """An orthonormal basis of the cores S for which ``U S V*`` is in the model: all of it, and nothing else."""
-    if dtype is complex and cone != "semidefinite":
-        return
-    rng = np.random.default_rng(0)
-    T = rng.standard_normal((30, 5, 5)) + (1j * rng.standard_normal((30, 5, 5)) if dtype is complex else 0)
-    A = fm.measurements.Dense(T + T.conj().transpose(0, 2, 1))
-    U = np.linalg.qr(rng.standard_normal((5, 4)) + (1j * rng.standard_normal((5, 4)) if dtype is complex else 0))[0]
-    signs = np.array([1.0, 1.0, -1.0, -1.0]) if cone == "symmetric" else np.ones(4)
-    columns = core_columns(A, U, U * signs, cone)
-    assert columns.shape[1] == {float: 10, complex: 16}[dtype] - 4 * (cone == "symmetric")
-    dense = []
-    for i in range(4):
-        for j in range(i, 4):
-            for phase in (1, 1j) if dtype is complex and i < j else (1,):
-                S = np.zeros((4, 4), dtype)
-                S[i, j] += phase / (2 if i == j else np.sqrt(2))
-                S[j, i] += np.conj(phase) / (2 if i == j else np.sqrt(2))
-                X = U @ S @ (U * signs).conj().T
-                if cone == "rectangular" or np.allclose(X, X.conj().T):
-                    dense.append(A.forward(X))
-    np.testing.assert_allclose(columns @ columns.T, np.array(dense).T @ np.array(dense), atol=1e-9)
-
-
-def test_cores_of_a_product_may_mix_signs_even_if_its_singular_vectors_are_alike():
-    """V is U up to signs here, and still every symmetric S makes a matrix of the model."""
-    A, U = fm.measurements.Identity((2, 2)), np.eye(2)
-    columns = core_columns(A, U, U * [1.0, -1.0])
-    assert columns.shape == (4, 3)
-    np.testing.assert_allclose(columns.T @ columns, np.eye(3), atol=1e-12)
-
-
 def _two_cells(small):
     """The diagonal of a 2×2 matrix: every ``[[1, t], [t, small]]`` that is semidefinite is flat."""
     return fm.Problem(fm.measurements.Entries([0, 1], [0, 1], (2, 2)), [1.0, small])
@@ -332,26 +285,10 @@ def test_what_no_measurement_sees_is_not_counted():
     assert [D.shape[0] - D.rank - len(D.undetermined) for D in p.metric] == [0, 2]
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("cone", ["rectangular", "semidefinite", "symmetric"])
-def test_core_gram_of_entries_is_that_of_the_columns(cone, weighted):
-    rng = np.random.default_rng(0)
-    cells = rng.choice(54, 40, replace=False)
-    A = fm.measurements.Entries(*np.divmod(cells, 6), (9, 6), rng.uniform(0.1, 3, 40) if weighted else None)
-    if cone != "rectangular":
-        A = fm.measurements.Entries(A.rows % 6, A.cols, (6, 6), A.weights)
-    U = np.linalg.qr(rng.standard_normal((A.shape[0], 3)))[0]
-    V = np.linalg.qr(rng.standard_normal((6, 3)))[0] if cone == "rectangular" else U * [1.0, -1.0, 1.0]
-    columns = core_columns(A, U, V, cone)
-    gram, error = core_gram(A, U, V, _pairs(U, V, cone))
-    np.testing.assert_allclose(gram, columns.T @ columns, atol=1e-13 * np.trace(gram))
-    assert np.linalg.norm(gram - columns.T @ columns, 2) <= error <= 1e-10 * np.trace(gram)
-
-
 def _judged(problem, monkeypatch, squared):
     """Return the certificate where Gram matrices of cores serve above this threshold."""
-    monkeypatch.setattr("flatmin.proofs.uniqueness.derivative", lambda *arguments: None)
-    monkeypatch.setattr("flatmin.proofs.uniqueness.SQUARED", squared)
+    monkeypatch.setattr(Rectangular, "derivative", lambda *arguments: None)
+    monkeypatch.setattr("flatmin.proofs.cores.MIN_SQUARE", squared)
     return fm.flat_minimum(problem).certificate
 
 
@@ -372,7 +309,7 @@ def test_blocks_leave_a_map_that_is_not_injective_to_its_columns(monkeypatch):
 
 def test_columns_are_not_formed_where_the_gap_leaves_too_much_room(monkeypatch):
     """A poor dual vector: True is impossible, and columns that cost much are left alone; cheap ones still count."""
-    monkeypatch.setattr("flatmin.proofs.uniqueness.derivative", lambda *arguments: None)
+    monkeypatch.setattr(Rectangular, "derivative", lambda *arguments: None)
     p = fm.families.matrix_sensing.sample((8, 6), 2, 40, seed=0).problem
     s = fm.flat_minimum(p)
     rough = s.certificate.dual * (1 - 5e-7)
@@ -380,7 +317,7 @@ def test_columns_are_not_formed_where_the_gap_leaves_too_much_room(monkeypatch):
     assert cheap.holds
     assert cheap.unique is None
     assert cheap.injectivity is not None
-    monkeypatch.setattr("flatmin.proofs.uniqueness.CHEAP", 0)
+    monkeypatch.setattr("flatmin.proofs.uniqueness.MAX_HOPELESS_WORK", 0)
     dear = certificate_of(p, s.factors, rough)
     assert dear.holds
     assert dear.unique is dear.injectivity is dear.radius is None

@@ -10,7 +10,7 @@ import flatmin as fm
 from flatmin.families import matrix_completion, phase_retrieval, quadratic_network, robust_pca
 from flatmin.losses import Absolute
 from flatmin.measurements import Entries
-from flatmin.proofs.certificate import certificate_of, trace_is_determined, trivial_dual
+from flatmin.proofs.conic import certificate_of, trace_is_determined, trivial_dual
 from flatmin.proofs.flatness import flatness
 from flatmin.proofs.radius import Stability
 from flatmin.report import ReportContext

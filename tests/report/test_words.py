@@ -12,7 +12,7 @@ from flatmin.parametrizations import Hadamard
 from flatmin.proofs.certificate import Certificate
 from flatmin.proofs.flatness import Flatness
 from flatmin.report import words
-from flatmin.report.limits import caution, freedom, limits
+from flatmin.report.limits import caution, limits
 from flatmin.report.proof import NORM_PROOF, proof
 from flatmin.report.voices import DETERMINED, PLAIN, PRODUCT, SEMIDEFINITE, SIGNED, SPLIT, voice_of
 from flatmin.solution import Status
@@ -217,31 +217,6 @@ def test_flatness_explains_every_number() -> None:
     assert [fact.name for fact in facts][:3] == ["Scaled trace", "Fibre minimum", "Lower bound"]
     assert len(facts) == 8
     assert all(fact.meaning and fact.value for fact in facts)
-
-
-@pytest.mark.parametrize(
-    ("cone", "rank", "is_complex"),
-    [("rectangular", 2, False), ("semidefinite", 2, False), ("semidefinite", 2, True), ("symmetric", 3, False)],
-)
-def test_degrees_of_freedom_are_the_dimension_of_the_tangent_space(cone: str, rank: int, is_complex: bool) -> None:
-    """Columns: the derivative of the factors' map along every real coordinate."""
-    rng = np.random.default_rng(0)
-    d1, d2 = 7, 5 if cone == "rectangular" else 7
-    factors = [rng.standard_normal((d, rank)) + 1j * is_complex * rng.standard_normal((d, rank)) for d in (d1, d2)]
-    signs = np.array([1, 1, -1])[:rank]
-    steps = [1.0, 1j] if is_complex else [1.0]
-    columns = []
-    for side in (0, 1) if cone == "rectangular" else (0,):
-        for place in np.ndindex(factors[side].shape):
-            for step in steps:
-                E = np.zeros(factors[side].shape, complex)
-                E[place] = step
-                if cone == "rectangular":
-                    change = E @ factors[1].T if side == 0 else factors[0] @ E.T
-                else:
-                    change = (E * signs) @ factors[0].conj().T + (factors[0] * signs) @ E.conj().T
-                columns.append(np.concatenate([change.real.ravel(), change.imag.ravel()]))
-    assert freedom((d1, d2), rank, cone, is_complex) == np.linalg.matrix_rank(np.array(columns))
 
 
 def test_a_fit_that_is_the_only_one_needs_no_caution() -> None:

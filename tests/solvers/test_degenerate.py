@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 import flatmin as fm
 from flatmin._core.limits import Clock
+from flatmin.cones.rectangular import StackedProduct
 from flatmin.measurements import Dense, Entries, FromLinearOperator, Identity, RankOne
 from flatmin.solvers.factored.newton import minimise
-from flatmin.solvers.factored.quadratic_maps import StackedProduct
 from flatmin.testing import check_solution
 from tests import referee
 

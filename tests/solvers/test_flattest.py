@@ -254,3 +254,12 @@ def test_the_gap_is_cheap():
         for name in ("svd", "eigh", "qr", "norm"):
             patch.setattr(np.linalg, name, None if name != "norm" else np.linalg.norm)
         assert flattest.gap(factors) > 0
+
+
+def test_the_function_is_the_gap_to_the_certified_value():
+    problem = PROBLEMS["sensing"]
+    L, R = fm.flat_minimum(problem).factors
+    assert fm.flatness_gap(problem, (L, R)) == pytest.approx(0.0, abs=1e-9)
+    assert fm.flatness_gap(problem, (2 * L, R / 2)) == fm.Flattest.of(problem).gap((2 * L, R / 2)) > 1
+    with pytest.raises(fm.InputError):
+        fm.flatness_gap(problem, (L[:-1], R))

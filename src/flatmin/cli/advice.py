@@ -6,8 +6,7 @@ import numpy as np
 
 from flatmin.losses import Absolute
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import trace_is_determined
-from flatmin.report.limits import freedom
+from flatmin.proofs.conic import trace_is_determined
 from flatmin.solution import Solution, Status
 
 __all__ = ["advice"]
@@ -56,7 +55,7 @@ def _freedom(problem: Problem, solution: Solution) -> int:
     """Return the degrees of freedom of a matrix of the solution's rank on the rows and columns that are seen."""
     d1, d2 = (d - len(unseen) for d, unseen in zip(problem.shape, solution.undetermined, strict=True))
     is_complex = any(np.iscomplexobj(F) for F in solution.factors)
-    return freedom((d1, d2), solution.rank, problem.parametrization.cone, is_complex)
+    return problem.parametrization.cone.degrees_of_freedom((d1, d2), solution.rank, is_complex)
 
 
 def _about_noise(problem: Problem, solution: Solution) -> list[str]:

@@ -67,7 +67,7 @@ def _uniqueness(proof: Certificate, voice: Voice) -> str:
 
 def _radius(solution: Solution, radius: float) -> str:
     model = solution.parametrization
-    size = float(np.linalg.norm(model.decompose(*model.pair(solution.factors))[1]))
+    size = float(np.linalg.norm(model.cone.decompose(*model.pair(solution.factors))[1]))
     return f"{radius:.1e}, relatively {radius / size:.1e}" if size else f"{radius:.1e}"
 
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 
 from flatmin.errors import InputError
 from flatmin.estimators._completion.ids import PairIds
-from flatmin.proofs.certificate import LARGEST_GAP, check_strength
+from flatmin.proofs.certificate import LARGEST_GAP, check_alpha
 from flatmin.spark import SparkCompletion
 from flatmin.spark.session import is_frame
 
@@ -86,7 +86,7 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
             f"alpha is {alpha!r} with engine='spark', expected a positive number, Spark's regParam; "
             "on a part of the data engine='local' finds one"
         )
-    alpha = check_strength(alpha, 1.0)[0]
+    alpha = check_alpha(alpha, 1.0)[0]
     if alpha == 0:
         raise InputError("alpha is 0 with engine='spark', expected a positive number: only engine='local' fits exactly")
     asked = {

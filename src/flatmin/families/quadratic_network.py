@@ -117,7 +117,7 @@ def neurons(solution: Solution) -> tuple[Array, Array]:
     array([-1.,  1.])
     """
     P, Q = solution.parametrization.pair(solution.factors)
-    U, s, V = solution.parametrization.decompose(P, Q)
+    U, s, V = solution.parametrization.cone.decompose(P, Q)
     return U * np.sqrt(s), np.where(np.einsum("ij,ij->j", U, V) > 0, 1.0, -1.0)
 
 

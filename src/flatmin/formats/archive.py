@@ -19,7 +19,7 @@ from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.base import check_file, reason
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import check_dual, check_strength
+from flatmin.proofs.certificate import check_alpha, check_dual
 
 __all__ = ["SavedSolution", "read_arrays", "read_solution"]
 
@@ -130,7 +130,7 @@ def _settings(path: Path, description: Array) -> dict[str, float]:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} has a damaged key 'description', expected the one flatmin wrote") from error
     try:
-        check_strength(settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
+        check_alpha(settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
     except InputError as error:
         raise InputError(f"{path} has a damaged key 'description': its setting {error}") from error
     told = {name: settings[name] for name in (*STRENGTH, *LOSS) if settings.get(name) is not None}

@@ -10,7 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.linalg.subspaces import EPS
 
-__all__ = ["complement_below", "positive_beside"]
+__all__ = ["complement_below", "positive_beside", "root_of_smallest", "smallest_singular_value"]
 
 #: A product of sparse rows takes as long as so many of dense ones.
 SCATTERED, TALLEST = 180, 4
@@ -70,3 +70,35 @@ def _gram(S: Any) -> Array:
         dense = S.toarray()
         return np.asarray(dense.T @ dense)
     return np.asarray((S.T @ S).toarray())
+
+
+def smallest_singular_value(columns: Array) -> float:
+    """Return a proved lower bound on the smallest singular value of a tall matrix, 0.0 where nothing is proved."""
+    m, n = columns.shape
+    if n == 0 or m < n:
+        return 0.0
+    gram = columns.T @ columns
+    return root_of_smallest(gram, 1.1 * EPS * (m + 2 * n + 4) * float(np.trace(gram)))
+
+
+def root_of_smallest(gram: Array, error: float) -> float:
+    """Return a proved lower bound on the root of the smallest eigenvalue of a Gram matrix, 0.0 where none is proved.
+
+    An eigenvalue solver estimates it; a Cholesky factorization of the matrix less a share of its square proves it, with
+    the rounding errors of forming and factorizing (Rump 2006), at most ``error``, counted against it.
+    """
+    from scipy.linalg import eigvalsh
+
+    guess = float(eigvalsh(gram, subset_by_index=[0, 0], check_finite=False)[0])
+    for share in (0.99, 0.9, 0.5):
+        if share * guess > error and _positive_definite(gram, share * guess):
+            return float(np.sqrt(share * guess - error))
+    return 0.0
+
+
+def _positive_definite(gram: Array, shift: float) -> bool:
+    from scipy.linalg import lapack
+
+    shifted = gram.copy()
+    shifted[np.diag_indices(len(gram))] -= shift
+    return bool(lapack.dpotrf(shifted, lower=1, clean=0, overwrite_a=1)[1] == 0)

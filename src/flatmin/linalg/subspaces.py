@@ -23,8 +23,10 @@ __all__ = [
     "appended",
     "as_array",
     "block_norm",
+    "complement",
     "couple",
     "deflate",
+    "extreme_eigenvalue",
     "flipped_beside",
     "leading_eigenpairs",
     "leading_triplets",
@@ -37,6 +39,8 @@ EPS = float(np.finfo(float).eps)
 
 #: Up to this smaller dimension the whole singular value decomposition is computed.
 DENSE = 400
+#: Up to this dimension a single eigenvalue is computed by a decomposition; Lanczos is faster beyond.
+LARGEST_QUICK = 100
 #: Up to this dimension the eigenvalues of a Hermitian matrix are computed.
 LARGEST_HERMITIAN = 2000
 #: Singular subspaces that couple with their complements by more than this are computed anew.
@@ -64,6 +68,12 @@ def as_array(S: Any) -> Array:
     if isinstance(S, np.ndarray):
         return S
     return np.asarray(S.toarray() if hasattr(S, "toarray") else S @ np.eye(S.shape[1]))
+
+
+def complement(F: Array, blind: Array | None = None) -> Array:
+    """Return an orthonormal basis of the orthogonal complement of orthonormal columns F, and of ``blind`` if given."""
+    known = F if blind is None else np.hstack([F, blind])
+    return np.linalg.qr(known, mode="complete")[0][:, known.shape[1] :]
 
 
 def deflate(S: Any, U: Array, V: Array) -> Any:
@@ -156,6 +166,22 @@ def leading_eigenpairs(
             values, Q = stopped.eigenvalues, stopped.eigenvectors
     order = np.argsort(-(np.abs(values) if by_size else values), kind="stable")[:count]
     return values[order], Q[:, order]
+
+
+def extreme_eigenvalue(S: Array, lowest: bool = False) -> float:
+    """Return the largest or the lowest eigenvalue of a Hermitian array, of a large one to about 0.1 %."""
+    from scipy.linalg import eigh
+    from scipy.sparse.linalg import ArpackError, eigsh
+
+    if len(S) > LARGEST_QUICK:
+        start = np.random.default_rng(0).standard_normal(len(S)).astype(S.dtype)
+        try:
+            which = "SA" if lowest else "LA"
+            return float(eigsh(S, 1, which=which, v0=start, tol=1e-3, return_eigenvectors=False)[0])
+        except ArpackError:
+            pass
+    place = 0 if lowest else len(S) - 1
+    return float(eigh(S, eigvals_only=True, subset_by_index=[place, place], check_finite=False)[0])
 
 
 def lowest_beside(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: int = 0) -> tuple[Array, Array]:

@@ -299,7 +299,7 @@ class SquaredDistance(nn.Module):
 
 def _widest(problem: Problem) -> int:
     """Return a width with which every matrix of the model can be made."""
-    return min(problem.shape) * (2 if problem.parametrization.cone == "symmetric" else 1)
+    return problem.parametrization.cone.max_width(problem.shape)
 
 
 def _tensor(D: Metric) -> Tensor:

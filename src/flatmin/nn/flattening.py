@@ -18,13 +18,13 @@ from flatmin.nn.penalised import PenalisedLoss, minimise
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import Certificate, certificate_of, trace_is_determined, trivial_dual
+from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.conic import certificate_of, trace_is_determined, trivial_dual
 from flatmin.proofs.robust.certificate import robust_certificate
 from flatmin.solution import Solution
 from flatmin.solvers import certify
 from flatmin.solvers.convex.refine import project_data
 from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled
-from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedSignedGram
 from flatmin.solvers.robust.minimum import robust_solution
 from flatmin.solvers.task import Task, status_of
 
@@ -165,9 +165,9 @@ class _Training:
     def of(cls, task: Task, clock: Clock, nearest: Array | None = None) -> _Training:
         """Return the beginning: zero weights, or those of a warm start; for data that nothing fits, on nearer ones."""
         problem, (d1, d2), cone = task.problem, task.problem.shape, task.problem.parametrization.cone
-        width = min(task.max_rank or np.inf, min(d1, d2) * (2 if cone == "symmetric" else 1))
+        width = min(task.max_rank or np.inf, cone.max_width(problem.shape))
         require(8.0 * ARRAYS * (d1 + d2) * width, f"training {width} columns")
-        misfit = isinstance(problem.loss, Absolute) or (nearest is not None and cone == "semidefinite")
+        misfit = isinstance(problem.loss, Absolute) or (nearest is not None and cone.is_semidefinite)
         scaled = Scaled.of(problem, 1.0, task.limits.seed, weighted=not misfit)
         stack = scaled.model.stack
         x, y = stack(np.zeros((d1, 0)), np.zeros(0), np.zeros((d2, 0))), np.zeros_like(scaled.b)
@@ -177,7 +177,7 @@ class _Training:
             x, y = scaled.start(problem, task.warm_start)
         x = np.pad(x[:, :width], ((0, 0), (0, max(0, int(width) - x.shape[1]))))
         rng = np.random.default_rng(task.limits.seed)
-        return cls(task, clock, scaled, data, _support(scaled.model, x), x, y, rng)
+        return cls(task, clock, scaled, data, scaled.model.support(x), x, y, rng)
 
     def run(self) -> bool:
         """Train until weights and multiplier are optimal, or as long as it helps; return whether they are."""
@@ -227,7 +227,7 @@ class _Training:
         problem, model = self.task.problem, self.scaled.model
         residual = self.data - model.value(self.x)
         size = float(np.linalg.norm(residual))
-        if problem.parametrization.cone != "semidefinite" or size <= INCONSISTENT * float(np.linalg.norm(self.data)):
+        if not problem.parametrization.cone.is_semidefinite or size <= INCONSISTENT * float(np.linalg.norm(self.data)):
             return False
         largest = float(model.leading(model.dual_matrix(residual / size), 1, self.task.limits.seed)[1][0])
         trace = BEYOND * float(np.vdot(self.x, self.x)) / 2
@@ -276,18 +276,3 @@ class _Training:
             trace=problem.parametrization.trace_factor * self.scaled.to_z * float(np.vdot(self.x, self.x)) / 2,
         )
         return proof
-
-
-def _support(model: QuadraticMap, x: Array) -> Array:
-    """Return where weights may differ from zero: everywhere, but a column of a signed Gram model has one sign.
-
-    Columns that are zero get both signs in turn.
-    """
-    support = np.ones_like(x)
-    if isinstance(model, StackedSignedGram):
-        d = len(x) // 2
-        negative: Array = np.any(x[d:], axis=0)
-        negative[np.flatnonzero(~x.any(axis=0))[1::2]] = True
-        support[:d, negative] = 0.0
-        support[d:, ~negative] = 0.0
-    return support

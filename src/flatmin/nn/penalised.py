@@ -9,7 +9,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
-from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedProduct
+from flatmin.cones.quadratic_map import QuadraticMap
 
 __all__ = ["PenalisedLoss", "minimise"]
 
@@ -57,7 +57,7 @@ class PenalisedLoss:
 
         It is the metric of scaled gradient descent, damped by the penalty.
         """
-        halves = self.model.split(x)[::-1] if isinstance(self.model, StackedProduct) else (x,)
+        halves = self.model.opposite(x)
         inverses = [np.linalg.inv(np.eye(F.shape[1]) + F.T @ F / self.mu) for F in halves]
         cut = [len(x) - len(halves[0])] if len(halves) > 1 else []
         return lambda g: np.concatenate([part @ P for part, P in zip(np.split(g, cut), inverses, strict=True)])

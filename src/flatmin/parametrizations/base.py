@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.cones import Cone, Rectangular
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric, svd_of_product
 from flatmin.measurements import Measurement
@@ -27,15 +28,15 @@ class Parametrization(ABC):
         The name of each factor, as in saved files.
     rank : int or None
         The width of the model; None means as wide as it takes.
-    cone : str
-        Which matrices the model can make: "rectangular" (all), "semidefinite" or "symmetric" (Hermitian ones).
+    cone : Cone
+        The matrices that the model can make, and their norm.
     trace_factor : int
         The smallest scaled trace over all factors of X is ``trace_factor · ‖D1 X D2‖_*``.
     """
 
     names: tuple[str, ...]
     rank: int | None
-    cone: ClassVar[str] = "rectangular"
+    cone: ClassVar[Cone] = Rectangular()
     trace_factor: ClassVar[int] = 4
 
     @abstractmethod
@@ -91,11 +92,7 @@ class Parametrization(ABC):
     def singular(self, factors: Factors, metric: Metrics) -> tuple[Array, Array, Array]:
         """Return the decomposition ``U, s, V`` of ``Z = D1 X D2``, without forming it."""
         P, Q = self.pair(factors)
-        return self.decompose(metric[0] @ P, metric[1] @ Q)
-
-    def decompose(self, P: Array, Q: Array) -> tuple[Array, Array, Array]:
-        """Return ``U, s, V`` of the matrix ``P Q*`` in the model's cone, without forming it."""
-        return svd_of_product(P, Q)
+        return self.cone.decompose(metric[0] @ P, metric[1] @ Q)
 
     @abstractmethod
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:

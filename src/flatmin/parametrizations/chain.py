@@ -111,7 +111,7 @@ class Chain(Parametrization):
     def width(self, factors: Factors) -> int:
         """Return the rank of X, to rounding; the hidden layers may be wider."""
         P, Q = self.pair(factors)
-        s = self.decompose(P, Q)[1]
+        s = self.cone.decompose(P, Q)[1]
         return int(np.count_nonzero(s > ROUNDING * (len(P) + len(Q)) * np.max(s, initial=0.0)))
 
     def metric(self, measurement: Measurement) -> Metrics:
@@ -198,7 +198,7 @@ class Chain(Parametrization):
         It is 0 for zero factors and infinite for other factors of zero.
         """
         norm = float(sum(np.sum(W**2) for W in factors))
-        smallest = self.depth * float(np.sum(self.decompose(*self.pair(factors))[1] ** (2 / self.depth)))
+        smallest = self.depth * float(np.sum(self.cone.decompose(*self.pair(factors))[1] ** (2 / self.depth)))
         if norm == 0:
             return 0.0
         return norm / smallest - 1 if smallest > 0 else float("inf")

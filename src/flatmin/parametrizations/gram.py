@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.cones import Cone, Semidefinite
 from flatmin.errors import InputError
-from flatmin.linalg.metric import hermitian_of_product
 from flatmin.measurements import Measurement
 from flatmin.parametrizations._hermitian import HermitianModel
 from flatmin.parametrizations.base import Factors, Metrics, check_rank
@@ -40,7 +40,7 @@ class Gram(HermitianModel):
     """
 
     rank: int | None = None
-    cone: ClassVar[str] = "semidefinite"
+    cone: ClassVar[Cone] = Semidefinite()
     names: ClassVar[tuple[str, ...]] = ("U",)  # type: ignore[misc]
 
     def __post_init__(self) -> None:
@@ -68,15 +68,6 @@ class Gram(HermitianModel):
         """Return ``8 tr(U* D U) + (4k/m) Σ r_i tr A_i``, with 8k for complex U."""
         U = factors[0]
         return self._curvature(U, metric) + self._bend(U.shape[1], np.iscomplexobj(U), measurement, residual)
-
-    def decompose(self, P: Array, Q: Array) -> tuple[Array, Array, Array]:
-        """Return ``U, s, U`` of ``P Q*``, which is positive semidefinite up to rounding."""
-        if P is Q or np.array_equal(P, Q):
-            U, values, _ = np.linalg.svd(P, full_matrices=False)
-            return U, values**2, U
-        U, s, V = hermitian_of_product(P, Q)
-        positive = np.einsum("ij,ij->j", U.conj(), V).real > 0
-        return U[:, positive], s[positive], U[:, positive]
 
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
         """Return ``D^-½ U Σ^½``."""

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from flatmin._core.arrays import Array, namespace
+from flatmin.cones import Cone, Symmetric
 from flatmin.errors import InputError
-from flatmin.linalg.metric import hermitian_of_product
 from flatmin.measurements import Measurement
 from flatmin.parametrizations._hermitian import HermitianModel
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization, check_rank
@@ -32,7 +32,7 @@ class SignedGram(HermitianModel):
     """
 
     rank: int | None = None
-    cone: ClassVar[str] = "symmetric"
+    cone: ClassVar[Cone] = Symmetric()
     names: ClassVar[tuple[str, ...]] = ("U_plus", "U_minus")  # type: ignore[misc]
 
     def __post_init__(self) -> None:
@@ -73,10 +73,6 @@ class SignedGram(HermitianModel):
         """Return ``8 tr(D (U₊U₊ᵀ + U₋U₋ᵀ)) + (4 (k₊ − k₋)/m) Σ r_i tr A_i``."""
         plus, minus = self.signature(factors)
         return self._curvature(np.hstack(factors), metric) + self._bend(plus - minus, False, measurement, residual)
-
-    def decompose(self, P: Array, Q: Array) -> tuple[Array, Array, Array]:
-        """Return ``U, s, V`` of the symmetric part of ``P Qᵀ``, V being U times the signs of its eigenvalues."""
-        return hermitian_of_product(P, Q)
 
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
         """Return ``D^-½ U Σ^½``, split by the signs of V against U."""

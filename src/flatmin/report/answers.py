@@ -39,7 +39,7 @@ def unseen(reading: Reading, noun: str = "coordinate", names: Sequence[str] | No
     """Return what is said about rows and columns that no measurement sees; in symmetric models both are a ``noun``."""
     context, names = reading.context, names or reading.context.row_labels
     sides: list[tuple[Array, Sequence[str] | None, str]] = [(reading.solution.undetermined[0], names, noun)]
-    if reading.solution.parametrization.cone == "rectangular":
+    if not reading.solution.parametrization.cone.is_hermitian:
         words = ("row", "column")
         labels = (context.row_labels, context.column_labels)
         sides = list(zip(reading.solution.undetermined, labels, words, strict=True))

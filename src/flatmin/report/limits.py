@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
+from flatmin.cones import Rectangular
 from flatmin.report.voices import PRODUCT, Voice
 from flatmin.report.words import counted, number
 
-__all__ = ["caution", "freedom", "limits"]
-
-
-def freedom(shape: tuple[int, int], rank: int, cone: str = "rectangular", is_complex: bool = False) -> int:
-    """Return the degrees of freedom of matrices of a rank, as real numbers.
-
-    Examples
-    --------
-    >>> freedom((10, 8), 2), freedom((10, 10), 2, "symmetric"), freedom((10, 10), 1, "semidefinite", True)
-    (32, 19, 19)
-    """
-    d1, d2 = shape
-    if cone == "rectangular":
-        return rank * (d1 + d2 - rank)
-    return 2 * rank * d1 - rank**2 if is_complex else rank * d1 - rank * (rank - 1) // 2
+__all__ = ["caution", "limits"]
 
 
 def caution(free: int, n_measurements: int, voice: Voice = PRODUCT, unique: bool | None = None, errors: int = 0) -> str:
@@ -73,7 +60,7 @@ def limits(
     errors : int
         How many gross errors a split has.
     """
-    free = freedom(shape, rank) if free is None else free
+    free = Rectangular().degrees_of_freedom(shape, rank) if free is None else free
     out = [_truth(voice, unique), *_count(shape, rank, n_measurements, free, voice, unique, errors)]
     if error is not None:
         match = "The two agree." if error <= 1e-6 else "This solution is not the truth."

@@ -13,7 +13,6 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.metric import svd_of_product
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
-from flatmin.report.limits import freedom
 from flatmin.report.voices import Voice, voice_of
 from flatmin.solution import Solution
 
@@ -83,7 +82,8 @@ class Reading:
     @cached_property
     def free(self) -> int:
         """The degrees of freedom of matrices of this kind and rank."""
-        return freedom(self.problem.shape, self.solution.rank, self.solution.parametrization.cone, self.is_complex)
+        cone = self.solution.parametrization.cone
+        return cone.degrees_of_freedom(self.problem.shape, self.solution.rank, self.is_complex)
 
     @cached_property
     def errors(self) -> int:

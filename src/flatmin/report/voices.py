@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from flatmin.losses import Absolute
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import Certificate, trace_is_determined
+from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.conic import trace_is_determined
 
 __all__ = ["DETERMINED", "PLAIN", "PRODUCT", "SEMIDEFINITE", "SIGNED", "SPLIT", "Voice", "voice_of"]
 

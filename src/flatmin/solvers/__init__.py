@@ -1,7 +1,7 @@
-"""Algorithms, one file each; `flat_minimum` chooses and packages."""
+"""Solvers of flat minima and of their relatives. `flat_minimum` chooses one from the table in `choose`."""
 
 from flatmin.solvers.certification import certify
-from flatmin.solvers.choose import flat_minimum
+from flatmin.solvers.choose import Solver, find, flat_minimum, names, register, unregister
 from flatmin.solvers.lowest_rank.reweighting import reweighted_minimum
 from flatmin.solvers.noise.refit import refit
 from flatmin.solvers.noise.variance_stabilization import stabilize_variance
@@ -12,15 +12,20 @@ from flatmin.solvers.strengths.path import RegularizationPath, alpha_max, flat_p
 __all__ = [
     "CrossValidation",
     "RegularizationPath",
+    "Solver",
     "alpha_max",
     "certify",
     "cross_validate",
+    "find",
     "flat_minimum",
     "flat_path",
+    "names",
     "refit",
+    "register",
     "reweighted_minimum",
     "robust_pca",
     "stabilize_variance",
+    "unregister",
 ]
 
 

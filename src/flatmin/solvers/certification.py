@@ -15,11 +15,12 @@ from flatmin.losses import Absolute
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import Certificate, certificate_of, check_dual, trace_is_determined, trivial_dual
+from flatmin.proofs.certificate import Certificate, check_dual
+from flatmin.proofs.conic import certificate_of, trace_is_determined, trivial_dual
+from flatmin.proofs.depth.chain import chain_certificate
+from flatmin.proofs.depth.hadamard import hadamard_certificate
 from flatmin.proofs.robust.certificate import robust_certificate
 from flatmin.solvers.choose import flat_minimum
-from flatmin.solvers.depth.chain import chain_certificate
-from flatmin.solvers.depth.hadamard import hadamard_certificate
 from flatmin.solvers.task import Task
 from flatmin.solvers.vectors.interpolating import prove_unique
 
@@ -119,15 +120,15 @@ def _factors(problem: Problem, factors_or_matrix: Any) -> Factors:
     model, shape = problem.parametrization, problem.shape
     if isinstance(factors_or_matrix, tuple):
         return problem.check(factors_or_matrix)
-    hermitian = model.cone != "rectangular"
+    hermitian = model.cone.is_hermitian
     X = numeric(factors_or_matrix, "the matrix (factors are passed as a tuple)", allow_complex=hermitian)
-    if model.cone == "semidefinite" and X.ndim == 1:
+    if model.cone.is_semidefinite and X.ndim == 1:
         return problem.check((X[:, None],))
     if X.shape != shape:
         raise InputError(f"the matrix has shape {X.shape}, expected {shape}; factors are passed as a tuple")
     if hermitian and np.linalg.norm(X - X.conj().T) > ASYMMETRIC * np.linalg.norm(X):
         raise InputError("the matrix is not symmetric (Hermitian), expected one of this model; use (X + X*)/2")
-    U, s, V = model.decompose(X, np.eye(shape[1]))
+    U, s, V = model.cone.decompose(X, np.eye(shape[1]))
     lost = float(np.linalg.norm((U * s) @ V.conj().T - X))
     if lost > ASYMMETRIC * np.linalg.norm(X):
         raise InputError("the matrix has negative eigenvalues, expected a positive semidefinite one for this model")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from flatmin._core.limits import Clock, Limits
+from flatmin._core.registry import Registry
 from flatmin.errors import InputError
 from flatmin.losses import Absolute
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import trace_is_determined
+from flatmin.proofs.conic import trace_is_determined
 from flatmin.solution import Solution
 from flatmin.solvers.completion.alternating import alternating_minimum, applies_to
 from flatmin.solvers.convex.minimum import convex_minimum
@@ -24,11 +25,15 @@ from flatmin.solvers.robust.pivotal import robust_pivotal_minimum
 from flatmin.solvers.task import Task
 from flatmin.solvers.vectors.interpolating import interpolating_minimum
 
-__all__ = ["SOLVERS", "Solver", "flat_minimum"]
+__all__ = ["TABLE", "Solver", "find", "flat_minimum", "names", "register", "unregister"]
 
 
+@runtime_checkable
 class Solver(Protocol):
-    """A solver that `flat_minimum` can use: any object with these three members."""
+    """A solver that `flat_minimum` can use: any object with these three members.
+
+    The function `register` makes it known by its name, and so does an entry point in the group ``flatmin.solvers``.
+    """
 
     @property
     def name(self) -> str:
@@ -71,10 +76,10 @@ def _is_determined(task: Task) -> bool:
     return trace_is_determined(task.problem) and task.alpha == 0 and task.metric_power == 1
 
 
-#: The solvers of flatmin. The first one that applies is used.
-SOLVERS: tuple[Solver, ...] = (
-    _Entry("robust pivotal", lambda task: task.auto and _is_robust(task), robust_pivotal_minimum, MOST_ROUNDS),
-    _Entry("hadamard pivotal", lambda task: task.auto and _is_hadamard(task), hadamard_pivotal_minimum),
+#: The solvers of flatmin. The first one that applies is used unless the user names another.
+TABLE: tuple[Solver, ...] = (
+    _Entry("robust-pivotal", lambda task: task.auto and _is_robust(task), robust_pivotal_minimum, MOST_ROUNDS),
+    _Entry("hadamard-pivotal", lambda task: task.auto and _is_hadamard(task), hadamard_pivotal_minimum),
     _Entry("pivotal", lambda task: task.auto, pivotal_minimum),
     _Entry("robust", _is_robust, robust_minimum, MOST_ROUNDS),
     _Entry("hadamard", _is_hadamard, hadamard_minimum),
@@ -83,6 +88,11 @@ SOLVERS: tuple[Solver, ...] = (
     _Entry("alternating", applies_to, alternating_minimum),
     _Entry("convex", lambda task: True, convex_minimum),
 )
+
+_SOLVERS = Registry[Solver]("solver", Solver, group="flatmin.solvers")
+for _entry in TABLE:
+    _SOLVERS.register(_entry)
+find, names, register, unregister = _SOLVERS.find, _SOLVERS.names, _SOLVERS.register, _SOLVERS.unregister
 
 
 def flat_minimum(
@@ -98,7 +108,7 @@ def flat_minimum(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
     stop: str = "gap",
-    solver: Solver | None = None,
+    solver: Solver | str | None = None,
 ) -> Solution:
     """Return the flattest interpolating solution, certified; no rank, step size or initialization is needed.
 
@@ -132,8 +142,8 @@ def flat_minimum(
     stop : str
         "gap": when the duality gap is at most tol. "objective", for `Entries` with alpha > 0: when a sweep changes the
         objective by at most tol, relatively, which large tables reach sooner; the gap is certified as it is.
-    solver : Solver, optional
-        The solver to use; None chooses by the model, its loss and alpha. Its answer is its own: `certify` judges it.
+    solver : Solver or str, optional
+        The solver to use, or its name; None chooses by the model, its loss and alpha.
 
     Returns
     -------
@@ -163,10 +173,12 @@ def flat_minimum(
     limits = Limits(max_rank, tol, max_iter, time_limit, seed, callback, stop)
     task = Task(problem, 0.0 if isinstance(alpha, str) else alpha, metric_power, warm_start, limits, auto)
     if solver is None:
-        solver = next(entry for entry in SOLVERS if entry.applies_to(task))
-    elif not solver.applies_to(task):
+        solver = next(entry for entry in TABLE if entry.applies_to(task))
+    elif isinstance(solver, str):
+        solver = find(solver)
+    if not solver.applies_to(task):
         raise InputError(f"solver is {solver.name!r}, which does not apply to {problem!r}; expected another, or None")
-    if stop == "objective" and solver in SOLVERS and solver.name != "alternating":
+    if stop == "objective" and solver in TABLE and solver.name != "alternating":
         raise InputError(
             "stop is 'objective', expected 'gap' unless entries are measured, without offsets and with weights of "
             "similar sizes, and alpha is a number well above zero"

@@ -1,4 +1,4 @@
-"""How flat a problem's solutions can be, and how far any point of the weight space is from that."""
+"""The certified flattest value of a problem, and the flatness gap of any point of its weight space."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from flatmin.proofs.flatness import flatness
 from flatmin.solution import Solution
 from flatmin.solvers import certify, flat_minimum
 
-__all__ = ["Flattest"]
+__all__ = ["Flattest", "flatness_gap"]
 
-#: A gap that is negative by no more than this, in units of its terms, is a rounding error.
+#: A negative gap of at most this size, relative to its terms, is a rounding error.
 ROUNDING = 1e-12
 
 
@@ -58,7 +58,7 @@ class Flattest:
         problem : Problem
             The model and its data.
         solution : Solution, optional
-            A solution at hand, judged anew; None solves the problem.
+            A known solution, which is certified again; None solves the problem.
         settings
             Arguments of `flat_minimum`, if there is no solution. ``alpha`` and ``metric_power`` define other problems,
             and are refused.
@@ -113,7 +113,7 @@ class Flattest:
             gap = (scaled trace − bound(b')) / bound(b) ≥ 0
 
         holds everywhere. At points that fit the data of the problem it is ``scaled trace / value − 1``, and 0 at the
-        flat minimum. Elsewhere it must be read beside the loss: a product of zero weights has the gap 0 as well.
+        flat minimum. Elsewhere it must be read together with the loss: a product of zero weights has the gap 0 as well.
 
         For positive semidefinite matrices and measurements of rank one the trace is a function of ``A(X)``, and the gap
         is 0 everywhere. Where the value is 0, as for zero data, it is the difference itself.
@@ -164,6 +164,39 @@ class Flattest:
         dual, loss = self.solution.certificate.dual, self.problem.loss
         allowance = loss.tau * float(np.max(np.abs(dual))) if isinstance(loss, Absolute) and loss.tau else 0.0
         return float(data @ dual) - allowance
+
+
+def flatness_gap(problem: Problem, factors: Any) -> float:
+    """Return how far the scaled trace at a point is above the certified flattest value, relative to that value.
+
+    The problem is solved for this. `Flattest` solves it once for many points; `Flattest.gap` has the formula.
+
+    Parameters
+    ----------
+    problem : Problem
+        The model and its data.
+    factors : tuple of ndarray
+        The point; it need not fit the data.
+
+    Returns
+    -------
+    float
+        0 at a flat minimum, positive elsewhere; infinite for weights that are not finite.
+
+    Raises
+    ------
+    InputError
+        If the factors do not fit the problem, or no solver knows the flattest value of this model.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> instance = fm.families.matrix_sensing.sample((6, 5), 1, 40)
+    >>> L, R = fm.flat_minimum(instance.problem).factors
+    >>> flatness_gap(instance.problem, (L, R)) < 1e-9, round(flatness_gap(instance.problem, (2 * L, R / 2)), 6)
+    (True, 1.125)
+    """
+    return Flattest.of(problem).gap(factors)
 
 
 def _with_limit(problem: Problem, solution: Solution) -> Problem:

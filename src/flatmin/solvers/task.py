@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import Certificate, check_strength
+from flatmin.proofs.certificate import Certificate, check_alpha
 from flatmin.proofs.flatness import flatness
 from flatmin.solution import Solution, Status
 
@@ -55,7 +55,7 @@ class Task:
     def __post_init__(self) -> None:
         if not isinstance(self.problem, Problem):
             raise InputError(f"problem is a {type(self.problem).__name__}, expected a flatmin Problem")
-        alpha, metric_power = check_strength(self.alpha, self.metric_power)
+        alpha, metric_power = check_alpha(self.alpha, self.metric_power)
         object.__setattr__(self, "alpha", alpha)
         object.__setattr__(self, "metric_power", metric_power)
 

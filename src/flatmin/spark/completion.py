@@ -20,7 +20,7 @@ from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.parametrizations import Product
 from flatmin.parametrizations.base import Factors
-from flatmin.proofs.certificate import LARGEST_GAP, Certificate, check_strength
+from flatmin.proofs.certificate import LARGEST_GAP, Certificate, check_alpha
 from flatmin.proofs.flatness import Flatness
 from flatmin.solution import Solution, Status
 from flatmin.spark.als import MOST_ITERATIONS, fit_als
@@ -131,7 +131,7 @@ class SparkCompletion:
         ImportError
             If pyspark or pyarrow are not installed.
         """
-        alpha = check_strength(alpha, 1.0)[0]
+        alpha = check_alpha(alpha, 1.0)[0]
         if alpha == 0:
             raise InputError("alpha is 0, expected a positive number: only the local engine fits exactly")
         for name, value, least in (("rank", rank, 1), ("max_iter", max_iter, 1), ("seed", seed, 0)):

@@ -9,11 +9,12 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.metric import Metric, condition_number
+from flatmin.linalg.operator_norm import FACTORED, TopSpectrum, top_spectrum
 from flatmin.parametrizations import Product
 from flatmin.parametrizations.base import Factors
-from flatmin.proofs.certificate import ALIKE, LARGEST_GAP, Certificate, ratio
+from flatmin.proofs.certificate import LARGEST_GAP, Certificate, ratio
 from flatmin.proofs.flatness import Flatness
-from flatmin.proofs.norms import FACTORED, TopSpectrum, top_spectrum
+from flatmin.proofs.whitening import ALIKE
 from flatmin.spark.cells import Cells
 
 __all__ = ["COLLECTED", "Proof", "prove", "regularization"]

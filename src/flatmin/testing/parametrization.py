@@ -44,14 +44,14 @@ def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> Non
     """
     model = p.parametrization if isinstance(p, Problem) else p
     rng = np.random.default_rng(seed)
-    shape, m = (4, 3) if model.cone == "rectangular" else (4, 4), 7
+    shape, m = (4, 4) if model.cone.is_hermitian else (4, 3), 7
     if isinstance(model, Hadamard):
         shape = (4, 1)
     for width in (1, 2, 5):
         factors = model.random(shape, width, rng)
         for blind in (False, True):
             _check_point(model, factors, _sensing(rng, m, shape, float, blind), rng)
-            if model.cone == "semidefinite":
+            if model.cone.is_semidefinite:
                 waves = tuple(draw(rng, F.shape, complex) for F in factors)
                 _check_point(model, waves, _sensing(rng, m, shape, complex, blind), rng)
         if isinstance(model, Chain):
@@ -102,7 +102,7 @@ def _check_traces(model: Parametrization, factors: Factors, A: Measurement, rng:
     gauss_newton = model.gauss_newton_trace(factors, A, metric)
     agree(model, "gauss_newton_trace", gauss_newton, diagonal.sum(), cause, tolerance=1e-7)
     scaled = model.scaled_trace(factors, A, metric)
-    if model.cone == "rectangular" and len(factors) == 2 and not deep:
+    if not model.cone.is_hermitian and len(factors) == 2 and not deep:
         (d1, d2), left = A.shape, diagonal[: factors[0].size].sum()
         cause = "the L block of the Hessian is divided by d1, the R block by d2"
         agree(model, "scaled_trace", scaled, left / d1 + (diagonal.sum() - left) / d2, cause, tolerance=1e-7)
@@ -196,10 +196,10 @@ def _moved(model: Parametrization, factors: Factors, rng: np.random.Generator) -
         between = G @ factors[layer], factors[layer + 1] @ np.linalg.inv(G)
         return *factors[:layer], *between, *factors[layer + 2 :]
     k = factors[0].shape[1]
-    if model.cone == "rectangular":
+    if not model.cone.is_hermitian:
         G = rng.standard_normal((k, k)) + 2 * np.eye(k)
         return factors[0] @ G, factors[1] @ np.linalg.inv(G).T
-    if model.cone == "semidefinite":
+    if model.cone.is_semidefinite:
         return _turned(model, factors, rng)
     Q = _rotation(k, float, rng)
     plus, minus = np.hstack([factors[0] @ Q, np.zeros((len(factors[0]), 1))]), factors[1]
@@ -219,7 +219,7 @@ def _turned(model: Parametrization, factors: Factors, rng: np.random.Generator) 
         Q = _rotation(model.widths[0], float, rng)
         return Q @ factors[0], factors[1] @ Q.T, *factors[2:]
     turns = [_rotation(F.shape[1], F.dtype, rng) for F in factors]
-    if model.cone == "rectangular":
+    if not model.cone.is_hermitian:
         turns = turns[:1] * 2
     return tuple(F @ Q for F, Q in zip(factors, turns, strict=True))
 

@@ -134,12 +134,12 @@ def _check_proof(solution: Solution, problem: Problem) -> None:
 def _bound(problem: Problem, X: Array, dual: Array, alpha: float, power: float) -> tuple[float, float, float]:
     """Return the value of X, the norm of the dual matrix and the lower bound, from their definitions."""
     A, b, model = problem.measurement, problem.data, problem.parametrization
-    factor, hermitian = model.trace_factor, model.cone != "rectangular"
+    factor, hermitian = model.trace_factor, model.cone.is_hermitian
     over = (A.size, A.size) if hermitian else (A.size * A.shape[1], A.size * A.shape[0])
     roots = [_dense_power(np.asarray(Metric.root(S / n)), power) for S, n in zip(A.gram_diagonals(), over, strict=True)]
     nuclear = float(np.linalg.svd(roots[0][0] @ X @ roots[1][0], compute_uv=False).sum())
     S = roots[0][1] @ A.adjoint(dual) @ roots[1][1]
-    norm = float(np.linalg.eigvalsh(S)[-1] if model.cone == "semidefinite" else np.linalg.norm(S, 2))
+    norm = float(np.linalg.eigvalsh(S)[-1] if model.cone.is_semidefinite else np.linalg.norm(S, 2))
     scaled = dual / max(1.0, norm)
     value, bound = factor * nuclear, factor * float(b @ scaled)
     if alpha > 0:

@@ -58,7 +58,7 @@ def test_a_stationary_truth_that_is_not_flattest_is_left():
     found = flattest_layers(problem, moved(layers_of(problem, truth), 1e-3, 0))
     at_truth = problem.parametrization.gauss_newton_trace(
         problem.parametrization.flattest(
-            *problem.parametrization.decompose(problem.metric[0] @ truth, problem.metric[1]), problem.metric
+            *problem.parametrization.cone.decompose(problem.metric[0] @ truth, problem.metric[1]), problem.metric
         ),
         problem.measurement,
         problem.metric,

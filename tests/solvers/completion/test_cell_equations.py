@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.cones.quadratic_map import Linearization
+from flatmin.cones.rectangular import StackedProduct
 from flatmin.solvers.completion import cell_equations
 from flatmin.solvers.completion.cell_equations import CellEquations, inverse_blocks
 from flatmin.solvers.convex import refine
-from flatmin.solvers.factored.quadratic_maps import Linearization, StackedProduct
 
 
 def _linearized(seed=0, shape=(14, 11), k=2, m=90, spread=1.0, weighted=True):

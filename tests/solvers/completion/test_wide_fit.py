@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.cones.rectangular import StackedProduct
 from flatmin.solvers.completion.wide_fit import fit_widely, is_wide
-from flatmin.solvers.factored.quadratic_maps import StackedProduct
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import flatmin as fm
 from flatmin.proofs.certificate import LARGEST_RESIDUAL
-from flatmin.solvers.depth.hadamard import hadamard_certificate
-from flatmin.solvers.depth.power_norm import dual_power_norm, minimise_power_norm, scaled_bound
+from flatmin.proofs.depth.hadamard import hadamard_certificate
+from flatmin.proofs.depth.power_bounds import dual_power_norm, scaled_bound
+from flatmin.proofs.depth.power_minimum import minimise_power_norm
 from flatmin.testing import check_solution
 from tests.referee import nuclear
 
@@ -190,7 +191,7 @@ def test_a_second_solution_must_earn_its_own_certificate(monkeypatch):
     rows = np.random.default_rng(0).standard_normal((3, 4))
     problem = fm.Problem(fm.measurements.Dense(np.hstack([rows, rows])), rows[:, 0], fm.Hadamard(2))
     assert fm.flat_minimum(problem).certificate.unique is False
-    monkeypatch.setattr("flatmin.solvers.depth.power_uniqueness._another", lambda B, b, z, *rest: 1.01 * z)
+    monkeypatch.setattr("flatmin.proofs.depth.nearby._another", lambda B, b, z, *rest: 1.01 * z)
     assert fm.flat_minimum(problem).certificate.unique is None
 
 

@@ -5,8 +5,10 @@ import pytest
 
 import flatmin as fm
 from flatmin._core.limits import Clock
+from flatmin.cones.rectangular import StackedProduct
+from flatmin.cones.semidefinite import StackedGram
+from flatmin.cones.symmetric import StackedSignedGram
 from flatmin.lab.recipes.reweighting import cells_for_every_line
-from flatmin.solvers.factored.quadratic_maps import StackedGram, StackedProduct, StackedSignedGram
 from flatmin.solvers.factored.tangent import TangentSpace, Weights
 from flatmin.solvers.lowest_rank.log_det import CROWDED, Isotropic
 

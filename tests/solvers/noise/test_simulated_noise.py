@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.linalg.subspaces import LARGEST_QUICK
 from flatmin.solvers.convex.scaling import Scaled
-from flatmin.solvers.noise.simulated_noise import SMALL, SimulatedNoise
+from flatmin.solvers.noise.simulated_noise import SimulatedNoise
 
 PROBLEMS = {
     "sensing": fm.families.matrix_sensing.sample((12, 9), 1, 100).problem,
     "wide": fm.families.matrix_sensing.sample((7, 15), 1, 100).problem,
-    "large completion": fm.families.matrix_completion.sample((SMALL + 30, SMALL + 10), 2, 4000).problem,
+    "large completion": fm.families.matrix_completion.sample((LARGEST_QUICK + 30, LARGEST_QUICK + 10), 2, 4000).problem,
     "covariance": fm.families.covariance.sample(10, 2, 100).problem,
     "waves": fm.families.phase_retrieval.sample(9, 1, 90).problem,
     "network": fm.families.quadratic_network.sample(10, (1, 1), 90).problem,
@@ -21,10 +22,10 @@ def _values(problem, scaled, y):
     """Return the values that matrices of the cone can meet, of a dual matrix that is formed entry by entry."""
     D1, D2 = (D.power(-1) @ np.eye(d) for D, d in zip(problem.metric, problem.shape, strict=True))
     S = scaled.model.scale * D1 @ problem.measurement.adjoint(y) @ D2
-    if problem.parametrization.cone == "rectangular":
+    if not problem.parametrization.cone.is_hermitian:
         return np.linalg.svd(S, compute_uv=False)
     values = np.linalg.eigvalsh(S)
-    return values if problem.parametrization.cone == "semidefinite" else np.abs(values)
+    return values if problem.parametrization.cone.is_semidefinite else np.abs(values)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

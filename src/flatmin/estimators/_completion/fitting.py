@@ -15,7 +15,7 @@ from flatmin.estimators._completion.projection import RowModel
 from flatmin.estimators._completion.relaxation import Relaxation, relaxation
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import check_strength
+from flatmin.proofs.certificate import check_alpha
 from flatmin.solution import Solution
 from flatmin.solvers import flat_minimum, refit
 from flatmin.solvers.noise.refit import UNBIASED
@@ -43,7 +43,7 @@ class Settings:
     stop: str = "gap"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "metric_power", check_strength(1.0, self.metric_power)[1])
+        object.__setattr__(self, "metric_power", check_alpha(1.0, self.metric_power)[1])
 
     @property
     def solver(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
     auto = isinstance(alpha, str) and alpha == "auto"
     if isinstance(alpha, str) and not auto:
         raise InputError(f"alpha is {alpha!r}, expected a finite number of at least 0, or 'auto'")
-    strength = "auto" if auto else check_strength(alpha, 1.0)[0] / regularization(1.0, cells.entries.shape)
+    strength = "auto" if auto else check_alpha(alpha, 1.0)[0] / regularization(1.0, cells.entries.shape)
     fit = fit_cells(cells, strength, settings)
     cells, noise = cells.like(fit.model), fit.solution.noise
     if not isinstance(wanted, str):

@@ -164,7 +164,7 @@ def _fit(problem: Problem, rng: np.random.Generator) -> tuple[Any, float]:
     """Return a fit of a random width from a random start, and its misfit."""
     width = int(rng.integers(NARROWEST, problem.shape[0] + 1))
     scale = float(np.exp(rng.uniform(*np.log(SCALES))))
-    signs = 2 if problem.parametrization.cone == "symmetric" else 1
+    signs = problem.parametrization.cone.max_width(problem.shape) // problem.shape[0]
     return exact_fit(problem, signs * width, scale, rng)
 
 
@@ -176,7 +176,7 @@ def _spread(values: Iterable[float]) -> float | None:
 
 def _outside(problem: Problem) -> float | None:
     """Return the relative distance of D from the combinations of sensing matrices; None where there is no D."""
-    if problem.parametrization.cone == "rectangular":
+    if not problem.parametrization.cone.is_hermitian:
         return None
     A = problem.measurement.matrices()
     columns = np.concatenate([A.real.reshape(len(A), -1), A.imag.reshape(len(A), -1)], axis=1).T

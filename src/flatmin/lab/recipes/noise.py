@@ -136,7 +136,7 @@ def _oracle(problem: Problem, truth: Array, rank: int, seed: int) -> Factors:
     """Return the least-squares fit of the true rank to which descent from the truth leads."""
     scaled = Scaled.of(problem, 1.0, seed, weighted=False)
     D1, D2 = (D.power(1) @ np.eye(d) for D, d in zip(scaled.metric, problem.shape, strict=True))
-    U, s, V = problem.parametrization.decompose(D1 @ truth @ D2, np.eye(problem.shape[1]))
+    U, s, V = problem.parametrization.cone.decompose(D1 @ truth @ D2, np.eye(problem.shape[1]))
     start = scaled.model.stack(U[:, :rank], s[:rank] / scaled.to_z, V[:, :rank])
     end = least_squares(scaled, start, ORACLE_PRICE, Clock(None, None), ORACLE_TOL)
     return unscaled(problem, scaled, end.x)

@@ -21,8 +21,8 @@ from flatmin.families import sparse_regression
 from flatmin.families.base import relative_distance
 from flatmin.lab.claims import Claim, interval
 from flatmin.lab.studies.base import Findings, Row, Study
+from flatmin.proofs.depth.power_minimum import minimise_power_norm
 from flatmin.solvers import flat_minimum
-from flatmin.solvers.depth.power_norm import minimise_power_norm
 
 __all__ = ["STUDY"]
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.metric import svd_of_product
+from flatmin.linalg.operator_norm import TopSpectrum, top_spectrum
 from flatmin.linalg.subspaces import EPS
 from flatmin.losses import Absolute, clip_level
 from flatmin.measurements import Entries, Identity, Mask
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, Certificate, check_strength, ratio, union_bound
-from flatmin.proofs.norms import TopSpectrum, top_spectrum
+from flatmin.proofs.certificate import Bound, Certificate, Fit, check_alpha, ratio
 from flatmin.proofs.radius import Stability
 from flatmin.proofs.robust.uniqueness import AS_GOOD, HIDDEN_FAILURE, Pair, Split, other_splits
 
@@ -138,49 +138,24 @@ def robust_certificate(
     look_further : bool
         Whether to look at other splits as well.
     """
-    alpha, _ = check_strength(alpha, 1.0)
+    alpha, _ = check_alpha(alpha)
     judged = _Judged.of(problem, factors, dual, seed, alpha)
     value, lower, total = judged.value, judged.lower_bound, _sum(problem.data)
     if alpha > 0:
         value, lower = 4 * alpha * value, 4 * alpha * lower
-    gap, residual = ratio(value - lower, value), ratio(judged.excess, total)
-    holds = abs(gap) <= LARGEST_GAP and residual <= LARGEST_RESIDUAL and judged.spectrum.kind != "estimated"
-    proof = Certificate(
-        holds=bool(holds),
-        objective="penalised" if alpha > 0 else "interpolating",
-        value=value,
-        lower_bound=lower,
-        relative_gap=gap,
-        relative_residual=residual,
-        residual_reach=0.0,
-        whitened_residual=0.0,
-        dual=dual,
-        dual_norm=judged.norm,
-        bound_kind=judged.spectrum.kind,
-        failure_probability=judged.spectrum.failure or None,
-    )
-    if not (holds and look_further):
+    fit = Fit(misfit=ratio(judged.excess, total))
+    norm, spectrum = judged.norm, judged.spectrum
+    bound = Bound(value, lower, norm, spectrum.kind, spectrum.failure, is_penalised=alpha > 0)
+    proof = bound.certificate(fit, dual, must_fit=True)
+    if not (proof.holds and look_further):
         return proof
     found, kind = other_splits(judged.split(), judged.is_matched_by, seed)
-    proof = replace(
-        proof,
-        unique=found.unique,
-        q=found.q,
-        injectivity=found.injectivity,
-        margin=found.margin,
-        margin_kind=kind if kind == "probabilistic" else judged.spectrum.kind,
-        failure_probability=union_bound(judged.spectrum.failure, HIDDEN_FAILURE if kind == "probabilistic" else None),
-        stability=judged.fitting(found.stability),
-        radius=None if found.stability is None else found.stability.radius(),
+    random = kind == "probabilistic"
+    proof = proof.with_uniqueness(found, kind if random else spectrum.kind, HIDDEN_FAILURE if random else None)
+    return replace(proof, stability=judged.fitting(found.stability)).confirmed(
+        None if found.alternative is None else judged.whole(found.alternative),
+        lambda other: robust_certificate(problem, other, dual, alpha=alpha, seed=seed, look_further=False),
     )
-    if found.alternative is None:
-        return proof
-    alternative = judged.whole(found.alternative)
-    confirmed = robust_certificate(problem, alternative, dual, alpha=alpha, seed=seed, look_further=False)
-    if not confirmed.holds:
-        return replace(proof, unique=None)
-    chance = union_bound(proof.failure_probability, confirmed.failure_probability)
-    return replace(proof, alternative=alternative, failure_probability=chance)
 
 
 @dataclass(frozen=True, eq=False)

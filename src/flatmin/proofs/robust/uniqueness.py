@@ -11,17 +11,24 @@ from itertools import product
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.cones import Rectangular
+from flatmin.cones.base import MAX_TANGENT_WORK
+from flatmin.linalg.factorizations import smallest_singular_value
 from flatmin.linalg.kernels.row_passes import RowPasses
 from flatmin.linalg.krylov import largest_eigenvalue
+from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries
-from flatmin.proofs.norms import TopSpectrum
-from flatmin.proofs.radius import MOST_WORK, Stability, derivative, smallest_singular_value, tangent_columns
-from flatmin.proofs.uniqueness import NEAR, Uniqueness, core_columns
+from flatmin.proofs.cores import core_columns
+from flatmin.proofs.radius import Stability
+from flatmin.proofs.uniqueness import NEAR, Uniqueness
 
 __all__ = ["HIDDEN_FAILURE", "Pair", "Split", "hidden_share", "other_splits", "spread_bound"]
 
 Pair = tuple[Array, Array]
+
+#: Low-rank parts may be any matrices.
+CONE = Rectangular()
 
 #: Singular values and entries of the dual matrix this near their bounds, relatively, count as being there.
 CUTS = (3e-2, 1e-3, 1e-5)
@@ -129,7 +136,7 @@ def other_splits(split: Split, as_good: Callable[[Pair], bool], seed: int = 0) -
     other = None if unique else _second_split(split, faces(CUTS[-1]), as_good)
     if other is not None:
         unique, best = False, None
-    return Uniqueness(unique, face.q, injectivity, face.margin, other, best), kind
+    return Uniqueness(unique, face.q, injectivity, face.margin, other, best, best.radius() if best else None), kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,10 +233,10 @@ def _tangent_injectivity(free: Array, U: Array, V: Array, stream: tuple[int, int
         return 1.0, "proven"
     if np.count_nonzero(free) < q * (d1 + d2 - q):
         return 0.0, "proven"
-    if np.count_nonzero(free) * (q * (d1 + d2 - q)) ** 2 <= MOST_WORK:
-        sides = derivative(Entries(*np.nonzero(free), (d1, d2)), U, V, "rectangular")
+    if np.count_nonzero(free) * CONE.degrees_of_freedom(free.shape, q) ** 2 <= MAX_TANGENT_WORK:
+        sides = CONE.derivative(Entries(*np.nonzero(free), (d1, d2)), U, V)
         if sides is not None:
-            return smallest_singular_value(tangent_columns(sides, U, V, "rectangular")), "proven"
+            return smallest_singular_value(CONE.tangent_columns(sides, U, V)), "proven"
     hidden = ~free
     left = 1 - spread_bound(hidden, U, V)
     if left < GOOD and free.size <= MOST_CELLS:
@@ -253,7 +260,7 @@ def _core(free: Array, U: Array, V: Array) -> Array | None:
     if not rows.size:
         return np.zeros((0, unknowns))
     every = -(-rows.size // max(1, MOST_NUMBERS // unknowns))
-    return core_columns(Entries(rows[::every], cols[::every], free.shape), U, V)
+    return core_columns(Entries(rows[::every], cols[::every], free.shape), U, V, CONE.core_pairs(U, V))
 
 
 def spread_bound(hidden: Array, U: Array, V: Array) -> float:

@@ -19,7 +19,7 @@ from flatmin.linalg.subspaces import block_norm, couple
 from flatmin.losses import Squared
 from flatmin.measurements import Entries
 from flatmin.parametrizations import Product
-from flatmin.proofs.certificate import certificate_of
+from flatmin.proofs.conic import certificate_of
 from flatmin.solution import Solution
 from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side, strength
 from flatmin.solvers.completion.second_order import newton_steps

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.kernels import MANY
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries
 from flatmin.measurements.entries import BUSY
-from flatmin.solvers.factored.quadratic_maps import Linearization, StackedProduct
 
 __all__ = ["CellEquations", "inverse_blocks"]
 
@@ -41,7 +41,7 @@ class CellEquations:
 
     Parameters
     ----------
-    model : StackedProduct
+    model : QuadraticMap
         A product measured by `Entries`.
     x : ndarray, shape (d1 + d2, k)
         Stacked factors.
@@ -49,7 +49,7 @@ class CellEquations:
         The blocks of ``JᵀJ`` and generalised inverses of them.
     """
 
-    model: StackedProduct
+    model: QuadraticMap
     x: Array
     blocks: Array
     inverse: Array
@@ -58,7 +58,7 @@ class CellEquations:
     def of(cls, derivative: Linearization) -> CellEquations | None:
         """Return the equations of a derivative, None unless it is that of a sampled product."""
         model = derivative.model
-        if not isinstance(model, StackedProduct) or not isinstance(model.whitened, Entries):
+        if not model.is_product or not isinstance(model.whitened, Entries):
             return None
         blocks = model.blocks(derivative.x)
         return cls(model, derivative.x, blocks, inverse_blocks(blocks))

@@ -8,6 +8,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
+from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.solvers.factored.newton import (
     Minimum,
     blockwise_inverse,
@@ -15,7 +16,6 @@ from flatmin.solvers.factored.newton import (
     quartic_minimiser,
     stationarity,
 )
-from flatmin.solvers.factored.quadratic_maps import QuadraticMap
 
 __all__ = ["minimise_guided"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.linalg.subspaces import EPS
-from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedProduct
 from flatmin.solvers.factored.tangent import TangentSpace
 
 __all__ = ["fit_widely", "is_wide"]
@@ -22,7 +22,7 @@ FEW = 2000
 def is_wide(model: QuadraticMap, x: Array) -> bool:
     """Return whether `fit_widely` is for these stacked factors: more freedom than entries, and many of these."""
     whitened = model.whitened
-    if not isinstance(model, StackedProduct) or whitened.size <= FEW or model.freedom(x.shape[1]) < whitened.size:
+    if not model.is_product or whitened.size <= FEW or model.freedom(x.shape[1]) < whitened.size:
         return False
     return whitened.curvature_blocks(*(np.zeros((d, 0)) for d in whitened.shape)) is not None
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
+from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.linalg.subspaces import EPS, block_norm, couple
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.solvers.completion.guided_newton import minimise_guided
@@ -17,7 +18,6 @@ from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly
 from flatmin.solvers.convex.schedule import Schedule
 from flatmin.solvers.factored.newton import Minimum, minimise
 from flatmin.solvers.factored.outcome import Outcome
-from flatmin.solvers.factored.quadratic_maps import QuadraticMap
 
 __all__ = ["augmented_lagrangian"]
 

@@ -12,7 +12,7 @@ from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.measurements import Entries
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import certificate_of
+from flatmin.proofs.conic import certificate_of
 from flatmin.solution import Solution
 from flatmin.solvers.convex.refine import project_data
 from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled
@@ -63,7 +63,7 @@ def _convex_minimum(task: Task, clock: Clock) -> Solution:
                 consistent = False
                 nothing = Outcome.zero(problem.shape, projected)
                 outcome = scaled.solve(clock, limits, None, alpha, projected) if projected.any() else nothing
-            elif problem.parametrization.cone == "semidefinite":
+            elif problem.parametrization.cone.is_semidefinite:
                 plain = Scaled.of(problem, task.metric_power, limits.seed, weighted=False)
                 fit, distance = plain.best_fit(clock, limits)
                 narrow = task.max_rank is not None and len(fit.s) >= task.max_rank  # a wider one might fit

@@ -7,9 +7,9 @@ from scipy.linalg import eigh
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
+from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.proofs.certificate import LARGEST_GAP
 from flatmin.solvers.factored.outcome import Outcome
-from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedProduct
 
 __all__ = ["applies_to", "proximal_gradient"]
 
@@ -31,7 +31,7 @@ def applies_to(model: QuadraticMap, price: float, max_rank: int | None) -> bool:
     Misfit must not be too dear, and ranks must not be limited.
     """
     A = model.whitened
-    if price > DEAREST or max_rank is not None or not isinstance(model, StackedProduct):
+    if price > DEAREST or max_rank is not None or not model.is_product:
         return False
     narrow = min(A.shape) <= NARROWEST and A.size >= SHARE * A.shape[0] * A.shape[1]
     return narrow and hasattr(A.adjoint_operator(np.zeros(A.size)), "tocsr")  # cells make sparse dual matrices

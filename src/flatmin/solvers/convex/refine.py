@@ -9,11 +9,11 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
+from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import block_norm, couple
 from flatmin.measurements import Measurement
 from flatmin.solvers.completion.cell_equations import CellEquations
 from flatmin.solvers.completion.wide_fit import fit_widely, is_wide
-from flatmin.solvers.factored.quadratic_maps import Linearization, QuadraticMap
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "project_data"]
 

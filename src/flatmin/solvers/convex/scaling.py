@@ -10,15 +10,15 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin._core.threads import one_thread
+from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import measurement_sizes, whiten
+from flatmin.proofs.whitening import measurement_sizes, whiten
 from flatmin.solution import Solution
 from flatmin.solvers.convex.augmented_lagrangian import augmented_lagrangian
 from flatmin.solvers.factored.outcome import Outcome
-from flatmin.solvers.factored.quadratic_maps import QuadraticMap, stacked
 
 __all__ = ["Scaled"]
 
@@ -80,7 +80,8 @@ class Scaled:
         spread = whitened.adjoint_operator(probe)
         total = _size(spread) if isinstance(spread, np.ndarray) or hasattr(spread, "tocsr") else _norms(whitened)
         scale = np.sqrt(np.prod(whitened.shape)) / total if total else 1.0
-        model = stacked(problem.parametrization, whitened, float(scale), None if weights is None else 1 / weights)
+        units = None if weights is None else 1 / weights
+        model = problem.parametrization.cone.quadratic_map(whitened, float(scale), units)
         size = _largest(model, data, seed) if np.any(data) and total else 0.0
         factor = problem.parametrization.trace_factor
         b = data / size if size else data

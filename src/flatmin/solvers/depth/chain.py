@@ -1,4 +1,4 @@
-"""Flat solutions of linear networks ``X = W_N ⋯ W_1``, and their certificates."""
+"""Flat solutions of linear networks ``X = W_N ⋯ W_1``."""
 
 from __future__ import annotations
 
@@ -10,33 +10,15 @@ from scipy.optimize import brentq
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
 from flatmin._core.memory import require
-from flatmin.errors import InputError
-from flatmin.linalg.subspaces import EPS
-from flatmin.parametrizations.base import Factors
 from flatmin.parametrizations.chain import Chain
-from flatmin.parametrizations.product import Product
-from flatmin.problem import Problem
-from flatmin.proofs.certificate import (
-    LARGEST_GAP,
-    LARGEST_RESIDUAL,
-    Certificate,
-    Fit,
-    certificate_of,
-    check_strength,
-    measurement_sizes,
-    ratio,
-)
+from flatmin.proofs.certificate import LARGEST_RESIDUAL
+from flatmin.proofs.depth.chain import DROPPED, chain_certificate, of_two_layers, two_factors
 from flatmin.proofs.flatness import flatness
-from flatmin.proofs.norms import top_spectrum
-from flatmin.proofs.radius import Stability
 from flatmin.solution import Solution
 from flatmin.solvers.convex.minimum import convex_minimum
 from flatmin.solvers.task import Task, status_of
 
-__all__ = ["chain_certificate", "chain_minimum"]
-
-#: The smallest singular values are dropped as long as together they are below this, relatively.
-DROPPED = 1e-12
+__all__ = ["chain_minimum"]
 
 
 def chain_minimum(task: Task, clock: Clock) -> Solution:
@@ -100,143 +82,14 @@ def _two_layers(task: Task, clock: Clock, model: Chain) -> Solution:
     """Return the flat solution of the product of two layers, as layers."""
     problem, metric = task.problem, task.problem.metric
     scale = float(np.sqrt(np.prod(problem.shape)))
-    found = convex_minimum(replace(task, problem=_two_factors(problem), alpha=task.alpha * scale), clock)
+    found = convex_minimum(replace(task, problem=two_factors(problem), alpha=task.alpha * scale), clock)
     L, R = found.factors
-    factors = model.flattest(*model.decompose(metric[0] @ L, metric[1] @ R), metric)
+    factors = model.flattest(*model.cone.decompose(metric[0] @ L, metric[1] @ R), metric)
     return replace(
         found,
         factors=factors,
-        certificate=_of_two_layers(problem, found.certificate),
+        certificate=of_two_layers(problem, found.certificate),
         settings=task.settings,
         flatness=flatness(problem, factors),
         parametrization=model,
-    )
-
-
-def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha: float = 0.0) -> Certificate:
-    """Return what a dual vector λ proves about the layers of a linear network.
-
-    For two layers this is the certificate of a product, times ``√(d1 d2)``, since the plain trace is minimised here.
-    For measurements that see all matrices alike, ``⟨b, λ⟩ ≤ ‖Z‖_* ‖S‖_op`` with ``Z = γ X`` and ``S = A*(λ)/γ`` bounds
-    the value ``2N γ (d1 d2)^(1/N) (‖Z‖_*/γ)^p`` from below; the data determine X, so that it is unique.
-
-    With alpha > 0 and ``c = 2N alpha γ (d1 d2)^(1/N)``, for any λ and ``y = c λ``,
-    ``‖A(X) − b‖²/m + c ‖X‖_*^p ≥ ⟨b, y⟩ − (m/4) ‖y‖² − c (p − 1) (‖A*(y)‖_op / (c p))^q``; for two layers λ is scaled
-    so that ``‖A*(λ)‖_op ≤ 1``, and the last term is zero. The objective grows by ``γ ‖X' − X‖²`` at least from its
-    minimiser X.
-
-    Parameters
-    ----------
-    problem : Problem
-        A problem whose parametrization is `Chain`.
-    factors : tuple of ndarray
-        The solution; only the matrix it makes matters.
-    dual : ndarray, shape (m,)
-        Any vector.
-    alpha : float
-        Strength of the trace beside the loss; 0 stands for exact fit.
-    """
-    alpha, _ = check_strength(alpha, 1.0)
-    model, metric, A = problem.parametrization, problem.metric, problem.measurement
-    assert isinstance(model, Chain)
-    gamma = model.isotropy(metric)
-    if gamma is None:
-        model.smallest_trace(0.0, metric)  # refuses what has no formula
-        strength = alpha * float(np.sqrt(np.prod(problem.shape)))
-        proof = certificate_of(_two_factors(problem), model.pair(factors), dual, alpha=strength)
-        return _of_two_layers(problem, proof)
-    U, s, V = model.singular(factors, metric)
-    residual, sizes = problem.residual(factors), measurement_sizes(problem, problem.whitened, metric)
-    fit = Fit.of(problem.data, residual, sizes, float(np.linalg.norm(s)), dual)
-    kept = s > DROPPED * np.max(s, initial=0.0)
-    spectrum = top_spectrum(A.adjoint_operator(dual / gamma), U[:, kept], V[:, kept], unit=1 - 1e-4, seed=0)
-    product = ratio(float(problem.data @ dual), spectrum.norm)
-    value = model.smallest_trace(float(s.sum()), metric)
-    lower = model.smallest_trace(max(product, 0.0), metric)
-    if alpha > 0:
-        value = problem.loss.value(residual) + alpha * value
-        lower = _penalised_bound(problem, dual, spectrum.norm * gamma, alpha * model.smallest_trace(gamma, metric))
-    gap = ratio(value - lower, value)
-    proof = Certificate(
-        holds=bool(abs(gap) <= LARGEST_GAP and (alpha > 0 or fit.exact) and spectrum.kind != "estimated"),
-        objective="penalised" if alpha > 0 else "interpolating",
-        value=value,
-        lower_bound=lower,
-        relative_gap=gap,
-        relative_residual=fit.misfit,
-        whitened_residual=fit.whitened,
-        residual_reach=fit.reach,
-        dual=dual,
-        dual_norm=spectrum.norm,
-        bound_kind=spectrum.kind,
-        failure_probability=spectrum.failure or None,
-    )
-    if not proof.holds:
-        return proof
-    if alpha > 0:
-        surplus = max(value - lower, sum(problem.shape) * EPS * value)
-        return replace(proof, unique=True, radius=2 * float(np.sqrt(surplus / gamma)))
-    stability = _determined(float(np.sqrt(A.size * gamma)), float(np.linalg.norm(residual)))
-    return replace(
-        proof,
-        unique=True,
-        q=0,
-        injectivity=1.0,
-        margin=1.0,
-        margin_kind="dense",
-        radius=stability.radius(),
-        stability=stability,
-    )
-
-
-def _penalised_bound(problem: Problem, dual: Array, norm: float, price: float) -> float:
-    """Return the lower bound on ``‖A(X) − b‖²/m + price · ‖X‖_*^p`` that a dual vector of this norm proves."""
-    model, m = problem.parametrization, problem.measurement.size
-    assert isinstance(model, Chain)
-    p, y = model.power, price * dual
-    if p == 1:
-        y, conjugate = y / max(1.0, norm), 0.0
-    else:
-        conjugate = price * (p - 1) * (norm / p) ** (p / (p - 1))
-    return float(problem.data @ y) - m / 4 * float(y @ y) - conjugate
-
-
-def _determined(growth: float, misfit: float) -> Stability:
-    """Return the bound where ``‖A(X)‖ = growth · ‖X‖``: the data alone confine X."""
-    return Stability(
-        space="tangent",
-        semidefinite=False,
-        gap=0.0,
-        size=0.0,
-        margin=1.0,
-        inner=1.0,
-        injectivity=growth,
-        spread=0.0,
-        dual_size=0.0,
-        growth=0.0,
-        misfit=misfit,
-        outside=0.0,
-        unwhiten=1.0,
-    )
-
-
-def _two_factors(problem: Problem) -> Problem:
-    return Problem(problem.measurement, problem.data, Product(), problem.loss)
-
-
-def _of_two_layers(problem: Problem, proof: Certificate) -> Certificate:
-    """Return the certificate of a product in the units of the plain trace, with another solution as layers."""
-    model = problem.parametrization
-    assert isinstance(model, Chain)
-    scale, metric = float(np.sqrt(np.prod(problem.shape))), problem.metric
-    if proof.objective == "penalised":  # already that of loss + alpha · trace
-        scale = 1.0
-    other, unique = proof.alternative, proof.unique
-    if other is not None:
-        try:
-            other = model.flattest(*model.decompose(metric[0] @ other[0], metric[1] @ other[1]), metric)
-        except InputError:  # it exists, but this network is too narrow for it
-            other, unique = None, None
-    return replace(
-        proof, value=scale * proof.value, lower_bound=scale * proof.lower_bound, alternative=other, unique=unique
     )

@@ -9,8 +9,9 @@ import numpy as np
 from flatmin._core.limits import Clock
 from flatmin.errors import InputError
 from flatmin.parametrizations.hadamard import Hadamard
+from flatmin.proofs.depth.hadamard import hadamard_factors, hadamard_whitened
 from flatmin.solution import Noise, Solution
-from flatmin.solvers.depth.hadamard import hadamard_factors, hadamard_minimum, hadamard_whitened
+from flatmin.solvers.depth.hadamard import hadamard_minimum
 from flatmin.solvers.noise.spread import relative_error
 from flatmin.solvers.task import Task
 

@@ -11,8 +11,8 @@ from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
+from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import EPS
-from flatmin.solvers.factored.quadratic_maps import Linearization, QuadraticMap
 
 __all__ = ["Minimum", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser", "stationarity"]
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
+from flatmin.cones.quadratic_map import LARGEST_JACOBIAN, QuadraticMap
 from flatmin.linalg.subspaces import EPS
-from flatmin.solvers.factored.quadratic_maps import LARGEST_JACOBIAN, QuadraticMap, StackedProduct
 
 __all__ = ["TangentSpace", "Weights"]
 
@@ -132,7 +132,7 @@ class TangentSpace:
     def _dual_matrix(self, y: Array) -> tuple[Any, Any]:
         """Return S and its adjoint."""
         S = self.model.dual_matrix(y)
-        return S, S.T if isinstance(self.model, StackedProduct) else S
+        return S, S.T if self.model.is_product else S
 
     def project(self, d: Array) -> Array:
         """Return the element with the core shared equally (in the Hermitian cones: its Hermitian part)."""
@@ -147,7 +147,7 @@ class TangentSpace:
     @cached_property
     def _signs(self) -> Array | None:
         """By which V differs from U, or None for rectangular matrices."""
-        return None if isinstance(self.model, StackedProduct) else np.einsum("ij,ij->j", self.U.conj(), self.V).real
+        return None if self.model.is_product else np.einsum("ij,ij->j", self.U.conj(), self.V).real
 
     def weigh(self, d: Array, weights: Weights) -> Array:
         """Return half the gradient of the cost of an element."""

@@ -8,10 +8,10 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
+from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.measurements import Dense
 from flatmin.proofs.certificate import LARGEST_RESIDUAL
 from flatmin.solvers.convex.refine import EXACT
-from flatmin.solvers.factored.quadratic_maps import QuadraticMap, StackedProduct
 from flatmin.solvers.factored.tangent import TangentSpace, Weights
 from flatmin.solvers.task import Task
 
@@ -76,9 +76,8 @@ class Isotropic:
         """Replace the measurements of a model by combinations of them, each by itself where they are too many."""
         whitened, kind = model.whitened, type(model)
         (d1, d2), m = whitened.shape, whitened.size
-        rectangular, real = kind is StackedProduct, not np.issubdtype(whitened.dtype, np.complexfloating)
-        free = d1 * (d1 + 1) / 2 if real and not rectangular else d1 * d2
-        work = MOST_WORK if rectangular else MOST_HERMITIAN_WORK
+        free = model.freedom(min(d1, d2))
+        work = MOST_WORK if model.is_product else MOST_HERMITIAN_WORK
         sparse = whitened.curvature_blocks(np.zeros((d1, 0)), np.zeros((d2, 0))) is not None
         if sparse or m * d1 * d2 > LARGEST_TENSOR or m**2 * d1 * d2 > work:
             norms = whitened.norms()
@@ -238,7 +237,7 @@ class Descent:
         apply, adjoint = space.operator(d, residual)
         left = _orthonormal(apply(np.hstack([V[:, :width], fresh])))
         left = _orthonormal(apply(_orthonormal(adjoint(left))))
-        return self.task.problem.parametrization.decompose(left, adjoint(left))
+        return self.task.problem.parametrization.cone.decompose(left, adjoint(left))
 
     def _candidate(self) -> int:
         """Return the rank, up to the widest, after which the singular values drop most."""
@@ -268,7 +267,7 @@ class Descent:
             space = TangentSpace(self.model, U, V)
             none, tol = Weights.none(rank), float(np.clip(misfit, INNERMOST, INNER))
             M1, M2 = space.split(space.solve(self.b, space.diagonal(s), none, tol, MOST_PRODUCTS, clock))
-            decompose = self.task.problem.parametrization.decompose
+            decompose = self.task.problem.parametrization.cone.decompose
             moved = _first(decompose(np.hstack([U, M1]), np.hstack([M2, V])), rank)
             left, before = self._misfit(moved), misfit
             clock.iterations += 1

@@ -12,17 +12,18 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
+from flatmin.cones.quadratic_map import LARGEST_JACOBIAN
 from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.measurements import Entries
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate, certificate_of, trace_is_determined, trivial_dual
+from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate
+from flatmin.proofs.conic import certificate_of, trace_is_determined, trivial_dual
 from flatmin.solution import Solution, Status
 from flatmin.solvers.convex.minimum import working_memory
 from flatmin.solvers.convex.refine import correct_dual, project_data
 from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled
-from flatmin.solvers.factored.quadratic_maps import LARGEST_JACOBIAN
 from flatmin.solvers.factored.tangent import TangentSpace
 from flatmin.solvers.lowest_rank.log_det import Descent, Isotropic, Triplets
 from flatmin.solvers.task import Task

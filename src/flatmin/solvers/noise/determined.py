@@ -13,10 +13,10 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
+from flatmin.cones.semidefinite import StackedGram
 from flatmin.measurements import CodedDiffraction
 from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.factored.outcome import Outcome
-from flatmin.solvers.factored.quadratic_maps import StackedGram
 from flatmin.solvers.task import Task
 from flatmin.solvers.vectors.interpolation import interpolate
 

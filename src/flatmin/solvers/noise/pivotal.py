@@ -14,7 +14,7 @@ from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import trace_is_determined
+from flatmin.proofs.conic import trace_is_determined
 from flatmin.solution import Noise, Solution
 from flatmin.solvers.convex.augmented_lagrangian import augmented_lagrangian
 from flatmin.solvers.convex.minimum import convex_minimum, packed, working_memory

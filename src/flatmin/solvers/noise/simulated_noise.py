@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
 
 from flatmin._core.arrays import Array
+from flatmin.cones import Cone
 from flatmin.linalg.subspaces import DENSE, as_array
 from flatmin.problem import Problem
 from flatmin.solvers.convex.scaling import Scaled
@@ -17,8 +17,6 @@ __all__ = ["SimulatedNoise"]
 
 #: Noise is simulated so often, and this share of it has to stay below the threshold.
 DRAWS, QUANTILE = 20, 0.95
-#: Up to this dimension all of a matrix is decomposed.
-SMALL = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +29,7 @@ class SimulatedNoise:
     ----------
     scaled : Scaled
         The problem in the units of a solve.
-    cone : str
+    cone : Cone
         The cone of its model.
     seed : int
         Draws the noise.
@@ -42,7 +40,7 @@ class SimulatedNoise:
     """
 
     scaled: Scaled
-    cone: str
+    cone: Cone
     seed: int
     outside: float
     even: float
@@ -82,24 +80,4 @@ class SimulatedNoise:
         S = self.scaled.model.dual_matrix(y)
         if not isinstance(S, np.ndarray) and not (hasattr(S, "toarray") and min(S.shape) <= DENSE):
             return max(float(self.scaled.model.leading(S, 1, self.seed)[1][0]), 0.0)
-        S = as_array(S)
-        if self.cone == "rectangular":
-            wide = S.shape[0] < S.shape[1]
-            return float(np.sqrt(_extreme(S @ S.T if wide else S.T @ S)))
-        above = _extreme(S)
-        return max(above, -_extreme(S, lowest=True), 0.0) if self.cone == "symmetric" else max(above, 0.0)
-
-
-def _extreme(S: Array, lowest: bool = False) -> float:
-    """Return the largest eigenvalue of a Hermitian array, or the lowest; of large ones to a part in a thousand."""
-    from scipy.sparse.linalg import ArpackError, eigsh
-
-    if len(S) > SMALL:
-        start = np.random.default_rng(0).standard_normal(len(S)).astype(S.dtype)
-        try:
-            which = "SA" if lowest else "LA"
-            return float(eigsh(S, 1, which=which, v0=start, tol=1e-3, return_eigenvectors=False)[0])
-        except ArpackError:
-            pass
-    place = 0 if lowest else len(S) - 1
-    return float(eigh(S, eigvals_only=True, subset_by_index=[place, place], check_finite=False)[0])
+        return self.cone.rough_largest_value(as_array(S))

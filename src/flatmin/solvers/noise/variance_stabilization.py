@@ -15,6 +15,7 @@ from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.proofs.conic import trace_is_determined
 from flatmin.solution import Noise
 from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.noise.pivotal import level_of_noise
@@ -197,7 +198,7 @@ def _weighted(problem: Problem, weights: Array) -> Problem:
 def _weighted_fit(problem: Problem, weights: Array, factors: Factors, seed: int, clock: Clock) -> Factors:
     """Return the least-squares fit with weights at the rank of factors nearby, with hardly a penalty."""
     A = problem.measurement
-    if A.is_rank_one and problem.parametrization.cone == "semidefinite":
+    if trace_is_determined(problem):
         U = factors[0]
         search = Search(A, problem.data, weights, clock, U.shape[1])
         with one_thread():

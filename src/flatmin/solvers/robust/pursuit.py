@@ -10,9 +10,9 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
+from flatmin.linalg.block_krylov import block_triplets
 from flatmin.losses import clip_level
 from flatmin.solvers.factored.extrapolation import Extrapolation
-from flatmin.solvers.factored.leading import block_triplets
 from flatmin.solvers.robust.exact_split import Attempt, exact_split
 
 __all__ = ["Corrupted", "Pursuit", "pursue", "shortcut"]

@@ -8,8 +8,8 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
+from flatmin.linalg.block_krylov import block_triplets
 from flatmin.linalg.kernels.row_passes import RowPasses
-from flatmin.solvers.factored.leading import block_triplets
 from flatmin.solvers.robust.error_free_fit import least_squares, product, projected
 from flatmin.solvers.robust.penalty_rounds import Rounds, Triplets
 

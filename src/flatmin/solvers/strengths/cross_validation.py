@@ -15,7 +15,7 @@ from flatmin.errors import InputError
 from flatmin.losses import Squared
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import check_strength
+from flatmin.proofs.certificate import check_alpha
 from flatmin.solution import Solution
 from flatmin.solvers.choose import flat_minimum
 from flatmin.solvers.strengths.folds import splits
@@ -366,7 +366,7 @@ def _solved(task: Task) -> Solution:
 
 def _checked_powers(metric_powers: Any) -> list[float]:
     """Return the metric powers as numbers, or raise `InputError`."""
-    powers = [check_strength(1.0, p)[1] for p in np.atleast_1d(np.asarray(metric_powers, dtype=object)).tolist()]
+    powers = [check_alpha(1.0, p)[1] for p in np.atleast_1d(np.asarray(metric_powers, dtype=object)).tolist()]
     if not powers:
         raise InputError("metric_powers is empty, expected one or more numbers from 0 to 1")
     return powers

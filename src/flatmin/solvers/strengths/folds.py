@@ -115,7 +115,7 @@ def _dealt(problem: Problem, count: int, groups: Any, rng: np.random.Generator) 
     labels = np.empty(m, int)
     labels[order] = np.arange(m) % count
     if isinstance(A, Entries):
-        labels[_lost(A, labels, count, square=problem.parametrization.cone != "rectangular")] = -1
+        labels[_lost(A, labels, count, square=problem.parametrization.cone.is_hermitian)] = -1
     return labels
 
 

@@ -15,7 +15,6 @@ from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin._core.validation import numeric, positive
 from flatmin.errors import InputError
-from flatmin.linalg.subspaces import as_array, leading_triplets
 from flatmin.losses import Squared
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
@@ -267,7 +266,7 @@ class Prepared:
         scaled = self.scaled
         if scaled.size == 0:
             return 0.0
-        largest = _largest_value(scaled.model.dual_matrix(scaled.b), self.problem.parametrization.cone, self.seed)
+        largest = self.problem.parametrization.cone.largest_value(scaled.model.dual_matrix(scaled.b), self.seed)
         return scaled.exchanged(1 / largest) if largest > 0 else 0.0
 
     def outcome(self, alpha: float, tol: float, start: Outcome | None, clock: Clock) -> Outcome:
@@ -305,21 +304,3 @@ class Prepared:
         """Return the factors that an outcome makes."""
         scaled = self.scaled
         return self.problem.parametrization.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
-
-
-def _largest_value(S: Any, cone: str, seed: int) -> float:
-    """Return the largest value of a dual matrix that a matrix of the cone can meet, to rounding."""
-    if cone == "rectangular":
-        return float(leading_triplets(S, 1, tol=1e-7, seed=seed)[1][0])
-    d = S.shape[0]
-    if isinstance(S, np.ndarray) or d <= DENSE:
-        dense = as_array(S)
-        values = np.linalg.eigvalsh((dense + dense.conj().T) / 2)
-    else:
-        from scipy.sparse.linalg import LinearOperator, eigsh
-
-        operator = LinearOperator(S.shape, matvec=lambda x: S @ x, dtype=S.dtype)
-        start = np.random.default_rng(seed).standard_normal(d).astype(S.dtype)
-        ends = "BE" if not np.issubdtype(S.dtype, np.complexfloating) else "LA"
-        values = eigsh(operator, k=2 if ends == "BE" else 1, which=ends, v0=start, return_eigenvectors=False)
-    return float(np.max(np.abs(values)) if cone == "symmetric" else np.max(values))

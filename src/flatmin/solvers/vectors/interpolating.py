@@ -9,7 +9,8 @@ from flatmin._core.limits import Clock
 from flatmin._core.threads import one_thread
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate, certificate_of, trivial_dual
+from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate
+from flatmin.proofs.conic import certificate_of, trivial_dual
 from flatmin.solution import Solution
 from flatmin.solvers.task import Task, status_of
 from flatmin.solvers.vectors.another_interpolant import another_interpolant
@@ -65,7 +66,7 @@ def _start(task: Task) -> Array | None:
 def _factors(problem: Problem, U: Array) -> Factors:
     """Return the factors of the matrix that is ``U U*`` in whitened coordinates."""
     model = problem.parametrization
-    return model.flattest(*model.decompose(U, U), problem.metric)
+    return model.flattest(*model.cone.decompose(U, U), problem.metric)
 
 
 def prove_unique(problem: Problem, factors: Factors, seed: int = 0, patience: float = 0.0) -> Certificate:

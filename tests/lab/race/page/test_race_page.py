@@ -15,10 +15,10 @@ import pytest
 
 from flatmin.families import phase_retrieval
 from flatmin.lab.displays import page_svg
+from flatmin.lab.displays.style import look
 from flatmin.lab.race.page.headline import verdict
 from flatmin.lab.race.page.race_page import _scatter, medians, write_race
 from flatmin.lab.race.page.ranking import Ranking
-from flatmin.lab.style import look
 from tests.lab.race.example_races import ENDS, NETWORK, example_race, flattest
 from tests.report.test_page import check as check_without_script
 from tests.report.test_page_in_a_browser import BROWSER, browse

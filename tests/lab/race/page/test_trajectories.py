@@ -10,8 +10,8 @@ import pytest
 from cycler import cycler
 from matplotlib import rc_context
 
+from flatmin.lab.displays.style import look
 from flatmin.lab.race.page.trajectories import band, folded, panels, spread, trajectories
-from flatmin.lab.style import look
 
 STEPS = np.array([0, 1, 10, 100])
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.style import look
+from flatmin.lab.displays.style import look
 from flatmin.report.pictures.drawing import LINE, MUTED, WIDTH, draw, grid, logarithmic
 
 __all__ = ["FLOOR", "Band", "band", "folded", "panels", "spread", "trajectories"]
@@ -101,7 +101,7 @@ def trajectories(
     group : sequence of str
         The competitors in colour. Their names stand at the ends of their lines in the last chart.
     looks : dict
-        The index of the look of each competitor, see `flatmin.lab.style.look`.
+        The index of the look of each competitor, see `flatmin.lab.displays.style.look`.
     """
 
     def paint(figure: Any) -> None:

@@ -7,19 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, lstsq, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, lstsq, solve_triangular
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
+from flatmin.proofs.depth.power_bounds import dual_power_norm, normal_equations, penalised_bound, scaled_bound
 
-__all__ = [
-    "PowerNormMinimum",
-    "dual_power_norm",
-    "least_change",
-    "minimise_power_norm",
-    "penalised_bound",
-    "scaled_bound",
-]
+__all__ = ["PowerNormMinimum", "minimise_power_norm"]
 
 #: Rows whose Gram matrix has a Cholesky factor with pivots this small, relatively, may be redundant.
 REDUNDANT = 1e-5
@@ -75,13 +69,13 @@ def minimise_power_norm(
     clock: Clock | None = None,
     callback: Callable[[dict[str, float]], Any] | None = None,
     *,
-    noise: float = 0.0,
+    penalty: float = 0.0,
 ) -> PowerNormMinimum:
     """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``.
 
     For p = 1 by a primal-dual interior point method, whose limit is then made exact on its support. For p > 1 by
     Newton's method on the dual, ``min Σ |s_j|^q / q − ⟨b, λ⟩`` with ``s = Bᵀλ``, which is convex and twice
-    differentiable since q ≥ 2; the solution is ``z_j = sign(s_j) |s_j|^(q−1)``. With noise the equations are
+    differentiable since q ≥ 2; the solution is ``z_j = sign(s_j) |s_j|^(q−1)``. With μ > 0 the equations are
     ``B z + μ λ = b``, with the multiplier λ, and the same two methods solve them.
 
     Parameters
@@ -96,13 +90,13 @@ def minimise_power_norm(
         Limits on Newton steps and time.
     callback : callable, optional
         Called after each step with a row of the history.
-    noise : float
+    penalty : float
         μ; 0 asks for exact equations.
 
     Returns
     -------
     PowerNormMinimum
-        Solution and multiplier; with noise the multiplier is not scaled, ``λ = (b − B z)/μ``.
+        Solution and multiplier; with μ > 0 the multiplier is not scaled, ``λ = (b − B z)/μ``.
 
     Examples
     --------
@@ -111,24 +105,24 @@ def minimise_power_norm(
     (array([0., 1.]), array([0.22222222, 0.88888889]))
     """
     clock = Clock() if clock is None else clock
-    reduced = _Reduced.of(B, b) if noise == 0 else _Reduced.rotated(B, b)
+    reduced = _Reduced.of(B, b) if penalty == 0 else _Reduced.rotated(B, b)
     rows, scale = reduced.rows, float(np.linalg.norm(reduced.data))
     if scale == 0:
-        return PowerNormMinimum(np.zeros(B.shape[1]), b / noise if noise else 0 * b, True, reduced.consistent)
-    data, price = reduced.data / scale, noise * scale ** (p - 2)
-    if p == 1 and noise and dual_power_norm(rows.T @ data, 1.0) <= price:
-        return PowerNormMinimum(np.zeros(B.shape[1]), b / noise, True, True)
+        return PowerNormMinimum(np.zeros(B.shape[1]), b / penalty if penalty else 0 * b, True, reduced.consistent)
+    data, scaled = reduced.data / scale, penalty * scale ** (p - 2)
+    if p == 1 and penalty and dual_power_norm(rows.T @ data, 1.0) <= scaled:
+        return PowerNormMinimum(np.zeros(B.shape[1]), b / penalty, True, True)
     history: dict[str, list[float]] = {}
 
     def report(z: Array, y: Array, residual: Array) -> None:
-        misfit, gap = float(np.linalg.norm(residual)), _gap(rows, data, p, price, z, y)
+        misfit, gap = float(np.linalg.norm(residual)), _gap(rows, data, p, scaled, z, y)
         rank = int(np.count_nonzero(np.abs(z) > 1e-6 * np.max(np.abs(z))))
         clock.record(history, callback, residual=misfit, gap=gap, rank=rank)
 
     method = _interior_point if p == 1 else _dual_newton
-    z, y, converged = method(rows, data, p, price, clock, report)
-    if noise:
-        dual = reduced.rotated_dual(y * (p * scale ** (p - 1) if p > 1 else 1.0), b, noise)
+    z, y, converged = method(rows, data, p, scaled, clock, report)
+    if penalty:
+        dual = reduced.rotated_dual(y * (p * scale ** (p - 1) if p > 1 else 1.0), b, penalty)
         return PowerNormMinimum(scale * reduced.spread(z), dual, converged, True, history)
     norm = dual_power_norm(rows.T @ y, p)
     y = y / norm if norm > 0 else y
@@ -172,9 +166,9 @@ class _Reduced:
             data = Q.T @ b
         return cls(rows, data, seen, np.ones(len(data)), Q, True)
 
-    def rotated_dual(self, y: Array, b: Array, noise: float) -> Array:
+    def rotated_dual(self, y: Array, b: Array, penalty: float) -> Array:
         """Return the λ that is y in the rotated equations, and what is left of b over μ beyond them."""
-        return y if self.merge is None else self.merge @ y + (b - self.merge @ self.data) / noise
+        return y if self.merge is None else self.merge @ y + (b - self.merge @ self.data) / penalty
 
     def spread(self, z: Array) -> Array:
         """Return z with zeros where no equation sees a coordinate."""
@@ -187,74 +181,13 @@ class _Reduced:
         return y / self.sizes if self.merge is None else np.asarray(lstsq(self.merge.T, y)[0])
 
 
-def dual_power_norm(s: Array, p: float) -> float:
-    """Return ``‖s‖_q`` with ``1/p + 1/q = 1``: the largest entry for p = 1."""
-    top = float(np.max(np.abs(s), initial=0.0))
-    if p == 1 or top == 0:
-        return top
-    q = p / (p - 1)
-    return float(top * np.sum(np.abs(s / top) ** q) ** (1 / q))
-
-
-def scaled_bound(B: Array, b: Array, y: Array, p: float) -> float:
-    """Return ``(⟨b, y⟩ / ‖Bᵀy‖_q)^p``, by Hölder's inequality a lower bound on ``Σ |z_j|^p`` over ``B z = b``."""
-    norm = dual_power_norm(B.T @ y, p)
-    return float(max(float(b @ y) / norm, 0.0) ** p) if norm > 0 else 0.0
-
-
-def penalised_bound(B: Array, b: Array, y: Array, p: float, noise: float) -> float:
-    """Return the lower bound on ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` that a multiplier y proves.
-
-    ``⟨b, y⟩ − (μ/2) ‖y‖² − (p − 1) Σ (|Bᵀy|_j / p)^q``, for p = 1 without the last term and with y scaled so that
-    ``‖Bᵀy‖_∞ ≤ 1``.
-    """
-    s = B.T @ y
-    if p == 1:
-        y, conjugate = y / max(1.0, dual_power_norm(s, 1.0)), 0.0
-    else:
-        conjugate = (p - 1) * float(np.sum((np.abs(s) / p) ** (p / (p - 1))))
-    return float(b @ y) - noise / 2 * float(y @ y) - conjugate
-
-
-def _gap(B: Array, b: Array, p: float, noise: float, z: Array, y: Array) -> float:
+def _gap(B: Array, b: Array, p: float, penalty: float, z: Array, y: Array) -> float:
     """Return the relative gap between a solution and what its multiplier proves."""
     value = float(np.sum(np.abs(z) ** p))
-    if noise:
-        value += float(np.sum((b - B @ z) ** 2)) / (2 * noise)
-        return 1 - penalised_bound(B, b, y if p == 1 else p * y, p, noise) / value
+    if penalty:
+        value += float(np.sum((b - B @ z) ** 2)) / (2 * penalty)
+        return 1 - penalised_bound(B, b, y if p == 1 else p * y, p, penalty) / value
     return 1 - scaled_bound(B, b, y, p) / value if value else 0.0
-
-
-def least_change(B: Array, residual: Array, weights: Array) -> Array:
-    """Return the δ with ``B δ = residual`` that has the smallest ``Σ δ_j² / weights_j``, as well as rounding allows."""
-    weights = weights + 1e-12 * np.max(weights)  # keeps the equations solvable where most weights vanish
-    solve = _normal_equations(B, weights)
-    change = np.zeros(B.shape[1])
-    for _ in range(3):
-        change += weights * (B.T @ solve(residual - B @ change))
-    return change
-
-
-def _normal_equations(B: Array, weights: Array, ridge: float = 0.0) -> Callable[[Array], Array]:
-    """Return the solver of ``(B diag(weights) Bᵀ + ridge) y = r``, shifted as little as the factorization needs."""
-    wide = B * np.sqrt(weights)
-    upper = blas.dsyrk(1.0, wide.T, trans=1)
-    diagonal = np.diagonal(upper) + ridge
-    for shift in (0.0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7, 1e-5):
-        np.fill_diagonal(upper, diagonal + shift * (diagonal + np.mean(diagonal)))
-        try:
-            factor = cho_factor(upper)
-        except LinAlgError:
-            continue
-
-        def solve(r: Array, factor: Any = factor) -> Array:
-            y = cho_solve(factor, r)
-            for _ in range(2):
-                y += cho_solve(factor, r - B @ (weights * (B.T @ y)) - ridge * y)
-            return np.asarray(y)
-
-        return solve
-    raise ArithmeticError("the normal equations could not be factorized")
 
 
 def _independent(B: Array) -> tuple[Array, Array | None]:
@@ -273,10 +206,12 @@ def _independent(B: Array) -> tuple[Array, Array | None]:
     return Vt[kept] * lengths, U[:, kept] * values[kept]
 
 
-def _dual_newton(B: Array, b: Array, p: float, noise: float, clock: Clock, report: Report) -> tuple[Array, Array, bool]:
+def _dual_newton(
+    B: Array, b: Array, p: float, penalty: float, clock: Clock, report: Report
+) -> tuple[Array, Array, bool]:
     """Minimise ``Σ |s_j|^q / q + (ridge/2) ‖y‖² − ⟨b, y⟩``, ``ridge = p μ``; the multiplier is ``p y``."""
-    q, ridge = p / (p - 1), p * noise
-    y = _normal_equations(B, np.ones(B.shape[1]))(b)
+    q, ridge = p / (p - 1), p * penalty
+    y = normal_equations(B, np.ones(B.shape[1]))(b)
     s = B.T @ y
     length = (float(b @ y) / float(np.sum(np.abs(s) ** q))) ** (1 / (q - 1))  # the best multiple of the first guess
     if ridge:
@@ -292,7 +227,7 @@ def _dual_newton(B: Array, b: Array, p: float, noise: float, clock: Clock, repor
         if clock.exhausted:
             break
         best = min(best, misfit)
-        dy = _normal_equations(B, (q - 1) * np.abs(s) ** (q - 2), ridge)(residual)
+        dy = normal_equations(B, (q - 1) * np.abs(s) ** (q - 2), ridge)(residual)
         ds = B.T @ dy
         step = _line_minimum(s, ds, q, float((b - ridge * y) @ dy), ridge * float(dy @ dy))
         y, s = y + step * dy, s + step * ds
@@ -319,25 +254,25 @@ def _line_minimum(s: Array, ds: Array, q: float, slope: float, curvature: float 
 
 
 def _interior_point(
-    B: Array, b: Array, p: float, noise: float, clock: Clock, report: Report
+    B: Array, b: Array, p: float, penalty: float, clock: Clock, report: Report
 ) -> tuple[Array, Array, bool]:
     """Follow the central path of the linear programme ``min Σ x s.t. B (x⁺ − x⁻) = b, x ≥ 0`` (Mehrotra's method).
 
     ``x = (x⁺, x⁻)``, the slacks ``s = (1 − Bᵀy, 1 + Bᵀy)`` of the dual constraints stay positive from y = 0 on. With
-    noise the equations are ``B (x⁺ − x⁻) + μ y = b``, which tie x to y, so that both move by the same step.
+    μ > 0 the equations are ``B (x⁺ − x⁻) + μ y = b``, which tie x to y, so that both move by the same step.
     """
     n, lengths = B.shape[1], np.linalg.norm(B, axis=0)
-    z = (B / lengths**2).T @ _normal_equations(B, lengths**-2.0)(b)
+    z = (B / lengths**2).T @ normal_equations(B, lengths**-2.0)(b)
     inside = np.mean(np.abs(lengths * z)) / lengths
     x = np.concatenate([np.maximum(z, 0) + inside, np.maximum(-z, 0) + inside])
     y, s = np.zeros(len(b)), np.ones(2 * n)
     best, errors = (z, y), [np.inf]
     for _ in range(MOST_STEPS):
         z = x[:n] - x[n:]
-        residual = b - B @ z - noise * y
+        residual = b - B @ z - penalty * y
         report(z, y, residual)
         value = float(np.abs(z).sum())
-        apart = _gap(B, b, p, noise, z, y) if noise else (value - float(b @ y)) / value
+        apart = _gap(B, b, p, penalty, z, y) if penalty else (value - float(b @ y)) / value
         error = max(abs(apart), float(np.linalg.norm(residual) / np.linalg.norm(b)))
         if error <= min(errors):
             best = z, y
@@ -346,7 +281,7 @@ def _interior_point(
         if error <= CLOSE or stalled or clock.exhausted:
             break
         ratio, mu = x / s, float(x @ s) / (2 * n)
-        solve = _normal_equations(B, ratio[:n] + ratio[n:], noise)
+        solve = normal_equations(B, ratio[:n] + ratio[n:], penalty)
 
         def direction(
             target: Any,
@@ -367,11 +302,11 @@ def _interior_point(
         reached = float((x + _longest(x, dx) * dx) @ (s + _longest(s, ds) * ds)) / (2 * n)
         dx, dy, ds = direction(mu * (reached / mu) ** 3 - dx * ds)
         reaches = _longest(x, dx), _longest(s, ds)
-        forward, step = (min(reaches),) * 2 if noise else reaches
+        forward, step = (min(reaches),) * 2 if penalty else reaches
         x = x + forward * dx
         y, s = y + step * dy, s + step * ds
         clock.iterations += 1
-    exact = _on_the_support(B, b, *best) if noise == 0 else _penalised_on_the_support(B, b, noise, *best)
+    exact = _on_the_support(B, b, *best) if penalty == 0 else _penalised_on_the_support(B, b, penalty, *best)
     return *exact, not clock.exhausted
 
 
@@ -405,7 +340,7 @@ def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Arra
     return z, corrected if scaled_bound(B, b, corrected, 1.0) > scaled_bound(B, b, y, 1.0) else y
 
 
-def _penalised_on_the_support(B: Array, b: Array, noise: float, z: Array, y: Array) -> tuple[Array, Array]:
+def _penalised_on_the_support(B: Array, b: Array, penalty: float, z: Array, y: Array) -> tuple[Array, Array]:
     """Return the solution of ``C z + μ y = b``, ``Cᵀy = sign(z)``, C the columns in the support, if that is better."""
     lengths, slack = np.linalg.norm(B, axis=0), 1 - np.abs(B.T @ y)
     support = lengths * np.abs(z) > slack * np.max(lengths * np.abs(z))
@@ -416,10 +351,10 @@ def _penalised_on_the_support(B: Array, b: Array, noise: float, z: Array, y: Arr
     if diagonal.min() <= NUMERICAL_RANK * diagonal.max():
         return z, y
     signs, exact = solve_triangular(R, np.sign(z[support]), trans="T"), np.zeros_like(z)
-    exact[support] = solve_triangular(R, Q.T @ b - noise * signs)
+    exact[support] = solve_triangular(R, Q.T @ b - penalty * signs)
     beyond = b - Q @ (Q.T @ b)
     beyond -= Q @ (Q.T @ beyond)
-    multiplier = Q @ signs + (beyond / noise if np.linalg.norm(beyond) > EXACT * np.linalg.norm(b) else 0.0)
+    multiplier = Q @ signs + (beyond / penalty if np.linalg.norm(beyond) > EXACT * np.linalg.norm(b) else 0.0)
     same = np.array_equal(np.sign(exact), np.sign(np.where(support, z, 0)))
-    better = same and abs(_gap(B, b, 1.0, noise, exact, multiplier)) <= abs(_gap(B, b, 1.0, noise, z, y))
+    better = same and abs(_gap(B, b, 1.0, penalty, exact, multiplier)) <= abs(_gap(B, b, 1.0, penalty, z, y))
     return (exact, multiplier) if better else (z, y)

@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
-from flatmin.linalg import random_starts, subspaces
-from flatmin.linalg.metric import Metric
-from flatmin.linalg.subspaces import deflate, leading_triplets, lowest_beside
-from flatmin.proofs import margins
-from flatmin.proofs import norms as operator_norm
-from flatmin.proofs.margins import complement_margin
-from flatmin.proofs.norms import top_spectrum
+from flatmin.cones import Semidefinite, Symmetric
+from flatmin.linalg import operator_norm, random_starts, subspaces
+from flatmin.linalg.operator_norm import top_spectrum
+from flatmin.linalg.subspaces import deflate, leading_triplets
+
+SEMIDEFINITE, SYMMETRIC = Semidefinite(), Symmetric()
 
 
 def _matrix(d1, d2, values, seed=0):
@@ -242,7 +241,7 @@ class TestHermitian:
         S, _ = _hermitian(scale * np.random.default_rng(seed).uniform(-1, 1, d), dtype, seed)
         true = np.linalg.eigvalsh(S)
         none = np.zeros((d, 0))
-        found = top_spectrum(S, none, none, unit=1 - 1e-4, cone="semidefinite")
+        found = SEMIDEFINITE.spectrum(S, none, none, unit=1 - 1e-4)
         assert max(0.0, true[-1]) <= found.norm <= max(0.0, true[-1]) + 1e-12 * scale
         for q, value in enumerate(true[::-1]):
             assert found.below(q) >= value - 1e-14 * scale
@@ -250,7 +249,7 @@ class TestHermitian:
         np.testing.assert_allclose((found.U * found.values) @ found.V.conj().T, S, atol=1e-13 * d * scale)
         if dtype is complex:
             return
-        found = top_spectrum(S, none, none, unit=1 - 1e-4, cone="symmetric")
+        found = SYMMETRIC.spectrum(S, none, none, unit=1 - 1e-4)
         sizes = np.sort(np.abs(true))[::-1]
         assert sizes[0] * (1 - 1e-14) <= found.norm <= sizes[0] + 1e-12 * scale
         for q, value in enumerate(sizes):
@@ -260,104 +259,48 @@ class TestHermitian:
 
     def test_a_negative_definite_matrix_bounds_nothing_from_above(self):
         S, _ = _hermitian(np.array([-1.0, -2.0, -3.0]))
-        found = top_spectrum(S, S[:, :0], S[:, :0], unit=1 - 1e-4, cone="semidefinite")
+        found = SEMIDEFINITE.spectrum(S, S[:, :0], S[:, :0], unit=1 - 1e-4)
         assert 0 <= found.norm < 1e-12
-        assert top_spectrum(S, S[:, :0], S[:, :0], unit=1 - 1e-4, cone="symmetric").norm == pytest.approx(3)
+        assert SYMMETRIC.spectrum(S, S[:, :0], S[:, :0], unit=1 - 1e-4).norm == pytest.approx(3)
 
-    @pytest.mark.parametrize("cone", ["semidefinite", "symmetric"])
+    @pytest.mark.parametrize("cone", [SEMIDEFINITE, SYMMETRIC], ids=repr)
     @pytest.mark.parametrize("dtype", [float, complex])
     @pytest.mark.parametrize("guess", ["exact", "one", "none", "poor"])
     def test_beyond_the_reach_of_a_decomposition_random_starts_bound_it(self, cone, dtype, guess, monkeypatch):
         monkeypatch.setattr(operator_norm, "LARGEST_HERMITIAN", 10)
         monkeypatch.setattr(subspaces, "LARGEST_HERMITIAN", 10)
-        values = np.concatenate([[1.0, 1.0, -1.0 if cone == "symmetric" else 1.0], np.linspace(0.9, -0.95, 97)])
+        values = np.concatenate([[1.0, 1.0, -1.0 if cone == SYMMETRIC else 1.0], np.linspace(0.9, -0.95, 97)])
         S, Q = _hermitian(values, dtype)
         poor = np.linalg.qr(np.random.default_rng(1).standard_normal((100, 2)).astype(dtype))[0]
         U = {"exact": Q[:, :3], "one": Q[:, :1], "none": Q[:, :0], "poor": poor}[guess]
-        found = top_spectrum(S, U, U, unit=1 - 1e-4, cone=cone)
+        found = cone.spectrum(S, U, U, unit=1 - 1e-4)
         assert (found.kind, found.failure) == ("probabilistic", random_starts.FAILURE)
-        largest = np.sort(np.abs(values) if cone == "symmetric" else values)[::-1]
+        largest = np.sort(np.abs(values) if cone == SYMMETRIC else values)[::-1]
         for q, value in enumerate(largest):
             assert found.below(q) >= value - 1e-12
         assert 1 - 1e-12 <= found.norm <= 1 + 1e-6
         assert found.below(3) <= largest[3] + 0.4 * (1 - largest[3])
         for F in (found.U, found.V):
             np.testing.assert_allclose(F.conj().T @ F, np.eye(F.shape[1]), atol=1e-10)
-        assert top_spectrum(S, U, U, unit=1 - 1e-4, cone=cone, randomized=False).kind == "estimated"
+        assert cone.spectrum(S, U, U, unit=1 - 1e-4, randomized=False).kind == "estimated"
 
-    @pytest.mark.parametrize("cone", ["semidefinite", "symmetric"])
+    @pytest.mark.parametrize("cone", [SEMIDEFINITE, SYMMETRIC], ids=repr)
     def test_a_negative_definite_matrix_far_from_zero(self, cone, monkeypatch):
         monkeypatch.setattr(operator_norm, "LARGEST_HERMITIAN", 10)
         monkeypatch.setattr(subspaces, "LARGEST_HERMITIAN", 10)
         S, Q = _hermitian(np.linspace(-3, -1, 60))
-        found = top_spectrum(S, Q[:, :0], Q[:, :0], unit=1 - 1e-4, cone=cone)
-        if cone == "symmetric":
+        found = cone.spectrum(S, Q[:, :0], Q[:, :0], unit=1 - 1e-4)
+        if cone == SYMMETRIC:
             assert 3 <= found.norm <= 3 + 1e-3
         else:
             assert 0 <= found.norm <= 1
 
-    @pytest.mark.parametrize("cone", ["semidefinite", "symmetric"])
+    @pytest.mark.parametrize("cone", [SEMIDEFINITE, SYMMETRIC], ids=repr)
     def test_sparse_matrices_and_operators_are_decomposed_too(self, cone):
         from scipy.sparse.linalg import aslinearoperator
 
         S, _ = _hermitian(np.array([1.0, -0.9, 0.5, 0.0]))
         for form in (csr_array(S), aslinearoperator(S)):
-            found = top_spectrum(form, S[:, :0], S[:, :0], unit=1 - 1e-4, cone=cone)
+            found = cone.spectrum(form, S[:, :0], S[:, :0], unit=1 - 1e-4)
             assert found.kind == "dense"
             assert found.norm == pytest.approx(1)
-
-
-class TestComplementMargin:
-    """The smallest eigenvalue beside a null space, from below."""
-
-    @pytest.mark.parametrize("dtype", [float, complex])
-    @pytest.mark.parametrize("smallest", [1.0, 1e-3, 1e-6])
-    @pytest.mark.parametrize("k", [1, 3])
-    def test_is_a_proved_lower_bound(self, dtype, smallest, k):
-        W, Q = _hermitian(np.concatenate([np.zeros(k), np.linspace(smallest, 1, 25 - k)]), dtype)
-        margin, kind = complement_margin(W, Q[:, :k], Metric(np.ones(len(W))))
-        assert kind == "cholesky"
-        assert 0.85 * smallest <= margin <= smallest * (1 + 1e-9)
-
-    @pytest.mark.parametrize("smallest", [0.0, -1e-3, -1.0])
-    def test_nothing_is_proved_of_a_matrix_that_is_not_positive_there(self, smallest):
-        W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(smallest, 1, 23)]))
-        margin, kind = complement_margin(W, Q[:, :2], Metric(np.ones(len(W))))
-        assert margin <= 1e-9
-        assert kind == "estimated" or margin <= 0
-
-    def test_a_lying_lanczos_iteration_cannot_raise_it(self, monkeypatch):
-        W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(0.1, 1, 23)]))
-        for lie in (0.12, 0.5, 10.0):
-            monkeypatch.setattr(margins, "lowest_beside", lambda *a, lie=lie: (np.array([lie]), Q[:, 2:3]))
-            margin, kind = complement_margin(W, Q[:, :2], Metric(np.ones(len(W))))
-            assert kind == "estimated" or margin <= 0.1
-
-    @pytest.mark.parametrize("dtype", [float, complex])
-    @pytest.mark.parametrize("smallest", [0.5, 0.05, -0.05])
-    def test_beyond_the_reach_of_a_factorization_random_starts_bound_it(self, dtype, smallest, monkeypatch):
-        from scipy.sparse.linalg import aslinearoperator
-
-        monkeypatch.setattr(margins, "LARGEST_FORMED", 10)
-        values = np.concatenate([np.zeros(5), np.linspace(smallest, 2, 195)])
-        W, Q = _hermitian(values, dtype)
-        seen = Metric(np.concatenate([np.zeros(2), np.ones(198)]), Q)  # two directions unseen, three in U
-        for form in (W, aslinearoperator(W)):
-            margin, kind = complement_margin(form, Q[:, 2:5], seen)
-            assert margin <= max(smallest, 0)
-            assert complement_margin(form, Q[:, 2:5], seen, randomized=False)[1] == "estimated"
-            if smallest > 0:
-                assert kind == "probabilistic"
-                assert margin >= 0.4 * smallest
-
-
-@pytest.mark.parametrize("dtype", [float, complex])
-@pytest.mark.parametrize("count", [1, 4])
-def test_lowest_eigenvalues_beside_a_null_space_leave_out_what_is_not_seen(dtype, count):
-    values = np.concatenate([np.zeros(5), np.linspace(-0.2, 1, 55)])
-    W, Q = _hermitian(values, dtype)
-    whole = Metric(np.concatenate([np.zeros(2), np.ones(58)]), Q)  # two directions unseen, three in U
-    found, vectors = lowest_beside(W, Q[:, 2:5], whole, count, 1e-10)
-    np.testing.assert_allclose(found, values[5 : 5 + count], atol=1e-8)
-    np.testing.assert_allclose(W @ vectors, vectors * found, atol=1e-4)
-    np.testing.assert_allclose(Q[:, :5].conj().T @ vectors, 0, atol=1e-8)

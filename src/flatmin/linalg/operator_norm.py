@@ -34,7 +34,7 @@ from flatmin.linalg.subspaces import (
     refined,
 )
 
-__all__ = ["FACTORED", "TopSpectrum", "top_spectrum"]
+__all__ = ["FACTORED", "TopSpectrum", "hermitian_spectrum", "top_spectrum"]
 
 #: Whole singular value decompositions are not computed of more entries than this.
 LARGEST_DENSE = 16_000_000
@@ -103,13 +103,9 @@ def top_spectrum(
     *,
     unit: float,
     seed: int = 0,
-    cone: str = "rectangular",
     randomized: bool = True,
 ) -> TopSpectrum:
-    """Bound the norm of S, and its norm outside the singular vectors whose value reaches ``unit``.
-
-    In the cone "semidefinite" the norm is the largest eigenvalue, which bounds ``⟨Z, S⟩ / tr Z`` for Z ⪰ 0, and U = V
-    are eigenvectors. In the cone "symmetric" it is the operator norm, and V is U times the signs of the eigenvalues.
+    """Bound the operator norm of S, and its norm outside the singular vectors whose value reaches ``unit``.
 
     Parameters
     ----------
@@ -121,16 +117,10 @@ def top_spectrum(
         Singular values above this one belong to the leading part.
     seed : int
         Starts the iterations that choose a subspace, and draws the random starts of those that bound a norm.
-    cone : str
-        `Parametrization.cone` of the model.
     randomized : bool
         Whether bounds count that fail with a small chance; without them more is factorized, and of larger matrices
         nothing is proved.
     """
-    if cone != "rectangular":
-        found = _hermitian_spectrum(S, U, unit, seed, cone == "symmetric")
-        likely = found.kind == "probabilistic" and not randomized
-        return replace(found, kind="estimated", failure=0.0) if likely else found
     d1, d2 = S.shape
     if hasattr(S, "tocsr"):
         seen = [np.flatnonzero(stored_entries(S, axis)) for axis in (0, 1)]
@@ -147,11 +137,28 @@ def top_spectrum(
     return _bounded(S, np.linalg.qr(U)[0], np.linalg.qr(V)[0], unit, seed, randomized)
 
 
-def _hermitian_spectrum(S: Any, U: Array, unit: float, seed: int, by_size: bool) -> TopSpectrum:
-    """Return the whole spectrum of a Hermitian S where it can be had, else its end, by random starts beside it."""
+def hermitian_spectrum(
+    S: Any, U: Array, *, unit: float, seed: int = 0, by_size: bool = False, randomized: bool = True
+) -> TopSpectrum:
+    """Bound the largest eigenvalue of a Hermitian S, which bounds ``⟨Z, S⟩ / tr Z`` for Z ⪰ 0.
+
+    Small matrices are decomposed; of larger ones random starts bound the end of the spectrum. The result has V = U.
+
+    Parameters
+    ----------
+    S : ndarray, sparse array or operator with ``@``, shape (d, d)
+        The matrix.
+    U : ndarray, shape (d, k)
+        Orthonormal guesses of leading eigenvectors.
+    unit, seed, randomized
+        As for `top_spectrum`.
+    by_size : bool
+        Whether to bound the operator norm instead; V is then U times the signs of the eigenvalues.
+    """
     d = S.shape[0]
     if d > LARGEST_HERMITIAN:
-        return _likely_hermitian(S, np.linalg.qr(U)[0], unit, seed, by_size)
+        found = _likely_hermitian(S, np.linalg.qr(U)[0], unit, seed, by_size)
+        return found if randomized else replace(found, kind="estimated", failure=0.0)
     values, Q = leading_eigenpairs(as_array(S), d, seed, by_size)
     signs = np.where(values < 0, -1.0, 1.0) if by_size else 1.0
     values = np.abs(values) if by_size else values

@@ -6,10 +6,10 @@ from scipy.sparse import random_array
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import flatmin as fm
+from flatmin.cones import rectangular
+from flatmin.linalg.block_krylov import block_triplets
 from flatmin.linalg.subspaces import deflate
 from flatmin.solvers.convex import augmented_lagrangian
-from flatmin.solvers.factored import quadratic_maps as factored
-from flatmin.solvers.factored.leading import block_triplets
 
 
 def _sparse(shape, seed=0, rank=3):
@@ -55,7 +55,7 @@ def test_a_matrix_of_lower_rank_than_is_wanted_and_the_zero_matrix():
 @pytest.mark.parametrize("rank", [2, 12])
 def test_a_large_problem_is_fitted_at_once_at_the_rank_of_its_gap(monkeypatch, rank):
     """In the way of large problems, and of a rank beyond the usual first one."""
-    monkeypatch.setattr(factored, "DENSE", 10)
+    monkeypatch.setattr(rectangular, "DENSE", 10)
     rng = np.random.default_rng(4)
     truth = rng.standard_normal((150, rank)) @ rng.standard_normal((rank, 140))
     cells = np.sort(rng.choice(truth.size, 6 * rank * (290 - rank) if rank < 5 else 13000, replace=False))

@@ -8,11 +8,12 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.subspaces import EPS
+from flatmin.proofs.depth.power_bounds import least_change, penalised_bound
+from flatmin.proofs.depth.power_minimum import minimise_power_norm
 from flatmin.proofs.radius import Stability
-from flatmin.proofs.uniqueness import NEAR, SAFETY
-from flatmin.solvers.depth.power_norm import least_change, minimise_power_norm, penalised_bound
+from flatmin.proofs.uniqueness import NEAR, SAFETY, Uniqueness
 
-__all__ = ["Nearby", "nearby_minimisers", "nearby_penalised"]
+__all__ = ["nearby_minimisers", "nearby_penalised"]
 
 #: Equations are made to hold to this relative accuracy before anything is said about other solutions.
 FITTED = 1e-12
@@ -24,38 +25,7 @@ INTERIOR = 1e-6
 SHARPENINGS = 60
 
 
-@dataclass(frozen=True, eq=False)
-class Nearby:
-    """What is known about other minimisers.
-
-    Attributes
-    ----------
-    unique : bool or None
-        True: all are within ``radius``, at most 1e-2 of the solution. False: ``other`` is one. None: undecided.
-    q : int
-        For p = 1 the number of coordinates whose dual constraint is tight; 0 for p > 1, where none needs telling apart.
-    injectivity : float
-        Smallest over largest singular value of their columns, scaled to unit length.
-    margin : float
-        The smallest slack of the other dual constraints; 1 where there are none.
-    radius : float or None
-        Every minimiser lies within this distance, in the coordinates ``x_j = unit_j z_j``.
-    stability : Stability or None
-        For p = 1 the constants of the bound for solutions that fit, or are flat, only nearly.
-    other : ndarray or None
-        Another minimiser z.
-    """
-
-    unique: bool | None
-    q: int = 0
-    injectivity: float = 1.0
-    margin: float = 1.0
-    radius: float | None = None
-    stability: Stability | None = None
-    other: Array | None = None
-
-
-def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> Nearby:
+def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> Uniqueness:
     """Bound the distance of all minimisers of ``Σ |z_j|^p`` over ``B z = b`` from z, given a dual vector y.
 
     Parameters
@@ -74,7 +44,7 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
         Distances are measured in ``units · z``; a zero leaves a coordinate out.
     """
     if not z.any():
-        return Nearby(True, radius=0.0)
+        return Uniqueness(True, 0, 1.0, 1.0, radius=0.0)
     sizes = np.linalg.norm(B, axis=1)
     sizes[sizes == 0] = 1.0
     rows, data, y = B / sizes[:, None], b / sizes, sizes * y
@@ -84,11 +54,11 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
     size = float(np.linalg.norm(units * z))
     if p > 1:
         radius = correction + _strict_radius(rows, data, p, exact, y, units)
-        return Nearby(True if fitted and radius <= NEAR * size else None, radius=radius if fitted else None)
+        return _strictly(radius if fitted else None, size)
     return _sparse(rows, data, exact, y, units, sizes, correction if fitted else np.inf, size)
 
 
-def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Array, units: Array) -> Nearby:
+def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Array, units: Array) -> Uniqueness:
     """Bound the distance of all minimisers of ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` from z, given a multiplier y.
 
     By how much the values of z and y differ, a minimiser z' may be off at most in each of three ways: its residual is
@@ -108,11 +78,13 @@ def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Ar
     size = float(np.linalg.norm(units * z))
     if p > 1:
         radius = _curved_radius(p, value, gap, z, s, units)
-        return Nearby(True if radius <= NEAR * size else None, radius=radius)
+        return _strictly(radius, size)
     if not z.any():
         slack = float(np.min(1 - np.abs(s[units > 0]), initial=1.0))
         sure = slack > SAFETY * np.sqrt(EPS)
-        return Nearby(True, margin=slack, radius=float(np.max(units)) * gap / slack) if sure else Nearby(None)
+        if not sure:
+            return Uniqueness(None, 0, 1.0, 1.0)
+        return Uniqueness(True, 0, 1.0, slack, radius=float(np.max(units)) * gap / slack)
     sizes = np.linalg.norm(B, axis=1)
     sizes[sizes == 0] = 1.0
     found = _sparse(B / sizes[:, None], (b - residual) / sizes, z, sizes * y, units, sizes, 0.0, size, gap)
@@ -125,6 +97,11 @@ def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Ar
         misfit=found.stability.misfit + float(np.linalg.norm(residual)),
     )
     return replace(found, unique=True if radius <= NEAR * size else None, radius=radius, stability=fitting)
+
+
+def _strictly(radius: float | None, size: float) -> Uniqueness:
+    """Return what a radius says for p > 1, where the minimiser is unique."""
+    return Uniqueness(True if radius is not None and radius <= NEAR * size else None, 0, 1.0, 1.0, radius=radius)
 
 
 def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units: Array) -> float:
@@ -177,7 +154,7 @@ def _sparse(
     correction: float,
     size: float,
     gap: float = 0.0,
-) -> Nearby:
+) -> Uniqueness:
     """Return what holds for p = 1, where all minimisers live on the coordinates with a tight dual constraint.
 
     With slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩``, every minimiser has ``Σ δ_j |z_j| ≤ ε``. So off the
@@ -207,10 +184,11 @@ def _sparse(
         stability = apart.stability(doubt, norm, beyond, correction, y / sizes, float(sizes.min()))
         radius = stability.radius()
         if not np.isfinite(radius):
-            return Nearby(None, q, injectivity, margin)
-        return Nearby(True if radius <= NEAR * size else None, q, injectivity, margin, radius, stability)
+            return Uniqueness(None, q, injectivity, margin)
+        return Uniqueness(True if radius <= NEAR * size else None, q, injectivity, margin, None, stability, radius)
     other = _another(B, b, z, tight, columns, lengths)
-    return Nearby(None if other is None else False, q, injectivity, margin, other=other)
+    alternative = None if other is None else (other[:, None], np.ones((1, 1)))
+    return Uniqueness(None if other is None else False, q, injectivity, margin, alternative)
 
 
 @dataclass(frozen=True)

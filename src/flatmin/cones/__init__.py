@@ -1,0 +1,12 @@
+"""Cones: the sets of matrices that models can make, with their norms and what proofs and solvers need of them."""
+
+from flatmin.cones.base import Cone
+from flatmin.cones.rectangular import Rectangular
+from flatmin.cones.semidefinite import Semidefinite
+from flatmin.cones.symmetric import Symmetric
+
+__all__ = ["Cone", "Rectangular", "Semidefinite", "Symmetric"]
+
+
+def __dir__() -> list[str]:
+    return __all__

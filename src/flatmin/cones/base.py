@@ -1,0 +1,136 @@
+"""Cone: the base class of the sets of matrices that models can make."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.cones.quadratic_map import QuadraticMap
+from flatmin.linalg.operator_norm import TopSpectrum
+from flatmin.measurements import Measurement
+
+__all__ = ["MAX_TANGENT_WORK", "Cone", "Pairs", "Triplets"]
+
+#: The map on the tangent space is not formed if that takes more multiplications than this …
+MAX_TANGENT_WORK = 1.5e9
+#: … or more forward maps than this, for a measurement that has no `Measurement.jacobian`.
+MAX_FORWARD_MAPS = 400
+
+Triplets = tuple[Array, Array, Array]
+Pairs = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Cone(ABC):
+    """A convex cone of matrices: its norm and dual norm, its rank-q elements, and factors that make them.
+
+    The norm is the nuclear norm on the cone. A matrix is decomposed as ``Z = U s V*`` with s ≥ 0 and orthonormal U and
+    V, and its norm is the sum of s. A new cone is one subclass; parametrizations name it as `Parametrization.cone`.
+
+    Attributes
+    ----------
+    is_hermitian : bool
+        Whether all elements are Hermitian, so that V is U up to signs.
+    is_semidefinite : bool
+        Whether all elements are positive semidefinite. Such a cone is no linear space: it may lack a matrix that fits
+        the data although other matrices fit.
+    """
+
+    is_hermitian: ClassVar[bool] = False
+    is_semidefinite: ClassVar[bool] = False
+
+    @abstractmethod
+    def decompose(self, P: Array, Q: Array) -> Triplets:
+        """Return ``U, s, V`` of the element nearest to ``P Q*``, without forming it; s is descending."""
+
+    @abstractmethod
+    def degrees_of_freedom(self, shape: tuple[int, int], rank: int, is_complex: bool = False) -> int:
+        """Return the real dimension of the manifold of elements of a rank."""
+
+    def max_width(self, shape: tuple[int, int]) -> int:
+        """Return a number of columns with which factors make every element, whatever the signs of its eigenvalues."""
+        return min(shape)
+
+    @abstractmethod
+    def spectrum(
+        self, S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, randomized: bool = True
+    ) -> TopSpectrum:
+        """Return proved bounds on the dual norm of S, and on its norm outside the leading singular vectors.
+
+        The dual norm is the largest ``⟨Z, S⟩ / ‖Z‖_*`` over the cone. Parameters are those of
+        `flatmin.linalg.operator_norm.top_spectrum`.
+        """
+
+    @abstractmethod
+    def largest_value(self, S: Any, seed: int = 0) -> float:
+        """Return the dual norm of S to rounding, without a proof; not above 0 if no element correlates with S."""
+
+    @abstractmethod
+    def rough_largest_value(self, S: Array) -> float:
+        """Return the dual norm of an array to about a part in a thousand, quickly."""
+
+    def core_pairs(self, U: Array, V: Array) -> Pairs:
+        """Return the positions (i, j), i ≤ j, at which a Hermitian core S with ``U S V*`` in the cone may be nonzero.
+
+        Parameters
+        ----------
+        U, V : ndarray, shapes (d1, q) and (d2, q)
+            Orthonormal columns, as `decompose` and `spectrum` return them.
+        """
+        q = U.shape[1]
+        return [(i, j) for i in range(q) for j in range(i, q)]
+
+    def derivative(self, whitened: Measurement, U: Array, V: Array, unseen: tuple[int, int] = (0, 0)) -> Array | None:
+        """Return the parts of a map B from which `tangent_columns` makes its matrix on the tangent space.
+
+        Parameters
+        ----------
+        whitened : Measurement
+            The map B.
+        U, V : ndarray, shapes (d1, q) and (d2, q)
+            Orthonormal columns.
+        unseen : tuple of int
+            The dimensions of what B does not see on either side.
+
+        Returns
+        -------
+        ndarray, shape (m, q, d1 + d2) or (m, q, d1), or None
+            ``B_i V`` with axes [i, column, row], followed by ``B_i* U`` unless the cone is Hermitian. None if that is
+            too large, or if the tangent space has more dimensions than there are measurements.
+        """
+        (d1, d2), q, m = whitened.shape, U.shape[1], whitened.size
+        free = self.degrees_of_freedom((d1 - unseen[0], d2 - unseen[1]), q, np.iscomplexobj(U))
+        if free > m or m * free**2 > MAX_TANGENT_WORK:
+            return None
+        found = whitened.products(V) if self.is_hermitian else whitened.jacobian(U, V)
+        if found is not None or q * (d1 + d2) > MAX_FORWARD_MAPS or np.iscomplexobj(U):
+            return found
+        out = np.empty((m, q, d1 if self.is_hermitian else d1 + d2))
+        for c in range(q):
+            for row, unit in enumerate(np.eye(d1)):
+                out[:, c, row] = whitened.forward_factors(unit[:, None], V[:, [c]])
+            for row, unit in enumerate(() if self.is_hermitian else np.eye(d2)):
+                out[:, c, d1 + row] = whitened.forward_factors(U[:, [c]], unit[:, None])
+        return out
+
+    @abstractmethod
+    def tangent_columns(self, sides: Array, U: Array, V: Array, blind: tuple[Array, Array] | None = None) -> Array:
+        """Return the matrix of B on an orthonormal basis of the tangent space at U and V, up to signs.
+
+        Parameters
+        ----------
+        sides : ndarray
+            `derivative` of B at (U, V).
+        U, V : ndarray, shapes (d1, q) and (d2, q)
+            Orthonormal columns.
+        blind : tuple of ndarray, optional
+            Orthonormal bases of what B does not see on either side; elements vanish there.
+        """
+
+    @abstractmethod
+    def quadratic_map(self, whitened: Measurement, scale: float = 1.0, units: Array | None = None) -> QuadraticMap:
+        """Return the whitened map as a quadratic map of stacked factors, which is what solvers use."""

@@ -1,0 +1,196 @@
+"""Quadratic maps: whitened measurements as functions of stacked factors.
+
+Every measurement is half a quadratic form, ``q(x)_i = ½ ⟨x, K_i x⟩`` with symmetric ``K_i``. Here x stacks the factors
+so that ``½ ‖x‖²`` is at least the norm that flat solutions minimise. Solvers need nothing else about a model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.linalg import eigh
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.subspaces import deflate
+from flatmin.measurements import Measurement
+
+__all__ = ["LARGEST_JACOBIAN", "LEAST_SHIFT", "Linearization", "QuadraticMap"]
+
+#: The derivative is formed as an array of at most this many entries.
+LARGEST_JACOBIAN = 150_000_000
+#: The smallest distance of a resolvent from the spectrum.
+LEAST_SHIFT = 1e-9
+#: A new column lowers the objective only if its value exceeds 1; values below this one are computed roughly.
+CLEARLY_USELESS = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraticMap(ABC):
+    """``x ↦ q(x) = scale · B(Z(x))`` for the whitened map B and stacked factors x of shape (n, k).
+
+    Parameters
+    ----------
+    whitened : Measurement
+        The map B on ``Z = D1 X D2``.
+    scale : float
+        Makes the map an isometry on average.
+    units : ndarray, shape (m,), optional
+        Factors that turn residuals of weighted measurements into the units of the data.
+
+    Attributes
+    ----------
+    is_product : bool
+        Whether x stacks two independent factors, ``x = [L; R]`` with ``Z = L Rᵀ``; otherwise Z is Hermitian.
+    """
+
+    is_product: ClassVar[bool] = False
+
+    whitened: Measurement
+    scale: float = 1.0
+    units: Array | None = None
+
+    @abstractmethod
+    def freedom(self, rank: int) -> int:
+        """Return the number of degrees of freedom of matrices of this rank."""
+
+    @abstractmethod
+    def value(self, x: Array) -> Array:
+        """Return q(x), shape (m,)."""
+
+    @abstractmethod
+    def bilinear(self, x: Array, z: Array) -> Array:
+        """Return ``⟨x, K_i z⟩`` for every i: the derivative of q at x in direction z."""
+
+    @abstractmethod
+    def apply(self, S: Any, x: Array) -> Array:
+        """Return ``K x`` for the symmetric K of a dual matrix S."""
+
+    @abstractmethod
+    def jacobian(self, x: Array) -> Array | None:
+        """Return the derivative of q at x over ``scale``, shape (m, k, n), if the measurement offers it, else None."""
+
+    @abstractmethod
+    def canonical(self, x: Array) -> tuple[Array, Array, Array]:
+        """Return ``U, s, V`` with ``Z(x) = U s V*``."""
+
+    @abstractmethod
+    def stack(self, U: Array, s: Array, V: Array) -> Array:
+        """Return factors x of ``U s V*`` with ``½ ‖x‖² = Σ s``."""
+
+    @abstractmethod
+    def leading(
+        self, S: Any, count: int, seed: int, tol: float = 1e-2, below: float = 0.0
+    ) -> tuple[Array, Array, Array]:
+        """Return about ``count`` leading directions of a dual matrix, ``U, s, V`` with ``⟨U_j V_j*, S⟩ = s_j``.
+
+        Iterated directions are accurate to about ``tol``. Values err downwards, by about ``tol²``. Rough directions
+        suffice if all values are less than ``below``.
+        """
+
+    @abstractmethod
+    def curvature(self, S: Any) -> Array:
+        """Return K of a dual matrix S as an array (n, n)."""
+
+    def resolvent(self, S: Any, shift: float) -> tuple[float, Array] | None:
+        """Return ``a``, just above 1 and the norm of K, and ``(aI − K)^(-1/2)``; None where that norm exceeds 1.5."""
+        values, Q = eigh(self.curvature(S), check_finite=False)
+        if values[-1] > 1.5:
+            return None
+        a = max(1.0, float(values[-1])) + max(shift, LEAST_SHIFT)
+        return a, np.asarray((Q / np.sqrt(a - values)) @ Q.T)
+
+    def dual_matrix(self, y: Array) -> Any:
+        """Return ``S = scale · B*(y)``, sparse where it can be."""
+        return self.whitened.adjoint_operator(self.scale * y)
+
+    def relative_residual(self, x: Array, b: Array) -> float:
+        """Return ``‖q(x) − b‖ / ‖b‖`` in the units of the data."""
+        units = 1.0 if self.units is None else self.units
+        return float(np.linalg.norm(units * (self.value(x) - b)) / np.linalg.norm(units * b))
+
+    def linearize(self, x: Array) -> Linearization:
+        """Return the derivative of q at x, as an array if the measurement offers that and it is not too large."""
+        J = self.jacobian(x) if self.whitened.size * x.size <= LARGEST_JACOBIAN else None
+        if J is not None and self.scale != 1:
+            J *= self.scale
+        return Linearization(self, x, J)
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """Return the two blocks of rows of x, for maps that stack two."""
+        raise NotImplementedError
+
+    def opposite(self, x: Array) -> list[Array]:
+        """Return the factors that multiply the rows of x in Z, one for each block of rows."""
+        return [x]
+
+    def support(self, x: Array) -> Array:
+        """Return an array of ones where entries of x may differ from zero in training, and zeros elsewhere."""
+        return np.ones_like(x)
+
+    def can_factorize(self, derivative: Linearization) -> bool:
+        """Return whether a Hessian can be factorized, from J or from `normal_matrix`."""
+        return derivative.J is not None
+
+    def normal_matrix(self, x: Array, P: Array) -> Array:
+        """Return ``⟨J_i, P J_j⟩`` for all pairs of measurements, shape (m, m), without forming J."""
+        raise NotImplementedError
+
+    def blocks(self, x: Array) -> Array:
+        """Return roughly the k×k diagonal blocks of ``JᵀJ``, one for each row of x, shape (n, k, k)."""
+        return np.broadcast_to(x.T @ x, (len(x), x.shape[1], x.shape[1])).copy()
+
+    def escapes(
+        self, S: Any, U: Array, V: Array, count: int, seed: int, tol: float = 1e-2
+    ) -> tuple[Array, Array, Array]:
+        """Return the leading directions of S outside U and V: those in which a new column helps."""
+        count = min(count, min(S.shape) - U.shape[1])
+        if count < 1:
+            return U[:, :0], np.zeros(0), V[:, :0]
+        dense = S.toarray() if hasattr(S, "toarray") and min(S.shape) <= 400 else S
+        return self.leading(deflate(dense, U, V), count, seed, tol, below=CLEARLY_USELESS)
+
+
+@dataclass(frozen=True, eq=False)
+class Linearization:
+    """The derivative of q at a point, explicit as an array (m, k, n) or implicit."""
+
+    model: QuadraticMap
+    x: Array
+    J: Array | None
+
+    def forward(self, d: Array) -> Array:
+        """Return the derivative in direction d, shape (m,)."""
+        if self.J is None:
+            return self.model.bilinear(self.x, d)
+        return np.asarray(self.matrix @ d.T.ravel())
+
+    def adjoint(self, y: Array) -> Array:
+        """Return the transposed derivative applied to y, shape of x."""
+        if self.J is None:
+            return self.model.apply(self.model.dual_matrix(y), self.x)
+        return np.asarray(y @ self.matrix).reshape(self.x.shape[::-1]).T
+
+    @property
+    def matrix(self) -> Array:
+        """The explicit derivative as a matrix (m, k n), columns ordered by column of x."""
+        assert self.J is not None
+        return self.J.reshape(len(self.J), -1)
+
+    def blocks(self) -> Array:
+        """Return roughly the k×k diagonal blocks of ``JᵀJ``, one for each row of x, shape (n, k, k)."""
+        return self.model.blocks(self.x)
+
+    def as_linear_operator(self) -> Any:
+        """Return the derivative as a `scipy.sparse.linalg.LinearOperator` on directions, flattened by column."""
+        from scipy.sparse.linalg import LinearOperator
+
+        n, k = self.x.shape
+        return LinearOperator(
+            (self.model.whitened.size, n * k),
+            matvec=lambda d: self.forward(d.reshape(k, n).T),
+            rmatvec=lambda y: self.adjoint(y).T.ravel(),
+            dtype=float,
+        )

@@ -1,0 +1,117 @@
+"""The cone of real symmetric matrices, and its quadratic map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.cones._hermitian import HermitianCone
+from flatmin.cones.base import Pairs, Triplets
+from flatmin.cones.quadratic_map import QuadraticMap
+from flatmin.linalg.metric import hermitian_of_product
+from flatmin.linalg.subspaces import as_array, leading_eigenpairs
+from flatmin.measurements import Measurement
+
+__all__ = ["StackedSignedGram", "Symmetric"]
+
+
+@dataclass(frozen=True)
+class Symmetric(HermitianCone):
+    """Real symmetric matrices: the nuclear norm, and the largest absolute eigenvalue as its dual norm.
+
+    Examples
+    --------
+    >>> Symmetric().degrees_of_freedom((10, 10), 2)
+    19
+    """
+
+    by_size: ClassVar[bool] = True
+
+    def decompose(self, P: Array, Q: Array) -> Triplets:
+        """Return ``U, s, V`` of the symmetric part of ``P Qᵀ``, V being U times the signs of its eigenvalues."""
+        return hermitian_of_product(P, Q)
+
+    def max_width(self, shape: tuple[int, int]) -> int:
+        """Return twice the dimension: columns for either sign."""
+        return 2 * min(shape)
+
+    def core_pairs(self, U: Array, V: Array) -> Pairs:
+        """Return the pairs of columns with equal signs: ``U S V*`` is symmetric only if S does not mix signs."""
+        positive = np.einsum("ij,ij->j", U, V) > 0
+        return [(i, j) for i, j in super().core_pairs(U, V) if positive[i] == positive[j]]
+
+    def quadratic_map(self, whitened: Measurement, scale: float = 1.0, units: Array | None = None) -> QuadraticMap:
+        """Return the map of columns that add and columns that subtract."""
+        return StackedSignedGram(whitened, scale, units)
+
+
+@dataclass(frozen=True, eq=False)
+class StackedSignedGram(QuadraticMap):
+    """``x = [P; Q]``, ``Z = ½ (P Pᵀ − Q Qᵀ)``; K is ``[[S, 0], [0, −S]]``. A column is zero in one of its halves."""
+
+    def freedom(self, rank: int) -> int:
+        """Return ``rank (2d − rank + 1) / 2``."""
+        return Symmetric().degrees_of_freedom(self.whitened.shape, rank)
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """Return (P, Q)."""
+        d = self.whitened.shape[0]
+        return x[:d], x[d:]
+
+    def value(self, x: Array) -> Array:
+        """Return ``½ scale · B(P Pᵀ − Q Qᵀ)``."""
+        P, Q = self.split(x)
+        return self.scale / 2 * self.whitened.forward_factors(np.hstack([P, Q]), np.hstack([P, -Q]))
+
+    def bilinear(self, x: Array, z: Array) -> Array:
+        """Return ``scale · B(P Vᵀ − Q Wᵀ)`` for x = [P; Q] and z = [V; W]."""
+        (P, Q), (V, W) = self.split(x), self.split(z)
+        return self.scale * self.whitened.forward_factors(np.hstack([P, Q]), np.hstack([V, -W]))
+
+    def apply(self, S: Any, x: Array) -> Array:
+        """Return ``[S P; −S Q]``."""
+        P, Q = self.split(x)
+        return np.concatenate([S @ P, -(S @ Q)])
+
+    def jacobian(self, x: Array) -> Array | None:
+        """Return ``[B_i P, −B_i Q]`` for every i, where the measurement offers it."""
+        halves = [self.whitened.products(F) for F in self.split(x)]
+        return None if halves[0] is None or halves[1] is None else np.concatenate([halves[0], -halves[1]], axis=2)
+
+    def canonical(self, x: Array) -> tuple[Array, Array, Array]:
+        """Return the eigendecomposition of ``½ (P Pᵀ − Q Qᵀ)``, V being U times the signs."""
+        P, Q = self.split(x)
+        U, s, V = hermitian_of_product(np.hstack([P, Q]) / 2, np.hstack([P, -Q]))
+        k = x.shape[1]  # one half of every column is zero
+        return U[:, :k], s[:k], V[:, :k]
+
+    def stack(self, U: Array, s: Array, V: Array) -> Array:
+        """Return ``[U √(2s); 0]`` for positive columns and ``[0; U √(2s)]`` for negative ones."""
+        columns = U * np.sqrt(2 * s)
+        positive = np.einsum("ij,ij->j", U, V) > 0
+        return np.concatenate([columns * positive, columns * ~positive])
+
+    def support(self, x: Array) -> Array:
+        """Return where x may differ from zero: in one half of every column, for zero columns in each half in turn."""
+        support, d = np.ones_like(x), len(x) // 2
+        negative: Array = np.any(x[d:], axis=0)
+        negative[np.flatnonzero(~x.any(axis=0))[1::2]] = True
+        support[:d, negative] = 0.0
+        support[d:, ~negative] = 0.0
+        return support
+
+    def leading(
+        self, S: Any, count: int, seed: int, tol: float = 1e-2, below: float = 0.0
+    ) -> tuple[Array, Array, Array]:
+        """Return the eigenvectors of the eigenvalues that are largest in size."""
+        values, U = leading_eigenpairs(S, count, seed=seed, by_size=True)
+        return U, np.abs(values), U * np.where(values < 0, -1.0, 1.0)
+
+    def curvature(self, S: Any) -> Array:
+        """Return ``[[S, 0], [0, −S]]``."""
+        S = as_array(S)
+        zero = np.zeros_like(S)
+        return np.block([[S, zero], [zero, -S]])

@@ -1,0 +1,182 @@
+"""Certificates of models whose smallest scaled trace is the norm of their cone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.operator_norm import TopSpectrum
+from flatmin.linalg.random_starts import FAILURE
+from flatmin.linalg.subspaces import EPS, as_array
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import Bound, Certificate, check_alpha, check_dual, ratio
+from flatmin.proofs.margins import complement_margin
+from flatmin.proofs.radius import Stability
+from flatmin.proofs.uniqueness import UniquenessConditions, uniqueness
+from flatmin.proofs.whitening import WhitenedSolution
+
+__all__ = ["certificate_of", "trace_is_determined", "trivial_dual"]
+
+#: Up to this dimension all eigenvalues of a matrix that proves uniqueness are computed.
+LARGEST_WHOLE = 1000
+#: Singular values above this share of the norm of the dual matrix belong to its leading part.
+LEADING = 1 - 1e-4
+
+
+def certificate_of(
+    problem: Problem,
+    factors: Factors,
+    dual: Array,
+    *,
+    uniqueness_dual: Array | None = None,
+    alpha: float = 0.0,
+    metric_power: float = 1.0,
+    seed: int = 0,
+    look_further: bool = True,
+    randomized: bool = True,
+) -> Certificate:
+    """Return what ``dual`` proves about ``factors``.
+
+    Parameters
+    ----------
+    problem : Problem
+        The model and its data.
+    factors : tuple of ndarray
+        The solution; only the matrix it makes matters.
+    dual : ndarray, shape (m,)
+        Any vector.
+    uniqueness_dual : ndarray, shape (m,), optional
+        Any vector: where all solutions are equally flat, what uniqueness is judged by.
+    alpha : float
+        Strength of the scaled trace in ``loss + alpha · trace``; 0 stands for exact fit.
+    metric_power : float
+        p in ``‖D1^p X D2^p‖_*``: 1 is flat, 0 the nuclear norm.
+    seed : int
+        Starts the Lanczos iterations that choose a subspace, and draws the starts of those that bound a norm.
+    look_further : bool
+        Whether to look at other flat minima as well.
+    randomized : bool
+        Whether bounds count that fail with a small chance over random numbers, `Certificate.failure_probability`.
+    """
+    alpha, metric_power = check_alpha(alpha, metric_power)
+    dual = check_dual(dual, problem)
+    point = WhitenedSolution.from_factors(problem, factors, metric_power)
+    spectrum = _spectrum(point, dual, seed, randomized)
+    proof = _bound(point, dual, spectrum, alpha).certificate(point.fit(dual), dual)
+    if not (proof.holds and look_further):
+        return proof
+    if _trace_is_determined(point) and alpha == 0:
+        if uniqueness_dual is None:
+            return proof
+        other = check_dual(uniqueness_dual, problem, "the uniqueness dual")
+        proof, conditions = replace(proof, uniqueness_dual=other), _complement(point, other, seed, randomized)
+        chance = conditions.spectrum.failure
+    else:
+        conditions, chance = _conditions(point, proof, spectrum, alpha), 0.0
+    found = uniqueness(conditions)
+    if conditions.spectrum.kind == "estimated" or point.is_blind:
+        found = replace(found, unique=None, stability=None, radius=None)
+    proof = proof.with_uniqueness(found, conditions.spectrum.kind, chance)
+    if proof.stability is not None and alpha > 0:
+        proof = replace(proof, stability=_fitting(point, conditions, proof.stability))
+
+    def judge(other: Factors) -> Certificate:
+        options: dict[str, Any] = {"seed": seed, "look_further": False, "randomized": randomized}
+        return certificate_of(problem, other, dual, alpha=alpha, metric_power=metric_power, **options)
+
+    return proof.confirmed(point.flattest(found.alternative), judge)
+
+
+def trace_is_determined(problem: Problem) -> bool:
+    """Return whether the data determine the trace: all positive semidefinite solutions are then equally flat.
+
+    For ``A_i = x_i x_i*``, ``tr(D X) = (1/m) Σ |x_i|² ⟨A_i, X⟩ = (1/m) Σ |x_i|² b_i``.
+    """
+    return problem.parametrization.cone.is_semidefinite and problem.measurement.is_rank_one
+
+
+def trivial_dual(problem: Problem) -> Array:
+    """Return ``λ_i = tr A_i / m``, for which ``A*(λ) = D`` where the measurements have rank one."""
+    return np.asarray(problem.measurement.traces() / problem.measurement.size)
+
+
+def _trace_is_determined(point: WhitenedSolution) -> bool:
+    return point.metric_power == 1 and trace_is_determined(point.problem)
+
+
+def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
+    """Return the spectrum of the dual matrix; that of a multiple of the trivial one is known."""
+    U, _, V = point.Z
+    if _trace_is_determined(point):
+        trivial = trivial_dual(point.problem)
+        share = float(dual @ trivial) / float(trivial @ trivial) if np.any(trivial) else 0.0
+        if np.max(np.abs(dual - share * trivial)) <= 8 * EPS * float(np.max(np.abs(dual))):
+            top = max(0.0, share) * (1 + 16 * EPS)
+            return TopSpectrum(U, np.full(U.shape[1], top), U, top, top, "proven")
+    cone, S = point.problem.parametrization.cone, point.whitened.adjoint_operator(dual)
+    return cone.spectrum(S, U, V, unit=LEADING, seed=seed, randomized=randomized)
+
+
+def _bound(point: WhitenedSolution, dual: Array, spectrum: TopSpectrum, alpha: float) -> Bound:
+    """Return the lower bound on the scaled trace, or on loss + alpha · trace."""
+    problem = point.problem
+    factor, m = problem.parametrization.trace_factor, problem.measurement.size
+    scaled = dual / max(1.0, spectrum.norm)
+    value, lower = factor * point.norm, factor * float(problem.data @ scaled)
+    if alpha > 0:
+        value = problem.loss.value(point.residual) + alpha * value
+        strong = alpha * scaled  # alpha² alone may overflow
+        lower = alpha * lower - factor**2 / 4 * m * float(strong @ strong)
+    return Bound(value, lower, spectrum.norm, spectrum.kind, spectrum.failure, is_penalised=alpha > 0)
+
+
+def _conditions(
+    point: WhitenedSolution, proof: Certificate, spectrum: TopSpectrum, alpha: float
+) -> UniquenessConditions:
+    """Return the conditions of uniqueness, with the dual vector scaled to norm at most one.
+
+    In a penalised problem others with as small an objective, up to a surplus, have ``‖Z'‖_* − ⟨Y, Z'⟩`` below the
+    surplus over alpha · factor, and measurements that differ by at most ``2 (m · surplus)^½``.
+    """
+    problem, scale = point.problem, max(1.0, spectrum.norm)
+    gap, misfit = proof.relative_gap, float(np.linalg.norm(point.residual))
+    if alpha > 0:
+        surplus = proof.value * max(gap, 10 * EPS * sum(problem.shape))
+        gap = ratio(surplus / (alpha * problem.parametrization.trace_factor), point.norm)
+        misfit = 2 * float(np.sqrt(problem.measurement.size * surplus))
+    return point.conditions(spectrum.scaled(1 / scale), proof.dual / scale, gap, misfit)
+
+
+def _fitting(point: WhitenedSolution, conditions: UniquenessConditions, found: Stability) -> Stability:
+    """Return the constants for matrices that fit the data, from those for minimisers of a penalised problem."""
+    allowance = found.gap - conditions.gap * point.norm + 10 * EPS * sum(point.problem.shape) * point.norm
+    gap = point.norm - float(point.problem.data @ conditions.dual) + allowance
+    return replace(found, gap=gap, misfit=float(np.linalg.norm(point.residual)))
+
+
+def _complement(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> UniquenessConditions:
+    """Return the conditions of uniqueness from ``W = B*(λ)``, where the dual matrix is I − W.
+
+    If W has negative eigenvalues, a multiple of the identity is added, which the trivial dual vector makes.
+    """
+    problem, spectrum = point.problem, _complement_spectrum(point, dual, seed, randomized)
+    lacking, growth = max(0.0, spectrum.norm - 1), float(np.linalg.norm(trivial_dual(problem)))
+    gap = ratio(abs(float(problem.data @ dual)), point.norm) + lacking
+    return point.conditions(spectrum, dual, gap, float(np.linalg.norm(point.residual)), growth)
+
+
+def _complement_spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
+    """Return the spectrum of ``I − W``, ``W = B*(λ)``: ones on the range of Z, below one on its complement."""
+    W, U = point.whitened.adjoint_operator(dual), point.Z[0]
+    seen = point.metric[0].power(0)
+    if len(U) <= LARGEST_WHOLE:
+        cone = point.problem.parametrization.cone
+        return cone.spectrum(seen.dense - as_array(W), U, U, unit=LEADING, seed=seed)
+    margin, kind = complement_margin(W, U, seen, seed=seed, randomized=randomized)
+    slack = float(np.linalg.norm(W @ U))
+    failure = FAILURE if kind == "probabilistic" else 0.0
+    return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack, failure)

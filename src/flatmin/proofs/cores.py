@@ -1,0 +1,181 @@
+"""Cores: the small Hermitian matrices S for which ``U S V*`` may be flat as well, and the measured map on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.cones.base import Pairs
+from flatmin.linalg.factorizations import root_of_smallest, smallest_singular_value
+from flatmin.linalg.subspaces import EPS
+from flatmin.measurements import Entries, Measurement
+
+__all__ = ["MAX_CORES", "CoreMap", "core_basis", "core_columns", "core_gram"]
+
+#: The map on cores is formed as a matrix of at most this many numbers.
+MAX_NUMBERS = 60_000_000
+#: Dense decompositions are computed of spaces of cores of at most this dimension.
+MAX_CORES = 1500
+#: The Gram matrix of entries is formed in compiled loops if that takes at most this many multiplications.
+MAX_GRAM_WORK = 1e9
+#: Singular values can be computed from a Gram matrix if their squares are above this share of the largest.
+MIN_SQUARE = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class CoreMap:
+    """The map ``S ↦ B(U S V*)`` on the cores of a cone.
+
+    Attributes
+    ----------
+    triangle : ndarray
+        A matrix with the singular values of the map after each measurement is divided by its size.
+    injectivity : float
+        A proved lower bound on the smallest singular value of the map itself.
+    """
+
+    triangle: Array
+    injectivity: float
+
+    @classmethod
+    def from_map(
+        cls, whitened: Measurement, U: Array, V: Array, pairs: Pairs, sizes: Array, sides: Array | None, work: float
+    ) -> CoreMap | None:
+        """Return the map, from the Gram matrix of entries if that is accurate enough, else column by column.
+
+        Parameters
+        ----------
+        whitened : Measurement
+            The map B.
+        U, V : ndarray, shapes (d1, q) and (d2, q)
+            Orthonormal columns.
+        pairs : list of tuple of int
+            `flatmin.cones.Cone.core_pairs` of U and V.
+        sizes : ndarray, shape (m,)
+            Norms of the whitened sensing matrices.
+        sides : ndarray or None
+            `flatmin.cones.Cone.derivative` of B at (U, V), if it is known.
+        work : float
+            The largest number of multiplications to spend; None is returned if that does not suffice.
+        """
+        m, blocks = whitened.size, len(U) * U.shape[1] ** 4 + len(pairs) ** 3
+        if sides is None and len(pairs) <= MAX_CORES and blocks <= max(work, MAX_GRAM_WORK):
+            found = cls._from_gram(whitened, U, V, pairs, sizes)
+            if found is not None:
+                return found
+        if m * len(pairs) > MAX_NUMBERS or m * len(pairs) ** 2 > work:
+            return None
+        core = core_columns(whitened, U, V, pairs, sides)
+        triangle = core / np.where(sizes > 0, sizes, 1)[:, None]
+        if len(triangle) > triangle.shape[1]:
+            triangle = np.asarray(np.linalg.qr(triangle, mode="r"))
+        return cls(triangle, smallest_singular_value(core))
+
+    @classmethod
+    def _from_gram(cls, whitened: Measurement, U: Array, V: Array, pairs: Pairs, sizes: Array) -> CoreMap | None:
+        """Return the map of real entries, None if it is so near to singular that its square does not show it."""
+        if not isinstance(whitened, Entries) or np.iscomplexobj(U):
+            return None
+        weights = np.divide(1.0, sizes, out=np.ones_like(sizes), where=sizes > 0)
+        values, Q = np.linalg.eigh(core_gram(whitened.weighted(weights), U, V, pairs)[0])
+        if not values[0] > MIN_SQUARE * values[-1]:
+            return None
+        triangle = np.sqrt(values[::-1, None]) * Q.T[::-1]
+        return cls(triangle, root_of_smallest(*core_gram(whitened, U, V, pairs)))
+
+
+def core_columns(whitened: Measurement, U: Array, V: Array, pairs: Pairs, sides: Array | None = None) -> Array:
+    """Return the matrix of ``S ↦ B(U S V*)`` on the basis `core_basis`, of shape (m, n).
+
+    Parameters
+    ----------
+    whitened : Measurement
+        The map B.
+    U, V : ndarray, shapes (d1, q) and (d2, q)
+        Orthonormal columns.
+    pairs : list of tuple of int
+        The positions (i, j), i ≤ j, at which cores may differ from zero.
+    sides : ndarray, optional
+        `flatmin.cones.Cone.derivative` of B at (U, V).
+    """
+    q = U.shape[1]
+    columns = np.empty((whitened.size, len(pairs)), order="F")
+    if sides is None and np.isrealobj(U) and whitened.size * q * sum(whitened.shape) <= MAX_NUMBERS:
+        sides = whitened.products(V)
+    if sides is not None and np.isrealobj(U):
+        core = sides[..., : whitened.shape[0]] @ U
+        rows, cols = np.array(pairs, dtype=int).reshape(-1, 2).T
+        columns[:] = core[:, rows, cols] + core[:, cols, rows]
+    else:
+        for c, (i, j) in enumerate(pairs):
+            columns[:, c] = whitened.forward_factors(U[:, [i, j]], V[:, [j, i]])
+    columns /= np.array([2 if i == j else np.sqrt(2) for i, j in pairs])
+    if np.isrealobj(U):
+        return columns
+    skew = [whitened.forward_factors(1j * U[:, [i, j]] * [1, -1], V[:, [j, i]]) for i, j in pairs if i != j]
+    return np.column_stack([columns, *(column / np.sqrt(2) for column in skew)])
+
+
+def core_basis(q: int, pairs: Pairs, dtype: Any) -> Array:
+    """Return the orthonormal basis (n, q, q) of cores: a symmetric matrix for each pair, then the skew-Hermitian ones.
+
+    Examples
+    --------
+    >>> core_basis(2, [(0, 0), (0, 1)], float).round(3).tolist()
+    [[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.707], [0.707, 0.0]]]
+    """
+    off = [pair for pair in pairs if pair[0] != pair[1]] if np.issubdtype(dtype, np.complexfloating) else []
+    N = np.zeros((len(pairs) + len(off), q, q), dtype=dtype)
+    for c, (i, j) in enumerate(pairs):
+        N[c, i, j] = N[c, j, i] = 1 if i == j else np.sqrt(0.5)
+    for c, (i, j) in enumerate(off, start=len(pairs)):
+        N[c, i, j], N[c, j, i] = 1j * np.sqrt(0.5), -1j * np.sqrt(0.5)
+    return N
+
+
+def core_gram(entries: Entries, U: Array, V: Array, pairs: Pairs) -> tuple[Array, float]:
+    """Return the Gram matrix of ``S ↦ B(U S Vᵀ)`` on a basis of symmetric cores, and a bound on its error.
+
+    Cells in a row share a row u of U, so their part of ``Σ w² (u_i v_j)(u_k v_l)`` is ``u_i u_k`` times an entry of
+    the block ``Σ w² v vᵀ`` of that row: q⁴ numbers a row, however many cells it has.
+
+    Parameters
+    ----------
+    entries : Entries
+        The map B.
+    U, V : ndarray, shapes (d1, q) and (d2, q)
+        Real.
+    pairs : list of tuple of int
+        Positions i ≤ j at which cores may differ from zero: the basis has a core for each.
+
+    Returns
+    -------
+    gram : ndarray, shape (n, n)
+        For n pairs.
+    error : float
+        A bound on the norm of its rounding error, and on that of a Cholesky factorization.
+
+    Examples
+    --------
+    >>> everything = Entries([0, 0, 1, 1], [0, 1, 0, 1], (2, 2))
+    >>> core_gram(everything, np.eye(2), np.eye(2), [(0, 0), (0, 1), (1, 1)])[0]
+    array([[1., 0., 0.],
+           [0., 1., 0.],
+           [0., 0., 1.]])
+    """
+    (d1, q), n = U.shape, len(pairs)
+    blocks = entries.row_blocks(V).reshape(d1, -1)
+    squares = (U[:, :, None] * U[:, None, :]).reshape(d1, -1)
+    products = (squares.T @ blocks).reshape(q, q, q, q)  # [i, k, j, l]
+    i, j = np.array(pairs, dtype=int).reshape(-1, 2).T
+    gram = np.zeros((n, n))
+    for left, right in ((i, j), (j, i)):
+        for first, second in ((i, j), (j, i)):
+            gram += products[left[:, None], first, right[:, None], second]
+    lengths = np.where(i == j, 2.0, np.sqrt(2.0))
+    gram /= np.outer(lengths, lengths)
+    total = float(np.einsum("iijj->", products))
+    return gram, 1.1 * EPS * (entries.size + d1 + 2 * n + 30) * total

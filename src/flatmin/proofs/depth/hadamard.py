@@ -1,0 +1,87 @@
+"""Certificates of sparse regression ``x = u_1 ∘ … ∘ u_N``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.subspaces import EPS
+from flatmin.parametrizations.base import Factors
+from flatmin.parametrizations.hadamard import Hadamard
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import Bound, Certificate, Fit, check_alpha, ratio
+from flatmin.proofs.depth.nearby import nearby_minimisers, nearby_penalised
+from flatmin.proofs.depth.power_bounds import dual_power_norm, penalised_bound
+
+__all__ = ["hadamard_certificate", "hadamard_factors", "hadamard_whitened"]
+
+
+def hadamard_certificate(
+    problem: Problem, factors: Factors, dual: Array, *, alpha: float = 0.0, look_further: bool = True
+) -> Certificate:
+    """Return what a dual vector λ proves about a solution.
+
+    With ``s_j = (Aᵀλ)_j w_j^(−1/p)`` and ``1/p + 1/q = 1``, Hölder's inequality bounds the value from below for any λ:
+    by ``2N ⟨b, λ⟩ / max(1, ‖s‖_∞)`` for two factors, where p = 1, and by ``2N (⟨b, λ⟩ / ‖s‖_q)^p`` for more. With
+    alpha > 0 the bound is ``2N alpha`` times that of `penalised_bound`, with ``μ = N alpha m``.
+
+    Parameters
+    ----------
+    problem : Problem
+        A problem whose parametrization is `Hadamard`.
+    factors : tuple of ndarray
+        The solution; only the vector x they make matters.
+    dual : ndarray, shape (m,)
+        Any vector.
+    alpha : float
+        Strength of the trace beside the loss; 0 stands for exact fit.
+    look_further : bool
+        Whether to look at other flat minima as well.
+    """
+    model = problem.parametrization
+    assert isinstance(model, Hadamard)
+    alpha, _ = check_alpha(alpha)
+    p, b, penalty = model.power, problem.data, model.depth * alpha * problem.measurement.size
+    B, units = hadamard_whitened(problem)
+    z = np.divide(model.pair(factors)[0][:, 0], units, out=np.zeros(len(units)), where=units > 0)
+    norm = dual_power_norm(B.T @ dual, p)
+    reach = max(1.0, norm) if p == 1 else norm
+    residual = problem.residual(factors)
+    fit = Fit.from_residual(b, residual, np.linalg.norm(B, axis=1), float(np.linalg.norm(z)), dual)
+    value = 2 * model.depth * float(np.sum(np.abs(z) ** p))
+    if alpha > 0:
+        value = problem.loss.value(residual) + alpha * value
+        lower = alpha * (2 * model.depth) * penalised_bound(B, b, dual, p, penalty)
+    else:
+        product = ratio(float(b @ dual), reach)
+        lower = 2 * model.depth * (product if p == 1 else max(product, 0.0) ** p)
+    proof = Bound(value, lower, norm, "dense", is_penalised=alpha > 0).certificate(fit, dual)
+    if not (proof.holds and look_further):
+        return proof
+    feasible = dual / reach if reach > 0 else dual
+    if alpha > 0:
+        found = nearby_penalised(B, b, p, penalty, z, feasible if p == 1 else dual, units)
+    else:
+        found = nearby_minimisers(B, b, p, z, feasible, units)
+    if found.radius is not None:
+        found = replace(found, radius=found.radius + len(z) * EPS * float(np.linalg.norm(units * z)))
+    return proof.with_uniqueness(found, "dense").confirmed(
+        None if found.alternative is None else hadamard_factors(problem, units * found.alternative[0][:, 0]),
+        lambda other: hadamard_certificate(problem, other, dual, alpha=alpha, look_further=False),
+    )
+
+
+def hadamard_whitened(problem: Problem) -> tuple[Array, Array]:
+    """Return B (m, n) and the units in which ``x = units · z`` and ``A x = B z``; zero where no measurement sees."""
+    D1, D2 = problem.metric
+    units = D1.power(-1).values * D2.power(-1).values
+    return problem.measurement.matrices()[:, :, 0] * units, units
+
+
+def hadamard_factors(problem: Problem, x: Array) -> Factors:
+    """Return the flattest factors of a vector."""
+    D1, D2 = problem.metric
+    size = D1.values[:, None] * x[:, None] * D2.values
+    return problem.parametrization.flattest(size, np.ones(1), np.ones((1, 1)), problem.metric)

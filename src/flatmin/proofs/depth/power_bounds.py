@@ -1,0 +1,74 @@
+"""Lower bounds on ``Σ |z_j|^p`` under linear equations, and the weighted normal equations behind exact fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
+
+from flatmin._core.arrays import Array
+
+__all__ = ["dual_power_norm", "least_change", "normal_equations", "penalised_bound", "scaled_bound"]
+
+
+def dual_power_norm(s: Array, p: float) -> float:
+    """Return ``‖s‖_q`` with ``1/p + 1/q = 1``: the largest entry for p = 1."""
+    top = float(np.max(np.abs(s), initial=0.0))
+    if p == 1 or top == 0:
+        return top
+    q = p / (p - 1)
+    return float(top * np.sum(np.abs(s / top) ** q) ** (1 / q))
+
+
+def scaled_bound(B: Array, b: Array, y: Array, p: float) -> float:
+    """Return ``(⟨b, y⟩ / ‖Bᵀy‖_q)^p``, by Hölder's inequality a lower bound on ``Σ |z_j|^p`` over ``B z = b``."""
+    norm = dual_power_norm(B.T @ y, p)
+    return float(max(float(b @ y) / norm, 0.0) ** p) if norm > 0 else 0.0
+
+
+def penalised_bound(B: Array, b: Array, y: Array, p: float, penalty: float) -> float:
+    """Return the lower bound on ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` that a multiplier y proves.
+
+    ``⟨b, y⟩ − (μ/2) ‖y‖² − (p − 1) Σ (|Bᵀy|_j / p)^q``, for p = 1 without the last term and with y scaled so that
+    ``‖Bᵀy‖_∞ ≤ 1``.
+    """
+    s = B.T @ y
+    if p == 1:
+        y, conjugate = y / max(1.0, dual_power_norm(s, 1.0)), 0.0
+    else:
+        conjugate = (p - 1) * float(np.sum((np.abs(s) / p) ** (p / (p - 1))))
+    return float(b @ y) - penalty / 2 * float(y @ y) - conjugate
+
+
+def least_change(B: Array, residual: Array, weights: Array) -> Array:
+    """Return the δ with ``B δ = residual`` and the smallest ``Σ δ_j² / weights_j``, up to rounding."""
+    weights = weights + 1e-12 * np.max(weights)  # keeps the equations solvable where most weights vanish
+    solve = normal_equations(B, weights)
+    change = np.zeros(B.shape[1])
+    for _ in range(3):
+        change += weights * (B.T @ solve(residual - B @ change))
+    return change
+
+
+def normal_equations(B: Array, weights: Array, ridge: float = 0.0) -> Callable[[Array], Array]:
+    """Return the solver of ``(B diag(weights) Bᵀ + ridge) y = r``, shifted as little as the factorization needs."""
+    wide = B * np.sqrt(weights)
+    upper = blas.dsyrk(1.0, wide.T, trans=1)
+    diagonal = np.diagonal(upper) + ridge
+    for shift in (0.0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7, 1e-5):
+        np.fill_diagonal(upper, diagonal + shift * (diagonal + np.mean(diagonal)))
+        try:
+            factor = cho_factor(upper)
+        except LinAlgError:
+            continue
+
+        def solve(r: Array, factor: Any = factor) -> Array:
+            y = cho_solve(factor, r)
+            for _ in range(2):
+                y += cho_solve(factor, r - B @ (weights * (B.T @ y)) - ridge * y)
+            return np.asarray(y)
+
+        return solve
+    raise ArithmeticError("the normal equations could not be factorized")
