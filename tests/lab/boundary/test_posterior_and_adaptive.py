@@ -44,6 +44,7 @@ def simulated(rng, centre, width, trials=10):
     return rng.binomial(trials, 1 / (1 + np.exp(-(POINTS - centre) / width)))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("width", [0.02, 0.1, 0.3])
 def test_the_band_covers_the_boundary_as_often_as_it_says(width):
     """Over boundaries that are equally likely, 95 of 100 bands cover; 90 to 99.5 is what 200 draws may show."""
@@ -155,6 +156,7 @@ def test_a_recipe_without_a_transition_has_no_map():
             make(made.recipe_of())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_the_adaptive_boundary_agrees_with_the_full_grid_at_a_third_of_the_cost(tmp_path, seed):
     recipe = made.mapped(seed=seed)
@@ -176,6 +178,7 @@ def test_the_adaptive_boundary_agrees_with_the_full_grid_at_a_third_of_the_cost(
     assert part.high - part.low < 1.5 * (whole.high - whole.low)
 
 
+@pytest.mark.slow
 def test_a_third_spread_evenly_is_worse_than_a_third_well_chosen(tmp_path):
     """What makes the difference is the choice: the first three repetitions of the grid leave wider bands."""
     recipe = made.mapped(seed=11)
@@ -204,6 +207,7 @@ def test_an_adaptive_sweep_stops_when_bands_are_narrow(tmp_path):
     assert states[-1]["done"] == len(fine.results) <= states[-1]["total"] == 4 * 66
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("stops", [(1,), (7, 20, 21, 100), (50,)])
 def test_an_adaptive_sweep_that_was_interrupted_makes_the_same_trials(tmp_path, stops):
     recipe = made.mapped(repetitions=6)

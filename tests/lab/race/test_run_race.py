@@ -138,6 +138,7 @@ def test_global_states_are_left_alone():
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_result_of_one(tmp_path):
     assert without_seconds(small(jobs=2, store=tmp_path / "runs.db")) == without_seconds(small())
     assert len(finished(tmp_path / "runs.db")) == 12
@@ -186,6 +187,7 @@ def test_a_killed_race_goes_on_where_it_was(tmp_path):
     assert without_seconds(resumed) == without_seconds(small())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_the_processes_of_a_killed_race_end_with_it(tmp_path):
     store = tmp_path / "runs.db"
@@ -224,6 +226,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_is_changed_reuses_nothing(tmp_path, change):
     store = tmp_path / "runs.db"

@@ -13,6 +13,7 @@ from flatmin.lab.studies import real_data
 pytest.importorskip("sklearn")
 
 
+@pytest.mark.slow
 def test_the_quick_study_compares_all_methods_on_all_networks():
     findings = study.STUDY.run(quick=True, seed=1)
     for name, network in study.NETWORKS.items():

@@ -7,6 +7,7 @@ import flatmin as fm
 from flatmin.lab.studies import dinh_rescaling as study
 
 
+@pytest.mark.slow
 def test_the_quick_study_holds():
     findings = study.STUDY.run(quick=True, seed=4)
     assert all(claim.verdict != "fails" for claim in findings.claims)

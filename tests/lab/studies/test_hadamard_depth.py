@@ -8,6 +8,7 @@ import flatmin as fm
 from flatmin.lab.studies import hadamard_depth as study
 
 
+@pytest.mark.slow
 def test_the_quick_study_holds():
     findings = study.STUDY.run(quick=True, seed=7)
     assert all(claim.verdict != "fails" for claim in findings.claims)

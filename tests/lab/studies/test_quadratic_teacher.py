@@ -8,6 +8,7 @@ from flatmin.lab.recipes._tuning.tuned import by_seed
 from flatmin.lab.studies import quadratic_teacher as study
 
 
+@pytest.mark.slow
 def test_the_quick_study_sees_what_units_do():
     findings = study.STUDY.run(quick=True, seed=1)
     error = {

@@ -1,12 +1,14 @@
 """Equal traces and different errors, against the Hessian of the loss itself."""
 
 import numpy as np
+import pytest
 import torch
 
 import flatmin as fm
 from flatmin.lab.studies import rank_one_families as study
 
 
+@pytest.mark.slow
 def test_the_quick_study_holds():
     findings = study.STUDY.run(quick=True, seed=1)
     assert all(claim.verdict != "fails" for claim in findings.claims)

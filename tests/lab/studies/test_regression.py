@@ -9,6 +9,7 @@ from flatmin.lab.studies import regression as study
 pytest.importorskip("sklearn")
 
 
+@pytest.mark.slow
 def test_the_quick_study_compares_all_methods_on_all_data():
     findings = study.STUDY.run(quick=True, seed=1)
     for name in study.SOURCES:

@@ -13,6 +13,7 @@ def sample():
     return study._Sample.draw(5, 17, 3)
 
 
+@pytest.mark.slow
 def test_the_quick_study_holds():
     findings = study.STUDY.run(quick=True, seed=2)
     assert all(claim.verdict != "fails" for claim in findings.claims)

@@ -167,6 +167,7 @@ def test_a_matrix_of_higher_rank_is_no_signal(page) -> None:
         assert said in check(page(context_of(instance.problem, solution, family=phase_retrieval.FAMILY)))
 
 
+@pytest.mark.slow
 def test_a_large_image_never_becomes_a_matrix(page) -> None:
     """For 256 × 256 pixels X has 65536² entries: 64 GiB."""
     tracemalloc.start()
@@ -247,6 +248,7 @@ def test_a_solved_split_tells_its_radius_by_how_much_worse_others_are(page) -> N
     assert "with errors within their limit" in text
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("tau", [None, 100.0])
 def test_gross_errors_are_counted_and_shown(page, tau) -> None:
     context, S = of_split(tau=tau)
