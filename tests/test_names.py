@@ -282,7 +282,6 @@ PENDING_TESTS = {
     "linalg/kernels/threads.py",
     "linalg/random_starts.py",
     "linalg/subspaces.py",
-    "losses.py",
     "measurements/base.py",
     "nn/estimate.py",
     "nn/estimators/_exact.py",

@@ -22,7 +22,7 @@ def advice(problem: Problem, solution: Solution) -> list[str]:
         out.append(
             f"The fit has rank {solution.rank}, so no single signal explains the data; the largest part is shown."
         )
-    if isinstance(problem.loss, Absolute):
+    if problem.loss.has_gross_errors:
         return out + _about_errors(problem, problem.loss, solution)
     fits = solution.status in (Status.unique_flat_minimum, Status.flat_minimum)
     if solution.status is Status.inconsistent_data and trace_is_determined(problem):

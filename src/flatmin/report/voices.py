@@ -121,7 +121,7 @@ PLAIN = replace(
 
 def voice_of(problem: Problem, certificate: Certificate | None = None, metric_power: float = 1.0) -> Voice:
     """Return how the model of a problem is spoken of, given what was asked of the solution."""
-    if isinstance(problem.loss, Absolute):
+    if problem.loss.has_gross_errors:
         return _split(problem.loss, problem.shape)
     model, exact = problem.parametrization, certificate is None or certificate.objective == "interpolating"
     if exact and metric_power == 1 and trace_is_determined(problem):

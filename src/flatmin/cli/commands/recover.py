@@ -18,7 +18,6 @@ from flatmin.cli.summary import as_json, print_table, summarize
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case
-from flatmin.losses import Squared
 from flatmin.report.words import unmeasured
 from flatmin.solution import Solution
 from flatmin.solvers import flat_minimum
@@ -60,7 +59,7 @@ def run(request: Request) -> int:
     family, case = request.problem.read()
     if request.reweight and request.settings["alpha"]:
         raise InputError("--reweight fits the data exactly, expected no --alpha beside it")
-    if request.reweight and not isinstance(case.problem.loss, Squared):
+    if request.reweight and case.problem.loss.has_gross_errors:
         raise InputError(f"--reweight goes with data that are to be fitted, found {family.name}")
     target = destination(request.output, request.problem.path, request.problem.mask)
     with results_directory(target) as folder:

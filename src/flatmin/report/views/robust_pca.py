@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.losses import Absolute
 from flatmin.measurements.entries import Entries
 from flatmin.report.answers import TITLES, caption_of, heat_maps, image, images, missing, unseen
 from flatmin.report.page import Fact, Figure, Section
@@ -100,7 +99,7 @@ def _answer(reading: Reading) -> list[Section]:
 
 def _objective(reading: Reading) -> str:
     loss, alpha = reading.problem.loss, float(reading.solution.settings.get("alpha", 0.0))
-    if not isinstance(loss, Absolute):
+    if not loss.has_gross_errors:
         return ""
     if alpha > 0:
         weight = loss.weight_for(reading.problem.shape)
