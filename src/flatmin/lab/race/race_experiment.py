@@ -16,7 +16,7 @@ from flatmin.lab.race.tasks.task import digest
 from flatmin.lab.runs.experiment import Experiment, Metrics, Parameters, Trial
 from flatmin.lab.runs.store import Result
 
-__all__ = ["RaceExperiment", "RacePlan", "best_trial", "run_of"]
+__all__ = ["RaceExperiment", "RacePlan", "RunCell", "best_trial", "run_of"]
 
 #: Scores within this share of the smallest one count as equal, and the largest step size among them is chosen.
 EQUAL_SCORES = 0.01
