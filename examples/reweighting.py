@@ -44,7 +44,6 @@ def exact(solution, truth, loose=((), ())):
 
 def compare(family, shape, oversampling):
     """Return by count and draw: flat exact, lowest rank exact, exact outside loose rows, relative excess of trace."""
-    """Return by count and draw: flat exact, lowest rank exact, exact outside loose rows, relative excess of the trace."""
     freedom = RANK * (sum(shape) - RANK)
     results = np.empty((len(oversampling), DRAWS, 4))
     for i, ratio in enumerate(oversampling):

@@ -66,7 +66,7 @@ def draw(path, seen, clean, pca, ordinary, table):
     restored = pca.inverse_transform(pca.transform(seen))
     stuck.plot(days, restored[:, STUCK], color="#1b6ca8", lw=1, label="restored")
     stuck.plot(days, np.where(wrong, np.nan, seen)[:, STUCK], ".", color="#888888", ms=2, label="read")
-    stuck.plot(days[wrong[:, STUCK]], seen[wrong[:, STUCK], STUCK], "x", color="#d1495b", ms=4, label="flagged as wrong")
+    stuck.plot(days[wrong[:, STUCK]], seen[wrong[:, STUCK], STUCK], "x", color="#d1495b", ms=4, label="flagged")
     stuck.axvspan(DAYS, DAYS + MONTH, color="#f0f0f0", zorder=0, label="not in the table")
     stuck.set(title=f"sensor {STUCK}, which gets stuck at 85", xlabel="day", ylabel="°C")
     stuck.legend(fontsize=8, ncols=2)
