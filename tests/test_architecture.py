@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 import flatmin
-from tests.imports import ROOT, children, circle, graph, modules
+from tests.imports import ROOT, WITHOUT_TORCH, children, circle, graph, modules
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(ROOT)], "flatmin.") if not m.name.endswith("__main__"))
@@ -132,6 +132,13 @@ def test_torch_is_imported_in_three_places_only():
                 [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", "") or ""]
             )
             assert not any(name.split(".")[0] in {"torch", "curvlinops"} for name in names), path
+
+
+def test_a_star_import_binds_all_names_without_torch():
+    _run(
+        f"{WITHOUT_TORCH}\nfrom flatmin import *\nimport flatmin\n"
+        "assert set(dir(flatmin)) == set(flatmin.__all__) <= set(globals())"
+    )
 
 
 def test_without_torch_one_sentence_says_what_to_install():

@@ -18,6 +18,7 @@ from flatmin.cli.pace import Pace
 from flatmin.lab.race.competitor import Competitor
 from flatmin.lab.race.referee import CompetitorError
 from tests.families.sizes import size_options
+from tests.imports import WITHOUT_TORCH
 
 PAGE, FIELD = import_module("flatmin.lab.race.page"), import_module("flatmin.lab.race.field")
 
@@ -400,17 +401,6 @@ def test_ctrl_c_ends_all_processes_and_keeps_their_runs(flatmin, problem, tmp_pa
     assert "goes on from there" in said
     assert 2 <= len(list(partial.iterdir())) < 30
     assert not (tmp_path / "p-race").exists()
-
-
-#: Makes every import of PyTorch fail, as where it is not installed.
-WITHOUT_TORCH = """
-import sys
-class Missing:
-    def find_spec(self, name, *others):
-        if name.partition(".")[0] == "torch":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Missing())
-"""
 
 
 def test_without_torch_one_sentence_says_what_to_install(flatmin, problem, tmp_path):
