@@ -97,7 +97,7 @@ def test_spread_bounds_the_map_on_the_nuclear_ball(model, name, power):
 @pytest.mark.parametrize("model", [fm.Product(), fm.Gram(), fm.SignedGram()])
 @pytest.mark.parametrize("across", [False, True])
 def test_blind_directions_do_not_cost_the_radius(model, across):
-    """Above the threshold of what is seen, one coordinate or a direction across them is not."""
+    """Above the threshold of what is seen, one coordinate or a direction across them is not; the gap decides alone."""
     rng = np.random.default_rng(2)
     blind = np.ones(5) / np.sqrt(5) if across else np.eye(5)[1]
     P, T = np.eye(5) - np.outer(blind, blind), _hermitian(rng, 14, 5)
@@ -108,7 +108,8 @@ def test_blind_directions_do_not_cost_the_radius(model, across):
     s = fm.flat_minimum(fm.Problem(A, A.forward(X), model))
     np.testing.assert_allclose(s.matrix, X, atol=1e-8 * np.linalg.norm(X))
     assert s.certificate.stability.space == "tangent"
-    assert np.linalg.norm(s.matrix - X) <= s.certificate.radius <= 1e-9 * np.linalg.norm(X)
+    bound = 1e3 * max(s.certificate.relative_gap, 1e-13) * np.linalg.norm(X)
+    assert np.linalg.norm(s.matrix - X) <= s.certificate.radius <= bound
 
 
 # --- the lemmas, for any Y and any Z', without measurements ---
