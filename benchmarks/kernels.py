@@ -28,7 +28,7 @@ from benchmarks.markdown import line
 from flatmin._core.arrays import Array
 from flatmin._core.threads import one_thread
 from flatmin.linalg.kernels import Cells, offset_loops
-from flatmin.linalg.kernels.crossed import crossed
+from flatmin.linalg.kernels.cross_products import cross_product
 from flatmin.linalg.kernels.row_passes import RowPasses
 
 SHAPE, ENTRIES, WIDTH, REG = (10_000, 10_000), 5_000_000, 30, 0.1
@@ -149,7 +149,7 @@ def in_double(half: Halves) -> dict[str, tuple[Callable[[], object], float, floa
     large, x, out = np.ones(SHAPE[0]), np.zeros(SHAPE[0]), np.zeros(SHAPE[1])
     arguments = cells.pointers, cells.indices, y, large, out, x, out.copy()
     return {
-        "normal equations, half": (lambda: crossed(cells, y, R, R, R), 2.0 * m * k * 8 + m * 12, 4.0 * m * k),
+        "normal equations, half": (lambda: cross_product(cells, y, R, R, R), 2.0 * m * k * 8 + m * 12, 4.0 * m * k),
         "offsets eliminated": (lambda: offset_loops.eliminated(*arguments), 2.0 * m * (12 + 8), 4.0 * m),
     }
 

@@ -18,7 +18,7 @@ from flatmin.nn.penalised import PenalisedLoss, minimise
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
-from flatmin.proofs.conic import certificate_of, trace_is_determined, trivial_dual
+from flatmin.proofs.cone_certificate import certificate_of, trace_is_determined, trivial_dual
 from flatmin.proofs.robust.certificate import robust_certificate
 from flatmin.solution import Solution
 from flatmin.solvers import certify
