@@ -93,7 +93,7 @@ def flatmin(Y, seconds=None):
         "bound": proof.bound_kind,
         "unique": proof.unique,
         "rounds": s.iterations,
-        # Time at which the low-rank part first fitted the cells without errors; the remaining time is spent on the proof.
+        # Time at which the low-rank part first fitted the cells without errors; the proof takes the remaining time.
         "fit_seconds": fitted[0][0] if fitted else None,
         "fit_cpu_seconds": fitted[0][1] if fitted else None,
     }
