@@ -17,7 +17,6 @@ from flatmin import families
 from flatmin.families import covariance, phase_retrieval, quadratic_network, robust_pca
 from flatmin.losses import Absolute
 from flatmin.report import words
-from flatmin.report.reading import Reading
 from flatmin.report.views import View, view_of
 from flatmin.report.views.phase_retrieval import aligned
 from tests.families.sizes import rank_of, shape_of
@@ -81,7 +80,7 @@ def test_another_solution_is_told_with_its_distance(page) -> None:
     context = of_signal(instance, unique=False, alternative=(other,), stability=None, radius=None)
     X, X2 = np.outer(instance.truth, instance.truth), other @ other.T
     apart = np.linalg.norm(X - X2) / np.linalg.norm(X)
-    assert Reading(context).distance == pytest.approx(apart, rel=1e-12)
+    assert context.distance == pytest.approx(apart, rel=1e-12)
     text = check(page(context))
     assert "it is not the only solution" in text[:400]
     assert f"relative distance of {told(float(apart), 2)}" in text
@@ -219,7 +218,7 @@ def test_error_on_fresh_inputs_is_that_of_the_network(page) -> None:
     x = np.random.default_rng(0).standard_normal((500, 8)) * np.sqrt(np.mean(context.problem.measurement.left**2))
     teacher, student = ([xi @ M @ xi for xi in x] for M in (context.truth, context.truth + 0.1 * np.eye(8)))
     error = np.linalg.norm(np.subtract(student, teacher)) / np.linalg.norm(teacher)
-    (fact,) = view_of("quadratic-network").highlights(Reading(context))
+    (fact,) = view_of("quadratic-network").highlights(context)
     assert fact.value == words.number(float(error), 2)
 
 

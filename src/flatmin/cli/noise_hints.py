@@ -6,16 +6,16 @@ import numpy as np
 
 from flatmin.losses import Absolute
 from flatmin.problem import Problem
-from flatmin.proofs.conic import trace_is_determined
+from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Solution, Status
 
-__all__ = ["advice"]
+__all__ = ["noise_hints"]
 
 #: A fit whose rank is at least this share of the largest possible one looks like noise.
 NEARLY_FULL = 0.8
 
 
-def advice(problem: Problem, solution: Solution) -> list[str]:
+def noise_hints(problem: Problem, solution: Solution) -> list[str]:
     """Return what the rank and the misfit of a solution suggest."""
     out = []
     if "signal" in solution.parts and solution.rank > 1:
