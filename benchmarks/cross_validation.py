@@ -23,9 +23,9 @@ import flatmin as fm
 from benchmarks.noise import distance, least_squares
 from benchmarks.report import line
 from flatmin.families import Instance
+from flatmin.solvers.alphas.cross_validation import cross_validate
+from flatmin.solvers.alphas.path import flat_path
 from flatmin.solvers.noise.refit import refit
-from flatmin.solvers.strengths.cross_validation import cross_validate
-from flatmin.solvers.strengths.path import flat_path
 
 LARGEST_RANK = 12
 
