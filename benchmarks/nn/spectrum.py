@@ -1,19 +1,19 @@
-"""Do bounds of the largest eigenvalue and intervals of the spectral density hold as often as they say?
+"""Coverage of the bounds of the largest eigenvalue and of the intervals of the spectral density.
 
 python -m benchmarks.nn.spectrum [--trials N]   2000 trials; about ten minutes
 python -m benchmarks.nn.spectrum --quick        100 trials
 
-``bounds``: the outer bound of the largest eigenvalue fails with a probability of ``FAILURE`` at most. ``fails``: how
-often it did, with the 95 % interval of Clopper and Pearson; ``ok`` if that reaches down to ``FAILURE``. ``width``: how
-far the two bounds lie apart, relatively. ``products to 1e-3``: as the default asks, with a failure probability of 1e-6;
-beside it what ARPACK (scipy's ``eigsh``) takes for the same accuracy of its estimate, which has no outer bound.
+``bounds``: the outer bound of the largest eigenvalue fails with a probability of at most ``FAILURE``. ``fails``: how
+often it failed, with the 95 % interval of Clopper and Pearson; ``ok`` if that reaches down to ``FAILURE``. ``width``:
+the relative distance of the two bounds. ``products to 1e-3``: with the default failure probability of 1e-6, and for
+comparison those of ARPACK (scipy's ``eigsh``) for the same accuracy of its estimate, which has no outer bound.
 
 ``density``: coverage of 95 % intervals of the density, of the share of eigenvalues up to a point, both over 25 points
 (the least and the median), and of the first four moments (the least). ``ok``: no worse than 94 % by a binomial test of
 level 5 %, corrected for the number of points.
 
-Spectra with outliers, of a random matrix, and of the networks of `benchmarks.nn.coverage`. Vectors that are uniform on
-a sphere do not know one basis from another, so eigenvalues stand for matrices.
+The spectra have outliers, or come from a random matrix, or from the networks of `benchmarks.nn.coverage`. The
+distribution of vectors that are uniform on a sphere does not depend on the basis, so eigenvalues replace matrices.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from flatmin.lab.claims import share_interval
 from flatmin.nn.spectrum.density import spectral_density
 from flatmin.nn.spectrum.eigenvalue import largest_eigenvalue
 
-#: What bounds are asked for: large enough that failures can be counted.
+#: Failure probability of the tested bounds: large enough that failures can be counted.
 FAILURE, FEW = 0.05, (5, 15)
 PROBES, STEPS, POINTS = 10, 30, 25
 
 
 def spectra() -> Iterator[tuple[str, Tensor]]:
-    """Give names and eigenvalues."""
+    """Return names and eigenvalues."""
     n = 400
     G = torch.randn(n, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     bulk = torch.linspace(-1, 1, n - 3, dtype=torch.float64)
@@ -71,7 +71,7 @@ def bounds(trials: int) -> None:
 
 
 def _arpack(eigenvalues: Tensor, seed: int) -> int:
-    """Return the products that ARPACK takes until its own estimate is within 1e-3."""
+    """Return the number of products after which ARPACK's own estimate is within 1e-3."""
     values, count = eigenvalues.numpy(), 0
 
     def times(v: np.ndarray) -> np.ndarray:

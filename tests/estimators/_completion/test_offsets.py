@@ -11,10 +11,10 @@ from scipy.optimize import minimize
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.estimators._completion.offsets import fit_with_offsets
+from flatmin.solvers.alphas.cross_validation import cross_validate
 from flatmin.solvers.offsets import equations as offset_equations
 from flatmin.solvers.offsets.offset_free import OffsetFree
 from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
-from flatmin.solvers.strengths.cross_validation import cross_validate
 
 STRENGTHS = list(itertools.product((True, False), (None, 0.0, 2.5), (None, 0.0, 1.5)))
 

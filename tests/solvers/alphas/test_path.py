@@ -5,7 +5,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.measurements import Dense, Entries
-from flatmin.solvers.strengths.path import alpha_max, flat_path
+from flatmin.solvers.alphas.path import alpha_max, flat_path
 
 
 def _problem(name, seed=0):

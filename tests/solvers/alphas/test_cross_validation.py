@@ -7,8 +7,8 @@ import pytest
 
 import flatmin as fm
 from flatmin.measurements import Entries
-from flatmin.solvers.strengths.cross_validation import cross_validate
-from flatmin.solvers.strengths.folds import splits
+from flatmin.solvers.alphas.cross_validation import cross_validate
+from flatmin.solvers.alphas.folds import splits
 
 
 def sensing(seed=0, noise=0.5):
