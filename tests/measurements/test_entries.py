@@ -26,7 +26,7 @@ def test_many_entries_are_measured_as_few_are(weighted, repeated, ordered, monke
         few.curvature_blocks(L, R),
         few.merged(),
     )
-    monkeypatch.setattr(module, "MANY", 1)
+    monkeypatch.setattr(module, "MIN_COMPILED_CELLS", 1)
     many = Entries(rows, cols, (12, 9), weights)
     fm.testing.check_measurement(many)
     np.testing.assert_allclose(many.forward_factors(L, R), expected[0], atol=1e-14)
@@ -97,7 +97,7 @@ def test_indices_of_four_bytes_are_kept_and_do_not_overflow():
 
 @pytest.mark.parametrize("many", [False, True])
 def test_blocks_of_rows_are_the_first_curvature_blocks(many, monkeypatch):
-    monkeypatch.setattr(module, "MANY", 1 if many else 10**9)
+    monkeypatch.setattr(module, "MIN_COMPILED_CELLS", 1 if many else 10**9)
     rng = np.random.default_rng(0)
     A = Entries(rng.integers(0, 12, 70), rng.integers(0, 9, 70), (12, 9), rng.uniform(-2, 2, 70))
     L, R = rng.standard_normal((12, 3)), rng.standard_normal((9, 3))
@@ -157,7 +157,7 @@ def test_repeated_entries_are_certified_alike_every_time(size):
 @pytest.mark.parametrize("kind", [np.int32, np.int64])
 @pytest.mark.parametrize("many", [False, True])
 def test_what_the_caller_changes_later_changes_nothing(kind, many, monkeypatch):
-    monkeypatch.setattr(module, "MANY", 1 if many else 50_000)
+    monkeypatch.setattr(module, "MIN_COMPILED_CELLS", 1 if many else 50_000)
     rows, cols, weights = np.array([2, 0], kind), np.array([1, 1], kind), np.array([1.0, 2.0])
     A, X = Entries(rows, cols, (3, 2), weights), np.arange(6.0).reshape(3, 2)
     rows[0], cols[0], weights[0] = 0, 0, 7.0

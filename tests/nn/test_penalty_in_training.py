@@ -221,7 +221,7 @@ class Pair(nn.Module):
         ("twice", "was called 2 times, expected once; use probe='vjp'"),
         ("rows", "has other rows than the outputs"),
         ("none", "depend on no parameter"),
-        ("kept", "where gradients are switched off"),
+        ("kept", "was called without gradients"),
         ("single", "has other rows"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 import flatmin as fm
 from flatmin.measurements import Dense, RankOne
 from flatmin.proofs.certificate import LARGEST_RESIDUAL
-from flatmin.proofs.conic import certificate_of, trivial_dual
+from flatmin.proofs.cone_certificate import certificate_of, trivial_dual
 from tests import referee
 
 #: How many dual vectors are tried for each kind of problem; there are five kinds.

@@ -5,7 +5,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.cones import Rectangular
-from flatmin.proofs.conic import certificate_of
+from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.testing import check_solution
 from tests import referee
 

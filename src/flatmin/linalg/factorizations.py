@@ -10,13 +10,13 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.linalg.subspaces import EPS
 
-__all__ = ["complement_below", "positive_beside", "root_of_smallest", "smallest_singular_value"]
+__all__ = ["complement_below", "positive_on_complement", "root_of_smallest", "smallest_singular_value"]
 
 #: A product of sparse rows takes as long as so many of dense ones.
 SCATTERED, TALLEST = 180, 4
 
 
-def positive_beside(W: Array, U: Array, bound: float) -> bool:
+def positive_on_complement(W: Array, U: Array, bound: float) -> bool:
     """Prove ``x* W x ≥ bound ‖x‖²`` for all x ⟂ U by a Cholesky factorization of ``W + c U U* − bound I``."""
     from scipy.linalg import lapack
 

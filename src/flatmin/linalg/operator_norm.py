@@ -15,7 +15,13 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.factorizations import complement_below
-from flatmin.linalg.random_starts import FAILURE, SETTLED, likely_end, likely_rest, stored_entries
+from flatmin.linalg.random_starts import (
+    FAILURE,
+    SETTLED,
+    complement_norm_bound,
+    extreme_eigenvalue_bound,
+    stored_entries,
+)
 from flatmin.linalg.subspaces import (
     ACCURATE,
     DENSE,
@@ -24,14 +30,14 @@ from flatmin.linalg.subspaces import (
     LARGEST_HERMITIAN,
     MANY_COLUMNS,
     MOST_TRIPLETS,
-    anew,
-    appended,
     as_array,
     block_norm,
-    couple,
+    couplings,
     deflate,
+    extended_subspaces,
     leading_eigenpairs,
-    refined,
+    leading_subspaces,
+    refined_subspaces,
 )
 
 __all__ = ["FACTORED", "TopSpectrum", "hermitian_spectrum", "top_spectrum"]
@@ -127,7 +133,7 @@ def top_spectrum(
         if (len(seen[0]), len(seen[1])) != S.shape and min(map(len, seen)) > 0:
             inner = S.tocsr()[seen[0]][:, seen[1]]
             found = top_spectrum(inner, U[seen[0]], V[seen[1]], unit=unit, seed=seed, randomized=randomized)
-            return replace(found, U=_spread(found.U, seen[0], d1), V=_spread(found.V, seen[1], d2))
+            return replace(found, U=_padded(found.U, seen[0], d1), V=_padded(found.V, seen[1], d2))
     if not np.any(S.data if hasattr(S, "tocsr") else S):
         return TopSpectrum(U, np.zeros(U.shape[1]), V, 0.0, 0.0, "dense")
     if min(d1, d2) <= DENSE * (1 + isinstance(S, np.ndarray)) and d1 * d2 <= LARGEST_DENSE:
@@ -179,7 +185,10 @@ def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -
             continue
         scale = max(1.0, float(np.linalg.norm(inner, 2))) if Q.shape[1] else 1.0
         floor = scale * min(unit, EDGE)
-        ends = [likely_end(S, Q, sign, scale, floor, (seed, 2 * attempt + i)) for i, sign in enumerate((1.0, -1.0))]
+        ends = [
+            extreme_eigenvalue_bound(S, Q, sign, scale, floor, (seed, 2 * attempt + i))
+            for i, sign in enumerate((1.0, -1.0))
+        ]
         rest, reached = np.max(ends if by_size else ends[:1], axis=0)
         if reached <= floor or Q.shape[1] >= min(MOST_TRIPLETS, len(Q)):
             break
@@ -196,7 +205,7 @@ def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -
     return TopSpectrum(Q, values, Q * signs, top, float(rest), "probabilistic", slack, FAILURE)
 
 
-def _spread(U: Array, rows: Array, length: int) -> Array:
+def _padded(U: Array, rows: Array, length: int) -> Array:
     """Return U with its rows at the positions ``rows`` of a taller array of zeros."""
     out = np.zeros((length, U.shape[1]))
     out[rows] = U
@@ -235,7 +244,7 @@ def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: boo
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """Singular subspaces of S, `couple` of them, and what random starts say of the norm beside them.
+    """Singular subspaces of S, `couplings` of them, and what random starts say of the norm beside them.
 
     The norm is at least ``reached`` and, but for a chance, at most ``upper``. ``given`` columns were there before.
     """
@@ -263,27 +272,27 @@ def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
     """Return subspaces with all that random starts find of size one, and what they say of the rest."""
     given, largest = U.shape[1], np.inf
     for attempt in range(ATTEMPTS):
-        U, V, parts = refined(S, U, V) if largest > unit else (U, V, couple(S, U, V))
+        U, V, parts = refined_subspaces(S, U, V) if largest > unit else (U, V, couplings(S, U, V))
         inaccurate = bool(largest > unit and U.shape[1] and max(parts[3]) > ACCURATE)
         if inaccurate and U.shape[1] < MANY_COLUMNS:
-            U, V, parts = anew(S, U.shape[1] + 1, seed + attempt)
+            U, V, parts = leading_subspaces(S, U.shape[1] + 1, seed + attempt)
             inaccurate = False
-        scale, floor, upper, reached = _likely_beside(S, U, V, parts, unit, (seed, 2 * attempt))
+        scale, floor, upper, reached = _bounded_complement(S, U, V, parts, unit, (seed, 2 * attempt))
         if inaccurate and block_norm(parts[2], parts[3], reached) - scale > HARMLESS:
-            U, V, parts = anew(S, U.shape[1] + 1, seed + attempt)
-            scale, floor, upper, reached = _likely_beside(S, U, V, parts, unit, (seed, 2 * attempt + 1))
+            U, V, parts = leading_subspaces(S, U.shape[1] + 1, seed + attempt)
+            scale, floor, upper, reached = _bounded_complement(S, U, V, parts, unit, (seed, 2 * attempt + 1))
         found = _Search(U, V, parts, scale, reached, upper, given)
         if reached <= floor or U.shape[1] >= min(MOST_TRIPLETS, min(S.shape)):
             break
-        U, V, largest = appended(S, U, V, unit, floor, seed + attempt)
+        U, V, largest = extended_subspaces(S, U, V, unit, floor, seed + attempt)
     return found
 
 
-def _likely_beside(
+def _bounded_complement(
     S: Any, U: Array, V: Array, parts: tuple[Array, Array, Array, Array], unit: float, stream: tuple[int, int]
 ) -> tuple[float, float, float, float]:
-    """Return the scale of S, the floor of values that belong to the leading part, and `likely_rest`."""
+    """Return the scale of S, the floor of values that belong to the leading part, and `complement_norm_bound`."""
     scale = max(1.0, float(np.linalg.norm(parts[2], 2))) if U.shape[1] else 1.0
     floor = scale * min(unit, EDGE)
     settled = ROUGHLY if min(S.shape) <= FACTORED else SETTLED
-    return scale, floor, *likely_rest(S, U, V, parts[0], parts[1], scale, floor, stream, settled)
+    return scale, floor, *complement_norm_bound(S, U, V, parts[0], parts[1], scale, floor, stream, settled)

@@ -12,8 +12,8 @@ from flatmin.linalg.subspaces import EPS, adjoint_of
 
 __all__ = [
     "FAILURE",
-    "likely_end",
-    "likely_rest",
+    "complement_norm_bound",
+    "extreme_eigenvalue_bound",
     "normal_starts",
     "product_rounding",
     "starts_at_once",
@@ -37,7 +37,7 @@ OPERATOR_ROUNDING = 1e3 * EPS
 STREAM = 0x6E6F726D
 
 
-def likely_end(
+def extreme_eigenvalue_bound(
     S: Any, Q: Array, sign: float, scale: float, floor: float, stream: tuple[int, int]
 ) -> tuple[float, float]:
     """Bound the largest eigenvalue of ± S on the complement of Q by random starts; return what is surely reached, too.
@@ -67,7 +67,7 @@ def likely_end(
     return found.upper, found.reached
 
 
-def likely_rest(
+def complement_norm_bound(
     S: Any,
     U: Array,
     V: Array,

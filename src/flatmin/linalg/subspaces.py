@@ -19,20 +19,20 @@ __all__ = [
     "MANY_COLUMNS",
     "MOST_TRIPLETS",
     "adjoint_of",
-    "anew",
-    "appended",
     "as_array",
     "block_norm",
     "complement",
-    "couple",
+    "couplings",
     "deflate",
+    "extended_subspaces",
     "extreme_eigenvalue",
-    "flipped_beside",
+    "flipped_on_complement",
     "leading_eigenpairs",
+    "leading_subspaces",
     "leading_triplets",
-    "lowest_beside",
+    "lowest_on_complement",
     "products_of",
-    "refined",
+    "refined_subspaces",
 ]
 
 EPS = float(np.finfo(float).eps)
@@ -184,7 +184,7 @@ def extreme_eigenvalue(S: Array, lowest: bool = False) -> float:
     return float(eigh(S, eigvals_only=True, subset_by_index=[place, place], check_finite=False)[0])
 
 
-def lowest_beside(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: int = 0) -> tuple[Array, Array]:
+def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: int = 0) -> tuple[Array, Array]:
     """Return estimates, from above, of the lowest eigenvalues of W on the complement of U in what is seen.
 
     Lanczos finds the largest eigenvalues of ``P (c I − W) P`` with the projector P on that complement, where c is a
@@ -215,13 +215,13 @@ def lowest_beside(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: 
     Examples
     --------
     >>> W, U = np.diag(np.arange(50.0)), np.eye(50)[:, :1]
-    >>> values, vectors = lowest_beside(W, U, Metric(np.ones(50)), 2, 1e-10)
+    >>> values, vectors = lowest_on_complement(W, U, Metric(np.ones(50)), 2, 1e-10)
     >>> values.round(6), np.argmax(np.abs(vectors), axis=0)
     (array([1., 2.]), array([1, 2]))
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-    top, _, apply = flipped_beside(W, U, seen, seed)
+    top, _, apply = flipped_on_complement(W, U, seen, seed)
     start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
     flipped = LinearOperator(W.shape, matvec=lambda x: apply(np.ravel(x)), dtype=W.dtype)
     try:
@@ -232,7 +232,7 @@ def lowest_beside(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: 
     return top - values[order], vectors[:, order]
 
 
-def flipped_beside(
+def flipped_on_complement(
     W: Any, U: Array, seen: Metric, seed: int
 ) -> tuple[float, Callable[[Array], Array], Callable[[Array], Array]]:
     """Return a number c above the largest eigenvalue of W, the projector P, and products with ``P (c I − W) P``."""
@@ -253,19 +253,19 @@ def flipped_beside(
     return top, inside, apply
 
 
-def anew(S: Any, count: int, seed: int) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
-    """Return leading singular subspaces, and `couple` of them."""
+def leading_subspaces(S: Any, count: int, seed: int) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
+    """Return leading singular subspaces, and `couplings` of them."""
     U, _, V = leading_triplets(S, count, tol=1e-5, seed=seed)
-    return U, V, couple(S, U, V)
+    return U, V, couplings(S, U, V)
 
 
-def refined(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
-    """Return singular subspaces that couple less with their complements, and `couple` of them.
+def refined_subspaces(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
+    """Return singular subspaces that couple less with their complements, and `couplings` of them.
 
     What the guess leaves of them is nearly in the span of its residuals and of their products with S*S.
     """
     p = U.shape[1]
-    parts = couple(S, U, V)
+    parts = couplings(S, U, V)
     for _ in range(REFINEMENTS if 0 < p <= WIDEST_GUESS else 0):
         if max(parts[3]) <= ACCURATE:
             return U, V, parts
@@ -279,13 +279,13 @@ def refined(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[Array, Arra
         Q, R = np.linalg.qr(S @ basis)
         left, _, right = np.linalg.svd(R)
         U, V = Q @ left[:, :p], basis @ right[:p].conj().T
-        before, parts = max(parts[3]), couple(S, U, V)
+        before, parts = max(parts[3]), couplings(S, U, V)
         if p >= MANY_COLUMNS and GAIN * max(parts[3]) > before:
             break
     return U, V, parts
 
 
-def appended(S: Any, U: Array, V: Array, unit: float, floor: float, seed: int) -> tuple[Array, Array, float]:
+def extended_subspaces(S: Any, U: Array, V: Array, unit: float, floor: float, seed: int) -> tuple[Array, Array, float]:
     """Append singular vectors of the deflated S whose value exceeds ``floor``; return the largest value as well.
 
     Where the matrix turns out to be larger than one, the floor rises with it. Block Krylov steps are restarted from
@@ -328,7 +328,7 @@ def block_norm(inner: Array, coupling: Array, rest: float) -> float:
     return float(np.linalg.norm([[top, coupling[0]], [coupling[1], rest]], 2)) * (1 + 10 * EPS)
 
 
-def couple(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
+def couplings(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
     """Return ``U*S``, ``SV``, ``U*SV`` and bounds on the blocks of S that couple U and V with their complements."""
     UtS, SV = (adjoint_of(S) @ U).conj().T, S @ V
     inner = UtS @ V

@@ -12,7 +12,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import integers, matrix_shape, numeric
 from flatmin.errors import InputError
-from flatmin.linalg.kernels import MANY
+from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
 
@@ -33,7 +33,7 @@ STEP = 1_000_000
 class Entries(Measurement):
     """``X[rows[i], cols[i]]``: matrix completion, sparse throughout.
 
-    From `flatmin.linalg.kernels.MANY` entries on, products run in compiled loops.
+    From `flatmin.linalg.kernels.MIN_COMPILED_CELLS` entries on, products run in compiled loops.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class Entries(Measurement):
     def adjoint_operator(self, y: Array) -> Any:
         """Return y spread over the matrix, as a sparse CSR array."""
         values = self._weighted(y)
-        if self.size >= MANY:
+        if self.size >= MIN_COMPILED_CELLS:
             from flatmin.linalg.kernels import CellMatrix
 
             cells = self._pattern.cells
@@ -223,7 +223,7 @@ class Entries(Measurement):
 
     def _compiled(self, columns: int) -> bool:
         """Return whether products with factors of so many columns run in compiled loops."""
-        return self.size >= MANY or (self.size >= SOME and self.size * columns >= BUSY)
+        return self.size >= MIN_COMPILED_CELLS or (self.size >= SOME and self.size * columns >= BUSY)
 
     @property
     def _arranged_weights(self) -> Array | None:
@@ -246,7 +246,7 @@ def _positions(given: Any, name: str, bound: int) -> Array:
     if index.size and (index.min() < 0 or index.max() >= bound):
         worst = index[(index < 0) | (index >= bound)][0]
         raise InputError(f"{name} contains {worst}, expected indices from 0 to {bound - 1}")
-    return np.array(index, np.int32 if short or len(index) >= MANY else np.int64)
+    return np.array(index, np.int32 if short or len(index) >= MIN_COMPILED_CELLS else np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +267,7 @@ class _Pattern:
     @cached_property
     def layout(self) -> tuple[Array | None, Array, Array]:
         """The order that sorts the entries by row and column (None: they are), then columns and pointers of rows."""
-        if len(self.rows) >= MANY:
+        if len(self.rows) >= MIN_COMPILED_CELLS:
             return self.cells.order, self.cells.indices, self.cells.pointers
         cell = self.rows.astype(np.int64, copy=False) * self.shape[1] + self.cols
         order = None if np.all(cell[1:] >= cell[:-1]) else np.argsort(cell, kind="stable")

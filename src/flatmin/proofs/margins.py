@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.factorizations import positive_beside
+from flatmin.linalg.factorizations import positive_on_complement
 from flatmin.linalg.krylov import largest_eigenvalue
 from flatmin.linalg.metric import Metric
 from flatmin.linalg.random_starts import FAILURE, normal_starts, product_rounding, starts_at_once
-from flatmin.linalg.subspaces import EPS, as_array, flipped_beside, lowest_beside
+from flatmin.linalg.subspaces import EPS, as_array, flipped_on_complement, lowest_on_complement
 
 __all__ = ["complement_margin"]
 
@@ -46,7 +46,7 @@ def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0, randomized:
     if len(U) > LARGEST_FORMED:
         margin, kind = _likely_margin(W, U, seen, seed)
         return margin, kind if randomized else "estimated"
-    values, _ = lowest_beside(W, U, seen, 1, 1e-4, seed)
+    values, _ = lowest_on_complement(W, U, seen, 1, 1e-4, seed)
     estimate = float(values[0]) if len(values) else 0.0
     if estimate <= 0:
         return estimate, "estimated"
@@ -54,14 +54,14 @@ def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0, randomized:
     if seen.rank < len(U):
         dense = dense + estimate * (np.eye(len(U)) - seen.dense)
     for share in SHARES:
-        if positive_beside(dense, U, share * estimate):
+        if positive_on_complement(dense, U, share * estimate):
             return share * estimate, "cholesky"
     return estimate, "estimated"
 
 
 def _likely_margin(W: Any, U: Array, seen: Metric, seed: int) -> tuple[float, str]:
     """Bound the eigenvalues of W beside U from below by random starts, and say that; or return a Ritz value."""
-    top, inside, flipped = flipped_beside(W, U, seen, seed)
+    top, inside, flipped = flipped_on_complement(W, U, seen, seed)
     found = largest_eigenvalue(
         flipped,
         inside(normal_starts(W, starts_at_once(W), (seed, MARGIN_STREAM))),

@@ -9,7 +9,7 @@ import numpy as np
 
 from flatmin.linalg.metric import Metric
 
-__all__ = ["Stability", "distance_to_cores", "spread_of"]
+__all__ = ["Stability", "distance_to_cores", "gain_bound"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Stability:
         ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
     injectivity : float
         Smallest singular value of B on the space.
-    spread : float
+    gain : float
         A bound on ``‖B(Z)‖ / ‖Z‖_*``.
     dual_size, growth : float
         Norm of the dual vector; how much the trace can grow with the noise where the data determine it.
@@ -56,7 +56,7 @@ class Stability:
     margin: float
     inner: float
     injectivity: float
-    spread: float
+    gain: float
     dual_size: float
     growth: float
     misfit: float
@@ -81,7 +81,7 @@ class Stability:
         else:
             apart = distance_to_cores(doubt, largest, self.margin, self.inner, self.semidefinite)
         apart += self.outside
-        within = (noise + self.misfit + self.spread * apart) / self.injectivity
+        within = (noise + self.misfit + self.gain * apart) / self.injectivity
         return float(self.unwhiten * np.hypot(within, apart))
 
     def as_dict(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def distance_to_cores(doubt: float, size: float, margin: float, inner: float, se
     return float(np.sqrt(2 * doubt * size * (2 / margin + 2 / (1 + inner))))
 
 
-def spread_of(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:
+def gain_bound(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:
     """Return a bound on ``‖B(Z)‖ / ‖Z‖_*`` for ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, from the metric alone.
 
     For a unit matrix u v* it is the root of ``u* (Σ B_i B_i*) u`` at most, and ``Σ A_i A_i*`` is m d2 (Hermitian

@@ -55,7 +55,7 @@ class UniquenessConditions:
         Orthonormal bases of what the measurements do not see on either side: there matrices vanish.
     misfit : float
         Others have measurements that differ from those of Z by at most this.
-    spread, unwhiten, growth : float
+    gain, unwhiten, growth : float
         See `flatmin.proofs.radius.Stability`.
     size : float
         The Frobenius norm of X.
@@ -70,7 +70,7 @@ class UniquenessConditions:
     sizes: Array
     blind: tuple[Array, Array]
     misfit: float
-    spread: float
+    gain: float
     unwhiten: float
     size: float
     growth: float = 0.0
@@ -213,7 +213,7 @@ def _stability(
         margin=margin,
         inner=max(0.0, float(conditions.spectrum.values[q - 1])),
         injectivity=injectivity,
-        spread=conditions.spread,
+        gain=conditions.gain,
         dual_size=float(np.linalg.norm(conditions.dual)),
         growth=conditions.growth,
         misfit=conditions.misfit,

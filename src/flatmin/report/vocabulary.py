@@ -8,7 +8,7 @@ from flatmin.losses import Absolute
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
-from flatmin.proofs.conic import trace_is_determined
+from flatmin.proofs.cone_certificate import trace_is_determined
 
 __all__ = ["DETERMINED", "PLAIN", "PRODUCT", "SEMIDEFINITE", "SIGNED", "SPLIT", "Vocabulary", "vocabulary_of"]
 

@@ -11,7 +11,7 @@ from flatmin._core.registry import Registry
 from flatmin.errors import InputError
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
-from flatmin.proofs.conic import trace_is_determined
+from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Solution
 from flatmin.solvers.completion.alternating import alternating_minimum, applies_to
 from flatmin.solvers.convex.minimum import convex_minimum

@@ -69,7 +69,7 @@ def test_failures_are_shown_and_are_the_exit_status(recipe, capsys, monkeypatch)
     monkeypatch.setattr("flatmin.lab.recipes._recovery.flat_minimum", out_of_luck)
     assert main(["sweep", recipe, "--store", "trials.db", "--jobs", "1", "--export", "out.csv"]) == 1
     out = capsys.readouterr().out
-    assert re.search(r"figure-3: \d+ trials, \d+ failed\n  \d+ × RuntimeError: out of luck \(test_cli_sweep", out)
+    assert re.search(r"figure-3: \d+ trials, \d+ failed\n  \d+ × RuntimeError: out of luck \(test_sweep", out)
     assert "first: panel sensing, method " in out
     with open("out.csv", newline="") as stream:
         assert {row["status"] for row in csv.DictReader(stream)} == {"failed"}

@@ -57,7 +57,7 @@ def check_all(file):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_a_kill_at_a_random_moment_loses_and_doubles_nothing(tmp_path, jobs):
     file = tmp_path / "trials.db"
     kill_and_look(file, np.random.default_rng(jobs), jobs, 2)

@@ -16,7 +16,7 @@ from flatmin.proofs.certificate import LARGEST_CHANCE
 from flatmin.proofs.robust import certificate as robust_certificates
 from flatmin.proofs.robust import uniqueness as robust_uniqueness
 from flatmin.proofs.robust.certificate import robust_certificate
-from flatmin.proofs.robust.uniqueness import hidden_share, spread_bound
+from flatmin.proofs.robust.uniqueness import hidden_share, incoherence_bound
 
 SAMPLE = fm.families.robust_pca.sample
 
@@ -336,7 +336,7 @@ def test_bounds_of_the_hidden_share(seed):
     P1, P2 = np.eye(d1) - U @ U.T, np.eye(d2) - V @ V.T
     project = np.eye(d1 * d2) - np.kron(P1, P2)
     exact = np.linalg.norm(hidden.reshape(-1, 1) * project, 2) ** 2
-    assert exact <= spread_bound(hidden, U, V) * (1 + 1e-12)
+    assert exact <= incoherence_bound(hidden, U, V) * (1 + 1e-12)
     likely = hidden_share(hidden, U, V, (seed, 0))
     assert exact <= likely * (1 + 1e-9)
     assert 1 - likely >= 0.3 * (1 - exact)

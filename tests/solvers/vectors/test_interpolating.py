@@ -53,7 +53,7 @@ def test_pixels_that_no_mask_sees_are_told_and_do_not_disturb_the_rest():
 
 
 def test_unseen_pixels_at_sizes_where_only_products_are_used(monkeypatch):
-    monkeypatch.setattr("flatmin.proofs.conic.LARGEST_WHOLE", 10)
+    monkeypatch.setattr("flatmin.proofs.cone_certificate.LARGEST_WHOLE", 10)
     masks = octanary_masks(6, (6, 6))
     masks[:, 0, :2] = 0
     s = fm.flat_minimum(diffraction(np.random.default_rng(0).standard_normal((6, 6)), masks).problem)

@@ -11,7 +11,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.threads import one_thread
 from flatmin.linalg.kernels import loops
-from flatmin.linalg.kernels.threads import LEAST_WORK, Parts, available, in_parts
+from flatmin.linalg.kernels.parallel import LEAST_WORK, Parts, available, in_parts
 
 __all__ = ["Cells"]
 
@@ -35,7 +35,7 @@ class Cells:
     order : ndarray of int, shape (m,), optional
         Where the cells stood before they were sorted: ``values[order]`` are values in this order.
     threads : int, optional
-        At most so many threads; by default `flatmin.linalg.kernels.threads.available`.
+        At most so many threads; by default `flatmin.linalg.kernels.parallel.available`.
 
     Examples
     --------

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.kernels.threads import available, spread
+from flatmin.linalg.kernels.parallel import available, run_ranges
 
 __all__ = ["COMPILED", "RowPasses"]
 
@@ -113,7 +113,7 @@ class RowPasses:
             for rows in self._blocks(start, stop):
                 np.matmul(M[rows].astype(V.dtype, copy=False), V, out=out[rows])
 
-        spread(run, self._ranges(), self.threads)
+        run_ranges(run, self._ranges(), self.threads)
         return out
 
     def adjoint_products(self, M: Array, U: Array) -> Array:
@@ -127,7 +127,7 @@ class RowPasses:
                 total += M[rows].astype(U.dtype, copy=False).T @ U[rows]
             parts[numbers[start]] = total
 
-        spread(run, self._ranges(), self.threads)
+        run_ranges(run, self._ranges(), self.threads)
         return np.asarray(sum(parts[1:], parts[0]))
 
     def _of(self, rows: slice) -> Array:
@@ -151,7 +151,7 @@ class RowPasses:
             for rows in self._blocks(start, stop):
                 act(rows, np.matmul(L[rows], across, out=room[: rows.stop - rows.start]))
 
-        spread(run, self._ranges(), self.threads)
+        run_ranges(run, self._ranges(), self.threads)
 
     def _products(
         self, L: Array, R: Array, act: Callable[[slice, Array], Any], left: Array, right: Array
@@ -173,13 +173,13 @@ class RowPasses:
 def _loops(compiled: bool) -> tuple[Any, Any]:
     if not compiled:
         return _ascend, _trim
-    from flatmin.linalg.kernels import pursuit
+    from flatmin.linalg.kernels import robust_loops
 
-    return pursuit.ascend, pursuit.trim
+    return robust_loops.ascend, robust_loops.trim
 
 
 def _ascend(y: Array, x: Array, w: Array, z: Array, seen: Array, level: float, rho: float, following: float) -> None:
-    """As in `kernels.pursuit`."""
+    """As in `kernels.robust_loops`."""
     np.subtract(y, x, out=z)
     z *= rho
     z += w
@@ -193,7 +193,7 @@ def _ascend(y: Array, x: Array, w: Array, z: Array, seen: Array, level: float, r
 
 
 def _trim(y: Array, x: Array, seen: Array, high: Array, wide: Array, free: Array) -> None:
-    """As in `kernels.pursuit`."""
+    """As in `kernels.robust_loops`."""
     np.subtract(y, x, out=x)
     sizes = np.abs(x)
     np.less_equal(sizes, wide, out=free)

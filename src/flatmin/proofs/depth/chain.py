@@ -15,7 +15,7 @@ from flatmin.parametrizations.chain import Chain
 from flatmin.parametrizations.product import Product
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Bound, Certificate, Fit, check_alpha, ratio
-from flatmin.proofs.conic import LEADING, certificate_of
+from flatmin.proofs.cone_certificate import LEADING, certificate_of
 from flatmin.proofs.radius import Stability
 from flatmin.proofs.uniqueness import Uniqueness
 from flatmin.proofs.whitening import measurement_sizes
@@ -102,7 +102,7 @@ def _determined(growth: float, misfit: float) -> Stability:
         margin=1.0,
         inner=1.0,
         injectivity=growth,
-        spread=0.0,
+        gain=0.0,
         dual_size=0.0,
         growth=0.0,
         misfit=misfit,

@@ -221,7 +221,7 @@ class _Apart:
             margin=1.0,
             inner=1.0,
             injectivity=far / pull,
-            spread=self.push * smallest,
+            gain=self.push * smallest,
             dual_size=bound * float(np.linalg.norm(dual)),
             growth=0.0,
             misfit=correction / pull,

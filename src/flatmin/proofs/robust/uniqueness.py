@@ -23,7 +23,7 @@ from flatmin.proofs.cores import core_columns
 from flatmin.proofs.radius import Stability
 from flatmin.proofs.uniqueness import NEAR, Uniqueness
 
-__all__ = ["HIDDEN_FAILURE", "Pair", "Split", "hidden_share", "other_splits", "spread_bound"]
+__all__ = ["HIDDEN_FAILURE", "Pair", "Split", "hidden_share", "incoherence_bound", "other_splits"]
 
 Pair = tuple[Array, Array]
 
@@ -198,7 +198,7 @@ class _Face:
             margin=margin if space == "tangent" else CORE_SHARE * margin,
             inner=max(self.inner, EPS),
             injectivity=sigma,
-            spread=1.0,
+            gain=1.0,
             dual_size=float(np.linalg.norm(split.W)),
             growth=0.0,
             misfit=_norm_on(split.errors, self.free) + split.noise,
@@ -238,7 +238,7 @@ def _tangent_injectivity(free: Array, U: Array, V: Array, stream: tuple[int, int
         if sides is not None:
             return smallest_singular_value(CONE.tangent_columns(sides, U, V)), "proven"
     hidden = ~free
-    left = 1 - spread_bound(hidden, U, V)
+    left = 1 - incoherence_bound(hidden, U, V)
     if left < GOOD and free.size <= MOST_CELLS:
         likely = 1 - hidden_share(hidden, U, V, stream)
         if likely > max(left, 0.0):
@@ -263,7 +263,7 @@ def _core(free: Array, U: Array, V: Array) -> Array | None:
     return core_columns(Entries(rows[::every], cols[::every], free.shape), U, V, CONE.core_pairs(U, V))
 
 
-def spread_bound(hidden: Array, U: Array, V: Array) -> float:
+def incoherence_bound(hidden: Array, U: Array, V: Array) -> float:
     """Return a bound on ``‖P_Ω P_T‖²``, from the columns and the rows of Ω one by one.
 
     ``α² + β²``, where α² is the largest eigenvalue of ``U_Ωjᵀ U_Ωj`` over all columns j, U_Ωj being the rows of U at
@@ -279,7 +279,7 @@ def spread_bound(hidden: Array, U: Array, V: Array) -> float:
     Examples
     --------
     >>> e = np.eye(3)[:, :1]
-    >>> spread_bound(np.diag([0, 1, 1]) > 0, e, e), spread_bound(np.diag([1, 0, 0]) > 0, e, e)
+    >>> incoherence_bound(np.diag([0, 1, 1]) > 0, e, e), incoherence_bound(np.diag([1, 0, 0]) > 0, e, e)
     (0.0, 2.0)
     """
     q = U.shape[1]

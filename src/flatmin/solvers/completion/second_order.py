@@ -9,7 +9,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
-from flatmin.linalg.kernels.threads import available, in_parts
+from flatmin.linalg.kernels.parallel import available, in_parts
 from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side
 
 __all__ = ["Point", "newton_steps"]

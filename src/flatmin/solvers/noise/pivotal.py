@@ -11,7 +11,7 @@ from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.problem import Problem
-from flatmin.proofs.conic import trace_is_determined
+from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Noise, Solution
 from flatmin.solvers.convex.augmented_lagrangian import augmented_lagrangian
 from flatmin.solvers.convex.minimum import convex_minimum, packed, working_memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flatmin._core.limits import Clock
-from flatmin.proofs.conic import certificate_of
+from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.solution import Noise, Solution
 from flatmin.solvers.convex.minimum import convex_minimum
 from flatmin.solvers.noise.pivotal import level_of_noise

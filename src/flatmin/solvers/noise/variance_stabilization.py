@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.conic import trace_is_determined
+from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Noise
 from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.noise.pivotal import level_of_noise

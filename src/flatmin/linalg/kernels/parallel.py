@@ -12,7 +12,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 
-__all__ = ["LEAST_WORK", "Parts", "available", "in_parts", "spread"]
+__all__ = ["LEAST_WORK", "Parts", "available", "in_parts", "run_ranges"]
 
 #: Below this many operations another thread is not worth its start.
 LEAST_WORK = 8_000_000
@@ -58,16 +58,16 @@ class Parts:
             return
         cells = np.linspace(0, self.pointers[-1], SHARES * threads + 1)[1:-1]
         cuts = np.unique(np.concatenate([[0], np.searchsorted(self.pointers, cells), [rows]])).tolist()
-        spread(lambda start, stop: loop(*inputs, start, stop, out), list(itertools.pairwise(cuts)), threads)
+        run_ranges(lambda start, stop: loop(*inputs, start, stop, out), list(itertools.pairwise(cuts)), threads)
 
 
 def in_parts(call: Callable[[int, int], Any], length: int, threads: int) -> None:
     """Call a function with ranges that cover ``0 … length``, in several threads."""
     cuts = np.unique(np.linspace(0, length, threads + 1).astype(int)).tolist()
-    spread(call, list(itertools.pairwise(cuts)), threads)
+    run_ranges(call, list(itertools.pairwise(cuts)), threads)
 
 
-def spread(call: Callable[[int, int], Any], ranges: list[tuple[int, int]], threads: int) -> None:
+def run_ranges(call: Callable[[int, int], Any], ranges: list[tuple[int, int]], threads: int) -> None:
     """Call a function with every range, in several threads; an exception in one of them is raised here."""
     waiting = iter(ranges)
     failures: list[BaseException] = []
