@@ -137,8 +137,8 @@ def _equally_flat(c: Certificate, terms: Vocabulary) -> Statement:
     """Return that flatness selects nothing: rank-one measurements determine the trace."""
     text = (
         f"Flatness says nothing here: every {terms.rival} has the same trace, {number(c.value, 10)}, because the data "
-        "determine it. The dual vector |xᵢ|²/m proves this and nothing more. Every exact fit is therefore flat, and the "
-        "open question is whether there is only one."
+        "determine it. The dual vector |xᵢ|²/m proves this and nothing more. Every exact fit is therefore flat, and a "
+        "proof is needed only that there is no other."
     )
     if c.holds:
         return Statement(True, "It is as flat as every solution", text)

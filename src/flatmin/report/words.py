@@ -227,7 +227,7 @@ def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0, terms
         Fact(
             "Condition",
             number(f.condition),
-            "How unevenly the measurements weight directions. At 1 the flat factors are also the smallest, and balanced.",
+            "How unevenly directions are measured. At 1 the flat factors are also the smallest, and balanced.",
         ),
         Fact("Loss", number(f.loss), terms.loss),
     ]
