@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import flatmin as fm
-from flatmin.solvers.strengths.cross_validation import cross_validate
+from flatmin.solvers.alphas.cross_validation import cross_validate
 
 SHAPE, SEEN, NOISE, SEED = (60, 50), 0.4, 0.1, 0
 BLUE, YELLOW, RED, GREY = "#1b6ca8", "#edae49", "#d1495b", "#777777"

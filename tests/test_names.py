@@ -347,7 +347,7 @@ PENDING_TESTS = {
     "solvers/robust/scores.py",
     "solvers/robust/split_dual.py",
     "solvers/splitting.py",
-    "solvers/strengths/folds.py",
+    "solvers/alphas/folds.py",
     "solvers/task.py",
     "solvers/vectors/amplitude_steps.py",
     "solvers/vectors/amplitudes.py",

@@ -12,8 +12,8 @@ from flatmin.errors import InputError
 from flatmin.estimators._completion.completer import Completer
 from flatmin.estimators._completion.fitting import Completed, plain, regularization
 from flatmin.estimators._completion.observations import Observations
-from flatmin.solvers.strengths.cross_validation import CrossValidation, check_rule, cross_validate
-from flatmin.solvers.strengths.folds import Split, splits
+from flatmin.solvers.alphas.cross_validation import CrossValidation, check_rule, cross_validate
+from flatmin.solvers.alphas.folds import Split, splits
 
 __all__ = ["MatrixCompletionCV"]
 

@@ -15,7 +15,7 @@ from flatmin.errors import InputError
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solvers.strengths.cross_validation import CrossValidation, Fold, check_rule, cross_validate
+from flatmin.solvers.alphas.cross_validation import CrossValidation, Fold, check_rule, cross_validate
 
 __all__ = ["CrossValidated"]
 
