@@ -61,7 +61,7 @@ def runs() -> list[Run]:
 def exponent(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
     """Return the exponent of ``y = c xᵖ`` by least squares in logarithms, its standard error, and c.
 
-    With two points, or fewer, no error can be told: it is NaN, as is everything with fewer than two.
+    With two points the error is NaN; with fewer, all three numbers are.
     """
     if len(x) < 2:
         return math.nan, math.nan, math.nan

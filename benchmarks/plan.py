@@ -17,7 +17,7 @@ TRIPLE = 24 / 2**20
 
 @dataclass(frozen=True)
 class Case:
-    """A problem, or several draws of one, and who is to solve it.
+    """A problem, or several draws of one, and its solvers.
 
     ``others`` maps patterns of competitors to how many times slower than flatmin each should be at least (None: not
     said). ``measure`` is the field of a judgement that ratios are made of. ``beside`` names other runs of flatmin:
