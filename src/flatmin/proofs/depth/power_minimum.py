@@ -317,7 +317,7 @@ def _longest(x: Array, dx: Array) -> float:
 
 
 def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Array]:
-    """Return the exact z on its support and the y with ``Bᵀy = sign(z)`` there, each if it is better than the given one.
+    """Return the exact z on its support and the y with ``Bᵀy = sign(z)`` there, each only if it is an improvement.
 
     In the limit of the central path each coordinate is either in the support or has a slack dual constraint. The two
     kinds can be distinguished before the limit is reached.
