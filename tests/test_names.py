@@ -130,10 +130,6 @@ PENDING_WORDS = {
     "report/vocabulary.py",
     "report/words.py",
     "solvers/robust/pursuit.py",
-    "spark/completion.py",
-    "spark/reading.py",
-    "spark/session.py",
-    "spark/sweeps.py",
 }
 
 
@@ -347,7 +343,7 @@ PENDING_TESTS = {
     "solvers/robust/scores.py",
     "solvers/robust/split_dual.py",
     "solvers/splitting.py",
-    "solvers/strengths/folds.py",
+    "solvers/alphas/folds.py",
     "solvers/task.py",
     "solvers/vectors/amplitude_steps.py",
     "solvers/vectors/amplitudes.py",

@@ -17,6 +17,7 @@ from flatmin import families
 from flatmin.lab.race.competitor import Competitor
 from flatmin.lab.race.referee import CompetitorError
 from tests.families.sizes import size_options
+from tests.imports import WITHOUT_TORCH
 from tests.lab.race.small_tasks import finished
 
 PAGE, EXPERIMENT = import_module("flatmin.lab.race.page"), import_module("flatmin.lab.race.race_experiment")
@@ -411,17 +412,6 @@ def test_ctrl_c_ends_all_processes_and_keeps_their_runs(flatmin, problem, tmp_pa
     assert "goes on from there" in said
     assert 2 <= len(finished(partial / "runs.db")) < 30
     assert not (tmp_path / "p-race").exists()
-
-
-#: Makes every import of PyTorch fail, as where it is not installed.
-WITHOUT_TORCH = """
-import sys
-class Missing:
-    def find_spec(self, name, *others):
-        if name.partition(".")[0] == "torch":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Missing())
-"""
 
 
 def test_without_torch_one_sentence_says_what_to_install(flatmin, problem, tmp_path):

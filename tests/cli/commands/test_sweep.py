@@ -69,7 +69,7 @@ def test_failures_are_shown_and_are_the_exit_status(recipe, capsys, monkeypatch)
     monkeypatch.setattr("flatmin.lab.recipes._recovery.flat_minimum", out_of_luck)
     assert main(["sweep", recipe, "--store", "trials.db", "--jobs", "1", "--export", "out.csv"]) == 1
     out = capsys.readouterr().out
-    assert re.search(r"figure-3: \d+ trials, \d+ failed\n  \d+ × RuntimeError: out of luck \(test_cli_sweep", out)
+    assert re.search(r"figure-3: \d+ trials, \d+ failed\n  \d+ × RuntimeError: out of luck \(test_sweep", out)
     assert "first: panel sensing, method " in out
     with open("out.csv", newline="") as stream:
         assert {row["status"] for row in csv.DictReader(stream)} == {"failed"}
@@ -203,6 +203,7 @@ def wait_for_trials(file, count):
     pytest.fail("no trial was stored")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 @pytest.mark.parametrize(("jobs", "times"), [(1, 1), (2, 1), pytest.param(2, 2, marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, jobs, times):

@@ -73,6 +73,7 @@ def test_strengths_are_tuned_on_networks_in_as_many_trials():
     assert abs(np.corrcoef(np.log(steps), np.log(strengths))[0, 1]) < 0.7
 
 
+@pytest.mark.slow
 def test_on_networks_the_validation_error_decides():
     result = race(network(), [Plain(), competitors.find("trace-penalty")], budget=60, seeds=1, trials=4)
     for name in ("plain", "trace-penalty"):

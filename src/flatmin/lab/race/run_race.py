@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from flatmin._core.validation import whole_number
 from flatmin.errors import InputError
 from flatmin.lab.race import competitors as registry
 from flatmin.lab.race.competitor import Competitor
@@ -205,8 +206,7 @@ def _objection(who: Competitor, task: Task) -> str | None:
 
 
 def _seeds(seeds: int | Iterable[int], first: int) -> tuple[int, ...]:
-    if isinstance(first, bool) or not isinstance(first, int | np.integer):
-        raise InputError(f"seed is {first!r}, expected a whole number of at least 0")
+    first = whole_number(first, "seed", 0)
     if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
         return tuple(range(first, first + int(seeds)))
     if isinstance(seeds, bool | str) or not isinstance(seeds, Iterable):
@@ -216,11 +216,10 @@ def _seeds(seeds: int | Iterable[int], first: int) -> tuple[int, ...]:
 
 def _executor(jobs: int | None, executor: Executor | None, experiment: RaceExperiment) -> Executor:
     """Return where runs are computed, after a check that task and competitors can be sent there."""
-    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int | np.integer) or jobs < 1):
-        raise InputError(f"jobs is {jobs!r}, expected a positive whole number or None")
     if executor is not None and jobs is not None:
         raise InputError(f"jobs={jobs} was given together with an executor, expected one of them")
-    if executor is None and (jobs is None or jobs == 1):
+    count = 1 if jobs is None else whole_number(jobs, "jobs", 1)
+    if executor is None and count == 1:
         return Serial()
     from joblib.externals.loky.backend.reduction import dumps
 
@@ -231,4 +230,4 @@ def _executor(jobs: int | None, executor: Executor | None, experiment: RaceExper
             f"the task or a competitor cannot be sent to other processes ({error}), expected objects that can be "
             "pickled; or use jobs=1"
         ) from error
-    return executor or Processes(int(jobs or 1))
+    return executor or Processes(count)

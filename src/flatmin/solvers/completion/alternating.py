@@ -20,7 +20,7 @@ from flatmin.measurements import Entries
 from flatmin.parametrizations import Product
 from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.solution import Solution
-from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side, strength
+from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side, relative_alpha
 from flatmin.solvers.completion.second_order import newton_steps
 from flatmin.solvers.task import Task, status_of
 
@@ -35,7 +35,7 @@ STAGE, LAST = 3e-3, 1e-4
 SWEEPS = 200
 FEWEST_ADDED = 8
 ROUNDS = 40
-#: A smaller `strength` asks for an exact fit in all but name; sweeps would hardly move.
+#: A smaller `relative_alpha` asks for an exact fit in all but name; sweeps would hardly move.
 WEAKEST = 1e-7
 #: Factors of larger entries are no start: single precision does not hold their squares.
 LARGEST = 1e18
@@ -59,7 +59,7 @@ def applies_to(task: Task) -> bool:
     if not fits or problem.loss.has_gross_errors or task.alpha == 0:
         return False
     many = problem.measurement.size >= MIN_COMPILED_CELLS or task.limits.stop == "objective"
-    return many and _even(getattr(problem.measurement, "weights", None)) and strength(task) >= WEAKEST
+    return many and _even(getattr(problem.measurement, "weights", None)) and relative_alpha(task) >= WEAKEST
 
 
 def _even(weights: Array | None) -> bool:
