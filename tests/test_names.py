@@ -130,10 +130,6 @@ PENDING_WORDS = {
     "report/vocabulary.py",
     "report/words.py",
     "solvers/robust/pursuit.py",
-    "spark/completion.py",
-    "spark/reading.py",
-    "spark/session.py",
-    "spark/sweeps.py",
 }
 
 

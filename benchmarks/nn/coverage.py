@@ -33,7 +33,7 @@ from benchmarks.report import line, machine, mark
 from flatmin.nn import Curvature
 from flatmin.nn.spectrum.trace import operator_trace
 from flatmin.testing.torch import TraceScore, check_trace_estimator, trace_cases
-from flatmin.testing.torch.trace_estimators import LEAST, MOST
+from flatmin.testing.torch.trace_estimators import MAX_COVERAGE, MIN_COVERAGE
 
 METHODS = ("hutchinson", "hutch++", "xtrace")
 PRODUCTS, ACCURATE, SEED = 60, 100, 1_000_000
@@ -78,8 +78,8 @@ def kept(score: TraceScore) -> bool:
     """Return whether a coverage is consistent with at least 94 %, and at most 99 % among runs with an error."""
     covered = round(score.coverage * score.trials)
     inexact = round((1 - score.exact) * score.trials)
-    enough = stats.binom.cdf(covered, score.trials, LEAST) > 0.05
-    return bool(enough and (not inexact or 1 - (score.trials - covered) / inexact <= MOST))
+    enough = stats.binom.cdf(covered, score.trials, MIN_COVERAGE) > 0.05
+    return bool(enough and (not inexact or 1 - (score.trials - covered) / inexact <= MAX_COVERAGE))
 
 
 def row(name: str, method: str, fixed: TraceScore, stopped: TraceScore, groups: list[TraceScore]) -> None:
@@ -120,12 +120,12 @@ def network_table(trials: int) -> None:
         for method in METHODS:
             run = partial(operator_trace, method=method)
             found = [run(H, max_products=PRODUCTS, seed=SEED + t, blocks=blocks) for t in range(trials)]
-            score = partial(TraceScore.of, counted=[r.n_products for r in found], level=0.05)
+            score = partial(TraceScore.from_results, counted=[r.n_products for r in found], level=0.05)
             groups = [score(k, diagonal[b].sum().item(), [r.groups[k] for r in found]) for k, b in blocks.items()]
             target = float(np.mean([r.std_error for r in found]))
             ends = [run(eigenvalues, target_std_error=target, seed=SEED + t) for t in range(trials)]
             trace = diagonal.sum().item()
-            stopped = TraceScore.of(name, trace, ends, [r.n_products for r in ends], 0.05)
+            stopped = TraceScore.from_results(name, trace, ends, [r.n_products for r in ends], 0.05)
             row(name, method, score(name, trace, found), stopped, groups)
 
 

@@ -30,8 +30,8 @@ from torch import Tensor
 from benchmarks.nn.coverage import Diagonal, networks
 from benchmarks.report import line, machine, mark
 from flatmin.lab.claims import share_interval
-from flatmin.nn.spectrum.density import operator_density
-from flatmin.nn.spectrum.eigenvalue import extreme_eigenvalue
+from flatmin.nn.spectrum.density import spectral_density
+from flatmin.nn.spectrum.eigenvalue import largest_eigenvalue
 
 #: Failure probability of the tested bounds: large enough that failures can be counted.
 FAILURE, FEW = 0.05, (5, 15)
@@ -57,11 +57,11 @@ def bounds(trials: int) -> None:
     print("|" + "---|" * 7)
     for name, eigenvalues in spectra():
         exact, operator = float(eigenvalues[-1]), Diagonal(eigenvalues)
-        default = np.mean([extreme_eigenvalue(operator, seed=s).n_products for s in range(20)])
+        default = np.mean([largest_eigenvalue(operator, seed=s).n_products for s in range(20)])
         theirs = np.mean([_arpack(eigenvalues, s) for s in range(20)])
         for few in FEW:
             settings = {"failure": FAILURE, "max_products": few, "tol": 1e-12}
-            found = [extreme_eigenvalue(operator, seed=s, **settings) for s in range(trials)]
+            found = [largest_eigenvalue(operator, seed=s, **settings) for s in range(trials)]
             failed = sum(not e.lower <= exact <= e.upper for e in found)
             low, high = share_interval(failed, trials)
             width = np.median([(e.upper - e.lower) / abs(exact) for e in found])
@@ -92,7 +92,7 @@ def density(trials: int) -> None:
     t = stats.t.ppf(0.975, PROBES)
     for name, eigenvalues in spectra():
         values, operator = eigenvalues.numpy(), Diagonal(eigenvalues)
-        first = operator_density(operator, probes=PROBES, steps=STEPS, seed=trials)
+        first = spectral_density(operator, probes=PROBES, steps=STEPS, seed=trials)
         grid = np.quantile(values, np.linspace(0, 1, POINTS)) + first.width * np.linspace(-1, 1, POINTS)
         settings = {"probes": PROBES, "steps": STEPS, "grid": grid, "width": first.width}
         smooth = stats.norm.pdf(grid[:, None], values, first.width).mean(1)
@@ -100,7 +100,7 @@ def density(trials: int) -> None:
         moments = np.array([(values**p).mean() for p in (1, 2, 3, 4)])
         covered, of_moments = np.zeros((2, POINTS)), np.zeros(4)
         for s in range(trials):
-            found = operator_density(operator, seed=s, **settings)
+            found = spectral_density(operator, seed=s, **settings)
             half = t * found.std_error + found.quadrature_error + 1e-12
             covered[0] += np.abs(found.density - smooth) <= half
             covered[1] += (found.cumulative_low - 1e-12 <= share) & (share <= found.cumulative_high + 1e-12)

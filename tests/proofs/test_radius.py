@@ -181,6 +181,7 @@ def _apart(space, cone, doubt, size, margin, inner):
     return magnified.radius() / 1e9 * (1 + 1e-9)
 
 
+@pytest.mark.sampled(1)
 @cones
 @settings(max_examples=150)
 @given(seed=st.integers(0, 100_000), q=st.integers(1, 3), size=st.sampled_from([0.0, 1e-6, 1e-3, 0.1, 1.0, 10.0]))
@@ -400,6 +401,7 @@ def _least_alpha(p):
     return 2 * norm / (p.measurement.size * referee.factor(p))
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("kind", [kind for kind in PROBLEMS if "vectors" not in kind])
 @pytest.mark.parametrize("share", [0.0, 1e-3, 0.3, 0.98])
 def test_a_point_beside_the_optimum_has_it_in_its_radius(kind, share):

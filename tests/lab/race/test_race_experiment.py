@@ -49,6 +49,7 @@ def test_the_rule_holds_in_a_race_and_trials_are_not_scored():
     assert seeds == [1_000_000] * 10 + [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_on_networks_the_validation_error_decides():
     result = race(network(), [Plain(), competitors.find("trace-penalty")], budget=60, seeds=1, trials=4)
     for name in ("plain", "trace-penalty"):

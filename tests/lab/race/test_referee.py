@@ -33,6 +33,7 @@ def test_hidden_gradients_are_charged(way, steps):
     assert who.count == steps
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("who", competitors.names())
 def test_nobody_exceeds_the_budget_nor_wastes_it(who):
     row = small(who=[who], seeds=1, budget=40, trials=1).table[0]

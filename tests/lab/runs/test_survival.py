@@ -135,6 +135,7 @@ def test_the_claims_of_living_processes_elsewhere_are_respected(tmp_path):
         assert ours.held_by_others() == {next(recipe.trials()).key}
 
 
+@pytest.mark.slow
 def test_a_cell_that_kills_its_process_fails_alone(tmp_path):
     recipe = made.recipe_of(made.kills_itself, 7)
     with Store(tmp_path / "trials.db") as store:

@@ -50,6 +50,7 @@ def _referee(problem, alpha, power):
     return programme.value
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_minimum_is_that_of_a_general_solver(engine, power, weighted):
@@ -258,6 +259,7 @@ def test_the_history_tells_the_residual(engine):
         assert s.history["objective"][-1] == pytest.approx(s.certificate.value * problem.measurement.size, rel=1e-3)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("scale", [1e-30, 1e30, 1e100])
 def test_data_and_weights_of_any_size(engine, scale):
     problem = _problem(8, (30, 25), 500, weighted=True)

@@ -64,6 +64,7 @@ def referee(problem, *, rival=None, allowed=None):
 FORMS = {"weight": None, "oracle": 1.0, "too little": 0.8, "too much": 1.2}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("observed", [1.0, 0.75], ids=["all", "missing"])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_split_is_the_best_one(form, observed):
@@ -119,6 +120,7 @@ def test_many_errors_near_the_limit_of_recovery(d, rank, share):
     assert np.linalg.norm(s.matrix - instance.truth) <= 1e-8 * np.linalg.norm(instance.truth)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("digits", [9, 8])
 def test_numbers_that_were_rounded(digits):
     """What rounding leaves in every cell is an error to be paid; as little as that the short way does not mind."""
