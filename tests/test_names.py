@@ -96,10 +96,6 @@ PENDING_WORDS = {
     "report/proof.py",
     "report/words.py",
     "solvers/robust/pursuit.py",
-    "spark/completion.py",
-    "spark/reading.py",
-    "spark/session.py",
-    "spark/sweeps.py",
 }
 
 

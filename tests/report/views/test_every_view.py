@@ -243,7 +243,7 @@ def test_a_solved_split_tells_its_radius_by_how_much_worse_others_are(page) -> N
         assert f"{told(radius)} {told(radius / size)}" in text
     assert "of the singular values of W are 1; the next one" in text
     assert f"stay at least {told(c.margin)} below" in text
-    assert "Of data with noise in every cell no radius is known here." in text
+    assert "For data with noise in every cell no radius is known here." in text
     limited = replace(instance.problem, loss=Absolute(tau=float(np.abs(solution.parts["sparse"]).sum())))
     text = check(page(context_of(limited, fm.flat_minimum(limited), family=robust_pca.FAMILY)))
     assert "with errors within their limit" in text
