@@ -185,7 +185,7 @@ def _of_layers(matrices: Evidence) -> Iterator[Claim]:
         yield Claim(f"{text}, 95 % together with the other", *share, above=0.9)
     gaps = matrices.select(depth=2).values("gap")
     text = "Two matrices: the largest relative excess of the trace that the search finds over its certified lower bound"
-    yield Claim.exact(text, gaps.max(), below=LEFT) if gaps.size else Claim.open(text, below=LEFT)
+    yield Claim.of_largest(text, gaps, below=LEFT)
 
 
 def show(evidence: Evidence) -> list[Display]:
