@@ -1,7 +1,9 @@
 """What every test shares: reproducible property tests, SIGINT, and the instances that stand for the families."""
 
 import signal
+from collections import defaultdict
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -21,6 +23,20 @@ INSTANCES = {
     ("matrix-completion", "above"): 44,
     ("matrix-completion", "below"): 24,
 }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the cases of a test slow, except for those that ``@pytest.mark.sampled(n)`` keeps: n, spread evenly."""
+    cases = defaultdict(list)
+    for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            cases[item.nodeid.partition("[")[0], *sampled.args].append(item)
+    for (_, n), all_of_one in cases.items():
+        kept = set(np.linspace(0, len(all_of_one) - 1, n).round())
+        for index, item in enumerate(all_of_one):
+            if index not in kept:
+                item.add_marker("slow")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -277,3 +277,24 @@ def test_random_numbers_need_a_seed_and_nothing_is_printed():
                 assert called != "print", f"{path} prints"
                 assert not called.startswith(("np.random.seed", "np.random.randn", "np.random.rand", "random.")), path
                 assert not (called.endswith("default_rng") and not node.args), f"{path}: a generator without a seed"
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Blocked:
+    def find_spec(name, *_):
+        if name == "torch":
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Blocked)
+from flatmin import *
+print([name for name in dir() if name not in ("Blocked", "sys")])
+"""
+
+
+def test_every_public_name_can_be_imported_without_torch():
+    """`nn` and `lab` are attributes outside ``__all__``."""
+    imported = set(ast.literal_eval(_run(WITHOUT_TORCH)))
+    assert set(flatmin.__all__) - {"__version__"} <= imported
+    assert not {"nn", "lab"} & set(flatmin.__all__)

@@ -24,6 +24,13 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [*DOCUMENTS, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("README.md"))]
 documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+#: Documents whose blocks take several seconds.
+LONG = {"command_line.md", "networks.md", "ratings.md", "sweeps.md", "tutorial.md"}
+run_documents = pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=pytest.mark.slow) if p.name in LONG else p for p in DOCUMENTS],
+    ids=[str(p.relative_to(ROOT)) for p in DOCUMENTS],
+)
 pages = pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 
 BLOCK = re.compile(r"(<!-- slow -->\n+)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -97,7 +104,7 @@ def run(chosen: list[Block], path: Path, place: Path) -> None:
             assert same, f"{path.name}, line {block.line}: shown\n{block.shown}\nprinted\n{printed}"
 
 
-@documents
+@run_documents
 def test_documents_run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run([block for block in blocks(path.read_text(encoding="utf-8")) if not block.slow], path, tmp_path)

@@ -15,11 +15,16 @@ ROOT = Path(__file__).parents[1]
 STRANGER = Path(__file__).parent / "stranger"
 
 
+def copy_to(folder):
+    """Copy the package into a folder outside flatmin."""
+    shutil.copytree(STRANGER, folder / "stranger", ignore=shutil.ignore_patterns("__pycache__", "*.txt"))
+
+
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory):
     """Return a folder with a package outside flatmin and its distribution, as an installation leaves them."""
     folder = tmp_path_factory.mktemp("outside")
-    shutil.copytree(STRANGER, folder / "stranger", ignore=shutil.ignore_patterns("__pycache__", "*.txt"))
+    copy_to(folder)
     info = folder / "stranger-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
@@ -73,8 +78,9 @@ def test_the_tests_of_all_families_measurements_and_views_run_on_them(python):
     assert "failed" not in printed
 
 
-def test_one_call_adds_each_kind(outside, monkeypatch):
-    monkeypatch.syspath_prepend(str(outside))
+def test_one_call_adds_each_kind(tmp_path, monkeypatch):
+    copy_to(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     from stranger.family import FAMILY
     from stranger.file_format import Pipes
     from stranger.measurement import SignedSums

@@ -326,3 +326,15 @@ def test_settings_of_any_number_type_are_kept(solved, tmp_path):
 def test_saving_where_there_is_no_directory(solved, tmp_path):
     with pytest.raises(fm.InputError, match="nowhere"):
         solved[1].save(tmp_path / "nowhere" / "s.npz")
+
+
+def test_what_is_printed_is_short_and_says_what_to_do(instance):
+    s = fm.flat_minimum(instance.problem, alpha="auto")
+    for shown in (s, s.certificate, s.flatness, s.noise):
+        lines = repr(shown).splitlines()
+        assert lines[0] == type(shown).__name__
+        assert len(lines) <= 11
+        assert "array" not in repr(shown)
+    assert s.status.value in repr(s)
+    assert f"of rank {s.rank}" in repr(s)
+    assert s._repr_html_().count("<tr>") == len(s.facts())

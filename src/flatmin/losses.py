@@ -1,32 +1,80 @@
-"""How misfit is counted."""
+"""Loss functions: squared error, and absolute error for sparse gross errors."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.linalg.metric import Metric
+from flatmin.measurements import Entries, Identity, Mask, Measurement
+from flatmin.parametrizations import Parametrization, Product
+from flatmin.parametrizations.base import Metrics
 
-__all__ = ["Absolute", "Squared", "clip_level"]
+__all__ = ["Absolute", "Loss", "Squared", "clip_level"]
+
+
+class Loss(ABC):
+    """Loss: the base class of what a problem minimises as a function of its residual ``r = A(X) − b``.
+
+    Attributes
+    ----------
+    has_gross_errors : bool
+        Whether some data may be arbitrarily wrong, so that the solution is a split into low rank and errors.
+    """
+
+    has_gross_errors: ClassVar[bool]
+
+    @abstractmethod
+    def value(self, residual: Array) -> float:
+        """Return the loss of a residual of shape (m,)."""
+
+    @abstractmethod
+    def misfit(self, residual: Array) -> Array:
+        """Return the part of a residual (m,) that the loss counts."""
+
+    def check(self, measurement: Measurement, parametrization: Parametrization) -> None:
+        """Raise `InputError` if the loss, a measurement and a parametrization do not go together."""
+        parametrization.check_measurement(measurement)
+
+    def metric(self, measurement: Measurement, parametrization: Parametrization) -> Metrics:
+        """Return the pair (D1, D2) that whitens matrices, ``Z = D1 X D2``."""
+        return parametrization.metric(measurement)
+
+    def pairing(self, data: Array, dual: Array) -> float:
+        """Return the part of a certificate's lower bound that is linear in the data, ``⟨b, λ⟩``."""
+        return float(data @ dual)
+
+    def trace_factor(self, parametrization: Parametrization) -> float:
+        """Return the scaled trace that a unit of a certificate's value stands for."""
+        return 1.0
+
+    def with_limit(self, residual: Array) -> Self:
+        """Return the loss in the form that can be trained on, given the residual of a solution."""
+        return self
 
 
 @dataclass(frozen=True)
-class Squared:
+class Squared(Loss):
     """The mean squared residual ``(1/m) ‖A(X) − b‖²``."""
+
+    has_gross_errors: ClassVar[Literal[False]] = False
 
     def value(self, residual: Array) -> float:
         """Return the loss of a residual of shape (m,)."""
         return float(residual @ residual) / max(1, np.size(residual))
 
     def misfit(self, residual: Array) -> Array:
-        """Return the part of a residual (m,) that counts: all of it."""
+        """Return the part of a residual (m,) that the loss counts: all of it."""
         return residual
 
 
 @dataclass(frozen=True)
-class Absolute:
+class Absolute(Loss):
     """Gross errors in some of the observed cells: robust PCA.
 
     Data ``Y = X + S`` with a sparse S. The loss of factors is the squared distance of ``Y − L Rᵀ`` from the ball
@@ -36,14 +84,14 @@ class Absolute:
 
         minimise ‖X‖_*   subject to   ‖Y − X‖_1 ≤ τ,
 
-    or, with nothing to be known about S, ``minimise ‖X‖_* + weight · ‖Y − X‖_1``: every solution is flat for its own τ.
+    or, where the size of S is unknown, ``minimise ‖X‖_* + weight · ‖Y − X‖_1``: every solution is flat for its own τ.
 
     Parameters
     ----------
     weight : float, optional
-        What a unit of error costs. None stands for ``1 / √max(d1, d2)`` of the whole matrix, missing cells or not.
+        Cost of a unit of error. None stands for ``1 / √max(d1, d2)`` of the whole matrix, missing cells or not.
     tau : float, optional
-        The size ‖S‖_1 that the errors may have, where it is known; excludes ``weight``.
+        The largest size ‖S‖_1 of the errors, where it is known; excludes ``weight``.
 
     Raises
     ------
@@ -61,6 +109,8 @@ class Absolute:
     >>> Absolute(tau=3.0).value(np.array([4.0, 0.0, -1.0]))
     2.0
     """
+
+    has_gross_errors: ClassVar[Literal[True]] = True
 
     weight: float | None = None
     tau: float | None = None
@@ -88,25 +138,60 @@ class Absolute:
         return float(np.sum(self.misfit(residual) ** 2))
 
     def misfit(self, residual: Array) -> Array:
-        """Return the part of a residual (m,) that counts: what projecting it on the ball leaves; 0 without tau."""
+        """Return a residual (m,) minus its projection on the ball ``{S : ‖S‖_1 ≤ τ}``; 0 without tau."""
         if self.tau is None:
             return np.zeros_like(residual)
         level = clip_level(np.abs(residual), self.tau)
         return np.clip(residual, -level, level)
 
+    def check(self, measurement: Measurement, parametrization: Parametrization) -> None:
+        """Raise `InputError` unless the measurements are cells of a matrix ``L Rᵀ``, each seen once."""
+        super().check(measurement, parametrization)
+        if not isinstance(measurement, Entries) or measurement.weights is not None:
+            raise InputError(
+                f"the measurement is {measurement!r}, expected Identity, Mask or unweighted Entries for gross errors"
+            )
+        if type(parametrization) is not Product:
+            raise InputError(f"the parametrization is {parametrization!r}, expected Product() for gross errors")
+        if isinstance(measurement, Identity | Mask):
+            return
+        cells = measurement.rows.astype(np.int64, copy=False) * measurement.shape[1] + measurement.cols
+        if np.any(cells[1:] <= cells[:-1]):
+            cells = np.sort(cells)
+        twice = cells[1:][cells[1:] == cells[:-1]]
+        if twice.size:
+            place = "row {}, column {}".format(*divmod(int(twice[0]), measurement.shape[1]))
+            raise InputError(f"the entry in {place} is observed twice, expected once for gross errors")
 
-def clip_level(sizes: Array, budget: float, guess: float = 0.0) -> float:
-    """Return the least t ≥ 0 with ``Σ (sizes − t)₊ ≤ budget``.
+    def metric(self, measurement: Measurement, parametrization: Parametrization) -> Metrics:
+        """Return the identity for both sides."""
+        return Metric(np.ones(measurement.shape[0])), Metric(np.ones(measurement.shape[1]))
 
-    What projecting an array on the ℓ1 ball of radius ``budget`` takes away from it is the array clipped to ±t. Newton's
-    method on this convex, piecewise linear equation ends after finitely many steps.
+    def pairing(self, data: Array, dual: Array) -> float:
+        """Return ``⟨b, λ⟩``, with τ ``⟨b, λ⟩ − τ ‖λ‖_∞``."""
+        return float(data @ dual) - (self.tau * float(np.max(np.abs(dual))) if self.tau else 0.0)
+
+    def trace_factor(self, parametrization: Parametrization) -> float:
+        """Return the trace factor of the model: certificates of splits are in units of ``‖X‖_*``."""
+        return parametrization.trace_factor
+
+    def with_limit(self, residual: Array) -> Self:
+        """Return the form with τ, the size of the residual, which are the errors of a solution."""
+        return self if self.tau is not None else type(self)(tau=float(np.abs(residual).sum()))
+
+
+def clip_level(sizes: Array, radius: float, guess: float = 0.0) -> float:
+    """Return the least t ≥ 0 with ``Σ (sizes − t)₊ ≤ radius``.
+
+    An array minus its projection on the ℓ1 ball of this radius is the array clipped to ±t. Newton's method on this
+    convex, piecewise linear equation ends after finitely many steps.
 
     Parameters
     ----------
     sizes : ndarray
         Nonnegative numbers.
-    budget : float
-        The radius.
+    radius : float
+        The radius of the ball.
     guess : float
         Where to start.
 
@@ -115,15 +200,15 @@ def clip_level(sizes: Array, budget: float, guess: float = 0.0) -> float:
     >>> clip_level(np.array([4.0, 0.0, 1.0]), 3.0)
     1.0
     """
-    if sizes.size == 0 or float(sizes.sum()) <= budget:
+    if sizes.size == 0 or float(sizes.sum()) <= radius:
         return 0.0
-    level = _newton_step(sizes, budget, guess)
-    while (following := _newton_step(sizes, budget, level)) > level:
+    level = _newton_step(sizes, radius, guess)
+    while (following := _newton_step(sizes, radius, level)) > level:
         level = following
     return level
 
 
-def _newton_step(sizes: Array, budget: float, level: float) -> float:
+def _newton_step(sizes: Array, radius: float, level: float) -> float:
     """Return the root of the linear piece at ``level``, which never exceeds the root sought."""
     above = sizes[sizes > level]
-    return max(0.0, float(above.sum()) - budget) / max(1, above.size)
+    return max(0.0, float(above.sum()) - radius) / max(1, above.size)

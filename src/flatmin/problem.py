@@ -13,7 +13,7 @@ from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.losses import Absolute, Squared
-from flatmin.measurements import Entries, Identity, Mask, Measurement
+from flatmin.measurements import Measurement
 from flatmin.parametrizations import Parametrization
 from flatmin.parametrizations.product import Product
 
@@ -67,11 +67,9 @@ class Problem:
         if not isinstance(self.parametrization, Parametrization):
             found = type(self.parametrization).__name__
             raise InputError(f"parametrization is a {found}, expected a flatmin Parametrization such as Product()")
-        self.parametrization.check_measurement(self.measurement)
         if not isinstance(self.loss, Squared | Absolute):
             raise InputError(f"loss is a {type(self.loss).__name__}, expected flatmin.losses.Squared() or Absolute()")
-        if isinstance(self.loss, Absolute):
-            _check_cells(self.measurement, self.parametrization)
+        self.loss.check(self.measurement, self.parametrization)
         largest = float(np.max(np.abs(data), initial=0.0))
         if largest and not SMALLEST <= largest <= LARGEST:
             sizes = f"expected one from {SMALLEST:g} to {LARGEST:g}"
@@ -85,15 +83,29 @@ class Problem:
 
     @cached_property
     def metric(self) -> tuple[Metric, Metric]:
-        """The pair (D1, D2) of `Parametrization.metric`, computed once; the identity for the loss `Absolute`."""
-        if isinstance(self.loss, Absolute):
-            return Metric(np.ones(self.shape[0])), Metric(np.ones(self.shape[1]))
-        return self.parametrization.metric(self.measurement)
+        """The pair (D1, D2) of `Loss.metric`, computed once."""
+        return self.loss.metric(self.measurement, self.parametrization)
 
     @cached_property
     def whitened(self) -> Measurement:
         """The map ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, made once."""
         return self.measurement.congruence(self.metric[0].power(-1), self.metric[1].power(-1))
+
+    @property
+    def is_convex(self) -> bool:
+        """Whether flat minima solve the convex programme of a cone, with squared error."""
+        return self.parametrization.has_cone_norm and not self.loss.has_gross_errors
+
+    @property
+    def model(self) -> Any:
+        """The part that names the problem in messages: a loss with gross errors, or else the parametrization."""
+        return self.loss if self.loss.has_gross_errors else self.parametrization
+
+    def expect_convex(self, request: str) -> None:
+        """Raise `InputError`, which begins with the request, unless the problem `is_convex`."""
+        if not self.is_convex:
+            expected = "expected a Product, Gram or SignedGram model and Squared()"
+            raise InputError(f"{request} for {self.model!r}, {expected}")
 
     def check(self, factors: Any) -> tuple[Array, ...]:
         """Return ``factors`` as arrays that fit the problem, or raise `InputError`.
@@ -110,27 +122,8 @@ class Problem:
         return self.measurement.forward_factors(*self.parametrization.pair(factors)) - self.data
 
     def __repr__(self) -> str:
-        loss = f", {self.loss!r}" if isinstance(self.loss, Absolute) else ""
+        loss = "" if self.loss == Squared() else f", {self.loss!r}"
         return f"Problem({self.measurement!r}, {self.parametrization!r}{loss})"
 
     def __reduce__(self) -> Any:
         return type(self), (self.measurement, self.data, self.parametrization, self.loss)
-
-
-def _check_cells(measurement: Measurement, parametrization: Parametrization) -> None:
-    """Raise `InputError` unless the measurements are cells of a matrix ``L Rᵀ``, each seen once."""
-    if not isinstance(measurement, Entries) or measurement.weights is not None:
-        raise InputError(
-            f"the measurement is {measurement!r}, expected Identity, Mask or unweighted Entries for gross errors"
-        )
-    if type(parametrization) is not Product:
-        raise InputError(f"the parametrization is {parametrization!r}, expected Product() for gross errors")
-    if isinstance(measurement, Identity | Mask):
-        return
-    cells = measurement.rows.astype(np.int64, copy=False) * measurement.shape[1] + measurement.cols
-    if np.any(cells[1:] <= cells[:-1]):
-        cells = np.sort(cells)
-    twice = cells[1:][cells[1:] == cells[:-1]]
-    if twice.size:
-        row, column = divmod(int(twice[0]), measurement.shape[1])
-        raise InputError(f"the entry in row {row}, column {column} is observed twice, expected once for gross errors")

@@ -16,6 +16,7 @@ import numpy as np
 
 from flatmin import parametrizations
 from flatmin._core.arrays import Array
+from flatmin._core.facts import as_html, as_text, rounded
 from flatmin._core.files import atomic_path
 from flatmin._version import __version__
 from flatmin.errors import InputError
@@ -127,6 +128,9 @@ class Noise:
         """Whether the penalty, where it selects a rank, and the test of residuals agree; if not, it is in doubt."""
         return self.rank == self.penalised_rank or not self.selects
 
+    def __repr__(self) -> str:
+        return as_text("Noise", rounded(self.scalars()))
+
     def scalars(self) -> Mapping[str, Any]:
         """Return all but the factors."""
         return {name: value for name, value in vars(self).items() if name != "refit"}
@@ -176,6 +180,23 @@ class Solution:
     settings: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, Array] = field(default_factory=dict)
     noise: Noise | None = None
+
+    def facts(self) -> dict[str, str]:
+        """Return status, size and what is proved, as a few words for each part."""
+        rows, columns = self.parametrization.pair(self.factors)
+        kept = ("proved", "value", "lower bound", "residual", "unique", "radius")
+        return {
+            "status": f"{self.status.name}: {self.status.value}",
+            "matrix": f"{len(rows)} × {len(columns)} of rank {self.rank}, made by {self.parametrization!r}",
+            **{name: text for name, text in self.certificate.facts().items() if name in kept},
+            "effort": f"{self.iterations} iterations, {self.seconds:.2g} s",
+        }
+
+    def __repr__(self) -> str:
+        return as_text("Solution", self.facts())
+
+    def _repr_html_(self) -> str:
+        return as_html("Solution", self.facts())
 
     @property
     def rank(self) -> int:

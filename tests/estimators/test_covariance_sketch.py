@@ -21,6 +21,7 @@ def error(found, truth):
     return np.linalg.norm(found - truth) / np.linalg.norm(truth)
 
 
+@pytest.mark.sampled(60)
 @parametrize_with_checks([CovarianceSketch(), CovarianceSketch(0.1)], expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_accepts(estimator, check):
     check(estimator)

@@ -1,5 +1,6 @@
 """What every estimator promises: scikit-learn's checks, and what flatmin adds to them."""
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import flatmin as fm
@@ -18,6 +19,7 @@ ESTIMATORS = [
 ]
 
 
+@pytest.mark.sampled(150)
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_accepts(estimator, check):
     check(estimator)

@@ -21,6 +21,7 @@ from flatmin.errors import InputError
 from flatmin.testing import expected_failed_checks
 
 
+@pytest.mark.sampled(60)
 @parametrize_with_checks(
     [
         MatrixCompletion(),
@@ -136,6 +137,7 @@ class TestInvariance:
         other = MatrixCompletion(0.1).fit(holes[twice]).transform(holes)
         np.testing.assert_allclose(one / np.nanstd(holes, axis=0), other / np.nanstd(holes, axis=0), atol=1e-7)
 
+    @pytest.mark.sampled(1)
     @pytest.mark.parametrize("unit", [2.0**-270, 2.0**270])
     def test_one_unit_for_all_cells_does_not_change_what_predicts(self, unit):
         holes, _ = table((40, 8), noise=0.3)
@@ -155,6 +157,7 @@ class TestNewRows:
                 L, R = model.solution_.factors
                 np.testing.assert_allclose(model.row_factors_ @ model.column_factors_.T, L @ R.T, atol=1e-6)
 
+    @pytest.mark.slow
     def test_rows_of_a_refit_are_the_mean_of_a_normal_distribution_given_their_cells(self):
         holes, _ = table((150, 12), rank=3, noise=0.3)
         model = MatrixCompletion(refit=True, offsets="none", scale=False).fit(holes)
@@ -367,6 +370,7 @@ class TestImputer:
 
 
 class TestHeldOut:
+    @pytest.mark.slow
     def test_real_tables_are_filled_better_than_by_means_and_nearest_neighbours(self):
         X = datasets.load_wine().data
         hidden = np.random.default_rng(0).random(X.shape) < 0.3
@@ -470,6 +474,7 @@ class TestTriples:
         assert len(model.row_ids_) == 40
         assert model.certificate_.holds
 
+    @pytest.mark.slow
     def test_held_out_values_by_a_search_over_the_metric(self):
         X, y, _ = triples(noise=0.3)
         model = MatrixCompletion(0.1, input="triples", tol=1e-7)

@@ -42,6 +42,7 @@ def error(found, s):
     return np.linalg.norm(found * phase / abs(phase) - s) / np.linalg.norm(s)
 
 
+@pytest.mark.sampled(60)
 @parametrize_with_checks([PhaseRetrieval(), PhaseRetrieval(0.1)], expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_accepts(estimator, check):
     check(estimator)

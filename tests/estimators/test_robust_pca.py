@@ -20,6 +20,7 @@ from flatmin.testing import expected_failed_checks
 ESTIMATORS = [RobustPCA(), RobustPCA(0.0), RobustPCA(0.01, center=None), RobustPCA(0.01, refit=True)]
 
 
+@pytest.mark.sampled(60)
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_accepts(estimator, check):
     check(estimator)

@@ -39,6 +39,7 @@ def test_few_ranks_need_three_times_the_degrees_of_freedom():
     assert 0.75 * 3 * 119 < value < 3 * 119
 
 
+@pytest.mark.slow
 def test_it_is_where_the_nuclear_norm_recovers(tmp_path):
     """The claim itself, at one dimension: the prediction is within half a dimension of the band of the boundary."""
     recipe = recipes.find("figure-3")
@@ -47,7 +48,7 @@ def test_it_is_where_the_nuclear_norm_recovers(tmp_path):
     with Store(tmp_path / "trials.db") as store:
         results = sweep(recipe, store, plan=Adaptive(recipe)).results
     (column,) = PhaseMap(recipe, results).columns
-    found = column.knowledge.boundary()
+    found = column.posterior.boundary()
     value, _ = statistical_dimension((15, 15), 2)
     assert found.inside
     assert found.low * column.scale - 8 < value < found.high * column.scale + 8

@@ -32,6 +32,7 @@ def bound(values, rng, steps=40, count=1, failure=0.05, field=float, enough=lamb
     )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("field", [float, complex])
 @pytest.mark.parametrize(("count", "name"), [(1 + 2 * (i % 2), name) for i, name in enumerate(SPECTRA)])
 def test_bounds_fail_no_more_often_than_they_say(name, count, field):

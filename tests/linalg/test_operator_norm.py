@@ -263,6 +263,7 @@ class TestHermitian:
         assert 0 <= found.norm < 1e-12
         assert SYMMETRIC.spectrum(S, S[:, :0], S[:, :0], unit=1 - 1e-4).norm == pytest.approx(3)
 
+    @pytest.mark.sampled(5)
     @pytest.mark.parametrize("cone", [SEMIDEFINITE, SYMMETRIC], ids=repr)
     @pytest.mark.parametrize("dtype", [float, complex])
     @pytest.mark.parametrize("guess", ["exact", "one", "none", "poor"])

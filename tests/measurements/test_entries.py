@@ -137,6 +137,7 @@ def test_what_is_done_with_an_adjoint_leaves_the_map_alone(size):
         np.testing.assert_allclose(A.adjoint(y), expected, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [20_000, 55_000])
 def test_repeated_entries_are_certified_alike_every_time(size):
     rng = np.random.default_rng(1)

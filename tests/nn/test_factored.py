@@ -18,6 +18,7 @@ def tensor(rng, *shape, kind=float):
     return torch.tensor(T + 1j * rng.standard_normal(shape) if kind is complex else T, requires_grad=True)
 
 
+@pytest.mark.sampled(15)
 @pytest.mark.parametrize(("name", "kind"), CASES)
 @pytest.mark.parametrize("slot", [0, 1, 2])
 def test_the_contraction_is_differentiable_twice(name, kind, slot):

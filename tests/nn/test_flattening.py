@@ -141,6 +141,7 @@ def test_odd_widths_of_signed_models():
     assert solution.signature == fm.flat_minimum(problem).signature
 
 
+@pytest.mark.slow
 def test_data_that_nothing_fits():
     for noise in (0.1, 1e-4):
         problem = families.matrix_sensing.sample((10, 8), 2, 100, noise=noise).problem
@@ -161,6 +162,7 @@ def _general_gram():
     return fm.Problem(fm.measurements.Dense(T + T.transpose(0, 2, 1)), rng.standard_normal(30), fm.Gram())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "problem",
     [

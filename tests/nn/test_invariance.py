@@ -174,6 +174,7 @@ def test_transposed_convolutions_and_embeddings_are_the_linear_maps_they_are():
     assert one == pytest.approx(relative_flatness(linear, CROSS, (one_hot, classes()), method="exact").value)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize("method", ["hutchinson", "hutch++", "xtrace"])
 def test_estimates_cover_and_rescaling_moves_not_even_them(measure, method):

@@ -118,6 +118,7 @@ def test_steps_end_where_the_slope_vanishes(root, power):
     assert len(calls) < 40
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_multipliers_are_proximal_steps_on_the_dual_programme(name):
     """Dual feasible, with ``⟨q(x), y⟩ = ½ ‖x‖²``, rising values, and a distance from the last one that falls."""

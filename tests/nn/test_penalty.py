@@ -46,6 +46,7 @@ def mean_over_signs(penalty, x, y, size, monkeypatch):
     return torch.stack(values).mean(), torch.stack(gradients).mean(0)
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("probe", ["vjp", "per_example"])
 @pytest.mark.parametrize("name", LOSSES)
 def test_value_and_gradient_are_unbiased(model, name, probe, monkeypatch):
@@ -65,6 +66,7 @@ def test_other_layers_by_the_general_probe(monkeypatch):
     assert slope.numpy() == pytest.approx(gradient(exact, model).numpy(), rel=1e-9, abs=1e-13)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["squared", "cross entropy"])
 def test_the_whole_hessian_is_unbiased(model, name, monkeypatch):
     (loss, y), x = LOSSES[name], randn(N, 4, seed=1)

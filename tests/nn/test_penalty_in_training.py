@@ -315,6 +315,7 @@ class Modulus(nn.Module):
         return (x.to(torch.complex128) @ self.matrix).abs()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("every", [1, 4])
 def test_lazily_it_reaches_the_same_solution(every):
     """Training with estimates ends where training with the closed form does."""

@@ -29,6 +29,7 @@ def work(rank, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="needs gloo")
 def test_processes_share_a_step(tmp_path):
     torch.multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)

@@ -66,6 +66,7 @@ def test_fibre_minimum_is_attained_and_never_passed(n, m, depth, seed):
     assert best.norm_excess == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("depth", [2, 3, 5])
 def test_no_factors_of_the_same_vector_are_flatter(depth):
     """Descend over all positive rescalings of the factors, from several starts."""

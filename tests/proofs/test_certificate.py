@@ -1,6 +1,7 @@
 """Certificates: they hold where they should, and nothing wrong is ever certified."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -239,3 +240,39 @@ def test_scalars_leave_out_the_arrays(solution):
     scalars = solution.certificate.scalars()
     assert {"dual", "alternative", "uniqueness_dual"}.isdisjoint(scalars)
     assert all(v is None or isinstance(v, bool | int | float | str) for v in scalars.values())
+
+
+class TestWords:
+    """What is printed says what is proved, in a few lines, whatever the size of the problem."""
+
+    def test_a_certificate_says_what_is_proved(self, instance):
+        proof = fm.flat_minimum(instance.problem).certificate
+        lines = repr(proof).splitlines()
+        assert lines[0] == "Certificate"
+        assert len(lines) == 1 + len(proof.facts()) <= 10
+        assert max(map(len, lines)) < 120
+        for part in ("no solution is flatter", f"{proof.lower_bound:.10g}", "dense", "yes", f"{proof.radius:.2e}"):
+            assert part in repr(proof)
+        assert "array" not in repr(proof)
+
+    def test_where_nothing_is_proved_it_says_so(self, instance):
+        s = fm.flat_minimum(instance.problem)
+        proof = certificate_of(instance.problem, s.factors, 0.5 * s.certificate.dual)
+        assert proof.facts()["proved"] == "nothing"
+        assert proof.facts()["unique"] == "undecided"
+        assert proof.facts()["radius"] == "none"
+
+    def test_other_flat_minima_penalties_and_chances_have_words(self):
+        p = fm.Problem(fm.measurements.Dense(np.eye(3)[None]), [2.0])
+        proof = fm.flat_minimum(p).certificate
+        assert proof.unique is False
+        assert "another flat minimum" in repr(proof)
+        proof = fm.flat_minimum(p, alpha=0.1).certificate
+        assert "no objective is smaller" in repr(proof)
+        assert "fails with probability 2e-11" in repr(replace(proof, failure_probability=2e-11))
+
+    def test_notebooks_show_a_table_of_the_same(self, instance):
+        proof = fm.flat_minimum(instance.problem).certificate
+        html = proof._repr_html_()
+        assert html.startswith("<table>")
+        assert html.count("<tr>") == len(proof.facts())

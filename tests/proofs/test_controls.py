@@ -145,6 +145,7 @@ def test_matrices_of_another_model_are_refused():
 class TestVectors:
     """All fits are as flat; what must not be claimed is that there is one only."""
 
+    @pytest.mark.sampled(1)
     def test_no_dual_proves_one_of_many_fits_to_be_the_only_one(self):
         p, U = _vectors()
         apart = np.linalg.norm(_another_fit(p, None) - U @ U.T)

@@ -21,6 +21,7 @@ def _factors(shape, k, seed=0):
     return tuple(rng.standard_normal((d, k)) for d in shape)
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("name", sorted(set(SAMPLES) - ALWAYS_COMPLEX))
 @pytest.mark.parametrize("width", [1, 2, 4])
 @pytest.mark.parametrize("interpolating", [False, True])

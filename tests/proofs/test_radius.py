@@ -97,7 +97,7 @@ def test_spread_bounds_the_map_on_the_nuclear_ball(model, name, power):
 @pytest.mark.parametrize("model", [fm.Product(), fm.Gram(), fm.SignedGram()])
 @pytest.mark.parametrize("across", [False, True])
 def test_blind_directions_do_not_cost_the_radius(model, across):
-    """Above the threshold of what is seen, one coordinate or a direction across them is not."""
+    """Above the threshold of what is seen, one coordinate or a direction across them is not; the gap decides alone."""
     rng = np.random.default_rng(2)
     blind = np.ones(5) / np.sqrt(5) if across else np.eye(5)[1]
     P, T = np.eye(5) - np.outer(blind, blind), _hermitian(rng, 14, 5)
@@ -108,7 +108,8 @@ def test_blind_directions_do_not_cost_the_radius(model, across):
     s = fm.flat_minimum(fm.Problem(A, A.forward(X), model))
     np.testing.assert_allclose(s.matrix, X, atol=1e-8 * np.linalg.norm(X))
     assert s.certificate.stability.space == "tangent"
-    assert np.linalg.norm(s.matrix - X) <= s.certificate.radius <= 1e-9 * np.linalg.norm(X)
+    bound = 1e3 * max(s.certificate.relative_gap, 1e-13) * np.linalg.norm(X)
+    assert np.linalg.norm(s.matrix - X) <= s.certificate.radius <= bound
 
 
 # --- the lemmas, for any Y and any Z', without measurements ---
@@ -311,6 +312,7 @@ def _alternatives(p, X, noise, norm, seeds):
             direction = direction / max(np.linalg.norm(direction), 1e-9)
 
 
+@pytest.mark.sampled(15)
 @pytest.mark.parametrize(("noise", "excess"), [(0, 1e-4), (0, 0.1), (1e-3, 0), (0.1, 0), (0.1, 0.3)])
 def test_no_alternative_is_farther_than_the_radius(proved, noise, excess):
     """They are found by convex optimisation, which is global; what they miss by rounding is granted to the radius."""
@@ -331,6 +333,7 @@ def test_no_alternative_is_farther_than_the_radius(proved, noise, excess):
         assert proof.error_radius(noise * b, excess) < (2000 if vectors else 400) * farthest, "not vacuous"
 
 
+@pytest.mark.sampled(4)
 def test_nor_along_lines_in_the_null_space(proved):
     """As far as a matrix can be moved without a change in the data, at a given loss of flatness."""
     p, X, _, proof = proved
@@ -444,6 +447,7 @@ def test_the_truth_behind_noisy_data_is_within_the_radius_of_a_penalised_solutio
         assert np.linalg.norm(other - s.matrix) <= s.certificate.error_radius(missed, more) * (1 + 1e-9)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["vectors", "vectors, complex"])
 @pytest.mark.parametrize("wobble", [0.0, 1e-8, 1e-5])
 @pytest.mark.parametrize("largest", [1000, 2])

@@ -322,3 +322,19 @@ def test_columns_are_not_formed_where_the_gap_leaves_too_much_room(monkeypatch):
     assert dear.holds
     assert dear.unique is dear.injectivity is dear.radius is None
     assert certificate_of(p, s.factors, s.certificate.dual).injectivity is not None
+
+
+def test_singular_values_near_one_are_counted_if_that_gives_a_smaller_radius(monkeypatch):
+    """The second singular value leaves a margin of 3e-9 if it does not count, and of 1 if it does."""
+    A, X, Y = fm.measurements.Identity((3, 3)), np.diag([1.0, 0.0, 0.0]), np.diag([1.0, 1 - 3e-9, 0.0])
+    problem = fm.Problem(A, A.forward(X))
+    D1, D2 = (np.asarray(D) for D in problem.metric)
+    factors, dual = problem.check((np.eye(3)[:, :1], np.eye(3)[:, :1])), A.forward(D1 @ Y @ D2)
+    proof = certificate_of(problem, factors, dual)
+    assert (proof.holds, proof.unique, proof.q) == (True, True, 2)
+    assert proof.radius < 1e-12
+    assert proof.margin == pytest.approx(1)
+    monkeypatch.setattr("flatmin.proofs.uniqueness.NEARLY_ONE", 2)
+    alone = certificate_of(problem, factors, dual)
+    assert (alone.holds, alone.q) == (True, 1)
+    assert alone.radius > 1e3 * proof.radius

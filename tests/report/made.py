@@ -13,7 +13,7 @@ from flatmin.measurements import Entries
 from flatmin.proofs.conic import certificate_of, trace_is_determined, trivial_dual
 from flatmin.proofs.flatness import flatness
 from flatmin.proofs.radius import Stability
-from flatmin.report import ReportContext
+from flatmin.report import SolvedProblem
 from flatmin.solution import Solution, Status
 
 UNIQUE = {"unique": True, "q": 1, "injectivity": 0.4, "margin": 0.25, "margin_kind": "dense"}
@@ -61,7 +61,7 @@ def context_of(problem, solution=None, **more):
     solution = solution or fm.flat_minimum(problem)
     defaults = {"summary": {}, "command": "flatmin recover matrix-completion data.npz", "input_name": "data.npz"}
     family = more.pop("family", matrix_completion.FAMILY)
-    return ReportContext(family=family, problem=problem, solution=solution, **{**defaults, **more})
+    return SolvedProblem(family=family, problem=problem, solution=solution, **{**defaults, **more})
 
 
 def of_signal(instance, turn=1.0, **changes):

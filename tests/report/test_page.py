@@ -119,6 +119,7 @@ def test_image_shows_observed_beside_recovered(page, photo) -> None:
     assert "The observed image, 48 pixels high and 64 wide." in html
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("unique", [True, False, None])
 def test_every_status_and_answer_about_uniqueness(page, below, status, unique) -> None:
@@ -149,6 +150,7 @@ def degenerate() -> list:
     ]
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(("problem", "options"), degenerate())
 @pytest.mark.parametrize("kind", ["matrix", "table"])
 def test_degenerate_problems(page, problem, options, kind) -> None:
@@ -178,6 +180,7 @@ def huge(shape, m, **more):
     return context_of(problem, replace(small, factors=(L, R)), **more)
 
 
+@pytest.mark.slow
 def test_a_large_matrix_is_never_formed_and_the_file_stays_small(page, monkeypatch) -> None:
     context = huge((5000, 5000), 300_000)
     form = Product.matrix

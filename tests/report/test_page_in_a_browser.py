@@ -72,6 +72,7 @@ def demanding(context):
     return replace(context, command=f"flatmin recover matrix-completion {long} --tol 1e-9", input_name=long)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_pages_fit_every_width_and_follow_the_colour_scheme(dark, tmp_path, request) -> None:
     frames = FRAMES
@@ -95,6 +96,7 @@ def test_pages_fit_every_width_and_follow_the_colour_scheme(dark, tmp_path, requ
         assert frame["colour"] == ("rgb(17, 21, 26)" if dark else "rgb(247, 247, 245)")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [(390, 844), (1280, 900)], ids=["telephone", "desktop"])
 def test_page_is_drawn(size, dark, tmp_path, above) -> None:

@@ -14,7 +14,7 @@ from flatmin.proofs.flatness import Flatness
 from flatmin.report import words
 from flatmin.report.limits import caution, limits
 from flatmin.report.proof import NORM_PROOF, proof
-from flatmin.report.voices import DETERMINED, PLAIN, PRODUCT, SEMIDEFINITE, SIGNED, SPLIT, voice_of
+from flatmin.report.vocabulary import DETERMINED, PLAIN, PRODUCT, SEMIDEFINITE, SIGNED, SPLIT, vocabulary_of
 from flatmin.solution import Status
 
 CERTIFICATE = Certificate(
@@ -242,7 +242,7 @@ def test_where_all_fits_are_flat_the_verdict_is_about_uniqueness(unique: bool | 
 def test_splits_are_compared_with_splits(unique: bool | None) -> None:
     certificate = replace(CERTIFICATE, unique=unique)
     assert words.judgement(certificate, SPLIT).startswith("Certified: no split has a smaller ")
-    statements = proof(certificate, 3, voice=SPLIT)
+    statements = proof(certificate, 3, terms=SPLIT)
     assert [s.title for s in statements][:2] == ["The two parts add up to the data", "No split is better"]
     assert "flat" not in " ".join(f"{s.title} {s.text}" for s in statements)
     headline = words.verdict(Status.flat_minimum, SPLIT, unique).headline
@@ -261,7 +261,7 @@ def test_splits_are_compared_with_splits(unique: bool | None) -> None:
     ],
 )
 def test_the_uniqueness_dual_is_explained(changes: dict, expected: str, holds: bool | None) -> None:
-    statements = proof(replace(CERTIFICATE, **{"margin_kind": "dense", **changes}), 3, voice=DETERMINED)
+    statements = proof(replace(CERTIFICATE, **{"margin_kind": "dense", **changes}), 3, terms=DETERMINED)
     assert statements[2].holds is holds
     assert expected in statements[2].text
     assert "Flatness says nothing here" in statements[1].text
@@ -274,20 +274,20 @@ def test_each_model_has_its_voice() -> None:
     general = fm.measurements.Dense(sensing + sensing.transpose(0, 2, 1))
     cells = fm.measurements.Entries([0, 1], [1, 2], (3, 3))
 
-    def voice(measurement, model, certificate=None, power=1.0, **loss):
+    def terms(measurement, model, certificate=None, power=1.0, **loss):
         problem = fm.Problem(measurement, np.ones(measurement.size), model, **loss)
-        return voice_of(problem, certificate, power)
+        return vocabulary_of(problem, certificate, power)
 
-    assert voice(general, fm.Product()) == PRODUCT
-    assert voice(general, fm.Gram()) == SEMIDEFINITE
-    assert voice(vectors, fm.Gram()) == DETERMINED
-    assert voice(vectors, fm.Gram(), replace(CERTIFICATE, objective="penalised")) == SEMIDEFINITE
-    assert voice(vectors, fm.Gram(), power=0.5) == SEMIDEFINITE
-    assert voice(vectors, fm.SignedGram()) == SIGNED
-    assert voice(fm.measurements.Dense(sensing[:, :, :1]), Hadamard(3)) == PLAIN
-    weighted = voice(cells, fm.Product(), loss=Absolute(weight=0.5))
+    assert terms(general, fm.Product()) == PRODUCT
+    assert terms(general, fm.Gram()) == SEMIDEFINITE
+    assert terms(vectors, fm.Gram()) == DETERMINED
+    assert terms(vectors, fm.Gram(), replace(CERTIFICATE, objective="penalised")) == SEMIDEFINITE
+    assert terms(vectors, fm.Gram(), power=0.5) == SEMIDEFINITE
+    assert terms(vectors, fm.SignedGram()) == SIGNED
+    assert terms(fm.measurements.Dense(sensing[:, :, :1]), Hadamard(3)) == PLAIN
+    weighted = terms(cells, fm.Product(), loss=Absolute(weight=0.5))
     assert (weighted.splits, weighted.trace) == (True, "sum ‖X‖_* + 0.5 · ‖S‖₁")
-    limited = voice(cells, fm.Product(), loss=Absolute(tau=2.0))
+    limited = terms(cells, fm.Product(), loss=Absolute(tau=2.0))
     assert limited.trace == "nuclear norm ‖X‖_*"
     assert limited.fits.endswith("errors ‖S‖₁ of at most 2")
 
@@ -301,7 +301,7 @@ def test_symmetric_models_speak_of_directions_once() -> None:
 
 def test_flatness_of_a_gram_model_has_no_balance() -> None:
     flat = Flatness(1.0, 1.0, 2.0, None, 0.0, 0.0, 1.0, 0.0)
-    facts = {fact.name: fact for fact in words.flatness_facts(flat, CERTIFICATE, voice=DETERMINED)}
+    facts = {fact.name: fact for fact in words.flatness_facts(flat, CERTIFICATE, terms=DETERMINED)}
     assert not {"Balance", "Norm excess"} & set(facts)
     assert facts["Scaled trace"].meaning.startswith("8 tr(U* D U)")
     assert facts["Fibre minimum"].value == "not known"
@@ -346,5 +346,5 @@ def test_what_is_left_to_chance_is_told_with_its_probability(bound: str, margin:
 def test_a_split_and_a_signal_tell_the_chance_of_their_margin() -> None:
     likely = replace(CERTIFICATE, margin_kind="probabilistic", failure_probability=3e-12)
     told = f"except with probability {words.number(3e-12)}"
-    for voice in (SPLIT, DETERMINED):
-        assert any(told in f"{s.title} {s.text}" for s in proof(likely, 3, voice=voice))
+    for terms in (SPLIT, DETERMINED):
+        assert any(told in f"{s.title} {s.text}" for s in proof(likely, 3, terms=terms))

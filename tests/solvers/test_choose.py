@@ -190,6 +190,7 @@ class TestOptions:
         assert not s.certificate.holds
         assert s.iterations <= 1
 
+    @pytest.mark.sampled(1)
     def test_largest_rank(self, problem, cold):
         assert cold.rank > 1
         s = fm.flat_minimum(problem, max_rank=1)

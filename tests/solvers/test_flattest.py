@@ -73,6 +73,7 @@ def _draw(problem, width, scale, seed):
     return tuple(scale * F for F in factors)
 
 
+@pytest.mark.sampled(7)
 @every
 @settings(max_examples=40, deadline=None)
 @given(

@@ -363,6 +363,7 @@ class TestNoSemidefiniteMatrixFits:
 
 
 class TestOptions:
+    @pytest.mark.sampled(1)
     @pytest.mark.parametrize("kind", ["gram-below", "gram-complex-below", "signed-below"])
     def test_largest_rank(self, kind):
         """A limit below the rank of the flat minimum is no contradiction in the data, and no success."""

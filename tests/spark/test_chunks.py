@@ -89,6 +89,7 @@ def test_mixing_saves_sweeps(triples, monkeypatch):
     assert mixed < 0.7 * sweep(dealt(*triples, SHAPE), start, REG, tol=1e-8, most=400).count
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("collect", [True, False])
 @pytest.mark.parametrize("kind", ["minimum", "unfinished", "narrow", "zero"])
 def test_the_certificate_is_that_of_certify(triples, problem, kind, collect):

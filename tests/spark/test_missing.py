@@ -208,6 +208,7 @@ ALONE = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", ["count", pytest.param("fit", marks=pytest.mark.slow)])
 def test_a_session_of_our_own_leaves_nothing_behind(tmp_path, work):
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:

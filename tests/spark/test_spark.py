@@ -44,6 +44,7 @@ def model(frame):
     return fm.MatrixCompletion(REG, input="triples", engine="spark", max_rank=8).fit(frame)
 
 
+@pytest.mark.slow
 def test_the_als_of_spark_minimises_the_flat_objective(spark, local):
     """The mapping of strengths: regParam of Spark is alpha of MatrixCompletion, 2 alpha / √(d1 d2) of flat_minimum."""
     dealt = placed(spark, I, J, VALUES, (np.arange(70), np.arange(50)))
@@ -81,6 +82,7 @@ def test_fit_is_the_certified_minimum_of_the_local_engine(model, local):
     assert model.spark_model_.costs["als"] > 0
 
 
+@pytest.mark.slow
 def test_the_certificate_made_on_the_machines_is_that_of_certify(spark, local, model):
     problem, _ = local
     cells = Cells.of(placed(spark, I, J, VALUES, (np.arange(70), np.arange(50))))
@@ -99,6 +101,7 @@ def test_the_certificate_made_on_the_machines_is_that_of_certify(spark, local, m
         assert np.isclose(getattr(proof.certificate, name), getattr(judged, name), rtol=1e-9), name
 
 
+@pytest.mark.slow
 def test_a_model_that_is_too_narrow_is_not_certified(spark, frame, capsys):
     narrow = fm.MatrixCompletion(REG, input="triples", engine="spark", max_rank=1, max_iter=8, verbose=2)
     with pytest.warns(ConvergenceWarning, match="not_certified|iteration_limit"):
@@ -110,6 +113,7 @@ def test_a_model_that_is_too_narrow_is_not_certified(spark, frame, capsys):
     assert f"iteration 8, rank 1, gap {narrow.certificate_.relative_gap:.4g}" in lines[-1]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_files_are_read_by_their_names(spark, frame, tmp_path, kind):
     path = tmp_path / f"stars.{kind}"
@@ -129,6 +133,7 @@ def test_files_are_read_by_their_names(spark, frame, tmp_path, kind):
         SparkCompletion.fit(path, ["user", "movie", "how.many"], alpha=REG)
 
 
+@pytest.mark.slow
 def test_a_file_gives_the_fit_of_its_triples(frame, tmp_path):
     path = tmp_path / "stars.csv"
     frame.coalesce(1).write.csv(str(path), header=True)
@@ -153,6 +158,7 @@ IDS_IN_TEXT = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", IDS_IN_TEXT)
 def test_ids_in_text_are_merged_by_no_reading(spark, tmp_path, kind):
     written, ids = IDS_IN_TEXT[kind]
@@ -165,6 +171,7 @@ def test_ids_in_text_are_merged_by_no_reading(spark, tmp_path, kind):
     assert sorted(row.value for row in rows) == [0.5, 1.5, 2.5]
 
 
+@pytest.mark.slow
 def test_factors_are_written_and_read_back(spark, model, tmp_path):
     folder = tmp_path / "model"
     model.spark_model_.write(folder)
@@ -232,6 +239,7 @@ FILES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("sentence", FILES)
 def test_text_that_cannot_be_read(spark, tmp_path, sentence):
     path = tmp_path / "some.csv"

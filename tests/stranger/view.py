@@ -4,4 +4,4 @@ from flatmin.report.views import View
 
 __all__ = ["VIEW"]
 
-VIEW = View(measured=lambda reading: f"{reading.problem.measurement.size} signed sums")
+VIEW = View(measured=lambda solved: f"{solved.problem.measurement.size} signed sums")

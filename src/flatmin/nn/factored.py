@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
-from flatmin.losses import Absolute, clip_level
+from flatmin.losses import clip_level
 from flatmin.measurements import Measurement
-from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
 from flatmin.proofs.flatness import Flatness, flatness
 
@@ -231,7 +230,7 @@ class FactoredModel(nn.Module):
             For the loss `Absolute` without a limit, or at an index.
         """
         loss, target = self.problem.loss, torch.from_numpy(self.problem.data)
-        if isinstance(loss, Absolute):
+        if loss.has_gross_errors:
             if loss.tau is None or index is not None:
                 raise InputError("the loss Absolute was found, expected one with a limit tau, and no index")
             return torch.as_tensor(SquaredDistance(loss.tau)(self(), target.to(self._device)))
@@ -247,7 +246,7 @@ class FactoredModel(nn.Module):
             For Hadamard and chain models, whose trace is another one; `HessianTracePenalty` estimates it.
         """
         model = self.problem.parametrization
-        if isinstance(model, Hadamard | Chain):
+        if not model.has_cone_norm:
             raise InputError(f"the trace of {model!r} has no such form; use nn.HessianTracePenalty")
         total = sum((_times(D, F).abs() ** 2).sum() for D, F in zip(self._metric, self.pair(), strict=True))
         return torch.as_tensor(model.trace_factor / 2 * total)

@@ -15,7 +15,6 @@ from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
 from flatmin.losses import Absolute
 from flatmin.nn.penalised import PenalisedLoss, minimise
-from flatmin.parametrizations import Chain, Hadamard
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
@@ -126,8 +125,8 @@ def flatten(
     """
     limits = Limits(rank, tol, max_iter, time_limit, seed, callback)
     task, clock = Task(problem, warm_start=warm_start, limits=limits), limits.start()
-    model, robust = problem.parametrization, isinstance(problem.loss, Absolute)
-    if isinstance(model, Hadamard | Chain):
+    model, robust = problem.parametrization, problem.loss.has_gross_errors
+    if not model.has_cone_norm:
         raise InputError(
             f"the parametrization is {model!r}, expected Product(), Gram() or SignedGram(); use flat_minimum"
         )
@@ -167,7 +166,7 @@ class _Training:
         problem, (d1, d2), cone = task.problem, task.problem.shape, task.problem.parametrization.cone
         width = min(task.max_rank or np.inf, cone.max_width(problem.shape))
         require(8.0 * ARRAYS * (d1 + d2) * width, f"training {width} columns")
-        misfit = isinstance(problem.loss, Absolute) or (nearest is not None and cone.is_semidefinite)
+        misfit = problem.loss.has_gross_errors or (nearest is not None and cone.is_semidefinite)
         scaled = Scaled.of(problem, 1.0, task.limits.seed, weighted=not misfit)
         stack = scaled.model.stack
         x, y = stack(np.zeros((d1, 0)), np.zeros(0), np.zeros((d2, 0))), np.zeros_like(scaled.b)
@@ -238,7 +237,7 @@ class _Training:
     def _objective(self, mu: float) -> PenalisedLoss:
         """Return the loss of a round, the data moved by what the penalty takes away."""
         loss, model, target = self.task.problem.loss, self.scaled.model, self.data + mu * self.y
-        if not isinstance(loss, Absolute):
+        if not loss.has_gross_errors:
             return PenalisedLoss(model, target, mu)
         weight = loss.weight_for(self.task.problem.shape)
         if weight is None:
@@ -264,7 +263,7 @@ class _Training:
     def _record(self) -> Certificate:
         """Append a row to the history; return what is proved at this point."""
         problem, factors = self.task.problem, self.factors
-        judge = robust_certificate if isinstance(problem.loss, Absolute) else certificate_of
+        judge = robust_certificate if problem.loss.has_gross_errors else certificate_of
         proof = judge(problem, factors, self.dual, look_further=False)
         self.clock.record(
             self.history,

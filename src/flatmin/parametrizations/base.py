@@ -30,6 +30,8 @@ class Parametrization(ABC):
         The width of the model; None means as wide as it takes.
     cone : Cone
         The matrices that the model can make, and their norm.
+    has_cone_norm : bool
+        Whether flat solutions minimise the norm of the cone; otherwise the model has a norm of its own.
     trace_factor : int
         The smallest scaled trace over all factors of X is ``trace_factor · ‖D1 X D2‖_*``.
     """
@@ -37,6 +39,7 @@ class Parametrization(ABC):
     names: tuple[str, ...]
     rank: int | None
     cone: ClassVar[Cone] = Rectangular()
+    has_cone_norm: ClassVar[bool] = True
     trace_factor: ClassVar[int] = 4
 
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -63,6 +63,7 @@ class Chain(Parametrization):
     ([(2, 2), (2, 2), (2, 2)], 15.119053)
     """
 
+    has_cone_norm: ClassVar[bool] = False
     widths: tuple[int, ...]
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from operator import mul
+from typing import ClassVar
 
 import numpy as np
 
@@ -49,6 +50,7 @@ class Hadamard(Parametrization):
     array([6., 0., 0.])
     """
 
+    has_cone_norm: ClassVar[bool] = False
     depth: int = 2
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.facts import as_html, as_text
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.parametrizations.base import Factors
@@ -128,6 +129,30 @@ class Certificate:
     alternative: Factors | None = None
     stability: Stability | None = None
     PARTS: ClassVar[tuple[str, ...]] = ("dual", "uniqueness_dual", "alternative", "stability")
+
+    def facts(self) -> dict[str, str]:
+        """Return what is proved, as a few words for each part."""
+        verdict = {True: "yes", False: "no, another flat minimum is in `alternative`", None: "undecided"}[self.unique]
+        bound = f"{self.bound_kind}, norm of the dual matrix at most {self.dual_norm:.10g}"
+        if self.failure_probability is not None:
+            bound += f", fails with probability {self.failure_probability:.1g}"
+        proved = "no solution is flatter" if self.objective == "interpolating" else "no objective is smaller"
+        return {
+            "proved": f"{proved}, to a relative gap of {LARGEST_GAP:g}" if self.holds else "nothing",
+            "objective": self.objective,
+            "value": f"{self.value:.10g}",
+            "lower bound": f"{self.lower_bound:.10g} (relative gap {self.relative_gap:.1e})",
+            "bound": bound,
+            "residual": f"{self.relative_residual:.1e}, relative",
+            "unique": verdict,
+            "radius": "none" if self.radius is None else f"any other such solution is within {self.radius:.2e}",
+        }
+
+    def __repr__(self) -> str:
+        return as_text("Certificate", self.facts())
+
+    def _repr_html_(self) -> str:
+        return as_html("Certificate", self.facts())
 
     def scalars(self) -> dict[str, Any]:
         """Return every field that is a number, a word or None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from flatmin._core.facts import as_text, rounded
 from flatmin.errors import InputError
 from flatmin.linalg.metric import condition_number
 from flatmin.problem import Problem
@@ -45,6 +46,9 @@ class Flatness:
     norm_excess: float
     condition: float
     loss: float
+
+    def __repr__(self) -> str:
+        return as_text("Flatness", rounded(vars(self)))
 
 
 def flatness(problem: Problem, factors: Any) -> Flatness:

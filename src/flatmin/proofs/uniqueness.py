@@ -21,6 +21,8 @@ __all__ = ["NEAR", "SAFETY", "Uniqueness", "UniquenessConditions", "uniqueness"]
 SAFETY = 1e3
 #: Other flat minima must be proved to lie within this distance, relatively, for uniqueness.
 NEAR = 1e-2
+#: Singular values of the dual matrix above this one may be counted as one.
+NEARLY_ONE = 1 - 1e-4
 #: A second solution is as flat, and measures the same, to this relative accuracy.
 AS_GOOD = 1e-9
 #: Multiplications that may be spent on the map on cores …
@@ -78,6 +80,10 @@ class UniquenessConditions:
         """``‖Z‖_*``."""
         return float(self.Z[1].sum())
 
+    def margin(self, q: int) -> float:
+        """Return the margin ``1 − σ_{q+1}`` of the dual matrix."""
+        return max(0.0, 1 - self.spectrum.below(q)) if q < min(self.whitened.shape) else 1.0
+
 
 @dataclass(frozen=True, eq=False)
 class Uniqueness:
@@ -114,24 +120,37 @@ class Uniqueness:
 def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
     """Decide whether ``Z = U s V*`` is the only flat minimum, given the spectrum of a nearly optimal dual matrix.
 
-    Every flat minimum is ``U1 S V1*`` with S Hermitian positive semidefinite, U1 and V1 being the singular vectors of
-    an optimal dual matrix whose singular value is one. So it is unique if ``S ↦ B(U1 S V1*)`` is injective on
+    Every flat minimum is ``U1 S V1*`` with S Hermitian positive semidefinite, where U1 and V1 are the singular vectors
+    of an optimal dual matrix whose singular value is one. So Z is unique if ``S ↦ B(U1 S V1*)`` is injective on
     such matrices. A dual matrix with a relative gap g confines every flat minimum to a distance of
     ``√(2 g (2/δ + 2/(1 + σ))) ‖Z‖_*`` from such a matrix, with δ the margin and σ the q-th singular value (positive
-    semidefinite ones: ``2 √(g/δ) ‖Z‖_*``). True is said only if margin and injectivity are clearly above rounding and
-    the certified radius, which follows from them, is a small part of Z. Where the map is not injective and S stays
-    semidefinite along a null direction, a second flat minimum is in hand.
+    semidefinite ones: ``2 √(g/δ) ‖Z‖_*``). The verdict is True only if margin and injectivity are clearly above
+    rounding and the certified radius, which follows from them, is a small part of Z. If the map is not injective and S
+    stays semidefinite along a null direction, another flat minimum is returned.
+
+    The bounds hold for every q. If singular values are close to one without reaching it, the margin is small; then
+    they are counted among the q ones if that gives a smaller radius.
     """
-    whitened, Z, spectrum, gap = conditions.whitened, conditions.Z, conditions.spectrum, conditions.gap
-    # A gap leaves room for components of Z outside the cores, of about its root; q may be any number.
-    rank = int(np.count_nonzero(Z[1] > np.sqrt(max(abs(gap), EPS)) * conditions.norm))
+    whitened, spectrum, gap = conditions.whitened, conditions.spectrum, conditions.gap
+    # A gap allows components of Z outside the cores, of about its root; q may be any number.
+    rank = int(np.count_nonzero(conditions.Z[1] > np.sqrt(max(abs(gap), EPS)) * conditions.norm))
     leading = spectrum.values[:rank]
     noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), 10 * EPS * sum(whitened.shape))
     q = max(rank, int(np.count_nonzero(spectrum.values > 1 - SAFETY * noise)))
-    margin = max(0.0, 1 - spectrum.below(q)) if q < min(whitened.shape) else 1.0
     if q == 0:
-        return Uniqueness(True if conditions.misfit == 0 else None, 0, 1.0, margin)
-    U, V, cone = spectrum.U[:, :q], spectrum.V[:, :q], conditions.cone
+        return Uniqueness(True if conditions.misfit == 0 else None, 0, 1.0, conditions.margin(0))
+    found = _with_cores(conditions, q, noise)
+    wider = max(q, int(np.count_nonzero(spectrum.values > NEARLY_ONE)))
+    if wider == q or found.unique is False or found.radius is None:
+        return found
+    other = _with_cores(conditions, wider, noise)
+    return other if other.radius is not None and other.radius < found.radius else found
+
+
+def _with_cores(conditions: UniquenessConditions, q: int, noise: float) -> Uniqueness:
+    """Return the verdict from the cores of the q leading singular vectors."""
+    spectrum, cone, margin = conditions.spectrum, conditions.cone, conditions.margin(q)
+    U, V, whitened = spectrum.U[:, :q], spectrum.V[:, :q], conditions.whitened
     sides = cone.derivative(whitened, U, V, (conditions.blind[0].shape[1], conditions.blind[1].shape[1]))
     work = MAX_WORK if sides is not None or _may_be_near(conditions, margin, q) else MAX_HOPELESS_WORK
     cores = CoreMap.from_map(whitened, U, V, cone.core_pairs(U, V), conditions.sizes, sides, work)

@@ -9,7 +9,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.report.page import Figure, Section
 from flatmin.report.pictures import blocks, figures
-from flatmin.report.reading import Reading
+from flatmin.report.solved_problem import SolvedProblem
 from flatmin.report.words import counted, listed, number, unmeasured
 
 __all__ = ["heat_maps", "image", "images", "matrix_answer", "unseen"]
@@ -22,27 +22,26 @@ COARSE = 128
 TITLES = {"observed": "Observed", "recovered": "Recovered", "true": "The truth"}
 
 
-def matrix_answer(reading: Reading) -> list[Section]:
+def matrix_answer(solved: SolvedProblem) -> list[Section]:
     """Return the recovered matrix in pictures, and the rows and columns about which nothing is known."""
-    context, (d1, d2) = reading.context, reading.problem.shape
-    prose = [f"As a matrix it has {d1} × {d2} entries and rank {reading.solution.rank}."]
-    prose += unseen(reading)
-    if context.kind == "table":
+    d1, d2 = solved.problem.shape
+    prose = [f"As a matrix it has {d1} × {d2} entries and rank {solved.solution.rank}."]
+    prose += unseen(solved)
+    if solved.kind == "table":
         prose.append(
             "In the pictures every column is shifted and scaled by the mean and deviation of its observed values."
         )
-    pictures = heat_maps(reading) if context.image is None else images(context.observed_image, context.image)
-    return [Section("answer", f"The recovered {context.kind}", prose, figures=pictures)]
+    pictures = heat_maps(solved) if solved.image is None else images(solved.observed_image, solved.image)
+    return [Section("answer", f"The recovered {solved.kind}", prose, figures=pictures)]
 
 
-def unseen(reading: Reading, noun: str = "coordinate", names: Sequence[str] | None = None) -> list[str]:
+def unseen(solved: SolvedProblem, noun: str = "coordinate", names: Sequence[str] | None = None) -> list[str]:
     """Return what is said about rows and columns that no measurement sees; in symmetric models both are a ``noun``."""
-    context, names = reading.context, names or reading.context.row_labels
-    sides: list[tuple[Array, Sequence[str] | None, str]] = [(reading.solution.undetermined[0], names, noun)]
-    if not reading.solution.parametrization.cone.is_hermitian:
+    names = names or solved.row_labels
+    sides: list[tuple[Array, Sequence[str] | None, str]] = [(solved.solution.undetermined[0], names, noun)]
+    if not solved.solution.parametrization.cone.is_hermitian:
         words = ("row", "column")
-        labels = (context.row_labels, context.column_labels)
-        sides = list(zip(reading.solution.undetermined, labels, words, strict=True))
+        sides = list(zip(solved.solution.undetermined, solved.labels, words, strict=True))
     out = []
     for index, known, word in sides:
         if len(index):
@@ -51,7 +50,7 @@ def unseen(reading: Reading, noun: str = "coordinate", names: Sequence[str] | No
             out.append(
                 f"Undetermined: no measurement sees {count} ({shown}). The solution is zero there, for want of data."
             )
-    return out + unmeasured(reading.problem.metric)
+    return out + unmeasured(solved.problem.metric)
 
 
 def image(title: str, pixels: Array, alt: str, caption: str = "", wide: bool = False) -> Figure:
@@ -79,7 +78,7 @@ def missing(pixels: Array) -> str:
 
 
 def heat_maps(
-    reading: Reading,
+    solved: SolvedProblem,
     titles: Mapping[str, str] = TITLES,
     coordinates: tuple[str, str] = ("row", "column"),
     leading: Sequence[str] = (),
@@ -88,20 +87,19 @@ def heat_maps(
 
     ``titles`` names them, ``coordinates`` their rows and columns; ``leading`` ones alone decide on the colours.
     """
-    context, shape = reading.context, reading.problem.shape
-    whole = blocks.recovered(reading.solution, shape)
-    found = {"observed": blocks.observed(reading.problem, whole), "recovered": whole, "true": None}
-    if reading.truth is not None and reading.truth.shape == shape:
-        found["true"] = blocks.truth_block(reading.truth, whole)
+    shape = solved.problem.shape
+    whole = blocks.recovered(solved.solution, shape)
+    found = {"observed": blocks.observed(solved.problem, whole), "recovered": whole, "true": None}
+    if solved.truth is not None and solved.truth.shape == shape:
+        found["true"] = blocks.truth_block(solved.truth, whole)
     shown = {name: block for name, block in found.items() if block is not None}
-    unit, marked = "modulus" if np.iscomplexobj(reading.pair[0]) else "", None
-    if context.kind == "table":
+    unit, marked = "modulus" if np.iscomplexobj(solved.pair[0]) else "", None
+    if solved.kind == "table":
         shown = dict(zip(shown, blocks.standardised(list(shown.values())), strict=True))
         unit = "deviations from the column mean"
     if "observed" in shown and max(whole.values.shape) <= MOST_DOTS:
         marked = np.isnan(shown["observed"].values) & ~np.isnan(shown["recovered"].values)
     scale = figures.scale_of([block for name, block in shown.items() if not leading or name in leading])
-    labels = (context.row_labels, context.column_labels)
     return [
         Figure(
             title=titles.get(name, name.capitalize()),
@@ -112,7 +110,7 @@ def heat_maps(
                 block,
                 scale,
                 unit=unit,
-                labels=labels,
+                labels=solved.labels,
                 marked=marked if name == "recovered" else None,
                 titles=coordinates,
             ),

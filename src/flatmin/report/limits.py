@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from flatmin.cones import Rectangular
-from flatmin.report.voices import PRODUCT, Voice
+from flatmin.report.vocabulary import PRODUCT, Vocabulary
 from flatmin.report.words import counted, number
 
 __all__ = ["caution", "limits"]
 
 
-def caution(free: int, n_measurements: int, voice: Voice = PRODUCT, unique: bool | None = None, errors: int = 0) -> str:
+def caution(
+    free: int, n_measurements: int, terms: Vocabulary = PRODUCT, unique: bool | None = None, errors: int = 0
+) -> str:
     """Return a warning where there are more degrees of freedom than measurements, else "".
 
     Where a fit is proved to be the only one there is nothing to warn of. Of a split, each gross error is a degree of
     freedom as well.
     """
-    if n_measurements >= free + errors or (voice.determined and unique):
+    if n_measurements >= free + errors or (terms.determined and unique):
         return ""
-    not_true = "Flattest does not mean true" if not voice.determined else "A fit need not be the truth"
-    not_true = "The best split need not be the true one" if voice.splits else not_true
-    beside = f" with {counted(errors, 'error')}" if voice.splits else ""
+    not_true = "Flattest does not mean true" if not terms.determined else "A fit need not be the truth"
+    not_true = "The best split need not be the true one" if terms.splits else not_true
+    beside = f" with {counted(errors, 'error')}" if terms.splits else ""
     return (
         f"{not_true}: a matrix of this rank{beside} has {counted(free + errors, 'degree')} of freedom, "
-        f"more than the {_known(n_measurements, voice)}."
+        f"more than the {_known(n_measurements, terms)}."
     )
 
 
@@ -35,7 +37,7 @@ def limits(
     metric_power: float,
     error: float | None,
     free: int | None = None,
-    voice: Voice = PRODUCT,
+    terms: Vocabulary = PRODUCT,
     unique: bool | None = None,
     errors: int = 0,
 ) -> list[str]:
@@ -53,7 +55,7 @@ def limits(
         Relative error against the truth, where that is known.
     free : int, optional
         Degrees of freedom of such matrices, by default of rectangular ones.
-    voice : Voice
+    terms : Vocabulary
         How the model is spoken of.
     unique : bool or None
         What is known about other solutions.
@@ -61,18 +63,18 @@ def limits(
         How many gross errors a split has.
     """
     free = Rectangular().degrees_of_freedom(shape, rank) if free is None else free
-    out = [_truth(voice, unique), *_count(shape, rank, n_measurements, free, voice, unique, errors)]
+    out = [_truth(terms, unique), *_count(shape, rank, n_measurements, free, terms, unique, errors)]
     if error is not None:
         match = "The two agree." if error <= 1e-6 else "This solution is not the truth."
         out.append(f"The truth is known in this case: the relative error is {number(error)}. {match}")
-    if voice.splits and exact:
+    if terms.splits and exact:
         out.append(
             "The model allows gross errors in a few cells, and no noise in all the others: small noise everywhere "
             "shows as many small errors and a higher rank. If the data are noisy, --alpha auto is better."
         )
     elif not exact:
         out.append("The penalty pulls the solution towards zero; that is the price for not fitting the noise.")
-    elif voice.determined:
+    elif terms.determined:
         radius = " With noisy data the certified radius says how far the truth can be." if unique else ""
         out.append(f"An exact fit also fits the noise.{radius}")
     else:
@@ -85,17 +87,17 @@ def limits(
     return out
 
 
-def _truth(voice: Voice, unique: bool | None) -> str:
-    if voice.splits:
+def _truth(terms: Vocabulary, unique: bool | None) -> str:
+    if terms.splits:
         return (
             "The best split does not mean the true one. The certificate compares splits with one another, not with "
             "reality; low rank and sparse errors are what it takes for granted."
         )
-    if not voice.determined:
+    if not terms.determined:
         return "Flattest does not mean true. The certificate compares solutions with one another, not with reality."
     if unique:
         return (
-            f"The only fit is the truth if the data are exact and their source is a {voice.matrices}. Of data "
+            f"The only fit is the truth if the data are exact and their source is a {terms.matrices}. Of data "
             "from another source the certificate says nothing."
         )
     return (
@@ -104,38 +106,44 @@ def _truth(voice: Voice, unique: bool | None) -> str:
     )
 
 
-def _known(n_measurements: int, voice: Voice) -> str:
-    return counted(n_measurements, "observed cell" if voice.splits else "measurement")
+def _known(n_measurements: int, terms: Vocabulary) -> str:
+    return counted(n_measurements, "observed cell" if terms.splits else "measurement")
 
 
 def _count(
-    shape: tuple[int, int], rank: int, n_measurements: int, free: int, voice: Voice, unique: bool | None, errors: int
+    shape: tuple[int, int],
+    rank: int,
+    n_measurements: int,
+    free: int,
+    terms: Vocabulary,
+    unique: bool | None,
+    errors: int,
 ) -> list[str]:
     d1, d2 = shape
     if not rank:
         return []
-    known, free = _known(n_measurements, voice), free + errors
-    kind = "" if voice.matrices in ("matrix", "split") else f"{voice.matrices.removesuffix(' matrix')} "
-    beside = f" with {counted(errors, 'error')}" if voice.splits else ""
+    known, free = _known(n_measurements, terms), free + errors
+    kind = "" if terms.matrices in ("matrix", "split") else f"{terms.matrices.removesuffix(' matrix')} "
+    beside = f" with {counted(errors, 'error')}" if terms.splits else ""
     matrix = f"A {kind}{d1} × {d2} matrix of rank {rank}{beside} has {counted(free, 'degree')} of freedom"
     if n_measurements >= free:
-        return [f"{matrix}, and there are {known}: {number(n_measurements / free, 2)} for each.{_usually(voice)}"]
-    if voice.determined and unique:
+        return [f"{matrix}, and there are {known}: {number(n_measurements / free, 2)} for each.{_usually(terms)}"]
+    if terms.determined and unique:
         return []
-    if voice.splits:
+    if terms.splits:
         return [f"{matrix}, more than the {known}. Then the split is no discovery about the data."]
-    why = "it takes" if voice.determined else "flatness needs"
+    why = "it takes" if terms.determined else "flatness needs"
     return [
         f"{matrix}, more than the {known}. Then this rank is what {why} to fit the data, not a discovery about them: "
-        f"below the recovery threshold {'a fit' if voice.determined else 'the flattest solution'} usually differs from "
+        f"below the recovery threshold {'a fit' if terms.determined else 'the flattest solution'} usually differs from "
         "the truth."
     ]
 
 
-def _usually(voice: Voice) -> str:
-    if voice.splits:
+def _usually(terms: Vocabulary) -> str:
+    if terms.splits:
         return ""
     return (
-        f" With a few for each, spread well over the matrix, {'unique fits' if voice.determined else 'flat minima'} "
+        f" With a few for each, spread well over the matrix, {'unique fits' if terms.determined else 'flat minima'} "
         "usually recover the truth; no certificate can promise it."
     )

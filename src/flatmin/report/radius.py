@@ -7,7 +7,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.proofs.certificate import Certificate
 from flatmin.report.page import Section, Table
-from flatmin.report.voices import PRODUCT, Voice
+from flatmin.report.vocabulary import PRODUCT, Vocabulary
 from flatmin.report.words import measure, number
 
 __all__ = ["radius_section"]
@@ -16,7 +16,7 @@ __all__ = ["radius_section"]
 STEPS = (0.0, 1e-6, 1e-4, 1e-2)
 
 
-def radius_section(c: Certificate, data: Array, size: float, voice: Voice = PRODUCT, within: str = "") -> Section:
+def radius_section(c: Certificate, data: Array, size: float, terms: Vocabulary = PRODUCT, within: str = "") -> Section:
     """Return what is proved about the distance of others, with a table over the size of the noise.
 
     Parameters
@@ -27,65 +27,65 @@ def radius_section(c: Certificate, data: Array, size: float, voice: Voice = PROD
         The data b.
     size : float
         ``‖X‖_F``.
-    voice : Voice
+    terms : Vocabulary
         How the model is spoken of.
     within : str
         What the radius means for what the user sees.
     """
     title = "How far off it can be"
     if c.radius is None:
-        return Section("radius", title, [_none(c, voice)])
-    prose = [f"{_claim(c, voice)} {_truth(c, voice)}"]
+        return Section("radius", title, [_none(c, terms)])
+    prose = [f"{_claim(c, terms)} {_truth(c, terms)}"]
     if c.objective == "penalised":
-        smallest = f"as small a {measure(c, voice=voice)}"
-        prose.insert(0, f"Every other {voice.matrices} with {smallest} lies within {_both(c.radius, size)}.")
+        smallest = f"as small a {measure(c, terms=terms)}"
+        prose.insert(0, f"Every other {terms.matrices} with {smallest} lies within {_both(c.radius, size)}.")
     if c.stability is None:
         prose.append(f"That is {_both(c.radius, size)}. For noisy data no radius is known here.")
         return Section("radius", title, prose)
-    rows, radii = _rows(c, data, size, voice)
+    rows, radii = _rows(c, data, size, terms)
     prose += [within] if within else []
-    prose += _remarks(c, voice, [radius / size for radius in radii if size > 0])
-    head = ("Worse by" if voice.splits else "Noise, relative to the data", "Radius", "Relative to ‖X‖")
+    prose += _remarks(c, terms, [radius / size for radius in radii if size > 0])
+    head = ("Worse by" if terms.splits else "Noise, relative to the data", "Radius", "Relative to ‖X‖")
     return Section("radius", title, prose, table=Table("Certified error radius", head, rows, folded=False))
 
 
-def _rows(c: Certificate, data: Array, size: float, voice: Voice) -> tuple[list[list[str]], list[float]]:
+def _rows(c: Certificate, data: Array, size: float, terms: Vocabulary) -> tuple[list[list[str]], list[float]]:
     """Return the rows of the table, and the radii in them."""
     unit, fit = float(np.linalg.norm(data)), c.relative_residual
     steps = (fit, 2 * fit, 10 * fit) if c.objective == "penalised" else STEPS
     rows, radii = [], []
     for step in steps:
-        radius = c.error_radius(excess=step) if voice.splits else c.error_radius(noise=step * unit)
+        radius = c.error_radius(excess=step) if terms.splits else c.error_radius(noise=step * unit)
         if radius is not None:
             radii.append(radius)
-            rows.append([_step(step, c, voice), number(radius), number(radius / size) if size > 0 else "–"])
+            rows.append([_step(step, c, terms), number(radius), number(radius / size) if size > 0 else "–"])
     return rows, radii
 
 
-def _claim(c: Certificate, voice: Voice) -> str:
-    if voice.determined:
+def _claim(c: Certificate, terms: Vocabulary) -> str:
+    if terms.determined:
         return (
-            f"Every {voice.rival} up to noise of a given size lies within the certified error radius of this solution, "
+            f"Every {terms.rival} up to noise of a given size lies within the certified error radius of this solution, "
             "measured in the Frobenius norm. No condition on flatness is needed."
         )
-    if voice.splits:
+    if terms.splits:
         return (
-            f"The low-rank part of every other {voice.rival}, and has a {voice.trace} larger by no more than a given "
+            f"The low-rank part of every other {terms.rival}, and has a {terms.trace} larger by no more than a given "
             "share, lies within the certified error radius of this one, measured in the Frobenius norm."
         )
     return (
-        f"Every other {voice.rival} up to noise of a given size, and has a {voice.trace} no larger than this one, lies "
+        f"Every other {terms.rival} up to noise of a given size, and has a {terms.trace} no larger than this one, lies "
         "within the certified error radius of it, measured in the Frobenius norm."
     )
 
 
-def _truth(c: Certificate, voice: Voice) -> str:
-    if voice.determined:
+def _truth(c: Certificate, terms: Vocabulary) -> str:
+    if terms.determined:
         return (
-            f"So does the truth behind the data, if it is a {voice.matrices} and the noise is known to be no larger "
+            f"So does the truth behind the data, if it is a {terms.matrices} and the noise is known to be no larger "
             "(its size is ‖A(X') − b‖, in the units of the data)."
         )
-    if voice.splits:
+    if terms.splits:
         return "So does the truth behind the data, if it is as good in this sense; no certificate can promise that."
     return (
         "The truth behind the data is among them only if it is as flat, which no certificate can promise; a truth that "
@@ -93,7 +93,7 @@ def _truth(c: Certificate, voice: Voice) -> str:
     )
 
 
-def _none(c: Certificate, voice: Voice) -> str:
+def _none(c: Certificate, terms: Vocabulary) -> str:
     start = "No radius is certified: "
     if not c.holds:
         return f"{start}that takes a complete certificate, and this one is not."
@@ -101,16 +101,16 @@ def _none(c: Certificate, voice: Voice) -> str:
         return f"{start}another solution is in hand, so there is nothing that others must be close to."
     if c.margin_kind == "estimated":
         return f"{start}the margin behind it is only estimated, and an estimate proves nothing."
-    if voice.determined:
+    if terms.determined:
         return f"{start}that takes a uniqueness dual, and none was found."
     return f"{start}what it rests on was not computed for a problem of this size, or is too close to rounding error."
 
 
-def _step(step: float, c: Certificate, voice: Voice) -> str:
+def _step(step: float, c: Certificate, terms: Vocabulary) -> str:
     if c.objective == "penalised":
         return f"{number(step, 2)}, as in this fit" if step == c.relative_residual else number(step, 2)
     if step == 0:
-        return "0, as good as this one" if voice.splits else "0, exact data"
+        return "0, as good as this one" if terms.splits else "0, exact data"
     return number(step, 1)
 
 
@@ -118,9 +118,9 @@ def _both(radius: float, size: float) -> str:
     return f"{number(radius)}, {number(radius / size)} of ‖X‖" if size > 0 else number(radius)
 
 
-def _remarks(c: Certificate, voice: Voice, relative: list[float]) -> list[str]:
-    out, cause = [], "excess" if voice.splits else "noise"
-    if voice.splits:
+def _remarks(c: Certificate, terms: Vocabulary, relative: list[float]) -> list[str]:
+    out, cause = [], "excess" if terms.splits else "noise"
+    if terms.splits:
         out.append("Of data with noise in every cell no radius is known here.")
     if c.stability is not None and c.stability.space == "core":
         out.append(

@@ -17,7 +17,7 @@ from flatmin.report.page import Fact, Figure, Page, Section, Table
 from flatmin.report.pictures import blocks, figures
 from flatmin.report.proof import proof
 from flatmin.report.radius import radius_section
-from flatmin.report.reading import Reading
+from flatmin.report.solved_problem import SolvedProblem
 from flatmin.report.views import view_of
 from flatmin.solution import Noise
 
@@ -45,85 +45,85 @@ SETTINGS = {
 }
 
 
-def solution_page(reading: Reading) -> Page:
+def solution_page(solved: SolvedProblem) -> Page:
     """Return the page about a solution."""
-    context, s, c = reading.context, reading.solution, reading.certificate
-    view, m = view_of(context.family.name), reading.problem.measurement.size
-    sections = [*view.answer(reading), _certificate(reading)]
-    sections.append(radius_section(c, reading.problem.data, reading.size, reading.voice, view.within(reading)))
+    s, c = solved.solution, solved.certificate
+    view, m = view_of(solved.family.name), solved.problem.measurement.size
+    sections = [*view.answer(solved), _certificate(solved)]
+    sections.append(radius_section(c, solved.problem.data, solved.size, solved.terms, view.within(solved)))
     if s.noise is not None:
-        sections.append(_noise(reading, s.noise))
-    if context.summary.get("reweighted"):
-        sections.append(_reweighted(reading, context.summary["reweighted"]))
-    sections += [part(reading) for part in (_limits, _search, _flatness, _repeat)]
+        sections.append(_noise(solved, s.noise))
+    if solved.summary.get("reweighted"):
+        sections.append(_reweighted(solved, solved.summary["reweighted"]))
+    sections += [part(solved) for part in (_limits, _search, _flatness, _repeat)]
     return Page(
-        title=context.input_name or context.family.title,
+        title=solved.input_name or solved.family.title,
         kicker="flatmin report",
-        subtitle=f"{context.family.title}: {view.measured(reading)}",
-        verdict=words.verdict(s.status, reading.voice, c.unique, c),
-        caution=caution(reading.free, m, reading.voice, c.unique, reading.errors),
-        highlights=[*_highlights(reading), *view.highlights(reading), *_costs(reading)],
+        subtitle=f"{solved.family.title}: {view.measured(solved)}",
+        verdict=words.verdict(s.status, solved.terms, c.unique, c),
+        caution=caution(solved.free, m, solved.terms, c.unique, solved.errors),
+        highlights=[*_highlights(solved), *view.highlights(solved), *_costs(solved)],
         sections=sections,
-        notes=context.notes,
+        notes=solved.notes,
         footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
     )
 
 
-def _highlights(reading: Reading) -> list[Fact]:
+def _highlights(solved: SolvedProblem) -> list[Fact]:
     """Return the rank, the error, and the two facts: how well it fits, and whether it is the only one."""
-    s, c, error = reading.solution, reading.certificate, reading.error
-    facts = [Fact("Rank", str(s.rank), f"of at most {min(reading.problem.shape)}")]
+    s, c, error = solved.solution, solved.certificate, solved.error
+    facts = [Fact("Rank", str(s.rank), f"of at most {min(solved.problem.shape)}")]
     if s.signature is not None:
         plus, minus = s.signature
         facts = [Fact("Rank", str(s.rank), f"{plus} positive and {minus} negative")]
     if error is not None:
         meaning = "relative" if error <= 1e-6 else "it is not the truth"
         facts.append(Fact("Error against truth", words.number(error, 2), meaning))
-    if not reading.voice.determined:
+    if not solved.terms.determined:
         facts.append(Fact("Relative gap", words.number(c.relative_gap, 2), f"a proof needs {NEEDED_GAP}"))
-    if reading.voice.splits:
-        return [*facts, *_others(reading)]
+    if solved.terms.splits:
+        return [*facts, *_others(solved)]
     needs = "noise is allowed for" if c.objective == "penalised" else f"a proof needs {NEEDED_RESIDUAL}"
     facts.append(Fact("Relative residual", words.number(c.relative_residual, 2), needs))
-    return [*facts, *_others(reading)]
+    return [*facts, *_others(solved)]
 
 
-def _others(reading: Reading) -> list[Fact]:
+def _others(solved: SolvedProblem) -> list[Fact]:
     """Return whether it is the only solution, and how far others can be."""
-    c = reading.certificate
-    name = "Only solution" if reading.voice.determined else "Only flattest"
-    name = "Only best split" if reading.voice.splits else name
+    c = solved.certificate
+    name = "Only solution" if solved.terms.determined else "Only flattest"
+    name = "Only best split" if solved.terms.splits else name
     name = "Only minimum" if c.objective == "penalised" else name
     meaning = "up to about 1 %" if c.unique else ""
-    if c.margin is not None and reading.voice.determined:
+    if c.margin is not None and solved.terms.determined:
         kind = ", estimated" if c.margin_kind == "estimated" else ""
         meaning = f"margin {words.number(c.margin, 2)}{kind}"
     facts = [Fact(name, words.unique_word(c.unique), meaning)]
-    if c.radius is not None and reading.size > 0:
+    if c.radius is not None and solved.size > 0:
         within = "no other is farther off, relatively"
-        facts.append(Fact("Certified radius", words.number(c.radius / reading.size, 2), within))
+        facts.append(Fact("Certified radius", words.number(c.radius / solved.size, 2), within))
     return facts
 
 
-def _costs(reading: Reading) -> list[Fact]:
-    s = reading.solution
+def _costs(solved: SolvedProblem) -> list[Fact]:
+    s = solved.solution
     facts = [Fact("Time", f"{words.number(s.seconds, 2)} s", words.counted(s.iterations, "step"))]
-    if reading.context.summary.get("sigma") is not None:
-        facts.append(Fact("Noise", words.number(reading.context.summary["sigma"], 2), "estimated"))
+    if solved.summary.get("sigma") is not None:
+        facts.append(Fact("Noise", words.number(solved.summary["sigma"], 2), "estimated"))
     return facts
 
 
-def _certificate(reading: Reading) -> Section:
-    c, voice = reading.certificate, reading.voice
-    whole = c.holds and (c.unique is not None or not voice.determined)
+def _certificate(solved: SolvedProblem) -> Section:
+    c, terms = solved.certificate, solved.terms
+    whole = c.holds and (c.unique is not None or not terms.determined)
     intro = "A certificate is a proof that can be checked without trusting the solver. This one "
     intro += "has all its parts." if whole else "is incomplete." if not c.holds else "proves the fit, and no more."
     intro += " The solution and its dual vector are in solution.npz; “flatmin certify” repeats the check."
-    statements = proof(c, reading.problem.measurement.size, reading.power, voice, reading.distance)
+    statements = proof(c, solved.problem.measurement.size, solved.power, terms, solved.distance)
     return Section("certificate", "The certificate", [intro], statements=statements)
 
 
-def _noise(reading: Reading, noise: Noise) -> Section:
+def _noise(solved: SolvedProblem, noise: Noise) -> Section:
     """Return what was found out about the noise, what of it is proved, and what is not."""
     prose = [
         "The level of the noise was not given. The strength of the penalty is what noise of the size of the residual "
@@ -132,7 +132,7 @@ def _noise(reading: Reading, noise: Noise) -> Section:
         "The refit fits the data as well as any matrix of its rank nearby, without the bias of the penalty. It is in "
         "solution.npz, and is not certified.",
     ]
-    if reading.voice.determined:
+    if solved.terms.determined:
         prose.append("As the data determine the trace, a penalty on it selects no rank; the test of residuals does.")
     elif not noise.agrees:
         prose.append("The penalty and the test of residuals disagree: do not rely on the rank, nor on the refit.")
@@ -145,18 +145,18 @@ def _noise(reading: Reading, noise: Noise) -> Section:
         ["What such noise can do, over Gaussian noise of its size", words.number(noise.unevenness, 3)],
         ["Rank of the penalised solution", str(noise.penalised_rank)],
         ["Rank of the refit: the smallest whose residual passes for noise", str(noise.rank)],
-        ["Degrees of freedom of the refit, of measurements", f"{noise.freedom} of {reading.problem.measurement.size}"],
+        ["Degrees of freedom of the refit, of measurements", f"{noise.freedom} of {solved.problem.measurement.size}"],
     ]
     return Section("noise", "The noise", prose, table=Table("What was found", ("", ""), rows, folded=False))
 
 
-def _reweighted(reading: Reading, found: Mapping[str, object]) -> Section:
+def _reweighted(solved: SolvedProblem, found: Mapping[str, object]) -> Section:
     """Return what log-det reweighting found, beside the flat solution and never called flat."""
-    s, c = reading.solution, reading.certificate
+    s, c = solved.solution, solved.certificate
     flat = {
         "rank": s.rank,
         "relative_residual": c.relative_residual,
-        "relative_error": reading.error,
+        "relative_error": solved.error,
         "seconds": s.seconds,
     }
     prose = [
@@ -180,38 +180,38 @@ def _cell(value: object) -> str:
     return words.number(float(value), 2) if isinstance(value, float | np.floating) else str(value)
 
 
-def _limits(reading: Reading) -> Section:
-    c = reading.certificate
+def _limits(solved: SolvedProblem) -> Section:
+    c = solved.certificate
     points = limits(
-        shape=reading.problem.shape,
-        rank=reading.solution.rank,
-        n_measurements=reading.problem.measurement.size,
+        shape=solved.problem.shape,
+        rank=solved.solution.rank,
+        n_measurements=solved.problem.measurement.size,
         exact=c.objective == "interpolating",
-        metric_power=reading.power,
-        error=reading.error,
-        free=reading.free,
-        voice=reading.voice,
+        metric_power=solved.power,
+        error=solved.error,
+        free=solved.free,
+        terms=solved.terms,
         unique=c.unique,
-        errors=reading.errors,
+        errors=solved.errors,
     )
     return Section("limits", "What it does not say", points=points)
 
 
-def _spectrum(reading: Reading) -> Figure:
-    problem, voice = reading.problem, reading.voice
-    D1, D2 = (D.tempered(reading.power) for D in problem.metric)
-    U, values, V = problem.parametrization.singular(reading.solution.factors, (D1, D2))
-    smaller, truth = min(problem.shape), reading.truth_values
-    negative = np.einsum("ij,ij->j", U.conj(), V).real < 0 if voice.matrices == "symmetric matrix" else None
+def _spectrum(solved: SolvedProblem) -> Figure:
+    problem, terms = solved.problem, solved.terms
+    D1, D2 = (D.tempered(solved.power) for D in problem.metric)
+    U, values, V = problem.parametrization.singular(solved.solution.factors, (D1, D2))
+    smaller, truth = min(problem.shape), solved.truth_values
+    negative = np.einsum("ij,ij->j", U.conj(), V).real < 0 if terms.matrices == "symmetric matrix" else None
     rest = smaller - len(values)
-    sizes = f"sizes of the {voice.values}" if negative is not None else voice.values
-    whitened = voice.whitened if voice.whitened == "X" else f"the whitened matrix {voice.whitened}"
-    total = "the data determine their sum" if voice.determined else "their sum is what a flat solution minimises"
-    total = "their sum is the nuclear norm ‖X‖_*" if voice.splits else total
+    sizes = f"sizes of the {terms.values}" if negative is not None else terms.values
+    whitened = terms.whitened if terms.whitened == "X" else f"the whitened matrix {terms.whitened}"
+    total = "the data determine their sum" if terms.determined else "their sum is what a flat solution minimises"
+    total = "their sum is the nuclear norm ‖X‖_*" if terms.splits else total
     caption = f"The {sizes} of {whitened}; {total}. "
     zeros = "none is zero" if rest == 0 else "the other one is zero" if rest == 1 else f"the other {rest} are zero"
     caption += f"Rank {len(values)}: {zeros}."
-    noun = voice.values.capitalize()
+    noun = terms.values.capitalize()
     alt = f"{noun} from {words.number(values[0])} down to {words.number(values[-1])}; rank {len(values)}."
     drawing = figures.singular_values(
         "singular-values",
@@ -219,28 +219,28 @@ def _spectrum(reading: Reading) -> Figure:
         smaller,
         truth,
         negative=negative,
-        axis=f"index of the {voice.values.removesuffix('s')}",
+        axis=f"index of the {terms.values.removesuffix('s')}",
     )
     return Figure(noun, alt, caption, svg=drawing)
 
 
-def _search(reading: Reading) -> Section:
+def _search(solved: SolvedProblem) -> Section:
     """Return the singular values, and how residual and gap fell."""
-    s = reading.solution
+    s = solved.solution
     history = {name: np.atleast_1d(values) for name, values in s.history.items()}
-    if reading.voice.splits:
+    if solved.terms.splits:
         history.pop("residual", None)  # there it is how far a round moves
     names = [name for name in ("iteration", "seconds", "residual", "gap", "rank") if name in history]
     prose, pictures, table = [], [], None
     if s.rank:
-        pictures.append(_spectrum(reading))
+        pictures.append(_spectrum(solved))
     else:
         prose.append("The solution is zero, so there are no singular values to show.")
     if "iteration" in names and {"residual", "gap"} & set(names) and len(history["iteration"]):
         rounds = words.counted(len(history["iteration"]), "round")
         steps = words.counted(s.iterations, "step")
         prose.append(f"The solver took {steps} in {rounds} and {words.number(s.seconds, 2)} seconds.")
-        pictures.append(_convergence(reading, history))
+        pictures.append(_convergence(solved, history))
         keep = blocks.picked(len(history["iteration"]), MOST_ROUNDS)
         rows = [[words.number(float(history[name][i]), 2) for name in names] for i in keep]
         table = Table("The rounds in numbers", [name.capitalize() for name in names], rows)
@@ -249,8 +249,8 @@ def _search(reading: Reading) -> Section:
     return Section("search", "Rank and convergence", prose, figures=pictures, table=table)
 
 
-def _convergence(reading: Reading, history: Mapping[str, Array]) -> Figure:
-    c = reading.certificate
+def _convergence(solved: SolvedProblem, history: Mapping[str, Array]) -> Figure:
+    c = solved.certificate
     certified = {"residual": c.relative_residual, "gap": c.relative_gap}
     final = {key: value for key, value in certified.items() if key in history}
     thresholds = {"gap": LARGEST_GAP} if "gap" in final else {}
@@ -267,23 +267,23 @@ def _convergence(reading: Reading, history: Mapping[str, Array]) -> Figure:
     return Figure("Convergence", alt, caption, svg=figures.convergence("convergence", history, final, thresholds))
 
 
-def _flatness(reading: Reading) -> Section:
-    c, voice = reading.certificate, reading.voice
+def _flatness(solved: SolvedProblem) -> Section:
+    c, terms = solved.certificate, solved.terms
     prose = [
-        "How sharply the loss bends at the factors that were found, computed exactly. " + FLAT_MEANS[voice.determined]
+        "How sharply the loss bends at the factors that were found, computed exactly. " + FLAT_MEANS[terms.determined]
     ]
-    facts = words.flatness_facts(reading.solution.flatness, c, reading.power, voice)
+    facts = words.flatness_facts(solved.solution.flatness, c, solved.power, terms)
     return Section("flatness", "Flatness", prose, facts=facts)
 
 
-def _repeat(reading: Reading) -> Section:
+def _repeat(solved: SolvedProblem) -> Section:
     settings = [
         Fact(name.replace("_", " "), _setting(value), SETTINGS.get(name, ""))
-        for name, value in reading.solution.settings.items()
+        for name, value in solved.solution.settings.items()
     ]
     versions = [Fact("flatmin", __version__), Fact("Python", platform.python_version())]
     versions += [Fact(name, version(name.lower())) for name in ("NumPy", "SciPy")]
-    return Section("repeat", "To repeat it", code=reading.context.command, facts=settings + versions)
+    return Section("repeat", "To repeat it", code=solved.command, facts=settings + versions)
 
 
 def _setting(value: object) -> str:

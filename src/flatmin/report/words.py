@@ -9,7 +9,7 @@ from flatmin.linalg.metric import Metric
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
 from flatmin.proofs.flatness import Flatness
 from flatmin.report.page import Fact, Verdict
-from flatmin.report.voices import PRODUCT, SPLIT, Voice
+from flatmin.report.vocabulary import PRODUCT, SPLIT, Vocabulary
 from flatmin.solution import Status
 
 __all__ = [
@@ -33,7 +33,7 @@ SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def number(x: float | None, digits: int = 3) -> str:
-    r"""Return a number for reading: plain where it is of ordinary size, else with a power of ten.
+    r"""Return a number for solved: plain where it is of ordinary size, else with a power of ten.
 
     Examples
     --------
@@ -96,23 +96,23 @@ def except_for(c: Certificate) -> str:
 
 
 def verdict(
-    status: Status, voice: Voice = PRODUCT, unique: bool | None = None, certificate: Certificate | None = None
+    status: Status, terms: Vocabulary = PRODUCT, unique: bool | None = None, certificate: Certificate | None = None
 ) -> Verdict:
     """Return the first sentence of a status's advice as a headline, and the rest below it.
 
     Where all solutions are equally flat, being the flattest is no news: the headline is about being the only one. What
     a certificate leaves to chance is said at the end.
     """
-    said, likely = _verdict(status, voice, unique), "" if certificate is None else except_for(certificate)
+    said, likely = _verdict(status, terms, unique), "" if certificate is None else except_for(certificate)
     if not likely or not (status.certified or unique):
         return said
     return Verdict(said.good, said.headline, f"{said.advice} All this holds {likely}.".strip())
 
 
-def _verdict(status: Status, voice: Voice, unique: bool | None) -> Verdict:
-    if status.certified and voice.determined and status is not Status.regularized_minimum:
-        return _only_one(unique, voice)
-    if status.certified and voice.splits:
+def _verdict(status: Status, terms: Vocabulary, unique: bool | None) -> Verdict:
+    if status.certified and terms.determined and status is not Status.regularized_minimum:
+        return _only_one(unique, terms)
+    if status.certified and terms.splits:
         return _best_split(unique, penalised=status is Status.regularized_minimum)
     text = status.value
     cuts = [i for i in (text.find(". "), text.find("; ")) if i >= 0]
@@ -122,17 +122,17 @@ def _verdict(status: Status, voice: Voice, unique: bool | None) -> Verdict:
     return Verdict(status.certified, head + ".", rest[:1].upper() + rest[1:])
 
 
-def _only_one(unique: bool | None, voice: Voice) -> Verdict:
+def _only_one(unique: bool | None, terms: Vocabulary) -> Verdict:
     if unique:
-        rest = f"Any other {voice.rival} lies within about 1 % of this one."
+        rest = f"Any other {terms.rival} lies within about 1 % of this one."
         return Verdict(True, "Certified: this is the only solution.", rest)
     if unique is False:
-        rest = f"Another {voice.rival} was found; only more measurements can tell them apart."
+        rest = f"Another {terms.rival} was found; only more measurements can tell them apart."
         return Verdict(False, "It fits the data exactly, but it is not the only solution.", rest)
     return Verdict(
         False,
         "It fits the data exactly, but it is not certified to be the only solution.",
-        f"Every {voice.rival} is equally flat, so a fit alone proves little; more measurements would settle it, "
+        f"Every {terms.rival} is equally flat, so a fit alone proves little; more measurements would settle it, "
         "unless there are too many unknowns for a proof.",
     )
 
@@ -149,7 +149,7 @@ def unique_word(unique: bool | None) -> str:
     return {True: "yes", False: "no", None: "undecided"}[unique]
 
 
-def unique_phrase(unique: bool | None, voice: Voice = PRODUCT, *, penalised: bool = False) -> str:
+def unique_phrase(unique: bool | None, terms: Vocabulary = PRODUCT, *, penalised: bool = False) -> str:
     """Return what is known about other solutions, in a few words."""
     if penalised:
         return {
@@ -157,15 +157,15 @@ def unique_phrase(unique: bool | None, voice: Voice = PRODUCT, *, penalised: boo
             False: "another minimiser is in hand",
             None: "whether there is another minimiser is undecided",
         }[unique]
-    if voice.determined:
+    if terms.determined:
         return {
-            True: f"any other {voice.rival} lies within about 1 % of it",
-            False: f"another {voice.rival} is in hand",
-            None: f"whether another {voice.rival} exists is undecided",
+            True: f"any other {terms.rival} lies within about 1 % of it",
+            False: f"another {terms.rival} is in hand",
+            None: f"whether another {terms.rival} exists is undecided",
         }[unique]
-    other = "split this good" if voice.splits else "solution this flat"
-    just = "split is just as good" if voice.splits else "solution is just as flat"
-    undecided = "split is as good" if voice.splits else "solution is as flat"
+    other = "split this good" if terms.splits else "solution this flat"
+    just = "split is just as good" if terms.splits else "solution is just as flat"
+    undecided = "split is as good" if terms.splits else "solution is as flat"
     return {
         True: f"any other {other} lies within about 1 % of it",
         False: f"another {just}",
@@ -173,16 +173,16 @@ def unique_phrase(unique: bool | None, voice: Voice = PRODUCT, *, penalised: boo
     }[unique]
 
 
-def judgement(c: Certificate, voice: Voice = PRODUCT) -> str:
+def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
     """Return the verdict on a certificate as one line: what it proves, or what failed and what to do."""
     penalised, likely = c.objective == "penalised", except_for(c)
     likely = f", {likely}" if likely else ""
-    if c.holds and voice.determined and not penalised:
-        return f"{'Certified' if c.unique else 'It fits the data'}: {unique_phrase(c.unique, voice)}{likely}."
+    if c.holds and terms.determined and not penalised:
+        return f"{'Certified' if c.unique else 'It fits the data'}: {unique_phrase(c.unique, terms)}{likely}."
     if c.holds:
-        least = penalised or voice.splits
-        proved = f"no {voice.matrices} has a smaller {measure(c, voice=voice)}" if least else "no solution is flatter"
-        return f"Certified: {proved}; {unique_phrase(c.unique, voice, penalised=penalised)}{likely}."
+        least = penalised or terms.splits
+        proved = f"no {terms.matrices} has a smaller {measure(c, terms=terms)}" if least else "no solution is flatter"
+        return f"Certified: {proved}; {unique_phrase(c.unique, terms, penalised=penalised)}{likely}."
     failed, remedies = [], []
     if not penalised:
         for name, value, most in (
@@ -192,11 +192,11 @@ def judgement(c: Certificate, voice: Voice = PRODUCT) -> str:
             if not value <= most:
                 failed.append(f"the {name} is {value:.1e}, above {most:.0e}")
         if failed:
-            remedies.append("make the errors smaller, or raise tau" if voice.splits else FIT)
+            remedies.append("make the errors smaller, or raise tau" if terms.splits else FIT)
     if not abs(c.relative_gap) <= LARGEST_GAP:
         failed.append(f"the relative gap is {c.relative_gap:.1e}, beyond {LARGEST_GAP:.0e}")
         if c.relative_gap > 0:
-            better = "better split" if voice.splits else "flatter solution"
+            better = "better split" if terms.splits else "flatter solution"
             remedies.append(f"find a {better} or a better dual vector; without one flatmin looks for its own")
     if c.bound_kind == "estimated":
         failed.append("the norm of the dual matrix is only estimated")
@@ -224,32 +224,32 @@ def unmeasured(metric: tuple[Metric, Metric]) -> list[str]:
     return out
 
 
-def measure(c: Certificate, metric_power: float = 1.0, voice: Voice = PRODUCT) -> str:
+def measure(c: Certificate, metric_power: float = 1.0, terms: Vocabulary = PRODUCT) -> str:
     """Return what the value and the lower bound of a certificate measure."""
-    trace = voice.trace if metric_power == 1 else voice.value
-    if voice.splits and c.objective == "penalised":
+    trace = terms.trace if metric_power == 1 else terms.value
+    if terms.splits and c.objective == "penalised":
         return f"loss + 4 alpha · ({trace[trace.index('‖') :]})"
     return f"loss + alpha · {trace}" if c.objective == "penalised" else trace
 
 
-def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0, voice: Voice = PRODUCT) -> list[Fact]:
+def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0, terms: Vocabulary = PRODUCT) -> list[Fact]:
     """Return the flatness of the factors, each number with one line of explanation."""
     proved = {"estimated": "Estimated, not proved", "probabilistic": f"Proved, {except_for(c)}"}
     proved_by = proved.get(c.bound_kind, "Proved")
-    smallest = measure(c, metric_power, voice)
-    bound = f"{proved_by}: no {'split' if voice.splits else 'solution'} has a smaller {smallest}."
+    smallest = measure(c, metric_power, terms)
+    bound = f"{proved_by}: no {'split' if terms.splits else 'solution'} has a smaller {smallest}."
     facts = [
-        Fact("Scaled trace", number(f.scaled_trace, 6), voice.trace_meaning),
+        Fact("Scaled trace", number(f.scaled_trace, 6), terms.trace_meaning),
         Fact("Fibre minimum", number(f.fibre_minimum, 6), "Smallest scaled trace of any factors of this same matrix."),
         Fact("Lower bound", number(c.lower_bound, 6), bound),
         Fact("Hessian trace", number(f.hessian_trace, 6), "Sum of the curvatures of the loss over all weights."),
-        Fact("Balance", number(f.balance), voice.balance) if voice.balance else None,
-        Fact("Norm excess", number(f.norm_excess), voice.excess) if voice.excess else None,
+        Fact("Balance", number(f.balance), terms.balance) if terms.balance else None,
+        Fact("Norm excess", number(f.norm_excess), terms.excess) if terms.excess else None,
         Fact(
             "Condition",
             number(f.condition),
             "How unevenly the measurements see different directions; at 1, flat, smallest and balanced agree.",
         ),
-        Fact("Loss", number(f.loss), voice.loss),
+        Fact("Loss", number(f.loss), terms.loss),
     ]
     return [fact for fact in facts if fact is not None]

@@ -11,7 +11,6 @@ from flatmin._core.limits import Limits
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
-from flatmin.losses import Absolute
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -83,12 +82,12 @@ def certify(
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     factors = _factors(problem, factors_or_matrix)
     model, task = problem.parametrization, Task(problem, alpha, metric_power, limits=Limits(time_limit=time_limit))
-    if isinstance(problem.loss, Absolute):
+    if problem.loss.has_gross_errors:
         task.expect_defaults("metric_power")
         dual = check_dual(_dual(task) if dual is None else dual, problem)
         proof = robust_certificate(problem, factors, dual, alpha=task.alpha)
         return proof if randomized else proof.sure()
-    if isinstance(model, Hadamard | Chain):
+    if not model.has_cone_norm:
         task.expect_defaults("metric_power")
         judge = hadamard_certificate if isinstance(model, Hadamard) else chain_certificate
         proof = judge(problem, factors, check_dual(_dual(task) if dual is None else dual, problem), alpha=task.alpha)

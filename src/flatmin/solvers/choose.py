@@ -9,7 +9,6 @@ from typing import Any, Protocol, runtime_checkable
 from flatmin._core.limits import Clock, Limits
 from flatmin._core.registry import Registry
 from flatmin.errors import InputError
-from flatmin.losses import Absolute
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
 from flatmin.proofs.conic import trace_is_determined
@@ -65,7 +64,7 @@ class _Entry:
 
 
 def _is_robust(task: Task) -> bool:
-    return isinstance(task.problem.loss, Absolute)
+    return task.problem.loss.has_gross_errors
 
 
 def _is_hadamard(task: Task) -> bool:

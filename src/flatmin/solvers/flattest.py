@@ -9,7 +9,6 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.losses import Absolute
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import ratio
 from flatmin.proofs.flatness import flatness
@@ -95,8 +94,8 @@ class Flattest:
     @property
     def value(self) -> float:
         """A lower bound on the scaled trace of every point that fits, in units of the scaled trace; 0 is always one."""
-        units = self.problem.parametrization.trace_factor if isinstance(self.problem.loss, Absolute) else 1
-        return units * max(0.0, self.solution.certificate.lower_bound)
+        factor = self.problem.loss.trace_factor(self.problem.parametrization)
+        return factor * max(0.0, self.solution.certificate.lower_bound)
 
     @property
     def holds(self) -> bool:
@@ -160,10 +159,8 @@ class Flattest:
         return float(max(gap, 0.0) if gap >= -ROUNDING * (1 + height) else gap)
 
     def _reach(self, data: Array) -> float:
-        """Return ``⟨b, λ⟩``, with a limit τ on errors ``⟨b, λ⟩ − τ ‖λ‖_∞``, of which the bound is a power."""
-        dual, loss = self.solution.certificate.dual, self.problem.loss
-        allowance = loss.tau * float(np.max(np.abs(dual))) if isinstance(loss, Absolute) and loss.tau else 0.0
-        return float(data @ dual) - allowance
+        """Return the part of the lower bound that is linear in the data; the bound is a power of it."""
+        return self.problem.loss.pairing(data, self.solution.certificate.dual)
 
 
 def flatness_gap(problem: Problem, factors: Any) -> float:
@@ -201,8 +198,5 @@ def flatness_gap(problem: Problem, factors: Any) -> float:
 
 def _with_limit(problem: Problem, solution: Solution) -> Problem:
     """Return a problem with gross errors in the form with τ, the size of the solution's own errors."""
-    if not isinstance(problem.loss, Absolute) or problem.loss.tau is not None:
-        return problem
-    errors = problem.residual(problem.check(solution.factors))
-    loss = Absolute(tau=float(np.abs(errors).sum()))
-    return Problem(problem.measurement, problem.data, problem.parametrization, loss)
+    loss = problem.loss.with_limit(problem.residual(problem.check(solution.factors)))
+    return problem if loss is problem.loss else replace(problem, loss=loss)

@@ -10,7 +10,6 @@ import numpy as np
 
 from flatmin._core.limits import Clock, Limits
 from flatmin.errors import InputError
-from flatmin.losses import Squared
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate, check_alpha
@@ -74,14 +73,12 @@ class Task:
 
     def expect_defaults(self, *names: str) -> None:
         """Raise `InputError` if an argument is set that the solver of this model does not have."""
-        squared = isinstance(self.problem.loss, Squared)
-        model = self.problem.parametrization if squared else self.problem.loss
         for name in names:
             owner = self if name in type(self).__dataclass_fields__ else self.limits
             value, default = getattr(owner, name), type(owner).__dataclass_fields__[name].default
             if value is not default and value != default:
                 shown = f"{name} was given" if name == "warm_start" else f"{name} is {value!r}"
-                raise InputError(f"{shown}, expected its default {default!r} for {model!r}")
+                raise InputError(f"{shown}, expected its default {default!r} for {self.problem.model!r}")
 
     def solution(
         self,

@@ -16,6 +16,11 @@ _AMBIGUOUS = (
     "with fewer samples than features flat minima need not be unique (certificate_.unique is False), and at some "
     "strengths weights and repetitions end at different ones; with metric_power=0 the check passes"
 )
+#: The check's table has 15 different samples of 15 features on a side, so that the whitened vectors are orthonormal.
+_UNDECIDED = (
+    "with as few different samples as features uniqueness is undecided (certificate_.unique is None): relative gaps of "
+    "1e-12, near rounding, leave predictions free by 4e-8; with metric_powers=(0,) the check passes"
+)
 _HELD_OUT = "how many cells there are says how strong the penalty should be, and which of them are held out"
 _TABLES = "the check wants one number a row of whatever has a predict, and predict of a table returns a table"
 
@@ -52,4 +57,6 @@ def expected_failed_checks(estimator: Any) -> dict[str, str]:
         return {_DENSE: _EVIDENCE}
     if name == "BilinearRegressor" and not settings["fit_linear"] and settings["metric_power"] == 1:
         return {_DENSE: _AMBIGUOUS}
+    if name == "BilinearRegressorCV" and not settings["fit_linear"] and 1 in settings["metric_powers"]:
+        return {_DENSE: _UNDECIDED}
     return {}

@@ -84,7 +84,7 @@ def _check_point(model: Parametrization, factors: Factors, A: Measurement, rng: 
 def _check_traces(model: Parametrization, factors: Factors, A: Measurement, rng: np.random.Generator) -> None:
     """Compare traces with the diagonal of a finite-difference Hessian of the loss, off and on zero loss."""
     P, Q = model.pair(factors)
-    deep, width = isinstance(model, Hadamard | Chain), model.width(factors)
+    deep, width = not model.has_cone_norm, model.width(factors)
     require(model, deep or width == P.shape[1], f"width is {width}, expected {P.shape[1]}")
     agree(model, "matrix", model.matrix(factors), P @ Q.conj().T, "X = P Q* for the pair (P, Q)")
     clean, metric = A.forward(model.matrix(factors)), model.metric(A)
@@ -145,7 +145,7 @@ def _check_turned(model: Parametrization, factors: Factors, A: Measurement, rng:
         if want is not None:
             cause = "a rotation makes no other model"
             agree(model, f"{name} after a rotation of the factors", got, want, cause, scale=1 + abs(want))
-    if isinstance(model, Hadamard | Chain):
+    if not model.has_cone_norm:
         return
     P, Q = model.pair(factors)
     balance = float(np.linalg.norm(P.conj().T @ P - Q.conj().T @ Q, "nuc"))

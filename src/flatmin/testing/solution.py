@@ -51,7 +51,7 @@ def _check_consistency(solution: Solution) -> None:
     for name, F in zip(solution.parametrization.names, solution.factors, strict=True):
         require(solution, bool(np.isfinite(F).all()), f"{name} contains NaN or infinity")
     for F, index in zip(solution.parametrization.pair(solution.factors), solution.undetermined, strict=True):
-        shallow = not isinstance(solution.parametrization, Hadamard | Chain)
+        shallow = solution.parametrization.has_cone_norm
         columns = f"there are {F.shape[1]} columns, expected {solution.rank}"
         require(solution, F.shape[1] == solution.rank or not shallow, columns)
         require(solution, not np.any(F[index]), "an undetermined row or column is not zero")
@@ -101,14 +101,14 @@ def _check_proof(solution: Solution, problem: Problem) -> None:
     residual = A.forward(X) - b
     size = float(np.linalg.norm(b))
     found = float(np.linalg.norm(residual)) / size if size else float(np.linalg.norm(residual))
-    if isinstance(problem.loss, Absolute):
+    if problem.loss.has_gross_errors:
         found = _excess(problem.loss, residual) / (float(np.abs(b).sum()) or 1.0)
     require(
         solution,
         abs(found - proof.relative_residual) <= 1e-3 * found + 1e-12,
         f"the relative residual is {found:.3g}, the certificate says {proof.relative_residual:.3g}",
     )
-    if isinstance(problem.loss, Absolute):
+    if problem.loss.has_gross_errors:
         value, norm, bound = _split_bound(problem, problem.loss, X, proof.dual)
     elif isinstance(problem.parametrization, Hadamard):
         value, norm, bound = _sparse_bound(problem, problem.parametrization, X, proof.dual)

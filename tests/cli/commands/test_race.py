@@ -155,6 +155,7 @@ def _write_frames(place):
     return ("t",)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.usefixtures("without_page")
 @pytest.mark.parametrize("family", ["matrix-completion", "robust-pca"])
 @pytest.mark.parametrize(
@@ -382,6 +383,7 @@ def test_a_competitor_that_fails_by_itself_is_one_line_and_loses_no_runs(flatmin
 LINE = "import sys; from flatmin.cli import main; sys.exit(main())"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all_processes_and_keeps_their_runs(flatmin, problem, tmp_path):
     """As a terminal does it: the signal reaches the command and its helpers, all of which hold its stderr."""
     long = ("--competitors", "gradient-descent-small,adam,sgd", "--budget", "1000", "--jobs", "2")

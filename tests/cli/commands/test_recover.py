@@ -244,7 +244,7 @@ def test_a_large_sparse_answer_is_left_to_the_factors(flatmin, tmp_path, monkeyp
     (tmp_path / "x.mtx").write_text("%%MatrixMarket matrix coordinate real general\n2 2 3\n1 1 1\n1 2 2\n2 1 3\n")
     assert flatmin("recover", "matrix-completion", "x.mtx").code == 0
     assert (tmp_path / "x-flat" / "completed.mtx").exists()
-    monkeypatch.setattr("flatmin.cli.answer.LARGEST_SAVED_MATRIX", 3)
+    monkeypatch.setattr("flatmin.cli.answer_files.LARGEST_SAVED_MATRIX", 3)
     assert flatmin("recover", "matrix-completion", "x.mtx").code == 0
     assert not (tmp_path / "x-flat" / "completed.mtx").exists()
     assert "was not written" in (tmp_path / "x-flat" / "report.html").read_text(encoding="utf-8")

@@ -150,6 +150,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(recipe, tmp_path, capsys, 
     assert entries(tmp_path) == ["small.toml"]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1:notaport"])
 def test_a_scheduler_that_cannot_be_is_one_line_and_nothing_is_written(recipe, tmp_path, address):
     pytest.importorskip("distributed")

@@ -124,6 +124,7 @@ def test_fitting_offsets_first_is_not_the_joint_optimum():
     assert judged.relative_gap > 1e-4
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("alpha", [0.0, 0.1, "auto"])
 def test_order_origin_and_units_do_not_matter(alpha):
     entries, values, _, _ = sample((20, 15), 180, level=0.2, seed=3)
@@ -165,6 +166,7 @@ def test_a_strength_keeps_its_meaning_along_the_metric_power():
     np.testing.assert_allclose(found[2], found[0], atol=1e-6)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("strength", [0.0, "auto"])
 def test_the_noise_beside_offsets_is_found(strength):
     for seed, (m, rank) in enumerate(((1800, 2), (1200, 1))):

@@ -349,6 +349,7 @@ def test_the_page_opens_without_complaints_and_a_planted_error_is_heard(browser,
         assert len(browser.complaints) == 1
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("unfolded", [False, True])
 def test_keys_alone_reach_everything_in_order_and_it_shows(browser, file, unfolded):
@@ -370,6 +371,7 @@ def test_keys_alone_reach_everything_in_order_and_it_shows(browser, file, unfold
     assert browser.run(FOCUS)[0] == len(names) - 2
 
 
+@pytest.mark.slow
 @needs_browser
 def test_keys_skip_to_the_results_unfold_data_and_sort_them(browser, file):
     browser.open(file.as_uri())
@@ -408,6 +410,7 @@ CONTRASTS = """(() => {
   return found; })()"""
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_all_text_stands_out_in_both_colour_schemes(browser, file, dark):
@@ -430,6 +433,7 @@ OUT = """[...document.querySelectorAll("main, main *, header *, footer *")].filt
   && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"""
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
@@ -462,6 +466,7 @@ SIZES = """(() => {
     document.documentElement.scrollWidth > innerWidth]; })()"""
 
 
+@pytest.mark.slow
 @needs_browser
 def test_words_in_figures_can_be_read_on_a_telephone_and_wide_figures_are_scrolled_there(browser, tmp_path):
     curves, several = of_curves(), of_map()
@@ -480,6 +485,7 @@ def test_words_in_figures_can_be_read_on_a_telephone_and_wide_figures_are_scroll
         assert browser.run(OUT) == []
 
 
+@pytest.mark.slow
 @needs_browser
 def test_figures_are_pictures_with_names_to_whoever_cannot_see_them(browser, file):
     browser.open(file.as_uri())

@@ -137,6 +137,7 @@ def test_global_states_are_left_alone():
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_result_of_one(tmp_path):
     assert without_seconds(small(jobs=2, store=tmp_path)) == without_seconds(small())
     assert len(list(tmp_path.iterdir())) == 12
@@ -174,6 +175,7 @@ def test_a_killed_race_goes_on_where_it_was(tmp_path):
     assert without_seconds(resumed) == without_seconds(small())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_the_processes_of_a_killed_race_end_with_it(tmp_path):
     code = SCRIPT.format(names=SOME, store=str(tmp_path), jobs=2)
@@ -210,6 +212,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_is_changed_reuses_nothing(tmp_path, change):
     small(who=["sam"], store=tmp_path)

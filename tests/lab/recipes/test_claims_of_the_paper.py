@@ -44,6 +44,7 @@ def confirmed_and_few(name):
 # Figure 3
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("words", "refuted"),
     [
@@ -113,6 +114,7 @@ def test_gaps_below_the_threshold_and_gaps_that_are_zero_say_nothing_about_expon
 # Robust PCA
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("words", "refuted"),
     [
@@ -133,6 +135,7 @@ def test_robust_pca(words, refuted):
 # Depth
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("words", "refuted", "count"),
     [

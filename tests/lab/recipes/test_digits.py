@@ -14,6 +14,7 @@ from tests.lab.quick import quick_finding
 pytest.importorskip("sklearn")
 
 
+@pytest.mark.slow
 def test_the_quick_version_compares_all_methods_on_all_networks():
     finding = quick_finding("digits")
     for name, strengths in digits.NETWORKS.items():

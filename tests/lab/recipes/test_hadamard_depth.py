@@ -9,6 +9,7 @@ from flatmin.lab.recipes import hadamard_depth
 from tests.lab.quick import check_finding, quick_finding
 
 
+@pytest.mark.slow
 def test_the_quick_version_holds():
     finding = quick_finding("hadamard-depth", seed=7)
     check_finding(finding, holding=len(finding.claims) - 1)

@@ -28,6 +28,7 @@ def only(panel, sizes=figure_3.DIMENSIONS, methods=("flat",)):
     return lambda cell: cell["panel"] == panel and cell["d"] in sizes and cell["method"] in methods
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("words", "within", "beyond"),
     [
@@ -213,6 +214,7 @@ def test_the_level_of_figure_4_is_shared_by_six_exponents():
 # Robust PCA
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("words", "within", "beyond"),
     [
@@ -241,6 +243,7 @@ def test_ranks_whose_boundary_is_above_all_shares_do_not_fall():
 # Depth
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("panel", "words", "within", "beyond"),
     [

@@ -167,6 +167,7 @@ class TestNoise:
     def test_what_confirms(self):
         assert set(verdicts(self.made())) == {"holds"}
 
+    @pytest.mark.sampled(5)
     @pytest.mark.parametrize(
         ("changes", "words", "count"),
         [
@@ -297,6 +298,7 @@ class TestReweighting:
     def test_what_confirms(self):
         assert set(verdicts(self.made())) == {"holds"}
 
+    @pytest.mark.sampled(5)
     @pytest.mark.parametrize(
         ("changes", "words", "count"),
         [
@@ -394,6 +396,7 @@ class TestScaling:
     def test_what_confirms(self):
         assert set(verdicts(self.made())) == {"holds"}
 
+    @pytest.mark.sampled(5)
     def test_what_refutes(self):
         assert verdicts(self.made(faster=0.2)) == ["fails"] * 7 + ["holds"]
         assert verdicts(self.made(success=0.92)) == ["holds"] * 7 + ["fails"]

@@ -9,6 +9,7 @@ from flatmin.lab.recipes._tuning.tuned import mean_squared_error_over_variance
 from tests.lab.quick import quick_finding
 
 
+@pytest.mark.slow
 def test_the_quick_version_shows_the_effect_of_units():
     finding = quick_finding("quadratic-teacher")
     error = {

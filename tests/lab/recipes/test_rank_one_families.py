@@ -1,6 +1,7 @@
 """Equal traces and different errors, against the Hessian of the loss itself."""
 
 import numpy as np
+import pytest
 import torch
 
 import flatmin as fm
@@ -8,6 +9,7 @@ from flatmin.lab.recipes import rank_one_families as study
 from tests.lab.quick import check_finding, quick_finding
 
 
+@pytest.mark.slow
 def test_the_quick_version_holds():
     finding = quick_finding("rank-one-families")
     check_finding(finding, holding=6)

@@ -11,6 +11,7 @@ from tests.lab.quick import quick_finding
 pytest.importorskip("sklearn")
 
 
+@pytest.mark.slow
 def test_the_quick_version_compares_all_methods_on_all_data():
     finding = quick_finding("regression")
     for name in regression.SOURCES:

@@ -14,6 +14,7 @@ def sample():
     return study._Sample.draw(5, 17, 3)
 
 
+@pytest.mark.slow
 def test_the_quick_version_holds():
     finding = quick_finding("relu-bias", seed=2)
     check_finding(finding, holding=len(finding.claims) - 1)

@@ -305,6 +305,7 @@ def only(claims, words):
     return {claim.verdict for claim in claims if words in claim.text}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("words", "held", "missed", "enough", "few"),
     [
@@ -331,6 +332,7 @@ def test_what_is_claimed_of_failures_fails_just_beyond_its_limit(words, held, mi
     assert only(judged(with_share(few)), words) == {"fails"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("words", "chosen", "change", "tenths"),
     [
@@ -381,6 +383,7 @@ def test_sensing_is_judged_at_what_is_claimed_and_not_beyond():
     assert verdicts(thresholds.judge(evidence)[:2]) == ["holds"] * 2
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("times", "verdict"), [(2.8, "holds"), (1.3, "fails")])
 def test_the_growth_of_scores_is_at_least_twice_that_of_cells(times, verdict):
     grown = times * (threshold_of_cells(1000, 5) - threshold_of_cells(300, 5))

@@ -65,6 +65,7 @@ def test_failures_come_with_their_reason(place, store):
     assert failed.reason.startswith("ArithmeticError: two is too much")
 
 
+@pytest.mark.slow
 def test_a_cell_that_kills_its_worker_fails_alone(place, store):
     recipe = made.recipe_of(made.kills_itself, 6)
     outcome = sweep(recipe, store, executor=place)
@@ -83,6 +84,7 @@ def lone_cluster():
         yield made_now
 
 
+@pytest.mark.slow
 def test_a_lone_worker_computes_and_a_sweep_that_lost_it_says_so_and_waits(lone_cluster, store, monkeypatch):
     monkeypatch.setattr(sys.modules["flatmin.lab.runs.sweep"], "POLL_EXECUTOR", 0.1)
     recipe, troubles, here = made.recipe_of(made.where, 40), [], threading.get_ident()

@@ -27,6 +27,7 @@ def _draw(dtype, k, seed=0, shape=(23, 17), m=150, repeated=True):
     return rows, cols, shape, values, weights, L, R
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("k", [1, 2, 7, 32])
 @pytest.mark.parametrize("threads", [1, 2])
@@ -49,6 +50,7 @@ def test_products_are_those_of_dense_matrices(dtype, k, threads, monkeypatch):
     np.testing.assert_allclose(plain[5], R[cols[rows == 5]].T @ R[cols[rows == 5]], atol=30 * tol)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("k", [1, 6])
 @pytest.mark.parametrize("weighted", [False, True])

@@ -33,6 +33,7 @@ def test_a_clear_case_is_decided(name):
     assert sum(e.covers(eigenvalues.sum().item()) for e in found) >= 15
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["squares", "signs"])
 def test_it_is_as_good_as_the_better_one(name):
     eigenvalues = (DECAYING | FLAT)[name]

@@ -98,6 +98,7 @@ def test_vectors_left_out_one_by_one_and_in_pairs(rows):
     assert sample.variance == pytest.approx(formula(parts, squares, N - RANK + 1, swaps).item(), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_covariance_of_two_vectors_is_that_of_repeated_draws():
     """Over many draws, the mean estimated covariance is the covariance; without it the error would be wrong."""
     H = torch.diag(0.6 ** torch.arange(12).double())

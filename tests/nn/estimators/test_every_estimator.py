@@ -43,6 +43,7 @@ def test_the_blocks_add_up_and_a_seed_repeats(estimator):
     assert estimator(max_products=N).value == pytest.approx(r.value)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("matrix", MATRICES)
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"exact"}))
 def test_values_are_unbiased_and_intervals_cover_of_all_and_of_blocks(name, matrix):

@@ -41,6 +41,7 @@ LAYERS = seeded(
 )
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
 @pytest.mark.parametrize("frozen", [None, "weight", "bias"])
 @pytest.mark.parametrize("name", LAYERS)

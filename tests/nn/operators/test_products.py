@@ -26,6 +26,7 @@ from tests.nn.networks import (
 )
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("make", [mlp, conv])
 def test_every_loss_and_uneven_batches(name, make):
@@ -91,6 +92,7 @@ def twice(C):
     return V, second
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("make", [mlp, conv])
 def test_gauss_newton_products_are_left_to_curvlinops_where_it_can(large, make, name):

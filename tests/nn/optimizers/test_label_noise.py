@@ -138,7 +138,7 @@ def test_a_loss_that_takes_no_noisy_target_is_refused():
     [
         (torch.zeros(4, 3), torch.ones(4, dtype=torch.bool), 0.1, "targets are torch.bool"),
         (torch.zeros(4, 3), torch.zeros(4, dtype=torch.long), 1.5, "probability"),
-        (torch.zeros(4), torch.zeros(4, dtype=torch.long), 0.1, "class numbers below a score a class"),
+        (torch.zeros(4), torch.zeros(4, dtype=torch.long), 0.1, "class labels with one output for each class"),
         (torch.zeros(4, 3), None, 0.1, "without a target tensor"),
     ],
 )

@@ -122,6 +122,7 @@ def test_an_interruption_leaves_everything_as_it_was(wrapper, error):
     assert not same(before, bits(model))
 
 
+@pytest.mark.sampled(1)
 @wrappers
 def test_nothing_is_kept_longer_than_needed(wrapper):
     model, loss, optimizer = made(wrapper)
@@ -167,6 +168,7 @@ def trained_compiled(wrapper, order, **options):
     return train(called, loss, optimizer, data(2))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("wrapper", ["SAM", "NoiseInjection", "TwoPoint", "LabelNoise", "WeightDecay"])
 @pytest.mark.parametrize("order", ["returned", "in place"])
 def test_compiled_models_train_as_their_originals(wrapper, order):

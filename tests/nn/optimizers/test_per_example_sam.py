@@ -7,7 +7,7 @@ from torch.utils.checkpoint import checkpoint
 
 import flatmin.nn as fnn
 from flatmin.errors import InputError
-from flatmin.nn.optimizers._linear import LinearMoves
+from flatmin.nn.optimizers._linear import LinearPerturbations
 from tests.nn.optimizers.training import close, data, gradient, mlp, norm, train
 
 
@@ -202,7 +202,7 @@ def test_losses_that_are_no_mean_of_examples_are_refused(loss):
     torch.manual_seed(0)
     model = nn.Linear(4, 3)
     optimizer = fnn.PerExampleSAM(torch.optim.SGD(model.parameters(), lr=0.1), model, loss)
-    with pytest.raises(InputError, match="without weights a class"):
+    with pytest.raises(InputError, match="without class weights"):
         train(model, loss, optimizer, [(torch.randn(9, 4), torch.arange(9) % 3)])
 
 
@@ -220,19 +220,19 @@ def test_what_else_is_refused():
     optimizer = fnn.PerExampleSAM(base, model, loss)
     x, _ = data(1)[0]
     loss(model(x), model(2 * x)).backward()
-    with pytest.raises(InputError, match="two passes of the model"):
+    with pytest.raises(InputError, match="not a scalar of one pass of the model"):
         optimizer.step()
 
 
 def test_what_a_perceptron_is():
     for kind, expected in (("linear", True), ("conv", False), ("tied", True)):
         model = MODELS[kind]()
-        assert LinearMoves(model, list(model.parameters())).apply is expected
+        assert LinearPerturbations(model, list(model.parameters())).apply is expected
     shared = nn.Linear(3, 3)
     other = nn.Linear(3, 3)
     other.weight = shared.weight
     both = nn.Sequential(shared, other)
-    assert not LinearMoves(both, list(both.parameters())).apply
+    assert not LinearPerturbations(both, list(both.parameters())).apply
 
 
 class Guarded(nn.Module):

@@ -11,6 +11,7 @@ from flatmin.errors import InputError
 from tests.nn.optimizers.training import WRAPPERS, bases, bits, close, data, made, mlp, same, train, wrappers
 
 
+@pytest.mark.sampled(12)
 @wrappers
 @bases
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

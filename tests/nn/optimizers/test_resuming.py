@@ -11,6 +11,7 @@ from flatmin.errors import InputError
 from tests.nn.optimizers.training import BASES, REPLAYING, bases, bits, data, made, mlp, same, train, wrappers
 
 
+@pytest.mark.sampled(12)
 @wrappers
 @bases
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
@@ -56,6 +57,7 @@ def test_the_checkpoint_of_a_plain_optimizer_can_be_taken_up(wrapper):
     assert optimizer.state[next(other.parameters())]["step"] == 4
 
 
+@pytest.mark.sampled(6)
 @wrappers
 @bases
 def test_ten_steps_saved_and_ten_more_are_twenty(wrapper, base, tmp_path):
@@ -78,6 +80,7 @@ def test_ten_steps_saved_and_ten_more_are_twenty(wrapper, base, tmp_path):
     assert same(whole, train(model, loss, optimizer, batches[10:], schedule))
 
 
+@pytest.mark.sampled(12)
 @wrappers
 @bases
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["copy", "pickle"])

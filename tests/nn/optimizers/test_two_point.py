@@ -54,6 +54,7 @@ def test_it_is_the_slope_between_two_points():
     assert close([p.grad for p in model.parameters()], [slope * e for e in v])
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("u", "v"), [(2.0, 0.5), (1.5, -0.4)])
 def test_it_is_unbiased_for_the_loss_and_half_its_trace_and_so_drifts_at_a_fit(u, v):
     """A quartic has no remainder but a constant: ``∇f + 2σ² (u, v)``; the trace is 2 (u² + v²)."""

@@ -171,7 +171,7 @@ def test_distributed_models_are_trained_or_refused(wrapper, one_process):
     called = nn.parallel.DistributedDataParallel(model)
     base = torch.optim.SGD(model.parameters(), lr=0.1)
     if wrapper in ("PerExampleSAM", "TwoPoint"):
-        with pytest.raises(InputError, match="one process's examples alone"):
+        with pytest.raises(InputError, match="the examples of one process"):
             WRAPPERS[wrapper](base, called, loss)
         return
     found = train(called, loss, WRAPPERS[wrapper](base, called, loss), data(2))

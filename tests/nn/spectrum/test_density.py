@@ -43,6 +43,7 @@ def test_each_quadrature_errs_by_less_than_its_bound():
         assert bool(found.quadrature_error > 1e-3) == visible
 
 
+@pytest.mark.slow
 def test_intervals_cover_density_distribution_and_moments():
     """With 8 probes, also near single eigenvalues that stand apart, where the law of the error is skewed."""
     grid, trials = np.array([-2.0, -1.0, 0.05, 0.3, 0.9, 3.0, 8.5]), 80

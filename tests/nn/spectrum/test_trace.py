@@ -40,6 +40,7 @@ def test_every_family_has_the_trace_of_its_closed_form(name, of):
         assert found.n_products <= sum(p.numel() for p in model.parameters())
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("make", [mlp, conv])
 def test_exact_traces_of_every_loss(name, make):

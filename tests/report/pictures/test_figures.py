@@ -97,6 +97,7 @@ def test_standardised_columns_share_mean_and_deviation() -> None:
     np.testing.assert_allclose(two.values, [[-1, -1, 0], [1, 1, 0]])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("values", [[0.0], [2.0, 2.0], [-1.0, np.nan, 3.0], np.linspace(-1, 1, 5000)])
 @pytest.mark.parametrize("with_truth", [False, True])
 def test_signals_of_any_length(values, with_truth) -> None:
@@ -107,6 +108,7 @@ def test_signals_of_any_length(values, with_truth) -> None:
     assert len(svg) < 200_000
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("given", [[1.0], [0.0, 0.0], np.linspace(-5, 5, 4000)])
 def test_pairs_and_strengths_of_any_size(given) -> None:
     given = np.asarray(given, dtype=float)

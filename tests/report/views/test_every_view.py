@@ -17,7 +17,6 @@ from flatmin import families
 from flatmin.families import covariance, phase_retrieval, quadratic_network, robust_pca
 from flatmin.losses import Absolute
 from flatmin.report import words
-from flatmin.report.reading import Reading
 from flatmin.report.views import View, view_of
 from flatmin.report.views.phase_retrieval import aligned
 from tests.families.sizes import rank_of, shape_of
@@ -81,7 +80,7 @@ def test_another_solution_is_told_with_its_distance(page) -> None:
     context = of_signal(instance, unique=False, alternative=(other,), stability=None, radius=None)
     X, X2 = np.outer(instance.truth, instance.truth), other @ other.T
     apart = np.linalg.norm(X - X2) / np.linalg.norm(X)
-    assert Reading(context).distance == pytest.approx(apart, rel=1e-12)
+    assert context.distance == pytest.approx(apart, rel=1e-12)
     text = check(page(context))
     assert "it is not the only solution" in text[:400]
     assert f"relative distance of {told(float(apart), 2)}" in text
@@ -167,6 +166,7 @@ def test_a_matrix_of_higher_rank_is_no_signal(page) -> None:
         assert said in check(page(context_of(instance.problem, solution, family=phase_retrieval.FAMILY)))
 
 
+@pytest.mark.slow
 def test_a_large_image_never_becomes_a_matrix(page) -> None:
     """For 256 × 256 pixels X has 65536² entries: 64 GiB."""
     tracemalloc.start()
@@ -218,7 +218,7 @@ def test_error_on_fresh_inputs_is_that_of_the_network(page) -> None:
     x = np.random.default_rng(0).standard_normal((500, 8)) * np.sqrt(np.mean(context.problem.measurement.left**2))
     teacher, student = ([xi @ M @ xi for xi in x] for M in (context.truth, context.truth + 0.1 * np.eye(8)))
     error = np.linalg.norm(np.subtract(student, teacher)) / np.linalg.norm(teacher)
-    (fact,) = view_of("quadratic-network").highlights(Reading(context))
+    (fact,) = view_of("quadratic-network").highlights(context)
     assert fact.value == words.number(float(error), 2)
 
 
@@ -247,6 +247,7 @@ def test_a_solved_split_tells_its_radius_by_how_much_worse_others_are(page) -> N
     assert "with errors within their limit" in text
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("tau", [None, 100.0])
 def test_gross_errors_are_counted_and_shown(page, tau) -> None:
     context, S = of_split(tau=tau)

@@ -346,6 +346,7 @@ def test_memory_is_estimated_by_what_is_held():
     assert 5e9 < estimated(1_000_000, 50_000) + 3 * 24 * 10_000_000 < 10e9
 
 
+@pytest.mark.slow
 def test_memory_stays_below_its_estimate():
     rng, d, m = np.random.default_rng(0), 3000, 60_000
     rows, cols = rng.integers(0, d, m), rng.integers(0, d, m)

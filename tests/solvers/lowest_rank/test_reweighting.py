@@ -196,6 +196,7 @@ class TestStatus:
         if s.status is fm.Status.low_rank_interpolant:
             assert s.parts["local_injectivity"] == 0
 
+    @pytest.mark.sampled(2)
     def test_data_that_no_semidefinite_matrix_fits(self):
         x = np.random.default_rng(0).standard_normal((9, 5))
         s = fm.reweighted_minimum(fm.Problem(fm.measurements.RankOne(x), -np.ones(9), fm.Gram()))

@@ -53,6 +53,7 @@ def _check(name, noise, seed):
     return s.noise.sigma / _level(instance)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("name", "noise"), [("sensing", 0.1), ("small completion", 1 / 3.2)])
 def test_rank_error_and_level_are_those_of_an_oracle(name, noise):
     _check(name, noise, seed=100)
@@ -112,6 +113,7 @@ UNEVEN = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", UNEVEN)
 def test_noise_may_be_uneven(kind):
     """In completion, where a row sees few cells, the threshold of even noise would be too low by far."""
@@ -162,6 +164,7 @@ def test_a_penalty_on_a_determined_trace_is_a_shift_of_the_data(power):
         assert np.linalg.norm(again.matrix - s.matrix) < 1e-4 * np.linalg.norm(s.matrix)
 
 
+@pytest.mark.slow
 def test_of_images_the_signal_is_found_and_nothing_large_is_formed():
     """At 16 × 16 pixels least squares from the penalised solution would end in a local minimum."""
     for side in (8, 16, 32):
@@ -204,6 +207,7 @@ def test_exact_data_leave_no_noise():
     assert s.noise.alpha == 0
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("noise", [1e-9, 1e-8, 1.4e-8, 2e-8, 3e-8, 1e-7, 3e-7])
 @pytest.mark.parametrize("family", ["matrix_sensing", "covariance", "quadratic_network"])
 def test_rounding_to_single_precision_is_noise(family, noise):

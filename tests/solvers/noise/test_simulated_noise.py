@@ -47,6 +47,7 @@ def test_negative_values_cannot_be_met_by_positive_semidefinite_matrices():
     assert noise.largest(np.ones(100)) > 0
 
 
+@pytest.mark.slow
 def test_flips_see_what_a_single_large_error_does():
     problem = PROBLEMS["large completion"]
     noise = SimulatedNoise.of(problem, Scaled.of(problem, 1.0, 0, weighted=False), 0)

@@ -75,6 +75,7 @@ def test_the_likelihood_is_stationary_at_the_fit(name):
     assert at_fit < 0.2 * at_plain
 
 
+@pytest.mark.slow
 def test_weighted_tables_come_nearer():
     ratios = []
     for seed in range(3):

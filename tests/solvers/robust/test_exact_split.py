@@ -36,6 +36,7 @@ def judged(Y, seen, weight, triplets, W):
     return 1 - np.vdot(W, Y) / max(1, np.linalg.norm(W, 2), np.abs(W).max() / weight) / cost
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("shape", "rank", "missing"),
     [((150, 120), 4, 0.0), ((120, 150), 4, 0.2), ((300, 80), 3, 0.0), ((200, 200), 12, 0.1)],

@@ -30,6 +30,7 @@ def oracle(Y, truth, errors):
     return L @ R.T
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("observed", [1.0, 0.7], ids=["all", "missing"])
 @pytest.mark.parametrize("corruption", [0.02, 0.1, 0.2])
 @pytest.mark.parametrize("snr", [10.0, 100.0])
@@ -94,6 +95,7 @@ def test_without_noise_the_split_is_exact():
     assert (zero.status, zero.rank, zero.noise.sigma) == (fm.Status.unique_flat_minimum, 0, 0.0)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("noise", [0.0, 1e-12, 1e-6, 1e-4])
 @pytest.mark.parametrize("corruption", [0.0, 0.05])
 def test_no_noise_and_faint_noise(corruption, noise):

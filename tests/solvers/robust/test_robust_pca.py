@@ -108,6 +108,7 @@ def test_rank_thirty_and_many_errors():
     assert s.certificate.relative_gap <= 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "rank", "share"), [(300, 5, 0.25), (500, 1, 0.3)])
 def test_many_errors_near_the_limit_of_recovery(d, rank, share):
     """Where the norm of the dual matrix is one, but for little, a rough look at it takes it for feasible too early."""
@@ -282,6 +283,7 @@ def wrong_answers(problem, rng, count):
         yield (U[:, :n] * s, Vt[:n].T), best.certificate.dual
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("form", [None, 1.0], ids=["weight", "tau"])
 def test_no_dual_certifies_a_wrong_split(form):
     """Ten thousand perturbed duals, scaled at random: none proves what is not true."""
@@ -295,6 +297,7 @@ def test_no_dual_certifies_a_wrong_split(form):
             assert not c.holds
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("observed", [1.0, 0.8], ids=["all", "missing"])
 @pytest.mark.parametrize("form", FORMS)
 def test_no_rival_leaves_the_radius(form, observed):
@@ -310,6 +313,7 @@ def test_no_rival_leaves_the_radius(form, observed):
             assert 1e-6 < apart <= c.error_radius(excess=excess)
 
 
+@pytest.mark.slow
 def test_the_truth_under_noise_lies_within_the_radius():
     for seed in range(2):
         instance = SAMPLE((40, 40), 1, corruption=0.05, noise=1e-4, seed=seed)

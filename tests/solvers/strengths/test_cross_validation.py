@@ -120,6 +120,7 @@ class TestFolds:
             cross_validate(p, folds=3)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("make", [sensing, completion, network, covariance])
 def test_errors_are_those_of_a_plain_loop(make):
     p, powers, alphas = make(), (1.0, 0.5), [1.0, 0.2, 0.05]
@@ -185,6 +186,7 @@ def test_the_rule_of_one_standard_error_takes_the_strongest_that_is_as_good(seed
     assert one.solution.rank <= best.solution.rank
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("seed", range(2))
 def test_stopping_early_leaves_out_what_would_not_be_chosen(seed):
     p = completion(seed, noise=1.0)

@@ -10,6 +10,7 @@ from flatmin.testing import check_solution
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize(("d", "rank"), [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (3, 3), (5, 4)])
 @pytest.mark.parametrize("seed", range(3))
 def test_tiny_covariances(d, rank, seed):
@@ -98,6 +99,7 @@ def test_the_uniqueness_dual_is_a_proof_that_a_stranger_can_check():
     assert values[2] > 1e-3 * values[-1]
 
 
+@pytest.mark.slow
 def test_perturbed_uniqueness_duals_never_prove_a_second_solution_away():
     """Two solutions are known; no dual vector may certify either as the only one."""
     rng = np.random.default_rng(0)

@@ -45,6 +45,7 @@ def dense_margin(A, dual, U):
     return values[0], values.mean(), np.linalg.norm(W @ U) / np.linalg.norm(U)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("d", "m", "r", "dtype"),
     [(40, 160, 1, float), (40, 120, 1, float), (30, 180, 1, complex), (30, 270, 3, float), (15, 220, 3, complex)],

@@ -11,6 +11,7 @@ from tests.nn.batches import BATCH, LABELS, LOSSES, NETWORKS, dense_trace, make,
 from tests.nn.networks import dense, dense_gauss_newton
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["mlp", "conv"])
 @pytest.mark.parametrize("loss", ["squared", "cross entropy"])
 def test_exact_numbers(name, loss):
@@ -48,6 +49,7 @@ WAYS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("way", ["vjp", "per example", "hessian"])
 @pytest.mark.parametrize("name", ["mlp", "conv"])
 @pytest.mark.parametrize("loss", ["squared", "cross entropy"])

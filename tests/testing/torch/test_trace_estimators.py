@@ -30,6 +30,7 @@ def test_the_cases_have_the_traces_they_state():
     assert not torch.equal(trace_cases(80, 1)[0].operator, trace_cases(80)[0].operator)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("method", ["hutchinson", "hutch++", "xtrace", "auto"])
 def test_honest_estimators_pass(method):
     check = check_trace_estimator(partial(operator_trace, method=method), FEW, trials=150)
@@ -99,6 +100,7 @@ LIARS = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("liar", LIARS, ids=lambda f: f.__name__)
 def test_liars_are_caught_at_what_they_lie_about(liar):
     case = CASES["product of factors"]

@@ -15,7 +15,7 @@ from flatmin.cli.summary import as_json, print_table
 from flatmin.errors import InputError
 from flatmin.formats.archive import SavedSolution, read_solution
 from flatmin.problem import Problem
-from flatmin.report.voices import voice_of
+from flatmin.report.vocabulary import vocabulary_of
 from flatmin.report.words import judgement
 
 __all__ = ["certify", "flatness"]
@@ -34,7 +34,7 @@ def certify(file: ProblemFile, solution: Path, json: bool, deterministic: bool, 
     if json:
         print(as_json(proof.scalars()))
     else:
-        print(judgement(proof, voice_of(problem, proof, saved.settings.get("metric_power", 1.0))))
+        print(judgement(proof, vocabulary_of(problem, proof, saved.settings.get("metric_power", 1.0))))
         print_table(proof.scalars())
     return 0 if proof.holds else 1
 

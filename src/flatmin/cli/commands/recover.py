@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from flatmin._core.progress import Approach, progress
-from flatmin.cli.advice import advice
-from flatmin.cli.answer import Answer, write_answer
+from flatmin.cli.answer_files import AnswerFiles, write_answer_files
+from flatmin.cli.noise_hints import noise_hints
 from flatmin.cli.options import ProblemFile, in_options
-from flatmin.cli.outcome import outcome
 from flatmin.cli.output import destination, results_directory
+from flatmin.cli.recovery_table import recovery_rows
 from flatmin.cli.summary import as_json, print_table, summarize
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case
-from flatmin.losses import Squared
 from flatmin.report.words import unmeasured
 from flatmin.solution import Solution
 from flatmin.solvers import flat_minimum
@@ -60,7 +59,7 @@ def run(request: Request) -> int:
     family, case = request.problem.read()
     if request.reweight and request.settings["alpha"]:
         raise InputError("--reweight fits the data exactly, expected no --alpha beside it")
-    if request.reweight and not isinstance(case.problem.loss, Squared):
+    if request.reweight and case.problem.loss.has_gross_errors:
         raise InputError(f"--reweight goes with data that are to be fitted, found {family.name}")
     target = destination(request.output, request.problem.path, request.problem.mask)
     with results_directory(target) as folder:
@@ -70,12 +69,12 @@ def run(request: Request) -> int:
             lowest = _reweighted(case, request, solution, callback) if request.reweight else None
         solution = _complete(family, case, request, solution)
         summary = summarize(family, case.problem, solution, case.truth, lowest)
-        hints = advice(case.problem, solution)
+        hints = noise_hints(case.problem, solution)
         written = _write(folder, request, family, case, solution, lowest, summary, hints)
     if request.json:
         print(as_json(summary))
     elif not request.quiet:
-        print_table(outcome(case.problem, solution, summary, f"{target}: {', '.join(written)}"))
+        print_table(recovery_rows(case.problem, solution, summary, f"{target}: {', '.join(written)}"))
     if not request.quiet:
         for hint in [*hints, *unmeasured(case.problem.metric)]:
             print(f"flatmin: {hint}", file=sys.stderr)
@@ -113,7 +112,7 @@ def _write(
     """Write all results and return their names, the answer in the user's form first."""
     from flatmin.report import write_report
 
-    answer = write_answer(folder, case, solution)
+    answer = write_answer_files(folder, case, solution)
     solution.save(folder / "solution.npz")
     if lowest is not None:
         lowest.save(folder / "reweighted.npz")
@@ -130,14 +129,14 @@ def _context(
     case: Case,
     solution: Solution,
     summary: dict[str, Any],
-    answer: Answer,
+    answer: AnswerFiles,
     notes: list[str],
 ) -> Any:
-    from flatmin.report import ReportContext
+    from flatmin.report import SolvedProblem
 
     document = case.document
     kind = document.kind if document else "matrix"
-    return ReportContext(
+    return SolvedProblem(
         family=family,
         problem=case.problem,
         solution=solution,

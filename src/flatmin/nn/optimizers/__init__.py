@@ -1,4 +1,4 @@
-"""Flatness-seeking training: wrappers of any torch optimizer, one file each, found by themselves."""
+"""Flatness-seeking optimizers: each file defines a wrapper around any torch optimizer and is found automatically."""
 
 from typing import Any
 

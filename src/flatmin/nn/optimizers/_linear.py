@@ -1,4 +1,4 @@
-"""Each example at weights of its own, without those weights, where all that is trained are linear layers."""
+"""Gradients of each example at its own perturbed weights, for models whose trained layers are all linear."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from flatmin.nn.optimizers._tape import Tape, Term
 
-__all__ = ["LinearMoves"]
+__all__ = ["LinearPerturbations"]
 
 
 @dataclass(frozen=True)
-class _Move:
-    """One use of a layer: a_i, unless the weight stays, whether the bias moves, δ_i, and c_i."""
+class _Perturbation:
+    """The perturbation of one layer: inputs a_i (None if the weight is fixed), derivatives δ_i and lengths c_i."""
 
     inputs: Tensor | None
     bias: bool
@@ -25,66 +25,65 @@ class _Move:
     length: Tensor
 
     def added(self, x: Tensor) -> Tensor:
-        """Return what moving adds to the output, ``(⟨a_i, x_i⟩ + 1) c_i δ_i``."""
+        """Return what the perturbation adds to the output, ``(⟨a_i, x_i⟩ + 1) c_i δ_i``."""
         factor = float(self.bias) if self.inputs is None else (self.inputs * x).sum(1, keepdim=True) + float(self.bias)
         return factor * self.length * self.derivative
 
 
-class LinearMoves:
-    """The moves ``w + ρ g_i/‖g_i‖`` of all examples i, for models whose trained parameters are in linear layers.
+class LinearPerturbations:
+    """The weights ``w + ρ g_i/‖g_i‖`` of all examples i, for models whose trained parameters are in linear layers.
 
-    With the input a_i and the derivative δ_i of the loss by the output of a layer, the gradient of example i is
-    ``δ_i a_iᵀ``, its square ``|δ_i|² |a_i|²``, and at ``W + c_i δ_i a_iᵀ`` the layer gives ``W x + c_i ⟨a_i, x⟩ δ_i``.
-    So one pass finds all moves, and one more all gradients at the moved weights.
+    With the input a_i of a layer and the derivative δ_i of the loss in its output, the gradient of example i is
+    ``δ_i a_iᵀ`` with the squared norm ``|δ_i|² |a_i|²``. At the weights ``W + c_i δ_i a_iᵀ`` the layer returns
+    ``W x + c_i ⟨a_i, x⟩ δ_i``. So one pass finds all perturbations, and a second one all gradients at those weights.
 
     Parameters
     ----------
     model : nn.Module
-        What is trained.
+        The trained model.
     parameters : sequence of Tensor
-        Those that move.
+        The parameters that are perturbed.
     """
 
     def __init__(self, model: nn.Module, parameters: Sequence[Tensor]) -> None:
         trained = {id(p) for p in parameters}
         self._layers = [m for m in model.modules() if any(id(p) in trained for p in m._parameters.values())]
         self._trained = trained
-        self._moves: dict[nn.Module, list[_Move]] = {layer: [] for layer in self._layers}
-        #: The sum of the lengths of all examples' gradients.
+        self._perturbations: dict[nn.Module, list[_Perturbation]] = {layer: [] for layer in self._layers}
+        #: Sum of the norms of all gradients.
         self.size = 0.0
 
     @property
     def apply(self) -> bool:
-        """Whether the trained parameters are those of linear layers, each in one."""
+        """Whether every trained parameter belongs to exactly one linear layer."""
         held = [id(p) for layer in self._layers for p in layer._parameters.values() if p is not None]
         return all(type(layer) is nn.Linear for layer in self._layers) and len(held) == len(set(held))
 
     def find(self, tape: Tape, counts: Sequence[int], rho: float) -> bool:
-        """Find the moves of recorded passes; return whether each layer was called once on the rows of all examples."""
-        with tape.running(), torch.enable_grad():
+        """Find the perturbations of recorded passes; return False unless each layer was called once on all examples."""
+        with tape.replaying(), torch.enable_grad():
             return all(self._found(term, count, rho) for term, count in zip(tape.terms, counts, strict=True))
 
     @contextmanager
-    def made(self) -> Iterator[None]:
-        """Within, what runs passes again sees each example at its own weights."""
+    def applied(self) -> Iterator[None]:
+        """Evaluate each example at its own weights inside the block."""
 
-        def moved(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-            move = next(waiting[layer])
-            return output + move.added(inputs[0]).to(output.dtype)
+        def perturbed(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+            return output + next(waiting[layer]).added(inputs[0]).to(output.dtype)
 
-        waiting = {layer: iter(moves) for layer, moves in self._moves.items()}
-        with self._hooked(moved):
+        waiting = {layer: iter(found) for layer, found in self._perturbations.items()}
+        with self._hooked(perturbed):
             yield
 
     def _found(self, term: Term, count: int, rho: float) -> bool:
         uses: list[tuple[nn.Module, Tensor, Tensor]] = []
         with self._hooked(lambda layer, inputs, output: uses.append((layer, inputs[0].detach(), output))):
-            value = term.call.again()
+            value = term.call.replay()
             once = len(uses) == len({layer for layer, *_ in uses}) == len(self._layers)
             if not once or any(a.ndim != 2 or len(a) != count or not z.requires_grad for _, a, z in uses):
                 return False
             derivatives = torch.autograd.grad(value, [z for *_, z in uses], term.upstream, materialize_grads=True)
-        if len(uses) != len(self._layers):  # called again to go back: a checkpoint
+        if len(uses) != len(self._layers):  # a checkpoint called them again in the backward pass
             return False
         parts, square = [], torch.zeros(())
         for (layer, a, _), d in zip(uses, derivatives, strict=True):
@@ -97,17 +96,19 @@ class LinearMoves:
         length = torch.where(square > 0, rho * square.clamp(min=torch.finfo(torch.float64).tiny).rsqrt(), 0.0)
         self.size += float(square.sqrt().sum())
         for layer, inputs, bias, derivative in parts:
-            self._moves[layer].append(_Move(inputs, bias, derivative, length.to(derivative.dtype)[:, None]))
+            found = _Perturbation(inputs, bias, derivative, length.to(derivative.dtype)[:, None])
+            self._perturbations[layer].append(found)
         return True
 
     def gradient(self) -> dict[int, Tensor]:
-        """Return the sum of the examples' gradients by the identity of the parameter: that of the recorded passes."""
+        """Return the sum of all gradients at the unperturbed weights, keyed by the ``id`` of the parameter."""
         found: dict[int, Tensor] = {}
-        for layer, moves in self._moves.items():
-            for move in moves:
-                for name, there in (("weight", move.inputs), ("bias", torch.ones(()) if move.bias else None)):
-                    if there is not None:
-                        part = move.derivative.sum(0) if name == "bias" else move.derivative.T @ there
+        for layer, perturbations in self._perturbations.items():
+            for one in perturbations:
+                parts = {"weight": None if one.inputs is None else one.derivative.T @ one.inputs}
+                parts["bias"] = one.derivative.sum(0) if one.bias else None
+                for name, part in parts.items():
+                    if part is not None:
                         key = id(layer._parameters[name])
                         found[key] = found[key] + part if key in found else part
         return found

@@ -1,4 +1,4 @@
-"""What is common to optimizers that draw random numbers."""
+"""`RandomSeeker`: the base class of flatness-seeking optimizers that draw random numbers."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flatmin.nn.optimizers._settings import whole
+from flatmin._core.validation import whole_number
 from flatmin.nn.optimizers.base import Seeker
 
 __all__ = ["RandomSeeker"]
 
 
 class RandomSeeker(Seeker):
-    """A seeker that draws: from a generator of its own, whose state is part of `state_dict`."""
+    """A seeker with a random generator of its own, whose state is part of `state_dict`."""
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, seed: int) -> None:
         super().__init__(base, model, loss)
-        self.generator = torch.Generator().manual_seed(whole("seed", seed, least=0))
+        self.generator = torch.Generator().manual_seed(whole_number(seed, "seed", 0))
 
     def normal(self, like: Tensor) -> Tensor:
-        """Return standard normal numbers of the shape, type and place of a tensor, the same ones on every device."""
+        """Return standard normal numbers like a tensor; their values are the same on every device."""
         kind = like.dtype if like.dtype == torch.float64 else torch.float32
         return torch.randn(like.shape, generator=self.generator, dtype=kind).to(like)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the wrapped optimizer, and that of the generator."""
+        """Return the states of the wrapped optimizer and of the generator."""
         return {**super().state_dict(), self._key: self.generator.get_state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken; after that of a plain optimizer, with the generator as it is."""
+        """Restore the states; that of a plain optimizer leaves the generator unchanged."""
         super().load_state_dict(state_dict)
         if self._key in state_dict:
             self.generator.set_state(state_dict[self._key].cpu())

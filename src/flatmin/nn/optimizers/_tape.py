@@ -1,4 +1,4 @@
-"""The passes of a training step, kept so that they can be run again at other weights."""
+"""A tape of the forward passes of a training step, which can be replayed at other weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Call", "Output", "Tape", "Term", "random_states", "set_random_states
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """The tensor number ``index`` among those that a call returned, as long as nobody writes to it."""
+    """Tensor number ``index`` of the result of a call, valid until it is written to."""
 
     call: Call
     index: int
@@ -30,23 +30,22 @@ class Output:
 
 
 class Call:
-    """A call of a module, with all that its result depends on but the weights.
+    """A recorded call of a module, with everything its result depends on except the weights.
 
     Attributes
     ----------
     module : nn.Module
-        What was called.
+        The called module.
     inputs : list
-        The leaves of its arguments: tensors cut off from their graph, an `Output` in place of what an earlier call
-        returned, and whatever else there was.
+        The leaves of its arguments: detached tensors, an `Output` for the result of an earlier call, and other values.
     random : dict
-        The states of the generators before it.
+        The states of the random generators before the call.
     """
 
     def __init__(self, module: nn.Module, args: Any, kwargs: Any, outputs: Mapping[Tensor, Output]) -> None:
         leaves, self._spec = tree_flatten((args, kwargs))
         self.module = module
-        self.inputs = [_cut(x, outputs) if isinstance(x, Tensor) else x for x in leaves]
+        self.inputs = [_detached(x, outputs) if isinstance(x, Tensor) else x for x in leaves]
         self._versions = [_version(x) for x in self.inputs]
         modules = list(module.modules())
         self._modes = [(m, m.training) for m in modules]
@@ -57,13 +56,13 @@ class Call:
         }
 
     def arguments(self, inputs: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return positional and named arguments made of other leaves."""
+        """Return positional and keyword arguments with other leaves."""
         args, kwargs = tree_unflatten(list(inputs), self._spec)
         return args, kwargs
 
     @contextmanager
-    def circumstances(self, *, random: bool = True) -> Iterator[None]:
-        """Set training modes, autocast and, unless told otherwise, the random state to what they were at the call."""
+    def restored(self, *, random: bool = True) -> Iterator[None]:
+        """Restore training modes, autocast and, if ``random``, the random states of the call inside the block."""
         _set_modes(self._modes)
         if random:
             set_random_states(self.random)
@@ -73,21 +72,21 @@ class Call:
                     stack.enter_context(torch.autocast(device_type, dtype=dtype, enabled=enabled))
             yield
 
-    def again(self) -> Any:
-        """Return what the call gives at the present weights; calls that it rests on are run first."""
-        made = {x.call: tree_leaves(x.call.again()) for x in self.inputs if isinstance(x, Output)}
-        inputs = [made[x.call][x.index] if isinstance(x, Output) else x for x in self.inputs]
+    def replay(self) -> Any:
+        """Return the result of the call at the present weights; the calls whose outputs it uses are replayed first."""
+        results = {x.call: tree_leaves(x.call.replay()) for x in self.inputs if isinstance(x, Output)}
+        inputs = [results[x.call][x.index] if isinstance(x, Output) else x for x in self.inputs]
         args, kwargs = self.arguments(inputs)
-        with self.circumstances():
+        with self.restored():
             return self.module(*args, **kwargs)
 
     def modules(self) -> list[nn.Module]:
-        """Return all modules of the call, and of those that it rests on."""
+        """Return all modules of the call and of the calls whose outputs it uses."""
         calls = dict.fromkeys([self, *(x.call for x in self.inputs if isinstance(x, Output))])
         return [m for call in calls for m, _ in call._modes]
 
     def check(self) -> None:
-        """Raise `InputError` if an input was overwritten since."""
+        """Raise `InputError` if an input has been overwritten since the call."""
         for x, version in zip(self.inputs, self._versions, strict=True):
             if isinstance(x, Output):
                 x.call.check()
@@ -98,31 +97,31 @@ class Call:
 
 @dataclass
 class Term:
-    """A term ``⟨upstream, loss⟩`` of what was differentiated: upstream is its weight times a GradScaler's scale."""
+    """A term ``⟨upstream, loss⟩`` of the differentiated sum; upstream is its weight times a GradScaler's scale."""
 
     call: Call
     upstream: Tensor | None = None
     handle: RemovableHandle | None = None
 
-    def share(self, value: Tensor) -> Tensor:
-        """Return what a value of the loss adds to the whole."""
+    def weighted(self, value: Tensor) -> Tensor:
+        """Return the contribution of a value of the loss to the sum."""
         assert self.upstream is not None
         return torch.sum(value.double() * self.upstream)
 
 
 class Tape(Watcher):
-    """All calls ``loss(model(x), y)`` whose gradient reached the weights since the last step.
+    """The calls ``loss(model(x), y)`` whose gradient reached the weights since the last step.
 
-    A call counts once its gradient went into the `.grad` of a parameter, so that passes which are only looked at, made
-    without gradients, or differentiated for another purpose (`torch.autograd.grad`, `flatmin.nn.hessian_trace`) leave
-    nothing; until then a record lives and dies with the tensor that the loss returned.
+    A call is added when its gradient is accumulated in the `.grad` of a parameter. Passes that are not differentiated,
+    or differentiated for another purpose (`torch.autograd.grad`, `flatmin.nn.hessian_trace`), leave no trace; their
+    records are deleted together with the tensor that the loss returned.
 
     Parameters
     ----------
     owner : object
-        The hooks end with it.
+        The hooks are removed when it is deleted.
     model, loss : nn.Module
-        What is called in the training loop.
+        The modules that the training loop calls.
     """
 
     def __init__(self, owner: object, model: nn.Module, loss: nn.Module) -> None:
@@ -131,13 +130,13 @@ class Tape(Watcher):
         self.terms: list[Term] = []
         self._stamps: dict[int, tuple[int, int] | None] = {}
         self._outputs = WeakTensorKeyDictionary()
-        self._begun: dict[nn.Module, Call] = {}
+        self._started: dict[nn.Module, Call] = {}
         for module in (model, loss):
             self.hook(module.register_forward_pre_hook, self._before)
             self.hook(module.register_forward_hook, self._after)
 
     def clear(self) -> None:
-        """Forget what was recorded."""
+        """Delete all records."""
         for term in self.terms:
             if term.handle is not None:
                 term.handle.remove()
@@ -154,19 +153,19 @@ class Tape(Watcher):
                 )
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Run recorded calls again within: all but the weights is as it was then, and afterwards as it was before."""
+    def replaying(self) -> Iterator[None]:
+        """Prepare for `Call.replay`; buffers, training modes and random states are restored after the block."""
         if not self.terms:
             raise InputError(
                 "no pass was recorded since the last step, expected loss(model(x), y).backward() with the model and "
-                "loss of the optimizer and nothing between them (of a loss that is a function: optimizer.loss)"
+                "loss of the optimizer and no operation in between (if the loss is a function, call optimizer.loss)"
             )
         for term in self.terms:
             term.call.check()
         devices = sorted({p.device.index or 0 for p in _parameters(self._involved()) if p.device.type == "cuda"})
         token = RUNNING.set(True)
         try:
-            with torch.random.fork_rng(devices), _kept(self._involved()):
+            with torch.random.fork_rng(devices), _buffers_restored(self._involved()):
                 torch.clear_autocast_cache()
                 yield
         finally:
@@ -175,21 +174,21 @@ class Tape(Watcher):
 
     def value(self) -> Tensor:
         """Return the recorded loss at the present weights, a scalar in the units of its upstream gradients."""
-        with self.running(), torch.no_grad():
-            return torch.stack([term.share(term.call.again()) for term in self.terms]).sum()
+        with self.replaying(), torch.no_grad():
+            return torch.stack([term.weighted(term.call.replay()) for term in self.terms]).sum()
 
     def gradient(self, parameters: Sequence[Tensor], factor: float = 1.0) -> tuple[list[Tensor | None], Tensor]:
-        """Return ``factor`` times its gradient, and the loss itself; ``.grad`` of all parameters stays as it is."""
+        """Return ``factor`` times the gradient of the recorded loss, and the loss; no ``.grad`` is changed."""
         everything = dict.fromkeys([*parameters, *_parameters(self._involved())])
         before = [(p, p.grad) for p in everything]
         try:
-            with self.running(), torch.enable_grad():
+            with self.replaying(), torch.enable_grad():
                 for p in everything:
                     p.grad = None
                 values = []
                 for term in self.terms:
-                    value = term.call.again()
-                    values.append(term.share(value.detach()))
+                    value = term.call.replay()
+                    values.append(term.weighted(value.detach()))
                     assert term.upstream is not None
                     value.backward(factor * term.upstream)
             return [p.grad for p in parameters], torch.stack(values).sum()
@@ -201,12 +200,12 @@ class Tape(Watcher):
         if self.watches(module):
             if self.terms and self._was_zeroed():
                 self.clear()
-            self._begun.pop(module, None)
+            self._started.pop(module, None)
             if torch.is_grad_enabled():
-                self._begun[module] = Call(module, args, kwargs, self._outputs)
+                self._started[module] = Call(module, args, kwargs, self._outputs)
 
     def _after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        call = self._begun.pop(module, None) if self.watches(module) else None
+        call = self._started.pop(module, None) if self.watches(module) else None
         if call is None:
             return
         if module is self.model:
@@ -215,9 +214,9 @@ class Tape(Watcher):
                     self._outputs[leaf] = Output(call, index, _version(leaf))
         elif isinstance(output, Tensor) and output.requires_grad and any(isinstance(x, Output) for x in call.inputs):
             term = Term(call)
-            term.handle = output.register_hook(partial(self._arrived, term))  # type: ignore[no-untyped-call]
+            term.handle = output.register_hook(partial(self._on_gradient, term))  # type: ignore[no-untyped-call]
 
-    def _arrived(self, term: Term, gradient: Tensor) -> None:
+    def _on_gradient(self, term: Term, gradient: Tensor) -> None:
         if not _accumulates(_parameters(term.call.modules())):
             return
         if term.upstream is None:
@@ -226,11 +225,11 @@ class Tape(Watcher):
         else:
             term.upstream = term.upstream + gradient.detach()
         engine = torch.autograd.Variable._execution_engine
-        # Called when this pass has ended: the inner one after what DistributedDataParallel has called then.
-        engine.queue_callback(lambda: engine.queue_callback(self._ended))
+        # Run at the end of this backward pass, after the callbacks of DistributedDataParallel.
+        engine.queue_callback(lambda: engine.queue_callback(self._on_backward_end))
 
     def _was_zeroed(self) -> bool:
-        """Return whether gradients were cleared by another than the optimizer, such as `nn.Module.zero_grad`."""
+        """Return whether gradients were cleared without the optimizer, as by `nn.Module.zero_grad`."""
         parameters = list(_parameters(self._involved()))
         changed = any(self._stamps.get(id(p), _stamp(p)) != _stamp(p) for p in parameters)
         return changed and not any(p.grad is not None and bool(p.grad.any()) for p in parameters)
@@ -238,65 +237,65 @@ class Tape(Watcher):
     def _involved(self) -> list[nn.Module]:
         return list(dict.fromkeys(m for term in self.terms for m in term.call.modules()))
 
-    def _ended(self) -> None:
+    def _on_backward_end(self) -> None:
         self._stamps = {id(p): _stamp(p) for p in _parameters(self._involved())}
 
 
 def _parameters(modules: Iterable[nn.Module]) -> Iterator[nn.Parameter]:
-    """Give what modules hold themselves; `nn.Module.parameters` takes longer than a small layer."""
+    """Yield the parameters that modules hold themselves; `nn.Module.parameters` is slower than a small layer."""
     return (p for module in modules for p in module._parameters.values() if p is not None)
 
 
-def _cut(tensor: Tensor, outputs: Mapping[Tensor, Output]) -> Tensor | Output:
-    """Return what stands for a tensor: its place among outputs, or the tensor itself without its graph."""
+def _detached(tensor: Tensor, outputs: Mapping[Tensor, Output]) -> Tensor | Output:
+    """Return the `Output` that a tensor is, or the tensor itself, detached."""
     output = outputs.get(tensor)
     return tensor.detach() if output is None or output.version != _version(tensor) else output
 
 
 def _stamp(parameter: Tensor) -> tuple[int, int] | None:
-    """Return what changes when the gradient of a parameter is replaced or written to."""
+    """Return an identifier that changes when the gradient of a parameter is replaced or written to."""
     gradient = parameter.grad
     return None if gradient is None else (id(gradient), gradient._version)
 
 
 def _version(x: Any) -> int | None:
-    """Return the number of times that a tensor was written to, where torch counts."""
+    """Return the number of times that a tensor was written to; None where torch does not count."""
     return int(x._version) if isinstance(x, Tensor) and not x.is_inference() else None
 
 
 def _accumulates(parameters: Iterable[Tensor]) -> bool:
-    """Return, within a backward pass, whether it adds to the `.grad` of one of some parameters."""
+    """Return whether the running backward pass accumulates in the `.grad` of one of these parameters."""
     for p in parameters:
         if p.requires_grad:
             try:
                 node = torch.autograd.graph.get_gradient_edge(p).node
                 if torch._C._will_engine_execute_node(node):
                     return True
-            except (RuntimeError, AttributeError):  # torch.autograd.grad and torch.func return what they find
+            except (RuntimeError, AttributeError):  # torch.autograd.grad and torch.func do not accumulate
                 return False
     return False
 
 
 def random_states(devices: Iterable[torch.device]) -> dict[torch.device, Tensor]:
-    """Return the states of the generators of some devices."""
+    """Return the states of the random generators of devices."""
     return {d: torch.cuda.get_rng_state(d) if d.type == "cuda" else torch.get_rng_state() for d in devices}
 
 
 def set_random_states(states: Mapping[torch.device, Tensor]) -> None:
-    """Set generators to such states."""
+    """Set random generators to the states that `random_states` returned."""
     for device, state in states.items():
         torch.set_rng_state(state) if device.type == "cpu" else torch.cuda.set_rng_state(state, device)
 
 
 def _set_modes(modes: Iterable[tuple[nn.Module, bool]]) -> None:
     for module, mode in modes:
-        if module.training != mode:  # a module takes its time to set an attribute
+        if module.training != mode:  # setting an attribute of a module is slow
             module.training = mode
 
 
 @contextmanager
-def _kept(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Put buffers (running statistics among them) and training modes back."""
+def _buffers_restored(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Restore buffers (such as running statistics) and training modes after the block."""
     modes = [(m, m.training) for m in modules]
     buffers = [(m, name, b, b.detach().clone()) for m, _ in modes for name, b in m._buffers.items() if b is not None]
     try:

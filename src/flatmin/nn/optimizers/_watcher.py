@@ -1,4 +1,4 @@
-"""Hooks on modules that end with their owner and do not follow the modules into copies."""
+"""Hooks on modules that are removed with their owner and have no effect on copies of the modules."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch.utils.hooks import RemovableHandle
 
 __all__ = ["RUNNING", "Watcher"]
 
-#: True while recorded passes run again: no watcher looks then.
+#: True while recorded passes are replayed; watchers ignore them.
 RUNNING: ContextVar[bool] = ContextVar("RUNNING", default=False)
 
 
 class Watcher:
-    """What hooks on modules belong to.
+    """The owner of hooks on modules.
 
-    A copy of a watched module (`torch.optim.swa_utils.AveragedModel` makes one) or a pickled one is not watched, though
-    its hooks came along: a hook acts only where `watches` says so.
+    A copied or pickled module (`torch.optim.swa_utils.AveragedModel` makes copies) keeps its hooks but is not watched:
+    a hook acts only if `watches` returns True.
     """
 
     def __init__(self, owner: object, *modules: nn.Module) -> None:
@@ -29,11 +29,11 @@ class Watcher:
         weakref.finalize(owner, self.close)
 
     def hook(self, register: Callable[..., RemovableHandle], function: Callable[..., Any], **options: Any) -> None:
-        """Register a hook, to be removed when the owner is gone."""
+        """Register a hook, which is removed together with the owner."""
         self._handles.append(register(function, with_kwargs=True, **options))
 
     def watches(self, module: nn.Module) -> bool:
-        """Return whether this very module is watched, and recorded passes are not running again."""
+        """Return whether this module is watched and no recorded pass is being replayed."""
         return any(module is mine for mine in self._modules) and not RUNNING.get()
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class Watcher:
 
 
 def _blind(kind: type[Watcher]) -> Watcher:
-    """Return a watcher of nothing: what is left of one in a pickled module."""
+    """Return a watcher of no modules, which replaces a watcher in a pickled module."""
     watcher = kind.__new__(kind)
     watcher._modules, watcher._handles = (), []
     return watcher

@@ -1,4 +1,4 @@
-"""What every flatness-seeking optimizer does: wrap another, and run recorded passes again at other weights."""
+"""`Seeker`: the base class of flatness-seeking optimizers, which wrap another optimizer and replay recorded passes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from flatmin.nn.optimizers._watcher import Watcher
 
 __all__ = ["AGREEMENT", "Seeker", "distance", "norm"]
 
-#: Where the gradient at other weights overflows under a GradScaler, it is computed again with its scale times these.
-SHRINKING = (1.0, 2.0**-4, 2.0**-8, 2.0**-16)
+#: If a replayed gradient overflows under a GradScaler, it is computed again with its scale times these factors.
+SCALE_FACTORS = (1.0, 2.0**-4, 2.0**-8, 2.0**-16)
 
-#: Largest relative distance between `.grad` and the gradient of the recorded passes, at the first step.
+#: Largest relative distance, at the first step, between `.grad` and the gradient of the recorded passes.
 AGREEMENT = 0.01
 
 
 class Seeker(Optimizer):
-    """A torch optimizer that is given another gradient, or other weights, than plain training gives.
+    """A wrapper around a torch optimizer that replaces its gradient, or changes the weights, before each step.
 
-    The training loop stays as it is::
+    The training loop does not change::
 
         optimizer = nn.SAM(torch.optim.SGD(model.parameters(), lr=0.1), model, loss)
         for x, y in data:
@@ -36,55 +36,53 @@ class Seeker(Optimizer):
             loss(model(x), y).backward()
             optimizer.step()
 
-    Hooks on the model and on the loss note each pass whose gradient arrives, with its random state (dropout draws the
-    same mask again), its autocast state and its weight in the sum (gradient accumulation); `step` runs them again where
-    the method needs them, and then takes a step of the wrapped optimizer. Weights, buffers (running statistics),
-    training modes, the random state and, should it be interrupted, gradients are put back bit by bit.
+    Hooks on the model and on the loss record each pass that is differentiated, with its random state (so that dropout
+    draws the same mask), its autocast state and its weight in the sum (gradient accumulation). `step` replays the
+    recorded passes if the method needs them, and then takes a step of the wrapped optimizer. Weights, buffers, training
+    modes, random states and, after an interrupt, gradients are restored bit by bit.
 
     State, parameter groups and defaults are those of the wrapped optimizer, so that schedulers, checkpoints and
-    `torch.optim.swa_utils` work as with it. `torch.amp.GradScaler` may step it; a step whose gradient is infinite, at
-    the weights or at those beside them, is left out.
+    `torch.optim.swa_utils` work with it. `torch.amp.GradScaler` may call `step`; a step is skipped if a gradient is
+    infinite, at the weights or at the perturbed weights.
 
     Parameters
     ----------
     base : torch.optim.Optimizer
-        The optimizer that takes the steps; one that asks for a closure (`torch.optim.LBFGS`) is given one.
+        The optimizer that takes the steps; if it needs a closure (`torch.optim.LBFGS`), it gets one.
     model : nn.Module
-        What is called in the loop, so after `torch.compile` what it returned. All that is differentiated goes through
-        ``loss(model(x), y)``: this is checked at the first step, where the passes are run once more for it.
+        The module that the loop calls; after `torch.compile`, the compiled one. Everything that is differentiated must
+        go through ``loss(model(x), y)``; the first step verifies this by one replay.
     loss : nn.Module or callable
-        What is called with the model's output. Of a plain function, call ``optimizer.loss`` in the loop instead.
+        Called with the output of the model. If it is a plain function, the loop must call ``optimizer.loss`` instead.
 
     Attributes
     ----------
-    gradient_evaluations : int
-        Gradients of the batch that a step of the method takes, the plain one included where it is used.
     loss : nn.Module
-        The loss to call.
+        The loss to call in the loop.
 
     Raises
     ------
     InputError
-        If an argument is of the wrong kind; in `step`, if no pass was recorded, if an input was overwritten, or if
-        `.grad` is not the gradient of what was recorded.
+        If an argument has the wrong type; in `step`, if no pass was recorded, an input was overwritten, or `.grad` is
+        not the gradient of the recorded passes.
 
     Notes
     -----
-    Where passes run again, a gradient that was clipped before `step` is refused: it would be replaced by another, which
-    is not clipped. To clip the one that is used, under a GradScaler too, do it in a hook of the wrapped optimizer:
+    If the method replays passes, a gradient that was clipped before `step` is refused, since it would be replaced by
+    one that is not clipped. Clip in a hook of the wrapped optimizer instead, also under a GradScaler:
     ``base.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(model.parameters(), 1.0))``.
 
-    One wrapper may be around another, ``SAM(WeightDecay(...), ...)``, the one that runs passes again outermost;
-    `LabelNoise` may be around all.
+    Wrappers can be nested, as in ``SAM(WeightDecay(...), ...)``, if the one that replays passes is outermost; only
+    `LabelNoise` may be around it.
     """
 
-    #: Whether the method runs recorded passes again, in place of the gradient that it is given.
+    #: Whether the method replaces the given gradient by replaying recorded passes.
     replays: ClassVar[bool] = False
-    #: Whether it leaves both the gradient and the weights alone, so that it may be around any other.
+    #: Whether the method changes neither gradient nor weights, so that it may wrap any other seeker.
     transparent: ClassVar[bool] = False
-    #: Whether its gradient is made of one process's examples, where DistributedDataParallel would average it.
+    #: Whether the method uses the examples of one process only, and so cannot train a DistributedDataParallel model.
     local: ClassVar[bool] = False
-    #: Has `GradScaler.step` hand over the scale and whether something was infinite.
+    #: Makes `GradScaler.step` pass its scale and whether a gradient is infinite, as attributes of this optimizer.
     _step_supports_amp_scaling = True
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any) -> None:
@@ -95,7 +93,7 @@ class Seeker(Optimizer):
         if not callable(loss):
             raise InputError(f"loss of {name} is a {type(loss).__name__}, expected a module or a function")
         if self.local and isinstance(model, nn.parallel.DistributedDataParallel):
-            raise InputError(f"{name} sees one process's examples alone, expected a model that is not distributed")
+            raise InputError(f"{name} uses the examples of one process, expected a model that is not distributed")
         self.base, self.model = base, model
         own = {id(p) for p in model.parameters()}
         if not any(id(p) in own for p in self.parameters):
@@ -108,11 +106,10 @@ class Seeker(Optimizer):
                 "order or a plain optimizer"
             )
         self.loss = _as_module(loss, base)
-        self._asks = not isinstance(base, Seeker) and _asks_for_closure(base)
+        self._needs_closure = not isinstance(base, Seeker) and _needs_closure(base)
         self._checked = False
-        # That of a GradScaler, in this step; in one of an optimizer around this one, which has handed it on.
-        self._scale: float | None = None
-        self._handed_scale: float | None = None
+        self._scale: float | None = None  # the scale of a GradScaler in this step
+        self._outer_scale: float | None = None  # the same, passed on by a wrapper around this one
         self.__setstate__({})
 
     @property
@@ -149,16 +146,16 @@ class Seeker(Optimizer):
 
     @property
     def gradient_evaluations(self) -> int:
-        """Gradients of the batch that a step takes."""
+        """Number of gradients of the batch in a step, including the plain one if the method uses it."""
         return getattr(self.base, "gradient_evaluations", 1)
 
     def seek(self) -> None:
-        """Put the gradient of the method in place of the plain one, or change the weights."""
+        """Replace the gradient by that of the method, or change the weights; subclasses override this."""
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take a step of the wrapped optimizer at the gradient of the method; return what a closure returned, if any.
+        """Take a step of the wrapped optimizer with the gradient of the method; return the result of a closure.
 
-        A closure is called once, at the beginning, as the body of the training loop would be.
+        A closure is called once, at the beginning, like the body of a training loop.
         """
         value = None
         if closure is not None:
@@ -168,18 +165,18 @@ class Seeker(Optimizer):
             if self._unscale():
                 self._advance()
         except BaseException:
-            # GradScaler.step takes back what it handed over only if all goes well, and multiplies it the next time.
+            # GradScaler.step deletes these only if no exception is raised, and would multiply them the next time.
             for name in ("grad_scale", "found_inf"):
                 self.__dict__.pop(name, None)
             raise
         finally:
-            self._handed_scale = None
+            self._outer_scale = None
             if self._tape is not None:
                 self._tape.clear()
         return value
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear gradients, and forget the passes that they came from."""
+        """Clear gradients and the recorded passes."""
         self.base.zero_grad(set_to_none)
         if self._tape is not None:
             self._tape.clear()
@@ -193,11 +190,11 @@ class Seeker(Optimizer):
         return self.base.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Restore the state of the wrapped optimizer."""
         self.base.load_state_dict(state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy is made of; hooks, of users and of schedulers, stay behind as they do in torch."""
+        """Return the state for a copy; hooks of users and schedulers are not copied, as in torch."""
         return {
             name: value
             for name, value in self.__dict__.items()
@@ -205,7 +202,7 @@ class Seeker(Optimizer):
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Become a copy, which watches the copies of model and loss that it came with."""
+        """Restore a copy, which watches the copied model and loss."""
         super().__setstate__(state)
         for event in ("state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post"):
             name = f"_optimizer_{event}_hooks"
@@ -224,20 +221,20 @@ class Seeker(Optimizer):
             return float(self._tape.value()) / (self._scale or 1.0)
 
     def assign(self, gradients: Sequence[Tensor | None]) -> None:
-        """Put gradients in place of the present ones, in the order of `parameters`."""
+        """Set the gradients of `parameters`, in their order."""
         for p, gradient in zip(self.parameters, gradients, strict=True):
             p.grad = None if gradient is None else gradient.to(p.dtype)
 
     def _watch(self) -> None:
-        """Begin to watch the model and the loss."""
-        self._tape = Tape(self, self.model, self.loss) if self.replays or self._asks else None
+        """Register the hooks on the model and the loss."""
+        self._tape = Tape(self, self.model, self.loss) if self.replays or self._needs_closure else None
 
     def _differentiated(self) -> tuple[list[Tensor | None], float | Tensor]:
         """Return the gradient of the recorded passes at the present weights, and their loss."""
         assert self._tape is not None
         if self._scale is None:
             return self._tape.gradient(self.parameters)
-        for factor in SHRINKING:
+        for factor in SCALE_FACTORS:
             gradients, value = self._tape.gradient(self.parameters, factor)
             if _finite(gradients):
                 break
@@ -245,7 +242,7 @@ class Seeker(Optimizer):
 
     @contextmanager
     def _moved(self, direction: Sequence[Tensor | None], length: float) -> Iterator[None]:
-        """Move `parameters` within; afterwards each has the very bits that it had before."""
+        """Move `parameters` inside the block, and restore them bit by bit afterwards."""
         pairs = zip(self.parameters, direction, strict=True) if direction else ()
         moving = [(p, v, p.detach().clone()) for p, v in pairs if v is not None]
         try:
@@ -259,8 +256,8 @@ class Seeker(Optimizer):
                     p.copy_(saved)
 
     def _unscale(self) -> bool:
-        """Divide `.grad` by the scale of a GradScaler; return whether it is finite, or nobody asks for that."""
-        self._scale = self._handed_scale
+        """Divide `.grad` by the scale of a GradScaler; return False if the GradScaler found an infinite gradient."""
+        self._scale = self._outer_scale
         record = self._record()
         if record is not None and self._scale is None:
             record.check_gradients(self.parameters)
@@ -276,49 +273,49 @@ class Seeker(Optimizer):
                     p.grad.div_(self._scale)
         elif record is not None:
             raise InputError(
-                "scaler.unscale_() was called before scaler.step(), which hides the scale of recorded passes, expected "
-                "scaler.step() alone; clip in a hook: base.register_step_pre_hook(...)"
+                "scaler.unscale_() was called before scaler.step(), which hides the scale of the recorded passes, "
+                "expected only scaler.step(); clip in a hook: base.register_step_pre_hook(...)"
             )
         return True
 
     def _record(self) -> Tape | None:
-        """Return the tape of this optimizer, or that of a wrapper within."""
+        """Return the tape of this optimizer or of the wrapper inside it."""
         return self.base._record() if self._tape is None and isinstance(self.base, Seeker) else self._tape
 
     def _advance(self) -> None:
-        """Seek, and take the step of the wrapped optimizer unless the scale of a GradScaler was too much."""
+        """Seek and take the step of the wrapped optimizer, unless the gradient overflowed under a GradScaler."""
         if self.replays and not self._checked:
             self._check_agreement()
-        if self._asks:
+        if self._needs_closure:
             self.base.step(self._closure)
             return
         self.seek()
         if self._scale is not None and not _finite([p.grad for p in self.parameters]):
             return
         if isinstance(self.base, Seeker):
-            self.base._handed_scale = self._scale
+            self.base._outer_scale = self._scale
         self.base.step()
 
     def _closure(self) -> float:
-        """Return the recorded loss at the present weights, and leave the gradient of the method there."""
+        """Set the gradient of the method at the present weights, and return the recorded loss."""
         gradients, value = self._differentiated()
         self.assign(gradients)
         self.seek()
         return float(value)
 
     def _check_agreement(self) -> None:
-        """Raise `InputError` if the recorded passes are not all that was differentiated."""
+        """Raise `InputError` unless `.grad` is the gradient of the recorded passes."""
         off = distance([p.grad for p in self.parameters], self.gradient())
         self._checked = True
         if off > AGREEMENT:
             raise InputError(
-                f".grad is {off:.1%} off the gradient of recorded passes, expected nothing but loss(model(x), y) to "
-                "be differentiated"
+                f".grad differs by {off:.1%} from the gradient of the recorded passes, expected only loss(model(x), y) "
+                "to be differentiated"
             )
 
 
 def distance(found: Sequence[Tensor | None], expected: Sequence[Tensor | None], size: float | None = None) -> float:
-    """Return the distance of two lists of gradients over a size, else that of the second; None is 0."""
+    """Return the distance of two lists of gradients divided by a size, by default the norm of the second; None is 0."""
     pairs = [(a, b) for a, b in zip(found, expected, strict=True) if a is not None or b is not None]
     apart = norm([b if a is None else a if b is None else a - b for a, b in pairs])  # type: ignore[misc]
     size = norm([b for b in expected if b is not None]) if size is None else size
@@ -326,13 +323,13 @@ def distance(found: Sequence[Tensor | None], expected: Sequence[Tensor | None], 
 
 
 def norm(tensors: Sequence[Tensor]) -> float:
-    """Return the Euclidean norm of all entries; that of half precision would overflow in its own."""
+    """Return the Euclidean norm of all entries, computed in single precision at least, to avoid overflow."""
     norms = [torch.linalg.vector_norm(t.to_dense(), dtype=torch.promote_types(t.dtype, torch.float32)) for t in tensors]
     return float(torch.linalg.vector_norm(torch.stack([n.double() for n in norms]))) if norms else 0.0
 
 
 class _Function(nn.Module):
-    """A plain function as a module, so that it has hooks."""
+    """A plain function as a module, which can have hooks."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
@@ -343,14 +340,14 @@ class _Function(nn.Module):
 
 
 def _as_module(loss: Any, base: Optimizer) -> nn.Module:
-    """Return the module to call for a loss: the one that a wrapped wrapper has already, where it is of that loss."""
+    """Return a loss as a module; a plain function shares the module of an inner wrapper with the same function."""
     if isinstance(loss, nn.Module):
         return loss
     inner = base.loss if isinstance(base, Seeker) else None
     return inner if isinstance(inner, _Function) and inner.function is loss else _Function(loss)
 
 
-def _asks_for_closure(base: Optimizer) -> bool:
+def _needs_closure(base: Optimizer) -> bool:
     """Return whether an optimizer cannot step without a closure."""
     closure = inspect.signature(base.step).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty

@@ -1,4 +1,4 @@
-"""Label noise: each step sees freshly disturbed targets."""
+"""Label noise: every step draws new noise on the targets."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ["LabelNoise"]
 
 
 class LabelNoise(RandomSeeker):
-    """Disturb the targets whenever the loss is called in training.
+    """Add noise to the targets whenever the loss is called in training.
 
-    Real targets get normal noise; class numbers are replaced, with a given probability, by one drawn among all classes.
-    At zero loss the noise drives the weights to where the trace of the Hessian is smallest.
+    Real targets get normal noise. Class labels are replaced, with a given probability, by a class drawn uniformly. At
+    zero loss, the noise drives the weights to where the trace of the Hessian is smallest.
 
-    Targets are disturbed where gradients are recorded and the model is in training mode, not under `torch.no_grad` or
-    in evaluation mode; the loss that the loop sees is that of the disturbed targets.
+    Noise is added if gradients are recorded and the model is in training mode, hence not under `torch.no_grad` or in
+    evaluation mode. The loop sees the loss of the noisy targets.
 
     Parameters
     ----------
     base, model, loss
         As in `Seeker`; the loss is called as ``loss(output, target)``.
     noise : float
-        Standard deviation for real targets, in their units; for class numbers the probability, at most 1.
+        For real targets the standard deviation, in their units; for class labels the probability, at most 1.
     seed : int
-        Draws the noise.
+        Seed of the noise.
 
     References
     ----------
@@ -59,7 +59,7 @@ class LabelNoise(RandomSeeker):
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, noise: float = 0.1, *, seed: int = 0) -> None:
         super().__init__(base, model, loss, seed)
         if isinstance(self.loss, nn.BCELoss):
-            raise InputError("loss is BCELoss, which takes no target beyond 0 and 1, expected BCEWithLogitsLoss")
+            raise InputError("loss is BCELoss, which needs targets between 0 and 1, expected BCEWithLogitsLoss")
         self.noise = number("noise", noise)
 
     def _watch(self) -> None:
@@ -67,7 +67,7 @@ class LabelNoise(RandomSeeker):
         self._labels = _Labels(self)
 
     def _advance(self) -> None:
-        """Raise `InputError` if no target was disturbed since the last step."""
+        """Advance; raise `InputError` if no target got noise since the last step."""
         if not self._labels.seen:
             raise InputError(
                 "no target was seen since the last step, expected loss(model(x), y) with the loss of the optimizer (of "
@@ -76,16 +76,16 @@ class LabelNoise(RandomSeeker):
         self._labels.seen = 0
         super()._advance()
 
-    def disturbed(self, output: Tensor, target: Tensor, ignored: int | None) -> Tensor:
+    def noisy(self, output: Tensor, target: Tensor, ignored: int | None) -> Tensor:
         """Return a target with noise."""
         if target.is_floating_point():
             noise = torch.randn(target.shape, generator=self.generator, dtype=torch.float64)
             return target + (self.noise * noise).to(target)
         if target.dtype == torch.bool or target.is_complex() or output.ndim == 0 or output.ndim == target.ndim > 0:
             raise InputError(
-                f"targets are {target.dtype}, expected real numbers, or class numbers below a score a class"
+                f"targets are {target.dtype}, expected real numbers, or class labels with one output for each class"
             )
-        number("noise, the probability of a random class,", self.noise, most=1)
+        number("noise, the probability of a random class,", self.noise, maximum=1)
         classes = output.shape[0] if output.ndim == 1 else output.shape[1]
         changed = torch.rand(target.shape, generator=self.generator) < self.noise
         drawn = torch.randint(classes, target.shape, generator=self.generator)
@@ -94,7 +94,7 @@ class LabelNoise(RandomSeeker):
 
 
 class _Labels(Watcher):
-    """The hook on the loss. It comes before those of wrappers within, so that they record what it gives."""
+    """The hook on the loss; it runs before the hooks of inner wrappers, which then record the noisy targets."""
 
     def __init__(self, owner: LabelNoise) -> None:
         super().__init__(owner, owner.loss)
@@ -109,6 +109,6 @@ class _Labels(Watcher):
         target = args[1] if len(args) > 1 else kwargs.get("target")
         if not isinstance(target, Tensor) or not isinstance(output, Tensor):
             raise InputError("the loss was called without a target tensor, expected loss(output, target)")
-        disturbed = owner.disturbed(output, target, getattr(module, "ignore_index", None))
+        noisy = owner.noisy(output, target, getattr(module, "ignore_index", None))
         self.seen += 1
-        return ((args[0], disturbed, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "target": disturbed})
+        return ((args[0], noisy, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "target": noisy})

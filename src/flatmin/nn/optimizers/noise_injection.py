@@ -1,4 +1,4 @@
-"""Symmetric noise injection: gradients at weights disturbed both ways."""
+"""Symmetric noise injection: gradients at weights with random noise added and subtracted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from flatmin._core.validation import whole_number
 from flatmin.nn.optimizers._random import RandomSeeker
-from flatmin.nn.optimizers._settings import number, whole
+from flatmin.nn.optimizers._settings import number
 
 __all__ = ["NoiseInjection"]
 
@@ -16,8 +17,8 @@ __all__ = ["NoiseInjection"]
 class NoiseInjection(RandomSeeker):
     """Train with the mean of ``½ (∇f(w + σv) + ∇f(w − σv))`` over standard normal directions v.
 
-    Its expectation is the gradient of ``f + (σ²/2) tr ∇²f + O(σ⁴)``, exactly so without the remainder where f is a
-    quartic, as the squared loss of a factored model is. The gradient at w itself is not used.
+    Its expectation is the gradient of ``f + (σ²/2) tr ∇²f + O(σ⁴)``; the remainder is zero for a quartic f, such as the
+    squared loss of a factored model. The gradient at w itself is not used.
 
     Parameters
     ----------
@@ -26,9 +27,9 @@ class NoiseInjection(RandomSeeker):
     sigma : float
         Standard deviation σ of each weight's noise, in the units of the weights.
     directions : int
-        Directions a step; each takes two gradients.
+        Number of directions in a step; each takes two gradients.
     seed : int
-        Draws them.
+        Seed of the directions.
 
     References
     ----------
@@ -50,15 +51,15 @@ class NoiseInjection(RandomSeeker):
     ) -> None:
         super().__init__(base, model, loss, seed)
         self.sigma = number("sigma", sigma)
-        self.directions = whole("directions", directions, least=1)
+        self.directions = whole_number(directions, "directions", 1)
 
     @property
     def gradient_evaluations(self) -> int:
-        """Two a direction; the plain one, which the loop computes, is not used and not counted."""
+        """Two for each direction; the plain gradient, which the loop computes, is not used and not counted."""
         return 2 * self.directions
 
     def seek(self) -> None:
-        """Put the mean gradient beside the weights in place of that at the weights."""
+        """Replace the gradient by the mean over noisy weights."""
         total: list[Tensor | None] = [None] * len(self.parameters)
         for _ in range(self.directions):
             direction = [self.normal(p) for p in self.parameters]

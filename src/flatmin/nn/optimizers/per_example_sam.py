@@ -13,10 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
+from flatmin._core.validation import whole_number
 from flatmin.errors import InputError
 from flatmin.nn.operators.state import FAILURES
-from flatmin.nn.optimizers._linear import LinearMoves
-from flatmin.nn.optimizers._settings import number, whole
+from flatmin.nn.optimizers._linear import LinearPerturbations
+from flatmin.nn.optimizers._settings import number
 from flatmin.nn.optimizers._tape import Output, Term, random_states, set_random_states
 from flatmin.nn.optimizers.base import AGREEMENT, Seeker, distance
 
@@ -28,21 +29,21 @@ _log = logging.getLogger(__name__)
 
 
 class PerExampleSAM(Seeker):
-    """Train with the mean of ``∇f_i(w + ρ ∇f_i(w)/‖∇f_i(w)‖)`` over the examples i: each goes to its own worst weights.
+    """Train with the mean of ``∇f_i(w + ρ ∇f_i(w)/‖∇f_i(w)‖)`` over the examples i, each at its own worst weights.
 
-    This is what steps of `SAM` with one example each do on average, and said to make the trace of the Hessian small.
-    Where the trained layers are linear, as in a perceptron, two passes of the batch do it. Otherwise examples are
-    vectorized with `torch.func.vmap` where the model allows it, and else taken one by one.
+    This is the average of `SAM` steps with one example each, which favour a small trace of the Hessian. If all trained
+    layers are linear, as in a perceptron, it takes two passes of the batch. Otherwise examples are vectorized with
+    `torch.func.vmap` if the model allows it, and taken one by one if not.
 
     Parameters
     ----------
     base, model, loss
-        As in `Seeker`. Tensors given to the model and the loss have the examples along their first dimension; the loss
-        is a mean or (``loss.reduction == "sum"``) a sum of one loss an example: batch norm is refused in training mode.
+        As in `Seeker`. Tensors given to the model and the loss have the examples along their first dimension. The loss
+        is the mean over examples, or the sum if ``loss.reduction == "sum"``. Batch norm is refused in training mode.
     rho : float
         The distance ρ, in the units of the weights.
     chunk : int
-        Examples at a time that are vectorized: that many copies of the weights and of the gradient are in memory.
+        Number of examples that are vectorized at once; memory holds that many copies of the weights and gradients.
 
     References
     ----------
@@ -64,7 +65,7 @@ class PerExampleSAM(Seeker):
         self.rho = number("rho", rho)
         if getattr(self.loss, "reduction", "mean") not in ("mean", "sum"):
             raise InputError(f"the reduction of the loss is {self.loss.reduction!r}, expected 'mean' or 'sum'")
-        self.chunk = whole("chunk", chunk, least=1)
+        self.chunk = whole_number(chunk, "chunk", 1)
         names = {id(p): name for name, p in model.named_parameters()}
         if any(id(p) not in names for p in self.parameters):
             raise InputError("the optimizer has a parameter outside the model, expected those of the model alone")
@@ -74,36 +75,36 @@ class PerExampleSAM(Seeker):
 
     @property
     def gradient_evaluations(self) -> int:
-        """Two: each example's, at the weights and beside them; the batch's, which the loop computes, is not counted."""
+        """Two for each example; the gradient of the batch, which the loop computes, is not counted."""
         return 2
 
     def seek(self) -> None:
-        """Put the mean of the examples' gradients in place of that of the batch."""
+        """Replace the gradient of the batch by the mean over examples."""
         self._check_norms()
-        moves = self._linear_moves()
-        if moves is None:
+        perturbations = self._linear_perturbations()
+        if perturbations is None:
             self.assign([g / (self._scale or 1.0) for g in self._total(self.rho)[0]])
         else:
-            with moves.made():
+            with perturbations.applied():
                 self.assign(self.gradient())
 
-    def _linear_moves(self) -> LinearMoves | None:
-        """Return the moves of all examples, None where they need weights of their own."""
+    def _linear_perturbations(self) -> LinearPerturbations | None:
+        """Return the perturbations of all examples by the linear route, None if the model does not allow it."""
         assert self._tape is not None
         counts = [self._examples(term).count for term in self._tape.terms]
         if self._linear is False:
             return None
-        moves = LinearMoves(self.model, self.parameters)
-        if not (moves.apply and moves.find(self._tape, counts, self.rho)):
+        found = LinearPerturbations(self.model, self.parameters)
+        if not (found.apply and found.find(self._tape, counts, self.rho)):
             self._linear = False
-        elif self._linear is None:  # no, if a layer's weight is used outside of it
-            found = moves.gradient()
-            ordered = [found.get(id(p)) for p in self.parameters]
-            self._linear = distance(ordered, self._batch_gradient(), moves.size) <= AGREEMENT
-        return moves if self._linear else None
+        elif self._linear is None:  # False if the weight of a layer is also used outside the layer
+            gradient = found.gradient()
+            ordered = [gradient.get(id(p)) for p in self.parameters]
+            self._linear = distance(ordered, self._batch_gradient(), found.size) <= AGREEMENT
+        return found if self._linear else None
 
     def _batch_gradient(self) -> list[Tensor | None]:
-        """Return the gradient that the loop computed, with the scale of a GradScaler."""
+        """Return the gradient that the loop computed, multiplied by the scale of a GradScaler."""
         return [None if p.grad is None else p.grad * (self._scale or 1.0) for p in self.parameters]
 
     def _examples(self, term: Term) -> _Examples:
@@ -119,17 +120,17 @@ class PerExampleSAM(Seeker):
 
     @torch.no_grad()
     def _total(self, rho: float) -> tuple[list[Tensor], float]:
-        """Return the sum over all examples of their gradients at distance ρ, and of their lengths, with any scale."""
+        """Return the sums over examples of the gradients at distance ρ and of the gradient norms, times any scale."""
         assert self._tape is not None
         weights = dict(zip(self._names, (p.detach() for p in self.parameters), strict=True))
         lengths, total = 0.0, {name: torch.zeros_like(w) for name, w in weights.items()}
-        with self._tape.running():
+        with self._tape.replaying():
             for term in self._tape.terms:
                 examples = self._examples(term)
                 if self._vectorizes is None:
                     self._vectorizes = examples.can_vectorize(weights)
                 size = self.chunk if self._vectorizes else 1
-                with examples.model_call.circumstances():
+                with examples.model_call.restored():
                     for start in range(0, examples.count, size):
                         part, norms = examples.gradient(weights, slice(start, start + size), rho, self._vectorizes)
                         lengths += float(norms.sum())
@@ -138,28 +139,28 @@ class PerExampleSAM(Seeker):
         return list(total.values()), lengths
 
     def _check_agreement(self) -> None:
-        """Raise `InputError` also if the batch's gradient is not made of its examples'; random masks hide that."""
+        """Raise `InputError` also if the batch gradient is not the mean over examples, unless random masks differ."""
         super()._check_agreement()
         self._check_norms()
         assert self._tape is not None
-        if any(self._examples(term).drew for term in self._tape.terms):
+        if any(self._examples(term).is_random for term in self._tape.terms):
             return
         total, lengths = self._total(0.0)
-        if not distance(total, self._batch_gradient(), lengths) <= AGREEMENT:  # nor where an example gives NaN
+        if not distance(total, self._batch_gradient(), lengths) <= AGREEMENT:  # NaN counts as a difference
             raise InputError(
-                "the loss of the batch is not the mean of its examples' (the sum, if its reduction says so), expected "
-                "one without weights a class and without ignored targets"
+                "the loss of the batch is not the mean over its examples (or their sum, if that is its reduction), "
+                "expected a loss without class weights and ignored targets"
             )
 
 
 class _Examples:
-    """The examples of a recorded pass."""
+    """The examples of one recorded pass."""
 
     def __init__(self, term: Term, model: nn.Module, loss: nn.Module) -> None:
         self.model, self.loss, self.loss_call = model, loss, term.call
         calls = {x.call: None for x in term.call.inputs if isinstance(x, Output)}
         if len(calls) != 1 or term.upstream is None or term.upstream.numel() != 1:
-            raise InputError("the loss has two passes of the model in it or is no scalar, expected loss(model(x), y)")
+            raise InputError("the loss is not a scalar of one pass of the model, expected loss(model(x), y)")
         (self.model_call,) = calls
         tensors = [x for x in self.model_call.inputs if isinstance(x, Tensor) and x.ndim]
         if not tensors:
@@ -171,13 +172,13 @@ class _Examples:
         self._inputs = inputs
 
     @property
-    def drew(self) -> bool:
+    def is_random(self) -> bool:
         """Whether the model drew random numbers."""
         before, after = self.model_call.random, self.loss_call.random
         return any(not torch.equal(state, after[device]) for device, state in before.items() if device in after)
 
     def value(self, weights: Weights, *examples: Tensor) -> Tensor:
-        """Return the loss of one example, given with a first dimension of 1, in the units of the upstream gradient."""
+        """Return the loss of one example (first dimension 1) times the upstream gradient."""
         return self._value(lambda args, kwargs: functional_call(self.model, weights, args, kwargs), examples)
 
     def _value(self, model: Callable[..., Any], examples: Sequence[Tensor]) -> Tensor:
@@ -185,14 +186,14 @@ class _Examples:
         for i, x in zip(self._where, examples, strict=True):
             inputs[i] = x
         n = len(self.model_call.inputs)
-        with self.model_call.circumstances(random=False):
+        with self.model_call.restored(random=False):
             outputs = tree_leaves(model(*self.model_call.arguments(inputs[:n])))
         args, kwargs = self.loss_call.arguments([outputs[x.index] if isinstance(x, Output) else x for x in inputs[n:]])
-        with self.loss_call.circumstances(random=False):
+        with self.loss_call.restored(random=False):
             return torch.sum(self.upstream * self.loss(*args, **kwargs))
 
     def gradient(self, weights: Weights, part: slice, rho: float, vectorized: bool) -> tuple[Weights, Tensor]:
-        """Return the sum of some examples' gradients (of one, if not vectorized), and norms at the weights."""
+        """Return the sum of the perturbed gradients of some examples (one if not vectorized), and their plain norms."""
         batch = [self._inputs[i][part] for i in self._where]
         gradients = self._stacked if vectorized else self._single
         state = random_states(self.model_call.random)
@@ -204,14 +205,14 @@ class _Examples:
         return {name: g.sum(0) for name, g in gradients(moved, batch, 0).items()}, norms
 
     def _stacked(self, weights: Weights, batch: list[Tensor], along: int | None) -> Weights:
-        """Return the gradients of all examples along a first dimension; their weights are along 0, or common (None)."""
+        """Return the gradients of all examples, stacked; their weights are stacked along axis 0, or shared (None)."""
         over = (along, *[0] * len(batch))
         of_each = vmap(grad(self.value), over, randomness="different")
         found: Weights = of_each(weights, *[x.unsqueeze(1) for x in batch])
         return found
 
     def _single(self, weights: Weights, batch: list[Tensor], along: int | None) -> Weights:
-        """Return the same for one example."""
+        """Return the gradients of one example, with a first dimension of 1."""
         torch.clear_autocast_cache()
         leaves = {name: (w if along is None else w[0]).detach().requires_grad_() for name, w in weights.items()}
 
@@ -220,7 +221,7 @@ class _Examples:
                 value = self._value(lambda args, kwargs: model(*args, **kwargs), batch)
             return torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
 
-        # All of it while the weights are in place: a checkpoint has to find them when it goes back.
+        # The backward pass too runs with the weights in place, since a checkpointed model reads them again.
         inside = {f"model.{name}": w for name, w in leaves.items()}
         found = functional_call(_Inside(self.model), inside, (differentiated,))
         return {
@@ -231,7 +232,7 @@ class _Examples:
     def can_vectorize(self, weights: Weights) -> bool:
         """Return whether `torch.func.vmap` can evaluate the model, tried on two examples."""
         try:
-            with self.model_call.circumstances():
+            with self.model_call.restored():
                 self.gradient(weights, slice(0, 2), 0.0, True)
         except FAILURES as error:  # an error of the model itself is raised again when examples are taken one by one
             _log.info("examples are differentiated one by one, since vmap cannot evaluate the model: %s", error)
@@ -240,7 +241,7 @@ class _Examples:
 
 
 class _Inside(nn.Module):
-    """Calls a function of a model as its own forward pass."""
+    """Runs a function of a model as a forward pass, so that `functional_call` can replace its parameters."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

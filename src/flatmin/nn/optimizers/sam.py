@@ -1,4 +1,4 @@
-"""Sharpness-aware minimization: the gradient at the worst weights nearby."""
+"""Sharpness-aware minimization: the gradient at the worst nearby weights."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["SAM"]
 class SAM(Seeker):
     """Train with ``∇f(w + ρ ∇f(w)/‖∇f(w)‖)``, where f is the loss of all batches since the last step.
 
-    With the whole data in a step it is said to make the largest eigenvalue of the Hessian small, with one example in a
-    step its trace (Wen, Ma, Li 2022); see also `PerExampleSAM`.
+    Steps with the whole data set favour a small largest eigenvalue of the Hessian, and steps with one example a small
+    trace (Wen, Ma, Li 2022); see also `PerExampleSAM`.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class SAM(Seeker):
 
     Notes
     -----
-    Without normalization and dropout the steps are those of `pytorch_optimizer.SAM`, to the single precision of its
-    norm. It is not used here: it asks for a closure in the training loop, which a GradScaler refuses, updates running
-    statistics twice, the second time from weights that are not the model's, and draws other masks for its second pass.
+    Without normalization and dropout the steps agree with `pytorch_optimizer.SAM` to single precision. That class needs
+    a closure, which a GradScaler refuses, updates running statistics at the perturbed weights too, and draws new masks
+    for its second pass.
 
     Examples
     --------
@@ -56,11 +56,11 @@ class SAM(Seeker):
 
     @property
     def gradient_evaluations(self) -> int:
-        """Two: at the weights, and beside them."""
+        """Two: at the weights, and at the perturbed weights."""
         return 2
 
     def seek(self) -> None:
-        """Put the gradient beside the weights in place of that at the weights."""
+        """Replace the gradient by that at the perturbed weights."""
         gradients = [p.grad for p in self.parameters]
         size = norm([g for g in gradients if g is not None])
         self.assign(self.gradient(gradients, self.rho / size if size > 0 else 0.0))

@@ -1,4 +1,4 @@
-"""Scaled gradient descent: each factor's gradient in the metric of its partner."""
+"""Scaled gradient descent: the gradient of each factor is preconditioned by the Gram matrix of the other."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ __all__ = ["ScaledGradient"]
 
 
 class ScaledGradient(Seeker):
-    """Multiply the gradients of factors by inverse Gram matrices, so that how well X is conditioned plays no part.
+    """Multiply the gradients of factors by inverse Gram matrices, so that the condition number of X does not matter.
 
     ``∇_L f (R* R + εI)⁻¹`` and ``∇_R f (L* L + εI)⁻¹`` for ``X = L R*``; ``∇_U f (U* U + εI)⁻¹`` for ``U U*``, and for
-    each sign of a signed Gram model. Without ε, gradient descent moves X by ``−lr (S P_R + P_L S)`` to first order, S
-    the gradient in X and P the projections onto the columns of the factors, whatever the factors of X are.
+    each sign of a signed Gram model. With ε = 0, gradient descent changes X by ``−lr (S P_R + P_L S)`` to first order,
+    for any factors of X; S is the gradient in X, and P are the projections onto the column spaces of the factors.
 
     Parameters
     ----------
     base, model, loss
         As in `Seeker`; the model is a `FactoredModel` of a `Product`, `Gram` or `SignedGram`.
     damping : float
-        ε, in the units of X. With more columns than the rank of X it has to be positive: about the smallest singular
-        value sought.
+        ε, in the units of X. It must be positive if the factors have more columns than the rank of X; a good value is
+        the smallest singular value to be recovered.
 
     Raises
     ------
     InputError
-        For another model; in `step`, if a Gram matrix is singular and ``damping`` is 0.
+        For any other model; in `step`, if a Gram matrix is singular and ``damping`` is 0.
 
     References
     ----------
@@ -61,7 +61,7 @@ class ScaledGradient(Seeker):
 
     @torch.no_grad()
     def seek(self) -> None:
-        """Put the scaled gradient in place of the plain one."""
+        """Replace the gradient by the scaled gradient."""
         assert isinstance(self.model, FactoredModel)
         names, weights = self.model.problem.parametrization.names, self.model.weights()
         partners = weights[::-1] if isinstance(self.model.problem.parametrization, Product) else weights
@@ -71,7 +71,7 @@ class ScaledGradient(Seeker):
                 parameter.grad = self._scaled(parameter.grad, partner, name)
 
     def _scaled(self, gradient: Tensor, partner: Tensor, name: str) -> Tensor:
-        """Return ``G (Q* Q + εI)⁻¹``; of a complex model, G is the real part above the imaginary one."""
+        """Return ``G (Q* Q + εI)⁻¹``; for a complex model, G holds the real part above the imaginary part."""
         gram = partner.mH @ partner
         gram = gram + self.damping * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
         stacked = partner.is_complex()

@@ -1,4 +1,4 @@
-"""Two-point random perturbation: training by values of the loss, without its gradient."""
+"""Two-point random perturbation: training with values of the loss only, without its gradient."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class TwoPoint(RandomSeeker):
     base, model, loss
         As in `Seeker`.
     sigma : float
-        The distance σ in each direction of weight space, in the units of the weights. In single precision a small one
-        drowns in rounding: the error of the derivative is about ``1e-7 f / σ``.
+        Standard deviation σ of the perturbation of each weight, in the units of the weights. In single precision the
+        rounding error of the derivative is about ``1e-7 f / σ``, so σ must not be too small.
     seed : int
-        Draws the directions.
+        Seed of the directions.
 
     References
     ----------
@@ -50,11 +50,11 @@ class TwoPoint(RandomSeeker):
 
     @property
     def gradient_evaluations(self) -> int:
-        """One: two values of the loss cost about as much as a gradient; the plain one is not used and not counted."""
+        """One: two values of the loss cost about one gradient; the plain gradient is not used and not counted."""
         return 1
 
     def seek(self) -> None:
-        """Put the estimate in place of the gradient."""
+        """Replace the gradient by the two-point estimate."""
         direction = [self.normal(p) for p in self.parameters]
         slope = (self.value(direction, self.sigma) - self.value(direction, -self.sigma)) / (2 * self.sigma)
         self.assign([slope * v for v in direction])

@@ -1,4 +1,4 @@
-"""Weight decay beside the gradient, for any optimizer."""
+"""Decoupled weight decay for any optimizer."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ __all__ = ["WeightDecay"]
 class WeightDecay(Seeker):
     """Shrink the weights before each step, ``w ← (1 − lr · decay) w``: decoupled from the gradient, as in AdamW.
 
-    torch offers the coupled form, ``decay · w`` added to the gradient, in most optimizers, the decoupled one in Adam
-    and AdamW; this is the decoupled one for all. With plain gradient descent both are the same, a penalty
-    ``(decay/2) ‖w‖²``.
+    Most torch optimizers have the coupled form, which adds ``decay · w`` to the gradient. With plain gradient descent
+    both forms are the penalty ``(decay/2) ‖w‖²``.
 
     Parameters
     ----------
     base, model, loss
         As in `Seeker`.
     decay : float
-        The rate, in units of one over (learning rate × steps).
+        The rate, in units of 1 / (learning rate × steps).
     vectors : bool
-        Whether parameters of fewer than two dimensions (biases, scales of normalization) shrink too.
+        Whether parameters with fewer than two dimensions (biases, scales of normalization layers) shrink too.
 
     References
     ----------

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 from flatmin.report.answers import matrix_answer
 from flatmin.report.page import Fact, Section
-from flatmin.report.reading import Reading
+from flatmin.report.solved_problem import SolvedProblem
 from flatmin.report.words import counted
 
 __all__ = ["View"]
 
 
-def _of_a_matrix(reading: Reading) -> str:
+def _of_a_matrix(solved: SolvedProblem) -> str:
     """Return how many measurements there are of which matrix."""
-    d1, d2 = reading.problem.shape
-    return f"{counted(reading.problem.measurement.size, 'measurement')} of a {d1} × {d2} matrix"
+    d1, d2 = solved.problem.shape
+    return f"{counted(solved.problem.measurement.size, 'measurement')} of a {d1} × {d2} matrix"
 
 
-def _nothing(reading: Reading) -> list[Fact]:
+def _nothing(solved: SolvedProblem) -> list[Fact]:
     """Return no more facts."""
     return []
 
 
-def _no_words(reading: Reading) -> str:
+def _no_words(solved: SolvedProblem) -> str:
     """Return nothing: the radius speaks for itself."""
     return ""
 
@@ -36,16 +36,16 @@ class View:
     Attributes
     ----------
     answer : callable
-        ``answer(reading) -> list of Section``: what was recovered, in pictures; the first one is called "answer".
+        ``answer(solved) -> list of Section``: what was recovered, in pictures; the first one is called "answer".
     measured : callable
-        ``measured(reading) -> str``: what is known of what, in a phrase.
+        ``measured(solved) -> str``: what is known of what, in a phrase.
     highlights : callable
-        ``highlights(reading) -> list of Fact``: what matters most beside rank, proof and time.
+        ``highlights(solved) -> list of Fact``: what matters most beside rank, proof and time.
     within : callable
-        ``within(reading) -> str``: what the certified radius means for what the user sees, a sentence or nothing.
+        ``within(solved) -> str``: what the certified radius means for what the user sees, a sentence or nothing.
     """
 
-    answer: Callable[[Reading], list[Section]] = matrix_answer
-    measured: Callable[[Reading], str] = _of_a_matrix
-    highlights: Callable[[Reading], list[Fact]] = _nothing
-    within: Callable[[Reading], str] = _no_words
+    answer: Callable[[SolvedProblem], list[Section]] = matrix_answer
+    measured: Callable[[SolvedProblem], str] = _of_a_matrix
+    highlights: Callable[[SolvedProblem], list[Fact]] = _nothing
+    within: Callable[[SolvedProblem], str] = _no_words

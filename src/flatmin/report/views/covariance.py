@@ -8,7 +8,7 @@ from flatmin._core.arrays import Array
 from flatmin.report.answers import TITLES, heat_maps, unseen
 from flatmin.report.page import Figure, Section, Table
 from flatmin.report.pictures import figures
-from flatmin.report.reading import LARGEST_TRUTH, Reading
+from flatmin.report.solved_problem import LARGEST_TRUTH, SolvedProblem
 from flatmin.report.views.base import View
 from flatmin.report.words import counted, number
 
@@ -18,26 +18,24 @@ __all__ = ["VIEW"]
 MOST_DIRECTIONS = 30
 
 
-def _measured(reading: Reading) -> str:
-    d = reading.problem.shape[0]
-    return f"{counted(reading.problem.measurement.size, 'sketch')} of a {d} × {d} covariance matrix".replace(
-        "hs", "hes"
-    )
+def _measured(solved: SolvedProblem) -> str:
+    d = solved.problem.shape[0]
+    return f"{counted(solved.problem.measurement.size, 'sketch')} of a {d} × {d} covariance matrix".replace("hs", "hes")
 
 
-def _answer(reading: Reading) -> list[Section]:
-    d, rank = reading.problem.shape[0], reading.solution.rank
-    values = np.linalg.svd(reading.pair[0], compute_uv=False) ** 2
+def _answer(solved: SolvedProblem) -> list[Section]:
+    d, rank = solved.problem.shape[0], solved.solution.rank
+    values = np.linalg.svd(solved.pair[0], compute_uv=False) ** 2
     prose = [
         f"The covariance of {counted(d, 'variable')} has rank {rank}: all variance lies along "
         f"{counted(rank, 'direction')}. It was measured only through the variance along given vectors.",
-        *unseen(reading, "variable"),
+        *unseen(solved, "variable"),
     ]
     titles = {**TITLES, "recovered": "Recovered covariance"}
-    pictures = heat_maps(reading, titles=titles, coordinates=("variable", "variable"))
+    pictures = heat_maps(solved, titles=titles, coordinates=("variable", "variable"))
     if not rank:
         return [Section("answer", "The recovered covariance", prose, figures=pictures)]
-    pictures.append(_eigenvalues(reading, values))
+    pictures.append(_eigenvalues(solved, values))
     total = float(values.sum())
     rows = [
         [
@@ -52,10 +50,10 @@ def _answer(reading: Reading) -> list[Section]:
     return [Section("answer", "The recovered covariance", prose, figures=pictures, table=table)]
 
 
-def _eigenvalues(reading: Reading, values: Array) -> Figure:
-    d, truth = reading.problem.shape[0], None
-    if reading.truth is not None and d <= LARGEST_TRUTH:
-        known = np.linalg.eigvalsh(reading.truth)[::-1]
+def _eigenvalues(solved: SolvedProblem, values: Array) -> Figure:
+    d, truth = solved.problem.shape[0], None
+    if solved.truth is not None and d <= LARGEST_TRUTH:
+        known = np.linalg.eigvalsh(solved.truth)[::-1]
         truth = known[known > 1e-10 * max(known[0], 1e-300)]
     svg = figures.singular_values("eigenvalues", values, d, truth, axis="index of the eigenvalue")
     caption = (

@@ -11,7 +11,7 @@ from flatmin.measurements.coded_diffraction import CodedDiffraction
 from flatmin.report.answers import image, unseen
 from flatmin.report.page import Figure, Section
 from flatmin.report.pictures import blocks, charts, figures
-from flatmin.report.reading import Reading
+from flatmin.report.solved_problem import SolvedProblem
 from flatmin.report.views.base import View
 from flatmin.report.words import counted, number
 
@@ -33,17 +33,17 @@ class _Signals:
     truth: Array | None
 
     @classmethod
-    def of(cls, reading: Reading) -> _Signals:
-        shape = _shape(reading)
-        parts, make = reading.solution.parts, reading.context.family.parts
+    def of(cls, solved: SolvedProblem) -> _Signals:
+        shape = _shape(solved)
+        parts, make = solved.solution.parts, solved.family.parts
         if "signal" not in parts and make is not None:
-            parts = make(reading.problem, reading.solution)
-        found, truth = np.asarray(parts["signal"]).ravel(), reading.truth
+            parts = make(solved.problem, solved.solution)
+        found, truth = np.asarray(parts["signal"]).ravel(), solved.truth
         found = aligned(found, truth)
         if np.linalg.norm(found.imag) <= REAL * np.linalg.norm(found) and (truth is None or _is_real(truth)):
             found, truth = found.real, None if truth is None else truth.real
         found = found.copy()
-        found[reading.solution.undetermined[0]] = np.nan
+        found[solved.solution.undetermined[0]] = np.nan
         return cls(found.reshape(shape), None if truth is None else truth.reshape(shape))
 
     @property
@@ -78,17 +78,17 @@ def _is_real(truth: Array) -> bool:
     return bool(np.linalg.norm(truth.imag) <= REAL * np.linalg.norm(truth))
 
 
-def _shape(reading: Reading) -> tuple[int, ...]:
-    measurement = reading.problem.measurement
+def _shape(solved: SolvedProblem) -> tuple[int, ...]:
+    measurement = solved.problem.measurement
     return measurement.masks.shape[1:] if isinstance(measurement, CodedDiffraction) else (measurement.shape[0],)
 
 
-def _measured(reading: Reading) -> str:
-    measurement, shape = reading.problem.measurement, _shape(reading)
+def _measured(solved: SolvedProblem) -> str:
+    measurement, shape = solved.problem.measurement, _shape(solved)
     if isinstance(measurement, CodedDiffraction):
         what = f"a signal of {shape[0]} numbers" if len(shape) == 1 else _pixels(shape)
         return f"{counted(len(measurement.masks), 'coded diffraction pattern')} of {what}"
-    kind = "complex" if reading.is_complex else "real"
+    kind = "complex" if solved.is_complex else "real"
     return f"{measurement.size} intensities of a {kind} signal of {shape[0]} numbers"
 
 
@@ -96,18 +96,18 @@ def _pixels(shape: tuple[int, ...]) -> str:
     return f"an image of {shape[0]} × {shape[1]} pixels"
 
 
-def _answer(reading: Reading) -> list[Section]:
-    signals, shape = _Signals.of(reading), _shape(reading)
+def _answer(solved: SolvedProblem) -> list[Section]:
+    signals, shape = _Signals.of(solved), _shape(solved)
     what, noun = ("image", "pixel") if len(shape) == 2 else ("signal", "number")
-    symmetry = "phase" if reading.is_complex else "sign"
+    symmetry = "phase" if solved.is_complex else "sign"
     turned = "matches the truth best" if signals.truth is not None else "is as real and as positive as possible"
     prose = [
         f"Intensities do not show a global {symmetry}; here it is the one for which the {what} {turned}.",
-        *_beyond_rank_one(reading),
-        *unseen(reading, noun, _places(shape)),
+        *_beyond_rank_one(solved),
+        *unseen(solved, noun, _places(shape)),
         *_elsewhere(signals, noun),
     ]
-    pictures = _images(reading, signals) if len(shape) == 2 else _curves(signals)
+    pictures = _images(solved, signals) if len(shape) == 2 else _curves(signals)
     return [Section("answer", f"The recovered {what}", prose, figures=pictures)]
 
 
@@ -126,15 +126,15 @@ def _elsewhere(signals: _Signals, noun: str) -> list[str]:
     return [f"On all other {noun}s the relative error against the truth is {number(error, 2)}."]
 
 
-def _beyond_rank_one(reading: Reading) -> list[str]:
+def _beyond_rank_one(solved: SolvedProblem) -> list[str]:
     """Return what is to be said where the matrix that fits is not of rank one."""
-    if reading.solution.rank == 1:
+    if solved.solution.rank == 1:
         return []
-    if reading.solution.rank == 0:
+    if solved.solution.rank == 0:
         return ["It is zero."]
-    s = np.linalg.svd(reading.pair[0], compute_uv=False) ** 2
+    s = np.linalg.svd(solved.pair[0], compute_uv=False) ** 2
     return [
-        f"The matrix that fits has rank {reading.solution.rank}, so it is no signal's alone: the data are too few or "
+        f"The matrix that fits has rank {solved.solution.rank}, so it is no signal's alone: the data are too few or "
         f"too noisy for one. Shown is its leading part, {number(100 * s[0] / s.sum())} % of it."
     ]
 
@@ -159,14 +159,14 @@ def _range(values: Array) -> str:
     return f"from {number(float(known.min()))} to {number(float(known.max()))}" if known.size else "none of them known"
 
 
-def _images(reading: Reading, signals: _Signals) -> list[Figure]:
+def _images(solved: SolvedProblem, signals: _Signals) -> list[Figure]:
     """Return a diffraction pattern, the image and the truth beside it, and the phases if there are any."""
     sizes = [(name, values if signals.is_real else np.abs(values)) for name, values in signals.shown]
     low = min(0.0, *(float(np.nanmin(values)) for _, values in sizes))
     high = max(float(np.nanmax(values, initial=low)) for _, values in sizes)
     what = "Values" if signals.is_real else "Modulus"
     caption = f"{what} from {number(low)} (black) to {number(high)} (white)."
-    out = [_pattern(reading)]
+    out = [_pattern(solved)]
     for name, values in sizes:
         blank = " Blue pixels are undetermined." if np.isnan(values).any() else ""
         title = "The truth" if name == "true" else "Recovered" if signals.is_real else "Recovered modulus"
@@ -179,11 +179,11 @@ def _images(reading: Reading, signals: _Signals) -> list[Figure]:
     return out
 
 
-def _pattern(reading: Reading) -> Figure:
-    A = reading.problem.measurement
+def _pattern(solved: SolvedProblem) -> Figure:
+    A = solved.problem.measurement
     assert isinstance(A, CodedDiffraction)
     masks = A.masks
-    pattern = np.fft.fftshift(reading.problem.data.reshape(masks.shape)[0])
+    pattern = np.fft.fftshift(solved.problem.data.reshape(masks.shape)[0])
     top = float(pattern.max()) or 1.0
     levels = 1 - np.log10(np.maximum(pattern / top, DARK)) / np.log10(DARK)
     caption = f"Under the first of {len(masks)} masks, on a logarithmic scale; the lowest frequency is in the middle."
@@ -210,15 +210,15 @@ def _difference(found: Array, truth: Array) -> Figure:
     )
 
 
-def _within(reading: Reading) -> str:
+def _within(solved: SolvedProblem) -> str:
     """Return what the radius of X = s s* says of s.
 
     For signals s and t, turned so that ``⟨s, t⟩ ≥ 0``, ``‖ss* − tt*‖² ≥ 2(√2 − 1) ‖s‖² ‖s − t‖²`` (Tu et al., "Low-rank
     solutions of linear matrix equations via Procrustes flow", ICML 2016, lemma 5.4, where it is proved for any rank).
     """
-    if reading.solution.rank != 1:
+    if solved.solution.rank != 1:
         return ""
-    symmetry = "phase" if reading.is_complex else "sign"
+    symmetry = "phase" if solved.is_complex else "sign"
     return (
         f"The radius is that of X = s s*. The relative error of a signal, up to its global {symmetry}, is at most 1.1 "
         "times the last column."

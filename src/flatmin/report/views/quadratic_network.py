@@ -10,7 +10,7 @@ from flatmin.measurements.rank_one import RankOne
 from flatmin.report.answers import caption_of, unseen
 from flatmin.report.page import Fact, Figure, Section
 from flatmin.report.pictures import blocks, charts, figures
-from flatmin.report.reading import LARGEST_TRUTH, Reading
+from flatmin.report.solved_problem import LARGEST_TRUTH, SolvedProblem
 from flatmin.report.views.base import View
 from flatmin.report.words import counted, number
 
@@ -22,26 +22,26 @@ FRESH = 500
 WEAK = 1e-10
 
 
-def _measured(reading: Reading) -> str:
-    pairs, d = reading.problem.measurement.size, reading.problem.shape[0]
+def _measured(solved: SolvedProblem) -> str:
+    pairs, d = solved.problem.measurement.size, solved.problem.shape[0]
     return f"{counted(pairs, 'output')} of a network with {counted(d, 'input')}"
 
 
-def _answer(reading: Reading) -> list[Section]:
-    plus, minus = reading.solution.signature or [reading.solution.rank, 0]
-    hidden, signs = _ordered(*neurons(reading.solution))
+def _answer(solved: SolvedProblem) -> list[Section]:
+    plus, minus = solved.solution.signature or [solved.solution.rank, 0]
+    hidden, signs = _ordered(*neurons(solved.solution))
     prose = [
         f"The recovered network has {counted(plus, 'hidden neuron')} with output weight +1 and "
         f"{counted(minus, 'hidden neuron')} with output weight −1, and answers ŷ(x) = Σ vⱼ (uⱼᵀx)².",
         "The data determine the matrix Σ vⱼ uⱼuⱼᵀ behind it and not the single neurons: others make the same network. "
         "Shown are the orthogonal ones, the eigenvectors of that matrix; a neuron and its negative are the same.",
-        *unseen(reading, "input"),
+        *unseen(solved, "input"),
     ]
-    pictures = [_fit(reading)]
-    if reading.truth is not None:
-        pictures.append(_on_fresh_inputs(reading))
+    pictures = [_fit(solved)]
+    if solved.truth is not None:
+        pictures.append(_on_fresh_inputs(solved))
     if len(signs):
-        pictures += _neurons(reading, hidden, signs)
+        pictures += _neurons(solved, hidden, signs)
     return [Section("answer", "The recovered network", prose, figures=pictures)]
 
 
@@ -55,32 +55,32 @@ def _ordered(hidden: Array, signs: Array) -> tuple[Array, Array]:
     return hidden, signs
 
 
-def _fit(reading: Reading) -> Figure:
-    given = reading.problem.data
-    found = given + reading.problem.residual(reading.solution.factors)
+def _fit(solved: SolvedProblem) -> Figure:
+    given = solved.problem.data
+    found = given + solved.problem.residual(solved.solution.factors)
     return _pairs("fit", "Given outputs", given, found, ("given", "of the student"))
 
 
-def _on_fresh_inputs(reading: Reading) -> Figure:
-    teacher, student = _fresh(reading)
+def _on_fresh_inputs(solved: SolvedProblem) -> Figure:
+    teacher, student = _fresh(solved)
     figure = _pairs("fresh", "Fresh inputs", teacher, student, ("of the teacher", "of the student"))
     caption = f"{figure.caption} Gaussian inputs of the same size as the given ones, which neither has seen."
     return Figure(figure.title, figure.alt, caption.strip(), svg=figure.svg)
 
 
-def _fresh(reading: Reading) -> tuple[Array, Array]:
+def _fresh(solved: SolvedProblem) -> tuple[Array, Array]:
     """Return the outputs of teacher and student on fresh Gaussian inputs."""
-    A, truth = reading.problem.measurement, reading.truth
+    A, truth = solved.problem.measurement, solved.truth
     assert truth is not None
     size = float(np.sqrt(np.mean(A.left**2))) if isinstance(A, RankOne) else 1.0
     inputs = size * np.random.default_rng(0).standard_normal((FRESH, len(truth)))
-    return np.einsum("ni,ni->n", inputs @ truth, inputs), predict(reading.solution, inputs)
+    return np.einsum("ni,ni->n", inputs @ truth, inputs), predict(solved.solution, inputs)
 
 
-def _fresh_error(reading: Reading) -> float | None:
-    if reading.truth is None:
+def _fresh_error(solved: SolvedProblem) -> float | None:
+    if solved.truth is None:
         return None
-    teacher, student = _fresh(reading)
+    teacher, student = _fresh(solved)
     size = float(np.linalg.norm(teacher))
     return float(np.linalg.norm(student - teacher)) / (size or 1.0)
 
@@ -96,10 +96,10 @@ def _pairs(name: str, title: str, given: Array, found: Array, axes: tuple[str, s
     return Figure(title, alt, caption, svg=charts.pairs(f"outputs-{name}", given, found, titles))
 
 
-def _neurons(reading: Reading, hidden: Array, signs: Array) -> list[Figure]:
+def _neurons(solved: SolvedProblem, hidden: Array, signs: Array) -> list[Figure]:
     """Return how strong each neuron is, with its sign, and its weights; the teacher's beside them."""
     names, strengths = _names(signs), signs * np.sum(hidden**2, axis=0)
-    teacher = _teacher(reading)
+    teacher = _teacher(solved)
     known = None if teacher is None else teacher[1] * np.sum(teacher[0] ** 2, axis=0)
     caption = "vⱼ‖uⱼ‖² of every hidden neuron: an eigenvalue of the network's matrix."
     alt = f"Bars: {', '.join(f'{n}: {number(float(v))}' for n, v in list(zip(names, strengths, strict=True))[:12])}."
@@ -126,9 +126,9 @@ def _names(signs: Array) -> list[str]:
     return names
 
 
-def _teacher(reading: Reading) -> tuple[Array, Array] | None:
+def _teacher(solved: SolvedProblem) -> tuple[Array, Array] | None:
     """Return the orthogonal neurons of the teacher and their signs, ordered alike."""
-    truth = reading.truth
+    truth = solved.truth
     if truth is None or len(truth) > LARGEST_TRUTH:
         return None
     values, Q = np.linalg.eigh(truth)
@@ -136,8 +136,8 @@ def _teacher(reading: Reading) -> tuple[Array, Array] | None:
     return _ordered(Q[:, keep] * np.sqrt(np.abs(values[keep])), np.sign(values[keep]))
 
 
-def _highlights(reading: Reading) -> list[Fact]:
-    error = _fresh_error(reading)
+def _highlights(solved: SolvedProblem) -> list[Fact]:
+    error = _fresh_error(solved)
     return [] if error is None else [Fact("Error on fresh inputs", number(error, 2), "relative")]
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.losses import Absolute
 from flatmin.measurements.entries import Entries
 from flatmin.report.answers import TITLES, caption_of, heat_maps, image, images, missing, unseen
 from flatmin.report.page import Fact, Figure, Section
 from flatmin.report.pictures import blocks, charts, figures
-from flatmin.report.reading import Reading
+from flatmin.report.solved_problem import SolvedProblem
 from flatmin.report.views.base import View
 from flatmin.report.words import counted, number
 
@@ -26,19 +25,19 @@ ROUNDING = 1e-9
 class _Split:
     """The gross errors in the observed cells."""
 
-    reading: Reading
+    solved: SolvedProblem
     rows: Array
     cols: Array
     errors: Array
 
     @classmethod
-    def of(cls, reading: Reading) -> _Split:
-        A = reading.problem.measurement
+    def of(cls, solved: SolvedProblem) -> _Split:
+        A = solved.problem.measurement
         assert isinstance(A, Entries)
-        sparse = reading.solution.parts.get("sparse")
-        errors = -reading.problem.residual(reading.solution.factors) if sparse is None else sparse[A.rows, A.cols]
-        tiny = ROUNDING * float(np.max(np.abs(reading.problem.data), initial=0.0))
-        return cls(reading, A.rows, A.cols, np.where(np.abs(errors) > tiny, errors, 0.0))
+        sparse = solved.solution.parts.get("sparse")
+        errors = -solved.problem.residual(solved.solution.factors) if sparse is None else sparse[A.rows, A.cols]
+        tiny = ROUNDING * float(np.max(np.abs(solved.problem.data), initial=0.0))
+        return cls(solved, A.rows, A.cols, np.where(np.abs(errors) > tiny, errors, 0.0))
 
     @property
     def wrong(self) -> Array:
@@ -47,13 +46,13 @@ class _Split:
 
     def matrix(self, values: Array) -> Array:
         """Return a matrix that holds ``values`` in the observed cells, NaN in the others."""
-        out = np.full(self.reading.problem.shape, np.nan)
+        out = np.full(self.solved.problem.shape, np.nan)
         out[self.rows, self.cols] = values
         return out
 
     def block(self, values: Array) -> blocks.Block:
         """Return the block of such a matrix that pictures show."""
-        d1, d2 = self.reading.problem.shape
+        d1, d2 = self.solved.problem.shape
         rows, columns = blocks.picked(d1), blocks.picked(d2)
         place = [np.full(n, -1) for n in (d1, d2)]
         for index, where in zip(place, (rows, columns), strict=True):
@@ -65,45 +64,45 @@ class _Split:
         return blocks.Block(out, rows, columns, (d1, d2))
 
 
-def _measured(reading: Reading) -> str:
-    d1, d2 = reading.problem.shape
-    cells = reading.problem.measurement.size
+def _measured(solved: SolvedProblem) -> str:
+    d1, d2 = solved.problem.shape
+    cells = solved.problem.measurement.size
     known = "all cells" if cells == d1 * d2 else f"{cells} of the {d1 * d2} cells"
     return f"{known} of a {d1} × {d2} matrix, some of them wrong"
 
 
-def _answer(reading: Reading) -> list[Section]:
-    split = _Split.of(reading)
-    d1, d2 = reading.problem.shape
+def _answer(solved: SolvedProblem) -> list[Section]:
+    split = _Split.of(solved)
+    d1, d2 = solved.problem.shape
     prose = [
-        f"The data are split into a matrix of rank {reading.solution.rank} and gross errors in "
-        f"{counted(int(split.wrong.sum()), 'cell')}. {_objective(reading)}",
-        *_refit(reading),
-        *unseen(reading),
+        f"The data are split into a matrix of rank {solved.solution.rank} and gross errors in "
+        f"{counted(int(split.wrong.sum()), 'cell')}. {_objective(solved)}",
+        *_refit(solved),
+        *unseen(solved),
     ]
     gaps = d1 * d2 - len(split.rows)
     if gaps:
         are = "is" if gaps == 1 else "are"
         prose.append(f"{counted(gaps, 'cell')} {are} missing: filled in from the low rank, and never called wrong.")
-    if reading.context.picture is not None:
-        pictures = _pictures(reading, split)
+    if solved.picture is not None:
+        pictures = _pictures(solved, split)
     else:
         sparse = split.block(split.errors)
-        context, titles = reading.context, {**TITLES, "recovered": "Low rank"}
-        if context.image is None:
-            pictures = heat_maps(reading, titles=titles, leading=("recovered", "true"))
+        titles = {**TITLES, "recovered": "Low rank"}
+        if solved.image is None:
+            pictures = heat_maps(solved, titles=titles, leading=("recovered", "true"))
         else:
-            pictures = images(context.observed_image, context.image, "Low rank")
-        pictures.insert(2, _errors(sparse, (context.row_labels, context.column_labels)))
+            pictures = images(solved.observed_image, solved.image, "Low rank")
+        pictures.insert(2, _errors(sparse, solved.labels))
     return [Section("answer", "Low rank and gross errors", prose, figures=pictures), _support(split)]
 
 
-def _objective(reading: Reading) -> str:
-    loss, alpha = reading.problem.loss, float(reading.solution.settings.get("alpha", 0.0))
-    if not isinstance(loss, Absolute):
+def _objective(solved: SolvedProblem) -> str:
+    loss, alpha = solved.problem.loss, float(solved.solution.settings.get("alpha", 0.0))
+    if not loss.has_gross_errors:
         return ""
     if alpha > 0:
-        weight = loss.weight_for(reading.problem.shape)
+        weight = loss.weight_for(solved.problem.shape)
         cost = f"‖X‖_* and {number(weight, 4)} times ‖S‖₁" if weight else f"‖X‖_*, where ‖S‖₁ ≤ {number(loss.tau, 4)}"
         return (
             "What both leave of the data is noise. Its mean square was minimised, plus "
@@ -114,21 +113,21 @@ def _objective(reading: Reading) -> str:
             f"Among all splits whose errors have sizes of at most ‖S‖₁ = {number(loss.tau, 4)} in all, it is to have "
             "the smallest nuclear norm ‖X‖_*."
         )
-    weight = loss.weight_for(reading.problem.shape)
+    weight = loss.weight_for(solved.problem.shape)
     return (
         f"It is to have the smallest nuclear norm ‖X‖_* plus {number(weight, 4)} times the sizes ‖S‖₁ of all errors. "
         "Then it is also flat: no X with a smaller ‖X‖_* leaves errors as small in ‖S‖₁."
     )
 
 
-def _refit(reading: Reading) -> list[str]:
+def _refit(solved: SolvedProblem) -> list[str]:
     """Return what the refit calls wrong."""
-    wrong = reading.solution.parts.get("outliers")
-    if wrong is None or reading.solution.noise is None or reading.solution.noise.alpha == 0:
+    wrong = solved.solution.parts.get("outliers")
+    if wrong is None or solved.solution.noise is None or solved.solution.noise.alpha == 0:
         return []
     return [
         "The penalised split also counts the largest noise among the errors. The refit, of rank "
-        f"{reading.solution.noise.rank}, calls {counted(int(np.count_nonzero(wrong)), 'cell')} wrong: those more than "
+        f"{solved.solution.noise.rank}, calls {counted(int(np.count_nonzero(wrong)), 'cell')} wrong: those more than "
         "three standard deviations of the noise away from it. They are the array “outliers” in solution.npz."
     ]
 
@@ -139,20 +138,20 @@ def _errors(block: blocks.Block, labels: tuple[list[str] | None, list[str] | Non
     return Figure("Gross errors", "Heat map of the gross errors.", f"In their own colours. {caption}".strip(), svg=svg)
 
 
-def _pictures(reading: Reading, split: _Split) -> list[Figure]:
+def _pictures(solved: SolvedProblem, split: _Split) -> list[Figure]:
     """Return pictures of the data, the low rank, the errors and where they are."""
-    picture, context = reading.context.picture, reading.context
+    picture = solved.picture
     assert picture is not None
-    wide = context.kind == "frames"
+    wide = solved.kind == "frames"
     which = "The first, the middle and the last frame. " if wide else ""
     shown = [
-        ("Observed", context.observed_image, split.matrix(reading.problem.data), ""),
-        ("Low rank", context.image, reading.solution.matrix, ""),
+        ("Observed", solved.observed_image, split.matrix(solved.problem.data), ""),
+        ("Low rank", solved.image, solved.solution.matrix, ""),
         ("Gross errors", None, 0.5 + split.matrix(split.errors) / 2, "Grey is none, white too bright, black too dark."),
         ("Where they are", None, split.matrix(split.wrong.astype(float)), "White cells carry an error."),
     ]
-    if reading.truth is not None:
-        shown.append(("The truth", None, reading.truth, ""))
+    if solved.truth is not None:
+        shown.append(("The truth", None, solved.truth, ""))
     out = []
     for title, given, matrix, caption in shown:
         pixels = picture(matrix) if given is None else given
@@ -176,14 +175,14 @@ def _support(split: _Split) -> Section:
         sizes = np.abs(errors)
         rows, cols = (int(np.bincount(index[wrong]).max()) for index in (split.rows, split.cols))
         facts += [
-            Fact("Most in one row", str(rows), f"Of {split.reading.problem.shape[1]} cells."),
-            Fact("Most in one column", str(cols), f"Of {split.reading.problem.shape[0]} cells."),
+            Fact("Most in one row", str(rows), f"Of {split.solved.problem.shape[1]} cells."),
+            Fact("Most in one column", str(cols), f"Of {split.solved.problem.shape[0]} cells."),
             Fact("Size ‖S‖₁", number(float(sizes.sum()), 6), "Sum of the sizes of all errors."),
             Fact("Median size", number(float(np.median(sizes))), "Half of the errors are larger."),
             Fact("Largest size", number(float(sizes.max())), "Of a single error."),
             Fact("Positive", f"{number(100 * float(np.mean(errors > 0)))} %", "The others make the data too small."),
         ]
-        pictures = [_sizes(sizes)] if split.reading.context.picture is not None else [_map(split), _sizes(sizes)]
+        pictures = [_sizes(sizes)] if split.solved.picture is not None else [_map(split), _sizes(sizes)]
     prose = [
         "Recovery is to be expected where errors are few in every row and every column, and not in a pattern that is "
         "of low rank itself."
@@ -193,7 +192,7 @@ def _support(split: _Split) -> Section:
 
 def _map(split: _Split) -> Figure:
     """Return the share of cells in error, tile by tile where the matrix is large."""
-    d1, d2 = split.reading.problem.shape
+    d1, d2 = split.solved.problem.shape
     tiles = tuple(min(n, blocks.LARGEST_SIDE) for n in (d1, d2))
     i, j = (index * t // n for index, t, n in zip((split.rows, split.cols), tiles, (d1, d2), strict=True))
     total, wrong = np.zeros(tiles), np.zeros(tiles)
@@ -214,8 +213,8 @@ def _sizes(sizes: Array) -> Figure:
     return Figure("How large they are", alt, "", svg=charts.histogram("sizes", sizes, "size of the error", "cells"))
 
 
-def _highlights(reading: Reading) -> list[Fact]:
-    split = _Split.of(reading)
+def _highlights(solved: SolvedProblem) -> list[Fact]:
+    split = _Split.of(solved)
     count, cells = int(split.wrong.sum()), len(split.wrong)
     share = f"{number(100 * count / cells, 2)} % of the cells observed" if cells else ""
     return [Fact("Gross errors", str(count), share)]

@@ -16,7 +16,6 @@ from flatmin._core.limits import Clock
 from flatmin._core.threads import one_thread
 from flatmin.linalg.kernels import MANY
 from flatmin.linalg.subspaces import block_norm, couple
-from flatmin.losses import Squared
 from flatmin.measurements import Entries
 from flatmin.parametrizations import Product
 from flatmin.proofs.conic import certificate_of
@@ -57,7 +56,7 @@ def applies_to(task: Task) -> bool:
     """
     problem = task.problem
     fits = isinstance(problem.measurement, Entries) and type(problem.parametrization) is Product
-    if not (fits and isinstance(problem.loss, Squared) and task.alpha > 0):
+    if not fits or problem.loss.has_gross_errors or task.alpha == 0:
         return False
     many = problem.measurement.size >= MANY or task.limits.stop == "objective"
     return many and _even(getattr(problem.measurement, "weights", None)) and strength(task) >= WEAKEST

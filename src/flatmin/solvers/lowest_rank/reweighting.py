@@ -14,9 +14,7 @@ from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.cones.quadratic_map import LARGEST_JACOBIAN
 from flatmin.errors import InputError
-from flatmin.losses import Squared
 from flatmin.measurements import Entries
-from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate
 from flatmin.proofs.conic import certificate_of, trace_is_determined, trivial_dual
@@ -191,9 +189,9 @@ def _working_memory(task: Task) -> float:
 def _check(task: Task, rounds: int | None) -> None:
     """Raise `InputError` unless the model has a rank to be minimised and rounds is a count."""
     model, loss = task.problem.parametrization, task.problem.loss
-    if not isinstance(model, Product | Gram | SignedGram):
+    if not model.has_cone_norm:
         raise InputError(f"the model is {model!r}, expected Product, Gram or SignedGram: others have no rank to lower")
-    if not isinstance(loss, Squared):
+    if loss.has_gross_errors:
         raise InputError(f"the loss is {loss!r}, expected Squared(): reweighting fits the data exactly")
     if rounds is not None and (isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 0):
         raise InputError(f"rounds is {rounds!r}, expected a whole number of at least 0 or None")

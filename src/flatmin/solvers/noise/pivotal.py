@@ -10,9 +10,6 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
-from flatmin.errors import InputError
-from flatmin.losses import Squared
-from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
 from flatmin.proofs.conic import trace_is_determined
 from flatmin.solution import Noise, Solution
@@ -96,9 +93,7 @@ def level_of_noise(task: Task, clock: Clock) -> Noise:
 def _started(task: Task, clock: Clock) -> Solution | tuple[_Rule, Array, float]:
     """Return the rule with its threshold, stacked factors and the price of misfit; or the solution of exact data."""
     problem = task.problem
-    if not isinstance(problem.loss, Squared) or not isinstance(problem.parametrization, Product | Gram | SignedGram):
-        model = problem.parametrization if isinstance(problem.loss, Squared) else problem.loss
-        raise InputError(f"alpha is 'auto' for {model!r}, expected a Product, Gram or SignedGram model and Squared()")
+    problem.expect_convex("alpha is 'auto'")
     require(working_memory(problem), "solving this problem")
     scaled = Scaled.of(problem, task.metric_power, task.limits.seed, weighted=False)
     if scaled.size == 0:  # without data any strength is right, and where nothing is seen zero is best at any strength

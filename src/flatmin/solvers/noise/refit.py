@@ -9,8 +9,6 @@ from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
-from flatmin.losses import Squared
-from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
@@ -70,9 +68,7 @@ def refit(
     if not isinstance(problem, Problem) or not isinstance(solution, Solution):
         found = f"{type(problem).__name__} and {type(solution).__name__}"
         raise InputError(f"refit was given {found}, expected a flatmin Problem and its Solution")
-    if not isinstance(problem.loss, Squared) or not isinstance(problem.parametrization, Product | Gram | SignedGram):
-        model = problem.parametrization if isinstance(problem.loss, Squared) else problem.loss
-        raise InputError(f"a refit was asked for {model!r}, expected a Product, Gram or SignedGram model and Squared()")
+    problem.expect_convex("a refit was asked")
     settings = solution.settings
     if not {"alpha", "metric_power", "seed"} <= set(settings):
         raise InputError("the solution does not say with what alpha it was made, expected one of flat_minimum")

@@ -10,9 +10,7 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
-from flatmin.losses import Squared
 from flatmin.measurements import CodedDiffraction, RankOne
-from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.conic import trace_is_determined
@@ -129,9 +127,7 @@ def stabilize_variance(
     """
     limits = Limits(max_rank=max_rank, max_iter=max_iter, seed=seed)
     task = Task(problem, limits=limits)
-    if not isinstance(problem.loss, Squared) or not isinstance(problem.parametrization, Product | Gram | SignedGram):
-        model = problem.parametrization if isinstance(problem.loss, Squared) else problem.loss
-        raise InputError(f"counts were given for {model!r}, expected a Product, Gram or SignedGram model and Squared()")
+    problem.expect_convex("counts were given")
     mean = float(np.mean(problem.data))
     if mean <= 0 and problem.data.any():
         raise InputError(f"the mean of the counts is {mean:.3g}, expected a positive one")

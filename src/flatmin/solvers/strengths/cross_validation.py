@@ -12,14 +12,13 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
-from flatmin.losses import Squared
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import check_alpha
 from flatmin.solution import Solution
 from flatmin.solvers.choose import flat_minimum
 from flatmin.solvers.strengths.folds import splits
-from flatmin.solvers.strengths.path import Prepared, alpha_max, descending, geometric, is_conic
+from flatmin.solvers.strengths.path import Prepared, alpha_max, descending, geometric
 from flatmin.solvers.task import Task
 
 __all__ = ["CrossValidation", "Fold", "check_rule", "cross_validate"]
@@ -232,7 +231,7 @@ def cross_validate(
     check_rule(rule, "rule")
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0):
         raise InputError(f"n_jobs is {n_jobs!r}, expected a number of threads, -1 for all, or None")
-    if not isinstance(problem.loss, Squared):
+    if problem.loss.has_gross_errors:
         raise InputError(f"the loss is {problem.loss!r}, expected Squared(): errors on held-out data are squared")
     if alphas is None:
         tops = [alpha_max(problem, metric_power=p, seed=limits.seed) for p in powers]
@@ -265,7 +264,7 @@ class _Run:
     @classmethod
     def of(cls, fold: Fold, task: Task) -> _Run:
         """Prepare the problem that is fitted."""
-        return cls(fold, task, Prepared.of(task) if is_conic(fold.problem) else None)
+        return cls(fold, task, Prepared.of(task) if fold.problem.is_convex else None)
 
     def advance(self, alpha: float) -> tuple[float, int, float, Factors]:
         """Return the error on what was held out, the rank, the gap and the factors at the next strength."""

@@ -15,8 +15,6 @@ from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin._core.validation import numeric, positive
 from flatmin.errors import InputError
-from flatmin.losses import Squared
-from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
@@ -28,7 +26,7 @@ from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.task import Task
 
-__all__ = ["Prepared", "RegularizationPath", "alpha_max", "descending", "flat_path", "geometric", "is_conic"]
+__all__ = ["Prepared", "RegularizationPath", "alpha_max", "descending", "flat_path", "geometric"]
 
 #: Up to this dimension the norm of a sparse dual matrix is computed from all of it.
 DENSE = 400
@@ -134,7 +132,7 @@ def flat_path(
     """
     limits = Limits(max_rank, tol, max_iter, seed=seed)
     task = Task(problem, 1.0, metric_power, limits=limits)
-    prepared = Prepared.of(task) if alphas is None or is_conic(problem) else None
+    prepared = Prepared.of(task) if alphas is None or problem.is_convex else None
     if alphas is None and prepared is not None:
         strengths = geometric(prepared.largest_alpha, n_alphas, ratio)
     else:
@@ -201,11 +199,6 @@ def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> 
     return Prepared.of(Task(problem, 1.0, metric_power, limits=Limits(seed=seed))).largest_alpha
 
 
-def is_conic(problem: Problem) -> bool:
-    """Return whether penalised solutions come from the convex programme of a cone, whose preparation can be shared."""
-    return isinstance(problem.loss, Squared) and isinstance(problem.parametrization, Product | Gram | SignedGram)
-
-
 def descending(alphas: Any) -> Array:
     """Return strengths as an array, descending and different, or raise `InputError`."""
     found = np.atleast_1d(numeric(alphas, "alphas"))
@@ -253,9 +246,10 @@ class Prepared:
     def of(cls, task: Task) -> Prepared:
         """Prepare the problem of a task, of which the strength does not matter."""
         problem = task.problem
-        if not is_conic(problem):
-            model = problem.parametrization if isinstance(problem.loss, Squared) else problem.loss
-            raise InputError(f"alphas are not given for {model!r}, expected positive numbers: it has no strongest one")
+        if not problem.is_convex:
+            raise InputError(
+                f"alphas are not given for {problem.model!r}, expected positive numbers: it has no strongest one"
+            )
         require(working_memory(problem), "solving this problem")
         scaled = Scaled.of(problem, task.metric_power, task.limits.seed, weighted=False)
         return cls(problem, scaled, task.max_rank, task.limits.seed, task.metric_power)

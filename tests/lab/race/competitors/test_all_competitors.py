@@ -39,6 +39,7 @@ def test_learns_on_factors(name):
     assert found.trajectory["loss"][-1] < 0.5 * found.trajectory["loss"][0]
 
 
+@pytest.mark.sampled(14)
 @everyone
 @pytest.mark.parametrize("make", [None, batch_norm], ids=["tanh", "batch norm"])
 def test_learns_on_networks_or_says_why_not(name, make):
@@ -56,6 +57,7 @@ def convolutions():
     return torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(8, 3))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("make", "objecting"),
     [

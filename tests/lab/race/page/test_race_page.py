@@ -196,6 +196,7 @@ document.documentElement.dataset.found = JSON.stringify(found);
 </script>"""
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_table_is_sorted_by_any_column(tmp_path, html):
     path = tmp_path / "report.html"
@@ -223,6 +224,7 @@ parent.postMessage({ name: location.pathname.split("/").pop(), width: innerWidth
 </script>"""
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_pages_fit_every_width(dark, tmp_path, usual):

@@ -24,6 +24,7 @@ SAMPLES = {
 WHO = ["gradient-descent-small", "gradient-descent-large", "adam", "trace-penalty", "two-point", "noise-injection"]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("family", SAMPLES)
 def test_the_gap_is_never_negative_along_a_trajectory(family):
     made = SAMPLES[family](0)

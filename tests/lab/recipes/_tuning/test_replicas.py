@@ -81,6 +81,7 @@ def test_sam_takes_the_worst_weights_of_each(networks, samples):
         _close(joint, networks)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["plain", "weight decay", "decoupled decay", "SAM", "label smoothing"])
 def test_a_replica_is_trained_as_if_alone(name, networks, samples):
     x, y = samples

@@ -8,7 +8,6 @@ from torch.optim import Optimizer
 from flatmin.lab.race.competitor import Competitor, Entry
 from flatmin.lab.race.tasks import FactoredTask, Task
 from flatmin.nn.optimizers import label_noise, sam, scaled_gradient, weight_decay
-from flatmin.parametrizations import Chain, Hadamard
 
 __all__ = ["COMPETITORS", "SAM", "LabelNoise", "ScaledGradient", "WeightDecay"]
 
@@ -68,7 +67,7 @@ class ScaledGradient(Competitor):
 
     def objection(self, task: Task) -> str | None:
         """Return an objection to models that are not a product of two factors."""
-        if not isinstance(task, FactoredTask) or isinstance(task.problem.parametrization, Hadamard | Chain):
+        if not isinstance(task, FactoredTask) or not task.problem.parametrization.has_cone_norm:
             return "the model is not a product of two factors"
         return super().objection(task)
 

@@ -28,7 +28,7 @@ from flatmin.lab.race.page.trajectories import FLOOR, Band, panels, trajectories
 from flatmin.lab.race.result import RaceResult
 from flatmin.report.page import Fact, Figure, Page, Section, Table, render
 from flatmin.report.proof import proof
-from flatmin.report.voices import voice_of
+from flatmin.report.vocabulary import vocabulary_of
 from flatmin.report.words import counted, listed, number
 
 __all__ = ["medians", "write_race"]
@@ -338,7 +338,7 @@ def _flattest(result: RaceResult) -> Section | None:
         "matrices with the same measurements. So it is never negative."
     ]
     certificate = solution.certificate
-    statements = proof(certificate, problem.measurement.size, 1.0, voice_of(problem, certificate))
+    statements = proof(certificate, problem.measurement.size, 1.0, vocabulary_of(problem, certificate))
     return Section("flattest", "The flattest value", prose, statements=statements)
 
 

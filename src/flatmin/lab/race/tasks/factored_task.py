@@ -16,11 +16,10 @@ from flatmin.errors import InputError
 from flatmin.families import find
 from flatmin.lab.race.tasks.task import POWER_ITERATIONS, Objective, Observation, Task
 from flatmin.linalg.metric import svd_of_product
-from flatmin.losses import Absolute
 from flatmin.measurements import Measurement
 from flatmin.nn.factored import FactoredModel, SquaredDistance
 from flatmin.nn.penalty import HessianTracePenalty
-from flatmin.parametrizations import Chain, Gram, Hadamard
+from flatmin.parametrizations import Gram, Hadamard
 from flatmin.problem import Problem
 from flatmin.solvers.flattest import Flattest
 
@@ -83,8 +82,8 @@ class FactoredTask(Task):
             raise InputError(f"the fresh measurements have the shape {fresh.shape}, expected {problem.shape}")
         self.fresh = fresh
         loss = self.problem.loss
-        self.has_batches = not isinstance(loss, Absolute)
-        self.loss = SquaredDistance(float(loss.tau or 0.0)) if isinstance(loss, Absolute) else nn.MSELoss()
+        self.has_batches = not loss.has_gross_errors
+        self.loss = SquaredDistance(float(loss.tau or 0.0)) if loss.has_gross_errors else nn.MSELoss()
         self.inputs, self.targets = None, torch.from_numpy(self.problem.data)
         self.label_scale = float(np.sqrt(np.mean(self.problem.data**2)))
         if self.label_scale == 0:
@@ -102,7 +101,7 @@ class FactoredTask(Task):
     def penalised(self, model: nn.Module, loss: nn.Module, seed: int) -> Objective:
         """Return loss plus the scaled trace in closed form, or plus an estimate for products of vectors and chains."""
         assert isinstance(model, FactoredModel)
-        if isinstance(self.problem.parametrization, Hadamard | Chain):
+        if not self.problem.parametrization.has_cone_norm:
             return HessianTracePenalty(model, loss, seed=seed).objective
         return lambda x, y, strength: loss(model(x), y) + strength * model.scaled_trace()
 

@@ -10,26 +10,26 @@ import numpy as np
 from flatmin import families
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
-from flatmin.report.voices import Voice, voice_of
+from flatmin.report.vocabulary import Vocabulary, vocabulary_of
 from flatmin.report.words import unique_phrase, unique_word, verdict
 from flatmin.solution import Noise, Solution
 
-__all__ = ["outcome"]
+__all__ = ["recovery_rows"]
 
 
-def outcome(problem: Problem, solution: Solution, summary: Mapping[str, Any], results: str) -> dict[str, str]:
+def recovery_rows(problem: Problem, solution: Solution, summary: Mapping[str, Any], results: str) -> dict[str, str]:
     """Return the rows of the table: fit, flatness and uniqueness are separate facts."""
     proof = solution.certificate
-    voice = voice_of(problem, proof, solution.settings.get("metric_power", 1.0))
-    said = verdict(solution.status, voice, proof.unique)
+    terms = vocabulary_of(problem, proof, solution.settings.get("metric_power", 1.0))
+    said = verdict(solution.status, terms, proof.unique)
     rows = {
         "status": f"{solution.status.name}: {said.headline} {said.advice}".strip(),
         "rank": _rank(solution),
         "fit": f"relative residual {proof.relative_residual:.1e}",
         "flatness": f"relative gap {proof.relative_gap:.1e}",
-        "unique": _uniqueness(proof, voice),
+        "unique": _uniqueness(proof, terms),
     }
-    if voice.determined:
+    if terms.determined:
         rows["flatness"] += "; all solutions that fit are equally flat"
     if proof.radius is not None:
         rows["certified radius"] = _radius(solution, proof.radius)
@@ -55,10 +55,10 @@ def _rank(solution: Solution) -> str:
     return f"{solution.rank} ({plus} positive, {minus} negative)"
 
 
-def _uniqueness(proof: Certificate, voice: Voice) -> str:
+def _uniqueness(proof: Certificate, terms: Vocabulary) -> str:
     words = unique_word(proof.unique)
     if proof.unique is not None:
-        words = f"{words}: {unique_phrase(proof.unique, voice)}"
+        words = f"{words}: {unique_phrase(proof.unique, terms)}"
     if proof.margin is None:
         return words
     kind = ", estimated" if proof.margin_kind == "estimated" else ""

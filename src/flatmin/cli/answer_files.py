@@ -13,11 +13,11 @@ from flatmin.formats.case import Case
 from flatmin.formats.image import save_pixels, to_pixels
 from flatmin.solution import LARGEST_SAVED_MATRIX, Solution
 
-__all__ = ["Answer", "write_answer"]
+__all__ = ["AnswerFiles", "write_answer_files"]
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class AnswerFiles:
     """What was written beside the solution, and what a report can show of it.
 
     Attributes
@@ -36,35 +36,35 @@ class Answer:
     notes: list[str] = field(default_factory=list)
 
 
-def write_answer(folder: Path, case: Case, solution: Solution) -> Answer:
+def write_answer_files(folder: Path, case: Case, solution: Solution) -> AnswerFiles:
     """Write the recovered matrix, or picture, to a directory in the form in which the problem came."""
     document, (d1, d2) = case.document, case.problem.shape
     if document is None:
         signal = solution.parts.get("signal")
-        return Answer() if signal is None or signal.ndim != 2 else _signal(folder, signal)
+        return AnswerFiles() if signal is None or signal.ndim != 2 else _signal(folder, signal)
     if document.sparse and d1 * d2 > LARGEST_SAVED_MATRIX:
-        return Answer(notes=[f"The matrix has {d1 * d2} entries and was not written; it is L Rᵀ of solution.npz."])
+        return AnswerFiles(notes=[f"The matrix has {d1 * d2} entries and was not written; it is L Rᵀ of solution.npz."])
     if "sparse" in solution.parts:
         return _parts(folder, document, solution)
     path = document.write(folder / "completed", solution.matrix)
     completed = document.cells.keep(solution.matrix)
-    return Answer([path.name], document.picture(completed), document.picture(document.cells.dense()))
+    return AnswerFiles([path.name], document.picture(completed), document.picture(document.cells.dense()))
 
 
-def _parts(folder: Path, document: Document, solution: Solution) -> Answer:
+def _parts(folder: Path, document: Document, solution: Solution) -> AnswerFiles:
     low_rank = document.write(folder / "low-rank", solution.matrix, whole=True)
     sparse = document.write_errors(folder / "sparse", solution.parts["sparse"])
     observed = document.picture(document.cells.dense())
     notes = []
     if observed is not None:
         notes.append("Pictures of the gross errors show their sizes: black is none, white is the full range or more.")
-    return Answer([low_rank.name, sparse.name], document.picture(solution.matrix), observed, notes)
+    return AnswerFiles([low_rank.name, sparse.name], document.picture(solution.matrix), observed, notes)
 
 
-def _signal(folder: Path, signal: Array) -> Answer:
+def _signal(folder: Path, signal: Array) -> AnswerFiles:
     """Write the modulus of a two-dimensional signal."""
     modulus = np.abs(signal)
     picture = modulus / max(float(modulus.max()), np.finfo(float).tiny)
     save_pixels(folder / "signal.png", to_pixels(picture, np.dtype(np.uint8)))
     note = "The picture of the signal shows its modulus, the largest one white; its phase is not shown."
-    return Answer(["signal.png"], picture, notes=[note])
+    return AnswerFiles(["signal.png"], picture, notes=[note])

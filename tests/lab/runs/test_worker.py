@@ -56,6 +56,7 @@ def check_all(file):
         assert store.select("SELECT count(*) FROM claims") == [(0,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_kill_at_a_random_moment_loses_and_doubles_nothing(tmp_path, jobs):
     file = tmp_path / "trials.db"
@@ -158,6 +159,7 @@ def alive(pid):
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes by /proc")
 def test_no_process_outlives_a_killed_sweep(tmp_path):
     process = start(tmp_path / "trials.db", 2)

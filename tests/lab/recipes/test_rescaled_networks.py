@@ -8,6 +8,7 @@ from flatmin.lab.recipes import _rescaled_networks as rescaling
 from tests.lab.quick import check_finding, quick_finding
 
 
+@pytest.mark.slow
 def test_the_quick_version_holds():
     finding = quick_finding("dinh-rescaling", seed=4)
     check_finding(finding, holding=len(finding.claims) - 1)

@@ -9,20 +9,20 @@ from flatmin.problem import Problem
 from flatmin.proofs.conic import trace_is_determined
 from flatmin.solution import Solution, Status
 
-__all__ = ["advice"]
+__all__ = ["noise_hints"]
 
 #: A fit whose rank is at least this share of the largest possible one looks like noise.
 NEARLY_FULL = 0.8
 
 
-def advice(problem: Problem, solution: Solution) -> list[str]:
+def noise_hints(problem: Problem, solution: Solution) -> list[str]:
     """Return what the rank and the misfit of a solution suggest."""
     out = []
     if "signal" in solution.parts and solution.rank > 1:
         out.append(
             f"The fit has rank {solution.rank}, so no single signal explains the data; the largest part is shown."
         )
-    if isinstance(problem.loss, Absolute):
+    if problem.loss.has_gross_errors:
         return out + _about_errors(problem, problem.loss, solution)
     fits = solution.status in (Status.unique_flat_minimum, Status.flat_minimum)
     if solution.status is Status.inconsistent_data and trace_is_determined(problem):

@@ -10,11 +10,11 @@ from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
 from flatmin.proofs.conic import trace_is_determined
 
-__all__ = ["DETERMINED", "PLAIN", "PRODUCT", "SEMIDEFINITE", "SIGNED", "SPLIT", "Voice", "voice_of"]
+__all__ = ["DETERMINED", "PLAIN", "PRODUCT", "SEMIDEFINITE", "SIGNED", "SPLIT", "Vocabulary", "vocabulary_of"]
 
 
 @dataclass(frozen=True)
-class Voice:
+class Vocabulary:
     """The words in which a model is explained.
 
     Attributes
@@ -69,8 +69,8 @@ class Voice:
         return f"{self.matrices} that {self.fits}"
 
 
-PRODUCT = Voice()
-SEMIDEFINITE = Voice(
+PRODUCT = Vocabulary()
+SEMIDEFINITE = Vocabulary(
     matrices="positive semidefinite matrix",
     trace_meaning="8 tr(U* D U), with D the mean of the Aᵢ²: the Gauss–Newton part of the Hessian trace.",
     value="trace 8 tr(Dᵖ X)",
@@ -119,21 +119,21 @@ PLAIN = replace(
 )
 
 
-def voice_of(problem: Problem, certificate: Certificate | None = None, metric_power: float = 1.0) -> Voice:
+def vocabulary_of(problem: Problem, certificate: Certificate | None = None, metric_power: float = 1.0) -> Vocabulary:
     """Return how the model of a problem is spoken of, given what was asked of the solution."""
-    if isinstance(problem.loss, Absolute):
+    if problem.loss.has_gross_errors:
         return _split(problem.loss, problem.shape)
     model, exact = problem.parametrization, certificate is None or certificate.objective == "interpolating"
     if exact and metric_power == 1 and trace_is_determined(problem):
         return DETERMINED
-    for kind, voice in ((Product, PRODUCT), (Gram, SEMIDEFINITE), (SignedGram, SIGNED)):
+    for kind, terms in ((Product, PRODUCT), (Gram, SEMIDEFINITE), (SignedGram, SIGNED)):
         if isinstance(model, kind):
-            return voice
+            return terms
     return PLAIN
 
 
-def _split(loss: Absolute, shape: tuple[int, int]) -> Voice:
-    """Return the voice of robust PCA, in its form with a weight or with a limit on the errors."""
+def _split(loss: Absolute, shape: tuple[int, int]) -> Vocabulary:
+    """Return the terms of robust PCA, in its form with a weight or with a limit on the errors."""
     if loss.tau is None:
         return replace(SPLIT, trace=f"sum ‖X‖_* + {loss.weight_for(shape):.4g} · ‖S‖₁")
     limit = f"{SPLIT.fits} with errors ‖S‖₁ of at most {loss.tau:.4g}"

@@ -1,0 +1,49 @@
+"""Facts about an object as text and as HTML, for `print` and for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+__all__ = ["as_html", "as_text", "rounded"]
+
+
+def as_text(title: str, facts: Mapping[str, str]) -> str:
+    """Return a title and one aligned line for each fact.
+
+    Examples
+    --------
+    >>> print(as_text("Circle", {"radius": "2", "centre": "(0, 0)"}))
+    Circle
+      radius  2
+      centre  (0, 0)
+    """
+    width = max(map(len, facts))
+    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in facts.items())])
+
+
+def as_html(title: str, facts: Mapping[str, str]) -> str:
+    """Return the same as an HTML table.
+
+    Examples
+    --------
+    >>> as_html("Circle", {"radius": "< 2"})
+    '<table><caption>Circle</caption><tr><th>radius</th><td>&lt; 2</td></tr></table>'
+    """
+    rows = (f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts.items())
+    return f"<table><caption>{escape(title)}</caption>{''.join(rows)}</table>"
+
+
+def rounded(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return named values as facts, numbers to six digits.
+
+    Examples
+    --------
+    >>> rounded({"loss": 1 / 3, "rank": 2})
+    {'loss': '0.333333', 'rank': '2'}
+    """
+    return {
+        name.replace("_", " "): f"{value:.6g}" if isinstance(value, float) else str(value)
+        for name, value in values.items()
+    }
