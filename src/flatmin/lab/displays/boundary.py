@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.boundary.phase_map import Column, Prediction, columns_over, parameter_along, predictions_of
+from flatmin.lab.boundary.phase_map import Prediction, columns_over, parameter_along, predictions_of
 from flatmin.lab.boundary.posterior import Boundary
 from flatmin.lab.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
 from flatmin.lab.displays.base import Display
@@ -138,9 +138,8 @@ class BoundaryDisplay(Display):
             expected = predictions_of({at: columns[at] for at in found}, predicted)
             ends = {at: (float(columns[at].tried.min()), float(columns[at].tried.max())) for at in found}
             if found:
-                lines.append(
-                    BoundaryLine(level_name(level, by, labels), look, found, ends, _over_scale(expected, columns))
-                )
+                scaled = {at: value / columns[at].scale for at, value in expected.items()}
+                lines.append(BoundaryLine(level_name(level, by, labels), look, found, ends, scaled))
         return cls(
             name=name,
             title=title,
@@ -267,10 +266,6 @@ def _marks(lines: Sequence[BoundaryLine]) -> list[str]:
 def _spans_decades(lines: Sequence[BoundaryLine]) -> bool:
     levels = [at for line in lines for at in line.boundaries]
     return bool(levels) and all(is_number(at) and at > 0 for at in levels) and max(levels) >= 100 * min(levels)
-
-
-def _over_scale(expected: dict[Any, float], columns: Mapping[Any, Column]) -> dict[Any, float]:
-    return {at: value / columns[at].scale for at, value in expected.items()}
 
 
 def _heights(line: BoundaryLine) -> list[float]:

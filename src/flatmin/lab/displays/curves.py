@@ -206,10 +206,8 @@ class CurvesDisplay(Display):
         lines = [f"{sentence_start(self.y_label)} against {self.x_label}: {self.middle.lower()} with 95 % intervals."]
         for curve in self.curves:
             ends = dict.fromkeys([0, len(curve.x) - 1])
-            ends_in_words = " to ".join(
-                f"{_with_interval(curve.points[i])} at {self.x} = {level_text(curve.x[i])}" for i in ends
-            )
-            lines.append(f"{curve.label or self.y}: {ends_in_words}.")
+            points = [f"{_with_interval(curve.points[i])} at {self.x} = {level_text(curve.x[i])}" for i in ends]
+            lines.append(f"{curve.label or self.y}: {' to '.join(points)}.")
         for word, values in self.references.items():
             first, last = values[self.levels[0]], values[self.levels[-1]]
             lines.append(f"Dashed, {word}: {number(first)}" + (f" to {number(last)}." if last != first else "."))

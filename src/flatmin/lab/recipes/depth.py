@@ -46,7 +46,7 @@ from flatmin.families.base import relative_distance
 from flatmin.lab.boundary.estimates import UNKNOWN, Number, beyond, difference, distance
 from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab.claims import Claim, share_interval, shared_level
-from flatmin.lab.conic import statistical_dimension, statistical_dimension_of_sparse
+from flatmin.lab.descent_cones import statistical_dimension, statistical_dimension_of_sparse
 from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, Display, PhaseMapDisplay
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe

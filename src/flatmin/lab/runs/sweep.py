@@ -122,10 +122,10 @@ def sweep(
     stop : Event, optional
         Once it is set, no further trial begins; results of running trials are still kept.
     callback : callable, optional
-        ``callback(dict)`` after each result that was computed here: ``done``, ``total`` and ``computed`` trials,
-        ``failed`` ones, the ``seconds`` of the cell and its ``result``. Also called with the number of trials ``waiting``
-        for other processes, and with the ``trouble`` that keeps the executor from computing; the latter comes from
-        another thread, but never at the same time as another call.
+        ``callback(dict)`` after each result that was computed here, with the numbers of trials that are ``done``, in
+        ``total``, ``computed`` here and ``failed``, the ``seconds`` of the cell and its ``result``. Also called with
+        the number of trials ``waiting`` for other processes, and with the ``trouble`` that keeps the executor from
+        computing. The latter comes from another thread, but never at the same time as another call.
 
     Returns
     -------
@@ -173,11 +173,9 @@ class _Count:
         self.done = self.computed = self.failed = 0
 
     def add(self, result: Result) -> None:
-        self.done, self.computed, self.failed = (
-            self.done + 1,
-            self.computed + 1,
-            self.failed + (result.reason is not None),
-        )
+        self.done += 1
+        self.computed += 1
+        self.failed += result.reason is not None
         self.report(seconds=result.seconds, result=result)
 
     def report(self, **more: Any) -> None:

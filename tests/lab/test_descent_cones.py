@@ -8,7 +8,7 @@ from scipy.integrate import quad
 
 from flatmin.errors import InputError
 from flatmin.lab import Adaptive, PhaseMap, Store, recipes, statistical_dimension, sweep
-from flatmin.lab.conic import statistical_dimension_of_sparse
+from flatmin.lab.descent_cones import statistical_dimension_of_sparse
 
 
 def test_the_ends():
