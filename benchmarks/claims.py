@@ -1,6 +1,6 @@
 """The claims of all experiments with their verdicts, as Markdown: ``python -m benchmarks.claims DIR_OR_STORE``.
 
-What it reads, sweeps have written: ``flatmin sweep RECIPE --store DIR/RECIPE.db`` for all recipes.
+It reads the stores of sweeps: ``flatmin sweep RECIPE --store DIR/RECIPE.db`` for all recipes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from flatmin.lab.pages.findings import Finding, in_words, kind_of, tally
 from flatmin.lab.stored_evidence import read_stores
 
-#: Verdicts as they stand in the first column.
+#: The words for verdicts in the first column.
 SAID = {"fails": "**fails**", "untested": "not tested"}
 
 

@@ -1,13 +1,14 @@
-"""What all competitors share: how often they are run, and a clock and a memory gauge that they cannot touch.
+"""The base class of all competitors: the number of runs, and a clock and a memory gauge that they cannot change.
 
-A competitor is one file in ``solvers/`` of a benchmark with a ``Solver(Competitor)``. It says ``budgets``, the stop
-values that are tried in turn until the referee sees the target met, and ``solve(budget)``, which returns the answer as
-the referee's arguments. benchopt times it, and nothing that a competitor says of the quality of its answer is
-believed. Three words are its own, and named as such: how many sweeps a budget was, how long another process took to
-start, and flatmin's "seconds to fit", when the answer was there whose certificate was then computed.
+A competitor is one file in ``solvers/`` of a benchmark with a ``Solver(Competitor)``. Its ``budgets`` are the stop
+values that are tried in turn until the referee finds the target met; ``solve(budget)`` returns the answer as the
+referee's arguments. benchopt measures the time, and the referee ignores what a competitor reports about the quality of
+its answer. Three numbers come from the competitor and are marked as such: the number of sweeps of a budget, the time
+that another process took to start, and flatmin's "seconds to fit", the time at which the answer was ready, before its
+certificate.
 
-Memory is what the first solve adds at most to what was resident before: imports, compiled loops and the data, also in
-the form that the competitor takes, but nothing that an earlier solve has not given back.
+Memory is the largest increase above the resident memory before the first solve. Imports, compiled loops and the data,
+also in the form that the competitor takes, are resident before.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from benchmarks.gauge import forget_peak, resident
 
 
 def threads() -> int:
-    """Return how many threads this process was given."""
+    """Return the number of threads of this process."""
     return int(os.environ.get("OMP_NUM_THREADS", "1"))
 
 
@@ -54,7 +55,7 @@ class Competitor(BaseSolver):
     #: Tolerances (or iterations), loosest first.
     budgets: ClassVar[Any] = (None,)
     requirements: ClassVar[list[str]] = []
-    #: Whether it computes in this process, so that its memory is seen.
+    #: Whether it computes in this process, so that its memory can be measured.
     here: ClassVar[bool] = True
 
     def set_objective(self, **problem: Any) -> None:
@@ -67,14 +68,14 @@ class Competitor(BaseSolver):
         self.before = resident("VmRSS")
 
     def prepare(self) -> None:
-        """Bring the data into the form that is needed; not timed, as a user's data have it already."""
+        """Convert the data into the form that is needed; not timed, because a user's data already have it."""
 
     def solve(self, budget: Any) -> dict[str, Any]:
         """Return the referee's arguments, such as ``{"answer": matrix}``."""
         raise NotImplementedError
 
     def warm_up(self) -> None:
-        """Sweep once before anything is timed, so that the cost of another sweep is that alone."""
+        """Run one sweep before anything is timed, so that only the cost of further sweeps is measured."""
         if self.sampling_strategy == "iteration":
             self.run_once(1)
 

@@ -11,7 +11,7 @@ from flatmin._core.arrays import Array
 
 
 def solve(problem: fm.Problem, solver: str, **options: Any) -> Array:
-    """Return the matrix that cvxpy finds with one of its solvers; its being inaccurate is the referee's business."""
+    """Return cvxpy's solution with one of its solvers; the referee judges its accuracy."""
     import cvxpy as cp
 
     D1, D2 = problem.metric
@@ -41,7 +41,7 @@ def unknown(problem: fm.Problem) -> Any:
 
 
 def unsuited(problem: fm.Problem) -> tuple[bool, str | None]:
-    """Return whether a dense problem is none for it, and why."""
+    """Return whether cvxpy cannot take a dense problem, and why."""
     if np.issubdtype(problem.measurement.dtype, np.complexfloating):
         return True, "complex signals are left to methods for them"
     if np.prod(problem.shape) > 10_000:

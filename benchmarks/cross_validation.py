@@ -1,12 +1,12 @@
-"""What to predict with: an exact fit, the square-root rule, its refit, or cross-validation; and what the folds cost.
+"""Prediction by an exact fit, the square-root rule, its refit and cross-validation, and the time of the folds.
 
 python -m benchmarks.cross_validation [NAME …] [--draws N]     NAME is a part of the name of a setting; five draws each
 
-Columns: medians of the error over that of the best strength on the same grid, which nobody knows: of the exact fit, of
-the penalised solution of alpha="auto" and of its refit, of cross-validation by the least error and by one standard
-error, and of a refit at the strength that cross-validation chose; then the error of the best of all fits of a rank,
-started at the truth, the ranks of the two cross-validated solutions, and seconds of processor time of alpha="auto" and
-of cross-validation.
+Columns are medians of the error over that of the best alpha on the same grid, which is unknown in practice: of the
+exact fit, of the penalised solution of alpha="auto" and of its refit, of cross-validation by the least error and by one
+standard error, and of a refit at the alpha that cross-validation chose. Then follow the error of the best of all fits
+of a fixed rank, started at the truth, the ranks of the two cross-validated solutions, and seconds of processor time of
+alpha="auto" and of cross-validation.
 
 python -m benchmarks.cross_validation --ratings     the time of a path in every fold of MovieLens-100k, from recbole
 """
@@ -23,9 +23,9 @@ import flatmin as fm
 from benchmarks.noise import distance, least_squares
 from benchmarks.report import line
 from flatmin.families import Instance
+from flatmin.solvers.alphas.cross_validation import cross_validate
+from flatmin.solvers.alphas.path import flat_path
 from flatmin.solvers.noise.refit import refit
-from flatmin.solvers.strengths.cross_validation import cross_validate
-from flatmin.solvers.strengths.path import flat_path
 
 LARGEST_RANK = 12
 
@@ -62,7 +62,7 @@ def sensing(exponent: float | None, noise: float, seed: int) -> Instance:
     return Instance(fm.Problem(A, clean + noise * np.std(clean) * rng.standard_normal(600)), X)
 
 
-#: What is drawn, how singular values fall (None: of low rank), and the noise over the data.
+#: The draw, the decay of the singular values (None: of low rank), and the noise over the data.
 SETTINGS: Mapping[str, tuple[Callable[[float | None, float, int], Instance], float | None, float]] = {
     "completion, rank 3": (completion, None, 0.3),
     "completion, values j^-1.5": (completion, 1.5, 0.1),
@@ -105,7 +105,7 @@ def trial(instance: Instance, seed: int) -> dict[str, float]:
 
 
 def ratings(n_jobs: int) -> None:
-    """Print what ten strengths in five folds of MovieLens-100k take, less the mean rating."""
+    """Print the time of ten alphas in five folds of MovieLens-100k, without the mean rating."""
     from importlib.util import find_spec
     from pathlib import Path
 

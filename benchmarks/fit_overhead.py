@@ -1,4 +1,4 @@
-"""What ``MatrixCompletion.fit`` takes beside its solver, for 100 000 cells of a matrix 1000 × 1000, at three strengths.
+"""Overhead of ``MatrixCompletion.fit`` over its solver, for 100 000 cells of a matrix 1000 × 1000, at three alphas.
 
 python -m benchmarks.fit_overhead
 """

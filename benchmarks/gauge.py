@@ -1,4 +1,4 @@
-"""How much memory this process has and had: a gauge that starts again where the system can do that."""
+"""Memory gauge: the resident memory of this process and its peak, which can be reset if the system allows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def resident(field: str = "VmHWM") -> float | None:
-    """Return the resident memory of this process in MiB: its peak, or (VmRSS) what it is now; None if unknown."""
+    """Return the resident memory of this process in MiB: its peak, or (VmRSS) the present value; None if unknown."""
     try:
         found = [line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:")]
     except OSError:
@@ -20,7 +20,7 @@ def resident(field: str = "VmHWM") -> float | None:
 
 
 def forget_peak() -> None:
-    """Give back what is free, and let the peak start again from what is in use now, where the system can do that."""
+    """Return free memory to the system, and reset the peak to the present value if the system allows it."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
         CLEAR.write_text("5")

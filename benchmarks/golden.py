@@ -3,13 +3,19 @@
 python -m benchmarks.golden [--only PATTERN] [--timings]            compare with golden.json; exit status 1 if changed
 python -m benchmarks.golden --write [--only PATTERN] [--timings]    solve and store the answers
 
-For work that must not change what flatmin computes: moving code, renaming, making it faster. Each problem gets a row:
-"equal" (bit for bit), "rounding" (words, verdicts and whole numbers are the same, and other numbers but for rounding),
-or "CHANGED" with each field, its old and its new value. All runs on one thread and no limit is a time, so where the
-file was written unchanged code is equal. Another processor or another BLAS rounds differently, and then some numbers of
-steps change, and radii below the recovery threshold, which are roots of the gap; there, write the file anew with the
-code as it was. PATTERN is a part of a problem's name, with * and ? as in names of files; --write with it stores those
-problems alone. --timings adds seconds of processor time.
+It checks that work on the code, such as moving, renaming or making it faster, does not change what flatmin computes.
+Each problem gets a row:
+
+- "equal": bit for bit;
+- "rounding": words, verdicts and whole numbers are the same, and other numbers differ by rounding;
+- "CHANGED": with each field, its old and its new value.
+
+All problems run on one thread and no limit is a time, so unchanged code gives "equal" on the machine where the file was
+written. Another processor or another BLAS rounds differently. Then some numbers of steps change, and so do radii below
+the recovery threshold, which are roots of the gap; on such a machine, first write the file again with the old code.
+
+PATTERN is a part of a problem's name, with * and ? as in file names; --write with it stores only those problems.
+--timings adds seconds of processor time.
 """
 
 from __future__ import annotations
@@ -34,7 +40,7 @@ FILE = Path(__file__).with_name("golden.json")
 
 #: Through rounding a number changes by no more than this, relatively where it is above one …
 ROUNDING = 1e-9
-#: … and by no more than that where it is a steep function of the solution, or of what is left of the gap.
+#: … and by no more than that where it is a steep function of the solution, or of a small gap.
 STEEP = dict.fromkeys(("radius", "margin", "injectivity", "matrix", "sparse", "refit", "predictions"), 1e-6)
 
 PROOF = ("holds", "value", "lower_bound", "relative_gap", "relative_residual", "bound_kind", "unique", "radius")

@@ -9,7 +9,7 @@ from flatmin._core.arrays import Array
 
 
 def table(problem: fm.Problem) -> tuple[Array, Array]:
-    """Return the matrix, zero where missing, and which cells are observed."""
+    """Return the matrix, zero where cells are missing, and the mask of observed cells."""
     A, Y = problem.measurement, np.zeros(problem.shape)
     seen = np.zeros(problem.shape, dtype=bool)
     Y[A.rows, A.cols], seen[A.rows, A.cols] = problem.data, True

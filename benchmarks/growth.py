@@ -1,4 +1,4 @@
-"""How time and memory grow with the shape d, the entries m and the rank k, each with its fitted exponent."""
+"""Growth of time and memory with the shape d, the entries m and the rank k, each with its fitted exponent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMAGES = ROOT / "docs" / "images"
 
 @dataclass(frozen=True)
 class Line:
-    """A quantity that grows while others stand still: its values, and the data sets that have them."""
+    """A quantity that grows while the others are constant: its values, and their data sets."""
 
     engine: str
     symbol: str
@@ -61,7 +61,7 @@ def runs() -> list[Run]:
 def exponent(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
     """Return the exponent of ``y = c xᵖ`` by least squares in logarithms, its standard error, and c.
 
-    With two points, or fewer, no error can be told: it is NaN, as is everything with fewer than two.
+    With two points the error is NaN; with fewer, all three numbers are.
     """
     if len(x) < 2:
         return math.nan, math.nan, math.nan
@@ -76,7 +76,7 @@ def exponent(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, floa
 
 
 def points(line: Line, book: Book, field: str) -> tuple[list[float], list[float]]:
-    """Return values and measured numbers where both are known and positive."""
+    """Return values and measured numbers that are both known and positive."""
     found: list[tuple[float, float]] = []
     for value, run in zip(line.values, line.runs(), strict=True):
         number = judgement(book[run]).get(field)
@@ -101,14 +101,14 @@ def draw(book: Book) -> str:
 
 
 def said(power: float, error: float) -> str:
-    """Return an exponent with its error, as far as they are known."""
+    """Return an exponent with its error, if they are known."""
     if math.isnan(power):
         return ""
     return f"{power:.2f}" if math.isnan(error) else f"{power:.2f} ± {error:.2f}"
 
 
 def short(number: float) -> str:
-    """Return a number with a k or an M for its zeros."""
+    """Return a number with k or M in place of its zeros."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if number >= size:
             return f"{number / size:g}{letter}"

@@ -1,4 +1,4 @@
-"""What fills holes in a table: any imputer with scikit-learn's manners, its columns scaled first if asked for."""
+"""Base class of imputers with scikit-learn's interface, whose columns may be scaled first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.competitor import Competitor
 
 
 class Imputer(Competitor):
-    """Subclasses make the imputer; scaled ones see columns of standard deviation 1, and answer in the user's units."""
+    """Subclasses make the imputer; scaled ones get columns of standard deviation 1, and answer in the user's units."""
 
     parameters: ClassVar[dict[str, list[Any]]] = {"scaled": [False]}
     scaled: bool

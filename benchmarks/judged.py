@@ -1,4 +1,4 @@
-"""The objective that the benchmarks of flat minima share: what is handed out, and the referee's verdict."""
+"""The objective shared by the benchmarks of flat minima: the data that it hands out, and the referee's verdict."""
 
 from __future__ import annotations
 

@@ -1,16 +1,17 @@
-"""Sweeps of alternating least squares beside cmfrec's, each hot loop beside what the machine can do, and a large solve.
+"""Times of sweeps compared with cmfrec, of hot loops compared with the limits of the machine, and of a large solve.
 
 python -m benchmarks.kernels             sweeps and loops, a minute
 python -m benchmarks.kernels --large     20 million entries to a relative gradient of 1e-4, with peak memory, minutes
 
-A sweep is both halves, 10 000 × 10 000, 5 million entries, 30 columns; the same objective in the same precision:
-cmfrec with ``scale_lam=True`` and without biases. Its time a sweep is that of sweeps 5 to 8: it starts near zero, where
-conjugate gradients end at once.
+A sweep is both halves, 10 000 × 10 000, 5 million entries, 30 columns; the same objective in the same precision: cmfrec
+with ``scale_lam=True`` and without biases. The time of its sweep is that of sweeps 5 to 8, because it starts near zero,
+where conjugate gradients end at once.
 
-Loops over cells, and passes of robust PCA over a dense matrix of order 2000: bytes that are moved, counting every
-gathered row as read from memory though most come from a cache, and operations; beside a triad ``a = b + s c`` over
-arrays larger than any cache and a product of matrices of order 1500, on one thread in the same run. The larger of both
-shares is what of the machine is used; a share above one says that the cache serves more than memory could.
+The loops are loops over cells, and passes of robust PCA over a dense matrix of order 2000. They are compared by the
+bytes that they move, counting every gathered row as read from memory although most come from a cache, and by their
+operations. The limits are a triad ``a = b + s c`` over arrays larger than any cache and a product of matrices of order
+1500, on one thread in the same run. The larger of both shares is the share of the machine that is used; a share above
+one means that the cache is faster than memory.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from benchmarks.markdown import line
 from flatmin._core.arrays import Array
 from flatmin._core.threads import one_thread
 from flatmin.linalg.kernels import Cells, offset_loops
-from flatmin.linalg.kernels.crossed import crossed
+from flatmin.linalg.kernels.cross_products import cross_product
 from flatmin.linalg.kernels.row_passes import RowPasses
 
 SHAPE, ENTRIES, WIDTH, REG = (10_000, 10_000), 5_000_000, 30, 0.1
@@ -47,7 +48,7 @@ def draw(shape: tuple[int, int], m: int, rank: int, seed: int = 0) -> tuple[Arra
 
 
 def fastest(call: Callable[[], object], repeats: int = 3) -> float:
-    """Return the smallest of some times, in seconds; once is for warming up."""
+    """Return the smallest of some times, in seconds, after one call to warm up."""
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
@@ -57,7 +58,7 @@ def fastest(call: Callable[[], object], repeats: int = 3) -> float:
 
 
 class Halves:
-    """Both halves of a sweep of this library's kernels."""
+    """Both halves of a sweep with this library's kernels."""
 
     def __init__(self, rows: Array, cols: Array, values: Array, dtype: type, threads: int) -> None:
         self.cells = Cells.of(rows, cols, SHAPE, threads)
@@ -72,7 +73,7 @@ class Halves:
 
 
 def cmfrec(rows: Array, cols: Array, values: Array, dtype: type, threads: int, use_cg: bool) -> float:
-    """Return cmfrec's seconds a sweep."""
+    """Return cmfrec's seconds per sweep."""
     from cmfrec import CMF
     from scipy.sparse import coo_matrix
 
@@ -101,7 +102,7 @@ def cmfrec(rows: Array, cols: Array, values: Array, dtype: type, threads: int, u
 
 
 def sweeps(rows: Array, cols: Array, values: Array) -> None:
-    """Print seconds a sweep."""
+    """Print seconds per sweep."""
     theirs = ["cmfrec Cholesky s", "cmfrec CG s", "Cholesky / ours", "best / ours"]
     line(["precision", "threads", "this library s", *theirs])
     line(["---"] * 7)
@@ -114,7 +115,7 @@ def sweeps(rows: Array, cols: Array, values: Array) -> None:
 
 
 def machine(dtype: type) -> tuple[float, float]:
-    """Return bytes a second of a triad, and operations a second of a product of matrices, on one thread."""
+    """Return bytes per second of a triad, and operations per second of a product of matrices, on one thread."""
     b, c = np.ones(20_000_000, dtype), np.ones(20_000_000, dtype)
     a = np.empty_like(b)
 
@@ -128,7 +129,7 @@ def machine(dtype: type) -> tuple[float, float]:
 
 
 def cases(half: Halves) -> dict[str, tuple[Callable[[], object], float, float]]:
-    """Return each hot loop over cells with the bytes it moves and its operations."""
+    """Return each hot loop over cells with the bytes that it moves and its operations."""
     cells, y, R, k = half.cells, half.values[0], half.R, WIDTH
     m, size, both = cells.size, R.itemsize, np.hstack([R, R])
     rows, own = m * k * size, m * (4 + size)
@@ -144,18 +145,18 @@ def cases(half: Halves) -> dict[str, tuple[Callable[[], object], float, float]]:
 
 
 def in_double(half: Halves) -> dict[str, tuple[Callable[[], object], float, float]]:
-    """Return the same of loops that only know double precision."""
+    """Return the same for loops that exist only in double precision."""
     cells, y, R, k, m = half.cells, half.values[0], half.R, WIDTH, half.cells.size
     large, x, out = np.ones(SHAPE[0]), np.zeros(SHAPE[0]), np.zeros(SHAPE[1])
     arguments = cells.pointers, cells.indices, y, large, out, x, out.copy()
     return {
-        "normal equations, half": (lambda: crossed(cells, y, R, R, R), 2.0 * m * k * 8 + m * 12, 4.0 * m * k),
+        "normal equations, half": (lambda: cross_product(cells, y, R, R, R), 2.0 * m * k * 8 + m * 12, 4.0 * m * k),
         "offsets eliminated": (lambda: offset_loops.eliminated(*arguments), 2.0 * m * (12 + 8), 4.0 * m),
     }
 
 
 def passes(dtype: type) -> dict[str, tuple[Callable[[], object], float, float]]:
-    """Return the same of the passes of robust PCA, whose blocks of X stay in the cache."""
+    """Return the same for the passes of robust PCA, whose blocks of X stay in the cache."""
     rng, n, k = np.random.default_rng(0), DENSE**2, RANK
     Y, W, Z = (rng.standard_normal((DENSE, DENSE)).astype(dtype) for _ in range(3))
     L, R = (rng.standard_normal((DENSE, k)).astype(dtype) for _ in range(2))
@@ -170,7 +171,7 @@ def passes(dtype: type) -> dict[str, tuple[Callable[[], object], float, float]]:
 
 
 def loops(rows: Array, cols: Array, values: Array) -> None:
-    """Print what each hot loop moves and computes, beside what the machine can do."""
+    """Print the bytes and operations of each hot loop, as shares of the limits of the machine."""
     line(["loop", "precision", "s", "GB/s", "of the triad", "Gflop/s", "of the product of matrices"])
     line(["---"] * 7)
     for dtype in (np.float64, np.float32):
@@ -186,7 +187,7 @@ def loops(rows: Array, cols: Array, values: Array) -> None:
 
 
 def large() -> None:
-    """Print time and memory of a penalised solve of 20 million entries, and where it ended."""
+    """Print time and memory of a penalised solve of 20 million entries, and its accuracy."""
     rows, cols, values = draw(LARGE_SHAPE, LARGE_ENTRIES, LARGE_RANK)
     forget_peak()
     before = resident("VmRSS") or math.nan
@@ -218,7 +219,7 @@ def gradient(problem: fm.Problem, factors: tuple[Array, ...], alpha: float) -> f
 
 
 def main() -> None:
-    """Print what was asked for."""
+    """Print the requested tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", action="store_true", help="the large solve alone")
     if parser.parse_args().large:

@@ -1,4 +1,4 @@
-"""How near the maps come to the machine: memory bandwidth of dense sensing, and the cost of starting up.
+"""Distance from the limits of the machine: memory bandwidth of dense sensing, and the cost of starting.
 
 python -m benchmarks.limits
 """
@@ -44,7 +44,7 @@ def bandwidth(m: int = 3000, d: int = 100) -> None:
 
 
 def startup() -> None:
-    """Print what importing flatmin adds to NumPy and SciPy, and how long the command line takes to answer."""
+    """Print the time that importing flatmin adds to NumPy and SciPy, and the time of the command line to answer."""
 
     def run(code: list[str]) -> float:
         return best(lambda: subprocess.run([sys.executable, *code], check=True, capture_output=True), 5)

@@ -1,4 +1,4 @@
-"""What all tables of the benchmarks are made of: lines, marks, the machine, versions, and blocks of documents."""
+"""Parts of the tables of all benchmarks: lines, marks, the machine, versions, and blocks of documents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def mark(good: bool) -> str:
 
 
 def processor() -> str:
-    """Return the processor's name where the system tells, else its architecture."""
+    """Return the processor's name if the system reports it, otherwise its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -49,7 +49,7 @@ def versions(packages: Iterable[str]) -> str:
 
 
 def replace_block(file: Path, name: str, text: str) -> bool:
-    """Put text between the markers ``<!-- name -->`` and ``<!-- /name -->`` of a file; False where they are missing."""
+    """Put text between the markers ``<!-- name -->`` and ``<!-- /name -->`` of a file; False if they are missing."""
     first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, found, rest = file.read_text().partition(first) if file.exists() else ("", "", "")
     _, closed, after = rest.partition(last)

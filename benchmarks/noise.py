@@ -1,16 +1,16 @@
-"""What ``alpha="auto"`` makes of noise of many kinds.
+"""Results of ``alpha="auto"`` for noise of many kinds.
 
 python -m benchmarks.noise [NAME …] [--draws N]     NAME is a part of the name of a setting; ten draws each
 
-First two problems at two levels of noise, by the worst of the draws: error of the refit over that of least squares at
-the true rank, started at the truth; how often the rank is exact; by how many standard errors the level that was found
-is off; its median over the root mean square of the noise; seconds of processor time.
+The first table has two problems at two levels of noise, with the worst of the draws: error of the refit over that of
+least squares at the true rank, started at the truth; how often the rank is exact; the error of the estimated level in
+standard errors; its median over the root mean square of the noise; seconds of processor time.
 
-Then noise of many kinds: how often the refit has the true rank, and the penalised solution; median relative error of
-the refit, the same over that of the oracle, and that of the penalised solution over it; the level found over the root
-mean square of the noise, and how often they differ by at most three standard errors; what the noise can do over
-Gaussian noise of its size; seconds of processor time. Counts that are weighed first have least squares with the
-weights of the truth as their oracle, and as their level the root of the unit.
+The second table has noise of many kinds: how often the refit, and the penalised solution, have the true rank; median
+relative error of the refit, the same over that of the oracle, and that of the penalised solution over it; the estimated
+level over the root mean square of the noise, and how often they differ by at most three standard errors; the effect of
+the noise over that of Gaussian noise of its size; seconds of processor time. The oracle of weighted counts is least
+squares with the weights of the truth, and their level is the root of the unit.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def counts(average: float, rng: np.random.Generator, problem: fm.Problem) -> Arr
 
 
 def skewed_completion(skew: float, seed: int) -> Instance:
-    """Rows and columns that are seen more and less often, like a power of their rank."""
+    """Rows and columns whose number of observed cells follows a power law."""
     rng, (d1, d2) = np.random.default_rng(seed), (120, 100)
     X = rng.standard_normal((d1, 3)) @ rng.standard_normal((3, d2))
     weights = np.outer(*(rng.permutation(np.arange(1.0, d + 1) ** -skew) for d in (d1, d2))).ravel()
@@ -122,7 +122,7 @@ completion = partial(sampled, "matrix_completion", (120, 100), 3, 3600)
 
 
 class Setting(NamedTuple):
-    """What is drawn, its rank, the noise, and its root mean square over that of the data (counts: None, their own)."""
+    """#: The draw, its rank, the noise, and its root mean square over that of the data (counts: None, their own)."""
 
     draw: Callable[[int], Instance]
     rank: int
@@ -168,7 +168,7 @@ SETTINGS: Mapping[str, Setting] = {
     "intensities, masks, 20 photons, weighed": Setting(masks, 1, partial(counts, 20.0), None, True),
 }
 
-#: Two problems, the noise over the data, and what is drawn.
+#: Two problems, the noise over the data, and the draw.
 PROBLEMS = {
     f"{title}, SNR {snr:g}": (1 / snr, rank, family, shape, m)
     for title, family, shape, rank, m in (
@@ -177,7 +177,7 @@ PROBLEMS = {
     )
     for snr in (10, 3.2)
 }
-#: Seeds that no test and no tuning has seen.
+#: Seeds that were never used in tests or in tuning.
 FRESH = 7000
 
 
@@ -224,7 +224,7 @@ def distance(problem: fm.Problem, factors: tuple[Array, ...], truth: Array) -> f
 
 
 def least_squares(problem: fm.Problem, truth: Array, rank: int) -> tuple[Array, ...]:
-    """Return the least-squares fit of a rank that is found from the truth."""
+    """Return the least-squares fit of a rank, started at the truth."""
     scaled, model = Scaled.of(problem, 1.0, 0, weighted=False), problem.parametrization
     D1, D2 = (D.power(1) @ np.eye(d) for D, d in zip(scaled.metric, problem.shape, strict=True))
     U, s, V = model.cone.decompose(D1 @ truth @ D2, np.eye(problem.shape[1]))

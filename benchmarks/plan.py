@@ -1,4 +1,4 @@
-"""What is run beside whom, and what is wanted: the cases of the table, family by family."""
+"""The plan of the benchmarks: which competitors run on which problem, and what is required, family by family."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.runs import KERNELS, Run
 from benchmarks.wishes import CERTIFIED, DENSE, HONEST, UNIQUE, Wish, error, gap, memory, seconds
 
-#: Competitors that ``--quick`` leaves out.
+#: Competitors that ``--quick`` omits.
 SLOW = ("clarabel", "tensorly", "spark-als", "Iterative", "softimpute-als")
 #: MiB of a row, a column and a value as users hand them over: int64, int64, float64.
 TRIPLE = 24 / 2**20
@@ -17,7 +17,7 @@ TRIPLE = 24 / 2**20
 
 @dataclass(frozen=True)
 class Case:
-    """A problem, or several draws of one, and who is to solve it.
+    """A problem, or several draws of one, and its solvers.
 
     ``others`` maps patterns of competitors to how many times slower than flatmin each should be at least (None: not
     said). ``measure`` is the field of a judgement that ratios are made of. ``beside`` names other runs of flatmin:
@@ -42,7 +42,7 @@ class Case:
 
     @property
     def is_to_target(self) -> bool:
-        """Whether an accuracy is asked for; of a sweep none is."""
+        """Whether an accuracy is required; for a sweep none is."""
         return self.measure != "seconds a sweep"
 
     @property
@@ -67,7 +67,7 @@ def oversampled(d1: int, d2: int, rank: int, ratio: float) -> dict[str, Any]:
 
 
 def completion_cases() -> list[Case]:
-    """Return exact completion, beside convex programmes and methods that are told the rank."""
+    """Return exact completion, compared with convex programmes and with methods that are given the rank."""
     family, cases = "completion", []
     told = {"pymanopt": None, "softimpute-als": None, "flatmin-reweighted": None}
     options = oversampled(60, 50, 2, 4)
@@ -167,7 +167,7 @@ def penalised_cases() -> list[Case]:
 
 
 def robust_cases() -> list[Case]:
-    """Return tables with gross errors; ratios are of the time to 1e-7, and the proof may take twice as much again."""
+    """Return tables with gross errors; ratios use the time to 1e-7, and the proof may take twice that time."""
     cases = []
     soon, room = Wish("seconds / seconds to fit", "≤", 3), memory(53)  # MiB: seven more copies of 1000×1000
     as_full = Wish("speed beside the full table", "≥", 0.667)
@@ -217,7 +217,7 @@ def dense_cases() -> list[Case]:
 
 
 def phase_cases() -> list[Case]:
-    """Return signals from intensities; there flatness is no choice, and uniqueness is what needs a proof."""
+    """Return signals from intensities; all fits are equally flat there, and uniqueness needs a proof."""
     family, flows = "phase retrieval", {"amplitude-flow": None, "wirtinger-flow": None}
     cases = []
     for real, word, most in ((True, "real", 0.5), (False, "complex", 1.5)):
@@ -267,7 +267,7 @@ CASES = (
     *phase_cases(),
     *table_cases(),
 )
-#: What prints its tables itself: loops beside the machine, and a solve of 20 million cells.
+#: Programs that print their own tables: loops against the machine, and a solve of 20 million cells.
 PRINTED = (
     Run(KERNELS, "", "flatmin", repeats=1, threads=2, limit=600),
     Run(KERNELS, "--large", "flatmin", repeats=1, threads=2, limit=1200),

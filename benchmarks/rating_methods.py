@@ -1,7 +1,7 @@
-"""Ratings, and methods that predict them: what `benchmarks.ratings` compares.
+"""Ratings, and methods that predict them, for the comparison in `benchmarks.ratings`.
 
-A method has one strength. Given that it takes training pairs, training values and held-out pairs to predictions, with
-the rank of its matrix and, where it has a certificate, the relative gap.
+A method has one strength. It maps the strength, training pairs, training values and held-out pairs to predictions, with
+the rank of its matrix and, if it has a certificate, the relative gap.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from flatmin.estimators import MatrixCompletion
 from flatmin.estimators._completion.ids import PairIds
 from flatmin.solvers.offsets.offsets import OffsetModel
 
-#: The relative gap of a solve: errors do not change in the fifth digit below it.
+#: The relative gap of a solve; smaller gaps change errors by less than the fifth digit.
 TOL = 1e-3
 #: Columns of cmfrec's factors, at least the rank of every certified optimum of the study, and its sweeps: three steps
 #: of conjugate gradients a row, with errors that change in the fourth digit beyond.
@@ -71,13 +71,13 @@ def joint(alpha: float, X: Array, y: Array, held: Array, *, power: float, offset
 
 
 def offsets_alone(_: float, X: Array, y: Array, held: Array) -> Predicted:
-    """Fit offsets with their estimated strengths, and no matrix."""
+    """Fit offsets with their estimated penalties, and no matrix."""
     ids, entries = _entries(X)
     return OffsetModel.estimated(entries, y).fit(y).at(*ids.codes(held)), 0, None
 
 
 def offsets_first(alpha: float, X: Array, y: Array, held: Array, *, power: float) -> Predicted:
-    """Fit offsets, and then a matrix to what they leave."""
+    """Fit offsets first, and then a matrix to their residuals."""
     ids, entries = _entries(X)
     offsets = OffsetModel.estimated(entries, y).fit(y)
     left, rank, gap = joint(alpha, X, y - offsets.at(entries.rows, entries.cols), held, power=power, offsets="none")
@@ -87,7 +87,7 @@ def offsets_first(alpha: float, X: Array, y: Array, held: Array, *, power: float
 def cmfrec(strength: float, X: Array, y: Array, held: Array, *, scaled: bool, biased: bool) -> Predicted:
     """Alternate by cmfrec around the mean; ``scaled`` multiplies the penalty by numbers of ratings, as p = 1 does.
 
-    Pairs with somebody or something unknown get the mean and the bias of the other one.
+    Pairs with an unknown id get the mean and the bias of the other id.
     """
     from cmfrec import CMF
     from scipy.sparse import coo_matrix
@@ -119,7 +119,7 @@ def cmfrec(strength: float, X: Array, y: Array, held: Array, *, scaled: bool, bi
 
 
 def methods() -> list[Method]:
-    """Return all methods, the one that the others are compared with first."""
+    """Return all methods, with the reference first."""
     return [
         Method("p = ½", partial(joint, power=0.5), 0.16),
         Method("p = 0", partial(joint, power=0.0), 0.2),

@@ -1,4 +1,4 @@
-"""MovieLens-100k by triples: errors of held-out ratings over repeated folds, beside cmfrec and what others published.
+"""MovieLens-100k by triples: errors of held-out ratings over repeated folds, cmfrec, and published numbers.
 
 python -m benchmarks.ratings                 five times five folds, every method
 python -m benchmarks.ratings --store FILE    the same; finished fits are kept in FILE, and read from it
@@ -7,19 +7,19 @@ python -m benchmarks.ratings --optimum       the certified optimum of all rating
 python -m benchmarks.ratings --search        a grid search over the metric
 python -m benchmarks.ratings --auto          the strength from the noise and held-out ratings, on one split
 
-``--jobs N`` makes N fits at once (default: as many as there are processors).
+``--jobs N`` makes N fits at once (default: one for each processor).
 
-The ratings are read from an installed recbole, which carries them for examples of its own; they are never part of this
+The ratings are read from an installed recbole, which contains them for its own examples; they are never part of this
 repository (terms of GroupLens).
 
-Strengths are chosen on the training part of the first split, a fifth of which is held out for that: on a geometric
-grid that is made longer until the best strength is not at an end. No test fold of a split is looked at for its own
-choice; those of the other splits have ratings in common with the training part of the first, which `--nested` avoids.
+Strengths are chosen on the training part of the first split, a fifth of which is held out. The grid is geometric, and
+is extended until its best strength is not at an end. No split uses its own test fold for the choice; the test folds of
+the other splits share ratings with the training part of the first, which `--nested` avoids.
 
-Errors are root mean squared errors, predictions clipped to 1 … 5. Training parts of different splits overlap, so
-errors of splits are not independent. Of n splits with deviation s two standard errors are given: s / √n, as if they
-were, and s √(1/n + n_test/n_train), which Nadeau and Bengio ("Inference for the generalization error", Machine
-Learning 52, 2003) found to be enough for other ratings of the same kind.
+Errors are root mean squared errors, with predictions clipped to 1 … 5. Training parts of different splits overlap, so
+errors of splits are not independent. For n splits with deviation s two standard errors are given: s / √n, which ignores
+this, and s √(1/n + n_test/n_train), which Nadeau and Bengio ("Inference for the generalization error", Machine Learning
+52, 2003) found to be large enough for other ratings of the same kind.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from flatmin.estimators import MatrixCompletion
 
 #: Root mean squared errors in the README of Surprise (https://github.com/NicolasHug/Surprise), five folds of its own.
 PUBLISHED = {"Surprise: SVD": 0.934, "Surprise: k-nearest neighbours, baseline": 0.931, "Surprise: SVD++": 0.920}
-#: Strengths of the grid differ by this factor; so many at most are tried.
+#: Factor between neighbouring strengths of the grid, and the largest number of strengths.
 RATIO, MOST = 1.2, 12
 LOWEST, HIGHEST = 1.0, 5.0
 FOLDS = 5
@@ -59,7 +59,7 @@ Found = dict[str, Any]
 
 @dataclass
 class Store:
-    """Finished fits, by what determines them; each is a line of a file, if there is one."""
+    """Finished fits by their parameters; each is a line of a file, if there is one."""
 
     path: Path | None = None
     found: dict[str, Found] = field(default_factory=dict)
@@ -87,7 +87,7 @@ def error(predicted: Array, true: Array) -> float:
 
 
 def fold(method: Method, strength: float | None, X: Array, y: Array, split: Split) -> Found:
-    """Return what a method finds on a split."""
+    """Return the result of a method on a split."""
     training, held = split
     start = time.process_time()
     predicted, rank, gap = method.predict(strength or 0.0, X[training], y[training], X[held])
@@ -103,9 +103,9 @@ def fold(method: Method, strength: float | None, X: Array, y: Array, split: Spli
 def chosen(
     method: Method, X: Array, y: Array, name: str, training: Array, known: dict[str, Found]
 ) -> tuple[float | None, dict[str, Found]]:
-    """Return the best strength by a fifth of the training part of a split, and the fits that were made.
+    """Return the best strength by a fifth of the training part of a split, and the fits.
 
-    Strengths are added at the better end until the best of them has a weaker and a stronger one beside it.
+    Strengths are added at the better end until the best of them has a weaker and a stronger neighbour.
     """
     if method.first is None:
         return None, {}
@@ -128,7 +128,7 @@ def chosen(
 
 
 def standard_errors(values: Array, folds: int) -> tuple[float, float]:
-    """Return the standard error of a mean over repeated folds, as if they were independent, and corrected."""
+    """Return the standard error of a mean over repeated folds, uncorrected and corrected for their dependence."""
     n, deviation = len(values), float(np.std(values, ddof=1))
     return deviation / np.sqrt(n), deviation * np.sqrt(1 / n + 1 / (folds - 1))
 
@@ -154,7 +154,7 @@ def row(name: str, strengths: Iterable[float | None], found: list[Found], other:
 def compare(
     X: Array, y: Array, field: list[Method], splits: dict[str, Split], store: Store, jobs: int, nested: bool
 ) -> None:
-    """Print the table of all methods, the first of which the others are compared with."""
+    """Print the table of all methods, compared with the first."""
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
     choosing = list(splits) if nested else [next(iter(splits))]
     strengths: dict[tuple[str, str], float | None] = {}
@@ -204,7 +204,7 @@ def optimum(X: Array, y: Array) -> None:
 
 
 def search(X: Array, y: Array) -> None:
-    """Print what scikit-learn's grid search finds for the metric, at one strength."""
+    """Print the result of scikit-learn's grid search for the metric, at one strength."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     model: Any = MatrixCompletion(0.16, input="triples", tol=TOL)
     grid = GridSearchCV(
@@ -226,7 +226,7 @@ def search(X: Array, y: Array) -> None:
 
 
 def automatic(X: Array, y: Array, split: Split) -> None:
-    """Print what the estimator finds that is told nothing but the metric."""
+    """Print the result of the estimator with only the metric given."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     training, held = split
     start = time.process_time()

@@ -1,4 +1,4 @@
-"""Tables of results: seconds, how many times slower others are, what was wanted, and the referee's numbers."""
+"""Tables of results: seconds, how many times slower others are, requirements, and the referee's numbers."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ LARGEST = (
     "accuracy",
     "memory",
 )
-#: What sets a competitor apart, beside its name.
+#: Differences between a competitor's problem and flatmin's, shown with its name.
 APART = {
     "pymanopt": "told the rank",
     "softimpute-als": "another norm",
     "implicit": "another loss",
     "flatmin-reweighted": "lowest rank, not flat",
 }
-#: The same where it holds of one family only.
+#: Differences that exist only in one family.
 APART_THERE = {
     ("completion", "softimpute-als"): "another norm, told twice the rank",
     ("robust PCA", "tensorly"): "the better of two step rules",
@@ -58,7 +58,7 @@ APART_THERE = {
 
 
 def label(pattern: str, family: str = "") -> str:
-    """Return a competitor's pattern, and what sets it apart in a family of problems."""
+    """Return a competitor's pattern, and its differences in a family of problems."""
     name = pattern.partition("[")[0]
     apart = APART_THERE.get((family, name), APART.get(name))
     return f"{pattern} ({apart})" if apart else pattern
@@ -74,7 +74,7 @@ def judgement(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_draw(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the judgement where the target was met in the least time; where never, the last one, ``reached`` False."""
+    """Return the fastest judgement that met the target; if none did, the last, with ``reached`` False."""
     met = [row for row in rows if reached(row)]
     best = dict(min(met, key=lambda row: row["seconds"]) if met else rows[-1])
     best["reached"] = bool(met)
@@ -88,14 +88,14 @@ def of_draw(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def reached(row: Mapping[str, Any]) -> bool:
-    """Return whether the target was met; what has none has met it."""
+    """Return whether the target was met; a judgement without a target has met it."""
     if row.get("target") is None:
         return True
     return row.get("accuracy") is not None and row["accuracy"] <= row["target"]
 
 
 def slope(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return what another sweep takes, of rows whose budgets are numbers of sweeps: each number's least time counts."""
+    """Return the time of one more sweep, from rows with different numbers of sweeps, each with its least time."""
     least: dict[int, float] = {}
     for row in rows:
         if isinstance(count := row.get("sweeps"), int):
@@ -123,7 +123,7 @@ def worst(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def shown(value: object, form: str) -> str:
-    """Return a number in its form, a word as it is, nothing for None."""
+    """Return a number in its form, a word unchanged, nothing for None."""
     return "" if value is None else format(value, form) if isinstance(value, int | float) and form else str(value)
 
 
@@ -143,12 +143,12 @@ def said(result: Mapping[str, Any]) -> str:
 
 
 def time(case: Case, result: Mapping[str, Any]) -> float | None:
-    """Return the time that ratios are made of; all of it is the fit for who proves nothing."""
+    """Return the time that ratios use; for a competitor without a proof it is the whole time."""
     return result.get(case.measure) or (result.get("seconds") if case.measure == "seconds to fit" else None)
 
 
 def slower(case: Case, ours: Mapping[str, Any], theirs: Mapping[str, Any], least: float | None) -> tuple[str, str]:
-    """Return by how much a competitor is slower, and whether that is as much as wanted."""
+    """Return how many times slower a competitor is, and whether that is the required factor."""
     mine, other = time(case, ours), time(case, theirs)
     if not mine or not other:
         return "", ""
@@ -162,7 +162,7 @@ def slower(case: Case, ours: Mapping[str, Any], theirs: Mapping[str, Any], least
 
 
 def wanted(case: Case, ours: Mapping[str, Any]) -> str:
-    """Return every wish, whether it was met, and in how many draws if there were several."""
+    """Return every requirement, whether it was met, and in how many draws if there were several."""
     if ours.get("failure") == "not run":
         return ""
     each = ours.get("each", [])
@@ -234,7 +234,7 @@ def short_table(cases: Iterable[Case], book: Book) -> str:
 
 
 def misses(cases: Iterable[Case], book: Book) -> list[str]:
-    """Return what was wanted and not met, a line each."""
+    """Return the requirements that were not met, one on each line."""
     found = []
     for case in cases:
         rows = rows_of(case, book)

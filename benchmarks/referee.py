@@ -1,7 +1,7 @@
-"""Judges answers from the answer alone: objective value, bound, gap, residual, and distance to the truth.
+"""The referee judges answers from the answer alone: objective, bound, gap, residual, and distance to the truth.
 
-A competitor hands over a matrix, factors or a signal; flatmin also its dual vectors, which can prove something but
-cannot make anything true.
+A competitor returns a matrix, factors or a signal; flatmin also returns its dual vectors, which can prove a bound but
+cannot make a false one valid.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 import flatmin as fm
 from flatmin._core.arrays import Array
 
-#: An answer this far from the truth is another one.
+#: Relative distance from the truth above which an answer counts as a different one.
 DIFFERENT = 1e-6
-#: Where the best dual vectors that flatmin found are kept for the judgement of others, if anywhere.
+#: Folder of the best dual vectors that flatmin found, for the judgement of others; None for no folder.
 DUALS = "FLATMIN_BENCHMARK_DUALS"
-#: Up to so many cells a dual vector is looked for where none is kept.
+#: Number of cells up to which a dual vector is computed if none is stored.
 SMALL = 250_000
 
 
 def verdict(problem: fm.Problem, truth: Any, answer: Any) -> dict[str, Any]:
-    """Return what the answer alone says: factors, a matrix, or a signal; and, of flatmin's, the dual vectors."""
+    """Return the parts of an answer: factors, a matrix, or a signal; and flatmin's dual vectors."""
     ours = answer if isinstance(answer, fm.Solution) else None
     given = ours.factors if ours else semidefinite(problem, answer)
     if not all(np.isfinite(part).all() for part in (given if isinstance(given, tuple) else (given,))):
@@ -67,12 +67,12 @@ def unproved(problem: fm.Problem, truth: Any, given: Any) -> dict[str, Any]:
 
 
 def determined(problem: fm.Problem) -> bool:
-    """Return whether the data determine the trace, so that uniqueness alone is in question."""
+    """Return whether the data determine the trace, so that only uniqueness needs a proof."""
     return isinstance(problem.parametrization, fm.Gram) and problem.measurement.is_rank_one
 
 
 def place(problem: fm.Problem) -> Path | None:
-    """Return where the dual vector of a problem is kept, None if nowhere."""
+    """Return the file of the dual vector of a problem, None if there is no folder."""
     folder = os.environ.get(DUALS)
     if not folder:
         return None
@@ -81,7 +81,7 @@ def place(problem: fm.Problem) -> Path | None:
 
 
 def keep(problem: fm.Problem, proof: fm.Certificate) -> None:
-    """Keep a dual vector if its bound is the best so far; any vector's bound is valid."""
+    """Store a dual vector if its bound is the best so far; the bound of any vector is valid."""
     file = place(problem)
     if file is None or proof.dual is None:
         return
@@ -92,7 +92,7 @@ def keep(problem: fm.Problem, proof: fm.Certificate) -> None:
 
 
 def reference(problem: fm.Problem) -> Array | None:
-    """Return a dual vector for answers that come without: flatmin's, or the trivial one where it is optimal."""
+    """Return a dual vector for answers without one: flatmin's, or the trivial one if it is optimal."""
     A = problem.measurement
     if determined(problem):
         return np.asarray(A.traces() / A.size)
@@ -103,7 +103,7 @@ def reference(problem: fm.Problem) -> Array | None:
 
 
 def semidefinite(problem: fm.Problem, answer: Any) -> Any:
-    """Return an answer as it is, but without the negative eigenvalues that a matrix of the model cannot have."""
+    """Return an answer without the negative eigenvalues that a matrix of the model cannot have."""
     if not isinstance(problem.parametrization, fm.Gram) or np.shape(answer) != problem.shape:
         return answer
     values, vectors = np.linalg.eigh((answer + answer.conj().T) / 2)
@@ -127,7 +127,7 @@ def distance(problem: fm.Problem, truth: Any, given: Any) -> float:
 
 
 def between_factors(given: Any, truth: tuple[Array, Array]) -> float:
-    """Return ``|L Rᵀ − L₀ R₀ᵀ|/|L₀ R₀ᵀ|`` to rounding and without any matrix d1 × d2, where an answer has factors."""
+    """Return ``|L Rᵀ − L₀ R₀ᵀ|/|L₀ R₀ᵀ|`` to rounding and without any matrix d1 × d2, if the answer has factors."""
     if not isinstance(given, tuple):
         difference, size = given - truth[0] @ truth[1].T, truth[0] @ truth[1].T
         return float(np.linalg.norm(difference) / np.linalg.norm(size))
@@ -140,7 +140,7 @@ def between_factors(given: Any, truth: tuple[Array, Array]) -> float:
 
 
 def honest(problem: fm.Problem, solution: fm.Solution, proof: fm.Certificate, error: float) -> bool:
-    """Return whether what is said of uniqueness can be: the truth fits as well, and another fit is looked at."""
+    """Return whether a claim about uniqueness is possible: the truth fits equally well, and another fit is checked."""
     said = solution.certificate.unique
     if said is True:
         return bool(proof.unique is True and error <= DIFFERENT)

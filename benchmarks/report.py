@@ -1,17 +1,17 @@
-"""Every case by flatmin and beside those who serve it: runs what has not been run, then writes tables and plots.
+"""The report of all benchmarks: runs the missing cases of flatmin and its competitors, then writes tables and plots.
 
 python benchmarks/report.py                     runs what is missing, then README.md, docs/performance.md, docs/images/
 python benchmarks/report.py [FAMILY …]          the families named; --list prints them
 python benchmarks/report.py --quick             without the slowest competitors and without growth
-python benchmarks/report.py --again NAME …      first forgets what was measured of these solvers, families, or "all"
-python benchmarks/report.py --no-run            only writes what results/ has
-python benchmarks/report.py --no-write          leaves documents and images as they are
+python benchmarks/report.py --again NAME …      first deletes the results of these solvers or families, or "all"
+python benchmarks/report.py --no-run            only writes the results in results/
+python benchmarks/report.py --no-write          leaves documents and images unchanged
 
-The family "kernels" is what benchmarks/kernels.py prints: how near loops come to the machine, and a large solve.
+The family "kernels" is the output of benchmarks/kernels.py: loops against the limits of the machine, and a large solve.
 
-Each run is benchopt's (``benchopt run benchmarks/completion -s flatmin -d gaussian`` does one by hand), in a process
-of its own, one thread unless the case says otherwise. Results are kept in ``benchmarks/results/runs.jsonl`` as soon as
-they are there: a second call goes on where the first was stopped.
+Each run uses benchopt (``benchopt run benchmarks/completion -s flatmin -d gaussian`` starts one by hand), in a process
+of its own, with one thread unless the case says otherwise. Results are stored in ``benchmarks/results/runs.jsonl`` at
+once, so that a second call continues an interrupted one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchmarks.markdown import cells, line, machine, mark, processor, replace_b
 
 __all__ = ["cells", "line", "machine", "main", "mark"]
 
-#: Long and short tables stand between these markers, and what loops reach of the machine.
+#: Names of the markers around the long and the short tables, and around the table of loops.
 MARKER, MACHINE = "performance", "kernels"
 SHORT, LONG = ROOT / "README.md", ROOT / "docs" / "performance.md"
 PACKAGES = (
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> int:
 
 
 def forget(book, names: list[str], cases) -> None:
-    """Drop from the book what is to be run again: by family, by the name of a solver, or all."""
+    """Delete results from the book so that they are run again: by family, by the name of a solver, or all."""
     families = {run.key for case in cases if case.family in names for run in case.runs().values()}
     for key in list(book.records):
         if "all" in names or key in families or key[2] in names or key[2].partition("[")[0] in names or key[0] in names:
@@ -86,7 +86,7 @@ def forget(book, names: list[str], cases) -> None:
 
 
 def carry_out(wanted, book) -> None:
-    """Make the runs that are not in the book, and say how long each took."""
+    """Make the runs that are missing from the book, and print how long each took."""
     from benchmarks.runs import perform
 
     missing = list({run.key: run for run in wanted if run not in book}.values())
@@ -102,7 +102,7 @@ def carry_out(wanted, book) -> None:
 
 
 def write(book) -> None:
-    """Write the tables into their documents, and draw how time and memory grow."""
+    """Write the tables into their documents, and draw the growth of time and memory."""
     from benchmarks import growth, plan, ratios
 
     dates = sorted({record["date"] for record in book.records.values()})
@@ -126,7 +126,7 @@ def write(book) -> None:
 
 
 def printed(book) -> str:
-    """Return what benchmarks/kernels.py printed, or why it did not."""
+    """Return the output of benchmarks/kernels.py, or the reason why there is none."""
     from benchmarks import plan
 
     parts = []

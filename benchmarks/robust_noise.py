@@ -1,10 +1,10 @@
-"""Noise of unknown level beside gross errors: what ``alpha="auto"`` finds, beside an oracle.
+"""Noise of unknown level together with gross errors: results of ``alpha="auto"``, compared with an oracle.
 
-Run ``python -m benchmarks.robust_noise [--seeds N] [--large]``; some ten minutes. The oracle knows the rank and which
-cells are errors, and fits the others by least squares. ``penalised`` and ``refit`` are errors over that of the oracle,
-``exact rank`` is the share of draws in which the rank of the refit is the true one, ``level`` is σ̂ over σ, ``z`` how
-many standard errors σ̂ is off at most, ``missed`` and ``false`` the shares of errors not found and of good cells taken
-for errors. Numbers are medians over draws, or the worst where it says so.
+Run ``python -m benchmarks.robust_noise [--seeds N] [--large]``; some ten minutes. The oracle knows the rank and the
+cells with errors, and fits the others by least squares. ``penalised`` and ``refit`` are errors over that of the oracle,
+``exact rank`` is the share of draws in which the refit has the true rank, ``level`` is σ̂ over σ, ``z`` the largest
+error of σ̂ in standard errors, ``missed`` and ``false`` the shares of errors not found and of good cells taken for
+errors. Numbers are medians over draws, or the worst if the table says so.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def drawn(shape, rank, snr, corruption, observed, seed, *, errors, tails=None, r
 
 
 def oracle(Y, truth, gross, rank):
-    """Return the least-squares fit that knows the rank and the errors."""
+    """Return the least-squares fit of an oracle that knows the rank and the errors."""
     good = 1.0 * (~np.isnan(Y) & (gross == 0))
     U, s, _ = np.linalg.svd(truth, full_matrices=False)
     L, Y = U[:, :rank] * s[:rank], np.nan_to_num(Y)
@@ -104,7 +104,7 @@ def table(cases, seeds):
 
 
 def main():
-    """Print the tables that were asked for."""
+    """Print the requested tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--large", action="store_true", help="also 1000×1000, some minutes more")

@@ -1,11 +1,11 @@
-"""Robust PCA at scale: time, accuracy, gap and memory, beside pyrpca and TensorLy on as many threads.
+"""Robust PCA at scale: time, accuracy, gap and memory, compared with pyrpca and TensorLy on the same number of threads.
 
     python -m benchmarks.robust_scale [--quick] [--peers] [--large]
 
 ``--peers`` adds the other libraries at 1000 × 1000 (minutes), ``--large`` the matrix of 10⁴ × 10³ and the clip. The
 clip is semi-synthetic: a photograph under changing light, with bright squares that move over it, at the size of
-surveillance video. Every case runs in a process of its own; memory is what its peak has above that of the process with
-the data, in copies of the data. BLAS uses as many threads as ``OPENBLAS_NUM_THREADS`` says, for all alike.
+surveillance video. Every case runs in a process of its own. Memory is the peak above the memory of the process with the
+data, in copies of the data. The number of threads of BLAS is ``OPENBLAS_NUM_THREADS``, the same for all.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ CLIPS = {
     "clip 240 × 320, 200 frames": ((240, 320, 200), 0.0),
     "clip 240 × 320, 200 frames, 10 % missing": ((240, 320, 200), 0.1),
 }
-#: The case that other libraries are timed on, in seconds of the processor at most, and what they have to reach.
+#: The case for other libraries, their limit in seconds of processor time, and the required accuracy.
 SHARED, PATIENCE, WANTED = "1000², rank 10", 300, 1e-7
-#: The first call of a process imports and compiles; the time is the best of so many behind it.
+#: Number of timed calls, of which the best counts; the first call of a process imports and compiles and is not timed.
 REPEATS = 3
 
 
@@ -75,7 +75,7 @@ def clip(height, width, frames, missing, seed=0):
 
 
 def flatmin(Y, seconds=None):
-    """Return the low-rank part and what the certificate says."""
+    """Return the low-rank part and the certificate."""
     import flatmin as fm
 
     fitted, began = [], time.process_time()
@@ -93,7 +93,7 @@ def flatmin(Y, seconds=None):
         "bound": proof.bound_kind,
         "unique": proof.unique,
         "rounds": s.iterations,
-        # The low-rank part first fitted the cells without errors after so long; what is left is spent on proving it.
+        # Time at which the low-rank part first fitted the cells without errors; the proof takes the remaining time.
         "fit_seconds": fitted[0][0] if fitted else None,
         "fit_cpu_seconds": fitted[0][1] if fitted else None,
     }
@@ -109,8 +109,8 @@ def pyrpca(Y, seconds=None):
 def tensorly(Y, seconds=None):
     """Return the low-rank part by TensorLy.
 
-    It counts the nuclear norm once a mode, so that errors cost twice as much in the same problem, and its tolerance is
-    an absolute one. The penalty grows by 1.2 a round: by 1.1, its default, it takes twice as many.
+    It counts the nuclear norm once per mode, so that errors cost twice as much in the same problem, and its tolerance
+    is an absolute one. The penalty grows by 1.2 a round; with 1.1, its default, it takes twice the number of rounds.
     """
     from tensorly.decomposition import robust_pca
 
@@ -173,7 +173,7 @@ def main():
 
 
 def run(solver, case, repeats, seconds):
-    """Return one measurement, made in a process of its own."""
+    """Return one measurement, from a process of its own."""
     command = [sys.executable, "-m", "benchmarks.robust_scale", "--one", solver, case]
     command += ["--repeats", str(repeats), "--seconds", str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -183,7 +183,7 @@ def run(solver, case, repeats, seconds):
 
 
 def compare(rows):
-    """Print how many times as long as flatmin the other libraries took, in seconds of the processor."""
+    """Print the times of the other libraries over that of flatmin, in seconds of processor time."""
     own = rows["flatmin"]
     for peer, row in rows.items():
         if peer == "flatmin" or "failed" in row:

@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BOOK, DUALS = RESULTS / "runs.jsonl", RESULTS / "duals"
 MEMORY = 20 * 2**30
-#: A run that took longer than this many seconds in all is not repeated.
+#: Seconds in all after which a run is not repeated.
 PATIENCE = 25.0
-#: A program that prints its tables itself; the data set of its run is what follows its name.
+#: A program that prints its own tables; the data set of its run is what follows its name.
 KERNELS = "kernels"
-#: Problems large enough for compiled loops, by data set; whoever compiles at first use solves one before it is timed.
+#: Small problems that use compiled loops, by data set; a competitor that compiles solves one before it is timed.
 LARGE_ENOUGH = {
     "gaussian": "gaussian[d1=400,d2=300,rank=3,m=60000]",
     "yardstick": "gaussian[d1=400,d2=300,rank=3,m=60000]",
@@ -39,13 +39,13 @@ LARGE_ENOUGH = {
     "gross": "gross[d1=200,d2=200,rank=3,missing=[0.0,0.2]]",
     "sklearn": "sklearn[table='breast-cancer',holes=0.1]",
 }
-#: Numbers of a row that are not the referee's.
+#: Numbers of a row that do not come from the referee.
 OTHERS = {"time": "seconds", "stop_val": "budget", "idx_rep": "repetition", "p_dataset_seed": "seed"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is run, how often and on how many threads; ``dataset`` and ``solver`` are patterns for benchopt."""
+    """A run: problem, competitor, repetitions and threads; ``dataset`` and ``solver`` are benchopt patterns."""
 
     benchmark: str
     dataset: str
@@ -60,7 +60,7 @@ class Run:
 
     @property
     def source(self) -> str:
-        """A digest of the files that say what is run; flatmin's own do not count."""
+        """Return a digest of the files that define a run; flatmin's own files do not count."""
         folder, named = ROOT / "benchmarks" / self.benchmark, {"datasets": self.dataset, "solvers": self.solver}
         texts = [file.read_text() for file in (folder / "objective.py", Path(f"{folder}.py")) if file.exists()]
         for place, pattern in named.items():
@@ -81,7 +81,7 @@ class Book:
         return self.records[run.key] if run in self else {"failure": "not run"}
 
     def __contains__(self, run: Run) -> bool:
-        """Return whether it was made with the data set, the solver and the objective as they are now."""
+        """Return whether a result belongs to the present data set, solver and objective."""
         return run.key in self.records and self.records[run.key].get("source") == run.source
 
     def write(self, run: Run, result: Mapping[str, Any]) -> None:
@@ -98,7 +98,7 @@ class Book:
             file.write(json.dumps(record) + "\n")
 
     def tidy(self) -> None:
-        """Leave one line for each run, in order."""
+        """Keep one line for each run, in order."""
         lines = [json.dumps(self.records[key]) for key in sorted(self.records)]
         fresh = self.file.with_suffix(".new")
         fresh.write_text("".join(line + "\n" for line in lines))
@@ -134,7 +134,7 @@ def perform(run: Run) -> dict[str, Any]:
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """End a process with all that it started."""
+    """End a process and all processes that it started."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -144,7 +144,7 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 def outcome(status: int, out: str, err: str) -> dict[str, Any]:
-    """Return what a process that has ended says: its last line of output, or the reason why there is none."""
+    """Return the result of a process that has ended: its last line of output, or the reason why there is none."""
     lines = [line.strip() for line in out.splitlines()]
     if status == 0 and lines and lines[-1].startswith("{"):
         return dict(json.loads(lines[-1]))
@@ -156,7 +156,7 @@ def outcome(status: int, out: str, err: str) -> dict[str, Any]:
 
 
 def measure(run: Run) -> dict[str, Any]:
-    """Return the rows of a run made in this process."""
+    """Return the rows of a run in this process."""
     from benchopt.benchmark import Benchmark
 
     folder = ROOT / "benchmarks" / run.benchmark
@@ -177,9 +177,9 @@ def measure(run: Run) -> dict[str, Any]:
 
 
 def warm_up(run: Run, folder: Path) -> None:
-    """Import what a competitor needs, and compile it, by a small problem that is not counted.
+    """Import and compile a competitor by solving a small problem that is not counted.
 
-    Who computes elsewhere starts with its data, in time of its own.
+    A competitor that computes in another process starts it with its data, in time of its own.
     """
     from benchopt.benchmark import Benchmark
 
@@ -193,7 +193,7 @@ def warm_up(run: Run, folder: Path) -> None:
     for dataset in filter(None, (pattern(known[tested]), large)):
         try:
             list(repetition(replace(run, dataset=dataset), folder, 0))
-        except Exception:  # whoever cannot solve it need not: what is measured comes next, and tells its own failures
+        except Exception:  # a failure here does not matter: the measured run follows and reports its own failures
             continue
 
 
@@ -223,7 +223,7 @@ def repetition(run: Run, folder: Path, count: int) -> Iterator[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """Return a number or word as JSON has it; what is missing, and what is not finite, is None."""
+    """Return a number or word for JSON; missing and non-finite values are None."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -1,8 +1,8 @@
-"""SoftImpute-ALS written plainly: ``½|P(X − Y)|² + λ|X|_*`` by ridge regressions on the completed matrix.
+"""SoftImpute-ALS in plain NumPy: ``½|P(X − Y)|² + λ|X|_*`` by ridge regressions on the completed matrix.
 
 Hastie, Mazumder, Lee, Zadeh, "Matrix completion and low-rank SVD via fast alternating least squares", Journal of
 Machine Learning Research 16 (2015), algorithm 3.1 with the sparse plus low rank form of section 5. The norm is the
-plain nuclear norm: no row counts more than another, however many of its entries are seen.
+plain nuclear norm: all rows count the same, whatever the number of their observed entries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a certificate costs beside a fit by Spark, on matrices that grow.
+"""Cost of a certificate compared with a fit by Spark, on matrices of growing size.
 
 python -m benchmarks.spark [ROWS COLUMNS CELLS RANK]...
 """
@@ -14,7 +14,7 @@ from flatmin.spark.session import session
 
 #: Rows, columns, cells and the width of the factors.
 SIZES = ((1000, 800, 100_000, 8),)
-#: What is printed of each fit.
+#: The columns that are printed for each fit.
 HEAD = ("cells", "residuals", "read, s", "ALS, s", "sweeps, s", "certificate, s", "products", "rank", "gap", "bound")
 
 

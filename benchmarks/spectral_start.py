@@ -1,4 +1,4 @@
-"""Where flows for phase retrieval start: the leading eigenvector of ``Σ t_i a_i a_i*``, by power iteration."""
+"""Start of flows for phase retrieval: the leading eigenvector of ``Σ t_i a_i a_i*``, by power iteration."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def scaled(problem):
 
 
 def spectral_start(problem, weights, steps=50):
-    """Return the leading eigenvector of ``Σ t_i a_i a_i*``, as long as the signal should be."""
+    """Return the leading eigenvector of ``Σ t_i a_i a_i*``, with the estimated length of the signal."""
     amplitudes, forward, adjoint = scaled(problem)
     rng, d = np.random.default_rng(0), problem.shape[0]
     z = rng.standard_normal(d)
@@ -36,7 +36,7 @@ def misfit(amplitudes, w):
 
 
 def only_signals(problem):
-    """Return whether a problem is none of a signal and its intensities, and why."""
+    """Return whether a problem is not one of a signal and its intensities, and why."""
     if isinstance(problem.parametrization, fm.Gram) and problem.measurement.is_rank_one:
         return False, None
     return True, "it seeks a signal from intensities"

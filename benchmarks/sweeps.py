@@ -1,11 +1,11 @@
-"""What a sweep costs beside its cells, what other ways to keep results cost, and where Gaussian sensing recovers.
+"""Overhead of a sweep per cell, cost of other ways to keep results, and the recovery threshold of Gaussian sensing.
 
-python -m benchmarks.sweeps [--cells N] [--dask] [--others]     milliseconds a cell, of cells that do nothing
-python -m benchmarks.sweeps --boundary STORE                    the boundary of Gaussian sensing beside its prediction
+python -m benchmarks.sweeps [--cells N] [--dask] [--others]     milliseconds per cell, of cells that do nothing
+python -m benchmarks.sweeps --boundary STORE                    the boundary of Gaussian sensing and its prediction
 
-``--dask`` adds a local cluster of two workers. ``--others`` adds joblib.Memory, Optuna's SQLite storage and DuckDB, as
-far as they are installed, each keeping one result a transaction. ``--boundary`` runs the sensing panel of figure-3,
-adaptively, and keeps it in STORE.
+``--dask`` adds a local cluster of two workers. ``--others`` adds joblib.Memory, Optuna's SQLite storage and DuckDB, if
+they are installed, each with one result per transaction. ``--boundary`` runs the sensing panel of figure-3 adaptively,
+and keeps it in STORE.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def nothing(parameters, seed):
 
 
 def milliseconds(place: Executor, count: int) -> tuple[float, float]:
-    """Return the time of a cell once all processes are at work, and that of looking through a finished sweep."""
+    """Return the time of a cell once all processes work, and that of reading a finished sweep."""
     recipe = Recipe("nothing", ABOUT, nothing, grid=[{"a": range(count)}], repetitions=1)
     times: list[float] = []
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "trials.db") as store:
@@ -106,7 +106,7 @@ def another(keep: Callable[[str, int], None], count: int) -> str:
 
 
 def boundary(file: str) -> None:
-    """Print where success sets in, with its band, beside the statistical dimension of the nuclear norm."""
+    """Print the number of measurements at which recovery begins, with its band, and the statistical dimension."""
     whole = recipes.find("figure-3")
     cells = [cell for cell in whole.cells if cell["panel"] == "sensing"]
     recipe = replace(whole, grid=[{name: [value] for name, value in cell.items()} for cell in cells])

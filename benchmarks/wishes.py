@@ -1,4 +1,4 @@
-"""What is wanted of the answers: numbers of the referee's judgement, and how many times slower others should be."""
+"""Requirements on answers: numbers of the referee's judgement, and how many times slower others should be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of one number of the referee's judgement: a relation (≤, ≥, =) and a value."""
+    """A requirement on one number of the referee's judgement: a relation (≤, ≥, =) and a value."""
 
     name: str
     relation: str
@@ -41,10 +41,10 @@ def gap(most: float) -> Wish:
 
 
 def memory(most: float) -> Wish:
-    """Return a limit in MiB beside the data."""
+    """Return a limit in MiB above the memory of the data."""
     return Wish("memory", "≤", most)
 
 
 CERTIFIED, UNIQUE, DENSE = Wish("holds", "=", True), Wish("unique", "=", True), Wish("margin kind", "=", "dense")
-#: Never called unique where it is not the truth; never called not unique without another fit in hand.
+#: An answer is never called unique if it is not the truth, and never called not unique without another fit.
 HONEST = Wish("honest", "=", True)

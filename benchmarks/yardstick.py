@@ -2,11 +2,12 @@
 
 python -m benchmarks.yardstick [--draws 20] [--flat-draws 1] [--store FILE]      finished solves are kept in FILE
 
-Two tables over condition number and oversampling, the cells over the degrees of freedom of a matrix of rank 5. The
-lowest rank by reweighting, which is not told the rank: share of draws with an error below 1e-3, with Wilson's interval
-at 95 %, the same for cells as they fall, seconds of processor time of one thread (median, largest), the largest error
-and in how many draws the rank was found. The flat minimum of the same instances: what its certificate says, its rank,
-its error, which is not small below the recovery threshold, and seconds. A first run on a machine compiles loops too.
+Both tables vary the condition number and the oversampling, the number of cells over the degrees of freedom of a matrix
+of rank 5. The first is about the lowest rank by reweighting, which is not given the rank: share of draws with an error
+below 1e-3, with Wilson's interval at 95 %; the same without redrawing cells; seconds of processor time of one thread
+(median, largest); the largest error; and the number of draws in which the rank was found. The second is about the flat
+minimum of the same instances: its certificate, its rank, its error, which is not small below the recovery threshold,
+and seconds. A first run on a machine also compiles loops.
 
 Kümmerle, Mayrink Verdun, "A scalable second order method for ill-conditioned matrix completion from few samples", ICML
 2021.
@@ -30,11 +31,11 @@ from flatmin.lab import wilson
 DIMENSION, RANK = 1000, 5
 CONDITIONS = (10.0, 1e5)
 OVERSAMPLINGS = (2.0, 2.5, 3.0, 4.0)
-#: An error below this is a recovery.
+#: Largest error that counts as a recovery.
 RECOVERED = 1e-3
-#: Cells are drawn at most so often; the reference stops there too.
+#: Largest number of times that cells are drawn; the reference has the same limit.
 MOST_DRAWS = 1000
-#: Seconds of the clock after which a flat solve ends.
+#: Time limit of a flat solve in seconds.
 TIME_LIMIT = 600.0
 
 
@@ -89,7 +90,7 @@ def reweighted(condition: float, oversampling: float, seed: int, redraw: bool = 
 
 
 def flat(condition: float, oversampling: float, seed: int, **size: int) -> dict[str, Any]:
-    """Return what the certificate of a draw's flat minimum says."""
+    """Return the certificate of a draw's flat minimum."""
     drawn = instance(condition, oversampling, seed, **size)
     start = time.process_time()
     found = fm.flat_minimum(drawn.problem, time_limit=TIME_LIMIT)
@@ -112,7 +113,7 @@ def _error(found: fm.Solution, drawn: fm.families.Instance) -> float:
 
 
 class Store:
-    """Finished solves, one a line of a file, so that a run that was cut off goes on."""
+    """Finished solves, one on each line of a file, so that an interrupted run continues."""
 
     def __init__(self, path: Path | None) -> None:
         self.path, self.known = path, {}
@@ -121,7 +122,7 @@ class Store:
             self.known = {tuple(row["solve"]): row["found"] for row in rows}
 
     def get(self, solve: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-        """Return what a solve finds, now or before."""
+        """Return the result of a solve, computed or stored."""
         name = (solve.__name__, *arguments)
         if name not in self.known:
             self.known[name] = solve(*arguments)
@@ -153,7 +154,7 @@ def recovery_rows(store: Store, draws: int) -> Iterator[str]:
 
 
 def _is_redrawn(condition: float, oversampling: float, seed: int) -> bool:
-    """Return whether a draw's cells are not the first ones."""
+    """Return whether cells were drawn more than once."""
     first, last = (instance(condition, oversampling, seed, redraw=redraw).problem for redraw in (False, True))
     return not np.array_equal(first.measurement.rows, last.measurement.rows)
 

@@ -1,15 +1,15 @@
-"""Who likes what? Interactions between the features of two sides, beside the effect of every feature by itself.
+"""Bilinear regression: interactions between the features of two sides, in addition to the effect of every feature.
 
-Every rating belongs to a person with 12 known features and a product with 10. Some people rate everything higher, and
-some products are liked by all: linear terms. Beyond that, a few traits of people meet a few traits of products: the
-matrix M of interactions has rank two. The features have means of their own, so that a model without linear terms, or
-with another origin, would take the one for the other.
+Every rating belongs to a person with 12 known features and a product with 10. Linear terms describe that some people
+rate everything higher, and that everybody likes some products. In addition, a few traits of people interact with a few
+traits of products: the matrix M of interactions has rank two. The features have nonzero means, so a model without
+linear terms, or with another origin, would confuse linear terms with interactions.
 
-`BilinearRegressor` with ``fit_linear=True`` fits all of it together, penalises interactions only, and is told neither
-their rank nor the level of the noise. What it learned serves people and products that nobody has seen. Ridge regression
-on all products of features, its strength found by cross-validation, needs many more ratings for the same error.
+`BilinearRegressor` with ``fit_linear=True`` fits all terms together and penalises only the interactions. It needs
+neither their rank nor the level of the noise, and predicts for unseen people and products. Ridge regression on all
+products of features, with its strength chosen by cross-validation, needs many more ratings for the same error.
 
-Run ``python examples/bilinear_regression.py [PICTURE]``; it writes bilinear_regression.png unless told otherwise. About
+Run ``python examples/bilinear_regression.py [PICTURE]``; it writes bilinear_regression.png, or the given path, in about
 five seconds.
 """
 
@@ -33,7 +33,7 @@ BLUE, YELLOW, GREY = "#1b6ca8", "#edae49", "#777777"
 
 
 class World:
-    """People, products, and what the ones think of the others."""
+    """People, products, and the ratings that people give to products."""
 
     def __init__(self, seed):
         rng = np.random.default_rng(seed)
@@ -42,14 +42,14 @@ class World:
         self.sigma, self.rng = 0.5, rng
 
     def ratings(self, count):
-        """Return features of people and products, the ratings without noise, and those that were given."""
+        """Return features of people and products, the ratings without noise, and the observed ratings."""
         Z = self.rng.standard_normal((count, PEOPLE + PRODUCTS))
         clean = 3.5 + Z @ self.linear + np.einsum("mi,ij,mj->m", Z[:, :PEOPLE], self.M, Z[:, PEOPLE:])
         return Z + self.means, clean, clean + self.sigma * self.rng.standard_normal(count)
 
 
 def products(X):
-    """Return every feature, and every product of one of a person and one of a product."""
+    """Return all features, and all products of a feature of the person and a feature of the product."""
     return np.hstack([X, (X[:, :PEOPLE, None] * X[:, None, PEOPLE:]).reshape(len(X), -1)])
 
 
@@ -65,7 +65,7 @@ COLORS = dict(zip(REGRESSORS, (GREY, YELLOW, "#d1495b", BLUE), strict=True))
 
 
 def learn(count, seed):
-    """Return the world, the models that learned from so many ratings, and their errors with fresh pairs."""
+    """Return the world, the models fitted to the largest number of ratings, and their errors on new pairs."""
     world = World(seed)
     X, _, y = world.ratings(count)
     fresh, clean, _ = world.ratings(FRESH)
@@ -81,7 +81,7 @@ def draw(path, errors, world, model):
         axes[0].loglog(COUNTS, np.median(values, axis=1), color=color, label=name)
         axes[0].loglog(np.repeat(COUNTS, DRAWS), values.ravel(), "o", color=color, markersize=4)
     axes[0].axhline(world.sigma, color="black", linewidth=0.8, linestyle=":", label="noise of one rating")
-    axes[0].set(title="Pairs nobody has seen", xlabel="ratings", ylabel="error of a predicted rating")
+    axes[0].set(title="Unseen pairs", xlabel="ratings", ylabel="error of a predicted rating")
     axes[0].set_xticks(COUNTS, [str(count) for count in COUNTS], minor=False)
     axes[0].set_xticks([], minor=True)
     axes[0].set_yticks(LEVELS, [str(level) for level in LEVELS])

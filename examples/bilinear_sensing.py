@@ -1,11 +1,11 @@
-"""Which pairs of features act together? Bilinear regression finds it from fewer pairs than there are unknowns.
+"""Bilinear sensing: which pairs of features act together, from fewer observations than unknowns.
 
-Every observation is a pair of feature vectors, of a reader and of a book say, and one number ``y = aᵀ M b``. M,
-30×20, has 600 entries; of 300 observations one cannot find them, unless few hidden traits are behind them, so that M
-has low rank. The flattest M that fits is that of the truth, proved to be the only flattest one; the M of least
-Frobenius norm, which is what ridge regression tends to, fits the observations as well and predicts poorly.
+Every observation is a pair of feature vectors, for example of a reader and of a book, and one number ``y = aᵀ M b``. M,
+30×20, has 600 entries. 300 observations do not determine them, unless a few hidden traits explain M, so that it has low
+rank. The flattest M that fits is the truth, and it is proved to be the only flattest one. The M of least Frobenius
+norm, the limit of ridge regression, fits the observations equally well and predicts poorly.
 
-Run ``python examples/bilinear_sensing.py [PICTURE]``; it writes bilinear_sensing.png unless told otherwise. About a
+Run ``python examples/bilinear_sensing.py [PICTURE]``; it writes bilinear_sensing.png, or the given path, in about a
 second.
 """
 
@@ -29,12 +29,12 @@ def predict(M, left, right):
 
 
 def unexplained(found, known):
-    """Return the share of the variance that predictions leave unexplained."""
+    """Return the share of the variance that predictions do not explain."""
     return float(np.sum((found - known) ** 2) / np.sum((known - known.mean()) ** 2))
 
 
 def draw(path, matrices, predictions, known):
-    """Draw the three matrices and the predictions on fresh pairs."""
+    """Draw the three matrices and the predictions on new pairs."""
     figure, axes = plt.subplots(1, 4, figsize=(13, 3.8), layout="constrained", width_ratios=(1, 1, 1, 1.5))
     high = float(np.abs(matrices["truth"]).max())
     for axis, (title, M) in zip(axes, matrices.items(), strict=False):
@@ -44,7 +44,7 @@ def draw(path, matrices, predictions, known):
     for (title, values), color, marker in zip(predictions.items(), (YELLOW, BLUE), "s.", strict=True):
         label = f"{title}: {unexplained(values, known):.1e} unexplained"
         axes[3].plot(known, values, marker, color=color, markersize=5, label=label)
-    axes[3].set(title="Fresh pairs", xlabel="true y", ylabel="predicted y")
+    axes[3].set(title="New pairs", xlabel="true y", ylabel="predicted y")
     axes[3].legend(loc="upper left")
     figure.savefig(path, dpi=120)
 
@@ -69,7 +69,7 @@ def main(path="bilinear_sensing.png"):
         share, judged = unexplained(values, known), fm.certify(problem, matrices[name], certificate.dual)
         print(
             f"{name:21}: residual {fit:.1e}, flatness gap {judged.relative_gap:8.1e}, "
-            f"{share:.1e} of the variance of fresh pairs unexplained"
+            f"{share:.1e} of the variance of new pairs unexplained"
         )
     draw(path, matrices, predictions, known)
     print(f"wrote {path}")

@@ -1,11 +1,12 @@
-"""A covariance matrix from powers along random directions: what fits, and whether anything else would.
+"""Covariance estimation: a matrix from powers along random directions, and whether any other matrix fits.
 
-Known are ``b_i = x_iᵀ Σ x_i``, the powers of a signal along random directions. For such measurements every positive
-semidefinite matrix that fits is equally flat: its trace follows from the data. So there are two facts and two
-answers. *Fit*: a matrix is found that fits, of the lowest rank seen. *Uniqueness*: a separate dual vector proves that
-no other positive semidefinite matrix fits, or a second one is in hand, or the question stays open.
+The data are ``b_i = x_iᵀ Σ x_i``, the powers of a signal along random directions. For such measurements all positive
+semidefinite matrices that fit are equally flat, because the data determine the trace. So there are two questions.
+*Fit*: the solver finds a matrix that fits, of the lowest rank that it meets. *Uniqueness*: either a separate dual
+vector proves that no other positive semidefinite matrix fits, or a second one is found, or the question stays
+undecided.
 
-Run ``python examples/covariance.py [PICTURE]``; it writes covariance.png unless told otherwise. About three seconds.
+Run ``python examples/covariance.py [PICTURE]``; it writes covariance.png, or the given path, in about three seconds.
 """
 
 import sys
@@ -22,16 +23,16 @@ DIMENSION, RANK = 24, 2
 COUNTS = (60, 72, 84, 96, 120, 144, 192)
 SHOWN, FEW = 144, 60
 DRAWS = 6
-#: What is known about uniqueness, in words and colours.
+#: The three answers about uniqueness, in words and colours.
 ANSWERS = {
-    True: ("the only one, proved", "#1b6ca8"),
-    None: ("open", "#edae49"),
-    False: ("another one in hand", "#d1495b"),
+    True: ("proved unique", "#1b6ca8"),
+    None: ("undecided", "#edae49"),
+    False: ("a second one found", "#d1495b"),
 }
 
 
 def relative_error(found, truth):
-    """Return the distance over the size of the truth."""
+    """Return the distance divided by the size of the truth."""
     return float(np.linalg.norm(found - truth) / np.linalg.norm(truth))
 
 
@@ -55,7 +56,7 @@ def survey():
 
 
 def second(problem, solution):
-    """Return another matrix that fits, if there is one, and how it fits."""
+    """Return a second matrix that fits, if there is one, and its residual."""
     other = solution.certificate.alternative
     if other is None:
         return None, None
@@ -63,7 +64,7 @@ def second(problem, solution):
 
 
 def draw(path, errors, answers, matrices):
-    """Draw heat maps above; errors and answers below."""
+    """Draw heat maps in the upper row, errors and answers in the lower row."""
     figure = plt.figure(figsize=(11, 7), layout="constrained")
     grid = figure.add_gridspec(2, 4)
     high = float(np.abs(matrices[0][1]).max())
@@ -86,14 +87,14 @@ def draw(path, errors, answers, matrices):
         axis.set_xlabel(f"measurements (d·r = {DIMENSION * RANK})")
     left.set(title="Distance to the truth", ylabel="relative error")
     left.legend(handles=right.containers, loc="center right")
-    right.set(title="Is it the only one that fits?", ylabel="draws")
+    right.set(title="Is it unique?", ylabel="draws")
     figure.savefig(path, dpi=120)
 
 
 def main(path="covariance.png"):
     """Compute, print and draw."""
     errors, answers = survey()
-    print(f"covariances {DIMENSION}×{DIMENSION} of rank {RANK}, {DRAWS} draws; every one was fitted")
+    print(f"covariances {DIMENSION}×{DIMENSION} of rank {RANK}, {DRAWS} draws; all were fitted")
     print("measurements  recovered  " + "  ".join(label for label, _ in ANSWERS.values()))
     for m, row, found in zip(COUNTS, errors, answers, strict=True):
         counts = "".join(f"{found.count(answer):{len(label) + 2}d}" for answer, (label, _) in ANSWERS.items())

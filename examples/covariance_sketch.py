@@ -1,13 +1,14 @@
-"""The spectrum of a stream that nobody stored: covariance from energies of random projections.
+"""Covariance sketch: the spectrum of a stream that was never stored, from energies of random projections.
 
-A sensor with 60 channels sees a stream that moves along four directions, among them one ten times weaker than the
-first. Only energies are kept: for each of 900 random vectors x the mean of ``(xᵀ z)²`` over many samples z, which is
-``xᵀ Σ x``, and measured with noise. `CovarianceSketch` finds how many directions there are, Σ, and the level of the
-noise, though Σ has twice as many entries, 1830, as there are energies. What is proved is that the penalised solution,
-with which ``refit=False`` predicts, minimises loss + alpha · scaled trace; it errs more, as it fits the noise with
-directions of its own.
+A sensor with 60 channels observes a stream that moves along four directions; the weakest of them is ten times weaker
+than the first. Only energies are stored: for each of 900 random vectors x the mean of ``(xᵀ z)²`` over many samples z,
+which is ``xᵀ Σ x``, measured with noise. `CovarianceSketch` finds the number of directions, Σ, and the level of the
+noise, although Σ has twice as many entries, 1830, as there are energies.
 
-Run ``python examples/covariance_sketch.py [PICTURE]``; it writes covariance_sketch.png unless told otherwise. About
+The certificate proves that the penalised solution, with which ``refit=False`` predicts, minimises loss + alpha · scaled
+trace. This solution has a larger error, because it fits the noise with directions of its own.
+
+Run ``python examples/covariance_sketch.py [PICTURE]``; it writes covariance_sketch.png, or the given path, in about
 five seconds.
 """
 
@@ -34,7 +35,7 @@ def covariance():
 
 
 def draw(path, truth, models, X, clean):
-    """Draw Σ, what is found, its eigenvalues, and predictions of fresh energies."""
+    """Draw Σ, its estimate, their eigenvalues, and predictions of new energies."""
     figure, axes = plt.subplots(1, 4, figsize=(14, 3.6), layout="constrained", width_ratios=(1, 1, 1.2, 1.2))
     largest = np.abs(truth).max()
     for axis, (title, S) in zip(axes, {"truth": truth, "sketch": models["refit"].covariance_}.items(), strict=False):
@@ -50,7 +51,7 @@ def draw(path, truth, models, X, clean):
         axes[3].plot(clean, predicted, ".", color=color, markersize=4, label=f"{name}: error {error:.1%}")
     axes[2].set(title="Eigenvalues", xlabel="number")
     axes[2].legend()
-    axes[3].set(title="Fresh energies", xlabel="without noise", ylabel="predicted")
+    axes[3].set(title="New energies", xlabel="without noise", ylabel="predicted")
     axes[3].legend()
     figure.savefig(path, dpi=120)
 
@@ -66,7 +67,7 @@ def main(path="covariance_sketch.png"):
     models["certified"] = CovarianceSketch(refit=False).fit(X[old], y[old])
     print(models["refit"])
     print(f"the noise that was added: {sigma:.3g}; true sizes {SIZES}")
-    print(f"sizes that were found: {models['refit'].explained_variance_.round(2)}")
+    print(f"estimated sizes: {models['refit'].explained_variance_.round(2)}")
     for name, model in models.items():
         error = np.linalg.norm(model.covariance_ - truth) / np.linalg.norm(truth)
         print(f"{name:9}: rank {model.rank_}, error of the covariance {error:.1%}")

@@ -1,13 +1,15 @@
-"""How strong should the penalty be? Five answers for a table that is only nearly of low rank.
+"""Choosing the strength of the penalty: five answers for a table that is only nearly of low rank.
 
-The table is ``exp(-8 |s − t|)`` for places s along one side and t along the other, with a bend at s = t: its singular
-values fall slowly, and no rank is right. Two fifths of the cells are seen, with noise. An exact fit fits the noise. The
-square-root rule (``alpha="auto"``) is made for data of low rank: it keeps what is above the noise for sure, so its
-penalty is strong here, and its refit cuts at a rank. Cross-validation asks which strength predicts held-out cells
-best, and predicts with the penalised solution itself; the rule of one standard error takes the simplest that is about
-as good. The true errors, which only the example knows, say who is right.
+The table is ``exp(-8 |s − t|)`` for places s along one side and t along the other, with a bend at s = t. Its singular
+values fall slowly, and no rank is right. Two fifths of the cells are observed, with noise.
 
-Run ``python examples/cross_validation.py [PICTURE]``; it writes cross_validation.png unless told otherwise. About
+An exact fit fits the noise. The square-root rule (``alpha="auto"``) is designed for data of low rank: it keeps only
+components that are above the noise with certainty, so its penalty is strong here, and its refit has a fixed rank.
+Cross-validation chooses the alpha that best predicts held-out cells, and predicts with the penalised solution itself;
+the one-standard-error rule takes the simplest solution of about the same error. The true errors, which only this
+example knows, show which answer is best.
+
+Run ``python examples/cross_validation.py [PICTURE]``; it writes cross_validation.png, or the given path, in about
 twenty seconds.
 """
 
@@ -20,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import flatmin as fm
-from flatmin.solvers.strengths.cross_validation import cross_validate
+from flatmin.solvers.alphas.cross_validation import cross_validate
 
 SHAPE, SEEN, NOISE, SEED = (60, 50), 0.4, 0.1, 0
 BLUE, YELLOW, RED, GREY = "#1b6ca8", "#edae49", "#d1495b", "#777777"
@@ -37,7 +39,7 @@ def table():
 
 
 def draw(path, found, one, auto, truths, errors):
-    """Draw the error curve with its standard errors and the strengths chosen, and the true errors of all answers."""
+    """Draw the error curve with its standard errors and the chosen alphas, and the true errors of all answers."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     shown = ~np.isnan(found.mean[0])
     alphas, mean, spread = (v[shown] for v in (found.alphas, found.mean[0], found.standard_error[0]))

@@ -1,10 +1,10 @@
 """Depth destroys the sparse bias of flat solutions, and not their low-rank bias.
 
-A vector made of N factors, ``x = u_1 ∘ … ∘ u_N``, is flattest where ``Σ w_j |x_j|^(2 − 2/N)`` is smallest: the ℓ1 norm
-for two factors, nearly ℓ2 for many. A matrix made of N factors, ``X = W_N ⋯ W_1``, is flattest where its nuclear norm
-is smallest, whatever N (for measurements that see all matrices about alike). Both are computed here, and certified.
+A product of N vectors, ``x = u_1 ∘ … ∘ u_N``, is flattest if ``Σ w_j |x_j|^(2 − 2/N)`` is smallest: the ℓ1 norm for two
+factors, nearly ℓ2 for many. A product of N matrices, ``X = W_N ⋯ W_1``, is flattest if its nuclear norm is smallest,
+for every N (for measurements that see all matrices nearly alike). Both are computed here, and certified.
 
-Run ``python examples/depth.py [PICTURE]``; it writes depth.png unless told otherwise. About ten seconds.
+Run ``python examples/depth.py [PICTURE]``; it writes depth.png, or the given path, in about ten seconds.
 """
 
 import sys
@@ -26,7 +26,7 @@ DRAWS = 10
 
 
 def relative_error(found, truth):
-    """Return the distance over the size of the truth."""
+    """Return the distance divided by the size of the truth."""
     return float(np.linalg.norm(found - truth) / np.linalg.norm(truth))
 
 
@@ -63,7 +63,7 @@ def support(x):
 
 
 def interpolants(rows, solution, rng, count=400):
-    """Return solutions of the same equations on the way to the least-squares one, and off it by various distances."""
+    """Return solutions of the same equations: near the flattest, towards the least-squares one, and around both."""
     right = np.linalg.svd(rows, full_matrices=False)[2]
     away = solution @ right.T @ right - solution
     steps = rng.standard_normal((count, solution.size))
@@ -115,7 +115,7 @@ def matrix_cloud(rng):
 
 
 def draw(path, counts, errors, clouds):
-    """Draw recovery above, flat values against norms below; vectors on the left, matrices on the right."""
+    """Draw recovery in the upper row, flat values against norms in the lower row; vectors left, matrices right."""
     figure, axes = plt.subplots(2, 2, figsize=(10, 7.5), layout="constrained")
     for axis, m, curves, title in zip(axes[0], counts, errors, ("vectors", "matrices"), strict=True):
         for depth, curve in curves.items():

@@ -1,16 +1,16 @@
-"""Training that leans towards flat minima: one line more in a training loop, on handwritten digits.
+"""Training towards flat minima: one more line in a training loop, on handwritten digits.
 
 A small network learns 300 images of scikit-learn's digits by gradient descent on squared errors, and again with one
-line added that wraps the optimizer. Shown are
+more line that wraps the optimizer. The picture shows
 
-- the trace of the Hessian of the loss on the training images as training goes on. Labels that are disturbed afresh at
-  each step, and gradients at the worst weights nearby (SAM), for the batch or for each image by itself, make it about
-  half of that of plain training; weight decay does something, too;
-- the share of 1497 fresh images that are taken for another digit. That the flatter network errs less is a hope, not a
-  law: here half the trace buys nothing.
+- the trace of the Hessian of the loss on the training images during training. New random label noise at each step, and
+  gradients at the worst weights nearby (SAM), for the batch or for each image separately, reduce it to about half of
+  that of plain training; weight decay reduces it less;
+- the share of 1497 new images that are classified wrongly. A flatter network need not have a smaller error: here half
+  the trace gains nothing.
 
-Run ``python examples/flat_training.py [PICTURE]``; it writes flat_training.png unless told otherwise. Needs the extra
-``torch``, and scikit-learn for the images. About ten seconds.
+Run ``python examples/flat_training.py [PICTURE]``; it writes flat_training.png, or the given path, in about ten
+seconds. It needs the extra ``torch``, and scikit-learn for the images.
 """
 
 import sys
@@ -26,7 +26,7 @@ from torch import nn
 from flatmin.nn import SAM, LabelNoise, PerExampleSAM, WeightDecay, hessian_trace
 
 TRAINING, STEPS, RECORDS, SEEDS = 300, 600, 8, 2
-#: The line that is added.
+#: The additional line of the training loop, for each method.
 WRAPPERS = {
     "plain": lambda optimizer, model, loss: optimizer,
     "label noise": lambda optimizer, model, loss: LabelNoise(optimizer, model, loss, noise=0.5),
@@ -38,7 +38,7 @@ COLOURS = dict(zip(WRAPPERS, ("#666666", "#d1495b", "#1b6ca8", "#2e8b57", "#e0a0
 
 
 def images(seed):
-    """Return training and fresh images, with a column of scores for each digit, 1 for the right one."""
+    """Return training and new images, with a column of scores for each digit, 1 for the right one."""
     X, y = load_digits(return_X_y=True)
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
     x, y = torch.from_numpy(X).float()[order] / 16, torch.from_numpy(y)[order]
@@ -47,7 +47,7 @@ def images(seed):
 
 
 def train(wrap, seed):
-    """Return steps, traces and errors, %, of one run."""
+    """Return steps, traces and error rates (%) of one run."""
     (x, y), (fresh, truth) = images(seed)
     torch.manual_seed(seed)
     model, loss = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)), nn.MSELoss()
@@ -67,7 +67,7 @@ def train(wrap, seed):
 
 
 def draw(path, found):
-    """Draw traces and errors as training goes on, the mean over seeds."""
+    """Draw traces and errors during training, as means over seeds."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for name, runs in found.items():
         steps, traces, errors = runs.mean(0).T
@@ -76,7 +76,7 @@ def draw(path, found):
     axes[0].set(
         title="How flat: the trace of the Hessian", xlabel="steps", ylabel="trace, training images", ylim=(0, None)
     )
-    axes[1].set(title="How well it generalizes", xlabel="steps", ylabel="errors on fresh images, %", ylim=(0, None))
+    axes[1].set(title="How well it generalizes", xlabel="steps", ylabel="errors on new images, %", ylim=(0, None))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(found))
     figure.savefig(path, dpi=120)
 
@@ -90,7 +90,7 @@ def main(path="flat_training.png"):
         found[name] = torch.stack([train(wrap, seed) for seed in range(SEEDS)])
         _, trace, error = found[name][:, -1].mean(0).tolist()
         spread = float(found[name][:, -1, 2].std())
-        print(f"  {name:16} trace {trace:7.2f}   errors on fresh images {error:5.2f} % ± {spread:.2f}")
+        print(f"  {name:16} trace {trace:7.2f}   errors on new images {error:5.2f} % ± {spread:.2f}")
     draw(path, found)
     print(f"wrote {path}")
 

@@ -1,15 +1,15 @@
-"""Among positive semidefinite matrices flatness selects, unless every measurement has rank one.
+"""Among positive semidefinite matrices flatness selects, unless all measurements have rank one.
 
-The unknown is a covariance ``X = U Uᵀ`` of order 3; four measurements leave two of its six degrees of freedom open.
-All X that fit form a plane convex body, shaded by the trace of the Hessian at U. General symmetric A_i, on the left:
-the trace varies, and is smallest on the rim, where the rank is low; flatmin finds that point and proves it. On the
-right ``A_i = x_i x_iᵀ``: the trace is the same everywhere, as theory says. There flatness cannot choose, and what
-makes recovery possible is that with enough measurements the body is a single point.
+The unknown is a covariance ``X = U Uᵀ`` of order 3; four measurements leave two of its six degrees of freedom open. All
+X that fit form a convex body in a plane, shaded by the trace of the Hessian at U. Left: general symmetric A_i. The
+trace varies and is smallest on the boundary, where the rank is low; flatmin finds that point and proves it. Right:
+``A_i = x_i x_iᵀ``. The trace is constant, as theory says, so flatness cannot select; recovery is possible because with
+enough measurements the body is a single point.
 
-Printed as well, for order 50: with enough measurements the flattest solution is the truth; with fewer it is not, and
-is certified all the same.
+For order 50 the script prints that the flattest solution is the truth with enough measurements; with fewer it is not,
+and is certified all the same.
 
-Run ``python examples/general_gram.py [PICTURE]``; it writes general_gram.png unless told otherwise. About three
+Run ``python examples/general_gram.py [PICTURE]``; it writes general_gram.png, or the given path, in about three
 seconds.
 """
 
@@ -41,13 +41,13 @@ def rank_one(d, m, rng):
 
 
 def problem_of(measurement, rank, rng):
-    """Return a problem whose data a random matrix of this rank explains, and that matrix."""
+    """Return a problem whose data come from a random matrix of this rank, and that matrix."""
     U = rng.standard_normal((measurement.shape[0], rank))
     return fm.Problem(measurement, measurement.forward(U @ U.T), fm.Gram()), U @ U.T
 
 
 def open_directions(measurement):
-    """Return an orthonormal basis of the symmetric matrices that no measurement sees."""
+    """Return an orthonormal basis of the symmetric matrices that all measurements map to zero."""
     d = measurement.shape[0]
     basis = []
     for i, j in zip(*np.triu_indices(d), strict=True):
@@ -59,7 +59,7 @@ def open_directions(measurement):
 
 
 def body(problem, middle, directions):
-    """Return the plane coordinates of solutions around a positive definite one, as far as the rim, and their traces."""
+    """Return plane coordinates of solutions from a positive definite one to the boundary, and their traces."""
     Q = np.linalg.inv(np.linalg.cholesky(middle))
     places, traces = np.empty((2, len(SHARES), len(ANGLES))), np.empty((len(SHARES), len(ANGLES)))
     for j, angle in enumerate(ANGLES):

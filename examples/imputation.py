@@ -1,15 +1,15 @@
-"""Holes in a real table: what is filled in beside the truth.
+"""Imputation: missing values of a real table, compared with the truth.
 
-Thirty measurements of the cells of 569 tumours (the breast cancer data of Wisconsin that scikit-learn brings, CC BY
-4.0), in units from thousandths to thousands; three cells in ten are hidden. `MatrixCompletion` needs no scaling, nor
-a rank. Beside it stand column means and, in columns that were scaled first, the five nearest neighbours and regressions
-of each column on all others, in turns. The first two are beaten by far. The regressions are a little better still: with
-569 rows for 30 columns they have all they need. What they lack is a certificate that the fit is the best there is.
+The table has thirty measurements of the cells of 569 tumours (the breast cancer data of Wisconsin in scikit-learn, CC
+BY 4.0), in units from thousandths to thousands; three cells in ten are hidden. `MatrixCompletion` needs neither scaling
+nor a rank. It is compared with column means and, on scaled columns, with the five nearest neighbours and with iterated
+regressions of each column on all others. It is much better than the first two. The regressions are slightly better
+still, since 569 rows for 30 columns are enough data for them; but they have no certificate that the fit is optimal.
 
-The last panel is what held-out cells say about the penalty: the one that noise would need is too strong for a table
+The last panel shows how held-out cells choose the penalty: the one that matches the noise is too strong for a table
 that is only nearly of low rank, and a least-squares refit at its rank is no better.
 
-Run ``python examples/imputation.py [PICTURE]``; it writes imputation.png unless told otherwise. About ten seconds.
+Run ``python examples/imputation.py [PICTURE]``; it writes imputation.png, or the given path, in about ten seconds.
 """
 
 import sys
@@ -30,13 +30,13 @@ HIDDEN = 0.3
 COLORS = {
     "column means": "#9a9a9a",
     "nearest neighbours": "#edae49",
-    "regressions in turns": "#3c8d5a",
+    "iterated regressions": "#3c8d5a",
     "MatrixCompletion": "#1b6ca8",
 }
 
 
 def scaled(imputer, table):
-    """Return a table filled in by an imputer that sees columns of standard deviation 1."""
+    """Return a table filled by an imputer that gets columns of standard deviation 1."""
     units = StandardScaler().fit(table)
     return units.inverse_transform(imputer.fit_transform(units.transform(table)))
 
@@ -47,7 +47,7 @@ def errors_of(full, truth, hidden):
 
 
 def picture(path, truth, filled, hidden, model):
-    """Draw filled-in values against the truth, both in standard deviations, and errors on held-out cells."""
+    """Draw imputed values against the truth, both in standard deviations, and errors on held-out cells."""
     figure, axes = plt.subplots(1, 5, figsize=(17, 3.9), layout="constrained")
     spread, mean = truth.std(axis=0), truth.mean(axis=0)
     x = ((truth - mean) / spread)[hidden]
@@ -57,7 +57,7 @@ def picture(path, truth, filled, hidden, model):
         axis.plot([-3, 6], [-3, 6], color="black", lw=0.8)
         error = np.sqrt(np.mean(errors_of(table, truth, hidden) ** 2))
         axis.set(title=f"{name}: error {error:.2f}", xlim=(-3, 6), ylim=(-3, 6), aspect="equal")
-        axis.set(xlabel="hidden value / standard deviation", ylabel="filled in")
+        axis.set(xlabel="hidden value / standard deviation", ylabel="imputed")
     errors = model.relaxation_.errors
     shares = [name for name in errors if name not in ("offsets", "refit")]
     axes[4].plot(shares, [errors[name] for name in shares], "o-", color="#1b6ca8", label="penalised")
@@ -69,7 +69,7 @@ def picture(path, truth, filled, hidden, model):
 
 
 def main(path="imputation.png"):
-    """Hide, fill in, print and draw."""
+    """Hide cells, fill them, print and draw."""
     truth = load_breast_cancer().data
     hidden = np.random.default_rng(0).random(truth.shape) < HIDDEN
     table = np.where(hidden, np.nan, truth)
@@ -77,7 +77,7 @@ def main(path="imputation.png"):
     filled = {
         "column means": SimpleImputer().fit_transform(table),
         "nearest neighbours": scaled(KNNImputer(), table),
-        "regressions in turns": scaled(IterativeImputer(max_iter=25, random_state=0), table),
+        "iterated regressions": scaled(IterativeImputer(max_iter=25, random_state=0), table),
         "MatrixCompletion": model.fit_transform(table),
     }
     print(f"{truth.shape[0]} rows, {truth.shape[1]} columns, {hidden.mean():.0%} hidden; error / standard deviation")

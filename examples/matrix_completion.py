@@ -1,12 +1,12 @@
-"""A record with holes, completed: air pressure at three airports, and how good the filled cells are.
+"""Matrix completion: a record of air pressure at three airports with missing values, and the error of the completion.
 
-The table has 120 days and 12 columns (three airports, four times a day); a ninth of it is missing in the record
-itself. Neighbouring airports tell about each other, so the table is nearly of low rank. Another twentieth of the
-known cells is held back, and predicted: the flattest completion misses them by about a third of a hectopascal, the
-mean of the day by two and a half. The certificate says that no completion is flatter; it does not say that the guess
-is right, which is what the held-back cells are for.
+The table has 120 days and 12 columns (three airports, four times a day); a ninth of it is missing in the record itself.
+Pressures at neighbouring airports are similar, so the table is nearly of low rank. Another twentieth of the known cells
+is held out and predicted. The error of the flattest completion is about a third of a hectopascal, that of the mean of
+the day two and a half. The certificate proves that no completion is flatter; it does not prove that the prediction is
+right. The held-out cells test that.
 
-Run ``python examples/matrix_completion.py [PICTURE]``; it writes matrix_completion.png unless told otherwise. About two
+Run ``python examples/matrix_completion.py [PICTURE]``; it writes matrix_completion.png, or the given path, in about two
 seconds.
 """
 
@@ -28,7 +28,7 @@ BLUE, YELLOW = "#1b6ca8", "#edae49"
 
 
 def read():
-    """Return the table, NaN where a cell is empty, and the names of its columns."""
+    """Return the table, NaN for empty cells, and the names of its columns."""
     with RECORD.open(encoding="utf-8") as file:
         header, *lines = csv.reader(file)
     return np.array([[float(cell) if cell else np.nan for cell in line[1:]] for line in lines]), header[1:]
@@ -40,12 +40,12 @@ def root_mean_square(errors):
 
 
 def draw(path, table, completed, names, held, guesses):
-    """Draw the table with holes, the completed one, and predictions of held-back cells."""
+    """Draw the table with missing cells, the completed one, and predictions of held-out cells."""
     figure, axes = plt.subplots(1, 3, figsize=(12, 5), layout="constrained", width_ratios=(1, 1, 1.3))
     low, high = np.nanmin(table), np.nanmax(table)
     colors = plt.get_cmap("cividis").with_extremes(bad="#d1495b")
     for axis, values, title in zip(
-        axes, (table, completed), ("what is known (red: nothing)", "completed"), strict=False
+        axes, (table, completed), ("known cells (missing ones red)", "completed"), strict=False
     ):
         image = axis.imshow(values, aspect="auto", cmap=colors, vmin=low, vmax=high, interpolation="nearest")
         axis.set(title=title, xlabel="airport and hour", ylabel="day")
@@ -54,7 +54,7 @@ def draw(path, table, completed, names, held, guesses):
     for (label, guess), color, marker in zip(guesses.items(), (YELLOW, BLUE), "so", strict=True):
         axes[2].plot(held, guess, marker, color=color, markersize=4, label=label)
     axes[2].plot([low, high], [low, high], color="#777777", linewidth=0.8)
-    axes[2].set(title="Cells held back", xlabel="recorded, hPa", ylabel="predicted, hPa")
+    axes[2].set(title="Held-out cells", xlabel="recorded, hPa", ylabel="predicted, hPa")
     axes[2].legend()
     figure.savefig(path, dpi=120)
 
@@ -69,15 +69,15 @@ def main(path="matrix_completion.png"):
     part = fm.Problem(everything.take(~held), known[~held])
     solution = fm.flat_minimum(part).raise_if_failed()
     certificate = solution.certificate
-    print(f"{table.size - len(known)} of {table.size} cells missing, {held.sum()} held back: {solution.status.name}")
+    print(f"{table.size - len(known)} of {table.size} cells missing, {held.sum()} held out: {solution.status.name}")
     print(
         f"rank {solution.rank}, residual {certificate.relative_residual:.1e}, gap {certificate.relative_gap:.1e}; "
-        f"a row or column nobody saw: {sum(map(len, solution.undetermined))}"
+        f"rows and columns without data: {sum(map(len, solution.undetermined))}"
     )
     days = np.array([np.mean(known[~held & (rows == i)]) for i in rows[held]])
     flat = solution.matrix[rows[held], cols[held]]
     errors = [root_mean_square(guess - known[held]) for guess in (days, flat)]
-    print(f"error of held-back cells: mean of the day {errors[0]:.2f} hPa, flattest completion {errors[1]:.2f} hPa")
+    print(f"error of held-out cells: mean of the day {errors[0]:.2f} hPa, flattest completion {errors[1]:.2f} hPa")
     labels = [f"{name}: ± {e:.2f} hPa" for name, e in zip(("mean of the day", "flattest"), errors, strict=True)]
     completed = fm.flat_minimum(fm.Problem(everything, known)).raise_if_failed().matrix
     draw(path, table, completed, names, known[held], dict(zip(labels, (days, flat), strict=True)))

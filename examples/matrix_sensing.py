@@ -1,12 +1,13 @@
-"""A flat solution is the truth once there are enough measurements, and is certified whether there are or not.
+"""Matrix sensing: with enough measurements a flat solution is the truth; it is certified in any case.
 
-Inner products with random Gaussian matrices are all that is known of a matrix of rank 2. Many matrices fit. Shown are
+The data are inner products of a matrix of rank 2 with random Gaussian matrices. Many matrices fit. The picture shows
 
-- how far the flattest one is from the truth as measurements are added, beside the one of least Frobenius norm;
-- its singular values on both sides of the threshold: below it, the rank means nothing;
-- what the certificate says: every other matrix that fits is less flat, by the amount drawn against its distance.
+- the distance of the flattest one from the truth by the number of measurements, compared with the one of least
+  Frobenius norm;
+- its singular values on both sides of the threshold: below it, the rank has no meaning;
+- the certificate: every other matrix that fits is less flat, by the amount drawn against its distance.
 
-Run ``python examples/matrix_sensing.py [PICTURE]``; it writes matrix_sensing.png unless told otherwise. About three
+Run ``python examples/matrix_sensing.py [PICTURE]``; it writes matrix_sensing.png, or the given path, in about three
 seconds.
 """
 
@@ -29,7 +30,7 @@ BLUE, RED, YELLOW = "#1b6ca8", "#d1495b", "#edae49"
 
 
 def relative_error(found, truth):
-    """Return the distance over the size of the truth."""
+    """Return the distance divided by the size of the truth."""
     return float(np.linalg.norm(found - truth) / np.linalg.norm(truth))
 
 
@@ -40,7 +41,7 @@ def least_norm(problem):
 
 
 def recovery():
-    """Return errors of flat and of least-norm solutions, and how many flat ones were certified, by count and draw."""
+    """Return errors of flat and of least-norm solutions, by count and draw, and the number of certified flat ones."""
     flat, least = np.empty((len(COUNTS), DRAWS)), np.empty((len(COUNTS), DRAWS))
     certified = 0
     for i, m in enumerate(COUNTS):
@@ -66,7 +67,7 @@ def others(problem, solution, rng, count=150):
 
 
 def draw(path, errors, spectra, cloud):
-    """Draw recovery, singular values, and how much less flat the others are."""
+    """Draw recovery, singular values, and the flatness gaps of the other solutions."""
     figure, axes = plt.subplots(1, 3, figsize=(12.5, 4.2), layout="constrained")
     for values, color, marker, label in zip(
         errors, (BLUE, YELLOW), "os", ("flattest, certified", "least Frobenius norm"), strict=True

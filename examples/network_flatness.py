@@ -1,12 +1,12 @@
-"""How flat is a network, and how well does an estimate know? The exact trace of the Hessian beside intervals.
+"""Flatness of a network: the exact trace of the Hessian, compared with estimates and their intervals.
 
-A small network learns handwritten digits. Before, amid and after training the trace of the Hessian is computed exactly,
-with a product for each of its 1210 parameters, and estimated from 30, 60 and 120 products, each time with an interval
-that covers the truth in 95 of 100 cases. At the start the eigenvalues have both signs and spread, and no estimate is
-good; soon a few directions hold most of the Hessian, and Hutch++ comes within a per cent or two.
+A small network learns handwritten digits. Before, during and after training the trace of the Hessian is computed
+exactly, with a product for each of its 1210 parameters, and estimated from 30, 60 and 120 products, each time with an
+interval that covers the truth in 95 of 100 cases. At the start the eigenvalues have both signs and are spread, and no
+estimate is accurate. Soon a few directions carry most of the Hessian, and the error of Hutch++ is one or two per cent.
 
-Run ``python examples/network_flatness.py [PICTURE]``; it writes network_flatness.png unless told otherwise. About ten
-seconds; needs ``pip install 'flatmin[torch]'``.
+Run ``python examples/network_flatness.py [PICTURE]``; it writes network_flatness.png, or the given path, in about ten
+seconds. It needs ``pip install 'flatmin[torch]'``.
 """
 
 import sys
@@ -39,7 +39,7 @@ def look(model, loss, data):
 
 
 def draw(path, found):
-    """Draw intervals relative to the truth."""
+    """Draw intervals relative to the exact trace."""
     figure, axes = plt.subplots(1, len(found), figsize=(12, 3.6), layout="constrained", sharey=False)
     for axis, (step, (exact, estimates)) in zip(axes, found.items(), strict=True):
         axis.axhline(exact, color="#444444", label="exact")

@@ -1,17 +1,17 @@
-"""A photograph from the intensities of eight coded diffraction patterns, its phases unseen, and what is proved of it.
+"""Phase retrieval: a photograph from the intensities of eight coded diffraction patterns, with a proof.
 
-A camera behind a mask sees ``|FFT(conj(mask) · s)|²`` and no phase. Eight random masks give eight such patterns of
+A camera behind a mask measures ``|FFT(conj(mask) · s)|²`` and no phase. Eight random masks give eight such patterns of
 the photograph s. The unknown ``X = s s*`` would be a matrix of 4096 × 4096 entries and is never formed. For such
-measurements every positive semidefinite X that fits is equally flat, so what is reported are two facts: how well s
-fits, and whether a dual vector proves that nothing else fits, with its margin and what proves the margin. The signal
-is defined up to one global phase.
+measurements all positive semidefinite X that fit are equally flat, so the certificate reports two facts: how well s
+fits, and whether a dual vector proves that nothing else fits, with its margin and the proof of the margin. The signal
+is determined up to one global phase.
 
-What one would try first are alternating projections: to the intensities seen, and to what some signal could have sent.
-With fewer masks both are tried again, the projections from three random starts of which the best fit counts. The last
-panel shows from how many masks on each finds the photograph (one draw of the masks each). With fewer than eight nothing
-is proved here: a photograph that was found is one of those that fit.
+The usual first choice is alternating projections: on the measured intensities, and on the patterns of signals. Both
+methods are also run with fewer masks, the projections from three random starts of which the best fit counts. The last
+panel shows from how many masks on each finds the photograph (one draw of the masks each). With fewer than eight masks
+nothing is proved here: a photograph that was found is one of those that fit.
 
-Run ``python examples/phase_retrieval.py [PICTURE]``; it writes phase_retrieval.png unless told otherwise. About 40
+Run ``python examples/phase_retrieval.py [PICTURE]``; it writes phase_retrieval.png, or the given path, in about 40
 seconds.
 """
 
@@ -34,13 +34,13 @@ ROUNDS, STARTS = 1000, 3
 
 
 def photograph():
-    """Return the photograph in grey, numbers from 0 to 1, smaller."""
+    """Return the photograph in grey, reduced in size, with numbers from 0 to 1."""
     with Image.open(PHOTOGRAPH) as image:
         return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS), dtype=float) / 255
 
 
 def aligned(signal, truth):
-    """Return the signal times the phase that brings it nearest to the truth."""
+    """Return the signal times the phase that brings it closest to the truth."""
     inner = np.vdot(signal, truth)
     return signal * (inner / abs(inner))
 
@@ -63,7 +63,7 @@ def relative_error(signal, truth):
 
 
 def compared(masks):
-    """Return an instance with so many masks, its solution, and the errors of projections and of the solution."""
+    """Return an instance with this number of masks, its solution, and the errors of projections and of the solution."""
     instance = fm.families.phase_retrieval.from_picture(photograph(), masks, seed=0)
     seen, solution = instance.problem.measurement.masks, fm.flat_minimum(instance.problem)
     tries = [by_projections(seen, instance.problem.data.reshape(seen.shape), seed) for seed in range(STARTS)]
@@ -73,7 +73,7 @@ def compared(masks):
 
 
 def facts(solution, size):
-    """Return what is known of the solution, one fact a line."""
+    """Return the facts about the solution, one on each line."""
     proof = solution.certificate
     kind = {"estimated": "estimated: no proof"}.get(proof.margin_kind, f"proved: {proof.margin_kind}")
     answer = {True: "yes, proved", False: "no, another one is in hand", None: "open"}[proof.unique]
@@ -86,7 +86,7 @@ def facts(solution, size):
 
 
 def draw(path, problem, truth, found, lines, errors):
-    """Draw the truth, a pattern, what is found, its error, errors by the number of masks, and the facts below."""
+    """Draw the truth, a pattern, the solution, its error, errors by the number of masks, and the facts below."""
     figure, axes = plt.subplots(1, 5, figsize=(17, 4.4), layout="constrained")
     pattern = problem.data.reshape(problem.measurement.masks.shape)[0]
     error = np.abs(found - truth)

@@ -1,15 +1,16 @@
-"""Few photons: a photograph from counted diffraction patterns, with least squares and with the statistics of counts.
+"""Phase retrieval from few photons: least squares, and the statistics of counts.
 
 A camera behind eight known masks, one after the other, counts photons: ``|FFT(conj(mask) · s)|²`` of them on average,
-and no phase. A pixel that counts n photons errs by about √n, so that dark pixels are known better than bright ones.
-`PhaseRetrieval` with ``noise="poisson"`` weighs them so, by the counts that its own fit expects, and finds from the
-data by how much a count varies. Least squares believes all pixels alike and errs 20 to 30 % more.
+and no phase. A pixel that counts n photons has an error of about √n, so dark pixels are more accurate than bright ones.
+`PhaseRetrieval` with ``noise="poisson"`` weights them accordingly, by the expected counts of its own fit, and estimates
+from the data how much a count varies. Least squares gives all pixels the same weight, and its error is 20 to 30 %
+larger.
 
-Of signals from noisy data nothing is proved here: they are fits of rank one, in general local minima. The truth bears
-out that they are good.
+Nothing is proved here about signals from noisy data: they are fits of rank one, in general local minima. The comparison
+with the truth shows that they are good.
 
-Run ``python examples/phase_retrieval_estimator.py [PICTURE]``; it writes phase_retrieval_estimator.png unless told
-otherwise. About twenty seconds.
+Run ``python examples/phase_retrieval_estimator.py [PICTURE]``; it writes phase_retrieval_estimator.png, or the given
+path, in about twenty seconds.
 """
 
 import sys
@@ -32,13 +33,13 @@ COLORS = {"least squares": "#edae49", "counts": "#1b6ca8"}
 
 
 def photograph():
-    """Return the photograph in grey, numbers from 0 to 1, smaller."""
+    """Return the photograph in grey, reduced in size, with numbers from 0 to 1."""
     with Image.open(PHOTOGRAPH) as image:
         return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS), dtype=float) / 255
 
 
 def aligned(signal, truth):
-    """Return the signal times the phase that brings it nearest to the truth."""
+    """Return the signal times the phase that brings it closest to the truth."""
     inner = np.vdot(signal, truth)
     return signal * (inner / abs(inner))
 
@@ -76,8 +77,8 @@ def main(path="phase_retrieval_estimator.png"):
             image = aligned(np.sqrt(unit) * model.signal_, truth)
             error = np.linalg.norm(image - truth) / np.linalg.norm(truth)
             errors[name].append(error)
-            told = "" if model.unit_ is None else f", variance of a count {model.unit_:.2f} of its mean"
-            print(f"{dose:4} photons a pixel, {name:13}: error {error:.1%}{told}")
+            unit = "" if model.unit_ is None else f", variance of a count {model.unit_:.2f} of its mean"
+            print(f"{dose:4} photons a pixel, {name:13}: error {error:.1%}{unit}")
             if dose == SHOWN:
                 found[name], shown = (image.real, error), photons[0]
     draw(path, truth, shown, found, errors)

@@ -1,15 +1,15 @@
-"""A student network that fits and is flat has the teacher's neurons, with their signs, and errs nowhere.
+"""Quadratic networks: a flat student that fits has the teacher's neurons, with their signs, and makes no error.
 
 The teacher has one hidden layer with quadratic activation, ``y = Σ v_j (u_jᵀ x)²``, two neurons with output weight +1
-and one with −1. The student sees inputs and outputs, and knows neither the number of neurons nor their signs. Given
+and one with −1. The student gets inputs and outputs, and knows neither the number of neurons nor their signs. With
 enough pairs, the flattest student is proved to be the only flattest one and is the teacher; the student of least norm
-fits the same pairs and predicts poorly. Given too few, the flattest student is certified all the same, and is not the
-teacher.
+fits the same pairs and predicts poorly. With too few pairs, the flattest student is certified all the same, and is not
+the teacher.
 
-Only the matrix ``Σ v_j u_j u_jᵀ`` is determined by the data, so neurons are compared in their orthogonal form.
+The data determine only the matrix ``Σ v_j u_j u_jᵀ``, so neurons are compared in their orthogonal form.
 
-Run ``python examples/quadratic_network.py [PICTURE]``; it writes quadratic_network.png unless told otherwise. About
-two seconds.
+Run ``python examples/quadratic_network.py [PICTURE]``; it writes quadratic_network.png, or the given path, in about two
+seconds.
 """
 
 import sys
@@ -34,7 +34,7 @@ def outputs(M, inputs):
 
 
 def unexplained(found, known):
-    """Return the share of the variance that predictions leave unexplained."""
+    """Return the share of the variance that predictions do not explain."""
     return float(np.sum((found - known) ** 2) / np.sum((known - known.mean()) ** 2))
 
 
@@ -45,7 +45,7 @@ def least_norm(problem):
 
 
 def learn(m, seed, rng):
-    """Return a teacher, its flattest student, that of least norm, and what each predicts on fresh inputs."""
+    """Return a teacher, its flattest student, that of least norm, and their predictions on new inputs."""
     instance = fm.families.quadratic_network.sample(INPUTS, NEURONS, m, seed=seed)
     solution = fm.flat_minimum(instance.problem).raise_if_failed()
     inputs = rng.standard_normal((FRESH, INPUTS))
@@ -57,21 +57,21 @@ def learn(m, seed, rng):
 
 
 def orthogonal_neurons(M, count):
-    """Return the largest eigenvectors of a symmetric matrix times the roots of their eigenvalues, and signs."""
+    """Return the leading eigenvectors of a symmetric matrix times the roots of their eigenvalues, and signs."""
     values, vectors = np.linalg.eigh(M)
     order = np.argsort(-np.abs(values))[:count]
     return vectors[:, order] * np.sqrt(np.abs(values[order])), np.sign(values[order])
 
 
 def draw(path, errors, known, predictions, teacher, student):
-    """Draw errors against the number of pairs, fresh outputs, and the neurons."""
+    """Draw errors against the number of pairs, outputs on new inputs, and the neurons."""
     figure = plt.figure(figsize=(13, 4.6), layout="constrained")
     grid = figure.add_gridspec(len(teacher[1]), 3)
     left, middle = (figure.add_subplot(grid[:, j]) for j in (0, 1))
     for (label, values), color, marker in zip(errors.items(), (YELLOW, BLUE), "so", strict=True):
         left.semilogy(COUNTS, np.median(values, axis=1), color=color)
         left.semilogy(np.repeat(COUNTS, DRAWS), values.ravel(), marker, color=color, markersize=5, label=label)
-    left.set(title="Fresh inputs", xlabel="input-output pairs", ylabel="share of the variance unexplained")
+    left.set(title="New inputs", xlabel="input-output pairs", ylabel="share of the variance unexplained")
     left.legend()
     for (label, values), color, marker in zip(predictions.items(), (YELLOW, BLUE), "s.", strict=True):
         middle.plot(known, values, marker, color=color, markersize=5, label=label)

@@ -1,22 +1,22 @@
-"""How curved is a table? A disease's progress in a year, from ten measurements of a patient.
+"""Quadratic regression: the curvature of a real table, the progress of a disease from ten measurements of a patient.
 
-The table is scikit-learn's diabetes: 442 patients, ten features, sex among them. Linear regression explains half of
-the variance. All 55 quadratic terms with a ridge penalty predict no better than that. A network with quadratic
-activation asks for less: few directions along which the answer bends, each neuron one of them, beside linear terms
-that nothing penalises.
+The table is scikit-learn's diabetes: 442 patients, ten features, sex among them. Linear regression explains half of the
+variance. All 55 quadratic terms with a ridge penalty predict no better. A network with quadratic activation is a
+smaller model: a few directions along which the answer is curved, one for each neuron, in addition to unpenalised linear
+terms.
 
-The picture shows the error of cross-validation against the strength of the penalty, from no neuron on the right to
-many on the left. One neuron does best: the answer bends upwards where age, body mass, blood pressure and two of the
-blood values rise together. The gain is small. Folds being the same, it is some standard errors above zero, but the
-strength was chosen with a look at them; and by the noise alone, ``alpha="auto"``, no neuron rises above it.
+The picture shows the error of cross-validation against the strength of the penalty, from no neuron on the right to many
+on the left. One neuron is best: the answer bends upwards where age, body mass, blood pressure and two of the blood
+values rise together. The gain is small. On the same folds it is some standard errors above zero, but the strength was
+chosen by the same errors; and judged by the noise alone, with ``alpha="auto"``, no neuron is significant.
 
-The values s1 to s4 of blood serum nearly repeat each other. The flat penalty does not mind the units of combinations,
-so its neurons use directions in which patients hardly differ; the nuclear norm in units of single features
-(``metric_power=0``) shrinks them as a ridge penalty does, and predicts better here. On other tables it is the other
-way round: ``python -m benchmarks.regression``.
+The values s1 to s4 of blood serum nearly repeat each other. The flat penalty does not depend on the units of
+combinations, so its neurons use directions in which patients hardly differ. The nuclear norm in units of single
+features (``metric_power=0``) shrinks these directions as a ridge penalty does, and predicts better here. On other
+tables the opposite holds: ``python -m benchmarks.regression``.
 
-Run ``python examples/quadratic_regression.py [PICTURE]``; it writes quadratic_regression.png unless told otherwise.
-About ten seconds.
+Run ``python examples/quadratic_regression.py [PICTURE]``; it writes quadratic_regression.png, or the given path, in
+about ten seconds.
 """
 
 import sys
@@ -41,17 +41,17 @@ FOLDS = RepeatedKFold(n_splits=5, n_repeats=3, random_state=0)
 
 
 def errors(regressor, X, y):
-    """Return the root mean square error of every fold."""
+    """Return the root mean square error of each fold."""
     return -cross_val_score(regressor, X, y, cv=FOLDS, scoring="neg_root_mean_squared_error")
 
 
 def spread(values):
-    """Return the standard error of a mean over folds, as if they were independent."""
+    """Return the standard error of a mean over folds, assuming that they are independent."""
     return values.std(ddof=1) / np.sqrt(len(values))
 
 
 def draw(path, curves, ranks, others, auto, model, names):
-    """Draw errors by strength, the neurons, and the matrix they make."""
+    """Draw errors by strength, the neurons, and their matrix."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained", width_ratios=(1.5, 1.1, 1))
     for (label, curve), color in zip(curves.items(), (BLUE, GREEN), strict=True):
         mean, error = curve.mean(axis=1), np.array([spread(row) for row in curve])
@@ -74,7 +74,7 @@ def draw(path, curves, ranks, others, auto, model, names):
     axes[1].legend(fontsize=8)
     high = np.abs(model.matrix_).max()
     image = axes[2].imshow(model.matrix_, cmap="RdBu_r", vmin=-high, vmax=high)
-    axes[2].set(title="Where the answer bends")
+    axes[2].set(title="Curvature of the answer")
     axes[2].set_xticks(places, names, rotation=90)
     axes[2].set_yticks(places, names)
     figure.colorbar(image, ax=axes[2], shrink=0.7, label="matrix of the neurons")

@@ -1,16 +1,16 @@
-"""Stars from people for films: what somebody would give a film that they have not seen.
+"""Ratings: predicting the stars that a person would give a film that they have not seen.
 
-The ratings are made up, as real ones must not be passed on: 400 people and 200 films with popularity that falls like
-a power law, tastes of rank three, people who are generous or strict, films that are good or bad, noise, and stars in
-whole numbers. 9000 ratings are known, as triples of a person's name, a film's name and a number of stars; a quarter of
-them is held back.
+The ratings are synthetic, because real ones must not be distributed: 400 people and 200 films with popularity that
+falls like a power law, tastes of rank three, generous and strict people, good and bad films, noise, and whole numbers
+of stars. 9000 ratings are known, as triples of a person's name, a film's name and a number of stars; a quarter of them
+is held out.
 
-A matrix of low rank with offsets is fitted to the others. A grid search finds its strength, and a metric between that
-of the nuclear norm (0) and the flat one (1); the matrix, the offsets and their strengths are fitted together, and a
-certificate says that the fit is the best there is. Films that few have rated are predicted from offsets, more or less;
-whom or what nobody knows gets what is known of the other.
+A matrix of low rank with offsets is fitted to the others. A grid search finds alpha, and a metric between that of the
+nuclear norm (0) and the flat one (1). The matrix, the offsets and their penalties are fitted together, and a
+certificate proves that the fit is optimal. Films with few ratings are predicted mainly from offsets. For an unknown
+person or film the prediction is based on the other id of the pair.
 
-Run ``python examples/ratings.py [PICTURE]``; it writes ratings.png unless told otherwise. About twenty seconds.
+Run ``python examples/ratings.py [PICTURE]``; it writes ratings.png, or the given path, in about twenty seconds.
 """
 
 import sys
@@ -47,7 +47,7 @@ def root_mean_square(errors):
 
 
 def by_popularity(films, held, edges):
-    """Return in which class of popularity each held-back rating is."""
+    """Return the class of popularity of each held-out rating."""
     names, counts = np.unique(films, return_counts=True)
     place = np.minimum(np.searchsorted(names, held), len(names) - 1)
     return np.digitize(np.where(names[place] == held, counts[place], 0), edges)
@@ -64,12 +64,12 @@ def draw(path, errors, stars, guess, classes, labels, offsets):
     for body in parts["bodies"]:
         body.set_color(BLUE)
     axes[1].plot([1, 5], [1, 5], color="#777777", linewidth=0.8)
-    axes[1].set(title="Ratings held back", xlabel="stars given", ylabel="stars predicted")
+    axes[1].set(title="Held-out ratings", xlabel="stars given", ylabel="stars predicted")
     positions = np.arange(len(labels))
     for shift, (label, predicted), color in zip((-0.2, 0.2), offsets.items(), (YELLOW, BLUE), strict=True):
         heights = [root_mean_square((predicted - stars)[classes == k]) for k in positions]
         axes[2].bar(positions + shift, heights, 0.38, color=color, label=label)
-    axes[2].set(title="Error by how many rated the film", xlabel="ratings known", ylabel="stars")
+    axes[2].set(title="Error by number of ratings of the film", xlabel="ratings known", ylabel="stars")
     axes[2].set_xticks(positions, labels)
     axes[2].legend(loc="lower left")
     figure.savefig(path, dpi=120)
@@ -93,15 +93,15 @@ def main(path="ratings.png"):
     }
     model = search.best_estimator_
     proof = model.certificate_
-    print(f"{len(y)} ratings known, {len(true)} held back; chosen: {search.best_params_}")
+    print(f"{len(y)} ratings known, {len(true)} held out; chosen: {search.best_params_}")
     print(f"{model.status_.name}: rank {model.rank_}, gap {proof.relative_gap:.1e}, joint with the offsets")
     guesses = {"offsets alone": alone.predict(held), "with a matrix": model.predict(held)}
     for name, guess in guesses.items():
-        print(f"error of ratings held back, {name}: {root_mean_square(guess - true):.3f} stars")
+        print(f"error of held-out ratings, {name}: {root_mean_square(guess - true):.3f} stars")
     person, film = known[0]
     strangers = model.predict([(person, "a new film"), ("somebody new", film), ("somebody new", "a new film")])
-    print(f"{person} for a film nobody knows: {strangers[0]:.1f}; {film} for somebody new: {strangers[1]:.1f}; neither")
-    print(f"known: {strangers[2]:.1f}, the constant")
+    print(f"{person} for an unknown film: {strangers[0]:.1f}; {film} for an unknown person: {strangers[1]:.1f}; both")
+    print(f"unknown: {strangers[2]:.1f}, the constant")
     edges = (10, 25, 60)
     labels = ["< 10", "10 … 24", "25 … 59", "≥ 60"]
     classes = by_popularity(known[:, 1], held[:, 1], edges)

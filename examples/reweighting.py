@@ -1,16 +1,16 @@
-"""Fewer samples than convex methods need: the lowest rank, by reweighting, beside the flattest solution.
+"""Reweighting: the lowest rank from fewer samples than convex methods need, compared with the flattest solution.
 
-The flattest solution can be certified, but it is the truth only where there are a few times more measurements than a
-matrix of this rank has degrees of freedom. The matrix of lowest rank is the truth almost down to one measurement a
-degree of freedom. What it lacks is a proof: that no lower rank fits is not known, only that the data hold it fast among
-its neighbours. Shown are
+The flattest solution can be certified, but it is the truth only with a few times more measurements than a matrix of
+this rank has degrees of freedom. The matrix of lowest rank is the truth almost down to one measurement for each degree
+of freedom. It has no global proof: it is not known that no lower rank fits, only that the data determine it among
+nearby matrices of its rank. The picture shows
 
 - how often each is the truth, for random sensing matrices and for matrix completion, by oversampling: the number of
   measurements over the degrees of freedom. In completion some rows have too little data for any method; the dotted line
-  leaves out those that the solver names;
-- how much less flat the truth is than the flattest solution: the price of a lower rank.
+  excludes the rows that the solver lists;
+- how much less flat the truth is than the flattest solution.
 
-Run ``python examples/reweighting.py [PICTURE]``; it writes reweighting.png unless told otherwise. About fifteen
+Run ``python examples/reweighting.py [PICTURE]``; it writes reweighting.png, or the given path, in about fifteen
 seconds.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 import flatmin as fm
 
 RANK, DRAWS, EXACT = 2, 4, 1e-6
-#: Smaller percentages are drawn as this one.
+#: Smallest percentage on the axis; smaller values are drawn here.
 FLOOR = 1e-3
 #: Family, shape and oversampling.
 PANELS = {
@@ -36,14 +36,14 @@ BLUE, RED = "#1b6ca8", "#d1495b"
 
 
 def exact(solution, truth, loose=((), ())):
-    """Return whether the solution is the truth outside some rows and columns."""
+    """Return whether the solution equals the truth outside some rows and columns."""
     rows, cols = (np.setdiff1d(np.arange(d), out) for d, out in zip(truth.shape, loose, strict=True))
     kept = np.ix_(rows, cols)
     return np.linalg.norm((solution.matrix - truth)[kept]) <= EXACT * np.linalg.norm(truth[kept])
 
 
 def compare(family, shape, oversampling):
-    """Return by count and draw: flat exact, lowest rank exact, exact but for loose rows, how much less flat."""
+    """Return by count and draw: flat exact, lowest rank exact, exact outside loose rows, relative excess of trace."""
     freedom = RANK * (sum(shape) - RANK)
     results = np.empty((len(oversampling), DRAWS, 4))
     for i, ratio in enumerate(oversampling):
@@ -76,7 +76,7 @@ def draw(path, tables):
     figure, axes = plt.subplots(1, 3, figsize=(12.5, 4.4), layout="constrained")
     for axis, (name, (oversampling, results)) in zip(axes, tables.items(), strict=False):
         share = 100 * results.mean(axis=1)
-        axis.plot(oversampling, share[:, 2], ":", color=RED, linewidth=2, label="lowest rank, loose rows left out")
+        axis.plot(oversampling, share[:, 2], ":", color=RED, linewidth=2, label="lowest rank, without loose rows")
         axis.plot(oversampling, share[:, 1], "s-", color=RED, label="lowest rank (no proof)")
         axis.plot(oversampling, share[:, 0], "o-", color=BLUE, label="flattest (certified)")
         axis.set(title=name.capitalize(), xlabel="measurements / degrees of freedom", ylim=(-5, 105))

@@ -1,19 +1,18 @@
-"""A clip split into what stays and what moves: background of low rank, foreground as gross errors, with a proof.
+"""Robust PCA: a clip split into a still background of low rank and a moving foreground of gross errors, with a proof.
 
-No real clip may be passed on with this package, so the scene is put together from two real photographs that
-scikit-learn brings (china.jpg and flower.jpg, CC BY 2.0, see its `load_sample_images`): a pagoda by a lake, in sunlight
-that clouds change and that comes from the right for a while, and a dahlia that floats across it and back. One pixel in
-ten is lost in each frame. So the truth is known, and there is no noise: what is proved is about this scene, not about
-cameras. `robust_pca_estimator.py` is about noise.
+No real clip may be distributed with this package, so the scene is composed of two real photographs from scikit-learn
+(china.jpg and flower.jpg, CC BY 2.0, see its `load_sample_images`): a pagoda by a lake, in sunlight that clouds change
+and that comes from the right for a while, and a dahlia that floats across it and back. One pixel in ten is lost in each
+frame. So the truth is known, and there is no noise: the proof is about this scene, not about cameras.
+`robust_pca_estimator.py` is about noise.
 
-Each frame is one row of a matrix. What stays has low rank; the dahlia is a gross error in few pixels of each frame.
-Nobody tells the solver the rank, where the dahlia is, or how large. Beside it stand what one would try first: the
-median of each pixel over time, the same after each frame was scaled to the median's brightness, and the best
-approximation of rank two (PCA), which is told the rank. What counts as foreground is what differs from the background
-by more than a threshold, for each the one that does it most good. Some petals are as bright as what they hide, and
-nobody finds them.
+Each frame is one row of a matrix. The still background has low rank; the dahlia is a gross error in few pixels of each
+frame. The solver does not know the rank, or where the dahlia is, or how large. It is compared with the median of each
+pixel over time; with the same after each frame was scaled to the median's brightness; and with the best approximation
+of rank two (PCA), which is given the rank. Foreground is a difference from the background above a threshold, the best
+one for each method. Some petals have the brightness of the background behind them, and no method finds them.
 
-Run ``python examples/robust_pca.py [PICTURE]``; it writes robust_pca.png unless told otherwise. About 15 seconds.
+Run ``python examples/robust_pca.py [PICTURE]``; it writes robust_pca.png, or the given path, in about 15 seconds.
 """
 
 import sys
@@ -42,7 +41,7 @@ def photographs():
 
 
 def background(still):
-    """Return what stays in changing light, (FRAMES, pixels), of rank two."""
+    """Return the background in changing light, (FRAMES, pixels), of rank two."""
     time = np.linspace(0, 1, FRAMES)
     clouds, sun = 0.75 + 0.1 * np.cos(6 * time), 0.25 * np.sin(4 * time) ** 2
     from_the_right = np.linspace(0, 1, WIDTH) * still
@@ -50,7 +49,7 @@ def background(still):
 
 
 def clip(seed=0):
-    """Return the clip with NaN for lost pixels, its background, and where the dahlia is."""
+    """Return the clip with NaN for lost pixels, its background, and the mask of the dahlia."""
     still, flower = photographs()
     behind = background(still)
     frames, covered = behind.reshape(FRAMES, HEIGHT, WIDTH).copy(), np.zeros((FRAMES, HEIGHT, WIDTH), bool)
@@ -79,19 +78,19 @@ def simple_backgrounds(seen):
 
 
 def agreement(found, true):
-    """Return F1: 1 if the pixels found are the true ones."""
+    """Return F1: 1 if the detected pixels are the true ones."""
     return 2 * np.count_nonzero(found & true) / (np.count_nonzero(found) + np.count_nonzero(true))
 
 
 def best_agreement(seen, behind, true):
-    """Return F1 at the threshold of differences where it is largest."""
+    """Return the largest F1 over thresholds of the difference."""
     away = np.nan_to_num(np.abs(seen - behind))
     return max(agreement(away > threshold, true) for threshold in np.linspace(0.01, 0.5, 50))
 
 
 def draw(path, seen, backgrounds, foreground, scores):
-    """Draw some frames: as seen, the backgrounds, the foreground; and the scores."""
-    lines = [("seen (red: lost)", seen), *backgrounds.items(), ("foreground, robust PCA", foreground)]
+    """Draw some frames: the input, the backgrounds, the foreground; and the scores."""
+    lines = [("observed (red: lost)", seen), *backgrounds.items(), ("foreground, robust PCA", foreground)]
     figure, axes = plt.subplots(len(SHOWN), len(lines), figsize=(16, 6.2), layout="constrained")
     colours = plt.get_cmap("gray").with_extremes(bad="#d1495b")
     for column, (name, frames) in zip(axes.T, lines, strict=True):
@@ -111,7 +110,7 @@ def draw(path, seen, backgrounds, foreground, scores):
 
 
 def main(path="robust_pca.png"):
-    """Split the clip, print what is proved and what others find, draw."""
+    """Split the clip, print the certificate and the results of all methods, and draw."""
     seen, behind, covered = clip()
     solution = fm.robust_pca(seen, tol=1e-6)
     proof, known = solution.certificate, ~np.isnan(seen)
@@ -121,12 +120,12 @@ def main(path="robust_pca.png"):
         name: (np.linalg.norm(found - behind) / size, best_agreement(seen, found, moving))
         for name, found in backgrounds.items()
     }
-    print(f"clip: {FRAMES} frames of {HEIGHT}×{WIDTH} pixels, {known.mean():.0%} of them seen")
+    print(f"clip: {FRAMES} frames of {HEIGHT}×{WIDTH} pixels, {known.mean():.0%} of them observed")
     print(f"status: {solution.status.name}; {solution.status.value}")
     size = np.linalg.norm(solution.low_rank)
     print(f"rank {solution.rank}; gap {proof.relative_gap:.1e}")
-    print(f"proved: the background of any other split as good lies within {proof.radius / size:.1e}, relatively")
-    print("in truth, relatively to the background:")
+    print(f"proved: the background of any other split of this value lies within {proof.radius / size:.1e}, relatively")
+    print("errors, relative to the background:")
     for name, (error, f1) in scores.items():
         print(f"{name:>28}: background off by {error:.1e}, foreground F1 {f1:.4f}")
     draw(path, seen, backgrounds, solution.sparse, scores)

@@ -1,14 +1,14 @@
-"""Half a year of sensors, cleaned: holes filled, spikes found, and the readings of the month after judged.
+"""Robust PCA with noise: half a year of sensor data, with missing values, spikes, and readings of the next month.
 
-The log is made, and says so: twenty-four temperature sensors of a building, every six hours for half a year. What they
-have in common is the weather outside, the day and the heating, so the table has low rank beside an offset for each
-sensor. Each reading has noise; some are lost, singly and for days; some are spikes, and one sensor gets stuck at a
-number now and then. `RobustPCA` is told none of this: not how many causes there are, not how noisy a sensor is, not
-which readings are wrong. Ordinary principal components of the same table, with holes filled by the column means, stand
-beside it. Then come readings of the next month, which were not in the table.
+The log is synthetic: twenty-four temperature sensors of a building, every six hours for half a year. Their common
+causes are the weather outside, the day and the heating, so the table has low rank plus an offset for each sensor. Each
+reading has noise; some are lost, singly and for days; some are spikes, and one sensor gets stuck at a number now and
+then. `RobustPCA` does not know the number of causes, the noise of a sensor, or the wrong readings. It is compared with
+ordinary principal components of the same table, with missing values replaced by the column means. At the end it judges
+readings of the next month, which were not in the table.
 
-Run ``python examples/robust_pca_estimator.py [PICTURE]``; it writes robust_pca_estimator.png unless told otherwise.
-About ten seconds.
+Run ``python examples/robust_pca_estimator.py [PICTURE]``; it writes robust_pca_estimator.png, or the given path, in
+about ten seconds.
 """
 
 import sys
@@ -29,7 +29,7 @@ SHOWN, STUCK = 5, 17
 
 
 def log(seed=0):
-    """Return the readings (NaN where lost), what they should have been, and which are wrong."""
+    """Return the readings (NaN if lost), their true values, and the mask of wrong ones."""
     rng = np.random.default_rng(seed)
     n = A_DAY * (DAYS + MONTH)
     days = np.arange(n) / A_DAY
@@ -66,13 +66,13 @@ def draw(path, seen, clean, pca, ordinary, table):
     restored = pca.inverse_transform(pca.transform(seen))
     stuck.plot(days, restored[:, STUCK], color="#1b6ca8", lw=1, label="restored")
     stuck.plot(days, np.where(wrong, np.nan, seen)[:, STUCK], ".", color="#888888", ms=2, label="read")
-    stuck.plot(days[wrong[:, STUCK]], seen[wrong[:, STUCK], STUCK], "x", color="#d1495b", ms=4, label="called wrong")
+    stuck.plot(days[wrong[:, STUCK]], seen[wrong[:, STUCK], STUCK], "x", color="#d1495b", ms=4, label="flagged")
     stuck.axvspan(DAYS, DAYS + MONTH, color="#f0f0f0", zorder=0, label="not in the table")
     stuck.set(title=f"sensor {STUCK}, which gets stuck at 85", xlabel="day", ylabel="°C")
     stuck.legend(fontsize=8, ncols=2)
     near = axes[0, 1]
     part = slice(4 * 60, 4 * 90)
-    near.plot(days[part], clean[part, SHOWN], color="black", lw=2.5, alpha=0.35, label="in truth")
+    near.plot(days[part], clean[part, SHOWN], color="black", lw=2.5, alpha=0.35, label="truth")
     near.plot(days[part], ordinary[part, SHOWN], color="#d1495b", lw=1, label="means and ordinary PCA")
     near.plot(days[part], restored[part, SHOWN], color="#1b6ca8", lw=1, label="RobustPCA")
     near.plot(days[part], seen[part, SHOWN], ".", color="#555555", ms=4, label="read")
@@ -83,7 +83,7 @@ def draw(path, seen, clean, pca, ordinary, table):
     picture = np.where(np.isnan(seen), 0.5, wrong).T
     where.imshow(picture, aspect="auto", cmap="Greys", extent=(0, DAYS + MONTH, SENSORS, 0), interpolation="nearest")
     where.axvline(DAYS, color="#1b6ca8", lw=1)
-    where.set(title="called wrong (black), lost (grey)", xlabel="day", ylabel="sensor")
+    where.set(title="flagged as wrong (black), lost (grey)", xlabel="day", ylabel="sensor")
     sizes = axes[1, 1]
     for name, data, marker in (("RobustPCA", pca.low_rank_, "o"), ("the table, holes filled by means", table, "x")):
         s = np.linalg.svd(data - data.mean(axis=0), compute_uv=False) / np.sqrt(len(data) - 1)
@@ -95,7 +95,7 @@ def draw(path, seen, clean, pca, ordinary, table):
 
 
 def main(path="robust_pca_estimator.png"):
-    """Fit half a year, judge the month after, print what was found, draw."""
+    """Fit half a year, judge the next month, print the results, and draw."""
     seen, clean, wrong = log()
     past = slice(0, A_DAY * DAYS)
     pca = RobustPCA().fit(seen[past])

@@ -1,14 +1,14 @@
-"""The trace of the Hessian as a penalty: what it learns does not depend on the units of the inputs.
+"""The trace of the Hessian as a penalty in training: its result does not depend on the units of the inputs.
 
-The teacher is a network with two neurons, ``y = ((u₁ᵀx)² − (u₂ᵀx)²)/2``, seen through noise; the student has sixteen,
-eight of each sign, and is trained by Adam with one of three penalties, each as strong as suits a set of examples held
-back. Weight decay is as good as the trace where all inputs have the same scale. In bad units, where those that matter
-are small beside those that do not, it charges the truth too much. The trace does not notice, because it weighs each
-weight with the input that it meets. Nor does weight decay, once the inputs are whitened: what the trace buys here is
-invariance to the units, and who can whiten has it already.
+The teacher is a network with two neurons, ``y = ((u₁ᵀx)² − (u₂ᵀx)²)/2``, observed with noise. The student has sixteen,
+eight of each sign, and is trained by Adam with one of three penalties, whose strengths are chosen by held-out examples.
+Weight decay equals the trace if all inputs have the same scale. In bad units, where the important inputs are small
+compared with the others, weight decay penalises the truth too much. The trace is not affected, because it multiplies
+each weight by the size of its input. Weight decay on whitened inputs is not affected either: the gain of the trace here
+is invariance to units, and whitening has the same effect.
 
-Run ``python examples/trace_penalty.py [PICTURE]``; it writes trace_penalty.png unless told otherwise. It needs PyTorch
-(``pip install 'flatmin[torch]'``). About fifteen seconds.
+Run ``python examples/trace_penalty.py [PICTURE]``; it writes trace_penalty.png, or the given path, in about fifteen
+seconds. It needs PyTorch (``pip install 'flatmin[torch]'``).
 """
 
 import sys
@@ -26,7 +26,7 @@ import flatmin as fm
 INPUTS, NEURONS, EXAMPLES, FRESH = 20, 16, 200, 1000
 NOISE, STEPS, DRAWS = 0.3, 300, 3
 UNITS = {"equal": np.ones(INPUTS), "from 1 to 10": np.geomspace(1, 10, INPUTS)}
-#: Each penalty with the strengths that are tried; all rates at which Adam learns are the same.
+#: The strengths that are tried for each penalty; Adam's learning rate is the same for all.
 STRENGTHS = {
     "weight decay": np.geomspace(1e-2, 1, 5),
     "trace": np.geomspace(1e-5, 1e-3, 5),
@@ -36,7 +36,7 @@ COLORS = {"weight decay": "#edae49", "trace": "#1b6ca8", "whitened, decay": "#d1
 
 
 class Student(nn.Module):
-    """``Σ ± (u_jᵀ x)²``, half of the signs positive."""
+    """A network ``Σ ± (u_jᵀ x)²``, half of the signs positive."""
 
     def __init__(self):
         super().__init__()
@@ -49,7 +49,7 @@ class Student(nn.Module):
 
 
 def draw(seed, units):
-    """Return inputs in some units and outputs: to train on, to choose by, and fresh ones without noise."""
+    """Return inputs in some units and outputs: training, validation, and new ones without noise."""
     rng = np.random.default_rng(seed)
     u = np.zeros((INPUTS, 2))
     u[: INPUTS // 3] = np.linalg.qr(rng.standard_normal((INPUTS // 3, 2)))[0]  # the inputs of small scale
@@ -62,14 +62,14 @@ def draw(seed, units):
 
 
 def whitened(sets):
-    """Return the same in coordinates in which the training inputs have the identity for second moments."""
+    """Return the same data in coordinates in which the training inputs have the identity as second moment."""
     x = sets[0][0]
     root = np.linalg.cholesky(np.linalg.inv(x.T @ x / len(x)))
     return [(x @ root, y) for x, y in sets]
 
 
 def train(x, y, penalty, strength):
-    """Return a student, trained with a penalty of some strength."""
+    """Return a student trained with a penalty of some strength."""
     torch.manual_seed(0)
     model, loss = Student(), nn.MSELoss()
     trace = fm.nn.HessianTracePenalty(model, loss, seed=0)
@@ -88,13 +88,13 @@ def train(x, y, penalty, strength):
 
 
 def unexplained(model, x, y):
-    """Return the share of the variance that predictions leave unexplained."""
+    """Return the share of the variance that predictions do not explain."""
     with torch.no_grad():
         return float((model(x) - y).square().sum() / (y - y.mean()).square().sum())
 
 
 def errors(units, penalty):
-    """Return errors on examples held back and on fresh ones, for each draw and strength, (DRAWS, strengths, 2)."""
+    """Return validation and test errors, for each draw and strength, (DRAWS, strengths, 2)."""
     out = np.empty((DRAWS, len(STRENGTHS[penalty]), 2))
     for seed in range(DRAWS):
         sets = draw(seed, UNITS[units])
@@ -107,7 +107,7 @@ def errors(units, penalty):
 
 
 def picture(path, found):
-    """Draw fresh errors against strengths, one panel for each kind of units."""
+    """Draw test errors against strengths, one panel for each kind of units."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
     for axis, units in zip(axes, UNITS, strict=True):
         for penalty, strengths in STRENGTHS.items():
@@ -116,7 +116,7 @@ def picture(path, found):
                 axis.loglog(strengths, row, color=COLORS[penalty], alpha=0.35)
             axis.loglog(strengths, np.median(fresh, 0), "o-", color=COLORS[penalty], label=penalty)
         axis.set(title=f"scales of the inputs: {units}", xlabel="strength of the penalty")
-    axes[0].set_ylabel("fresh examples: variance unexplained")
+    axes[0].set_ylabel("new examples: unexplained variance")
     axes[0].legend(loc="upper right")
     figure.savefig(path, dpi=120)
 
@@ -125,7 +125,7 @@ def main(path="trace_penalty.png"):
     """Compute, print and draw."""
     torch.set_num_threads(1)
     found = {(units, penalty): errors(units, penalty) for units in UNITS for penalty in STRENGTHS}
-    print(f"{INPUTS} inputs, {EXAMPLES} examples, noise {NOISE}; variance of fresh outputs unexplained, {DRAWS} draws")
+    print(f"{INPUTS} inputs, {EXAMPLES} examples, noise {NOISE}; unexplained variance of new outputs, {DRAWS} draws")
     print("scales of inputs" + "".join(f"{penalty:>18}" for penalty in STRENGTHS))
     for units in UNITS:
         chosen = []

@@ -1,15 +1,15 @@
-"""Which pixels matter? Regression on pictures, with noise of unknown level.
+"""Trace regression: which pixels of a picture matter, with noise of unknown level.
 
-Every sample is a picture of 32×32 pixels and one number, ``y = ⟨picture, M⟩ + c + noise``, as where brain scans are
-related to a score. M has 1024 entries and there are 600 samples, but M is a shape that few rows and columns make: it
-has rank two. `TraceRegressor` is told neither that nor how large the noise is. It finds the rank, the shape and the
-level of the noise; ridge regression, its strength found by cross-validation, finds a shape that is mostly noise and
-leaves two fifths of fresh pictures unexplained.
+Every sample is a picture of 32×32 pixels and one number, ``y = ⟨picture, M⟩ + c + noise``, as when brain scans are
+related to a score. M has 1024 entries and there are 600 samples, but M is a shape of rank two. `TraceRegressor` knows
+neither the rank nor the size of the noise. It finds the rank, the shape and the level of the noise. Ridge regression,
+with its strength chosen by cross-validation, finds a shape that is mostly noise and does not explain two fifths of the
+variance of new pictures.
 
-What is proved is that the penalised solution minimises loss + alpha · scaled trace. That its strength, found from the
-noise that it leaves, and the refit at its rank are good is statistics, which the truth bears out here.
+The certificate proves that the penalised solution minimises loss + alpha · scaled trace. That alpha, chosen from the
+residual, and the refit at its rank are good is a statistical statement, which the truth confirms here.
 
-Run ``python examples/trace_regression.py [PICTURE]``; it writes trace_regression.png unless told otherwise. About five
+Run ``python examples/trace_regression.py [PICTURE]``; it writes trace_regression.png, or the given path, in about five
 seconds.
 """
 
@@ -37,12 +37,12 @@ def shape():
 
 
 def unexplained(found, known):
-    """Return the share of the variance that predictions leave unexplained."""
+    """Return the share of the variance that predictions do not explain."""
     return float(np.sum((found - known) ** 2) / np.sum((known - known.mean()) ** 2))
 
 
 def draw(path, shapes, predictions, clean):
-    """Draw the three shapes, and predictions of fresh pictures."""
+    """Draw the three shapes, and predictions for new pictures."""
     figure, axes = plt.subplots(1, 4, figsize=(13, 3.6), layout="constrained", width_ratios=(1, 1, 1, 1.4))
     for axis, (title, M) in zip(axes, shapes.items(), strict=False):
         image = axis.imshow(M, cmap="RdBu_r", vmin=-1.2, vmax=1.2)
@@ -51,7 +51,7 @@ def draw(path, shapes, predictions, clean):
     for (title, values), color, marker in zip(predictions.items(), (YELLOW, BLUE), "s.", strict=True):
         share = unexplained(values, clean)
         axes[3].plot(clean, values, marker, color=color, markersize=5, label=f"{title}: {share:.1%} unexplained")
-    axes[3].set(title="Fresh pictures", xlabel="y without noise", ylabel="predicted y")
+    axes[3].set(title="New pictures", xlabel="y without noise", ylabel="predicted y")
     axes[3].set_ylim(top=1.25 * axes[3].get_ylim()[1])
     axes[3].legend(loc="upper left")
     figure.savefig(path, dpi=120)
@@ -74,7 +74,7 @@ def main(path="trace_regression.png"):
     for name, values in predictions.items():
         error = np.linalg.norm(shapes[name] - M) / np.linalg.norm(M)
         share = unexplained(values, clean[fresh])
-        print(f"{name:16}: error of the shape {error:.0%}, {share:.1%} of the variance of fresh pictures unexplained")
+        print(f"{name:16}: error of the shape {error:.0%}, {share:.1%} of the variance of new pictures unexplained")
     draw(path, shapes, predictions, clean[fresh])
     print(f"wrote {path}")
 

@@ -1,4 +1,4 @@
-"""The import graph of the package, read from its source on full module paths."""
+"""The import graph of the package, read from its source on full module paths, and imports without PyTorch."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -7,6 +7,20 @@ from pathlib import Path
 import flatmin
 
 ROOT = Path(flatmin.__file__).parent
+
+#: The start of a program that cannot find PyTorch, as where it is not installed.
+WITHOUT_TORCH = """
+import sys
+
+class Finder:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] == "torch" else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Finder(finder) for finder in sys.meta_path]
+"""
 
 
 def modules(root=ROOT):

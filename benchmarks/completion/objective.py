@@ -1,4 +1,4 @@
-"""Exact completion: the flattest matrix with the observed entries, or whatever else has them and is the truth."""
+"""Exact completion: the flattest matrix with the observed entries, or any other one that has them and is the truth."""
 
 from benchmarks.judged import Judged
 

@@ -1,20 +1,20 @@
-"""Do the 95 % intervals of the trace estimators cover, and how small are their errors? 2000 trials in each setting.
+"""Coverage of the 95 % intervals of the trace estimators, and the size of their errors: 2000 trials in each setting.
 
 python -m benchmarks.nn.coverage [closed] [networks] [accuracy] [--trials N]    all three; about half an hour
 python -m benchmarks.nn.coverage --quick                                        200 trials
 
 ``closed``: the operators and models of `flatmin.testing.torch.trace_cases`, by `check_trace_estimator`. ``networks``:
 Hessian and Gauss-Newton matrix of a SiLU network 64-14-12-10 (1220 parameters) with cross entropy on 400 of
-scikit-learn's digits: before, in the middle of, and after training. Both with 60 products, and with the standard error
-that these gave on average as target: stopping there is hardest. ``groups``: the lowest and highest coverage of the six
-weights and biases. ``ok``: not below 94 % by a one-sided binomial test of level 5 %, and not above 99 %; runs without
-any error, where all eigenvalues were found, do not count as too wide.
+scikit-learn's digits: before, in the middle of, and after training. Both are run with 60 products, and with the average
+standard error of these runs as target, which is the hardest case of stopping. ``groups``: the lowest and highest
+coverage of the six weights and biases. ``ok``: at least 94 % by a one-sided binomial test of level 5 %, and at most 99
+%; runs without any error, in which all eigenvalues were found, do not count as too wide.
 
-``accuracy``: relative errors of 100 products, and the root of the mean square error over that of Hutchinson's; ``ok``
-if it is not larger, and below 1 % for the Gauss-Newton matrix of the trained network.
+``accuracy``: relative errors of 100 products, and the root mean square error over that of Hutchinson's estimator;
+``ok`` if it is not larger, and below 1 % for the Gauss-Newton matrix of the trained network.
 
-The matrix of a network is formed once, in double precision. Where no groups are wanted its eigenvalues take its place:
-vectors that are uniform on a sphere do not know one basis from another.
+The matrix of a network is formed once, in double precision. Without groups its eigenvalues replace it: the distribution
+of vectors that are uniform on a sphere does not depend on the basis.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from benchmarks.report import line, machine, mark
 from flatmin.nn import Curvature
 from flatmin.nn.spectrum.trace import operator_trace
 from flatmin.testing.torch import TraceScore, check_trace_estimator, trace_cases
-from flatmin.testing.torch.trace_estimators import LEAST, MOST
+from flatmin.testing.torch.trace_estimators import MAX_COVERAGE, MIN_COVERAGE
 
 METHODS = ("hutchinson", "hutch++", "xtrace")
 PRODUCTS, ACCURATE, SEED = 60, 100, 1_000_000
-#: Steps of Adam.
+#: Number of steps of Adam.
 STAGES = {"untrained": 0, "half-trained": 25, "trained": 400}
 
 
@@ -53,7 +53,7 @@ class Diagonal:
 
 
 def networks() -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
-    """Give name, matrix, and the rows of each parameter."""
+    """Return name, matrix, and the rows of each parameter."""
     torch.manual_seed(11)
     X, y = load_digits(return_X_y=True)
     chosen = torch.randperm(len(y))[:400]
@@ -75,11 +75,11 @@ def networks() -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
 
 
 def kept(score: TraceScore) -> bool:
-    """Return whether a coverage is consistent with 94 % at least, and at most 99 % among runs with an error."""
+    """Return whether a coverage is consistent with at least 94 %, and at most 99 % among runs with an error."""
     covered = round(score.coverage * score.trials)
     inexact = round((1 - score.exact) * score.trials)
-    enough = stats.binom.cdf(covered, score.trials, LEAST) > 0.05
-    return bool(enough and (not inexact or 1 - (score.trials - covered) / inexact <= MOST))
+    enough = stats.binom.cdf(covered, score.trials, MIN_COVERAGE) > 0.05
+    return bool(enough and (not inexact or 1 - (score.trials - covered) / inexact <= MAX_COVERAGE))
 
 
 def row(name: str, method: str, fixed: TraceScore, stopped: TraceScore, groups: list[TraceScore]) -> None:
@@ -120,17 +120,17 @@ def network_table(trials: int) -> None:
         for method in METHODS:
             run = partial(operator_trace, method=method)
             found = [run(H, max_products=PRODUCTS, seed=SEED + t, blocks=blocks) for t in range(trials)]
-            score = partial(TraceScore.of, counted=[r.n_products for r in found], level=0.05)
+            score = partial(TraceScore.from_results, counted=[r.n_products for r in found], level=0.05)
             groups = [score(k, diagonal[b].sum().item(), [r.groups[k] for r in found]) for k, b in blocks.items()]
             target = float(np.mean([r.std_error for r in found]))
             ends = [run(eigenvalues, target_std_error=target, seed=SEED + t) for t in range(trials)]
             trace = diagonal.sum().item()
-            stopped = TraceScore.of(name, trace, ends, [r.n_products for r in ends], 0.05)
+            stopped = TraceScore.from_results(name, trace, ends, [r.n_products for r in ends], 0.05)
             row(name, method, score(name, trace, found), stopped, groups)
 
 
 def accuracy(trials: int) -> None:
-    """Print how small errors are."""
+    """Print the errors of the estimators."""
     print(f"\n### Accuracy of networks, {ACCURATE} products, {trials} trials\n")
     line(["setting", "method", "median error", "90 %", "root mean square", "over Hutchinson's", "judged"])
     print("|" + "---|" * 7)
@@ -143,7 +143,7 @@ def accuracy(trials: int) -> None:
             base = base or rms
             shown = [f"{e:.2%}" for e in (np.median(errors), np.quantile(errors, 0.9), rms)]
             wanted = 0.01 if name == "trained, gauss-newton" and method != "hutchinson" else np.inf
-            # Two errors of as many trials differ by a factor of 1 ± 1/√trials, as if they were normal.
+            # The ratio of two errors has the relative deviation 1/√trials, as for normal errors.
             good = rms < wanted and rms <= base * (1 + 2.5 / trials**0.5)
             line([name, method, *shown, f"{rms / base:.2f}", mark(good)])
 

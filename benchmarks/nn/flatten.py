@@ -1,11 +1,11 @@
-"""How near `flatmin.nn.flatten` comes to the certified flattest value, in what time: the worst of fresh instances.
+"""Distance of `flatmin.nn.flatten` from the certified flattest value, and its time: the worst of new instances.
 
 python -m benchmarks.nn.flatten          20 seeds on the small race problem, 5 on the other families; half a minute
 python -m benchmarks.nn.flatten --quick  3 and 1
 
-Columns: the flatness gap of the answer; that of the weights as they were trained, ``|trace/flattest − 1|``; gap and
-residual of the certificate (both relative); error on the truth; gradients; seconds, of the clock and of the processor.
-For positive semidefinite matrices measured by vectors the first gap is 0 at every point: there the second one counts.
+Columns: the flatness gap of the answer; that of the trained weights, ``|trace/flattest − 1|``; gap and residual of the
+certificate (both relative); error on the truth; gradients; seconds, of the clock and of the processor. For positive
+semidefinite matrices measured by vectors the first gap is 0 at every point; there the second one counts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.report import line, machine, mark
 from flatmin.families import Instance, names
 from flatmin.nn import flatten
 
-#: What is asked of the worst instance, where it is asked.
+#: Requirements on the worst instance, for the cases that have some.
 WANTED = {"gap": 1e-8, "trained": 1e-8, "certificate": 1e-6, "seconds": 0.5}
 ELSEWHERE = {"gap": 1e-5, "trained": 1e-5}
 COLUMNS = ("gap", "trained", "certificate", "residual", "error", "gradients", "seconds", "CPU s")
@@ -32,7 +32,7 @@ def prototype(m: int) -> Callable[[int], Instance]:
 
 
 def default(name: str) -> Callable[[int], Instance]:
-    """Return how ``flatmin generate NAME`` draws."""
+    """Return the draw of ``flatmin generate NAME``."""
     family = fm.families.find(name)
     usual = family.usual
     count = usual.measurements(usual.shape, usual.rank)
@@ -40,7 +40,7 @@ def default(name: str) -> Callable[[int], Instance]:
 
 
 def diffraction(seed: int) -> Instance:
-    """Draw a complex signal seen through 8 masks."""
+    """Draw a complex signal measured behind 8 masks."""
     rng = np.random.default_rng(seed)
     signal = rng.standard_normal(16) + 1j * rng.standard_normal(16)
     model = fm.families.phase_retrieval
@@ -48,7 +48,7 @@ def diffraction(seed: int) -> Instance:
 
 
 def cases() -> Iterator[tuple[str, Callable[[int], Instance], str, dict[str, float]]]:
-    """Give title, draw, family and wishes of every case."""
+    """Return title, draw, family and requirements of every case."""
     yield "sensing 20 × 16, m = 170", prototype(170), "matrix-sensing", WANTED
     yield "sensing 20 × 16, m = 110, below the threshold", prototype(110), "matrix-sensing", WANTED
     for name in names():

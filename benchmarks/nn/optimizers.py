@@ -1,15 +1,16 @@
-"""What a step of each flatness-seeking optimizer costs: seconds and memory, over a plain step.
+"""Cost of a step of each flatness-seeking optimizer: seconds and memory, over a plain step.
 
 python -m benchmarks.nn.optimizers          two minutes
 python -m benchmarks.nn.optimizers --quick  half a minute
 
-Networks on scikit-learn's digits, batches of 128, SGD within: one so small that everything but arithmetic shows, two
-where arithmetic counts, and a convolutional one. All take turns, so that a ratio does not depend on what else the
-machine does: medians of the ratios of processor times. ``memory`` is the most that is allocated at once during a step,
-beyond what is there before and after it, in units of the weights, gradients included.
+The networks learn scikit-learn's digits in batches of 128 with SGD: one so small that the overhead dominates, two in
+which arithmetic dominates, and a convolutional one. All methods take turns, so that a ratio does not depend on other
+load of the machine; numbers are medians of the ratios of processor times. ``memory`` is the largest allocation during a
+step, beyond the memory before and after it, in units of the weights, gradients included.
 
-``gradients`` is what the method needs, the plain gradient that the loop computes included. `pytorch_optimizer.SAM`
-takes its second one by a closure in the loop; that passes are recorded and run again must not cost much more.
+``gradients`` is the number of gradients of the method, including the plain gradient that the loop computes.
+`pytorch_optimizer.SAM` gets its second one by a closure in the loop; recording and repeating passes must not cost much
+more.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ import flatmin.nn as fnn
 from benchmarks.nn.penalty_cost import BATCH, convolutional, data, interleaved
 from benchmarks.report import line, machine, mark
 
-#: Most that a step of SAM may cost over one of pytorch_optimizer's, where arithmetic counts.
+#: Largest cost of a step of SAM over one of pytorch_optimizer's, in networks where arithmetic dominates.
 WANTED = 1.25
 
-#: Name, and the gradients of a batch that a step takes, with that of the loop.
+#: Name, and the number of gradients of a batch in a step, including that of the loop.
 WRAPPERS = {
     "WeightDecay": 1,
     "LabelNoise": 1,
@@ -74,7 +75,7 @@ def step(make: Callable[[], nn.Module], name: str, x: Tensor, y: Tensor) -> Call
 
 
 def their_step(make: Callable[[], nn.Module], x: Tensor, y: Tensor) -> Callable[[], None]:
-    """Return a function that takes a step of pytorch_optimizer's SAM, as its documentation does."""
+    """Return a function that takes a step of pytorch_optimizer's SAM, as in its documentation."""
     torch.manual_seed(0)
     model, loss = make(), nn.CrossEntropyLoss()
     optimizer = pytorch_optimizer.SAM(model.parameters(), torch.optim.SGD, lr=1e-3)
@@ -93,7 +94,7 @@ def their_step(make: Callable[[], nn.Module], x: Tensor, y: Tensor) -> Callable[
 
 
 def peak(run: Callable[[], None]) -> int:
-    """Return the most bytes that are allocated at once, beyond those before."""
+    """Return the largest number of bytes allocated at once, beyond those before."""
     run()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         run()

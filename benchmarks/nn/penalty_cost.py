@@ -1,24 +1,25 @@
-"""What a trace penalty costs, and what it costs for the same accuracy as with BackPACK and curvlinops.
+"""Cost of a trace penalty, and its cost for a given accuracy compared with BackPACK and curvlinops.
 
 python -m benchmarks.nn.penalty_cost          four minutes
 python -m benchmarks.nn.penalty_cost --quick  one
 python -m benchmarks.nn.penalty_cost --steps  the first table alone
 
-Two networks on scikit-learn's digits (batches of 128, half trained): a ReLU network 64-256-256-10, and a convolutional
-one. All that is compared takes turns, so that a ratio does not depend on what else the machine does; medians of ratios
-of the processor's time. ``default`` squares single examples where nothing convolves; ``per batch`` is ``probe="vjp"``.
+Two networks learn scikit-learn's digits (batches of 128, half trained): a ReLU network 64-256-256-10, and a
+convolutional one. All methods take turns, so that a ratio does not depend on other load of the machine; numbers are
+medians of ratios of processor times. ``default`` squares single examples if no layer convolves; ``per batch`` is
+``probe="vjp"``.
 
-1. A training step with the penalty, over a step without. ``lazily`` is the mean of steps with ``every=4``. The
-   default is judged on the two networks; below are some that cost more, by normalization or few channels.
-2. Estimates (by flatmin with ``probe="per_example"``, else ``per batch``) of the trace and, where they can be
+1. A training step with the penalty, over a step without. ``lazily`` is the mean of steps with ``every=4``. The default
+   is judged on the two networks; below are some that cost more, by normalization or few channels.
+2. Estimates (by flatmin with ``probe="per_example"``, else ``per batch``) of the trace and, if they can be
    differentiated, of its gradient. The trace is that of the whole data, and every estimate draws a batch of its own, as
    in training: ``noise`` is its relative standard deviation, with ``at one batch`` the part that is the probe's.
-   ``work`` is seconds times variance, which is what an accuracy costs, over that of the best of flatmin. A gradient is
+   ``work`` is seconds times variance, the cost of a given accuracy, over that of the best of flatmin. A gradient is
    computed by a backward pass through the estimate.
 
 curvlinops: ``hutchinson_trace`` of its ``GGNLinearOperator``, whose products cannot be differentiated. BackPACK: the
 sums of ``DiagGGNExact`` and ``DiagGGNMC``, differentiated through ``backward(create_graph=True)``; the second draws
-labels, and for cross entropy its gradient is biased: ``bias`` is how much of the gradient along the exact one is lost.
+labels, and for cross entropy its gradient is biased: ``bias`` is the share of the exact gradient that is lost.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ from benchmarks.report import line, machine, mark
 from flatmin.nn import HessianTracePenalty
 
 BATCH = 128
-#: Cost of a penalised step over that of a plain one.
+#: Required cost of a penalised step over that of a plain one.
 WANTED, LAZILY = 3.5, 1.6
-#: Of a turn: enough that what another model left in the caches does not count.
+#: Number of steps in a turn, enough that the effect of another model on the caches is negligible.
 STEPS = 16
 
 Estimate = Callable[[Tensor, Tensor], Tensor]
@@ -66,7 +67,7 @@ def normalized(kind: Callable[[int], nn.Module]) -> nn.Module:
 
 
 def narrow(*more: Callable[[], nn.Module]) -> nn.Module:
-    """Sixteen channels on 16 × 16 pixels."""
+    """A network with sixteen channels on 16 × 16 pixels."""
     layers = [nn.Unflatten(1, (1, 8, 8)), nn.Upsample(scale_factor=2)]
     for channels in (1, 16):
         layers += [nn.Conv2d(channels, 16, 3, padding=1), *(make() for make in more), nn.ReLU()]
@@ -158,7 +159,7 @@ def by_curvlinops(model: nn.Module, loss: nn.Module, vectors: int, x: Tensor, y:
 
 
 def by_backpack(model: nn.Module, loss: nn.Module, extension: object, graph: bool, x: Tensor, y: Tensor) -> Tensor:
-    """Return the sum of a diagonal; the gradients that come with it are left where they are."""
+    """Return the sum of a diagonal; the gradients that are computed with it are not reset."""
     value = loss(model(x), y)
     with backpack(extension):
         value.backward(create_graph=graph)
@@ -216,7 +217,7 @@ def accuracies(rounds: int, draws: int) -> None:
 
 
 def measured(of: str, ways: dict[str, Estimate], model: nn.Module, batches: list, rounds: int) -> dict[str, dict]:
-    """Return what is shown of each way."""
+    """Return the numbers of each way that are printed."""
 
     def drawn(way: Estimate) -> Estimate:
         if of == "trace":

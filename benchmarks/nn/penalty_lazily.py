@@ -1,14 +1,14 @@
-"""Does a trace penalty at every fourth step, four times as strong, reach the solution of one at every step?
+"""Test whether a trace penalty at every fourth step, four times larger, reaches the solution of one at every step.
 
 python -m benchmarks.nn.penalty_lazily          two minutes
 python -m benchmarks.nn.penalty_lazily --quick  twenty seconds
 
-A ReLU network 64-32-10 on 1200 of scikit-learn's digits, batches of 128, SGD with momentum and a step size that falls
-to zero; the penalty by one probe. Each seed draws weights, batches and probes; what is compared starts from the same
-weights and sees the same batches. Trace is the Gauss-Newton trace at the end, exact, objective the loss plus strength
-times trace, both on the training data; error is on the other 597 digits. Below the means: the difference to every
-step, relative (error: in points), with a 95 % interval over seeds. ``never`` shows that the penalty matters, ``fourth
-step, as strong`` is the control: without the factor four the solution is another one.
+A ReLU network 64-32-10 learns 1200 of scikit-learn's digits, in batches of 128, by SGD with momentum and a step size
+that falls to zero; the penalty uses one probe. Each seed draws weights, batches and probes; all variants start from the
+same weights and get the same batches. Trace is the Gauss-Newton trace at the end, exact, objective the loss plus
+strength times trace, both on the training data; error is on the other 597 digits. Below the means are the differences
+from the penalty at every step, relative (error: in points), with a 95 % interval over seeds. ``never`` shows that the
+penalty matters; ``fourth step, as strong`` is the control: without the factor four the solution is different.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from flatmin.nn import HessianTracePenalty, hessian_trace
 
 BATCH, TRAIN = 128, 1200
 LOSSES = {"cross entropy": (nn.CrossEntropyLoss(), 3e-3), "squared": (nn.MSELoss(), 3e-4)}
-#: How often the penalty is computed, and how strong it is on average.
+#: Variants: the interval between penalties in steps, and their mean strength.
 WAYS = {"every step": (1, 1.0), "fourth step": (4, 1.0), "fourth step, as strong": (4, 0.25), "never": (1, 0.0)}
 MEASURES = ("loss", "trace", "objective", "test error")
 

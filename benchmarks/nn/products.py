@@ -1,19 +1,19 @@
-"""Products with the Hessian and the Gauss-Newton matrix beside those of curvlinops: same answer, time, memory.
+"""Products with the Hessian and the Gauss-Newton matrix, compared with those of curvlinops: result, time, memory.
 
 python -m benchmarks.nn.products          three minutes
 python -m benchmarks.nn.products --quick  one minute
 
 Networks on 512 of scikit-learn's digits, in four batches; float32, one thread. Columns:
 
-- ``vectors``: so many are multiplied in one product.
+- ``vectors``: the number of vectors in one product.
 - ``theirs``: milliseconds of curvlinops.
-- ``ours``: time of `flatmin.nn.Curvature` over theirs. All takes turns; medians of ratios.
-- ``alone``: the same if curvlinops is kept out of it. It multiplies blocks of larger models with the
-  Gauss-Newton matrix.
-- ``apart``: how far the two products are from each other, relatively.
+- ``ours``: time of `flatmin.nn.Curvature` over theirs. All take turns; medians of ratios.
+- ``alone``: the same without curvlinops, which otherwise multiplies blocks of larger models with the Gauss-Newton
+  matrix.
+- ``apart``: the relative difference of the two products.
 - ``MB``: peak memory of a product, above that before it, theirs and ours.
 
-Below: how far each Hessian is from differences of gradients, in double precision, where layers normalize.
+Below: the difference of each Hessian from differences of gradients, in double precision, for layers that normalize.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def digits(dtype: torch.dtype = torch.float32) -> list[tuple[Tensor, Tensor]]:
 
 
 def operators(model: nn.Module, of: str, data: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:
-    """Return theirs, ours, and ours without theirs."""
+    """Return the product of curvlinops, that of flatmin, and that of flatmin without curvlinops."""
     loss = nn.CrossEntropyLoss()
     alone = Curvature(model, loss, data, of=of)
     alone._peer = False
@@ -91,7 +91,7 @@ def seconds(action: Callable[[], Any]) -> float:
 
 
 def peak(operator: Any, V: Tensor) -> float:
-    """Return the memory of a product in MB, in a process that has done nothing else."""
+    """Return the memory of a product in MB, in a new process."""
 
     def work(pipe: Any) -> None:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -128,7 +128,7 @@ def row(make: Callable[[], nn.Module], of: str, vectors: int, rounds: int) -> di
 
 
 def errors(layer: nn.Module) -> dict[str, str]:
-    """Return how far products with the Hessian are from differences of gradients; or what stopped them."""
+    """Return the difference of Hessian products from differences of gradients, or why there is none."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 16), layer, nn.Linear(16, 10)).double()
     parameters, data = list(model.parameters()), digits(torch.float64)

@@ -6,8 +6,8 @@ CASE is `prototype` (the default settings: 18 algorithms, 5 seeds, 6 trials each
 without any, all are raced. `--store` keeps finished runs. `--quick`: 300 gradients a run, 1 seed, 2 trials.
 
 Columns: medians over seeds of the scaled trace over the certified flattest value (or, for 0, the trace), of the gap, of
-the relative error and of the training loss over that of a model which answers nothing; the rank; how many runs fit,
-that is have a loss of at most 0.01, and how many diverged; the step size that was chosen, in the competitor's unit.
+the relative error and of the training loss over that of the zero prediction; the rank; the number of runs that fit,
+with a relative loss of at most 0.01, and that diverged; the step size that was chosen, in the competitor's unit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.report import line, machine
 from flatmin.families import Instance
 from flatmin.lab.race import FactoredTask, RaceResult, competitors
 
-#: The flattest value of the prototype of this race, and what it saw: the trace and the error.
+#: The flattest value of the prototype of this race, and its results: the trace and the error.
 FLATTEST = 5.58
 PROTOTYPE = {
     "gradient-descent-small": (5.60, 1e-2),
@@ -46,7 +46,7 @@ CASES: dict[str, Callable[[], Instance]] = {
     "quadratic-network": lambda: families.quadratic_network.sample(10, (1, 1), 70),
     "sparse-regression": lambda: families.sparse_regression.sample(40, 3, 25),
 }
-#: What small races differ in from the default.
+#: Settings of small races that differ from the default.
 SMALL = {"budget": 400, "seeds": 2, "trials": 3}
 QUICK = {"budget": 300, "seeds": 1, "trials": 2}
 
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def raced(name: str, settings: dict[str, int], jobs: int, store: str | None) -> None:
-    """Race on one case, and print what came out."""
+    """Race on one case, and print the results."""
     instance = CASES[name]()
     start = time.perf_counter()
     result = fm.nn.race(instance.problem, truth=instance.truth, jobs=jobs, store=store, **settings)
@@ -88,7 +88,7 @@ def raced(name: str, settings: dict[str, int], jobs: int, store: str | None) -> 
 
 
 def print_table(instance: Instance, result: RaceResult, has_prototype: bool) -> None:
-    """Print one line a competitor, the flattest first, and one for `flatten`."""
+    """Print one line for each competitor, the flattest first, and one for `flatten`."""
     task = FactoredTask(instance.problem, instance.truth, flattest=result.flattest)
     known = {name: competitors.find(name) for name in competitors.names()}
     least = result.flattest.value
@@ -139,7 +139,7 @@ def print_reference(instance: Instance, task: FactoredTask, has_prototype: bool)
 
 
 def correlated(result: RaceResult) -> str:
-    """Return what the rank correlation between gap and error is, in a sentence."""
+    """Return the rank correlation between gap and error, in a sentence."""
     found = result.correlation
     if found is None or found.value is None:
         return "No rank correlation: too few runs fit, or gap or error hardly varies among them."

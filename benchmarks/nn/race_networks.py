@@ -2,11 +2,11 @@
 
 python -m benchmarks.nn.race_networks [--jobs N] [--store DIR] [--quick]
 
-Step sizes and strengths are tuned by the error on 300 other images, 6 pairs each. Columns: percentage wrong of the 1197
-images that nobody saw (median over seeds of weights and batches, smallest, largest), Gauss-Newton trace and training
-loss at the end, strength and step size that were chosen, the latter in the competitor's unit. The split of the images
-is the same for all seeds: differences of a percentage point are within what another split changes. `--quick`: 100
-gradients, 1 seed, 2 trials.
+Step sizes and strengths are tuned by the error on 300 other images, 6 pairs each. Columns: error rate in per cent on
+1197 test images (median over seeds of weights and batches, smallest, largest), Gauss-Newton trace and training loss at
+the end, strength and step size that were chosen, the latter in the competitor's unit. The split of the images is the
+same for all seeds: differences of a percentage point are within the effect of another split. `--quick`: 100 gradients,
+1 seed, 2 trials.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def print_table(task: NetworkTask, result: RaceResult) -> None:
-    """Print one line a competitor, the smallest error first."""
+    """Print one line for each competitor, the smallest error first."""
     known = {name: competitors.find(name) for name in competitors.names()}
     line(TITLES)
     line(["---"] * len(TITLES))

@@ -1,10 +1,10 @@
-"""What surprises in the race on the prototype problem, one measurement each: a setting is changed and nothing else.
+"""Surprises of the race on the prototype problem, one measurement each: one setting is changed and nothing else.
 
 python -m benchmarks.nn.race_surprises [NAME …] [--quick]     a minute of one core; NAME is a heading below
 
-Every line is one run with seed 0, at the step size given, in the competitor's unit. Columns: scaled trace over the
-certified flattest value, relative error, training loss over that of a model which answers nothing. `--quick`: a
-twentieth of the gradients.
+Every line is one run with seed 0, at the given step size, in the competitor's unit. Columns: scaled trace over the
+certified flattest value, relative error, training loss over that of the zero prediction. `--quick`: a twentieth of the
+gradients.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def measured(task: FactoredTask, asked: list[Setting], less: int) -> Iterator[li
 
 
 def variant(who: Competitor, task: FactoredTask, changed: dict[str, Any]) -> Competitor:
-    """Return a competitor with a changed setting; a size is a number here, which the task is told."""
+    """Return a competitor with a changed setting; a changed size is set in the task."""
     if "size" not in changed:
         return who.variant(**changed)
     task.sizes = {**task.sizes, "asked": changed["size"]}

@@ -1,19 +1,19 @@
-"""Do bounds of the largest eigenvalue and intervals of the spectral density hold as often as they say?
+"""Coverage of the bounds of the largest eigenvalue and of the intervals of the spectral density.
 
 python -m benchmarks.nn.spectrum [--trials N]   2000 trials; about ten minutes
 python -m benchmarks.nn.spectrum --quick        100 trials
 
-``bounds``: the outer bound of the largest eigenvalue fails with a probability of ``FAILURE`` at most. ``fails``: how
-often it did, with the 95 % interval of Clopper and Pearson; ``ok`` if that reaches down to ``FAILURE``. ``width``: how
-far the two bounds lie apart, relatively. ``products to 1e-3``: as the default asks, with a failure probability of 1e-6;
-beside it what ARPACK (scipy's ``eigsh``) takes for the same accuracy of its estimate, which has no outer bound.
+``bounds``: the outer bound of the largest eigenvalue fails with a probability of at most ``FAILURE``. ``fails``: how
+often it failed, with the 95 % interval of Clopper and Pearson; ``ok`` if that reaches down to ``FAILURE``. ``width``:
+the relative distance of the two bounds. ``products to 1e-3``: with the default failure probability of 1e-6, and for
+comparison those of ARPACK (scipy's ``eigsh``) for the same accuracy of its estimate, which has no outer bound.
 
 ``density``: coverage of 95 % intervals of the density, of the share of eigenvalues up to a point, both over 25 points
 (the least and the median), and of the first four moments (the least). ``ok``: no worse than 94 % by a binomial test of
 level 5 %, corrected for the number of points.
 
-Spectra with outliers, of a random matrix, and of the networks of `benchmarks.nn.coverage`. Vectors that are uniform on
-a sphere do not know one basis from another, so eigenvalues stand for matrices.
+The spectra have outliers, or come from a random matrix, or from the networks of `benchmarks.nn.coverage`. The
+distribution of vectors that are uniform on a sphere does not depend on the basis, so eigenvalues replace matrices.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from torch import Tensor
 from benchmarks.nn.coverage import Diagonal, networks
 from benchmarks.report import line, machine, mark
 from flatmin.lab.claims import share_interval
-from flatmin.nn.spectrum.density import operator_density
-from flatmin.nn.spectrum.eigenvalue import extreme_eigenvalue
+from flatmin.nn.spectrum.density import spectral_density
+from flatmin.nn.spectrum.eigenvalue import largest_eigenvalue
 
-#: What bounds are asked for: large enough that failures can be counted.
+#: Failure probability of the tested bounds: large enough that failures can be counted.
 FAILURE, FEW = 0.05, (5, 15)
 PROBES, STEPS, POINTS = 10, 30, 25
 
 
 def spectra() -> Iterator[tuple[str, Tensor]]:
-    """Give names and eigenvalues."""
+    """Return names and eigenvalues."""
     n = 400
     G = torch.randn(n, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     bulk = torch.linspace(-1, 1, n - 3, dtype=torch.float64)
@@ -57,11 +57,11 @@ def bounds(trials: int) -> None:
     print("|" + "---|" * 7)
     for name, eigenvalues in spectra():
         exact, operator = float(eigenvalues[-1]), Diagonal(eigenvalues)
-        default = np.mean([extreme_eigenvalue(operator, seed=s).n_products for s in range(20)])
+        default = np.mean([largest_eigenvalue(operator, seed=s).n_products for s in range(20)])
         theirs = np.mean([_arpack(eigenvalues, s) for s in range(20)])
         for few in FEW:
             settings = {"failure": FAILURE, "max_products": few, "tol": 1e-12}
-            found = [extreme_eigenvalue(operator, seed=s, **settings) for s in range(trials)]
+            found = [largest_eigenvalue(operator, seed=s, **settings) for s in range(trials)]
             failed = sum(not e.lower <= exact <= e.upper for e in found)
             low, high = share_interval(failed, trials)
             width = np.median([(e.upper - e.lower) / abs(exact) for e in found])
@@ -71,7 +71,7 @@ def bounds(trials: int) -> None:
 
 
 def _arpack(eigenvalues: Tensor, seed: int) -> int:
-    """Return the products that ARPACK takes until its own estimate is within 1e-3."""
+    """Return the number of products after which ARPACK's own estimate is within 1e-3."""
     values, count = eigenvalues.numpy(), 0
 
     def times(v: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ def density(trials: int) -> None:
     t = stats.t.ppf(0.975, PROBES)
     for name, eigenvalues in spectra():
         values, operator = eigenvalues.numpy(), Diagonal(eigenvalues)
-        first = operator_density(operator, probes=PROBES, steps=STEPS, seed=trials)
+        first = spectral_density(operator, probes=PROBES, steps=STEPS, seed=trials)
         grid = np.quantile(values, np.linspace(0, 1, POINTS)) + first.width * np.linspace(-1, 1, POINTS)
         settings = {"probes": PROBES, "steps": STEPS, "grid": grid, "width": first.width}
         smooth = stats.norm.pdf(grid[:, None], values, first.width).mean(1)
@@ -100,7 +100,7 @@ def density(trials: int) -> None:
         moments = np.array([(values**p).mean() for p in (1, 2, 3, 4)])
         covered, of_moments = np.zeros((2, POINTS)), np.zeros(4)
         for s in range(trials):
-            found = operator_density(operator, seed=s, **settings)
+            found = spectral_density(operator, seed=s, **settings)
             half = t * found.std_error + found.quadrature_error + 1e-12
             covered[0] += np.abs(found.density - smooth) <= half
             covered[1] += (found.cumulative_low - 1e-12 <= share) & (share <= found.cumulative_high + 1e-12)

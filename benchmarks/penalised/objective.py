@@ -10,7 +10,7 @@ from benchopt import BaseObjective
 
 import flatmin as fm
 
-#: A gap is looked for below this gradient, and up to this many cells of the matrix.
+#: A gap is computed below this gradient, and up to this number of cells of the matrix.
 NEARLY, CELLS = 1e-2, 4_000_000
 BLOCK = 1_000_000
 
@@ -31,7 +31,7 @@ class Objective(BaseObjective):
         return {name: getattr(self, name) for name in ("rows", "cols", "values", "shape", "reg", "k")}
 
     def evaluate_result(self, factors, sweeps=None, another_loss=False, memory=None, startup=None):
-        """Judge factors; of another loss only the time counts."""
+        """Judge factors; for another loss only the time counts."""
         L, R = (np.asarray(F, dtype=float) for F in factors)
         told = {"memory": memory, "sweeps": sweeps, "startup": startup, "target": None if another_loss else self.target}
         if not (np.isfinite(L).all() and np.isfinite(R).all()):

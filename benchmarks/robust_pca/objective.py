@@ -1,4 +1,4 @@
-"""Robust PCA: a matrix of low rank and gross errors, told apart by the least ``|X|_* + λ |Y − X|_1``."""
+"""Robust PCA: a split into a matrix of low rank and gross errors with the least ``|X|_* + λ |Y − X|_1``."""
 
 from benchmarks.judged import Judged
 

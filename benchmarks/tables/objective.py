@@ -1,4 +1,4 @@
-"""Tables with holes: the root mean square over hidden cells of what is filled in less the truth, in column units."""
+"""Tables with missing cells: the root mean square error of imputed values over hidden cells, in column units."""
 
 import numpy as np
 from benchmarks.competitor import UntilTarget

@@ -14,7 +14,7 @@ from flatmin.cones import Cone, Rectangular
 from flatmin.cones.rectangular import StackedProduct
 from flatmin.linalg.metric import Metric
 from flatmin.linalg.operator_norm import TopSpectrum
-from flatmin.proofs.conic import certificate_of
+from flatmin.proofs.cone_certificate import certificate_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,7 +127,7 @@ def test_a_missed_singular_vector_is_found(cholesky):
 def test_a_lying_lanczos_iteration_cannot_lower_the_bound(cholesky, monkeypatch):
     """Even if the search misses everything, the factorization refuses a bound that is too small."""
     S, U, V = _matrix(30, 20, np.array([2.0, 1.0, 0.5]))
-    monkeypatch.setattr(operator_norm, "likely_rest", lambda *rest: (0.1, 0.1))
+    monkeypatch.setattr(operator_norm, "complement_norm_bound", lambda *rest: (0.1, 0.1))
     found = top_spectrum(S, U[:, 1:2], V[:, 1:2], unit=1 - 1e-4)
     assert found.norm >= 2 or found.kind == "estimated"
 

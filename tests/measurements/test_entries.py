@@ -26,7 +26,7 @@ def test_many_entries_are_measured_as_few_are(weighted, repeated, ordered, monke
         few.curvature_blocks(L, R),
         few.merged(),
     )
-    monkeypatch.setattr(module, "MANY", 1)
+    monkeypatch.setattr(module, "MIN_COMPILED_CELLS", 1)
     many = Entries(rows, cols, (12, 9), weights)
     fm.testing.check_measurement(many)
     np.testing.assert_allclose(many.forward_factors(L, R), expected[0], atol=1e-14)
@@ -66,7 +66,7 @@ def test_merging_cells_without_repetition_keeps_signs_and_zeros():
 @pytest.mark.parametrize("sorted_cells", [False, True])
 def test_wide_factors_of_fewer_entries_are_measured_as_narrow_ones_are(weighted, sorted_cells, monkeypatch):
     rng = np.random.default_rng(0)
-    (d1, d2), size, k = (150, 140), module.SOME, module.BUSY // module.SOME
+    (d1, d2), size, k = (150, 140), module.MIN_BUSY_CELLS, module.MIN_BUSY_WORK // module.MIN_BUSY_CELLS
     cells = rng.choice(d1 * d2, size, replace=False)
     cells = np.sort(cells) if sorted_cells else cells
     A = Entries(*np.divmod(cells, d2), (d1, d2), rng.random(size) if weighted else None)
@@ -74,7 +74,7 @@ def test_wide_factors_of_fewer_entries_are_measured_as_narrow_ones_are(weighted,
     compiled = A.forward_factors(L, R), A.curvature_blocks(L, R), A.adjoint(np.arange(size))
     assert A._compiled(k)
     assert not A._compiled(k - 1)
-    monkeypatch.setattr(module, "SOME", size + 1)
+    monkeypatch.setattr(module, "MIN_BUSY_CELLS", size + 1)
     assert not A._compiled(k)
     plain = A.forward_factors(L, R), A.curvature_blocks(L, R), A.adjoint(np.arange(size))
     for one, other in zip(compiled, plain, strict=True):
@@ -97,7 +97,7 @@ def test_indices_of_four_bytes_are_kept_and_do_not_overflow():
 
 @pytest.mark.parametrize("many", [False, True])
 def test_blocks_of_rows_are_the_first_curvature_blocks(many, monkeypatch):
-    monkeypatch.setattr(module, "MANY", 1 if many else 10**9)
+    monkeypatch.setattr(module, "MIN_COMPILED_CELLS", 1 if many else 10**9)
     rng = np.random.default_rng(0)
     A = Entries(rng.integers(0, 12, 70), rng.integers(0, 9, 70), (12, 9), rng.uniform(-2, 2, 70))
     L, R = rng.standard_normal((12, 3)), rng.standard_normal((9, 3))
@@ -121,7 +121,7 @@ def test_cells_of_a_huge_table_are_told_apart():
         fm.Problem(A.take([1, 1]), [1.0, 2.0], loss=fm.losses.Absolute())
 
 
-@pytest.mark.parametrize("size", [3000, 2 * module.MANY])
+@pytest.mark.parametrize("size", [3000, 2 * module.MIN_COMPILED_CELLS])
 def test_what_is_done_with_an_adjoint_leaves_the_map_alone(size):
     rng = np.random.default_rng(0)
     rows, cols = rng.integers(0, 60, size), rng.integers(0, 50, size)  # nearly all entries are repeated
@@ -157,7 +157,7 @@ def test_repeated_entries_are_certified_alike_every_time(size):
 @pytest.mark.parametrize("kind", [np.int32, np.int64])
 @pytest.mark.parametrize("many", [False, True])
 def test_what_the_caller_changes_later_changes_nothing(kind, many, monkeypatch):
-    monkeypatch.setattr(module, "MANY", 1 if many else 50_000)
+    monkeypatch.setattr(module, "MIN_COMPILED_CELLS", 1 if many else 50_000)
     rows, cols, weights = np.array([2, 0], kind), np.array([1, 1], kind), np.array([1.0, 2.0])
     A, X = Entries(rows, cols, (3, 2), weights), np.arange(6.0).reshape(3, 2)
     rows[0], cols[0], weights[0] = 0, 0, 7.0

@@ -25,11 +25,11 @@ MISFITS = {
 }
 
 
-def _loss(name, misfit, mu=0.1):
+def _loss(name, misfit, penalty=0.1):
     scaled = Scaled.of(PROBLEMS[name], 1.0, 0)
     model = scaled.model
     n = len(model.stack(np.zeros((model.whitened.shape[0], 0)), np.zeros(0), np.zeros((model.whitened.shape[1], 0))))
-    return PenalisedLoss(model, scaled.b, mu, MISFITS[misfit]), np.random.default_rng(0).standard_normal((n, 2))
+    return PenalisedLoss(model, scaled.b, penalty, MISFITS[misfit]), np.random.default_rng(0).standard_normal((n, 2))
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -46,7 +46,7 @@ def test_the_gradient_is_that_of_the_objective(name, misfit):
         else:
             left = residual if loss.misfit is None else loss.misfit(residual)
             missed = left @ left / 2
-        return np.vdot(x, x) / 2 + missed / loss.mu
+        return np.vdot(x, x) / 2 + missed / loss.penalty
 
     gradient = loss.gradient(x, loss.model.value(x))
     step = np.random.default_rng(1).standard_normal(x.shape)
@@ -93,7 +93,7 @@ def test_minima_are_those_of_newtons_method(name):
     found, value = minimise(loss, x, 1e-10, Clock())
     assert value == pytest.approx(loss.model.value(found))
     assert np.linalg.norm(loss.gradient(found, value)) <= 1e-10 * np.linalg.norm(found)
-    end = newton(loss.model, x, loss.model.value(x), loss.target, 1 / loss.mu, 1e-10, Clock(), max_steps=200)
+    end = newton(loss.model, x, loss.model.value(x), loss.target, 1 / loss.penalty, 1e-10, Clock(), max_steps=200)
     assert np.vdot(found, found) == pytest.approx(np.vdot(end.x, end.x), rel=1e-6)
 
 
@@ -123,7 +123,7 @@ def test_steps_end_where_the_slope_vanishes(root, power):
 def test_multipliers_are_proximal_steps_on_the_dual_programme(name):
     """Dual feasible, with ``⟨q(x), y⟩ = ½ ‖x‖²``, rising values, and a distance from the last one that falls."""
     loss, x = _loss(name, "squared")
-    model, b, mu, y = loss.model, loss.target, 0.1, np.zeros(len(loss.target))
+    model, b, penalty, y = loss.model, loss.target, 0.1, np.zeros(len(loss.target))
     width = min(model.whitened.shape) * (2 if name == "signed" else 1)
     support = np.ones((len(x), width))
     if name == "signed":
@@ -132,7 +132,7 @@ def test_multipliers_are_proximal_steps_on_the_dual_programme(name):
     multipliers = []
     for _ in range(30):
         start = support * rng.standard_normal(support.shape)
-        objective = PenalisedLoss(model, b + mu * y, mu)
+        objective = PenalisedLoss(model, b + penalty * y, penalty)
         x, value = minimise(objective, start, 1e-11, Clock())
         y = objective.multiplier(value)
         assert model.leading(model.dual_matrix(y), 1, 0)[1][0] <= 1 + 1e-5

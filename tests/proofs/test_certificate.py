@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import flatmin as fm
 from flatmin.proofs.certificate import LARGEST_CHANCE, LARGEST_GAP, LARGEST_RESIDUAL
-from flatmin.proofs.conic import certificate_of
+from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.proofs.whitening import whiten
 from flatmin.testing import check_solution
 from tests import referee

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flatmin.linalg.metric import Metric
-from flatmin.linalg.subspaces import lowest_beside
+from flatmin.linalg.subspaces import lowest_on_complement
 from flatmin.proofs import margins
 from flatmin.proofs.margins import complement_margin
 
@@ -39,7 +39,7 @@ class TestComplementMargin:
     def test_a_lying_lanczos_iteration_cannot_raise_it(self, monkeypatch):
         W, Q = _hermitian(np.concatenate([np.zeros(2), np.linspace(0.1, 1, 23)]))
         for lie in (0.12, 0.5, 10.0):
-            monkeypatch.setattr(margins, "lowest_beside", lambda *a, lie=lie: (np.array([lie]), Q[:, 2:3]))
+            monkeypatch.setattr(margins, "lowest_on_complement", lambda *a, lie=lie: (np.array([lie]), Q[:, 2:3]))
             margin, kind = complement_margin(W, Q[:, :2], Metric(np.ones(len(W))))
             assert kind == "estimated" or margin <= 0.1
 
@@ -67,7 +67,7 @@ def test_lowest_eigenvalues_beside_a_null_space_leave_out_what_is_not_seen(dtype
     values = np.concatenate([np.zeros(5), np.linspace(-0.2, 1, 55)])
     W, Q = _hermitian(values, dtype)
     whole = Metric(np.concatenate([np.zeros(2), np.ones(58)]), Q)  # two directions unseen, three in U
-    found, vectors = lowest_beside(W, Q[:, 2:5], whole, count, 1e-10)
+    found, vectors = lowest_on_complement(W, Q[:, 2:5], whole, count, 1e-10)
     np.testing.assert_allclose(found, values[5 : 5 + count], atol=1e-8)
     np.testing.assert_allclose(W @ vectors, vectors * found, atol=1e-4)
     np.testing.assert_allclose(Q[:, :5].conj().T @ vectors, 0, atol=1e-8)

@@ -10,7 +10,7 @@ import flatmin as fm
 from flatmin.families import matrix_completion, phase_retrieval, quadratic_network, robust_pca
 from flatmin.losses import Absolute
 from flatmin.measurements import Entries
-from flatmin.proofs.conic import certificate_of, trace_is_determined, trivial_dual
+from flatmin.proofs.cone_certificate import certificate_of, trace_is_determined, trivial_dual
 from flatmin.proofs.flatness import flatness
 from flatmin.proofs.radius import Stability
 from flatmin.report import SolvedProblem
@@ -25,7 +25,7 @@ STABILITY = Stability(
     margin=0.25,
     inner=1.0,
     injectivity=0.5,
-    spread=1.0,
+    gain=1.0,
     dual_size=0.1,
     growth=0.2,
     misfit=1e-13,

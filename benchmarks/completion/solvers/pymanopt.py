@@ -1,4 +1,4 @@
-"""pymanopt's conjugate gradients on matrices of fixed rank, which is told the rank: it seeks a fit, not a flat one.
+"""pymanopt's conjugate gradients on matrices of fixed rank, which is given; it looks for a fit, not a flat one.
 
 Vandereycken, "Low-rank matrix completion by Riemannian optimization", SIAM Journal on Optimization 23 (2013). Its start
 is the leading part of the data; pymanopt's own starts are random and far slower.
@@ -12,7 +12,7 @@ from pymanopt.optimizers import ConjugateGradient
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import svds
 
-#: Seconds after which it gives up.
+#: Time limit in seconds.
 LONGEST = 20.0
 
 

@@ -1,4 +1,4 @@
-"""cvxpy with SCS, at 1e-7 and below until the referee is content."""
+"""cvxpy with SCS, at tolerances from 1e-7 down until the referee's target is met."""
 
 import numpy as np
 import scs  # noqa: F401

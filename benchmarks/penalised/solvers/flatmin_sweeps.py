@@ -1,4 +1,4 @@
-"""The half sweeps of flatmin's engine, plain: neither accelerated nor with a certificate, as many as are asked for."""
+"""The half sweeps of flatmin's engine, without acceleration and certificate, for a given number of sweeps."""
 
 import numpy as np
 from benchmarks.competitor import Competitor

@@ -1,4 +1,4 @@
-"""implicit, whose loss is another one (every cell counts, in float32): what a sweep of it costs, and no more."""
+"""implicit, which minimises another loss (every cell counts, in float32): only the cost of a sweep is compared."""
 
 import numpy as np
 from benchmarks.competitor import Competitor, threads

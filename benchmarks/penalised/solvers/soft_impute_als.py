@@ -1,4 +1,4 @@
-"""SoftImpute-ALS, whose norm is another one (each row counts alike): what a sweep of it costs, and no more."""
+"""SoftImpute-ALS, which uses another norm (all rows count the same): only the cost of a sweep is compared."""
 
 from benchmarks.competitor import Competitor
 from benchmarks.soft_impute import soft_impute_als

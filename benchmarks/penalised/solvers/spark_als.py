@@ -1,7 +1,7 @@
-"""Spark MLlib's ALS, the same objective in float32; its start is not timed, reading and caching the triples neither.
+"""Spark MLlib's ALS, the same objective in float32, without the time to start, read and cache the triples.
 
-Its memory is that of another process and not measured. A sweep is another layer of Spark's lineage, which the stack of
-the Java machine, and for many columns its memory, have to hold: both are larger than by default.
+Its memory is that of another process and not measured. A sweep adds a layer to Spark's lineage, which needs space on
+the stack of the Java machine and, for many columns, in its memory: both limits are larger than by default.
 """
 
 import time

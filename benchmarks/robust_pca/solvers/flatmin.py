@@ -1,4 +1,4 @@
-"""flatmin itself, certificate included; the fit is there when its callback first says that it leaves 1e-7 at most."""
+"""flatmin itself, certificate included; the fit is ready when its callback first reports an accuracy of 1e-7."""
 
 import time
 

@@ -1,8 +1,8 @@
-"""tensorly's robust PCA: it counts the nuclear norm once an axis, so twice for a matrix, and has an absolute tol.
+"""tensorly's robust PCA: it counts the nuclear norm once per axis, so twice for a matrix, and has an absolute tol.
 
-Its step grows by 1.3 a round, which reaches 1e-7 on large tables in the least time among 1.1 (its default), 1.2, 1.25
-and 1.3, or by 1.2, as small ones need; with 1.5 it stops earlier, but at errors of 1e-5, and with 2 at 0.1. The better
-one counts. Its tolerances begin with the loosest that suffices.
+Its step grows by 1.3 a round or by 1.2. On large tables 1.3 reaches 1e-7 in the least time among 1.1 (its default),
+1.2, 1.25 and 1.3; small tables need 1.2. With 1.5 it stops earlier, but at errors of 1e-5, and with 2 at 0.1. The
+better one counts. Its tolerances begin with the loosest that suffices.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Tables of scikit-learn of which cells are hidden completely at random."""
+"""Tables of scikit-learn, with cells hidden completely at random."""
 
 import numpy as np
 from benchopt import BaseDataset

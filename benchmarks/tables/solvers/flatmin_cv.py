@@ -1,4 +1,4 @@
-"""MatrixCompletionCV with the flat metric alone: cells are hidden evenly, so that the others do the same."""
+"""MatrixCompletionCV with the flat metric alone: cells are hidden evenly, so the other metrics give the same."""
 
 from benchmarks.imputer import Imputer
 

@@ -1,4 +1,4 @@
-"""fancyimpute's SoftImpute, in whose version 0.7.0 an argument has a name that scikit-learn has given up."""
+"""fancyimpute's SoftImpute 0.7.0; one of its arguments has a name that scikit-learn no longer accepts."""
 
 from benchmarks.imputer import Imputer
 from fancyimpute import SoftImpute, soft_impute, solver

@@ -6,7 +6,7 @@ import numpy as np
 
 from flatmin.losses import Absolute
 from flatmin.problem import Problem
-from flatmin.proofs.conic import trace_is_determined
+from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Solution, Status
 
 __all__ = ["noise_hints"]

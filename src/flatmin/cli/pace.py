@@ -1,4 +1,4 @@
-"""How far a race is, and how long it will take."""
+"""The progress of a race in words: how many runs are done, and the time that the others will take."""
 
 from __future__ import annotations
 
@@ -10,44 +10,38 @@ from flatmin._core.progress import spoken
 
 __all__ = ["Pace"]
 
-#: Seconds within which the next run is finished only if it was there already.
-AT_ONCE = 0.01
-
 
 class Pace:
-    """The words about a race that goes on, told of each finished run.
+    """The words about the progress of a race.
 
-    The time left is what the work took that was done since the start, for the work that is left. Runs that were kept
-    from before come at once; they count as done, not as speed.
+    Work is counted in budgets: 1 for a scored run, ``share`` for a trial. The remaining time follows from the work that
+    was done since the start. Runs that were kept from before are done, but are no such work.
 
     Parameters
     ----------
     trials, seeds : int
-        Runs of each competitor, for tuning and scored.
+        Numbers of runs of each competitor, for tuning and scored.
     share : float
-        The part of the budget that a trial may spend.
+        The share of the budget that a trial may spend.
     clock : callable
-        Seconds, for tests.
+        Returns seconds; for tests.
     """
 
     def __init__(self, trials: int, seeds: int, share: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._work = {"tuning": share, "race": 1.0}
-        self._each = (trials * share + seeds) / (trials + seeds)
-        self._done = self._made = 0.0
-        self._clock = clock
-        self._start = self._last = clock()
+        self._trials, self._seeds, self._share = trials, seeds, share
+        self._clock, self._start, self._made = clock, clock(), 0.0
 
     def __call__(self, state: Mapping[str, Any]) -> Iterator[str]:
         """Give the words about the run that a race has just finished."""
-        now, work = self._clock(), self._work[state["phase"]]
-        self._done += work
-        if now - self._last > AT_ONCE:
-            self._made += work
-        elif not self._made:
-            self._start = now
-        self._last = now
-        left = self._each * state["total"] - self._done
-        yield f"{state['done']} of {state['total']} runs"
-        yield f"{'tuned' if state['phase'] == 'tuning' else 'ran'} {state['competitor']}"
-        if self._made and state["done"] < state["total"]:
-            yield f"about {spoken((now - self._start) * left / self._made)} left"
+        tuned, done, total = state["phase"] == "tuning", state["done"], state["total"]
+        self._made += self._share if tuned else 1.0
+        yield f"{done} of {total} runs"
+        yield f"{'tuned' if tuned else 'ran'} {state['competitor']}"
+        if done < total:
+            elapsed = self._clock() - self._start
+            yield f"about {spoken(elapsed * (self._work(total, total) - self._work(done, total)) / self._made)} left"
+
+    def _work(self, done: int, total: int) -> float:
+        """Return the work of the first runs of all, of which trials come first."""
+        trials = total * self._trials // (self._trials + self._seeds)
+        return self._share * min(done, trials) + max(0, done - trials)

@@ -1,8 +1,8 @@
-"""The runs of a race, kept while it goes on and after it."""
+"""The store of a race's runs: beside the results while the race goes on, and part of them afterwards."""
 
 from __future__ import annotations
 
-import re
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,82 +12,102 @@ from pathlib import Path
 
 from flatmin.errors import InputError
 
-__all__ = ["Runs", "kept_runs"]
+__all__ = ["STORE", "Runs", "kept_runs"]
 
-#: A run's file, and one that was not finished.
-RUN = re.compile(r"[0-9a-f]+\.json")
-UNFINISHED = re.compile(r"\.[0-9a-f]+\.json\..*")
+#: Name of the store. SQLite keeps two more files of names that begin with it while a race goes on.
+STORE = "runs.db"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Runs:
-    """A directory of runs beside the results, as long as there are none.
+    """The store of a race in progress.
 
     Attributes
     ----------
+    target : Path
+        The directory of the results, which may hold those of a former race.
     directory : Path
-        Where a race keeps its runs.
-    former : frozenset of str
-        Names of those that a former race in the same place has left.
+        The directory of the store.
+    n_former : int
+        The number of runs that were taken over from the former race.
     """
 
+    target: Path
     directory: Path
-    former: frozenset[str] = frozenset()
+    n_former: int = 0
 
     @property
-    def names(self) -> set[str]:
-        """The names of all runs that are finished."""
-        return {path.name for path in self.directory.iterdir() if RUN.fullmatch(path.name)}
+    def file(self) -> Path:
+        """The store."""
+        return self.directory / STORE
 
-    def copy(self, to: Path, with_former: bool) -> None:
-        """Copy the runs, those of the former race only if they are of the same one."""
-        to.mkdir()
-        for name in self.names - (frozenset() if with_former else self.former):
-            shutil.copy2(self.directory / name, to / name)
+    @property
+    def n_new(self) -> int:
+        """The number of finished runs that are not yet part of any results."""
+        return _n_finished(self.file) - self.n_former
+
+    def take_over(self, digest: str) -> None:
+        """Start from the runs of the former race if its task had this digest; an interrupted race has done so."""
+        former = self.target / STORE
+        if self.file.exists() or not former.exists():
+            return
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            summary = json.loads((self.target / "summary.json").read_text(encoding="utf-8"))
+            if summary["protocol"]["digest"] == digest:
+                shutil.copy2(former, self.file)
+                self.n_former = _n_finished(self.file)
+
+    def copy(self, folder: Path) -> None:
+        """Copy the store into a folder."""
+        shutil.copy2(self.file, folder / STORE)
 
 
 @contextmanager
 def kept_runs(target: Path, wanted: bool = True) -> Iterator[Runs]:
-    """Give the runs for results in ``target``: those of a former race there, and of one that was interrupted.
+    """Give the store for results in ``target``, which goes on with an interrupted race if there is one.
 
-    They vanish if the block ends well. If it is interrupted they stay, and one line on stderr says so, if ``wanted``.
+    The store vanishes if the block ends well. If the block is interrupted the store stays, and one line on stderr says
+    so, if ``wanted``.
 
     Raises
     ------
     InputError
-        If there is something else where they would be kept.
+        If there is something else where the store would be.
     """
     directory = target.with_name(f"{target.name}.partial")
-    made = [parent for parent in target.parents if not parent.exists()]
-    _check(directory)
+    new_parents = [parent for parent in target.parents if not parent.exists()]
+    _check(target, directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        runs = Runs(directory, _taken_over(target / "runs", directory))
     except OSError as error:
         raise InputError(f"{directory} cannot be written: {error.strerror or error}") from error
+    runs = Runs(target, directory)
     try:
         yield runs
     except BaseException as error:
-        new = len(runs.names - runs.former)
-        if new and wanted and not isinstance(error, Exception):
-            count = "1 run is" if new == 1 else f"{new} runs are"
-            print(
-                f"flatmin: stopped; {count} kept in {directory}, the same command goes on from there", file=sys.stderr
-            )
-        if not new:
+        count = runs.n_new
+        if count and wanted and not isinstance(error, Exception):
+            kept = "1 run is" if count == 1 else f"{count} runs are"
+            print(f"flatmin: stopped; {kept} kept in {directory}, the same command goes on from there", file=sys.stderr)
+        if not count:
             shutil.rmtree(directory)
-            for parent in made:
+            for parent in new_parents:
                 with suppress(OSError):
                     parent.rmdir()
         raise
     shutil.rmtree(directory)
 
 
-def _check(directory: Path) -> None:
-    """Raise `InputError` if there is something that is not a directory of runs."""
+def _check(target: Path, directory: Path) -> None:
+    """Raise `InputError` if there are files that are no store, or runs in the former format."""
+    if (target / "runs").is_dir():
+        raise InputError(
+            f"{target / 'runs'} holds runs in a former format, which cannot be used again; move {target} away "
+            "or choose another --output"
+        )
     if not directory.exists():
         return
-    if directory.is_dir() and all(RUN.fullmatch(p.name) or UNFINISHED.fullmatch(p.name) for p in directory.iterdir()):
+    if directory.is_dir() and all(path.name.startswith(STORE) for path in directory.iterdir()):
         return
     raise InputError(
         f"{directory} exists and does not hold the runs of an interrupted race, expected nothing there; move it away "
@@ -95,12 +115,12 @@ def _check(directory: Path) -> None:
     )
 
 
-def _taken_over(source: Path, directory: Path) -> frozenset[str]:
-    """Copy the runs of a former race, and return their names."""
-    if not source.is_dir():
-        return frozenset()
-    names = frozenset(path.name for path in source.iterdir() if RUN.fullmatch(path.name))
-    for name in names:
-        if not (directory / name).exists():
-            shutil.copy2(source / name, directory / name)
-    return names
+def _n_finished(file: Path) -> int:
+    """Return the number of finished runs in a store."""
+    from flatmin.lab import Store
+
+    if not file.exists():
+        return 0
+    with Store(file) as store:
+        ((count,),) = store.select("SELECT count(*) FROM trials WHERE status = 'done'")
+    return int(count)

@@ -1,4 +1,4 @@
-"""Any model of the core as a PyTorch module."""
+"""A factored model, with any measurement and parametrization, as a PyTorch module."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from flatmin._core.arrays import Array
+from flatmin._core.validation import whole_number
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.losses import clip_level
@@ -24,8 +25,8 @@ __all__ = ["FactoredModel", "SquaredDistance", "contraction"]
 class _Contraction(torch.autograd.Function):
     """A partial derivative of the trilinear form ``T(y, P, Q) = Re⟨y, A(P Q*)⟩``.
 
-    ``slot`` names the argument that is left out: 0 gives ``A(P Q*)``, 1 gives ``A*(y) Q``, 2 gives ``A*(y)* P``.
-    Since T is linear in each argument, the derivative of one is made of the other two, to any order.
+    ``slot`` is the argument of the derivative: 0 gives ``A(P Q*)``, 1 gives ``A*(y) Q``, 2 gives ``A*(y)* P``. Since T
+    is linear in each argument, derivatives of these functions, of any order, are again of these three kinds.
     """
 
     @staticmethod
@@ -47,7 +48,7 @@ class _Contraction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[None, None, Tensor | None, Tensor | None]:
         if ctx.slot == 0 and not torch.is_grad_enabled():
-            # Nobody will differentiate this again, so one A*(y) serves both; batches of cotangents have no array.
+            # No further derivative is needed, so one A*(y) serves both; a batched cotangent has no array and raises.
             with suppress(RuntimeError):
                 P, Q = ctx.saved_tensors
                 S = ctx.measurement.adjoint_operator(_array(cotangent))
@@ -84,7 +85,7 @@ class _Contraction(torch.autograd.Function):
         return torch.stack([contraction(measurement, slot, a, b) for a, b in pairs]), 0
 
 
-#: torch asks for the signature at every call, and to look it up takes a third of a small product's time.
+#: torch reads the signature at every call; without this attribute that takes a third of the time of a small product.
 _Contraction.forward.__signature__ = inspect.signature(_Contraction.forward)  # type: ignore[attr-defined]
 
 
@@ -98,46 +99,46 @@ def contraction(measurement: Measurement, slot: int, first: Tensor, second: Tens
 
 
 def _array(t: Tensor) -> Array:
-    """Return a tensor's numbers; raises RuntimeError for a batched one, which has none of its own."""
+    """Return a tensor as an array; raises RuntimeError for a tensor under `torch.func.vmap`, which has no array."""
     return np.asarray(t.detach().resolve_conj().resolve_neg().cpu().numpy())
 
 
 def _like(array: Array, t: Tensor) -> Tensor:
-    """Return an array as a tensor where another one is."""
+    """Return an array as a tensor on the device of another tensor."""
     return torch.from_numpy(np.ascontiguousarray(array)).to(t.device)
 
 
 def _as(gradient: Tensor | None, argument: Tensor) -> Tensor | None:
-    """Return a gradient in the field of its argument: a real argument has a real one."""
+    """Return a gradient, without its imaginary part if the argument is real."""
     if gradient is not None and gradient.is_complex() and not argument.is_complex():
         return gradient.real
     return gradient
 
 
 class FactoredModel(nn.Module):
-    """The weights of a problem as trainable parameters, for any measurement and parametrization of the core.
+    """The factors of a problem as trainable parameters, for any measurement and parametrization.
 
     ``model()`` returns all predictions ``A(X(θ))``, ``model(index)`` some of them, and ``model.loss()`` the loss of the
-    problem. The measurements are computed by the core; their derivatives, of any order, by the core's adjoint.
+    problem. Predictions use the forward map of the measurement, and their derivatives, of any order, its adjoint.
 
     Parameters
     ----------
     problem : Problem
         The model and its data.
     rank : int, optional
-        The width k: columns of the factors, for a signed Gram model of both signs together. None stands for the rank of
-        the parametrization, else for the smaller dimension (signed Gram: twice that). Hadamard and chain models have
-        widths of their own.
+        Number k of columns of the factors, of both signs together for a signed Gram model. The default is the rank of
+        the parametrization or, if that is not set, the smaller dimension (twice that for a signed Gram model). Hadamard
+        and chain models have widths of their own.
     seed : int
-        Draws the factors.
+        Seed of the random factors.
     scale : float
         Standard deviation of their entries, in the units of the factors.
 
     Attributes
     ----------
     parameters : real float64 tensors
-        One a factor, of its shape; where the sensing matrices are complex, the real part above the imaginary one,
-        (2d, k).
+        One for each factor, with its shape. If the sensing matrices are complex, the real part is above the imaginary
+        part, (2d, k).
 
     Raises
     ------
@@ -158,11 +159,9 @@ class FactoredModel(nn.Module):
         super().__init__()
         if not isinstance(problem, Problem):
             raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
-        for name, value, least in (("rank", rank, 1), ("seed", seed, 0)):
-            if value is None and name == "rank":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        if rank is not None:
+            whole_number(rank, "rank", 1)
+        whole_number(seed, "seed", 0)
         if not isinstance(scale, int | float | np.number) or not 0 <= scale < np.inf:
             raise InputError(f"scale is {scale!r}, expected a finite number of at least 0")
         self.problem = problem
@@ -179,7 +178,7 @@ class FactoredModel(nn.Module):
         self._metric = [_tensor(D) for D in problem.metric]
 
     def weights(self) -> tuple[Tensor, ...]:
-        """Return the factors as tensors that remember their parameters, complex where the model is."""
+        """Return the factors as differentiable functions of the parameters, complex if the model is complex."""
         stacked = [getattr(self, name) for name in self.problem.parametrization.names]
         if not self.is_complex:
             return tuple(stacked)
@@ -191,7 +190,7 @@ class FactoredModel(nn.Module):
 
     @torch.no_grad()
     def set_factors(self, factors: Any) -> None:
-        """Copy factors of the model's own widths into the parameters; raises `InputError` for others."""
+        """Copy factors into the parameters; raise `InputError` unless their shapes are those of the model."""
         checked = self.problem.check(factors)
         for name, F in zip(self.problem.parametrization.names, checked, strict=True):
             parameter, new = getattr(self, name), torch.from_numpy(self._stacked(F))
@@ -208,7 +207,7 @@ class FactoredModel(nn.Module):
         return self.problem.parametrization.matrix(self.factors())
 
     def forward(self, index: Tensor | None = None) -> Tensor:
-        """Return the predictions ``A(X)`` (m,), or those at ``index``."""
+        """Return the predictions ``A(X)``, (m,), or those at ``index``."""
         measurement = self.problem.measurement
         if index is None:
             return contraction(measurement, 0, *self.pair())
@@ -219,15 +218,15 @@ class FactoredModel(nn.Module):
         return contraction(measurement.take(wanted), 0, *self.pair())
 
     def loss(self, index: Tensor | None = None) -> Tensor:
-        """Return the loss of the problem, a scalar tensor; of the squared loss also at ``index`` alone.
+        """Return the loss of the problem, a scalar tensor; if it is the squared loss, also for an ``index`` only.
 
-        With the loss `Absolute` and a limit τ it is the squared distance of the residual from the ball ``‖S‖_1 ≤ τ``,
-        whose derivative is that of the distance from the nearest point; the other form has no loss to train on.
+        For the loss `Absolute` with a limit τ it is the squared distance of the residual from ``‖S‖_1 ≤ τ``, see
+        `SquaredDistance`; the form without a limit has no differentiable loss.
 
         Raises
         ------
         InputError
-            For the loss `Absolute` without a limit, or at an index.
+            For the loss `Absolute` without a limit or with an index.
         """
         loss, target = self.problem.loss, torch.from_numpy(self.problem.data)
         if loss.has_gross_errors:
@@ -238,12 +237,12 @@ class FactoredModel(nn.Module):
         return torch.mean((self(index) - target) ** 2)
 
     def scaled_trace(self) -> Tensor:
-        """Return the scaled trace ``(c/2) (‖D1 P‖² + ‖D2 Q‖²)``, c the model's trace factor, as a scalar tensor.
+        """Return the scaled trace ``(c/2) (‖D1 P‖² + ‖D2 Q‖²)`` with the trace factor c, as a scalar tensor.
 
         Raises
         ------
         InputError
-            For Hadamard and chain models, whose trace is another one; `HessianTracePenalty` estimates it.
+            For Hadamard and chain models, whose trace has another form; `HessianTracePenalty` estimates it.
         """
         model = self.problem.parametrization
         if not model.has_cone_norm:
@@ -270,7 +269,7 @@ class FactoredModel(nn.Module):
 class SquaredDistance(nn.Module):
     """The squared distance of a residual from the ball ``‖S‖_1 ≤ τ``: the loss `Absolute` of outputs and targets.
 
-    Its derivative is that of the distance from the nearest point of the ball.
+    Its derivative treats the nearest point of the ball as fixed, which is exact for a projection onto a convex set.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The flat minimum found by training: the trace as a penalty that is made to vanish, with a proof at the end."""
+"""Flat minima by gradient descent on penalized losses, with a certificate for the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flatmin.nn.penalised import PenalisedLoss, minimise
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
-from flatmin.proofs.conic import certificate_of, trace_is_determined, trivial_dual
+from flatmin.proofs.cone_certificate import certificate_of, trace_is_determined, trivial_dual
 from flatmin.proofs.robust.certificate import robust_certificate
 from flatmin.solution import Solution
 from flatmin.solvers import certify
@@ -29,23 +29,27 @@ from flatmin.solvers.task import Task, status_of
 
 __all__ = ["flatten"]
 
-#: Strengths μ of the penalty at first, in units in which the data have a dual matrix of norm one.
-STRENGTHS = (1e-1, 1e-2, 1e-3)
-#: Then μ is divided by GROWTH after every round that leaves more than this share of the misfit …
-SLOW, GROWTH = 0.5, 4.0
-#: … and after so many in a row, the weights cannot fit the data.
-PATIENCE = 8
-#: The data are moved at most this often.
-ROUNDS = 40
-#: A round ends at this relative gradient, or at this share of the misfit before it, but not below rounding.
-COARSE, SHARE, ROUNDING = 1e-2, 0.3, 1e-12
-#: Noise added before a round: its standard deviation over √μ, times ten times the relative misfit once that is small.
-KICK = 0.1
-#: Smaller singular values, relatively, are those of columns that are not needed.
+#: Penalties μ of the first rounds, in the units of `Scaled`.
+PENALTIES = (1e-1, 1e-2, 1e-3)
+#: A round is slow if it leaves more than this share of the misfit.
+SLOW = 0.5
+#: After a slow round the penalty is divided by this number.
+DIVISOR = 4.0
+#: After this many slow rounds in a row, the weights cannot fit the data.
+MAX_SLOW_ROUNDS = 8
+#: Largest number of rounds.
+MAX_ROUNDS = 40
+#: A round ends at a relative gradient of COARSE, or of SHARE times the relative misfit before it, if that is smaller.
+COARSE, SHARE = 1e-2, 0.3
+#: Smallest relative gradient that a round aims for.
+ROUNDING = 1e-12
+#: Standard deviation of the noise added before a round, over √μ; it decreases with relative misfits below 0.1.
+NOISE = 0.1
+#: Smaller relative singular values belong to columns that are zero up to rounding.
 NEGLIGIBLE = 1e-13
-#: Positive semidefinite matrices whose trace would have to exceed that of the best fit by this factor do not fit.
-BEYOND = 1e3
-#: Arrays of the size of the weights that are held at a time.
+#: If only semidefinite matrices with a trace above this multiple of the best fit's could fit, the data have no fit.
+MAX_TRACE_RATIO = 1e3
+#: Number of arrays of the size of the weights in memory.
 ARRAYS = 12
 
 
@@ -62,53 +66,52 @@ def flatten(
 ) -> Solution:
     """Return the flat minimum of a problem, found by training its weights and certified by the core.
 
-    Only gradients of penalised losses are used. In whitened, scaled coordinates, where the scaled trace of the stacked
-    weights x is a multiple of ``‖x‖²`` and their predictions are ``q(x)``, each round
+    Training uses gradients of penalized losses only. In whitened, scaled coordinates the scaled trace of the stacked
+    weights x is a multiple of ``‖x‖²``. With predictions ``q(x)`` and a penalty μ, each round
 
         minimises  (μ/2) ‖x‖² + ½ ‖q(x) − (b + μ y)‖²,    then    y ← y + (b − q(x))/μ
 
-    with μ = 0.1, 0.01, 0.001, and smaller where the misfit falls slowly. The penalty shrinks the weights, and the data
-    are moved by as much as it does (Bregman's method), so that in the end the weights fit at a penalty that has not
-    vanished. y is then the dual vector that proves their flatness. Minimisation is by conjugate gradients, with the
-    Grams of the factors as preconditioner and exact steps. Before each round the weights get a small random kick:
-    columns that a large penalty has removed stay zero without it.
+    where μ = 0.1, 0.01, 0.001, and less if the misfit falls slowly. The shift of the data compensates for the shrinkage
+    by the penalty (Bregman's method), so that the weights fit at a positive penalty, and y becomes the dual vector that
+    proves their flatness. Each round runs conjugate gradients with exact line searches, preconditioned by the Gram
+    matrices of the factors. Before each round the weights get small random noise, without which columns that a large
+    penalty has removed would stay zero.
 
-    With the loss `Absolute` the residual is replaced by what projecting it on the allowed errors leaves; in the form
-    with a weight w by the residual clipped to ``± w μ``, the gradient of Huber's function.
+    With the loss `Absolute`, the residual is replaced by its distance vector from the set of allowed errors; in the
+    form with a weight w, by the residual clipped to ``± w μ``, the derivative of Huber's function.
 
     Parameters
     ----------
     problem : Problem
-        Of a `Product`, `Gram` or `SignedGram` model. For positive semidefinite matrices measured by vectors every fit
-        is flat, and the proof of uniqueness comes from the core.
+        A `Product`, `Gram` or `SignedGram` model.
     rank : int, optional
-        Columns to train, for a signed Gram model of both signs together. None stands for the rank of the
-        parametrization, else for the smaller dimension (signed Gram: twice that), with which every matrix can be made.
+        Number of columns, of both signs together for a signed Gram model. The default is the rank of the
+        parametrization or, if that is not set, the smaller dimension (twice that for a signed Gram model), with which
+        the factors can represent every matrix.
     tol : float
         Target for the relative residual and the relative duality gap.
     max_iter : int, optional
-        The largest number of gradients. Each comes with one step, whose exact length takes two forward maps.
+        The largest number of gradients. Each is followed by one step, whose line search takes two forward maps.
     time_limit : float, optional
-        Seconds after which training ends; the certificate takes its time on top.
+        Seconds after which training ends; the time of the certificate is not included.
     warm_start : Solution or tuple of ndarray, optional
-        A solution of a similar problem, or factors, to start from.
+        The start: a solution of a similar problem, or factors.
     seed : int
-        Draws the kicks.
+        Seed of the noise.
     callback : callable, optional
         Called after each round with a row of the history.
 
     Returns
     -------
     Solution
-        Its factors are those of the trained matrix, made exactly balanced in whitened coordinates, without columns that
-        are zero to rounding. ``iterations`` counts gradients. The history has, after each round, ``iteration``,
-        ``seconds``, ``residual`` and ``gap`` (both relative, of the certificate), ``rank``, and of the weights as they
-        were trained ``loss`` and ``trace`` (scaled).
+        The flattest factors of the trained matrix, without columns that are zero up to rounding. ``iterations`` is the
+        number of gradients. The history has one row for each round: ``iteration``, ``seconds``, the relative
+        ``residual`` and ``gap`` of the certificate, ``rank``, ``loss``, and scaled ``trace`` of the trained weights.
 
     Raises
     ------
     InputError
-        If an argument is out of range, for Hadamard and chain models, or if memory would not suffice.
+        If an argument is out of range, the model is a Hadamard or chain model, or memory would not suffice.
 
     References
     ----------
@@ -131,7 +134,7 @@ def flatten(
             f"the parametrization is {model!r}, expected Product(), Gram() or SignedGram(); use flat_minimum"
         )
     with one_thread():
-        training = _Training.of(task, clock)
+        training = _Training.from_task(task, clock)
         consistent = not training.scaled.contradictory
         if training.scaled.size == 0:
             consistent, converged = consistent and not np.any(training.data), True
@@ -148,7 +151,7 @@ def flatten(
 
 @dataclass(eq=False)
 class _Training:
-    """Weights x and multiplier y on their way, in the coordinates of `Scaled`."""
+    """The state of training: weights x and multiplier y, in the coordinates of `Scaled`."""
 
     task: Task
     clock: Clock
@@ -161,8 +164,8 @@ class _Training:
     history: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, task: Task, clock: Clock, nearest: Array | None = None) -> _Training:
-        """Return the beginning: zero weights, or those of a warm start; for data that nothing fits, on nearer ones."""
+    def from_task(cls, task: Task, clock: Clock, nearest: Array | None = None) -> _Training:
+        """Return the start: zero weights or a warm start, for the data of the task or for other data ``nearest``."""
         problem, (d1, d2), cone = task.problem, task.problem.shape, task.problem.parametrization.cone
         width = min(task.max_rank or np.inf, cone.max_width(problem.shape))
         require(8.0 * ARRAYS * (d1 + d2) * width, f"training {width} columns")
@@ -179,33 +182,33 @@ class _Training:
         return cls(task, clock, scaled, data, scaled.model.support(x), x, y, rng)
 
     def run(self) -> bool:
-        """Train until weights and multiplier are optimal, or as long as it helps; return whether they are."""
+        """Train until the certificate meets the tolerance, or progress or a limit ends; return whether it does."""
         clock, size = self.clock, float(np.linalg.norm(self.data))
-        mu, left, slow = STRENGTHS[0], 1.0, 0
-        for number in range(ROUNDS):
+        penalty, misfit, slow = PENALTIES[0], 1.0, 0
+        for number in range(MAX_ROUNDS):
             if clock.exhausted:
                 break
             noise = self.support * self.rng.standard_normal(self.x.shape)
-            kicked = self.x + KICK * np.sqrt(mu) * min(1.0, 10 * left) * noise
-            objective = self._objective(mu)
-            self.x, value = minimise(objective, kicked, max(ROUNDING, min(COARSE, SHARE * left)), clock)
+            disturbed = self.x + NOISE * np.sqrt(penalty) * min(1.0, 10 * misfit) * noise
+            objective = self._objective(penalty)
+            self.x, value = minimise(objective, disturbed, max(ROUNDING, min(COARSE, SHARE * misfit)), clock)
             if not clock.exhausted:
-                y, before = objective.multiplier(value), left
-                left, self.y = mu * float(np.linalg.norm(y - self.y)) / size, y
-                slow = slow + 1 if left > max(SLOW * before, self.task.limits.tol) else 0
+                y, before = objective.multiplier(value), misfit
+                misfit, self.y = penalty * float(np.linalg.norm(y - self.y)) / size, y
+                slow = slow + 1 if misfit > max(SLOW * before, self.task.limits.tol) else 0
             proof = self._record()
             if proof.relative_residual <= self.task.limits.tol and abs(proof.relative_gap) <= self.task.limits.tol:
                 return True
-            if slow > PATIENCE:
+            if slow > MAX_SLOW_ROUNDS:
                 break
-            if number + 1 < len(STRENGTHS):
-                mu = STRENGTHS[number + 1]
+            if number + 1 < len(PENALTIES):
+                penalty = PENALTIES[number + 1]
             elif slow:
-                mu /= GROWTH
+                penalty /= DIVISOR
         return False
 
     def nearest(self) -> _Training | None:
-        """Return training that came as near to the data as a matrix can; None if nothing shows that none fits them."""
+        """Return the training on the nearest data that a matrix fits; None if the given data may have a fit."""
         data, distance = project_data(self.scaled.model, self.data)
         weights = self.scaled.weights
         if distance <= INCONSISTENT:
@@ -214,12 +217,13 @@ class _Training:
             if weights is None:
                 return self
             data = self.data
-        nearest = _Training.of(self.task, self.clock, self.scaled.size * (data if weights is None else data / weights))
+        original = self.scaled.size * (data if weights is None else data / weights)
+        nearest = _Training.from_task(self.task, self.clock, original)
         nearest.run()
         return nearest
 
     def _separated(self) -> bool:
-        """Return whether the residual r proves that no positive semidefinite matrix fits.
+        """Return whether the residual r excludes every positive semidefinite fit of reasonable trace.
 
         Every Z that fits has ``⟨b, r⟩ = ⟨Z, B*(r)⟩ ≤ λ_max tr Z``; at the best fit λ_max is 0 and ``⟨b, r⟩ = |r|²``.
         """
@@ -229,21 +233,21 @@ class _Training:
         if not problem.parametrization.cone.is_semidefinite or size <= INCONSISTENT * float(np.linalg.norm(self.data)):
             return False
         largest = float(model.leading(model.dual_matrix(residual / size), 1, self.task.limits.seed)[1][0])
-        trace = BEYOND * float(np.vdot(self.x, self.x)) / 2
+        trace = MAX_TRACE_RATIO * float(np.vdot(self.x, self.x)) / 2
         if trace_is_determined(problem):
             trace = 2 * float(trivial_dual(problem) @ problem.data) / self.scaled.to_z
         return float(self.data @ residual) / size > max(largest, 0.0) * trace
 
-    def _objective(self, mu: float) -> PenalisedLoss:
-        """Return the loss of a round, the data moved by what the penalty takes away."""
-        loss, model, target = self.task.problem.loss, self.scaled.model, self.data + mu * self.y
+    def _objective(self, penalty: float) -> PenalisedLoss:
+        """Return the loss of a round, with data shifted to compensate for the penalty."""
+        loss, model, target = self.task.problem.loss, self.scaled.model, self.data + penalty * self.y
         if not loss.has_gross_errors:
-            return PenalisedLoss(model, target, mu)
+            return PenalisedLoss(model, target, penalty)
         weight = loss.weight_for(self.task.problem.shape)
         if weight is None:
-            return PenalisedLoss(model, target, mu, Absolute(tau=(loss.tau or 0.0) / self.scaled.size).misfit)
-        level = mu * weight / model.scale
-        return PenalisedLoss(model, target, mu, lambda residual: np.clip(residual, -level, level))
+            return PenalisedLoss(model, target, penalty, Absolute(tau=(loss.tau or 0.0) / self.scaled.size).misfit)
+        level = penalty * weight / model.scale
+        return PenalisedLoss(model, target, penalty, lambda residual: np.clip(residual, -level, level))
 
     @property
     def factors(self) -> Factors:
@@ -256,12 +260,12 @@ class _Training:
 
     @property
     def dual(self) -> Array:
-        """The dual vector of the problem; where all fits are equally flat, the one that proves it."""
+        """The dual vector of the problem; if all fits are equally flat, the one that proves this."""
         problem = self.task.problem
         return trivial_dual(problem) if trace_is_determined(problem) else self.scaled.original_dual(self.y, 0.0)
 
     def _record(self) -> Certificate:
-        """Append a row to the history; return what is proved at this point."""
+        """Append a row to the history, and return the certificate of the present weights."""
         problem, factors = self.task.problem, self.factors
         judge = robust_certificate if problem.loss.has_gross_errors else certificate_of
         proof = judge(problem, factors, self.dual, look_further=False)

@@ -1,4 +1,4 @@
-"""One round of training: a loss with the trace as penalty, and its minimisation by gradients."""
+"""The penalized loss of one round of training, and its minimization by conjugate gradients."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from flatmin.cones.quadratic_map import QuadraticMap
 
 __all__ = ["PenalisedLoss", "minimise"]
 
-#: Steps between two preconditioners.
+#: Number of steps after which the preconditioner is computed again.
 REFRESH = 5
-#: The slope at the end of a step, relative to the one at its beginning.
+#: A line search ends at this slope, relative to the slope at its beginning.
 FLAT = 1e-3
-#: More steps than this are never taken.
-MOST_STEPS = 1000
+#: Largest number of steps.
+MAX_STEPS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,34 +31,34 @@ class PenalisedLoss:
         The map q.
     target : ndarray, shape (m,)
         The data.
-    mu : float
-        Strength of the penalty.
+    penalty : float
+        The penalty μ.
     misfit : callable, optional
-        Returns of a residual (m,) what its projection on Ω leaves, so that ``misfit/μ`` is the derivative by q; None
-        where Ω = {0} and all of it counts.
+        Maps a residual (m,) to its difference from its projection onto Ω, so that ``misfit/μ`` is the derivative in q;
+        None if Ω = {0}.
     """
 
     model: QuadraticMap
     target: Array
-    mu: float
+    penalty: float
     misfit: Callable[[Array], Array] | None = None
 
     def multiplier(self, value: Array) -> Array:
-        """Return minus the derivative by the predictions, ``−misfit/μ``: at a minimum it proves flatness."""
+        """Return ``−misfit/μ``, minus the derivative in the predictions, which at a minimum proves flatness."""
         residual = value - self.target
-        return (residual if self.misfit is None else self.misfit(residual)) / -self.mu
+        return (residual if self.misfit is None else self.misfit(residual)) / -self.penalty
 
     def gradient(self, x: Array, value: Array) -> Array:
         """Return the gradient at x, where ``value = q(x)``."""
         return x - self.model.apply(self.model.dual_matrix(self.multiplier(value)), x)
 
     def preconditioner(self, x: Array) -> Callable[[Array], Array]:
-        """Return the inverse of about ``I + JᵀJ/μ``, J the derivative of q: for each row the Gram of the other factor.
+        """Return an approximate inverse of ``I + JᵀJ/μ``, J the derivative of q, from the Gram of the other factor.
 
         It is the metric of scaled gradient descent, damped by the penalty.
         """
         halves = self.model.opposite(x)
-        inverses = [np.linalg.inv(np.eye(F.shape[1]) + F.T @ F / self.mu) for F in halves]
+        inverses = [np.linalg.inv(np.eye(F.shape[1]) + F.T @ F / self.penalty) for F in halves]
         cut = [len(x) - len(halves[0])] if len(halves) > 1 else []
         return lambda g: np.concatenate([part @ P for part, P in zip(np.split(g, cut), inverses, strict=True)])
 
@@ -72,20 +72,20 @@ class PenalisedLoss:
                 - float(self.multiplier(value + t * (linear + t * quadratic)) @ (linear + 2 * t * quadratic))
             )
         parts = np.stack([value - self.target, linear, quadratic])
-        (_, rl, rq), (_, ll, lq), (*_, qq) = (parts @ parts.T / self.mu).tolist()
+        (_, rl, rq), (_, ll, lq), (*_, qq) = (parts @ parts.T / self.penalty).tolist()
         return lambda t: inner + rl + t * (square + ll + 2 * rq + t * (3 * lq + t * 2 * qq))
 
 
 def minimise(objective: PenalisedLoss, x: Array, tol: float, clock: Clock) -> tuple[Array, Array]:
-    """Minimise from x to a gradient of ``tol ‖x‖``; return x and q(x).
+    """Minimize from x until the gradient is at most ``tol ‖x‖``; return x and q(x).
 
-    Directions are the conjugate gradients of Polak and Ribière, begun anew where their formula is negative. A step ends
-    where the loss is flat along its direction: q is quadratic, so that it is known there from two forward maps.
+    Directions are the conjugate gradients of Polak and Ribière, restarted if their coefficient is negative. A line
+    search is exact: q is quadratic, so that two forward maps give it along the whole direction.
     """
     model = objective.model
     value, step = model.value(x), np.zeros_like(x)
     before, steep_before = x, x
-    for number in range(MOST_STEPS):
+    for number in range(MAX_STEPS):
         if clock.exhausted:
             break
         gradient = objective.gradient(x, value)
@@ -110,7 +110,7 @@ def minimise(objective: PenalisedLoss, x: Array, tol: float, clock: Clock) -> tu
 
 
 def _length(slope: Callable[[float], float], start: float) -> float:
-    """Return a t > 0 at which a function that falls at first, with slope ``start``, is about flat.
+    """Return a t > 0 at which the slope, ``start < 0`` at t = 0, is nearly zero.
 
     The interval is doubled until the slope has changed its sign, and then shrunk by the Illinois method.
     """

@@ -1,4 +1,4 @@
-"""The trace of the Hessian as something to train with."""
+"""The trace of the Hessian as a differentiable penalty for training."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from flatmin._core.validation import whole_number
 from flatmin.errors import InputError
 from flatmin.nn.operators.per_example import PerExample, widened
 from flatmin.nn.operators.square_root import loss_root
@@ -26,60 +26,55 @@ Probe = Literal["auto", "vjp", "per_example"]
 class HessianTracePenalty:
     r"""An unbiased, differentiable estimate of the trace of the Hessian, to be added to the loss.
 
-    With J the Jacobian of the outputs of a batch with respect to the trainable parameters, and S Sᵀ the Hessian of the
-    loss with respect to the outputs (`loss_root`), the Gauss-Newton part of the Hessian is ``Jᵀ S Sᵀ J``, and for a
-    random vector v of signs
+    Let J be the Jacobian of the outputs of a batch with respect to the trainable parameters, and S Sᵀ the Hessian of
+    the loss with respect to the outputs (`loss_root`). The Gauss-Newton part of the Hessian is ``Jᵀ S Sᵀ J``, and for a
+    vector v of random signs
 
         ``E |Jᵀ S v|² = tr(Jᵀ S Sᵀ J)``.
 
-    S is not detached and v does not depend on the weights, so that the gradient is unbiased as well. Estimates from
-    sampled labels are not: their gradient lacks the dependence of the probabilities on the weights. Averaging over
-    batches gives the trace of the whole loss, if that is an average over examples.
+    S is not detached and v does not depend on the weights, so that the gradient is unbiased as well. (With sampled
+    labels it would not be, because it would lack the derivative of the probabilities.) If the loss is an average over
+    examples, averaging over batches gives the trace of the whole loss.
 
     Parameters
     ----------
     model : nn.Module
-        Only parameters that require a gradient count.
+        The trace is over the parameters that require a gradient.
     loss : module or function
-        ``loss(outputs, targets)``. For the Gauss-Newton part it needs a root: squared error, cross entropy, binary
-        cross entropy, Poisson, or a root of one's own, see `register_root`. For the Hessian any loss will do.
+        ``loss(outputs, targets)``. For the Gauss-Newton part it needs a root, see `loss_root` and `register_root`; for
+        the Hessian any loss can be used.
     of : {"gauss_newton", "hessian"}
-        The part ``Jᵀ S Sᵀ J``, by one reverse pass more; or the whole Hessian H, as ``vᵀ H v`` by two.
+        The part ``Jᵀ S Sᵀ J``, by one additional reverse pass, or the Hessian H, as ``vᵀ H v`` by two.
     probe : {"auto", "vjp", "per_example"}
-        ``"vjp"`` serves any model. ``"per_example"`` leaves the products of different examples out, whose mean is zero:
-        ``Σ_i |J_iᵀ S_i v_i|²``. That is 2 to 40 times less noisy, and a step costs less in a perceptron and more in a
-        convolutional network, see ``benchmarks/nn/penalty_cost.py``. It needs trainable parameters in linear layers,
-        convolutions, layer and group normalizations that are called once, and examples that do not see each other. In
-        batch normalization they do; batches 1, 2, 3, 5, 9, ... are looked at for it, and what starts or stops to be
-        trained is looked at anew.
-        ``"auto"`` takes it where it can be had and nothing convolves.
+        ``"vjp"`` works for any model. ``"per_example"`` is ``Σ_i |J_iᵀ S_i v_i|²``, without the products of different
+        examples, whose mean is zero. It has 2 to 40 times less noise; a step is cheaper for a perceptron and more
+        expensive for a convolutional network (``benchmarks/nn/penalty_cost.py``). It requires that all trainable
+        parameters are in linear layers, convolutions, layer or group normalizations, each called once, and that
+        examples do not interact, as they do in batch normalization. Batches 1, 2, 3, 5, 9, ... are tested for this,
+        again whenever other parameters are trained. ``"auto"`` uses it where possible, unless there is a convolution.
     probes : int
-        Vectors v to average over.
+        Number of vectors v to average over.
     every : int
         The penalty is ``every`` times its value at calls 1, 1 + every, 1 + 2 every, ..., and 0, at no cost, at others.
-        With step sizes that are small, or become so, training ends at the same weights.
+        With small or decreasing step sizes training ends at the same weights.
     seed : int, optional
-        Of the generator of v; None for a fresh one. The global generators are left alone.
+        Seed of v; None for an arbitrary one. The global random generators are not used.
 
     Raises
     ------
     InputError
-        If an argument is out of range; when called, also for a loss without a root, for outputs that are not a real
-        tensor, for complex parameters, when no parameter requires a gradient, or for reentrant checkpoints, through
-        which the gradients of parameters cannot be asked for.
+        If an argument is out of range; when called, if the loss has no root, the outputs are not a real tensor,
+        parameters are complex, no parameter requires a gradient, or the model has reentrant checkpoints.
 
     Notes
     -----
-    *Batch normalization.* In training mode the outputs of a batch depend on each other through its mean and variance.
-    The trace is that of this function of the batch; running statistics are left alone, unless `objective` makes the
-    forward pass of the training step too. *Dropout.* A penalty that makes a forward pass of its own has a mask of its
-    own, the next one of the global generator, whose state is restored; with ``outputs=``, or by `objective`, the mask
-    is that of the loss. *Mixed precision.* Under autocast the products are made in its type; outputs are taken to
-    float32 before their root is, and the squares are summed in the type of the parameters. Prefer bfloat16 to
-    float16, where squared gradients of a mean vanish. *Gradient accumulation.* Each call counts for ``every``.
-    *Under* `torch.no_grad` a call measures: no graph is kept, ``every`` plays no part and its counter stands still.
-    *Fused attention and compiled models* have backward passes that cannot be differentiated: where the penalty is
-    computed, the forward pass is made without them; so must ``outputs=`` be.
+    *Batch normalization* in training mode couples the outputs of a batch; the trace is that of this function of the
+    batch. Running statistics change only in `objective`, whose forward pass is that of the training step. *Dropout.* A
+    penalty with its own forward pass draws its own mask; with ``outputs=`` or `objective` the mask is that of the loss.
+    *Mixed precision.* Under autocast, products use its dtype, roots use float32 or more, and squares are summed in the
+    dtype of the parameters. Prefer bfloat16 to float16, in which squared gradients underflow. *Under* `torch.no_grad` a
+    call measures: it keeps no graph and ignores ``every``. *Fused attention and compiled models* are evaluated without
+    fusion and compilation, since these have no second derivative; outputs passed as ``outputs=`` must be as well.
 
     References
     ----------
@@ -95,7 +90,7 @@ class HessianTracePenalty:
     >>> penalty = nn.HessianTracePenalty(model, loss, seed=0)
     >>> x, y = torch.randn(16, 3), torch.randint(2, (16,))
     >>> (loss(model(x), y) + 0.1 * penalty(x, y)).backward()
-    >>> penalty.objective(x, y, strength=0.1).backward()  # the same with one forward pass in place of two
+    >>> penalty.objective(x, y, alpha=0.1).backward()  # the same with one forward pass in place of two
     """
 
     def __init__(
@@ -119,21 +114,16 @@ class HessianTracePenalty:
             raise InputError(f"probe is {probe!r}, expected 'auto', 'vjp' or 'per_example'")
         if of == "hessian" and probe == "per_example":
             raise InputError("probe is 'per_example' for the whole Hessian, expected 'auto' or 'vjp'")
-        for name, value, least in (("probes", probes, 1), ("every", every, 1), ("seed", seed, 0)):
-            if value is None and name == "seed":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
-        self.model, self.loss = model, loss
-        self.of, self.probe, self.probes, self.every = of, probe, int(probes), int(every)
+        self.model, self.loss, self.of, self.probe = model, loss, of, probe
+        self.probes, self.every = whole_number(probes, "probes", 1), whole_number(every, "every", 1)
         self.calls = 0
-        # Batches whose examples were found separate, -1 where they are not, for each case of modes and parameters.
+        # For each case of modes and trained parameters: number of batches without interaction of examples, -1 with it.
         self._agreed: dict[str, int] = {}
         self.generator = torch.Generator()
         if seed is None:
             self.generator.seed()
         else:
-            self.generator.manual_seed(int(seed))
+            self.generator.manual_seed(whole_number(seed, "seed", 0))
 
     def __call__(self, x: Any, y: Tensor, *, outputs: Tensor | None = None) -> Tensor:
         """Return the penalty of a batch, a scalar tensor.
@@ -143,7 +133,7 @@ class HessianTracePenalty:
         x, y : Tensor
             Inputs and targets; x is whatever the model takes.
         outputs : Tensor, optional
-            ``model(x)`` with its graph, if it is at hand: it saves a forward pass, with the probe ``"vjp"``.
+            ``model(x)`` with its graph, which saves a forward pass; not with ``probe="per_example"``.
         """
         if not self._is_due():
             return torch.zeros((), requires_grad=True)
@@ -155,27 +145,27 @@ class HessianTracePenalty:
             raise InputError("outputs were given with probe='per_example', expected none; use penalty.objective(x, y)")
         return self._value(outputs, y, None)
 
-    def objective(self, x: Any, y: Tensor, strength: float = 1.0) -> Tensor:
-        """Return ``loss(model(x), y) + strength * penalty(x, y)`` by one forward pass, a scalar tensor."""
+    def objective(self, x: Any, y: Tensor, alpha: float = 1.0) -> Tensor:
+        """Return ``loss(model(x), y) + alpha * penalty(x, y)`` from a single forward pass, a scalar tensor."""
         if not self._is_due():
             return torch.as_tensor(self.loss(self.model(x), y))
         with twice_differentiable(self.model), self._recording() as layers:
             outputs = self.model(x)
-        total: Tensor = self.loss(outputs, y) + strength * self._value(outputs, y, layers)
+        total: Tensor = self.loss(outputs, y) + alpha * self._value(outputs, y, layers)
         return total
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of calls, the state of the generator, and what batches showed of their examples."""
+        """Return the number of calls, the state of the generator, and the test results for separate examples."""
         return {"calls": self.calls, "generator": self.generator.get_state(), "agreed": dict(self._agreed)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Restore a state that `state_dict` returned."""
         self.calls = int(state["calls"])
         self.generator.set_state(state["generator"].cpu())
         self._agreed = dict(state.get("agreed", {}))
 
     def _is_due(self) -> bool:
-        """Count a call of the training loop, and return whether it is one at which the penalty is computed."""
+        """Count a call of the training loop, and return whether the penalty is computed in it."""
         if not torch.is_grad_enabled():
             return True
         self.calls += 1
@@ -194,7 +184,7 @@ class HessianTracePenalty:
             yield layers
 
     def _separable(self, outputs: Tensor, layers: PerExample | None) -> PerExample | None:
-        """Return the layers if squares of single examples can be had, as batches 1, 2, 3, 5, 9, 17, ... show."""
+        """Return the layers if single examples can be squared, which is tested at batches 1, 2, 3, 5, 9, 17, ..."""
         if layers is None:
             return None
         obstacle = layers.obstacle(outputs)
@@ -206,7 +196,7 @@ class HessianTracePenalty:
                 return None
             self._agreed[case] = -1 if found is False else good + 1
             if found is False:
-                obstacle = "examples see each other or layers share parameters, expected neither"
+                obstacle = "examples interact or layers share parameters, expected neither"
         if obstacle is None:
             return layers
         if self.probe == "per_example":
@@ -214,13 +204,13 @@ class HessianTracePenalty:
         return None
 
     def _case(self) -> str:
-        """Return which modules are in training mode and which parameters are trained, a digit each."""
+        """Return one digit for the training mode of each module and one for ``requires_grad`` of each parameter."""
         flags = [m.training for m in self.model.modules()] + [p.requires_grad for p in self.model.parameters()]
         return "".join("01"[flag] for flag in flags)
 
     @contextmanager
     def _untouched(self) -> Iterator[Any]:
-        """Yield a function that runs the model on copies of its buffers, and keep the global generators."""
+        """Yield a function that runs the model on copies of its buffers; random states are restored after the block."""
         model = unwrapped(self.model)
         buffers = {name: b.clone() for name, b in model.named_buffers()}
         devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
@@ -228,7 +218,7 @@ class HessianTracePenalty:
             yield (lambda x: functional_call(model, buffers, (x,))) if buffers else model
 
     def _value(self, outputs: Any, y: Tensor, layers: PerExample | None) -> Tensor:
-        """Return the estimate for outputs that remember how they were made."""
+        """Return the estimate for outputs with their graph."""
         outputs = _checked(outputs)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         if any(p.is_complex() for p in parameters):
@@ -273,14 +263,14 @@ class HessianTracePenalty:
             yield _inner(products, signs)
 
     def _signs(self, like: Tensor) -> Tensor:
-        """Return random signs. They are drawn on the processor, so that a seed means the same everywhere."""
+        """Return random signs, drawn on the CPU so that a seed gives the same signs on every device."""
         signs = torch.empty(like.shape, dtype=like.dtype).bernoulli_(0.5, generator=self.generator)
         return signs.mul_(2).sub_(1).to(like.device)
 
 
 @contextmanager
 def twice_differentiable(model: nn.Module) -> Iterator[None]:
-    """Run a model without fused attention and compiled code, whose backward passes have no derivative."""
+    """Run a model without fused attention and compiled code, which have no second derivative."""
     compiled = any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in model.modules())
     eager = torch.compiler.set_stance("force_eager") if compiled else nullcontext()
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), eager:
@@ -310,6 +300,6 @@ def _operations(outputs: Tensor) -> set[str]:
 
 
 def _inner(first: Any, second: Any) -> Tensor:
-    """Return the inner product of two lists of tensors; a missing one is zero."""
+    """Return the inner product of two lists of tensors; None counts as zero."""
     terms = [(a * b).sum() for a, b in zip(first, second, strict=True) if a is not None]
     return torch.stack(terms).sum()

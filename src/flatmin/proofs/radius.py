@@ -1,4 +1,4 @@
-"""How far any other matrix can be that fits as well and is as flat: certified error radii."""
+"""Certified error radii: bounds on the distance of any other matrix that fits as well and is as flat."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from flatmin.linalg.metric import Metric
 
-__all__ = ["Stability", "distance_to_cores", "spread_of"]
+__all__ = ["Stability", "distance_to_cores", "gain_bound"]
 
 
 @dataclass(frozen=True)
 class Stability:
-    """Constants of the bound on how far other matrices of the model are, in whitened coordinates.
+    """Constants of the bound on the distance of other matrices of the model, in whitened coordinates.
 
     Let Z be the solution, λ the dual vector, ``Y = B*(λ)``, and U1, V1 its q leading singular vectors. Every matrix Z'
     of the model with ``‖B(Z') − b‖ ≤ noise`` and ``‖Z'‖_* ≤ (1 + excess) ‖Z‖_*`` has
@@ -29,18 +29,18 @@ class Stability:
     semidefinite : bool
         Whether the model makes positive semidefinite matrices only.
     gap : float
-        ``‖Z‖_* − ⟨λ, b⟩`` plus what the computed singular vectors couple with the rest, at least rounding; negative
-        where Z fits less well than it is flat.
+        ``‖Z‖_* − ⟨λ, b⟩`` plus the coupling of the computed singular vectors with the rest, at least a rounding error.
+        It is negative if the misfit of Z exceeds its gap.
     size : float
         ``‖Z‖_*``.
     margin, inner : float
         ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
     injectivity : float
         Smallest singular value of B on the space.
-    spread : float
+    gain : float
         A bound on ``‖B(Z)‖ / ‖Z‖_*``.
     dual_size, growth : float
-        Norm of the dual vector; how much the trace can grow with the noise where the data determine it.
+        Norm of the dual vector; growth of the trace with the noise in models whose data determine the trace.
     misfit : float
         ``‖B(Z) − b‖``.
     outside : float
@@ -56,7 +56,7 @@ class Stability:
     margin: float
     inner: float
     injectivity: float
-    spread: float
+    gain: float
     dual_size: float
     growth: float
     misfit: float
@@ -81,7 +81,7 @@ class Stability:
         else:
             apart = distance_to_cores(doubt, largest, self.margin, self.inner, self.semidefinite)
         apart += self.outside
-        within = (noise + self.misfit + self.spread * apart) / self.injectivity
+        within = (noise + self.misfit + self.gain * apart) / self.injectivity
         return float(self.unwhiten * np.hypot(within, apart))
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Stability:
 
 
 def distance_to_cores(doubt: float, size: float, margin: float, inner: float, semidefinite: bool) -> float:
-    """Return a bound on the distance in the nuclear norm of any Z' from the cores ``U1 S V1*``, S Hermitian.
+    """Return a bound on the nuclear distance of any Z' from the cores ``U1 S V1*``, S Hermitian.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def distance_to_cores(doubt: float, size: float, margin: float, inner: float, se
     return float(np.sqrt(2 * doubt * size * (2 / margin + 2 / (1 + inner))))
 
 
-def spread_of(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:
+def gain_bound(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:
     """Return a bound on ``‖B(Z)‖ / ‖Z‖_*`` for ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, from the metric alone.
 
     For a unit matrix u v* it is the root of ``u* (Σ B_i B_i*) u`` at most, and ``Σ A_i A_i*`` is m d2 (Hermitian

@@ -13,7 +13,7 @@ from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Fit
-from flatmin.proofs.radius import spread_of
+from flatmin.proofs.radius import gain_bound
 from flatmin.proofs.uniqueness import UniquenessConditions
 
 __all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "whiten"]
@@ -120,7 +120,7 @@ class WhitenedSolution:
             sizes=self.sizes,
             blind=(self.metric[0].blind, self.metric[1].blind),
             misfit=misfit,
-            spread=spread_of(problem.measurement.size, problem.metric, self.metric, cone.is_hermitian),
+            gain=gain_bound(problem.measurement.size, problem.metric, self.metric, cone.is_hermitian),
             unwhiten=float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric])),
             size=self.size,
             growth=growth,

@@ -15,7 +15,7 @@ from flatmin.parametrizations import Chain, Hadamard
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate, check_dual
-from flatmin.proofs.conic import certificate_of, trace_is_determined, trivial_dual
+from flatmin.proofs.cone_certificate import certificate_of, trace_is_determined, trivial_dual
 from flatmin.proofs.depth.chain import chain_certificate
 from flatmin.proofs.depth.hadamard import hadamard_certificate
 from flatmin.proofs.robust.certificate import robust_certificate

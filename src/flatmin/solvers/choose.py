@@ -11,7 +11,7 @@ from flatmin._core.registry import Registry
 from flatmin.errors import InputError
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
-from flatmin.proofs.conic import trace_is_determined
+from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Solution
 from flatmin.solvers.completion.alternating import alternating_minimum, applies_to
 from flatmin.solvers.convex.minimum import convex_minimum
@@ -119,8 +119,8 @@ def flat_minimum(
         solution is a split into low rank and gross errors.
     alpha : float or "auto"
         0 fits the data exactly; a positive value minimises ``loss + alpha · scaled trace`` instead. "auto" is for noise
-        of unknown level: the strength is found by the square-root rule (`Solution.noise` says what else was found).
-        With the loss `Absolute` the noise is dense, and beside the gross errors.
+        of unknown level: the square-root rule finds alpha, and `Solution.noise` has the level of noise.
+        With the loss `Absolute` it is dense noise in addition to the gross errors.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``, from 0 (nuclear norm) to 1 (flat); for `Product`, `Gram` and `SignedGram` models with
         the loss `Squared`.

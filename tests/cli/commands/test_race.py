@@ -14,18 +14,19 @@ import pytest
 from PIL import Image as pillow
 
 from flatmin import families
-from flatmin.cli.pace import Pace
 from flatmin.lab.race.competitor import Competitor
 from flatmin.lab.race.referee import CompetitorError
 from tests.families.sizes import size_options
+from tests.imports import WITHOUT_TORCH
+from tests.lab.race.small_tasks import finished
 
-PAGE, FIELD = import_module("flatmin.lab.race.page"), import_module("flatmin.lab.race.field")
+PAGE, EXPERIMENT = import_module("flatmin.lab.race.page"), import_module("flatmin.lab.race.race_experiment")
 
 TABLE = (
     "competitor,seed,diverged,loss,scaled_trace,flatness_gap,relative_error,rank,balance,gradients,seconds,"
     "step_size,strength"
 )
-FIELDS = {
+EXPERIMENTS = {
     "family",
     "shape",
     "n_measurements",
@@ -68,7 +69,7 @@ def test_what_it_writes_and_prints(flatmin, problem, tmp_path):
     assert run.code == 0
     assert run.err == ""
     place = tmp_path / "p-race"
-    assert sorted(p.name for p in place.iterdir()) == ["race.csv", "report.html", "runs", "summary.json"]
+    assert sorted(p.name for p in place.iterdir()) == ["race.csv", "report.html", "runs.db", "summary.json"]
     assert (place / "race.csv").read_text(encoding="utf-8").splitlines()[0] == TABLE
     table = rows(place)
     assert [(row["competitor"], row["seed"]) for row in table] == [
@@ -96,7 +97,7 @@ def test_every_family(flatmin, tmp_path, family):
     assert run.err == ""
     summary = json.loads(run.out, parse_constant=refuse)
     assert json.loads((tmp_path / "p-race" / "summary.json").read_text()) == summary
-    assert set(summary) == FIELDS
+    assert set(summary) == EXPERIMENTS
     assert summary["family"] == family
     assert summary["certificate_holds"] is True
     assert summary["flattest"] > 0
@@ -269,12 +270,12 @@ def test_bad_input_is_one_line_and_nothing_is_written(flatmin, problem, tmp_path
 def test_a_second_race_adds_only_what_is_missing(flatmin, problem, tmp_path, monkeypatch):
     flatmin("race", *problem, *SHORT)
     place = tmp_path / "p-race"
-    first, table = {p.name: p.stat().st_mtime_ns for p in (place / "runs").iterdir()}, rows(place)
+    first, table = finished(place / "runs.db"), rows(place)
     assert len(first) == 8
     (place / "stale").touch()
     more = [*SHORT[:1], "gradient-descent-small,adam,sgd", *SHORT[2:5], 3, *SHORT[6:]]
     assert flatmin("race", *problem, *more).code == 0
-    second = {p.name: p.stat().st_mtime_ns for p in (place / "runs").iterdir()}
+    second = finished(place / "runs.db")
     assert first.items() <= second.items()
     assert len(second) == 15
     assert not (place / "stale").exists()
@@ -282,7 +283,7 @@ def test_a_second_race_adds_only_what_is_missing(flatmin, problem, tmp_path, mon
     assert kept == table
     flatmin("generate", "matrix-sensing", "p.npz", "--shape", "5,4", "--rank", 1, "--seed", 9)
     flatmin("race", *problem, *SHORT)
-    assert len(list((place / "runs").iterdir())) == 8, "runs of another problem are not kept"
+    assert len(finished(place / "runs.db")) == 8, "runs of another problem are not kept"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p-race", "p.npz"]
 
 
@@ -309,7 +310,7 @@ def test_other_directories_are_left_alone(flatmin, tmp_path):
 
 def _interrupted(after):
     """Return a stand-in for a run that is interrupted after a while."""
-    made, run = [], FIELD.judged_run
+    made, run = [], EXPERIMENT.judged_run
 
     def running(*args):
         if len(made) == after:
@@ -321,26 +322,37 @@ def _interrupted(after):
 
 
 @pytest.mark.usefixtures("without_page")
+def test_runs_in_the_former_format_are_refused_in_one_sentence(flatmin, problem, tmp_path):
+    flatmin("race", *problem, *SHORT)
+    (tmp_path / "p-race" / "runs.db").rename(tmp_path / "moved.db")
+    (tmp_path / "p-race" / "runs").mkdir()
+    run = flatmin("race", *problem, *SHORT)
+    assert run.code == 2
+    assert "former format" in run.err
+    assert run.err.count("\n") == 1
+    assert not (tmp_path / "p-race.partial").exists()
+
+
+@pytest.mark.usefixtures("without_page")
 @pytest.mark.parametrize("quiet", [False, True])
 def test_what_an_interrupted_race_finished_is_used_again(flatmin, problem, tmp_path, monkeypatch, quiet):
     more = ("--quiet",) if quiet else ()
     with monkeypatch.context() as patch:
-        patch.setattr(FIELD, "judged_run", _interrupted(after=5))
+        patch.setattr(EXPERIMENT, "judged_run", _interrupted(after=5))
         run = flatmin("race", *problem, *SHORT, *more)
     assert run.code == 130
-    kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "p-race.partial").iterdir()}
+    kept = finished(tmp_path / "p-race.partial" / "runs.db")
     assert len(kept) == 5
     assert run.err == "" if quiet else "5 runs are kept" in run.err
     assert not (tmp_path / "p-race").exists()
     assert flatmin("race", *problem, *SHORT).code == 0
-    finished = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "p-race" / "runs").iterdir()}
-    assert kept.items() <= finished.items()
+    assert kept.items() <= finished(tmp_path / "p-race" / "runs.db").items()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p-race", "p.npz"]
 
 
 @pytest.mark.usefixtures("without_page")
 def test_an_interruption_before_the_first_run_leaves_nothing(flatmin, problem, tmp_path, monkeypatch):
-    monkeypatch.setattr(FIELD, "judged_run", _interrupted(after=0))
+    monkeypatch.setattr(EXPERIMENT, "judged_run", _interrupted(after=0))
     run = flatmin("race", *problem, *SHORT, "--output", "new/folder")
     assert (run.code, run.out, run.err) == (130, "", "")
     assert [p.name for p in tmp_path.iterdir()] == ["p.npz"]
@@ -354,13 +366,13 @@ def test_a_page_that_cannot_be_written_loses_no_runs(flatmin, problem, tmp_path,
     run = flatmin("race", *problem, *SHORT)
     assert run.code == 2
     assert "No space left" in run.err
-    assert len(list((tmp_path / "p-race.partial").iterdir())) == 8
+    assert len(finished(tmp_path / "p-race.partial" / "runs.db")) == 8
     assert not (tmp_path / "p-race").exists()
 
 
 @pytest.mark.usefixtures("without_page")
 def test_a_competitor_that_fails_by_itself_is_one_line_and_loses_no_runs(flatmin, problem, tmp_path, monkeypatch):
-    run = FIELD.judged_run
+    run = EXPERIMENT.judged_run
 
     def running(competitor, *args):
         if competitor.name == "adam":
@@ -368,13 +380,13 @@ def test_a_competitor_that_fails_by_itself_is_one_line_and_loses_no_runs(flatmin
         return run(competitor, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FIELD, "judged_run", running)
+        patch.setattr(EXPERIMENT, "judged_run", running)
         failed = flatmin("race", *problem, *SHORT)
     assert failed.code == 2
     assert failed.err.count("\n") == 1
     assert "adam failed" in failed.err
     assert "p-race.partial" in failed.err
-    assert len(list((tmp_path / "p-race.partial").iterdir())) == 2
+    assert len(finished(tmp_path / "p-race.partial" / "runs.db")) == 2
     assert not (tmp_path / "p-race").exists()
     assert flatmin("race", *problem, *SHORT).code == 0
     assert not (tmp_path / "p-race.partial").exists()
@@ -390,7 +402,7 @@ def test_ctrl_c_ends_all_processes_and_keeps_their_runs(flatmin, problem, tmp_pa
     command = [sys.executable, "-c", LINE, "race", *problem, *long]
     started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     partial, deadline = tmp_path / "p-race.partial", time.monotonic() + 120
-    while time.monotonic() < deadline and len(list(partial.glob("[0-9a-f]*.json"))) < 2:
+    while time.monotonic() < deadline and len(finished(partial / "runs.db")) < 2:
         time.sleep(0.02)
     os.killpg(started.pid, signal.SIGINT)
     _, said = started.communicate(timeout=60)
@@ -398,19 +410,8 @@ def test_ctrl_c_ends_all_processes_and_keeps_their_runs(flatmin, problem, tmp_pa
     assert said.count("\n") == 1
     assert "kept in" in said
     assert "goes on from there" in said
-    assert 2 <= len(list(partial.iterdir())) < 30
+    assert 2 <= len(finished(partial / "runs.db")) < 30
     assert not (tmp_path / "p-race").exists()
-
-
-#: Makes every import of PyTorch fail, as where it is not installed.
-WITHOUT_TORCH = """
-import sys
-class Missing:
-    def find_spec(self, name, *others):
-        if name.partition(".")[0] == "torch":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Missing())
-"""
 
 
 def test_without_torch_one_sentence_says_what_to_install(flatmin, problem, tmp_path):
@@ -432,28 +433,3 @@ def test_progress_is_shown_on_a_terminal_only(flatmin, problem, monkeypatch):
     assert shown.endswith("\r\x1b[K")
     assert "\n" not in shown
     assert flatmin("race", *problem, *SHORT, "--output", "third", "--quiet").err == ""
-
-
-def test_the_time_left_is_that_of_the_work_that_is_left():
-    now = [0.0]
-    pace = Pace(trials=2, seeds=2, share=0.5, clock=lambda: now[0])
-    state = {"total": 4, "competitor": "adam"}
-
-    def words(done, phase, seconds):
-        now[0] += seconds
-        return list(pace(state | {"done": done, "phase": phase}))
-
-    assert words(1, "tuning", 10) == ["1 of 4 runs", "tuned adam", "about 51 s left"], "2.5 units of 20 s are left"
-    assert words(2, "tuning", 10)[-1] == "about 41 s left"
-    assert words(3, "race", 20)[-1] == "about 21 s left"
-    assert words(4, "race", 20) == ["4 of 4 runs", "ran adam"]
-
-
-def test_kept_runs_do_not_count_as_speed():
-    now = [0.0]
-    pace = Pace(trials=2, seeds=2, share=0.5, clock=lambda: now[0])
-    state = {"total": 4, "competitor": "adam"}
-    assert len(list(pace(state | {"done": 1, "phase": "tuning"}))) == 2, "nothing is known yet"
-    list(pace(state | {"done": 2, "phase": "tuning"}))
-    now[0] += 30
-    assert list(pace(state | {"done": 3, "phase": "race"}))[-1] == "about 31 s left"

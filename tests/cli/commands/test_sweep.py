@@ -203,6 +203,7 @@ def wait_for_trials(file, count):
     pytest.fail("no trial was stored")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 @pytest.mark.parametrize(("jobs", "times"), [(1, 1), (2, 1), pytest.param(2, 2, marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, jobs, times):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import ClassVar
@@ -84,6 +86,16 @@ class Greedy(Plain):
 
     def objective(self, model, loss, entry):
         return partial(self.way, model, loss)
+
+
+def finished(file):
+    """When each run of a store was finished, by what identifies it; a store in use may be read."""
+    if not file.exists():
+        return {}
+    with closing(sqlite3.connect(file)) as database, suppress(sqlite3.OperationalError):
+        query = "SELECT version, parameters, finished FROM trials WHERE status = 'done'"
+        return {(version, parameters): when for version, parameters, when in database.execute(query)}
+    return {}
 
 
 def without_seconds(result):

@@ -1,6 +1,5 @@
 """The race: equal budgets, results that repeat, and what can go wrong."""
 
-import importlib
 import importlib.util
 import json
 import linecache
@@ -9,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ import torch
 
 import flatmin as fm
 from flatmin.errors import InputError
+from flatmin.lab import Serial
 from flatmin.lab.race import COLUMNS, CURVES, Competitor, CompetitorError, FactoredTask, competitors, race
-from tests.lab.race.small_tasks import Greedy, Plain, dropout, instance, network, task, without_seconds
+from tests.lab.race.small_tasks import Greedy, Plain, dropout, finished, instance, network, task, without_seconds
 
 SOME = ["gradient-descent-small", "sam", "label-noise"]
 
@@ -28,14 +30,13 @@ def small(what=None, who=SOME, **settings):
     return race(task() if what is None else what, who, **settings)
 
 
-def test_function_and_package_share_a_name():
-    importlib.import_module("flatmin.lab.race.gradient_counter")
+def test_the_alias_is_the_function():
     assert fm.nn.race is race
 
 
 def test_the_result_is_as_described():
-    heard = []
-    result = small(callback=heard.append)
+    calls = []
+    result = small(callback=calls.append)
     assert [(row["competitor"], row["seed"]) for row in result.table] == [(name, s) for name in SOME for s in (0, 1)]
     assert all(tuple(row) == COLUMNS for row in result.table)
     for row in result.table:
@@ -46,8 +47,8 @@ def test_the_result_is_as_described():
             assert curves[name][-1] == row[name]
     common = {tuple(curves["gradients"]) for curves in result.trajectories.values()}
     assert len(common) == 1
-    assert [told["done"] for told in heard] == list(range(1, 13))
-    assert [told["phase"] for told in heard] == ["tuning"] * 6 + ["race"] * 6
+    assert [state["done"] for state in calls] == list(range(1, 13))
+    assert [state["phase"] for state in calls] == ["tuning"] * 6 + ["race"] * 6
     json.dumps(result.as_dict(), allow_nan=False)
 
 
@@ -86,6 +87,7 @@ def test_hidden_gradients_are_charged(way, steps):
     assert who.count == steps
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("who", competitors.names())
 def test_nobody_exceeds_the_budget_nor_wastes_it(who):
     row = small(who=[who], seeds=1, budget=40, trials=1).table[0]
@@ -139,13 +141,23 @@ def test_global_states_are_left_alone():
 
 @pytest.mark.slow
 def test_two_processes_give_the_result_of_one(tmp_path):
-    assert without_seconds(small(jobs=2, store=tmp_path)) == without_seconds(small())
-    assert len(list(tmp_path.iterdir())) == 12
+    assert without_seconds(small(jobs=2, store=tmp_path / "runs.db")) == without_seconds(small())
+    assert len(finished(tmp_path / "runs.db")) == 12
+
+
+def test_any_executor_of_the_laboratory_computes_a_race():
+    class Backwards(Serial):
+        def results(self, cell, trials):
+            return super().results(cell, reversed(list(trials)))
+
+    assert without_seconds(small(executor=Backwards())) == without_seconds(small())
+    with pytest.raises(InputError, match="expected one of them"):
+        small(executor=Serial(), jobs=2)
 
 
 def test_what_cannot_be_sent_to_processes_is_said():
     with pytest.raises(InputError, match="jobs=1"):
-        small(who=[Greedy(way=lambda *_: None)], jobs=2)
+        small(who=[Greedy(way=partial(modest, threading.Lock()))], jobs=2)
 
 
 SCRIPT = """
@@ -153,35 +165,37 @@ import time
 from tests.lab.race.small_tasks import task
 from flatmin.lab.race import race
 settings = dict(budget=60, seeds=2, trials=2, store={store!r}, jobs={jobs})
-race(task(), {names!r}, **settings, callback=lambda told: time.sleep(0.2))
+race(task(), {names!r}, **settings, callback=lambda state: time.sleep(0.2))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_a_killed_race_goes_on_where_it_was(tmp_path):
-    code = SCRIPT.format(names=SOME, store=str(tmp_path), jobs=1)
+    store = tmp_path / "runs.db"
+    code = SCRIPT.format(names=SOME, store=str(store), jobs=1)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", "."])}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
-    while len(list(tmp_path.glob("*.json"))) < 3:
+    while len(finished(store)) < 3:
         assert process.poll() is None, "the race ended before it was killed"
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    kept = finished(store)
     assert 3 <= len(kept) < 12
-    resumed = small(store=tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert len(list(tmp_path.glob("*.json"))) == 12
+    resumed = small(store=store)
+    assert kept.items() <= finished(store).items()
+    assert len(finished(store)) == 12
     assert without_seconds(resumed) == without_seconds(small())
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_the_processes_of_a_killed_race_end_with_it(tmp_path):
-    code = SCRIPT.format(names=SOME, store=str(tmp_path), jobs=2)
+    store = tmp_path / "runs.db"
+    code = SCRIPT.format(names=SOME, store=str(store), jobs=2)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", "."])}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
-    while not list(tmp_path.glob("*.json")):
+    while not finished(store):
         assert process.poll() is None, "the race ended before it was killed"
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
@@ -189,8 +203,9 @@ def test_the_processes_of_a_killed_race_end_with_it(tmp_path):
 
 
 def test_a_finished_race_is_not_run_again(tmp_path):
-    first = small(store=tmp_path)
-    assert small(store=tmp_path).table == first.table  # seconds too
+    first, calls = small(store=tmp_path / "runs.db"), []
+    assert small(store=tmp_path / "runs.db", callback=calls.append).table == first.table  # seconds too
+    assert calls == []
 
 
 def other_task(*, problem=None, truth=None, rank=None):
@@ -215,13 +230,14 @@ CHANGES = {
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_is_changed_reuses_nothing(tmp_path, change):
-    small(who=["sam"], store=tmp_path)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    store = tmp_path / "runs.db"
+    small(who=["sam"], store=store)
+    before = finished(store)
     # With one budget more the trials keep theirs, and are still those of the same rules.
     shared = 2 if change in ("seeds", "budget") else 0
-    small(**({"who": ["sam"]} | CHANGES[change]()), store=tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len(list(tmp_path.iterdir())) == len(before) + 4 - shared
+    small(**({"who": ["sam"]} | CHANGES[change]()), store=store)
+    assert before.items() <= finished(store).items()
+    assert len(finished(store)) == len(before) + 4 - shared
 
 
 def test_a_changed_method_reuses_nothing(tmp_path):
@@ -259,9 +275,9 @@ def test_a_diverged_run_is_a_result():
 
 def test_diverged_runs_are_kept_and_found_again(tmp_path):
     wild = Plain(name="wild", steps=(1e3, 1e4))
-    first = small(who=[wild], store=tmp_path)
+    first = small(who=[wild], store=tmp_path / "runs.db")
     assert (
-        without_seconds(small(who=[wild], store=tmp_path))
+        without_seconds(small(who=[wild], store=tmp_path / "runs.db"))
         == without_seconds(first)
         == without_seconds(small(who=[wild]))
     )
@@ -343,7 +359,20 @@ def test_bad_arguments_are_said(arguments, message):
         small(**arguments)
 
 
-def test_a_store_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be made a directory"):
-        small(store=tmp_path / "file")
+def test_what_is_no_store_is_refused(tmp_path):
+    """A directory was a store of races once."""
+    (tmp_path / "file").write_text("a text")
+    for store, message in ((tmp_path / "file", "is no store"), (tmp_path, "is a directory, expected a file")):
+        with pytest.raises(InputError, match=message):
+            small(store=store)
+
+
+def test_a_failed_run_stops_the_race_and_is_repeated_by_the_next(tmp_path, monkeypatch):
+    who, store, calls = Plain(), tmp_path / "runs.db", []
+    with monkeypatch.context() as patch:
+        patch.setattr(Plain, "optimizer", lambda self, model, loss, entry: 1 / 0)
+        with pytest.raises(CompetitorError, match=r"plain failed with seed 1000000 .* ZeroDivisionError"):
+            small(who=["sam", who, "adam"], store=store)
+    assert len(finished(store)) == 2, "the trials before it"
+    small(who=["sam", who, "adam"], store=store, callback=calls.append)
+    assert len(calls) == 12 - 2

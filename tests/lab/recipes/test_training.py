@@ -14,6 +14,7 @@ from flatmin.lab import Evidence, Result, Store, recipes, sweep
 from flatmin.lab.rank_correlation import FEWEST_PAIRS
 from flatmin.lab.recipes import equally_flat, training
 from flatmin.lab.recipes._exact_fit import _slopes, exact_fit
+from tests.imports import WITHOUT_TORCH
 
 MODELS = pytest.mark.parametrize("name", equally_flat.MODELS)
 FREE = [name for name, model in training.MODELS.items() if not model.determined]
@@ -438,26 +439,10 @@ def test_a_run_that_diverged_has_no_gap_to_judge():
     assert set(found.values()) == {"undecided"}
 
 
-#: A Python that has no torch, and runs the command line.
-WITHOUT_TORCH = """
-import sys
-
-class Finder:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def find_spec(self, name, path=None, target=None):
-        return None if name.partition(".")[0] == "torch" else self.finder.find_spec(name, path, target)
-
-sys.meta_path[:] = [Finder(finder) for finder in sys.meta_path]
-from flatmin.cli import main
-sys.exit(main())
-"""
-
-
 def test_without_torch_nothing_is_begun(tmp_path):
     command = ["sweep", "training", "--quick", "--jobs", "1", "--store", str(tmp_path / "trials.db")]
-    found = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *command], capture_output=True, text=True, check=False)
+    line = f"{WITHOUT_TORCH}\nfrom flatmin.cli import main; sys.exit(main())"
+    found = subprocess.run([sys.executable, "-c", line, *command], capture_output=True, text=True, check=False)
     assert found.returncode == 2
     assert found.stderr.count("\n") == 1
     assert "training needs torch, which is not installed: pip install 'flatmin[torch]'" in found.stderr

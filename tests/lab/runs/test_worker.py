@@ -57,7 +57,7 @@ def check_all(file):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_a_kill_at_a_random_moment_loses_and_doubles_nothing(tmp_path, jobs):
     file = tmp_path / "trials.db"
     kill_and_look(file, np.random.default_rng(jobs), jobs, 2)
@@ -135,6 +135,7 @@ def test_the_claims_of_living_processes_elsewhere_are_respected(tmp_path):
         assert ours.held_by_others() == {next(recipe.trials()).key}
 
 
+@pytest.mark.slow
 def test_a_cell_that_kills_its_process_fails_alone(tmp_path):
     recipe = made.recipe_of(made.kills_itself, 7)
     with Store(tmp_path / "trials.db") as store:

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array, csr_array
 
 from flatmin.linalg.kernels import CellMatrix, Cells
 from flatmin.linalg.kernels.loops import PANEL
-from flatmin.linalg.kernels.threads import Parts, available, spread
+from flatmin.linalg.kernels.parallel import Parts, available, run_ranges
 
 PRECISE = {np.float64: 1e-12, np.float32: 1e-5}
 
@@ -32,7 +32,7 @@ def _draw(dtype, k, seed=0, shape=(23, 17), m=150, repeated=True):
 @pytest.mark.parametrize("k", [1, 2, 7, 32])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_products_are_those_of_dense_matrices(dtype, k, threads, monkeypatch):
-    monkeypatch.setattr("flatmin.linalg.kernels.threads.LEAST_WORK", 10)
+    monkeypatch.setattr("flatmin.linalg.kernels.parallel.LEAST_WORK", 10)
     rows, cols, shape, values, weights, L, R = _draw(dtype, k)
     cells, tol = Cells.of(rows, cols, shape, threads), PRECISE[dtype] * k
     y, w = cells.arranged(values), cells.arranged(weights)
@@ -73,6 +73,7 @@ def test_half_a_sweep_minimises_row_by_row(dtype, k, weighted):
     assert not np.any(found[-1])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_second_derivatives_are_those_of_gradients(dtype, weighted):
@@ -102,7 +103,7 @@ def test_second_derivatives_are_those_of_gradients(dtype, weighted):
 
 
 def test_one_thread_and_two_give_the_same_digits(monkeypatch):
-    monkeypatch.setattr("flatmin.linalg.kernels.threads.LEAST_WORK", 10)
+    monkeypatch.setattr("flatmin.linalg.kernels.parallel.LEAST_WORK", 10)
     rows, cols, shape, values, _, L, R = _draw(np.float64, 5, shape=(400, 300), m=9000)
     one, two = (Cells.of(rows, cols, shape, threads) for threads in (1, 2))
     assert np.array_equal(one.sampled(L, R), two.sampled(L, R))
@@ -231,7 +232,7 @@ def test_every_row_is_visited_once_and_failures_arrive():
         raise MemoryError("none left")
 
     with pytest.raises(MemoryError, match="none left"):
-        spread(failing, [(0, 1), (1, 2), (2, 3)], 2)
+        run_ranges(failing, [(0, 1), (1, 2), (2, 3)], 2)
 
 
 def test_numba_loads_only_when_cells_are_used():

@@ -79,6 +79,7 @@ def test_multiples_of_the_identity(random, matrix):
     assert found.std_error < 1e-5
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.35])
 def test_xtrace_with_a_smaller_share(share):
     found = [

@@ -333,3 +333,15 @@ def test_an_error_that_is_no_failure_to_evaluate_passes_through(error):
 
     with pytest.raises(error, match="a mistake in the model"):
         Curvature(Broken(4, 3), nn.MSELoss(), (inputs().float(), values().float())) @ torch.ones(15)
+
+
+def test_a_dense_operator_has_eigenvalues_but_no_layers():
+    A = torch.diag(torch.tensor([1.0, 2.0])).double()
+    assert fm.nn.largest_eigenvalue(A).value == pytest.approx(2)
+    assert (fm.nn.largest_eigenvalue(A).of, fm.nn.spectral_density(A).of) == (None, None)
+    with pytest.raises(fm.InputError, match="loss was given with a Tensor"):
+        fm.nn.largest_eigenvalue(A, nn.MSELoss())
+    with pytest.raises(fm.InputError, match="first argument is a Tensor, expected a torch"):
+        fm.nn.hessian_trace(A)
+    with pytest.raises(fm.InputError, match=r"model is a str, expected a torch\.nn"):
+        fm.nn.spectral_density("model", nn.MSELoss(), (inputs(), values()))

@@ -8,7 +8,7 @@ from scipy.stats import binom, kstest
 
 import flatmin as fm
 from flatmin.errors import InputError
-from flatmin.nn.spectrum.density import operator_density
+from flatmin.nn.spectrum.density import spectral_density
 from tests.nn.networks import classes, dense, dense_gauss_newton, inputs, mlp
 
 
@@ -32,7 +32,7 @@ def test_each_quadrature_errs_by_less_than_its_bound():
     """Against the spectral measure of each probe itself, known for a diagonal matrix; a short one errs visibly."""
     width = 0.3
     for steps, visible in ((5, True), (60, False)):
-        found = operator_density(WIDE, probes=3, steps=steps, width=width, seed=1)
+        found = spectral_density(WIDE, probes=3, steps=steps, width=width, seed=1)
         generator = torch.Generator().manual_seed(1)
         V = torch.randn(200, 3, generator=generator, dtype=torch.float64)
         measure = (V**2 / (V**2).sum(0)).mean(1).numpy()
@@ -51,7 +51,7 @@ def test_intervals_cover_density_distribution_and_moments():
     covered, moments, met = np.zeros((2, grid.size)), np.zeros(4), np.zeros(grid.size)
     t = stdtrit(8, 0.975)
     for s in range(trials):
-        found = operator_density(WIDE, probes=8, steps=25, grid=grid, width=0.5, seed=s)
+        found = spectral_density(WIDE, probes=8, steps=25, grid=grid, width=0.5, seed=s)
         half = t * found.std_error + found.quadrature_error
         covered[0] += np.abs(found.density - smooth(grid, 0.5)) <= half
         covered[1] += (found.cumulative_low <= share) & (share <= found.cumulative_high)
@@ -65,7 +65,7 @@ def test_intervals_cover_density_distribution_and_moments():
 
 
 def test_the_whole_density_is_one_and_lies_within_the_bounds():
-    found = operator_density(WIDE, probes=6, steps=50)
+    found = spectral_density(WIDE, probes=6, steps=50)
     assert np.trapezoid(found.density, found.grid) == pytest.approx(1, abs=1e-3)
     assert found.lower <= -2
     assert found.upper >= 9
@@ -79,7 +79,7 @@ def test_the_whole_density_is_one_and_lies_within_the_bounds():
 
 
 def test_where_the_iteration_ends_by_itself_only_chance_is_left():
-    found = operator_density(diagonal(torch.zeros(150), torch.ones(50)), probes=20, steps=40, grid=[-0.5, 0.5, 1.5])
+    found = spectral_density(diagonal(torch.zeros(150), torch.ones(50)), probes=20, steps=40, grid=[-0.5, 0.5, 1.5])
     assert found.n_products == 40
     assert found.quadrature_error == 0
     assert found.cumulative_low[1] < 0.75 < found.cumulative_high[1]
@@ -90,7 +90,7 @@ def test_where_the_iteration_ends_by_itself_only_chance_is_left():
 def test_quantiles_of_a_wigner_matrix_follow_the_semicircle():
     n = 400
     A = (gaussian(n, 3) + gaussian(n, 3).T) / (2 * n) ** 0.5
-    found = operator_density(A, probes=10, steps=80)
+    found = spectral_density(A, probes=10, steps=80)
     x = found.grid
     inside = np.clip(x / 2, -1, 1)
     circle = 0.5 + inside * np.sqrt(1 - inside**2) / np.pi + np.arcsin(inside) / np.pi
@@ -100,22 +100,22 @@ def test_quantiles_of_a_wigner_matrix_follow_the_semicircle():
 
 
 def test_nothing_is_a_peak_at_zero():
-    found = operator_density(torch.zeros(5, 5).double())
+    found = spectral_density(torch.zeros(5, 5).double())
     assert np.isfinite(found.density).all()
     assert found.moments == pytest.approx(np.zeros(4))
 
 
 def test_bad_arguments_are_one_sentence():
     with pytest.raises(InputError, match="probes is 0"):
-        operator_density(WIDE, probes=0)
+        spectral_density(WIDE, probes=0)
     with pytest.raises(InputError, match=r"steps is 2\.5"):
-        operator_density(WIDE, steps=2.5)
+        spectral_density(WIDE, steps=2.5)
     with pytest.raises(InputError, match="seed is None"):
-        operator_density(WIDE, seed=None)
+        spectral_density(WIDE, seed=None)
     with pytest.raises(InputError, match="width is -1"):
-        operator_density(WIDE, width=-1)
+        spectral_density(WIDE, width=-1)
     with pytest.raises(InputError, match="grid has shape"):
-        operator_density(WIDE, grid=[[0.0]])
+        spectral_density(WIDE, grid=[[0.0]])
 
 
 @pytest.mark.parametrize("of", ["hessian", "gauss_newton"])

@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 import flatmin as fm
 from flatmin.errors import InputError
-from flatmin.nn.spectrum.eigenvalue import extreme_eigenvalue
+from flatmin.nn.spectrum.eigenvalue import largest_eigenvalue
 from tests.nn.networks import classes, conv, dense, dense_gauss_newton, inputs, mlp
 
 
@@ -28,6 +28,7 @@ SPECTRA = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECTRA)
 @pytest.mark.parametrize("end", ["largest", "smallest"])
 def test_bounds_fail_as_seldom_as_they_say(name, end):
@@ -37,7 +38,7 @@ def test_bounds_fail_as_seldom_as_they_say(name, end):
     for failure in (0.5, 0.1):
         for products in (3, 7):
             settings = {"failure": failure, "max_products": products, "tol": 1e-12, "end": end}
-            found = [extreme_eigenvalue(A, seed=s, **settings) for s in range(trials)]
+            found = [largest_eigenvalue(A, seed=s, **settings) for s in range(trials)]
             sign = 1 if end == "largest" else -1
             assert all(sign * e.value <= sign * exact + 1e-12 for e in found)
             failures = sum(not e.lower <= exact <= e.upper for e in found)
@@ -47,7 +48,7 @@ def test_bounds_fail_as_seldom_as_they_say(name, end):
 def test_the_bound_is_not_wider_than_it_must_be():
     """Where one eigenvalue stands apart, bounds of failure 1/2 fail every second time: the test above can fail."""
     A = SPECTRA["one outlier"]
-    found = [extreme_eigenvalue(A, failure=0.5, max_products=4, tol=1e-12, seed=s) for s in range(150)]
+    found = [largest_eigenvalue(A, failure=0.5, max_products=4, tol=1e-12, seed=s) for s in range(150)]
     assert sum(e.upper < 10 for e in found) > binom.ppf(1e-4, 150, 0.45)
 
 
@@ -55,11 +56,11 @@ def test_the_bound_is_not_wider_than_it_must_be():
 def test_the_iteration_ends_when_the_bounds_are_as_close_as_asked(end):
     A = SPECTRA["bulk"]
     exact = float(torch.linalg.eigvalsh(A)[-1 if end == "largest" else 0])
-    found = extreme_eigenvalue(A, tol=1e-6, end=end)
+    found = largest_eigenvalue(A, tol=1e-6, end=end)
     assert found.lower <= exact <= found.upper
     assert found.upper - found.lower <= 1e-6 * abs(exact) * 1.01
     assert found.value == pytest.approx(exact, rel=1e-6)
-    loose = extreme_eigenvalue(A, tol=0.3, end=end)
+    loose = largest_eigenvalue(A, tol=0.3, end=end)
     assert loose.n_products < found.n_products
     assert loose.upper - loose.lower > 1e-6
     assert loose.lower <= exact <= loose.upper
@@ -68,25 +69,25 @@ def test_the_iteration_ends_when_the_bounds_are_as_close_as_asked(end):
 def test_bad_arguments_are_one_sentence():
     A = SPECTRA["bulk"]
     with pytest.raises(InputError, match="end is 'middle'"):
-        extreme_eigenvalue(A, end="middle")
+        largest_eigenvalue(A, end="middle")
     with pytest.raises(InputError, match=r"failure is 1\.0, expected a number between 0 and 1"):
-        extreme_eigenvalue(A, failure=1.0)
+        largest_eigenvalue(A, failure=1.0)
     with pytest.raises(InputError, match="tol is 0, expected a positive finite number"):
-        extreme_eigenvalue(A, tol=0)
+        largest_eigenvalue(A, tol=0)
     with pytest.raises(InputError, match="max_products is 0"):
-        extreme_eigenvalue(A, max_products=0)
+        largest_eigenvalue(A, max_products=0)
     for seed in (-1, 1.5, None, 2**70):
         with pytest.raises(InputError, match=r"seed is .*expected a whole number"):
-            extreme_eigenvalue(A, seed=seed)
+            largest_eigenvalue(A, seed=seed)
     with pytest.raises(InputError, match="expected a square one"):
-        extreme_eigenvalue(A[:3])
+        largest_eigenvalue(A[:3])
     with pytest.raises(InputError, match="not symmetric"):
-        extreme_eigenvalue(gaussian(N))
+        largest_eigenvalue(gaussian(N))
 
 
 def test_one_dimension_and_nothing():
-    assert extreme_eigenvalue(torch.tensor([[-3.0]]).double()).upper == pytest.approx(-3)
-    zero = extreme_eigenvalue(torch.zeros(5, 5).double())
+    assert largest_eigenvalue(torch.tensor([[-3.0]]).double()).upper == pytest.approx(-3)
+    zero = largest_eigenvalue(torch.zeros(5, 5).double())
     assert (zero.lower, zero.value, zero.upper) == pytest.approx((0, 0, 0), abs=1e-300)
 
 

@@ -31,7 +31,7 @@ def _problem(seed=0, shape=(30, 22), m=330, weighted=False, repeated=True):
 @pytest.fixture
 def engine(monkeypatch):
     """Send problems of any size to the engine."""
-    monkeypatch.setattr(alternating, "MANY", 1)
+    monkeypatch.setattr(alternating, "MIN_COMPILED_CELLS", 1)
 
 
 def _referee(problem, alpha, power):
@@ -50,6 +50,7 @@ def _referee(problem, alpha, power):
     return programme.value
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_minimum_is_that_of_a_general_solver(engine, power, weighted):
@@ -64,7 +65,7 @@ def test_the_minimum_is_that_of_a_general_solver(engine, power, weighted):
 def test_the_minimum_is_that_of_the_solver_of_small_problems(alpha, monkeypatch):
     problem = _problem(2)
     usual = fm.flat_minimum(problem, alpha=alpha, tol=1e-9)
-    monkeypatch.setattr(alternating, "MANY", 1)
+    monkeypatch.setattr(alternating, "MIN_COMPILED_CELLS", 1)
     large = fm.flat_minimum(problem, alpha=alpha, tol=1e-9)
     assert large.status is fm.Status.regularized_minimum
     assert large.certificate.value == pytest.approx(usual.certificate.value, rel=1e-8)
@@ -199,7 +200,7 @@ def test_a_path_uses_each_solution_for_the_next(power, monkeypatch):
     calls = []
     run = alternating._Search.run
     monkeypatch.setattr(alternating._Search, "run", lambda self: calls.append(self.task.warm_start) or run(self))
-    monkeypatch.setattr(alternating, "MANY", 1)
+    monkeypatch.setattr(alternating, "MIN_COMPILED_CELLS", 1)
     path = fm.flat_path(problem, n_alphas=6, ratio=0.05, metric_power=power)
     assert [start is not None for start in calls] == [False, True, True, True, True]
     assert all(s.certificate.holds for s in path.solutions)
@@ -258,6 +259,7 @@ def test_the_history_tells_the_residual(engine):
         assert s.history["objective"][-1] == pytest.approx(s.certificate.value * problem.measurement.size, rel=1e-3)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("scale", [1e-30, 1e30, 1e100])
 def test_data_and_weights_of_any_size(engine, scale):
     problem = _problem(8, (30, 25), 500, weighted=True)

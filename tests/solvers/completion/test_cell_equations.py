@@ -37,7 +37,7 @@ def _dense(derivative):
 @pytest.mark.parametrize("many", [1, 10**9])
 @pytest.mark.parametrize("spread", [1.0, 1e5])
 def test_least_squares_fits_as_well_as_the_pseudo_inverse(spread, many, monkeypatch):
-    monkeypatch.setattr(cell_equations, "MANY", many)
+    monkeypatch.setattr(cell_equations, "MIN_COMPILED_CELLS", many)
     derivative, rng = _linearized(spread=spread)
     J, r = _dense(derivative), rng.standard_normal(90)
     d = CellEquations.of(derivative).least_squares(r, 1e-15)
@@ -47,7 +47,7 @@ def test_least_squares_fits_as_well_as_the_pseudo_inverse(spread, many, monkeypa
 @pytest.mark.parametrize("many", [1, 10**9])
 @pytest.mark.parametrize("spread", [1.0, 1e5])
 def test_least_norm_is_that_of_the_pseudo_inverse(spread, many, monkeypatch):
-    monkeypatch.setattr(cell_equations, "MANY", many)
+    monkeypatch.setattr(cell_equations, "MIN_COMPILED_CELLS", many)
     derivative, rng = _linearized(seed=1, spread=spread)
     J = _dense(derivative)
     target = (J.T @ rng.standard_normal(90)).reshape(derivative.x.shape)

@@ -20,21 +20,21 @@ def rounds():
     model = StackedProduct(entries, np.sqrt(d1 * d2 / count))
     b = model.value(model.stack(U, np.geomspace(1, 1e-2, rank), V))
     b /= np.linalg.norm(model.dual_matrix(b).toarray(), 2)
-    x, y, sigma = model.stack(*model.leading(model.dual_matrix(b), 12, 0)), np.zeros_like(b), 10.0
+    x, y, rho = model.stack(*model.leading(model.dual_matrix(b), 12, 0)), np.zeros_like(b), 10.0
     for _ in range(2):
-        end = minimise(model, x, model.value(x), b + y / sigma, sigma, 1e-8, Clock())
-        x, y, sigma = end.x, y + sigma * (b - end.value), 4 * sigma
-    return model, b, x, y, sigma
+        end = minimise(model, x, model.value(x), b + y / rho, rho, 1e-8, Clock())
+        x, y, rho = end.x, y + rho * (b - end.value), 4 * rho
+    return model, b, x, y, rho
 
 
 def test_it_ends_where_the_plain_method_does(rounds):
-    model, b, x, y, sigma = rounds
-    target, value = b + y / sigma, model.value(x)
-    end, carried = minimise_guided(model, x, value, y, target, sigma, 1e-7, Clock(), 100)
-    plain = minimise(model, x, value, target, sigma, 1e-7, Clock(), 100)
+    model, b, x, y, rho = rounds
+    target, value = b + y / rho, model.value(x)
+    end, carried = minimise_guided(model, x, value, y, target, rho, 1e-7, Clock(), 100)
+    plain = minimise(model, x, value, target, rho, 1e-7, Clock(), 100)
 
     def objective(x):
-        return np.vdot(x, x) / 2 + sigma / 2 * np.sum((model.value(x) - target) ** 2)
+        return np.vdot(x, x) / 2 + rho / 2 * np.sum((model.value(x) - target) ** 2)
 
     assert end.gradient <= 1e-7
     assert plain.gradient <= 1e-7
@@ -42,21 +42,21 @@ def test_it_ends_where_the_plain_method_does(rounds):
     np.testing.assert_allclose(objective(end.x), objective(plain.x), rtol=1e-10)
     np.testing.assert_allclose(end.value, model.value(end.x), atol=1e-12 * np.linalg.norm(b))
     # both ways to know the multiplier agree, and it proves that no other matrix has a smaller objective
-    np.testing.assert_allclose(carried, sigma * (target - end.value), atol=1e-6 * np.linalg.norm(carried))
+    np.testing.assert_allclose(carried, rho * (target - end.value), atol=1e-6 * np.linalg.norm(carried))
     assert np.linalg.norm(model.dual_matrix(carried).toarray(), 2) < 1 + 1e-6
 
 
 def test_a_bad_multiplier_does_no_harm(rounds):
-    model, b, x, y, sigma = rounds
+    model, b, x, y, rho = rounds
     wrong = 3 * np.random.default_rng(1).standard_normal(len(y)) * np.linalg.norm(y) / np.sqrt(len(y))
-    end, _ = minimise_guided(model, x, model.value(x), wrong, b + y / sigma, sigma, 1e-7, Clock(), 100)
-    right, _ = minimise_guided(model, x, model.value(x), y, b + y / sigma, sigma, 1e-7, Clock(), 100)
+    end, _ = minimise_guided(model, x, model.value(x), wrong, b + y / rho, rho, 1e-7, Clock(), 100)
+    right, _ = minimise_guided(model, x, model.value(x), y, b + y / rho, rho, 1e-7, Clock(), 100)
     assert end.gradient <= 1e-7
     np.testing.assert_allclose(np.vdot(end.x, end.x), np.vdot(right.x, right.x), rtol=1e-6)
 
 
 def test_limits_are_kept(rounds):
-    model, b, x, y, sigma = rounds
+    model, b, x, y, rho = rounds
     clock = Clock(max_iter=2)
-    end, _ = minimise_guided(model, x, model.value(x), y, b + y / sigma, sigma, 1e-12, clock)
+    end, _ = minimise_guided(model, x, model.value(x), y, b + y / rho, rho, 1e-12, clock)
     assert clock.iterations == end.steps == 2

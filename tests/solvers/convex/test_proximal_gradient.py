@@ -21,11 +21,12 @@ def table(shape=(60, 12), seen=0.6, seed=0, skew=0.0):
 
 def descended(problem, alpha, tol=1e-9, start=None, clock=None):
     scaled = Scaled.of(problem, 1.0, 0, weighted=False)
-    price = scaled.exchanged(alpha)
+    price = scaled.penalty(alpha)
     assert applies_to(scaled.model, price, None)
     return scaled, proximal_gradient(scaled.model, scaled.b, clock or Clock(), Limits(tol=tol), start, price)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("shape", [(60, 12), (12, 60), (20, 20), (30, 1)])
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.02])
 def test_the_minimum_is_that_over_factors(shape, share):

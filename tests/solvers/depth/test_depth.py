@@ -101,6 +101,7 @@ def test_any_dual_at_all_gives_a_bound_below_the_optimum(depth, seed, size):
         assert proof.lower_bound <= s.certificate.value * (1 + 1e-12)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_no_dual_certifies_a_wrong_vector(depth):
     """Ten thousand perturbed duals and as many interpolants that are not flattest."""

@@ -86,6 +86,7 @@ def test_completion_with_twice_the_degrees_of_freedom(seed):
     assert error(s.matrix[kept], instance.truth[kept]) < 1e-10
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("condition", [10.0, 1e5])
 def test_singular_values_far_apart(condition, seed):

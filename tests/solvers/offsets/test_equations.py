@@ -67,7 +67,7 @@ def test_compiled_passes_agree_with_numpy(factorized, monkeypatch):
                 entries, y = entries_of(shape, 60, weighted), rng.standard_normal(60)
                 found = []
                 for many in (50_000, 1):
-                    monkeypatch.setattr(offset_equations, "MANY", many)
+                    monkeypatch.setattr(offset_equations, "MIN_COMPILED_CELLS", many)
                     equations = OffsetEquations.of(entries, constant, rows, columns)
                     h = equations.sums(y)
                     found.append((*h, *equations.solve(h), equations.spread(equations.solve(h))))

@@ -37,6 +37,7 @@ def referee(problem, alpha):
     return program.value, X.value, seen * S.value
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("alpha", [1e-3, 0.03, 0.3])
 @pytest.mark.parametrize("tau", [False, True], ids=["weight", "tau"])
 @pytest.mark.parametrize("m", [None, 60], ids=["all", "missing"])

@@ -16,7 +16,7 @@ from flatmin.proofs.certificate import LARGEST_CHANCE
 from flatmin.proofs.robust import certificate as robust_certificates
 from flatmin.proofs.robust import uniqueness as robust_uniqueness
 from flatmin.proofs.robust.certificate import robust_certificate
-from flatmin.proofs.robust.uniqueness import hidden_share, spread_bound
+from flatmin.proofs.robust.uniqueness import hidden_share, incoherence_bound
 
 SAMPLE = fm.families.robust_pca.sample
 
@@ -64,6 +64,7 @@ def referee(problem, *, rival=None, allowed=None):
 FORMS = {"weight": None, "oracle": 1.0, "too little": 0.8, "too much": 1.2}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("observed", [1.0, 0.75], ids=["all", "missing"])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_split_is_the_best_one(form, observed):
@@ -119,6 +120,7 @@ def test_many_errors_near_the_limit_of_recovery(d, rank, share):
     assert np.linalg.norm(s.matrix - instance.truth) <= 1e-8 * np.linalg.norm(instance.truth)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("digits", [9, 8])
 def test_numbers_that_were_rounded(digits):
     """What rounding leaves in every cell is an error to be paid; as little as that the short way does not mind."""
@@ -336,7 +338,7 @@ def test_bounds_of_the_hidden_share(seed):
     P1, P2 = np.eye(d1) - U @ U.T, np.eye(d2) - V @ V.T
     project = np.eye(d1 * d2) - np.kron(P1, P2)
     exact = np.linalg.norm(hidden.reshape(-1, 1) * project, 2) ** 2
-    assert exact <= spread_bound(hidden, U, V) * (1 + 1e-12)
+    assert exact <= incoherence_bound(hidden, U, V) * (1 + 1e-12)
     likely = hidden_share(hidden, U, V, (seed, 0))
     assert exact <= likely * (1 + 1e-9)
     assert 1 - likely >= 0.3 * (1 - exact)

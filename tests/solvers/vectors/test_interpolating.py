@@ -53,7 +53,7 @@ def test_pixels_that_no_mask_sees_are_told_and_do_not_disturb_the_rest():
 
 
 def test_unseen_pixels_at_sizes_where_only_products_are_used(monkeypatch):
-    monkeypatch.setattr("flatmin.proofs.conic.LARGEST_WHOLE", 10)
+    monkeypatch.setattr("flatmin.proofs.cone_certificate.LARGEST_WHOLE", 10)
     masks = octanary_masks(6, (6, 6))
     masks[:, 0, :2] = 0
     s = fm.flat_minimum(diffraction(np.random.default_rng(0).standard_normal((6, 6)), masks).problem)
@@ -130,6 +130,7 @@ def test_the_radius_of_small_images_is_linear_in_rounding():
     assert s.certificate.radius <= 1e-8 * np.linalg.norm(truth) ** 2
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("made", ["taken", "weighted"])
 def test_parts_of_coded_diffraction_are_solved(made):
     A = fm.measurements.CodedDiffraction(octanary_masks(8, (6, 6)))

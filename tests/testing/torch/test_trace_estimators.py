@@ -14,7 +14,7 @@ from flatmin.nn.spectrum.trace import operator_trace
 from flatmin.testing.torch import TraceCase, TraceScore, check_trace_estimator, trace_cases
 
 CASES = {case.name: case for case in trace_cases()}
-FEW = [CASES[name] for name in ("alike", "power law 1/i", "both signs, decaying", "quadratic network")]
+FEW = [CASES[name] for name in ("similar", "power law 1/i", "both signs, decaying", "quadratic network")]
 HONEST = partial(operator_trace, method="hutchinson")
 
 
@@ -122,7 +122,7 @@ def test_student_intervals_of_the_spread_are_caught_where_one_eigenvalue_dominat
         value = x.mean().item()
         return SimpleNamespace(value=value, interval=(value - half, value + half), n_products=max_products)
 
-    check = check_trace_estimator(textbook, [CASES["alike"], CASES["rank one"]], max_products=12, trials=600)
+    check = check_trace_estimator(textbook, [CASES["similar"], CASES["rank one"]], max_products=12, trials=600)
     assert [bool(score.faults) for score in check.scores] == [False, True]
 
 
@@ -136,7 +136,7 @@ def test_any_operator_and_result_will_do():
     check = check_trace_estimator(HONEST, [TraceCase("twice", Twice(), 180.0)], trials=50)
     assert check.holds
     assert check.scores[0].exact == 1
-    wrong = TraceScore.of("wrong", 179.0, [HONEST(Twice(), seed=s) for s in range(50)], [100] * 50, 0.01)
+    wrong = TraceScore.from_results("wrong", 179.0, [HONEST(Twice(), seed=s) for s in range(50)], [100] * 50, 0.01)
     assert len(wrong.faults) == 3  # coverage, bias, one value
 
 
@@ -149,7 +149,7 @@ def test_arguments_that_cannot_be_used(key, value):
         check_trace_estimator(HONEST, FEW, **{key: value})
 
 
-@pytest.mark.parametrize("cases", [[], [torch.eye(3)], "alike"])
+@pytest.mark.parametrize("cases", [[], [torch.eye(3)], "similar"])
 def test_cases_that_are_none(cases):
     with pytest.raises(fm.InputError, match="TraceCase"):
         check_trace_estimator(HONEST, cases)

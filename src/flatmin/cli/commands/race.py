@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from flatmin._version import __version__
 from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.output import RACE, destination, results_directory
 from flatmin.cli.pace import Pace
-from flatmin.cli.runs import kept_runs
+from flatmin.cli.runs import STORE, Runs, kept_runs
 from flatmin.cli.summary import as_json, plain
 from flatmin.errors import InputError
 from flatmin.families import Family
@@ -73,10 +72,10 @@ def run(request: Request) -> int:
     family, case = request.problem.read()
     target = destination(request.output, request.problem.path, request.problem.mask, kind=RACE)
     with kept_runs(target, not request.quiet) as runs:
-        result = _raced(case, settings, runs.directory, not request.quiet)
+        result = _raced(case, settings, runs, not request.quiet)
         summary = summarize(family, case, result, request.settings["seed"])
         with results_directory(target) as folder:
-            runs.copy(folder / "runs", with_former=_same_race(target, summary["protocol"]["digest"]))
+            runs.copy(folder)
             _write(folder, request, family, case, result, summary)
     if request.as_json:
         print(as_json(summary))
@@ -146,24 +145,17 @@ def _settings(request: Request) -> dict[str, Any]:
     return settings | {"competitors": names}
 
 
-def _raced(case: Case, settings: Mapping[str, Any], store: Path, shown: bool) -> Any:
-    from flatmin.lab.race import CompetitorError, Protocol, race
+def _raced(case: Case, settings: Mapping[str, Any], runs: Runs, shown: bool) -> Any:
+    from flatmin.lab.race import CompetitorError, FactoredTask, Protocol, race
 
-    pace = Pace(settings["trials"], settings["seeds"], Protocol.share)
-    with progress(shown, pace) as callback, in_options(LEAST):
-        try:
-            return race(case.problem, **settings, truth=case.truth, store=store, callback=callback)
-        except CompetitorError as error:
-            raise InputError(f"{error}; what was finished is kept in {store}") from error
-
-
-def _same_race(target: Path, digest: str) -> bool:
-    """Return whether a former race in this place was on the same task, so that its runs may be of use again."""
-    try:
-        summary = json.loads((target / "summary.json").read_text(encoding="utf-8"))
-        return bool(summary["protocol"]["digest"] == digest)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    with in_options(LEAST):
+        task = FactoredTask(case.problem, case.truth)
+        runs.take_over(task.digest)
+        with progress(shown, Pace(settings["trials"], settings["seeds"], Protocol.share)) as callback:
+            try:
+                return race(task, **settings, store=runs.file, callback=callback)
+            except CompetitorError as error:
+                raise InputError(f"{error}; the finished runs are kept in {runs.directory}") from error
 
 
 def _write(folder: Path, request: Request, family: Family, case: Case, result: Any, summary: Mapping[str, Any]) -> None:
@@ -204,7 +196,7 @@ def _print_outcome(result: Any, target: Path) -> None:
     console = Console(highlight=False)
     console.print(f"{outcome.headline} {outcome.advice}".strip(), markup=False)
     console.print(table)
-    console.print(f"results  {target}: report.html, race.csv, summary.json, runs", markup=False, soft_wrap=True)
+    console.print(f"results  {target}: report.html, race.csv, summary.json, {STORE}", markup=False, soft_wrap=True)
 
 
 def _whole(value: float) -> float:

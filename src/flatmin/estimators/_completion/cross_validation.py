@@ -15,7 +15,7 @@ from flatmin.errors import InputError
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solvers.strengths.cross_validation import CrossValidation, Fold, check_rule, cross_validate
+from flatmin.solvers.alphas.cross_validation import CrossValidation, Fold, check_rule, cross_validate
 
 __all__ = ["CrossValidated"]
 
@@ -35,11 +35,6 @@ class CrossValidated(MatrixRegressor):
     selection: str
     n_jobs: int | None
     cross_validation_: CrossValidation
-
-    def _set_parameters(self, arguments: dict[str, Any]) -> None:
-        """Keep the arguments of ``__init__`` as parameters."""
-        for name in self._get_param_names():
-            setattr(self, name, arguments[name])
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Choose strength and metric power by cross-validation, then fit all samples.

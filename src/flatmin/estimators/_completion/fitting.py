@@ -18,9 +18,9 @@ from flatmin.problem import Problem
 from flatmin.proofs.certificate import check_alpha
 from flatmin.solution import Solution
 from flatmin.solvers import flat_minimum, refit
+from flatmin.solvers.alphas.path import alpha_max
 from flatmin.solvers.noise.refit import UNBIASED
 from flatmin.solvers.offsets.offsets import Offsets
-from flatmin.solvers.strengths.path import alpha_max
 
 __all__ = ["Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
 

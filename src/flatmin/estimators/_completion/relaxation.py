@@ -15,7 +15,7 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Noise, Solution
 from flatmin.solvers import flat_minimum, refit
-from flatmin.solvers.strengths.folds import splits
+from flatmin.solvers.alphas.folds import splits
 
 __all__ = ["Relaxation", "relaxation"]
 

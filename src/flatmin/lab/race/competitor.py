@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from flatmin._core.validation import whole_number
 from flatmin.errors import InputError
 from flatmin.lab.race.result import Description
 from flatmin.lab.race.tasks import Objective, Task
@@ -91,9 +92,8 @@ class Competitor(Description):
                 )
         if not 0 < self.steps[0] <= self.steps[1]:
             raise InputError(f"the steps of {self.name} are {self.steps}, expected two positive numbers, ascending")
-        whole = isinstance(self.batch, int) and not isinstance(self.batch, bool)
-        if self.batch is not None and not (whole and self.batch >= 1):
-            raise InputError(f"batch is {self.batch!r}, expected a positive number of samples, or None for all")
+        if self.batch is not None:
+            whole_number(self.batch, "batch", 1)
 
     def variant(self, **settings: Any) -> Self:
         """Return the same algorithm with other settings.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.validation import whole_number
 from flatmin.errors import InputError
 
 __all__ = ["Protocol"]
@@ -67,15 +68,11 @@ class Protocol:
 
     def __post_init__(self) -> None:
         for name, least in (("budget", 1), ("trials", 1), ("points", 2)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
+            whole_number(getattr(self, name), name, least)
         if not self.seeds:
             raise InputError("no seeds were given, expected at least one")
         for seed in self.seeds:
-            if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-                raise InputError(f"a seed is {seed!r}, expected a whole number of at least 0")
-            if self.seeds.count(seed) > 1:
+            if self.seeds.count(whole_number(seed, "a seed", 0)) > 1:
                 raise InputError(f"the seed {seed} was given twice, expected different ones")
         if self.tuning_seed in self.seeds:
             raise InputError(f"the seed {self.tuning_seed} is scored, expected one that is kept for tuning")

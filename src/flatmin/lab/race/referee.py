@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +19,7 @@ from flatmin.lab.race.gradient_counter import GradientCounter
 from flatmin.lab.race.protocol import Protocol
 from flatmin.lab.race.result import CURVES
 from flatmin.lab.race.tasks import Observation
+from flatmin.lab.runs.executors import reason_of
 from flatmin.nn.threads import one_torch_thread
 
 __all__ = ["CompetitorError", "Run", "blame", "judged_run"]
@@ -38,8 +37,7 @@ def blame(competitor: Competitor, during: str = "") -> Iterator[None]:
     except (InputError, CompetitorError):
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}{_place(error)}"
-        raise CompetitorError(f"{competitor.name} failed{during}: {reason}") from error
+        raise CompetitorError(f"{competitor.name} failed{during}: {reason_of(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -137,12 +135,6 @@ def _succeeded(model: nn.Module, step: Callable[[float], None], spent: float) ->
 
 def _settings(entry: Entry) -> str:
     return f" with seed {entry.seed} and step size {entry.step_size:.3g}"
-
-
-def _place(error: BaseException) -> str:
-    """Return the file and the line that raised an error."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
 def _curves(seen: list[tuple[float, Observation]]) -> dict[str, list[float]]:

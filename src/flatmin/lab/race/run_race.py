@@ -1,27 +1,32 @@
-"""race: train one task by many algorithms with equal budgets."""
+"""race: train one task by many algorithms with equal budgets and one referee."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from flatmin._core.validation import whole_number
 from flatmin.errors import InputError
 from flatmin.lab.race import competitors as registry
 from flatmin.lab.race.competitor import Competitor
 from flatmin.lab.race.correlation import correlate
-from flatmin.lab.race.field import Field, Lap
 from flatmin.lab.race.protocol import Protocol
-from flatmin.lab.race.referee import Run, blame
+from flatmin.lab.race.race_experiment import RaceExperiment, RacePlan, run_of
+from flatmin.lab.race.referee import CompetitorError, Run, blame
 from flatmin.lab.race.result import COLUMNS, RaceResult
-from flatmin.lab.race.store import Store
 from flatmin.lab.race.tasks import FactoredTask, Task
-from flatmin.lab.race.tuning import tune
+from flatmin.lab.runs.executors import Executor, Processes, Serial
+from flatmin.lab.runs.store import Store
+from flatmin.lab.runs.sweep import sweep
 from flatmin.problem import Problem
 
 __all__ = ["race"]
+
+Callback = Callable[[dict[str, Any]], None]
 
 
 def race(
@@ -29,10 +34,11 @@ def race(
     competitors: Iterable[str | Competitor] | None = None,
     budget: int | None = None,
     seeds: int | Iterable[int] = 5,
-    callback: Callable[[dict[str, Any]], None] | None = None,
+    callback: Callback | None = None,
     *,
     store: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
+    executor: Executor | None = None,
     truth: Any = None,
     rank: int | None = None,
     seed: int = 0,
@@ -45,19 +51,21 @@ def race(
     problem_or_task : Problem or Task
         A problem of any family, or a task such as `NetworkTask`.
     competitors : iterable of str or Competitor, optional
-        Names, or objects of one's own; None for all that are known.
+        Names, or objects of your own. None for all known ones.
     budget : int, optional
-        Gradients that each run may spend; None for the default of the task.
+        Gradients that each run may spend. None for the default of the task.
     seeds : int or iterable of int
-        How many scored runs of each competitor, or their seeds.
+        The number of scored runs of each competitor, or their seeds.
     callback : callable, optional
-        ``callback(dict)`` after each finished run: the fields of its row, ``phase`` ("tuning" or "race"), ``done`` and
-        ``total``.
+        ``callback(dict)`` after each run with the fields of its row, ``phase`` ("tuning" or "race"), ``done`` and
+        ``total``. It is not called for runs that were in the store.
     store : path, optional
-        A directory for finished runs. A race that was interrupted, even by force, goes on with the missing ones; a
-        changed problem, setting or budget reuses nothing.
+        The file of finished runs. An interrupted race, even one that was killed, goes on with the missing runs. After
+        a change of problem, setting or budget nothing is reused.
     jobs : int, optional
-        Processes; None for one.
+        The number of processes. None for one.
+    executor : Executor, optional
+        Where runs are computed, for instance `flatmin.lab.DaskCluster`, in place of ``jobs``.
     truth, rank
         As in `FactoredTask`, for a problem.
     seed : int
@@ -75,7 +83,7 @@ def race(
     InputError
         If an argument is out of range, or no competitor can run on the task.
     CompetitorError
-        If a competitor fails by an error of its own. What was finished before is in the store.
+        If a competitor fails by an error of its own. The runs that were finished before are in the store.
 
     Examples
     --------
@@ -87,6 +95,8 @@ def race(
     >>> [(row["competitor"], row["gradients"]) for row in result.table]
     [('gradient-descent-small', 100.0), ('adam', 100.0)]
     """
+    if callback is not None and not callable(callback):
+        raise InputError(f"callback is {callback!r}, expected a function")
     task = _task(problem_or_task, truth, rank)
     protocol = Protocol(task.budget if budget is None else budget, _seeds(seeds, seed), trials)
     entered = {who.name: who for who in _competitors(competitors)}
@@ -94,37 +104,71 @@ def race(
     running = {name: who for name, who in entered.items() if name not in left_out}
     if not running:
         raise InputError(f"no competitor can run on this task: {left_out}")
-    total = len(running) * (protocol.trials + len(protocol.seeds))
-    field = Field(task, running, protocol, Store(store), _count(jobs))
-    tell = _teller(callback, total)
-    try:
-        best, tuning = tune(field, tell)
-        laps = [
-            Lap(name, s, best[name].step_size, best[name].strength, protocol.budget)
-            for name in running
-            for s in protocol.seeds
-        ]
-        runs: dict[Lap, Run] = {}
-        for lap, run in field.all(laps):
-            runs[lap] = run
-            tell(run, "race")
-    finally:
-        field.close()
+    experiment = RaceExperiment.from_task(task, running, protocol)
+    executor = _executor(jobs, executor, experiment)
+    with Store(None if store is None else os.fspath(store)) as kept:
+        runs = _runs(experiment, kept, executor, callback)
+    return _result(experiment, runs, left_out)
+
+
+def _runs(
+    experiment: RaceExperiment, store: Store, executor: Executor, callback: Callback | None
+) -> dict[tuple[str, int], Run]:
+    """Return all runs by the keys of their trials. Stop at the first failure."""
+    stop = threading.Event()
+
+    def report(state: dict[str, Any]) -> None:
+        if "result" not in state:
+            return
+        result = state["result"]
+        if result.reason is not None:
+            stop.set()
+        elif callback is not None:
+            tuned = result.trial.seed == experiment.cell.protocol.tuning_seed
+            counts = {"done": state["done"], "total": state["total"]}
+            callback(dict(run_of(result).row) | {"phase": "tuning" if tuned else "race"} | counts)
+
+    found = sweep(
+        experiment, store, executor=executor, plan=RacePlan(experiment), retry=True, stop=stop, callback=report
+    )
+    if found.failed:
+        raise CompetitorError(str(found.failed[0].reason).removeprefix("CompetitorError: "))
+    return {result.trial.key: run_of(result) for result in found.results}
+
+
+def _result(experiment: RaceExperiment, runs: Mapping[tuple[str, int], Run], left_out: Mapping[str, str]) -> RaceResult:
+    """Return the result of a race whose runs are all done."""
+    task, protocol, competitors = experiment.cell.task, experiment.cell.protocol, experiment.cell.competitors
+    best = experiment.best({key: run.score for key, run in runs.items()})
+    scored = [runs[trial.key] for chosen in best.values() for trial in experiment.scored(chosen)]
+    table = [{column: run.row[column] for column in COLUMNS} for run in scored]
     flattest = getattr(task, "flattest", None)
-    table = [{column: runs[lap].row[column] for column in COLUMNS} for lap in laps]
     return RaceResult(
         table=table,
-        trajectories={(lap.name, lap.seed): _arrays(runs[lap].trajectory) for lap in laps},
+        trajectories={(run.row["competitor"], run.row["seed"]): _arrays(run) for run in scored},
         flattest=flattest,
         correlation=correlate(
             [row for row in table if row["loss"] <= task.fit_loss],
             "scaled_trace" if flattest is None else "flatness_gap",
         ),
         protocol=protocol.as_dict() | {"task": type(task).__name__, "fits": task.fit_loss, "digest": task.digest},
-        tuning=tuning,
-        competitors={name: who.description for name, who in running.items()},
+        tuning=[
+            _tuning_row(runs[trial.key], trial == best[name])
+            for name, trials in experiment.tuning.items()
+            for trial in trials
+        ],
+        competitors={name: who.description for name, who in competitors.items()},
         left_out=left_out,
     )
+
+
+def _tuning_row(run: Run, chosen: bool) -> dict[str, Any]:
+    columns = ("competitor", "step_size", "strength", "diverged", "loss", "relative_error", "gradients", "seconds")
+    return {column: run.row[column] for column in columns} | {"score": run.score, "chosen": chosen}
+
+
+def _arrays(run: Run) -> dict[str, Any]:
+    return {name: np.array(values, dtype=float) for name, values in run.trajectory.items()}
 
 
 def _task(given: Problem | Task, truth: Any, rank: int | None) -> Task:
@@ -145,15 +189,15 @@ def _competitors(given: Iterable[str | Competitor] | None) -> list[Competitor]:
         given = [given]
     if not isinstance(given, Iterable):
         raise InputError(f"competitors is {given!r}, expected names or Competitors")
-    out: dict[str, Competitor] = {}
+    found: dict[str, Competitor] = {}
     for item in given:
         if not isinstance(item, str | Competitor):
             raise InputError(f"a competitor is a {type(item).__name__}, expected a name or a Competitor")
         who = registry.find(item) if isinstance(item, str) else item
-        if who.name in out:
+        if who.name in found:
             raise InputError(f"two competitors are called {who.name!r}, expected different names")
-        out[who.name] = who
-    return list(out.values())
+        found[who.name] = who
+    return list(found.values())
 
 
 def _objection(who: Competitor, task: Task) -> str | None:
@@ -162,8 +206,7 @@ def _objection(who: Competitor, task: Task) -> str | None:
 
 
 def _seeds(seeds: int | Iterable[int], first: int) -> tuple[int, ...]:
-    if isinstance(first, bool) or not isinstance(first, int | np.integer):
-        raise InputError(f"seed is {first!r}, expected a whole number of at least 0")
+    first = whole_number(first, "seed", 0)
     if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
         return tuple(range(first, first + int(seeds)))
     if isinstance(seeds, bool | str) or not isinstance(seeds, Iterable):
@@ -171,28 +214,20 @@ def _seeds(seeds: int | Iterable[int], first: int) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def _count(jobs: int | None) -> int:
-    if jobs is None:
-        return 1
-    if isinstance(jobs, bool) or not isinstance(jobs, int | np.integer) or jobs < 1:
-        raise InputError(f"jobs is {jobs!r}, expected a positive whole number or None")
-    return int(jobs)
+def _executor(jobs: int | None, executor: Executor | None, experiment: RaceExperiment) -> Executor:
+    """Return where runs are computed, after a check that task and competitors can be sent there."""
+    if executor is not None and jobs is not None:
+        raise InputError(f"jobs={jobs} was given together with an executor, expected one of them")
+    count = 1 if jobs is None else whole_number(jobs, "jobs", 1)
+    if executor is None and count == 1:
+        return Serial()
+    from joblib.externals.loky.backend.reduction import dumps
 
-
-def _teller(callback: Callable[[dict[str, Any]], None] | None, total: int) -> Callable[[Run, str], None]:
-    """Return a function that counts finished runs and tells the user."""
-    if callback is not None and not callable(callback):
-        raise InputError(f"callback is {callback!r}, expected a function")
-    done = 0
-
-    def tell(run: Run, phase: str) -> None:
-        nonlocal done
-        done += 1
-        if callback is not None:
-            callback(dict(run.row) | {"phase": phase, "done": done, "total": total})
-
-    return tell
-
-
-def _arrays(trajectory: Mapping[str, list[float]]) -> dict[str, Any]:
-    return {name: np.array(values, dtype=float) for name, values in trajectory.items()}
+    try:
+        dumps(experiment.cell)
+    except Exception as error:  # the objects of a competitor may raise anything
+        raise InputError(
+            f"the task or a competitor cannot be sent to other processes ({error}), expected objects that can be "
+            "pickled; or use jobs=1"
+        ) from error
+    return executor or Processes(count)

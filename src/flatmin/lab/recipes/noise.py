@@ -54,10 +54,10 @@ from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Metrics, Parameters
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.solvers.alphas.cross_validation import cross_validate
 from flatmin.solvers.choose import flat_minimum
 from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.noise.refit import least_squares, unscaled
-from flatmin.solvers.strengths.cross_validation import cross_validate
 
 if TYPE_CHECKING:
     from flatmin.lab.displays import Display

@@ -37,8 +37,8 @@ from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Metrics, Parameters
 from flatmin.measurements.entries import Entries
 from flatmin.problem import Problem
+from flatmin.solvers.alphas.path import flat_path
 from flatmin.solvers.choose import flat_minimum
-from flatmin.solvers.strengths.path import flat_path
 
 if TYPE_CHECKING:
     from flatmin.lab.displays import Display

@@ -65,7 +65,8 @@ def _reach(module: str, name: str, known: dict[str, dict[str, ast.stmt]], reache
     if node is None or (module, name) in reached:
         return
     if isinstance(node, ast.ImportFrom):
-        _reach_imported(node, name, known, reached)
+        if node.module != module:  # otherwise a package imports a file of its own
+            _reach_imported(node, name, known, reached)
         return
     reached[module, name] = ast.unparse(node)
     for used in ast.walk(node):

@@ -1,4 +1,4 @@
-"""Squared gradients of a convolution, example by example."""
+"""Squared norms of the gradients of single examples in the weights of a convolution."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["convolution_square"]
 
 
 def convolution_square(layer: _ConvNd, before: Tensor, delta: Tensor) -> Tensor:
-    """Return ``Σ_i |G_i|²``, G_i the gradient of example i with respect to the weight of a convolution.
+    """Return ``Σ_i |G_i|²``, where G_i is the gradient of example i in the weight of a convolution.
 
     Parameters
     ----------
     layer : Conv1d, Conv2d or Conv3d
         Any stride, dilation, groups and padding.
     before, delta : Tensor
-        What goes in, and the derivatives by what comes out, or by fewer combinations of its channels; examples first.
+        The input, and the derivative in the output or in combinations of its channels; examples along the first axis.
     """
     padding = layer.padding
     if isinstance(padding, str) or layer.padding_mode != "zeros":
@@ -32,10 +32,10 @@ def convolution_square(layer: _ConvNd, before: Tensor, delta: Tensor) -> Tensor:
 
 
 class _ConvolutionSquare(torch.autograd.Function):
-    """All examples at once, as the groups of one convolution.
+    """The squared norms of all examples at once, which are the groups of a single convolution.
 
-    The square is a quadratic form of each argument, and its derivatives are convolutions with ``2 G``. Automatic
-    differentiation would find them too, at a higher cost than that of the whole training step.
+    The square is a quadratic form in each argument, and its derivatives are convolutions with ``2 G``. Automatic
+    differentiation would compute the same, but at a higher cost than the whole training step.
     """
 
     @staticmethod

@@ -15,12 +15,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from flatmin.errors import InputError
+from flatmin.nn.estimators.base import Operator
 from flatmin.nn.operators.processes import Processes
 from flatmin.nn.operators.products import Product, gauss_newton_product, hessian_product, peer_operator
 from flatmin.nn.operators.state import FAILURES, MODES, Weights, fixed_randomness, in_mode
 from flatmin.nn.operators.streaming import Batch, Batches, Loss
 
-__all__ = ["KINDS", "Curvature", "CurvatureOptions"]
+__all__ = ["KINDS", "Curvature", "CurvatureOptions", "symmetric_operator"]
 
 #: The matrices that a `Curvature` can be.
 KINDS = ("hessian", "gauss_newton")
@@ -154,17 +155,14 @@ class Curvature:
         Raises
         ------
         InputError
-            If a `Curvature` comes with further arguments, or a model without loss and data.
+            As `symmetric_operator`, or if the first argument is neither a model nor a `Curvature`.
         """
-        given = [name for name, value in {"loss": loss, "data": data, **options}.items() if value is not None]
-        if isinstance(model, Curvature):
-            if given:
-                raise InputError(f"{given[0]} was given with a Curvature, expected none; the Curvature has its own")
-            return model
-        if loss is None or data is None:
-            missing = "loss" if loss is None else "data"
-            raise InputError(f"{missing} is missing, expected (model, loss, data) or a Curvature")
-        return cls(model, loss, data, **options)
+        operator = symmetric_operator(model, loss, data, **options)
+        if not isinstance(operator, Curvature):
+            raise InputError(
+                f"the first argument is a {type(model).__name__}, expected a torch.nn.Module or a Curvature"
+            )
+        return operator
 
     def on(self, weights: Weights) -> Curvature:
         """Return the curvature of the same loss and data on other weights: of a copy of the model, or fewer of them."""
@@ -296,6 +294,27 @@ class Curvature:
         out = product(vectors if batched else [v[0] for v in vectors], batched)
         sized = zip(out, self.weights.numbers, strict=True)
         return torch.cat([rows.new_zeros(len(rows), n) if t is None else t.reshape(len(rows), n) for t, n in sized], 1)
+
+
+def symmetric_operator(
+    model: nn.Module | Operator, loss: Loss | None = None, data: Any = None, **options: Unpack[CurvatureOptions]
+) -> Operator:
+    """Return the curvature of a model, loss and data, or the symmetric operator that stands in their place.
+
+    Raises
+    ------
+    InputError
+        If an operator comes with further arguments, or a model without loss and data.
+    """
+    if not isinstance(model, nn.Module) and hasattr(model, "shape") and hasattr(model, "__matmul__"):
+        for name, value in {"loss": loss, "data": data, **options}.items():
+            if value is not None:
+                raise InputError(f"{name} was given with a {type(model).__name__}, expected none with an operator")
+        return model
+    if loss is None or data is None:
+        missing = "loss" if loss is None else "data"
+        raise InputError(f"{missing} is missing, expected (model, loss, data) or a Curvature")
+    return Curvature(model, loss, data, **options)  # type: ignore[arg-type]  # which refuses what is no module
 
 
 def _same(found: Tensor, wanted: Tensor) -> bool:

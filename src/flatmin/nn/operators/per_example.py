@@ -1,4 +1,4 @@
-"""Squared gradients of the examples of a batch, one by one."""
+"""Squared norms of the gradients of single examples, for a whole batch at once."""
 
 from __future__ import annotations
 
@@ -21,35 +21,34 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _LAYERS = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.GroupNorm)
 
 
-#: Combinations of output channels through which a convolution is seen.
+#: Number of random combinations of output channels that estimate the squared gradient of a convolution.
 _COMBINATIONS = 4
 
-#: Draws random signs of a shape, as numbers like those of a tensor.
+#: Draws random signs with the shape, dtype and device of a tensor.
 Signs = Callable[[Tensor], Tensor]
 
 
 class _Use(NamedTuple):
-    """One use of a layer: what went in and what came out."""
+    """One call of a layer: its input and its output."""
 
     layer: nn.Module
     before: Tensor
     after: Tensor
-    edge: GradientEdge | None  # of what came out: the tensor itself may be overwritten
+    edge: GradientEdge | None  # of the output, which itself may be overwritten later
 
 
 class PerExample:
-    """The layers of a model during one forward pass, for ``Σ_i |J_iᵀ w_i|²``, J_i the Jacobian of example i.
+    """The record of one forward pass that gives ``Σ_i |J_iᵀ w_i|²``, where J_i is the Jacobian of example i.
 
-    The gradient of example i with respect to a layer is made of the layer's input a_i and of the derivative δ_i of
-    ``⟨w, outputs⟩`` with respect to its output, and one reverse pass has the δ_i of all examples. For a linear layer
-    its square is ``|δ_i|² (|a_i|² + 1)``, so that no gradient is formed. The gradient of a convolution is; of many
-    output channels only 4 combinations with random signs, different ones for each example, which leaves the mean as it
-    is and adds little noise.
+    The gradient of example i in the weights of a layer depends on the layer's input a_i and on the derivative δ_i of
+    ``⟨w, outputs⟩`` in its output; one reverse pass gives the δ_i of all examples. For a linear layer the squared norm
+    is ``|δ_i|² (|a_i|² + 1)``, without forming the gradient. For a convolution the gradient is formed, with many output
+    channels only for 4 random combinations of them, drawn for each example; the estimate stays unbiased.
 
     Parameters
     ----------
     model : nn.Module
-        Its layers are the modules that hold trainable parameters themselves.
+        The model; its layers are the modules with trainable parameters of their own.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -58,12 +57,12 @@ class PerExample:
 
     @property
     def convolve(self) -> bool:
-        """Whether some trained layer is a convolution, whose single squares cost more than a reverse pass."""
+        """Whether a trained layer is a convolution, for which single squares cost more than a reverse pass."""
         return any(isinstance(layer, _CONVOLUTIONS) for layer in self._layers())
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Record what the layers do inside the block."""
+        """Record the calls of the layers inside the block."""
         self.uses.clear()
         known = [layer for layer in self._layers() if type(layer) in _LAYERS]
         hooks = [layer.register_forward_hook(self._record, with_kwargs=True) for layer in known]
@@ -74,7 +73,7 @@ class PerExample:
                 hook.remove()
 
     def obstacle(self, outputs: Tensor) -> str | None:
-        """Return why squares of the recorded pass, which ended in ``outputs``, cannot be had; None if they can."""
+        """Return why the squares of the recorded pass, which gave ``outputs``, cannot be computed; None if they can."""
         layers = list(self._layers())
         for layer in layers:
             if type(layer) not in _LAYERS:
@@ -91,16 +90,16 @@ class PerExample:
             return "two layers share a parameter, expected parameters of their own"
         for use in self.uses:
             if use.edge is None:
-                return f"{use.layer} was called where gradients are switched off, expected them"
+                return f"{use.layer} was called without gradients, expected a call that records them"
             if use.after.ndim < 2 or len({len(t) if t.ndim else 0 for t in (outputs, use.before, use.after)}) > 1:
-                return f"{use.layer} has other rows than the outputs, expected the examples"
+                return f"{use.layer} has other rows than the outputs, expected one row for each example"
         return None
 
     def agrees(self, outputs: Tensor) -> bool | None:
-        """Return whether one example's square is that of its whole gradient, and no other example has a part in it.
+        """Return whether the square of one example agrees with its full gradient, and involves no other example.
 
-        It is not where examples see each other, or where a parameter has a use outside its layer. None: nothing is
-        seen of it, since the outputs do not depend on some layer now, as before a layer that starts at zero.
+        False if examples interact, or if a parameter is also used outside its layer. None if this cannot be decided,
+        because the outputs do not depend on some layer at present, as before a layer that starts at zero.
         """
         row = len(outputs) // 2
         w = torch.zeros_like(outputs)
@@ -118,7 +117,7 @@ class PerExample:
         return True if all(bool(delta.any()) for delta in deltas) else None
 
     def square(self, outputs: Tensor, w: Tensor, *, differentiable: bool, signs: Signs | None = None) -> Tensor:
-        """Return ``Σ_i |J_iᵀ w_i|²`` for the recorded pass, which ended in ``outputs``; with signs its estimate."""
+        """Return ``Σ_i |J_iᵀ w_i|²`` of the recorded pass, which gave ``outputs``; with ``signs`` its estimate."""
         deltas = self._deltas(outputs, w, differentiable)
         pairs = zip(self.uses, deltas, strict=True)
         return torch.stack([_square(use, delta, signs) for use, delta in pairs if delta is not None]).sum()
@@ -170,7 +169,7 @@ _NAMES = ("weight", "bias")
 
 
 def _combined(layer: _Convolution, delta: Tensor, signs: Signs | None) -> Tensor:
-    """Return random combinations R δ_i of the output channels; the mean of RᵀR is the identity."""
+    """Return random combinations R δ_i of the output channels, where RᵀR has the identity as its mean."""
     channels = delta.shape[1]
     if signs is None or layer.groups > 1 or channels <= _COMBINATIONS:
         return delta
@@ -179,7 +178,7 @@ def _combined(layer: _Convolution, delta: Tensor, signs: Signs | None) -> Tensor
 
 
 def _total(delta: Tensor, axes: range) -> Tensor:
-    """Return the sum of squares of what is summed over some axes first."""
+    """Return the sum of squares after summing over some axes."""
     return (delta.sum(tuple(axes)) if axes else delta).square().sum()
 
 
@@ -188,6 +187,6 @@ def _linear(before: Tensor, delta: Tensor, weight: bool, bias: bool) -> Tensor:
         return (delta.square().sum(1) * (weight * before.square().sum(1) + bias)).sum()
     a, d = before.flatten(1, -2), delta.flatten(1, -2)
     places, size = a.shape[1], a.shape[2] * d.shape[2]
-    if places * (a.shape[2] + d.shape[2]) < size:  # inner products of places are cheaper than the gradients
+    if places * (a.shape[2] + d.shape[2]) < size:  # inner products between places cost less than the gradients
         return ((a @ a.mT * weight + bias) * (d @ d.mT)).sum()
     return weight * (d.mT @ a).square().sum() + bias * d.sum(1).square().sum()

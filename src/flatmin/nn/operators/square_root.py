@@ -1,4 +1,4 @@
-"""The square root of the Hessian of a loss with respect to the outputs of a network."""
+"""Square roots of the Hessian of a loss with respect to the outputs of a network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Root = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
 
 _ROOTS: dict[Any, Root] = {}
 
-#: What the losses of `torch.nn.functional` are called as modules; their keywords have the same names.
+#: Module class of each loss function of `torch.nn.functional`; both take the same keywords.
 _MODULES: dict[Any, Callable[..., nn.Module]] = {
     F.mse_loss: nn.MSELoss,
     F.cross_entropy: nn.CrossEntropyLoss,
@@ -32,16 +32,17 @@ _MODULES: dict[Any, Callable[..., nn.Module]] = {
 
 
 def register_root(loss: Any) -> Callable[[Root], Root]:
-    """Make `loss_root` know a loss: a class of modules, or a function ``loss(outputs, targets)``.
+    """Register the root of a loss for `loss_root`: decorates a function ``root(loss, outputs, targets, probe)``.
 
-    Decorates a function ``root(loss, outputs, targets, probe)`` that returns ``S v``, a tensor shaped as the outputs
-    and linear in the probe v, with ``S Sᵀ`` the Hessian of the loss with respect to the outputs. It must not detach the
-    outputs: a penalty made of it is differentiated through them. `check_root` compares it with the Hessian.
+    The function returns ``S v``, a tensor with the shape of the outputs that is linear in the probe v, where ``S Sᵀ``
+    is the Hessian of the loss with respect to the outputs. It must not detach the outputs, since a penalty is
+    differentiated through them. `check_root` compares the root with the Hessian.
 
     Parameters
     ----------
     loss : type or function
-        What the root belongs to. A subclass that has a ``forward`` of its own is another loss, and needs its own root.
+        A module class, or a function ``loss(outputs, targets)``. A subclass that overrides ``forward`` needs a root of
+        its own.
 
     Returns
     -------
@@ -72,40 +73,39 @@ def register_root(loss: Any) -> Callable[[Root], Root]:
 def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
     """Return ``w = S v`` where ``S Sᵀ`` is the Hessian of a loss with respect to the outputs.
 
-    With a random probe of independent entries of mean 0 and variance 1, ``E[w wᵀ]`` is the Hessian. Nothing is
-    detached, so that the derivatives of ``|Jᵀ w|²`` have the right mean too. For a batch of n examples
+    If the probe has independent entries of mean 0 and variance 1, ``E[w wᵀ]`` is the Hessian. Nothing is detached, so
+    that derivatives of ``|Jᵀ w|²`` are unbiased too. For a batch of n examples and N output entries, the roots are
 
-    - squared error, mean over N entries: ``√(2/N) v``;
-    - cross entropy, an example of mass c (1/n for a plain mean): ``√c (√p∘v − p ⟨√p, v⟩)``, p the softmax and √p the
-      exponential of half its logarithm;
-    - binary cross entropy of logits, mean over N entries: ``√(c p(1 − p)/N) v``, c = 1 without weights; of
-      probabilities: ``√(c/N) √(y/p² + (1 − y)/(1 − p)²) v``;
-    - Poisson: ``√(e^z/N) v``, or ``√(y/N) v / (z + ε)`` where the output is the rate itself;
-    - Huber: ``v/√N`` where it is a square, 0 where it is a slope; smooth L1 the same over √β.
+    - squared error: ``√(2/N) v``;
+    - cross entropy, for an example of weight c (1/n in a plain mean): ``√c (√p∘v − p ⟨√p, v⟩)`` with the softmax p;
+    - binary cross entropy of logits: ``√(c p(1 − p)/N) v``, where c = 1 without weights; of probabilities:
+      ``√(c/N) √(y/p² + (1 − y)/(1 − p)²) v``;
+    - Poisson: ``√(e^z/N) v``, or ``√(y/N) v / (z + ε)`` if the output is the rate itself;
+    - Huber: ``v/√N`` in the quadratic region and 0 in the linear one; smooth L1: the same divided by √β.
 
-    Weights of classes, label smoothing, ignored labels, targets that are probabilities and the reductions ``"mean"``
-    and ``"sum"`` are taken into account.
+    Class weights, label smoothing, ignored labels, probabilities as targets and the reductions ``"mean"`` and ``"sum"``
+    are accounted for.
 
     Parameters
     ----------
     loss : module or function
         ``MSELoss``, ``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``BCELoss``, ``PoissonNLLLoss``, ``HuberLoss``,
-        ``SmoothL1Loss``, their functions (also as `functools.partial` with keywords), or what was given to
-        `register_root`. Losses of logarithms of probabilities are linear and have none: move the softmax into the loss.
+        ``SmoothL1Loss``, their functions (also as `functools.partial` with keywords), or a loss given to
+        `register_root`. Losses of log-probabilities are linear and have no root; let the loss include the softmax.
     outputs, targets : Tensor
         As the loss takes them.
     probe : Tensor
-        v, shaped as the outputs.
+        v, with the shape of the outputs.
 
     Returns
     -------
     Tensor
-        w, shaped as the outputs.
+        w, with the shape of the outputs.
 
     Raises
     ------
     InputError
-        For a loss without a known root, one that does not average or sum, or targets of another shape.
+        If the loss has no known root or another reduction, or the targets have the wrong shape.
 
     References
     ----------
@@ -127,19 +127,19 @@ def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Ten
 
 
 def check_root(loss: Any, outputs: Tensor, targets: Tensor) -> float:
-    """Return ``‖S Sᵀ − H‖ / ‖H‖`` (Frobenius) of a root S of a loss and the Hessian H by automatic differentiation.
+    """Return ``‖S Sᵀ − H‖ / ‖H‖`` (Frobenius) for the root S of a loss and its Hessian H by automatic differentiation.
 
     Parameters
     ----------
     loss : module or function
         As `loss_root` takes it.
     outputs, targets : Tensor
-        A small batch in float64: S and H are formed, N×N for N entries of the outputs.
+        A small batch in float64; S and H are formed, N×N for N output entries.
 
     Returns
     -------
     float
-        Rounding error for a correct root; of the order of 1 for a wrong one.
+        A rounding error for a correct root, and about 1 for a wrong one.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def _find(loss: Any) -> tuple[Root, Any]:
 
 
 def _kinds(loss: nn.Module) -> list[type]:
-    """Return the classes of a loss down to the one whose ``forward`` it runs: those above it are other losses."""
+    """Return the classes of a loss up to the one that defines ``forward``; further base classes are other losses."""
     kinds = type(loss).__mro__
     own = next(i for i, kind in enumerate(kinds) if "forward" in vars(kind))
     return list(kinds[: own + 1])
@@ -199,7 +199,7 @@ def _check_same_shape(outputs: Tensor, targets: Tensor) -> None:
 
 
 def _count(loss: Any, outputs: Tensor) -> int:
-    """Return what the sum over all entries is divided by."""
+    """Return the divisor of the sum over all entries."""
     return outputs.numel() if loss.reduction == "mean" else 1
 
 
@@ -219,9 +219,9 @@ def _cross_entropy(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, 
 
 
 def _mass(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, classes: int) -> Tensor:
-    """Return what the target probabilities of each example sum to, with all weights and the reduction.
+    """Return the sum of the target probabilities of each example, including weights and the reduction.
 
-    The loss of an example is ``−Σ_c t_c log p_c``, and its Hessian ``(Σ_c t_c)(diag p − p pᵀ)`` for any t.
+    The loss of an example is ``−Σ_c t_c log p_c``, and its Hessian is ``(Σ_c t_c)(diag p − p pᵀ)`` for any t.
     """
     n_classes, one_each = outputs.shape[classes], outputs.select(classes, 0)
     weight = outputs.new_ones(n_classes) if loss.weight is None else loss.weight.to(outputs)
@@ -233,7 +233,9 @@ def _mass(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, classes: 
         kept: Tensor | int = 1
     else:
         if targets.shape != one_each.shape:
-            raise InputError(f"the targets have shape {_shape(targets)}, expected {_shape(one_each)}: a class each")
+            raise InputError(
+                f"the targets have shape {_shape(targets)}, expected {_shape(one_each)}: one class for each example"
+            )
         kept = targets != loss.ignore_index
         certain = weight[torch.where(kept, targets, 0)] * kept
         total = certain.sum().clamp(min=torch.finfo(certain.dtype).tiny)
@@ -258,7 +260,7 @@ def _binary_cross_entropy_of_probabilities(loss: nn.BCELoss, outputs: Tensor, ta
 
 
 def _root_mass(loss: nn.BCELoss | nn.BCEWithLogitsLoss, mass: Tensor, outputs: Tensor) -> Tensor:
-    """Return the root of the share of each entry in the loss."""
+    """Return the square root of the weight of each entry in the loss."""
     mass = mass if loss.weight is None else mass * loss.weight.to(outputs)
     return (mass / _count(loss, outputs)).sqrt()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 import numpy as np
@@ -17,11 +17,11 @@ from flatmin._core.validation import positive, seed_number, whole_number
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import least_component
 from flatmin.nn.estimators.base import Operator, check, sphere
-from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
+from flatmin.nn.operators.curvature import CurvatureOptions, symmetric_operator
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
-__all__ = ["SpectralDensity", "operator_density", "spectral_density"]
+__all__ = ["SpectralDensity", "spectral_density"]
 
 #: Largest number of bytes for the Lanczos vectors of probes that run at once.
 MEMORY = 2**30
@@ -100,7 +100,7 @@ class SpectralDensity:
 
 
 def spectral_density(
-    model: torch.nn.Module | Curvature,
+    model: torch.nn.Module | Operator,
     loss: Loss | None = None,
     data: Any = None,
     *,
@@ -111,38 +111,7 @@ def spectral_density(
     seed: int = 0,
     **options: Unpack[CurvatureOptions],
 ) -> SpectralDensity:
-    """Return the distribution of the eigenvalues of the Hessian of a loss at the model's weights.
-
-    Parameters
-    ----------
-    model, loss, data, **options
-        As for `Curvature`, or a `Curvature` in place of all of them.
-    probes, steps, grid, width, seed
-        As for `operator_density`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> model, x = torch.nn.Linear(2, 1, bias=False).double(), torch.diag(torch.tensor([1.0, 3.0])).double()
-    >>> found = spectral_density(model, torch.nn.MSELoss(), (x, torch.zeros(2, 1).double()), probes=4)
-    >>> round(found.lower, 6), round(found.upper, 6)
-    (1.0, 9.0)
-    """
-    curvature = Curvature.from_arguments(model, loss, data, **options)
-    found = operator_density(curvature, probes=probes, steps=steps, grid=grid, width=width, seed=seed)
-    return replace(found, of=curvature.of)
-
-
-def operator_density(
-    operator: Operator,
-    *,
-    probes: int = 10,
-    steps: int = 60,
-    grid: Any = None,
-    width: float | None = None,
-    seed: int = 0,
-) -> SpectralDensity:
-    """Return the distribution of the eigenvalues of a symmetric operator, by stochastic Lanczos quadrature.
+    """Return the distribution of the eigenvalues of the Hessian of a loss, by stochastic Lanczos quadrature.
 
     For v uniform on the unit sphere, ``E vᵀ f(A) v = (1/n) Σ f(λ_i)``, and k Lanczos steps give the Gauss quadrature of
     ``vᵀ f(A) v``, exact for polynomials of degree 2k − 1. Its error for the Gaussian of the density is at most twice
@@ -155,8 +124,9 @@ def operator_density(
 
     Parameters
     ----------
-    operator : Operator
-        Symmetric, (n, n), for instance a `Curvature` or a dense tensor.
+    model, loss, data, **options
+        As for `Curvature`; or, in place of all of them, a `Curvature` or any symmetric operator (n, n) with ``shape``,
+        ``dtype``, ``device`` and ``@``, such as a dense tensor.
     probes : int
         Number of random vectors.
     steps : int
@@ -182,10 +152,12 @@ def operator_density(
     Examples
     --------
     >>> import torch
-    >>> found = operator_density(torch.diag(torch.linspace(0, 1, 300)).double())
-    >>> bool(abs(found.moments[0] - 0.5) < 4 * found.moments_std_error[0])
-    True
+    >>> model, x = torch.nn.Linear(2, 1, bias=False).double(), torch.diag(torch.tensor([1.0, 3.0])).double()
+    >>> found = spectral_density(model, torch.nn.MSELoss(), (x, torch.zeros(2, 1).double()), probes=4)
+    >>> round(found.lower, 6), round(found.upper, 6)
+    (1.0, 9.0)
     """
+    operator = symmetric_operator(model, loss, data, **options)
     n = check(operator, None, None, 1)
     probes, steps = whole_number(probes, "probes", 1), whole_number(steps, "steps", 1)
     if width is not None:
@@ -231,6 +203,7 @@ def operator_density(
         n_probes=probes,
         n_products=sum(k.steps for k in krylovs),
         quadratures=rules,
+        of=getattr(operator, "of", None),
     )
 
 

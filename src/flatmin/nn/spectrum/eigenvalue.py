@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,11 +12,11 @@ from flatmin._core.validation import positive, seed_number
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import Krylov, least_component
 from flatmin.nn.estimators.base import Operator, check, sphere
-from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
+from flatmin.nn.operators.curvature import CurvatureOptions, symmetric_operator
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
-__all__ = ["EigenvalueEstimate", "extreme_eigenvalue", "largest_eigenvalue"]
+__all__ = ["EigenvalueEstimate", "largest_eigenvalue"]
 
 #: Largest number of products for one eigenvalue unless ``max_products`` is given.
 MAX_PRODUCTS = 300
@@ -56,7 +56,7 @@ class EigenvalueEstimate:
 
 
 def largest_eigenvalue(
-    model: torch.nn.Module | Curvature,
+    model: torch.nn.Module | Operator,
     loss: Loss | None = None,
     data: Any = None,
     *,
@@ -69,37 +69,6 @@ def largest_eigenvalue(
 ) -> EigenvalueEstimate:
     """Return the largest or the smallest eigenvalue of the Hessian of a loss at the model's weights, with bounds.
 
-    Parameters
-    ----------
-    model, loss, data, **options
-        As for `Curvature`, or a `Curvature` in place of all of them.
-    end, tol, failure, max_products, seed
-        As for `extreme_eigenvalue`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> model, x = torch.nn.Linear(2, 1, bias=False).double(), torch.diag(torch.tensor([1.0, 3.0])).double()
-    >>> found = largest_eigenvalue(model, torch.nn.MSELoss(), (x, torch.zeros(2, 1).double()))
-    >>> round(found.lower, 6), round(found.upper, 6)
-    (9.0, 9.0)
-    """
-    curvature = Curvature.from_arguments(model, loss, data, **options)
-    found = extreme_eigenvalue(curvature, end=end, tol=tol, failure=failure, max_products=max_products, seed=seed)
-    return replace(found, of=curvature.of)
-
-
-def extreme_eigenvalue(
-    operator: Operator,
-    *,
-    end: str = "largest",
-    tol: float = 1e-3,
-    failure: float = 1e-6,
-    max_products: int | None = None,
-    seed: int = 0,
-) -> EigenvalueEstimate:
-    """Return the largest or the smallest eigenvalue of a symmetric operator, with bounds.
-
     Lanczos steps from a start v, uniform on the sphere, give Ritz values, which are inner bounds. With probability
     ``1 − failure``, the component of v along the eigenvector is at least c, where c² is a quantile of the distribution
     Beta(1/2, (n−1)/2). Then ``Σ_{j ≤ k} q_j(λ)² ≤ 1/c²`` for the orthonormal polynomials of the iteration, which gives
@@ -108,8 +77,9 @@ def extreme_eigenvalue(
 
     Parameters
     ----------
-    operator : Operator
-        Symmetric, (n, n), for instance a `Curvature` or a dense tensor.
+    model, loss, data, **options
+        As for `Curvature`; or, in place of all of them, a `Curvature` or any symmetric operator (n, n) with ``shape``,
+        ``dtype``, ``device`` and ``@``, such as a dense tensor.
     end : str
         "largest" or "smallest".
     tol : float
@@ -136,10 +106,15 @@ def extreme_eigenvalue(
     Examples
     --------
     >>> import torch
-    >>> found = extreme_eigenvalue(torch.diag(torch.linspace(-2, 3, 500)).double(), end="smallest")
+    >>> model, x = torch.nn.Linear(2, 1, bias=False).double(), torch.diag(torch.tensor([1.0, 3.0])).double()
+    >>> found = largest_eigenvalue(model, torch.nn.MSELoss(), (x, torch.zeros(2, 1).double()))
+    >>> round(found.lower, 6), round(found.upper, 6)
+    (9.0, 9.0)
+    >>> found = largest_eigenvalue(torch.diag(torch.linspace(-2, 3, 500)).double(), end="smallest")
     >>> found.lower <= -2 <= found.upper, found.upper - found.lower < 4e-3
     (True, True)
     """
+    operator = symmetric_operator(model, loss, data, **options)
     n = check(operator, max_products, None, 1)
     if end not in ("largest", "smallest"):
         raise InputError(f"end is {end!r}, expected 'largest' or 'smallest'")
@@ -160,4 +135,5 @@ def extreme_eigenvalue(
     bounds = (value - side.rounding, outer)
     sign = 1 if end == "largest" else -1
     lower, upper = sorted(sign * bound for bound in bounds)
-    return EigenvalueEstimate(sign * value, lower, upper, failure, float(side.residuals[-1]), side.steps, end)
+    residual, of = float(side.residuals[-1]), getattr(operator, "of", None)
+    return EigenvalueEstimate(sign * value, lower, upper, failure, residual, side.steps, end, of)

@@ -14,13 +14,13 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
 from flatmin._core.threads import one_thread
-from flatmin.linalg.kernels import MANY
-from flatmin.linalg.subspaces import block_norm, couple
+from flatmin.linalg.kernels import MIN_COMPILED_CELLS
+from flatmin.linalg.subspaces import block_norm, couplings
 from flatmin.measurements import Entries
 from flatmin.parametrizations import Product
-from flatmin.proofs.conic import certificate_of
+from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.solution import Solution
-from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side, strength
+from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side, relative_alpha
 from flatmin.solvers.completion.second_order import newton_steps
 from flatmin.solvers.task import Task, status_of
 
@@ -35,7 +35,7 @@ STAGE, LAST = 3e-3, 1e-4
 SWEEPS = 200
 FEWEST_ADDED = 8
 ROUNDS = 40
-#: A smaller `strength` asks for an exact fit in all but name; sweeps would hardly move.
+#: A smaller `relative_alpha` asks for an exact fit in all but name; sweeps would hardly move.
 WEAKEST = 1e-7
 #: Factors of larger entries are no start: single precision does not hold their squares.
 LARGEST = 1e18
@@ -58,8 +58,8 @@ def applies_to(task: Task) -> bool:
     fits = isinstance(problem.measurement, Entries) and type(problem.parametrization) is Product
     if not fits or problem.loss.has_gross_errors or task.alpha == 0:
         return False
-    many = problem.measurement.size >= MANY or task.limits.stop == "objective"
-    return many and _even(getattr(problem.measurement, "weights", None)) and strength(task) >= WEAKEST
+    many = problem.measurement.size >= MIN_COMPILED_CELLS or task.limits.stop == "objective"
+    return many and _even(getattr(problem.measurement, "weights", None)) and relative_alpha(task) >= WEAKEST
 
 
 def _even(weights: Array | None) -> bool:
@@ -238,7 +238,7 @@ class _Search:
             count = min(max(4, len(s) // 8), max(1, self.widest - len(s)))  # one is needed for the gap
             u, values, v = problem.escapes(S, U, V, count, seed)
             gap = _gap(
-                problem, errors, float(s.sum()), block_norm(*couple(S, U, V)[2:], float(values.max(initial=0.0)))
+                problem, errors, float(s.sum()), block_norm(*couplings(S, U, V)[2:], float(values.max(initial=0.0)))
             )
             if gap < best[0]:
                 best = gap, L, R

@@ -10,10 +10,10 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
-from flatmin.linalg.kernels import MANY
+from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries
-from flatmin.measurements.entries import BUSY
+from flatmin.measurements.entries import MIN_BUSY_WORK
 
 __all__ = ["CellEquations", "inverse_blocks"]
 
@@ -124,18 +124,18 @@ class CellEquations:
         """Return ``J_Pᵀ J_Q Q``."""
         if self._squares is None:
             return self._onto_first(self._from_second(Q))
-        from flatmin.linalg.kernels.crossed import crossed
+        from flatmin.linalg.kernels.cross_products import cross_product
 
-        return crossed(self._cells, self._squares[0], *self.model.split(self.x), Q)
+        return cross_product(self._cells, self._squares[0], *self.model.split(self.x), Q)
 
     def _across_to_second(self, P: Array) -> Array:
         """Return ``J_Qᵀ J_P P``."""
         if self._squares is None:
             return self._onto_second(self._from_first(P))
-        from flatmin.linalg.kernels.crossed import crossed
+        from flatmin.linalg.kernels.cross_products import cross_product
 
         L, R = self.model.split(self.x)
-        return crossed(self._cells.transposed, self._squares[1], R, L, P)
+        return cross_product(self._cells.transposed, self._squares[1], R, L, P)
 
     @property
     def _cells(self) -> Any:
@@ -145,7 +145,7 @@ class CellEquations:
     @cached_property
     def _squares(self) -> tuple[Array, Array] | None:
         """Squared weights of the cells by rows and by columns; None where so few need no compiled loops."""
-        if self.model.whitened.size < MANY and self.model.whitened.size * self.x.shape[1] < BUSY:
+        if self.model.whitened.size < MIN_COMPILED_CELLS and self.model.whitened.size * self.x.shape[1] < MIN_BUSY_WORK:
             return None
         squares = self._cells.arranged((self.model.scale * self.model.whitened.norms()) ** 2)
         return squares, self._cells.transposed.arranged(squares)

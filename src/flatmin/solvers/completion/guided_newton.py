@@ -35,19 +35,19 @@ def minimise_guided(
     value: Array,
     y: Array,
     target: Array,
-    sigma: float,
+    rho: float,
     tol: float,
     clock: Clock,
     max_steps: int = 40,
 ) -> tuple[Minimum, Array]:
-    """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x and a multiplier y to a gradient of ``tol ‖x‖``.
+    """Minimise ``½‖x‖² + (rho/2) ‖q(x) − target‖²`` from x and a multiplier y to a gradient of ``tol ‖x‖``.
 
-    At the minimum ``x = K(y) x`` and ``q(x) + y / sigma = target``. Newton steps on these two equations solve
+    At the minimum ``x = K(y) x`` and ``q(x) + y / rho = target``. Newton steps on these two equations solve
 
-        (I − K(y) + sigma JᵀJ) d = −gradient,   y ← sigma (target − q(x) − J d),
+        (I − K(y) + rho JᵀJ) d = −gradient,   y ← rho (target − q(x) − J d),
 
-    so that they are those of `minimise` but for the y in K(y). There it is ``sigma (target − q(x))``, which the square
-    ``q(d)`` of a step throws far off where sigma is large, so that only short steps descend. Here it is carried along,
+    so that they are those of `minimise` but for the y in K(y). There it is ``rho (target − q(x))``, which the square
+    ``q(d)`` of a step throws far off where rho is large, so that only short steps descend. Here it is carried along,
     and long steps may leave ``q(d)`` for the next one. K is divided by the norm of its dual matrix where that is above
     one, and the Hessian is damped, so that it is positive definite. A step that improves neither equation is replaced
     by the best one in its direction; then more is damped.
@@ -58,7 +58,7 @@ def minimise_guided(
         The measured model.
     x, value, y : ndarray
         Stacked factors, ``q(x)`` and a multiplier, shapes (n, k), (m,) and (m,).
-    target, sigma, tol, clock, max_steps
+    target, rho, tol, clock, max_steps
         As in `minimise`.
 
     Returns
@@ -70,10 +70,10 @@ def minimise_guided(
     """
     inverse: Callable[[Array], Array] | None = None
     products, usual, damping, scale = 0, 0, DAMPING, float(np.linalg.norm(target))
-    misfit = float(np.linalg.norm(value + y / sigma - target)) / scale
+    misfit = float(np.linalg.norm(value + y / rho - target)) / scale
     for step in range(max_steps + 1):
         residual = target - value
-        plain = model.dual_matrix(sigma * residual)
+        plain = model.dual_matrix(rho * residual)
         gradient, relative = stationarity(model, plain, x)
         if relative <= tol or step == max_steps or clock.exhausted:
             break
@@ -83,22 +83,22 @@ def minimise_guided(
         aim = max(lacking, min(relative, SHARE * relative))
         goal = max(min(0.1, aim**0.5) * aim, 0.3 * tol) * float(np.linalg.norm(x))
         if inverse is None or products > OFTEN * usual + BESIDE:
-            inverse, usual = blockwise_inverse(derivative, sigma), 0
+            inverse, usual = blockwise_inverse(derivative, rho), 0
         products, more = -clock.products, 1 + damping
         S = S * (1 / (more * max(1.0, 1.001 * float(model.leading(S, 1, 0, 0.05)[1][0]))))
-        d = conjugate_gradients(model, derivative, S, gradient / more, sigma / more, goal / more, inverse, clock)
+        d = conjugate_gradients(model, derivative, S, gradient / more, rho / more, goal / more, inverse, clock)
         products += clock.products
         usual = usual or products
         linear, quadratic = derivative.forward(d), model.value(d)
-        ahead, moved = sigma * (residual - linear), x + d
+        ahead, moved = rho * (residual - linear), x + d
         left, curved = stationarity(model, model.dual_matrix(ahead), moved)[1], float(np.linalg.norm(quadratic)) / scale
         t = 1.0
         helps = left < lacking and (left < ENOUGH * lacking or curved < ENOUGH * misfit)
         if not helps:
-            t = quartic_minimiser(x, d, residual, linear, quadratic, sigma)
+            t = quartic_minimiser(x, d, residual, linear, quadratic, rho)
             if t == 0:
                 break
         damping = min(damping * (LESS if helps else MORE), MOST)
         x, value, y = x + t * d, value + t * linear + t**2 * quadratic, (1 - t) * y + t * ahead
-        misfit = float(np.linalg.norm(value + y / sigma - target)) / scale
+        misfit = float(np.linalg.norm(value + y / rho - target)) / scale
     return Minimum(x, value, plain, relative, step, False), y

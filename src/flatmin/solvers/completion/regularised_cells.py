@@ -23,13 +23,13 @@ from flatmin.solvers.task import Task
 if TYPE_CHECKING:
     from flatmin.linalg.kernels import CellMatrix, Cells
 
-__all__ = ["RegularisedCells", "Side", "strength"]
+__all__ = ["RegularisedCells", "Side", "relative_alpha"]
 
 #: Extra vectors and rounds of the block iteration that looks for new columns.
 SPARE, POWERS = 6, 4
 
 
-def strength(task: Task) -> float:
+def relative_alpha(task: Task) -> float:
     """Return alpha over a bound on the one at which the solution is zero, for `Entries`.
 
     That is ``‖S‖ ≤ |S|``, S being the dual matrix of the data; here every cell is taken to be in a row and a column
@@ -93,8 +93,8 @@ class Side:
     def half(self, F: Array) -> tuple[Array, float]:
         """Return the best rows against the other factor F, and by how much the sum is smaller than at zero."""
         least = np.finfo(F.dtype).tiny  # lest a small one become zero
-        prices = np.where(self.penalties > 0, np.maximum(self.penalties, least), 1.0)
-        found: tuple[Array, float] = self.cells.ridge(self.values, F, prices, self.weights)
+        penalties = np.where(self.penalties > 0, np.maximum(self.penalties, least), 1.0)
+        found: tuple[Array, float] = self.cells.ridge(self.values, F, penalties, self.weights)
         return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
-from flatmin.linalg.kernels.threads import available, in_parts
+from flatmin.linalg.kernels.parallel import available, in_parts
 from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side
 
 __all__ = ["Point", "newton_steps"]
@@ -37,16 +37,16 @@ def newton_steps(problem: RegularisedCells, L: Array, R: Array, tol: float, cloc
     """
     rows, d1 = problem.rows.bare(), len(L)  # values are not needed but for the errors
     columns = rows.turned(problem.columns)
-    prices = np.concatenate([rows.penalties, columns.penalties])[:, None]
-    safe = np.where(prices > 0, prices, 1.0)
+    penalties = np.concatenate([rows.penalties, columns.penalties])[:, None]
+    safe = np.where(penalties > 0, penalties, 1.0)
     errors, precondition = problem.errors(L, R), None
     light = rows.single(), columns.single()
     for step in range(max_steps + 1):
         x, pulled = np.concatenate([L, R]), problem.pulled(errors)
         turned = columns.cells.arranged(pulled)
         slope = np.concatenate([rows.cells.product(pulled, R), columns.cells.product(turned, L)])
-        gradient = prices * x - slope
-        size = float(np.sum(prices * x**2))
+        gradient = penalties * x - slope
+        size = float(np.sum(penalties * x**2))
         relative = float(np.sqrt(np.sum(gradient**2 / safe) / size)) if size else 0.0
         if relative <= tol or step == max_steps or clock.exhausted:
             break
@@ -78,7 +78,7 @@ def _conjugate_gradients(
 ) -> Array:
     """Solve the Newton system until the preconditioned residual shrinks to ``goal``, or follow negative curvature."""
     left, right = L.astype(np.float32), R.astype(np.float32)
-    prices = np.concatenate([side.penalties for side in sides]).astype(np.float32)[:, None]
+    penalties = np.concatenate([side.penalties for side in sides]).astype(np.float32)[:, None]
     scale = float(np.abs(gradient).max())
     r: Array = (-gradient / scale).astype(np.float32)
     d: Array = np.zeros_like(r)
@@ -90,7 +90,7 @@ def _conjugate_gradients(
             sides[0].cells.curved(pulls[0], mine, others, sides[0].weights),
             sides[1].cells.curved(pulls[1], others, mine, sides[1].weights),
         )
-        return np.asarray(prices * p + np.concatenate(halves))
+        return np.asarray(penalties * p + np.concatenate(halves))
 
     z = precondition(r)
     p, rz = z, float(np.vdot(r, z))
@@ -99,7 +99,7 @@ def _conjugate_gradients(
         Hp = curved(p)
         clock.products += 1
         curvature = float(np.vdot(p, Hp))
-        if curvature <= 1e-6 * float(np.vdot(p, prices * p)):
+        if curvature <= 1e-6 * float(np.vdot(p, penalties * p)):
             d = p if i == 0 else d
             break
         d, r = d + np.float32(rz / curvature) * p, r - np.float32(rz / curvature) * Hp

@@ -9,7 +9,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin.cones.quadratic_map import QuadraticMap
-from flatmin.linalg.subspaces import EPS, block_norm, couple
+from flatmin.linalg.subspaces import EPS, block_norm, couplings
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.solvers.completion.guided_newton import minimise_guided
 from flatmin.solvers.completion.wide_fit import is_wide
@@ -218,7 +218,7 @@ class _Rounds:
             x = model.stack(U, s, V)
             value = end.value if keep.all() else model.value(x)
             u, values, v = model.escapes(end.S, U, V, count, self.limits.seed)
-            norm = block_norm(*couple(end.S, U, V)[2:], float(values.max(initial=0.0)))
+            norm = block_norm(*couplings(end.S, U, V)[2:], float(values.max(initial=0.0)))
             least = 1 + (visible if hasty else max(slack * end.gradient, visible))
             new = np.flatnonzero(values > least)[: max_rank - len(s)]
             if (len(new) == 0 and not hasty) or self.clock.exhausted:

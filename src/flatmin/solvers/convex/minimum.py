@@ -12,7 +12,7 @@ from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.measurements import Entries
 from flatmin.problem import Problem
-from flatmin.proofs.conic import certificate_of
+from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.solution import Solution
 from flatmin.solvers.convex.refine import project_data
 from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled

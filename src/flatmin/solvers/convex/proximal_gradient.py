@@ -1,4 +1,4 @@
-"""Accelerated proximal gradients for penalised tables that are narrow enough to be decomposed again and again."""
+"""Accelerated proximal gradients, for penalised tables so narrow that each step can decompose them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from flatmin.solvers.factored.outcome import Outcome
 
 __all__ = ["applies_to", "proximal_gradient"]
 
-#: Up to this price of misfit steps along the gradient arrive before long.
-DEAREST = 1000.0
-#: Tables with at most so many rows or columns, of whose cells at least this share is seen.
-NARROWEST, SHARE = 128, 0.1
-#: The gap is looked at after so many steps, and has to shrink by this factor in as many looks, or others go on.
-LOOK, SHRINK, LOOKS = 10, 0.5, 5
-#: Where a certificate is wanted the gap is brought down to this, in at most this share of steps more.
-REFINED, EXTRA = 1e-12, 0.5
-#: The power method finds the largest curvature in so many products, and this factor is safe.
-PRODUCTS, SAFETY = 20, 1.05
+#: Penalty up to which steps along the gradient converge quickly.
+MAX_PENALTY = 1000.0
+#: Largest smaller side of a table, and the least share of its cells that must be observed.
+MAX_SIDE = 128
+MIN_SHARE = 0.1
+#: Steps between two computations of the gap.
+CHECK = 10
+#: The method gives up unless the gap shrinks by this factor in this number of checks.
+SHRINK = 0.5
+PATIENCE = 5
+#: Gap aimed at where a certificate is wanted, and the share of further steps spent on it.
+REFINED = 1e-12
+EXTRA = 0.5
+#: Products of the power method that finds the largest curvature, and a factor that makes it safe.
+PRODUCTS = 20
+SAFETY = 1.05
 
 
-def applies_to(model: QuadraticMap, price: float, max_rank: int | None) -> bool:
-    """Return whether a problem is that of a table which is narrow enough, and not much larger than what is seen of it.
-
-    Misfit must not be too dear, and ranks must not be limited.
-    """
+def applies_to(model: QuadraticMap, penalty: float, max_rank: int | None) -> bool:
+    """Return whether a problem is a narrow table with enough observed cells, a moderate penalty and unlimited rank."""
     A = model.whitened
-    if price > DEAREST or max_rank is not None or not model.is_product:
+    if penalty > MAX_PENALTY or max_rank is not None or not model.is_product:
         return False
-    narrow = min(A.shape) <= NARROWEST and A.size >= SHARE * A.shape[0] * A.shape[1]
+    narrow = min(A.shape) <= MAX_SIDE and A.size >= MIN_SHARE * A.shape[0] * A.shape[1]
     return narrow and hasattr(A.adjoint_operator(np.zeros(A.size)), "tocsr")  # cells make sparse dual matrices
 
 
@@ -43,13 +46,13 @@ def proximal_gradient(
     clock: Clock,
     limits: Limits,
     start: tuple[Array, Array] | None,
-    price: float,
+    penalty: float,
     tol: float | None = None,
 ) -> Outcome:
-    """Descend on ``‖Z‖_* + (price/2) ‖q(Z) − b‖²`` by steps along the gradient that shrink the singular values.
+    """Descend on ``‖Z‖_* + (penalty/2) ‖q(Z) − b‖²`` by steps along the gradient that shrink the singular values.
 
     A step costs one eigenvalue decomposition of the smaller side, whatever the rank; where ranks are nearly full, as in
-    real tables at the strength that predicts best, that is far less than a Newton step on factors. Momentum is dropped
+    real tables at the alpha that predicts best, that is far less than a Newton step on factors. Momentum is dropped
     where it points uphill. Every residual gives a dual vector, so the end is certified like any other; if progress is
     slow, as with very uneven sampling, ``converged`` is False and another method may go on from there.
 
@@ -65,8 +68,8 @@ def proximal_gradient(
         Tolerance, seed and callback.
     start : tuple of ndarray, optional
         Stacked factors and multiplier to start from.
-    price : float
-        What misfit costs.
+    penalty : float
+        Weight of the misfit.
     tol : float, optional
         Target for the gap in place of that of the limits.
 
@@ -88,18 +91,18 @@ def proximal_gradient(
     ahead, momentum, reached, gaps = Z, 1.0, 0, list[float]()
     while not clock.exhausted:
         gradient = _dual(model, b - _value(model, ahead))
-        point = _shrunk(ahead + step * gradient, step / price, turned)
+        point = _shrunk(ahead + step * gradient, step / penalty, turned)
         following = (point[0] * point[1]) @ point[2].T
         if np.vdot(ahead - following, following - Z) > 0:
             momentum = 1.0
         grown = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         ahead, Z, momentum = following + (momentum - 1) / grown * (following - Z), following, grown
         clock.iterations += 1
-        if clock.iterations % LOOK and not clock.exhausted:
+        if clock.iterations % CHECK and not clock.exhausted:
             continue
         residual = b - _value(model, Z)
-        outcome.improve_bound(b, price * residual, _norm(price * _dual(model, residual), turned), price)
-        gap = outcome.gap(float(point[1].sum()) + price / 2 * float(residual @ residual))
+        outcome.improve_bound(b, penalty * residual, _norm(penalty * _dual(model, residual), turned), penalty)
+        gap = outcome.gap(float(point[1].sum()) + penalty / 2 * float(residual @ residual))
         misfit = float(np.linalg.norm(residual)) / float(np.linalg.norm(b))
         outcome.record(point, clock, limits.callback, residual=misfit, gap=gap, rank=len(point[1]))
         gaps.append(abs(gap))
@@ -107,7 +110,7 @@ def proximal_gradient(
             outcome.converged, reached = True, reached or len(gaps)
             if tol > LARGEST_GAP or gaps[-1] <= REFINED or len(gaps) > (1 + EXTRA) * reached + 1:
                 break
-        elif len(gaps) > LOOKS and gaps[-1] > SHRINK * gaps[-1 - LOOKS]:
+        elif len(gaps) > PATIENCE and gaps[-1] > SHRINK * gaps[-1 - PATIENCE]:
             break
     return outcome
 

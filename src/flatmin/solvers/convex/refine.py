@@ -10,7 +10,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
-from flatmin.linalg.subspaces import block_norm, couple
+from flatmin.linalg.subspaces import block_norm, couplings
 from flatmin.measurements import Measurement
 from flatmin.solvers.completion.cell_equations import CellEquations
 from flatmin.solvers.completion.wide_fit import fit_widely, is_wide
@@ -104,7 +104,7 @@ def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Ar
         y = y + correction(lacking, goal / size)
     S = model.dual_matrix(y)
     _, values, _ = model.escapes(S, U, V, 2, seed, tol=1e-4)  # the bound is as wrong as this is, squared
-    return y, block_norm(*couple(S, U, V)[2:], float(values.max(initial=0.0)))
+    return y, block_norm(*couplings(S, U, V)[2:], float(values.max(initial=0.0)))
 
 
 def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array]:

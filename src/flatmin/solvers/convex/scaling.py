@@ -1,4 +1,9 @@
-"""Units in which one set of defaults serves every problem."""
+"""Scaled units, in which one set of defaults serves every problem.
+
+Users give alpha, which multiplies the scaled trace: ``loss + alpha · scaled trace``. In scaled units a solver minimises
+``‖Z‖_* + (penalty/2) ‖q − b‖²`` instead, so a large alpha is a small penalty. `Scaled.penalty` and `Scaled.alpha`
+convert one into the other.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +27,23 @@ from flatmin.solvers.factored.outcome import Outcome
 
 __all__ = ["Scaled"]
 
-#: Repeated measurements whose data differ by more than this, relatively, contradict each other.
+#: Relative difference above which data of repeated measurements contradict each other.
 INCONSISTENT = 1e-8
-#: What misfit costs where the best fit is looked for: so much that the norm hardly counts.
+#: Penalty for the best fit of contradictory data: so large that the norm hardly counts.
 FITTING = 1e7
-#: Whitened sensing matrices whose sizes differ by more than this factor are weighted.
+#: Ratio of the sizes of whitened sensing matrices above which measurements are weighted to equal sizes.
 SIMILAR = 10.0
-#: Accuracy of directions whose value is a unit to compute in.
+#: Accuracy of the leading direction whose singular value is the unit of the data.
 ROUGH = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """A problem without redundancy, in whitened coordinates, in units in which one set of defaults serves all.
+    """A problem in scaled units: without redundant measurements, and in whitened coordinates.
 
-    ``q = scale · B'`` is an isometry on average and the dual matrix of its data has norm one. ``outside`` is the part
-    of the data that contradicts the rest, ``weights`` give measurements of very different scale the same size.
+    The map ``q = scale · B'`` is an isometry on average, and the dual matrix of its data has norm one. ``outside`` is
+    the part of the data in which repeated measurements contradict each other. ``weights`` give measurements of very
+    different scale the same size.
     """
 
     model: QuadraticMap
@@ -52,7 +58,7 @@ class Scaled:
 
     @classmethod
     def of(cls, problem: Problem, metric_power: float, seed: int, weighted: bool = True) -> Scaled:
-        """Merge, whiten and scale a problem; where misfit has a price, measurements must not be weighted."""
+        """Merge, whiten and scale a problem; for penalised problems measurements must not be weighted."""
         measurement: Measurement = problem.measurement
         data, merge = problem.data, None
         found = measurement.merged()
@@ -89,7 +95,7 @@ class Scaled:
 
     @property
     def to_z(self) -> float:
-        """What turns scaled singular values into those of Z."""
+        """The factor from scaled singular values to those of Z."""
         return self.model.scale * self.size
 
     def start(self, problem: Problem, warm: Any) -> tuple[Array, Array]:
@@ -108,13 +114,17 @@ class Scaled:
 
     def solve(self, clock: Clock, limits: Limits, start: Any, alpha: float, b: Array | None = None) -> Outcome:
         """Run the augmented Lagrangian method, on other (scaled) data if they are given."""
-        price = self.exchanged(alpha) if alpha else np.inf
+        penalty = self.penalty(alpha) if alpha else np.inf
         with one_thread():
-            return augmented_lagrangian(self.model, self.b if b is None else b, clock, limits, start, price)
+            return augmented_lagrangian(self.model, self.b if b is None else b, clock, limits, start, penalty)
 
-    def exchanged(self, strength: float) -> float:
-        """Return what misfit costs in scaled units where the trace has the strength alpha; or alpha for that price."""
-        return 2 * self.size / (self.trace_factor * strength * len(self.outside) * self.model.scale)
+    def penalty(self, alpha: float) -> float:
+        """Return the weight of the misfit in scaled units that stands for the strength alpha of the scaled trace."""
+        return 2 * self.size / (self.trace_factor * alpha * len(self.outside) * self.model.scale)
+
+    def alpha(self, penalty: float) -> float:
+        """Return the strength of the scaled trace that a penalty stands for: `penalty` is its own inverse."""
+        return self.penalty(penalty)
 
     def best_fit(self, clock: Clock, limits: Limits) -> tuple[Outcome, float]:
         """Return a matrix of the cone that fits the data about best, without weights, and its relative misfit."""

@@ -27,7 +27,7 @@ def chain_minimum(task: Task, clock: Clock) -> Solution:
     Where the measurements see all matrices alike, the data determine X, and its flattest layers have a closed form. For
     two layers and any measurements X is the flat solution of a product, ``min ‖D1 X D2‖_*``. With alpha > 0 the loss
     plus alpha times the trace is minimised, which has a closed form as well in the first case, and in the second is the
-    penalised problem of a product at the strength ``alpha √(d1 d2)``.
+    penalised problem of a product at ``alpha √(d1 d2)``.
 
     Raises
     ------
@@ -63,17 +63,17 @@ def chain_minimum(task: Task, clock: Clock) -> Solution:
     return task.solution(clock, factors, proof, status_of(proof, clock, consistent=consistent), {})
 
 
-def _shrunk(s: Array, price: float, power: float) -> Array:
-    """Return the x ≥ 0 that minimises ``‖x − s‖² + price · (Σ x)^power``, for s ≥ 0 in decreasing order.
+def _shrunk(s: Array, weight: float, power: float) -> Array:
+    """Return the x ≥ 0 that minimises ``‖x − s‖² + weight · (Σ x)^power``, for s ≥ 0 in decreasing order.
 
-    ``x = (s − θ)₊`` with ``θ = (price · power / 2) (Σ x)^(power − 1)``: the right side grows with the sum, which falls
+    ``x = (s − θ)₊`` with ``θ = (weight · power / 2) (Σ x)^(power − 1)``: the right side grows with the sum, which falls
     with θ, so there is one root. With k entries left ``Σ x = Σ_{j≤k} s_j − k θ``.
     """
     if power == 1 or not s.any():
-        return np.maximum(s - price / 2, 0.0)
+        return np.maximum(s - weight / 2, 0.0)
 
     def excess(theta: float) -> float:
-        return float(theta - price * power / 2 * np.maximum(s - theta, 0.0).sum() ** (power - 1))
+        return float(theta - weight * power / 2 * np.maximum(s - theta, 0.0).sum() ** (power - 1))
 
     return np.maximum(s - float(brentq(excess, 0.0, float(s[0]), xtol=1e-16 * float(s[0]), rtol=1e-15)), 0.0)
 

@@ -17,17 +17,18 @@ from flatmin.solvers.task import Task
 
 __all__ = ["hadamard_pivotal_minimum"]
 
-#: Noise is simulated so often, and this share of it has to stay below the threshold.
-DRAWS, QUANTILE = 1000, 0.95
-#: The strength is found to this relative accuracy, in at most so many solves.
-ACCURACY, SOLVES = 1e-6, 60
-#: A residual this small, relatively, is that of exact data: then there is an exact fit to the usual tol. Rounding to
-#: single precision is larger, and noise.
+#: Number of simulated residuals, and the quantile of their norms that is the threshold.
+DRAWS = 1000
+QUANTILE = 0.95
+#: Relative accuracy of alpha, and the number of solves that may find it.
+ACCURACY = 1e-6
+MAX_SOLVES = 60
+#: Relative residual below which data are exact. Rounding to single precision is larger: it is noise.
 EXACT = 5e-9
 
 
 def hadamard_pivotal_minimum(task: Task, clock: Clock) -> Solution:
-    """Return the lasso at the strength that the noise of its own residual asks for, certified.
+    """Return the lasso at the alpha that follows from its residual, certified.
 
     The rule is that of `pivotal_minimum`: with ``μ = 2 alpha m``, r the residual and ``B = A diag(1/w)``, the lasso has
     ``‖Bᵀr‖_∞ = μ``, and ``μ = t ‖r‖``, t the 95 % quantile of ``‖Bᵀg‖_∞ / ‖g‖`` over normal g, makes it the minimiser
@@ -37,7 +38,7 @@ def hadamard_pivotal_minimum(task: Task, clock: Clock) -> Solution:
     ------
     InputError
         If there are more than two factors. Their penalty ``Σ |z_j|^p``, p > 1, is smooth at 0 and selects no
-        coordinates, so that no strength separates those that are noise.
+        coordinates, so no alpha separates the noise.
 
     References
     ----------
@@ -54,14 +55,14 @@ def hadamard_pivotal_minimum(task: Task, clock: Clock) -> Solution:
     g = np.random.default_rng(task.limits.seed).standard_normal((DRAWS, m))
     norms = np.max(np.abs(g @ B), axis=1, initial=0.0) / np.linalg.norm(g, axis=1)
     threshold = float(np.quantile(norms, QUANTILE))
-    price, left, solution = threshold * size, size, None
-    for _ in range(SOLVES):
+    level, left, solution = threshold * size, size, None
+    for _ in range(MAX_SOLVES):
         if left <= EXACT * size:
             break
-        solution = hadamard_minimum(replace(task, alpha=price / (model.depth * m)), clock)
-        left, before = float(np.linalg.norm(problem.residual(solution.factors))), price
-        price = threshold * left
-        if abs(price / before - 1) <= ACCURACY or clock.exhausted:
+        solution = hadamard_minimum(replace(task, alpha=level / (model.depth * m)), clock)
+        left, before = float(np.linalg.norm(problem.residual(solution.factors))), level
+        level = threshold * left
+        if abs(level / before - 1) <= ACCURACY or clock.exhausted:
             break
     if solution is None or left <= EXACT * size:
         solution = hadamard_minimum(replace(task, alpha=0.0), clock)

@@ -51,14 +51,14 @@ def minimise(
     x: Array,
     value: Array,
     target: Array,
-    sigma: float,
+    rho: float,
     tol: float,
     clock: Clock,
     max_steps: int = 40,
 ) -> Minimum:
-    """Minimise ``½‖x‖² + (sigma/2) ‖q(x) − target‖²`` from x, where ``value = q(x)``, to a gradient of ``tol ‖x‖``.
+    """Minimise ``½‖x‖² + (rho/2) ‖q(x) − target‖²`` from x, where ``value = q(x)``, to a gradient of ``tol ‖x‖``.
 
-    The Hessian is ``I − K(y) + sigma JᵀJ`` with ``y = sigma (target − q(x))``. The Newton system is solved by
+    The Hessian is ``I − K(y) + rho JᵀJ`` with ``y = rho (target − q(x))``. The Newton system is solved by
     conjugate gradients that follow negative curvature where they meet it, preconditioned row by row, or by a
     factorized Hessian nearby once the gradient is small, where the model has one. The step length is the
     exact minimiser of the quartic along the direction.
@@ -68,7 +68,7 @@ def minimise(
     products, usual = 0, 0
     for step in range(max_steps + 1):
         residual = target - value
-        S = model.dual_matrix(sigma * residual)
+        S = model.dual_matrix(rho * residual)
         gradient, relative = stationarity(model, S, x)
         if relative <= tol or step == max_steps or clock.exhausted:
             break
@@ -77,19 +77,19 @@ def minimise(
         goal = max(min(0.1, relative**0.5) * relative, 0.3 * tol) * float(np.linalg.norm(x))
         patience = WORN if factor is not None else -1 if derivative.J is not None else SLOW
         if model.can_factorize(derivative) and relative < NEAR and products > patience:
-            factor = _factorized(model, derivative, S, sigma, shift=1e-3 * min(1.0, relative))
+            factor = _factorized(model, derivative, S, rho, shift=1e-3 * min(1.0, relative))
         large = x.size * x.shape[1] >= LARGE
         worn = products > 2 * usual + WORN if large else relative >= NEAR or products > usual + WORN
         if factor is None and (blockwise is None or worn):
-            blockwise, usual = blockwise_inverse(derivative, sigma), 0
+            blockwise, usual = blockwise_inverse(derivative, rho), 0
         precondition = factor or blockwise
         assert precondition is not None
         products = -clock.products
-        direction = conjugate_gradients(model, derivative, S, gradient, sigma, goal, precondition, clock)
+        direction = conjugate_gradients(model, derivative, S, gradient, rho, goal, precondition, clock)
         products += clock.products
         usual = usual or products
         linear, quadratic = derivative.forward(direction), model.value(direction)
-        t = quartic_minimiser(x, direction, residual, linear, quadratic, sigma)
+        t = quartic_minimiser(x, direction, residual, linear, quadratic, rho)
         if t == 0:
             break
         x = x + t * direction
@@ -103,14 +103,14 @@ def stationarity(model: QuadraticMap, S: Any, x: Array) -> tuple[Array, float]:
     return gradient, float(np.linalg.norm(gradient)) / max(float(np.linalg.norm(x)), 1e-300)
 
 
-def quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadratic: Array, sigma: float) -> float:
+def quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadratic: Array, rho: float) -> float:
     """Return the t that minimises the objective along ``x + t d``."""
     coefficients = np.array(
         [
-            sigma / 2 * (quadratic @ quadratic),
-            sigma * (linear @ quadratic),
-            np.vdot(d, d) / 2 + sigma / 2 * (linear @ linear) - sigma * (residual @ quadratic),
-            np.vdot(x, d) - sigma * (residual @ linear),
+            rho / 2 * (quadratic @ quadratic),
+            rho * (linear @ quadratic),
+            np.vdot(d, d) / 2 + rho / 2 * (linear @ linear) - rho * (residual @ quadratic),
+            np.vdot(x, d) - rho * (residual @ linear),
             0.0,
         ]
     )
@@ -124,7 +124,7 @@ def conjugate_gradients(
     derivative: Linearization,
     S: Any,
     gradient: Array,
-    sigma: float,
+    rho: float,
     goal: float,
     precondition: Callable[[Array], Array],
     clock: Clock,
@@ -136,7 +136,7 @@ def conjugate_gradients(
         z = r
     p, rz = z, float(np.vdot(r, z))
     for i in range(MAX_PRODUCTS):
-        Hp = p - model.apply(S, p) + sigma * derivative.adjoint(derivative.forward(p))
+        Hp = p - model.apply(S, p) + rho * derivative.adjoint(derivative.forward(p))
         clock.products += 1
         curvature = float(np.vdot(p, Hp))
         if curvature <= 1e-12 * float(np.vdot(p, p)):
@@ -152,13 +152,13 @@ def conjugate_gradients(
     return d
 
 
-def blockwise_inverse(derivative: Linearization, sigma: float) -> Callable[[Array], Array]:
-    """Return the inverse of the diagonal blocks of ``I + sigma JᵀJ``, one for each row of x.
+def blockwise_inverse(derivative: Linearization, rho: float) -> Callable[[Array], Array]:
+    """Return the inverse of the diagonal blocks of ``I + rho JᵀJ``, one for each row of x.
 
     Large ones are kept in single precision, which halves the time of a product, unless rounding could then be as large
     as their smallest eigenvalues, which the largest trace bounds.
     """
-    blocks = sigma * derivative.blocks()
+    blocks = rho * derivative.blocks()
     k = np.arange(blocks.shape[1])
     blocks[:, k, k] += 1
     try:
@@ -173,12 +173,12 @@ def blockwise_inverse(derivative: Linearization, sigma: float) -> Callable[[Arra
 
 
 def _factorized(
-    model: QuadraticMap, derivative: Linearization, S: Any, sigma: float, shift: float
+    model: QuadraticMap, derivative: Linearization, S: Any, rho: float, shift: float
 ) -> Callable[[Array], Array] | None:
     """Return the inverse of a positive definite Hessian nearby, by a Cholesky factorization of its smaller side.
 
     ``aI − K`` with ``a`` just above the norm of K is the same for every column of x, and its inverse P is known from
-    the spectrum of S; so the other side is ``I/sigma + J P Jᵀ``, which some models have without J. None where S is too
+    the spectrum of S; so the other side is ``I/rho + J P Jᵀ``, which some models have without J. None where S is too
     large for this to help.
     """
     found = model.resolvent(S, shift if derivative.J is not None else max(shift, BLURRED))
@@ -191,7 +191,7 @@ def _factorized(
             M = model.normal_matrix(derivative.x, root @ root)
         elif n * k <= m:
             J = derivative.matrix
-            H = sigma * (J.T @ J)
+            H = rho * (J.T @ J)
             diagonal, K = H.reshape(k, n, k, n), model.curvature(S)
             for c in range(k):
                 diagonal[c, :, c, :] -= K
@@ -201,7 +201,7 @@ def _factorized(
         else:
             half = (derivative.matrix.reshape(-1, n) @ root).reshape(m, -1)
             M = blas.dsyrk(1.0, half.T, trans=1, lower=1)
-        M[np.diag_indices(m)] += 1 / sigma
+        M[np.diag_indices(m)] += 1 / rho
         factor = cho_factor(M, lower=True, overwrite_a=True, check_finite=False)
     except LinAlgError:
         return None

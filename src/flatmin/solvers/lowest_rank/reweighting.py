@@ -17,7 +17,7 @@ from flatmin.errors import InputError
 from flatmin.measurements import Entries
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate
-from flatmin.proofs.conic import certificate_of, trace_is_determined, trivial_dual
+from flatmin.proofs.cone_certificate import certificate_of, trace_is_determined, trivial_dual
 from flatmin.solution import Solution, Status
 from flatmin.solvers.convex.minimum import working_memory
 from flatmin.solvers.convex.refine import correct_dual, project_data

@@ -1,4 +1,4 @@
-"""Noise of unknown size: the strength that follows from it, the rank that passes for it, and the refit."""
+"""Noise of unknown level: alpha and rank that follow from it, and refits without penalty."""
 
 __all__: list[str] = []
 

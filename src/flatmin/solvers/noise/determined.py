@@ -1,4 +1,4 @@
-"""Noise in data that determine the trace: positive semidefinite matrices measured by vectors.
+"""Noisy data that determine the trace: positive semidefinite matrices measured by vectors.
 
 There ``tr Z = ⟨c, q⟩`` for all Z, with ``c_i = |x_i|² / (m · scale)`` and q the scaled measurements. A penalty on the
 trace is a shift of the data, ``⟨c, q⟩ + (P/2) ‖q − b‖² = (P/2) ‖q − (b − c/P)‖² + constant``: it selects no rank, and
@@ -23,8 +23,8 @@ from flatmin.solvers.vectors.interpolation import interpolate
 __all__ = ["implicit", "rank_one_fit", "shifted_minimum"]
 
 
-#: Steps from a spectral start, which end near a least-squares fit.
-START = 40
+#: Steps from a spectral start to near a least-squares fit.
+START_STEPS = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class _ByTransforms(StackedGram):
 
 
 def implicit(scaled: Scaled) -> Scaled:
-    """Return the same for a solver that shall not form the derivative, where measurements are fast transforms."""
+    """Return the problem with a map whose derivative is not formed where measurements are fast transforms."""
     if not isinstance(scaled.model.whitened, CodedDiffraction):
         return scaled
     return replace(scaled, model=_ByTransforms(scaled.model.whitened, scaled.model.scale, scaled.model.units))
@@ -56,15 +56,15 @@ def rank_one_fit(scaled: Scaled, task: Task, clock: Clock) -> Array:
         Shared with the caller.
     """
     most = task.limits.max_iter
-    model, steps = scaled.model, START if most is None else min(START, most)
+    model, steps = scaled.model, START_STEPS if most is None else min(START_STEPS, most)
     own = Clock(steps, task.limits.time_limit, started=clock.started)
     found = interpolate(model.whitened, 2 * scaled.b / model.scale, clock=own, max_rank=1, seed=task.limits.seed)
     clock.iterations += own.iterations
     return _stacked(scaled, found.U)
 
 
-def shifted_minimum(scaled: Scaled, task: Task, clock: Clock, x: Array, price: float) -> Outcome:
-    """Return the minimum of ``tr Z + (price/2) ‖q − b‖²``, without forming a matrix.
+def shifted_minimum(scaled: Scaled, task: Task, clock: Clock, x: Array, penalty: float) -> Outcome:
+    """Return the minimum of ``tr Z + (penalty/2) ‖q − b‖²``, without forming a matrix.
 
     Parameters
     ----------
@@ -76,15 +76,15 @@ def shifted_minimum(scaled: Scaled, task: Task, clock: Clock, x: Array, price: f
         Shared with the caller.
     x : ndarray, shape (n, k)
         Stacked factors to start from.
-    price : float
-        What misfit costs.
+    penalty : float
+        Weight of the misfit.
     """
     model, measurement = scaled.model, task.problem.measurement
     U, s, _ = model.canonical(x)
     shift = measurement.traces() / (measurement.size * model.scale)
     found = interpolate(
         model.whitened,
-        2 * (scaled.b - shift / price) / model.scale,
+        2 * (scaled.b - shift / penalty) / model.scale,
         clock=clock,
         max_rank=task.max_rank,
         seed=task.limits.seed,
@@ -92,7 +92,7 @@ def shifted_minimum(scaled: Scaled, task: Task, clock: Clock, x: Array, price: f
         callback=task.limits.callback,
     )
     x = _stacked(scaled, found.U)
-    y = price * (scaled.b - model.value(x))
+    y = penalty * (scaled.b - model.value(x))
     return Outcome(*model.canonical(x), y=y, bound=-np.inf, converged=found.optimal_misfit, history=found.history)
 
 

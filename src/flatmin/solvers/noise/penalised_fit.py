@@ -1,4 +1,4 @@
-"""A fit with a penalty, from one nearby: quick, of changing rank, and without a certificate."""
+"""A quick penalised fit, started at one nearby; its rank adapts, and it has no certificate."""
 
 from __future__ import annotations
 
@@ -13,28 +13,32 @@ from flatmin.solvers.task import Task
 
 __all__ = ["first_factors", "penalised_fit"]
 
-#: The relative gradient to which fits are made, in at most so many changes of rank; columns that count for this share
-#: of it are dropped.
-COARSE, CHANGES, NEGLIGIBLE = 1e-4, 12, 3e-2
-#: Where the gap is the measure, this times the relative gradient, over the price of misfit, is as good.
+#: Relative gradient of a fit.
+COARSE = 1e-4
+#: Changes of rank before the fit is taken as it is.
+MAX_CHANGES = 12
+#: Singular values below this share of the gradient over the penalty are dropped.
+NEGLIGIBLE = 3e-2
+#: The gap that is as accurate as a relative gradient, over gradient / penalty.
 GAP = 0.1
-#: The first fit has at most so many columns, and so many are added at a time, or twice as many.
-FIRST_RANK, FEWEST_ADDED = 10, 4
+#: Columns of the first fit, at most; and columns added at a time, at least.
+FIRST_RANK = 10
+MIN_ADDED = 4
 
 
-def first_factors(scaled: Scaled, task: Task, price: float) -> Array:
-    """Return stacked factors of the fit where misfit costs ``price``, were the measurements an isometry."""
+def first_factors(scaled: Scaled, task: Task, penalty: float) -> Array:
+    """Return stacked factors of the penalised fit, as if the measurements were an isometry."""
     model = scaled.model
     count = min(FIRST_RANK, task.max_rank or FIRST_RANK)
     U, s, V = model.leading(model.dual_matrix(scaled.b), count, task.limits.seed)
-    keep = s * price > 1
-    return model.stack(U[:, keep], s[keep] - 1 / price, V[:, keep])
+    keep = s * penalty > 1
+    return model.stack(U[:, keep], s[keep] - 1 / penalty, V[:, keep])
 
 
 def penalised_fit(
-    scaled: Scaled, task: Task, clock: Clock, x: Array, price: float, tol: float = COARSE
+    scaled: Scaled, task: Task, clock: Clock, x: Array, penalty: float, tol: float = COARSE
 ) -> tuple[Array, Array]:
-    """Return stacked factors of a minimum of ``½‖x‖² + (price/2) ‖q(x) − b‖²``, and the residual ``b − q``.
+    """Return stacked factors of a minimum of ``½‖x‖² + (penalty/2) ‖q(x) − b‖²``, and the residual ``b − q``.
 
     Parameters
     ----------
@@ -46,30 +50,30 @@ def penalised_fit(
         Shared with the caller.
     x : ndarray, shape (n, k)
         Stacked factors of a fit nearby.
-    price : float
-        What misfit costs.
+    penalty : float
+        Weight of the misfit.
     tol : float
         The relative gradient at the end.
     """
     model, b = scaled.model, scaled.b
-    if applies_to(model, price, task.max_rank):
+    if applies_to(model, penalty, task.max_rank):
         silent = Limits(seed=task.limits.seed)
-        gap = GAP * tol / price  # a gap g moves the residual by ‖Δr‖² ≤ 2 g / price
-        outcome = proximal_gradient(model, b, clock, silent, (x, np.zeros_like(b)), price, gap)
+        gap = GAP * tol / penalty  # a gap g moves the residual by ‖Δr‖² ≤ 2 g / penalty
+        outcome = proximal_gradient(model, b, clock, silent, (x, np.zeros_like(b)), penalty, gap)
         x = model.stack(outcome.U, outcome.s, outcome.V)
         if outcome.converged:
             return x, b - model.value(x)
-    for _ in range(CHANGES):
-        end = minimise(model, x, model.value(x), b, price, tol, clock)
+    for _ in range(MAX_CHANGES):
+        end = minimise(model, x, model.value(x), b, penalty, tol, clock)
         U, s, V = model.canonical(end.x)
-        keep = s > NEGLIGIBLE * tol / price
+        keep = s > NEGLIGIBLE * tol / penalty
         if not keep.all():
             U, s, V = U[:, keep], s[keep], V[:, keep]
         room = (task.max_rank or min(model.whitened.shape)) - len(s)
-        u, values, v = model.escapes(end.S, U, V, max(FEWEST_ADDED, len(s)), task.limits.seed)
+        u, values, v = model.escapes(end.S, U, V, max(MIN_ADDED, len(s)), task.limits.seed)
         new = np.flatnonzero(values > 1 + 3 * max(end.gradient, tol))[:room]
         if len(new) == 0 or clock.exhausted:
             break
-        grown = model.stack(u[:, new], (values[new] - 1) / (2 * price), v[:, new])
+        grown = model.stack(u[:, new], (values[new] - 1) / (2 * penalty), v[:, new])
         x = np.hstack([model.stack(U, s, V), grown])
     return model.stack(U, s, V), b - end.value

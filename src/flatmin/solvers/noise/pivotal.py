@@ -1,4 +1,4 @@
-"""A penalised fit whose strength follows from the noise that it leaves: the square-root rule."""
+"""The square-root rule: alpha from noise of unknown level."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
 from flatmin.problem import Problem
-from flatmin.proofs.conic import trace_is_determined
+from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Noise, Solution
 from flatmin.solvers.convex.augmented_lagrangian import augmented_lagrangian
 from flatmin.solvers.convex.minimum import convex_minimum, packed, working_memory
@@ -27,36 +27,41 @@ from flatmin.solvers.task import Task
 
 __all__ = ["level_of_noise", "pivotal_minimum"]
 
-#: The strength is found to this relative accuracy, in at most so many solves.
-ACCURACY, SOLVES = 1e-3, 30
-#: The last one is made to a gradient so much smaller than the gap that is asked for, or to this one.
-FINE, FINEST = 1e-2, 1e-11
-#: Strengths that differ by less, relatively, say nothing about how residuals change.
-APART = 1e-2
-#: A residual this small, relatively, is that of exact data if a fit of no larger rank leaves as little as this. Else it
-#: is noise, as small as rounding to single precision is, unless it is this small.
-EXACT, FITTED, FAINTEST = 1e-7, 1e-9, 5e-9
-#: The threshold is that of the residual, up to this relative change, in at most so many trials.
-STABLE, TRIALS = 0.01, 8
+#: Relative accuracy of alpha, and the number of solves that may find it.
+ACCURACY = 1e-3
+MAX_SOLVES = 30
+#: Relative gradient of the last solve over the tolerance of the gap; and its smallest value.
+FINAL_GRADIENT = 1e-2
+MIN_GRADIENT = 1e-11
+#: Relative distance below which two penalties are too close for a secant.
+MIN_DISTANCE = 1e-2
+#: Relative residual below which data may be exact. They are if a fit of no larger rank has a residual of `FITTED`.
+EXACT = 1e-7
+FITTED = 1e-9
+#: Relative residual below which data are exact without such a fit. Rounding to single precision is larger: it is noise.
+FAINTEST = 5e-9
+#: Relative change of the threshold at which it has settled, and the number of trials.
+STABLE = 0.01
+MAX_TRIALS = 8
 
 
 def pivotal_minimum(task: Task, clock: Clock) -> Solution:
-    """Return the minimum of ``loss + alpha · scaled trace`` at the strength of the square-root rule, certified.
+    """Return the minimum of ``loss + alpha · scaled trace`` at the alpha of the square-root rule, certified.
 
     With ``Z = D1 X D2``, ``r(alpha)`` the residual of the penalised solution and t a quantile of
-    ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, the rule asks that the penalty be just what noise of the size of the
-    residual can do: the dual matrix of r has the norm ``t ‖r‖``. The solution is that of
+    ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, the rule asks that alpha just suppress noise of the size of the
+    residual: the dual matrix of r has the norm ``t ‖r‖``. The solution is that of
 
         ``min ‖A(X) − b‖ + t ‖D1 X D2‖_*``,
 
-    in which the noise level does not occur. In the scaled units of a solve, where misfit costs P/2, the fixed point
-    ``1/P = t ‖r(P)‖`` is found by secants on ``‖r‖²`` as a function of ``u = 1/P²``. Where the measurements act like an
-    isometry that function is ``Σ min(s_j², u)`` plus a constant, concave, and linear once the rank stands; so secants
-    come from the side of strong penalties, where ranks are small, do not overshoot, and end in few steps.
+    in which the noise level does not occur. In scaled units, with the penalty P, the fixed point ``1/P = t ‖r(P)‖`` is
+    found by secants on ``‖r‖²`` as a function of ``u = 1/P²``. Where the measurements act like an isometry, that
+    function is ``Σ min(s_j², u)`` plus a constant: it is concave, and linear once the rank no longer changes. So
+    secants from the side of large alphas, where ranks are small, do not overshoot, and few steps suffice.
 
-    First g is Gaussian. Noise that is not equally large everywhere, or has heavy tails, can do more, above all in
-    completion, where a row sees few cells. So g is then the residual with random signs, which keeps the size of each of
-    its entries and no structure between them, and t the larger of the two quantiles; a few rounds settle it.
+    At first g is Gaussian. Uneven noise, or noise with heavy tails, makes larger dual matrices, above all in
+    completion, where a row has few cells. So g is then the residual with random signs, which keeps the sizes of its
+    entries and destroys their structure, and t is the larger of the two quantiles. A few rounds settle it.
 
     References
     ----------
@@ -66,44 +71,44 @@ def pivotal_minimum(task: Task, clock: Clock) -> Solution:
     found = _started(task, clock)
     if isinstance(found, Solution):
         return found
-    rule, x, price = found
+    rule, x, penalty = found
     with one_thread():
-        at = replace(task, alpha=rule.scaled.exchanged(price))
+        at = replace(task, alpha=rule.scaled.alpha(penalty))
         if rule.selects:
-            outcome = rule.finished(x, price)
+            outcome = rule.finished(x, penalty)
             solution = packed(at, clock, rule.scaled, outcome)
             x = rule.scaled.model.stack(outcome.U, outcome.s, outcome.V)
         else:
-            solution = rule.shifted(at, x, price)
-        noise = rule.noise(x, solution.rank, price)
+            solution = rule.shifted(at, x, penalty)
+        noise = rule.noise(x, solution.rank, penalty)
     return replace(solution, noise=noise, seconds=clock.seconds)
 
 
 def level_of_noise(task: Task, clock: Clock) -> Noise:
-    """Return what `pivotal_minimum` finds out about the noise, without a penalised solution where none is needed."""
+    """Return the noise that `pivotal_minimum` finds, without its penalised solution."""
     found = _started(task, clock)
     if isinstance(found, Solution):
         assert found.noise is not None
         return found.noise
-    rule, x, price = found
+    rule, x, penalty = found
     with one_thread():
-        return rule.noise(x, x.shape[1], price)
+        return rule.noise(x, x.shape[1], penalty)
 
 
 def _started(task: Task, clock: Clock) -> Solution | tuple[_Rule, Array, float]:
-    """Return the rule with its threshold, stacked factors and the price of misfit; or the solution of exact data."""
+    """Return the rule with its threshold, stacked factors and the penalty; or the solution of exact data."""
     problem = task.problem
     problem.expect_convex("alpha is 'auto'")
     require(working_memory(problem), "solving this problem")
     scaled = Scaled.of(problem, task.metric_power, task.limits.seed, weighted=False)
-    if scaled.size == 0:  # without data any strength is right, and where nothing is seen zero is best at any strength
+    if scaled.size == 0:  # every alpha is right without data; without observed entries zero is best for all
         return _without_noise(task, convex_minimum(replace(task, alpha=1.0) if np.any(problem.data) else task, clock))
     if _is_determined(problem, scaled):
         scaled = implicit(scaled)
     with one_thread():
         rule = _Rule.of(scaled, task, clock)
-        end, x, price = rule.settled() if rule.selects else rule.plugged_in()
-    if price is None:
+        end, x, penalty = rule.settled() if rule.selects else rule.plugged_in()
+    if penalty is None:
         narrow = replace(task, limits=replace(task.limits, max_rank=max(x.shape[1], 1)))
         solution = replace(convex_minimum(narrow, clock), settings=task.settings)
         proof = solution.certificate
@@ -111,12 +116,12 @@ def _started(task: Task, clock: Clock) -> Solution | tuple[_Rule, Array, float]:
             return _without_noise(task, solution, end)
         with one_thread():
             rule = replace(rule, exact=FAINTEST)
-            end, x, price = rule.settled() if rule.selects else rule.plugged_in()
-    return (end, x, price) if price is not None else _without_noise(task, convex_minimum(task, clock), end)
+            end, x, penalty = rule.settled() if rule.selects else rule.plugged_in()
+    return (end, x, penalty) if penalty is not None else _without_noise(task, convex_minimum(task, clock), end)
 
 
 def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) -> Solution:
-    """Return an exact fit, with what can be said of the noise in data that it fits."""
+    """Return an exact fit with an estimate of the noise in its data."""
     problem = task.problem
     left = float(np.linalg.norm(problem.residual(solution.factors)))
     m, freedom = len(problem.data), 0 if rule is None else rule.scaled.model.freedom(solution.rank)
@@ -158,15 +163,15 @@ class _Rule:
         return cls(task, clock, scaled, simulated, simulated.even, not _is_determined(task.problem, scaled))
 
     def settled(self) -> tuple[_Rule, Array, float | None]:
-        """Return the rule with the threshold of the noise that it finds, stacked factors, and the price of misfit.
+        """Return the rule with the threshold of the noise that it finds, stacked factors, and the penalty.
 
-        It begins with the strongest penalty that could be right. How large residuals are at a strength does not depend
-        on the threshold, so what is known of that serves the next threshold too.
+        It begins with the largest alpha that could be right. The size of the residual as a function of alpha does not
+        depend on the threshold, so known points serve the next threshold too.
         """
         rule, known = self, list[tuple[float, float]]()
         u = self.threshold**2 * self.simulated.squares(self.scaled.b)
         x = first_factors(self.scaled, self.task, u**-0.5)
-        for _ in range(TRIALS):
+        for _ in range(MAX_TRIALS):
             x, residual = rule.balanced(x, u, known)
             if rule._is_exact(residual):
                 return rule, x, None
@@ -178,18 +183,18 @@ class _Rule:
         return rule, x, known[-1][0] ** -0.5
 
     def balanced(self, x: Array, u: float, known: list[tuple[float, float]]) -> tuple[Array, Array]:
-        """Return the penalised solution at the fixed point, or an exact fit, and its residual; note what is seen.
+        """Return the penalised solution at the fixed point, or an exact fit, and its residual.
 
         Parameters
         ----------
         x : ndarray, shape (n, k)
             Stacked factors to start from.
         u : float
-            Where to start: the price of misfit to the power -2.
+            Where to start: the penalty to the power -2.
         known : list of tuple
-            Where the points (u, ρ) are noted.
+            Collects the points (u, ρ).
         """
-        for _ in range(SOLVES):
+        for _ in range(MAX_SOLVES):
             x, residual = penalised_fit(self.scaled, self.task, self.clock, x, u**-0.5)
             known.append((u, self.simulated.squares(residual)))
             wanted = self.threshold**2 * known[-1][1]
@@ -199,7 +204,7 @@ class _Rule:
         return x, residual
 
     def plugged_in(self) -> tuple[_Rule, Array, float | None]:
-        """Return the rule, a fit of the smallest rank that leaves noise, and the price of misfit that is its level's.
+        """Return the rule, a fit of the smallest rank that leaves noise, and the penalty of its level.
 
         This is for data that determine the trace, where a penalty on it selects no rank.
         """
@@ -207,67 +212,73 @@ class _Rule:
         residual = self.scaled.b - self.scaled.model.value(x)
         if self._is_exact(residual):
             return self, x, None
-        x, residual = self._test(self._price(residual)).passed(x)
+        x, residual = self._test(self._penalty_for(residual)).passed(x)
         if self._is_exact(residual):
             return self, x, None
         rule = replace(self, threshold=self.simulated.flipped(residual))
-        return rule, x, rule._price(residual)
+        return rule, x, rule._penalty_for(residual)
 
-    def shifted(self, task: Task, x: Array, price: float) -> Solution:
+    def shifted(self, task: Task, x: Array, penalty: float) -> Solution:
         """Return the solution where the data determine the trace, from a fit without penalty."""
         if task.metric_power == 1:
-            outcome = shifted_minimum(self.scaled, task, self.clock, x, price)
+            outcome = shifted_minimum(self.scaled, task, self.clock, x, penalty)
             solution = packed(task, self.clock, self.scaled, outcome)
             if solution.certificate.holds or self.clock.exhausted:
                 return solution
             x = self.scaled.model.stack(outcome.U, outcome.s, outcome.V)
-        return packed(task, self.clock, self.scaled, self.finished(x, price))
+        return packed(task, self.clock, self.scaled, self.finished(x, penalty))
 
-    def finished(self, x: Array, price: float) -> Outcome:
+    def finished(self, x: Array, penalty: float) -> Outcome:
         """Return the solution to the accuracy that was asked for."""
         model, b, task = self.scaled.model, self.scaled.b, self.task
-        x, _ = penalised_fit(self.scaled, self.task, self.clock, x, price, max(FINE * task.limits.tol, FINEST))
+        x, _ = penalised_fit(
+            self.scaled, self.task, self.clock, x, penalty, max(FINAL_GRADIENT * task.limits.tol, MIN_GRADIENT)
+        )
         limits = replace(task.limits, max_rank=task.max_rank)
-        return augmented_lagrangian(model, b, self.clock, limits, (x, price * (b - model.value(x))), price)
+        return augmented_lagrangian(model, b, self.clock, limits, (x, penalty * (b - model.value(x))), penalty)
 
-    def noise(self, x: Array, penalised_rank: int, price: float) -> Noise:
+    def noise(self, x: Array, penalised_rank: int, penalty: float) -> Noise:
         """Test the ranks around that of stacked factors x, fit without penalty, and estimate the level of noise.
 
         Where the penalty selects no rank, that of x is tested already. The tested rank is the better one where it is
         not that of the penalised solution.
         """
         scaled, model, problem, m = self.scaled, self.scaled.model, self.task.problem, len(self.task.problem.data)
-        x, residual = self._test(price).passed(x) if self.selects else self._test(price).fit(x)
+        x, residual = self._test(penalty).passed(x) if self.selects else self._test(penalty).fit(x)
         factors = unscaled(problem, scaled, x)
         freedom = model.freedom(x.shape[1])
         sigma = error = None
         if freedom < m:
             sigma = float(np.sqrt(scaled.size**2 * self.simulated.squares(residual) / (m - freedom)))
             error = sigma * relative_error(problem.residual(factors), m - freedom)
-        threshold, alpha = self.threshold / model.scale, scaled.exchanged(price)
+        threshold, alpha = self.threshold / model.scale, scaled.alpha(penalty)
         unevenness = self.threshold / self.simulated.even
         return Noise(
             sigma, error, alpha, threshold, unevenness, factors, x.shape[1], penalised_rank, freedom, self.selects
         )
 
-    def _test(self, price: float) -> RankTest:
+    def _test(self, penalty: float) -> RankTest:
         problem = self.task.problem
         widest = self.task.max_rank or min(problem.shape)
-        return RankTest(self.simulated, price, len(problem.data), widest, self.clock)
+        return RankTest(self.simulated, penalty, len(problem.data), widest, self.clock)
 
-    def _price(self, residual: Array) -> float:
-        """Return what misfit costs where the penalty is what noise of the size of a residual can do."""
+    def _penalty_for(self, residual: Array) -> float:
+        """Return the penalty at which the dual matrix of noise of the size of a residual has norm one."""
         return 1 / (self.threshold * float(np.sqrt(self.simulated.squares(residual))))
 
     def _next(self, known: list[tuple[float, float]]) -> float:
         """Return where the fixed point seems to be.
 
-        From the right of it, where penalties are too strong, a step by the rule itself does not overshoot.
+        From its right, where alpha is too large, a step of the rule itself does not overshoot.
         """
-        u, rho = known[-1]
-        wanted = self.threshold**2 * rho
+        u, left = known[-1]
+        wanted = self.threshold**2 * left
         crossing = next(
-            (_secant(self.threshold, (v, sigma), (u, rho)) for v, sigma in known[-2::-1] if abs(np.log(v / u)) > APART),
+            (
+                _secant(self.threshold, (v, before), (u, left))
+                for v, before in known[-2::-1]
+                if abs(np.log(v / u)) > MIN_DISTANCE
+            ),
             np.inf,
         )
         return min(wanted, crossing) if wanted < u or crossing == np.inf else crossing

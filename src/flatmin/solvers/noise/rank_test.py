@@ -1,4 +1,4 @@
-"""The smallest rank, near a given one, whose least-squares fit leaves a residual that passes for noise."""
+"""Rank test: the smallest rank near a given one whose residual cannot be told from noise."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from flatmin.solvers.noise.simulated_noise import SimulatedNoise
 
 __all__ = ["RankTest"]
 
-#: Ranks that are tested above the one that the penalty found.
-ABOVE = 8
-#: The relative gradient to which fits are made that are only looked at.
-GLANCE = 1e-4
+#: Number of ranks tested above that of the penalised solution.
+MAX_STEPS_UP = 8
+#: Relative gradient of fits that are only tested.
+TEST_GRADIENT = 1e-4
 
 #: Stacked factors and the residual that they leave.
 _Fit = tuple[Array, Array]
@@ -29,11 +29,11 @@ class RankTest:
     Attributes
     ----------
     noise : SimulatedNoise
-        What noise can do.
-    price : float
-        What misfit costs in the penalised solve.
+        Simulated noise.
+    penalty : float
+        The penalty of the penalised solve.
     measurements : int
-        How many there are, repeated ones included.
+        The number of measurements, repeated ones included.
     widest : int
         The largest rank allowed.
     clock : Clock
@@ -41,40 +41,40 @@ class RankTest:
     """
 
     noise: SimulatedNoise
-    price: float
+    penalty: float
     measurements: int
     widest: int
     clock: Clock
 
     def fit(self, x: Array, tol: float | None = None) -> _Fit:
         """Return stacked factors of the least-squares fit at the rank of x, and its residual."""
-        end = least_squares(self.noise.scaled, x, self.price, self.clock, tol)
+        end = least_squares(self.noise.scaled, x, self.penalty, self.clock, tol)
         return end.x, self.noise.scaled.b - end.value
 
     def passed(self, x: Array) -> _Fit:
         """Return the fit of the smallest rank around that of stacked factors x whose residual passes for noise.
 
-        Columns are taken away as long as it does, or added until it does: where the data determine the trace, a penalty
-        on it selects no rank, and a few outliers among the measurements make columns of their own. Where time is up the
-        rank is the last one that was looked at.
+        Columns are removed while the residual passes, or added until it does. Where the data determine the trace, a
+        penalty on it selects no rank, and a few outliers among the measurements add columns. When time is up, the rank
+        is the last one tested.
         """
-        model, fit = self.noise.scaled.model, self.fit(x, GLANCE)
+        model, fit = self.noise.scaled.model, self.fit(x, TEST_GRADIENT)
         passes, column = self._passes(*fit)
         while passes and fit[0].shape[1] > 0 and not self.clock.out_of_time:
             U, s, V = model.canonical(fit[0])
-            smaller = self.fit(model.stack(U[:, :-1], s[:-1], V[:, :-1]), GLANCE)
+            smaller = self.fit(model.stack(U[:, :-1], s[:-1], V[:, :-1]), TEST_GRADIENT)
             if not self._passes(*smaller)[0]:
                 return self.fit(fit[0])
             fit = smaller
-        for _ in range(min(ABOVE, self.widest - fit[0].shape[1])):
+        for _ in range(min(MAX_STEPS_UP, self.widest - fit[0].shape[1])):
             if passes or self.clock.out_of_time:
                 break
-            fit = self.fit(np.hstack([fit[0], column]), GLANCE)
+            fit = self.fit(np.hstack([fit[0], column]), TEST_GRADIENT)
             passes, column = self._passes(*fit)
         return self.fit(fit[0])
 
     def _passes(self, x: Array, residual: Array) -> tuple[bool, Array]:
-        """Return whether nothing outside x sticks out of the residual, and the column that sticks out most."""
+        """Return whether the residual passes for noise, and the column that would reduce it most."""
         noise, model = self.noise, self.noise.scaled.model
         U, _, V = model.canonical(x)
         u, values, v = model.escapes(model.dual_matrix(residual), U, V, 1, noise.seed)

@@ -1,4 +1,4 @@
-"""Least squares at the rank of a penalised solution: what the penalty took away is given back."""
+"""Refit: least squares at the rank of a penalised solution, which removes the bias of the penalty."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from flatmin.solvers.factored.newton import Minimum, minimise
 
 __all__ = ["least_squares", "refit", "unscaled"]
 
-#: What misfit costs in a refit, over what it costs in the penalised solve: the bias falls to a hundredth of the noise,
-#: and rows with fewer data than columns to fit do not explode.
+#: Penalty of a refit over that of the penalised solution. The bias falls to a hundredth of the noise, and rows with
+#: fewer data than columns stay bounded.
 UNBIASED = 100.0
-#: The relative gradient to which a refit is made.
+#: Relative gradient of a refit.
 REFITTED = 1e-6
 
 
@@ -30,17 +30,17 @@ def refit(
 ) -> Factors:
     """Return factors of the least-squares fit at the rank of a penalised solution, started there.
 
-    It is a minimum of ``loss + (alpha / 100) · scaled trace`` among matrices of the solution's rank. What is left of
-    the penalty keeps rows with fewer data than the rank from exploding. It is **not certified**: least squares at a
-    fixed rank may have local minima. Its residual is never larger than that of the solution.
+    It is a minimum of ``loss + (alpha / 100) · scaled trace`` among matrices of the solution's rank. The small penalty
+    bounds rows with fewer data than the rank. It is **not certified**: least squares at a fixed rank may have local
+    minima. Its residual is never larger than that of the solution.
 
     Parameters
     ----------
     problem : Problem
         The problem that was solved, a `Product`, `Gram` or `SignedGram` model with the loss `Squared`.
     solution : Solution
-        What `flat_minimum` made of it with ``alpha > 0``. Without a penalty there is nothing to give back, and its
-        factors are returned. After ``alpha="auto"`` the refit is ``solution.noise.refit``, at a rank that was tested.
+        The solution of `flat_minimum` with ``alpha > 0``. With ``alpha = 0`` its factors are returned. After
+        ``alpha="auto"`` the refit is ``solution.noise.refit``, at a tested rank.
     max_iter, time_limit : optional
         The largest number of Newton steps, and of seconds.
 
@@ -81,19 +81,19 @@ def refit(
         return factors
     x, _ = scaled.start(problem, solution)
     with one_thread():
-        end = least_squares(scaled, x, scaled.exchanged(alpha), Clock(max_iter, time_limit))
+        end = least_squares(scaled, x, scaled.penalty(alpha), Clock(max_iter, time_limit))
     found = unscaled(problem, scaled, end.x)
     before, after = (float(np.linalg.norm(problem.residual(f))) for f in (factors, found))
     return found if after <= before else factors
 
 
-def least_squares(scaled: Scaled, x: Array, price: float, clock: Clock, tol: float | None = None) -> Minimum:
-    """Return the fit at the rank of stacked factors x, at a hundredth of the penalty where misfit costs ``price``.
+def least_squares(scaled: Scaled, x: Array, penalty: float, clock: Clock, tol: float | None = None) -> Minimum:
+    """Return the fit at the rank of stacked factors x, where the trace has a hundredth of its strength at this penalty.
 
-    If x is a minimum at that price, the fit has no larger residual: let F and G be the objectives at the two prices,
+    If x is a minimum at that penalty, the fit has no larger residual. Let F and G be the objectives at both penalties:
     ``G(end) ≤ G(x)`` and ``F(x) ≤ F(end)``; their sum is an inequality between the residuals alone.
     """
-    return minimise(scaled.model, x, scaled.model.value(x), scaled.b, UNBIASED * price, tol or REFITTED, clock)
+    return minimise(scaled.model, x, scaled.model.value(x), scaled.b, UNBIASED * penalty, tol or REFITTED, clock)
 
 
 def unscaled(problem: Problem, scaled: Scaled, x: Array) -> Factors:

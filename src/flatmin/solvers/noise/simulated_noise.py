@@ -1,4 +1,4 @@
-"""What noise does to the dual matrix of a residual, simulated."""
+"""Simulated noise: the norms of the dual matrices of random residuals."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from flatmin.solvers.convex.scaling import Scaled
 
 __all__ = ["SimulatedNoise"]
 
-#: Noise is simulated so often, and this share of it has to stay below the threshold.
-DRAWS, QUANTILE = 20, 0.95
+#: Number of simulated residuals, and the quantile of their norms that is the threshold.
+DRAWS = 20
+QUANTILE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
 class SimulatedNoise:
     """Quantiles of ``|B*(g)| / ‖g‖`` over random g, in the scaled units of `Scaled`.
 
-    Of a dual matrix the largest value counts that a matrix of the cone can meet, at least 0.
+    The size ``|S|`` of a dual matrix is its largest inner product with a matrix of the cone of norm one, at least 0.
 
     Attributes
     ----------
@@ -34,7 +35,7 @@ class SimulatedNoise:
     seed : int
         Draws the noise.
     outside : float
-        The squared norm of what repeated measurements disagree by.
+        Squared norm of the differences between repeated measurements.
     even : float
         The quantile of Gaussian noise in all measurements, repeated ones included.
     """

@@ -10,7 +10,7 @@ __all__ = ["relative_error"]
 
 
 def relative_error(residual: Array, free: int) -> float:
-    """Return the relative standard error of the root mean square of independent numbers, 0 if all are 0.
+    """Return the relative standard error of the root mean square of independent numbers; 0 if all are 0.
 
     It comes from the spread of their squares, with ``free`` degrees of freedom, in units in which those neither
     overflow nor vanish.

@@ -1,11 +1,11 @@
-"""A fit without certificate, where a penalised solution would take too long."""
+"""A fast fit to noisy data, for problems whose penalised solution would take too long."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from flatmin._core.limits import Clock
-from flatmin.proofs.conic import certificate_of
+from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.solution import Noise, Solution
 from flatmin.solvers.convex.minimum import convex_minimum
 from flatmin.solvers.noise.pivotal import level_of_noise
@@ -15,11 +15,10 @@ __all__ = ["uncertified_minimum"]
 
 
 def uncertified_minimum(task: Task, clock: Clock, noise: Noise | None = None) -> Solution:
-    """Return the least-squares fit of the smallest rank that leaves noise, where a penalised solution takes too long.
+    """Return the least-squares fit of the smallest rank whose residual passes for noise.
 
-    ``noise`` is what `level_of_noise` returned, if that is known.
-
-    Its certificate says how far it is, at most, from the minimum of loss + alpha · scaled trace.
+    Its certificate bounds how far it is from the minimum of loss + alpha · scaled trace. ``noise`` is the result of
+    `level_of_noise`, if it is known.
     """
     problem, noise = task.problem, noise or level_of_noise(task, clock)
     if noise.alpha == 0:

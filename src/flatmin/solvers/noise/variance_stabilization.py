@@ -1,4 +1,4 @@
-"""Counted data, whose variance is proportional to their mean: weights that make their noise even."""
+"""Variance stabilization: weights that make the noise of counts even; their variance is proportional to their mean."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.conic import trace_is_determined
+from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Noise
 from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.noise.pivotal import level_of_noise
@@ -23,16 +23,17 @@ from flatmin.solvers.vectors.amplitude_steps import Search, descend
 
 __all__ = ["StabilizedCounts", "stabilize_variance"]
 
-#: Fits and weights are found in turn until weights change by no more than this share, or so often.
-SETTLED, ROUNDS = 1e-2, 20
-#: This share of the unit is added to expected counts: what is expected to be nothing is not known exactly.
+#: Relative change of the weights at which they have settled, and the number of rounds of fits and weights.
+SETTLED = 1e-2
+MAX_ROUNDS = 20
+#: Share of the unit added to expected counts, since an expectation of zero is not known exactly.
 DARK = 0.5
-#: The unit is at least this share of the mean.
-FINEST = 1e-6
+#: Smallest unit, relative to the mean.
+MIN_UNIT = 1e-6
 #: Steps of a weighted fit.
 STEPS = 25
-#: Vectors of diffraction patterns are formed up to so many numbers.
-LARGEST_VECTORS = 4_000_000
+#: Numbers up to which the vectors of diffraction patterns are formed.
+MAX_VECTORS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ class StabilizedCounts:
     weights : ndarray, shape (m,)
         w, positive.
     factors : tuple of ndarray
-        The fit that the weights are made of. It is not certified.
+        The fit behind the weights; it is not certified.
     unit : float
         φ: the variance of a count over its mean.
     std_error : float
@@ -91,7 +92,7 @@ def stabilize_variance(
     seed : int
         Starts random choices.
     noise : Noise, optional
-        What ``alpha="auto"`` found out about the data without weights. It saves looking for a rank again.
+        The noise that ``alpha="auto"`` finds in the data without weights; it saves a search for the rank.
 
     Returns
     -------
@@ -145,10 +146,10 @@ def _settled(problem: Problem, factors: Factors, freedom: int, limits: Limits) -
     """Return weights that belong to a fit with these weights, from a fit nearby."""
     y, weights, clock = problem.data, np.ones_like(problem.data), limits.start()
     unit = mean = float(np.mean(y))
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         expected = _expected(problem, factors)
-        for _ in range(ROUNDS):
-            unit, before = max(_unit(y, expected, unit, freedom), FINEST * mean), unit
+        for _ in range(MAX_ROUNDS):
+            unit, before = max(_unit(y, expected, unit, freedom), MIN_UNIT * mean), unit
             if abs(unit - before) <= SETTLED * before:
                 break
         found = _weights(expected, unit)
@@ -186,7 +187,7 @@ def _weighted(problem: Problem, weights: Array) -> Problem:
     A = problem.measurement
     if np.all(weights == 1):
         return problem
-    if isinstance(A, CodedDiffraction) and A.size * A.shape[0] <= LARGEST_VECTORS:
+    if isinstance(A, CodedDiffraction) and A.size * A.shape[0] <= MAX_VECTORS:
         A = RankOne(A.vectors())
     return Problem(A.weighted(weights), weights * problem.data, problem.parametrization)
 

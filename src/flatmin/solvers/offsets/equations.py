@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.kernels import MANY
+from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.measurements.entries import Entries
 
 __all__ = ["OffsetEquations", "Triple", "roots"]
@@ -106,7 +106,7 @@ class OffsetEquations:
         """Return ``Hᵀ y``, shapes (), (d1,) and (d2,), for y (m,); or with the H of other entries."""
         entries = entries or self.entries
         d1, d2 = entries.shape
-        if entries.size >= MANY:
+        if entries.size >= MIN_COMPILED_CELLS:
             return self._summed(np.ascontiguousarray(y, float), entries)
         y = roots(entries) * y
         rows = np.zeros(d1) if self.strengths[0] is None else np.bincount(entries.rows, y, d1)
@@ -124,7 +124,7 @@ class OffsetEquations:
     def spread(self, z: Triple) -> Array:
         """Return ``H z``, shape (m,)."""
         entries, (g, a, b) = self.entries, z
-        if entries.size < MANY:
+        if entries.size < MIN_COMPILED_CELLS:
             return np.asarray(roots(entries) * (g + a[entries.rows] + b[entries.cols]))
         from flatmin.linalg.kernels import offset_loops
 
@@ -184,7 +184,7 @@ class OffsetEquations:
         out = self.small * y + self.first * (y[0] if self.with_constant else 0.0)
         if self.with_constant:
             out[0] += self.first @ y
-        if self.entries.size >= MANY:
+        if self.entries.size >= MIN_COMPILED_CELLS:
             from flatmin.linalg.kernels import offset_loops
 
             x, C, own = self.counts * (y[0] if self.with_constant else 0.0), self.coupling, int(self.with_constant)

@@ -152,13 +152,13 @@ def split(
     assert isinstance(loss, Absolute)
     history: dict[str, list[float]] = {}
     limit, drawn = _extreme(cells.Y)
-    price = 2 * task.alpha * len(task.problem.data) / cells.unit
+    noise = 2 * task.alpha * len(task.problem.data) / cells.unit
     if loss.tau is not None and float((np.abs(cells.Y[drawn]) - limit).sum()) > loss.tau / cells.unit:
         drawn[:] = False
     for attempt in range(1, ATTEMPTS + 2):
         Y = np.where(drawn, np.copysign(limit, cells.Y), cells.Y) if drawn.any() else cells.Y
         tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y)[drawn].sum())
-        data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau, price)
+        data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau, noise)
         goal = task.limits.tol if tol is None else tol
         quick = known = None
         if start is None and data.is_exact:

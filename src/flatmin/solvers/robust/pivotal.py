@@ -32,7 +32,7 @@ LEAST = 0.1
 EXACT, FAINT, LOOK = 1e-9, 1e-3, 500
 #: … which is believed if it fits so many times more cells than it has degrees of freedom.
 SURPLUS = 1.5
-#: What misfit costs in a refit, over what it costs in the penalised split.
+#: Penalty of a refit over that of the penalised split.
 UNBIASED = 100.0
 #: How nearly a fit settles that is only looked at, and one that is kept.
 GLANCE, FINE = 1e-3, 1e-6
@@ -177,24 +177,24 @@ class _Rule:
 
     def tested(self, solution: Solution, alpha: float) -> tuple[Trimmed, float]:
         """Return the fit of the smallest rank near a solution's whose residual passes for noise, and its unevenness."""
-        price = 2 * alpha * self.cells / self.data.unit / UNBIASED
+        ridge = 2 * alpha * self.cells / self.data.unit / UNBIASED
         L, R = (side / np.sqrt(self.data.unit) for side in solution.factors)
         start = L[self.data.rows], R[self.data.cols]
-        fit = self._fit(*start, price)
+        fit = self._fit(*start, ridge)
         passes, column = self._passes(fit)
         if passes:
-            fit = self._smallest(fit, start, price)
+            fit = self._smallest(fit, start, ridge)
         widest = min(self.task.max_rank or max(self.seen.shape), *self.seen.shape)
         for _ in range(0 if passes else ABOVE):
             if passes or fit.L.shape[1] >= widest:
                 break
-            fit = self._fit(np.hstack([fit.L, column[0]]), np.hstack([fit.R, column[1]]), price)
+            fit = self._fit(np.hstack([fit.L, column[0]]), np.hstack([fit.R, column[1]]), ridge)
             passes, column = self._passes(fit)
-        fit = self._fit(fit.L, fit.R, price, FINE)
+        fit = self._fit(fit.L, fit.R, ridge, FINE)
         even = self._even(fit)
         return fit, max(1.0, self._flipped(fit) / even) if even > 0 else 1.0
 
-    def _smallest(self, fit: Trimmed, start: tuple[Array, Array], price: float) -> Trimmed:
+    def _smallest(self, fit: Trimmed, start: tuple[Array, Array], ridge: float) -> Trimmed:
         """Return the fit of the smallest rank that passes, found by halving, given one that does.
 
         A fit begins at the leading columns of the penalised solution, then at those of the last fit. In a fit of too
@@ -204,7 +204,7 @@ class _Rule:
         while fit.L.shape[1] - fails > 1:
             rank = (fit.L.shape[1] + fails) // 2
             for L, R in (start, _by_reach(fit)):
-                smaller = self._fit(L[:, :rank], R[:, :rank], price)
+                smaller = self._fit(L[:, :rank], R[:, :rank], ridge)
                 if self._passes(smaller)[0]:
                     fit = smaller
                     break
@@ -225,8 +225,8 @@ class _Rule:
         out[np.ix_(self.data.rows, self.data.cols)] = self.seen & ~fit.inliers
         return out
 
-    def _fit(self, L: Array, R: Array, price: float, settled: float = GLANCE) -> Trimmed:
-        return trimmed_fit(self.data.Y, self.seen, L, R, price, settled)
+    def _fit(self, L: Array, R: Array, ridge: float, settled: float = GLANCE) -> Trimmed:
+        return trimmed_fit(self.data.Y, self.seen, L, R, ridge, settled)
 
     def _passes(self, fit: Trimmed) -> tuple[bool, tuple[Array, Array]]:
         """Return whether nothing outside a fit sticks out of its residual, and the column that sticks out most."""

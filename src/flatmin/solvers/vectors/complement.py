@@ -10,7 +10,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.metric import Metric
-from flatmin.linalg.subspaces import EPS, lowest_beside
+from flatmin.linalg.subspaces import EPS, lowest_on_complement
 from flatmin.measurements import Measurement
 from flatmin.solvers.vectors.amplitudes import row_inner
 
@@ -125,4 +125,4 @@ class Complement:
 
     def lowest(self, dual: Array, count: int, seed: int) -> tuple[Array, Array]:
         """Return Lanczos estimates of the lowest eigenvalues of ``A*(λ)`` here, ascending, and eigenvectors, if any."""
-        return lowest_beside(self.measurement.adjoint_operator(dual), self.Q, self.seen, count, 1e-3, seed)
+        return lowest_on_complement(self.measurement.adjoint_operator(dual), self.Q, self.seen, count, 1e-3, seed)

@@ -10,7 +10,7 @@ from flatmin._core.threads import one_thread
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate
-from flatmin.proofs.conic import certificate_of, trivial_dual
+from flatmin.proofs.cone_certificate import certificate_of, trivial_dual
 from flatmin.solution import Solution
 from flatmin.solvers.task import Task, status_of
 from flatmin.solvers.vectors.another_interpolant import another_interpolant

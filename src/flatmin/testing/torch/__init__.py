@@ -1,4 +1,4 @@
-"""Checks of trace estimators and of penalties, for users to run on their own (extra ``torch``)."""
+"""Checks of trace estimators and trace penalties, for users to run on their own ones (extra ``torch``)."""
 
 try:
     import torch as _torch  # noqa: F401

@@ -1,4 +1,4 @@
-"""Operators and models whose trace is known in closed form: what estimators are measured against."""
+"""Test cases for trace estimators: operators and models whose trace is known in closed form."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class TraceCase:
     Attributes
     ----------
     name : str
-        What it is.
+        Description of the operator.
     operator : Operator
         With ``shape``, ``dtype``, ``device`` and ``@``, for instance a dense tensor (n, n).
     trace : float
-        Known from somewhere else than products with the operator.
+        The trace, known without products with the operator.
     """
 
     name: str
@@ -37,24 +37,24 @@ class TraceCase:
 
 
 def trace_cases(n: int = 150, seed: int = 0) -> tuple[TraceCase, ...]:
-    r"""Return cases of all kinds: eigenvalues alike, decaying, few, of both signs; and models with closed formulas.
+    """Return dense cases in double precision: matrices of many spectra, and Hessians of models with closed formulas.
 
     Matrices are ``Q diag(λ) Qᵀ`` with a random rotation Q, and their trace is ``Σ λ_i``. The Hessian of a linear model
-    with c outputs and `torch.nn.MSELoss` has the trace ``(2/N) Σ_i (‖x_i‖² + 1)``; those of factored models, far from a
-    minimum and hence indefinite, are the formulas of `flatmin.flatness`. All are dense, in double precision.
+    with `torch.nn.MSELoss` and N samples has the trace ``(2/N) Σ_i (‖x_i‖² + 1)``. The traces of factored models, far
+    from a minimum and hence indefinite, are those of `flatmin.flatness`.
 
     Parameters
     ----------
     n : int
         Dimension of the matrices; the models have 88 to 96 parameters.
     seed : int
-        Of rotations, models and data.
+        Seed of rotations, models and data.
 
     Examples
     --------
     >>> case = trace_cases()[0]
     >>> case.name, case.trace, abs(case.operator.trace().item() - 150) < 1e-9
-    ('alike', 150.0, True)
+    ('similar', 150.0, True)
     """
     generator = torch.Generator().manual_seed(seed)
     matrices = [TraceCase(name, _rotated(s, generator), s.sum().item()) for name, s in _spectra(n)]
@@ -64,14 +64,14 @@ def trace_cases(n: int = 150, seed: int = 0) -> tuple[TraceCase, ...]:
 def _spectra(n: int) -> Iterator[tuple[str, Tensor]]:
     i = torch.arange(1, n + 1, dtype=torch.float64)
     bulk = torch.linspace(-1, 1, n, dtype=torch.float64)
-    yield "alike", 1 + bulk / 2
+    yield "similar", 1 + bulk / 2
     yield "power law 1/i", 1 / i
     yield "power law 1/i²", 1 / i**2
     yield "geometric", 0.8**i
     yield "rank one", (i == 1).double()
     yield "low rank", (i <= 4).double() * (5 - i)
     yield "spikes on a bulk", 1 + bulk / 10 + (i <= 3) * 30 / i
-    yield "both signs alike", bulk + 0.1
+    yield "both signs, similar", bulk + 0.1
     yield "both signs, decaying", -((-1) ** i) / i
     yield "both signs, spikes", bulk / 10 + (i == 1) * 10 - (i == 2) * 8
 
@@ -91,7 +91,7 @@ def _linear(generator: torch.Generator) -> TraceCase:
 
 
 def _factored(seed: int) -> Iterator[TraceCase]:
-    """Yield factored models at random weights, where the residual bends the loss as well."""
+    """Yield factored models at random weights, where the residual contributes to the Hessian."""
     instances: dict[str, tuple[Instance, int]] = {
         "product of factors": (matrix_sensing.sample((12, 10), 2, 90, seed=seed), 4),
         "quadratic network": (quadratic_network.sample(12, (1, 1), 90, seed=seed), 8),

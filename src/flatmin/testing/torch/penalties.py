@@ -1,4 +1,4 @@
-"""Is a penalty an unbiased estimate of the trace, and is its gradient? A test at the noise floor."""
+"""`check_penalty`: a statistical test that a trace penalty and its gradient are unbiased."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from scipy.special import stdtr
 from torch import Tensor, nn
 
+from flatmin._core.validation import whole_number
 from flatmin.errors import InputError
 from flatmin.nn.operators.state import Weights
 from flatmin.nn.penalty import twice_differentiable
 
 __all__ = ["PenaltyCheck", "check_penalty", "exact_trace"]
 
-#: Random directions along which the gradient is tested beside its own.
+#: Number of random directions along which the gradient is tested.
 _RANDOM = 8
 
 
 @dataclass(frozen=True)
 class PenaltyCheck:
-    """What repeated draws of a penalty say about its bias.
+    """The result of `check_penalty`: the bias of a penalty, estimated from repeated draws.
 
     Attributes
     ----------
     z : mapping of str to float
-        Mean minus exact number in standard errors: of the ``"value"``; of the gradient along the exact ``"gradient"``,
-        along the part of it that belongs to each parameter, by its name, and along ``"random 1"``, ... directions.
+        Mean minus exact number, in standard errors: of the ``"value"``, and of the gradient along the exact
+        ``"gradient"``, along the part of it for each parameter, by name, and along directions ``"random 1"``, ...
     p_value : float
-        Of the largest |z|, by Student's t, times the number of tests (Bonferroni).
+        P-value of the largest |z| by Student's t, times the number of tests (Bonferroni).
     bias : float
-        The mean gradient along the exact one, relative to it, minus 1: −0.5 has lost half of the gradient.
+        Relative error of the mean gradient along the exact one; −0.5 means that half of the gradient is missing.
     floor : float
-        The standard error of ``bias``: what is smaller cannot be seen with so many draws.
+        The standard error of ``bias``; a smaller bias cannot be detected with this number of draws.
     value, exact : float
         The mean of the values, and the trace.
     """
@@ -65,28 +65,28 @@ def check_penalty(
     draws: int = 400,
     seed: int = 0,
 ) -> PenaltyCheck:
-    """Test that a penalty and its gradient have the trace of a batch and its gradient for means.
+    """Test that the means of a penalty and its gradient are the trace of a batch and its gradient.
 
-    The exact numbers come from the whole Jacobian and from automatic differentiation of the loss: no root of a loss
-    and nothing of the penalty is used. It takes small models, and dropout switched off.
+    The exact numbers come from the full Jacobian and automatic differentiation of the loss, without roots of losses or
+    other parts of the penalty. The model must be small, and without dropout.
 
     Parameters
     ----------
     penalty : function
-        ``penalty(x, y)``, a differentiable scalar that is drawn anew at each call: `HessianTracePenalty`, or one's own.
+        ``penalty(x, y)``, a differentiable scalar with new random numbers at each call, such as `HessianTracePenalty`.
     model, loss, x, y
-        What the trace is of.
+        The model, its loss, and the inputs and targets of the batch.
     of : {"gauss_newton", "hessian"}
-        Which trace: of ``Jᵀ ∇²ℓ J``, or of the whole Hessian.
+        The matrix of the trace: ``Jᵀ ∇²ℓ J``, or the whole Hessian.
     draws : int
-        Calls of the penalty, at least 20.
+        Number of calls of the penalty, at least 20.
     seed : int
-        Of the random directions.
+        Seed of the random directions.
 
     Raises
     ------
     InputError
-        If an argument is out of range, or the penalty returns something else than one number with a gradient.
+        If an argument is out of range, or the penalty does not return one number with a gradient.
 
     Examples
     --------
@@ -100,8 +100,7 @@ def check_penalty(
     """
     if of not in ("gauss_newton", "hessian"):
         raise InputError(f"of is {of!r}, expected 'gauss_newton' or 'hessian'")
-    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 20:
-        raise InputError(f"draws is {draws!r}, expected a whole number of at least 20")
+    draws = whole_number(draws, "draws", 20)
     if not callable(penalty):
         raise InputError(f"penalty is a {type(penalty).__name__}, expected a function of x and y")
     weights = Weights(model)
@@ -128,7 +127,7 @@ def check_penalty(
 
 
 def exact_trace(model: nn.Module, loss: Any, x: Any, y: Tensor, parameters: Sequence[Tensor], of: str) -> Tensor:
-    """Return the trace of a batch with its graph, by a reverse pass for every output or for every parameter."""
+    """Return the trace of a batch with its graph, by one reverse pass for each output or each parameter."""
     with twice_differentiable(model):
         outputs = model(x)
     if of == "hessian":
@@ -146,7 +145,7 @@ def _exact(loss: Any, x: Any, y: Tensor, of: str, model: nn.Module, leaves: list
 
 
 def _row(number: Tensor, parameters: Sequence[Tensor], graph: bool = True) -> Tensor:
-    """Return the gradient of a number as a vector; zeros where it does not depend on a parameter."""
+    """Return the gradient of a scalar as a vector; zero for parameters on which it does not depend."""
     gradients: Sequence[Tensor | None] = [None] * len(parameters)
     if number.requires_grad:
         gradients = torch.autograd.grad(number, parameters, create_graph=graph, allow_unused=True)
@@ -155,7 +154,7 @@ def _row(number: Tensor, parameters: Sequence[Tensor], graph: bool = True) -> Te
 
 
 def _directions(weights: Weights, gradient: Tensor, seed: int) -> dict[str, Tensor]:
-    """Return unit vectors: the gradient, its part in each parameter, and random ones."""
+    """Return unit vectors: the gradient, its part for each parameter, and random ones."""
     out = {"gradient": gradient}
     parts = torch.block_diag(*torch.split(gradient, weights.numbers))  # type: ignore[no-untyped-call]
     out |= dict(zip(weights.names, parts, strict=True))

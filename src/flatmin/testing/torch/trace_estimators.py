@@ -1,4 +1,4 @@
-"""Does an estimator of traces keep what it states? A test of anyone's on operators whose trace is known."""
+"""`check_trace_estimator`: a statistical test of trace estimators on operators whose trace is known."""
 
 from __future__ import annotations
 
@@ -11,43 +11,47 @@ import numpy as np
 from scipy.special import bdtr, bdtrc, stdtr
 from torch import Tensor
 
+from flatmin._core.validation import positive, whole_number
 from flatmin.errors import InputError
 from flatmin.nn.estimators.base import Operator
 from flatmin.testing.torch.cases import TraceCase, trace_cases
 
-__all__ = ["LEAST", "MOST", "TraceCheck", "TraceScore", "check_trace_estimator"]
+__all__ = ["MAX_COVERAGE", "MIN_COVERAGE", "TraceCheck", "TraceScore", "check_trace_estimator"]
 
-#: Share of 95 % intervals that must cover, and that may.
-LEAST, MOST = 0.94, 0.99
+#: Smallest and largest coverage with which 95 % intervals are accepted.
+MIN_COVERAGE, MAX_COVERAGE = 0.94, 0.99
 
-#: Relative error below which a result is exact; tests that are made of one case.
-_ROUNDING, _TESTS = 1e-9, 3
+#: Relative error below which a result counts as exact.
+_ROUNDING = 1e-9
+
+#: Number of tests on one case.
+_TESTS = 3
 
 
 @dataclass(frozen=True)
 class TraceScore:
-    """What repeated runs of an estimator on one case say.
+    """Accuracy, coverage and faults of an estimator on one case, from repeated runs.
 
     Attributes
     ----------
     name : str
-        The case.
+        Name of the case.
     trials : int
-        Runs, each with a seed of its own.
+        Number of runs, each with its own seed.
     error : float
         Root of the mean square error, in the units of the trace.
     relative_error : float
-        The same in units of the trace's size; infinite where the trace is 0.
+        The error divided by the absolute trace; infinite if the trace is 0.
     bias : float
-        Mean error in its standard errors: beyond ±2 in one honest case of twenty.
+        Mean error, in standard errors; without bias it is beyond ±2 in one case of twenty.
     coverage : float
         Share of intervals that contain the trace.
     exact : float
-        Share of runs without any error but rounding.
+        Share of runs with rounding errors only.
     products : float
-        Mean number of products that were counted.
+        Mean number of counted products.
     faults : tuple of str
-        What was found wrong, a sentence each.
+        The detected faults, one sentence each.
     """
 
     name: str
@@ -61,8 +65,10 @@ class TraceScore:
     faults: tuple[str, ...]
 
     @classmethod
-    def of(cls, name: str, trace: float, results: Sequence[Any], counted: Sequence[int], level: float) -> TraceScore:
-        """Score results, objects with ``value``, ``interval``, ``n_products``; a false alarm has chance ``level``."""
+    def from_results(
+        cls, name: str, trace: float, results: Sequence[Any], counted: Sequence[int], level: float
+    ) -> TraceScore:
+        """Score results with ``value``, ``interval`` and ``n_products``, at a probability ``level`` of false alarms."""
         found = np.array([[r.value, *r.interval, r.n_products] for r in results], dtype=float)
         if not np.isfinite(found).all():
             lost, products = ("a number is not finite",), float(np.mean(counted))
@@ -95,18 +101,18 @@ class TraceScore:
 
 @dataclass(frozen=True)
 class TraceCheck:
-    """What `check_trace_estimator` found: a score for each case."""
+    """The result of `check_trace_estimator`: a score for each case."""
 
     scores: tuple[TraceScore, ...]
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Every fault, with the case where it showed."""
+        """All faults, each with the name of its case."""
         return tuple(f"{score.name}: {fault}" for score in self.scores for fault in score.faults)
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was found wrong."""
+        """Whether no fault was detected."""
         return not self.faults
 
     def __str__(self) -> str:
@@ -129,35 +135,35 @@ def check_trace_estimator(
     seed: int = 0,
     level: float = 0.01,
 ) -> TraceCheck:
-    """Test an estimator of traces, anyone's, for what it states: its interval, its cost, its seed; and for bias.
+    """Test any trace estimator for bias, and for the interval, the number of products and the seed that it states.
 
-    It is run many times on every case, and sees of it nothing but products, which are counted. Found are, by tests at
-    a joint level: 95 % intervals that cover less than 94 % or more than 99 %, by a binomial test (runs without any
-    error do not count for the second); a mean that is not the trace, by a t-test; more or fewer products than stated,
-    or than allowed; a seed that is ignored, or does not repeat. What is smaller than the noise of the trials is not
-    found: with 400 trials a coverage of 90 % sometimes, of 85 % always; too wide intervals only with some 800.
+    The estimator runs many times on each case, of which it sees products only; they are counted. The tests, at a joint
+    level, detect: 95 % intervals that cover less than 94 % or more than 99 %, by a binomial test (the second one leaves
+    out exact runs); a mean that differs from the trace, by a t-test; other numbers of products than stated, or more
+    than allowed; a seed that is ignored or does not repeat. With 400 trials a coverage of 85 % is always detected, one
+    of 90 % sometimes; intervals that are too wide need about 800 trials.
 
     Parameters
     ----------
     estimator : function
         ``estimator(operator, max_products=…, seed=…)``, which returns ``value``, ``interval`` (95 %) and ``n_products``
-        as attributes. The operator has ``shape``, ``dtype``, ``device`` and ``@``. Those of flatmin fit:
-        ``partial(flatmin.nn.spectrum.trace.operator_trace, method="xtrace")``.
+        as attributes, such as ``partial(flatmin.nn.spectrum.trace.operator_trace, method="xtrace")``. The operator has
+        ``shape``, ``dtype``, ``device`` and ``@``.
     cases : iterable of TraceCase, optional
         Operators with known trace; `trace_cases` by default.
     max_products : int
-        What a run may spend.
+        Largest number of products in a run.
     trials : int
-        Runs on each case, at least 50.
+        Number of runs on each case, at least 50.
     seed : int
-        The first seed; others follow.
+        The first of consecutive seeds.
     level : float
-        Probability with which an honest estimator is accused of anything.
+        Probability of a false alarm for an estimator without faults.
 
     Raises
     ------
     InputError
-        If an argument is out of range, or the estimator returns something else.
+        If an argument is out of range, or the result of the estimator lacks an attribute.
 
     Examples
     --------
@@ -171,23 +177,18 @@ def check_trace_estimator(
     ...     found = honest(operator, **limits)
     ...     return replace(found, interval=(found.value - found.std_error, found.value + found.std_error))
     >>> check_trace_estimator(liar, trace_cases()[:1], trials=100).faults
-    ('alike: of 95 % intervals 0.72 cover',)
+    ('similar: of 95 % intervals 0.72 cover',)
     """
-    for key, number, least in (("trials", trials, 50), ("max_products", max_products, 1), ("seed", seed, 0)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
-            raise InputError(f"{key} is {number!r}, expected a whole number of at least {least}")
-    if not isinstance(level, float) or not 0 < level < 1:
-        raise InputError(f"level is {level!r}, expected a number between 0 and 1")
+    trials, max_products = whole_number(trials, "trials", 50), whole_number(max_products, "max_products", 1)
+    seed, level = whole_number(seed, "seed", 0), positive(level, "level", below=1)
     chosen = trace_cases() if cases is None else tuple(cases)
     if not chosen or not all(isinstance(case, TraceCase) for case in chosen):
-        raise InputError(
-            "cases holds something else than cases, expected TraceCase(name, operator, trace), one at least"
-        )
+        raise InputError("cases does not hold test cases, expected at least one TraceCase(name, operator, trace)")
     run = partial(_run, estimator, max_products)
     scores = []
     for case in chosen:
         results, counted = zip(*(run(case.operator, seed + t) for t in range(trials)), strict=True)
-        score = TraceScore.of(case.name, case.trace, results, counted, level / len(chosen))
+        score = TraceScore.from_results(case.name, case.trace, results, counted, level / len(chosen))
         more = []
         if max(counted) > max_products:
             more.append(f"{max(counted)} products were spent, {max_products} were allowed")
@@ -199,7 +200,7 @@ def check_trace_estimator(
 
 
 class _Counted:
-    """An operator of which nothing is seen but its products, which are counted."""
+    """An operator that counts its products and hides everything else."""
 
     def __init__(self, operator: Operator) -> None:
         self.shape, self.dtype, self.device = operator.shape, operator.dtype, operator.device
@@ -226,16 +227,16 @@ def _run(estimator: Callable[..., Any], max_products: int, operator: Operator, s
 
 
 def _in_standard_errors(errors: np.ndarray, rounding: float) -> float:
-    """Return the mean error in its standard errors, those of rounding at least."""
+    """Return the mean error in standard errors, which are at least a rounding error."""
     floor = max(rounding, np.finfo(float).tiny)
     return float(errors.mean() / max(errors.std(ddof=1) / len(errors) ** 0.5, floor))
 
 
 def _interval_faults(covers: np.ndarray, exact: np.ndarray, level: float) -> list[str]:
-    """Compare the number of intervals that cover with the least and the most, of those that are not exact."""
+    """Test the coverage of all intervals from below, and of those that are not exact from above."""
     inexact = covers[~exact]
-    few = bdtr(covers.sum(), len(covers), LEAST)
-    many = bdtrc(inexact.sum() - 1, len(inexact), MOST) if len(inexact) else 1.0
+    few = bdtr(covers.sum(), len(covers), MIN_COVERAGE)
+    many = bdtrc(inexact.sum() - 1, len(inexact), MAX_COVERAGE) if len(inexact) else 1.0
     if few <= level / 2:
         return [f"of 95 % intervals {covers.mean():.2f} cover"]
     if many <= level / 2:

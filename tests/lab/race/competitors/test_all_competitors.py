@@ -121,6 +121,7 @@ def test_penalties_end_flat_and_plain_training_does_not():
     assert flat_ones["trace-penalty"]["loss"] > 1e-3 * task().zero_loss
 
 
+@pytest.mark.slow
 def test_small_weights_end_flatter_than_medium_ones_and_those_than_large_ones():
     gaps = [
         raced(f"gradient-descent-{size}", task(), 1500).row["flatness_gap"] for size in ("small", "medium", "large")

@@ -101,6 +101,7 @@ def test_the_protocol_is_in_words(tmp_path, usual):
     assert "Share" not in text
 
 
+@pytest.mark.slow
 def test_nobody_near_and_nobody_fits(tmp_path):
     far = check(written(tmp_path, example_race(("adam", "sgd", "muon"))))
     assert "No competitor that fits the data came near the flattest value. sgd came nearest, with a flatness gap" in far
@@ -116,6 +117,7 @@ def test_a_median_rank_is_not_rounded(usual):
     assert {row[table.head.index("Rank")] for row in table.rows} == {"2.5", "4.5", "–"}
 
 
+@pytest.mark.slow
 def test_where_all_are_equally_flat_the_page_says_so_and_shows_error_against_loss(tmp_path):
     determined = flattest(phase_retrieval, (6, 5), 40)
     text = check(written(tmp_path, example_race(of=determined, gap=False)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -229,8 +230,9 @@ def _end(quantities: Mapping[str, Mapping[str, Band]], name: str) -> str:
 def _ends(ranking: Ranking) -> Section:
     """Return errors against gaps with the rank correlation, or against losses where all are equally flat."""
     found, what = ranking.result.correlation, COLUMN_NAMES[ranking.compared]
+    section = partial(Section, "flatness-and-error", "Flatness and error")
     if not ranking.has_errors:
-        return Section("errors", "Flatness and error", ["The truth is not known, so there are no errors to show."])
+        return section(["The truth is not known, so there are no errors to show."])
     title = "Error against " + what
     if ranking.determined:
         prose = EQUALLY_FLAT
@@ -241,7 +243,7 @@ def _ends(ranking: Ranking) -> Section:
         prose = _correlation_in_words(found)
     display = _scatter(ranking, title)
     figure = Figure(title, display.alt, display.caption, svg=page_svg(display, "errors"), wide=True)
-    return Section("errors", "Flatness and error", [prose], figures=[figure])
+    return section([prose], figures=[figure])
 
 
 def _scatter(ranking: Ranking, title: str) -> ScatterDisplay:
@@ -318,13 +320,9 @@ def _protocol(result: RaceResult) -> Section:
 
 
 def _setting(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return listed([_setting(v) for v in value])
-    if isinstance(value, Mapping):
-        return listed([f"{name} {_setting(v)}" for name, v in value.items()])
-    return number(float(value)) if isinstance(value, int | float) else "not set" if value is None else str(value)
+    return number(float(value)) if isinstance(value, int | float) else str(value)
 
 
 def _flattest(result: RaceResult) -> Section | None:

@@ -12,7 +12,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.lab.race.page.trajectories import Band, band
 from flatmin.lab.race.result import RaceResult
-from flatmin.proofs.conic import trace_is_determined
+from flatmin.proofs.cone_certificate import trace_is_determined
 
 __all__ = ["Ranking"]
 

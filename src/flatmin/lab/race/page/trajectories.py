@@ -9,23 +9,16 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.lab.displays.axes import legend
 from flatmin.lab.displays.style import look
-from flatmin.report.pictures.drawing import LINE, MUTED, WIDTH, draw, grid, logarithmic
+from flatmin.report.pictures.drawing import LINE, WIDTH, draw, grid, logarithmic
 
-__all__ = ["FLOOR", "Band", "band", "folded", "panels", "spread", "trajectories"]
+__all__ = ["FLOOR", "Band", "band", "panels", "trajectories"]
 
 #: Most competitors that are drawn in colour in one panel.
 MOST_IN_A_PANEL = 4
 #: Smaller values are drawn here on a logarithmic axis. They are rounding errors or zero.
 FLOOR = 1e-16
-#: Height of the letters of a label, in points.
-LETTER = 8.5
-#: Longest name, in letters, that stands in one line at the end of a line.
-LONG = 14
-#: Smallest distance of two names, as a share of the height of a chart.
-APART = 0.22
-#: Lowest and highest place of a name, as shares of the height of a chart.
-LOWEST, HIGHEST = 0.02, 1.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +92,7 @@ def trajectories(
     quantities : dict
         The title of each chart, with a band for each competitor.
     group : sequence of str
-        The competitors in colour. Their names stand at the ends of their lines in the last chart.
+        The competitors in colour.
     looks : dict
         The index of the look of each competitor, see `flatmin.lab.displays.style.look`.
     """
@@ -112,18 +105,18 @@ def trajectories(
             for other in bands.keys() - set(group):
                 axes.plot(bands[other].gradients, _finite(bands[other].middle), color=LINE, lw=1.2, zorder=1)
             for competitor, style in styles.items():
-                _line(axes, bands[competitor], style)
+                _line(axes, competitor, bands[competitor], style)
             logarithmic(axes, _reach(bands.values()), most=6)
-            axes.set_title(title, loc="left", fontsize=9, color=MUTED)
+            axes.set_ylabel(title)
         bands = next(reversed(list(quantities.values())))
         last = charts[-1]
         spent = np.concatenate([b.gradients for b in bands.values()])
         logarithmic(last, spent, "x", most=6)
         last.set_xlim(spent.min(), spent.max() if spent.max() > spent.min() else 10 * spent.max())
         last.set_xlabel("gradient evaluations")
-        _write_names(last, {competitor: bands[competitor].middle for competitor in group}, styles)
+        legend(charts[0])
 
-    return draw(name, (WIDTH, 55.0 + 125.0 * len(quantities)), paint)
+    return draw(name, (WIDTH, 85.0 + 125.0 * len(quantities)), paint)
 
 
 def _finite(values: Array) -> Array:
@@ -138,70 +131,11 @@ def _reach(bands: Iterable[Band]) -> Array:
     return np.asarray(values[np.isfinite(values)])
 
 
-def _line(axes: Any, drawn: Band, style: Mapping[str, Any]) -> None:
+def _line(axes: Any, name: str, drawn: Band, style: Mapping[str, Any]) -> None:
     """Draw the median on the range of the seeds. A median that diverges ends with a cross if it is in the chart."""
     x, y, colour = drawn.gradients, _finite(drawn.middle), style["color"]
     axes.fill_between(x, drawn.low, drawn.high, where=np.isfinite(y), color=colour, alpha=0.14, lw=0, zorder=2)
-    axes.plot(x, y, color=colour, ls=style["linestyle"], lw=1.7, zorder=3)
+    axes.plot(x, y, color=colour, ls=style["linestyle"], lw=1.7, zorder=3, label=name)
     finite = np.flatnonzero(np.isfinite(y))
     if len(finite) and finite[-1] < len(x) - 1:
         axes.plot(x[finite[-1]], y[finite[-1]], "x", ms=7, mew=1.8, color=colour, zorder=4)
-
-
-def _write_names(axes: Any, middles: Mapping[str, Array], styles: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the names to the right of the chart without overlap, each tied to the end of its line if that is shown."""
-    low, high = np.log10(axes.get_ylim())
-    ends = []
-    for middle in middles.values():
-        finite = middle[np.isfinite(middle)]
-        ends.append((np.log10(finite[-1]) - low) / (high - low) if len(finite) else 1.0)
-    places = np.clip(np.array(ends), LOWEST, 1 - LOWEST)
-    heights = spread(places, APART)
-    heights += np.clip(0.0, LOWEST - heights.min(), HIGHEST - heights.max())
-    for (competitor, middle), place, height in zip(middles.items(), places, heights, strict=True):
-        colour = styles[competitor]["color"]
-        tie = {"arrowstyle": "-", "color": colour, "lw": 0.7, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)}
-        axes.annotate(
-            folded(competitor),
-            (1, place),
-            xycoords="axes fraction",
-            xytext=(1.05, height),
-            va="center",
-            fontsize=LETTER,
-            linespacing=1.0,
-            color=colour,
-            arrowprops=tie if np.isfinite(middle[-1]) else None,
-            annotation_clip=False,
-        )
-
-
-def folded(name: str) -> str:
-    r"""Return a long name in two lines of about equal length, broken after a hyphen.
-
-    Examples
-    --------
-    >>> folded("adam"), folded("gradient-descent-small")
-    ('adam', 'gradient-\ndescent-small')
-    """
-    cuts = [place + 1 for place, letter in enumerate(name) if letter == "-"]
-    if len(name) <= LONG or not cuts:
-        return name
-    cut = min(cuts, key=lambda place: abs(2 * place - len(name)))
-    return f"{name[:cut]}\n{name[cut:]}"
-
-
-def spread(places: Array, apart: float) -> Array:
-    """Return places on a line, moved as little as needed to be ``apart`` from each other.
-
-    Examples
-    --------
-    >>> spread(np.array([0.5, 0.5, 0.9]), 0.1)
-    array([0.45, 0.55, 0.9 ])
-    """
-    from scipy.optimize import isotonic_regression
-
-    order, room = np.argsort(places, kind="stable"), apart * np.arange(len(places))
-    moved = np.empty(len(places))
-    # Place minus room must not descend along the order. An isotonic regression is the nearest such sequence.
-    moved[order] = isotonic_regression(places[order] - room).x + room
-    return moved

@@ -1,20 +1,20 @@
-"""How step sizes and strengths are chosen."""
+"""The race as an experiment: its trials, their order, and the choice of step sizes and strengths."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from flatmin.lab.race import competitors, race
-from flatmin.lab.race.field import Lap
+from flatmin.lab.race import COLUMNS, competitors, race
 from flatmin.lab.race.protocol import Protocol
-from flatmin.lab.race.referee import Run
-from flatmin.lab.race.tuning import chosen
+from flatmin.lab.race.race_experiment import RaceExperiment, RacePlan, best_trial, run_of
+from flatmin.lab.runs.executors import compute
+from flatmin.lab.runs.experiment import Trial
 from tests.lab.race.small_tasks import Plain, network, task
 
 
-def runs(*scores):
-    return {Lap("a", 0, float(2**i), None, 10): Run({}, {}, score, 0) for i, score in enumerate(scores)}
+def trials(*scores):
+    return [(Trial({"step_size": float(2**i)}, 0, 0), score) for i, score in enumerate(scores)]
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def runs(*scores):
     ],
 )
 def test_the_rule(scores, enough, step):
-    assert chosen(runs(*scores), enough).step_size == step
+    assert best_trial(trials(*scores), enough).parameters["step_size"] == step
 
 
 def test_the_rule_holds_in_a_race_and_trials_are_not_scored():
@@ -73,6 +73,7 @@ def test_strengths_are_tuned_on_networks_in_as_many_trials():
     assert abs(np.corrcoef(np.log(steps), np.log(strengths))[0, 1]) < 0.7
 
 
+@pytest.mark.slow
 def test_on_networks_the_validation_error_decides():
     result = race(network(), [Plain(), competitors.find("trace-penalty")], budget=60, seeds=1, trials=4)
     for name in ("plain", "trace-penalty"):
@@ -89,3 +90,54 @@ def test_rules_that_cannot_be_kept_are_refused(settings):
 
     with pytest.raises(InputError, match="expected"):
         Protocol(**({"budget": 10, "seeds": (0,)} | settings))
+
+
+def experiment(**settings):
+    who = [competitors.find(name) for name in ("sam", "gradient-descent-large")]
+    protocol = Protocol(**({"budget": 20, "seeds": (3, 4), "trials": 2} | settings))
+    return RaceExperiment.from_task(task(), {one.name: one for one in who}, protocol)
+
+
+def test_trials_come_before_scored_runs_which_have_the_best_settings():
+    made = experiment()
+    plan, results = RacePlan(made), []
+    tuning = plan.next([])
+    assert [trial.seed for trial in tuning] == 4 * [made.cell.protocol.tuning_seed]
+    assert [trial.parameters["competitor"] for trial in tuning] == 2 * ["sam"] + 2 * ["gradient-descent-large"]
+    results += [compute(made.cell, trial) for trial in tuning]
+    assert (plan.done(results), plan.total()) == (4, 8)
+    scored = plan.next(results)
+    assert [trial.seed for trial in scored] == [3, 4, 3, 4]
+    best = {name: trial.parameters["step_size"] for name, trial in made.best(scores_of(results)).items()}
+    assert all(trial.parameters["step_size"] == best[trial.parameters["competitor"]] for trial in scored)
+    assert {trial.key for trial in scored} <= {made.trial(cell, 0).key for cell in made.cells}
+    results += [compute(made.cell, trial) for trial in scored]
+    assert plan.next(results) == []
+    assert plan.done(results) == plan.total()
+
+
+def scores_of(results):
+    return {result.trial.key: run_of(result).score for result in results}
+
+
+def test_a_result_keeps_the_whole_run():
+    made = experiment()
+    result = compute(made.cell, RacePlan(made).next([])[0])
+    run = run_of(result)
+    assert run.row["competitor"] == "sam"
+    assert run.trajectory["loss"][-1] == run.row["loss"]
+    assert run.samples > 0
+    assert set(run.row) == set(COLUMNS)
+
+
+def test_the_version_is_that_of_task_and_rules_and_codes_are_parameters():
+    made = experiment()
+    assert experiment(budget=30, seeds=(1,)).version == made.version
+    assert experiment(points=20).version != made.version
+    other = RaceExperiment.from_task(task(1), made.cell.competitors, made.cell.protocol)
+    assert other.version != made.version
+    changed = RaceExperiment.from_task(
+        task(), {"sam": made.cell.competitors["sam"].variant(title="other")}, made.cell.protocol
+    )
+    codes = [{cell["code"] for cell in each.cells if cell["competitor"] == "sam"} for each in (made, changed)]
+    assert len(codes[0] | codes[1]) == 2

@@ -1,4 +1,4 @@
-"""Penalised solutions at many strengths, from strong to weak, each started at the one before."""
+"""Regularization paths: penalised solutions for descending alphas, each started at the one before."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class RegularizationPath:
     Attributes
     ----------
     alphas : ndarray, shape (n,)
-        The strengths, descending.
+        Descending.
     solutions : tuple of Solution
-        The solution at each strength, with its own certificate.
+        The solution at each alpha, with its own certificate.
     """
 
     alphas: Array
@@ -59,7 +59,7 @@ class RegularizationPath:
 
     @property
     def traces(self) -> Array:
-        """What the strength multiplies at each solution, for metric_power = 1 its scaled trace, shape (n,)."""
+        """What alpha multiplies at each solution, for metric_power = 1 its scaled trace, shape (n,)."""
         return np.asarray((np.array([s.certificate.value for s in self.solutions]) - self.losses) / self.alphas)
 
     @property
@@ -84,22 +84,22 @@ def flat_path(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> RegularizationPath:
-    """Return the minima of ``loss + alpha · scaled trace`` for many strengths alpha, each one certified.
+    """Return the minima of ``loss + alpha · scaled trace`` for many alphas, each one certified.
 
-    They are found from strong to weak, where ranks grow, each started at the one before; what does not depend on the
-    strength is prepared once.
+    Each solution starts at that for the next larger alpha, which has a lower rank. What does not depend on alpha is
+    prepared once.
 
     Parameters
     ----------
     problem : Problem
         The model and its data.
     alphas : array_like, shape (n,), optional
-        Positive strengths, in any order. By default they are spaced geometrically below `alpha_max`, where the
+        Positive numbers, in any order. By default they are spaced geometrically below `alpha_max`, where the
         solution is zero; this is for `Product`, `Gram` and `SignedGram` models with the loss `Squared`.
     n_alphas : int
-        How many strengths there are by default …
+        The default number of alphas …
     ratio : float
-        … and the weakest one over the strongest.
+        … and the smallest over the largest.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``.
     max_rank : int, optional
@@ -107,11 +107,11 @@ def flat_path(
     tol : float
         Target for the relative duality gap of each solution.
     max_iter : int, optional
-        The largest number of Newton steps for each strength.
+        The largest number of Newton steps for each alpha.
     seed : int
         Starts random choices.
     callback : callable, optional
-        Called after each strength with a dict of alpha, rank, gap and seconds.
+        Called after each alpha with a dict of alpha, rank, gap and seconds.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def flat_path(
     Raises
     ------
     InputError
-        If an argument is out of range, or the model has no default strengths and none are given.
+        If an argument is out of range, or the model has no default alphas and none are given.
 
     Examples
     --------
@@ -134,12 +134,12 @@ def flat_path(
     task = Task(problem, 1.0, metric_power, limits=limits)
     prepared = Prepared.of(task) if alphas is None or problem.is_convex else None
     if alphas is None and prepared is not None:
-        strengths = geometric(prepared.largest_alpha, n_alphas, ratio)
+        chosen_alphas = geometric(prepared.largest_alpha, n_alphas, ratio)
     else:
-        strengths = descending(alphas)
+        chosen_alphas = descending(alphas)
     solutions: list[Solution] = []
     start: Any = None
-    for alpha in strengths:
+    for alpha in chosen_alphas:
         if prepared is None:
             solution = start = flat_minimum(
                 problem,
@@ -159,11 +159,11 @@ def flat_path(
         if callback is not None:
             row = {"alpha": float(alpha), "rank": solution.rank, "gap": solution.certificate.relative_gap}
             callback(row | {"seconds": solution.seconds})
-    return RegularizationPath(strengths, tuple(solutions))
+    return RegularizationPath(chosen_alphas, tuple(solutions))
 
 
 def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> float:
-    """Return the smallest strength alpha at which zero minimises ``loss + alpha · scaled trace``.
+    """Return the smallest alpha at which zero minimises ``loss + alpha · scaled trace``.
 
     With the dual norm ``|·|`` (the operator norm, for semidefinite models the largest eigenvalue or 0), zero is a
     minimiser if and only if minus the gradient of the loss, ``(2/m) B*(b)``, is in alpha · c times the dual ball, where
@@ -181,7 +181,7 @@ def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> 
     Returns
     -------
     float
-        0 where no matrix of the model correlates with the data: zero is then the solution for every strength.
+        0 where no matrix of the model correlates with the data: zero is then the solution for every alpha.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> 
 
 
 def descending(alphas: Any) -> Array:
-    """Return strengths as an array, descending and different, or raise `InputError`."""
+    """Return alphas as an array, descending and different, or raise `InputError`."""
     found = np.atleast_1d(numeric(alphas, "alphas"))
     if found.ndim != 1 or found.size == 0 or not np.all(found > 0):
         raise InputError(
@@ -211,7 +211,7 @@ def descending(alphas: Any) -> Array:
 
 
 def geometric(top: float, n_alphas: int, ratio: float) -> Array:
-    """Return ``n_alphas`` strengths from ``top`` down to ``ratio`` times it; where top is 0 all strengths are alike."""
+    """Return ``n_alphas`` alphas from ``top`` down to ``ratio`` times it; where top is 0 all alphas are alike."""
     if isinstance(n_alphas, bool) or not isinstance(n_alphas, int | np.integer) or n_alphas < 1:
         raise InputError(f"n_alphas is {n_alphas!r}, expected a whole number of at least 1")
     ratio = positive(ratio, "ratio", below=1.0)
@@ -220,7 +220,7 @@ def geometric(top: float, n_alphas: int, ratio: float) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A problem that is merged, whitened and scaled once, to be solved at many strengths.
+    """A problem that is merged, whitened and scaled once, to be solved at many alphas.
 
     Attributes
     ----------
@@ -244,7 +244,7 @@ class Prepared:
 
     @classmethod
     def of(cls, task: Task) -> Prepared:
-        """Prepare the problem of a task, of which the strength does not matter."""
+        """Prepare the problem of a task, whose alpha does not matter."""
         problem = task.problem
         if not problem.is_convex:
             raise InputError(
@@ -256,42 +256,42 @@ class Prepared:
 
     @cached_property
     def largest_alpha(self) -> float:
-        """The smallest strength at which the solution is zero."""
+        """The smallest alpha at which the solution is zero."""
         scaled = self.scaled
         if scaled.size == 0:
             return 0.0
         largest = self.problem.parametrization.cone.largest_value(scaled.model.dual_matrix(scaled.b), self.seed)
-        return scaled.exchanged(1 / largest) if largest > 0 else 0.0
+        return scaled.alpha(1 / largest) if largest > 0 else 0.0
 
     def outcome(self, alpha: float, tol: float, start: Outcome | None, clock: Clock) -> Outcome:
-        """Return the solution at a strength to a relative gap ``tol``, from that at another one."""
+        """Return the solution at an alpha to a relative gap ``tol``, from that at another one."""
         scaled, model = self.scaled, self.scaled.model
         if scaled.size == 0:
             return Outcome.zero(self.problem.shape, scaled.b)
-        price = scaled.exchanged(alpha)
+        penalty = scaled.penalty(alpha)
         if alpha >= self.largest_alpha:
             zero = Outcome.zero(self.problem.shape, scaled.b)
-            zero.y = price * scaled.b
+            zero.y = penalty * scaled.b
             zero.record((zero.U, zero.s, zero.V), clock, residual=1.0, gap=0.0, rank=0)
             return zero
         limits = Limits(self.max_rank, tol, seed=self.seed)
         task = Task(self.problem, alpha, self.metric_power, limits=limits)
         if applies_to(task):
             warm_factors = self.factors(start) if start is not None and len(start.s) else None
-            return self._alternating(replace(task, warm_start=warm_factors), clock, price)
+            return self._alternating(replace(task, warm_start=warm_factors), clock, penalty)
         warm = None
         if start is not None and len(start.s):
             warm = model.stack(start.U, start.s, start.V), start.y
         with one_thread():
-            return augmented_lagrangian(model, scaled.b, clock, limits, warm, price)
+            return augmented_lagrangian(model, scaled.b, clock, limits, warm, penalty)
 
-    def _alternating(self, task: Task, clock: Clock, price: float) -> Outcome:
+    def _alternating(self, task: Task, clock: Clock, penalty: float) -> Outcome:
         """Return the end of the solver of large tables in scaled units."""
         (L, R), converged = alternating_factors(task, clock)
         model, scaled = self.scaled.model, self.scaled
         U, s, V = self.problem.parametrization.singular((L, R), scaled.metric)
         s = s / scaled.to_z
-        y = price * (scaled.b - model.value(model.stack(U, s, V)))
+        y = penalty * (scaled.b - model.value(model.stack(U, s, V)))
         return Outcome(U, s, V, y, -np.inf, converged)
 
     def factors(self, outcome: Outcome) -> Factors:

@@ -1,4 +1,4 @@
-"""Running a loop over several ranges of rows at once."""
+"""Threads that run a loop over several ranges of rows at once."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 
-__all__ = ["LEAST_WORK", "Parts", "available", "in_parts", "spread"]
+__all__ = ["LEAST_WORK", "Parts", "available", "in_parts", "run_ranges"]
 
-#: Below this many operations another thread is not worth its start.
+#: Number of operations that justify another thread.
 LEAST_WORK = 8_000_000
-#: Parts a thread, so that none waits long for another that was interrupted.
+#: Number of ranges for each thread, so that threads end at about the same time.
 SHARES = 8
 
 
 def available() -> int:
-    """Return how many threads to use: processors of this process, or fewer where the usual variables say so.
+    """Return the number of threads: the processors of this process, or fewer if an environment variable says so.
 
     Libraries that run several workers set ``NUMBA_NUM_THREADS`` or ``OMP_NUM_THREADS`` in each of them.
     """
@@ -58,16 +58,16 @@ class Parts:
             return
         cells = np.linspace(0, self.pointers[-1], SHARES * threads + 1)[1:-1]
         cuts = np.unique(np.concatenate([[0], np.searchsorted(self.pointers, cells), [rows]])).tolist()
-        spread(lambda start, stop: loop(*inputs, start, stop, out), list(itertools.pairwise(cuts)), threads)
+        run_ranges(lambda start, stop: loop(*inputs, start, stop, out), list(itertools.pairwise(cuts)), threads)
 
 
 def in_parts(call: Callable[[int, int], Any], length: int, threads: int) -> None:
     """Call a function with ranges that cover ``0 … length``, in several threads."""
     cuts = np.unique(np.linspace(0, length, threads + 1).astype(int)).tolist()
-    spread(call, list(itertools.pairwise(cuts)), threads)
+    run_ranges(call, list(itertools.pairwise(cuts)), threads)
 
 
-def spread(call: Callable[[int, int], Any], ranges: list[tuple[int, int]], threads: int) -> None:
+def run_ranges(call: Callable[[int, int], Any], ranges: list[tuple[int, int]], threads: int) -> None:
     """Call a function with every range, in several threads; an exception in one of them is raised here."""
     waiting = iter(ranges)
     failures: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""How the rows of one factor move those of the other in the normal equations of completion, without a value a cell."""
+"""Products with the off-diagonal block of the normal equations of completion, which couples the two factors."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.linalg.kernels.cells import Cells
 from flatmin.linalg.kernels.loops import compiled
-from flatmin.linalg.kernels.threads import Parts
+from flatmin.linalg.kernels.parallel import Parts
 
-__all__ = ["crossed"]
+__all__ = ["cross_product"]
 
 
-def crossed(cells: Cells, squares: Array, mine: Array, others: Array, directions: Array) -> Array:
+def cross_product(cells: Cells, squares: Array, mine: Array, others: Array, directions: Array) -> Array:
     """Return ``Σ w² ⟨l, q⟩ r`` over the cells of every row, shape (d1, k), in double precision.
 
     Parameters
     ----------
     cells : Cells
-        Where the cells are.
+        The positions of the cells.
     squares : ndarray, shape (m,)
         Squared weights w², in their order.
     mine, others : ndarray, shapes (d1, k) and (d2, k)
         Rows l and r of the two factors.
     directions : ndarray, shape (d2, k)
-        Rows q beside ``others``.
+        Rows q of a direction of the second factor.
 
     Examples
     --------
     >>> cells = Cells.of(np.array([0, 0]), np.array([0, 1]), (1, 2))
     >>> L, R, Q = np.array([[2.0]]), np.array([[1.0], [3.0]]), np.array([[1.0], [10.0]])
-    >>> crossed(cells, np.ones(2), L, R, Q)
+    >>> cross_product(cells, np.ones(2), L, R, Q)
     array([[62.]])
     """
     both = np.hstack([others, directions], dtype=float)
     out = np.empty(mine.shape)
     work = 2.0 * mine.shape[1] * cells.size
     arguments = np.ascontiguousarray(squares), np.ascontiguousarray(mine, float), both, out
-    Parts(cells.pointers).run(_crossed, work, cells.pointers, cells.indices, *arguments, threads=cells.threads)
+    Parts(cells.pointers).run(_cross_product, work, cells.pointers, cells.indices, *arguments, threads=cells.threads)
     return out
 
 
 @compiled
-def _crossed(pointers, indices, squares, mine, both, start, stop, out):  # type: ignore[no-untyped-def]
+def _cross_product(pointers, indices, squares, mine, both, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[i] = Σ_p squares[p] ⟨mine[i], q⟩ r`` with ``both[indices[p]] = [r, q]``, two cells at a time."""
     k = mine.shape[1]
     total = np.empty(k)

@@ -1,4 +1,4 @@
-"""The strength of the penalty that predicts best, by cross-validation along paths of penalised solutions."""
+"""Cross-validation: the alpha that predicts best, found along paths of penalised solutions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import check_alpha
 from flatmin.solution import Solution
+from flatmin.solvers.alphas.folds import splits
+from flatmin.solvers.alphas.path import Prepared, alpha_max, descending, geometric
 from flatmin.solvers.choose import flat_minimum
-from flatmin.solvers.strengths.folds import splits
-from flatmin.solvers.strengths.path import Prepared, alpha_max, descending, geometric
 from flatmin.solvers.task import Task
 
 __all__ = ["CrossValidation", "Fold", "check_rule", "cross_validate"]
 
 RULES = ("best", "one_standard_error")
-#: Strengths are given up once errors have been above the least one in every fold for so many in a row …
+#: Smaller alphas are left out once the errors of this many in a row were above the least one in every fold …
 PATIENCE = 2
-#: … the last time on average by so many standard errors of the difference.
+#: … and the mean of the last one by this many standard errors of the difference.
 CLEARLY = 2.0
 
 #: Makes the problem to fit and the problem to judge by of the indices of training and held-out measurements.
@@ -61,7 +61,7 @@ class CrossValidation:
     metric_powers : ndarray, shape (p,)
         The metric powers that were tried, as they were given.
     alphas : ndarray, shape (a,)
-        The strengths, descending.
+        Descending.
     errors : ndarray, shape (p, a, folds)
         Mean squared residuals on the held-out measurements; NaN where the errors had clearly risen before.
     ranks : ndarray, shape (p, a, folds)
@@ -73,9 +73,9 @@ class CrossValidation:
     rule : str
         "best" or "one_standard_error".
     chosen : tuple of int
-        Position (power, strength) that the rule chose.
+        Position (power, alpha) that the rule chose.
     solution : Solution
-        The penalised solution for all data at the chosen strength and power, certified. A refit of it predicts worse.
+        The penalised solution for all data at the chosen alpha and power, certified. A refit of it predicts worse.
     """
 
     metric_powers: Array
@@ -100,17 +100,17 @@ class CrossValidation:
 
     @property
     def best(self) -> tuple[int, int]:
-        """Position (power, strength) of the least mean error."""
+        """Position (power, alpha) of the least mean error."""
         return self.position("best")
 
     def position(self, rule: str) -> tuple[int, int]:
-        """Return the position (power, strength) that a rule chooses."""
+        """Return the position (power, alpha) that a rule chooses."""
         check_rule(rule, "rule")
         return _choose(self.errors, self.sizes, rule)
 
     @property
     def alpha(self) -> float:
-        """The strength that the rule chose."""
+        """The alpha that the rule chose."""
         return float(self.alphas[self.chosen[1]])
 
     @property
@@ -120,7 +120,7 @@ class CrossValidation:
 
     @property
     def at_edge(self) -> bool:
-        """Whether the least error is that of the weakest strength: a weaker one might be better."""
+        """Whether the least error is that of the smallest alpha: a smaller one might be better."""
         return len(self.alphas) > 1 and self.best[1] == len(self.alphas) - 1
 
 
@@ -150,33 +150,33 @@ def cross_validate(
     n_jobs: int | None = 1,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> CrossValidation:
-    """Choose the strength of the penalty, and the metric, by the error on measurements that were held out.
+    """Choose alpha and the metric power by the error on measurements that were held out.
 
-    For each fold, metric power and strength the minimiser of ``loss + alpha · scaled trace`` for the other measurements
+    For each fold, metric power and alpha the minimiser of ``loss + alpha · scaled trace`` for the other measurements
     predicts those held out. Loss and trace are means over measurements and the metric is made of the measurements of
-    the fold, so a strength means the same in a fold and for all data.
+    the fold, so an alpha means the same in a fold and for all data.
 
     Parameters
     ----------
     problem : Problem
         The model and its data, with the loss `Squared`.
     alphas : array_like, shape (a,), optional
-        Positive strengths, in any order; by default they are spaced geometrically below the one at which the solution
+        Positive numbers, in any order; by default they are spaced geometrically below the one at which the solution
         for all data is zero, for the power for which it is largest.
     n_alphas, ratio : int, float
-        How many strengths there are by default, and the weakest one over the strongest.
+        The default number of alphas, and the smallest over the largest.
     metric_powers : iterable of float
         The powers p of ``‖D1^p X D2^p‖_*`` to choose from.
     folds : int, array_like of shape (m,), sequence of pairs or of Fold
         The number of folds; or the fold of each measurement, −1 for those that are never held out; or pairs of index
         arrays, training and held out, such as scikit-learn's splitters yield; or folds that are made already. A number
         of folds deals `Entries` row by row, and never holds out a cell whose row or column would not be seen any more:
-        its error is the same for every strength.
+        its error is the same for every alpha.
     groups : array_like, shape (m,), optional
         With a number of folds: measurements of one group are held out together.
     rule : str
-        "best" takes the least mean error, "one_standard_error" the strongest penalty, with the same metric, whose error
-        is at most one standard error above it.
+        "best" takes the least mean error, "one_standard_error" the largest alpha, with the same metric power, whose
+        error is at most one standard error above it.
     max_rank : int, optional
         The largest rank allowed.
     tol : float
@@ -184,7 +184,7 @@ def cross_validate(
     fold_tol : float
         … and of those in the folds.
     early_stop : bool
-        Whether to leave out weaker strengths once errors have clearly risen: at two strengths in a row in every fold,
+        Whether to leave out smaller alphas once errors have clearly risen: at two alphas in a row in every fold,
         and on average by more than two standard errors. They are NaN in ``errors``.
     pair : callable, optional
         Takes index arrays, training and held out, and returns the problem to fit and the problem whose measurements
@@ -196,7 +196,7 @@ def cross_validate(
     n_jobs : int, optional
         Threads over folds and metric powers, by joblib, which must be installed if it is not 1.
     callback : callable, optional
-        Called after each metric power and strength with a dict of metric_power, alpha, error and rank.
+        Called after each metric power and alpha with a dict of metric_power, alpha, error and rank.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def cross_validate(
 
     Notes
     -----
-    A solution in a fold starts at that of the same fold for the next stronger penalty; nothing it starts from has seen
+    A solution in a fold starts at that of the same fold at the next larger alpha; nothing it starts from has seen
     the measurements held out.
 
     References
@@ -235,26 +235,26 @@ def cross_validate(
         raise InputError(f"the loss is {problem.loss!r}, expected Squared(): errors on held-out data are squared")
     if alphas is None:
         tops = [alpha_max(problem, metric_power=p, seed=limits.seed) for p in powers]
-        strengths = geometric(max(tops), n_alphas, ratio)
+        chosen_alphas = geometric(max(tops), n_alphas, ratio)
     else:
-        strengths = descending(alphas)
+        chosen_alphas = descending(alphas)
     found = _folds(problem, folds, groups, pair, limits.seed)
     coarse = replace(task, limits=replace(limits, tol=fold_tol))
     runs = [[_Run.of(fold, replace(coarse, problem=fold.problem, metric_power=p)) for fold in found] for p in powers]
-    search = _Search(runs, strengths, np.array([fold.size for fold in found]), early_stop, callback)
+    search = _Search(runs, chosen_alphas, np.array([fold.size for fold in found]), early_stop, callback)
     with one_thread():
         search.run(n_jobs)
     chosen = _choose(search.errors, search.sizes, rule)
     start = search.starts[chosen] if found[0].problem.shape == problem.shape else None
-    final = replace(task, alpha=float(strengths[chosen[1]]), metric_power=powers[chosen[0]], warm_start=start)
+    final = replace(task, alpha=float(chosen_alphas[chosen[1]]), metric_power=powers[chosen[0]], warm_start=start)
     solution = _solved(final)
     table = search.errors, search.ranks, search.gaps, search.sizes
-    return CrossValidation(np.array(powers), strengths, *table, rule, chosen, solution)
+    return CrossValidation(np.array(powers), chosen_alphas, *table, rule, chosen, solution)
 
 
 @dataclass(eq=False)
 class _Run:
-    """A fold at one metric power, on its way from strong to weak penalties."""
+    """A fold at one metric power, on its way to smaller alphas."""
 
     fold: Fold
     task: Task
@@ -267,7 +267,7 @@ class _Run:
         return cls(fold, task, Prepared.of(task) if fold.problem.is_convex else None)
 
     def advance(self, alpha: float) -> tuple[float, int, float, Factors]:
-        """Return the error on what was held out, the rank, the gap and the factors at the next strength."""
+        """Return the error on what was held out, the rank, the gap and the factors at the next alpha."""
         task = self.task
         if self.prepared is None:
             self.last = _solved(replace(task, alpha=alpha, warm_start=self.last))
@@ -282,7 +282,7 @@ class _Run:
 
 @dataclass(eq=False)
 class _Search:
-    """The table of errors, strength by strength; ``starts`` are factors of the first fold."""
+    """The table of errors, alpha by alpha; ``starts`` are factors of the first fold."""
 
     runs: list[list[_Run]]
     alphas: Array
@@ -372,7 +372,7 @@ def _checked_powers(metric_powers: Any) -> list[float]:
 
 
 def _rising(errors: Array, sizes: Array) -> bool:
-    """Return whether the errors (strengths, folds) have clearly risen above the least one, and for long enough."""
+    """Return whether the errors (alphas, folds) have clearly risen above the least one, and for long enough."""
     least = int(np.argmin(errors @ sizes))
     if len(errors) - 1 - least < PATIENCE or errors.shape[1] < 2:
         return False
@@ -391,10 +391,10 @@ def _standard_error(errors: Array, sizes: Array) -> Array:
 
 
 def _choose(errors: Array, sizes: Array, rule: str) -> tuple[int, int]:
-    """Return the position (power, strength) that the rule chooses."""
+    """Return the position (power, alpha) that the rule chooses."""
     mean = errors @ sizes / sizes.sum()
-    power, strength = (int(i) for i in np.unravel_index(int(np.nanargmin(mean)), mean.shape))
+    power, alpha = (int(i) for i in np.unravel_index(int(np.nanargmin(mean)), mean.shape))
     if rule == "best" or len(sizes) < 2:
-        return power, strength
-    allowed = mean[power, strength] + _standard_error(errors, sizes)[power, strength]
+        return power, alpha
+    allowed = mean[power, alpha] + _standard_error(errors, sizes)[power, alpha]
     return power, int(np.argmax(mean[power] <= allowed))

@@ -137,7 +137,7 @@ def _by_group(groups: Array, m: int, count: int, rng: np.random.Generator) -> Ar
 def _lost(A: Entries, labels: Array, count: int, square: bool) -> Array:
     """Return where a cell is held out whose row or column its training cells do not see.
 
-    The solution is zero there, whatever the strength. In symmetric models a row is also seen as a column.
+    The solution is zero there, whatever alpha is. In symmetric models a row is also seen as a column.
     """
     lost = np.zeros(A.size, bool)
     for fold in range(count):
