@@ -135,8 +135,8 @@ def main() -> None:
         boundary(chosen.boundary)
         return
     for name, place in (("this process", Serial()), ("two processes", Processes(2))):
-        made, seen = milliseconds(place, chosen.cells)
-        print(f"{name:<16}{made:6.2f} ms a cell, {seen:.3f} when it is there", flush=True)
+        run_time, read_time = milliseconds(place, chosen.cells)
+        print(f"{name:<16}{run_time:6.2f} ms a cell, {read_time:.3f} when it is stored", flush=True)
     if chosen.dask:
         with cluster() as there:
             print(f"{'two Dask workers':<16}{milliseconds(there, chosen.cells)[0]:6.2f} ms a cell", flush=True)

@@ -16,7 +16,7 @@ from flatmin.lab.race.tasks.task import digest
 from flatmin.lab.runs.experiment import Experiment, Metrics, Parameters, Trial
 from flatmin.lab.runs.store import Result
 
-__all__ = ["RaceExperiment", "RacePlan", "RunCell", "best_trial", "run_of"]
+__all__ = ["RaceExperiment", "RacePlan", "best_trial", "run_of"]
 
 #: Scores within this share of the smallest one count as equal, and the largest step size among them is chosen.
 EQUAL_SCORES = 0.01
@@ -25,18 +25,8 @@ CURVE = "curve of "
 
 
 @dataclass(frozen=True)
-class RunCell:
-    """The cell of a race: one run as a function of its parameters and its seed.
-
-    Attributes
-    ----------
-    task : Task
-        The task.
-    competitors : dict of str to Competitor
-        The competitors by name.
-    protocol : Protocol
-        The rules.
-    """
+class _RunCell:
+    """The cell of a race: one run as a function of its parameters and its seed."""
 
     task: Task
     competitors: Mapping[str, Competitor]
@@ -49,37 +39,31 @@ class RunCell:
         entry = Entry(self.task, seed, float(parameters["step_size"]), strength)
         run = judged_run(competitor, entry, self.protocol, int(parameters["budget"]))
         curves = {CURVE + name: values for name, values in run.trajectory.items()}
-        return {**run.row, **curves, "score": run.score, "samples": run.samples}
+        return {**run.row, **curves, "score": run.score}
 
 
 def run_of(result: Result) -> Run:
     """Return the run of a result that did not fail."""
     metrics = dict(result.metrics)
     curves = {name.removeprefix(CURVE): metrics.pop(name) for name in list(metrics) if name.startswith(CURVE)}
-    score, samples = metrics.pop("score"), metrics.pop("samples")
-    return Run(metrics, curves, score, samples)
+    score = metrics.pop("score")
+    return Run(metrics, curves, score)
 
 
 @dataclass(frozen=True)
 class RaceExperiment(Experiment):
     """The runs of a race as trials. The parameters are competitor, seed, step size, strength and budget.
 
-    Its version changes with the task and the rules, and the parameters contain a digest of the competitor's code, so a
-    store never mixes runs that differ in anything.
+    Its version changes with the task and the rules, and the parameters contain a digest of the competitor's code. So a
+    store never mixes runs that differ in one of them.
     """
 
-    cell: RunCell
+    cell: _RunCell
 
     @classmethod
     def from_task(cls, task: Task, competitors: Mapping[str, Competitor], protocol: Protocol) -> RaceExperiment:
-        """Return the experiment with all runs that the race may need.
-
-        Raises
-        ------
-        CompetitorError
-            If a competitor fails to state its step sizes.
-        """
-        return cls("race", "A race of training algorithms.", RunCell(task, competitors, protocol), (), repetitions=1)
+        """Return the experiment with all runs that the race may need."""
+        return cls("race", "A race of training algorithms.", _RunCell(task, competitors, protocol), (), repetitions=1)
 
     @cached_property
     def version(self) -> str:

@@ -1,4 +1,4 @@
-"""Cells of a matrix dealt out over the machines of Spark, once by rows and once by columns."""
+"""Cells of a matrix distributed over the machines of Spark, once by rows and once by columns."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.spark.chunk import Chunk
-from flatmin.spark.reading import Indexed
+from flatmin.spark.triples import Indexed
 
-__all__ = ["Cells", "DistributedMatrix", "Residual"]
+__all__ = ["DistributedCells", "DistributedMatrix", "Residual"]
 
-#: A task has at most about this many cells: 16 bytes each, and Spark passes on at most 2 GiB at a time.
+#: Cells of a task, at most about this many: a cell has 16 bytes, and Spark sends at most 2 GiB at a time.
 TASK = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class DistributedMatrix:
-    """A sparse matrix S that no machine holds: a linear map for whom needs no more than ``S @ F`` and ``S.T @ F``.
+    """A distributed sparse matrix S, used by its products ``S @ F`` and ``S.T @ F``.
 
-    Each product sends F to the machines and brings back one row for each row of S, so this machine holds blocks of
+    Each product sends F to the machines and collects one row for each row of S, so this machine holds blocks of
     (d1 + d2) × b numbers.
 
     Attributes
@@ -34,7 +34,7 @@ class DistributedMatrix:
     rows, columns : RDD of Chunk
         S by its rows, and by its columns.
     products : list of int
-        How many columns F had, product by product: a count of the work.
+        The number of columns of F in each product, which counts the work.
     """
 
     shape: tuple[int, int]
@@ -47,7 +47,7 @@ class DistributedMatrix:
 
     @property
     def T(self) -> DistributedMatrix:
-        """The transpose, which shares everything."""
+        """The transpose, which shares the data."""
         return DistributedMatrix(self.shape[::-1], self.columns, self.rows, self.products)
 
     def __matmul__(self, F: Any) -> Array:
@@ -63,7 +63,7 @@ class DistributedMatrix:
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class DistributedCells:
     """Observed cells of a matrix, over the machines of Spark.
 
     Attributes
@@ -83,7 +83,7 @@ class Cells:
 
     @classmethod
     def of(cls, table: Indexed) -> Self:
-        """Deal out triples; each row is one task's, and so is each column."""
+        """Distribute triples so that each row, and each column, belongs to one task."""
         tasks = max(table.frame.sparkSession.sparkContext.defaultParallelism, -(-table.size // TASK))
         dealt = [_dealt(table.frame, tasks, *names) for names in (("i", "j"), ("j", "i"))]
         return cls(table.shape, (table.row_counts, table.column_counts), *dealt)
@@ -94,13 +94,13 @@ class Cells:
         return int(self.counts[0].sum())
 
     def release(self) -> None:
-        """Let Spark forget them."""
+        """Release the cells from the memory of Spark."""
         for side in (self.rows, self.columns):
             side.unpersist()
 
     @contextmanager
     def residual(self, L: Array, R: Array) -> Iterator[Residual]:
-        """Give what a matrix ``L Rᵀ`` leaves of the values, for a while."""
+        """Yield the residual of the values after a matrix ``L Rᵀ``; it is released afterwards."""
         with _sent(self.rows, (L, R)) as sent:
             sides = (
                 self.rows.map(lambda chunk: (chunk, chunk.residual(*sent.value))),
@@ -113,20 +113,20 @@ class Cells:
                 for side in kept:
                     side.unpersist()
 
-    def best(self, own: int, factors: tuple[Array, Array], strength: float) -> tuple[Array, Array]:
-        """Return the factor that minimises the flat objective beside the other one, and the sums of `Chunk.ridge`.
+    def best(self, own: int, factors: tuple[Array, Array], reg_param: float) -> tuple[Array, Array]:
+        """Return the factor that minimises the flat objective for the other factor, and the sums of `Chunk.ridge`.
 
         Parameters
         ----------
         own : int
             0 for the rows, 1 for the columns.
         factors : pair of ndarray, shapes (d1, k) and (d2, k)
-        strength : float
+        reg_param : float
             regParam.
         """
         new, sums = np.zeros_like(factors[own]), np.zeros(3)
         side = (self.rows, self.columns)[own]
-        with _sent(side, (factors[own], factors[1 - own], strength)) as sent:
+        with _sent(side, (factors[own], factors[1 - own], reg_param)) as sent:
             for lines, rows, parts in side.map(lambda chunk: (chunk.lines, *chunk.ridge(*sent.value))).collect():
                 new[lines] = rows
                 sums += parts
@@ -135,16 +135,16 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """What a matrix leaves of the values of cells.
+    """Residuals: the values of cells minus those of a matrix.
 
     Attributes
     ----------
-    cells : Cells
+    cells : DistributedCells
     rows, columns : RDD of pairs of Chunk
         Values and residuals.
     """
 
-    cells: Cells
+    cells: DistributedCells
     rows: Any
     columns: Any
 
@@ -156,7 +156,7 @@ class Residual:
 
     @contextmanager
     def matrix(self, weights: tuple[Array, Array], least: int = 0) -> Iterator[DistributedMatrix]:
-        """Give the residuals as a matrix, times weights of rows (d1,) and columns (d2,), for a while.
+        """Yield the residuals as a matrix, times weights of rows (d1,) and columns (d2,); it is released afterwards.
 
         Zeros are added to sides shorter than ``least``; they change no norm.
         """
@@ -193,13 +193,13 @@ def _triples(chunk: Chunk) -> tuple[Array, Array, Array]:
 
 
 def _kept() -> Any:
-    """Return how Spark keeps what does not fit into its memory: on disks."""
+    """Return the storage level that moves to disk what does not fit into memory."""
     return import_module("pyspark").StorageLevel.MEMORY_AND_DISK
 
 
 @contextmanager
 def _sent(rdd: Any, value: Any) -> Iterator[Any]:
-    """Give a value that all machines have, for a while."""
+    """Yield a value that is sent to all machines and released afterwards."""
     sent = rdd.context.broadcast(value)
     try:
         yield sent
@@ -208,13 +208,13 @@ def _sent(rdd: Any, value: Any) -> Iterator[Any]:
 
 
 def _dealt(frame: Any, tasks: int, own: str, other: str) -> Any:
-    """Return the cells as chunks, all cells of a line in the same one."""
+    """Return the cells as chunks; all cells of a line are in one chunk."""
     packed = frame.select(own, other, "v").repartition(tasks, own).mapInArrow(_pack, "chunk binary")
     return packed.rdd.map(lambda row: pickle.loads(row.chunk)).persist(_kept())
 
 
 def _pack(batches: Any) -> Iterator[Any]:
-    """Make one chunk of what Arrow brings."""
+    """Yield the cells of a partition as one chunk."""
     pyarrow = import_module("pyarrow")
     parts = [tuple(batch.column(k).to_numpy(zero_copy_only=False) for k in range(3)) for batch in batches]
     if sum(len(part[0]) for part in parts):

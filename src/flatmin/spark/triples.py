@@ -1,4 +1,4 @@
-"""Triples (row, column, value) from tables that Spark reads, with ids of any kind that can be sorted."""
+"""Triples (row, column, value) of the tables that Spark reads; ids are of any type that can be sorted."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ __all__ = [
     "triples",
 ]
 
-#: Types of Spark that ids may have, beside whole numbers.
+#: Spark's types of ids, in addition to whole numbers.
 IDS = ("string", "date", "timestamp", "timestamp_ntz", "boolean", "float", "double")
-#: What ids in text can be beside strings, the first that fits.
+#: Types of ids in text files; the first one that fits all ids is taken, otherwise they are strings.
 WRITTEN = ("long", "double", "date")
 WHOLE = ("byte", "short", "integer", "long")
 NUMBERS = (*WHOLE, "float", "double", "decimal")
-#: More rows or columns than this Spark's ALS cannot count.
+#: Largest number of rows or columns that Spark's ALS can count.
 LARGEST = 2**31 - 1
-#: … and it computes in 32 bits.
+#: Largest value for Spark's ALS, which computes in 32 bits.
 LARGEST_VALUE = float(np.finfo(np.float32).max)
 
 
 class Indexed:
-    """Triples with positions in place of ids, and the ids in the order of the positions.
+    """Triples with positions in place of ids, and the ids in ascending order.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Indexed:
     row_ids, column_ids : ndarray, shapes (d1,) and (d2,)
         Ascending.
     row_counts, column_counts : ndarray of int, shapes (d1,) and (d2,)
-        How many triples each has.
+        Number of triples of each row and column.
     """
 
     def __init__(self, frame: Any, ids: tuple[Array, Array], counts: tuple[Array, Array]) -> None:
@@ -71,7 +71,7 @@ class Indexed:
 
 @contextmanager
 def readable(source: Any) -> Iterator[None]:
-    """Say in one sentence what Spark finds wrong with a source, which it reads when it has to and no sooner."""
+    """Turn what Spark raises about a source into one sentence; Spark reads lazily, so it may raise late."""
     name = str(source) if isinstance(source, str | Path) else "the DataFrame"
     wanted = (
         "expected a CSV file with a line of names, or Parquet" if name == str(source) else "expected what Spark can"
@@ -83,7 +83,7 @@ def readable(source: Any) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Return the innermost cause that Spark gives, in a line of at most 200 characters."""
+    """Return the innermost cause of an error of Spark as one line of at most 200 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     thrown = [line for line in lines if re.match(r"(: )?[\w.]+(Exception|Error): ", line)]
@@ -91,7 +91,7 @@ def reason(error: Exception) -> str:
 
 
 def read(spark: Any, source: Any, columns: Sequence[str] | None = None) -> Any:
-    """Return the three columns that count, called row, column and value, of a file, a folder of files or a DataFrame.
+    """Return the columns row, column and value of a file, a folder of files or a DataFrame.
 
     Parameters
     ----------
@@ -99,13 +99,12 @@ def read(spark: Any, source: Any, columns: Sequence[str] | None = None) -> Any:
     source : DataFrame or path
         The path of CSV (with a line of names) or Parquet.
     columns : sequence of str, optional
-        The names of the three; None where there are no others.
+        The names of the three columns; None if the table has only these.
 
     Raises
     ------
     InputError
-        If there is no such file, it is neither CSV nor Parquet, there are other columns, or they have no kind that ids
-        or values can have.
+        If the file is missing or neither CSV nor Parquet, or the columns are not those of triples.
     """
     if not isinstance(source, str | Path):
         return triples(source, chosen(source, columns))
@@ -127,13 +126,13 @@ def read(spark: Any, source: Any, columns: Sequence[str] | None = None) -> Any:
 
 
 def chosen(frame: Any, columns: Sequence[str] | None) -> list[str]:
-    """Return the names of the three columns that count, or raise `InputError`."""
+    """Return the names of the three columns, or raise `InputError`."""
     if isinstance(columns, str):
         raise InputError(f"the names of columns are {columns!r}, expected a list of three: row, column and value")
     names = list(frame.columns) if columns is None else list(columns)
     if len(names) != 3:
-        told = ", ".join(map(str, names))
-        raise InputError(f"the columns are {told}, expected the names of three: row, column and value")
+        found = ", ".join(map(str, names))
+        raise InputError(f"the columns are {found}, expected the names of three: row, column and value")
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise InputError(f"there is no column {missing[0]!r}, expected three of {', '.join(frame.columns)}")
@@ -143,7 +142,7 @@ def chosen(frame: Any, columns: Sequence[str] | None) -> list[str]:
 
 
 def triples(frame: Any, names: Sequence[str]) -> Any:
-    """Return three columns of a DataFrame, called row, column and value, or raise `InputError` for their kinds."""
+    """Return three columns of a DataFrame as row, column and value, or raise `InputError` for their types."""
     kinds = {field.name: field.dataType.typeName() for field in frame.schema.fields}
     for name, allowed, what in zip(names, (IDS + WHOLE,) * 2 + (NUMBERS,), ("ids", "ids", "numbers"), strict=True):
         if kinds[name] not in allowed:
@@ -153,7 +152,7 @@ def triples(frame: Any, names: Sequence[str]) -> Any:
 
 
 def _column(name: str) -> Any:
-    """Return the column with a name that may have dots in it."""
+    """Return the column of a name, which may contain dots."""
     return import_module("pyspark.sql.functions").col(_quoted(name))
 
 
@@ -170,7 +169,7 @@ def _number(text: str) -> bool:
 
 
 def _typed(frame: Any, names: Sequence[str]) -> Any:
-    """Return strings of a CSV file with numbers for values, and for ids where nothing is lost by that.
+    """Return the strings of a CSV file with values as numbers, and ids as numbers or dates if nothing is lost.
 
     Ids stay strings unless every one of them is written as Spark would write it as a number, or as a date: "01" and "1"
     are two ids.
@@ -199,7 +198,7 @@ def _typed(frame: Any, names: Sequence[str]) -> Any:
 
 
 def check(frame: Any) -> None:
-    """Raise `InputError` if there are no triples, or some are not whole."""
+    """Raise `InputError` if there are no triples, or some are incomplete."""
     functions = import_module("pyspark.sql.functions")
     bad = {
         name: functions.sum((functions.col(name).isNull() | nan).cast("long")).alias(name)
@@ -220,7 +219,7 @@ def check(frame: Any) -> None:
 
 
 def indexed(frame: Any) -> Indexed:
-    """Return triples with positions for ids; the ids come to this machine, the triples stay where they are."""
+    """Return triples with positions for ids. The ids are collected on this machine, the triples stay distributed."""
     check(frame)
     spark, found = frame.sparkSession, {}
     for side, position in (("row", "i"), ("column", "j")):
@@ -237,7 +236,7 @@ def indexed(frame: Any) -> Indexed:
 
 
 def placed(spark: Any, i: Array, j: Array, values: Array, ids: tuple[Array, Array]) -> Indexed:
-    """Return triples that this machine holds, (m,) each, by positions in ids."""
+    """Return triples from arrays on this machine, (m,) each, whose positions refer to ids."""
     pyarrow = import_module("pyarrow")
     table = pyarrow.table({"i": _int32(i), "j": _int32(j), "v": np.asarray(values, dtype=float)})
     counts = np.bincount(i, minlength=len(ids[0])), np.bincount(j, minlength=len(ids[1]))
@@ -249,7 +248,7 @@ def _int32(positions: Array) -> Any:
 
 
 def ascending(column: Any) -> tuple[Array, Array]:
-    """Return ids of Arrow as an ascending array, and where each stood."""
+    """Return ids of Arrow as an ascending array, and the order that sorts them."""
     ids = column.to_numpy()
     if ids.dtype.kind == "O":
         ids = np.array(ids.tolist(), dtype=str) if len(ids) and isinstance(ids[0], str) else np.array(ids.tolist())

@@ -1,4 +1,4 @@
-"""The certificate of a fit that is spread over machines: sums over cells, and products with a sparse matrix."""
+"""The certificate of factors over distributed cells, from sums over cells and products with a sparse matrix."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from flatmin.parametrizations.base import Factors
 from flatmin.proofs.certificate import LARGEST_GAP, Certificate, ratio
 from flatmin.proofs.flatness import Flatness
 from flatmin.proofs.whitening import ALIKE
-from flatmin.spark.cells import Cells
+from flatmin.spark.distributed_cells import DistributedCells
 
-__all__ = ["COLLECTED", "Proof", "prove", "regularization"]
+__all__ = ["COLLECTED", "CertifiedFactors", "certify_factors", "regularization"]
 
-#: Up to this many cells the dual matrix comes to this machine, where its norm is proved.
+#: Number of cells up to which the dual matrix is collected on this machine, where its norm is proved.
 COLLECTED = 2_000_000
-#: Singular values above this one belong to the solution.
+#: Singular values of the dual matrix above this one belong to the solution.
 UNIT = 1 - 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Proof:
-    """What is proved about factors, and what it took.
+class CertifiedFactors:
+    """Factors with their certificate and flatness.
 
     Attributes
     ----------
     certificate : Certificate
-        As `flatmin.certify` returns it, of flatness alone: its ``dual`` is empty, for it is the residual of the factors
-        times a number, and has an element a cell; ``unique`` is None.
+        As `flatmin.certify` returns it, without uniqueness: ``unique`` is None. Its ``dual`` is empty, because it has
+        an element for each cell: it is the residual of the factors times a number.
     flatness : Flatness
-        That of the factors.
+        The flatness of the factors.
     factors : pair of ndarray
-        The flattest ones of the same matrix.
+        The flattest factors of their matrix.
     products : int
-        How many columns the sparse matrix was multiplied with, out on the machines; 0 where it was collected.
+        Number of columns multiplied by the distributed sparse matrix; 0 if it was collected.
     """
 
     certificate: Certificate
@@ -49,7 +49,7 @@ class Proof:
 
 
 def regularization(alpha: float, shape: tuple[int, int]) -> float:
-    """Return the regParam of ALS-WR and Spark that a strength of the scaled trace is: ``2 alpha / √(d1 d2)``.
+    """Return the regParam of ALS-WR and Spark that stands for an alpha of the scaled trace: ``2 alpha / √(d1 d2)``.
 
     Examples
     --------
@@ -59,7 +59,9 @@ def regularization(alpha: float, shape: tuple[int, int]) -> float:
     return 2 * alpha / float(np.sqrt(np.prod(shape)))
 
 
-def prove(cells: Cells, factors: Factors, strength: float, *, seed: int = 0, collect: bool | None = None) -> Proof:
+def certify_factors(
+    cells: DistributedCells, factors: Factors, reg_param: float, *, seed: int = 0, collect: bool | None = None
+) -> CertifiedFactors:
     """Return the certificate of factors as a minimum of loss + alpha · scaled trace.
 
     With residuals ``E = b − X`` at the cells and ``s = ‖N1^-½ E N2^-½‖ / regParam``, no matrix at all has a smaller
@@ -68,14 +70,14 @@ def prove(cells: Cells, factors: Factors, strength: float, *, seed: int = 0, col
 
     Parameters
     ----------
-    cells : Cells
+    cells : DistributedCells
     factors : pair of ndarray, shapes (d1, k) and (d2, k)
-    strength : float
+    reg_param : float
         regParam.
     seed : int
-        Starts the iterations for s.
+        Seeds the iterations for s.
     collect : bool, optional
-        Whether the dual matrix is brought to this machine, where more can be proved about its norm; by default where it
+        Whether the dual matrix is collected on this machine, where its norm is proved more sharply; by default if it
         has at most two million entries.
     """
     m, shape, model = cells.size, cells.shape, Product()
@@ -84,21 +86,21 @@ def prove(cells: Cells, factors: Factors, strength: float, *, seed: int = 0, col
     U, s, V = model.singular(factors, (D1, D2))
     keep = s > 1e-13 * s[0] if len(s) else np.zeros(0, bool)
     U, s, V = U[:, keep], s[keep], V[:, keep]
-    alpha = strength / regularization(1.0, shape)
+    alpha = reg_param / regularization(1.0, shape)
     rows, columns = (1 / np.sqrt(np.maximum(counts, 1)) for counts in cells.counts)
     with cells.residual(*factors) as residual:
         sums = residual.sums((D1.values, D2.values))
         wanted = m <= COLLECTED if collect is None else collect
         if wanted:
-            spectrum, products = _spectrum(residual.collected((rows / strength, columns)), U, V, seed), 0
+            spectrum, products = _spectrum(residual.collected((rows / reg_param, columns)), U, V, seed), 0
         else:
-            with residual.matrix((rows / strength, columns), FACTORED + 1) as S:
+            with residual.matrix((rows / reg_param, columns), FACTORED + 1) as S:
                 left, right = (np.pad(F, ((0, d - len(F)), (0, 0))) for F, d in zip((U, V), S.shape, strict=True))
                 spectrum = _spectrum(S, left, right, seed)
                 products = int(sum(S.products))
     certificate = _certificate(sums, float(s.sum()), float(np.linalg.norm(s)), (D1, D2), m, alpha, spectrum)
     flattest = model.flattest(U, s, V, (D1, D2))
-    return Proof(certificate, _flatness(flattest, (D1, D2), sums[2] / m), flattest, products)
+    return CertifiedFactors(certificate, _flatness(flattest, (D1, D2), sums[2] / m), flattest, products)
 
 
 def _spectrum(S: Any, U: Array, V: Array, seed: int) -> TopSpectrum:
