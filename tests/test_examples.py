@@ -10,7 +10,7 @@ from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Those that take a second or two; the others run with ``-m slow``.
-QUICK = {"bilinear_sensing", "matrix_completion", "general_gram"}
+QUICK = {"matrix_completion"}
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
 

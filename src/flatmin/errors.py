@@ -1,4 +1,4 @@
-"""The one exception for input that cannot be used."""
+"""InputError: the exception for input that cannot be used."""
 
 __all__ = ["InputError"]
 

@@ -1,4 +1,4 @@
-"""A measurement map, its data, and how weights make the unknown matrix."""
+"""Problem: a measurement, its data, a parametrization and a loss."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flatmin.parametrizations.product import Product
 
 __all__ = ["Problem"]
 
-#: Data beyond these sizes over- or underflow when they are squared.
+#: Range of the largest size of the data; squares of others over- or underflow.
 SMALLEST, LARGEST = 1e-151, 1e151
 
 
@@ -34,7 +34,7 @@ class Problem:
     data : array_like, shape (m,)
         The measured values b; integers and float32 are converted to float64.
     parametrization : Parametrization
-        How weights make a matrix, by default `Product`.
+        The map from factors to the matrix, by default `Product`.
     loss : Squared or Absolute
         How misfit is counted. `Absolute` allows gross errors in some cells; it goes with `Identity`, `Mask` or
         unweighted `Entries` that see no cell twice, and with `Product`; its metric is the identity.
@@ -88,7 +88,7 @@ class Problem:
 
     @cached_property
     def whitened(self) -> Measurement:
-        """The map ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, made once."""
+        """The map ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, computed once."""
         return self.measurement.congruence(self.metric[0].power(-1), self.metric[1].power(-1))
 
     @property

@@ -1,4 +1,4 @@
-"""One solution for every solver, and a status whose value is the advice."""
+"""Solution: the result of every solver, with a status whose value is advice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["FORMAT_VERSION", "Noise", "RecoveryError", "Solution", "Status"]
 
 FORMAT_VERSION = 2
 
-#: A matrix of more entries than this is not written beside its factors.
+#: Largest number of entries of a matrix that is saved together with its factors.
 LARGEST_SAVED_MATRIX = 4_000_000
 
 
@@ -71,28 +71,28 @@ class Status(Enum):
 
     @property
     def succeeded(self) -> bool:
-        """Whether the solver did what was asked, proved or (lowest rank, for which no proof is known) not."""
+        """Whether the solver succeeded: certified, or of lowest rank, for which no proof is known."""
         return self.certified or self is Status.low_rank_interpolant
 
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """What ``flat_minimum(problem, alpha="auto")`` says of the noise, beside the penalised solution.
+    """Estimates of the noise from ``flat_minimum(problem, alpha="auto")``.
 
     Attributes
     ----------
     sigma : float or None
         Standard deviation of the noise in one measurement, in the units of the data, from the residual of the refit and
-        its degrees of freedom; None where a matrix of this rank fits any data.
+        its degrees of freedom; None if matrices of this rank fit any data.
     std_error : float or None
         Standard error of ``sigma``, from the spread of the squared residuals, so that heavy tails make it larger.
     alpha : float
-        The strength that the rule chose.
+        The alpha that the rule chose.
     threshold : float
-        The 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g: what noise can do by itself.
+        The 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, the effect of noise alone.
     unevenness : float
-        That over its value for Gaussian noise, at least 1: what is above comes from heavy tails, or from noise that is
-        larger in some measurements.
+        The threshold over its value for Gaussian noise, at least 1. Larger values come from heavy tails, or from noise
+        that is larger in some measurements.
     refit : tuple of ndarray
         Factors of the least-squares fit at `rank`: without the bias of the penalty, and **not certified**, since
         least squares at a fixed rank may have local minima.
@@ -103,8 +103,8 @@ class Noise:
     freedom : int
         Degrees of freedom of matrices of the refit's rank.
     selects : bool
-        Whether the penalty selects a rank. Where the data determine the trace it does not; the strength is then what
-        noise of the level of the refit's residual can do. Nor does it where many gross errors enlarge its rank.
+        Whether the penalty selects a rank. It does not if the data determine the trace, where alpha is the effect of
+        noise of the level of the refit's residual, nor if many gross errors enlarge its rank.
 
     Notes
     -----
@@ -138,16 +138,16 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """What a solver returns.
+    """The result of a solver.
 
     Attributes
     ----------
     factors : tuple of ndarray
         The flattest factors; for a product (L, R) of shapes (d1, rank) and (d2, rank).
     status : Status
-        How the solve ended; ``status.value`` is the advice.
+        How the solve ended; ``status.value`` is advice.
     certificate : Certificate
-        The proof, or how far from one.
+        The proof, or its failure in numbers.
     flatness : Flatness
         The exact flatness of the factors.
     history : dict of str to ndarray
@@ -161,11 +161,11 @@ class Solution:
     parametrization : Parametrization
         How the factors make the matrix.
     settings : dict
-        What is needed to repeat the solve.
+        The arguments that repeat the solve.
     parts : dict of str to ndarray
-        What a model has beside its matrix, by name: "sparse" for robust PCA, "signal" for phase retrieval.
+        Further parts of the solution, by name: "sparse" for robust PCA, "signal" for phase retrieval.
     noise : Noise or None
-        What ``alpha="auto"`` found out.
+        The estimates of ``alpha="auto"``.
     """
 
     factors: tuple[Array, ...]
@@ -246,7 +246,7 @@ class Solution:
         return self
 
     def arrays(self) -> dict[str, Array]:
-        """Return what a solution file holds besides its description: factors, duals and, if small, the matrix."""
+        """Return the arrays of a solution file: factors, duals and, if small, the matrix."""
         out = dict(zip(self.parametrization.names, self.factors, strict=True))
         out["dual"] = self.certificate.dual
         if self.certificate.uniqueness_dual is not None:

@@ -29,4 +29,4 @@ def flatmin(capsys, tmp_path, monkeypatch):
 @pytest.fixture
 def without_report(monkeypatch):
     """Leave the pictures of a report out, which take most of the time, where it is not looked at."""
-    monkeypatch.setattr("flatmin.report.write_report", lambda path, context: path.write_text("left out"))
+    monkeypatch.setattr("flatmin.cli.commands.recover.write_report", lambda path, context: path.write_text("left out"))

@@ -46,6 +46,7 @@ def samples(m=60, noise=0.5, seed=0):
     return X, y
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("choosing", "plain"), PAIRS)
 def test_errors_are_those_of_the_regressor_itself(choosing, plain, weighted):

@@ -135,6 +135,7 @@ class TestNoise:
 
 
 class TestCounts:
+    @pytest.mark.sampled(1)
     @pytest.mark.parametrize("complex_", [False, True])
     def test_nearly_the_likeliest_signal(self, complex_):
         """The oracle minimises the Poisson likelihood from the truth, with a background of half a photon."""

@@ -45,6 +45,7 @@ def angle(components, clean):
     return np.linalg.norm(components - components @ right.T @ right, 2)
 
 
+@pytest.mark.slow
 def test_tables_with_errors_noise_and_holes():
     X, clean, bad, new, truth, new_bad = table(rows=40)
     pca = RobustPCA().fit(X)
@@ -77,6 +78,7 @@ def test_data_without_noise_are_recovered_exactly():
     np.testing.assert_allclose(pca.inverse_transform(pca.transform(new)), truth, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_given_strength_and_its_refit():
     X, clean, *_ = table()
     found = RobustPCA().fit(X)
@@ -91,6 +93,7 @@ def test_a_given_strength_and_its_refit():
     assert kept.rank_ >= found.rank_
 
 
+@pytest.mark.slow
 def test_order_units_and_offsets():
     X, *_ = table()
     rng = np.random.default_rng(1)
@@ -126,6 +129,7 @@ def test_rows_and_columns_without_values():
     np.testing.assert_allclose(scores, 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_it_works_with_the_rest_of_scikit_learn():
     pandas = pytest.importorskip("pandas")
     X, clean, *_ = table()

@@ -109,15 +109,15 @@ def test_without_orthogonality_the_largest_polynomial_bounds():
     values, rng = SPECTRA["a dense edge"], np.random.default_rng(2)
     v = rng.standard_normal(N)
     v /= np.linalg.norm(v)
-    basis, diagonal, beside, before = [v], [], [], np.zeros(N)
+    basis, diagonal, off_diagonal, before = [v], [], [], np.zeros(N)
     for _ in range(8):
-        w = values * basis[-1] - (beside[-1] if beside else 0) * before
+        w = values * basis[-1] - (off_diagonal[-1] if off_diagonal else 0) * before
         diagonal.append(float(w @ basis[-1]))
         w -= diagonal[-1] * basis[-1]
-        beside.append(float(np.linalg.norm(w)))
-        before, w = basis[-1], w / beside[-1]
+        off_diagonal.append(float(np.linalg.norm(w)))
+        before, w = basis[-1], w / off_diagonal[-1]
         basis.append(w)
-    krylov = Krylov(np.array(diagonal), np.array(beside), 0.0, False)
+    krylov = Krylov(np.array(diagonal), np.array(off_diagonal), 0.0, False)
     component = abs(v[0])
     assert 1 <= krylov.upper_bound(component) <= krylov.upper_bound(component, orthonormal=False)
 
@@ -139,7 +139,11 @@ def test_products_that_are_not_finite_bound_nothing(wrong, after):
 
 
 def test_iterations_that_are_not_finite_end():
-    for diagonal, beside in (([np.nan, 1.0], [1.0, 1.0]), ([1.0, 2.0], [1.0, np.nan]), ([1.0, 2.0], [np.inf, 1.0])):
-        assert Krylov(np.array(diagonal), np.array(beside), 0.0, False).upper_bound(0.1) == np.inf
+    for diagonal, off_diagonal in (
+        ([np.nan, 1.0], [1.0, 1.0]),
+        ([1.0, 2.0], [1.0, np.nan]),
+        ([1.0, 2.0], [np.inf, 1.0]),
+    ):
+        assert Krylov(np.array(diagonal), np.array(off_diagonal), 0.0, False).upper_bound(0.1) == np.inf
     assert Krylov(np.ones(2), np.ones(2), 0.0, False).upper_bound(np.nan) == np.inf
     assert Krylov(np.ones(2), np.full(2, 1e308), 0.0, False).upper_bound(1e-9) == np.inf

@@ -66,7 +66,7 @@ def test_merging_cells_without_repetition_keeps_signs_and_zeros():
 @pytest.mark.parametrize("sorted_cells", [False, True])
 def test_wide_factors_of_fewer_entries_are_measured_as_narrow_ones_are(weighted, sorted_cells, monkeypatch):
     rng = np.random.default_rng(0)
-    (d1, d2), size, k = (150, 140), module.SOME, module.BUSY // module.SOME
+    (d1, d2), size, k = (150, 140), module.MIN_BUSY_CELLS, module.MIN_BUSY_WORK // module.MIN_BUSY_CELLS
     cells = rng.choice(d1 * d2, size, replace=False)
     cells = np.sort(cells) if sorted_cells else cells
     A = Entries(*np.divmod(cells, d2), (d1, d2), rng.random(size) if weighted else None)
@@ -74,7 +74,7 @@ def test_wide_factors_of_fewer_entries_are_measured_as_narrow_ones_are(weighted,
     compiled = A.forward_factors(L, R), A.curvature_blocks(L, R), A.adjoint(np.arange(size))
     assert A._compiled(k)
     assert not A._compiled(k - 1)
-    monkeypatch.setattr(module, "SOME", size + 1)
+    monkeypatch.setattr(module, "MIN_BUSY_CELLS", size + 1)
     assert not A._compiled(k)
     plain = A.forward_factors(L, R), A.curvature_blocks(L, R), A.adjoint(np.arange(size))
     for one, other in zip(compiled, plain, strict=True):
@@ -121,7 +121,7 @@ def test_cells_of_a_huge_table_are_told_apart():
         fm.Problem(A.take([1, 1]), [1.0, 2.0], loss=fm.losses.Absolute())
 
 
-@pytest.mark.parametrize("size", [3000, 2 * module.MANY])
+@pytest.mark.parametrize("size", [3000, 2 * module.MIN_COMPILED_CELLS])
 def test_what_is_done_with_an_adjoint_leaves_the_map_alone(size):
     rng = np.random.default_rng(0)
     rows, cols = rng.integers(0, 60, size), rng.integers(0, 50, size)  # nearly all entries are repeated

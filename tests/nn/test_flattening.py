@@ -282,6 +282,7 @@ def test_the_history_is_that_of_the_weights():
     assert first.history["trace"][-1] >= first.flatness.scaled_trace
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["matrix-sensing", "quadratic-network", "robust-pca", "covariance"])
 def test_warm_starts(name):
     problem = _usual(name, 4).problem

@@ -88,6 +88,7 @@ def test_the_mask_of_the_loss():
     assert not torch.equal(value, make(model, probe="vjp").objective(BATCH, LABELS))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("probe", ["vjp", "per_example"])
 def test_frozen_and_unused_parameters_do_not_count(probe):
     model = seeded(mlp)
@@ -251,6 +252,7 @@ class Attention(nn.Module):
         return self.last(F.scaled_dot_product_attention(q[None, None], k[None, None], v[None, None])[0, 0])
 
 
+@pytest.mark.slow
 def test_fused_attention():
     model = Attention()
     with pytest.raises(RuntimeError, match=r"derivative for .*flash.* is not implemented"):

@@ -72,6 +72,7 @@ MODELS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("of", ["hessian", "gauss_newton"])
 @pytest.mark.parametrize("name", MODELS)
 def test_sharpness_follows_the_formula_and_the_other_measures_stay(name, of):

@@ -90,6 +90,7 @@ def test_fibre_minimum_of_the_whole_matrix(seed, widths):
     assert fm.flatness(problem, flat).scaled_trace == pytest.approx(minimum)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("name", "widths"),
     [("identity", (2,)), ("identity", (2, 2)), ("identity", (3, 2)), ("dense", (2,)), ("dense", (3,))],

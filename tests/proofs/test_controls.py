@@ -98,6 +98,7 @@ def _duals(p, best, count, rng):
             yield size * p.measurement.forward(p.measurement.adjoint(noise))
 
 
+@pytest.mark.sampled(1)
 def test_no_dual_certifies_an_interpolant_that_is_not_flattest(case):
     p = case.problem
     value = referee.objective(p, p.parametrization.matrix(case.wrong))

@@ -130,6 +130,7 @@ def test_exact_answer_above_the_threshold():
     assert 0 < s.certificate.margin < 1
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("make", NOT_UNIQUE)
 def test_false_comes_with_a_second_solution(make):
     p = make()
@@ -250,6 +251,7 @@ def _two_cells(small):
     return fm.Problem(fm.measurements.Entries([0, 1], [0, 1], (2, 2)), [1.0, small])
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("small", [1e-3, 1e-5, 1e-7, 1e-9, 1e-11])
 @pytest.mark.parametrize("dual", [None, [0.25, 0.25], [0.25, 0.125]])
 def test_true_never_hides_a_flat_minimum_that_lies_further_off(small, dual):

@@ -197,6 +197,7 @@ def test_a_large_matrix_is_never_formed_and_the_file_stays_small(page, monkeypat
     assert "160 of 5000 rows and 160 of 5000 columns, evenly spaced." in check(html)
 
 
+@pytest.mark.slow
 def test_thousands_of_labelled_columns(page) -> None:
     context = huge((12, 4000), 9000, kind="table", column_labels=[f"c{i}" for i in range(4000)])
     text = check(page(replace(context, row_labels=[f"r{i}" for i in range(12)])))

@@ -54,6 +54,7 @@ def browse(profile: Path, address: str, dark: bool, *more: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_complaints_of_a_page_are_heard(tmp_path) -> None:
     path = tmp_path / "planted.html"
     for planted, heard in (

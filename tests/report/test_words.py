@@ -70,7 +70,7 @@ def test_uniqueness_in_words(unique: bool | None) -> None:
 def test_uniqueness_is_silent_without_a_proof_of_flatness() -> None:
     silent = replace(CERTIFICATE, holds=False, unique=None, q=None, injectivity=None, margin=None)
     text = proof(silent, 3)[3].text
-    assert text == "Nothing is said about other solutions before this one is proved to be flattest."
+    assert text == "Nothing is said about other solutions before this one is proved to be the flattest solution."
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_splits_are_compared_with_splits(unique: bool | None) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected", "holds"),
     [
-        ({}, "The margin is 0.25: the smallest eigenvalue of W beside X", True),
+        ({}, "The margin is 0.25: the smallest eigenvalue of W orthogonal to X", True),
         ({"unique": False}, "Another positive semidefinite matrix that fits the data was found", False),
         ({"unique": None, "margin": None}, "No such vector was found here", None),
         ({"unique": None, "margin_kind": "estimated"}, "an estimate proves nothing", None),
@@ -295,7 +295,7 @@ def test_each_model_has_its_voice() -> None:
 def test_symmetric_models_speak_of_directions_once() -> None:
     mixed = Metric.root(np.ones((3, 3)))
     assert words.unmeasured((mixed, mixed)) == [
-        "2 directions are not measured, or too weakly to count; the solution vanishes there."
+        "2 directions are not measured, or too weakly to count; the solution is zero along them."
     ]
 
 

@@ -99,6 +99,7 @@ class TestInvariance:
             assert s.certificate.holds
             assert s.certificate.value == pytest.approx(solution.certificate.value, rel=1e-6)
 
+    @pytest.mark.sampled(6)
     @pytest.mark.parametrize("c", [1e-8, 1e-3, 1e6])
     def test_scale_of_the_data(self, instance, solution, c):
         s = fm.flat_minimum(fm.Problem(instance.problem.measurement, c * instance.problem.data))
@@ -213,6 +214,7 @@ class TestOptions:
         assert len(rounds) == len(s.history["gap"])
         assert [r["rank"] for r in rounds] == s.history["rank"].tolist()
 
+    @pytest.mark.sampled(8)
     @pytest.mark.parametrize("power", [0.0, 0.3, 0.7, 1.0])
     def test_metric_power(self, instance, power):
         p = instance.problem
@@ -231,6 +233,7 @@ class TestOptions:
         scale = np.sqrt(np.trace(D1 @ D1) / 8 * np.trace(D2 @ D2) / 6)
         assert s.certificate.value == pytest.approx(4 * scale * referee.nuclear(s.matrix))
 
+    @pytest.mark.sampled(8)
     @pytest.mark.parametrize("alpha", [1e-4, 1e-2, 1.0, 100.0])
     def test_alpha(self, instance, alpha):
         p = instance.problem

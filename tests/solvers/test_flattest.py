@@ -103,6 +103,7 @@ def test_zero_at_the_flat_minimum(name):
     assert flattest.value == pytest.approx(flattest.solution.flatness.scaled_trace, rel=1e-8)
 
 
+@pytest.mark.sampled(6)
 @every
 def test_no_less_than_above_the_flattest_fit_of_its_own_data(name):
     """``bound(b') ≤`` the certified flattest value for the data b' that a point fits: solved anew."""

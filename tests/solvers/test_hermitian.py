@@ -124,6 +124,7 @@ def test_a_penalised_bound_holds_for_any_dual(kind):
     assert not fm.certify(p, s.factors, s.certificate.dual, alpha=0.2).holds
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("kind", ["gram-below", "gram-complex-below", "signed-below"])
 @pytest.mark.parametrize("power", [0.0, 0.6])
 @pytest.mark.parametrize("alpha", [0.0, 0.05])

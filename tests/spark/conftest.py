@@ -45,16 +45,23 @@ class LocalRDD:
 
 
 def dealt(i, j, values, shape, parts=3):
-    """Return `Cells` without Spark."""
-    from flatmin.spark.cells import Cells
+    """Return `DistributedCells` without Spark."""
     from flatmin.spark.chunk import Chunk
+    from flatmin.spark.distributed_cells import DistributedCells
 
     def sides(own, other):
         chosen = (own % parts == part for part in range(parts))
         return LocalRDD(Chunk.of(own[c], other[c], values[c]) for c in chosen)
 
     counts = np.bincount(i, minlength=shape[0]), np.bincount(j, minlength=shape[1])
-    return Cells(shape, counts, sides(i, j), sides(j, i))
+    return DistributedCells(shape, counts, sides(i, j), sides(j, i))
+
+
+def flat_objective(i, j, values, L, R, reg):
+    """Return the objective of ALS-WR."""
+    left = values - np.einsum("nk,nk->n", L[i], R[j])
+    n1, n2 = np.bincount(i, minlength=len(L)), np.bincount(j, minlength=len(R))
+    return left @ left + reg * (n1 @ np.sum(L**2, axis=1) + n2 @ np.sum(R**2, axis=1))
 
 
 #: Java compiles with less care: short programs need half the time.

@@ -14,7 +14,7 @@ __all__ = ["atomic_directory", "atomic_path"]
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``target`` that replaces it if the block ends well, and vanishes otherwise."""
+    """Give a temporary path in the folder of ``target`` that replaces it on success and is removed otherwise."""
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
@@ -28,8 +28,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(target: Path) -> Iterator[Path]:
-    """Give an empty temporary directory beside ``target`` that replaces it whole if the block ends well."""
-    made = [parent for parent in target.parents if not parent.exists()]
+    """Give an empty temporary directory that replaces ``target`` as a whole on success."""
+    created = [parent for parent in target.parents if not parent.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -50,7 +50,7 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if not target.exists():
-            for parent in made:
+            for parent in created:
                 with suppress(OSError):
                     parent.rmdir()
 

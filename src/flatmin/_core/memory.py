@@ -1,4 +1,4 @@
-"""Refusing what would not fit before it hurts."""
+"""Refusal of computations that would not fit in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["available_bytes", "require"]
 
 
 def available_bytes() -> float:
-    """Return the memory that can still be used, in bytes; infinity where the system does not tell."""
+    """Return the available memory in bytes, infinity if the system does not report it."""
     limits = []
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -25,7 +25,7 @@ def available_bytes() -> float:
 
 
 def require(estimate: float, what: str) -> None:
-    """Raise `InputError` if ``estimate`` bytes are more than there are."""
+    """Raise `InputError` if ``estimate`` bytes exceed the available memory."""
     available = available_bytes()
     if estimate > available:
         raise InputError(

@@ -1,4 +1,4 @@
-"""How far work has come and how long it will take, in words for one line of a terminal."""
+"""Progress of long computations as one line of a terminal, with the time left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["CLEAR_LINE", "Approach", "progress", "spoken"]
 
 CLEAR_LINE = "\r\x1b[K"
-#: What is shown of a solver's state, as far as it tells.
+#: Fields of a history row that are shown, with their formats.
 SHOWN = {
     "seconds": "{:.1f} s",
     "iteration": "iteration {:.0f}",
@@ -20,11 +20,11 @@ SHOWN = {
     "gap": "gap {:.1e}",
     "change": "change {:.1e}",
 }
-#: Characters of the bar.
+#: Number of characters of the bar.
 WIDTH = 20
-#: Seconds before which nothing is said about the time left.
+#: Seconds before the time left is shown.
 EARLY = 1.0
-#: The pace is that of this last share of the time.
+#: The pace is measured over this last share of the elapsed time.
 RECENT = 0.5
 
 
@@ -32,7 +32,7 @@ RECENT = 0.5
 def progress(
     wanted: bool, words: Callable[[Mapping[str, Any]], Iterable[str]]
 ) -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """Give a callback that keeps one line of stderr up to date with ``words``; None if nobody would see it."""
+    """Give a callback that shows ``words`` on one line of stderr, or None if stderr is no terminal."""
     if not (wanted and sys.stderr.isatty()):
         yield None
         return
@@ -49,15 +49,15 @@ def progress(
 
 
 class Approach:
-    """The words about a solve that goes on, told of each row of its history.
+    """Progress of a solve from the rows of its history.
 
-    A solve ends when its gap (or, where it tells only that, the change of its objective) is small enough. Both shrink
-    by factors rather than by amounts, so the bar and the time left are linear in their logarithms.
+    A solve ends when its gap, or the change of its objective if it has no gap, is small enough. Both shrink by factors,
+    so the bar and the time left are linear in their logarithms.
 
     Parameters
     ----------
     target : float
-        What the gap or the change is to become.
+        Value of the gap or the change at which the solve ends.
     time_limit : float, optional
         Seconds after which the solve ends anyway.
 
@@ -76,13 +76,13 @@ class Approach:
         self._name = ""
 
     def __call__(self, row: Mapping[str, Any]) -> Iterator[str]:
-        """Give a bar and the time left as far as they can be told, and what the solver tells of itself."""
+        """Give a bar and the time left, if they are known, and the other fields of the row."""
         seconds = row.get("seconds")
-        told = [name for name in ("gap", "change") if 0 < abs(row.get(name, 0.0)) < math.inf]
-        if told and seconds is not None:
-            measure = row[told[0]]
-            if told[0] != self._name or seconds < self._seen[-1][0]:  # another phase, or solve, has begun
-                self._name = told[0]
+        known = [name for name in ("gap", "change") if 0 < abs(row.get(name, 0.0)) < math.inf]
+        if known and seconds is not None:
+            measure = row[known[0]]
+            if known[0] != self._name or seconds < self._seen[-1][0]:  # another phase, or solve, has begun
+                self._name = known[0]
                 self._seen.clear()
             best = min([math.log(abs(measure)), *(value for _, value in self._seen[-1:])])
             self._seen.append((seconds, best))
@@ -106,7 +106,7 @@ class Approach:
             yield f"about {spoken(left)} left"
 
     def _left(self) -> float | None:
-        """Return the seconds that are left at the pace of late, None where there was no progress."""
+        """Return the seconds left at the recent pace, None if there was no progress."""
         now, last = self._seen[-1]
         then, before = next((row for row in reversed(self._seen) if row[0] <= RECENT * now), self._seen[0])
         limit = math.inf if self._limit is None else max(0.0, self._limit - now)

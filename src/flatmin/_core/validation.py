@@ -1,4 +1,4 @@
-"""Turning what a user passed into arrays, or into one clear sentence."""
+"""Conversion of user input to arrays and numbers; each failure is one sentence."""
 
 from __future__ import annotations
 

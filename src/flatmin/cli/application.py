@@ -1,4 +1,4 @@
-"""What can be typed: commands, arguments and options, each with its one line of help."""
+"""The commands of ``flatmin`` with their arguments and options, each with one line of help."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ def _number(text: str) -> float:
 
 
 def _alpha(text: str) -> float | str:
-    if text == "auto":
-        return text
     try:
-        return float(text)
+        return text if text == "auto" else float(text)
     except ValueError:
         raise typer.BadParameter(f"found {text!r}, expected a number or auto") from None
 
@@ -35,6 +33,21 @@ def _whole_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"found {text!r}, expected a whole number") from None
+
+
+def number(flag: str, metavar: str, help: str) -> Any:
+    """Return an option that is a number."""
+    return typer.Option(flag, parser=_number, metavar=metavar, help=help)
+
+
+def whole_number(flag: str, metavar: str, help: str) -> Any:
+    """Return an option that is a whole number."""
+    return typer.Option(flag, parser=_whole_number, metavar=metavar, help=help)
+
+
+def text(flag: str, metavar: str, help: str) -> Any:
+    """Return an option that is a text or a path."""
+    return typer.Option(flag, metavar=metavar, help=help)
 
 
 app = typer.Typer(
@@ -56,35 +69,28 @@ Input = Annotated[
 ]
 SolutionFile = Annotated[
     Path,
-    typer.Argument(metavar="SOLUTION.npz", help="The factors, or matrix, or signal; with or without duals. Anyone's."),
+    typer.Argument(
+        metavar="SOLUTION.npz", help="Factors, or a matrix or signal, from any program; dual vectors are optional."
+    ),
 ]
-Shape = Annotated[
-    str | None,
-    typer.Option("--shape", metavar="D1,D2", help="matrix-sensing: shape of the unknown, where A is (m, D1·D2)."),
-]
+Shape = Annotated[str | None, text("--shape", "D1,D2", "matrix-sensing: shape of the unknown, where A is (m, D1·D2).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON, if asked for).")]
 Mask = Annotated[
     Path | None,
-    typer.Option(
-        "--mask",
-        metavar="IMAGE",
-        help="For images: white pixels of IMAGE are observed, black ones missing; same size as the input.",
+    text(
+        "--mask", "IMAGE", "For images: white pixels of IMAGE are observed, black ones missing; same size as the input."
     ),
 ]
 Weight = Annotated[
-    float | None,
-    typer.Option("--weight", parser=_number, metavar="W", help="robust-pca: price of a unit of gross error."),
+    float | None, number("--weight", "W", "robust-pca: weight of the gross errors ‖S‖₁ against the nuclear norm.")
 ]
-Tau = Annotated[
-    float | None,
-    typer.Option("--tau", parser=_number, metavar="T", help="robust-pca: total of the gross errors, instead."),
-]
-Seed = Annotated[int, typer.Option("--seed", parser=_whole_number, metavar="N", help="Makes the run repeatable.")]
+Tau = Annotated[float | None, number("--tau", "T", "robust-pca: limit on the gross errors ‖S‖₁, instead of --weight.")]
+Seed = Annotated[int, whole_number("--seed", "N", "Seed of all random choices.")]
 
 
 def command(arguments: list[str]) -> Any:
-    """Return the application as a command that knows how it was called."""
+    """Return the application as a command that keeps the line that was typed, for its report."""
     built = typer.main.get_command(app)
     built.context_settings["obj"] = shlex.join(["flatmin", *arguments])
     return built
@@ -112,11 +118,7 @@ def recover(
     input: Input,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            metavar="DIR",
-            help="Where results go; replaced whole. Default: the input's name + '-flat', here.",
-        ),
+        text("--output", "DIR", "Directory of results, which replaces an earlier one. Default: INPUT-flat."),
     ] = None,
     alpha: Annotated[
         Any,
@@ -124,37 +126,31 @@ def recover(
             "--alpha",
             parser=_alpha,
             metavar="X|auto",
-            help="0 fits the data exactly; more allows for noise; auto is for noise of unknown level.",
+            help="Strength of the penalty: 0 fits the data exactly, auto suits noise of unknown level.",
         ),
     ] = 0.0,
-    metric_power: Annotated[
-        float, typer.Option("--metric-power", parser=_number, metavar="P", help="From 0 (nuclear norm) to 1 (flat).")
-    ] = 1.0,
-    max_rank: Annotated[
-        int | None, typer.Option("--max-rank", parser=_whole_number, metavar="K", help="The largest rank allowed.")
-    ] = None,
-    tol: Annotated[
-        float, typer.Option("--tol", parser=_number, metavar="E", help="Target for residual and gap.")
-    ] = 1e-8,
-    max_iter: Annotated[
-        int | None, typer.Option("--max-iter", parser=_whole_number, metavar="N", help="The most iterations.")
-    ] = None,
+    metric_power: Annotated[float, number("--metric-power", "P", "From 0 (nuclear norm) to 1 (flat).")] = 1.0,
+    max_rank: Annotated[int | None, whole_number("--max-rank", "K", "The largest rank allowed.")] = None,
+    tol: Annotated[float, number("--tol", "E", "Target for the relative residual and gap.")] = 1e-8,
+    max_iter: Annotated[int | None, whole_number("--max-iter", "N", "Largest number of iterations.")] = None,
     time_limit: Annotated[
-        float | None,
-        typer.Option("--time-limit", parser=_number, metavar="S", help="Seconds until the best so far is taken."),
+        float | None, number("--time-limit", "S", "Seconds after which the best solution so far is returned.")
     ] = None,
     seed: Seed = 0,
+    solver: Annotated[
+        str | None, text("--solver", "NAME", "The solver to use. Default: chosen by the model and alpha.")
+    ] = None,
     mask: Mask = None,
     shape: Shape = None,
     weight: Weight = None,
     tau: Tau = None,
     reweight: Annotated[
-        bool, typer.Option("--reweight", help="Look for a lower rank as well, by reweighting; that one is not flat.")
+        bool, typer.Option("--reweight", help="Also look for a solution of lower rank by reweighting; it is not flat.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Find the flattest solution of a problem, prove it, and write a report.
+    """Find the flattest solution of a problem, certify it, and write a report.
 
     Exit status: 0 certified, 1 not certified (results are still written), 2 bad input.
     """
@@ -169,6 +165,7 @@ def recover(
         "max_iter": max_iter,
         "time_limit": time_limit,
         "seed": seed,
+        "solver": solver,
     }
     problem = ProblemFile(family, input, mask, shape, {"weight": weight, "tau": tau})
     return run(Request(problem, output, settings, reweight, json, quiet, str(context.find_root().obj)))
@@ -177,47 +174,34 @@ def recover(
 @app.command()
 def generate(
     family: FamilyName,
-    out: Annotated[Path, typer.Argument(metavar="OUT.npz", help="The file to write, with the truth in it.")],
-    shape: Annotated[
-        str | None, typer.Option("--shape", metavar="D1,D2", help="Rows and columns of the unknown.")
-    ] = None,
+    out: Annotated[Path, typer.Argument(metavar="OUT.npz", help="The file to write; it also contains the truth.")],
+    shape: Annotated[str | None, text("--shape", "D1,D2", "Rows and columns of the unknown.")] = None,
     dimension: Annotated[
-        int | None,
-        typer.Option("--dimension", parser=_whole_number, metavar="D", help="The same for a square unknown or signal."),
+        int | None, whole_number("--dimension", "D", "The same for a square unknown, or the length of a signal.")
     ] = None,
     rank: Annotated[
-        str | None,
-        typer.Option("--rank", metavar="R", help="Rank of the truth; quadratic-network: also R1,R2 by sign."),
+        str | None, text("--rank", "R", "Rank of the truth; quadratic-network: also R1,R2 by sign.")
     ] = None,
     measurements: Annotated[
         int | None,
-        typer.Option(
+        whole_number(
             "--measurements",
-            parser=_whole_number,
-            metavar="M",
-            help="How many; default: a few times the unknown's degrees of freedom, for robust-pca all cells.",
+            "M",
+            "Their number. Default: a few times the degrees of freedom; robust-pca: all cells.",
         ),
     ] = None,
     noise: Annotated[
-        float,
-        typer.Option("--noise", parser=_number, metavar="S", help="Noise over the root mean square of the clean data."),
+        float, number("--noise", "S", "Standard deviation of the noise over the root mean square of the clean data.")
     ] = 0.0,
     seed: Seed = 0,
-    corruption: Annotated[
-        float | None,
-        typer.Option("--corruption", parser=_number, metavar="P", help="robust-pca: share of gross errors."),
-    ] = None,
+    corruption: Annotated[float | None, number("--corruption", "P", "robust-pca: share of gross errors.")] = None,
     real: Annotated[bool, typer.Option("--real", help="phase-retrieval: a real signal and real vectors.")] = False,
     image: Annotated[
-        Path | None,
-        typer.Option("--image", metavar="FILE", help="phase-retrieval: diffraction patterns of this image, in grey."),
+        Path | None, text("--image", "FILE", "phase-retrieval: diffraction patterns of this image, in grey.")
     ] = None,
-    masks: Annotated[
-        int | None,
-        typer.Option("--masks", parser=_whole_number, metavar="Q", help="How many patterns. Default: 8."),
-    ] = None,
+    masks: Annotated[int | None, whole_number("--masks", "Q", "Number of patterns. Default: 8.")] = None,
 ) -> int:
-    """Draw a random problem whose answer is known; the default is one that is recovered and certified."""
+    """Draw a random problem whose solution is known; with the default sizes it is recovered and certified."""
     from flatmin.cli.commands.generate import Request, run
 
     return run(
@@ -252,31 +236,16 @@ def race(
     input: Input,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            metavar="DIR",
-            help="Where results go; replaced whole. Default: the input's name + '-race', here.",
-        ),
+        text("--output", "DIR", "Where results go; replaced whole. Default: the input's name + '-race', here."),
     ] = None,
     competitors: Annotated[
-        str | None,
-        typer.Option("--competitors", metavar="A,B,…", help="Names with commas between them. Default: all."),
+        str | None, text("--competitors", "A,B,…", "Names with commas between them. Default: all.")
     ] = None,
-    budget: Annotated[
-        int | None,
-        typer.Option("--budget", parser=_whole_number, metavar="N", help="Gradients that each run may spend."),
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option("--seeds", parser=_whole_number, metavar="K", help="Runs of each competitor.")
-    ] = 5,
-    trials: Annotated[
-        int, typer.Option("--trials", parser=_whole_number, metavar="N", help="Step sizes that are tried for each.")
-    ] = 6,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", parser=_whole_number, metavar="N", help="Processes. Default: one for each core."),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", parser=_whole_number, metavar="N", help="The first of the seeds.")] = 0,
+    budget: Annotated[int | None, whole_number("--budget", "N", "Gradients that each run may spend.")] = None,
+    seeds: Annotated[int, whole_number("--seeds", "K", "Runs of each competitor.")] = 5,
+    trials: Annotated[int, whole_number("--trials", "N", "Step sizes that are tried for each.")] = 6,
+    jobs: Annotated[int | None, whole_number("--jobs", "N", "Processes. Default: one for each core.")] = None,
+    seed: Annotated[int, whole_number("--seed", "N", "The first of the seeds.")] = 0,
     mask: Mask = None,
     shape: Shape = None,
     weight: Weight = None,
@@ -284,8 +253,7 @@ def race(
     json: Json = False,
     quiet: Quiet = False,
     list_: Annotated[
-        bool,
-        typer.Option("--list", callback=_list_competitors, is_eager=True, help="Print the competitors and stop."),
+        bool, typer.Option("--list", callback=_list_competitors, is_eager=True, help="Print the competitors and stop.")
     ] = False,
 ) -> int:
     """Train by many algorithms, and measure how far each stays from the certified flattest solution.
@@ -305,16 +273,9 @@ def race(
 
 PageFile = Annotated[
     Path | None,
-    typer.Option(
-        "--report",
-        metavar="FILE.html",
-        help="A page to write: claims with verdicts, figures with their data, settings.",
-    ),
+    text("--report", "FILE.html", "A page to write: claims with verdicts, figures with their data, settings."),
 ]
-Figures = Annotated[
-    Path | None,
-    typer.Option("--figures", metavar="DIR", help="A directory for every figure as PNG and as SVG."),
-]
+Figures = Annotated[Path | None, text("--figures", "DIR", "A directory for every figure as PNG and as SVG.")]
 
 
 @app.command()
@@ -324,21 +285,15 @@ def sweep(
         str | None, typer.Argument(metavar="RECIPE", help="An experiment (--list), or a .toml file that changes one.")
     ] = None,
     store: Annotated[
-        Path | None,
-        typer.Option("--store", metavar="FILE", help="Where every finished trial is kept; made if it is not there."),
+        Path | None, text("--store", "FILE", "Where every finished trial is kept; made if it is not there.")
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", parser=_whole_number, metavar="N", help="Processes. Default: one for each core."),
-    ] = None,
+    jobs: Annotated[int | None, whole_number("--jobs", "N", "Processes. Default: one for each core.")] = None,
     dask: Annotated[
-        str | None,
-        typer.Option("--dask", metavar="ADDRESS", help="The scheduler of a Dask cluster, to compute there instead."),
+        str | None, text("--dask", "ADDRESS", "The scheduler of a Dask cluster, to compute there instead.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A smaller grid with fewer repetitions.")] = False,
     export: Annotated[
-        Path | None,
-        typer.Option("--export", metavar="OUT", help="A table to write, .csv or .parquet: one row a trial."),
+        Path | None, text("--export", "OUT", "A table to write, .csv or .parquet: one row a trial.")
     ] = None,
     adaptive: Annotated[
         bool,
@@ -349,8 +304,7 @@ def sweep(
     figures: Figures = None,
     quiet: Quiet = False,
     list_: Annotated[
-        bool,
-        typer.Option("--list", help="Print the experiments, or what RECIPE claims, and stop."),
+        bool, typer.Option("--list", help="Print the experiments, or what RECIPE claims, and stop.")
     ] = False,
 ) -> int:
     """Run an experiment over a grid; what is finished is kept, and the same command goes on where it stopped.
@@ -380,11 +334,10 @@ def report(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
+        text(
             "--output",
-            metavar="FILE.html",
-            help="The page. Default: the name of the store or directory + '-report.html', here; a former one is "
-            "replaced.",
+            "FILE.html",
+            "The page. Default: the name of the store or directory + '-report.html', here; a former one is replaced.",
         ),
     ] = None,
     figures: Figures = None,
@@ -410,16 +363,13 @@ def certify(
     json: Json = False,
     deterministic: Annotated[
         bool,
-        typer.Option("--deterministic", help="Leave nothing to chance: norms known by random starts prove nothing."),
+        typer.Option("--deterministic", help="Reject bounds that hold only with a stated probability."),
     ] = False,
     time_limit: Annotated[
-        float | None,
-        typer.Option(
-            "--time-limit", parser=_number, metavar="S", help="Seconds to look for a dual vector, if the file has none."
-        ),
+        float | None, number("--time-limit", "S", "Seconds for the search for a dual vector, if the file has none.")
     ] = None,
 ) -> int:
-    """Say what can be proved about a solution.
+    """Print what can be proved about a solution.
 
     Exit status: 0 only if the certificate holds, else 1; 2 for bad input.
     """
@@ -431,7 +381,7 @@ def certify(
 
 @app.command()
 def flatness(family: FamilyName, input: Input, solution: SolutionFile, shape: Shape = None, json: Json = False) -> int:
-    """Measure how flat a solution's factors are."""
+    """Print how flat the factors of a solution are."""
     from flatmin.cli.commands.certify import flatness as measure
     from flatmin.cli.options import ProblemFile
 

@@ -62,6 +62,11 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         Steps of the solver.
     """
 
+    def _set_parameters(self, arguments: dict[str, Any]) -> None:
+        """Keep the arguments of ``__init__``, its ``locals()``, as parameters."""
+        for name in arguments.keys() - {"self", "__class__"}:
+            setattr(self, name, arguments[name])
+
     def _solve(self, problem: Problem, alpha: Any = None, warm_start: Any = None) -> Factors:
         """Solve a problem, set the common attributes, and return the factors to predict with.
 
@@ -236,14 +241,7 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
-        self.alpha = alpha
-        self.metric_power = metric_power
-        self.max_rank = max_rank
-        self.refit = refit
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.verbose = verbose
+        self._set_parameters(locals())
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the matrix to samples.

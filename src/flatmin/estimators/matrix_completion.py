@@ -136,23 +136,7 @@ class MatrixCompletion(Completer):
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
-        self.alpha = alpha
-        self.input = input
-        self.metric_power = metric_power
-        self.max_rank = max_rank
-        self.refit = refit
-        self.offsets = offsets
-        self.offset_alpha = offset_alpha
-        self.scale = scale
-        self.missing_values = missing_values
-        self.add_indicator = add_indicator
-        self.keep_empty_features = keep_empty_features
-        self.engine = engine
-        self.stop = stop
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.verbose = verbose
+        self._set_parameters(locals())
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit offsets and matrix to what is observed.

@@ -105,25 +105,7 @@ random_state, verbose
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
-        self.alphas = alphas
-        self.n_alphas = n_alphas
-        self.alpha_ratio = alpha_ratio
-        self.metric_powers = metric_powers
-        self.cv = cv
-        self.selection = selection
-        self.n_jobs = n_jobs
-        self.input = input
-        self.max_rank = max_rank
-        self.offsets = offsets
-        self.offset_alpha = offset_alpha
-        self.scale = scale
-        self.missing_values = missing_values
-        self.add_indicator = add_indicator
-        self.keep_empty_features = keep_empty_features
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.verbose = verbose
+        self._set_parameters(locals())
 
     def _completed(self, cells: Observations) -> Completed:
         self._check()

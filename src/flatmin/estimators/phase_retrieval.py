@@ -98,15 +98,7 @@ class PhaseRetrieval(MatrixRegressor):
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
-        self.alpha = alpha
-        self.noise = noise
-        self.certify = certify
-        self.max_rank = max_rank
-        self.refit = refit
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.verbose = verbose
+        self._set_parameters(locals())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -97,19 +97,7 @@ class QuadraticNetworkRegressor(MatrixRegressor):
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            alpha,
-            metric_power=metric_power,
-            max_rank=max_rank,
-            refit=refit,
-            tol=tol,
-            max_iter=max_iter,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.fit_linear = fit_linear
-        self.fit_intercept = fit_intercept
-        self.scale = scale
+        self._set_parameters(locals())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

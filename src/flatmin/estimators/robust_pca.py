@@ -119,15 +119,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
-        self.alpha = alpha
-        self.weight = weight
-        self.center = center
-        self.max_rank = max_rank
-        self.refit = refit
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.verbose = verbose
+        self._set_parameters(locals())
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Split a table and find the components of its low-rank part.

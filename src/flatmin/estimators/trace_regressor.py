@@ -77,18 +77,7 @@ class TraceRegressor(MatrixRegressor):
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            alpha,
-            metric_power=metric_power,
-            max_rank=max_rank,
-            refit=refit,
-            tol=tol,
-            max_iter=max_iter,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.shape = shape
-        self.fit_intercept = fit_intercept
+        self._set_parameters(locals())
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit M to samples.

@@ -10,14 +10,17 @@ from flatmin._core.arrays import Array
 
 __all__ = ["block_triplets"]
 
-#: Each step multiplies a block of this many more columns than are wanted …
-BESIDE = 4
-#: … but of at least this many, which cost little more than fewer, and at most so many.
-NARROWEST, WIDEST = 8, 16
-#: The basis grows to this many blocks, or this many times what is wanted, before it starts anew from the best.
+#: A block has this many more columns than there are wanted triplets …
+EXTRA_COLUMNS = 4
+#: … but at least this many, which cost little more than fewer …
+NARROWEST = 8
+#: … and at most this many.
+WIDEST = 16
+#: Blocks in the basis before the iteration restarts from the leading Ritz vectors.
 MOST_BLOCKS = 10
+#: Number of restarts.
 RESTARTS = 6
-#: Accuracy of directions that nothing depends on.
+#: Tolerance for directions whose values are all below ``below``.
 ROUGH = 0.1
 
 
@@ -26,21 +29,21 @@ def block_triplets(
 ) -> tuple[Array, Array, Array]:
     """Return about ``count`` leading singular triplets ``U, s, V`` of a matrix known by its products with blocks.
 
-    The Krylov space of ``SᵀS`` and a random block is kept orthonormal; Ritz values never exceed the true ones. The
-    iteration ends once a step moves none of the wanted ones by more than ``tol²``, relatively.
+    The iteration keeps an orthonormal basis of the Krylov space of ``SᵀS`` and a random block. Ritz values never exceed
+    the true ones. It ends once a step changes no wanted Ritz value by more than ``tol²``, relatively.
 
     Parameters
     ----------
     S : sparse array or LinearOperator, shape (d1, d2)
         Real; its transpose ``S.T`` must have products too.
     count : int
-        How many triplets; fewer are returned where the rank of S is less.
+        Number of triplets; fewer are returned if the rank of S is smaller.
     tol : float
         Roughly the relative accuracy of the directions.
     seed : int
-        Chooses the random block.
+        Seed of the random block.
     below : float
-        Where all singular values are clearly below this one, they are only found roughly.
+        If all singular values are clearly below this one, they are computed roughly.
 
     Examples
     --------
@@ -50,9 +53,9 @@ def block_triplets(
     array([499., 498.])
     """
     n = S.shape[1]
-    width = min(n, max(NARROWEST, min(count + BESIDE, WIDEST)))
+    width = min(n, max(NARROWEST, min(count + EXTRA_COLUMNS, WIDEST)))
     most = min(n, max(MOST_BLOCKS * width, 3 * count))
-    start = S.T @ np.random.default_rng(seed).standard_normal((S.shape[0], width))  # in the range, lest zeros count
+    start = S.T @ np.random.default_rng(seed).standard_normal((S.shape[0], width))
     for _ in range(RESTARTS):
         V, values, settled = _krylov(S, start, count, most, tol, below)
         if settled or len(values) == 0:
@@ -63,7 +66,7 @@ def block_triplets(
 
 
 def _krylov(S: Any, start: Array, count: int, most: int, tol: float, below: float) -> tuple[Array, Array, bool]:
-    """Return Ritz vectors and values of ``SᵀS``, descending, and whether those wanted are settled."""
+    """Return Ritz vectors and values of ``SᵀS``, descending, and whether the wanted ones have converged."""
     basis = np.zeros((len(start), most), order="F")
     images = np.zeros_like(basis)
     block, size, before = np.linalg.qr(start)[0], 0, np.zeros(0)

@@ -1,4 +1,4 @@
-"""Lower bounds on eigenvalues that a Cholesky factorization proves, with its rounding errors counted against them."""
+"""Bounds on eigenvalues and singular values that a Cholesky factorization proves, rounding errors included."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from flatmin.linalg.subspaces import EPS
 
 __all__ = ["complement_below", "positive_on_complement", "root_of_smallest", "smallest_singular_value"]
 
-#: A product of sparse rows takes as long as so many of dense ones.
-SCATTERED, TALLEST = 180, 4
+#: Time of a multiplication of sparse rows, in units of one of dense rows.
+SCATTERED = 180
+#: Matrices with more rows than this times their columns are never made dense to be multiplied.
+TALLEST = 4
 
 
 def positive_on_complement(W: Array, U: Array, bound: float) -> bool:
@@ -30,11 +32,10 @@ def positive_on_complement(W: Array, U: Array, bound: float) -> bool:
 
 
 def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bounds: Sequence[float]) -> float | None:
-    """Return the first bound for which Cholesky proves ``‖(I−UUᵀ) S x‖ ≤ bound ‖x‖`` for all x ⟂ V, or for Sᵀ instead.
+    """Return the first of ``bounds`` with ``‖(I−UUᵀ) S x‖ ≤ bound ‖x‖`` for all x ⟂ V, proved for S or for Sᵀ, or None.
 
     ``bound² I − Sᵀ(I−UUᵀ)S + c VVᵀ`` is positive definite if its Cholesky factorization succeeds, up to a backward
-    error that is added to the bound beforehand (Rump 2006: ``γ_{n+1}`` times the trace, and the rounding of forming
-    the matrix). None if no factorization succeeds.
+    error that is subtracted beforehand (Rump 2006: ``γ_{n+1}`` times the trace, and the error of forming the matrix).
     """
     from scipy.linalg import blas, lapack
 
@@ -61,10 +62,7 @@ def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bounds: 
 
 
 def _gram(S: Any) -> Array:
-    """Return ``Sᵀ S`` of a sparse S as a dense matrix, by whichever product is faster.
-
-    Zeros add no rounding errors, so that both are as accurate.
-    """
+    """Return ``Sᵀ S`` of a sparse S as a dense matrix, by the faster of two products of equal accuracy."""
     (d1, n), counts = S.shape, np.diff(S.tocsr().indptr).astype(float)
     if d1 <= TALLEST * n and n * n * d1 < SCATTERED * float(counts @ counts):
         dense = S.toarray()
@@ -73,7 +71,7 @@ def _gram(S: Any) -> Array:
 
 
 def smallest_singular_value(columns: Array) -> float:
-    """Return a proved lower bound on the smallest singular value of a tall matrix, 0.0 where nothing is proved."""
+    """Return a proved lower bound on the smallest singular value of a tall matrix, 0.0 if nothing is proved."""
     m, n = columns.shape
     if n == 0 or m < n:
         return 0.0
@@ -82,10 +80,10 @@ def smallest_singular_value(columns: Array) -> float:
 
 
 def root_of_smallest(gram: Array, error: float) -> float:
-    """Return a proved lower bound on the root of the smallest eigenvalue of a Gram matrix, 0.0 where none is proved.
+    """Return a proved lower bound on the root of the smallest eigenvalue of a Gram matrix, 0.0 if none is proved.
 
-    An eigenvalue solver estimates it; a Cholesky factorization of the matrix less a share of its square proves it, with
-    the rounding errors of forming and factorizing (Rump 2006), at most ``error``, counted against it.
+    An eigenvalue solver estimates that eigenvalue. A Cholesky factorization of the matrix, shifted by a share of it,
+    proves the bound. Rounding errors of forming and factorizing (Rump 2006), at most ``error``, are subtracted.
     """
     from scipy.linalg import eigvalsh
 

@@ -1,8 +1,8 @@
-"""What a Lanczos iteration from a random start says about the largest eigenvalue: a bound from above, up to a chance.
+"""Upper bounds on the largest eigenvalue from a randomly started Lanczos iteration, valid with a stated probability.
 
-Ritz values approach the largest eigenvalue from below, so they prove nothing. But a random start is nearly orthogonal
-to the eigenvector of that eigenvalue only with a small chance, and if it is not, an iteration cannot overlook it. The
-theory is in docs/theory/bounds.md.
+Ritz values approach the largest eigenvalue from below, so they prove nothing. But a random start has a component along
+its eigenvector that is not too small, except with a small probability, and then the iteration cannot overlook the
+eigenvalue. The theory is in docs/theory/bounds.md.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from flatmin._core.arrays import Array
 __all__ = ["Krylov", "RandomBound", "largest_eigenvalue", "least_component"]
 
 EPS = float(np.finfo(float).eps)
-#: The bound is computed after this many steps first, and after this many times more again.
-FIRST, AGAIN = 5, 1.2
-#: Rounding errors may take this share of the component of a start.
+#: Steps before the bound is computed for the first time.
+FIRST = 5
+#: Factor by which the number of steps grows until it is computed again.
+AGAIN = 1.2
+#: Share of the component of a start that rounding errors may remove.
 LEFT_TO_ROUNDING = 0.01
 
 
 @dataclass(frozen=True)
 class Krylov:
-    """The matrix T of k Lanczos steps from a unit vector v, and the norm of the residual that is left.
+    """The tridiagonal matrix T of k Lanczos steps from a unit vector v, and the norm of the residual.
 
     The vectors of the iteration are ``q_j(A) v`` with polynomials q_0 = 1, … , q_k that are orthonormal for the
     spectral measure of v, ``μ = Σ_i c_i² δ(λ_i)`` with c_i the component of v along eigenvector i.
@@ -38,12 +40,12 @@ class Krylov:
     ----------
     diagonal : ndarray, shape (k,)
         Diagonal of T.
-    beside : ndarray, shape (k,)
-        What stands beside it, and last the norm of the residual, which is no part of T.
+    off_diagonal : ndarray, shape (k,)
+        Off-diagonal of T, followed by the norm of the residual, which is no part of T.
     rounding : float
-        The part of the products that T leaves out: zero but for rounding errors.
+        Norm of the part of the products that T does not represent; rounding errors only.
     exhausted : bool
-        Whether the residual is zero: T then has every eigenvalue whose eigenvectors v is not orthogonal to.
+        Whether the residual is zero. T then has every eigenvalue whose eigenvectors are not orthogonal to v.
 
     Examples
     --------
@@ -53,7 +55,7 @@ class Krylov:
     """
 
     diagonal: Array
-    beside: Array
+    off_diagonal: Array
     rounding: float
     exhausted: bool
 
@@ -75,35 +77,34 @@ class Krylov:
     @property
     def residuals(self) -> Array:
         """Return, for each Ritz value, a distance within which an eigenvalue of A lies."""
-        return np.asarray(self.beside[-1] * np.abs(self._decomposition[1][-1]))
+        return np.asarray(self.off_diagonal[-1] * np.abs(self._decomposition[1][-1]))
 
     @cached_property
     def _decomposition(self) -> tuple[Array, Array]:
-        return eigh_tridiagonal(self.diagonal, self.beside[:-1])  # type: ignore[no-any-return]
+        return eigh_tridiagonal(self.diagonal, self.off_diagonal[:-1])  # type: ignore[no-any-return]
 
     def reversed(self) -> Krylov:
         """Return the same for −A."""
-        return Krylov(-self.diagonal, self.beside, self.rounding, self.exhausted)
+        return Krylov(-self.diagonal, self.off_diagonal, self.rounding, self.exhausted)
 
     def upper_bound(self, component: float, orthonormal: bool = True) -> float:
-        """Return a number that no eigenvalue exceeds whose eigenvectors have a component of at least this in v.
+        """Return a bound on all eigenvalues along whose eigenvectors v has at least the given component.
 
         A polynomial p of degree k with ``∫ p² dμ = 1`` has ``c² p(λ)² ≤ 1`` at an eigenvalue λ with component c. The
-        largest ``p(λ)²`` of all of them is ``K(λ) = Σ_{j ≤ k} q_j(λ)²``. So ``K(λ) ≤ 1/c²``, and beyond the largest
-        Ritz value K grows. Where rounding has cost the vectors their orthogonality, the largest ``q_j(λ)²`` takes the
-        place of the sum.
+        largest ``p(λ)²`` of all of them is ``K(λ) = Σ_{j ≤ k} q_j(λ)²``. So ``K(λ) ≤ 1/c²``, and K grows beyond the
+        largest Ritz value. For vectors that rounding has made non-orthogonal, the largest ``q_j(λ)²`` replaces the sum.
 
         Parameters
         ----------
         component : float
-            A positive number c; for others, and for iterations that met infinite numbers or none, nothing is bounded.
+            A positive number c; otherwise, and if numbers are not finite, the bound is infinite.
         orthonormal : bool
             Whether the vectors of the iteration were kept orthogonal.
         """
-        if not (np.all(np.isfinite(self.diagonal)) and np.all(np.isfinite(self.beside)) and component > 0):
+        if not (np.all(np.isfinite(self.diagonal)) and np.all(np.isfinite(self.off_diagonal)) and component > 0):
             return math.inf
         largest = float(self.nodes[-1])
-        low, step = largest, float(self.beside[-1]) or self.floor
+        low, step = largest, float(self.off_diagonal[-1]) or self.floor
         if self._exceeds(low, component, orthonormal):
             return low
         while not self._exceeds(low + step, component, orthonormal):
@@ -118,12 +119,12 @@ class Krylov:
 
     @cached_property
     def floor(self) -> float:
-        """Return a rounding error of T, which is never zero."""
-        size = max(float(np.abs(self.diagonal).max()), float(self.beside[:-1].max(initial=0.0)))
+        """Return the size of a rounding error of T, never zero."""
+        size = max(float(np.abs(self.diagonal).max()), float(self.off_diagonal[:-1].max(initial=0.0)))
         return max(EPS * size, float(np.finfo(float).tiny))
 
     def _exceeds(self, x: float, component: float, orthonormal: bool) -> bool:
-        """Return whether ``component² K(x) > 1``; the sum is left as soon as it is, so that it cannot overflow."""
+        """Return whether ``component² K(x) > 1``; the sum stops there, so that it cannot overflow."""
         before, q, total, limit, back = 0.0, 1.0, 1.0, component**-2, 0.0
         for a, b in self._coefficients:
             if total > limit:
@@ -135,11 +136,11 @@ class Krylov:
 
     @cached_property
     def _coefficients(self) -> list[tuple[float, float]]:
-        return list(zip(self.diagonal.tolist(), np.maximum(self.beside, self.floor).tolist(), strict=True))
+        return list(zip(self.diagonal.tolist(), np.maximum(self.off_diagonal, self.floor).tolist(), strict=True))
 
 
 def least_component(n: int, failure: float, field: type = float) -> float:
-    """Return what a given component of a uniform unit vector exceeds in size with probability ``1 − failure``.
+    """Return the size that a fixed component of a uniform unit vector exceeds with probability ``1 − failure``.
 
     Its square has the law Beta(1/2, (n−1)/2), of complex vectors Beta(1, n−1). In one dimension the component is 1.
 
@@ -173,7 +174,7 @@ class RandomBound:
     Attributes
     ----------
     upper : float
-        No eigenvalue exceeds this, but for a chance of ``failure`` over the starts; infinity where products were not
+        No eigenvalue exceeds this, except with probability ``failure`` over the starts; infinite if products were not
         finite.
     reached : float
         The largest Ritz value: some eigenvalue is at least this large, up to rounding.
@@ -201,28 +202,28 @@ def largest_eigenvalue(
 ) -> RandomBound:
     """Bound the largest eigenvalue of a Hermitian A from above, by Lanczos iterations from all starts at once.
 
-    With b independent starts, one at least has a component of ``least_component(n, failure^(1/b))`` along a given
-    eigenvector, but for the chance ``failure``. What bounds the eigenvalue by that start is not known to be its own
-    iteration; so the largest of the b bounds counts. Vectors are not kept, and not made orthogonal again: the three
-    terms of the recursion hold up to rounding whether or not the vectors stay orthogonal, and the bound needs no more.
+    With b independent starts, at least one has a component of ``least_component(n, failure^(1/b))`` along a given
+    eigenvector, except with probability ``failure``. It is unknown which one, so the largest of the b bounds is
+    returned. Vectors are neither kept nor reorthogonalised: the bound needs only the three-term recursion, which holds
+    up to rounding even if the vectors lose their orthogonality.
 
     Parameters
     ----------
     apply : callable
         Returns ``A X`` of (n, b) arrays.
     starts : ndarray, shape (n, b)
-        Columns of independent standard normal numbers, independent of A as well; or their projections on a subspace
-        that A maps into itself and that has all eigenvectors in question. Changed in place.
+        Columns of independent standard normal numbers, independent of A; or their projections on an invariant subspace
+        of A that contains all eigenvectors in question. Changed in place.
     dimension : int
-        Of the space that the columns are uniform in.
+        Dimension of the space in which the columns are uniform.
     failure : float
         A probability.
     rounding : float
-        What products may be off by for unit vectors, in the Euclidean norm.
+        Bound on the Euclidean error of a product with a unit vector.
     steps : int
-        Products with every start at most.
+        Largest number of products with every start.
     enough : callable
-        Is given a Ritz value and a bound from time to time, and ends the iteration if it returns True.
+        Receives a Ritz value and a bound from time to time, and ends the iteration by returning True.
 
     Examples
     --------
@@ -236,7 +237,7 @@ def largest_eigenvalue(
     field = complex if np.iscomplexobj(starts) else float
     component = least_component(dimension, failure ** (1 / starts.shape[1]), field)
     following, upper, reached = FIRST, np.inf, -np.inf
-    diagonal, beside = [], []
+    diagonal, off_diagonal = [], []
     sizes = np.linalg.norm(starts, axis=0)
     vectors, before, back = starts, np.zeros_like(starts), np.zeros(starts.shape[1])
     vectors /= np.where(sizes > 0, sizes, 1)
@@ -248,10 +249,10 @@ def largest_eigenvalue(
         if not np.all(np.isfinite([along, back])):
             return RandomBound(np.inf, -np.inf, failure, k)
         diagonal.append(along)
-        beside.append(back)
+        off_diagonal.append(back)
         before, vectors = vectors, after / np.where(back > 0, back, 1)
         if k in (following, steps) or not np.any(back):
-            runs = _runs(np.array(diagonal), np.array(beside))
+            runs = _runs(np.array(diagonal), np.array(off_diagonal))
             off = math.sqrt(k) * rounding / (LEFT_TO_ROUNDING * component)
             reached = max(float(run.nodes[-1]) for run in runs)
             bounds = [
@@ -265,9 +266,10 @@ def largest_eigenvalue(
     return RandomBound(upper, reached, failure, k)
 
 
-def _runs(diagonal: Array, beside: Array) -> list[Krylov]:
+def _runs(diagonal: Array, off_diagonal: Array) -> list[Krylov]:
     """Return the iterations of all starts, each up to where its residual vanished."""
-    ends = np.where(np.any(beside == 0, axis=0), np.argmax(beside == 0, axis=0) + 1, len(beside))
+    ends = np.where(np.any(off_diagonal == 0, axis=0), np.argmax(off_diagonal == 0, axis=0) + 1, len(off_diagonal))
     return [
-        Krylov(diagonal[:end, i], beside[:end, i], 0.0, bool(beside[end - 1, i] == 0)) for i, end in enumerate(ends)
+        Krylov(diagonal[:end, i], off_diagonal[:end, i], 0.0, bool(off_diagonal[end - 1, i] == 0))
+        for i, end in enumerate(ends)
     ]

@@ -1,4 +1,4 @@
-"""Positive semidefinite matrices that measure how sharply the loss bends along rows and columns."""
+"""Metric: positive semidefinite matrices that measure the curvature of the loss along rows and columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 
 __all__ = ["Metric", "condition_number", "hermitian_of_product", "svd_of_product"]
 
-#: Scales within this factor are similar, and eigenvalues within its fourth power.
+#: Scales within this factor, and eigenvalues within its fourth power, need no equilibration.
 EVEN = 10.0
 
 
@@ -47,8 +47,8 @@ class Metric:
         """Return the square root of ``square``: the diagonal (n,) or the full matrix (n, n) of ``D²``.
 
         Rows whose scales differ by many orders of magnitude keep their relative accuracy: the matrix is equilibrated
-        before its null space is decided, and the root is taken from the singular values of a factor. Where scales and
-        eigenvalues are similar, none of that is needed.
+        before its null space is determined, and the root follows from the singular values of a factor. Matrices with
+        similar scales and eigenvalues are decomposed directly.
         """
         largest = float(np.max(np.abs(square), initial=0.0))
         if not largest < 1e300 or 0 < largest < 1e-300:
@@ -68,7 +68,7 @@ class Metric:
         factor = np.sqrt(eigenvalues[inside])[:, None] * Q[:, inside].conj().T * scale
         _, values, vectors = np.linalg.svd(factor)
         vectors = vectors.conj().T
-        vectors[scale == 0, : len(values)] = 0  # what is not seen at all stays exactly zero, without rounding
+        vectors[scale == 0, : len(values)] = 0  # unseen coordinates stay exactly zero
         return cls(np.concatenate([values, np.zeros(len(scale) - len(values))]), vectors)
 
     @property
@@ -94,7 +94,7 @@ class Metric:
 
     @property
     def undetermined(self) -> Array:
-        """Indices of coordinates that ``D`` does not see at all, ascending."""
+        """Indices of the coordinates in the null space of ``D``, ascending."""
         if self.vectors is None:
             return np.flatnonzero(self.values == 0)
         reach = np.abs(self.vectors[:, self.values > 0]).max(axis=1, initial=0.0)
@@ -102,7 +102,7 @@ class Metric:
 
     @cached_property
     def blind(self) -> Array:
-        """An orthonormal basis (n, n − rank) of what ``D`` does not see."""
+        """An orthonormal basis (n, n − rank) of the null space of ``D``."""
         zero = np.flatnonzero(self.values == 0)
         if self.vectors is not None:
             return self.vectors[:, zero]
@@ -119,7 +119,7 @@ class Metric:
     def tempered(self, exponent: float) -> Metric:
         """Return ``D^p`` scaled by ``mean(D²)^((1-p)/2)``, between the plain (p = 0) and the flat metric (p = 1).
 
-        The scale keeps the meaning of a penalty's strength along ``p``.
+        The scale makes alpha comparable for all ``p``.
         """
         if exponent == 1:
             return self

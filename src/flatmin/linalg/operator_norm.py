@@ -1,8 +1,8 @@
-"""Upper bounds on the largest singular values of a dual matrix: proved, or but for a stated chance.
+"""Upper bounds on the norm of a dual matrix, either rigorous or holding with a stated probability.
 
-Lanczos iterations bound an operator norm from below, so a value of theirs certifies nothing. Here they choose a
-subspace (`linalg/subspaces.py`); what is reported is proved by a dense singular value decomposition or by a Cholesky
-factorization (`linalg/factorizations.py`), or follows from random starts that have nothing to do with the matrix
+A Lanczos iteration bounds an operator norm from below, so its values certify nothing. It only chooses a subspace
+(`linalg/subspaces.py`). The reported bound is proved by a dense singular value decomposition or by a Cholesky
+factorization (`linalg/factorizations.py`), or it follows from random starts that are independent of the matrix
 (`linalg/random_starts.py`).
 """
 
@@ -42,29 +42,28 @@ from flatmin.linalg.subspaces import (
 
 __all__ = ["FACTORED", "TopSpectrum", "hermitian_spectrum", "top_spectrum"]
 
-#: Whole singular value decompositions are not computed of more entries than this.
+#: The largest number of entries of a matrix whose whole singular value decomposition is computed.
 LARGEST_DENSE = 16_000_000
-#: Up to this smaller dimension a Cholesky factorization proves the bound, since it takes little time …
+#: Up to this smaller dimension a Cholesky factorization proves the bound, since it takes little time.
 FACTORED = 2000
-#: … after random starts that look for what is missing, and leave at least this share of the room …
+#: There the random starts before it stop once (1 − upper bound) ≥ ROUGHLY · (1 − Ritz value).
 ROUGHLY = 0.3
-#: … and up to this one, if random starts bound the norm too loosely, or nothing shall be left to chance; beyond, it
-#: would take too much memory.
+#: Up to this smaller dimension a factorization also replaces loose or unwanted random bounds; it needs memory.
 CHOLESKY = 8000
-#: Many inaccurate columns are left as they are if that raises the bound of the norm by less than this.
+#: Inaccurate columns are kept if they raise the bound of the norm by less than this.
 HARMLESS = 3e-8
-#: So often are singular values looked for that belong apart.
+#: Number of searches for further leading singular values.
 ATTEMPTS = 6
 
 
 @dataclass(frozen=True, eq=False)
 class TopSpectrum:
-    """The leading singular triplets of a matrix S, with rigorous bounds on the norm and on what is left.
+    """The leading singular triplets of a matrix S, with bounds on its norm and on the norm of the remainder.
 
     Attributes
     ----------
     U, values, V : ndarray, shapes (d1, p), (p,), (d2, p)
-        Leading singular triplets, descending: all of them (kind "dense") or those that reach one.
+        Leading singular triplets, descending: all of them (kind "dense") or those whose value reaches one.
     norm : float
         An upper bound on ``‖S‖_op``.
     rest : float
@@ -72,9 +71,9 @@ class TopSpectrum:
     kind : str
         What proves the bounds: "dense", "cholesky", "proven" (a formula), "probabilistic", or "estimated" (nothing).
     slack : float
-        What the triplets couple with the rest: singular values of S differ from theirs by no more.
+        Norm of the blocks that couple the triplets with the remainder: it bounds the error of their values.
     failure : float
-        The chance that the bounds are wrong, over the random starts that they were made with.
+        The probability, over the random starts, that the bounds are wrong.
     """
 
     U: Array
@@ -122,10 +121,10 @@ def top_spectrum(
     unit : float
         Singular values above this one belong to the leading part.
     seed : int
-        Starts the iterations that choose a subspace, and draws the random starts of those that bound a norm.
+        Seed of the iterations that choose a subspace and of the random starts that bound a norm.
     randomized : bool
-        Whether bounds count that fail with a small chance; without them more is factorized, and of larger matrices
-        nothing is proved.
+        Whether to accept bounds that fail with a small probability. Without them larger matrices are factorized, and
+        of matrices beyond `CHOLESKY` nothing is proved.
     """
     d1, d2 = S.shape
     if hasattr(S, "tocsr"):
@@ -174,7 +173,7 @@ def hermitian_spectrum(
 
 
 def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -> TopSpectrum:
-    """Bound the end of the spectrum block by block: exactly on Q, by random starts on its complement."""
+    """Bound the largest eigenvalue by blocks: exactly on Q, by random starts on its complement."""
     given = Q.shape[1]
     for attempt in range(ATTEMPTS):
         SQ = S @ Q
@@ -213,9 +212,9 @@ def _padded(U: Array, rows: Array, length: int) -> Array:
 
 
 def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: bool) -> TopSpectrum:
-    """Bound the norm block by block: exactly between U and V; between their complements by random starts or Cholesky.
+    """Bound the norm by blocks: exactly between U and V; between their complements by random starts or Cholesky.
 
-    What is found above ``unit``, or was given, makes the triplets; what is found between ``EDGE`` and that, the rest.
+    Given triplets, and those found above ``unit``, are returned; values between ``EDGE`` and ``unit`` count as rest.
     """
     found = _searched(S, U, V, unit, seed)
     U, V, (UtS, SV, inner, _), rest = found.U, found.V, found.parts, found.upper
@@ -224,7 +223,7 @@ def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: boo
         proved = complement_below(S, U, V, UtS, SV, found.guesses)
         if proved is not None:
             rest, kind, failure = proved, "cholesky", 0.0
-        elif smaller <= FACTORED:  # what random starts say should have been proved easily
+        elif smaller <= FACTORED:  # a bound that random starts give should have been easy to prove
             kind, failure = "estimated", 0.0
     if kind == "probabilistic" and not randomized:
         kind, failure = "estimated", 0.0
@@ -244,9 +243,10 @@ def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: boo
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """Singular subspaces of S, `couplings` of them, and what random starts say of the norm beside them.
+    """Singular subspaces of S, their `couplings`, and random bounds on the norm between their complements.
 
-    The norm is at least ``reached`` and, but for a chance, at most ``upper``. ``given`` columns were there before.
+    That norm is at least ``reached`` and, with a stated probability, at most ``upper``. The first ``given`` columns are
+    the caller's.
     """
 
     U: Array
@@ -259,7 +259,7 @@ class _Search:
 
     @property
     def guesses(self) -> list[float]:
-        """Return bounds that a factorization may prove, in the order that they are worth trying."""
+        """Return bounds for a factorization to prove, in the order in which to try them."""
         room = max(abs(self.scale - self.reached), 1e-9)
         nearer = [self.reached + share * room for share in (0.3, 0.6, 1.0)]
         beyond = [max(self.reached, self.scale) + excess for excess in (1e-9, 1e-8, 1e-7)]
@@ -269,7 +269,7 @@ class _Search:
 
 
 def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
-    """Return subspaces with all that random starts find of size one, and what they say of the rest."""
+    """Return subspaces with all singular values near one that random starts find, and bounds on the rest."""
     given, largest = U.shape[1], np.inf
     for attempt in range(ATTEMPTS):
         U, V, parts = refined_subspaces(S, U, V) if largest > unit else (U, V, couplings(S, U, V))
@@ -291,7 +291,7 @@ def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
 def _bounded_complement(
     S: Any, U: Array, V: Array, parts: tuple[Array, Array, Array, Array], unit: float, stream: tuple[int, int]
 ) -> tuple[float, float, float, float]:
-    """Return the scale of S, the floor of values that belong to the leading part, and `complement_norm_bound`."""
+    """Return the scale of S, the least value of its leading part, and `complement_norm_bound`."""
     scale = max(1.0, float(np.linalg.norm(parts[2], 2))) if U.shape[1] else 1.0
     floor = scale * min(unit, EDGE)
     settled = ROUGHLY if min(S.shape) <= FACTORED else SETTLED

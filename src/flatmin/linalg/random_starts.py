@@ -1,4 +1,4 @@
-"""Bounds of norms by random starts, but for a stated chance, and the stream of random numbers that they come from."""
+"""Upper bounds on norms from randomly started iterations, valid with a stated probability."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ __all__ = [
     "stored_entries",
 ]
 
-#: With this probability the bound of a norm by random starts fails, and that of a margin: half of it the first time
-#: that one is tried, a quarter the second time, and so on.
+#: Probability that the bound of a norm, or of a margin, fails. The k-th attempt may use the share ``2^-(k+1)`` of it.
 FAILURE = 2e-11
-#: Iterations with random starts end when the bound leaves this share of what their estimate leaves below one …
+#: Iterations stop once (1 − upper bound) ≥ SETTLED · (1 − Ritz value) …
 SETTLED = 0.7
-#: … or after so many steps.
+#: … or after this many steps.
 STEPS = 150
-#: Cells of a sparse array that are looked at at once.
+#: Number of stored entries of a sparse array that are read at once.
 PIECE = 1 << 14
-#: Random starts at once: a product with sparse matrices costs about as much for eight vectors as for three.
-STARTS, STARTS_OF_OPERATOR = 8, 2
-#: Operators known by their products are taken to be right to this many rounding errors of the largest product.
+#: Number of random starts; a product with a sparse matrix costs about the same for eight vectors as for three.
+STARTS = 8
+#: Number of random starts for an operator that is known by its products only.
+STARTS_OF_OPERATOR = 2
+#: Assumed relative error of the products of such an operator.
 OPERATOR_ROUNDING = 1e3 * EPS
-#: Names the stream of random numbers that nothing else draws from.
+#: Key of a stream of random numbers that nothing else draws from.
 STREAM = 0x6E6F726D
 
 
 def extreme_eigenvalue_bound(
     S: Any, Q: Array, sign: float, scale: float, floor: float, stream: tuple[int, int]
 ) -> tuple[float, float]:
-    """Bound the largest eigenvalue of ± S on the complement of Q by random starts; return what is surely reached, too.
+    """Return an upper bound on the largest eigenvalue of ± S on the complement of Q, and a Ritz value below it.
 
-    Of `FAILURE` the k-th stream gets the share ``2^-(k+1)``.
+    The k-th stream uses the share ``2^-(k+1)`` of `FAILURE`.
     """
 
     def apply(X: Array) -> Array:
@@ -78,12 +79,12 @@ def complement_norm_bound(
     stream: tuple[int, int],
     settled: float = SETTLED,
 ) -> tuple[float, float]:
-    """Bound the norm of ``R = (I − UU*) S (I − VV*)`` by random starts for R*R; return what is surely reached as well.
+    """Return an upper bound on the norm of ``R = (I − UU*) S (I − VV*)`` from random starts for R*R, and a lower one.
 
-    It ends once the bound leaves the share ``settled`` of the room between what is reached and ``scale``.
+    The iteration ends once (scale − upper) ≥ settled · (scale − lower).
 
     The starts come from a stream of random numbers of their own. A dual vector may depend on other random numbers with
-    the same seed: those that a solver started with, or that chose the data. It does not depend on these.
+    the same seed: those of the solver or of the data. It does not depend on these.
     """
     if S.shape[0] < S.shape[1]:
         S, U, V, UtS = adjoint_of(S), V, U, SV.conj().T
@@ -124,16 +125,16 @@ def normal_starts(S: Any, count: int, stream: tuple[int, int]) -> Array:
 
 
 def starts_at_once(S: Any) -> int:
-    """Return how many random starts S is worth."""
+    """Return the number of random starts for S."""
     return STARTS if isinstance(S, np.ndarray) or hasattr(S, "tocsr") else STARTS_OF_OPERATOR
 
 
 def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float:
-    """Return a bound on the rounding error of ``R x``, ‖x‖ = 1, or R*R x, with R the matrix S beside p triplets.
+    """Return a bound on the rounding error of ``R x``, or of R*R x, for ‖x‖ = 1 and R the matrix S without p triplets.
 
-    A sum of w products is off by at most ``w ε/2`` times the sum of their sizes; the norm of |S| is at most
-    ``(‖S‖_1 ‖S‖_∞)^½`` and ``‖S‖_F``, and that of ``|U||U|*`` at most p. Of an operator known by its products it is
-    taken for granted that they are accurate, for its ``scale``.
+    A sum of w products is off by at most ``w ε/2`` times the sum of their sizes. The norm of |S| is at most
+    ``(‖S‖_1 ‖S‖_∞)^½`` and ``‖S‖_F``, and that of ``|U||U|*`` at most p. The products of an operator are assumed to
+    have the relative error `OPERATOR_ROUNDING` of ``scale``.
     """
     if not (isinstance(S, np.ndarray) or hasattr(S, "tocsr")):
         return OPERATOR_ROUNDING * scale ** (1 + twice)
@@ -149,9 +150,9 @@ def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float
 
 
 def _sparse_sizes(S: Any) -> tuple[list[float], list[int], float]:
-    """Return of a sparse array the largest sums of sizes in a row and a column, most entries there, and ``‖|S|‖_F²``.
+    """Return largest sums of sizes and numbers of entries, of a row and a column of a sparse array, and ``‖S‖_F²``.
 
-    It is gone through in pieces, so that nothing as long as it is made. Where entries repeat the last is infinite.
+    The array is read in pieces, to save memory. The square is infinite if entries repeat.
     """
     M = S if S.format == "csr" else S.T if S.format == "csc" else S.tocsr()
     across, terms = np.zeros(M.shape[1]), np.zeros(M.shape[1], np.int64)
@@ -171,7 +172,7 @@ def _sparse_sizes(S: Any) -> tuple[list[float], list[int], float]:
 
 
 def stored_entries(S: Any, axis: int) -> Array:
-    """Return how many entries a sparse array has in every row (0) or column (1)."""
+    """Return the number of stored entries in every row (axis 0) or column (axis 1) of a sparse array."""
     if S.format not in ("csr", "csc"):
         S = S.tocsr()
     if (S.format == "csr") == (axis == 0):

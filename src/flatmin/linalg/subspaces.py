@@ -1,4 +1,4 @@
-"""Singular subspaces and eigenvectors as iterations find them, which choose what is proved elsewhere."""
+"""Approximate singular subspaces and eigenvectors. They steer the proofs in `operator_norm.py`; none is a bound."""
 
 from __future__ import annotations
 
@@ -37,26 +37,38 @@ __all__ = [
 
 EPS = float(np.finfo(float).eps)
 
-#: Up to this smaller dimension the whole singular value decomposition is computed.
+#: Up to this smaller dimension whole singular value decompositions are computed.
 DENSE = 400
 #: Up to this dimension a single eigenvalue is computed by a decomposition; Lanczos is faster beyond.
 LARGEST_QUICK = 100
 #: Up to this dimension the eigenvalues of a Hermitian matrix are computed.
 LARGEST_HERMITIAN = 2000
-#: Singular subspaces that couple with their complements by more than this are computed anew.
+#: Singular subspaces are refined until their coupling with the complements is at most this.
 ACCURATE = 1e-7
-#: … by so many rounds of block Krylov steps of this depth, unless there are more columns than these.
-REFINEMENTS, DEPTH, WIDEST_GUESS = 3, 4, 100
-#: So many columns are dear to compute anew, and are not refined further if a round gains less than this factor.
-MANY_COLUMNS, GAIN = 32, 3.0
-#: Singular values above this one cost random starts more steps than to be found and set apart.
+#: Rounds of refinement.
+REFINEMENTS = 3
+#: Block Krylov steps of a round.
+DEPTH = 4
+#: Subspaces of more columns are not refined.
+WIDEST_GUESS = 100
+#: From this many columns on, subspaces are not recomputed from scratch, since that is slow …
+MANY_COLUMNS = 32
+#: … and refinement ends once a round reduces the coupling by less than this factor.
+GAIN = 3.0
+#: Singular values above this one are searched for: bounding them by random starts would take more steps.
 EDGE = 0.9975
-#: So many of them are looked for, in blocks of this width, with so many restarts, to this residual.
-MOST_TRIPLETS, BLOCK, CYCLES, SEPARATED = 400, 8, 30, 1e-7
+#: Largest number of singular triplets to search for.
+MOST_TRIPLETS = 400
+#: Width of the blocks of that search.
+BLOCK = 8
+#: Number of its restarts.
+CYCLES = 30
+#: Its tolerance for the residual of a singular vector.
+SEPARATED = 1e-7
 
 
 def as_array(S: Any) -> Array:
-    """Return an array, a sparse array or anything else with ``@`` as an array, itself where it is one.
+    """Return an array, a sparse array or another operator with ``@`` as an array; arrays are returned as they are.
 
     Examples
     --------
@@ -115,8 +127,8 @@ def adjoint_of(S: Any) -> Any:
 def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tuple[Array, Array, Array]:
     """Return about ``count`` leading singular triplets ``U, s, V`` of an array, a sparse array or an operator.
 
-    Arrays are decomposed; otherwise ``SᵀS`` is iterated by Lanczos to a residual of ``tol²``, relatively, or as far as
-    it comes: the triplets are Ritz approximations, whose values never exceed the true ones.
+    Arrays are decomposed. For operators Lanczos iterates ``SᵀS`` to a relative residual of ``tol²``, or until it
+    stalls. The triplets are then Ritz approximations, whose values never exceed the true ones.
     """
     smaller = min(S.shape)
     if isinstance(S, np.ndarray) or (hasattr(S, "toarray") and smaller <= DENSE) or count >= smaller - 1:
@@ -145,10 +157,10 @@ def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tu
 def leading_eigenpairs(
     S: Any, count: int, seed: int = 0, by_size: bool = False, tol: float = 1e-3
 ) -> tuple[Array, Array]:
-    """Return about ``count`` eigenvalues of a Hermitian S, largest first (in size, if asked for), and eigenvectors.
+    """Return about ``count`` leading eigenvalues of a Hermitian S, descending, and eigenvectors; by size on request.
 
-    Arrays are decomposed, unless they are large; otherwise Lanczos approximates them, from below, to a residual of
-    ``tol``, relatively.
+    Arrays are decomposed, unless they are large. Otherwise Lanczos approximates the eigenvalues from below, to a
+    relative residual of ``tol``.
     """
     small = S.shape[0] <= (LARGEST_HERMITIAN if isinstance(S, np.ndarray) else DENSE)
     if small or count >= S.shape[0] - 1:
@@ -185,21 +197,21 @@ def extreme_eigenvalue(S: Array, lowest: bool = False) -> float:
 
 
 def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: int = 0) -> tuple[Array, Array]:
-    """Return estimates, from above, of the lowest eigenvalues of W on the complement of U in what is seen.
+    """Return estimates, from above, of the lowest eigenvalues of W on the complement of U within the seen subspace.
 
-    Lanczos finds the largest eigenvalues of ``P (c I − W) P`` with the projector P on that complement, where c is a
-    little more than the largest eigenvalue of W: what P removes is in the way at neither end.
+    Lanczos finds the largest eigenvalues of ``P (c I − W) P`` with the projector P on that complement. Here c is
+    slightly above the largest eigenvalue of W, so the zeros that P makes are at neither end of the spectrum.
 
     Parameters
     ----------
     W : ndarray or operator with ``@``, shape (d, d)
-        A Hermitian matrix that vanishes on U and on what is not seen.
+        A Hermitian matrix that vanishes on U and on unseen directions.
     U : ndarray, shape (d, k)
         Orthonormal columns.
     seen : Metric
-        The projector on what counts, as the power 0 of a metric.
+        The projector on seen directions, as the power 0 of a metric.
     count : int
-        How many eigenvalues to look for.
+        Number of eigenvalues.
     tol : float
         Their error, relative to the largest eigenvalue of W.
     seed : int
@@ -208,7 +220,7 @@ def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float,
     Returns
     -------
     values : ndarray, shape (count,)
-        Ascending; fewer, or none, where the iteration does not converge.
+        Ascending; fewer, or none, if the iteration does not converge.
     vectors : ndarray, shape (d, count)
         Orthonormal eigenvectors.
 
@@ -254,15 +266,15 @@ def flipped_on_complement(
 
 
 def leading_subspaces(S: Any, count: int, seed: int) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
-    """Return leading singular subspaces, and `couplings` of them."""
+    """Return leading singular subspaces, computed from scratch, and their `couplings`."""
     U, _, V = leading_triplets(S, count, tol=1e-5, seed=seed)
     return U, V, couplings(S, U, V)
 
 
 def refined_subspaces(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
-    """Return singular subspaces that couple less with their complements, and `couplings` of them.
+    """Return refined singular subspaces, and their `couplings`, from a guess.
 
-    What the guess leaves of them is nearly in the span of its residuals and of their products with S*S.
+    The missing parts are nearly in the span of the residuals of the guess and of their products with S*S.
     """
     p = U.shape[1]
     parts = couplings(S, U, V)
@@ -288,8 +300,8 @@ def refined_subspaces(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[A
 def extended_subspaces(S: Any, U: Array, V: Array, unit: float, floor: float, seed: int) -> tuple[Array, Array, float]:
     """Append singular vectors of the deflated S whose value exceeds ``floor``; return the largest value as well.
 
-    Where the matrix turns out to be larger than one, the floor rises with it. Block Krylov steps are restarted from
-    the Ritz vectors that count. A cluster need not be told apart: what matters is the residual of each vector.
+    If the largest value exceeds one, the floor rises with it. Block Krylov steps are restarted from the leading Ritz
+    vectors. Clustered vectors need not be separated: only the residual of each vector matters.
     """
     R, room = deflate(S, U, V), min(S.shape) - U.shape[1]
     adjoint = R.conj().T if isinstance(R, np.ndarray) else R.H
@@ -323,13 +335,13 @@ def extended_subspaces(S: Any, U: Array, V: Array, unit: float, floor: float, se
 
 
 def block_norm(inner: Array, coupling: Array, rest: float) -> float:
-    """Return a bound on the norm of a matrix from its leading block and bounds on its three others."""
+    """Return a bound on the norm of a matrix from its leading block and bounds on its other three blocks."""
     top = float(np.linalg.norm(inner, 2)) * (1 + 1e2 * EPS) if inner.size else 0.0
     return float(np.linalg.norm([[top, coupling[0]], [coupling[1], rest]], 2)) * (1 + 10 * EPS)
 
 
 def couplings(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
-    """Return ``U*S``, ``SV``, ``U*SV`` and bounds on the blocks of S that couple U and V with their complements."""
+    """Return ``U*S``, ``SV``, ``U*SV`` and bounds on the blocks of S between U or V and the other complement."""
     UtS, SV = (adjoint_of(S) @ U).conj().T, S @ V
     inner = UtS @ V
     coupling = np.array([np.linalg.norm(UtS - inner @ V.conj().T), np.linalg.norm(SV - U @ inner)]) + 1e2 * EPS

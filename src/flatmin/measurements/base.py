@@ -1,4 +1,4 @@
-"""What every linear measurement map can do."""
+"""Measurement: the base class of linear maps from matrices to vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flatmin.linalg.metric import Metric
 
 __all__ = ["Measurement"]
 
-#: How many numbers a block of streamed sensing matrices may hold: as many as stay in the processor's cache.
+#: Largest number of entries in a block of streamed sensing matrices, chosen to stay in the cache.
 BLOCK = 250_000
 
 
@@ -23,8 +23,8 @@ class Measurement(ABC):
     """A linear map ``A : X ↦ (⟨A_1, X⟩, …, ⟨A_m, X⟩)`` with ``⟨A, X⟩ = Re tr(A* X)``.
 
     A new map is one file: subclass, set ``shape``, ``size`` and ``dtype``, define ``forward`` and ``adjoint``, and run
-    `flatmin.testing.check_measurement` on an instance. Everything else has a default; override what can be had
-    cheaper.
+    `flatmin.testing.check_measurement` on an instance. Everything else has a default; override it with faster
+    methods where they exist.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Measurement(ABC):
     size : int
         The number of measurements m.
     dtype : numpy.dtype
-        float64, or complex128 where the sensing matrices are complex.
+        float64, or complex128 for complex sensing matrices.
     is_rank_one : bool
         Whether every ``A_i = x_i x_i*``; such maps have `amplitudes` and `superposition`.
     """
@@ -56,7 +56,7 @@ class Measurement(ABC):
         return self.forward(L @ R.conj().T)
 
     def adjoint_operator(self, y: Array) -> Any:
-        """Return ``A*(y)`` as anything with ``@`` and ``.T``: sparse where ``A*(y)`` is, else an array."""
+        """Return ``A*(y)`` as an object with ``@`` and ``.T``: a sparse array if ``A*(y)`` is sparse."""
         return self.adjoint(y)
 
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
@@ -89,7 +89,7 @@ class Measurement(ABC):
         raise InputError(f"{self!r} is not known to have sensing matrices x x*, expected RankOne or CodedDiffraction")
 
     def gram_diagonals(self) -> tuple[Array, Array]:
-        """Return ``Σ A_i A_i*`` and ``Σ A_i* A_i``, each a full matrix or, where it is diagonal, its diagonal."""
+        """Return ``Σ A_i A_i*`` and ``Σ A_i* A_i``, each as a matrix or, if it is diagonal, as its diagonal."""
         d1, d2 = self.shape
         rows, cols = np.zeros((d1, d1), self.dtype), np.zeros((d2, d2), self.dtype)
         for start, stop in self._blocks():
@@ -103,7 +103,7 @@ class Measurement(ABC):
     def metric(self) -> tuple[Metric, Metric]:
         """Return ``(D1, D2)`` with ``D1² = Σ A_i A_i* / (m d2)`` and ``D2² = Σ A_i* A_i / (m d1)``.
 
-        They measure how sharply the loss bends along the rows and the columns of the factors, and behave like arrays
+        They measure the curvature of the loss along the rows and the columns of the factors. They behave like arrays
         (d1, d1) and (d2, d2) under ``@`` and ``numpy.asarray``.
         """
         rows, cols = self.gram_diagonals()
@@ -112,14 +112,14 @@ class Measurement(ABC):
     def jacobian(self, L: Array, R: Array) -> Array | None:
         """Return the explicit derivative of ``(L, R) ↦ A(L Rᵀ)``, shape (m, k, d1 + d2), or None.
 
-        Entry ``[i, c]`` holds ``A_i R[:, c]`` followed by ``A_iᵀ L[:, c]``. Only worth having where products with it
-        beat those through `forward_factors` and `adjoint_operator`.
+        Entry ``[i, c]`` holds ``A_i R[:, c]`` followed by ``A_iᵀ L[:, c]``. Maps offer it if products with it are
+        faster than `forward_factors` and `adjoint_operator`.
         """
         return None
 
     @property
     def has_normal_matrix(self) -> bool:
-        """Whether `normal_matrix` is there and small enough to be factorized."""
+        """Whether `normal_matrix` exists and is small enough to be factorized."""
         return False
 
     def normal_matrix(self, L: Array, R: Array, P: Array) -> Array:
@@ -130,10 +130,7 @@ class Measurement(ABC):
         raise NotImplementedError
 
     def products(self, R: Array) -> Array | None:
-        """Return ``A_i R`` for every i with its axes turned, ``[i, c] = A_i R[:, c]``, shape (m, k, d1), or None.
-
-        Only worth having where it beats `adjoint_operator`, as with `jacobian`.
-        """
+        """Return ``A_i R[:, c]`` at ``[i, c]``, shape (m, k, d1), or None if `adjoint_operator` is as fast."""
         return None
 
     def curvature_blocks(self, L: Array, R: Array) -> Array | None:
@@ -154,8 +151,8 @@ class Measurement(ABC):
     def merged(self) -> tuple[Measurement, Any] | None:
         """Return ``(A', Q)`` with ``A = Q A'``, Q (m, m') orthonormal columns, or None.
 
-        Redundant measurements (repeated entries, more equations than unknowns) are merged this way, and sorted where
-        that is faster; data that are not in the range of Q contradict themselves.
+        This merges redundant measurements (repeated entries, more equations than unknowns), and sorts them if that is
+        faster. Data outside the range of Q are contradictory.
         """
         return None
 
@@ -234,32 +231,25 @@ class _Congruence(_Wrapper):
         return self.inner.is_rank_one and self.P1 is self.P2
 
     def amplitudes(self, U: Array) -> Array:
-        """Return the inner amplitudes at ``P1 U``."""
         return self.inner.amplitudes(self.P1 @ U)
 
     def superposition(self, V: Array) -> Array:
-        """Return P1 times the inner superposition of V."""
         return np.asarray(self.P1 @ self.inner.superposition(V))
 
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
-        """Return ``P1 A_i P2``."""
         A = self.inner.matrices(start, stop)
         return np.asarray(self.P1.dense @ A @ self.P2.dense)
 
     def forward(self, X: Array) -> Array:
-        """Return ``A(P1 X P2)``."""
         return self.inner.forward((self.P1 @ X) @ self.P2)
 
     def adjoint(self, y: Array) -> Array:
-        """Return ``P1 A*(y) P2``."""
         return np.asarray((self.P1 @ self.inner.adjoint(y)) @ self.P2)
 
     def forward_factors(self, L: Array, R: Array) -> Array:
-        """Return ``A(P1 L (P2 R)*)``."""
         return self.inner.forward_factors(self.P1 @ L, self.P2 @ R)
 
     def jacobian(self, L: Array, R: Array) -> Array | None:
-        """Return the derivative of the inner map at ``(P1 L, P2 R)``, multiplied by P1 and P2."""
         J = self.inner.jacobian(self.P1 @ L, self.P2 @ R)
         if J is None:
             return None
@@ -269,7 +259,6 @@ class _Congruence(_Wrapper):
         return J
 
     def products(self, R: Array) -> Array | None:
-        """Return ``P1 A_i P2 R``."""
         inner = self.inner.products(self.P2 @ R)
         return None if inner is None else np.asarray(inner @ self.P1.dense.T)
 
@@ -286,15 +275,12 @@ class _Subset(_Wrapper):
         return self.inner.is_rank_one
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
-        """Return the kept measurements of the inner congruence."""
         return _Subset(self.inner.congruence(P1, P2), self.index)
 
     def amplitudes(self, U: Array) -> Array:
-        """Return the kept amplitudes."""
         return self.inner.amplitudes(U)[self.index]
 
     def superposition(self, V: Array) -> Array:
-        """Return the inner superposition of V, spread over all measurements."""
         spread = np.zeros((self.inner.size, V.shape[1]), np.result_type(V, self.dtype))
         np.add.at(spread, self.index, V)
         return self.inner.superposition(spread)
@@ -305,23 +291,18 @@ class _Subset(_Wrapper):
         return len(self.index)
 
     def forward(self, X: Array) -> Array:
-        """Return the kept measurements of X."""
         return self.inner.forward(X)[self.index]
 
     def forward_factors(self, L: Array, R: Array) -> Array:
-        """Return the kept measurements of ``L R*``."""
         return self.inner.forward_factors(L, R)[self.index]
 
     def adjoint(self, y: Array) -> Array:
-        """Return the adjoint of y, spread over all measurements."""
         return self.inner.adjoint(self._spread(y))
 
     def adjoint_operator(self, y: Array) -> Any:
-        """Return the inner operator of y, spread over all measurements."""
         return self.inner.adjoint_operator(self._spread(y))
 
     def traces(self) -> Array:
-        """Return the kept traces."""
         return self.inner.traces()[self.index]
 
     def _spread(self, y: Array) -> Array:
@@ -340,43 +321,33 @@ class _Weighted(_Wrapper):
         return self.inner.is_rank_one and bool(np.all(self.weights >= 0))
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
-        """Return the inner congruence with the same weights."""
         return _Weighted(self.inner.congruence(P1, P2), self.weights)
 
     def amplitudes(self, U: Array) -> Array:
-        """Return the inner amplitudes times the roots of the weights."""
         return np.asarray(np.sqrt(self.weights)[:, None] * self.inner.amplitudes(U))
 
     def superposition(self, V: Array) -> Array:
-        """Return the inner superposition of V times the roots of the weights."""
         return self.inner.superposition(np.sqrt(self.weights)[:, None] * V)
 
     def forward(self, X: Array) -> Array:
-        """Return the weighted measurements of X."""
         return self.weights * self.inner.forward(X)
 
     def adjoint(self, y: Array) -> Array:
-        """Return the adjoint of the weighted y."""
         return self.inner.adjoint(self.weights * y)
 
     def adjoint_operator(self, y: Array) -> Any:
-        """Return the inner operator of the weighted y."""
         return self.inner.adjoint_operator(self.weights * y)
 
     def traces(self) -> Array:
-        """Return the weighted traces."""
         return self.weights * self.inner.traces()
 
     def forward_factors(self, L: Array, R: Array) -> Array:
-        """Return the weighted measurements of ``L R*``."""
         return self.weights * self.inner.forward_factors(L, R)
 
     def jacobian(self, L: Array, R: Array) -> Array | None:
-        """Return the weighted derivative."""
         J = self.inner.jacobian(L, R)
         return None if J is None else self.weights[:, None, None] * J
 
     def products(self, R: Array) -> Array | None:
-        """Return the weighted products."""
         inner = self.inner.products(R)
         return None if inner is None else np.asarray(self.weights[:, None, None] * inner)

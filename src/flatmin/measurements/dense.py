@@ -1,4 +1,4 @@
-"""Sensing matrices given one by one."""
+"""Dense: measurements with arbitrary sensing matrices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flatmin.measurements.base import Measurement
 
 __all__ = ["Dense"]
 
-#: Tensors of more bytes than this are not copied to be whitened.
+#: Largest tensor, in bytes, that is copied to be whitened.
 LARGEST_COPY = 16_000_000
 
 

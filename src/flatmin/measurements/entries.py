@@ -1,4 +1,4 @@
-"""Some entries of the matrix."""
+"""Entries: the measurement of some entries of a matrix."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from flatmin.measurements.base import Measurement
 
 __all__ = ["Entries"]
 
-#: Up to this many entries a matrix with a row for each is formed and factorized.
+#: Largest number of entries for which `normal_matrix` is formed and factorized.
 LARGEST_NORMAL = 2000
-#: Compiled loops are also used from SOME entries on, provided entries × columns is at least BUSY.
-SOME, BUSY = 10_000, 200_000
-#: Weights are no larger than this, and no smaller than its inverse, so that their fourth powers are numbers.
+#: Compiled loops are also used from this many entries on …
+MIN_BUSY_CELLS = 10_000
+#: … if entries times columns is at least this.
+MIN_BUSY_WORK = 200_000
+#: Largest weight, and inverse of the smallest one: their fourth powers must not overflow.
 LARGEST_WEIGHT = 1e75
-#: Positions fit in four bytes.
+#: Largest position, which fits in four bytes.
 LONGEST = 2**31 - 1
-#: So many entries at once, lest arrays that are needed for a moment be as long as all of them.
+#: Number of entries that are processed at once, to keep temporary arrays short.
 STEP = 1_000_000
 
 
@@ -88,7 +90,7 @@ class Entries(Measurement):
         return self._weighted(X.real[self.rows, self.cols])
 
     def adjoint(self, y: Array) -> Array:
-        """Return y spread over the matrix, zero elsewhere, as an array."""
+        """Return the matrix with the entries y and zeros elsewhere."""
         return np.asarray(self.adjoint_operator(y).toarray())
 
     def forward_factors(self, L: Array, R: Array) -> Array:
@@ -104,7 +106,7 @@ class Entries(Measurement):
         return self._weighted(out)
 
     def adjoint_operator(self, y: Array) -> Any:
-        """Return y spread over the matrix, as a sparse CSR array."""
+        """Return the matrix with the entries y as a sparse CSR array."""
         values = self._weighted(y)
         if self.size >= MIN_COMPILED_CELLS:
             from flatmin.linalg.kernels import CellMatrix
@@ -186,7 +188,7 @@ class Entries(Measurement):
         return self._with(weights)
 
     def merged(self) -> tuple[Measurement, Any] | None:
-        """Return one weighted measurement an entry, in row-major order, unless they are so already."""
+        """Return one weighted measurement for each entry, in row-major order; None if they are so already."""
         from scipy.sparse import csr_array
 
         order, columns, pointers = self._pattern.layout
@@ -222,8 +224,8 @@ class Entries(Measurement):
         return other
 
     def _compiled(self, columns: int) -> bool:
-        """Return whether products with factors of so many columns run in compiled loops."""
-        return self.size >= MIN_COMPILED_CELLS or (self.size >= SOME and self.size * columns >= BUSY)
+        """Return whether products with factors of this many columns run in compiled loops."""
+        return self.size >= MIN_COMPILED_CELLS or (self.size >= MIN_BUSY_CELLS and self.size * columns >= MIN_BUSY_WORK)
 
     @property
     def _arranged_weights(self) -> Array | None:
@@ -235,12 +237,12 @@ class Entries(Measurement):
 
 
 def _pieces(size: int) -> Iterator[slice]:
-    """Return slices that cover so many entries."""
+    """Return slices that cover all entries."""
     return (slice(start, min(start + STEP, size)) for start in range(0, size, STEP))
 
 
 def _positions(given: Any, name: str, bound: int) -> Array:
-    """Return a copy of an index as whole numbers below a bound, of four bytes each where they are so or are many."""
+    """Return a copy of an index as whole numbers below a bound, in four bytes each if there are many."""
     short = isinstance(given, np.ndarray) and given.dtype == np.int32 and given.ndim == 1
     index: Array = given if short else integers(given, name)
     if index.size and (index.min() < 0 or index.max() >= bound):
@@ -251,7 +253,7 @@ def _positions(given: Any, name: str, bound: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Pattern:
-    """Where entries stand, sorted once for all maps that differ in weights alone."""
+    """The positions of entries, sorted once for all maps that differ only in their weights."""
 
     rows: Array
     cols: Array
@@ -266,7 +268,7 @@ class _Pattern:
 
     @cached_property
     def layout(self) -> tuple[Array | None, Array, Array]:
-        """The order that sorts the entries by row and column (None: they are), then columns and pointers of rows."""
+        """The order that sorts the entries by row and column (None if sorted), then columns and pointers of rows."""
         if len(self.rows) >= MIN_COMPILED_CELLS:
             return self.cells.order, self.cells.indices, self.cells.pointers
         cell = self.rows.astype(np.int64, copy=False) * self.shape[1] + self.cols

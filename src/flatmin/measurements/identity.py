@@ -1,4 +1,4 @@
-"""The whole matrix."""
+"""Identity: the measurement of every entry of a matrix."""
 
 from __future__ import annotations
 

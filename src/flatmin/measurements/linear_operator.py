@@ -1,4 +1,4 @@
-"""A map that is only known by its action."""
+"""FromLinearOperator: measurements that are known only by their products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entries of a matrix where a mask is true."""
+"""Mask: the measurement of the entries where a mask is true."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from flatmin.measurements.entries import Entries, _Pattern
 
 __all__ = ["Mask"]
 
-#: So many cells of a product are formed at once.
+#: Number of cells of a product that are formed at once.
 BLOCK = 1 << 18
 
 
 class Mask(Entries):
     """The entries where a mask is true, in row-major order: for tables with holes.
 
-    The same map as `Entries` at ``*np.nonzero(seen)``, where most of a matrix is observed: it keeps a byte a cell in
-    place of two indices an entry, and works on whole rows.
+    It is the same map as `Entries` at ``*np.nonzero(seen)``, for matrices that are mostly observed: it keeps one byte
+    for each cell, not two indices for each entry, and works on whole rows.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Mask(Entries):
         return np.asarray(X.real[self.seen], dtype=float)
 
     def adjoint(self, y: Array) -> Array:
-        """Return y spread over the matrix, zero elsewhere, as an array."""
+        """Return the matrix with entries y where the mask is true and zeros elsewhere."""
         if np.shape(y) != (self.size,):
             raise InputError(f"y has shape {np.shape(y)}, expected ({self.size},)")
         M = np.zeros(self.shape)

@@ -1,4 +1,4 @@
-"""Sensing matrices of rank one, never formed."""
+"""RankOne: measurements whose sensing matrices have rank one and are never formed."""
 
 from __future__ import annotations
 

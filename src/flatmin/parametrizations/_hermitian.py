@@ -1,4 +1,4 @@
-"""What models of symmetric (complex: Hermitian) matrices share."""
+"""The base class of models of symmetric (complex: Hermitian) matrices."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from flatmin.parametrizations.base import Metrics, Parametrization
 
 __all__ = ["HermitianModel"]
 
-#: A probe of the sensing matrices this far from symmetric, relatively, shows that they are not.
+#: Relative asymmetry of a combination of sensing matrices from which on they count as asymmetric.
 ASYMMETRIC = 1e-10
 
 
 class HermitianModel(Parametrization):
-    """What models of symmetric (complex: Hermitian) matrices share: one metric ``D^½`` with ``D = (1/m) Σ A_i²``."""
+    """A model of symmetric (complex: Hermitian) matrices, with one metric ``D^½`` with ``D = (1/m) Σ A_i²``."""
 
     trace_factor: ClassVar[int] = 8
 
@@ -54,6 +54,6 @@ class HermitianModel(Parametrization):
         return 8 * float(np.linalg.norm(metric[0] @ columns) ** 2)
 
     def _bend(self, columns: int, is_complex: bool, measurement: Measurement, residual: Array) -> float:
-        """Return ``(4k/m) Σ r_i tr A_i`` (8k for complex factors): the part of the Hessian that fades with the loss."""
+        """Return ``(4k/m) Σ r_i tr A_i`` (8k for complex factors), the share of the residual in the Hessian trace."""
         weight = 8 if is_complex else 4
         return weight * columns / measurement.size * float(residual @ measurement.traces())

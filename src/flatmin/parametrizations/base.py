@@ -1,4 +1,4 @@
-"""What every map from weights to a matrix can do."""
+"""Parametrization: the base class of maps from factors to a matrix."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Metrics = tuple[Metric, Metric]
 
 
 class Parametrization(ABC):
-    """How weights make a matrix, how flat the loss is there, and which convex norm its flat solutions minimise.
+    """A map from factors to a matrix, the curvature of the loss there, and its flattest factors.
 
     Attributes
     ----------
     names : tuple of str
         The name of each factor, as in saved files.
     rank : int or None
-        The width of the model; None means as wide as it takes.
+        The width of the model; None means that the solver chooses it.
     cone : Cone
         The matrices that the model can make, and their norm.
     has_cone_norm : bool
@@ -61,7 +61,7 @@ class Parametrization(ABC):
 
     @abstractmethod
     def random(self, shape: tuple[int, int], width: int, rng: np.random.Generator) -> Factors:
-        """Return Gaussian factors of a width, or of the model's own where that is fixed."""
+        """Return Gaussian factors of a width, or of the model's own width if that is fixed."""
 
     def matrix(self, factors: Factors) -> Array:
         """Return the matrix that the factors make."""
@@ -73,7 +73,7 @@ class Parametrization(ABC):
         return int(self.pair(factors)[0].shape[1])
 
     def signature(self, factors: Factors) -> list[int] | None:
-        """Return how many columns count positive and negative, or None where there are no signs."""
+        """Return the numbers of positive and negative columns, or None for models without signs."""
         return None
 
     @abstractmethod
@@ -81,7 +81,7 @@ class Parametrization(ABC):
         """Return the trace of the Gauss-Newton part of the Hessian of ``(1/m) ‖A(X(θ)) − b‖²`` at the factors."""
 
     def hessian_trace(self, factors: Factors, measurement: Measurement, metric: Metrics, residual: Array) -> float:
-        """Return the trace of that Hessian; the Gauss-Newton trace where X is linear in each single weight."""
+        """Return the trace of that Hessian; the Gauss-Newton trace if X is linear in each single weight."""
         return self.gauss_newton_trace(factors, measurement, metric)
 
     def scaled_trace(self, factors: Factors, measurement: Measurement, metric: Metrics) -> float:
@@ -89,7 +89,7 @@ class Parametrization(ABC):
         return self.gauss_newton_trace(factors, measurement, metric)
 
     def fibre_minimum(self, factors: Factors, metric: Metrics) -> float | None:
-        """Return the smallest scaled trace over all factors of the same matrix, None where no formula is known."""
+        """Return the smallest scaled trace over all factors of the same matrix, None if no formula is known."""
         return self.trace_factor * float(self.singular(factors, metric)[1].sum())
 
     def singular(self, factors: Factors, metric: Metrics) -> tuple[Array, Array, Array]:

@@ -1,4 +1,4 @@
-"""Products of any number of matrices: ``X = W_N ⋯ W_1``."""
+"""Chain: linear networks, products ``X = W_N ⋯ W_1`` of any number of matrices."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from flatmin.parametrizations.base import Factors, Metrics, Parametrization
 
 __all__ = ["Chain"]
 
-#: Whether a map sees all entries alike is looked up entry by entry for matrices of at most this many entries.
-LARGEST_LOOKED_AT = 1000
-#: Sums of squares may differ by this, relatively, through rounding.
+#: Largest number of entries of a matrix for which a map is tested for isotropy by its dense Gram matrix.
+LARGEST_TESTED = 1000
+#: Relative rounding error of sums of squares.
 ALIKE = 1e-12
-#: Singular values below this times the dimensions, relatively, count as zero.
+#: Singular values below this share of the largest, times the dimensions, count as zero.
 ROUNDING = float(np.finfo(float).eps)
 
 
 class _Isotropic(Metric):
-    """The metric ``√γ · I`` of measurements that see all matrices alike: ``‖A(X)‖² = m γ ‖X‖²`` for every X."""
+    """The metric ``√γ · I`` of isotropic measurements: ``‖A(X)‖² = m γ ‖X‖²`` for every X."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Chain(Parametrization):
 
         (2/m) Σ_l Σ_i ‖(W_N ⋯ W_{l+1})ᵀ A_i (W_{l−1} ⋯ W_1)ᵀ‖².
 
-    Where the measurements see all matrices alike, ``‖A(X)‖² = m γ ‖X‖²`` (the whole matrix: γ = 1/m), the smallest one
+    For isotropic measurements, ``‖A(X)‖² = m γ ‖X‖²`` (the whole matrix: γ = 1/m), the smallest trace
     over all factors of X is ``2N γ (d1 d2)^(1/N) ‖X‖_*^(2 − 2/N)``: a monotone function of the nuclear norm at every
-    depth. For other measurements it is known for two layers only:
-    ``4 √(d1 d2) ‖D1 X D2‖_*``.
+    depth. For other measurements it is known only for two
+    layers: ``4 √(d1 d2) ‖D1 X D2‖_*``.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Chain(Parametrization):
         return int(np.count_nonzero(s > ROUNDING * (len(P) + len(Q)) * np.max(s, initial=0.0)))
 
     def metric(self, measurement: Measurement) -> Metrics:
-        """Return the pair (D1, D2) of `Measurement.metric`, marked where all matrices are seen alike."""
+        """Return the pair (D1, D2) of `Measurement.metric`, marked if the measurements are isotropic."""
         gamma = _gamma(measurement)
         if gamma is None:
             return measurement.metric()
@@ -140,9 +140,9 @@ class Chain(Parametrization):
         return 2 * total
 
     def fibre_minimum(self, factors: Factors, metric: Metrics) -> float | None:
-        """Return the smallest trace over all factors of the same matrix, None where no formula is known.
+        """Return the smallest trace over all factors of the same matrix, None if no formula is known.
 
-        Known: two layers, or measurements that see all matrices alike.
+        Known: two layers, or isotropic measurements.
         """
         if self.depth > 2 and self.isotropy(metric) is None:
             return None
@@ -209,7 +209,7 @@ class Chain(Parametrization):
         return list(zip(sizes[1:], sizes[:-1], strict=True))
 
     def isotropy(self, metric: Metrics) -> float | None:
-        """Return γ where the measurements see all matrices alike, ``‖A(X)‖² = m γ ‖X‖²``, else None."""
+        """Return γ if the measurements are isotropic, ``‖A(X)‖² = m γ ‖X‖²``, else None."""
         return float(metric[0].values[0] ** 2) if isinstance(metric[0], _Isotropic) else None
 
     def _known_isotropy(self, metric: Metrics) -> float:
@@ -238,7 +238,7 @@ def _gamma(measurement: Measurement) -> float | None:
         # Entries: A*A is diagonal, and its diagonal is what A*A does to the matrix of ones.
         ones = measurement.adjoint(measurement.forward_factors(np.ones((d1, 1)), np.ones((d2, 1))))
         return float(np.mean(ones)) / m if np.ptp(ones) <= ALIKE * np.max(ones) and np.min(ones) > 0 else None
-    if d1 * d2 > LARGEST_LOOKED_AT:
+    if d1 * d2 > LARGEST_TESTED:
         return None
     flat = measurement.matrices().reshape(m, -1)
     gram = flat.T @ flat

@@ -1,4 +1,4 @@
-"""One factor: ``X = U U*``."""
+"""Gram: positive semidefinite matrices ``X = U U*``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Gram(HermitianModel):
     Parameters
     ----------
     rank : int, optional
-        The width k of the model. ``None`` means as wide as it takes.
+        The width k of the model. ``None`` means that the solver chooses it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Entrywise products of vectors: ``x = u_1 ∘ … ∘ u_N``."""
+"""Hadamard: vectors ``x = u_1 ∘ … ∘ u_N``, entrywise products, for sparse regression."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flatmin.parametrizations.base import Factors, Metrics, Parametrization
 
 __all__ = ["Hadamard"]
 
-#: How many numbers a block of streamed sensing vectors may hold.
+#: Largest number of entries in a block of streamed sensing vectors.
 BLOCK = 250_000
 
 
@@ -29,8 +29,8 @@ class Hadamard(Parametrization):
     x is a column (n, 1), measured by ``⟨a_i, x⟩``, and so is every factor. With ``w_j = (1/m) Σ_i a_ij²`` the loss
     ``(1/m) ‖A x − b‖²`` has, at every point, the Hessian trace ``Σ_l Σ_j 2 w_j Π_{i≠l} u_ij²``. The smallest one over
     all factors of x is ``2N Σ_j w_j |x_j|^p`` with ``p = 2 − 2/N``, reached where all ``|u_ij| = |x_j|^(1/N)``. So two
-    factors select by a weighted ℓ1 norm, more of them by something closer and closer to ℓ2: depth takes the preference
-    for sparse solutions away.
+    factors select by a weighted ℓ1 norm. With more factors p approaches 2, and the preference for sparse solutions
+    disappears.
 
     Parameters
     ----------

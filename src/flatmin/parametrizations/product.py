@@ -1,4 +1,4 @@
-"""Two factors: ``X = L Rᵀ``."""
+"""Product: matrices ``X = L Rᵀ`` of two factors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Product(Parametrization):
     Parameters
     ----------
     rank : int, optional
-        The width k of the model. ``None`` means as wide as it takes, which is what recovery wants.
+        The width k of the model. ``None``, for recovery, means that the solver chooses it.
 
     References
     ----------

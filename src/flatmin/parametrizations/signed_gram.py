@@ -1,4 +1,4 @@
-"""Columns that add and columns that subtract: ``X = U₊ U₊ᵀ − U₋ U₋ᵀ``."""
+"""SignedGram: symmetric matrices ``X = U₊ U₊ᵀ − U₋ U₋ᵀ``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SignedGram(HermitianModel):
     Parameters
     ----------
     rank : int, optional
-        The largest total width ``k₊ + k₋``. ``None`` means as wide as it takes.
+        The largest total width ``k₊ + k₋``. ``None`` means that the solver chooses it.
     """
 
     rank: int | None = None

@@ -1,4 +1,4 @@
-"""Certificates: what a dual vector proves about a solution, and how they are put together."""
+"""Certificates: proofs from a dual vector that a solution is flattest, and their assembly."""
 
 from __future__ import annotations
 
@@ -48,20 +48,21 @@ LARGEST_DUAL = 1e100
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What a dual vector proves about a solution.
+    """The proof that a solution is flattest, from a dual vector.
 
     Any dual vector λ bounds the flattest value from below: by ``4⟨b, λ⟩ / max(1, ‖D1⁻¹A*(λ)D2⁻¹‖)`` for a product, and
     by ``8⟨b, λ⟩ / max(1, ·)`` for Hermitian models, with the largest eigenvalue (Gram) or the operator norm (signed
-    Gram) of ``D^-½ A*(λ) D^-½``. A poor λ can fail to certify; it can never lie.
+    Gram) of ``D^-½ A*(λ) D^-½``. A poor λ gives a poor bound, never a
+    wrong one.
 
-    Fit and uniqueness are two facts. For positive semidefinite matrices and measurements of rank one the trace is the
-    same at every solution that fits; there ``dual`` proves little, and ``uniqueness_dual`` what matters: a vector λ
+    Flatness and uniqueness are two facts. For positive semidefinite matrices and measurements of rank one the trace is
+    the same at every solution that fits, so uniqueness alone matters. It is proved by ``uniqueness_dual``, a vector λ
     with ``A*(λ) ⪰ 0`` whose null space is the range of X.
 
     Attributes
     ----------
     holds : bool
-        Whether relative_gap (in size) ≤ 1e-6, the operator norm is not just estimated, and, where data must be fitted,
+        Whether |relative_gap| ≤ 1e-6, the bound of the operator norm is proved, and, if the data must be fitted,
         relative_residual ≤ 1e-8, whitened_residual ≤ 1e-7 and residual_reach ≤ 1e-6.
     objective : str
         "interpolating" or "penalised".
@@ -71,15 +72,14 @@ class Certificate:
     lower_bound : float
         No matrix that fits exactly (penalised: no matrix) has a smaller value.
     relative_gap : float
-        ``(value − lower_bound) / value``, of a value of 0 the difference; slightly negative when the fit is not exact.
+        ``(value − lower_bound) / value``, for a value of 0 the difference; slightly negative if the fit is inexact.
     relative_residual : float
         ``‖A(X) − b‖ / ‖b‖``.
     whitened_residual : float
-        The same with every measurement divided by the size of its whitened sensing matrix, over ``‖D1 X D2‖``: no
-        measurement is too small to count.
+        The residual with every measurement divided by the size of its whitened sensing matrix, over ``‖D1 X D2‖``, so
+        that measurements of every scale count.
     residual_reach : float
-        ``‖λ‖ ‖A(X) − b‖ / |⟨b, λ⟩|``: by how much, relatively, the bound may be lower for matrices that fit as well as
-        X does and not exactly.
+        ``‖λ‖ ‖A(X) − b‖ / |⟨b, λ⟩|``: the relative error of the bound for matrices that fit only as well as X.
     dual : ndarray, shape (m,)
         The dual vector λ.
     dual_norm : float
@@ -87,22 +87,22 @@ class Certificate:
     bound_kind : str
         What proves ``dual_norm``: "dense", "cholesky", "proven", "probabilistic", or "estimated" (nothing).
     unique : bool or None
-        Whether the solution is the only flattest one; False only with another one in hand, None if undecided.
+        Whether the solution is the only flattest one; False only if another one is known, None if undecided.
     uniqueness_dual : ndarray or None
-        A separate proof of uniqueness, where measurements of rank one need one.
+        The separate dual vector that proves uniqueness for measurements of rank one.
     q, injectivity, margin
-        What decides uniqueness, see `flatmin.proofs.uniqueness.Uniqueness`; None where the certificate does not hold.
+        Constants of `flatmin.proofs.uniqueness.Uniqueness`; None if the certificate does not hold.
     margin_kind : str or None
-        What proves the margin, as for bound_kind; nothing does if it is "estimated".
+        What proves the margin, as for bound_kind.
     failure_probability : float or None
-        The chance that the bounds called "probabilistic" are wrong, all of them together and at most 1e-10, over
-        random numbers that were drawn for them; None where no bound is.
+        The probability, over random starts, that any "probabilistic" bound is wrong, at most 1e-10; None without such
+        bounds.
     radius : float or None
         Certified error radius: every other matrix of the model that fits the data and is as flat (penalised: has as
-        small an objective) lies within this Frobenius distance of X, if it vanishes where nothing is measured. None
-        where it does not follow. `error_radius` gives it for noisy data.
+        small an objective) and vanishes where nothing is measured lies within this Frobenius distance of X. None if
+        no bound follows. `error_radius` gives it for noisy data.
     alternative : tuple of ndarray or None
-        The factors of another flat minimum, where ``unique`` is False.
+        The factors of another flat minimum, if ``unique`` is False.
     stability : Stability or None
         The constants behind the radius.
     """
@@ -159,7 +159,7 @@ class Certificate:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.PARTS}
 
     def sure(self) -> Certificate:
-        """Return what is left of the proof without bounds that fail with a small chance."""
+        """Return the certificate without bounds that fail with a small probability."""
         if "probabilistic" not in (self.bound_kind, self.margin_kind):
             return self
         proof = replace(self, failure_probability=None, unique=None, radius=None, stability=None, alternative=None)
@@ -210,20 +210,20 @@ class Certificate:
         return replace(self, alternative=alternative, failure_probability=chance)
 
     def error_radius(self, noise: float = 0.0, excess: float = 0.0) -> float | None:
-        """Return how far from X, in the Frobenius norm, any matrix can be that explains noisy data as well.
+        """Return a bound on the Frobenius distance from X of any matrix that explains noisy data as well.
 
         Parameters
         ----------
         noise : float
-            A bound on ``‖A(X') − b‖``, in the units of the data: the size of the noise, for the truth behind them.
+            A bound on ``‖A(X') − b‖``, in the units of the data; for the true matrix, the size of the noise.
         excess : float
-            X' is at most this much less flat than X, relatively: 0.1 stands for ten per cent. Positive semidefinite
-            matrices with measurements of rank one need none, since the data determine their trace.
+            X' is at most this much less flat than X, relatively: 0.1 stands for ten per cent. Use 0 for positive
+            semidefinite matrices with measurements of rank one, since the data determine their trace.
 
         Returns
         -------
         float or None
-            None where no bound follows, because uniqueness is undecided.
+            None if no bound follows, because uniqueness is undecided.
         """
         for name, value in (("noise", noise), ("excess", excess)):
             if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
@@ -294,7 +294,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a solution fits its data, in the three ways that a certificate asks for.
+    """The three measures of fit that a certificate checks.
 
     Attributes
     ----------
@@ -334,7 +334,7 @@ class Fit:
 
 
 def check_dual(dual: Any, problem: Problem, name: str = "the dual") -> Array:
-    """Return a dual vector as an array (m,), or raise `InputError`; beyond all use, its size does not matter."""
+    """Return a dual vector as an array (m,), scaled down if it would overflow, or raise `InputError`."""
     checked, m = numeric(dual, name), problem.measurement.size
     if checked.shape != (m,):
         raise InputError(f"{name} has shape {checked.shape}, expected ({m},): one value a measurement")
@@ -355,10 +355,10 @@ def check_alpha(alpha: float, metric_power: float = 1.0) -> tuple[float, float]:
 
 
 def union_bound(*chances: float | None) -> float | None:
-    """Return a bound on the chance that any of some bounds is wrong, or None if none of them can be."""
+    """Return a bound on the probability that any of several bounds is wrong, or None if all are certain."""
     return sum(chance or 0.0 for chance in chances) or None
 
 
 def ratio(numerator: float, denominator: float) -> float:
-    """Return the quotient, or the numerator where there is nothing to divide by."""
+    """Return the quotient, or the numerator if the denominator is zero."""
     return numerator / denominator if denominator else numerator

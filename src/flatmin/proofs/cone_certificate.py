@@ -39,28 +39,28 @@ def certificate_of(
     look_further: bool = True,
     randomized: bool = True,
 ) -> Certificate:
-    """Return what ``dual`` proves about ``factors``.
+    """Return the certificate that a dual vector gives factors.
 
     Parameters
     ----------
     problem : Problem
         The model and its data.
     factors : tuple of ndarray
-        The solution; only the matrix it makes matters.
+        The solution; only its matrix matters.
     dual : ndarray, shape (m,)
         Any vector.
     uniqueness_dual : ndarray, shape (m,), optional
-        Any vector: where all solutions are equally flat, what uniqueness is judged by.
+        Any vector; it proves uniqueness in models whose solutions are all equally flat.
     alpha : float
-        Strength of the scaled trace in ``loss + alpha · trace``; 0 stands for exact fit.
+        Weight of the scaled trace in ``loss + alpha · trace``; 0 stands for exact fit.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``: 1 is flat, 0 the nuclear norm.
     seed : int
-        Starts the Lanczos iterations that choose a subspace, and draws the starts of those that bound a norm.
+        Seed of the iterations that choose a subspace and of the random starts that bound a norm.
     look_further : bool
-        Whether to look at other flat minima as well.
+        Whether to decide uniqueness.
     randomized : bool
-        Whether bounds count that fail with a small chance over random numbers, `Certificate.failure_probability`.
+        Whether to accept bounds that fail with a small probability, `Certificate.failure_probability`.
     """
     alpha, metric_power = check_alpha(alpha, metric_power)
     dual = check_dual(dual, problem)
@@ -100,7 +100,7 @@ def trace_is_determined(problem: Problem) -> bool:
 
 
 def trivial_dual(problem: Problem) -> Array:
-    """Return ``λ_i = tr A_i / m``, for which ``A*(λ) = D`` where the measurements have rank one."""
+    """Return ``λ_i = tr A_i / m``, for which ``A*(λ) = D`` if the measurements have rank one."""
     return np.asarray(problem.measurement.traces() / problem.measurement.size)
 
 

@@ -15,19 +15,19 @@ __all__ = ["Flatness", "flatness"]
 
 @dataclass(frozen=True)
 class Flatness:
-    """How sharply the loss bends at a point, exactly.
+    """The exact curvature of the loss at a point.
 
     Attributes
     ----------
     hessian_trace : float
         Trace of the Hessian of the loss.
     gauss_newton_trace : float
-        Trace of its Gauss-Newton part; the same where X is linear in each single weight, as for ``X = L Rᵀ``.
+        Trace of its Gauss-Newton part; the same if X is linear in each single weight, as for ``X = L Rᵀ``.
     scaled_trace : float
         The trace whose minimisers are flat: for ``X = L Rᵀ`` the L block over d1 plus the R block over d2, for other
         models the Gauss-Newton trace.
     fibre_minimum : float or None
-        The smallest scaled trace over all factors of the same matrix; None where no formula is known (`Chain`).
+        The smallest scaled trace over all factors of the same matrix; None if no formula is known (`Chain`).
     balance : float
         ``‖LᵀL − RᵀR‖_*``: zero when the factors are balanced.
     norm_excess : float

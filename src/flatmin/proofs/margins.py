@@ -1,4 +1,4 @@
-"""Lower bounds on the eigenvalues of a Hermitian matrix beside a subspace: proved, or but for a stated chance."""
+"""Lower bounds on the eigenvalues of a Hermitian matrix on the complement of a subspace."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from flatmin.linalg.subspaces import EPS, as_array, flipped_on_complement, lowes
 
 __all__ = ["complement_margin"]
 
-#: Up to this dimension a matrix known by its products is formed to be factorized.
+#: Up to this dimension a matrix known by its products is formed and factorized.
 LARGEST_FORMED = 5000
-#: These shares of an estimated smallest eigenvalue are tried to be proved, the larger one first.
+#: Shares of the estimated smallest eigenvalue that a factorization tries to prove, in this order.
 SHARES = (0.985, 0.5)
-#: Iterations end when the bound leaves this share of what their estimate leaves, or after so many steps, since products
-#: may be dear; and the number of the stream of random starts.
-MARGIN_SETTLED, MARGIN_STEPS, MARGIN_STREAM = 0.5, 150, 1 << 20
+#: Iterations with random starts stop once the proved margin is this share of the estimated one …
+MARGIN_SETTLED = 0.5
+#: … or after this many steps.
+MARGIN_STEPS = 150
+#: Number of the stream of random starts.
+MARGIN_STREAM = 1 << 20
 
 
 def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0, randomized: bool = True) -> tuple[float, str]:
-    """Return a lower bound on the eigenvalues of a Hermitian W on the complement of U, and what proves it.
+    """Return a lower bound on the eigenvalues of a Hermitian W on the complement of U, and the kind of its proof.
 
-    Lanczos estimates the smallest one; a Cholesky factorization proves a little less, where the matrix can be formed,
-    with its rounding errors counted against it. Beyond that size random starts bound it, but for a chance of `FAILURE`.
+    Lanczos estimates the smallest one. If the matrix can be formed, a Cholesky factorization proves a little less, with
+    its rounding errors subtracted. Random starts bound it for larger matrices, except with probability `FAILURE`.
 
     Parameters
     ----------
@@ -37,11 +40,11 @@ def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0, randomized:
     U : ndarray, shape (d, k)
         Orthonormal columns.
     seen : Metric
-        The projector on what counts, as the power 0 of a metric; W vanishes elsewhere.
+        The projector on seen directions, as the power 0 of a metric; W vanishes on the others.
     seed : int
-        Starts the Lanczos iteration, and draws the random starts.
+        Seed of the Lanczos iteration and of the random starts.
     randomized : bool
-        Whether a bound counts that fails with a small chance.
+        Whether to accept a bound that fails with a small probability.
     """
     if len(U) > LARGEST_FORMED:
         margin, kind = _likely_margin(W, U, seen, seed)
@@ -60,7 +63,7 @@ def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0, randomized:
 
 
 def _likely_margin(W: Any, U: Array, seen: Metric, seed: int) -> tuple[float, str]:
-    """Bound the eigenvalues of W beside U from below by random starts, and say that; or return a Ritz value."""
+    """Return the bound that random starts give, or else an estimate, and its kind."""
     top, inside, flipped = flipped_on_complement(W, U, seen, seed)
     found = largest_eigenvalue(
         flipped,

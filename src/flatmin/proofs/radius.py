@@ -1,4 +1,4 @@
-"""How far any other matrix can be that fits as well and is as flat: certified error radii."""
+"""Certified error radii: bounds on the distance of any other matrix that fits as well and is as flat."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Stability", "distance_to_cores", "gain_bound"]
 
 @dataclass(frozen=True)
 class Stability:
-    """Constants of the bound on how far other matrices of the model are, in whitened coordinates.
+    """Constants of the bound on the distance of other matrices of the model, in whitened coordinates.
 
     Let Z be the solution, λ the dual vector, ``Y = B*(λ)``, and U1, V1 its q leading singular vectors. Every matrix Z'
     of the model with ``‖B(Z') − b‖ ≤ noise`` and ``‖Z'‖_* ≤ (1 + excess) ‖Z‖_*`` has
@@ -29,8 +29,8 @@ class Stability:
     semidefinite : bool
         Whether the model makes positive semidefinite matrices only.
     gap : float
-        ``‖Z‖_* − ⟨λ, b⟩`` plus what the computed singular vectors couple with the rest, at least rounding; negative
-        where Z fits less well than it is flat.
+        ``‖Z‖_* − ⟨λ, b⟩`` plus the coupling of the computed singular vectors with the rest, at least a rounding error.
+        It is negative if the misfit of Z exceeds its gap.
     size : float
         ``‖Z‖_*``.
     margin, inner : float
@@ -40,7 +40,7 @@ class Stability:
     gain : float
         A bound on ``‖B(Z)‖ / ‖Z‖_*``.
     dual_size, growth : float
-        Norm of the dual vector; how much the trace can grow with the noise where the data determine it.
+        Norm of the dual vector; growth of the trace with the noise in models whose data determine the trace.
     misfit : float
         ``‖B(Z) − b‖``.
     outside : float
@@ -75,11 +75,11 @@ class Stability:
         """
         largest = (1 + excess) * self.size + self.growth * (noise + self.misfit)  # bounds ‖Z'‖_*, and so its rounding
         rounding = abs(self.gap) * (largest / self.size - 1) if self.size else 0.0
-        doubt = max(0.0, self.gap + rounding + excess * self.size + self.dual_size * noise)
+        defect = max(0.0, self.gap + rounding + excess * self.size + self.dual_size * noise)
         if self.space == "tangent":
-            apart = doubt / self.margin
+            apart = defect / self.margin
         else:
-            apart = distance_to_cores(doubt, largest, self.margin, self.inner, self.semidefinite)
+            apart = distance_to_cores(defect, largest, self.margin, self.inner, self.semidefinite)
         apart += self.outside
         within = (noise + self.misfit + self.gain * apart) / self.injectivity
         return float(self.unwhiten * np.hypot(within, apart))
@@ -89,21 +89,21 @@ class Stability:
         return asdict(self)
 
 
-def distance_to_cores(doubt: float, size: float, margin: float, inner: float, semidefinite: bool) -> float:
-    """Return a bound on the distance in the nuclear norm of any Z' from the cores ``U1 S V1*``, S Hermitian.
+def distance_to_cores(defect: float, size: float, margin: float, inner: float, semidefinite: bool) -> float:
+    """Return a bound on the nuclear distance of any Z' from the cores ``U1 S V1*``, S Hermitian.
 
     Parameters
     ----------
-    doubt, size : float
-        Bounds on ``‖Z'‖_* − ⟨Y, Z'⟩`` and ``‖Z'‖_*``.
+    defect, size : float
+        Bounds on the duality defect ``‖Z'‖_* − ⟨Y, Z'⟩`` and on ``‖Z'‖_*``.
     margin, inner : float
         ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
     semidefinite : bool
         Whether Z' is positive semidefinite.
     """
     if semidefinite:
-        return float(2 * np.sqrt(doubt * size / margin))
-    return float(np.sqrt(2 * doubt * size * (2 / margin + 2 / (1 + inner))))
+        return float(2 * np.sqrt(defect * size / margin))
+    return float(np.sqrt(2 * defect * size * (2 / margin + 2 / (1 + inner))))
 
 
 def gain_bound(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:

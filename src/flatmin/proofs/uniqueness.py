@@ -1,4 +1,4 @@
-"""Whether a flat minimum is the only one, and how far any other can be."""
+"""Uniqueness of a flat minimum: proofs, counterexamples, and bounds on the distance of any other one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from flatmin.proofs.radius import Stability, distance_to_cores
 
 __all__ = ["NEAR", "SAFETY", "Uniqueness", "UniquenessConditions", "uniqueness"]
 
-#: Margins count only when they exceed the numerical noise by this factor.
+#: Factor by which margin and injectivity must exceed the numerical noise.
 SAFETY = 1e3
-#: Other flat minima must be proved to lie within this distance, relatively, for uniqueness.
+#: A minimum is unique if all others are proved to lie within this relative distance.
 NEAR = 1e-2
 #: Singular values of the dual matrix above this one may be counted as one.
 NEARLY_ONE = 1 - 1e-4
@@ -46,15 +46,15 @@ class UniquenessConditions:
     spectrum : TopSpectrum
         Of the dual matrix, scaled to norm at most one.
     dual : ndarray, shape (m,)
-        The dual vector of that matrix, or of what it lacks to be the identity.
+        The dual vector of that matrix, or of the identity minus that matrix.
     gap : float
-        How much others may exceed the bound of the dual vector, relative to ``‖Z‖_*``.
+        Bound on ``‖Z'‖_* − ⟨Y, Z'⟩`` of other flat minima Z', relative to ``‖Z‖_*``.
     sizes : ndarray, shape (m,)
         Norms of the whitened sensing matrices, which make the rows of the core map comparable.
     blind : tuple of ndarray
-        Orthonormal bases of what the measurements do not see on either side: there matrices vanish.
+        Orthonormal bases of the unseen directions on either side; matrices vanish there.
     misfit : float
-        Others have measurements that differ from those of Z by at most this.
+        Bound on the distance of the measurements of other flat minima from those of Z.
     gain, unwhiten, growth : float
         See `flatmin.proofs.radius.Stability`.
     size : float
@@ -87,21 +87,21 @@ class UniquenessConditions:
 
 @dataclass(frozen=True, eq=False)
 class Uniqueness:
-    """What is known about other flat minima.
+    """The verdict on other flat minima.
 
     Attributes
     ----------
     unique : bool or None
-        True: any other lies within 1e-2 of this one, relatively, or less. False: ``alternative`` is another
-        one. None: undecided.
+        True: any other lies within a relative distance of 1e-2. False: ``alternative`` is another one. None:
+        undecided.
     q : int
         Number of singular values of the dual matrix at one.
     injectivity : float or None
-        Smallest over largest singular value of the map on Hermitian q×q cores; None if it is too large to form.
+        Smallest over largest singular value of the map on Hermitian q×q cores; None if the map is too large.
     margin : float
         One minus the next singular value of the dual matrix.
     alternative : tuple of ndarray or None
-        Another flat minimum in whitened coordinates, as a pair of factors, where one is in hand.
+        Another flat minimum in whitened coordinates, as a pair of factors, if one is known.
     stability : Stability or None
         The constants that bound the distance of others; None if the measurements do not tell them apart.
     radius : float or None
@@ -174,19 +174,19 @@ def _with_cores(conditions: UniquenessConditions, q: int, noise: float) -> Uniqu
 
 
 def _may_be_near(conditions: UniquenessConditions, margin: float, q: int) -> bool:
-    """Return whether the radius could be small, were measurements to tell all cores apart."""
+    """Return whether the radius could be small if the map on cores were an isometry."""
     if margin <= 0:
         return False
-    doubt = conditions.norm * max(conditions.gap, 10 * EPS * sum(conditions.whitened.shape))
+    defect = conditions.norm * max(conditions.gap, 10 * EPS * sum(conditions.whitened.shape))
     inner = max(0.0, float(conditions.spectrum.values[q - 1]))
-    apart = distance_to_cores(doubt, conditions.norm, margin, inner, conditions.cone.is_semidefinite)
+    apart = distance_to_cores(defect, conditions.norm, margin, inner, conditions.cone.is_semidefinite)
     return conditions.unwhiten * apart <= NEAR * conditions.size
 
 
 def _stability(
     conditions: UniquenessConditions, U: Array, V: Array, sides: Array | None, cores: CoreMap, margin: float
 ) -> Stability | None:
-    """Return the constants of the certified radius: on the tangent space where that is injective, else on cores."""
+    """Return the constants of the certified radius: on the tangent space if B is injective there, else on cores."""
     cone, q = conditions.cone, U.shape[1]
     if margin <= 0:
         return None
@@ -236,9 +236,9 @@ def _null_space(triangle: Array, threshold: float, basis: Array) -> Array:
 
 
 def _second_solution(conditions: UniquenessConditions, U: Array, V: Array, null: Array) -> tuple[Array, Array] | None:
-    """Return the solution moved within the null space, if it stays as flat and measures the same to rounding.
+    """Return the solution moved along the null space, if it stays as flat and has the same measurements to rounding.
 
-    The most promising direction raises the eigenvalues of the core that are zero; any will do if there are none.
+    The first direction raises the zero eigenvalues of the core; the second is any null direction.
     """
     whitened, Z, norm = conditions.whitened, conditions.Z, conditions.norm
     core = (U.conj().T @ Z[0] * Z[1]) @ (Z[2].conj().T @ V)

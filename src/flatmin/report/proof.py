@@ -1,4 +1,4 @@
-"""The certificate in words: what it proves, what it does not, in the order of the argument."""
+"""The certificate in words: one statement for each step of the proof, in the order of the argument."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from flatmin.report.words import counted, except_for, measure, number, unique_ph
 
 __all__ = ["NORM_PROOF", "proof"]
 
-#: The title where uniqueness is undecided.
-OPEN = "Whether it is the only one is open"
-#: What proves the operator norm behind a lower bound.
+#: The title of the statement about uniqueness.
+UNIQUE_TITLE = {
+    True: "It is the only one, up to about 1 %",
+    False: "It is not the only one",
+    None: "Whether it is the only one is open",
+}
+#: How the bound on the norm of the dual matrix is known, by `Certificate.bound_kind`.
 NORM_PROOF = {
     "dense": "It is known from the full singular value decomposition of that matrix, rounding included.",
-    "cholesky": "It is proved by a Cholesky factorization, with its rounding errors counted against the proof.",
+    "cholesky": "It is proved by a Cholesky factorization, rounding included.",
     "proven": "It is proved, rounding included.",
-    "probabilistic": "It follows from iterations with random starts that have nothing to do with the matrix.",
-    "estimated": "It is only estimated, from below, which proves nothing; so the certificate cannot hold.",
+    "probabilistic": "It follows from iterations whose random starting vectors are independent of the matrix.",
+    "estimated": "It is only an estimate from below, which proves nothing; so the certificate cannot hold.",
 }
-#: What proves a margin.
+#: How the margin is known, by `Certificate.margin_kind`.
 MARGIN_PROOF = {
     "dense": "all eigenvalues of W were computed, rounding included",
-    "cholesky": "a Cholesky factorization proves it, with its rounding errors counted against the proof",
+    "cholesky": "a Cholesky factorization proves it, rounding included",
     "proven": "it is proved, rounding included",
-    "probabilistic": "it follows from iterations with random starts",
+    "probabilistic": "it follows from iterations with random starting vectors",
 }
 
 
@@ -35,36 +39,35 @@ def proof(
     terms: Vocabulary = PRODUCT,
     distance: float | None = None,
 ) -> list[Statement]:
-    """Return what the certificate proved, and what it did not, in the order of the argument.
+    """Return a statement for each step of the proof, proved or not.
 
     Parameters
     ----------
     c : Certificate
         The proof.
     n_measurements : int
-        Their number.
+        Number of measurements.
     metric_power : float
-        1 where the norm is the flat one.
+        1 for the flat norm.
     terms : Vocabulary
-        How the model is spoken of.
+        Words for the model.
     distance : float, optional
-        Relative distance of the other solution, where one is in hand.
+        Relative distance of another solution, if one was found.
     """
     fit = _split_fit(c, terms) if terms.splits else _fit(c, n_measurements)
     if terms.determined:
         return [fit, _equally_flat(c, terms), _only_one(c, terms, distance), *_margin(c)]
-    bound = _bound(c, measure(c, metric_power, terms), terms)
-    return [fit, bound, _norm(c, terms), _uniqueness(c, terms, distance)]
+    return [fit, _bound(c, measure(c, metric_power, terms), terms), _norm(c, terms), _uniqueness(c, terms, distance)]
 
 
 def _fit(c: Certificate, n_measurements: int) -> Statement:
     given = "one given" if n_measurements == 1 else f"{n_measurements} given ones"
     misfit = (
         f"Its measurements and the {given} differ by a relative residual of {number(c.relative_residual)}, or "
-        f"{number(c.whitened_residual)} of the matrix with each measurement in units of its own size"
+        f"{number(c.whitened_residual)} of the matrix if each measurement is divided by its own size"
     )
     if c.objective == "penalised":
-        text = f"{misfit}. With alpha > 0 an exact fit is not asked for, to allow for noise."
+        text = f"{misfit}. With alpha > 0 the fit need not be exact, which allows for noise."
         return Statement(None, "The fit is a compromise", text)
     fits = c.relative_residual <= LARGEST_RESIDUAL and c.whitened_residual <= LARGEST_WHITENED_RESIDUAL
     needed = f"{number(LARGEST_RESIDUAL, 1)} and {number(LARGEST_WHITENED_RESIDUAL, 1)}"
@@ -74,15 +77,13 @@ def _fit(c: Certificate, n_measurements: int) -> Statement:
 
 def _split_fit(c: Certificate, terms: Vocabulary) -> Statement:
     if c.objective == "penalised":
-        text = (
-            "What the low-rank part X and the gross errors S leave of the data counts as noise, and costs its square."
-        )
+        text = "The data minus the low-rank part X and the gross errors S are noise, which is penalised by its square."
         return Statement(None, "The fit is a compromise", text)
-    text = "The gross errors S are what the low-rank part X leaves of the data, so both add up to them exactly."
+    text = "The gross errors S are the data minus the low-rank part X, so both add up to the data exactly."
     if terms.fits == SPLIT.fits:
         return Statement(True, "The two parts add up to the data", text)
     text += (
-        f" Above their limit the errors have a share of {number(c.relative_residual)} of the data; a proof needs at "
+        f" The errors exceed their limit by a share of {number(c.relative_residual)} of the data; a proof needs at "
         f"most {number(LARGEST_RESIDUAL, 1)}."
     )
     if c.relative_residual <= LARGEST_RESIDUAL:
@@ -93,47 +94,41 @@ def _split_fit(c: Certificate, terms: Vocabulary) -> Statement:
 def _bound(c: Certificate, measured: str, terms: Vocabulary) -> Statement:
     penalised = c.objective == "penalised"
     if c.value == 0:
-        title = "It is the best split" if terms.splits else "It is flattest"
-        return Statement(True, title, f"Its {measured} is 0, and no {measured} is negative.")
-    rival = f"no {terms.matrices} at all" if penalised else f"no {terms.rival}"
-    each = "observed cell" if terms.splits else "measurement"
+        return Statement(
+            True, f"It is the {terms.best} {terms.solution}", f"Its {measured} is 0, and no {measured} is negative."
+        )
+    rival = terms.matrices if penalised else terms.rival
     text = (
-        f"A dual vector, one number for each {each}, proves that {rival} has a {measured} below "
+        f"A dual vector, one number for each {terms.datum}, proves that no {rival} has a {measured} below "
         f"{number(c.lower_bound, 10)}. This solution has {number(c.value, 10)}. The relative gap between them is "
         f"{number(c.relative_gap)}; a proof needs at most {number(LARGEST_GAP, 1)}. "
     )
     if c.relative_gap < 0:
         text += "It is negative because the fit is not perfectly exact; its size is what counts. "
     if c.bound_kind == "estimated":
-        return Statement(
-            None, "Flattest, if the bound were proved", text + "But the bound is only an estimate, see below."
-        )
+        text += "But the bound is only an estimate, see below."
+        return Statement(None, f"It would be the {terms.best} {terms.solution} if the bound were proved", text)
     if abs(c.relative_gap) <= LARGEST_GAP:
-        text += "A poor dual vector can fail to prove this but never mislead: the bound holds for any."
-        least = "No split is better" if terms.splits else "No solution is flatter"
-        return Statement(True, "It is the minimum" if penalised else least, text)
-    better = "better" if terms.splits else "flatter"
+        text += "The bound holds for every dual vector: a poor one makes the gap larger, never the proof wrong."
+        return Statement(True, "It is the minimum" if penalised else f"No {terms.solution} is {terms.better}", text)
     if c.relative_gap > 0:
-        text += f"So something {better}, by {number(100 * c.relative_gap)} % at the very most, is not ruled out."
+        text += f"So a {terms.better} {terms.solution}, by at most {number(100 * c.relative_gap)} %, is not ruled out."
     else:
-        text += "So far below the bound, it is no solution yet: the data are not fitted."
-    return Statement(False, "It may not be the best split" if terms.splits else "It may not be the flattest", text)
+        text += "It lies below the bound because it does not fit the data, so it is not yet a solution."
+    return Statement(False, f"It may not be the {terms.best} {terms.solution}", text)
 
 
 def _norm(c: Certificate, terms: Vocabulary) -> Statement:
+    exceeds = f"the {terms.dual_size} of the dual matrix {terms.dual_matrix} if that exceeds 1"
     if terms.splits:
-        limits = "the operator norm of the dual matrix W exceeds 1, or an entry of W the price of an error"
-        divides = f"The bound divides by the factor by which {limits}"
-    else:
-        divides = (
-            f"The bound divides by the {terms.dual_size} of the dual matrix {terms.dual_matrix} wherever it exceeds 1"
+        exceeds = (
+            "the factor by which the operator norm of the dual matrix W exceeds 1, or an entry of W the weight of an "
+            "error"
         )
-    text = (
-        f"{divides}, here {number(c.dual_norm, 12)} at most. "
-        f"{NORM_PROOF.get(c.bound_kind, f'It is proved by: {c.bound_kind}.')}"
-    )
+    known = NORM_PROOF.get(c.bound_kind, f"It is proved by: {c.bound_kind}.")
+    text = f"The bound is divided by {exceeds}. Here this is at most {number(c.dual_norm, 12)}. {known}"
     if c.bound_kind == "probabilistic":
-        text += f" Everything that is proved here holds {except_for(c)}."
+        text += f" All that is proved here holds {except_for(c)}."
     title = {"estimated": "The bound is only an estimate", "probabilistic": f"The bound is rigorous, {except_for(c)}"}
     return Statement(c.bound_kind != "estimated", title.get(c.bound_kind, "The bound is rigorous"), text)
 
@@ -142,8 +137,8 @@ def _equally_flat(c: Certificate, terms: Vocabulary) -> Statement:
     """Return that flatness selects nothing: rank-one measurements determine the trace."""
     text = (
         f"Flatness says nothing here: every {terms.rival} has the same trace, {number(c.value, 10)}, because the data "
-        "determine it. The dual vector |xᵢ|²/m proves this, and proves no more. So a flat solution is just one that "
-        "fits, and what needs a proof is that there is only one."
+        "determine it. The dual vector |xᵢ|²/m proves this and nothing more. Every exact fit is therefore flat, and a "
+        "proof is needed only that there is no other."
     )
     if c.holds:
         return Statement(True, "It is as flat as every solution", text)
@@ -153,41 +148,41 @@ def _equally_flat(c: Certificate, terms: Vocabulary) -> Statement:
 def _only_one(c: Certificate, terms: Vocabulary, distance: float | None) -> Statement:
     """Return what the uniqueness dual proves."""
     how = (
-        "The proof is a second dual vector λ, the uniqueness dual: the matrix W = A*(λ) that it makes, in units of the "
-        "metric D, is positive semidefinite, vanishes on the solution (W X = 0), and is positive everywhere beside it. "
-        f"Another {terms.rival} has ⟨W, X'⟩ = ⟨λ, b⟩ = 0 as well, so it lives where X lives"
+        "The proof is a second dual vector λ, the uniqueness dual. Its matrix W = A*(λ), in units of the metric D, is "
+        "positive semidefinite, zero on the solution (W X = 0) and positive on every direction orthogonal to it. "
+        f"Another {terms.rival} also has ⟨W, X'⟩ = ⟨λ, b⟩ = 0, so it has the range of X"
     )
     if c.unique:
-        told = ""
+        apart = ""
         if c.injectivity is not None:
-            told = f", where the measurements tell matrices apart (injectivity {number(c.injectivity)}, 1 is best)"
-        margin = f" The margin is {number(c.margin)}: the smallest eigenvalue of W beside X."
-        return Statement(True, "It is the only one, up to about 1 %", f"{how}{told}.{margin}")
+            apart = f", where the measurements tell matrices apart (injectivity {number(c.injectivity)}, 1 is best)"
+        margin = f" The margin is {number(c.margin)}: the smallest eigenvalue of W orthogonal to X."
+        return Statement(True, UNIQUE_TITLE[True], f"{how}{apart}.{margin}")
     if c.unique is False:
-        apart = "" if distance is None else f", at a relative distance of {number(distance, 2)}"
-        text = f"Another {terms.rival} was found{apart}; it is in solution.npz. The data do not choose between them."
-        return Statement(False, "It is not the only one", text)
+        text = f"Another {terms.rival} was found{_apart(distance)}; it is in solution.npz. The data fit both."
+        return Statement(False, UNIQUE_TITLE[False], text)
     if not c.holds:
-        return Statement(None, OPEN, "Nothing is said about other solutions before this one fits.")
+        return Statement(None, UNIQUE_TITLE[None], "Nothing is said about other solutions before this one fits.")
     if c.margin is None:
         found = "No such vector was found here."
     elif c.margin_kind == "estimated":
-        found = (
-            f"The margin of the best one found is only estimated, {number(c.margin)}, and an estimate proves nothing."
-        )
+        found = f"The best one found has an estimated margin of {number(c.margin)}, and an estimate proves nothing."
     else:
-        found = f"The best one found has a margin of {number(c.margin)}, which is too little: no proof."
-    return Statement(
-        None, OPEN, f"{how}. {found} The solution may be the only one all the same; more measurements would settle it."
-    )
+        found = f"The best one found has a margin of {number(c.margin)}, which is too little for a proof."
+    text = f"{how}. {found} The solution may still be the only one; more measurements would settle the question."
+    return Statement(None, UNIQUE_TITLE[None], text)
+
+
+def _apart(distance: float | None) -> str:
+    return "" if distance is None else f", at a relative distance of {number(distance, 2)}"
 
 
 def _margin(c: Certificate) -> list[Statement]:
-    """Return how the margin of the uniqueness dual is known, where there is one."""
+    """Return how the margin of the uniqueness dual is known, if there is one."""
     if c.margin is None or c.margin_kind is None:
         return []
     if c.margin_kind == "estimated":
-        text = "The smallest eigenvalue of W beside X is only estimated, from above. That proves nothing."
+        text = "The smallest eigenvalue of W orthogonal to X is only estimated, from above. That proves nothing."
         return [Statement(False, "The margin is only an estimate", text)]
     text = f"The margin holds for the matrix as it is stored: {MARGIN_PROOF.get(c.margin_kind, c.margin_kind)}."
     likely = f", {except_for(c)}" if c.margin_kind == "probabilistic" else ""
@@ -195,36 +190,36 @@ def _margin(c: Certificate) -> list[Statement]:
 
 
 def _uniqueness(c: Certificate, terms: Vocabulary, distance: float | None) -> Statement:
-    title = {True: "It is the only one, up to about 1 %", False: "It is not the only one", None: OPEN}
     core = _core(c, terms) if c.holds and terms.core else _face(c) if c.holds and terms.splits else ""
     likely = f" This holds {except_for(c)}." if c.unique and not terms.splits and except_for(c) else ""
-    return Statement(c.unique, title[c.unique], f"{_why_unique(c, terms, distance)} {core}".strip() + likely)
+    return Statement(c.unique, UNIQUE_TITLE[c.unique], f"{_why_unique(c, terms, distance)} {core}".strip() + likely)
 
 
 def _why_unique(c: Certificate, terms: Vocabulary, distance: float | None) -> str:
     if c.unique:
-        among = "" if terms.matrices == "matrix" else f"{terms.matrices.removesuffix(' matrix')} "
-        vanish = "" if terms.splits else f" This is said of {among}matrices that vanish on what no measurement sees."
+        vanish = (
+            "" if terms.splits else f" This compares {terms.kind}matrices that are zero where no measurement sees them."
+        )
         phrase = unique_phrase(True, terms, penalised=c.objective == "penalised")
         return f"The certificate shows that {phrase}, relatively, and usually much closer.{vanish}"
     if c.unique is False:
-        apart = "" if distance is None else f", at a relative distance of {number(distance, 2)}"
         how = "as good and with the same sum" if terms.splits else "as flat and fitting the same data"
         how = "as good" if c.objective == "penalised" else how
-        return f"Another solution, exactly {how}, was found{apart}; the data do not choose."
+        return f"Another solution, exactly {how}, was found{_apart(distance)}; the data do not choose between them."
     if not c.holds:
-        better = "best" if terms.splits else "flattest"
-        return f"Nothing is said about other solutions before this one is proved to be {better}."
+        return (
+            f"Nothing is said about other solutions before this one is proved to be the {terms.best} {terms.solution}."
+        )
     if c.injectivity is None:
         return "The test was not made: it would need too much memory."
-    return "What would decide it is too close to rounding error and to the gap; this means neither yes nor no."
+    return "The numbers that decide it are too close to rounding error and to the gap; this means neither yes nor no."
 
 
 def _core(c: Certificate, terms: Vocabulary) -> str:
     if c.q is None or c.margin is None:
         return ""
     if c.q == 0:
-        return f"No {terms.values.removesuffix('s')} of the dual matrix reaches 1, which leaves only the zero matrix."
+        return f"No {terms.values.removesuffix('s')} of the dual matrix reaches 1, so only the zero matrix is possible."
     free = f"{counted(c.q * (c.q + 1) // 2, 'number')}, " if terms.values == "singular values" else ""
     are = "is" if c.q == 1 else "are"
     size = " in size" if terms.values == "eigenvalues" and terms.dual_size == "operator norm" else ""
@@ -232,26 +227,27 @@ def _core(c: Certificate, terms: Vocabulary) -> str:
     rest = "No other one is above 0" if c.margin == 1 else f"The next one stays {number(c.margin)} below 1{size}"
     text = (
         f"q\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{c.q} of the dual matrix's {terms.values} {are} 1{size}, so all "
-        f"{others} are made of {free}a symmetric {c.q} × {c.q} core. {rest} (the margin"
+        f"{others} are given by {free}a symmetric {c.q} × {c.q} core. {rest} (the margin"
     )
     if c.injectivity is None:
         return text + ")."
     if c.injectivity > 0:
-        told = f"the measurements tell such cores apart with injectivity {number(c.injectivity)} (1 is best)"
-        return f"{text}), and {told}."
+        return (
+            f"{text}), and the measurements tell such cores apart with injectivity {number(c.injectivity)} (1 is best)."
+        )
     return text + "), and the measurements do not tell all such cores apart (injectivity 0)."
 
 
 def _face(c: Certificate) -> str:
-    """Return what decides whether a split is the only one."""
+    """Return the numbers that decide whether a split is the only one."""
     if c.q is None or c.margin is None or not c.injectivity:
         return ""
     are = "is" if c.q == 1 else "are"
     text = (
         f"q\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{c.q} of the singular values of W {are} 1; the next one, and the "
         f"entries of W in cells without error, stay at least {number(c.margin)} below their limits, relatively (the "
-        "margin). Those cells show any change of X in its rows and columns, by a share of at least "
-        f"{number(c.injectivity)} of it."
+        "margin). If X changes within its row and column spaces, the cells without error show at least a share of "
+        f"{number(c.injectivity)} of the change."
     )
     if c.margin_kind == "probabilistic":
         text += f" This share rests on a randomized bound, and holds {except_for(c)}."

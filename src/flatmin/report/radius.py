@@ -1,4 +1,4 @@
-"""How far off a solution can be, proved: the certified error radius in words and numbers."""
+"""The section about the certified error radius: how far other solutions, and the truth, can be from this one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from flatmin.report.words import measure, number
 
 __all__ = ["radius_section"]
 
-#: Sizes of the noise, relative to the data, for which the radius is told; of splits, how much worse they are.
+#: Rows of the table: sizes of the noise relative to the data, or for splits the relative excess of their value.
 STEPS = (0.0, 1e-6, 1e-4, 1e-2)
 
 
 def radius_section(c: Certificate, data: Array, size: float, terms: Vocabulary = PRODUCT, within: str = "") -> Section:
-    """Return what is proved about the distance of others, with a table over the size of the noise.
+    """Return what is proved about the distance to other solutions, with a table over the size of the noise.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ def radius_section(c: Certificate, data: Array, size: float, terms: Vocabulary =
     size : float
         ``‖X‖_F``.
     terms : Vocabulary
-        How the model is spoken of.
+        Words for the model.
     within : str
-        What the radius means for what the user sees.
+        A sentence of the view about what the radius means for the answer as shown.
     """
     title = "How far off it can be"
     if c.radius is None:
@@ -50,7 +50,7 @@ def radius_section(c: Certificate, data: Array, size: float, terms: Vocabulary =
 
 
 def _rows(c: Certificate, data: Array, size: float, terms: Vocabulary) -> tuple[list[list[str]], list[float]]:
-    """Return the rows of the table, and the radii in them."""
+    """Return the rows of the table, and their radii."""
     unit, fit = float(np.linalg.norm(data)), c.relative_residual
     steps = (fit, 2 * fit, 10 * fit) if c.objective == "penalised" else STEPS
     rows, radii = [], []
@@ -63,47 +63,43 @@ def _rows(c: Certificate, data: Array, size: float, terms: Vocabulary) -> tuple[
 
 
 def _claim(c: Certificate, terms: Vocabulary) -> str:
-    if terms.determined:
-        return (
-            f"Every {terms.rival} up to noise of a given size lies within the certified error radius of this solution, "
-            "measured in the Frobenius norm. No condition on flatness is needed."
-        )
+    within = "lies within the certified error radius of this one, measured in the Frobenius norm."
     if terms.splits:
         return (
             f"The low-rank part of every other {terms.rival}, and has a {terms.trace} larger by no more than a given "
-            "share, lies within the certified error radius of this one, measured in the Frobenius norm."
+            f"share, {within}"
         )
-    return (
-        f"Every other {terms.rival} up to noise of a given size, and has a {terms.trace} no larger than this one, lies "
-        "within the certified error radius of it, measured in the Frobenius norm."
-    )
+    rival = f"Every other {terms.rival} up to noise of a given size"
+    if terms.determined:
+        return f"{rival} {within} No condition on flatness is needed."
+    return f"{rival}, and has a {terms.trace} no larger than this one, {within}"
 
 
 def _truth(c: Certificate, terms: Vocabulary) -> str:
     if terms.determined:
         return (
-            f"So does the truth behind the data, if it is a {terms.matrices} and the noise is known to be no larger "
+            f"The truth does as well, if it is a {terms.matrices} and the noise is known to be no larger "
             "(its size is ‖A(X') − b‖, in the units of the data)."
         )
     if terms.splits:
-        return "So does the truth behind the data, if it is as good in this sense; no certificate can promise that."
+        return "The truth does as well, if its value is no larger; no certificate can promise that."
     return (
         "The truth behind the data is among them only if it is as flat, which no certificate can promise; a truth that "
-        "is less so can lie farther off."
+        "is less flat can lie farther away."
     )
 
 
 def _none(c: Certificate, terms: Vocabulary) -> str:
     start = "No radius is certified: "
     if not c.holds:
-        return f"{start}that takes a complete certificate, and this one is not."
+        return f"{start}that takes a complete certificate, and this one is incomplete."
     if c.unique is False:
-        return f"{start}another solution is in hand, so there is nothing that others must be close to."
+        return f"{start}another solution was found, so solutions need not be close to this one."
     if c.margin_kind == "estimated":
         return f"{start}the margin behind it is only estimated, and an estimate proves nothing."
     if terms.determined:
         return f"{start}that takes a uniqueness dual, and none was found."
-    return f"{start}what it rests on was not computed for a problem of this size, or is too close to rounding error."
+    return f"{start}its constants were not computed for a problem of this size, or are too close to rounding error."
 
 
 def _step(step: float, c: Certificate, terms: Vocabulary) -> str:
@@ -121,14 +117,14 @@ def _both(radius: float, size: float) -> str:
 def _remarks(c: Certificate, terms: Vocabulary, relative: list[float]) -> list[str]:
     out, cause = [], "excess" if terms.splits else "noise"
     if terms.splits:
-        out.append("Of data with noise in every cell no radius is known here.")
+        out.append("For data with noise in every cell no radius is known here.")
     if c.stability is not None and c.stability.space == "core":
         out.append(
-            f"It grows like the square root of the {cause}, so even rounding errors count: where measurements are few, "
-            "or the problem is large, no bound is known that grows in proportion."
+            f"It grows like the square root of the {cause}, so even rounding errors matter. With few measurements or "
+            "in large problems no bound is known that grows in proportion."
         )
     elif c.stability is not None:
         out.append(f"It grows in proportion to the {cause}.")
     if any(share >= 1 for share in relative):
-        out.append("A radius of ‖X‖ or more rules out little: the zero matrix is no farther away.")
+        out.append("A radius of ‖X‖ or more rules out little: even the zero matrix lies within it.")
     return out

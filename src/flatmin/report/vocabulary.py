@@ -1,4 +1,4 @@
-"""How each model is spoken of: its matrices, its trace, its dual matrix, and what a proof about it proves."""
+"""Vocabulary: the words and formulas of a report for each model."""
 
 from __future__ import annotations
 
@@ -15,58 +15,76 @@ __all__ = ["DETERMINED", "PLAIN", "PRODUCT", "SEMIDEFINITE", "SIGNED", "SPLIT", 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words in which a model is explained.
+    """The words and formulas in which a report explains a model.
 
     Attributes
     ----------
     matrices : str
-        What kind of matrix the model makes, in the singular.
+        The kind of matrix that the model makes, in the singular.
     trace : str
-        What flat solutions have least of.
+        The quantity that a flat solution minimises.
     trace_meaning : str
-        What that is, in a sentence.
+        One sentence that explains this quantity.
     value : str
-        The formula of the smallest trace over all factors of a matrix, where other powers of the metric have a norm.
+        Formula of the minimised quantity at metric powers other than 1.
     whitened : str
-        The matrix whose singular values or eigenvalues add up to it.
+        The matrix whose singular values or eigenvalues add up to the minimised quantity.
     dual_matrix, dual_size : str
-        The matrix that a dual vector makes, and the size that must not exceed 1.
+        The matrix that belongs to a dual vector, and the size of it that must not exceed 1.
     values : str
-        "singular values" or "eigenvalues" of those matrices.
+        "singular values" or "eigenvalues", for both of these matrices.
     balance, excess : str
-        What these two numbers of `Flatness` mean; empty where they always vanish.
-    determined : bool
-        Whether the data determine the trace, so that all solutions are equally flat.
+        What these two numbers of `Flatness` mean; empty where they are always 0.
     loss : str
         What the loss is.
     fits : str
-        What a solution does.
+        What a solution does, such as "fits the data".
+    solution, better, best : str
+        A solution, a solution with a smaller value, and one with the smallest: "solution", "flatter", "flattest".
+    datum : str
+        One number of the data: "measurement" or "observed cell".
+    determined : bool
+        Whether the data determine the trace, so that all solutions are equally flat.
     splits : bool
-        Whether a solution is a matrix and its errors.
+        Whether a solution is a low-rank matrix plus gross errors.
     core : bool
-        Whether uniqueness is decided on a symmetric core of a dual matrix.
+        Whether uniqueness is decided on a symmetric core of the dual matrix.
     """
 
     matrices: str = "matrix"
     trace: str = "scaled trace"
-    trace_meaning: str = "Hessian trace, each factor's part over its number of rows."
+    trace_meaning: str = "The Hessian trace with the part of each factor divided by its number of rows."
     value: str = "norm 4‖D1ᵖ X D2ᵖ‖"
     whitened: str = "D1 X D2"
     dual_matrix: str = "D1⁻¹ A*(λ) D2⁻¹"
     dual_size: str = "operator norm"
     values: str = "singular values"
     balance: str = "‖LᵀL − RᵀR‖ in the nuclear norm; 0 when both factors are equally large."
-    excess: str = "How much larger the factors are than the smallest of this matrix."
-    determined: bool = False
+    excess: str = "How much larger the factors are than the smallest factors of this matrix."
     loss: str = "Mean squared residual; 0 is an exact fit."
     fits: str = "fits the data"
+    solution: str = "solution"
+    better: str = "flatter"
+    best: str = "flattest"
+    datum: str = "measurement"
+    determined: bool = False
     splits: bool = False
     core: bool = True
 
     @property
     def rival(self) -> str:
-        """Any other solution in one phrase, without article."""
+        """Any matrix that solves the problem, without article."""
         return f"{self.matrices} that {self.fits}"
+
+    @property
+    def other(self) -> str:
+        """Another solution with the same value, without article."""
+        return self.rival if self.determined else f"{self.solution} this {'good' if self.splits else 'flat'}"
+
+    @property
+    def kind(self) -> str:
+        """The kind of matrix as an adjective with a space after it; empty for matrices of no special kind."""
+        return "" if self.matrices in ("matrix", "split") else f"{self.matrices.removesuffix(' matrix')} "
 
 
 PRODUCT = Vocabulary()
@@ -84,7 +102,7 @@ SEMIDEFINITE = Vocabulary(
 DETERMINED = replace(
     SEMIDEFINITE,
     determined=True,
-    trace_meaning=SEMIDEFINITE.trace_meaning[:-1] + ". The same for everything that fits.",
+    trace_meaning=SEMIDEFINITE.trace_meaning[:-1] + ". All exact fits have the same.",
 )
 SIGNED = replace(
     SEMIDEFINITE,
@@ -98,11 +116,15 @@ SIGNED = replace(
 SPLIT = replace(
     PRODUCT,
     matrices="split",
-    trace_meaning="2‖L‖² + 2‖R‖²: the Hessian trace, each factor's part over its number of rows.",
+    trace_meaning="2‖L‖² + 2‖R‖²: the Hessian trace with the part of each factor divided by its number of rows.",
     whitened="X",
     dual_matrix="W",
-    loss="Squared distance of the errors from those that the model allows.",
+    loss="Squared distance from the errors to the nearest ones that the model allows.",
     fits="adds up to the data",
+    solution="split",
+    better="better",
+    best="best",
+    datum="observed cell",
     splits=True,
     core=False,
 )
@@ -114,13 +136,13 @@ PLAIN = replace(
     whitened="the whitened unknown",
     dual_matrix="B*(λ)",
     dual_size="size in the norm dual to the model's",
-    balance="How far the factors are from equally large; 0 when they are.",
+    balance="How far the factors are from being equally large; 0 when they are.",
     core=False,
 )
 
 
 def vocabulary_of(problem: Problem, certificate: Certificate | None = None, metric_power: float = 1.0) -> Vocabulary:
-    """Return how the model of a problem is spoken of, given what was asked of the solution."""
+    """Return the words for the model of a problem and the objective of its certificate."""
     if problem.loss.has_gross_errors:
         return _split(problem.loss, problem.shape)
     model, exact = problem.parametrization, certificate is None or certificate.objective == "interpolating"
@@ -133,7 +155,7 @@ def vocabulary_of(problem: Problem, certificate: Certificate | None = None, metr
 
 
 def _split(loss: Absolute, shape: tuple[int, int]) -> Vocabulary:
-    """Return the terms of robust PCA, in its form with a weight or with a limit on the errors."""
+    """Return the words for robust PCA with a weight or with a limit on the errors."""
     if loss.tau is None:
         return replace(SPLIT, trace=f"sum ‖X‖_* + {loss.weight_for(shape):.4g} · ‖S‖₁")
     limit = f"{SPLIT.fits} with errors ‖S‖₁ of at most {loss.tau:.4g}"

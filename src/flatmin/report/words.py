@@ -1,4 +1,4 @@
-"""A solution in words that a newcomer understands; functions of plain values, without markup."""
+"""Phrases of reports and of the command line: numbers, lists, verdicts and judgements, as plain text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flatmin.linalg.metric import Metric
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
 from flatmin.proofs.flatness import Flatness
 from flatmin.report.page import Fact, Verdict
-from flatmin.report.vocabulary import PRODUCT, SPLIT, Vocabulary
+from flatmin.report.vocabulary import PRODUCT, Vocabulary
 from flatmin.solution import Status
 
 __all__ = [
@@ -27,13 +27,13 @@ __all__ = [
     "verdict",
 ]
 
-#: What to do about a residual.
+#: Advice where the residual is too large.
 FIT = "fit the data more closely, or set alpha if they are noisy"
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def number(x: float | None, digits: int = 3) -> str:
-    r"""Return a number for solved: plain where it is of ordinary size, else with a power of ten.
+    r"""Return a number as text: plain from 0.001 to a million, otherwise with a power of ten.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def exponent_of(power: int) -> str:
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Return names in a row, cut short after ``most``.
+    """Return names separated by commas, cut short after ``most``.
 
     Examples
     --------
@@ -85,10 +85,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def except_for(c: Certificate) -> str:
-    """Return with what probability a certificate that rests on random numbers fails, "" if none does.
-
-    Every bound of a certificate counts: the one behind the gap, and the margin behind uniqueness.
-    """
+    """Return "except with probability …" for a certificate with a randomized bound or margin, otherwise ""."""
     if "probabilistic" not in (c.bound_kind, c.margin_kind):
         return ""
     chance = f"of at most {number(1e-10)}" if c.failure_probability is None else number(c.failure_probability, 2)
@@ -98,22 +95,24 @@ def except_for(c: Certificate) -> str:
 def verdict(
     status: Status, terms: Vocabulary = PRODUCT, unique: bool | None = None, certificate: Certificate | None = None
 ) -> Verdict:
-    """Return the first sentence of a status's advice as a headline, and the rest below it.
+    """Return the advice of a status as a headline and the rest below it.
 
-    Where all solutions are equally flat, being the flattest is no news: the headline is about being the only one. What
-    a certificate leaves to chance is said at the end.
+    Where all solutions are equally flat, the headline is about uniqueness. A failure probability comes last.
     """
-    said, likely = _verdict(status, terms, unique), "" if certificate is None else except_for(certificate)
+    result, likely = _verdict(status, terms, unique), "" if certificate is None else except_for(certificate)
     if not likely or not (status.certified or unique):
-        return said
-    return Verdict(said.good, said.headline, f"{said.advice} All this holds {likely}.".strip())
+        return result
+    return Verdict(result.good, result.headline, f"{result.advice} All of this holds {likely}.".strip())
 
 
 def _verdict(status: Status, terms: Vocabulary, unique: bool | None) -> Verdict:
-    if status.certified and terms.determined and status is not Status.regularized_minimum:
+    penalised = status is Status.regularized_minimum
+    if status.certified and terms.determined and not penalised:
         return _only_one(unique, terms)
     if status.certified and terms.splits:
-        return _best_split(unique, penalised=status is Status.regularized_minimum)
+        phrase = unique_phrase(unique, terms, penalised=penalised)
+        parts = "low rank, gross errors and noise" if penalised else "low rank and gross errors"
+        return Verdict(True, f"Certified: no split into {parts} is better.", f"{phrase[:1].upper()}{phrase[1:]}.")
     text = status.value
     cuts = [i for i in (text.find(". "), text.find("; ")) if i >= 0]
     head, rest = (text[: min(cuts)], text[min(cuts) + 2 :]) if cuts else (text.rstrip("."), "")
@@ -132,16 +131,9 @@ def _only_one(unique: bool | None, terms: Vocabulary) -> Verdict:
     return Verdict(
         False,
         "It fits the data exactly, but it is not certified to be the only solution.",
-        f"Every {terms.rival} is equally flat, so a fit alone proves little; more measurements would settle it, "
-        "unless there are too many unknowns for a proof.",
+        f"Every {terms.rival} is equally flat, so flatness does not select one. More measurements would settle the "
+        "question, unless there are too many unknowns for a proof.",
     )
-
-
-def _best_split(unique: bool | None, *, penalised: bool) -> Verdict:
-    phrase = unique_phrase(unique, SPLIT, penalised=penalised)
-    rest = f"{phrase[:1].upper()}{phrase[1:]}."
-    parts = "low rank, gross errors and noise" if penalised else "low rank and gross errors"
-    return Verdict(True, f"Certified: no split into {parts} is better.", rest)
 
 
 def unique_word(unique: bool | None) -> str:
@@ -150,31 +142,17 @@ def unique_word(unique: bool | None) -> str:
 
 
 def unique_phrase(unique: bool | None, terms: Vocabulary = PRODUCT, *, penalised: bool = False) -> str:
-    """Return what is known about other solutions, in a few words."""
-    if penalised:
-        return {
-            True: "any other minimiser lies within about 1 % of it",
-            False: "another minimiser is in hand",
-            None: "whether there is another minimiser is undecided",
-        }[unique]
-    if terms.determined:
-        return {
-            True: f"any other {terms.rival} lies within about 1 % of it",
-            False: f"another {terms.rival} is in hand",
-            None: f"whether another {terms.rival} exists is undecided",
-        }[unique]
-    other = "split this good" if terms.splits else "solution this flat"
-    just = "split is just as good" if terms.splits else "solution is just as flat"
-    undecided = "split is as good" if terms.splits else "solution is as flat"
+    """Return in a few words whether there are other solutions."""
+    other = "minimiser" if penalised else terms.other
     return {
         True: f"any other {other} lies within about 1 % of it",
-        False: f"another {just}",
-        None: f"whether another {undecided} is undecided",
+        False: f"another {other} was found",
+        None: f"whether another {other} exists is undecided",
     }[unique]
 
 
 def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
-    """Return the verdict on a certificate as one line: what it proves, or what failed and what to do."""
+    """Return one line about a certificate: what it proves, or what failed and what to do."""
     penalised, likely = c.objective == "penalised", except_for(c)
     likely = f", {likely}" if likely else ""
     if c.holds and terms.determined and not penalised:
@@ -196,19 +174,20 @@ def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
     if not abs(c.relative_gap) <= LARGEST_GAP:
         failed.append(f"the relative gap is {c.relative_gap:.1e}, beyond {LARGEST_GAP:.0e}")
         if c.relative_gap > 0:
-            better = "better split" if terms.splits else "flatter solution"
-            remedies.append(f"find a {better} or a better dual vector; without one flatmin looks for its own")
+            remedies.append(
+                f"find a {terms.better} {terms.solution} or a better dual vector; without one flatmin looks for its own"
+            )
     if c.bound_kind == "estimated":
         failed.append("the norm of the dual matrix is only estimated")
-        remedies.append("try a smaller problem, since matrices of this size cannot be bounded rigorously")
+        remedies.append("try a smaller problem, for which the norm can be bounded rigorously")
     remedy = "; ".join(remedies)
     return f"Not certified: {' and '.join(failed)}. {remedy[:1].upper()}{remedy[1:]}{'.' if remedy else ''}".rstrip()
 
 
 def unmeasured(metric: tuple[Metric, Metric]) -> list[str]:
-    """Return a note where no measurement sees some combination of rows or of columns, beside whole ones.
+    """Return a note for rows and for columns if no measurement sees some of their combinations.
 
-    Where rows and columns have the same metric, as in symmetric models, they are spoken of once.
+    Rows or columns that are themselves unseen do not count. Symmetric models have one note for both.
     """
     out = []
     sides = [(metric[0], " of the rows"), (metric[1], " of the columns")]
@@ -219,13 +198,13 @@ def unmeasured(metric: tuple[Metric, Metric]) -> list[str]:
             are = "is" if count == 1 else "are"
             out.append(
                 f"{counted(count, 'direction')}{noun} {are} not measured, or too weakly to count; the solution "
-                "vanishes there."
+                "is zero along them."
             )
     return out
 
 
 def measure(c: Certificate, metric_power: float = 1.0, terms: Vocabulary = PRODUCT) -> str:
-    """Return what the value and the lower bound of a certificate measure."""
+    """Return the name of the quantity that a certificate bounds from below."""
     trace = terms.trace if metric_power == 1 else terms.value
     if terms.splits and c.objective == "penalised":
         return f"loss + 4 alpha · ({trace[trace.index('‖') :]})"
@@ -233,14 +212,14 @@ def measure(c: Certificate, metric_power: float = 1.0, terms: Vocabulary = PRODU
 
 
 def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0, terms: Vocabulary = PRODUCT) -> list[Fact]:
-    """Return the flatness of the factors, each number with one line of explanation."""
+    """Return the numbers of `Flatness`, each with one line of explanation."""
     proved = {"estimated": "Estimated, not proved", "probabilistic": f"Proved, {except_for(c)}"}
     proved_by = proved.get(c.bound_kind, "Proved")
     smallest = measure(c, metric_power, terms)
-    bound = f"{proved_by}: no {'split' if terms.splits else 'solution'} has a smaller {smallest}."
+    bound = f"{proved_by}: no {terms.solution} has a smaller {smallest}."
     facts = [
         Fact("Scaled trace", number(f.scaled_trace, 6), terms.trace_meaning),
-        Fact("Fibre minimum", number(f.fibre_minimum, 6), "Smallest scaled trace of any factors of this same matrix."),
+        Fact("Fibre minimum", number(f.fibre_minimum, 6), "Smallest scaled trace among all factors of this matrix."),
         Fact("Lower bound", number(c.lower_bound, 6), bound),
         Fact("Hessian trace", number(f.hessian_trace, 6), "Sum of the curvatures of the loss over all weights."),
         Fact("Balance", number(f.balance), terms.balance) if terms.balance else None,
@@ -248,7 +227,7 @@ def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0, terms
         Fact(
             "Condition",
             number(f.condition),
-            "How unevenly the measurements see different directions; at 1, flat, smallest and balanced agree.",
+            "How unevenly directions are measured. At 1 the flat factors are also the smallest, and balanced.",
         ),
         Fact("Loss", number(f.loss), terms.loss),
     ]

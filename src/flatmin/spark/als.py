@@ -9,17 +9,19 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.spark.reading import Indexed, reason
+from flatmin.spark.triples import Indexed, reason
 
 __all__ = ["MOST_ITERATIONS", "fit_als"]
 
-#: Spark keeps how every iteration was made until a checkpoint; without a directory for these, more overflow the stack.
-MOST_ITERATIONS, UNCHECKED = 100, 40
+#: Largest number of iterations with checkpoints.
+MOST_ITERATIONS = 100
+#: Largest number without a directory for checkpoints: Spark remembers all iterations, and more overflow its stack.
+MAX_UNCHECKED = 40
 #: Iterations between checkpoints.
 CHECKPOINTS = 10
 
 
-def fit_als(table: Indexed, rank: int, strength: float, iterations: int, seed: int) -> tuple[Array, Array]:
+def fit_als(table: Indexed, rank: int, reg_param: float, iterations: int, seed: int) -> tuple[Array, Array]:
     """Return the factors (d1, rank) and (d2, rank) that ``pyspark.ml.recommendation.ALS`` finds, of 32 bits.
 
     Parameters
@@ -28,12 +30,12 @@ def fit_als(table: Indexed, rank: int, strength: float, iterations: int, seed: i
         The triples.
     rank : int
         The width of the factors.
-    strength : float
+    reg_param : float
         ``regParam``.
     iterations : int
-        ``maxIter``, at most 100; in a session without directory for checkpoints at most 40 are made.
+        ``maxIter``, at most 100; at most 40 in a session without a directory for checkpoints.
     seed : int
-        Starts the factors.
+        Seeds the factors.
     """
     failed = import_module("py4j.protocol").Py4JError
     context = table.frame.sparkSession.sparkContext
@@ -41,8 +43,8 @@ def fit_als(table: Indexed, rank: int, strength: float, iterations: int, seed: i
     blocks = int(min(max(context.defaultParallelism, 1), *table.shape))
     als = import_module("pyspark.ml.recommendation").ALS(
         rank=rank,
-        maxIter=min(iterations, MOST_ITERATIONS if checked else UNCHECKED),
-        regParam=strength,
+        maxIter=min(iterations, MOST_ITERATIONS if checked else MAX_UNCHECKED),
+        regParam=reg_param,
         userCol="i",
         itemCol="j",
         ratingCol="v",
@@ -56,7 +58,7 @@ def fit_als(table: Indexed, rank: int, strength: float, iterations: int, seed: i
         model = als.fit(table.frame)
     except failed as error:
         raise InputError(
-            f"Spark's ALS failed with rank {rank} and regParam {strength:g}, expected a finite fit: {reason(error)}"
+            f"Spark's ALS failed with rank {rank} and regParam {reg_param:g}, expected a finite fit: {reason(error)}"
         ) from error
     sides = zip(("userFactors", "itemFactors"), table.shape, strict=True)
     return tuple(_factor(getattr(model, name), d, rank) for name, d in sides)  # type: ignore[return-value]

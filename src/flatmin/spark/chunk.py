@@ -1,4 +1,4 @@
-"""Cells of some rows of a matrix: the piece of data that one task of Spark works on."""
+"""Chunk: the cells of some rows of a matrix, on which one task of Spark works."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from flatmin._core.arrays import Array
 
 __all__ = ["Chunk"]
 
-#: Normal equations are made for so many rows at once that they have about this many entries.
+#: Entries of the normal equations that are formed at once, about.
 NORMAL = 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """All cells of some rows; of some columns, where a matrix is dealt out by its columns.
+    """All cells of some rows, or of some columns where a matrix is distributed by columns.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Chunk:
         return np.asarray(self._sparse(len(F)) @ F)
 
     def residual(self, own: Array, other: Array) -> Self:
-        """Return values less those of ``own otherᵀ``, for factors (d1, k) and (d2, k)."""
+        """Return the chunk of values minus those of ``own otherᵀ``, for factors (d1, k) and (d2, k)."""
         left = self.values.copy()
         rows, step = own[self.lines], max(1, NORMAL // max(1, own.shape[1]))
         for i in range(0, len(left), step):
@@ -73,28 +73,28 @@ class Chunk:
         return replace(self, values=left)
 
     def weighted(self, own: Array, other: Array) -> Self:
-        """Return values times the weights (d1,) of their rows and (d2,) of their columns."""
+        """Return the chunk of values times weights (d1,) of their rows and (d2,) of their columns."""
         return replace(self, values=self.values * own[self.lines][self._place] * other[self.across])
 
-    def ridge(self, own: Array, other: Array, strength: float) -> tuple[Array, Array]:
-        """Return the rows that minimise ``Σ (v − lᵀ r)² + strength · n ‖l‖²``, with n a row's number of cells.
+    def ridge(self, own: Array, other: Array, reg_param: float) -> tuple[Array, Array]:
+        """Return the rows that minimise ``Σ (v − lᵀ r)² + reg_param · n ‖l‖²``, with n a row's number of cells.
 
         Parameters
         ----------
         own : ndarray, shape (d1, k)
-            The rows there are.
+            The present rows.
         other : ndarray, shape (d2, k)
-            The factor of the columns, which is kept.
-        strength : float
-            What Spark calls regParam.
+            The factor of the columns, which is fixed.
+        reg_param : float
+            Spark's regParam.
 
         Returns
         -------
         rows : ndarray, shape (n, k)
-            The new ones.
+            The new rows.
         sums : ndarray, shape (3,)
-            The squares of half the gradient at the old rows, those of what the data contribute to it, and by how much
-            the minimum is below ``Σ v²``.
+            The squares of half the gradient at the old rows, the squares of its part from the data, and ``Σ v²`` minus
+            the minimum.
         """
         k = other.shape[1]
         counts = np.diff(self.pointers)
@@ -102,7 +102,7 @@ class Chunk:
         rows, slopes = np.empty_like(rhs), np.empty(len(rhs))
         for piece in self._pieces(k):
             normal = np.stack([G.T @ G for G in (other[self.across[a:b]] for a, b in self._spans(piece))])
-            normal[:, np.arange(k), np.arange(k)] += strength * counts[piece, None]
+            normal[:, np.arange(k), np.arange(k)] += reg_param * counts[piece, None]
             before = np.einsum("nij,nj->ni", normal, own[self.lines[piece]])
             slopes[piece] = np.sum((before - rhs[piece]) ** 2, axis=1)
             rows[piece] = np.linalg.solve(normal, rhs[piece][..., None])[..., 0]

@@ -1,4 +1,4 @@
-"""Completion by Spark: a fit, its certificate, predictions, and factors as files."""
+"""SparkCompletion: a completed matrix of any size, with its certificate, predictions and files."""
 
 from __future__ import annotations
 
@@ -24,47 +24,49 @@ from flatmin.proofs.certificate import LARGEST_GAP, Certificate, check_alpha
 from flatmin.proofs.flatness import Flatness
 from flatmin.solution import Solution, Status
 from flatmin.spark.als import MOST_ITERATIONS, fit_als
-from flatmin.spark.cells import Cells
-from flatmin.spark.proof import COLLECTED, Proof, prove, regularization
-from flatmin.spark.reading import LARGEST, LARGEST_VALUE, Indexed, ascending, indexed, placed, read, readable, reason
+from flatmin.spark.distributed_cells import DistributedCells
+from flatmin.spark.distributed_certificate import COLLECTED, CertifiedFactors, certify_factors, regularization
 from flatmin.spark.session import is_frame, session
 from flatmin.spark.sweeps import sweep
+from flatmin.spark.triples import LARGEST, LARGEST_VALUE, Indexed, ascending, indexed, placed, read, readable, reason
 
 __all__ = ["SparkCompletion"]
 
-#: The width that is tried first where none is asked for; it is doubled until nothing is missing.
+#: First width where the user sets none; it doubles until the certificate misses no column.
 FIRST_RANK = 32
-#: Iterations of Spark's ALS, and sweeps after them.
-ITERATIONS, SWEEPS = 20, 200
-#: Smaller singular values of factors of 32 bits are noise …
-NOISE = 1e-5
-#: … and these are those of directions that vanish.
+#: Default iterations of Spark's ALS, and of the sweeps after them.
+ITERATIONS = 20
+SWEEPS = 200
+#: Relative size below which singular values of factors of 32 bits are rounding.
+SINGLE_ROUNDING = 1e-5
+#: Relative size below which singular values of converged factors vanish.
 VANISHING = 1e-8
-#: A dual norm this much above one says that the factors are too narrow.
-MISSING = 1e-2
-#: Relative gradients, from coarse to fine, at which a certificate is tried; where it is made out on the machines, only
-#: from the third on: what sweeps leave undone, more products would have to do.
-GRADIENTS, FINE = (1e-6, 1e-7, 1e-8, 1e-9), 2
+#: Excess of the dual norm over one above which the factors are too narrow.
+MAX_EXCESS = 1e-2
+#: Relative gradients, from coarse to fine, at which a certificate is tried.
+GRADIENTS = (1e-6, 1e-7, 1e-8, 1e-9)
+#: The first of them for a certificate on distributed cells, where coarser gradients would cost more products.
+FIRST_DISTRIBUTED = 2
 
 
 @dataclass(frozen=True, eq=False)
 class SparkCompletion:
-    """A completed matrix whose cells Spark holds, and what is proved about it.
+    """A completed matrix whose cells Spark holds, with its certificate.
 
     Attributes
     ----------
     row_ids, column_ids : ndarray, shapes (d1,) and (d2,)
         Ascending.
     factors : pair of ndarray, shapes (d1, rank) and (d2, rank)
-        L and R, flattest for their matrix ``L Rᵀ``.
+        L and R, the flattest factors of ``L Rᵀ``.
     alpha : float
         regParam.
     solution : Solution
         With the certificate, whose ``dual`` is empty (it has an element a cell), and the flatness; ``seconds`` and
         ``iterations`` are of the whole fit.
     costs : dict of str to float
-        Seconds by part: "read", "als", "sweeps" and "certificate"; and ``products``, how many columns the dual matrix
-        was multiplied with out on the machines (0: it was brought to this one).
+        Seconds by part: "read", "als", "sweeps" and "certificate"; and ``products``, the number of columns multiplied
+        by the distributed dual matrix (0 if it was collected on this machine).
     """
 
     row_ids: Array
@@ -80,7 +82,7 @@ class SparkCompletion:
 
     @property
     def certificate(self) -> Certificate:
-        """What is proved about them."""
+        """The certificate of the factors."""
         return self.solution.certificate
 
     @classmethod
@@ -97,7 +99,7 @@ class SparkCompletion:
         collect: bool | None = None,
         callback: Callable[[dict[str, float]], Any] | None = None,
     ) -> Self:
-        """Fit by Spark's ALS, sweep on in 64 bits, and certify.
+        """Fit by Spark's ALS, continue with sweeps in 64 bits, and certify.
 
         Parameters
         ----------
@@ -105,24 +107,24 @@ class SparkCompletion:
             Triples: a Spark DataFrame; a CSV file with a line of names, or Parquet (files or folders, wherever Spark
             reads from); or arrays (i, j, values), (m,) each, of positions from 0.
         columns : sequence of str, optional
-            The names of three columns: ids of rows, ids of columns, values. None where there are no others. Of CSV, ids
-            are numbers or dates only where all are written as Spark writes these, else strings.
+            The names of three columns: ids of rows, ids of columns, values. None if the table has only these. Ids of a
+            CSV file are numbers or dates if all are written as Spark writes these, otherwise strings.
         alpha : float
             regParam, positive.
         rank : int, optional
-            The width of the factors. None begins with 32 and doubles it until the certificate misses nothing.
+            The width of the factors. None starts with 32 and doubles it until the certificate misses no column.
         tol : float
             The relative gap at which the sweeps end.
         max_iter : int, optional
-            The most iterations of Spark's ALS (up to 100) and sweeps (the others), by default 20 and 200.
+            The largest number of iterations of Spark's ALS (up to 100) plus sweeps (the rest), by default 20 and 200.
         seed : int
             Starts the factors.
         collect : bool, optional
-            Whether the dual matrix is brought to this machine to prove more about its norm; by default up to two
-            million cells.
+            Whether the dual matrix is collected on this machine, where its norm is proved more sharply; by default up
+            to two million cells.
         callback : callable, optional
-            Told of each sweep: "iteration" (Spark's included), "seconds", "gradient" (relative), "rank"; and of each
-            certificate, with "gap".
+            Called after each sweep with "iteration" (Spark's included), "seconds", "gradient" (relative) and "rank",
+            and after each certificate with "gap" too.
 
         Raises
         ------
@@ -139,43 +141,43 @@ class SparkCompletion:
                 raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
         if not isinstance(tol, int | float | np.number) or not 0 <= tol <= 1:
             raise InputError(f"tol is {tol!r}, expected a number from 0 to 1")
-        clock = _Clock()
+        stopwatch = _Stopwatch()
         if isinstance(source, tuple):
             source = _checked(source)
         elif not (is_frame(source) or isinstance(source, str | Path)):
             kind = type(source).__name__
             raise InputError(f"the source is a {kind}, expected a Spark DataFrame, a path, or arrays (i, j, values)")
         with session(source if is_frame(source) else None) as spark:
-            with clock.time("read"):
+            with stopwatch.time("read"):
                 table = _table(spark, source, columns)
-                cells = Cells.of(table)
+                cells = DistributedCells.of(table)
             try:
-                fit = _Fit(table, cells, alpha, tol, max_iter, int(seed), collect, clock, callback)
-                proof, done, converged = fit.run(rank)
+                fit = _Fit(table, cells, alpha, tol, max_iter, int(seed), collect, stopwatch, callback)
+                certified, done, converged = fit.run(rank)
             finally:
                 cells.release()
                 table.frame.unpersist()
         settings = {"alpha": alpha / regularization(1.0, table.shape), "metric_power": 1.0, "max_rank": rank}
         solution = Solution(
-            factors=proof.factors,
-            status=_status(proof.certificate, converged),
-            certificate=proof.certificate,
-            flatness=proof.flatness,
+            factors=certified.factors,
+            status=_status(certified.certificate, converged),
+            certificate=certified.certificate,
+            flatness=certified.flatness,
             history={},
-            seconds=sum(clock.seconds.values()),
+            seconds=sum(stopwatch.seconds.values()),
             iterations=done,
             undetermined=(np.arange(0), np.arange(0)),
             settings={**settings, "tol": float(tol), "max_iter": max_iter, "time_limit": None, "seed": int(seed)},
         )
-        costs = {**clock.seconds, "products": float(proof.products)}
+        costs = {**stopwatch.seconds, "products": float(certified.products)}
         return cls(table.row_ids, table.column_ids, alpha, solution, costs)
 
     def named(self, row_ids: Array, column_ids: Array) -> Self:
-        """Return the same fit with ids, ascending, in place of positions."""
+        """Return the same fit with ascending ids in place of positions."""
         return replace(self, row_ids=row_ids, column_ids=column_ids)
 
     def predict(self, rows: Any, columns: Any) -> Array:
-        """Return what the matrix says of pairs of ids, (n,) each: 0 where an id was not fitted."""
+        """Return the entries of the matrix at pairs of ids, (n,) each; 0 where an id was not fitted."""
         places = [_places(known, ids) for known, ids in ((self.row_ids, rows), (self.column_ids, columns))]
         (i, j), (L, R) = places, self.factors
         if i.shape != j.shape:
@@ -183,7 +185,7 @@ class SparkCompletion:
         return np.where((i >= 0) & (j >= 0), np.einsum("nk,nk->n", L[i], R[j]), 0.0)
 
     def transform(self, frame: Any, columns: Sequence[str] | None = None) -> Any:
-        """Return a Spark DataFrame with a column "prediction" more: 0 where an id was not fitted.
+        """Return a Spark DataFrame with a further column "prediction", 0 where an id was not fitted.
 
         Parameters
         ----------
@@ -213,7 +215,7 @@ class SparkCompletion:
         Raises
         ------
         InputError
-            If something is there and ``overwrite`` is False, or nothing can be written there.
+            If the path exists and ``overwrite`` is False, or cannot be written.
         """
         about = {
             "alpha": self.alpha,
@@ -227,11 +229,11 @@ class SparkCompletion:
             "version": __version__,
         }
         with session() as spark:
-            told = spark.createDataFrame([(_described(about),)], "description string")
+            description = spark.createDataFrame([(_described(about),)], "description string")
             frames = {
                 "rows": spark.createDataFrame(_arrow(self.row_ids, self.factors[0])),
                 "columns": spark.createDataFrame(_arrow(self.column_ids, self.factors[1])),
-                "about": told.coalesce(1),
+                "about": description.coalesce(1),
             }
             for name, frame in frames.items():
                 try:
@@ -243,12 +245,12 @@ class SparkCompletion:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `write` has written.
+        """Read a completion from the files of `write`.
 
         Raises
         ------
         InputError
-            If there is no such thing.
+            If there are no such files, or they cannot be read.
         """
         root = str(path).rstrip("/")
         with session() as spark:
@@ -268,14 +270,14 @@ class SparkCompletion:
                     settings=about["settings"],
                 )
             except Exception as error:
-                told = reason(error)
-                raise InputError(f"{path} cannot be read, expected what SparkCompletion wrote: {told}") from error
+                cause = reason(error)
+                raise InputError(f"{path} cannot be read, expected what SparkCompletion wrote: {cause}") from error
         return cls(sides[0][0], sides[1][0], about["alpha"], solution, about["costs"])
 
 
 @dataclass(frozen=True, eq=False)
-class _Clock:
-    """Seconds by part, and when it was started."""
+class _Stopwatch:
+    """Seconds by part, and the time of the start."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     start: float = field(default_factory=time.perf_counter)
@@ -291,70 +293,70 @@ class _Clock:
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """One fit: the triples, what is asked, and the steps that lead there."""
+    """One fit: the triples and the settings."""
 
     table: Indexed
-    cells: Cells
+    cells: DistributedCells
     alpha: float
     tol: float
     max_iter: int | None
     seed: int
     collect: bool | None
-    clock: _Clock
+    stopwatch: _Stopwatch
     callback: Callable[[dict[str, float]], Any] | None
 
-    def run(self, rank: int | None) -> tuple[Proof, int, bool]:
-        """Return what is proved about the best factors, steps made, and whether they were enough."""
+    def run(self, rank: int | None) -> tuple[CertifiedFactors, int, bool]:
+        """Return the certified factors, the number of steps, and whether they converged."""
         most, done = min(self.table.shape), 0
         width = min(FIRST_RANK, most) if rank is None else min(rank, most)
         while True:
             iterations = min(ITERATIONS if self.max_iter is None else self.max_iter, MOST_ITERATIONS)
-            with self.clock.time("als"):
+            with self.stopwatch.time("als"):
                 found = fit_als(self.table, width, self.alpha, iterations, self.seed)
             done += iterations
-            factors = self._narrowed(found, NOISE)
+            factors = self._narrowed(found, SINGLE_ROUNDING)
             narrow = rank is None and width < most and factors[0].shape[1] == width
-            if narrow and self._prove(factors).certificate.dual_norm > 1 + MISSING:
+            if narrow and self._certified(factors).certificate.dual_norm > 1 + MAX_EXCESS:
                 width = min(2 * width, most)
                 continue
             most_sweeps = SWEEPS if self.max_iter is None else self.max_iter - iterations
-            proof, sweeps, converged = self._polished(factors, done, most_sweeps)
+            certified, sweeps, converged = self._polished(factors, done, most_sweeps)
             done += sweeps
-            if not (narrow and proof.certificate.dual_norm > 1 + self.tol and converged):
-                return proof, done, converged
+            if not (narrow and certified.certificate.dual_norm > 1 + self.tol and converged):
+                return certified, done, converged
             width = min(2 * width, most)
 
-    def _polished(self, factors: Factors, before: int, most: int) -> tuple[Proof, int, bool]:
-        """Sweep, more and more finely, until the gap is small enough or no sweep is left."""
-        proof, done = None, 0
+    def _polished(self, factors: Factors, before: int, most: int) -> tuple[CertifiedFactors, int, bool]:
+        """Sweep to ever smaller gradients until the gap is small enough or the limit on sweeps is reached."""
+        certified, done = None, 0
         known = {"rank": float(factors[0].shape[1])}
 
-        def told(sweeps: int, gradient: float) -> None:
-            self._tell({"iteration": float(before + done + sweeps), "gradient": gradient, **known})
+        def report(sweeps: int, gradient: float) -> None:
+            self._report({"iteration": float(before + done + sweeps), "gradient": gradient, **known})
 
-        here = self.cells.size <= COLLECTED if self.collect is None else self.collect
-        for tol in GRADIENTS[0 if here else FINE :]:
-            with self.clock.time("sweeps"):
-                found = sweep(self.cells, factors[1], self.alpha, tol=tol, most=most - done, told=told)
+        collected = self.cells.size <= COLLECTED if self.collect is None else self.collect
+        for tol in GRADIENTS[0 if collected else FIRST_DISTRIBUTED :]:
+            with self.stopwatch.time("sweeps"):
+                found = sweep(self.cells, factors[1], self.alpha, tol=tol, most=most - done, callback=report)
             done += found.count
             factors = self._narrowed(found.factors, VANISHING)
-            proof = self._prove(factors)
-            known |= {"rank": float(factors[0].shape[1]), "gap": proof.certificate.relative_gap}
-            self._tell({"iteration": float(before + done), **known})
-            if abs(proof.certificate.relative_gap) <= self.tol:
-                return proof, done, True
+            certified = self._certified(factors)
+            known |= {"rank": float(factors[0].shape[1]), "gap": certified.certificate.relative_gap}
+            self._report({"iteration": float(before + done), **known})
+            if abs(certified.certificate.relative_gap) <= self.tol:
+                return certified, done, True
             if found.slope > tol:
-                return proof, done, False
-        assert proof is not None
-        return proof, done, True
+                return certified, done, False
+        assert certified is not None
+        return certified, done, True
 
-    def _tell(self, row: dict[str, float]) -> None:
+    def _report(self, row: dict[str, float]) -> None:
         if self.callback is not None:
-            self.callback({"seconds": time.perf_counter() - self.clock.start, **row})
+            self.callback({"seconds": time.perf_counter() - self.stopwatch.start, **row})
 
-    def _prove(self, factors: Factors) -> Proof:
-        with self.clock.time("certificate"):
-            return prove(self.cells, factors, self.alpha, seed=self.seed, collect=self.collect)
+    def _certified(self, factors: Factors) -> CertifiedFactors:
+        with self.stopwatch.time("certificate"):
+            return certify_factors(self.cells, factors, self.alpha, seed=self.seed, collect=self.collect)
 
     def _narrowed(self, factors: Factors, smallest: float) -> Factors:
         """Return the flattest factors of the same matrix without singular values that vanish."""
@@ -400,7 +402,7 @@ def _status(proof: Certificate, converged: bool) -> Status:
 
 
 def _places(known: Array, ids: Any) -> Array:
-    """Return where ids stand among the known ones, −1 where they don't."""
+    """Return the positions of ids among the known ones, −1 for unknown ids."""
     ids = np.atleast_1d(np.asarray(ids))
     kinds = ["strings" if array.dtype.kind in "UO" else "others" for array in (known, ids)]
     if kinds[0] != kinds[1]:

@@ -1,4 +1,4 @@
-"""Where Spark runs: the user's own session, or one that is started for a while."""
+"""Spark sessions: that of the user, or a temporary local one."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from typing import Any
 
 from flatmin._core.memory import available_bytes
 from flatmin.errors import InputError
-from flatmin.spark.reading import reason
+from flatmin.spark.triples import reason
 
 __all__ = ["is_frame", "java", "require_spark", "session"]
 
-#: What Spark 4 runs on, at least.
+#: The oldest Java on which Spark 4 runs.
 JAVA = 17
-#: Spark's plans are recursive: long ones need a deep stack.
+#: Stack of Spark's driver, whose long plans are recursive.
 STACK = "64m"
-#: Of a session of our own: the share of the free memory that it may take, and bounds in GiB.
-SHARE, LEAST, MOST = 0.4, 1, 16
+#: Share of the free memory that a local session may take.
+MEMORY_SHARE = 0.4
+#: Bounds on the memory of a local session, in GiB.
+MIN_MEMORY, MAX_MEMORY = 1, 16
 
 LOGGING = """
 rootLogger.level = error
@@ -56,7 +58,7 @@ def is_frame(X: Any) -> bool:
 
 
 def java() -> Path:
-    """Return the program that Spark would start, or raise `InputError` if there is none, or it is too old."""
+    """Return the path of the Java that Spark would start, or raise `InputError` if it is missing or too old."""
     home = os.environ.get("JAVA_HOME")
     found = Path(home, "bin", "java") if home else Path(shutil.which("java") or "")
     advice = (
@@ -67,20 +69,20 @@ def java() -> Path:
     if not found.is_file():
         raise InputError(f"Spark needs Java, and no java is on the PATH and JAVA_HOME is not set; {advice}")
     try:
-        told = subprocess.run([str(found), "-version"], capture_output=True, text=True, timeout=60, check=False)
+        answer = subprocess.run([str(found), "-version"], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         raise InputError(f"Spark needs Java, and {found} cannot be started: {error}; {advice}") from error
-    version = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)
-    if version is None or told.returncode:
-        said = (told.stderr + told.stdout).strip().splitlines()
-        raise InputError(f"Spark needs Java, and {found} says {said[0] if said else 'nothing'!r}; {advice}")
+    version = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
+    if version is None or answer.returncode:
+        lines = (answer.stderr + answer.stdout).strip().splitlines()
+        raise InputError(f"Spark needs Java, and {found} says {lines[0] if lines else 'nothing'!r}; {advice}")
     if int(version[1]) < JAVA:
         raise InputError(f"Spark needs Java, and {found} has version {version[1]}; {advice}")
     return found
 
 
 def require_spark() -> None:
-    """Raise one sentence if something is missing that Spark needs, before anything is started.
+    """Raise an error of one sentence if pyspark, pyarrow or Java is missing, before anything is started.
 
     Raises
     ------
@@ -98,16 +100,16 @@ def require_spark() -> None:
 
 @contextmanager
 def session(owner: Any = None) -> Iterator[Any]:
-    """Give a SparkSession: that of a DataFrame, else the active one, else one of our own that is stopped afterwards.
+    """Yield a SparkSession: that of a DataFrame, else the active one, else a local one that is stopped afterwards.
 
-    Our own runs on all cores of this machine, without a page in the browser and with its files and its log in a
-    temporary directory. Its Java stays for the next one and ends with this process; if the start is interrupted it
-    ends at once. Who has a cluster makes the session.
+    The local session uses all cores of this machine, has no web page, and keeps its files and its log in a temporary
+    directory. Its Java process is reused and ends with this process, or at once if the start is interrupted. To use a
+    cluster, start a session first.
 
     Parameters
     ----------
     owner : DataFrame, optional
-        Belongs to the session that is to be used.
+        A DataFrame of the session to use.
 
     Raises
     ------
@@ -115,11 +117,11 @@ def session(owner: Any = None) -> Iterator[Any]:
         As `require_spark`; `InputError` also for a session of Spark Connect, which has no RDDs.
     """
     require_spark()
-    told = logging.getLogger("DataFrameQueryContextLogger")  # writes what an exception says once more, as JSON
-    level = told.level
+    logger = logging.getLogger("DataFrameQueryContextLogger")  # repeats exceptions as JSON
+    level = logger.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of pyspark, about versions of pandas
-        told.setLevel(logging.CRITICAL)
+        logger.setLevel(logging.CRITICAL)
         try:
             found = owner.sparkSession if owner is not None else _active()
             if found is not None:
@@ -136,7 +138,7 @@ def session(owner: Any = None) -> Iterator[Any]:
                 finally:
                     own.stop()
         finally:
-            told.setLevel(level)
+            logger.setLevel(level)
 
 
 def _runs() -> bool:
@@ -157,12 +159,12 @@ def _expect_workers(spark: Any) -> None:
 
     try:
         missing = spark.sparkContext.parallelize([0], 1).flatMap(lacking).collect()
-        told = f"they have no {', '.join(missing)}" if missing else ""
+        fault = f"they have no {', '.join(missing)}" if missing else ""
     except Exception as error:  # of Java or of Python there, whatever it is
-        told = reason(error)
-    if told:
+        fault = reason(error)
+    if fault:
         raise InputError(
-            f"the workers of this Spark session cannot run flatmin: {told}; expected the Python of this process, or "
+            f"the workers of this Spark session cannot run flatmin: {fault}; expected the Python of this process, or "
             "one with flatmin[spark], in the environment variable PYSPARK_PYTHON before the session starts"
         )
 
@@ -177,11 +179,11 @@ def _active() -> Any:
 
 
 def _start(directory: Path) -> Any:
-    """Start a session whose files, the log among them, are all in a directory."""
+    """Start a session that keeps all its files, with the log, in a directory."""
     builder = import_module("pyspark.sql").SparkSession.builder
     quiet = directory / "log4j2.properties"
     quiet.write_text(LOGGING)
-    memory = int(min(max(SHARE * available_bytes() / 2**30, LEAST), MOST))
+    memory = int(min(max(MEMORY_SHARE * available_bytes() / 2**30, MIN_MEMORY), MAX_MEMORY))
     settings = {
         "spark.driver.memory": f"{memory}g",
         "spark.driver.maxResultSize": "0",
@@ -212,8 +214,8 @@ def _start(directory: Path) -> Any:
             _end_java(error)
         if not isinstance(error, Exception):
             raise
-        said = (directory / "spark.log").read_text(errors="replace").strip().splitlines()
-        reason = said[-1] if said else error
+        lines = (directory / "spark.log").read_text(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else error
         raise InputError(f"Spark could not be started, expected a local session: {reason}") from error
     finally:
         if chosen is None:
@@ -221,9 +223,9 @@ def _start(directory: Path) -> Any:
 
 
 def _end_java(error: BaseException) -> None:
-    """End the Java that a start has launched before it failed, and let pyspark forget it.
+    """End the Java process of a failed start, and reset pyspark.
 
-    Until pyspark is connected to Java, only its own frames know the process: the error leads there.
+    Until pyspark is connected to Java, only the frames of the error refer to the process.
     """
     context = import_module("pyspark").SparkContext
     known = [context._gateway.proc] if context._gateway is not None else []
@@ -239,7 +241,7 @@ def _end_java(error: BaseException) -> None:
 
 @contextmanager
 def _interrupts() -> Iterator[None]:
-    """Let Ctrl-C mean afterwards what it meant before: pyspark makes it cancel the work of its session."""
+    """Restore the handler of Ctrl-C afterwards, since pyspark replaces it."""
     before = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -250,7 +252,7 @@ def _interrupts() -> Iterator[None]:
 
 @contextmanager
 def _quiet(log: Path) -> Iterator[None]:
-    """Let a program that is started meanwhile, and what it starts, write its errors to a file."""
+    """Redirect the standard error of programs that are started meanwhile to a file."""
     sys.stderr.flush()
     before = os.dup(2)
     try:

@@ -1,4 +1,4 @@
-"""Alternating least squares in 64 bits, accelerated: from where Spark's own ends to where a certificate holds."""
+"""Accelerated alternating least squares in 64 bits, from the end of Spark's own to a certified fit."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.parametrizations.base import Factors
-from flatmin.spark.cells import Cells
+from flatmin.spark.distributed_cells import DistributedCells
 
 __all__ = ["Swept", "sweep"]
 
-#: Sweeps that the next one is extrapolated from.
+#: Number of sweeps from which the next one is extrapolated.
 MEMORY = 5
-#: Objectives rise by rounding; more than this, relatively, and what was extrapolated is dropped.
+#: Relative rise of the objective that may be rounding; after a larger one the extrapolation is dropped.
 ROUNDING = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
 class Swept:
-    """Where sweeps have led.
+    """The end of the sweeps.
 
     Attributes
     ----------
     factors : pair of ndarray
         L, which is the best one for R, and R.
     slope : float
-        The gradient of the flat objective there, relative to the part of it that the data make.
+        The gradient of the flat objective, relative to its part from the data.
     objective : float
         ``Σ e² + regParam (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``, less ``Σ v²``.
     count : int
-        Sweeps made.
+        The number of sweeps.
     """
 
     factors: Factors
@@ -44,24 +44,30 @@ class Swept:
 
 
 def sweep(
-    cells: Cells, R: Array, strength: float, *, tol: float, most: int, told: Callable[[int, float], Any] | None = None
+    cells: DistributedCells,
+    R: Array,
+    reg_param: float,
+    *,
+    tol: float,
+    most: int,
+    callback: Callable[[int, float], Any] | None = None,
 ) -> Swept:
     """Sweep until the relative gradient is below ``tol``, or ``most`` times.
 
-    A sweep makes R of R. Where it would lead is extrapolated from the last ones (Anderson's mixing); what does not
-    lower the objective is taken back.
+    A sweep maps R to a new R. The next R is extrapolated from the last ones (Anderson's mixing), and the extrapolation
+    is dropped if it raises the objective.
 
     Parameters
     ----------
-    cells : Cells
+    cells : DistributedCells
     R : ndarray, shape (d2, k)
         The factor of the columns to begin with.
-    strength : float
+    reg_param : float
         regParam.
     tol : float
     most : int
-    told : callable, optional
-        Told of the sweeps made so far and of the relative gradient, after each.
+    callback : callable, optional
+        Called after each sweep with the number of sweeps and the relative gradient.
 
     References
     ----------
@@ -71,17 +77,17 @@ def sweep(
     L, plain = np.zeros((cells.shape[0], width)), R
     lowest = np.inf
     for done in range(most + 1):
-        L, gains = cells.best(0, (L, R), strength)
-        objective = float(strength * (counts @ np.sum(R**2, axis=1)) - gains[2])
+        L, gains = cells.best(0, (L, R), reg_param)
+        objective = float(reg_param * (counts @ np.sum(R**2, axis=1)) - gains[2])
         if objective > lowest + ROUNDING * abs(lowest) and R is not plain:
             mixing, R = _Mixing(), plain
-            L, gains = cells.best(0, (L, R), strength)
-            objective = float(strength * (counts @ np.sum(R**2, axis=1)) - gains[2])
+            L, gains = cells.best(0, (L, R), reg_param)
+            objective = float(reg_param * (counts @ np.sum(R**2, axis=1)) - gains[2])
         lowest = objective
-        plain, sums = cells.best(1, (L, R), strength)
+        plain, sums = cells.best(1, (L, R), reg_param)
         slope = float(np.sqrt(sums[0] / sums[1])) if sums[1] else 0.0
-        if told is not None:
-            told(done, slope)
+        if callback is not None:
+            callback(done, slope)
         if slope <= tol or done == most:
             break
         R = mixing.next(R, plain)
@@ -90,13 +96,13 @@ def sweep(
 
 @dataclass
 class _Mixing:
-    """Anderson's mixing of the points of a fixed-point iteration and of their images."""
+    """Anderson's mixing: the memory of a fixed-point iteration, its points and their images."""
 
     points: deque[Array] = field(default_factory=lambda: deque(maxlen=MEMORY + 1))
     images: deque[Array] = field(default_factory=lambda: deque(maxlen=MEMORY + 1))
 
     def next(self, point: Array, image: Array) -> Array:
-        """Return where to go on: the combination of images whose steps nearly cancel."""
+        """Return the next point: the combination of images whose steps nearly cancel."""
         self.points.append(point)
         self.images.append(image)
         if len(self.points) == 1:

@@ -1,4 +1,4 @@
-"""What all checks share: random points, and one sentence where two things differ."""
+"""Helpers of the checks: random points, and comparisons that fail with one sentence."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.solution import Solution
 
-#: Two ways to the same number may differ by this much, relatively: far above rounding, far below any mistake.
+#: Relative tolerance of comparisons: far above rounding, far below any mistake.
 TOLERANCE = 1e-9
 
 
 def draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = float) -> Array:
-    """Return Gaussian numbers of a shape, complex where ``dtype`` is."""
+    """Return Gaussian numbers of a shape, complex if ``dtype`` is."""
     X = rng.standard_normal(shape)
     return X + 1j * rng.standard_normal(shape) if np.issubdtype(dtype, np.complexfloating) else X
 

@@ -1,4 +1,4 @@
-"""Which of scikit-learn's checks an estimator fails, and why it must."""
+"""Checks of scikit-learn that flatmin's estimators fail by design, with reasons."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from flatmin.testing._checks import agree, draw, require
 
 __all__ = ["check_measurement"]
 
-#: The dense definition of the metric is only formed up to this many numbers.
+#: Largest number of entries of the sensing tensor for which the metric is compared with its definition.
 LARGEST_TENSOR = 20_000_000
 
 
@@ -23,7 +23,7 @@ def check_measurement(A: Measurement, *, seed: int = 0) -> None:
     The adjoint identity ``⟨A(X), y⟩ = ⟨X, A*(y)⟩`` (for complex sensing matrices at complex X), linearity, and that
     every faster route agrees with ``forward`` and ``adjoint``: ``forward_factors``, ``adjoint_operator``,
     ``matrices``, ``traces``, ``metric``, ``products``, ``jacobian``, ``curvature_blocks``, ``congruence``, ``merged``,
-    ``take`` and ``as_linear_operator``. The metric is compared with its dense definition where m·d1·d2 ≤ 2·10⁷.
+    ``take`` and ``as_linear_operator``. The metric is compared with its dense definition if m·d1·d2 ≤ 2·10⁷.
 
     Parameters
     ----------

@@ -232,7 +232,7 @@ def test_failure_while_writing_keeps_the_former_results(flatmin, tmp_path, monke
     flatmin("generate", "matrix-sensing", "p.npz", "--shape", "6,5", "--rank", "1")
     flatmin("recover", "matrix-sensing", "p.npz")
     before = (tmp_path / "p-flat" / "summary.json").read_bytes()
-    monkeypatch.setattr("flatmin.report.write_report", full)
+    monkeypatch.setattr("flatmin.cli.commands.recover.write_report", full)
     run = flatmin("recover", "matrix-sensing", "p.npz")
     assert run.code == 2
     assert "No space left" in run.err

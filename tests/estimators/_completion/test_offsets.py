@@ -42,6 +42,7 @@ def dense(entries, constant, rows, columns):
     return w[:, None] * np.hstack(blocks), np.diag(kappas)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("factorized", [True, False])
 @pytest.mark.parametrize(("shape", "m"), [((6, 9), 20), ((9, 5), 25), ((7, 7), 6)])
 def test_elimination_agrees_with_dense_least_squares(shape, m, factorized, monkeypatch):
@@ -77,6 +78,7 @@ def joint_optimum(entries, values, constant, rows, columns, alpha, power):
     return cp.Problem(cp.Minimize(objective), zero).solve(solver=cp.CLARABEL), X.value
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("constant", "rows", "columns", "power"),
     [(True, 2.0, 3.0, 1.0), (True, 0.0, 0.0, 0.5), (True, None, 1.0, 1.0), (False, 0.0, None, 0.0)],
@@ -189,6 +191,7 @@ def test_the_noise_beside_offsets_is_found(strength):
         assert left[0] <= left[1]
 
 
+@pytest.mark.slow
 def test_few_free_offsets_need_no_rounds_and_agree_with_them(monkeypatch):
     entries, values, _, _ = sample((200, 20), 3000, 2, 0.4)
     quick = fit_with_offsets(entries, values, rows=None, columns=0.0, alpha="auto")

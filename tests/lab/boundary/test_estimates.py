@@ -67,6 +67,7 @@ def test_a_known_difference_on_the_same_draws_is_found_and_pairing_pays():
     assert paired < 0.9 * apart
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_difference_covers_as_often_as_it_says():
     """Forty repetitions of an experiment; at 95 % fewer than 33 that cover have a chance of about 1 in 1000."""
     covered = 0
@@ -81,6 +82,7 @@ def test_a_difference_of_boundaries_where_success_ends():
     assert number.low < 0.3 < number.high
 
 
+@pytest.mark.slow
 def test_agreement_on_a_few_draws_is_not_certain():
     few = difference(made(lambda at: 2.0, repetitions=2, sizes=(10,)), "method", "b", "a")
     many = difference(made(lambda at: 2.0, repetitions=40), "method", "b", "a")

@@ -189,6 +189,7 @@ def test_points_of_a_cloud_are_the_trials():
     assert display.table()[1][0][:2] == ("flat", 24)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("x_log", [False, True])
 @pytest.mark.parametrize("y_log", [False, True])
 @pytest.mark.parametrize(("diagonal", "factor"), [(True, 1.0), ("bound", 0.5), ("bound", 100.0)])

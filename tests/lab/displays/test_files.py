@@ -198,6 +198,7 @@ def test_only_former_figures_are_replaced(displays, tmp_path):
         save_figures(displays[:2], tmp_path)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("recipe", "stem"), [("../evil", "evil"), ("my recipe/ü", "my-recipe-ü"), ("a\\b\n\0c", "a-b-c"), ("/..", "recipe")]
 )

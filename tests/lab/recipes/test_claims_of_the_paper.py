@@ -81,6 +81,7 @@ def test_figures_of_figure_3():
 # Figure 4
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("words", "refuted", "count"),
     [

@@ -51,6 +51,7 @@ def test_figure_3(words, within, beyond):
         assert verdicts(evidence_of("figure-3", metrics, repetitions=30, chosen=chosen), words)[0] == verdict
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("panel", "within", "beyond"),
     [
@@ -76,6 +77,7 @@ def test_the_two_largest_dimensions_count(size, verdict):
     assert verdicts(found, "the largest c of flat minima") == [verdict]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("exponent", "verdict"), [(0.04, "holds"), (0.16, "fails")])
 def test_growth_in_sensing(exponent, verdict):
     metrics = of_figure_3(growth=exponent, width=0.05)
@@ -83,6 +85,7 @@ def test_growth_in_sensing(exponent, verdict):
     assert verdicts(found, "exponent in d") == [verdict]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("exponent", "logged", "expected"),
     [(0.0, False, ["holds", "holds"]), (0.0, True, ["fails", "holds"]), (0.2, True, ["fails", "fails"])],
@@ -195,6 +198,7 @@ def test_bounds_of_figure_4(excess, balance, expected):
     assert verdicts(found, "The largest") == expected
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("missing", "verdict"), [(0.003, "holds"), (0.03, "fails")])
 def test_certificates_of_figure_4(missing, verdict):
     def metrics(cell, chance):

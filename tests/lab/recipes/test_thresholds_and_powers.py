@@ -67,6 +67,7 @@ def test_scores_do_not_depend_on_the_factors_and_are_infinite_where_cells_are_to
     assert line_scores(fewer, L, R)[0] == np.inf
 
 
+@pytest.mark.slow
 def test_with_a_score_above_one_the_truth_is_not_flattest_and_mostly_only_then():
     agree, beyond = [], 0
     for seed in range(16):
@@ -269,6 +270,7 @@ def test_thresholds_that_are_not_as_claimed():
     assert verdicts(sensing[:2]) == ["fails", "holds"]
 
 
+@pytest.mark.slow
 def test_draws_recovered_in_spite_of_scores_or_failed_without_are_counted():
     def contrary(parameters, trial):
         metrics = made_up(as_predicted)(parameters, trial)
@@ -350,6 +352,7 @@ def test_shares_fail_just_beyond_their_limits(words, chosen, change, tenths):
     assert {claim.verdict for claim in rarely if words in claim.text} == {"holds"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("shift", "verdict"), [(0.08, "holds"), (0.32, "fails"), (-0.32, "fails")])
 def test_thresholds_of_scores_may_be_a_fifth_away(shift, verdict):
     def shifted(parameters):
@@ -470,6 +473,7 @@ def test_powers_of_the_metric_are_judged_by_pairs():
     assert set(verdicts(metric_power.judge(Evidence(recipe, [])))) == {"undecided"}
 
 
+@pytest.mark.slow
 def test_powers_fail_just_beyond_their_limits():
     """The limits are 0.1 under uneven and 0.2 under even sampling."""
     same = dict.fromkeys((0.0, 0.5, 1.0), 0.0)

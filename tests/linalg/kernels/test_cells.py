@@ -73,6 +73,7 @@ def test_half_a_sweep_minimises_row_by_row(dtype, k, weighted):
     assert not np.any(found[-1])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_second_derivatives_are_those_of_gradients(dtype, weighted):

@@ -20,6 +20,7 @@ def matrices():
     return {"symmetric": (B + B.T, True), "rank one": (rank_one, True), "block": ((B + B.T) * some, False)}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["symmetric", "rank one", "block"])
 def test_the_variance_is_unbiased_and_tells_more_than_the_spread(name):
     A, is_symmetric = matrices()[name]
@@ -51,6 +52,7 @@ def test_multiples_of_the_identity_have_no_variance():
     assert variance(values, values, 0) == 0
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("m", [8, 16, 34, 100])
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 1.0], [3.0, 2.0, 1.0], [1.0] * 30, [1.0, -0.5]], ids=len)
 def test_intervals_cover_whatever_the_eigenvalues(m, weights):

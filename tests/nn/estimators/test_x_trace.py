@@ -32,6 +32,7 @@ def test_it_is_the_mean_over_vectors_left_out_of_the_basis():
     assert found.value == pytest.approx(np.mean(estimates), rel=1e-9)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.35])
 def test_xtrace_with_a_smaller_share(share):
     found = [

@@ -102,6 +102,7 @@ def found(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 
+@pytest.mark.slow
 def test_other_measures_of_two_processes_are_those_of_one(found):
     alone = others()
     for each in found:
@@ -109,6 +110,7 @@ def test_other_measures_of_two_processes_are_those_of_one(found):
             assert each["others"][key] == pytest.approx(value, rel=1e-9), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_two_processes_are_one(found, setting):
     alone = trace(setting)
@@ -122,6 +124,7 @@ def test_two_processes_are_one(found, setting):
     assert local.value != pytest.approx(alone.value, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_wrapped_models_weights_and_samplers(found):
     loss = nn.CrossEntropyLoss(weight=torch.tensor([0.1, 1.0, 9.0]).double())
     C = Curvature(mlp(), loss, (inputs(), classes()))
@@ -135,6 +138,7 @@ def test_wrapped_models_weights_and_samplers(found):
         assert found[rank]["sampler"] == pytest.approx(alone, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_failure_reaches_every_process(found):
     first, second = (both["errors"] for both in found)
     assert "1 of 2 processes failed" in first[0]

@@ -164,6 +164,7 @@ NORMS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", NORMS)
 def test_normalizing_layers_against_differences_of_gradients(name):
     model = nn.Sequential(nn.Linear(4, 6), copy.deepcopy(NORMS[name]), nn.SiLU(), nn.Linear(6, 3)).double()
@@ -192,6 +193,7 @@ class Attention(nn.Module):
         return F.scaled_dot_product_attention(*self.project(x).reshape(-1, 5, 4, 3).unbind(3)).mean(1)
 
 
+@pytest.mark.slow
 def test_attention_checkpoints_and_wrappers():
     x, y = inputs(10), values(2, 4)
     model = Attention()

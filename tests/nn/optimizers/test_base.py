@@ -137,6 +137,7 @@ def test_each_group_has_its_own_learning_rate(wrapper):
     assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True, True, False, False]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("wrapper", sorted(WRAPPERS.keys() - {"TwoPoint"}))  # its directions are no gradient
 def test_an_optimizer_that_asks_for_a_closure_works_within_every_wrapper(wrapper):
     model, loss = mlp(), nn.MSELoss()

@@ -17,8 +17,10 @@ def perceptron(bias=True):
 
 
 def recorded(model, loss, x, y):
-    tape = Tape(model, model, loss)
+    """Return the tape of one pass; its owner, and with it the hooks, end here."""
+    tape = Tape(owner := nn.Identity(), model, loss)
     loss(model(x), y).backward()
+    del owner
     return tape
 
 

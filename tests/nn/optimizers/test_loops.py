@@ -211,6 +211,7 @@ def test_costs_are_what_they_say():
         assert optimizer.gradient_evaluations == {"SAM": 2, "NoiseInjection": 2}.get(wrapper, 1)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_factored_models(wrapper):
     problem = fm.families.matrix_sensing.sample((5, 4), 1, 30).problem

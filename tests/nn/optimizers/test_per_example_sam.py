@@ -84,6 +84,7 @@ def mean_over_examples(model, x, y, rho):
     return [torch.stack(of_one).mean(0) for of_one in zip(*found, strict=True)]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("scale", [None, 64.0])
 def test_it_is_the_mean_of_the_gradients_of_each_example_at_its_own_worst_weights(kind, scale):

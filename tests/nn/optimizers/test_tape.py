@@ -12,13 +12,17 @@ from flatmin.nn.optimizers._tape import Call, Tape, random_states, set_random_st
 from tests.nn.optimizers.training import bits, close, data, gradient, mlp, same
 
 
+class Owner:
+    """Holds the hooks: they are removed when it is deleted."""
+
+
 def watched(**options):
-    model, loss = mlp(**options), nn.MSELoss()
-    return model, loss, Tape(model, model, loss)
+    model, loss, owner = mlp(**options), nn.MSELoss(), Owner()
+    return model, loss, Tape(owner, model, loss), owner
 
 
 def test_a_pass_is_recorded_when_its_gradient_reaches_the_weights():
-    model, loss, tape = watched()
+    model, loss, tape, _owner = watched()
     (x, y), (x2, y2) = data(2)
     value = loss(model(x), y)
     torch.autograd.grad(loss(model(x2), y2), list(model.parameters()))
@@ -34,7 +38,7 @@ def test_a_pass_is_recorded_when_its_gradient_reaches_the_weights():
 
 
 def test_replays_follow_the_weights_and_leave_gradients_alone():
-    model, loss, tape = watched()
+    model, loss, tape, _owner = watched()
     ((x, y),) = data(1)
     loss(model(x), y).backward()
     before = [p.grad.clone() for p in model.parameters()]
@@ -48,7 +52,7 @@ def test_replays_follow_the_weights_and_leave_gradients_alone():
 
 
 def test_masks_statistics_modes_and_random_states_are_those_of_the_recorded_pass():
-    model, loss, tape = watched(dropout=0.5, norm=True)
+    model, loss, tape, _owner = watched(dropout=0.5, norm=True)
     ((x, y),) = data(1)
     value = loss(model(x), y)
     value.backward()
@@ -61,7 +65,7 @@ def test_masks_statistics_modes_and_random_states_are_those_of_the_recorded_pass
 
 
 def test_an_input_that_was_overwritten_is_refused():
-    model, loss, tape = watched()
+    model, loss, tape, _owner = watched()
     ((x, y),) = data(1)
     loss(model(x), y).backward()
     x.zero_()
@@ -70,7 +74,7 @@ def test_an_input_that_was_overwritten_is_refused():
 
 
 def test_a_gradient_that_was_changed_is_refused():
-    model, loss, tape = watched()
+    model, loss, tape, _owner = watched()
     ((x, y),) = data(1)
     loss(model(x), y).backward()
     tape.check_gradients(list(model.parameters()))
@@ -80,7 +84,7 @@ def test_a_gradient_that_was_changed_is_refused():
 
 
 def test_zeroed_gradients_begin_a_new_record():
-    model, loss, tape = watched()
+    model, loss, tape, _owner = watched()
     for x, y in data(2):
         model.zero_grad()
         loss(model(x), y).backward()
@@ -88,7 +92,7 @@ def test_zeroed_gradients_begin_a_new_record():
 
 
 def test_a_record_of_a_pass_that_is_not_differentiated_is_deleted_with_its_loss():
-    model, loss, tape = watched()
+    model, loss, tape, _owner = watched()
     ((x, y),) = data(1)
     value = loss(model(x), y)
     calls = [weakref.ref(call) for call in gc.get_objects() if type(call) is Call and call.module in (model, loss)]

@@ -28,6 +28,7 @@ SPECTRA = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECTRA)
 @pytest.mark.parametrize("end", ["largest", "smallest"])
 def test_bounds_fail_as_seldom_as_they_say(name, end):

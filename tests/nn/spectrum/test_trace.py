@@ -106,6 +106,7 @@ def test_groups_may_leave_parameters_out():
     assert list(hessian_trace(loose, nn.MSELoss(), (index, b), groups="module").groups) == ["model"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("method", ["hutchinson", "hutch++", "xtrace", "auto"])
 def test_a_target_is_reached_and_a_seed_is_a_seed(method):
     model, data = conv().eval(), (inputs(), values())

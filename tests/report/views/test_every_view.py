@@ -129,6 +129,7 @@ def test_signals_are_within_1_1_times_the_relative_radius(page) -> None:
     assert "at most 1.1 times the last column" in check(page(of_signal(phase_retrieval.sample(6, 1, 50))))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("real", [True, False])
 @pytest.mark.parametrize("d", [6, 100])
 def test_signals_are_drawn_over_the_truth(page, real, d) -> None:
@@ -222,6 +223,7 @@ def test_error_on_fresh_inputs_is_that_of_the_network(page) -> None:
     assert fact.value == words.number(float(error), 2)
 
 
+@pytest.mark.slow
 def test_networks_without_neurons_of_a_sign_or_any(page) -> None:
     problem = quadratic_network.sample(6, (1, 0), 40).problem
     U = np.random.default_rng(0).standard_normal((6, 2))
@@ -241,7 +243,7 @@ def test_a_solved_split_tells_its_radius_by_how_much_worse_others_are(page) -> N
         assert f"{told(radius)} {told(radius / size)}" in text
     assert "of the singular values of W are 1; the next one" in text
     assert f"stay at least {told(c.margin)} below" in text
-    assert "Of data with noise in every cell no radius is known here." in text
+    assert "For data with noise in every cell no radius is known here." in text
     limited = replace(instance.problem, loss=Absolute(tau=float(np.abs(solution.parts["sparse"]).sum())))
     text = check(page(context_of(limited, fm.flat_minimum(limited), family=robust_pca.FAMILY)))
     assert "with errors within their limit" in text
@@ -278,6 +280,7 @@ def test_splits_without_errors_and_without_holes(page) -> None:
     assert "all cells of a 30 × 20 matrix" in text
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("kind", "count"), [("image", 5), ("frames", 5), ("table", 0)])
 def test_pictures_and_frames_of_a_split(page, kind, count) -> None:
     picture = None if kind == "table" else lambda matrix: np.clip(matrix, 0, 1)
@@ -296,11 +299,13 @@ def test_an_image_without_the_way_to_make_others(page) -> None:
     check(html)
 
 
+@pytest.mark.slow
 def test_a_large_split_shows_tiles(page) -> None:
     text = check(page(of_split((200, 170), missing=0.0)[0]))
     assert "Share of the cells in error, tile by tile." in text
 
 
+@pytest.mark.slow
 def test_lowest_rank_found_is_never_called_flat(page, above) -> None:
     found = {"rank": 2, "status": "not_certified", "relative_residual": 1e-14, "seconds": 0.5, "relative_error": 2e-13}
     text = check(page(replace(above, summary={"reweighted": found})))

@@ -172,6 +172,7 @@ def test_mean_and_standard_error_weigh_folds_by_their_size():
     np.testing.assert_allclose(cv.standard_error, np.sqrt(spread / 2))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("seed", range(3))
 def test_the_rule_of_one_standard_error_takes_the_strongest_that_is_as_good(seed):
     p = sensing(seed, noise=1.0)
@@ -279,6 +280,7 @@ def test_progress_is_reported():
     assert sorted(row["error"] for row in rows) == pytest.approx(sorted(cv.mean.ravel()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_nearly_low_rank_data_are_predicted_about_as_well_as_by_the_best_strength(seed):
     rng = np.random.default_rng(seed)

@@ -89,6 +89,7 @@ def test_every_solution_is_that_of_a_cold_start(name):
         np.testing.assert_allclose(p.residual(s.factors), p.residual(cold.factors), atol=1e-3 * np.linalg.norm(p.data))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
 def test_weaker_penalties_fit_better_and_cost_more_trace(power):
     path = flat_path(_problem("completion"), n_alphas=8, metric_power=power)

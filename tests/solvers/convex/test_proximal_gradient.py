@@ -26,6 +26,7 @@ def descended(problem, alpha, tol=1e-9, start=None, clock=None):
     return scaled, proximal_gradient(scaled.model, scaled.b, clock or Clock(), Limits(tol=tol), start, price)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("shape", [(60, 12), (12, 60), (20, 20), (30, 1)])
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.02])
 def test_the_minimum_is_that_over_factors(shape, share):

@@ -21,6 +21,7 @@ def _residual(problem, factors):
     return np.linalg.norm(problem.residual(factors))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("power", [0.0, 1.0])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_residual_never_grows_and_the_rank_stays(name, power):

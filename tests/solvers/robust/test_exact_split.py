@@ -187,6 +187,7 @@ def test_limits_are_kept():
     assert fm.robust_pca(Y, time_limit=0).status is fm.Status.time_limit
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("holes", [False, True])

@@ -130,6 +130,7 @@ def test_the_radius_of_small_images_is_linear_in_rounding():
     assert s.certificate.radius <= 1e-8 * np.linalg.norm(truth) ** 2
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("made", ["taken", "weighted"])
 def test_parts_of_coded_diffraction_are_solved(made):
     A = fm.measurements.CodedDiffraction(octanary_masks(8, (6, 6)))

@@ -57,6 +57,7 @@ def test_no_bias_is_seen(way, name, loss):
     assert_unbiased(way, name, loss, 200, 0.12)
 
 
+@pytest.mark.slow
 def test_no_bias_is_seen_through_combinations_of_channels():
     assert_unbiased("per example", "wide", "cross entropy", 400, 0.12)
 
@@ -92,6 +93,7 @@ def sampled_labels(model):
     return penalty
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["mlp", "conv"])
 def test_sampled_labels_fail_by_their_gradient_alone(name):
     model = confident(name)
@@ -102,6 +104,7 @@ def test_sampled_labels_fail_by_their_gradient_alone(name):
     assert check.bias < -5 * check.floor
 
 
+@pytest.mark.slow
 def test_a_small_bias_is_seen_by_enough_draws():
     model = confident("mlp")
     penalty = make(model, nn.MSELoss(), probe="per_example")

@@ -1,10 +1,11 @@
-"""``flatmin recover``: from a file to a directory of results."""
+"""``flatmin recover``: solve the problem in a file and write a directory of results."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from flatmin.cli.summary import as_json, print_table, summarize
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case
+from flatmin.report import SolvedProblem, write_report
 from flatmin.report.words import unmeasured
 from flatmin.solution import Solution
 from flatmin.solvers import flat_minimum
@@ -27,12 +29,12 @@ __all__ = ["Request", "run"]
 
 @dataclass(frozen=True)
 class Request:
-    """What the user typed.
+    """The arguments and options of ``flatmin recover``.
 
     Attributes
     ----------
     problem : ProblemFile
-        What to solve.
+        The problem.
     output : Path or None
         Where results go.
     settings : dict
@@ -40,9 +42,9 @@ class Request:
     reweight : bool
         Whether to look for a lower rank as well.
     json, quiet : bool
-        What to print.
+        Whether to print JSON, and whether to print errors only.
     command : str
-        The command itself, to repeat it.
+        The line that was typed, for the report.
     """
 
     problem: ProblemFile
@@ -58,97 +60,92 @@ def run(request: Request) -> int:
     """Recover, write the results, print the outcome, and return the exit status."""
     family, case = request.problem.read()
     if request.reweight and request.settings["alpha"]:
-        raise InputError("--reweight fits the data exactly, expected no --alpha beside it")
+        raise InputError("--reweight fits the data exactly, expected no --alpha")
     if request.reweight and case.problem.loss.has_gross_errors:
-        raise InputError(f"--reweight goes with data that are to be fitted, found {family.name}")
+        raise InputError(f"--reweight is for models without gross errors, found {family.name}")
     target = destination(request.output, request.problem.path, request.problem.mask)
     with results_directory(target) as folder:
-        words = Approach(request.settings["tol"], request.settings["time_limit"])
-        with progress(not request.quiet, words) as callback, in_options(request.settings):
-            solution = flat_minimum(case.problem, **request.settings, callback=callback)
-            lowest = _reweighted(case, request, solution, callback) if request.reweight else None
-        solution = _complete(family, case, request, solution)
-        summary = summarize(family, case.problem, solution, case.truth, lowest)
-        hints = noise_hints(case.problem, solution)
-        written = _write(folder, request, family, case, solution, lowest, summary, hints)
+        recovery = _recovered(request, family, case)
+        written = recovery.write(folder)
     if request.json:
-        print(as_json(summary))
+        print(as_json(recovery.summary))
     elif not request.quiet:
-        print_table(recovery_rows(case.problem, solution, summary, f"{target}: {', '.join(written)}"))
+        files = f"{target}: {', '.join(written)}"
+        print_table(recovery_rows(case.problem, recovery.solution, recovery.summary, files))
     if not request.quiet:
-        for hint in [*hints, *unmeasured(case.problem.metric)]:
+        for hint in [*recovery.hints, *unmeasured(case.problem.metric)]:
             print(f"flatmin: {hint}", file=sys.stderr)
-    return 0 if solution.status.certified else 1
+    return 0 if recovery.solution.status.certified else 1
 
 
-def _reweighted(case: Case, request: Request, flat: Solution, callback: Any) -> Solution:
-    """Return a solution of lower rank if one is found; it is not flat."""
-    from flatmin.solvers.lowest_rank.reweighting import reweighted_minimum
+def _recovered(request: Request, family: Family, case: Case) -> _Recovery:
+    """Solve the problem, and look for a lower rank if that was asked for."""
+    lowest, settings = None, request.settings
+    words = Approach(settings["tol"], settings["time_limit"])
+    with progress(not request.quiet, words) as callback, in_options(settings):
+        solution = flat_minimum(case.problem, **settings, callback=callback)
+        if request.reweight:
+            from flatmin.solvers.lowest_rank.reweighting import reweighted_minimum
 
-    names = ("max_rank", "tol", "max_iter", "time_limit", "seed")
-    settings = {name: request.settings[name] for name in names}
-    return reweighted_minimum(case.problem, **settings, warm_start=flat, callback=callback)
-
-
-def _complete(family: Family, case: Case, request: Request, solution: Solution) -> Solution:
-    """Return the solution with what its file needs to be judged and to be used: the loss, and parts of the answer."""
+            shared = {name: settings[name] for name in ("max_rank", "tol", "max_iter", "time_limit", "seed")}
+            lowest = reweighted_minimum(case.problem, **shared, warm_start=solution, callback=callback)
     loss = {name: value for name, value in request.problem.loss.items() if value is not None}
     parts = {} if family.parts is None else family.parts(case.problem, solution)
     if "sparse" in solution.parts:
         parts["low_rank"] = solution.matrix
-    return replace(solution, settings={**solution.settings, **loss}, parts={**solution.parts, **parts})
+    solution = replace(solution, settings={**solution.settings, **loss}, parts={**solution.parts, **parts})
+    return _Recovery(request, family, case, solution, lowest)
 
 
-def _write(
-    folder: Path,
-    request: Request,
-    family: Family,
-    case: Case,
-    solution: Solution,
-    lowest: Solution | None,
-    summary: dict[str, Any],
-    hints: list[str],
-) -> list[str]:
-    """Write all results and return their names, the answer in the user's form first."""
-    from flatmin.report import write_report
+@dataclass(frozen=True, eq=False)
+class _Recovery:
+    """A request with its problem and solutions. The file of the solution has the loss and all parts of the answer."""
 
-    answer = write_answer_files(folder, case, solution)
-    solution.save(folder / "solution.npz")
-    if lowest is not None:
-        lowest.save(folder / "reweighted.npz")
-    (folder / "summary.json").write_text(as_json(summary) + "\n", encoding="utf-8")
-    notes = [*(case.document.notes if case.document else []), *answer.notes, *hints]
-    write_report(folder / "report.html", _context(request, family, case, solution, summary, answer, notes))
-    others = ["reweighted.npz"] if lowest is not None else []
-    return [*answer.names, "report.html", "summary.json", "solution.npz", *others]
+    request: Request
+    family: Family
+    case: Case
+    solution: Solution
+    lowest: Solution | None
 
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The fields of ``summary.json``."""
+        return summarize(self.family, self.case.problem, self.solution, self.case.truth, self.lowest)
 
-def _context(
-    request: Request,
-    family: Family,
-    case: Case,
-    solution: Solution,
-    summary: dict[str, Any],
-    answer: AnswerFiles,
-    notes: list[str],
-) -> Any:
-    from flatmin.report import SolvedProblem
+    @cached_property
+    def hints(self) -> list[str]:
+        """Sentences about noise, for the report and for stderr."""
+        return noise_hints(self.case.problem, self.solution)
 
-    document = case.document
-    kind = document.kind if document else "matrix"
-    return SolvedProblem(
-        family=family,
-        problem=case.problem,
-        solution=solution,
-        summary=summary,
-        truth=case.truth,
-        command=request.command,
-        input_name=request.problem.path.resolve().name,
-        kind="image" if document is None and answer.picture is not None else kind,
-        image=answer.picture,
-        observed_image=answer.observed,
-        row_labels=document.row_labels if document else None,
-        column_labels=document.column_labels if document else None,
-        notes=notes,
-        picture=None if document is None else document.picture,
-    )
+    def write(self, folder: Path) -> list[str]:
+        """Write all results and return their names, the answer in the user's form first."""
+        answer = write_answer_files(folder, self.case, self.solution)
+        self.solution.save(folder / "solution.npz")
+        (folder / "summary.json").write_text(as_json(self.summary) + "\n", encoding="utf-8")
+        write_report(folder / "report.html", self._reported(answer))
+        names = [*answer.names, "report.html", "summary.json", "solution.npz"]
+        if self.lowest is not None:
+            self.lowest.save(folder / "reweighted.npz")
+            names.append("reweighted.npz")
+        return names
+
+    def _reported(self, answer: AnswerFiles) -> SolvedProblem:
+        """Return the subject of the report."""
+        document = self.case.document
+        kind = document.kind if document else "matrix" if answer.picture is None else "image"
+        return SolvedProblem(
+            family=self.family,
+            problem=self.case.problem,
+            solution=self.solution,
+            summary=self.summary,
+            truth=self.case.truth,
+            command=self.request.command,
+            input_name=self.request.problem.path.resolve().name,
+            kind=kind,
+            image=answer.picture,
+            observed_image=answer.observed,
+            row_labels=document.row_labels if document else None,
+            column_labels=document.column_labels if document else None,
+            notes=[*(document.notes if document else []), *answer.notes, *self.hints],
+            picture=None if document is None else document.picture,
+        )

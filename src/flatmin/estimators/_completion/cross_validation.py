@@ -36,11 +36,6 @@ class CrossValidated(MatrixRegressor):
     n_jobs: int | None
     cross_validation_: CrossValidation
 
-    def _set_parameters(self, arguments: dict[str, Any]) -> None:
-        """Keep the arguments of ``__init__`` as parameters."""
-        for name in self._get_param_names():
-            setattr(self, name, arguments[name])
-
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Choose strength and metric power by cross-validation, then fit all samples.
 

@@ -4,8 +4,8 @@ from typing import Any
 
 __all__ = ["MIN_COMPILED_CELLS", "CellMatrix", "Cells"]
 
-#: From this many cells on, compiled loops repay the time that loading Numba takes. A rule of size alone, so that the
-#: digits of an answer do not depend on what ran before it.
+#: Compiled loops are used from this many cells on, where they save more time than loading Numba takes. The rule depends
+#: on the size alone, so that the digits of an answer do not depend on earlier computations.
 MIN_COMPILED_CELLS = 50_000
 
 

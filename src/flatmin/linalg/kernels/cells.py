@@ -1,4 +1,4 @@
-"""The positions of observed cells, and products of factors and sparse values over them."""
+"""Cells: the positions of observed cells, and products of factors and sparse values over them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ NONE = np.zeros(0)
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Observed cells in compressed rows; values are passed beside them, in this order.
+    """Positions of observed cells in compressed rows; their values are separate arrays in this order.
 
-    Products are computed in the type of the factors, float32 or float64, on as many threads as pay.
+    Products are computed in the type of the factors, float32 or float64, in several threads if there is enough work.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class Cells:
     indices : ndarray of int, shape (m,)
         Columns of the cells, row by row.
     order : ndarray of int, shape (m,), optional
-        Where the cells stood before they were sorted: ``values[order]`` are values in this order.
+        The original positions of the sorted cells: ``values[order]`` are values in this order.
     threads : int, optional
-        At most so many threads; by default `flatmin.linalg.kernels.parallel.available`.
+        Largest number of threads; by default `flatmin.linalg.kernels.parallel.available`.
 
     Examples
     --------
@@ -82,13 +82,13 @@ class Cells:
         return Cells((self.shape[1], self.shape[0]), pointers, rows, order, self.threads)
 
     def arranged(self, values: Array) -> Array:
-        """Return values in this order, itself where they are in it already."""
+        """Return values in this order; the argument itself if it is in this order."""
         if self.order is None:
             return values
         return self._elementwise(loops.gathered, values)
 
     def returned(self, values: Array) -> Array:
-        """Return values in the order in which the cells were given, itself where it is the same."""
+        """Return values in the original order; the argument itself if the orders agree."""
         if self.order is None:
             return values
         return self._elementwise(loops.returned, values)
@@ -145,7 +145,7 @@ class Cells:
         -------
         factors : ndarray, shape (d1, k)
         gain : float
-            By how much the sum over all rows is smaller than at zero.
+            The decrease of the sum over all rows, relative to its value at zero factors.
         """
         F = _plain(F)
         k = F.shape[1]
@@ -185,7 +185,7 @@ class Cells:
 
 
 def _kind(size: int) -> type[np.signedinteger[Any]]:
-    """Return the type of positions among so many cells."""
+    """Return the integer type of positions among this many cells."""
     return np.int32 if size < 2**31 else np.int64
 
 
@@ -204,7 +204,7 @@ def _weights(weights: Array | None, F: Array) -> Array:
 
 
 def _plain(array: Array) -> Array:
-    """Return an array for which a loop is compiled: contiguous, writable, float32 or float64."""
+    """Return the array as compiled loops need it: contiguous, writable, float32 or float64."""
     array = np.ascontiguousarray(array)
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(float)

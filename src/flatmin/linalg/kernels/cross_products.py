@@ -1,4 +1,4 @@
-"""How the rows of one factor move those of the other in the normal equations of completion, without a value a cell."""
+"""Products with the off-diagonal block of the normal equations of completion, which couples the two factors."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def cross_product(cells: Cells, squares: Array, mine: Array, others: Array, dire
     Parameters
     ----------
     cells : Cells
-        Where the cells are.
+        The positions of the cells.
     squares : ndarray, shape (m,)
         Squared weights w², in their order.
     mine, others : ndarray, shapes (d1, k) and (d2, k)
         Rows l and r of the two factors.
     directions : ndarray, shape (d2, k)
-        Rows q beside ``others``.
+        Rows q of a direction of the second factor.
 
     Examples
     --------

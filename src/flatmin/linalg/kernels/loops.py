@@ -1,10 +1,9 @@
-"""The loops themselves, over rows ``start … stop`` of a pattern in compressed rows.
+"""Compiled loops over rows ``start … stop`` of a pattern in compressed rows.
 
-They release the interpreter lock and know nothing of threads: `Cells` runs several ranges at once. Numba's own threads
-are not used, as their default layers end the process when two threads call them, or after a fork.
+They release the interpreter lock, and `Cells` runs several ranges in threads. Numba's own threads are not used: their
+default layers end the process when two threads call them, or after a fork.
 
-Where a sum of outer products is needed, the rows that a row meets are gathered to a panel and multiplied by BLAS,
-which is faster than loops that the compiler makes.
+Sums of outer products are computed by BLAS on a panel of gathered rows, which is faster than compiled loops.
 """
 
 from __future__ import annotations
@@ -29,11 +28,13 @@ __all__ = [
     "sampled",
 ]
 
-#: Rows of a panel, and a divisor of its width.
-PANEL, LANES = 96, 8
-#: A pivot is wrong by so many units of rounding.
+#: Number of rows of a panel.
+PANEL = 96
+#: The width of a panel is a multiple of this.
+LANES = 8
+#: Error of a pivot, in units of rounding.
 ROUNDING = 4
-#: Sums may be taken in any order; what is not finite still counts as such.
+#: Compiler flags: sums may be reordered, and numbers that are not finite keep their meaning.
 MATHS = {"reassoc", "contract", "nsz", "arcp"}
 
 

@@ -1,4 +1,4 @@
-"""A sparse matrix whose products with arrays run over `Cells`."""
+"""CellMatrix: a sparse matrix whose products with arrays run over `Cells`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ __all__ = ["CellMatrix"]
 
 
 class CellMatrix(csr_array):  # type: ignore[misc]
-    """A `scipy.sparse.csr_array` with faster products, and a transpose of its own kind that is made once.
+    """A `scipy.sparse.csr_array` with faster products, whose transpose is computed once and has fast products too.
 
-    So have its multiples. Whatever else is made of it (a slice, a sum) is an ordinary sparse array. Its values are not
-    to be changed.
+    Its multiples are of the same kind. Slices and sums are ordinary sparse arrays. Its values must not be changed.
 
     Parameters
     ----------
     values : ndarray, shape (m,)
         Values in the order of the cells.
     cells : Cells
-        Where they stand.
+        Their positions.
 
     Examples
     --------
@@ -58,14 +57,14 @@ class CellMatrix(csr_array):  # type: ignore[misc]
         if self._turned is None:
             across = self._cells.transposed
             self._turned = CellMatrix.of(across.arranged(self.data), across)
-            self._turned._back = weakref.ref(self)  # a circle of large arrays would wait for the collector
+            self._turned._back = weakref.ref(self)  # weak, so that large arrays are freed at once
         return self._turned
 
     def __matmul__(self, other: Any) -> Any:
         if self._cells is None or not isinstance(other, np.ndarray) or other.dtype.kind != "f" or other.ndim > 2:
             return super().__matmul__(other)
         if other.shape[0] != self.shape[1]:
-            return super().__matmul__(other)  # which says what is wrong
+            return super().__matmul__(other)  # raises the error
         columns = other.reshape(len(other), -1)
         found = self._cells.product(self.data, columns.astype(self.data.dtype, copy=False))
         return found.reshape(self.shape[0], *other.shape[1:])
@@ -85,7 +84,7 @@ class CellMatrix(csr_array):  # type: ignore[misc]
         return {**self.__dict__, "_turned": None, "_back": None}
 
     def sum_duplicates(self) -> None:
-        """Add up what stands at the same place; the cells, whose arrays this matrix shares, stay as they are."""
+        """Add up repeated entries; the cells, whose arrays this matrix shares, are not changed."""
         if not self.has_canonical_format:
             for name in ("data", "indices", "indptr"):
                 setattr(self, name, getattr(self, name).copy())

@@ -1,4 +1,4 @@
-"""Loops over observed cells for offsets of rows and columns: single passes in place of several."""
+"""Compiled single-pass loops over observed cells for offsets of rows and columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running a loop over several ranges of rows at once."""
+"""Threads that run a loop over several ranges of rows at once."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from flatmin._core.arrays import Array
 
 __all__ = ["LEAST_WORK", "Parts", "available", "in_parts", "run_ranges"]
 
-#: Below this many operations another thread is not worth its start.
+#: Number of operations that justify another thread.
 LEAST_WORK = 8_000_000
-#: Parts a thread, so that none waits long for another that was interrupted.
+#: Number of ranges for each thread, so that threads end at about the same time.
 SHARES = 8
 
 
 def available() -> int:
-    """Return how many threads to use: processors of this process, or fewer where the usual variables say so.
+    """Return the number of threads: the processors of this process, or fewer if an environment variable says so.
 
     Libraries that run several workers set ``NUMBA_NUM_THREADS`` or ``OMP_NUM_THREADS`` in each of them.
     """

@@ -1,8 +1,7 @@
-"""The entrywise loops of robust PCA, fused: each reads its arrays once.
+"""Compiled entrywise loops of robust PCA that read each array once.
 
-They work on a block of rows that fits in the cache, into which BLAS has just written the same rows of the low-rank
-part, and release the interpreter lock. `row_passes.py` has the same functions in
-NumPy.
+They work on a block of rows in the cache, into which BLAS has just written the same rows of the low-rank part. They
+release the interpreter lock. `row_passes.py` has the same functions in NumPy.
 """
 
 from __future__ import annotations

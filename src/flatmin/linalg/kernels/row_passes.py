@@ -1,4 +1,4 @@
-"""Passes over the rows of a dense matrix that meet a low-rank one: block by block, so that all stays in the cache."""
+"""Passes over a dense matrix minus one of low rank, in blocks of rows that stay in the cache."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from flatmin.linalg.kernels.parallel import available, run_ranges
 
 __all__ = ["COMPILED", "RowPasses"]
 
-#: From this many cells on, compiled loops repay the time that loading Numba takes.
+#: Compiled loops are used from this many cells on, where they save more time than loading Numba takes.
 COMPILED = 4_000_000
-#: Cells in a block: with three or four matrices at hand it stays in the second cache.
+#: Number of cells in a block: three or four such blocks fit in the second-level cache.
 BLOCK = 1 << 16
-#: Below this many cells another thread is not worth its start.
+#: Number of cells that justify another thread.
 LEAST = 1 << 18
-#: Threads share ranges of rows, of which there are no more than this: each has room for sums of its own. How many there
-#: are depends on the matrix alone, so that threads do not change the digits.
+#: Largest number of ranges of rows with sums of their own. The number depends on the matrix alone, so that digits do
+#: not depend on the number of threads.
 RANGES = 16
 
 _NONE: Array = np.zeros((0, 0), bool)
 
 
 class RowPasses:
-    """What robust PCA asks of a matrix ``Y`` beside one of low rank, ``X = L Rᵀ``, that is never formed.
+    """The passes of robust PCA over a matrix ``Y`` and a low-rank ``X = L Rᵀ`` that is never formed.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ class RowPasses:
     seen : ndarray of bool, shape (d1, d2), or None
         Which cells are observed; None if all are.
     threads : int, optional
-        How many threads share a pass; by default all that this process may use, if the matrix is large. Linear
-        algebra inside a block is single: call within `one_thread`.
+        Number of threads; by default all that this process may use, if the matrix is large. Call within
+        `one_thread`, since linear algebra inside a block should use one thread.
     compiled : bool, optional
         Whether loops are compiled; by default if the matrix has `COMPILED` cells.
     """

@@ -27,7 +27,7 @@ DROPPED = 1e-12
 
 
 def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha: float = 0.0) -> Certificate:
-    """Return what a dual vector λ proves about the layers of a linear network.
+    """Return the certificate that a dual vector λ gives the layers of a linear network.
 
     For two layers this is the certificate of a product, times ``√(d1 d2)``, since the plain trace is minimised here.
     For measurements that see all matrices alike, ``⟨b, λ⟩ ≤ ‖Z‖_* ‖S‖_op`` with ``Z = γ X`` and ``S = A*(λ)/γ`` bounds
@@ -43,11 +43,11 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha:
     problem : Problem
         A problem whose parametrization is `Chain`.
     factors : tuple of ndarray
-        The solution; only the matrix it makes matters.
+        The solution; only its matrix matters.
     dual : ndarray, shape (m,)
         Any vector.
     alpha : float
-        Strength of the trace beside the loss; 0 stands for exact fit.
+        Weight of the trace in ``loss + alpha · trace``; 0 stands for exact fit.
     """
     alpha, _ = check_alpha(alpha)
     model, metric, A = problem.parametrization, problem.metric, problem.measurement
@@ -93,7 +93,7 @@ def _penalised_bound(problem: Problem, dual: Array, norm: float, penalty: float)
 
 
 def _determined(growth: float, misfit: float) -> Stability:
-    """Return the bound where ``‖A(X)‖ = growth · ‖X‖``: the data alone confine X."""
+    """Return the constants for ``‖A(X)‖ = growth · ‖X‖``, where the data alone determine X."""
     return Stability(
         space="tangent",
         semidefinite=False,
@@ -127,7 +127,7 @@ def of_two_layers(problem: Problem, proof: Certificate) -> Certificate:
     if other is not None:
         try:
             other = model.flattest(*model.cone.decompose(metric[0] @ other[0], metric[1] @ other[1]), metric)
-        except InputError:  # it exists, but this network is too narrow for it
+        except InputError:  # this network is too narrow for it
             other, unique = None, None
     return replace(
         proof, value=scale * proof.value, lower_bound=scale * proof.lower_bound, alternative=other, unique=unique

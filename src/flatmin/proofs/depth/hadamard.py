@@ -21,7 +21,7 @@ __all__ = ["hadamard_certificate", "hadamard_factors", "hadamard_whitened"]
 def hadamard_certificate(
     problem: Problem, factors: Factors, dual: Array, *, alpha: float = 0.0, look_further: bool = True
 ) -> Certificate:
-    """Return what a dual vector λ proves about a solution.
+    """Return the certificate that a dual vector λ gives a solution of sparse regression.
 
     With ``s_j = (Aᵀλ)_j w_j^(−1/p)`` and ``1/p + 1/q = 1``, Hölder's inequality bounds the value from below for any λ:
     by ``2N ⟨b, λ⟩ / max(1, ‖s‖_∞)`` for two factors, where p = 1, and by ``2N (⟨b, λ⟩ / ‖s‖_q)^p`` for more. With
@@ -32,13 +32,13 @@ def hadamard_certificate(
     problem : Problem
         A problem whose parametrization is `Hadamard`.
     factors : tuple of ndarray
-        The solution; only the vector x they make matters.
+        The solution; only its vector x matters.
     dual : ndarray, shape (m,)
         Any vector.
     alpha : float
-        Strength of the trace beside the loss; 0 stands for exact fit.
+        Weight of the trace in ``loss + alpha · trace``; 0 stands for exact fit.
     look_further : bool
-        Whether to look at other flat minima as well.
+        Whether to decide uniqueness.
     """
     model = problem.parametrization
     assert isinstance(model, Hadamard)
@@ -74,7 +74,7 @@ def hadamard_certificate(
 
 
 def hadamard_whitened(problem: Problem) -> tuple[Array, Array]:
-    """Return B (m, n) and the units in which ``x = units · z`` and ``A x = B z``; zero where no measurement sees."""
+    """Return B (m, n) and units with ``x = units · z`` and ``A x = B z``; units are zero for unseen coordinates."""
     D1, D2 = problem.metric
     units = D1.power(-1).values * D2.power(-1).values
     return problem.measurement.matrices()[:, :, 0] * units, units

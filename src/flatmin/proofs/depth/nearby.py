@@ -1,4 +1,4 @@
-"""How far other minimisers of ``Σ |z_j|^p`` over linear equations can be, and whether there are any."""
+"""Uniqueness of the minimiser of ``Σ |z_j|^p`` over linear equations: bounds on the distance of others."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from flatmin.proofs.uniqueness import NEAR, SAFETY, Uniqueness
 
 __all__ = ["nearby_minimisers", "nearby_penalised"]
 
-#: Equations are made to hold to this relative accuracy before anything is said about other solutions.
+#: The equations are solved to this relative accuracy before other solutions are bounded.
 FITTED = 1e-12
-#: A solution this far away, relatively, is another one.
+#: Relative distance from which on a solution counts as another one.
 APART = 1e-3
-#: Coordinates smaller than this, relatively, are on the boundary of what their sign allows.
+#: Coordinates below this share of the largest count as zero, on the boundary of their orthant.
 INTERIOR = 1e-6
-#: Each coordinate's bound sharpens those of the others; more rounds than this gain nothing.
+#: Number of rounds in which the bound of each coordinate sharpens the others.
 SHARPENINGS = 60
 
 
@@ -39,9 +39,9 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
     z : ndarray, shape (n,)
         A solution, almost exact and almost smallest.
     y : ndarray, shape (m,)
-        Any vector, for p = 1 with ``‖Bᵀy‖_∞ ≤ 1``; the nearer to optimal, the smaller the bound.
+        Any vector, for p = 1 with ``‖Bᵀy‖_∞ ≤ 1``. The bound is smaller for a vector nearer to optimal.
     units : ndarray, shape (n,)
-        Distances are measured in ``units · z``; a zero leaves a coordinate out.
+        Distances are measured in ``units · z``; coordinates with unit zero are ignored.
     """
     if not z.any():
         return Uniqueness(True, 0, 1.0, 1.0, radius=0.0)
@@ -61,8 +61,8 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
 def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Array, units: Array) -> Uniqueness:
     """Bound the distance of all minimisers of ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` from z, given a multiplier y.
 
-    By how much the values of z and y differ, a minimiser z' may be off at most in each of three ways: its residual is
-    within ``√(2 μ gap)`` of μy, and ``Σ |z'_j|^p − ⟨Bᵀy, z'⟩`` exceeds its least value by the gap at most.
+    Let the gap be the difference of the objective of z and the bound of y. Every minimiser z' has a residual within
+    ``√(2 μ gap)`` of μy, and ``Σ |z'_j|^p − ⟨Bᵀy, z'⟩`` exceeds its least value by at most the gap.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def _strictly(radius: float | None, size: float) -> Uniqueness:
 
 
 def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units: Array) -> float:
-    """Return the bound for p > 1 around the ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` that the multiplier makes.
+    """Return the bound for p > 1 around the point ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` of the multiplier.
 
     Of a minimiser z', ``Σ κ_j (z'_j − z*_j)² / 2 ≤ gap`` with ``κ_j = p (p − 1) M_j^(p−2)``, ``M_j ≥ |z'_j|, |z*_j|``.
     """
@@ -155,16 +155,16 @@ def _sparse(
     size: float,
     gap: float = 0.0,
 ) -> Uniqueness:
-    """Return what holds for p = 1, where all minimisers live on the coordinates with a tight dual constraint.
+    """Return the verdict for p = 1, where all minimisers vanish outside the coordinates with a tight dual constraint.
 
-    With slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩``, every minimiser has ``Σ δ_j |z_j| ≤ ε``. So off the
-    tight set it differs little from z, and on it by what the columns there must make up for.
+    With slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩``, every minimiser has ``Σ δ_j |z_j| ≤ ε``. So it differs
+    little from z outside the tight set, and the columns of the tight set bound the difference inside.
     """
     n, norm = len(z), float(np.abs(z).sum())
     slack, seen = 1 - np.abs(B.T @ y), units > 0
-    doubt = max(norm - float(b @ y), n * EPS * norm, gap)
-    support = np.abs(z) > doubt
-    noise = max(doubt / norm, float(np.max(np.abs(slack[support]), initial=0.0)), 10 * EPS * n)
+    defect = max(norm - float(b @ y), n * EPS * norm, gap)
+    support = np.abs(z) > defect
+    noise = max(defect / norm, float(np.max(np.abs(slack[support]), initial=0.0)), 10 * EPS * n)
     tight = seen & (slack <= SAFETY * noise)
     loose = seen & ~tight
     margin = float(np.min(slack[loose], initial=1.0))
@@ -181,7 +181,7 @@ def _sparse(
             pull=float(np.max(units[tight] / lengths[tight])) / ((1 - threshold) * float(values[-1])),
         )
         beyond = float(slack[loose] @ np.abs(z[loose]))
-        stability = apart.stability(doubt, norm, beyond, correction, y / sizes, float(sizes.min()))
+        stability = apart.stability(defect, norm, beyond, correction, y / sizes, float(sizes.min()))
         radius = stability.radius()
         if not np.isfinite(radius):
             return Uniqueness(None, q, injectivity, margin)
@@ -204,19 +204,19 @@ class _Apart:
     pull: float
 
     def stability(
-        self, doubt: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float
+        self, defect: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float
     ) -> Stability:
-        """Return the bound, for data in units in which the smallest row has this length, in terms of `Stability`.
+        """Return the constants as `Stability`, for data in units in which the smallest row has length ``smallest``.
 
-        Its "space" are the tight coordinates, and its unit of distance outside is ``far``. Where nothing is loose, only
-        the data confine.
+        Its space is that of the tight coordinates, and ``far`` is its unit of distance outside. Without loose
+        coordinates the data alone determine the solution.
         """
         far, bound = (self.far, 1.0) if self.far > 0 else (1.0, 0.0)
         pull = self.pull / smallest
         return Stability(
             space="tangent",
             semidefinite=False,
-            gap=bound * doubt,
+            gap=bound * defect,
             size=bound * norm,
             margin=1.0,
             inner=1.0,
@@ -231,7 +231,7 @@ class _Apart:
 
 
 def _another(B: Array, b: Array, z: Array, tight: Array, columns: Array, lengths: Array) -> Array | None:
-    """Return another minimiser: where a null direction meets the boundary, or the centre of all from a boundary z."""
+    """Return another minimiser: the end of a null direction, or the centre of the set if z is on its boundary."""
     sizes = np.abs(z[tight])
     if np.min(sizes) <= INTERIOR * np.max(sizes):
         centre = np.zeros_like(z)

@@ -1,4 +1,4 @@
-"""The smallest ``Σ |z_j|^p`` over all solutions of linear equations, exact or penalised, for p from 1 to 2."""
+"""Minimisation of ``Σ |z_j|^p`` under linear equations, exact or penalised, for p from 1 to 2."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from flatmin.proofs.depth.power_bounds import dual_power_norm, normal_equations,
 
 __all__ = ["PowerNormMinimum", "minimise_power_norm"]
 
-#: Rows whose Gram matrix has a Cholesky factor with pivots this small, relatively, may be redundant.
+#: Rows may be redundant if pivots of the Cholesky factor of their Gram matrix are below this share of the largest.
 REDUNDANT = 1e-5
-#: Singular values below this times the largest count as zero when redundant rows are removed.
+#: Singular values below this share of the largest count as zero when redundant rows are removed.
 NUMERICAL_RANK = 1e-12
-#: Data farther than this, relatively, from what the equations can reach contradict themselves.
+#: Equations are contradictory if the data are farther than this, relatively, from the range of B.
 INCONSISTENT = 1e-8
 #: Newton's method ends once the equations hold to this relative accuracy …
 EXACT = 1e-14
 #: … or once they hold to this one and no longer improve.
 NEARLY_EXACT = 1e-11
-#: The interior point method goes on to this relative gap and residual before it is made exact.
+#: Relative gap and residual at which the interior point method ends and its limit is computed exactly.
 CLOSE = 1e-10
-#: It also ends after this many steps without progress.
+#: Number of steps without progress after which it ends.
 PATIENCE = 6
-#: How far towards the boundary of the positive orthant a step of the interior point method goes.
+#: Share of the distance to the boundary of the positive orthant that a step of the interior point method covers.
 TOWARDS_BOUNDARY = 0.995
-#: More steps than this are never taken; ten to twenty are usual.
+#: Largest number of steps; ten to twenty are usual.
 MOST_STEPS = 200
 
 Report = Callable[[Array, Array, Array], None]
@@ -44,11 +44,11 @@ class PowerNormMinimum:
     Attributes
     ----------
     z : ndarray, shape (n,)
-        The solution; if the equations contradict each other, of the nearest ones that do not.
+        The solution; for contradictory equations, that of the nearest consistent ones.
     dual : ndarray, shape (m,)
         A vector λ with ``‖Bᵀλ‖_q = 1``, ``1/p + 1/q = 1``, optimal up to rounding (zero for zero data).
     converged : bool
-        Whether the method ended by itself.
+        Whether the method converged before its limits.
     consistent : bool
         Whether the equations have a solution.
     history : dict of str to list of float
@@ -158,7 +158,7 @@ class _Reduced:
 
     @classmethod
     def rotated(cls, B: Array, b: Array) -> _Reduced:
-        """Return the equations as they are or, if there are more than unknowns, rotated into as many."""
+        """Return the equations, rotated into as many as there are unknowns if there are more."""
         seen = np.asarray(B.any(axis=0))
         rows, data, Q = B[:, seen], b, None
         if rows.shape[0] > rows.shape[1]:
@@ -167,7 +167,7 @@ class _Reduced:
         return cls(rows, data, seen, np.ones(len(data)), Q, True)
 
     def rotated_dual(self, y: Array, b: Array, penalty: float) -> Array:
-        """Return the λ that is y in the rotated equations, and what is left of b over μ beyond them."""
+        """Return the multiplier of the original equations, given that of the rotated ones."""
         return y if self.merge is None else self.merge @ y + (b - self.merge @ self.data) / penalty
 
     def spread(self, z: Array) -> Array:
@@ -317,10 +317,10 @@ def _longest(x: Array, dx: Array) -> float:
 
 
 def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Array]:
-    """Return z and y made exact, as far as that is better: z on its support, ``Bᵀy = sign(z)`` there.
+    """Return the exact z on its support and the y with ``Bᵀy = sign(z)`` there, each only if it is an improvement.
 
-    In the limit of the central path a coordinate is in the support or its dual constraint is slack, never both, so
-    that the two can be told apart before the limit is reached.
+    In the limit of the central path each coordinate is either in the support or has a slack dual constraint. The two
+    kinds can be distinguished before the limit is reached.
     """
     lengths, slack = np.linalg.norm(B, axis=0), 1 - np.abs(B.T @ y)
     support = lengths * np.abs(z) > slack * np.max(lengths * np.abs(z))

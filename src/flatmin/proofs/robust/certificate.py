@@ -1,4 +1,4 @@
-"""Proofs that a split into low rank and gross errors is best: lower bounds that hold for any dual matrix at all."""
+"""Certificates of robust PCA: lower bounds, valid for any dual matrix, on the objective of a split ``Y = X + S``."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from flatmin.proofs.robust.uniqueness import AS_GOOD, HIDDEN_FAILURE, Pair, Spli
 
 __all__ = ["Grid", "dense_part", "misfit", "robust_certificate"]
 
-#: Singular values of a dual matrix that reach this belong to its leading part.
+#: Singular values of the dual matrix above this belong to its leading part.
 LEADING = 1 - 1e-3
-#: Rounding errors of objective and bound are no more than this share of the sums behind them.
+#: Bound on the rounding errors of objective and bound, relative to the sums behind them.
 ROUNDING = 10 * EPS
-#: Long vectors are summed in pieces of this length.
+#: Length of the pieces in which long vectors are summed.
 PIECE = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Where the data stand in the matrix of the rows and columns that are seen at all.
+    """The positions of the data in the submatrix of observed rows and columns.
 
     Attributes
     ----------
     rows, cols : ndarray of bool, shapes (d1,) and (d2,)
-        Which rows and columns are seen.
+        Which rows and columns have data.
     seen : ndarray of bool, or None
-        Which cells are, in those; None if all are.
+        Which cells of the submatrix are observed; None if all are.
     positions : tuple of ndarray, or None
-        Those of the data in that matrix; None if they come row by row.
+        Positions of the data in the submatrix; None if they are in row-major order.
     """
 
     rows: Array
@@ -65,11 +65,11 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many rows and columns are seen."""
+        """The numbers of observed rows and columns."""
         return int(np.count_nonzero(self.rows)), int(np.count_nonzero(self.cols))
 
     def matrix(self, values: Array) -> Array:
-        """Return the matrix of these values, zero where nothing is observed: a view of them if all is."""
+        """Return the matrix of these values, zero in unobserved cells; a view if all are observed."""
         if self.positions is None and self.seen is None:
             return values.reshape(self.shape)
         M = np.zeros(self.shape)
@@ -77,18 +77,18 @@ class Grid:
         return M
 
     def values(self, M: Array) -> Array:
-        """Return the entries of a matrix where the data are: a view of it if all are."""
+        """Return the observed entries of a matrix; a view if all are observed."""
         if self.positions is not None:
             return np.asarray(M[self.positions])
         return M.reshape(-1) if self.seen is None else np.asarray(M[self.seen])
 
 
 def dense_part(problem: Problem, left: Array, alpha: float) -> Array:
-    """Return the dense noise in what X leaves of the observed cells; the rest of it are gross errors.
+    """Return the dense noise in the residual ``Y − X`` of the observed cells; the remainder are gross errors.
 
     At the strength alpha noise N costs ``‖N‖²/m`` and errors S cost ``4 alpha · weight · ‖S‖_1``; with τ they cost
-    nothing as far as ``‖S‖_1 ≤ τ``. The cheapest N is ``left``, clipped to ``± 2 alpha m · weight``, or so that τ is
-    used up.
+    nothing while ``‖S‖_1 ≤ τ``. The cheapest N is the residual ``left``, clipped to ``± 2 alpha m · weight``, or to the
+    level at which ``‖S‖_1 = τ``.
     """
     assert isinstance(problem.loss, Absolute)
     if problem.loss.tau is None:
@@ -107,18 +107,18 @@ def robust_certificate(
     seed: int = 0,
     look_further: bool = True,
 ) -> Certificate:
-    """Return what a dual matrix W proves about a split ``Y = X + S`` with the loss `Absolute`.
+    """Return the certificate that a dual matrix W gives a split ``Y = X + S`` with the loss `Absolute`.
 
     W has the entries ``dual`` on the observed cells and zeros elsewhere. Then no split has a smaller objective than
 
         ⟨W, Y⟩ / max(1, ‖W‖_op, ‖W‖_∞ / weight)        of  ‖X‖_* + weight · ‖Y − X‖_1,
         (⟨W, Y⟩ − τ ‖W‖_∞) / max(1, ‖W‖_op)             of  ‖X‖_*  with  ‖Y − X‖_1 ≤ τ.
 
-    A split is exact, since S is whatever X leaves: the residual is zero, and with τ what ‖S‖_1 has above it, over
+    A split is exact, since ``S = Y − X``. Its residual is zero, and with τ the excess of ‖S‖_1 over τ, divided by
     ‖Y‖_1.
 
-    With alpha > 0 there is noise beside the errors, ``Y = X + S + N`` on the m observed cells. With c the quotient of
-    one and the denominator above, no split has a smaller objective than
+    With alpha > 0 there is dense noise as well, ``Y = X + S + N`` on the m observed cells. With c one over
+    the denominator above, no split has a smaller objective than
 
         4 alpha c ⟨W, Y⟩ − 4 alpha² m c² ‖W‖²               of  ‖N‖²/m + 4 alpha (‖X‖_* + weight · ‖S‖_1),
         4 alpha c (⟨W, Y⟩ − τ ‖W‖_∞) − 4 alpha² m c² ‖W‖²   of  ‖N‖²/m + 4 alpha ‖X‖_*  with  ‖S‖_1 ≤ τ.
@@ -132,11 +132,11 @@ def robust_certificate(
     dual : ndarray, shape (m,)
         Any vector.
     alpha : float
-        Strength of the penalty beside dense noise; 0 stands for none.
+        Weight of the penalty; 0 stands for data without dense noise.
     seed : int
-        Starts the Lanczos iterations that choose a subspace, or bound one.
+        Seed of the iterations that choose a subspace and of the random starts that bound a norm.
     look_further : bool
-        Whether to look at other splits as well.
+        Whether to decide uniqueness.
     """
     alpha, _ = check_alpha(alpha)
     judged = _Judged.of(problem, factors, dual, seed, alpha)
@@ -160,9 +160,9 @@ def robust_certificate(
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """A split and a dual matrix on the rows and columns that are seen at all.
+    """A split and a dual matrix on the observed rows and columns.
 
-    Objective and bound are in units of the nuclear norm: with noise N beside the errors it costs ``‖N‖² / 2μ``,
+    Objective and bound are in units of the nuclear norm: dense noise N costs ``‖N‖² / 2μ``,
     ``μ = 2 alpha m``.
     """
 
@@ -190,25 +190,25 @@ class _Judged:
 
     @property
     def loss(self) -> Absolute:
-        """How errors are counted."""
+        """The loss of the problem."""
         assert isinstance(self.problem.loss, Absolute)
         return self.problem.loss
 
     @property
     def weight(self) -> float:
-        """What a unit of error costs; with τ what the dual matrix makes of it."""
+        """The cost of a unit of error; with τ, the one that the dual matrix implies."""
         given = self.loss.weight_for(self.problem.shape)
         return _largest(self.dual) / max(1.0, self.norm) if given is None else given
 
     @property
     def norm(self) -> float:
-        """What the dual matrix is divided by, where it exceeds one."""
+        """The divisor of the dual matrix, if it exceeds one."""
         given = self.loss.weight_for(self.problem.shape)
         return self.spectrum.norm if given is None else max(self.spectrum.norm, _largest(self.dual) / given)
 
     @property
-    def price(self) -> float:
-        """What dense noise costs, μ."""
+    def penalty(self) -> float:
+        """The penalty μ of dense noise."""
         return 2 * self.alpha * len(self.dual)
 
     @property
@@ -218,7 +218,7 @@ class _Judged:
 
     @property
     def excess(self) -> float:
-        """What the errors have above τ."""
+        """The excess of the size of the errors over τ."""
         return self._excess(self.errors)
 
     @property
@@ -229,10 +229,10 @@ class _Judged:
         return scale * (float(self.problem.data @ self.dual) - allowance) - scale**2 * self._squares / 2
 
     def split(self) -> Split:
-        """Return what other splits are judged by, with a dual matrix that is feasible.
+        """Return the split with a feasible dual matrix.
 
-        Beside noise, the other splits are those of ``X + S``, up to what the noise may differ by: it is within
-        ``√(2 μ gap)`` of μW, for every split that is as good.
+        With noise, it is a split of ``X + S``. The noise of every other split that is as good is within
+        ``√(2 μ gap)`` of μW.
         """
         U, s, V = self.X
         shrunk = 1 / max(1.0, self.norm)
@@ -242,7 +242,7 @@ class _Judged:
         gap = max(0.0, size - self.lower_bound) + rounding
         noise = 0.0
         if self.noise is not None:
-            noise = float(np.linalg.norm(self.noise - self.price * dual)) + float(np.sqrt(2 * self.price * gap))
+            noise = float(np.linalg.norm(self.noise - self.penalty * dual)) + float(np.sqrt(2 * self.penalty * gap))
         return Split(
             X=svd_of_product(U[self.grid.rows] * s, V[self.grid.cols]),
             errors=self.grid.matrix(self.errors),
@@ -256,11 +256,11 @@ class _Judged:
         )
 
     def fitting(self, found: Stability | None) -> Stability | None:
-        """Return the constants for splits that fit the data, in place of those that solve a penalised problem."""
+        """Return the constants for splits that fit the data, from those for minimisers of a penalised problem."""
         if found is None or self.noise is None:
             return found
         split = self.split()
-        size = split.size - float(self.noise @ self.noise) / (2 * self.price)
+        size = split.size - float(self.noise @ self.noise) / (2 * self.penalty)
         gap = found.gap - split.gap + size - float(np.vdot(self.grid.values(split.W), self.problem.data))
         misfit = found.misfit - split.noise + float(np.linalg.norm(self.noise))
         return replace(found, gap=gap, size=size, misfit=misfit)
@@ -276,7 +276,7 @@ class _Judged:
         return bool(fits and self._value(triplets[1], errors, noise) <= self.value * (1 + AS_GOOD))
 
     def whole(self, pair: Pair) -> Factors:
-        """Return the flattest factors of a matrix on the rows and columns seen, with zeros elsewhere."""
+        """Return the flattest factors of a matrix that is zero outside the observed rows and columns."""
         rows, cols = self.grid.rows, self.grid.cols
         L, R = np.zeros((len(rows), pair[0].shape[1])), np.zeros((len(cols), pair[1].shape[1]))
         L[rows], R[cols] = pair
@@ -286,12 +286,12 @@ class _Judged:
 
     @property
     def _squares(self) -> float:
-        return self.price * float(self.dual @ self.dual) if self.alpha > 0 else 0.0
+        return self.penalty * float(self.dual @ self.dual) if self.alpha > 0 else 0.0
 
     def _value(self, s: Array, errors: Array, noise: Array | None) -> float:
         given = self.loss.weight_for(self.problem.shape)
         gross = 0.0 if given is None else given * _sum(errors)
-        dense = 0.0 if noise is None else float(noise @ noise) / (2 * self.price)
+        dense = 0.0 if noise is None else float(noise @ noise) / (2 * self.penalty)
         return float(s.sum()) + gross + dense
 
     def _excess(self, errors: Array) -> float:
@@ -299,7 +299,7 @@ class _Judged:
 
 
 def _row_by_row(A: Entries) -> bool:
-    """Return whether entries come row by row, and from left to right in these, without an array of their length."""
+    """Return whether entries are in row-major order, without an array of their length."""
     for start in range(0, A.size - 1, PIECE):
         piece = slice(start, min(A.size, start + PIECE + 1))
         down, right = np.diff(A.rows[piece]), np.diff(A.cols[piece])
@@ -316,11 +316,11 @@ def misfit(problem: Problem, grid: Grid, factors: Factors) -> Array:
 
 
 def _largest(values: Array) -> float:
-    """Return the largest size of a vector's entries, without a copy."""
+    """Return the largest absolute entry of a vector, without a copy."""
     return float(max(values.max(), -values.min()))
 
 
 def _sum(values: Array) -> float:
-    """Return the sum of the sizes of a vector's entries, piece by piece."""
+    """Return the sum of the absolute entries of a vector, piece by piece."""
     pieces = np.array_split(values, 1 + len(values) // PIECE)
     return float(np.sum([np.abs(piece).sum() for piece in pieces]))

@@ -1,4 +1,4 @@
-"""Whether a split into low rank and gross errors is the only one, and how far any other can be."""
+"""Uniqueness of a split into low rank and gross errors, and bounds on the distance of any other one."""
 
 from __future__ import annotations
 
@@ -30,35 +30,42 @@ Pair = tuple[Array, Array]
 #: Low-rank parts may be any matrices.
 CONE = Rectangular()
 
-#: Singular values and entries of the dual matrix this near their bounds, relatively, count as being there.
+#: Singular values and entries of the dual matrix within this relative distance of their bounds count as tight; the cuts
+#: are tried in this order.
 CUTS = (3e-2, 1e-3, 1e-5)
-#: Copies of parts of large arrays have no more than so many numbers.
+#: Largest number of entries in a copy of a part of an array.
 PIECE = 1 << 16
-#: What the zero matrix is compared with: this share of the size of the errors.
+#: Size that stands for that of the zero matrix, as a share of the size of the errors.
 SHARE = 1e-3
-#: The bound by rows and columns is good enough from this value of 1 − ‖P_Ω P_T‖² on.
+#: Random starts are used if rows and columns prove less than this for 1 − ‖P_Ω P_T‖².
 GOOD = 0.1
-#: With this probability the bounds by random starts fail, those of all cuts together.
+#: Probability that the bounds by random starts fail, for all cuts together.
 HIDDEN_FAILURE = 2e-11
-#: Random starts, steps from each, and the largest matrix that it is done for.
-STARTS, STEPS, MOST_CELLS = 4, 30, 6_000_000
-#: Names the stream of random numbers that nothing else draws from.
+#: Number of random starts.
+STARTS = 4
+#: Number of steps from each.
+STEPS = 30
+#: Largest number of cells for which random starts are used.
+MOST_CELLS = 6_000_000
+#: Key of a stream of random numbers that nothing else draws from.
 STREAM = 0x68696464
-#: The iteration ends when its bound on what is left is this share of its estimate.
+#: Iterations stop once (1 − upper bound) ≥ SETTLED · (1 − Ritz value).
 SETTLED = 0.7
-#: More unknowns than this are not tried in the symmetric core map, nor more numbers in all.
-MOST_CORES, MOST_NUMBERS = 1500, 60_000_000
-#: What of the margin is left to the symmetric cores, so that errors in cells are paid from it too: see docs/theory.
+#: Largest number of unknowns of the map on symmetric cores.
+MOST_CORES = 1500
+#: Largest number of entries of its matrix.
+MOST_NUMBERS = 60_000_000
+#: Share of the margin for the symmetric cores; the errors in cells need the remainder (docs/theory/uniqueness.md).
 CORE_SHARE = 0.8
-#: A second solution is as good as the first to this relative accuracy.
+#: Relative accuracy to which another split must be as good.
 AS_GOOD = 1e-9
-#: Steps along a null direction, from the size of the data down, before it is given up.
+#: Number of steps along a null direction, each half as long as the one before.
 HALVINGS = 12
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A split ``Y = X + S`` and a dual matrix that proves it best, on the rows and columns that are seen at all.
+    """A split ``Y = X + S`` and a dual matrix that proves it best, on the observed rows and columns.
 
     Attributes
     ----------
@@ -69,17 +76,17 @@ class Split:
     seen : ndarray of bool, shape (d1, d2)
         Which cells are observed.
     W : ndarray, shape (d1, d2)
-        A dual matrix: ``‖W‖_op ≤ 1``, zero where nothing is observed.
+        A dual matrix: ``‖W‖_op ≤ 1``, zero in unobserved cells.
     spectrum : TopSpectrum
         Of W.
     weight : float
-        What a unit of error costs; ``|W| ≤ weight``.
+        The cost of a unit of error; ``|W| ≤ weight``.
     gap : float
-        How much better than this split any split could be.
+        Bound on how much smaller the objective of another split can be.
     size : float
         The objective of this split.
     noise : float
-        By how much, in the Frobenius norm, the data of other splits may differ.
+        Bound on the Frobenius distance of the data of other splits.
     """
 
     X: tuple[Array, Array, Array]
@@ -100,27 +107,27 @@ class Split:
 
 
 def other_splits(split: Split, as_good: Callable[[Pair], bool], seed: int = 0) -> tuple[Uniqueness, str]:
-    """Decide whether other splits are as good, and bound their distance; say what proves the bound.
+    """Return the verdict on other splits that are as good, and the kind of its proof.
 
     With ε the gap, any X' as good as X satisfies ``‖P_T⊥ X'‖_* ≤ ε₁/δ`` and ``weight · δ' · ‖P_F (Y − X')‖_1 ≤ ε₂``,
     ``ε₁ + ε₂ ≤ ε``: T is the tangent space of the q leading singular vectors of W, δ one minus the next singular value;
-    F are the observed cells where ``|W| ≤ (1 − δ') weight``. If ``‖P_F H‖ ≥ σ ‖H‖`` on T, then X' is near X. Where T
-    is too large for that, symmetric cores ``U1 S V1ᵀ`` take its place.
+    F are the observed cells where ``|W| ≤ (1 − δ') weight``. If ``‖P_F H‖ ≥ σ ‖H‖`` on T, then X' is near X. If T
+    is too large for that, symmetric cores ``U1 S V1ᵀ`` replace it.
 
     Parameters
     ----------
     split : Split
         The split and its dual matrix.
     as_good : callable
-        Says whether factors (L, R) of another matrix make a split as good as this one.
+        Returns whether factors (L, R) of another matrix give a split as good as this one.
     seed : int
-        Draws random starts.
+        Seed of the random starts.
 
     Returns
     -------
     tuple of Uniqueness and str
-        ``margin`` is the smaller of δ and δ', ``injectivity`` is σ; the word is "proven", or "probabilistic" where σ
-        was bounded by random starts, but for a chance of `HIDDEN_FAILURE`.
+        ``margin`` is the smaller of δ and δ', ``injectivity`` is σ; the word is "proven", or "probabilistic" if
+        random starts bounded σ, except with probability `HIDDEN_FAILURE`.
     """
     faces = cache(lambda cut: _Face.of(split, cut))
     best, face, kind, radius = None, faces(CUTS[0]), "proven", np.inf
@@ -141,7 +148,7 @@ def other_splits(split: Split, as_good: Callable[[Pair], bool], seed: int = 0) -
 
 @dataclass(frozen=True, eq=False)
 class _Face:
-    """The singular vectors of W near one, the cells where W is not near its bound, and by how much the rest is off."""
+    """The leading singular vectors of W, the cells in which W is not at its bound, and the slack of both."""
 
     U: Array
     V: Array
@@ -166,7 +173,7 @@ class _Face:
 
     @property
     def q(self) -> int:
-        """How many singular vectors count."""
+        """The number of leading singular vectors."""
         return int(self.U.shape[1])
 
     @property
@@ -175,7 +182,7 @@ class _Face:
         return min(self.delta, self.slack)
 
     def stability(self, split: Split, space: str, stream: tuple[int, int]) -> tuple[Stability | None, str]:
-        """Return what confines other splits on the tangent space, or on the symmetric cores, and what proves it."""
+        """Return the constants on the tangent space, or on the symmetric cores, and the kind of their proof."""
         sigma, kind = 0.0, "proven"
         if self.margin > 0 and space == "tangent":
             sigma, kind = _tangent_injectivity(self.free, self.U, self.V, stream)
@@ -227,7 +234,7 @@ def _product_norm(P: Array, Q: Array) -> float:
 
 
 def _tangent_injectivity(free: Array, U: Array, V: Array, stream: tuple[int, int]) -> tuple[float, str]:
-    """Return a lower bound on ``‖P_F H‖ / ‖H‖`` over the tangent space of U and V, and what proves it."""
+    """Return a lower bound on ``‖P_F H‖ / ‖H‖`` over the tangent space of U and V, and the kind of its proof."""
     (d1, d2), q = free.shape, U.shape[1]
     if q == 0:
         return 1.0, "proven"
@@ -247,7 +254,7 @@ def _tangent_injectivity(free: Array, U: Array, V: Array, stream: tuple[int, int
 
 
 def _core_injectivity(free: Array, U: Array, V: Array) -> float:
-    """Return a lower bound on ``‖P_F U S Vᵀ‖ / ‖S‖`` over symmetric S, from as many cells of F as are worth forming."""
+    """Return a lower bound on ``‖P_F U S Vᵀ‖ / ‖S‖`` over symmetric S, from at most `MOST_NUMBERS` numbers."""
     columns = _core(free, U, V)
     return 0.0 if columns is None else smallest_singular_value(columns)
 
@@ -302,7 +309,7 @@ def incoherence_bound(hidden: Array, U: Array, V: Array) -> float:
 
 
 def _pieces(count: int, width: int) -> Iterator[slice]:
-    """Give ranges of rows that together hold no more than some numbers, so that copies of them are small."""
+    """Give ranges of rows with at most `PIECE` entries."""
     step = max(1, PIECE // max(1, width))
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
@@ -311,8 +318,8 @@ def hidden_share(hidden: Array, U: Array, V: Array, stream: tuple[int, int] = (0
     """Return a bound on ``‖P_Ω P_T‖²`` from random starts for ``P_T P_Ω P_T``.
 
     It fails with a chance of at most ``HIDDEN_FAILURE / 2^(k+1)``, k being the second number of the stream. The starts
-    come from a stream of random numbers of their own, one for each k: Ω and T may depend on other random numbers with
-    the same seed, those that the solver started with or that chose the data. They do not depend on these.
+    come from a separate stream of random numbers for each k. Ω and T may depend on other random numbers with the same
+    seed, those of the solver or of the data. They do not depend on these.
 
     Parameters
     ----------
@@ -356,7 +363,7 @@ def hidden_share(hidden: Array, U: Array, V: Array, stream: tuple[int, int] = (0
 
 
 def _starts(shape: tuple[int, int], q: int, stream: tuple[int, int]) -> list[Pair]:
-    """Return standard normal (E, F), from a stream that nothing else draws from."""
+    """Return standard normal (E, F) from a separate stream."""
     rng = np.random.default_rng(np.random.SeedSequence(stream[0], spawn_key=(STREAM, stream[1])))
     return [(rng.standard_normal((shape[1], q)), rng.standard_normal((shape[0], q))) for _ in range(STARTS)]
 
@@ -364,7 +371,7 @@ def _starts(shape: tuple[int, int], q: int, stream: tuple[int, int]) -> list[Pai
 def _rounding(shape: tuple[int, int], q: int) -> float:
     """Return a bound on the rounding error of ``P_T P_Ω P_T H``, ‖H‖ = 1.
 
-    A sum of w products is off by at most ``w ε/2`` times the sum of their sizes. With sizes in place of entries a
+    A sum of w products has an error of at most ``w ε/2`` times the sum of their sizes. With sizes in place of entries a
     product with U or V has at most √q times the norm that the other factor has. There are 2q terms in an entry of H,
     and d1 and d2 in those of GᵀU and GV; d1 and then q more in what is taken from GV along U.
     """
@@ -373,7 +380,7 @@ def _rounding(shape: tuple[int, int], q: int) -> float:
 
 
 def _second_split(split: Split, face: _Face, as_good: Callable[[Pair], bool]) -> Pair | None:
-    """Return another split as good as this one, moved along a core that no cell of F sees, if one is found."""
+    """Return another split as good as this one, moved along a core that vanishes on F, or None."""
     columns = _core(face.free, face.U, face.V)
     if columns is None:
         return None

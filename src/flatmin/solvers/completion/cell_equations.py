@@ -13,7 +13,7 @@ from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries
-from flatmin.measurements.entries import BUSY
+from flatmin.measurements.entries import MIN_BUSY_WORK
 
 __all__ = ["CellEquations", "inverse_blocks"]
 
@@ -145,7 +145,7 @@ class CellEquations:
     @cached_property
     def _squares(self) -> tuple[Array, Array] | None:
         """Squared weights of the cells by rows and by columns; None where so few need no compiled loops."""
-        if self.model.whitened.size < MIN_COMPILED_CELLS and self.model.whitened.size * self.x.shape[1] < BUSY:
+        if self.model.whitened.size < MIN_COMPILED_CELLS and self.model.whitened.size * self.x.shape[1] < MIN_BUSY_WORK:
             return None
         squares = self._cells.arranged((self.model.scale * self.model.whitened.norms()) ** 2)
         return squares, self._cells.transposed.arranged(squares)

@@ -16,6 +16,7 @@ from tests.lab.race.small_tasks import batch_norm, mlp, network, samples, withou
 DATA = [samples(n, seed) for n, seed in ((24, 0), (20, 1), (30, 2))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "quadratic"])
 def test_digits(activation):
     pytest.importorskip("sklearn")
@@ -68,6 +69,7 @@ def test_models_of_a_seed_are_the_same_and_sizes_scale_matrices():
     assert torch.equal(first[0].bias, large[0].bias)
 
 
+@pytest.mark.slow
 def test_training_never_sees_validation_or_test():
     plain = network()
     moved = NetworkTask(mlp, nn.CrossEntropyLoss(), DATA[0], DATA[1], (DATA[2][0] + 1, DATA[2][1]))

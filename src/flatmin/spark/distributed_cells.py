@@ -1,0 +1,222 @@
+"""Cells of a matrix distributed over the machines of Spark, once by rows and once by columns."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.spark.chunk import Chunk
+from flatmin.spark.triples import Indexed
+
+__all__ = ["DistributedCells", "DistributedMatrix", "Residual"]
+
+#: Cells of a task, at most about this many: a cell has 16 bytes, and Spark sends at most 2 GiB at a time.
+TASK = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class DistributedMatrix:
+    """A distributed sparse matrix S, used by its products ``S @ F`` and ``S.T @ F``.
+
+    Each product sends F to the machines and collects one row for each row of S, so this machine holds blocks of
+    (d1 + d2) × b numbers.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    rows, columns : RDD of Chunk
+        S by its rows, and by its columns.
+    products : list of int
+        The number of columns of F in each product, which counts the work.
+    """
+
+    shape: tuple[int, int]
+    rows: Any
+    columns: Any
+    products: list[int]
+
+    dtype = np.dtype(float)
+    ndim = 2
+
+    @property
+    def T(self) -> DistributedMatrix:
+        """The transpose, which shares the data."""
+        return DistributedMatrix(self.shape[::-1], self.columns, self.rows, self.products)
+
+    def __matmul__(self, F: Any) -> Array:
+        F = np.asarray(F, dtype=float)
+        if F.ndim not in (1, 2) or len(F) != self.shape[1]:
+            raise ValueError(f"a matrix of shape {self.shape} meets one of shape {F.shape}")
+        self.products.append(1 if F.ndim == 1 else F.shape[1])
+        out = np.zeros((self.shape[0], *F.shape[1:]))
+        with _sent(self.rows, F) as sent:
+            for lines, block in self.rows.map(lambda chunk: (chunk.lines, chunk.times(sent.value))).collect():
+                out[lines] = block
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class DistributedCells:
+    """Observed cells of a matrix, over the machines of Spark.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (d1, d2).
+    counts : pair of ndarray, shapes (d1,) and (d2,)
+        Cells of every row and of every column.
+    rows, columns : RDD of Chunk
+        The cells by rows, and by columns.
+    """
+
+    shape: tuple[int, int]
+    counts: tuple[Array, Array]
+    rows: Any
+    columns: Any
+
+    @classmethod
+    def of(cls, table: Indexed) -> Self:
+        """Distribute triples so that each row, and each column, belongs to one task."""
+        tasks = max(table.frame.sparkSession.sparkContext.defaultParallelism, -(-table.size // TASK))
+        dealt = [_dealt(table.frame, tasks, *names) for names in (("i", "j"), ("j", "i"))]
+        return cls(table.shape, (table.row_counts, table.column_counts), *dealt)
+
+    @property
+    def size(self) -> int:
+        """The number of cells."""
+        return int(self.counts[0].sum())
+
+    def release(self) -> None:
+        """Release the cells from the memory of Spark."""
+        for side in (self.rows, self.columns):
+            side.unpersist()
+
+    @contextmanager
+    def residual(self, L: Array, R: Array) -> Iterator[Residual]:
+        """Yield the residual of the values after a matrix ``L Rᵀ``; it is released afterwards."""
+        with _sent(self.rows, (L, R)) as sent:
+            sides = (
+                self.rows.map(lambda chunk: (chunk, chunk.residual(*sent.value))),
+                self.columns.map(lambda chunk: (chunk, chunk.residual(*sent.value[::-1]))),
+            )
+            kept = [side.persist(_kept()) for side in sides]
+            try:
+                yield Residual(self, *kept)
+            finally:
+                for side in kept:
+                    side.unpersist()
+
+    def best(self, own: int, factors: tuple[Array, Array], reg_param: float) -> tuple[Array, Array]:
+        """Return the factor that minimises the flat objective for the other factor, and the sums of `Chunk.ridge`.
+
+        Parameters
+        ----------
+        own : int
+            0 for the rows, 1 for the columns.
+        factors : pair of ndarray, shapes (d1, k) and (d2, k)
+        reg_param : float
+            regParam.
+        """
+        new, sums = np.zeros_like(factors[own]), np.zeros(3)
+        side = (self.rows, self.columns)[own]
+        with _sent(side, (factors[own], factors[1 - own], reg_param)) as sent:
+            for lines, rows, parts in side.map(lambda chunk: (chunk.lines, *chunk.ridge(*sent.value))).collect():
+                new[lines] = rows
+                sums += parts
+        return new, sums
+
+
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """Residuals: the values of cells minus those of a matrix.
+
+    Attributes
+    ----------
+    cells : DistributedCells
+    rows, columns : RDD of pairs of Chunk
+        Values and residuals.
+    """
+
+    cells: DistributedCells
+    rows: Any
+    columns: Any
+
+    def sums(self, weights: tuple[Array, Array]) -> Array:
+        """Return ``Σ v²``, ``Σ v e``, ``Σ e²`` and ``Σ (w_i w_j e)²`` over values v and residuals e."""
+        with _sent(self.rows, weights) as sent:
+            parts = self.rows.map(lambda both: _sums(*both, *sent.value)).collect()
+        return np.asarray(np.sum(parts, axis=0))
+
+    @contextmanager
+    def matrix(self, weights: tuple[Array, Array], least: int = 0) -> Iterator[DistributedMatrix]:
+        """Yield the residuals as a matrix, times weights of rows (d1,) and columns (d2,); it is released afterwards.
+
+        Zeros are added to sides shorter than ``least``; they change no norm.
+        """
+        with _sent(self.rows, weights) as sent:
+            sides = (
+                self.rows.map(lambda both: both[1].weighted(*sent.value)),
+                self.columns.map(lambda both: both[1].weighted(*sent.value[::-1])),
+            )
+            kept = [side.persist(_kept()) for side in sides]
+            try:
+                d1, d2 = self.cells.shape
+                yield DistributedMatrix((max(d1, least), max(d2, least)), kept[0], kept[1], [])
+            finally:
+                for side in kept:
+                    side.unpersist()
+
+    def collected(self, weights: tuple[Array, Array]) -> Any:
+        """Return the same matrix on this machine, as a sparse CSR array."""
+        from scipy.sparse import coo_array
+
+        with _sent(self.rows, weights) as sent:
+            parts = self.rows.map(lambda both: _triples(both[1].weighted(*sent.value))).collect()
+        i, j, v = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return coo_array((v, (i, j)), shape=self.cells.shape).tocsr()
+
+
+def _sums(values: Chunk, left: Chunk, own: Array, other: Array) -> Array:
+    v, e, scaled = values.values, left.values, left.weighted(own, other).values
+    return np.array([v @ v, v @ e, e @ e, scaled @ scaled])
+
+
+def _triples(chunk: Chunk) -> tuple[Array, Array, Array]:
+    return np.repeat(chunk.lines, np.diff(chunk.pointers)), chunk.across, chunk.values
+
+
+def _kept() -> Any:
+    """Return the storage level that moves to disk what does not fit into memory."""
+    return import_module("pyspark").StorageLevel.MEMORY_AND_DISK
+
+
+@contextmanager
+def _sent(rdd: Any, value: Any) -> Iterator[Any]:
+    """Yield a value that is sent to all machines and released afterwards."""
+    sent = rdd.context.broadcast(value)
+    try:
+        yield sent
+    finally:
+        sent.destroy()
+
+
+def _dealt(frame: Any, tasks: int, own: str, other: str) -> Any:
+    """Return the cells as chunks; all cells of a line are in one chunk."""
+    packed = frame.select(own, other, "v").repartition(tasks, own).mapInArrow(_pack, "chunk binary")
+    return packed.rdd.map(lambda row: pickle.loads(row.chunk)).persist(_kept())
+
+
+def _pack(batches: Any) -> Iterator[Any]:
+    """Yield the cells of a partition as one chunk."""
+    pyarrow = import_module("pyarrow")
+    parts = [tuple(batch.column(k).to_numpy(zero_copy_only=False) for k in range(3)) for batch in batches]
+    if sum(len(part[0]) for part in parts):
+        chunk = Chunk.of(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        yield pyarrow.RecordBatch.from_pydict({"chunk": pyarrow.array([pickle.dumps(chunk)], pyarrow.binary())})

@@ -1,0 +1,152 @@
+"""The certificate of factors over distributed cells, from sums over cells and products with a sparse matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import Metric, condition_number
+from flatmin.linalg.operator_norm import FACTORED, TopSpectrum, top_spectrum
+from flatmin.parametrizations import Product
+from flatmin.parametrizations.base import Factors
+from flatmin.proofs.certificate import LARGEST_GAP, Certificate, ratio
+from flatmin.proofs.flatness import Flatness
+from flatmin.proofs.whitening import ALIKE
+from flatmin.spark.distributed_cells import DistributedCells
+
+__all__ = ["COLLECTED", "CertifiedFactors", "certify_factors", "regularization"]
+
+#: Number of cells up to which the dual matrix is collected on this machine, where its norm is proved.
+COLLECTED = 2_000_000
+#: Singular values of the dual matrix above this one belong to the solution.
+UNIT = 1 - 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class CertifiedFactors:
+    """Factors with their certificate and flatness.
+
+    Attributes
+    ----------
+    certificate : Certificate
+        As `flatmin.certify` returns it, without uniqueness: ``unique`` is None. Its ``dual`` is empty, because it has
+        an element for each cell: it is the residual of the factors times a number.
+    flatness : Flatness
+        The flatness of the factors.
+    factors : pair of ndarray
+        The flattest factors of their matrix.
+    products : int
+        Number of columns multiplied by the distributed sparse matrix; 0 if it was collected.
+    """
+
+    certificate: Certificate
+    flatness: Flatness
+    factors: Factors
+    products: int
+
+
+def regularization(alpha: float, shape: tuple[int, int]) -> float:
+    """Return the regParam of ALS-WR and Spark that stands for an alpha of the scaled trace: ``2 alpha / √(d1 d2)``.
+
+    Examples
+    --------
+    >>> regularization(1.0, (8, 2))
+    0.5
+    """
+    return 2 * alpha / float(np.sqrt(np.prod(shape)))
+
+
+def certify_factors(
+    cells: DistributedCells, factors: Factors, reg_param: float, *, seed: int = 0, collect: bool | None = None
+) -> CertifiedFactors:
+    """Return the certificate of factors as a minimum of loss + alpha · scaled trace.
+
+    With residuals ``E = b − X`` at the cells and ``s = ‖N1^-½ E N2^-½‖ / regParam``, no matrix at all has a smaller
+    objective ``Σ e² + 2 regParam ‖N1^½ X N2^½‖_*`` than ``2c ⟨E, b⟩ − c² ‖E‖²`` with ``c = min(1, 1/s)``, where N are
+    the numbers of cells of rows and columns.
+
+    Parameters
+    ----------
+    cells : DistributedCells
+    factors : pair of ndarray, shapes (d1, k) and (d2, k)
+    reg_param : float
+        regParam.
+    seed : int
+        Seeds the iterations for s.
+    collect : bool, optional
+        Whether the dual matrix is collected on this machine, where its norm is proved more sharply; by default if it
+        has at most two million entries.
+    """
+    m, shape, model = cells.size, cells.shape, Product()
+    pair = zip(cells.counts, shape[::-1], strict=True)
+    D1, D2 = (Metric.root(counts / (m * other)) for counts, other in pair)
+    U, s, V = model.singular(factors, (D1, D2))
+    keep = s > 1e-13 * s[0] if len(s) else np.zeros(0, bool)
+    U, s, V = U[:, keep], s[keep], V[:, keep]
+    alpha = reg_param / regularization(1.0, shape)
+    rows, columns = (1 / np.sqrt(np.maximum(counts, 1)) for counts in cells.counts)
+    with cells.residual(*factors) as residual:
+        sums = residual.sums((D1.values, D2.values))
+        wanted = m <= COLLECTED if collect is None else collect
+        if wanted:
+            spectrum, products = _spectrum(residual.collected((rows / reg_param, columns)), U, V, seed), 0
+        else:
+            with residual.matrix((rows / reg_param, columns), FACTORED + 1) as S:
+                left, right = (np.pad(F, ((0, d - len(F)), (0, 0))) for F, d in zip((U, V), S.shape, strict=True))
+                spectrum = _spectrum(S, left, right, seed)
+                products = int(sum(S.products))
+    certificate = _certificate(sums, float(s.sum()), float(np.linalg.norm(s)), (D1, D2), m, alpha, spectrum)
+    flattest = model.flattest(U, s, V, (D1, D2))
+    return CertifiedFactors(certificate, _flatness(flattest, (D1, D2), sums[2] / m), flattest, products)
+
+
+def _spectrum(S: Any, U: Array, V: Array, seed: int) -> TopSpectrum:
+    return top_spectrum(S, U, V, unit=UNIT, seed=seed)
+
+
+def _certificate(
+    sums: Array, norm: float, size: float, metric: tuple[Metric, Metric], m: int, alpha: float, spectrum: TopSpectrum
+) -> Certificate:
+    """Return the certificate: that of `flatmin.proofs.certificate.certificate_of`, from sums over cells."""
+    squares, inner, left, scaled = map(float, sums)
+    factor, c = Product().trace_factor, 1 / max(1.0, spectrum.norm)
+    value = left / m + alpha * factor * norm
+    lower = (2 * c * inner - c**2 * left) / m
+    gap = ratio(value - lower, value)
+    if metric[0].condition * metric[1].condition <= ALIKE:  # as `certificates.measurement_sizes` has it
+        typical = [np.sqrt(D.values.max()) * np.sqrt(D.values[D.values > 0].min()) for D in metric]
+        scaled = left * float(np.prod(typical)) ** 2
+    return Certificate(
+        holds=bool(abs(gap) <= LARGEST_GAP and spectrum.kind != "estimated"),
+        objective="penalised",
+        value=value,
+        lower_bound=lower,
+        relative_gap=gap,
+        relative_residual=ratio(left**0.5, squares**0.5),
+        whitened_residual=ratio(scaled**0.5, size),
+        dual=np.empty(0),
+        dual_norm=spectrum.norm,
+        bound_kind=spectrum.kind,
+        failure_probability=spectrum.failure or None,
+        residual_reach=left / max(abs(inner), float(np.finfo(float).tiny)) if left else 0.0,
+    )
+
+
+def _flatness(factors: Factors, metric: tuple[Metric, Metric], loss: float) -> Flatness:
+    """Return the flatness of factors, which depends on the counts of cells and not on the cells."""
+    model = Product()
+    (L, R), (D1, D2) = factors, metric
+    trace = float(2 * len(R) * np.sum((D1 @ L) ** 2) + 2 * len(L) * np.sum((D2 @ R) ** 2))
+    return Flatness(
+        hessian_trace=trace,
+        gauss_newton_trace=trace,
+        scaled_trace=float(2 * np.sum((D1 @ L) ** 2) + 2 * np.sum((D2 @ R) ** 2)),
+        fibre_minimum=model.fibre_minimum(factors, metric),
+        balance=model.balance(factors),
+        norm_excess=model.norm_excess(factors),
+        condition=condition_number(metric),
+        loss=float(loss),
+    )
