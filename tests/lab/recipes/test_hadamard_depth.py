@@ -1,19 +1,18 @@
-"""The study of depth against independent minimisers, and a control that its claims can fail."""
+"""The recipe of products of vectors against independent minimisers, and a control that its claims can fail."""
 
 import numpy as np
 import pytest
 from scipy.optimize import linprog, minimize
 
 import flatmin as fm
-from flatmin.lab.studies import hadamard_depth as study
+from flatmin.lab.recipes import hadamard_depth
+from tests.lab.quick import check_finding, quick_finding
 
 
 @pytest.mark.slow
-def test_the_quick_study_holds():
-    findings = study.STUDY.run(quick=True, seed=7)
-    assert all(claim.verdict != "fails" for claim in findings.claims)
-    assert sum(claim.verdict == "holds" for claim in findings.claims) >= len(findings.claims) - 1
-    assert len(findings.figure().axes) == 2
+def test_the_quick_version_holds():
+    finding = quick_finding("hadamard-depth", seed=7)
+    check_finding(finding, holding=len(finding.claims) - 1)
 
 
 def test_flat_is_what_the_derivation_says():
@@ -34,16 +33,18 @@ def test_flat_is_what_the_derivation_says():
 def test_the_smallest_norm_of_two_factors_is_basis_pursuit():
     instance = fm.families.sparse_regression.sample(20, 3, 9, seed=1)
     A, b = instance.problem.measurement.matrices()[:, :, 0], instance.problem.data
-    x = study._least_norm(A, b, 1.0)
+    x = hadamard_depth._least_norm(A, b, 1.0)
     best = linprog(np.ones(40), A_eq=np.hstack([A, -A]), b_eq=b)
     assert np.allclose(A @ x, b)
     assert np.abs(x).sum() == pytest.approx(best.fun, rel=1e-6)
-    deeper = study._least_norm(A, b, 0.5)
+    deeper = hadamard_depth._least_norm(A, b, 0.5)
     assert np.allclose(A @ deeper, b)
     assert np.sqrt(np.abs(deeper)).sum() <= np.sqrt(np.abs(x)).sum() + 1e-4
 
 
 def test_a_dense_truth_is_recovered_at_no_depth(monkeypatch):
-    monkeypatch.setattr(study, "SPARSITY", study.LENGTH)
-    rows = [row for depth in (2, 8) for row in study._rows(depth, study.MANY, 0)]
-    assert not any(row["recovered"] for row in rows)
+    monkeypatch.setattr(hadamard_depth, "SPARSITY", hadamard_depth.LENGTH)
+    for depth in (2, 8):
+        for smallest in ("trace", "norm"):
+            cell = {"smallest": smallest, "depth": depth, "m": hadamard_depth.MOST}
+            assert not hadamard_depth.recover(cell, 0)["recovered"]

@@ -1,20 +1,21 @@
-"""The same data in other units, and what the trace penalty makes of it."""
+"""The recipe of the quadratic teacher: the same data in several units."""
 
 import numpy as np
 import pytest
 import torch
 
-from flatmin.lab.recipes._tuning.tuned import by_seed
-from flatmin.lab.studies import quadratic_teacher as study
+from flatmin.lab.recipes import quadratic_teacher as study
+from flatmin.lab.recipes._tuning.tuned import mean_squared_error_over_variance
+from tests.lab.quick import quick_finding
 
 
 @pytest.mark.slow
-def test_the_quick_study_sees_what_units_do():
-    findings = study.STUDY.run(quick=True, seed=1)
+def test_the_quick_version_shows_the_effect_of_units():
+    finding = quick_finding("quadratic-teacher")
     error = {
-        (inputs, method): by_seed(findings.rows, method, inputs=inputs).mean()
+        (inputs, method): finding.evidence.select(method=method, inputs=inputs).values("error").mean()
         for inputs in (study.ISOTROPIC, study.SCALED, study.ROTATED)
-        for method in study.STRENGTHS
+        for method in study.METHODS
     }
     decay, trace, white = "weight decay", "trace penalty", "whitened + decay"
     assert error[study.ISOTROPIC, decay] < 1.5 * error[study.ISOTROPIC, trace]
@@ -24,8 +25,7 @@ def test_the_quick_study_sees_what_units_do():
         assert error[bad, white] < 1.3 * error[study.ISOTROPIC, white]
     standard = "standardized + decay"
     assert error[study.SCALED, standard] < error[study.ROTATED, standard] / 3
-    assert len({claim.text for claim in findings.claims}) == len(findings.claims)
-    assert findings.figure().axes
+    assert len({claim.text for claim in finding.claims}) == len(finding.claims)
 
 
 def test_targets_are_those_of_a_teacher_in_weak_directions():
@@ -49,4 +49,4 @@ def test_units_change_the_scales_alone():
 
 def test_the_error_of_the_mean_is_one():
     y = torch.randn(2, 50, 1)
-    torch.testing.assert_close(study.relative_error(y.mean(1, keepdim=True), y), torch.full((2,), 49 / 50))
+    torch.testing.assert_close(mean_squared_error_over_variance(y.mean(1, keepdim=True), y), torch.full((2,), 49 / 50))

@@ -8,7 +8,7 @@ from scipy.integrate import quad
 
 from flatmin.errors import InputError
 from flatmin.lab import Adaptive, PhaseMap, Store, recipes, statistical_dimension, sweep
-from flatmin.lab.conic import statistical_dimension_of_sparse
+from flatmin.lab.descent_cones import statistical_dimension_of_sparse
 
 
 def test_the_ends():
@@ -48,7 +48,7 @@ def test_it_is_where_the_nuclear_norm_recovers(tmp_path):
     with Store(tmp_path / "trials.db") as store:
         results = sweep(recipe, store, plan=Adaptive(recipe)).results
     (column,) = PhaseMap(recipe, results).columns
-    found = column.knowledge.boundary()
+    found = column.posterior.boundary()
     value, _ = statistical_dimension((15, 15), 2)
     assert found.inside
     assert found.low * column.scale - 8 < value < found.high * column.scale + 8

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 import flatmin as fm
-from flatmin.lab.studies import relu_bias as study
+from flatmin.lab.recipes import _relu_networks as study
+from tests.lab.quick import check_finding, quick_finding
 from tests.nn.networks import dense
 
 
@@ -14,14 +15,18 @@ def sample():
 
 
 @pytest.mark.slow
-def test_the_quick_study_holds():
-    findings = study.STUDY.run(quick=True, seed=2)
-    assert all(claim.verdict != "fails" for claim in findings.claims)
-    assert sum(claim.verdict == "holds" for claim in findings.claims) >= len(findings.claims) - 1
-    assert len(findings.figure().axes) == 2
+def test_the_quick_version_holds():
+    finding = quick_finding("relu-bias", seed=2)
+    check_finding(finding, holding=len(finding.claims) - 1)
 
 
-@pytest.mark.parametrize("share", study.MIXTURES)
+def test_networks_that_were_trained_to_be_zero_elsewhere_are_released():
+    found = study.measure("zero elsewhere", False, d=4, n=10, width=12, steps=40, draws=2, seed=0)
+    assert len(found["excess"]) == len(found["released_excess"]) == 2
+    assert min(found["test_error"]) > max(found["released_test_error"]) / 2
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 1.0])
 def test_built_networks_are_flattest_by_the_hessian_itself(share):
     drawn = sample()
     network = study._mixture(drawn, share).module()
@@ -38,7 +43,7 @@ def test_no_network_is_flatter_than_the_bound():
     for seed in range(30):
         for bias in (False, True):
             network = study._random(5, 12, seed, bias=bias)
-            assert network.measured(drawn)["excess"] > 0.1
+            assert network.measure(drawn)["excess"] > 0.1
 
 
 def test_training_penalises_the_trace_that_is_measured():
@@ -48,7 +53,7 @@ def test_training_penalises_the_trace_that_is_measured():
     (end,) = study._Training([drawn], [start]).minimise(5, rate=1e-4)
 
     def objective(network):
-        row = network.measured(drawn)
+        row = network.measure(drawn)
         return row["loss"] + study.PENALTY * row["trace"]
 
     assert objective(end) < objective(start)

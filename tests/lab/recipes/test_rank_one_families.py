@@ -5,17 +5,15 @@ import pytest
 import torch
 
 import flatmin as fm
-from flatmin.lab.studies import rank_one_families as study
+from flatmin.lab.recipes import rank_one_families as study
+from tests.lab.quick import check_finding, quick_finding
 
 
 @pytest.mark.slow
-def test_the_quick_study_holds():
-    findings = study.STUDY.run(quick=True, seed=1)
-    assert all(claim.verdict != "fails" for claim in findings.claims)
-    assert sum(claim.verdict == "holds" for claim in findings.claims) >= 6
-    flattest = [row for row in findings.rows if row["fit"] == "flattest"]
-    assert all(row["certified"] for row in flattest)
-    assert findings.figure().axes
+def test_the_quick_version_holds():
+    finding = quick_finding("rank-one-families")
+    check_finding(finding, holding=6)
+    assert finding.evidence.values("certified").all()
 
 
 def test_a_fit_fits_and_its_trace_is_that_of_the_hessian():
