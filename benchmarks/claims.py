@@ -12,7 +12,7 @@ from flatmin.lab.pages.findings import Finding, in_words, kind_of, tally
 from flatmin.lab.stored_evidence import read_stores
 
 #: The words for verdicts in the first column.
-SAID = {"fails": "**fails**", "untested": "not tested"}
+VERDICTS = {"fails": "**fails**", "untested": "not tested"}
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def lines(finding: Finding) -> Iterator[str]:
     for claim in finding.claims:
         found, _, _ = in_words(claim).partition(";")
         limit = f"at most {claim.below:.3g}" if claim.below is not None else f"at least {claim.above:.3g}"
-        yield f"| {claim.text}: {limit} | {found} | {SAID.get(kind_of(claim), kind_of(claim))} |"
+        yield f"| {claim.text}: {limit} | {found} | {VERDICTS.get(kind_of(claim), kind_of(claim))} |"
     yield ""
 
 

@@ -79,8 +79,8 @@ def numbers(solution: fm.Solution) -> Numbers:
 
 def fitted(model: Any, predictions: Any) -> Numbers:
     """Return what is kept of an estimator: its solution, what it says of it, and the norm of its predictions."""
-    said = {"status_": model.status_.name, "rank_": model.rank_, "n_iter_": model.n_iter_}
-    return numbers(model.solution_) | said | {"predictions": float(np.linalg.norm(predictions))}
+    fields = {"status_": model.status_.name, "rank_": model.rank_, "n_iter_": model.n_iter_}
+    return numbers(model.solution_) | fields | {"predictions": float(np.linalg.norm(predictions))}
 
 
 # Problems: families with what is common to all draws, and such as no family draws
@@ -122,7 +122,7 @@ def symmetric(model: Any, count: int) -> fm.Problem:
 
 
 def otherwise(instance: Any, measured: Any = lambda A: A, model: Any = None) -> fm.Problem:
-    """Return the problem of an instance with another measurement, made of its own, or another model."""
+    """Return the problem of an instance with another measurement, computed from its own, or another model."""
     problem = instance.problem
     return fm.Problem(measured(problem.measurement), problem.data, model or problem.parametrization)
 
@@ -384,10 +384,10 @@ def main() -> None:
     with threadpool_limits(1):
         for name in chosen:
             found, seconds = solved(name) if name in PROBLEMS else (None, 0.0)
-            said = verdict(stored.get(name), found)
-            total, changed = total + seconds, changed + said.startswith("CHANGED")
+            found_verdict = verdict(stored.get(name), found)
+            total, changed = total + seconds, changed + found_verdict.startswith("CHANGED")
             kept |= {} if found is None else {name: found}
-            print(f"{name:<34}{f'{seconds:6.2f} s  ' if given.timings else ''}{said}", flush=True)
+            print(f"{name:<34}{f'{seconds:6.2f} s  ' if given.timings else ''}{found_verdict}", flush=True)
     if given.timings:
         print(f"{f'{len(chosen)} problems':<34}{total:6.2f} s")
     if given.write:

@@ -91,8 +91,8 @@ def draw(book: Book) -> str:
     engines: dict[str, list[Line]] = {}
     for line in lines():
         fits = [exponent(*points(line, book, field)) for field in ("seconds", "memory")]
-        told = [said(power, error) for power, error, _ in fits]
-        rows.append(cells([line.engine, line.symbol, line.what, *told]))
+        exponents = [in_words(power, error) for power, error, _ in fits]
+        rows.append(cells([line.engine, line.symbol, line.what, *exponents]))
         engines.setdefault(line.engine, []).append(line)
     pictures = [picture(engine, those, book) for engine, those in engines.items()]
     named = zip(engines, pictures, strict=True)
@@ -100,7 +100,7 @@ def draw(book: Book) -> str:
     return "### Growth\n\nExponents of fits in logarithms, ± one standard error.\n\n" + "\n".join(rows) + f"\n\n{shown}"
 
 
-def said(power: float, error: float) -> str:
+def in_words(power: float, error: float) -> str:
     """Return an exponent with its error, if they are known."""
     if math.isnan(power):
         return ""
@@ -147,7 +147,7 @@ def picture(engine: str, those: Sequence[Line], book: Book) -> str | None:
                 side.set_minor_locator(ticker.NullLocator())
             axis.set_xlabel(line.symbol)
             axis.set_ylabel({"seconds": "seconds", "memory": "MiB beside the data"}[field])
-            axis.set_title(f"{line.what}\n{line.symbol}^({said(power, error)})", color=grey, fontsize=9)
+            axis.set_title(f"{line.what}\n{line.symbol}^({in_words(power, error)})", color=grey, fontsize=9)
         name = f"growth-{engine.lower().replace(' ', '-')}.svg"
         IMAGES.mkdir(parents=True, exist_ok=True)
         figure.savefig(IMAGES / name, transparent=True, metadata={"Date": None})

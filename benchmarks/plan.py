@@ -19,9 +19,9 @@ TRIPLE = 24 / 2**20
 class Case:
     """A problem, or several draws of one, and its solvers.
 
-    ``others`` maps patterns of competitors to how many times slower than flatmin each should be at least (None: not
-    said). ``measure`` is the field of a judgement that ratios are made of. ``beside`` names other runs of flatmin:
-    how many times slower they are is a number of the judgement.
+    ``others`` maps patterns of competitors to how many times slower than flatmin each should be at least (None: no
+    requirement). ``measure`` is the field of a judgement that ratios use. ``beside`` names other runs of flatmin, whose
+    time over that of this run is a number of the judgement.
     """
 
     name: str
@@ -69,12 +69,12 @@ def oversampled(d1: int, d2: int, rank: int, ratio: float) -> dict[str, Any]:
 def completion_cases() -> list[Case]:
     """Return exact completion, compared with convex programmes and with methods that are given the rank."""
     family, cases = "completion", []
-    told = {"pymanopt": None, "softimpute-als": None, "flatmin-reweighted": None}
+    no_ratio = {"pymanopt": None, "softimpute-als": None, "flatmin-reweighted": None}
     options = oversampled(60, 50, 2, 4)
-    small = {"scs": None, "clarabel": None, **told}
+    small = {"scs": None, "clarabel": None, **no_ratio}
     cases.append(Case("60×50, rank 2, oversampling 4", family, "completion", "gaussian", options, (CERTIFIED,), small))
     for ratio, least in ((4, 20.0), (2, 4.0)):
-        others = {"scs": least, **told}
+        others = {"scs": least, **no_ratio}
         wishes = (CERTIFIED, gap(1e-7))
         name, options = f"200×150, rank 3, oversampling {ratio}", oversampled(200, 150, 3, ratio)
         cases.append(

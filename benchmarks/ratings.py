@@ -110,21 +110,21 @@ def chosen(
     if method.first is None:
         return None, {}
     inner = next(iter(KFold(FOLDS, shuffle=True, random_state=1).split(training)))
-    split, made, errors = (training[inner[0]], training[inner[1]]), dict[str, Found](), dict[int, float]()
+    split, fits, errors = (training[inner[0]], training[inner[1]]), dict[str, Found](), dict[int, float]()
     waiting = [0, 1, -1]
     while waiting and len(errors) < MOST:
         step = waiting.pop(0)
         strength = method.first * RATIO**step
         place = key(method, strength, f"{name}, a fifth of its training part")
         if place not in known:
-            made[place] = fold(method, strength, X, y, split)
-        errors[step] = (made | known)[place]["error"]
+            fits[place] = fold(method, strength, X, y, split)
+        errors[step] = (fits | known)[place]["error"]
         best = min(errors, key=lambda step: errors[step])
         if not waiting:
             waiting = [step for step in (best - 1, best + 1) if step not in errors]
     if waiting:
         raise SystemExit(f"{method.name}: the best of {MOST} strengths is at an end of the grid")
-    return method.first * RATIO**best, made
+    return method.first * RATIO**best, fits
 
 
 def standard_errors(values: Array, folds: int) -> tuple[float, float]:
@@ -162,9 +162,9 @@ def compare(
     def choose(method: Method, name: str) -> tuple[Method, str, float | None, dict[str, Found]]:
         return method, name, *chosen(method, X, y, name, splits[name][0], store.found)
 
-    for method, name, strength, made in parallel(delayed(choose)(m, name) for m in field for name in choosing):
+    for method, name, strength, fits in parallel(delayed(choose)(m, name) for m in field for name in choosing):
         strengths[method.name, name] = strength
-        for place, found in made.items():
+        for place, found in fits.items():
             store.keep(place, found)
     for method in field:
         for name in splits:

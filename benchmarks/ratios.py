@@ -45,14 +45,14 @@ LARGEST = (
 )
 #: Differences between a competitor's problem and flatmin's, shown with its name.
 APART = {
-    "pymanopt": "told the rank",
+    "pymanopt": "given the rank",
     "softimpute-als": "another norm",
     "implicit": "another loss",
     "flatmin-reweighted": "lowest rank, not flat",
 }
 #: Differences that exist only in one family.
 APART_THERE = {
-    ("completion", "softimpute-als"): "another norm, told twice the rank",
+    ("completion", "softimpute-als"): "another norm, given twice the rank",
     ("robust PCA", "tensorly"): "the better of two step rules",
 }
 
@@ -131,7 +131,7 @@ def brief(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:.4f}" if seconds < 0.01 else f"{seconds:.3g}"
 
 
-def said(result: Mapping[str, Any]) -> str:
+def failure_of(result: Mapping[str, Any]) -> str:
     """Return why there is no judgement."""
     for word in ("skipped", "failure"):
         if word in result:
@@ -193,7 +193,7 @@ def row(
     case: Case, name: str, solver: str, result: Mapping[str, Any], ratio: str, wish: str, columns: Any
 ) -> list[str]:
     if "each" not in result:
-        return [name, label(solver, case.family), said(result), "", wish, *[""] * len(columns)]
+        return [name, label(solver, case.family), failure_of(result), "", wish, *[""] * len(columns)]
     numbers = [shown(result.get(field), form) for field, form in columns.values()]
     if "margin" in columns and result.get("margin kind") == "estimated":
         numbers[list(columns).index("margin")] += " estimated"
@@ -223,7 +223,7 @@ def short_table(cases: Iterable[Case], book: Book) -> str:
         runs = case.runs()
         ours = judgement(book[runs[case.ours]])
         if "each" not in ours:
-            lines.append(cells([f"{case.family}: {case.name}", said(ours), "", ""]))
+            lines.append(cells([f"{case.family}: {case.name}", failure_of(ours), "", ""]))
             continue
         ratios = {name: slower(case, ours, judgement(book[runs[name]]), None)[0] for name in case.others}
         beside = ", ".join(f"{label(name, case.family)} {ratio}" for name, ratio in ratios.items() if ratio)

@@ -141,10 +141,10 @@ def between_factors(given: Any, truth: tuple[Array, Array]) -> float:
 
 def honest(problem: fm.Problem, solution: fm.Solution, proof: fm.Certificate, error: float) -> bool:
     """Return whether a claim about uniqueness is possible: the truth fits equally well, and another fit is checked."""
-    said = solution.certificate.unique
-    if said is True:
+    unique = solution.certificate.unique
+    if unique is True:
         return bool(proof.unique is True and error <= DIFFERENT)
-    if said is None:
+    if unique is None:
         return True
     other, model = solution.certificate.alternative, problem.parametrization
     if other is None or not fm.certify(problem, other, proof.dual).holds:

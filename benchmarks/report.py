@@ -94,9 +94,9 @@ def carry_out(wanted, book) -> None:
         start = time.perf_counter()
         result = perform(run)
         book.write(run, result)
-        told = result.get("failure") or result.get("skipped") or "done"
+        outcome = result.get("failure") or result.get("skipped") or "done"
         name, spent = f"{run.benchmark} {run.dataset} {run.solver}", time.perf_counter() - start
-        print(f"[{count}/{len(missing)}] {name}: {told}, {spent:.0f} s", file=sys.stderr, flush=True)
+        print(f"[{count}/{len(missing)}] {name}: {outcome}, {spent:.0f} s", file=sys.stderr, flush=True)
     if missing:
         book.tidy()
 
@@ -108,7 +108,7 @@ def write(book) -> None:
     dates = sorted({record["date"] for record in book.records.values()})
     where = sorted({record["processor"] for record in book.records.values()}) or [processor()]
     caption = (
-        f"{platform.system()}, {', '.join(where)}, one core unless said otherwise; Python {platform.python_version()}; "
+        f"{platform.system()}, {', '.join(where)}, one core unless noted; Python {platform.python_version()}; "
         f"{' to '.join(dict.fromkeys((dates[0], dates[-1]))) if dates else 'nothing measured'}; "
         f"`python benchmarks/report.py`"
     )

@@ -148,9 +148,9 @@ def outcome(status: int, out: str, err: str) -> dict[str, Any]:
     lines = [line.strip() for line in out.splitlines()]
     if status == 0 and lines and lines[-1].startswith("{"):
         return dict(json.loads(lines[-1]))
-    for said in lines:
-        if said.startswith("Reason: "):
-            return {"skipped": said.removeprefix("Reason: ")}
+    for line in lines:
+        if line.startswith("Reason: "):
+            return {"skipped": line.removeprefix("Reason: ")}
     reason = (err.strip().splitlines() or [f"killed by signal {-status}"])[-1]
     return {"failure": reason.removeprefix("RuntimeError: ")[:120]}
 

@@ -114,7 +114,7 @@ def boundary(file: str) -> None:
         results = sweep(recipe, store, plan=Adaptive(recipe)).results
     print(f"{len(results)} of {len(cells) * recipe.repetitions} trials of the full grid")
     for column in PhaseMap(recipe, results).columns:
-        found, at = column.knowledge.boundary(), column.parameters
+        found, at = column.posterior.boundary(), column.parameters
         m, low, high = (column.scale * c for c in (found.value, found.low, found.high))
         predicted, error = statistical_dimension((at["d"], at["d"]), at["rank"])
         inside = "inside" if low <= predicted <= high else "OUTSIDE"
@@ -135,8 +135,8 @@ def main() -> None:
         boundary(chosen.boundary)
         return
     for name, place in (("this process", Serial()), ("two processes", Processes(2))):
-        made, seen = milliseconds(place, chosen.cells)
-        print(f"{name:<16}{made:6.2f} ms a cell, {seen:.3f} when it is there", flush=True)
+        run_time, read_time = milliseconds(place, chosen.cells)
+        print(f"{name:<16}{run_time:6.2f} ms a cell, {read_time:.3f} when it is stored", flush=True)
     if chosen.dask:
         with cluster() as there:
             print(f"{'two Dask workers':<16}{milliseconds(there, chosen.cells)[0]:6.2f} ms a cell", flush=True)

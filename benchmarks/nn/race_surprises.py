@@ -76,14 +76,14 @@ def measured(task: FactoredTask, asked: list[Setting], less: int) -> Iterator[li
         who = variant(known[name], task, changed)
         entry = Entry(task, 0, step * who.unit(task), who.strength)
         row = judged_run(who, entry, Protocol(budget // less, (0,), points=10), budget // less).row
-        said = ", ".join(f"{key} {value:g}" for key, value in changed.items())
+        settings = ", ".join(f"{key} {value:g}" for key, value in changed.items())
         lost = " (diverged)" if row["diverged"] else ""
         trace, error, loss = (
             row["scaled_trace"] / task.flattest.value,
             row["relative_error"],
             row["loss"] / task.zero_loss,
         )
-        yield [name + lost, str(budget // less), f"{step:g}", said, f"{trace:.4g}", f"{error:.2g}", f"{loss:.1e}"]
+        yield [name + lost, str(budget // less), f"{step:g}", settings, f"{trace:.4g}", f"{error:.2g}", f"{loss:.1e}"]
 
 
 def variant(who: Competitor, task: FactoredTask, changed: dict[str, Any]) -> Competitor:

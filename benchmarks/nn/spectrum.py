@@ -34,7 +34,7 @@ from flatmin.nn.spectrum.density import spectral_density
 from flatmin.nn.spectrum.eigenvalue import largest_eigenvalue
 
 #: Failure probability of the tested bounds: large enough that failures can be counted.
-FAILURE, FEW = 0.05, (5, 15)
+FAILURE, FEW_STEPS = 0.05, (5, 15)
 PROBES, STEPS, POINTS = 10, 30, 25
 
 
@@ -59,7 +59,7 @@ def bounds(trials: int) -> None:
         exact, operator = float(eigenvalues[-1]), Diagonal(eigenvalues)
         default = np.mean([largest_eigenvalue(operator, seed=s).n_products for s in range(20)])
         theirs = np.mean([_arpack(eigenvalues, s) for s in range(20)])
-        for few in FEW:
+        for few in FEW_STEPS:
             settings = {"failure": FAILURE, "max_products": few, "tol": 1e-12}
             found = [largest_eigenvalue(operator, seed=s, **settings) for s in range(trials)]
             failed = sum(not e.lower <= exact <= e.upper for e in found)

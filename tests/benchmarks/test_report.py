@@ -317,10 +317,10 @@ def test_a_block_of_a_document_is_replaced_in_place(tmp_path):
 
 
 def test_what_sets_others_apart_is_said():
-    assert ratios.label("pymanopt") == "pymanopt (told the rank)"
+    assert ratios.label("pymanopt") == "pymanopt (given the rank)"
     assert ratios.label("implicit[method=cg]") == "implicit[method=cg] (another loss)"
     assert ratios.label("scs") == "scs"
-    assert ratios.label("softimpute-als", "completion") == "softimpute-als (another norm, told twice the rank)"
+    assert ratios.label("softimpute-als", "completion") == "softimpute-als (another norm, given twice the rank)"
     assert ratios.label("softimpute-als", "sweeps") == "softimpute-als (another norm)"
 
 

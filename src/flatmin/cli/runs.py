@@ -1,4 +1,4 @@
-"""The store of a race's runs: beside the results while the race goes on, and part of them afterwards."""
+"""The store of the runs of a race: next to the results during the race, and part of them afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flatmin.errors import InputError
 
 __all__ = ["STORE", "Runs", "kept_runs"]
 
-#: Name of the store. SQLite keeps two more files of names that begin with it while a race goes on.
+#: Name of the store. During a race SQLite keeps two more files whose names begin with it.
 STORE = "runs.db"
 
 
@@ -47,7 +47,7 @@ class Runs:
         return _n_finished(self.file) - self.n_former
 
     def take_over(self, digest: str) -> None:
-        """Start from the runs of the former race if its task had this digest; an interrupted race has done so."""
+        """Copy the runs of the former race if its task had this digest, unless an interrupted race already did."""
         former = self.target / STORE
         if self.file.exists() or not former.exists():
             return
@@ -64,15 +64,15 @@ class Runs:
 
 @contextmanager
 def kept_runs(target: Path, wanted: bool = True) -> Iterator[Runs]:
-    """Give the store for results in ``target``, which goes on with an interrupted race if there is one.
+    """Give the store for results in ``target``, with the runs of an interrupted race if there was one.
 
-    The store vanishes if the block ends well. If the block is interrupted the store stays, and one line on stderr says
-    so, if ``wanted``.
+    The store is deleted if the block ends without an error. If the block is interrupted, the store is kept, and a line
+    on stderr says so if ``wanted``.
 
     Raises
     ------
     InputError
-        If there is something else where the store would be.
+        If other files are in the place of the store.
     """
     directory = target.with_name(f"{target.name}.partial")
     new_parents = [parent for parent in target.parents if not parent.exists()]
@@ -99,7 +99,7 @@ def kept_runs(target: Path, wanted: bool = True) -> Iterator[Runs]:
 
 
 def _check(target: Path, directory: Path) -> None:
-    """Raise `InputError` if there are files that are no store, or runs in the former format."""
+    """Raise `InputError` if other files are in the place of the store, or the results have runs in a former format."""
     if (target / "runs").is_dir():
         raise InputError(
             f"{target / 'runs'} holds runs in a former format, which cannot be used again; move {target} away "

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import flatmin as fm
-from flatmin.lab.race import FactoredTask, NetworkTask
+from flatmin.lab.race import FactoredTask, NetworkTask, race
 from flatmin.lab.race.competitor import Competitor
 
 torch.set_num_threads(1)
@@ -101,3 +101,38 @@ def finished(file):
 def without_seconds(result):
     rows = [{key: value for key, value in row.items() if key != "seconds"} for row in [*result.table, *result.tuning]]
     return rows, {key: {name: c.tolist() for name, c in curves.items()} for key, curves in result.trajectories.items()}
+
+
+SOME = ["gradient-descent-small", "sam", "label-noise"]
+
+
+def small(what=None, who=SOME, **settings):
+    settings = {"budget": 60, "seeds": 2, "trials": 2} | settings
+    return race(task() if what is None else what, who, **settings)
+
+
+def greedy_grad(model, loss, x, y, spent):
+    for _ in range(3):
+        torch.autograd.grad(loss(model(x), y), list(model.parameters()))
+    return loss(model(x), y)
+
+
+def modest(model, loss, x, y, spent):
+    return loss(model(x), y)
+
+
+METHOD = '''
+from flatmin.lab.race.competitor import Competitor
+
+__all__ = ["COMPETITORS", "HalfStep"]
+
+
+class HalfStep(Competitor):
+    """Gradient descent with half of a step."""
+
+    def objective(self, model, loss, entry):
+        return lambda x, y, spent: loss(model(x), y) / 2
+
+
+COMPETITORS = [HalfStep(name="half-step", title="Half a step", claims="nothing", source="a test")]
+'''

@@ -1,7 +1,5 @@
 """The race as an experiment: its trials, their order, and the choice of step sizes and strengths."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -51,28 +49,6 @@ def test_the_rule_holds_in_a_race_and_trials_are_not_scored():
     assert seeds == [1_000_000] * 10 + [0, 0, 1, 1]
 
 
-def test_units_make_step_sizes_free_of_scale():
-    small, large = task(), type(task())(rescaled(task().problem, 1000.0))
-    for who in (Plain(), competitors.find("label-noise"), competitors.find("trace-penalty")):
-        ratio = who.unit(small) / who.unit(large)
-        assert ratio == pytest.approx(1000, rel=0.02)
-
-
-def rescaled(problem, factor):
-    return dataclasses.replace(problem, data=factor * problem.data)
-
-
-def test_strengths_are_tuned_on_networks_in_as_many_trials():
-    who = competitors.find("trace-penalty")
-    on_network, on_factors = who.tuning_grid(network(), 6), who.tuning_grid(task(), 6)
-    assert len(on_network) == len(on_factors) == 6
-    assert {strength for _, strength in on_factors} == {who.strength}
-    strengths = [strength for _, strength in on_network]
-    assert np.allclose(sorted(strengths), who.strength * np.logspace(-2, 1, 6))
-    steps = [step for step, _ in on_network]
-    assert abs(np.corrcoef(np.log(steps), np.log(strengths))[0, 1]) < 0.7
-
-
 @pytest.mark.slow
 def test_on_networks_the_validation_error_decides():
     result = race(network(), [Plain(), competitors.find("trace-penalty")], budget=60, seeds=1, trials=4)
@@ -80,16 +56,6 @@ def test_on_networks_the_validation_error_decides():
         rows = [row for row in result.tuning if row["competitor"] == name]
         best = next(row for row in rows if row["chosen"])
         assert best["score"] <= 1.01 * min(row["score"] for row in rows)
-
-
-@pytest.mark.parametrize(
-    "settings", [{"budget": 0}, {"trials": 0}, {"points": 1}, {"seeds": ()}, {"seeds": (1_000_000,)}]
-)
-def test_rules_that_cannot_be_kept_are_refused(settings):
-    from flatmin.errors import InputError
-
-    with pytest.raises(InputError, match="expected"):
-        Protocol(**({"budget": 10, "seeds": (0,)} | settings))
 
 
 def experiment(**settings):
@@ -126,7 +92,6 @@ def test_a_result_keeps_the_whole_run():
     run = run_of(result)
     assert run.row["competitor"] == "sam"
     assert run.trajectory["loss"][-1] == run.row["loss"]
-    assert run.samples > 0
     assert set(run.row) == set(COLUMNS)
 
 

@@ -1,8 +1,6 @@
 """The race: equal budgets, results that repeat, and what can go wrong."""
 
-import importlib.util
 import json
-import linecache
 import math
 import os
 import signal
@@ -20,14 +18,20 @@ import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.lab import Serial
 from flatmin.lab.race import COLUMNS, CURVES, Competitor, CompetitorError, FactoredTask, competitors, race
-from tests.lab.race.small_tasks import Greedy, Plain, dropout, finished, instance, network, task, without_seconds
-
-SOME = ["gradient-descent-small", "sam", "label-noise"]
-
-
-def small(what=None, who=SOME, **settings):
-    settings = {"budget": 60, "seeds": 2, "trials": 2} | settings
-    return race(task() if what is None else what, who, **settings)
+from tests.lab.race.small_tasks import (
+    METHOD,
+    SOME,
+    Greedy,
+    Plain,
+    dropout,
+    finished,
+    instance,
+    modest,
+    network,
+    small,
+    task,
+    without_seconds,
+)
 
 
 def test_the_alias_is_the_function():
@@ -52,62 +56,6 @@ def test_the_result_is_as_described():
     json.dumps(result.as_dict(), allow_nan=False)
 
 
-def greedy_grad(model, loss, x, y, spent):
-    for _ in range(3):
-        torch.autograd.grad(loss(model(x), y), list(model.parameters()))
-    return loss(model(x), y)
-
-
-def greedy_copy(model, loss, x, y, spent):
-    import copy
-
-    copied = copy.deepcopy(model)
-    for _ in range(3):
-        loss(copied(x), y).backward()
-    return loss(model(x), y)
-
-
-def greedy_look(model, loss, x, y, spent):
-    with torch.no_grad():
-        values = [loss(model(x), y) for _ in range(6)]
-    return loss(model(x), y) + 0 * sum(values)
-
-
-def modest(model, loss, x, y, spent):
-    return loss(model(x), y)
-
-
-@pytest.mark.parametrize(
-    ("way", "steps"), [(modest, 60), (greedy_grad, 15), (greedy_copy, 15), (greedy_look, 15)], ids=lambda v: str(v)[:22]
-)
-def test_hidden_gradients_are_charged(way, steps):
-    who = Greedy(way=way)
-    result = small(who=[who], seeds=1)
-    assert result.table[0]["gradients"] == 60
-    assert who.count == steps
-
-
-@pytest.mark.sampled(6)
-@pytest.mark.parametrize("who", competitors.names())
-def test_nobody_exceeds_the_budget_nor_wastes_it(who):
-    row = small(who=[who], seeds=1, budget=40, trials=1).table[0]
-    assert row["diverged"] or 37 <= row["gradients"] <= 40
-
-
-def test_a_competitor_that_computes_nothing_is_stopped():
-    idle = Greedy(way=lambda model, loss, x, y, spent: sum((p * 0).sum() for p in model.parameters()))
-    with pytest.raises(CompetitorError, match="computed nothing"):
-        small(who=[idle])
-
-
-def test_an_error_of_a_competitor_is_no_divergence():
-    def broken(model, loss, x, y, spent):
-        raise ValueError("a mistake")
-
-    with pytest.raises(CompetitorError, match=r"greedy failed with seed 1000000 .* a mistake"):
-        small(who=[Greedy(way=broken)])
-
-
 @pytest.mark.parametrize("question", ["unit", "objection"])
 def test_who_answers_a_question_by_an_error_is_named(question, monkeypatch):
     monkeypatch.setattr(Plain, question, lambda self, task: 1 / 0)
@@ -129,14 +77,6 @@ def test_step_sizes_do_not_depend_on_the_state_of_torch():
         what = network(make=dropout)
         sizes.append([row["step_size"] for row in small(what, ["adam", "sam"], seeds=1).tuning])
     assert sizes[0] == sizes[1]
-
-
-def test_global_states_are_left_alone():
-    torch.manual_seed(3)
-    before, threads = torch.get_rng_state(), torch.get_num_threads()
-    small(seeds=1)
-    assert torch.equal(before, torch.get_rng_state())
-    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.slow
@@ -240,22 +180,6 @@ def test_what_is_changed_reuses_nothing(tmp_path, change):
     assert len(finished(store)) == len(before) + 4 - shared
 
 
-def test_a_changed_method_reuses_nothing(tmp_path):
-    first = Greedy(way=modest)
-    assert Greedy(way=modest).facts == first.facts
-    assert Greedy(way=greedy_grad).facts != first.facts
-    classes = []
-    for text in (METHOD, METHOD.replace("/ 2", "/ 3")):
-        (tmp_path / "edited.py").write_text(text)
-        linecache.checkcache()
-        spec = importlib.util.spec_from_file_location("edited", tmp_path / "edited.py")
-        sys.modules["edited"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["edited"])
-        classes.append(sys.modules["edited"].COMPETITORS[0].facts)
-    del sys.modules["edited"]
-    assert classes[0] != classes[1]
-
-
 def test_a_diverged_run_is_a_result():
     wild = Plain(name="wild", steps=(1e3, 1e4))
     result = small(who=[wild, *SOME], budget=200)
@@ -281,23 +205,6 @@ def test_diverged_runs_are_kept_and_found_again(tmp_path):
         == without_seconds(first)
         == without_seconds(small(who=[wild]))
     )
-
-
-METHOD = '''
-from flatmin.lab.race.competitor import Competitor
-
-__all__ = ["COMPETITORS", "HalfStep"]
-
-
-class HalfStep(Competitor):
-    """Gradient descent with half of a step."""
-
-    def objective(self, model, loss, entry):
-        return lambda x, y, spent: loss(model(x), y) / 2
-
-
-COMPETITORS = [HalfStep(name="half-step", title="Half a step", claims="nothing", source="a test")]
-'''
 
 
 def test_a_new_competitor_is_one_file(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""``flatmin race``: many training algorithms on one problem, judged by its certified flattest value."""
+"""``flatmin race``: train by many algorithms, and compare them with the certified flattest value."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from flatmin.solution import FORMAT_VERSION
 
 __all__ = ["Request", "print_competitors", "run"]
 
-#: The settings that are whole numbers, and the least that each may be.
+#: Settings that are whole numbers, and the smallest allowed values.
 LEAST = {"budget": 1, "seeds": 1, "trials": 1, "jobs": 1, "seed": 0}
-#: Columns of the table that is printed.
+#: Columns of the printed table: the field and the heading.
 PRINTED = {
     "flatness_gap": "gap",
     "relative_error": "error",
@@ -39,22 +39,22 @@ PRINTED = {
 
 @dataclass(frozen=True)
 class Request:
-    """What the user typed.
+    """The arguments of the command.
 
     Attributes
     ----------
     problem : ProblemFile
-        What to train on.
+        The problem.
     output : Path or None
-        Where results go.
+        The directory of the results.
     competitors : str or None
-        Names with commas between them; None for all.
+        Names separated by commas. None for all.
     settings : dict
         Keyword arguments of `flatmin.nn.race`.
     as_json, quiet : bool
-        What to print.
+        Print the summary as JSON, or nothing.
     command : str
-        The command itself, to repeat it.
+        The command as typed, for the page.
     """
 
     problem: ProblemFile
@@ -67,12 +67,12 @@ class Request:
 
 
 def run(request: Request) -> int:
-    """Race, write the results, print the outcome, and return the exit status."""
+    """Run the race, write and print the results, and return the exit status."""
     settings = _settings(request)
     family, case = request.problem.read()
     target = destination(request.output, request.problem.path, request.problem.mask, kind=RACE)
     with kept_runs(target, not request.quiet) as runs:
-        result = _raced(case, settings, runs, not request.quiet)
+        result = _race(case, settings, runs, not request.quiet)
         summary = summarize(family, case, result, request.settings["seed"])
         with results_directory(target) as folder:
             runs.copy(folder)
@@ -85,7 +85,7 @@ def run(request: Request) -> int:
 
 
 def summarize(family: Family, case: Case, result: Any, seed: int | None) -> dict[str, Any]:
-    """Return the fields of ``summary.json``; a field that does not apply is None."""
+    """Return the fields of ``summary.json``. A field that does not apply is None."""
     found = result.as_dict()
     fields = {
         "family": family.name,
@@ -105,15 +105,15 @@ def summarize(family: Family, case: Case, result: Any, seed: int | None) -> dict
 
 
 def print_competitors() -> None:
-    """Print who can race, and what is said of each."""
+    """Print all competitors with their claims."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table("name", "what it is", "said to minimise", "source", box=None, pad_edge=False)
     table.columns[0].no_wrap, table.columns[0].overflow = True, "ignore"
     known = _competitors()
-    for who in map(known.find, known.names()):
-        table.add_row(who.name, who.title, who.claims, who.source)
+    for competitor in map(known.find, known.names()):
+        table.add_row(competitor.name, competitor.title, competitor.claims, competitor.source)
     Console(highlight=False).print(table)
 
 
@@ -127,7 +127,7 @@ def _competitors() -> Any:
 
 
 def _settings(request: Request) -> dict[str, Any]:
-    """Return the arguments of a race, or raise `InputError` before anything long begins."""
+    """Return the arguments of `flatmin.nn.race`, or raise `InputError`."""
     known = _competitors().names()
     for name, least in LEAST.items():
         value = request.settings[name]
@@ -145,7 +145,8 @@ def _settings(request: Request) -> dict[str, Any]:
     return settings | {"competitors": names}
 
 
-def _raced(case: Case, settings: Mapping[str, Any], runs: Runs, shown: bool) -> Any:
+def _race(case: Case, settings: Mapping[str, Any], runs: Runs, shown: bool) -> Any:
+    """Return the result of the race, which reuses the runs of a former one."""
     from flatmin.lab.race import CompetitorError, FactoredTask, Protocol, race
 
     with in_options(LEAST):
@@ -165,7 +166,7 @@ def _write(folder: Path, request: Request, family: Family, case: Case, result: A
     with (folder / "race.csv").open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, list(result.table[0]), lineterminator="\n")
         table.writeheader()
-        table.writerows(row | {"gradients": _whole(row["gradients"])} for row in result.table)
+        table.writerows(row | {"gradients": _count(row["gradients"])} for row in result.table)
     (folder / "summary.json").write_text(as_json(summary) + "\n", encoding="utf-8")
     size = " × ".join(str(d) for d in summary["shape"])
     write_race(
@@ -179,7 +180,7 @@ def _write(folder: Path, request: Request, family: Family, case: Case, result: A
 
 
 def _print_outcome(result: Any, target: Path) -> None:
-    """Print the verdict, and the medians in its order."""
+    """Print the verdict and the medians."""
     from rich.console import Console
     from rich.table import Table
 
@@ -191,7 +192,7 @@ def _print_outcome(result: Any, target: Path) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for row in ranking.rows:
-        numbers = (_short(row[column]) for column in PRINTED)
+        numbers = (_digits(row[column]) for column in PRINTED)
         table.add_row(row["competitor"], *numbers, f"{row['diverged']} of {row['runs']}")
     console = Console(highlight=False)
     console.print(f"{outcome.headline} {outcome.advice}".strip(), markup=False)
@@ -199,10 +200,10 @@ def _print_outcome(result: Any, target: Path) -> None:
     console.print(f"results  {target}: report.html, race.csv, summary.json, {STORE}", markup=False, soft_wrap=True)
 
 
-def _whole(value: float) -> float:
-    """Return a count without a fraction where it has none."""
+def _count(value: float) -> float:
+    """Return a number of gradients as an integer unless it ends with a half."""
     return int(value) if float(value).is_integer() else value
 
 
-def _short(value: float | None) -> str:
+def _digits(value: float | None) -> str:
     return "–" if value is None else "∞" if math.isinf(value) else f"{value:.3g}"

@@ -31,20 +31,17 @@ class GradientCounter:
     ----------
     gradients : float
         The gradients spent so far.
-    samples : int
-        The number of samples that went through backward passes.
 
     Examples
     --------
     >>> model = nn.Linear(3, 1)
     >>> counter = GradientCounter(model)
     >>> model(torch.zeros(7, 3)).sum().backward()
-    >>> counter.gradients, counter.samples
-    (1.0, 7)
+    >>> counter.gradients
+    1.0
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.samples = 0
         self._forward = self._backward = 0.0
         self._differentiated = 0
         self._paused = False
@@ -77,17 +74,15 @@ class GradientCounter:
         if not output.requires_grad:
             if torch.is_grad_enabled():
                 self._backward += 1
-                self.samples += len(output)
             else:
                 self._forward += 1
             return
         self._forward += 1
-        size, first = len(output), True
+        first = True
 
         def count_backward(gradient: Tensor) -> None:
             nonlocal first
             self._backward += 2 if torch.is_grad_enabled() else 1
-            self.samples += size
             self._differentiated += first
             first = False
 

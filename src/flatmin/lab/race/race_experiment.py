@@ -1,4 +1,4 @@
-"""The race as an experiment of the laboratory: a trial is one run, and the plan is to tune first and then to score."""
+"""The race as an experiment of the laboratory. Each trial is a run: tuning runs come first, scored runs follow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flatmin.lab.race.tasks.task import digest
 from flatmin.lab.runs.experiment import Experiment, Metrics, Parameters, Trial
 from flatmin.lab.runs.store import Result
 
-__all__ = ["RaceExperiment", "RacePlan", "RunCell", "best_trial", "run_of"]
+__all__ = ["RaceExperiment", "RacePlan", "best_trial", "run_of"]
 
 #: Scores within this share of the smallest one count as equal, and the largest step size among them is chosen.
 EQUAL_SCORES = 0.01
@@ -25,18 +25,8 @@ CURVE = "curve of "
 
 
 @dataclass(frozen=True)
-class RunCell:
-    """The cell of a race: one run as a function of its parameters and its seed.
-
-    Attributes
-    ----------
-    task : Task
-        The task.
-    competitors : dict of str to Competitor
-        The competitors by name.
-    protocol : Protocol
-        The rules.
-    """
+class _RunCell:
+    """The cell of a race: one run as a function of its parameters and its seed."""
 
     task: Task
     competitors: Mapping[str, Competitor]
@@ -49,37 +39,31 @@ class RunCell:
         entry = Entry(self.task, seed, float(parameters["step_size"]), strength)
         run = judged_run(competitor, entry, self.protocol, int(parameters["budget"]))
         curves = {CURVE + name: values for name, values in run.trajectory.items()}
-        return {**run.row, **curves, "score": run.score, "samples": run.samples}
+        return {**run.row, **curves, "score": run.score}
 
 
 def run_of(result: Result) -> Run:
     """Return the run of a result that did not fail."""
     metrics = dict(result.metrics)
     curves = {name.removeprefix(CURVE): metrics.pop(name) for name in list(metrics) if name.startswith(CURVE)}
-    score, samples = metrics.pop("score"), metrics.pop("samples")
-    return Run(metrics, curves, score, samples)
+    score = metrics.pop("score")
+    return Run(metrics, curves, score)
 
 
 @dataclass(frozen=True)
 class RaceExperiment(Experiment):
     """The runs of a race as trials. The parameters are competitor, seed, step size, strength and budget.
 
-    Its version changes with the task and the rules, and the parameters contain a digest of the competitor's code, so a
-    store never mixes runs that differ in anything.
+    Its version changes with the task and the rules, and the parameters contain a digest of the competitor's code. So a
+    store never mixes runs that differ in one of them.
     """
 
-    cell: RunCell
+    cell: _RunCell
 
     @classmethod
     def from_task(cls, task: Task, competitors: Mapping[str, Competitor], protocol: Protocol) -> RaceExperiment:
-        """Return the experiment with all runs that the race may need.
-
-        Raises
-        ------
-        CompetitorError
-            If a competitor fails to state its step sizes.
-        """
-        return cls("race", "A race of training algorithms.", RunCell(task, competitors, protocol), (), repetitions=1)
+        """Return the experiment with all runs that the race may need."""
+        return cls("race", "A race of training algorithms.", _RunCell(task, competitors, protocol), (), repetitions=1)
 
     @cached_property
     def version(self) -> str:
@@ -89,7 +73,7 @@ class RaceExperiment(Experiment):
 
     @cached_property
     def tuning(self) -> dict[str, list[Trial]]:
-        """The trials of each competitor, with ascending step sizes."""
+        """The tuning runs of each competitor, with ascending step sizes."""
         rules = self.cell.protocol
         trials = {}
         for name, competitor in self.cell.competitors.items():
@@ -99,7 +83,7 @@ class RaceExperiment(Experiment):
         return trials
 
     def best(self, scores: Mapping[tuple[str, int], float]) -> dict[str, Trial]:
-        """Return the best trial of each competitor all of whose trials have a score."""
+        """Return the best tuning run of each competitor, provided that all its tuning runs have a score."""
         return {
             name: best_trial([(trial, scores[trial.key]) for trial in trials], self.cell.task.good_score)
             for name, trials in self.tuning.items()
@@ -107,7 +91,7 @@ class RaceExperiment(Experiment):
         }
 
     def scored(self, chosen: Trial) -> list[Trial]:
-        """Return the scored runs with the settings of a trial."""
+        """Return the scored runs with the settings of a tuning run."""
         rules, settings = self.cell.protocol, chosen.parameters
         name, step_size = str(settings["competitor"]), float(settings["step_size"])
         strength = cast(float | None, settings.get("strength"))
@@ -115,7 +99,7 @@ class RaceExperiment(Experiment):
 
     @cached_property
     def cells(self) -> tuple[Parameters, ...]:
-        """The parameters of all trials, and of the scored runs with the settings of each of them."""
+        """The parameters of all tuning runs, and of the scored runs with the settings of any of them."""
         trials = [trial for own in self.tuning.values() for trial in own]
         return tuple(each.parameters for trial in trials for each in (trial, *self.scored(trial)))
 
@@ -135,7 +119,7 @@ class RaceExperiment(Experiment):
 
 
 class RacePlan:
-    """The plan of a race: all trials, then the scored runs with the best settings of each competitor.
+    """The plan of a race: all tuning runs, then the scored runs with the best settings of each competitor.
 
     Parameters
     ----------
@@ -147,31 +131,31 @@ class RacePlan:
         self.experiment = experiment
 
     def next(self, results: Sequence[Result]) -> Sequence[Trial]:
-        """Return the missing trials, or the missing scored runs once all trials are there."""
+        """Return the missing tuning runs, or the missing scored runs once all tuning runs are there."""
         there = {result.trial.key for result in results}
         tuning = [trial for trials in self.experiment.tuning.values() for trial in trials]
         missing = [trial for trial in tuning if trial.key not in there]
         return missing or [trial for trial in self.scored(results) if trial.key not in there]
 
     def done(self, results: Sequence[Result]) -> int:
-        """Return how many of the results are trials, or scored runs with the best settings."""
+        """Return how many of the results are tuning runs, or scored runs with the best settings."""
         wanted = {trial.key for trials in self.experiment.tuning.values() for trial in trials}
         wanted |= {trial.key for trial in self.scored(results)}
         return sum(result.trial.key in wanted for result in results)
 
     def total(self) -> int:
-        """Return the number of trials and scored runs."""
+        """Return the number of tuning runs and scored runs."""
         rules = self.experiment.cell.protocol
         return len(self.experiment.cell.competitors) * (rules.trials + len(rules.seeds))
 
     def scored(self, results: Sequence[Result]) -> list[Trial]:
-        """Return the scored runs of the competitors whose trials are all done."""
+        """Return the scored runs of the competitors whose tuning runs are all done."""
         scores = {result.trial.key: result.metrics["score"] for result in results if result.reason is None}
         return [run for trial in self.experiment.best(scores).values() for run in self.experiment.scored(trial)]
 
 
 def best_trial(scored: Sequence[tuple[Trial, float]], good_score: float = 0.0) -> Trial:
-    """Return the trial with the largest step size whose score is good, or equal to the smallest one.
+    """Return the tuning run with the largest step size whose score is good, or equal to the smallest score.
 
     If all have diverged, it is the one with the smallest step size.
     """

@@ -1,4 +1,4 @@
-"""The referee: one run of one competitor within its budget, with a model that is observed at fixed gradient counts."""
+"""The referee: runs one competitor within its budget and observes the model at fixed gradient counts."""
 
 from __future__ import annotations
 
@@ -52,14 +52,11 @@ class Run:
         The curves of the run.
     score : float
         The number by which step sizes are chosen, smaller is better. Infinite for a diverged run.
-    samples : int
-        The number of samples that went through backward passes.
     """
 
     row: Mapping[str, Any]
     trajectory: Mapping[str, list[float]]
     score: float
-    samples: int
 
 
 def judged_run(competitor: Competitor, entry: Entry, protocol: Protocol, budget: int) -> Run:
@@ -71,7 +68,8 @@ def judged_run(competitor: Competitor, entry: Entry, protocol: Protocol, budget:
         If the competitor raises an error while its weights are finite. With other weights an error is a divergence.
     """
     task = entry.task
-    with _reproducibly(entry.seed), blame(competitor, _settings(entry)):
+    setting = f" with seed {entry.seed} and step size {entry.step_size:.3g}"
+    with _reproducibly(entry.seed), blame(competitor, setting):
         cost = _cost_of_a_step(competitor, entry)
         model, step = competitor.start(entry)
         counter, spent, seconds, diverged = GradientCounter(model), 0.0, 0.0, False
@@ -109,11 +107,11 @@ def judged_run(competitor: Competitor, entry: Entry, protocol: Protocol, budget:
         "step_size": entry.step_size,
         "strength": entry.strength,
     }
-    return Run(row, _curves(seen), score if math.isfinite(score) else math.inf, counter.samples)
+    return Run(row, _curves(seen), score if math.isfinite(score) else math.inf)
 
 
 def _cost_of_a_step(competitor: Competitor, entry: Entry) -> float:
-    """Return the gradients of a first step, made on a model of its own, so that no budget is ever exceeded."""
+    """Return the gradients of one step, measured on a separate model, so that no budget is ever exceeded."""
     model, step = competitor.start(entry)
     counter = GradientCounter(model)
     _succeeded(model, step, 0.0)
@@ -131,10 +129,6 @@ def _succeeded(model: nn.Module, step: Callable[[float], None], spent: float) ->
             raise
         return False
     return True
-
-
-def _settings(entry: Entry) -> str:
-    return f" with seed {entry.seed} and step size {entry.step_size:.3g}"
 
 
 def _curves(seen: list[tuple[float, Observation]]) -> dict[str, list[float]]:

@@ -115,7 +115,7 @@ class RaceResult:
             "correlation": None if self.correlation is None else asdict(self.correlation),
             "protocol": self.protocol,
             "tuning": self.tuning,
-            "competitors": {name: asdict(who) for name, who in self.competitors.items()},
+            "competitors": {name: asdict(each) for name, each in self.competitors.items()},
             "left_out": self.left_out,
         }
         return {name: _plain(value) for name, value in fields.items()}

@@ -99,9 +99,10 @@ def race(
         raise InputError(f"callback is {callback!r}, expected a function")
     task = _task(problem_or_task, truth, rank)
     protocol = Protocol(task.budget if budget is None else budget, _seeds(seeds, seed), trials)
-    entered = {who.name: who for who in _competitors(competitors)}
-    left_out = {name: reason for name, who in entered.items() if (reason := _objection(who, task)) is not None}
-    running = {name: who for name, who in entered.items() if name not in left_out}
+    entered = {competitor.name: competitor for competitor in _competitors(competitors)}
+    objections = {name: _objection(competitor, task) for name, competitor in entered.items()}
+    left_out = {name: reason for name, reason in objections.items() if reason is not None}
+    running = {name: competitor for name, competitor in entered.items() if name not in left_out}
     if not running:
         raise InputError(f"no competitor can run on this task: {left_out}")
     experiment = RaceExperiment.from_task(task, running, protocol)
@@ -157,7 +158,7 @@ def _result(experiment: RaceExperiment, runs: Mapping[tuple[str, int], Run], lef
             for name, trials in experiment.tuning.items()
             for trial in trials
         ],
-        competitors={name: who.description for name, who in competitors.items()},
+        competitors={name: competitor.description for name, competitor in competitors.items()},
         left_out=left_out,
     )
 
@@ -193,16 +194,16 @@ def _competitors(given: Iterable[str | Competitor] | None) -> list[Competitor]:
     for item in given:
         if not isinstance(item, str | Competitor):
             raise InputError(f"a competitor is a {type(item).__name__}, expected a name or a Competitor")
-        who = registry.find(item) if isinstance(item, str) else item
-        if who.name in found:
-            raise InputError(f"two competitors are called {who.name!r}, expected different names")
-        found[who.name] = who
+        competitor = registry.find(item) if isinstance(item, str) else item
+        if competitor.name in found:
+            raise InputError(f"two competitors are called {competitor.name!r}, expected different names")
+        found[competitor.name] = competitor
     return list(found.values())
 
 
-def _objection(who: Competitor, task: Task) -> str | None:
-    with blame(who):
-        return who.objection(task)
+def _objection(competitor: Competitor, task: Task) -> str | None:
+    with blame(competitor):
+        return competitor.objection(task)
 
 
 def _seeds(seeds: int | Iterable[int], first: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Adam and orthogonalized momentum: optimizers whose step size is the length of a step, whatever the gradient."""
+"""Adam and orthogonalized momentum: optimizers whose steps have the length of the step size for every gradient."""
 
 from __future__ import annotations
 

@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flatmin.lab.race.correlation import Correlation
 from flatmin.lab.race.page.ranking import Ranking
 from flatmin.report.page import Verdict
 from flatmin.report.words import listed, number
 
-__all__ = ["COLUMN_NAMES", "PER_CENT", "correlation_with_interval", "number_range", "unfitting", "verdict"]
+__all__ = ["COLUMN_NAMES", "PER_CENT", "number_range", "unfitting", "verdict", "with_interval"]
 
 #: Names of columns within sentences.
 COLUMN_NAMES = {"flatness_gap": "flatness gap", "scaled_trace": "scaled trace", "loss": "loss"}
@@ -44,7 +43,7 @@ def verdict(ranking: Ranking) -> Verdict:
 def _errors(ranking: Ranking, near: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a sentence with the median errors of some competitors and those of the others."""
     if not ranking.has_errors:
-        return ["The truth is not known, so nothing is said about errors."]
+        return ["The truth is not known, so there are no errors."]
     chosen = {row["competitor"] for row in near}
     errors: dict[bool, list[float]] = {True: [], False: []}
     for row in ranking.rows:
@@ -75,21 +74,25 @@ def _relation(ranking: Ranking) -> list[str]:
     if found is None or found.value is None or found.interval is None:
         return []
     low, high = found.interval
+    coefficient = with_interval(found.value, found.interval)
     relation = "no clear relation"
     if low > 0 or high < 0:
         relation = f"the flatter the run, the {'smaller' if low > 0 else 'larger'} its error"
-    return [
-        f"The rank correlation of {COLUMN_NAMES[found.of]} and error is {correlation_with_interval(found)}: {relation}."
-    ]
+    return [f"The rank correlation of {COLUMN_NAMES[found.of]} and error is {coefficient}: {relation}."]
 
 
-def correlation_with_interval(found: Correlation) -> str:
-    """Return a rank correlation in digits, with its interval if it has one."""
-    assert found.value is not None
-    if found.interval is None:
-        return number(found.value, 2)
-    low, high = (number(end, 2) for end in found.interval)
-    return f"{number(found.value, 2)} (95{PER_CENT} interval {low} to {high})"
+def with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
+    """Return a number in digits, with its 95 % interval if it has one.
+
+    Examples
+    --------
+    >>> with_interval(0.5, None)
+    '0.5'
+    """
+    if interval is None:
+        return number(value, 2)
+    low, high = (number(end, 2) for end in interval)
+    return f"{number(value, 2)} (95{PER_CENT} interval {low} to {high})"
 
 
 def unfitting(ranking: Ranking) -> str:
@@ -107,4 +110,4 @@ def unfitting(ranking: Ranking) -> str:
 
 
 def _names(rows: Sequence[Mapping[str, Any]]) -> str:
-    return listed([row["competitor"] for row in rows], most=20) or "nobody"
+    return listed([row["competitor"] for row in rows], most=20) or "no competitor"

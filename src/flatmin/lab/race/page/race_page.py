@@ -1,4 +1,4 @@
-"""The page about a race: who came near the flattest value, with which error, and how the race was run."""
+"""The page about a race: verdict, medians, charts, trials, and the proof of the flattest value."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from flatmin.lab.race.correlation import Correlation
 from flatmin.lab.race.page.headline import (
     COLUMN_NAMES,
     PER_CENT,
-    correlation_with_interval,
     number_range,
     unfitting,
     verdict,
+    with_interval,
 )
 from flatmin.lab.race.page.ranking import Ranking
 from flatmin.lab.race.page.trajectories import FLOOR, Band, panels, trajectories
@@ -97,14 +97,10 @@ def write_race(
     notes : sequence of str
         Sentences for the reader.
     """
-    path.write_text(render(_page(result, title, subtitle, command, notes)), encoding="utf-8")
-
-
-def _page(result: RaceResult, title: str, subtitle: str, command: str, notes: Sequence[str]) -> Page:
     ranking = Ranking(result)
     sections: list[Section | None] = [_introduction(ranking), medians(ranking), _along(ranking), _ends(ranking)]
     sections += [_diverged(ranking), _competitors(result), _protocol(result), _flattest(result), _repeat(command)]
-    return Page(
+    page = Page(
         title=title,
         kicker="flatmin race",
         subtitle=subtitle,
@@ -115,6 +111,7 @@ def _page(result: RaceResult, title: str, subtitle: str, command: str, notes: Se
         notes=[*notes, *(f"{name} did not run: {why}" for name, why in result.left_out.items())],
         footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
     )
+    path.write_text(render(page), encoding="utf-8")
 
 
 def _highlights(ranking: Ranking) -> list[Fact]:
@@ -125,8 +122,7 @@ def _highlights(ranking: Ranking) -> list[Fact]:
         proved = "certified" if result.flattest.holds else "not certified"
         facts.append(Fact("Flattest value", number(float(result.flattest.value)), proved))
     facts.append(Fact("Competitors", str(len(result.competitors)), runs))
-    if "budget" in result.protocol:
-        facts.append(Fact("Budget", str(result.protocol["budget"]), "gradients a run"))
+    facts.append(Fact("Budget", str(result.protocol["budget"]), "gradients a run"))
     if found is not None and found.value is not None:
         low, high = found.interval or (math.nan, math.nan)
         interval = f"95{PER_CENT}: {number(low, 2)} to {number(high, 2)}" if found.interval else ""
@@ -137,11 +133,10 @@ def _highlights(ranking: Ranking) -> list[Fact]:
 
 def _introduction(ranking: Ranking) -> Section:
     """Return the explanation for a reader who sees such a page for the first time."""
-    flattest, budget = ranking.result.flattest, ranking.result.protocol.get("budget")
-    spent = f"{budget} gradients" if budget else "the same number of gradients"
+    flattest, budget = ranking.result.flattest, ranking.result.protocol["budget"]
     points = [
-        f"Every competitor is a way to train the same model on the same data. A run may compute {spent}. The step size "
-        "of each competitor was chosen by one rule for all, stated below.",
+        f"Every competitor is a way to train the same model on the same data. A run may compute {budget} gradients. "
+        "The step size of each competitor was chosen by one rule for all, stated below.",
         "Many weights fit the data, and training ends at some of them. Weights are called flat if the loss curves "
         "little around them. The scaled trace measures this: it is a sum of second derivatives of the loss over all "
         "weights.",
@@ -239,7 +234,7 @@ def _ends(ranking: Ranking) -> Section:
     elif found is None or found.value is None:
         prose = "Too few competitors fit the data, or they differ too little, for a rank correlation."
     else:
-        title += f", rank correlation {correlation_with_interval(found)}"
+        title += f", rank correlation {with_interval(found.value, found.interval)}"
         prose = _correlation_in_words(found)
     display = _scatter(ranking, title)
     figure = Figure(title, display.alt, display.caption, svg=page_svg(display, "errors"), wide=True)
@@ -275,12 +270,11 @@ def _scatter(ranking: Ranking, title: str) -> ScatterDisplay:
 def _correlation_in_words(found: Correlation) -> str:
     sentence = (
         f"Spearman's rank correlation over {counted(found.runs, 'run')} of {counted(found.competitors, 'competitor')} "
-        f"that fit the data is {correlation_with_interval(found)}."
+        f"that fit the data is {with_interval(found.value, found.interval)}."
     )
     if found.within is not None:
-        low, high = found.within_interval or (math.nan, math.nan)
-        interval = f" ({number(low, 2)} to {number(high, 2)})" if found.within_interval else ""
-        sentence += f" Among the runs of one competitor it is {number(found.within, 2)}{interval}."
+        within = with_interval(found.within, found.within_interval)
+        sentence += f" Among the runs of one competitor it is {within}."
     return f"{sentence} {found.ignores}"
 
 
@@ -301,11 +295,11 @@ def _diverged(ranking: Ranking) -> Section | None:
 def _competitors(result: RaceResult) -> Section:
     rows = [[who.name, who.title, who.claims, who.source] for who in result.competitors.values()]
     table = Table("Competitors", ["Name", "What it is", "Said to minimise", "Source"], rows, folded=False, words=True)
-    return Section("competitors", "The competitors, and what is said of them", table=table)
+    return Section("competitors", "The competitors and their claims", table=table)
 
 
 def _protocol(result: RaceResult) -> Section:
-    """Return how the race was run: rules in words, settings in numbers, and every trial of the tuning."""
+    """Return the rules in words, the settings in numbers, and every tuning run."""
     points, facts = [], []
     for name, value in result.protocol.items():
         heading = name.replace("_", " ").capitalize()
