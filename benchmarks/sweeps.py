@@ -114,7 +114,7 @@ def boundary(file: str) -> None:
         results = sweep(recipe, store, plan=Adaptive(recipe)).results
     print(f"{len(results)} of {len(cells) * recipe.repetitions} trials of the full grid")
     for column in PhaseMap(recipe, results).columns:
-        found, at = column.knowledge.boundary(), column.parameters
+        found, at = column.posterior.boundary(), column.parameters
         m, low, high = (column.scale * c for c in (found.value, found.low, found.high))
         predicted, error = statistical_dimension((at["d"], at["d"]), at["rank"])
         inside = "inside" if low <= predicted <= high else "OUTSIDE"

@@ -34,11 +34,6 @@ REGISTRIES = {
     "lab/recipes",
 }
 
-#: Parts that do not keep these rules yet; nothing may be added.
-PENDING = {
-    "flatmin.lab.studies",
-}
-
 HEAVY = {
     "matplotlib",
     "sklearn",
@@ -65,7 +60,7 @@ def test_no_module_imports_itself_by_a_circle():
     assert circle(EDGES) is None
 
 
-@pytest.mark.parametrize("folder", [name for name in FOLDERS if name not in PENDING])
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_imports_between_the_parts_of_a_folder_flow_one_way(folder):
     """The files and subfolders of a folder, each subfolder taken as a whole, form layers."""
     assert circle(children(EDGES, folder)) is None
@@ -99,13 +94,11 @@ def test_only_the_command_line_imports_the_laboratory():
 def test_folders_are_small():
     assert len(list(ROOT.glob("*.py"))) <= 8
     for folder in {path.parent for path in FILES} - {ROOT}:
-        if ".".join(["flatmin", *folder.relative_to(ROOT).parts]) in PENDING:
-            continue
         if str(folder.relative_to(ROOT)) not in REGISTRIES:
             assert len(list(folder.glob("*.py"))) <= 12, folder
 
 
-@pytest.mark.parametrize("name", [name for name in PACKAGES if name not in PENDING])
+@pytest.mark.parametrize("name", PACKAGES)
 def test_what_a_package_shows_is_its_list_of_names(name):
     package = importlib.import_module(name)
     assert set(dir(package)) == set(package.__all__)

@@ -10,6 +10,7 @@ import pytest
 
 from flatmin import InputError, families, formats, measurements
 from flatmin.report import views
+from flatmin.solvers import choose
 
 ROOT = Path(__file__).parents[1]
 STRANGER = Path(__file__).parent / "stranger"
@@ -78,28 +79,72 @@ def test_the_tests_of_all_families_measurements_and_views_run_on_them(python):
     assert "failed" not in printed
 
 
+def test_a_solver_is_used_by_its_name(python, outside):
+    python("-m", "flatmin", "generate", "matrix-sensing", "s.npz", "--shape", "6,5", "--rank", 1)
+    assert "unique_flat_minimum" in python("-m", "flatmin", "recover", "matrix-sensing", "s.npz", "--solver", "tight")
+    code = "import flatmin as fm; from flatmin.solvers.choose import names; print(names())"
+    assert "'tight'" in python("-c", code)
+
+
+def test_a_competitor_is_listed_and_races(python, outside):
+    pytest.importorskip("torch")
+    assert "short-steps" in python("-m", "flatmin", "race", "--list")
+    python("-m", "flatmin", "generate", "signed-sums", "r.npz", "--shape", "5,4", "--rank", 1)
+    options = ["--competitors", "short-steps", "--budget", 20, "--seeds", 1, "--trials", 1, "--jobs", 1, "--quiet"]
+    python("-m", "flatmin", "race", "signed-sums", "r.npz", *options)
+    assert "short-steps" in (outside / "r-race" / "race.csv").read_text()
+    assert "Short steps" in (outside / "r-race" / "report.html").read_text()
+
+
+def test_a_recipe_is_listed_swept_and_reported(python, outside):
+    pytest.importorskip("torch")
+    assert "signed-sums" in python("-m", "flatmin", "sweep", "--list")
+    assert "in more than half of" in python("-m", "flatmin", "sweep", "signed-sums", "--list")
+    python("-m", "flatmin", "sweep", "signed-sums", "--store", "trials.db", "--quick", "--jobs", 1, "--quiet")
+    python("-m", "flatmin", "report", "trials.db", "--output", "claims.html", "--quiet")
+    assert "The share of draws recovered" in (outside / "claims.html").read_text()
+
+
+def test_the_tests_of_all_recipes_and_competitors_run_on_them(python):
+    pytest.importorskip("torch")
+    names = ["lab/recipes/test_every_recipe", "lab/race/test_run_race"]
+    chosen = ["-k", "signed-sums or short-steps", "-p", "no:cacheprovider", "-v", "-o", "addopts="]
+    printed = python("-m", "pytest", *(f"tests/{name}.py" for name in names), *chosen, cwd=ROOT)
+    assert "[signed-sums]" in printed
+    assert "[short-steps]" in printed
+
+
 def test_one_call_adds_each_kind(tmp_path, monkeypatch):
     copy_to(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     from stranger.family import FAMILY
     from stranger.file_format import Pipes
     from stranger.measurement import SignedSums
+    from stranger.recipe import RECIPE
+    from stranger.solver import TIGHT
     from stranger.view import VIEW
 
     monkeypatch.delitem(sys.modules, "stranger")
-    families.register(FAMILY)
-    formats.register(Pipes)
-    measurements.register(SignedSums)
-    views.register(VIEW, name="signed-sums")
+    recipes = pytest.importorskip("flatmin.lab.recipes")
+    registries = {
+        families: (FAMILY, "signed-sums"),
+        formats: (Pipes, "Pipes"),
+        measurements: (SignedSums, "SignedSums"),
+        views: (VIEW, "signed-sums"),
+        recipes: (RECIPE, "signed-sums"),
+        choose: (TIGHT, "tight"),
+    }
+    for registry, (entry, name) in registries.items():
+        registry.register(entry, name=name)
     try:
         assert families.find("signed-sums") is FAMILY
         assert formats.find(Path("x.pipes")) is Pipes
         assert measurements.SignedSums is SignedSums
         assert views.view_of("signed-sums") is VIEW
+        assert recipes.find("signed-sums") is RECIPE
+        assert choose.find("tight") is TIGHT
         with pytest.raises(InputError, match="there already is a family 'signed-sums', expected another name"):
             families.register(FAMILY)
     finally:
-        families.unregister("signed-sums")
-        formats.unregister("Pipes")
-        measurements.unregister("SignedSums")
-        views.unregister("signed-sums")
+        for registry, (_, name) in registries.items():
+            registry.unregister(name)

@@ -110,7 +110,7 @@ def main(file, jobs):
 
     def say(state):
         if "waiting" not in state:
-            os.write(1, b"%d\n" % state["made"])
+            os.write(1, b"%d\n" % state["computed"])
 
     with Store(file) as store:
         sweep(recipe, store, executor=Processes(jobs) if jobs > 1 else Serial(), callback=say)

@@ -161,12 +161,12 @@ def _parts(Z, U, V, cone):
     return beyond, Z - U @ core @ V.conj().T
 
 
-def _apart(space, cone, doubt, size, margin, inner):
+def _apart(space, cone, defect, size, margin, inner):
     """Return the distance in the nuclear norm that the radius is made of: what the map makes of it, magnified."""
     magnified = Stability(
         space=space,
         semidefinite=cone == SEMIDEFINITE,
-        gap=doubt,
+        gap=defect,
         size=size,
         margin=margin,
         inner=inner,
@@ -185,16 +185,16 @@ def _apart(space, cone, doubt, size, margin, inner):
 @cones
 @settings(max_examples=150)
 @given(seed=st.integers(0, 100_000), q=st.integers(1, 3), size=st.sampled_from([0.0, 1e-6, 1e-3, 0.1, 1.0, 10.0]))
-def test_a_doubt_confines_to_the_tangent_space_linearly_and_to_the_cores_like_its_root(cone, dtype, seed, q, size):
+def test_a_defect_confines_to_the_tangent_space_linearly_and_to_the_cores_like_its_root(cone, dtype, seed, q, size):
     rng = np.random.default_rng(seed)
     shape = (5, 4) if cone == RECTANGULAR else (4, 4)
     Y, U, V, inner, rest = _dual_matrix(rng, cone, dtype, shape, q)
     Z = _near_the_cores(rng, cone, dtype, U, V, shape, size)
     norm = nuclear(Z)
-    doubt = max(0.0, norm - np.vdot(Y, Z).real) + 1e-13 * norm
+    defect = max(0.0, norm - np.vdot(Y, Z).real) + 1e-13 * norm
     beyond, not_core = _parts(Z, U, V, cone)
-    assert nuclear(beyond) <= _apart("tangent", cone, doubt, norm, 1 - rest, inner) + 1e-12 * norm
-    assert nuclear(not_core) <= _apart("core", cone, doubt, norm, 1 - rest, inner) + 1e-12 * norm
+    assert nuclear(beyond) <= _apart("tangent", cone, defect, norm, 1 - rest, inner) + 1e-12 * norm
+    assert nuclear(not_core) <= _apart("core", cone, defect, norm, 1 - rest, inner) + 1e-12 * norm
 
 
 @pytest.mark.parametrize("angle", [1e-3, 1e-2, 0.1, 0.5])
@@ -203,10 +203,10 @@ def test_the_lemmas_are_sharp_up_to_a_small_factor(angle):
     c, s, margin = np.cos(angle), np.sin(angle), 0.3
     Z = np.outer([c, s], [c, s])
     beyond, not_core = _parts(Z, np.eye(2)[:, :1], np.eye(2)[:, :1], SEMIDEFINITE)
-    doubt = margin * s**2
+    defect = margin * s**2
     for cone, factor in ((SEMIDEFINITE, 1.1), (SYMMETRIC, 4.0), (RECTANGULAR, 4.0)):
-        assert nuclear(beyond) == pytest.approx(_apart("tangent", cone, doubt, 1.0, margin, 1.0))
-        apart = _apart("core", cone, doubt, 1.0, margin, 1.0)
+        assert nuclear(beyond) == pytest.approx(_apart("tangent", cone, defect, 1.0, margin, 1.0))
+        apart = _apart("core", cone, defect, 1.0, margin, 1.0)
         assert nuclear(not_core) <= apart <= factor * nuclear(not_core) / c**2
 
 
@@ -523,14 +523,14 @@ def test_every_constant_counts(space, semidefinite):
 
 
 def test_radius_of_a_map_that_is_injective_on_everything():
-    """Only the misfits count where nothing is in doubt: ``(noise + misfit) / σ``."""
+    """Only the misfits count where nothing is in defect: ``(noise + misfit) / σ``."""
     constants = replace(CONSTANTS, gap=0.0, dual_size=0.0, outside=0.0)
     assert constants.radius(0.1) == pytest.approx(3 * (0.1 + 1e-3) / 0.2)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PROBLEMS if "vectors" not in kind])
 @pytest.mark.parametrize("share", [0.1, 0.98])
-def test_doubt_and_misfit_in_a_penalised_problem(kind, share, monkeypatch):
+def test_defect_and_misfit_in_a_penalised_problem(kind, share, monkeypatch):
     """Its gap is ``αf (‖Z‖_* − ⟨Y, Z⟩) + ‖r + (f m α/2) λ‖²/m``, of which each part may be another's as a whole."""
     seen = []
     monkeypatch.setattr("flatmin.proofs.cone_certificate.uniqueness", lambda e: seen.append(e) or uniqueness(e))

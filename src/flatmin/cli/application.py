@@ -137,6 +137,9 @@ def recover(
         float | None, number("--time-limit", "S", "Seconds after which the best solution so far is returned.")
     ] = None,
     seed: Seed = 0,
+    solver: Annotated[
+        str | None, text("--solver", "NAME", "The solver to use. Default: chosen by the model and alpha.")
+    ] = None,
     mask: Mask = None,
     shape: Shape = None,
     weight: Weight = None,
@@ -162,6 +165,7 @@ def recover(
         "max_iter": max_iter,
         "time_limit": time_limit,
         "seed": seed,
+        "solver": solver,
     }
     problem = ProblemFile(family, input, mask, shape, {"weight": weight, "tau": tau})
     return run(Request(problem, output, settings, reweight, json, quiet, str(context.find_root().obj)))

@@ -5,7 +5,7 @@ from flatmin.lab.boundary.adaptive import Adaptive
 from flatmin.lab.boundary.phase_map import PhaseMap
 from flatmin.lab.boundary.posterior import Boundary, fit_boundary, wilson
 from flatmin.lab.claims import Claim
-from flatmin.lab.conic import statistical_dimension
+from flatmin.lab.descent_cones import statistical_dimension
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipe_file import read_recipe

@@ -53,6 +53,18 @@ class Claim:
         return cls(text, value, value, value, **limit)
 
     @classmethod
+    def of_largest(cls, text: str, values: Iterable[float], **limit: float) -> Claim:
+        """Return a claim about the largest of the numbers in hand; it is open if there is none."""
+        found = list(values)
+        return cls.exact(text, max(found), **limit) if found else cls.open(text, **limit)
+
+    @classmethod
+    def of_smallest(cls, text: str, values: Iterable[float], **limit: float) -> Claim:
+        """Return a claim about the smallest of the numbers in hand; it is open if there is none."""
+        found = list(values)
+        return cls.exact(text, min(found), **limit) if found else cls.open(text, **limit)
+
+    @classmethod
     def of_mean(cls, text: str, values: Iterable[float], *, level: float = 0.95, **limit: float) -> Claim:
         """Return a claim about the mean of independent repetitions, by Student's t; one alone decides nothing."""
         values = np.asarray(list(values), dtype=float)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.runs.experiment import Experiment, Value, key_of
+from flatmin.lab.runs.experiment import Experiment, Trial, Value, key_of
 from flatmin.lab.runs.store import Result
 
 __all__ = ["Evidence"]
@@ -68,13 +68,31 @@ class Evidence:
             groups.setdefault(tuple(result.trial.parameters[name] for name in names), []).append(result)
         return {key: Evidence(self.experiment, groups[key]) for key in sorted(groups)}
 
+    def unrolled(self, *names: str) -> Evidence:
+        """Return one result for each entry of the lists among the metrics; the metrics ``names`` become parameters.
+
+        Examples
+        --------
+        A cell that measured a network at several scales, ``{"scale": [1, 64], "trace": [2.0, 9.0]}``, becomes two
+        results, of which ``evidence.unrolled("scale").select(scale=64)`` has one.
+        """
+        results = []
+        for result in self.results:
+            count = max((len(value) for value in result.metrics.values() if isinstance(value, list)), default=1)
+            for index in range(count):
+                row = {n: value[index] if isinstance(value, list) else value for n, value in result.metrics.items()}
+                parameters = {**result.trial.parameters, **{name: row.pop(name) for name in names}}
+                trial = Trial(parameters, result.trial.repetition, result.trial.seed)
+                results.append(Result(trial, row, result.seconds))
+        return Evidence(self.experiment, results)
+
     def values(self, metric: str) -> Array:
         """Return a metric of all trials that have it, lists joined; ``seconds`` is the time of the trial."""
         found: list[Any] = []
         for result in self.results:
             value = _metric(result, metric)
-            found += value if isinstance(value, list) else [] if value is None else [value]
-        return np.array(found)
+            found += value if isinstance(value, list) else [value]
+        return np.array([value for value in found if value is not None])
 
     def pairs(self, metric: str, name: str, first: Value, second: Value) -> Array:
         """Return a metric at two values of a paired parameter, for every draw that has both; shape (n, 2).

@@ -75,11 +75,11 @@ class Stability:
         """
         largest = (1 + excess) * self.size + self.growth * (noise + self.misfit)  # bounds ‖Z'‖_*, and so its rounding
         rounding = abs(self.gap) * (largest / self.size - 1) if self.size else 0.0
-        doubt = max(0.0, self.gap + rounding + excess * self.size + self.dual_size * noise)
+        defect = max(0.0, self.gap + rounding + excess * self.size + self.dual_size * noise)
         if self.space == "tangent":
-            apart = doubt / self.margin
+            apart = defect / self.margin
         else:
-            apart = distance_to_cores(doubt, largest, self.margin, self.inner, self.semidefinite)
+            apart = distance_to_cores(defect, largest, self.margin, self.inner, self.semidefinite)
         apart += self.outside
         within = (noise + self.misfit + self.gain * apart) / self.injectivity
         return float(self.unwhiten * np.hypot(within, apart))
@@ -89,21 +89,21 @@ class Stability:
         return asdict(self)
 
 
-def distance_to_cores(doubt: float, size: float, margin: float, inner: float, semidefinite: bool) -> float:
+def distance_to_cores(defect: float, size: float, margin: float, inner: float, semidefinite: bool) -> float:
     """Return a bound on the nuclear distance of any Z' from the cores ``U1 S V1*``, S Hermitian.
 
     Parameters
     ----------
-    doubt, size : float
-        Bounds on ``‖Z'‖_* − ⟨Y, Z'⟩`` and ``‖Z'‖_*``.
+    defect, size : float
+        Bounds on the duality defect ``‖Z'‖_* − ⟨Y, Z'⟩`` and on ``‖Z'‖_*``.
     margin, inner : float
         ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
     semidefinite : bool
         Whether Z' is positive semidefinite.
     """
     if semidefinite:
-        return float(2 * np.sqrt(doubt * size / margin))
-    return float(np.sqrt(2 * doubt * size * (2 / margin + 2 / (1 + inner))))
+        return float(2 * np.sqrt(defect * size / margin))
+    return float(np.sqrt(2 * defect * size * (2 / margin + 2 / (1 + inner))))
 
 
 def gain_bound(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:

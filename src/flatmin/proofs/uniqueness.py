@@ -177,9 +177,9 @@ def _may_be_near(conditions: UniquenessConditions, margin: float, q: int) -> boo
     """Return whether the radius could be small if the map on cores were an isometry."""
     if margin <= 0:
         return False
-    doubt = conditions.norm * max(conditions.gap, 10 * EPS * sum(conditions.whitened.shape))
+    defect = conditions.norm * max(conditions.gap, 10 * EPS * sum(conditions.whitened.shape))
     inner = max(0.0, float(conditions.spectrum.values[q - 1]))
-    apart = distance_to_cores(doubt, conditions.norm, margin, inner, conditions.cone.is_semidefinite)
+    apart = distance_to_cores(defect, conditions.norm, margin, inner, conditions.cone.is_semidefinite)
     return conditions.unwhiten * apart <= NEAR * conditions.size
 
 

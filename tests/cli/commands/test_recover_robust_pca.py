@@ -180,7 +180,7 @@ BAD = {
     "endless tau": ({"Y": np.ones((3, 3))}, ["--tau", "inf"], "--tau is inf"),
     "alpha": ({"Y": np.ones((3, 3))}, ["--alpha", "-1"], "--alpha is -1"),
     "power": ({"Y": np.ones((3, 3))}, ["--metric-power", "0"], "--metric-power is 0"),
-    "reweighting": ({"Y": np.ones((3, 3))}, ["--reweight"], "--reweight goes with"),
+    "reweighting": ({"Y": np.ones((3, 3))}, ["--reweight"], "--reweight is for"),
 }
 
 

@@ -20,6 +20,7 @@ from flatmin.cli import main
 from flatmin.errors import InputError
 from flatmin.lab import Result, Store, read_stores, recipes
 from flatmin.lab.pages.findings import Finding
+from flatmin.lab.recipe import RECIPES
 from tests.cli.commands.test_sweep import CLI, SMALL, entries
 from tests.lab.experiments import recipe_of
 from tests.lab.pages.test_page import check
@@ -60,11 +61,17 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+def recipe_table():
+    """Return the recipes by name, for tests that replace one."""
+    RECIPES.own()
+    return RECIPES._own
+
+
 @pytest.fixture
 def plain(monkeypatch):
     """Figure 3 without claims and figures, where a test is about neither."""
     recipe = replace(recipes.find("figure-3"), judge=lambda evidence: [], show=lambda evidence: [])
-    monkeypatch.setattr("flatmin.lab.recipes.figure_3.RECIPE", recipe)
+    monkeypatch.setitem(recipe_table(), "figure-3", recipe)
 
 
 def test_a_store_becomes_a_page_and_stays_as_it_is(place, plain, capsys):
@@ -89,8 +96,9 @@ def test_verdicts_are_no_matter_of_the_exit_status_and_are_printed(place, capsys
 
     claims = [Claim.exact("one", 1.0, below=2), Claim.exact("three", 3.0, below=2), Claim("four", 2.1, 1, 3, below=2)]
     claims.append(Claim.open("five", below=2))
-    monkeypatch.setattr(
-        "flatmin.lab.recipes.figure_3.RECIPE",
+    monkeypatch.setitem(
+        recipe_table(),
+        "figure-3",
         replace(recipes.find("figure-3"), judge=lambda evidence: claims, show=lambda evidence: []),
     )
     trials = list(recipes.find("figure-3").trials())
@@ -111,7 +119,7 @@ def test_a_refusal_to_judge_is_printed_and_a_complete_grid_is_not_called_a_part(
         raise InputError("there is no torch")
 
     recipe = replace(recipes.find("figure-3"), judge=refuse, show=lambda evidence: [], grid=SMALLEST, repetitions=2)
-    monkeypatch.setattr("flatmin.lab.recipes.figure_3.RECIPE", recipe)
+    monkeypatch.setitem(recipe_table(), "figure-3", recipe)
     store_of("trials.db", [result_of(trial) for trial in recipe.trials()])
     assert main(["report", "trials.db"]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -409,9 +417,7 @@ def test_an_interruption_leaves_the_former_page_and_nothing_else(place, plain, s
 
 def test_a_sweep_gives_page_figures_and_table_in_one_command(place, capsys, monkeypatch):
     recipe = recipes.find("figure-3")
-    monkeypatch.setattr(
-        "flatmin.lab.recipes.figure_3.RECIPE", replace(recipe, show=lambda evidence: recipe.show(evidence)[:1])
-    )
+    monkeypatch.setitem(recipe_table(), "figure-3", replace(recipe, show=lambda evidence: recipe.show(evidence)[:1]))
     (place / "small.toml").write_text(SMALL)
     command = ["sweep", "small.toml", "--store", "trials.db", "--jobs", "1", "--export", "out.csv"]
     assert main([*command, "--report", "page.html", "--figures", "pictures"]) == 0

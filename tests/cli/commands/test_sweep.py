@@ -241,8 +241,8 @@ def test_a_place_that_cannot_compute_is_told_once_it_has_lasted(capsys):
 def test_the_pace_tells_the_time_left():
     now = iter([100.0, 110.0, 110.0])  # processes took long to start
     pace = Pace(lambda: next(now))
-    assert list(pace({"done": 50, "total": 100, "made": 1, "failed": 0})) == ["50 of 100 trials"]
-    state = {"done": 55, "total": 100, "made": 6, "failed": 0}
+    assert list(pace({"done": 50, "total": 100, "computed": 1, "failed": 0})) == ["50 of 100 trials"]
+    state = {"done": 55, "total": 100, "computed": 6, "failed": 0}
     assert list(pace(state)) == ["55 of 100 trials", "about 90 s left"]
     assert list(pace(state | {"failed": 2}))[1:] == ["2 failed", "about 90 s left"]
     waiting = list(pace(state | {"waiting": 1}))

@@ -89,8 +89,8 @@ def test_one_point_has_no_boundary():
 
 def test_information_is_greatest_where_the_outcome_is_uncertain():
     successes = np.where(POINTS > 2.1, 5, 0)
-    knowledge = Posterior(POINTS, successes, np.full(16, 5))
-    information = knowledge.information(POINTS)
+    posterior = Posterior(POINTS, successes, np.full(16, 5))
+    information = posterior.information(POINTS)
     assert 0 <= information.min() < 0.01 * information.max()
     assert abs(POINTS[np.argmax(information)] - 2.1) < 0.25
 
@@ -145,7 +145,7 @@ def test_one_constant_for_all_columns():
     assert pooled.low <= 2 <= pooled.high
     assert pooled.high - pooled.low < 0.7 * (one.high - one.low)
     assert pooled.trials == 800
-    assert one.value == pytest.approx(phase_map.columns[1].knowledge.boundary().value, abs=0.01)
+    assert one.value == pytest.approx(phase_map.columns[1].posterior.boundary().value, abs=0.01)
     with pytest.raises(InputError, match="no column of the map has these parameters"):
         phase_map.constant(d=5)
 
@@ -170,7 +170,7 @@ def test_the_adaptive_boundary_agrees_with_the_full_grid_at_a_third_of_the_cost(
     outcomes_of = {r.trial.key: r.metrics for r in full}
     assert all(outcomes_of[r.trial.key] == r.metrics for r in few)
     pairs = list(zip(PhaseMap(recipe, full).columns, PhaseMap(recipe, few).columns, strict=True))
-    for whole, part in ((a.knowledge.boundary(), b.knowledge.boundary()) for a, b in pairs):
+    for whole, part in ((a.posterior.boundary(), b.posterior.boundary()) for a, b in pairs):
         assert part.low <= whole.value <= part.high
         assert whole.low <= part.value <= whole.high
     whole, part = PhaseMap(recipe, full).constant(), PhaseMap(recipe, few).constant()
@@ -187,7 +187,7 @@ def test_a_third_spread_evenly_is_worse_than_a_third_well_chosen(tmp_path):
     even = [result for result in outcomes(recipe) if result.trial.repetition < 3]
     assert len(chosen) <= 1.12 * len(even)
     bands = [
-        np.mean([c.knowledge.boundary().high - c.knowledge.boundary().low for c in PhaseMap(recipe, results).columns])
+        np.mean([c.posterior.boundary().high - c.posterior.boundary().low for c in PhaseMap(recipe, results).columns])
         for results in (chosen, even)
     ]
     assert bands[0] < 0.85 * bands[1]
@@ -201,7 +201,7 @@ def test_an_adaptive_sweep_stops_when_bands_are_narrow(tmp_path):
         fine = sweep(recipe, store, plan=Adaptive(recipe, precision=0.02), callback=states.append)
     assert rough < 0.6 * len(fine.results)
     for column in PhaseMap(recipe, fine.results).columns:
-        found = column.knowledge.boundary()
+        found = column.posterior.boundary()
         full = sum(column.trials) >= int(200 / 3) - 1
         assert full or (found.inside and found.high - found.low <= 0.04 * found.value)
     assert states[-1]["done"] == len(fine.results) <= states[-1]["total"] == 4 * 66
@@ -219,7 +219,7 @@ def test_an_adaptive_sweep_that_was_interrupted_makes_the_same_trials(tmp_path, 
             before = len(store.results(recipe))
 
             def watch(state, stop=stop, left=count - before):
-                if state["made"] == left:
+                if state["computed"] == left:
                     stop.set()
 
             outcome = sweep(recipe, store, plan=Adaptive(recipe), stop=stop, callback=watch)

@@ -14,7 +14,7 @@ from flatmin.lab.displays import (
     ScatterDisplay,
     sheet,
 )
-from tests.lab.evidence_of_displays import DIMENSIONS, evidence_of, kinds, mapped, noisy, painted
+from tests.lab.evidence_of_displays import evidence_of, kinds, mapped, noisy, painted
 
 
 def test_without_trials_displays_say_so():
@@ -86,7 +86,7 @@ def test_captions_promise_no_line_and_no_bars_where_there_are_none():
 
 def test_columns_without_two_points_have_no_boundary():
     evidence = mapped(m=(40,)).select(method="flat")
-    assert PhaseMapDisplay.from_evidence(evidence, "m", "M").boundaries == dict.fromkeys(DIMENSIONS)
+    assert PhaseMapDisplay.from_evidence(evidence, "m", "M").boundaries == {}
     assert BoundaryDisplay.from_evidence(evidence, "b", "B").lines == []
 
 

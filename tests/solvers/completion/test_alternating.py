@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin._core.limits import Clock, Limits
+from flatmin._core.limits import Limits
 from flatmin.solvers.completion import alternating
 from flatmin.solvers.completion.alternating import Sweeps
 from flatmin.solvers.completion.regularised_cells import RegularisedCells
-from flatmin.solvers.completion.second_order import newton_steps
 from flatmin.solvers.convex.minimum import working_memory
 from flatmin.solvers.task import Task
 
@@ -134,24 +133,6 @@ def test_the_objective_never_rises_and_extrapolation_helps():
     L = problem.rows.half(plain)[0]
     e = problem.errors(L, plain)
     assert values[-1] < float(e @ e) + problem.size(L, plain)
-
-
-def test_newton_ends_at_a_small_gradient():
-    problem = RegularisedCells.of(Task(_problem(5), 0.1))
-    rng = np.random.default_rng(0)
-    L, R = (rng.standard_normal((d, 6)) / np.sqrt(problem.unit) for d in (30, 22))
-    for tol in (1e-2, 1e-5, 1e-9):
-        point = newton_steps(problem, L, R, tol, Clock(), 40)
-        L, R = point.L, point.R
-        np.testing.assert_allclose(point.errors, problem.errors(L, R), atol=1e-10)
-        assert point.gradient <= tol
-
-    def value(t):
-        e = problem.errors(L + t * P, R + t * Q)
-        return float(e @ e) + problem.size(L + t * P, R + t * Q)
-
-    P, Q = rng.standard_normal(L.shape), rng.standard_normal(R.shape)
-    assert abs(value(1e-4) - value(-1e-4)) / 2e-4 < 1e-5 * value(0)
 
 
 def test_stopping_by_the_objective_comes_sooner_and_certifies_what_it_has(engine, tmp_path):
@@ -331,21 +312,6 @@ def test_memory_is_a_small_multiple_of_the_triples(stop, ordered):
     triples = rows.nbytes + cols.nbytes + values.nbytes
     assert s.certificate.bound_kind == "probabilistic"
     assert peak <= 4 * triples + 8 * sum(F.nbytes for F in s.factors)
-
-
-def test_memory_is_estimated_by_what_is_held():
-    def estimated(d, m, **limits):
-        rng = np.random.default_rng(0)
-        A = fm.measurements.Entries(rng.integers(0, d, m), rng.integers(0, d, m), (d, d))
-        return working_memory(fm.Problem(A, np.ones(m)), **limits)
-
-    assert estimated(10_000, 1000) < 1e8
-    assert estimated(1500, 1000) > 24 * 1500**2  # which the certificate forms
-    assert estimated(2001, 1000) < estimated(2000, 1000)
-    assert estimated(10_000, 300_000, widest=2) < estimated(10_000, 300_000)
-    grown = estimated(10_000, 400_000, widest=5) - estimated(10_000, 300_000, widest=5)
-    assert grown == 3 * 24 * 100_000
-    assert 5e9 < estimated(1_000_000, 50_000) + 3 * 24 * 10_000_000 < 10e9
 
 
 @pytest.mark.slow

@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin._core.limits import Clock
-from flatmin.cones.rectangular import StackedProduct
-from flatmin.cones.semidefinite import StackedGram
-from flatmin.cones.symmetric import StackedSignedGram
 from flatmin.lab.recipes.reweighting import cells_for_every_line
-from flatmin.solvers.factored.tangent import TangentSpace, Weights
-from flatmin.solvers.lowest_rank.log_det import CROWDED, Isotropic
+from flatmin.solvers.lowest_rank.log_det import CROWDED
 
 #: Family, shape, rank and number of measurements: enough for the lowest rank, too few for the flat minimum.
 FEW = {
@@ -19,6 +14,8 @@ FEW = {
     "matrix-completion": ((24, 20), 2, 160),
     "quadratic-network": (14, 2, 44),
 }
+
+
 ABOVE = ("matrix-sensing", (12, 10), 1, 80)
 
 
@@ -267,180 +264,3 @@ class TestArguments:
         s = fm.reweighted_minimum(instance.problem, warm_start=flat)
         assert s.rank == 2
         assert error(s.matrix, instance.truth) < 1e-10
-
-
-class TestLooseRows:
-    """A row with fewer data than the rank: any of many continuations fits, and the rest is found all the same."""
-
-    @pytest.fixture
-    def starved(self):
-        instance = sample("matrix-completion", (24, 20), 2, 300, seed=0)
-        A = instance.problem.measurement
-        kept = np.ones(A.size, bool)
-        kept[np.flatnonzero(A.rows == 5)[1:]] = False
-        return fm.Problem(A.take(kept), instance.problem.data[kept]), instance.truth
-
-    def test_it_is_named_and_the_rest_is_right(self, starved):
-        problem, truth = starved
-        s = fm.reweighted_minimum(problem)
-        assert s.parts["loose_rows"].tolist() == [5]
-        assert s.parts["loose_cols"].tolist() == []
-        assert s.parts["local_injectivity"] == 0
-        rest = np.delete(np.arange(24), 5)
-        assert error(s.matrix[rest], truth[rest]) < 1e-10
-
-    def test_another_matrix_of_this_rank_fits_as_well(self, starved):
-        s = fm.reweighted_minimum(starved[0])
-        L, R = s.factors[0].copy(), s.factors[1]
-        (seen,) = starved[0].measurement.cols[starved[0].measurement.rows == 5]
-        L[5] += np.array([-R[seen, 1], R[seen, 0]])
-        assert np.linalg.norm(L[5] - s.factors[0][5]) > 0.1 * np.linalg.norm(s.factors[0][5])
-        np.testing.assert_allclose(starved[0].residual((L, R)), 0, atol=1e-9)
-
-    def test_what_depends_on_a_loose_column_is_loose(self):
-        """Row 0 is seen in two columns, one of which is seen nowhere else: both are loose at rank 2, no other is."""
-        rng = np.random.default_rng(1)
-        pattern = np.ones((9, 7), bool)
-        pattern[0, 2:] = pattern[1:, 0] = False
-        U, V = (np.linalg.qr(rng.standard_normal((d, 2)))[0] for d in (9, 7))
-        space = TangentSpace(StackedProduct(fm.measurements.Entries(*np.nonzero(pattern), (9, 7))), U, V)
-        rows, cols = space.loose()
-        assert rows.tolist() == [0]
-        assert cols.tolist() == [0]
-
-
-class TestTangentSpace:
-    """Against dense matrices."""
-
-    @pytest.fixture(params=["dense", "rank one", "entries", "operator", "gram", "complex gram", "signed gram"])
-    def space(self, request):
-        rng = np.random.default_rng(0)
-        if request.param in ("gram", "complex gram", "signed gram"):
-            x = rng.standard_normal((30, 6)) + (1j * rng.standard_normal((30, 6)) if "complex" in request.param else 0)
-            U = np.linalg.qr(rng.standard_normal((6, 2)) + (1j * x[:6, :2] if "complex" in request.param else 0))[0]
-            signs = np.array([1.0, -1.0]) if request.param == "signed gram" else 1.0
-            model = (StackedSignedGram if request.param == "signed gram" else StackedGram)(fm.measurements.RankOne(x))
-            return TangentSpace(model, U, U * signs)
-        T = rng.standard_normal((25, 6, 5))
-        whitened = {
-            "dense": fm.measurements.Dense(T),
-            "rank one": fm.measurements.RankOne(T[:, :, 0], T[:, 0]),
-            "entries": fm.measurements.Entries(*np.divmod(np.arange(0, 30, 1)[:25], 5), (6, 5), weights=T[:, 0, 0]),
-            "operator": fm.measurements.FromLinearOperator(T.reshape(25, -1), (6, 5)),
-        }[request.param]
-        U, V = (np.linalg.qr(rng.standard_normal((d, 2)))[0] for d in (6, 5))
-        return TangentSpace(StackedProduct(whitened, 0.7), U, V)
-
-    def element(self, space, seed):
-        rng, n = np.random.default_rng(seed), len(space.U) + len(space.V)
-        d = rng.standard_normal((n, 2)) + (1j * rng.standard_normal((n, 2)) if np.iscomplexobj(space.U) else 0)
-        return space.project(d)
-
-    def form(self, space, d):
-        M1, M2 = space.split(d)
-        return space.U @ M2.conj().T + M1 @ space.V.conj().T
-
-    def test_forward_and_adjoint(self, space):
-        d, y = self.element(space, 1), np.random.default_rng(2).standard_normal(space.model.whitened.size)
-        Z = self.form(space, d)
-        np.testing.assert_allclose(space.forward(d), space.model.scale * space.model.whitened.forward(Z), atol=1e-12)
-        assert np.vdot(space.project(space.adjoint(y)), d).real == pytest.approx(space.forward(d) @ y)
-
-    def test_projection(self, space):
-        d = self.element(space, 3)
-        np.testing.assert_allclose(space.project(d), d, atol=1e-13)
-        raw = np.random.default_rng(4).standard_normal(d.shape) + 0 * d
-        Z = self.form(space, raw)
-        if not isinstance(space.model, StackedProduct):
-            Z = (Z + Z.conj().T) / 2
-        np.testing.assert_allclose(self.form(space, space.project(raw)), Z, atol=1e-13)
-
-    def test_products_with_an_element_and_a_residual(self, space):
-        d, y = self.element(space, 5), np.random.default_rng(6).standard_normal(space.model.whitened.size)
-        total = self.form(space, d) + space.model.scale * space.model.whitened.adjoint(y)
-        x = np.random.default_rng(7).standard_normal((total.shape[1], 3))
-        apply, adjoint = space.operator(d, y)
-        np.testing.assert_allclose(apply(x), total @ x, atol=1e-12)
-        x = np.random.default_rng(8).standard_normal((total.shape[0], 3))
-        np.testing.assert_allclose(adjoint(x), total.conj().T @ x, atol=1e-12)
-
-    def test_weights_are_those_of_the_formed_matrix(self, space):
-        rng = np.random.default_rng(9)
-        core = rng.random((2, 2))
-        weights = Weights(core + core.T, rng.random(2))
-        d = self.element(space, 10)
-        Z, (U, V) = self.form(space, d), (space.U, space.V)
-        inner = U.conj().T @ Z @ V
-        left, right = Z @ V - U @ inner, Z.conj().T @ U - V @ inner.conj().T
-        cost = np.sum(weights.core * np.abs(inner) ** 2)
-        cost += np.sum(weights.off * (np.abs(left) ** 2).sum(axis=0))
-        cost += np.sum(weights.off * (np.abs(right) ** 2).sum(axis=0))
-        assert np.vdot(space.weigh(d, weights), d).real == pytest.approx(cost)
-
-    def test_least_squares_are_stationary(self, space):
-        target = np.random.default_rng(11).standard_normal(space.model.whitened.size)
-        weights = Weights(np.full((2, 2), 0.1), np.full(2, 0.2))
-        d = space.solve(target, space.diagonal(np.ones(2)), weights, 1e-12, 500, Clock())
-        slope = space.project(space.adjoint(target - space.forward(d)) - space.weigh(d, weights))
-        assert np.linalg.norm(slope) < 1e-9 * np.linalg.norm(target)
-
-    def test_injectivity_is_near_the_dense_one_and_not_below(self, space):
-        n = len(space.U) + len(space.V)
-        units = np.eye(2 * n).reshape(-1, n, 2)
-        units = np.concatenate([units, 1j * units]) if np.iscomplexobj(space.U) else units
-        elements = np.array([space.project(unit) for unit in units])
-        real = np.concatenate([elements.real, elements.imag], axis=2).reshape(len(units), -1)
-        _, values, basis = np.linalg.svd(real)
-        parts = basis[: np.count_nonzero(values > 1e-10)].reshape(-1, n, 4)
-        images = [space.forward(d[:, :2] + 1j * d[:, 2:] if np.iscomplexobj(space.U) else d[:, :2]) for d in parts]
-        dense = np.linalg.svd(np.array(images), compute_uv=False)
-        exact = dense[-1] / dense[0] if len(images) <= len(images[0]) else 0.0
-        found = space.injectivity(self.element(space, 12))
-        assert exact * (1 - 1e-6) - 1e-12 <= found <= 1.5 * exact + 1e-7
-
-
-def test_a_round_minimises_the_quadratic_form():
-    """With orthonormal sensing matrices, a tangent solve and the back-projected residual solve the weighted problem."""
-    rng = np.random.default_rng(0)
-    rows = np.linalg.qr(rng.standard_normal((30, 14)))[0].T
-    model = StackedProduct(fm.measurements.Dense(rows.reshape(-1, 6, 5)))
-    U, V = (np.linalg.qr(rng.standard_normal((d, d)))[0] for d in (6, 5))
-    s, smoothing, b = np.array([3.0, 1.5]), 0.4, rng.standard_normal(14)
-    space = TangentSpace(model, U[:, :2], V[:, :2])
-    d = space.solve(b, space.diagonal(s), Weights.log_det(s, smoothing), 1e-13, 1000, Clock())
-    M1, M2 = space.split(d)
-    found = space.U @ M2.T + M1 @ space.V.T + model.dual_matrix(b - space.forward(d))
-    left, right = (np.concatenate([s, np.full(n - 2, smoothing)]) for n in (6, 5))
-    inverse = np.kron(U, V) * np.outer(left, right).ravel() @ np.kron(U, V).T  # of the form's matrix, row-major
-    exact = inverse @ rows.T @ np.linalg.solve(rows @ inverse @ rows.T, b)
-    np.testing.assert_allclose(found.ravel(), exact, atol=1e-9)
-
-
-class TestIsotropic:
-    def test_dense_matrices_become_orthonormal_and_keep_their_solutions(self):
-        problem = sample("bilinear-sensing", (9, 8), 2, 40, seed=0).problem
-        even = Isotropic.of(StackedProduct(problem.measurement, 0.3), problem.data)
-        rows = even.model.whitened.matrices().reshape(40, -1)
-        np.testing.assert_allclose(rows @ rows.T, 72 / 40 * np.eye(40), atol=1e-12)
-        Z = np.random.default_rng(0).standard_normal((9, 8))
-        exact = Isotropic.of(StackedProduct(problem.measurement, 0.3), 0.3 * problem.measurement.forward(Z))
-        np.testing.assert_allclose(exact.model.whitened.forward(Z), exact.b, atol=1e-10)
-        assert exact.outside < 1e-12
-
-    def test_cells_get_equal_weights(self):
-        A = fm.measurements.Entries([0, 1, 2], [0, 1, 1], (4, 3), weights=[1.0, 2.0, 5.0])
-        even = Isotropic.of(StackedProduct(A, 2.0), 2.0 * A.forward(np.ones((4, 3))))
-        np.testing.assert_allclose(even.model.whitened.norms(), 1)
-        np.testing.assert_allclose(even.b, even.model.scale)
-        assert even.model.scale**2 * 3 == pytest.approx(12)
-
-    def test_dependent_matrices_are_dropped_and_contradictions_measured(self):
-        T = np.random.default_rng(0).standard_normal((5, 3, 3))
-        T[4] = T[0]
-        A = fm.measurements.Dense(T)
-        b = A.forward(np.ones((3, 3)))
-        assert Isotropic.of(StackedProduct(A), b).outside < 1e-12
-        b[4] += 1
-        even = Isotropic.of(StackedProduct(A), b)
-        assert len(even.b) == 4
-        assert even.outside == pytest.approx(np.sqrt(0.5) / np.linalg.norm(b))

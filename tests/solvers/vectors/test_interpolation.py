@@ -1,14 +1,11 @@
 """Fits by positive semidefinite matrices: recovered truths, misfits proved least, second interpolants."""
 
-from itertools import pairwise
-
 import cvxpy as cp
 import numpy as np
 import pytest
 
 from flatmin._core.limits import Clock
 from flatmin.measurements import CodedDiffraction, RankOne
-from flatmin.solvers.vectors.amplitude_steps import Search, descend
 from flatmin.solvers.vectors.another_interpolant import another_interpolant
 from flatmin.solvers.vectors.interpolation import _lowest, interpolate
 
@@ -159,28 +156,6 @@ def test_starting_from_the_solution_takes_no_search():
     found = interpolate(A, b, clock=clock, start=S)
     assert clock.iterations <= 1
     assert distance(found.U, S) < 1e-13
-
-
-@pytest.mark.parametrize(("m", "exists"), [(30, True), (90, False)])
-def test_another_interpolant_exists_only_below_the_threshold(m, exists):
-    A, S, b = instance(20, m, 1, float)
-    other = another_interpolant(A, b, S, clock=Clock())
-    assert (other is not None) == exists
-    if exists:
-        np.testing.assert_allclose(A.forward_factors(other, other), b, rtol=1e-7)
-        assert distance(other, S) > 1e-3
-
-
-def test_steps_go_down_the_quartic():
-    """Each step leaves a smaller misfit than any nearby length would, and the misfit never rises."""
-    A, _, b = instance(15, 60, 2, complex)
-    search = Search(A, b / np.sqrt(np.mean(b**2)), np.ones(60), Clock(), 15)
-    point = search.at(draw(np.random.default_rng(3), (15, 2), complex) / 5)
-    misfits = [point.misfit]
-    for _ in range(8):
-        point = descend(search, point, 1)
-        misfits.append(point.misfit)
-    assert all(after < before for before, after in pairwise(misfits))
 
 
 def test_lowest_eigenvalues_by_lanczos_are_those_of_the_array():

@@ -10,9 +10,7 @@ from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.solvers.vectors import uniqueness_dual as module
 from flatmin.solvers.vectors.another_interpolant import another_interpolant
 from flatmin.solvers.vectors.complement import Complement
-from flatmin.solvers.vectors.margin_ascent import _constraints, ascend_margin
-from flatmin.solvers.vectors.raised_eigenvalues import raise_lowest
-from flatmin.solvers.vectors.uniqueness_dual import _margin, _proposal, uniqueness_dual
+from flatmin.solvers.vectors.uniqueness_dual import _margin, uniqueness_dual
 
 
 def draw(rng, shape, dtype):
@@ -143,19 +141,6 @@ def test_the_margin_by_lanczos_is_that_of_the_array(monkeypatch):
     assert _margin(complement, dual, 0) == pytest.approx(dense, rel=2e-3)
 
 
-@pytest.mark.parametrize("dtype", [float, complex])
-def test_raising_the_lowest_eigenvalues_makes_a_proof_of_a_proposal_that_is_none(dtype):
-    """A margin that is slightly negative becomes positive, while the constraints stay."""
-    A, U = coded(12, 16, 6, seed=3) if dtype is complex else instance(100, 290, 1, float, seed=0)
-    complement = Complement(A, np.linalg.qr(U)[0])
-    dual = _proposal(complement, 0)
-    before = dense_margin(A, dual, U)[0]
-    smallest, mean, residual = dense_margin(A, raise_lowest(complement, dual, 0), U)
-    assert smallest > max(before, 0)
-    assert mean == pytest.approx(1)
-    assert residual < 1e-13
-
-
 def test_pixels_that_no_mask_sees_do_not_count():
     rng = np.random.default_rng(0)
     masks = draw(rng, (12, 6, 6), complex)
@@ -170,27 +155,6 @@ def test_pixels_that_no_mask_sees_do_not_count():
     np.testing.assert_allclose(values[:2], 0, atol=1e-12)
     assert values[2] > 0.2
     assert np.sum(values) == pytest.approx(34)
-
-
-def test_the_proposal_meets_its_constraints():
-    A, U = instance(30, 300, 3, complex)
-    complement = Complement(A, np.linalg.qr(U)[0])
-    dual = _proposal(complement, 0)
-    assert np.linalg.norm(A.adjoint(dual) @ U) < 1e-12 * np.linalg.norm(U)
-    p = ascend_margin(complement, dual)
-    assert np.linalg.norm(A.adjoint(p) @ U) < 1e-6 * np.linalg.norm(U) * np.linalg.norm(A.adjoint(p), 2)
-
-
-@pytest.mark.parametrize("dtype", [float, complex])
-def test_constraints_are_those_of_a_matrix_that_vanishes_on_the_columns(dtype):
-    rng = np.random.default_rng(0)
-    X, r = draw(rng, (50, 6), dtype), 2
-    C = _constraints(X[:, r:], X[:, :r])
-    p = np.linalg.qr(C, mode="complete")[0][:, C.shape[1] :] @ rng.standard_normal(50 - C.shape[1])
-    W = (X.conj().T * p) @ X
-    assert C.shape[1] == (2 * 2 * 4 + 4 if dtype is complex else 2 * 4 + 3) + 1
-    np.testing.assert_allclose(W[:, :r], 0, atol=1e-10)
-    assert np.sum(p) == pytest.approx(0, abs=1e-10)
 
 
 def test_degenerate_ranks():

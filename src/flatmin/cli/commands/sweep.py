@@ -174,10 +174,10 @@ class Pace:
             yield f"waiting for {counted(state['waiting'], 'trial')} of another process"
         elif state["done"] < state["total"]:
             if self._first is None:
-                self._first = self._clock(), state["made"]
+                self._first = self._clock(), state["computed"]
                 return
             start, before = self._first
-            each = (self._clock() - start) / max(state["made"] - before, 1)
+            each = (self._clock() - start) / max(state["computed"] - before, 1)
             yield f"about {spoken(each * (state['total'] - state['done']))} left"
 
 

@@ -1,6 +1,6 @@
-r"""Numbers about boundaries that claims are made of, each with its interval.
+"""Estimates about boundaries with their intervals: distances from predictions, slopes, and paired differences.
 
-A number that the trials do not tell is ``(nan, −inf, inf)``, which leaves a claim open.
+An estimate that the trials do not determine is ``(nan, −inf, inf)``, which leaves a claim open.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ __all__ = [
     "slope_over",
 ]
 
-#: A prediction of the boundary, in units of what success sets in along.
-Prediction = Callable[[Mapping[str, Any]], float]
+#: From the parameters of a column to a number in units of the parameter of the transition.
+Formula = Callable[[Mapping[str, Any]], float]
 
-#: What share of successes is about none at one end of what was tried, and all but about all at the other.
+#: A success rate below NEARLY counts as 0, above 1 − NEARLY as 1.
 NEARLY = 0.1
 
 
@@ -49,7 +49,7 @@ class Number(NamedTuple):
     high: float
 
     def folded(self, at: float) -> Number:
-        """Return how far it is from a number, on either side.
+        """Return the distance from a number.
 
         Examples
         --------
@@ -65,37 +65,37 @@ UNKNOWN = Number(math.nan, -math.inf, math.inf)
 
 
 def boundary_of(column: Column, level: float = 0.95) -> Number:
-    """Return the boundary of a column; where its band goes beyond what was tried, it has no end on that side."""
-    if not _resolvable([column]):
+    """Return the boundary of a column. The interval is unbounded on a side where the band goes beyond the trials."""
+    if not column.resolvable:
         return UNKNOWN
-    found, tried = column.knowledge.boundary(level), column.points[np.array(column.trials) > 0]
+    found, tried = column.posterior.boundary(level), column.tried
     low = found.low if found.low >= tried.min() else -math.inf
     return Number(found.value, low, found.high if found.high <= tried.max() else math.inf)
 
 
 def distance(
-    columns: Sequence[Column], predicted: Prediction, unit: Prediction, *, level: float = 0.95, among: int = 0
+    columns: Sequence[Column], predicted: Formula, unit: Formula, *, level: float = 0.95, among: int = 0
 ) -> Number:
-    """Return the largest distance over columns between the boundary and a prediction, in a unit.
+    """Return the largest distance between boundary and prediction over all columns, in given units.
 
     Parameters
     ----------
     columns : sequence of Column
     predicted, unit : callable
-        Of a column's parameters; in units of what success sets in along.
+        Functions of a column's parameters, in units of the parameter of the transition.
     level : float
-        Of all bands together: each has a level that is higher by Bonferroni's rule.
+        Simultaneous level of all bands; each has a higher one by Bonferroni's rule.
     among : int
-        The number of comparisons that share the level, if there are more than these columns.
+        The number of comparisons that share the level, if it is more than the number of columns.
 
     Returns
     -------
     Number
-        Of the farthest column. What is far in one column is far, so ``low`` is the largest of all lower ends.
+        The largest distance; its ends are the largest lower and the largest upper end of all columns.
     """
     each = shared_level(max(among, len(columns), 1), level)
     found = []
-    for column in _resolvable(columns):
+    for column in filter(_resolvable, columns):
         ends = (np.array(boundary_of(column, each)) * column.scale).tolist()
         expected, size = predicted(column.parameters), unit(column.parameters)
         found.append([part / size for part in Number(*ends).folded(expected)])
@@ -103,16 +103,16 @@ def distance(
 
 
 def largest(columns: Sequence[Column], level: float = 0.95) -> Number:
-    """Return the largest boundary of the columns, in units of the scale; the level is that of all bands together."""
+    """Return the largest boundary of the columns in units of the scale, at a simultaneous level of all bands."""
     each = shared_level(max(len(columns), 1), level)
-    found = [boundary_of(column, each) for column in _resolvable(columns)]
+    found = [boundary_of(column, each) for column in filter(_resolvable, columns)]
     return Number(*(max(parts) for parts in zip(*found, strict=True))) if found else UNKNOWN
 
 
-def ratio(columns: Sequence[Column], predicted: Prediction, level: float = 0.95) -> Number:
-    """Return the boundary over a prediction, one number for all columns, each with a width of its own."""
+def ratio(columns: Sequence[Column], predicted: Formula, level: float = 0.95) -> Number:
+    """Return the boundary divided by a prediction, as one number for all columns, each with its own width."""
     counts = []
-    for column in _resolvable(columns):
+    for column in filter(_resolvable, columns):
         unit = predicted(column.parameters)
         counts.append(column.counts | {"points": np.array(column.along, float) / unit})
     if not counts:
@@ -121,11 +121,8 @@ def ratio(columns: Sequence[Column], predicted: Prediction, level: float = 0.95)
     return Number(found.value, found.low, found.high) if found.inside else UNKNOWN
 
 
-def growth(columns: Sequence[Column], over: str, unit: Prediction, level: float = 0.95) -> Number:
-    """Return the exponent e of ``boundary / unit ∝ size^e`` over a parameter of the columns.
-
-    A line through logarithms by `slope_over`.
-    """
+def growth(columns: Sequence[Column], over: str, unit: Formula, level: float = 0.95) -> Number:
+    """Return the exponent e of ``boundary / unit ∝ size^e`` over a parameter, by a line through logarithms."""
     return slope_over(
         columns,
         lambda column: math.log(column.parameters[over]),
@@ -140,26 +137,26 @@ def slope_over(
     height: Callable[[Column, float], float],
     level: float = 0.95,
 ) -> Number:
-    """Return the slope of boundaries over what the columns differ in.
+    """Return the slope of a line through the boundaries of columns.
 
-    A line by `slope` through the columns whose bands lie within the points that were tried, at least three. Another
-    column says on which side of these points its boundary is. Left out it would bend the line on one side: above on the
-    right and below on the left the slope may be larger by any amount, so that the interval has no upper end; the other
-    way round it has no lower end.
+    The line goes through the columns whose bands lie within the points with trials, at least three. The boundary of any
+    other column is only known to lie above or below its points. If it lies above on the right of the line's centre, or
+    below on the left, the slope may be larger by any amount and the interval has no upper end; in the two other cases
+    it has no lower end.
 
     Parameters
     ----------
     columns : sequence of Column
     place : callable
-        Of a column: its place on the axis.
+        ``place(column)`` is the position on the horizontal axis.
     height : callable
-        Of a column and a boundary in units of the scale, which it rises with.
+        ``height(column, boundary)`` is the position on the vertical axis; it increases with the boundary.
     level : float
-        Of the interval.
+        Probability of the interval.
     """
     seen, left = [], []
-    for column in _resolvable(columns):
-        at, tried = column.knowledge.boundary(), column.points[np.array(column.trials) > 0]
+    for column in filter(_resolvable, columns):
+        at, tried = column.posterior.boundary(), column.tried
         if at.low >= tried.min() and at.high <= tried.max():
             ends = [height(column, x) for x in (at.value, at.low, at.high)]
             seen.append((place(column), ends[0], (ends[2] - ends[1]) / (2 * _quantile(0.95))))
@@ -177,47 +174,47 @@ def slope_over(
 
 
 def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
-    """Return the slope of a line through points of known spread, at least three, with its interval.
+    """Return the slope of a line through at least three points with known standard deviations.
 
-    Least squares, each weighted by its spread. Where the points are farther from the line than these spreads say, the
-    interval is Student's with n − 2 degrees of freedom, which goes by how far they are.
+    By weighted least squares. If the residuals exceed the standard deviations, the interval is Student's with n − 2
+    degrees of freedom instead of the normal one.
     """
     weights = spread**-2.0
     middle, height = (float(weights @ values / weights.sum()) for values in (x, y))
-    strength = float(weights @ (x - middle) ** 2)
-    if strength == 0:
+    spread_of_x = float(weights @ (x - middle) ** 2)
+    if spread_of_x == 0:
         return UNKNOWN
-    estimate = float(weights @ ((x - middle) * (y - height))) / strength
+    estimate = float(weights @ ((x - middle) * (y - height))) / spread_of_x
     free = len(x) - 2
     misfit = float(weights @ (y - height - estimate * (x - middle)) ** 2) / free
     size = math.sqrt(misfit) * float(t.ppf((1 + level) / 2, free)) if misfit > 1 else _quantile(level)
-    half = size / math.sqrt(strength)
+    half = size / math.sqrt(spread_of_x)
     return Number(estimate, estimate - half, estimate + half)
 
 
 def difference(evidence: Evidence, name: str, first: Value, second: Value, level: float = 0.95) -> Number:
-    """Return how much later success sets in at one value of a parameter than at another, on the same draws.
+    """Return the boundary at one value of a paired parameter minus that at another, on the same draws.
 
-    The boundary is estimated by the area between the shares of successes and one (Spearman and Kärber), in units of the
-    scale: no model of the share, and a sum over cells, so that the difference is one of paired draws. It is averaged
-    over columns. One more draw in which the two differ is allowed for, where it would matter most: to agree on a few
-    draws proves little.
+    The boundary is estimated by the area between the success rate and one (Spearman and Kärber), in units of the scale.
+    This needs no model of the rate, and is a sum over cells, so that the difference uses paired draws. It is averaged
+    over columns. The interval allows for one further draw in which the two differ, at the most influential point,
+    because agreement on a few draws proves little.
 
     Parameters
     ----------
     evidence : Evidence
-        Of a recipe with a transition.
+        Evidence of an experiment with a transition.
     name : str
-        The parameter, which is paired.
+        The paired parameter.
     first, second : number or str
         Its values.
 
     Returns
     -------
     Number
-        Boundary at the first minus boundary at the second. Unknown if fewer than two cells of each column have two
-        draws or more that both saw. Where in a column one side does not come from about no successes to about all, what
-        lies beyond the grid is not seen: the interval has no end on the side to which it would move the difference.
+        Boundary at the first value minus boundary at the second. Unknown if each column has fewer than two cells with
+        at least two common draws. If the success rate of one side does not go from about 0 to about 1 within a column,
+        the grid misses a part of the area, and the interval is unbounded on the side to which this part would move it.
 
     References
     ----------
@@ -246,10 +243,9 @@ def difference(evidence: Evidence, name: str, first: Value, second: Value, level
 
 
 def _unseen(cells: list[tuple[float, Array]], falling: bool) -> tuple[bool, bool]:
-    """Return whether what lies beyond the cells may lessen the area between both shares, and whether it may add to it.
+    """Return whether the area between both success rates may be smaller, and whether larger, than the cells show.
 
-    A share that has not come to about none or about all at an end goes on beyond it: its part of the area is larger
-    there by any amount, and its sign is known.
+    A rate that has not reached about 0 or about 1 at an end goes on beyond it and adds an unknown area of known sign.
     """
     start, end = (np.mean(pairs, axis=0) for _, pairs in (cells[0], cells[-1]))
     none, every = (end, start) if falling else (start, end)
@@ -259,7 +255,7 @@ def _unseen(cells: list[tuple[float, Array]], falling: bool) -> tuple[bool, bool
 
 
 def _area(cells: list[tuple[float, Array]]) -> tuple[float, float, float]:
-    """Return the area between the shares of the second and the first, its variance, and the most that a draw adds."""
+    """Return the area between both success rates, its variance, and the largest contribution of a single draw."""
     differences = [pairs[:, 1] - pairs[:, 0] for _, pairs in cells]
     x = np.array([at for at, _ in cells])
     steps = np.diff(x, prepend=x[0], append=x[-1])
@@ -271,24 +267,19 @@ def _area(cells: list[tuple[float, Array]]) -> tuple[float, float, float]:
 
 
 def beyond(columns: Sequence[Column], factor: float) -> tuple[int, int]:
-    """Return successes and trials of the cells where success is expected throughout.
-
-    They lie above the upper end of their column's band by a factor, or, where success ends along the column, below the
-    lower end by that factor.
-    """
+    """Return successes and trials of the cells beyond their column's band by a factor, on the side of success."""
     successes = trials = 0
-    for column in _resolvable(columns):
-        boundary = column.knowledge.boundary()
+    for column in filter(_resolvable, columns):
+        boundary = column.posterior.boundary()
         safe = column.points <= boundary.low / factor if column.falling else column.points >= boundary.high * factor
         successes += int(np.sum(np.array(column.successes)[safe]))
         trials += int(np.sum(np.array(column.trials)[safe]))
     return successes, trials
 
 
-def _resolvable(columns: Sequence[Column]) -> list[Column]:
-    """Return the columns that have at least two points that were tried."""
-    return [column for column in columns if np.unique(column.points[np.array(column.trials) > 0]).size > 1]
-
-
 def _quantile(level: float) -> float:
     return float(ndtri((1 + level) / 2))
+
+
+def _resolvable(column: Column) -> bool:
+    return column.resolvable

@@ -1,8 +1,8 @@
-"""Successes of a sweep by cell and column, and where they set in."""
+"""Phase maps: successes of an experiment by cell, in columns along the parameter of its transition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,25 +15,29 @@ from flatmin.lab.evidence import Evidence
 from flatmin.lab.runs.experiment import Experiment, key_of
 from flatmin.lab.runs.store import Result
 
-__all__ = ["Column", "PhaseMap", "columns_of"]
+__all__ = ["Column", "PhaseMap", "Prediction", "columns_of", "columns_over", "parameter_along", "predictions_of"]
+
+
+#: From the parameters of a column to the predicted boundary in units of the parameter, None or NaN for no prediction.
+Prediction = Callable[[Mapping[str, Any]], float | None]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a map: the cells that differ only in the parameter along which success sets in.
+    """The cells of a map that differ only in the parameter along which success begins.
 
     Attributes
     ----------
     parameters : dict
-        What they have in common.
+        Their common parameters.
     scale : float
-        The number that the boundary is expected to be a multiple of.
+        The unit of the boundary.
     along : tuple of float
-        The parameter's values, ascending.
+        The values of the parameter, ascending.
     successes, trials : tuple of int
-        Counts of each.
+        Counts for each value.
     falling : bool
-        Whether success ends along it.
+        Whether success ends along the parameter instead.
     """
 
     parameters: Mapping[str, Any]
@@ -45,13 +49,28 @@ class Column:
 
     @property
     def points(self) -> Array:
-        """The positions x of the cells."""
+        """The positions of the cells in units of the scale."""
         return np.array(self.along, float) / self.scale
 
     @property
-    def knowledge(self) -> Posterior:
-        """What the trials tell about the boundary."""
+    def tried(self) -> Array:
+        """The points that have trials."""
+        return self.points[np.array(self.trials) > 0]
+
+    @property
+    def resolvable(self) -> bool:
+        """Whether trials at two different points exist, so that they say something about the boundary."""
+        return np.unique(self.tried).size > 1
+
+    @property
+    def posterior(self) -> Posterior:
+        """The posterior distribution of the boundary."""
         return Posterior(**self.counts)
+
+    @property
+    def boundary(self) -> Boundary | None:
+        """The boundary in units of the scale, None if the trials say nothing about it."""
+        return self.posterior.boundary() if self.resolvable else None
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -65,43 +84,42 @@ class Column:
 
 
 class PhaseMap:
-    """Successes of a recipe that has a transition, column by column.
+    """The successes of an experiment with a transition, column by column.
 
     Parameters
     ----------
-    recipe : Experiment
-        With a `Transition`.
+    experiment : Experiment
+        An experiment with a `Transition`.
     results : iterable of Result
-        Those that failed or lack the metric count for nothing.
+        Results. Those that failed or lack the metric are ignored.
 
     Raises
     ------
     InputError
-        If the recipe has no transition.
+        If the experiment has no transition.
     """
 
-    def __init__(self, recipe: Experiment, results: Iterable[Result]) -> None:
-        if recipe.transition is None:
-            raise InputError(f"the recipe {recipe.name} has no transition, expected one that maps success")
-        about = recipe.transition
-        counts: dict[str, list[int]] = {key_of(cell): [0, 0] for cell in recipe.cells}
+    def __init__(self, experiment: Experiment, results: Iterable[Result]) -> None:
+        about = experiment.transition
+        along = parameter_along(experiment)
+        assert about is not None
+        counts: dict[str, list[int]] = {key_of(cell): [0, 0] for cell in experiment.cells}
         for result in results:
-            outcome, count = result.metrics.get(about.success), counts.get(result.trial.key[0])
-            if count is not None and outcome is not None:
-                count[0] += bool(outcome)
+            success, count = result.metrics.get(about.success), counts.get(result.trial.key[0])
+            if count is not None and success is not None:
+                count[0] += bool(success)
                 count[1] += 1
         groups: dict[str, list[Mapping[str, Any]]] = {}
-        for cell in recipe.cells:
-            rest = {name: value for name, value in cell.items() if name != about.along}
+        for cell in experiment.cells:
+            rest = {name: value for name, value in cell.items() if name != along}
             groups.setdefault(key_of(rest), []).append(cell)
         self.columns: list[Column] = []
         for cells in groups.values():
-            cells = sorted(cells, key=lambda cell: cell[about.along])
-            common = {name: value for name, value in cells[0].items() if name != about.along}
-            tally = [counts[key_of(cell)] for cell in cells]
-            along = tuple(cell[about.along] for cell in cells)
-            s, n = tuple(c[0] for c in tally), tuple(c[1] for c in tally)
-            self.columns.append(Column(common, about.scale(common), along, s, n, about.falling))
+            cells = sorted(cells, key=lambda cell: cell[along])
+            common = {name: value for name, value in cells[0].items() if name != along}
+            successes, trials = zip(*(counts[key_of(cell)] for cell in cells), strict=True)
+            points = tuple(cell[along] for cell in cells)
+            self.columns.append(Column(common, about.scale(common), points, successes, trials, about.falling))
 
     def select(self, **parameters: Any) -> list[Column]:
         """Return the columns with these parameters."""
@@ -109,9 +127,9 @@ class PhaseMap:
         return [column for column in self.columns if all(column.parameters.get(n) == v for n, v in wanted)]
 
     def constant(self, level: float = 0.95, **parameters: Any) -> Boundary:
-        """Return the one c of ``m* = c · scale`` for all columns with these parameters; each keeps a width of its own.
+        """Return the one c of ``m* = c · scale`` for all columns with these parameters; each keeps its own width.
 
-        Its band is what chance leaves open *if* there is one constant; compare it with the columns' own bands.
+        The band assumes that one constant exists; compare it with the bands of single columns.
 
         Raises
         ------
@@ -124,6 +142,45 @@ class PhaseMap:
         return pooled_boundary([column.counts for column in chosen], level)
 
 
+def parameter_along(experiment: Experiment) -> str:
+    """Return the parameter of the experiment's transition, or raise `InputError` if it has no transition."""
+    if experiment.transition is None:
+        raise InputError(f"the recipe {experiment.name} has no transition, expected one that maps success")
+    return experiment.transition.along
+
+
 def columns_of(evidence: Evidence, **parameters: Any) -> list[Column]:
-    """Return the columns of the evidence's phase map with these parameters; none where it has no results."""
+    """Return the columns of the evidence's phase map with these parameters; none if it has no results."""
     return PhaseMap(evidence.experiment, evidence.results).select(**parameters) if len(evidence) else []
+
+
+def columns_over(evidence: Evidence, over: str) -> dict[Any, Column]:
+    """Return the column at each value of a parameter, ascending.
+
+    Raises
+    ------
+    InputError
+        If there are several columns at one value, or a column lacks the parameter.
+    """
+    found: dict[Any, Column] = {}
+    for column in columns_of(evidence):
+        if over not in column.parameters:
+            there = ", ".join(sorted(column.parameters))
+            raise InputError(f"a column of the map has no parameter {over!r}, expected one of {there}")
+        at = column.parameters[over]
+        if at in found:
+            other = found[at].parameters
+            names = set(other) | set(column.parameters)
+            differ = sorted(name for name in names if other.get(name) != column.parameters.get(name))
+            raise InputError(
+                f"there are several columns with {over} = {at!r}, which differ in {', '.join(differ)}; "
+                f"select one value of it first"
+            )
+        found[at] = column
+    return {at: found[at] for at in sorted(found, key=lambda at: (isinstance(at, str), at))}
+
+
+def predictions_of(columns: Mapping[Any, Column], predicted: Prediction | None) -> dict[Any, float]:
+    """Return the prediction for each column that has one."""
+    expected = {at: predicted(column.parameters) for at, column in columns.items()} if predicted else {}
+    return {at: float(value) for at, value in expected.items() if value is not None and np.isfinite(value)}

@@ -1,9 +1,9 @@
-r"""Where success sets in: intervals of each cell, and the boundary with its band.
+r"""The boundary between failure and success along a parameter: its posterior distribution and its 95 % band.
 
-In a column of a map the share of successes is modelled as ``p(x) = 1 / (1 + exp(−(x − c)/w))``, with ``x = m / scale``.
-If ``scale`` is ``r (d1 + d2)``, the boundary is ``m* = c r (d1 + d2)``. Where success sets in between two neighbouring
-points, the likelihood has no maximum in w; so it is integrated over w, with all widths equally likely a priori on a
-logarithmic scale, and all c equally likely. The band holds 95 % of what then is known about c.
+The success probability is modelled as ``p(x) = 1 / (1 + exp(−(x − c)/w))`` with ``x = m / scale``; for the scale
+``r (d1 + d2)`` the boundary is ``m* = c r (d1 + d2)``. If success begins between two neighbouring points, the
+likelihood has no maximum in w. So w is integrated out, with a prior that is uniform in c and in log w. The band is the
+central 95 % of the posterior of c.
 """
 
 from __future__ import annotations
@@ -18,21 +18,26 @@ from scipy.special import entr, expit, log_expit, logsumexp, ndtri
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.report.words import number
 
 __all__ = ["Boundary", "Posterior", "fit_boundary", "pooled_boundary", "wilson"]
 
-#: Points of the grid over boundaries and over widths.
-CENTRES, WIDTHS = 101, 16
-#: Points that are looked at closer: those whose logarithm of the likelihood is at most this far below the largest.
+#: Number of grid points over boundaries c.
+CENTRES = 101
+#: Number of grid points over widths w.
+WIDTHS = 16
+#: The grid is refined to points whose log-likelihood is at most this far below the largest.
 DEPTH = 20.0
-#: The narrowest width, in distances of neighbouring points, and the widest, in ranges of all points.
-NARROWEST, WIDEST = 0.05, 0.5
-#: How far beyond the outermost points the boundary may lie, in ranges.
+#: The smallest width, in units of the smallest distance between points.
+NARROWEST = 0.05
+#: The largest width, in units of the range of all points.
+WIDEST = 0.5
+#: Largest distance of the boundary from the outermost points, in units of their range.
 MARGIN = 0.5
 
 
 def wilson(successes: Any, trials: Any, level: float = 0.95) -> tuple[Array, Array]:
-    """Return Wilson's interval for a probability; without trials it is from 0 to 1.
+    """Return Wilson's interval for a probability, which is [0, 1] without trials.
 
     Parameters
     ----------
@@ -77,18 +82,18 @@ def wilson(successes: Any, trials: Any, level: float = 0.95) -> tuple[Array, Arr
 
 @dataclass(frozen=True)
 class Boundary:
-    """Where success sets in, in units of the scale.
+    """A boundary in units of the scale.
 
     Attributes
     ----------
     value, low, high : float
-        c: the median of what is known, and the ends of the band.
+        The posterior median of c and the ends of its band.
     width : float
-        w: the share of successes rises from 27 % to 73 % over twice this.
+        The median of w; the success probability rises from 27 % to 73 % over twice this width.
     inside : bool
-        Whether the band lies within the points that were tried; if not, the map does not show the boundary.
+        Whether the band lies within the points with trials. If not, the trials do not show the boundary.
     trials : int
-        How many trials it rests on.
+        The number of trials.
     """
 
     value: float
@@ -98,21 +103,28 @@ class Boundary:
     inside: bool
     trials: int
 
+    def times(self, scale: float) -> Boundary:
+        """Return the boundary in other units."""
+        value, low, high, width = (scale * end for end in (self.value, self.low, self.high, self.width))
+        return Boundary(value, low, high, width, self.inside, self.trials)
+
+    def __str__(self) -> str:
+        return f"{number(self.value)} ({number(self.low)} to {number(self.high)})"
+
 
 class Posterior:
-    """What the trials of a column tell about its boundary.
+    """The posterior distribution of boundary and width, given the trials of a column.
 
     Parameters
     ----------
     points : array_like, shape (n,)
-        x of each cell, at least two different ones.
+        The position x of each cell; at least two are different.
     successes, trials : array_like, shape (n,)
         Counts of each cell.
     falling : bool
         Whether success ends at the boundary instead.
     centres : array_like, optional
-        Boundaries that are considered; by default those that the trials leave likely, of all from half the range below
-        the lowest point to as much above the highest.
+        Grid of boundaries. By default a grid over those that are likely, at most half the range beyond the points.
 
     Raises
     ------
@@ -148,7 +160,7 @@ class Posterior:
 
     @cached_property
     def likelihood(self) -> Array:
-        """Logarithm of the likelihood, (centres, widths), up to a constant."""
+        """The log-likelihood, (centres, widths), up to a constant."""
         return self._likelihood()
 
     def _likelihood(self) -> Array:
@@ -159,7 +171,7 @@ class Posterior:
 
     @cached_property
     def of_centres(self) -> Array:
-        """Logarithm of the likelihood of each boundary, (centres,), averaged over widths."""
+        """The log-likelihood of each boundary, (centres,), averaged over widths."""
         return np.asarray(logsumexp(self.likelihood, axis=1) - np.log(WIDTHS))
 
     def boundary(self, level: float = 0.95) -> Boundary:
@@ -171,10 +183,10 @@ class Posterior:
         return Boundary(value, low, high, width, inside, int(self._trials.sum()))
 
     def information(self, points: Any) -> Array:
-        """Return what one more trial at each point would tell about boundary and width, in nats, on average.
+        """Return the expected information of one more trial at each point about boundary and width, in nats.
 
-        It is the mutual information of the outcome with c and w: large where the success probability is near one half
-        *because* the boundary is not known, small where it is known to be near one half.
+        This is the mutual information of the trial's success with c and w. It is large where the success is uncertain
+        because the boundary is unknown, and small where the success probability is known to be near one half.
 
         References
         ----------
@@ -190,18 +202,18 @@ class Posterior:
 
 
 def fit_boundary(points: Any, successes: Any, trials: Any, *, falling: bool = False, level: float = 0.95) -> Boundary:
-    """Return where success sets in along a column, with its band.
+    """Return the boundary along a column, with its band.
 
     Parameters
     ----------
     points : array_like, shape (n,)
-        x of each cell.
+        The position of each cell.
     successes, trials : array_like, shape (n,)
         Counts of each cell.
     falling : bool
         Whether success ends at the boundary instead.
     level : float
-        Of the band.
+        Probability of the band.
 
     Returns
     -------
@@ -222,18 +234,14 @@ def fit_boundary(points: Any, successes: Any, trials: Any, *, falling: bool = Fa
 
 
 def pooled_boundary(columns: Sequence[Mapping[str, Any]], level: float = 0.95) -> Boundary:
-    """Return the one boundary of several columns, each with a width of its own.
+    """Return one boundary for several columns, each with its own width.
 
     Parameters
     ----------
     columns : sequence of dict
         The arguments of `Posterior` for each: ``points``, ``successes``, ``trials``, ``falling``.
     level : float
-        Of the band.
-
-    Returns
-    -------
-    Boundary
+        Probability of the band.
     """
     x = np.concatenate([np.ravel(column["points"]) for column in columns])
     reach = x.max() - x.min()
@@ -248,7 +256,7 @@ def pooled_boundary(columns: Sequence[Mapping[str, Any]], level: float = 0.95) -
 
 
 def _around(grid: Array, likely: Array) -> tuple[float, float]:
-    """Return the ends of the part of a grid that is likely, one step beyond."""
+    """Return the ends of the likely part of a grid, extended by one step."""
     inside = np.flatnonzero(likely)
     return float(grid[max(inside[0] - 1, 0)]), float(grid[min(inside[-1] + 1, len(grid) - 1)])
 

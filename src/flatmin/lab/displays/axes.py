@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.displays.levels import is_number, said, spot
+from flatmin.lab.displays.levels import is_number, level_text, positions
 from flatmin.lab.displays.style import background, look
 from flatmin.lab.displays.summary import within_reach
 from flatmin.report.words import exponent_of, number
@@ -67,9 +67,9 @@ def levels_on_x(ax: Any, levels: Sequence[Any]) -> None:
     """Put ticks at the levels that there are, where words do not run into each other."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-    places = spot(levels)
+    places = positions(levels)
     numbers = all(is_number(level) for level in levels)
-    words = [said(level) for level in levels]
+    words = [level_text(level) for level in levels]
     sizes = np.array([5.5 * len(word) for word in words])
     tight = np.diff(_across(ax, levels)) < (sizes[1:] + sizes[:-1]) / 2 + 4
     if numbers and (tight.any() or not levels):
@@ -99,7 +99,7 @@ def dodges(ax: Any, levels: Sequence[Any], count: int) -> list[Any]:
 def _across(ax: Any, levels: Sequence[Any]) -> Array:
     """Return how far levels are from the left end of an axis of about this length, in points."""
     ends = [(end, 1.0) for end in ax.get_xlim()]
-    x = ax.transScale.transform([*ends, *((place, 1.0) for place in spot(levels).values())])[:, 0]
+    x = ax.transScale.transform([*ends, *((place, 1.0) for place in positions(levels).values())])[:, 0]
     return np.asarray((x[2:] - x[0]) / (x[1] - x[0]) * 0.8 * _points(ax))
 
 

@@ -1,4 +1,4 @@
-"""Where success sets in, in units of the number that it is expected to be a multiple of."""
+"""Display of boundaries between failure and success, in units of the scale."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.boundary.phase_map import Column
+from flatmin.lab.boundary.phase_map import Prediction, columns_over, parameter_along, predictions_of
 from flatmin.lab.boundary.posterior import Boundary
 from flatmin.lab.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
 from flatmin.lab.displays.base import Display
-from flatmin.lab.displays.boundaries import Predicted, along_of, columns_over, found_in, predictions_of, told
-from flatmin.lab.displays.levels import begun, explained, groups, is_number, ordered, rank, said, spoken, spot
+from flatmin.lab.displays.levels import (
+    full_caption,
+    groups,
+    is_number,
+    level_name,
+    level_text,
+    ordered,
+    positions,
+    rank,
+    sentence_start,
+)
 from flatmin.lab.displays.style import colour
 from flatmin.lab.evidence import Evidence
 from flatmin.report.words import number
@@ -29,15 +38,15 @@ class BoundaryLine:
     Attributes
     ----------
     label : str
-        What the line is called.
+        The name of the line.
     look : int
-        Index of its looks.
+        The index of its look.
     boundaries : dict
         The `Boundary` at each value of the parameter, in units of the scale.
     tried : dict
-        The smallest and the largest point that was tried there.
+        The smallest and the largest point with trials there.
     predictions : dict
-        What was predicted, in units of the scale.
+        The predicted boundaries, in units of the scale.
     """
 
     label: str
@@ -51,18 +60,18 @@ class BoundaryLine:
 class BoundaryDisplay(Display):
     """Boundaries in units of the scale against a parameter, with 95 % bands, one line for each level of another.
 
-    `from_evidence` makes it. Where the band goes beyond what was tried, an arrow stands in its place.
+    An arrow replaces the end of a band that goes beyond the points with trials.
 
     Attributes
     ----------
     over : str
         The parameter.
     lines : list of BoundaryLine
-        What is drawn.
+        The lines.
     x_log : bool
-        Whether the axis is logarithmic.
+        Whether the horizontal axis is logarithmic.
     x_label, y_label : str
-        What is written at the axes.
+        Labels of the axes.
 
     Examples
     --------
@@ -91,7 +100,7 @@ class BoundaryDisplay(Display):
         *,
         over: str = "d",
         by: str | Sequence[str] | None = None,
-        predicted: Predicted | None = None,
+        predicted: Prediction | None = None,
         labels: Mapping[Any, str] | None = None,
         x_log: bool | None = None,
         caption: str = "",
@@ -103,42 +112,38 @@ class BoundaryDisplay(Display):
         Parameters
         ----------
         evidence : Evidence
-            Of a recipe with a transition; one column for each value of ``over`` and ``by``.
-        name, title, caption
-            As for `Display`.
+            Evidence of a recipe with a transition; one column for each value of ``over`` and ``by``.
+        name, title, caption, labels, x_label, y_label
+            As for `CurvesDisplay`.
         over : str
-            The parameter across.
+            The parameter on the horizontal axis.
         by : str or tuple of str, optional
             Parameters with one line for each combination of values.
         predicted : callable, optional
-            ``predicted(parameters)``, where success is expected to set in, in units of the parameter along which it
-            does: the same function as for `PhaseMapDisplay`. It is divided by the scale of the column.
-        labels : dict, optional
-            Words for levels of ``by``; the order of these is the order of the lines.
+            ``predicted(parameters)``, the expected boundary in units of the transition's parameter, as for
+            `PhaseMapDisplay`.
         x_log : bool, optional
-            Logarithmic axis; by default where ``over`` goes over two decades or more.
-        x_label, y_label : str, optional
-            What is written at the axes, with units.
+            Use a logarithmic axis; by default if ``over`` spans two decades or more.
 
         Raises
         ------
         InputError
             If there are several columns at one value of ``over`` and ``by``, or the recipe has no transition.
         """
-        along, lines = along_of(evidence), []
+        along, lines = parameter_along(evidence.experiment), []
         parts = groups(evidence, by)
         for look, level in ordered(list(parts), labels):
             columns = columns_over(parts[level], over)
-            found = {at: boundary for at, c in columns.items() if (boundary := found_in(c)) is not None}
-            tried = {at: columns[at].points[np.array(columns[at].trials) > 0] for at in found}
+            found = {at: boundary for at, c in columns.items() if (boundary := c.boundary) is not None}
             expected = predictions_of({at: columns[at] for at in found}, predicted)
-            ends = {at: (float(points.min()), float(points.max())) for at, points in tried.items()}
+            ends = {at: (float(columns[at].tried.min()), float(columns[at].tried.max())) for at in found}
             if found:
-                lines.append(BoundaryLine(spoken(level, by, labels), look, found, ends, _over_scale(expected, columns)))
+                scaled = {at: value / columns[at].scale for at, value in expected.items()}
+                lines.append(BoundaryLine(level_name(level, by, labels), look, found, ends, scaled))
         return cls(
             name=name,
             title=title,
-            caption=explained(caption, *_marks(lines)),
+            caption=full_caption(caption, *_marks(lines)),
             recipe=evidence.name,
             over=over,
             lines=lines,
@@ -149,28 +154,28 @@ class BoundaryDisplay(Display):
 
     @property
     def words(self) -> list[str]:
-        """What stands in the legend."""
+        """The entries of the legend."""
         names = [name for name, _, _ in self._predictions()]
         return [word for word in (*(line.label for line in self.lines), *names) if word]
 
     @property
     def levels(self) -> list[Any]:
-        """The values of the parameter that there are."""
+        """The values of the parameter."""
         return sorted({at for line in self.lines for at in line.boundaries}, key=rank)
 
     @property
     def alt(self) -> str:
-        """Where every line begins and ends, with bands."""
+        """The first and the last boundary of every line, with bands."""
         if not self.lines:
             return f"{self.title}: no trials yet."
-        lines = [f"{begun(self.y_label)} at which half of the draws succeed, against {self.x_label}."]
+        lines = [f"{sentence_start(self.y_label)} at which half of the draws succeed, against {self.x_label}."]
         for line in self.lines:
             inside = {at: found for at, found in line.boundaries.items() if found.inside}
             outside = len(line.boundaries) - len(inside)
             words = []
             if inside:
                 ends = dict.fromkeys([next(iter(inside)), next(reversed(inside))])
-                words.append(" to ".join(f"{_with_band(inside[at])} at {self.over} = {said(at)}" for at in ends))
+                words.append(" to ".join(f"{inside[at]} at {self.over} = {level_text(at)}" for at in ends))
             if outside:
                 words.append(f"{outside} with a band beyond what was tried")
             lines.append(f"{line.label or 'Boundary'}: {'; '.join(words)}.")
@@ -180,7 +185,7 @@ class BoundaryDisplay(Display):
         return " ".join(lines)
 
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
-        """Return a row for each boundary; it is within what was tried if ``inside``."""
+        """Return a row for each boundary; ``inside`` tells whether its band lies within the points with trials."""
         head = ["line", self.over, "boundary", "low", "high", "inside", "trials", "predicted"]
         rows = [
             (line.label, at, b.value, b.low, b.high, b.inside, b.trials, line.predictions.get(at))
@@ -190,11 +195,11 @@ class BoundaryDisplay(Display):
         return head, list(rows)
 
     def paint(self, ax: Any) -> None:
-        """Draw boundaries with bands, predictions dashed."""
+        """Draw boundaries with bands, and predictions dashed."""
         if not self.lines:
             return nothing(ax)
         ax.grid(axis="y")
-        places = spot(self.levels)
+        places = positions(self.levels)
         numbers = all(is_number(at) for at in self.levels)
         scale_of(ax, "x", list(places.values()), self.x_label, logarithmic=self.x_log and numbers)
         scale_of(ax, "y", [end for line in self.lines for end in _heights(line)], self.y_label)
@@ -227,7 +232,7 @@ class BoundaryDisplay(Display):
             ax.plot(x, list(values.values()), ls=(0, (4, 2.5)), lw=1.3, color=tone, label=name, zorder=1.5)
 
     def _predictions(self) -> list[tuple[str, int | None, dict[Any, float]]]:
-        """Return name, index of looks and values of each prediction; a single one if it is the same for all lines."""
+        """Return name, look and values of each prediction; a single one if all lines have the same prediction."""
         lines = [line for line in self.lines if line.predictions]
         shared = {at: line.predictions[at] for line in lines for at in line.predictions}
         if not shared:
@@ -238,7 +243,7 @@ class BoundaryDisplay(Display):
 
 
 def _beyond(line: BoundaryLine) -> Array:
-    """Return whether an arrow stands at the lower and at the upper end of each band, (n, 2)."""
+    """Return whether an arrow replaces the lower and the upper end of each band, (n, 2)."""
     found = [
         (not b.inside and b.low <= line.tried[at][0], not b.inside and b.high >= line.tried[at][1])
         for at, b in line.boundaries.items()
@@ -247,7 +252,7 @@ def _beyond(line: BoundaryLine) -> Array:
 
 
 def _marks(lines: Sequence[BoundaryLine]) -> list[str]:
-    """Return what each kind of mark is, of those that are drawn."""
+    """Return the explanations of the marks in the picture."""
     found = []
     if any(b.inside for line in lines for b in line.boundaries.values()):
         found.append("Half of the draws succeed at the points; bars are 95 % bands.")
@@ -263,21 +268,13 @@ def _spans_decades(lines: Sequence[BoundaryLine]) -> bool:
     return bool(levels) and all(is_number(at) and at > 0 for at in levels) and max(levels) >= 100 * min(levels)
 
 
-def _over_scale(expected: dict[Any, float], columns: Mapping[Any, Column]) -> dict[Any, float]:
-    return {at: value / columns[at].scale for at, value in expected.items()}
-
-
 def _heights(line: BoundaryLine) -> list[float]:
-    """Return all that the vertical axis has to hold of a line."""
+    """Return all heights of a line."""
     found = [end for at, b in line.boundaries.items() for end in _clipped(b, line.tried[at])]
     return [*found, *line.predictions.values()]
 
 
 def _clipped(found: Boundary, tried: tuple[float, float]) -> tuple[float, float]:
-    """Return the part of a band that lies within what was tried."""
+    """Return the part of a band that lies within the points with trials."""
     low, high = (float(np.clip(end, *tried)) for end in (found.low, found.high))
     return low, high
-
-
-def _with_band(found: Boundary) -> str:
-    return told(found.value, found.low, found.high)

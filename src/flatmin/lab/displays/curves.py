@@ -11,16 +11,16 @@ import numpy as np
 from flatmin.lab.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
 from flatmin.lab.displays.base import Display
 from flatmin.lab.displays.levels import (
-    begun,
     check_metric,
-    explained,
+    full_caption,
     groups,
     is_number,
+    level_name,
+    level_text,
     ordered,
+    positions,
     rank,
-    said,
-    spoken,
-    spot,
+    sentence_start,
 )
 from flatmin.lab.displays.summary import Summary, summarise
 from flatmin.lab.evidence import Evidence
@@ -160,13 +160,13 @@ class CurvesDisplay(Display):
             found = {at: summarise(cell.values(y), centre, logarithm=y_log) for at, cell in cells.items()}
             kept = {at: summary for at, summary in found.items() if summary is not None}
             if kept:
-                curves.append(Curve(spoken(level, by, labels), look, list(kept), list(kept.values())))
+                curves.append(Curve(level_name(level, by, labels), look, list(kept), list(kept.values())))
         levels = sorted({at for curve in curves for at in curve.x}, key=rank)
         references = {
             word: {at: float(line(at)) if callable(line) else float(line) for at in levels}
             for word, line in (reference or {}).items()
         }
-        caption = explained(caption, *_marks([point for curve in curves for point in curve.points], about, y_log))
+        caption = full_caption(caption, *_marks([point for curve in curves for point in curve.points], about, y_log))
         left_out = sum(point.left_out for curve in curves for point in curve.points)
         if left_out:
             what = "not positive" if y_log and centre == "mean" else "not finite"
@@ -203,11 +203,11 @@ class CurvesDisplay(Display):
         """Where every line begins and ends, with intervals."""
         if not self.curves:
             return f"{self.title}: no trials yet."
-        lines = [f"{begun(self.y_label)} against {self.x_label}: {self.middle.lower()} with 95 % intervals."]
+        lines = [f"{sentence_start(self.y_label)} against {self.x_label}: {self.middle.lower()} with 95 % intervals."]
         for curve in self.curves:
             ends = dict.fromkeys([0, len(curve.x) - 1])
-            told = " to ".join(f"{_with_interval(curve.points[i])} at {self.x} = {said(curve.x[i])}" for i in ends)
-            lines.append(f"{curve.label or self.y}: {told}.")
+            points = [f"{_with_interval(curve.points[i])} at {self.x} = {level_text(curve.x[i])}" for i in ends]
+            lines.append(f"{curve.label or self.y}: {' to '.join(points)}.")
         for word, values in self.references.items():
             first, last = values[self.levels[0]], values[self.levels[-1]]
             lines.append(f"Dashed, {word}: {number(first)}" + (f" to {number(last)}." if last != first else "."))
@@ -229,7 +229,7 @@ class CurvesDisplay(Display):
 
         if not self.curves:
             return nothing(ax)
-        places = spot(self.levels)
+        places = positions(self.levels)
         ax.grid(axis="y")
         numbers = all(is_number(at) for at in self.levels)
         scale_of(ax, "x", list(places.values()), self.x_label, logarithmic=self.x_log and numbers)

@@ -1,4 +1,4 @@
-"""Levels of parameters: what they are called, in which order they come, and where they stand on an axis."""
+"""Levels of parameters: their names, their order, and their positions on an axis."""
 
 from __future__ import annotations
 
@@ -10,25 +10,34 @@ from flatmin.lab.evidence import Evidence
 from flatmin.lab.runs.store import Result
 from flatmin.report.words import number
 
-__all__ = ["begun", "check_metric", "explained", "groups", "is_number", "ordered", "rank", "said", "spoken", "spot"]
+__all__ = [
+    "check_metric",
+    "full_caption",
+    "groups",
+    "is_number",
+    "level_name",
+    "level_text",
+    "ordered",
+    "positions",
+    "rank",
+    "sentence_start",
+]
 
 Labels = Mapping[Any, str]
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a level is a number, and no truth value."""
+    """Return whether a level is a number, and not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def groups(evidence: Evidence, by: str | Sequence[str] | None, *others: str) -> dict[Any, Evidence]:
-    """Return one part of the evidence for each level of ``by``, with None for all of it; others have to be there too.
-
-    The level of a single name is its value, that of several names a tuple.
+    """Return one part of the evidence for each level of ``by``: its value, a tuple for several names, None for no name.
 
     Raises
     ------
     InputError
-        If a trial has no such parameter.
+        If a trial lacks one of these parameters, or of the parameters ``others``.
     """
     names = () if by is None else (by,) if isinstance(by, str) else tuple(by)
     for result in evidence.results:
@@ -48,7 +57,7 @@ def groups(evidence: Evidence, by: str | Sequence[str] | None, *others: str) -> 
 
 
 def rank(level: Any) -> Any:
-    """Return what levels are ordered by: numbers before words, which need not be of one kind.
+    """Return a sort key for levels that may differ in type: numbers come before words.
 
     Examples
     --------
@@ -60,12 +69,12 @@ def rank(level: Any) -> Any:
     return (0, level, "", ()) if isinstance(level, int | float) else (1, 0, str(level), ())
 
 
-def said(level: Any) -> str:
-    """Return a level by itself in words.
+def level_text(level: Any) -> str:
+    """Return a level without the name of its parameter.
 
     Examples
     --------
-    >>> said(0.25), said(True), said("flat")
+    >>> level_text(0.25), level_text(True), level_text("flat")
     ('0.25', 'yes', 'flat')
     """
     if isinstance(level, bool):
@@ -73,30 +82,30 @@ def said(level: Any) -> str:
     return number(level) if is_number(level) else str(level)
 
 
-def check_metric(evidence: Evidence, metric: str, *, or_parameter: bool = False) -> None:
-    """Raise `InputError` if there are trials and none has a metric, which then is misspelled."""
-    there = {name for result in evidence.results for name in result.metrics} | {"seconds"}
-    if or_parameter:
-        there |= {name for result in evidence.results for name in result.trial.parameters}
-    if len(evidence) and metric not in there:
-        raise InputError(f"no trial has the metric {metric!r} to show, expected one of {', '.join(sorted(there))}")
-
-
-def begun(label: str) -> str:
-    """Return a label as the beginning of a sentence; a symbol stays as it is.
+def level_name(level: Any, by: str | Sequence[str] | None, labels: Labels | None = None) -> str:
+    """Return the name of a level: its label, a word itself, or a number with the name of its parameter.
 
     Examples
     --------
-    >>> begun("time in s"), begun("m / r(d1 + d2)")
-    ('Time in s', 'm / r(d1 + d2)')
+    >>> level_name("flat", "method"), level_name((10, "flat"), ("d", "method")), level_name(True, "exact")
+    ('flat', 'd = 10, flat', 'exact')
     """
-    return label[0].upper() + label[1:] if label[:2].isalpha() else label
+    labels = labels or {}
+    if by is None:
+        return ""
+    if level in labels:
+        return labels[level]
+    if not isinstance(by, str):
+        return ", ".join(level_name(value, name, labels) for value, name in zip(level, by, strict=True))
+    if isinstance(level, bool):
+        return by if level else f"not {by}"
+    return f"{by} = {number(level)}" if is_number(level) else str(level)
 
 
 def ordered(levels: Sequence[Any], labels: Labels | None) -> list[tuple[int, Any]]:
-    """Return levels with the index of their looks: in the order of the labels, so that it is the same in all figures.
+    """Return levels with the index of their look, in the order of the labels, so that all figures agree.
 
-    Labels of values that are parts of levels only say what these are called.
+    Labels for values that are only parts of levels do not affect the order.
 
     Examples
     --------
@@ -111,32 +120,12 @@ def ordered(levels: Sequence[Any], labels: Labels | None) -> list[tuple[int, Any
     return [(indices[level], level) for level in first] + [(len(indices) + i, level) for i, level in enumerate(rest)]
 
 
-def spoken(level: Any, by: str | Sequence[str] | None, labels: Labels | None = None) -> str:
-    """Return what a level is called: the word of the labels, a word itself, or a number with its name.
+def positions(levels: Sequence[Any]) -> dict[Any, float]:
+    """Return the positions of levels on an axis: numbers at their value, anything else side by side.
 
     Examples
     --------
-    >>> spoken("flat", "method"), spoken(10, "d"), spoken((10, "flat"), ("d", "method")), spoken(True, "exact")
-    ('flat', 'd = 10', 'd = 10, flat', 'exact')
-    """
-    labels = labels or {}
-    if by is None:
-        return ""
-    if level in labels:
-        return labels[level]
-    if not isinstance(by, str):
-        return ", ".join(spoken(value, name, labels) for value, name in zip(level, by, strict=True))
-    if isinstance(level, bool):
-        return by if level else f"not {by}"
-    return f"{by} = {number(level)}" if is_number(level) else str(level)
-
-
-def spot(levels: Sequence[Any]) -> dict[Any, float]:
-    """Return where levels stand on an axis: numbers at themselves, anything else side by side.
-
-    Examples
-    --------
-    >>> spot([10, 40]), spot(["chain", "product"])
+    >>> positions([10, 40]), positions(["chain", "product"])
     ({10: 10.0, 40: 40.0}, {'chain': 0.0, 'product': 1.0})
     """
     if all(is_number(level) for level in levels):
@@ -144,12 +133,32 @@ def spot(levels: Sequence[Any]) -> dict[Any, float]:
     return {level: float(index) for index, level in enumerate(levels)}
 
 
-def explained(caption: str, *marks: str) -> str:
-    """Return a caption with what the marks are that were drawn; an empty sentence, or one that it has, is left out.
+def check_metric(evidence: Evidence, metric: str, *, or_parameter: bool = False) -> None:
+    """Raise `InputError` if there are trials but none has the metric, which then is misspelled."""
+    there = {name for result in evidence.results for name in result.metrics} | {"seconds"}
+    if or_parameter:
+        there |= {name for result in evidence.results for name in result.trial.parameters}
+    if len(evidence) and metric not in there:
+        raise InputError(f"no trial has the metric {metric!r} to show, expected one of {', '.join(sorted(there))}")
+
+
+def sentence_start(label: str) -> str:
+    """Return a label as the beginning of a sentence; a symbol keeps its case.
 
     Examples
     --------
-    >>> explained("All see the same draws.", "Bars are bands.", "")
+    >>> sentence_start("time in s"), sentence_start("m / r(d1 + d2)")
+    ('Time in s', 'm / r(d1 + d2)')
+    """
+    return label[0].upper() + label[1:] if label[:2].isalpha() else label
+
+
+def full_caption(caption: str, *sentences: str) -> str:
+    """Return a caption with further sentences, without empty ones and repetitions.
+
+    Examples
+    --------
+    >>> full_caption("All see the same draws.", "Bars are bands.", "")
     'All see the same draws. Bars are bands.'
     """
-    return " ".join([*[caption] * bool(caption), *(mark for mark in marks if mark and mark not in caption)])
+    return " ".join([*[caption] * bool(caption), *(each for each in sentences if each and each not in caption)])

@@ -1,4 +1,4 @@
-"""Successes over two parameters, and where they set in."""
+"""Display of a phase map: success rates over two parameters, with the boundary."""
 
 from __future__ import annotations
 
@@ -9,30 +9,27 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.boundary.phase_map import Column
+from flatmin.lab.boundary.phase_map import Column, Prediction, columns_over, parameter_along, predictions_of
 from flatmin.lab.boundary.posterior import Boundary, wilson
 from flatmin.lab.displays.axes import bars, halo, legend, levels_on_x, nothing, scale_of
 from flatmin.lab.displays.base import Display
-from flatmin.lab.displays.boundaries import Predicted, along_of, columns_over, found_in, predictions_of, told
-from flatmin.lab.displays.levels import explained, said, spot
+from flatmin.lab.displays.levels import full_caption, level_text, positions
 from flatmin.lab.displays.style import colour
 from flatmin.lab.evidence import Evidence
 from flatmin.report.words import counted, number
 
 __all__ = ["PhaseMapDisplay"]
 
-#: Words of the legend.
+#: Entries of the legend.
 SCALE, UNTRIED, HALF = "share of successes, 0 to 1", "no trials", "half succeed, 95 % band"
-#: What the line is, and what it means that there is none.
+#: Sentences of the caption, with a boundary and without one.
 LINE = "Half of the draws succeed on the line; bars are 95 % bands."
 NO_LINE = "There is no line: no band for where half of the draws succeed lies within what was tried."
 
 
 @dataclass(kw_only=True)
 class PhaseMapDisplay(Display):
-    """The share of successes over a parameter and what success sets in along, with the boundary and its band.
-
-    `from_evidence` makes it.
+    """The success rate over two parameters, with the boundary and its band along the second.
 
     Attributes
     ----------
@@ -41,11 +38,11 @@ class PhaseMapDisplay(Display):
     columns : dict
         The `Column` at each value of ``over``.
     boundaries : dict
-        Its `Boundary`, in units of the scale, or None where the trials say nothing about one.
+        The `Boundary` of each column whose band lies within the points with trials, in units of ``along``.
     predictions : dict
-        What was predicted for it, in units of ``along``.
+        The predicted boundaries, in units of ``along``.
     x_label, y_label : str
-        What is written at the axes.
+        Labels of the axes.
 
     Examples
     --------
@@ -64,7 +61,7 @@ class PhaseMapDisplay(Display):
     over: str
     along: str
     columns: dict[Any, Column]
-    boundaries: dict[Any, Boundary | None]
+    boundaries: dict[Any, Boundary]
     predictions: dict[Any, float]
     x_label: str
     y_label: str
@@ -77,7 +74,7 @@ class PhaseMapDisplay(Display):
         title: str,
         *,
         over: str = "d",
-        predicted: Predicted | None = None,
+        predicted: Prediction | None = None,
         caption: str = "",
         x_label: str | None = None,
         y_label: str | None = None,
@@ -87,28 +84,26 @@ class PhaseMapDisplay(Display):
         Parameters
         ----------
         evidence : Evidence
-            Of a recipe with a transition; one column for each value of ``over``.
-        name, title, caption
-            As for `Display`.
+            Evidence of a recipe with a transition; one column for each value of ``over``.
+        name, title, caption, x_label, y_label
+            As for `CurvesDisplay`.
         over : str
-            The parameter across.
+            The parameter on the horizontal axis.
         predicted : callable, optional
-            ``predicted(parameters)``, where success is expected to set in, in units of the parameter up the axis.
-        x_label, y_label : str, optional
-            What is written at the axes, with units; by default the names.
+            ``predicted(parameters)``, the expected boundary in units of the transition's parameter.
 
         Raises
         ------
         InputError
             If there are several columns at one value of ``over``, or the recipe has no transition.
         """
-        along, columns = along_of(evidence), columns_over(evidence, over)
-        boundaries = {at: found_in(column) for at, column in columns.items()}
-        line = any(found is not None and found.inside for found in boundaries.values())
+        along, columns = parameter_along(evidence.experiment), columns_over(evidence, over)
+        found = [(at, column.boundary, column.scale) for at, column in columns.items()]
+        boundaries = {at: each.times(scale) for at, each, scale in found if each is not None and each.inside}
         return cls(
             name=name,
             title=title,
-            caption=explained(caption, LINE if line else NO_LINE if columns else ""),
+            caption=full_caption(caption, LINE if boundaries else NO_LINE if columns else ""),
             recipe=evidence.name,
             over=over,
             along=along,
@@ -121,11 +116,11 @@ class PhaseMapDisplay(Display):
 
     @property
     def words(self) -> list[str]:
-        """What stands in the legend."""
+        """The entries of the legend."""
         return [
             SCALE,
             *[UNTRIED] * self._untried,
-            *[HALF] * any(found is not None and found.inside for found in self.boundaries.values()),
+            *[HALF] * bool(self.boundaries),
             *["predicted"] * bool(self.predictions),
         ]
 
@@ -135,7 +130,7 @@ class PhaseMapDisplay(Display):
 
     @property
     def alt(self) -> str:
-        """How many cells and trials there are, and where the boundary runs."""
+        """The numbers of cells and trials, and the first and the last boundary."""
         trials = [n for column in self.columns.values() for n in column.trials]
         if not sum(trials):
             return f"{self.title}: no trials yet."
@@ -143,16 +138,15 @@ class PhaseMapDisplay(Display):
             f"Heat map of the share of successes in {counted(len(trials), 'cell')} over {self.over} and {self.along}, "
             f"{counted(sum(trials), 'trial')}."
         ]
-        inside = {at: self._in_units(at) for at, found in self.boundaries.items() if found is not None and found.inside}
-        if inside:
-            ends = dict.fromkeys([next(iter(inside)), next(reversed(inside))])
-            runs = " to ".join(f"{told(*inside[at])} at {self.over} = {said(at)}" for at in ends)
+        if self.boundaries:
+            ends = dict.fromkeys([next(iter(self.boundaries)), next(reversed(self.boundaries))])
+            runs = " to ".join(f"{self.boundaries[at]} at {self.over} = {level_text(at)}" for at in ends)
             lines.append(f"Half of the draws succeed at {self.along} = {runs}.")
         if self.predictions:
             first, last = next(iter(self.predictions)), next(reversed(self.predictions))
             lines.append(
-                f"Dashed, the prediction: {number(self.predictions[first])} at {self.over} = {said(first)} "
-                f"to {number(self.predictions[last])} at {said(last)}."
+                f"Dashed, the prediction: {number(self.predictions[first])} at {self.over} = {level_text(first)} "
+                f"to {number(self.predictions[last])} at {level_text(last)}."
             )
         if trials.count(0):
             lines.append(f"{counted(trials.count(0), 'cell')} without trials, hatched.")
@@ -169,10 +163,10 @@ class PhaseMapDisplay(Display):
         return head, rows
 
     def paint(self, ax: Any) -> None:
-        """Draw cells, darker where more succeed, hatched where nothing was tried; the boundary; the prediction."""
+        """Draw cells, darker for more successes and hatched without trials, then the boundary and the prediction."""
         if not self.columns:
             return nothing(ax)
-        places = spot(list(self.columns))
+        places = positions(list(self.columns))
         edges = _edges(np.array(list(places.values())))
         heights = [_edges(np.array(column.along, float)) for column in self.columns.values()]
         scale_of(ax, "x", edges, self.x_label, room=0)
@@ -183,17 +177,11 @@ class PhaseMapDisplay(Display):
         levels_on_x(ax, list(self.columns))
         legend(ax, entries)
 
-    def _in_units(self, at: Any) -> tuple[float, float, float]:
-        found, scale = self.boundaries[at], self.columns[at].scale
-        assert found is not None
-        return found.value * scale, found.low * scale, found.high * scale
-
     def _paint_boundary(self, ax: Any, places: dict[Any, float]) -> list[tuple[Any, str]]:
-        shown = [at for at, found in self.boundaries.items() if found is not None and found.inside]
-        if not shown:
+        if not self.boundaries:
             return []
-        x = np.array([places[at] for at in shown])
-        value, low, high = np.array([self._in_units(at) for at in shown]).T
+        x = np.array([places[at] for at in self.boundaries])
+        value, low, high = np.array([(b.value, b.low, b.high) for b in self.boundaries.values()]).T
         tone = colour(1)
         (line,) = ax.plot(x, value, "-o", color=tone, lw=1.8, ms=3.5, zorder=3, path_effects=halo(3.2))
         bars(ax, x, low, high, color=tone, zorder=3.1, path_effects=halo(2.6))
@@ -232,14 +220,14 @@ def _cell(corner: tuple[float, float], width: float, height: float, share: float
 
 
 def _key(untried: bool) -> list[tuple[Any, str]]:
-    """Return the legend's entries for cells: a scale, and what nothing was tried in."""
+    """Return the legend's entries for cells: a scale, and the look of cells without trials."""
     scale = tuple(_cell((0, 0), 1, 1, share) for share in (0.0, 0.25, 0.5, 0.75, 1.0))
     entries: list[tuple[Any, str]] = [(scale, SCALE)]
     return [*entries, (_cell((0, 0), 1, 1, None), UNTRIED)] if untried else entries
 
 
 def _edges(places: Array) -> Array:
-    """Return the ends of cells around ascending places: half-way between neighbours."""
+    """Return the ends of cells around ascending places, half-way between neighbours."""
     if len(places) == 1:
         return np.array([places[0] - 0.5, places[0] + 0.5])
     middles = (places[1:] + places[:-1]) / 2

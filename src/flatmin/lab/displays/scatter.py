@@ -12,7 +12,7 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.lab.displays.axes import legend, nothing, scale_of
 from flatmin.lab.displays.base import Display
-from flatmin.lab.displays.levels import begun, check_metric, groups, ordered, spoken
+from flatmin.lab.displays.levels import check_metric, groups, level_name, ordered, sentence_start
 from flatmin.lab.displays.style import look
 from flatmin.lab.displays.summary import within_reach
 from flatmin.lab.evidence import Evidence
@@ -155,7 +155,7 @@ class ScatterDisplay(Display):
             at_edge += int((without & fit).sum())
             left_out += int((~fit).sum())
             if fit.any():
-                clouds.append(Cloud(spoken(level, by, labels), index, points[fit]))
+                clouds.append(Cloud(level_name(level, by, labels), index, points[fit]))
         caption = caption or "One point a trial." * bool(clouds)
         total = sum(len(cloud.points) for cloud in clouds)
         if total > MOST:
@@ -192,7 +192,7 @@ class ScatterDisplay(Display):
         """How many points there are, over which ranges, and how many are below the line."""
         if not self.clouds:
             return f"{self.title}: no trials yet."
-        lines = [f"{begun(self.y_label)} against {self.x_label}, one point a trial."]
+        lines = [f"{sentence_start(self.y_label)} against {self.x_label}, one point a trial."]
         for cloud in self.clouds:
             (x0, y0), (x1, y1) = cloud.points.min(axis=0), cloud.points.max(axis=0)
             ranges = f"{number(x0)} to {number(x1)} across, {number(y0)} to {number(y1)} up"

@@ -80,25 +80,25 @@ def _subtitle(findings: Sequence[Finding]) -> str:
 def _verdict(findings: Sequence[Finding]) -> Verdict:
     claims = [claim for finding in findings for claim in finding.claims]
     trials = sum(_size(finding.evidence) for finding in findings)
-    said = tally(claims)
+    counts = tally(claims)
     headline = (
-        f"{said[:1].upper()}{said[1:]}, over {counted(trials, 'trial')} of {counted(len(findings), 'experiment')}."
+        f"{counts[:1].upper()}{counts[1:]}, over {counted(trials, 'trial')} of {counted(len(findings), 'experiment')}."
     )
     return Verdict(bool(claims) and all(c.verdict == "holds" for c in claims), headline, _advice(findings))
 
 
 def _advice(findings: Sequence[Finding]) -> str:
     """Return what is missing, and which experiments have claims that do not hold."""
-    said = [part for part in [unfinished([finding.evidence for finding in findings])] if part]
+    sentences = [part for part in [unfinished([finding.evidence for finding in findings])] if part]
     for kind, words in (("fails", "Fails"), ("undecided", "Undecided"), ("untested", "Not tested here")):
         counts = [(f.name, _of_kind(f, kind), len(f.claims)) for f in findings]
         names = [f"{name} ({counted(count, 'claim')} of {total})" for name, count, total in counts if count]
         if names:
-            said.append(f"{words}: {listed(names, most=20)}.")
+            sentences.append(f"{words}: {listed(names, most=20)}.")
     lost = sum(len(finding.evidence.failed) for finding in findings)
     if lost:
-        said.append(f"{counted(lost, 'trial')} failed and {'counts' if lost == 1 else 'count'} for nothing.")
-    return " ".join(said)
+        sentences.append(f"{counted(lost, 'trial')} failed and {'counts' if lost == 1 else 'count'} for nothing.")
+    return " ".join(sentences)
 
 
 def _of_kind(finding: Finding, kind: str) -> int:
@@ -160,8 +160,8 @@ def _section(finding: Finding, provenance: Provenance | None) -> Section:
     recipe = finding.recipe
     parts = [Section(_address(finding, "settings"), "Settings", facts=settings_of(finding.evidence, provenance))]
     if finding.evidence.failed:
-        said, table = failures_of(finding.evidence)
-        parts.append(Section(_address(finding, "failures"), "Failed trials", [said], table=table))
+        summary, table = failures_of(finding.evidence)
+        parts.append(Section(_address(finding, "failures"), "Failed trials", [summary], table=table))
     leads = [Fact("Claim", _plain(recipe.claim)), Fact("Refuted by", _plain(recipe.refuted_by))]
     lost = f"; {len(finding.evidence.failed)} failed" if finding.evidence.failed else ""
     prose = [*finding.trouble, f"What follows is from {size_of(finding.evidence)}{lost}."]
@@ -238,8 +238,8 @@ def _reading_guide(command: str) -> Section:
         "where these trials give no number, it is not tested here. Every claim is judged for itself. An "
         "interval that is decided by chance covers at least 95\N{NO-BREAK SPACE}%; where several numbers stand in one "
         "claim it covers more, so that all of them are covered at once.",
-        "A number without an interval, such as the largest of all draws, speaks of the draws that were made and of no "
-        "others: more draws may exceed it.",
+        "A number without an interval, such as the largest of all draws, describes these draws only; more draws "
+        "may exceed it.",
         "Intervals are for a number of trials that was chosen beforehand. Whoever looks at a sweep that goes on, and "
         "stops when a verdict pleases, is wrong more often than the intervals say.",
         "A trial is one repetition of one cell of the grid. Its seed is a digest of the experiment, the parameters and "

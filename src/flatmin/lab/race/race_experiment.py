@@ -1,4 +1,4 @@
-"""The race as an experiment of the laboratory: a trial is one run, and the plan is to tune first and then to score."""
+"""The race as an experiment of the laboratory. Each trial is a run: tuning runs come first, scored runs follow."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class RaceExperiment(Experiment):
 
     @cached_property
     def tuning(self) -> dict[str, list[Trial]]:
-        """The trials of each competitor, with ascending step sizes."""
+        """The tuning runs of each competitor, with ascending step sizes."""
         rules = self.cell.protocol
         trials = {}
         for name, competitor in self.cell.competitors.items():
@@ -83,7 +83,7 @@ class RaceExperiment(Experiment):
         return trials
 
     def best(self, scores: Mapping[tuple[str, int], float]) -> dict[str, Trial]:
-        """Return the best trial of each competitor all of whose trials have a score."""
+        """Return the best tuning run of each competitor, provided that all its tuning runs have a score."""
         return {
             name: best_trial([(trial, scores[trial.key]) for trial in trials], self.cell.task.good_score)
             for name, trials in self.tuning.items()
@@ -91,7 +91,7 @@ class RaceExperiment(Experiment):
         }
 
     def scored(self, chosen: Trial) -> list[Trial]:
-        """Return the scored runs with the settings of a trial."""
+        """Return the scored runs with the settings of a tuning run."""
         rules, settings = self.cell.protocol, chosen.parameters
         name, step_size = str(settings["competitor"]), float(settings["step_size"])
         strength = cast(float | None, settings.get("strength"))
@@ -99,7 +99,7 @@ class RaceExperiment(Experiment):
 
     @cached_property
     def cells(self) -> tuple[Parameters, ...]:
-        """The parameters of all trials, and of the scored runs with the settings of each of them."""
+        """The parameters of all tuning runs, and of the scored runs with the settings of any of them."""
         trials = [trial for own in self.tuning.values() for trial in own]
         return tuple(each.parameters for trial in trials for each in (trial, *self.scored(trial)))
 
@@ -119,7 +119,7 @@ class RaceExperiment(Experiment):
 
 
 class RacePlan:
-    """The plan of a race: all trials, then the scored runs with the best settings of each competitor.
+    """The plan of a race: all tuning runs, then the scored runs with the best settings of each competitor.
 
     Parameters
     ----------
@@ -131,31 +131,31 @@ class RacePlan:
         self.experiment = experiment
 
     def next(self, results: Sequence[Result]) -> Sequence[Trial]:
-        """Return the missing trials, or the missing scored runs once all trials are there."""
+        """Return the missing tuning runs, or the missing scored runs once all tuning runs are there."""
         there = {result.trial.key for result in results}
         tuning = [trial for trials in self.experiment.tuning.values() for trial in trials]
         missing = [trial for trial in tuning if trial.key not in there]
         return missing or [trial for trial in self.scored(results) if trial.key not in there]
 
     def done(self, results: Sequence[Result]) -> int:
-        """Return how many of the results are trials, or scored runs with the best settings."""
+        """Return how many of the results are tuning runs, or scored runs with the best settings."""
         wanted = {trial.key for trials in self.experiment.tuning.values() for trial in trials}
         wanted |= {trial.key for trial in self.scored(results)}
         return sum(result.trial.key in wanted for result in results)
 
     def total(self) -> int:
-        """Return the number of trials and scored runs."""
+        """Return the number of tuning runs and scored runs."""
         rules = self.experiment.cell.protocol
         return len(self.experiment.cell.competitors) * (rules.trials + len(rules.seeds))
 
     def scored(self, results: Sequence[Result]) -> list[Trial]:
-        """Return the scored runs of the competitors whose trials are all done."""
+        """Return the scored runs of the competitors whose tuning runs are all done."""
         scores = {result.trial.key: result.metrics["score"] for result in results if result.reason is None}
         return [run for trial in self.experiment.best(scores).values() for run in self.experiment.scored(trial)]
 
 
 def best_trial(scored: Sequence[tuple[Trial, float]], good_score: float = 0.0) -> Trial:
-    """Return the trial with the largest step size whose score is good, or equal to the smallest one.
+    """Return the tuning run with the largest step size whose score is good, or equal to the smallest score.
 
     If all have diverged, it is the one with the smallest step size.
     """

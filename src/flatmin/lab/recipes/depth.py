@@ -46,7 +46,7 @@ from flatmin.families.base import relative_distance
 from flatmin.lab.boundary.estimates import UNKNOWN, Number, beyond, difference, distance
 from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab.claims import Claim, share_interval, shared_level
-from flatmin.lab.conic import statistical_dimension, statistical_dimension_of_sparse
+from flatmin.lab.descent_cones import statistical_dimension, statistical_dimension_of_sparse
 from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, Display, PhaseMapDisplay
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
@@ -185,7 +185,7 @@ def _of_layers(matrices: Evidence) -> Iterator[Claim]:
         yield Claim(f"{text}, 95 % together with the other", *share, above=0.9)
     gaps = matrices.select(depth=2).values("gap")
     text = "Two matrices: the largest relative excess of the trace that the search finds over its certified lower bound"
-    yield Claim.exact(text, gaps.max(), below=LEFT) if gaps.size else Claim.open(text, below=LEFT)
+    yield Claim.of_largest(text, gaps, below=LEFT)
 
 
 def show(evidence: Evidence) -> list[Display]:

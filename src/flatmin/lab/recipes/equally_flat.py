@@ -269,11 +269,11 @@ def _with_fits(evidence: Evidence, count: int) -> list[Result]:
 
 
 def _largest(text: str, values: Array, limit: float) -> Claim:
-    return Claim.exact(text, values.max(), below=limit) if len(values) else Claim.open(text, below=limit)
+    return Claim.of_largest(text, values, below=limit)
 
 
 def _smallest(text: str, values: Array, limit: float) -> Claim:
-    return Claim.exact(text, values.min(), above=limit) if len(values) else Claim.open(text, above=limit)
+    return Claim.of_smallest(text, values, above=limit)
 
 
 def show(evidence: Evidence) -> list[Display]:

@@ -51,7 +51,7 @@ import numpy as np
 from flatmin.lab.boundary.estimates import UNKNOWN, Number, beyond, difference, distance, growth, largest, ratio
 from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab.claims import Claim, share_interval, shared_level
-from flatmin.lab.conic import statistical_dimension
+from flatmin.lab.descent_cones import statistical_dimension
 from flatmin.lab.displays import BoundaryDisplay, Display, PhaseMapDisplay
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe

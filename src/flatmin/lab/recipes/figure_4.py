@@ -120,10 +120,7 @@ def judge(evidence: Evidence) -> list[Claim]:
         "The largest norm excess less κ² − 1, over all draws": certified.values("norm_excess") - bound,
         "The largest balance gap less half of κ² − 1, over all draws": certified.values("balance_gap") - bound / 2,
     }
-    claims = [
-        Claim.exact(text, found.max(), below=ROUNDING) if found.size else Claim.open(text, below=ROUNDING)
-        for text, found in beyond.items()
-    ]
+    claims = [Claim.of_largest(text, found, below=ROUNDING) for text, found in beyond.items()]
     for panel, title in TITLES.items():
         part = certified.select(panel=panel)
         for metric, (name, exponent, margin) in GAPS.items():

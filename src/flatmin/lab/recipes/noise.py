@@ -177,11 +177,11 @@ def _premise(evidence: Evidence, by: dict[str, Evidence]) -> Iterator[Claim]:
     ratio = "the weaker component of the truth over what the noise adds, in the draw in which that is"
     for panel, moderate in by.items():
         text, values = f"In {panel} at moderate noise, {ratio} least", moderate.values("weakest")
-        yield Claim.exact(text, values.min(), above=1.0) if len(values) else Claim.open(text, above=1.0)
+        yield Claim.of_smallest(text, values, above=1.0)
     for panel in by:
         text = f"In {panel} with noise of three times the data, {ratio} most"
         values = evidence.select(panel=panel, noise=BURIED).values("weakest")
-        yield Claim.exact(text, values.max(), below=1.0) if len(values) else Claim.open(text, below=1.0)
+        yield Claim.of_largest(text, values, below=1.0)
 
 
 def _right_rank(evidence: Evidence, panel: str) -> Claim:

@@ -169,7 +169,7 @@ def judge(evidence: Evidence) -> list[Claim]:
         claims.append(claim_of_ratio(f"{text}, in the geometric mean", alone, above=1.01, level=shared_level(2)))
     together = [r.metrics["excess"] - 1 for r in both.results if r.metrics["success"] and r.metrics["flat_success"]]
     text = "Where both succeed, the largest relative excess of its scaled trace over the certified least one"
-    claims.append(Claim.exact(text, max(together), below=1e-6) if together else Claim.open(text, below=1e-6))
+    claims.append(Claim.of_largest(text, together, below=1e-6))
     return claims
 
 

@@ -14,7 +14,7 @@ from flatmin._version import __version__
 from flatmin.errors import InputError
 from flatmin.lab.runs.source import digest_of
 
-__all__ = ["Block", "Cell", "Experiment", "Metrics", "Parameters", "Transition", "Trial", "Value", "key_of"]
+__all__ = ["Block", "Cell", "Experiment", "Metrics", "Parameters", "Transition", "Trial", "Value", "as_lists", "key_of"]
 
 Value = str | int | float | bool
 Parameters = Mapping[str, Value]
@@ -39,6 +39,18 @@ def key_of(parameters: Parameters) -> str:
     '{"d":4,"m":20}'
     """
     return json.dumps(dict(parameters), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def as_lists(rows: Sequence[Mapping[str, Any]]) -> Metrics:
+    """Return several measurements of one cell as lists of numbers or words, with None for missing entries.
+
+    Examples
+    --------
+    >>> as_lists([{"scale": 1, "trace": 2.0}, {"scale": 64}])
+    {'scale': [1, 64], 'trace': [2.0, None]}
+    """
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,9 @@ class Experiment:
         Parameters that do not affect the seed, such as methods to be compared on the same random instances.
     seed : int
         Base of all seeds; another value gives other draws.
+    consecutive : bool
+        Give repetition r of every cell the seed ``seed + r``, so that all cells see the same draws. Otherwise seeds are
+        digests of the parameters that are not paired, and cells have independent draws.
     transition : Transition or None
         The transition that a phase map shows and an adaptive sweep locates.
     needs : str or None
@@ -139,6 +154,7 @@ class Experiment:
     resolve: Callable[[Parameters], Parameters | None] = _identity
     paired: tuple[str, ...] = ()
     seed: int = 0
+    consecutive: bool = False
     transition: Transition | None = None
     needs: str | None = None
 
@@ -186,6 +202,8 @@ class Experiment:
 
     def trial(self, parameters: Parameters, repetition: int) -> Trial:
         """Return a repetition of a cell, with its seed."""
+        if self.consecutive:
+            return Trial(parameters, repetition, self.seed + repetition)
         drawn = key_of({name: value for name, value in parameters.items() if name not in self.paired})
         hashed = hashlib.sha256(f"{self.name}\n{self.seed}\n{drawn}\n{repetition}".encode()).digest()
         return Trial(parameters, repetition, int.from_bytes(hashed[: SEED_BITS // 8], "big"))

@@ -122,10 +122,10 @@ def sweep(
     stop : Event, optional
         Once it is set, no further trial begins; results of running trials are still kept.
     callback : callable, optional
-        ``callback(dict)`` after each result that was computed here: ``done`` and ``total`` trials, ``made`` here,
-        ``failed``, the ``seconds`` of the cell and its ``result``. Also called with the number of trials ``waiting``
-        for other processes, and with the ``trouble`` that keeps the executor from computing; the latter comes from
-        another thread, but never at the same time as another call.
+        ``callback(dict)`` after each result that was computed here, with the numbers of trials that are ``done``, in
+        ``total``, ``computed`` here and ``failed``, the ``seconds`` of the cell and its ``result``. Also called with
+        the number of trials ``waiting`` for other processes, and with the ``trouble`` that keeps the executor from
+        computing. The latter comes from another thread, but never at the same time as another call.
 
     Returns
     -------
@@ -170,15 +170,17 @@ class _Count:
 
     def __init__(self, total: int, callback: Callable[[dict[str, Any]], None] | None) -> None:
         self.total, self._callback, self._lock = total, callback, threading.Lock()
-        self.done = self.made = self.failed = 0
+        self.done = self.computed = self.failed = 0
 
     def add(self, result: Result) -> None:
-        self.done, self.made, self.failed = self.done + 1, self.made + 1, self.failed + (result.reason is not None)
+        self.done += 1
+        self.computed += 1
+        self.failed += result.reason is not None
         self.report(seconds=result.seconds, result=result)
 
     def report(self, **more: Any) -> None:
         if self._callback is not None:
-            counts = {"done": self.done, "total": self.total, "made": self.made, "failed": self.failed}
+            counts = {"done": self.done, "total": self.total, "computed": self.computed, "failed": self.failed}
             with self._lock:
                 self._callback(counts | more)
 
@@ -214,15 +216,15 @@ class _Run:
         cell = self._worker.experiment.cell
         while trials and not self._stop.is_set():
             self._worker.free_dead_reservations()
-            others, made = self._worker.held_by_others(), 0
+            others, computed = self._worker.held_by_others(), 0
             free = [trial for trial in trials if trial.key not in others]
             for result in self._executor.results(cell, self._reserved(free, again)):
                 self._worker.record(result)
                 self.count.add(result)
-                made += 1
+                computed += 1
             there = self._worker.store.statuses(self._worker.experiment)
             trials, again = [trial for trial in trials if trial.key not in there], False
-            if trials and not made:
+            if trials and not computed:
                 self.count.report(waiting=len(trials))
                 self._stop.wait(POLL_STORE)
 

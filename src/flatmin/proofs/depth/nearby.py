@@ -162,9 +162,9 @@ def _sparse(
     """
     n, norm = len(z), float(np.abs(z).sum())
     slack, seen = 1 - np.abs(B.T @ y), units > 0
-    doubt = max(norm - float(b @ y), n * EPS * norm, gap)
-    support = np.abs(z) > doubt
-    noise = max(doubt / norm, float(np.max(np.abs(slack[support]), initial=0.0)), 10 * EPS * n)
+    defect = max(norm - float(b @ y), n * EPS * norm, gap)
+    support = np.abs(z) > defect
+    noise = max(defect / norm, float(np.max(np.abs(slack[support]), initial=0.0)), 10 * EPS * n)
     tight = seen & (slack <= SAFETY * noise)
     loose = seen & ~tight
     margin = float(np.min(slack[loose], initial=1.0))
@@ -181,7 +181,7 @@ def _sparse(
             pull=float(np.max(units[tight] / lengths[tight])) / ((1 - threshold) * float(values[-1])),
         )
         beyond = float(slack[loose] @ np.abs(z[loose]))
-        stability = apart.stability(doubt, norm, beyond, correction, y / sizes, float(sizes.min()))
+        stability = apart.stability(defect, norm, beyond, correction, y / sizes, float(sizes.min()))
         radius = stability.radius()
         if not np.isfinite(radius):
             return Uniqueness(None, q, injectivity, margin)
@@ -204,7 +204,7 @@ class _Apart:
     pull: float
 
     def stability(
-        self, doubt: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float
+        self, defect: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float
     ) -> Stability:
         """Return the constants as `Stability`, for data in units in which the smallest row has length ``smallest``.
 
@@ -216,7 +216,7 @@ class _Apart:
         return Stability(
             space="tangent",
             semidefinite=False,
-            gap=bound * doubt,
+            gap=bound * defect,
             size=bound * norm,
             margin=1.0,
             inner=1.0,

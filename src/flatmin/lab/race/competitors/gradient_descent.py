@@ -1,4 +1,4 @@
-"""Gradient descent from weights of several sizes, with large steps, and on batches: competitors without own code."""
+"""Gradient descent from weights of several sizes, with large steps, and on batches. These rows need no code."""
 
 from __future__ import annotations
 

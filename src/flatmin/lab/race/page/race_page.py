@@ -299,7 +299,7 @@ def _competitors(result: RaceResult) -> Section:
 
 
 def _protocol(result: RaceResult) -> Section:
-    """Return how the race was run: rules in words, settings in numbers, and every trial of the tuning."""
+    """Return the rules in words, the settings in numbers, and every tuning run."""
     points, facts = [], []
     for name, value in result.protocol.items():
         heading = name.replace("_", " ").capitalize()

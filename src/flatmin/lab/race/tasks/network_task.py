@@ -116,8 +116,7 @@ class NetworkTask(Task):
         seed : int
             Draws the split.
         """
-        from flatmin.lab.networks import Square, one_hidden_layer
-        from flatmin.lab.real_data import digits, parts
+        from flatmin.lab.networks import Square, digits, one_hidden_layer, parts
 
         kinds: dict[str, nn.Module] = {"relu": nn.ReLU(), "quadratic": Square()}
         if activation not in kinds:

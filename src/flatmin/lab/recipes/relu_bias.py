@@ -1,0 +1,110 @@
+"""Flatness and generalization of two-layer ReLU networks, with and without biases.
+
+Networks fit the parity of two bits on a part of the vertices of a cube (Wen, Ma, Li 2023, arXiv 2307.11007). With
+biases a network that only looks up the training set attains the smallest trace, as docs/networks.md derives.
+
+Claim: with biases the flattest networks need not generalize. A lookup table attains the same smallest trace as the
+rule, and training for flatness does not leave it; from a random start training finds the rule, but not because of
+flatness. Without biases flat networks know the rule, and those that do not are far from flat.
+
+Refuted by: a trace of the lookup table above the bound, a table without biases that is as flat, or flat networks
+without biases that err on unseen vertices.
+"""
+
+from __future__ import annotations
+
+from flatmin.lab.claims import Claim
+from flatmin.lab.displays import Display, ScatterDisplay
+from flatmin.lab.evidence import Evidence
+from flatmin.lab.recipe import Recipe
+from flatmin.lab.runs.experiment import Metrics, Parameters
+
+__all__ = ["RECIPE", "judge", "measure_networks", "show"]
+
+#: Built networks: the share of the output that the four neurons of the rule compute; the rest is looked up.
+MIXTURES = [f"rule {share}%" for share in (0, 25, 50, 75, 100)]
+TABLE, RULE, TRAINED, DISTURBED, HELD = MIXTURES[0], MIXTURES[-1], "trained", "table", "zero elsewhere"
+
+
+def measure_networks(parameters: Parameters, seed: int) -> Metrics:
+    """Return loss, trace, its excess over the bound and errors on unseen points, of networks of one kind."""
+    from flatmin.lab.recipes._relu_networks import measure
+
+    sizes = {name: int(parameters[name]) for name in ("d", "n", "width", "steps", "draws")}
+    return measure(str(parameters["network"]), bool(parameters["bias"]), **sizes, seed=seed)
+
+
+def judge(evidence: Evidence) -> list[Claim]:
+    """Return claims about built networks, and about trained ones with and without biases."""
+
+    def of(network: str, bias: bool, metric: str) -> list[float]:
+        return [float(value) for value in evidence.select(network=network, bias=bias).values(metric)]
+
+    built = [float(value) for value in evidence.select(network=MIXTURES).values("excess")]
+    disturbed = "with biases, a table disturbed and trained"
+    claims = [
+        Claim.of_largest("built networks, tables too: largest excess of the trace over the bound", built, below=1e-9),
+        Claim.of_smallest(
+            "with biases, the table: smallest error on unseen points", of(TABLE, True, "test_error"), above=0.999
+        ),
+        Claim.of_largest("with biases, the rule: largest error", of(RULE, True, "test_error"), below=1e-9),
+        Claim.of_smallest(
+            "with biases: share of points a neuron can be alone with", of(RULE, True, "alone"), above=1.0
+        ),
+        Claim.of_largest("without biases: the same", of(RULE, False, "alone"), below=0.0),
+        Claim.of_mean("without biases, trained: error", of(TRAINED, False, "test_error"), below=0.1),
+        Claim.of_mean(f"{disturbed}: excess", of(DISTURBED, True, "excess"), below=0.05),
+        Claim.of_mean(f"{disturbed}: error", of(DISTURBED, True, "test_error"), above=0.5),
+    ]
+    if not evidence.select(network=HELD):
+        return claims
+    held = "without biases, trained to be zero elsewhere: excess"
+    released = "without biases, released from that: error"
+    return [
+        *claims,
+        Claim.of_mean("with biases, trained from a random start: error", of(TRAINED, True, "test_error"), below=0.1),
+        Claim.of_mean(held, of(HELD, False, "excess"), above=1.0),
+        Claim.of_mean(released, of(HELD, False, "released_test_error"), below=0.1),
+    ]
+
+
+def show(evidence: Evidence) -> list[Display]:
+    """Return the errors on unseen points against the trace over its smallest value, with and without biases."""
+    return [
+        ScatterDisplay.from_evidence(
+            evidence.select(bias=bias).unrolled(),
+            "biases" if bias else "no-biases",
+            f"Error and excess trace, {'with' if bias else 'without'} biases",
+            x="excess",
+            y="test_error",
+            by="network",
+            x_label="trace over the smallest trace − 1",
+            y_label="mean squared error on unseen points",
+        )
+        for bias in (True, False)
+    ]
+
+
+def _resolve(parameters: Parameters) -> Parameters | None:
+    """Return a combination that exists: without biases only the rule can be built, and only there "zero elsewhere"."""
+    network, bias = parameters["network"], parameters["bias"]
+    exists = network in (TRAINED, RULE) or bool(bias) == (network != HELD)
+    return parameters if exists else None
+
+
+_KINDS: list[str] = [*MIXTURES, TRAINED, DISTURBED]
+_QUICK_SIZES = {"d": [6], "n": [32], "width": [40], "steps": [600], "draws": [3]}
+_SIZES: dict[str, list[int]] = {"d": [8], "n": [60], "width": [100], "steps": [2500], "draws": [6]}
+RECIPE = Recipe(
+    "relu-bias",
+    __doc__,
+    measure_networks,
+    grid=[{"network": [*_KINDS, HELD], "bias": [True, False], **_SIZES}],
+    repetitions=1,
+    quick={"grid": [{"network": _KINDS, "bias": [True, False], **_QUICK_SIZES}]},
+    resolve=_resolve,
+    consecutive=True,
+    needs="torch",
+    judge=judge,
+    show=show,
+)
