@@ -1,27 +1,18 @@
 """Where all exact fits are equally flat, and where they are not.
 
-For ``X = U U*`` the scaled trace is ``8 tr(D X)`` with ``D = (1/m) Σ A_i²``, the same for all factors of X. If D is a
-combination ``Σ λ_i A_i`` of the sensing matrices, it is ``8 ⟨λ, b⟩`` at every fit: the data alone say how flat all
-solutions are. If D is no combination, some H with A(H) = 0 has ``tr(D H) ≠ 0``, and with a positive definite fit X
-every X + tH with small t is one that is less flat or more. For ``A_i = x_i x_i*`` one has ``A_i² = |x_i|² A_i``, for
-orthogonal projections ``A_i² = A_i``: there D is a combination. Rank one alone is not enough. Quadratic networks are
-measured by vectors too, with the same D, but X has both signs and its flatness is the norm ``‖D^½ X D^½‖_*``, which
-the data leave open; so it is for bilinear sensing and completion, whose sensing matrices have rank one as well.
+For ``X = U U*`` the scaled trace is ``8 tr(D X)``, ``D = (1/m) Σ A_i²``. If D is a combination ``Σ λ_i A_i``, it is ``8
+⟨λ, b⟩`` at every fit. So it is for ``A_i = x_i x_i*`` and for orthogonal projections. Each instance is fitted from
+eight random starts; the flatness of a fit is the smallest trace over all factors of its matrix. See docs/recipes.md,
+and "Measurements by vectors" in docs/theory/flatness.md.
 
-One instance is fitted from eight random starts of different widths and scales. The flatness of a fit is the smallest
-trace over all factors of its matrix, so that no fit is called sharp for being unbalanced.
+Claim: positive semidefinite solutions of measurements by vectors or by projections all have one flatness value: exact
+fits that are different matrices, with different errors and ranks, differ in flatness by rounding alone, until the fit
+is unique. In all other models the fits of one instance differ in flatness, also if sensing matrices have rank one, and
+flatter fits err less.
 
-Claim: positive semidefinite solutions of measurements by vectors or by projections all have one flatness value,
-whatever their rank: exact fits that are different matrices, with different errors and with ranks that differ by one at
-least in the mean over draws, differ in flatness by rounding alone, until only one fit is left. In all other models the
-fits of one instance differ in flatness, also where sensing matrices have rank one, and the flatter of them err less.
-That is judged where there are six fits or more.
-
-Refuted by: two exact fits of such measurements that differ in flatness by more than rounding; or fits that hardly
-differ as matrices or in rank, so that nothing was tested; or, in another model, fits that are equally flat, or flatter
-ones that do not err less.
-
-Theory: docs/theory/flatness.md, "Measurements by vectors".
+Refuted by: two exact fits of such measurements whose flatness differs by more than rounding; fits that hardly differ as
+matrices or in rank, so that nothing was tested; or, in another model, equally flat fits, or flatter ones that do not
+err less.
 """
 
 from __future__ import annotations

