@@ -38,9 +38,9 @@ import flatmin as fm
 
 FILE = Path(__file__).with_name("golden.json")
 
-#: Through rounding a number changes by no more than this, relatively where it is above one …
+#: Largest change by rounding of an ordinary number, relative if the number is above one.
 ROUNDING = 1e-9
-#: … and by no more than that where it is a steep function of the solution, or of a small gap.
+#: Largest change by rounding of a number that is a steep function of the solution or of a small gap.
 STEEP = dict.fromkeys(("radius", "margin", "injectivity", "matrix", "sparse", "refit", "predictions"), 1e-6)
 
 PROOF = ("holds", "value", "lower_bound", "relative_gap", "relative_residual", "bound_kind", "unique", "radius")
@@ -48,11 +48,11 @@ PROOF += ("q", "margin", "injectivity")
 
 Numbers = dict[str, Any]
 
-# What is kept of an answer
+# Stored answers
 
 
 def weighed(array: Any) -> float:
-    """Return a sum of the sizes of all entries, with weights that tell them apart."""
+    """Return a weighted sum of the absolute values of all entries, with different weights."""
     sizes = np.abs(np.asarray(array)).ravel()
     return float(sizes @ np.cos(np.arange(sizes.size)))
 
@@ -66,7 +66,7 @@ def proof(certificate: fm.Certificate) -> Numbers:
 
 
 def numbers(solution: fm.Solution) -> Numbers:
-    """Return what is kept of a solution: its proof and end, how flat it is, its matrix, and the noise it found."""
+    """Return the stored numbers of a solution: certificate, status, flatness, a sum over its matrix, and its noise."""
     kept = proof(solution.certificate) | {"status": solution.status.name, "iterations": solution.iterations}
     kept |= {name: getattr(solution.flatness, name) for name in ("hessian_trace", "scaled_trace")}
     kept |= {"rank": solution.rank, "matrix": weighed(solution.matrix)}
@@ -78,12 +78,12 @@ def numbers(solution: fm.Solution) -> Numbers:
 
 
 def fitted(model: Any, predictions: Any) -> Numbers:
-    """Return what is kept of an estimator: its solution, what it says of it, and the norm of its predictions."""
+    """Return the stored numbers of an estimator: its solution, its attributes, and the norm of its predictions."""
     fields = {"status_": model.status_.name, "rank_": model.rank_, "n_iter_": model.n_iter_}
     return numbers(model.solution_) | fields | {"predictions": float(np.linalg.norm(predictions))}
 
 
-# Problems: families with what is common to all draws, and such as no family draws
+# Problems: the options of families, and problems that no family draws
 
 sensing = partial(fm.families.matrix_sensing.sample, (12, 9), 2)
 bilinear = partial(fm.families.bilinear_sensing.sample, (10, 8), 2, 120)
@@ -154,7 +154,7 @@ def low(instance: Any) -> Numbers:
 
 
 def draws() -> Numbers:
-    """Return what every family draws, and makes again of its arrays."""
+    """Return checksums of the data that every family draws, and of problems rebuilt from their arrays."""
     drawn, again = {"sparse-regression": sparse()}, {}
     for name in fm.families.names():
         family = fm.families.find(name)
@@ -167,7 +167,7 @@ def draws() -> Numbers:
 
 
 def flatness() -> Numbers:
-    """Return how flat points are that are no minima, a model each."""
+    """Return the flatness of points that are not minima, one for each model."""
     rng, found = np.random.default_rng(0), {}
     for instance, shapes in (
         (sensing(150), ((12, 3), (9, 3))),
@@ -182,13 +182,13 @@ def flatness() -> Numbers:
 
 
 def warm(problem: fm.Problem) -> Numbers:
-    """Return a solution that goes on where a search was cut short."""
+    """Return a solution that continues an interrupted search."""
     first = fm.flat_minimum(problem, max_iter=2)
     return {"first": first.status.name} | flat(problem, warm_start=first)
 
 
 def judged(instance: Any, with_dual: bool = False) -> Numbers:
-    """Return what `certify` says of a matrix, with its dual vector or with one that it finds itself."""
+    """Return the certificate of a matrix, with its dual vector or with one that `certify` finds."""
     solution = fm.flat_minimum(instance.problem)
     return proof(fm.certify(instance.problem, solution.matrix, solution.certificate.dual if with_dual else None))
 
@@ -204,7 +204,7 @@ def folds() -> Numbers:
 
 
 def largest(*options: tuple[Any, float]) -> Numbers:
-    """Return the strengths at which solutions become zero, for instances and metric powers."""
+    """Return the smallest alphas with a zero solution, for instances and metric powers."""
     return numbered(alpha=[fm.alpha_max(instance.problem, metric_power=power) for instance, power in options])
 
 
@@ -221,7 +221,7 @@ def counts(clean: fm.Problem) -> Numbers:
 
 
 def imputed(model: Any) -> Numbers:
-    """Return how an estimator fills the holes of a noisy table whose columns have different units."""
+    """Return the cells that an estimator fills in a noisy table whose columns have different units."""
     rng, units = np.random.default_rng(0), 10.0 ** np.arange(-2, 4).repeat(2)
     table = rng.standard_normal((50, 2)) @ rng.standard_normal((2, 12)) + 0.05 * rng.standard_normal((50, 12))
     return fitted(model, model.fit_transform(np.where(rng.random(table.shape) < 0.25, np.nan, table * units)) / units)
@@ -247,14 +247,14 @@ def photons(model: Any) -> Numbers:
 
 
 def regressed(model: Any, features: int, answer: Callable[..., np.ndarray]) -> Numbers:
-    """Return how a regressor fits a function of the features with a little noise, and predicts afresh."""
+    """Return the predictions of a regressor for new samples of a function with a little noise."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((160, features))
     model.fit(X, answer(*X.T) + 0.1 * rng.standard_normal(len(X)))
     return fitted(model, model.predict(rng.standard_normal((20, features))))
 
 
-#: Each problem's name and what solves it: a function that returns words, numbers and None. A new problem is a new line.
+#: The name and the solver of each problem: a function that returns words, numbers and None. Add a problem as a line.
 PROBLEMS: dict[str, Callable[[], Numbers]] = {
     "draws": draws,
     "flatness": flatness,
@@ -358,7 +358,7 @@ def rounded(field: str, old: Any, new: Any) -> bool:
 
 
 def verdict(old: Numbers | None, new: Numbers | None) -> str:
-    """Return "equal", "rounding", or "CHANGED" and what did."""
+    """Return "equal", "rounding", or "CHANGED" with the fields that changed."""
     if old is None or new is None:
         return "CHANGED: not in the file" if old is None else "CHANGED: only in the file"
     pairs = {field: (old.get(field, "nothing"), new.get(field, "nothing")) for field in old | new}
@@ -380,7 +380,7 @@ def main() -> None:
         parser.error(f"no problem has {given.only!r} in its name")
     kept = {name: answer for name, answer in stored.items() if name not in chosen}
     total, changed = 0.0, 0
-    os.environ["OMP_NUM_THREADS"] = "1"  # for flatmin's own loops, which look it up whenever they run
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by flatmin's own loops in each run
     with threadpool_limits(1):
         for name in chosen:
             found, seconds = solved(name) if name in PROBLEMS else (None, 0.0)

@@ -1,4 +1,4 @@
-"""Lets the files of this benchmark import what all benchmarks share, wherever benchopt is started."""
+"""Import path of the modules that all benchmarks share, for the files of this benchmark, wherever benchopt starts."""
 
 import sys
 from pathlib import Path

@@ -21,9 +21,9 @@ def recovery_rows(problem: Problem, solution: Solution, summary: Mapping[str, An
     """Return the rows of the table: fit, flatness and uniqueness are separate facts."""
     proof = solution.certificate
     terms = vocabulary_of(problem, proof, solution.settings.get("metric_power", 1.0))
-    said = verdict(solution.status, terms, proof.unique)
+    result = verdict(solution.status, terms, proof.unique)
     rows = {
-        "status": f"{solution.status.name}: {said.headline} {said.advice}".strip(),
+        "status": f"{solution.status.name}: {result.headline} {result.advice}".strip(),
         "rank": _rank(solution),
         "fit": f"relative residual {proof.relative_residual:.1e}",
         "flatness": f"relative gap {proof.relative_gap:.1e}",

@@ -1,4 +1,4 @@
-"""Robust PCA: low rank plus gross errors in some of the observed cells."""
+"""Robust PCA: a matrix of low rank with gross errors in some of the observed cells."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flatmin.solution import Solution
 
 __all__ = ["FAMILY", "sample"]
 
-#: Gross errors have one to three times the root mean square of the entries.
+#: Smallest and largest size of a gross error, over the root mean square of the entries.
 SMALLEST, LARGEST = 1.0, 3.0
 
 
@@ -36,16 +36,12 @@ def sample(
 
     Parameters
     ----------
-    shape : tuple of int
-        ``(d1, d2)``.
-    rank : int
-        Rank of the truth.
+    shape, rank, seed
+        As for `flatmin.families.matrix_sensing.sample`.
     n_measurements : int, optional
         m, the number of observed cells, drawn uniformly; None for all of them.
     noise : float
-        Standard deviation of dense noise over the root mean square of the clean data.
-    seed : int
-        Makes the instance repeatable.
+        Standard deviation of the noise in every cell over the root mean square of the clean data.
     corruption : float
         Share of the observed cells that carry a gross error, of one to three times the root mean square of the entries.
 

@@ -100,8 +100,8 @@ def read_solution(path: Path, family: Family, problem: Problem) -> SavedSolution
         lacking = next(name for name in names if name not in arrays)
         expected = f"{' and '.join(names)}, or {', or '.join(family.answers)}"
         raise InputError(f"{path} lacks the key {lacking!r}, expected {expected}")
-    told = _settings(path, arrays["description"]) if "description" in arrays else {}
-    settings, loss = ({name: told[name] for name in names if name in told} for names in (STRENGTH, LOSS))
+    stored = _settings(path, arrays["description"]) if "description" in arrays else {}
+    settings, loss = ({name: stored[name] for name in names if name in stored} for names in (STRENGTH, LOSS))
     dual, uniqueness_dual = (_dual(path, name, arrays.get(name), problem) for name in DUALS)
     return SavedSolution(factors, answer, dual, uniqueness_dual, settings, loss)
 
@@ -133,11 +133,11 @@ def _settings(path: Path, description: Array) -> dict[str, float]:
         check_alpha(settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
     except InputError as error:
         raise InputError(f"{path} has a damaged key 'description': its setting {error}") from error
-    told = {name: settings[name] for name in (*STRENGTH, *LOSS) if settings.get(name) is not None}
-    for name, value in told.items():
+    stored = {name: settings[name] for name in (*STRENGTH, *LOSS) if settings.get(name) is not None}
+    for name, value in stored.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"{path} has a damaged key 'description': its setting {name} is {value!r}")
-    return {name: float(value) for name, value in told.items()}
+    return {name: float(value) for name, value in stored.items()}
 
 
 def _load(path: Path, role: str, wanted: tuple[str, ...]) -> dict[str, Array]:

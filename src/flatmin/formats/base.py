@@ -13,11 +13,11 @@ from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 
-__all__ = ["Cells", "Document", "check_file", "reason"]
+__all__ = ["Document", "KnownCells", "check_file", "reason"]
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class KnownCells:
     """The known cells of a matrix.
 
     Attributes
@@ -36,7 +36,7 @@ class Cells:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, matrix: Array, name: str) -> Cells:
+    def from_matrix(cls, matrix: Array, name: str) -> KnownCells:
         """Return the cells of a matrix that are not NaN, in row-major order.
 
         Raises
@@ -88,7 +88,7 @@ class Document(ABC):
         Whether it is a folder of such files rather than one.
     takes_mask : bool
         Whether a mask image can say which cells are known.
-    cells : Cells
+    cells : KnownCells
         The known cells.
     row_labels, column_labels : list of str, or None
         Names of rows and columns.
@@ -103,7 +103,7 @@ class Document(ABC):
     is_folder: ClassVar[bool] = False
     takes_mask: ClassVar[bool] = False
 
-    def __init__(self, cells: Cells) -> None:
+    def __init__(self, cells: KnownCells) -> None:
         self.cells = cells
         self.row_labels: list[str] | None = None
         self.column_labels: list[str] | None = None

@@ -12,7 +12,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
 from flatmin.errors import InputError
-from flatmin.formats.base import Cells, Document
+from flatmin.formats.base import Document, KnownCells
 from flatmin.formats.image import Image, bright_pixels, read_grey, save_pixels, to_pixels
 
 __all__ = ["FORMAT", "Frames"]
@@ -52,7 +52,7 @@ class Frames(Document):
     def __init__(self, frames: list[_Frame], name: str) -> None:
         self._frames = frames
         self._size = frames[0].values.shape
-        super().__init__(Cells.of(np.stack([frame.values.ravel() for frame in frames], axis=1), name))
+        super().__init__(KnownCells.from_matrix(np.stack([frame.values.ravel() for frame in frames], axis=1), name))
         self.column_labels = [frame.name for frame in frames]
         self.notes.append(f"Read as {len(frames)} frames of {_pixels(self._size)} pixels, in grey.")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.formats.base import Cells, Document, check_file, reason
+from flatmin.formats.base import Document, KnownCells, check_file, reason
 
 __all__ = ["FORMAT", "Image", "bright_pixels", "load_pixels", "read_grey", "save_pixels", "to_pixels"]
 
@@ -52,7 +52,7 @@ class Image(Document):
         self._pixels, self._known = pixels, known
         self._full = float(np.iinfo(pixels.dtype).max)
         holes = np.where(known[:, :, None], pixels / self._full, np.nan)
-        super().__init__(Cells.of(_side_by_side(holes), name))
+        super().__init__(KnownCells.from_matrix(_side_by_side(holes), name))
 
     @classmethod
     def read(cls, path: Path, mask: Path | None = None) -> Image:

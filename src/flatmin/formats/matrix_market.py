@@ -10,7 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
 from flatmin.errors import InputError
-from flatmin.formats.base import Cells, Document, reason
+from flatmin.formats.base import Document, KnownCells, reason
 
 __all__ = ["FORMAT", "MatrixMarket"]
 
@@ -40,7 +40,7 @@ class MatrixMarket(Document):
         except (OSError, ValueError, OverflowError, TypeError) as error:
             raise InputError(f"{path} is not a whole Matrix Market file: {reason(error)}") from error
         if layout == "array":
-            return cls(Cells.of(np.asarray(found), path.name))
+            return cls(KnownCells.from_matrix(np.asarray(found), path.name))
         if not found.nnz:
             raise InputError(f"{path} holds no number at all, expected at least one stored entry")
         if not np.isfinite(found.data).all():
@@ -49,7 +49,7 @@ class MatrixMarket(Document):
             raise InputError(f"{path} stores {found.data[k]} in {place}, expected a finite number")
         order = np.lexsort((found.col, found.row))
         rows, cols = found.row[order].astype(np.int64), found.col[order].astype(np.int64)
-        document = cls(Cells(rows, cols, found.data[order].astype(float), (d1, d2)))
+        document = cls(KnownCells(rows, cols, found.data[order].astype(float), (d1, d2)))
         document.sparse = True
         return document
 

@@ -10,7 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
 from flatmin.errors import InputError
-from flatmin.formats.base import Cells, Document, reason
+from flatmin.formats.base import Document, KnownCells, reason
 
 __all__ = ["FORMAT", "NumpyArray"]
 
@@ -21,7 +21,7 @@ class NumpyArray(Document):
     suffixes: ClassVar[tuple[str, ...]] = (".npy",)
 
     def __init__(self, matrix: Array, name: str) -> None:
-        super().__init__(Cells.of(matrix, name))
+        super().__init__(KnownCells.from_matrix(matrix, name))
         self._original = matrix
 
     @classmethod

@@ -12,7 +12,7 @@ from flatmin._core.arrays import Array
 from flatmin._version import __version__
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.report import words
-from flatmin.report.limits import caution, limits
+from flatmin.report.caveats import caution, caveats
 from flatmin.report.page import Fact, Figure, Page, Section, Table
 from flatmin.report.pictures import blocks, figures
 from flatmin.report.proof import proof
@@ -182,7 +182,7 @@ def _cell(value: object) -> str:
 
 def _limits(solved: SolvedProblem) -> Section:
     c = solved.certificate
-    points = limits(
+    points = caveats(
         shape=solved.problem.shape,
         rank=solved.solution.rank,
         n_measurements=solved.problem.measurement.size,

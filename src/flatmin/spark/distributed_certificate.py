@@ -108,7 +108,7 @@ def _spectrum(S: Any, U: Array, V: Array, seed: int) -> TopSpectrum:
 def _certificate(
     sums: Array, norm: float, size: float, metric: tuple[Metric, Metric], m: int, alpha: float, spectrum: TopSpectrum
 ) -> Certificate:
-    """Return the certificate: that of `flatmin.proofs.certificate.certificate_of`, from sums over cells."""
+    """Return the certificate: that of `flatmin.proofs.cone_certificate.certificate_of`, from sums over cells."""
     squares, inner, left, scaled = map(float, sums)
     factor, c = Product().trace_factor, 1 / max(1.0, spectrum.norm)
     value = left / m + alpha * factor * norm

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 import flatmin as fm
 from flatmin.proofs.certificate import LARGEST_RESIDUAL
 from flatmin.proofs.depth.hadamard import hadamard_certificate
-from flatmin.proofs.depth.power_bounds import dual_power_norm, scaled_bound
-from flatmin.proofs.depth.power_minimum import minimise_power_norm
 from flatmin.testing import check_solution
 
 DEPTHS = [2, 3, 5]
@@ -324,25 +322,6 @@ def test_saved_and_loaded(depth, tmp_path):
     assert again.parametrization == fm.Hadamard(depth)
     np.testing.assert_array_equal(again.matrix, s.matrix)
     assert again.certificate.scalars() == s.certificate.scalars()
-
-
-def test_the_power_norm_of_a_single_equation():
-    """By hand: ``min |x|^p + |y|^p s.t. x + 2y = 5`` has ``y/x = 2^(1/(p−1))``."""
-    for p in (1.25, 4 / 3, 1.5, 1.9):
-        found = minimise_power_norm(np.array([[1.0, 2.0]]), np.array([5.0]), p)
-        x = 5 / (1 + 2 ** (p / (p - 1)))
-        np.testing.assert_allclose(found.z, [x, x * 2 ** (1 / (p - 1))], rtol=1e-12)
-    np.testing.assert_allclose(
-        minimise_power_norm(np.array([[1.0, 2.0]]), np.array([5.0]), 1.0).z, [0, 2.5], atol=1e-12
-    )
-
-
-def test_dual_norms():
-    s = np.array([3.0, -4.0, 0.0])
-    assert dual_power_norm(s, 1) == 4
-    assert dual_power_norm(1e300 * s, 1.5) == pytest.approx(1e300 * np.sum(np.abs(s) ** 3) ** (1 / 3))
-    assert dual_power_norm(0 * s, 1.5) == dual_power_norm(np.zeros(0), 1) == 0
-    assert scaled_bound(np.ones((1, 3)), np.ones(1), np.zeros(1), 1.5) == 0
 
 
 def test_samples_of_sparse_regression():

@@ -11,7 +11,7 @@ from typing import Any
 
 import flatmin
 from flatmin.cli.options import ProblemFile, with_loss
-from flatmin.cli.summary import as_json, print_table
+from flatmin.cli.recovery_summary import as_json, print_table
 from flatmin.errors import InputError
 from flatmin.formats.archive import SavedSolution, read_solution
 from flatmin.problem import Problem

@@ -33,7 +33,7 @@ class _Signals:
     truth: Array | None
 
     @classmethod
-    def of(cls, solved: SolvedProblem) -> _Signals:
+    def from_solved(cls, solved: SolvedProblem) -> _Signals:
         shape = _shape(solved)
         parts, make = solved.solution.parts, solved.family.parts
         if "signal" not in parts and make is not None:
@@ -97,7 +97,7 @@ def _pixels(shape: tuple[int, ...]) -> str:
 
 
 def _answer(solved: SolvedProblem) -> list[Section]:
-    signals, shape = _Signals.of(solved), _shape(solved)
+    signals, shape = _Signals.from_solved(solved), _shape(solved)
     what, noun = ("image", "pixel") if len(shape) == 2 else ("signal", "number")
     symmetry = "phase" if solved.is_complex else "sign"
     turned = "matches the truth best" if signals.truth is not None else "is as real and as positive as possible"

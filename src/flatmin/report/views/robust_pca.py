@@ -31,7 +31,7 @@ class _Split:
     errors: Array
 
     @classmethod
-    def of(cls, solved: SolvedProblem) -> _Split:
+    def from_solved(cls, solved: SolvedProblem) -> _Split:
         A = solved.problem.measurement
         assert isinstance(A, Entries)
         sparse = solved.solution.parts.get("sparse")
@@ -72,7 +72,7 @@ def _measured(solved: SolvedProblem) -> str:
 
 
 def _answer(solved: SolvedProblem) -> list[Section]:
-    split = _Split.of(solved)
+    split = _Split.from_solved(solved)
     d1, d2 = solved.problem.shape
     prose = [
         f"The data are split into a matrix of rank {solved.solution.rank} and gross errors in "
@@ -214,7 +214,7 @@ def _sizes(sizes: Array) -> Figure:
 
 
 def _highlights(solved: SolvedProblem) -> list[Fact]:
-    split = _Split.of(solved)
+    split = _Split.from_solved(solved)
     count, cells = int(split.wrong.sum()), len(split.wrong)
     share = f"{number(100 * count / cells, 2)} % of the cells observed" if cells else ""
     return [Fact("Gross errors", str(count), share)]

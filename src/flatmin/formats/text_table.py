@@ -12,9 +12,9 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.formats.base import Cells, Document
+from flatmin.formats.base import Document, KnownCells
 
-__all__ = ["FORMAT", "Table"]
+__all__ = ["FORMAT", "TextTable"]
 
 #: What a cell without a number may say, in lower case.
 MISSING = ("", "nan", "na", "n/a", "#n/a", "null")
@@ -43,7 +43,7 @@ class _Line:
         return text
 
 
-class Table(Document):
+class TextTable(Document):
     """A table of numbers, with or without a header and label columns.
 
     The first row is a header if a cell of it is text. The first column is an index if its header is blank; so is every
@@ -72,14 +72,14 @@ class Table(Document):
             raise InputError(f"{path} holds no number at all, expected at least one known cell")
         names = [header.read(j) if header else "" for j in range(width)]
         matrix = np.array([self._numbers(line, names, path) for line in self._body])
-        super().__init__(Cells.of(matrix, path.name))
+        super().__init__(KnownCells.from_matrix(matrix, path.name))
         self.column_labels = names[self._first :] if header else None
         if self._first:
             self.row_labels = [" ".join(line.read(j) for j in range(self._first)) for line in self._body]
         self.notes.append(self._understood())
 
     @classmethod
-    def read(cls, path: Path, mask: Path | None = None) -> Table:
+    def read(cls, path: Path, mask: Path | None = None) -> TextTable:
         """Read a table in UTF-8, with or without byte order mark."""
         try:
             return cls(path.read_bytes().decode("utf-8"), path)
@@ -207,4 +207,4 @@ def _number(text: str, delimiter: str) -> float | None:
         return None
 
 
-FORMAT = Table
+FORMAT = TextTable
