@@ -1,4 +1,4 @@
-"""A sentence about one number, and whether its interval says that it holds."""
+"""Claims: sentences about one number with a limit, decided by an interval of the number."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Claim", "interval", "share_interval", "shared_level"]
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence about one number, which lies below or above a limit, and the interval that decides it.
+    """A sentence about one number and its limit, with the interval that decides it.
 
     Attributes
     ----------
     text : str
         The sentence.
     estimate, low, high : float
-        The number and its interval; for a number without chance, three times the same.
+        The number and its interval; all three are equal for a deterministic number.
     below, above : float or None
         The limit, on one side.
 
@@ -48,7 +48,7 @@ class Claim:
 
     @classmethod
     def exact(cls, text: str, value: float, **limit: float) -> Claim:
-        """Return a claim about a number without chance, such as the largest of deviations."""
+        """Return a claim about a deterministic number."""
         value = float(value)
         return cls(text, value, value, value, **limit)
 
@@ -66,7 +66,7 @@ class Claim:
 
     @classmethod
     def of_mean(cls, text: str, values: Iterable[float], *, level: float = 0.95, **limit: float) -> Claim:
-        """Return a claim about the mean of independent repetitions, by Student's t; one alone decides nothing."""
+        """Return a claim about the mean of independent repetitions, by Student's t. One repetition decides nothing."""
         values = np.asarray(list(values), dtype=float)
         if not values.size:
             return cls.open(text, **limit)
@@ -82,12 +82,12 @@ class Claim:
 
     @classmethod
     def open(cls, text: str, **limit: float) -> Claim:
-        """Return a claim that nothing is known about yet."""
+        """Return a claim without any data."""
         return cls(text, math.nan, -math.inf, math.inf, **limit)
 
     @property
     def verdict(self) -> str:
-        """Return "holds", "fails" or "undecided": where the whole interval lies; NaN decides nothing."""
+        """Return "holds" or "fails" if the whole interval is on one side of the limit, otherwise "undecided"."""
         if self.below is not None:
             return "holds" if self.high <= self.below else "fails" if self.low > self.below else "undecided"
         assert self.above is not None
@@ -100,7 +100,7 @@ class Claim:
 
 
 def interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float]:
-    """Return the Student t interval of a mean; without bounds where there is a single value.
+    """Return Student's t interval of a mean, unbounded for a single value.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float
 
 
 def share_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the interval of Clopper and Pearson for a probability.
+    """Return the Clopper-Pearson interval of a probability.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def share_interval(successes: int, trials: int, level: float = 0.95) -> tuple[fl
 
 
 def shared_level(comparisons: int, level: float = 0.95) -> float:
-    """Return the level of each of several intervals that hold together with ``level``, by Bonferroni's rule.
+    """Return the level of each of several intervals that hold simultaneously with ``level``, by Bonferroni's rule.
 
     Examples
     --------

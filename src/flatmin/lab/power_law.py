@@ -1,4 +1,4 @@
-"""Ratios and powers: what is estimated on logarithmic scales, with intervals."""
+"""Estimates on logarithmic scales with intervals: geometric means, ratios and exponents of power laws."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def geometric_mean(values: Iterable[float], level: float = 0.95) -> tuple[float,
 
 
 def claim_of_ratio(text: str, values: Iterable[float], *, level: float = 0.95, **limit: float) -> Claim:
-    """Return a claim about the geometric mean of independent ratios; one alone decides nothing.
+    """Return a claim about the geometric mean of independent ratios; a single ratio leaves it undecided.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What every display is: a picture of evidence that knows how to describe itself."""
+"""Display: the base class of figures of evidence, with an alternative text and a table of the plotted numbers."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ["Display"]
 
 @dataclass(kw_only=True)
 class Display(ABC):
-    """A figure with one pair of axes, in the manner of scikit-learn's displays.
+    """A figure with one pair of axes, like scikit-learn's displays.
 
-    ``XDisplay.from_evidence(evidence, ...)`` computes what is shown; ``plot(ax)`` draws it.
+    ``XDisplay.from_evidence(evidence, ...)`` computes the content; ``plot(ax)`` draws it.
 
     Attributes
     ----------
     name : str
         A short word for files and addresses, unique within the recipe: small letters, digits, hyphens.
     title : str
-        What is shown, in a line.
+        The title, one line.
     caption : str
-        What the marks are and what to look at, in a sentence or two.
+        An explanation of the marks, one or two sentences.
     wide : bool
-        Whether it needs a row for itself.
+        Whether the figure takes a whole row.
     recipe : str
-        The name of the recipe whose evidence it shows.
+        The name of the recipe.
     ax_, figure_ : matplotlib Axes and Figure
         Set by `plot`.
 
@@ -51,7 +51,7 @@ class Display(ABC):
     ax_: Any = field(default=None, init=False, repr=False, compare=False)
     figure_: Any = field(default=None, init=False, repr=False, compare=False)
 
-    #: Height in points, of which a letter is some nine high, with a legend of two rows.
+    #: Height in points (1/72 inch) with a legend of two rows.
     height: ClassVar[float] = 264.0
     #: Widths of a narrow display and of a wide one, in points.
     WIDTHS: ClassVar[tuple[float, float]] = (330.0, 680.0)
@@ -62,36 +62,36 @@ class Display(ABC):
 
     @property
     def size(self) -> tuple[float, float]:
-        """Width and height in points; a long legend makes it higher."""
+        """Width and height in points; a long legend adds to the height."""
         width = self.WIDTHS[self.wide]
         rows = math.ceil(len(self.words) / legend_columns(self.words, width, 10)) if self.words else 0
         return width, self.height + 14 * max(0, rows - 2)
 
     @property
     def words(self) -> list[str]:
-        """What stands in the legend."""
+        """The entries of the legend."""
         return []
 
     @property
     @abstractmethod
     def alt(self) -> str:
-        """What there is to see, in words and numbers, for those who do not see it."""
+        """A description in words and numbers for readers who cannot see the figure."""
 
     @abstractmethod
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
-        """Return the numbers behind the picture: a head and rows."""
+        """Return the plotted numbers: a head and rows."""
 
     @abstractmethod
     def paint(self, ax: Any) -> None:
-        """Draw into axes, in the colours that are set."""
+        """Draw into axes, with Matplotlib's current colours."""
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw into these axes, in the style that is set, or into new ones in the style of print.
+        """Draw into these axes in the current style, or into new ones in the style for print.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw.
+            The axes.
 
         Returns
         -------

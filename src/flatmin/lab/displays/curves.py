@@ -1,4 +1,4 @@
-"""A metric against a parameter."""
+"""Display of a metric against a parameter, with intervals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from flatmin.report.words import counted, number
 
 __all__ = ["Curve", "CurvesDisplay"]
 
-#: What points are, and what their intervals are by.
+#: The kind of the points, and the method of their intervals.
 SHARE, MEDIAN = ("Shares", "by Wilson"), ("Medians", "by order statistics")
 GEOMETRIC, MEAN = ("Geometric means", "by Student's t"), ("Means", "by Student's t")
 
@@ -42,13 +42,13 @@ class Curve:
     Attributes
     ----------
     label : str
-        What it is called.
+        The name of the line.
     look : int
-        Index of its looks.
+        The index of its look.
     x : list
         Levels of the parameter.
     points : list of Summary
-        The metric at each.
+        The summary of the metric at each level.
     """
 
     label: str
@@ -61,22 +61,20 @@ class Curve:
 class CurvesDisplay(Display):
     """A metric against a parameter, with 95 % intervals, one line for each level of others.
 
-    `from_evidence` makes it.
-
     Attributes
     ----------
     x, y : str
         The parameter and the metric.
     curves : list of Curve
-        What is drawn.
+        The lines.
     middle : str
-        What the points are: "Shares", "Means", "Geometric means" or "Medians".
+        The kind of the points: "Shares", "Means", "Geometric means" or "Medians".
     x_log, y_log : bool
         Whether axes are logarithmic.
     references : dict
-        Of each dashed line, its value at each level of ``x``.
+        The values of each dashed line, by level of ``x``.
     x_label, y_label : str
-        What is written at the axes.
+        Labels of the axes.
 
     Examples
     --------
@@ -125,7 +123,7 @@ class CurvesDisplay(Display):
         Parameters
         ----------
         evidence : Evidence
-            What is shown. All trials of a level of ``x`` and ``by`` count as repetitions.
+            The evidence. All trials with the same ``x`` and ``by`` are repetitions.
         name, title, caption, wide
             As for `Display`.
         x : str
@@ -141,9 +139,9 @@ class CurvesDisplay(Display):
         reference : dict, optional
             Names of dashed lines, each with a number or a function of ``x``.
         labels : dict, optional
-            Words for levels of ``by``; the order of these is the order of the lines.
+            Names for levels of ``by``, in the order of the lines.
         x_label, y_label : str, optional
-            What is written at the axes, with units; by default the names.
+            Labels of the axes, with units; by default the names.
 
         Raises
         ------
@@ -190,17 +188,17 @@ class CurvesDisplay(Display):
 
     @property
     def words(self) -> list[str]:
-        """What stands in the legend."""
+        """The entries of the legend."""
         return [word for word in (*(curve.label for curve in self.curves), *self.references) if word]
 
     @property
     def levels(self) -> list[Any]:
-        """The levels of ``x`` that there are."""
+        """The levels of ``x``."""
         return sorted({at for curve in self.curves for at in curve.x}, key=rank)
 
     @property
     def alt(self) -> str:
-        """Where every line begins and ends, with intervals."""
+        """The first and the last point of every line, with intervals."""
         if not self.curves:
             return f"{self.title}: no trials yet."
         lines = [f"{sentence_start(self.y_label)} against {self.x_label}: {self.middle.lower()} with 95 % intervals."]
@@ -214,7 +212,7 @@ class CurvesDisplay(Display):
         return " ".join(lines)
 
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
-        """Return a row for each point, with its interval; an end is infinite where there are too few trials."""
+        """Return a row for each point with its interval, whose ends are infinite for too few trials."""
         head = ["line", self.x, self.y, "low", "high", "trials", "left out"]
         rows = [
             (curve.label, at, point.value, point.low, point.high, point.trials, point.left_out)
@@ -224,7 +222,7 @@ class CurvesDisplay(Display):
         return head, list(rows)
 
     def paint(self, ax: Any) -> None:
-        """Draw lines with intervals, references dashed."""
+        """Draw lines with intervals, and dashed references."""
         import matplotlib
 
         if not self.curves:
@@ -250,7 +248,7 @@ class CurvesDisplay(Display):
         legend(ax)
 
     def _heights(self) -> list[float]:
-        """Return all that the vertical axis has to hold."""
+        """Return all heights in the figure."""
         points = [point for curve in self.curves for point in curve.points]
         bounded = [end for point in points if point.bounded for end in (point.low, point.high)]
         lines = [value for values in self.references.values() for value in values.values()]
@@ -259,7 +257,7 @@ class CurvesDisplay(Display):
 
 
 def _marks(points: Sequence[Summary], about: tuple[str, str], y_log: bool) -> list[str]:
-    """Return what each kind of mark is, of those that `intervals` draws for these points."""
+    """Return explanations of the marks that `intervals` draws for these points."""
     shown = [point for point in points if np.isfinite(point.value) and (point.value > 0 or not y_log)]
     bounded = [point for point in shown if point.bounded]
     found = [f"{about[0]}{f'; bars are 95 % intervals {about[1]}' * bool(bounded)}."] * bool(shown)

@@ -1,4 +1,4 @@
-"""A metric against a metric, trial by trial."""
+"""Display of one metric against another, one point per trial."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from flatmin.report.words import counted, number
 
 __all__ = ["Cloud", "ScatterDisplay"]
 
-#: At most about this many points are drawn; a page stays small.
-MOST = 1000
-#: What the line of ``diagonal=True`` is called.
+#: Approximate largest number of points, so that pages are small.
+MAX_POINTS = 1000
+#: The name of the line for ``diagonal=True``.
 AGREE = "both agree"
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """Points of one colour.
+    """The points of one colour.
 
     Attributes
     ----------
     label : str
-        What they are called.
+        Their name.
     look : int
-        Index of their looks.
+        The index of their look.
     points : ndarray, shape (n, 2)
         Both metrics of each trial.
     """
@@ -48,28 +48,26 @@ class Cloud:
 
 @dataclass(kw_only=True)
 class ScatterDisplay(Display):
-    """A metric against a metric, one point a trial.
-
-    `from_evidence` makes it.
+    """One metric against another, one point per trial.
 
     Attributes
     ----------
     x, y : str
         The metrics.
     clouds : list of Cloud
-        What is drawn.
+        The points.
     x_log, y_log : bool
         Whether axes are logarithmic.
     diagonal : str
-        What the dashed line is called; no line if empty.
+        The name of the dashed line; no line if empty.
     factor : float
-        The line is that on which the second metric is the first times this.
+        On the line the second metric is the first one times this.
     left_out : int
-        How many trials have no finite number.
+        The number of trials without finite numbers.
     at_edge : int
-        How many have a number without a logarithm on a logarithmic axis; they stand at its lower end.
+        The number of trials with zero or less on a logarithmic axis; they are drawn at its lower end.
     x_label, y_label : str
-        What is written at the axes.
+        Labels of the axes.
 
     Examples
     --------
@@ -118,7 +116,7 @@ class ScatterDisplay(Display):
         Parameters
         ----------
         evidence : Evidence
-            What is shown.
+            The evidence.
         name, title, caption
             As for `Display`.
         x, y : str
@@ -126,15 +124,15 @@ class ScatterDisplay(Display):
         by : str or tuple of str, optional
             Parameters with one colour for each combination of values.
         x_log, y_log : bool
-            Logarithmic axes. What has no logarithm stands at the lower end, and is counted in the caption.
+            Use logarithmic axes. Zero and less is drawn at the lower end, and counted in the caption.
         diagonal : bool or str
             Draw the line on which both are the same, or a line of this name.
         factor : float
-            Of the line: on it ``y`` is ``x`` times this.
+            The line has ``y = factor · x``.
         labels : dict, optional
-            Words for levels of ``by``; the order of these is the order of the colours.
+            Names for levels of ``by``, in the order of the colours.
         x_label, y_label : str, optional
-            What is written at the axes, with units; by default the names.
+            Labels of the axes, with units; by default the names.
 
         Raises
         ------
@@ -158,8 +156,8 @@ class ScatterDisplay(Display):
                 clouds.append(Cloud(level_name(level, by, labels), index, points[fit]))
         caption = caption or "One point a trial." * bool(clouds)
         total = sum(len(cloud.points) for cloud in clouds)
-        if total > MOST:
-            caption = f"{caption} Of {total} trials {MOST} are drawn, evenly chosen.".strip()
+        if total > MAX_POINTS:
+            caption = f"{caption} Of {total} trials {MAX_POINTS} are drawn, evenly chosen.".strip()
         if at_edge:
             caption = f"{caption} {counted(at_edge, 'trial')} at the lower end of an axis, with zero or less.".strip()
         if left_out:
@@ -184,12 +182,12 @@ class ScatterDisplay(Display):
 
     @property
     def words(self) -> list[str]:
-        """What stands in the legend."""
+        """The entries of the legend."""
         return [word for word in (*(cloud.label for cloud in self.clouds), self.diagonal) if word]
 
     @property
     def alt(self) -> str:
-        """How many points there are, over which ranges, and how many are below the line."""
+        """The numbers of points, their ranges, and how many are below the line."""
         if not self.clouds:
             return f"{self.title}: no trials yet."
         lines = [f"{sentence_start(self.y_label)} against {self.x_label}, one point a trial."]
@@ -205,7 +203,7 @@ class ScatterDisplay(Display):
         return " ".join(lines)
 
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
-        """Return a row for each group of points: medians and ranges; the trials themselves are in the export."""
+        """Return medians and ranges of each group of points; the export has the single trials."""
         head = ["group", "trials"]
         head += [f"{word} {metric}" for metric in (self.x, self.y) for word in ("smallest", "median", "largest")]
         rows: list[Sequence[Any]] = []
@@ -215,7 +213,7 @@ class ScatterDisplay(Display):
         return head, rows
 
     def paint(self, ax: Any) -> None:
-        """Draw the points, and the line from one side to the other."""
+        """Draw the points, and the line across the figure."""
         if not self.clouds:
             return nothing(ax)
         ax.grid(True)
@@ -224,7 +222,7 @@ class ScatterDisplay(Display):
         line = self.factor * everything[:, 0] if self.diagonal else everything[:0, 0]
         scale_of(ax, "y", np.concatenate([everything[:, 1], line]), self.y_label, logarithmic=self.y_log)
         lowest = np.array([ax.get_xlim()[0], ax.get_ylim()[0]])
-        share = min(1.0, MOST / len(everything))
+        share = min(1.0, MAX_POINTS / len(everything))
         for cloud in self.clouds:
             marks = look(cloud.look) | {"linestyle": "none", "ms": 5, "mew": 0, "alpha": 0.65, "clip_on": False}
             count = max(1, round(share * len(cloud.points)))
@@ -236,7 +234,7 @@ class ScatterDisplay(Display):
         legend(ax)
 
     def _paint_line(self, ax: Any) -> None:
-        """Draw the line; it is curved where one axis is logarithmic and the other is not."""
+        """Draw the line, which is curved if one axis is logarithmic and the other is not."""
         import matplotlib
 
         left, right = ax.get_xlim()
@@ -244,13 +242,13 @@ class ScatterDisplay(Display):
         x = np.geomspace(left, right, count) if self.x_log else np.linspace(left, right, count)
         x = x[(x > 0) | (not self.y_log)]
         tone = matplotlib.rcParams["text.color"]
-        # What reaches beyond the last points and out of the picture is cut off; the range is kept.
+        # The line must not change the range of the axis.
         ax.plot(x, self.factor * x, ls=(0, (4, 2.5)), lw=1.1, color=tone, label=self.diagonal, zorder=1.5)
         ax.set_xlim(left, right)
 
 
 def _points(results: Sequence[Result], x: str, y: str) -> Array:
-    """Return both metrics of all trials that have both, (n, 2)."""
+    """Return both metrics of the trials that have both, (n, 2)."""
     both = [(_value(result, x), _value(result, y)) for result in results]
     try:
         return within_reach(np.array([pair for pair in both if None not in pair], float).reshape(-1, 2))

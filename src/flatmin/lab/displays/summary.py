@@ -1,4 +1,4 @@
-"""The middle of repetitions and what chance leaves open about it."""
+"""Summaries of repetitions: mean, share, geometric mean or median, with a 95 % interval."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from flatmin.lab.claims import interval
 
 __all__ = ["LARGEST", "Summary", "median_interval", "summarise", "within_reach"]
 
-#: Sizes beyond this are infinite and below its inverse zero: their squares and quotients would not be numbers.
+#: Larger absolute values count as infinite, and those below the inverse as zero, to avoid overflow.
 LARGEST = 1e150
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The middle of repetitions with its interval.
+    """A summary of repetitions with its interval.
 
     Attributes
     ----------
     value, low, high : float
-        The middle and the ends of its 95 % interval, which are infinite where there are too few repetitions for one
-        (zero and infinite for the mean of logarithms).
+        The summary and the ends of its 95 % interval, which are infinite for too few repetitions (zero and infinite for
+        geometric means).
     trials : int
-        How many repetitions it is of.
+        The number of repetitions.
     left_out : int
-        How many had no finite number, or none that has a logarithm where that was asked for.
+        The number of repetitions without a finite number, or without a logarithm if one is needed.
     """
 
     value: float
@@ -42,23 +42,23 @@ class Summary:
 
     @property
     def bounded(self) -> bool:
-        """Whether there were enough repetitions for an interval."""
+        """Whether there are enough repetitions for an interval."""
         return math.isfinite(self.high) and math.isfinite(self.low)
 
 
 def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, level: float = 0.95) -> Summary | None:
-    """Return the middle of repetitions with its interval, or None where nothing is left of them.
+    """Return a summary of repetitions, or None if none can be used.
 
     Parameters
     ----------
     values : ndarray, shape (n,)
-        Truth values, whose share has Wilson's interval, or numbers.
+        Truth values, summarised by their share with Wilson's interval, or numbers.
     centre : str
-        "mean", with Student's t interval, or "median", with that of order statistics, which needs no distribution.
+        "mean", with Student's t interval, or "median", with the distribution-free one of order statistics.
     logarithm : bool
-        Take the mean of the logarithms: the geometric mean, whose interval is positive.
+        Use the geometric mean, whose interval is positive.
     level : float
-        Of the interval.
+        Probability of the interval.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
     Raises
     ------
     InputError
-        If the centre is another word, or the values are words.
+        If the centre is another word, or values are words.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
             return None
         low, high = median_interval(used, level)
         middle = np.array([used[(len(used) - 1) // 2], used[len(used) // 2]])
-        # All between the middle two are medians; where one of them is infinite there is no mean of both.
+        # If one of the two middle values is infinite, the median is infinite too.
         value = middle.mean() if np.isfinite(middle).all() else middle[np.argmax(np.abs(middle))]
         return Summary(float(value), low, high, len(used), len(numbers) - len(used))
     fit = np.isfinite(numbers) & ((numbers > 0) | (not logarithm))
@@ -101,14 +101,14 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
     if not len(used):
         return None
     if logarithm:
-        with np.errstate(over="ignore"):  # two values far apart leave everything open
+        with np.errstate(over="ignore"):  # Two values far apart give an infinite interval.
             low, high = (float(np.exp(end)) for end in interval(np.log(used), level))
         return Summary(float(np.exp(np.log(used).mean())), low, high, len(used), len(numbers) - len(used))
     return Summary(float(used.mean()), *interval(used, level), len(used), len(numbers) - len(used))
 
 
 def within_reach(values: Array) -> Array:
-    """Return numbers, those that are too large to calculate with as infinite and those that are too small as zero.
+    """Replace numbers beyond the range of `LARGEST` by infinity and zero.
 
     Examples
     --------
@@ -121,10 +121,10 @@ def within_reach(values: Array) -> Array:
 
 
 def median_interval(values: Array, level: float = 0.95) -> tuple[float, float]:
-    """Return the two order statistics that hold the median between them, whatever the distribution.
+    """Return the two order statistics that enclose the median, for any distribution.
 
     The median is below the k-th smallest of n values with probability ``P(Binomial(n, ½) < k)``; k is the largest for
-    which this is at most half of what the level leaves.
+    which this is at most ``(1 − level) / 2``.
 
     Examples
     --------

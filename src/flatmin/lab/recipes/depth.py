@@ -42,16 +42,16 @@ from flatmin.solvers.choose import flat_minimum
 
 __all__ = ["RECIPE", "judge", "predicted", "recover", "show"]
 
-#: Standard deviations of what is added to the layers of the two starts, so that no direction is left out.
+#: Standard deviations of the noise added to the layers of the two starts, so that no direction is excluded.
 BLIND, AWARE = 0.05, 1e-3
 #: How far above the band all is expected to succeed; how much later a deep product may; what a search may leave.
 FACTOR, LATER, LEFT = 1.25, 0.1, 1e-5
-#: The level of each of two intervals, for three and for five factors, that hold together with 95 %: Bonferroni's rule.
+#: Level of each of the two intervals for three and five factors, which hold simultaneously with 95 %.
 BOTH = shared_level(2)
 
 
 def recover(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well the flat product of one depth recovers one draw."""
+    """Return the recovery of one draw by the flat product of one depth."""
     return (_vector if parameters["panel"] == "vectors" else _matrix)(parameters, seed)
 
 
@@ -86,7 +86,7 @@ def _matrix(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _descended(problem: Problem, matrix: Any, noise: float, rng: np.random.Generator) -> FlatLayers:
-    """Return the layers that a descent reaches from those of a matrix, moved by noise relative to their size."""
+    """Return the layers that a descent reaches from those of a matrix plus relative noise."""
     layers = layers_of(problem, matrix)
     size = math.sqrt(sum(float(np.sum(W**2)) for W in layers) / sum(W.size for W in layers))
     moved = tuple(W + noise * size * rng.standard_normal(W.shape) for W in layers)
@@ -100,7 +100,7 @@ def _scale(parameters: Mapping[str, Any]) -> float:
 
 
 def predicted(parameters: Mapping[str, Any]) -> float:
-    """Return where success should set in.
+    """Return the predicted boundary.
 
     At the statistical dimension of the ℓ1 norm for two vectors, of the nuclear norm for matrices, and at n for more
     vectors.
@@ -172,7 +172,7 @@ def _of_layers(matrices: Evidence) -> Iterator[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return success over measurements for vectors and for matrices, side by side, phase maps, and boundaries."""
+    """Return success rates for vectors and matrices, phase maps, and boundaries."""
     displays: list[Display] = []
     for panel, over, what in (("vectors", "sparsity", "sparse vectors"), ("matrices", "rank", "low-rank matrices")):
         part = evidence.select(panel=panel)

@@ -41,7 +41,7 @@ from flatmin.lab.runs.experiment import Block, Metrics, Parameters, Transition
 
 __all__ = ["RECIPE", "freedom", "judge", "predicted", "recover", "show"]
 
-#: The family of each panel, the rank, and the numbers of measurements between which success sets in, in degrees.
+#: For each panel the family, the rank, and the range of measurements to try, in units of `degrees`.
 PANELS = {
     "sensing": ("matrix-sensing", 2, (1.0, 3.2)),
     "bilinear": ("bilinear-sensing", 2, (1.0, 3.2)),
@@ -55,7 +55,7 @@ POWERS = {"flat": 1.0, "nuclear": 0.0}
 DIMENSIONS = (10, 15, 20, 25, 30, 35, 40)
 POINTS = 12
 
-#: What each panel is called, and among which matrices the truth is sought.
+#: For each panel its name in figures and the space of matrices that contains the truth.
 TITLES = {
     "sensing": ("Gaussian sensing", "all"),
     "bilinear": ("Bilinear sensing", "all"),
@@ -64,16 +64,16 @@ TITLES = {
     "covariance": ("Covariance estimation", "semidefinite"),
     "phase-retrieval": ("Phase retrieval", "hermitian semidefinite"),
 }
-#: Panels in which flatness selects another fit than the nuclear norm does.
+#: Panels in which flat minima differ from those of the nuclear norm.
 SELECTING = ("sensing", "bilinear", "completion", "quadratic-network")
-#: The largest c at the largest dimensions, in units of the degrees; below what is tried, so that more can be seen.
+#: The claimed limit of c at the largest dimensions, in units of `degrees`; smaller than the tried range.
 LIMITS = dict.fromkeys(TITLES, 3.0) | {"completion": 4.0, "covariance": 2.5, "phase-retrieval": 5.0}
 #: How many of the largest dimensions, how far above the band success is expected, and what may differ.
 LARGEST, FACTOR, LATER, FASTER, APART = 2, 1.25, 0.1, 0.1, 0.05
 
 
 def recover(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well one method recovers one draw."""
+    """Return the recovery of one draw by one method."""
     name, _, _ = PANELS[str(parameters["panel"])]
     d, rank, m = (int(parameters[key]) for key in ("d", "rank", "m"))
     power = POWERS[str(parameters["method"])]
@@ -93,7 +93,7 @@ def _blocks(dimensions: tuple[int, ...], points: int) -> Iterator[Block]:
 
 
 def _with_measurements(parameters: Parameters) -> Parameters | None:
-    """Return the cell of a multiple of the degrees, or None if there are not so many measurements."""
+    """Return the cell for a multiple of the degrees, or None if it exceeds the number of possible measurements."""
     cell: dict[str, Any] = dict(parameters)
     name, d = PANELS[cell["panel"]][0], cell["d"]
     if "multiple" in cell:
@@ -107,7 +107,7 @@ def _scale(parameters: Mapping[str, Any]) -> float:
 
 
 def predicted(parameters: Mapping[str, Any]) -> float:
-    """Return the number of Gaussian measurements from which the nuclear norm would recover such a truth."""
+    """Return the predicted number of Gaussian measurements from which the nuclear norm recovers such a truth."""
     return _predicted(int(parameters["d"]), int(parameters["rank"]), TITLES[parameters["panel"]][1])
 
 
@@ -117,7 +117,7 @@ def _predicted(d: int, rank: int, among: str) -> float:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Return the claims about boundaries, about growth, and about what lies far from a boundary."""
+    """Return the claims about boundaries, their growth, and cells far from a boundary."""
     flat = evidence.select(method="flat")
     return [*_agreement(evidence), *_later(evidence), *_bounded(flat), *_growing(flat), *_certainty(flat)]
 
@@ -143,7 +143,7 @@ def _bounded(flat: Evidence) -> Iterator[Claim]:
 
 
 def _growing(flat: Evidence) -> Iterator[Claim]:
-    """Give the claims about growth beside Gaussian measurements, in completion with log d as a factor, too."""
+    """Give the claims about growth relative to Gaussian measurements, in completion also with a factor log d."""
     level = shared_level(len(TITLES) + 1)
     for panel in (panel for panel in TITLES if panel in flat.levels("panel")):
         columns = columns_of(flat, panel=panel)
@@ -225,7 +225,7 @@ def show(evidence: Evidence) -> list[Display]:
 
 
 def _over_freedom(flat: Evidence) -> Display:
-    """Return all boundaries of flat minima in units of the number of degrees of freedom."""
+    """Return the display of all boundaries of flat minima in units of the degrees of freedom."""
     counted = replace(flat.experiment, transition=Transition("m", "success", freedom))
     return BoundaryDisplay.from_evidence(
         Evidence(counted, flat.results),
@@ -240,7 +240,7 @@ def _over_freedom(flat: Evidence) -> Display:
 
 
 def freedom(parameters: Mapping[str, Any]) -> float:
-    """Return the dimension of the matrices of a panel's kind and rank: ``r (d1 + d2 − r)`` without symmetry."""
+    """Return the dimension of the manifold of truths of a panel: ``r (d1 + d2 − r)`` without symmetry."""
     d, rank, among = parameters["d"], parameters["rank"], TITLES[parameters["panel"]][1]
     if among == "hermitian semidefinite":
         # The phase of the signal is not seen.

@@ -62,7 +62,7 @@ COMPLETED = {(10, 15): (2.0, 3.0), (20, 30, 40): (4.0, 6.0, 8.0)}
 
 
 def gaps(parameters: Parameters, seed: int) -> Metrics:
-    """Return how far the flat solution of one draw is from norm-minimal and from balanced."""
+    """Return norm excess and balance gap of the flat solution of one draw."""
     d, m = int(parameters["d"]), int(parameters["m"])
     family = families.find(PANELS[str(parameters["panel"])])
     instance = family.sample((d, d), RANK, m, seed=seed)
@@ -85,7 +85,7 @@ def gaps(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _with_measurements(parameters: Parameters) -> Parameters | None:
-    """Return the cell of a multiple of the degrees, or None if the matrix has not so many cells."""
+    """Return the cell for a multiple of the degrees, or None if the matrix has fewer cells."""
     cell: dict[str, Any] = dict(parameters)
     if "multiple" in cell:
         cell["m"] = round(cell.pop("multiple") * degrees(PANELS[cell["panel"]], cell["d"], RANK))
@@ -93,7 +93,7 @@ def _with_measurements(parameters: Parameters) -> Parameters | None:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Return the claims about the bounds in every draw, and about how both gaps fall."""
+    """Return the claims about the bounds in every draw, and about the decrease of both gaps."""
     done = [r for r in evidence.results if {r.metrics["solved"], r.metrics["solved_nuclear"]} <= set(CERTIFIED)]
     certified = Evidence(evidence.experiment, done)
     bound = certified.values("excess_bound")
@@ -141,7 +141,7 @@ def _centred(part: Evidence, panel: str, metric: str) -> tuple[Array, Array]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return both gaps over the number of measurements for every panel and dimension, and beside their bound."""
+    """Return displays of both gaps over the number of measurements, and against their bound."""
     displays: list[Display] = []
     panels = [panel for panel in TITLES if panel in evidence.levels("panel")]
     for panel in panels:

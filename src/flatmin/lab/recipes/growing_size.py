@@ -57,9 +57,9 @@ DIMENSIONS = {
     "phase-retrieval": (50, 62, 77, 96, 119, 148, 184, 228, 283),
     "quadratic-network": (24, 28, 32, 38, 44, 51, 59, 69, 80),
 }
-#: The dimension of the problem that is solved before the clock starts.
+#: Dimension of the problem that is solved before the timing starts.
 WARM_UP = 24
-#: The largest exponent that the dearest step explains, in the dimension or, for completion, in the number of cells.
+#: Exponent of the most expensive step, in the dimension or, for completion, in the number of cells.
 LIMITS = {
     "matrix-sensing": ("d", 3.5),
     "bilinear-sensing": ("d", 3.0),
@@ -72,7 +72,7 @@ LIMITS = {
 
 
 def solve(parameters: Parameters, seed: int) -> Metrics:
-    """Return how long a solution of one draw takes, and whether it is certified and the truth."""
+    """Return the time of a solution of one draw, and whether it is certified and the truth."""
     family, d = families.find(str(parameters["family"])), int(parameters["d"])
     flat_minimum(_drawn(family, WARM_UP, 0).problem, seed=seed)
     instance = _drawn(family, d, seed)

@@ -46,7 +46,7 @@ LABELS = {0.0: "p = 0, nuclear", 0.5: "p = ½", 1.0: "p = 1, flat"}
 
 
 def complete(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well one norm completes one draw."""
+    """Return the recovery of one draw by one norm."""
     d, m, skew, power = (parameters[name] for name in ("d", "m", "skew", "power"))
     problem, truth = _drawn(int(d), int(m), float(skew), seed)
     solution = flat_minimum(problem, metric_power=float(power), seed=seed)
@@ -102,7 +102,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return thresholds against skew, and the error where cells are seen against the number of cells."""
+    """Return thresholds against skew, and errors against the number of cells."""
     from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay
 
     pictures: list[Display] = []

@@ -51,11 +51,11 @@ PANELS: dict[str, tuple[str, tuple[int, int], int, int]] = {
 }
 METHODS = ("exact", "penalised", "refit", "cross-validated", "oracle")
 LEVELS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-#: Up to here the claim is meant to hold; the last level is beyond it.
+#: The largest moderate noise, relative to the data; the last level exceeds it.
 MODERATE, BURIED = 0.3, 3.0
-#: Strengths of cross-validation, the weakest over the strongest: some way below what the least noise asks for.
+#: Smallest over largest alpha of cross-validation, well below the best one at the smallest noise.
 STRENGTHS, WEAKEST = 30, 5e-5
-#: The price of misfit and the relative gradient of the oracle: no penalty is left.
+#: Penalty and relative gradient of the oracle, so small that it is a least-squares fit.
 ORACLE_PRICE, ORACLE_TOL = 1e5, 1e-9
 LABELS = {
     "exact": "exact fit",
@@ -67,7 +67,7 @@ LABELS = {
 
 
 def fit(parameters: Parameters, seed: int) -> Metrics:
-    """Return how near one method comes to the truth of one draw, and how near the oracle."""
+    """Return the errors of one method and of the oracle in one draw."""
     name, shape, rank, m = PANELS[str(parameters["panel"])]
     level, method = float(parameters["noise"]), str(parameters["method"])
     instance = families.find(name).sample(shape, rank, m, noise=level, seed=seed)
@@ -95,7 +95,7 @@ def fit(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _solved(problem: Problem, method: str, seed: int) -> tuple[Array, Metrics]:
-    """Return the matrix that a method finds without knowing truth, rank or noise, and what it says of itself."""
+    """Return the matrix that a method finds without the truth, its rank or the noise, and further metrics."""
     metrics: Metrics = {}
     if method == "cross-validated":
         found = cross_validate(problem, n_alphas=STRENGTHS, ratio=WEAKEST, seed=seed)
@@ -112,7 +112,7 @@ def _solved(problem: Problem, method: str, seed: int) -> tuple[Array, Metrics]:
 
 
 def _oracle(problem: Problem, truth: Array, rank: int, seed: int) -> Factors:
-    """Return the least-squares fit of the true rank to which descent from the truth leads."""
+    """Return the least-squares fit of the true rank that a descent reaches from the truth."""
     scaled = Scaled.of(problem, 1.0, seed, weighted=False)
     D1, D2 = (D.power(1) @ np.eye(d) for D, d in zip(scaled.metric, problem.shape, strict=True))
     U, s, V = problem.parametrization.cone.decompose(D1 @ truth @ D2, np.eye(problem.shape[1]))
@@ -122,7 +122,7 @@ def _oracle(problem: Problem, truth: Array, rank: int, seed: int) -> Factors:
 
 
 def _noise(instance: Instance, rank: int) -> tuple[float, float]:
-    """Return the weakest component over what the noise adds to ``A*A(X)``, and the size of the noise."""
+    """Return the weakest component over the noise in ``A*A(X)``, and the size of the noise."""
     measurement, truth = instance.problem.measurement, np.asarray(instance.truth)
     errors = instance.problem.data - measurement.forward(truth)
     average = float(np.sum(measurement.norms() ** 2)) / truth.size
@@ -152,7 +152,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def _premise(evidence: Evidence, by: dict[str, Evidence]) -> Iterator[Claim]:
-    """Give whether the weaker component stands out where the claim is meant to hold, and is buried beyond."""
+    """Give the claims that the weaker component exceeds moderate noise and is below larger noise."""
     ratio = "the weaker component of the truth over what the noise adds, in the draw in which that is"
     for panel, moderate in by.items():
         text, values = f"In {panel} at moderate noise, {ratio} least", moderate.values("weakest")
@@ -178,7 +178,7 @@ def _over_oracle(
 
 
 def _level(by: dict[str, Evidence]) -> list[Claim]:
-    """Return whether the level of noise is right, and its standard errors.
+    """Return the claims about the estimated level of noise and its standard error.
 
     They are those of the level behind the noise. The size of the noise that was drawn differs from what is found by
     less: with f of m degrees of freedom fitted, the variance of the difference is f/m of that.
@@ -239,7 +239,7 @@ def _exact(by: dict[str, Evidence]) -> Iterator[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return error, error over the oracle, and rank, against noise, for each panel."""
+    """Return displays of error, error over that of the oracle, and rank against the noise."""
     from flatmin.lab.displays import CurvesDisplay
 
     pictures: list[Display] = []

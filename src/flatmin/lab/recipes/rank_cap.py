@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["RECIPE", "complete", "judge", "show"]
 
 SHAPE, RANK, CELLS, NOISE = (40, 30), 12, 450, 0.3
-#: A cap as large as the matrix is none.
+#: A cap as large as the smaller dimension has no effect.
 NO_CAP = min(SHAPE)
 CAPS, POWERS = (1, 2, 4, 8, 16, NO_CAP), (0.0, 0.5, 1.0)
 #: Each strength over the one before, and how many there are. Without a tight cap the weakest are left out: ranks and
@@ -48,12 +48,12 @@ CAPS, POWERS = (1, 2, 4, 8, 16, NO_CAP), (0.0, 0.5, 1.0)
 STEP, STRENGTHS, STRONG = 0.7, 14, 9
 TIGHT = 8
 LABELS = {0.0: "p = 0, nuclear", 0.5: "p = ½", 1.0: "p = 1, flat"}
-#: A solution that differs by less is the same.
+#: Solutions that differ by less count as equal.
 SAME = 1e-4
 
 
 def complete(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well one norm under one cap predicts cells that were not seen, at the best strength."""
+    """Return the error in unobserved cells of one norm under one cap, at the best alpha."""
     cap, power, skew = int(parameters["cap"]), float(parameters["power"]), float(parameters["skew"])
     problem, truth, chances = _drawn(skew, seed)
     count = STRENGTHS if cap <= TIGHT else STRONG
@@ -83,7 +83,7 @@ def complete(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _drawn(skew: float, seed: int) -> tuple[Problem, Array, Array]:
-    """Return a problem, the matrix behind it, and the chances of its unseen cells."""
+    """Return a problem, its true matrix, and the probabilities of its unobserved cells."""
     rng = np.random.default_rng(seed)
     d1, d2 = SHAPE
     U, V = (np.linalg.qr(rng.standard_normal((d, RANK)))[0] for d in SHAPE)
@@ -145,7 +145,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 def _by_draw(
     results: Iterable[Result], outcome: Callable[[Metrics], bool], over: Callable[[Iterable[bool]], bool]
 ) -> list[bool]:
-    """Return one outcome a draw, over all caps and powers: those of one draw are no independent repetitions."""
+    """Return one truth value per draw, over all caps and powers, which are not independent within a draw."""
     draws: dict[int, list[bool]] = {}
     for result in results:
         draws.setdefault(result.trial.seed, []).append(outcome(result.metrics))
@@ -163,13 +163,13 @@ def _advantages(evidence: Evidence, cap: int) -> dict[int, float]:
 
 
 def _changes(evidence: Evidence, cap: int) -> Array:
-    """Return what a cap changes in the advantages, draw by draw."""
+    """Return the change of the advantage by a cap, for each draw."""
     whole, capped = _advantages(evidence, NO_CAP), _advantages(evidence, cap)
     return np.array([capped[seed] - whole[seed] for seed in whole if seed in capped])
 
 
 def _by_rank(evidence: Evidence) -> tuple[list[Result], list[Result]]:
-    """Return what was found under caps at or above the certified rank, and below it."""
+    """Return the results under caps at or above the certified rank, and below it."""
     wide: list[Result] = []
     tight: list[Result] = []
     for result in evidence.results:
@@ -180,7 +180,7 @@ def _by_rank(evidence: Evidence) -> tuple[list[Result], list[Result]]:
 
 
 def _of_size(text: str, values: Array, level: float, **limit: float) -> Claim:
-    """Return a claim about the size of a mean, of whatever sign."""
+    """Return a claim about the absolute value of a mean."""
     if len(values) < 2:
         return Claim.open(text, **limit)
     low, high = interval(values, level)
@@ -189,7 +189,7 @@ def _of_size(text: str, values: Array, level: float, **limit: float) -> Claim:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return errors, best strengths and distances from the solution without a cap, against the cap."""
+    """Return displays of errors, best alphas and distances from the solution without a cap, against the cap."""
     from flatmin.lab.displays import CurvesDisplay
 
     if not len(evidence):

@@ -54,12 +54,12 @@ WORDS = {"flat": "the flat minimum", "reweighted": "reweighting"}
 CONDITIONS = (1.0, 10.0, 1e5)
 OVERSAMPLING = (1.1, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.5)
 DIMENSION, RANK = 24, 2
-#: The error that success allows, in smallest singular values.
+#: Largest error of a success, in units of the smallest singular value.
 RESOLVED = 1e-2
 
 
 def recover(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well one method recovers one draw, and how flat what it finds is."""
+    """Return the recovery of one draw by one method, and the flatness of the result."""
     d, oversampling = DIMENSION, float(parameters["oversampling"])
     m = round(oversampling * RANK * (2 * d - RANK))
     rng = np.random.default_rng(seed)
@@ -160,7 +160,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def _boundary(evidence: Evidence, level: float, **cell: Any) -> Number:
-    """Return the boundary of one column; fewer measurements than degrees of freedom determine nothing, so it is 1."""
+    """Return the boundary of one column, at least 1: fewer measurements cannot determine the matrix."""
     part = evidence.select(**cell)
     if not len(part):
         return UNKNOWN
@@ -169,7 +169,7 @@ def _boundary(evidence: Evidence, level: float, **cell: Any) -> Number:
 
 
 def _later(upper: Number, lower: Number) -> Number:
-    """Return the difference of boundaries of different draws, whose errors add up as those of independent numbers do.
+    """Return the difference of boundaries of independent draws, whose variances add up.
 
     Donner, Zou, "Closed-form confidence intervals for functions of the normal mean and standard deviation", Statistical
     Methods in Medical Research 21(4), 2012.
@@ -224,7 +224,7 @@ def _condition(evidence: Evidence) -> Iterator[Claim]:
 
 
 def _compared(evidence: Evidence) -> Evidence:
-    """Return the trials of reweighting whose draw has a certified flat minimum, with what that says.
+    """Return the trials of reweighting whose draw has a certified flat minimum, with the metrics of both.
 
     ``excess`` is the scaled trace over the proved lower bound of the flat one, ``flat_success`` whether that succeeds.
     """
@@ -240,13 +240,13 @@ def _compared(evidence: Evidence) -> Evidence:
 
 
 def _draw(result: Any) -> tuple[Any, ...]:
-    """Return what names a draw, whatever the method."""
+    """Return the key of a draw, without the method."""
     parameters = result.trial.parameters
     return (*(parameters[name] for name in ("panel", "condition", "oversampling")), result.trial.seed)
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return shares of successes and how much less flat the truth is, for each panel, and where success sets in."""
+    """Return displays of success rates, flatness of the truth, and boundaries."""
     from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay
 
     pictures: list[Display] = []
@@ -301,7 +301,7 @@ def show(evidence: Evidence) -> list[Display]:
 
 
 def _as_it_is(parameters: Mapping[str, Any]) -> float:
-    """Return 1: oversampling is in degrees of freedom already."""
+    """Return 1, because oversampling is in units of the degrees of freedom."""
     return 1.0
 
 

@@ -40,7 +40,7 @@ SHARES = (0.02, 0.05, 0.08, 0.1, 0.13, 0.16, 0.19, 0.22, 0.26, 0.3, 0.34, 0.38)
 
 
 def separate(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well one draw is separated."""
+    """Return the recovery of one draw."""
     d, rank = int(parameters["d"]), int(parameters["rank"])
     sample = {"corruption": float(parameters["corruption"])}
     return metrics_of_recovery("robust-pca", (d, d), rank, None, seed, sample=sample)
@@ -78,7 +78,7 @@ def _slope(columns: list[Column]) -> Number:
 
 
 def _largest_rise(columns: list[Column]) -> Number:
-    """Return the largest difference of a boundary and the one before."""
+    """Return the largest increase of the boundary from one rank to the next."""
     if len(columns) < 2:
         return UNKNOWN
     each = shared_level(len(columns) - 1)
@@ -93,7 +93,7 @@ def _largest_rise(columns: list[Column]) -> Number:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return the phase map over rank and share of errors, and what happens at rank d / 10."""
+    """Return the phase map over rank and share of errors, and the success rate at rank d / 10."""
     displays: list[Display] = []
     for (d,), part in evidence.split("d").items():
         if len(part.levels("rank")) < 2:
