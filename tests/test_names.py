@@ -144,7 +144,7 @@ PENDING_TESTS = {
     "cli/recovery_table.py",
     "cli/runs.py",
     "estimators/_completion/completer.py",
-    "estimators/_completion/cross_validation.py",
+    "estimators/_cross_validation.py",
     "estimators/_completion/fitting.py",
     "estimators/_completion/observations.py",
     "estimators/_completion/projection.py",

@@ -1,1 +1,1 @@
-"""What the estimators of completion share: tables, labels, offsets, held-out cells."""
+"""Completion estimators: tables and triples, ids, offsets, and fits to observed cells."""

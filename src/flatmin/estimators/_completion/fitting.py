@@ -1,4 +1,4 @@
-"""What is fitted to observed cells: at a given strength, at that of the noise, or at what predicts held-out cells."""
+"""Fits to observed cells at a given strength, at that of the noise, or at the best one for held-out cells."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from flatmin.solvers.offsets.offsets import Offsets
 
 __all__ = ["Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
 
-#: A penalty this much above the strongest that leaves anything leaves nothing.
+#: Factor on the smallest strength for which the matrix is 0, against rounding.
 ABOVE = 1.001
-#: Settings that fits to a part of the cells share with the final one.
+#: Settings of the final fit that apply to fits to a part of the cells, too.
 SHARED = ("metric_power", "max_rank", "max_iter", "seed")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Arguments of `flat_minimum` that concern every solve."""
+    """Arguments of `flat_minimum` that apply to every solve."""
 
     metric_power: float
     max_rank: int | None
@@ -45,28 +45,13 @@ class Settings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric_power", check_alpha(1.0, self.metric_power)[1])
 
-    @property
-    def solver(self) -> dict[str, Any]:
-        """All but the metric and the rule that ends single solves."""
-        return {name: value for name, value in vars(self).items() if name not in ("metric_power", "stop")}
-
 
 @dataclass(frozen=True, eq=False)
 class Completed:
-    """A fit to observed cells, and what predicts by it.
+    """A fit to observed cells, and the factors, offsets and row model that predict.
 
-    Attributes
-    ----------
-    problem, solution : Problem, Solution
-        What was solved; with "auto" the solution has the noise, whatever its strength.
-    factors : tuple of ndarray
-        What predicts: those of the solution or of a refit.
-    offsets : Offsets
-        Beside these factors.
-    rows : RowModel
-        The rows of these factors.
-    relaxation : Relaxation or None
-        What was tried on held-out cells.
+    ``factors`` are those of the solution or of a refit; ``offsets`` and ``rows`` belong to them. With ``alpha="auto"``
+    the solution has the noise, whatever its strength. ``relaxation`` holds the candidates tried on held-out cells.
     """
 
     problem: Problem
@@ -78,12 +63,12 @@ class Completed:
 
     @classmethod
     def penalised(cls, cells: Observations, fit: OffsetFit, tried: Relaxation | None = None) -> Self:
-        """Return the penalised solution."""
-        return cls._of(cells, fit, fit.solution.factors, fit.offsets, 1.0, tried)
+        """Predict with the penalised solution."""
+        return cls._from_factors(cells, fit, fit.solution.factors, fit.offsets, 1.0, tried)
 
     @classmethod
     def refitted(cls, cells: Observations, fit: OffsetFit, tried: Relaxation | None = None) -> Self:
-        """Return least squares at the rank found."""
+        """Predict with the least-squares fit at the rank found."""
         noise = fit.solution.noise
         if noise is None:
             factors = refit(fit.problem, fit.solution)
@@ -91,14 +76,14 @@ class Completed:
         else:
             factors = noise.refit
             offsets = fit.offsets if fit.refit_offsets is None else fit.refit_offsets
-        found = cls._of(cells, fit, factors, offsets, 1 / UNBIASED, tried)
+        found = cls._from_factors(cells, fit, factors, offsets, 1 / UNBIASED, tried)
         variance = _variance(cells, fit, factors, offsets) if fit.solution.settings["alpha"] else None
         if variance is None:
             return found
         return replace(found, rows=RowModel.drawn(cells.entries, factors, variance, fit.model.rows))
 
     @classmethod
-    def _of(
+    def _from_factors(
         cls,
         cells: Observations,
         fit: OffsetFit,
@@ -114,7 +99,7 @@ class Completed:
 
 
 def _variance(cells: Observations, fit: OffsetFit, factors: Factors, offsets: Offsets) -> float | None:
-    """Return the variance of what a refit leaves; None where it has as many degrees of freedom as there are data."""
+    """Return the residual variance of a refit, or None without residual degrees of freedom."""
     rank, shape = factors[0].shape[1], sum(int(np.count_nonzero(n)) for n in cells.entries.gram_diagonals())
     free = cells.entries.size - rank * (shape - rank) - fit.model.freedom
     left = fit.model.rest(cells.values, offsets).residual(factors)
@@ -122,21 +107,15 @@ def _variance(cells: Observations, fit: OffsetFit, factors: Factors, offsets: Of
 
 
 def regularization(alpha: float, shape: tuple[int, int]) -> float:
-    """Return the regParam of ALS-WR and Spark that a strength of the scaled trace is: ``2 alpha / √(d1 d2)``."""
+    """Return the regParam of ALS-WR and Spark for a strength of the scaled trace: ``2 alpha / √(d1 d2)``."""
     return 2 * alpha / float(np.sqrt(np.prod(shape)))
 
 
 def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -> Completed:
     """Fit a matrix and offsets to cells.
 
-    Parameters
-    ----------
-    cells : Observations
-    alpha : float or "auto"
-        regParam.
-    wanted : bool or "auto"
-        Whether a refit predicts; "auto" lets held-out cells decide where alpha is "auto".
-    settings : Settings
+    ``alpha`` is regParam or "auto". ``wanted`` is whether a refit predicts; "auto" lets held-out cells decide if alpha
+    is "auto", and otherwise does not refit.
     """
     auto = isinstance(alpha, str) and alpha == "auto"
     if isinstance(alpha, str) and not auto:
@@ -160,7 +139,7 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
 
 
 def fit_cells(cells: Observations, alpha: float | str, settings: Settings, start: Any = None) -> OffsetFit:
-    """Return the joint fit of matrix and offsets at a strength of the scaled trace, or that of the noise."""
+    """Return the joint fit of matrix and offsets at a given strength, or with "auto" at that of the noise."""
     shared = vars(settings) | {"alpha": alpha, "warm_start": start}
     if cells.strengths.present:
         return fit_with_offsets(cells.entries, cells.values, **vars(cells.strengths), **shared)
@@ -168,5 +147,5 @@ def fit_cells(cells: Observations, alpha: float | str, settings: Settings, start
 
 
 def plain(cells: Observations, solution: Solution) -> OffsetFit:
-    """Return a solution of the cells' own problem with its offsets."""
+    """Return a solution of ``cells.problem`` with its offsets."""
     return OffsetFit(cells.model, cells.problem, solution, cells.offsets(solution.factors))

@@ -1,4 +1,4 @@
-"""Names of rows and columns, as users have them: numbers, strings or dates, in arrays, lists and data frames."""
+"""Ids of rows and columns: numbers, strings or dates, in arrays, lists and data frames."""
 
 from __future__ import annotations
 
@@ -6,26 +6,22 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 
-__all__ = ["PairIds"]
+__all__ = ["PairIds", "no_values"]
 
-#: Up to here floating-point numbers tell all whole numbers apart.
-WHOLE = 2.0**53
-#: How kinds of arrays are called.
+#: Below this size a float holds every whole number exactly.
+MAX_EXACT = 2.0**53
+#: The names of array kinds in messages.
 KINDS = {"i": "numbers", "f": "numbers", "u": "numbers", "U": "strings", "M": "dates", "m": "durations"}
 
 
 @dataclass(frozen=True, eq=False)
 class PairIds:
-    """The rows and columns of a matrix by the names under which its entries are observed.
-
-    Attributes
-    ----------
-    row_ids, column_ids : ndarray, shapes (d1,) and (d2,)
-        The distinct ids, ascending; their position is the index of the row or column.
+    """The distinct ids of the rows (d1,) and columns (d2,) of a matrix, ascending, in the order of the matrix.
 
     Examples
     --------
@@ -42,16 +38,29 @@ class PairIds:
         """Collect the ids in pairs (m, 2), or raise `InputError`."""
         return cls(*(np.unique(ids) for ids in _pairs(X)))
 
-    def codes(self, X: Any) -> tuple[Array, Array]:
-        """Return the positions (n,) of the rows and of the columns of pairs (n, 2); −1 for ids that are not known.
+    @classmethod
+    def from_triples(cls, X: Any, y: Any) -> tuple[Self, Array, Array, Array]:
+        """Return the ids in pairs (m, 2), the positions of the pairs (m,), and the values (m,), or raise an error."""
+        if y is None:
+            raise no_values()
+        ids = cls.from_pairs(X)
+        i, j = ids.codes(X)
+        y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, input_name="y"), warn=True)
+        check_consistent_length(i, y)
+        return ids, i, j, y
 
-        Raises
-        ------
-        InputError
-            If ids are missing, or of another kind than the known ones, such as strings in place of numbers.
+    def codes(self, X: Any) -> tuple[Array, Array]:
+        """Return the positions (n,) of the rows and of the columns of pairs (n, 2); −1 for unknown ids.
+
+        Missing ids, and strings in place of numbers, raise `InputError`.
         """
         rows, columns = _pairs(X)
         return _positions(self.row_ids, rows, 0), _positions(self.column_ids, columns, 1)
+
+
+def no_values() -> InputError:
+    """Return the error for triples without values."""
+    return InputError("y is None with input='triples', expected a value for every pair of ids in X")
 
 
 def _pairs(X: Any) -> tuple[Array, Array]:
@@ -72,12 +81,12 @@ def _pairs(X: Any) -> tuple[Array, Array]:
 
 
 def _table(X: Any) -> Array:
-    """Return pairs as an array, in which numbers beside strings stay numbers."""
+    """Return pairs as an array. Numbers stay numbers if the other column holds strings."""
     if isinstance(X, np.ndarray):
         return X
     try:
         table = np.asarray(X)
-        exact = table.dtype.kind in "iubM" or (table.dtype.kind == "f" and np.all(np.abs(table) < WHOLE))
+        exact = table.dtype.kind in "iubM" or (table.dtype.kind == "f" and np.all(np.abs(table) < MAX_EXACT))
         return table if exact else np.array(X, dtype=object)
     except ValueError:
         raise InputError("X is ragged, expected pairs of ids in two columns") from None
@@ -93,20 +102,20 @@ def _sortable(ids: Array, place: int) -> Array:
         raise _missing(place)
     if ids.dtype.kind == "S":
         return ids.astype(str)
-    if ids.dtype.kind == "f" and np.all(ids == np.rint(ids)) and np.max(np.abs(ids)) < WHOLE:
+    if ids.dtype.kind == "f" and np.all(ids == np.rint(ids)) and np.max(np.abs(ids)) < MAX_EXACT:
         return ids.astype(np.int64)
     return ids.astype(np.int64) if ids.dtype.kind == "b" else ids
 
 
 def _of_one_kind(ids: Array, place: int) -> Array:
-    """Return Python objects as an array of one kind, if they are of one."""
+    """Return Python objects as an array of numbers, strings or dates, or raise `InputError` for a mixture."""
     if any(i is None or type(i).__name__ in ("NAType", "NaTType") or (isinstance(i, float) and i != i) for i in ids):
         raise _missing(place)
     for kind, dtype in ((str, str), (int | float | np.number | np.bool_, None), (np.datetime64, None)):
         if all(isinstance(i, kind) for i in ids):
             array = np.array(list(ids), dtype=dtype)
             whole = array.dtype.kind == "f" and all(isinstance(i, int | np.integer) for i in ids)
-            return ids if whole else array  # float64 would not tell all of them apart
+            return ids if whole else array  # float64 would merge some of them
     found = sorted({type(i).__name__ for i in ids})
     if len(found) == 1:
         try:
@@ -117,18 +126,16 @@ def _of_one_kind(ids: Array, place: int) -> Array:
     raise InputError(f"column {place} of X holds {' and '.join(found)}, expected ids of one kind that can be sorted")
 
 
-def _kind(ids: Array) -> str:
-    """Return how a kind of ids is called."""
-    return "numbers" if isinstance(ids[0], int | float) else KINDS.get(ids.dtype.kind, type(ids[0]).__name__)
-
-
 def _missing(place: int) -> InputError:
     return InputError(f"column {place} of X contains NaN or missing ids, expected an id in every pair")
 
 
 def _positions(known: Array, ids: Array, place: int) -> Array:
-    """Return where ids stand among the known ones, −1 where they don't."""
-    kinds = [_kind(array) for array in (known, ids)]
+    """Return the positions of ids among the known ones, −1 for unknown ids."""
+    kinds = [
+        "numbers" if isinstance(array[0], int | float) else KINDS.get(array.dtype.kind, type(array[0]).__name__)
+        for array in (known, ids)
+    ]
     if kinds[0] != kinds[1]:
         raise InputError(f"column {place} of X holds {kinds[1]}, expected {kinds[0]} as in fit")
     at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
