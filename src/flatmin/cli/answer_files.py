@@ -1,7 +1,5 @@
 """The answer in the user's own form: a completed table, a picture, frames."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Sentences for the user where a solution looks as if it fitted noise."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin.losses import Absolute

@@ -1,7 +1,5 @@
 """The directory of results: whole, or not there."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

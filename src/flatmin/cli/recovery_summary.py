@@ -1,7 +1,5 @@
 """What is said about a solution: as fields, and as text."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What ``flatmin recover`` prints: how well it fits, what is proved, and where the results are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

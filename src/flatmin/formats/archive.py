@@ -1,7 +1,5 @@
 """Named arrays in ``.npz`` files: problems, and solutions whoever made them."""
 
-from __future__ import annotations
-
 import json
 import tokenize
 import zipfile

@@ -1,7 +1,5 @@
 """One problem as a user handed it over."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

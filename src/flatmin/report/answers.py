@@ -1,7 +1,5 @@
 """The recovered unknown in pictures, as any family may show it, and what no measurement sees."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

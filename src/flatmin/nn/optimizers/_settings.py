@@ -1,7 +1,5 @@
 """Validation of the real-valued settings of optimizers."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

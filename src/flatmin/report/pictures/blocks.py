@@ -1,7 +1,5 @@
 """The part of a matrix that a picture shows: some rows and columns, taken from the factors without forming the rest."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

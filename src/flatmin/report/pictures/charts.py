@@ -1,7 +1,5 @@
 """Charts for particular families: signals, pairs of outputs, signed strengths and sizes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

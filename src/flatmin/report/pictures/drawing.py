@@ -4,8 +4,6 @@ Charts are drawn with placeholder colours that become CSS variables, so that one
 Their text stays text, in the page's own font.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import re

@@ -1,7 +1,5 @@
 """The pictures that every report may have: heat maps, singular values, convergence, and images as small PNG files."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What a family may change about its report."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

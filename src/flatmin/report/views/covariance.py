@@ -1,7 +1,5 @@
 """Covariance estimation: the matrix in colours, and how its variance is spread over directions."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

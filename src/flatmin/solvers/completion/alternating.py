@@ -5,8 +5,6 @@ accelerated by Anderson's extrapolation of one factor and run in single precisio
 where few columns are needed. Where a narrow gap is asked for, Newton's method finishes in double precision.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Newton's method in factors and multiplier at once, for rounds that a good multiplier begins."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fitting the data exactly by matrices of fixed rank that have more degrees of freedom than there are data."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

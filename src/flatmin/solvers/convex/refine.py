@@ -1,7 +1,5 @@
 """Fitting the data as exactly as rounding allows, and telling data that no matrix fits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,4 @@
 """Low rank beside gross errors."""
 
 __all__: list[str] = []
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """The short way to a split without noise: a few rounds, least squares on the cells without errors, a dual matrix."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

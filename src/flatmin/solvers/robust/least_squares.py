@@ -1,7 +1,5 @@
 """Least squares at a fixed rank, over the cells that are no gross errors."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Rows with gross errors and holes on a known subspace: one robust regression a row, all together."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array
