@@ -64,8 +64,6 @@ def sweep(
         regParam.
     tol : float
     most : int
-    callback : callable, optional
-        Called after each sweep with the number of sweeps and the relative gradient.
 
     References
     ----------
