@@ -1,7 +1,5 @@
 """Fits of `MatrixCompletion` with ``engine="spark"``: checks of the input and of the parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """FlatEstimator and MatrixRegressor: the base classes of all estimators, and of regressors linear in a matrix."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from abc import abstractmethod

@@ -1,7 +1,5 @@
 """Robust PCA: principal components of tables with gross errors, noise and missing cells."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any, Self
 

@@ -1,7 +1,5 @@
 """CrossValidated: the choice of penalty and metric of a regressor by cross-validation."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """PairIds: the ids of rows and columns, which are numbers, strings or dates in arrays, lists and data frames."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

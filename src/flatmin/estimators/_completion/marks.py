@@ -1,7 +1,5 @@
 """Marks of missing cells in tables of many libraries, which become NaN; text that is no number is refused."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The share of the penalty that predicts held-out cells best."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
