@@ -439,4 +439,4 @@ class TestScaling:
         assert recipe.show(Evidence(recipe, [])) == []
         (picture,) = recipe.show(self.made())
         assert picture.name == "time"
-        assert len(picture.curves) == len(scaling.SETTINGS)
+        assert len(picture.lines) == len(scaling.SETTINGS)

@@ -1,4 +1,4 @@
-"""What every display is: a picture of evidence that knows how to describe itself."""
+"""Display: the base class of pictures of evidence, which can be drawn, described in words and listed as a table."""
 
 from __future__ import annotations
 
@@ -7,35 +7,46 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict
 
 from flatmin.errors import InputError
 from flatmin.lab.displays.axes import legend_columns
+from flatmin.lab.displays.levels import full_caption
 from flatmin.lab.displays.style import printed
 
-__all__ = ["Display"]
+__all__ = ["Display", "Frame"]
+
+
+class Frame(TypedDict, total=False):
+    """The texts around a display, as in `Display`; labels of axes are the names of what is shown by default."""
+
+    caption: str
+    wide: bool
+    x_label: str
+    y_label: str
 
 
 @dataclass(kw_only=True)
 class Display(ABC):
     """A figure with one pair of axes, in the manner of scikit-learn's displays.
 
-    ``XDisplay.from_evidence(evidence, ...)`` computes what is shown; ``plot(ax)`` draws it.
+    ``XDisplay.from_evidence(evidence, ...)`` computes what is shown; ``plot(ax)`` draws it and sets ``ax_`` and
+    ``figure_``.
 
     Attributes
     ----------
     name : str
         A short word for files and addresses, unique within the recipe: small letters, digits, hyphens.
     title : str
-        What is shown, in a line.
+        A line about what is shown.
     caption : str
-        What the marks are and what to look at, in a sentence or two.
+        One or two sentences about the marks and what to look at.
     wide : bool
         Whether it needs a row for itself.
     recipe : str
         The name of the recipe whose evidence it shows.
-    ax_, figure_ : matplotlib Axes and Figure
-        Set by `plot`.
+    x_label, y_label : str
+        Labels of the axes, with units.
 
     Raises
     ------
@@ -48,10 +59,12 @@ class Display(ABC):
     caption: str = ""
     wide: bool = False
     recipe: str = ""
+    x_label: str = ""
+    y_label: str = ""
     ax_: Any = field(default=None, init=False, repr=False, compare=False)
     figure_: Any = field(default=None, init=False, repr=False, compare=False)
 
-    #: Height in points, of which a letter is some nine high, with a legend of two rows.
+    #: Height in points with a legend of at most two rows.
     height: ClassVar[float] = 264.0
     #: Widths of a narrow display and of a wide one, in points.
     WIDTHS: ClassVar[tuple[float, float]] = (330.0, 680.0)
@@ -59,6 +72,12 @@ class Display(ABC):
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
             raise InputError(f"a display is called {self.name!r}, expected small letters, digits and hyphens")
+
+    @staticmethod
+    def framed(frame: Frame, x: str, y: str, sentences: Sequence[str]) -> Frame:
+        """Return a frame with labels for both axes, and with further sentences in the caption."""
+        caption = full_caption(frame.get("caption", ""), sentences)
+        return {"x_label": x, "y_label": y, **frame, "caption": caption}
 
     @property
     def size(self) -> tuple[float, float]:
@@ -69,35 +88,24 @@ class Display(ABC):
 
     @property
     def words(self) -> list[str]:
-        """What stands in the legend."""
+        """The entries of the legend."""
         return []
 
     @property
     @abstractmethod
     def alt(self) -> str:
-        """What there is to see, in words and numbers, for those who do not see it."""
+        """The picture in words and numbers, for readers who cannot see it."""
 
     @abstractmethod
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
-        """Return the numbers behind the picture: a head and rows."""
+        """Return the numbers of the picture: the head of a table and its rows."""
 
     @abstractmethod
     def paint(self, ax: Any) -> None:
-        """Draw into axes, in the colours that are set."""
+        """Draw into axes in matplotlib's current style."""
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw into these axes, in the style that is set, or into new ones in the style of print.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Where to draw.
-
-        Returns
-        -------
-        self
-            With ``ax_`` and ``figure_``.
-        """
+        """Draw into matplotlib axes in the current style, or by default into new ones in the style of print."""
         if ax is None:
             import matplotlib.pyplot as plt
 
