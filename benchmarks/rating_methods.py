@@ -92,7 +92,7 @@ def cmfrec(strength: float, X: Array, y: Array, held: Array, *, scaled: bool, bi
     from cmfrec import CMF
     from scipy.sparse import coo_matrix
 
-    ids = PairIds.of(X)
+    ids = PairIds.from_pairs(X)
     model = CMF(
         k=COLUMNS,
         lambda_=strength,
@@ -139,5 +139,5 @@ def methods() -> list[Method]:
 
 def _entries(X: Array) -> tuple[PairIds, Any]:
     """Return the ids of pairs, and where the pairs stand in their matrix."""
-    ids = PairIds.of(X)
+    ids = PairIds.from_pairs(X)
     return ids, fm.measurements.Entries(*ids.codes(X), (len(ids.row_ids), len(ids.column_ids)))

@@ -12,7 +12,7 @@ from flatmin.parametrizations import Hadamard
 from flatmin.proofs.certificate import Certificate
 from flatmin.proofs.flatness import Flatness
 from flatmin.report import words
-from flatmin.report.limits import caution, limits
+from flatmin.report.caveats import caution, caveats
 from flatmin.report.proof import NORM_PROOF, proof
 from flatmin.report.vocabulary import DETERMINED, PLAIN, PRODUCT, SEMIDEFINITE, SIGNED, SPLIT, vocabulary_of
 from flatmin.solution import Status
@@ -121,7 +121,7 @@ def test_limits_below_and_above_the_counting_bound() -> None:
             "metric_power": 1.0,
             "error": None,
         }
-        return " ".join(limits(**{**defaults, **changes}))
+        return " ".join(caveats(**{**defaults, **changes}))
 
     assert "200 measurements: 6.2 for each" in said()
     assert "not a discovery" in said(n_measurements=20)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flatmin.formats import Cells, Document
+from flatmin.formats import Document, KnownCells
 
 __all__ = ["Pipes"]
 
@@ -16,7 +16,7 @@ class Pipes(Document):
     def read(cls, path, mask=None):
         """Read the file."""
         rows = [[float(cell or "nan") for cell in line.split("|")] for line in path.read_text().splitlines()]
-        return cls(Cells.of(np.array(rows), str(path)))
+        return cls(KnownCells.from_matrix(np.array(rows), str(path)))
 
     def write(self, stem, matrix, *, whole=False):
         """Write the completed file."""

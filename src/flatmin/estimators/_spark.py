@@ -69,7 +69,7 @@ def spark_fit(
         return found, PairIds(found.row_ids, found.column_ids)
     if y is None:
         raise InputError("y is None with input='triples', expected a value for every pair of ids in X")
-    ids = PairIds.of(X)
+    ids = PairIds.from_pairs(X)
     i, j = ids.codes(X)
     y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, input_name="y"), warn=True)
     check_consistent_length(i, y)

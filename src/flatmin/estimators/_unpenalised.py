@@ -48,7 +48,7 @@ class Unpenalised:
     root: Array
 
     @classmethod
-    def of(cls, X: Array, y: Array, weight: Array | None, *, linear: bool, constant: bool) -> Self:
+    def from_samples(cls, X: Array, y: Array, weight: Array | None, *, linear: bool, constant: bool) -> Self:
         """Take the features as linear terms, and a constant, or either or neither."""
         check_size(y, "y")
         ones = np.ones((len(y), 1))
@@ -96,7 +96,7 @@ class Features:
     constant: Array
 
     @classmethod
-    def of(cls, X: Array, weight: Array | None, *, centred: bool, scaled: bool) -> Self:
+    def from_samples(cls, X: Array, weight: Array | None, *, centred: bool, scaled: bool) -> Self:
         """Measure the mean of every feature and its root mean square around it, each only if asked for."""
         check_size(X, "X")
         n = X.shape[1]

@@ -92,9 +92,9 @@ class BilinearRegressor(MatrixRegressor):
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
         left, affine = self._left(X.shape[1]), bool(self.fit_linear and self.fit_intercept)
-        features = Features.of(X, weight, centred=affine, scaled=False)
+        features = Features.from_samples(X, weight, centred=affine, scaled=False)
         Z = features.inside(X)
-        terms = Unpenalised.of(Z, y, weight, linear=bool(self.fit_linear), constant=bool(self.fit_intercept))
+        terms = Unpenalised.from_samples(Z, y, weight, linear=bool(self.fit_linear), constant=bool(self.fit_intercept))
         pairs = RankOne(terms.root[:, None] * Z[:, :left], Z[:, left:])
         measurement, data = terms.projected(pairs)
         self.factors_ = self._solve(Problem(measurement, data, Product()))

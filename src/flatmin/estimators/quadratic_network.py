@@ -106,9 +106,9 @@ class QuadraticNetworkRegressor(MatrixRegressor):
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
         affine = bool(self.fit_linear and self.fit_intercept)
-        self._features = Features.of(X, weight, centred=affine, scaled=bool(self.scale))
+        self._features = Features.from_samples(X, weight, centred=affine, scaled=bool(self.scale))
         Z = self._features.inside(X)
-        terms = Unpenalised.of(Z, y, weight, linear=bool(self.fit_linear), constant=bool(self.fit_intercept))
+        terms = Unpenalised.from_samples(Z, y, weight, linear=bool(self.fit_linear), constant=bool(self.fit_intercept))
         forms = RankOne(np.sqrt(terms.root)[:, None] * Z)
         measurement, data = terms.projected(forms)
         problem = Problem(measurement, data, SignedGram())

@@ -113,9 +113,9 @@ class TraceRegressor(MatrixRegressor):
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
         shape, constant = self._shape(X.shape[1]), bool(self.fit_intercept)
-        features = Features.of(X, weight, centred=constant, scaled=False)
+        features = Features.from_samples(X, weight, centred=constant, scaled=False)
         Z = features.inside(X)
-        terms = Unpenalised.of(Z, y, weight, linear=False, constant=constant)
+        terms = Unpenalised.from_samples(Z, y, weight, linear=False, constant=constant)
         whole = Dense((Z * terms.root[:, None]).reshape(-1, *shape))
         measurement, data = terms.projected(whole)
         if measurement is not whole:

@@ -1,4 +1,4 @@
-"""What every model of the paper offers: samples, a file format, and a description."""
+"""Family: a model of the paper with its random instances, its input file and its names in messages."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Family", "Instance", "Usual", "check_sample", "noisy", "relative_dis
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """A problem whose answer is known.
+    """A problem with the truth that its data come from.
 
     Attributes
     ----------
     problem : Problem
-        What a solver sees.
+        The problem.
     truth : ndarray or None
-        What is behind the data, where it is known: the matrix (d1, d2); for phase retrieval the signal.
+        The true matrix (d1, d2), for phase retrieval the true signal; None if it is unknown.
     """
 
     problem: Problem
@@ -49,13 +49,13 @@ def _matrix_shape(problem: Problem) -> tuple[int, ...]:
 
 
 def _four_times_freedom(shape: tuple[int, int], rank: int) -> int:
-    """Return four times the degrees of freedom of a matrix, and no more than it has entries."""
+    """Return four times the degrees of freedom of a matrix, at most its number of entries."""
     return max(1, min(shape[0] * shape[1], 4 * rank * (sum(shape) - rank)))
 
 
 @dataclass(frozen=True)
 class Usual:
-    """What is drawn where the user does not say: an instance that is recovered and certified.
+    """The default sizes of an instance, at which it is recovered and certified.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Usual:
     rank : int
         Rank of the truth.
     measurements : callable
-        ``measurements(shape, rank)``, how many are enough; None where `sample` knows better.
+        ``measurements(shape, rank)``, a sufficient number; None leaves the choice to `sample`.
     """
 
     shape: tuple[int, int] = (30, 20)
@@ -74,52 +74,51 @@ class Usual:
 
 @dataclass(frozen=True)
 class Family:
-    """A model of the paper as the command line sees it.
+    """A model as the command line and the reports use it.
 
     Attributes
     ----------
     name : str
         Its name on the command line, for instance "matrix-sensing".
     title : str
-        What it is, in a few words.
+        The model in a few words.
     keys : dict of str to str
         The arrays of an input file, each with its shape in words.
     build : callable
-        Makes a `Problem` from a mapping of those arrays; raises `InputError` naming the key at fault.
+        Returns the `Problem` of a mapping of those arrays, or raises `InputError` that names the wrong key.
     arrays : callable
-        The inverse: the arrays of an `Instance`'s problem.
+        The inverse of ``build``: the arrays of a problem.
     sample : callable
         ``sample(shape, rank, n_measurements, *, noise=0.0, seed=0) -> Instance``.
     from_cells : callable or None
-        ``from_cells(rows, cols, values, shape)`` makes the arrays of an input file from the known cells of a matrix, so
-        that tables and pictures can be read; None where the model is not about the cells of a matrix.
+        ``from_cells(rows, cols, values, shape)`` returns the arrays of an input file for the known cells of a matrix,
+        which come from a table or a picture; None if the model does not measure cells.
     optional : frozenset of str
-        Keys that a file need not have; ``build`` says which combinations make sense.
+        Keys that a file may lack; ``build`` checks their combination.
     holes : frozenset of str
-        Keys whose arrays may hold NaN, for missing.
+        Keys whose arrays may contain NaN for missing values.
     parts : callable or None
-        ``parts(problem, solution)`` returns what the model's answer has beside its factors, by name, for the solution
-        file.
+        ``parts(problem, solution)`` returns arrays by name that the solution file has in addition to the factors.
     check_truth : callable or None
-        ``check_truth(truth, problem)`` returns the truth of a file as an array, or raises `InputError`; by default it
-        is a matrix of the shape of the unknown.
+        ``check_truth(truth, problem)`` returns the truth of a file as an array, or raises `InputError`. None expects a
+        matrix of the shape of the unknown.
     relative_error : callable
-        ``relative_error(problem, solution, truth)``, up to the symmetry of the model.
+        ``relative_error(problem, solution, truth)``, minimised over the symmetry of the model.
     unknown_shape : callable
         ``unknown_shape(problem)``, by default that of the matrix; for phase retrieval that of the signal.
     answers : tuple of str
-        Keys of a solution file any of which says everything, as the factors do; `flatmin.certify` takes their arrays.
+        Keys of a solution file, one of which suffices in place of the factors for `flatmin.certify`.
     called : dict of str to str
-        How to say in terms of the file what messages of the library begin with: "the data b" may be "the key 'y'".
+        Replacements for the beginning of messages: "the data b" may be "the key 'y'" of the file.
     unseen : dict of str to str
-        The fields of a summary that list what no measurement sees, and what that is called.
+        The fields of a summary that list unmeasured rows and columns, and their names in the printed table.
     usual : Usual
-        What is drawn where the user does not say.
+        The default sizes.
     is_square : bool
         Whether the unknown must be a square matrix.
     from_picture : callable or None
         ``from_picture(picture, count, *, noise=0.0, seed=0) -> Instance`` measures a grey picture (h, w) with ``count``
-        masks; None where the model is not about pictures.
+        masks; None if the model cannot.
     """
 
     name: str

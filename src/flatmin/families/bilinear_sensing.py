@@ -20,16 +20,8 @@ def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: flo
 
     Parameters
     ----------
-    shape : tuple of int
-        ``(d1, d2)``.
-    rank : int
-        Rank of the truth.
-    n_measurements : int
-        m, the number of pairs.
-    noise : float
-        Standard deviation of the noise over the root mean square of the clean data.
-    seed : int
-        Makes the instance repeatable.
+    shape, rank, n_measurements, noise, seed
+        As for `flatmin.families.matrix_sensing.sample`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Covariance estimation: ``b_i = x_iᵀ Σ x_i``, the power of the data along random directions."""
+"""Covariance estimation from quadratic sketches ``b_i = x_iᵀ Σ x_i``: the energy of the data along vectors x_i."""
 
 from __future__ import annotations
 
@@ -25,14 +25,10 @@ def sample(
     ----------
     shape : int or tuple of int
         The dimension d, or ``(d, d)``.
-    rank : int
-        Rank of the covariance.
     n_measurements : int
-        m; the solution is certified unique from about ``3 d · rank`` on.
-    noise : float
-        Standard deviation of the noise over the root mean square of the clean data.
-    seed : int
-        Makes the instance repeatable.
+        m. From about ``3 d · rank`` on the solution is certified to be unique.
+    rank, noise, seed
+        As for `flatmin.families.matrix_sensing.sample`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Matrix completion: some entries of the matrix."""
+"""Matrix completion: some entries of a matrix."""
 
 from __future__ import annotations
 
@@ -16,25 +16,19 @@ from flatmin.problem import Problem
 
 __all__ = ["FAMILY", "sample"]
 
-#: At least this many vectors of the length of a row and of a column are held while solving.
+#: Number of vectors of the length of a row, and of a column, that a solver needs at least; for the check of memory.
 VECTORS = 40
 
 
 def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0) -> Instance:
-    """Draw distinct entries uniformly, of a matrix with Gaussian factors.
+    """Draw a matrix with Gaussian factors, and distinct entries of it uniformly.
 
     Parameters
     ----------
-    shape : tuple of int
-        ``(d1, d2)``.
-    rank : int
-        Rank of the truth.
+    shape, rank, noise, seed
+        As for `flatmin.families.matrix_sensing.sample`.
     n_measurements : int
         m, the number of observed entries, at most d1·d2.
-    noise : float
-        Standard deviation of the noise over the root mean square of the clean data.
-    seed : int
-        Makes the instance repeatable.
 
     Returns
     -------
@@ -77,7 +71,7 @@ def _arrays(problem: Problem) -> dict[str, Array]:
 
 
 def _enough(shape: tuple[int, int], rank: int) -> int:
-    """Return five times the degrees of freedom, but so many that every row and column is seen several times."""
+    """Return five times the degrees of freedom, and enough that every row and column is seen several times."""
     d1, d2 = shape
     several = 4 * max(shape) * np.log(max(shape))
     return max(1, min(d1 * d2, max(5 * rank * (d1 + d2 - rank), int(several))))

@@ -27,11 +27,11 @@ def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: flo
     rank : int
         Rank of the truth.
     n_measurements : int
-        m; flat minima recover the truth from a few times ``rank · (d1 + d2)`` on.
+        m. From a few times ``rank · (d1 + d2)`` on flat minima recover the truth.
     noise : float
         Standard deviation of the noise over the root mean square of the clean data.
     seed : int
-        Makes the instance repeatable.
+        Seed of the draw.
 
     Returns
     -------

@@ -38,11 +38,11 @@ def sample(
     rank : int
         1: the matrix behind the intensities of one signal has rank one.
     n_measurements : int
-        m; the signal is certified unique from about 3 d (real) or 5 d (complex) on.
+        m. From about 3 d (real) or 5 d (complex) on the signal is certified to be unique.
     noise : float
-        Standard deviation of the noise over the root mean square of the clean intensities; what would be negative is 0.
+        Standard deviation of the noise over the root mean square of the clean intensities; negative ones become 0.
     seed : int
-        Makes the instance repeatable.
+        Seed of the draw.
     real : bool
         Whether vectors and signal are real; complex otherwise.
 
@@ -77,9 +77,9 @@ def diffraction(signal: Array, masks: Array, *, noise: float = 0.0, seed: int = 
     masks : ndarray, shape (q, n) or (q, h, w)
         See `octanary_masks`.
     noise : float
-        Standard deviation of the noise over the root mean square of the clean intensities; what would be negative is 0.
+        Standard deviation of the noise over the root mean square of the clean intensities; negative ones become 0.
     seed : int
-        Draws the noise.
+        Seed of the noise.
 
     Returns
     -------
@@ -106,11 +106,11 @@ def octanary_masks(count: int, shape: tuple[int, ...], seed: int = 0) -> Array:
     Parameters
     ----------
     count : int
-        How many; 6 to 8 recover an image.
+        Number of masks; 6 to 8 recover an image.
     shape : tuple of int
         ``(n,)`` or ``(h, w)``.
     seed : int
-        Makes the masks repeatable.
+        Seed of the draw.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def from_picture(picture: Array, count: int, *, noise: float = 0.0, seed: int = 
     count : int
         How many masks.
     noise : float
-        Standard deviation of the noise over the root mean square of the clean intensities; what would be negative is 0.
+        Standard deviation of the noise over the root mean square of the clean intensities; negative ones become 0.
     seed : int
         Draws masks and noise.
 
@@ -156,7 +156,7 @@ def from_picture(picture: Array, count: int, *, noise: float = 0.0, seed: int = 
 
 
 def _intensities(clean: Array, noise: float, rng: np.random.Generator) -> Array:
-    """Return noisy intensities; a detector counts nothing below zero."""
+    """Return noisy intensities, none of them negative."""
     return np.maximum(noisy(clean, noise, rng), 0.0)
 
 
@@ -201,7 +201,7 @@ def _unknown_shape(problem: Problem) -> tuple[int, ...]:
 
 
 def _check_truth(truth: Array, problem: Problem) -> Array:
-    """Return a signal of d numbers; the matrix s s* is taken as well."""
+    """Return the true signal, of shape (d,), from a signal or from the matrix s s*."""
     truth = numeric(truth, "the key 'truth'", allow_complex=True)
     d, shape = problem.shape[0], _unknown_shape(problem)
     if truth.shape in (shape, (d,)):
@@ -213,7 +213,7 @@ def _check_truth(truth: Array, problem: Problem) -> Array:
 
 
 def _relative_error(problem: Problem, solution: Solution, truth: Array) -> float:
-    """Return the error of the signal after aligning its global phase, or sign."""
+    """Return the relative error of the signal, up to its global phase or sign."""
     signal = _parts(problem, solution)["signal"].reshape(-1)
     truth = np.ravel(truth)
     inner = np.vdot(signal, truth)

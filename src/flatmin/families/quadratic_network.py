@@ -37,11 +37,9 @@ def sample(
         Hidden neurons of the teacher, with output weights +1 and −1: ``(r₊, r₋)``, or their number, of which the
         larger half is positive.
     n_measurements : int
-        m, the number of input–output pairs; recovery needs a few times ``(r₊ + r₋) d``.
-    noise : float
-        Standard deviation of the noise over the root mean square of the clean outputs.
-    seed : int
-        Makes the instance repeatable.
+        m, the number of pairs of input and output. Recovery needs a few times ``(r₊ + r₋) d``.
+    noise, seed
+        As for `flatmin.families.matrix_sensing.sample`.
 
     Returns
     -------

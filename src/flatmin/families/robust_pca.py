@@ -1,4 +1,4 @@
-"""Robust PCA: low rank plus gross errors in some of the observed cells."""
+"""Robust PCA: a matrix of low rank with gross errors in some of the observed cells."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flatmin.solution import Solution
 
 __all__ = ["FAMILY", "sample"]
 
-#: Gross errors have one to three times the root mean square of the entries.
+#: Smallest and largest size of a gross error, over the root mean square of the entries.
 SMALLEST, LARGEST = 1.0, 3.0
 
 
@@ -36,16 +36,12 @@ def sample(
 
     Parameters
     ----------
-    shape : tuple of int
-        ``(d1, d2)``.
-    rank : int
-        Rank of the truth.
+    shape, rank, seed
+        As for `flatmin.families.matrix_sensing.sample`.
     n_measurements : int, optional
         m, the number of observed cells, drawn uniformly; None for all of them.
     noise : float
-        Standard deviation of dense noise over the root mean square of the clean data.
-    seed : int
-        Makes the instance repeatable.
+        Standard deviation of the noise in every cell over the root mean square of the clean data.
     corruption : float
         Share of the observed cells that carry a gross error, of one to three times the root mean square of the entries.
 
@@ -89,7 +85,7 @@ def _build(arrays: Mapping[str, Array]) -> Problem:
         raise InputError(f"Y has shape {Y.shape}, expected a matrix with at least one row and one column")
     known = ~np.isnan(Y)
     if not known.any():
-        raise InputError("Y holds no number at all, expected at least one known cell")
+        raise InputError("Y has no number, expected at least one known cell")
     rows, cols = np.nonzero(known)
     measurement = Identity(Y.shape) if known.all() else Entries(rows, cols, Y.shape)
     return Problem(measurement, Y[known], loss=Absolute())

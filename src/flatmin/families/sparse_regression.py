@@ -1,4 +1,4 @@
-"""Sparse regression: inner products of a sparse vector with Gaussian vectors; from Python only."""
+"""Sparse regression: inner products of a sparse vector with Gaussian vectors. It has no command line."""
 
 from __future__ import annotations
 
@@ -22,17 +22,15 @@ def sample(
     Parameters
     ----------
     n : int
-        Length of the unknown, which is a column (n, 1).
+        Length of the unknown column, of shape (n, 1).
     sparsity : int
-        Number of its entries that are not zero.
+        Number of its nonzero entries.
     n_measurements : int
-        m; with depth 2 flat minima recover the truth from a few times ``sparsity · log(n / sparsity)`` on.
-    noise : float
-        Standard deviation of the noise over the root mean square of the clean data.
-    seed : int
-        Makes the instance repeatable.
+        m. With depth 2 flat minima recover the truth from a few times ``sparsity · log(n / sparsity)`` on.
+    noise, seed
+        As for `flatmin.families.matrix_sensing.sample`.
     depth : int
-        The number of factors of `Hadamard`; the draw does not depend on it.
+        The number of factors of `Hadamard`. The draw does not depend on it.
 
     Returns
     -------

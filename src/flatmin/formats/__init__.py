@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from flatmin._core.registry import Registry
-from flatmin.formats.base import Cells, Document
+from flatmin.formats.base import Document, KnownCells
 
 _FORMATS = Registry[type[Document]](
     "file format", Document, classes=True, package=__name__, attribute="FORMAT", group="flatmin.formats"
 )
 register, unregister = _FORMATS.register, _FORMATS.unregister
-__all__ = ["Cells", "Document", "find", "register", "suffixes", "unregister"]
+__all__ = ["Document", "KnownCells", "find", "register", "suffixes", "unregister"]
 
 
 def suffixes() -> list[str]:

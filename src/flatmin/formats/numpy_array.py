@@ -1,4 +1,4 @@
-"""NumPy's ``.npy``: NaN is missing."""
+"""NumPy files ``.npy``, in which NaN is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
 from flatmin.errors import InputError
-from flatmin.formats.base import Cells, Document, reason
+from flatmin.formats.base import Document, KnownCells, reason
 
 __all__ = ["FORMAT", "NumpyArray"]
 
@@ -21,7 +21,7 @@ class NumpyArray(Document):
     suffixes: ClassVar[tuple[str, ...]] = (".npy",)
 
     def __init__(self, matrix: Array, name: str) -> None:
-        super().__init__(Cells.of(matrix, name))
+        super().__init__(KnownCells.from_matrix(matrix, name))
         self._original = matrix
 
     @classmethod
@@ -37,7 +37,7 @@ class NumpyArray(Document):
         return cls(matrix, path.name)
 
     def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
-        """Write the array in its own type, the known cells bit for bit; a whole new one has fractions at least."""
+        """Write the array in its own type with its known cells unchanged; a new array of integers becomes float."""
         path = stem.with_suffix(".npy")
         filled = np.array(self._original)
         if whole:

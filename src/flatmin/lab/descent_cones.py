@@ -1,4 +1,4 @@
-"""How many Gaussian measurements a convex penalty of rank or of sparsity needs, by conic geometry."""
+"""Statistical dimensions of descent cones: the numbers of Gaussian measurements that convex penalties need."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from flatmin.errors import InputError
 
 __all__ = ["statistical_dimension", "statistical_dimension_of_sparse"]
 
-#: Draws of Gaussian matrices whose singular values are averaged.
+#: Number of Gaussian matrices whose singular values are averaged.
 DRAWS = 20
 
 
-#: Cones of matrices: whether they are square and symmetric, whether semidefinite, and whether complex.
+#: Spaces of matrices: whether they are symmetric, semidefinite, and complex.
 CONES = {
     "all": (False, False, False),
     "symmetric": (True, False, False),

@@ -21,7 +21,7 @@ class Square(nn.Module):
 
 
 def one_hidden_layer(inputs: int, width: int, outputs: int, activation: nn.Module) -> nn.Sequential:
-    """Return ``V a(W x + b) + c``, begun as torch begins linear layers."""
+    """Return ``V a(W x + b) + c``, with torch's default initial weights."""
     return nn.Sequential(nn.Linear(inputs, width), activation, nn.Linear(width, outputs))
 
 
@@ -33,7 +33,7 @@ def signed_squares(inputs: int, width: int, *, scale: float = 0.1) -> nn.Sequent
     inputs, width : int
         The dimension of x, and the even number of u_j.
     scale : float
-        The standard deviation of ``u_jᵀ x`` at the start, for inputs of mean square 1.
+        The initial standard deviation of ``u_jᵀ x``, for inputs of mean square 1.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def digits() -> tuple[Array, Array]:
 
 
 def diabetes() -> tuple[Array, Array]:
-    """Return ten measurements in the units of the clinic, (442, 10), and the progression a year later, (442, 1)."""
+    """Return ten clinical measurements in their units, (442, 10), and the progression after a year, (442, 1)."""
     x, y = _load("load_diabetes", scaled=False)
     return x, y[:, None]
 
@@ -67,9 +67,9 @@ def breast_cancer() -> tuple[Array, Array]:
 
 
 def parts(x: Array, y: Array, sizes: tuple[int, int], seed: int) -> list[tuple[Array, Array]]:
-    """Return training, validation and test samples drawn at random, the rest being for the test.
+    """Return random training and validation samples of given sizes, and the rest as test samples.
 
-    The mean of the training inputs is subtracted from all.
+    The mean of the training inputs is subtracted from all inputs.
     """
     order = np.random.default_rng(seed).permutation(len(x))
     chosen = np.split(order, np.cumsum(sizes))
@@ -81,6 +81,6 @@ def _load(name: str, **options: bool) -> tuple[Array, Array]:
     try:
         from sklearn import datasets
     except ImportError as error:
-        raise InputError("the study needs scikit-learn, which is not installed: pip install scikit-learn") from error
+        raise InputError("the recipe needs scikit-learn, which is not installed: pip install scikit-learn") from error
     x, y = getattr(datasets, name)(return_X_y=True, **options)
     return np.asarray(x, float), np.asarray(y)

@@ -1,4 +1,4 @@
-"""Evidence as one self-contained HTML page."""
+"""Writing the HTML page of experiments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flatmin.lab.runs.provenance import Provenance
 
 __all__ = ["check_report", "write_findings", "write_report"]
 
-#: Bytes at the head of a page in which it names its maker.
+#: Number of bytes at the beginning of a page that contain its generator.
 HEAD = 4096
 
 
@@ -28,29 +28,29 @@ def write_report(
     command: str = "",
     notes: Sequence[str] = (),
 ) -> list[Finding]:
-    """Judge evidence and write one HTML page about it: claims with verdicts, figures with their data, settings.
+    """Judge evidence and write an HTML page: claims with verdicts, figures with their data, and settings.
 
-    It works for recipes of one's own as for those that are known by name. The page loads nothing from outside.
+    The recipes may be your own. The page loads nothing from outside.
 
     Parameters
     ----------
     file : path
-        The page; whole or not at all. Only a former page of the same kind is replaced.
+        The page, which is written completely or not at all. Only a former page of this kind is replaced.
     evidence : sequence of Evidence
         One for each recipe.
     title : str
         The heading.
     provenance : mapping, optional
-        Where the evidence comes from, by the recipe's name; `read_stores` tells.
+        The provenance of the evidence by the recipe's name, as `read_stores` returns it.
     command : str
-        What makes the page again.
+        The command that writes the page.
     notes : sequence of str
         Sentences for the reader.
 
     Returns
     -------
     list of Finding
-        What the page says.
+        The content of the page.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def write_findings(
     command: str = "",
     notes: Sequence[str] = (),
 ) -> None:
-    """Write the page about evidence that has been judged; parameters as for `write_report`."""
+    """Write the page of judged evidence; parameters as for `write_report`."""
     from flatmin.lab.pages.page import experiments_page
     from flatmin.report.page import render
 
@@ -106,7 +106,7 @@ def write_findings(
 
 
 def check_report(file: Path) -> None:
-    """Raise `InputError` if no page could be written, or something else would be replaced; nothing is written."""
+    """Raise `InputError` if the page cannot be written or would replace another file; write nothing."""
     if file.is_dir():
         raise InputError(f"the page {file} is a directory, expected a file")
     if not file.parent.is_dir():

@@ -74,8 +74,6 @@ def certify_factors(
     factors : pair of ndarray, shapes (d1, k) and (d2, k)
     reg_param : float
         regParam.
-    seed : int
-        Seeds the iterations for s.
     collect : bool, optional
         Whether the dual matrix is collected on this machine, where its norm is proved more sharply; by default if it
         has at most two million entries.
@@ -110,7 +108,7 @@ def _spectrum(S: Any, U: Array, V: Array, seed: int) -> TopSpectrum:
 def _certificate(
     sums: Array, norm: float, size: float, metric: tuple[Metric, Metric], m: int, alpha: float, spectrum: TopSpectrum
 ) -> Certificate:
-    """Return the certificate: that of `flatmin.proofs.certificate.certificate_of`, from sums over cells."""
+    """Return the certificate: that of `flatmin.proofs.cone_certificate.certificate_of`, from sums over cells."""
     squares, inner, left, scaled = map(float, sums)
     factor, c = Product().trace_factor, 1 / max(1.0, spectrum.norm)
     value = left / m + alpha * factor * norm

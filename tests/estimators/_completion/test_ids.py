@@ -26,7 +26,7 @@ NAMES = [("anna", 7), ("bob", 3), ("anna", 3)]
     ],
 )
 def test_names_and_numbers_in_whatever_container(X):
-    ids = pickle.loads(pickle.dumps(PairIds.of(X)))
+    ids = pickle.loads(pickle.dumps(PairIds.from_pairs(X)))
     assert ids.row_ids.tolist() == ["anna", "bob"]
     assert ids.column_ids.tolist() == [3, 7]
     rows, columns = ids.codes(X)
@@ -49,14 +49,14 @@ def test_names_and_numbers_in_whatever_container(X):
 )
 def test_anything_that_can_be_sorted_is_an_id(names):
     X = pd.DataFrame({"who": names, "what": [1, 2, 3]})
-    ids = PairIds.of(X)
+    ids = PairIds.from_pairs(X)
     rows, columns = ids.codes(X)
     assert rows.tolist() == [sorted(set(names)).index(name) for name in names]
     assert columns.tolist() == [0, 1, 2]
 
 
 def test_whole_numbers_are_the_same_ids_as_floats():
-    ids = PairIds.of(np.array([[1, 2], [3, 4]]))
+    ids = PairIds.from_pairs(np.array([[1, 2], [3, 4]]))
     assert [code.tolist() for code in ids.codes(np.array([[3.0, 2.0], [1.5, 4.0]]))] == [[1, -1], [0, 1]]
 
 
@@ -82,11 +82,11 @@ def test_whole_numbers_are_the_same_ids_as_floats():
 )
 def test_what_is_no_pair_of_ids_is_refused_in_a_sentence(X, message):
     with pytest.raises(InputError, match=message):
-        PairIds.of(X)
+        PairIds.from_pairs(X)
 
 
 def test_strings_in_place_of_numbers_are_no_unknown_ids():
-    ids = PairIds.of([(1, 2), (3, 4)])
+    ids = PairIds.from_pairs([(1, 2), (3, 4)])
     with pytest.raises(InputError, match="column 1 of X holds strings, expected numbers as in fit"):
         ids.codes([(1, "2")])
     with pytest.raises(InputError, match="column 0 of X holds date, expected numbers as in fit"):
@@ -96,7 +96,7 @@ def test_strings_in_place_of_numbers_are_no_unknown_ids():
 @pytest.mark.parametrize("first", [2**60, 2**63, 2**64, 10**30])
 def test_large_whole_numbers_are_told_apart(first):
     pairs = [(first, 0), (first + 1, 0), (first + 2, 1), (5, 1)]
-    ids = PairIds.of(pairs)
+    ids = PairIds.from_pairs(pairs)
     assert ids.row_ids.tolist() == [5, first, first + 1, first + 2]
     np.testing.assert_array_equal(ids.codes([*pairs, (7, 1)])[0], [1, 2, 3, 0, -1])
     np.testing.assert_array_equal(ids.codes([(5, 0)])[0], [0])

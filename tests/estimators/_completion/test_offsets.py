@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.estimators._completion.offsets import fit_with_offsets
+from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.solvers.alphas.cross_validation import cross_validate
 from flatmin.solvers.offsets import equations as offset_equations
 from flatmin.solvers.offsets.offset_free import OffsetFree
@@ -109,7 +110,7 @@ def test_no_dual_vector_proves_more_than_the_optimum():
     s = fm.flat_minimum(problem, alpha=0.1, tol=1e-10)
     for size in (0.0, 1e-3, 0.1, 1.0, 10.0):
         dual = s.certificate.dual + size * np.abs(s.certificate.dual).max() * rng.standard_normal(len(problem.data))
-        judged = fm.proofs.certificate.certificate_of(problem, s.factors, dual, alpha=0.1)
+        judged = certificate_of(problem, s.factors, dual, alpha=0.1)
         assert judged.lower_bound <= s.certificate.value * (1 + 1e-12)
         assert judged.holds == (size == 0)
 
@@ -120,7 +121,7 @@ def test_fitting_offsets_first_is_not_the_joint_optimum():
     problem = model.problem(values)
     joint = fm.flat_minimum(problem, alpha=0.05)
     first = fm.flat_minimum(model.rest(values, model.fit(values)), alpha=0.05)
-    judged = fm.proofs.certificate.certificate_of(problem, first.factors, joint.certificate.dual, alpha=0.05)
+    judged = certificate_of(problem, first.factors, joint.certificate.dual, alpha=0.05)
     assert joint.certificate.holds
     assert not judged.holds
     assert judged.relative_gap > 1e-4

@@ -15,8 +15,8 @@ from flatmin._version import __version__
 from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.output import RACE, destination, results_directory
 from flatmin.cli.pace import Pace
+from flatmin.cli.recovery_summary import as_json, plain
 from flatmin.cli.runs import STORE, Runs, kept_runs
-from flatmin.cli.summary import as_json, plain
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case

@@ -14,8 +14,8 @@ from flatmin.cli.answer_files import AnswerFiles, write_answer_files
 from flatmin.cli.noise_hints import noise_hints
 from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.output import destination, results_directory
+from flatmin.cli.recovery_summary import as_json, print_table, summarize
 from flatmin.cli.recovery_table import recovery_rows
-from flatmin.cli.summary import as_json, print_table, summarize
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case

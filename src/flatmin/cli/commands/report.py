@@ -1,4 +1,4 @@
-"""``flatmin report``: what sweeps have found, as one page."""
+"""``flatmin report``: one page about the results of sweeps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Output", "Request", "print_findings", "run"]
 
 @dataclass(frozen=True)
 class Output:
-    """Where a page and single figures go, either of them or both.
+    """The destinations of a page and of single figures.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Output:
         return self.page is not None or self.figures is not None
 
     def check(self, *inputs: Path) -> None:
-        """Raise `InputError` if something could not be written, or another file would be replaced; nothing is written.
+        """Raise `InputError` if something cannot be written or would replace another file; write nothing.
 
         Parameters
         ----------
@@ -63,24 +63,24 @@ class Output:
         provenance: dict[str, Provenance],
         notes: Sequence[str] = (),
     ) -> list[str]:
-        """Write what was asked for, and return a line about each."""
+        """Write page and figures, and return a line about each."""
         from flatmin.lab.displays import check_figures, save_figures
         from flatmin.lab.report import write_findings
 
-        said, displays = [], [display for finding in findings for display in finding.displays]
+        lines, displays = [], [display for finding in findings for display in finding.displays]
         if self.figures is not None:
             check_figures(displays, self.figures)
         if self.page is not None:
             write_findings(self.page, findings, title=title, provenance=provenance, command=command, notes=notes)
-            said.append(f"report  {self.page}")
+            lines.append(f"report  {self.page}")
         if self.figures is not None:
             files = save_figures(displays, self.figures)
-            said.append(f"figures {self.figures}: {counted(len(files), 'file')}")
-        return said
+            lines.append(f"figures {self.figures}: {counted(len(files), 'file')}")
+        return lines
 
 
 def _check_figures(figures: Path, files: Sequence[Path]) -> None:
-    """Raise `InputError` if no figures could be written there, or not beside these files."""
+    """Raise `InputError` if no figures can be written there, or they would collide with these files."""
     there = next(path for path in (figures, *figures.absolute().parents) if path.exists())
     if not there.is_dir():
         raise InputError(f"the --figures {figures}: {there} is a file, expected a directory or a new name")
@@ -93,7 +93,7 @@ def _check_figures(figures: Path, files: Sequence[Path]) -> None:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user typed.
+    """The arguments of the command.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Request:
     quiet : bool
         Print nothing but errors.
     command : str
-        What was typed.
+        The command line.
     """
 
     place: Path
@@ -117,7 +117,7 @@ class Request:
 
 
 def run(request: Request) -> int:
-    """Read, judge, write the page and the figures, print the verdicts, and return the exit status."""
+    """Read stores, write page and figures, print verdicts, and return the exit status."""
     from flatmin.lab.pages.findings import Finding
     from flatmin.lab.stored_evidence import read_stores
 
@@ -126,7 +126,7 @@ def run(request: Request) -> int:
     output.check(request.place)
     reading = read_stores(request.place)
     findings = [Finding.from_evidence(evidence) for evidence in reading.evidence]
-    said = output.write(
+    lines = output.write(
         findings,
         title=f"Experiments in {name}",
         command=request.command,
@@ -135,12 +135,12 @@ def run(request: Request) -> int:
     )
     if not request.quiet:
         print_findings(findings)
-        print("\n".join([*reading.notes, *said]))
+        print("\n".join([*reading.notes, *lines]))
     return 0
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Print how the claims of each experiment came out, those that fail or are undecided, and what is missing."""
+    """Print the verdicts of each experiment, its failed and undecided claims, and missing trials."""
     from flatmin.lab.pages.findings import in_words, kind_of, tally
     from flatmin.lab.pages.settings import size_of, unfinished
 

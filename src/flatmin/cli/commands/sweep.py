@@ -1,4 +1,4 @@
-"""``flatmin sweep``: an experiment over a grid, kept trial by trial."""
+"""``flatmin sweep``: run an experiment over a grid and keep every trial."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "print_recipes", "run"]
 
-#: Seconds that trials in flight are given after Ctrl-C.
+#: Seconds that running trials may take after Ctrl-C.
 GRACE = 2.0
-#: Reasons of failures that are printed.
+#: Largest number of reasons of failures that are printed.
 SHOWN = 5
-#: Seconds after which a place that cannot compute is spoken of in a line of its own.
+#: Seconds after which a line reports that the executor cannot compute.
 PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user typed.
+    """The arguments of the command.
 
     Attributes
     ----------
@@ -52,11 +52,11 @@ class Request:
     export : Path or None
         A table to write.
     quick, adaptive, retry, quiet : bool
-        The quick version; repetitions where they tell most; failed trials again; print nothing but errors.
+        Run the quick version; choose repetitions adaptively; run failed trials again; print only errors.
     report, figures : Path or None
-        A page, and a directory for single figures, to write.
+        The page and the directory of single figures to write.
     command : str
-        What was typed.
+        The command line.
     """
 
     recipe: str
@@ -74,7 +74,7 @@ class Request:
 
 
 def run(request: Request) -> int:
-    """Make what is missing, export, print the outcome, and return the exit status: 1 if trials failed."""
+    """Run missing trials, export, print a summary, and return the exit status: 1 if trials failed."""
     from flatmin.lab import Adaptive, FullGrid, Store, export, read_recipe, sweep
     from flatmin.lab.runs.export import check_export
     from flatmin.lab.runs.store import check_store
@@ -89,7 +89,7 @@ def run(request: Request) -> int:
         if request.export.resolve() == request.store.resolve():
             raise InputError(f"the --export {request.export} is the --store, expected another file")
     pace, stop, alarm = Pace(), threading.Event(), Alarm()
-    with _place(request) as place, closing(Store(request.store)) as store:
+    with _executor(request) as executor, closing(Store(request.store)) as store:
         if not request.quiet:
             _print_notes(store, recipe)
         with _stopped_by_interruption(stop), progress(not request.quiet, pace) as show:
@@ -100,7 +100,9 @@ def run(request: Request) -> int:
                     show(state)
 
             try:
-                outcome = sweep(recipe, store, executor=place, plan=plan, retry=request.retry, stop=stop, callback=hear)
+                outcome = sweep(
+                    recipe, store, executor=executor, plan=plan, retry=request.retry, stop=stop, callback=hear
+                )
             except KeyboardInterrupt:
                 stop.set()
         if stop.is_set():
@@ -120,7 +122,7 @@ def run(request: Request) -> int:
 
 
 def print_recipes(name: str | None = None) -> None:
-    """Print what can be run; of one recipe, also what it claims and what would refute that."""
+    """Print all recipes, or of one recipe its claim and what would refute it."""
     from rich.console import Console
     from rich.table import Table
 
@@ -146,17 +148,17 @@ def _print_recipe(recipe: Recipe) -> None:
 
 
 def _sizes(recipe: Recipe) -> tuple[str, str]:
-    """Return how many trials there are, in full and in the quick version."""
+    """Return the numbers of trials of the full and the quick version."""
     quick = recipe.quickly() if recipe.quick else None
     full, small = (str(len(r.cells) * r.repetitions) if r else "–" for r in (recipe, quick))
     return full, small
 
 
 class Pace:
-    """The words about a sweep that goes on.
+    """The progress of a sweep in words.
 
-    Trials come in an order without a pattern, so the time that they took is what the rest will take. Those that were in
-    the store before count as done, not as speed, and neither does what came before the first one: processes start then.
+    Trials come in a scrambled order, so their mean time predicts the remaining time. Neither trials that were in the
+    store before nor the time before the first result count for the speed, because processes start then.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -164,7 +166,7 @@ class Pace:
         self._first: tuple[float, int] | None = None
 
     def __call__(self, state: Mapping[str, Any]) -> Iterator[str]:
-        """Give the words about a state of `flatmin.lab.runs.sweep`."""
+        """Give the words for a state of `flatmin.lab.runs.sweep`."""
         yield f"{state['done']} of {state['total']} trials"
         if state["failed"]:
             yield f"{state['failed']} failed"
@@ -182,25 +184,25 @@ class Pace:
 
 
 class Alarm:
-    """Says on stderr that nothing is computed, once that has lasted; and that it goes on, if it does."""
+    """Reports on stderr that the executor has not computed for a while, and that it computes again."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since: float | None = None
-        self._told = False
+        self._reported = False
 
     def __call__(self, state: Mapping[str, Any]) -> None:
-        """Hear a state of `flatmin.lab.runs.sweep`."""
+        """Process a state of `flatmin.lab.runs.sweep`."""
         now = self._clock()
         if "trouble" not in state:
-            if self._told:
+            if self._reported:
                 self._say("the sweep goes on")
-            self._since, self._told = None, False
+            self._since, self._reported = None, False
             return
         self._since = now if self._since is None else self._since
-        if not self._told and now - self._since >= PATIENCE:
+        if not self._reported and now - self._since >= PATIENCE:
             self._say(f"{state['trouble']}; the sweep waits, and Ctrl-C stops it")
-            self._told = True
+            self._reported = True
 
     def _say(self, words: str) -> None:
         clear = CLEAR_LINE if sys.stderr.isatty() else ""
@@ -208,8 +210,8 @@ class Alarm:
 
 
 @contextmanager
-def _place(request: Request) -> Iterator[Any]:
-    """Give where cells are computed."""
+def _executor(request: Request) -> Iterator[Any]:
+    """Give the executor."""
     from joblib import cpu_count
 
     from flatmin.lab import DaskCluster, Processes, Serial
@@ -222,13 +224,13 @@ def _place(request: Request) -> Iterator[Any]:
             yield cluster
     else:
         jobs = request.jobs or cpu_count()
-        with nullcontext(Serial() if jobs == 1 else Processes(jobs)) as place:
-            yield place
+        with nullcontext(Serial() if jobs == 1 else Processes(jobs)) as executor:
+            yield executor
 
 
 @contextmanager
 def _stopped_by_interruption(stop: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C set ``stop``; raise `KeyboardInterrupt` at the second one, or if the grace is over."""
+    """Let Ctrl-C set ``stop``; raise `KeyboardInterrupt` at the second one, or after `GRACE` seconds."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -250,7 +252,7 @@ def _stopped_by_interruption(stop: threading.Event) -> Iterator[None]:
 
 
 def _print_notes(store: Store, recipe: Recipe) -> None:
-    """Say what else is in the store, where that may matter."""
+    """Print notes about trials of other versions or of another state of flatmin."""
     others, elsewhere = store.other_versions(recipe), store.from_another_library(recipe)
     if others:
         print(
@@ -261,13 +263,13 @@ def _print_notes(store: Store, recipe: Recipe) -> None:
     if elsewhere:
         print(
             f"flatmin: {counted(elsewhere, 'trial')} in {store.file} were made with another state of flatmin's source; "
-            "choose another --store to make them anew",
+            "choose another --store to run them again",
             file=sys.stderr,
         )
 
 
 def _report(request: Request, output: Output, recipe: Recipe, outcome: SweepResult) -> None:
-    """Write the page and the figures of a sweep that is complete, where they were asked for."""
+    """Write page and figures of a finished sweep, if asked for."""
     from flatmin.lab import Evidence
     from flatmin.lab.pages.findings import Finding
     from flatmin.lab.runs.provenance import provenance_of
@@ -276,18 +278,18 @@ def _report(request: Request, output: Output, recipe: Recipe, outcome: SweepResu
         return
     findings = [Finding.from_evidence(Evidence(recipe, outcome.results))]
     provenance = {recipe.name: provenance_of(request.store, recipe, outcome.results)}
-    said = output.write(findings, title=recipe.name, command=request.command, provenance=provenance)
+    lines = output.write(findings, title=recipe.name, command=request.command, provenance=provenance)
     if not request.quiet:
         print_findings(findings)
-        print("\n".join(said))
+        print("\n".join(lines))
 
 
 def _print_outcome(request: Request, recipe: Recipe, outcome: SweepResult) -> None:
     failed = outcome.failed
-    said = f"{recipe.name}: {counted(len(outcome.results), 'trial')}, " + (
+    summary = f"{recipe.name}: {counted(len(outcome.results), 'trial')}, " + (
         f"{len(failed)} failed" if failed else "all done"
     )
-    print(said)
+    print(summary)
     reasons = Counter(result.reason for result in failed)
     for reason, count in reasons.most_common(SHOWN):
         first = next(result.trial for result in failed if result.reason == reason)

@@ -75,7 +75,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         if weights is not None:  # the solver's weights have mean 1, and so has a phantom observation
             mean = float(np.mean(weights))
             weights, strengths = weights / mean, strengths.over(mean)
-        found = self._completed(Observations.of(inside, weights, strengths))
+        found = self._completed(Observations.from_cells(inside, weights, strengths))
         self._keep_fit(found)
         self.row_factors_, own = found.rows.fit(self._less_offsets(inside), weights)
         self.column_factors_ = found.rows.columns
@@ -234,7 +234,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         scaled = self._is_table() if isinstance(self.scale, str) else bool(self.scale)
         if scaled and not self._is_table():
             raise InputError("scale is True with input='triples', expected False or 'auto': their values have one unit")
-        return Units.of(cells, weights, centred=centred, scaled=scaled)
+        return Units.from_cells(cells, weights, centred=centred, scaled=scaled)
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """Return a table, dense with NaN or sparse CSR, after scikit-learn's checks."""
@@ -261,7 +261,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         """Return triples as observed cells, and their weights if there are any."""
         if y is None:
             raise InputError("y is None with input='triples', expected a value for every pair of ids in X")
-        ids = PairIds.of(X)
+        ids = PairIds.from_pairs(X)
         i, j = ids.codes(X)
         y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, input_name="y"), warn=True)
         check_consistent_length(i, y)

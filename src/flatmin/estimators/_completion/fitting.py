@@ -109,7 +109,7 @@ class Completed:
     ) -> Self:
         settings = fit.solution.settings
         alpha, power = share * float(settings["alpha"]), float(settings["metric_power"])
-        rows = RowModel.of(cells.entries, factors, alpha, power, fit.model.rows)
+        rows = RowModel.from_fit(cells.entries, factors, alpha, power, fit.model.rows)
         return cls(fit.problem, fit.solution, factors, offsets, rows, tried)
 
 

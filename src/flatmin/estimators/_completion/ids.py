@@ -29,7 +29,7 @@ class PairIds:
 
     Examples
     --------
-    >>> ids = PairIds.of([("anna", 7), ("bob", 3), ("anna", 3)])
+    >>> ids = PairIds.from_pairs([("anna", 7), ("bob", 3), ("anna", 3)])
     >>> ids.codes([("bob", 3), ("carla", 7)])
     (array([ 1, -1]), array([0, 1]))
     """
@@ -38,7 +38,7 @@ class PairIds:
     column_ids: Array
 
     @classmethod
-    def of(cls, X: Any) -> Self:
+    def from_pairs(cls, X: Any) -> Self:
         """Collect the ids in pairs (m, 2), or raise `InputError`."""
         return cls(*(np.unique(ids) for ids in _pairs(X)))
 

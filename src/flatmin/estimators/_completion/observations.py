@@ -83,7 +83,7 @@ class Observations:
     strengths: Strengths
 
     @classmethod
-    def of(cls, cells: Any, weights: Array | None, strengths: Strengths) -> Self:
+    def from_cells(cls, cells: Any, weights: Array | None, strengths: Strengths) -> Self:
         """Take what a sparse CSR array stores, with weights (nnz,) of mean 1; a cell may be stored more than once."""
         rows = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
         roots = None if weights is None else np.sqrt(weights)

@@ -65,7 +65,9 @@ class RowModel:
     offset: float | None = None
 
     @classmethod
-    def of(cls, entries: Entries, factors: Factors, alpha: float, power: float, offset: float | None = None) -> Self:
+    def from_fit(
+        cls, entries: Entries, factors: Factors, alpha: float, power: float, offset: float | None = None
+    ) -> Self:
         """Return what factors that minimise loss + alpha · scaled trace, or nearly so, say of rows."""
         D1, D2 = (D.tempered(power) for D in entries.metric())
         _, s, V = svd_of_product(D1 @ factors[0], D2 @ factors[1])

@@ -102,7 +102,7 @@ class Units:
     spread: Array
 
     @classmethod
-    def of(cls, cells: Any, weights: Array | None, *, centred: bool, scaled: bool) -> Self:
+    def from_cells(cls, cells: Any, weights: Array | None, *, centred: bool, scaled: bool) -> Self:
         """Measure the columns of a sparse CSR array of observed cells, each cell with its weight."""
         d, columns = cells.shape[1], cells.indices
         unit, spread = np.ones(d), np.ones(d)

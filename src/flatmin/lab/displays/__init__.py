@@ -1,4 +1,4 @@
-"""Pictures of evidence, in the manner of scikit-learn's displays."""
+"""Figures of evidence, like scikit-learn's displays."""
 
 from flatmin.lab.displays.base import Display
 from flatmin.lab.displays.boundary import BoundaryDisplay

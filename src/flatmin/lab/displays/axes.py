@@ -1,4 +1,4 @@
-"""What displays draw alike: axes, legends, points with intervals."""
+"""Common parts of displays: axes, legends, points with intervals."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from flatmin.report.words import exponent_of, number
 
 __all__ = ["bars", "dodges", "halo", "intervals", "legend", "legend_columns", "levels_on_x", "nothing", "scale_of"]
 
-#: Points between lines that would stand on one another.
+#: Horizontal distance in points between lines that would overlap.
 STEP = 3.0
-#: Width of a letter and of what stands before a word in a legend, in letters' heights.
-LETTER, HANDLE = 0.58, 4.2
+#: Width of a letter in a legend, in units of the font size.
+LETTER = 0.58
+#: Width of the line and the gaps around an entry of a legend, in units of the font size.
+HANDLE = 4.2
 
 
 def scale_of(ax: Any, side: str, values: Any, label: str, *, logarithmic: bool = False, room: float = 0.05) -> None:
-    """Make an axis hold all values, those that it can show, with room beside them and readable ticks; label it."""
+    """Scale an axis to all values that it can show, with margins and readable ticks, and label it."""
     from matplotlib.ticker import NullLocator
 
     axis = getattr(ax, f"{side}axis")
@@ -46,7 +48,7 @@ def scale_of(ax: Any, side: str, values: Any, label: str, *, logarithmic: bool =
 
 
 def _ticks(low: float, high: float, logarithmic: bool) -> tuple[Any, Callable[[float, Any], str]]:
-    """Return where ticks stand and how they are written."""
+    """Return locator and formatter of the ticks."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     if not logarithmic or high < 5 * low:
@@ -64,7 +66,7 @@ def _ticks(low: float, high: float, logarithmic: bool) -> tuple[Any, Callable[[f
 
 
 def levels_on_x(ax: Any, levels: Sequence[Any]) -> None:
-    """Put ticks at the levels that there are, where words do not run into each other."""
+    """Put ticks at the levels, provided that their texts do not overlap."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     places = positions(levels)
@@ -84,9 +86,9 @@ def levels_on_x(ax: Any, levels: Sequence[Any]) -> None:
 
 
 def dodges(ax: Any, levels: Sequence[Any], count: int) -> list[Any]:
-    """Return transforms of data that move the lines of one picture apart by some points; the data stay exact.
+    """Return transforms that move the lines of one figure apart by some points, without changing the data.
 
-    They move by less where levels stand close, so that all lines of a level are nearer to it than to the next.
+    The distance is smaller if levels are close, so that all lines of a level are nearer to it than to the next.
     """
     from matplotlib.transforms import ScaledTranslation
 
@@ -97,21 +99,21 @@ def dodges(ax: Any, levels: Sequence[Any], count: int) -> list[Any]:
 
 
 def _across(ax: Any, levels: Sequence[Any]) -> Array:
-    """Return how far levels are from the left end of an axis of about this length, in points."""
+    """Return the approximate distances of levels from the left end of the axis, in points."""
     ends = [(end, 1.0) for end in ax.get_xlim()]
     x = ax.transScale.transform([*ends, *((place, 1.0) for place in positions(levels).values())])[:, 0]
     return np.asarray((x[2:] - x[0]) / (x[1] - x[0]) * 0.8 * _points(ax))
 
 
 def _points(ax: Any) -> float:
-    """Return the width of the figure, or of the part of it that the axes stand in, in points."""
+    """Return the width of the figure or subfigure in points."""
     return float(ax.figure.bbox.width / ax.figure.dpi * 72)
 
 
 def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: int, transform: Any, label: str) -> None:
     """Draw points with their intervals, joined by a line.
 
-    Hollow points have too few repetitions for an interval; what the axis has no place for is a triangle at its end.
+    Hollow points have too few repetitions for an interval. A triangle at the end of the axis marks a value beyond it.
     """
     from matplotlib.transforms import blended_transform_factory as blended
 
@@ -135,8 +137,8 @@ def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: i
 def bars(ax: Any, x: Array, low: Array, high: Array, **style: Any) -> None:
     """Draw intervals by their ends.
 
-    matplotlib's error bars take lengths, and the difference of a value and a length may round to zero where the end is
-    many decades below: a bar without an end on a logarithmic axis.
+    Matplotlib's error bars take lengths. Value minus length may round to zero if the end is many decades below, and the
+    bar would have no end on a logarithmic axis.
     """
     ax.vlines(x, low, high, lw=1.1, **style)
     for ends in (low, high):
@@ -144,14 +146,14 @@ def bars(ax: Any, x: Array, low: Array, high: Array, **style: Any) -> None:
 
 
 def halo(width: float = 3.5) -> list[Any]:
-    """Return the effect that keeps a line readable on any ground."""
+    """Return the path effect that keeps a line readable on any background."""
     from matplotlib.patheffects import Normal, Stroke
 
     return [Stroke(linewidth=width, foreground=background()), Normal()]
 
 
 def legend_columns(words: Sequence[str], width: float, size: float) -> int:
-    """Return in how many columns a legend stands, by the size of its letters and the width of the figure in points.
+    """Return the number of columns of a legend, given the width of the figure and the font size in points.
 
     Examples
     --------
@@ -167,7 +169,7 @@ def legend_columns(words: Sequence[str], width: float, size: float) -> int:
 
 
 def legend(ax: Any, entries: Sequence[tuple[Any, str]] | None = None) -> None:
-    """Write the legend above the axes, in as many columns as the words leave room for."""
+    """Draw the legend above the axes, in as many columns as fit."""
     import matplotlib
     from matplotlib.font_manager import FontProperties
     from matplotlib.legend_handler import HandlerTuple
@@ -177,7 +179,7 @@ def legend(ax: Any, entries: Sequence[tuple[Any, str]] | None = None) -> None:
         return
     size = FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points()
     columns = legend_columns(words, _points(ax), size)
-    # Filled row by row: matplotlib fills column by column.
+    # Reordered to be read row by row, because Matplotlib fills column by column.
     order = [i for column in range(columns) for i in range(column, len(words), columns)]
     ax.legend(
         [handles[i] for i in order],
@@ -196,6 +198,6 @@ def legend(ax: Any, entries: Sequence[tuple[Any, str]] | None = None) -> None:
 
 
 def nothing(ax: Any) -> None:
-    """Say that there is nothing to show yet."""
+    """Draw the words "no trials yet"."""
     ax.text(0.5, 0.5, "no trials yet", ha="center", va="center", transform=ax.transAxes)
     ax.set(xticks=[], yticks=[])

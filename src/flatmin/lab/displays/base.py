@@ -28,7 +28,7 @@ class Frame(TypedDict, total=False):
 
 @dataclass(kw_only=True)
 class Display(ABC):
-    """A figure with one pair of axes, in the manner of scikit-learn's displays.
+    """A figure with one pair of axes, like scikit-learn's displays.
 
     ``XDisplay.from_evidence(evidence, ...)`` computes what is shown; ``plot(ax)`` draws it and sets ``ax_`` and
     ``figure_``.
@@ -42,7 +42,7 @@ class Display(ABC):
     caption : str
         One or two sentences about the marks and what to look at.
     wide : bool
-        Whether it needs a row for itself.
+        Whether the figure takes a whole row.
     recipe : str
         The name of the recipe whose evidence it shows.
     x_label, y_label : str
@@ -81,7 +81,7 @@ class Display(ABC):
 
     @property
     def size(self) -> tuple[float, float]:
-        """Width and height in points; a long legend makes it higher."""
+        """Width and height in points; a long legend adds to the height."""
         width = self.WIDTHS[self.wide]
         rows = math.ceil(len(self.words) / legend_columns(self.words, width, 10)) if self.words else 0
         return width, self.height + 14 * max(0, rows - 2)

@@ -1,4 +1,4 @@
-"""Displays as files for print, and as drawings for inside a page."""
+"""Displays as PNG and SVG files for print, and as SVG inside HTML pages."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ __all__ = ["FORMATS", "check_figures", "page_svg", "save_figures", "sheet"]
 
 #: Dots per inch of PNG files.
 DOTS = 200
-#: The font that texts are measured with, as SVG files name it.
+#: The font for measuring texts, as SVG files name it.
 FONT = "'DejaVu Sans'"
-#: What a PNG file says about its maker. An SVG file is known by the name of its description.
+#: The maker in PNG files; SVG files are recognised by the id of their description.
 MAKER = "flatmin"
 
 
 def page_svg(display: Display, address: str) -> str:
-    """Return a display as SVG for inside an HTML page, in the page's colours and font.
+    """Return a display as SVG for an HTML page, in the page's colours and font.
 
-    The drawing is hidden from screen readers: the page says ``display.alt`` beside it.
+    The drawing is hidden from screen readers; the page has ``display.alt`` as text.
 
     Parameters
     ----------
     display : Display
-        What to draw.
+        The display.
     address : str
-        Where it stands in the page; drawings with different addresses have different ids.
+        The address within the page, from which ids are formed.
     """
     from flatmin.report.pictures.drawing import draw
 
@@ -46,14 +46,14 @@ def page_svg(display: Display, address: str) -> str:
 
 
 def sheet(displays: Sequence[Display], title: str = "") -> Any:
-    """Return one figure with all displays, narrow ones side by side, for print.
+    """Return one figure for print with all displays, narrow ones side by side.
 
     Parameters
     ----------
     displays : sequence of Display
         At least one.
     title : str
-        Stands above all.
+        The title of the sheet.
 
     Returns
     -------
@@ -71,24 +71,24 @@ def sheet(displays: Sequence[Display], title: str = "") -> Any:
 
 
 def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
-    """Write every display to files of its own, and all of a recipe on one sheet that is named by the recipe.
+    """Write every display to its own files, and all displays of a recipe to a sheet named after the recipe.
 
-    The same evidence gives the same bytes, with the same version of matplotlib. Only former figures are replaced.
+    Equal evidence gives equal bytes with the same version of Matplotlib. Only former figures are replaced.
 
     Parameters
     ----------
     displays : sequence of Display
         Of one recipe or several.
     directory : path
-        Where; it is made if needed. A display is ``RECIPE-NAME.png`` there, a sheet ``RECIPE.png``, with hyphens for
-        what is neither letter nor digit in the recipe's name.
+        The directory, which is created if needed. Files are called ``RECIPE-NAME.png``, sheets ``RECIPE.png``, with
+        hyphens for other characters than letters and digits in the recipe's name.
     formats : sequence of str
         Of "png" and "svg".
 
     Returns
     -------
     list of Path
-        What was written.
+        The written files.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[
 
 
 def check_figures(displays: Sequence[Display], directory: Any, formats: Sequence[str] = ("png", "svg")) -> None:
-    """Raise `InputError` where `save_figures` would because of a name, a format or a file in the way; write nothing.
+    """Raise `InputError` if `save_figures` would because of a name, a format or an existing file; write nothing.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def check_figures(displays: Sequence[Display], directory: Any, formats: Sequence
 
 
 def _replaceable(path: Path, name: str) -> bool:
-    """Tell whether nothing is there, or a figure of this name from before."""
+    """Return whether the file does not exist or is a former figure of this name."""
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -153,7 +153,7 @@ def _replaceable(path: Path, name: str) -> bool:
 
 
 def _pictures(displays: Sequence[Display]) -> Iterator[tuple[str, str, str, Callable[[], Any]]]:
-    """Give name, title, description and maker of each figure to be written."""
+    """Give name, title, description and a function that draws it, for each figure to be written."""
     for recipe in dict.fromkeys(display.recipe for display in displays):
         own = [display for display in displays if display.recipe == recipe]
         # A recipe may be called anything; its files stay in the directory.
@@ -171,7 +171,7 @@ def _description(display: Display) -> str:
 
 
 def _sheet(displays: Sequence[Display], title: str = "") -> Any:
-    """Return the figure in the style that is set."""
+    """Return the figure in the current style."""
     from matplotlib.figure import Figure
 
     columns = 1 if len(displays) == 1 else 2 if len(displays) < 5 else 3
@@ -205,7 +205,7 @@ def _rows(displays: Sequence[Display], columns: int) -> list[list[Display]]:
 
 
 def _wrapped(title: str, part: Any) -> str:
-    """Break a title that is longer than the figure is wide."""
+    """Break a title that is wider than the figure."""
     import textwrap
 
     points = part.bbox.width / part.dpi * 72
@@ -230,5 +230,5 @@ def _png(figure: Any, name: str, title: str, words: str) -> bytes:
     return buffer.getvalue()
 
 
-#: How each format is written, by the ending of its files.
+#: The writer of each format, by the ending of its files.
 FORMATS: dict[str, Callable[[Any, str, str, str], bytes]] = {"png": _png, "svg": _svg}

@@ -187,7 +187,7 @@ class ScatterDisplay(Display):
         return head, rows
 
     def paint(self, ax: Any) -> None:
-        """Draw the points, and the line from one side to the other."""
+        """Draw the points, and the line across the figure."""
         if not self.clouds:
             return nothing(ax)
         ax.grid(True)
@@ -222,7 +222,7 @@ class ScatterDisplay(Display):
 
 
 def _points(results: Sequence[Result], x: str, y: str) -> Array:
-    """Return both metrics of all trials that have both, (n, 2)."""
+    """Return both metrics of the trials that have both, (n, 2)."""
     both = [(_value(result, x), _value(result, y)) for result in results]
     try:
         return within_reach(np.array([pair for pair in both if None not in pair], float).reshape(-1, 2))

@@ -1,8 +1,7 @@
-"""How figures look in print: colours that the colour-blind tell apart, and marks that differ too.
+"""The style of figures in print: colours for all kinds of colour vision, dashes and markers.
 
-Displays take their colours from matplotlib's settings alone, so that another style, such as that of the HTML pages,
-changes them all. Lines differ in colour, dashes and markers at once. In grey several colours look alike, the first
-three among them: there lines are told apart by dashes and markers, and points by markers alone.
+Displays use only colours from Matplotlib's settings, so that another style, such as that of the HTML pages, changes all
+of them. Lines differ in colour, dashes and markers, so that they also differ in grey; points differ in markers.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 __all__ = ["COLOURS", "DASHES", "MARKERS", "background", "colour", "look", "printed"]
 
-#: Blue, vermilion, green, purple, black, sky blue, orange: Okabe and Ito's palette without yellow, the paler ones last.
+#: Okabe and Ito's palette without yellow: blue, vermilion, green, purple, black, sky blue, orange.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 2, 1.2, 2)))
@@ -60,7 +59,7 @@ def _print() -> dict[str, Any]:
 
 @contextmanager
 def printed(**changes: Any) -> Iterator[None]:
-    """Draw for print within the block: matplotlib's defaults with the settings of this file, then as it was.
+    """Use the style for print inside the block: Matplotlib's defaults with the settings of this file.
 
     Examples
     --------
@@ -79,7 +78,7 @@ def printed(**changes: Any) -> Iterator[None]:
 
 
 def colour(index: int) -> str:
-    """Return a colour of the cycle that is set, as a word that stays the same when the cycle changes."""
+    """Return a colour of the current cycle, as a hexadecimal word that does not change with the cycle."""
     import matplotlib
     from matplotlib.colors import to_hex
 
@@ -88,7 +87,7 @@ def colour(index: int) -> str:
 
 
 def look(index: int, *, hollow: bool = False) -> dict[str, Any]:
-    """Return colour, dashes and marker of a line; they differ for more lines than there are colours.
+    """Return colour, dashes and marker of a line, which are distinct for more lines than there are colours.
 
     Examples
     --------
@@ -105,7 +104,7 @@ def look(index: int, *, hollow: bool = False) -> dict[str, Any]:
 
 
 def background() -> str:
-    """Return the colour that figures lie on: of the legend, which by default is that of the axes."""
+    """Return the background colour of figures, that of the legend or by default of the axes."""
     import matplotlib
 
     legend = matplotlib.rcParams["legend.facecolor"]

@@ -45,7 +45,7 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
     Parameters
     ----------
     values : ndarray, shape (n,)
-        Truth values, whose share has Wilson's interval, or numbers.
+        Truth values, summarised by their share with Wilson's interval, or numbers.
     centre : str
         "mean", with Student's t interval, or "median", with that of order statistics, for any distribution.
     logarithm : bool

@@ -1,4 +1,4 @@
-"""The page about experiments: the claims with their verdicts, the figures, and what they rest on."""
+"""The page of experiments: claims with verdicts, figures, and settings."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from flatmin.report.words import counted, listed, number
 
 __all__ = ["GENERATOR", "experiments_page"]
 
-#: How the page names its maker.
+#: The generator in the head of the page.
 GENERATOR = f"flatmin report {__version__}"
 HOLDS = {"holds": True, "fails": False, "undecided": None}
-#: What stands before the number of a claim.
+#: The word before the number of a claim.
 WORDS = {"holds": "Holds:", "fails": "Fails:", "undecided": "Undecided:", "untested": "Not tested here:"}
 
 
@@ -35,18 +35,18 @@ def experiments_page(
     command: str = "",
     notes: Sequence[str] = (),
 ) -> Page:
-    """Return the page about experiments that have been judged.
+    """Return the page of judged experiments.
 
     Parameters
     ----------
     findings : sequence of Finding
-        One a recipe.
+        One for each recipe.
     title : str
         The heading.
     provenance : mapping, optional
-        Where the evidence comes from, by the recipe's name.
+        The provenance of the evidence, by the recipe's name.
     command : str
-        What makes the page again.
+        The command that writes the page.
     notes : sequence of str
         Sentences for the reader.
     """
@@ -88,7 +88,7 @@ def _verdict(findings: Sequence[Finding]) -> Verdict:
 
 
 def _advice(findings: Sequence[Finding]) -> str:
-    """Return what is missing, and which experiments have claims that do not hold."""
+    """Return which trials are missing, and which experiments have claims that do not hold."""
     sentences = [part for part in [unfinished([finding.evidence for finding in findings])] if part]
     for kind, words in (("fails", "Fails"), ("undecided", "Undecided"), ("untested", "Not tested here")):
         counts = [(f.name, _of_kind(f, kind), len(f.claims)) for f in findings]
@@ -117,7 +117,7 @@ def _highlights(findings: Sequence[Finding]) -> list[Fact]:
 
 
 def _overview(findings: Sequence[Finding]) -> Section:
-    """Return the table of all claims, which leads to each of them."""
+    """Return the table of all claims, with links to them."""
     lines = [_line(finding) for finding in findings]
     overview = Overview("Experiments and their claims", ("Experiment", "Claims", "Verdict", "Size"), lines)
     return Section("overview", "Overview", overview=overview)
@@ -138,7 +138,7 @@ def _line(finding: Finding) -> Line:
 
 
 def _outcome(finding: Finding) -> str:
-    """Return the worst that is to be said of the claims, and of how many it is true."""
+    """Return the worst kind among the claims and its frequency."""
     for kind, words in (
         ("fails", KINDS["fails"]),
         ("undecided", ("undecided",) * 2),
@@ -151,7 +151,7 @@ def _outcome(finding: Finding) -> str:
 
 
 def _address(finding: Finding, part: str = "") -> str:
-    """Return where a recipe, or a part of its section, stands in the page: no two share one, whatever their names."""
+    """Return the address of a recipe's section or of a part of it, which is unique for any names."""
     name = re.sub("[^A-Za-z0-9-]", lambda letter: f"_{ord(letter[0]):x}_", finding.name)
     return f"experiment-{name}" + (f".{part}" if part else "")
 
@@ -180,7 +180,7 @@ def _section(finding: Finding, provenance: Provenance | None) -> Section:
 
 
 def _plain(text: str) -> str:
-    """Return a text without the marks of its formulas, and percentages that do not break."""
+    """Return a text without the marks of formulas, with percentages that do not break."""
     return text.replace("``", "").replace(" %", "\N{NO-BREAK SPACE}%")
 
 
@@ -206,7 +206,7 @@ def _figure(address: str, display: Display) -> Figure:
 
 
 def _cell(value: Any) -> str:
-    """Return a cell of a table in words or digits."""
+    """Return the text of a cell of a table."""
     value = _own(value)
     if value is None:
         return "–"
@@ -218,7 +218,7 @@ def _cell(value: Any) -> str:
 
 
 def _key(value: Any) -> float | str | None:
-    """Return what a cell is sorted by."""
+    """Return the sort key of a cell."""
     value = _own(value)
     if isinstance(value, bool | int | float):
         return float(f"{value:.6g}") if abs(value) < float("inf") else None
@@ -231,19 +231,19 @@ def _own(value: Any) -> Any:
 
 
 def _reading_guide(command: str) -> Section:
-    """Return what the words of the page mean, and how it is made again."""
+    """Return the explanation of the page's words, and the command that writes it."""
     points = [
         "A claim names one number and a limit for it. It holds if the number's whole interval is on the "
         "claimed side of the limit, fails if the whole interval is on the other side, and is undecided otherwise; "
-        "where these trials give no number, it is not tested here. Every claim is judged for itself. An "
-        "interval that is decided by chance covers at least 95\N{NO-BREAK SPACE}%; where several numbers stand in one "
-        "claim it covers more, so that all of them are covered at once.",
+        "where these trials give no number, it is not tested here. Every claim is judged by itself. An "
+        "interval of a random number covers at least 95\N{NO-BREAK SPACE}%; intervals of several numbers in "
+        "one claim are wider, so that they cover all of them simultaneously.",
         "A number without an interval, such as the largest of all draws, describes these draws only; more draws "
         "may exceed it.",
-        "Intervals are for a number of trials that was chosen beforehand. Whoever looks at a sweep that goes on, and "
-        "stops when a verdict pleases, is wrong more often than the intervals say.",
+        "Intervals are valid for a number of trials that was chosen in advance. They are not valid if a sweep is "
+        "watched and stopped at a convenient verdict.",
         "A trial is one repetition of one cell of the grid. Its seed is a digest of the experiment, the parameters and "
-        "the repetition, so everybody who repeats it draws the same. Methods that are compared see the same draws.",
+        "the repetition, so every repetition draws the same. Methods under comparison see the same draws.",
         "A trial that failed ended with an error; it is counted, shown with its reason, and otherwise left out.",
     ]
     return Section("reading", "How to read this page", points=points, code=command)

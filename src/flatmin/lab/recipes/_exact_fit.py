@@ -95,7 +95,7 @@ def exact_fit(problem: Problem, width: int, scale: float, rng: np.random.Generat
 
 
 def _slopes(model: Product | Gram | SignedGram, A: Array, factors: Factors) -> Sequence[Array]:
-    """Return the derivatives of all measurements by each factor, (m, d, k); of complex ones, by both parts at once."""
+    """Return the derivatives of all measurements by each factor, (m, d, k), complex for complex factors."""
     if isinstance(model, Product):
         L, R = factors
         return A @ R, A.transpose(0, 2, 1) @ L

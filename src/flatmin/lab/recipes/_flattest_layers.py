@@ -1,10 +1,10 @@
-r"""The flattest layers of a linear network that fit the data, sought where no formula for them is known.
+r"""A search for the flattest layers of a linear network that fit the data, for models without a formula.
 
-For more than two layers and measurements that do not see all matrices alike, flatness is no convex function of
-``X = W_N ⋯ W_1``, and `flat_minimum` declines. For small matrices it can be sought all the same, without a proof: the
-trace of the Hessian is minimised over layers by an augmented Lagrangian. With ``P_l = L_l L_lᵀ`` and
-``Q_l = R_lᵀ R_l`` for what stands on either side of layer l, the trace is ``2 Σ_l vec(P_l)ᵀ K vec(Q_l)``, where
-``K = (1/m) Σ_i A_i ⊗ A_i``: what it costs does not depend on the number of measurements.
+For more than two layers and general measurements flatness is not a convex function of ``X = W_N ⋯ W_1``, and
+`flat_minimum` refuses the problem. For small matrices an augmented Lagrangian minimises the trace of the Hessian over
+layers, without a proof. Let L_l and R_l be the products of the layers on either side of layer l, ``P_l = L_l L_lᵀ``,
+``Q_l = R_lᵀ R_l`` and ``K = (1/m) Σ_i A_i ⊗ A_i``. The trace is ``2 Σ_l vec(P_l)ᵀ K vec(Q_l)``, at a cost that does not
+depend on the number of measurements.
 """
 
 from __future__ import annotations
@@ -25,21 +25,27 @@ from flatmin.problem import Problem
 
 __all__ = ["FlatLayers", "flattest_layers", "layers_of"]
 
-#: Matrices with more entries are refused: the tensor K has as many entries as the square of that.
+#: Largest number of entries of the matrix; the tensor K has the square of it.
 LARGEST = 400
-#: Rounds of the augmented Lagrangian, and steps in each.
-ROUNDS, STEPS = 40, 2000
-#: The weight of the misfit at first, times the number of measurements; the factor by which it grows, and when.
-WEIGHT, GROWTH, PROGRESS = 10.0, 3.0, 0.25
-#: The relative misfit at which layers fit.
+#: Rounds of the augmented Lagrangian.
+ROUNDS = 40
+#: Largest number of steps of a round.
+STEPS = 2000
+#: Initial weight of the misfit, times the number of measurements.
+WEIGHT = 10.0
+#: Factor by which the weight grows if the misfit has not decreased to PROGRESS times its last value.
+GROWTH, PROGRESS = 3.0, 0.25
+#: Largest relative misfit of layers that fit.
 FITS = 1e-8
-#: How often what was found is shaken at most, by how much of the layers' size, and what counts as flatter.
-SHAKES, SHAKE, FLATTER = 4, 0.01, 1e-6
+#: Largest number of restarts from perturbed layers, and the relative size of the perturbation.
+SHAKES, SHAKE = 4, 0.01
+#: Smallest relative decrease of the trace that counts as flatter.
+FLATTER = 1e-6
 
 
 @dataclass(frozen=True)
 class FlatLayers:
-    """Layers that are as flat as could be found.
+    """The result of the search.
 
     Attributes
     ----------
@@ -65,7 +71,7 @@ class FlatLayers:
 
 
 def layers_of(problem: Problem, matrix: Array) -> Factors:
-    """Return the layers of a matrix that would be the flattest if the measurements saw all matrices alike."""
+    """Return the layers of a matrix that would be flattest for isotropic measurements."""
     model = _chain(problem)
     metric = model.metric(Identity(problem.shape))
     gamma = model.isotropy(metric)
@@ -75,7 +81,7 @@ def layers_of(problem: Problem, matrix: Array) -> Factors:
 
 
 def flattest_layers(problem: Problem, start: Factors, *, seed: int = 0) -> FlatLayers:
-    """Return layers that fit the data and whose Hessian trace is as small as a descent from the start makes it.
+    """Return layers that fit the data, with the smallest Hessian trace that a descent from the start finds.
 
     A matrix of low rank that fits is stationary as soon as there are as many measurements as degrees of freedom, also
     where others are flatter, and a descent may end there. So what is found is shaken, and the descent goes on, until
@@ -134,10 +140,10 @@ def flattest_layers(problem: Problem, start: Factors, *, seed: int = 0) -> FlatL
 
 @dataclass(frozen=True)
 class _Point:
-    """Where a search stands: all weights, the multiplier, the weight of the misfit and the relative misfit."""
+    """The state of a search: all weights, the multiplier, the weight of the misfit and the relative misfit."""
 
     weights: Array
-    price: Array | float
+    multiplier: Array | float
     weight: float
     misfit: float
 
@@ -147,7 +153,7 @@ class _Point:
 
 
 class _Search:
-    """The trace of a linear network beside the misfit, as a function of all weights in one vector."""
+    """Trace and misfit of a linear network as functions of all weights in one vector."""
 
     def __init__(self, problem: Problem, data: Array) -> None:
         d1, d2 = problem.shape
@@ -164,28 +170,28 @@ class _Search:
         return tuple(part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True))
 
     def descend(self, point: _Point) -> _Point:
-        """Return where rounds of the augmented Lagrangian lead; each ends when its gradient is below the misfit."""
-        weights, price, before = point.weights, point.price, np.inf
+        """Return the end point of the augmented Lagrangian; a round ends when its gradient is below the misfit."""
+        weights, multiplier, before = point.weights, point.multiplier, np.inf
         weight = point.weight or WEIGHT / len(self.data)
         misfit = min(point.misfit, 1.0)
         for _ in range(ROUNDS):
             settings = {"maxiter": STEPS, "maxfun": 3 * STEPS, "maxcor": 30, "ftol": 1e-16, "gtol": max(misfit, 1e-9)}
-            step = minimize(self.lagrangian, weights, (price, weight), "L-BFGS-B", jac=True, options=settings)
+            step = minimize(self.lagrangian, weights, (multiplier, weight), "L-BFGS-B", jac=True, options=settings)
             weights = step.x
             residual = self.maps @ reduce(lambda X, W: W @ X, self.layers(weights)).ravel() - self.data
             misfit = float(np.linalg.norm(residual) / np.linalg.norm(self.data))
             if misfit <= FITS:
                 break
-            price = price + weight * residual
+            multiplier = multiplier + weight * residual
             weight *= GROWTH if misfit > PROGRESS * before else 1.0
             before = misfit
-        return _Point(weights, price, weight, misfit)
+        return _Point(weights, multiplier, weight, misfit)
 
     def trace(self, point: _Point) -> float:
         return self.lagrangian(point.weights, np.zeros(len(self.data)), 0.0)[0]
 
-    def lagrangian(self, weights: Array, price: Array | float, weight: float) -> tuple[float, Array]:
-        """Return ``tr H + ⟨price, ρ⟩ + (weight/2) ‖ρ‖²`` with the residual ρ, and its gradient."""
+    def lagrangian(self, weights: Array, multiplier: Array | float, weight: float) -> tuple[float, Array]:
+        """Return ``tr H + ⟨multiplier, ρ⟩ + (weight/2) ‖ρ‖²`` with the residual ρ, and its gradient."""
         layers = self.layers(weights)
         behind, ahead = _around(layers)
         (d1, d2), last = self.shape, len(layers) - 1
@@ -197,8 +203,8 @@ class _Search:
             by_behind.append(4 * seen.reshape(d1, d1) @ L)
             by_ahead.append(4 * R @ (P @ self.K).reshape(d2, d2))
         residual = self.maps @ (layers[last] @ ahead[last]).ravel() - self.data
-        value += float(np.sum(price * residual) + weight / 2 * residual @ residual)
-        by_matrix = ((price + weight * residual) @ self.maps).reshape(self.shape)
+        value += float(np.sum(multiplier * residual) + weight / 2 * residual @ residual)
+        by_matrix = ((multiplier + weight * residual) @ self.maps).reshape(self.shape)
         gradient = [np.zeros(shape) for shape in self.shapes]
         # Backwards through L_l = L_{l+1} W_{l+1}, then through R_l = W_{l−1} R_{l−1} with X as the last of them.
         reached = by_behind[0]
@@ -214,7 +220,7 @@ class _Search:
 
 
 def _around(layers: Factors) -> tuple[list[Array], list[Array]]:
-    """Return what stands behind each layer and what stands ahead of it: ``X = behind · W · ahead``."""
+    """Return the products of the layers behind and ahead of each layer: ``X = behind · W · ahead``."""
     behind, ahead = [np.eye(len(layers[-1]))], [np.eye(layers[0].shape[1])]
     for W in layers[:0:-1]:
         behind.append(behind[-1] @ W)

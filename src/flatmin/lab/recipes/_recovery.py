@@ -1,4 +1,4 @@
-"""Cells that draw an instance of a family, solve it, and compare with the truth."""
+"""Recovery of random instances: draw an instance of a family, solve it, and compare with the truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERMITIAN = ("covariance", "phase-retrieval", "quadratic-network")
 
 
 def metrics_of_recovery(name: str, shape: Any, rank: int, size: int | None, seed: int, **settings: Any) -> Metrics:
-    """Return how well the flat minimum recovers the truth of a random instance.
+    """Return the recovery of the truth of a random instance by its flat minimum.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def metrics_of_recovery(name: str, shape: Any, rank: int, size: int | None, seed
 
 
 def degrees(name: str, d: int, rank: int) -> float:
-    """Return the number that thresholds are multiples of: ``r (d1 + d2)``, for symmetric matrices ``r d``.
+    """Return the unit of thresholds: ``r (d1 + d2)``, for symmetric matrices ``r d``.
 
     Examples
     --------

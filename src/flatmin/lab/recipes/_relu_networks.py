@@ -31,6 +31,8 @@ from flatmin.nn.spectrum.trace import hessian_trace
 
 __all__ = ["measure"]
 
+#: The names of the measurements of a network.
+MEASURES = ("loss", "trace", "excess", "test_error", "wrong")
 #: Strength of the penalty at the start of training.
 PENALTY = 1e-2
 #: The strength at the end, relative to that at the start.
@@ -190,16 +192,18 @@ def measure(kind: str, bias: bool, d: int, n: int, width: int, steps: int, draws
     def row(networks: list[_Network]) -> Metrics:
         return as_lists([network.measure(sample) for network, sample in zip(networks, samples, strict=True)])
 
+    absent: Metrics = dict.fromkeys(["alone", *(f"released_{name}" for name in MEASURES)])
+
     if kind.startswith("rule"):
         share = float(kind.removeprefix("rule ").rstrip("%")) / 100
         found = row([_mixture(sample, share, bias=bias) for sample in samples])
-        return found | ({"alone": [_alone(sample, bias=bias) for sample in samples]} if share == 1 else {})
+        return absent | found | ({"alone": [_alone(sample, bias=bias) for sample in samples]} if share == 1 else {})
     if kind == "table":
         starts = [_disturbed(_mixture(sample, 0.0), seed + s) for s, sample in enumerate(samples)]
     else:
         starts = [_random(d, width, seed + s, bias=bias) for s in range(draws)]
     training = _Training(samples, starts)
     if kind != "zero elsewhere":
-        return row(training.minimise(steps))
+        return absent | row(training.minimise(steps))
     held = row(training.minimise(steps, zeros_elsewhere=True))
-    return held | {f"released_{name}": values for name, values in row(training.minimise(steps)).items()}
+    return absent | held | {f"released_{name}": values for name, values in row(training.minimise(steps)).items()}

@@ -1,16 +1,16 @@
-r"""What completion needs of a single row or column, and how many cells that takes.
+r"""Scores of single rows and columns in completion, and the number of cells at which they allow recovery.
 
-Let ``D1 X D2 = U S Vᵀ`` for a matrix X of rank r that fits the cells seen. Change it along ``e_i wᵀ``, where w is zero
-on the cells of row i that are seen. The nuclear norm changes at the rate
+Let ``D1 X D2 = U S Vᵀ`` for a matrix X of rank r that fits the observed cells. Change it along ``e_i wᵀ``, where w is
+zero at the observed cells of row i. The nuclear norm changes at the rate
 
     ``u_iᵀ Vᵀ w + √(1 − |u_i|²) ‖(I − V Vᵀ) w‖``.
 
-For ``Vᵀ w = a`` the second norm is at least ``√(aᵀ G (I − G)⁻¹ a)``, with ``G = Σ v_j v_jᵀ`` over the cells seen, and
-the largest ``(u_iᵀ a)² / aᵀ G (I − G)⁻¹ a`` is ``u_iᵀ G⁻¹ u_i − |u_i|²``. So some w lowers the norm exactly if
+For ``Vᵀ w = a`` the second norm is at least ``√(aᵀ G (I − G)⁻¹ a)``, with ``G = Σ v_j v_jᵀ`` over the observed cells.
+The largest ``(u_iᵀ a)² / aᵀ G (I − G)⁻¹ a`` is ``u_iᵀ G⁻¹ u_i − |u_i|²``. So some w lowers the norm exactly if
 
     ``s_i = u_iᵀ G⁻¹ u_i > 1``:
 
-then X is not flattest, whatever the other rows are. A row whose cells do not determine it has an infinite score.
+Then X is not flattest, for any other rows. A row that its cells do not determine has an infinite score.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from flatmin.problem import Problem
 
 __all__ = ["line_scores", "lines_that_hold", "threshold_of_cells", "threshold_of_scores"]
 
-#: Points of an integral over a density that is smooth.
+#: Number of quadrature points of an integral over a smooth density.
 POINTS = 2000
 
 
@@ -82,7 +82,7 @@ def line_scores(problem: Problem, L: Array, R: Array) -> Array:
 
 
 def lines_that_hold(squares: Array, share: float) -> int:
-    """Return how many rows and columns hold this share of what there is in a nonnegative matrix.
+    """Return the smallest number of rows and columns with a given share of the sum of a nonnegative matrix.
 
     Each time the one with most is taken.
 
@@ -121,7 +121,7 @@ def lines_that_hold(squares: Array, share: float) -> int:
 
 @cache
 def threshold_of_scores(d: int, rank: int) -> float:
-    r"""Return the cells, over the degrees of freedom, at which half of all draws have no score above 1.
+    r"""Return the number of cells per degree of freedom at which half of the draws have no score above 1.
 
     A square matrix with Gaussian factors, cells drawn evenly, n = m/d of them in a row. Then ``|u_i|²`` is Beta(r/2,
     (d − r)/2), and ``|u_i|² / u_iᵀ G⁻¹ u_i``, a Schur complement of G, is Beta((n − r + 1)/2, (d − n)/2). They are
@@ -165,7 +165,7 @@ def threshold_of_scores(d: int, rank: int) -> float:
 
 @cache
 def threshold_of_cells(d: int, rank: int) -> float:
-    """Return the cells, over the degrees of freedom, at which half of all draws have r cells in each row and column.
+    """Return the number of cells per degree of freedom at which half of the draws have r cells in each row and column.
 
     The argument of the coupon collector: with fewer than r cells a row is not determined, even if all other rows are
     known. Each cell of a square matrix is seen with the same chance.

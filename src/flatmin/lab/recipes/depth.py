@@ -1,35 +1,18 @@
 """Recovery by flat products of more and more factors: of sparse vectors, and of low-rank matrices.
 
-``x = u_1 ∘ … ∘ u_N`` of length 80, and ``X = W_N ⋯ W_1`` of shape 8×8 with full widths (rank 2 up to three
-matrices), each from Gaussian measurements, ten draws of every cell; all depths see the same draws. A draw succeeds if
-the relative error is below 1e-6. Flat products of vectors are certified. For more than two matrices and such
-measurements no formula for the smallest trace is known: the flattest layers are sought from a start that knows the data
-alone, and, if that does not lead to the truth, also from the truth; the flatter ones count. So where both starts lead
-to layers that fit, a failure is sure, as something flatter than what the truth leads to is in hand; where only one
-does, it may be the search that failed. A success is as good as the search.
+``x = u_1 ∘ … ∘ u_N`` of length 80 and ``X = W_N ⋯ W_1`` of shape 8×8, from Gaussian measurements that all depths share.
+Flat products of vectors are certified; those of more than two matrices are found by a search from two starts, one of
+them the truth. docs/recipes.md says how the search can err.
 
 Claim: flat products of two vectors recover sparse vectors from the statistical dimension of the ℓ1 norm on, within √n,
-and those of three and five factors never from fewer measurements than unknowns, which are enough for all: depth takes
-the sparse bias of flat solutions away. Flat products of three and of five matrices recover low-rank matrices as those
-of two do: their boundaries are within one d of the statistical dimension of the nuclear norm, c exceeds that of two
-matrices on the same draws by at most 0.1, on average over ranks, and from 1.25 times the band's upper end on they
-recover at least 90 % of the draws, from fewer measurements than unknowns. What is found for two matrices is flattest by
-its certificate.
+and those of three and five never from fewer measurements than unknowns. Flat products of three and five matrices
+recover low-rank matrices as those of two do: their boundaries are within one d of the statistical dimension of the
+nuclear norm, c exceeds that of two matrices by at most 0.1, and from 1.25 times the band's upper end on they recover at
+least 90 % of the draws. The layers found for two matrices are flattest by their certificate.
 
-Refuted by: a boundary of two vectors or of matrices away from the statistical dimension by more than that, more than
-one in a hundred draws in which three or five vectors recover from fewer measurements than unknowns, more than one draw
-in twenty for which as many as unknowns, or more, are not enough at some depth, a c of deep products of matrices above
-that of two by more than 0.1, more than one in ten failures well above the boundary, or layers of two matrices that are
-not flattest.
-
-Within one d is weak at d = 8: it is 8 measurements on either side of some 26 for rank 1 and 42 for rank 2. After a
-first look draws were counted once where all depths are judged together, and, as thirty draws then could not show 95 %,
-100 and 120 measurements of vectors were added; three and five factors share a level of 95 %; and a difference of c has
-no end on the side to which boundaries beyond the grid would move it. No limit was changed.
-
-Why they differ: the smallest trace of N vectors is ``2N Σ w_j |x_j|^(2 − 2/N)``, smooth at zero for N > 2. A truth with
-zeros minimises it under ``A x = b`` only if some ``Aᵀλ`` equals its gradient, n equations in m unknowns that almost no
-truth satisfies if m < n. The smallest trace of N matrices has an edge wherever the rank rises, at every depth.
+Refuted by: a boundary further away, more than one recovery in a hundred by three or five vectors from fewer
+measurements than unknowns, more than one failure in twenty from at least as many, a larger c of deep products of
+matrices, more than one failure in ten well above the boundary, or layers of two matrices that are not flattest.
 """
 
 from __future__ import annotations
@@ -59,16 +42,16 @@ from flatmin.solvers.choose import flat_minimum
 
 __all__ = ["RECIPE", "judge", "predicted", "recover", "show"]
 
-#: Standard deviations of what is added to the layers of the two starts, so that no direction is left out.
+#: Standard deviations of the noise added to the layers of the two starts, so that no direction is excluded.
 BLIND, AWARE = 0.05, 1e-3
 #: How far above the band all is expected to succeed; how much later a deep product may; what a search may leave.
 FACTOR, LATER, LEFT = 1.25, 0.1, 1e-5
-#: The level of each of two intervals, for three and for five factors, that hold together with 95 %: Bonferroni's rule.
+#: Level of each of the two intervals for three and five factors, which hold simultaneously with 95 %.
 BOTH = shared_level(2)
 
 
 def recover(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well the flat product of one depth recovers one draw."""
+    """Return the recovery of one draw by the flat product of one depth."""
     return (_vector if parameters["panel"] == "vectors" else _matrix)(parameters, seed)
 
 
@@ -103,7 +86,7 @@ def _matrix(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _descended(problem: Problem, matrix: Any, noise: float, rng: np.random.Generator) -> FlatLayers:
-    """Return the layers that a descent reaches from those of a matrix, moved by noise relative to their size."""
+    """Return the layers that a descent reaches from those of a matrix plus relative noise."""
     layers = layers_of(problem, matrix)
     size = math.sqrt(sum(float(np.sum(W**2)) for W in layers) / sum(W.size for W in layers))
     moved = tuple(W + noise * size * rng.standard_normal(W.shape) for W in layers)
@@ -117,7 +100,7 @@ def _scale(parameters: Mapping[str, Any]) -> float:
 
 
 def predicted(parameters: Mapping[str, Any]) -> float:
-    """Return where success should set in.
+    """Return the predicted boundary.
 
     At the statistical dimension of the ℓ1 norm for two vectors, of the nuclear norm for matrices, and at n for more
     vectors.
@@ -189,7 +172,7 @@ def _of_layers(matrices: Evidence) -> Iterator[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return success over measurements for vectors and for matrices, side by side, phase maps, and boundaries."""
+    """Return success rates for vectors and matrices, phase maps, and boundaries."""
     displays: list[Display] = []
     for panel, over, what in (("vectors", "sparsity", "sparse vectors"), ("matrices", "rank", "low-rank matrices")):
         part = evidence.select(panel=panel)

@@ -25,6 +25,11 @@ from flatmin.lab.runs.experiment import Metrics, Parameters
 __all__ = ["RECIPE", "judge", "measure", "show"]
 
 CONTROL, RANKED = "tanh", "relu, six levels of noise"
+#: The names of all metrics; those that a cell does not measure are None.
+MEASURES = (
+    *("scaling", "refused", "noise", "test_error"),
+    *("alpha", "function_change", "trace", "largest", "relative", "normalized"),
+)
 NETWORKS = ["relu", "convolution", "quadratic", CONTROL]
 
 
@@ -33,7 +38,8 @@ def measure(parameters: Parameters, seed: int) -> Metrics:
     from flatmin.lab.recipes._rescaled_networks import ranked, rescaled
 
     name, steps = str(parameters["network"]), int(parameters["steps"])
-    return ranked(steps, seed) if name == RANKED else rescaled(name, steps, seed)
+    found = ranked(steps, seed) if name == RANKED else rescaled(name, steps, seed)
+    return dict.fromkeys(MEASURES) | found
 
 
 def judge(evidence: Evidence) -> list[Claim]:

@@ -1,27 +1,18 @@
 """Where all exact fits are equally flat, and where they are not.
 
-For ``X = U U*`` the scaled trace is ``8 tr(D X)`` with ``D = (1/m) Σ A_i²``, the same for all factors of X. If D is a
-combination ``Σ λ_i A_i`` of the sensing matrices, it is ``8 ⟨λ, b⟩`` at every fit: the data alone say how flat all
-solutions are. If D is no combination, some H with A(H) = 0 has ``tr(D H) ≠ 0``, and with a positive definite fit X
-every X + tH with small t is one that is less flat or more. For ``A_i = x_i x_i*`` one has ``A_i² = |x_i|² A_i``, for
-orthogonal projections ``A_i² = A_i``: there D is a combination. Rank one alone is not enough. Quadratic networks are
-measured by vectors too, with the same D, but X has both signs and its flatness is the norm ``‖D^½ X D^½‖_*``, which
-the data leave open; so it is for bilinear sensing and completion, whose sensing matrices have rank one as well.
+For ``X = U U*`` the scaled trace is ``8 tr(D X)``, ``D = (1/m) Σ A_i²``. If D is a combination ``Σ λ_i A_i``, it is ``8
+⟨λ, b⟩`` at every fit. So it is for ``A_i = x_i x_i*`` and for orthogonal projections. Each instance is fitted from
+eight random starts; the flatness of a fit is the smallest trace over all factors of its matrix. See docs/recipes.md,
+and "Measurements by vectors" in docs/theory/flatness.md.
 
-One instance is fitted from eight random starts of different widths and scales. The flatness of a fit is the smallest
-trace over all factors of its matrix, so that no fit is called sharp for being unbalanced.
+Claim: positive semidefinite solutions of measurements by vectors or by projections all have one flatness value: exact
+fits that are different matrices, with different errors and ranks, differ in flatness by rounding alone, until the fit
+is unique. In all other models the fits of one instance differ in flatness, also if sensing matrices have rank one, and
+flatter fits err less.
 
-Claim: positive semidefinite solutions of measurements by vectors or by projections all have one flatness value,
-whatever their rank: exact fits that are different matrices, with different errors and with ranks that differ by one at
-least in the mean over draws, differ in flatness by rounding alone, until only one fit is left. In all other models the
-fits of one instance differ in flatness, also where sensing matrices have rank one, and the flatter of them err less.
-That is judged where there are six fits or more.
-
-Refuted by: two exact fits of such measurements that differ in flatness by more than rounding; or fits that hardly
-differ as matrices or in rank, so that nothing was tested; or, in another model, fits that are equally flat, or flatter
-ones that do not err less.
-
-Theory: docs/theory/flatness.md, "Measurements by vectors".
+Refuted by: two exact fits of such measurements whose flatness differs by more than rounding; fits that hardly differ as
+matrices or in rank, so that nothing was tested; or, in another model, equally flat fits, or flatter ones that do not
+err less.
 """
 
 from __future__ import annotations
@@ -55,17 +46,17 @@ __all__ = ["RECIPE", "fits", "judge", "show"]
 
 #: Fits of each instance; their starts have standard deviations between these, where the truth has entries of size one.
 STARTS, SCALES = 8, (0.3, 3.0)
-#: The smallest width of a fit: one more than the rank of the truth.
+#: Smallest width of a fit: the rank of the truth plus one.
 NARROWEST = 3
-#: A relative misfit up to this is a fit. Data that differ by so much move the trace by little more.
+#: Largest relative misfit of an exact fit; it changes the trace by little more than this.
 EXACT = 1e-12
 #: Relative differences up to this are rounding.
 ROUNDING = 1e-10
-#: What counts as different: matrices and errors in units of the truth, flatness relatively.
+#: Smallest relative differences of matrices, errors and flatness that count.
 APART = 0.1
-#: The rank correlation that is claimed between flatness and error, at least.
+#: Claimed lower limit of the rank correlation between flatness and error.
 CORRELATION = 0.5
-#: Measurements over degrees of freedom of the truth, where many matrices fit, and where only one is semidefinite.
+#: Measurements per degree of freedom for which many matrices fit, and for which one semidefinite matrix fits.
 FEW, MANY = (0.8, 1.2), (3.0,)
 
 
@@ -92,7 +83,7 @@ def _of_family(name: str, rank: Any) -> Callable[[int, int, int], Instance]:
 
 
 def _of_projections(d: int, m: int, seed: int) -> Instance:
-    """Draw the powers of a covariance of rank two in random planes: sensing matrices that are projections."""
+    """Draw a problem with orthogonal projections onto random planes as sensing matrices."""
     rng = np.random.default_rng(seed)
     planes = np.linalg.qr(rng.standard_normal((m, d, 2)))[0]
     return _semidefinite(planes @ planes.transpose(0, 2, 1), rng)
@@ -123,7 +114,7 @@ MODELS = {
 
 
 def fits(parameters: Parameters, seed: int) -> Metrics:
-    """Return how much exact fits of one instance differ: as matrices, in flatness, and in error."""
+    """Return the differences between exact fits of one instance: as matrices, in flatness, and in error."""
     model, d = MODELS[str(parameters["model"])], int(parameters["d"])
     instance = model.draw(d, round(float(parameters["multiple"]) * model.degrees(d)), seed)
     problem, truth = instance.problem, instance.truth
@@ -169,13 +160,13 @@ def _fit(problem: Problem, rng: np.random.Generator) -> tuple[Any, float]:
 
 
 def _spread(values: Iterable[float]) -> float | None:
-    """Return by how much the largest exceeds the smallest, relatively; None for fewer than two."""
+    """Return the relative excess of the largest over the smallest value, None for fewer than two values."""
     ordered = sorted(values)
     return float(ordered[-1] / ordered[0] - 1) if len(ordered) > 1 else None
 
 
 def _outside(problem: Problem) -> float | None:
-    """Return the relative distance of D from the combinations of sensing matrices; None where there is no D."""
+    """Return the relative distance of D from combinations of sensing matrices, None for rectangular models."""
     if not problem.parametrization.cone.is_hermitian:
         return None
     A = problem.measurement.matrices()
@@ -264,7 +255,7 @@ def _open(words: str, few: Evidence, level: float) -> list[Claim]:
 
 
 def _with_fits(evidence: Evidence, count: int) -> list[Result]:
-    """Return the results of instances that have so many fits."""
+    """Return the results of instances with at least this number of fits."""
     return [result for result in evidence.results if result.metrics["fits"] >= count]
 
 
@@ -277,7 +268,7 @@ def _smallest(text: str, values: Array, limit: float) -> Claim:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return how far fits lie apart beside how much their flatness differs, and what flatness chooses."""
+    """Return displays of the differences between fits, and of the fits that flatness selects."""
     from flatmin.lab.displays import CurvesDisplay, ScatterDisplay
 
     few, labels = evidence.select(multiple=FEW), {name: model.words for name, model in MODELS.items()}

@@ -1,38 +1,19 @@
 """Exact recovery over dimension and number of measurements, flat minima beside the nuclear norm.
 
-The paper's Figure 3 and two panels more: matrix and bilinear sensing, completion, quadratic networks; covariance and
-phase retrieval. Square matrices of rank 2, covariances of rank 3, three neurons in networks, one signal in phase
-retrieval; ten draws of every cell. A draw succeeds if the relative error is below 1e-6. Both methods see the same
-draws.
+Six panels: sensing, bilinear sensing, completion, quadratic networks, covariance, phase retrieval. A draw succeeds if
+the relative error is below 1e-6; both methods see the same draws. docs/recipes.md has the settings and the reasons for
+the limits.
 
 Claim: flat minima recover the truth exactly from ``c r (d1 + d2)`` measurements on (``c r d`` for symmetric matrices).
-In Gaussian sensing the boundary is the statistical dimension of the nuclear norm, within one d at every dimension and
-within 5 % over all of them. In sensing, bilinear sensing, completion and quadratic networks c exceeds that of the
-nuclear norm on the same draws by at most 0.1, on average over dimensions. c stays bounded: at the two largest
-dimensions it is below 3, the limit of Gaussian sensing for matrices of low rank (4 in completion, 2.5 for covariances,
-and 5 for complex signals, whose degrees of freedom are twice as many), and the boundary grows with d no faster than
-that of Gaussian measurements does, by an exponent of at most 0.1; in completion this is judged with log d as a factor,
-too. At a quarter above the boundary's band and more at least 99 % of the draws are recovered. Where flat minima do not
-recover the truth it is not for want of solving: at least 99 % of them are certified.
+In Gaussian sensing the boundary is the statistical dimension of the nuclear norm. In sensing, bilinear sensing,
+completion and quadratic networks c exceeds that of the nuclear norm by at most 0.1. c is bounded: at the two largest
+dimensions it is below a limit per panel, and the boundary grows no faster than that of Gaussian measurements, up to an
+exponent of 0.1. From 1.25 times the upper end of the boundary's band on, at least 99 % of the draws are recovered. At
+least 99 % of the flat minima are certified.
 
-Refuted by: a boundary of Gaussian sensing away from the statistical dimension by more than that, a c of flat minima
-above that of the nuclear norm by more than 0.1 on average over dimensions, a c at the two largest dimensions above its
-limit, a boundary that outgrows that of Gaussian measurements, draws in more than one in a hundred that are not
-recovered well above the boundary, or more than one in a hundred flat minima without a certificate.
-
-What is compared in several panels is judged with 95 % for all of them together. This was changed after a first look,
-and so were three things more, each of which makes it harder for the claim to hold: the limits of c for complex signals
-and for covariances were 6 and 3, where no boundary can be seen; a difference or an exponent has no end on the side to
-which boundaries beyond the grid would move it; and the interval of an exponent is Student's where points are farther
-from the line than their bands say.
-
-At these dimensions c rises with d in every panel, as the statistical dimension says it must; a c that is bounded cannot
-be told from one that grows like a power of log d by such data alone. So the growth is judged beside that of Gaussian
-measurements, for which boundedness is proved. Completion is known to need more, whatever the method: every row and
-column has to be seen a few times, which takes some ``r d log d`` cells (Candès and Tao 2010). There a faster growth is
-to be expected, and one beyond the factor log d is not. In covariance estimation and phase retrieval every positive
-semidefinite fit is flat, so "flat" stands for the fit that the solver finds, which may be the truth where others fit as
-well.
+Refuted by: a boundary of Gaussian sensing away from the statistical dimension by more than one d, or 5 % over all
+dimensions; a larger c than that, a faster growth, or more than one failure in a hundred above the boundary or among the
+certificates.
 
 Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", Information and Inference
 13(2), 2024, Figure 3.
@@ -60,7 +41,7 @@ from flatmin.lab.runs.experiment import Block, Metrics, Parameters, Transition
 
 __all__ = ["RECIPE", "freedom", "judge", "predicted", "recover", "show"]
 
-#: The family of each panel, the rank, and the numbers of measurements between which success sets in, in degrees.
+#: For each panel the family, the rank, and the range of measurements to try, in units of `degrees`.
 PANELS = {
     "sensing": ("matrix-sensing", 2, (1.0, 3.2)),
     "bilinear": ("bilinear-sensing", 2, (1.0, 3.2)),
@@ -74,7 +55,7 @@ POWERS = {"flat": 1.0, "nuclear": 0.0}
 DIMENSIONS = (10, 15, 20, 25, 30, 35, 40)
 POINTS = 12
 
-#: What each panel is called, and among which matrices the truth is sought.
+#: For each panel its name in figures and the space of matrices that contains the truth.
 TITLES = {
     "sensing": ("Gaussian sensing", "all"),
     "bilinear": ("Bilinear sensing", "all"),
@@ -83,16 +64,16 @@ TITLES = {
     "covariance": ("Covariance estimation", "semidefinite"),
     "phase-retrieval": ("Phase retrieval", "hermitian semidefinite"),
 }
-#: Panels in which flatness selects another fit than the nuclear norm does.
+#: Panels in which flat minima differ from those of the nuclear norm.
 SELECTING = ("sensing", "bilinear", "completion", "quadratic-network")
-#: The largest c at the largest dimensions, in units of the degrees; below what is tried, so that more can be seen.
+#: The claimed limit of c at the largest dimensions, in units of `degrees`; smaller than the tried range.
 LIMITS = dict.fromkeys(TITLES, 3.0) | {"completion": 4.0, "covariance": 2.5, "phase-retrieval": 5.0}
 #: How many of the largest dimensions, how far above the band success is expected, and what may differ.
 LARGEST, FACTOR, LATER, FASTER, APART = 2, 1.25, 0.1, 0.1, 0.05
 
 
 def recover(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well one method recovers one draw."""
+    """Return the recovery of one draw by one method."""
     name, _, _ = PANELS[str(parameters["panel"])]
     d, rank, m = (int(parameters[key]) for key in ("d", "rank", "m"))
     power = POWERS[str(parameters["method"])]
@@ -112,7 +93,7 @@ def _blocks(dimensions: tuple[int, ...], points: int) -> Iterator[Block]:
 
 
 def _with_measurements(parameters: Parameters) -> Parameters | None:
-    """Return the cell of a multiple of the degrees, or None if there are not so many measurements."""
+    """Return the cell for a multiple of the degrees, or None if it exceeds the number of possible measurements."""
     cell: dict[str, Any] = dict(parameters)
     name, d = PANELS[cell["panel"]][0], cell["d"]
     if "multiple" in cell:
@@ -126,7 +107,7 @@ def _scale(parameters: Mapping[str, Any]) -> float:
 
 
 def predicted(parameters: Mapping[str, Any]) -> float:
-    """Return the number of Gaussian measurements from which the nuclear norm would recover such a truth."""
+    """Return the predicted number of Gaussian measurements from which the nuclear norm recovers such a truth."""
     return _predicted(int(parameters["d"]), int(parameters["rank"]), TITLES[parameters["panel"]][1])
 
 
@@ -136,7 +117,7 @@ def _predicted(d: int, rank: int, among: str) -> float:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Return the claims about boundaries, about growth, and about what lies far from a boundary."""
+    """Return the claims about boundaries, their growth, and cells far from a boundary."""
     flat = evidence.select(method="flat")
     return [*_agreement(evidence), *_later(evidence), *_bounded(flat), *_growing(flat), *_certainty(flat)]
 
@@ -162,7 +143,7 @@ def _bounded(flat: Evidence) -> Iterator[Claim]:
 
 
 def _growing(flat: Evidence) -> Iterator[Claim]:
-    """Give the claims about growth beside Gaussian measurements, in completion with log d as a factor, too."""
+    """Give the claims about growth relative to Gaussian measurements, in completion also with a factor log d."""
     level = shared_level(len(TITLES) + 1)
     for panel in (panel for panel in TITLES if panel in flat.levels("panel")):
         columns = columns_of(flat, panel=panel)
@@ -244,7 +225,7 @@ def show(evidence: Evidence) -> list[Display]:
 
 
 def _over_freedom(flat: Evidence) -> Display:
-    """Return all boundaries of flat minima in units of the number of degrees of freedom."""
+    """Return the display of all boundaries of flat minima in units of the degrees of freedom."""
     counted = replace(flat.experiment, transition=Transition("m", "success", freedom))
     return BoundaryDisplay.from_evidence(
         Evidence(counted, flat.results),
@@ -259,7 +240,7 @@ def _over_freedom(flat: Evidence) -> Display:
 
 
 def freedom(parameters: Mapping[str, Any]) -> float:
-    """Return the dimension of the matrices of a panel's kind and rank: ``r (d1 + d2 − r)`` without symmetry."""
+    """Return the dimension of the manifold of truths of a panel: ``r (d1 + d2 − r)`` without symmetry."""
     d, rank, among = parameters["d"], parameters["rank"], TITLES[parameters["panel"]][1]
     if among == "hermitian semidefinite":
         # The phase of the signal is not seen.

@@ -1,36 +1,17 @@
 """How near flat solutions come to being norm-minimal and balanced, over dimension and number of measurements.
 
-The paper's Figure 4: matrix and bilinear sensing and completion, square matrices of rank 2, twenty draws of every cell.
-For the factors L, R of a certified flat solution: ``norm_excess = (‖L‖² + ‖R‖²) / (2 ‖X_nuc‖_*) − 1`` against the
-interpolating matrix of smallest nuclear norm, ``balance_gap = ‖LᵀL − RᵀR‖_* / (2 ‖X‖_*)``, and κ, the largest over
-the smallest eigenvalue of D1 and D2 together.
+Sensing, bilinear sensing and completion of square matrices of rank 2. For the factors L, R of a certified flat
+solution: ``norm_excess = (‖L‖² + ‖R‖²) / (2 ‖X_nuc‖_*) − 1``, where X_nuc is the fit of smallest nuclear norm,
+``balance_gap = ‖LᵀL − RᵀR‖_* / (2 ‖X‖_*)``, and κ, the largest over the smallest eigenvalue of D1 and D2 together.
+docs/recipes.md explains the rates.
 
-Claim: flat solutions are nearly norm-minimal and nearly balanced, and the more so the more measurements there are. The
-norm excess is at most κ² − 1 and the balance gap at most half of that, in every draw. Well above the threshold, from
-``3 r (d1 + d2)`` measurements on, both gaps tend to zero in sensing and bilinear sensing at the rates ``m^(−1/2)`` and
-``m^(−1)`` that chance in D1 and D2 explains: the exponent of the number m of measurements differs from −1/2 by at most
-0.1 in the balance gap, and from −1 by at most 0.2 in the norm excess. In completion, from ``4 r (d1 + d2)`` cells on,
-the balance gap over ``√(1 − m/d²)`` and the norm excess over ``1 − m/d²`` shrink with m.
+Claim: flat solutions are nearly norm-minimal and nearly balanced. The norm excess is at most κ² − 1 and the balance gap
+at most half of that, in every draw. From ``3 r (d1 + d2)`` measurements on, both gaps decrease in sensing and bilinear
+sensing at the rates ``m^(−1)`` and ``m^(−1/2)``, with exponents within 0.2 and 0.1. In completion, from ``4 r (d1 +
+d2)`` cells on, the balance gap over ``√(1 − m/d²)`` and the norm excess over ``1 − m/d²`` decrease with m.
 
-Refuted by: a norm excess above κ² − 1 or a balance gap above half of it by more than rounding, an exponent away from
-−1/2 or −1 by more than that, or a gap in completion, so divided, that grows with m. All of it is about certified
-solutions, and more than one draw in a hundred without certificates would be too many.
-
-Why: ``LᵀL − RᵀR = Σ^½ (Uᵀ D1⁻² U − Vᵀ D2⁻² V) Σ^½`` with ``D1 X D2 = U Σ Vᵀ`` is in nuclear norm at most
-``(α⁻² − β⁻²) ‖D1 X D2‖_* ≤ (κ² − 1) ‖X‖_*``, where α and β are the smallest and the largest eigenvalue of D1 and D2.
-Where the truth is recovered both solutions make the same matrix, and the norm is smallest where the factors are
-balanced; so the norm excess is of second order in what the balance gap is of first order in, the random part of ``D1²``
-and ``D2²``, an average over m measurements. In completion κ is that of the row and column counts; where a row is hardly
-seen it is large, and the bound says little. A count of a row, m of d² cells drawn without repetition, is
-hypergeometric: its mean is m/d and its variance ``(m/d) (1 − 1/d) (d² − m) / (d² − 1)``, so its relative deviation is
-near ``√((d/m) (1 − m/d²))``. So the gaps fall to zero as cells run out, by chance alone and faster than a power of m;
-divided by that factor and its square, what is left goes to first order like ``m^(−1/2)`` and ``m^(−1)``, too. Few
-numbers of cells lie well above the threshold at these dimensions, and there deviations are not small; so no more is
-claimed than that what is left shrinks.
-
-After a first look: exponents had been judged on one side, at most −0.4 and −0.8, and in completion without the
-division, which such data can hardly fail. The margins of 0.1 and 0.2 were kept and made two-sided, and the six
-exponents share a level of 95 %.
+Refuted by: a gap above its bound by more than rounding, an exponent further away from −1 or −1/2, a gap in completion
+that grows with m after this division, or more than one solution in a hundred without a certificate.
 
 Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", Information and Inference
 13(2), 2024, Figure 4.
@@ -81,7 +62,7 @@ COMPLETED = {(10, 15): (2.0, 3.0), (20, 30, 40): (4.0, 6.0, 8.0)}
 
 
 def gaps(parameters: Parameters, seed: int) -> Metrics:
-    """Return how far the flat solution of one draw is from norm-minimal and from balanced."""
+    """Return norm excess and balance gap of the flat solution of one draw."""
     d, m = int(parameters["d"]), int(parameters["m"])
     family = families.find(PANELS[str(parameters["panel"])])
     instance = family.sample((d, d), RANK, m, seed=seed)
@@ -104,7 +85,7 @@ def gaps(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _with_measurements(parameters: Parameters) -> Parameters | None:
-    """Return the cell of a multiple of the degrees, or None if the matrix has not so many cells."""
+    """Return the cell for a multiple of the degrees, or None if the matrix has fewer cells."""
     cell: dict[str, Any] = dict(parameters)
     if "multiple" in cell:
         cell["m"] = round(cell.pop("multiple") * degrees(PANELS[cell["panel"]], cell["d"], RANK))
@@ -112,7 +93,7 @@ def _with_measurements(parameters: Parameters) -> Parameters | None:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Return the claims about the bounds in every draw, and about how both gaps fall."""
+    """Return the claims about the bounds in every draw, and about the decrease of both gaps."""
     done = [r for r in evidence.results if {r.metrics["solved"], r.metrics["solved_nuclear"]} <= set(CERTIFIED)]
     certified = Evidence(evidence.experiment, done)
     bound = certified.values("excess_bound")
@@ -160,7 +141,7 @@ def _centred(part: Evidence, panel: str, metric: str) -> tuple[Array, Array]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return both gaps over the number of measurements for every panel and dimension, and beside their bound."""
+    """Return displays of both gaps over the number of measurements, and against their bound."""
     displays: list[Display] = []
     panels = [panel for panel in TITLES if panel in evidence.levels("panel")]
     for panel in panels:

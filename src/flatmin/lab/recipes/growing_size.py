@@ -1,29 +1,16 @@
 """Time of a certified solution against the dimension, for every family.
 
-Square matrices at a fixed oversampling, far enough above the threshold that the solution is the truth, certified: four
-measurements for each degree of freedom in sensing, bilinear sensing (rank 2), covariance estimation (rank 2) and
-quadratic networks (three neurons), six in completion (rank 5) and in complex phase retrieval. All dimensions are large
-enough for that to be fewer measurements than unknowns. Robust PCA of rank 5 sees all cells, one in ten of them grossly
-wrong. Sixteen draws of every cell: steps, and with them times, differ from draw to draw so much that eight left the
-exponent of quadratic networks open. What is timed is `flat_minimum` with its certificate, not the drawing, after a
-solve of a small problem of the same family, so that nothing is loaded meanwhile. The metric ``processor`` is processor
-time of all threads, ``wall`` is what a clock on the wall says.
+Square matrices at a fixed oversampling, well above the threshold. Only `flat_minimum` with its certificate is timed:
+``processor`` is the processor time of all threads, ``wall`` the elapsed time. Times depend on the machine and on its
+load, so run this recipe alone, with ``--jobs 1``. docs/recipes.md has the sizes.
 
-Times are no pure function of the seed: they belong to a machine, and one that is busy otherwise spoils them, ``wall``
-most and ``processor`` by a share, because caches and memory are shared. Run it alone, with ``--jobs 1``. Exponents are
-those of ``time ≈ c d^p`` in the range of d that was tried. They are no statement about larger problems: where other
-methods take over, or fixed costs fade, the curve bends. Their intervals are wider where it does.
-
-Claim: at a fixed oversampling processor time grows with the dimension no faster than the dearest step of each family.
-Dense sensing has m d² ~ d³ numbers; they are read once a step, limited by memory, and whitened once by d⁴ quick
-multiplications: an exponent of at most 3.5. Bilinear sensing, covariance estimation, phase retrieval and quadratic
-networks have m d ~ d² numbers, and dual matrices and least-squares problems of d³ multiplications: at most 3. In
-robust PCA a step decomposes a d×d matrix: at most 3. In completion a step reads the m ~ d known cells, and nothing d×d
-is formed: an exponent of at most 1.25 in the number of cells. At least 95 of 100 solutions are the truth with a
-certificate of uniqueness.
+Claim: at a fixed oversampling processor time grows with the dimension no faster than the most expensive step of each
+family: with an exponent of at most 3.5 in dense sensing, at most 3 in bilinear sensing, covariance estimation, phase
+retrieval, quadratic networks and robust PCA, and at most 1.25 in the number of cells in completion. At least 95 of 100
+solutions are the truth with a certificate of uniqueness.
 
 Refuted by: an exponent, or the share, on the other side of its limit with its whole interval. The intervals of the
-exponents are of 95 % for all families together.
+exponents hold simultaneously with 95 %.
 """
 
 from __future__ import annotations
@@ -70,9 +57,9 @@ DIMENSIONS = {
     "phase-retrieval": (50, 62, 77, 96, 119, 148, 184, 228, 283),
     "quadratic-network": (24, 28, 32, 38, 44, 51, 59, 69, 80),
 }
-#: The dimension of the problem that is solved before the clock starts.
+#: Dimension of the problem that is solved before the timing starts.
 WARM_UP = 24
-#: The largest exponent that the dearest step explains, in the dimension or, for completion, in the number of cells.
+#: Exponent of the most expensive step, in the dimension or, for completion, in the number of cells.
 LIMITS = {
     "matrix-sensing": ("d", 3.5),
     "bilinear-sensing": ("d", 3.0),
@@ -85,7 +72,7 @@ LIMITS = {
 
 
 def solve(parameters: Parameters, seed: int) -> Metrics:
-    """Return how long a solution of one draw takes, and whether it is certified and the truth."""
+    """Return the time of a solution of one draw, and whether it is certified and the truth."""
     family, d = families.find(str(parameters["family"])), int(parameters["d"])
     flat_minimum(_drawn(family, WARM_UP, 0).problem, seed=seed)
     instance = _drawn(family, d, seed)

@@ -43,7 +43,7 @@ def recover(parameters: Parameters, seed: int) -> Metrics:
     instance = sparse_regression.sample(LENGTH, SPARSITY, m, depth=depth, seed=seed)
     problem, truth = instance.problem, instance.truth
     assert truth is not None
-    proved: Metrics = {}
+    proved: Metrics = {"certified": None, "unique": None}
     if parameters["smallest"] == "trace":
         flat = flat_minimum(problem)
         x = flat.matrix

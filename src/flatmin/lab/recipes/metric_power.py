@@ -1,22 +1,15 @@
 """Completion between the nuclear norm and the flat one, where some rows and columns are seen more often than others.
 
-Square matrices of rank 2 with Gaussian factors. The chance of a cell to be observed is proportional to ``u_i u_j`` with
-``u_i = i^(−skew)``: even at skew 0. What is minimised is ``‖D1^p X D2^p‖_*``; p = 0 is the nuclear norm, p = 1 the flat
-one. All p see the same draws, ten of every cell. A draw succeeds if the relative error over the whole matrix is below
-1e-6.
+Square matrices of rank 2. A cell is observed with probability proportional to ``u_i u_j``, ``u_i = i^(−skew)``. The
+minimised norm is ``‖D1^p X D2^p‖_*``: p = 0 is the nuclear norm, p = 1 the flat one. All p see the same draws. The
+threshold is the number of cells, in units of ``r (d1 + d2)``, at which half of the draws are recovered.
 
-The threshold is the number of cells, in units of ``r (d1 + d2)``, at which half of the draws are recovered. On the same
-draws, thresholds of two norms differ by what lies between their shares of recovered draws as functions of the number of
-cells; so differences need no fit, and have little chance in them. They are known only where recovery sets in within the
-numbers of cells that are tried.
+Claim: under uneven sampling the flat norm and the one between recover from no more cells than the nuclear norm: at each
+skew above 0 the thresholds of p = ½ and p = 1 exceed that of p = 0 by at most 0.1. Under even sampling all p need about
+the same number: their thresholds differ by at most 0.2.
 
-Claim: under uneven sampling the flat norm, and the one between, recover from no more cells than the nuclear norm, and
-under even sampling all p recover from about as many: at each skew above 0 the thresholds of p = ½ and of p = 1 are
-above that of p = 0 by at most 0.1, and at skew 0 the thresholds of p = 0, ½ and 1 differ by at most 0.2 among each
-other.
-
-Refuted by: a difference whose whole interval is beyond these limits. The intervals are those of paired differences,
-and hold together with 95 % for uneven and for even sampling.
+Refuted by: a difference whose whole interval is beyond these limits. The intervals are those of paired differences and
+hold simultaneously with 95 % for uneven and for even sampling.
 
 Salakhutdinov, Srebro, "Collaborative filtering in a non-uniform world: learning with the weighted trace norm", NIPS
 2010.
@@ -53,7 +46,7 @@ LABELS = {0.0: "p = 0, nuclear", 0.5: "p = ½", 1.0: "p = 1, flat"}
 
 
 def complete(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well one norm completes one draw."""
+    """Return the recovery of one draw by one norm."""
     d, m, skew, power = (parameters[name] for name in ("d", "m", "skew", "power"))
     problem, truth = _drawn(int(d), int(m), float(skew), seed)
     solution = flat_minimum(problem, metric_power=float(power), seed=seed)
@@ -109,7 +102,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return thresholds against skew, and the error where cells are seen against the number of cells."""
+    """Return thresholds against skew, and errors against the number of cells."""
     from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay
 
     pictures: list[Display] = []

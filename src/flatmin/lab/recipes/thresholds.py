@@ -1,41 +1,18 @@
-r"""Where recovery sets in, and what fails just below: single rows and columns.
+"""Where recovery sets in, and what fails just below: single rows and columns.
 
 Numbers of measurements are in units of the degrees of freedom, ``rho = m / (r (d1 + d2 − r))``. Gaussian sensing of
-60×50 matrices of rank 2, completion of 100², 300² and 1000² matrices of rank 5; Gaussian factors, cells drawn evenly. A
-draw is recovered if it is solved to a certificate and the relative error is below 1e-6. The threshold is the rho at
-which half of the draws are recovered. Every solve has the same limit of Newton steps.
+60×50 matrices of rank 2; completion of 100², 300² and 1000² matrices of rank 5. A score for each row and column, which
+takes no solve, proves that a truth is not flattest if it is above 1. docs/recipes.md has the definitions and the exact
+shares.
 
-What completion needs of a single row or column can be written down (`flatmin.lab.recipes._single_lines`): each has a
-score, which takes no solve, and where one is above 1 the truth is not flattest. For Gaussian factors the distribution
-of scores is nearly known, so they predict a threshold. It grows with log d, and is far above the one at which every row
-and column has r cells, the argument of the coupon collector. Flat weights cancel how many cells a row has; so it should
-not be the row with the fewest cells that fails, but one that is large beside the directions that its cells see.
+Claim: Gaussian sensing recovers at 2.5 to 2.67 and not at 1.83 to 2. In completion the threshold of 300² is between 3
+and 3.5, and that of 1000² between 4 and 5. No draw with a score above 1 is recovered, few draws without one fail, and
+the thresholds of scores are as predicted, up to 0.2, growing at least twice as fast as the coupon collector says. Near
+the threshold failures are concentrated in single rows and columns, those with the largest score and not those with the
+fewest cells.
 
-Where only the threshold is asked for, at 1000² and away from the threshold of 300², draws with a score above 1 are
-counted as not recovered without a solve; all others are solved. Near the threshold means from 0.25 below to 0.5 above
-the predicted one; far below, at least 1 below, which is tried at 100². Where an error sits is asked only of solutions
-with a certificate.
-
-Claim: Gaussian sensing recovers at 2.5 to 2.67 (nine draws in ten or more) and not at 1.83 to 2 (one in ten or fewer).
-In completion the threshold of 300² is between 3 and 3.5, and that of 1000² between 4 and 5; at 3.5 to 3.75 nine draws
-in ten or more of 300² have no score above 1. No draw with a score above 1 that is solved to a certificate is recovered,
-and of the draws near the threshold without one, at most one in ten is not. The thresholds of scores of 100², 300² and
-1000² are where they are predicted, up to 0.2, and from 300² to 1000² they grow by at least twice what the coupon
-collector says. Near the threshold failures sit in single rows and columns, at 100² and at 300²: in half of them or more
-one carries more than half of the squared error, in half or more at most three hold 90 % of it, and far below neither is
-so. In half of them or more, at 100² and at 300², the truth is less flat than the bound by less than 1e-3. What fails is
-the row or column with the largest score, in three of four failures or more, and in at most half of them the one with
-the fewest cells.
-
-Refuted by: an interval of one of these numbers beyond its limit. Shares have exact binomial intervals, thresholds the
-bands of a logistic curve, open where they leave the points that were tried. A draw that neither its solution nor a
-score has decided within the steps allowed is a failure where a large share is claimed and a success where a small one
-is, and a threshold counts it both ways. The two shares of sensing, the three distances, the two ends of the growth, and
-each sentence about two dimensions hold together with 95 %; every other interval is one of 95 % by itself.
-
-What fails: that the threshold of 1000² is between 4 and 5 was read off a few draws of a prototype. It contradicts the
-rest of the claim: if scores are where they are predicted, ``threshold_of_scores(1000, 5)`` ≈ 3.54, and few draws
-without a score above 1 fail, the threshold cannot be beyond 4. It stays, to be refuted.
+Refuted by: an interval of one of these numbers beyond its limit. A draw that neither a solution nor a score decides
+within the allowed steps counts against the claim.
 """
 
 from __future__ import annotations
@@ -67,22 +44,26 @@ if TYPE_CHECKING:
 
 __all__ = ["RECIPE", "judge", "recover", "show"]
 
-#: Newton steps that every solve may take.
+#: Maximal number of Newton steps of a solve.
 STEPS = 400
-#: Differences of flatness, and scores above 1, by less than this are taken for rounding.
+#: Differences of flatness, and of scores from 1, below this count as rounding.
 ROUNDING = 1e-9
 BEYOND = 1 + ROUNDING
-#: The part of the squared error that is counted in rows and columns.
+#: The share of the squared error that ``lines`` rows and columns have together.
 MOST = 0.9
-#: Near the threshold is from so much below the predicted one to so much above, far below is at least so much below.
-NEAR, FAR = (0.25, 0.5), 1.0
-#: What "recovers at" and "not at" mean in sensing, and "recovers from" in scores of 300×300.
-ENOUGH, FEW, SEVERAL = (2.5, 2.67), (1.83, 2.0), (3.5, 3.75)
-#: From where to where scores are looked at, by dimension, and in which steps.
+#: "Near the threshold" is from the first number below the predicted one to the second above it.
+NEAR = (0.25, 0.5)
+#: "Far below the threshold" is at least this much below the predicted one.
+FAR = 1.0
+#: Ranges of rho at which sensing recovers and does not recover.
+ENOUGH, FEW = (2.5, 2.67), (1.83, 2.0)
+#: Range of rho at which draws of 300×300 have no score above 1.
+SEVERAL = (3.5, 3.75)
+#: Dimension, smallest and largest rho of the scores; and the step of rho.
 SCORES, STEP = ((100, 1.5, 4.2), (300, 2.0, 4.5), (1000, 2.5, 5.0)), 0.005
-#: Dimensions of which it is asked where failures sit.
+#: Dimensions at which the location of failures is judged.
 LOCATED = (100, 300)
-#: What is None where nothing was solved, or where there is no error to locate.
+#: Metrics that are None without a solve, or without an error to locate.
 UNKNOWN = (
     "error",
     "error_elsewhere",
@@ -102,10 +83,10 @@ UNKNOWN = (
 
 
 def recover(parameters: Parameters, seed: int) -> Metrics:
-    """Return whether one draw is recovered, by a solution or by the scores of its rows and columns, and what fails.
+    """Return whether one draw is recovered, by a solution or by its scores, and the location of the error.
 
-    The scores come first: they take no solve, and one above 1 decides that the truth is not flattest. The method says
-    whether "score" is all that is asked, whether a draw is "solved" in any case, or only if scores leave it "open".
+    Scores need no solve, and one above 1 proves that the truth is not flattest. With the method "score" only they are
+    computed; with "solved" a solve always follows, with "open" only if no score is above 1.
     """
     panel, method = str(parameters["panel"]), str(parameters["method"])
     d1, d2, rank = (int(parameters[name]) for name in ("d1", "d2", "rank"))
@@ -125,14 +106,14 @@ def recover(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _factors(instance: Instance, rank: int, seed: int) -> tuple[Array, Array]:
-    """Return factors of the truth, from its products with a few random vectors."""
+    """Return factors of the truth, computed from its products with a few random vectors."""
     truth = np.asarray(instance.truth)
     basis = np.linalg.qr(truth @ np.random.default_rng(seed).standard_normal((truth.shape[1], rank)))[0]
     return basis, truth.T @ basis
 
 
 def _solved(instance: Instance, factors: tuple[Array, Array], scores: Array, seed: int) -> Metrics:
-    """Return what the flat minimum says of a draw."""
+    """Return the metrics of the flat minimum of a draw."""
     problem, truth = instance.problem, np.asarray(instance.truth)
     beyond = bool(scores.max(initial=0.0) > BEYOND)
     solution = flat_minimum(problem, seed=seed, max_iter=STEPS)
@@ -158,7 +139,7 @@ def _solved(instance: Instance, factors: tuple[Array, Array], scores: Array, see
 
 
 def _located(problem: Any, error: Array, truth: Array, scores: Array) -> Metrics:
-    """Return where an error sits: in which rows and columns."""
+    """Return how an error is distributed over rows and columns."""
     squares, size = error**2, float(np.sum(truth**2))
     total, d1 = float(squares.sum()), len(error)
     carried = np.concatenate([squares.sum(axis=1), squares.sum(axis=0)])
@@ -204,7 +185,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def _of_scores(scores: Evidence, completion: Evidence) -> list[Claim]:
-    """Return what is claimed of scores."""
+    """Return the claims about scores."""
     beyond = [r for r in completion.results if r.metrics["lines_beyond"] and r.metrics["certified"]]
     text = "Of draws solved to a certificate, the number that are recovered in spite of a score above 1"
     count = sum(r.metrics["error"] < RECOVERED for r in beyond)
@@ -225,7 +206,7 @@ def _of_scores(scores: Evidence, completion: Evidence) -> list[Claim]:
 
 
 def _of_failures(near: Evidence, far: Evidence) -> list[Claim]:
-    """Return what is claimed of draws that are not recovered."""
+    """Return the claims about draws that are not recovered."""
     claims, pair = [], shared_level(len(LOCATED))
     places = [(near.select(d1=d), f"{d}×{d} matrices", "near the threshold", pair, {"above": 0.5}) for d in LOCATED]
     for part, size, place, level, limit in [
@@ -248,14 +229,14 @@ def _of_failures(near: Evidence, far: Evidence) -> list[Claim]:
 
 
 def _solved_part(evidence: Evidence) -> Evidence:
-    """Return the draws of completion of which recovery was asked, whether all were solved or those that were open."""
+    """Return the draws of completion whose recovery was determined."""
     found = evidence.select(panel="completion", method=("solved", "open")).results
     same = [replace(r.trial, parameters={**r.trial.parameters, "method": "solved"}) for r in found]
     return Evidence(evidence.experiment, [replace(r, trial=trial) for r, trial in zip(found, same, strict=True)])
 
 
 def _at(evidence: Evidence, low: float, high: float) -> Evidence:
-    """Return the part with so many measurements."""
+    """Return the part within a range of rho."""
     return evidence.select(rho=[rho for rho in evidence.levels("rho") if low <= rho <= high])
 
 
@@ -265,7 +246,7 @@ def _near(evidence: Evidence) -> Evidence:
 
 
 def _within(evidence: Evidence, low: float, high: float) -> Evidence:
-    """Return the part whose distance from the predicted threshold is between these."""
+    """Return the part whose distance from the predicted threshold is within a range."""
     return _where(
         evidence,
         lambda r: low <= round(float(r.trial.parameters["rho"]) - _predicted(r.trial.parameters), 6) <= high,
@@ -273,7 +254,7 @@ def _within(evidence: Evidence, low: float, high: float) -> Evidence:
 
 
 def _failed(evidence: Evidence) -> Evidence:
-    """Return the draws that are not recovered, with solutions that are certified: others may sit anywhere."""
+    """Return the draws that are not recovered but certified: without a certificate the error may be anywhere."""
     return _where(evidence, lambda r: r.metrics["success"] is False and r.metrics["certified"] is True)
 
 
@@ -282,7 +263,7 @@ def _where(evidence: Evidence, chosen: Callable[[Result], bool]) -> Evidence:
 
 
 def _successes(evidence: Evidence, undecided: bool) -> list[bool]:
-    """Return whether draws are recovered, with an answer for those that nothing decides."""
+    """Return whether draws are recovered, with a given answer for undecided ones."""
     return _decided([r.metrics["success"] for r in evidence.results], undecided)
 
 
@@ -291,7 +272,7 @@ def _decided(outcomes: list[bool | None], undecided: bool) -> list[bool]:
 
 
 def _threshold(evidence: Evidence, level: float = 0.95) -> Number:
-    """Return where half of the draws are recovered, with its band, whatever became of draws that are undecided."""
+    """Return the threshold with a band that allows for both answers of undecided draws."""
     found: dict[float, list[bool | None]] = {}
     for result in evidence.results:
         found.setdefault(float(result.trial.parameters["rho"]), []).append(result.metrics["success"])
@@ -309,7 +290,7 @@ def _threshold(evidence: Evidence, level: float = 0.95) -> Number:
 
 
 def _predicted(parameters: Mapping[str, Any]) -> float:
-    """Return the threshold of scores that is expected, for square matrices that are large beside their rank; or NaN."""
+    """Return the predicted threshold of scores, for square matrices much larger than their rank, otherwise NaN."""
     try:
         return threshold_of_scores(int(parameters["d1"]), int(parameters["rank"]))
     except InputError:
@@ -317,7 +298,7 @@ def _predicted(parameters: Mapping[str, Any]) -> float:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return success and where errors sit against the number of measurements, and thresholds against the dimension."""
+    """Return displays of success, location of errors, and thresholds."""
     from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, ScatterDisplay
 
     pictures: list[Display] = []
@@ -395,12 +376,12 @@ def show(evidence: Evidence) -> list[Display]:
 
 
 def _thinned(evidence: Evidence) -> Evidence:
-    """Return the part at multiples of a fifth: more points than that hide each other."""
+    """Return the part at multiples of 0.2, so that points do not overlap."""
     return evidence.select(rho=[rho for rho in evidence.levels("rho") if abs(5 * rho - round(5 * rho)) < 1e-6])
 
 
 def _sizes(evidence: Evidence) -> dict[Any, str]:
-    """Return words for dimensions."""
+    """Return the labels of dimensions."""
     return {
         d1: " and ".join(f"{d1}×{d2}" for d2 in evidence.select(d1=d1).levels("d2")) for d1 in evidence.levels("d1")
     }

@@ -1,26 +1,18 @@
 """Flatness and error over training algorithms.
 
-Instances are trained by thirteen algorithms with equal budgets (`flatmin.nn.race`, each with its own tuning of the step
-size). A trial is one algorithm on one instance, run twice from different weights; all algorithms see the same instances
-and the same two seeds. The flatness gap is by how much a run is less flat than the certified flattest solution of the
-data that it fits. A run fits if its loss is at most a hundredth of that of a model which answers nothing; others say
-nothing here. Square matrices with 16 rows of rank 2, in robust PCA of rank 1 with gross errors in 5 % of the cells, in
-phase retrieval of one signal: enough measurements for the flattest solution to be right.
+Thirteen algorithms train the same instances with equal budgets (`flatmin.nn.race`), each from two starts. The flatness
+gap is the excess of a run's trace over the certified minimum for the data that it fits. A run fits if its loss is at
+most 1 % of that of the zero prediction; others are left out. docs/recipes.md has the instances.
 
-Claim: over the algorithms that fit an instance, flatness gap and error rise together: their rank correlation within an
-instance is at least 0.5 in the mean, in sensing, bilinear sensing, completion and robust PCA, also among the algorithms
-that begin from the same weights. In the mean over instances of all four it is above what 95 of 100 shuffles of an
-instance's errors stay below. The gap says more about the error than the loss that is left does. It speaks within an
-algorithm, too: of two runs of one algorithm on one instance the flatter one errs less more often than not. In
-covariance estimation and phase retrieval there is nothing to rise: the gap of every run that did not diverge is 0 up to
-rounding.
+Claim: over the algorithms that fit an instance, flatness gap and error are correlated: their rank correlation within an
+instance is at least 0.5 on average, in sensing, bilinear sensing, completion and robust PCA, also among algorithms with
+the same initial weights. It exceeds the 95 % quantile of shuffled errors. The gap is more strongly correlated with the
+error than the remaining loss is. Of two runs of one algorithm the flatter one errs less more often than not. In
+covariance estimation and phase retrieval the gap of every run that did not diverge is 0 up to rounding.
 
-Refuted by: a mean correlation below 0.5, or one that shuffled errors reach as well, so that it would be chance; losses
-that are as telling; flatter runs of one algorithm that err less in no more than half of the pairs; or a gap that is not
-0 where the data determine the trace.
-
-Robust PCA is the hard case: all cells are seen, so every run that fits is near the data and none is far from the truth.
-Among runs that are not flat the gap then says how unbalanced the factors are, which their matrix knows nothing of.
+Refuted by: a mean correlation below 0.5, or one that shuffled errors reach; losses that are as informative; flatter
+runs of one algorithm that err less in at most half of the pairs; or a gap that is not 0 where the data determine the
+trace.
 """
 
 from __future__ import annotations
@@ -47,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RECIPE", "judge", "show", "train"]
 
-#: Step sizes that are tried by each algorithm, on a quarter of the budget each.
+#: Step sizes that each algorithm tries, with a quarter of the budget each.
 TRIALS = 4
 
 
@@ -69,28 +61,28 @@ MODELS = {
     "covariance": _Model("covariance estimation", 2, 2.5, determined=True),
     "phase-retrieval": _Model("phase retrieval", 1, 4.0, determined=True),
 }
-#: What else instances are drawn with.
+#: Further arguments of `Family.sample`.
 SETTINGS: dict[str, dict[str, Any]] = {"robust-pca": {"corruption": 0.05}}
-#: Algorithms that begin from the same large weights and see the loss alone, or something else besides; and those that
-#: begin from smaller weights.
+#: Algorithms with the same large initial weights that use only the loss, or a further term; and those with smaller
+#: initial weights.
 KINDS = {
     "loss": ("adam", "gradient-descent-large", "large-step", "minibatch", "orthogonalized"),
     "more": ("noise-injection", "sam", "trace-penalty", "trace-penalty-decaying", "weight-decay"),
     "small": ("gradient-descent-medium", "gradient-descent-small", "scaled-gradient"),
 }
 KIND_WORDS = {"small": "from smaller weights", "more": "loss and flatness or norm", "loss": "loss alone"}
-#: Where the data determine the trace a few algorithms are enough.
+#: Algorithms for families whose data determine the trace.
 FEW = ("adam", "gradient-descent-large", "gradient-descent-small", "trace-penalty-decaying", "weight-decay")
-#: The correlation that is claimed.
+#: Claimed lower limit of the correlation.
 CORRELATION = 0.5
-#: Shuffles of the errors of an instance that say what is chance.
+#: Number of shuffles of an instance's errors, for the null distribution.
 SHUFFLES = 1000
-#: Gaps and errors up to this are rounding.
+#: Gaps and errors up to this count as rounding.
 ROUNDING = 1e-9
 
 
 def train(parameters: Parameters, seed: int) -> Metrics:
-    """Return what one algorithm makes of one instance, from two starts."""
+    """Return gap, error and loss of one algorithm on one instance, from two starts."""
     from flatmin.lab.race import FactoredTask, race
     from flatmin.nn.threads import one_torch_thread
 
@@ -135,7 +127,7 @@ class _Instance:
     results: list[Result]
 
     def column(self, metric: str) -> Array:
-        """Return a metric of all, with rounding errors made equal."""
+        """Return a metric of all algorithms, with rounding errors replaced by one value."""
         return np.maximum([result.metrics[metric] for result in self.results], ROUNDING)
 
     def correlation(self, metric: str = "flatness_gap") -> float | None:
@@ -143,27 +135,27 @@ class _Instance:
         return rank_correlation(self.column(metric), self.column("relative_error"))
 
     def begun_alike(self) -> float | None:
-        """Return that of the gap over algorithms that begin from the same weights."""
+        """Return the correlation of the gap over algorithms with the same initial weights."""
         alike = [result for result in self.results if result.trial.parameters["kind"] != "small"]
         return _Instance(self.seed, alike).correlation()
 
     def shuffled(self) -> float | None:
-        """Return that of the gap with errors of other algorithms."""
+        """Return the correlation of the gap with shuffled errors."""
         return None if self.correlation() is None else float(self._shuffles(1)[0])
 
     def beyond_chance(self) -> float | None:
-        """Return by how much the correlation exceeds what 95 of 100 shuffles stay below."""
+        """Return the correlation minus the 95 % quantile of shuffled ones."""
         found = self.correlation()
         return None if found is None else found - float(np.quantile(self._shuffles(SHUFFLES), 0.95))
 
     def _shuffles(self, count: int) -> Array:
-        """Return rank correlations of the gap with errors of other algorithms; those of ranks, which are shuffled."""
+        """Return rank correlations of the gap with shuffled errors."""
         gaps, errors = (rankdata(self.column(name)) for name in ("flatness_gap", "relative_error"))
         orders = np.random.default_rng(self.seed).permuted(np.tile(errors - errors.mean(), (count, 1)), axis=1)
         return np.asarray(orders @ (gaps - gaps.mean()) / np.sqrt(len(gaps) ** 2 * gaps.var() * errors.var()))
 
     def lead(self) -> float | None:
-        """Return by how much the correlation of the gap exceeds that of the loss."""
+        """Return the correlation of the gap minus that of the loss."""
         gap, loss = self.correlation(), self.correlation("loss")
         return None if gap is None or loss is None else gap - loss
 
@@ -239,7 +231,7 @@ def _of_mean(
 
 
 def _without_gap(evidence: Evidence, name: str) -> Claim:
-    """Return the claim that no run of a family has a gap."""
+    """Return the claim that the gap of all runs of a family is 0."""
     runs = [result.metrics for result in evidence.select(family=name).results if not result.metrics["diverged"]]
     text = f"In {MODELS[name].words}, the largest flatness gap of a run that did not diverge"
     if not runs:
@@ -248,7 +240,7 @@ def _without_gap(evidence: Evidence, name: str) -> Claim:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return error against gap family by family, the correlations, and the errors where there is no gap."""
+    """Return displays of error against gap, of the correlations, and of errors in families without a gap."""
     from flatmin.lab.displays import CurvesDisplay, ScatterDisplay
 
     fitting = Evidence(evidence.experiment, [result for result in evidence.results if result.metrics["fits"]])
@@ -322,7 +314,7 @@ def _correlations(evidence: Evidence) -> Evidence:
 
 
 def _resolve(parameters: Parameters) -> Parameters | None:
-    """Return a combination if its algorithm is of its kind and can, and needs to, run on the family."""
+    """Return a combination if its algorithm is of its kind and is run on the family."""
     family, algorithm = str(parameters["family"]), parameters["algorithm"]
     there = algorithm in KINDS[str(parameters["kind"])] and not (MODELS[family].determined and algorithm not in FEW)
     # The loss of robust PCA is no mean over samples, so it has no batches.

@@ -1,4 +1,4 @@
-"""Results as a table, one row a trial: CSV or Parquet."""
+"""Export of results as a CSV or Parquet table with one row per trial."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Row = dict[str, Any]
 
 
 def rows(recipe: Experiment, results: Sequence[Result]) -> list[Row]:
-    """Return one row a trial: recipe, parameters, repetition, seed, status, reason, metrics, seconds.
+    """Return one row per trial: recipe, parameters, repetition, seed, status, reason, metrics, seconds.
 
-    All rows have the same columns; what a trial does not have is None. A metric that is called like another column has
-    an underscore behind its name.
+    All rows have the same columns, with None for missing values. A metric with the name of another column gets an
+    underscore at the end.
     """
     parameters = recipe.columns
     metrics = list(dict.fromkeys(name for result in results for name in result.metrics))
@@ -41,21 +41,21 @@ def rows(recipe: Experiment, results: Sequence[Result]) -> list[Row]:
 
 
 def export(file: str | Path, recipe: Experiment, results: Sequence[Result]) -> None:
-    """Write results as a table, whole or not at all.
+    """Write results as a table, completely or not at all.
 
     Parameters
     ----------
     file : path
         Ends in ``.csv`` or ``.parquet``.
     recipe : Experiment
-        What they are results of.
+        The experiment.
     results : sequence of Result
         One row each.
 
     Raises
     ------
     InputError
-        If the ending is another one, the file cannot be written, or there is nothing to read Parquet with.
+        If the ending is another one, the file cannot be written, or pyarrow is missing for Parquet.
     """
     file = Path(file)
     write = check_export(file)
@@ -67,7 +67,7 @@ def export(file: str | Path, recipe: Experiment, results: Sequence[Result]) -> N
 
 
 def check_export(file: Path) -> Callable[[Path, list[Row]], None]:
-    """Return what writes the file, or raise `InputError` if nothing could; nothing is written."""
+    """Return the writer of the file, or raise `InputError` if it cannot be written."""
     writers = {".csv": _write_csv, ".parquet": _write_parquet}
     if file.suffix not in writers:
         raise InputError(f"the --export {file} has the ending {file.suffix!r}, expected .csv or .parquet")
@@ -96,7 +96,7 @@ def _write_parquet(file: Path, table: list[Row]) -> None:
 
 
 def _column(arrow: Any, values: list[Any]) -> Any:
-    """Return values as a column of one kind: whole numbers beside others are numbers, and what is mixed is words."""
+    """Return values as a column of one type: mixed numbers become floats, other mixtures become words."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         values = [None if value is None else float(value) for value in values]

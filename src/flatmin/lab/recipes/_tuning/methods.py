@@ -1,4 +1,4 @@
-"""Ways to train that studies compare, each with one strength that is tuned."""
+"""Training methods that recipes compare, each with one tuned strength."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from flatmin.nn.penalty import HessianTracePenalty
 
 __all__ = ["METHODS", "Method", "Training", "standardize", "whiten"]
 
-#: Directions whose variance is below this share of the largest are left out by whitening: nothing is seen of them.
+#: Whitening omits directions whose variance is below this share of the largest.
 UNSEEN = 1e-10
 
 
 @dataclass(frozen=True)
 class Training:
-    """What turns a batch into a step.
+    """An optimizer with its objective.
 
     Attributes
     ----------
     optimizer : Optimizer
         An optimizer of torch, or a wrapper of `flatmin.nn.optimizers` around one.
     objective : callable
-        What is differentiated, a function of inputs and targets.
+        The differentiated function of inputs and targets.
     """
 
     optimizer: Optimizer
     objective: Callable[[Tensor, Tensor], Tensor]
 
 
-#: Makes a training of a model, a loss, a step size and a strength.
+#: Makes a training from a model, a loss, a step size and a strength.
 Start = Callable[[Replicas, nn.Module, float, float], Training]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to train, and what it does to the inputs before.
+    """A training method and its transformation of the inputs.
 
     Attributes
     ----------
     start : callable
-        Makes a training of a model, a loss, the usual step size and a strength.
+        Makes a training from a model, a loss, the usual step size and a strength.
     transform : callable, optional
         Returns for training inputs (n, d) a matrix by which inputs are multiplied.
     """

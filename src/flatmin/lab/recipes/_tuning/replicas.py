@@ -1,4 +1,4 @@
-"""Networks trained side by side: as many at once as there are seeds, for little more than the time of one."""
+"""Replicas: networks of one shape that are trained at the same time, for little more than the time of one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["EachSAM", "Replicas"]
 
 
 class Replicas(nn.Module):
-    """Networks of one shape, each with weights and data of its own, as one module.
+    """Networks of one shape, each with its own weights and data, as one module.
 
-    Outputs of all are stacked along the first axis, so that a loss which averages over samples is the mean over
-    replicas of theirs, and its Gauss-Newton matrix is block diagonal: a trace penalty, weight decay or label noise on
-    the whole is that of each. The steps of Adam do not see that gradients are divided by the number of replicas.
+    Outputs are stacked along the first axis, so that a loss which averages over samples is the mean over replicas, and
+    its Gauss-Newton matrix is block diagonal: a trace penalty, weight decay or label noise acts on each replica as it
+    would alone. Adam is invariant to the division of gradients by the number of replicas.
 
     Parameters
     ----------
     networks : sequence of nn.Sequential
-        S networks of linear layers and functions without weights, that differ in their weights alone.
+        S networks of linear layers and functions without weights, which differ only in their weights.
 
     Examples
     --------
@@ -34,7 +34,7 @@ class Replicas(nn.Module):
 
     def __init__(self, networks: Sequence[nn.Sequential]) -> None:
         super().__init__()
-        # In a tuple: the weights of the pattern are not ours.
+        # A tuple hides the module, whose weights are not parameters of this one.
         self._pattern = (copy.deepcopy(networks[0]),)
         alike = zip(*(network.parameters() for network in networks), strict=True)
         self.weights = nn.ParameterList(
@@ -67,10 +67,10 @@ class Replicas(nn.Module):
 
 
 class EachSAM(SAM):
-    """`SAM` of each replica by itself: the distance ρ is that of its own weights."""
+    """`SAM` for each replica separately: the distance ρ is measured in its own weights."""
 
     def seek(self) -> None:
-        """Put the gradient beside the weights in place of that at the weights."""
+        """Replace the gradient at the weights by that at the perturbed weights."""
         gradients = [p.grad for p in self.parameters]
         squares = [g.flatten(1).square().sum(1) for g in gradients if g is not None]
         norms = torch.stack(squares).sum(0).sqrt()

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from flatmin import InputError
-from flatmin.formats.table import Table
+from flatmin.formats.text_table import TextTable
 
 
-def read(text: str, name: str = "t.csv") -> Table:
-    return Table(text, Path(name))
+def read(text: str, name: str = "t.csv") -> TextTable:
+    return TextTable(text, Path(name))
 
 
 def rewritten(tmp_path, text: str, filling: float = 7.0, name: str = "t.csv") -> str:

@@ -6,7 +6,7 @@ from flatmin.cones import Rectangular
 from flatmin.report.vocabulary import PRODUCT, Vocabulary
 from flatmin.report.words import counted, number
 
-__all__ = ["caution", "limits"]
+__all__ = ["caution", "caveats"]
 
 
 def caution(
@@ -27,7 +27,7 @@ def caution(
     )
 
 
-def limits(
+def caveats(
     *,
     shape: tuple[int, int],
     rank: int,
