@@ -6,7 +6,4 @@ from flatmin.estimators.base import FlatEstimator, MatrixRegressor
 _ESTIMATORS = Registry[type[FlatEstimator]]("estimator", FlatEstimator, classes=True, package=__name__)
 __getattr__ = _ESTIMATORS.attribute_of
 __all__ = ["FlatEstimator", "MatrixRegressor", *_ESTIMATORS.own()]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

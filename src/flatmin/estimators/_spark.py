@@ -1,7 +1,5 @@
 """`MatrixCompletion` with ``engine="spark"``: what it takes, and what of its parameters Spark's ALS knows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

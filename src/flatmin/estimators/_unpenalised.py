@@ -1,7 +1,5 @@
 """Linear and constant terms beside a matrix: fitted together with it, and not penalised."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Self
 

@@ -1,7 +1,5 @@
 """What all estimators share: how a problem is solved, what is said about the solution, and weights of samples."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from abc import abstractmethod

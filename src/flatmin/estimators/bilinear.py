@@ -1,7 +1,5 @@
 """Regression on pairs of feature vectors: ``y = aᵀ M b + constant`` with M of low rank."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np

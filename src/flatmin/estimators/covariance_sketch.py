@@ -1,7 +1,5 @@
 """A covariance matrix of low rank from quadratic sketches."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np

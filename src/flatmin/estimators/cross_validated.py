@@ -1,7 +1,5 @@
 """Regressors whose penalty and metric are chosen by cross-validation, for prediction on data of no exact rank."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from flatmin.estimators._completion.cross_validation import CrossValidated

@@ -1,7 +1,5 @@
 """Completion of tables with holes, and of matrices known by triples (row, column, value)."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np

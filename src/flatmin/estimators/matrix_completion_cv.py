@@ -1,7 +1,5 @@
 """Completion whose strength and metric are chosen by cross-validation over cells."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A signal from the intensities of its measurements."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any, Self
 

@@ -1,7 +1,5 @@
 """Regression by a network with one hidden layer and quadratic activation, or a full quadratic of low rank."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Principal components of tables with gross errors, noise and holes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any, Self
 

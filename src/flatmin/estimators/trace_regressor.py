@@ -1,7 +1,5 @@
 """Regression on matrices: ``y = ⟨X_i, M⟩ + constant`` with M of low rank."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np

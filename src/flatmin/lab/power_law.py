@@ -1,7 +1,5 @@
 """Geometric means of ratios, and exponents of power laws, with intervals."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any

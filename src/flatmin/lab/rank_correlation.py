@@ -1,7 +1,5 @@
 """Spearman's rank correlation of pairs, of pairs in groups with intervals, and claims about its mean."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

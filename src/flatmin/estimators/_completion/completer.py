@@ -1,7 +1,5 @@
 """What completion estimators share: reading tables and triples, fitting, filling holes and predicting."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import replace
 from typing import Any, Self

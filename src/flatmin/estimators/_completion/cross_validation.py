@@ -1,7 +1,5 @@
 """The choice of penalty and metric inside a regressor, by fitting it to the training samples of every fold."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Names of rows and columns, as users have them: numbers, strings or dates, in arrays, lists and data frames."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

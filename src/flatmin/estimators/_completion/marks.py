@@ -1,7 +1,5 @@
 """Tables as users have them: whatever stands for a hole becomes NaN, and what is no number is refused by name."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

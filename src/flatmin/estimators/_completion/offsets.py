@@ -1,7 +1,5 @@
 """Fits with offsets at a given strength, exactly, or at the strength that follows from the noise."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """How much of a penalty to keep for prediction, by cells that are held out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any

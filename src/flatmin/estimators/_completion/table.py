@@ -1,7 +1,5 @@
 """Tables with holes: what is observed in them, and the units of their columns."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

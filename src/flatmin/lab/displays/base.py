@@ -1,7 +1,5 @@
 """Display: the base class of pictures of evidence, which can be drawn, described in words and listed as a table."""
 
-from __future__ import annotations
-
 import math
 import re
 from abc import ABC, abstractmethod

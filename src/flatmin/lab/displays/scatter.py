@@ -1,7 +1,5 @@
 """Display of a metric against a metric, with one point for each trial."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, Unpack

@@ -1,7 +1,5 @@
 """Mean, median or share of repetitions, with its interval."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
