@@ -17,7 +17,7 @@ from flatmin.lab.displays.style import colour
 from flatmin.lab.evidence import Evidence
 from flatmin.report.words import number
 
-__all__ = ["BoundaryDisplay"]
+__all__ = ["BoundaryDisplay", "BoundaryLine"]
 
 
 @dataclass(frozen=True)
