@@ -1,4 +1,4 @@
-"""scikit-learn estimators over all models, one file each; the public classes of every file are found by themselves."""
+"""Estimators for scikit-learn, one file each; the public classes of every file are found automatically."""
 
 from flatmin._core.registry import Registry
 from flatmin.estimators.base import FlatEstimator, MatrixRegressor
