@@ -25,7 +25,7 @@ CONES = {
 def statistical_dimension(
     shape: tuple[int, int], rank: int, *, among: str = "all", seed: int = 0
 ) -> tuple[float, float]:
-    r"""Return the number of Gaussian measurements from which the nuclear norm recovers a matrix, and its standard error.
+    r"""Return the number of Gaussian measurements that the nuclear norm needs to recover a matrix, and its error.
 
     It is the statistical dimension of the descent cone of the nuclear norm,
 
@@ -102,7 +102,7 @@ def _smallest(dimensions: int, rank: int, sizes: Array) -> tuple[float, float]:
 
 
 def statistical_dimension_of_sparse(n: int, sparsity: int) -> float:
-    r"""Return the number of Gaussian measurements from which the ℓ1 norm recovers a vector of n entries, s of them not 0.
+    r"""Return the number of Gaussian measurements that the ℓ1 norm needs for a vector with s of n entries not zero.
 
     ``δ = min_τ { s (1 + τ²) + (n − s) E max(|g| − τ, 0)² }``, g normal, is an upper bound that is sharp up to a few
     units; recovery begins within about ``√n`` of it. A sparsity s above n raises `InputError`.
