@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from flatmin.errors import InputError
-from flatmin.lab.runs.source import digest_of
+from flatmin.lab.recipes import digits
+from flatmin.lab.runs.source import digest_of, library_digest
 from tests.lab import experiments as made
 
 SOURCE = '''
@@ -68,3 +69,21 @@ def test_a_cell_without_a_name_is_refused():
         _ = made.recipe_of(lambda parameters, seed: {}).version
     with pytest.raises(InputError, match="has no cell"):
         _ = made.recipe_of(resolve=lambda parameters: None).cells
+
+
+def test_the_code_that_a_cell_imports_inside_is_part_of_its_version(tmp_path, monkeypatch):
+    from flatmin.lab.runs import source
+
+    before = source.digest_of(digits.train)
+    known = source._source_of
+
+    def changed(module):
+        return known(module).replace("products = ", "items = ").replace("PRODUCTS = 40", "PRODUCTS = 41")
+
+    monkeypatch.setattr(source, "_source_of", changed)
+    assert source.digest_of(digits.train) != before
+
+
+def test_the_digest_of_the_library_is_short_and_stable():
+    assert len(library_digest()) == 16
+    assert library_digest() == library_digest()
