@@ -296,7 +296,7 @@ class SquaredDistance(nn.Module):
 
 
 def _widest(problem: Problem) -> int:
-    """Return a width with which every matrix of the model can be made."""
+    """Return a width with which the factors can represent every matrix."""
     return problem.parametrization.cone.max_width(problem.shape)
 
 

@@ -34,8 +34,6 @@ def fit_als(table: Indexed, rank: int, reg_param: float, iterations: int, seed: 
         ``regParam``.
     iterations : int
         ``maxIter``, at most 100; at most 40 in a session without a directory for checkpoints.
-    seed : int
-        Seeds the factors.
     """
     failed = import_module("py4j.protocol").Py4JError
     context = table.frame.sparkSession.sparkContext

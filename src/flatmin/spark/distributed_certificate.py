@@ -74,8 +74,6 @@ def certify_factors(
     factors : pair of ndarray, shapes (d1, k) and (d2, k)
     reg_param : float
         regParam.
-    seed : int
-        Seeds the iterations for s.
     collect : bool, optional
         Whether the dual matrix is collected on this machine, where its norm is proved more sharply; by default if it
         has at most two million entries.

@@ -66,8 +66,6 @@ def sweep(
         regParam.
     tol : float
     most : int
-    callback : callable, optional
-        Called after each sweep with the number of sweeps and the relative gradient.
 
     References
     ----------

@@ -137,7 +137,7 @@ def test_numbers_that_were_rounded(digits):
 def test_a_dual_matrix_that_is_taken_for_feasible_is_improved(monkeypatch):
     from flatmin.solvers.robust import split_dual
 
-    monkeypatch.setattr(split_dual, "_norm_beside", lambda *arguments: 0.5)
+    monkeypatch.setattr(split_dual, "_norm_outside", lambda *arguments: 0.5)
     s = fm.flat_minimum(SAMPLE((300, 300), 5, corruption=0.25, seed=0).problem)
     assert s.certificate.holds
     assert s.history["iteration"][-1] == s.iterations

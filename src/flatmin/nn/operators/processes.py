@@ -12,10 +12,10 @@ from torch import Tensor
 
 from flatmin.errors import InputError
 
-__all__ = ["Processes"]
+__all__ = ["ProcessGroup"]
 
 
-class Processes:
+class ProcessGroup:
     """The processes that share a data set, possibly this one only.
 
     Parameters
@@ -33,7 +33,7 @@ class Processes:
     Examples
     --------
     >>> import torch
-    >>> Processes(False, torch.device("cpu")).sums(torch.ones(2), 3.0)
+    >>> ProcessGroup(False, torch.device("cpu")).sums(torch.ones(2), 3.0)
     (tensor([1., 1.]), 3.0)
     """
 

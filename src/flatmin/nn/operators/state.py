@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from flatmin.errors import InputError
 
-__all__ = ["FAILURES", "MODES", "Weights", "fixed_randomness", "in_mode", "unwrapped"]
+__all__ = ["FAILURES", "MODES", "ModelWeights", "fixed_randomness", "in_mode", "unwrapped"]
 
 #: Behaviour of batch norm and dropout: as at test time, as in training, or by the flag of each submodule.
 MODES = ("eval", "train", "as_is")
@@ -24,10 +24,10 @@ FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 T = TypeVar("T")
 
 
-class Weights:
+class ModelWeights:
     """Some parameters of a model, as the arguments of a function.
 
-    The model is never changed: functions see copies of its parameters and buffers.
+    The model is not changed: functions see new leaf tensors in place of its parameters, and copies of its buffers.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Weights:
     Examples
     --------
     >>> import torch
-    >>> weights = Weights(torch.nn.Linear(3, 2))
+    >>> weights = ModelWeights(torch.nn.Linear(3, 2))
     >>> weights.names, weights.numbers
     (['weight', 'bias'], [6, 2])
     """

@@ -1,4 +1,4 @@
-"""Views: what is special about the report of a family, one file each, named as the family; `register` adds one."""
+"""Views: the parts of a report that a family defines, one file each, named as the family; `register` adds one."""
 
 from flatmin._core.registry import Registry
 from flatmin.report.views.base import View

@@ -36,8 +36,6 @@ def splits(problem: Problem, folds: Any, groups: Any, seed: int) -> list[Split]:
         arrays, training and held out.
     groups : array_like, shape (m,), optional
         With a number of folds: measurements of one group are held out together.
-    seed : int
-        Deals the folds.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Penalised completion of large tables, by alternating least squares and Newton's method, over factors of any width.
+"""Penalised completion of large tables by alternating least squares and Newton's method, with factors of any width.
 
-For one factor given, the other is a ridge regression a row: half a sweep, that never raises the objective. Sweeps are
-accelerated by Anderson's extrapolation of one factor and run in single precision; they start at a stronger penalty,
-where few columns are needed. Where a narrow gap is asked for, Newton's method finishes in double precision.
+With one factor fixed, each row of the other is a ridge regression. Two such halves are a sweep, which never raises the
+objective. Sweeps run in single precision, accelerated by Anderson's extrapolation. They start at a larger alpha, where
+few columns are needed. For a small gap, Newton's method finishes in double precision.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ from flatmin.solvers.task import Task, status_of
 
 __all__ = ["Sweeps", "alternating_factors", "alternating_minimum", "applies_to"]
 
-#: Penalties fall by this factor from where the solution is of low rank.
+#: Factor between the alphas of two stages.
 FALL = 3.0
-#: Sweeps that extrapolation remembers.
+#: Number of sweeps in the memory of the extrapolation.
 MEMORY = 5
-#: A stage of sweeps ends when the objective changes by less than this, relatively; the last one by the second.
-STAGE, LAST = 3e-3, 1e-4
-SWEEPS = 200
-FEWEST_ADDED = 8
-ROUNDS = 40
-#: A smaller `relative_alpha` asks for an exact fit in all but name; sweeps would hardly move.
-WEAKEST = 1e-7
-#: Factors of larger entries are no start: single precision does not hold their squares.
-LARGEST = 1e18
-#: Weights whose sizes differ by more than this are beyond single precision.
-UNEVEN = 1e12
-#: Where the dual matrix of the data has a smaller norm, roughly, the solution is zero: at one it becomes so.
-HOPELESS = 0.1
-#: Columns whose penalty is at most these shares of the last change of the objective go, if it stays what it is.
+#: Relative change of the objective at which a stage ends; and the last stage.
+STAGE = 3e-3
+LAST = 1e-4
+#: Largest number of sweeps in a stage, and of rounds of Newton's method.
+MAX_SWEEPS = 200
+MAX_ROUNDS = 40
+#: Columns added at a time, at least.
+MIN_ADDED = 8
+#: Smallest `relative_alpha` for sweeps; below it they hardly move, as the fit is nearly exact.
+MIN_ALPHA = 1e-7
+#: Largest entry of a warm start: single precision cannot hold larger squares.
+MAX_ENTRY = 1e18
+#: Largest ratio of weights that single precision can hold.
+MAX_RATIO = 1e12
+#: Rough norm of the dual matrix of the data below which the solution is zero; the exact limit is one.
+SURELY_ZERO = 0.1
+#: Columns with at most these shares of the last change of the objective are dropped if the objective stays.
 DROPPED = (0.5, 0.05, 0.005)
-#: Single precision is trusted down to this change of the objective.
+#: Relative change of the objective below which sweeps run in double precision.
 SINGLE = 1e-6
 
 
 def applies_to(task: Task) -> bool:
-    """Return whether a task is a penalised completion problem of a size that deserves this solver.
-
-    Where the penalty is next to nothing, the solver that fits exactly is the better one.
-    """
+    """Return whether a task is a penalised completion problem, large enough and not nearly exact."""
     problem = task.problem
     fits = isinstance(problem.measurement, Entries) and type(problem.parametrization) is Product
     if not fits or problem.loss.has_gross_errors or task.alpha == 0:
         return False
     many = problem.measurement.size >= MIN_COMPILED_CELLS or task.limits.stop == "objective"
-    return many and _even(getattr(problem.measurement, "weights", None)) and relative_alpha(task) >= WEAKEST
+    return many and _even(getattr(problem.measurement, "weights", None)) and relative_alpha(task) >= MIN_ALPHA
 
 
 def _even(weights: Array | None) -> bool:
@@ -68,7 +68,7 @@ def _even(weights: Array | None) -> bool:
         return True
     sizes = np.abs(weights)
     largest = float(sizes.max())
-    return largest <= UNEVEN * float(np.min(sizes, where=sizes > 0, initial=largest))
+    return largest <= MAX_RATIO * float(np.min(sizes, where=sizes > 0, initial=largest))
 
 
 def alternating_minimum(task: Task, clock: Clock) -> Solution:
@@ -100,7 +100,7 @@ def alternating_factors(task: Task, clock: Clock) -> tuple[tuple[Array, Array], 
 
 @dataclass
 class _Search:
-    """One solve: the problem, what has been seen, and whether the end is reached."""
+    """One solve: the problem, its history, and whether it converged."""
 
     task: Task
     clock: Clock
@@ -143,14 +143,14 @@ class _Search:
         top = float(
             problem.escapes(problem.dual_matrix(problem.rows.values), L, R, 1, task.limits.seed, rough=True)[1][0]
         )
-        if top < HOPELESS:  # however it starts
+        if top < SURELY_ZERO:  # however it starts
             return (L, R), [1.0]
         if task.warm_start is not None:
             warm = task.warm_start
             given = task.problem.check(warm.factors if isinstance(warm, Solution) else warm)
             L, R = (F / np.sqrt(problem.unit) for F in given)
             with np.errstate(over="ignore", invalid="ignore"):
-                better = all(np.abs(F).max(initial=0.0) < LARGEST for F in (L, R)) and (
+                better = all(np.abs(F).max(initial=0.0) < MAX_ENTRY for F in (L, R)) and (
                     problem.objective(L, R) <= problem.total
                 )
             if better:  # than nothing
@@ -163,7 +163,7 @@ class _Search:
         return (L, R), falls
 
     def _stage(self, problem: RegularisedCells, L: Array, R: Array, rough: float, last: bool) -> tuple[Array, Array]:
-        """Sweep until the objective stands still, widening the factors until no column is missing."""
+        """Sweep until the objective changes little, and add columns until none is missing."""
         for attempt in range(8):
             before = L.shape[1]
             L, R = self._widened(problem, L, R)
@@ -175,10 +175,10 @@ class _Search:
         return L, R
 
     def _widened(self, problem: RegularisedCells, L: Array, R: Array) -> tuple[Array, Array]:
-        """Return the factors with columns that help, at most twice as many as there are."""
+        """Return the factors with columns that lower the objective; they at most double."""
         U, _, V = problem.canonical(L, R)
-        count = min(max(FEWEST_ADDED, L.shape[1]), self.widest - L.shape[1])
-        S = problem.dual_matrix(problem.errors(L, R))  # errors are as large as the data, and made again below
+        count = min(max(MIN_ADDED, L.shape[1]), self.widest - L.shape[1])
+        S = problem.dual_matrix(problem.errors(L, R))  # computed again below, to save memory
         u, values, v = problem.escapes(S, U, V, count, self.task.limits.seed, rough=True)
         del S
         new = values > 1.02
@@ -194,7 +194,7 @@ class _Search:
         rows = problem.rows if precise else problem.rows.single()
         sweeps = Sweeps(rows, rows.turned(problem.columns), R.astype(np.float64 if precise else np.float32))
         before = np.inf
-        for _ in range(SWEEPS):
+        for _ in range(MAX_SWEEPS):
             L, value = sweeps.next()
             self.clock.iterations += 1
             change = (before - value) / value if value and before < np.inf else 1.0
@@ -227,7 +227,7 @@ class _Search:
         """Run Newton's method to gradients that fall, adding and dropping columns, until the gap is small."""
         task, problem, seed = self.task, self.problem, self.task.limits.seed
         tol, best = 1e-3, (np.inf, L, R)
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ROUNDS):
             point = newton_steps(problem, L, R, tol, self.clock)
             U, s, V = problem.canonical(point.L, point.R)
             keep = s > max(1e-14, 1e-2 * tol) * s.max(initial=0.0)

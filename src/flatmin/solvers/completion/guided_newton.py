@@ -1,4 +1,4 @@
-"""Newton's method in factors and multiplier at once, for rounds that a good multiplier begins."""
+"""Newton's method in factors and multiplier together, for rounds that start with a good multiplier."""
 
 from __future__ import annotations
 
@@ -19,14 +19,19 @@ from flatmin.solvers.factored.newton import (
 
 __all__ = ["minimise_guided"]
 
-#: The first damping, by what it grows after a step that fails and shrinks after one that helps, and the largest.
-DAMPING, MORE, LESS, MOST = 1e-3, 8.0, 0.25, 0.03
-#: A step helps that comes nearer to stationary, and shrinks how far it was, or the misfit, to this share.
+#: The first and the largest damping.
+DAMPING = 1e-3
+MAX_DAMPING = 0.03
+#: Factors of the damping after a step that fails, and after one that helps.
+MORE = 8.0
+LESS = 0.25
+#: A step helps if it shrinks the distance from stationarity, and this or the misfit to at most this share.
 ENOUGH = 0.7
-#: Linear systems are solved relatively to how far the factors are from stationary, or to this share of the gradient.
+#: Smallest accuracy of a linear system, relative to the gradient.
 SHARE = 0.1
-#: The blocks are inverted anew after a step of so many times more products than the first one with them, and so many.
-OFTEN, BESIDE = 2, 4
+#: The blocks are inverted again after a step of more products than this factor times the first ones plus this number.
+WORN_FACTOR = 2
+WORN = 4
 
 
 def minimise_guided(
@@ -46,7 +51,7 @@ def minimise_guided(
 
         (I − K(y) + rho JᵀJ) d = −gradient,   y ← rho (target − q(x) − J d),
 
-    so that they are those of `minimise` but for the y in K(y). There it is ``rho (target − q(x))``, which the square
+    which are those of `minimise` except for the y in K(y). There it is ``rho (target − q(x))``, which the square
     ``q(d)`` of a step throws far off where rho is large, so that only short steps descend. Here it is carried along,
     and long steps may leave ``q(d)`` for the next one. K is divided by the norm of its dual matrix where that is above
     one, and the Hessian is damped, so that it is positive definite. A step that improves neither equation is replaced
@@ -82,7 +87,7 @@ def minimise_guided(
         lacking = stationarity(model, S, x)[1]
         aim = max(lacking, min(relative, SHARE * relative))
         goal = max(min(0.1, aim**0.5) * aim, 0.3 * tol) * float(np.linalg.norm(x))
-        if inverse is None or products > OFTEN * usual + BESIDE:
+        if inverse is None or products > WORN_FACTOR * usual + WORN:
             inverse, usual = blockwise_inverse(derivative, rho), 0
         products, more = -clock.products, 1 + damping
         S = S * (1 / (more * max(1.0, 1.001 * float(model.leading(S, 1, 0, 0.05)[1][0]))))
@@ -98,7 +103,7 @@ def minimise_guided(
             t = quartic_minimiser(x, d, residual, linear, quadratic, rho)
             if t == 0:
                 break
-        damping = min(damping * (LESS if helps else MORE), MOST)
+        damping = min(damping * (LESS if helps else MORE), MAX_DAMPING)
         x, value, y = x + t * d, value + t * linear + t**2 * quadratic, (1 - t) * y + t * ahead
         misfit = float(np.linalg.norm(value + y / rho - target)) / scale
     return Minimum(x, value, plain, relative, step, False), y

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RegularisedCells", "Side", "relative_alpha"]
 
-#: Extra vectors and rounds of the block iteration that looks for new columns.
-SPARE, POWERS = 6, 4
+#: Extra vectors of the block iteration for new columns, and its rounds.
+SPARE = 6
+POWERS = 4
 
 
 def relative_alpha(task: Task) -> float:
@@ -107,13 +108,13 @@ class RegularisedCells:
     Attributes
     ----------
     rows : Side
-        What the rows of L see.
+        The cells by the rows of L.
     columns : ndarray, shape (d2,)
         The penalties c.
     scale : float
-        The data are so many times the values.
+        The data over the values.
     unit : float
-        The matrix of the task is so many times that of the factors.
+        The matrix of the task over that of the factors.
     """
 
     rows: Side

@@ -15,7 +15,7 @@ from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side
 __all__ = ["Point", "newton_steps"]
 
 MAX_PRODUCTS = 200
-#: More numbers than this in all blocks are worth several threads.
+#: Numbers in all blocks from which several threads pay.
 LARGE = 1_000_000
 
 
@@ -35,7 +35,7 @@ def newton_steps(problem: RegularisedCells, L: Array, R: Array, tol: float, cloc
     Newton systems are solved by conjugate gradients in single precision, preconditioned by the
     exact k×k blocks of every row; gradients and exact step lengths are computed in double precision.
     """
-    rows, d1 = problem.rows.bare(), len(L)  # values are not needed but for the errors
+    rows, d1 = problem.rows.bare(), len(L)  # only the errors need values
     columns = rows.turned(problem.columns)
     penalties = np.concatenate([rows.penalties, columns.penalties])[:, None]
     safe = np.where(penalties > 0, penalties, 1.0)

@@ -1,4 +1,4 @@
-"""Fitting the data exactly by matrices of fixed rank that have more degrees of freedom than there are data."""
+"""Exact fits by matrices of fixed rank with more degrees of freedom than there are data."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from flatmin.solvers.factored.tangent import TangentSpace
 
 __all__ = ["fit_widely", "is_wide"]
 
-#: Steps along tangent spaces; they end where one does not shrink the misfit by the second number.
-MOST_STEPS, HOPEFUL = 12, 0.5
-#: Each step solves its equations to this relative residual, in at most so many products.
-ACCURACY, MOST_PRODUCTS = 1e-4, 100
-#: So few entries are fitted quickly by other means.
-FEW = 2000
+#: Largest number of steps along tangent spaces, and the factor by which each must shrink the misfit.
+MAX_STEPS = 12
+SHRINK = 0.5
+#: Relative residual of the equations of a step, and the number of products.
+ACCURACY = 1e-4
+MAX_PRODUCTS = 100
+#: Number of entries up to which other methods are fast enough.
+MIN_ENTRIES = 2000
 
 
 def is_wide(model: QuadraticMap, x: Array) -> bool:
     """Return whether `fit_widely` is for these stacked factors: more freedom than entries, and many of these."""
     whitened = model.whitened
-    if not model.is_product or whitened.size <= FEW or model.freedom(x.shape[1]) < whitened.size:
+    if not model.is_product or whitened.size <= MIN_ENTRIES or model.freedom(x.shape[1]) < whitened.size:
         return False
     return whitened.curvature_blocks(*(np.zeros((d, 0)) for d in whitened.shape)) is not None
 
@@ -50,7 +52,7 @@ def fit_widely(model: QuadraticMap, b: Array, x: Array, exact: float) -> tuple[A
     U, s, V = model.canonical(x)
     size, residual = float(np.linalg.norm(b)), b - model.value(model.stack(U, s, V))
     misfit = float(np.linalg.norm(residual)) / size
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         if misfit <= exact:
             break
         space = TangentSpace(model, U, V)
@@ -61,7 +63,7 @@ def fit_widely(model: QuadraticMap, b: Array, x: Array, exact: float) -> tuple[A
         ratio = float(np.linalg.norm(left)) / size / misfit
         if ratio < 1:
             (U, s, V), residual, misfit = moved, left, misfit * ratio
-        if ratio > HOPEFUL:
+        if ratio > SHRINK:
             break
     return model.stack(U, s, V), misfit
 
@@ -70,10 +72,10 @@ def _least(space: TangentSpace, r: Array) -> Array:
     """Return w with ``F F* w = r`` for the map F on the tangent space."""
     w, p, rr = np.zeros_like(r), r, float(r @ r)
     goal = ACCURACY**2 * rr
-    for _ in range(MOST_PRODUCTS):
+    for _ in range(MAX_PRODUCTS):
         Ap = space.forward(space.adjoint(p))
         curvature = float(p @ Ap)
-        if curvature <= EPS * float(p @ p):  # what is left of the residual lies outside the tangent space
+        if curvature <= EPS * float(p @ p):  # the rest of the residual lies outside the tangent space
             break
         step = rr / curvature
         w, r = w + step * p, r - step * Ap

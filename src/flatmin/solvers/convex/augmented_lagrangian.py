@@ -48,10 +48,6 @@ def augmented_lagrangian(
         The measured model, in whitened coordinates.
     b : ndarray, shape (m,)
         The data, scaled so that the dual matrix of b has norm one.
-    clock : Clock
-        Counts Newton steps and time; shared with the caller.
-    limits : Limits
-        Tolerance, largest rank, seed and callback.
     start : tuple of ndarray, optional
         Stacked factors and multiplier to start from.
     penalty : float

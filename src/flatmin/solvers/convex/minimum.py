@@ -21,13 +21,16 @@ from flatmin.solvers.task import Task, status_of
 
 __all__ = ["convex_minimum", "packed", "working_memory"]
 
-#: Data whose best positive semidefinite fit is this far from them, relatively, are fitted by none.
+#: Relative residual of the best positive semidefinite fit above which no such matrix fits the data.
 UNFIT = 1e-4
-#: A derivative is formed up to so many bytes; that of `Entries` never is.
+#: Bytes up to which a derivative is formed; that of `Entries` never is.
 JACOBIAN = 1.2e9
-#: `Entries` are held so many times over, beside so many blocks of the columns that the first search looks at;
-#: certificates form matrices up to this size.
-COPIES, BLOCKS, SEARCHED, FORMED = 3.0, 12, 30, 2000
+#: Copies of `Entries` in memory; blocks of columns, and the columns of the first search; and the largest side of a
+#: matrix that certificates form.
+COPIES = 3.0
+BLOCKS = 12
+SEARCHED = 30
+FORMED = 2000
 
 
 def convex_minimum(task: Task, clock: Clock) -> Solution:
@@ -85,7 +88,7 @@ def packed(task: Task, clock: Clock, scaled: Scaled, outcome: Outcome, consisten
 
 
 def working_memory(problem: Problem, widest: int | None = None) -> float:
-    """Return a rough upper estimate, in bytes, of what the solver will hold beside the measurements.
+    """Return a rough upper estimate, in bytes, of the memory of a solve, without the measurements.
 
     Of `Entries` it holds sorted copies, a few blocks of as many columns as the first search looks at, and a small
     matrix for each row of the factors; their rank, at most ``widest``, is not known before and taken for moderate.

@@ -62,10 +62,6 @@ def proximal_gradient(
         A rectangular model that `applies_to`, in whitened coordinates.
     b : ndarray, shape (m,)
         The data.
-    clock : Clock
-        Shared with the caller.
-    limits : Limits
-        Tolerance, seed and callback.
     start : tuple of ndarray, optional
         Stacked factors and multiplier to start from.
     penalty : float

@@ -1,4 +1,4 @@
-"""Fitting the data as exactly as rounding allows, and telling data that no matrix fits."""
+"""Exact fits up to rounding, optimal multipliers, and the nearest data that some matrix fits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from flatmin.solvers.completion.wide_fit import fit_widely, is_wide
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "project_data"]
 
-#: A fit to this relative residual is exact.
+#: Relative residual of an exact fit.
 EXACT = 1e-13
-#: A singular value this much smaller than the one before may be an artefact of convergence.
+#: Ratio to the previous singular value below which one may be an artefact of slow convergence.
 SHARP = 1e-2
-#: A multiplier makes a point stationary to this relative accuracy.
+#: Relative accuracy to which a multiplier makes a point stationary.
 STATIONARY = 1e-14
 
 

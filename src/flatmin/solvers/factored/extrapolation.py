@@ -8,12 +8,14 @@ from flatmin._core.arrays import Array
 
 __all__ = ["Extrapolation"]
 
-#: Extrapolation looks back this many steps, in at most this many bytes.
-MEMORY, MOST_BYTES = 8, 5e8
-#: It has overshot if the map moves a point farther than the least so far, times this. Then the image of the point that
-#: moved least is next, and for some steps nothing is extrapolated, so that the plain iteration goes on from there.
-OVERSHOT, PAUSE = 2.0, 25
-#: The least squares problem behind it is regularised by this share of its trace.
+#: Number of steps in memory, and the bytes that they may take.
+MEMORY = 8
+MAX_BYTES = 5e8
+#: It has overshot if the map moves a point farther than this many times the smallest move. Then it returns to the image
+#: of the point with the smallest move, and the plain iteration runs for `PAUSE` steps.
+OVERSHOT = 2.0
+PAUSE = 25
+#: Regularization of the least squares problem, as a share of its trace.
 RIDGE = 1e-10
 
 
@@ -23,7 +25,7 @@ class Extrapolation:
     Parameters
     ----------
     size : int
-        How many numbers a point has.
+        The number of elements of a point.
 
     References
     ----------
@@ -31,12 +33,12 @@ class Extrapolation:
     """
 
     def __init__(self, size: int) -> None:
-        self._most = min(MEMORY, int(MOST_BYTES / (16 * size)))
+        self._most = min(MEMORY, int(MAX_BYTES / (16 * size)))
         self._pause = 0
         self.forget()
 
     def forget(self) -> None:
-        """Start anew, because the map has changed."""
+        """Clear the memory, because the map has changed."""
         self._changes: list[tuple[Array, Array]] = []
         self._gram = np.zeros((0, 0))
         self._last: tuple[Array, Array] | None = None
@@ -49,9 +51,9 @@ class Extrapolation:
         Parameters
         ----------
         move : ndarray
-            The image less the point.
+            The image minus the point.
         image : ndarray
-            Where the map sends the point; returned as it is while nothing better is known.
+            The image of the point, which is returned if nothing is extrapolated.
         """
         size = float(np.linalg.norm(move))
         self._pause -= 1

@@ -1,4 +1,4 @@
-"""Newton's method for the penalised factored problem of one round."""
+"""Newton's method for the factored problem of one round."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ["Minimum", "blockwise_inverse", "conjugate_gradients", "minimise", "q
 
 #: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
-#: A factorization serves further Newton steps until one of them takes more conjugate gradient steps than this; an
-#: inverse of blocks near the end until one takes so many more than the first, a large one more than twice as many.
+#: Conjugate gradient steps of a Newton step after which a factorization is renewed. The inverse of blocks is renewed
+#: after a step with this many more than the first one; a large one after more than twice the first plus this.
 WORN = 4
-#: Without an explicit derivative a factorization is worth its cost after a Newton step of more steps than this.
+#: Conjugate gradient steps of a Newton step after which a factorization without explicit derivative pays.
 SLOW = 60
-#: … and then its resolvent keeps at least this far from the spectrum: below the recovery threshold, where it is
-#: needed, many eigenvalues lie at its end, and nearer to them rounding would spoil it.
+#: Least distance of its resolvent from the spectrum. Below the recovery threshold many eigenvalues lie at the end of
+#: the spectrum, and nearer to them rounding would spoil the resolvent.
 BLURRED = 1e-7
-#: Inverses of blocks with so many entries do not stay in the cache, are built less often …
+#: Entries of the inverse blocks from which they do not fit into the cache, so that they are renewed less often.
 LARGE = 1_000_000
-#: … and are rounded to single precision where the traces of the blocks are at most this.
+#: Largest trace of the blocks for which large inverses are rounded to single precision.
 COARSE = 1e6
-#: Conjugate gradient steps a Newton step may take.
+#: Largest number of conjugate gradient steps in a Newton step.
 MAX_PRODUCTS = 300
 
 

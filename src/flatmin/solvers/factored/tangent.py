@@ -16,17 +16,17 @@ from flatmin.linalg.subspaces import EPS
 
 __all__ = ["TangentSpace", "Weights"]
 
-#: No weight is larger than this times the mean square of the map; the direction is as good as fixed.
-HEAVIEST = 1e8
-#: Blocks are raised by this share of the largest one before they are inverted.
+#: Largest weight, over the mean square of the map; the direction is then nearly fixed.
+MAX_WEIGHT = 1e8
+#: Share of the largest block that is added to all blocks before they are inverted.
 RIDGE = 1e-10
-#: Rows and columns whose block has eigenvalues this far apart are not determined by the data that meet them.
+#: Ratio of the eigenvalues of a block below which its row or column is not determined by its data.
 SINGULAR = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """What elements of the tangent space cost: ``Σ core_ij |C_ij|² + Σ_j off_j (|M1⊥_j|² + |M2⊥_j|²)``.
+    """The cost of elements of the tangent space: ``Σ core_ij |C_ij|² + Σ_j off_j (|M1⊥_j|² + |M2⊥_j|²)``.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Weights:
         ``1 / (max(s_i, ε) max(s_j, ε))``. What is left of the data is an element outside the space, of weight 1/ε², so
         eliminating it leaves ``ε² / (s_i s_j − ε²)`` in the core and ``ε / (s_i − ε)`` beside it.
         """
-        least = smoothing**2 / HEAVIEST
+        least = smoothing**2 / MAX_WEIGHT
         core = smoothing**2 / np.maximum(np.outer(s, s) - smoothing**2, least)
         off = smoothing**2 / np.maximum((s - smoothing) * smoothing, least)
         return cls(core, off)
@@ -172,8 +172,6 @@ class TangentSpace:
             The gradient shrinks by this factor, in the norm of the preconditioner.
         most : int
             The largest number of steps.
-        clock : Clock
-            Its time limit ends the iteration.
         """
         slope = self.project(self.adjoint(target - self.forward(start)) - self.weigh(start, weights))
         return start + self._inverse(slope, weights, tol, most, clock)

@@ -17,33 +17,40 @@ from flatmin.solvers.task import Task
 
 __all__ = ["Descent", "Isotropic", "Triplets"]
 
-#: The smoothing ε starts at this share of the largest singular value …
+#: First smoothing ε, over the largest singular value.
 FIRST_SMOOTHING = 0.5
-#: … and shrinks by these factors: the slower descent is for data that the faster one does not fit …
+#: Factors by which ε shrinks in the fast descent, and in the slow one for data that the fast one does not fit.
 SHRINK = (0.85, 0.93)
-#: … which shrinks so many times at once where no singular value lies between …
+#: Largest number of such factors at once, where no singular value lies between.
 HURRY = 4
-#: … until it is this share; below the second one only while data could hold more than the larger singular values.
-LAST_SMOOTHING, CROWDED = 1e-8, 1e-3
-#: The residual moves the matrix by this share of its unbiased back-projection: less is steadier, more is faster.
+#: Last smoothing, over the largest singular value.
+LAST_SMOOTHING = 1e-8
+#: Smoothing below which the descent ends if the data cannot hold more singular values than lie above it.
+CROWDED = 1e-3
+#: Share of the back-projected residual in a move: less is steadier, more is faster.
 DAMPING = 0.7
-#: Every so many rounds an exact fit is tried, at the rank after which the singular values drop most.
-EVERY = 4
-#: Least-squares problems are solved to this relative gradient (of exact fits: to the misfit, but not below the second
-#: number), in at most so many steps.
-INNER, INNERMOST, MOST_PRODUCTS = 1e-2, 1e-6, 300
-#: Gauss-Newton steps of one exact fit; it is given up where a step does not shrink the misfit by this factor.
-MOST_STEPS, HOPEFUL = 25, 0.7
+#: Rounds between two exact fits, at the rank after which the singular values drop most.
+FIT_EVERY = 4
+#: Relative gradient of least-squares problems; that of exact fits is the misfit, but at least `MIN_GRADIENT`.
+GRADIENT = 1e-2
+MIN_GRADIENT = 1e-6
+#: Conjugate gradient steps of a least-squares problem.
+MAX_PRODUCTS = 300
+#: Gauss-Newton steps of an exact fit, and the factor by which each must shrink the misfit.
+MAX_STEPS = 25
+MIN_PROGRESS = 0.7
 #: Singular values of a fit below this share of the largest one are rounding.
 NEGLIGIBLE = 1e-10
-#: Singular triplets are computed for a block of at least so many vectors, and more than are used.
-FEWEST, SPARE = 12, 5
+#: Vectors in the block for singular triplets, at least, and more than the used ones.
+MIN_BLOCK = 12
+SPARE = 5
 
-#: Sensing matrices are made orthonormal where they hold at most so many numbers …
-LARGEST_TENSOR = 20_000_000
-#: … and that takes at most so many multiplications; Hermitian ones, which share their traces, need it more.
-MOST_WORK, MOST_HERMITIAN_WORK = 2e9, 1e10
-#: Combinations of sensing matrices this much smaller than the largest one are nothing but rounding.
+#: Numbers in the sensing matrices up to which they are made orthonormal …
+MAX_TENSOR = 20_000_000
+#: … and the multiplications for that; Hermitian ones need it more, as they share their traces.
+MAX_WORK = 2e9
+MAX_HERMITIAN_WORK = 1e10
+#: Combinations of sensing matrices below this share of the largest one are rounding.
 DEPENDENT = 1e-12
 
 #: ``U, s, V`` with ``Z = U s V*``.
@@ -77,9 +84,9 @@ class Isotropic:
         whitened, kind = model.whitened, type(model)
         (d1, d2), m = whitened.shape, whitened.size
         free = model.freedom(min(d1, d2))
-        work = MOST_WORK if model.is_product else MOST_HERMITIAN_WORK
+        work = MAX_WORK if model.is_product else MAX_HERMITIAN_WORK
         sparse = whitened.curvature_blocks(np.zeros((d1, 0)), np.zeros((d2, 0))) is not None
-        if sparse or m * d1 * d2 > LARGEST_TENSOR or m**2 * d1 * d2 > work:
+        if sparse or m * d1 * d2 > MAX_TENSOR or m**2 * d1 * d2 > work:
             norms = whitened.norms()
             weights, scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0), float(np.sqrt(free / m))
             return cls(kind(whitened.weighted(weights), scale), scale / model.scale * weights * b)
@@ -99,16 +106,12 @@ class Descent:
 
     Attributes
     ----------
-    task : Task
-        The problem and the limits.
-    clock : Clock
-        Shared with the caller.
     model : QuadraticMap
         Its measured model, as `Isotropic` makes it.
     b : ndarray, shape (m,)
         The data.
     rounds : int or None
-        How many reweightings are left.
+        Remaining reweightings.
     ceiling : float
         The largest rank of interest.
     point : tuple of ndarray
@@ -145,12 +148,12 @@ class Descent:
 
     @property
     def converged(self) -> bool:
-        """Whether a matrix that fits is in hand."""
+        """Whether a matrix that fits is known."""
         return self.misfit <= min(self.task.limits.tol, LARGEST_RESIDUAL)
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing left to do, or no means to do it."""
+        """Whether the search is finished, or a limit is reached."""
         return self.converged or self.clock.exhausted or self.rounds == 0
 
     def run(self, start: Triplets | None = None) -> None:
@@ -188,14 +191,14 @@ class Descent:
                 break
             share, number = self._next(share, shrink, above), number + 1
             rank = self._candidate()
-            if number % EVERY == 0 and self.model.freedom(rank) < len(self.b):
+            if number % FIT_EVERY == 0 and self.model.freedom(rank) < len(self.b):
                 self._fit(rank)
             self._record(self.misfit if self.converged else residual, share)
 
     def _next(self, share: float, shrink: float, above: int) -> float:
         """Return the next share, where the faster descent hurries on to the first singular value below the smoothing.
 
-        What lies above the smoothing stands still there, so that rounds depend on how many singular values there are
+        Singular values above the smoothing hardly move there, so rounds depend on the number of singular values
         and little on how far apart they are. MatrixIRLS, which knows the rank, lowers ε to the first one beyond it.
         """
         s = self.point[1]
@@ -222,7 +225,7 @@ class Descent:
         level = max(smoothing, float(s[k])) if len(s) > k else smoothing
         space = TangentSpace(self.model, U[:, :k], V[:, :k])
         weights, clock = Weights.log_det(s[:k], level), self.clock
-        d = space.solve(self.b, space.diagonal(s[:k]), weights, INNER, MOST_PRODUCTS, clock)
+        d = space.solve(self.b, space.diagonal(s[:k]), weights, GRADIENT, MAX_PRODUCTS, clock)
         residual = self.b - space.forward(d)
         self.point = self._leading(space, d, DAMPING * residual)
         clock.iterations += 1
@@ -232,7 +235,7 @@ class Descent:
     def _leading(self, space: TangentSpace, d: Array, residual: Array) -> Triplets:
         """Return the leading triplets of an element plus a back-projected residual, by a subspace iteration."""
         V, (d1, d2) = self.point[2], self.model.whitened.shape
-        width = min(d1, d2, max(FEWEST, 2 * space.rank) + SPARE)
+        width = min(d1, d2, max(MIN_BLOCK, 2 * space.rank) + SPARE)
         fresh = self.rng.standard_normal((d2, max(0, width - V.shape[1])))
         apply, adjoint = space.operator(d, residual)
         left = _orthonormal(apply(np.hstack([V[:, :width], fresh])))
@@ -260,20 +263,20 @@ class Descent:
         """Move along tangent spaces towards ``q = b`` at fixed rank while that helps; return the relative misfit."""
         clock, rank = self.clock, len(point[1])
         misfit = self._misfit(point)
-        for _ in range(MOST_STEPS):
+        for _ in range(MAX_STEPS):
             if misfit <= EXACT or rank == 0 or clock.exhausted:
                 break
             U, s, V = point
             space = TangentSpace(self.model, U, V)
-            none, tol = Weights.none(rank), float(np.clip(misfit, INNERMOST, INNER))
-            M1, M2 = space.split(space.solve(self.b, space.diagonal(s), none, tol, MOST_PRODUCTS, clock))
+            none, tol = Weights.none(rank), float(np.clip(misfit, MIN_GRADIENT, GRADIENT))
+            M1, M2 = space.split(space.solve(self.b, space.diagonal(s), none, tol, MAX_PRODUCTS, clock))
             decompose = self.task.problem.parametrization.cone.decompose
             moved = _first(decompose(np.hstack([U, M1]), np.hstack([M2, V])), rank)
             left, before = self._misfit(moved), misfit
             clock.iterations += 1
             if left < before:
                 point, misfit = moved, left
-            if left > HOPEFUL * before:
+            if left > MIN_PROGRESS * before:
                 break
         return point, misfit
 

@@ -50,10 +50,6 @@ def rank_one_fit(scaled: Scaled, task: Task, clock: Clock) -> Array:
     ----------
     scaled : Scaled
         A problem whose sensing matrices are all ``x x*``.
-    task : Task
-        Its limits.
-    clock : Clock
-        Shared with the caller.
     """
     most = task.limits.max_iter
     model, steps = scaled.model, START_STEPS if most is None else min(START_STEPS, most)
@@ -70,10 +66,6 @@ def shifted_minimum(scaled: Scaled, task: Task, clock: Clock, x: Array, penalty:
     ----------
     scaled : Scaled
         The task's problem, whose data determine the trace, in scaled units.
-    task : Task
-        The problem and its limits; its metric power is 1.
-    clock : Clock
-        Shared with the caller.
     x : ndarray, shape (n, k)
         Stacked factors to start from.
     penalty : float

@@ -44,10 +44,6 @@ def penalised_fit(
     ----------
     scaled : Scaled
         The problem in the units of a solve.
-    task : Task
-        Its seed and largest rank.
-    clock : Clock
-        Shared with the caller.
     x : ndarray, shape (n, k)
         Stacked factors of a fit nearby.
     penalty : float

@@ -36,8 +36,6 @@ class RankTest:
         The number of measurements, repeated ones included.
     widest : int
         The largest rank allowed.
-    clock : Clock
-        Limits, shared with the caller.
     """
 
     noise: SimulatedNoise

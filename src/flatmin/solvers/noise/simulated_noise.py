@@ -32,8 +32,6 @@ class SimulatedNoise:
         The problem in the units of a solve.
     cone : Cone
         The cone of its model.
-    seed : int
-        Draws the noise.
     outside : float
         Squared norm of the differences between repeated measurements.
     even : float

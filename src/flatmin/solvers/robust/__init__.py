@@ -1,4 +1,4 @@
-"""Low rank beside gross errors."""
+"""Robust PCA: a matrix of low rank plus sparse gross errors."""
 
 __all__: list[str] = []
 

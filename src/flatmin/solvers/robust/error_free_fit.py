@@ -12,28 +12,39 @@ from flatmin.solvers.robust.penalty_rounds import SINGLE, Pair, Rounds, Triplets
 
 __all__ = ["NEARLY", "fitted", "least_deviations", "least_squares", "product", "projected"]
 
-#: A cell is free of errors where ``|Y − X|`` is at most this times its median in the row, or in the column. Limits
-#: never rise, begin at that of the whole, and fall by no more than a factor in a step, so that no row is left behind
-#: that is fitted more slowly: the first factor, or this many times the share of cells that the last fall excluded, but
-#: no less than the last.
-LIMIT, FALL, RATE, LEAST = 10.0, 0.1, 100.0, 1e-4
-#: Linear least squares are solved, in single precision, to this share of such a fall, in so many steps; so many of them
-#: are solved, each of which has to gain this factor, until what is left is rounding.
-INNER, INNER_STEPS, STEPS, GAIN, EXACT = 0.5, 12, 40, 0.7, 1e-13
-#: … or down to this, where it gains no more, as with data that were rounded.
+#: A cell is free of errors if ``|Y − X|`` is at most this many medians of its row or column. These limits never rise.
+LIMIT = 10.0
+#: Largest relative fall of the limits in a step, so that slowly fitted rows can follow.
+FALL = 0.1
+#: The fall is also at most this many times the share of cells that the last one excluded …
+RATE = 100.0
+#: … but always at least this.
+MIN_FALL = 1e-4
+#: Accuracy of the linear least squares of a step, in units of the fall, and its conjugate gradient steps.
+INNER = 0.5
+INNER_STEPS = 12
+#: Steps of a fit, and the factor by which the median of the residual must shrink in each.
+MAX_STEPS = 40
+GAIN = 0.7
+#: Median of the residual that is rounding; and the one that is accepted, as for rounded data.
+EXACT = 1e-13
 NEARLY = 1e-8
-#: What is left is computed in single precision while its median is above this.
+#: Median of the residual above which it is computed in single precision.
 ROUGH = 1e-5
-#: Rows and columns are left behind if their median is above this times that of the whole. If they are no more than this
-#: share, they are fitted anew by least absolute deviations, in so many steps of reweighted least squares whose smallest
-#: residuals that count fall by this factor a step; and then the fit goes on, so often.
-BEHIND, FEWER, DEVIATIONS, SHARPER, REFITS = 1e3, 0.1, 60, 0.6, 3
+#: Rows and columns with a median above this many medians of the matrix are outliers …
+BEHIND = 1e3
+#: … which are fitted again by least absolute deviations if they are at most this share of all, this often.
+MAX_OUTLIERS = 0.1
+REFITS = 3
+#: Steps of reweighted least squares for that, and the factor by which the smallest counted residual falls in a step.
+DEVIATION_STEPS = 60
+SHARPER = 0.6
 
 
 def fitted(rounds: Rounds, free: Array, clock: Clock) -> tuple[Triplets, float]:
-    """Return the fit of the rank of the rounds to cells without errors, and the median of what it leaves there.
+    """Return the fit of the rank of the rounds to cells without errors, and the median of its residual.
 
-    Rows that are left behind, because small errors in them pass for what is to be fitted, are fitted anew.
+    Rows whose small errors were taken for data are fitted again.
     """
     U, s, V = (part[..., : rounds.rank] for part in rounds.triplets)
     least = rounds.median(U, s, V)
@@ -54,11 +65,11 @@ def _descended(rounds: Rounds, start: Triplets, limits: Pair, free: Array, clock
     U, s, V = start
     best, least, slow = start, rounds.median(U, s, V), 0
     median, count, (high, wide) = least, -1, limits
-    for _ in range(STEPS):
+    for _ in range(MAX_STEPS):
         G = _left(rounds, (U, s, V), (high, wide), free, rough=median > ROUGH)
         before, count = count, int(np.count_nonzero(free))
         excluded = abs(count - before) / free.size
-        fall = min(FALL, max(LEAST, RATE * excluded))
+        fall = min(FALL, max(MIN_FALL, RATE * excluded))
         U, s, V = _retracted(U, s, V, _step(rounds.passes, free, U, V, projected(U, *G), INNER * fall))
         median = rounds.median(U, s, V)
         slow = slow + 1 if median > max(GAIN * least, EXACT) else 0
@@ -74,12 +85,12 @@ def _descended(rounds: Rounds, start: Triplets, limits: Pair, free: Array, clock
 
 
 def _caught_up(rounds: Rounds, triplets: Triplets, median: float) -> tuple[Triplets, Pair] | None:
-    """Return the fit and its limits after those left behind were fitted anew; None if there are none, or too many."""
+    """Return the fit and its limits after outlying rows were fitted again; None if there are none, or too many."""
     U, s, V = triplets
     Y, seen, behind = rounds.passes.Y, rounds.passes.seen, BEHIND * max(median, EXACT)
     left, right = U * s, V.copy()
     rows, cols = (np.flatnonzero(medians > behind) for medians in rounds.medians(U, s, V))
-    if not 0 < max(len(rows) / len(U), len(cols) / len(V)) <= FEWER:
+    if not 0 < max(len(rows) / len(U), len(cols) / len(V)) <= MAX_OUTLIERS:
         return None
     if len(rows):
         left[rows] = least_deviations(Y[rows], None if seen is None else seen[rows], V, left[rows])
@@ -93,12 +104,12 @@ def _caught_up(rounds: Rounds, triplets: Triplets, median: float) -> tuple[Tripl
 
 
 def least_deviations(Y: Array, seen: Array | None, B: Array, start: Array) -> Array:
-    """Return the coefficients T with the least ``‖Y − T Bᵀ‖_1`` on the cells seen, if most are fitted exactly."""
+    """Return the coefficients T of least ``‖Y − T Bᵀ‖_1`` over the observed cells, if most can be fitted exactly."""
     T, rank = start, B.shape[1]
     squares = (B[:, :, None] * B[:, None, :]).reshape(len(B), -1)
     ridge = EPS * np.eye(rank)
     floor = np.zeros((len(Y), 1))
-    for step in range(DEVIATIONS):
+    for step in range(DEVIATION_STEPS):
         left = np.abs(Y - T @ B.T)
         floor = np.max(left, axis=1, keepdims=True) if step == 0 else np.maximum(SHARPER * floor, EPS)
         weights = 1 / np.maximum(left, floor + np.finfo(float).tiny)
@@ -111,7 +122,7 @@ def least_deviations(Y: Array, seen: Array | None, B: Array, start: Array) -> Ar
 
 
 def _left(rounds: Rounds, triplets: Triplets, limits: Pair, free: Array, *, rough: bool) -> Pair:
-    """Return ``G V`` and ``Gᵀ U`` for what X leaves of the cells within the limits, which are marked in ``free``."""
+    """Return ``G V`` and ``Gᵀ U`` for the residual G of the cells within the limits, and mark these in ``free``."""
     U, s, V = triplets
     if not rough:
         return rounds.passes.trim(U * s, V, limits, free, U, V)
@@ -120,7 +131,7 @@ def _left(rounds: Rounds, triplets: Triplets, limits: Pair, free: Array, *, roug
 
 
 def _step(passes: RowPasses, free: Array, U: Array, V: Array, right: Pair, accuracy: float) -> Pair:
-    """Return a Gauss-Newton step, nearly: products are computed in single precision."""
+    """Return a Gauss-Newton step, computed in single precision."""
     size = product(right, right) ** 0.5 or 1.0
     F, E = (part.astype(SINGLE) for part in (right[0] / size, right[1] / size))
     H, _ = least_squares(passes, free, U.astype(SINGLE), V.astype(SINGLE), (F, E), accuracy, INNER_STEPS)
@@ -128,7 +139,7 @@ def _step(passes: RowPasses, free: Array, U: Array, V: Array, right: Pair, accur
 
 
 def _lowered(limits: Array, wanted: Array, fall: float) -> Array:
-    """Return limits that have fallen to what is wanted, but by no more than a factor."""
+    """Return limits lowered towards the wanted ones, by at most a factor."""
     return np.asarray(np.minimum(limits, np.maximum(np.maximum(wanted, fall * limits), EXACT)))
 
 
@@ -183,5 +194,5 @@ def _retracted(U: Array, s: Array, V: Array, H: Pair) -> Triplets:
 
 
 def _orthonormal(U: Array) -> Array:
-    """Return columns that are nearly orthonormal after one Newton step towards being so."""
+    """Return columns after one Newton step towards orthonormal ones."""
     return np.asarray(1.5 * U - 0.5 * U @ (U.T @ U))

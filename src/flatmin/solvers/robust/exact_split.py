@@ -1,4 +1,4 @@
-"""The short way to a split without noise: a few rounds, least squares on the cells without errors, a dual matrix."""
+"""A fast exact split for data without noise: a few rounds, a fit to the cells without errors, a dual matrix."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ __all__ = ["Attempt", "exact_split"]
 
 Look = Callable[[Triplets, float, float], Any]
 
-#: The rounds are not worth their while for smaller matrices.
-SMALLEST = 64
-#: It is tried to finish once the rank has been the same for so many rounds, and again after so many more.
-SETTLED, AGAIN, ROUNDS = 3, (4, 6, 9), 30
-#: Errors are what is above this, or this times the median.
-ERROR, OVER = 1e-10, 30.0
+#: Smaller side from which the rounds pay.
+MIN_SIDE = 64
+#: Rounds of constant rank after which a fit is tried, and the rounds before each further trial.
+SETTLED = 3
+WAITS = (4, 6, 9)
+MAX_ROUNDS = 30
+#: Residuals above this, and above this many medians, are errors.
+MIN_ERROR = 1e-10
+MEDIANS = 30.0
 
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """Where the short way has come.
+    """The end of an exact split.
 
     Attributes
     ----------
@@ -37,9 +40,9 @@ class Attempt:
     W : ndarray, shape (d1, d2)
         A dual matrix.
     gap : float
-        Their relative gap, as far as a few power steps tell; infinity where no split was found.
+        Their relative gap, estimated by a few power steps; infinity if no split was found.
     rounds : int
-        Rounds made.
+        The number of rounds.
     """
 
     triplets: Triplets
@@ -64,12 +67,12 @@ def exact_split(
     Then
 
     - X is fitted to the others at fixed rank by Gauss-Newton steps, whose linear least squares ``P_T P_F P_T`` are
-      solved by conjugate gradients; F are the cells where Y − X is near its median, looked at anew in every step;
+      solved by conjugate gradients; F are the cells where Y − X is near its median, chosen in every step;
     - the W of the rounds, set to ``weight · sign(Y − X)`` outside of F, is corrected on F by the least ``P_F H`` with
       ``P_T W = U Vᵀ``.
 
-    Nothing of this is a proof: the certificate judges what it is given. Where the optimum is not of this kind, the gap
-    stays, and the state is where slower methods begin.
+    This proves nothing: the certificate does. If the optimum is of another kind, the gap does not close, and slower
+    methods start from the result.
 
     Parameters
     ----------
@@ -79,34 +82,29 @@ def exact_split(
         Which cells are observed.
     weight : float
         Cost of a unit of error.
-    clock : Clock
-        Limits on rounds and time.
     tol : float
         Target for the relative gap.
-    seed : int
-        Starts the subspace.
     look : callable, optional
-        Called with the triplets, the median of ``|Y − X|`` and the gap: after a fit, where the gap is unknown and given
-        as one, and after the dual matrix.
+        Called with the triplets, the median of ``|Y − X|`` and the gap, which is one before there is a dual matrix.
 
     Returns
     -------
     Attempt or None
-        None where the rank is too large for partial decompositions, or zero. At a limit before the first attempt it is
-        where the rounds have come.
+        None if the rank is zero or too large for partial decompositions. At a limit before the first fit it is the end
+        of the rounds.
 
     References
     ----------
     Lin, Chen, Ma, "The augmented Lagrange multiplier method for exact recovery of corrupted low-rank matrices",
     arXiv:1009.5055, 2010.
     """
-    if min(Y.shape) < SMALLEST:
+    if min(Y.shape) < MIN_SIDE:
         return None
     rounds = Rounds(Y, seen, weight, seed)
     best: Attempt | None = None
     ranks: list[int] = []
-    waits, due = iter(AGAIN), 0
-    while len(ranks) < ROUNDS and not clock.exhausted:
+    waits, due = iter(WAITS), 0
+    while len(ranks) < MAX_ROUNDS and not clock.exhausted:
         clock.iterations += 1
         if not rounds.step():
             break
@@ -138,7 +136,7 @@ class _Finish:
 
 
 def _finished(rounds: Rounds, clock: Clock, tol: float, look: Look | None) -> _Finish:
-    """Return what an attempt from here comes to."""
+    """Return the fit and the dual matrix from the present rounds."""
     free = np.empty(rounds.passes.Y.shape, bool)
     triplets, median = fitted(rounds, free, clock)
     if median > NEARLY:
@@ -146,7 +144,7 @@ def _finished(rounds: Rounds, clock: Clock, tol: float, look: Look | None) -> _F
     if look is not None:
         look(triplets, median, 1.0)
     W = np.empty_like(rounds.passes.Y)
-    cost = write_signs(rounds, triplets, max(ERROR, OVER * median), free, W)
+    cost = write_signs(rounds, triplets, max(MIN_ERROR, MEDIANS * median), free, W)
     bound = correct(rounds, triplets, W, free, cost, tol, clock)
     gap = (cost - bound) / cost if cost else 0.0
     return _Finish(triplets, W, gap, median)

@@ -1,4 +1,4 @@
-"""Least squares at a fixed rank, over the cells that are no gross errors."""
+"""Trimmed least squares: fits of fixed rank to the cells without gross errors."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ __all__ = ["Trimmed", "row_coefficients", "row_grams", "trimmed_fit", "typical_s
 
 #: Residuals beyond this many standard deviations are gross errors …
 REJECTED = 3.0
-#: … and for a first guess of the standard deviation those beyond this many do not count.
+#: … and residuals beyond this many do not count for the first guess of the standard deviation.
 COUNTED = 2.5
-#: What turns a median of absolute values into a standard deviation, of normal numbers.
+#: Standard deviation of normal numbers over the median of their absolute values.
 MEDIAN = 1.4826
-#: Sweeps end after so many, if the fit does not settle before.
+#: Largest number of sweeps of a fit.
 SWEEPS = 100
-#: So often are the gross errors looked for anew, unless no more than this share of the cells changes.
-REJECTIONS, SAME = 20, 1e-4
-#: Before that, in so many sweeps, residuals beyond this many standard deviations count less, and none is left out.
-CAREFUL, EASED = 10, 1.5
-#: Steps to a fixed point of the standard deviation.
+#: Largest number of rejections of gross errors, and the share of changed cells at which they end.
+REJECTIONS = 20
+SAME = 1e-4
+#: Sweeps before them, which reject none, but reduce the weight of residuals beyond `EASED` standard deviations.
+CAREFUL = 10
+EASED = 1.5
+#: Steps of the fixed-point iteration for the standard deviation.
 FIXED = 1000
-#: Numbers in a block of rows whose equations are solved together.
+#: Numbers in the equations of a block of rows, which are solved together.
 BLOCK = 4_000_000
 TINY = float(np.finfo(float).tiny)
 
@@ -60,12 +62,12 @@ class Trimmed:
 
     @property
     def spare(self) -> int:
-        """How many more inliers there are than degrees of freedom."""
+        """The number of inliers minus the degrees of freedom."""
         return int(np.count_nonzero(self.inliers)) - self.freedom
 
     @property
     def sigma(self) -> float | None:
-        """The standard deviation of normal noise of which what is beyond ``REJECTED`` of it was cut off."""
+        """The standard deviation of normal noise, cut off at ``REJECTED`` of them."""
         if self.spare <= 0:
             return None
         return float(np.linalg.norm(self.left) / np.sqrt(self.spare * _share(REJECTED)))
@@ -86,7 +88,7 @@ class Trimmed:
 
 
 def typical_size(values: Array) -> float:
-    """Return a standard deviation of numbers of which some are gross errors: that of their normal middle.
+    """Return the standard deviation of the normal middle of numbers with some gross errors.
 
     The fixed point of ``σ² = mean of the squares of those within ± k σ``, over what that mean is for normal numbers. It
     starts at the median of the absolute values, or where that is zero at their mean.
@@ -160,7 +162,7 @@ def trimmed_fit(Y: Array, seen: Array, L: Array, R: Array, ridge: float, settled
     L, R : ndarray, shapes (d1, r) and (d2, r)
         Where to start.
     ridge : float
-        What ``‖L‖² + ‖R‖²`` costs; keeps rows with few data from exploding.
+        Weight of ``‖L‖² + ‖R‖²``, which bounds rows with few data.
     settled : float
         Sweeps end when the fitted cells move no more than this, relatively to the noise.
     """

@@ -1,4 +1,4 @@
-"""Flat solutions of robust PCA: low rank plus gross errors in some of the observed cells, and noise in all of them."""
+"""Flat solutions of robust PCA: low rank, plus gross errors in some observed cells and noise in all."""
 
 from __future__ import annotations
 
@@ -22,37 +22,33 @@ from flatmin.solution import Solution, Status
 from flatmin.solvers.robust.pursuit import Corrupted, Pursuit, pursue, shortcut
 from flatmin.solvers.task import Task, status_of
 
-__all__ = ["Cells", "packed_split", "robust_minimum", "robust_solution", "split", "spread"]
+__all__ = ["ObservedBlock", "packed_split", "robust_minimum", "robust_solution", "split", "spread"]
 
 #: The limit on rounds where the user sets none.
 MOST_ROUNDS = 5000
-#: Matrices of the size of the data that the search and the certificate hold.
+#: Number of matrices of the size of the data in memory, for the estimate before a solve.
 MATRICES = 20
-#: Entries this many times larger than a typical one are solved for as if they were of this size.
+#: Size, in units of the median, to which extreme entries are reduced during a solve.
 EXTREME = 1000.0
-#: … if they are errors of at least this share of that size; so often is it tried to tell which are, in so many rounds.
-SURE, ATTEMPTS, FEW = 1e-6, 3, 300
-#: … and if their dual values are at their bound but for this share.
+#: A reduced entry must be an error of at least this share of `EXTREME`, or it gets its own size back.
+MIN_ERROR = 1e-6
+#: Solves with reduced entries, and the rounds of each.
+MAX_ATTEMPTS = 3
+MAX_ATTEMPT_ROUNDS = 300
+#: Relative distance of a dual value from its bound that counts as reached.
 AT_BOUND = 1e-9
-#: A certified gap of this many times the tolerance is near enough to what the pursuit took it for.
+#: Certified gap, in units of the tolerance, above which the pursuit ended too early.
 ENOUGH = 3.0
-#: Errors below this, relative to the largest entry, are rounding.
+#: Errors below this share of the largest entry are rounding.
 ROUNDING = 1e-10
 
 
 def robust_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flattest low-rank part of data with gross errors, certified.
 
-    With alpha > 0 there is dense noise beside the errors: the solution minimises, over X and S,
+    With alpha > 0 there is dense noise in addition to the errors. The solution minimises, over X and S,
     ``(1/m) ‖Y − X − S‖² + 4 alpha (‖X‖_* + weight · ‖S‖_1)``, or with τ
     ``(1/m) ‖Y − X − S‖² + 4 alpha ‖X‖_*`` where ``‖S‖_1 ≤ τ``; the norms are those of the m observed cells.
-
-    Parameters
-    ----------
-    task : Task
-        Of a problem whose loss is `Absolute`.
-    clock : Clock
-        Shared with the caller.
     """
     task.expect_defaults("metric_power")
     with one_thread():
@@ -60,7 +56,7 @@ def robust_minimum(task: Task, clock: Clock) -> Solution:
         near = abs(solution.certificate.relative_gap) <= ENOUGH * task.limits.tol
         if not converged or near or solution.rank == task.max_rank or clock.exhausted:
             return solution
-        # The norm of the dual matrix is more than it was taken for, so that the pursuit ended too early.
+        # The pursuit underestimated the norm of the dual matrix, and ended too early.
         again, _ = _judged(replace(task, warm_start=solution), clock)
     if again.certificate.relative_gap > solution.certificate.relative_gap:
         return solution
@@ -69,16 +65,16 @@ def robust_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def _judged(task: Task, clock: Clock) -> tuple[Solution, bool]:
-    """Return the end of a pursuit with its certificate, and whether the pursuit took it for the optimum."""
-    cells = Cells.of(task.problem)
+    """Return the certified end of a pursuit, and whether the pursuit converged."""
+    cells = ObservedBlock.of(task.problem)
     found = split(cells, task, clock, _start(cells, task))
     # The data are there once more, in the problem, and what the dual matrix has elsewhere is zero.
     found, cells = cells.seen_of(found), replace(cells, Y=cells.Y[:0].copy())
     return packed_split(task, clock, cells, found), found.converged
 
 
-def packed_split(task: Task, clock: Clock, cells: Cells, found: Pursuit) -> Solution:
-    """Return the end of a pursuit, with its dual matrix as `Cells.seen_of` makes it, and its certificate."""
+def packed_split(task: Task, clock: Clock, cells: ObservedBlock, found: Pursuit) -> Solution:
+    """Return the end of a pursuit, with its dual matrix as `ObservedBlock.seen_of` makes it, and its certificate."""
     problem = task.problem
     U, s, V = (part[..., : task.max_rank] for part in found.triplets)
     U, V = spread(U, cells.rows), spread(V, cells.cols)
@@ -91,23 +87,23 @@ def packed_split(task: Task, clock: Clock, cells: Cells, found: Pursuit) -> Solu
 def robust_solution(
     task: Task, clock: Clock, factors: Factors, proof: Certificate, status: Status, history: Mapping[str, Any]
 ) -> Solution:
-    """Return the solution that factors make: with the gross errors, and what is seen in no cell."""
+    """Return factors as a solution with the gross errors and the unobserved rows and columns."""
     counts = task.problem.measurement.gram_diagonals()
     solution = task.solution(clock, factors, proof, status, history, sparse=_errors(task.problem, factors, task.alpha))
     return replace(solution, undetermined=(np.flatnonzero(counts[0] == 0), np.flatnonzero(counts[1] == 0)))
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
-    """The data on the rows and columns that are seen at all, in a unit in which entries are one at most."""
+class ObservedBlock:
+    """The observed rows and columns of the data, in a unit in which the largest entry is one."""
 
     Y: Array
     grid: Grid
     unit: float
 
     @classmethod
-    def of(cls, problem: Problem) -> Cells:
-        """Return the cells of a problem, or refuse it if they do not fit in memory."""
+    def of(cls, problem: Problem) -> ObservedBlock:
+        """Return the block of a problem, or raise `InputError` if it does not fit in memory."""
         require(8.0 * MATRICES * problem.shape[0] * problem.shape[1], "splitting this matrix")
         assert isinstance(problem.measurement, Entries)
         grid, data = Grid.of(problem.measurement), problem.data
@@ -125,17 +121,17 @@ class Cells:
 
     @property
     def rows(self) -> Array:
-        """Which rows are seen at all."""
+        """Which rows have an observed cell."""
         return self.grid.rows
 
     @property
     def cols(self) -> Array:
-        """Which columns are seen at all."""
+        """Which columns have an observed cell."""
         return self.grid.cols
 
 
 def split(
-    cells: Cells,
+    cells: ObservedBlock,
     task: Task,
     clock: Clock,
     start: tuple[Array, Array] | None,
@@ -143,21 +139,21 @@ def split(
     tol: float | None = None,
     most: float = np.inf,
 ) -> Pursuit:
-    """Pursue from a matrix and a dual matrix, with extreme entries drawn in.
+    """Run the pursuit from a matrix and a dual matrix, with extreme entries reduced in size.
 
-    How large an error is does not matter to X and W, only that it is an error of that sign; and data on one scale are
-    easier to split. Entries that turn out to be no such errors get their own size back.
+    X and W do not depend on the size of an error, only on its sign, and data on one scale are easier to split. Entries
+    that turn out to be no errors get their own size back.
     """
     loss = task.problem.loss
     assert isinstance(loss, Absolute)
     history: dict[str, list[float]] = {}
-    limit, drawn = _extreme(cells.Y)
+    limit, reduced = _extreme(cells.Y)
     noise = 2 * task.alpha * len(task.problem.data) / cells.unit
-    if loss.tau is not None and float((np.abs(cells.Y[drawn]) - limit).sum()) > loss.tau / cells.unit:
-        drawn[:] = False
-    for attempt in range(1, ATTEMPTS + 2):
-        Y = np.where(drawn, np.copysign(limit, cells.Y), cells.Y) if drawn.any() else cells.Y
-        tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y)[drawn].sum())
+    if loss.tau is not None and float((np.abs(cells.Y[reduced]) - limit).sum()) > loss.tau / cells.unit:
+        reduced[:] = False
+    for attempt in range(1, MAX_ATTEMPTS + 2):
+        Y = np.where(reduced, np.copysign(limit, cells.Y), cells.Y) if reduced.any() else cells.Y
+        tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y)[reduced].sum())
         data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau, noise)
         goal = task.limits.tol if tol is None else tol
         quick = known = None
@@ -169,21 +165,21 @@ def split(
             goal,
             start=start,
             attempt=known,
-            most=min(most, FEW) if drawn.any() else most,
+            most=min(most, MAX_ATTEMPT_ROUNDS) if reduced.any() else most,
             seed=task.limits.seed,
             callback=task.limits.callback,
         )
         for name, values in found.history.items():
             history.setdefault(name, []).extend(values)
-        mistaken = _mistaken(drawn, Y, found, limit) if drawn.any() else drawn
-        if clock.exhausted or not (mistaken.any() or (drawn.any() and not found.converged)):
+        mistaken = _mistaken(reduced, Y, found, limit) if reduced.any() else reduced
+        if clock.exhausted or not (mistaken.any() or (reduced.any() and not found.converged)):
             break
-        drawn &= ~mistaken & (attempt < ATTEMPTS) & found.converged
+        reduced &= ~mistaken & (attempt < MAX_ATTEMPTS) & found.converged
     return replace(found, history=history, converged=found.converged and not mistaken.any())
 
 
 def _extreme(Y: Array) -> tuple[float, Array]:
-    """Return the size beyond which entries are drawn in, and which these are."""
+    """Return the size to which extreme entries are reduced, and the mask of these entries."""
     sizes = np.abs(Y).ravel()
     positive = np.count_nonzero(sizes)
     if not positive:
@@ -196,15 +192,15 @@ def _extreme(Y: Array) -> tuple[float, Array]:
     return limit, np.abs(Y) > limit
 
 
-def _mistaken(drawn: Array, Y: Array, found: Pursuit, limit: float) -> Array:
-    """Return which of the entries that were drawn in are no errors of that sign after all."""
+def _mistaken(reduced: Array, Y: Array, found: Pursuit, limit: float) -> Array:
+    """Return which of the reduced entries are no errors of their sign."""
     U, s, V = found.triplets
     signs, most = np.sign(Y), float(np.max(np.abs(found.W)))
     left = (Y - (U * s) @ V.T) * signs
-    return np.asarray(drawn & ((left <= SURE * limit) | (found.W * signs < (1 - AT_BOUND) * most)))
+    return np.asarray(reduced & ((left <= MIN_ERROR * limit) | (found.W * signs < (1 - AT_BOUND) * most)))
 
 
-def _start(cells: Cells, task: Task) -> tuple[Array, Array] | None:
+def _start(cells: ObservedBlock, task: Task) -> tuple[Array, Array] | None:
     """Return the matrix and the dual matrix of a warm start."""
     warm, problem = task.warm_start, task.problem
     if warm is None:
@@ -218,14 +214,14 @@ def _start(cells: Cells, task: Task) -> tuple[Array, Array] | None:
 
 
 def spread(U: Array, seen: Array) -> Array:
-    """Return U with rows of zeros where nothing is seen."""
+    """Return U with zeros in the rows without observed cells."""
     out = np.zeros((len(seen), U.shape[1]))
     out[seen] = U
     return out
 
 
 def _errors(problem: Problem, factors: tuple[Array, ...], alpha: float) -> Array:
-    """Return ``Y − X``, or what of it is not noise, on the observed cells, without rounding errors; else zero."""
+    """Return the gross errors: ``Y − X`` on the observed cells, without noise and rounding."""
     A = problem.measurement
     assert isinstance(A, Entries)
     grid = Grid.of(A)

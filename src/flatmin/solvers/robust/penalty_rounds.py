@@ -1,4 +1,4 @@
-"""Rounds of the augmented Lagrangian method with a growing penalty: the rank of a split, and roughly its errors."""
+"""Rounds of the augmented Lagrangian method with growing rho: they find the rank of a split, and roughly its errors."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ __all__ = ["SINGLE", "Pair", "Rounds", "Triplets"]
 Triplets = tuple[Array, Array, Array]
 Pair = tuple[Array, Array]
 
-#: The penalty starts at this over the norm of the data and grows by this factor a round.
-FIRST, GROWTH = 1.25, 1.7
-#: Rounds compute in single precision: they are a start, of the fit and of the dual matrix.
-SINGLE, EPS = np.float32, float(np.finfo(np.float32).eps)
-#: Singular vectors carried beyond those in use; the rounds end when more than this share are in use.
-SPARE, WIDEST = 10, 0.2
-#: The median of what is left in a row or a column is found from so many cells, that of the whole from so many.
-FEW, SAMPLE = 64, 5_000
+#: First rho, times the norm of the data, and its growth in a round.
+FIRST_RHO = 1.25
+GROWTH = 1.7
+#: Precision of the rounds, whose result is only a start for the fit and for the dual matrix.
+SINGLE = np.float32
+EPS = float(np.finfo(SINGLE).eps)
+#: Singular vectors carried beyond those in use.
+SPARE = 10
+#: Share of the smaller side above which the rank is too large for the rounds.
+MAX_RANK_SHARE = 0.2
+#: Sampled cells for the median of a row or a column, and for that of the matrix.
+LINE_SAMPLE = 64
+SAMPLE = 5_000
 
 
 class Rounds:
-    """The state of the rounds: ``Z = Y − S + W/ρ``, X as the last one left it, and where its values fall most.
+    """The state of the rounds: ``Z = Y − S + W/ρ``, the last X, and the rank at which its values drop most.
 
-    ``passes`` are over the data as they are, in double precision, for what comes after the rounds; ``rough`` in single.
+    ``passes`` go over the data in double precision, after the rounds; ``rough`` go over them in single precision.
     """
 
     def __init__(self, Y: Array, seen: Array | None, weight: float, seed: int) -> None:
@@ -40,7 +45,7 @@ class Rounds:
         for _ in range(2):
             self._basis = np.linalg.qr(self.rough.adjoint_products(Z, self.rough.products(Z, self._basis)))[0]
         self.norm = float(np.linalg.norm(self.rough.products(Z, self._basis), 2)) or 1.0
-        self.rho = FIRST / self.norm
+        self.rho = FIRST_RHO / self.norm
         self.triplets: Triplets = np.zeros((d1, 0)), np.zeros(0), np.zeros((d2, 0))
         self.W: Array = Z / max(self.norm, float(max(Z.max(), -Z.min())) / weight)
         self.Z: Array = Z + self.W / self.rho
@@ -70,12 +75,12 @@ class Rounds:
     def medians(self, U: Array, s: Array, V: Array) -> Pair:
         """Return the medians of ``|Y − X|`` in every row and every column, of a sample of cells in each."""
         (d1, d2), seen = self.passes.Y.shape, self.passes.seen
-        some = self.rng.permutation(d1)[:FEW], self.rng.permutation(d2)[:FEW]
+        some = self.rng.permutation(d1)[:LINE_SAMPLE], self.rng.permutation(d2)[:LINE_SAMPLE]
         cells: tuple[tuple[Any, Any], ...] = ((slice(None), some[1]), (some[0], slice(None)))
         found = []
         for axis, (rows, cols) in zip((1, 0), cells, strict=True):
             left = np.abs(self.passes.Y[rows, cols] - (U[rows] * s) @ V[cols].T)
-            if seen is not None:  # cells that are not seen come last, and are not counted
+            if seen is not None:  # unobserved cells come last and do not count
                 left[~seen[rows, cols]] = np.inf
             left.sort(axis=axis)
             middle = np.count_nonzero(left < np.inf, axis=axis, keepdims=True) // 2
@@ -86,7 +91,7 @@ class Rounds:
         """Return the singular triplets of Z above 1/ρ, their values reduced by it."""
         smaller = min(self.Z.shape)
         while True:
-            if self._basis.shape[1] > max(WIDEST * smaller, SPARE + 2):
+            if self._basis.shape[1] > max(MAX_RANK_SHARE * smaller, SPARE + 2):
                 return None
             Q = np.linalg.qr(self.rough.products(self.Z, self._basis))[0]
             inner, s, Vt = np.linalg.svd(self.rough.adjoint_products(self.Z, Q).T, full_matrices=False)

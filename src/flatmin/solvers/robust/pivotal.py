@@ -1,4 +1,4 @@
-"""Noise of unknown level beside gross errors: a penalised split whose strength follows from the noise it leaves."""
+"""Robust PCA with dense noise of unknown level: alpha follows from the noise in the residual."""
 
 from __future__ import annotations
 
@@ -14,38 +14,47 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Noise, Solution
 from flatmin.solvers.robust.least_squares import REJECTED, Trimmed, trimmed_fit, typical_size
-from flatmin.solvers.robust.minimum import Cells, packed_split, robust_minimum, split, spread
+from flatmin.solvers.robust.minimum import ObservedBlock, packed_split, robust_minimum, split, spread
 from flatmin.solvers.task import Task
 
 __all__ = ["robust_pivotal_minimum", "robust_refit"]
 
-#: Noise is simulated so often, of larger matrices less often, and this share of it has to stay below the threshold.
-DRAWS, FEWER, QUANTILE = 20, 6, 0.95
-#: A matrix of more cells than this is large.
+#: Number of simulated noise matrices, and of those with more than `LARGE` cells.
+DRAWS = 20
+LARGE_DRAWS = 6
 LARGE = 200_000
-#: The strength is found to this relative accuracy, in at most so many splits, each of so many rounds or to this gap.
-ACCURACY, SPLITS, ROUNDS, COARSE = 1e-2, 40, 30, 1e-3
-#: A guess falls by no more than this factor in a split.
-LEAST = 0.1
-#: Noise this small, relative to the data, is none; below the second share it is looked whether there is any, by a split
-#: without a penalty of so many rounds.
-EXACT, FAINT, LOOK = 1e-9, 1e-3, 500
-#: … which is believed if it fits so many times more cells than it has degrees of freedom.
+#: Quantile of the norms of simulated noise that is the threshold.
+QUANTILE = 0.95
+#: Relative accuracy of alpha, and the number of splits that may find it.
+ACCURACY = 1e-2
+MAX_SPLITS = 40
+#: Rounds of such a split, and the gap at which it may end earlier.
+SPLIT_ROUNDS = 30
+COARSE = 1e-3
+#: Largest relative decrease of the guess in a split.
+MAX_FALL = 0.1
+#: Size of the noise, relative to the data, below which there is none.
+EXACT = 1e-9
+#: Size of the noise below which a split without penalty decides whether there is any, and the rounds of that split.
+FAINT = 1e-3
+FAINT_ROUNDS = 500
+#: Fitted cells, in units of the degrees of freedom, from which that split is believed.
 SURPLUS = 1.5
 #: Penalty of a refit over that of the penalised split.
 UNBIASED = 100.0
-#: How nearly a fit settles that is only looked at, and one that is kept.
-GLANCE, FINE = 1e-3, 1e-6
-#: Ranks that are tested above the one that the penalty found.
-ABOVE = 8
-#: Power steps that find the norm of a large matrix, to some 1 %.
-POWER = 30
+#: Accuracy of fits that are only tested, and of the last one.
+TEST_ACCURACY = 1e-3
+LAST_ACCURACY = 1e-6
+#: Number of ranks tested above that of the penalised split.
+MAX_STEPS_UP = 8
+#: Power steps for the norm of a large matrix, to about 1 %.
+POWER_STEPS = 30
 
 
 def robust_pivotal_minimum(task: Task, clock: Clock) -> Solution:
-    """Return the penalised split at the strength that the noise of its own residual asks for, certified.
+    """Return the penalised split at the alpha that follows from its residual, certified.
 
-    With ``μ = 2 alpha m`` a penalised split leaves noise N with ``‖N‖_op ≤ μ``. So μ should be what noise alone can do,
+    With ``μ = 2 alpha m`` a penalised split leaves noise N with ``‖N‖_op ≤ μ``. So μ should be the norm of pure noise,
     ``μ = t σ``, t the 95 % quantile of ``‖P(g)‖_op`` over standard normal g on the observed cells. σ is estimated from
     what X leaves, gross errors included, as the scale of its normal middle (`typical_size`), which they do not move.
     The fixed point is approached from above, where X is small and σ large; each split starts at the one before.
@@ -55,7 +64,7 @@ def robust_pivotal_minimum(task: Task, clock: Clock) -> Solution:
     errors the part "outliers" of the solution; neither is certified.
     """
     task.expect_defaults("metric_power")
-    cells = Cells.of(task.problem)
+    cells = ObservedBlock.of(task.problem)
     with one_thread():
         rule = _Rule.of(cells, task, clock)
         alpha, start = rule.balanced()
@@ -75,7 +84,7 @@ def robust_pivotal_minimum(task: Task, clock: Clock) -> Solution:
         rank=fit.L.shape[1],
         penalised_rank=solution.rank,
         freedom=fit.freedom,
-        # What gross errors leave in the noise, once they are drawn towards zero, makes columns of its own.
+        # Gross errors are shrunk towards zero; their remainder in the noise can add columns.
         selects=solution.rank <= fit.L.shape[1],
     )
     return replace(solution, noise=noise, parts={**solution.parts, "outliers": rule.outliers(fit)})
@@ -87,7 +96,7 @@ def robust_refit(problem: Problem, solution: Solution) -> tuple[Factors, Array]:
     It starts at the split, at the smallest rank near that of the split whose residual passes for noise; it is not
     certified.
     """
-    alpha, cells = float(solution.settings["alpha"]), Cells.of(problem)
+    alpha, cells = float(solution.settings["alpha"]), ObservedBlock.of(problem)
     with one_thread():
         limits = Limits(seed=solution.settings["seed"])
         rule = _Rule.of(cells, Task(problem, alpha, limits=limits), limits.start())
@@ -96,7 +105,7 @@ def robust_refit(problem: Problem, solution: Solution) -> tuple[Factors, Array]:
 
 
 def _without_noise(task: Task, rule: _Rule) -> Solution:
-    """Return an exact split; what it leaves are gross errors."""
+    """Return an exact split: all residuals are gross errors."""
     solution = robust_minimum(task, rule.clock)
     rank, (d1, d2) = solution.rank, task.problem.shape
     noise = Noise(
@@ -115,16 +124,16 @@ def _without_noise(task: Task, rule: _Rule) -> Solution:
 
 @dataclass(frozen=True, eq=False)
 class _Rule:
-    """The rule for one problem, in the unit of its `Cells`; ``threshold`` is t, for standard normal noise."""
+    """The rule for one problem, in the unit of its `ObservedBlock`; ``threshold`` is t, for standard normal noise."""
 
-    data: Cells
+    data: ObservedBlock
     task: Task
     clock: Clock
     seen: Array
     threshold: float
 
     @classmethod
-    def of(cls, data: Cells, task: Task, clock: Clock) -> _Rule:
+    def of(cls, data: ObservedBlock, task: Task, clock: Clock) -> _Rule:
         """Simulate noise."""
         seen = np.ones(data.Y.shape, bool) if data.seen is None else data.seen > 0
         rng = np.random.default_rng(task.limits.seed)
@@ -137,17 +146,17 @@ class _Rule:
         return len(self.task.problem.data)
 
     def balanced(self) -> tuple[float, tuple[Array, Array] | None]:
-        """Return the strength at the fixed point, 0 where there is no noise, and where to start there."""
+        """Return alpha at the fixed point, 0 without noise, and a start for the split there."""
         data, start, alpha, looked = self.data, None, 0.0, False
         size = first = typical_size(data.Y[self.seen])
         points: list[tuple[float, float]] = []
-        for _ in range(SPLITS):
+        for _ in range(MAX_SPLITS):
             if size <= EXACT * first:
                 return 0.0, None
             alpha = size * self.threshold * data.unit / (2 * self.cells)
             if self.clock.exhausted:
                 break
-            found = split(data, replace(self.task, alpha=alpha), self.clock, start, tol=COARSE, most=ROUNDS)
+            found = split(data, replace(self.task, alpha=alpha), self.clock, start, tol=COARSE, most=SPLIT_ROUNDS)
             U, s, V = found.triplets
             start = (U * s) @ V.T, found.W
             left = typical_size((data.Y - start[0])[self.seen])
@@ -164,10 +173,10 @@ class _Rule:
     def _unpenalised(self, first: float) -> tuple[tuple[Array, Array], float] | None:
         """Return where the split without noise ends, and the size of the noise that it leaves.
 
-        Where noise is faint, coarse splits that start at each other are left behind by a strength that falls faster.
-        None if the low-rank part has as many degrees of freedom as cells that it fits: then it fits noise.
+        With faint noise, alpha falls faster than coarse splits converge. None if the low-rank part has about as many
+        degrees of freedom as fitted cells: then it fits noise.
         """
-        found = split(self.data, replace(self.task, alpha=0.0), self.clock, None, most=LOOK)
+        found = split(self.data, replace(self.task, alpha=0.0), self.clock, None, most=FAINT_ROUNDS)
         U, s, V = found.triplets
         start = (U * s) @ V.T, found.W
         sizes = np.abs(self.data.Y - start[0])[self.seen]
@@ -185,20 +194,20 @@ class _Rule:
         if passes:
             fit = self._smallest(fit, start, ridge)
         widest = min(self.task.max_rank or max(self.seen.shape), *self.seen.shape)
-        for _ in range(0 if passes else ABOVE):
+        for _ in range(0 if passes else MAX_STEPS_UP):
             if passes or fit.L.shape[1] >= widest:
                 break
             fit = self._fit(np.hstack([fit.L, column[0]]), np.hstack([fit.R, column[1]]), ridge)
             passes, column = self._passes(fit)
-        fit = self._fit(fit.L, fit.R, ridge, FINE)
+        fit = self._fit(fit.L, fit.R, ridge, LAST_ACCURACY)
         even = self._even(fit)
         return fit, max(1.0, self._flipped(fit) / even) if even > 0 else 1.0
 
     def _smallest(self, fit: Trimmed, start: tuple[Array, Array], ridge: float) -> Trimmed:
         """Return the fit of the smallest rank that passes, found by halving, given one that does.
 
-        A fit begins at the leading columns of the penalised solution, then at those of the last fit. In a fit of too
-        large a rank gross errors of a row or a column may have made a large component of their own.
+        A fit starts at the leading columns of the penalised solution, then at those of the last fit. At too large a
+        rank, the gross errors of one row or column may form a large component.
         """
         fails = -1
         while fit.L.shape[1] - fails > 1:
@@ -225,11 +234,11 @@ class _Rule:
         out[np.ix_(self.data.rows, self.data.cols)] = self.seen & ~fit.inliers
         return out
 
-    def _fit(self, L: Array, R: Array, ridge: float, settled: float = GLANCE) -> Trimmed:
+    def _fit(self, L: Array, R: Array, ridge: float, settled: float = TEST_ACCURACY) -> Trimmed:
         return trimmed_fit(self.data.Y, self.seen, L, R, ridge, settled)
 
     def _passes(self, fit: Trimmed) -> tuple[bool, tuple[Array, Array]]:
-        """Return whether nothing outside a fit sticks out of its residual, and the column that sticks out most."""
+        """Return whether the residual of a fit passes for noise, and the column that would reduce it most."""
         rest = fit.left
         for side, axis in ((fit.L, 0), (fit.R, 1)):
             Q = np.linalg.qr(side)[0]
@@ -238,16 +247,16 @@ class _Rule:
         if fit.spare <= 0:
             return True, (fit.L[:, :0], fit.R[:, :0])
         passes = size <= max(self._even(fit), self._flipped(fit))
-        # The rest is zero where nothing is known: its component is that much smaller.
+        # Unobserved cells of the rest are zero, which makes its component smaller.
         root = np.sqrt(size * rest.size / max(1, fit.spare + fit.freedom))
         return bool(passes), (root * u[:, None], root * v[:, None])
 
     def _even(self, fit: Trimmed) -> float:
-        """Return what normal noise of the size of the residual can do."""
+        """Return the quantile of the norm of normal noise of the size of the residual."""
         return self.threshold * float(np.linalg.norm(fit.left)) / float(np.sqrt(max(1, fit.spare)))
 
     def _flipped(self, fit: Trimmed) -> float:
-        """Return what the residual can do if its signs are random, with the degrees of freedom that the fit took."""
+        """Return the quantile of the norm of the residual with random signs, corrected for the degrees of freedom."""
         rng, left = np.random.default_rng(self.task.limits.seed), fit.left
         draws = (left * rng.choice([-1.0, 1.0], left.shape) for _ in range(_count(left)))
         taken = (fit.spare + fit.freedom) / max(1, fit.spare)
@@ -255,25 +264,25 @@ class _Rule:
 
 
 def _following(points: list[tuple[float, float]]) -> float:
-    """Return the next guess at a fixed point of the size that is left, on the line through the last two points."""
+    """Return the next guess at the fixed point, on the line through the last two points."""
     x, y = points[-1]
     if len(points) < 2 or points[-2][0] == x:
         return y
     slope = (points[-2][1] - y) / (points[-2][0] - x)
     if not 0 <= slope < 1:
         return y
-    return min(y, max((y - slope * x) / (1 - slope), LEAST * y))
+    return min(y, max((y - slope * x) / (1 - slope), MAX_FALL * y))
 
 
 def _by_reach(fit: Trimmed) -> tuple[Array, Array]:
-    """Return the factors of a fit with the columns that reach many rows and columns first."""
+    """Return the factors of a fit, with the columns first that involve many rows and columns."""
     reach = [np.abs(side).sum(axis=0) for side in (fit.L, fit.R)]
     order = np.argsort(-reach[0] * reach[1], kind="stable")
     return fit.L[:, order], fit.R[:, order]
 
 
 def _count(matrix: Array) -> int:
-    return DRAWS if matrix.size <= LARGE else FEWER
+    return DRAWS if matrix.size <= LARGE else LARGE_DRAWS
 
 
 def _norm(matrix: Array, rng: np.random.Generator) -> float:
@@ -290,7 +299,7 @@ def _leading(matrix: Array, rng: np.random.Generator) -> tuple[Array, float, Arr
         U, s, Vt = np.linalg.svd(matrix, full_matrices=False)
         return U[:, 0], float(s[0]), Vt[0]
     basis = rng.standard_normal((matrix.shape[1], 4))
-    for _ in range(POWER):
+    for _ in range(POWER_STEPS):
         basis = np.linalg.qr(matrix.T @ (matrix @ basis))[0]
     U, s, Vt = np.linalg.svd(matrix @ basis, full_matrices=False)
     return U[:, 0], float(s[0]), basis @ Vt[0]

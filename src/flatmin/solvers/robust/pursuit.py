@@ -19,37 +19,45 @@ __all__ = ["Corrupted", "Pursuit", "pursue", "shortcut"]
 
 Triplets = tuple[Array, Array, Array]
 
-#: The penalty starts at this over the norm of the data, grows by a factor in the first rounds, and stays above a floor.
-FIRST, GROWTH, FLOOR = 1.25, 1.4, 8.0
-#: After the early rounds the penalty is looked at now and then only, and moves by this factor at least and at most.
-EARLY, SELDOM, STEP = 10, 20, 2.0
-#: The penalty is this over a typical singular value, or more.
+#: First and smallest rho, times the norm of the data.
+FIRST_RHO = 1.25
+MIN_RHO = 8.0
+#: Largest growth of rho in each of the early rounds, and the number of these.
+GROWTH = 1.4
+EARLY = 10
+#: Rounds between two later changes of rho, and the factor of a change.
+ADAPT_EVERY = 20
+STEP = 2.0
+#: Smallest rho, times the median singular value.
 SCALE = 0.3
 #: Right singular vectors carried beyond those in use, so that new ones can appear.
 SPARE = 10
-#: Random directions beside them in every round.
+#: Random directions added to them in every round.
 PROBES = 2
-#: Extrapolation begins after this many rounds, if ten of them gain less than this factor.
-BEGIN, SLOW = 30, 0.1
-#: Every so many rounds the gap is computed.
+#: Rounds before extrapolation may begin; it does if the last `EARLY` rounds gain less than this factor.
+PLAIN_ROUNDS = 30
+SLOW = 0.1
+#: Rounds between two computations of the gap.
 CHECK = 5
-#: Beyond the tolerance, rounds go on to this gap as long as they gain much, and for this many times as long otherwise.
-FINE, MORE = 1e-12, 1.5
-#: Rounds that move this little, relatively, move no more.
+#: Gap aimed at beyond the tolerance; slow rounds go on for this many times the rounds up to the tolerance.
+FINE = 1e-12
+EXTRA = 1.5
+#: Relative movement of a round that is rounding.
 STILL = 1e-14
-#: Power steps that find a subspace; the square of the other is the accuracy of a norm that is confirmed.
-CONFIRM, FOUND = 20, 1e-5
+#: Power steps for a subspace; and the accuracy of directions, whose square is that of a confirmed norm.
+POWER_STEPS = 20
+ACCURACY = 1e-5
 #: Errors below this share of the largest are rounding.
 ROUNDING = 1e-9
-#: A dual matrix whose estimated norm is below this is feasible without doubt.
-CLEARLY = 0.98
-#: A singular value smaller than the one before by this factor may end the list, if the objective does not mind.
+#: Estimated norm below which a dual matrix is certainly feasible.
+FEASIBLE = 0.98
+#: Ratio of neighbouring singular values below which the smaller ones are dropped if the objective stays.
 DROP = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Corrupted:
-    """A matrix with gross errors, and what they cost.
+    """A matrix with gross errors, and the weights of errors and noise.
 
     Attributes
     ----------
@@ -58,11 +66,11 @@ class Corrupted:
     seen : ndarray of bool, shape (d1, d2), or None
         Where a cell is observed; None if all are.
     weight : float or None
-        Cost of a unit of error; None in the form with tau.
+        Weight of the errors; None in the form with tau.
     tau : float or None
-        What the errors may amount to.
+        Largest size ‖S‖_1 of the errors.
     noise : float
-        μ: dense noise N beside the errors S costs ``‖N‖² / 2μ``; at 0 there is none.
+        μ: dense noise N costs ``‖N‖² / 2μ``; 0 for data without noise.
     """
 
     Y: Array
@@ -73,7 +81,7 @@ class Corrupted:
 
     @property
     def is_exact(self) -> bool:
-        """Whether there is no noise beside the errors, which cost a weight each."""
+        """Whether there is no dense noise, and the errors have a weight."""
         return self.weight is not None and self.noise == 0
 
     def visible(self, M: Array) -> Array:
@@ -92,12 +100,12 @@ class Corrupted:
         return self.visible(np.clip(state, -level, level)), level
 
     def trivial(self) -> Array:
-        """Return the dual matrix of X = 0, if that should be the answer."""
+        """Return the dual matrix of X = 0."""
         assert self.weight is not None
         return np.clip(self.Y / self.noise, -self.weight, self.weight) if self.noise else self.weight * np.sign(self.Y)
 
     def cost(self, triplets: Triplets) -> float:
-        """Return the objective of ``X = U s Vᵀ``; with tau and without noise, a unit of errors beyond it costs two.
+        """Return the objective of ``X = U s Vᵀ``; with tau and without noise, errors beyond tau have the weight two.
 
         Moving X towards Y by that excess raises the nuclear norm by one a unit at most, so nothing infeasible wins.
         """
@@ -115,7 +123,7 @@ class Corrupted:
         return scale * (float(np.vdot(W, self.Y)) - allowance) - scale**2 * self.noise / 2 * size
 
     def _cost_of_misfit(self, left: Array) -> float:
-        """Return the least cost of errors and noise that add up to what X leaves."""
+        """Return the least cost of errors and noise that add up to a residual."""
         sizes = np.abs(left)
         level = self.weight * self.noise if self.weight is not None else clip_level(sizes, self.tau or 0.0)
         dense = np.minimum(sizes, level)
@@ -134,7 +142,7 @@ class Pursuit:
     W : ndarray, shape (d1, d2)
         The best dual matrix.
     converged : bool
-        Whether their gap is within the tolerance, as far as the pursuit can tell.
+        Whether their estimated gap is within the tolerance.
     history : dict of str to list of float
         One entry a check: ``iteration``, ``seconds``, ``residual`` (how far a round still moves, relatively), ``gap``,
         ``rank``.
@@ -171,26 +179,20 @@ def pursue(
     ----------
     data : Corrupted
         The matrix and what its errors cost; entries of size one at most.
-    clock : Clock
-        Limits on rounds and time.
     tol : float
         Target for the relative gap.
     start : tuple of ndarray, optional
         A matrix X and a dual matrix to start from.
     attempt : Attempt, optional
-        What a short way came to, which is where to start, and what has to be better.
+        The end of `exact_split`: the start, and the first best split.
     most : float
-        Rounds to make, whatever the clock.
-    seed : int
-        Starts the subspace.
-    callback : callable, optional
-        Called after each check with a row of the history.
+        Largest number of rounds.
     """
     rounds, best = _Rounds(data, seed), _Best(data, clock, callback)
     if best.zero(rounds):
         return best.pursuit(tol)
     if attempt is not None:
-        best.offer(rounds, attempt.triplets, attempt.W)
+        best.improve(rounds, attempt.triplets, attempt.W)
         U, s, V = attempt.triplets
         start = (U * s) @ V.T, attempt.W
     state = rounds.first(start)
@@ -201,16 +203,16 @@ def pursue(
         move = image - state
         clock.iterations += 1
         sizes.append(float(np.linalg.norm(move)))
-        slow = len(sizes) > BEGIN and sizes[-1] > SLOW * sizes[-EARLY]
+        slow = len(sizes) > PLAIN_ROUNDS and sizes[-1] > SLOW * sizes[-EARLY]
         if clock.iterations % CHECK == 0 or len(sizes) == most or clock.exhausted:
             still = sizes[-1] <= STILL * float(np.linalg.norm(image))
             gap = best.look(rounds, image, sizes[-1])
             reached = min(reached, len(sizes)) if gap <= tol else np.inf
-            enough = gap <= FINE or (slow and len(sizes) >= MORE * reached)
+            enough = gap <= FINE or (slow and len(sizes) >= EXTRA * reached)
             if (still and searched) or (enough and best.confirm(rounds) <= tol):
                 break
             searched = still or enough
-            if searched:  # perhaps the subspace lacks a direction
+            if searched:  # the subspace may lack a direction
                 rounds.search(image)
         changed = rounds.adapt(image, len(sizes))
         if changed is not None:
@@ -229,12 +231,12 @@ def shortcut(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> tuple[Pursuit | None, Attempt | None]:
-    """Return the exact split that `exact_split` finds, or its end at a limit; or else what `pursue` should improve.
+    """Return the result of `exact_split` if it converged or a limit was reached, or else its end for `pursue`.
 
     Parameters
     ----------
     data : Corrupted
-        A matrix without noise beside its errors; entries of size one at most.
+        A matrix without dense noise; entries of size one at most.
     clock, tol, seed, callback
         As for `pursue`.
     """
@@ -253,13 +255,13 @@ def shortcut(
 
 
 class _Rounds:
-    """The map of a round: its penalty, its subspace, the level of its clip; and X, as the last round left it."""
+    """The map of a round, with rho, the subspace and the level of the clip; and the X of the last round."""
 
     def __init__(self, data: Corrupted, seed: int) -> None:
         self.data, self._rng = data, np.random.default_rng(seed)
         self._basis = self._directions(min(SPARE, *data.Y.shape))
         self._norm = self.reach(data.Y, 5) or 1.0
-        self.rho, self.level = FIRST / self._norm, 0.0
+        self.rho, self.level = FIRST_RHO / self._norm, 0.0
         self.triplets: Triplets = _nothing(data.Y.shape)
 
     def first(self, start: tuple[Array, Array] | None) -> Array:
@@ -269,7 +271,7 @@ class _Rounds:
             X, W = start
             self.level = float(np.max(np.abs(W)))
             self.rho = self._target(self.data.visible(Y - X)) or self.rho
-            for _ in range(CONFIRM):
+            for _ in range(POWER_STEPS):
                 self._shrink(X + W / self.rho)
             return np.asarray(W + self.rho * (Y - X))
         return Y / max(self._norm, 0.0 if weight is None else float(np.max(np.abs(Y))) / weight)
@@ -285,16 +287,16 @@ class _Rounds:
         return image
 
     def search(self, state: Array) -> None:
-        """Look for directions that the subspace lacks."""
+        """Replace the subspace by one that a block Krylov method finds."""
         _, Z = self._clipped(state)
         if 2 * self._basis.shape[1] < min(Z.shape):
-            self._basis = block_triplets(Z, self._basis.shape[1], FOUND, int(self._rng.integers(2**31)))[2]
+            self._basis = block_triplets(Z, self._basis.shape[1], ACCURACY, int(self._rng.integers(2**31)))[2]
 
     def norm(self, W: Array) -> float:
-        """Return the norm of a matrix as a block Krylov iteration finds it: that, or a little less."""
+        """Return the norm of a matrix, or slightly less, by a block Krylov method."""
         if 2 * self._basis.shape[1] >= min(W.shape):
             return float(np.linalg.norm(W, 2))
-        found = block_triplets(W, 1, FOUND, int(self._rng.integers(2**31)), below=CLEARLY)
+        found = block_triplets(W, 1, ACCURACY, int(self._rng.integers(2**31)), below=FEASIBLE)
         return float(found[1].max(initial=0.0))
 
     def _clipped(self, state: Array) -> tuple[Array, Array]:
@@ -307,8 +309,8 @@ class _Rounds:
         return W, Z
 
     def adapt(self, image: Array, count: int) -> Array | None:
-        """Return the state for another penalty, or None if it stays as it is."""
-        if count > EARLY and count % SELDOM:
+        """Return the state for another rho, or None if rho stays."""
+        if count > EARLY and count % ADAPT_EVERY:
             return None
         W, level = self.data.clip(image, self.rho, self.level)
         target = self._target(self.data.visible((image - W) / self.rho))
@@ -322,7 +324,7 @@ class _Rounds:
         return image
 
     def reach(self, W: Array, power: int = 1) -> float:
-        """Return the norm of a matrix, or less: its norm on the subspace after power steps."""
+        """Return a lower bound on the norm of a matrix: its norm on the subspace after power steps."""
         if 2 * self._basis.shape[1] >= min(W.shape):
             return float(np.linalg.norm(W, 2))
         basis = self._probed()
@@ -331,13 +333,13 @@ class _Rounds:
         return float(np.linalg.norm(np.linalg.qr(W @ basis)[0].T @ W, 2))
 
     def _target(self, S: Array) -> float | None:
-        """Return the penalty that turns a typical error, or singular value, into its dual value in one round."""
+        """Return the rho that turns a typical error, or singular value, into its dual value in one round."""
         sizes, s = np.abs(S), self.triplets[1]
         sizes = sizes[sizes > ROUNDING * float(sizes.max())]
         if not sizes.size:
             return None
         typical = SCALE / float(np.median(s)) if s.size else 0.0
-        return max(self.level / float(np.median(sizes)), typical, FLOOR / self._norm)
+        return max(self.level / float(np.median(sizes)), typical, MIN_RHO / self._norm)
 
     def _shrink(self, Z: Array) -> Triplets:
         """Return the singular triplets of Z above 1/ρ, their values reduced by it."""
@@ -358,7 +360,7 @@ class _Rounds:
         return U[:, :kept], s[:kept] - 1 / self.rho, Vt[:kept].T
 
     def _probed(self) -> Array:
-        """Return the subspace with random directions beside it, so that none is out of reach for good."""
+        """Return the subspace with random directions, so that every direction can enter it."""
         return np.hstack([self._basis, self._rng.standard_normal((len(self._basis), PROBES))])
 
     def _directions(self, count: int) -> Array:
@@ -375,18 +377,18 @@ class _Best:
         self._history: dict[str, list[float]] = {}
 
     def zero(self, rounds: _Rounds) -> bool:
-        """Return whether X = 0 is clearly the answer: all data are errors, and their signs make a dual matrix."""
+        """Return whether X = 0 is certainly optimal: the signs of the data are a dual matrix."""
         self._consider(self._triplets)
         if self.data.weight is None:
             return self._cost == 0
         W = self.data.trivial()
-        if rounds.reach(W, CONFIRM) > CLEARLY:
+        if rounds.reach(W, POWER_STEPS) > FEASIBLE:
             return False
         self._W, self._bound = W, self._cost
         return True
 
-    def offer(self, rounds: _Rounds, triplets: Triplets, W: Array) -> None:
-        """Take a matrix and a dual matrix for the best, if they are better."""
+    def improve(self, rounds: _Rounds, triplets: Triplets, W: Array) -> None:
+        """Keep a matrix and a dual matrix if they are better."""
         self._consider(triplets)
         level = float(max(W.max(), -W.min()))
         norm = max(rounds.norm(W), level / self.data.weight if self.data.weight else 0.0)
@@ -395,7 +397,7 @@ class _Best:
             self._bound, self._W, self._level = bound, W, level
 
     def look(self, rounds: _Rounds, image: Array, size: float) -> float:
-        """Return the relative gap after a look at where a round has come."""
+        """Return the relative gap after a round, and record it."""
         W, level = self.data.clip(image, rounds.rho, rounds.level)
         bound = self.data.bound(W, level, rounds.reach(W, 2))
         if bound > self._bound:
@@ -412,7 +414,7 @@ class _Best:
         return self._gap
 
     def pursuit(self, tol: float) -> Pursuit:
-        """Return the end, without singular values that do not pay."""
+        """Return the end, without singular values that do not lower the objective."""
         s = self._triplets[1]
         for rank in 1 + np.flatnonzero(s[1:] < DROP * s[:-1]):
             U, s, V = self._triplets

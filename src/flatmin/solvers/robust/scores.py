@@ -1,4 +1,4 @@
-"""Rows with gross errors and holes on a known subspace: one robust regression a row, all together."""
+"""Robust regression of rows with gross errors and missing cells on a known subspace."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from flatmin.solvers.robust.least_squares import BLOCK, REJECTED, row_coefficien
 
 __all__ = ["robust_coefficients"]
 
-#: Rounds of the alternating directions, then of reweighting.
-ROUNDS, SHARPENED = 200, 60
-#: The width within which reweighting counts residuals fully falls by this factor a round.
+#: Rounds of the alternating directions, and of reweighting after them.
+ROUNDS = 200
+REWEIGHTINGS = 60
+#: Factor by which the width of full weights falls in a round of reweighting.
 FALL = 0.6
-#: Residuals are exact to this share of the size of the row, and told from errors at the root of it.
+#: Residuals below this share of the size of a row are exact, and those above its square root are errors.
 EXACT = 1e-12
-#: So often are gross errors left out anew.
+#: Rejections of gross errors.
 REJECTIONS = 10
 
 
@@ -33,17 +34,17 @@ def robust_coefficients(
     Parameters
     ----------
     Y : ndarray, shape (n, d)
-        Rows; what stands in missing cells does not count.
+        Rows; values of missing cells do not count.
     seen : ndarray of bool, shape (n, d)
         Which cells are observed.
     R : ndarray, shape (d, r)
-        Spans the subspace.
+        A basis of the subspace.
     level : float
-        Of Huber's loss.
+        The level of Huber's loss.
     sigma : float, optional
         Standard deviation of the noise.
     ridge : float
-        What ``‖t‖²`` costs in least squares; decides where a row has too few cells.
+        Weight of ``‖t‖²`` in least squares, which determines rows with too few cells.
 
     Examples
     --------
@@ -95,7 +96,7 @@ def _reweighted(Y: Array, seen: Array, R: Array, T: Array, last: Array, ridge: f
     """Minimise Huber's loss by reweighted least squares, its level falling to the last one."""
     sizes = np.where(seen, np.abs(Y - T @ R.T), 0.0)
     widths = np.maximum(last, np.max(sizes, axis=1, initial=0.0)[:, None])
-    for _ in range(SHARPENED):
+    for _ in range(REWEIGHTINGS):
         sizes = np.abs(Y - T @ R.T)
         weights = np.minimum(1.0, np.divide(widths, sizes, out=np.ones_like(sizes), where=sizes > 0))
         T, widths = row_coefficients(Y, seen * weights, R, ridge), np.maximum(FALL * widths, last)

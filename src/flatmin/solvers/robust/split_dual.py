@@ -1,4 +1,4 @@
-"""The dual matrix of an exact split: the signs of its errors, and beside them what is nearest to that of the rounds."""
+"""The dual matrix of an exact split: the signs of the errors, and on the other cells a corrected one of the rounds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from flatmin.solvers.robust.penalty_rounds import Rounds, Triplets
 
 __all__ = ["correct", "write_signs"]
 
-#: The dual matrix is corrected to this accuracy in so many steps; where it leaves its bounds, so often, if it leaves
-#: them by no more than this factor.
-DUAL, DUAL_STEPS, MENDS, FAR = 1e-12, 40, 20, 1.5
-#: Entries beyond this share of the bound are reflected there, so that the next correction has room.
+#: Accuracy of a correction of the dual matrix, and its conjugate gradient steps.
+ACCURACY = 1e-12
+STEPS = 40
+#: Number of corrections while entries exceed their bound, by at most this factor.
+MAX_CORRECTIONS = 20
+MAX_EXCESS = 1.5
+#: Entries beyond the bound are reflected at this share of it, which leaves room for the next correction.
 INSIDE = 0.98
-#: The norm beside the tangent space is found to the square of this; where it is below the other, only roughly.
-NORM, CLEARLY = 1e-3, 0.9
+#: Accuracy of directions, whose square is that of the norm outside the tangent space; norms below the second number
+#: are certainly feasible, and found only roughly.
+NORM_ACCURACY = 1e-3
+FEASIBLE = 0.9
 
 
 def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W: Array) -> float:
@@ -44,14 +49,14 @@ def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W
 def correct(rounds: Rounds, triplets: Triplets, W: Array, free: Array, cost: float, tol: float, clock: Clock) -> float:
     """Correct W on free cells, in place, until ``P_T W = U Vᵀ`` within its bounds; return the bound it proves."""
     passes, (U, _, V), weight = rounds.passes, triplets, rounds.weight
-    bound, limit = -np.inf, FAR * weight
-    for _ in range(MENDS):
+    bound, limit = -np.inf, MAX_EXCESS * weight
+    for _ in range(MAX_CORRECTIONS):
         F, E = projected(U, passes.products(W, V), passes.adjoint_products(W, U))
         right = -F, V - E
-        accuracy = DUAL / max(float(np.sqrt(product(right, right))), DUAL)
-        H, reached = least_squares(passes, free, U, V, right, accuracy, DUAL_STEPS)
+        accuracy = ACCURACY / max(float(np.sqrt(product(right, right))), ACCURACY)
+        H, reached = least_squares(passes, free, U, V, right, accuracy, STEPS)
         passes.add(np.hstack([U, H[0]]), np.hstack([H[1], V]), free, W)
-        norm, largest = max(1.0, _norm_beside(rounds, W, U, V)), float(max(W.max(), -W.min()))
+        norm, largest = max(1.0, _norm_outside(rounds, W, U, V)), float(max(W.max(), -W.min()))
         bound = float(np.vdot(W, passes.Y) / max(norm, largest / weight))
         if cost - bound <= tol * cost or not weight < largest <= limit or not reached or clock.out_of_time:
             break
@@ -68,7 +73,7 @@ def _reflect(W: Array, free: Array, weight: float) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Beside:
+class _Outside:
     """W between the complements of U and V, by its products."""
 
     passes: RowPasses
@@ -83,7 +88,7 @@ class _Beside:
         return (d2, d1) if self.turned else (d1, d2)
 
     @property
-    def T(self) -> _Beside:
+    def T(self) -> _Outside:
         return replace(self, turned=not self.turned)
 
     def __matmul__(self, block: Array) -> Array:
@@ -93,9 +98,9 @@ class _Beside:
         return np.asarray(image - last @ (last.T @ image))
 
 
-def _norm_beside(rounds: Rounds, W: Array, U: Array, V: Array) -> float:
+def _norm_outside(rounds: Rounds, W: Array, U: Array, V: Array) -> float:
     """Return the norm of W between the complements of U and V, or a little less."""
     if min(W.shape) <= U.shape[1]:
         return 0.0
-    beside, seed = _Beside(rounds.passes, W, U, V), int(rounds.rng.integers(2**31))
-    return float(block_triplets(beside, 1, NORM, seed, below=CLEARLY)[1].max(initial=0.0))
+    outside, seed = _Outside(rounds.passes, W, U, V), int(rounds.rng.integers(2**31))
+    return float(block_triplets(outside, 1, NORM_ACCURACY, seed, below=FEASIBLE)[1].max(initial=0.0))

@@ -33,10 +33,6 @@ def amplitude_start(measurement: CodedDiffraction, b: Array, clock: Clock, seed:
         The map, of q ≥ 2 masks.
     b : ndarray, shape (m,)
         Intensities; negative ones count as zero.
-    clock : Clock
-        Its time limit is respected.
-    seed : int
-        Draws the vector that Lanczos starts from.
     """
     intensity = np.maximum(b, 0).reshape(measurement.masks.shape)
     if not intensity.any():

@@ -33,10 +33,6 @@ def another_interpolant(
         The data.
     U : ndarray, shape (d, k)
         The factor of the known interpolant.
-    clock : Clock
-        Limits, and the count of steps.
-    seed : int
-        Draws the starts.
     attempts : int
         How many starts to try.
 

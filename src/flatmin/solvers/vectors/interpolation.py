@@ -103,18 +103,12 @@ def interpolate(
         A map with ``is_rank_one``; whitened maps converge faster.
     b : ndarray, shape (m,)
         The data; negative values cannot be fitted and are taken as they are.
-    clock : Clock
-        Limits, and the count of steps.
     max_rank : int, optional
         The largest number of columns.
     tol : float
         A relative residual up to this one counts as a fit; fits are polished to rounding.
-    seed : int
-        Starts the Lanczos iterations, where there are any.
     start : ndarray, shape (d, k), optional
         A factor to start from.
-    callback : callable, optional
-        Called after every step with a dict of iteration, seconds, residual and rank.
     width : int, optional
         The number of columns to start with, 1 unless told.
 

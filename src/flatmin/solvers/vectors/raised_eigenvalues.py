@@ -27,8 +27,6 @@ def raise_lowest(complement: Complement, dual: Array, seed: int) -> Array:
         Where A*(λ) shall be positive.
     dual : ndarray, shape (m,)
         Where to start, its smallest eigenvalue not far below zero.
-    seed : int
-        Starts the Lanczos iterations.
 
     Returns
     -------

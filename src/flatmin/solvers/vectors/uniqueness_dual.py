@@ -49,8 +49,6 @@ def uniqueness_dual(
         A map with ``is_rank_one``, whitened.
     U : ndarray, shape (d, r)
         The factor of the interpolant in the same coordinates, of full rank.
-    seed : int
-        Draws samples, and starts the Lanczos iterations.
     time_limit : float, optional
         Seconds after which no further improvement is tried.
 
