@@ -1,7 +1,5 @@
 """Observed entries without what offsets explain."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any

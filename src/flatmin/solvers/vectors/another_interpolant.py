@@ -1,7 +1,5 @@
 """A second positive semidefinite matrix that fits measurements ``x_i x_i*``: in hand, it refutes uniqueness."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -1,7 +1,5 @@
 """Positive semidefinite matrices measured by vectors: any fit is flat, so find one and prove it the only one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from flatmin._core.arrays import Array

@@ -5,8 +5,6 @@ matrix that fits such data is flat, so all there is to find is a fit; whether it
 (`flatmin.solvers.vectors.uniqueness_dual`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
