@@ -11,30 +11,7 @@ from flatmin.errors import InputError
 from flatmin.lab import Evidence, Result, write_report
 from flatmin.lab.claims import Claim
 from tests.lab.experiments import recipe_of
-from tests.lab.findings import PROVENANCE, all_evidence, of_curves, of_nothing
-from tests.report.test_page import check as check_without_script
-
-SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
-
-
-def check(html: str) -> str:
-    """Assert that a page is sound, with one script of its own at most, and return its text."""
-    assert html.count("<script") <= 1
-    return check_without_script(SCRIPT.sub("", html))
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    """The page about all evidence, with a command that has nowhere to break."""
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    command = f"flatmin report {'a-directory-without-any-space-' * 6}"
-    write_report(path, all_evidence(), provenance=PROVENANCE, command=command, notes=["A note for the reader."])
-    return path
-
-
-@pytest.fixture(scope="module")
-def html(file):
-    return file.read_text(encoding="utf-8")
+from tests.lab.findings import check, of_curves, of_nothing
 
 
 def test_bad_evidence_and_bad_places_are_one_sentence(tmp_path):

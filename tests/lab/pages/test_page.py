@@ -19,40 +19,16 @@ from flatmin.lab.displays import CurvesDisplay
 from flatmin.lab.pages.findings import Finding, in_words
 from flatmin.lab.pages.page import experiments_page
 from flatmin.report.words import number
-from tests.lab.findings import EVIL, PROVENANCE, all_evidence, of_curves, of_map
+from tests.lab.findings import EVIL, SCRIPT, all_evidence, check, of_curves, of_map
 from tests.report.chromium import BROWSER, Chromium
-from tests.report.test_page import check as check_without_script
 
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="no chromium, chromium-browser or google-chrome to open the page"
 )
 
 
-SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
-
-
 #: Where pictures of the page are kept.
 PICTURES = Path(os.environ.get("FLATMIN_SCREENSHOTS") or Path(__file__).parents[3] / "artifacts" / "screenshots")
-
-
-def check(html: str) -> str:
-    """Assert that a page is sound, with one script of its own at most, and return its text."""
-    assert html.count("<script") <= 1
-    return check_without_script(SCRIPT.sub("", html))
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    """The page about all evidence, with a command that has nowhere to break."""
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    command = f"flatmin report {'a-directory-without-any-space-' * 6}"
-    write_report(path, all_evidence(), provenance=PROVENANCE, command=command, notes=["A note for the reader."])
-    return path
-
-
-@pytest.fixture(scope="module")
-def html(file):
-    return file.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

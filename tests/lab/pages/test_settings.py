@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
-import pytest
-
-from flatmin.lab import Evidence, Result, recipes, write_report
+from flatmin.lab import Evidence, Result, recipes
 from flatmin.lab.pages.findings import Finding
 from flatmin.lab.pages.page import experiments_page
 from flatmin.lab.pages.settings import settings_of, size_of
-from tests.lab.findings import EVIL, PROVENANCE, all_evidence, of_curves, of_map, of_nothing
-from tests.report.test_page import check as check_without_script
-
-SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
-
-
-def check(html: str) -> str:
-    """Assert that a page is sound, with one script of its own at most, and return its text."""
-    assert html.count("<script") <= 1
-    return check_without_script(SCRIPT.sub("", html))
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    """The page about all evidence, with a command that has nowhere to break."""
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    command = f"flatmin report {'a-directory-without-any-space-' * 6}"
-    write_report(path, all_evidence(), provenance=PROVENANCE, command=command, notes=["A note for the reader."])
-    return path
-
-
-@pytest.fixture(scope="module")
-def html(file):
-    return file.read_text(encoding="utf-8")
+from tests.lab.findings import EVIL, check, of_curves, of_map, of_nothing
 
 
 def test_an_unfinished_sweep_says_so_and_how_much_is_there():

@@ -15,25 +15,9 @@ from flatmin.lab.rank_correlation import FEWEST_PAIRS
 from flatmin.lab.recipes import equally_flat, training
 from flatmin.lab.recipes._exact_fit import exact_fit
 from tests.imports import WITHOUT_TORCH
+from tests.lab.recipes.test_exact_fit import drawn, measured
 
 FREE = [name for name, model in training.MODELS.items() if not model.determined]
-
-
-def measured(problem, factors):
-    """Return ``⟨A_i, X⟩`` by explicit matrices."""
-    U = factors[0]
-    if len(factors) == 1:
-        X = U @ U.conj().T
-    elif isinstance(problem.parametrization, fm.SignedGram):
-        X = U @ U.T - factors[1] @ factors[1].T
-    else:
-        X = U @ factors[1].T
-    return np.einsum("mij,ij->m", problem.measurement.matrices().conj(), X).real
-
-
-def drawn(name, d=5, multiple=1.0, seed=3):
-    model = equally_flat.MODELS[name]
-    return model.draw(d, round(multiple * model.degrees(d)), seed)
 
 
 def null_direction(problem):
