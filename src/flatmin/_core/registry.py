@@ -1,7 +1,5 @@
 """Registry: the named objects of one kind, so that an addition needs no change anywhere else."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points

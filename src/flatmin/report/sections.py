@@ -1,7 +1,5 @@
 """The page about one solution: its sections and their order."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version

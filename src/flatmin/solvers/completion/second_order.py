@@ -1,7 +1,5 @@
 """Newton's method for penalised completion, where alternating least squares becomes slow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The lowest rank that fits, by log-det reweighting: not flat, and never called so."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """OffsetFree: observed entries after the elimination of offsets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any

@@ -1,7 +1,5 @@
 """Levenberg–Marquardt steps for the least squares of ``|U* x_i|² − b_i``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property

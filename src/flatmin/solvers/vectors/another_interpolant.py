@@ -1,7 +1,5 @@
 """Search for a second positive semidefinite matrix that fits, which refutes uniqueness."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -1,7 +1,5 @@
 """The complement of the columns that a uniqueness dual vanishes on, and the linear algebra of such duals."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Positive semidefinite matrices measured by vectors: every fit is flat, so the solver proves that it is unique."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from flatmin._core.arrays import Array

@@ -5,8 +5,6 @@ matrix that fits such data is flat, so it suffices to find a fit. Whether it is 
 (`flatmin.solvers.vectors.uniqueness_dual`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
