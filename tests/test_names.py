@@ -73,7 +73,6 @@ PENDING_WORDS = {
     "cli/commands/report.py",
     "cli/commands/sweep.py",
     "cli/pace.py",
-    "solvers/robust/pursuit.py",
 }
 
 
