@@ -1,7 +1,5 @@
 """Statistical dimensions of descent cones: the numbers of Gaussian measurements that convex penalties need."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm

@@ -1,7 +1,5 @@
 """Estimates on logarithmic scales with intervals: geometric means, ratios and exponents of power laws."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any

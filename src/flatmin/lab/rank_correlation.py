@@ -1,7 +1,5 @@
 """Spearman's rank correlation: over pairs, over groups of pairs with intervals, and claims about its mean."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -12,8 +12,6 @@
 One or several ``[[grid]]`` replace the whole grid: each is a block with the values of every parameter.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

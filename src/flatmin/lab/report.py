@@ -1,7 +1,5 @@
 """Writing the HTML page of experiments."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence

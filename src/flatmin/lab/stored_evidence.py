@@ -1,7 +1,5 @@
 """Evidence from stores: the results that sweeps have kept in one store or in a directory of stores, read only."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -265,7 +265,7 @@ class Fit:
 
     @classmethod
     def from_residual(cls, data: Array, residual: Array, sizes: Array, norm: float, dual: Array) -> Fit:
-        """Return the fit of ``A(X) − b`` to data b, given the sizes of the whitened measurements and ``norm = ‖Z‖_F``."""
+        """Return the fit of ``A(X) − b`` to b, given the sizes of the whitened measurements and ``norm = ‖Z‖_F``."""
         comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
         size = float(np.linalg.norm(residual))
         moved = float(np.linalg.norm(dual)) * size

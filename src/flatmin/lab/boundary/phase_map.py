@@ -1,7 +1,5 @@
 """Phase maps: successes of an experiment by cell, in columns along the parameter of its transition."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

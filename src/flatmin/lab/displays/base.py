@@ -1,7 +1,5 @@
 """Display: the base class of figures of evidence, with an alternative text and a table of the plotted numbers."""
 
-from __future__ import annotations
-
 import math
 import re
 from abc import ABC, abstractmethod

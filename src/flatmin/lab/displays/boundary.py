@@ -1,7 +1,5 @@
 """Display of boundaries between failure and success, in units of the scale."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self

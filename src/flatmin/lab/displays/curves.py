@@ -1,7 +1,5 @@
 """Display of a metric against a parameter, with intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self

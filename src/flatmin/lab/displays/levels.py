@@ -1,7 +1,5 @@
 """Levels of parameters: their names, their order, and their positions on an axis."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Display of a phase map: success rates over two parameters, with the boundary."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """Display of one metric against another, one point per trial."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """Summaries of repetitions: mean, share, geometric mean or median, with a 95 % interval."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

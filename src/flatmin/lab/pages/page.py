@@ -1,7 +1,5 @@
 """The page of experiments: claims with verdicts, figures, and settings."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The page about a race: verdict, medians, charts, trials, and the proof of the flattest value."""
 
-from __future__ import annotations
-
 import math
 import platform
 from collections.abc import Mapping, Sequence
