@@ -11,7 +11,7 @@ from scipy.stats import t as student
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.lab import Evidence, Result, Store, recipes, sweep
-from flatmin.lab.rank_correlation import FEWEST_PAIRS
+from flatmin.lab.rank_correlation import MIN_PAIRS
 from flatmin.lab.recipes import equally_flat, training
 from flatmin.lab.recipes._exact_fit import exact_fit
 from tests.imports import WITHOUT_TORCH
@@ -257,7 +257,7 @@ def test_training_holds_if_it_is_as_claimed_and_is_open_without_enough():
     recipe = recipes.find("training")
     assert set(verdicts(recipe, rising).values()) == {"holds"}
     assert {claim.verdict for claim in recipe.judge(Evidence(recipe, []))} == {"undecided"}
-    few = evidence_of(recipe, rising).select(algorithm=ALGORITHMS[: FEWEST_PAIRS - 1])
+    few = evidence_of(recipe, rising).select(algorithm=ALGORITHMS[: MIN_PAIRS - 1])
     assert {claim.verdict for claim in recipe.judge(few) if "correlation" in claim.text} == {"undecided"}
 
 

@@ -256,10 +256,6 @@ def _scatter(ranking: Ranking, title: str) -> ScatterDisplay:
         clouds=clouds,
         x_log=True,
         y_log=True,
-        diagonal="",
-        factor=1.0,
-        left_out=0,
-        at_edge=0,
         x_label=f"{COLUMN_NAMES[ranking.compared]} at the end",
         y_label="error on the test set" if ranking.result.flattest is None else "relative error",
     )
