@@ -1,7 +1,5 @@
 """Conversion of user input to arrays and numbers; each failure is one sentence."""
 
-from __future__ import annotations
-
 import math
 import operator
 from typing import Any

@@ -1,7 +1,5 @@
 """The command line: it reads files, calls the library and writes results."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import threading
@@ -73,5 +71,4 @@ def _end_cleanly_when_terminated() -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """The answer in the format of the input: a completed table, a picture or frames."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Hints that a solution may fit noise, with the option that allows for it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin.losses import Absolute

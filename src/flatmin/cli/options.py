@@ -1,7 +1,5 @@
 """Options that several commands share: the problem's file, and messages that name the option that was typed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace

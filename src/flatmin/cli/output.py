@@ -1,7 +1,5 @@
 """The directory of results, which is written as a whole or not at all."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The fields of ``summary.json``, and their output as JSON and as a table."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The table that ``flatmin recover`` prints: fit, flatness, uniqueness and the files of results."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

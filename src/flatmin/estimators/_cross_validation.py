@@ -1,7 +1,5 @@
 """Estimators that choose penalty and metric by cross-validation."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """`estimator`: the class decorator that declares the parameters of an estimator and completes its docstring."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field, fields
 from inspect import cleandoc

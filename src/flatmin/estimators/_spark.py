@@ -1,7 +1,5 @@
 """`MatrixCompletion` with ``engine="spark"``: its input, and the parameters that Spark's ALS supports."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,15 +69,15 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
     if alpha == 0:
         raise InputError("alpha is 0 with engine='spark', expected a positive number: only engine='local' fits exactly")
     asked = {
-        "input": (("triples",), "tables need engine='local'"),
+        "input": (("triples",), "tables are for engine='local'"),
         "metric_power": ((1,), "Spark's ALS has only the flat penalty"),
-        "refit": (("auto", False), "Spark's ALS is always penalised"),
+        "refit": (("auto", False), "a refit is not penalised, but Spark's ALS is"),
         "offsets": (("auto", "none"), "subtract offsets from the values first, or use engine='local'"),
-        "offset_alpha": (("auto",), "the fit has no offsets"),
+        "offset_alpha": (("auto",), "there are no offsets"),
         "scale": (("auto", False), "triples have one unit"),
         "missing_values": ((np.nan,), "triples have no missing cells"),
         "add_indicator": ((False,), "triples have no missing cells"),
-        "keep_empty_features": ((False,), "every column of triples has a value"),
+        "keep_empty_features": ((False,), "triples have no empty columns"),
         "stop": (("gap",), "it sweeps until the gap is small, or max_iter is reached"),
     }
     for name, (allowed, reason) in asked.items():

@@ -1,7 +1,5 @@
 """Linear and constant terms that are fitted jointly with a matrix and not penalised."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Self
 

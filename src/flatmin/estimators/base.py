@@ -1,7 +1,5 @@
 """Base classes of the estimators: solving a problem, reporting the solution, and checking samples and weights."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from abc import abstractmethod

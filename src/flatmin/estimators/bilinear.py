@@ -1,7 +1,5 @@
 """Bilinear regression on pairs of feature vectors: ``y = aᵀ M b + c`` with M of low rank."""
 
-from __future__ import annotations
-
 from typing import Self
 
 import numpy as np

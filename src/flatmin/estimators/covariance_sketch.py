@@ -1,7 +1,5 @@
 """Covariance estimation from quadratic sketches ``y_i = x_iᵀ Σ x_i``."""
 
-from __future__ import annotations
-
 from typing import Self
 
 import numpy as np

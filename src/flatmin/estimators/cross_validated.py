@@ -1,7 +1,5 @@
 """Regressors with penalty and metric chosen by cross-validation, for prediction if the rank is not exactly low."""
 
-from __future__ import annotations
-
 from flatmin.estimators._cross_validation import CrossValidated
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators.bilinear import BilinearRegressor

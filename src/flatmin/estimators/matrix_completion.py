@@ -1,7 +1,5 @@
 """Matrix completion of tables with missing cells and of triples (row, column, value)."""
 
-from __future__ import annotations
-
 from dataclasses import field
 from typing import Any, Self
 

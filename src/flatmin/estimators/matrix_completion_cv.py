@@ -1,7 +1,5 @@
 """Matrix completion with penalty and metric chosen by cross-validation over cells."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Phase retrieval: a signal from the intensities of its linear measurements."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any, ClassVar, Self
 

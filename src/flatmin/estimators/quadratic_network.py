@@ -1,7 +1,5 @@
 """Regression with a quadratic form of low rank: a network with one hidden layer and quadratic activation."""
 
-from __future__ import annotations
-
 from typing import Self
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Robust principal components of tables with gross errors, noise and missing cells."""
 
-from __future__ import annotations
-
 from dataclasses import field, replace
 from typing import Any, Self
 

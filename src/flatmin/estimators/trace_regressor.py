@@ -1,7 +1,5 @@
 """Trace regression: ``y_i = ⟨X_i, M⟩ + c`` with a coefficient matrix M of low rank."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Self
 
 import numpy as np

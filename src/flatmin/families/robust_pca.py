@@ -1,7 +1,5 @@
 """Robust PCA: a matrix of low rank with gross errors in some of the observed cells."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

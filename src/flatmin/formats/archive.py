@@ -1,7 +1,5 @@
 """The ``.npz`` files of problems, and of solutions from any program."""
 
-from __future__ import annotations
-
 import json
 import tokenize
 import zipfile

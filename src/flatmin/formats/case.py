@@ -1,7 +1,5 @@
 """Case: a problem as read from a file, with the truth and the document it came from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

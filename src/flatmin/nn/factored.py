@@ -1,7 +1,5 @@
 """A factored model, with any measurement and parametrization, as a PyTorch module."""
 
-from __future__ import annotations
-
 import inspect
 from contextlib import suppress
 from typing import Any

@@ -1,7 +1,5 @@
 """Rescaling two layers against each other: the function stays the same, and sharpness takes any value."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence

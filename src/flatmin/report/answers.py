@@ -1,7 +1,5 @@
 """The recovered unknown in pictures for any family, and its unmeasured rows and columns."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

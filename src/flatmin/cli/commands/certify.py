@@ -1,7 +1,5 @@
 """``flatmin certify`` and ``flatmin flatness``: the quality of a solution from any program."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections.abc import Iterator

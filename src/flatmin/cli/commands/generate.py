@@ -1,7 +1,5 @@
 """``flatmin generate``: write a random problem whose solution is known."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from inspect import signature

@@ -1,7 +1,5 @@
 """Completer: the base class of completion estimators, for tables and triples."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import replace
 from typing import Any, Self

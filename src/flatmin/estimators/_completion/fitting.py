@@ -1,7 +1,5 @@
 """Fits to observed cells at a given strength, at that of the noise, or at the best one for held-out cells."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self

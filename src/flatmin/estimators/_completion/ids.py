@@ -1,7 +1,5 @@
 """Ids of rows and columns: numbers, strings or dates, in arrays, lists and data frames."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

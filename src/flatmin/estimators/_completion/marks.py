@@ -1,7 +1,5 @@
 """`marked`: tables with NaN in missing cells; cells that are not numbers raise an error that names the column."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

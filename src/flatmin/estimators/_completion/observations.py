@@ -1,7 +1,5 @@
 """Observations: the observed cells of a matrix with offsets, and the problems of all or some of them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -58,10 +56,10 @@ class Strengths:
         """Whether the model has any offset."""
         return self.constant or self.rows is not None or self.columns is not None
 
-    def over(self, weight: float) -> Strengths:
+    def over(self, weight: float) -> Self:
         """Return the penalties relative to observations of a given weight."""
         rows, columns = (k if k is None or isinstance(k, str) else k / weight for k in (self.rows, self.columns))
-        return Strengths(self.constant, rows, columns)
+        return replace(self, rows=rows, columns=columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +98,7 @@ class Observations:
         """The problem without offsets or weights, by which the cells are dealt into folds."""
         return Problem(self.entries, self.values)
 
-    def like(self, model: OffsetModel) -> Observations:
+    def like(self, model: OffsetModel) -> Self:
         """Return the same observations with the strengths of a model."""
         return replace(self, strengths=Strengths(model.constant, model.rows, model.columns))
 
@@ -111,7 +109,7 @@ class Observations:
         plain = Entries(self.entries.rows, self.entries.cols, self.entries.shape)
         return self.model.fit(self.values - plain.forward_factors(*factors))
 
-    def take(self, index: Array) -> Observations:
+    def take(self, index: Array) -> Self:
         """Return a part of the observations."""
         return replace(self, entries=self.entries.take(index), values=self.values[index])
 

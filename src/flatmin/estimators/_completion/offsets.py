@@ -1,7 +1,5 @@
 """Joint fits of a matrix and offsets: exact, at a given strength, or at the strength that follows from the noise."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """RowModel: rows of a matrix from their observed entries, given the factors of its columns."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self

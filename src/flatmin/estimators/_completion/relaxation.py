@@ -1,7 +1,5 @@
 """Relaxation: the choice of a refit, a weaker penalty or offsets alone by the error on held-out cells."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any

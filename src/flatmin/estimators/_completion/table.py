@@ -1,7 +1,5 @@
 """Tables with missing cells: their observed cells, and the units of their columns."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

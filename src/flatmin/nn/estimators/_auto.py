@@ -1,7 +1,5 @@
 """Automatic choice between Hutch++ and Hutchinson's estimator."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reductions over the processes of a data-parallel job."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """A model as a function of its parameters, evaluated without changing the model or the random generators."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar

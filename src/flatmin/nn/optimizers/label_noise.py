@@ -1,7 +1,5 @@
 """Label noise: every step draws new noise on the targets."""
 
-from __future__ import annotations
-
 import weakref
 from typing import Any
 

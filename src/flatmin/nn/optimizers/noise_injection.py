@@ -1,7 +1,5 @@
 """Symmetric noise injection: gradients at weights with random noise added and subtracted."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Sharpness-aware minimization: the gradient at the worst nearby weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Scaled gradient descent: the gradient of each factor is preconditioned by the Gram matrix of the other."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

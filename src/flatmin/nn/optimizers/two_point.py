@@ -1,7 +1,5 @@
 """Two-point random perturbation: training with values of the loss only, without its gradient."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Decoupled weight decay for any optimizer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Traces of the Hessian of a loss, or of its Gauss-Newton part, for any network and any data."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Unpack

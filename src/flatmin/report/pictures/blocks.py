@@ -1,7 +1,5 @@
 """Block: evenly spaced rows and columns of a matrix for a picture, computed from the factors alone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

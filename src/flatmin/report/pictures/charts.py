@@ -1,7 +1,5 @@
 """Charts for particular families: signals, pairs of outputs, signed bars and histograms."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 Charts are drawn with placeholder colours that become CSS variables. Text stays text, in the font of the page.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import re

@@ -1,7 +1,5 @@
 """Pictures for every family: heat maps, singular values, convergence, and images as PNG files."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Mapping, Sequence

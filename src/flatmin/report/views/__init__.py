@@ -13,5 +13,4 @@ def view_of(name: str) -> View:
     return _VIEWS.find(name) if name in _VIEWS.names() else View()
 
 
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """View: the parts of a report that a family can define."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

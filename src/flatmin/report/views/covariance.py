@@ -1,7 +1,5 @@
 """View of covariance estimation: the matrix, its eigenvalues, and the variance by direction."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

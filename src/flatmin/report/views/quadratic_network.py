@@ -1,7 +1,5 @@
 """View of quadratic networks: outputs of teacher and student, and the hidden neurons with their signs."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

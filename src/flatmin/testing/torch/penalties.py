@@ -1,7 +1,5 @@
 """`check_penalty`: a statistical test that a trace penalty and its gradient are unbiased."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
