@@ -77,31 +77,21 @@ def wilson(successes: Any, trials: Any, level: float = 0.95) -> tuple[Array, Arr
 
 @dataclass(frozen=True)
 class Boundary:
-    """A boundary in units of the scale.
-
-    Attributes
-    ----------
-    value, low, high : float
-        The posterior median of c and the ends of its band.
-    width : float
-        The median of w; the success probability rises from 27 % to 73 % over twice this width.
-    inside : bool
-        Whether the band lies within the points with trials. If not, the trials do not show the boundary.
-    trials : int
-        The number of trials.
-    """
+    """A boundary in units of the scale: the posterior median ``value`` of c with the band from ``low`` to ``high``."""
 
     value: float
     low: float
     high: float
+    #: The median of w; the success probability rises from 27 % to 73 % over twice this width.
     width: float
+    #: Whether the band lies within the points with trials. If not, the trials do not show the boundary.
     inside: bool
+    #: The number of trials.
     trials: int
 
     def times(self, scale: float) -> Boundary:
         """Return the boundary in other units."""
-        value, low, high, width = (scale * end for end in (self.value, self.low, self.high, self.width))
-        return Boundary(value, low, high, width, self.inside, self.trials)
+        return Boundary(*(scale * x for x in (self.value, self.low, self.high, self.width)), self.inside, self.trials)
 
     def __str__(self) -> str:
         return f"{number(self.value)} ({number(self.low)} to {number(self.high)})"
