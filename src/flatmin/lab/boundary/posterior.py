@@ -91,7 +91,8 @@ class Boundary:
 
     def times(self, scale: float) -> Boundary:
         """Return the boundary in other units."""
-        return Boundary(*(scale * x for x in (self.value, self.low, self.high, self.width)), self.inside, self.trials)
+        value, low, high, width = (scale * end for end in (self.value, self.low, self.high, self.width))
+        return Boundary(value, low, high, width, self.inside, self.trials)
 
     def __str__(self) -> str:
         return f"{number(self.value)} ({number(self.low)} to {number(self.high)})"

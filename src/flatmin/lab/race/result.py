@@ -15,9 +15,10 @@ __all__ = ["COLUMNS", "CURVES", "Description", "RaceResult"]
 
 #: The quantities that the referee observes along a run.
 OBSERVED = ("loss", "scaled_trace", "flatness_gap", "relative_error")
+#: The last fields of a row: the structure of the trained model, the cost and the settings of the run.
+LAST = ("rank", "balance", "gradients", "seconds", "step_size", "strength")
 #: The fields of a row of the table, in order.
-COLUMNS = ("competitor", "seed", "diverged", *OBSERVED)
-COLUMNS += ("rank", "balance", "gradients", "seconds", "step_size", "strength")
+COLUMNS = ("competitor", "seed", "diverged", *OBSERVED, *LAST)
 #: The arrays of a trajectory: gradient counts, and the observations there.
 CURVES = ("gradients", *OBSERVED)
 
