@@ -1,9 +1,9 @@
-"""Matrix Market files ``.mtx``. Known are the stored entries (coordinate layout) or those not NaN (array layout)."""
+"""MatrixMarket: files ``.mtx``, sparse with stored entries as known cells, or dense with NaN in missing cells."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class MatrixMarket(Document):
     Completed and low-rank matrices are written in the array layout, gross errors in the coordinate layout.
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = (".mtx",)
+    suffixes = (".mtx",)
 
     @classmethod
     def read(cls, path: Path, mask: Path | None = None) -> MatrixMarket:

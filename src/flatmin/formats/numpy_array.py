@@ -1,9 +1,8 @@
-"""NumPy files ``.npy``, in which NaN is missing."""
+"""NumpyArray: files ``.npy`` with NaN in missing cells."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -18,7 +17,7 @@ __all__ = ["FORMAT", "NumpyArray"]
 class NumpyArray(Document):
     """One two-dimensional array of real numbers."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (".npy",)
+    suffixes = (".npy",)
 
     def __init__(self, matrix: Array, name: str) -> None:
         super().__init__(KnownCells.from_matrix(matrix, name))
