@@ -1,11 +1,9 @@
 """Document: the base class of file formats; KnownCells: the known cells of a matrix."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -26,7 +24,7 @@ class KnownCells:
     shape: tuple[int, int]
 
     @classmethod
-    def from_matrix(cls, matrix: Array, name: str) -> KnownCells:
+    def from_matrix(cls, matrix: Array, name: str) -> Self:
         """Return the cells of a matrix that are not NaN, in row-major order.
 
         An array that is not a real matrix, contains infinity, or is NaN throughout raises `InputError`.
@@ -96,7 +94,7 @@ class Document(ABC):
 
     @classmethod
     @abstractmethod
-    def read(cls, path: Path, mask: Path | None = None) -> Document:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read a file, or raise `InputError` with one sentence that names the place of the error."""
 
     @abstractmethod

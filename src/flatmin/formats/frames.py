@@ -1,11 +1,9 @@
 """Frames: the pictures of a video in a folder, all of one size."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -50,7 +48,7 @@ class Frames(Document):
         self.notes.append(f"Read as {len(frames)} frames of {_pixels(self._size)} pixels, in grey.")
 
     @classmethod
-    def read(cls, path: Path, mask: Path | None = None) -> Frames:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read the pictures of a folder, or raise `InputError` if they differ in size."""
         pictures = _pictures(path)
         frames: list[_Frame] = []

@@ -1,10 +1,8 @@
 """Image: pictures with missing pixels, which are transparent or dark in a mask."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -37,7 +35,7 @@ class Image(Document):
         super().__init__(KnownCells.from_matrix(_side_by_side(holes), name))
 
     @classmethod
-    def read(cls, path: Path, mask: Path | None = None) -> Image:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read a picture. Missing are fully transparent pixels or, with a mask, its dark pixels."""
         pixels, opaque = load_pixels(path)
         return cls(pixels, opaque if mask is None else bright_pixels(mask, opaque.shape), path.name)
@@ -111,7 +109,7 @@ def _channels(picture: Any) -> tuple[Array, Array]:
     if picture.mode.startswith("I"):
         deep = np.asarray(picture)
         if deep.min() < 0 or deep.max() > 65535:
-            raise ValueError("its grey values leave the 16-bit range")
+            raise ValueError("its grey values exceed the 16-bit range")
         return deep.astype(np.uint16)[:, :, None], np.ones(deep.shape, bool)
     if picture.mode == "F":
         raise ValueError("its grey values are floating point, expected whole numbers; pass an .npy file instead")

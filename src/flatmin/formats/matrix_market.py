@@ -1,9 +1,7 @@
 """MatrixMarket: files ``.mtx``, sparse with stored entries as known cells, or dense with NaN in missing cells."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -24,7 +22,7 @@ class MatrixMarket(Document):
     suffixes = (".mtx",)
 
     @classmethod
-    def read(cls, path: Path, mask: Path | None = None) -> MatrixMarket:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read a file in either layout, general or symmetric."""
         from scipy.io import mminfo, mmread
 

@@ -1,8 +1,7 @@
 """NumpyArray: files ``.npy`` with NaN in missing cells."""
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -24,7 +23,7 @@ class NumpyArray(Document):
         self._original = matrix
 
     @classmethod
-    def read(cls, path: Path, mask: Path | None = None) -> NumpyArray:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read the array, without pickle."""
         require(float(path.stat().st_size) * 3, f"reading {path.name}")
         try:

@@ -1,11 +1,10 @@
 """TextTable: text files ``.csv`` or ``.tsv`` with commas, semicolons or tabs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -71,7 +70,7 @@ class TextTable(Document):
         self.notes.append(self._understood())
 
     @classmethod
-    def read(cls, path: Path, mask: Path | None = None) -> TextTable:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read a table in UTF-8, with or without byte order mark."""
         try:
             return cls(path.read_bytes().decode("utf-8"), path)
