@@ -139,10 +139,7 @@ RECIPE = Recipe(
     recover,
     grid=[{"smallest": ["trace", "norm"], "depth": [2, 3, 4, 8], "m": [10, HALF, 18, MOST, 26, 30, ALL, 38]}],
     repetitions=60,
-    quick={
-        "grid": [{"smallest": ["trace", "norm"], "depth": [2, 3, 8], "m": [HALF, MOST, ALL]}],
-        "repetitions": 20,
-    },
+    quick={"grid": [{"smallest": ["trace", "norm"], "depth": [2, 3, 8], "m": [HALF, MOST, ALL]}], "repetitions": 20},
     consecutive=True,
     judge=judge,
     show=show,

@@ -15,27 +15,23 @@ Refuted by: an interval of one of these numbers beyond its limit. Intervals of m
 draw, those of shares are exact; those of the two small caps hold simultaneously with 95 %.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.families.base import relative_distance
 from flatmin.lab.claims import Claim, interval, shared_level
+from flatmin.lab.displays import CurvesDisplay, Display
+from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Metrics, Parameters
+from flatmin.lab.runs.store import Result
 from flatmin.measurements.entries import Entries
 from flatmin.problem import Problem
 from flatmin.solvers.alphas.path import flat_path
 from flatmin.solvers.choose import flat_minimum
-
-if TYPE_CHECKING:
-    from flatmin.lab.displays import Display
-    from flatmin.lab.evidence import Evidence
-    from flatmin.lab.runs.store import Result
 
 __all__ = ["RECIPE", "complete", "judge", "show"]
 
@@ -48,6 +44,24 @@ CAPS, POWERS = (1, 2, 4, 8, 16, NO_CAP), (0.0, 0.5, 1.0)
 STEP, STRENGTHS, STRONG = 0.7, 14, 9
 TIGHT = 8
 LABELS = {0.0: "p = 0, nuclear", 0.5: "p = ½", 1.0: "p = 1, flat"}
+#: The title, the label of the vertical axis and the caption of the picture of each metric.
+PICTURES = {
+    "error": (
+        "Error in unseen cells against the cap, at the best strength",
+        "relative error",
+        f"A cap of {NO_CAP} is none.",
+    ),
+    "moved": (
+        "Distance from the solution without a cap, at the same strength",
+        "relative distance",
+        "Zero from the certified rank on.",
+    ),
+    "strength": (
+        "Best strength against the cap",
+        f"steps from the strongest, each a factor of {STEP:g}",
+        "A higher point is a weaker penalty.",
+    ),
+}
 #: Solutions that differ by less count as equal.
 SAME = 1e-4
 
@@ -190,46 +204,13 @@ def _of_size(text: str, values: Array, level: float, **limit: float) -> Claim:
 
 def show(evidence: Evidence) -> list[Display]:
     """Return displays of errors, best alphas and distances from the solution without a cap, against the cap."""
-    from flatmin.lab.displays import CurvesDisplay
-
     if not len(evidence):
         return []
     labels = {power: words for power, words in LABELS.items() if power in evidence.levels("power")}
-    settings: dict[str, Any] = {
-        "x": "cap",
-        "by": "power",
-        "labels": labels,
-        "x_log": True,
-        "x_label": "cap on the rank",
-    }
+    axes: dict[str, Any] = {"x": "cap", "x_label": "cap on the rank", "x_log": True, "by": "power", "labels": labels}
     return [
-        CurvesDisplay.from_evidence(
-            evidence,
-            "error",
-            "Error in unseen cells against the cap, at the best strength",
-            y="error",
-            y_label="relative error",
-            caption=f"A cap of {NO_CAP} is none.",
-            **settings,
-        ),
-        CurvesDisplay.from_evidence(
-            evidence,
-            "moved",
-            "Distance from the solution without a cap, at the same strength",
-            y="moved",
-            y_label="relative distance",
-            caption="Zero from the certified rank on.",
-            **settings,
-        ),
-        CurvesDisplay.from_evidence(
-            evidence,
-            "strength",
-            "Best strength against the cap",
-            y="strength",
-            y_label=f"steps from the strongest, each a factor of {STEP:g}",
-            caption="A higher point is a weaker penalty.",
-            **settings,
-        ),
+        CurvesDisplay.from_evidence(evidence, metric, title, y=metric, y_label=label, caption=caption, **axes)
+        for metric, (title, label, caption) in PICTURES.items()
     ]
 
 

@@ -34,12 +34,7 @@ LEASE = 60.0
 class Worker:
     """One process at work on a store. As a context, it shows signs of life and drops its reservations at the end.
 
-    Parameters
-    ----------
-    store : Store
-        The file. It has a row for each worker in the table ``sessions`` and one for each reservation in ``claims``.
-    experiment : Experiment
-        The experiment whose trials are computed.
+    The store has a row for each worker in the table ``sessions`` and one for each reservation in ``claims``.
     """
 
     def __init__(self, store: Store, experiment: Experiment) -> None:
