@@ -81,6 +81,7 @@ class Transition:
 
 
 def _identity(parameters: Parameters) -> Parameters | None:
+    """Return the combination itself."""
     return parameters
 
 
