@@ -21,10 +21,10 @@ __all__ = ["FactoredModel", "SquaredDistance", "contraction"]
 
 
 class _Contraction(torch.autograd.Function):
-    """A partial derivative of the trilinear form ``T(y, P, Q) = Re⟨y, A(P Q*)⟩``.
+    """A partial derivative of the trilinear form ``T(y, P, Q) = Re⟨y, A(P Q*)⟩``, in the argument ``slot``.
 
-    ``slot`` is the argument of the derivative: 0 gives ``A(P Q*)``, 1 gives ``A*(y) Q``, 2 gives ``A*(y)* P``. Since T
-    is linear in each argument, derivatives of these functions, of any order, are again of these three kinds.
+    Slot 0 gives ``A(P Q*)``, 1 gives ``A*(y) Q``, 2 gives ``A*(y)* P``. Since T is linear in each argument, derivatives
+    of these functions, of any order, are again of these three kinds.
     """
 
     @staticmethod
@@ -67,11 +67,8 @@ class _Contraction(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, _measurement: None, _slot: None, first: Tensor | None, second: Tensor | None) -> Tensor:
         a, b = ctx.saved_tensors
-        terms = []
-        if first is not None:
-            terms.append(contraction(ctx.measurement, ctx.slot, first, b))
-        if second is not None:
-            terms.append(contraction(ctx.measurement, ctx.slot, a, second))
+        terms = [] if first is None else [contraction(ctx.measurement, ctx.slot, first, b)]
+        terms += [] if second is None else [contraction(ctx.measurement, ctx.slot, a, second)]
         return torch.stack(terms).sum(0)
 
     @staticmethod
@@ -124,9 +121,9 @@ class FactoredModel(nn.Module):
     problem : Problem
         The model and its data.
     rank : int, optional
-        Number k of columns of the factors, of both signs together for a signed Gram model. The default is the rank of
-        the parametrization or, if that is not set, the smaller dimension (twice that for a signed Gram model). Hadamard
-        and chain models have widths of their own.
+        Number k of columns of the factors, of both signs together for a signed Gram model; by default the rank of the
+        parametrization or, if that is not set, enough columns for every matrix. Hadamard and chain models have widths
+        of their own.
     seed : int
         Seed of the random factors.
     scale : float
@@ -165,7 +162,7 @@ class FactoredModel(nn.Module):
         self.problem = problem
         self.is_complex = np.issubdtype(problem.measurement.dtype, np.complexfloating)
         parametrization = problem.parametrization
-        width = rank or getattr(parametrization, "rank", None) or _widest(problem)
+        width = rank or getattr(parametrization, "rank", None) or parametrization.cone.max_width(problem.shape)
         rng = np.random.default_rng(seed)
         factors = parametrization.random(problem.shape, int(width), rng)
         if self.is_complex:
@@ -291,11 +288,6 @@ class SquaredDistance(nn.Module):
         level = clip_level(sizes.cpu().numpy(), self.tau)
         nearest = residual.detach().sign() * (sizes - level).clamp(min=0)
         return torch.sum((residual - nearest) ** 2)
-
-
-def _widest(problem: Problem) -> int:
-    """Return a width with which the factors can represent every matrix."""
-    return problem.parametrization.cone.max_width(problem.shape)
 
 
 def _tensor(D: Metric) -> Tensor:

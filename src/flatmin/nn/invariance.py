@@ -12,18 +12,16 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from flatmin.errors import InputError
-from flatmin.nn.estimate import TraceEstimate
-from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
+from flatmin.nn.estimators.base import TraceEstimate
+from flatmin.nn.operators.curvature import Curvature, CurvatureOptions, shows_options
 from flatmin.nn.operators.state import ModelWeights
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.trace import labelled, operator_trace
 
 __all__ = ["Congruence", "normalized_trace", "relative_flatness"]
 
-#: Choices for ``per`` in `normalized_trace`.
-UNITS = ("layer", "weight")
 
-
+@shows_options
 def relative_flatness(
     model: nn.Module | Curvature,
     loss: Loss | None = None,
@@ -45,9 +43,9 @@ def relative_flatness(
         (H_{s,s'})_{tt'} = \frac{\partial^2 L}{\partial w_{st}\, \partial w_{s't'}}.
 
     This is the trace of ``Cᵀ H C`` with ``C Z = R Z`` for any R with ``R Rᵀ = W Wᵀ``, and is estimated like any other
-    trace. Multiplying W by α, and another layer so that the function stays the same, divides H by α² and multiplies
-    ``W Wᵀ`` by α²: κ does not change, and neither does any term of its sum. Scaling single *inputs* of W against the
-    previous layer does change κ, but not `normalized_trace` with ``per="weight"``.
+    trace. It does not change when W is multiplied by α and another layer such that the function stays the same: H is
+    divided by α², and ``W Wᵀ`` multiplied by α². It does change when single *inputs* of W are scaled against the
+    previous layer; `normalized_trace` with ``per="weight"`` does not.
 
     Parameters
     ----------
@@ -64,7 +62,7 @@ def relative_flatness(
     Returns
     -------
     TraceEstimate
-        The sum over layers; ``groups`` has κ of each layer, by the name of its weights.
+        The sum over layers; ``groups`` has the part of each layer, by the name of its weights.
 
     Raises
     ------
@@ -86,13 +84,18 @@ def relative_flatness(
     125.0
     """
     curvature = _on_layers(Curvature.from_arguments(model, loss, data, **options), layers)
-    owners = _owners(curvature.weights)
-    blocks = {name: _rows(p.detach(), owners[name]) for name, p in _named(curvature.weights)}
-    return Congruence(curvature, blocks).trace(
-        method=method, max_products=max_products, target_std_error=target_std_error, seed=seed
-    )
+    owner = curvature.weights.model.get_submodule
+    blocks = {name: _rows(p.detach(), owner(name.rpartition(".")[0])) for name, p in _named(curvature.weights)}
+    settings: dict[str, Any] = {
+        "method": method,
+        "max_products": max_products,
+        "target_std_error": target_std_error,
+        "seed": seed,
+    }
+    return Congruence(curvature, blocks).trace(**settings)
 
 
+@shows_options
 def normalized_trace(
     model: nn.Module | Curvature,
     loss: Loss | None = None,
@@ -108,7 +111,7 @@ def normalized_trace(
 ) -> TraceEstimate:
     r"""Return the trace of the Hessian with the weights of each layer in units of their norm, ``Σ_l ‖W_l‖² tr H_l``.
 
-    With ``per="weight"`` each weight is in units of its own value: ``Σ_i w_i² H_ii``, which does not change either when
+    With ``per="weight"`` each weight is in units of its own value, ``Σ_i w_i² H_ii``, which does not change either when
     single neurons are rescaled. Both are traces of ``Cᵀ H C`` with C diagonal. A rescaling D that keeps the function
     has ``H' = D⁻¹ H D⁻¹``, and ``C' = D C`` if D is constant on each layer or C holds the weights themselves. So
     ``Cᵀ H C`` does not change, nor does the estimate of its trace.
@@ -149,16 +152,20 @@ def normalized_trace(
     >>> normalized_trace(model, torch.nn.MSELoss(), data, per="weight").value
     73.0
     """
-    if per not in UNITS:
-        raise InputError(f"per is {per!r}, expected one of {', '.join(UNITS)}")
+    if per not in ("layer", "weight"):
+        raise InputError(f"per is {per!r}, expected layer or weight")
     curvature = _on_layers(Curvature.from_arguments(model, loss, data, **options), layers)
     blocks = {}
     for name, p in _named(curvature.weights):
         w = p.detach().reshape(-1)
         blocks[name] = _diagonal(w if per == "weight" else torch.linalg.vector_norm(w).expand(len(w)))
-    return Congruence(curvature, blocks).trace(
-        method=method, max_products=max_products, target_std_error=target_std_error, seed=seed
-    )
+    settings: dict[str, Any] = {
+        "method": method,
+        "max_products": max_products,
+        "target_std_error": target_std_error,
+        "seed": seed,
+    }
+    return Congruence(curvature, blocks).trace(**settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,20 +178,7 @@ class _Block:
 
 
 class Congruence:
-    """``Cᵀ H C`` as a symmetric linear operator, for a curvature H and a C that acts on each parameter separately.
-
-    Parameters
-    ----------
-    curvature : Curvature
-        H, (n, n).
-    blocks : dict of str to _Block
-        C on each parameter of the curvature, in their order.
-
-    Attributes
-    ----------
-    shape, dtype, device
-        (p, p) for p columns of C; dtype and device of the vectors.
-    """
+    """``Cᵀ H C`` as a symmetric operator, for a curvature H and a C that acts on each of its parameters separately."""
 
     def __init__(self, curvature: Curvature, blocks: dict[str, _Block]) -> None:
         self.curvature, self.blocks = curvature, blocks
@@ -216,8 +210,8 @@ def _diagonal(values: Tensor) -> _Block:
 def _rows(p: Tensor, owner: nn.Module) -> _Block:
     """Return ``Z ↦ R Z`` with ``R Rᵀ = W Wᵀ``, where W is the matrix of weights with one row for each output.
 
-    R is W or, if W has more columns than rows, the triangular factor of Wᵀ. In both cases R scales with W, so that
-    estimates from the same probes agree.
+    R is W or, if W has more columns than rows, the triangular factor of Wᵀ. Both scale with W, so that estimates from
+    the same random vectors agree.
     """
     place = _places(p.shape, owner).to(p.device)
     W = p.reshape(-1)[place]
@@ -248,11 +242,6 @@ def _places(shape: torch.Size, owner: nn.Module) -> Tensor:
         return index.reshape(groups, shape[1], -1)
     outputs = shape[0] if shape else 1
     return index.reshape(groups, outputs // groups, -1)
-
-
-def _owners(weights: ModelWeights) -> dict[str, nn.Module]:
-    """Return the module that each parameter belongs to."""
-    return {name: weights.model.get_submodule(name.rpartition(".")[0]) for name in weights.names}
 
 
 def _named(weights: ModelWeights) -> zip[tuple[str, nn.Parameter]]:

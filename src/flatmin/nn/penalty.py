@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +31,8 @@ class HessianTracePenalty:
         ``E |Jᵀ S v|² = tr(Jᵀ S Sᵀ J)``.
 
     S is not detached and v does not depend on the weights, so that the gradient is unbiased as well. (With sampled
-    labels it would not be, because it would lack the derivative of the probabilities.) If the loss is an average over
-    examples, averaging over batches gives the trace of the whole loss.
+    labels it would lack the derivative of the probabilities.) If the loss is an average over examples, averaging over
+    batches gives the trace of the whole loss.
 
     Parameters
     ----------
@@ -67,12 +67,12 @@ class HessianTracePenalty:
     Notes
     -----
     *Batch normalization* in training mode couples the outputs of a batch; the trace is that of this function of the
-    batch. Running statistics change only in `objective`, whose forward pass is that of the training step. *Dropout.* A
-    penalty with its own forward pass draws its own mask; with ``outputs=`` or `objective` the mask is that of the loss.
-    *Mixed precision.* Under autocast, products use its dtype, roots use float32 or more, and squares are summed in the
-    dtype of the parameters. Prefer bfloat16 to float16, in which squared gradients underflow. *Under* `torch.no_grad` a
-    call measures: it keeps no graph and ignores ``every``. *Fused attention and compiled models* are evaluated without
-    fusion and compilation, since these have no second derivative; outputs passed as ``outputs=`` must be as well.
+    batch. Running statistics change only in `objective`. *Dropout.* A penalty with its own forward pass draws its own
+    mask; with ``outputs=`` or `objective` the mask is that of the loss. *Mixed precision.* Under autocast, products use
+    its dtype, roots use float32 or more, and squares are summed in the dtype of the parameters. Prefer bfloat16 to
+    float16, in which squared gradients underflow. *Under* `torch.no_grad` a call measures: it keeps no graph and
+    ignores ``every``. *Fused attention and compiled models* are evaluated without fusion and compilation, which have no
+    second derivative; outputs passed as ``outputs=`` must be as well.
 
     References
     ----------
@@ -106,10 +106,9 @@ class HessianTracePenalty:
             raise InputError(f"model is a {type(model).__name__}, expected a torch.nn.Module")
         if not callable(loss):
             raise InputError(f"loss is {loss!r}, expected a function of outputs and targets")
-        if of not in ("gauss_newton", "hessian"):
-            raise InputError(f"of is {of!r}, expected 'gauss_newton' or 'hessian'")
-        if probe not in ("auto", "vjp", "per_example"):
-            raise InputError(f"probe is {probe!r}, expected 'auto', 'vjp' or 'per_example'")
+        for name, value, choices in (("of", of, get_args(Of)), ("probe", probe, get_args(Probe))):
+            if value not in choices:
+                raise InputError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
         if of == "hessian" and probe == "per_example":
             raise InputError("probe is 'per_example' for the whole Hessian, expected 'auto' or 'vjp'")
         self.model, self.loss, self.of, self.probe = model, loss, of, probe
@@ -171,11 +170,9 @@ class HessianTracePenalty:
 
     @contextmanager
     def _recording(self) -> Iterator[PerExample | None]:
-        if self.probe == "vjp" or self.of == "hessian":
-            yield None
-            return
+        """Yield the record of a forward pass if its examples may be squared one by one, else None."""
         layers = PerExample(self.model)
-        if self.probe == "auto" and layers.convolve:
+        if self.probe == "vjp" or self.of == "hessian" or (self.probe == "auto" and layers.convolve):
             yield None
             return
         with layers.recording():

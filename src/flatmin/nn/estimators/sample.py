@@ -17,17 +17,7 @@ Statistics = tuple[float, float, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Sample:
-    """Exchangeable unbiased estimates of a trace.
-
-    Attributes
-    ----------
-    values : Tensor
-        The estimates, (k,).
-    variance : float
-        Estimated variance of one of them.
-    covariance : float
-        Estimated covariance of two of them; zero if they are independent.
-    """
+    """Exchangeable unbiased estimates of a trace, (k,), the variance of one, and the covariance of two of them."""
 
     values: Tensor
     variance: float

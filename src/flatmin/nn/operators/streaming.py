@@ -35,29 +35,8 @@ class Batches:
 
     The weight of a batch is its number of samples, the length of its targets. With the weighted means of
     `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss` it is the total weight of its targets, so that the average over
-    batches is the loss of all data at once.
-
-    Parameters
-    ----------
-    data : tuple or iterable
-        One pair (x, y), or an iterable of pairs that can be read repeatedly, such as a DataLoader.
-    loss : callable
-        A loss that averages over the samples of a batch.
-    device : torch.device
-        Device to which the tensors of a batch are moved.
-
-    Raises
-    ------
-    InputError
-        If the data cannot be read twice or are not pairs, if the loss does not average, or at the end of a reading, if
-        its samples were not those of the first reading.
-
-    Examples
-    --------
-    >>> import torch
-    >>> batches = Batches([(torch.ones(3, 1), torch.ones(3)), (torch.ones(2, 1), torch.ones(2))], torch.nn.MSELoss())
-    >>> [batch.weight for batch in batches]
-    [3.0, 2.0]
+    batches is the loss of all data at once. The data are a pair (x, y), or an iterable of pairs that can be read
+    repeatedly; a reading raises `InputError` if its samples are not those of the reading before.
     """
 
     def __init__(self, data: Any, loss: Loss, device: torch.device | None = None) -> None:
@@ -66,9 +45,7 @@ class Batches:
         reduction = getattr(loss, "reduction", "mean")
         if reduction not in ("mean", "batchmean"):
             raise InputError(f"the loss has reduction={reduction!r}, expected 'mean': the average over the samples")
-        self.data = _readable(data)
-        self.loss = loss
-        self.device = device
+        self.data, self.loss, self.device = _readable(data), loss, device
         #: Whether the data are a single batch; any loss is then the loss of all samples.
         self.is_one = isinstance(self.data, _SingleBatch)
         self._checksum: Tensor | None = None
@@ -87,7 +64,7 @@ class Batches:
         self._check_same(checksum)
 
     def _check_same(self, checksum: Tensor) -> None:
-        """Raise `InputError` if a reading had other samples than the previous one; their order does not matter."""
+        """Raise `InputError` if a reading had other samples than the one before; their order does not matter."""
         before, self._checksum = self._checksum, checksum
         if before is not None and bool((checksum - before)[0].abs() > 1e-12 * checksum[1]):
             raise InputError(
@@ -100,8 +77,7 @@ class Batches:
     def check_average(self, batch: Batch, outputs: Any) -> None:
         """Raise `InputError` if the loss of a batch is not the average of the losses of its halves.
 
-        Sums, unknown weighted means and losses that compare samples are not: their result would depend on how the data
-        are split into batches.
+        For sums, unknown weighted means and losses that compare samples, results depend on the split into batches.
         """
         n = batch.size
         if n < 2 or any(not isinstance(t, Tensor) or t.shape[:1] != (n,) for t in tree_leaves((outputs, batch.y))):

@@ -34,19 +34,11 @@ class LinearPerturbations:
     With the input a_i of a layer and the derivative δ_i of the loss in its output, the gradient of example i is
     ``δ_i a_iᵀ`` with the squared norm ``|δ_i|² |a_i|²``. At the weights ``W + c_i δ_i a_iᵀ`` the layer returns
     ``W x + c_i ⟨a_i, x⟩ δ_i``. So one pass finds all perturbations, and a second one all gradients at those weights.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The trained model.
-    parameters : sequence of Tensor
-        The parameters that are perturbed.
     """
 
     def __init__(self, model: nn.Module, parameters: Sequence[Tensor]) -> None:
-        trained = {id(p) for p in parameters}
-        self._layers = [m for m in model.modules() if any(id(p) in trained for p in m._parameters.values())]
-        self._trained = trained
+        self._trained = {id(p) for p in parameters}
+        self._layers = [m for m in model.modules() if any(id(p) in self._trained for p in m._parameters.values())]
         self._perturbations: dict[nn.Module, list[_Perturbation]] = {layer: [] for layer in self._layers}
         #: Sum of the norms of all gradients.
         self.size = 0.0

@@ -23,6 +23,11 @@ SCALE_FACTORS = (1.0, 2.0**-4, 2.0**-8, 2.0**-16)
 AGREEMENT = 0.01
 
 
+def _of_base(name: str) -> Any:
+    """Return a property that reads and sets an attribute of the wrapped optimizer."""
+    return property(lambda self: getattr(self.base, name), lambda self, value: setattr(self.base, name, value))
+
+
 class Seeker(Optimizer):
     """A wrapper around a torch optimizer that replaces its gradient, or changes the weights, before each step.
 
@@ -51,12 +56,8 @@ class Seeker(Optimizer):
         The module that the loop calls; after `torch.compile`, the compiled one. Everything that is differentiated must
         go through ``loss(model(x), y)``; the first step verifies this by one replay.
     loss : nn.Module or callable
-        Called with the output of the model. If it is a plain function, the loop must call ``optimizer.loss`` instead.
-
-    Attributes
-    ----------
-    loss : nn.Module
-        The loss to call in the loop.
+        Called with the output of the model. If it is a plain function, the loop must call the module
+        ``optimizer.loss`` instead.
 
     Raises
     ------
@@ -110,32 +111,9 @@ class Seeker(Optimizer):
         self._outer_scale: float | None = None  # the same, passed on by a wrapper around this one
         self.__setstate__({})
 
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """The parameter groups of the wrapped optimizer."""
-        return self.base.param_groups
-
-    @param_groups.setter
-    def param_groups(self, groups: list[dict[str, Any]]) -> None:
-        self.base.param_groups = groups
-
-    @property
-    def state(self) -> Any:
-        """The state of the wrapped optimizer."""
-        return self.base.state
-
-    @state.setter
-    def state(self, state: Any) -> None:
-        self.base.state = state
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """The defaults of the wrapped optimizer."""
-        return self.base.defaults
-
-    @defaults.setter
-    def defaults(self, defaults: dict[str, Any]) -> None:
-        self.base.defaults = defaults
+    param_groups = _of_base("param_groups")
+    state = _of_base("state")
+    defaults = _of_base("defaults")
 
     @property
     def parameters(self) -> list[Tensor]:

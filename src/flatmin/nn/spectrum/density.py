@@ -14,8 +14,8 @@ from flatmin._core.arrays import Array
 from flatmin._core.validation import positive, seed_number, whole_number
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import least_component
-from flatmin.nn.estimators.base import Operator, check, sphere
-from flatmin.nn.operators.curvature import CurvatureOptions, symmetric_operator
+from flatmin.nn.estimators.base import Operator, dimension, sphere
+from flatmin.nn.operators.curvature import CurvatureOptions, shows_options, symmetric_operator
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
@@ -35,11 +35,10 @@ class SpectralDensity:
     ----------
     grid : ndarray, shape (G,)
         Points t at which density and cumulative function are given.
-    density : ndarray, shape (G,)
-        ``(1/n) Σ_i g(t − λ_i)``, where g is the Gaussian density of standard deviation ``width``; its integral is 1.
-    std_error : ndarray, shape (G,)
-        Its standard error. A 95 % interval is ``density ± t std_error`` with Student's quantile t for ``n_probes``
-        degrees of freedom, widened by ``quadrature_error``.
+    density, std_error : ndarray, shape (G,)
+        ``(1/n) Σ_i g(t − λ_i)``, where g is the Gaussian density of standard deviation ``width``, and its standard
+        error. A 95 % interval is ``density ± t std_error`` with Student's quantile t for ``n_probes`` degrees of
+        freedom, widened by ``quadrature_error``.
     quadrature_error : float
         A bound on the quadrature error of the density; more probes do not reduce it.
     cumulative, cumulative_low, cumulative_high : ndarray, shape (G,)
@@ -48,8 +47,6 @@ class SpectralDensity:
         The means of λ, λ², λ³ and λ⁴, for which the quadrature is exact, and their standard errors.
     lower, upper : float
         Bounds on all eigenvalues, which fail with probability at most 1e-6.
-    width : float
-        Standard deviation of g, in the units of the eigenvalues.
     n, n_probes, n_products : int
         Dimension, number of random vectors, and number of products.
     quadratures : tuple of (nodes, weights, exact)
@@ -97,6 +94,7 @@ class SpectralDensity:
         return ax
 
 
+@shows_options
 def spectral_density(
     model: torch.nn.Module | Operator,
     loss: Loss | None = None,
@@ -117,8 +115,8 @@ def spectral_density(
     inequalities of Chebyshev, Markov and Stieltjes: from below by the weights of the nodes before the last node left
     of t, from above by the weights up to the first node right of t.
 
-    The variance of ``vᵀ f(A) v`` is ``2/(n + 2)`` times that of ``f(λ_i)`` over the eigenvalues. The same quadratures
-    estimate it, which for few probes is more accurate than their sample variance.
+    The variance of ``vᵀ f(A) v`` is ``2/(n + 2)`` times that of ``f(λ_i)`` over the eigenvalues. It is estimated from
+    the same quadratures, which for few probes is more accurate than their sample variance.
 
     Parameters
     ----------
@@ -156,7 +154,7 @@ def spectral_density(
     (1.0, 9.0)
     """
     operator = symmetric_operator(model, loss, data, **options)
-    n = check(operator, None, None, 1)
+    n = dimension(operator)
     probes, steps = whole_number(probes, "probes", 1), whole_number(steps, "steps", 1)
     if width is not None:
         width = positive(width, "width")

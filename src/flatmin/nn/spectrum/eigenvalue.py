@@ -9,8 +9,8 @@ import torch
 from flatmin._core.validation import positive, seed_number
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import Krylov, least_component
-from flatmin.nn.estimators.base import Operator, check, sphere
-from flatmin.nn.operators.curvature import CurvatureOptions, symmetric_operator
+from flatmin.nn.estimators.base import Operator, TraceRequest, sphere
+from flatmin.nn.operators.curvature import CurvatureOptions, shows_options, symmetric_operator
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
@@ -30,13 +30,9 @@ class EigenvalueEstimate:
         The Ritz value; the eigenvalue is at least as extreme.
     lower, upper : float
         Bounds of the eigenvalue. The inner one, next to ``value``, always holds; the outer one fails with probability
-        at most ``failure``. Both are widened by the observed rounding errors of the products.
-    failure : float
-        That probability, over the random start.
+        at most ``failure``, over the random start. Both are widened by the observed rounding errors of the products.
     residual : float
         Some eigenvalue, not necessarily the extreme one, lies within this distance of ``value``.
-    n_products : int
-        Number of products.
     end : str
         "largest" or "smallest".
     of : str or None
@@ -53,6 +49,7 @@ class EigenvalueEstimate:
     of: str | None = None
 
 
+@shows_options
 def largest_eigenvalue(
     model: torch.nn.Module | Operator,
     loss: Loss | None = None,
@@ -113,7 +110,7 @@ def largest_eigenvalue(
     (True, True)
     """
     operator = symmetric_operator(model, loss, data, **options)
-    n = check(operator, max_products, None, 1)
+    n = TraceRequest(operator, max_products=max_products).check(1)
     if end not in ("largest", "smallest"):
         raise InputError(f"end is {end!r}, expected 'largest' or 'smallest'")
     positive(tol, "tol")

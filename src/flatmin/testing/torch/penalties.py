@@ -31,10 +31,9 @@ class PenaltyCheck:
         ``"gradient"``, along the part of it for each parameter, by name, and along directions ``"random 1"``, ...
     p_value : float
         P-value of the largest |z| by Student's t, times the number of tests (Bonferroni).
-    bias : float
-        Relative error of the mean gradient along the exact one; −0.5 means that half of the gradient is missing.
-    floor : float
-        The standard error of ``bias``; a smaller bias cannot be detected with this number of draws.
+    bias, floor : float
+        Relative error of the mean gradient along the exact one, and its standard error; −0.5 means that half of the
+        gradient is missing, and less than the floor cannot be detected with this number of draws.
     value, exact : float
         The mean of the values, and the trace.
     """
@@ -114,14 +113,9 @@ def check_penalty(
     z = (means - wanted) / errors
     p = 2 * len(z) * float(stdtr(draws - 1, -float(z.abs().max())))
     size = float(wanted[1]) if gradient.any() else 1.0
-    return PenaltyCheck(
-        z=dict(zip(["value", *directions], z.tolist(), strict=True)),
-        p_value=min(p, 1.0),
-        bias=float((means - wanted)[1]) / size,
-        floor=float(errors[1]) / size,
-        value=float(means[0]),
-        exact=float(exact),
-    )
+    names, value = ["value", *directions], float(means[0])
+    bias, floor = float((means - wanted)[1]) / size, float(errors[1]) / size
+    return PenaltyCheck(dict(zip(names, z.tolist(), strict=True)), min(p, 1.0), bias, floor, value, float(exact))
 
 
 def exact_trace(model: nn.Module, loss: Any, x: Any, y: Tensor, parameters: Sequence[Tensor], of: str) -> Tensor:

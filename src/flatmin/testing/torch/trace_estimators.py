@@ -34,20 +34,15 @@ class TraceScore:
 
     Attributes
     ----------
-    name : str
-        Name of the case.
     trials : int
         Number of runs, each with its own seed.
-    error : float
-        Root of the mean square error, in the units of the trace.
-    relative_error : float
-        The error divided by the absolute trace; infinite if the trace is 0.
+    error, relative_error : float
+        Root of the mean square error, in the units of the trace, and divided by the absolute trace (infinite if it is
+        0).
     bias : float
         Mean error, in standard errors; without bias it is beyond ±2 in one case of twenty.
-    coverage : float
-        Share of intervals that contain the trace.
-    exact : float
-        Share of runs with rounding errors only.
+    coverage, exact : float
+        Shares of intervals that contain the trace, and of runs with rounding errors only.
     products : float
         Mean number of counted products.
     faults : tuple of str
