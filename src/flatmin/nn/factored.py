@@ -85,7 +85,7 @@ _Contraction.forward.__signature__ = inspect.signature(_Contraction.forward)  # 
 
 
 def contraction(measurement: Measurement, slot: int, first: Tensor, second: Tensor) -> Tensor:
-    """Return ``A(P Q*)`` (slot 0, of P and Q), ``A*(y) Q`` (slot 1, of y and Q) or ``A*(y)* P`` (slot 2, of y and P).
+    """Return ``A(P Q*)`` (slot 0, of P and Q), ``A*(y) Q`` (1, of y and Q) or ``A*(y)* P`` (2, of y and P).
 
     Differentiable to any order, in both modes, and under `torch.func.vmap`; computed by the measurement itself.
     """
@@ -129,11 +129,8 @@ class FactoredModel(nn.Module):
     scale : float
         Standard deviation of their entries, in the units of the factors.
 
-    Attributes
-    ----------
-    parameters : real float64 tensors
-        One for each factor, with its shape. If the sensing matrices are complex, the real part is above the imaginary
-        part, (2d, k).
+    The parameters are real float64 tensors, one for each factor, with its shape. If the sensing matrices are complex,
+    the real part is above the imaginary part, (2d, k).
 
     Raises
     ------
@@ -213,15 +210,10 @@ class FactoredModel(nn.Module):
         return contraction(measurement.take(wanted), 0, *self.pair())
 
     def loss(self, index: Tensor | None = None) -> Tensor:
-        """Return the loss of the problem, a scalar tensor; if it is the squared loss, also for an ``index`` only.
+        """Return the loss of the problem, a scalar tensor; the squared loss may be limited to an ``index``.
 
         For the loss `Absolute` with a limit τ it is the squared distance of the residual from ``‖S‖_1 ≤ τ``, see
-        `SquaredDistance`; the form without a limit has no differentiable loss.
-
-        Raises
-        ------
-        InputError
-            For the loss `Absolute` without a limit or with an index.
+        `SquaredDistance`; without a limit or with an index it raises `InputError`.
         """
         loss, target = self.problem.loss, torch.from_numpy(self.problem.data)
         if loss.has_gross_errors:
@@ -234,10 +226,7 @@ class FactoredModel(nn.Module):
     def scaled_trace(self) -> Tensor:
         """Return the scaled trace ``(c/2) (‖D1 P‖² + ‖D2 Q‖²)`` with the trace factor c, as a scalar tensor.
 
-        Raises
-        ------
-        InputError
-            For Hadamard and chain models, whose trace has another form; `HessianTracePenalty` estimates it.
+        Hadamard and chain models raise `InputError`; for them `HessianTracePenalty` estimates the trace.
         """
         model = self.problem.parametrization
         if not model.has_cone_norm:
@@ -265,11 +254,6 @@ class SquaredDistance(nn.Module):
     """The squared distance of a residual from the ball ``‖S‖_1 ≤ τ``: the loss `Absolute` of outputs and targets.
 
     Its derivative treats the nearest point of the ball as fixed, which is exact for a projection onto a convex set.
-
-    Parameters
-    ----------
-    tau : float
-        The radius τ.
 
     Examples
     --------

@@ -87,10 +87,8 @@ def flatten(
         or, if that is not set, enough columns for every matrix.
     tol : float
         Target for the relative residual and the relative duality gap.
-    max_iter : int, optional
-        The largest number of gradients. Each is followed by one step, whose line search takes two forward maps.
-    time_limit : float, optional
-        Seconds after which training ends; the time of the certificate is not included.
+    max_iter, time_limit : int and float, optional
+        The largest number of gradients, and the seconds after which training ends; the certificate is not included.
     warm_start : Solution or tuple of ndarray, optional
         A solution of a similar problem, or factors.
     seed : int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Unpack
 
 import torch
@@ -34,7 +35,7 @@ def relative_flatness(
     seed: int = 0,
     **options: Unpack[CurvatureOptions],
 ) -> TraceEstimate:
-    r"""Return the relative flatness of each layer, and their sum.
+    r"""Return the relative flatness, summed over layers, and in ``groups`` of each layer, by the name of its weights.
 
     For a layer with weights W, whose row w_s gives output s of the layer, and the Hessian H of the loss in W,
 
@@ -59,11 +60,6 @@ def relative_flatness(
     method, max_products, target_std_error, seed
         As for `hessian_trace`.
 
-    Returns
-    -------
-    TraceEstimate
-        The sum over layers; ``groups`` has the part of each layer, by the name of its weights.
-
     Raises
     ------
     InputError
@@ -86,13 +82,7 @@ def relative_flatness(
     curvature = _on_layers(Curvature.from_arguments(model, loss, data, **options), layers)
     owner = curvature.weights.model.get_submodule
     blocks = {name: _rows(p.detach(), owner(name.rpartition(".")[0])) for name, p in _named(curvature.weights)}
-    settings: dict[str, Any] = {
-        "method": method,
-        "max_products": max_products,
-        "target_std_error": target_std_error,
-        "seed": seed,
-    }
-    return Congruence(curvature, blocks).trace(**settings)
+    return Congruence(curvature, blocks).trace(method, max_products, target_std_error, seed)
 
 
 @shows_options
@@ -113,8 +103,8 @@ def normalized_trace(
 
     With ``per="weight"`` each weight is in units of its own value, ``Σ_i w_i² H_ii``, which does not change either when
     single neurons are rescaled. Both are traces of ``Cᵀ H C`` with C diagonal. A rescaling D that keeps the function
-    has ``H' = D⁻¹ H D⁻¹``, and ``C' = D C`` if D is constant on each layer or C holds the weights themselves. So
-    ``Cᵀ H C`` does not change, nor does the estimate of its trace.
+    has ``H' = D⁻¹ H D⁻¹``, and ``C' = D C`` if D is constant on each layer or C holds the weights themselves, so
+    ``Cᵀ H C`` does not change. ``groups`` has the part of each layer, by the name of its weights.
 
     Parameters
     ----------
@@ -126,11 +116,6 @@ def normalized_trace(
         Names of parameters; by default all with at least two axes, hence no biases.
     method, max_products, target_std_error, seed
         As for `hessian_trace`.
-
-    Returns
-    -------
-    TraceEstimate
-        The sum over layers; ``groups`` has the part of each layer, by the name of its weights.
 
     Raises
     ------
@@ -157,15 +142,10 @@ def normalized_trace(
     curvature = _on_layers(Curvature.from_arguments(model, loss, data, **options), layers)
     blocks = {}
     for name, p in _named(curvature.weights):
-        w = p.detach().reshape(-1)
-        blocks[name] = _diagonal(w if per == "weight" else torch.linalg.vector_norm(w).expand(len(w)))
-    settings: dict[str, Any] = {
-        "method": method,
-        "max_products": max_products,
-        "target_std_error": target_std_error,
-        "seed": seed,
-    }
-    return Congruence(curvature, blocks).trace(**settings)
+        w = p.detach().reshape(-1, 1)
+        times = partial(torch.mul, w if per == "weight" else torch.linalg.vector_norm(w))
+        blocks[name] = _Block(len(w), times, times)
+    return Congruence(curvature, blocks).trace(method, max_products, target_std_error, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,18 +173,12 @@ class Congruence:
         products = torch.split(self.curvature @ torch.cat(pushed), self.curvature.weights.numbers)
         return torch.cat([block.pull(part) for block, part in zip(blocks, products, strict=True)])
 
-    def trace(self, **settings: Any) -> TraceEstimate:
-        """Return ``tr Cᵀ H C`` and the part of each parameter; the settings are those of `operator_trace`."""
-        rows = torch.split(torch.arange(self.shape[0]), self.sizes)
-        estimate = operator_trace(self, blocks=dict(zip(self.blocks, rows, strict=True)), **settings)
+    def trace(self, method: str, max_products: int | None, target: float | None, seed: int) -> TraceEstimate:
+        """Return ``tr Cᵀ H C`` and the part of each parameter, as `operator_trace` does."""
+        parts = torch.split(torch.arange(self.shape[0]), self.sizes)
+        limits: dict[str, Any] = {"max_products": max_products, "target_std_error": target, "seed": seed}
+        estimate = operator_trace(self, method=method, blocks=dict(zip(self.blocks, parts, strict=True)), **limits)
         return labelled(estimate, self.curvature.of)
-
-
-def _diagonal(values: Tensor) -> _Block:
-    def times(part: Tensor) -> Tensor:
-        return values[:, None] * part
-
-    return _Block(len(values), times, times)
 
 
 def _rows(p: Tensor, owner: nn.Module) -> _Block:
@@ -217,7 +191,6 @@ def _rows(p: Tensor, owner: nn.Module) -> _Block:
     W = p.reshape(-1)[place]
     groups, d, m = W.shape
     R = W if m <= d else torch.linalg.qr(W.mT.double(), mode="r").R.mT.to(W.dtype)
-    size = R.shape[-1] * groups * m
 
     def push(part: Tensor) -> Tensor:
         out = part.new_empty(p.numel(), part.shape[1])
@@ -226,9 +199,9 @@ def _rows(p: Tensor, owner: nn.Module) -> _Block:
 
     def pull(part: Tensor) -> Tensor:
         rows = part[place.reshape(-1)].reshape(groups, d, -1)
-        return (R.mT @ rows).reshape(size, -1)
+        return (R.mT @ rows).reshape(-1, part.shape[1])
 
-    return _Block(size, push, pull)
+    return _Block(R.shape[-1] * groups * m, push, pull)
 
 
 def _places(shape: torch.Size, owner: nn.Module) -> Tensor:

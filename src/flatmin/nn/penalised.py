@@ -42,10 +42,7 @@ class PenalisedLoss:
         return x - self.model.apply(self.model.dual_matrix(self.multiplier(value)), x)
 
     def preconditioner(self, x: Array) -> Callable[[Array], Array]:
-        """Return the inverse of ``I + FᵀF/μ`` for the other factor F, which approximates the inverse Hessian.
-
-        It is the metric of scaled gradient descent, damped by the penalty.
-        """
+        """Return the inverse of ``I + FᵀF/μ`` for the other factor F: the metric of scaled gradient descent, damped."""
         halves = self.model.opposite(x)
         inverses = [np.linalg.inv(np.eye(F.shape[1]) + F.T @ F / self.penalty) for F in halves]
         cut = [len(x) - len(halves[0])] if len(halves) > 1 else []

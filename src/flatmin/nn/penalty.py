@@ -125,12 +125,7 @@ class HessianTracePenalty:
     def __call__(self, x: Any, y: Tensor, *, outputs: Tensor | None = None) -> Tensor:
         """Return the penalty of a batch, a scalar tensor.
 
-        Parameters
-        ----------
-        x, y : Tensor
-            Inputs and targets; x is whatever the model takes.
-        outputs : Tensor, optional
-            ``model(x)`` with its graph, which saves a forward pass; not with ``probe="per_example"``.
+        ``outputs`` is ``model(x)`` with its graph, which saves a forward pass; not with ``probe="per_example"``.
         """
         if not self._is_due():
             return torch.zeros((), requires_grad=True)

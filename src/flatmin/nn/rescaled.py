@@ -52,18 +52,10 @@ class Rescaled:
 
 @dataclass(frozen=True)
 class Rescaling:
-    """The effect of rescaling two layers on measures of flatness; `print` shows a table.
+    """The effect of rescaling two layers, the ``pair``, on measures of flatness; `print` shows a table.
 
-    Attributes
-    ----------
-    pair : tuple of str
-        Names of the two layers.
-    degree : int
-        Degree d of the activation: the first layer is multiplied by α, the weights of the second by ``α^(−d)``.
-    of : str
-        "hessian" or "gauss_newton".
-    points : tuple of Rescaled
-        One for each α, in the order given.
+    The first layer is multiplied by α, the weights of the second by ``α^(−degree)``; ``points`` has one `Rescaled` for
+    each α, in the order given. The matrix is the Hessian or its Gauss-Newton part, see ``of``.
     """
 
     pair: tuple[str, str]
@@ -147,14 +139,14 @@ def rescaling(
     model, loss, data, **options
         As for `Curvature`, or a `Curvature` in place of all of them. The model is not changed.
     pair : tuple of (str, str), optional
-        Names of two modules, as in ``model.named_modules()``. By default the first two consecutive layers of a
+        Names of two modules, as in ``model.named_modules()``; by default the first two consecutive layers of a
         `torch.nn.Sequential` for which the outputs agree.
     alphas : iterable of float
         Positive scales; powers of two cause no rounding errors.
     tol : float
         Largest relative change of the outputs that counts as rounding error.
     method, max_products, seed
-        As for `hessian_trace`; the limit on products also holds for the eigenvalue.
+        As for `hessian_trace`; ``max_products`` also limits the eigenvalue.
 
     Raises
     ------

@@ -27,19 +27,11 @@ Blocks = Mapping[str, Any]
 
 
 class Operator(Protocol):
-    """A symmetric linear operator on vectors, for instance a dense symmetric tensor."""
+    """A symmetric linear operator, (n, n), on vectors of a real dtype, for instance a dense symmetric tensor."""
 
-    @property
-    def shape(self) -> Any:
-        """(n, n)."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Real dtype of the vectors."""
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the vectors."""
+    shape: Any
+    dtype: torch.dtype
+    device: torch.device
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """Return the product with vectors (n, k), of the same shape."""
@@ -82,14 +74,8 @@ class TraceRequest:
         """Spend products until the standard error reaches the target, or the number of products its limit.
 
         Every look at the standard error is a chance to stop too early, so looks are few: after each one, the next total
-        is where the target should be reached, and at least a fifth larger.
-
-        Parameters
-        ----------
-        draw_up_to : callable
-            Spends products up to a total, and returns the estimated standard error.
-        least : int
-            The smallest total that the estimator can work with.
+        is where the target should be reached, and at least a fifth larger. ``draw_up_to(total)`` spends products up to
+        a total of at least ``least``, and returns the estimated standard error.
         """
         target = self.target_std_error
         if target is None:

@@ -138,10 +138,7 @@ class Deflation:
 
 
 def _own_directions(R: Tensor) -> Tensor:
-    """Return, in the basis Q, the unit vector of each product that is orthogonal to all other products.
-
-    It is the direction that Q lacks without this product; zero if the products are linearly dependent.
-    """
+    """Return the unit vector of each product, in the basis Q, that is orthogonal to all others, or zero."""
     if R.shape[0] < R.shape[1]:
         return torch.zeros_like(R)
     S: Tensor = torch.linalg.inv(R).mT

@@ -63,11 +63,10 @@ class Curvature:
     mode. The model is not changed, nor are its gradients, buffers and training mode, nor the global random generators.
     All computations use the dtype of the parameters, with or without autocast.
 
-    Products of G with several vectors use curvlinops, in forward mode, if the model is large, the loss is a module,
-    and x, y and the outputs are tensors. The first vector is multiplied both ways; if the results differ, as they do
-    with dropout, whose mask curvlinops draws twice, the products are computed here. So are products with single
-    vectors, where curvlinops is slower, and all products with H, which it gets wrong for layer normalization (3.0.1
-    on PyTorch 2.13) and cannot compute for SiLU.
+    Products of G with several vectors use curvlinops, in forward mode, if the model is large, the loss is a module, and
+    x, y and the outputs are tensors. The first vector is multiplied both ways; if the results differ, as they do with
+    dropout, curvlinops is not used. Neither is it used for single vectors, where it is slower, and for H, which it gets
+    wrong for layer normalization (3.0.1 on PyTorch 2.13) and cannot compute for SiLU.
 
     Parameters
     ----------
@@ -93,6 +92,8 @@ class Curvature:
 
     Attributes
     ----------
+    shape, dtype, device
+        (n, n) for n parameters, and the dtype and device of parameters and vectors.
     products : int
         Number of vectors multiplied so far, each with all data.
 
@@ -133,15 +134,12 @@ class Curvature:
         if mode not in MODES:
             raise InputError(f"mode is {mode!r}, expected one of {', '.join(MODES)}")
         self.of, self.mode, self.loss = of, mode, loss
-        self.weights = ModelWeights(model, parameters)
+        self._act_on(ModelWeights(model, parameters))
         self.processes = ProcessGroup(distributed, self.device)
         with self.processes.collective():
             self.batches = Batches(data, loss, self.device)
         self.processes.check_same(self.weights.tensors)
-        self.products = 0
         self._checked = self.batches.is_one and self.processes.count == 1
-        self._can_batch = True
-        self._peer: bool | None = None  # whether curvlinops gives the same products; None until it has been tried
         self._repeatable = False
 
     @classmethod
@@ -161,23 +159,15 @@ class Curvature:
     def on(self, weights: ModelWeights) -> Curvature:
         """Return the curvature of the same loss and data on other weights: of a copy of the model, or fewer of them."""
         out = copy.copy(self)
-        out.weights, out.products, out._can_batch, out._peer = weights, 0, True, None
+        out._act_on(weights)
         return out
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, n) for n parameters."""
-        return self.weights.size, self.weights.size
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Dtype of the parameters and of the vectors."""
-        return self.weights.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters and of the vectors."""
-        return self.weights.device
+    def _act_on(self, weights: ModelWeights) -> None:
+        """Become the curvature in these weights, about which nothing is known yet."""
+        self.weights, self.shape = weights, (weights.size, weights.size)
+        self.dtype, self.device = weights.dtype, weights.device
+        self.products, self._can_batch = 0, True
+        self._peer: bool | None = None  # whether curvlinops gives the same products; None until it has been tried
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """Return the product with vectors, (n,) or (n, k), in the operator's own dtype."""

@@ -19,6 +19,9 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _LAYERS = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.GroupNorm)
 
 
+#: Types in which the squares of gradients are not computed.
+_NARROW = (torch.float16, torch.bfloat16)
+
 #: Number of random combinations of output channels that estimate the squared gradient of a convolution.
 _COMBINATIONS = 4
 
@@ -91,8 +94,8 @@ class PerExample:
     def agrees(self, outputs: Tensor) -> bool | None:
         """Return whether the square of one example agrees with its full gradient, and involves no other example.
 
-        False if examples interact, or if a parameter is also used outside its layer. None if this cannot be decided,
-        because the outputs do not depend on some layer at present, as before a layer that starts at zero.
+        False if examples interact or a parameter is also used outside its layer; None if the outputs do not depend on
+        some layer at present, as before a layer that starts at zero.
         """
         row = len(outputs) // 2
         w = torch.zeros_like(outputs)
@@ -127,9 +130,6 @@ class PerExample:
         self.uses.append(_Use(layer, (*args, *kwargs.values())[0], output, edge))
 
 
-_NARROW = (torch.float16, torch.bfloat16)
-
-
 def widened(tensor: Tensor) -> Tensor:
     """Return a tensor in float32 if its type is narrower."""
     return tensor.float() if tensor.dtype in _NARROW else tensor
@@ -142,7 +142,8 @@ def _trainable(layer: nn.Module) -> list[nn.Parameter]:
 def _square(use: _Use, delta: Tensor, signs: Signs | None) -> Tensor:
     """Return the sum over examples of the squared gradient of one layer."""
     layer, before, delta = use.layer, widened(use.before), widened(delta)
-    weight, bias = (getattr(layer, name) is not None and getattr(layer, name).requires_grad for name in _NAMES)
+    parts = [getattr(layer, name) for name in ("weight", "bias")]
+    weight, bias = (p is not None and p.requires_grad for p in parts)
     if isinstance(layer, nn.Linear):
         return _linear(before, delta, weight, bias)
     if isinstance(layer, nn.LayerNorm):
@@ -156,9 +157,6 @@ def _square(use: _Use, delta: Tensor, signs: Signs | None) -> Tensor:
         assert isinstance(layer, nn.GroupNorm)
         scaled = F.group_norm(before, layer.num_groups, eps=layer.eps) * delta
     return weight * _total(scaled, summed) + bias * _total(delta, summed)
-
-
-_NAMES = ("weight", "bias")
 
 
 def _combined(layer: _Convolution, delta: Tensor, signs: Signs | None) -> Tensor:
@@ -188,8 +186,7 @@ def _linear(before: Tensor, delta: Tensor, weight: bool, bias: bool) -> Tensor:
 def convolution_square(layer: _ConvNd, before: Tensor, delta: Tensor) -> Tensor:
     """Return ``Σ_i |G_i|²``, where G_i is the gradient of example i in the weight of a convolution with any options.
 
-    ``before`` is the input and ``delta`` the derivative in the output, or in combinations of its channels; the examples
-    are along the first axis of both.
+    ``delta`` is the derivative in the output, or in combinations of its channels; examples are along the first axis.
     """
     padding = layer.padding
     if isinstance(padding, str) or layer.padding_mode != "zeros":
@@ -200,10 +197,9 @@ def convolution_square(layer: _ConvNd, before: Tensor, delta: Tensor) -> Tensor:
 
 
 class _ConvolutionSquare(torch.autograd.Function):
-    """The squared norms of all examples at once, which are the groups of a single convolution.
+    """The squared norms of all examples, which are the groups of one convolution; their derivatives are convolutions.
 
-    The square is a quadratic form in each argument, whose derivatives are convolutions with ``2 G``. Automatic
-    differentiation of the same would cost more than the whole training step.
+    Automatic differentiation of the same would cost more than the whole training step.
     """
 
     @staticmethod

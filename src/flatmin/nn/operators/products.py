@@ -45,10 +45,9 @@ def gauss_newton_product(loss_of: Callable[[Any], Tensor], outputs: Any, leaves:
 
 
 def peer_operator(model: nn.Module, loss: Any, x: Any, y: Any, leaves: list[Tensor]) -> Any:
-    """Return the Gauss-Newton operator of curvlinops for one batch, which uses forward mode, or None.
+    """Return the Gauss-Newton operator of curvlinops for one batch, in forward mode; its products may raise.
 
-    None unless the loss is a module that averages, and x and y are tensors. For other obstacles, such as operations
-    without a forward mode, the products of the operator raise.
+    None unless the loss is a module that averages, and x and y are tensors.
     """
     averages = isinstance(loss, nn.Module) and getattr(loss, "reduction", None) == "mean"
     if not (averages and isinstance(x, Tensor) and isinstance(y, Tensor)):

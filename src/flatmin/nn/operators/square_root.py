@@ -79,8 +79,7 @@ def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Ten
     - Poisson: ``√(e^z/N) v``, or ``√(y/N) v / (z + ε)`` if the output is the rate itself;
     - Huber: ``v/√N`` in the quadratic region and 0 in the linear one; smooth L1: the same divided by √β.
 
-    Class weights, label smoothing, ignored labels, probabilities as targets and the reductions ``"mean"`` and ``"sum"``
-    are accounted for.
+    Class weights, label smoothing, ignored labels, class probabilities and both reductions are accounted for.
 
     Parameters
     ----------
@@ -88,10 +87,8 @@ def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Ten
         ``MSELoss``, ``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``BCELoss``, ``PoissonNLLLoss``, ``HuberLoss``,
         ``SmoothL1Loss``, their functions (also as `functools.partial` with keywords), or a loss given to
         `register_root`. Losses of log-probabilities are linear and have no root; let the loss include the softmax.
-    outputs, targets : Tensor
-        As the loss takes them.
-    probe : Tensor
-        v, with the shape of the outputs, which w has as well.
+    outputs, targets, probe : Tensor
+        The first two as the loss takes them, and v with the shape of the outputs, which w has as well.
 
     Raises
     ------

@@ -53,10 +53,7 @@ class ModelWeights:
         self.size = sum(self.numbers)
 
     def evaluate(self, function: Callable[[nn.Module, list[Tensor]], T]) -> T:
-        """Return ``function(model, leaves)``, where the model uses new leaf tensors with the present values.
-
-        The leaves stay in place for the whole function: a checkpointed model reads them again when differentiated.
-        """
+        """Return ``function(model, leaves)``; for its whole duration the model uses new leaf tensors as its weights."""
         leaves = [p.detach().requires_grad_() for p in self.tensors]
         state = {f"model.{name}": b.clone() for name, b in self.model.named_buffers()}
         state |= {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}

@@ -75,10 +75,7 @@ class Batches:
         return leaf.to(self.device) if isinstance(leaf, Tensor) else leaf
 
     def check_average(self, batch: Batch, outputs: Any) -> None:
-        """Raise `InputError` if the loss of a batch is not the average of the losses of its halves.
-
-        For sums, unknown weighted means and losses that compare samples, results depend on the split into batches.
-        """
+        """Raise `InputError` if the loss of a batch is not the average over its halves: it would depend on batches."""
         n = batch.size
         if n < 2 or any(not isinstance(t, Tensor) or t.shape[:1] != (n,) for t in tree_leaves((outputs, batch.y))):
             return

@@ -42,11 +42,9 @@ class Seeker(Optimizer):
     Hooks on the model and on the loss record each pass that is differentiated, with its random state (so that dropout
     draws the same mask), its autocast state and its weight in the sum (gradient accumulation). `step` replays the
     recorded passes if the method needs them, and then takes a step of the wrapped optimizer. Weights, buffers, training
-    modes, random states and, after an interrupt, gradients are restored bit by bit.
-
-    State, parameter groups and defaults are those of the wrapped optimizer, so that schedulers, checkpoints and
-    `torch.optim.swa_utils` work with it. `torch.amp.GradScaler` may call `step`; a step is skipped if a gradient is
-    infinite, at the weights or at the perturbed weights.
+    modes, random states and, after an interrupt, gradients are restored bit by bit. State, parameter groups and
+    defaults are those of the wrapped optimizer, so that schedulers and checkpoints work with it. `torch.amp.GradScaler`
+    may call `step`, which is skipped if a gradient is infinite, at the weights or at the perturbed weights.
 
     Parameters
     ----------
@@ -69,10 +67,9 @@ class Seeker(Optimizer):
     -----
     If the method replays passes, a gradient that was clipped before `step` is refused, since it would be replaced by
     one that is not clipped. Clip in a hook of the wrapped optimizer instead, also under a GradScaler:
-    ``base.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(model.parameters(), 1.0))``.
-
-    Wrappers can be nested, as in ``SAM(WeightDecay(...), ...)``, if the one that replays passes is outermost; only
-    `LabelNoise` may be around it.
+    ``base.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(model.parameters(), 1.0))``. Wrappers can be
+    nested, as in ``SAM(WeightDecay(...), ...)``, if the one that replays passes is outermost; only `LabelNoise` may be
+    around it.
     """
 
     #: Whether the method replaces the given gradient by replaying recorded passes.
@@ -96,9 +93,7 @@ class Seeker(Optimizer):
         self.base, self.model = base, model
         own = {id(p) for p in model.parameters()}
         if not any(id(p) in own for p in self.parameters):
-            raise InputError(
-                f"the optimizer given to {name} has no parameter of the model, expected one that trains it"
-            )
+            raise InputError(f"the optimizer of {name} has no parameter of the model, expected one that trains it")
         if isinstance(base, Seeker) and base._record() is not None and not self.transparent:
             raise InputError(
                 f"{name} is around {type(base).__name__}, whose gradient would replace its own, expected the other "

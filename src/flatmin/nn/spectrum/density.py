@@ -208,13 +208,14 @@ def _error(mean: Array, square: Array, n: int, probes: int) -> Array:
     return np.asarray(np.sqrt(2 / (n + 2) * np.maximum(square - mean**2, 0.0) / probes))
 
 
-def _gauss(x: Array) -> Array:
-    return np.asarray(np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi))
+def _gauss(t: Array, nodes: Array, width: float) -> Array:
+    """Return the Gaussian densities around each t at each node, (len(t), len(nodes))."""
+    return np.asarray(np.exp(-(((t[:, None] - nodes) / width) ** 2) / 2) / (math.sqrt(2 * math.pi) * width))
 
 
 def _kernels(nodes: Array, weights: Array, t: Array, width: float) -> tuple[Array, Array]:
     """Return the means of a Gaussian around each t, and of its square, over a quadrature."""
-    kernel = _gauss((t[:, None] - nodes) / width) / width
+    kernel = _gauss(t, nodes, width)
     return kernel @ weights, kernel**2 @ weights
 
 
@@ -233,6 +234,6 @@ def _tail(t: Array, lower: float, length: float, width: float, degree: int) -> f
     points = lower + length * (1 + np.cos(math.pi * (np.arange(count) + 0.5) / count)) / 2
     largest = 0.0
     for some in np.array_split(t, max(1, t.size * count // 2**22)):
-        values = _gauss((some[:, None] - points) / width) / width
+        values = _gauss(some, points, width)
         largest = max(largest, float(np.abs(dct(values, axis=1)[:, degree:]).sum(1).max(initial=0.0)) / count)
     return largest

@@ -67,25 +67,20 @@ def largest_eigenvalue(
     Lanczos steps from a start v, uniform on the sphere, give Ritz values, which are inner bounds. With probability
     ``1 − failure``, the component of v along the eigenvector is at least c, where c² is a quantile of the distribution
     Beta(1/2, (n−1)/2). Then ``Σ_{j ≤ k} q_j(λ)² ≤ 1/c²`` for the orthonormal polynomials of the iteration, which gives
-    an outer bound on λ (`Krylov.upper_bound`). The event depends on the start only, so the bound holds at whatever step
-    the iteration ends.
+    an outer bound on λ (`Krylov.upper_bound`), at whatever step the iteration ends.
 
     Parameters
     ----------
     model, loss, data, **options
-        As for `Curvature`; or, in place of all of them, a `Curvature` or any symmetric operator (n, n) with ``shape``,
-        ``dtype``, ``device`` and ``@``, such as a dense tensor.
+        As for `spectral_density`: a model with its loss and data, or an operator.
     end : str
         "largest" or "smallest".
     tol : float
         The iteration ends when the difference of the bounds, relative to the largest absolute Ritz value, is this.
     failure : float
-        Largest probability that the outer bound fails, between 0 and 1. The number of products grows with
-        ``log(1/failure)``.
-    max_products : int, optional
-        Largest number of products, 300 by default; the bounds may then be wider than ``tol``.
-    seed : int
-        Seed of the start.
+        Probability that the outer bound fails.
+    max_products, seed : int
+        Largest number of products, 300 by default, and seed of the start.
 
     Raises
     ------

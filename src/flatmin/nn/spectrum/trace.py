@@ -44,9 +44,8 @@ def hessian_trace(
         As for `Curvature`, or a `Curvature` in place of all of them. The model is not changed.
     method : {"auto", "exact", "hutchinson", "hutch++", "xtrace"}
         ``"exact"``: n products for n parameters or, for the Gauss-Newton matrix of separate samples, one gradient for
-        each output of each sample, whatever n. ``"auto"``: exact if that takes no more products than allowed;
-        otherwise Hutch++ if few directions hold much of the matrix, with a smaller subspace if they hold only some of
-        it, and Hutchinson's estimator if no eigenvalues stand out. The result says which.
+        each output of each sample, whatever n. ``"auto"``: exact if that takes no more products than allowed; otherwise
+        Hutch++ if few directions hold much of the matrix, or else Hutchinson's estimator. The result says which.
     max_products : int, optional
         Largest number of products with the whole data set, each of which costs about two gradients. The default is 100,
         and no limit if there is a target.
@@ -117,14 +116,9 @@ def operator_trace(
     operator : Operator
         Symmetric, (n, n), for instance a dense tensor.
     method, max_products, target_std_error, seed
-        As for `hessian_trace`.
+        As for `hessian_trace`, which raises the same errors.
     blocks : mapping of str to index, optional
         Rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range, or a product not finite.
 
     Examples
     --------

@@ -33,10 +33,8 @@ def trace_cases(n: int = 150, seed: int = 0) -> tuple[TraceCase, ...]:
 
     Parameters
     ----------
-    n : int
-        Dimension of the matrices; the models have 88 to 96 parameters.
-    seed : int
-        Seed of rotations, models and data.
+    n, seed : int
+        Dimension of the matrices (models have 88 to 96 parameters), and seed of rotations, models and data.
 
     Examples
     --------

@@ -75,10 +75,8 @@ def check_penalty(
         The model, its loss, and the inputs and targets of the batch.
     of : {"gauss_newton", "hessian"}
         The matrix of the trace: ``Jᵀ ∇²ℓ J``, or the whole Hessian.
-    draws : int
-        Number of calls of the penalty, at least 20.
-    seed : int
-        Seed of the random directions.
+    draws, seed : int
+        Number of calls of the penalty, at least 20, and the seed of the random directions.
 
     Raises
     ------
