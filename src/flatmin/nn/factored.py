@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from flatmin._core.arrays import Array
-from flatmin._core.validation import whole_number
+from flatmin._core.validation import nonnegative, whole_number
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.losses import clip_level
@@ -114,7 +114,8 @@ class FactoredModel(nn.Module):
     """The factors of a problem as trainable parameters, for any measurement and parametrization.
 
     ``model()`` returns all predictions ``A(X(θ))``, ``model(index)`` some of them, and ``model.loss()`` the loss of the
-    problem. Predictions use the forward map of the measurement, and their derivatives, of any order, its adjoint.
+    problem, all differentiable to any order. The parameters are real float64 tensors, one for each factor, with its
+    shape. If the sensing matrices are complex, the real part is above the imaginary part, (2d, k).
 
     Parameters
     ----------
@@ -124,13 +125,8 @@ class FactoredModel(nn.Module):
         Number k of columns of the factors, of both signs together for a signed Gram model; by default the rank of the
         parametrization or, if that is not set, enough columns for every matrix. Hadamard and chain models have widths
         of their own.
-    seed : int
-        Seed of the random factors.
-    scale : float
-        Standard deviation of their entries, in the units of the factors.
-
-    The parameters are real float64 tensors, one for each factor, with its shape. If the sensing matrices are complex,
-    the real part is above the imaginary part, (2d, k).
+    seed, scale : int and float
+        Seed of the random factors, and standard deviation of their entries, in the units of the factors.
 
     Raises
     ------
@@ -154,8 +150,7 @@ class FactoredModel(nn.Module):
         if rank is not None:
             whole_number(rank, "rank", 1)
         whole_number(seed, "seed", 0)
-        if not isinstance(scale, int | float | np.number) or not 0 <= scale < np.inf:
-            raise InputError(f"scale is {scale!r}, expected a finite number of at least 0")
+        nonnegative(scale, "scale")
         self.problem = problem
         self.is_complex = np.issubdtype(problem.measurement.dtype, np.complexfloating)
         parametrization = problem.parametrization

@@ -30,9 +30,9 @@ class HessianTracePenalty:
 
         ``E |Jᵀ S v|² = tr(Jᵀ S Sᵀ J)``.
 
-    S is not detached and v does not depend on the weights, so that the gradient is unbiased as well. (With sampled
-    labels it would lack the derivative of the probabilities.) If the loss is an average over examples, averaging over
-    batches gives the trace of the whole loss.
+    S is not detached and v does not depend on the weights, so that the gradient is unbiased as well, which it is not
+    for sampled labels. If the loss is an average over examples, averaging over batches gives the trace of the whole
+    loss.
 
     Parameters
     ----------

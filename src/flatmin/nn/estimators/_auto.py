@@ -11,13 +11,10 @@ from flatmin.nn.estimators.base import PRODUCTS, TraceEstimate, TraceRequest
 from flatmin.nn.estimators.deflation import Deflation
 
 __all__ = ["auto"]
-
 #: Number of products from which the choice is made.
 _PILOT = 8
-
 #: Smallest limit on products with which a choice is made; below it Hutchinson's estimator is used.
 _MIN_CHOICE = 24
-
 #: If more than this share of ‖H‖_F² is in the span of the pilot products, Hutch++ widens its subspace further.
 _SHARE = 0.25
 

@@ -10,7 +10,6 @@ from flatmin.nn.estimators.base import Blocks, TraceEstimate, TraceRequest, pack
 from flatmin.nn.estimators.sample import Statistics
 
 __all__ = ["exact", "exact_sum"]
-
 #: Number of unit vectors that are multiplied at once.
 _WIDTH = 64
 

@@ -15,13 +15,10 @@ from flatmin.errors import InputError
 from flatmin.nn.estimators.sample import ALL, Statistics
 
 __all__ = ["PRODUCTS", "Blocks", "Operator", "TraceEstimate", "TraceRequest", "dimension", "packed", "sphere"]
-
 #: Number of products that an estimator spends if neither a limit nor a target is set.
 PRODUCTS = 100
-
 #: Number of products before the standard error is first compared with a target.
 _FIRST_LOOK = 24
-
 #: Rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
 Blocks = Mapping[str, Any]
 
@@ -97,21 +94,11 @@ class TraceRequest:
 class TraceEstimate:
     """An estimate of the trace of a symmetric operator, with its standard error and a confidence interval.
 
-    Attributes
-    ----------
-    value, std_error : float
-        The estimate, unbiased, and exact if ``method`` is "exact"; and its estimated standard deviation.
-    interval : tuple of float
-        A 95 % confidence interval (low, high). It is wider than ``value ± 1.96 std_error``, because the standard error
-        is an estimate itself.
-    n_products : int
-        Number of products of the operator with a vector.
-    method : str
-        The estimator: "exact", "hutchinson", "hutch++" or "xtrace".
-    of : str or None
-        The operator, "hessian" or "gauss_newton"; None for any other one.
-    groups : mapping of str to TraceEstimate, or None
-        Estimates for the requested diagonal blocks. If these cover every row once, their values add up to ``value``.
+    ``value`` is unbiased, and exact if ``method`` is "exact"; ``std_error`` is its estimated standard deviation. The
+    95 % interval is wider than ``value ± 1.96 std_error``, because the standard error is an estimate itself. ``method``
+    is "exact", "hutchinson", "hutch++" or "xtrace"; ``of`` is "hessian", "gauss_newton", or None for any other.
+    ``groups`` has estimates for the requested diagonal blocks; if these cover every row once, their values add up to
+    ``value``.
 
     Examples
     --------

@@ -7,10 +7,8 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 __all__ = ["ALL", "Sample", "Statistics", "summary", "swapped", "variance"]
-
 #: All rows: the whole trace.
 ALL = slice(None)
-
 #: Value, standard error and interval.
 Statistics = tuple[float, float, tuple[float, float]]
 

@@ -23,16 +23,12 @@ from flatmin.nn.operators.state import FAILURES, MODES, ModelWeights, fixed_rand
 from flatmin.nn.operators.streaming import Batch, Batches, Loss
 
 __all__ = ["KINDS", "Curvature", "CurvatureOptions", "shows_options", "symmetric_operator"]
-
 #: The matrices that a `Curvature` can be.
 KINDS = ("hessian", "gauss_newton")
-
 #: Up to this value of (vectors × parameters × samples), several vectors are multiplied in one batched pass.
 _BATCHED_WORK = 4_000_000
-
 #: Fewest vectors for which curvlinops, which always batches them, is faster on larger models.
 _MIN_PEER_VECTORS = 8
-
 #: A function of a model and of the leaf tensors that stand for its weights.
 _Function = Callable[[nn.Module, list[Tensor]], Any]
 

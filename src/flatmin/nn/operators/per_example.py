@@ -21,10 +21,8 @@ _LAYERS = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.GroupNorm)
 
 #: Types in which the squares of gradients are not computed.
 _NARROW = (torch.float16, torch.bfloat16)
-
 #: Number of random combinations of output channels that estimate the squared gradient of a convolution.
 _COMBINATIONS = 4
-
 #: Draws random signs with the shape, dtype and device of a tensor.
 Signs = Callable[[Tensor], Tensor]
 

@@ -11,15 +11,8 @@ from torch import Tensor, nn
 from flatmin.errors import InputError
 
 __all__ = ["check_root", "loss_root", "register_root"]
-
 #: A root takes (loss, outputs, targets, probe) and returns ``S v``, linear in the probe v.
 Root = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
-
-#: For a loss of single entries: takes (loss, outputs, targets) and returns the root of each second derivative.
-_EntryRoot = Callable[[Any, Tensor, Tensor], Tensor | float]
-
-_ROOTS: dict[Any, Root] = {}
-
 #: Module class of each loss function of `torch.nn.functional`; both take the same keywords.
 _MODULES: dict[Any, Callable[..., nn.Module]] = {
     F.mse_loss: nn.MSELoss,
@@ -172,32 +165,11 @@ def _shape(tensor: Tensor) -> tuple[int, ...]:
     return tuple(tensor.shape)
 
 
-def _entrywise(kind: type[nn.Module]) -> Callable[[_EntryRoot], _EntryRoot]:
-    """Register a loss of single entries by ``root(loss, outputs, targets)``, the roots of its second derivatives."""
-
-    def add(entry_root: _EntryRoot) -> _EntryRoot:
-        @register_root(kind)
-        def root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
-            _check_same_shape(outputs, targets)
-            divisor = outputs.numel() if loss.reduction == "mean" else 1
-            return entry_root(loss, outputs, targets) * probe / float(divisor**0.5)
-
-        return entry_root
-
-    return add
-
-
 def _check_same_shape(outputs: Tensor, targets: Tensor) -> None:
     if outputs.shape != targets.shape:
         raise InputError(f"the targets have shape {_shape(targets)}, expected that of the outputs, {_shape(outputs)}")
 
 
-@_entrywise(nn.MSELoss)
-def _squared_error(loss: nn.MSELoss, outputs: Tensor, targets: Tensor) -> float:
-    return float(2**0.5)
-
-
-@register_root(nn.CrossEntropyLoss)
 def _cross_entropy(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
     classes = min(outputs.ndim - 1, 1)
     root_p = (outputs.log_softmax(classes) / 2).exp()
@@ -231,14 +203,12 @@ def _mass(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, classes: 
     return mass / total if loss.reduction == "mean" else mass
 
 
-@_entrywise(nn.BCEWithLogitsLoss)
 def _binary_cross_entropy(loss: nn.BCEWithLogitsLoss, outputs: Tensor, targets: Tensor) -> Tensor:
     root = ((F.logsigmoid(outputs) + F.logsigmoid(-outputs)) / 2).exp()
     mass = outputs.new_ones(()) if loss.pos_weight is None else 1 - targets + targets * loss.pos_weight.to(outputs)
     return _weighted(loss, mass, outputs).sqrt() * root
 
 
-@_entrywise(nn.BCELoss)
 def _binary_cross_entropy_of_probabilities(loss: nn.BCELoss, outputs: Tensor, targets: Tensor) -> Tensor:
     p = outputs.clamp(torch.finfo(outputs.dtype).tiny ** 0.25, 1 - torch.finfo(outputs.dtype).eps)
     root = (targets / p**2 + (1 - targets) / (1 - p) ** 2).sqrt()
@@ -249,16 +219,32 @@ def _weighted(loss: nn.BCELoss | nn.BCEWithLogitsLoss, mass: Tensor, outputs: Te
     return mass if loss.weight is None else mass * loss.weight.to(outputs)
 
 
-@_entrywise(nn.PoissonNLLLoss)
 def _poisson(loss: nn.PoissonNLLLoss, outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs / 2).exp() if loss.log_input else targets.to(outputs).sqrt() / (outputs + loss.eps)
 
 
-@_entrywise(nn.HuberLoss)
-def _huber(loss: nn.HuberLoss, outputs: Tensor, targets: Tensor) -> Tensor:
-    return (outputs - targets).abs() < loss.delta
+def _quadratic(outputs: Tensor, targets: Tensor, radius: float, curvature: float) -> Tensor:
+    return float(curvature**0.5) * ((outputs - targets).abs() < radius).to(outputs)
 
 
-@_entrywise(nn.SmoothL1Loss)
-def _smooth_l1(loss: nn.SmoothL1Loss, outputs: Tensor, targets: Tensor) -> Tensor:
-    return ((outputs - targets).abs() < loss.beta) / float((loss.beta or 1) ** 0.5)
+def _entrywise(entry_root: Callable[[Any, Tensor, Tensor], Tensor | float]) -> Root:
+    """Return the root of a loss that is a sum or mean over entries, from the roots of their second derivatives."""
+
+    def root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+        _check_same_shape(outputs, targets)
+        divisor = outputs.numel() if loss.reduction == "mean" else 1
+        return entry_root(loss, outputs, targets) * probe / float(divisor**0.5)
+
+    return root
+
+
+#: The known roots, by module class or function; `register_root` adds to them.
+_ROOTS: dict[Any, Root] = {
+    nn.CrossEntropyLoss: _cross_entropy,
+    nn.MSELoss: _entrywise(lambda loss, z, y: float(2**0.5)),
+    nn.BCEWithLogitsLoss: _entrywise(_binary_cross_entropy),
+    nn.BCELoss: _entrywise(_binary_cross_entropy_of_probabilities),
+    nn.PoissonNLLLoss: _entrywise(_poisson),
+    nn.HuberLoss: _entrywise(lambda loss, z, y: _quadratic(z, y, loss.delta, 1.0)),
+    nn.SmoothL1Loss: _entrywise(lambda loss, z, y: _quadratic(z, y, loss.beta, 1 / (loss.beta or 1))),
+}

@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader, Dataset
 from flatmin.errors import InputError
 
 __all__ = ["Batch", "Batches", "Loss"]
-
 #: Maps the outputs and the targets of a batch to the average loss over its samples, a scalar tensor.
 Loss = Callable[[Any, Any], Tensor]
 
@@ -45,9 +44,11 @@ class Batches:
         reduction = getattr(loss, "reduction", "mean")
         if reduction not in ("mean", "batchmean"):
             raise InputError(f"the loss has reduction={reduction!r}, expected 'mean': the average over the samples")
-        self.data, self.loss, self.device = _readable(data), loss, device
+        pair = isinstance(data, tuple | list) and len(data) == 2
         #: Whether the data are a single batch; any loss is then the loss of all samples.
-        self.is_one = isinstance(self.data, _SingleBatch)
+        self.is_one = pair and (isinstance(data, tuple) or all(isinstance(part, Tensor) for part in data))
+        self.data = [tuple(data)] if self.is_one else _readable(data)
+        self.loss, self.device = loss, device
         self._checksum: Tensor | None = None
 
     def __iter__(self) -> Iterator[Batch]:
@@ -57,7 +58,7 @@ class Batches:
                 if not isinstance(pair, tuple | list) or len(pair) != 2:
                     found = f"has {len(pair)} entries" if isinstance(pair, tuple | list) else f"is a {_name(pair)}"
                     raise InputError(f"batch {i} {found}, expected a pair (x, y)")
-                x, y = (tree_map(self._on_device, part) for part in pair)
+                x, y = tree_map(lambda leaf: leaf.to(self.device) if isinstance(leaf, Tensor) else leaf, tuple(pair))
                 if not self.is_one:
                     checksum += _checksum(x, y)
                 yield Batch(x, y, _weight(self.loss, x, y))
@@ -70,9 +71,6 @@ class Batches:
             raise InputError(
                 "data gives other samples when it is read again, expected the same ones; leave out random augmentation"
             )
-
-    def _on_device(self, leaf: Any) -> Any:
-        return leaf.to(self.device) if isinstance(leaf, Tensor) else leaf
 
     def check_average(self, batch: Batch, outputs: Any) -> None:
         """Raise `InputError` if the loss of a batch is not the average over its halves: it would depend on batches."""
@@ -93,15 +91,7 @@ class Batches:
             )
 
 
-class _SingleBatch(list[Any]):
-    """A data set of one batch."""
-
-
 def _readable(data: Any) -> Iterable[Any]:
-    if isinstance(data, tuple) and len(data) == 2:
-        return _SingleBatch([data])
-    if isinstance(data, list) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
-        return _SingleBatch([tuple(data)])
     if isinstance(data, Dataset):
         raise InputError(f"data is a {_name(data)}, expected batches; wrap it: DataLoader(data, batch_size=...)")
     if isinstance(data, Iterator):

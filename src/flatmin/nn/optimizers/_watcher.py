@@ -11,7 +11,6 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 __all__ = ["RUNNING", "Watcher"]
-
 #: True while recorded passes are replayed; watchers ignore them.
 RUNNING: ContextVar[bool] = ContextVar("RUNNING", default=False)
 

@@ -27,7 +27,7 @@ class LabelNoise(RandomSeeker):
     base, model, loss
         As in `Seeker`; the loss is called as ``loss(output, target)``.
     noise : float
-        For real targets the standard deviation, in their units; for class labels the probability, at most 1.
+        Standard deviation of the noise of real targets, in their units; probability of a random class, at most 1.
     seed : int
         Seed of the noise.
 

@@ -20,7 +20,6 @@ from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
 __all__ = ["SpectralDensity", "spectral_density"]
-
 #: Largest number of bytes for the Lanczos vectors of probes that run at once.
 MEMORY = 2**30
 #: Largest probability that the bounds of the whole spectrum fail.
@@ -123,10 +122,8 @@ def spectral_density(
     model, loss, data, **options
         As for `Curvature`; or, in place of all of them, a `Curvature` or any symmetric operator (n, n) with ``shape``,
         ``dtype``, ``device`` and ``@``, such as a dense tensor.
-    probes : int
-        Number of random vectors.
-    steps : int
-        Lanczos steps, hence products, for each vector.
+    probes, steps : int
+        Number of random vectors, and of Lanczos steps, hence products, for each of them.
     grid : array_like, optional
         Points at which to evaluate; by default 400 points over the whole spectrum.
     width : float, optional
@@ -175,7 +172,8 @@ def spectral_density(
     if t.ndim != 1 or not np.isfinite(t).all():
         raise InputError(f"grid has shape {t.shape}, expected one dimension of finite numbers")
     rules = tuple((k.nodes, k.weights, k.exhausted) for k in krylovs)
-    density, squares = np.mean([_kernels(*rule[:2], t, width) for rule in rules], axis=0)
+    kernels = ((_gauss(t, nodes, width), weights) for nodes, weights, _ in rules)
+    density, squares = np.mean([(kernel @ weights, kernel**2 @ weights) for kernel, weights in kernels], axis=0)
     low, high = np.mean([_cumulative(*rule, t) for rule in rules], axis=0)
     low[t < lower], high[t < lower], low[t >= upper], high[t >= upper] = 0.0, 0.0, 1.0, 1.0
     widest = np.clip(0.5, low, high)
@@ -211,12 +209,6 @@ def _error(mean: Array, square: Array, n: int, probes: int) -> Array:
 def _gauss(t: Array, nodes: Array, width: float) -> Array:
     """Return the Gaussian densities around each t at each node, (len(t), len(nodes))."""
     return np.asarray(np.exp(-(((t[:, None] - nodes) / width) ** 2) / 2) / (math.sqrt(2 * math.pi) * width))
-
-
-def _kernels(nodes: Array, weights: Array, t: Array, width: float) -> tuple[Array, Array]:
-    """Return the means of a Gaussian around each t, and of its square, over a quadrature."""
-    kernel = _gauss(t, nodes, width)
-    return kernel @ weights, kernel**2 @ weights
 
 
 def _cumulative(nodes: Array, weights: Array, exact: bool, t: Array) -> tuple[Array, Array]:

@@ -15,7 +15,6 @@ from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
 __all__ = ["EigenvalueEstimate", "largest_eigenvalue"]
-
 #: Largest number of products for one eigenvalue unless ``max_products`` is given.
 MAX_PRODUCTS = 300
 
@@ -24,19 +23,11 @@ MAX_PRODUCTS = 300
 class EigenvalueEstimate:
     """The largest or smallest eigenvalue of a symmetric operator, with bounds.
 
-    Attributes
-    ----------
-    value : float
-        The Ritz value; the eigenvalue is at least as extreme.
-    lower, upper : float
-        Bounds of the eigenvalue. The inner one, next to ``value``, always holds; the outer one fails with probability
-        at most ``failure``, over the random start. Both are widened by the observed rounding errors of the products.
-    residual : float
-        Some eigenvalue, not necessarily the extreme one, lies within this distance of ``value``.
-    end : str
-        "largest" or "smallest".
-    of : str or None
-        "hessian" or "gauss_newton"; None for any other operator.
+    ``value`` is the Ritz value; the eigenvalue is at least as extreme. ``lower`` and ``upper`` bound the eigenvalue:
+    the inner bound, next to ``value``, always holds; the outer one fails with probability at most ``failure``, over the
+    random start. Both are widened by the observed rounding errors of the products. Some eigenvalue, not necessarily the
+    extreme one, lies within ``residual`` of ``value``. ``end`` is "largest" or "smallest", and ``of`` "hessian",
+    "gauss_newton", or None for any other operator.
     """
 
     value: float

@@ -18,7 +18,6 @@ from flatmin.nn.operators.output_trace import output_traces
 from flatmin.nn.operators.streaming import Loss
 
 __all__ = ["METHODS", "hessian_trace", "labelled", "operator_trace"]
-
 #: Names of the methods.
 METHODS = ("auto", *ESTIMATORS)
 

@@ -15,7 +15,6 @@ from flatmin.nn.operators.state import ModelWeights
 from flatmin.nn.penalty import twice_differentiable
 
 __all__ = ["PenaltyCheck", "check_penalty", "exact_trace"]
-
 #: Number of random directions along which the gradient is tested.
 _RANDOM = 8
 
@@ -24,18 +23,12 @@ _RANDOM = 8
 class PenaltyCheck:
     """The result of `check_penalty`: the bias of a penalty, estimated from repeated draws.
 
-    Attributes
-    ----------
-    z : mapping of str to float
-        Mean minus exact number, in standard errors: of the ``"value"``, and of the gradient along the exact
-        ``"gradient"``, along the part of it for each parameter, by name, and along directions ``"random 1"``, ...
-    p_value : float
-        P-value of the largest |z| by Student's t, times the number of tests (Bonferroni).
-    bias, floor : float
-        Relative error of the mean gradient along the exact one, and its standard error; −0.5 means that half of the
-        gradient is missing, and less than the floor cannot be detected with this number of draws.
-    value, exact : float
-        The mean of the values, and the trace.
+    ``z`` has the mean minus the exact number, in standard errors: of the ``"value"``, and of the gradient along the
+    exact ``"gradient"``, along the part of it for each parameter, by name, and along directions ``"random 1"``, ...
+    ``p_value`` is that of the largest |z| by Student's t, times the number of tests (Bonferroni). ``bias`` and
+    ``floor`` are the relative error of the mean gradient along the exact one, and its standard error: −0.5 means that
+    half of the gradient is missing, and less than the floor cannot be detected. ``value`` is the mean of the values,
+    and ``exact`` the trace.
     """
 
     z: Mapping[str, float]

@@ -17,13 +17,10 @@ from flatmin.nn.estimators.base import Operator
 from flatmin.testing.torch.cases import TraceCase, trace_cases
 
 __all__ = ["MAX_COVERAGE", "MIN_COVERAGE", "TraceCheck", "TraceScore", "check_trace_estimator"]
-
 #: Smallest and largest coverage with which 95 % intervals are accepted.
 MIN_COVERAGE, MAX_COVERAGE = 0.94, 0.99
-
 #: Relative error below which a result counts as exact.
 _ROUNDING = 1e-9
-
 #: Number of tests on one case.
 _TESTS = 3
 
@@ -32,21 +29,10 @@ _TESTS = 3
 class TraceScore:
     """Accuracy, coverage and faults of an estimator on one case, from repeated runs.
 
-    Attributes
-    ----------
-    trials : int
-        Number of runs, each with its own seed.
-    error, relative_error : float
-        Root of the mean square error, in the units of the trace, and divided by the absolute trace (infinite if it is
-        0).
-    bias : float
-        Mean error, in standard errors; without bias it is beyond ±2 in one case of twenty.
-    coverage, exact : float
-        Shares of intervals that contain the trace, and of runs with rounding errors only.
-    products : float
-        Mean number of counted products.
-    faults : tuple of str
-        The detected faults, one sentence each.
+    ``error`` is the root of the mean square error, in the units of the trace, and ``relative_error`` that over the
+    absolute trace (infinite if it is 0). ``bias`` is the mean error in standard errors; without bias it is beyond ±2 in
+    one case of twenty. ``coverage`` and ``exact`` are the shares of intervals that contain the trace, and of runs with
+    rounding errors only; ``products`` is the mean number of counted products. ``faults`` has one sentence for each.
     """
 
     name: str
@@ -146,10 +132,8 @@ def check_trace_estimator(
         Operators with known trace; `trace_cases` by default.
     max_products, trials : int
         Largest number of products in a run, and number of runs on each case, at least 50.
-    seed : int
-        The first of consecutive seeds.
-    level : float
-        Probability of a false alarm for an estimator without faults.
+    seed, level : int and float
+        The first of consecutive seeds, and the probability of a false alarm for an estimator without faults.
 
     Raises
     ------
@@ -158,12 +142,12 @@ def check_trace_estimator(
 
     Examples
     --------
+    >>> from dataclasses import replace
     >>> from functools import partial
     >>> from flatmin.nn.spectrum.trace import operator_trace
     >>> honest = partial(operator_trace, method="hutchinson")
     >>> check_trace_estimator(honest, trace_cases()[:2], trials=50).holds
     True
-    >>> from dataclasses import replace
     >>> def liar(operator, **limits):
     ...     found = honest(operator, **limits)
     ...     return replace(found, interval=(found.value - found.std_error, found.value + found.std_error))
