@@ -1,4 +1,4 @@
-"""Observed entries without what offsets explain."""
+"""OffsetFree: observed entries after the elimination of offsets."""
 
 from dataclasses import dataclass
 from functools import cached_property

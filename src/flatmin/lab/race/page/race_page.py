@@ -82,18 +82,8 @@ def write_race(
 ) -> None:
     """Write the page about a race, one HTML file that loads nothing from outside.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    result : RaceResult
-        The race.
-    title, subtitle : str
-        The problem or the data.
-    command : str
-        The command that repeats the race.
-    notes : sequence of str
-        Sentences for the reader.
+    ``title`` and ``subtitle`` name the problem or the data, ``command`` repeats the race, and ``notes`` are sentences
+    for the reader.
     """
     ranking = Ranking(result)
     sections: list[Section | None] = [_introduction(ranking), medians(ranking), _along(ranking), _ends(ranking)]
@@ -256,10 +246,6 @@ def _scatter(ranking: Ranking, title: str) -> ScatterDisplay:
         clouds=clouds,
         x_log=True,
         y_log=True,
-        diagonal="",
-        factor=1.0,
-        left_out=0,
-        at_edge=0,
         x_label=f"{COLUMN_NAMES[ranking.compared]} at the end",
         y_label="error on the test set" if ranking.result.flattest is None else "relative error",
     )
