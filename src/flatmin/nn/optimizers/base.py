@@ -23,7 +23,8 @@ AGREEMENT = 0.01
 
 def _of_base(name: str) -> Any:
     """Return a property that reads and sets an attribute of the wrapped optimizer."""
-    return property(lambda self: getattr(self.base, name), lambda self, value: setattr(self.base, name, value))
+    doc = f"`{name}` of the wrapped optimizer."
+    return property(lambda self: getattr(self.base, name), lambda self, new: setattr(self.base, name, new), doc=doc)
 
 
 class Seeker(Optimizer):
