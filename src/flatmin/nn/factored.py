@@ -166,10 +166,8 @@ class FactoredModel(nn.Module):
 
     def weights(self) -> tuple[Tensor, ...]:
         """Return the factors as differentiable functions of the parameters, complex if the model is complex."""
-        stacked = [getattr(self, name) for name in self.problem.parametrization.names]
-        if not self.is_complex:
-            return tuple(stacked)
-        return tuple(torch.complex(*p.chunk(2)) for p in stacked)
+        stacked = (getattr(self, name) for name in self.problem.parametrization.names)
+        return tuple(torch.complex(*p.chunk(2)) if self.is_complex else p for p in stacked)
 
     def factors(self) -> tuple[Array, ...]:
         """Return the factors as arrays, as `flatmin.flatness` and `flatmin.certify` take them."""

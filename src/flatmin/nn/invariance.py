@@ -108,14 +108,10 @@ def normalized_trace(
 
     Parameters
     ----------
-    model, loss, data, **options
-        As for `Curvature`, or a `Curvature` in place of all of them.
     per : {"layer", "weight"}
         Multiply by the norm of the layer's weights, or by each weight.
-    layers : iterable of str, optional
-        Names of parameters; by default all with at least two axes, hence no biases.
-    method, max_products, target_std_error, seed
-        As for `hessian_trace`.
+    model, loss, data, layers, method, max_products, target_std_error, seed, **options
+        As for `relative_flatness`.
 
     Raises
     ------

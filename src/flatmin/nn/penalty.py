@@ -179,7 +179,8 @@ class HessianTracePenalty:
             return None
         obstacle = layers.obstacle(outputs)
         if obstacle is None and len(outputs) > 1:
-            case = self._case()
+            flags = [m.training for m in self.model.modules()] + [p.requires_grad for p in self.model.parameters()]
+            case = "".join("01"[flag] for flag in flags)
             good = self._agreed.get(case, 0)
             found = layers.agrees(outputs) if good >= 0 and not good & (good - 1) else good > 0
             if found is None and not good and self.probe == "auto":
@@ -192,11 +193,6 @@ class HessianTracePenalty:
         if self.probe == "per_example":
             raise InputError(f"{obstacle}; use probe='vjp'")
         return None
-
-    def _case(self) -> str:
-        """Return one digit for the training mode of each module and one for ``requires_grad`` of each parameter."""
-        flags = [m.training for m in self.model.modules()] + [p.requires_grad for p in self.model.parameters()]
-        return "".join("01"[flag] for flag in flags)
 
     @contextmanager
     def _untouched(self) -> Iterator[Any]:

@@ -24,16 +24,6 @@ def hutchinson(request: TraceRequest) -> TraceEstimate:
     request : TraceRequest
         Of at least 8 products.
 
-    Returns
-    -------
-    TraceEstimate
-        Value, standard error, 95 % interval and number of products; ``groups`` has one estimate for each block.
-
-    Raises
-    ------
-    InputError
-        If a limit is out of range, or a product is not finite.
-
     References
     ----------
     Hutchinson, "A stochastic estimator of the trace of the influence matrix", 1989. Girard, "A fast Monte-Carlo

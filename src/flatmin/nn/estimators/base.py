@@ -44,10 +44,9 @@ class TraceRequest:
         Symmetric, (n, n): anything with ``shape``, ``dtype``, ``device`` and ``@``.
     generator : torch.Generator
         Draws the random vectors.
-    max_products : int, optional
-        Largest number of products; 100 by default, and unlimited by default if there is a target.
-    target_std_error : float, optional
-        The standard error at which to stop, in the units of the trace.
+    max_products, target_std_error : int and float, optional
+        Largest number of products, 100 by default, and unlimited by default if there is a target; and the standard
+        error at which to stop, in the units of the trace.
     blocks : mapping of str to rows, optional
         Diagonal blocks whose traces are wanted as well.
     """

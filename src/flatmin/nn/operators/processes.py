@@ -14,14 +14,7 @@ __all__ = ["ProcessGroup"]
 
 
 class ProcessGroup:
-    """The processes that share a data set: this one only (``distributed=False``), all (True), or those of a group.
-
-    Examples
-    --------
-    >>> import torch
-    >>> ProcessGroup(False, torch.device("cpu")).sums(torch.ones(2), 3.0)
-    (tensor([1., 1.]), 3.0)
-    """
+    """The processes that share a data set: this one only (``distributed=False``), all (True), or those of a group."""
 
     def __init__(self, distributed: Any, device: torch.device) -> None:
         self.group, self.device, self.count = None, device, 1

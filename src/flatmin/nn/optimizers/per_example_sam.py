@@ -31,8 +31,8 @@ class PerExampleSAM(Seeker):
     """Train with the mean of ``∇f_i(w + ρ ∇f_i(w)/‖∇f_i(w)‖)`` over the examples i, each at its own worst weights.
 
     This is the average of `SAM` steps with one example each, which favour a small trace of the Hessian. If all trained
-    layers are linear, as in a perceptron, it takes two passes of the batch. Otherwise examples are vectorized with
-    `torch.func.vmap` if the model allows it, and taken one by one if not.
+    layers are linear, it takes two passes of the batch. Otherwise examples are vectorized with `torch.func.vmap` if the
+    model allows it, and taken one by one if not.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class PerExampleSAM(Seeker):
     rho : float
         The distance ρ, in the units of the weights.
     chunk : int
-        Number of examples that are vectorized at once; memory holds that many copies of the weights and gradients.
+        Number of examples that are vectorized at once, each with a copy of the weights and gradients in memory.
 
     References
     ----------

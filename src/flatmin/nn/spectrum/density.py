@@ -30,28 +30,14 @@ FAILURE = 1e-6
 class SpectralDensity:
     """The distribution of the eigenvalues λ_i of a symmetric operator, from quadratic forms in random vectors.
 
-    Attributes
-    ----------
-    grid : ndarray, shape (G,)
-        Points t at which density and cumulative function are given.
-    density, std_error : ndarray, shape (G,)
-        ``(1/n) Σ_i g(t − λ_i)``, where g is the Gaussian density of standard deviation ``width``, and its standard
-        error. A 95 % interval is ``density ± t std_error`` with Student's quantile t for ``n_probes`` degrees of
-        freedom, widened by ``quadrature_error``.
-    quadrature_error : float
-        A bound on the quadrature error of the density; more probes do not reduce it.
-    cumulative, cumulative_low, cumulative_high : ndarray, shape (G,)
-        The share of eigenvalues up to t, with pointwise 95 % intervals that include sampling and quadrature errors.
-    moments, moments_std_error : ndarray, shape (4,)
-        The means of λ, λ², λ³ and λ⁴, for which the quadrature is exact, and their standard errors.
-    lower, upper : float
-        Bounds on all eigenvalues, which fail with probability at most 1e-6.
-    n, n_probes, n_products : int
-        Dimension, number of random vectors, and number of products.
-    quadratures : tuple of (nodes, weights, exact)
-        The Gauss quadrature of each probe, and whether it is exact for every function.
-    of : str or None
-        "hessian" or "gauss_newton"; None for any other operator.
+    On the ``grid`` of points t, shape (G,), ``density`` is ``(1/n) Σ_i g(t − λ_i)``, where g is the Gaussian density of
+    standard deviation ``width``. A 95 % interval is ``density ± t std_error`` with Student's quantile t for
+    ``n_probes`` degrees of freedom, widened by ``quadrature_error``, a bound that more probes do not reduce.
+    ``cumulative`` is the share of eigenvalues up to t, from ``cumulative_low`` to ``cumulative_high`` with 95 %
+    confidence at each point, sampling and quadrature errors included. ``moments``, shape (4,), are the means of λ, λ²,
+    λ³ and λ⁴, for which the quadrature is exact. ``lower`` and ``upper`` bound all eigenvalues, with a probability of
+    failure of at most 1e-6. ``quadratures`` has (nodes, weights, exact) of each probe: its Gauss quadrature, and
+    whether it is exact for every function. ``of`` is "hessian", "gauss_newton", or None for any other operator.
     """
 
     grid: Array

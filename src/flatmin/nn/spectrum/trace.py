@@ -56,11 +56,6 @@ def hessian_trace(
     seed : int
         Seed of the random vectors; the same in every process.
 
-    Returns
-    -------
-    TraceEstimate
-        With ``groups``, whose values add up to the total if they hold every parameter once.
-
     Raises
     ------
     InputError
