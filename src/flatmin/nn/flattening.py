@@ -28,6 +28,7 @@ from flatmin.solvers.robust.minimum import robust_solution
 from flatmin.solvers.task import Task, status_of
 
 __all__ = ["flatten"]
+
 #: Penalties μ of the first rounds, in the units of `Scaled`.
 PENALTIES = (1e-1, 1e-2, 1e-3)
 #: A round is slow if it leaves more than this share of the misfit.

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from flatmin.errors import InputError
-from flatmin.nn.estimators.base import TraceEstimate
+from flatmin.nn.estimators.base import TraceEstimate, changed
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions, shows_options
 from flatmin.nn.operators.state import ModelWeights
 from flatmin.nn.operators.streaming import Loss
-from flatmin.nn.spectrum.trace import labelled, operator_trace
+from flatmin.nn.spectrum.trace import operator_trace
 
 __all__ = ["Congruence", "normalized_trace", "relative_flatness"]
 
@@ -174,7 +174,7 @@ class Congruence:
         parts = torch.split(torch.arange(self.shape[0]), self.sizes)
         limits: dict[str, Any] = {"max_products": max_products, "target_std_error": target, "seed": seed}
         estimate = operator_trace(self, method=method, blocks=dict(zip(self.blocks, parts, strict=True)), **limits)
-        return labelled(estimate, self.curvature.of)
+        return changed(estimate, of=self.curvature.of)
 
 
 def _rows(p: Tensor, owner: nn.Module) -> _Block:

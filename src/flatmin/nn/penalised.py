@@ -10,6 +10,7 @@ from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import QuadraticMap
 
 __all__ = ["PenalisedLoss", "minimise"]
+
 #: Number of steps after which the preconditioner is computed again.
 REFRESH = 5
 #: A line search ends at this slope, relative to the slope at its beginning.

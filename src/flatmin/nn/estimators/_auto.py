@@ -7,10 +7,11 @@ from torch import Tensor
 
 from flatmin.nn.estimators._hutch_pp import hutch_pp
 from flatmin.nn.estimators._hutchinson import hutchinson
-from flatmin.nn.estimators.base import PRODUCTS, TraceEstimate, TraceRequest
+from flatmin.nn.estimators.base import PRODUCTS, TraceEstimate, TraceRequest, changed
 from flatmin.nn.estimators.deflation import Deflation
 
 __all__ = ["auto"]
+
 #: Number of products from which the choice is made.
 _PILOT = 8
 #: Smallest limit on products with which a choice is made; below it Hutchinson's estimator is used.
@@ -47,13 +48,7 @@ def auto(request: TraceRequest) -> TraceEstimate:
     if (1 - 2 * share) * later < later - _PILOT:
         return hutch_pp(request, start=pilot, max_rank=None if share > _SHARE else _PILOT)
     found = hutchinson(replace(request, max_products=limit and limit - _PILOT))
-    groups = found.groups and {name: _with_pilot(group) for name, group in found.groups.items()}
-    return replace(_with_pilot(found), groups=groups)
-
-
-def _with_pilot(estimate: TraceEstimate) -> TraceEstimate:
-    """Return an estimate that counts the pilot products."""
-    return replace(estimate, n_products=estimate.n_products + _PILOT)
+    return changed(found, n_products=found.n_products + _PILOT)
 
 
 def _spanned(products: Tensor) -> float:

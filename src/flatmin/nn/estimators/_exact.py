@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from flatmin.errors import InputError
-from flatmin.nn.estimators.base import Blocks, TraceEstimate, TraceRequest, packed
-from flatmin.nn.estimators.sample import Statistics
+from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, packed
+from flatmin.nn.estimators.sample import Blocks, Statistics
 
 __all__ = ["exact", "exact_sum"]
+
 #: Number of unit vectors that are multiplied at once.
 _WIDTH = 64
 

@@ -9,6 +9,7 @@ from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, packed, sphe
 from flatmin.nn.estimators.sample import ALL, Sample, Statistics, summary, swapped, variance
 
 __all__ = ["hutchinson"]
+
 #: Number of vectors that are multiplied at once; they are not kept.
 _WIDTH = 32
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,15 +12,14 @@ from torch import Tensor
 
 from flatmin._core.validation import positive, whole_number
 from flatmin.errors import InputError
-from flatmin.nn.estimators.sample import ALL, Statistics
+from flatmin.nn.estimators.sample import ALL, Blocks, Statistics
 
-__all__ = ["PRODUCTS", "Blocks", "Operator", "TraceEstimate", "TraceRequest", "dimension", "packed", "sphere"]
+__all__ = ["PRODUCTS", "Operator", "TraceEstimate", "TraceRequest", "changed", "dimension", "packed", "sphere"]
+
 #: Number of products that an estimator spends if neither a limit nor a target is set.
 PRODUCTS = 100
 #: Number of products before the standard error is first compared with a target.
 _FIRST_LOOK = 24
-#: Rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
-Blocks = Mapping[str, Any]
 
 
 class Operator(Protocol):
@@ -119,6 +118,12 @@ class TraceEstimate:
         low, high = self.interval
         slack = 1e-9 * max(abs(trace), abs(low), abs(high))
         return low - slack <= trace <= high + slack
+
+
+def changed(estimate: TraceEstimate, **fields: Any) -> TraceEstimate:
+    """Return an estimate with other values of some fields, which its groups get as well."""
+    groups = estimate.groups and {name: replace(group, **fields) for name, group in estimate.groups.items()}
+    return replace(estimate, groups=groups, **fields)
 
 
 def dimension(operator: Operator) -> int:

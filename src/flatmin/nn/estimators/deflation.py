@@ -10,6 +10,7 @@ from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, packed, sphe
 from flatmin.nn.estimators.sample import ALL, Sample, Statistics, summary, swapped, variance
 
 __all__ = ["MIN_SAMPLE", "Deflation"]
+
 #: Fewest vectors outside the subspace from which the standard error can be estimated.
 MIN_SAMPLE = 8
 

@@ -1,14 +1,19 @@
 """Means of quadratic forms in random vectors, with standard errors and confidence intervals."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 from torch import Tensor
 
-__all__ = ["ALL", "Sample", "Statistics", "summary", "swapped", "variance"]
+__all__ = ["ALL", "Blocks", "Sample", "Statistics", "summary", "swapped", "variance"]
+
 #: All rows: the whole trace.
 ALL = slice(None)
+#: Rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
+Blocks = Mapping[str, Any]
 #: Value, standard error and interval.
 Statistics = tuple[float, float, tuple[float, float]]
 

@@ -23,6 +23,7 @@ from flatmin.nn.operators.state import FAILURES, MODES, ModelWeights, fixed_rand
 from flatmin.nn.operators.streaming import Batch, Batches, Loss
 
 __all__ = ["KINDS", "Curvature", "CurvatureOptions", "shows_options", "symmetric_operator"]
+
 #: The matrices that a `Curvature` can be.
 KINDS = ("hessian", "gauss_newton")
 #: Up to this value of (vectors × parameters × samples), several vectors are multiplied in one batched pass.

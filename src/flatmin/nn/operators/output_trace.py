@@ -14,6 +14,7 @@ from flatmin.nn.operators.state import FAILURES
 from flatmin.nn.operators.streaming import Batch
 
 __all__ = ["output_traces"]
+
 #: Numbers in the gradients of several samples that are in memory at once.
 _MAX_NUMBERS = 1 << 22
 

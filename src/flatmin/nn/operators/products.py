@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from flatmin.errors import InputError
 
 __all__ = ["Product", "gauss_newton_product", "hessian_product", "peer_operator"]
+
 #: Maps a vector, in the shapes of the parameters, to its product with the matrix of a batch. If the second argument is
 #: True, the tensors have one more axis in front, over several vectors.
 Product = Callable[[list[Tensor], bool], list[Tensor | None]]

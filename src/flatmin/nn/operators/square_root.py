@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from flatmin.errors import InputError
 
 __all__ = ["check_root", "loss_root", "register_root"]
+
 #: A root takes (loss, outputs, targets, probe) and returns ``S v``, linear in the probe v.
 Root = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
 #: Module class of each loss function of `torch.nn.functional`; both take the same keywords.

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from flatmin.errors import InputError
 
 __all__ = ["Batch", "Batches", "Loss"]
+
 #: Maps the outputs and the targets of a batch to the average loss over its samples, a scalar tensor.
 Loss = Callable[[Any, Any], Tensor]
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 __all__ = ["RUNNING", "Watcher"]
+
 #: True while recorded passes are replayed; watchers ignore them.
 RUNNING: ContextVar[bool] = ContextVar("RUNNING", default=False)
 

@@ -15,6 +15,7 @@ from flatmin.nn.optimizers._tape import Tape
 from flatmin.nn.optimizers._watcher import Watcher
 
 __all__ = ["AGREEMENT", "Seeker", "distance", "norm"]
+
 #: If a replayed gradient overflows under a GradScaler, it is computed again with its scale times these factors.
 SCALE_FACTORS = (1.0, 2.0**-4, 2.0**-8, 2.0**-16)
 #: Largest relative distance, at the first step, between `.grad` and the gradient of the recorded passes.

@@ -20,6 +20,7 @@ from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
 __all__ = ["SpectralDensity", "spectral_density"]
+
 #: Largest number of bytes for the Lanczos vectors of probes that run at once.
 MEMORY = 2**30
 #: Largest probability that the bounds of the whole spectrum fail.

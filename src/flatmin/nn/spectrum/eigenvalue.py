@@ -15,6 +15,7 @@ from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
 __all__ = ["EigenvalueEstimate", "largest_eigenvalue"]
+
 #: Largest number of products for one eigenvalue unless ``max_products`` is given.
 MAX_PRODUCTS = 300
 

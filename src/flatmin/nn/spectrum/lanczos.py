@@ -12,6 +12,7 @@ from flatmin.linalg.krylov import Krylov
 from flatmin.nn.estimators.base import Operator
 
 __all__ = ["lanczos"]
+
 #: Largest relative asymmetry of the products with which the operator is accepted as symmetric.
 MAX_ASYMMETRY = 1e-2
 #: A residual below this many units of rounding is zero: the Krylov space of the start is exhausted.

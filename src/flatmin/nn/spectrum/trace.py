@@ -1,7 +1,6 @@
 """Traces of the Hessian of a loss, or of its Gauss-Newton part, for any network and any data."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Unpack
 
 import torch
@@ -12,12 +11,14 @@ from flatmin.errors import InputError
 from flatmin.nn.estimators import ESTIMATORS, TraceRequest, exact
 from flatmin.nn.estimators._auto import auto
 from flatmin.nn.estimators._exact import exact_sum
-from flatmin.nn.estimators.base import PRODUCTS, Blocks, Operator, TraceEstimate
+from flatmin.nn.estimators.base import PRODUCTS, Operator, TraceEstimate, changed
+from flatmin.nn.estimators.sample import Blocks
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions, shows_options
 from flatmin.nn.operators.output_trace import output_traces
 from flatmin.nn.operators.streaming import Loss
 
-__all__ = ["METHODS", "hessian_trace", "labelled", "operator_trace"]
+__all__ = ["METHODS", "hessian_trace", "operator_trace"]
+
 #: Names of the methods.
 METHODS = ("auto", *ESTIMATORS)
 
@@ -90,8 +91,8 @@ def hessian_trace(
         limit = PRODUCTS if method == "auto" else n
         found = output_traces(curvature, min(n, max_products or limit))
         if found is not None:
-            return labelled(exact_sum(*found, members), curvature.of)
-    return labelled(_estimated(request, method), curvature.of)
+            return changed(exact_sum(*found, members), of=curvature.of)
+    return changed(_estimated(request, method), of=curvature.of)
 
 
 def operator_trace(
@@ -137,12 +138,6 @@ def _estimated(request: TraceRequest, method: str) -> TraceEstimate:
     if method != "auto":
         return ESTIMATORS[method](request)
     return exact(request) if n <= (request.max_products or PRODUCTS) else auto(request)
-
-
-def labelled(estimate: TraceEstimate, of: str) -> TraceEstimate:
-    """Return an estimate and its groups with the name of the operator."""
-    parts = estimate.groups and {name: replace(part, of=of) for name, part in estimate.groups.items()}
-    return replace(estimate, of=of, groups=parts)
 
 
 def _members(groups: str | Mapping[str, Iterable[str]] | None, names: list[str]) -> dict[str, list[int]] | None:

@@ -15,6 +15,7 @@ from flatmin.nn.operators.state import ModelWeights
 from flatmin.nn.penalty import twice_differentiable
 
 __all__ = ["PenaltyCheck", "check_penalty", "exact_trace"]
+
 #: Number of random directions along which the gradient is tested.
 _RANDOM = 8
 

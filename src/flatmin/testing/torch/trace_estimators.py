@@ -17,6 +17,7 @@ from flatmin.nn.estimators.base import Operator
 from flatmin.testing.torch.cases import TraceCase, trace_cases
 
 __all__ = ["MAX_COVERAGE", "MIN_COVERAGE", "TraceCheck", "TraceScore", "check_trace_estimator"]
+
 #: Smallest and largest coverage with which 95 % intervals are accepted.
 MIN_COVERAGE, MAX_COVERAGE = 0.94, 0.99
 #: Relative error below which a result counts as exact.
