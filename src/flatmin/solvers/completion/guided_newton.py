@@ -23,7 +23,7 @@ MAX_DAMPING = 0.03
 #: Factors of the damping after a step that fails, and after one that helps.
 MORE = 8.0
 LESS = 0.25
-#: A step helps if it shrinks the distance from stationarity, and this or the misfit to at most this share.
+#: A step helps if it shrinks the distance from stationarity, and that distance or the misfit to at most this share.
 ENOUGH = 0.7
 #: Smallest accuracy of a linear system, relative to the gradient.
 SHARE = 0.1
@@ -43,33 +43,16 @@ def minimise_guided(
     clock: Clock,
     max_steps: int = 40,
 ) -> tuple[Minimum, Array]:
-    """Minimise ``½‖x‖² + (rho/2) ‖q(x) − target‖²`` from x and a multiplier y to a gradient of ``tol ‖x‖``.
+    """Minimise ``½‖x‖² + (rho/2) ‖q(x) − target‖²`` from x and a multiplier y; return the end, as `minimise`, and y.
 
     At the minimum ``x = K(y) x`` and ``q(x) + y / rho = target``. Newton steps on these two equations solve
 
-        (I − K(y) + rho JᵀJ) d = −gradient,   y ← rho (target − q(x) − J d),
+        (I − K(y) + rho JᵀJ) d = −gradient,   y ← rho (target − q(x) − J d).
 
-    which are those of `minimise` except for the y in K(y). There it is ``rho (target − q(x))``, which the square
-    ``q(d)`` of a step throws far off where rho is large, so that only short steps descend. Here it is carried along,
-    and long steps may leave ``q(d)`` for the next one. K is divided by the norm of its dual matrix where that is above
-    one, and the Hessian is damped, so that it is positive definite. A step that improves neither equation is replaced
-    by the best one in its direction; then more is damped.
-
-    Parameters
-    ----------
-    model : QuadraticMap
-        The measured model.
-    x, value, y : ndarray
-        Stacked factors, ``q(x)`` and a multiplier, shapes (n, k), (m,) and (m,).
-    target, rho, tol, clock, max_steps
-        As in `minimise`.
-
-    Returns
-    -------
-    end : Minimum
-        As from `minimise`.
-    y : ndarray, shape (m,)
-        The multiplier that was carried along.
+    `minimise` has ``y = rho (target − q(x))`` instead, which the square ``q(d)`` of a step throws far off if rho is
+    large, so that only short steps descend. Here y is a variable, and later steps remove ``q(d)``. To make the Hessian
+    positive definite, K is divided by the norm of its dual matrix if that exceeds one, and the Hessian is damped. If a
+    step improves neither equation, the best one in its direction replaces it, and damping grows.
     """
     inverse: Callable[[Array], Array] | None = None
     products, usual, damping, scale = 0, 0, DAMPING, float(np.linalg.norm(target))

@@ -1,6 +1,6 @@
 """Rank-adaptive factored augmented Lagrangian method for ``min ‖Z‖_*  s.t.  B(Z) = b`` in the cone of a model."""
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from flatmin.solvers.factored.outcome import Outcome
 
 __all__ = ["augmented_lagrangian"]
 
-#: The settings that serve every problem, since `Scaled` brings all of them to the same units.
+#: The settings of all problems, which `Scaled` brings to the same units.
 DEFAULT = Schedule()
 
 
@@ -34,24 +34,9 @@ def augmented_lagrangian(
 ) -> Outcome:
     """Solve ``min ‖Z‖_* s.t. q = b``, or ``min ‖Z‖_* + (penalty/2) ‖q − b‖²`` for a finite penalty.
 
-    Each round minimises the augmented Lagrangian over factors and then moves the multiplier. The factors gain columns
-    where the dual matrix has singular values above one, and lose columns that vanish. Any multiplier bounds the optimum
-    from below; the best point and the best multiplier are kept apart. A finite penalty allows a slack
-    ``b − q = y / penalty``, which is eliminated. Penalised tables with few columns are solved by proximal gradients,
-    and the rounds go on from there where these are slow.
-
-    Parameters
-    ----------
-    model : QuadraticMap
-        The measured model, in whitened coordinates.
-    b : ndarray, shape (m,)
-        The data, scaled so that the dual matrix of b has norm one.
-    start : tuple of ndarray, optional
-        Stacked factors and multiplier to start from.
-    penalty : float
-        Weight of the misfit; infinite for an exact fit.
-    schedule : Schedule
-        Settings of the rounds.
+    ``b`` is scaled so that its dual matrix has norm one; ``start`` is stacked factors and a multiplier. Narrow
+    penalised tables are first solved by proximal gradients; rounds follow if these are slow. docs/theory/algorithms.md
+    explains the rounds ("The convex programme").
     """
     if applies_to(model, penalty, limits.max_rank):
         outcome = proximal_gradient(model, b, clock, limits, start, penalty)
@@ -69,18 +54,9 @@ def augmented_lagrangian(
 
 @dataclass(frozen=True, eq=False)
 class _Adapted:
-    """The minimum of a round over factors of the right width.
+    """The minimum of a round over factors of the right width: stacked factors x, their ``q(x)`` and singular values.
 
-    Attributes
-    ----------
-    x, value : ndarray
-        Stacked factors and their ``q(x)``.
-    s : ndarray
-        Singular values of the matrix.
-    end : Minimum
-        The last inner minimisation, before columns were dropped.
-    norm : float
-        Norm of its dual matrix.
+    ``end`` is the last inner minimisation, before columns were dropped, and ``norm`` that of its dual matrix.
     """
 
     x: Array
@@ -90,25 +66,25 @@ class _Adapted:
     norm: float
 
 
+@dataclass(eq=False)
 class _Rounds:
     """The state between two rounds: stacked factors x with ``value = q(x)``, the multiplier y, rho and tolerances.
 
-    ``outcome`` keeps the best multiplier and the history; ``fit`` is the flattest exact fit with its misfit, where
+    ``outcome`` keeps the best multiplier and the history. ``fit`` is the flattest exact fit with its misfit, if
     matrices have more degrees of freedom than there are data.
     """
 
-    def __init__(
-        self,
-        model: QuadraticMap,
-        b: Array,
-        clock: Clock,
-        limits: Limits,
-        penalty: float,
-        schedule: Schedule,
-        start: tuple[Array, Array] | None,
-    ) -> None:
-        self.model, self.b, self.clock, self.limits, self.penalty = model, b, clock, limits, penalty
-        self.schedule, self.exact, self.size = schedule, penalty == np.inf, float(np.linalg.norm(b))
+    model: QuadraticMap
+    b: Array
+    clock: Clock
+    limits: Limits
+    penalty: float
+    schedule: Schedule
+    start: InitVar[tuple[Array, Array] | None]
+
+    def __post_init__(self, start: tuple[Array, Array] | None) -> None:
+        b, penalty, schedule = self.b, self.penalty, self.schedule
+        self.exact, self.size = penalty == np.inf, float(np.linalg.norm(b))
         self.rho = np.inf if penalty <= schedule.moderate_penalty else schedule.first_rho
         self.tol, self.misfit, self.progress = schedule.first_tol, 1.0, 1.0
         self.stalled = self.extra = 0
@@ -118,11 +94,11 @@ class _Rounds:
             self.y = np.zeros_like(b)
         else:
             self.x, self.y = start
-            self.value = model.value(self.x)
-        self.outcome = Outcome(*model.canonical(self.x), y=self.y, bound=-np.inf)
+            self.value = self.model.value(self.x)
+        self.outcome = Outcome(*self.model.canonical(self.x), y=self.y, bound=-np.inf)
 
     def guess(self) -> None:
-        """Try an exact fit and its least multiplier at once: well above the recovery threshold that is the solution."""
+        """Try an exact fit and its least multiplier: well above the recovery threshold they are the solution."""
         outcome, clock = self.outcome, self.clock
         if not self.exact or clock.exhausted or not self._identified(self.schedule.ample_data):
             return
@@ -158,7 +134,7 @@ class _Rounds:
 
     @property
     def _is_wide(self) -> bool:
-        """Whether matrices of this rank have more degrees of freedom than there are data to fit exactly."""
+        """Whether an exact fit is wanted and matrices of this rank have more degrees of freedom than data."""
         return self.exact and is_wide(self.model, self.x)
 
     def _identified(self, times: float = 1.0) -> bool:
@@ -170,7 +146,7 @@ class _Rounds:
         self.outcome.record(canonical, self.clock, callback, residual=misfit, gap=gap, rank=rank)
 
     def _first_factors(self, rho: float) -> tuple[Array, Array]:
-        """Return the leading triplets of the first dual matrix up to its largest gap, scaled to fit the data, and q."""
+        """Return the leading triplets of the first dual matrix up to its largest gap, scaled to fit, and their q."""
         model, b, schedule, first = self.model, self.b, self.schedule, self.schedule.first_rank
         S = model.dual_matrix(b)
         U, s, V = model.leading(S, schedule.further_ranks * first, self.limits.seed, tol=schedule.first_accuracy)
@@ -187,8 +163,7 @@ class _Rounds:
     def _minimum(self) -> _Adapted:
         """Minimise, dropping columns that vanish and adding those that help, until the width is right.
 
-        Where the multiplier is good already it guides Newton's method. Then columns are added before much work is done
-        without them.
+        A good multiplier guides Newton's method; then columns are added early.
         """
         model, schedule, tol, x, value = self.model, self.schedule, self.tol, self.x, self.value
         rho, target, largest = self.weight, self.b + self.y / self.rho, min(model.whitened.shape)
@@ -222,7 +197,7 @@ class _Rounds:
         return _Adapted(x, value, s, end, norm)
 
     def _best_point(self, found: _Adapted, wide: bool) -> tuple[Array, float, float]:
-        """Return the point of this round, or an exact fit near it or before it, with its misfit and gap."""
+        """Return the point of this round, or an exact fit near it or from before, with its misfit and gap."""
         misfit, schedule = self.misfit, self.schedule
         objective = float(found.s.sum())
         if not self.exact:
@@ -259,7 +234,7 @@ class _Rounds:
         return point, misfit, outcome.gap(norm)
 
     def _is_converged(self, end: Minimum, misfit: float, gap: float, wide: bool) -> bool:
-        """Return whether the tolerance is met, and the gap small enough for a proof of uniqueness or not worth more."""
+        """Return whether the tolerance is met, and a smaller gap, for a proof of uniqueness, is not worthwhile."""
         tol, schedule = self.limits.tol, self.schedule
         if abs(gap) > tol or (self.exact and misfit > min(tol, LARGEST_RESIDUAL)):
             return False

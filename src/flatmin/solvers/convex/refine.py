@@ -24,31 +24,11 @@ STATIONARY = 1e-14
 
 
 def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: float) -> tuple[Array, float]:
-    """Move stacked factors onto the data, at a smaller rank if that is as flat.
+    """Move stacked factors that nearly fit onto the data; return them and their relative misfit.
 
-    Ranks at which the singular values drop sharply are tried where such matrices have fewer degrees of freedom than
-    there are data: there an exact fit is no coincidence, and removes the small components that a slowly converging
-    solve leaves behind. Near the recovery threshold it may be the truth and yet not the flattest solution.
-
-    Parameters
-    ----------
-    model : QuadraticMap
-        The measured model.
-    b : ndarray, shape (m,)
-        The data.
-    x : ndarray, shape (n, k)
-        Stacked factors that nearly fit.
-    value : ndarray, shape (m,)
-        ``q(x)``.
-    enough : float
-        A smaller rank is taken if its norm is at most this.
-
-    Returns
-    -------
-    x : ndarray
-        The moved factors.
-    misfit : float
-        ``‖q(x) − b‖ / ‖b‖``.
+    Smaller ranks are tried first where singular values drop sharply and the data exceed the degrees of freedom: an
+    exact fit there is no coincidence. One is taken if its norm is at most ``enough``; near the recovery threshold it
+    may fit without being flattest.
     """
     U, s, V = model.canonical(x)
     for rank in range(1, len(s)):
@@ -63,7 +43,7 @@ def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: f
 def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, steps: int = 8) -> tuple[Array, float]:
     """Take minimum-norm Gauss-Newton steps towards ``q(x) = b`` while they help.
 
-    A step that shrinks the residual a thousandfold is followed by one with the same derivative.
+    The derivative is kept after a step that shrinks the residual a thousandfold.
     """
     scale, inverse = float(np.linalg.norm(b)), None
     for _ in range(steps):
@@ -71,7 +51,8 @@ def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, step
         if x.size == 0 or size <= EXACT * scale:
             break
         inverse = inverse or _pseudo_inverse(model.linearize(x))
-        moved = x + inverse(residual, _forcing(size / scale))
+        relative = size / scale  # a step must cost no digits
+        moved = x + inverse(residual, max(0.1 * min(relative, 1.0), 0.3 * EXACT / relative))
         left = b - model.value(moved)
         ratio = float(np.linalg.norm(left)) / size
         if ratio > 0.9:
@@ -81,15 +62,10 @@ def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, step
     return x, float(np.linalg.norm(residual)) / scale
 
 
-def _forcing(misfit: float) -> float:
-    """Return how accurately a Gauss-Newton step from this relative misfit need be computed, to cost no digits."""
-    return max(0.1 * min(misfit, 1.0), 0.3 * EXACT / misfit)
-
-
 def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Array, float]:
     """Return the multiplier nearest to y that makes x stationary, and the (estimated) norm of its dual matrix.
 
-    Where the fit is exact and the rank is right, this is the optimal multiplier to rounding.
+    It is optimal to rounding if the fit is exact and the rank is right.
     """
     correction = _pseudo_inverse(model.linearize(x))
     U, s, V = model.canonical(x)
@@ -108,16 +84,12 @@ def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Ar
 def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array]:
     """Return ``r ↦ J⁺ r`` for residuals (m,), which is also ``g ↦ (Jᵀ)⁺ g`` for arrays shaped like x.
 
-    For sampled products it is exact up to changes d that leave ``J d`` alone, and as accurate, relatively, as the
-    second argument says; for others as accurate as it can be.
+    For sampled products it is exact up to changes d with ``J d = 0``, to the relative accuracy of the second argument.
     """
     n, k = derivative.x.shape
-    equations = CellEquations.of(derivative) if derivative.J is None else None
-    if equations is not None:
-        cells = equations
-        return lambda target, tol: (
-            cells.least_norm(target, tol) if target.ndim == 2 else cells.least_squares(target, tol)
-        )
+    cells = CellEquations.of(derivative) if derivative.J is None else None
+    if cells is not None:
+        return cells.pseudo_inverse
     if derivative.J is None:
         from scipy.sparse.linalg import lsmr
 
@@ -148,9 +120,9 @@ def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array
 
 
 def project_data(model: QuadraticMap, b: Array) -> tuple[Array, float]:
-    """Return the data nearest to b, in their own units, that some matrix fits, and how far they are, relatively.
+    """Return the data nearest to b, in their own units, that some matrix fits, and their relative distance from b.
 
-    The distance is 0 where the least-squares iteration did not settle the question.
+    The distance is 0 if the least-squares iteration does not settle.
     """
     from scipy.sparse import diags_array
     from scipy.sparse.linalg import aslinearoperator, lsmr

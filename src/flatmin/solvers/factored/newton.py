@@ -12,17 +12,23 @@ from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import EPS
 
-__all__ = ["Minimum", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser", "stationarity"]
+__all__ = [
+    "Minimum",
+    "blockwise_inverse",
+    "conjugate_gradients",
+    "minimise",
+    "polynomial_minimiser",
+    "quartic_minimiser",
+    "stationarity",
+]
 
-#: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
+#: Relative gradient below which a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
-#: Conjugate gradient steps of a Newton step after which a factorization is renewed. The inverse of blocks is renewed
-#: after a step with this many more than the first one; a large one after more than twice the first plus this.
+#: Conjugate gradient steps of a Newton step, beyond the first count, after which a preconditioner is renewed.
 WORN = 4
 #: Conjugate gradient steps of a Newton step after which a factorization without explicit derivative pays.
 SLOW = 60
-#: Least distance of its resolvent from the spectrum. Below the recovery threshold many eigenvalues lie at the end of
-#: the spectrum, and nearer to them rounding would spoil the resolvent.
+#: Least distance of its resolvent from the spectrum; closer, rounding spoils it below the recovery threshold.
 BLURRED = 1e-7
 #: Entries of the inverse blocks from which they do not fit into the cache, so that they are renewed less often.
 LARGE = 1_000_000
@@ -56,10 +62,8 @@ def minimise(
 ) -> Minimum:
     """Minimise ``½‖x‖² + (rho/2) ‖q(x) − target‖²`` from x, where ``value = q(x)``, to a gradient of ``tol ‖x‖``.
 
-    The Hessian is ``I − K(y) + rho JᵀJ`` with ``y = rho (target − q(x))``. The Newton system is solved by
-    conjugate gradients that follow negative curvature where they meet it, preconditioned row by row, or by a
-    factorized Hessian nearby once the gradient is small, where the model has one. The step length is the
-    exact minimiser of the quartic along the direction.
+    The Hessian is ``I − K(y) + rho JᵀJ`` with ``y = rho (target − q(x))``. docs/theory/algorithms.md describes the
+    preconditioners ("The convex programme").
     """
     factor: Callable[[Array], Array] | None = None
     blockwise: Callable[[Array], Array] | None = None
@@ -112,6 +116,11 @@ def quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadra
             0.0,
         ]
     )
+    return polynomial_minimiser(coefficients)
+
+
+def polynomial_minimiser(coefficients: Array) -> float:
+    """Return the real stationary point of least value of a polynomial, highest power first; 0 without any."""
     roots = np.roots(np.polyder(coefficients))
     roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real
     return float(min(roots, key=lambda t: np.polyval(coefficients, t), default=0.0))
@@ -127,7 +136,7 @@ def conjugate_gradients(
     precondition: Callable[[Array], Array],
     clock: Clock,
 ) -> Array:
-    """Solve the Newton system to residual ``goal``; stop at, and at first follow, negative curvature."""
+    """Solve the Newton system to residual ``goal``; stop at negative curvature, or follow it in the first step."""
     d, r = np.zeros_like(gradient), -gradient
     z = precondition(r)
     if not np.vdot(r, z) > 0:
@@ -153,8 +162,8 @@ def conjugate_gradients(
 def blockwise_inverse(derivative: Linearization, rho: float) -> Callable[[Array], Array]:
     """Return the inverse of the diagonal blocks of ``I + rho JᵀJ``, one for each row of x.
 
-    Large ones are kept in single precision, which halves the time of a product, unless rounding could then be as large
-    as their smallest eigenvalues, which the largest trace bounds.
+    Large blocks are kept in single precision, which halves the time of a product, unless their traces make rounding
+    large.
     """
     blocks = rho * derivative.blocks()
     k = np.arange(blocks.shape[1])
@@ -173,11 +182,10 @@ def blockwise_inverse(derivative: Linearization, rho: float) -> Callable[[Array]
 def _factorized(
     model: QuadraticMap, derivative: Linearization, S: Any, rho: float, shift: float
 ) -> Callable[[Array], Array] | None:
-    """Return the inverse of a positive definite Hessian nearby, by a Cholesky factorization of its smaller side.
+    """Return the inverse of a positive definite Hessian nearby by a Cholesky factorization of its smaller side.
 
-    ``aI − K`` with ``a`` just above the norm of K is the same for every column of x, and its inverse P is known from
-    the spectrum of S; so the other side is ``I/rho + J P Jᵀ``, which some models have without J. None where S is too
-    large for this to help.
+    ``aI − K``, with a just above the norm of K, replaces ``I − K``; see docs/theory/algorithms.md ("Preconditioners").
+    None where the factorization does not help.
     """
     found = model.resolvent(S, shift if derivative.J is not None else max(shift, BLURRED))
     if found is None:

@@ -8,17 +8,7 @@ __all__ = ["root_mean_square", "row_inner"]
 
 
 def row_inner(V: Array, W: Array) -> Array:
-    """Return ``Re⟨V_i, W_i⟩`` of the rows of two arrays.
-
-    Parameters
-    ----------
-    V, W : ndarray, shape (m, k)
-        Both real or both complex.
-
-    Returns
-    -------
-    ndarray, shape (m,)
-        Real.
+    """Return ``Re⟨V_i, W_i⟩``, shape (m,), of the rows of two arrays (m, k), both real or both complex.
 
     Examples
     --------
@@ -31,12 +21,7 @@ def row_inner(V: Array, W: Array) -> Array:
 
 
 def root_mean_square(b: Array) -> float:
-    """Return ``(Σ b_i² / m)^½``, without underflow.
-
-    Parameters
-    ----------
-    b : ndarray, shape (m,)
-        Real.
+    """Return ``(Σ b_i² / m)^½`` of real data, without underflow.
 
     Examples
     --------

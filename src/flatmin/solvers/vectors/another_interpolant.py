@@ -10,11 +10,11 @@ from flatmin.solvers.vectors.amplitudes import root_mean_square
 
 __all__ = ["another_interpolant"]
 
-#: Relative residual of an interpolant.
+#: Largest relative residual of an interpolant.
 FIT = 1e-10
 #: Largest number of steps of a search.
 STEPS = 96
-#: Relative distance from which two interpolants are different.
+#: Smallest relative distance of different interpolants.
 DISTINCT = 1e-3
 
 
@@ -23,22 +23,8 @@ def another_interpolant(
 ) -> Array | None:
     """Look for a second positive semidefinite matrix that fits the data, from wide random starts.
 
-    Parameters
-    ----------
-    measurement : Measurement
-        A map with ``is_rank_one``.
-    b : ndarray, shape (m,)
-        The data.
-    U : ndarray, shape (d, k)
-        The factor of the known interpolant.
-    attempts : int
-        How many starts to try.
-
-    Returns
-    -------
-    ndarray or None
-        A factor (d, k') that fits to a relative residual of 1e-10 and whose matrix lies at a relative distance of at
-        least 1e-3 from ``U U*``, or None where none was found.
+    Return a factor (d, k') with a relative residual of at most 1e-10 and a relative distance of at least 1e-3 between
+    its matrix and ``U U*``, or None if no attempt finds one. ``U`` (d, k) is the factor of the known interpolant.
 
     Examples
     --------

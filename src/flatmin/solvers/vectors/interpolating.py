@@ -17,21 +17,20 @@ from flatmin.solvers.vectors.uniqueness_dual import uniqueness_dual
 
 __all__ = ["interpolating_minimum", "prove_unique"]
 
-#: Seconds for the improvement of a proof.
+#: Largest number of seconds for the improvement of a proof.
 LONGEST_PROOF = 5.0
-#: Number of unknowns up to which a second solution is searched.
+#: Largest number of unknowns with a search for a second solution.
 LARGEST_SEARCH = 20_000
-#: Least seconds of this search, and its time over that of the first solution.
+#: Smallest time limit of that search in seconds, and its ratio to the time of the first solution.
 SHORTEST_SEARCH = 0.2
 SEARCH_SHARE = 1.0
 
 
 def interpolating_minimum(task: Task, clock: Clock) -> Solution:
-    """Return a positive semidefinite solution of ``⟨x_i x_i*, X⟩ = b_i`` and a proof of uniqueness, where there is one.
+    """Return a positive semidefinite solution of ``⟨x_i x_i*, X⟩ = b_i`` with a proof of uniqueness if one is found.
 
-    The data determine the trace ``tr(D X)``, so every solution is as flat as any other. What matters is whether there
-    are others: `flatmin.solvers.vectors.uniqueness_dual.uniqueness_dual` looks for the proof that there are none.
-    Where it finds none, a second solution is looked for.
+    The data determine the trace ``tr(D X)``, so every solution is equally flat. If there is no proof, a second solution
+    is looked for.
     """
     problem = task.problem
     with one_thread():
@@ -54,7 +53,7 @@ def interpolating_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def _start(task: Task) -> Array | None:
-    """Return the whitened factor to start from, if there is one."""
+    """Return the factor of the warm start in whitened coordinates, if given."""
     if task.warm_start is None:
         return None
     problem, given = task.problem, task.warm_start
@@ -71,7 +70,7 @@ def _factors(problem: Problem, U: Array) -> Factors:
 def prove_unique(problem: Problem, factors: Factors, seed: int = 0, patience: float = 0.0) -> Certificate:
     """Return the certificate of a positive semidefinite solution, with the best proof of uniqueness that is found.
 
-    Where there is no such proof, a second solution is looked for as long as ``patience`` lasts, in seconds.
+    Without such a proof, a second solution is looked for during at most ``patience`` seconds.
     """
     trivial = trivial_dual(problem)
     proof = certificate_of(problem, factors, trivial, seed=seed, look_further=False)

@@ -1,4 +1,4 @@
-"""The largest margin of a uniqueness dual, by an interior point method."""
+"""Interior point method for the largest margin of a uniqueness dual."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from flatmin.solvers.vectors.complement import Complement
 
 __all__ = ["ascend_margin"]
 
-#: Interior point steps at most, and how fast the barrier fades.
+#: Largest number of interior point steps, and the factor of the weight of the barrier at each centre.
 STEPS, FADE = 40, 0.2
-#: Margins below this one, relative to the mean eigenvalue, are not looked for.
+#: Smallest margin of interest, relative to the mean eigenvalue.
 SMALLEST_MARGIN = 1e-3
 
 
@@ -37,23 +37,10 @@ class _Barrier:
 
 
 def ascend_margin(complement: Complement, dual: Array) -> Array:
-    """Maximise the margin t over all λ with ``A*(λ) Q = 0`` and a fixed trace, from a given one.
+    """Maximise the margin t over all λ with ``A*(λ) Q = 0`` and a fixed trace, from a given λ of any margin.
 
-    A barrier method: Newton steps on ``−t/μ − log det(Σ p_i y_i y_i* − tI)``, where the y_i are the unit vectors
-    along x_i in a basis of the complement, with the Hessian ``|y_i* S⁻¹ y_j|²``. At a centre, no margin exceeds
-    ``t + nμ``: the search ends where t is half of the best, or the best is nothing.
-
-    Parameters
-    ----------
-    complement : Complement
-        Where A*(λ) shall be positive.
-    dual : ndarray, shape (m,)
-        Where to start: its margin may be negative.
-
-    Returns
-    -------
-    ndarray, shape (m,)
-        λ that meets the constraints as far as Newton's method does; `Complement.polished` does the rest.
+    Newton steps minimise the barrier function ``−t/μ − log det(Σ p_i y_i y_i* − tI)``; see docs/theory/algorithms.md
+    ("Interior point"). The result meets the constraints approximately, for `Complement.polished`.
 
     Examples
     --------
@@ -79,7 +66,7 @@ def ascend_margin(complement: Complement, dual: Array) -> Array:
         return dual
     mu = 0.3 / float(np.linalg.norm(point.inverse_root) ** 2)
     for _ in range(STEPS):
-        if complement.out_of_time:
+        if complement.clock.out_of_time:
             break
         try:
             dp, dt = _newton_direction(Y, constraints, point, mu)
