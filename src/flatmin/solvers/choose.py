@@ -33,7 +33,7 @@ class Solver(Protocol):
     def name(self) -> str:
         """The name of the solver."""
 
-    def applies_to(self, task: Task) -> bool:
+    def applies_to(self, task: Task, /) -> bool:
         """Return whether the solver can solve a task."""
 
     def solve(self, task: Task) -> Solution:
@@ -45,13 +45,9 @@ class _Entry:
     """A solver of the table: a predicate, a function of the task and its clock, and a default limit on iterations."""
 
     name: str
-    predicate: Callable[[Task], bool]
+    applies_to: Callable[[Task], bool]
     function: Callable[[Task, Clock], Solution]
     max_iter: int | None = None
-
-    def applies_to(self, task: Task) -> bool:
-        """Return whether the solver can solve a task."""
-        return self.predicate(task)
 
     def solve(self, task: Task) -> Solution:
         """Return the solution of a task, on a clock that starts now."""

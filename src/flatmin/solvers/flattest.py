@@ -97,15 +97,14 @@ class Flattest:
     def gap(self, factors: Any) -> float:
         """Return the flatness gap of a point: how much less flat it is than a solution of *its own* data can be.
 
-        Let ``bound(b)`` be what the dual vector λ of the certificate proves for data b: for a product ``4 ⟨b, λ⟩ /
-        max(1, ‖D1⁻¹A*(λ)D2⁻¹‖)``. A point with matrix X fits the data ``b' = A(X)``, so
+        Let ``bound(b)`` be the lower bound that the dual vector of the certificate proves for data b. A point with
+        matrix X fits the data ``b' = A(X)``, so
 
             gap = (scaled trace − bound(b')) / bound(b) ≥ 0
 
         holds everywhere. At points that fit the data of the problem it is ``scaled trace / value − 1``, and 0 at the
-        flat minimum. Elsewhere read it together with the loss: a product of zero weights has the gap 0 as well. It is 0
-        everywhere for positive semidefinite matrices with measurements of rank one, whose trace is a function of
-        ``A(X)``. It is the difference itself if the value is 0, as for zero data.
+        flat minimum. Elsewhere read it together with the loss: a product of zero weights has the gap 0 as well. It is
+        the difference itself if the value is 0, as for zero data.
 
         Parameters
         ----------

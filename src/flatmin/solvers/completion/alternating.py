@@ -57,16 +57,10 @@ def applies_to(task: Task) -> bool:
     if not fits or problem.loss.has_gross_errors or task.alpha == 0:
         return False
     many = problem.measurement.size >= MIN_COMPILED_CELLS or task.limits.stop == "objective"
-    return many and _even(getattr(problem.measurement, "weights", None)) and relative_alpha(task) >= MIN_ALPHA
-
-
-def _even(weights: Array | None) -> bool:
-    """Return whether single precision can hold the squares of these weights."""
-    if weights is None:
-        return True
-    sizes = np.abs(weights)
-    largest = float(sizes.max())
-    return largest <= MAX_RATIO * float(np.min(sizes, where=sizes > 0, initial=largest))
+    weights = getattr(problem.measurement, "weights", None)
+    sizes = np.ones(1) if weights is None or not many else np.abs(weights)
+    even = sizes.max() <= MAX_RATIO * np.min(sizes, where=sizes > 0, initial=sizes.max())
+    return bool(many and even and relative_alpha(task) >= MIN_ALPHA)
 
 
 def alternating_minimum(task: Task, clock: Clock) -> Solution:

@@ -160,17 +160,7 @@ def _times(blocks: Array, rows: Array) -> Array:
 
 
 def inverse_blocks(blocks: Array) -> Array:
-    """Return generalised inverses G of positive semidefinite blocks A (n, k, k), whose columns may differ much in size.
-
-    Examples
-    --------
-    >>> inverse_blocks(np.array([[[2.0, 0.0], [0.0, 2.0]], [[1.0, 1.0], [1.0, 1.0]]]))
-    array([[[0.5 , 0.  ],
-            [0.  , 0.5 ]],
-    <BLANKLINE>
-           [[0.25, 0.25],
-            [0.25, 0.25]]])
-    """
+    """Return generalised inverses of positive semidefinite blocks (n, k, k), whose columns may differ much in size."""
     n, k = blocks.shape[:2]
     if n == 0 or k == 0:
         return blocks.copy()

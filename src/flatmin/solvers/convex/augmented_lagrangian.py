@@ -9,12 +9,10 @@ from flatmin._core.limits import Clock, Limits
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.linalg.subspaces import EPS, block_norm, couplings
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
-from flatmin.solvers.completion.guided_newton import minimise_guided
-from flatmin.solvers.completion.wide_fit import is_wide
 from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradient
-from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly
+from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly, is_wide
 from flatmin.solvers.convex.schedule import Schedule
-from flatmin.solvers.factored.newton import Minimum, minimise
+from flatmin.solvers.factored.newton import Minimum, minimise, minimise_guided
 from flatmin.solvers.factored.outcome import Outcome
 
 __all__ = ["augmented_lagrangian"]
@@ -50,20 +48,6 @@ def augmented_lagrangian(
         if rounds.step(number):
             break
     return rounds.outcome
-
-
-@dataclass(frozen=True, eq=False)
-class _Adapted:
-    """The minimum of a round over factors of the right width: stacked factors x, their ``q(x)`` and singular values.
-
-    ``end`` is the last inner minimisation, before columns were dropped, and ``norm`` that of its dual matrix.
-    """
-
-    x: Array
-    value: Array
-    s: Array
-    end: Minimum
-    norm: float
 
 
 @dataclass(eq=False)
@@ -114,14 +98,13 @@ class _Rounds:
 
     def step(self, number: int) -> bool:
         """Run the round of this number; return whether it is the last one."""
-        found, y = self._minimum(), self.y
-        self.x, self.value, end = found.x, found.value, found.end
-        self.y = self.weight * (y / self.rho + (self.b - end.value))  # this order does not multiply rounding in b
+        s, end, norm = self._minimum()
+        self.y = self.weight * (self.y / self.rho + (self.b - end.value))  # this order does not multiply rounding in b
         self.misfit = float(np.linalg.norm(self.b - end.value - self.y / self.penalty)) / self.size
-        self.outcome.improve_bound(self.b, self.y, found.norm, self.penalty)
+        self.outcome.improve_bound(self.b, self.y, norm, self.penalty)
         wide = self._is_wide
-        point, misfit, gap = self._best_point(found, wide)
-        self._record(point, misfit, gap, len(found.s))
+        point, misfit, gap = self._best_point(s, end, wide)
+        self._record(point, misfit, gap, len(s))
         if self._is_converged(end, misfit, gap, wide) or self._is_stuck(gap):
             return True
         self._tighten(number, end, gap)
@@ -160,10 +143,11 @@ class _Rounds:
         fit = (float(value @ b) - float(np.vdot(x, x)) / (2 * rho)) / max(float(value @ value), 1e-300)
         return (np.asarray(np.sqrt(fit) * x), fit * value) if fit > 0 else (x, value)
 
-    def _minimum(self) -> _Adapted:
+    def _minimum(self) -> tuple[Array, Minimum, float]:
         """Minimise, dropping columns that vanish and adding those that help, until the width is right.
 
-        A good multiplier guides Newton's method; then columns are added early.
+        A good multiplier guides Newton's method; then columns are added early. Return the singular values, the last
+        inner minimisation, before columns were dropped, and the norm of its dual matrix.
         """
         model, schedule, tol, x, value = self.model, self.schedule, self.tol, self.x, self.value
         rho, target, largest = self.weight, self.b + self.y / self.rho, min(model.whitened.shape)
@@ -194,18 +178,19 @@ class _Rounds:
                 break
             x = np.hstack([x, model.stack(u[:, new], (values[new] - 1) / (2 * rho), v[:, new])])
             value, count = model.value(x), max(schedule.min_added, 2 * len(new))
-        return _Adapted(x, value, s, end, norm)
+        self.x, self.value = x, value
+        return s, end, norm
 
-    def _best_point(self, found: _Adapted, wide: bool) -> tuple[Array, float, float]:
+    def _best_point(self, s: Array, end: Minimum, wide: bool) -> tuple[Array, float, float]:
         """Return the point of this round, or an exact fit near it or from before, with its misfit and gap."""
         misfit, schedule = self.misfit, self.schedule
-        objective = float(found.s.sum())
+        objective = float(s.sum())
         if not self.exact:
             objective += self.penalty / 2 * float(np.sum((self.b - self.value) ** 2))
         point, gap = self.x, self.outcome.gap(objective)
         worthwhile = (
             abs(gap) <= schedule.promising_gap * self.limits.tol
-            or (found.end.factorized and self._identified())
+            or (end.factorized and self._identified())
             or (wide and misfit <= schedule.close_misfit)
         )
         if self.exact and misfit <= schedule.near_misfit and worthwhile:

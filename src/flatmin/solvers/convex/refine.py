@@ -11,9 +11,9 @@ from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import block_norm, couplings
 from flatmin.measurements import Measurement
 from flatmin.solvers.completion.cell_equations import CellEquations
-from flatmin.solvers.completion.wide_fit import fit_widely, is_wide
+from flatmin.solvers.factored.tangent import TangentSpace, solve_definite
 
-__all__ = ["EXACT", "correct_dual", "fit_exactly", "project_data"]
+__all__ = ["EXACT", "correct_dual", "fit_exactly", "fit_widely", "is_wide", "project_data"]
 
 #: Relative residual of an exact fit.
 EXACT = 1e-13
@@ -21,6 +21,14 @@ EXACT = 1e-13
 SHARP = 1e-2
 #: Relative accuracy to which a multiplier makes a point stationary.
 STATIONARY = 1e-14
+#: Largest number of steps of a wide fit, and the factor by which each must shrink the misfit.
+MAX_WIDE_STEPS = 12
+MIN_WIDE_SHRINK = 0.5
+#: Relative residual of the equations of a step, and the number of products.
+ACCURACY = 1e-4
+MAX_PRODUCTS = 100
+#: Number of entries up to which wide fits are no faster than Gauss-Newton steps.
+MIN_ENTRIES = 2000
 
 
 def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: float) -> tuple[Array, float]:
@@ -38,6 +46,41 @@ def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: f
             if misfit <= EXACT and float(model.canonical(moved)[1].sum()) <= enough:
                 return moved, misfit
     return fit_widely(model, b, x, EXACT) if is_wide(model, x) else _gauss_newton(model, b, x, b - value)
+
+
+def is_wide(model: QuadraticMap, x: Array) -> bool:
+    """Return whether `fit_widely` applies: many entries, but fewer than degrees of freedom at this rank."""
+    whitened = model.whitened
+    if not model.is_product or whitened.size <= MIN_ENTRIES or model.freedom(x.shape[1]) < whitened.size:
+        return False
+    return whitened.curvature_blocks(*(np.zeros((d, 0)) for d in whitened.shape)) is not None
+
+
+def fit_widely(model: QuadraticMap, b: Array, x: Array, exact: float) -> tuple[Array, float]:
+    """Return the stacked factors of a matrix of the same rank that fits, and its relative misfit.
+
+    Each step takes the nearest fit in the tangent space, by conjugate gradients in the space of the data: with
+    orthonormal U and V the equations ``q(U M2* + M1 V*) = r`` are conditioned well for any singular values. The trace
+    changes by ``⟨y, r⟩`` and terms of second order. ``exact`` is the relative misfit at which steps end.
+    """
+    U, s, V = model.canonical(x)
+    size, residual = float(np.linalg.norm(b)), b - model.value(model.stack(U, s, V))
+    misfit = float(np.linalg.norm(residual)) / size
+    for _ in range(MAX_WIDE_STEPS):
+        if misfit <= exact:
+            break
+        space = TangentSpace(model, U, V)
+        least = space.adjoint(solve_definite(space.gram, residual, ACCURACY, MAX_PRODUCTS))
+        M1, M2 = space.split(space.diagonal(s) + least)
+        moved = model.canonical(np.concatenate([np.hstack([U, M1]), np.hstack([M2, V])]))
+        moved = moved[0][:, : len(s)], moved[1][: len(s)], moved[2][:, : len(s)]
+        left = b - model.value(model.stack(*moved))
+        ratio = float(np.linalg.norm(left)) / size / misfit
+        if ratio < 1:
+            (U, s, V), residual, misfit = moved, left, misfit * ratio
+        if ratio > MIN_WIDE_SHRINK:
+            break
+    return model.stack(U, s, V), misfit
 
 
 def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, steps: int = 8) -> tuple[Array, float]:

@@ -1,4 +1,4 @@
-"""Newton's method for the factored problem of one round."""
+"""Newton's method for the factored problem of one round, without and with a multiplier that guides it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ __all__ = [
     "blockwise_inverse",
     "conjugate_gradients",
     "minimise",
+    "minimise_guided",
     "polynomial_minimiser",
     "quartic_minimiser",
     "stationarity",
@@ -24,8 +25,10 @@ __all__ = [
 
 #: Relative gradient below which a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
-#: Conjugate gradient steps of a Newton step, beyond the first count, after which a preconditioner is renewed.
+#: A preconditioner is renewed if a step takes this many more products than the first one with it …
 WORN = 4
+#: … or, for large blocks and guided steps, than this factor times the products of the first one.
+WORN_FACTOR = 2
 #: Conjugate gradient steps of a Newton step after which a factorization without explicit derivative pays.
 SLOW = 60
 #: Least distance of its resolvent from the spectrum; closer, rounding spoils it below the recovery threshold.
@@ -36,6 +39,16 @@ LARGE = 1_000_000
 COARSE = 1e6
 #: Largest number of conjugate gradient steps in a Newton step.
 MAX_PRODUCTS = 300
+#: First and largest damping of guided steps.
+DAMPING = 1e-3
+MAX_DAMPING = 0.03
+#: Factors of the damping after a step that fails, and after one that helps.
+RAISED = 8.0
+EASED = 0.25
+#: A guided step helps if it shrinks the distance from stationarity, and this or the misfit by at least this factor.
+HELPFUL = 0.7
+#: Smallest accuracy of a guided step, relative to the gradient.
+GUIDED_ACCURACY = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +94,7 @@ def minimise(
         if model.can_factorize(derivative) and relative < NEAR and products > patience:
             factor = _factorized(model, derivative, S, rho, shift=1e-3 * min(1.0, relative))
         large = x.size * x.shape[1] >= LARGE
-        worn = products > 2 * usual + WORN if large else relative >= NEAR or products > usual + WORN
+        worn = products > WORN_FACTOR * usual + WORN if large else relative >= NEAR or products > usual + WORN
         if factor is None and (blockwise is None or worn):
             blockwise, usual = blockwise_inverse(derivative, rho), 0
         precondition = factor or blockwise
@@ -97,6 +110,64 @@ def minimise(
         x = x + t * direction
         value = value + t * linear + t**2 * quadratic
     return Minimum(x, value, S, relative, step, factor is not None)
+
+
+def minimise_guided(
+    model: QuadraticMap,
+    x: Array,
+    value: Array,
+    y: Array,
+    target: Array,
+    rho: float,
+    tol: float,
+    clock: Clock,
+    max_steps: int = 40,
+) -> tuple[Minimum, Array]:
+    """Minimise ``½‖x‖² + (rho/2) ‖q(x) − target‖²`` from x and a multiplier y; return the end, as `minimise`, and y.
+
+    At the minimum ``x = K(y) x`` and ``q(x) + y / rho = target``. Newton steps on these two equations solve
+
+        (I − K(y) + rho JᵀJ) d = −gradient,   y ← rho (target − q(x) − J d).
+
+    `minimise` has ``y = rho (target − q(x))`` instead, which the square ``q(d)`` of a step throws far off if rho is
+    large, so that only short steps descend. Here y is a variable, and later steps remove ``q(d)``. To make the Hessian
+    positive definite, K is divided by the norm of its dual matrix if that exceeds one, and the Hessian is damped. If a
+    step improves neither equation, the best one in its direction replaces it, and damping grows.
+    """
+    inverse: Callable[[Array], Array] | None = None
+    products, usual, damping, scale = 0, 0, DAMPING, float(np.linalg.norm(target))
+    misfit = float(np.linalg.norm(value + y / rho - target)) / scale
+    for step in range(max_steps + 1):
+        residual = target - value
+        plain = model.dual_matrix(rho * residual)
+        gradient, relative = stationarity(model, plain, x)
+        if relative <= tol or step == max_steps or clock.exhausted:
+            break
+        clock.iterations += 1
+        S, derivative = model.dual_matrix(y), model.linearize(x)
+        lacking = stationarity(model, S, x)[1]
+        aim = max(lacking, GUIDED_ACCURACY * relative)
+        goal = max(min(0.1, aim**0.5) * aim, 0.3 * tol) * float(np.linalg.norm(x))
+        if inverse is None or products > WORN_FACTOR * usual + WORN:
+            inverse, usual = blockwise_inverse(derivative, rho), 0
+        products, more = -clock.products, 1 + damping
+        S = S * (1 / (more * max(1.0, 1.001 * float(model.leading(S, 1, 0, 0.05)[1][0]))))
+        d = conjugate_gradients(model, derivative, S, gradient / more, rho / more, goal / more, inverse, clock)
+        products += clock.products
+        usual = usual or products
+        linear, quadratic = derivative.forward(d), model.value(d)
+        ahead, moved = rho * (residual - linear), x + d
+        left, curved = stationarity(model, model.dual_matrix(ahead), moved)[1], float(np.linalg.norm(quadratic)) / scale
+        t = 1.0
+        helps = left < lacking and (left < HELPFUL * lacking or curved < HELPFUL * misfit)
+        if not helps:
+            t = quartic_minimiser(x, d, residual, linear, quadratic, rho)
+            if t == 0:
+                break
+        damping = min(damping * (EASED if helps else RAISED), MAX_DAMPING)
+        x, value, y = x + t * d, value + t * linear + t**2 * quadratic, (1 - t) * y + t * ahead
+        misfit = float(np.linalg.norm(value + y / rho - target)) / scale
+    return Minimum(x, value, plain, relative, step, False), y
 
 
 def stationarity(model: QuadraticMap, S: Any, x: Array) -> tuple[Array, float]:

@@ -108,16 +108,6 @@ def descend(search: Search, point: Point, steps: int, curved: bool = False) -> P
 
     Each goes to the minimiser of the quartic along it. With ``curved`` the steps are Newton's, for data that leave a
     misfit, and go on until nothing changes. The residuals of the result are computed from its factor.
-
-    Examples
-    --------
-    >>> from flatmin.measurements import RankOne
-    >>> rng = np.random.default_rng(0)
-    >>> A, s = RankOne(rng.standard_normal((40, 8))), np.ones((8, 1))
-    >>> search = Search(A, A.forward_factors(s, s), np.ones(40), Clock(), 8)
-    >>> near = search.at(s + 0.1 * rng.standard_normal((8, 1)))
-    >>> bool(search.residual(descend(search, near, 20)) < 1e-12)
-    True
     """
     shares: list[float] = []
     slow = 1 - STILL if curved else SLOW_STEP

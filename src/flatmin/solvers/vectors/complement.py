@@ -22,15 +22,6 @@ class Complement:
 
     The measurement has ``is_rank_one``, and Q (d, r) has orthonormal columns. Iterations end with the clock's time
     limit.
-
-    Examples
-    --------
-    >>> from flatmin.measurements import RankOne
-    >>> rng = np.random.default_rng(0)
-    >>> complement = Complement(RankOne(rng.standard_normal((60, 10))), np.eye(10)[:, :1])
-    >>> dual = complement.polished(np.ones(60))
-    >>> complement.dimension, bool(np.linalg.norm(complement.apply(dual)) < 1e-12)
-    (9, True)
     """
 
     measurement: Measurement

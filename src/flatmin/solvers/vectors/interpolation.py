@@ -79,31 +79,10 @@ def interpolate(
 ) -> Interpolation:
     """Find a positive semidefinite ``X = U U*`` with ``A(X) = b``, or the one that fits best.
 
-    docs/theory/algorithms.md explains the search ("Measurements by vectors: a fit").
-
-    Parameters
-    ----------
-    measurement : Measurement
-        A map with ``is_rank_one``; whitened maps converge faster.
-    b : ndarray, shape (m,)
-        The data; negative values, which cannot be fitted, are kept.
-    max_rank : int, optional
-        The largest number of columns.
-    tol : float
-        The largest relative residual of a fit; fits are polished to rounding.
-    start : ndarray, shape (d, k), optional
-        A factor to start from.
-    width : int, optional
-        The number of columns to start with, by default 1.
-
-    Examples
-    --------
-    >>> from flatmin.measurements import RankOne
-    >>> rng = np.random.default_rng(0)
-    >>> A, s = RankOne(rng.standard_normal((40, 8))), rng.standard_normal((8, 1))
-    >>> found = interpolate(A, A.forward_factors(s, s), clock=Clock())
-    >>> found.converged, found.U.shape, bool(np.allclose(found.U @ found.U.T, s @ s.T))
-    (True, (8, 1), True)
+    docs/theory/algorithms.md explains the search ("Measurements by vectors: a fit"). The measurement has
+    ``is_rank_one``; whitened ones converge faster. Negative data are kept, though they cannot be fitted. A fit has a
+    relative residual of at most ``tol`` and is polished to rounding. ``start`` (d, k) is a factor; without it the
+    search starts with ``width`` columns, by default one.
     """
     d = measurement.shape[0]
     b = np.asarray(b, dtype=float)
@@ -121,7 +100,7 @@ def interpolate(
     if search.residual(point) > tol and not clock.exhausted:
         search = replace(search, weights=np.ones_like(data))
         point, least = _least_misfit(search, search.at(point.U), seed)
-    U, s = _spectrum(point.U)
+    U, s, _ = np.linalg.svd(point.U, full_matrices=False)
     keep = s > np.sqrt(EPS) * s.max(initial=0.0)
     point = search.at(U[:, keep] * s[keep])
     residual = search.residual(point)
@@ -171,7 +150,7 @@ def _least_misfit(search: Search, point: Point, seed: int) -> tuple[Point, bool]
     before = np.inf
     for _ in range(ROUNDS):
         point = descend(search, point, TRIAL, curved=True)
-        U, s = _spectrum(point.U)
+        U, s, _ = np.linalg.svd(point.U, full_matrices=False)
         keep = s > NEGLIGIBLE * s.max(initial=0.0)
         if not keep.all():
             point = search.at(U[:, keep] * s[keep])
@@ -191,7 +170,7 @@ def _truncate(search: Search, point: Point, enough: float) -> Point | None:
 
     Only ranks with fewer degrees of freedom than data are tried: a fit there is no coincidence.
     """
-    U, s = _spectrum(point.U)
+    U, s, _ = np.linalg.svd(point.U, full_matrices=False)
     drops = s[:-1] / np.maximum(s[1:], 1e-300)
     for rank in sorted(np.argsort(-drops)[:2] + 1):
         if drops[rank - 1] >= DROP and search.freedom(rank) < search.measurement.size:
@@ -252,9 +231,3 @@ def _avoidable(search: Search, point: Point, lowest: float) -> float:
     trace = (float(energy @ search.b) + excess) / len(energy)
     slope = abs(float(point.r @ (point.r + search.weights * search.b)))
     return (slope + max(0.0, -lowest * trace)) / max(point.misfit**2 / 2, 1e-300)
-
-
-def _spectrum(U: Array) -> tuple[Array, Array]:
-    """Return orthonormal columns and singular values of U."""
-    Q, s, _ = np.linalg.svd(U, full_matrices=False)
-    return Q, s

@@ -13,8 +13,7 @@ from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Measurement
 from flatmin.solvers.vectors.amplitudes import row_inner
 from flatmin.solvers.vectors.complement import Complement
-from flatmin.solvers.vectors.margin_ascent import ascend_margin
-from flatmin.solvers.vectors.raised_eigenvalues import LEVEL, raise_lowest
+from flatmin.solvers.vectors.margin_ascent import LEVEL, ascend_margin, raise_lowest
 
 __all__ = ["uniqueness_dual"]
 
@@ -37,31 +36,10 @@ def uniqueness_dual(
 ) -> Array | None:
     """Return λ with ``A*(λ)`` zero on U and positive definite on its complement, or None if none is found.
 
-    The search is explained in docs/theory/algorithms.md ("Measurements by vectors: the uniqueness dual").
-
-    Parameters
-    ----------
-    measurement : Measurement
-        A map with ``is_rank_one``, whitened.
-    U : ndarray, shape (d, r)
-        The factor of the interpolant in the same coordinates, of full rank.
-    time_limit : float, optional
-        Seconds after which no further improvement is tried.
-
-    Returns
-    -------
-    ndarray, shape (m,), or None
-        λ scaled to a mean eigenvalue of one of ``A*(λ)`` on the complement; ``A*(λ) U`` vanishes to rounding. None says
-        nothing about uniqueness.
-
-    Examples
-    --------
-    >>> from flatmin.measurements import RankOne
-    >>> rng = np.random.default_rng(0)
-    >>> A, s = RankOne(rng.standard_normal((60, 10))), rng.standard_normal((10, 1))
-    >>> W = A.adjoint(uniqueness_dual(A, s))
-    >>> bool(np.linalg.norm(W @ s) < 1e-12), bool(np.linalg.eigvalsh(W)[1] > 0.1)
-    (True, True)
+    The measurement is whitened and has ``is_rank_one``; U (d, r) is the factor of the interpolant in the same
+    coordinates, of full rank. The mean eigenvalue of ``A*(λ)`` on the complement is one. After ``time_limit`` seconds
+    no further improvement is tried. None says nothing about uniqueness. See docs/theory/algorithms.md ("Measurements by
+    vectors: the uniqueness dual").
     """
     Q = np.linalg.qr(U)[0] if U.shape[1] else U.astype(measurement.dtype)
     complement = Complement(measurement, Q, Clock(time_limit=time_limit))
