@@ -93,5 +93,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'flatmin' has no attribute {name!r}")
 
 
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

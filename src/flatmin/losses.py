@@ -1,7 +1,5 @@
 """Loss functions: squared error, and absolute error for sparse gross errors."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self

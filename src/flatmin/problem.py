@@ -1,7 +1,5 @@
 """Problem: a measurement, its data, a parametrization and a loss."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any

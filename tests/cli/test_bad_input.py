@@ -134,9 +134,9 @@ USAGE = {
     "negative time": (["recover", "matrix-sensing", "p.npz", "--time-limit", "-1"], "--time-limit is -1.0, expected a"),
     "weight of another model": (
         ["recover", "matrix-sensing", "p.npz", "--weight", "1"],
-        "--weight goes with robust-pca, found matrix-sensing",
+        "--weight is for robust-pca, found matrix-sensing",
     ),
-    "tau of another model": (["recover", "matrix-sensing", "p.npz", "--tau", "1"], "--tau goes with robust-pca"),
+    "tau of another model": (["recover", "matrix-sensing", "p.npz", "--tau", "1"], "--tau is for robust-pca"),
     "weight in words": (["recover", "matrix-sensing", "p.npz", "--weight", "much"], "'much'"),
     "generate no measurements": (
         ["generate", "matrix-sensing", "n.npz", "--measurements", "0"],
@@ -149,7 +149,7 @@ USAGE = {
     "directory as input": (["recover", "matrix-sensing", "folder.npz"], "directory"),
     "output is a file": (["recover", "matrix-sensing", "p.npz", "--output", "t.csv"], "t.csv is a file"),
     "output below a file": (["recover", "matrix-sensing", "p.npz", "--output", "t.csv/x"], "cannot be written"),
-    "output holds other data": (["recover", "matrix-sensing", "p.npz", "--output", "thesis"], "no former result"),
+    "output holds other data": (["recover", "matrix-sensing", "p.npz", "--output", "thesis"], "no earlier result"),
     "output holds the input": (["recover", "matrix-sensing", "p.npz", "--output", "."], "contains p.npz"),
     "output cannot be made": (["recover", "matrix-sensing", "p.npz", "--output", "/proc/x"], "cannot be written"),
     "generate elsewhere": (["generate", "matrix-sensing", "no/p.npz"], "no/p.npz cannot be written"),

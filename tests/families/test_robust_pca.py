@@ -90,7 +90,7 @@ def test_cells_of_a_table_build_a_problem():
     [
         (np.zeros(3), r"Y has shape \(3,\), expected a matrix"),
         (np.zeros((0, 2)), r"Y has shape \(0, 2\)"),
-        (np.full((2, 2), np.nan), "Y holds no number at all"),
+        (np.full((2, 2), np.nan), "Y has no number"),
         (np.array([[1.0, np.inf]]), "contains NaN or infinity"),
         (1j * np.eye(2), "complex"),
         (np.array([["a", "b"]]), "Y holds .* values, expected numbers"),

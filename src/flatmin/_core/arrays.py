@@ -1,7 +1,5 @@
 """The type of arrays in annotations, and the library that an array belongs to."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Facts about an object as text and as HTML, for `print` and for notebooks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from html import escape
 from typing import Any

@@ -1,7 +1,5 @@
 """Refusal of computations that would not fit in memory."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from flatmin.errors import InputError

@@ -1,7 +1,5 @@
 """Progress of long computations as one line of a terminal, with the time left."""
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Registry: the named objects of one kind, so that an addition needs no change anywhere else."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -112,8 +110,7 @@ class Registry(Generic[Entry]):
     def own(self) -> list[str]:
         """Return the names that the package's own files define, in the order of the files."""
         if self.package is not None and not self._own:
-            for file in self._files():
-                self._own |= self._read(file)
+            self._own = {name: entry for file in self._files() for name, entry in self._read(file).items()}
         return list(self._own)
 
     def names(self) -> list[str]:

@@ -4,8 +4,6 @@ NumPy and SciPy each bring a pool of BLAS threads, and idle threads of one pool 
 whose steps take milliseconds is several times slower on two threads than on one.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from abc import ABC, abstractmethod

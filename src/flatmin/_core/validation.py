@@ -1,7 +1,5 @@
 """Conversion of user input to arrays and numbers; each failure is one sentence."""
 
-from __future__ import annotations
-
 import math
 import operator
 from typing import Any
@@ -11,7 +9,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 
-__all__ = ["integers", "matrix_shape", "numeric", "positive", "seed_number", "whole_number"]
+__all__ = ["integers", "matrix_shape", "nonnegative", "numeric", "positive", "seed_number", "whole_number"]
 
 
 def numeric(value: Any, name: str, *, allow_complex: bool = False) -> Array:
@@ -50,6 +48,15 @@ def matrix_shape(value: Any) -> tuple[int, int]:
     if d1 < 1 or d2 < 1:
         raise InputError(f"shape is ({d1}, {d2}), expected two positive whole numbers")
     return d1, d2
+
+
+def nonnegative(value: Any, name: str, *, maximum: float = math.inf) -> float:
+    """Return ``value`` as a finite float of at least 0 and at most ``maximum``."""
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not 0 <= value <= maximum or value == math.inf:
+        limit = f" and at most {maximum:g}" if maximum < math.inf else ""
+        raise InputError(f"{name} is {value!r}, expected a finite number of at least 0{limit}")
+    return float(value)
 
 
 def positive(value: Any, name: str, *, below: float = math.inf) -> float:

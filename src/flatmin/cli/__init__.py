@@ -1,6 +1,4 @@
-"""The command line: it reads files, calls the library, and writes the answer."""
-
-from __future__ import annotations
+"""The command line: it reads files, calls the library and writes results."""
 
 import signal
 import sys
@@ -41,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    """Run ``flatmin`` and return its exit status; what goes wrong is told on stderr."""
+    """Run ``flatmin`` and return its exit status; an error is one line on stderr."""
     import typer
     from numpy.linalg import LinAlgError
 
@@ -59,7 +57,7 @@ def _run(arguments: list[str]) -> int:
     except LinAlgError as error:
         message = f"the computation broke down ({error}); if numbers of the input are extremely large or small, rescale"
     except BrokenPipeError:
-        sys.stdout = None  # nobody reads it any more
+        sys.stdout = None  # the reader of the pipe has closed it
         return 1
     except typer.Abort:
         return INTERRUPTED
@@ -73,5 +71,4 @@ def _end_cleanly_when_terminated() -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

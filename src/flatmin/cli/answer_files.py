@@ -1,6 +1,4 @@
-"""The answer in the user's own form: a completed table, a picture, frames."""
-
-from __future__ import annotations
+"""The answer in the format of the input: a completed table, a picture or frames."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +16,16 @@ __all__ = ["AnswerFiles", "write_answer_files"]
 
 @dataclass(frozen=True, eq=False)
 class AnswerFiles:
-    """What was written beside the solution, and what a report can show of it.
+    """The files of the answer, and the pictures of it for the report.
 
     Attributes
     ----------
     names : list of str
-        The files and folders that were written.
+        Names of the files and folders.
     picture, observed : ndarray or None
-        The recovered picture, (h, w) or (h, w, 3) from 0 to 1, and the given one with NaN where nothing is known.
+        The recovered picture, (h, w) or (h, w, 3) from 0 to 1, and the input with NaN in unknown pixels.
     notes : list of str
-        What the reader should know about them.
+        Sentences about them for the reader.
     """
 
     names: list[str] = field(default_factory=list)
@@ -37,13 +35,17 @@ class AnswerFiles:
 
 
 def write_answer_files(folder: Path, case: Case, solution: Solution) -> AnswerFiles:
-    """Write the recovered matrix, or picture, to a directory in the form in which the problem came."""
+    """Write the recovered matrix or picture to a directory in the format of the input."""
     document, (d1, d2) = case.document, case.problem.shape
     if document is None:
         signal = solution.parts.get("signal")
         return AnswerFiles() if signal is None or signal.ndim != 2 else _signal(folder, signal)
     if document.sparse and d1 * d2 > LARGEST_SAVED_MATRIX:
-        return AnswerFiles(notes=[f"The matrix has {d1 * d2} entries and was not written; it is L Rᵀ of solution.npz."])
+        return AnswerFiles(
+            notes=[
+                f"The matrix has {d1 * d2} entries and was not written; it is L Rᵀ with the factors in solution.npz."
+            ]
+        )
     if "sparse" in solution.parts:
         return _parts(folder, document, solution)
     path = document.write(folder / "completed", solution.matrix)
@@ -57,7 +59,7 @@ def _parts(folder: Path, document: Document, solution: Solution) -> AnswerFiles:
     observed = document.picture(document.cells.dense())
     notes = []
     if observed is not None:
-        notes.append("Pictures of the gross errors show their sizes: black is none, white is the full range or more.")
+        notes.append("Pictures of the gross errors show absolute values: black is 0, white is the full range or more.")
     return AnswerFiles([low_rank.name, sparse.name], document.picture(solution.matrix), observed, notes)
 
 
@@ -66,5 +68,5 @@ def _signal(folder: Path, signal: Array) -> AnswerFiles:
     modulus = np.abs(signal)
     picture = modulus / max(float(modulus.max()), np.finfo(float).tiny)
     save_pixels(folder / "signal.png", to_pixels(picture, np.dtype(np.uint8)))
-    note = "The picture of the signal shows its modulus, the largest one white; its phase is not shown."
+    note = "The picture of the signal shows its modulus, with the largest value in white. The phase is not shown."
     return AnswerFiles(["signal.png"], picture, notes=[note])

@@ -1,7 +1,5 @@
 """The commands of ``flatmin`` with their arguments and options, each with one line of help."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,6 +1,4 @@
-"""Sentences for the user where a solution looks as if it fitted noise."""
-
-from __future__ import annotations
+"""Hints that a solution may fit noise, with the option that allows for it."""
 
 import numpy as np
 
@@ -11,16 +9,16 @@ from flatmin.solution import Solution, Status
 
 __all__ = ["noise_hints"]
 
-#: A fit whose rank is at least this share of the largest possible one looks like noise.
+#: Share of the largest possible rank from which a fit looks like a fit of noise.
 NEARLY_FULL = 0.8
 
 
 def noise_hints(problem: Problem, solution: Solution) -> list[str]:
-    """Return what the rank and the misfit of a solution suggest."""
+    """Return sentences about a rank, or a misfit, that suggests noise."""
     out = []
     if "signal" in solution.parts and solution.rank > 1:
         out.append(
-            f"The fit has rank {solution.rank}, so no single signal explains the data; the largest part is shown."
+            f"The fit has rank {solution.rank}, so no single signal explains the data; its leading part is shown."
         )
     if problem.loss.has_gross_errors:
         return out + _about_errors(problem, problem.loss, solution)
@@ -32,18 +30,18 @@ def noise_hints(problem: Problem, solution: Solution) -> list[str]:
     else:
         why = ""
     if why:
-        out.append(f"{why}; if the data are noisy, allow for it with --alpha auto, or a number.")
+        out.append(f"{why}; if the data are noisy, use --alpha auto, or a number.")
     return out + _about_noise(problem, solution)
 
 
 def _too_large_a_rank(problem: Problem, solution: Solution, fit: str) -> str:
-    """Return why the rank looks like noise; noise is fitted exactly only with as many freedoms as measurements."""
+    """Return why the rank suggests noise, or "". Exact fits of noise need a degree of freedom per measurement."""
     rank, m, largest = solution.rank, problem.measurement.size, _largest_rank(problem, solution)
     free = _freedom(problem, solution)
     if rank < 2 or largest < 3 or (fit == "exact" and free < m):
         return ""
     if rank >= NEARLY_FULL * largest:
-        return f"The {fit} fit has rank {rank} where {largest} is the largest possible"
+        return f"The {fit} fit has rank {rank}, and the largest possible rank is {largest}"
     return f"The {fit} fit has rank {rank}, more degrees of freedom than the {m} measurements" if free > m else ""
 
 
@@ -52,7 +50,7 @@ def _largest_rank(problem: Problem, solution: Solution) -> int:
 
 
 def _freedom(problem: Problem, solution: Solution) -> int:
-    """Return the degrees of freedom of a matrix of the solution's rank on the rows and columns that are seen."""
+    """Return the degrees of freedom of matrices of this rank on the measured rows and columns."""
     d1, d2 = (d - len(unseen) for d, unseen in zip(problem.shape, solution.undetermined, strict=True))
     is_complex = any(np.iscomplexobj(F) for F in solution.factors)
     return problem.parametrization.cone.degrees_of_freedom((d1, d2), solution.rank, is_complex)
@@ -64,7 +62,7 @@ def _about_noise(problem: Problem, solution: Solution) -> list[str]:
         return []
     return [
         f"The penalty finds rank {noise.penalised_rank} and the test of residuals {noise.rank}: the noise may have "
-        "structure, or the matrix be only nearly of low rank; do not rely on the rank, nor on the refit."
+        "structure, or the matrix may have a low rank only nearly. Do not rely on the rank or the refit."
     ]
 
 
@@ -74,6 +72,6 @@ def _about_errors(problem: Problem, loss: Absolute, solution: Solution) -> list[
     if solution.rank < NEARLY_FULL * largest or largest < 3 or weight is None:
         return []
     return [
-        f"The low-rank part has rank {solution.rank} where {largest} is the largest possible; if there is noise beside "
-        f"gross errors, or there are too many of them, lower it with a --weight below {weight:.2g}."
+        f"The low-rank part has rank {solution.rank}, and the largest possible rank is {largest}. If the data are "
+        f"noisy or have too many gross errors, a --weight below {weight:.2g} lowers the rank."
     ]

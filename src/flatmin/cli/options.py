@@ -1,7 +1,5 @@
 """Options that several commands share: the problem's file, and messages that name the option that was typed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -15,15 +13,15 @@ from flatmin.problem import Problem
 
 __all__ = ["ProblemFile", "exclusive", "in_options", "pair", "whole_numbers", "with_loss"]
 
-#: What the library calls an argument, where that is not the option's name.
+#: Options whose names differ from those of the library's arguments.
 RENAMED = {"the number of measurements": "--measurements", "the number of masks": "--masks"}
-#: What is expected of options that are numbers with commas between them.
+#: The expected form of options that are numbers separated by commas.
 EXPECTED = {"shape": "two positive whole numbers such as 30,20", "rank": "a whole number, or two such as 2,1"}
 
 
 @dataclass(frozen=True)
 class ProblemFile:
-    """The problem that a command is about, as typed.
+    """The options that say which problem a command is about.
 
     Attributes
     ----------
@@ -67,7 +65,7 @@ def whole_numbers(name: str, text: str) -> tuple[int, ...]:
 
 
 def exclusive(**options: object) -> None:
-    """Raise `InputError` if more than one of these options was typed; None stands for those that were not."""
+    """Raise `InputError` if more than one of these options was typed, that is, is not None."""
     typed = [f"--{name}" for name, value in options.items() if value is not None]
     if len(typed) > 1:
         raise InputError(f"{' and '.join(typed)} exclude each other, expected one of them")
@@ -75,7 +73,7 @@ def exclusive(**options: object) -> None:
 
 @contextmanager
 def in_options(arguments: Iterable[str]) -> Iterator[None]:
-    """Let an `InputError` about one of the library's arguments name the option that was typed."""
+    """Reword an `InputError` about an argument of the library so that it names the option."""
     try:
         yield
     except InputError as error:
@@ -88,12 +86,12 @@ def in_options(arguments: Iterable[str]) -> Iterator[None]:
 
 
 def with_loss(problem: Problem, family: Family, arguments: Mapping[str, float | None]) -> Problem:
-    """Return the problem with the arguments of its loss as they were typed, --weight or --tau of robust PCA."""
+    """Return the problem with the arguments of its loss that were typed: --weight or --tau of robust PCA."""
     typed = {name: value for name, value in arguments.items() if value is not None}
     known = {f.name for f in fields(problem.loss)}
     for name in typed:
         if name not in known:
-            raise InputError(f"--{name} goes with robust-pca, found {family.name}")
+            raise InputError(f"--{name} is for robust-pca, found {family.name}")
     exclusive(**typed)
     with in_options(typed):
         return replace(problem, loss=type(problem.loss)(**typed)) if typed else problem

@@ -1,6 +1,4 @@
-"""The directory of results: whole, or not there."""
-
-from __future__ import annotations
+"""The directory of results, which is written as a whole or not at all."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ __all__ = ["RACE", "RECOVERY", "Kind", "destination", "results_directory"]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of results: what its directory is called after the input, and the fields that its summary has at least."""
+    """A kind of results: the suffix of its directory, and the fields by which its summary is recognized."""
 
     suffix: str
     fields: frozenset[str]
@@ -27,17 +25,17 @@ RACE = Kind("-race", frozenset({"format_version", "family", "competitors", "prot
 
 
 def destination(output: Path | None, *inputs: Path | None, kind: Kind = RECOVERY) -> Path:
-    """Return where results may go, or raise `InputError` if something would be lost.
+    """Return the directory for results, or raise `InputError` if other files would be lost.
 
     Parameters
     ----------
     output : Path or None
-        What the user asked for; None stands for the first input's name with the suffix of the kind in the working
+        The --output as typed; None stands for the name of the first input with the suffix of the kind, in the working
         directory.
     inputs : Path or None
-        Files that must survive.
+        Files that must not be replaced.
     kind : Kind
-        Of the results; those of another kind are not replaced.
+        Of the results; results of another kind are not replaced.
     """
     assert inputs[0] is not None
     name = inputs[0].resolve().name if inputs[0].is_dir() else inputs[0].stem
@@ -49,13 +47,13 @@ def destination(output: Path | None, *inputs: Path | None, kind: Kind = RECOVERY
             raise InputError(f"the --output {target} contains {path}, which it would replace; choose another directory")
     if target.is_dir() and not _replaceable(target, kind):
         what = "race" if kind is RACE else "result"
-        raise InputError(f"the --output {target} exists and is no former {what} of flatmin; choose another directory")
+        raise InputError(f"the --output {target} exists and is no earlier {what} of flatmin; choose another directory")
     return target
 
 
 @contextmanager
 def results_directory(target: Path) -> Iterator[Path]:
-    """Give an empty directory that becomes ``target`` if all goes well; otherwise nothing changes."""
+    """Give an empty directory that becomes ``target`` if the block ends without an error."""
     try:
         with atomic_directory(target) as folder:
             yield folder

@@ -1,7 +1,5 @@
 """The progress of a race in words: how many runs are done, and the time that the others will take."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

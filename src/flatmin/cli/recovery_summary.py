@@ -1,6 +1,4 @@
-"""What is said about a solution: as fields, and as text."""
-
-from __future__ import annotations
+"""The fields of ``summary.json``, and their output as JSON and as a table."""
 
 import json
 import math
@@ -27,11 +25,11 @@ def summarize(
     Parameters
     ----------
     family, problem, solution : Family, Problem, Solution
-        What was asked and what came out.
+        The solved problem.
     truth : ndarray or None
-        What is behind the data, where it is known.
+        The true matrix or signal, if it is known.
     lowest : Solution or None
-        What reweighting found, if it was asked for.
+        The solution of reweighting, if --reweight was typed.
     """
     flat = solution.flatness
     summary = {
@@ -78,7 +76,7 @@ def _reweighted(family: Family, problem: Problem, lowest: Solution, truth: Array
 
 
 def _noise(family: Family, problem: Problem, solution: Solution, truth: Array | None) -> dict[str, Any]:
-    """Return what was found out about the noise; the error is that of the refit."""
+    """Return the fields about the noise. The relative error is that of the refit."""
     assert solution.noise is not None
     fields = dict(solution.noise.scalars())
     if truth is not None:
@@ -88,7 +86,7 @@ def _noise(family: Family, problem: Problem, solution: Solution, truth: Array | 
 
 
 def plain(value: Any) -> Any:
-    """Return a value in JSON's own types: arrays and tuples as lists, NaN and infinity as None."""
+    """Return a value with JSON's types: arrays and tuples become lists, NaN and infinity None."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -99,7 +97,7 @@ def plain(value: Any) -> Any:
 
 
 def as_json(fields: Mapping[str, Any]) -> str:
-    """Return fields as JSON text that every parser takes."""
+    """Return fields as standard JSON text."""
     return json.dumps(plain(fields), indent=2, allow_nan=False)
 
 

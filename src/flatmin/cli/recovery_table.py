@@ -1,6 +1,4 @@
-"""What ``flatmin recover`` prints: how well it fits, what is proved, and where the results are."""
-
-from __future__ import annotations
+"""The table that ``flatmin recover`` prints: fit, flatness, uniqueness and the files of results."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +16,7 @@ __all__ = ["recovery_rows"]
 
 
 def recovery_rows(problem: Problem, solution: Solution, summary: Mapping[str, Any], results: str) -> dict[str, str]:
-    """Return the rows of the table: fit, flatness and uniqueness are separate facts."""
+    """Return the rows of the table by name."""
     proof = solution.certificate
     terms = vocabulary_of(problem, proof, solution.settings.get("metric_power", 1.0))
     result = verdict(solution.status, terms, proof.unique)
@@ -73,14 +71,14 @@ def _radius(solution: Solution, radius: float) -> str:
 
 def _level(noise: Noise) -> str:
     if noise.sigma is None:
-        return "unknown: a matrix of the refit's rank fits any data"
+        return "unknown: matrices of the refit's rank fit any data"
     return f"{noise.sigma:.3g} ± {noise.std_error:.1g} in every measurement; alpha = {noise.alpha:.3g}"
 
 
 def _refit(noise: Noise, fields: Mapping[str, Any]) -> str:
     text = f"rank {noise.rank}"
     if not noise.agrees:
-        text += f", where the penalty leaves {noise.penalised_rank}"
+        text += f", and {noise.penalised_rank} by the penalty"
     if fields.get("relative_error") is not None:
         text += f", relative error {fields['relative_error']:.6g}"
     return text

@@ -1,7 +1,5 @@
 """The store of the runs of a race: next to the results during the race, and part of them afterwards."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

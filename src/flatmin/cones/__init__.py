@@ -6,7 +6,4 @@ from flatmin.cones.semidefinite import Semidefinite
 from flatmin.cones.symmetric import Symmetric
 
 __all__ = ["Cone", "Rectangular", "Semidefinite", "Symmetric"]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

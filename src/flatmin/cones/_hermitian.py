@@ -1,7 +1,5 @@
 """What the cones of Hermitian matrices share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

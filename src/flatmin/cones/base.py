@@ -1,7 +1,5 @@
 """Cone: the base class of the sets of matrices that models can make."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """The cone of positive semidefinite matrices, and its quadratic map."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""scikit-learn estimators over all models, one file each; the public classes of every file are found by themselves."""
+"""Estimators for scikit-learn, one file each; the public classes of every file are found automatically."""
 
 from flatmin._core.registry import Registry
 from flatmin.estimators.base import FlatEstimator, MatrixRegressor
@@ -6,7 +6,4 @@ from flatmin.estimators.base import FlatEstimator, MatrixRegressor
 _ESTIMATORS = Registry[type[FlatEstimator]]("estimator", FlatEstimator, classes=True, package=__name__)
 __getattr__ = _ESTIMATORS.attribute_of
 __all__ = ["FlatEstimator", "MatrixRegressor", *_ESTIMATORS.own()]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

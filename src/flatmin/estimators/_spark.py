@@ -1,6 +1,4 @@
-"""`MatrixCompletion` with ``engine="spark"``: what it takes, and what of its parameters Spark's ALS knows."""
-
-from __future__ import annotations
+"""Fits of `MatrixCompletion` with ``engine="spark"``: checks of the input and of the parameters."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,7 +26,7 @@ def engine_of(engine: Any) -> str:
 
 
 def is_source(X: Any) -> bool:
-    """Return whether X is what only Spark reads: a DataFrame of it, or a path."""
+    """Return whether only Spark can read X: a DataFrame of Spark, or a path."""
     return is_frame(X) or isinstance(X, str | Path)
 
 
@@ -79,7 +77,7 @@ def spark_fit(
 
 
 def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
-    """Return alpha, or raise `InputError` for what Spark's ALS does not do."""
+    """Return alpha, or raise `InputError` for a parameter that Spark's ALS does not have."""
     alpha = parameters["alpha"]
     if isinstance(alpha, str):
         raise InputError(
@@ -113,7 +111,7 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
 
 
 def _same(value: Any, known: Any) -> bool:
-    """Return whether a parameter is one of those known: NaN is NaN, and True is not 1."""
+    """Return whether a parameter is one of the known values, with NaN equal to NaN and True unequal to 1."""
     if isinstance(known, float):
         return isinstance(value, float | np.floating) and bool(np.isnan(value))
     kinds = isinstance(value, bool | np.bool_), isinstance(known, bool)

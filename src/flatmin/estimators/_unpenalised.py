@@ -1,6 +1,4 @@
-"""Linear and constant terms beside a matrix: fitted together with it, and not penalised."""
-
-from __future__ import annotations
+"""Linear and constant terms that are fitted jointly with a matrix and are not penalised."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -15,14 +13,14 @@ from flatmin.measurements import Dense, Measurement, Projected
 __all__ = ["Features", "Unpenalised", "check_size"]
 
 EPS = float(np.finfo(float).eps)
-#: What regressors leave of values is rounding up to this many units of it.
+#: Size, in units of rounding, up to which a residual counts as zero.
 ROUNDING = 40
-#: Numbers beyond these sizes over- or underflow in squares of squares.
+#: Range of absolute values whose fourth powers neither overflow nor underflow.
 SMALLEST, LARGEST = 1e-70, 1e70
 
 
 def check_size(values: Array, name: str) -> None:
-    """Raise `InputError` for numbers whose squares cannot be calculated with."""
+    """Raise `InputError` for numbers whose fourth powers over- or underflow."""
     largest = float(np.max(np.abs(values), initial=0.0))
     if largest and not SMALLEST <= largest <= LARGEST:
         sizes = f"expected one from {SMALLEST:g} to {LARGEST:g}"
@@ -49,7 +47,7 @@ class Unpenalised:
 
     @classmethod
     def from_samples(cls, X: Array, y: Array, weight: Array | None, *, linear: bool, constant: bool) -> Self:
-        """Take the features as linear terms, and a constant, or either or neither."""
+        """Return samples with the features as linear terms if ``linear``, and with a constant if ``constant``."""
         check_size(y, "y")
         ones = np.ones((len(y), 1))
         columns = [ones] if constant else []
@@ -59,9 +57,9 @@ class Unpenalised:
         return cls(np.hstack(columns) if columns else ones[:, :0], y, root)
 
     def projected(self, measurement: Measurement) -> tuple[Measurement, Array]:
-        """Return a weighted measurement without what the regressors explain, and its data.
+        """Return the weighted measurement and its data, projected onto the complement of the regressors.
 
-        Regressors that explain whatever is measured leave one measurement of nothing, and the matrix zero.
+        If the regressors span all samples, one measurement of zero is left, and the matrix is zero.
         """
         T, y = self.root[:, None] * self.regressors, self.root * self.values
         if T.shape[1] == 0:
@@ -76,7 +74,7 @@ class Unpenalised:
         return found, np.zeros_like(data) if exact else data
 
     def coefficients(self, fitted: Array) -> Array:
-        """Return the least-squares z, shape (t,), beside weighted values that the matrix fits."""
+        """Return the least-squares z, shape (t,), given the weighted values that the matrix fits."""
         T = self.root[:, None] * self.regressors
         sizes = np.linalg.norm(T, axis=0)
         sizes[sizes == 0] = 1
@@ -87,8 +85,7 @@ class Unpenalised:
 class Features:
     """Units in which features are fitted: ``(x − centre) / scale``.
 
-    A model with linear and constant terms does not notice another origin, so that centring makes it no other model; one
-    without them would become another.
+    Centring does not change a model with linear and constant terms. It would change one without them.
     """
 
     centre: Array
@@ -97,7 +94,7 @@ class Features:
 
     @classmethod
     def from_samples(cls, X: Array, weight: Array | None, *, centred: bool, scaled: bool) -> Self:
-        """Measure the mean of every feature and its root mean square around it, each only if asked for."""
+        """Return the mean of every feature if ``centred``, and its standard deviation if ``scaled``."""
         check_size(X, "X")
         n = X.shape[1]
         centre = np.average(X, axis=0, weights=weight) if centred else np.zeros(n)
@@ -111,5 +108,5 @@ class Features:
         return cls(centre, scale, constant)
 
     def inside(self, X: Array) -> Array:
-        """Return features in these units; those that were constant are zero."""
+        """Return features in these units; features that were constant are zero."""
         return np.asarray(np.where(self.constant, 0.0, (X - self.centre) / self.scale))

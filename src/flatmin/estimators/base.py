@@ -1,6 +1,4 @@
-"""What all estimators share: how a problem is solved, what is said about the solution, and weights of samples."""
-
-from __future__ import annotations
+"""FlatEstimator and MatrixRegressor: the base classes of all estimators, and of regressors linear in a matrix."""
 
 import sys
 import warnings
@@ -26,12 +24,12 @@ from flatmin.solvers import flat_minimum, refit
 
 __all__ = ["FlatEstimator", "MatrixRegressor"]
 
-#: From this level of `verbose` on every round is shown.
+#: Level of `verbose` from which every round is shown.
 EVERY_ROUND = 2
 
 
 def _outside() -> int:
-    """Return how many calls above the caller of this function the user's code is, for the line that warnings name."""
+    """Return the stack level of the user's code, so that warnings name its line."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("flatmin."):
         level, frame = level + 1, frame.f_back
@@ -47,17 +45,17 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     solution_ : Solution
-        What the solver returned.
+        The solution.
     noise_ : Noise or None
-        What ``alpha="auto"`` found out about the noise.
+        The estimates of the noise for ``alpha="auto"``.
     rank_ : int
         Rank of the matrix that predicts.
     certificate_ : Certificate
-        The proof that `solution_` is what was asked for; a refit is not certified.
+        The certificate of `solution_`; a refit is not certified.
     flatness_ : Flatness
         The exact flatness of `solution_`.
     status_ : Status
-        How the solve ended; its value is advice.
+        The status of the solve; its value is advice.
     n_iter_ : int
         Steps of the solver.
     """
@@ -70,7 +68,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
     def _solve(self, problem: Problem, alpha: Any = None, warm_start: Any = None) -> Factors:
         """Solve a problem, set the common attributes, and return the factors to predict with.
 
-        ``alpha`` is the strength in the solver's units where they differ from those of the parameter.
+        ``alpha`` is the strength in the units of the solver, if they differ from those of the parameter.
         """
         solution = self._minimum(problem, self.alpha if alpha is None else alpha, warm_start)
         return self._keep(problem, solution)
@@ -92,7 +90,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
 
     @contextmanager
     def _watched(self, tol: float | None = None) -> Iterator[Callable[[dict[str, Any]], Any] | None]:
-        """Give what is told of each round: a line of the log from `EVERY_ROUND` on, a bar on a terminal below it."""
+        """Give the callback of the solver: a line for each round from `EVERY_ROUND` on, otherwise a bar."""
         if self.verbose >= EVERY_ROUND:
             yield self._show
             return
@@ -100,7 +98,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
             yield callback
 
     def _check(self) -> None:
-        """Raise `InputError` for a parameter that the solver does not look at, before it works."""
+        """Raise `InputError` for a wrong parameter that the solver does not check."""
         wanted, verbose = getattr(self, "refit", False), self.verbose
         if not (isinstance(wanted, bool | np.bool_) or (isinstance(wanted, str) and wanted == "auto")):
             raise InputError(f"refit is {wanted!r}, expected True, False or 'auto'")
@@ -114,7 +112,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         return factors
 
     def _record(self, solution: Solution, factors: Factors) -> None:
-        """Set the common attributes and tell about them, for the factors that predict."""
+        """Set the common attributes and print them if `verbose`."""
         self.solution_, self.noise_ = solution, solution.noise
         self.rank_ = solution.parametrization.width(factors)
         self.certificate_, self.flatness_ = solution.certificate, solution.flatness
@@ -125,7 +123,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
             sys.stderr.write(f"{self}\n")
 
     def _reached(self, solution: Solution) -> bool:
-        """Return whether a solution is as good as a ``tol`` asks that is too loose for a certificate."""
+        """Return whether a solution meets a ``tol`` that is too loose for a certificate."""
         proof = solution.certificate
         fits = proof.objective == "penalised" or proof.relative_residual <= self.tol
         return solution.status is Status.not_certified and fits and abs(proof.relative_gap) <= self.tol
@@ -133,7 +131,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
         """Return the factors of the solution, or those of its refit if that was asked for."""
         wanted, noise = getattr(self, "refit", False), solution.noise
-        if isinstance(wanted, str):  # as many degrees of freedom as data would fit the noise
+        if isinstance(wanted, str):  # a refit with as many degrees of freedom as data would fit the noise
             wanted = noise is not None and noise.sigma is not None
         if not wanted:
             return solution.factors
@@ -153,7 +151,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         sys.stderr.write(f"[{type(self).__name__}] {facts}\n")
 
     def _summary(self) -> dict[str, str]:
-        """Return what a fitted estimator has found, in short lines by name; nothing before it is fitted."""
+        """Return the results of a fitted estimator, in short lines by name; empty before the fit."""
         if not hasattr(self, "solution_"):
             return {}
         solution, noise, proof = self.solution_, self.noise_, self.certificate_
@@ -169,11 +167,11 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         return lines
 
     def __str__(self) -> str:
-        """Return the estimator as it was made and, once it is fitted, what it found."""
+        """Return the estimator with its parameters and, after the fit, its results."""
         return "\n".join([repr(self), *(f"  {name}: {text}" for name, text in self._summary().items())])
 
     def _html(self) -> str:
-        """Return scikit-learn's diagram and, once fitted, what was found."""
+        """Return scikit-learn's diagram and, after the fit, the results."""
         rows = "".join(
             f'<tr><th scope="row" style="text-align:left;vertical-align:top;padding-right:1em">{escape(name)}</th>'
             f'<td style="text-align:left">{escape(text)}</td></tr>'
@@ -194,7 +192,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
 
 
 def _about(noise: Noise) -> dict[str, str]:
-    """Return what is known about the noise, in short lines by name."""
+    """Return the estimates of the noise, in short lines by name."""
     lines = {"alpha": f"{noise.alpha:.4g}, from the noise"}
     if noise.sigma is not None and noise.std_error is not None:
         lines["noise"] = f"standard deviation {noise.sigma:.4g} ± {noise.std_error:.2g}"
@@ -206,27 +204,27 @@ def _about(noise: Noise) -> dict[str, str]:
 class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
     """A regressor whose prediction is linear in an unknown matrix.
 
-    A subclass says which measurement a sample is, how the matrix is parametrized, and how it predicts.
+    A subclass defines the measurement of a sample, the parametrization of the matrix, and the prediction.
 
     Parameters
     ----------
     alpha : float or "auto"
-        Strength of the penalty on the scaled trace: 0 fits exactly, "auto" finds it from the noise that is left.
+        Strength of the penalty on the scaled trace: 0 fits exactly, "auto" estimates it from the noise.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``: 1 is flat, 0 the nuclear norm.
     max_rank : int, optional
         The largest rank allowed.
     refit : bool or "auto"
         Whether to predict with the least-squares fit at the rank found, free of the penalty's bias and not certified.
-        "auto": with ``alpha="auto"``, where that rank has fewer degrees of freedom than there are data.
+        "auto": with ``alpha="auto"``, if that rank has fewer degrees of freedom than there are data.
     tol : float
-        Target of the solver for the relative gap and, of exact fits, the relative residual.
+        Target of the solver for the relative gap and, in exact fits, for the relative residual.
     max_iter : int, optional
         The largest number of the solver's steps.
     random_state : int, RandomState instance or None
-        Starts random choices; where the solution is unique it does not depend on it.
+        Seed of random choices; a unique solution does not depend on it.
     verbose : int
-        1 tells about the result on stderr, with a bar on a terminal until then; 2 about every round.
+        1 prints the result on stderr, after a bar on a terminal; 2 prints every round.
     """
 
     def __init__(
@@ -253,7 +251,7 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
         y : array_like, shape (m,)
             The values measured.
         sample_weight : array_like, shape (m,), optional
-            How much each squared residual counts, up to a common factor. Samples of weight 0 are left out.
+            Weights of the squared residuals, up to a common factor. Samples of weight 0 are ignored.
 
         Returns
         -------
@@ -262,7 +260,7 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If X or y cannot be used; the sentence says why.
+            If X or y cannot be used.
         """
         X, y = validate_data(self, X, y, dtype=float, y_numeric=True)
         y = y.astype(float)
@@ -276,7 +274,7 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
 
     @abstractmethod
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
-        """Fit to checked samples with weights of mean 1, or None where all are alike."""
+        """Fit to checked samples with weights of mean 1, or None for equal weights."""
 
     def predict(self, X: Any) -> Array:
         """Return the predictions for samples.

@@ -1,7 +1,5 @@
 """Regression on pairs of feature vectors: ``y = aᵀ M b + constant`` with M of low rank."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np
@@ -18,10 +16,10 @@ __all__ = ["BilinearRegressor"]
 
 
 class BilinearRegressor(MatrixRegressor):
-    """Bilinear regression: which features of two sides act together, through a matrix of low rank.
+    """Bilinear regression: interactions between the features of two sides through a matrix of low rank.
 
     A sample is a pair of vectors, ``x = [a, b]``, and ``y = aᵀ M b + c + noise``. With the default ``alpha="auto"``
-    neither the rank nor the level of the noise is to be known. M and c, and w where there are linear terms, minimise
+    neither the rank nor the level of the noise need be known. M and c, and w where there are linear terms, minimise
     jointly loss + alpha · scaled trace, with a certificate for the joint problem; c and w are not penalised.
 
     Parameters
@@ -114,7 +112,7 @@ class BilinearRegressor(MatrixRegressor):
         return np.asarray(np.sum((Z[:, : len(L)] @ L) * (Z[:, len(L) :] @ R), axis=1) + Z @ linear + constant)
 
     def _left(self, n_features: int) -> int:
-        """Return how many features are a: what was given, or half."""
+        """Return the number of features of a: ``n_left``, or half of them."""
         if n_features < 2:
             raise InputError(f"X has {n_features} feature(s), expected at least one for each side")
         if self.n_left is None:

@@ -1,7 +1,5 @@
 """A covariance matrix of low rank from quadratic sketches."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np
@@ -17,16 +15,16 @@ __all__ = ["CovarianceSketch"]
 
 
 class CovarianceSketch(MatrixRegressor):
-    """The covariance Σ of a stream of which only energies ``y_i = x_iᵀ Σ x_i + noise`` were kept.
+    """The covariance Σ of a stream, from its energies ``y_i = x_iᵀ Σ x_i + noise``.
 
-    Σ is positive semidefinite and of low rank; neither its rank nor the level of the noise is to be known.
+    Σ is positive semidefinite and of low rank; neither its rank nor the level of the noise need be known.
 
     Parameters
     ----------
     alpha, metric_power, max_rank, refit, tol, max_iter, random_state, verbose
-        As for `MatrixRegressor`. For vectors x_i the data determine the trace, so that a penalty selects no rank: with
-        ``alpha="auto"`` it is found by testing what least squares at ranks 1, 2, … leave, and ``refit=False`` predicts
-        with a certified solution of larger rank.
+        As for `MatrixRegressor`. The data determine the trace, so a penalty selects no rank: ``alpha="auto"`` finds the
+        rank by a test of the residuals of least squares at ranks 1, 2, …, and ``refit=False`` predicts with a certified
+        solution of larger rank.
 
     Attributes
     ----------
@@ -58,7 +56,7 @@ class CovarianceSketch(MatrixRegressor):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True  # responses that are no energies are not explained
+        tags.regressor_tags.poor_score = True  # the model explains no responses other than energies
         return tags
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:

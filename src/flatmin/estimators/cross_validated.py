@@ -1,6 +1,4 @@
-"""Regressors whose penalty and metric are chosen by cross-validation, for prediction on data of no exact rank."""
-
-from __future__ import annotations
+"""Regressors whose penalty and metric are chosen by cross-validation, for data that have no exact rank."""
 
 from typing import Any
 
@@ -22,14 +20,14 @@ class TraceRegressorCV(CrossValidated, TraceRegressor):
     Parameters
     ----------
     alphas : array_like, optional
-        Strengths to choose from; by default ``n_alphas`` of them, geometrically from the strongest, at which M = 0,
+        Strengths to choose from; by default ``n_alphas`` of them, geometrically from the smallest at which M = 0
         down to ``alpha_ratio`` times it.
     n_alphas : int
     alpha_ratio : float
     metric_powers : sequence of float
         Powers p of ``‖D1^p X D2^p‖_*`` to choose from: 1 is flat, 0 the nuclear norm.
     cv : int, splitter or iterable of pairs
-        Number of folds, dealt at random; or a splitter of scikit-learn, or its pairs of training and held-out indices.
+        Number of random folds; or a splitter of scikit-learn, or its pairs of training and held-out indices.
     selection : str
         "best", or "one_standard_error" for the strongest penalty whose error is within one standard error of the best.
     n_jobs : int, optional
@@ -42,13 +40,13 @@ class TraceRegressorCV(CrossValidated, TraceRegressor):
     Attributes
     ----------
     alpha_, metric_power_ : float
-        What was chosen.
+        The chosen values.
     alphas_ : ndarray, shape (a,)
         The strengths, descending.
     cv_errors_ : ndarray, shape (p, a, folds)
-        Mean squared errors on held-out samples; NaN where they had clearly risen at stronger penalties.
+        Mean squared errors on held-out samples; NaN below penalties at which they had clearly risen.
     cross_validation_ : CrossValidation
-        All of it.
+        All results of the cross-validation.
     coef_, intercept_, factors_
         As for `TraceRegressor`.
     rank_, certificate_, flatness_, status_, n_iter_, solution_

@@ -1,6 +1,4 @@
-"""Completion of tables with holes, and of matrices known by triples (row, column, value)."""
-
-from __future__ import annotations
+"""Completion of tables with missing cells, and of matrices given as triples (row, column, value)."""
 
 from typing import Any, Self
 
@@ -18,14 +16,14 @@ __all__ = ["MatrixCompletion"]
 
 
 class MatrixCompletion(Completer):
-    """Fill the holes of a table, or predict values of pairs (row, column), by a matrix of low rank and offsets.
+    """Fill the missing cells of a table, or predict values of pairs (row, column), by a low-rank matrix and offsets.
 
     The matrix minimises loss + alpha · scaled trace of its factors, ``Σ (v_ij − X_ij)² + alpha (Σ n_i ‖l_i‖² +
     Σ n_j ‖r_j‖²)`` with n the numbers of observations: the objective of ALS-WR and of Spark's ALS, minimised over
-    factors of any width, with a certificate. Neither rank nor strength is to be known.
+    factors of any width, with a certificate. Neither rank nor strength need be known.
 
-    **Tables** (``input="table"``): a transformer like `SimpleImputer`. Holes are NaN (or ``missing_values``), or what a
-    sparse matrix does not store. Columns may have any units. Rows that were not fitted are treated as those that were.
+    **Tables** (``input="table"``): a transformer like `SimpleImputer`. Missing cells are NaN (or ``missing_values``),
+    or not stored in a sparse matrix. Columns may have any units. New rows are treated like fitted ones.
 
     **Triples** (``input="triples"``): a regressor whose X has two columns, the ids of a row and of a column (numbers,
     strings, dates), and whose y are values such as ratings.
@@ -55,27 +53,27 @@ class MatrixCompletion(Completer):
     scale : bool or "auto"
         Whether every column of a table is divided by its standard deviation inside. "auto" does for tables.
     missing_values : float, str, None or pandas.NA
-        What stands for a hole, beside NaN and None, which always do.
+        The mark of a missing cell, in addition to NaN and None.
     add_indicator : bool
-        Whether `transform` appends a column of zeros and ones for every column that had holes in `fit`.
+        Whether `transform` appends an indicator column for every column that had missing cells in `fit`.
     keep_empty_features : bool
-        Whether columns without any observed cell in `fit` are kept, filled with 0, or left out.
+        Whether columns without any observed cell in `fit` are kept, filled with 0, or removed.
     engine : str
-        Where the work is done. "auto" and "local": in this process. "spark": by Apache Spark, for triples that need not
-        fit into the memory of one machine, with a positive ``alpha`` and without offsets; `fit` then also takes a
+        Where the fit is computed. "auto" and "local": in this process. "spark": by Apache Spark, for triples that need
+        not fit into the memory of one machine, with a positive ``alpha`` and without offsets; `fit` then also takes a
         DataFrame of Spark, or the path of a CSV or Parquet file. ``tol`` below 1e-6 counts as that, ``max_iter`` counts
         Spark's iterations (up to 100) and the sweeps after them, and the certificate has no ``dual``.
     stop : str
         "gap": a solve ends when ``tol`` bounds its relative duality gap. "objective", for a positive ``alpha`` and
         no offsets: when a sweep lowers the objective by less than ``tol``, relatively, as other packages do; the
-        certificate tells how near that is.
+        certificate states the gap that remains.
     tol, max_iter, random_state, verbose
         As for `TraceRegressor`.
 
     Attributes
     ----------
     row_factors_, column_factors_ : ndarray, shapes (n_rows, rank) and (n_columns, rank)
-        L and R of the matrix ``L Rᵀ``, in the units of the fit; columns that were left out of the fit are zero.
+        L and R of the matrix ``L Rᵀ``, in the units of the fit; columns without observed cells are zero.
     offsets_ : Offsets
         Constant, offsets of rows and of columns, in the units of the fit.
     mean_, scale_ : ndarray, shape (n_features_in_,)
@@ -83,15 +81,15 @@ class MatrixCompletion(Completer):
     row_ids_, column_ids_ : ndarray
         Triples: the ids, in the order of the factors.
     alpha_ : float
-        The strength of `solution_`, as that of ``alpha``.
+        The strength of `solution_`, in the units of ``alpha``.
     relaxation_ : Relaxation or None
-        What ``refit="auto"`` tried, and errors on held-out cells.
+        The candidates of ``refit="auto"`` and their errors on held-out cells.
     spark_model_ : SparkCompletion
-        With ``engine="spark"``: the fit as Spark has it, to be written as Parquet, or to predict a DataFrame.
+        With ``engine="spark"``: the fit in Spark, which can be written as Parquet and predicts a DataFrame.
     rank_, certificate_, flatness_, status_, n_iter_, noise_, solution_
         As for `TraceRegressor`; ``solution_``, ``noise_.alpha`` and ``noise_.sigma`` are in the units of the fit.
     n_features_in_, feature_names_in_
-        As everywhere in scikit-learn.
+        As in scikit-learn.
 
     References
     ----------

@@ -1,7 +1,5 @@
 """Completion whose strength and metric are chosen by cross-validation over cells."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -17,12 +15,12 @@ from flatmin.solvers.alphas.folds import Split, splits
 
 __all__ = ["MatrixCompletionCV"]
 
-#: Fewer folds hold nothing out.
+#: Smallest number of folds.
 FEWEST = 2
 
 
 class MatrixCompletionCV(Completer):
-    """`MatrixCompletion` with the strength of the penalty, and its metric, that predict held-out cells best.
+    """`MatrixCompletion` with the penalty and the metric that predict held-out cells best.
 
     The observed cells are dealt into folds. For each, offsets and matrix are fitted to the others along a path of
     falling strengths, every solution started at the one before. The certified solution for all cells at the chosen
@@ -142,7 +140,7 @@ random_state, verbose
             ) from None
 
     def _set(self, found: CrossValidation, unit: float) -> None:
-        """Keep what was tried, in the units of the parameters."""
+        """Set the attributes about the cross-validation, in the units of the parameters."""
         self.cross_validation_, self.metric_power_ = found, found.metric_power
         self.alphas_, self.cv_errors_ = found.alphas * unit, found.errors
 

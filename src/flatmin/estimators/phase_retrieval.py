@@ -1,6 +1,4 @@
-"""A signal from the intensities of its measurements."""
-
-from __future__ import annotations
+"""Phase retrieval: a signal from the intensities of its measurements."""
 
 import warnings
 from typing import Any, Self
@@ -29,12 +27,12 @@ from flatmin.solvers.task import Task
 __all__ = ["PhaseRetrieval"]
 
 NOISES = ("gaussian", "poisson")
-#: Up to so many unknowns ``certify="auto"`` certifies.
+#: Largest number of unknowns that ``certify="auto"`` certifies.
 CERTIFIED = 400
 
 
 class PhaseRetrieval(MatrixRegressor):
-    """A signal s from intensities, whose phases were lost: ``y_i = |x_i* s|² + noise``.
+    """A signal s from intensities without phases: ``y_i = |x_i* s|² + noise``.
 
     The x_i are real or complex vectors, or the intensities are diffraction patterns behind known masks. The signal is
     determined up to its sign or phase: the entry that is largest in size is made positive.
@@ -42,11 +40,11 @@ class PhaseRetrieval(MatrixRegressor):
     Parameters
     ----------
     alpha : float or "auto"
-        "auto" is for noisy intensities, 0 for exact ones: then the signal is proved the only one, where it is. A number
-        is the strength of a penalty on the trace; it selects no rank.
+        "auto" is for noisy intensities, 0 for exact ones; with 0 a proof of uniqueness is part of the certificate. A
+        number is the strength of a penalty on the trace; it selects no rank.
     noise : "gaussian" or "poisson"
-        What noise ``alpha="auto"`` expects: of equal variance, or that of counted photons, whose variance is
-        proportional to their mean, in any unit.
+        The noise that ``alpha="auto"`` expects: of equal variance, or of counted photons, with a variance proportional
+        to the mean, in any unit.
     certify : bool or "auto"
         Whether ``alpha="auto"`` also finds the certified solution of the penalised problem, ``solution_``, of larger
         rank than 1. The signal does not depend on it, and large images take long. "auto": up to 400 unknowns; beyond,
@@ -58,7 +56,7 @@ class PhaseRetrieval(MatrixRegressor):
     Attributes
     ----------
     signal_ : ndarray, shape (n_features,), (n,) or (h, w)
-        s; zero where the intensities pass for noise.
+        s; zero if the intensities are consistent with noise.
     unit_ : float or None
         With counts, their variance over their mean: 1 for photons that are not rescaled.
     rank_ : int
@@ -102,7 +100,7 @@ class PhaseRetrieval(MatrixRegressor):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True  # responses that are no intensities are not explained
+        tags.regressor_tags.poor_score = True  # the model explains no responses other than intensities
         return tags
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -253,7 +251,7 @@ def _are_masks(X: Any, y: Any) -> bool:
 
 
 def _imaginary(X: Any) -> Array | None:
-    """Return the imaginary part of complex vectors, None of what is real or no array."""
+    """Return the imaginary part of a complex array, otherwise None."""
     if not isinstance(X, np.ndarray | list | tuple) or not np.iscomplexobj(X):
         return None
     return np.asarray(numeric(X, "X", allow_complex=True).imag)

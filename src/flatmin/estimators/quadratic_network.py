@@ -1,7 +1,5 @@
 """Regression by a network with one hidden layer and quadratic activation, or a full quadratic of low rank."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +17,7 @@ __all__ = ["QuadraticNetworkRegressor"]
 class QuadraticNetworkRegressor(MatrixRegressor):
     """A quadratic function with few neurons: ``y = Σ_j v_j (u_jᵀ x)² + wᵀ x + c`` with ``v_j = ±1``.
 
-    Neither the number of neurons nor the level of the noise is to be known. ``M = Σ_j v_j u_j u_jᵀ``, w and c minimise
+    Neither the number of neurons nor the level of the noise need be known. ``M = Σ_j v_j u_j u_jᵀ``, w and c minimise
     jointly loss + alpha · scaled trace of the neurons, with a certificate for the joint problem; w and c are not
     penalised.
 
@@ -122,7 +120,7 @@ class QuadraticNetworkRegressor(MatrixRegressor):
         return self
 
     def _set(self, neurons: Array, signs: Array, coefficients: Array) -> None:
-        """Keep neurons and coefficients as they were fitted, and in the units of the user."""
+        """Set the neurons and coefficients in the units of the fit, and in those of the user."""
         constant = float(coefficients[0]) if self.fit_intercept else 0.0
         d = neurons.shape[1]
         linear = coefficients[-d:] if self.fit_linear else np.zeros(d)

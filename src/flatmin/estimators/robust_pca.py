@@ -1,6 +1,4 @@
-"""Principal components of tables with gross errors, noise and holes."""
-
-from __future__ import annotations
+"""Robust PCA: principal components of tables with gross errors, noise and missing cells."""
 
 from dataclasses import replace
 from typing import Any, Self
@@ -23,14 +21,14 @@ from flatmin.solvers.robust.scores import robust_coefficients
 
 __all__ = ["RobustPCA"]
 
-#: Components whose singular values are below this share of the largest are rounding.
+#: Share of the largest singular value below which a component counts as rounding error.
 ROUNDING = 1e-10
-#: What scores cost, over what they cost if they are normal with the variances found: little, so as to be without bias.
+#: Weight of the normal prior on scores. It is small so that the bias is small.
 PRIOR = 0.01
 
 
 class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator):  # type: ignore[misc]
-    """Principal components of a table in which some cells are grossly wrong, some are missing, and all may be noisy.
+    """Principal components of a table with gross errors in some cells, missing cells, and noise in all.
 
     The table is split, ``X = centre + low rank + gross errors + noise``. Neither the number of components, nor which
     cells are wrong, nor how noisy the others are has to be known. New rows are treated in the same way: their scores do
@@ -39,11 +37,11 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
     Parameters
     ----------
     alpha : float or "auto"
-        0 is for data without noise, principal component pursuit: where the table is large enough and errors are few,
-        recovery is then exact. The certificate says that no other split is as good, not that this one is the truth. A
+        0 is for data without noise (principal component pursuit): recovery is exact if the table is large enough and
+        errors are few. The certificate says that no other split is as good, not that this one is the truth. A
         number is the strength of the penalty beside noise. "auto" finds it, the rank and the level of the noise.
     weight : float, optional
-        What a unit of gross error costs beside the nuclear norm, by default ``1 / √max(n_samples, n_features)``.
+        Weight of the gross errors against the nuclear norm, by default ``1 / √max(n_samples, n_features)``.
     center : "median" or None
         "median" takes the medians of the columns away first, so that offsets of columns do not matter, splits, takes
         away the means of the low-rank part as well, and splits again. None is for data whose origin means something.
@@ -57,9 +55,9 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
     max_iter : int, optional
         The largest number of rounds.
     random_state : int, RandomState instance or None
-        Starts random choices; where the solution is unique it does not depend on it.
+        Seed of random choices; a unique solution does not depend on it.
     verbose : int
-        1 tells about the result on stderr, 2 about every round.
+        1 prints the result on stderr, 2 prints every round.
 
     Attributes
     ----------
@@ -79,7 +77,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
     certificate_, flatness_, status_, n_iter_, noise_, solution_
         As for `FlatEstimator`; ``solution_`` is the split of the table less the medians.
     n_features_in_, feature_names_in_
-        As everywhere in scikit-learn.
+        As in scikit-learn.
 
     Notes
     -----
@@ -161,7 +159,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return self
 
     def transform(self, X: Any) -> Array:
-        """Return the scores of rows, which do not follow wrong cells and need no missing ones.
+        """Return the scores of rows, which may have wrong and missing cells.
 
         Parameters
         ----------
@@ -178,7 +176,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return self._fitted_rows(X)[0]
 
     def outliers(self, X: Any) -> Array:
-        """Return which cells of rows are grossly wrong: those that their scores do not explain.
+        """Return which cells of rows have gross errors, that is, differ from the values of their scores.
 
         Parameters
         ----------
@@ -192,7 +190,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return self._fitted_rows(X)[1]
 
     def inverse_transform(self, X: Any) -> Array:
-        """Return the rows that scores stand for.
+        """Return the rows with these scores.
 
         Parameters
         ----------
@@ -223,9 +221,9 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return Problem(cells, (X - centre)[seen], loss=Absolute(self.weight))
 
     def _centre(self, X: Array, seen: Array) -> Array:
-        """Return the medians of the columns plus the means of the low-rank part of what they leave.
+        """Return the medians of the columns plus the column means of the low-rank part of the centred table.
 
-        Medians of columns that vary are off by more than the noise, which would be a component more.
+        The medians alone are too inaccurate: their errors would add a component.
         """
         centre, known = np.zeros(X.shape[1]), seen.any(axis=0)
         centre[known] = np.nanmedian(X[:, known], axis=0)
@@ -250,7 +248,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
             self.noise_ = replace(noise, sigma=wider * noise.sigma, std_error=wider * noise.std_error)
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
-        """Return the factors of the solution or of a refit, and remember which cells are wrong."""
+        """Return the factors of the solution or of a refit, and keep the positions of the gross errors."""
         wanted, noise = self.refit, solution.noise
         if isinstance(wanted, str):
             wanted = noise is not None and noise.sigma is not None
@@ -268,7 +266,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return noise.refit
 
     def _components(self, L: Array, R: Array, size: float) -> None:
-        """Set the components of centred rows ``L Rᵀ``, beside a low-rank part of this size."""
+        """Set the components of centred rows ``L Rᵀ``; ``size`` is the norm of the low-rank part."""
         (_, S), (Q, T) = np.linalg.qr(L), np.linalg.qr(R)
         _, s, Vt = np.linalg.svd(S @ T.T, full_matrices=False)
         components = Vt[: np.count_nonzero(s > ROUNDING * size)] @ Q.T
@@ -305,7 +303,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return T * scale, wrong
 
     def _levels(self) -> tuple[float, float | None]:
-        """Return where Huber's loss turns linear, and the standard deviation of the noise if it is known."""
+        """Return the threshold of Huber's loss, and the standard deviation of the noise if it is known."""
         alpha, cells = float(self.solution_.settings["alpha"]), len(self.certificate_.dual)
         if self.noise_ is not None and self.noise_.sigma:
             return EASED * self.noise_.sigma, self.noise_.sigma

@@ -1,7 +1,5 @@
 """Regression on matrices: ``y = ⟨X_i, M⟩ + constant`` with M of low rank."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np
@@ -22,8 +20,8 @@ __all__ = ["TraceRegressor"]
 class TraceRegressor(MatrixRegressor):
     """Trace regression: the response is linear in a matrix of covariates, with a coefficient matrix of low rank.
 
-    ``y_i = ⟨X_i, M⟩ + c + noise``. With the default ``alpha="auto"`` neither the rank nor the level of the noise is
-    to be known. M is the minimiser of loss + alpha · scaled trace, with a certificate, or its least-squares refit.
+    ``y_i = ⟨X_i, M⟩ + c + noise``. With the default ``alpha="auto"`` neither the rank nor the level of the noise need
+    be known. M is the minimiser of loss + alpha · scaled trace, with a certificate, or its least-squares refit.
 
     Parameters
     ----------
@@ -132,7 +130,7 @@ class TraceRegressor(MatrixRegressor):
         return np.asarray(features.inside(X) @ self.coef_.ravel() + mean)
 
     def _shape(self, n_features: int) -> tuple[int, int]:
-        """Return (d1, d2): what was given, that of the samples, or the squarest factorization."""
+        """Return (d1, d2): the parameter, the shape of the samples, or the squarest factorization."""
         if self.shape is None and self._sample_shape is None:
             d1 = next(d for d in range(int(np.sqrt(n_features)), 0, -1) if n_features % d == 0)
             return d1, n_features // d1
@@ -145,7 +143,7 @@ class TraceRegressor(MatrixRegressor):
 
 
 def _flat(X: Any) -> tuple[Any, tuple[int, ...] | None]:
-    """Return samples that are matrices as rows, with the shape of one; others as they are, with None."""
+    """Return samples as rows, with their shape if they are matrices, otherwise with None."""
     if isinstance(X, list | tuple) and np.ndim(X) == 3:
         X = np.asarray(X)
     if getattr(X, "ndim", 2) != 3:

@@ -1,7 +1,5 @@
 """Family: a model of the paper with its random instances, its input file and its names in messages."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Bilinear sensing: ``b_i = x_iᵀ X y_i``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Covariance estimation from quadratic sketches ``b_i = x_iᵀ Σ x_i``: the energy of the data along vectors x_i."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Matrix completion: some entries of a matrix."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Matrix sensing: inner products with dense sensing matrices."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Phase retrieval: intensities ``b_i = |⟨x_i, s⟩|²`` of a signal, or of its masked Fourier transforms."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Networks with one hidden layer and quadratic activation: ``y_i = Σ_j v_j (u_jᵀ x_i)²``, ``v_j = ±1``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

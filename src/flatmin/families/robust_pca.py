@@ -1,7 +1,5 @@
 """Robust PCA: a matrix of low rank with gross errors in some of the observed cells."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -85,7 +83,7 @@ def _build(arrays: Mapping[str, Array]) -> Problem:
         raise InputError(f"Y has shape {Y.shape}, expected a matrix with at least one row and one column")
     known = ~np.isnan(Y)
     if not known.any():
-        raise InputError("Y holds no number at all, expected at least one known cell")
+        raise InputError("Y has no number, expected at least one known cell")
     rows, cols = np.nonzero(known)
     measurement = Identity(Y.shape) if known.all() else Entries(rows, cols, Y.shape)
     return Problem(measurement, Y[known], loss=Absolute())

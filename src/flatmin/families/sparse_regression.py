@@ -1,7 +1,5 @@
 """Sparse regression: inner products of a sparse vector with Gaussian vectors. It has no command line."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.memory import require

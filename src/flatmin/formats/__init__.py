@@ -26,5 +26,4 @@ def find(path: Path) -> type[Document] | None:
     return None
 
 
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,6 +1,4 @@
-"""Named arrays in ``.npz`` files: problems, and solutions whoever made them."""
-
-from __future__ import annotations
+"""The ``.npz`` files of problems, and of solutions from any program."""
 
 import json
 import tokenize
@@ -23,7 +21,7 @@ from flatmin.proofs.certificate import check_alpha, check_dual
 
 __all__ = ["SavedSolution", "read_arrays", "read_solution"]
 
-#: What NumPy and zipfile raise on files that are damaged or of another kind.
+#: Exceptions of NumPy and zipfile for files that are damaged or of another kind.
 DAMAGED = (
     OSError,
     ValueError,
@@ -36,25 +34,25 @@ DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
-#: Settings of a solve that say what was minimised.
+#: Settings that define the objective: of the penalty, and of the loss.
 STRENGTH, LOSS = ("alpha", "metric_power"), ("weight", "tau")
 DUALS = ("dual", "uniqueness_dual")
 
 
 @dataclass(frozen=True, eq=False)
 class SavedSolution:
-    """A solution file: what it says about X, the duals where there are any, and what was minimised.
+    """The contents of a solution file: factors or an answer, dual vectors, and the objective.
 
     Attributes
     ----------
     factors : tuple of ndarray or None
-        The factors, where the file has them all.
+        The factors, if the file has all of them.
     answer : ndarray or None
-        Else the matrix, or whatever else of the family's ``answers`` the file has.
+        Otherwise the matrix, or another of the family's ``answers``.
     dual, uniqueness_dual : ndarray or None
         Dual vectors.
     settings, loss : dict
-        What was minimised, as far as the file tells: alpha and metric_power; weight or tau of robust PCA.
+        The objective, if the file has it: alpha and metric_power; weight or tau of robust PCA.
     """
 
     factors: tuple[Array, ...] | None
@@ -87,7 +85,7 @@ def read_arrays(path: Path, family: Family, given: Mapping[str, Array]) -> dict[
 
 
 def read_solution(path: Path, family: Family, problem: Problem) -> SavedSolution:
-    """Read a solution that flatmin or someone else saved: factors or an answer, with or without duals."""
+    """Read a solution file of flatmin or another program, with or without dual vectors."""
     names = problem.parametrization.names
     arrays = _load(path, "the solution", (*names, *family.answers, *DUALS, "description"))
     name = next((name for name in family.answers if name in arrays), None)
@@ -107,14 +105,14 @@ def read_solution(path: Path, family: Family, problem: Problem) -> SavedSolution
 
 
 def _dual(path: Path, name: str, dual: Array | None, problem: Problem) -> Array | None:
-    """Return a dual vector; one with an entry for each cell of a fully observed matrix may have its shape."""
+    """Return a dual vector. For a fully observed matrix it may have the shape of the matrix."""
     if dual is not None and dual.shape == problem.shape and dual.size == problem.measurement.size:
         dual = dual.reshape(-1)
     return None if dual is None else check_dual(dual, problem, f"the key {name!r} of {path}")
 
 
 def _answer(path: Path, name: str, array: Array, unknown: tuple[int, ...], matrix: tuple[int, int]) -> Array:
-    """Return the matrix X, or the signal behind it as a vector."""
+    """Return the matrix X, or a signal as a vector."""
     if array.shape == matrix:
         return array
     if unknown != matrix and name != "matrix" and array.shape in (unknown, matrix[:1]):
@@ -124,7 +122,7 @@ def _answer(path: Path, name: str, array: Array, unknown: tuple[int, ...], matri
 
 
 def _settings(path: Path, description: Array) -> dict[str, float]:
-    """Return the settings that say what was minimised, as far as the description has them."""
+    """Return the settings of the objective that the description has."""
     try:
         settings = dict(json.loads(str(description))["settings"])
     except (ValueError, KeyError, TypeError) as error:

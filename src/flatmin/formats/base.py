@@ -1,4 +1,4 @@
-"""A matrix with holes, and the file it came from."""
+"""Document: the base class of file formats; KnownCells: the known cells of a matrix."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class KnownCells:
     Attributes
     ----------
     rows, cols : ndarray of int, shape (m,)
-        Their positions, from 0.
+        Their row and column indices, from 0.
     values : ndarray, shape (m,)
-        What they hold.
+        Their values.
     shape : tuple of int
         ``(d1, d2)``.
     """
@@ -58,7 +58,7 @@ class KnownCells:
             )
         rows, cols = np.nonzero(~np.isnan(matrix))
         if not len(rows):
-            raise InputError(f"{name} holds no number at all, expected at least one known cell")
+            raise InputError(f"{name} has no number, expected at least one known cell")
         return cls(rows, cols, numeric(matrix[rows, cols], name), (d1, d2))
 
     def dense(self) -> Array:
@@ -73,29 +73,29 @@ class KnownCells:
 
 
 class Document(ABC):
-    """A file that holds a matrix with holes, and how to write it without them.
+    """A file with a matrix that may have missing cells; it can be written again with all cells filled.
 
-    A new format is one file in this package with a subclass and the line ``FORMAT = TheSubclass``; it is then found by
-    its ending.
+    A new format is one file in this package with a subclass and the line ``FORMAT = TheSubclass``. The
+    ending of a file selects it.
 
     Attributes
     ----------
     suffixes : tuple of str
-        The endings of such files, lower case, with the dot.
+        The endings of such files, in lower case, with the dot.
     kind : str
-        How a report should show it: "matrix", "table" or "image".
+        How a report shows it: "matrix", "table" or "image".
     is_folder : bool
-        Whether it is a folder of such files rather than one.
+        Whether it is a folder of files.
     takes_mask : bool
-        Whether a mask image can say which cells are known.
+        Whether a mask image can define the known cells.
     cells : KnownCells
         The known cells.
     row_labels, column_labels : list of str, or None
         Names of rows and columns.
     sparse : bool
-        Whether the file holds its known cells only, so that the completed matrix may be too large to write.
+        Whether the file stores known cells only. The completed matrix may then be too large to write.
     notes : list of str
-        How the file was understood, in sentences for its reader.
+        Sentences for the reader about how the file was read.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
@@ -113,28 +113,28 @@ class Document(ABC):
     @classmethod
     @abstractmethod
     def read(cls, path: Path, mask: Path | None = None) -> Document:
-        """Read a file, or raise `InputError` with one sentence that says where it is wrong."""
+        """Read a file, or raise `InputError` with one sentence that names the place of the error."""
 
     @abstractmethod
     def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
-        """Write a matrix in the form of the file; return the path.
+        """Write a matrix in the format of the file; return the path.
 
         Parameters
         ----------
         stem : Path
-            Where to write, without ending.
+            The path without its ending.
         matrix : ndarray, shape (d1, d2)
             The recovered matrix.
         whole : bool
-            Whether known cells are taken from ``matrix`` too; otherwise they stay as the file has them.
+            Whether known cells are taken from ``matrix`` as well; otherwise they stay unchanged.
         """
 
     def write_errors(self, stem: Path, errors: Array) -> Path:
-        """Write the gross errors that were found, (d1, d2), zero where there are none; return the path."""
+        """Write the gross errors (d1, d2), which are 0 in cells without error; return the path."""
         return self.write(stem, errors, whole=True)
 
     def picture(self, matrix: Array) -> Array | None:
-        """Return the matrix as a picture (h, w) or (h, w, channels) in 0..1, or None if the file is no picture."""
+        """Return the matrix as a picture (h, w) or (h, w, channels) from 0 to 1, or None if the file is no picture."""
         return None
 
 
@@ -153,7 +153,7 @@ def check_file(path: Path, role: str = "the input") -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line why a file could not be read, without the advice to trust it."""
+    """Return the reason of an exception in one line. NumPy's advice to allow pickle is left out."""
     if "pickle" in str(error) or "Object arrays" in str(error):
         return "it holds Python objects, expected plain numbers"
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,6 +1,4 @@
-"""One problem as a user handed it over."""
-
-from __future__ import annotations
+"""Case: a problem as read from a file, with the truth and the document it came from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,16 +20,16 @@ __all__ = ["Case", "read_case"]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A problem, what is known about its answer, and the document it came in.
+    """A problem as read from a file.
 
     Attributes
     ----------
     problem : Problem
-        What to solve.
+        The problem.
     truth : ndarray or None
-        The matrix behind the data, or the signal, where the file tells.
+        The true matrix or signal, if the file has it.
     document : Document or None
-        The table, array, picture or folder of frames that the answer is to be written back to; None for an archive.
+        The table, array, picture or folder of frames in whose format the answer is written; None for an archive.
     """
 
     problem: Problem
@@ -47,7 +45,7 @@ def read_case(family: Family, path: Path, mask: Path | None = None, shape: tuple
     family : Family
         The model.
     path : Path
-        An ``.npz`` archive or, where the family is about the cells of a matrix, one of `flatmin.formats`.
+        An ``.npz`` archive or, if the family measures cells of a matrix, one of `flatmin.formats`.
     mask : Path, optional
         An image whose dark pixels are missing in the image ``path``, or in all frames of the folder ``path``.
     shape : tuple of int, optional
@@ -56,12 +54,12 @@ def read_case(family: Family, path: Path, mask: Path | None = None, shape: tuple
     Raises
     ------
     InputError
-        One sentence that says what is wrong with the file and where.
+        One sentence that says what is wrong with the file, and where.
     """
     format_ = _format(family, path, mask)
     if shape is not None and (format_ is not None or "shape" not in family.keys):
         raise InputError(
-            f"--shape goes with an .npz file that may have the key 'shape', found {family.name} {path.name}"
+            f"--shape needs an .npz file of a family with the key 'shape', found {family.name} {path.name}"
         )
     if format_ is not None and family.from_cells is not None:
         document = format_.read(path, mask)
@@ -79,7 +77,7 @@ def _format(family: Family, path: Path, mask: Path | None) -> type[Document] | N
     if format_ is None or not format_.is_folder:
         check_file(path)
     if mask is not None and not (format_ and format_.takes_mask):
-        raise InputError(f"--mask goes with an image, found the input {path.name}")
+        raise InputError(f"--mask needs an image, found the input {path.name}")
     ending = path.suffix.lower()
     if ending != ".npz" and format_ is None:
         expected = ", ".join([".npz", *(suffixes() if family.from_cells else [])])
@@ -88,7 +86,7 @@ def _format(family: Family, path: Path, mask: Path | None) -> type[Document] | N
 
 
 def _built(family: Family, arrays: Mapping[str, Array]) -> Problem:
-    """Return the problem, or raise `InputError` in terms of the file's keys."""
+    """Return the problem, or raise `InputError` that names a key of the file."""
     try:
         return family.build(arrays)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Folders of pictures of the same size: the frames of a video."""
+"""Folders of pictures of one size: the frames of a video."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from flatmin.formats.image import Image, bright_pixels, read_grey, save_pixels, 
 
 __all__ = ["FORMAT", "Frames"]
 
-#: Bytes a pixel while reading: its value, twice for a moment, and its place.
+#: Bytes for each pixel while reading: two copies of its value, and its row and column index.
 BYTES_A_PIXEL = 32.0
 
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """One picture: grey values (h, w) in 0..1, NaN where nothing is known, and its depth in bits."""
+    """One picture: grey values (h, w) in 0..1, NaN in missing pixels, and the type of its pixels."""
 
     name: str
     values: Array
@@ -31,15 +31,15 @@ class _Frame:
 
 
 class Frames(Document):
-    """All pictures of a folder, by name: one matrix with a column of h·w grey values, row by row, for each frame.
+    """The pictures of a folder in the order of their names: a matrix with one column of h·w grey values for each.
 
-    Colours count by their luminance. Fully transparent pixels are missing, or those that a mask says, the same ones in
-    all frames. Hidden files, other files and folders inside are left alone.
+    Colours become grey by their luminance. Missing are fully transparent pixels or, with a mask, its dark pixels in all
+    frames. Hidden files, other files and folders inside are ignored.
 
     Parameters
     ----------
     frames : list
-        What was read, ascending by name.
+        The pictures, ascending by name.
     name : str
         For messages.
     """
@@ -58,7 +58,7 @@ class Frames(Document):
 
     @classmethod
     def read(cls, path: Path, mask: Path | None = None) -> Frames:
-        """Read the pictures of a folder, or raise `InputError` if they are no frames of one size."""
+        """Read the pictures of a folder, or raise `InputError` if they differ in size."""
         pictures = _pictures(path)
         frames: list[_Frame] = []
         for picture in pictures:
@@ -82,7 +82,7 @@ class Frames(Document):
         return stem
 
     def write_errors(self, stem: Path, errors: Array) -> Path:
-        """Write frames of the errors' sizes: black where there are none, white from 1 on."""
+        """Write frames with the absolute values of the errors: 0 is black, 1 and more is white."""
         return self.write(stem, np.abs(errors), whole=True)
 
     def picture(self, matrix: Array) -> Array:
@@ -92,7 +92,7 @@ class Frames(Document):
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """Return the pictures in a folder, ascending by name, at least two of them and no two of one stem."""
+    """Return the pictures in a folder, ascending by name: at least two, with different stems."""
     try:
         files = sorted(f for f in folder.iterdir() if f.suffix.lower() in Image.suffixes and not f.name.startswith("."))
         files = [file for file in files if file.is_file()]

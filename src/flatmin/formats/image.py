@@ -1,4 +1,4 @@
-"""Pictures: transparent pixels are missing, or those that a mask says."""
+"""Pictures, whose transparent pixels, or the dark pixels of a mask, are missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 class Image(Document):
-    """A grey or colour picture as one matrix with values in 0..1, its colour channels side by side.
+    """A grey or colour picture as a matrix with values from 0 to 1 and its colour channels side by side.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Image(Document):
 
     @classmethod
     def read(cls, path: Path, mask: Path | None = None) -> Image:
-        """Read a picture: pixels are missing where it is fully transparent or, with a mask, where that is dark."""
+        """Read a picture. Missing are fully transparent pixels or, with a mask, its dark pixels."""
         pixels, opaque = load_pixels(path)
         return cls(pixels, opaque if mask is None else bright_pixels(mask, opaque.shape), path.name)
 
@@ -68,7 +68,7 @@ class Image(Document):
         return save_pixels(stem.with_suffix(".png"), pixels)
 
     def write_errors(self, stem: Path, errors: Array) -> Path:
-        """Write a PNG of the errors' sizes: black where there are none, white from 1 on."""
+        """Write a PNG with the absolute values of the errors: 0 is black, 1 and more is white."""
         return self.write(stem, np.abs(errors), whole=True)
 
     def picture(self, matrix: Array) -> Array:
@@ -86,7 +86,7 @@ def _stacked(matrix: Array, channels: int) -> Array:
 
 
 def bright_pixels(mask: Path, shape: tuple[int, ...]) -> Array:
-    """Return which pixels of a mask image (h, w) are bright, and so known in the pictures it belongs to."""
+    """Return which pixels of a mask image are bright, that is, known; (h, w)."""
     check_file(mask, "the --mask image")
     marks, _ = load_pixels(mask)
     if marks.shape[:2] != shape:
@@ -96,14 +96,14 @@ def bright_pixels(mask: Path, shape: tuple[int, ...]) -> Array:
 
 
 def read_grey(path: Path) -> tuple[Array, Array, np.dtype[Any]]:
-    """Return a picture as grey values (h, w) in 0..1, colours by their luminance; which are known; and its depth."""
+    """Return the grey values (h, w) of a picture from 0 to 1, its known pixels, and the type of its pixels."""
     pixels, opaque = load_pixels(path)
     values = pixels / float(np.iinfo(pixels.dtype).max)
     return values[:, :, 0] if values.shape[2] == 1 else values @ LUMINANCE, opaque, pixels.dtype
 
 
 def to_pixels(values: Array, depth: np.dtype[Any]) -> Array:
-    """Return values in 0..1 as pixels of 8 or 16 bits; others are clipped."""
+    """Return values, clipped to 0..1, as pixels of 8 or 16 bits."""
     full = float(np.iinfo(depth).max)
     return np.asarray(np.clip(np.rint(values * full), 0, full).astype(depth))
 

@@ -1,4 +1,4 @@
-"""Matrix Market ``.mtx``: stored entries are known (coordinate), or all but NaN (array)."""
+"""Matrix Market files ``.mtx``. Known are the stored entries (coordinate layout) or those not NaN (array layout)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ __all__ = ["FORMAT", "MatrixMarket"]
 class MatrixMarket(Document):
     """A sparse or dense real matrix as text.
 
-    A completed matrix has no holes, so it is written in the array layout whichever the input had; so are low-rank
-    matrices. Gross errors are few, so they are written in the coordinate layout.
+    Completed and low-rank matrices are written in the array layout, gross errors in the coordinate layout.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".mtx",)
 
     @classmethod
     def read(cls, path: Path, mask: Path | None = None) -> MatrixMarket:
-        """Read either layout, general or symmetric."""
+        """Read a file in either layout, general or symmetric."""
         from scipy.io import mminfo, mmread
 
         try:
@@ -42,7 +41,7 @@ class MatrixMarket(Document):
         if layout == "array":
             return cls(KnownCells.from_matrix(np.asarray(found), path.name))
         if not found.nnz:
-            raise InputError(f"{path} holds no number at all, expected at least one stored entry")
+            raise InputError(f"{path} has no number, expected at least one stored entry")
         if not np.isfinite(found.data).all():
             k = int(np.flatnonzero(~np.isfinite(found.data))[0])
             place = f"row {found.row[k] + 1}, column {found.col[k] + 1}"

@@ -1,4 +1,4 @@
-"""NumPy's ``.npy``: NaN is missing."""
+"""NumPy files ``.npy``, in which NaN is missing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NumpyArray(Document):
         return cls(matrix, path.name)
 
     def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
-        """Write the array in its own type, the known cells bit for bit; a whole new one has fractions at least."""
+        """Write the array in its own type with its known cells unchanged; a new array of integers becomes float."""
         path = stem.with_suffix(".npy")
         filled = np.array(self._original)
         if whole:

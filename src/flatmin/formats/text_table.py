@@ -1,4 +1,4 @@
-"""Tables as text: ``.csv`` with commas, semicolons or tabs."""
+"""Tables as text, ``.csv`` or ``.tsv``, with commas, semicolons or tabs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flatmin.formats.base import Document, KnownCells
 
 __all__ = ["FORMAT", "TextTable"]
 
-#: What a cell without a number may say, in lower case.
+#: Contents of a missing cell, in lower case.
 MISSING = ("", "nan", "na", "n/a", "#n/a", "null")
 DELIMITERS = ("\t", ";", ",")
 SIGNIFICANT_DIGITS = 12
@@ -24,7 +24,7 @@ SIGNIFICANT_DIGITS = 12
 
 @dataclass(frozen=True)
 class _Line:
-    """One row of the file as written: the number of its first line, its cells with their quotes, and its line end."""
+    """One row of the file: the number of its first line, its cells with their quotes, and its line ending."""
 
     number: int
     cells: list[str]
@@ -32,11 +32,11 @@ class _Line:
 
     @property
     def blank(self) -> bool:
-        """Whether nothing stands in it."""
+        """Whether the row is empty."""
         return len(self.cells) == 1 and not self.cells[0].strip()
 
     def read(self, j: int) -> str:
-        """Return what a cell says, without blanks and quotes."""
+        """Return the text of a cell without blanks and quotes."""
         text = self.cells[j].strip()
         if len(text) > 1 and text[0] == text[-1] == '"':
             return text[1:-1].replace('""', '"').strip()
@@ -46,15 +46,15 @@ class _Line:
 class TextTable(Document):
     """A table of numbers, with or without a header and label columns.
 
-    The first row is a header if a cell of it is text. The first column is an index if its header is blank; so is every
-    leading column that holds nothing but text. Everything that is known is written back character by character.
+    The first row is a header if one of its cells is text. The first column is an index if its header is blank; further
+    label columns are leading columns of text. Known cells are written unchanged, character by character.
 
     Parameters
     ----------
     text : str
         The whole file, decoded.
     path : Path
-        Where it came from, for messages and the ending.
+        The file, for messages and for the ending.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
@@ -69,7 +69,7 @@ class TextTable(Document):
         width = len(body[0].cells)
         self._first = _label_columns(header, self._body, self._delimiter)
         if not self._body or self._first == width:
-            raise InputError(f"{path} holds no number at all, expected at least one known cell")
+            raise InputError(f"{path} has no number, expected at least one known cell")
         names = [header.read(j) if header else "" for j in range(width)]
         matrix = np.array([self._numbers(line, names, path) for line in self._body])
         super().__init__(KnownCells.from_matrix(matrix, path.name))
@@ -89,7 +89,7 @@ class TextTable(Document):
             ) from error
 
     def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
-        """Write the table with its holes filled, or all its numbers replaced, and everything else as it was."""
+        """Write the table with its missing cells filled, or all numbers replaced; other text stays unchanged."""
         path = stem.with_suffix(self._suffix)
         known = np.zeros(matrix.shape, bool)
         known[self.cells.rows, self.cells.cols] = not whole
@@ -130,10 +130,10 @@ class TextTable(Document):
 
 
 def _split(text: str, path: Path) -> tuple[str, list[_Line]]:
-    """Return the delimiter under which all rows are equally long, and the rows; or say which row is not."""
+    """Return the delimiter that makes all rows equally long, and the rows, or raise `InputError` that names a row."""
     found = {d: list(_lines(text, d)) for d in DELIMITERS}
     if not any(not line.blank for line in found[","]):
-        raise InputError(f"{path} holds no number at all, expected at least one known cell")
+        raise InputError(f"{path} has no number, expected at least one known cell")
 
     def lengths(delimiter: str) -> list[int]:
         return [len(line.cells) for line in found[delimiter] if not line.blank]

@@ -45,7 +45,4 @@ __all__ = [
     "wilson",
     "write_report",
 ]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """Small networks of one hidden layer, and real data sets that come with scikit-learn."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Recipe: an experiment with a claim, the observation that would refute it, and figures."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The leading singular directions of a large matrix, by a block Krylov method."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

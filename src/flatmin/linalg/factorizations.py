@@ -1,7 +1,5 @@
 """Bounds on eigenvalues and singular values that a Cholesky factorization proves, rounding errors included."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

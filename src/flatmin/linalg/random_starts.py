@@ -1,7 +1,5 @@
 """Upper bounds on norms from randomly started iterations, valid with a stated probability."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Approximate singular subspaces and eigenvectors. They steer the proofs in `operator_norm.py`; none is a bound."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -14,7 +14,4 @@ find, names, register, unregister = (
 )
 __getattr__ = _MEASUREMENTS.attribute_of
 __all__ = ["Measurement", "find", "names", "register", "unregister", *_MEASUREMENTS.own()]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

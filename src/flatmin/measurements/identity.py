@@ -1,7 +1,5 @@
 """Identity: the measurement of every entry of a matrix."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import Any
 

@@ -1,7 +1,5 @@
 """FromLinearOperator: measurements that are known only by their products."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Mask: the measurement of the entries where a mask is true."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import Any
 

@@ -66,5 +66,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has race, {', '.join(__all__)}")
 
 
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

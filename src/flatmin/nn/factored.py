@@ -1,7 +1,5 @@
 """A factored model, with any measurement and parametrization, as a PyTorch module."""
 
-from __future__ import annotations
-
 import inspect
 from contextlib import suppress
 from typing import Any
@@ -296,7 +294,7 @@ class SquaredDistance(nn.Module):
 
 
 def _widest(problem: Problem) -> int:
-    """Return a width with which every matrix of the model can be made."""
+    """Return a width with which the factors can represent every matrix."""
     return problem.parametrization.cone.max_width(problem.shape)
 
 

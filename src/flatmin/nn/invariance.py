@@ -14,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from flatmin.errors import InputError
 from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
-from flatmin.nn.operators.state import Weights
+from flatmin.nn.operators.state import ModelWeights
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.trace import labelled, operator_trace
 
@@ -250,12 +250,12 @@ def _places(shape: torch.Size, owner: nn.Module) -> Tensor:
     return index.reshape(groups, outputs // groups, -1)
 
 
-def _owners(weights: Weights) -> dict[str, nn.Module]:
+def _owners(weights: ModelWeights) -> dict[str, nn.Module]:
     """Return the module that each parameter belongs to."""
     return {name: weights.model.get_submodule(name.rpartition(".")[0]) for name in weights.names}
 
 
-def _named(weights: Weights) -> zip[tuple[str, nn.Parameter]]:
+def _named(weights: ModelWeights) -> zip[tuple[str, nn.Parameter]]:
     return zip(weights.names, weights.tensors, strict=True)
 
 
@@ -273,4 +273,4 @@ def _on_layers(curvature: Curvature, layers: Iterable[str] | None) -> Curvature:
             raise InputError(f"layers has {unknown[0]!r}, expected names among {', '.join(weights.names)}")
     if not chosen:
         raise InputError("the model has no weights with two axes, expected some; name others by layers=[...]")
-    return curvature.on(Weights(weights.model, chosen))
+    return curvature.on(ModelWeights(weights.model, chosen))

@@ -1,7 +1,5 @@
 """The penalized loss of one round of training, and its minimization by conjugate gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The trace of the Hessian as a differentiable penalty for training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Rescaling two layers against each other: the function stays the same, and sharpness takes any value."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +17,7 @@ from flatmin.errors import InputError
 from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.invariance import normalized_trace, relative_flatness
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
-from flatmin.nn.operators.state import FAILURES, Weights, in_mode
+from flatmin.nn.operators.state import FAILURES, ModelWeights, in_mode
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.eigenvalue import EigenvalueEstimate, largest_eigenvalue
 from flatmin.nn.spectrum.trace import hessian_trace
@@ -212,7 +210,7 @@ def rescaling(
                 f"at alpha = {alpha:g} the outputs change by {change:.1e}, expected at most tol = {tol:g}; choose an "
                 "alpha closer to 1, or a larger tol"
             )
-        rescaled = curvature.on(Weights(scaled, curvature.weights.names))
+        rescaled = curvature.on(ModelWeights(scaled, curvature.weights.names))
         points.append(
             Rescaled(
                 alpha=alpha,

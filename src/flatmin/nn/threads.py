@@ -1,7 +1,5 @@
 """Thread limit of PyTorch: blocks of code that run on one thread, which is faster on small matrices."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 
 import torch

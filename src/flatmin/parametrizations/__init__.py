@@ -14,7 +14,4 @@ find, names, register, unregister = (
 )
 __getattr__ = _PARAMETRIZATIONS.attribute_of
 __all__ = ["Parametrization", "find", "names", "register", "unregister", *_PARAMETRIZATIONS.own()]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """The base class of models of symmetric (complex: Hermitian) matrices."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import numpy as np

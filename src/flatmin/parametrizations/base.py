@@ -1,7 +1,5 @@
 """Parametrization: the base class of maps from factors to a matrix."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Chain: linear networks, products ``X = W_N ⋯ W_1`` of any number of matrices."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Gram: positive semidefinite matrices ``X = U U*``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

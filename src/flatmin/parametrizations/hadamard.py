@@ -1,7 +1,5 @@
 """Hadamard: vectors ``x = u_1 ∘ … ∘ u_N``, entrywise products, for sparse regression."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import reduce
 from operator import mul

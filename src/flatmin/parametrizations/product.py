@@ -1,7 +1,5 @@
 """Product: matrices ``X = L Rᵀ`` of two factors."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """SignedGram: symmetric matrices ``X = U₊ U₊ᵀ − U₋ U₋ᵀ``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Certificates of models whose smallest scaled trace is the norm of their cone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The exact flatness of any point of the weight space."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Lower bounds on the eigenvalues of a Hermitian matrix on the complement of a subspace."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Certified error radii: bounds on the distance of any other matrix that fits as well and is as flat."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

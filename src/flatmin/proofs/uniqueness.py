@@ -1,7 +1,5 @@
 """Uniqueness of a flat minimum: proofs, counterexamples, and bounds on the distance of any other one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Reports: one self-contained HTML page about a solution, with the verdict in words, pictures and numbers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from flatmin.report.solved_problem import SolvedProblem
@@ -17,5 +15,4 @@ def write_report(path: Path, solved: SolvedProblem) -> None:
     path.write_text(render(solution_page(solved)), encoding="utf-8")
 
 
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,6 +1,4 @@
-"""The recovered unknown in pictures, as any family may show it, and what no measurement sees."""
-
-from __future__ import annotations
+"""The recovered unknown in pictures for any family, and its unmeasured rows and columns."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,16 +12,16 @@ from flatmin.report.words import counted, listed, number, unmeasured
 
 __all__ = ["heat_maps", "image", "images", "matrix_answer", "unseen"]
 
-#: Cells that were filled in carry a dot in pictures of at most this many rows and columns.
+#: Largest number of rows and columns of a picture in which filled cells have a dot.
 MOST_DOTS = 60
-#: Images with a longest side of at most this many pixels show them as squares.
+#: Longest side, in pixels, of an image whose pixels are shown as squares.
 COARSE = 128
 
 TITLES = {"observed": "Observed", "recovered": "Recovered", "true": "The truth"}
 
 
 def matrix_answer(solved: SolvedProblem) -> list[Section]:
-    """Return the recovered matrix in pictures, and the rows and columns about which nothing is known."""
+    """Return the recovered matrix in pictures, and its unmeasured rows and columns."""
     d1, d2 = solved.problem.shape
     prose = [f"As a matrix it has {d1} × {d2} entries and rank {solved.solution.rank}."]
     prose += unseen(solved)
@@ -36,7 +34,7 @@ def matrix_answer(solved: SolvedProblem) -> list[Section]:
 
 
 def unseen(solved: SolvedProblem, noun: str = "coordinate", names: Sequence[str] | None = None) -> list[str]:
-    """Return what is said about rows and columns that no measurement sees; in symmetric models both are a ``noun``."""
+    """Return sentences about unmeasured rows and columns; in symmetric models both are a ``noun``."""
     names = names or solved.row_labels
     sides: list[tuple[Array, Sequence[str] | None, str]] = [(solved.solution.undetermined[0], names, noun)]
     if not solved.solution.parametrization.cone.is_hermitian:
@@ -47,9 +45,7 @@ def unseen(solved: SolvedProblem, noun: str = "coordinate", names: Sequence[str]
         if len(index):
             shown = listed([known[i] if known else str(i) for i in index])
             count = counted(len(index), word)
-            out.append(
-                f"Undetermined: no measurement sees {count} ({shown}). The solution is zero there, for want of data."
-            )
+            out.append(f"Undetermined: no measurement sees {count} ({shown}). The solution is zero there.")
     return out + unmeasured(solved.problem.metric)
 
 
@@ -60,7 +56,7 @@ def image(title: str, pixels: Array, alt: str, caption: str = "", wide: bool = F
 
 
 def images(observed: Array | None, found: Array, title: str = "Recovered") -> list[Figure]:
-    """Return the observed image, if there is one, beside the recovered one."""
+    """Return the observed image, if there is one, and the recovered one."""
     out = []
     for name, pixels in (("Observed", observed), (title, found)):
         if pixels is None:
@@ -72,7 +68,7 @@ def images(observed: Array | None, found: Array, title: str = "Recovered") -> li
 
 
 def missing(pixels: Array) -> str:
-    """Return how much of an image is missing."""
+    """Return which share of an image is missing."""
     share = float(np.mean(np.isnan(np.atleast_3d(pixels)).any(axis=2)))
     return f"{100 * share:.0f} % of the pixels are missing (blue)."
 
@@ -83,9 +79,9 @@ def heat_maps(
     coordinates: tuple[str, str] = ("row", "column"),
     leading: Sequence[str] = (),
 ) -> list[Figure]:
-    """Return what was observed, what was recovered and what is true, as far as known, in the same colours.
+    """Return heat maps of the observed, the recovered and the true matrix, if known, in the same colours.
 
-    ``titles`` names them, ``coordinates`` their rows and columns; ``leading`` ones alone decide on the colours.
+    ``titles`` are their titles, ``coordinates`` the names of their axes; ``leading`` are those that set the colours.
     """
     shape = solved.problem.shape
     whole = blocks.recovered(solved.solution, shape)
@@ -126,7 +122,7 @@ def _alt(name: str, block: blocks.Block) -> str:
 
 
 def caption_of(name: str, block: blocks.Block, marked: Array | None = None) -> str:
-    """Return what is to be known about a heat map: its holes, its dots, and what is left out."""
+    """Return the caption of a heat map: its missing cells, its dots, and its omitted rows and columns."""
     parts: Sequence[str] = []
     if name == "observed" and np.isnan(block.values).any():
         parts = [*parts, "Grey cells were not observed."]

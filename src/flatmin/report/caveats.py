@@ -1,7 +1,5 @@
 """What a certificate does not say: whether the measurements suffice, and whether the solution is the truth."""
 
-from __future__ import annotations
-
 from flatmin.cones import Rectangular
 from flatmin.report.vocabulary import PRODUCT, Vocabulary
 from flatmin.report.words import counted, number

@@ -1,7 +1,5 @@
 """The certificate in words: one statement for each step of the proof, in the order of the argument."""
 
-from __future__ import annotations
-
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
 from flatmin.report.page import Statement
 from flatmin.report.vocabulary import PRODUCT, SPLIT, Vocabulary

@@ -1,7 +1,5 @@
 """The section about the certified error radius: how far other solutions, and the truth, can be from this one."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

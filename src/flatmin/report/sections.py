@@ -1,6 +1,4 @@
-"""The sections of a report about one solution, and their order."""
-
-from __future__ import annotations
+"""The page about one solution: its sections and their order."""
 
 import platform
 from collections.abc import Mapping
@@ -23,25 +21,25 @@ from flatmin.solution import Noise
 
 __all__ = ["solution_page"]
 
-#: Rows of the history that are written out.
+#: Largest number of rows of the history in the table.
 MOST_ROUNDS = 60
 NEEDED_GAP, NEEDED_RESIDUAL = words.number(LARGEST_GAP, 1), words.number(LARGEST_RESIDUAL, 1)
 
-#: What "flat" means, by whether the data determine the trace.
+#: The meaning of "flat", by whether the data determine the trace.
 FLAT_MEANS = {
     False: "Flat means that the scaled trace is as small as it can be.",
-    True: "Here every solution has the same scaled trace, whatever its factors.",
+    True: "Here all solutions have the same scaled trace.",
 }
 SETTINGS = {
     "alpha": "Strength of the scaled trace against the loss; 0 is an exact fit.",
     "metric_power": "1 is the flat norm, 0 the nuclear norm.",
     "max_rank": "Largest rank allowed.",
-    "tol": "What the solver aims at, for residual and gap.",
+    "tol": "Target of the solver for the relative residual and gap.",
     "max_iter": "Largest number of steps.",
     "time_limit": "Seconds allowed.",
-    "seed": "Starts the random choices; the solution does not depend on it.",
-    "weight": "What a unit of gross error costs, in units of the nuclear norm.",
-    "tau": "The size ‖S‖₁ that gross errors may have.",
+    "seed": "Seed of the random choices; a unique solution does not depend on it.",
+    "weight": "Weight of the gross errors ‖S‖₁ against the nuclear norm.",
+    "tau": "Limit on the gross errors ‖S‖₁.",
 }
 
 
@@ -70,7 +68,7 @@ def solution_page(solved: SolvedProblem) -> Page:
 
 
 def _highlights(solved: SolvedProblem) -> list[Fact]:
-    """Return the rank, the error, and the two facts: how well it fits, and whether it is the only one."""
+    """Return the rank, the error, the fit and the uniqueness."""
     s, c, error = solved.solution, solved.certificate, solved.error
     facts = [Fact("Rank", str(s.rank), f"of at most {min(solved.problem.shape)}")]
     if s.signature is not None:
@@ -89,7 +87,7 @@ def _highlights(solved: SolvedProblem) -> list[Fact]:
 
 
 def _others(solved: SolvedProblem) -> list[Fact]:
-    """Return whether it is the only solution, and how far others can be."""
+    """Return whether the solution is unique, and the certified radius."""
     c = solved.certificate
     name = "Only solution" if solved.terms.determined else "Only flattest"
     name = "Only best split" if solved.terms.splits else name
@@ -117,41 +115,46 @@ def _certificate(solved: SolvedProblem) -> Section:
     c, terms = solved.certificate, solved.terms
     whole = c.holds and (c.unique is not None or not terms.determined)
     intro = "A certificate is a proof that can be checked without trusting the solver. This one "
-    intro += "has all its parts." if whole else "is incomplete." if not c.holds else "proves the fit, and no more."
+    intro += "is complete." if whole else "is incomplete." if not c.holds else "proves only the fit."
     intro += " The solution and its dual vector are in solution.npz; “flatmin certify” repeats the check."
     statements = proof(c, solved.problem.measurement.size, solved.power, terms, solved.distance)
     return Section("certificate", "The certificate", [intro], statements=statements)
 
 
 def _noise(solved: SolvedProblem, noise: Noise) -> Section:
-    """Return what was found out about the noise, what of it is proved, and what is not."""
+    """Return the estimates of the noise, and which of them are proved."""
     prose = [
-        "The level of the noise was not given. The strength of the penalty is what noise of the size of the residual "
-        "can do by itself (square-root rule). That the solution above minimises loss + alpha · scaled trace at this "
-        "strength is certified. That the strength is right rests on noise that is independent between measurements.",
-        "The refit fits the data as well as any matrix of its rank nearby, without the bias of the penalty. It is in "
-        "solution.npz, and is not certified.",
+        "The level of the noise was not given. The square-root rule chose alpha: just large enough that noise of the "
+        "size of the residual would give the solution 0. It is certified that the solution minimises loss + alpha "
+        "· scaled trace. The choice of alpha assumes that the noise is independent between measurements.",
+        "The refit is a least-squares fit at its rank, without the bias of the penalty. It is in solution.npz and is "
+        "not certified.",
     ]
     if solved.terms.determined:
-        prose.append("As the data determine the trace, a penalty on it selects no rank; the test of residuals does.")
+        prose.append("The data determine the trace, so a penalty on it selects no rank; the test of residuals does.")
     elif not noise.agrees:
-        prose.append("The penalty and the test of residuals disagree: do not rely on the rank, nor on the refit.")
-    level = "unknown: a matrix of this rank fits any data"
+        prose.append(
+            "The penalty and the test of residuals find different ranks: do not rely on the rank or the refit."
+        )
+    level = "unknown: matrices of this rank fit any data"
     if noise.sigma is not None and noise.std_error is not None:
         level = f"{words.number(noise.sigma, 3)} ± {words.number(noise.std_error, 1)}"
     rows = [
         ["Standard deviation of the noise in a measurement", level],
-        ["Strength alpha", words.number(noise.alpha, 3)],
-        ["What such noise can do, over Gaussian noise of its size", words.number(noise.unevenness, 3)],
+        ["Strength of the penalty, alpha", words.number(noise.alpha, 3)],
+        ["Effect of this noise over that of Gaussian noise of its size", words.number(noise.unevenness, 3)],
         ["Rank of the penalised solution", str(noise.penalised_rank)],
-        ["Rank of the refit: the smallest whose residual passes for noise", str(noise.rank)],
-        ["Degrees of freedom of the refit, of measurements", f"{noise.freedom} of {solved.problem.measurement.size}"],
+        ["Rank of the refit: the smallest whose residual is consistent with noise", str(noise.rank)],
+        [
+            "Degrees of freedom of the refit, of the number of measurements",
+            f"{noise.freedom} of {solved.problem.measurement.size}",
+        ],
     ]
-    return Section("noise", "The noise", prose, table=Table("What was found", ("", ""), rows, folded=False))
+    return Section("noise", "The noise", prose, table=Table("Estimates", ("", ""), rows, folded=False))
 
 
 def _reweighted(solved: SolvedProblem, found: Mapping[str, object]) -> Section:
-    """Return what log-det reweighting found, beside the flat solution and never called flat."""
+    """Return a comparison of the flat solution with that of log-det reweighting."""
     s, c = solved.solution, solved.certificate
     flat = {
         "rank": s.rank,
@@ -160,9 +163,8 @@ def _reweighted(solved: SolvedProblem, found: Mapping[str, object]) -> Section:
         "seconds": s.seconds,
     }
     prose = [
-        "Reweighting looks for the lowest rank that fits, a different question. Its answer is not flat, and nothing "
-        "about it is certified: a lower rank may exist. Where it succeeds it needs fewer measurements than flat "
-        "solutions do."
+        "Reweighting looks for the lowest rank that fits, which is a different question. Its solution is not flat, and "
+        "nothing about it is certified: a lower rank may exist. It often needs fewer measurements than flat solutions."
     ]
     rows = [
         [name.replace("_", " ").capitalize(), _cell(flat[name]), _cell(found.get(name))]
@@ -225,7 +227,7 @@ def _spectrum(solved: SolvedProblem) -> Figure:
 
 
 def _search(solved: SolvedProblem) -> Section:
-    """Return the singular values, and how residual and gap fell."""
+    """Return the singular values, and the residual and the gap by iteration."""
     s = solved.solution
     history = {name: np.atleast_1d(values) for name, values in s.history.items()}
     if solved.terms.splits:
@@ -256,10 +258,10 @@ def _convergence(solved: SolvedProblem, history: Mapping[str, Array]) -> Figure:
     thresholds = {"gap": LARGEST_GAP} if "gap" in final else {}
     if c.objective == "interpolating" and "residual" in final:
         thresholds["residual"] = LARGEST_RESIDUAL
-    caption = "Diamonds are the final solution as certified; dashed lines are what a proof needs."
+    caption = "Diamonds show the certified final solution; dashed lines show what a proof needs."
     shown = {key: np.append(history[key], final[key]) for key in final}
     if "gap" in shown and (shown["gap"] < 0).any():
-        caption += " Hollow marks are negative gaps, shown by their size: the data are not fitted exactly there."
+        caption += " Hollow marks are absolute values of negative gaps, where the data are not fitted exactly."
     if any((values == 0).any() for values in shown.values()):
         caption += " Marks on the bottom line are exact zeros."
     ends = " and ".join(words.number(final[key], 2) for key in final)
@@ -269,9 +271,7 @@ def _convergence(solved: SolvedProblem, history: Mapping[str, Array]) -> Figure:
 
 def _flatness(solved: SolvedProblem) -> Section:
     c, terms = solved.certificate, solved.terms
-    prose = [
-        "How sharply the loss bends at the factors that were found, computed exactly. " + FLAT_MEANS[terms.determined]
-    ]
+    prose = ["The curvature of the loss at these factors, computed exactly. " + FLAT_MEANS[terms.determined]]
     facts = words.flatness_facts(solved.solution.flatness, c, solved.power, terms)
     return Section("flatness", "Flatness", prose, facts=facts)
 

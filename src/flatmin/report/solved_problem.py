@@ -1,7 +1,5 @@
 """SolvedProblem: a problem with its solution, and the quantities that a report derives from them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Vocabulary: the words and formulas of a report for each model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from flatmin.losses import Absolute

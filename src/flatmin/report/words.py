@@ -1,7 +1,5 @@
 """Phrases of reports and of the command line: numbers, lists, verdicts and judgements, as plain text."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Certificates for solutions of any origin."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The flattest solution of a problem, with its certificate; and the table that says which solver finds it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable

@@ -1,7 +1,5 @@
 """Robust PCA of an array."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

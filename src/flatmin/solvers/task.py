@@ -1,7 +1,5 @@
 """Task: one call of a solver, with its arguments checked; it also packs the solution."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

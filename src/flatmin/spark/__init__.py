@@ -6,7 +6,4 @@ Only this package imports pyspark, and only when something is fitted, written or
 from flatmin.spark.completion import SparkCompletion
 
 __all__ = ["SparkCompletion"]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """Spark's own alternating least squares, on triples with positions."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Chunk: the cells of some rows of a matrix, on which one task of Spark works."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property

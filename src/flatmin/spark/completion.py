@@ -1,7 +1,5 @@
 """SparkCompletion: a completed matrix of any size, with its certificate, predictions and files."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence

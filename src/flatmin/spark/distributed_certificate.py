@@ -1,7 +1,5 @@
 """The certificate of factors over distributed cells, from sums over cells and products with a sparse matrix."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Spark sessions: that of the user, or a temporary local one."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """Accelerated alternating least squares in 64 bits, from the end of Spark's own to a certified fit."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Triples (row, column, value) of the tables that Spark reads; ids are of any type that can be sorted."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

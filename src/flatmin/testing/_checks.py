@@ -1,7 +1,5 @@
 """Helpers of the checks: random points, and comparisons that fail with one sentence."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Checks of scikit-learn that flatmin's estimators fail by design, with reasons."""
 
-from __future__ import annotations
-
 from typing import Any
 
 __all__ = ["expected_failed_checks"]

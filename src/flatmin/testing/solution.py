@@ -1,7 +1,5 @@
 """Checks of a solution."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

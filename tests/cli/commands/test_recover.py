@@ -178,7 +178,7 @@ def test_ranks_that_disagree_are_told(flatmin):
     table = Path(__file__).parents[3] / "examples" / "data" / "pressure.csv"
     run = flatmin("recover", "matrix-completion", table, "--alpha", "auto", "--json")
     found = json.loads(run.out)["noise"]
-    assert (found["rank"] != found["penalised_rank"]) == ("do not rely on the rank" in run.err)
+    assert (found["rank"] != found["penalised_rank"]) == ("Do not rely on the rank" in run.err)
 
 
 @pytest.mark.usefixtures("without_report")
@@ -311,4 +311,4 @@ def test_a_shape_needs_a_family_whose_file_has_one(flatmin):
     flatmin("generate", "covariance", "p.npz")
     run = flatmin("recover", "covariance", "p.npz", "--shape", "20,20")
     assert (run.code, run.err.count("\n")) == (2, 1)
-    assert "--shape goes with" in run.err
+    assert "--shape needs" in run.err

@@ -210,5 +210,5 @@ def test_full_rank_is_no_noise_where_noise_would_contradict(flatmin, tmp_path):
     assert run.err == ""
     run = flatmin("recover", "phase-retrieval", "p.npz", "--json")
     assert run.err == (
-        "flatmin: The fit has rank 4, so no single signal explains the data; the largest part is shown.\n"
+        "flatmin: The fit has rank 4, so no single signal explains the data; its leading part is shown.\n"
     )

@@ -34,7 +34,7 @@ def test_a_number(noisy, tmp_path, capsys):
     status, summary, report, solution = recovered(noisy, "0.001", tmp_path / "out")
     assert (status, summary["status"], summary["certificate"]["objective"]) == (0, "regularized_minimum", "penalised")
     assert (summary["sigma"], summary["noise"]) == (None, None)
-    assert "counts as noise" in report
+    assert "are noise" in report
     assert solution.settings["alpha"] == 0.001
     out = str(tmp_path / "out" / "solution.npz")
     assert main(["certify", "robust-pca", str(noisy), out]) == 0

@@ -1,4 +1,4 @@
-"""Samples of what deflation leaves, against projectors that are formed and bases that are made anew."""
+"""Samples of what deflation leaves, against projectors that are formed and rebuilt bases."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def symmetric(n=N, seed=0):
     return B + B.T
 
 
-def made(H=None, rank=RANK, count=COUNT):
+def deflated(H=None, rank=RANK, count=COUNT):
     deflation = Deflation(symmetric() if H is None else H, torch.Generator().manual_seed(1))
     deflation.draw(count)
     deflation.deflate(rank)
@@ -58,7 +58,7 @@ def formula(values, squares, d, swaps):
 
 @pytest.mark.parametrize("rows", [ALL, BLOCK], ids=["all", "block"])
 def test_vectors_that_are_fresh(rows):
-    deflation = made()
+    deflation = deflated()
     slow = Slow(deflation, rows)
     inside, A, *_ = slow.form()
     assert deflation.inside(rows) == pytest.approx(inside.item())
@@ -74,7 +74,7 @@ def test_vectors_that_are_fresh(rows):
 
 @pytest.mark.parametrize("rows", [ALL, BLOCK], ids=["all", "block"])
 def test_vectors_left_out_one_by_one_and_in_pairs(rows):
-    deflation = made()
+    deflation = deflated()
     slow = Slow(deflation, rows)
     sample = deflation.leave_one_out()(rows)
     x = torch.stack([slow.value(i, i) for i in range(RANK)])
@@ -125,24 +125,24 @@ def test_covariance_of_two_vectors_is_that_of_repeated_draws():
 def test_products_that_add_no_direction_are_dropped_and_nothing_is_multiplied_for_them():
     u = torch.linalg.qr(symmetric())[0][:, :3]
     H = u @ torch.diag(torch.tensor([3.0, -2.0, 1.0]).double()) @ u.T
-    deflation = made(H)
+    deflation = deflated(H)
     assert deflation.Q.shape == (N, 3)
     assert deflation.n_products == COUNT + 3
     for sample in (deflation.leave_one_out(), deflation.independent()):
         assert torch.allclose(deflation.inside(ALL) + sample(ALL).values, H.trace())
     deflation.deflate(COUNT)
     assert deflation.n_products == COUNT + 3
-    assert made(torch.zeros(N, N).double()).n_products == COUNT
+    assert deflated(torch.zeros(N, N).double()).n_products == COUNT
 
 
 def test_q_may_span_everything():
     H = symmetric(8)
-    deflation = made(H, rank=8, count=10)
+    deflation = deflated(H, rank=8, count=10)
     assert torch.allclose(deflation.inside(ALL) + deflation.independent()(ALL).values, H.trace())
 
 
 def test_a_basis_that_grows_is_the_one_made_at_once():
-    grown, once = made(rank=3), made()
+    grown, once = deflated(rank=3), deflated()
     grown.deflate(RANK)
     assert torch.allclose(grown.Q @ grown.Q.T, once.Q @ once.Q.T)
     assert (grown.Q.T @ grown.Q - torch.eye(RANK)).abs().max() < 1e-13

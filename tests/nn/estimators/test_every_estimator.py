@@ -6,8 +6,8 @@ import torch
 from scipy import stats
 
 from flatmin.errors import InputError
-from flatmin.nn.estimators import ESTIMATORS, x_trace
-from flatmin.nn.estimators._adaptive import adaptive
+from flatmin.nn.estimators import ESTIMATORS
+from flatmin.nn.estimators._auto import auto
 
 N = 60
 ROTATION = torch.linalg.qr(torch.randn(N, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q
@@ -18,7 +18,7 @@ SPECTRA = {
 MATRICES = {name: ROTATION @ torch.diag(s) @ ROTATION.T for name, s in SPECTRA.items()}
 H = MATRICES["both signs"]
 BLOCKS = {"first": slice(0, 10), "rest": torch.arange(10, N)}
-ALL = ESTIMATORS | {"auto": adaptive}
+ALL = ESTIMATORS | {"auto": auto}
 
 
 def runner(name):
@@ -77,25 +77,6 @@ def test_multiples_of_the_identity(random, matrix):
     assert found.covers(matrix.trace().item())
     assert found.value == pytest.approx(matrix.trace().item(), abs=1e-6)
     assert found.std_error < 1e-5
-
-
-@pytest.mark.sampled(1)
-@pytest.mark.parametrize("share", [0.05, 0.2, 0.35])
-def test_xtrace_with_a_smaller_share(share):
-    found = [
-        x_trace(H, generator=torch.Generator().manual_seed(seed), max_products=40, share=share) for seed in range(300)
-    ]
-    trace = H.trace().item()
-    errors = np.array([r.value - trace for r in found])
-    assert abs(errors.mean()) < 4 * errors.std() / 300**0.5
-    assert stats.binom.cdf(sum(r.covers(trace) for r in found), 300, 0.94) > 1e-3
-    assert {r.n_products for r in found} == {40}
-
-
-@pytest.mark.parametrize("share", [0, -0.1, 0.6, np.nan])
-def test_a_share_that_cannot_be_used_is_refused(share):
-    with pytest.raises(InputError, match="share is"):
-        x_trace(H, generator=torch.Generator(), share=share)
 
 
 @pytest.mark.parametrize("limit", [0, -3, 2.5, True])

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 import flatmin as fm
 from flatmin.nn import Curvature, hessian_trace
-from flatmin.nn.operators.processes import Processes
+from flatmin.nn.operators.processes import ProcessGroup
 from tests.nn.networks import classes, conv, inputs, mlp, values
 
 SETTINGS = {
@@ -73,16 +73,16 @@ def work(rank, folder):
 
 
 def errors(rank):
-    """Return what each process is told if only one of them fails."""
-    told = []
+    """Return the errors of each process if only one of them fails."""
+    messages = []
     bad = inputs(3) * (torch.nan if rank else 1.0)
     refused = 3 if rank else (bad, classes(3))
     cases = (mlp(), (bad, classes(3))), (mlp() if rank else conv(), shares(rank)), (mlp(), []), (mlp(), refused)
     for model, data in cases:
         with pytest.raises(fm.InputError) as caught:
             hessian_trace(model, nn.CrossEntropyLoss(), data, method="exact", distributed=True)
-        told.append(str(caught.value))
-    return told
+        messages.append(str(caught.value))
+    return messages
 
 
 @pytest.fixture(scope="module")
@@ -151,4 +151,4 @@ def test_a_failure_reaches_every_process(found):
 
 def test_without_a_process_group():
     with pytest.raises(fm.InputError, match="init_process_group"):
-        Processes(True, torch.device("cpu"))
+        ProcessGroup(True, torch.device("cpu"))

@@ -16,10 +16,10 @@ from tests.nn.optimizers.training import (
     bits,
     close,
     data,
-    made,
     mlp,
     replaying,
     same,
+    set_up,
     train,
     wrappers,
 )
@@ -28,7 +28,7 @@ from tests.nn.optimizers.training import (
 @wrappers
 @bases
 def test_it_trains_and_shares_what_schedulers_and_checkpoints_look_at(wrapper, base):
-    model, loss, optimizer = made(wrapper, base)
+    model, loss, optimizer = set_up(wrapper, base)
     assert isinstance(optimizer, torch.optim.Optimizer)
     assert optimizer.param_groups is optimizer.base.param_groups
     assert optimizer.state is optimizer.base.state
@@ -37,7 +37,7 @@ def test_it_trains_and_shares_what_schedulers_and_checkpoints_look_at(wrapper, b
     after = train(model, loss, optimizer, data())
     assert all(torch.isfinite(t).all() for t in after)
     assert not same(before, after)
-    assert same(after, train(*made(wrapper, base), data())), "the same seed, the same run"
+    assert same(after, train(*set_up(wrapper, base), data())), "the same seed, the same run"
 
 
 @replaying
@@ -48,7 +48,7 @@ def test_micro_batches_make_the_step_of_one_big_batch(wrapper, base):
     (x, y), *_ = data(1, 12)
     results = []
     for parts in (1, 3):
-        model, loss, optimizer = made(wrapper, base)
+        model, loss, optimizer = set_up(wrapper, base)
         for _ in range(2):
             optimizer.zero_grad()
             for xs, ys in zip(x.chunk(parts), y.chunk(parts), strict=True):
@@ -61,19 +61,19 @@ def test_micro_batches_make_the_step_of_one_big_batch(wrapper, base):
 @wrappers
 def test_zeroing_between_forward_and_backward_is_an_ordinary_loop(wrapper):
     (x, y), *_ = data(1)
-    model, loss, optimizer = made(wrapper)
+    model, loss, optimizer = set_up(wrapper)
     for _ in range(2):
         value = loss(model(x), y)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-    assert same(bits(model), train(*made(wrapper), [(x, y)] * 2))
+    assert same(bits(model), train(*set_up(wrapper), [(x, y)] * 2))
 
 
 @replaying
 def test_passes_that_are_only_looked_at_change_nothing(wrapper):
     batches = data(3)
-    model, loss, optimizer = made(wrapper, dropout=0.0)
+    model, loss, optimizer = set_up(wrapper, dropout=0.0)
     for x, y in batches:
         optimizer.zero_grad()
         loss(model(x), y).backward()
@@ -83,14 +83,14 @@ def test_passes_that_are_only_looked_at_change_nothing(wrapper):
             loss(model(3 * x), y)
         model.train()
         optimizer.step()
-    assert same(bits(model), train(*made(wrapper), batches))
+    assert same(bits(model), train(*set_up(wrapper), batches))
 
 
 @wrappers
 def test_a_plain_function_is_called_through_the_optimizer(wrapper):
     model = mlp()
     optimizer = WRAPPERS[wrapper](BASES["SGD"](model.parameters()), model, nn.functional.mse_loss)
-    assert same(train(model, optimizer.loss, optimizer, data()), train(*made(wrapper), data()))
+    assert same(train(model, optimizer.loss, optimizer, data()), train(*set_up(wrapper), data()))
     if wrapper != "WeightDecay":
         with pytest.raises(InputError, match=r"optimizer\.loss"):
             train(model, nn.functional.mse_loss, optimizer, data(1))
@@ -98,7 +98,7 @@ def test_a_plain_function_is_called_through_the_optimizer(wrapper):
 
 @wrappers
 def test_a_closure_is_the_body_of_the_loop(wrapper):
-    model, loss, optimizer = made(wrapper)
+    model, loss, optimizer = set_up(wrapper)
     for x, y in data():
 
         def closure(x=x, y=y):
@@ -108,7 +108,7 @@ def test_a_closure_is_the_body_of_the_loop(wrapper):
             return value
 
         assert optimizer.step(closure) > 0
-    assert same(bits(model), train(*made(wrapper), data()))
+    assert same(bits(model), train(*set_up(wrapper), data()))
 
 
 @replaying
@@ -116,7 +116,7 @@ def test_what_does_not_go_through_model_and_loss_is_noticed(wrapper):
     (x, y), *_ = data(1)
 
     def attempt(backward, **options):
-        model, loss, optimizer = made(wrapper, **options)
+        model, loss, optimizer = set_up(wrapper, **options)
         backward(model, loss)
         optimizer.step()
 
@@ -263,7 +263,7 @@ def test_one_sum_of_several_passes_is_one_loss(wrapper):
     (x, y), (u, v) = data(2)
     results = []
     for joint in (True, False):
-        model, loss, optimizer = made(wrapper)
+        model, loss, optimizer = set_up(wrapper)
         for _ in range(2):
             optimizer.zero_grad()
             if joint:
@@ -274,13 +274,13 @@ def test_one_sum_of_several_passes_is_one_loss(wrapper):
             optimizer.step()
         results.append(bits(model))
     assert close(*results, rtol=1e-6 if wrapper == "TwoPoint" else 1e-10)
-    assert not close(results[0], train(*made(wrapper), [(x, y)] * 2), rtol=1e-3)
+    assert not close(results[0], train(*set_up(wrapper), [(x, y)] * 2), rtol=1e-3)
 
 
 @replaying
 def test_measuring_in_the_middle_of_a_step_changes_nothing(wrapper):
     batches = data(3)
-    model, loss, optimizer = made(wrapper)
+    model, loss, optimizer = set_up(wrapper)
     for x, y in batches:
         optimizer.zero_grad()
         value = loss(model(x), y)
@@ -291,12 +291,12 @@ def test_measuring_in_the_middle_of_a_step_changes_nothing(wrapper):
         weights = {name: p.detach() for name, p in model.named_parameters()}
         torch.func.grad(lambda w, x=x, y=y: loss(torch.func.functional_call(model, w, (2 * x,)), y))(weights)
         optimizer.step()
-    assert same(bits(model), train(*made(wrapper), batches))
+    assert same(bits(model), train(*set_up(wrapper), batches))
 
 
 @replaying
 def test_a_gradient_changed_later_on_is_noticed_as_in_the_first_step(wrapper):
-    model, loss, optimizer = made(wrapper)
+    model, loss, optimizer = set_up(wrapper)
     train(model, loss, optimizer, data(2))
     (x, y), *_ = data(1)
     for change in (lambda p: p.grad.mul_(0.5), lambda p: setattr(p, "grad", p.grad / 2)):
@@ -312,10 +312,10 @@ def test_a_gradient_changed_later_on_is_noticed_as_in_the_first_step(wrapper):
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_a_batch_that_is_skipped_leaves_nothing(wrapper, set_to_none):
     batches = data(4)
-    model, loss, optimizer = made(wrapper)
+    model, loss, optimizer = set_up(wrapper)
     for i, (x, y) in enumerate(batches):
         model.zero_grad(set_to_none=set_to_none)  # not the optimizer's
         loss(model(x), y).backward()
         if i != 1:
             optimizer.step()
-    assert same(bits(model), train(*made(wrapper), [batches[0], *batches[2:]]))
+    assert same(bits(model), train(*set_up(wrapper), [batches[0], *batches[2:]]))

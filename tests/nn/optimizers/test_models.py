@@ -14,10 +14,10 @@ from tests.nn.optimizers.training import (
     bits,
     close,
     data,
-    made,
     mlp,
     replaying,
     same,
+    set_up,
     train,
     wrappers,
 )
@@ -25,7 +25,7 @@ from tests.nn.optimizers.training import (
 
 @wrappers
 def test_running_statistics_are_those_of_the_loop_alone(wrapper):
-    model, loss, optimizer = made(wrapper, norm=True)
+    model, loss, optimizer = set_up(wrapper, norm=True)
     batches = data(1)
     if wrapper == "PerExampleSAM":
         with pytest.raises(InputError, match="batch norm in training mode"):
@@ -36,7 +36,7 @@ def test_running_statistics_are_those_of_the_loop_alone(wrapper):
     train(model, loss, optimizer, batches)
     assert same(list(model.buffers()), list(plain.buffers()))
     assert int(model[1].num_batches_tracked) == 1
-    frozen, loss, optimizer = made(wrapper, norm=True)
+    frozen, loss, optimizer = set_up(wrapper, norm=True)
     frozen[1].eval()
     train(frozen, loss, optimizer, batches)
     assert int(frozen[1].num_batches_tracked) == 0
@@ -58,7 +58,7 @@ class Masks(nn.Module):
 
 @pytest.mark.parametrize("wrapper", ["SAM", "NoiseInjection", "TwoPoint"])
 def test_all_passes_of_a_step_draw_the_same_mask_and_the_next_draws_another(wrapper):
-    model, loss, optimizer = made(wrapper)
+    model, loss, optimizer = set_up(wrapper)
     model[3] = masks = Masks()
     torch.manual_seed(5)
     train(model, loss, optimizer, data(1))
@@ -75,13 +75,13 @@ def test_all_passes_of_a_step_draw_the_same_mask_and_the_next_draws_another(wrap
 
 def test_the_modes_of_a_pass_are_those_of_its_replay():
     (x, y), *_ = data(1)
-    model, loss, optimizer = made("SAM", dropout=0.5)
+    model, loss, optimizer = set_up("SAM", dropout=0.5)
     torch.manual_seed(1)
     loss(model(x), y).backward()
     model.eval()
     optimizer.step()
     assert not model.training
-    other, loss, optimizer = made("SAM", dropout=0.5)
+    other, loss, optimizer = set_up("SAM", dropout=0.5)
     torch.manual_seed(1)
     train(other, loss, optimizer, [(x, y)])
     assert same(bits(model), bits(other))
@@ -99,7 +99,7 @@ def test_an_interruption_leaves_everything_as_it_was(wrapper, error):
                 raise error
             return x
 
-    model, loss, optimizer = made(wrapper, norm=wrapper != "PerExampleSAM", dropout=0.2)
+    model, loss, optimizer = set_up(wrapper, norm=wrapper != "PerExampleSAM", dropout=0.2)
     model.append(Breaking())
     (x, y), *_ = data(1)
     train(model, loss, optimizer, [(x, y)])
@@ -125,7 +125,7 @@ def test_an_interruption_leaves_everything_as_it_was(wrapper, error):
 @pytest.mark.sampled(1)
 @wrappers
 def test_nothing_is_kept_longer_than_needed(wrapper):
-    model, loss, optimizer = made(wrapper)
+    model, loss, optimizer = set_up(wrapper)
     (x, y), *_ = data(1)
     kept = []
     for _ in range(2):

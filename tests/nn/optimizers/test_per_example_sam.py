@@ -7,7 +7,6 @@ from torch.utils.checkpoint import checkpoint
 
 import flatmin.nn as fnn
 from flatmin.errors import InputError
-from flatmin.nn.optimizers._linear import LinearPerturbations
 from tests.nn.optimizers.training import close, data, gradient, mlp, norm, train
 
 
@@ -70,7 +69,7 @@ MODELS = {
 }
 
 
-def made(kind, rho=0.3, lr=0.0, **options):
+def set_up(kind, rho=0.3, lr=0.0, **options):
     torch.manual_seed(0)
     model, loss = MODELS[kind]().double(), nn.MSELoss(**options)
     return model, loss, fnn.PerExampleSAM(torch.optim.SGD(model.parameters(), lr=lr), model, loss, rho, chunk=3)
@@ -90,7 +89,7 @@ def mean_over_examples(model, x, y, rho):
 @pytest.mark.parametrize("scale", [None, 64.0])
 def test_it_is_the_mean_of_the_gradients_of_each_example_at_its_own_worst_weights(kind, scale):
     (x, y), *_ = data(1, 7)
-    model, loss, optimizer = made(kind)
+    model, loss, optimizer = set_up(kind)
     expected = mean_over_examples(model, x, y, 0.3)
     scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, enabled=scale is not None)
     for _ in range(2):  # the first step looks for the route
@@ -113,10 +112,10 @@ def test_batch_of_one_is_sam_and_a_sum_is_so_many_means():
             train(model, loss, kind(torch.optim.SGD(model.parameters(), lr=0.1), model, loss, 0.3), [(x[:1], y[:1])])
         )
     assert close(*results)
-    model, loss, optimizer = made("linear", reduction="sum")
+    model, loss, optimizer = set_up("linear", reduction="sum")
     train(model, loss, optimizer, [(x, y)])
     summed = [p.grad for p in model.parameters()]
-    model, loss, optimizer = made("linear")
+    model, loss, optimizer = set_up("linear")
     train(model, loss, optimizer, [(x, y)])
     assert close(summed, [2 * len(x) * p.grad for p in model.parameters()])
 
@@ -223,17 +222,6 @@ def test_what_else_is_refused():
     loss(model(x), model(2 * x)).backward()
     with pytest.raises(InputError, match="not a scalar of one pass of the model"):
         optimizer.step()
-
-
-def test_what_a_perceptron_is():
-    for kind, expected in (("linear", True), ("conv", False), ("tied", True)):
-        model = MODELS[kind]()
-        assert LinearPerturbations(model, list(model.parameters())).apply is expected
-    shared = nn.Linear(3, 3)
-    other = nn.Linear(3, 3)
-    other.weight = shared.weight
-    both = nn.Sequential(shared, other)
-    assert not LinearPerturbations(both, list(both.parameters())).apply
 
 
 class Guarded(nn.Module):

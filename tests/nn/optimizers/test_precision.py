@@ -8,7 +8,7 @@ from torch import nn
 
 import flatmin.nn as fnn
 from flatmin.errors import InputError
-from tests.nn.optimizers.training import WRAPPERS, bases, bits, close, data, made, mlp, same, train, wrappers
+from tests.nn.optimizers.training import WRAPPERS, bases, bits, close, data, mlp, same, set_up, train, wrappers
 
 
 @pytest.mark.sampled(12)
@@ -17,7 +17,7 @@ from tests.nn.optimizers.training import WRAPPERS, bases, bits, close, data, mad
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_and_its_scaler(wrapper, base, dtype):
     def trained(scale, inside):
-        model, loss, optimizer = made(wrapper, base, dtype=torch.float32)
+        model, loss, optimizer = set_up(wrapper, base, dtype=torch.float32)
         scaler = torch.amp.GradScaler("cpu", init_scale=scale)
         for x, y in data(3, dtype=torch.float32):
             optimizer.zero_grad()
@@ -33,7 +33,7 @@ def test_autocast_and_its_scaler(wrapper, base, dtype):
         return bits(model)
 
     kinds = []
-    model, loss, optimizer = made(wrapper, base, dtype=torch.float32)
+    model, loss, optimizer = set_up(wrapper, base, dtype=torch.float32)
     model[0].register_forward_hook(lambda m, a, out: kinds.append(out.dtype))
     with torch.autocast("cpu", dtype=dtype):
         value = loss(model(data(1, dtype=torch.float32)[0][0]), data(1, dtype=torch.float32)[0][1])
@@ -56,7 +56,7 @@ def test_an_infinite_gradient_skips_the_step_and_what_it_recorded(wrapper):
         scaler.update()
 
     batches = data(2)
-    model, loss, optimizer = made(wrapper)
+    model, loss, optimizer = set_up(wrapper)
     scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
     before, generator = bits(model), copy.deepcopy(optimizer.state_dict())
     step(optimizer, scaler, model, loss, batches[0][0], batches[0][1] * torch.inf)
@@ -65,7 +65,7 @@ def test_an_infinite_gradient_skips_the_step_and_what_it_recorded(wrapper):
     if hasattr(optimizer, "generator"):
         optimizer.load_state_dict(generator)
     step(optimizer, scaler, model, loss, *batches[1])
-    fresh, loss, optimizer = made(wrapper)
+    fresh, loss, optimizer = set_up(wrapper)
     step(optimizer, torch.amp.GradScaler("cpu", init_scale=128.0), fresh, loss, *batches[1])
     assert same(bits(model), bits(fresh))
     assert not same(before, bits(model))
@@ -110,7 +110,7 @@ def test_unscaling_before_the_step_is_refused_with_advice_that_works():
 
     norms = []
     (x, y), *_ = data(1)
-    model, loss, optimizer = made("SAM")
+    model, loss, optimizer = set_up("SAM")
     scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
     scaler.scale(loss(model(x), y)).backward()
     scaler.unscale_(optimizer)
@@ -127,7 +127,7 @@ def test_unscaling_before_the_step_is_refused_with_advice_that_works():
 @pytest.mark.parametrize("wrapper", ["SAM", "PerExampleSAM", "NoiseInjection", "TwoPoint"])
 def test_clipping_in_a_hook_clips_the_gradient_that_is_used(wrapper):
     batches, most = data(3), 0.01
-    model, loss, optimizer = made(wrapper)
+    model, loss, optimizer = set_up(wrapper)
     plain, norms, sizes = torch.optim.SGD(model.parameters(), lr=1.0), [], []
     optimizer = WRAPPERS[wrapper](plain, model, loss)
     plain.register_step_pre_hook(lambda *_: norms.append(float(nn.utils.clip_grad_norm_(model.parameters(), most))))

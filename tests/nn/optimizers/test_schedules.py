@@ -7,7 +7,7 @@ from torch.optim import lr_scheduler, swa_utils
 
 import flatmin.nn as fnn
 from flatmin.errors import InputError
-from tests.nn.optimizers.training import BASES, REPLAYING, data, made, mlp, train, wrappers
+from tests.nn.optimizers.training import BASES, REPLAYING, data, mlp, set_up, train, wrappers
 
 SCHEDULERS = {
     "StepLR": lambda o: lr_scheduler.StepLR(o, 2, 0.5),
@@ -51,7 +51,7 @@ def test_every_scheduler_moves_it_as_it_moves_the_optimizer_within(scheduler):
 
 
 def test_a_plateau_scheduler_too():
-    model, loss, optimizer = made("SAM")
+    model, loss, optimizer = set_up("SAM")
     schedule = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
     for value in (1.0, 1.0, 1.0):
         train(model, loss, optimizer, data(1))
@@ -62,9 +62,9 @@ def test_a_plateau_scheduler_too():
 @wrappers
 def test_averages_are_those_of_torch(wrapper):
     if wrapper == "PerExampleSAM":
-        model, loss, optimizer = made(wrapper)
+        model, loss, optimizer = set_up(wrapper)
     else:
-        model, loss, optimizer = made(wrapper, norm=True)
+        model, loss, optimizer = set_up(wrapper, norm=True)
     average = swa_utils.AveragedModel(model)
     seen = []
     for batch in data(3):

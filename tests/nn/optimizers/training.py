@@ -34,7 +34,7 @@ def mlp(*, dropout=0.0, norm=False, dtype=torch.float64, seed=0):
     return nn.Sequential(*layers, nn.Linear(6, 2)).to(dtype)
 
 
-def made(wrapper, base="SGD", loss=None, **options):
+def set_up(wrapper, base="SGD", loss=None, **options):
     model, loss = mlp(**options), loss or nn.MSELoss()
     return model, loss, WRAPPERS[wrapper](BASES[base](model.parameters()), model, loss)
 

@@ -162,7 +162,7 @@ def test_an_image_that_differs_shows_where(page) -> None:
 def test_a_matrix_of_higher_rank_is_no_signal(page) -> None:
     instance = phase_retrieval.sample(6, 1, 50, real=True)
     U = np.random.default_rng(0).standard_normal((6, 2))
-    for factors, said in (((U,), "has rank 2, so it is no signal's alone"), ((U[:, :0],), "It is zero.")):
+    for factors, said in (((U,), "has rank 2, so it does not belong to a single signal"), ((U[:, :0],), "It is zero.")):
         solution = made(instance.problem, factors)
         assert said in check(page(context_of(instance.problem, solution, family=phase_retrieval.FAMILY)))
 

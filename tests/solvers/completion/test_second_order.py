@@ -2,23 +2,11 @@
 
 import numpy as np
 
-import flatmin as fm
 from flatmin._core.limits import Clock
 from flatmin.solvers.completion.regularised_cells import RegularisedCells
 from flatmin.solvers.completion.second_order import newton_steps
 from flatmin.solvers.task import Task
-
-
-def _problem(seed=0, shape=(30, 22), m=330, weighted=False, repeated=True):
-    """Return noisy entries of a matrix of rank three, some seen twice, one row and one column never."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((shape[0], 3)) @ rng.standard_normal((3, shape[1]))
-    rows, cols = rng.integers(1, shape[0], m), rng.integers(0, shape[1] - 1, m)
-    if not repeated:
-        rows, cols = np.divmod(np.unique(rows * shape[1] + cols), shape[1])
-    weights = rng.uniform(0.5, 2, len(rows)) if weighted else None
-    A = fm.measurements.Entries(rows, cols, shape, weights)
-    return fm.Problem(A, A.forward(X) + 0.3 * rng.standard_normal(len(rows)))
+from tests.solvers.completion.test_alternating import _problem
 
 
 def test_newton_ends_at_a_small_gradient():

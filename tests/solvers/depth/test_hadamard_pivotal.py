@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-
-
-def regression(m, n, depth, *, seed=0, noise=0.3):
-    rng = np.random.default_rng(seed)
-    A, x = rng.standard_normal((m, n)), np.zeros(n)
-    A[:, -1] *= 5
-    x[:3] = 3, -2, 1
-    return fm.Problem(fm.measurements.Dense(A), A @ x + noise * rng.standard_normal(m), fm.Hadamard(depth)), A, x
+from tests.solvers.depth.test_depth_noise import regression
 
 
 def test_noise_of_unknown_level():

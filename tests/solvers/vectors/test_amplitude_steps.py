@@ -5,24 +5,13 @@ from itertools import pairwise
 import numpy as np
 
 from flatmin._core.limits import Clock
-from flatmin.measurements import RankOne
 from flatmin.solvers.vectors.amplitude_steps import Search, descend
-
-
-def draw(rng, shape, dtype):
-    X = rng.standard_normal(shape)
-    return X + 1j * rng.standard_normal(shape) if dtype is complex else X
-
-
-def instance(d, m, r, dtype, seed=0):
-    rng = np.random.default_rng(seed)
-    A, S = RankOne(draw(rng, (m, d), dtype)), draw(rng, (d, r), dtype)
-    return A, S, A.forward_factors(S, S)
+from tests.solvers.vectors.instances import draw, measured
 
 
 def test_steps_go_down_the_quartic():
     """Each step leaves a smaller misfit than any nearby length would, and the misfit never rises."""
-    A, _, b = instance(15, 60, 2, complex)
+    A, _, b = measured(15, 60, 2, complex)
     search = Search(A, b / np.sqrt(np.mean(b**2)), np.ones(60), Clock(), 15)
     point = search.at(draw(np.random.default_rng(3), (15, 2), complex) / 5)
     misfits = [point.misfit]

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 
 from flatmin.solvers.vectors.margin_ascent import _constraints
-
-
-def draw(rng, shape, dtype):
-    X = rng.standard_normal(shape)
-    return X + 1j * rng.standard_normal(shape) if dtype is complex else X
+from tests.solvers.vectors.instances import draw
 
 
 @pytest.mark.parametrize("dtype", [float, complex])

@@ -8,22 +8,7 @@ from flatmin._core.limits import Clock
 from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.solvers.vectors.another_interpolant import another_interpolant
 from flatmin.solvers.vectors.interpolation import _lowest, interpolate
-
-
-def draw(rng, shape, dtype):
-    X = rng.standard_normal(shape)
-    return X + 1j * rng.standard_normal(shape) if dtype is complex else X
-
-
-def instance(d, m, r, dtype, seed=0):
-    rng = np.random.default_rng(seed)
-    A, S = RankOne(draw(rng, (m, d), dtype)), draw(rng, (d, r), dtype)
-    return A, S, A.forward_factors(S, S)
-
-
-def distance(U, S):
-    X, Y = U @ U.conj().T, S @ S.conj().T
-    return np.linalg.norm(X - Y) / np.linalg.norm(Y)
+from tests.solvers.vectors.instances import distance, draw, measured
 
 
 def octanary(rng, *shape):
@@ -36,7 +21,7 @@ def octanary(rng, *shape):
 )
 def test_recovers_the_truth_at_its_rank_to_rounding(d, m, r, dtype):
     for seed in range(3):
-        A, S, b = instance(d, m, r, dtype, seed)
+        A, S, b = measured(d, m, r, dtype, seed)
         found = interpolate(A, b, clock=Clock())
         assert found.converged
         assert not found.optimal_misfit
@@ -48,14 +33,14 @@ def test_recovers_the_truth_at_its_rank_to_rounding(d, m, r, dtype):
 
 @pytest.mark.parametrize("width", [1, 3, 8])
 def test_the_rank_does_not_depend_on_the_width_of_the_start(width):
-    A, S, b = instance(30, 240, 2, float)
+    A, S, b = measured(30, 240, 2, float)
     found = interpolate(A, b, clock=Clock(), width=width)
     assert found.U.shape[1] == 2
     assert distance(found.U, S) < 1e-12
 
 
 def test_vectors_of_different_lengths():
-    A, S, b = instance(30, 150, 1, float)
+    A, S, b = measured(30, 150, 1, float)
     lengths = 10.0 ** np.random.default_rng(1).uniform(-1, 1, 150)
     found = interpolate(A.weighted(lengths), lengths * b, clock=Clock())
     assert distance(found.U, S) < 1e-10
@@ -84,7 +69,7 @@ def test_coded_diffraction_with_unseen_pixels():
 
 
 def test_extreme_scales_of_the_data():
-    A, S, b = instance(20, 100, 1, float)
+    A, S, b = measured(20, 100, 1, float)
     for scale in (1e-250, 1e-100, 1e100, 1e250):
         found = interpolate(A, scale * b, clock=Clock())
         assert found.converged
@@ -94,7 +79,7 @@ def test_extreme_scales_of_the_data():
 @pytest.mark.parametrize("dtype", [float, complex])
 def test_misfit_is_the_least_squares_optimum_of_all_semidefinite_matrices(dtype):
     """Referee: cvxpy."""
-    A, _, b = instance(6, 40, 1, dtype)
+    A, _, b = measured(6, 40, 1, dtype)
     b = b + 0.3 * np.sqrt(np.mean(b**2)) * np.random.default_rng(1).standard_normal(40)
     X = cp.Variable((6, 6), hermitian=True) if dtype is complex else cp.Variable((6, 6), PSD=True)
     real = cp.real if dtype is complex else lambda value: value
@@ -107,7 +92,7 @@ def test_misfit_is_the_least_squares_optimum_of_all_semidefinite_matrices(dtype)
 
 
 def test_negative_intensities_are_never_fitted_and_never_nan():
-    A, _, b = instance(20, 80, 1, float)
+    A, _, b = measured(20, 80, 1, float)
     found = interpolate(A, -b, clock=Clock())
     assert found.U.shape == (20, 0)
     assert found.residual == 1
@@ -121,7 +106,7 @@ def test_negative_intensities_are_never_fitted_and_never_nan():
 
 def test_a_misfit_is_not_called_least_before_it_is():
     """Negative control: stopped early or held at too small a rank, nothing is proved."""
-    A, _, b = instance(20, 150, 3, float)
+    A, _, b = measured(20, 150, 3, float)
     short = interpolate(A, b, clock=Clock(max_iter=2))
     assert not short.converged
     assert not short.optimal_misfit
@@ -141,7 +126,7 @@ def test_zero_data():
 
 
 def test_limits_history_and_callback():
-    A, _, b = instance(20, 80, 1, float)
+    A, _, b = measured(20, 80, 1, float)
     seen, clock = [], Clock()
     found = interpolate(A, b, clock=clock, callback=seen.append)
     assert clock.iterations == len(seen) == len(found.history["residual"]) == found.history["iteration"][-1]
@@ -151,7 +136,7 @@ def test_limits_history_and_callback():
 
 
 def test_starting_from_the_solution_takes_no_search():
-    A, S, b = instance(20, 80, 1, float)
+    A, S, b = measured(20, 80, 1, float)
     clock = Clock()
     found = interpolate(A, b, clock=clock, start=S)
     assert clock.iterations <= 1

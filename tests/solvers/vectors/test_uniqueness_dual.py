@@ -5,42 +5,12 @@ import numpy as np
 import pytest
 
 from flatmin._core.limits import Clock
-from flatmin.linalg.metric import Metric
 from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.solvers.vectors import uniqueness_dual as module
 from flatmin.solvers.vectors.another_interpolant import another_interpolant
 from flatmin.solvers.vectors.complement import Complement
 from flatmin.solvers.vectors.uniqueness_dual import _margin, uniqueness_dual
-
-
-def draw(rng, shape, dtype):
-    X = rng.standard_normal(shape)
-    return X + 1j * rng.standard_normal(shape) if dtype is complex else X
-
-
-def instance(d, m, r, dtype, seed=0):
-    """Return a whitened measurement and a whitened factor."""
-    rng = np.random.default_rng(seed)
-    A, S = RankOne(draw(rng, (m, d), dtype)), draw(rng, (d, r), dtype)
-    D = Metric.root(A.gram_diagonals()[0] / m)
-    return A.congruence(D.power(-1), D.power(-1)), D @ S
-
-
-def coded(h, w, count, seed=0):
-    rng = np.random.default_rng(seed)
-    shape = (count, h, w)
-    masks = rng.choice([1, -1, 1j, -1j], shape) * rng.choice([np.sqrt(0.5), np.sqrt(3)], shape, p=[0.8, 0.2])
-    A = CodedDiffraction(masks)
-    D = A.metric()[0]
-    return A.congruence(D.power(-1), D.power(-1)), D @ draw(rng, (h * w, 1), complex)
-
-
-def dense_margin(A, dual, U):
-    """The smallest eigenvalue on the complement of U, and the residual on U, with plain NumPy."""
-    W = A.adjoint(dual)
-    N = np.linalg.qr(U, mode="complete")[0][:, U.shape[1] :]
-    values = np.linalg.eigvalsh(N.conj().T @ W @ N)
-    return values[0], values.mean(), np.linalg.norm(W @ U) / np.linalg.norm(U)
+from tests.solvers.vectors.instances import coded, dense_margin, draw, whitened
 
 
 @pytest.mark.sampled(3)
@@ -50,7 +20,7 @@ def dense_margin(A, dual, U):
 )
 def test_a_proof_is_found_and_holds(d, m, r, dtype):
     for seed in range(3):
-        A, U = instance(d, m, r, dtype, seed)
+        A, U = whitened(d, m, r, dtype, seed)
         dual = uniqueness_dual(A, U)
         smallest, mean, residual = dense_margin(A, dual, U)
         assert smallest > 0.02
@@ -78,7 +48,7 @@ def best_margin(A, U):
 def test_the_margin_is_half_of_the_best_or_more(m, dtype):
     """Where the best margin is positive a proof is found; where it is not, none is claimed."""
     for seed in range(2):
-        A, U = instance(8, m, 1, dtype, seed)
+        A, U = whitened(8, m, 1, dtype, seed)
         best = best_margin(A, U)
         dual = uniqueness_dual(A, U)
         if best < 1e-4:
@@ -89,7 +59,7 @@ def test_the_margin_is_half_of_the_best_or_more(m, dtype):
 
 def test_below_the_threshold_there_is_another_solution_and_no_proof():
     for seed in range(3):
-        A, U = instance(20, 30, 1, float, seed)
+        A, U = whitened(20, 30, 1, float, seed)
         b = A.forward_factors(U, U)
         assert another_interpolant(A, b, U, clock=Clock(), seed=seed) is not None
         assert uniqueness_dual(A, U) is None
@@ -110,7 +80,7 @@ def test_a_solution_in_the_middle_of_others_has_no_proof():
 
 def test_perturbed_duals_never_pass():
     """Moved by more than the margin allows, λ loses either semidefiniteness or the zero on U."""
-    A, U = instance(15, 45, 1, float)
+    A, U = whitened(15, 45, 1, float)
     dual = uniqueness_dual(A, U)
     rng = np.random.default_rng(1)
     for _ in range(200):
@@ -158,15 +128,15 @@ def test_pixels_that_no_mask_sees_do_not_count():
 
 
 def test_degenerate_ranks():
-    A, U = instance(6, 40, 2, float)
+    A, U = whitened(6, 40, 2, float)
     nothing = uniqueness_dual(A, U[:, :0])
     assert np.linalg.eigvalsh(A.adjoint(nothing))[0] > 0.5
     assert np.all(uniqueness_dual(A, np.eye(6)) == 0)
-    few, V = instance(6, 7, 1, float)
+    few, V = whitened(6, 7, 1, float)
     assert uniqueness_dual(few, V) is None
 
 
 def test_time_limit_and_seed():
-    A, U = instance(30, 100, 1, float)
+    A, U = whitened(30, 100, 1, float)
     np.testing.assert_array_equal(uniqueness_dual(A, U, seed=3), uniqueness_dual(A, U, seed=3))
     uniqueness_dual(A, U, time_limit=0)

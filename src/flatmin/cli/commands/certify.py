@@ -1,6 +1,4 @@
-"""``flatmin certify`` and ``flatmin flatness``: the quality of a solution, whoever made it."""
-
-from __future__ import annotations
+"""``flatmin certify`` and ``flatmin flatness``: the quality of a solution from any program."""
 
 import sys
 import threading
@@ -20,7 +18,7 @@ from flatmin.report.words import judgement
 
 __all__ = ["certify", "flatness"]
 
-#: What takes longer than so many seconds is announced.
+#: Seconds after which a long computation is announced.
 PATIENCE = 2.0
 
 
@@ -41,7 +39,7 @@ def certify(file: ProblemFile, solution: Path, json: bool, deterministic: bool, 
 
 @contextmanager
 def _announced(text: str, wanted: bool) -> Iterator[None]:
-    """Say on stderr what is being done if it takes long."""
+    """Print the text on stderr if the block takes longer than `PATIENCE`."""
     timer = threading.Timer(PATIENCE, print, (text,), {"file": sys.stderr, "flush": True})
     timer.daemon = True
     if wanted:
@@ -57,7 +55,7 @@ def flatness(file: ProblemFile, solution: Path, json: bool) -> int:
     problem, saved = _read(file, solution)
     if saved.factors is None:
         expected = " and ".join(problem.parametrization.names)
-        raise InputError(f"{solution} has no factors, expected {expected}: flatness belongs to factors")
+        raise InputError(f"{solution} has no factors, expected {expected}: flatness is a property of factors")
     fields = vars(flatmin.flatness(problem, saved.factors))
     if json:
         print(as_json(fields))

@@ -1,6 +1,4 @@
-"""``flatmin generate``: a random problem whose answer is known."""
-
-from __future__ import annotations
+"""``flatmin generate``: write a random problem whose solution is known."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,15 +18,15 @@ from flatmin.formats.image import read_grey
 
 __all__ = ["Request", "run"]
 
-#: The models that an option belongs to.
+#: The family of each option that only one family has.
 BELONGS_TO = {"corruption": "robust-pca", "real": "phase-retrieval"}
-#: Masks for a picture, where the user does not say how many.
+#: Default number of masks for a picture.
 MASKS = 8
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user typed, None or False where nothing.
+    """The arguments and options of ``flatmin generate``; None or False if not typed.
 
     Attributes
     ----------
@@ -37,15 +35,15 @@ class Request:
     out : Path
         The file to write.
     shape, rank : str or None
-        Numbers with commas between them.
+        Numbers separated by commas.
     dimension, measurements, masks : int or None
-        How large the unknown is, and what to measure.
+        The size of the unknown, and the numbers of measurements and of masks.
     image : Path or None
-        A picture to measure.
+        A picture whose diffraction patterns are computed.
     noise, seed : float, int
         As for `Family.sample`.
     extras : dict
-        Arguments that belong to one model's `sample`.
+        Arguments that only one family's `sample` has.
     """
 
     family: str
@@ -83,10 +81,10 @@ def run(request: Request) -> int:
 
 
 def _drawn(model: Family, request: Request) -> Instance:
-    """Return a random instance of the usual size, as far as the user does not say otherwise."""
+    """Return a random instance; sizes that were not typed are the usual ones."""
     exclusive(shape=request.shape, dimension=request.dimension)
     if request.masks is not None:
-        raise InputError("--masks goes with --image, found no image")
+        raise InputError("--masks needs --image, found no image")
     shape, rank, usual = model.usual.shape, model.usual.rank, model.usual
     if request.dimension is not None:
         shape = request.dimension, request.dimension
@@ -106,14 +104,14 @@ def _extras(model: Family, request: Request) -> dict[str, Any]:
     typed = {name: value for name, value in request.extras.items() if value is not None and value is not False}
     for name in typed:
         if name not in signature(model.sample).parameters:
-            raise InputError(f"--{name} goes with {BELONGS_TO[name]}, found {model.name}")
+            raise InputError(f"--{name} is for {BELONGS_TO[name]}, found {model.name}")
     return typed
 
 
 def _measured(model: Family, request: Request, image: Path) -> Instance:
     """Return the measurements of a picture."""
     if model.from_picture is None:
-        raise InputError(f"--image goes with phase-retrieval, found {model.name}")
+        raise InputError(f"--image is for phase-retrieval, found {model.name}")
     for name in ("shape", "dimension", "rank", "measurements"):
         exclusive(**{"image": image, name: getattr(request, name)})
     for name, value in request.extras.items():

@@ -1,7 +1,5 @@
 """``flatmin race``: train by many algorithms, and compare them with the certified flattest value."""
 
-from __future__ import annotations
-
 import csv
 import math
 import os

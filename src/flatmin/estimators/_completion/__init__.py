@@ -1,1 +1,1 @@
-"""What the estimators of completion share: tables, labels, offsets, held-out cells."""
+"""Parts of the completion estimators: tables, ids, offsets and held-out cells."""

@@ -1,6 +1,4 @@
-"""What completion estimators share: reading tables and triples, fitting, filling holes and predicting."""
-
-from __future__ import annotations
+"""Completer: the base class of completion estimators, for tables and for triples."""
 
 from abc import abstractmethod
 from dataclasses import replace
@@ -39,14 +37,14 @@ __all__ = ["Completer"]
 
 
 class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
-    """An estimator that fills holes of a table, or predicts values of pairs of ids.
+    """An estimator that fills missing cells of a table, or predicts values of pairs of ids.
 
     A subclass has the parameters input, offsets, offset_alpha, scale, missing_values, add_indicator,
-    keep_empty_features, max_rank, tol, max_iter, random_state and verbose, and says what is fitted to observed cells.
+    keep_empty_features, max_rank, tol, max_iter, random_state and verbose, and defines the fit to observed cells.
     """
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit offsets and matrix to what is observed.
+        """Fit offsets and matrix to the observed cells.
 
         Parameters
         ----------
@@ -55,8 +53,8 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         y : array_like, shape (m,), with triples
             The values; ignored for tables.
         sample_weight : array_like, shape (n,) or (m,), optional
-            How much the squared residuals of each row of X count. Where strengths are given as numbers a row of weight
-            2 is like two rows.
+            Weights of the squared residuals of each row of X. If strengths are numbers, a row of weight 2 counts
+            like two rows.
 
         Returns
         -------
@@ -65,7 +63,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If X, y or a parameter cannot be used; the sentence says why.
+            If X, y or a parameter cannot be used.
         """
         is_table = self._is_table()
         strengths = Strengths.named(self.offsets, self.offset_alpha, is_table)
@@ -89,7 +87,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Any) -> Array:
-        """Return a table with its holes filled; observed cells stay as they are.
+        """Return a table with its missing cells filled; observed cells stay unchanged.
 
         Parameters
         ----------
@@ -109,11 +107,11 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return np.hstack([filled, holes(X)[:, self._holed].astype(X.dtype)]) if self.add_indicator else filled
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
-        """Return ``fit(X).transform(X)``: the training table with its holes filled."""
+        """Return ``fit(X).transform(X)``: the training table with its missing cells filled."""
         return np.asarray(self.fit(X, y, **fit_params).transform(X))
 
     def predict(self, X: Any, columns: Any = None) -> Array:
-        """Return what the model says of cells, observed or not.
+        """Return the values of the model for cells, observed or not.
 
         Parameters
         ----------
@@ -186,7 +184,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
 
     @abstractmethod
     def _completed(self, cells: Observations) -> Completed:
-        """Return what is fitted to cells."""
+        """Return the fit to cells."""
 
     def _settings(self, callback: Any) -> Settings:
         power = getattr(self, "metric_power", 1.0)
@@ -194,7 +192,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return Settings(power, self.max_rank, self.tol, self.max_iter, self._seed(), callback, stop)
 
     def _keep_fit(self, found: Completed) -> None:
-        """Set the attributes that a fit has."""
+        """Set the attributes of a fit."""
         self._rows, self.offsets_, self.relaxation_ = found.rows, found.offsets, found.relaxation
         self._factors = found.factors
         self.alpha_ = regularization(float(found.solution.settings["alpha"]), found.problem.shape)
@@ -222,7 +220,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return self.input == "table"
 
     def _was_table(self) -> bool:
-        """Return what was fitted, if it is still what ``input`` says."""
+        """Return whether a table was fitted, or raise `InputError` if ``input`` has changed since."""
         if self._is_table() != hasattr(self, "mean_"):
             raise InputError(f"input is {self.input!r} and was not when this was fitted, expected another fit")
         return self._is_table()
@@ -301,20 +299,20 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return i, j
 
     def _inside(self, X: Any) -> Any:
-        """Return the observed cells of a checked table in the units of the fit, but those of columns without a fit."""
+        """Return the observed cells of a checked table in the units of the fit, except in columns without a fit."""
         cells = observed(X)
         if len(self._empty):
             cells, _ = weighted(cells, np.isin(cells.indices, self._empty, invert=True).astype(float))
         return self._units.cells(cells)
 
     def _less_offsets(self, cells: Any) -> Any:
-        """Return cells without the constant and the offsets of their columns."""
+        """Return cells minus the constant and the offsets of their columns."""
         left = cells.copy()
         left.data = cells.data - self.offsets_.constant - self.offsets_.columns[cells.indices]
         return left
 
     def _modelled(self, X: Any) -> Array:
-        """Return what the model says of all cells of a checked table."""
+        """Return the values of the model for all cells of a checked table."""
         require(3.0 * 8 * X.shape[0] * X.shape[1], "the completed table")
         factors, own = self._rows.fit(self._less_offsets(self._inside(X)))
         z = factors @ self.column_factors_.T

@@ -1,6 +1,4 @@
-"""The choice of penalty and metric inside a regressor, by fitting it to the training samples of every fold."""
-
-from __future__ import annotations
+"""CrossValidated: the choice of penalty and metric of a regressor by cross-validation."""
 
 import copy
 from collections.abc import Callable
@@ -21,10 +19,10 @@ __all__ = ["CrossValidated"]
 
 
 class CrossValidated(MatrixRegressor):
-    """A mixin before a regressor: where that would solve, strength and metric power are chosen first.
+    """A mixin for regressors that chooses strength and metric power before the final solve.
 
-    In each fold the regressor itself is fitted to the training samples, with its centring, scaling and terms that are
-    not penalised, and predicts the others.
+    In each fold the regressor is fitted to the training samples, with its centring, scaling and unpenalised terms, and
+    predicts the others.
     """
 
     alphas: Any
@@ -46,7 +44,7 @@ class CrossValidated(MatrixRegressor):
         y : array_like, shape (m,)
             The responses.
         sample_weight : array_like, shape (m,), optional
-            How much each squared residual counts, up to a common factor, in fits and in errors.
+            Weights of the squared residuals, up to a common factor, in fits and in errors.
 
         Returns
         -------
@@ -147,7 +145,7 @@ class _Samples:
 
 
 class _Captured(Exception):
-    """Carries the problem that a regressor makes of its samples."""
+    """Carries the problem of a regressor out of its fit."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__()
@@ -156,7 +154,7 @@ class _Captured(Exception):
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """A regressor that is fitted to the training samples of a fold by a solver outside."""
+    """A regressor with the samples of a fold, to be fitted by a given solver."""
 
     regressor: CrossValidated
     samples: _Samples
@@ -178,7 +176,7 @@ class _Trial:
         raise InputError("the training samples of a fold determine nothing, expected more samples or fewer folds")
 
     def _residual(self, factors: Factors) -> Array:
-        """Return what a regressor with these factors leaves of the held-out samples, in units of their weights."""
+        """Return the weighted residuals of the held-out samples for these factors."""
         fitted, (X, y, _) = self._fitted(lambda problem, **_: factors), self.samples.take(self.held_out)
         left = fitted._predict(X) - y
         weight = self.samples.weight

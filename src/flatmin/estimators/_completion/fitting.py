@@ -1,6 +1,4 @@
-"""What is fitted to observed cells: at a given strength, at that of the noise, or at what predicts held-out cells."""
-
-from __future__ import annotations
+"""Fits to observed cells at a given strength, at that of the noise, or at the one that predicts held-out cells best."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,15 +22,15 @@ from flatmin.solvers.offsets.offsets import Offsets
 
 __all__ = ["Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
 
-#: A penalty this much above the strongest that leaves anything leaves nothing.
+#: Factor above the largest useful strength at which the matrix is surely zero.
 ABOVE = 1.001
-#: Settings that fits to a part of the cells share with the final one.
+#: Settings that fits to part of the cells share with the final fit.
 SHARED = ("metric_power", "max_rank", "max_iter", "seed")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Arguments of `flat_minimum` that concern every solve."""
+    """Arguments of `flat_minimum` for every solve."""
 
     metric_power: float
     max_rank: int | None
@@ -47,13 +45,13 @@ class Settings:
 
     @property
     def solver(self) -> dict[str, Any]:
-        """All but the metric and the rule that ends single solves."""
+        """All settings except the metric and the rule that ends a solve."""
         return {name: value for name, value in vars(self).items() if name not in ("metric_power", "stop")}
 
 
 @dataclass(frozen=True, eq=False)
 class Completed:
-    """A fit to observed cells, and what predicts by it.
+    """A fit to observed cells, and the model that predicts.
 
     Attributes
     ----------
@@ -114,7 +112,7 @@ class Completed:
 
 
 def _variance(cells: Observations, fit: OffsetFit, factors: Factors, offsets: Offsets) -> float | None:
-    """Return the variance of what a refit leaves; None where it has as many degrees of freedom as there are data."""
+    """Return the residual variance of a refit; None if it has as many degrees of freedom as there are data."""
     rank, shape = factors[0].shape[1], sum(int(np.count_nonzero(n)) for n in cells.entries.gram_diagonals())
     free = cells.entries.size - rank * (shape - rank) - fit.model.freedom
     left = fit.model.rest(cells.values, offsets).residual(factors)
@@ -122,7 +120,7 @@ def _variance(cells: Observations, fit: OffsetFit, factors: Factors, offsets: Of
 
 
 def regularization(alpha: float, shape: tuple[int, int]) -> float:
-    """Return the regParam of ALS-WR and Spark that a strength of the scaled trace is: ``2 alpha / √(d1 d2)``."""
+    """Return the regParam of ALS-WR and Spark for a strength of the scaled trace: ``2 alpha / √(d1 d2)``."""
     return 2 * alpha / float(np.sqrt(np.prod(shape)))
 
 
@@ -168,5 +166,5 @@ def fit_cells(cells: Observations, alpha: float | str, settings: Settings, start
 
 
 def plain(cells: Observations, solution: Solution) -> OffsetFit:
-    """Return a solution of the cells' own problem with its offsets."""
+    """Return a solution of the problem of these cells with its offsets."""
     return OffsetFit(cells.model, cells.problem, solution, cells.offsets(solution.factors))

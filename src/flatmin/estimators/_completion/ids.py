@@ -1,6 +1,4 @@
-"""Names of rows and columns, as users have them: numbers, strings or dates, in arrays, lists and data frames."""
-
-from __future__ import annotations
+"""PairIds: the ids of rows and columns, which are numbers, strings or dates in arrays, lists and data frames."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,15 +10,15 @@ from flatmin.errors import InputError
 
 __all__ = ["PairIds"]
 
-#: Up to here floating-point numbers tell all whole numbers apart.
+#: Largest size up to which all whole numbers are distinct floating-point numbers.
 WHOLE = 2.0**53
-#: How kinds of arrays are called.
+#: Names of the kinds of arrays in messages.
 KINDS = {"i": "numbers", "f": "numbers", "u": "numbers", "U": "strings", "M": "dates", "m": "durations"}
 
 
 @dataclass(frozen=True, eq=False)
 class PairIds:
-    """The rows and columns of a matrix by the names under which its entries are observed.
+    """The ids of the rows and columns of a matrix.
 
     Attributes
     ----------
@@ -43,12 +41,12 @@ class PairIds:
         return cls(*(np.unique(ids) for ids in _pairs(X)))
 
     def codes(self, X: Any) -> tuple[Array, Array]:
-        """Return the positions (n,) of the rows and of the columns of pairs (n, 2); −1 for ids that are not known.
+        """Return the positions (n,) of the rows and of the columns of pairs (n, 2); −1 for unknown ids.
 
         Raises
         ------
         InputError
-            If ids are missing, or of another kind than the known ones, such as strings in place of numbers.
+            If ids are missing, or of another kind than the known ones, such as strings instead of numbers.
         """
         rows, columns = _pairs(X)
         return _positions(self.row_ids, rows, 0), _positions(self.column_ids, columns, 1)
@@ -72,7 +70,7 @@ def _pairs(X: Any) -> tuple[Array, Array]:
 
 
 def _table(X: Any) -> Array:
-    """Return pairs as an array, in which numbers beside strings stay numbers."""
+    """Return pairs as an array that keeps numbers as numbers if there are strings too."""
     if isinstance(X, np.ndarray):
         return X
     try:
@@ -99,7 +97,7 @@ def _sortable(ids: Array, place: int) -> Array:
 
 
 def _of_one_kind(ids: Array, place: int) -> Array:
-    """Return Python objects as an array of one kind, if they are of one."""
+    """Return Python objects as an array of one kind if they have one."""
     if any(i is None or type(i).__name__ in ("NAType", "NaTType") or (isinstance(i, float) and i != i) for i in ids):
         raise _missing(place)
     for kind, dtype in ((str, str), (int | float | np.number | np.bool_, None), (np.datetime64, None)):
@@ -118,7 +116,7 @@ def _of_one_kind(ids: Array, place: int) -> Array:
 
 
 def _kind(ids: Array) -> str:
-    """Return how a kind of ids is called."""
+    """Return the name of a kind of ids."""
     return "numbers" if isinstance(ids[0], int | float) else KINDS.get(ids.dtype.kind, type(ids[0]).__name__)
 
 
@@ -127,7 +125,7 @@ def _missing(place: int) -> InputError:
 
 
 def _positions(known: Array, ids: Array, place: int) -> Array:
-    """Return where ids stand among the known ones, −1 where they don't."""
+    """Return the positions of ids among the known ones, −1 for unknown ids."""
     kinds = [_kind(array) for array in (known, ids)]
     if kinds[0] != kinds[1]:
         raise InputError(f"column {place} of X holds {kinds[1]}, expected {kinds[0]} as in fit")

@@ -1,6 +1,4 @@
-"""Tables as users have them: whatever stands for a hole becomes NaN, and what is no number is refused by name."""
-
-from __future__ import annotations
+"""Marks of missing cells in tables of many libraries, which become NaN; text that is no number is refused."""
 
 import datetime as dt
 from typing import Any
@@ -16,10 +14,10 @@ DATES = (dt.date, dt.timedelta, np.datetime64, np.timedelta64)
 
 
 def marked(X: Any, missing_values: Any) -> Any:
-    """Return a table in which missing cells are NaN, whatever stood for them; frames keep their columns.
+    """Return a table in which all missing cells are NaN; data frames keep their columns.
 
-    ``missing_values`` may be NaN, None, pandas' NA, a number or a string. What is NaN or None is missing in any case,
-    and so is what a masked array masks.
+    ``missing_values`` may be NaN, None, pandas' NA, a number or a string. NaN, None and masked
+    cells of a masked array are always missing.
 
     Raises
     ------
@@ -55,20 +53,20 @@ def marked(X: Any, missing_values: Any) -> Any:
 
 
 def _unmasked(X: Any) -> Array:
-    """Return a masked array with NaN where it is masked."""
+    """Return a masked array with NaN in masked cells."""
     kind = X.dtype.kind
     return np.asarray(X.astype(float if kind in "biu" else X.dtype if kind in "fc" else object).filled(np.nan))
 
 
 def _sparse(X: Any, missing_values: Any) -> Any:
-    """Return a sparse table with NaN where the mark is stored."""
+    """Return a sparse table with NaN in stored cells that equal the mark."""
     X = X.tocsr().astype(float, copy=True)
     X.data[X.data == missing_values] = np.nan
     return X
 
 
 def _frame(X: Any, missing_values: Any, unmarked: bool) -> Any:
-    """Return a frame of pandas with NaN for holes; objects stay objects."""
+    """Return a data frame of pandas with NaN in missing cells; objects stay objects."""
     kinds = [dtype.kind for dtype in X.dtypes]
     for j, kind in enumerate(kinds):
         if kind in "mM":
@@ -84,7 +82,7 @@ def _frame(X: Any, missing_values: Any, unmarked: bool) -> Any:
 
 
 def _by_column(X: Any, missing_values: Any) -> Any:
-    """Return a frame of another library, such as polars, with NaN where the mark stands."""
+    """Return a data frame of another library, such as polars, with NaN in missing cells."""
     columns = {}
     for name in X.columns:
         column = np.asarray(X[name].to_numpy())
@@ -98,7 +96,7 @@ def _by_column(X: Any, missing_values: Any) -> Any:
 
 
 def _number_like(column: Array, name: str) -> Array:
-    """Return a column with NaN for None and pandas' NA, or raise `InputError` where it has text that is no number."""
+    """Return a column with NaN for None and pandas' NA, or raise `InputError` for text that is no number."""
     if column.dtype.kind not in "OUS":
         return column
     column = column.astype(object)

@@ -1,4 +1,4 @@
-"""Observed cells of a matrix with offsets: the problem they make, and those of a part of them."""
+"""Observations: observed cells of a matrix with offsets, and the problems of all or some of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
 __all__ = ["Observations", "Strengths"]
 
 
-#: Which offsets a name stands for: a constant, rows, columns.
+#: The offsets of each name: constant, rows, columns.
 KINDS = {
     "none": (False, False, False),
     "constant": (True, False, False),
@@ -30,7 +30,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Strengths:
-    """Which offsets there are and how many phantom observations of zero pull them there, as in `OffsetModel`."""
+    """The kinds of offsets, and the numbers of phantom observations that pull them to zero, as in `OffsetModel`."""
 
     constant: bool = False
     rows: Any = None
@@ -38,7 +38,7 @@ class Strengths:
 
     @classmethod
     def named(cls, offsets: Any, alpha: Any, is_table: bool) -> Self:
-        """Return what the parameters of `MatrixCompletion` say."""
+        """Return the strengths for the parameters of `MatrixCompletion`."""
         kind = ("columns" if is_table else "both") if isinstance(offsets, str) and offsets == "auto" else offsets
         if not isinstance(kind, str) or kind not in KINDS:
             raise InputError(f"offsets is {offsets!r}, expected 'auto', {', '.join(map(repr, KINDS))}")
@@ -59,7 +59,7 @@ class Strengths:
         return self.constant or self.rows is not None or self.columns is not None
 
     def over(self, weight: float) -> Strengths:
-        """Return the strengths where observations of the given weight count as one."""
+        """Return the strengths if observations of the given weight count as one."""
         rows, columns = (k if k is None or isinstance(k, str) else k / weight for k in (self.rows, self.columns))
         return Strengths(self.constant, rows, columns)
 
@@ -84,7 +84,7 @@ class Observations:
 
     @classmethod
     def from_cells(cls, cells: Any, weights: Array | None, strengths: Strengths) -> Self:
-        """Take what a sparse CSR array stores, with weights (nnz,) of mean 1; a cell may be stored more than once."""
+        """Return the stored cells of a sparse CSR array, with weights (nnz,) of mean 1; cells may be repeated."""
         rows = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
         roots = None if weights is None else np.sqrt(weights)
         return cls(Entries(rows, cells.indices, cells.shape, roots), cells.data, strengths)
@@ -103,7 +103,7 @@ class Observations:
 
     @property
     def cells(self) -> Problem:
-        """The problem of the cells as they are, by which they are dealt into folds."""
+        """The problem of the cells without offsets, for the folds."""
         return Problem(self.entries, self.values)
 
     def like(self, model: OffsetModel) -> Observations:
@@ -111,7 +111,7 @@ class Observations:
         return replace(self, strengths=Strengths(model.constant, model.rows, model.columns))
 
     def offsets(self, factors: Factors) -> Offsets:
-        """Return the offsets beside a matrix."""
+        """Return the offsets for a given matrix."""
         if not self.strengths.present:
             return Offsets(0.0, *(np.zeros(d) for d in self.entries.shape))
         plain = Entries(self.entries.rows, self.entries.cols, self.entries.shape)
@@ -122,7 +122,7 @@ class Observations:
         return replace(self, entries=self.entries.take(index), values=self.values[index])
 
     def pair(self, training: Array, held_out: Array) -> tuple[Problem, Problem]:
-        """Return the problem of some observations, and that of predicting others by its matrix and its offsets."""
+        """Return the problem of some observations, and that of predicting the others."""
         known, hidden = self.take(training), self.take(held_out)
         if not self.strengths.present:
             return known.problem, hidden.problem

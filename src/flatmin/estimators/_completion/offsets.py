@@ -1,6 +1,4 @@
-"""Fits with offsets at a given strength, exactly, or at the strength that follows from the noise."""
-
-from __future__ import annotations
+"""Joint fits of a matrix and offsets, exact, at a given strength, or at the strength of the noise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -118,18 +116,18 @@ def fit_with_offsets(
 
 
 def _beside(model: OffsetModel, values: Any, factors: Factors) -> Offsets:
-    """Return the offsets beside a matrix."""
+    """Return the offsets for a given matrix."""
     return model.fit(_without(model.entries, values, factors))
 
 
 def _without(entries: Entries, values: Any, factors: Factors) -> Array:
-    """Return values less a matrix."""
+    """Return values minus the entries of a matrix."""
     plain = Entries(entries.rows, entries.cols, entries.shape)
     return np.asarray(np.asarray(values, dtype=float) - plain.forward_factors(*factors))
 
 
 def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: dict[str, Any]) -> OffsetFit:
-    """Return the joint fit at the strength of the square-root rule, its refit, and the noise that is left."""
+    """Return the joint fit at the strength of the square-root rule, its refit, and the estimates of the noise."""
     if not (model.rows or model.columns) and model.freedom <= FEW * model.entries.size:
         problem = model.problem(values)
         solution = flat_minimum(problem, alpha="auto", **shared)
@@ -157,7 +155,7 @@ def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: 
 def _refitted(
     model: OffsetModel, values: Any, problem: Problem, solution: Solution, noise: Noise, max_iter: int | None
 ) -> OffsetFit:
-    """Return a joint fit with its refit, started at that of the noise."""
+    """Return a joint fit with its refit, which starts from that of the noise."""
     factors = refit(problem, replace(solution, factors=noise.refit), max_iter=max_iter)
     beside = _beside(model, values, factors)
     noise = _with_offsets(noise, solution.rank, factors, model.rest(values, beside).residual(factors), model.freedom)
@@ -165,7 +163,7 @@ def _refitted(
 
 
 def _start(problem: Problem, before: Solution | None) -> Solution | Factors | None:
-    """Return what a problem starts from: its dual fits as long as the same kinds of offsets are penalised."""
+    """Return the start of a problem. A dual vector fits if the same kinds of offsets are penalised."""
     if before is None or before.certificate.dual.size == problem.measurement.size:
         return before
     return before.factors
@@ -177,7 +175,7 @@ def _noise_of(solution: Solution) -> Noise:
 
 
 def _with_offsets(noise: Noise, penalised_rank: int, factors: Factors, residual: Array, freedom: float) -> Noise:
-    """Return the noise beside a joint refit: offsets have degrees of freedom, too."""
+    """Return the estimates of the noise with the degrees of freedom of the offsets."""
     m, taken = len(residual), noise.freedom + round(freedom)
     sigma = error = None
     if taken < m:

@@ -1,6 +1,4 @@
-"""Rows of a matrix from their observed entries, given the factors of its columns."""
-
-from __future__ import annotations
+"""RowModel: rows of a matrix from their observed entries, given the factors of its columns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,15 +13,15 @@ from flatmin.parametrizations.base import Factors
 
 __all__ = ["RowModel"]
 
-#: Normal equations are made for so many rows at once that they have about this many entries.
+#: Number of entries of the normal equations that are formed at a time.
 CHUNK = 4_000_000
-#: Directions that the observed entries of a row see this little, relatively, are not seen.
+#: Relative singular value below which the observed entries of a row do not determine a direction.
 BLIND = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class RowModel:
-    """Rows of a penalised solution ``X = L Rᵀ``, those that it was fitted to and others.
+    """The rows of a penalised solution ``X = L Rᵀ``, fitted or new.
 
     In factors that are balanced for ``D1^p X D2^p``, the penalised objective is
 
@@ -68,7 +66,7 @@ class RowModel:
     def from_fit(
         cls, entries: Entries, factors: Factors, alpha: float, power: float, offset: float | None = None
     ) -> Self:
-        """Return what factors that minimise loss + alpha · scaled trace, or nearly so, say of rows."""
+        """Return the row model of factors that minimise loss + alpha · scaled trace, at least nearly."""
         D1, D2 = (D.tempered(power) for D in entries.metric())
         _, s, V = svd_of_product(D1 @ factors[0], D2 @ factors[1])
         mean, (d1, d2) = float(np.mean(entries.gram_diagonals()[0])), entries.shape
@@ -77,7 +75,7 @@ class RowModel:
 
     @classmethod
     def drawn(cls, entries: Entries, factors: Factors, variance: float, offset: float | None = None) -> Self:
-        """Return what least-squares factors, and the variance of the noise they leave, say of rows."""
+        """Return the row model of least-squares factors with a given residual variance."""
         _, s, V = svd_of_product(*factors)
         return cls(V * (s / np.sqrt(np.count_nonzero(entries.gram_diagonals()[0]))), variance, 0.0, offset)
 
@@ -130,7 +128,7 @@ class RowModel:
 
 
 def _solved(gram: Array, penalty: Array, target: Array) -> Array:
-    """Return the ridge solutions, those of least norm where there is no penalty."""
+    """Return the ridge solutions; without a penalty those of least norm."""
     f = target.shape[1]
     if f == 0:
         return target

@@ -1,6 +1,4 @@
-"""How much of a penalty to keep for prediction, by cells that are held out."""
-
-from __future__ import annotations
+"""The share of the penalty that predicts held-out cells best."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,13 +21,13 @@ __all__ = ["Relaxation", "relaxation"]
 ONE_IN, FEWEST = 5, 20
 #: Shares of the penalty that are tried, as long as the error falls by this share of it; the gap of their solves.
 SHARES, FALL, COARSE = (1.0, 0.55, 0.3, 0.17, 0.1, 0.055, 0.03, 0.017, 0.01), 0.002, 1e-3
-#: A refit has so many Newton steps.
+#: Number of Newton steps of a refit.
 STEPS = 50
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """What predicts held-out cells best, among fits to the others.
+    """The fit that predicts held-out cells best.
 
     Attributes
     ----------
@@ -45,7 +43,7 @@ class Relaxation:
 
     @property
     def share(self) -> float | None:
-        """The share of the penalty that was chosen; None for "offsets" and "refit"."""
+        """The chosen share of the penalty; None for "offsets" and "refit"."""
         return None if self.chosen in ("offsets", "refit") else float(self.chosen)
 
 
@@ -103,6 +101,6 @@ def _squares(judge: Problem, factors: Factors) -> Array:
 
 
 def _refit(problem: Problem, solution: Solution, rank: int) -> Factors:
-    """Return the refit of a solution at a rank, or at its own if that is lower."""
+    """Return the refit of a solution at a rank, or at its own rank if that is lower."""
     L, R = solution.factors
     return refit(problem, replace(solution, factors=(L[:, :rank], R[:, :rank])), max_iter=STEPS)

@@ -1,6 +1,4 @@
-"""Tables with holes: what is observed in them, and the units of their columns."""
-
-from __future__ import annotations
+"""Tables with missing cells: their observed cells, and the units of their columns."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,15 +10,15 @@ from flatmin.errors import InputError
 
 __all__ = ["Units", "completed", "hidden", "holes", "in_rows", "observed", "weighted"]
 
-#: This share of the observed cells of a table is hidden to judge predictions by.
+#: Share of the observed cells of a table that is hidden to score predictions.
 HIDDEN = 0.2
 EPS = float(np.finfo(float).eps)
-#: Columns whose values differ by at most so many units of rounding are constant.
+#: Spread of a column, in units of rounding, up to which it counts as constant.
 ROUNDING = 40
 
 
 def observed(X: Any) -> Any:
-    """Return the cells of a table, dense with NaN or sparse, as a sparse CSR array that stores what is observed."""
+    """Return the observed cells of a table, dense with NaN or sparse, as a sparse CSR array."""
     from scipy.sparse import csr_array
 
     if hasattr(X, "tocsr"):
@@ -38,7 +36,7 @@ def observed(X: Any) -> Any:
 
 
 def in_rows(rows: Array, columns: Array, values: Array, shape: tuple[int, int]) -> tuple[Any, Array]:
-    """Return cells as a sparse CSR array, and the order in which they stand there; repeated cells are kept apart."""
+    """Return cells as a sparse CSR array, and their order in it; repeated cells are not added."""
     from scipy.sparse import csr_array
 
     order = np.lexsort((columns, rows))
@@ -55,9 +53,9 @@ def weighted(cells: Any, weights: Array) -> tuple[Any, Array]:
 
 
 def hidden(cells: Any) -> tuple[Any, tuple[Array, Array, Array]]:
-    """Return the observed cells that are left when a fifth is hidden, and rows, columns and values of the latter.
+    """Return four fifths of the observed cells, and the rows, columns and values of the hidden fifth.
 
-    The same cells are hidden whenever the same cells are observed.
+    The choice depends on the observed cells only.
     """
     chosen = np.random.default_rng(0).random(cells.nnz) < HIDDEN
     if not chosen.any() or chosen.all():
@@ -68,7 +66,7 @@ def hidden(cells: Any) -> tuple[Any, tuple[Array, Array, Array]]:
 
 
 def completed(X: Any, model: Array) -> Array:
-    """Return the model's table with the observed cells of X in place of its own."""
+    """Return the table of the model with the observed cells of X."""
     if not hasattr(X, "tocsr"):
         return np.where(np.isnan(X), model, X)
     cells = observed(X)
@@ -77,7 +75,7 @@ def completed(X: Any, model: Array) -> Array:
 
 
 def holes(X: Any) -> Array:
-    """Return where a table has no value, as booleans."""
+    """Return the positions of missing cells, as booleans."""
     if not hasattr(X, "tocsr"):
         return np.asarray(np.isnan(X))
     out, cells = np.ones(X.shape, dtype=bool), observed(X)
@@ -89,7 +87,7 @@ def holes(X: Any) -> Array:
 class Units:
     """Units in which columns are fitted: ``(x / unit − mean) / spread``.
 
-    The largest number of a column is divided out first, so that no square of it overflows.
+    The first division is by the largest number of a column, so that its square does not overflow.
 
     Attributes
     ----------
@@ -103,7 +101,7 @@ class Units:
 
     @classmethod
     def from_cells(cls, cells: Any, weights: Array | None, *, centred: bool, scaled: bool) -> Self:
-        """Measure the columns of a sparse CSR array of observed cells, each cell with its weight."""
+        """Return the units of the columns of a sparse CSR array of observed cells with weights."""
         d, columns = cells.shape[1], cells.indices
         unit, spread = np.ones(d), np.ones(d)
         if centred or scaled:
@@ -126,7 +124,7 @@ class Units:
 
     @property
     def scale(self) -> Array:
-        """What 1 stands for in the units of the table, shape (d,)."""
+        """The scale in the units of the table, shape (d,)."""
         return self.spread * self.unit
 
     def cells(self, cells: Any) -> Any:
@@ -144,7 +142,7 @@ class Units:
 
 
 def _means(values: Array, columns: Array, weights: Array | None, d: int) -> Array:
-    """Return the mean of every column; zero where it has no cell."""
+    """Return the mean of every column; zero for columns without cells."""
     total = np.bincount(columns, weights, d)
     sums = np.bincount(columns, values if weights is None else weights * values, d)
     return sums / np.where(total > 0, total, 1.0)

@@ -18,7 +18,4 @@ __all__ = [
     "save_figures",
     "sheet",
 ]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

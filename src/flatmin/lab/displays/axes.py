@@ -1,7 +1,5 @@
 """Common parts of displays: axes, legends, points with intervals."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Displays as PNG and SVG files for print, and as SVG inside HTML pages."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence

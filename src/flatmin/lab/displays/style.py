@@ -4,8 +4,6 @@ Displays use only colours from Matplotlib's settings, so that another style, suc
 of them. Lines differ in colour, dashes and markers, so that they also differ in grey; points differ in markers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Settings of an experiment in words: its grid, trials, machines and failures."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Sequence

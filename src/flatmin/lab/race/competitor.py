@@ -1,7 +1,5 @@
 """Competitor: a training algorithm in a race."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The rank correlation of flatness and error over the runs of a race."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

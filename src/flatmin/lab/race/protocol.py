@@ -1,7 +1,5 @@
 """Protocol: the rules of a race, in numbers and words."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

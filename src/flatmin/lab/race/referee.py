@@ -1,7 +1,5 @@
 """The referee: runs one competitor within its budget and observes the model at fixed gradient counts."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """RaceResult: the table of all runs, their trajectories, and the correlation of flatness and error."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

@@ -1,7 +1,5 @@
 """race: train one task by many algorithms with equal budgets and one referee."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping

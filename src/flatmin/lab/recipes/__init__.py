@@ -6,7 +6,4 @@ __all__ = ["find", "names", "register", "unregister"]
 
 names, find = RECIPES.names, RECIPES.find
 register, unregister = RECIPES.register, RECIPES.unregister
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """Exact fits that nobody chose: least squares over factors from random starts, apart from flatmin's own solvers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Recovery of random instances: draw an instance of a family, solve it, and compare with the truth."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from flatmin import families

@@ -1,7 +1,5 @@
 """Trained networks whose layers are rescaled against each other, with the measures of flatness before and after."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

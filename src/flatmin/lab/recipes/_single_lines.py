@@ -13,8 +13,6 @@ The largest ``(u_iᵀ a)² / aᵀ G (I − G)⁻¹ a`` is ``u_iᵀ G⁻¹ u_i �
 Then X is not flattest, for any other rows. A row that its cells do not determine has an infinite score.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import cache

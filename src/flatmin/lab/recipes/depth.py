@@ -15,8 +15,6 @@ measurements than unknowns, more than one failure in twenty from at least as man
 matrices, more than one failure in ten well above the boundary, or layers of two matrices that are not flattest.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from functools import cache

@@ -11,8 +11,6 @@ does not change.
 Refuted by: outputs that change, a sharpness that does not, or invariant measures that do.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.stats import spearmanr
 

@@ -29,7 +29,7 @@ from flatmin._core.arrays import Array
 from flatmin.families.base import Instance, relative_distance
 from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.rank_correlation import FEWEST_PAIRS, claim_of_instances
+from flatmin.lab.rank_correlation import MIN_PAIRS, claim_of_instances
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipes._exact_fit import exact_fit
 from flatmin.lab.runs.experiment import Block, Metrics, Parameters
@@ -247,7 +247,7 @@ def _open(words: str, few: Evidence, level: float) -> list[Claim]:
         ),
         claim_of_instances(
             f"In {words}, the rank correlation of flatness and error over these fits, in the mean over draws",
-            [result.metrics["correlation"] for result in _with_fits(few, FEWEST_PAIRS)],
+            [result.metrics["correlation"] for result in _with_fits(few, MIN_PAIRS)],
             level=level,
             above=CORRELATION,
         ),

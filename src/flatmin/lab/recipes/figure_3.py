@@ -19,8 +19,6 @@ Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matri
 13(2), 2024, Figure 3.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

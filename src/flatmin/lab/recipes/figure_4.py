@@ -17,8 +17,6 @@ Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matri
 13(2), 2024, Figure 4.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any

@@ -11,8 +11,6 @@ Refuted by: a depth above two at which certified flat solutions recover sparse v
 unknowns, or depth that makes recovery from the smallest norm worse.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

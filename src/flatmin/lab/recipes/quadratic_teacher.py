@@ -10,8 +10,6 @@ Refuted by: weight decay that does as well in bad units, an error of the penalty
 inputs with larger errors.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -10,8 +10,6 @@ Refuted by: fits of covariances or phases with different traces, or a control in
 fit errs as much as the sharpest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -10,8 +10,6 @@ Refuted by: weight decay in raw units with errors at most 1.2 times the penalty'
 standardized inputs.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

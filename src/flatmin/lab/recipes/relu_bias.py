@@ -11,8 +11,6 @@ Refuted by: a trace of the lookup table above the bound, a table without biases 
 without biases that err on unseen vertices.
 """
 
-from __future__ import annotations
-
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import Display, ScatterDisplay
 from flatmin.lab.evidence import Evidence

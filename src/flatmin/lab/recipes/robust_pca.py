@@ -15,8 +15,6 @@ failure in ten there; or more than one in fifty far below the boundary.
 Candès, Li, Ma, Wright, "Robust principal component analysis?", Journal of the ACM 58(3), 2011.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -1,7 +1,4 @@
 """Running experiments: the cell and its grid, the store of trials, executors, and the sweep that joins them."""
 
 __all__: list[str] = []
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

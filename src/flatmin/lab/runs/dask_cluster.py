@@ -1,7 +1,5 @@
 """Executor on the workers of a Dask cluster."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError

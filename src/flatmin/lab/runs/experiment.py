@@ -1,7 +1,5 @@
 """Experiment: a cell, which is a pure function of parameters and a seed, over a grid of parameters."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Export of results as a CSV or Parquet table with one row per trial."""
 
-from __future__ import annotations
-
 import csv
 import os
 from collections.abc import Callable, Sequence

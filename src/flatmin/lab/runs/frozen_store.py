@@ -1,7 +1,5 @@
 """A store opened for reading only: nothing is created, changed, or locked against writers."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 import tempfile

@@ -1,7 +1,5 @@
 """Digests of source code: the version of an experiment, and the state of the whole library."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import inspect

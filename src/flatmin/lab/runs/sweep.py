@@ -1,7 +1,5 @@
 """Sweep: run all trials of an experiment that are not in the store yet."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Products with the off-diagonal block of the normal equations of completion, which couples the two factors."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -6,8 +6,6 @@ default layers end the process when two threads call them, or after a fork.
 Sums of outer products are computed by BLAS on a panel of gathered rows, which is faster than compiled loops.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

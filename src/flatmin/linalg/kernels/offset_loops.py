@@ -1,7 +1,5 @@
 """Compiled single-pass loops over observed cells for offsets of rows and columns."""
 
-from __future__ import annotations
-
 from flatmin.linalg.kernels.loops import compiled
 
 __all__ = ["eliminated", "spread", "sums"]

@@ -1,7 +1,5 @@
 """Threads that run a loop over several ranges of rows at once."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import threading

@@ -4,8 +4,6 @@ They work on a block of rows in the cache, into which BLAS has just written the 
 release the interpreter lock. `row_passes.py` has the same functions in NumPy.
 """
 
-from __future__ import annotations
-
 from flatmin.linalg.kernels.loops import compiled
 
 __all__ = ["ascend", "trim"]

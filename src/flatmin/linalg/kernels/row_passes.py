@@ -1,7 +1,5 @@
 """Passes over a dense matrix minus one of low rank, in blocks of rows that stay in the cache."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any

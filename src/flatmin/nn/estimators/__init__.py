@@ -9,7 +9,4 @@ from flatmin.nn.estimators._x_trace import x_trace
 ESTIMATORS = {"exact": exact, "hutchinson": hutchinson, "hutch++": hutch_pp, "xtrace": x_trace}
 
 __all__ = ["ESTIMATORS", "exact", "hutch_pp", "hutchinson", "x_trace"]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """The exact trace, by one product for each unit vector."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

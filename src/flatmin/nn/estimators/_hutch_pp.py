@@ -1,7 +1,5 @@
 """Hutch++: the exact trace on a subspace of large eigenvalues, and Hutchinson's estimator on its complement."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Hutchinson's estimator: the mean of quadratic forms in random vectors."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

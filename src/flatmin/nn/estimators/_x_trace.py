@@ -1,7 +1,5 @@
 """XTrace: every random vector helps to find the large eigenvalues, and also samples the trace outside their span."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

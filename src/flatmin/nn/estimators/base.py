@@ -1,7 +1,5 @@
 """Trace estimators share this: the operator's interface, probe vectors, the spending of products, and the result."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 

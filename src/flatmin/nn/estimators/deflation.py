@@ -1,7 +1,5 @@
 """Quadratic forms in random vectors, projected off a subspace of large eigenvalues."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

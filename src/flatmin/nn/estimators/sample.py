@@ -1,7 +1,5 @@
 """Means of quadratic forms in random vectors, with standard errors and confidence intervals."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,4 @@
 """The curvature of a network as a symmetric operator: its products, exact traces, and roots of losses."""
 
 __all__: list[str] = []
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """Squared norms of the gradients of single examples in the weights of a convolution."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -16,9 +16,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from flatmin.errors import InputError
 from flatmin.nn.estimators.base import Operator
-from flatmin.nn.operators.processes import Processes
+from flatmin.nn.operators.processes import ProcessGroup
 from flatmin.nn.operators.products import Product, gauss_newton_product, hessian_product, peer_operator
-from flatmin.nn.operators.state import FAILURES, MODES, Weights, fixed_randomness, in_mode
+from flatmin.nn.operators.state import FAILURES, MODES, ModelWeights, fixed_randomness, in_mode
 from flatmin.nn.operators.streaming import Batch, Batches, Loss
 
 __all__ = ["KINDS", "Curvature", "CurvatureOptions", "symmetric_operator"]
@@ -131,8 +131,8 @@ class Curvature:
         if mode not in MODES:
             raise InputError(f"mode is {mode!r}, expected one of {', '.join(MODES)}")
         self.of, self.mode, self.loss = of, mode, loss
-        self.weights = Weights(model, parameters)
-        self.processes = Processes(distributed, self.device)
+        self.weights = ModelWeights(model, parameters)
+        self.processes = ProcessGroup(distributed, self.device)
         with self.processes.collective():
             self.batches = Batches(data, loss, self.device)
         self.processes.check_same(self.weights.tensors)
@@ -164,7 +164,7 @@ class Curvature:
             )
         return operator
 
-    def on(self, weights: Weights) -> Curvature:
+    def on(self, weights: ModelWeights) -> Curvature:
         """Return the curvature of the same loss and data on other weights: of a copy of the model, or fewer of them."""
         out = copy.copy(self)
         out.weights, out.products, out._can_batch, out._peer = weights, 0, True, None

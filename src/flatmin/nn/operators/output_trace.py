@@ -1,7 +1,5 @@
 """The exact trace of the Gauss-Newton matrix, by one gradient for each output of each sample."""
 
-from __future__ import annotations
-
 import logging
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Squared norms of the gradients of single examples, for a whole batch at once."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Reductions over the processes of a data-parallel job."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,10 +10,10 @@ from torch import Tensor
 
 from flatmin.errors import InputError
 
-__all__ = ["Processes"]
+__all__ = ["ProcessGroup"]
 
 
-class Processes:
+class ProcessGroup:
     """The processes that share a data set, possibly this one only.
 
     Parameters
@@ -33,7 +31,7 @@ class Processes:
     Examples
     --------
     >>> import torch
-    >>> Processes(False, torch.device("cpu")).sums(torch.ones(2), 3.0)
+    >>> ProcessGroup(False, torch.device("cpu")).sums(torch.ones(2), 3.0)
     (tensor([1., 1.]), 3.0)
     """
 

@@ -1,7 +1,5 @@
 """Products of vectors with the Hessian of the loss of one batch, or with its Gauss-Newton part."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

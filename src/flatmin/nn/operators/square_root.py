@@ -1,7 +1,5 @@
 """Square roots of the Hessian of a loss with respect to the outputs of a network."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

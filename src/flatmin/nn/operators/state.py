@@ -1,7 +1,5 @@
 """A model as a function of its parameters, evaluated without changing the model or the random generators."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -12,7 +10,7 @@ from torch.func import functional_call
 
 from flatmin.errors import InputError
 
-__all__ = ["FAILURES", "MODES", "Weights", "fixed_randomness", "in_mode", "unwrapped"]
+__all__ = ["FAILURES", "MODES", "ModelWeights", "fixed_randomness", "in_mode", "unwrapped"]
 
 #: Behaviour of batch norm and dropout: as at test time, as in training, or by the flag of each submodule.
 MODES = ("eval", "train", "as_is")
@@ -24,10 +22,10 @@ FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 T = TypeVar("T")
 
 
-class Weights:
+class ModelWeights:
     """Some parameters of a model, as the arguments of a function.
 
-    The model is never changed: functions see copies of its parameters and buffers.
+    The model is not changed: functions see new leaf tensors in place of its parameters, and copies of its buffers.
 
     Parameters
     ----------
@@ -44,7 +42,7 @@ class Weights:
     Examples
     --------
     >>> import torch
-    >>> weights = Weights(torch.nn.Linear(3, 2))
+    >>> weights = ModelWeights(torch.nn.Linear(3, 2))
     >>> weights.names, weights.numbers
     (['weight', 'bias'], [6, 2])
     """

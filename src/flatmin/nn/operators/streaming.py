@@ -1,7 +1,5 @@
 """Data as batches that can be read repeatedly, each with its weight in the average over all samples."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Gradients of each example at its own perturbed weights, for models whose trained layers are all linear."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`RandomSeeker`: the base class of flatness-seeking optimizers that draw random numbers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -17,11 +17,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from flatmin.errors import InputError
 from flatmin.nn.optimizers._watcher import RUNNING, Watcher
 
-__all__ = ["Call", "Output", "Tape", "Term", "random_states", "set_random_states"]
+__all__ = ["Call", "CallOutput", "Tape", "Term", "random_states", "set_random_states"]
 
 
 @dataclass(frozen=True, eq=False)
-class Output:
+class CallOutput:
     """Tensor number ``index`` of the result of a call, valid until it is written to."""
 
     call: Call
@@ -37,12 +37,12 @@ class Call:
     module : nn.Module
         The called module.
     inputs : list
-        The leaves of its arguments: detached tensors, an `Output` for the result of an earlier call, and other values.
+        The leaves of its arguments: detached tensors, a `CallOutput` for the result of an earlier call, or other values
     random : dict
         The states of the random generators before the call.
     """
 
-    def __init__(self, module: nn.Module, args: Any, kwargs: Any, outputs: Mapping[Tensor, Output]) -> None:
+    def __init__(self, module: nn.Module, args: Any, kwargs: Any, outputs: Mapping[Tensor, CallOutput]) -> None:
         leaves, self._spec = tree_flatten((args, kwargs))
         self.module = module
         self.inputs = [_detached(x, outputs) if isinstance(x, Tensor) else x for x in leaves]
@@ -74,21 +74,21 @@ class Call:
 
     def replay(self) -> Any:
         """Return the result of the call at the present weights; the calls whose outputs it uses are replayed first."""
-        results = {x.call: tree_leaves(x.call.replay()) for x in self.inputs if isinstance(x, Output)}
-        inputs = [results[x.call][x.index] if isinstance(x, Output) else x for x in self.inputs]
+        results = {x.call: tree_leaves(x.call.replay()) for x in self.inputs if isinstance(x, CallOutput)}
+        inputs = [results[x.call][x.index] if isinstance(x, CallOutput) else x for x in self.inputs]
         args, kwargs = self.arguments(inputs)
         with self.restored():
             return self.module(*args, **kwargs)
 
     def modules(self) -> list[nn.Module]:
         """Return all modules of the call and of the calls whose outputs it uses."""
-        calls = dict.fromkeys([self, *(x.call for x in self.inputs if isinstance(x, Output))])
+        calls = dict.fromkeys([self, *(x.call for x in self.inputs if isinstance(x, CallOutput))])
         return [m for call in calls for m, _ in call._modes]
 
     def check(self) -> None:
         """Raise `InputError` if an input has been overwritten since the call."""
         for x, version in zip(self.inputs, self._versions, strict=True):
-            if isinstance(x, Output):
+            if isinstance(x, CallOutput):
                 x.call.check()
             elif _version(x) != version:
                 name = type(self.module).__name__
@@ -211,8 +211,10 @@ class Tape(Watcher):
         if module is self.model:
             for index, leaf in enumerate(tree_leaves(output)):
                 if isinstance(leaf, Tensor) and leaf.requires_grad:
-                    self._outputs[leaf] = Output(call, index, _version(leaf))
-        elif isinstance(output, Tensor) and output.requires_grad and any(isinstance(x, Output) for x in call.inputs):
+                    self._outputs[leaf] = CallOutput(call, index, _version(leaf))
+        elif (
+            isinstance(output, Tensor) and output.requires_grad and any(isinstance(x, CallOutput) for x in call.inputs)
+        ):
             term = Term(call)
             term.handle = output.register_hook(partial(self._on_gradient, term))  # type: ignore[no-untyped-call]
 
@@ -246,8 +248,8 @@ def _parameters(modules: Iterable[nn.Module]) -> Iterator[nn.Parameter]:
     return (p for module in modules for p in module._parameters.values() if p is not None)
 
 
-def _detached(tensor: Tensor, outputs: Mapping[Tensor, Output]) -> Tensor | Output:
-    """Return the `Output` that a tensor is, or the tensor itself, detached."""
+def _detached(tensor: Tensor, outputs: Mapping[Tensor, CallOutput]) -> Tensor | CallOutput:
+    """Return the `CallOutput` that a tensor is, or the tensor itself, detached."""
     output = outputs.get(tensor)
     return tensor.detach() if output is None or output.version != _version(tensor) else output
 

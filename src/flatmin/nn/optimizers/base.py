@@ -1,7 +1,5 @@
 """`Seeker`: the base class of flatness-seeking optimizers, which wrap another optimizer and replay recorded passes."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence

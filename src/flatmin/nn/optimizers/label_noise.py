@@ -1,7 +1,5 @@
 """Label noise: every step draws new noise on the targets."""
 
-from __future__ import annotations
-
 import weakref
 from typing import Any
 
@@ -9,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from flatmin._core.validation import nonnegative
 from flatmin.errors import InputError
 from flatmin.nn.optimizers._random import RandomSeeker
-from flatmin.nn.optimizers._settings import number
 from flatmin.nn.optimizers._watcher import Watcher
 
 __all__ = ["LabelNoise"]
@@ -60,7 +58,7 @@ class LabelNoise(RandomSeeker):
         super().__init__(base, model, loss, seed)
         if isinstance(self.loss, nn.BCELoss):
             raise InputError("loss is BCELoss, which needs targets between 0 and 1, expected BCEWithLogitsLoss")
-        self.noise = number("noise", noise)
+        self.noise = nonnegative(noise, "noise")
 
     def _watch(self) -> None:
         super()._watch()
@@ -85,7 +83,7 @@ class LabelNoise(RandomSeeker):
             raise InputError(
                 f"targets are {target.dtype}, expected real numbers, or class labels with one output for each class"
             )
-        number("noise, the probability of a random class,", self.noise, maximum=1)
+        nonnegative(self.noise, "noise, the probability of a random class,", maximum=1)
         classes = output.shape[0] if output.ndim == 1 else output.shape[1]
         changed = torch.rand(target.shape, generator=self.generator) < self.noise
         drawn = torch.randint(classes, target.shape, generator=self.generator)

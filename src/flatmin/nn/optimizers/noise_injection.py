@@ -1,15 +1,12 @@
 """Symmetric noise injection: gradients at weights with random noise added and subtracted."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flatmin._core.validation import whole_number
+from flatmin._core.validation import nonnegative, whole_number
 from flatmin.nn.optimizers._random import RandomSeeker
-from flatmin.nn.optimizers._settings import number
 
 __all__ = ["NoiseInjection"]
 
@@ -50,7 +47,7 @@ class NoiseInjection(RandomSeeker):
         self, base: Optimizer, model: nn.Module, loss: Any, sigma: float = 0.01, *, directions: int = 1, seed: int = 0
     ) -> None:
         super().__init__(base, model, loss, seed)
-        self.sigma = number("sigma", sigma)
+        self.sigma = nonnegative(sigma, "sigma")
         self.directions = whole_number(directions, "directions", 1)
 
     @property

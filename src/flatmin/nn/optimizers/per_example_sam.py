@@ -13,12 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
-from flatmin._core.validation import whole_number
+from flatmin._core.validation import nonnegative, whole_number
 from flatmin.errors import InputError
 from flatmin.nn.operators.state import FAILURES
 from flatmin.nn.optimizers._linear import LinearPerturbations
-from flatmin.nn.optimizers._settings import number
-from flatmin.nn.optimizers._tape import Output, Term, random_states, set_random_states
+from flatmin.nn.optimizers._tape import CallOutput, Term, random_states, set_random_states
 from flatmin.nn.optimizers.base import AGREEMENT, Seeker, distance
 
 __all__ = ["PerExampleSAM"]
@@ -62,7 +61,7 @@ class PerExampleSAM(Seeker):
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, rho: float = 0.05, *, chunk: int = 32) -> None:
         super().__init__(base, model, loss)
-        self.rho = number("rho", rho)
+        self.rho = nonnegative(rho, "rho")
         if getattr(self.loss, "reduction", "mean") not in ("mean", "sum"):
             raise InputError(f"the reduction of the loss is {self.loss.reduction!r}, expected 'mean' or 'sum'")
         self.chunk = whole_number(chunk, "chunk", 1)
@@ -158,7 +157,7 @@ class _Examples:
 
     def __init__(self, term: Term, model: nn.Module, loss: nn.Module) -> None:
         self.model, self.loss, self.loss_call = model, loss, term.call
-        calls = {x.call: None for x in term.call.inputs if isinstance(x, Output)}
+        calls = {x.call: None for x in term.call.inputs if isinstance(x, CallOutput)}
         if len(calls) != 1 or term.upstream is None or term.upstream.numel() != 1:
             raise InputError("the loss is not a scalar of one pass of the model, expected loss(model(x), y)")
         (self.model_call,) = calls
@@ -188,7 +187,9 @@ class _Examples:
         n = len(self.model_call.inputs)
         with self.model_call.restored(random=False):
             outputs = tree_leaves(model(*self.model_call.arguments(inputs[:n])))
-        args, kwargs = self.loss_call.arguments([outputs[x.index] if isinstance(x, Output) else x for x in inputs[n:]])
+        args, kwargs = self.loss_call.arguments(
+            [outputs[x.index] if isinstance(x, CallOutput) else x for x in inputs[n:]]
+        )
         with self.loss_call.restored(random=False):
             return torch.sum(self.upstream * self.loss(*args, **kwargs))
 

@@ -1,13 +1,11 @@
 """Sharpness-aware minimization: the gradient at the worst nearby weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
-from flatmin.nn.optimizers._settings import number
+from flatmin._core.validation import nonnegative
 from flatmin.nn.optimizers.base import Seeker, norm
 
 __all__ = ["SAM"]
@@ -52,7 +50,7 @@ class SAM(Seeker):
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, rho: float = 0.05) -> None:
         super().__init__(base, model, loss)
-        self.rho = number("rho", rho)
+        self.rho = nonnegative(rho, "rho")
 
     @property
     def gradient_evaluations(self) -> int:

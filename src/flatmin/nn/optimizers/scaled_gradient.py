@@ -1,16 +1,14 @@
 """Scaled gradient descent: the gradient of each factor is preconditioned by the Gram matrix of the other."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from flatmin._core.validation import nonnegative
 from flatmin.errors import InputError
 from flatmin.nn.factored import FactoredModel
-from flatmin.nn.optimizers._settings import number
 from flatmin.nn.optimizers.base import Seeker
 from flatmin.parametrizations import Gram, Product, SignedGram
 
@@ -57,7 +55,7 @@ class ScaledGradient(Seeker):
             raise InputError(
                 f"the model is a {type(found).__name__}, expected a FactoredModel of a Product, Gram or SignedGram"
             )
-        self.damping = number("damping", damping)
+        self.damping = nonnegative(damping, "damping")
 
     @torch.no_grad()
     def seek(self) -> None:

@@ -1,14 +1,12 @@
 """Two-point random perturbation: training with values of the loss only, without its gradient."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
+from flatmin._core.validation import positive
 from flatmin.nn.optimizers._random import RandomSeeker
-from flatmin.nn.optimizers._settings import number
 
 __all__ = ["TwoPoint"]
 
@@ -46,7 +44,7 @@ class TwoPoint(RandomSeeker):
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, sigma: float = 0.01, *, seed: int = 0) -> None:
         super().__init__(base, model, loss, seed)
-        self.sigma = number("sigma", sigma, positive=True)
+        self.sigma = positive(sigma, "sigma")
 
     @property
     def gradient_evaluations(self) -> int:

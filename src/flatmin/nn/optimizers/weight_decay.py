@@ -1,15 +1,13 @@
 """Decoupled weight decay for any optimizer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from flatmin._core.validation import nonnegative
 from flatmin.errors import InputError
-from flatmin.nn.optimizers._settings import number
 from flatmin.nn.optimizers.base import Seeker
 
 __all__ = ["WeightDecay"]
@@ -46,7 +44,7 @@ class WeightDecay(Seeker):
         self, base: Optimizer, model: nn.Module, loss: Any, decay: float = 0.01, *, vectors: bool = True
     ) -> None:
         super().__init__(base, model, loss)
-        self.decay, self.vectors = number("decay", decay), bool(vectors)
+        self.decay, self.vectors = nonnegative(decay, "decay"), bool(vectors)
         if any("lr" not in group for group in self.param_groups):
             raise InputError(f"a group of {type(base).__name__} has no lr, expected an optimizer with a learning rate")
 

@@ -1,7 +1,4 @@
 """Traces, extreme eigenvalues and spectral densities of symmetric operators, such as the curvature of a network."""
 
 __all__: list[str] = []
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """The distribution of the eigenvalues of a Hessian: density, cumulative function and moments, with errors."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

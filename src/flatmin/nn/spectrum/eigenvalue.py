@@ -1,7 +1,5 @@
 """The largest and the smallest eigenvalue of a Hessian, with bounds that hold with a stated probability."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Unpack
 

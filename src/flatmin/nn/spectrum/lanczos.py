@@ -1,7 +1,5 @@
 """The Lanczos iteration with full reorthogonalization, for several start vectors at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Traces of the Hessian of a loss, or of its Gauss-Newton part, for any network and any data."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Unpack
@@ -13,7 +11,7 @@ from flatmin._core.validation import seed_number
 from flatmin.errors import InputError
 from flatmin.nn.estimate import TraceEstimate
 from flatmin.nn.estimators import ESTIMATORS, exact
-from flatmin.nn.estimators._adaptive import adaptive
+from flatmin.nn.estimators._auto import auto
 from flatmin.nn.estimators.base import PRODUCTS, Blocks, Operator, check, packed
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
 from flatmin.nn.operators.output_trace import output_traces
@@ -145,7 +143,7 @@ def operator_trace(
     _check_choice(method, seed)
     n = check(operator, max_products, target_std_error, 1)
     if method == "auto":
-        estimator = exact if n <= (max_products or PRODUCTS) else adaptive
+        estimator = exact if n <= (max_products or PRODUCTS) else auto
         max_products = max_products or (PRODUCTS if target_std_error is None else None)
     else:
         estimator = ESTIMATORS[method]

@@ -1,7 +1,5 @@
 """Certificates of linear networks ``X = W_N ⋯ W_1``."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Certificates of sparse regression ``x = u_1 ∘ … ∘ u_N``."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Uniqueness of the minimiser of ``Σ |z_j|^p`` over linear equations: bounds on the distance of others."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

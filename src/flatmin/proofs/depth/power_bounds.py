@@ -1,7 +1,5 @@
 """Lower bounds on ``Σ |z_j|^p`` under linear equations, and the weighted normal equations behind exact fits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

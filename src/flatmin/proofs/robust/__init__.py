@@ -1,7 +1,4 @@
 """Certificates and uniqueness of robust PCA."""
 
 __all__: list[str] = []
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

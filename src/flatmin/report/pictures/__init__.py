@@ -1,7 +1,4 @@
-"""Pictures of a report: matrices, curves, and how they are drawn in light and dark."""
+"""Pictures of a report: heat maps, curves and images, for light and dark pages."""
 
 __all__: list[str] = []
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,6 +1,4 @@
-"""The part of a matrix that a picture shows: some rows and columns, taken from the factors without forming the rest."""
-
-from __future__ import annotations
+"""Block: evenly spaced rows and columns of a matrix for a picture, computed from the factors alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +12,7 @@ from flatmin.solution import Solution
 
 __all__ = ["LARGEST_SIDE", "Block", "observed", "part", "picked", "real", "recovered", "standardised", "truth_block"]
 
-#: A picture shows at most this many rows and columns, evenly spaced.
+#: Largest number of rows, and of columns, in a picture.
 LARGEST_SIDE = 160
 
 
@@ -25,7 +23,7 @@ class Block:
     Attributes
     ----------
     values : ndarray, shape (len(rows), len(columns))
-        The entries; NaN where nothing is known.
+        The entries; unknown ones are NaN.
     rows, columns : ndarray of int
         Their positions in the matrix.
     shape : tuple of int
@@ -39,7 +37,7 @@ class Block:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether the block has all rows and columns."""
         return (len(self.rows), len(self.columns)) == self.shape
 
 
@@ -55,7 +53,7 @@ def picked(length: int, most: int = LARGEST_SIDE) -> Array:
 
 
 def recovered(solution: Solution, shape: tuple[int, int]) -> Block:
-    """Return the block of the recovered matrix, NaN in the rows and columns that no measurement sees."""
+    """Return the block of the recovered matrix, with NaN in unmeasured rows and columns."""
     rows, columns = picked(shape[0]), picked(shape[1])
     P, Q = solution.parametrization.pair(solution.factors)
     values = real(P[rows] @ Q[columns].conj().T)
@@ -70,18 +68,18 @@ def truth_block(truth: Array, like: Block) -> Block:
 
 
 def part(matrix: Array) -> Block:
-    """Return the block of a matrix that is there as an array."""
+    """Return the block of a matrix given as an array."""
     rows, columns = (picked(length) for length in matrix.shape)
     return Block(real(matrix[np.ix_(rows, columns)]), rows, columns, (matrix.shape[0], matrix.shape[1]))
 
 
 def real(values: Array) -> Array:
-    """Return what a picture shows of numbers: themselves, or the modulus of complex ones."""
+    """Return real numbers unchanged, and the modulus of complex ones."""
     return np.abs(values) if np.iscomplexobj(values) else np.array(values, dtype=float)
 
 
 def observed(problem: Problem, like: Block) -> Block | None:
-    """Return the same block of the data, NaN where nothing was observed; None unless entries were observed."""
+    """Return the same block of the data, with NaN in unobserved cells; None unless entries are measured."""
     A = problem.measurement
     if not isinstance(A, Entries):
         return None
@@ -96,9 +94,9 @@ def observed(problem: Problem, like: Block) -> Block | None:
 
 
 def standardised(blocks: Sequence[Block]) -> list[Block]:
-    """Return the blocks with every column shifted and scaled alike, by mean and deviation of its first known values.
+    """Return the blocks with standardised columns, so that they remain comparable.
 
-    The first block that has a value in a column decides for that column, so observed and recovered stay comparable.
+    Mean and deviation of a column are those of the first block that has a value in it.
     """
     values = np.array(blocks[0].values)
     for block in blocks[1:]:

@@ -1,6 +1,4 @@
-"""Charts for particular families: signals, pairs of outputs, signed strengths and sizes."""
-
-from __future__ import annotations
+"""Charts for particular families: signals, pairs of outputs, signed bars and histograms."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,14 +23,14 @@ from flatmin.report.pictures.drawing import (
 
 __all__ = ["MOST_POINTS", "histogram", "pairs", "signal", "strengths"]
 
-#: A chart shows at most this many points, evenly spaced.
+#: Largest number of points in a chart, evenly spaced.
 MOST_POINTS = 600
-#: Signals of up to this many samples are drawn sample by sample.
+#: Largest length of a signal that is drawn as points.
 MOST_SAMPLES = 80
 
 
 def signal(name: str, found: Array, truth: Array | None = None, *, axis: str = "index") -> str:
-    """Return a real signal as a line, or as points where there are few, with the truth beneath; NaN leaves a hole."""
+    """Return a real signal as a line, or short ones as points, over the truth; NaN leaves a gap."""
     place = picked(len(found), 2 * MOST_POINTS)
     few = len(found) <= MOST_SAMPLES
 
@@ -57,7 +55,7 @@ def signal(name: str, found: Array, truth: Array | None = None, *, axis: str = "
 
 
 def pairs(name: str, given: Array, found: Array, axes_titles: tuple[str, str]) -> str:
-    """Return pairs of numbers as points over the line on which both agree."""
+    """Return pairs of numbers as points, with the line of equality."""
     place = picked(len(given), MOST_POINTS)
     everything = np.concatenate([given, found])
     low, high = float(everything.min()), float(everything.max())
@@ -79,7 +77,7 @@ def pairs(name: str, given: Array, found: Array, axes_titles: tuple[str, str]) -
 
 
 def strengths(name: str, values: Array, labels: Sequence[str], truth: Array | None = None) -> str:
-    """Return signed numbers as bars, upwards or downwards, in two colours; the truth's are diamonds."""
+    """Return signed numbers as bars in two colours; those of the truth are diamonds."""
     place = np.arange(len(values))
 
     def paint(figure: Any) -> None:
@@ -102,7 +100,7 @@ def strengths(name: str, values: Array, labels: Sequence[str], truth: Array | No
 
 
 def histogram(name: str, values: Array, axis: str, counted: str) -> str:
-    """Return how often sizes occur."""
+    """Return a histogram."""
     low, high = float(values.min()), float(values.max())
     edges = np.linspace(low, high, 31) if high > low else np.array([0.9 * low, 1.1 * high or 1.0])
 

@@ -1,10 +1,7 @@
-"""The hand that draws: one style, colours that follow the page, and SVG fit to stand inside it.
+"""Drawing of charts as inline SVG in one style, for light and dark pages.
 
-Charts are drawn with placeholder colours that become CSS variables, so that one drawing serves light and dark mode.
-Their text stays text, in the page's own font.
+Charts are drawn with placeholder colours that become CSS variables. Text stays text, in the font of the page.
 """
-
-from __future__ import annotations
 
 import hashlib
 import io
@@ -42,9 +39,9 @@ __all__ = [
 INK, MUTED, LINE, FIRST, SECOND, HOLE, CARD, THIRD, FOURTH = (f"#01020{i}" for i in range(9))
 VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", FIRST: "first", SECOND: "second", HOLE: "hole", CARD: "card"}
 VARIABLES |= {THIRD: "third", FOURTH: "fourth"}
-#: Width of a chart in units of which a letter is ten high; a telephone shows it at about this many pixels.
+#: Width of a chart in points, with text of 10 points; about the width of a telephone in pixels.
 WIDTH = 330.0
-#: Width of a heat map in the same units; up to three stand in a row.
+#: Width of a heat map in points; up to three fit in a row.
 MAP_WIDTH = 270.0
 
 DASHES = (0, (4, 3))
@@ -103,7 +100,7 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Any], None]) -> 
 
 
 def _slim(svg: str, name: str) -> str:
-    """Return a drawing without what nobody sees: fonts, hundredths of a hundredth, names that are long or of no use."""
+    """Return a drawing without fonts, unused names and needless decimals, and with short names."""
     short = f"d{hashlib.sha256(name.encode()).hexdigest()[:10]}"
     tags = "".join(re.findall(r"<[^>]*>", svg))
     used = list(dict.fromkeys(re.findall(r'(?:url\(|href=")#([^)"]+)', tags)))
@@ -123,19 +120,19 @@ def _slim(svg: str, name: str) -> str:
 
 
 def _alike(marks: re.Match[str]) -> str:
-    """Return marks that look the same with one style for all."""
+    """Return marks of one style as a group with that style."""
     style = f' style="{marks[1]}"'
     return f"<g{style}>\n{marks[0].replace(style, '')}</g>\n"
 
 
 def _rounded(attribute: re.Match[str]) -> str:
-    """Return an attribute whose numbers have two decimals, with no more space between them than is needed."""
+    """Return an attribute with numbers of two decimals and no needless spaces."""
     short = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
     return re.sub(r"\s*([MLQCz])\s*", r"\1", short) if short.startswith('d="') else short
 
 
 def decades(values: Array) -> tuple[float, float]:
-    """Return powers of ten around the positive sizes, with room for zeros below, at most 18 decades."""
+    """Return the powers of ten around the absolute values, at most 18 decades, with one more below for zeros."""
     sizes = np.abs(values[np.isfinite(values)])
     positive = sizes[sizes > 0]
     if not len(positive):
@@ -146,7 +143,7 @@ def decades(values: Array) -> tuple[float, float]:
 
 
 def grid(axes: Any) -> None:
-    """Draw horizontal lines in place of the left edge."""
+    """Draw horizontal grid lines instead of the left edge."""
     axes.grid(axis="y")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

@@ -1,6 +1,4 @@
-"""The pictures that every report may have: heat maps, singular values, convergence, and images as small PNG files."""
-
-from __future__ import annotations
+"""Pictures for every family: heat maps, singular values, convergence, and images as PNG files."""
 
 import base64
 import io
@@ -33,7 +31,7 @@ __all__ = ["convergence", "heat_map", "picture", "scale_of", "singular_values"]
 
 #: Longest side of an image in pixels.
 LARGEST_IMAGE = 480
-#: Up to this many row or column labels are all written.
+#: Largest number of row or column labels that are all written.
 MOST_LABELS = 24
 
 
@@ -54,7 +52,7 @@ def picture(image: Array) -> str:
 
 
 def scale_of(blocks: Sequence[Block]) -> tuple[float, float]:
-    """Return the common range of colours: about zero where signs differ, without the most extreme 0.5 %."""
+    """Return the common range of colours without the most extreme 0.5 %; symmetric about 0 if a value is negative."""
     values = np.concatenate([block.values.ravel() for block in blocks])
     values = values[np.isfinite(values)]
     if not len(values) or not values.any():
@@ -77,9 +75,9 @@ def heat_map(
     titles: tuple[str, str] = ("row", "column"),
     angles: bool = False,
 ) -> str:
-    """Return a matrix as colours with a colour bar; NaN shows the colour of holes, ``marked`` cells carry a dot.
+    """Return a matrix as colours with a colour bar; NaN has the colour of missing cells, ``marked`` cells have a dot.
 
-    Angles, from −π to π, have colours that run around a circle.
+    Angles, from −π to π, have a cyclic colour map.
     """
     rows, columns = block.values.shape
     height = MAP_WIDTH * min(max(rows / columns, 0.2), 1.35) * 0.85 + 75
@@ -116,10 +114,10 @@ def singular_values(
     negative: Array | None = None,
     axis: str = "index of the singular value",
 ) -> str:
-    """Return singular values in descending order, zeros included, with the rank marked and the truth's beside them.
+    """Return singular values in descending order, zeros included, with the rank and those of the truth.
 
-    The axis is logarithmic where they span more than three decades; zeros are then left out. Where some are sizes of
-    ``negative`` eigenvalues, these are squares.
+    The axis is logarithmic, without zeros, if they span more than three decades. Absolute values of ``negative``
+    eigenvalues are squares.
     """
     rank = len(values)
     last = int(min(smaller, max(2 * rank, rank + 8)))
@@ -166,10 +164,10 @@ def singular_values(
 def convergence(
     name: str, history: Mapping[str, Array], final: Mapping[str, float], thresholds: Mapping[str, float]
 ) -> str:
-    """Return the residual and the size of the duality gap over iterations, those of them that ``final`` has.
+    """Return the residual and the size of the duality gap over iterations, if ``final`` has them.
 
-    Negative gaps are hollow, zeros lie on the bottom line, diamonds show the final solution, dashed lines what a
-    proof needs.
+    Negative gaps are hollow, zeros lie on the bottom line, diamonds show the final solution and dashed lines the
+    thresholds of a proof.
     """
     steps = np.asarray(history["iteration"], dtype=float)
     ends = steps[-1] + max(1.0, 0.04 * (steps[-1] - steps[0]))
@@ -206,7 +204,7 @@ def _ticks(
     labels: tuple[Sequence[str] | None, Sequence[str] | None],
     titles: tuple[str, str],
 ) -> None:
-    """Write all names of rows and columns where there are few, else some of them, or positions if they have none."""
+    """Write the labels of rows and columns, some of them if there are many; positions if there are no labels."""
     axes.tick_params(length=0)
     sides = [
         (axes.set_yticks, axes.set_ylabel, block.rows, labels[0], titles[0]),
@@ -226,7 +224,7 @@ def _ticks(
 
 
 def _some(positions: Array) -> Array:
-    """Return a few places in ``positions``, of round numbers where those are present."""
+    """Return a few places in ``positions``, if possible of round numbers."""
     round_ones = [t for t in locator(5, integer=True).tick_values(positions[0], positions[-1]) if t in positions]
     if len(round_ones) > 1:
         return np.searchsorted(positions, round_ones)

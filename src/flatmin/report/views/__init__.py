@@ -1,4 +1,4 @@
-"""Views: what is special about the report of a family, one file each, named as the family; `register` adds one."""
+"""Views: the parts of a report that a family defines, one file each, named as the family; `register` adds one."""
 
 from flatmin._core.registry import Registry
 from flatmin.report.views.base import View
@@ -13,5 +13,4 @@ def view_of(name: str) -> View:
     return _VIEWS.find(name) if name in _VIEWS.names() else View()
 
 
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,6 +1,4 @@
-"""What a family may change about its report."""
-
-from __future__ import annotations
+"""View: the parts of a report that a family can define."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ __all__ = ["View"]
 
 
 def _of_a_matrix(solved: SolvedProblem) -> str:
-    """Return how many measurements there are of which matrix."""
+    """Return the number of measurements and the shape of the matrix."""
     d1, d2 = solved.problem.shape
     return f"{counted(solved.problem.measurement.size, 'measurement')} of a {d1} × {d2} matrix"
 
@@ -25,24 +23,24 @@ def _nothing(solved: SolvedProblem) -> list[Fact]:
 
 
 def _no_words(solved: SolvedProblem) -> str:
-    """Return nothing: the radius speaks for itself."""
+    """Return no sentence about the radius."""
     return ""
 
 
 @dataclass(frozen=True)
 class View:
-    """How the report of a family shows its answer.
+    """The parts of a report that a family can define.
 
     Attributes
     ----------
     answer : callable
-        ``answer(solved) -> list of Section``: what was recovered, in pictures; the first one is called "answer".
+        ``answer(solved) -> list of Section``: the recovered unknown in pictures. The first section is named "answer".
     measured : callable
-        ``measured(solved) -> str``: what is known of what, in a phrase.
+        ``measured(solved) -> str``: a phrase about the data.
     highlights : callable
-        ``highlights(solved) -> list of Fact``: what matters most beside rank, proof and time.
+        ``highlights(solved) -> list of Fact``: the most important facts of this family.
     within : callable
-        ``within(solved) -> str``: what the certified radius means for what the user sees, a sentence or nothing.
+        ``within(solved) -> str``: a sentence about what the certified radius means for the answer, or "".
     """
 
     answer: Callable[[SolvedProblem], list[Section]] = matrix_answer

@@ -1,6 +1,4 @@
-"""Covariance estimation: the matrix in colours, and how its variance is spread over directions."""
-
-from __future__ import annotations
+"""View of covariance estimation: the matrix, its eigenvalues, and the variance by direction."""
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from flatmin.report.words import counted, number
 
 __all__ = ["VIEW"]
 
-#: So many directions are listed.
+#: Largest number of directions in the table.
 MOST_DIRECTIONS = 30
 
 
@@ -28,7 +26,7 @@ def _answer(solved: SolvedProblem) -> list[Section]:
     values = np.linalg.svd(solved.pair[0], compute_uv=False) ** 2
     prose = [
         f"The covariance of {counted(d, 'variable')} has rank {rank}: all variance lies along "
-        f"{counted(rank, 'direction')}. It was measured only through the variance along given vectors.",
+        f"{counted(rank, 'direction')}. The data are the variances along given vectors.",
         *unseen(solved, "variable"),
     ]
     titles = {**TITLES, "recovered": "Recovered covariance"}

@@ -1,4 +1,4 @@
-"""Phase retrieval: image beside image, or signal over signal, up to the global phase."""
+"""View of phase retrieval: the recovered image or signal and the truth, up to the global phase."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from flatmin.report.words import counted, number
 
 __all__ = ["VIEW", "aligned"]
 
-#: An imaginary part of at most this relative size is rounding.
+#: Relative size up to which an imaginary part counts as rounding error.
 REAL = 1e-6
-#: The phase is not shown where the modulus is below this share of the largest one.
+#: Share of the largest modulus below which the phase is not shown.
 FAINT = 1e-2
-#: Intensities below this share of the largest one look alike in pictures.
+#: Share of the largest intensity that is the lower end of the logarithmic scale.
 DARK = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class _Signals:
-    """The recovered signal, turned, and the truth, in the shape of the masks; NaN where nothing is measured."""
+    """The recovered signal with its global phase fixed, and the truth, in the shape of the masks; NaN if unmeasured."""
 
     found: Array
     truth: Array | None
@@ -57,7 +57,7 @@ class _Signals:
 
 
 def aligned(signal: Array, truth: Array | None) -> Array:
-    """Return a signal times a global phase (real: a sign): closest to the truth, else as real as possible.
+    """Return a signal times the global phase, or sign, that is closest to the truth, or makes it as real as possible.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def _answer(solved: SolvedProblem) -> list[Section]:
     symmetry = "phase" if solved.is_complex else "sign"
     turned = "matches the truth best" if signals.truth is not None else "is as real and as positive as possible"
     prose = [
-        f"Intensities do not show a global {symmetry}; here it is the one for which the {what} {turned}.",
+        f"Intensities do not determine a global {symmetry}. It is chosen so that the {what} {turned}.",
         *_beyond_rank_one(solved),
         *unseen(solved, noun, _places(shape)),
         *_elsewhere(signals, noun),
@@ -117,7 +117,7 @@ def _places(shape: tuple[int, ...]) -> list[str] | None:
 
 
 def _elsewhere(signals: _Signals, noun: str) -> list[str]:
-    """Return how large the error is where something is measured, if that is not everywhere."""
+    """Return the error on the measured part, if a part is unmeasured."""
     seen = ~np.isnan(signals.found)
     if signals.truth is None or seen.all():
         return []
@@ -127,15 +127,15 @@ def _elsewhere(signals: _Signals, noun: str) -> list[str]:
 
 
 def _beyond_rank_one(solved: SolvedProblem) -> list[str]:
-    """Return what is to be said where the matrix that fits is not of rank one."""
+    """Return a sentence if the matrix that fits does not have rank one."""
     if solved.solution.rank == 1:
         return []
     if solved.solution.rank == 0:
         return ["It is zero."]
     s = np.linalg.svd(solved.pair[0], compute_uv=False) ** 2
     return [
-        f"The matrix that fits has rank {solved.solution.rank}, so it is no signal's alone: the data are too few or "
-        f"too noisy for one. Shown is its leading part, {number(100 * s[0] / s.sum())} % of it."
+        f"The matrix that fits has rank {solved.solution.rank}, so it does not belong to a single signal: the "
+        f"data are too few or too noisy. The pictures show its leading part, {number(100 * s[0] / s.sum())} % of it."
     ]
 
 
@@ -147,7 +147,7 @@ def _curves(signals: _Signals) -> list[Figure]:
         assert found is not None
         caption = "" if len(found) <= 2 * charts.MOST_POINTS else f"{2 * charts.MOST_POINTS} of {len(found)} numbers."
         if np.isnan(found).any():
-            caption += " Gaps are numbers that nothing measures."
+            caption += " Gaps are unmeasured numbers."
         beside = "" if truth is None else ", with the truth"
         alt = f"The {title.lower()} recovered{beside}: {len(found)} numbers, {_range(found)}."
         out.append(Figure(title, alt, caption.strip(), svg=charts.signal(f"signal-{side or 'real'}", found, truth)))
@@ -160,7 +160,7 @@ def _range(values: Array) -> str:
 
 
 def _images(solved: SolvedProblem, signals: _Signals) -> list[Figure]:
-    """Return a diffraction pattern, the image and the truth beside it, and the phases if there are any."""
+    """Return a diffraction pattern, the image, the truth, and the phases of complex images."""
     sizes = [(name, values if signals.is_real else np.abs(values)) for name, values in signals.shown]
     low = min(0.0, *(float(np.nanmin(values)) for _, values in sizes))
     high = max(float(np.nanmax(values, initial=low)) for _, values in sizes)
@@ -211,7 +211,7 @@ def _difference(found: Array, truth: Array) -> Figure:
 
 
 def _within(solved: SolvedProblem) -> str:
-    """Return what the radius of X = s s* says of s.
+    """Return what the radius of X = s s* means for s.
 
     For signals s and t, turned so that ``⟨s, t⟩ ≥ 0``, ``‖ss* − tt*‖² ≥ 2(√2 − 1) ‖s‖² ‖s − t‖²`` (Tu et al., "Low-rank
     solutions of linear matrix equations via Procrustes flow", ICML 2016, lemma 5.4, where it is proved for any rank).

@@ -1,6 +1,4 @@
-"""Quadratic networks: teacher against student, and the hidden neurons with their signs."""
-
-from __future__ import annotations
+"""View of quadratic networks: outputs of teacher and student, and the hidden neurons with their signs."""
 
 import numpy as np
 
@@ -16,9 +14,9 @@ from flatmin.report.words import counted, number
 
 __all__ = ["VIEW"]
 
-#: So many fresh inputs are drawn to compare student and teacher.
+#: Number of new inputs on which student and teacher are compared.
 FRESH = 500
-#: Neurons of the teacher weaker than this share of its strongest are rounding.
+#: Share of the strongest neuron of the teacher below which a neuron counts as rounding error.
 WEAK = 1e-10
 
 
@@ -32,9 +30,9 @@ def _answer(solved: SolvedProblem) -> list[Section]:
     hidden, signs = _ordered(*neurons(solved.solution))
     prose = [
         f"The recovered network has {counted(plus, 'hidden neuron')} with output weight +1 and "
-        f"{counted(minus, 'hidden neuron')} with output weight −1, and answers ŷ(x) = Σ vⱼ (uⱼᵀx)².",
-        "The data determine the matrix Σ vⱼ uⱼuⱼᵀ behind it and not the single neurons: others make the same network. "
-        "Shown are the orthogonal ones, the eigenvectors of that matrix; a neuron and its negative are the same.",
+        f"{counted(minus, 'hidden neuron')} with output weight −1, and computes ŷ(x) = Σ vⱼ (uⱼᵀx)².",
+        "The data determine its matrix Σ vⱼ uⱼuⱼᵀ, not the single neurons: other neurons give the same network. The "
+        "pictures show orthogonal ones, the eigenvectors of the matrix. A neuron and its negative are equivalent.",
         *unseen(solved, "input"),
     ]
     pictures = [_fit(solved)]
@@ -64,7 +62,7 @@ def _fit(solved: SolvedProblem) -> Figure:
 def _on_fresh_inputs(solved: SolvedProblem) -> Figure:
     teacher, student = _fresh(solved)
     figure = _pairs("fresh", "Fresh inputs", teacher, student, ("of the teacher", "of the student"))
-    caption = f"{figure.caption} Gaussian inputs of the same size as the given ones, which neither has seen."
+    caption = f"{figure.caption} Gaussian inputs of the same size as the given ones, not used in the fit."
     return Figure(figure.title, figure.alt, caption.strip(), svg=figure.svg)
 
 
@@ -97,7 +95,7 @@ def _pairs(name: str, title: str, given: Array, found: Array, axes: tuple[str, s
 
 
 def _neurons(solved: SolvedProblem, hidden: Array, signs: Array) -> list[Figure]:
-    """Return how strong each neuron is, with its sign, and its weights; the teacher's beside them."""
+    """Return the signed strengths and the weights of the neurons, and those of the teacher."""
     names, strengths = _names(signs), signs * np.sum(hidden**2, axis=0)
     teacher = _teacher(solved)
     known = None if teacher is None else teacher[1] * np.sum(teacher[0] ** 2, axis=0)
@@ -106,7 +104,7 @@ def _neurons(solved: SolvedProblem, hidden: Array, signs: Array) -> list[Figure]
     out = [Figure("Neurons and signs", alt, caption, svg=charts.strengths("neurons", strengths, names, known))]
     sides = [("student", "Weights of the neurons", hidden, names)]
     if teacher is not None:
-        sides.append(("teacher", "Weights of the teacher's", teacher[0], _names(teacher[1])))
+        sides.append(("teacher", "Weights of the teacher's neurons", teacher[0], _names(teacher[1])))
     shown = [(key, title, blocks.part(weights), labels) for key, title, weights, labels in sides if weights.size]
     scale = figures.scale_of([block for _, _, block, _ in shown])
     for key, title, block, labels in shown:

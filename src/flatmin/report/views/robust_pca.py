@@ -1,4 +1,4 @@
-"""Robust PCA: observed, low rank and gross errors side by side, and where the errors are."""
+"""View of robust PCA: the data, the low-rank part and the gross errors, and their positions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flatmin.report.words import counted, number
 
 __all__ = ["VIEW"]
 
-#: Errors below this share of the largest value in the data are rounding.
+#: Share of the largest value in the data below which an error counts as rounding error.
 ROUNDING = 1e-9
 
 
@@ -83,7 +83,9 @@ def _answer(solved: SolvedProblem) -> list[Section]:
     gaps = d1 * d2 - len(split.rows)
     if gaps:
         are = "is" if gaps == 1 else "are"
-        prose.append(f"{counted(gaps, 'cell')} {are} missing: filled in from the low rank, and never called wrong.")
+        prose.append(
+            f"{counted(gaps, 'cell')} {are} missing. They are filled from the low-rank part and never count as errors."
+        )
     if solved.picture is not None:
         pictures = _pictures(solved, split)
     else:
@@ -105,30 +107,28 @@ def _objective(solved: SolvedProblem) -> str:
         weight = loss.weight_for(solved.problem.shape)
         cost = f"‖X‖_* and {number(weight, 4)} times ‖S‖₁" if weight else f"‖X‖_*, where ‖S‖₁ ≤ {number(loss.tau, 4)}"
         return (
-            "What both leave of the data is noise. Its mean square was minimised, plus "
-            f"{number(4 * alpha, 4)} times the sizes of the parts: {cost}. That draws both towards zero."
+            "The remainder of the data is noise. The objective is its mean square plus "
+            f"{number(4 * alpha, 4)} times the norms of the parts: {cost}. This pulls both parts towards zero."
         )
     if loss.tau is not None:
-        return (
-            f"Among all splits whose errors have sizes of at most ‖S‖₁ = {number(loss.tau, 4)} in all, it is to have "
-            "the smallest nuclear norm ‖X‖_*."
-        )
+        limit = number(loss.tau, 4)
+        return f"The objective is the nuclear norm ‖X‖_* among all splits with errors ‖S‖₁ of at most {limit}."
     weight = loss.weight_for(solved.problem.shape)
     return (
-        f"It is to have the smallest nuclear norm ‖X‖_* plus {number(weight, 4)} times the sizes ‖S‖₁ of all errors. "
-        "Then it is also flat: no X with a smaller ‖X‖_* leaves errors as small in ‖S‖₁."
+        f"The objective is the nuclear norm ‖X‖_* plus {number(weight, 4)} times the sum ‖S‖₁ of the absolute errors. "
+        "Its minimum is also flat: an X with a smaller ‖X‖_* has larger errors in ‖S‖₁."
     )
 
 
 def _refit(solved: SolvedProblem) -> list[str]:
-    """Return what the refit calls wrong."""
+    """Return a sentence about the cells that the refit calls wrong."""
     wrong = solved.solution.parts.get("outliers")
     if wrong is None or solved.solution.noise is None or solved.solution.noise.alpha == 0:
         return []
     return [
         "The penalised split also counts the largest noise among the errors. The refit, of rank "
-        f"{solved.solution.noise.rank}, calls {counted(int(np.count_nonzero(wrong)), 'cell')} wrong: those more than "
-        "three standard deviations of the noise away from it. They are the array “outliers” in solution.npz."
+        f"{solved.solution.noise.rank}, calls {counted(int(np.count_nonzero(wrong)), 'cell')} wrong: those that differ "
+        "from it by more than three standard deviations of the noise. They are the array “outliers” in solution.npz."
     ]
 
 
@@ -139,7 +139,7 @@ def _errors(block: blocks.Block, labels: tuple[list[str] | None, list[str] | Non
 
 
 def _pictures(solved: SolvedProblem, split: _Split) -> list[Figure]:
-    """Return pictures of the data, the low rank, the errors and where they are."""
+    """Return pictures of the data, the low-rank part, the errors and their positions."""
     picture = solved.picture
     assert picture is not None
     wide = solved.kind == "frames"
@@ -165,7 +165,7 @@ def _pictures(solved: SolvedProblem, split: _Split) -> list[Figure]:
 
 
 def _support(split: _Split) -> Section:
-    """Return where the errors are, how many and how large."""
+    """Return the positions, the number and the sizes of the errors."""
     errors, wrong = split.errors[split.wrong], split.wrong
     count, cells = int(wrong.sum()), len(wrong)
     share = f"{number(100 * count / cells)} % of the cells observed." if cells else ""
@@ -191,7 +191,7 @@ def _support(split: _Split) -> Section:
 
 
 def _map(split: _Split) -> Figure:
-    """Return the share of cells in error, tile by tile where the matrix is large."""
+    """Return a map of the cells in error; for large matrices the share of them in each tile."""
     d1, d2 = split.solved.problem.shape
     tiles = tuple(min(n, blocks.LARGEST_SIDE) for n in (d1, d2))
     i, j = (index * t // n for index, t, n in zip((split.rows, split.cols), tiles, (d1, d2), strict=True))

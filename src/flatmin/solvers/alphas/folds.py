@@ -1,7 +1,5 @@
 """Which measurements are held out together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

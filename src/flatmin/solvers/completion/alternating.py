@@ -5,8 +5,6 @@ objective. Sweeps run in single precision, accelerated by Anderson's extrapolati
 few columns are needed. For a small gap, Newton's method finishes in double precision.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Newton's method in factors and multiplier together, for rounds that start with a good multiplier."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

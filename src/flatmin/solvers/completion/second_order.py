@@ -1,7 +1,5 @@
 """Newton's method for penalised completion, where alternating least squares becomes slow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +10,7 @@ from flatmin._core.limits import Clock
 from flatmin.linalg.kernels.parallel import available, in_parts
 from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side
 
-__all__ = ["Point", "newton_steps"]
+__all__ = ["FactorPoint", "newton_steps"]
 
 MAX_PRODUCTS = 200
 #: Numbers in all blocks from which several threads pay.
@@ -20,7 +18,7 @@ LARGE = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
+class FactorPoint:
     """Factors with their errors, and the relative gradient there."""
 
     L: Array
@@ -29,7 +27,9 @@ class Point:
     gradient: float
 
 
-def newton_steps(problem: RegularisedCells, L: Array, R: Array, tol: float, clock: Clock, max_steps: int = 12) -> Point:
+def newton_steps(
+    problem: RegularisedCells, L: Array, R: Array, tol: float, clock: Clock, max_steps: int = 12
+) -> FactorPoint:
     """Minimise Φ from (L, R) to a gradient of ``tol`` relative to the factors, in the metric (A, C).
 
     Newton systems are solved by conjugate gradients in single precision, preconditioned by the
@@ -63,7 +63,7 @@ def newton_steps(problem: RegularisedCells, L: Array, R: Array, tol: float, cloc
         if t == 0:
             break
         L, R = L + t * P, R + t * Q
-    return Point(L, R, errors, relative)
+    return FactorPoint(L, R, errors, relative)
 
 
 def _conjugate_gradients(

@@ -1,7 +1,5 @@
 """Exact fits by matrices of fixed rank with more degrees of freedom than there are data."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

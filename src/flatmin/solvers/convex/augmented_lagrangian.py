@@ -1,7 +1,5 @@
 """Rank-adaptive factored augmented Lagrangian method for ``min ‖Z‖_*  s.t.  B(Z) = b`` in the cone of a model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

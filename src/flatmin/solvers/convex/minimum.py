@@ -1,7 +1,5 @@
 """Flat minima by the convex programme ``min ‖D1 X D2‖_*  s.t.  A(X) = b`` in a model's cone, or its penalised form."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Accelerated proximal gradients, for penalised tables so narrow that each step can decompose them."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.linalg import eigh
 

@@ -1,7 +1,5 @@
 """Exact fits up to rounding, optimal multipliers, and the nearest data that some matrix fits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Schedule: the settings of the rounds of the augmented Lagrangian method."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 __all__ = ["Schedule"]

@@ -1,7 +1,5 @@
 """Flat solutions of sparse regression ``x = u_1 ∘ … ∘ u_N``, and their certificates."""
 
-from __future__ import annotations
-
 from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread

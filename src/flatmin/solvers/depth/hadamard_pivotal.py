@@ -1,7 +1,5 @@
 """Sparse regression with noise of unknown level: the square-root lasso, and least squares on its support."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Anderson's extrapolation of slow fixed-point iterations."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -1,7 +1,5 @@
 """Newton's method for the factored problem of one round."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The lowest rank that fits, by log-det reweighting: not flat, and never called so."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -177,7 +175,7 @@ def _status(proof: Certificate, clock: Clock, consistent: bool, converged: bool)
 
 
 def _working_memory(task: Task) -> float:
-    """Return a rough upper estimate, in bytes, of what the search will hold beside the measurements."""
+    """Return a rough upper estimate, in bytes, of the memory of the search, without the measurements."""
     problem = task.problem
     if isinstance(problem.measurement, Entries):
         return working_memory(problem, task.max_rank)

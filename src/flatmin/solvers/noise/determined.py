@@ -5,8 +5,6 @@ trace is a shift of the data, ``⟨c, q⟩ + (P/2) ‖q − b‖² = (P/2) ‖q 
 its minimum is the positive semidefinite least-squares fit of shifted data.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

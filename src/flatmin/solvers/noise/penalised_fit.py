@@ -1,7 +1,5 @@
 """A quick penalised fit, started at one nearby; its rank adapts, and it has no certificate."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -1,7 +1,5 @@
 """Rank test: the smallest rank near a given one whose residual cannot be told from noise."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

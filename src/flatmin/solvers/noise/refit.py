@@ -1,7 +1,5 @@
 """Refit: least squares at the rank of a penalised solution, which removes the bias of the penalty."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -1,7 +1,5 @@
 """The standard error of a level of noise, from the spread of squared residuals."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -1,7 +1,5 @@
 """A fast fit to noisy data, for problems whose penalised solution would take too long."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from flatmin._core.limits import Clock

@@ -1,7 +1,5 @@
 """Variance stabilization: weights that make the noise of counts even; their variance is proportional to their mean."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,6 +1,4 @@
-"""Observed entries without what offsets explain."""
-
-from __future__ import annotations
+"""OffsetFree: observed entries after the elimination of offsets."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Completion with offsets: a constant and one number for every row and column, beside a matrix of low rank.
+"""Completion with offsets: a constant and one number for every row and column, added to a matrix of low rank.
 
 The model of an observed entry is ``v_ij = g + a_i + b_j + X_ij``. Its fit minimises, jointly and convexly,
 
@@ -33,12 +33,13 @@ __all__ = ["OffsetModel", "Offsets"]
 
 EPS = float(np.finfo(float).eps)
 
-#: Phantom observations are none, or at least so many: fewer would drown in rounding.
-FEWEST = 1e-6
-#: What is left of values counts as their rounding up to this many units of it.
+#: Least positive number of phantom observations; fewer would drown in rounding.
+MIN_PHANTOMS = 1e-6
+#: Residuals below this many units of rounding of the values are rounding.
 ROUNDING = 40
-#: Strengths are estimated to this relative accuracy, in at most so many rounds.
-ESTIMATED, ESTIMATES = 1e-3, 50
+#: Relative accuracy of estimated strengths, and the number of rounds.
+ACCURACY = 1e-3
+MAX_ROUNDS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +49,9 @@ class Offsets:
     Attributes
     ----------
     constant : float
-        What is added to every entry.
+        Added to every entry.
     rows : ndarray, shape (d1,)
-        What is added along each row; zero where a row has no observation.
+        Added along each row; zero for rows without observations.
     columns : ndarray, shape (d2,)
         The same for columns.
 
@@ -111,10 +112,10 @@ class OffsetModel:
             if value is None:
                 continue
             number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
-            if not number or not (value == 0 or FEWEST <= value < np.inf):
+            if not number or not (value == 0 or MIN_PHANTOMS <= value < np.inf):
                 raise InputError(
                     f"the strength of the offsets of {name} is {value!r}, expected 0, a finite number of at least "
-                    f"{FEWEST:g}, or None for no such offsets"
+                    f"{MIN_PHANTOMS:g}, or None for no such offsets"
                 )
             object.__setattr__(self, name, float(value))
 
@@ -143,11 +144,11 @@ class OffsetModel:
         sought = [isinstance(kappa, str) and kappa == "auto" for kappa in (rows, columns)]
         given = [1.0 if auto else kappa for auto, kappa in zip(sought, (rows, columns), strict=True)]
         model = cls(entries, constant, *given)
-        for _ in range(ESTIMATES if any(sought) else 0):
+        for _ in range(MAX_ROUNDS if any(sought) else 0):
             likelier = model._likelier(values)
             given = [new if auto else old for auto, new, old in zip(sought, likelier, given, strict=True)]
             before, model = model, model._at(*given)
-            if np.allclose(before._kappas, model._kappas, rtol=ESTIMATED, atol=0):
+            if np.allclose(before._kappas, model._kappas, rtol=ACCURACY, atol=0):
                 break
         return model
 
@@ -192,7 +193,7 @@ class OffsetModel:
         return self.equations.unknowns - sum(self.equations.pulled)
 
     def _at(self, rows: float | None, columns: float | None) -> OffsetModel:
-        """Return the model with other strengths, without setting its equations up anew."""
+        """Return the model with other strengths, which reuses its equations."""
         other = replace(self, rows=rows, columns=columns)
         if 0.0 in (rows, columns) or 0.0 in (self.rows, self.columns):  # which unknowns there are may change
             return other
@@ -213,7 +214,7 @@ class OffsetModel:
         for kappa, pulled, offsets in zip(self._kappas, equations.pulled, (z.rows, z.columns), strict=True):
             variance = float(offsets @ offsets) / max(len(offsets) - pulled, EPS)
             ratio = level / variance if variance * m > level else float(m)
-            found.append((ratio if ratio >= FEWEST else 0.0) if kappa else kappa)
+            found.append((ratio if ratio >= MIN_PHANTOMS else 0.0) if kappa else kappa)
         return found
 
     def _checked(self, values: Any) -> Array:
@@ -244,6 +245,6 @@ class OffsetModel:
 
 
 def _unless_rounding(left: Array, values: Array) -> Array:
-    """Return what is left of values, or zeros if that is their rounding."""
+    """Return residuals of values, or zeros if they are rounding."""
     size = float(np.max(np.abs(values), initial=0.0))
     return np.zeros_like(left) if np.max(np.abs(left), initial=0.0) <= ROUNDING * EPS * size else left

@@ -1,7 +1,5 @@
 """A fit of fixed rank to the cells without errors, by linear least squares on its tangent space."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -1,7 +1,5 @@
 """A fast exact split for data without noise: a few rounds, a fit to the cells without errors, a dual matrix."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Trimmed least squares: fits of fixed rank to the cells without gross errors."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

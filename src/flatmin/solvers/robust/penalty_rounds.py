@@ -1,7 +1,5 @@
 """Rounds of the augmented Lagrangian method with growing rho: they find the rank of a split, and roughly its errors."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

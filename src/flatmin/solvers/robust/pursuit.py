@@ -1,7 +1,5 @@
 """The split of a matrix into low rank, gross errors, and noise: ``min ‖X‖_* + weight · ‖S‖_1 + ‖Y − X − S‖² / 2μ``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Robust regression of rows with gross errors and missing cells on a known subspace."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

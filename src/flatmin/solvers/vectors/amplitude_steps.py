@@ -1,7 +1,5 @@
 """Levenberg–Marquardt steps for the least squares of ``|U* x_i|² − b_i``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,17 +16,17 @@ from flatmin.solvers.vectors.amplitudes import row_inner
 
 __all__ = ["SLOW_DESCENT", "SLOW_STEP", "Point", "Search", "descend"]
 
-#: No step is taken below this one.
+#: Relative misfit below which no step is taken.
 ROUNDING = 1e-15
-#: A descent that leaves more than this share of the misfit needs more columns …
+#: Share of the misfit left by a descent above which more columns are needed.
 SLOW_DESCENT = 0.3
-#: … and one whose last three steps leave more than this is over.
+#: Share of the misfit left by each of three steps above which a descent ends.
 SLOW_STEP = 0.9
-#: … unless a misfit will remain: then it is over once three steps take no more than this share of it.
+#: Relative decrease in three steps below which it ends where a misfit will remain.
 STILL = 1e-12
-#: A step after one that left more than this share also uses the curvature of the measurements.
+#: Share of the misfit left by a step above which the next one uses the curvature of the measurements.
 CURVED = 0.5
-#: Conjugate gradient steps a step may take.
+#: Conjugate gradient steps in a step, at most.
 MAX_PRODUCTS = 150
 
 
@@ -48,7 +46,7 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """The measurements and data, times weights; the limits, and the record that all steps share."""
+    """The weighted measurements and data, with the clock and the history of all steps."""
 
     measurement: Measurement
     b: Array
@@ -123,7 +121,7 @@ def descend(search: Search, point: Point, steps: int, curved: bool = False) -> P
     Returns
     -------
     Point
-        Of no larger misfit, its residuals computed anew.
+        A point of no larger misfit, with residuals computed from its factor.
 
     Examples
     --------

@@ -1,7 +1,5 @@
 """Arithmetic of amplitudes ``x_i* U``, one row a measurement, and of intensities."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -1,6 +1,4 @@
-"""A second positive semidefinite matrix that fits measurements ``x_i x_i*``: in hand, it refutes uniqueness."""
-
-from __future__ import annotations
+"""Search for a second positive semidefinite matrix that fits, which refutes uniqueness."""
 
 import numpy as np
 
@@ -12,11 +10,11 @@ from flatmin.solvers.vectors.amplitudes import root_mean_square
 
 __all__ = ["another_interpolant"]
 
-#: An interpolant fits to this relative residual …
+#: Relative residual of an interpolant.
 FIT = 1e-10
-#: … after so many steps at most.
+#: Largest number of steps of a search.
 STEPS = 96
-#: Interpolants at a smaller relative distance are not told apart.
+#: Relative distance from which two interpolants are different.
 DISTINCT = 1e-3
 
 

@@ -1,7 +1,5 @@
 """The complement of the columns that a uniqueness dual vanishes on, and the linear algebra of such duals."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,9 +34,9 @@ class Complement:
     --------
     >>> from flatmin.measurements import RankOne
     >>> rng = np.random.default_rng(0)
-    >>> beside = Complement(RankOne(rng.standard_normal((60, 10))), np.eye(10)[:, :1])
-    >>> dual = beside.polished(np.ones(60))
-    >>> beside.dimension, bool(np.linalg.norm(beside.apply(dual)) < 1e-12)
+    >>> complement = Complement(RankOne(rng.standard_normal((60, 10))), np.eye(10)[:, :1])
+    >>> dual = complement.polished(np.ones(60))
+    >>> complement.dimension, bool(np.linalg.norm(complement.apply(dual)) < 1e-12)
     (9, True)
     """
 

@@ -1,6 +1,4 @@
-"""Positive semidefinite matrices measured by vectors: any fit is flat, so find one and prove it the only one."""
-
-from __future__ import annotations
+"""Positive semidefinite matrices measured by vectors: every fit is flat, so the solver proves that it is unique."""
 
 from dataclasses import replace
 
@@ -19,12 +17,13 @@ from flatmin.solvers.vectors.uniqueness_dual import uniqueness_dual
 
 __all__ = ["interpolating_minimum", "prove_unique"]
 
-#: A proof that could be better is improved until so many seconds have passed.
+#: Seconds for the improvement of a proof.
 LONGEST_PROOF = 5.0
-#: A second solution is looked for up to this many unknowns …
+#: Number of unknowns up to which a second solution is searched.
 LARGEST_SEARCH = 20_000
-#: … for at least this many seconds, and at least this many times as long as the first one took.
-SHORTEST_SEARCH, SEARCH_SHARE = 0.2, 1.0
+#: Least seconds of this search, and its time over that of the first solution.
+SHORTEST_SEARCH = 0.2
+SEARCH_SHARE = 1.0
 
 
 def interpolating_minimum(task: Task, clock: Clock) -> Solution:

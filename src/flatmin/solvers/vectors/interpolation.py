@@ -1,11 +1,9 @@
 """Least squares over positive semidefinite matrices for measurements ``x_i x_i*``, of any rank.
 
 A matrix ``X = U U*`` measures as ``|U* x_i|²``: phase retrieval and covariance estimation. Every positive semidefinite
-matrix that fits such data is flat, so all there is to find is a fit; whether it is the only one is another question
+matrix that fits such data is flat, so it suffices to find a fit. Whether it is the only one is another question
 (`flatmin.solvers.vectors.uniqueness_dual`).
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,31 +22,31 @@ from flatmin.solvers.vectors.amplitudes import root_mean_square, row_inner
 
 __all__ = ["Interpolation", "interpolate"]
 
-#: A smaller rank that fits to this relative residual is taken.
+#: Relative residual at which a smaller rank is taken.
 FIT = 1e-10
-#: Steps between two looks at the spectrum of the solution …
+#: Steps between two inspections of the spectrum of the solution.
 STRIDE = 12
-#: … and the steps granted to a truncated one.
+#: Steps of a descent after the spectrum was truncated.
 TRIAL = 25
-#: So many slow descents in a row end the search for a fit.
+#: Number of slow descents in a row that ends the search for a fit.
 PATIENCE = 3
-#: Singular values drop at least by this factor where a solution is truncated.
+#: Least ratio of neighbouring singular values at which a solution is truncated.
 DROP = 1.5
-#: Smaller singular values, relatively, are those of columns that are not needed.
+#: Relative singular value below which a column is not needed.
 NEGLIGIBLE = 1e-5
-#: Rounds of growth towards the least misfit.
+#: Rounds of the search for the least misfit, each of which adds columns.
 ROUNDS = 40
-#: Directions of descent are appended whose eigenvalue reaches this share of the lowest one.
+#: Share of the lowest eigenvalue from which a direction of descent is appended.
 STEEP = 0.3
-#: Squared residuals are divided by the intensity plus this share of its mean, as long as a fit is to be hoped for …
+#: In the search for a fit, squared residuals are divided by the intensity plus this share of its mean.
 FLOOR = 0.03
-#: … which ends when the squared misfit is proved to keep more than this share.
+#: Share of the squared misfit that is proved to remain, above which that search ends.
 UNFIT = 0.5
-#: The search for the least misfit ends when the squared misfit could fall by no more than this share …
+#: Possible relative decrease of the squared misfit at which the misfit is least.
 OPTIMAL = 1e-6
-#: … and where it makes no more progress, this one proves the misfit least: rounding can hide what is smaller.
+#: The same where the search makes no more progress, since rounding can hide smaller decreases.
 PROVED = 1e-2
-#: Up to this dimension eigenvectors are those of an array.
+#: Dimension up to which eigenvectors are computed from an array.
 DENSE = 1500
 
 
@@ -110,7 +108,7 @@ def interpolate(
     start : ndarray, shape (d, k), optional
         A factor to start from.
     width : int, optional
-        The number of columns to start with, 1 unless told.
+        The number of columns to start with, by default 1.
 
     Returns
     -------
@@ -167,7 +165,7 @@ def _spectral_start(search: Search, width: int, seed: int) -> Array:
 
 
 def _fit(search: Search, point: Point, tol: float, seed: int) -> Point:
-    """Descend, truncate and grow until the data are fitted, or no more is to be hoped for."""
+    """Descend, truncate and grow until the data are fitted, or a fit is proved impossible or unlikely."""
     stalls = 0
     while True:
         before = point.misfit

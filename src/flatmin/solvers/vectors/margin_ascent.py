@@ -60,9 +60,9 @@ def ascend_margin(complement: Complement, dual: Array) -> Array:
     >>> from flatmin.measurements import RankOne
     >>> rng = np.random.default_rng(0)
     >>> A = RankOne(rng.standard_normal((60, 10)))
-    >>> beside = Complement(A, np.eye(10)[:, :1])
-    >>> start = beside.polished(np.ones(60))
-    >>> best = beside.polished(ascend_margin(beside, start))
+    >>> complement = Complement(A, np.eye(10)[:, :1])
+    >>> start = complement.polished(np.ones(60))
+    >>> best = complement.polished(ascend_margin(complement, start))
     >>> bool(np.linalg.eigvalsh(A.adjoint(best)[1:, 1:])[0] > np.linalg.eigvalsh(A.adjoint(start)[1:, 1:])[0])
     True
     """

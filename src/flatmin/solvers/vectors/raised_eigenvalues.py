@@ -1,7 +1,5 @@
 """A uniqueness dual of a large problem, its few lowest eigenvalues raised."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

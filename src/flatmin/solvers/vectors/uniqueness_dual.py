@@ -6,8 +6,6 @@ columns of U. Together with injectivity there it is ``U U*``. The larger the sma
 (the margin), the less any other matrix that nearly fits can differ.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -1,7 +1,5 @@
 """Test cases for trace estimators: operators and models whose trace is known in closed form."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

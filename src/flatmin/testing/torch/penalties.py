@@ -1,7 +1,5 @@
 """`check_penalty`: a statistical test that a trace penalty and its gradient are unbiased."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +11,7 @@ from torch import Tensor, nn
 
 from flatmin._core.validation import whole_number
 from flatmin.errors import InputError
-from flatmin.nn.operators.state import Weights
+from flatmin.nn.operators.state import ModelWeights
 from flatmin.nn.penalty import twice_differentiable
 
 __all__ = ["PenaltyCheck", "check_penalty", "exact_trace"]
@@ -103,7 +101,7 @@ def check_penalty(
     draws = whole_number(draws, "draws", 20)
     if not callable(penalty):
         raise InputError(f"penalty is a {type(penalty).__name__}, expected a function of x and y")
-    weights = Weights(model)
+    weights = ModelWeights(model)
     exact, gradient = weights.evaluate(partial(_exact, loss, x, y, of))
     directions = _directions(weights, gradient, seed)
     along = torch.stack(list(directions.values()))
@@ -153,7 +151,7 @@ def _row(number: Tensor, parameters: Sequence[Tensor], graph: bool = True) -> Te
     return torch.cat([(torch.zeros_like(p) if g is None else g.to_dense()).flatten() for g, p in pairs])
 
 
-def _directions(weights: Weights, gradient: Tensor, seed: int) -> dict[str, Tensor]:
+def _directions(weights: ModelWeights, gradient: Tensor, seed: int) -> dict[str, Tensor]:
     """Return unit vectors: the gradient, its part for each parameter, and random ones."""
     out = {"gradient": gradient}
     parts = torch.block_diag(*torch.split(gradient, weights.numbers))  # type: ignore[no-untyped-call]
@@ -164,7 +162,7 @@ def _directions(weights: Weights, gradient: Tensor, seed: int) -> dict[str, Tens
     return {name: u / u.norm().clamp(min=torch.finfo(u.dtype).tiny) for name, u in out.items()}
 
 
-def _draw(value: Tensor, weights: Weights, along: Tensor) -> Tensor:
+def _draw(value: Tensor, weights: ModelWeights, along: Tensor) -> Tensor:
     """Return one draw of the value and of the gradient along the directions."""
     if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
         raise InputError(f"the penalty returns {value!r}, expected a tensor of one number with a gradient")

@@ -10,7 +10,4 @@ find, names = _COMPETITORS.find, _COMPETITORS.names
 register, unregister = _COMPETITORS.register, _COMPETITORS.unregister
 
 __all__ = ["find", "names", "register", "unregister"]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """Adam and orthogonalized momentum: optimizers whose steps have the length of the step size for every gradient."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Gradient descent from weights of several sizes, with large steps, and on batches. These rows need no code."""
 
-from __future__ import annotations
-
 from flatmin.lab.race.competitor import Competitor
 
 __all__ = ["COMPETITORS"]

@@ -1,7 +1,5 @@
 """Sharpness-aware minimization with a perturbation for each sample."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

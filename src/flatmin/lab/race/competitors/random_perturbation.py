@@ -1,7 +1,5 @@
 """Descent on the loss at ``w + σv`` and ``w − σv`` with random v: noise injection, and its zeroth-order version."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The trace of the Hessian as a penalty, of constant or of falling strength."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import nn

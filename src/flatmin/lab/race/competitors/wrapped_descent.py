@@ -1,7 +1,5 @@
 """Gradient descent in the wrappers of `flatmin.nn.optimizers`: SAM, label noise, weight decay, scaled gradients."""
 
-from __future__ import annotations
-
 from torch import nn
 from torch.optim import Optimizer
 

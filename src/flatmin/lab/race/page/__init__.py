@@ -5,7 +5,4 @@ from flatmin.lab.race.page.race_page import write_race
 from flatmin.lab.race.page.ranking import Ranking
 
 __all__ = ["Ranking", "verdict", "write_race"]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """The outcome of a race in sentences, for the head of its page and for the terminal."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

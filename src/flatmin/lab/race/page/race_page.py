@@ -1,7 +1,5 @@
 """The page about a race: verdict, medians, charts, trials, and the proof of the flattest value."""
 
-from __future__ import annotations
-
 import math
 import platform
 from collections.abc import Mapping, Sequence
@@ -258,10 +256,6 @@ def _scatter(ranking: Ranking, title: str) -> ScatterDisplay:
         clouds=clouds,
         x_log=True,
         y_log=True,
-        diagonal="",
-        factor=1.0,
-        left_out=0,
-        at_edge=0,
         x_label=f"{COLUMN_NAMES[ranking.compared]} at the end",
         y_label="error on the test set" if ranking.result.flattest is None else "relative error",
     )

@@ -1,7 +1,5 @@
 """Ranking: the competitors of a race in order, those that fit the data first and the flattest of them before others."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Charts of loss and flatness along the runs, a few competitors at a time in colour and the others in grey."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

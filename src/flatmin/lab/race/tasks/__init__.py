@@ -5,7 +5,4 @@ from flatmin.lab.race.tasks.network_task import NetworkTask
 from flatmin.lab.race.tasks.task import Objective, Observation, Task
 
 __all__ = ["FactoredTask", "NetworkTask", "Objective", "Observation", "Task"]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

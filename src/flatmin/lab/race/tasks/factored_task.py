@@ -1,7 +1,5 @@
 """FactoredTask: train the factors of a problem and judge them by its certified flattest value."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property

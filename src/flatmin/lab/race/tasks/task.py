@@ -1,7 +1,5 @@
 """Task: the data, the model and the judge of a race."""
 
-from __future__ import annotations
-
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping

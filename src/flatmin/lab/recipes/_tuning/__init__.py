@@ -1,7 +1,4 @@
 """Training methods compared at equal tuning budget, as recipes about networks need them."""
 
 __all__: list[str] = []
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -1,7 +1,5 @@
 """Training methods that recipes compare, each with one tuned strength."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass

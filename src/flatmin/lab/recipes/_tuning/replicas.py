@@ -1,7 +1,5 @@
 """Replicas: networks of one shape that are trained at the same time, for little more than the time of one."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 

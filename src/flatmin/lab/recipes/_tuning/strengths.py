@@ -1,7 +1,5 @@
 """Strengths that training methods try, ratios of their errors, and figures of them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from flatmin._core.arrays import Array

@@ -1,7 +1,5 @@
 """Automatic choice between Hutch++ and Hutchinson's estimator."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +12,7 @@ from flatmin.nn.estimators._hutchinson import hutchinson
 from flatmin.nn.estimators.base import PRODUCTS, Blocks, Operator, check
 from flatmin.nn.estimators.deflation import Deflation
 
-__all__ = ["adaptive"]
+__all__ = ["auto"]
 
 #: Products from which the choice is made.
 _PILOT = 8
@@ -26,7 +24,7 @@ _MIN_CHOICE = 24
 _SHARE = 0.25
 
 
-def adaptive(
+def auto(
     operator: Operator,
     *,
     generator: torch.Generator,
@@ -48,7 +46,7 @@ def adaptive(
     >>> import torch
     >>> for eigenvalues in (torch.arange(1.0, 501.0) ** -1.5, torch.tensor([1.0, -1.0]).repeat(250)):
     ...     H = torch.diag(eigenvalues)
-    ...     print(adaptive(H, generator=torch.Generator().manual_seed(0), max_products=100).method)
+    ...     print(auto(H, generator=torch.Generator().manual_seed(0), max_products=100).method)
     hutch++
     hutchinson
     """

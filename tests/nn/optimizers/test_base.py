@@ -7,7 +7,7 @@ from torch import nn
 
 import flatmin.nn as fnn
 from flatmin.errors import InputError
-from tests.nn.optimizers.training import BASES, WRAPPERS, bits, close, data, made, mlp, same, train, wrappers
+from tests.nn.optimizers.training import BASES, WRAPPERS, bits, close, data, mlp, same, set_up, train, wrappers
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_label_noise_around_sam_is_sam_on_the_noisy_labels_under_a_scaler_too():
     model, loss = mlp(), nn.MSELoss()
     (x, y), *_ = data(1)
     noise = 0.3 * torch.randn(y.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    expected = train(*(m := made("SAM"))[:2], m[2], [(x, y + noise)])
+    expected = train(*(m := set_up("SAM"))[:2], m[2], [(x, y + noise)])
     for scale in (None, 512.0):
         model, loss = mlp(), nn.MSELoss()
         inner = fnn.SAM(BASES["SGD"](model.parameters()), model, loss, rho=0.1)
@@ -114,7 +114,7 @@ def test_an_optimizer_that_asks_for_a_closure_is_given_one():
 
 
 def test_groups_names_and_hooks():
-    model, loss, optimizer = made("SAM")
+    model, loss, optimizer = set_up("SAM")
     extra = nn.Linear(6, 2).double()
     model.append(nn.Identity())
     optimizer.add_param_group({"params": [*extra.parameters()], "lr": 0.5})

@@ -6,7 +6,7 @@ import torch
 
 import flatmin as fm
 from flatmin.nn.estimators import hutch_pp, hutchinson
-from flatmin.nn.estimators._adaptive import adaptive
+from flatmin.nn.estimators._auto import auto
 
 N = 300
 RANKS = torch.arange(1.0, N + 1, dtype=torch.float64)
@@ -27,7 +27,7 @@ def estimates(eigenvalues, method, seeds, products=100):
 @pytest.mark.parametrize("name", [*DECAYING, *FLAT])
 def test_a_clear_case_is_decided(name):
     eigenvalues = (DECAYING | FLAT)[name]
-    found = estimates(eigenvalues, adaptive, range(20))
+    found = estimates(eigenvalues, auto, range(20))
     assert {e.method for e in found} == {"hutch++" if name in DECAYING else "hutchinson"}
     assert max(e.n_products for e in found) <= 100
     assert sum(e.covers(eigenvalues.sum().item()) for e in found) >= 15
@@ -40,9 +40,9 @@ def test_it_is_as_good_as_the_better_one(name):
     truth = eigenvalues.sum().item()
     error = {
         method: np.std([e.value - truth for e in estimates(eigenvalues, method, range(200))])
-        for method in (adaptive, hutchinson, hutch_pp)
+        for method in (auto, hutchinson, hutch_pp)
     }
-    assert error[adaptive] < 1.25 * min(error.values())
+    assert error[auto] < 1.25 * min(error.values())
     assert max(error.values()) > 1.3 * min(error.values())
 
 
@@ -53,15 +53,15 @@ def test_an_indefinite_matrix_with_some_larger_eigenvalues_gains_a_little():
     truth, seeds = eigenvalues.sum().item(), range(1500)
     error = {
         method: np.std([e.value - truth for e in estimates(eigenvalues, method, seeds)])
-        for method in (adaptive, hutchinson)
+        for method in (auto, hutchinson)
     }
-    assert error[adaptive] < 0.97 * error[hutchinson]
+    assert error[auto] < 0.97 * error[hutchinson]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("power", [0.33, 0.36, 0.4])
 def test_the_choice_makes_no_bias(power):
-    found = estimates(RANKS**-power, adaptive, range(4000), 60)
+    found = estimates(RANKS**-power, auto, range(4000), 60)
     errors = np.array([e.value for e in found]) - (RANKS**-power).sum().item()
     share = np.mean([e.method == "hutch++" for e in found])
     assert 0.02 < share < 0.98
@@ -84,7 +84,7 @@ def test_every_product_is_counted_in_every_group():
     for eigenvalues in (*DECAYING.values(), *FLAT.values()):
         for limits in ({"max_products": 10}, {"max_products": 61}, {"target_std_error": 3.0}):
             operator = Counting(eigenvalues)
-            found = adaptive(operator, generator=draw(0), blocks=blocks, **limits)
+            found = auto(operator, generator=draw(0), blocks=blocks, **limits)
             assert found.n_products == operator.spent <= limits.get("max_products", np.inf)
             assert {g.n_products for g in found.groups.values()} == {operator.spent}
             assert sum(g.value for g in found.groups.values()) == pytest.approx(found.value, abs=1e-9)
@@ -95,7 +95,7 @@ def test_limits_and_numbers_that_cannot_be_used():
     H = torch.diag(RANKS)
     for limits in ({"max_products": 7}, {"target_std_error": 0}, {"target_std_error": torch.nan}):
         with pytest.raises(fm.InputError, match="expected"):
-            adaptive(H, generator=draw(0), **limits)
+            auto(H, generator=draw(0), **limits)
     for bad in (torch.nan, torch.inf):
         with pytest.raises(fm.InputError, match="finite"):
-            adaptive(bad * H, generator=draw(0))
+            auto(bad * H, generator=draw(0))
