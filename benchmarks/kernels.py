@@ -43,7 +43,7 @@ def draw(shape: tuple[int, int], m: int, rank: int, seed: int = 0) -> tuple[Arra
     cell = np.unique(rng.integers(0, shape[0] * shape[1], m))
     rows, cols = (part.astype(np.int32) for part in np.divmod(cell, shape[1]))
     L, R = (rng.standard_normal((d, rank)) for d in shape)
-    values = Cells.of(rows, cols, shape).sampled(L, R) / np.sqrt(rank)
+    values = Cells.from_positions(rows, cols, shape).sampled(L, R) / np.sqrt(rank)
     return rows, cols, values + 0.3 * rng.standard_normal(len(values))
 
 
@@ -61,7 +61,7 @@ class Halves:
     """Both halves of a sweep with this library's kernels."""
 
     def __init__(self, rows: Array, cols: Array, values: Array, dtype: type, threads: int) -> None:
-        self.cells = Cells.of(rows, cols, SHAPE, threads)
+        self.cells = Cells.from_positions(rows, cols, SHAPE, threads)
         self.across = self.cells.transposed
         self.values = values.astype(dtype), self.across.arranged(values.astype(dtype))
         self.prices = [REG * np.diff(c.pointers).astype(dtype) for c in (self.cells, self.across)]

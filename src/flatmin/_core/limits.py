@@ -21,16 +21,14 @@ LEAST = {"max_rank": 1, "max_iter": 0, "seed": 0}
 
 @dataclass(frozen=True)
 class Limits:
-    """The accuracy and effort asked of a solver, checked.
+    """The accuracy and effort asked of a solver; `InputError` is raised if an argument is out of range.
 
     Attributes
     ----------
-    max_rank : int or None
-        The largest rank allowed.
+    max_rank, max_iter : int or None
+        The largest rank and number of iterations.
     tol : float
         Target for the relative residual and the relative duality gap, from 1e-14 to 1.
-    max_iter : int or None
-        The largest number of iterations.
     time_limit : float or None
         Seconds after which the search ends.
     seed : int
@@ -39,11 +37,6 @@ class Limits:
         Called with every row of the history.
     stop : str
         "gap" or "objective": the quantity that ``tol`` limits.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range.
     """
 
     max_rank: int | None = None
@@ -79,10 +72,7 @@ class Limits:
 
 @dataclass
 class Clock:
-    """The iterations, products and seconds that a solve has spent, and whether its limits are reached.
-
-    One clock runs through all parts of a solve, which count on it.
-    """
+    """The iterations, products and seconds that all parts of a solve have spent, and whether its limits are reached."""
 
     max_iter: int | None = None
     time_limit: float | None = None

@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 
 __all__ = ["Metric", "condition_number", "hermitian_of_product", "svd_of_product"]
 
-#: Scales within this factor, and eigenvalues within its fourth power, need no equilibration.
+#: Matrices are not equilibrated if scales are within this factor and eigenvalues within its fourth power.
 EVEN = 10.0
 
 
@@ -21,8 +21,8 @@ EVEN = 10.0
 class Metric:
     """A symmetric positive semidefinite matrix ``D``, kept as its eigenvalues and eigenvectors.
 
-    It behaves like an array under ``@`` and ``numpy.asarray``, is never formed when it is diagonal, and its negative
-    powers are pseudo-inverses: everything happens on the range of ``D``.
+    It behaves like an array under ``@`` and ``numpy.asarray``, and is never formed when it is diagonal. Its negative
+    powers are pseudo-inverses, on the range of ``D``.
 
     Parameters
     ----------
@@ -117,10 +117,7 @@ class Metric:
         return Metric(values, self.vectors)
 
     def tempered(self, exponent: float) -> Metric:
-        """Return ``D^p`` scaled by ``mean(D²)^((1-p)/2)``, between the plain (p = 0) and the flat metric (p = 1).
-
-        The scale makes alpha comparable for all ``p``.
-        """
+        """Return ``D^p mean(D²)^((1−p)/2)``, whose scale makes alpha comparable for all p from 0 to 1."""
         if exponent == 1:
             return self
         mean = float(np.mean(self.values**2))

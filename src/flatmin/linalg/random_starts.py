@@ -79,10 +79,8 @@ def complement_norm_bound(
 ) -> tuple[float, float]:
     """Return an upper bound on the norm of ``R = (I − UU*) S (I − VV*)`` from random starts for R*R, and a lower one.
 
-    The iteration ends once (scale − upper) ≥ settled · (scale − lower).
-
-    The starts come from a stream of random numbers of their own. A dual vector may depend on other random numbers with
-    the same seed: those of the solver or of the data. It does not depend on these.
+    The iteration ends once (scale − upper) ≥ settled · (scale − lower). Nothing else draws from the stream of the
+    starts. So a dual vector, even of the same seed, does not depend on them.
     """
     if S.shape[0] < S.shape[1]:
         S, U, V, UtS = adjoint_of(S), V, U, SV.conj().T
@@ -148,7 +146,7 @@ def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float
 
 
 def _sparse_sizes(S: Any) -> tuple[list[float], list[int], float]:
-    """Return largest sums of sizes and numbers of entries, of a row and a column of a sparse array, and ``‖S‖_F²``.
+    """Return, of a sparse array, the largest sum of sizes and number of entries of a row and a column, and ``‖S‖_F²``.
 
     The array is read in pieces, to save memory. The square is infinite if entries repeat.
     """

@@ -115,7 +115,7 @@ def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool)
         if np.max(np.abs(dual - share * trivial)) <= 8 * EPS * float(np.max(np.abs(dual))):
             top = max(0.0, share) * (1 + 16 * EPS)
             return TopSpectrum(U, np.full(U.shape[1], top), U, top, top, "proven")
-    cone, S = point.problem.parametrization.cone, point.whitened.adjoint_operator(dual)
+    cone, S = point.cone, point.whitened.adjoint_operator(dual)
     return cone.spectrum(S, U, V, unit=LEADING, seed=seed, randomized=randomized)
 
 
@@ -146,7 +146,7 @@ def _conditions(
         surplus = proof.value * max(gap, 10 * EPS * sum(problem.shape))
         gap = ratio(surplus / (alpha * problem.parametrization.trace_factor), point.norm)
         misfit = 2 * float(np.sqrt(problem.measurement.size * surplus))
-    return point.conditions(spectrum.scaled(1 / scale), proof.dual / scale, gap, misfit)
+    return UniquenessConditions(point, spectrum.scaled(1 / scale), proof.dual / scale, gap, misfit)
 
 
 def _fitting(point: WhitenedSolution, conditions: UniquenessConditions, found: Stability) -> Stability:
@@ -159,12 +159,12 @@ def _fitting(point: WhitenedSolution, conditions: UniquenessConditions, found: S
 def _complement(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> UniquenessConditions:
     """Return the conditions of uniqueness from ``W = B*(λ)``, where the dual matrix is I − W.
 
-    If W has negative eigenvalues, a multiple of the identity is added, which the trivial dual vector makes.
+    If W has negative eigenvalues, a multiple of the trivial dual vector, which makes the identity, is added.
     """
     problem, spectrum = point.problem, _complement_spectrum(point, dual, seed, randomized)
     lacking, growth = max(0.0, spectrum.norm - 1), float(np.linalg.norm(trivial_dual(problem)))
     gap = ratio(abs(float(problem.data @ dual)), point.norm) + lacking
-    return point.conditions(spectrum, dual, gap, float(np.linalg.norm(point.residual)), growth)
+    return UniquenessConditions(point, spectrum, dual, gap, float(np.linalg.norm(point.residual)), growth)
 
 
 def _complement_spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
@@ -172,7 +172,7 @@ def _complement_spectrum(point: WhitenedSolution, dual: Array, seed: int, random
     W, U = point.whitened.adjoint_operator(dual), point.Z[0]
     seen = point.metric[0].power(0)
     if len(U) <= LARGEST_WHOLE:
-        cone = point.problem.parametrization.cone
+        cone = point.cone
         return cone.spectrum(seen.dense - as_array(W), U, U, unit=LEADING, seed=seed)
     margin, kind = complement_margin(W, U, seen, seed=seed, randomized=randomized)
     slack = float(np.linalg.norm(W @ U))

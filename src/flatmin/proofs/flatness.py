@@ -17,10 +17,9 @@ class Flatness:
 
     Attributes
     ----------
-    hessian_trace : float
-        Trace of the Hessian of the loss.
-    gauss_newton_trace : float
-        Trace of its Gauss-Newton part; the same if X is linear in each single weight, as for ``X = L Rᵀ``.
+    hessian_trace, gauss_newton_trace : float
+        Traces of the Hessian of the loss and of its Gauss-Newton part; the same if X is linear in each single weight,
+        as for ``X = L Rᵀ``.
     scaled_trace : float
         The trace whose minimisers are flat: for ``X = L Rᵀ`` the L block over d1 plus the R block over d2, for other
         models the Gauss-Newton trace.
@@ -58,11 +57,6 @@ def flatness(problem: Problem, factors: Any) -> Flatness:
         The model and its data.
     factors : tuple of ndarray
         The weights, for a product (L, R) of shapes (d1, k) and (d2, k).
-
-    Returns
-    -------
-    Flatness
-        Traces, the minimum over the fibre, balance, norm excess, condition number and loss.
 
     Raises
     ------

@@ -8,8 +8,8 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.subspaces import EPS
 from flatmin.proofs.depth.power_bounds import least_change, penalised_bound
 from flatmin.proofs.depth.power_minimum import minimise_power_norm
-from flatmin.proofs.radius import Stability
-from flatmin.proofs.uniqueness import NEAR, SAFETY, Uniqueness
+from flatmin.proofs.radius import Stability, Uniqueness
+from flatmin.proofs.uniqueness import NEAR, SAFETY
 
 __all__ = ["nearby_minimisers", "nearby_penalised"]
 
@@ -28,10 +28,8 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
 
     Parameters
     ----------
-    B : ndarray, shape (m, n)
+    B, b : ndarray, shapes (m, n) and (m,)
         The equations.
-    b : ndarray, shape (m,)
-        The right-hand side.
     p : float
         From 1 to 2, without 2.
     z : ndarray, shape (n,)
@@ -59,15 +57,8 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
 def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Array, units: Array) -> Uniqueness:
     """Bound the distance of all minimisers of ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` from z, given a multiplier y.
 
-    Let the gap be the difference of the objective of z and the bound of y. Every minimiser z' has a residual within
-    ``√(2 μ gap)`` of μy, and ``Σ |z'_j|^p − ⟨Bᵀy, z'⟩`` exceeds its least value by at most the gap.
-
-    Parameters
-    ----------
-    B, b, p, z, y, units
-        As for `nearby_minimisers`.
-    noise : float
-        μ.
+    Here μ is ``noise``. Let the gap be the difference of the objective of z and the bound of y. Every minimiser z' has
+    a residual within ``√(2 μ gap)`` of μy, and ``Σ |z'_j|^p − ⟨Bᵀy, z'⟩`` exceeds its least value by at most the gap.
     """
     s, residual = B.T @ y, b - B @ z
     value = float(np.sum(np.abs(z) ** p)) + float(residual @ residual) / (2 * noise)
@@ -191,7 +182,7 @@ def _sparse(
 
 @dataclass(frozen=True)
 class _Apart:
-    """How a clock ε for ``Σ δ_j |h_j|`` over loose coordinates turns into distances.
+    """Distances from a bound ε on ``Σ δ_j |h_j|`` over loose coordinates.
 
     There h has at most length ``far ε`` and its measurements ``push ε``; on the tight set a vector whose measurements
     have length t has at most length ``pull t``.
@@ -213,15 +204,11 @@ class _Apart:
         pull = self.pull / smallest
         return Stability(
             space="tangent",
-            semidefinite=False,
             gap=bound * defect,
             size=bound * norm,
-            margin=1.0,
-            inner=1.0,
             injectivity=far / pull,
             gain=self.push * smallest,
             dual_size=bound * float(np.linalg.norm(dual)),
-            growth=0.0,
             misfit=correction / pull,
             outside=beyond + correction / far,
             unwhiten=far,

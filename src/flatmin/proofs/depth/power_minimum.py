@@ -39,7 +39,7 @@ Report = Callable[[Array, Array, Array], None]
 
 @dataclass(frozen=True, eq=False)
 class PowerNormMinimum:
-    """A solution of ``min Σ |z_j|^p s.t. B z = b`` and its multiplier.
+    """A solution z of ``min Σ |z_j|^p s.t. B z = b`` and its multiplier.
 
     Attributes
     ----------
@@ -47,10 +47,8 @@ class PowerNormMinimum:
         The solution; for contradictory equations, that of the nearest consistent ones.
     dual : ndarray, shape (m,)
         A vector λ with ``‖Bᵀλ‖_q = 1``, ``1/p + 1/q = 1``, optimal up to rounding (zero for zero data).
-    converged : bool
-        Whether the method converged before its limits.
-    consistent : bool
-        Whether the equations have a solution.
+    converged, consistent : bool
+        Whether the method converged before its limits, and whether the equations have a solution.
     history : dict of str to list of float
         ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank`` (coordinates that are not small) of every step.
     """
@@ -71,32 +69,14 @@ def minimise_power_norm(
     *,
     penalty: float = 0.0,
 ) -> PowerNormMinimum:
-    """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``.
+    """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``, for p from 1 to 2, without 2.
 
     For p = 1 by a primal-dual interior point method, whose limit is then made exact on its support. For p > 1 by
     Newton's method on the dual, ``min Σ |s_j|^q / q − ⟨b, λ⟩`` with ``s = Bᵀλ``, which is convex and twice
-    differentiable since q ≥ 2; the solution is ``z_j = sign(s_j) |s_j|^(q−1)``. With μ > 0 the equations are
-    ``B z + μ λ = b``, with the multiplier λ, and the same two methods solve them.
-
-    Parameters
-    ----------
-    B : ndarray, shape (m, n)
-        The equations; rows may be redundant.
-    b : ndarray, shape (m,)
-        The right-hand side.
-    p : float
-        From 1 to 2, without 2.
-    clock : Clock, optional
-        Limits on Newton steps and time.
-    callback : callable, optional
-        Called after each step with a row of the history.
-    penalty : float
-        μ; 0 asks for exact equations.
-
-    Returns
-    -------
-    PowerNormMinimum
-        Solution and multiplier; with μ > 0 the multiplier is not scaled, ``λ = (b − B z)/μ``.
+    differentiable since q ≥ 2; the solution is ``z_j = sign(s_j) |s_j|^(q−1)``. With ``penalty`` μ > 0 the equations
+    are ``B z + μ λ = b``, with the multiplier λ, and the same two methods solve them; λ is then not scaled. Rows of B
+    may be redundant. The clock limits Newton steps and time, and the callback receives a row of the history after each
+    step.
 
     Examples
     --------
@@ -105,7 +85,7 @@ def minimise_power_norm(
     (array([0., 1.]), array([0.22222222, 0.88888889]))
     """
     clock = Clock() if clock is None else clock
-    reduced = _Reduced.of(B, b) if penalty == 0 else _Reduced.rotated(B, b)
+    reduced = _Reduced.from_equations(B, b) if penalty == 0 else _Reduced.from_rotation(B, b)
     rows, scale = reduced.rows, float(np.linalg.norm(reduced.data))
     if scale == 0:
         return PowerNormMinimum(np.zeros(B.shape[1]), b / penalty if penalty else 0 * b, True, reduced.consistent)
@@ -133,7 +113,7 @@ def minimise_power_norm(
 class _Reduced:
     """Equations ``rows z' = data`` of full rank for the coordinates z' that are seen, with ``B z = merge rows z'``.
 
-    Rows of B have unit length here; merge is the diagonal ``sizes``, or where rows are redundant a matrix.
+    Rows of B have unit length here; merge is the diagonal ``sizes``, or a matrix if rows are redundant.
     """
 
     rows: Array
@@ -144,7 +124,7 @@ class _Reduced:
     consistent: bool
 
     @classmethod
-    def of(cls, B: Array, b: Array) -> _Reduced:
+    def from_equations(cls, B: Array, b: Array) -> _Reduced:
         seen = np.asarray(B.any(axis=0))
         sizes = np.linalg.norm(B, axis=1)
         sizes[sizes == 0] = 1.0
@@ -157,8 +137,8 @@ class _Reduced:
         return cls(rows, data, seen, sizes, merge, misfit <= INCONSISTENT * float(np.linalg.norm(b)))
 
     @classmethod
-    def rotated(cls, B: Array, b: Array) -> _Reduced:
-        """Return the equations, rotated into as many as there are unknowns if there are more."""
+    def from_rotation(cls, B: Array, b: Array) -> _Reduced:
+        """Return the equations, rotated into one for each unknown if there are more."""
         seen = np.asarray(B.any(axis=0))
         rows, data, Q = B[:, seen], b, None
         if rows.shape[0] > rows.shape[1]:

@@ -32,14 +32,8 @@ PIECE = 1 << 16
 class Grid:
     """The positions of the data in the submatrix of observed rows and columns.
 
-    Attributes
-    ----------
-    rows, cols : ndarray of bool, shapes (d1,) and (d2,)
-        Which rows and columns have data.
-    seen : ndarray of bool, or None
-        Which cells of the submatrix are observed; None if all are.
-    positions : tuple of ndarray, or None
-        Positions of the data in the submatrix; None if they are in row-major order.
+    The masks ``rows`` (d1,) and ``cols`` (d2,) are true where there are data. ``seen`` is the mask of the submatrix,
+    None if all of its cells are observed. ``positions`` are those of the data, None if they are in row-major order.
     """
 
     rows: Array
@@ -48,7 +42,7 @@ class Grid:
     positions: tuple[Array, Array] | None
 
     @classmethod
-    def of(cls, A: Entries) -> Grid:
+    def from_entries(cls, A: Entries) -> Grid:
         """Return the grid of observed entries."""
         rows, cols = (counts > 0 for counts in A.gram_diagonals())
         if isinstance(A, Identity):
@@ -86,7 +80,7 @@ class Grid:
 def dense_part(problem: Problem, left: Array, alpha: float) -> Array:
     """Return the dense noise in the residual ``Y − X`` of the observed cells; the remainder are gross errors.
 
-    At the strength alpha noise N costs ``‖N‖²/m`` and errors S cost ``4 alpha · weight · ‖S‖_1``; with τ they cost
+    At the given alpha, noise N costs ``‖N‖²/m`` and errors S cost ``4 alpha · weight · ‖S‖_1``; with τ they cost
     nothing while ``‖S‖_1 ≤ τ``. The cheapest N is the residual ``left``, clipped to ``± 2 alpha m · weight``, or to the
     level at which ``‖S‖_1 = τ``.
     """
@@ -114,23 +108,17 @@ def robust_certificate(
         ⟨W, Y⟩ / max(1, ‖W‖_op, ‖W‖_∞ / weight)        of  ‖X‖_* + weight · ‖Y − X‖_1,
         (⟨W, Y⟩ − τ ‖W‖_∞) / max(1, ‖W‖_op)             of  ‖X‖_*  with  ‖Y − X‖_1 ≤ τ.
 
-    A split is exact, since ``S = Y − X``. Its residual is zero, and with τ the excess of ‖S‖_1 over τ, divided by
-    ‖Y‖_1.
-
-    With alpha > 0 there is dense noise as well, ``Y = X + S + N`` on the m observed cells. With c one over
-    the denominator above, no split has a smaller objective than
+    A split is exact, since ``S = Y − X``; with τ, its residual is the excess of ‖S‖_1 over τ, divided by ‖Y‖_1. With
+    alpha > 0 there is dense noise as well, ``Y = X + S + N`` on the m observed cells. With c one over the denominator
+    above, no split has a smaller objective than
 
         4 alpha c ⟨W, Y⟩ − 4 alpha² m c² ‖W‖²               of  ‖N‖²/m + 4 alpha (‖X‖_* + weight · ‖S‖_1),
         4 alpha c (⟨W, Y⟩ − τ ‖W‖_∞) − 4 alpha² m c² ‖W‖²   of  ‖N‖²/m + 4 alpha ‖X‖_*  with  ‖S‖_1 ≤ τ.
 
     Parameters
     ----------
-    problem : Problem
-        A problem whose loss is `Absolute`.
-    factors : tuple of ndarray
-        The factors (L, R) of X.
-    dual : ndarray, shape (m,)
-        Any vector.
+    problem, factors, dual
+        A problem whose loss is `Absolute`, the factors (L, R) of X, and any vector (m,).
     alpha : float
         Weight of the penalty; 0 stands for data without dense noise.
     seed : int
@@ -139,7 +127,7 @@ def robust_certificate(
         Whether to decide uniqueness.
     """
     alpha, _ = check_alpha(alpha)
-    judged = _Judged.of(problem, factors, dual, seed, alpha)
+    judged = _Judged.from_factors(problem, factors, dual, seed, alpha)
     value, lower, total = judged.value, judged.lower_bound, _sum(problem.data)
     if alpha > 0:
         value, lower = 4 * alpha * value, 4 * alpha * lower
@@ -160,11 +148,7 @@ def robust_certificate(
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """A split and a dual matrix on the observed rows and columns.
-
-    Objective and bound are in units of the nuclear norm: dense noise N costs ``‖N‖² / 2μ``,
-    ``μ = 2 alpha m``.
-    """
+    """A split and a dual matrix on the observed rows and columns, in units in which noise N costs ``‖N‖² / 2μ``."""
 
     problem: Problem
     grid: Grid
@@ -176,9 +160,9 @@ class _Judged:
     alpha: float
 
     @classmethod
-    def of(cls, problem: Problem, factors: Factors, dual: Array, seed: int, alpha: float) -> _Judged:
+    def from_factors(cls, problem: Problem, factors: Factors, dual: Array, seed: int, alpha: float) -> _Judged:
         assert isinstance(problem.measurement, Entries)
-        grid = Grid.of(problem.measurement)
+        grid = Grid.from_entries(problem.measurement)
         U, s, V = problem.parametrization.singular(factors, problem.metric)
         kept = s > 1e-13 * np.max(s, initial=0.0)
         W = grid.matrix(dual)
@@ -231,8 +215,7 @@ class _Judged:
     def split(self) -> Split:
         """Return the split with a feasible dual matrix.
 
-        With noise, it is a split of ``X + S``. The noise of every other split that is as good is within
-        ``√(2 μ gap)`` of μW.
+        With noise, it is a split of ``X + S``; that of every other split as good is within ``√(2 μ gap)`` of μW.
         """
         U, s, V = self.X
         shrunk = 1 / max(1.0, self.norm)

@@ -20,8 +20,8 @@ from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries
 from flatmin.proofs.cores import core_columns
-from flatmin.proofs.radius import Stability
-from flatmin.proofs.uniqueness import NEAR, Uniqueness
+from flatmin.proofs.radius import Stability, Uniqueness
+from flatmin.proofs.uniqueness import NEAR
 
 __all__ = ["HIDDEN_FAILURE", "Pair", "Split", "hidden_share", "incoherence_bound", "other_splits"]
 
@@ -71,20 +71,14 @@ class Split:
     ----------
     X : tuple of ndarray
         Singular triplets ``U, s, V`` of the low-rank part.
-    errors : ndarray, shape (d1, d2)
-        ``Y − X`` where observed, zero elsewhere.
-    seen : ndarray of bool, shape (d1, d2)
-        Which cells are observed.
-    W : ndarray, shape (d1, d2)
-        A dual matrix: ``‖W‖_op ≤ 1``, zero in unobserved cells.
-    spectrum : TopSpectrum
-        Of W.
+    errors, seen : ndarray, shape (d1, d2)
+        ``Y − X`` where observed, zero elsewhere; and which cells are observed.
+    W, spectrum : ndarray, shape (d1, d2), and TopSpectrum
+        A dual matrix, ``‖W‖_op ≤ 1`` and zero in unobserved cells; and its spectrum.
     weight : float
         The cost of a unit of error; ``|W| ≤ weight``.
-    gap : float
-        Bound on how much smaller the objective of another split can be.
-    size : float
-        The objective of this split.
+    gap, size : float
+        A bound on how much smaller the objective of another split can be, and the objective of this one.
     noise : float
         Bound on the Frobenius distance of the data of other splits.
     """
@@ -114,22 +108,11 @@ def other_splits(split: Split, as_good: Callable[[Pair], bool], seed: int = 0) -
     F are the observed cells where ``|W| ≤ (1 − δ') weight``. If ``‖P_F H‖ ≥ σ ‖H‖`` on T, then X' is near X. If T
     is too large for that, symmetric cores ``U1 S V1ᵀ`` replace it.
 
-    Parameters
-    ----------
-    split : Split
-        The split and its dual matrix.
-    as_good : callable
-        Returns whether factors (L, R) of another matrix give a split as good as this one.
-    seed : int
-        Seed of the random starts.
-
-    Returns
-    -------
-    tuple of Uniqueness and str
-        ``margin`` is the smaller of δ and δ', ``injectivity`` is σ; the word is "proven", or "probabilistic" if
-        random starts bounded σ, except with probability `HIDDEN_FAILURE`.
+    ``as_good`` returns whether factors (L, R) of another matrix give a split as good as this one. The margin of the
+    verdict is the smaller of δ and δ', its injectivity is σ, and the kind is "proven", or "probabilistic" if random
+    starts bounded σ, except with probability `HIDDEN_FAILURE`.
     """
-    faces = cache(lambda cut: _Face.of(split, cut))
+    faces = cache(lambda cut: _Face.from_split(split, cut))
     best, face, kind, radius = None, faces(CUTS[0]), "proven", np.inf
     for space, (number, cut) in product(("tangent", "core"), enumerate(CUTS)):
         if radius <= NEAR * split.norm:
@@ -158,7 +141,7 @@ class _Face:
     slack: float
 
     @classmethod
-    def of(cls, split: Split, cut: float) -> _Face:
+    def from_split(cls, split: Split, cut: float) -> _Face:
         spectrum = split.spectrum
         q = int(np.count_nonzero(spectrum.values > 1 - cut))
         delta = 1 - spectrum.below(q) if q < min(split.W.shape) else 1.0
@@ -199,7 +182,6 @@ class _Face:
         margin = min(self.delta, split.weight * self.slack) if self.free.any() else self.delta
         return Stability(
             space=space,
-            semidefinite=False,
             gap=split.gap + 2 * split.spectrum.slack * split.size,
             size=split.size,
             margin=margin if space == "tangent" else CORE_SHARE * margin,
@@ -207,10 +189,8 @@ class _Face:
             injectivity=sigma,
             gain=1.0,
             dual_size=float(np.linalg.norm(split.W)),
-            growth=0.0,
             misfit=_norm_on(split.errors, self.free) + split.noise,
             outside=_product_norm(*beyond),
-            unwhiten=1.0,
         )
 
 
@@ -273,15 +253,9 @@ def _core(free: Array, U: Array, V: Array) -> Array | None:
 def incoherence_bound(hidden: Array, U: Array, V: Array) -> float:
     """Return a bound on ``‖P_Ω P_T‖²``, from the columns and the rows of Ω one by one.
 
-    ``α² + β²``, where α² is the largest eigenvalue of ``U_Ωjᵀ U_Ωj`` over all columns j, U_Ωj being the rows of U at
-    the cells of Ω in column j, and β² is the same for rows and V.
-
-    Parameters
-    ----------
-    hidden : ndarray of bool, shape (d1, d2)
-        Whether a cell is in Ω.
-    U, V : ndarray, shapes (d1, q) and (d2, q)
-        Orthonormal columns; T is the space ``{U E ᵀ + F Vᵀ}``.
+    ``hidden`` (d1, d2) marks the cells of Ω, and T is the space ``{U Eᵀ + F Vᵀ}`` of orthonormal U (d1, q) and V (d2,
+    q). The bound is ``α² + β²``, where α² is the largest eigenvalue of ``U_Ωjᵀ U_Ωj`` over all columns j, U_Ωj being
+    the rows of U at the cells of Ω in column j, and β² is the same for rows and V.
 
     Examples
     --------
@@ -315,20 +289,11 @@ def _pieces(count: int, width: int) -> Iterator[slice]:
 
 
 def hidden_share(hidden: Array, U: Array, V: Array, stream: tuple[int, int] = (0, 0)) -> float:
-    """Return a bound on ``‖P_Ω P_T‖²`` from random starts for ``P_T P_Ω P_T``.
+    """Return a bound on ``‖P_Ω P_T‖²``, for Ω and T as in `incoherence_bound`, from random starts for ``P_T P_Ω P_T``.
 
-    It fails with a chance of at most ``HIDDEN_FAILURE / 2^(k+1)``, k being the second number of the stream. The starts
-    come from a separate stream of random numbers for each k. Ω and T may depend on other random numbers with the same
-    seed, those of the solver or of the data. They do not depend on these.
-
-    Parameters
-    ----------
-    hidden : ndarray of bool, shape (d1, d2)
-        Whether a cell is in Ω.
-    U, V : ndarray, shapes (d1, q) and (d2, q)
-        Orthonormal columns; T is the space ``{U Eᵀ + F Vᵀ}``.
-    stream : tuple of int
-        A seed, and which cut it is.
+    It fails with a chance of at most ``HIDDEN_FAILURE / 2^(k+1)``, k being the second number of the stream, after a
+    seed. The starts come from a separate stream of random numbers for each k. Ω and T may depend on other random
+    numbers with the same seed, those of the solver or of the data. They do not depend on these.
 
     Examples
     --------
@@ -373,7 +338,7 @@ def _rounding(shape: tuple[int, int], q: int) -> float:
 
     A sum of w products has an error of at most ``w ε/2`` times the sum of their sizes. With sizes in place of entries a
     product with U or V has at most √q times the norm that the other factor has. There are 2q terms in an entry of H,
-    and d1 and d2 in those of GᵀU and GV; d1 and then q more in what is taken from GV along U.
+    d1 and d2 in those of GᵀU and GV, and d1 and then q more in the projection of GV.
     """
     d1, d2 = shape
     return EPS / 2 * math.sqrt(q) * (2 * d1 + d2 + 5 * q + 4)
