@@ -38,20 +38,20 @@ def spark_fit(
     Parameters
     ----------
     X : DataFrame, path, or array_like, shape (m, 2)
-        Triples that Spark has or reads; or pairs of ids.
+        Triples in Spark or in a file; or pairs of ids.
     y : sequence of str, or array_like, shape (m,)
-        Of what Spark has, the names of the three columns, or None; else the values.
+        For triples in Spark the names of the three columns, or None; otherwise the values.
     sample_weight : None
     parameters : dict
-        Those of `MatrixCompletion`.
+        The parameters of `MatrixCompletion`.
     seed : int
     watched : callable
-        Gives a context with what is told of each sweep, for the gap at which they end.
+        Returns a context manager with the callback of the sweeps, for the gap at which they end.
 
     Raises
     ------
     InputError
-        If a parameter or the data are not what Spark's ALS can do.
+        If Spark's ALS cannot use a parameter or the data.
     """
     alpha = _checked(parameters, sample_weight)
     max_rank, max_iter, tol = (parameters[name] for name in ("max_rank", "max_iter", "tol"))
@@ -88,15 +88,15 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
     if alpha == 0:
         raise InputError("alpha is 0 with engine='spark', expected a positive number: only engine='local' fits exactly")
     asked = {
-        "input": (("triples",), "tables with holes are for engine='local'"),
-        "metric_power": ((1,), "Spark's ALS knows the flat penalty alone"),
-        "refit": (("auto", False), "a refit is not penalised, and Spark's ALS is"),
+        "input": (("triples",), "tables are for engine='local'"),
+        "metric_power": ((1,), "Spark's ALS has only the flat penalty"),
+        "refit": (("auto", False), "a refit is not penalised, but Spark's ALS is"),
         "offsets": (("auto", "none"), "subtract offsets from the values first, or use engine='local'"),
-        "offset_alpha": (("auto",), "there are no offsets to pull"),
+        "offset_alpha": (("auto",), "there are no offsets"),
         "scale": (("auto", False), "triples have one unit"),
-        "missing_values": ((np.nan,), "triples have no holes"),
-        "add_indicator": ((False,), "triples have no holes"),
-        "keep_empty_features": ((False,), "triples have no columns but those seen"),
+        "missing_values": ((np.nan,), "triples have no missing cells"),
+        "add_indicator": ((False,), "triples have no missing cells"),
+        "keep_empty_features": ((False,), "triples have no empty columns"),
         "stop": (("gap",), "it sweeps until the gap is small, or max_iter is reached"),
     }
     for name, (allowed, reason) in asked.items():

@@ -71,11 +71,11 @@ class Observations:
     Attributes
     ----------
     entries : Entries
-        Where they are; its weights are the roots of those of the squared residuals.
+        Their positions; its weights are the square roots of the weights of the squared residuals.
     values : ndarray, shape (m,)
-        Not multiplied by weights.
+        Their values, not multiplied by weights.
     strengths : Strengths
-        The offsets; "auto" among them is estimated from the values.
+        The offsets; "auto" is estimated from the values.
     """
 
     entries: Entries

@@ -27,14 +27,13 @@ class RowModel:
 
         ``(1/m) Σ w (v_ij − l_iᵀ r_j)² + 2 α (‖D1^p L‖² + ‖D2^p R‖²)``,
 
-    so that every row, given R, is a ridge regression of its own: ``min Σ_j w (v_ij − lᵀ r_j)² + λ n_i^p ‖l‖²``, with
-    n_i the weight of its observed entries and the same λ for all rows. At the minimum the rows of L solve it. A new row
-    is treated alike, R being known. Without a penalty the solution of least norm is taken.
+    so given R every row is a ridge regression: ``min Σ_j w (v_ij − lᵀ r_j)² + λ n_i^p ‖l‖²``, with n_i the weight of
+    its observed entries and the same λ for all rows. At the minimum the rows of L are its solutions, and new rows are
+    treated alike. Without a penalty the solution has the least norm.
 
-    Least squares leave rows with hardly more entries than columns of R to the noise. Those of a refit are taken for
-    draws of one normal distribution instead, that of the rows of L, and get the mean given their entries: a ridge
-    regression as well, whose λ is the variance of the noise where R is such that rows of L have covariance one, and
-    whose p is zero.
+    Least squares overfit rows with hardly more entries than columns of R. The rows of a refit are therefore modelled as
+    draws from the normal distribution of the rows of L, and get their conditional mean. This is a ridge regression as
+    well: p is 0, and λ is the variance of the noise if R is scaled so that the rows of L have covariance one.
 
     Attributes
     ----------
@@ -45,7 +44,7 @@ class RowModel:
     power : float
         p.
     offset : float or None
-        Phantom observations of zero behind the offset of a row, which is fitted together with its factor; None where
+        Number of phantom observations of zero for the offset of a row, which is fitted jointly with its factor; None if
         rows have no offsets.
 
     Examples
@@ -85,7 +84,7 @@ class RowModel:
         Parameters
         ----------
         values : sparse array, shape (n, d2)
-            CSR; what is stored is observed, zeros included.
+            CSR; stored entries are observed, zeros included.
         weights : ndarray, shape (nnz,), optional
             Weights of the squared residuals.
         """

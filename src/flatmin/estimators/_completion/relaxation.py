@@ -17,9 +17,9 @@ from flatmin.solvers.alphas.folds import splits
 
 __all__ = ["Relaxation", "relaxation"]
 
-#: One cell in so many is held out, if that makes at least so many cells.
+#: One cell in ONE_IN is held out, if these are at least FEWEST cells.
 ONE_IN, FEWEST = 5, 20
-#: Shares of the penalty that are tried, as long as the error falls by this share of it; the gap of their solves.
+#: Shares of the penalty that are tried while the error falls by FALL, relatively; COARSE is the gap of their solves.
 SHARES, FALL, COARSE = (1.0, 0.55, 0.3, 0.17, 0.1, 0.055, 0.03, 0.017, 0.01), 0.002, 1e-3
 #: Number of Newton steps of a refit.
 STEPS = 50
@@ -35,7 +35,7 @@ class Relaxation:
         Root mean squared errors on the held-out cells, in the units of the fit, by name: "offsets" alone, "refit"
         (least squares at the rank found), and the shares of the penalty that were tried, such as "0.3".
     chosen : str
-        The name of the least one; "offsets" where it is less than one standard error better than these.
+        The name of the smallest error, or "offsets" if it is less than one standard error below theirs.
     """
 
     errors: Mapping[str, float]
@@ -50,16 +50,16 @@ class Relaxation:
 def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -> Relaxation | None:
     """Choose between offsets alone, a refit and weaker penalties than that of the noise; None with too few cells.
 
-    The rule for the noise asks for the penalty that noise alone would need. On a matrix of low rank nothing is lost by
-    it that a refit does not give back. A matrix whose rank is only nearly low has more to say than stands above the
-    noise: there a fit is best whose penalty is weaker, and which overfits a little.
+    The square-root rule gives the penalty that suppresses the noise. For a matrix of low rank a refit removes its bias.
+    A matrix of only nearly low rank also has structure below the level of the noise; then a weaker penalty, which
+    overfits a little, predicts best.
 
     Parameters
     ----------
     cells : Observations
-        All of them; a fifth is held out.
+        All observed cells; a fifth of them is held out.
     noise : Noise
-        What the rule found for all cells.
+        The estimates of the square-root rule for all cells.
     settings : dict
         The arguments metric_power, max_rank, max_iter and seed of `flat_minimum`.
     """
@@ -91,7 +91,7 @@ def _split(cells: Observations, seed: int) -> tuple[Array, Array] | None:
         return None
     try:
         first = splits(cells.cells, ONE_IN, None, seed)[0]
-    except InputError:  # no cell can be spared
+    except InputError:  # every cell is needed for the fit
         return None
     return (first.training, first.held_out) if len(first.held_out) >= FEWEST else None
 

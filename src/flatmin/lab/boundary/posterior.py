@@ -77,25 +77,16 @@ def wilson(successes: Any, trials: Any, level: float = 0.95) -> tuple[Array, Arr
 
 @dataclass(frozen=True)
 class Boundary:
-    """A boundary in units of the scale.
-
-    Attributes
-    ----------
-    value, low, high : float
-        The posterior median of c and the ends of its band.
-    width : float
-        The median of w; the success probability rises from 27 % to 73 % over twice this width.
-    inside : bool
-        Whether the band lies within the points with trials. If not, the trials do not show the boundary.
-    trials : int
-        The number of trials.
-    """
+    """A boundary in units of the scale: the posterior median ``value`` of c with the band from ``low`` to ``high``."""
 
     value: float
     low: float
     high: float
+    #: The median of w; the success probability rises from 27 % to 73 % over twice this width.
     width: float
+    #: Whether the band lies within the points with trials. If not, the trials do not show the boundary.
     inside: bool
+    #: The number of trials.
     trials: int
 
     def times(self, scale: float) -> Boundary:

@@ -31,32 +31,19 @@ class Display(ABC):
     ``XDisplay.from_evidence(evidence, ...)`` computes what is shown; ``plot(ax)`` draws it and sets ``ax_`` and
     ``figure_``.
 
-    Attributes
-    ----------
-    name : str
-        A short word for files and addresses, unique within the recipe: small letters, digits, hyphens.
-    title : str
-        A line about what is shown.
-    caption : str
-        One or two sentences about the marks and what to look at.
-    wide : bool
-        Whether the figure takes a whole row.
-    recipe : str
-        The name of the recipe whose evidence it shows.
-    x_label, y_label : str
-        Labels of the axes, with units.
-
-    Raises
-    ------
-    InputError
-        If the name cannot be part of a file's name.
     """
 
+    #: A short word for files and addresses, unique within the recipe: small letters, digits, hyphens.
     name: str
+    #: A line about what is shown.
     title: str
+    #: One or two sentences about the marks and what to look at.
     caption: str = ""
+    #: Whether the figure takes a whole row.
     wide: bool = False
+    #: The name of the recipe whose evidence it shows.
     recipe: str = ""
+    #: Labels of the axes, with units.
     x_label: str = ""
     y_label: str = ""
     ax_: Any = field(default=None, init=False, repr=False, compare=False)

@@ -27,19 +27,6 @@ Reference = Mapping[str, float | Callable[[Any], float]]
 class CurvesDisplay(LinesDisplay[Line[Summary]]):
     """A metric against a parameter, with 95 % intervals, one line for each level of others; see `from_evidence`.
 
-    Attributes
-    ----------
-    x, y : str
-        The parameter and the metric.
-    lines : list of Line
-        The lines; each point is a `Summary`.
-    middle : str
-        The kind of points: "Shares", "Means", "Geometric means" or "Medians".
-    x_log, y_log : bool
-        Whether axes are logarithmic.
-    references : dict
-        The values of each dashed line at the levels of ``x``.
-
     Examples
     --------
     >>> from flatmin.lab import Evidence, Result, recipes
@@ -54,8 +41,10 @@ class CurvesDisplay(LinesDisplay[Line[Summary]]):
 
     x: str
     y: str
+    #: The kind of points: "Shares", "Means", "Geometric means" or "Medians".
     middle: str
     y_log: bool
+    #: The values of each dashed line at the levels of ``x``.
     references: dict[str, dict[Any, float]]
 
     @classmethod

@@ -38,23 +38,6 @@ class Cloud:
 class ScatterDisplay(Display):
     """A metric against a metric, one point for each trial; see `from_evidence`.
 
-    Attributes
-    ----------
-    x, y : str
-        The metrics.
-    clouds : list of Cloud
-        The points.
-    x_log, y_log : bool
-        Whether axes are logarithmic.
-    diagonal : str
-        The name of the dashed line ``y = factor · x``, empty for no line.
-    factor : float
-        The slope of the line.
-    left_out : int
-        The number of trials without finite numbers.
-    at_edge : int
-        The number of trials without a logarithm on a logarithmic axis. They are drawn at its lower end.
-
     Examples
     --------
     >>> from flatmin.lab import Evidence, Result, recipes
@@ -71,9 +54,12 @@ class ScatterDisplay(Display):
     clouds: list[Cloud]
     x_log: bool
     y_log: bool
+    #: The name of the dashed line ``y = factor · x``, empty for no line.
     diagonal: str = ""
     factor: float = 1.0
+    #: The number of trials without finite numbers.
     left_out: int = 0
+    #: The number of trials without a logarithm on a logarithmic axis. They are drawn at its lower end.
     at_edge: int = 0
 
     @classmethod

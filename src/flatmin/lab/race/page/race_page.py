@@ -82,18 +82,8 @@ def write_race(
 ) -> None:
     """Write the page about a race, one HTML file that loads nothing from outside.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    result : RaceResult
-        The race.
-    title, subtitle : str
-        The problem or the data.
-    command : str
-        The command that repeats the race.
-    notes : sequence of str
-        Sentences for the reader.
+    ``title`` and ``subtitle`` name the problem or the data, ``command`` repeats the race, and ``notes`` are sentences
+    for the reader.
     """
     ranking = Ranking(result)
     sections: list[Section | None] = [_introduction(ranking), medians(ranking), _along(ranking), _ends(ranking)]

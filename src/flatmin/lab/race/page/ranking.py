@@ -20,13 +20,7 @@ NEAR = (0.01, 0.1, 0.5)
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The competitors of a race in order, and the quantities that the page shows.
-
-    Parameters
-    ----------
-    result : RaceResult
-        The race.
-    """
+    """The competitors of a race in order, and the quantities that the page shows."""
 
     result: RaceResult
 
