@@ -28,7 +28,7 @@ from benchmarks.gauge import forget_peak, resident
 from benchmarks.markdown import line
 from flatmin._core.arrays import Array
 from flatmin._core.threads import one_thread
-from flatmin.linalg.kernels import Cells, offset_loops
+from flatmin.linalg.kernels import Cells, entrywise_loops
 from flatmin.linalg.kernels.cross_products import cross_product
 from flatmin.linalg.kernels.row_passes import RowPasses
 
@@ -43,7 +43,7 @@ def draw(shape: tuple[int, int], m: int, rank: int, seed: int = 0) -> tuple[Arra
     cell = np.unique(rng.integers(0, shape[0] * shape[1], m))
     rows, cols = (part.astype(np.int32) for part in np.divmod(cell, shape[1]))
     L, R = (rng.standard_normal((d, rank)) for d in shape)
-    values = Cells.of(rows, cols, shape).sampled(L, R) / np.sqrt(rank)
+    values = Cells.from_positions(rows, cols, shape).sampled(L, R) / np.sqrt(rank)
     return rows, cols, values + 0.3 * rng.standard_normal(len(values))
 
 
@@ -61,7 +61,7 @@ class Halves:
     """Both halves of a sweep with this library's kernels."""
 
     def __init__(self, rows: Array, cols: Array, values: Array, dtype: type, threads: int) -> None:
-        self.cells = Cells.of(rows, cols, SHAPE, threads)
+        self.cells = Cells.from_positions(rows, cols, SHAPE, threads)
         self.across = self.cells.transposed
         self.values = values.astype(dtype), self.across.arranged(values.astype(dtype))
         self.prices = [REG * np.diff(c.pointers).astype(dtype) for c in (self.cells, self.across)]
@@ -151,7 +151,7 @@ def in_double(half: Halves) -> dict[str, tuple[Callable[[], object], float, floa
     arguments = cells.pointers, cells.indices, y, large, out, x, out.copy()
     return {
         "normal equations, half": (lambda: cross_product(cells, y, R, R, R), 2.0 * m * k * 8 + m * 12, 4.0 * m * k),
-        "offsets eliminated": (lambda: offset_loops.eliminated(*arguments), 2.0 * m * (12 + 8), 4.0 * m),
+        "offsets eliminated": (lambda: entrywise_loops.eliminated(*arguments), 2.0 * m * (12 + 8), 4.0 * m),
     }
 
 

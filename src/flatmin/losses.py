@@ -7,9 +7,10 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.validation import nonnegative, positive
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
-from flatmin.measurements import Entries, Identity, Mask, Measurement
+from flatmin.measurements import Entries, Mask, Measurement
 from flatmin.parametrizations import Parametrization, Product
 from flatmin.parametrizations.base import Metrics
 
@@ -19,10 +20,7 @@ __all__ = ["Absolute", "Loss", "Squared", "clip_level"]
 class Loss(ABC):
     """Loss: the base class of what a problem minimises as a function of its residual ``r = A(X) − b``.
 
-    Attributes
-    ----------
-    has_gross_errors : bool
-        Whether some data may be arbitrarily wrong, so that the solution is a split into low rank and errors.
+    If `has_gross_errors`, some data may be arbitrarily wrong: a solution is a split into low rank and errors.
     """
 
     has_gross_errors: ClassVar[bool]
@@ -75,21 +73,20 @@ class Squared(Loss):
 class Absolute(Loss):
     """Gross errors in some of the observed cells: robust PCA.
 
-    Data ``Y = X + S`` with a sparse S. The loss of factors is the squared distance of ``Y − L Rᵀ`` from the ball
-    ``{S : ‖S‖_1 ≤ τ}`` of the observed cells. It has one derivative only, so flatness is that of the smooth function
-    which lies above it and touches it (the ball replaced by its nearest point): its Hessian has the trace
-    ``2 d2 ‖L‖² + 2 d1 ‖R‖²`` and the scaled trace ``2 ‖L‖² + 2 ‖R‖²``, whose metric is the identity. Flat is
+    Data are ``Y = X + S`` with a sparse S. The loss of factors is the squared distance of ``Y − L Rᵀ`` from the ball
+    ``{S : ‖S‖_1 ≤ τ}`` of the observed cells. It has one derivative only, so flatness is that of a smooth function
+    above it that touches it (docs/theory/robust_pca.md), whose scaled trace is ``2 ‖L‖² + 2 ‖R‖²``. Flat is
 
         minimise ‖X‖_*   subject to   ‖Y − X‖_1 ≤ τ,
 
-    or, where the size of S is unknown, ``minimise ‖X‖_* + weight · ‖Y − X‖_1``: every solution is flat for its own τ.
+    or, if the size of S is unknown, ``minimise ‖X‖_* + weight · ‖Y − X‖_1``: every solution is flat for its own τ.
 
     Parameters
     ----------
     weight : float, optional
         Cost of a unit of error. None stands for ``1 / √max(d1, d2)`` of the whole matrix, missing cells or not.
     tau : float, optional
-        The largest size ‖S‖_1 of the errors, where it is known; excludes ``weight``.
+        The largest size ‖S‖_1 of the errors, if it is known; excludes ``weight``.
 
     Raises
     ------
@@ -116,11 +113,10 @@ class Absolute(Loss):
     def __post_init__(self) -> None:
         if self.weight is not None and self.tau is not None:
             raise InputError("weight and tau are both given, expected one of them: they are two forms of one problem")
-        for name, value, least in (("weight", self.weight, "above 0"), ("tau", self.tau, "of at least 0")):
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-            if value is not None and (not number or not 0 <= value < np.inf or (name == "weight" and value == 0)):
-                raise InputError(f"{name} is {value!r}, expected a finite number {least}")
-            object.__setattr__(self, name, None if value is None else float(value))
+        if self.weight is not None:
+            object.__setattr__(self, "weight", positive(self.weight, "weight"))
+        if self.tau is not None:
+            object.__setattr__(self, "tau", nonnegative(self.tau, "tau"))
 
     def weight_for(self, shape: tuple[int, int]) -> float | None:
         """Return the weight for a matrix of this shape, None in the form with tau."""
@@ -151,7 +147,7 @@ class Absolute(Loss):
             )
         if type(parametrization) is not Product:
             raise InputError(f"the parametrization is {parametrization!r}, expected Product() for gross errors")
-        if isinstance(measurement, Identity | Mask):
+        if isinstance(measurement, Mask):
             return
         cells = measurement.rows.astype(np.int64, copy=False) * measurement.shape[1] + measurement.cols
         if np.any(cells[1:] <= cells[:-1]):
@@ -179,19 +175,10 @@ class Absolute(Loss):
 
 
 def clip_level(sizes: Array, radius: float, guess: float = 0.0) -> float:
-    """Return the least t ≥ 0 with ``Σ (sizes − t)₊ ≤ radius``.
+    """Return the least t ≥ 0 with ``Σ (sizes − t)₊ ≤ radius``, for nonnegative sizes.
 
     An array minus its projection on the ℓ1 ball of this radius is the array clipped to ±t. Newton's method on this
-    convex, piecewise linear equation ends after finitely many steps.
-
-    Parameters
-    ----------
-    sizes : ndarray
-        Nonnegative numbers.
-    radius : float
-        The radius of the ball.
-    guess : float
-        Where to start.
+    convex, piecewise linear equation ends after finitely many steps from any guess.
 
     Examples
     --------

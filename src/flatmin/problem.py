@@ -34,8 +34,8 @@ class Problem:
     parametrization : Parametrization
         The map from factors to the matrix, by default `Product`.
     loss : Squared or Absolute
-        How misfit is counted. `Absolute` allows gross errors in some cells; it goes with `Identity`, `Mask` or
-        unweighted `Entries` that see no cell twice, and with `Product`; its metric is the identity.
+        `Absolute` allows gross errors in some cells. It needs `Identity`, `Mask` or unweighted `Entries` that see no
+        cell twice, and `Product`; its metric is the identity.
 
     Raises
     ------
@@ -106,10 +106,7 @@ class Problem:
             raise InputError(f"{request} for {self.model!r}, {expected}")
 
     def check(self, factors: Any) -> tuple[Array, ...]:
-        """Return ``factors`` as arrays that fit the problem, or raise `InputError`.
-
-        Real sensing matrices do not see imaginary parts, so there factors must be real.
-        """
+        """Return ``factors`` as arrays that fit the problem, real for real sensing matrices, or raise `InputError`."""
         checked = self.parametrization.check(factors, self.shape)
         if any(np.iscomplexobj(F) for F in checked) and not np.issubdtype(self.measurement.dtype, np.complexfloating):
             raise InputError("the factors are complex, expected real ones for real sensing matrices")

@@ -81,11 +81,10 @@ class Noise:
 
     Attributes
     ----------
-    sigma : float or None
+    sigma, std_error : float or None
         Standard deviation of the noise in one measurement, in the units of the data, from the residual of the refit and
-        its degrees of freedom; None if matrices of this rank fit any data.
-    std_error : float or None
-        Standard error of ``sigma``, from the spread of the squared residuals, so that heavy tails make it larger.
+        its degrees of freedom; and its standard error, which heavy tails enlarge. None if matrices of this rank fit any
+        data.
     alpha : float
         The alpha that the rule chose.
     threshold : float
@@ -96,10 +95,9 @@ class Noise:
     refit : tuple of ndarray
         Factors of the least-squares fit at `rank`: without the bias of the penalty, and **not certified**, since
         least squares at a fixed rank may have local minima.
-    rank : int
-        The rank of the refit: the smallest one, near that of the penalised solution, whose residual passes for noise.
-    penalised_rank : int
-        The rank of the penalised solution.
+    rank, penalised_rank : int
+        Rank of the refit, the smallest one near `penalised_rank` whose residual passes for noise; and that of the
+        penalised solution.
     freedom : int
         Degrees of freedom of matrices of the refit's rank.
     selects : bool
@@ -108,8 +106,8 @@ class Noise:
 
     Notes
     -----
-    For the loss `Absolute` the threshold is divided by ``√m``, and the noise is that of the cells that are no gross
-    errors. For `Hadamard` models rank and freedom are the size of the support.
+    For the loss `Absolute` the threshold is divided by ``√m``, and the noise is that of the cells without gross errors.
+    For `Hadamard` models rank and freedom are the size of the support.
     """
 
     sigma: float | None
@@ -125,7 +123,7 @@ class Noise:
 
     @property
     def agrees(self) -> bool:
-        """Whether the penalty, where it selects a rank, and the test of residuals agree; if not, it is in doubt."""
+        """Whether the penalty, if it selects a rank, agrees with the test of residuals."""
         return self.rank == self.penalised_rank or not self.selects
 
     def __repr__(self) -> str:
@@ -152,10 +150,8 @@ class Solution:
         The exact flatness of the factors.
     history : dict of str to ndarray
         One entry a round of the solver: ``iteration``, ``seconds``, ``residual``, ``gap``, ``rank``.
-    seconds : float
-        Time spent.
-    iterations : int
-        Newton steps taken.
+    seconds, iterations : float and int
+        Time spent and Newton steps taken.
     undetermined : tuple of ndarray
         Rows and columns that no measurement sees; the solution is zero there.
     parametrization : Parametrization
@@ -262,19 +258,13 @@ class Solution:
         return out | dict(self.parts)
 
     def save(self, file: str | Path) -> None:
-        """Write the solution as an ``.npz`` file without pickle, whole or not at all.
-
-        Raises
-        ------
-        InputError
-            If the directory does not exist or cannot be written to.
-        """
+        """Write the solution as an ``.npz`` file without pickle, whole or not at all, or raise `InputError`."""
         description = {
             "parametrization": type(self.parametrization).__name__,
             "parametrization_settings": vars(self.parametrization),
             "status": self.status.name,
             "certificate": self.certificate.scalars(),
-            "stability": None if self.certificate.stability is None else self.certificate.stability.as_dict(),
+            "stability": None if self.certificate.stability is None else vars(self.certificate.stability),
             "parts": list(self.parts),
             "noise": None if self.noise is None else self.noise.scalars(),
             "shape": [len(side) for side in self.parametrization.pair(self.factors)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from flatmin.lab.claims import Claim
 from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, PhaseMapDisplay, ScatterDisplay
 from flatmin.lab.runs.provenance import Environment, Provenance
 from tests.lab.experiments import is_shown, known, mapped, recipe_of
+from tests.report.test_page import check as check_without_script
 
 #: A reason that would be markup if it were not escaped.
 EVIL = "ValueError: <script>alert(1)</script> & <img src=x> (made.py, line 3)"
@@ -98,3 +100,12 @@ def of_nothing():
 def all_evidence():
     """Return all of it."""
     return [of_curves(), of_nothing(), of_map()]
+
+
+SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
+
+
+def check(html: str) -> str:
+    """Assert that a page is sound, with one script of its own at most, and return its text."""
+    assert html.count("<script") <= 1
+    return check_without_script(SCRIPT.sub("", html))

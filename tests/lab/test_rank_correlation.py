@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from flatmin.lab.rank_correlation import FEWEST_PAIRS, _coefficients, rank_correlation
+from flatmin.lab.rank_correlation import MIN_PAIRS, _coefficients, rank_correlation
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -15,7 +15,7 @@ def test_it_is_spearmans(ties):
 
 
 def test_few_pairs_and_constant_sides_have_none():
-    x = np.arange(float(FEWEST_PAIRS))
+    x = np.arange(float(MIN_PAIRS))
     assert rank_correlation(x, x) == pytest.approx(1)
     assert rank_correlation(x[1:], x[1:]) is None
     assert rank_correlation(x, np.ones_like(x)) is None

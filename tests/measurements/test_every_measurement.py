@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from flatmin import measurements
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
-from flatmin.measurements.base import _Congruence, _Subset
+from flatmin.measurements.base import _Congruence, _Selection
 from flatmin.testing import check_measurement
 from tests.measurements.samples import ALWAYS_COMPLEX, COMPLEX, SAMPLES, sample
 
@@ -70,7 +70,7 @@ def test_derived_maps_pass_the_same_checks():
     P1, P2 = Metric(rng.uniform(1, 2, 4)), Metric.root(np.eye(3) + 0.1)
     whitened, part = A.congruence(P1, P2), A.take(np.array([3, 0, 0]))
     assert isinstance(whitened, _Congruence)
-    assert isinstance(part, _Subset)
+    assert isinstance(part, _Selection)
     for derived in (whitened, part, whitened.take(np.array([True] * 5 + [False] * 2)), part.congruence(P1, P2)):
         check_measurement(derived)
 

@@ -575,7 +575,7 @@ def test_no_radius_without_a_proof(proved):
 
 def test_constants_survive_a_file(proved):
     stability = proved[-1].stability
-    again = Stability(**json.loads(json.dumps(stability.as_dict())))
+    again = Stability(**json.loads(json.dumps(vars(stability))))
     assert again == stability
     assert again.radius(0.1, 0.2) == stability.radius(0.1, 0.2)
     assert replace(stability, injectivity=stability.injectivity / 2).radius() > stability.radius()

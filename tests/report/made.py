@@ -10,6 +10,7 @@ import flatmin as fm
 from flatmin.families import matrix_completion, phase_retrieval, quadratic_network, robust_pca
 from flatmin.losses import Absolute
 from flatmin.measurements import Entries
+from flatmin.proofs.certificate import Certificate
 from flatmin.proofs.cone_certificate import certificate_of, trace_is_determined, trivial_dual
 from flatmin.proofs.flatness import flatness
 from flatmin.proofs.radius import Stability
@@ -33,6 +34,23 @@ STABILITY = Stability(
     unwhiten=2.0,
 )
 CERTIFIED = {**UNIQUE, "stability": STABILITY, "radius": STABILITY.radius()}
+
+CERTIFICATE = Certificate(
+    holds=True,
+    objective="interpolating",
+    value=2.0,
+    lower_bound=2.0 - 1e-8,
+    relative_gap=5e-9,
+    relative_residual=1e-12,
+    whitened_residual=1e-11,
+    dual=np.ones(3),
+    dual_norm=1.0,
+    bound_kind="dense",
+    unique=True,
+    q=2,
+    injectivity=0.5,
+    margin=0.25,
+)
 
 
 def made(problem, factors, parts=None, **changes):

@@ -16,7 +16,7 @@ class Solver(Competitor):
         super().set_objective(**problem)
 
     def solve(self, budget):
-        cells = Cells.of(self.rows, self.cols, self.shape)
+        cells = Cells.from_positions(self.rows, self.cols, self.shape)
         values = cells.arranged(self.values)
         turned, across = cells.transposed, cells.transposed.arranged(values)
         sides = (self.rows, self.shape[0]), (self.cols, self.shape[1])

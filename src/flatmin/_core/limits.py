@@ -21,29 +21,11 @@ LEAST = {"max_rank": 1, "max_iter": 0, "seed": 0}
 
 @dataclass(frozen=True)
 class Limits:
-    """The accuracy and effort asked of a solver, checked.
+    """The accuracy and effort asked of a solver; `InputError` is raised if an argument is out of range.
 
-    Attributes
-    ----------
-    max_rank : int or None
-        The largest rank allowed.
-    tol : float
-        Target for the relative residual and the relative duality gap, from 1e-14 to 1.
-    max_iter : int or None
-        The largest number of iterations.
-    time_limit : float or None
-        Seconds after which the search ends.
-    seed : int
-        Seeds random choices.
-    callback : callable or None
-        Called with every row of the history.
-    stop : str
-        "gap" or "objective": the quantity that ``tol`` limits.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range.
+    ``tol``, from 1e-14 to 1, is the target for the relative residual and for what ``stop`` names: the relative duality
+    "gap", or the change of the "objective". The time limit is in seconds. The callback receives every row of the
+    history.
     """
 
     max_rank: int | None = None
@@ -79,10 +61,7 @@ class Limits:
 
 @dataclass
 class Clock:
-    """The iterations, products and seconds that a solve has spent, and whether its limits are reached.
-
-    One clock runs through all parts of a solve, which count on it.
-    """
+    """The iterations, products and seconds that all parts of a solve have spent, and whether its limits are reached."""
 
     max_iter: int | None = None
     time_limit: float | None = None

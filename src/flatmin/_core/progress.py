@@ -49,15 +49,9 @@ def progress(
 class Approach:
     """Progress of a solve from the rows of its history.
 
-    A solve ends when its gap, or the change of its objective if it has no gap, is small enough. Both shrink by factors,
-    so the bar and the time left are linear in their logarithms.
-
-    Parameters
-    ----------
-    target : float
-        Value of the gap or the change at which the solve ends.
-    time_limit : float, optional
-        Seconds after which the solve ends anyway.
+    A solve ends when its gap, or the change of its objective if it has no gap, is at most ``target``, or after
+    ``time_limit`` seconds. Gap and change shrink by factors, so the bar and the time left are linear in their
+    logarithms.
 
     Examples
     --------

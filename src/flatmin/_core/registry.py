@@ -27,27 +27,14 @@ def public_names(package: str, path: list[str]) -> dict[str, Any]:
 class Registry(Generic[Entry]):
     """The known objects of one kind, by name. They come from three sources.
 
-    1. The files of a package, found by themselves: each module defines ``attribute`` (for instance ``FAMILY``), which
-       holds one object or a list of them. The attribute ``__all__`` stands for the public classes of the module.
-    2. `register`, called from outside.
-    3. Entry points of installed distributions in ``group``. They are listed when a name or a list is first asked for,
-       and loaded when their own name is asked for.
+    1. The files of a ``package``, found by themselves: each module defines ``attribute`` (for instance ``FAMILY``),
+    which    holds one object or a list of them. The attribute ``__all__`` stands for the public classes of the module.
+    2. `register`, called from outside. 3. Entry points of installed distributions in ``group``. They are listed when a
+    name or a list is first asked for,    and loaded when their own name is asked for.
 
     An object's name is its ``name`` if it has one, for other classes the name of the class, and otherwise the name of
-    its file or entry point. Underscores in a file's name become hyphens. Names are unique over all sources.
-
-    Parameters
-    ----------
-    noun : str
-        The kind in messages, for instance "family".
-    kind : type
-        The class of the objects.
-    classes : bool
-        Whether the objects are subclasses of ``kind`` rather than instances.
-    package, attribute : str, optional
-        The package whose files are searched, and what they define.
-    group : str, optional
-        The group of entry points, for instance "flatmin.families".
+    its file or entry point. Underscores in a file's name become hyphens. Names are unique over all sources. The
+    ``noun`` names the kind in messages; objects are instances of ``kind``, or its subclasses if ``classes``.
 
     Examples
     --------
@@ -92,10 +79,7 @@ class Registry(Generic[Entry]):
     def register(self, entry: Entry, name: str | None = None) -> Entry:
         """Add an object and return it, so that classes can be decorated.
 
-        Raises
-        ------
-        InputError
-            If it is of another kind, has no name, or its name is taken.
+        Raises `InputError` if it is of another kind, has no name, or its name is taken.
         """
         name = self._checked(entry, name)
         if name in self.own() or name in self._registered or name in (self._entry_points or ()):
@@ -118,13 +102,7 @@ class Registry(Generic[Entry]):
         return sorted({*self.own(), *self._registered, *self._found()})
 
     def find(self, name: str) -> Entry:
-        """Return the object of a name.
-
-        Raises
-        ------
-        InputError
-            If there is none, or its entry point cannot be loaded.
-        """
+        """Return the object of a name, or raise `InputError` if there is none or its entry point cannot be loaded."""
         file = name.replace("-", "_")
         if not self._own and self.package is not None and file in self._files() and name in (one := self._read(file)):
             return one[name]

@@ -17,13 +17,9 @@ __all__ = ["ThreadLimit", "one_thread"]
 class ThreadLimit(ABC):
     """A library's number of threads, held at one while any block asks for it.
 
-    Blocks may be nested and may overlap in several threads. The first one to enter remembers the former number.
-
-    Parameters
-    ----------
-    per_thread : bool
-        Whether the library keeps a number for each calling thread. If so, a thread is limited from its first block
-        to its last. If not, the process is limited from the first block of any thread to the last one.
+    Blocks may be nested and may overlap in several threads. The first one to enter remembers the former number. If the
+    library keeps a number ``per_thread``, a thread is limited from its first block to its last. Otherwise the process
+    is limited from the first block of any thread to the last one.
     """
 
     def __init__(self, *, per_thread: bool) -> None:
@@ -68,7 +64,7 @@ class ThreadLimit(ABC):
         return user in self._users if self.per_thread else bool(self._users)
 
     def _forget_other_threads(self) -> None:
-        """Only the thread that forks goes on in the child: others would hold lock and limit there for ever."""
+        """Drop the blocks of other threads after a fork: they do not go on in the child."""
         user, others = threading.get_ident(), self._users
         self._lock = threading.Lock()
         self._users = [other for other in others if other == user]
@@ -77,7 +73,7 @@ class ThreadLimit(ABC):
 
 
 class _BlasLimit(ThreadLimit):
-    """The BLAS libraries of NumPy and SciPy that keep their numbers of threads in one of the two ways."""
+    """The BLAS libraries of NumPy and SciPy, either those with a number per thread or those with one per process."""
 
     _libraries: list[Any] | None = None
 
@@ -121,9 +117,6 @@ _limits = _BlasLimit(per_thread=False), _BlasLimit(per_thread=True)
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run linear algebra on one thread inside the block, and restore the number of threads after the last such block.
-
-    Blocks may be nested and may overlap in several threads.
-    """
+    """Run linear algebra on one thread inside the block; blocks may be nested and may overlap in several threads."""
     with _limits[0].hold(), _limits[1].hold():
         yield

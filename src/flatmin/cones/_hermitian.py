@@ -15,13 +15,7 @@ __all__ = ["HermitianCone"]
 
 @dataclass(frozen=True)
 class HermitianCone(Cone):
-    """A cone of Hermitian matrices, whose dual norm is an eigenvalue of the dual matrix.
-
-    Attributes
-    ----------
-    by_size : bool
-        Whether the dual norm is the largest absolute eigenvalue; otherwise it is the largest eigenvalue.
-    """
+    """A cone of Hermitian matrices; its dual norm is the largest eigenvalue, or absolute eigenvalue if `by_size`."""
 
     is_hermitian: ClassVar[bool] = True
     by_size: ClassVar[bool]

@@ -24,18 +24,12 @@ Pairs = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Cone(ABC):
-    """A convex cone of matrices: its norm and dual norm, its rank-q elements, and factors that make them.
+    """A convex cone of matrices: its norm and dual norm, its elements of a rank, and factors that make them.
 
     The norm is the nuclear norm on the cone. A matrix is decomposed as ``Z = U s V*`` with s ≥ 0 and orthonormal U and
-    V, and its norm is the sum of s. A new cone is one subclass; parametrizations name it as `Parametrization.cone`.
-
-    Attributes
-    ----------
-    is_hermitian : bool
-        Whether all elements are Hermitian, so that V is U up to signs.
-    is_semidefinite : bool
-        Whether all elements are positive semidefinite. Such a cone is no linear space: it may lack a matrix that fits
-        the data although other matrices fit.
+    V, and its norm is the sum of s. A new cone is one subclass; parametrizations name it as `Parametrization.cone`. If
+    `is_hermitian`, all elements are Hermitian, so that V is U up to signs. If `is_semidefinite`, the cone is no linear
+    space: it may lack a matrix that fits the data although other matrices fit.
     """
 
     is_hermitian: ClassVar[bool] = False
@@ -50,7 +44,7 @@ class Cone(ABC):
         """Return the real dimension of the manifold of elements of a rank."""
 
     def max_width(self, shape: tuple[int, int]) -> int:
-        """Return a number of columns with which factors make every element, whatever the signs of its eigenvalues."""
+        """Return the number of columns with which factors make every element, whatever the signs of its eigenvalues."""
         return min(shape)
 
     @abstractmethod
@@ -59,7 +53,7 @@ class Cone(ABC):
     ) -> TopSpectrum:
         """Return proved bounds on the dual norm of S, and on its norm outside the leading singular vectors.
 
-        The dual norm is the largest ``⟨Z, S⟩ / ‖Z‖_*`` over the cone. Parameters are those of
+        The dual norm is the largest ``⟨Z, S⟩ / ‖Z‖_*`` over the cone. For the arguments see
         `flatmin.linalg.operator_norm.top_spectrum`.
         """
 
@@ -72,33 +66,16 @@ class Cone(ABC):
         """Return the dual norm of an array to about a part in a thousand, quickly."""
 
     def core_pairs(self, U: Array, V: Array) -> Pairs:
-        """Return the positions (i, j), i ≤ j, at which a Hermitian core S with ``U S V*`` in the cone may be nonzero.
-
-        Parameters
-        ----------
-        U, V : ndarray, shapes (d1, q) and (d2, q)
-            Orthonormal columns, as `decompose` and `spectrum` return them.
-        """
+        """Return the positions (i, j), i ≤ j, where a Hermitian core S with ``U S V*`` in the cone may be nonzero."""
         q = U.shape[1]
         return [(i, j) for i in range(q) for j in range(i, q)]
 
     def derivative(self, whitened: Measurement, U: Array, V: Array, unseen: tuple[int, int] = (0, 0)) -> Array | None:
-        """Return the parts of a map B from which `tangent_columns` makes its matrix on the tangent space.
+        """Return the products of a map B with orthonormal U (d1, q) and V (d2, q), for `tangent_columns`.
 
-        Parameters
-        ----------
-        whitened : Measurement
-            The map B.
-        U, V : ndarray, shapes (d1, q) and (d2, q)
-            Orthonormal columns.
-        unseen : tuple of int
-            The dimensions of what B does not see on either side.
-
-        Returns
-        -------
-        ndarray, shape (m, q, d1 + d2) or (m, q, d1), or None
-            ``B_i V`` with axes [i, column, row], followed by ``B_i* U`` unless the cone is Hermitian. None if that is
-            too large, or if the tangent space has more dimensions than there are measurements.
+        They are ``B_i V`` with axes [i, column, row], followed by ``B_i* U`` unless the cone is Hermitian. None stands
+        for arrays that are too large, and for tangent spaces of more dimensions than measurements. B does not see
+        subspaces of the dimensions ``unseen``.
         """
         (d1, d2), q, m = whitened.shape, U.shape[1], whitened.size
         free = self.degrees_of_freedom((d1 - unseen[0], d2 - unseen[1]), q, np.iscomplexobj(U))
@@ -119,14 +96,8 @@ class Cone(ABC):
     def tangent_columns(self, sides: Array, U: Array, V: Array, blind: tuple[Array, Array] | None = None) -> Array:
         """Return the matrix of B on an orthonormal basis of the tangent space at U and V, up to signs.
 
-        Parameters
-        ----------
-        sides : ndarray
-            `derivative` of B at (U, V).
-        U, V : ndarray, shapes (d1, q) and (d2, q)
-            Orthonormal columns.
-        blind : tuple of ndarray, optional
-            Orthonormal bases of what B does not see on either side; elements vanish there.
+        ``sides`` is the `derivative` of B at (U, V). Elements vanish on the orthonormal bases ``blind`` of what B does
+        not see on either side.
         """
 
     @abstractmethod

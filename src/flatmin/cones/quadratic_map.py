@@ -31,19 +31,8 @@ CLEARLY_USELESS = 0.9
 class QuadraticMap(ABC):
     """``x ↦ q(x) = scale · B(Z(x))`` for the whitened map B and stacked factors x of shape (n, k).
 
-    Parameters
-    ----------
-    whitened : Measurement
-        The map B on ``Z = D1 X D2``.
-    scale : float
-        Makes the map an isometry on average.
-    units : ndarray, shape (m,), optional
-        Factors that turn residuals of weighted measurements into the units of the data.
-
-    Attributes
-    ----------
-    is_product : bool
-        Whether x stacks two independent factors, ``x = [L; R]`` with ``Z = L Rᵀ``; otherwise Z is Hermitian.
+    The scale makes the map an isometry on average. Units (m,) turn residuals of weighted measurements into those of the
+    data. If `is_product`, x stacks two independent factors, ``x = [L; R]`` with ``Z = L Rᵀ``; otherwise Z is Hermitian.
     """
 
     is_product: ClassVar[bool] = False
@@ -86,7 +75,7 @@ class QuadraticMap(ABC):
     ) -> tuple[Array, Array, Array]:
         """Return about ``count`` leading directions of a dual matrix, ``U, s, V`` with ``⟨U_j V_j*, S⟩ = s_j``.
 
-        Iterated directions are accurate to about ``tol``. Values err downwards, by about ``tol²``. Rough directions
+        Iterated directions are accurate to about ``tol``, and values err downwards by about ``tol²``. Rough directions
         suffice if all values are less than ``below``.
         """
 

@@ -1,11 +1,10 @@
-"""Fits of `MatrixCompletion` with ``engine="spark"``: checks of the input and of the parameters."""
+"""`MatrixCompletion` with ``engine="spark"``: its input, and the parameters that Spark's ALS supports."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from flatmin.errors import InputError
 from flatmin.estimators._completion.ids import PairIds
@@ -26,32 +25,17 @@ def engine_of(engine: Any) -> str:
 
 
 def is_source(X: Any) -> bool:
-    """Return whether only Spark can read X: a DataFrame of Spark, or a path."""
+    """Return whether X is a Spark DataFrame or a path, which only Spark reads."""
     return is_frame(X) or isinstance(X, str | Path)
 
 
 def spark_fit(
     X: Any, y: Any, sample_weight: Any, parameters: dict[str, Any], seed: int, watched: Callable[[float], Any]
 ) -> tuple[SparkCompletion, PairIds]:
-    """Fit triples by Spark.
+    """Fit triples by Spark, and return the fit with the ids of its rows and columns.
 
-    Parameters
-    ----------
-    X : DataFrame, path, or array_like, shape (m, 2)
-        Triples that Spark has or reads; or pairs of ids.
-    y : sequence of str, or array_like, shape (m,)
-        Of what Spark has, the names of the three columns, or None; else the values.
-    sample_weight : None
-    parameters : dict
-        Those of `MatrixCompletion`.
-    seed : int
-    watched : callable
-        Gives a context with what is told of each sweep, for the gap at which they end.
-
-    Raises
-    ------
-    InputError
-        If a parameter or the data are not what Spark's ALS can do.
+    ``parameters`` are those of `MatrixCompletion`; `InputError` names one that Spark's ALS does not support.
+    ``watched(gap)`` is a context that yields the callback of the sweeps, which end at that gap.
     """
     alpha = _checked(parameters, sample_weight)
     max_rank, max_iter, tol = (parameters[name] for name in ("max_rank", "max_iter", "tol"))
@@ -61,42 +45,39 @@ def spark_fit(
     if is_source(X):
         listed = isinstance(y, Sequence) and not isinstance(y, str)
         if y is not None and not (listed and all(isinstance(name, str) for name in y)):
-            raise InputError("y is no list of names, expected those of three columns of X, or None if it has no others")
+            raise InputError(
+                "y is not a list of names, expected the names of three columns of X, or None if X has no others"
+            )
         with watched(settings["tol"]) as callback:
             found = SparkCompletion.fit(X, y, seed=seed, callback=callback, **settings)
         return found, PairIds(found.row_ids, found.column_ids)
-    if y is None:
-        raise InputError("y is None with input='triples', expected a value for every pair of ids in X")
-    ids = PairIds.from_pairs(X)
-    i, j = ids.codes(X)
-    y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, input_name="y"), warn=True)
-    check_consistent_length(i, y)
+    ids, i, j, y = PairIds.from_triples(X, y)
     with watched(settings["tol"]) as callback:
         found = SparkCompletion.fit((i, j, y), seed=seed, callback=callback, **settings)
     return found.named(ids.row_ids, ids.column_ids), ids
 
 
 def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
-    """Return alpha, or raise `InputError` for a parameter that Spark's ALS does not have."""
+    """Return alpha, or raise `InputError` for a parameter that Spark's ALS does not support."""
     alpha = parameters["alpha"]
     if isinstance(alpha, str):
         raise InputError(
             f"alpha is {alpha!r} with engine='spark', expected a positive number, Spark's regParam; "
-            "on a part of the data engine='local' finds one"
+            "engine='local' estimates it from a part of the data"
         )
     alpha = check_alpha(alpha, 1.0)[0]
     if alpha == 0:
         raise InputError("alpha is 0 with engine='spark', expected a positive number: only engine='local' fits exactly")
     asked = {
-        "input": (("triples",), "tables with holes are for engine='local'"),
-        "metric_power": ((1,), "Spark's ALS knows the flat penalty alone"),
-        "refit": (("auto", False), "a refit is not penalised, and Spark's ALS is"),
+        "input": (("triples",), "tables are for engine='local'"),
+        "metric_power": ((1,), "Spark's ALS has only the flat penalty"),
+        "refit": (("auto", False), "a refit is not penalised, but Spark's ALS is"),
         "offsets": (("auto", "none"), "subtract offsets from the values first, or use engine='local'"),
-        "offset_alpha": (("auto",), "there are no offsets to pull"),
+        "offset_alpha": (("auto",), "there are no offsets"),
         "scale": (("auto", False), "triples have one unit"),
-        "missing_values": ((np.nan,), "triples have no holes"),
-        "add_indicator": ((False,), "triples have no holes"),
-        "keep_empty_features": ((False,), "triples have no columns but those seen"),
+        "missing_values": ((np.nan,), "triples have no missing cells"),
+        "add_indicator": ((False,), "triples have no missing cells"),
+        "keep_empty_features": ((False,), "triples have no empty columns"),
         "stop": (("gap",), "it sweeps until the gap is small, or max_iter is reached"),
     }
     for name, (allowed, reason) in asked.items():
@@ -111,7 +92,7 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
 
 
 def _same(value: Any, known: Any) -> bool:
-    """Return whether a parameter is one of the known values, with NaN equal to NaN and True unequal to 1."""
+    """Return whether a parameter has a supported value; NaN equals NaN, and True does not equal 1."""
     if isinstance(known, float):
         return isinstance(value, float | np.floating) and bool(np.isnan(value))
     kinds = isinstance(value, bool | np.bool_), isinstance(known, bool)

@@ -1,4 +1,4 @@
-"""Linear and constant terms that are fitted jointly with a matrix and are not penalised."""
+"""Linear and constant terms that are fitted jointly with a matrix and not penalised."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,14 +13,16 @@ from flatmin.measurements import Dense, Measurement, Projected
 __all__ = ["Features", "Unpenalised", "check_size"]
 
 EPS = float(np.finfo(float).eps)
-#: Size, in units of rounding, up to which a residual counts as zero.
+#: Residuals of regressors up to this many rounding errors of the values count as 0.
 ROUNDING = 40
-#: Range of absolute values whose fourth powers neither overflow nor underflow.
-SMALLEST, LARGEST = 1e-70, 1e70
+#: Below this size fourth powers of numbers underflow.
+SMALLEST = 1e-70
+#: Above this size fourth powers of numbers overflow.
+LARGEST = 1e70
 
 
 def check_size(values: Array, name: str) -> None:
-    """Raise `InputError` for numbers whose fourth powers over- or underflow."""
+    """Raise `InputError` for numbers whose fourth powers overflow or underflow."""
     largest = float(np.max(np.abs(values), initial=0.0))
     if largest and not SMALLEST <= largest <= LARGEST:
         sizes = f"expected one from {SMALLEST:g} to {LARGEST:g}"
@@ -29,16 +31,9 @@ def check_size(values: Array, name: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Unpenalised:
-    """Weighted samples ``y = A(X) + T z``, in which the coefficients z of the regressors T are free.
+    """Weighted samples ``y = A(X) + T z`` with unpenalised coefficients z (t,) of regressors T (m, t).
 
-    Attributes
-    ----------
-    regressors : ndarray, shape (m, t)
-        T; a constant is a column of ones.
-    values : ndarray, shape (m,)
-        y.
-    root : ndarray, shape (m,)
-        Square roots of the weights, by which measurement, regressors and values are multiplied.
+    ``values`` is y (m,). ``root`` (m,) holds the roots of the weights, which multiply both sides.
     """
 
     regressors: Array
@@ -47,7 +42,7 @@ class Unpenalised:
 
     @classmethod
     def from_samples(cls, X: Array, y: Array, weight: Array | None, *, linear: bool, constant: bool) -> Self:
-        """Return samples with the features as linear terms if ``linear``, and with a constant if ``constant``."""
+        """Take the features as linear terms and a column of ones as constant, each only if it is wanted."""
         check_size(y, "y")
         ones = np.ones((len(y), 1))
         columns = [ones] if constant else []
@@ -57,9 +52,9 @@ class Unpenalised:
         return cls(np.hstack(columns) if columns else ones[:, :0], y, root)
 
     def projected(self, measurement: Measurement) -> tuple[Measurement, Array]:
-        """Return the weighted measurement and its data, projected onto the complement of the regressors.
+        """Return a weighted measurement with the regressors projected out, and its data.
 
-        If the regressors span all samples, one measurement of zero is left, and the matrix is zero.
+        Regressors that explain all data leave a single measurement that is zero.
         """
         T, y = self.root[:, None] * self.regressors, self.root * self.values
         if T.shape[1] == 0:
@@ -74,7 +69,7 @@ class Unpenalised:
         return found, np.zeros_like(data) if exact else data
 
     def coefficients(self, fitted: Array) -> Array:
-        """Return the least-squares z, shape (t,), given the weighted values that the matrix fits."""
+        """Return the least-squares z (t,) for the weighted values minus those that the matrix fits."""
         T = self.root[:, None] * self.regressors
         sizes = np.linalg.norm(T, axis=0)
         sizes[sizes == 0] = 1
@@ -85,7 +80,7 @@ class Unpenalised:
 class Features:
     """Units in which features are fitted: ``(x − centre) / scale``.
 
-    Centring does not change a model with linear and constant terms. It would change one without them.
+    Centring does not change a model with linear and constant terms; it would change any other model.
     """
 
     centre: Array
@@ -94,7 +89,7 @@ class Features:
 
     @classmethod
     def from_samples(cls, X: Array, weight: Array | None, *, centred: bool, scaled: bool) -> Self:
-        """Return the mean of every feature if ``centred``, and its standard deviation if ``scaled``."""
+        """Return the mean of every feature and the root mean square around it, each only if it is wanted."""
         check_size(X, "X")
         n = X.shape[1]
         centre = np.average(X, axis=0, weights=weight) if centred else np.zeros(n)
@@ -108,5 +103,5 @@ class Features:
         return cls(centre, scale, constant)
 
     def inside(self, X: Array) -> Array:
-        """Return features in these units; features that were constant are zero."""
+        """Return features in these units; constant ones are zero."""
         return np.asarray(np.where(self.constant, 0.0, (X - self.centre) / self.scale))

@@ -1,10 +1,11 @@
-"""FlatEstimator and MatrixRegressor: the base classes of all estimators, and of regressors linear in a matrix."""
+"""Base classes of the estimators: solving a problem, reporting the solution, and checking samples and weights."""
 
 import sys
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import field
 from html import escape
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from flatmin._core.arrays import Array
 from flatmin._core.progress import Approach, progress
 from flatmin.errors import InputError
+from flatmin.estimators._declaration import estimator
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Noise, Solution, Status
@@ -24,54 +26,64 @@ from flatmin.solvers import flat_minimum, refit
 
 __all__ = ["FlatEstimator", "MatrixRegressor"]
 
-#: Level of `verbose` from which every round is shown.
+#: The value of `verbose` from which on every round of the solver is logged.
 EVERY_ROUND = 2
 
 
-def _outside() -> int:
-    """Return the stack level of the user's code, so that warnings name its line."""
+def _user_level() -> int:
+    """Return the ``stacklevel`` of a warning that names the line of the user's code outside this package."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("flatmin."):
         level, frame = level + 1, frame.f_back
     return level
 
 
+@estimator
 class FlatEstimator(BaseEstimator):  # type: ignore[misc]
-    """An estimator whose `fit` makes a `Problem` and keeps its certified solution.
+    """An estimator whose `fit` builds a `Problem` and keeps its certified solution.
 
-    A subclass makes a problem of its data and calls `_solve`, which sets the attributes below and returns the factors
-    to predict with.
+    A subclass passes its problem to `_solve`, which sets the attributes below and returns the factors for predictions.
+
+    Parameters
+    ----------
+    max_rank : int, optional
+        The largest rank allowed.
+    tol : float
+        Target of the solver for the relative duality gap and, if alpha is 0, for the relative residual.
+    max_iter : int, optional
+        The largest number of solver steps.
+    random_state : int, RandomState instance or None
+        Seed of random choices. A unique solution does not depend on it.
+    verbose : int
+        1 reports progress and the result on stderr, 2 every round of the solver.
 
     Attributes
     ----------
-    solution_ : Solution
-        The solution.
-    noise_ : Noise or None
-        The estimates of the noise for ``alpha="auto"``.
     rank_ : int
         Rank of the matrix that predicts.
+    solution_ : Solution
+        What the solver returned.
     certificate_ : Certificate
-        The certificate of `solution_`; a refit is not certified.
+        The proof that `solution_` is optimal. A refit is not certified.
     flatness_ : Flatness
         The exact flatness of `solution_`.
+    noise_ : Noise or None
+        What ``alpha="auto"`` found about the noise.
     status_ : Status
-        The status of the solve; its value is advice.
+        How the solve ended; its value is advice.
     n_iter_ : int
-        Steps of the solver.
+        The number of solver steps.
     """
 
-    def _set_parameters(self, arguments: dict[str, Any]) -> None:
-        """Keep the arguments of ``__init__``, its ``locals()``, as parameters."""
-        for name in arguments.keys() - {"self", "__class__"}:
-            setattr(self, name, arguments[name])
+    max_rank: int | None = None
+    tol: float = 1e-8
+    max_iter: int | None = None
+    random_state: Any = 0
+    verbose: int = 0
 
     def _solve(self, problem: Problem, alpha: Any = None, warm_start: Any = None) -> Factors:
-        """Solve a problem, set the common attributes, and return the factors to predict with.
-
-        ``alpha`` is the strength in the units of the solver, if they differ from those of the parameter.
-        """
-        solution = self._minimum(problem, self.alpha if alpha is None else alpha, warm_start)
-        return self._keep(problem, solution)
+        """Solve a problem, set the fitted attributes, and return the factors for predictions."""
+        return self._keep(problem, self._minimum(problem, self.alpha if alpha is None else alpha, warm_start))
 
     def _minimum(self, problem: Problem, alpha: Any, warm_start: Any = None) -> Solution:
         self._check()
@@ -90,7 +102,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
 
     @contextmanager
     def _watched(self, tol: float | None = None) -> Iterator[Callable[[dict[str, Any]], Any] | None]:
-        """Give the callback of the solver: a line for each round from `EVERY_ROUND` on, otherwise a bar."""
+        """Yield the callback of the solver: a log line for each round, or below `EVERY_ROUND` a progress bar."""
         if self.verbose >= EVERY_ROUND:
             yield self._show
             return
@@ -98,7 +110,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
             yield callback
 
     def _check(self) -> None:
-        """Raise `InputError` for a wrong parameter that the solver does not check."""
+        """Raise `InputError` if ``refit`` or ``verbose``, which the solver does not check, is out of range."""
         wanted, verbose = getattr(self, "refit", False), self.verbose
         if not (isinstance(wanted, bool | np.bool_) or (isinstance(wanted, str) and wanted == "auto")):
             raise InputError(f"refit is {wanted!r}, expected True, False or 'auto'")
@@ -106,19 +118,21 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
             raise InputError(f"verbose is {verbose!r}, expected a whole number of at least 0")
 
     def _keep(self, problem: Problem, solution: Solution) -> Factors:
-        """Set the common attributes from a solution, warn without a certificate, and return factors to predict with."""
+        """Set the fitted attributes from a solution and return the factors for predictions."""
         factors = self._chosen(problem, solution)
         self._record(solution, factors)
         return factors
 
     def _record(self, solution: Solution, factors: Factors) -> None:
-        """Set the common attributes and print them if `verbose`."""
+        """Set the fitted attributes, and warn if the solution is neither certified nor within ``tol``."""
         self.solution_, self.noise_ = solution, solution.noise
         self.rank_ = solution.parametrization.width(factors)
         self.certificate_, self.flatness_ = solution.certificate, solution.flatness
         self.status_, self.n_iter_ = solution.status, max(1, solution.iterations)
         if not (solution.status.certified or self._reached(solution)):
-            warnings.warn(f"{solution.status.name}: {solution.status.value}", ConvergenceWarning, stacklevel=_outside())
+            warnings.warn(
+                f"{solution.status.name}: {solution.status.value}", ConvergenceWarning, stacklevel=_user_level()
+            )
         if self.verbose:
             sys.stderr.write(f"{self}\n")
 
@@ -129,13 +143,15 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         return solution.status is Status.not_certified and fits and abs(proof.relative_gap) <= self.tol
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
-        """Return the factors of the solution, or those of its refit if that was asked for."""
-        wanted, noise = getattr(self, "refit", False), solution.noise
-        if isinstance(wanted, str):  # a refit with as many degrees of freedom as data would fit the noise
-            wanted = noise is not None and noise.sigma is not None
-        if not wanted:
+        """Return the factors for predictions: those of the solution or of its refit."""
+        if not self._wants_refit(solution):
             return solution.factors
-        return refit(problem, solution) if noise is None else noise.refit
+        return refit(problem, solution) if solution.noise is None else solution.noise.refit
+
+    def _wants_refit(self, solution: Solution) -> bool:
+        """Return whether a refit predicts; "auto" excludes refits with as many degrees of freedom as data."""
+        wanted, noise = getattr(self, "refit", False), solution.noise
+        return noise is not None and noise.sigma is not None if isinstance(wanted, str) else bool(wanted)
 
     def _seed(self) -> int:
         """Return the solver's seed: the number in ``random_state``, or one drawn from it."""
@@ -151,7 +167,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         sys.stderr.write(f"[{type(self).__name__}] {facts}\n")
 
     def _summary(self) -> dict[str, str]:
-        """Return the results of a fitted estimator, in short lines by name; empty before the fit."""
+        """Return the results of a fitted estimator as short lines by name; none before `fit`."""
         if not hasattr(self, "solution_"):
             return {}
         solution, noise, proof = self.solution_, self.noise_, self.certificate_
@@ -167,11 +183,11 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         return lines
 
     def __str__(self) -> str:
-        """Return the estimator with its parameters and, after the fit, its results."""
+        """Return the parameters of the estimator and, after `fit`, its results."""
         return "\n".join([repr(self), *(f"  {name}: {text}" for name, text in self._summary().items())])
 
     def _html(self) -> str:
-        """Return scikit-learn's diagram and, after the fit, the results."""
+        """Return scikit-learn's diagram and, after `fit`, a table of the results."""
         rows = "".join(
             f'<tr><th scope="row" style="text-align:left;vertical-align:top;padding-right:1em">{escape(name)}</th>'
             f'<td style="text-align:left">{escape(text)}</td></tr>'
@@ -192,7 +208,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
 
 
 def _about(noise: Noise) -> dict[str, str]:
-    """Return the estimates of the noise, in short lines by name."""
+    """Return the results about the noise as short lines by name."""
     lines = {"alpha": f"{noise.alpha:.4g}, from the noise"}
     if noise.sigma is not None and noise.std_error is not None:
         lines["noise"] = f"standard deviation {noise.sigma:.4g} ± {noise.std_error:.2g}"
@@ -201,6 +217,7 @@ def _about(noise: Noise) -> dict[str, str]:
     return lines
 
 
+@estimator
 class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
     """A regressor whose prediction is linear in an unknown matrix.
 
@@ -209,37 +226,22 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
     Parameters
     ----------
     alpha : float or "auto"
-        Strength of the penalty on the scaled trace: 0 fits exactly, "auto" estimates it from the noise.
+        Strength of the penalty on the scaled trace: 0 fits exactly, "auto" follows from the level of the noise.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``: 1 is flat, 0 the nuclear norm.
-    max_rank : int, optional
-        The largest rank allowed.
     refit : bool or "auto"
-        Whether to predict with the least-squares fit at the rank found, free of the penalty's bias and not certified.
-        "auto": with ``alpha="auto"``, if that rank has fewer degrees of freedom than there are data.
-    tol : float
-        Target of the solver for the relative gap and, in exact fits, for the relative residual.
-    max_iter : int, optional
-        The largest number of the solver's steps.
-    random_state : int, RandomState instance or None
-        Seed of random choices; a unique solution does not depend on it.
-    verbose : int
-        1 prints the result on stderr, after a bar on a terminal; 2 prints every round.
+        Whether the least-squares fit at the rank found predicts. It is free of the penalty's bias, but not certified.
+        "auto" refits if alpha is "auto" and that rank has fewer degrees of freedom than there are data.
     """
 
-    def __init__(
-        self,
-        alpha: Any = "auto",
-        *,
-        metric_power: float = 1.0,
-        max_rank: int | None = None,
-        refit: Any = "auto",
-        tol: float = 1e-8,
-        max_iter: int | None = None,
-        random_state: Any = 0,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())
+    alpha: Any = field(default="auto", kw_only=False)
+    metric_power: float = 1.0
+    refit: Any = "auto"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = not getattr(self, "fit_linear", False)  # on scikit-learn's linear test data
+        return tags
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the matrix to samples.
@@ -249,44 +251,34 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
         X : array_like, shape (m, n_features)
             The samples.
         y : array_like, shape (m,)
-            The values measured.
+            The responses.
         sample_weight : array_like, shape (m,), optional
-            Weights of the squared residuals, up to a common factor. Samples of weight 0 are ignored.
-
-        Returns
-        -------
-        self
+            Weights of the squared residuals, up to a common factor. Samples of weight 0 are left out.
 
         Raises
         ------
         ValueError
-            If X or y cannot be used.
+            If X or y cannot be used; the message says why.
         """
         X, y = validate_data(self, X, y, dtype=float, y_numeric=True)
-        y = y.astype(float)
-        if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, X, dtype=float, ensure_non_negative=True)
-            kept = weight > 0
-            if not kept.any():
-                raise InputError("sample_weight is zero throughout, expected a positive weight for some sample")
-            return self._fit(X[kept], y[kept], weight[kept] / weight[kept].mean())
-        return self._fit(X, y, None)
+        return self._fit_weighted(X, y.astype(float), sample_weight)
+
+    def _fit_weighted(self, X: Array, y: Array, sample_weight: Any) -> Self:
+        """Fit to checked samples and weights that are not checked yet."""
+        if sample_weight is None:
+            return self._fit(X, y, None)
+        weight = _check_sample_weight(sample_weight, X.real, dtype=float, ensure_non_negative=True)
+        kept = weight > 0
+        if not kept.any():
+            raise InputError("sample_weight is zero throughout, expected a positive weight for some sample")
+        return self._fit(X[kept], y[kept], weight[kept] / weight[kept].mean())
 
     @abstractmethod
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
-        """Fit to checked samples with weights of mean 1, or None for equal weights."""
+        """Fit to checked samples with weights of mean 1; None stands for equal weights."""
 
     def predict(self, X: Any) -> Array:
-        """Return the predictions for samples.
-
-        Parameters
-        ----------
-        X : array_like, shape (m, n_features)
-
-        Returns
-        -------
-        ndarray, shape (m,)
-        """
+        """Return the predictions (m,) for samples X (m, n_features)."""
         check_is_fitted(self)
         return self._predict(validate_data(self, X, dtype=float, reset=False))
 

@@ -1,11 +1,12 @@
-"""Regression on pairs of feature vectors: ``y = aᵀ M b + constant`` with M of low rank."""
+"""Bilinear regression on pairs of feature vectors: ``y = aᵀ M b + c`` with M of low rank."""
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.estimators._declaration import estimator
 from flatmin.estimators._unpenalised import Features, Unpenalised
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import RankOne
@@ -15,39 +16,34 @@ from flatmin.problem import Problem
 __all__ = ["BilinearRegressor"]
 
 
+@estimator
 class BilinearRegressor(MatrixRegressor):
-    """Bilinear regression: interactions between the features of two sides through a matrix of low rank.
+    """Bilinear regression: interactions between two groups of features, with a coefficient matrix of low rank.
 
-    A sample is a pair of vectors, ``x = [a, b]``, and ``y = aᵀ M b + c + noise``. With the default ``alpha="auto"``
-    neither the rank nor the level of the noise need be known. M and c, and w where there are linear terms, minimise
-    jointly loss + alpha · scaled trace, with a certificate for the joint problem; c and w are not penalised.
+    A sample is a pair of vectors, ``x = [a, b]``, and ``y = aᵀ M b + wᵀ x + c + noise``. M, w and c minimise jointly
+    loss + alpha · scaled trace of M, with a certificate. The default ``alpha="auto"`` estimates rank and noise level. A
+    number for alpha has the units of y over those of aᵀb.
 
     Parameters
     ----------
-    alpha, metric_power, max_rank, refit, tol, max_iter, random_state, verbose
-        As for `MatrixRegressor`. A number for alpha is in units of y over those of aᵀb.
     n_left : int, optional
-        How many features, from the first, are a; the others are b. None takes half of them, of an odd number the
-        smaller half.
+        The number of features, from the first, that form a; the others form b. None takes half, rounded down.
     fit_intercept : bool
-        Whether there is a constant c.
+        Whether to fit the constant c; it is not penalised.
     fit_linear : bool
-        Whether there are linear terms ``wᵀ x`` besides. ``aᵀ M b`` depends on where the zeros of a and b are: moving
-        them adds linear terms. A model with linear terms and a constant is the same from any origin, and M then holds
-        interactions only.
+        Whether to fit the linear terms w; they are not penalised. Shifting the zero of a or b adds linear terms to
+        ``aᵀ M b``. So a model with w and c does not depend on the origin, and its M holds interactions only.
 
     Attributes
     ----------
     coef_ : ndarray, shape (n_left, n_features − n_left)
         The matrix M.
     intercept_ : float
-        c, zero without a constant.
+        c, or 0 if it is not fitted.
     linear_ : ndarray, shape (n_features,)
-        w, zero without linear terms.
+        w, or 0 if it is not fitted.
     factors_ : tuple of ndarray, shapes (n_left, rank) and (n_features − n_left, rank)
         L and R with M = L Rᵀ.
-    rank_, certificate_, flatness_, status_, n_iter_, noise_, solution_
-        As for `FlatEstimator`.
 
     References
     ----------
@@ -66,27 +62,9 @@ class BilinearRegressor(MatrixRegressor):
     (1, (6, 5), array([ 1., -1.]), 3.0)
     """
 
-    def __init__(
-        self,
-        alpha: Any = "auto",
-        *,
-        n_left: int | None = None,
-        fit_intercept: bool = True,
-        fit_linear: bool = False,
-        metric_power: float = 1.0,
-        max_rank: int | None = None,
-        refit: Any = "auto",
-        tol: float = 1e-8,
-        max_iter: int | None = None,
-        random_state: Any = 0,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = not self.fit_linear  # what is linear in x is then out of reach
-        return tags
+    n_left: int | None = None
+    fit_intercept: bool = True
+    fit_linear: bool = False
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
         left, affine = self._left(X.shape[1]), bool(self.fit_linear and self.fit_intercept)
@@ -112,7 +90,7 @@ class BilinearRegressor(MatrixRegressor):
         return np.asarray(np.sum((Z[:, : len(L)] @ L) * (Z[:, len(L) :] @ R), axis=1) + Z @ linear + constant)
 
     def _left(self, n_features: int) -> int:
-        """Return the number of features of a: ``n_left``, or half of them."""
+        """Return the number of features that form a."""
         if n_features < 2:
             raise InputError(f"X has {n_features} feature(s), expected at least one for each side")
         if self.n_left is None:

@@ -1,10 +1,11 @@
-"""A covariance matrix of low rank from quadratic sketches."""
+"""Covariance estimation from quadratic sketches ``y_i = x_iᵀ Σ x_i``."""
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.estimators._declaration import estimator
 from flatmin.estimators._unpenalised import check_size
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import RankOne
@@ -14,28 +15,22 @@ from flatmin.problem import Problem
 __all__ = ["CovarianceSketch"]
 
 
+@estimator
 class CovarianceSketch(MatrixRegressor):
-    """The covariance Σ of a stream, from its energies ``y_i = x_iᵀ Σ x_i + noise``.
+    """The covariance matrix Σ of a stream of which only energies ``y_i = x_iᵀ Σ x_i + noise`` were kept.
 
-    Σ is positive semidefinite and of low rank; neither its rank nor the level of the noise need be known.
-
-    Parameters
-    ----------
-    alpha, metric_power, max_rank, refit, tol, max_iter, random_state, verbose
-        As for `MatrixRegressor`. The data determine the trace, so a penalty selects no rank: ``alpha="auto"`` finds the
-        rank by a test of the residuals of least squares at ranks 1, 2, …, and ``refit=False`` predicts with a certified
-        solution of larger rank.
+    Σ is positive semidefinite and of low rank. The data determine its trace, so a penalty cannot select the rank.
+    ``alpha="auto"`` therefore tests the residuals of least squares at ranks 1, 2, …, and ``refit=False`` predicts with
+    a certified solution of larger rank.
 
     Attributes
     ----------
     covariance_ : ndarray, shape (n_features, n_features)
         Σ.
     components_ : ndarray, shape (rank, n_features)
-        Its orthonormal eigenvectors, of the largest eigenvalue first; each is determined up to its sign.
+        The orthonormal eigenvectors of Σ, by descending eigenvalue; the sign of each is arbitrary.
     explained_variance_ : ndarray, shape (rank,)
-        Its eigenvalues.
-    rank_, certificate_, flatness_, status_, n_iter_, noise_, solution_
-        As for `FlatEstimator`.
+        The eigenvalues of Σ.
 
     References
     ----------
@@ -53,11 +48,6 @@ class CovarianceSketch(MatrixRegressor):
     >>> model.rank_, bool(abs(model.covariance_ - U @ U.T).max() < 0.05), bool(0.08 < model.noise_.sigma < 0.12)
     (2, True, True)
     """
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True  # the model explains no responses other than energies
-        return tags
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
         check_size(X, "X")

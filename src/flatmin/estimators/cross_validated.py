@@ -1,8 +1,7 @@
-"""Regressors whose penalty and metric are chosen by cross-validation, for data that have no exact rank."""
+"""Regressors with penalty and metric chosen by cross-validation, for prediction if the rank is not exactly low."""
 
-from typing import Any
-
-from flatmin.estimators._completion.cross_validation import CrossValidated
+from flatmin.estimators._cross_validation import CrossValidated
+from flatmin.estimators._declaration import estimator
 from flatmin.estimators.bilinear import BilinearRegressor
 from flatmin.estimators.covariance_sketch import CovarianceSketch
 from flatmin.estimators.quadratic_network import QuadraticNetworkRegressor
@@ -11,46 +10,11 @@ from flatmin.estimators.trace_regressor import TraceRegressor
 __all__ = ["BilinearRegressorCV", "CovarianceSketchCV", "QuadraticNetworkRegressorCV", "TraceRegressorCV"]
 
 
+@estimator
 class TraceRegressorCV(CrossValidated, TraceRegressor):
-    """Trace regression with the strength of the penalty, and the metric, chosen by cross-validation.
+    """Trace regression with strength of the penalty and metric chosen by cross-validation.
 
-    For prediction where M is only nearly of low rank; for a rank and a noise level use `TraceRegressor`. It predicts
-    with the certified penalised solution, never with a refit.
-
-    Parameters
-    ----------
-    alphas : array_like, optional
-        Strengths to choose from; by default ``n_alphas`` of them, geometrically from the smallest at which M = 0
-        down to ``alpha_ratio`` times it.
-    n_alphas : int
-    alpha_ratio : float
-    metric_powers : sequence of float
-        Powers p of ``‖D1^p X D2^p‖_*`` to choose from: 1 is flat, 0 the nuclear norm.
-    cv : int, splitter or iterable of pairs
-        Number of random folds; or a splitter of scikit-learn, or its pairs of training and held-out indices.
-    selection : str
-        "best", or "one_standard_error" for the strongest penalty whose error is within one standard error of the best.
-    n_jobs : int, optional
-        Threads over folds and powers.
-    max_rank, tol, max_iter, random_state, verbose
-        As for `MatrixRegressor`.
-    shape, fit_intercept
-        As for `TraceRegressor`.
-
-    Attributes
-    ----------
-    alpha_, metric_power_ : float
-        The chosen values.
-    alphas_ : ndarray, shape (a,)
-        The strengths, descending.
-    cv_errors_ : ndarray, shape (p, a, folds)
-        Mean squared errors on held-out samples; NaN below penalties at which they had clearly risen.
-    cross_validation_ : CrossValidation
-        All results of the cross-validation.
-    coef_, intercept_, factors_
-        As for `TraceRegressor`.
-    rank_, certificate_, flatness_, status_, n_iter_, solution_
-        As for `FlatEstimator`.
+    Use it for prediction if M is only approximately of low rank. `TraceRegressor` estimates rank and noise level.
 
     Examples
     --------
@@ -65,45 +29,10 @@ class TraceRegressorCV(CrossValidated, TraceRegressor):
     ((1, 8, 5), True)
     """
 
-    def __init__(
-        self,
-        alphas: Any = None,
-        *,
-        n_alphas: int = 20,
-        alpha_ratio: float = 1e-3,
-        metric_powers: Any = (1.0,),
-        cv: Any = 5,
-        selection: str = "best",
-        n_jobs: int | None = None,
-        shape: tuple[int, int] | None = None,
-        fit_intercept: bool = True,
-        max_rank: int | None = None,
-        tol: float = 1e-8,
-        max_iter: int | None = None,
-        random_state: Any = 0,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())
 
-
+@estimator
 class BilinearRegressorCV(CrossValidated, BilinearRegressor):
-    """Bilinear regression with the strength of the penalty, and the metric, chosen by cross-validation.
-
-    Parameters
-    ----------
-    alphas, n_alphas, alpha_ratio, metric_powers, cv, selection, n_jobs, max_rank, tol, max_iter, random_state, verbose
-        As for `TraceRegressorCV`.
-    n_left, fit_intercept, fit_linear
-        As for `BilinearRegressor`.
-
-    Attributes
-    ----------
-    alpha_, metric_power_, alphas_, cv_errors_, cross_validation_
-        As for `TraceRegressorCV`.
-    coef_, intercept_, linear_, factors_
-        As for `BilinearRegressor`.
-    rank_, certificate_, flatness_, status_, n_iter_, solution_
-        As for `FlatEstimator`.
+    """Bilinear regression with strength of the penalty and metric chosen by cross-validation.
 
     Examples
     --------
@@ -117,46 +46,10 @@ class BilinearRegressorCV(CrossValidated, BilinearRegressor):
     ('regularized_minimum', array([ 1., -1.]))
     """
 
-    def __init__(
-        self,
-        alphas: Any = None,
-        *,
-        n_alphas: int = 20,
-        alpha_ratio: float = 1e-3,
-        metric_powers: Any = (1.0,),
-        cv: Any = 5,
-        selection: str = "best",
-        n_jobs: int | None = None,
-        n_left: int | None = None,
-        fit_intercept: bool = True,
-        fit_linear: bool = False,
-        max_rank: int | None = None,
-        tol: float = 1e-8,
-        max_iter: int | None = None,
-        random_state: Any = 0,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())
 
-
+@estimator
 class QuadraticNetworkRegressorCV(CrossValidated, QuadraticNetworkRegressor):
-    """A network of quadratic neurons with the strength of the penalty, and the metric, chosen by cross-validation.
-
-    Parameters
-    ----------
-    alphas, n_alphas, alpha_ratio, metric_powers, cv, selection, n_jobs, max_rank, tol, max_iter, random_state, verbose
-        As for `TraceRegressorCV`.
-    fit_linear, fit_intercept, scale
-        As for `QuadraticNetworkRegressor`.
-
-    Attributes
-    ----------
-    alpha_, metric_power_, alphas_, cv_errors_, cross_validation_
-        As for `TraceRegressorCV`.
-    neurons_, signs_, matrix_, linear_, intercept_
-        As for `QuadraticNetworkRegressor`.
-    rank_, certificate_, flatness_, status_, n_iter_, solution_
-        As for `FlatEstimator`.
+    """A network of quadratic neurons with strength of the penalty and metric chosen by cross-validation.
 
     Examples
     --------
@@ -170,44 +63,10 @@ class QuadraticNetworkRegressorCV(CrossValidated, QuadraticNetworkRegressor):
     ('regularized_minimum', 1.0)
     """
 
-    def __init__(
-        self,
-        alphas: Any = None,
-        *,
-        n_alphas: int = 20,
-        alpha_ratio: float = 1e-3,
-        metric_powers: Any = (1.0,),
-        cv: Any = 5,
-        selection: str = "best",
-        n_jobs: int | None = None,
-        fit_linear: bool = True,
-        fit_intercept: bool = True,
-        scale: bool = True,
-        max_rank: int | None = None,
-        tol: float = 1e-8,
-        max_iter: int | None = None,
-        random_state: Any = 0,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())
 
-
+@estimator
 class CovarianceSketchCV(CrossValidated, CovarianceSketch):
     """A covariance from quadratic sketches with the strength of the penalty chosen by cross-validation.
-
-    Parameters
-    ----------
-    alphas, n_alphas, alpha_ratio, metric_powers, cv, selection, n_jobs, max_rank, tol, max_iter, random_state, verbose
-        As for `TraceRegressorCV`.
-
-    Attributes
-    ----------
-    alpha_, metric_power_, alphas_, cv_errors_, cross_validation_
-        As for `TraceRegressorCV`.
-    covariance_, components_, explained_variance_
-        As for `CovarianceSketch`.
-    rank_, certificate_, flatness_, status_, n_iter_, solution_
-        As for `FlatEstimator`.
 
     Examples
     --------
@@ -220,21 +79,3 @@ class CovarianceSketchCV(CrossValidated, CovarianceSketch):
     >>> model.status_.name, bool(abs(model.covariance_ - U @ U.T).max() < 0.2)
     ('regularized_minimum', True)
     """
-
-    def __init__(
-        self,
-        alphas: Any = None,
-        *,
-        n_alphas: int = 20,
-        alpha_ratio: float = 1e-3,
-        metric_powers: Any = (1.0,),
-        cv: Any = 5,
-        selection: str = "best",
-        n_jobs: int | None = None,
-        max_rank: int | None = None,
-        tol: float = 1e-8,
-        max_iter: int | None = None,
-        random_state: Any = 0,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())

@@ -1,17 +1,18 @@
-"""Phase retrieval: a signal from the intensities of its measurements."""
+"""Phase retrieval: a signal from the intensities of its linear measurements."""
 
 import warnings
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Limits
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.estimators._declaration import estimator
 from flatmin.estimators._unpenalised import check_size
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import CodedDiffraction, Measurement, RankOne
@@ -27,43 +28,45 @@ from flatmin.solvers.task import Task
 __all__ = ["PhaseRetrieval"]
 
 NOISES = ("gaussian", "poisson")
-#: Largest number of unknowns that ``certify="auto"`` certifies.
-CERTIFIED = 400
+#: The largest number of unknowns for which ``certify="auto"`` certifies.
+MAX_CERTIFIED = 400
 
 
+@estimator
 class PhaseRetrieval(MatrixRegressor):
-    """A signal s from intensities without phases: ``y_i = |x_i* s|² + noise``.
+    """A signal s from intensities, whose phases were lost: ``y_i = |x_i* s|² + noise``.
 
-    The x_i are real or complex vectors, or the intensities are diffraction patterns behind known masks. The signal is
-    determined up to its sign or phase: the entry that is largest in size is made positive.
+    The x_i are real or complex vectors, or the intensities are diffraction patterns behind known masks. The data
+    determine s up to its sign or phase, so its largest entry is made positive. The signal is a least-squares fit of
+    rank one (with Poisson noise approximately the maximum-likelihood fit), which is not certified; with ``refit=False``
+    it is the leading part of ``solution_``.
 
     Parameters
     ----------
     alpha : float or "auto"
-        "auto" is for noisy intensities, 0 for exact ones; with 0 a proof of uniqueness is part of the certificate. A
-        number is the strength of a penalty on the trace; it selects no rank.
+        "auto" is for noisy intensities. 0 is for exact ones; the certificate can then prove that the signal is unique.
+        A positive number is the strength of a penalty on the trace, which does not select the rank.
     noise : "gaussian" or "poisson"
-        The noise that ``alpha="auto"`` expects: of equal variance, or of counted photons, with a variance proportional
-        to the mean, in any unit.
+        The noise that ``alpha="auto"`` expects: of equal variance, or of variance proportional to the mean as for
+        photon counts in any unit.
     certify : bool or "auto"
-        Whether ``alpha="auto"`` also finds the certified solution of the penalised problem, ``solution_``, of larger
-        rank than 1. The signal does not depend on it, and large images take long. "auto": up to 400 unknowns; beyond,
-        ``certificate_`` says how far the signal is from that solution, at most.
-    max_rank, refit, tol, max_iter, random_state, verbose
-        As for `MatrixRegressor`. The signal is that of the refit, a least-squares fit of rank one (with counts: the
-        likeliest one, nearly), which is not certified; with ``refit=False`` it is the largest part of ``solution_``.
+        Whether ``alpha="auto"`` also computes the certified solution of the penalised problem, ``solution_``, of rank
+        above 1. The signal does not depend on it, and large images take long. "auto" does so up to 400 unknowns; beyond
+        that, ``certificate_`` bounds the distance of the signal from that solution.
 
     Attributes
     ----------
     signal_ : ndarray, shape (n_features,), (n,) or (h, w)
-        s; zero if the intensities are consistent with noise.
+        s, or 0 if the intensities do not differ from noise.
     unit_ : float or None
-        With counts, their variance over their mean: 1 for photons that are not rescaled.
+        With Poisson noise, the variance of the counts over their mean: 1 for photons that are not rescaled.
     rank_ : int
         1, or 0 for a zero signal.
-    certificate_, flatness_, status_, n_iter_, noise_, solution_
-        As for `FlatEstimator`. With counts ``solution_`` solves the problem with weights. ``noise_.rank`` is the rank
-        that residuals ask for; above 1 they say that intensities are not those of one signal.
+    solution_ : Solution
+        What the solver returned, with Poisson noise for the weighted problem.
+    noise_ : Noise or None
+        What ``alpha="auto"`` found about the noise. A ``rank`` above 1 means that the intensities do not fit one
+        signal.
 
     References
     ----------
@@ -83,25 +86,9 @@ class PhaseRetrieval(MatrixRegressor):
     (True, True)
     """
 
-    def __init__(
-        self,
-        alpha: Any = "auto",
-        *,
-        noise: str = "gaussian",
-        certify: Any = "auto",
-        max_rank: int | None = None,
-        refit: Any = "auto",
-        tol: float = 1e-8,
-        max_iter: int | None = None,
-        random_state: Any = 0,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = True  # the model explains no responses other than intensities
-        return tags
+    noise: str = "gaussian"
+    certify: Any = "auto"
+    metric_power: ClassVar[float] = 1.0  # type: ignore[misc]  # no parameter
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the signal.
@@ -111,20 +98,15 @@ class PhaseRetrieval(MatrixRegressor):
         X : array_like, shape (m, n_features), (q, n) or (q, h, w)
             Vectors x_i, real or complex, or masks.
         y : array_like, shape (m,), or the shape of X
-            Intensities ``|x_i* s|²``; those behind masks, which have the shape of the masks, are
-            ``|FFT(conj(mask) ∘ s)|²``, unnormalized.
+            Intensities ``|x_i* s|²``, or with masks ``|FFT(conj(mask) ∘ s)|²``, unnormalized.
         sample_weight : array_like, shape (m,), optional
-            How precise each intensity is: its variance is divided by the weight. Samples of weight 0 are left out. Not
+            Precision of each intensity: its variance is divided by the weight. Samples of weight 0 are left out. Not
             for masks.
-
-        Returns
-        -------
-        self
 
         Raises
         ------
         ValueError
-            If X or y cannot be used; the sentence says why.
+            If X or y cannot be used; the message says why.
         """
         if self.noise not in NOISES:
             raise InputError(f"noise is {self.noise!r}, expected 'gaussian' or 'poisson'")
@@ -141,27 +123,10 @@ class PhaseRetrieval(MatrixRegressor):
             return self
         imaginary = _imaginary(X)
         X, y = validate_data(self, X if imaginary is None else np.real(X), y, dtype=float, y_numeric=True)
-        X, y = X if imaginary is None else X + 1j * imaginary, y.astype(float)
-        if sample_weight is None:
-            return self._fit(X, y, None)
-        weight = _check_sample_weight(sample_weight, X.real, dtype=float, ensure_non_negative=True)
-        kept = weight > 0
-        if not kept.any():
-            raise InputError("sample_weight is zero throughout, expected a positive weight for some sample")
-        return self._fit(X[kept], y[kept], weight[kept] / weight[kept].mean())
+        return self._fit_weighted(X if imaginary is None else X + 1j * imaginary, y.astype(float), sample_weight)
 
     def predict(self, X: Any) -> Array:
-        """Return the intensities of the signal.
-
-        Parameters
-        ----------
-        X : array_like, shape (m, n_features), (q, n) or (q, h, w)
-            Vectors, or masks if the signal was fitted behind masks.
-
-        Returns
-        -------
-        ndarray, shape (m,) or that of X
-        """
+        """Return the intensities of the signal for vectors X (m, n_features), or for masks X as in `fit`."""
         check_is_fitted(self)
         if self._behind_masks:
             masks = numeric(X, "X", allow_complex=True)
@@ -190,11 +155,11 @@ class PhaseRetrieval(MatrixRegressor):
         return _intensities(RankOne(X), self.signal_)
 
     def _found(self, measurement: Measurement, data: Array) -> Array:
-        """Return the signal, and set the other attributes."""
+        """Set the fitted attributes of `_record` and return the signal."""
         check_size(data, "y")
         problem, self._counts = Problem(measurement, data, Gram()), None
         auto = isinstance(self.alpha, str) and self.alpha == "auto"
-        large = measurement.shape[0] > CERTIFIED if self.certify == "auto" else not self.certify
+        large = measurement.shape[0] > MAX_CERTIFIED if self.certify == "auto" else not self.certify
         seed, noise = self._seed(), None
         if auto and large:
             limits = Limits(max_rank=1, max_iter=self.max_iter, seed=seed)
@@ -205,7 +170,7 @@ class PhaseRetrieval(MatrixRegressor):
         self.unit_ = None if self._counts is None else self._counts.unit
         if noise is not None:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # no certificate was asked for
+                warnings.simplefilter("ignore", ConvergenceWarning)  # the user did not ask for a certificate
                 (U,) = self._keep(problem, uncertified_minimum(task, clock, noise))
         else:
             (U,) = self._solve(problem if self._counts is None else self._counts.problem)
@@ -216,7 +181,7 @@ class PhaseRetrieval(MatrixRegressor):
         return np.asarray(signal * (np.conj(largest) / abs(largest) if largest else 1))
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
-        """Return the factors of the solution, or of the fit of rank one if a refit was asked for."""
+        """Return the factors of the solution, or of the fit of rank one if ``refit`` is set."""
         factors, noise = super()._chosen(problem, solution), solution.noise
         if noise is None or factors is not noise.refit or noise.rank == 0:
             return factors
@@ -241,7 +206,7 @@ def _intensities(measurement: Measurement, signal: Array) -> Array:
 
 
 def _are_masks(X: Any, y: Any) -> bool:
-    """Return whether y has the shape of X: diffraction patterns, one behind each mask."""
+    """Return whether X holds masks: y then has the shape of X, with a diffraction pattern for each mask."""
     shape, patterns = (
         np.shape(Z) if isinstance(Z, np.ndarray | list | tuple) else getattr(Z, "shape", ()) for Z in (X, y)
     )
@@ -251,7 +216,7 @@ def _are_masks(X: Any, y: Any) -> bool:
 
 
 def _imaginary(X: Any) -> Array | None:
-    """Return the imaginary part of a complex array, otherwise None."""
+    """Return the imaginary part of a complex array, None for anything else."""
     if not isinstance(X, np.ndarray | list | tuple) or not np.iscomplexobj(X):
         return None
     return np.asarray(numeric(X, "X", allow_complex=True).imag)

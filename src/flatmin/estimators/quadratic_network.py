@@ -1,10 +1,11 @@
-"""Regression by a network with one hidden layer and quadratic activation, or a full quadratic of low rank."""
+"""Regression with a quadratic form of low rank: a network with one hidden layer and quadratic activation."""
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.estimators._declaration import estimator
 from flatmin.estimators._unpenalised import Features, Unpenalised
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import RankOne
@@ -14,52 +15,49 @@ from flatmin.problem import Problem
 __all__ = ["QuadraticNetworkRegressor"]
 
 
+@estimator
 class QuadraticNetworkRegressor(MatrixRegressor):
     """A quadratic function with few neurons: ``y = Σ_j v_j (u_jᵀ x)² + wᵀ x + c`` with ``v_j = ±1``.
 
-    Neither the number of neurons nor the level of the noise need be known. ``M = Σ_j v_j u_j u_jᵀ``, w and c minimise
-    jointly loss + alpha · scaled trace of the neurons, with a certificate for the joint problem; w and c are not
-    penalised.
+    ``M = Σ_j v_j u_j u_jᵀ``, w and c minimise jointly loss + alpha · scaled trace of the neurons, with a certificate.
+    The default ``alpha="auto"`` estimates the number of neurons and the noise level.
 
     Parameters
     ----------
-    alpha, metric_power, max_rank, refit, tol, max_iter, random_state, verbose
-        As for `MatrixRegressor`; ``max_rank`` is the largest number of neurons.
+    max_rank : int, optional
+        The largest number of neurons.
     fit_linear : bool
-        Whether there are linear terms w.
+        Whether to fit the linear terms w; they are not penalised.
     fit_intercept : bool
-        Whether there is a constant c.
+        Whether to fit the constant c; it is not penalised.
     scale : bool
-        Whether every feature is divided by its root mean square (with linear and constant terms, by its standard
-        deviation) before the fit, so that the penalty does not depend on units. All attributes but ``solution_`` and
-        what it proves are in the units of X.
+        Whether to divide every feature by its root mean square (with linear and constant terms, by its standard
+        deviation) before the fit, so that the penalty does not depend on units. All attributes except ``solution_`` and
+        its proofs are in the units of X.
 
     Attributes
     ----------
     neurons_ : ndarray, shape (rank, n_features)
-        The neurons u_j, those that matter most first; each is determined up to its sign. Only M is determined by the
-        data; of all neurons that make it, these are flattest.
+        The neurons u_j, by descending influence; the sign of each is arbitrary. The data determine only M, and these
+        are the flattest neurons that represent M.
     signs_ : ndarray, shape (rank,)
         Their output weights v_j.
     matrix_ : ndarray, shape (n_features, n_features)
         M.
     linear_ : ndarray, shape (n_features,)
-        w, zero without linear terms.
+        w, or 0 if it is not fitted.
     intercept_ : float
-        c, zero without a constant.
-    rank_, certificate_, flatness_, status_, n_iter_, noise_, solution_
-        As for `FlatEstimator`.
+        c, or 0 if it is not fitted.
 
     Notes
     -----
-    Where linear and constant terms explain a part of the measurements, that part is projected out, which leaves as many
-    measurements as there are degrees of freedom (`flatmin.measurements.Projected`). The metric of the flatness is that
-    of what is left. A dual vector of this problem is one of the joint problem.
+    The part of the measurements that linear and constant terms explain is projected out
+    (`flatmin.measurements.Projected`). The metric of the flatness is that of the projected measurements, and a dual
+    vector of the projected problem is one of the joint problem.
 
-    ``alpha="auto"`` asks which neurons rise above the noise, and its refit gives them their full size. Where no number
-    of neurons is true and prediction is all that matters, a strength found by cross-validation predicts better, without
-    refit; ``metric_power=0`` is then worth a try where features are strongly correlated.
-    ``python -m benchmarks.regression`` compares all of these on real tables.
+    ``alpha="auto"`` finds the neurons above the noise and refits them at full size. If the true function is no small
+    network and only prediction matters, use `QuadraticNetworkRegressorCV`; ``metric_powers=[0]`` may help with strongly
+    correlated features. ``python -m benchmarks.regression`` compares these choices on real tables.
 
     References
     ----------
@@ -80,27 +78,9 @@ class QuadraticNetworkRegressor(MatrixRegressor):
     [1.0, 2.0]
     """
 
-    def __init__(
-        self,
-        alpha: Any = "auto",
-        *,
-        fit_linear: bool = True,
-        fit_intercept: bool = True,
-        scale: bool = True,
-        metric_power: float = 1.0,
-        max_rank: int | None = None,
-        refit: Any = "auto",
-        tol: float = 1e-8,
-        max_iter: int | None = None,
-        random_state: Any = 0,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = not self.fit_linear  # what is linear in x is then out of reach
-        return tags
+    fit_linear: bool = True
+    fit_intercept: bool = True
+    scale: bool = True
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
         affine = bool(self.fit_linear and self.fit_intercept)
@@ -120,7 +100,7 @@ class QuadraticNetworkRegressor(MatrixRegressor):
         return self
 
     def _set(self, neurons: Array, signs: Array, coefficients: Array) -> None:
-        """Set the neurons and coefficients in the units of the fit, and in those of the user."""
+        """Set the fitted attributes, in the units of the fit and of X."""
         constant = float(coefficients[0]) if self.fit_intercept else 0.0
         d = neurons.shape[1]
         linear = coefficients[-d:] if self.fit_linear else np.zeros(d)

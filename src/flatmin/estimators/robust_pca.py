@@ -1,6 +1,6 @@
-"""Robust PCA: principal components of tables with gross errors, noise and missing cells."""
+"""Robust principal components of tables with gross errors, noise and missing cells."""
 
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.estimators._declaration import estimator
 from flatmin.estimators.base import FlatEstimator
 from flatmin.losses import Absolute
 from flatmin.measurements import Identity, Mask
@@ -21,70 +22,60 @@ from flatmin.solvers.robust.scores import robust_coefficients
 
 __all__ = ["RobustPCA"]
 
-#: Share of the largest singular value below which a component counts as rounding error.
+#: Components with singular values below this multiple of the norm of the low-rank part are rounding.
 ROUNDING = 1e-10
-#: Weight of the normal prior on scores. It is small so that the bias is small.
+#: Ridge penalty on scores, relative to that of a normal prior with the fitted variances; small to avoid bias.
 PRIOR = 0.01
 
 
+@estimator
 class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator):  # type: ignore[misc]
-    """Principal components of a table with gross errors in some cells, missing cells, and noise in all.
+    """Principal components of a table in which some cells are grossly wrong, some are missing, and all may be noisy.
 
-    The table is split, ``X = centre + low rank + gross errors + noise``. Neither the number of components, nor which
-    cells are wrong, nor how noisy the others are has to be known. New rows are treated in the same way: their scores do
-    not follow wrong cells, and need no values in missing ones.
+    The table is split, ``X = centre + low rank + gross errors + noise``. Number of components, positions of the errors
+    and noise level are estimated. New rows are treated in the same way: wrong and missing cells do not affect their
+    scores.
 
     Parameters
     ----------
     alpha : float or "auto"
-        0 is for data without noise (principal component pursuit): recovery is exact if the table is large enough and
-        errors are few. The certificate says that no other split is as good, not that this one is the truth. A
-        number is the strength of the penalty beside noise. "auto" finds it, the rank and the level of the noise.
+        0 is principal component pursuit, for data without noise: recovery is exact if the table is large enough and
+        errors are few. The certificate proves that no other split has a lower objective, not that this one is the
+        truth. A positive number is the strength of the penalty for noisy data. "auto" estimates it, the rank and the
+        noise level.
     weight : float, optional
-        Weight of the gross errors against the nuclear norm, by default ``1 / √max(n_samples, n_features)``.
+        Cost of a unit of gross error relative to the nuclear norm, by default ``1 / √max(n_samples, n_features)``.
     center : "median" or None
-        "median" takes the medians of the columns away first, so that offsets of columns do not matter, splits, takes
-        away the means of the low-rank part as well, and splits again. None is for data whose origin means something.
-    max_rank : int, optional
-        The largest rank of the low-rank part.
+        "median" subtracts the medians of the columns, splits the rest, subtracts the column means of the low-rank part
+        too, and splits again. None is for data with a meaningful origin.
     refit : bool or "auto"
-        Whether ``low_rank_`` is a least-squares fit to the cells that are not wrong, at the smallest rank that leaves
-        nothing but noise: free of the penalty's bias and not certified. "auto": with ``alpha="auto"``.
-    tol : float
-        Target of the solver for the relative duality gap.
-    max_iter : int, optional
-        The largest number of rounds.
-    random_state : int, RandomState instance or None
-        Seed of random choices; a unique solution does not depend on it.
-    verbose : int
-        1 prints the result on stderr, 2 prints every round.
+        Whether ``low_rank_`` is a least-squares fit to the cells without gross errors, at the smallest rank that leaves
+        only noise. It is free of the penalty's bias, but not certified. "auto" refits if alpha is "auto".
 
     Attributes
     ----------
     components_ : ndarray, shape (n_components_, n_features)
-        Orthonormal directions in which the low-rank part varies, the most important first; the largest entry of each is
+        Orthonormal principal directions of the low-rank part, by descending variance; the largest entry of each is
         positive.
     explained_variance_, explained_variance_ratio_ : ndarray, shape (n_components_,)
-        Variance of the low-rank part along each, and over the variance of all cells that are not wrong.
+        Variance of the low-rank part along each component, and its share of the variance of all cells that are not
+        wrong.
     mean_ : ndarray, shape (n_features,)
         The centre.
     low_rank_, sparse_ : ndarray, shape (n_samples, n_features)
-        The table without errors and noise, filled where cells are missing, and the gross errors, zero in other cells.
+        The centre plus the low-rank part, also in missing cells, and the gross errors, 0 in all other cells.
     outlier_mask_ : ndarray of bool, shape (n_samples, n_features)
         Which cells of the table are grossly wrong.
-    n_components_, rank_ : int
-        The number of components.
-    certificate_, flatness_, status_, n_iter_, noise_, solution_
-        As for `FlatEstimator`; ``solution_`` is the split of the table less the medians.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
+    n_components_ : int
+        The number of components, also ``rank_``.
+    solution_ : Solution
+        What the solver returned: the split of the table minus its medians.
 
     Notes
     -----
-    Columns of different units should be scaled first, as for any PCA, with something robust such as
-    ``sklearn.preprocessing.RobustScaler``. A column without any value has the mean 0 and no part in any component; a
-    row without any value gets the mean. Whole rows that are wrong are no sparse errors: look for them in scores and
-    residuals.
+    Scale columns of different units first, as for any PCA, for example with `sklearn.preprocessing.RobustScaler`. A
+    column without values has mean 0 and no part in any component; a row without values becomes the mean. Rows that are
+    wrong as a whole are not sparse errors; they show in scores and residuals.
 
     References
     ----------
@@ -104,20 +95,10 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
     (3, 2)
     """
 
-    def __init__(
-        self,
-        alpha: Any = "auto",
-        *,
-        weight: float | None = None,
-        center: Any = "median",
-        max_rank: int | None = None,
-        refit: Any = "auto",
-        tol: float = 1e-8,
-        max_iter: int | None = None,
-        random_state: Any = 0,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())
+    alpha: Any = field(default="auto", kw_only=False)
+    weight: float | None = None
+    center: Any = "median"
+    refit: Any = "auto"
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Split a table and find the components of its low-rank part.
@@ -129,14 +110,10 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         y : None
             Not used.
 
-        Returns
-        -------
-        self
-
         Raises
         ------
         ValueError
-            If X cannot be used or a parameter is out of range; the sentence says why.
+            If X or a parameter cannot be used; the message says why.
         """
         X = validate_data(self, X, dtype=float, ensure_all_finite="allow-nan", ensure_min_samples=2)
         if not (self.center is None or (isinstance(self.center, str) and self.center == "median")):
@@ -159,48 +136,20 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return self
 
     def transform(self, X: Any) -> Array:
-        """Return the scores of rows, which may have wrong and missing cells.
+        """Return the scores (n_samples, n_components_) of rows (n_samples, n_features), in which NaN is missing.
 
-        Parameters
-        ----------
-        X : array_like, shape (n_samples, n_features)
-            Rows; NaN is missing.
-
-        Returns
-        -------
-        ndarray, shape (n_samples, n_components_)
-            For each row the t that explains it as ``mean_ + t @ components_`` plus gross errors in few cells: with a
-            level of noise by Huber's loss and then least squares to the cells within three standard deviations, for
-            exact data by least absolute deviations. Where a row has too few cells the scores are drawn towards 0.
+        The scores t explain a row as ``mean_ + t @ components_`` plus gross errors in few cells. They minimise Huber's
+        loss, and then the squares of the residuals within three standard deviations of the noise; for exact data they
+        minimise absolute deviations. A small ridge penalty shrinks the scores of rows with too few cells towards 0.
         """
         return self._fitted_rows(X)[0]
 
     def outliers(self, X: Any) -> Array:
-        """Return which cells of rows have gross errors, that is, differ from the values of their scores.
-
-        Parameters
-        ----------
-        X : array_like, shape (n_samples, n_features)
-            Rows; NaN is missing, and not wrong.
-
-        Returns
-        -------
-        ndarray of bool, shape (n_samples, n_features)
-        """
+        """Return which cells of rows (n_samples, n_features) are grossly wrong; missing cells are not."""
         return self._fitted_rows(X)[1]
 
     def inverse_transform(self, X: Any) -> Array:
-        """Return the rows with these scores.
-
-        Parameters
-        ----------
-        X : array_like, shape (n_samples, n_components_)
-            Scores.
-
-        Returns
-        -------
-        ndarray, shape (n_samples, n_features)
-        """
+        """Return the rows (n_samples, n_features) of scores (n_samples, n_components_)."""
         check_is_fitted(self)
         T = check_array(X, dtype=float, ensure_min_features=0)
         if T.shape[1] != self.n_components_:
@@ -221,15 +170,15 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return Problem(cells, (X - centre)[seen], loss=Absolute(self.weight))
 
     def _centre(self, X: Array, seen: Array) -> Array:
-        """Return the medians of the columns plus the column means of the low-rank part of the centred table.
+        """Return the medians of the columns plus the column means of the low-rank part of the rest.
 
-        The medians alone are too inaccurate: their errors would add a component.
+        The error of the medians alone exceeds the noise and would appear as another component.
         """
         centre, known = np.zeros(X.shape[1]), seen.any(axis=0)
         centre[known] = np.nanmedian(X[:, known], axis=0)
         problem = self._problem(X, seen, centre)
         solution = self._minimum(problem, self.alpha)
-        L, R = solution.factors  # of an exact split; a penalised one has biased means
+        L, R = solution.factors  # the means of an exact split have no bias
         if solution.noise is not None:
             L, R = solution.noise.refit
         elif solution.settings["alpha"] > 0:
@@ -237,7 +186,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return np.asarray(centre + R @ L[seen.any(axis=1)].mean(axis=0))
 
     def _count_centre(self, seen: Array) -> None:
-        """Correct the level of the noise: the centre has a degree of freedom for every column."""
+        """Correct the noise level for the centre, which has one degree of freedom per column."""
         noise = self.noise_
         if noise is None or noise.sigma is None or noise.std_error is None:
             return
@@ -248,16 +197,12 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
             self.noise_ = replace(noise, sigma=wider * noise.sigma, std_error=wider * noise.std_error)
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
-        """Return the factors of the solution or of a refit, and keep the positions of the gross errors."""
-        wanted, noise = self.refit, solution.noise
-        if isinstance(wanted, str):
-            wanted = noise is not None and noise.sigma is not None
-        self.sparse_ = None if wanted else solution.sparse
-        if not wanted:
+        """Set which cells are wrong, and return the factors of the solution or of its refit."""
+        noise, exact = solution.noise, solution.noise is None and solution.settings["alpha"] == 0
+        wanted = self._wants_refit(solution)
+        self.sparse_ = solution.sparse if exact or not wanted else None
+        if exact or not wanted:
             self.outlier_mask_ = solution.sparse != 0
-            return solution.factors
-        if noise is None and solution.settings["alpha"] == 0:
-            self.outlier_mask_, self.sparse_ = solution.sparse != 0, solution.sparse
             return solution.factors
         if noise is None:
             factors, self.outlier_mask_ = robust_refit(problem, solution)
@@ -266,7 +211,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return noise.refit
 
     def _components(self, L: Array, R: Array, size: float) -> None:
-        """Set the components of centred rows ``L Rᵀ``; ``size`` is the norm of the low-rank part."""
+        """Set the components of centred rows ``L Rᵀ``; ``size`` is the norm of the whole low-rank part."""
         (_, S), (Q, T) = np.linalg.qr(L), np.linalg.qr(R)
         _, s, Vt = np.linalg.svd(S @ T.T, full_matrices=False)
         components = Vt[: np.count_nonzero(s > ROUNDING * size)] @ Q.T
@@ -287,7 +232,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         self.explained_variance_ratio_ = self.explained_variance_ / (total or 1.0)
 
     def _fitted_rows(self, X: Any) -> tuple[Array, Array]:
-        """Return scores of rows and which of their cells are wrong."""
+        """Return the scores of rows and which of their cells are wrong."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=float, ensure_all_finite="allow-nan", reset=False)
         scale = np.sqrt(self.explained_variance_)

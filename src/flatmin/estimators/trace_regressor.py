@@ -1,6 +1,6 @@
-"""Regression on matrices: ``y = ⟨X_i, M⟩ + constant`` with M of low rank."""
+"""Trace regression: ``y_i = ⟨X_i, M⟩ + c`` with a coefficient matrix M of low rank."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from flatmin._core.arrays import Array
 from flatmin._core.validation import matrix_shape
 from flatmin.errors import InputError
+from flatmin.estimators._declaration import estimator
 from flatmin.estimators._unpenalised import Features, Unpenalised
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import Dense
@@ -17,32 +18,29 @@ from flatmin.problem import Problem
 __all__ = ["TraceRegressor"]
 
 
+@estimator
 class TraceRegressor(MatrixRegressor):
     """Trace regression: the response is linear in a matrix of covariates, with a coefficient matrix of low rank.
 
-    ``y_i = ⟨X_i, M⟩ + c + noise``. With the default ``alpha="auto"`` neither the rank nor the level of the noise need
-    be known. M is the minimiser of loss + alpha · scaled trace, with a certificate, or its least-squares refit.
+    ``y_i = ⟨X_i, M⟩ + c + noise``. M and c minimise loss + alpha · scaled trace of M, with a certificate. The default
+    ``alpha="auto"`` estimates rank and noise level. A number for alpha has the units of y over those of X.
 
     Parameters
     ----------
-    alpha, metric_power, max_rank, refit, tol, max_iter, random_state, verbose
-        As for `MatrixRegressor`. A number for alpha is in units of y over those of X.
     shape : tuple of int, optional
         (d1, d2) of M, with d1 · d2 features in row-major order. None takes the shape of samples that are matrices, else
         the squarest factorization of the number of features.
     fit_intercept : bool
-        Whether there is a constant c; it is not penalised.
+        Whether to fit a constant c; it is not penalised.
 
     Attributes
     ----------
     coef_ : ndarray, shape (d1, d2)
         The matrix M.
     intercept_ : float
-        The constant.
+        The constant c.
     factors_ : tuple of ndarray, shapes (d1, rank) and (d2, rank)
         L and R with M = L Rᵀ.
-    rank_, certificate_, flatness_, status_, n_iter_, noise_, solution_
-        As for `FlatEstimator`.
 
     References
     ----------
@@ -61,43 +59,12 @@ class TraceRegressor(MatrixRegressor):
     (1, True, True)
     """
 
-    def __init__(
-        self,
-        alpha: Any = "auto",
-        *,
-        shape: tuple[int, int] | None = None,
-        fit_intercept: bool = True,
-        metric_power: float = 1.0,
-        max_rank: int | None = None,
-        refit: Any = "auto",
-        tol: float = 1e-8,
-        max_iter: int | None = None,
-        random_state: Any = 0,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())
+    shape: tuple[int, int] | None = None
+    fit_intercept: bool = True
+    fit_linear: ClassVar[bool] = True  # for `__sklearn_tags__`: the model itself is linear
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit M to samples.
-
-        Parameters
-        ----------
-        X : array_like, shape (m, d1, d2) or (m, d1 · d2)
-            The samples.
-        y : array_like, shape (m,)
-            The responses.
-        sample_weight : array_like, shape (m,), optional
-            How much each squared residual counts, up to a common factor.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If X or y cannot be used, or X does not have the shape that was given.
-        """
+        """Fit M to samples X of shape (m, d1, d2) or (m, d1 · d2); see `MatrixRegressor.fit`."""
         X, self._sample_shape = _flat(X)
         return super().fit(X, y, sample_weight)
 
@@ -130,7 +97,7 @@ class TraceRegressor(MatrixRegressor):
         return np.asarray(features.inside(X) @ self.coef_.ravel() + mean)
 
     def _shape(self, n_features: int) -> tuple[int, int]:
-        """Return (d1, d2): the parameter, the shape of the samples, or the squarest factorization."""
+        """Return (d1, d2): the parameter, the shape of a sample, or the squarest factorization."""
         if self.shape is None and self._sample_shape is None:
             d1 = next(d for d in range(int(np.sqrt(n_features)), 0, -1) if n_features % d == 0)
             return d1, n_features // d1
@@ -138,12 +105,14 @@ class TraceRegressor(MatrixRegressor):
         if self._sample_shape not in (None, shape):
             raise InputError(f"shape is {shape}, expected {self._sample_shape} as the samples have, or None")
         if shape[0] * shape[1] != n_features:
-            raise InputError(f"shape is {shape}, expected two numbers whose product is {n_features}, that of features")
+            raise InputError(
+                f"shape is {shape}, expected two numbers whose product is {n_features}, the number of features"
+            )
         return shape
 
 
 def _flat(X: Any) -> tuple[Any, tuple[int, ...] | None]:
-    """Return samples as rows, with their shape if they are matrices, otherwise with None."""
+    """Return matrix samples as rows, with the shape of a sample; other samples unchanged, with None."""
     if isinstance(X, list | tuple) and np.ndim(X) == 3:
         X = np.asarray(X)
     if getattr(X, "ndim", 2) != 3:

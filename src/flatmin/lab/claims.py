@@ -1,4 +1,4 @@
-"""Claims: sentences about one number with a limit, decided by an interval of the number."""
+"""Claim: a statement that a number lies on one side of a limit, judged by the interval of the number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta, t
+from scipy.special import betaincinv, stdtrit
 
 from flatmin.errors import InputError
 
@@ -16,16 +16,9 @@ __all__ = ["Claim", "interval", "share_interval", "shared_level"]
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence about one number and its limit, with the interval that decides it.
+    """A statement that a number lies below or above a limit, with the interval of the number that decides it.
 
-    Attributes
-    ----------
-    text : str
-        The sentence.
-    estimate, low, high : float
-        The number and its interval; all three are equal for a deterministic number.
-    below, above : float or None
-        The limit, on one side.
+    Exactly one of ``below`` and ``above`` is given. A number without a random error has ``low = estimate = high``.
 
     Examples
     --------
@@ -48,25 +41,25 @@ class Claim:
 
     @classmethod
     def exact(cls, text: str, value: float, **limit: float) -> Claim:
-        """Return a claim about a deterministic number."""
+        """Return a claim about a number without a random error."""
         value = float(value)
         return cls(text, value, value, value, **limit)
 
     @classmethod
     def of_largest(cls, text: str, values: Iterable[float], **limit: float) -> Claim:
-        """Return a claim about the largest of the numbers in hand; it is open if there is none."""
+        """Return a claim about the largest of these numbers; it is open without numbers."""
         found = list(values)
         return cls.exact(text, max(found), **limit) if found else cls.open(text, **limit)
 
     @classmethod
     def of_smallest(cls, text: str, values: Iterable[float], **limit: float) -> Claim:
-        """Return a claim about the smallest of the numbers in hand; it is open if there is none."""
+        """Return a claim about the smallest of these numbers; it is open without numbers."""
         found = list(values)
         return cls.exact(text, min(found), **limit) if found else cls.open(text, **limit)
 
     @classmethod
     def of_mean(cls, text: str, values: Iterable[float], *, level: float = 0.95, **limit: float) -> Claim:
-        """Return a claim about the mean of independent repetitions, by Student's t. One repetition decides nothing."""
+        """Return a claim about the mean of independent repetitions by Student's t; it needs at least two to decide."""
         values = np.asarray(list(values), dtype=float)
         if not values.size:
             return cls.open(text, **limit)
@@ -82,12 +75,12 @@ class Claim:
 
     @classmethod
     def open(cls, text: str, **limit: float) -> Claim:
-        """Return a claim without any data."""
+        """Return a claim about an unknown number."""
         return cls(text, math.nan, -math.inf, math.inf, **limit)
 
     @property
     def verdict(self) -> str:
-        """Return "holds" or "fails" if the whole interval is on one side of the limit, otherwise "undecided"."""
+        """The verdict: "holds" or "fails" if the whole interval is on one side of the limit, "undecided" otherwise."""
         if self.below is not None:
             return "holds" if self.high <= self.below else "fails" if self.low > self.below else "undecided"
         assert self.above is not None
@@ -100,22 +93,16 @@ class Claim:
 
 
 def interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float]:
-    """Return Student's t interval of a mean, unbounded for a single value.
-
-    Examples
-    --------
-    >>> interval([1.0, 2.0, 3.0])[0] < 2 < interval([1.0, 2.0, 3.0])[1]
-    True
-    """
+    """Return Student's interval of a mean, which is unbounded for fewer than two values."""
     values = np.asarray(list(values), dtype=float)
     if values.size < 2:
         return -math.inf, math.inf
-    half = t.ppf((1 + level) / 2, values.size - 1) * values.std(ddof=1) / math.sqrt(values.size)
+    half = stdtrit(values.size - 1, (1 + level) / 2) * values.std(ddof=1) / math.sqrt(values.size)
     return float(values.mean() - half), float(values.mean() + half)
 
 
 def share_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the Clopper-Pearson interval of a probability.
+    """Return the interval of Clopper and Pearson for the probability of success.
 
     Examples
     --------
@@ -124,13 +111,13 @@ def share_interval(successes: int, trials: int, level: float = 0.95) -> tuple[fl
     (0.692, 1.0)
     """
     tail = (1 - level) / 2
-    low = beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
-    high = beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
+    low = betaincinv(successes, trials - successes + 1, tail) if successes else 0.0
+    high = betaincinv(successes + 1, trials - successes, 1 - tail) if successes < trials else 1.0
     return float(low), float(high)
 
 
 def shared_level(comparisons: int, level: float = 0.95) -> float:
-    """Return the level of each of several intervals that hold simultaneously with ``level``, by Bonferroni's rule.
+    """Return the level of each of several intervals whose simultaneous level is ``level``, by Bonferroni's rule.
 
     Examples
     --------

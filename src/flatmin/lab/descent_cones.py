@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
@@ -25,39 +25,34 @@ CONES = {
 def statistical_dimension(
     shape: tuple[int, int], rank: int, *, among: str = "all", seed: int = 0
 ) -> tuple[float, float]:
-    r"""Return the number of Gaussian measurements at which the nuclear norm begins to recover a matrix, and its error.
+    r"""Return the number of Gaussian measurements that the nuclear norm needs to recover a matrix, and its error.
 
-    It is the statistical dimension of the cone of directions in which the nuclear norm does not grow,
+    It is the statistical dimension of the descent cone of the nuclear norm,
 
     ``δ = min_τ { r (d1 + d2 − r + τ²) + E Σ_j max(σ_j(G) − τ, 0)² }``,
 
-    G a Gaussian matrix of shape (d1 − r, d2 − r), an upper bound that is sharp up to a few units; recovery sets in
-    within some ``√(d1 d2)`` of it. The expectation is a mean over draws. Among symmetric matrices the matrices of rank
-    r have ``r d − r (r − 1)/2`` dimensions in place of ``r (d1 + d2 − r)``, G is symmetric with variances ½ off its
-    diagonal, and ``|λ_j(G)|`` stands for ``σ_j(G)``; among semidefinite ones ``λ_j(G)`` does. Hermitian ones have
-    ``r (2 d − r)`` dimensions.
+    with a Gaussian matrix G of shape (d1 − r, d2 − r) and the expectation as a mean over draws. The formula is an upper
+    bound that is sharp up to a few units; recovery begins within about ``√(d1 d2)`` of it. For symmetric matrices
+    ``r d − r (r − 1)/2`` replaces ``r (d1 + d2 − r)``, G is symmetric with variances ½ off its diagonal, and
+    ``|λ_j(G)|`` replaces ``σ_j(G)``; for semidefinite ones ``λ_j(G)`` does. Hermitian matrices of rank r have dimension
+    ``r (2 d − r)``.
 
     Parameters
     ----------
     shape : tuple of int
         (d1, d2).
     rank : int
-        Of the matrix, from 0 to the smaller dimension.
+        The rank, from 0 to the smaller dimension.
     among : str
-        Where it is sought: "all", "symmetric", "semidefinite" or "hermitian semidefinite"; the measurements are
-        Gaussian in the space of such matrices.
+        The space of matrices: "all", "symmetric", "semidefinite" or "hermitian semidefinite". The measurements are
+        Gaussian in it.
     seed : int
-        Of the draws.
-
-    Returns
-    -------
-    value, std_error : float
-        Number of measurements, and the standard error of the draws.
+        Seed of the draws.
 
     Raises
     ------
     InputError
-        If the rank does not fit the shape, or ``among`` is another word or the shape not square.
+        If the rank does not fit the shape, ``among`` is another word, or the shape must be square.
 
     References
     ----------
@@ -107,24 +102,10 @@ def _smallest(dimensions: int, rank: int, sizes: Array) -> tuple[float, float]:
 
 
 def statistical_dimension_of_sparse(n: int, sparsity: int) -> float:
-    r"""Return the number of Gaussian measurements at which the ℓ1 norm begins to recover a sparse vector.
+    r"""Return the number of Gaussian measurements that the ℓ1 norm needs for a vector with s of n entries not zero.
 
-    ``δ = min_τ { s (1 + τ²) + (n − s) E max(|g| − τ, 0)² }``, g normal, an upper bound that is sharp up to a few
-    units; recovery sets in within some ``√n`` of it.
-
-    Parameters
-    ----------
-    n, sparsity : int
-        Length of the vector, and the number of its entries that are not zero.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    InputError
-        If there are more entries that are not zero than entries.
+    ``δ = min_τ { s (1 + τ²) + (n − s) E max(|g| − τ, 0)² }``, g normal, is an upper bound that is sharp up to a few
+    units; recovery begins within about ``√n`` of it. A sparsity s above n raises `InputError`.
 
     References
     ----------
@@ -139,7 +120,8 @@ def statistical_dimension_of_sparse(n: int, sparsity: int) -> float:
         raise InputError(f"sparsity is {sparsity}, expected a whole number from 0 to {n}, the length")
 
     def needed(tau: float) -> float:
-        beyond = 2 * ((1 + tau**2) * norm.sf(tau) - tau * norm.pdf(tau))
+        density = np.exp(-(tau**2) / 2) / np.sqrt(2 * np.pi)
+        beyond = 2 * ((1 + tau**2) * ndtr(-tau) - tau * density)
         return float(sparsity * (1 + tau**2) + (n - sparsity) * beyond)
 
     bounds = (0.0, 2 + np.sqrt(2 * np.log(max(n, 2))))

@@ -16,15 +16,14 @@ __all__ = ["Evidence"]
 
 
 class Evidence:
-    """Results of an experiment: of the whole grid, of a part of it, or none.
+    """Results of an experiment for its whole grid or any part of it.
 
     Parameters
     ----------
     experiment : Experiment
-        The experiment. `Evidence.experiment` has the grid of the results instead of its own, so that quick versions,
-        varied grids and interrupted sweeps are all evidence; `Evidence.planned` is the experiment as given.
+        The experiment, kept as `Evidence.planned`. `Evidence.experiment` is a copy whose grid is that of the results.
     results : sequence of Result
-        Failed ones are kept apart, in `Evidence.failed`.
+        The results. Failed ones are in `Evidence.failed`, not in `Evidence.results`.
 
     Examples
     --------
@@ -42,7 +41,7 @@ class Evidence:
         self.failed = [result for result in results if result.reason is not None]
         cells = {result.trial.key[0]: result.trial.parameters for result in self.results}
         blocks = [{name: (value,) for name, value in cell.items()} for cell in cells.values()]
-        self.experiment = replace(experiment, grid=blocks, resolve=_identity) if blocks else experiment
+        self.experiment = replace(experiment, grid=blocks, resolve=Experiment.resolve) if blocks else experiment
 
     def __len__(self) -> int:
         return len(self.results)
@@ -53,7 +52,7 @@ class Evidence:
         return self.experiment.name
 
     def select(self, **parameters: Value | Sequence[Value]) -> Evidence:
-        """Return the part with these parameters; a list or tuple stands for any of its values."""
+        """Return the part with these parameters; a list or tuple matches any of its values."""
         wanted: dict[str, Any] = {n: v if isinstance(v, list | tuple) else (v,) for n, v in parameters.items()}
         return Evidence(self.experiment, [r for r in self.results if _agrees(r, wanted)])
 
@@ -71,10 +70,7 @@ class Evidence:
     def unrolled(self, *names: str) -> Evidence:
         """Return one result for each entry of the lists among the metrics; the metrics ``names`` become parameters.
 
-        Examples
-        --------
-        A cell that measured a network at several scales, ``{"scale": [1, 64], "trace": [2.0, 9.0]}``, becomes two
-        results, of which ``evidence.unrolled("scale").select(scale=64)`` has one.
+        For instance ``unrolled("scale")`` makes two results of ``{"scale": [1, 64], "trace": [2.0, 9.0]}``.
         """
         results = []
         for result in self.results:
@@ -87,7 +83,7 @@ class Evidence:
         return Evidence(self.experiment, results)
 
     def values(self, metric: str) -> Array:
-        """Return a metric of all trials that have it, lists joined; ``seconds`` is the time of the trial."""
+        """Return a metric of all trials that have it, with lists joined; ``seconds`` is the time of the trial."""
         found: list[Any] = []
         for result in self.results:
             value = _metric(result, metric)
@@ -95,14 +91,7 @@ class Evidence:
         return np.array([value for value in found if value is not None])
 
     def pairs(self, metric: str, name: str, first: Value, second: Value) -> Array:
-        """Return a metric at two values of a paired parameter, for every draw that has both; shape (n, 2).
-
-        Examples
-        --------
-        The differences of the columns vary far less than two means::
-
-            np.diff(evidence.pairs("error", "method", "flat", "nuclear"))
-        """
+        """Return a metric at two values of a paired parameter for every draw that has both, shape (n, 2)."""
         sides: list[dict[tuple[str, int], Any]] = [{}, {}]
         for result in self.results:
             parameters = dict(result.trial.parameters)
@@ -112,10 +101,6 @@ class Evidence:
         both = [(sides[0][key], sides[1][key]) for key in sides[0] if key in sides[1]]
         joined = [pair for x, y in both for pair in (zip(x, y, strict=True) if isinstance(x, list) else [(x, y)])]
         return np.array(joined, float).reshape(-1, 2)
-
-
-def _identity(parameters: Any) -> Any:
-    return parameters
 
 
 def _metric(result: Result, name: str) -> Any:

@@ -1,11 +1,11 @@
-"""Estimates on logarithmic scales with intervals: geometric means, ratios and exponents of power laws."""
+"""Geometric means of ratios, and exponents of power laws, with intervals."""
 
 import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
@@ -15,12 +15,12 @@ __all__ = ["claim_of_ratio", "geometric_mean", "power_law"]
 
 
 def geometric_mean(values: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Return the geometric mean of positive numbers and Student's interval, which is symmetric in the logarithms.
+    """Return the geometric mean of positive numbers, with the ends of Student's interval of their logarithms.
 
     Raises
     ------
     InputError
-        If there is none, or one is not positive and finite.
+        If there are no values, or one is not positive and finite.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def geometric_mean(values: Iterable[float], level: float = 0.95) -> tuple[float,
 
 
 def claim_of_ratio(text: str, values: Iterable[float], *, level: float = 0.95, **limit: float) -> Claim:
-    """Return a claim about the geometric mean of independent ratios; a single ratio leaves it undecided.
+    """Return a claim about the geometric mean of independent ratios; it needs at least two to decide.
 
     Examples
     --------
@@ -47,28 +47,23 @@ def claim_of_ratio(text: str, values: Iterable[float], *, level: float = 0.95, *
 
 
 def power_law(x: Any, y: Any, level: float = 0.95) -> tuple[float, float, float]:
-    """Return the exponent p of ``y ≈ c x^p`` with its interval, by least squares of the logarithms.
+    """Return the exponent p of ``y ≈ c x^p`` and the ends of its interval, by least squares of the logarithms.
 
-    Draws at one x say how large the chance is, the means of different x how well a power describes them. The interval
-    is the wider one of the two that follow, so that a curve that bends on logarithmic scales has a wide one.
+    The interval is the wider of two: one from the scatter of the draws around the line, and one from the distances of
+    the means at each x from the line. So a curve that bends on logarithmic scales has a wide interval. With fewer than
+    three different x the ends are infinite; with fewer than two the exponent is NaN.
 
     Parameters
     ----------
     x, y : array_like, shape (n,)
-        Positive numbers, one pair a draw.
+        Positive numbers, one pair for each draw.
     level : float
         Confidence, between 0 and 1.
-
-    Returns
-    -------
-    tuple of float
-        The exponent and the ends of its interval, which are infinite where there are fewer than three different x; all
-        are NaN and infinite where there are fewer than two.
 
     Raises
     ------
     InputError
-        If the numbers are not positive and finite, or not as many.
+        If a number is not positive and finite, or x and y differ in length.
 
     Examples
     --------
@@ -78,7 +73,7 @@ def power_law(x: Any, y: Any, level: float = 0.95) -> tuple[float, float, float]
     """
     u, v = _logs(x, "x"), _logs(y, "y")
     if u.shape != v.shape:
-        raise InputError(f"there are {u.size} values of x and {v.size} of y, expected as many")
+        raise InputError(f"there are {u.size} values of x and {v.size} of y, expected equal lengths")
     places, which, counts = np.unique(u, return_inverse=True, return_counts=True)
     if len(places) < 2:
         return math.nan, -math.inf, math.inf
@@ -89,22 +84,13 @@ def power_law(x: Any, y: Any, level: float = 0.95) -> tuple[float, float, float]
         return exponent, -math.inf, math.inf
     residual = v - v.mean() - exponent * centred
     means = np.bincount(which, residual) / counts
-    halves = [
-        _half(float(residual @ residual), len(u) - 2, level),
-        _half(float(counts @ means**2), len(places) - 2, level),
-    ]
-    half = max(halves) / math.sqrt(total)
+    squares, free = np.array([residual @ residual, counts @ means**2]), np.array([len(u) - 2, len(places) - 2])
+    half = float(np.max(stdtrit(free, (1 + level) / 2) * np.sqrt(squares / free))) / math.sqrt(total)
     return exponent, exponent - half, exponent + half
-
-
-def _half(squares: float, free: int, level: float) -> float:
-    """Return half an interval in units of what the estimate of a slope divides by."""
-    return float(t.ppf((1 + level) / 2, free)) * math.sqrt(squares / free)
 
 
 def _logs(values: Any, name: str) -> Array:
     found = np.asarray(list(values), float)
-    wrong = found[~(np.isfinite(found) & (found > 0))]
-    if wrong.size:
+    if (wrong := found[~(np.isfinite(found) & (found > 0))]).size:
         raise InputError(f"{name} has {wrong[0]:g}, expected positive finite numbers")
     return np.asarray(np.log(found))

@@ -1,4 +1,4 @@
-"""Spearman's rank correlation: over pairs, over groups of pairs with intervals, and claims about its mean."""
+"""Spearman's rank correlation of pairs, of pairs in groups with intervals, and claims about its mean."""
 
 import math
 from collections.abc import Iterable
@@ -12,15 +12,17 @@ from flatmin.lab.claims import Claim
 
 __all__ = ["GroupedCorrelation", "claim_of_instances", "grouped_rank_correlation", "rank_correlation"]
 
-#: Fewer pairs have no correlation, and fewer groups no interval: three are in order by chance one time in three.
-FEWEST_PAIRS = FEWEST_GROUPS = 6
-#: Rank correlations of few pairs often are the same number, so the interval of fewer instances may be a point.
-FEWEST_INSTANCES = 5
-#: Resamples of the bootstrap.
+#: Smallest number of pairs with a correlation.
+MIN_PAIRS = 6
+#: Smallest number of groups with an interval.
+MIN_GROUPS = 6
+#: Smallest number of instances that decide a claim. Fewer rank correlations are often all equal.
+MIN_INSTANCES = 5
+#: Number of resamples of the bootstrap.
 RESAMPLES = 2000
-#: Share of the resamples that an interval holds.
+#: Share of the resamples within an interval.
 LEVEL = 0.95
-#: Ranks vary if their standard deviation exceeds about this.
+#: Ranks with a smaller standard deviation count as constant.
 VARIATION = 1e-9
 
 
@@ -32,7 +34,7 @@ def rank_correlation(x: Any, y: Any, rounding: float = 0.0) -> float | None:
     x, y : array_like, shape (n,)
         Numbers.
     rounding : float
-        Smaller numbers are replaced by this one, since their differences are rounding errors.
+        Numbers below this are equal: they are replaced by it.
 
     Examples
     --------
@@ -42,7 +44,7 @@ def rank_correlation(x: Any, y: Any, rounding: float = 0.0) -> float | None:
     True
     """
     pairs = np.maximum(np.stack([x, y], axis=1), rounding)
-    if len(pairs) < FEWEST_PAIRS:
+    if len(pairs) < MIN_PAIRS:
         return None
     (overall,), _ = _coefficients(pairs, np.zeros(len(pairs), int), np.ones((1, len(pairs))))
     return _known(float(overall))
@@ -55,7 +57,7 @@ class GroupedCorrelation:
     Attributes
     ----------
     value : float or None
-        Over all pairs, from −1 to 1. None if one side hardly varies.
+        Over all pairs, from −1 to 1. None if one side is constant.
     interval : tuple of float or None
         The 95 % interval of a bootstrap that resamples groups. None for fewer than six groups.
     within : float or None
@@ -82,9 +84,9 @@ def grouped_rank_correlation(
     groups : array_like of int, shape (n,)
         The group of each pair, counted from 0.
     rounding : float
-        Smaller numbers are replaced by this one, since their differences are rounding errors.
+        As in `rank_correlation`.
     seed : int
-        Draws the resamples.
+        Seed of the resamples.
 
     Examples
     --------
@@ -99,28 +101,19 @@ def grouped_rank_correlation(
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     weights = np.concatenate([np.ones((1, len(pairs))), drawn[:, group]])
     (value, *between), (within, *inside) = _coefficients(pairs, group, weights).tolist()
-    enough = count >= FEWEST_GROUPS
+    enough = count >= MIN_GROUPS
     return GroupedCorrelation(
         _known(value),
-        _interval(between) if enough and _known(value) is not None else None,
+        _interval(between) if enough and not math.isnan(value) else None,
         _known(within),
-        _interval(inside) if enough and _known(within) is not None else None,
+        _interval(inside) if enough and not math.isnan(within) else None,
     )
 
 
 def claim_of_instances(text: str, values: Iterable[float | None], *, level: float = 0.95, **limit: float) -> Claim:
-    """Return a claim about the mean over instances of a number that takes few values, such as a rank correlation.
+    """Return a claim about the mean of a number that takes few values, such as a rank correlation, over instances.
 
-    Parameters
-    ----------
-    text : str
-        The claim.
-    values : iterable of float or None
-        The number for each instance, None where it is not defined. Fewer than five numbers decide nothing.
-    level : float
-        Of Student's interval.
-    limit : float
-        ``below`` or ``above``.
+    Instances without the number have the value None. The claim is undecided for fewer than five numbers.
 
     Examples
     --------
@@ -130,33 +123,30 @@ def claim_of_instances(text: str, values: Iterable[float | None], *, level: floa
     'holds'
     """
     known = [value for value in values if value is not None]
-    if 0 < len(known) < FEWEST_INSTANCES:
+    if 0 < len(known) < MIN_INSTANCES:
         return Claim(text, float(np.mean(known)), -math.inf, math.inf, **limit)
     return Claim.of_mean(text, known, level=level, **limit)
 
 
 def _coefficients(pairs: Array, group: Array, weights: Array) -> Array:
-    """Return two rows of correlations, with a column for each set of weights (r, n): how often each pair was drawn.
-
-    The first row is that of the ranks, the second that of the ranks minus the mean of their group.
-    """
+    """Return the correlations (2, r) of ranks, and of ranks minus their group's mean, for weights (r, n) of pairs."""
     ranks = np.stack([_ranks(column, weights) for column in pairs.T])
     members = (group[:, None] == np.arange(group.max() + 1)).astype(float)
-    sizes = np.maximum(weights @ members, 1)  # a group that was not drawn has no weight
+    sizes = np.maximum(weights @ members, 1)  # avoids 0 / 0 for groups that were not drawn
     overall = np.sum(weights * ranks, axis=2, keepdims=True) / weights.sum(axis=1, keepdims=True)
     grouped = ((weights * ranks) @ members / sizes) @ members.T
     return np.stack([_pearson(ranks - overall, weights), _pearson(ranks - grouped, weights)])
 
 
 def _ranks(values: Array, weights: Array) -> Array:
-    """Return the ranks (r, n) of values that are repeated as their weights say. Ties share their mean rank."""
+    """Return the ranks (r, n) of values repeated by their weights. Ties share their mean rank."""
     _, place = np.unique(values, return_inverse=True)
     counts = weights @ (place[:, None] == np.arange(place.max() + 1))
     return np.asarray((np.cumsum(counts, axis=1) - (counts - 1) / 2)[:, place])
 
 
 def _pearson(centred: Array, weights: Array) -> Array:
-    """Return the correlation for each set of weights, NaN where one of the two hardly varies."""
+    """Return the correlation for each set of weights, NaN if one side is constant."""
     products = np.einsum("arn,brn,rn->abr", centred, centred, weights)
     sizes = np.sqrt(products[[0, 1], [0, 1]])
     varies = sizes.min(axis=0) > VARIATION * weights.sum(axis=1)

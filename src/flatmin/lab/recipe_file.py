@@ -1,4 +1,4 @@
-"""Recipes as TOML files: a known recipe with another grid, other repetitions or another seed.
+"""Recipes in TOML files: a known recipe with another grid, other repetitions or another seed.
 
 ::
 
@@ -9,7 +9,7 @@
     [grid]                        # replace the recipe's values of these parameters
     d = [10, 15, 20]
 
-One or several ``[[grid]]`` replace the whole grid: each is a block with the values of every parameter.
+Each ``[[grid]]`` is a block with the values of every parameter; one or several of them replace the whole grid.
 """
 
 import tomllib
@@ -27,19 +27,10 @@ KEYS = ("recipe", "repetitions", "seed", "grid", "only")
 
 
 def read_recipe(given: str, *, quick: bool = False) -> Recipe:
-    r"""Return the recipe of a name or of a TOML file.
+    r"""Return the recipe of a name such as "figure-3", or of a file whose name ends in ``.toml``.
 
-    Parameters
-    ----------
-    given : str
-        A name such as "figure-3", or the path of a file that ends in ``.toml``.
-    quick : bool
-        Return the quick version; a file then changes the quick version.
-
-    Raises
-    ------
-    InputError
-        If there is no such recipe, or the file cannot be understood.
+    With ``quick`` the quick version is returned, or changed by the file. An unknown recipe, or a file with an error,
+    raises `InputError`.
 
     Examples
     --------

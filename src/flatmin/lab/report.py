@@ -2,14 +2,15 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from flatmin._core.files import atomic_path
 from flatmin.errors import InputError
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.pages.findings import Finding
-from flatmin.lab.runs.provenance import Provenance
+from flatmin.lab.pages.page import PageTexts, experiments_page
 
 __all__ = ["check_report", "write_findings", "write_report"]
 
@@ -17,31 +18,23 @@ __all__ = ["check_report", "write_findings", "write_report"]
 HEAD = 4096
 
 
-def write_report(
-    file: str | Path,
-    evidence: Sequence[Evidence],
-    *,
-    title: str = "Experiments",
-    provenance: Mapping[str, Provenance] | None = None,
-    command: str = "",
-    notes: Sequence[str] = (),
-) -> list[Finding]:
-    """Judge evidence and write an HTML page: claims with verdicts, figures with their data, and settings.
+def write_report(file: str | Path, evidence: Sequence[Evidence], **texts: Unpack[PageTexts]) -> list[Finding]:
+    """Judge evidence and write one HTML page about it: claims with verdicts, figures with their data, settings.
 
-    The recipes may be your own. The page loads nothing from outside.
+    The evidence may be that of your own recipes. The page loads nothing from outside.
 
     Parameters
     ----------
     file : path
-        The page, which is written completely or not at all. Only a former page of this kind is replaced.
+        The page. Only a former report is replaced, and an error leaves no part of a page.
     evidence : sequence of Evidence
         One for each recipe.
     title : str
         The heading.
     provenance : mapping, optional
-        The provenance of the evidence by the recipe's name, as `read_stores` returns it.
+        The origin of the evidence by the recipe's name, from `read_stores`.
     command : str
-        The command that writes the page.
+        The command that repeats the page.
     notes : sequence of str
         Sentences for the reader.
 
@@ -77,25 +70,15 @@ def write_report(
             f"there is evidence of {twice[0]} more than once, expected each recipe once; put them together"
         )
     findings = [Finding.from_evidence(each) for each in evidence]
-    write_findings(file, findings, title=title, provenance=provenance, command=command, notes=notes)
+    write_findings(file, findings, **texts)
     return findings
 
 
-def write_findings(
-    file: Path,
-    findings: Sequence[Finding],
-    *,
-    title: str = "Experiments",
-    provenance: Mapping[str, Provenance] | None = None,
-    command: str = "",
-    notes: Sequence[str] = (),
-) -> None:
-    """Write the page of judged evidence; parameters as for `write_report`."""
-    from flatmin.lab.pages.page import experiments_page
+def write_findings(file: Path, findings: Sequence[Finding], **texts: Unpack[PageTexts]) -> None:
+    """Write the page about evidence that has been judged; parameters as for `write_report`."""
     from flatmin.report.page import render
 
-    page = experiments_page(findings, title=title, provenance=provenance, command=command, notes=notes)
-    html = render(page)
+    html = render(experiments_page(findings, **texts))
     try:
         with atomic_path(file.resolve()) as temporary:
             temporary.write_text(html, encoding="utf-8")

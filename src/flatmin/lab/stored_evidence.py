@@ -1,4 +1,4 @@
-"""Evidence from stores: the results that sweeps have kept in one store or in a directory of stores, read only."""
+"""Evidence from stores: the results of sweeps in one store or in a directory of stores, without changing them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,16 +20,9 @@ __all__ = ["StoredEvidence", "read_stores"]
 class StoredEvidence:
     """The evidence found in stores.
 
-    Attributes
-    ----------
-    evidence : list of Evidence
-        One for each recipe with trials in its present version, in the order of names.
-    provenance : dict
-        A `Provenance` for each, by the recipe's name.
-    files : list of Path
-        The stores.
-    notes : list of str
-        A sentence about everything that was left out.
+    ``evidence`` has an entry for each recipe with trials in its present version, in the order of names, and
+    ``provenance`` its origin by the recipe's name. ``files`` are the stores. ``notes`` are sentences about all that was
+    left out.
     """
 
     evidence: list[Evidence] = field(default_factory=list)
@@ -39,14 +32,14 @@ class StoredEvidence:
 
 
 def read_stores(place: str | Path) -> StoredEvidence:
-    """Return the evidence in a store, or in all stores of a directory, without changing anything.
+    """Return the evidence in a store, or in all stores of a directory, without changing them.
 
-    Sweeps may be running: the trials that are finished at this moment are read.
+    Sweeps may be running; then the finished trials are read.
 
     Parameters
     ----------
     place : path
-        A file that `flatmin sweep` has written, or a directory. Other files and subdirectories of it are ignored.
+        A file written by `flatmin sweep`, or a directory, whose other files and subdirectories are ignored.
 
     Raises
     ------
@@ -140,15 +133,15 @@ def _is_store(file: Path) -> bool:
 
 def _parts(store: FrozenStore) -> list[_Part]:
     """Return the trials of a store, recipe by recipe."""
-    counts = store.select("SELECT recipe, count(*) FROM trials GROUP BY recipe")
-    return [_part(store, name, count) for name, count in counts]
-
-
-def _part(store: FrozenStore, name: str, count: int) -> _Part:
-    if name not in recipes.names():
-        return _Part(name, None, others=count)
-    recipe = recipes.find(name)
-    return _Part(name, recipe, store.results(recipe), origins_of(store, recipe), store.other_versions(recipe))
+    parts = []
+    for name, count in store.select("SELECT recipe, count(*) FROM trials GROUP BY recipe"):
+        if name not in recipes.names():
+            parts.append(_Part(name, None, others=count))
+            continue
+        recipe = recipes.find(name)
+        others = store.other_versions(recipe)
+        parts.append(_Part(name, recipe, store.results(recipe), origins_of(store, recipe), others))
+    return parts
 
 
 def _add(found: StoredEvidence, name: str, parts: Sequence[_Part]) -> None:

@@ -25,23 +25,12 @@ ROUGH = 0.1
 def block_triplets(
     S: Any, count: int, tol: float = 1e-2, seed: int = 0, below: float = 0.0
 ) -> tuple[Array, Array, Array]:
-    """Return about ``count`` leading singular triplets ``U, s, V`` of a matrix known by its products with blocks.
+    """Return about ``count`` leading singular triplets ``U, s, V`` of a real matrix known by its products with blocks.
 
     The iteration keeps an orthonormal basis of the Krylov space of ``SᵀS`` and a random block. Ritz values never exceed
-    the true ones. It ends once a step changes no wanted Ritz value by more than ``tol²``, relatively.
-
-    Parameters
-    ----------
-    S : sparse array or LinearOperator, shape (d1, d2)
-        Real; its transpose ``S.T`` must have products too.
-    count : int
-        Number of triplets; fewer are returned if the rank of S is smaller.
-    tol : float
-        Roughly the relative accuracy of the directions.
-    seed : int
-        Seed of the random block.
-    below : float
-        If all singular values are clearly below this one, they are computed roughly.
+    the true ones. It ends once a step changes no wanted Ritz value by more than ``tol²``, relatively, so that
+    directions are accurate to roughly ``tol``. Singular values that are all clearly below ``below`` are computed
+    roughly.
 
     Examples
     --------

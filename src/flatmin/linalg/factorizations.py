@@ -80,8 +80,8 @@ def smallest_singular_value(columns: Array) -> float:
 def root_of_smallest(gram: Array, error: float) -> float:
     """Return a proved lower bound on the root of the smallest eigenvalue of a Gram matrix, 0.0 if none is proved.
 
-    An eigenvalue solver estimates that eigenvalue. A Cholesky factorization of the matrix, shifted by a share of it,
-    proves the bound. Rounding errors of forming and factorizing (Rump 2006), at most ``error``, are subtracted.
+    A Cholesky factorization, shifted by a share of the estimated eigenvalue, proves the bound. Rounding errors of
+    forming and factorizing (Rump 2006), at most ``error``, are subtracted.
     """
     from scipy.linalg import eigvalsh
 

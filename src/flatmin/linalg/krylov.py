@@ -25,7 +25,7 @@ EPS = float(np.finfo(float).eps)
 FIRST = 5
 #: Factor by which the number of steps grows until it is computed again.
 AGAIN = 1.2
-#: Share of the component of a start that rounding errors may remove.
+#: Largest share of a component of a start that rounding errors remove.
 LEFT_TO_ROUNDING = 0.01
 
 
@@ -34,18 +34,10 @@ class Krylov:
     """The tridiagonal matrix T of k Lanczos steps from a unit vector v, and the norm of the residual.
 
     The vectors of the iteration are ``q_j(A) v`` with polynomials q_0 = 1, … , q_k that are orthonormal for the
-    spectral measure of v, ``μ = Σ_i c_i² δ(λ_i)`` with c_i the component of v along eigenvector i.
-
-    Attributes
-    ----------
-    diagonal : ndarray, shape (k,)
-        Diagonal of T.
-    off_diagonal : ndarray, shape (k,)
-        Off-diagonal of T, followed by the norm of the residual, which is no part of T.
-    rounding : float
-        Norm of the part of the products that T does not represent; rounding errors only.
-    exhausted : bool
-        Whether the residual is zero. T then has every eigenvalue whose eigenvectors are not orthogonal to v.
+    spectral measure of v, ``μ = Σ_i c_i² δ(λ_i)`` with c_i the component of v along eigenvector i. Diagonal and
+    off-diagonal have shape (k,); the latter ends with the norm of the residual, which is no part of T. ``rounding`` is
+    the norm of the rounding errors of the products. If ``exhausted``, the residual is zero, and T has every eigenvalue
+    whose eigenvectors are not orthogonal to v.
 
     Examples
     --------
@@ -88,18 +80,11 @@ class Krylov:
         return Krylov(-self.diagonal, self.off_diagonal, self.rounding, self.exhausted)
 
     def upper_bound(self, component: float, orthonormal: bool = True) -> float:
-        """Return a bound on all eigenvalues along whose eigenvectors v has at least the given component.
+        """Return a bound on all eigenvalues along whose eigenvectors v has at least the given component c.
 
-        A polynomial p of degree k with ``∫ p² dμ = 1`` has ``c² p(λ)² ≤ 1`` at an eigenvalue λ with component c. The
-        largest ``p(λ)²`` of all of them is ``K(λ) = Σ_{j ≤ k} q_j(λ)²``. So ``K(λ) ≤ 1/c²``, and K grows beyond the
-        largest Ritz value. For vectors that rounding has made non-orthogonal, the largest ``q_j(λ)²`` replaces the sum.
-
-        Parameters
-        ----------
-        component : float
-            A positive number c; otherwise, and if numbers are not finite, the bound is infinite.
-        orthonormal : bool
-            Whether the vectors of the iteration were kept orthogonal.
+        It is where ``K(λ) = Σ_{j ≤ k} q_j(λ)²`` reaches ``1/c²``, see docs/theory/bounds.md. For vectors that rounding
+        has made non-orthogonal, the largest ``q_j(λ)²`` replaces the sum. It is infinite unless c > 0 and all numbers
+        are finite.
         """
         if not (np.all(np.isfinite(self.diagonal)) and np.all(np.isfinite(self.off_diagonal)) and component > 0):
             return math.inf
@@ -144,15 +129,6 @@ def least_component(n: int, failure: float, field: type = float) -> float:
 
     Its square has the law Beta(1/2, (n−1)/2), of complex vectors Beta(1, n−1). In one dimension the component is 1.
 
-    Parameters
-    ----------
-    n : int
-        Dimension of the space.
-    failure : float
-        A probability.
-    field : type
-        float or complex.
-
     Examples
     --------
     >>> round(least_component(2, 0.5), 6), round(least_component(2, 0.5, complex), 6)
@@ -171,17 +147,8 @@ def least_component(n: int, failure: float, field: type = float) -> float:
 class RandomBound:
     """A bound on the largest eigenvalue of an operator from random starts.
 
-    Attributes
-    ----------
-    upper : float
-        No eigenvalue exceeds this, except with probability ``failure`` over the starts; infinite if products were not
-        finite.
-    reached : float
-        The largest Ritz value: some eigenvalue is at least this large, up to rounding.
-    failure : float
-        The probability.
-    steps : int
-        Products with every start.
+    No eigenvalue exceeds ``upper``, except with probability ``failure`` over the starts; it is infinite if products
+    were not finite. The largest Ritz value is ``reached``. There were ``steps`` products with every start.
     """
 
     upper: float
@@ -202,18 +169,17 @@ def largest_eigenvalue(
 ) -> RandomBound:
     """Bound the largest eigenvalue of a Hermitian A from above, by Lanczos iterations from all starts at once.
 
-    With b independent starts, at least one has a component of ``least_component(n, failure^(1/b))`` along a given
-    eigenvector, except with probability ``failure``. It is unknown which one, so the largest of the b bounds is
-    returned. Vectors are neither kept nor reorthogonalised: the bound needs only the three-term recursion, which holds
-    up to rounding even if the vectors lose their orthogonality.
+    At least one of b independent starts has a component of ``least_component(n, failure^(1/b))`` along a given
+    eigenvector, except with probability ``failure``; the largest of the b bounds is returned (docs/theory/bounds.md).
+    Vectors are neither kept nor reorthogonalised.
 
     Parameters
     ----------
     apply : callable
         Returns ``A X`` of (n, b) arrays.
     starts : ndarray, shape (n, b)
-        Columns of independent standard normal numbers, independent of A; or their projections on an invariant subspace
-        of A that contains all eigenvectors in question. Changed in place.
+        Independent standard normal columns, independent of A, or their projections on an invariant subspace of A that
+        contains all eigenvectors in question. Changed in place.
     dimension : int
         Dimension of the space in which the columns are uniform.
     failure : float

@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 
 __all__ = ["Metric", "condition_number", "hermitian_of_product", "svd_of_product"]
 
-#: Scales within this factor, and eigenvalues within its fourth power, need no equilibration.
+#: Matrices are not equilibrated if scales are within this factor and eigenvalues within its fourth power.
 EVEN = 10.0
 
 
@@ -21,8 +21,8 @@ EVEN = 10.0
 class Metric:
     """A symmetric positive semidefinite matrix ``D``, kept as its eigenvalues and eigenvectors.
 
-    It behaves like an array under ``@`` and ``numpy.asarray``, is never formed when it is diagonal, and its negative
-    powers are pseudo-inverses: everything happens on the range of ``D``.
+    It behaves like an array under ``@`` and ``numpy.asarray``, and is never formed when it is diagonal. Its negative
+    powers are pseudo-inverses, on the range of ``D``.
 
     Parameters
     ----------
@@ -46,9 +46,8 @@ class Metric:
     def root(cls, square: Array) -> Metric:
         """Return the square root of ``square``: the diagonal (n,) or the full matrix (n, n) of ``D²``.
 
-        Rows whose scales differ by many orders of magnitude keep their relative accuracy: the matrix is equilibrated
-        before its null space is determined, and the root follows from the singular values of a factor. Matrices with
-        similar scales and eigenvalues are decomposed directly.
+        Matrices whose scales differ much are equilibrated before their null space is determined, so that all rows keep
+        their relative accuracy.
         """
         largest = float(np.max(np.abs(square), initial=0.0))
         if not largest < 1e300 or 0 < largest < 1e-300:
@@ -117,10 +116,7 @@ class Metric:
         return Metric(values, self.vectors)
 
     def tempered(self, exponent: float) -> Metric:
-        """Return ``D^p`` scaled by ``mean(D²)^((1-p)/2)``, between the plain (p = 0) and the flat metric (p = 1).
-
-        The scale makes alpha comparable for all ``p``.
-        """
+        """Return ``D^p mean(D²)^((1−p)/2)``, whose scale makes alpha comparable for all p from 0 to 1."""
         if exponent == 1:
             return self
         mean = float(np.mean(self.values**2))

@@ -46,7 +46,7 @@ __all__ = ["FACTORED", "TopSpectrum", "hermitian_spectrum", "top_spectrum"]
 LARGEST_DENSE = 16_000_000
 #: Up to this smaller dimension a Cholesky factorization proves the bound, since it takes little time.
 FACTORED = 2000
-#: There the random starts before it stop once (1 − upper bound) ≥ ROUGHLY · (1 − Ritz value).
+#: Random starts before such a factorization stop once (1 − upper bound) ≥ ROUGHLY · (1 − Ritz value).
 ROUGHLY = 0.3
 #: Up to this smaller dimension a factorization also replaces loose or unwanted random bounds; it needs memory.
 CHOLESKY = 8000
@@ -64,16 +64,13 @@ class TopSpectrum:
     ----------
     U, values, V : ndarray, shapes (d1, p), (p,), (d2, p)
         Leading singular triplets, descending: all of them (kind "dense") or those whose value reaches one.
-    norm : float
-        An upper bound on ``‖S‖_op``.
-    rest : float
-        An upper bound on the norm of ``S`` between the orthogonal complements of U and V.
-    kind : str
-        What proves the bounds: "dense", "cholesky", "proven" (a formula), "probabilistic", or "estimated" (nothing).
+    norm, rest : float
+        Upper bounds on ``‖S‖_op``, and on the norm of S between the orthogonal complements of U and V.
+    kind, failure : str and float
+        What proves the bounds: "dense", "cholesky", "proven" (a formula), "probabilistic", or "estimated" (nothing);
+        and the probability, over the random starts, that they are wrong.
     slack : float
-        Norm of the blocks that couple the triplets with the remainder: it bounds the error of their values.
-    failure : float
-        The probability, over the random starts, that the bounds are wrong.
+        Norm of the blocks between the triplets and the remainder: it bounds the error of their values.
     """
 
     U: Array
@@ -147,18 +144,9 @@ def hermitian_spectrum(
 ) -> TopSpectrum:
     """Bound the largest eigenvalue of a Hermitian S, which bounds ``⟨Z, S⟩ / tr Z`` for Z ⪰ 0.
 
-    Small matrices are decomposed; of larger ones random starts bound the end of the spectrum. The result has V = U.
-
-    Parameters
-    ----------
-    S : ndarray, sparse array or operator with ``@``, shape (d, d)
-        The matrix.
-    U : ndarray, shape (d, k)
-        Orthonormal guesses of leading eigenvectors.
-    unit, seed, randomized
-        As for `top_spectrum`.
-    by_size : bool
-        Whether to bound the operator norm instead; V is then U times the signs of the eigenvalues.
+    Small matrices are decomposed; of larger ones, also known by products only, random starts bound the end of the
+    spectrum. The result has V = U. With ``by_size`` it bounds the operator norm instead, and V is U times the signs of
+    the eigenvalues. The other arguments are those of `top_spectrum`.
     """
     d = S.shape[0]
     if d > LARGEST_HERMITIAN:
@@ -212,10 +200,7 @@ def _padded(U: Array, rows: Array, length: int) -> Array:
 
 
 def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: bool) -> TopSpectrum:
-    """Bound the norm by blocks: exactly between U and V; between their complements by random starts or Cholesky.
-
-    Given triplets, and those found above ``unit``, are returned; values between ``EDGE`` and ``unit`` count as rest.
-    """
+    """Bound the norm by blocks: exactly between U and V; between their complements by random starts or Cholesky."""
     found = _searched(S, U, V, unit, seed)
     U, V, (UtS, SV, inner, _), rest = found.U, found.V, found.parts, found.upper
     kind, failure, smaller = "probabilistic", FAILURE, min(S.shape)
@@ -245,8 +230,7 @@ def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: boo
 class _Search:
     """Singular subspaces of S, their `couplings`, and random bounds on the norm between their complements.
 
-    That norm is at least ``reached`` and, with a stated probability, at most ``upper``. The first ``given`` columns are
-    the caller's.
+    That norm is at least ``reached`` and probably at most ``upper``. The first ``given`` columns are the caller's.
     """
 
     U: Array

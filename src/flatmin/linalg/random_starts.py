@@ -79,10 +79,8 @@ def complement_norm_bound(
 ) -> tuple[float, float]:
     """Return an upper bound on the norm of ``R = (I − UU*) S (I − VV*)`` from random starts for R*R, and a lower one.
 
-    The iteration ends once (scale − upper) ≥ settled · (scale − lower).
-
-    The starts come from a stream of random numbers of their own. A dual vector may depend on other random numbers with
-    the same seed: those of the solver or of the data. It does not depend on these.
+    The iteration ends once (scale − upper) ≥ settled · (scale − lower). Nothing else draws from the stream of the
+    starts. So a dual vector, even of the same seed, does not depend on them.
     """
     if S.shape[0] < S.shape[1]:
         S, U, V, UtS = adjoint_of(S), V, U, SV.conj().T
@@ -130,9 +128,7 @@ def starts_at_once(S: Any) -> int:
 def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float:
     """Return a bound on the rounding error of ``R x``, or of R*R x, for ‖x‖ = 1 and R the matrix S without p triplets.
 
-    A sum of w products is off by at most ``w ε/2`` times the sum of their sizes. The norm of |S| is at most
-    ``(‖S‖_1 ‖S‖_∞)^½`` and ``‖S‖_F``, and that of ``|U||U|*`` at most p. The products of an operator are assumed to
-    have the relative error `OPERATOR_ROUNDING` of ``scale``.
+    See docs/theory/bounds.md. The products of an operator are assumed to have the relative error `OPERATOR_ROUNDING`.
     """
     if not (isinstance(S, np.ndarray) or hasattr(S, "tocsr")):
         return OPERATOR_ROUNDING * scale ** (1 + twice)
@@ -148,7 +144,7 @@ def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float
 
 
 def _sparse_sizes(S: Any) -> tuple[list[float], list[int], float]:
-    """Return largest sums of sizes and numbers of entries, of a row and a column of a sparse array, and ``‖S‖_F²``.
+    """Return, of a sparse array, the largest sum of sizes and number of entries of a row and a column, and ``‖S‖_F²``.
 
     The array is read in pieces, to save memory. The square is infinite if entries repeat.
     """

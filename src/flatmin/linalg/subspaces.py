@@ -43,11 +43,11 @@ LARGEST_QUICK = 100
 LARGEST_HERMITIAN = 2000
 #: Singular subspaces are refined until their coupling with the complements is at most this.
 ACCURATE = 1e-7
-#: Rounds of refinement.
+#: Number of rounds that refine singular subspaces.
 REFINEMENTS = 3
-#: Block Krylov steps of a round.
+#: Number of block Krylov steps of a round of refinement.
 DEPTH = 4
-#: Subspaces of more columns are not refined.
+#: Largest number of columns of a subspace that is refined.
 WIDEST_GUESS = 100
 #: From this many columns on, subspaces are not recomputed from scratch, since that is slow …
 MANY_COLUMNS = 32
@@ -57,24 +57,16 @@ GAIN = 3.0
 EDGE = 0.9975
 #: Largest number of singular triplets to search for.
 MOST_TRIPLETS = 400
-#: Width of the blocks of that search.
+#: Width of the blocks of the search for singular triplets.
 BLOCK = 8
-#: Number of its restarts.
+#: Number of restarts of the search for singular triplets.
 CYCLES = 30
-#: Its tolerance for the residual of a singular vector.
+#: Tolerance of the search for singular triplets, for the residual of a vector.
 SEPARATED = 1e-7
 
 
 def as_array(S: Any) -> Array:
-    """Return an array, a sparse array or another operator with ``@`` as an array; arrays are returned as they are.
-
-    Examples
-    --------
-    >>> from scipy.sparse import eye_array
-    >>> as_array(eye_array(2))
-    array([[1., 0.],
-           [0., 1.]])
-    """
+    """Return an array, a sparse array or another operator with ``@`` as an array; arrays are returned as they are."""
     if isinstance(S, np.ndarray):
         return S
     return np.asarray(S.toarray() if hasattr(S, "toarray") else S @ np.eye(S.shape[1]))
@@ -126,7 +118,7 @@ def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tu
     """Return about ``count`` leading singular triplets ``U, s, V`` of an array, a sparse array or an operator.
 
     Arrays are decomposed. For operators Lanczos iterates ``SᵀS`` to a relative residual of ``tol²``, or until it
-    stalls. The triplets are then Ritz approximations, whose values never exceed the true ones.
+    stalls. The values of these Ritz approximations never exceed the true ones.
     """
     smaller = min(S.shape)
     if isinstance(S, np.ndarray) or (hasattr(S, "toarray") and smaller <= DENSE) or count >= smaller - 1:
@@ -157,8 +149,7 @@ def leading_eigenpairs(
 ) -> tuple[Array, Array]:
     """Return about ``count`` leading eigenvalues of a Hermitian S, descending, and eigenvectors; by size on request.
 
-    Arrays are decomposed, unless they are large. Otherwise Lanczos approximates the eigenvalues from below, to a
-    relative residual of ``tol``.
+    Small matrices are decomposed. For others Lanczos approximates eigenvalues from below, to a residual of ``tol``.
     """
     small = S.shape[0] <= (LARGEST_HERMITIAN if isinstance(S, np.ndarray) else DENSE)
     if small or count >= S.shape[0] - 1:
@@ -197,30 +188,10 @@ def extreme_eigenvalue(S: Array, lowest: bool = False) -> float:
 def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: int = 0) -> tuple[Array, Array]:
     """Return estimates, from above, of the lowest eigenvalues of W on the complement of U within the seen subspace.
 
-    Lanczos finds the largest eigenvalues of ``P (c I − W) P`` with the projector P on that complement. Here c is
-    slightly above the largest eigenvalue of W, so the zeros that P makes are at neither end of the spectrum.
-
-    Parameters
-    ----------
-    W : ndarray or operator with ``@``, shape (d, d)
-        A Hermitian matrix that vanishes on U and on unseen directions.
-    U : ndarray, shape (d, k)
-        Orthonormal columns.
-    seen : Metric
-        The projector on seen directions, as the power 0 of a metric.
-    count : int
-        Number of eigenvalues.
-    tol : float
-        Their error, relative to the largest eigenvalue of W.
-    seed : int
-        Starts the Lanczos iterations.
-
-    Returns
-    -------
-    values : ndarray, shape (count,)
-        Ascending; fewer, or none, if the iteration does not converge.
-    vectors : ndarray, shape (d, count)
-        Orthonormal eigenvectors.
+    W is a Hermitian matrix (d, d) that vanishes on the orthonormal columns of U (d, k) and on unseen directions;
+    ``seen`` is the projector on the others, as the power 0 of a metric. Lanczos finds the largest eigenvalues of
+    `flipped_on_complement`, to an error of ``tol`` relative to the largest eigenvalue of W. The values are ascending,
+    with orthonormal eigenvectors (d, count); there are fewer if the iteration does not converge.
 
     Examples
     --------
@@ -245,7 +216,10 @@ def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float,
 def flipped_on_complement(
     W: Any, U: Array, seen: Metric, seed: int
 ) -> tuple[float, Callable[[Array], Array], Callable[[Array], Array]]:
-    """Return a number c above the largest eigenvalue of W, the projector P, and products with ``P (c I − W) P``."""
+    """Return a number c above the largest eigenvalue of W, the projector P, and products with ``P (c I − W) P``.
+
+    The eigenvalue 0 of that matrix, which belongs to the range of I − P, is at neither end of its spectrum.
+    """
     from scipy.sparse.linalg import eigsh
 
     start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)

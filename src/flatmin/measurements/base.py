@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -103,17 +102,15 @@ class Measurement(ABC):
     def metric(self) -> tuple[Metric, Metric]:
         """Return ``(D1, D2)`` with ``D1² = Σ A_i A_i* / (m d2)`` and ``D2² = Σ A_i* A_i / (m d1)``.
 
-        They measure the curvature of the loss along the rows and the columns of the factors. They behave like arrays
-        (d1, d1) and (d2, d2) under ``@`` and ``numpy.asarray``.
+        They measure the curvature of the loss along the rows and the columns of the factors.
         """
         rows, cols = self.gram_diagonals()
         return Metric.root(rows / (self.size * self.shape[1])), Metric.root(cols / (self.size * self.shape[0]))
 
     def jacobian(self, L: Array, R: Array) -> Array | None:
-        """Return the explicit derivative of ``(L, R) ↦ A(L Rᵀ)``, shape (m, k, d1 + d2), or None.
+        """Return the derivative of ``(L, R) ↦ A(L Rᵀ)``, shape (m, k, d1 + d2), or None if other products are faster.
 
-        Entry ``[i, c]`` holds ``A_i R[:, c]`` followed by ``A_iᵀ L[:, c]``. Maps offer it if products with it are
-        faster than `forward_factors` and `adjoint_operator`.
+        Entry ``[i, c]`` holds ``A_i R[:, c]`` followed by ``A_iᵀ L[:, c]``.
         """
         return None
 
@@ -136,7 +133,7 @@ class Measurement(ABC):
     def curvature_blocks(self, L: Array, R: Array) -> Array | None:
         """Return ``Σ_i g gᵀ`` for the row g of ``A_i R`` (or ``A_iᵀ L``) at every row of L and R, or None.
 
-        Shape (d1 + d2, k, k): a preconditioner for maps that couple few rows with few columns.
+        Shape (d1 + d2, k, k): a preconditioner for maps in which few rows meet few columns.
         """
         return None
 
@@ -146,7 +143,7 @@ class Measurement(ABC):
 
     def weighted(self, weights: Array) -> Measurement:
         """Return the map with sensing matrices ``weights[i] · A_i``."""
-        return _Weighted(self, weights)
+        return _Selection(self, weights=weights)
 
     def merged(self) -> tuple[Measurement, Any] | None:
         """Return ``(A', Q)`` with ``A = Q A'``, Q (m, m') orthonormal columns, or None.
@@ -158,7 +155,7 @@ class Measurement(ABC):
 
     def take(self, index: Array) -> Measurement:
         """Return the map that keeps the measurements ``index`` (an index or boolean array), in that order."""
-        return _Subset(self, self._positions(index))
+        return _Selection(self, self._positions(index))
 
     def as_linear_operator(self) -> Any:
         """Return a `scipy.sparse.linalg.LinearOperator` (m, d1·d2) on row-major ``vec(X)``; real maps only."""
@@ -196,39 +193,13 @@ class Measurement(ABC):
         return np.atleast_1d(np.arange(self.size)[index])
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class _Wrapper(Measurement):
-    """A map made of another one."""
-
-    inner: Measurement
-
-    @property
-    def shape(self) -> tuple[int, int]:  # type: ignore[override]
-        """The shape of the unknown."""
-        return self.inner.shape
-
-    @property
-    def size(self) -> int:  # type: ignore[override]
-        """The number of measurements."""
-        return self.inner.size
-
-    @property
-    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
-        """The type of the sensing matrices."""
-        return self.inner.dtype
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Congruence(_Wrapper):
+class _Congruence(Measurement):
     """The map ``X ↦ A(P1 X P2)`` for symmetric P1 and P2, applied without copying the sensing matrices."""
 
-    P1: Metric
-    P2: Metric
-
-    @property
-    def is_rank_one(self) -> bool:  # type: ignore[override]
-        """Whether every ``P1 A_i P2`` is ``x_i x_i*``."""
-        return self.inner.is_rank_one and self.P1 is self.P2
+    def __init__(self, inner: Measurement, P1: Metric, P2: Metric) -> None:
+        self.inner, self.P1, self.P2 = inner, P1, P2
+        self.shape, self.size, self.dtype = inner.shape, inner.size, inner.dtype
+        self.is_rank_one = inner.is_rank_one and P1 is P2
 
     def amplitudes(self, U: Array) -> Array:
         return self.inner.amplitudes(self.P1 @ U)
@@ -263,91 +234,53 @@ class _Congruence(_Wrapper):
         return None if inner is None else np.asarray(inner @ self.P1.dense.T)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class _Subset(_Wrapper):
-    """Some of another map's measurements, in a given order."""
+class _Selection(Measurement):
+    """Measurements ``weights[i] · A_index[i]`` of another map, by default all of them or with weights 1."""
 
-    index: Array
-
-    @property
-    def is_rank_one(self) -> bool:  # type: ignore[override]
-        """Whether every kept matrix is ``x_i x_i*``."""
-        return self.inner.is_rank_one
-
-    def congruence(self, P1: Metric, P2: Metric) -> Measurement:
-        return _Subset(self.inner.congruence(P1, P2), self.index)
-
-    def amplitudes(self, U: Array) -> Array:
-        return self.inner.amplitudes(U)[self.index]
-
-    def superposition(self, V: Array) -> Array:
-        spread = np.zeros((self.inner.size, V.shape[1]), np.result_type(V, self.dtype))
-        np.add.at(spread, self.index, V)
-        return self.inner.superposition(spread)
-
-    @property
-    def size(self) -> int:  # type: ignore[override]
-        """The number of measurements kept."""
-        return len(self.index)
-
-    def forward(self, X: Array) -> Array:
-        return self.inner.forward(X)[self.index]
-
-    def forward_factors(self, L: Array, R: Array) -> Array:
-        return self.inner.forward_factors(L, R)[self.index]
-
-    def adjoint(self, y: Array) -> Array:
-        return self.inner.adjoint(self._spread(y))
-
-    def adjoint_operator(self, y: Array) -> Any:
-        return self.inner.adjoint_operator(self._spread(y))
-
-    def traces(self) -> Array:
-        return self.inner.traces()[self.index]
-
-    def _spread(self, y: Array) -> Array:
-        return np.bincount(self.index, weights=y, minlength=self.inner.size)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Weighted(_Wrapper):
-    """Another map's measurements, each multiplied by a real weight."""
-
-    weights: Array
-
-    @property
-    def is_rank_one(self) -> bool:  # type: ignore[override]
-        """Whether every weighted matrix is ``x_i x_i*``: no weight is negative."""
-        return self.inner.is_rank_one and bool(np.all(self.weights >= 0))
+    def __init__(self, inner: Measurement, index: Array | None = None, weights: Array | None = None) -> None:
+        self.inner, self.index = inner, slice(None) if index is None else index
+        self.weights = np.ones(1) if weights is None else weights
+        self.shape, self.dtype = inner.shape, inner.dtype
+        self.size = inner.size if index is None else len(index)
+        self.is_rank_one = inner.is_rank_one and bool(np.all(self.weights >= 0))
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
-        return _Weighted(self.inner.congruence(P1, P2), self.weights)
+        index = None if isinstance(self.index, slice) else self.index
+        return _Selection(self.inner.congruence(P1, P2), index, self.weights)
 
     def amplitudes(self, U: Array) -> Array:
-        return np.asarray(np.sqrt(self.weights)[:, None] * self.inner.amplitudes(U))
+        return np.asarray(np.sqrt(self.weights)[:, None] * self.inner.amplitudes(U)[self.index])
 
     def superposition(self, V: Array) -> Array:
-        return self.inner.superposition(np.sqrt(self.weights)[:, None] * V)
+        return self.inner.superposition(self._spread(np.sqrt(self.weights)[:, None] * V))
 
     def forward(self, X: Array) -> Array:
-        return self.weights * self.inner.forward(X)
-
-    def adjoint(self, y: Array) -> Array:
-        return self.inner.adjoint(self.weights * y)
-
-    def adjoint_operator(self, y: Array) -> Any:
-        return self.inner.adjoint_operator(self.weights * y)
-
-    def traces(self) -> Array:
-        return self.weights * self.inner.traces()
+        return self.weights * self.inner.forward(X)[self.index]
 
     def forward_factors(self, L: Array, R: Array) -> Array:
-        return self.weights * self.inner.forward_factors(L, R)
+        return self.weights * self.inner.forward_factors(L, R)[self.index]
+
+    def adjoint(self, y: Array) -> Array:
+        return self.inner.adjoint(self._spread(self.weights * y))
+
+    def adjoint_operator(self, y: Array) -> Any:
+        return self.inner.adjoint_operator(self._spread(self.weights * y))
+
+    def traces(self) -> Array:
+        return self.weights * self.inner.traces()[self.index]
 
     def jacobian(self, L: Array, R: Array) -> Array | None:
-        J = self.inner.jacobian(L, R)
+        J = self.inner.jacobian(L, R) if isinstance(self.index, slice) else None
         return None if J is None else self.weights[:, None, None] * J
 
     def products(self, R: Array) -> Array | None:
-        inner = self.inner.products(R)
+        inner = self.inner.products(R) if isinstance(self.index, slice) else None
         return None if inner is None else np.asarray(self.weights[:, None, None] * inner)
+
+    def _spread(self, values: Array) -> Array:
+        """Return the sum of the chosen values for every measurement of the other map."""
+        if isinstance(self.index, slice):
+            return values
+        spread = np.zeros((self.inner.size, *values.shape[1:]), values.dtype)
+        np.add.at(spread, self.index, values)
+        return spread

@@ -26,8 +26,7 @@ class CodedDiffraction(Measurement):
 
     Measurement ``i = (j, k)`` is ``A_i = a_i a_i*`` with ``a_i = mask_j ∘ exp(2π√-1 k·l/n)`` over the pixels l; masks
     vary slowest, frequencies follow in row-major order. The unknown is the n×n matrix ``X = s s*`` for a signal or an
-    image of n pixels. `forward_factors`, `adjoint_operator`, `amplitudes` and `superposition` use fast transforms and
-    never form an n×n matrix; pixels that vanish in every mask have a zero in the metric.
+    image of n pixels. Fast transforms replace n×n matrices; pixels that vanish in every mask have a zero in the metric.
 
     Parameters
     ----------
@@ -158,17 +157,7 @@ class CodedDiffraction(Measurement):
 
 
 class _LiftedAdjoint:
-    """The Hermitian matrix ``Σ y_i a_i a_i*`` of a `CodedDiffraction`, applied by fast transforms.
-
-    Parameters
-    ----------
-    measurement : CodedDiffraction
-        The map.
-    weights : ndarray, shape (m,)
-        The real vector y.
-    conjugate : bool
-        Whether to apply the complex conjugate, which is the transpose.
-    """
+    """The Hermitian matrix ``Σ y_i a_i a_i*`` of a `CodedDiffraction`, or its conjugate, applied by fast transforms."""
 
     def __init__(self, measurement: CodedDiffraction, weights: Array, conjugate: bool = False) -> None:
         self.measurement, self.weights, self.conjugate = measurement, weights, conjugate

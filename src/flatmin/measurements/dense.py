@@ -25,8 +25,7 @@ class Dense(Measurement):
     Parameters
     ----------
     tensor : array_like, shape (m, d1, d2) or (m, n)
-        The sensing matrices ``A_i``, real or complex; integers and float32 are converted. Two dimensions stand for
-        vectors, that is, matrices of shape (n, 1).
+        The sensing matrices ``A_i``, real or complex. Two dimensions stand for vectors, matrices of shape (n, 1).
 
     Raises
     ------

@@ -35,7 +35,8 @@ STEP = 1_000_000
 class Entries(Measurement):
     """``X[rows[i], cols[i]]``: matrix completion, sparse throughout.
 
-    From `flatmin.linalg.kernels.MIN_COMPILED_CELLS` entries on, products run in compiled loops.
+    From `flatmin.linalg.kernels.MIN_COMPILED_CELLS` entries on, products run in compiled loops. Positions and weights
+    are copied.
 
     Parameters
     ----------
@@ -45,8 +46,6 @@ class Entries(Measurement):
         ``(d1, d2)``.
     weights : array_like, shape (m,), optional
         Measure ``weights[i] * X[rows[i], cols[i]]`` instead.
-
-    Positions and weights are copied, many positions to four bytes each.
 
     Raises
     ------
@@ -83,7 +82,10 @@ class Entries(Measurement):
                     f"weights have sizes from {sizes.min():.3g} to {sizes.max():.3g}, expected zeros and sizes from "
                     f"{1 / LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
                 )
-        self._pattern = _Pattern(self.rows, self.cols, self.shape)
+
+    @cached_property
+    def _pattern(self) -> _Pattern:
+        return _Pattern(self.rows, self.cols, self.shape)
 
     def forward(self, X: Array) -> Array:
         """Return the observed entries of X."""
@@ -112,7 +114,7 @@ class Entries(Measurement):
             from flatmin.linalg.kernels import CellMatrix
 
             cells = self._pattern.cells
-            return CellMatrix.of(cells.arranged(values), cells)
+            return CellMatrix.from_values(cells.arranged(values), cells)
         from scipy.sparse import csr_array
 
         order, columns, pointers = self._pattern.layout
@@ -188,7 +190,7 @@ class Entries(Measurement):
         return self._with(weights)
 
     def merged(self) -> tuple[Measurement, Any] | None:
-        """Return one weighted measurement for each entry, in row-major order; None if they are so already."""
+        """Return one weighted measurement for each entry, in row-major order; None if the map has this form already."""
         from scipy.sparse import csr_array
 
         order, columns, pointers = self._pattern.layout
@@ -264,7 +266,7 @@ class _Pattern:
         """Compressed rows for compiled loops."""
         from flatmin.linalg.kernels import Cells
 
-        return Cells.of(self.rows, self.cols, self.shape)
+        return Cells.from_positions(self.rows, self.cols, self.shape)
 
     @cached_property
     def layout(self) -> tuple[Array | None, Array, Array]:

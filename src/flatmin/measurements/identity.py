@@ -7,12 +7,12 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.validation import matrix_shape
-from flatmin.measurements.entries import Entries, _Pattern
+from flatmin.measurements.mask import Mask
 
 __all__ = ["Identity"]
 
 
-class Identity(Entries):
+class Identity(Mask):
     """Every entry of the matrix, in row-major order: matrix factorization.
 
     Parameters
@@ -32,26 +32,14 @@ class Identity(Entries):
         self.weights = None
 
     @cached_property
-    def rows(self) -> Array:  # type: ignore[override]
-        """The row of every entry."""
-        return np.repeat(np.arange(self.shape[0]), self.shape[1])
-
-    @cached_property
-    def cols(self) -> Array:  # type: ignore[override]
-        """The column of every entry."""
-        return np.tile(np.arange(self.shape[1]), self.shape[0])
-
-    @cached_property
-    def _pattern(self) -> _Pattern:  # type: ignore[override]
-        return _Pattern(self.rows, self.cols, self.shape)
+    def seen(self) -> Array:  # type: ignore[override]
+        """A mask that is true everywhere."""
+        return np.ones(self.shape, bool)
 
     def gram_diagonals(self) -> tuple[Array, Array]:
         """Return the number of entries in every row and every column."""
         d1, d2 = self.shape
         return np.full(d1, float(d2)), np.full(d2, float(d1))
-
-    def merged(self) -> None:
-        """Return None: no entry is measured twice."""
 
     def forward(self, X: Array) -> Array:
         """Return X, flattened."""

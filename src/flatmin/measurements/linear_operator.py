@@ -29,8 +29,7 @@ class FromLinearOperator(Measurement):
 
     Examples
     --------
-    >>> A = FromLinearOperator(np.ones((1, 4)), (2, 2))
-    >>> A.forward(np.eye(2))
+    >>> FromLinearOperator(np.ones((1, 4)), (2, 2)).forward(np.eye(2))
     array([2.])
     """
 

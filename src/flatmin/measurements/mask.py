@@ -7,7 +7,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.measurements.entries import Entries, _Pattern
+from flatmin.measurements.entries import Entries
 
 __all__ = ["Mask"]
 
@@ -65,10 +65,6 @@ class Mask(Entries):
     def cols(self) -> Array:  # type: ignore[override]
         """The column of every entry."""
         return np.nonzero(self.seen)[1]
-
-    @cached_property
-    def _pattern(self) -> _Pattern:  # type: ignore[override]
-        return _Pattern(self.rows, self.cols, self.shape)
 
     def gram_diagonals(self) -> tuple[Array, Array]:
         """Return the number of entries in every row and every column."""

@@ -1,4 +1,4 @@
-"""Measurements without what unpenalised regressors explain."""
+"""Projected: measurements from which unpenalised regressors are projected out."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ LARGEST_MERGE = 2.5e9
 
 
 class Projected(Measurement):
-    """``N A``, where the rows of N are an orthonormal basis of what regressors T leave: ``N T = 0``, ``N Nᵀ = I``.
+    """``N A`` for an orthonormal basis N of the complement of regressors T: ``N T = 0``, ``N Nᵀ = I``.
 
-    Where measurements are ``b = A(X) + T z + noise`` with coefficients z that nothing penalises,
+    For measurements ``b = A(X) + T z + noise`` with unpenalised coefficients z,
 
         ``min_z ‖A(X) + T z − b‖² = ‖N A(X) − N b‖²``,
 
-    so that fitting X and z together is fitting X to the measurements ``N b`` of this map. Independent noise of equal
-    variance stays so, in as many measurements as there are degrees of freedom. A dual vector λ of this map is ``Nᵀ λ``
-    of the joint problem: it meets the joint condition ``Tᵀ (Nᵀ λ) = 0`` and proves the same bound there.
-
-    N is all but the first rows of one block reflection, and is applied in O(m t) operations for t regressors.
+    so X and z are fitted together by fitting X to the measurements ``N b`` of this map. Independent noise of equal
+    variance stays so. A dual vector λ of this map proves the same bound as ``Nᵀ λ`` in the joint problem, whose
+    condition ``Tᵀ (Nᵀ λ) = 0`` it meets. N is all but the first rows of one block reflection, applied in O(m t)
+    operations.
 
     Parameters
     ----------
@@ -45,15 +44,10 @@ class Projected(Measurement):
     regressors : array_like, shape (m, t)
         The columns of T; dependent ones count once.
 
-    Attributes
-    ----------
-    inner : Measurement
-        The map A.
-
     Raises
     ------
     InputError
-        If there are as many independent regressors as measurements, or the two differ in length.
+        If there are m independent regressors or more, or the two differ in length.
 
     References
     ----------
@@ -72,7 +66,7 @@ class Projected(Measurement):
         T = numeric(regressors, "regressors")
         if T.ndim != 2 or len(T) != inner.size:
             raise InputError(f"regressors has shape {T.shape}, expected ({inner.size}, t): one row a measurement")
-        self._set(inner, _Reflection.of(T))
+        self._set(inner, _Reflection.from_regressors(T))
         if self.size < 1:
             raise InputError(f"{inner.size} measurements have as many regressors, expected fewer regressors")
 
@@ -98,7 +92,7 @@ class Projected(Measurement):
         return self.reduced(self.inner.forward_factors(L, R))
 
     def adjoint(self, y: Array) -> Array:
-        """Return ``A*(Nᵀ y)``; where all ``A_i = x_i x_i*`` it is exactly Hermitian, however much of it cancels."""
+        """Return ``A*(Nᵀ y)``; for ``A_i = x_i x_i*`` it is exactly Hermitian, even after cancellation."""
         S = self.inner.adjoint(self.expanded(y))
         return (S + S.conj().T) / 2 if self.inner.is_rank_one else S
 
@@ -107,7 +101,7 @@ class Projected(Measurement):
         return self.adjoint(y) if self.inner.is_rank_one else self.inner.adjoint_operator(self.expanded(y))
 
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
-        """Return the sensing matrices: inner ones minus combinations of as many matrices as there are regressors."""
+        """Return the sensing matrices: inner ones minus combinations of one matrix for each regressor."""
         rank = self._reflection.rank
         stop = self.size if stop is None else min(stop, self.size)
         share = self._reflection.tall[rank + start : rank + stop]
@@ -119,7 +113,7 @@ class Projected(Measurement):
         return np.stack([self.inner.adjoint(y) for y in columns]) if len(columns) else np.zeros((0, *self.shape))
 
     def norms(self) -> Array:
-        """Return the Frobenius norm of every sensing matrix; of those that are nothing but rounding, zero."""
+        """Return the Frobenius norm of every sensing matrix; zero for matrices of rounding errors only."""
         norms = super().norms()
         norms[norms <= ROUNDING * float(np.max(self.inner.norms()))] = 0
         return norms
@@ -151,7 +145,7 @@ class Projected(Measurement):
         return other
 
     def merged(self) -> tuple[Measurement, Any] | None:
-        """Return as many dense measurements as there are unknowns where there are more and it pays."""
+        """Return one dense measurement for each unknown, if there are more measurements and it saves time."""
         d1, d2 = self.shape
         symmetric = self.inner.is_rank_one
         at = np.triu_indices(d1) if symmetric else np.divmod(np.arange(d1 * d2), d2)
@@ -176,16 +170,15 @@ class _Reflection:
     """``H = I − Y (I + S)⁻¹ Yᵀ``, symmetric and orthogonal, whose rows after the first ones vanish on regressors.
 
     With Q an orthonormal basis of the regressors, W and S the polar factors of its first rows and E the first unit
-    vectors, ``Y = Q + E W``. Then ``YᵀY = 2 (I + S)`` and ``H Q = −E W``.
-
-    ``basis`` is Y and ``tall`` is ``Y (I + S)⁻¹``, both (m, rank).
+    vectors, ``Y = Q + E W``. Then ``YᵀY = 2 (I + S)`` and ``H Q = −E W``. ``basis`` is Y and ``tall`` is ``Y (I +
+    S)⁻¹``.
     """
 
     basis: Array
     tall: Array
 
     @classmethod
-    def of(cls, regressors: Array) -> _Reflection:
+    def from_regressors(cls, regressors: Array) -> _Reflection:
         m = len(regressors)
         sizes = np.linalg.norm(regressors, axis=0)
         seen = sizes > 0
@@ -198,15 +191,12 @@ class _Reflection:
 
     @property
     def rank(self) -> int:
-        """The number of independent regressors."""
         return int(self.basis.shape[1])
 
     def reduced(self, v: Array) -> Array:
-        """Return ``N v``."""
         return np.asarray(v[self.rank :] - np.tensordot(self.tall[self.rank :], np.tensordot(self.basis.T, v, 1), 1))
 
     def expanded(self, y: Array) -> Array:
-        """Return ``Nᵀ y``."""
         out = -(self.tall @ (self.basis[self.rank :].T @ y))
         out[self.rank :] += y
         return np.asarray(out)

@@ -9,7 +9,7 @@ from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
-from flatmin.parametrizations.base import Metrics, Parametrization
+from flatmin.parametrizations.base import Factors, Metrics, Parametrization
 
 __all__ = ["HermitianModel"]
 
@@ -48,10 +48,13 @@ class HermitianModel(Parametrization):
             raise InputError(f"{name} has shape {U.shape}, expected ({d}, k)")
         return U
 
-    def _curvature(self, columns: Array, metric: Metrics) -> float:
-        return 8 * float(np.linalg.norm(metric[0] @ columns) ** 2)
+    def gauss_newton_trace(self, factors: Factors, measurement: Measurement, metric: Metrics) -> float:
+        """Return ``8 tr(U* D U)`` for all columns U."""
+        return 8 * float(np.linalg.norm(metric[0] @ np.hstack(factors)) ** 2)
 
-    def _bend(self, columns: int, is_complex: bool, measurement: Measurement, residual: Array) -> float:
-        """Return ``(4k/m) Σ r_i tr A_i`` (8k for complex factors), the share of the residual in the Hessian trace."""
-        weight = 8 if is_complex else 4
-        return weight * columns / measurement.size * float(residual @ measurement.traces())
+    def hessian_trace(self, factors: Factors, measurement: Measurement, metric: Metrics, residual: Array) -> float:
+        """Return the Gauss-Newton trace plus ``(4k/m) Σ r_i tr A_i``, with 8k for complex factors and k = k₊ − k₋."""
+        plus, *minus = (F.shape[1] for F in factors)
+        weight = (8 if np.iscomplexobj(factors[0]) else 4) * (plus - sum(minus))
+        bend: float = weight / measurement.size * float(residual @ measurement.traces())
+        return self.gauss_newton_trace(factors, measurement, metric) + bend

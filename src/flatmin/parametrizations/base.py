@@ -11,7 +11,7 @@ from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric, svd_of_product
 from flatmin.measurements import Measurement
 
-__all__ = ["Factors", "Metrics", "Parametrization", "check_rank"]
+__all__ = ["Factors", "Metrics", "Parametrization"]
 
 Factors = tuple[Array, ...]
 Metrics = tuple[Metric, Metric]
@@ -39,6 +39,11 @@ class Parametrization(ABC):
     cone: ClassVar[Cone] = Rectangular()
     has_cone_norm: ClassVar[bool] = True
     trace_factor: ClassVar[int] = 4
+
+    def __post_init__(self) -> None:
+        rank = self.rank
+        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1):
+            raise InputError(f"rank is {rank!r}, expected a positive whole number or None")
 
     @abstractmethod
     def check(self, factors: object, shape: tuple[int, int]) -> Factors:
@@ -105,16 +110,17 @@ class Parametrization(ABC):
         return float(np.abs(np.linalg.eigvalsh(P.conj().T @ P - Q.conj().T @ Q)).sum())
 
     def norm_excess(self, factors: Factors) -> float:
-        """Return ``(‖P‖² + ‖Q‖²) / (2 ‖X‖_*) − 1``; 0 for zero factors, infinite for other factors of zero."""
-        P, Q = self.pair(factors)
-        norm = float(np.linalg.norm(P) ** 2 + np.linalg.norm(Q) ** 2)
-        s = svd_of_product(P, Q)[1]
+        """Return the squared norm of the factors over the smallest one of any factors of X, minus 1.
+
+        For ``X = P Q*`` it is ``(‖P‖² + ‖Q‖²) / (2 ‖X‖_*) − 1``; 0 for zero factors, infinite for others of zero.
+        """
+        norm, smallest = self._norms(factors)
         if norm == 0:
             return 0.0
-        return norm / (2 * float(s.sum())) - 1 if s.sum() > 0 else float("inf")
+        return norm / smallest - 1 if smallest > 0 else float("inf")
 
-
-def check_rank(rank: object) -> None:
-    """Raise `InputError` unless the rank of a model is a positive whole number or None."""
-    if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1):
-        raise InputError(f"rank is {rank!r}, expected a positive whole number or None")
+    def _norms(self, factors: Factors) -> tuple[float, float]:
+        """Return the squared norm of the factors, and the smallest one of any factors of the same matrix."""
+        P, Q = self.pair(factors)
+        norm = float(np.linalg.norm(P) ** 2 + np.linalg.norm(Q) ** 2)
+        return norm, 2 * float(svd_of_product(P, Q)[1].sum())

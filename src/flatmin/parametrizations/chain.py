@@ -37,10 +37,9 @@ class Chain(Parametrization):
 
         (2/m) Σ_l Σ_i ‖(W_N ⋯ W_{l+1})ᵀ A_i (W_{l−1} ⋯ W_1)ᵀ‖².
 
-    For isotropic measurements, ``‖A(X)‖² = m γ ‖X‖²`` (the whole matrix: γ = 1/m), the smallest trace
-    over all factors of X is ``2N γ (d1 d2)^(1/N) ‖X‖_*^(2 − 2/N)``: a monotone function of the nuclear norm at every
-    depth. For other measurements it is known only for two
-    layers: ``4 √(d1 d2) ‖D1 X D2‖_*``.
+    Its smallest value over all factors of X is ``4 √(d1 d2) ‖D1 X D2‖_*`` for two layers and, for isotropic
+    measurements ``‖A(X)‖² = m γ ‖X‖²`` such as the whole matrix (γ = 1/m), ``2N γ (d1 d2)^(1/N) ‖X‖_*^(2 − 2/N)``. No
+    formula is known otherwise.
 
     Parameters
     ----------
@@ -138,10 +137,7 @@ class Chain(Parametrization):
         return 2 * total
 
     def fibre_minimum(self, factors: Factors, metric: Metrics) -> float | None:
-        """Return the smallest trace over all factors of the same matrix, None if no formula is known.
-
-        Known: two layers, or isotropic measurements.
-        """
+        """Return the smallest trace over all factors of the same matrix, None if no formula is known."""
         if self.depth > 2 and self.isotropy(metric) is None:
             return None
         return self.smallest_trace(float(self.singular(factors, metric)[1].sum()), metric)
@@ -158,13 +154,9 @@ class Chain(Parametrization):
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
         """Return the flattest factors of ``X = D1⁻¹ U Σ Vᵀ D2⁻¹``.
 
-        The outer layers share the singular values, ``W_1 ∝ Σ^½ Vᵀ D2⁻¹`` and ``W_N ∝ D1⁻¹ U Σ^½``; those between are
-        multiples of the identity on the rank, padded with zeros. Their sizes make the N terms of the trace equal.
-
-        Raises
-        ------
-        InputError
-            If a hidden layer is narrower than the rank, or no formula is known for these measurements.
+        The outer layers share the singular values, ``W_1 ∝ Σ^½ Vᵀ D2⁻¹`` and ``W_N ∝ D1⁻¹ U Σ^½``. The others are
+        multiples of the identity on the rank, padded with zeros, whose sizes make the N terms of the trace equal.
+        Raises `InputError` if a hidden layer is narrower than the rank, or no formula is known for these measurements.
         """
         gamma = self._known_isotropy(metric)
         kept = s > ROUNDING * (len(U) + len(V)) * np.max(s, initial=0.0)
@@ -191,16 +183,10 @@ class Chain(Parametrization):
         gaps = (V.T @ V - W @ W.T for W, V in pairwise(factors))
         return float(sum(np.abs(np.linalg.eigvalsh(gap)).sum() for gap in gaps))
 
-    def norm_excess(self, factors: Factors) -> float:
-        """Return ``Σ ‖W_l‖² / (N Σ_j σ_j(X)^(2/N)) − 1``, which is 0 for the factors of smallest norm.
-
-        It is 0 for zero factors and infinite for other factors of zero.
-        """
+    def _norms(self, factors: Factors) -> tuple[float, float]:
+        """Return ``Σ ‖W_l‖²`` and ``N Σ_j σ_j(X)^(2/N)``."""
         norm = float(sum(np.sum(W**2) for W in factors))
-        smallest = self.depth * float(np.sum(self.cone.decompose(*self.pair(factors))[1] ** (2 / self.depth)))
-        if norm == 0:
-            return 0.0
-        return norm / smallest - 1 if smallest > 0 else float("inf")
+        return norm, self.depth * float(np.sum(self.cone.decompose(*self.pair(factors))[1] ** (2 / self.depth)))
 
     def _shapes(self, shape: tuple[int, int]) -> list[tuple[int, int]]:
         sizes = (shape[1], *self.widths, shape[0])

@@ -8,9 +8,8 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.cones import Cone, Semidefinite
 from flatmin.errors import InputError
-from flatmin.measurements import Measurement
 from flatmin.parametrizations._hermitian import HermitianModel
-from flatmin.parametrizations.base import Factors, Metrics, check_rank
+from flatmin.parametrizations.base import Factors, Metrics
 
 __all__ = ["Gram"]
 
@@ -41,9 +40,6 @@ class Gram(HermitianModel):
     cone: ClassVar[Cone] = Semidefinite()
     names: ClassVar[tuple[str, ...]] = ("U",)  # type: ignore[misc]
 
-    def __post_init__(self) -> None:
-        check_rank(self.rank)
-
     def check(self, factors: object, shape: tuple[int, int]) -> Factors:
         """Return (U,) as a float64 or complex128 array of shape (d, k)."""
         if isinstance(factors, tuple | list) and len(factors) != 1:
@@ -57,15 +53,6 @@ class Gram(HermitianModel):
     def random(self, shape: tuple[int, int], width: int, rng: np.random.Generator) -> Factors:
         """Return a Gaussian U."""
         return (rng.standard_normal((shape[0], width)),)
-
-    def gauss_newton_trace(self, factors: Factors, measurement: Measurement, metric: Metrics) -> float:
-        """Return ``8 tr(U* D U)``."""
-        return self._curvature(factors[0], metric)
-
-    def hessian_trace(self, factors: Factors, measurement: Measurement, metric: Metrics, residual: Array) -> float:
-        """Return ``8 tr(U* D U) + (4k/m) Σ r_i tr A_i``, with 8k for complex U."""
-        U = factors[0]
-        return self._curvature(U, metric) + self._bend(U.shape[1], np.iscomplexobj(U), measurement, residual)
 
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
         """Return ``D^-½ U Σ^½``."""

@@ -26,8 +26,8 @@ class Hadamard(Parametrization):
 
     x is a column (n, 1), measured by ``⟨a_i, x⟩``, and so is every factor. With ``w_j = (1/m) Σ_i a_ij²`` the loss
     ``(1/m) ‖A x − b‖²`` has, at every point, the Hessian trace ``Σ_l Σ_j 2 w_j Π_{i≠l} u_ij²``. The smallest one over
-    all factors of x is ``2N Σ_j w_j |x_j|^p`` with ``p = 2 − 2/N``, reached where all ``|u_ij| = |x_j|^(1/N)``. So two
-    factors select by a weighted ℓ1 norm. With more factors p approaches 2, and the preference for sparse solutions
+    all factors of x is ``2N Σ_j w_j |x_j|^p`` with ``p = 2 − 2/N``, reached where all ``|u_ij| = |x_j|^(1/N)``: a
+    weighted ℓ1 norm for two factors. With more factors p approaches 2, and the preference for sparse solutions
     disappears.
 
     Parameters
@@ -100,8 +100,7 @@ class Hadamard(Parametrization):
     def metric(self, measurement: Measurement) -> Metrics:
         """Return the diagonal D1 and the number D2 with ``D1 x D2 = z``, ``z_j = w_j^(1/p) x_j``.
 
-        The fibre minimum is ``2N Σ |z_j|^p``. D2 is the root of the largest weight, so that the two together have the
-        condition number of the weights.
+        D2 is the root of the largest weight, so that the two together have the condition number of the weights.
         """
         total, step = np.zeros(measurement.shape[0]), max(1, BLOCK // measurement.shape[0])
         for start in range(0, measurement.size, step):
@@ -121,10 +120,7 @@ class Hadamard(Parametrization):
         return float(2 * np.sum((before * after) @ weights))
 
     def fibre_minimum(self, factors: Factors, metric: Metrics) -> float:
-        """Return ``2N Σ_j w_j |x_j|^(2 − 2/N)``, the smallest trace over all factors of the same x.
-
-        The N terms ``Π_{i≠l} u_ij²`` have the geometric mean ``|x_j|^(2 − 2/N)``, whatever the factors.
-        """
+        """Return ``2N Σ_j w_j |x_j|^(2 − 2/N)``, the smallest trace over all factors of the same x."""
         z = metric[0].values * self.pair(factors)[0][:, 0] * metric[1].values
         return float(2 * self.depth * np.sum(np.abs(z) ** self.power))
 
@@ -139,13 +135,7 @@ class Hadamard(Parametrization):
         squares = np.stack(factors) ** 2
         return float(np.sum(squares.max(axis=0) - squares.min(axis=0)))
 
-    def norm_excess(self, factors: Factors) -> float:
-        """Return ``Σ ‖u_i‖² / (N Σ_j |x_j|^(2/N)) − 1``, which is 0 for the factors of smallest norm, the flattest.
-
-        It is 0 for zero factors and infinite for other factors of zero.
-        """
+    def _norms(self, factors: Factors) -> tuple[float, float]:
+        """Return ``Σ ‖u_i‖²`` and ``N Σ_j |x_j|^(2/N)``."""
         norm = float(np.sum(np.stack(factors) ** 2))
-        smallest = self.depth * float(np.sum(np.abs(self.pair(factors)[0]) ** (2 / self.depth)))
-        if norm == 0:
-            return 0.0
-        return norm / smallest - 1 if smallest > 0 else float("inf")
+        return norm, self.depth * float(np.sum(np.abs(self.pair(factors)[0]) ** (2 / self.depth)))

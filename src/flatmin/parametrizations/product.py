@@ -9,7 +9,7 @@ from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
-from flatmin.parametrizations.base import Factors, Metrics, Parametrization, check_rank
+from flatmin.parametrizations.base import Factors, Metrics, Parametrization
 
 __all__ = ["Product"]
 
@@ -33,9 +33,6 @@ class Product(Parametrization):
 
     rank: int | None = None
     names: ClassVar[tuple[str, ...]] = ("L", "R")  # type: ignore[misc]
-
-    def __post_init__(self) -> None:
-        check_rank(self.rank)
 
     def check(self, factors: object, shape: tuple[int, int]) -> Factors:
         """Return (L, R) as float64 arrays of shapes (d1, k) and (d2, k)."""

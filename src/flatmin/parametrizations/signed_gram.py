@@ -10,7 +10,7 @@ from flatmin.cones import Cone, Symmetric
 from flatmin.errors import InputError
 from flatmin.measurements import Measurement
 from flatmin.parametrizations._hermitian import HermitianModel
-from flatmin.parametrizations.base import Factors, Metrics, Parametrization, check_rank
+from flatmin.parametrizations.base import Factors, Metrics, Parametrization
 
 __all__ = ["SignedGram"]
 
@@ -32,9 +32,6 @@ class SignedGram(HermitianModel):
     rank: int | None = None
     cone: ClassVar[Cone] = Symmetric()
     names: ClassVar[tuple[str, ...]] = ("U_plus", "U_minus")  # type: ignore[misc]
-
-    def __post_init__(self) -> None:
-        check_rank(self.rank)
 
     def check(self, factors: object, shape: tuple[int, int]) -> Factors:
         """Return (U_plus, U_minus) as arrays of shapes (d, k₊) and (d, k₋)."""
@@ -62,15 +59,6 @@ class SignedGram(HermitianModel):
     def signature(self, factors: Factors) -> list[int]:
         """Return ``[k₊, k₋]``."""
         return [int(F.shape[1]) for F in factors]
-
-    def gauss_newton_trace(self, factors: Factors, measurement: Measurement, metric: Metrics) -> float:
-        """Return ``8 tr(D (U₊U₊ᵀ + U₋U₋ᵀ))``."""
-        return self._curvature(np.hstack(factors), metric)
-
-    def hessian_trace(self, factors: Factors, measurement: Measurement, metric: Metrics, residual: Array) -> float:
-        """Return ``8 tr(D (U₊U₊ᵀ + U₋U₋ᵀ)) + (4 (k₊ − k₋)/m) Σ r_i tr A_i``."""
-        plus, minus = self.signature(factors)
-        return self._curvature(np.hstack(factors), metric) + self._bend(plus - minus, False, measurement, residual)
 
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
         """Return ``D^-½ U Σ^½``, split by the signs of V against U."""

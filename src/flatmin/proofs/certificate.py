@@ -10,12 +10,11 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.facts import as_html, as_text
-from flatmin._core.validation import numeric
+from flatmin._core.validation import nonnegative, numeric
 from flatmin.errors import InputError
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.radius import Stability
-from flatmin.proofs.uniqueness import Uniqueness
+from flatmin.proofs.radius import Stability, Uniqueness
 
 __all__ = [
     "LARGEST_ALPHA",
@@ -50,14 +49,10 @@ LARGEST_DUAL = 1e100
 class Certificate:
     """The proof that a solution is flattest, from a dual vector.
 
-    Any dual vector λ bounds the flattest value from below: by ``4⟨b, λ⟩ / max(1, ‖D1⁻¹A*(λ)D2⁻¹‖)`` for a product, and
-    by ``8⟨b, λ⟩ / max(1, ·)`` for Hermitian models, with the largest eigenvalue (Gram) or the operator norm (signed
-    Gram) of ``D^-½ A*(λ) D^-½``. A poor λ gives a poor bound, never a
-    wrong one.
-
-    Flatness and uniqueness are two facts. For positive semidefinite matrices and measurements of rank one the trace is
-    the same at every solution that fits, so uniqueness alone matters. It is proved by ``uniqueness_dual``, a vector λ
-    with ``A*(λ) ⪰ 0`` whose null space is the range of X.
+    Any dual vector λ bounds the flattest value from below, see docs/theory/flatness.md; a poor λ gives a poor bound,
+    never a wrong one. Flatness and uniqueness are two facts. For positive semidefinite matrices and measurements of
+    rank one the trace is the same at every solution that fits, so uniqueness alone matters. It is proved by
+    ``uniqueness_dual``, a vector λ with ``A*(λ) ⪰ 0`` whose null space is the range of X.
 
     Attributes
     ----------
@@ -67,8 +62,8 @@ class Certificate:
     objective : str
         "interpolating" or "penalised".
     value : float
-        The objective of the solution: the smallest scaled trace of its matrix (for a product ``4‖D1 X D2‖_*``), plus
-        the loss if penalised (then times alpha).
+        The objective of the solution: the smallest scaled trace of its matrix (for a product ``4‖D1 X D2‖_*``), or, if
+        penalised, the loss plus alpha times that trace.
     lower_bound : float
         No matrix that fits exactly (penalised: no matrix) has a smaller value.
     relative_gap : float
@@ -82,16 +77,15 @@ class Certificate:
         ``‖λ‖ ‖A(X) − b‖ / |⟨b, λ⟩|``: the relative error of the bound for matrices that fit only as well as X.
     dual : ndarray, shape (m,)
         The dual vector λ.
-    dual_norm : float
-        A bound on ``‖D1⁻¹ A*(λ) D2⁻¹‖_op``.
-    bound_kind : str
-        What proves ``dual_norm``: "dense", "cholesky", "proven", "probabilistic", or "estimated" (nothing).
+    dual_norm, bound_kind : float and str
+        A bound on ``‖D1⁻¹ A*(λ) D2⁻¹‖_op``, and what proves it: "dense", "cholesky", "proven", "probabilistic", or
+        "estimated" (nothing).
     unique : bool or None
         Whether the solution is the only flattest one; False only if another one is known, None if undecided.
     uniqueness_dual : ndarray or None
         The separate dual vector that proves uniqueness for measurements of rank one.
     q, injectivity, margin
-        Constants of `flatmin.proofs.uniqueness.Uniqueness`; None if the certificate does not hold.
+        Constants of `flatmin.proofs.radius.Uniqueness`; None if the certificate does not hold.
     margin_kind : str or None
         What proves the margin, as for bound_kind.
     failure_probability : float or None
@@ -170,14 +164,8 @@ class Certificate:
     def with_uniqueness(self, found: Uniqueness, kind: str, chance: float | None = None) -> Certificate:
         """Return the certificate with what is known about other flat minima.
 
-        Parameters
-        ----------
-        found : Uniqueness
-            Verdict, constants and radius.
-        kind : str
-            What proves the margin, as `margin_kind`.
-        chance : float, optional
-            The probability that the margin is wrong, unless `failure_probability` counts it already.
+        ``kind`` is what proves the margin, and ``chance`` the probability that it is wrong, unless
+        `failure_probability` counts it already.
         """
         return replace(
             self,
@@ -194,12 +182,8 @@ class Certificate:
     def confirmed(self, alternative: Factors | None, judge: Callable[[Factors], Certificate]) -> Certificate:
         """Return the certificate with another flat minimum, or with ``unique`` undecided if that is not certified.
 
-        Parameters
-        ----------
-        alternative : tuple of ndarray or None
-            Factors that may be as flat; None changes nothing.
-        judge : callable
-            Returns the certificate of factors with the same dual vector.
+        The factors ``alternative`` may be as flat; None changes nothing. ``judge`` returns the certificate of factors
+        with the same dual vector.
         """
         if alternative is None:
             return self
@@ -225,30 +209,17 @@ class Certificate:
         float or None
             None if no bound follows, because uniqueness is undecided.
         """
-        for name, value in (("noise", noise), ("excess", excess)):
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
-                raise InputError(f"{name} is {value!r}, expected a finite number of at least 0")
-        return None if self.stability is None else self.stability.radius(float(noise), float(excess))
+        noise, excess = nonnegative(noise, "noise"), nonnegative(excess, "excess")
+        return None if self.stability is None else self.stability.radius(noise, excess)
 
 
 @dataclass(frozen=True)
 class Bound:
     """A lower bound on the objective of a problem, proved by a dual vector.
 
-    Attributes
-    ----------
-    value : float
-        The objective of the solution.
-    lower : float
-        No competing solution has a smaller objective.
-    norm : float
-        An upper bound on the norm of the dual matrix.
-    kind : str
-        What proves ``norm``, see `Certificate.bound_kind`.
-    failure : float
-        The probability that ``norm`` is wrong; 0 for a bound without randomness.
-    is_penalised : bool
-        Whether the objective contains the loss; otherwise competing solutions fit the data exactly.
+    No competing solution has an objective below ``lower``; that of the solution is ``value``. ``norm`` is an upper
+    bound on the norm of the dual matrix, proved by ``kind`` (see `Certificate.bound_kind`) except with probability
+    ``failure``. If `is_penalised`, the objective contains the loss; otherwise competing solutions fit the data exactly.
     """
 
     value: float
@@ -264,17 +235,7 @@ class Bound:
         return ratio(self.value - self.lower, self.value)
 
     def certificate(self, fit: Fit, dual: Array, must_fit: bool = False) -> Certificate:
-        """Return the certificate of flatness alone, without uniqueness.
-
-        Parameters
-        ----------
-        fit : Fit
-            How well the solution fits its data.
-        dual : ndarray, shape (m,)
-            The dual vector.
-        must_fit : bool
-            Whether the fit must be exact in a penalised problem too.
-        """
+        """Return the certificate of flatness alone; ``must_fit`` asks for an exact fit in a penalised problem too."""
         fits = fit.is_exact or (self.is_penalised and not must_fit)
         return Certificate(
             holds=bool(abs(self.gap) <= LARGEST_GAP and fits and self.kind != "estimated"),
@@ -294,13 +255,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Fit:
-    """The three measures of fit that a certificate checks.
-
-    Attributes
-    ----------
-    misfit, whitened, reach : float
-        `Certificate.relative_residual`, ``whitened_residual`` and ``residual_reach``.
-    """
+    """The measures of fit in a certificate: its relative_residual, whitened_residual and residual_reach."""
 
     misfit: float
     whitened: float = 0.0
@@ -308,15 +263,7 @@ class Fit:
 
     @classmethod
     def from_residual(cls, data: Array, residual: Array, sizes: Array, norm: float, dual: Array) -> Fit:
-        """Return the fit of a residual to data b, given the sizes of the whitened measurements and the norm of Z.
-
-        Parameters
-        ----------
-        data, residual, sizes, dual : ndarray, shape (m,)
-            b, ``A(X) − b``, the norms of the whitened sensing matrices, and λ.
-        norm : float
-            The Frobenius norm of Z.
-        """
+        """Return the fit of ``A(X) − b`` to b, given the sizes of the whitened measurements and ``norm = ‖Z‖_F``."""
         comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
         size = float(np.linalg.norm(residual))
         moved = float(np.linalg.norm(dual)) * size
@@ -344,14 +291,10 @@ def check_dual(dual: Any, problem: Problem, name: str = "the dual") -> Array:
 
 def check_alpha(alpha: float, metric_power: float = 1.0) -> tuple[float, float]:
     """Return both as floats, or raise `InputError` unless alpha lies in [0, 1e152] and metric_power in [0, 1]."""
-    for name, value, high in (("alpha", alpha, np.inf), ("metric_power", metric_power, 1.0)):
-        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not number or not np.isfinite(value) or not 0 <= value <= high:
-            upper = "a finite number of at least 0" if high == np.inf else f"a number from 0 to {high:g}"
-            raise InputError(f"{name} is {value!r}, expected {upper}")
-    if float(alpha) > LARGEST_ALPHA:
+    checked = nonnegative(alpha, "alpha"), nonnegative(metric_power, "metric_power", maximum=1.0)
+    if checked[0] > LARGEST_ALPHA:
         raise InputError(f"alpha is {alpha!r}, expected at most {LARGEST_ALPHA:g}")
-    return float(alpha), float(metric_power)
+    return checked
 
 
 def union_bound(*chances: float | None) -> float | None:

@@ -8,12 +8,21 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.cones.base import Pairs
+from flatmin.cones.base import Pairs, Triplets
 from flatmin.linalg.factorizations import root_of_smallest, smallest_singular_value
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries, Measurement
 
-__all__ = ["MAX_CORES", "CoreMap", "core_basis", "core_columns", "core_gram"]
+__all__ = [
+    "MAX_CORES",
+    "CoreMap",
+    "core_basis",
+    "core_columns",
+    "core_gram",
+    "nearest_core",
+    "remainder",
+    "triangle_of_product",
+]
 
 #: The map on cores is formed as a matrix of at most this many numbers.
 MAX_NUMBERS = 60_000_000
@@ -29,12 +38,8 @@ MIN_SQUARE = 1e-8
 class CoreMap:
     """The map ``S ↦ B(U S V*)`` on the cores of a cone.
 
-    Attributes
-    ----------
-    triangle : ndarray
-        A matrix with the singular values of the map after each measurement is divided by its size.
-    injectivity : float
-        A proved lower bound on the smallest singular value of the map itself.
+    ``triangle`` has the singular values of the map after each measurement is divided by its size. ``injectivity`` is a
+    proved lower bound on the smallest singular value of the map itself.
     """
 
     triangle: Array
@@ -46,20 +51,9 @@ class CoreMap:
     ) -> CoreMap | None:
         """Return the map, from the Gram matrix of entries if that is accurate enough, else column by column.
 
-        Parameters
-        ----------
-        whitened : Measurement
-            The map B.
-        U, V : ndarray, shapes (d1, q) and (d2, q)
-            Orthonormal columns.
-        pairs : list of tuple of int
-            `flatmin.cones.Cone.core_pairs` of U and V.
-        sizes : ndarray, shape (m,)
-            Norms of the whitened sensing matrices.
-        sides : ndarray or None
-            `flatmin.cones.Cone.derivative` of B at (U, V), if it is known.
-        work : float
-            The largest number of multiplications to spend; None is returned if that does not suffice.
+        ``pairs`` are the `Cone.core_pairs` of orthonormal U (d1, q) and V (d2, q), ``sizes`` (m,) the norms of the
+        whitened sensing matrices, and ``sides`` the `Cone.derivative`, if known. None stands for maps that need more
+        multiplications than ``work``.
         """
         m, blocks = whitened.size, len(U) * U.shape[1] ** 4 + len(pairs) ** 3
         if sides is None and len(pairs) <= MAX_CORES and blocks <= max(work, MAX_GRAM_WORK):
@@ -88,18 +82,10 @@ class CoreMap:
 
 
 def core_columns(whitened: Measurement, U: Array, V: Array, pairs: Pairs, sides: Array | None = None) -> Array:
-    """Return the matrix of ``S ↦ B(U S V*)`` on the basis `core_basis`, of shape (m, n).
+    """Return the matrix of ``S ↦ B(U S V*)`` on the basis `core_basis`, of shape (m, n), for U (d1, q) and V (d2, q).
 
-    Parameters
-    ----------
-    whitened : Measurement
-        The map B.
-    U, V : ndarray, shapes (d1, q) and (d2, q)
-        Orthonormal columns.
-    pairs : list of tuple of int
-        The positions (i, j), i ≤ j, at which cores may differ from zero.
-    sides : ndarray, optional
-        `flatmin.cones.Cone.derivative` of B at (U, V).
+    Cores may differ from zero at the positions ``pairs``, (i, j) with i ≤ j; ``sides`` is the `Cone.derivative`, if
+    known.
     """
     q = U.shape[1]
     columns = np.empty((whitened.size, len(pairs)), order="F")
@@ -137,26 +123,11 @@ def core_basis(q: int, pairs: Pairs, dtype: Any) -> Array:
 
 
 def core_gram(entries: Entries, U: Array, V: Array, pairs: Pairs) -> tuple[Array, float]:
-    """Return the Gram matrix of ``S ↦ B(U S Vᵀ)`` on a basis of symmetric cores, and a bound on its error.
+    """Return the Gram matrix (n, n) of ``S ↦ B(U S Vᵀ)`` on the symmetric cores of n pairs, and a bound on its error.
 
-    Cells in a row share a row u of U, so their part of ``Σ w² (u_i v_j)(u_k v_l)`` is ``u_i u_k`` times an entry of
-    the block ``Σ w² v vᵀ`` of that row: q⁴ numbers a row, however many cells it has.
-
-    Parameters
-    ----------
-    entries : Entries
-        The map B.
-    U, V : ndarray, shapes (d1, q) and (d2, q)
-        Real.
-    pairs : list of tuple of int
-        Positions i ≤ j at which cores may differ from zero: the basis has a core for each.
-
-    Returns
-    -------
-    gram : ndarray, shape (n, n)
-        For n pairs.
-    error : float
-        A bound on the norm of its rounding error, and on that of a Cholesky factorization.
+    Cells in a row share a row u of the real U (d1, q), so their part of ``Σ w² (u_i v_j)(u_k v_l)`` is ``u_i u_k``
+    times an entry of the block ``Σ w² v vᵀ`` of that row: q⁴ numbers a row for any number of cells. The error bounds
+    the norm of the rounding errors of the matrix and of its Cholesky factorization.
 
     Examples
     --------
@@ -179,3 +150,24 @@ def core_gram(entries: Entries, U: Array, V: Array, pairs: Pairs) -> tuple[Array
     gram /= np.outer(lengths, lengths)
     total = float(np.einsum("iijj->", products))
     return gram, 1.1 * EPS * (entries.size + d1 + 2 * n + 30) * total
+
+
+def nearest_core(Z: Triplets, U: Array, V: Array) -> Array:
+    """Return the Hermitian part of ``U* Z V``."""
+    left, s, right = Z
+    core = (U.conj().T @ left * s) @ (right.conj().T @ V)
+    return np.asarray((core + core.conj().T) / 2)
+
+
+def remainder(Z: Triplets, U: Array, V: Array, core: Array | None = None) -> Array:
+    """Return a small matrix with the singular values of Z outside the tangent space, or of ``Z − U core V*``."""
+    left, s, right = Z
+    if core is None:
+        return triangle_of_product((left - U @ (U.conj().T @ left)) * s, right - V @ (V.conj().T @ right))
+    return triangle_of_product(np.hstack([left * s, -U @ core]), np.hstack([right, V]))
+
+
+def triangle_of_product(P: Array, Q: Array) -> Array:
+    """Return a small matrix with the singular values of ``P Q*``, without cancellation."""
+    TP, TQ = (np.asarray(np.linalg.qr(F, mode="r")) for F in (P, Q))
+    return np.asarray(TP @ TQ.conj().T)

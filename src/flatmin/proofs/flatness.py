@@ -17,10 +17,9 @@ class Flatness:
 
     Attributes
     ----------
-    hessian_trace : float
-        Trace of the Hessian of the loss.
-    gauss_newton_trace : float
-        Trace of its Gauss-Newton part; the same if X is linear in each single weight, as for ``X = L Rᵀ``.
+    hessian_trace, gauss_newton_trace : float
+        Traces of the Hessian of the loss and of its Gauss-Newton part; the same if X is linear in each single weight,
+        as for ``X = L Rᵀ``.
     scaled_trace : float
         The trace whose minimisers are flat: for ``X = L Rᵀ`` the L block over d1 plus the R block over d2, for other
         models the Gauss-Newton trace.
@@ -57,17 +56,7 @@ def flatness(problem: Problem, factors: Any) -> Flatness:
     problem : Problem
         The model and its data.
     factors : tuple of ndarray
-        The weights, for a product (L, R) of shapes (d1, k) and (d2, k).
-
-    Returns
-    -------
-    Flatness
-        Traces, the minimum over the fibre, balance, norm excess, condition number and loss.
-
-    Raises
-    ------
-    InputError
-        If the factors do not fit the problem.
+        The weights, for a product (L, R) of shapes (d1, k) and (d2, k); `InputError` is raised if they do not fit.
 
     Examples
     --------

@@ -28,21 +28,10 @@ MARGIN_STREAM = 1 << 20
 def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0, randomized: bool = True) -> tuple[float, str]:
     """Return a lower bound on the eigenvalues of a Hermitian W on the complement of U, and the kind of its proof.
 
-    Lanczos estimates the smallest one. If the matrix can be formed, a Cholesky factorization proves a little less, with
-    its rounding errors subtracted. Random starts bound it for larger matrices, except with probability `FAILURE`.
-
-    Parameters
-    ----------
-    W : ndarray or operator with ``@``, shape (d, d)
-        A Hermitian matrix with ``W U = 0``.
-    U : ndarray, shape (d, k)
-        Orthonormal columns.
-    seen : Metric
-        The projector on seen directions, as the power 0 of a metric; W vanishes on the others.
-    seed : int
-        Seed of the Lanczos iteration and of the random starts.
-    randomized : bool
-        Whether to accept a bound that fails with a small probability.
+    W (d, d) vanishes on the orthonormal columns of U (d, k) and on unseen directions; ``seen`` is the projector on the
+    others, as the power 0 of a metric. Lanczos estimates the smallest eigenvalue. If the matrix can be formed, a
+    Cholesky factorization proves a little less, with its rounding errors subtracted. Random starts, accepted if
+    ``randomized``, bound it for larger matrices, except with probability `FAILURE`.
     """
     if len(U) > LARGEST_FORMED:
         margin, kind = _likely_margin(W, U, seen, seed)

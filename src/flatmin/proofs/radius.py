@@ -1,46 +1,44 @@
 """Certified error radii: bounds on the distance of any other matrix that fits as well and is as flat."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.linalg.metric import Metric
 
-__all__ = ["Stability", "distance_to_cores", "gain_bound"]
+__all__ = ["Stability", "Uniqueness", "distance_to_cores", "gain_bound"]
 
 
 @dataclass(frozen=True)
 class Stability:
     """Constants of the bound on the distance of other matrices of the model, in whitened coordinates.
 
-    Let Z be the solution, λ the dual vector, ``Y = B*(λ)``, and U1, V1 its q leading singular vectors. Every matrix Z'
-    of the model with ``‖B(Z') − b‖ ≤ noise`` and ``‖Z'‖_* ≤ (1 + excess) ‖Z‖_*`` has
-    ``‖Z'‖_* − ⟨Y, Z'⟩ ≤ ε' = gap + excess · size + dual_size · noise``, which confines it to the neighbourhood of the
-    tangent space of U1, V1 (linearly in ε') or of the symmetric cores ``U1 S V1*`` (like its square root). Where the
-    measurements tell the elements of that space apart, Z' is near Z. Proofs: docs/theory/uniqueness.md.
+    Let Z be the solution, λ the dual vector, ``Y = B*(λ)``, and U1, V1 its q leading singular vectors. The duality
+    defect of another matrix Z' confines it to the neighbourhood of the tangent space of U1, V1 or of the symmetric
+    cores ``U1 S V1*``. If B is injective on that space, Z' is near Z. Proofs: docs/theory/uniqueness.md.
 
     Attributes
     ----------
     space : str
         "tangent" or "core".
+    injectivity : float
+        Smallest singular value of B on the space.
+    misfit : float
+        ``‖B(Z) − b‖``.
     semidefinite : bool
         Whether the model makes positive semidefinite matrices only.
     gap : float
-        ``‖Z‖_* − ⟨λ, b⟩`` plus the coupling of the computed singular vectors with the rest, at least a rounding error.
-        It is negative if the misfit of Z exceeds its gap.
+        ``‖Z‖_* − ⟨λ, b⟩`` plus a bound on the error of the computed singular vectors. It is negative if the misfit of Z
+        exceeds its gap.
     size : float
         ``‖Z‖_*``.
     margin, inner : float
         ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
-    injectivity : float
-        Smallest singular value of B on the space.
     gain : float
         A bound on ``‖B(Z)‖ / ‖Z‖_*``.
     dual_size, growth : float
         Norm of the dual vector; growth of the trace with the noise in models whose data determine the trace.
-    misfit : float
-        ``‖B(Z) − b‖``.
     outside : float
         Nuclear norm of the part of Z outside the space.
     unwhiten : float
@@ -48,28 +46,23 @@ class Stability:
     """
 
     space: str
-    semidefinite: bool
-    gap: float
-    size: float
-    margin: float
-    inner: float
     injectivity: float
-    gain: float
-    dual_size: float
-    growth: float
     misfit: float
-    outside: float
-    unwhiten: float
+    semidefinite: bool = False
+    gap: float = 0.0
+    size: float = 0.0
+    margin: float = 1.0
+    inner: float = 1.0
+    gain: float = 0.0
+    dual_size: float = 0.0
+    growth: float = 0.0
+    outside: float = 0.0
+    unwhiten: float = 1.0
 
     def radius(self, noise: float = 0.0, excess: float = 0.0) -> float:
-        """Return a bound on ``‖X' − X‖_F`` for every other matrix X' of the model.
+        """Return a bound on ``‖X' − X‖_F`` for every X' of the model with ``‖A(X') − b‖ ≤ noise``.
 
-        Parameters
-        ----------
-        noise : float
-            X' fits the data up to ``‖A(X') − b‖ ≤ noise``.
-        excess : float
-            X' is at most this much less flat, relatively.
+        X' is at most ``excess`` less flat than X, relatively.
         """
         largest = (1 + excess) * self.size + self.growth * (noise + self.misfit)  # bounds ‖Z'‖_*, and so its rounding
         rounding = abs(self.gap) * (largest / self.size - 1) if self.size else 0.0
@@ -82,22 +75,41 @@ class Stability:
         within = (noise + self.misfit + self.gain * apart) / self.injectivity
         return float(self.unwhiten * np.hypot(within, apart))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the constants by name."""
-        return asdict(self)
+
+@dataclass(frozen=True, eq=False)
+class Uniqueness:
+    """The verdict on other flat minima.
+
+    Attributes
+    ----------
+    unique : bool or None
+        True: any other lies within a relative distance of 1e-2. False: ``alternative`` is another one. None:
+        undecided.
+    q, margin : int and float
+        Number of singular values of the dual matrix at one, and one minus the next singular value.
+    injectivity : float or None
+        Smallest over largest singular value of the map on Hermitian q×q cores; None if the map is too large.
+    alternative : tuple of ndarray or None
+        Another flat minimum in whitened coordinates, as a pair of factors, if one is known.
+    stability, radius : Stability or None, float or None
+        The constants that bound the distance of others, and that bound in the Frobenius norm of X. None if the
+        measurements do not distinguish them.
+    """
+
+    unique: bool | None
+    q: int
+    injectivity: float | None
+    margin: float
+    alternative: tuple[Array, Array] | None = None
+    stability: Stability | None = None
+    radius: float | None = None
 
 
 def distance_to_cores(defect: float, size: float, margin: float, inner: float, semidefinite: bool) -> float:
     """Return a bound on the nuclear distance of any Z' from the cores ``U1 S V1*``, S Hermitian.
 
-    Parameters
-    ----------
-    defect, size : float
-        Bounds on the duality defect ``‖Z'‖_* − ⟨Y, Z'⟩`` and on ``‖Z'‖_*``.
-    margin, inner : float
-        ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
-    semidefinite : bool
-        Whether Z' is positive semidefinite.
+    ``defect`` and ``size`` bound the duality defect ``‖Z'‖_* − ⟨Y, Z'⟩`` and ``‖Z'‖_*``; ``margin`` and ``inner`` are
+    ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
     """
     if semidefinite:
         return float(2 * np.sqrt(defect * size / margin))
@@ -107,19 +119,8 @@ def distance_to_cores(defect: float, size: float, margin: float, inner: float, s
 def gain_bound(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:
     """Return a bound on ``‖B(Z)‖ / ‖Z‖_*`` for ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, from the metric alone.
 
-    For a unit matrix u v* it is the root of ``u* (Σ B_i B_i*) u`` at most, and ``Σ A_i A_i*`` is m d2 (Hermitian
-    models: m) times the square of the metric.
-
-    Parameters
-    ----------
-    size : int
-        The number of measurements m.
-    plain : tuple of Metric
-        The metric of the measurements.
-    metric : tuple of Metric
-        The metric (D1, D2) by which they were whitened, a function of the plain one.
-    hermitian : bool
-        Whether the metric is that of a Hermitian model.
+    The metric (D1, D2) is a function of the ``plain`` one, and ``Σ A_i A_i*`` is m d2 (Hermitian models: m) times the
+    square of the latter.
     """
     bounds = []
     for this, other in ((0, 1), (1, 0)):

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.cones import Cone
 from flatmin.linalg.factorizations import smallest_singular_value
 from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.subspaces import EPS
-from flatmin.measurements import Measurement
-from flatmin.proofs.cores import MAX_CORES, CoreMap, core_basis
-from flatmin.proofs.radius import Stability, distance_to_cores
+from flatmin.proofs.cores import MAX_CORES, CoreMap, core_basis, nearest_core, remainder, triangle_of_product
+from flatmin.proofs.radius import Stability, Uniqueness, distance_to_cores
+from flatmin.proofs.whitening import WhitenedSolution
 
-__all__ = ["NEAR", "SAFETY", "Uniqueness", "UniquenessConditions", "uniqueness"]
+__all__ = ["NEAR", "SAFETY", "UniquenessConditions", "uniqueness"]
 
 #: Factor by which margin and injectivity must exceed the numerical noise.
 SAFETY = 1e3
@@ -31,109 +30,51 @@ MAX_HOPELESS_WORK = 1e8
 
 @dataclass(frozen=True, eq=False)
 class UniquenessConditions:
-    """A solution in whitened coordinates and a dual matrix that proves it flattest, from which uniqueness follows.
+    """A whitened solution and a dual matrix that proves it flattest, from which uniqueness follows.
 
     Attributes
     ----------
-    cone : Cone
-        The matrices that the model can make.
-    whitened : Measurement
-        The map B on ``Z = D1 X D2``.
-    Z : tuple of ndarray
-        Decomposition ``U, s, V`` of the solution.
+    point : WhitenedSolution
+        The solution Z.
     spectrum : TopSpectrum
-        Of the dual matrix, scaled to norm at most one.
+        Of the dual matrix Y, scaled to norm at most one.
     dual : ndarray, shape (m,)
-        The dual vector of that matrix, or of the identity minus that matrix.
+        The dual vector of Y, or of I − Y.
     gap : float
         Bound on ``‖Z'‖_* − ⟨Y, Z'⟩`` of other flat minima Z', relative to ``‖Z‖_*``.
-    sizes : ndarray, shape (m,)
-        Norms of the whitened sensing matrices, which make the rows of the core map comparable.
-    blind : tuple of ndarray
-        Orthonormal bases of the unseen directions on either side; matrices vanish there.
     misfit : float
         Bound on the distance of the measurements of other flat minima from those of Z.
-    gain, unwhiten, growth : float
+    growth : float
         See `flatmin.proofs.radius.Stability`.
-    size : float
-        The Frobenius norm of X.
     """
 
-    cone: Cone
-    whitened: Measurement
-    Z: tuple[Array, Array, Array]
+    point: WhitenedSolution
     spectrum: TopSpectrum
     dual: Array
     gap: float
-    sizes: Array
-    blind: tuple[Array, Array]
     misfit: float
-    gain: float
-    unwhiten: float
-    size: float
     growth: float = 0.0
-
-    @property
-    def norm(self) -> float:
-        """``‖Z‖_*``."""
-        return float(self.Z[1].sum())
 
     def margin(self, q: int) -> float:
         """Return the margin ``1 − σ_{q+1}`` of the dual matrix."""
-        return max(0.0, 1 - self.spectrum.below(q)) if q < min(self.whitened.shape) else 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class Uniqueness:
-    """The verdict on other flat minima.
-
-    Attributes
-    ----------
-    unique : bool or None
-        True: any other lies within a relative distance of 1e-2. False: ``alternative`` is another one. None:
-        undecided.
-    q : int
-        Number of singular values of the dual matrix at one.
-    injectivity : float or None
-        Smallest over largest singular value of the map on Hermitian q×q cores; None if the map is too large.
-    margin : float
-        One minus the next singular value of the dual matrix.
-    alternative : tuple of ndarray or None
-        Another flat minimum in whitened coordinates, as a pair of factors, if one is known.
-    stability : Stability or None
-        The constants that bound the distance of others; None if the measurements do not tell them apart.
-    radius : float or None
-        A bound on that distance in the Frobenius norm of X.
-    """
-
-    unique: bool | None
-    q: int
-    injectivity: float | None
-    margin: float
-    alternative: tuple[Array, Array] | None = None
-    stability: Stability | None = None
-    radius: float | None = None
+        return max(0.0, 1 - self.spectrum.below(q)) if q < min(self.point.whitened.shape) else 1.0
 
 
 def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
     """Decide whether ``Z = U s V*`` is the only flat minimum, given the spectrum of a nearly optimal dual matrix.
 
-    Every flat minimum is ``U1 S V1*`` with S Hermitian positive semidefinite, where U1 and V1 are the singular vectors
-    of an optimal dual matrix whose singular value is one. So Z is unique if ``S ↦ B(U1 S V1*)`` is injective on
-    such matrices. A dual matrix with a relative gap g confines every flat minimum to a distance of
-    ``√(2 g (2/δ + 2/(1 + σ))) ‖Z‖_*`` from such a matrix, with δ the margin and σ the q-th singular value (positive
-    semidefinite ones: ``2 √(g/δ) ‖Z‖_*``). The verdict is True only if margin and injectivity are clearly above
-    rounding and the certified radius, which follows from them, is a small part of Z. If the map is not injective and S
-    stays semidefinite along a null direction, another flat minimum is returned.
-
-    The bounds hold for every q. If singular values are close to one without reaching it, the margin is small; then
-    they are counted among the q ones if that gives a smaller radius.
+    Every flat minimum is ``U1 S V1*`` with S Hermitian positive semidefinite, where U1 and V1 are the q singular
+    vectors of an optimal dual matrix whose singular value is one. Z is unique if ``S ↦ B(U1 S V1*)`` is injective. A
+    gap allows a distance from these matrices (docs/theory/uniqueness.md). The verdict is True only if margin and
+    injectivity are clearly above rounding and the certified radius is a small part of Z. If the map is not injective
+    and S stays semidefinite along a null direction, another flat minimum is returned. Values near one may be counted
+    among the q ones, which widens a small margin.
     """
-    whitened, spectrum, gap = conditions.whitened, conditions.spectrum, conditions.gap
+    point, spectrum, gap = conditions.point, conditions.spectrum, conditions.gap
     # A gap allows components of Z outside the cores, of about its root; q may be any number.
-    rank = int(np.count_nonzero(conditions.Z[1] > np.sqrt(max(abs(gap), EPS)) * conditions.norm))
+    rank = int(np.count_nonzero(point.Z[1] > np.sqrt(max(abs(gap), EPS)) * point.norm))
     leading = spectrum.values[:rank]
-    noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), 10 * EPS * sum(whitened.shape))
+    noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), 10 * EPS * sum(point.whitened.shape))
     q = max(rank, int(np.count_nonzero(spectrum.values > 1 - SAFETY * noise)))
     if q == 0:
         return Uniqueness(True if conditions.misfit == 0 else None, 0, 1.0, conditions.margin(0))
@@ -147,11 +88,11 @@ def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
 
 def _with_cores(conditions: UniquenessConditions, q: int, noise: float) -> Uniqueness:
     """Return the verdict from the cores of the q leading singular vectors."""
-    spectrum, cone, margin = conditions.spectrum, conditions.cone, conditions.margin(q)
-    U, V, whitened = spectrum.U[:, :q], spectrum.V[:, :q], conditions.whitened
-    sides = cone.derivative(whitened, U, V, (conditions.blind[0].shape[1], conditions.blind[1].shape[1]))
+    point, spectrum, margin = conditions.point, conditions.spectrum, conditions.margin(q)
+    U, V, whitened, cone = spectrum.U[:, :q], spectrum.V[:, :q], point.whitened, point.cone
+    sides = cone.derivative(whitened, U, V, (point.blind[0].shape[1], point.blind[1].shape[1]))
     work = MAX_WORK if sides is not None or _may_be_near(conditions, margin, q) else MAX_HOPELESS_WORK
-    cores = CoreMap.from_map(whitened, U, V, cone.core_pairs(U, V), conditions.sizes, sides, work)
+    cores = CoreMap.from_map(whitened, U, V, cone.core_pairs(U, V), point.sizes, sides, work)
     if cores is None:
         return Uniqueness(None, q, None, margin)
     triangle = cores.triangle
@@ -162,12 +103,12 @@ def _with_cores(conditions: UniquenessConditions, q: int, noise: float) -> Uniqu
     clear = injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise
     if injectivity < threshold and triangle.shape[1] <= MAX_CORES:
         basis = core_basis(q, cone.core_pairs(U, V), U.dtype)
-        other = _second_solution(conditions, U, V, _null_space(triangle, threshold, basis))
+        other = _second_solution(point, U, V, _null_space(triangle, threshold, basis))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
     stability = _stability(conditions, U, V, sides, cores, margin)
     radius = None if stability is None else stability.radius()
-    near = radius is not None and radius <= NEAR * conditions.size
+    near = radius is not None and radius <= NEAR * point.size
     return Uniqueness((clear and near) or None, q, injectivity, margin, None, stability, radius)
 
 
@@ -175,55 +116,45 @@ def _may_be_near(conditions: UniquenessConditions, margin: float, q: int) -> boo
     """Return whether the radius could be small if the map on cores were an isometry."""
     if margin <= 0:
         return False
-    defect = conditions.norm * max(conditions.gap, 10 * EPS * sum(conditions.whitened.shape))
+    point = conditions.point
+    defect = point.norm * max(conditions.gap, 10 * EPS * sum(point.whitened.shape))
     inner = max(0.0, float(conditions.spectrum.values[q - 1]))
-    apart = distance_to_cores(defect, conditions.norm, margin, inner, conditions.cone.is_semidefinite)
-    return conditions.unwhiten * apart <= NEAR * conditions.size
+    apart = distance_to_cores(defect, point.norm, margin, inner, point.cone.is_semidefinite)
+    return point.unwhiten * apart <= NEAR * point.size
 
 
 def _stability(
     conditions: UniquenessConditions, U: Array, V: Array, sides: Array | None, cores: CoreMap, margin: float
 ) -> Stability | None:
     """Return the constants of the certified radius: on the tangent space if B is injective there, else on cores."""
-    cone, q = conditions.cone, U.shape[1]
     if margin <= 0:
         return None
-    left, s, right = conditions.Z
-    inner = (U.conj().T @ left * s) @ (right.conj().T @ V)
-    space, injectivity = "tangent", 0.0
+    point, cone, q = conditions.point, conditions.point.cone, U.shape[1]
+    space, injectivity, core = "tangent", 0.0, None
     if sides is not None:
-        injectivity = smallest_singular_value(cone.tangent_columns(sides, U, V, conditions.blind))
-    if injectivity > 0:
-        beyond = (left - U @ (U.conj().T @ left)) * s, right - V @ (V.conj().T @ right)
-    else:
+        injectivity = smallest_singular_value(cone.tangent_columns(sides, U, V, point.blind))
+    if injectivity == 0:
         space, injectivity = "core", cores.injectivity
         allowed = np.abs(core_basis(q, cone.core_pairs(U, V), U.dtype)).sum(axis=0) > 0
-        inner = np.where(allowed, (inner + inner.conj().T) / 2, 0)
-        beyond = np.hstack([left * s, -U @ inner]), np.hstack([right, V])
+        core = np.where(allowed, nearest_core(point.Z, U, V), 0)
     if injectivity == 0:
         return None
-    rounding = 10 * EPS * sum(conditions.whitened.shape)
+    rounding = 10 * EPS * sum(point.whitened.shape)
     return Stability(
         space=space,
         semidefinite=cone.is_semidefinite,
-        gap=conditions.norm * (max(conditions.gap, rounding) + 2 * conditions.spectrum.slack),
-        size=conditions.norm,
+        gap=point.norm * (max(conditions.gap, rounding) + 2 * conditions.spectrum.slack),
+        size=point.norm,
         margin=margin,
         inner=max(0.0, float(conditions.spectrum.values[q - 1])),
         injectivity=injectivity,
-        gain=conditions.gain,
+        gain=point.gain,
         dual_size=float(np.linalg.norm(conditions.dual)),
         growth=conditions.growth,
         misfit=conditions.misfit,
-        outside=float(np.linalg.svd(_triangle(*beyond), compute_uv=False).sum()),
-        unwhiten=conditions.unwhiten,
+        outside=float(np.linalg.svd(remainder(point.Z, U, V, core), compute_uv=False).sum()),
+        unwhiten=point.unwhiten,
     )
-
-
-def _triangle(P: Array, Q: Array) -> Array:
-    """Return a small matrix with the singular values of ``P Q*``."""
-    TP, TQ = (np.asarray(np.linalg.qr(F, mode="r")) for F in (P, Q))
-    return np.asarray(TP @ TQ.conj().T)
 
 
 def _null_space(triangle: Array, threshold: float, basis: Array) -> Array:
@@ -233,15 +164,10 @@ def _null_space(triangle: Array, threshold: float, basis: Array) -> Array:
     return np.asarray(np.tensordot(directions[values <= threshold * values[0]], basis, 1))
 
 
-def _second_solution(conditions: UniquenessConditions, U: Array, V: Array, null: Array) -> tuple[Array, Array] | None:
-    """Return the solution moved along the null space, if it stays as flat and has the same measurements to rounding.
-
-    The first direction raises the zero eigenvalues of the core; the second is any null direction.
-    """
-    whitened, Z, norm = conditions.whitened, conditions.Z, conditions.norm
-    core = (U.conj().T @ Z[0] * Z[1]) @ (Z[2].conj().T @ V)
-    core = (core + core.conj().T) / 2
-    w, Q = np.linalg.eigh(core)
+def _second_solution(point: WhitenedSolution, U: Array, V: Array, null: Array) -> tuple[Array, Array] | None:
+    """Return the solution moved along the null space, if it stays as flat and has the same measurements to rounding."""
+    whitened, Z, norm = point.whitened, point.Z, point.norm
+    w, Q = np.linalg.eigh(nearest_core(Z, U, V))
     zero = Q[:, w <= 1e-9 * w[-1]]
     lift = np.einsum("nij,ij->n", null, (zero @ zero.conj().T).conj()).real
     data = whitened.forward_factors(Z[0] * Z[1], Z[2])
@@ -253,7 +179,7 @@ def _second_solution(conditions: UniquenessConditions, U: Array, V: Array, null:
             for step in w[-1] / scale * 0.5 ** np.arange(10):
                 left = np.hstack([Z[0] * Z[1], U @ (sign * step * direction)])
                 right = np.hstack([Z[2], V])
-                moved = np.linalg.svd(_triangle(left, right), compute_uv=False)
+                moved = np.linalg.svd(triangle_of_product(left, right), compute_uv=False)
                 misfit = float(np.linalg.norm(whitened.forward_factors(left, right) - data))
                 if moved.sum() <= norm * (1 + AS_GOOD) and misfit <= AS_GOOD * float(np.linalg.norm(data)):
                     return left, right

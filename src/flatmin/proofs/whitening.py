@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.cones import Cone
 from flatmin.linalg.metric import Metric
-from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Fit
 from flatmin.proofs.radius import gain_bound
-from flatmin.proofs.uniqueness import UniquenessConditions
 
 __all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "whiten"]
 
@@ -35,10 +34,7 @@ def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tu
 
 
 def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Metric, Metric]) -> Array:
-    """Return the Frobenius norms of the whitened sensing matrices, approximately if they are of similar size.
-
-    Residuals divided by them are comparable: a measurement of tiny scale can carry half of the matrix.
-    """
+    """Return the Frobenius norms of the whitened sensing matrices, approximately if they are of similar size."""
     plain = problem.measurement.norms()
     largest = plain.max(initial=0.0)
     smallest = plain.min(where=plain > 0, initial=np.inf)
@@ -52,24 +48,10 @@ def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Met
 
 @dataclass(frozen=True, eq=False)
 class WhitenedSolution:
-    """A solution in whitened coordinates and its residual.
+    """A solution ``Z = D1^p X D2^p``, decomposed into ``U, s, V``, for the map ``B(Z) = A(D1^-p Z D2^-p)``.
 
-    Attributes
-    ----------
-    problem : Problem
-        The model and its data.
-    metric_power : float
-        p in ``Z = D1^p X D2^p``.
-    whitened : Measurement
-        The map ``B(Z) = A(D1^-p Z D2^-p)``.
-    metric : tuple of Metric
-        D1^p and D2^p.
-    Z : tuple of ndarray
-        Decomposition ``U, s, V`` of the solution.
-    residual : ndarray, shape (m,)
-        ``A(X) − b``.
-    sizes : ndarray, shape (m,)
-        `measurement_sizes`.
+    The metric holds D1^p and D2^p, and p is ``metric_power``. The residual (m,) is ``A(X) − b``; for ``sizes`` see
+    `measurement_sizes`.
     """
 
     problem: Problem
@@ -90,6 +72,27 @@ class WhitenedSolution:
         return cls(problem, metric_power, whitened, metric, Z, problem.residual(factors), sizes)
 
     @property
+    def cone(self) -> Cone:
+        """The matrices that the model can make."""
+        return self.problem.parametrization.cone
+
+    @property
+    def blind(self) -> tuple[Array, Array]:
+        """Orthonormal bases of the directions on either side in which the metric vanishes."""
+        return self.metric[0].blind, self.metric[1].blind
+
+    @property
+    def gain(self) -> float:
+        """A bound on ``‖B(Z)‖ / ‖Z‖_*``."""
+        m, plain = self.problem.measurement.size, self.problem.metric
+        return gain_bound(m, plain, self.metric, self.cone.is_hermitian)
+
+    @property
+    def unwhiten(self) -> float:
+        """``‖D1^-p‖ ‖D2^-p‖``."""
+        return float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric]))
+
+    @property
     def norm(self) -> float:
         """``‖Z‖_*``."""
         return float(self.Z[1].sum())
@@ -105,31 +108,10 @@ class WhitenedSolution:
         """Return how well the solution fits its data, given a dual vector."""
         return Fit.from_residual(self.problem.data, self.residual, self.sizes, float(np.linalg.norm(self.Z[1])), dual)
 
-    def conditions(
-        self, spectrum: TopSpectrum, dual: Array, gap: float, misfit: float, growth: float = 0.0
-    ) -> UniquenessConditions:
-        """Return what uniqueness follows from; the arguments are fields of `UniquenessConditions`."""
-        problem, cone = self.problem, self.problem.parametrization.cone
-        return UniquenessConditions(
-            cone=cone,
-            whitened=self.whitened,
-            Z=self.Z,
-            spectrum=spectrum,
-            dual=dual,
-            gap=gap,
-            sizes=self.sizes,
-            blind=(self.metric[0].blind, self.metric[1].blind),
-            misfit=misfit,
-            gain=gain_bound(problem.measurement.size, problem.metric, self.metric, cone.is_hermitian),
-            unwhiten=float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric])),
-            size=self.size,
-            growth=growth,
-        )
-
     def flattest(self, pair: tuple[Array, Array] | None) -> Factors | None:
         """Return the flattest factors of the matrix with ``Z = P Q*``; None for None."""
         model = self.problem.parametrization
-        return None if pair is None else model.flattest(*model.cone.decompose(*pair), self.metric)
+        return None if pair is None else model.flattest(*self.cone.decompose(*pair), self.metric)
 
     @property
     def is_blind(self) -> bool:
@@ -140,7 +122,7 @@ class WhitenedSolution:
         measurement, metric = self.problem.measurement, self.metric
         if all(D.is_diagonal for D in metric):  # sums of squares, exactly zero where nothing is seen
             return False
-        blind = metric[0].blind, metric[1].blind
+        blind = self.blind
         sides = [measurement.products(blind[1])] if blind[1].shape[1] else []
         if blind[0].shape[1] and metric[0] is not metric[1]:
             nothing = np.zeros((measurement.shape[1], blind[0].shape[1]))

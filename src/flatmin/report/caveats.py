@@ -124,10 +124,12 @@ def _count(matrix: str, free: int, n_measurements: int, terms: Vocabulary, uniqu
         usually = (
             ""
             if terms.splits
-            else f" With a few measurements for each, spread well over the matrix, {fit} usually recover the truth; no "
+            else f" With a few for each, spread well over the matrix, {fit} usually recover the truth, but no "
             "certificate can promise it."
         )
-        return [f"{matrix}, and there are {known}: {number(n_measurements / free, 2)} for each.{usually}"]
+        return [
+            f"{matrix}, and there are {known}: {number(n_measurements / free, 2)} for each degree of freedom.{usually}"
+        ]
     if terms.determined and unique:
         return []
     if terms.splits:

@@ -61,8 +61,8 @@ def proof(
 def _fit(c: Certificate, n_measurements: int) -> Statement:
     given = "one given" if n_measurements == 1 else f"{n_measurements} given ones"
     misfit = (
-        f"Its measurements and the {given} differ by a relative residual of {number(c.relative_residual)}, or "
-        f"{number(c.whitened_residual)} of the matrix if each measurement is divided by its own size"
+        f"Its measurements and the {given} differ by a relative residual of {number(c.relative_residual)}. If each "
+        f"measurement is divided by its own size, the residual is {number(c.whitened_residual)} relative to the matrix"
     )
     if c.objective == "penalised":
         text = f"{misfit}. With alpha > 0 the fit need not be exact, which allows for noise."

@@ -118,11 +118,11 @@ def _remarks(c: Certificate, terms: Vocabulary, relative: list[float]) -> list[s
         out.append("For data with noise in every cell no radius is known here.")
     if c.stability is not None and c.stability.space == "core":
         out.append(
-            f"It grows like the square root of the {cause}, so even rounding errors matter. With few measurements or "
-            "in large problems no bound is known that grows in proportion."
+            f"The radius grows like the square root of the {cause}, so even rounding errors matter. With few "
+            "measurements or in large problems no bound is known that grows in proportion."
         )
     elif c.stability is not None:
-        out.append(f"It grows in proportion to the {cause}.")
+        out.append(f"The radius grows in proportion to the {cause}.")
     if any(share >= 1 for share in relative):
         out.append("A radius of ‖X‖ or more rules out little: even the zero matrix lies within it.")
     return out

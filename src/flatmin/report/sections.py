@@ -98,7 +98,7 @@ def _others(solved: SolvedProblem) -> list[Fact]:
         meaning = f"margin {words.number(c.margin, 2)}{kind}"
     facts = [Fact(name, words.unique_word(c.unique), meaning)]
     if c.radius is not None and solved.size > 0:
-        within = "no other is farther off, relatively"
+        within = "no other is farther away, relatively"
         facts.append(Fact("Certified radius", words.number(c.radius / solved.size, 2), within))
     return facts
 

@@ -26,19 +26,9 @@ _DENSE, _SPARSE = (f"check_sample_weight_equivalence_on_{kind}_data" for kind in
 
 
 def expected_failed_checks(estimator: Any) -> dict[str, str]:
-    """Return the names of scikit-learn's checks that an estimator must fail, each with its reason.
+    """Return the names of scikit-learn's checks that an estimator of flatmin must fail, each with its reason.
 
-    For ``sklearn.utils.estimator_checks.parametrize_with_checks`` and ``check_estimator``.
-
-    Parameters
-    ----------
-    estimator : estimator
-        An estimator of flatmin.
-
-    Returns
-    -------
-    dict of str to str
-        Empty for estimators that pass all of them.
+    For ``sklearn.utils.estimator_checks.parametrize_with_checks`` and ``check_estimator``. Empty if it passes all.
 
     Examples
     --------

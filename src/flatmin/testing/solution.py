@@ -18,8 +18,8 @@ __all__ = ["check_solution"]
 def check_solution(solution: Solution, problem: Problem | None = None) -> None:
     """Check that a solution does not contradict itself and, given its problem, recompute its certificate.
 
-    Given the problem, value, residual and lower bound are computed again with plain dense NumPy from the measurement
-    map, the data, the factors and the dual vector alone, as a stranger would who has only the saved file.
+    Value, residual and lower bound are computed again with plain dense NumPy from the problem, the factors and the dual
+    vector alone.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def _check_consistency(solution: Solution) -> None:
 
 
 def _check_chance(solution: Solution) -> None:
-    """Check that bounds that hold but for a chance say how large it is, and others claim none."""
+    """Check that probabilistic bounds state how likely they fail, and that other bounds state nothing."""
     proof = solution.certificate
     likely, chance = "probabilistic" in (proof.bound_kind, proof.margin_kind), proof.failure_probability
     stated = chance is not None and 0 < chance <= LARGEST_CHANCE

@@ -23,7 +23,7 @@ from flatmin.lab.pages.findings import Finding
 from flatmin.lab.recipe import RECIPES
 from tests.cli.commands.test_sweep import CLI, SMALL, entries
 from tests.lab.experiments import recipe_of
-from tests.lab.pages.test_page import check
+from tests.lab.findings import check
 
 #: Two cells of Figure 3.
 SMALLEST = [{"panel": ["sensing"], "method": ["flat"], "d": [6], "rank": [2], "m": [30, 40]}]

@@ -144,8 +144,8 @@ def test_boundaries_are_those_of_the_fit_and_beyond_what_was_tried_there_is_an_a
     axes = painted(display)
     line = display.lines[0]
     # Success sets in at m = 40, 80, 160: at the lower end, in the middle, beyond the upper end.
-    assert [line.boundaries[d].inside for d in DIMENSIONS] == [False, True, False]
-    found = line.boundaries[20]
+    assert [line.points[d].inside for d in DIMENSIONS] == [False, True, False]
+    found = line.points[20]
     assert bars(axes)[0].tolist() == [[20.0, pytest.approx(found.low), pytest.approx(found.high)]]
     arrows = {(a.get_marker(), *a.get_xydata()[0]) for a in axes.lines if a.get_marker() in "v^" and len(a.get_xdata())}
     assert ("v", 10.0, 2.0) in arrows
@@ -157,7 +157,7 @@ def test_boundaries_are_those_of_the_fit_and_beyond_what_was_tried_there_is_an_a
     assert "2 with a band beyond what was tried" in display.alt
     assert f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g}) at d = 20" in display.alt
     (dashed,) = (a for a in axes.lines if a.get_label() == "predicted")
-    assert list(dashed.get_ydata()) == [2.0, 2.0, 2.0]
+    assert list(dashed.get_ydata()) == [2.0, 2.0]
 
 
 @pytest.mark.parametrize(("dimensions", "scale"), [((10, 20, 40), "linear"), ((2, 40, 200), "log")])

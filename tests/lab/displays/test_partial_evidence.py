@@ -144,7 +144,7 @@ def test_levels_may_be_words_numbers_and_both():
     display = CurvesDisplay.from_evidence(evidence, "c", "C", x="alpha", y="error", by=("exact",), x_log=True)
     axes = painted(display)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "0.5", "auto", "exact"]
-    assert [curve.label for curve in display.curves] == ["not exact", "exact"]
+    assert [curve.label for curve in display.lines] == ["not exact", "exact"]
     assert axes.get_xscale() == "linear"
 
 
@@ -152,9 +152,9 @@ def test_labels_decide_order_and_looks_also_where_a_level_is_missing():
     labels = {"nuclear": "nuclear norm", "flat": "flat minimum"}
     both, one = evidence_of(noisy), evidence_of(noisy).select(method="flat")
     settings = {"x": "d", "y": "error", "by": "method", "labels": labels}
-    curves = CurvesDisplay.from_evidence(both, "c", "C", **settings).curves
+    curves = CurvesDisplay.from_evidence(both, "c", "C", **settings).lines
     assert [(curve.label, curve.look) for curve in curves] == [("nuclear norm", 0), ("flat minimum", 1)]
-    assert [curve.look for curve in CurvesDisplay.from_evidence(one, "c", "C", **settings).curves] == [1]
+    assert [curve.look for curve in CurvesDisplay.from_evidence(one, "c", "C", **settings).lines] == [1]
 
 
 def test_references_are_drawn_where_there_are_levels():

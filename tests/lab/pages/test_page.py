@@ -13,44 +13,70 @@ import pytest
 from PIL import Image
 
 from flatmin.errors import InputError
-from flatmin.lab import Evidence, Result, recipes, write_report
+from flatmin.lab import Evidence, write_report
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import CurvesDisplay
-from flatmin.lab.pages.findings import Finding, in_words, tally
+from flatmin.lab.pages.findings import Finding, in_words
 from flatmin.lab.pages.page import experiments_page
-from flatmin.lab.pages.settings import settings_of, size_of
 from flatmin.report.words import number
-from tests.lab.experiments import known, recipe_of
-from tests.lab.findings import EVIL, PROVENANCE, all_evidence, of_curves, of_map, of_nothing
+from tests.lab.findings import EVIL, SCRIPT, all_evidence, check, of_curves, of_map
 from tests.report.chromium import BROWSER, Chromium
-from tests.report.test_page import check as check_without_script
 
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="no chromium, chromium-browser or google-chrome to open the page"
 )
-SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
+
+
 #: Where pictures of the page are kept.
 PICTURES = Path(os.environ.get("FLATMIN_SCREENSHOTS") or Path(__file__).parents[3] / "artifacts" / "screenshots")
 
 
-def check(html: str) -> str:
-    """Assert that a page is sound, with one script of its own at most, and return its text."""
-    assert html.count("<script") <= 1
-    return check_without_script(SCRIPT.sub("", html))
-
-
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    """The page about all evidence, with a command that has nowhere to break."""
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    command = f"flatmin report {'a-directory-without-any-space-' * 6}"
-    write_report(path, all_evidence(), provenance=PROVENANCE, command=command, notes=["A note for the reader."])
-    return path
+def browser(tmp_path_factory):
+    with Chromium(tmp_path_factory.mktemp("browser")) as found:
+        yield found
 
 
-@pytest.fixture(scope="module")
-def html(file):
-    return file.read_text(encoding="utf-8")
+#: What takes the focus, in the order of the page: links, heads that sort, folded data, and what scrolls.
+STOPS = """(() => { window.stops = [...document.querySelectorAll("a[href], summary, button, [tabindex]")]
+  .filter(e => e.checkVisibility()); return stops.map(e => e.tagName + " " + e.textContent.trim().slice(0, 40)); })()"""
+
+
+FOCUS = """(() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect();
+  return [stops.indexOf(e), e.matches(":focus-visible") && s.outlineStyle !== "none" ? parseFloat(s.outlineWidth) : 0,
+    r.right > 0 && r.bottom > 0 && r.top < innerHeight && r.left < innerWidth]; })()"""
+
+
+#: Text whose colour differs too little from what is behind it: the ratio of WCAG, and what is read.
+CONTRASTS = """(() => {
+  const parse = c => (c.match(/[0-9.]+/g) || [0, 0, 0, 0]).map(Number);
+  const light = c => { const [r, g, b] = c.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const behind = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+    if (c.length < 4 || c[3] === 1) return c; } return [255, 255, 255]; };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement, text = walker.currentNode.data.trim();
+    if (!text || !e.checkVisibility() || e.closest("script, style")) continue;
+    const style = getComputedStyle(e), ink = e.closest("svg") ? style.fill : style.color;
+    const [a, b] = [light(parse(ink)), light(behind(e))].sort((x, y) => y - x);
+    found.push([(a + 0.05) / (b + 0.05), text.slice(0, 40), e.closest("svg") !== null]);
+  }
+  return found; })()"""
+
+
+#: What sticks out of the window, other than what has a bar of its own to scroll by.
+OUT = """[...document.querySelectorAll("main, main *, header *, footer *")].filter(e => !e.closest(".wide *, defs")
+  && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"""
+
+
+#: Heights of the smallest texts of drawings, in pixels of the screen, and whether a wide one is scrolled by itself.
+SIZES = """(() => {
+  const size = t => parseFloat(getComputedStyle(t).fontSize), m = t => t.getScreenCTM();
+  const height = t => size(t) * Math.hypot(m(t).a, m(t).b);
+  const bars = [...document.querySelectorAll("figure.broad > .wide")].map(e => e.scrollWidth > e.clientWidth);
+  return [Math.min(...[...document.querySelectorAll(".drawing text")].map(height)), ...bars,
+    document.documentElement.scrollWidth > innerWidth]; })()"""
 
 
 def test_the_verdict_counts_claims_and_trials(html):
@@ -92,46 +118,6 @@ def test_the_overview_leads_to_every_claim_and_section(html):
             assert f'href="#{chip.target}"' in html
 
 
-def judged(*values, of=None):
-    """Return the page's finding with claims that values lie below 2, and that None does; a pair is an interval."""
-    intervals = [v if isinstance(v, tuple) else (np.nan, -np.inf, np.inf) if v is None else (v, v, v) for v in values]
-    claims = tuple(Claim("the value", *(v if len(v) == 3 else (sum(v) / 2, *v)), below=2) for v in intervals)
-    return replace(of or Finding.from_evidence(of_nothing()), claims=claims)
-
-
-@pytest.mark.parametrize(
-    ("values", "outcome", "advice"),
-    [
-        ((1.0, 1.0), "all hold", ""),
-        ((1.0, 3.0, 3.0), "2 of 3 fail", "Fails: lost (2 claims of 3)."),
-        (((1.0, 3.0), 1.0), "1 of 2 undecided", "Undecided: lost (1 claim of 2)."),
-        ((None, 1.0, 1.0), "1 of 3 not tested", "Not tested here: lost (1 claim of 3)."),
-        ((3.0, (1.0, 3.0)), "1 of 2 fails", "Fails: lost (1 claim of 2). Undecided: lost (1 claim of 2)."),
-    ],
-)
-def test_what_fails_is_undecided_and_is_not_tested_is_told_apart_and_counted(values, outcome, advice):
-    page = experiments_page([judged(*values)])
-    assert page.sections[0].overview.lines[0].cells[0] == outcome
-    assert page.verdict.advice == f"{advice} 2 trials failed and count for nothing.".lstrip()
-    counts = {fact.name: int(fact.value) for fact in page.highlights[:4]}
-    assert list(counts) == ["Claims that hold", "Claims that fail", "Undecided claims", "Claims not tested here"]
-    assert list(counts.values()) == [values.count(1.0), values.count(3.0), values.count((1.0, 3.0)), values.count(None)]
-
-
-def test_an_unfinished_sweep_says_so_and_how_much_is_there():
-    curves = of_curves()
-    few = Evidence(curves.planned, [*curves.results[:7], *curves.failed[:2]])
-    page = experiments_page([Finding.from_evidence(few), Finding.from_evidence(of_nothing())])
-    assert page.verdict.advice.startswith(
-        "Only a part of the grid is there: curves (9 of 45 trials). Verdicts may change with the rest. "
-    )
-    assert page.sections[0].overview.lines[0].cells[1] == "9 of 45 trials"
-    assert "What follows is from 9 of 45 trials; 2 failed." in page.sections[1].prose
-    stranger = curves.experiment.trial({"method": "flat", "noise": 7.0}, 0)
-    beyond = Evidence(curves.planned, [*few.results, Result(stranger, {"error": 1.0, "gap": 1.0})])
-    assert size_of(beyond) == "8 trials, 7 of the grid's 45"
-
-
 @pytest.mark.parametrize(("verdicts", "good"), [((1, 1), True), ((1, 3), False), ((1, None), False), ((), False)])
 def test_only_a_page_on_which_all_claims_hold_is_good_news(verdicts, good):
     claims = tuple(
@@ -139,65 +125,6 @@ def test_only_a_page_on_which_all_claims_hold_is_good_news(verdicts, good):
     )
     page = experiments_page([replace(Finding.from_evidence(of_curves()), claims=claims)])
     assert page.verdict.good is good
-
-
-def test_settings_name_the_grid_the_trials_and_the_machines(html):
-    text = check(html)
-    facts = [fact.value for fact in settings_of(of_curves()) if fact.name in ("Cells", "Seeds")]
-    assert facts == ["9", "15"]
-    for part in (
-        "Parameter d 40, 60, 80, 100",
-        "Parameter m 40 to 400 (78 values)",
-        "Repetitions Trials of each cell. 4",
-        "Seeds Different random draws. The same for every method",
-        "Trials 41 done, 4 failed. 45",
-        "Store a.db and b.db",
-        "In several stores Each counts once. 4 trials",
-        "Computed 2023-11-14 to 2024-03-09",
-        "Python 3.11 (300 trials) and not noted (2 trials)",
-        "Other sources Computed with another state of flatmin's source than today's. 302 trials",
-        f"others are never mixed in. {of_map().experiment.version}",
-    ):
-        assert part in text
-
-
-def test_the_part_of_the_full_grid_is_that_of_the_recipe_that_is_known():
-    recipe = recipes.find("figure-3")
-    trials = list(recipe.trials())
-    stranger = recipe.trial({"panel": "sensing", "method": "flat", "d": 11, "rank": 2, "m": 99}, 0)
-    results = [Result(trial, {"success": True, "error": 0.0}) for trial in [*trials[:50], stranger]]
-    page = experiments_page([replace(Finding.from_evidence(Evidence(recipe, results)), displays=())])
-    facts = {fact.name: fact.value for fact in page.sections[1].parts[0].facts}
-    assert facts["Part of the full grid"] == f"50 of {len(trials)}"
-    assert "Part of the full grid" not in str(
-        experiments_page([Finding.from_evidence(of_nothing())]).sections[1].parts[0].facts
-    )
-
-
-def test_failed_trials_are_a_claim_of_their_own():
-    recipe = recipe_of(known, count=1000)
-    trials = list(recipe.trials())
-
-    def claims(failed):
-        reasons = ["MemoryError: no memory"] * failed + [None] * (len(trials) - failed)
-        results = [Result(trial, {}, 1.0, reason) for trial, reason in zip(trials, reasons, strict=True)]
-        return Finding.from_evidence(Evidence(recipe, results)).claims
-
-    assert claims(0) == ()
-    found = {failed: claims(failed)[0] for failed in (1, 8, 25, 1000)}
-    assert [claim.verdict for claim in found.values()] == ["holds", "undecided", "fails", "fails"]
-    assert [claim.estimate for claim in found.values()] == pytest.approx([0.999, 0.992, 0.975, 0.0])
-    assert {claim.above for claim in found.values()} == {0.99}
-    (failing,) = (claim for claim in Finding.from_evidence(of_curves()).claims if claim.above == 0.99)
-    assert failing.estimate == 41 / 45
-
-
-def test_failures_stand_with_their_reasons_and_how_often(html):
-    text = check(html)
-    assert "4 trials of 45 failed, for 1 reason." in text
-    assert f"{EVIL} 4 trials method " in text
-    assert "2 trials of 2 failed, for 1 reason." in text
-    assert "MemoryError: no memory 2 trials a " in text
 
 
 def test_strings_are_escaped(html, tmp_path):
@@ -238,61 +165,6 @@ def test_a_refusal_to_judge_or_draw_is_said_and_other_errors_are_not_swallowed()
         Finding.from_evidence(Evidence(replace(of_curves().experiment, judge=fall), of_curves().results))
 
 
-def test_numbers_are_as_long_as_it_takes_to_see_on_which_side_of_the_limit_they_are():
-    assert in_words(Claim("x", 0.99996, 0.99994, 0.99998, above=1)) == (
-        "0.99996, interval 0.99994 to 0.99998; expected at least 1."
-    )
-    assert in_words(Claim("x", 3.0, -np.inf, np.inf, below=1)) == "3, interval without bounds; expected at most 1."
-    assert in_words(Claim("x", 3.0, 2.0, np.inf, below=1)) == "3, interval from 2 on; expected at most 1."
-    assert in_words(Claim("x", 3.0, -np.inf, 5.0, below=1)) == "3, interval up to 5; expected at most 1."
-    assert tally([Claim.open("x", below=1)] * 2) == "2 claims are not tested here"
-    assert tally([Claim("x", 1.0, 0.0, 2.0, below=1)] * 2) == "2 claims are undecided"
-
-
-def test_bad_evidence_and_bad_places_are_one_sentence(tmp_path):
-    good = of_curves()
-    (tmp_path / "mine.html").write_text("my own page")
-    for file, evidence, message in (
-        ("a.html", [], "there is no evidence to report, expected that of one recipe at least"),
-        ("a.html", [good, good], "there is evidence of curves more than once, expected each recipe once"),
-        (".", [good], "is a directory, expected a file"),
-        ("none/a.html", [good], "which is no directory; make it first"),
-        ("mine.html", [good], "exists and is no former report of flatmin; choose another name"),
-    ):
-        with pytest.raises(InputError, match=re.escape(message)):
-            write_report(tmp_path / file, evidence)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.html"]
-    assert (tmp_path / "mine.html").read_text() == "my own page"
-
-
-def test_a_page_is_replaced_whole_through_a_link_or_not_at_all(tmp_path, monkeypatch):
-    write_report(tmp_path / "a.html", [of_nothing()])
-    (tmp_path / "link.html").symlink_to("a.html")
-    before = (tmp_path / "a.html").read_text()
-    write_report(tmp_path / "link.html", [of_nothing()], title="Another")
-    assert (tmp_path / "link.html").is_symlink()
-    after = (tmp_path / "a.html").read_text()
-    assert before.replace("Experiments", "Another") != before
-    assert "<h1>Another</h1>" in after
-
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "write_text", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_report(tmp_path / "a.html", [of_nothing()])
-    assert (tmp_path / "a.html").read_text() == after
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "link.html"]
-
-
-def test_a_recipe_of_ones_own_in_any_module(tmp_path):
-    recipe = recipe_of(judge=lambda evidence: [Claim.of_mean("the mean", evidence.values("ratio"), below=1)])
-    results = [Result(trial, recipe.cell(trial.parameters, trial.seed)) for trial in recipe.trials()]
-    (finding,) = write_report(str(tmp_path / "own.html"), [Evidence(recipe, results)])
-    assert [claim.verdict for claim in finding.claims] == ["holds"]
-    assert "1 claim holds, over 20 trials of 1 experiment." in check((tmp_path / "own.html").read_text())
-
-
 def test_addresses_are_apart_whatever_recipes_are_called(tmp_path):
     names = ("reading", "overview", "a", "a.claim-1", "a b", "a-b", "a_20_b", "ä<b>")
     curves, few = of_curves().experiment, of_curves().results[:9]
@@ -320,20 +192,6 @@ def test_numbers_of_numpy_are_shown_and_sorted_as_those_of_python():
     table = experiments_page([finding]).sections[1].figures[0].table
     assert [row[0] for row in table.rows] == ["−3", "0.5", "yes", "not known", "–", "y"]
     assert [row[0] for row in table.keys] == [-3.0, 0.5, 1.0, None, None, "y"]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Chromium(tmp_path_factory.mktemp("browser")) as found:
-        yield found
-
-
-#: What takes the focus, in the order of the page: links, heads that sort, folded data, and what scrolls.
-STOPS = """(() => { window.stops = [...document.querySelectorAll("a[href], summary, button, [tabindex]")]
-  .filter(e => e.checkVisibility()); return stops.map(e => e.tagName + " " + e.textContent.trim().slice(0, 40)); })()"""
-FOCUS = """(() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect();
-  return [stops.indexOf(e), e.matches(":focus-visible") && s.outlineStyle !== "none" ? parseFloat(s.outlineWidth) : 0,
-    r.right > 0 && r.bottom > 0 && r.top < innerHeight && r.left < innerWidth]; })()"""
 
 
 @needs_browser
@@ -392,24 +250,6 @@ def test_keys_skip_to_the_results_unfold_data_and_sort_them(browser, file):
     assert browser.run("document.activeElement.closest('th').ariaSort") == "descending"
 
 
-#: Text whose colour differs too little from what is behind it: the ratio of WCAG, and what is read.
-CONTRASTS = """(() => {
-  const parse = c => (c.match(/[0-9.]+/g) || [0, 0, 0, 0]).map(Number);
-  const light = c => { const [r, g, b] = c.slice(0, 3).map(v => v / 255)
-    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const behind = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
-    if (c.length < 4 || c[3] === 1) return c; } return [255, 255, 255]; };
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
-  while (walker.nextNode()) {
-    const e = walker.currentNode.parentElement, text = walker.currentNode.data.trim();
-    if (!text || !e.checkVisibility() || e.closest("script, style")) continue;
-    const style = getComputedStyle(e), ink = e.closest("svg") ? style.fill : style.color;
-    const [a, b] = [light(parse(ink)), light(behind(e))].sort((x, y) => y - x);
-    found.push([(a + 0.05) / (b + 0.05), text.slice(0, 40), e.closest("svg") !== null]);
-  }
-  return found; })()"""
-
-
 @pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -426,11 +266,6 @@ def test_all_text_stands_out_in_both_colour_schemes(browser, file, dark):
     assert [pair for pair in found if pair[0] < 4.5] == []
     browser.run("document.querySelector('h1').style.color = getComputedStyle(document.body).backgroundColor")
     assert [text for ratio, text, _ in browser.run(CONTRASTS) if ratio < 4.5] == ["Experiments"]
-
-
-#: What sticks out of the window, other than what has a bar of its own to scroll by.
-OUT = """[...document.querySelectorAll("main, main *, header *, footer *")].filter(e => !e.closest(".wide *, defs")
-  && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"""
 
 
 @pytest.mark.slow
@@ -455,15 +290,6 @@ def test_the_page_fits_and_is_pictured(browser, file, width, dark):
     assert min(heights) > 100
     browser.run("document.querySelector('h1').style.width = '2000px'")
     assert len(browser.run(OUT)) == 1
-
-
-#: Heights of the smallest texts of drawings, in pixels of the screen, and whether a wide one is scrolled by itself.
-SIZES = """(() => {
-  const size = t => parseFloat(getComputedStyle(t).fontSize), m = t => t.getScreenCTM();
-  const height = t => size(t) * Math.hypot(m(t).a, m(t).b);
-  const bars = [...document.querySelectorAll("figure.broad > .wide")].map(e => e.scrollWidth > e.clientWidth);
-  return [Math.min(...[...document.querySelectorAll(".drawing text")].map(height)), ...bars,
-    document.documentElement.scrollWidth > innerWidth]; })()"""
 
 
 @pytest.mark.slow

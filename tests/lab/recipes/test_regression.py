@@ -19,7 +19,7 @@ def test_the_quick_version_compares_all_methods_on_all_data():
         assert set(data.select(network=regression.QUADRATIC).levels("method")) == set(REGRESSION)
         assert data.select(network=regression.LINE).levels("method") == [regression.STANDARD]
     assert np.isfinite(finding.evidence.values("error")).all()
-    assert [curve.label for curve in finding.displays[0].curves][:1] == ["breast cancer, a line"]
+    assert [curve.label for curve in finding.displays[0].lines][:1] == ["breast cancer, a line"]
 
 
 def test_inputs_keep_their_ratios_and_have_a_constant():

@@ -1,152 +1,114 @@
 """Thresholds, powers of the metric, caps on the rank: scores against independent oracles, verdicts on made-up data."""
 
-import itertools
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 
-import flatmin as fm
-from flatmin.errors import InputError
 from flatmin.lab import Evidence, Result, recipes
 from flatmin.lab.boundary.estimates import difference
 from flatmin.lab.recipes import metric_power, rank_cap, thresholds
-from flatmin.lab.recipes._single_lines import line_scores, lines_that_hold, threshold_of_cells, threshold_of_scores
-
-
-def completion(d, rank, m, seed):
-    instance = fm.families.matrix_completion.sample((d, d), rank, m, seed=seed)
-    U, s, Vt = np.linalg.svd(instance.truth)
-    return instance, U[:, :rank] * s[:rank], Vt[:rank].T
-
-
-def nuclear(Z):
-    return np.linalg.svd(Z, compute_uv=False).sum()
-
-
-def steepest_change(problem, truth, line):
-    """Return the smallest rate at which the norm changes along one row or column, by search over directions."""
-    D1, D2 = (np.asarray(D) for D in problem.metric)
-    seen = problem.measurement.adjoint(np.ones(problem.measurement.size)) != 0
-    Z = D1 @ truth @ D2
-    if line >= len(Z):
-        Z, seen, line = Z.T, seen.T, line - len(Z)
-    free = np.flatnonzero(~seen[line])
-    step, base = 1e-5 * np.linalg.norm(Z), nuclear(Z)
-
-    def rate(w):
-        changed = Z.copy()
-        changed[line, free] += step * w / np.linalg.norm(w)
-        return (nuclear(changed) - base) / step
-
-    rng = np.random.default_rng(0)
-    starts = [*rng.standard_normal((3, len(free))), -Z[line] @ Z.T @ Z[:, free]]
-    return min(minimize(rate, w, method="BFGS", options={"maxiter": 60}).fun for w in starts)
-
-
-def test_a_score_above_one_is_a_row_or_column_that_can_be_changed_to_lower_the_norm():
-    instance, L, R = completion(8, 2, 34, 3)
-    scores = line_scores(instance.problem, L, R)
-    clear = [i for i, s in enumerate(scores) if np.isfinite(s) and abs(s - 1) > 0.05]
-    above = [i for i in clear if scores[i] > 1]
-    assert 2 <= len(above) <= len(clear) - 4
-    for line in clear:
-        assert (steepest_change(instance.problem, instance.truth, line) < -1e-4) == (scores[line] > 1)
-
-
-def test_scores_do_not_depend_on_the_factors_and_are_infinite_where_cells_are_too_few():
-    instance, L, R = completion(9, 2, 40, 1)
-    mixing = np.array([[2.0, 1.0], [0.5, -1.0]])
-    scores = line_scores(instance.problem, L, R)
-    assert scores == pytest.approx(line_scores(instance.problem, L @ mixing, R @ np.linalg.inv(mixing).T))
-    measurement = instance.problem.measurement
-    kept = np.flatnonzero((measurement.rows != 0) | (np.cumsum(measurement.rows == 0) <= 1))
-    fewer = fm.Problem(measurement.take(kept), instance.problem.data[kept])
-    assert line_scores(fewer, L, R)[0] == np.inf
-
-
-@pytest.mark.slow
-def test_with_a_score_above_one_the_truth_is_not_flattest_and_mostly_only_then():
-    agree, beyond = [], 0
-    for seed in range(16):
-        instance, L, R = completion(12, 1, 66, seed)
-        solution = fm.flat_minimum(instance.problem, seed=seed)
-        recovered = np.linalg.norm(solution.matrix - instance.truth) < 1e-6 * np.linalg.norm(instance.truth)
-        largest = line_scores(instance.problem, L, R).max()
-        assert not (recovered and largest > 1)
-        agree.append(recovered == (largest <= 1))
-        beyond += largest > 1
-    assert 4 <= beyond <= 12
-    assert np.mean(agree) >= 0.75
-
-
-def test_half_of_the_draws_have_no_score_above_one_at_the_predicted_threshold():
-    """For the nuclear norm with as many cells in every row the distribution is exact."""
-    d, rank = 60, 3
-    n = round(threshold_of_scores(d, rank) * rank * (2 * d - rank) / d)
-    rng, above = np.random.default_rng(0), []
-    for _ in range(600):
-        V, _ = np.linalg.qr(rng.standard_normal((d, rank)))
-        U, _ = np.linalg.qr(rng.standard_normal((d, rank)))
-        for u in U[::4]:
-            seen = V[rng.choice(d, n, replace=False)]
-            above.append(u @ np.linalg.solve(seen.T @ seen, u) > 1)
-    # n is rounded, and the expected number changes by some 20 % from one n to the next.
-    assert 2 * d * np.mean(above) == pytest.approx(np.log(2), rel=0.25)
-
-
-def test_half_of_the_draws_have_enough_cells_in_every_row_and_column_at_the_threshold_of_cells():
-    d, rank = 40, 2
-    chance = threshold_of_cells(d, rank) * rank * (2 * d - rank) / d**2
-    seen = np.random.default_rng(0).random((1500, d, d)) < chance
-    enough = (seen.sum(1).min(1) >= rank) & (seen.sum(2).min(1) >= rank)
-    assert np.mean(enough) == pytest.approx(0.5, abs=0.06)
-
-
-@pytest.mark.parametrize("predicted", [threshold_of_scores, threshold_of_cells])
-def test_thresholds_grow_with_the_dimension_and_refuse_ranks_that_do_not_fit(predicted):
-    found = [predicted(d, 5) for d in (100, 300, 1000, 3000)]
-    assert found == sorted(found)
-    for d, rank in ((10, 0), (10, 10), (10, 12)):
-        with pytest.raises(InputError, match="expected a whole number from 1 to 9"):
-            predicted(d, rank)
-
-
-def test_scores_are_of_entries_and_factors_that_fit():
-    sensing = fm.families.matrix_sensing.sample((5, 4), 1, 18)
-    with pytest.raises(InputError, match="expected Entries"):
-        line_scores(sensing.problem, np.ones((5, 1)), np.ones((4, 1)))
-    instance, L, R = completion(6, 2, 30, 0)
-    for left, right in ((L[:4], R), (L[:, :1], R)):
-        with pytest.raises(InputError, match="expected two for"):
-            line_scores(instance.problem, left, right)
-
-
-def test_rows_and_columns_that_hold_a_share():
-    rng = np.random.default_rng(0)
-    noise = 1e-3 * rng.random((6, 5))
-    crossed = noise.copy()
-    crossed[2], crossed[:, 3] = 1.0, 1.0
-    assert [lines_that_hold(part, 0.9) for part in (noise + np.eye(6, 5), crossed)] == [5, 2]
-    # Against all choices of rows and columns: never fewer than the best, and at most one more here.
-    for _ in range(10):
-        squares = rng.random((4, 4)) ** 4
-        lines = [*((i, slice(None)) for i in range(4)), *((slice(None), j) for j in range(4))]
-
-        def held(chosen, squares=squares):
-            left = squares.copy()
-            for line in chosen:
-                left[line] = 0
-            return 1 - left.sum() / squares.sum()
-
-        least = next(k for k in range(9) if max(map(held, itertools.combinations(lines, k))) >= 0.8)
-        assert least <= lines_that_hold(squares, 0.8) <= least + 1
+from flatmin.lab.recipes._single_lines import threshold_of_cells, threshold_of_scores
 
 
 def cell(method="solved", panel="completion", d=20, rank=2, rho=2.6):
     return {"panel": panel, "method": method, "d1": d, "d2": d, "rank": rank, "rho": rho}
+
+
+def evidence_of(recipe, metrics_of, repetitions=None):
+    """Return evidence of the recipe's grid with made-up metrics."""
+    results = [Result(t, metrics_of(t.parameters, t)) for t in recipe.trials() if t.repetition < (repetitions or 99)]
+    return Evidence(recipe, [result for result in results if result.metrics])
+
+
+def made_up(centre, *, local=True, scores=0.0):
+    """Return metrics of draws that are recovered above a boundary, with errors in single rows or spread."""
+
+    def metrics_of(parameters, trial):
+        at = parameters["rho"] - (2.25 if parameters["panel"] == "sensing" else centre(parameters) + scores)
+        success = at > 0.02 * (trial.seed % 7 - 3)
+        near = parameters["rho"] > 2
+        place = {"worst_share": 0.9, "lines": 1} if local and near else {"worst_share": 0.1, "lines": 80}
+        place |= {"worst_is_predicted": local, "worst_is_fewest": not local, "less_flat": 1e-5 if local else 0.1}
+        known = dict.fromkeys(thresholds.UNKNOWN) | {"error": 1e-9 if success else 0.1, "certified": True}
+        return (
+            known
+            | {"score": 0.9 if success else 1.2, "lines_beyond": int(not success), "success": success}
+            | (place if not success else {})
+        )
+
+    return metrics_of
+
+
+def verdicts(claims):
+    return [claim.verdict for claim in claims]
+
+
+def judged(metrics_of, repetitions=None):
+    """Return the claims from fewer scores than the recipe takes, and more repetitions."""
+    recipe = recipes.find("thresholds")
+    grid = [
+        block | {"rho": block["rho"][::8] if block["method"] == ("score",) else block["rho"]} for block in recipe.grid
+    ]
+    return thresholds.judge(evidence_of(replace(recipe, grid=grid, repetitions=20), metrics_of, repetitions))
+
+
+def as_predicted(parameters):
+    solved = parameters["method"] != "score"
+    known = {300: 3.2 if solved else 3.05, 1000: 4.3 if solved else 3.6}
+    return known.get(parameters["d1"], threshold_of_scores(parameters["d1"], 5))
+
+
+def altered(chosen, change, *, centre=as_predicted):
+    """Return metrics as predicted, but for the draws that are chosen by parameters and repetition."""
+
+    def metrics_of(parameters, trial):
+        metrics = made_up(centre)(parameters, trial)
+        return metrics | change if chosen(parameters, trial.repetition, metrics) else metrics
+
+    return metrics_of
+
+
+def only(claims, words):
+    """Return the verdicts of the claims with these words, after seeing that all others are the same as ever."""
+    assert {claim.verdict for claim in claims if words not in claim.text} == {"holds"}
+    return {claim.verdict for claim in claims if words in claim.text}
+
+
+def powers(shift_uneven, shift_even):
+    def metrics_of(parameters, trial):
+        shift = (shift_uneven if parameters["skew"] else shift_even)[parameters["power"]]
+        return {"success": parameters["m"] / 96 > 2.6 + shift + 0.02 * (trial.seed % 11)}
+
+    return metrics_of
+
+
+def judged_powers(uneven, even, step=0.05):
+    """Return the claims from many draws of a finer grid, by where recovery sets in at each power."""
+    recipe = recipes.find("metric-power")
+    grid = [{**recipe.grid[0], "multiple": tuple(np.arange(1.6, 5.2, step))}]
+    return metric_power.judge(evidence_of(replace(recipe, grid=grid, repetitions=20), powers(uneven, even)))
+
+
+def caps(advantage, *, certified=lambda cap: cap >= 10, inside=True, moved=1e-9):
+    def metrics_of(parameters, trial):
+        cap, power = parameters["cap"], parameters["power"]
+        rng = np.random.default_rng([trial.repetition, cap])
+        error = 0.6 * np.exp((advantage(cap) + 2e-3 * rng.standard_normal()) * (1 - power))
+        if cap >= 16:
+            error = 0.6 * np.exp((advantage(cap) + 2e-3 * np.cos(trial.repetition)) * (1 - power))
+        same = certified(cap)
+        return {
+            "error": error,
+            "certified": same,
+            "certified_rank": 10,
+            "moved": moved if same else 0.1,
+            "inside": inside,
+            "strength": 5,
+        }
+
+    return metrics_of
 
 
 def test_cells_say_what_failed_and_where():
@@ -207,53 +169,6 @@ def test_sensing_is_decided_by_its_solution():
     assert [m["worst_is_predicted"] for m in metrics] == [None, None]
 
 
-# Verdicts
-
-
-def evidence_of(recipe, metrics_of, repetitions=None):
-    """Return evidence of the recipe's grid with made-up metrics."""
-    results = [Result(t, metrics_of(t.parameters, t)) for t in recipe.trials() if t.repetition < (repetitions or 99)]
-    return Evidence(recipe, [result for result in results if result.metrics])
-
-
-def made_up(centre, *, local=True, scores=0.0):
-    """Return metrics of draws that are recovered above a boundary, with errors in single rows or spread."""
-
-    def metrics_of(parameters, trial):
-        at = parameters["rho"] - (2.25 if parameters["panel"] == "sensing" else centre(parameters) + scores)
-        success = at > 0.02 * (trial.seed % 7 - 3)
-        near = parameters["rho"] > 2
-        place = {"worst_share": 0.9, "lines": 1} if local and near else {"worst_share": 0.1, "lines": 80}
-        place |= {"worst_is_predicted": local, "worst_is_fewest": not local, "less_flat": 1e-5 if local else 0.1}
-        known = dict.fromkeys(thresholds.UNKNOWN) | {"error": 1e-9 if success else 0.1, "certified": True}
-        return (
-            known
-            | {"score": 0.9 if success else 1.2, "lines_beyond": int(not success), "success": success}
-            | (place if not success else {})
-        )
-
-    return metrics_of
-
-
-def verdicts(claims):
-    return [claim.verdict for claim in claims]
-
-
-def judged(metrics_of, repetitions=None):
-    """Return the claims from fewer scores than the recipe takes, and more repetitions."""
-    recipe = recipes.find("thresholds")
-    grid = [
-        block | {"rho": block["rho"][::8] if block["method"] == ("score",) else block["rho"]} for block in recipe.grid
-    ]
-    return thresholds.judge(evidence_of(replace(recipe, grid=grid, repetitions=20), metrics_of, repetitions))
-
-
-def as_predicted(parameters):
-    solved = parameters["method"] != "score"
-    known = {300: 3.2 if solved else 3.05, 1000: 4.3 if solved else 3.6}
-    return known.get(parameters["d1"], threshold_of_scores(parameters["d1"], 5))
-
-
 def test_thresholds_that_are_as_claimed():
     claims = judged(made_up(as_predicted))
     assert {claim.text: claim.verdict for claim in claims if claim.verdict != "holds"} == {}
@@ -291,22 +206,6 @@ def test_undecided_draws_count_against_what_is_claimed():
     claims = judged(undecided)
     assert verdicts(claims[:2]) == ["fails", "fails"]
     assert verdicts(claims[2:6]) == ["undecided"] * 4, [str(c) for c in claims[:6]]
-
-
-def altered(chosen, change, *, centre=as_predicted):
-    """Return metrics as predicted, but for the draws that are chosen by parameters and repetition."""
-
-    def metrics_of(parameters, trial):
-        metrics = made_up(centre)(parameters, trial)
-        return metrics | change if chosen(parameters, trial.repetition, metrics) else metrics
-
-    return metrics_of
-
-
-def only(claims, words):
-    """Return the verdicts of the claims with these words, after seeing that all others are the same as ever."""
-    assert {claim.verdict for claim in claims if words not in claim.text} == {"holds"}
-    return {claim.verdict for claim in claims if words in claim.text}
 
 
 @pytest.mark.sampled(2)
@@ -448,21 +347,6 @@ def test_few_draws_decide_little():
     assert len(nothing) == 23
 
 
-def powers(shift_uneven, shift_even):
-    def metrics_of(parameters, trial):
-        shift = (shift_uneven if parameters["skew"] else shift_even)[parameters["power"]]
-        return {"success": parameters["m"] / 96 > 2.6 + shift + 0.02 * (trial.seed % 11)}
-
-    return metrics_of
-
-
-def judged_powers(uneven, even, step=0.05):
-    """Return the claims from many draws of a finer grid, by where recovery sets in at each power."""
-    recipe = recipes.find("metric-power")
-    grid = [{**recipe.grid[0], "multiple": tuple(np.arange(1.6, 5.2, step))}]
-    return metric_power.judge(evidence_of(replace(recipe, grid=grid, repetitions=20), powers(uneven, even)))
-
-
 def test_powers_of_the_metric_are_judged_by_pairs():
     recipe = recipes.find("metric-power")
     even, uneven = dict.fromkeys((0.0, 0.5, 1.0), 0.0), {0.0: 0.7, 0.5: 0.3, 1.0: 0.0}
@@ -500,26 +384,6 @@ def test_differences_of_powers_hold_together():
 def test_powers_that_never_or_always_recover_tell_nothing(everywhere):
     shifts = dict.fromkeys((0.0, 0.5, 1.0), everywhere)
     assert set(verdicts(judged_powers(shifts, shifts, 0.6))) == {"undecided"}
-
-
-def caps(advantage, *, certified=lambda cap: cap >= 10, inside=True, moved=1e-9):
-    def metrics_of(parameters, trial):
-        cap, power = parameters["cap"], parameters["power"]
-        rng = np.random.default_rng([trial.repetition, cap])
-        error = 0.6 * np.exp((advantage(cap) + 2e-3 * rng.standard_normal()) * (1 - power))
-        if cap >= 16:
-            error = 0.6 * np.exp((advantage(cap) + 2e-3 * np.cos(trial.repetition)) * (1 - power))
-        same = certified(cap)
-        return {
-            "error": error,
-            "certified": same,
-            "certified_rank": 10,
-            "moved": moved if same else 0.1,
-            "inside": inside,
-            "strength": 5,
-        }
-
-    return metrics_of
 
 
 def test_caps_that_are_confounded_with_powers():

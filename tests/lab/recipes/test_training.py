@@ -11,58 +11,101 @@ from scipy.stats import t as student
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.lab import Evidence, Result, Store, recipes, sweep
-from flatmin.lab.rank_correlation import FEWEST_PAIRS
+from flatmin.lab.rank_correlation import MIN_PAIRS
 from flatmin.lab.recipes import equally_flat, training
-from flatmin.lab.recipes._exact_fit import _slopes, exact_fit
+from flatmin.lab.recipes._exact_fit import exact_fit
 from tests.imports import WITHOUT_TORCH
+from tests.lab.recipes.test_exact_fit import drawn, measured
 
-MODELS = pytest.mark.parametrize("name", equally_flat.MODELS)
 FREE = [name for name, model in training.MODELS.items() if not model.determined]
 
 
-def measured(problem, factors):
-    """Return ``⟨A_i, X⟩`` by explicit matrices."""
-    U = factors[0]
-    if len(factors) == 1:
-        X = U @ U.conj().T
-    elif isinstance(problem.parametrization, fm.SignedGram):
-        X = U @ U.T - factors[1] @ factors[1].T
-    else:
-        X = U @ factors[1].T
-    return np.einsum("mij,ij->m", problem.measurement.matrices().conj(), X).real
+def null_direction(problem):
+    """Return a symmetric H with A(H) = 0 which no combination of sensing matrices sees, and that is all it knows."""
+    d = problem.shape[0]
+    basis = [np.add(E, E.T) for E in np.eye(d * d).reshape(-1, d, d)]
+    seen = np.array([problem.measurement.forward(E) for E in basis]).T
+    _, s, Vh = np.linalg.svd(seen)
+    return sum(c * E for c, E in zip(Vh[np.sum(s > 1e-10 * s[0])], basis, strict=True))
 
 
-def drawn(name, d=5, multiple=1.0, seed=3):
-    model = equally_flat.MODELS[name]
-    return model.draw(d, round(multiple * model.degrees(d)), seed)
+def evidence_of(recipe, metrics_of, repetitions=8):
+    """Return what a sweep would be if every trial returned ``metrics_of(parameters, repetition)``."""
+    recipe = replace(recipe, repetitions=repetitions)
+    return Evidence(recipe, [Result(t, metrics_of(t.parameters, t.repetition)) for t in recipe.trials()])
 
 
-@MODELS
-def test_exact_fits_fit_and_are_different(name):
-    problem = drawn(name).problem
-    rng = np.random.default_rng(0)
-    width = 8 if name == "network" else 4
-    found = [exact_fit(problem, width, scale, rng) for scale in (0.5, 2.0)]
-    for factors, misfit in found:
-        error = np.linalg.norm(measured(problem, factors) - problem.data) / np.linalg.norm(problem.data)
-        assert error < 1e-13
-        assert misfit < 1e-13
-        assert problem.parametrization.width(factors) == width
-    first, second = (problem.parametrization.matrix(factors) for factors, _ in found)
-    assert np.linalg.norm(first - second) > 1e-3 * np.linalg.norm(first)
+def verdicts(recipe, metrics_of, repetitions=8):
+    return {claim.text: claim.verdict for claim in recipe.judge(evidence_of(recipe, metrics_of, repetitions))}
 
 
-@MODELS
-def test_slopes_are_derivatives(name):
-    problem, rng = drawn(name).problem, np.random.default_rng(1)
-    factors = problem.parametrization.random(problem.shape, 4, rng)
-    turn = (1 + 2j) if name == "phase-retrieval" else 1.0
-    factors = tuple(turn * F for F in factors)
-    steps = [turn.conjugate() * rng.standard_normal(F.shape) for F in factors]
-    slopes = _slopes(problem.parametrization, problem.measurement.matrices(), factors)
-    along = sum(np.einsum("mij,ij->m", J.conj(), S).real for J, S in zip(slopes, steps, strict=True))
-    ahead, behind = (tuple(F + h * S for F, S in zip(factors, steps, strict=True)) for h in (1e-5, -1e-5))
-    assert along == pytest.approx((measured(problem, ahead) - measured(problem, behind)) / 2e-5, rel=1e-6, abs=1e-6)
+def as_claimed(parameters, repetition):
+    """Return metrics of `equally_flat.fits` under which the claim is true."""
+    determined = equally_flat.MODELS[parameters["model"]].determined
+    several = parameters["multiple"] < 3 or not determined
+    return {
+        "flatness_spread": 1e-15 if determined else 2.0 + 0.01 * repetition,
+        "nearest": 0.3 + 0.01 * repetition if several else 1e-15,
+        "error_spread": 0.5 + 0.01 * repetition if several else 1e-15,
+        "largest_error": 1.0 if several else 1e-14,
+        "fits": 8,
+        "smallest_rank": 3,
+        "largest_rank": 5 + repetition % 2 if several else 3,
+        "correlation": None if determined else 0.9 + 0.001 * repetition if parameters["multiple"] < 3 else -0.9,
+        "outside": 1e-15 if determined or parameters["model"] == "network" else 0.5,
+    }
+
+
+#: What a claim is about, the metric and the model it is made of, whether few or many measurements are meant, a value
+#: just inside the limit and one just beyond.
+EDGES = [
+    ("flatness_spread", "covariance", True, 0.9e-10, 1.1e-10, "the largest relative difference in flatness"),
+    ("nearest", "projections", True, 0.12, 0.09, "the smallest distance between these fits"),
+    ("error_spread", "phase-retrieval", True, 0.12, 0.09, "by how much their relative errors differ"),
+    ("largest_rank", "covariance", True, 4.1, 3.9, "by how much the ranks of fits of one instance differ"),
+    ("largest_error", "covariance", False, 0.9e-6, 1.1e-6, "the largest relative error of a fit"),
+    ("flatness_spread", "completion", True, 0.12, 0.09, "the relative difference in flatness"),
+    ("correlation", "bilinear", True, 0.52, 0.48, "the rank correlation of flatness and error"),
+    ("outside", "network", True, 0.9e-10, 1.1e-10, "The largest relative distance of D"),
+    ("outside", "symmetric", True, 0.12, 0.09, "The smallest such distance in symmetric sensing"),
+]
+
+
+def in_model(model, text):
+    return f"In {equally_flat.MODELS[model].words}," in text
+
+
+def shown_fits(parameters, repetition):
+    more = {"distance": 0.5, "error_of_sharpest": 2.0, "error_of_flattest": 1.0}
+    return as_claimed(parameters, repetition) | more
+
+
+ALGORITHMS = [name for names in training.KINDS.values() for name in names]
+
+
+def rising(parameters, repetition):
+    """Return metrics of `training.train` under which the claim is true: error and gap in one order, loss in none."""
+    place = ALGORITHMS.index(parameters["algorithm"]) + 1
+    determined = training.MODELS[parameters["family"]].determined
+    return {
+        "flatness_gap": 1e-15 if determined else float(place),
+        "relative_error": place / 10,
+        "second_gap": 1e-15 if determined else place + 0.5,
+        "second_error": place / 10 + (0.05 if (place + repetition) % 8 else -0.05),
+        "loss": 1e-3 + 1e-4 * ((5 * place + repetition) % 13),
+        "fits": True,
+        "second_fits": True,
+        "diverged": False,
+    }
+
+
+def reversed_up_to(*blocks):
+    """Return places 1 to 13 with blocks of them in reverse order; each block of k lowers rho by k (k² − 1) / 1092."""
+    order, start = list(range(1, 14)), 0
+    for size in blocks:
+        order[start : start + size] = order[start : start + size][::-1]
+        start += size
+    return order
 
 
 def test_what_cannot_be_fitted_is_said():
@@ -86,15 +129,6 @@ def test_a_start_whose_linear_algebra_fails_is_no_fit(monkeypatch):
         np.linalg.norm(measured(problem, factors) - problem.data) / np.linalg.norm(problem.data)
     )
     assert misfit > 0.1
-
-
-def null_direction(problem):
-    """Return a symmetric H with A(H) = 0 which no combination of sensing matrices sees, and that is all it knows."""
-    d = problem.shape[0]
-    basis = [np.add(E, E.T) for E in np.eye(d * d).reshape(-1, d, d)]
-    seen = np.array([problem.measurement.forward(E) for E in basis]).T
-    _, s, Vh = np.linalg.svd(seen)
-    return sum(c * E for c, E in zip(Vh[np.sum(s > 1e-10 * s[0])], basis, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -142,33 +176,6 @@ def test_the_cell_measures_what_it_says():
     assert equally_flat.fits(cell, 4) == metrics
 
 
-def evidence_of(recipe, metrics_of, repetitions=8):
-    """Return what a sweep would be if every trial returned ``metrics_of(parameters, repetition)``."""
-    recipe = replace(recipe, repetitions=repetitions)
-    return Evidence(recipe, [Result(t, metrics_of(t.parameters, t.repetition)) for t in recipe.trials()])
-
-
-def verdicts(recipe, metrics_of, repetitions=8):
-    return {claim.text: claim.verdict for claim in recipe.judge(evidence_of(recipe, metrics_of, repetitions))}
-
-
-def as_claimed(parameters, repetition):
-    """Return metrics of `equally_flat.fits` under which the claim is true."""
-    determined = equally_flat.MODELS[parameters["model"]].determined
-    several = parameters["multiple"] < 3 or not determined
-    return {
-        "flatness_spread": 1e-15 if determined else 2.0 + 0.01 * repetition,
-        "nearest": 0.3 + 0.01 * repetition if several else 1e-15,
-        "error_spread": 0.5 + 0.01 * repetition if several else 1e-15,
-        "largest_error": 1.0 if several else 1e-14,
-        "fits": 8,
-        "smallest_rank": 3,
-        "largest_rank": 5 + repetition % 2 if several else 3,
-        "correlation": None if determined else 0.9 + 0.001 * repetition if parameters["multiple"] < 3 else -0.9,
-        "outside": 1e-15 if determined or parameters["model"] == "network" else 0.5,
-    }
-
-
 def test_equally_flat_holds_if_it_is_as_claimed_and_is_open_without_enough():
     recipe = recipes.find("equally-flat")
     assert set(verdicts(recipe, as_claimed).values()) == {"holds"}
@@ -201,21 +208,6 @@ def test_equally_flat_fails_where_it_is_not_as_claimed(changed, where, failing):
     assert len(failed) == 1
 
 
-#: What a claim is about, the metric and the model it is made of, whether few or many measurements are meant, a value
-#: just inside the limit and one just beyond.
-EDGES = [
-    ("flatness_spread", "covariance", True, 0.9e-10, 1.1e-10, "the largest relative difference in flatness"),
-    ("nearest", "projections", True, 0.12, 0.09, "the smallest distance between these fits"),
-    ("error_spread", "phase-retrieval", True, 0.12, 0.09, "by how much their relative errors differ"),
-    ("largest_rank", "covariance", True, 4.1, 3.9, "by how much the ranks of fits of one instance differ"),
-    ("largest_error", "covariance", False, 0.9e-6, 1.1e-6, "the largest relative error of a fit"),
-    ("flatness_spread", "completion", True, 0.12, 0.09, "the relative difference in flatness"),
-    ("correlation", "bilinear", True, 0.52, 0.48, "the rank correlation of flatness and error"),
-    ("outside", "network", True, 0.9e-10, 1.1e-10, "The largest relative distance of D"),
-    ("outside", "symmetric", True, 0.12, 0.09, "The smallest such distance in symmetric sensing"),
-]
-
-
 @pytest.mark.parametrize(("metric", "model", "few", "inside", "beyond", "words"), EDGES)
 @pytest.mark.parametrize("verdict", ["holds", "fails"])
 def test_equally_flat_is_judged_at_its_limits(metric, model, few, inside, beyond, words, verdict):
@@ -229,10 +221,6 @@ def test_equally_flat_is_judged_at_its_limits(metric, model, few, inside, beyond
         verdict
     ]
     assert list(found.values()).count("fails") == (verdict == "fails")
-
-
-def in_model(model, text):
-    return f"In {equally_flat.MODELS[model].words}," in text
 
 
 def test_correlations_of_few_fits_do_not_count():
@@ -265,35 +253,11 @@ def test_figures_take_any_part_of_the_grid(name):
         assert figure.alt
 
 
-def shown_fits(parameters, repetition):
-    more = {"distance": 0.5, "error_of_sharpest": 2.0, "error_of_flattest": 1.0}
-    return as_claimed(parameters, repetition) | more
-
-
-ALGORITHMS = [name for names in training.KINDS.values() for name in names]
-
-
-def rising(parameters, repetition):
-    """Return metrics of `training.train` under which the claim is true: error and gap in one order, loss in none."""
-    place = ALGORITHMS.index(parameters["algorithm"]) + 1
-    determined = training.MODELS[parameters["family"]].determined
-    return {
-        "flatness_gap": 1e-15 if determined else float(place),
-        "relative_error": place / 10,
-        "second_gap": 1e-15 if determined else place + 0.5,
-        "second_error": place / 10 + (0.05 if (place + repetition) % 8 else -0.05),
-        "loss": 1e-3 + 1e-4 * ((5 * place + repetition) % 13),
-        "fits": True,
-        "second_fits": True,
-        "diverged": False,
-    }
-
-
 def test_training_holds_if_it_is_as_claimed_and_is_open_without_enough():
     recipe = recipes.find("training")
     assert set(verdicts(recipe, rising).values()) == {"holds"}
     assert {claim.verdict for claim in recipe.judge(Evidence(recipe, []))} == {"undecided"}
-    few = evidence_of(recipe, rising).select(algorithm=ALGORITHMS[: FEWEST_PAIRS - 1])
+    few = evidence_of(recipe, rising).select(algorithm=ALGORITHMS[: MIN_PAIRS - 1])
     assert {claim.verdict for claim in recipe.judge(few) if "correlation" in claim.text} == {"undecided"}
 
 
@@ -313,15 +277,6 @@ def test_training_fails_where_it_is_not_as_claimed(changed, failing, count):
 
     found = verdicts(recipes.find("training"), metrics)
     assert [verdict for text, verdict in found.items() if failing in text] == ["fails"] * count
-
-
-def reversed_up_to(*blocks):
-    """Return places 1 to 13 with blocks of them in reverse order; each block of k lowers rho by k (k² − 1) / 1092."""
-    order, start = list(range(1, 14)), 0
-    for size in blocks:
-        order[start : start + size] = order[start : start + size][::-1]
-        start += size
-    return order
 
 
 @pytest.mark.parametrize(

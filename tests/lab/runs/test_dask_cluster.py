@@ -94,7 +94,7 @@ def test_a_lone_worker_computes_and_a_sweep_that_lost_it_says_so_and_waits(lone_
             assert threading.get_ident() != here
             troubles.append(state["trouble"])
             lone_cluster.scale(1)
-        elif state["made"] == 5:
+        elif state["computed"] == 5:
             lone_cluster.scale(0)
 
     with closing(DaskCluster(lone_cluster.scheduler_address)) as place:
@@ -114,7 +114,7 @@ def test_a_scheduler_that_is_gone_ends_the_sweep_with_one_sentence(lone_cluster,
     recipe = made.recipe_of(made.where, 200)
 
     def watch(state):
-        if state["made"] == 5:
+        if state["computed"] == 5:
             threading.Thread(target=lone_cluster.close).start()
 
     gone = pytest.raises(InputError, match=r"the Dask scheduler at .* is gone, expected it to stay; what is finished")

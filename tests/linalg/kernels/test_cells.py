@@ -1,17 +1,14 @@
-"""Compiled loops over observed cells, against dense matrices."""
+"""Products over observed cells, against dense matrices."""
 
-import gc
 import subprocess
 import sys
-import weakref
 
 import numpy as np
 import pytest
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import coo_array
 
-from flatmin.linalg.kernels import CellMatrix, Cells
+from flatmin.linalg.kernels import Cells
 from flatmin.linalg.kernels.loops import PANEL
-from flatmin.linalg.kernels.parallel import Parts, available, run_ranges
 
 PRECISE = {np.float64: 1e-12, np.float32: 1e-5}
 
@@ -34,7 +31,7 @@ def _draw(dtype, k, seed=0, shape=(23, 17), m=150, repeated=True):
 def test_products_are_those_of_dense_matrices(dtype, k, threads, monkeypatch):
     monkeypatch.setattr("flatmin.linalg.kernels.parallel.LEAST_WORK", 10)
     rows, cols, shape, values, weights, L, R = _draw(dtype, k)
-    cells, tol = Cells.of(rows, cols, shape, threads), PRECISE[dtype] * k
+    cells, tol = Cells.from_positions(rows, cols, shape, threads), PRECISE[dtype] * k
     y, w = cells.arranged(values), cells.arranged(weights)
     V = coo_array((values, (rows, cols)), shape=shape).toarray().astype(float)
     sampled = cells.sampled(L, R)
@@ -56,7 +53,7 @@ def test_products_are_those_of_dense_matrices(dtype, k, threads, monkeypatch):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_half_a_sweep_minimises_row_by_row(dtype, k, weighted):
     rows, cols, shape, values, weights, _, R = _draw(dtype, k)
-    cells = Cells.of(rows, cols, shape)
+    cells = Cells.from_positions(rows, cols, shape)
     penalties = np.random.default_rng(3).uniform(0.5, 2, shape[0])
     found, gain = cells.ridge(cells.arranged(values), R, penalties, cells.arranged(weights) if weighted else None)
     assert found.dtype == dtype
@@ -88,7 +85,7 @@ def test_second_derivatives_are_those_of_gradients(dtype, weighted):
         E = coo_array((e, (rows, cols)), shape=shape).toarray()
         return -E @ right, -E.T @ left
 
-    cells = Cells.of(rows, cols, shape)
+    cells = Cells.from_positions(rows, cols, shape)
     e = (w * (values - w * np.sum(L.astype(float)[rows] * R[cols], axis=1))).astype(dtype)
     mine, others = np.hstack([L, P]), np.hstack([R, Q])
     given = cells.arranged(weights) if weighted else None
@@ -105,7 +102,7 @@ def test_second_derivatives_are_those_of_gradients(dtype, weighted):
 def test_one_thread_and_two_give_the_same_digits(monkeypatch):
     monkeypatch.setattr("flatmin.linalg.kernels.parallel.LEAST_WORK", 10)
     rows, cols, shape, values, _, L, R = _draw(np.float64, 5, shape=(400, 300), m=9000)
-    one, two = (Cells.of(rows, cols, shape, threads) for threads in (1, 2))
+    one, two = (Cells.from_positions(rows, cols, shape, threads) for threads in (1, 2))
     assert np.array_equal(one.sampled(L, R), two.sampled(L, R))
     y = one.arranged(values)
     assert np.array_equal(one.product(y, R), two.product(y, R))
@@ -117,7 +114,7 @@ def test_rows_longer_than_a_panel(dtype):
     rng = np.random.default_rng(0)
     counts = np.array([1, PANEL - 1, PANEL, PANEL + 1, 3 * PANEL + 5])
     rows, cols = np.repeat(np.arange(5), counts), rng.integers(0, 50, counts.sum())
-    cells, R = Cells.of(rows, cols, (5, 50)), rng.standard_normal((50, 9)).astype(dtype)
+    cells, R = Cells.from_positions(rows, cols, (5, 50)), rng.standard_normal((50, 9)).astype(dtype)
     y = rng.standard_normal(len(rows)).astype(dtype)
     grams, ridge = cells.grams(R), cells.ridge(cells.arranged(y), R, np.ones(5))[0]
     for i in range(5):
@@ -129,110 +126,28 @@ def test_rows_longer_than_a_panel(dtype):
 
 def test_the_order_of_cells_comes_back():
     rows, cols, shape, values, *_ = _draw(np.float64, 1)
-    cells = Cells.of(rows, cols, shape)
+    cells = Cells.from_positions(rows, cols, shape)
     assert np.array_equal(cells.returned(cells.arranged(values)), values)
     given = np.repeat(np.arange(shape[0]), np.diff(cells.pointers))
     assert np.array_equal(cells.returned(given), rows)
     assert np.all(np.diff(given * shape[1] + cells.indices) >= 0)
     assert cells.order is not None
-    again = Cells.of(given, cells.indices, shape)
+    again = Cells.from_positions(given, cells.indices, shape)
     assert again.order is None
     assert np.array_equal(again.indices, cells.indices)
-
-
-def test_the_sparse_matrix_behaves_as_scipys():
-    rows, cols, shape, values, _, L, R = _draw(np.float64, 4, repeated=False)
-    cells = Cells.of(rows, cols, shape)
-    S, plain = CellMatrix.of(cells.arranged(values), cells), csr_array((values, (rows, cols)), shape=shape)
-    dense = plain.toarray()
-    for matrix, right in ((S, R), (S.T, L), (S.T.T, R), (S.T.tocsr(), L), (S.tocsr(), R), (S.tocsc(), R)):
-        expected = dense if matrix.shape == shape else dense.T
-        np.testing.assert_allclose(matrix.toarray(), expected)
-        np.testing.assert_allclose(matrix @ right, expected @ right, atol=1e-13)
-        np.testing.assert_allclose(matrix @ right[:, 0], expected @ right[:, 0], atol=1e-13)
-    np.testing.assert_allclose((S.T @ S).toarray(), dense.T @ dense, atol=1e-13)
-    np.testing.assert_allclose(abs(S).sum(axis=0), np.abs(dense).sum(axis=0))
-    np.testing.assert_allclose((2 * S).toarray(), 2 * dense)
-    np.testing.assert_allclose(S[[3, 5]][:, [1, 2]].toarray(), dense[[3, 5]][:, [1, 2]])
-    np.testing.assert_allclose((2 * S) @ R, 2 * dense @ R, atol=1e-13)
-    np.testing.assert_allclose(L.T @ S, L.T @ dense, atol=1e-13)
-    np.testing.assert_allclose(S @ R.astype(np.float32), dense @ R, atol=1e-5)
-    with pytest.raises(ValueError, match="mismatch"):
-        S @ L[:-1]
-
-
-def test_repeated_cells_survive_what_adds_them_up():
-    rows, cols, shape, values, *_ = _draw(np.float64, 1)
-    cells = Cells.of(rows, cols, shape)
-    S, dense = CellMatrix.of(cells.arranged(values), cells), coo_array((values, (rows, cols)), shape=shape).toarray()
-    before = cells.pointers.copy(), cells.indices.copy()
-    bound = abs(S)
-    assert np.all(bound.toarray() >= np.abs(dense) - 1e-15)
-    np.testing.assert_allclose(bound @ np.ones(shape[1]), np.bincount(rows, np.abs(values), shape[0]))
-    S.T.sum_duplicates()
-    S.sum_duplicates()
-    assert S.nnz == len(np.unique(rows * shape[1] + cols)) < len(rows)
-    np.testing.assert_allclose(S.toarray(), dense)
-    np.testing.assert_allclose(S.T @ np.eye(shape[0]), dense.T)
-    np.testing.assert_array_equal(cells.pointers, before[0])
-    np.testing.assert_array_equal(cells.indices, before[1])
-
-
-def test_matrices_go_when_nobody_needs_them():
-    rows, cols, shape, values, *_ = _draw(np.float64, 1)
-    cells = Cells.of(rows, cols, shape)
-    S = CellMatrix.of(cells.arranged(values), cells)
-    T = S.T
-    assert T.T is S
-    dense, gone = S.toarray(), weakref.ref(S)
-    gc.disable()
-    try:
-        del S
-        assert gone() is None
-    finally:
-        gc.enable()
-    np.testing.assert_allclose(T.T @ np.eye(shape[1]), dense)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_inverses_of_blocks_are_those_of_numpy(threads, monkeypatch):
     monkeypatch.setattr("flatmin.linalg.kernels.cells.LEAST_WORK", 10)
     rows, cols, shape, _, weights, _, R = _draw(np.float64, 5)
-    cells = Cells.of(rows, cols, shape, threads)
+    cells = Cells.from_positions(rows, cols, shape, threads)
     penalties, w = np.random.default_rng(3).uniform(0.5, 2, shape[0]), cells.arranged(weights)
     expected = np.linalg.inv(cells.grams(R, w) + penalties[:, None, None] * np.eye(5))
     np.testing.assert_allclose(cells.inverse_grams(R, penalties, w), expected, atol=1e-12)
     single = cells.inverse_grams(R.astype(np.float32), penalties, w)
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, expected, atol=1e-4)
-
-
-def test_threads_follow_the_processors_and_the_usual_variables(monkeypatch):
-    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
-    most = available()
-    assert most >= 1
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert available() == 1
-    monkeypatch.setenv("OMP_NUM_THREADS", "nonsense")
-    assert available() == most
-
-
-def test_every_row_is_visited_once_and_failures_arrive():
-    pointers = np.concatenate([[0], np.cumsum(np.array([0, 900, 0, 3, 40, 40, 0, 17]))])
-    seen = np.zeros(8, int)
-
-    def loop(start, stop, out):
-        out[start:stop] += 1
-
-    Parts(pointers).run(loop, 1e12, seen, threads=3)
-    assert np.all(seen == 1)
-
-    def failing(start, stop):
-        raise MemoryError("none left")
-
-    with pytest.raises(MemoryError, match="none left"):
-        run_ranges(failing, [(0, 1), (1, 2), (2, 3)], 2)
 
 
 def test_numba_loads_only_when_cells_are_used():
@@ -247,34 +162,8 @@ def test_a_ridge_too_small_for_the_precision_gives_finite_factors(kind):
     F = rng.standard_normal((40, 3))
     F = np.hstack([F, F[:, ::-1] * 3, F]).astype(kind)  # every column lies in the span of others
     rows, cols = np.divmod(np.arange(200), 40)
-    cells, values = Cells.of(rows, cols, (5, 40)), rng.standard_normal(200)
+    cells, values = Cells.from_positions(rows, cols, (5, 40)), rng.standard_normal(200)
     L, gain = cells.ridge(values.astype(kind), F, np.full(5, 1e-30))
     assert np.isfinite(L).all()
     best = sum(float(v @ (F[:, :3] @ np.linalg.lstsq(F[:, :3], v, rcond=None)[0])) for v in values.reshape(5, 40))
     assert gain == pytest.approx(best, rel=2e-3 if kind is np.float32 else 1e-6)
-
-
-def test_without_a_place_to_keep_them_loops_are_compiled_all_the_same(monkeypatch):
-    from flatmin.linalg.kernels import loops
-
-    def nowhere(*, cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function 'sampled': no locator available for file 'loops.py'")
-        return lambda function: function
-
-    monkeypatch.setattr(loops, "njit", nowhere)
-    assert loops.compiled(len) is len
-
-
-def test_a_matrix_that_was_turned_can_be_pickled_and_its_multiples_keep_their_cells():
-    import pickle
-
-    cells = Cells.of(np.array([0, 1, 1]), np.array([2, 0, 0]), (2, 3))
-    S = CellMatrix.of(np.array([1.0, 2.0, 3.0]), cells)
-    turned = S.T @ np.eye(2)
-    again = pickle.loads(pickle.dumps(S))
-    np.testing.assert_array_equal(again.T @ np.eye(2), turned)
-    twice = 2 * (S * 0.5)
-    assert isinstance(S * 0.5, CellMatrix)
-    np.testing.assert_array_equal(twice.toarray(), S.toarray())
-    np.testing.assert_array_equal(abs(CellMatrix.of(np.array([1.0, 2.0, -3.0]), cells)).data, [1.0, 5.0])

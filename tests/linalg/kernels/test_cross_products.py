@@ -18,7 +18,7 @@ def test_cross_product_is_that_of_dense_matrices(k, threads, monkeypatch):
     L, R, Q = rng.standard_normal((9, k)), rng.standard_normal((7, k)), rng.standard_normal((7, k))
     W = np.zeros(seen.shape)
     W[seen] = squares
-    cells = Cells.of(*np.nonzero(seen), seen.shape, threads)
+    cells = Cells.from_positions(*np.nonzero(seen), seen.shape, threads)
     np.testing.assert_allclose(cross_product(cells, squares, L, R, Q), (W * (L @ Q.T)) @ R, atol=1e-12)
     P = rng.standard_normal((9, k))
     across = cells.transposed

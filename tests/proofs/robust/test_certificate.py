@@ -15,7 +15,7 @@ def test_a_grid_maps_values_to_observed_rows_and_columns(order):
     seen[2], seen[:, 3] = False, False
     rows, cols = np.nonzero(seen)
     shuffle = rng.permutation(len(rows)) if order == "shuffled" else np.arange(len(rows))
-    grid = Grid.of(Entries(rows[shuffle], cols[shuffle], seen.shape))
+    grid = Grid.from_entries(Entries(rows[shuffle], cols[shuffle], seen.shape))
     values = rng.standard_normal(len(rows))
     M = grid.matrix(values)
     assert M.shape == grid.shape == (np.count_nonzero(seen.any(1)), np.count_nonzero(seen.any(0)))
@@ -23,8 +23,8 @@ def test_a_grid_maps_values_to_observed_rows_and_columns(order):
     full = np.zeros(seen.shape)
     full[rows[shuffle], cols[shuffle]] = values
     np.testing.assert_array_equal(M, full[grid.rows][:, grid.cols])
-    np.testing.assert_array_equal(Grid.of(Mask(seen)).matrix(full[seen]), M)
-    assert Grid.of(Identity((2, 3))).seen is None
+    np.testing.assert_array_equal(Grid.from_entries(Mask(seen)).matrix(full[seen]), M)
+    assert Grid.from_entries(Identity((2, 3))).seen is None
 
 
 @pytest.mark.parametrize("loss", [fm.losses.Absolute(weight=0.3), fm.losses.Absolute(tau=2.0)])
@@ -54,7 +54,7 @@ def test_any_dual_matrix_gives_a_bound(alpha, options):
     s, rng = fm.flat_minimum(problem, alpha=alpha), np.random.default_rng(2)
     best = robust_certificate(problem, s.factors, s.certificate.dual, alpha=alpha)
     np.testing.assert_allclose(
-        misfit(problem, Grid.of(problem.measurement), s.factors), problem.data - s.matrix.ravel(), atol=1e-9
+        misfit(problem, Grid.from_entries(problem.measurement), s.factors), problem.data - s.matrix.ravel(), atol=1e-9
     )
     assert best.holds
     for size in (1e-3, 1e-1, 1.0):

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import flatmin as fm
-from flatmin.measurements import Entries
-from flatmin.report.pictures import blocks, charts, figures
+from flatmin.report.pictures import blocks, figures
 from flatmin.report.pictures.drawing import draw
 
 
@@ -42,25 +40,6 @@ def test_heat_map_of_a_constant(fill: float) -> None:
     assert "nan" not in re.sub(r'"data:[^"]*"', "", figures.heat_map("map", block, (low, high))).lower()
 
 
-def test_labels_are_text_not_markup_or_mathematics() -> None:
-    svg = figures.heat_map("map", block_of(np.eye(2)), (0.0, 1.0), labels=(["<b>", "a\nb\0"], ["$x$", "y" * 99]))
-    texts = ["".join(node.itertext()).strip() for node in parsed(svg).iter("text")]
-    assert {"<b>", "a b", "$x$", "y" * 13 + "…"} <= set(texts)
-
-
-def test_ids_do_not_collide_and_colours_follow_the_page() -> None:
-    history = {"iteration": np.array([1.0, 2.0]), "residual": np.array([1e-2, 0.0]), "gap": np.array([-1e-3, 0.0])}
-    final = {"residual": 0.0, "gap": -1e-18}
-    both = [figures.convergence(name, history, final, {"gap": 1e-6}) for name in ("one", "two")]
-    ids = [re.findall(r'\bid="([^"]*)"', svg) for svg in both]
-    assert not set(ids[0]) & set(ids[1])
-    references = re.findall(r"url\(#([^)]*)\)", both[0]) + re.findall(r'href="#([^"]*)"', both[0])
-    assert references
-    assert set(references) <= set(ids[0])
-    assert "var(--first)" in both[0]
-    assert both[0] == figures.convergence("one", history, final, {"gap": 1e-6})
-
-
 @pytest.mark.parametrize("values", [[1.0], [1.0, 1e-9], [3.0, 2.0, 1.0], [0.0]])
 def test_singular_values_mark_the_rank(values) -> None:
     svg = figures.singular_values("s", np.array(values), max(3, len(values)))
@@ -76,53 +55,6 @@ def test_picture_is_small_and_transparent_where_nothing_was_seen() -> None:
     assert result.mode == "RGBA"
     assert result.getpixel((0, 0))[3] < 255
     assert Image.open(io.BytesIO(base64.b64decode(figures.picture(np.ones((4, 5))).split(",")[1]))).size == (5, 4)
-
-
-def test_observed_block_holds_the_data_where_they_are() -> None:
-    rows, cols = np.array([0, 399]), np.array([0, 2])
-    problem = fm.Problem(Entries(rows, cols, (400, 3)), [5.0, 7.0])
-    chosen = blocks.picked(400)
-    like = blocks.Block(np.zeros((len(chosen), 3)), chosen, np.arange(3), (400, 3))
-    values = blocks.observed(problem, like).values
-    assert values[0, 0] == 5
-    assert values[-1, 2] == 7
-    assert np.isnan(values).sum() == values.size - 2
-    assert not like.whole
-
-
-def test_standardised_columns_share_mean_and_deviation() -> None:
-    seen = block_of([[1.0, np.nan, 2.0], [3.0, np.nan, 2.0]])
-    full = block_of([[1.0, 4.0, 2.0], [3.0, 6.0, 2.0]])
-    one, two = blocks.standardised([seen, full])
-    np.testing.assert_allclose(one.values[:, 0], [-1, 1])
-    np.testing.assert_allclose(two.values, [[-1, -1, 0], [1, 1, 0]])
-
-
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("values", [[0.0], [2.0, 2.0], [-1.0, np.nan, 3.0], np.linspace(-1, 1, 5000)])
-@pytest.mark.parametrize("with_truth", [False, True])
-def test_signals_of_any_length(values, with_truth) -> None:
-    values = np.asarray(values, dtype=float)
-    svg = charts.signal("signal", values, np.nan_to_num(values) if with_truth else None)
-    assert ("truth" in "".join(parsed(svg).itertext())) is with_truth
-    assert "nan" not in svg.lower()
-    assert len(svg) < 200_000
-
-
-@pytest.mark.sampled(1)
-@pytest.mark.parametrize("given", [[1.0], [0.0, 0.0], np.linspace(-5, 5, 4000)])
-def test_pairs_and_strengths_of_any_size(given) -> None:
-    given = np.asarray(given, dtype=float)
-    svg = charts.pairs("pairs", given, given, ("given", "found"))
-    assert "nan" not in svg.lower()
-    assert svg.count("<use") <= charts.MOST_POINTS + 60
-    names = [f"+{i}" for i in range(len(given))]
-    parsed(charts.strengths("strengths", given, names, given[:0]))
-
-
-@pytest.mark.parametrize("values", [[3.0], [0.5, 0.5], [1.0, 2.0, 3.0]])
-def test_histograms_of_equal_sizes(values) -> None:
-    assert "cells" in "".join(parsed(charts.histogram("sizes", np.array(values), "size", "cells")).itertext())
 
 
 def test_negative_eigenvalues_are_told_apart() -> None:

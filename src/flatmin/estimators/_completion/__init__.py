@@ -1,1 +1,1 @@
-"""Parts of the completion estimators: tables, ids, offsets and held-out cells."""
+"""Completion estimators: tables and triples, ids, offsets, and fits to observed cells."""

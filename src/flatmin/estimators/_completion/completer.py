@@ -1,4 +1,4 @@
-"""Completer: the base class of completion estimators, for tables and for triples."""
+"""Completer: the base class of completion estimators, for tables and triples."""
 
 from abc import abstractmethod
 from dataclasses import replace
@@ -12,10 +12,7 @@ from sklearn.utils.validation import (
     _check_feature_names,
     _check_feature_names_in,
     _check_sample_weight,
-    check_array,
-    check_consistent_length,
     check_is_fitted,
-    column_or_1d,
     validate_data,
 )
 
@@ -24,10 +21,11 @@ from flatmin._core.memory import require
 from flatmin._core.validation import integers
 from flatmin.errors import InputError
 from flatmin.estimators._completion.fitting import Completed, Settings, regularization
-from flatmin.estimators._completion.ids import PairIds
+from flatmin.estimators._completion.ids import PairIds, no_values
 from flatmin.estimators._completion.marks import marked
 from flatmin.estimators._completion.observations import Observations, Strengths
 from flatmin.estimators._completion.table import Units, completed, hidden, holes, in_rows, observed, weighted
+from flatmin.estimators._declaration import estimator
 from flatmin.estimators.base import FlatEstimator
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -36,12 +34,53 @@ from flatmin.solution import Solution
 __all__ = ["Completer"]
 
 
+@estimator
 class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
-    """An estimator that fills missing cells of a table, or predicts values of pairs of ids.
+    """An estimator that fills the missing cells of a table, or predicts values of pairs of ids.
 
-    A subclass has the parameters input, offsets, offset_alpha, scale, missing_values, add_indicator,
-    keep_empty_features, max_rank, tol, max_iter, random_state and verbose, and defines the fit to observed cells.
+    Parameters
+    ----------
+    input : str
+        "table" or "triples".
+    offsets : str
+        "none", "constant", "rows", "columns" or "both" (each of the last three with a constant), fitted jointly with
+        the matrix. "auto" is "columns" for tables and "both" for triples.
+    offset_alpha : float, pair of float or "auto"
+        Penalty on the offsets of rows and of columns, as a number of phantom observations at zero (for table columns at
+        their mean). "auto" is 0 for tables; for triples it is the ratio of the variances of noise and offsets,
+        estimated by restricted maximum likelihood.
+    scale : bool or "auto"
+        Whether to divide every column of a table by its standard deviation. "auto" does so for tables.
+    missing_values : float, str, None or pandas.NA
+        The mark of a missing cell, in addition to NaN and None.
+    add_indicator : bool
+        Whether `transform` appends a column of zeros and ones for every column with missing cells in `fit`.
+    keep_empty_features : bool
+        Whether columns without observed cells in `fit` are kept, filled with 0, or left out.
+
+    Attributes
+    ----------
+    row_factors_, column_factors_ : ndarray, shapes (n_rows, rank) and (n_columns, rank)
+        L and R of the matrix ``L Rᵀ``, in the units of the fit; 0 for columns that were left out.
+    offsets_ : Offsets
+        Constant and offsets of rows and columns, in the units of the fit.
+    mean_, scale_ : ndarray, shape (n_features_in_,)
+        Tables: means and standard deviations of the observed cells of each column, the origin and unit of the fit.
+    row_ids_, column_ids_ : ndarray
+        Triples: the ids, in the order of the factors.
+    solution_ : Solution
+        What the solver returned, in the units of the fit, as is ``noise_``.
+    n_features_in_, feature_names_in_ : int, ndarray
+        Number and names of the columns of X.
     """
+
+    input: str = "table"
+    offsets: str = "auto"
+    offset_alpha: Any = "auto"
+    scale: Any = "auto"
+    missing_values: Any = np.nan
+    add_indicator: bool = False
+    keep_empty_features: bool = False
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit offsets and matrix to the observed cells.
@@ -53,24 +92,20 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         y : array_like, shape (m,), with triples
             The values; ignored for tables.
         sample_weight : array_like, shape (n,) or (m,), optional
-            Weights of the squared residuals of each row of X. If strengths are numbers, a row of weight 2 counts
-            like two rows.
-
-        Returns
-        -------
-        self
+            Weights of the squared residuals of each row of X. If the strengths are numbers, a row of weight 2 equals
+            two rows.
 
         Raises
         ------
         ValueError
-            If X, y or a parameter cannot be used.
+            If X, y or a parameter cannot be used; the message says why.
         """
         is_table = self._is_table()
         strengths = Strengths.named(self.offsets, self.offset_alpha, is_table)
         cells, weights = (self._table if is_table else self._triples)(X, y, sample_weight)
         self._units = self._units_of(cells, weights, centred=is_table and strengths.columns is not None)
         inside = self._units.cells(cells)
-        if weights is not None:  # the solver's weights have mean 1, and so has a phantom observation
+        if weights is not None:  # the solver scales weights to mean 1, phantom observations included
             mean = float(np.mean(weights))
             weights, strengths = weights / mean, strengths.over(mean)
         found = self._completed(Observations.from_cells(inside, weights, strengths))
@@ -82,18 +117,18 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         if is_table:
             self.mean_, self.scale_ = self._units.centre, self._units.scale
         for name in ("row_ids_", "column_ids_") if is_table else ("mean_", "scale_"):
-            if hasattr(self, name):  # from a fit before, to the other kind of input
+            if hasattr(self, name):  # of an earlier fit to the other kind of input
                 delattr(self, name)
         return self
 
     def transform(self, X: Any) -> Array:
-        """Return a table with its missing cells filled; observed cells stay unchanged.
+        """Return a table with its missing cells filled and its observed cells unchanged.
 
         Parameters
         ----------
         X : array_like or sparse, shape (n, n_features_in_)
-            Rows of the table that was fitted, or new ones. A new row's factor is the ridge solution, with the penalty
-            of the training rows, that belongs to its observed cells; one without any gets the column offsets.
+            Rows of the training table, or new ones. The factor of a new row is the ridge solution for its observed
+            cells, with the penalty of the training rows; a row without observed cells gets the column offsets.
 
         Returns
         -------
@@ -111,20 +146,20 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return np.asarray(self.fit(X, y, **fit_params).transform(X))
 
     def predict(self, X: Any, columns: Any = None) -> Array:
-        """Return the values of the model for cells, observed or not.
+        """Return the predictions of cells, observed or not.
 
         Parameters
         ----------
         X : array_like, shape (n, 2) or (n,)
-            Triples: pairs of ids, or the ids of rows beside ``columns``. An id that was not fitted is predicted from
-            the offsets. Tables: positions of rows of the training table beside ``columns``; without these a table, of
-            which all cells are returned.
+            Triples: pairs of ids, or ids of rows if ``columns`` is given. An unknown id is predicted from the offsets.
+            Tables: positions of rows of the training table if ``columns`` is given, else a table, of which all cells
+            are predicted.
         columns : array_like, shape (n,), optional
-            Triples: the ids of columns. Tables: positions or names of columns.
+            Triples: ids of columns. Tables: positions or names of columns.
 
         Returns
         -------
-        ndarray, shape (n,), or for a table its shape
+        ndarray, shape (n,), or that of the table
         """
         check_is_fitted(self)
         if self._was_table() and columns is None:
@@ -135,32 +170,18 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return np.where(np.isin(j, self._empty), 0.0, self._units.outside(z, j)) if self._was_table() else z
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination: for triples that of the predictions.
+        """Return the coefficient of determination: 1 is perfect, 0 as good as offsets (tables) or mean (triples).
 
-        Of a table a fifth of the observed cells are hidden, always the same ones, and predicted from the others; the
-        score is the share of their squared distance to the column offsets, columns scaled as in the fit, that is
-        explained. So a grid search over tables needs no y.
-
-        Parameters
-        ----------
-        X : array_like
-            A table, or pairs of ids.
-        y : array_like, optional
-            The values of the pairs.
-        sample_weight : array_like, optional
-            Weights of the rows of X.
-
-        Returns
-        -------
-        float
-            1 is perfect, 0 as good as the offsets (tables) or the mean (triples).
+        For triples it is that of the predictions of y. For tables a fixed fifth of the observed cells is hidden and
+        predicted from the others; the score is the explained share of their squared distance to the column offsets, in
+        the units of the fit. So a grid search over tables needs no y. ``sample_weight`` weights the rows of X.
         """
         check_is_fitted(self)
         if not self._was_table():
             from sklearn.metrics import r2_score
 
             if y is None:
-                raise InputError("y is None with input='triples', expected a value for every pair of ids in X")
+                raise no_values()
             return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
         cells = self._inside(self._read(X, reset=False))
         known, (i, j, z) = hidden(cells)
@@ -184,7 +205,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
 
     @abstractmethod
     def _completed(self, cells: Observations) -> Completed:
-        """Return the fit to cells."""
+        """Return the fit to the observed cells."""
 
     def _settings(self, callback: Any) -> Settings:
         power = getattr(self, "metric_power", 1.0)
@@ -192,7 +213,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return Settings(power, self.max_rank, self.tol, self.max_iter, self._seed(), callback, stop)
 
     def _keep_fit(self, found: Completed) -> None:
-        """Set the attributes of a fit."""
+        """Set the fitted attributes."""
         self._rows, self.offsets_, self.relaxation_ = found.rows, found.offsets, found.relaxation
         self._factors = found.factors
         self.alpha_ = regularization(float(found.solution.settings["alpha"]), found.problem.shape)
@@ -222,11 +243,11 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
     def _was_table(self) -> bool:
         """Return whether a table was fitted, or raise `InputError` if ``input`` has changed since."""
         if self._is_table() != hasattr(self, "mean_"):
-            raise InputError(f"input is {self.input!r} and was not when this was fitted, expected another fit")
+            raise InputError(f"input is {self.input!r} but was not in fit, expected another fit")
         return self._is_table()
 
     def _units_of(self, cells: Any, weights: Array | None, *, centred: bool) -> Units:
-        """Return the units of the fit: those of columns, or for triples those of the values."""
+        """Return the units of the fit."""
         if not (isinstance(self.scale, bool | np.bool_) or (isinstance(self.scale, str) and self.scale == "auto")):
             raise InputError(f"scale is {self.scale!r}, expected True, False or 'auto'")
         scaled = self._is_table() if isinstance(self.scale, str) else bool(self.scale)
@@ -257,12 +278,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
 
     def _triples(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Array | None]:
         """Return triples as observed cells, and their weights if there are any."""
-        if y is None:
-            raise InputError("y is None with input='triples', expected a value for every pair of ids in X")
-        ids = PairIds.from_pairs(X)
-        i, j = ids.codes(X)
-        y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, input_name="y"), warn=True)
-        check_consistent_length(i, y)
+        ids, i, j, y = PairIds.from_triples(X, y)
         _check_feature_names(self, X, reset=True)
         self.n_features_in_, self._ids = 2, ids
         self.row_ids_, self.column_ids_ = ids.row_ids, ids.column_ids
@@ -299,7 +315,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return i, j
 
     def _inside(self, X: Any) -> Any:
-        """Return the observed cells of a checked table in the units of the fit, except in columns without a fit."""
+        """Return the observed cells of a checked table in the units of the fit, without those of empty columns."""
         cells = observed(X)
         if len(self._empty):
             cells, _ = weighted(cells, np.isin(cells.indices, self._empty, invert=True).astype(float))
@@ -312,7 +328,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return left
 
     def _modelled(self, X: Any) -> Array:
-        """Return the values of the model for all cells of a checked table."""
+        """Return the predictions of all cells of a checked table."""
         require(3.0 * 8 * X.shape[0] * X.shape[1], "the completed table")
         factors, own = self._rows.fit(self._less_offsets(self._inside(X)))
         z = factors @ self.column_factors_.T

@@ -1,4 +1,4 @@
-"""Fits to observed cells at a given strength, at that of the noise, or at the one that predicts held-out cells best."""
+"""Fits to observed cells at a given strength, at that of the noise, or at the best one for held-out cells."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,15 +22,15 @@ from flatmin.solvers.offsets.offsets import Offsets
 
 __all__ = ["Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
 
-#: Factor above the largest useful strength at which the matrix is surely zero.
+#: Factor on the smallest strength for which the matrix is 0, against rounding.
 ABOVE = 1.001
-#: Settings that fits to part of the cells share with the final fit.
+#: Settings of the final fit that apply to fits to a part of the cells, too.
 SHARED = ("metric_power", "max_rank", "max_iter", "seed")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Arguments of `flat_minimum` for every solve."""
+    """Arguments of `flat_minimum` that apply to every solve."""
 
     metric_power: float
     max_rank: int | None
@@ -43,28 +43,13 @@ class Settings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric_power", check_alpha(1.0, self.metric_power)[1])
 
-    @property
-    def solver(self) -> dict[str, Any]:
-        """All settings except the metric and the rule that ends a solve."""
-        return {name: value for name, value in vars(self).items() if name not in ("metric_power", "stop")}
-
 
 @dataclass(frozen=True, eq=False)
 class Completed:
-    """A fit to observed cells, and the model that predicts.
+    """A fit to observed cells, and the factors, offsets and row model that predict.
 
-    Attributes
-    ----------
-    problem, solution : Problem, Solution
-        What was solved; with "auto" the solution has the noise, whatever its strength.
-    factors : tuple of ndarray
-        What predicts: those of the solution or of a refit.
-    offsets : Offsets
-        Beside these factors.
-    rows : RowModel
-        The rows of these factors.
-    relaxation : Relaxation or None
-        What was tried on held-out cells.
+    ``factors`` are those of the solution or of a refit; ``offsets`` and ``rows`` belong to them. With ``alpha="auto"``
+    the solution has the noise, whatever its strength. ``relaxation`` holds the candidates tried on held-out cells.
     """
 
     problem: Problem
@@ -76,12 +61,12 @@ class Completed:
 
     @classmethod
     def penalised(cls, cells: Observations, fit: OffsetFit, tried: Relaxation | None = None) -> Self:
-        """Return the penalised solution."""
-        return cls._of(cells, fit, fit.solution.factors, fit.offsets, 1.0, tried)
+        """Predict with the penalised solution."""
+        return cls._from_factors(cells, fit, fit.solution.factors, fit.offsets, 1.0, tried)
 
     @classmethod
     def refitted(cls, cells: Observations, fit: OffsetFit, tried: Relaxation | None = None) -> Self:
-        """Return least squares at the rank found."""
+        """Predict with the least-squares fit at the rank found."""
         noise = fit.solution.noise
         if noise is None:
             factors = refit(fit.problem, fit.solution)
@@ -89,14 +74,14 @@ class Completed:
         else:
             factors = noise.refit
             offsets = fit.offsets if fit.refit_offsets is None else fit.refit_offsets
-        found = cls._of(cells, fit, factors, offsets, 1 / UNBIASED, tried)
+        found = cls._from_factors(cells, fit, factors, offsets, 1 / UNBIASED, tried)
         variance = _variance(cells, fit, factors, offsets) if fit.solution.settings["alpha"] else None
         if variance is None:
             return found
         return replace(found, rows=RowModel.drawn(cells.entries, factors, variance, fit.model.rows))
 
     @classmethod
-    def _of(
+    def _from_factors(
         cls,
         cells: Observations,
         fit: OffsetFit,
@@ -112,7 +97,7 @@ class Completed:
 
 
 def _variance(cells: Observations, fit: OffsetFit, factors: Factors, offsets: Offsets) -> float | None:
-    """Return the residual variance of a refit; None if it has as many degrees of freedom as there are data."""
+    """Return the residual variance of a refit, or None without residual degrees of freedom."""
     rank, shape = factors[0].shape[1], sum(int(np.count_nonzero(n)) for n in cells.entries.gram_diagonals())
     free = cells.entries.size - rank * (shape - rank) - fit.model.freedom
     left = fit.model.rest(cells.values, offsets).residual(factors)
@@ -127,14 +112,8 @@ def regularization(alpha: float, shape: tuple[int, int]) -> float:
 def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -> Completed:
     """Fit a matrix and offsets to cells.
 
-    Parameters
-    ----------
-    cells : Observations
-    alpha : float or "auto"
-        regParam.
-    wanted : bool or "auto"
-        Whether a refit predicts; "auto" lets held-out cells decide where alpha is "auto".
-    settings : Settings
+    ``alpha`` is regParam or "auto". ``wanted`` is whether a refit predicts; "auto" lets held-out cells decide if alpha
+    is "auto", and otherwise does not refit.
     """
     auto = isinstance(alpha, str) and alpha == "auto"
     if isinstance(alpha, str) and not auto:
@@ -158,7 +137,7 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
 
 
 def fit_cells(cells: Observations, alpha: float | str, settings: Settings, start: Any = None) -> OffsetFit:
-    """Return the joint fit of matrix and offsets at a strength of the scaled trace, or that of the noise."""
+    """Return the joint fit of matrix and offsets at a given strength, or with "auto" at that of the noise."""
     shared = vars(settings) | {"alpha": alpha, "warm_start": start}
     if cells.strengths.present:
         return fit_with_offsets(cells.entries, cells.values, **vars(cells.strengths), **shared)
@@ -166,5 +145,5 @@ def fit_cells(cells: Observations, alpha: float | str, settings: Settings, start
 
 
 def plain(cells: Observations, solution: Solution) -> OffsetFit:
-    """Return a solution of the problem of these cells with its offsets."""
+    """Return a solution of ``cells.problem`` with its offsets."""
     return OffsetFit(cells.model, cells.problem, solution, cells.offsets(solution.factors))

@@ -1,29 +1,25 @@
-"""PairIds: the ids of rows and columns, which are numbers, strings or dates in arrays, lists and data frames."""
+"""Ids of rows and columns: numbers, strings or dates, in arrays, lists and data frames."""
 
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 
-__all__ = ["PairIds"]
+__all__ = ["PairIds", "no_values"]
 
-#: Largest size up to which all whole numbers are distinct floating-point numbers.
-WHOLE = 2.0**53
-#: Names of the kinds of arrays in messages.
+#: Below this size a float holds every whole number exactly.
+MAX_EXACT = 2.0**53
+#: The names of array kinds in messages.
 KINDS = {"i": "numbers", "f": "numbers", "u": "numbers", "U": "strings", "M": "dates", "m": "durations"}
 
 
 @dataclass(frozen=True, eq=False)
 class PairIds:
-    """The ids of the rows and columns of a matrix.
-
-    Attributes
-    ----------
-    row_ids, column_ids : ndarray, shapes (d1,) and (d2,)
-        The distinct ids, ascending; their position is the index of the row or column.
+    """The distinct ids of the rows (d1,) and columns (d2,) of a matrix, ascending, in the order of the matrix.
 
     Examples
     --------
@@ -40,16 +36,29 @@ class PairIds:
         """Collect the ids in pairs (m, 2), or raise `InputError`."""
         return cls(*(np.unique(ids) for ids in _pairs(X)))
 
+    @classmethod
+    def from_triples(cls, X: Any, y: Any) -> tuple[Self, Array, Array, Array]:
+        """Return the ids in pairs (m, 2), the positions of the pairs (m,), and the values (m,), or raise an error."""
+        if y is None:
+            raise no_values()
+        ids = cls.from_pairs(X)
+        i, j = ids.codes(X)
+        y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, input_name="y"), warn=True)
+        check_consistent_length(i, y)
+        return ids, i, j, y
+
     def codes(self, X: Any) -> tuple[Array, Array]:
         """Return the positions (n,) of the rows and of the columns of pairs (n, 2); −1 for unknown ids.
 
-        Raises
-        ------
-        InputError
-            If ids are missing, or of another kind than the known ones, such as strings instead of numbers.
+        Missing ids, and strings in place of numbers, raise `InputError`.
         """
         rows, columns = _pairs(X)
         return _positions(self.row_ids, rows, 0), _positions(self.column_ids, columns, 1)
+
+
+def no_values() -> InputError:
+    """Return the error for triples without values."""
+    return InputError("y is None with input='triples', expected a value for every pair of ids in X")
 
 
 def _pairs(X: Any) -> tuple[Array, Array]:
@@ -70,12 +79,12 @@ def _pairs(X: Any) -> tuple[Array, Array]:
 
 
 def _table(X: Any) -> Array:
-    """Return pairs as an array that keeps numbers as numbers if there are strings too."""
+    """Return pairs as an array. Numbers stay numbers if the other column holds strings."""
     if isinstance(X, np.ndarray):
         return X
     try:
         table = np.asarray(X)
-        exact = table.dtype.kind in "iubM" or (table.dtype.kind == "f" and np.all(np.abs(table) < WHOLE))
+        exact = table.dtype.kind in "iubM" or (table.dtype.kind == "f" and np.all(np.abs(table) < MAX_EXACT))
         return table if exact else np.array(X, dtype=object)
     except ValueError:
         raise InputError("X is ragged, expected pairs of ids in two columns") from None
@@ -91,20 +100,20 @@ def _sortable(ids: Array, place: int) -> Array:
         raise _missing(place)
     if ids.dtype.kind == "S":
         return ids.astype(str)
-    if ids.dtype.kind == "f" and np.all(ids == np.rint(ids)) and np.max(np.abs(ids)) < WHOLE:
+    if ids.dtype.kind == "f" and np.all(ids == np.rint(ids)) and np.max(np.abs(ids)) < MAX_EXACT:
         return ids.astype(np.int64)
     return ids.astype(np.int64) if ids.dtype.kind == "b" else ids
 
 
 def _of_one_kind(ids: Array, place: int) -> Array:
-    """Return Python objects as an array of one kind if they have one."""
+    """Return Python objects as an array of numbers, strings or dates, or raise `InputError` for a mixture."""
     if any(i is None or type(i).__name__ in ("NAType", "NaTType") or (isinstance(i, float) and i != i) for i in ids):
         raise _missing(place)
     for kind, dtype in ((str, str), (int | float | np.number | np.bool_, None), (np.datetime64, None)):
         if all(isinstance(i, kind) for i in ids):
             array = np.array(list(ids), dtype=dtype)
             whole = array.dtype.kind == "f" and all(isinstance(i, int | np.integer) for i in ids)
-            return ids if whole else array  # float64 would not tell all of them apart
+            return ids if whole else array  # float64 would merge some of them
     found = sorted({type(i).__name__ for i in ids})
     if len(found) == 1:
         try:
@@ -115,18 +124,16 @@ def _of_one_kind(ids: Array, place: int) -> Array:
     raise InputError(f"column {place} of X holds {' and '.join(found)}, expected ids of one kind that can be sorted")
 
 
-def _kind(ids: Array) -> str:
-    """Return the name of a kind of ids."""
-    return "numbers" if isinstance(ids[0], int | float) else KINDS.get(ids.dtype.kind, type(ids[0]).__name__)
-
-
 def _missing(place: int) -> InputError:
     return InputError(f"column {place} of X contains NaN or missing ids, expected an id in every pair")
 
 
 def _positions(known: Array, ids: Array, place: int) -> Array:
     """Return the positions of ids among the known ones, −1 for unknown ids."""
-    kinds = [_kind(array) for array in (known, ids)]
+    kinds = [
+        "numbers" if isinstance(array[0], int | float) else KINDS.get(array.dtype.kind, type(array[0]).__name__)
+        for array in (known, ids)
+    ]
     if kinds[0] != kinds[1]:
         raise InputError(f"column {place} of X holds {kinds[1]}, expected {kinds[0]} as in fit")
     at = np.minimum(np.searchsorted(known, ids), len(known) - 1)

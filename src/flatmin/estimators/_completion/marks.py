@@ -1,4 +1,4 @@
-"""Marks of missing cells in tables of many libraries, which become NaN; text that is no number is refused."""
+"""`marked`: tables with NaN in missing cells; cells that are not numbers raise an error that names the column."""
 
 import datetime as dt
 from typing import Any
@@ -14,27 +14,27 @@ DATES = (dt.date, dt.timedelta, np.datetime64, np.timedelta64)
 
 
 def marked(X: Any, missing_values: Any) -> Any:
-    """Return a table in which all missing cells are NaN; data frames keep their columns.
+    """Return a table with NaN in missing cells; frames keep their columns.
 
-    ``missing_values`` may be NaN, None, pandas' NA, a number or a string. NaN, None and masked
-    cells of a masked array are always missing.
-
-    Raises
-    ------
-    InputError
-        If a column holds dates or text that is no number, or ``missing_values`` is not one value.
+    ``missing_values`` is NaN, None, pandas' NA, a number or a string. NaN, None and masked cells of a masked array are
+    always missing. Dates, and text that is no number, raise `InputError`.
     """
     if np.ndim(missing_values):
         raise InputError(f"missing_values is {missing_values!r}, expected one number or string, None, NaN or pandas.NA")
     unmarked = missing_values is None or _is_nan(missing_values)
     if hasattr(X, "tocsr"):
-        return X if unmarked else _sparse(X, missing_values)
+        if unmarked:
+            return X
+        X = X.tocsr().astype(float, copy=True)
+        X.data[X.data == missing_values] = np.nan
+        return X
     if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2:
         return _frame(X, missing_values, unmarked)
     if hasattr(X, "__dataframe__") or hasattr(X, "get_column"):
         return X if unmarked else _by_column(X, missing_values)
     if np.ma.isMaskedArray(X):
-        X = _unmasked(X)
+        kind = X.dtype.kind
+        X = np.ma.filled(X.astype(float if kind in "biu" else X.dtype if kind in "fc" else object), np.nan)
     try:
         array = np.asarray(X)
     except ValueError:
@@ -52,21 +52,8 @@ def marked(X: Any, missing_values: Any) -> Any:
     return np.stack(columns, axis=1) if columns else X
 
 
-def _unmasked(X: Any) -> Array:
-    """Return a masked array with NaN in masked cells."""
-    kind = X.dtype.kind
-    return np.asarray(X.astype(float if kind in "biu" else X.dtype if kind in "fc" else object).filled(np.nan))
-
-
-def _sparse(X: Any, missing_values: Any) -> Any:
-    """Return a sparse table with NaN in stored cells that equal the mark."""
-    X = X.tocsr().astype(float, copy=True)
-    X.data[X.data == missing_values] = np.nan
-    return X
-
-
 def _frame(X: Any, missing_values: Any, unmarked: bool) -> Any:
-    """Return a data frame of pandas with NaN in missing cells; objects stay objects."""
+    """Return a pandas frame with NaN in missing cells; objects stay objects."""
     kinds = [dtype.kind for dtype in X.dtypes]
     for j, kind in enumerate(kinds):
         if kind in "mM":
@@ -82,7 +69,7 @@ def _frame(X: Any, missing_values: Any, unmarked: bool) -> Any:
 
 
 def _by_column(X: Any, missing_values: Any) -> Any:
-    """Return a data frame of another library, such as polars, with NaN in missing cells."""
+    """Return a frame of another library, such as polars, with NaN in marked cells."""
     columns = {}
     for name in X.columns:
         column = np.asarray(X[name].to_numpy())
@@ -107,7 +94,7 @@ def _number_like(column: Array, name: str) -> Array:
             except ValueError:
                 raise InputError(
                     f"{name} holds {value!r}: could not convert it to a number; encode categories as numbers first, "
-                    "and say in missing_values what stands for a hole"
+                    "and pass the mark of missing cells as missing_values"
                 ) from None
         elif value is None or _is_nan(value):
             column[i] = np.nan
@@ -117,7 +104,7 @@ def _number_like(column: Array, name: str) -> Array:
 
 
 def _is_nan(value: Any) -> bool:
-    """Return whether a value is NaN or pandas' NA: neither equals itself."""
+    """Return whether a value is NaN or pandas' NA, which do not equal themselves."""
     try:
         return not bool(value == value)
     except TypeError:
@@ -127,4 +114,4 @@ def _is_nan(value: Any) -> bool:
 
 
 def _dates(name: str) -> InputError:
-    return InputError(f"{name} holds dates or durations, expected numbers, such as days since the first of them")
+    return InputError(f"{name} holds dates or durations, expected numbers, such as days since the first date")

@@ -1,6 +1,4 @@
-"""Observations: observed cells of a matrix with offsets, and the problems of all or some of them."""
-
-from __future__ import annotations
+"""Observations: the observed cells of a matrix with offsets, and the problems of all or some of them."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +16,7 @@ from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
 __all__ = ["Observations", "Strengths"]
 
 
-#: The offsets of each name: constant, rows, columns.
+#: Whether a kind of offsets includes a constant, rows and columns.
 KINDS = {
     "none": (False, False, False),
     "constant": (True, False, False),
@@ -30,7 +28,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Strengths:
-    """The kinds of offsets, and the numbers of phantom observations that pull them to zero, as in `OffsetModel`."""
+    """Penalties on offsets as numbers of phantom observations at zero, as in `OffsetModel`; None for no offsets."""
 
     constant: bool = False
     rows: Any = None
@@ -38,7 +36,7 @@ class Strengths:
 
     @classmethod
     def named(cls, offsets: Any, alpha: Any, is_table: bool) -> Self:
-        """Return the strengths for the parameters of `MatrixCompletion`."""
+        """Return the penalties for the parameters ``offsets`` and ``offset_alpha`` of `MatrixCompletion`."""
         kind = ("columns" if is_table else "both") if isinstance(offsets, str) and offsets == "auto" else offsets
         if not isinstance(kind, str) or kind not in KINDS:
             raise InputError(f"offsets is {offsets!r}, expected 'auto', {', '.join(map(repr, KINDS))}")
@@ -55,27 +53,21 @@ class Strengths:
 
     @property
     def present(self) -> bool:
-        """Whether there is any offset."""
+        """Whether the model has any offset."""
         return self.constant or self.rows is not None or self.columns is not None
 
-    def over(self, weight: float) -> Strengths:
-        """Return the strengths if observations of the given weight count as one."""
+    def over(self, weight: float) -> Self:
+        """Return the penalties relative to observations of a given weight."""
         rows, columns = (k if k is None or isinstance(k, str) else k / weight for k in (self.rows, self.columns))
-        return Strengths(self.constant, rows, columns)
+        return replace(self, rows=rows, columns=columns)
 
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Values of some cells of a matrix that has offsets.
+    """Values (m,) of some cells of a matrix with offsets.
 
-    Attributes
-    ----------
-    entries : Entries
-        Where they are; its weights are the roots of those of the squared residuals.
-    values : ndarray, shape (m,)
-        Not multiplied by weights.
-    strengths : Strengths
-        The offsets; "auto" among them is estimated from the values.
+    The weights of ``entries`` are the roots of those of the squared residuals; ``values`` are not multiplied by them.
+    Strengths of offsets that are "auto" are estimated from the values.
     """
 
     entries: Entries
@@ -84,14 +76,14 @@ class Observations:
 
     @classmethod
     def from_cells(cls, cells: Any, weights: Array | None, strengths: Strengths) -> Self:
-        """Return the stored cells of a sparse CSR array, with weights (nnz,) of mean 1; cells may be repeated."""
+        """Take the stored cells of a sparse CSR array, repeated ones included, with weights (nnz,) of mean 1."""
         rows = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
         roots = None if weights is None else np.sqrt(weights)
         return cls(Entries(rows, cells.indices, cells.shape, roots), cells.data, strengths)
 
     @cached_property
     def model(self) -> OffsetModel:
-        """The offsets, for these cells."""
+        """The model of the offsets for these cells."""
         return OffsetModel.estimated(self.entries, self.values, **vars(self.strengths))
 
     @cached_property
@@ -103,26 +95,26 @@ class Observations:
 
     @property
     def cells(self) -> Problem:
-        """The problem of the cells without offsets, for the folds."""
+        """The problem without offsets or weights, by which the cells are dealt into folds."""
         return Problem(self.entries, self.values)
 
-    def like(self, model: OffsetModel) -> Observations:
+    def like(self, model: OffsetModel) -> Self:
         """Return the same observations with the strengths of a model."""
         return replace(self, strengths=Strengths(model.constant, model.rows, model.columns))
 
     def offsets(self, factors: Factors) -> Offsets:
-        """Return the offsets for a given matrix."""
+        """Return the offsets that fit best for given factors of the matrix."""
         if not self.strengths.present:
             return Offsets(0.0, *(np.zeros(d) for d in self.entries.shape))
         plain = Entries(self.entries.rows, self.entries.cols, self.entries.shape)
         return self.model.fit(self.values - plain.forward_factors(*factors))
 
-    def take(self, index: Array) -> Observations:
-        """Return some of the observations."""
+    def take(self, index: Array) -> Self:
+        """Return a part of the observations."""
         return replace(self, entries=self.entries.take(index), values=self.values[index])
 
     def pair(self, training: Array, held_out: Array) -> tuple[Problem, Problem]:
-        """Return the problem of some observations, and that of predicting the others."""
+        """Return the problem of the training observations and that of predicting the held-out ones."""
         known, hidden = self.take(training), self.take(held_out)
         if not self.strengths.present:
             return known.problem, hidden.problem

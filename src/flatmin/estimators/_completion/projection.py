@@ -13,40 +13,36 @@ from flatmin.parametrizations.base import Factors
 
 __all__ = ["RowModel"]
 
-#: Number of entries of the normal equations that are formed at a time.
+#: Approximate number of entries of the normal equations that are built at once.
 CHUNK = 4_000_000
-#: Relative singular value below which the observed entries of a row do not determine a direction.
+#: Eigenvalues of normal equations below this share of the largest one count as 0.
 BLIND = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class RowModel:
-    """The rows of a penalised solution ``X = L Rᵀ``, fitted or new.
+    """Rows of a penalised solution ``X = L Rᵀ`` as functions of their observed entries, for fitted and new rows.
 
     In factors that are balanced for ``D1^p X D2^p``, the penalised objective is
 
         ``(1/m) Σ w (v_ij − l_iᵀ r_j)² + 2 α (‖D1^p L‖² + ‖D2^p R‖²)``,
 
-    so that every row, given R, is a ridge regression of its own: ``min Σ_j w (v_ij − lᵀ r_j)² + λ n_i^p ‖l‖²``, with
-    n_i the weight of its observed entries and the same λ for all rows. At the minimum the rows of L solve it. A new row
-    is treated alike, R being known. Without a penalty the solution of least norm is taken.
+    so given R every row solves a ridge regression, ``min Σ_j w (v_ij − lᵀ r_j)² + λ n_i^p ‖l‖²``, with n_i the weight
+    of its observed entries and one λ for all rows. Without a penalty the solution has least norm.
 
-    Least squares leave rows with hardly more entries than columns of R to the noise. Those of a refit are taken for
-    draws of one normal distribution instead, that of the rows of L, and get the mean given their entries: a ridge
-    regression as well, whose λ is the variance of the noise where R is such that rows of L have covariance one, and
-    whose p is zero.
+    Least squares would follow the noise in rows with few entries. The rows of a refit are therefore modelled as draws
+    of one normal distribution, and a row becomes its conditional mean. This is the same ridge regression with p = 0 and
+    λ the variance of the noise, for R scaled such that the rows of L have covariance one.
 
     Attributes
     ----------
     columns : ndarray, shape (d2, k)
         R.
-    strength : float
-        λ.
-    power : float
-        p.
+    strength, power : float
+        λ and p.
     offset : float or None
-        Phantom observations of zero behind the offset of a row, which is fitted together with its factor; None where
-        rows have no offsets.
+        Phantom observations at zero for the offset of a row, which is fitted jointly with its factor; None without
+        offsets of rows.
 
     Examples
     --------
@@ -66,35 +62,30 @@ class RowModel:
     def from_fit(
         cls, entries: Entries, factors: Factors, alpha: float, power: float, offset: float | None = None
     ) -> Self:
-        """Return the row model of factors that minimise loss + alpha · scaled trace, at least nearly."""
+        """Return the model for factors that minimise loss + alpha · scaled trace, at least approximately."""
         D1, D2 = (D.tempered(power) for D in entries.metric())
         _, s, V = svd_of_product(D1 @ factors[0], D2 @ factors[1])
         mean, (d1, d2) = float(np.mean(entries.gram_diagonals()[0])), entries.shape
-        R = D2.power(-1) @ (V * (np.sqrt(s) * (d2 / d1) ** 0.25))  # balanced for n_i and n_j, of which D are averages
+        R = D2.power(-1) @ (V * (np.sqrt(s) * (d2 / d1) ** 0.25))  # balanced for the weights n_i and n_j
         return cls(R, 2 * alpha / float(np.sqrt(d1 * d2)) * mean ** (1 - power), power, offset)
 
     @classmethod
     def drawn(cls, entries: Entries, factors: Factors, variance: float, offset: float | None = None) -> Self:
-        """Return the row model of least-squares factors with a given residual variance."""
+        """Return the model for least-squares factors and the variance of their residuals."""
         _, s, V = svd_of_product(*factors)
         return cls(V * (s / np.sqrt(np.count_nonzero(entries.gram_diagonals()[0]))), variance, 0.0, offset)
 
     def fit(self, values: Any, weights: Any = None) -> tuple[Array, Array]:
-        """Return factors (n, k) and offsets (n,) of rows.
+        """Return factors (n, k) and offsets (n,) of the rows of a CSR array (n, d2), whose stored cells are observed.
 
-        Parameters
-        ----------
-        values : sparse array, shape (n, d2)
-            CSR; what is stored is observed, zeros included.
-        weights : ndarray, shape (nnz,), optional
-            Weights of the squared residuals.
+        The ``weights`` (nnz,) multiply the squared residuals.
         """
         from scipy.sparse import csr_array
 
         n, k = values.shape[0], self.columns.shape[1]
         counts = np.diff(values.indptr)
         weights = np.ones_like(values.data) if weights is None else weights
-        if self.strength == 0 and self.offset is not None:  # offsets come first where the rest is fitted exactly
+        if self.strength == 0 and self.offset is not None:  # an exact fit takes the offsets first
             rows = np.repeat(np.arange(n), counts)
             total = np.bincount(rows, weights, n) + self.offset
             offsets = np.bincount(rows, weights * values.data, n) / np.where(total > 0, total, 1.0)
@@ -128,7 +119,7 @@ class RowModel:
 
 
 def _solved(gram: Array, penalty: Array, target: Array) -> Array:
-    """Return the ridge solutions; without a penalty those of least norm."""
+    """Return the ridge solutions, of least norm if there is no penalty."""
     f = target.shape[1]
     if f == 0:
         return target

@@ -1,4 +1,4 @@
-"""The share of the penalty that predicts held-out cells best."""
+"""Relaxation: the choice of a refit, a weaker penalty or offsets alone by the error on held-out cells."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,25 +17,31 @@ from flatmin.solvers.alphas.folds import splits
 
 __all__ = ["Relaxation", "relaxation"]
 
-#: One cell in so many is held out, if that makes at least so many cells.
-ONE_IN, FEWEST = 5, 20
-#: Shares of the penalty that are tried, as long as the error falls by this share of it; the gap of their solves.
-SHARES, FALL, COARSE = (1.0, 0.55, 0.3, 0.17, 0.1, 0.055, 0.03, 0.017, 0.01), 0.002, 1e-3
-#: Number of Newton steps of a refit.
-STEPS = 50
+#: One cell of this number is held out.
+ONE_IN = 5
+#: The smallest number of held-out cells.
+MIN_HELD_OUT = 20
+#: Tried multiples of the penalty of the noise, in this order.
+SHARES = (1.0, 0.55, 0.3, 0.17, 0.1, 0.055, 0.03, 0.017, 0.01)
+#: The search stops once a step lowers the error by less than this share.
+MIN_FALL = 0.002
+#: Relative duality gap of the solves.
+TRIAL_TOL = 1e-3
+#: The largest number of Newton steps of a refit.
+REFIT_STEPS = 50
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """The fit that predicts held-out cells best.
+    """The errors of fits on held-out cells, and the best fit.
 
     Attributes
     ----------
     errors : dict of str to float
-        Root mean squared errors on the held-out cells, in the units of the fit, by name: "offsets" alone, "refit"
-        (least squares at the rank found), and the shares of the penalty that were tried, such as "0.3".
+        Root mean squared errors in the units of the fit by name: "offsets" alone, "refit" (least squares at the rank
+        found), and the tried multiples of the penalty, such as "0.3".
     chosen : str
-        The name of the least one; "offsets" where it is less than one standard error better than these.
+        The name with the smallest error, or "offsets" unless the improvement over it exceeds one standard error.
     """
 
     errors: Mapping[str, float]
@@ -43,25 +49,15 @@ class Relaxation:
 
     @property
     def share(self) -> float | None:
-        """The chosen share of the penalty; None for "offsets" and "refit"."""
+        """The chosen multiple of the penalty; None for "offsets" and "refit"."""
         return None if self.chosen in ("offsets", "refit") else float(self.chosen)
 
 
 def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -> Relaxation | None:
-    """Choose between offsets alone, a refit and weaker penalties than that of the noise; None with too few cells.
+    """Choose between offsets alone, a refit and penalties up to that of the noise; None if there are too few cells.
 
-    The rule for the noise asks for the penalty that noise alone would need. On a matrix of low rank nothing is lost by
-    it that a refit does not give back. A matrix whose rank is only nearly low has more to say than stands above the
-    noise: there a fit is best whose penalty is weaker, and which overfits a little.
-
-    Parameters
-    ----------
-    cells : Observations
-        All of them; a fifth is held out.
-    noise : Noise
-        What the rule found for all cells.
-    settings : dict
-        The arguments metric_power, max_rank, max_iter and seed of `flat_minimum`.
+    The penalty of the noise suppresses everything that noise alone could produce. If the rank is low, a refit restores
+    what it removes. If the rank is only approximately low, a weaker penalty that overfits a little predicts better.
     """
     split = _split(cells, settings["seed"])
     if split is None:
@@ -70,30 +66,30 @@ def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -
     squares = {"offsets": _squares(judge, tuple(np.zeros((d, 0)) for d in cells.entries.shape))}
     solution, before = None, np.inf
     for share in SHARES:
-        solution = flat_minimum(training, alpha=share * noise.alpha, tol=COARSE, warm_start=solution, **settings)
+        solution = flat_minimum(training, alpha=share * noise.alpha, tol=TRIAL_TOL, warm_start=solution, **settings)
         found = squares[f"{share:g}"] = _squares(judge, solution.factors)
         if share == 1:
             squares["refit"] = _squares(judge, _refit(training, solution, noise.rank))
         error = float(np.sqrt(found.mean()))
-        if error > (1 - FALL) * before:
+        if error > (1 - MIN_FALL) * before:
             break
         before = error
     errors = {name: float(np.sqrt(found.mean())) for name, found in squares.items()}
     chosen = min(errors, key=lambda name: errors[name])
     gain = squares["offsets"] - squares[chosen]
-    gain = gain / (float(np.max(np.abs(gain))) or 1.0)  # whose square does not overflow
+    gain = gain / (float(np.max(np.abs(gain))) or 1.0)  # so that its square does not overflow
     clear = gain.mean() > gain.std() / np.sqrt(len(gain))
     return Relaxation(errors, chosen if clear else "offsets")
 
 
 def _split(cells: Observations, seed: int) -> tuple[Array, Array] | None:
-    if cells.entries.size < ONE_IN * FEWEST:
+    if cells.entries.size < ONE_IN * MIN_HELD_OUT:
         return None
     try:
         first = splits(cells.cells, ONE_IN, None, seed)[0]
-    except InputError:  # no cell can be spared
+    except InputError:  # every cell is the last one of its row or column
         return None
-    return (first.training, first.held_out) if len(first.held_out) >= FEWEST else None
+    return (first.training, first.held_out) if len(first.held_out) >= MIN_HELD_OUT else None
 
 
 def _squares(judge: Problem, factors: Factors) -> Array:
@@ -103,4 +99,4 @@ def _squares(judge: Problem, factors: Factors) -> Array:
 def _refit(problem: Problem, solution: Solution, rank: int) -> Factors:
     """Return the refit of a solution at a rank, or at its own rank if that is lower."""
     L, R = solution.factors
-    return refit(problem, replace(solution, factors=(L[:, :rank], R[:, :rank])), max_iter=STEPS)
+    return refit(problem, replace(solution, factors=(L[:, :rank], R[:, :rank])), max_iter=REFIT_STEPS)

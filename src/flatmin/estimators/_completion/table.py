@@ -10,10 +10,10 @@ from flatmin.errors import InputError
 
 __all__ = ["Units", "completed", "hidden", "holes", "in_rows", "observed", "weighted"]
 
-#: Share of the observed cells of a table that is hidden to score predictions.
+#: Share of the observed cells of a table that `score` hides and predicts.
 HIDDEN = 0.2
 EPS = float(np.finfo(float).eps)
-#: Spread of a column, in units of rounding, up to which it counts as constant.
+#: Deviations from the mean of a column up to this many rounding errors of the mean count as 0.
 ROUNDING = 40
 
 
@@ -36,7 +36,7 @@ def observed(X: Any) -> Any:
 
 
 def in_rows(rows: Array, columns: Array, values: Array, shape: tuple[int, int]) -> tuple[Any, Array]:
-    """Return cells as a sparse CSR array, and their order in it; repeated cells are not added."""
+    """Return cells as a sparse CSR array that keeps repeated cells, and the permutation into its order."""
     from scipy.sparse import csr_array
 
     order = np.lexsort((columns, rows))
@@ -53,20 +53,20 @@ def weighted(cells: Any, weights: Array) -> tuple[Any, Array]:
 
 
 def hidden(cells: Any) -> tuple[Any, tuple[Array, Array, Array]]:
-    """Return four fifths of the observed cells, and the rows, columns and values of the hidden fifth.
+    """Return the observed cells without a fifth of them, and the rows, columns and values of this fifth.
 
-    The choice depends on the observed cells only.
+    The same cells are hidden whenever the same cells are observed.
     """
     chosen = np.random.default_rng(0).random(cells.nnz) < HIDDEN
     if not chosen.any() or chosen.all():
-        raise InputError(f"X has {cells.nnz} observed cells, expected more, so that some can be hidden")
+        raise InputError(f"X has {cells.nnz} observed cells, expected enough to hide a fifth of them")
     rows = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
     known, _ = in_rows(rows[~chosen], cells.indices[~chosen], cells.data[~chosen], cells.shape)
     return known, (rows[chosen], cells.indices[chosen], cells.data[chosen])
 
 
 def completed(X: Any, model: Array) -> Array:
-    """Return the table of the model with the observed cells of X."""
+    """Return the predicted table with the observed cells of X in place."""
     if not hasattr(X, "tocsr"):
         return np.where(np.isnan(X), model, X)
     cells = observed(X)
@@ -75,7 +75,7 @@ def completed(X: Any, model: Array) -> Array:
 
 
 def holes(X: Any) -> Array:
-    """Return the positions of missing cells, as booleans."""
+    """Return which cells of a table are missing."""
     if not hasattr(X, "tocsr"):
         return np.asarray(np.isnan(X))
     out, cells = np.ones(X.shape, dtype=bool), observed(X)
@@ -85,14 +85,9 @@ def holes(X: Any) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Units in which columns are fitted: ``(x / unit − mean) / spread``.
+    """Units (d,) in which columns are fitted: ``(x / unit − mean) / spread``.
 
-    The first division is by the largest number of a column, so that its square does not overflow.
-
-    Attributes
-    ----------
-    unit, mean, spread : ndarray, shape (d,)
-        All finite, unit and spread positive.
+    The unit is the largest size in a column, so that no square overflows. Unit and spread are positive.
     """
 
     unit: Array
@@ -101,7 +96,7 @@ class Units:
 
     @classmethod
     def from_cells(cls, cells: Any, weights: Array | None, *, centred: bool, scaled: bool) -> Self:
-        """Return the units of the columns of a sparse CSR array of observed cells with weights."""
+        """Measure the columns of a sparse CSR array of observed cells with weights (nnz,)."""
         d, columns = cells.shape[1], cells.indices
         unit, spread = np.ones(d), np.ones(d)
         if centred or scaled:
@@ -119,12 +114,12 @@ class Units:
 
     @property
     def centre(self) -> Array:
-        """The origin in the units of the table, shape (d,)."""
+        """The origin of the fit in the units of the table, shape (d,)."""
         return self.mean * self.unit
 
     @property
     def scale(self) -> Array:
-        """The scale in the units of the table, shape (d,)."""
+        """The unit of the fit in the units of the table, shape (d,)."""
         return self.spread * self.unit
 
     def cells(self, cells: Any) -> Any:
@@ -137,12 +132,12 @@ class Units:
         return out
 
     def outside(self, values: Array, columns: Any = slice(None)) -> Array:
-        """Return values in these units as those of the table."""
+        """Return values of the fit in the units of the table."""
         return np.asarray((values * self.spread[columns] + self.mean[columns]) * self.unit[columns])
 
 
 def _means(values: Array, columns: Array, weights: Array | None, d: int) -> Array:
-    """Return the mean of every column; zero for columns without cells."""
+    """Return the mean of every column, 0 for an empty one."""
     total = np.bincount(columns, weights, d)
     sums = np.bincount(columns, values if weights is None else weights * values, d)
     return sums / np.where(total > 0, total, 1.0)

@@ -1,4 +1,4 @@
-"""Adaptive sweeps: repetitions where they tell most about the boundary between failure and success."""
+"""Adaptive sweeps: trials are spent where they are most informative about the boundary of success."""
 
 from __future__ import annotations
 
@@ -16,37 +16,29 @@ __all__ = ["Adaptive"]
 
 
 class Adaptive:
-    """A plan that proceeds in rounds: next come the trials that tell most about the boundary of each column.
+    """A plan in rounds, each with the most informative trials about the boundary of each column.
 
     A column is finished once its band is narrow, or its share of the full grid's trials is spent. A cell uses the full
-    grid's repetitions in their order, so adaptive and full sweeps reuse each other's results.
-
-    The choice depends only on the experiment and on earlier results, not on interruptions or on other results in the
-    store: each call replays the rounds and asks for the missing trials of the first incomplete one.
+    grid's repetitions in order, so adaptive and full sweeps reuse each other's results. The choice does not depend on
+    interruptions: each call replays the rounds and asks for the missing trials of the first incomplete one.
 
     Parameters
     ----------
     experiment : Experiment
-        An experiment with a `Transition`.
+        An experiment with a `Transition`; any other raises `InputError`.
     precision : float
-        A column is finished if half of its band divided by the boundary is at most this.
+        A column is finished if half the width of its band divided by the boundary is at most this.
     share : float
         The largest share of the full grid's trials that a column gets; at most 1.
     at_once : int
-        Number of trials of a column per round. More keep more processes busy; fewer are chosen better.
-
-    Raises
-    ------
-    InputError
-        If the recipe has no transition, or an argument is out of range.
+        Number of trials of a column per round. Large rounds keep more processes busy; small ones are chosen better.
     """
 
     def __init__(
         self, experiment: Experiment, *, precision: float = 0.01, share: float = 1 / 3, at_once: int = 3
     ) -> None:
         if experiment.transition is None:
-            name = experiment.name
-            raise InputError(f"the recipe {name} maps no transition from failure to success, expected it full")
+            raise InputError(f"the recipe {experiment.name} has no transition, expected one for an adaptive sweep")
         if not 0 < share <= 1 or not precision >= 0 or at_once < 1:
             raise InputError(f"share {share}, precision {precision}, at_once {at_once}: expected ≤ 1, ≥ 0, ≥ 1")
         self._experiment, self._precision, self._share, self._at_once = experiment, precision, share, at_once
@@ -119,7 +111,6 @@ class _Seen:
 
     def after(self, cell: int, success: bool | None) -> _Seen:
         """Return the observations after one more trial; ``success`` is None if the trial failed."""
-        more = [(bool(success), success is not None, True) if i == cell else (0, 0, 0) for i in range(len(self.spent))]
-        counts_by_cell = zip(self.successes, self.trials, self.spent, more, strict=True)
-        counts = [(s + a, n + b, k + c) for s, n, k, (a, b, c) in counts_by_cell]
-        return _Seen(*(tuple(column) for column in zip(*counts, strict=True)))
+        more = (bool(success), success is not None, 1)
+        counts = zip((self.successes, self.trials, self.spent), more, strict=True)
+        return _Seen(*((*old[:cell], old[cell] + new, *old[cell + 1 :]) for old, new in counts))

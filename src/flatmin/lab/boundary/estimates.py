@@ -1,6 +1,6 @@
-"""Estimates about boundaries with their intervals: distances from predictions, slopes, and paired differences.
+"""Estimates from boundaries, with intervals: distances from predictions, slopes, and paired differences.
 
-An estimate that the trials do not determine is ``(nan, −inf, inf)``, which leaves a claim open.
+An estimate that the trials do not determine is ``(nan, −inf, inf)``, so its claim is open.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import t
+from scipy.special import ndtri, stdtrit
 
 from flatmin._core.arrays import Array
 from flatmin.lab.boundary.phase_map import Column
@@ -49,13 +48,7 @@ class Number(NamedTuple):
     high: float
 
     def folded(self, at: float) -> Number:
-        """Return the distance from a number.
-
-        Examples
-        --------
-        >>> Number(1.02, 0.99, 1.05).folded(1.0).low
-        0.0
-        """
+        """Return the distance of the number from ``at``, with its interval."""
         ends = abs(self.low - at), abs(self.high - at)
         low = 0.0 if self.low <= at <= self.high else min(ends)
         return Number(abs(self.estimate - at), low, max(ends))
@@ -68,6 +61,8 @@ def boundary_of(column: Column, level: float = 0.95) -> Number:
     """Return the boundary of a column. The interval is unbounded on a side where the band goes beyond the trials."""
     if not column.resolvable:
         return UNKNOWN
+    if not column.resolvable:
+        return UNKNOWN
     found, tried = column.posterior.boundary(level), column.tried
     low = found.low if found.low >= tried.min() else -math.inf
     return Number(found.value, low, found.high if found.high <= tried.max() else math.inf)
@@ -78,20 +73,17 @@ def distance(
 ) -> Number:
     """Return the largest distance between boundary and prediction over all columns, in given units.
 
+    Its ends are the largest lower end and the largest upper end of all columns.
+
     Parameters
     ----------
     columns : sequence of Column
     predicted, unit : callable
         Functions of a column's parameters, in units of the parameter of the transition.
     level : float
-        Simultaneous level of all bands; each has a higher one by Bonferroni's rule.
+        Simultaneous level of all bands, by Bonferroni's rule.
     among : int
         The number of comparisons that share the level, if it is more than the number of columns.
-
-    Returns
-    -------
-    Number
-        The largest distance; its ends are the largest lower and the largest upper end of all columns.
     """
     each = shared_level(max(among, len(columns), 1), level)
     found = []
@@ -99,26 +91,27 @@ def distance(
         ends = (np.array(boundary_of(column, each)) * column.scale).tolist()
         expected, size = predicted(column.parameters), unit(column.parameters)
         found.append([part / size for part in Number(*ends).folded(expected)])
-    return Number(*(max(parts) for parts in zip(*found, strict=True))) if found else UNKNOWN
+    return _largest(found)
 
 
 def largest(columns: Sequence[Column], level: float = 0.95) -> Number:
     """Return the largest boundary of the columns in units of the scale, at a simultaneous level of all bands."""
     each = shared_level(max(len(columns), 1), level)
-    found = [boundary_of(column, each) for column in filter(_resolvable, columns)]
+    return _largest([boundary_of(column, each) for column in filter(_resolvable, columns)])
+
+
+def _largest(found: Sequence[Sequence[float]]) -> Number:
     return Number(*(max(parts) for parts in zip(*found, strict=True))) if found else UNKNOWN
 
 
 def ratio(columns: Sequence[Column], predicted: Formula, level: float = 0.95) -> Number:
     """Return the boundary divided by a prediction, as one number for all columns, each with its own width."""
-    counts = []
-    for column in filter(_resolvable, columns):
-        unit = predicted(column.parameters)
-        counts.append(column.counts | {"points": np.array(column.along, float) / unit})
-    if not counts:
-        return UNKNOWN
-    found = pooled_boundary(counts, level)
-    return Number(found.value, found.low, found.high) if found.inside else UNKNOWN
+    counts = [
+        column.counts | {"points": np.array(column.along, float) / predicted(column.parameters)}
+        for column in filter(_resolvable, columns)
+    ]
+    found = pooled_boundary(counts, level) if counts else None
+    return Number(found.value, found.low, found.high) if found is not None and found.inside else UNKNOWN
 
 
 def growth(columns: Sequence[Column], over: str, unit: Formula, level: float = 0.95) -> Number:
@@ -139,10 +132,9 @@ def slope_over(
 ) -> Number:
     """Return the slope of a line through the boundaries of columns.
 
-    The line goes through the columns whose bands lie within the points with trials, at least three. The boundary of any
-    other column is only known to lie above or below its points. If it lies above on the right of the line's centre, or
-    below on the left, the slope may be larger by any amount and the interval has no upper end; in the two other cases
-    it has no lower end.
+    The line needs at least three columns whose bands lie within the points with trials. The boundary of any other
+    column is only known to lie above or below its points. A boundary above them on the right of the line's centre, or
+    below them on the left, removes the upper end of the interval. The two other cases remove the lower end.
 
     Parameters
     ----------
@@ -174,10 +166,9 @@ def slope_over(
 
 
 def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
-    """Return the slope of a line through at least three points with known standard deviations.
+    """Return the slope of a line through at least three points with standard deviations, by weighted least squares.
 
-    By weighted least squares. If the residuals exceed the standard deviations, the interval is Student's with n − 2
-    degrees of freedom instead of the normal one.
+    The interval is normal, or Student's with n − 2 degrees of freedom if the residuals exceed the standard deviations.
     """
     weights = spread**-2.0
     middle, height = (float(weights @ values / weights.sum()) for values in (x, y))
@@ -187,7 +178,7 @@ def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
     estimate = float(weights @ ((x - middle) * (y - height))) / spread_of_x
     free = len(x) - 2
     misfit = float(weights @ (y - height - estimate * (x - middle)) ** 2) / free
-    size = math.sqrt(misfit) * float(t.ppf((1 + level) / 2, free)) if misfit > 1 else _quantile(level)
+    size = math.sqrt(misfit) * float(stdtrit(free, (1 + level) / 2)) if misfit > 1 else _quantile(level)
     half = size / math.sqrt(spread_of_x)
     return Number(estimate, estimate - half, estimate + half)
 
@@ -195,10 +186,12 @@ def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
 def difference(evidence: Evidence, name: str, first: Value, second: Value, level: float = 0.95) -> Number:
     """Return the boundary at one value of a paired parameter minus that at another, on the same draws.
 
-    The boundary is estimated by the area between the success rate and one (Spearman and Kärber), in units of the scale.
-    This needs no model of the rate, and is a sum over cells, so that the difference uses paired draws. It is averaged
-    over columns. The interval allows for one further draw in which the two differ, at the most influential point,
-    because agreement on a few draws proves little.
+    The boundary is estimated by the area between the success rate and one (Spearman and Kärber), in units of the scale,
+    averaged over columns. This needs no model of the rate, and as a sum over cells it uses paired draws. The interval
+    allows for one further draw in which the two differ, at the most influential point, because agreement on a few draws
+    proves little. It is unbounded on one side if the grid misses a part of the area: where a success rate does not go
+    from about 0 to about 1 within a column. The difference is unknown if no column has two cells with at least two
+    common draws each.
 
     Parameters
     ----------
@@ -208,13 +201,6 @@ def difference(evidence: Evidence, name: str, first: Value, second: Value, level
         The paired parameter.
     first, second : number or str
         Its values.
-
-    Returns
-    -------
-    Number
-        Boundary at the first value minus boundary at the second. Unknown if each column has fewer than two cells with
-        at least two common draws. If the success rate of one side does not go from about 0 to about 1 within a column,
-        the grid misses a part of the area, and the interval is unbounded on the side to which this part would move it.
 
     References
     ----------

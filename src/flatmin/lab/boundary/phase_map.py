@@ -22,20 +22,10 @@ Prediction = Callable[[Mapping[str, Any]], float | None]
 
 @dataclass(frozen=True)
 class Column:
-    """The cells of a map that differ only in the parameter along which success begins.
+    """The cells of a map that differ only in the parameter along which success begins (ends, if ``falling``).
 
-    Attributes
-    ----------
-    parameters : dict
-        Their common parameters.
-    scale : float
-        The unit of the boundary.
-    along : tuple of float
-        The values of the parameter, ascending.
-    successes, trials : tuple of int
-        Counts for each value.
-    falling : bool
-        Whether success ends along the parameter instead.
+    ``parameters`` are the common ones, and ``scale`` is the unit of the boundary. ``along`` has the ascending values of
+    the parameter, with a count of ``successes`` and ``trials`` for each.
     """
 
     parameters: Mapping[str, Any]
@@ -52,12 +42,12 @@ class Column:
 
     @property
     def tried(self) -> Array:
-        """The points that have trials."""
+        """The points with trials."""
         return self.points[np.array(self.trials) > 0]
 
     @property
     def resolvable(self) -> bool:
-        """Whether trials at two different points exist, so that they say something about the boundary."""
+        """Whether there are trials at two different points, which a boundary needs."""
         return np.unique(self.tried).size > 1
 
     @property
@@ -67,34 +57,20 @@ class Column:
 
     @property
     def boundary(self) -> Boundary | None:
-        """The boundary in units of the scale, None if the trials say nothing about it."""
+        """The boundary in units of the scale, None if the column is not resolvable."""
         return self.posterior.boundary() if self.resolvable else None
 
     @property
     def counts(self) -> dict[str, Any]:
         """The arguments of `Posterior`."""
-        return {
-            "points": self.points,
-            "successes": self.successes,
-            "trials": self.trials,
-            "falling": self.falling,
-        }
+        counts = {"successes": self.successes, "trials": self.trials}
+        return {"points": self.points, **counts, "falling": self.falling}
 
 
 class PhaseMap:
-    """The successes of an experiment with a transition, column by column.
+    """The successes of an experiment with a `Transition`, column by column.
 
-    Parameters
-    ----------
-    experiment : Experiment
-        An experiment with a `Transition`.
-    results : iterable of Result
-        Results. Those that failed or lack the metric are ignored.
-
-    Raises
-    ------
-    InputError
-        If the experiment has no transition.
+    Results that failed or lack the metric are ignored. An experiment without a transition raises `InputError`.
     """
 
     def __init__(self, experiment: Experiment, results: Iterable[Result]) -> None:
@@ -125,14 +101,9 @@ class PhaseMap:
         return [column for column in self.columns if all(column.parameters.get(n) == v for n, v in wanted)]
 
     def constant(self, level: float = 0.95, **parameters: Any) -> Boundary:
-        """Return the one c of ``m* = c · scale`` for all columns with these parameters; each keeps its own width.
+        """Return the constant c of ``m* = c · scale`` for all columns with these parameters, each with its own width.
 
         The band assumes that one constant exists; compare it with the bands of single columns.
-
-        Raises
-        ------
-        InputError
-            If there is no such column.
         """
         chosen = self.select(**parameters)
         if not chosen:
@@ -153,13 +124,7 @@ def columns_of(evidence: Evidence, **parameters: Any) -> list[Column]:
 
 
 def columns_over(evidence: Evidence, over: str) -> dict[Any, Column]:
-    """Return the column at each value of a parameter, ascending.
-
-    Raises
-    ------
-    InputError
-        If there are several columns at one value, or a column lacks the parameter.
-    """
+    """Return the only column at each value of a parameter, ascending."""
     found: dict[Any, Column] = {}
     for column in columns_of(evidence):
         if over not in column.parameters:
@@ -167,9 +132,8 @@ def columns_over(evidence: Evidence, over: str) -> dict[Any, Column]:
             raise InputError(f"a column of the map has no parameter {over!r}, expected one of {there}")
         at = column.parameters[over]
         if at in found:
-            other = found[at].parameters
-            names = set(other) | set(column.parameters)
-            differ = sorted(name for name in names if other.get(name) != column.parameters.get(name))
+            other, own = found[at].parameters, column.parameters
+            differ = sorted(name for name in {*other, *own} if other.get(name) != own.get(name))
             raise InputError(
                 f"there are several columns with {over} = {at!r}, which differ in {', '.join(differ)}; "
                 f"select one value of it first"

@@ -37,19 +37,14 @@ MARGIN = 0.5
 
 
 def wilson(successes: Any, trials: Any, level: float = 0.95) -> tuple[Array, Array]:
-    """Return Wilson's interval for a probability, which is [0, 1] without trials.
+    """Return the ends of Wilson's intervals for probabilities; an interval is [0, 1] without trials.
 
     Parameters
     ----------
     successes, trials : int or array_like of int
-        Counts, of the same shape.
+        Counts.
     level : float
         Confidence, between 0 and 1.
-
-    Returns
-    -------
-    low, high : ndarray
-        Ends of the intervals.
 
     Raises
     ------
@@ -68,7 +63,7 @@ def wilson(successes: Any, trials: Any, level: float = 0.95) -> tuple[Array, Arr
     """
     s, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(trials, float))
     if np.any(s < 0) or np.any(s > n):
-        raise InputError("there are fewer than no or more successes than trials, expected from 0 to all")
+        raise InputError("a number of successes is negative or exceeds the trials, expected from 0 to all trials")
     if not 0 < level < 1:
         raise InputError(f"level is {level!r}, expected a number between 0 and 1")
     z = float(ndtri((1 + level) / 2))
@@ -82,25 +77,16 @@ def wilson(successes: Any, trials: Any, level: float = 0.95) -> tuple[Array, Arr
 
 @dataclass(frozen=True)
 class Boundary:
-    """A boundary in units of the scale.
-
-    Attributes
-    ----------
-    value, low, high : float
-        The posterior median of c and the ends of its band.
-    width : float
-        The median of w; the success probability rises from 27 % to 73 % over twice this width.
-    inside : bool
-        Whether the band lies within the points with trials. If not, the trials do not show the boundary.
-    trials : int
-        The number of trials.
-    """
+    """A boundary in units of the scale: the posterior median ``value`` of c with the band from ``low`` to ``high``."""
 
     value: float
     low: float
     high: float
+    #: The median of w; the success probability rises from 27 % to 73 % over twice this width.
     width: float
+    #: Whether the band lies within the points with trials. If not, the trials do not show the boundary.
     inside: bool
+    #: The number of trials.
     trials: int
 
     def times(self, scale: float) -> Boundary:
@@ -132,15 +118,7 @@ class Posterior:
         If there are fewer than two different points.
     """
 
-    def __init__(
-        self,
-        points: Any,
-        successes: Any,
-        trials: Any,
-        *,
-        falling: bool = False,
-        centres: Any = None,
-    ) -> None:
+    def __init__(self, points: Any, successes: Any, trials: Any, *, falling: bool = False, centres: Any = None) -> None:
         counts = (np.asarray(values, float) for values in (points, successes, trials))
         self.points, self._successes, self._trials = np.broadcast_arrays(*counts)
         distinct = np.unique(self.points)
@@ -183,10 +161,10 @@ class Posterior:
         return Boundary(value, low, high, width, inside, int(self._trials.sum()))
 
     def information(self, points: Any) -> Array:
-        """Return the expected information of one more trial at each point about boundary and width, in nats.
+        """Return the mutual information of one more trial's success at each point with boundary and width, in nats.
 
-        This is the mutual information of the trial's success with c and w. It is large where the success is uncertain
-        because the boundary is unknown, and small where the success probability is known to be near one half.
+        It is large where success is uncertain because the boundary is unknown, and small where the success probability
+        is known to be one half.
 
         References
         ----------
@@ -202,27 +180,7 @@ class Posterior:
 
 
 def fit_boundary(points: Any, successes: Any, trials: Any, *, falling: bool = False, level: float = 0.95) -> Boundary:
-    """Return the boundary along a column, with its band.
-
-    Parameters
-    ----------
-    points : array_like, shape (n,)
-        The position of each cell.
-    successes, trials : array_like, shape (n,)
-        Counts of each cell.
-    falling : bool
-        Whether success ends at the boundary instead.
-    level : float
-        Probability of the band.
-
-    Returns
-    -------
-    Boundary
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two different points.
+    """Return the boundary along a column, with its band of probability ``level``; parameters as in `Posterior`.
 
     Examples
     --------
@@ -234,15 +192,7 @@ def fit_boundary(points: Any, successes: Any, trials: Any, *, falling: bool = Fa
 
 
 def pooled_boundary(columns: Sequence[Mapping[str, Any]], level: float = 0.95) -> Boundary:
-    """Return one boundary for several columns, each with its own width.
-
-    Parameters
-    ----------
-    columns : sequence of dict
-        The arguments of `Posterior` for each: ``points``, ``successes``, ``trials``, ``falling``.
-    level : float
-        Probability of the band.
-    """
+    """Return one boundary for several columns, each with its own width and given by its `Column.counts`."""
     x = np.concatenate([np.ravel(column["points"]) for column in columns])
     reach = x.max() - x.min()
     centres = np.linspace(x.min() - MARGIN * reach, x.max() + MARGIN * reach, CENTRES)

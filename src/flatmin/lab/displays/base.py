@@ -1,55 +1,55 @@
-"""Display: the base class of figures of evidence, with an alternative text and a table of the plotted numbers."""
+"""Display: the base class of pictures of evidence, which can be drawn, described in words and listed as a table."""
 
 import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict
 
 from flatmin.errors import InputError
 from flatmin.lab.displays.axes import legend_columns
+from flatmin.lab.displays.levels import full_caption
 from flatmin.lab.displays.style import printed
 
-__all__ = ["Display"]
+__all__ = ["Display", "Frame"]
+
+
+class Frame(TypedDict, total=False):
+    """The texts around a display, as in `Display`; labels of axes are the names of what is shown by default."""
+
+    caption: str
+    wide: bool
+    x_label: str
+    y_label: str
 
 
 @dataclass(kw_only=True)
 class Display(ABC):
     """A figure with one pair of axes, like scikit-learn's displays.
 
-    ``XDisplay.from_evidence(evidence, ...)`` computes the content; ``plot(ax)`` draws it.
+    ``XDisplay.from_evidence(evidence, ...)`` computes what is shown; ``plot(ax)`` draws it and sets ``ax_`` and
+    ``figure_``.
 
-    Attributes
-    ----------
-    name : str
-        A short word for files and addresses, unique within the recipe: small letters, digits, hyphens.
-    title : str
-        The title, one line.
-    caption : str
-        An explanation of the marks, one or two sentences.
-    wide : bool
-        Whether the figure takes a whole row.
-    recipe : str
-        The name of the recipe.
-    ax_, figure_ : matplotlib Axes and Figure
-        Set by `plot`.
-
-    Raises
-    ------
-    InputError
-        If the name cannot be part of a file's name.
     """
 
+    #: A short word for files and addresses, unique within the recipe: small letters, digits, hyphens.
     name: str
+    #: A line about what is shown.
     title: str
+    #: One or two sentences about the marks and what to look at.
     caption: str = ""
+    #: Whether the figure takes a whole row.
     wide: bool = False
+    #: The name of the recipe whose evidence it shows.
     recipe: str = ""
+    #: Labels of the axes, with units.
+    x_label: str = ""
+    y_label: str = ""
     ax_: Any = field(default=None, init=False, repr=False, compare=False)
     figure_: Any = field(default=None, init=False, repr=False, compare=False)
 
-    #: Height in points (1/72 inch) with a legend of two rows.
+    #: Height in points with a legend of at most two rows.
     height: ClassVar[float] = 264.0
     #: Widths of a narrow display and of a wide one, in points.
     WIDTHS: ClassVar[tuple[float, float]] = (330.0, 680.0)
@@ -57,6 +57,12 @@ class Display(ABC):
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
             raise InputError(f"a display is called {self.name!r}, expected small letters, digits and hyphens")
+
+    @staticmethod
+    def framed(frame: Frame, x: str, y: str, sentences: Sequence[str]) -> Frame:
+        """Return a frame with labels for both axes, and with further sentences in the caption."""
+        caption = full_caption(frame.get("caption", ""), sentences)
+        return {"x_label": x, "y_label": y, **frame, "caption": caption}
 
     @property
     def size(self) -> tuple[float, float]:
@@ -73,29 +79,18 @@ class Display(ABC):
     @property
     @abstractmethod
     def alt(self) -> str:
-        """A description in words and numbers for readers who cannot see the figure."""
+        """The picture in words and numbers, for readers who cannot see it."""
 
     @abstractmethod
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
-        """Return the plotted numbers: a head and rows."""
+        """Return the numbers of the picture: the head of a table and its rows."""
 
     @abstractmethod
     def paint(self, ax: Any) -> None:
-        """Draw into axes, with Matplotlib's current colours."""
+        """Draw into axes in matplotlib's current style."""
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw into these axes in the current style, or into new ones in the style for print.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            The axes.
-
-        Returns
-        -------
-        self
-            With ``ax_`` and ``figure_``.
-        """
+        """Draw into matplotlib axes in the current style, or by default into new ones in the style of print."""
         if ax is None:
             import matplotlib.pyplot as plt
 

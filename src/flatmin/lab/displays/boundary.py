@@ -2,26 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.lab.boundary.phase_map import Prediction, columns_over, parameter_along, predictions_of
 from flatmin.lab.boundary.posterior import Boundary
-from flatmin.lab.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
-from flatmin.lab.displays.base import Display
-from flatmin.lab.displays.levels import (
-    full_caption,
-    groups,
-    is_number,
-    level_name,
-    level_text,
-    ordered,
-    positions,
-    rank,
-    sentence_start,
-)
+from flatmin.lab.displays.axes import intervals, scale_of
+from flatmin.lab.displays.base import Frame
+from flatmin.lab.displays.levels import By, is_number, labelled, level_text, rank, sentence_start
+from flatmin.lab.displays.lines import Dashed, Line, LinesDisplay
 from flatmin.lab.displays.style import colour
 from flatmin.lab.evidence import Evidence
 from flatmin.report.words import number
@@ -30,46 +21,21 @@ __all__ = ["BoundaryDisplay", "BoundaryLine"]
 
 
 @dataclass(frozen=True)
-class BoundaryLine:
-    """Boundaries over a parameter.
+class BoundaryLine(Line[Boundary]):
+    """Boundaries by level of the parameter, and their predictions, in units of the scale.
 
-    Attributes
-    ----------
-    label : str
-        The name of the line.
-    look : int
-        The index of its look.
-    boundaries : dict
-        The `Boundary` at each value of the parameter, in units of the scale.
-    tried : dict
-        The smallest and the largest point with trials there.
-    predictions : dict
-        The predicted boundaries, in units of the scale.
+    ``tried`` has the smallest and the largest point with trials at each level.
     """
 
-    label: str
-    look: int
-    boundaries: dict[Any, Boundary]
     tried: dict[Any, tuple[float, float]]
     predictions: dict[Any, float]
 
 
 @dataclass(kw_only=True)
-class BoundaryDisplay(Display):
+class BoundaryDisplay(LinesDisplay[BoundaryLine]):
     """Boundaries in units of the scale against a parameter, with 95 % bands, one line for each level of another.
 
-    An arrow replaces the end of a band that goes beyond the points with trials.
-
-    Attributes
-    ----------
-    over : str
-        The parameter.
-    lines : list of BoundaryLine
-        The lines.
-    x_log : bool
-        Whether the horizontal axis is logarithmic.
-    x_label, y_label : str
-        Labels of the axes.
+    An arrow replaces the end of a band that goes beyond the points with trials. ``over`` is the parameter.
 
     Examples
     --------
@@ -84,10 +50,6 @@ class BoundaryDisplay(Display):
     """
 
     over: str
-    lines: list[BoundaryLine]
-    x_log: bool
-    x_label: str
-    y_label: str
 
     @classmethod
     def from_evidence(
@@ -97,13 +59,11 @@ class BoundaryDisplay(Display):
         title: str,
         *,
         over: str = "d",
-        by: str | Sequence[str] | None = None,
+        by: By = None,
         predicted: Prediction | None = None,
         labels: Mapping[Any, str] | None = None,
         x_log: bool | None = None,
-        caption: str = "",
-        x_label: str | None = None,
-        y_label: str | None = None,
+        **frame: Unpack[Frame],
     ) -> Self:
         """Fit the boundary of every column.
 
@@ -111,12 +71,10 @@ class BoundaryDisplay(Display):
         ----------
         evidence : Evidence
             Evidence of a recipe with a transition; one column for each value of ``over`` and ``by``.
-        name, title, caption, labels, x_label, y_label
+        name, title, by, labels, **frame
             As for `CurvesDisplay`.
         over : str
             The parameter on the horizontal axis.
-        by : str or tuple of str, optional
-            Parameters with one line for each combination of values.
         predicted : callable, optional
             ``predicted(parameters)``, the expected boundary in units of the transition's parameter, as for
             `PhaseMapDisplay`.
@@ -129,37 +87,34 @@ class BoundaryDisplay(Display):
             If there are several columns at one value of ``over`` and ``by``, or the recipe has no transition.
         """
         along, lines = parameter_along(evidence.experiment), []
-        parts = groups(evidence, by)
-        for look, level in ordered(list(parts), labels):
-            columns = columns_over(parts[level], over)
+        for label, look, part in labelled(evidence, by, labels):
+            columns = columns_over(part, over)
             found = {at: boundary for at, c in columns.items() if (boundary := c.boundary) is not None}
             expected = predictions_of({at: columns[at] for at in found}, predicted)
             ends = {at: (float(columns[at].tried.min()), float(columns[at].tried.max())) for at in found}
             if found:
                 scaled = {at: value / columns[at].scale for at, value in expected.items()}
-                lines.append(BoundaryLine(level_name(level, by, labels), look, found, ends, scaled))
+                lines.append(BoundaryLine(label, look, found, ends, scaled))
         return cls(
             name=name,
             title=title,
-            caption=full_caption(caption, *_marks(lines)),
             recipe=evidence.name,
             over=over,
             lines=lines,
             x_log=_spans_decades(lines) if x_log is None else x_log,
-            x_label=x_label or over,
-            y_label=y_label or f"{along} / scale",
+            **cls.framed(frame, over, f"{along} / scale", _marks(lines)),
         )
 
     @property
-    def words(self) -> list[str]:
-        """The entries of the legend."""
-        names = [name for name, _, _ in self._predictions()]
-        return [word for word in (*(line.label for line in self.lines), *names) if word]
-
-    @property
-    def levels(self) -> list[Any]:
-        """The values of the parameter."""
-        return sorted({at for line in self.lines for at in line.boundaries}, key=rank)
+    def dashed(self) -> list[Dashed]:
+        """The prediction of each line; a single one if all lines have the same prediction."""
+        lines = [line for line in self.lines if line.predictions]
+        shared = {at: line.predictions[at] for line in lines for at in line.predictions}
+        if not shared:
+            return []
+        if all(np.isclose(value, shared[at], rtol=1e-9) for line in lines for at, value in line.predictions.items()):
+            return [Dashed("predicted", {at: shared[at] for at in sorted(shared, key=rank)})]
+        return [Dashed(f"predicted, {line.label}", line.predictions, line.look) for line in lines]
 
     @property
     def alt(self) -> str:
@@ -168,8 +123,8 @@ class BoundaryDisplay(Display):
             return f"{self.title}: no trials yet."
         lines = [f"{sentence_start(self.y_label)} at which half of the draws succeed, against {self.x_label}."]
         for line in self.lines:
-            inside = {at: found for at, found in line.boundaries.items() if found.inside}
-            outside = len(line.boundaries) - len(inside)
+            inside = {at: found for at, found in line.points.items() if found.inside}
+            outside = len(line.points) - len(inside)
             words = []
             if inside:
                 ends = dict.fromkeys([next(iter(inside)), next(reversed(inside))])
@@ -188,30 +143,22 @@ class BoundaryDisplay(Display):
         rows = [
             (line.label, at, b.value, b.low, b.high, b.inside, b.trials, line.predictions.get(at))
             for line in self.lines
-            for at, b in line.boundaries.items()
+            for at, b in line.points.items()
         ]
         return head, list(rows)
 
-    def paint(self, ax: Any) -> None:
-        """Draw boundaries with bands, and predictions dashed."""
-        if not self.lines:
-            return nothing(ax)
-        ax.grid(axis="y")
-        places = positions(self.levels)
-        numbers = all(is_number(at) for at in self.levels)
-        scale_of(ax, "x", list(places.values()), self.x_label, logarithmic=self.x_log and numbers)
-        scale_of(ax, "y", [end for line in self.lines for end in _heights(line)], self.y_label)
-        for line, moved in zip(self.lines, dodges(ax, self.levels, len(self.lines)), strict=True):
-            self._paint_line(ax, line, places, moved)
-        self._paint_predictions(ax, places)
-        levels_on_x(ax, self.levels)
-        legend(ax)
+    def scale_y(self, ax: Any) -> None:
+        """Make room for bands and predictions."""
+        bands = [end for line in self.lines for end in np.ravel(_clipped(line))]
+        expected = [value for line in self.lines for value in line.predictions.values()]
+        scale_of(ax, "y", bands + expected, self.y_label)
 
-    def _paint_line(self, ax: Any, line: BoundaryLine, places: dict[Any, float], transform: Any) -> None:
-        x = np.array([places[at] for at in line.boundaries])
-        found = list(line.boundaries.values())
+    def paint_line(self, ax: Any, line: BoundaryLine, places: Mapping[Any, float], transform: Any) -> None:
+        """Draw boundaries with bands, and arrows for what goes beyond the points with trials."""
+        x = np.array([places[at] for at in line.points])
+        found = list(line.points.values())
         value = np.array([b.value if b.inside else np.nan for b in found])
-        low, high = np.array([_clipped(b, line.tried[at]) for at, b in line.boundaries.items()]).T
+        low, high = _clipped(line).T
         intervals(ax, x, value, low, high, line.look, transform, line.label)
         tone = {"color": colour(line.look), "transform": transform}
         loose = ~np.array([b.inside for b in found])
@@ -221,30 +168,12 @@ class BoundaryDisplay(Display):
         for beyond, end, mark in zip(_beyond(line).T, (low, high), "v^", strict=True):
             ax.plot(x[beyond], end[beyond], ls="none", marker=mark, ms=6, **tone)
 
-    def _paint_predictions(self, ax: Any, places: dict[Any, float]) -> None:
-        import matplotlib
-
-        for name, index, values in self._predictions():
-            tone = matplotlib.rcParams["text.color"] if index is None else colour(index)
-            x = [places[at] for at in values]
-            ax.plot(x, list(values.values()), ls=(0, (4, 2.5)), lw=1.3, color=tone, label=name, zorder=1.5)
-
-    def _predictions(self) -> list[tuple[str, int | None, dict[Any, float]]]:
-        """Return name, look and values of each prediction; a single one if all lines have the same prediction."""
-        lines = [line for line in self.lines if line.predictions]
-        shared = {at: line.predictions[at] for line in lines for at in line.predictions}
-        if not shared:
-            return []
-        if all(np.isclose(value, shared[at], rtol=1e-9) for line in lines for at, value in line.predictions.items()):
-            return [("predicted", None, {at: shared[at] for at in sorted(shared, key=rank)})]
-        return [(f"predicted, {line.label}", line.look, line.predictions) for line in lines]
-
 
 def _beyond(line: BoundaryLine) -> Array:
     """Return whether an arrow replaces the lower and the upper end of each band, (n, 2)."""
     found = [
         (not b.inside and b.low <= line.tried[at][0], not b.inside and b.high >= line.tried[at][1])
-        for at, b in line.boundaries.items()
+        for at, b in line.points.items()
     ]
     return np.array(found, bool).reshape(-1, 2)
 
@@ -252,7 +181,7 @@ def _beyond(line: BoundaryLine) -> Array:
 def _marks(lines: Sequence[BoundaryLine]) -> list[str]:
     """Return the explanations of the marks in the picture."""
     found = []
-    if any(b.inside for line in lines for b in line.boundaries.values()):
+    if any(b.inside for line in lines for b in line.points.values()):
         found.append("Half of the draws succeed at the points; bars are 95 % bands.")
     below, above = (any(_beyond(line)[:, end].any() for line in lines) for end in (0, 1))
     arrows = ["▲: success may not have set in within it"] * above + ["▼: it may have set in before"] * below
@@ -262,17 +191,10 @@ def _marks(lines: Sequence[BoundaryLine]) -> list[str]:
 
 
 def _spans_decades(lines: Sequence[BoundaryLine]) -> bool:
-    levels = [at for line in lines for at in line.boundaries]
+    levels = [at for line in lines for at in line.points]
     return bool(levels) and all(is_number(at) and at > 0 for at in levels) and max(levels) >= 100 * min(levels)
 
 
-def _heights(line: BoundaryLine) -> list[float]:
-    """Return all heights of a line."""
-    found = [end for at, b in line.boundaries.items() for end in _clipped(b, line.tried[at])]
-    return [*found, *line.predictions.values()]
-
-
-def _clipped(found: Boundary, tried: tuple[float, float]) -> tuple[float, float]:
-    """Return the part of a band that lies within the points with trials."""
-    low, high = (float(np.clip(end, *tried)) for end in (found.low, found.high))
-    return low, high
+def _clipped(line: BoundaryLine) -> Array:
+    """Return the part of each band that lies within the points with trials, shape (n, 2)."""
+    return np.array([np.clip((b.low, b.high), *line.tried[at]) for at, b in line.points.items()])

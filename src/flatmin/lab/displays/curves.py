@@ -1,78 +1,31 @@
-"""Display of a metric against a parameter, with intervals."""
+"""Display of a metric against a parameter."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 
-from flatmin.lab.displays.axes import dodges, intervals, legend, levels_on_x, nothing, scale_of
-from flatmin.lab.displays.base import Display
-from flatmin.lab.displays.levels import (
-    check_metric,
-    full_caption,
-    groups,
-    is_number,
-    level_name,
-    level_text,
-    ordered,
-    positions,
-    rank,
-    sentence_start,
-)
+from flatmin.lab.displays.axes import intervals, scale_of
+from flatmin.lab.displays.base import Frame
+from flatmin.lab.displays.levels import By, check_metric, groups, labelled, level_text, rank, sentence_start
+from flatmin.lab.displays.lines import Dashed, Line, LinesDisplay
 from flatmin.lab.displays.summary import Summary, summarise
 from flatmin.lab.evidence import Evidence
 from flatmin.report.words import counted, number
 
-__all__ = ["Curve", "CurvesDisplay"]
+__all__ = ["CurvesDisplay"]
 
-#: The kind of the points, and the method of their intervals.
+#: Names of the points and of their intervals.
 SHARE, MEDIAN = ("Shares", "by Wilson"), ("Medians", "by order statistics")
 GEOMETRIC, MEAN = ("Geometric means", "by Student's t"), ("Means", "by Student's t")
 
 Reference = Mapping[str, float | Callable[[Any], float]]
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One line.
-
-    Attributes
-    ----------
-    label : str
-        The name of the line.
-    look : int
-        The index of its look.
-    x : list
-        Levels of the parameter.
-    points : list of Summary
-        The summary of the metric at each level.
-    """
-
-    label: str
-    look: int
-    x: list[Any]
-    points: list[Summary]
-
-
 @dataclass(kw_only=True)
-class CurvesDisplay(Display):
-    """A metric against a parameter, with 95 % intervals, one line for each level of others.
-
-    Attributes
-    ----------
-    x, y : str
-        The parameter and the metric.
-    curves : list of Curve
-        The lines.
-    middle : str
-        The kind of the points: "Shares", "Means", "Geometric means" or "Medians".
-    x_log, y_log : bool
-        Whether axes are logarithmic.
-    references : dict
-        The values of each dashed line, by level of ``x``.
-    x_label, y_label : str
-        Labels of the axes.
+class CurvesDisplay(LinesDisplay[Line[Summary]]):
+    """A metric against a parameter, with 95 % intervals, one line for each level of others; see `from_evidence`.
 
     Examples
     --------
@@ -88,13 +41,11 @@ class CurvesDisplay(Display):
 
     x: str
     y: str
-    curves: list[Curve]
+    #: The kind of points: "Shares", "Means", "Geometric means" or "Medians".
     middle: str
-    x_log: bool
     y_log: bool
+    #: The values of each dashed line at the levels of ``x``.
     references: dict[str, dict[Any, float]]
-    x_label: str
-    y_label: str
 
     @classmethod
     def from_evidence(
@@ -105,168 +56,132 @@ class CurvesDisplay(Display):
         *,
         x: str,
         y: str,
-        by: str | Sequence[str] | None = None,
+        by: By = None,
         centre: str = "mean",
         x_log: bool = False,
         y_log: bool = False,
         reference: Reference | None = None,
         labels: Mapping[Any, str] | None = None,
-        caption: str = "",
-        x_label: str | None = None,
-        y_label: str | None = None,
-        wide: bool = False,
+        **frame: Unpack[Frame],
     ) -> Self:
         """Summarise a metric at every level of a parameter.
 
         Parameters
         ----------
         evidence : Evidence
-            The evidence. All trials with the same ``x`` and ``by`` are repetitions.
-        name, title, caption, wide
-            As for `Display`.
+            Evidence, in which all trials of a level of ``x`` and ``by`` count as repetitions.
+        name, title, **frame
+            As for `Display`: ``caption``, ``wide``, ``x_label`` and ``y_label``.
         x : str
             A parameter.
         y : str
-            A metric, or ``seconds``. Of truth values the share is shown, with Wilson's interval.
+            A metric, or ``seconds``. For truth values the share is shown, with Wilson's interval.
         by : str or tuple of str, optional
             Parameters with one line for each combination of values.
         centre : str
             "mean", with Student's t interval, or "median", with that of order statistics.
         x_log, y_log : bool
-            Logarithmic axes; with ``y_log`` means are those of logarithms, so that intervals never reach zero.
+            Logarithmic axes. With ``y_log`` means are those of logarithms, so that intervals never reach zero.
         reference : dict, optional
             Names of dashed lines, each with a number or a function of ``x``.
         labels : dict, optional
-            Names for levels of ``by``, in the order of the lines.
-        x_label, y_label : str, optional
-            Labels of the axes, with units; by default the names.
+            Words for levels of ``by``, in the order of the lines.
 
         Raises
         ------
         InputError
-            If a parameter is missing, no trial has the metric, it is made of words, or ``centre`` is neither.
+            If a parameter is missing, no trial has the metric, its values are words, or ``centre`` is unknown.
         """
-        curves = []
         check_metric(evidence, y)
         shares = evidence.values(y).dtype == bool
         about = SHARE if shares else MEDIAN if centre == "median" else GEOMETRIC if y_log else MEAN
-        parts = groups(evidence, by, x)
-        for look, level in ordered(list(parts), labels):
-            cells = groups(parts[level], x)
-            found = {at: summarise(cell.values(y), centre, logarithm=y_log) for at, cell in cells.items()}
+        lines = []
+        for label, look, part in labelled(evidence, by, labels, x):
+            found = {at: summarise(cell.values(y), centre, logarithm=y_log) for at, cell in groups(part, x).items()}
             kept = {at: summary for at, summary in found.items() if summary is not None}
             if kept:
-                curves.append(Curve(level_name(level, by, labels), look, list(kept), list(kept.values())))
-        levels = sorted({at for curve in curves for at in curve.x}, key=rank)
-        references = {
-            word: {at: float(line(at)) if callable(line) else float(line) for at in levels}
-            for word, line in (reference or {}).items()
-        }
-        caption = full_caption(caption, *_marks([point for curve in curves for point in curve.points], about, y_log))
-        left_out = sum(point.left_out for curve in curves for point in curve.points)
+                lines.append(Line(label, look, kept))
+        levels = sorted({at for line in lines for at in line.points}, key=rank)
+        points = [point for line in lines for point in line.points.values()]
+        sentences = _marks(points, about, y_log)
+        left_out = sum(point.left_out for point in points)
         if left_out:
             what = "not positive" if y_log and centre == "mean" else "not finite"
-            caption = f"{caption} {counted(left_out, 'trial')} left out, whose {y} is {what}.".strip()
+            sentences.append(f"{counted(left_out, 'trial')} left out, whose {y} is {what}.")
         return cls(
             name=name,
             title=title,
-            caption=caption,
-            wide=wide,
             recipe=evidence.name,
             x=x,
             y=y,
-            curves=curves,
+            lines=lines,
             middle=about[0],
             x_log=x_log,
             y_log=y_log,
-            references=references,
-            x_label=x_label or x,
-            y_label=y_label or y,
+            references={
+                word: {at: float(line(at)) if callable(line) else float(line) for at in levels}
+                for word, line in (reference or {}).items()
+            },
+            **cls.framed(frame, x, y, sentences),
         )
 
     @property
-    def words(self) -> list[str]:
-        """The entries of the legend."""
-        return [word for word in (*(curve.label for curve in self.curves), *self.references) if word]
-
-    @property
-    def levels(self) -> list[Any]:
-        """The levels of ``x``."""
-        return sorted({at for curve in self.curves for at in curve.x}, key=rank)
+    def dashed(self) -> list[Dashed]:
+        """The references."""
+        return [Dashed(word, values) for word, values in self.references.items()]
 
     @property
     def alt(self) -> str:
         """The first and the last point of every line, with intervals."""
-        if not self.curves:
+        if not self.lines:
             return f"{self.title}: no trials yet."
-        lines = [f"{sentence_start(self.y_label)} against {self.x_label}: {self.middle.lower()} with 95 % intervals."]
-        for curve in self.curves:
-            ends = dict.fromkeys([0, len(curve.x) - 1])
-            points = [f"{_with_interval(curve.points[i])} at {self.x} = {level_text(curve.x[i])}" for i in ends]
-            lines.append(f"{curve.label or self.y}: {' to '.join(points)}.")
+        texts = [f"{sentence_start(self.y_label)} against {self.x_label}: {self.middle.lower()} with 95 % intervals."]
+        for line in self.lines:
+            ends = dict.fromkeys([next(iter(line.points)), next(reversed(line.points))])
+            points = [f"{_with_interval(line.points[at])} at {self.x} = {level_text(at)}" for at in ends]
+            texts.append(f"{line.label or self.y}: {' to '.join(points)}.")
         for word, values in self.references.items():
             first, last = values[self.levels[0]], values[self.levels[-1]]
-            lines.append(f"Dashed, {word}: {number(first)}" + (f" to {number(last)}." if last != first else "."))
-        return " ".join(lines)
+            texts.append(f"Dashed, {word}: {number(first)}" + (f" to {number(last)}." if last != first else "."))
+        return " ".join(texts)
 
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
         """Return a row for each point with its interval, whose ends are infinite for too few trials."""
         head = ["line", self.x, self.y, "low", "high", "trials", "left out"]
         rows = [
-            (curve.label, at, point.value, point.low, point.high, point.trials, point.left_out)
-            for curve in self.curves
-            for at, point in zip(curve.x, curve.points, strict=True)
+            (line.label, at, point.value, point.low, point.high, point.trials, point.left_out)
+            for line in self.lines
+            for at, point in line.points.items()
         ]
         return head, list(rows)
 
-    def paint(self, ax: Any) -> None:
-        """Draw lines with intervals, and dashed references."""
-        import matplotlib
+    def scale_y(self, ax: Any) -> None:
+        """Make room for points, intervals and references; shares go from 0 to 1."""
+        points = [point for line in self.lines for point in line.points.values()]
+        heights = [point.value for point in points] + [0.0, 1.0] * (self.middle == SHARE[0])
+        heights += [end for point in points if point.bounded for end in (point.low, point.high)]
+        heights += [value for values in self.references.values() for value in values.values()]
+        scale_of(ax, "y", heights, self.y_label, logarithmic=self.y_log)
 
-        if not self.curves:
-            return nothing(ax)
-        places = positions(self.levels)
-        ax.grid(axis="y")
-        numbers = all(is_number(at) for at in self.levels)
-        scale_of(ax, "x", list(places.values()), self.x_label, logarithmic=self.x_log and numbers)
-        scale_of(ax, "y", self._heights(), self.y_label, logarithmic=self.y_log)
-        for curve, moved in zip(self.curves, dodges(ax, self.levels, len(self.curves)), strict=True):
-            x = np.array([places[at] for at in curve.x])
-            value, low, high = (np.array([getattr(p, n) for p in curve.points]) for n in ("value", "low", "high"))
-            intervals(ax, x, value, low, high, curve.look, moved, curve.label)
-        for index, (word, values) in enumerate(self.references.items()):
-            ink = {"color": matplotlib.rcParams["text.color"], "lw": 1.2, "label": word, "zorder": 1.5}
-            dashes = [(0, (5, 3)), (0, (1.5, 2)), (0, (6, 2, 1.5, 2))][index % 3]
-            ys = np.array(list(values.values()))
-            if len(ys) == 1 or np.all(ys == ys[0]):
-                ax.axhline(ys[0], ls=dashes, **ink)
-            else:
-                ax.plot([places[at] for at in values], ys, ls=dashes, **ink)
-        levels_on_x(ax, self.levels)
-        legend(ax)
-
-    def _heights(self) -> list[float]:
-        """Return all heights in the figure."""
-        points = [point for curve in self.curves for point in curve.points]
-        bounded = [end for point in points if point.bounded for end in (point.low, point.high)]
-        lines = [value for values in self.references.values() for value in values.values()]
-        whole = [0.0, 1.0] if self.middle == SHARE[0] else []
-        return [*(point.value for point in points), *bounded, *lines, *whole]
+    def paint_line(self, ax: Any, line: Line[Summary], places: Mapping[Any, float], transform: Any) -> None:
+        """Draw points with their intervals."""
+        x = np.array([places[at] for at in line.points])
+        value, low, high = np.array([(point.value, point.low, point.high) for point in line.points.values()]).T
+        intervals(ax, x, value, low, high, line.look, transform, line.label)
 
 
 def _marks(points: Sequence[Summary], about: tuple[str, str], y_log: bool) -> list[str]:
-    """Return explanations of the marks that `intervals` draws for these points."""
+    """Return the explanation of each kind of mark that `intervals` draws for these points."""
     shown = [point for point in points if np.isfinite(point.value) and (point.value > 0 or not y_log)]
     bounded = [point for point in shown if point.bounded]
     found = [f"{about[0]}{f'; bars are 95 % intervals {about[1]}' * bool(bounded)}."] * bool(shown)
     if len(bounded) < len(shown):
         found.append("Hollow points have too few draws for an interval.")
     if len(shown) < len(points):
-        found.append("A triangle stands at the end of the axis for a number that has no place on it.")
+        found.append("A triangle stands at the end of the axis for a number that it cannot show.")
     return found
 
 
 def _with_interval(point: Summary) -> str:
-    if not point.bounded:
-        return number(point.value)
-    return f"{number(point.value)} ({number(point.low)} to {number(point.high)})"
+    ends = f" ({number(point.low)} to {number(point.high)})" if point.bounded else ""
+    return number(point.value) + ends

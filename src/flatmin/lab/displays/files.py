@@ -24,16 +24,9 @@ MAKER = "flatmin"
 
 
 def page_svg(display: Display, address: str) -> str:
-    """Return a display as SVG for an HTML page, in the page's colours and font.
+    """Return a display as SVG for an HTML page, in the page's colours and font, with ids formed from ``address``.
 
     The drawing is hidden from screen readers; the page has ``display.alt`` as text.
-
-    Parameters
-    ----------
-    display : Display
-        The display.
-    address : str
-        The address within the page, from which ids are formed.
     """
     from flatmin.report.pictures.drawing import draw
 
@@ -44,26 +37,9 @@ def page_svg(display: Display, address: str) -> str:
 
 
 def sheet(displays: Sequence[Display], title: str = "") -> Any:
-    """Return one figure for print with all displays, narrow ones side by side.
-
-    Parameters
-    ----------
-    displays : sequence of Display
-        At least one.
-    title : str
-        The title of the sheet.
-
-    Returns
-    -------
-    matplotlib Figure
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Return one Matplotlib figure for print with all displays, at least one; narrow ones stand side by side."""
     if not displays:
-        raise InputError("a sheet of no displays was asked for, expected at least one")
+        raise InputError("a sheet of no displays was requested, expected at least one display")
     with printed():
         return _sheet(displays, title)
 
@@ -111,18 +87,7 @@ def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[
 
 
 def check_figures(displays: Sequence[Display], directory: Any, formats: Sequence[str] = ("png", "svg")) -> None:
-    """Raise `InputError` if `save_figures` would because of a name, a format or an existing file; write nothing.
-
-    Parameters
-    ----------
-    displays, directory, formats
-        As for `save_figures`.
-
-    Raises
-    ------
-    InputError
-        If a format is another, two displays have one name, or a file that would be replaced is no such figure.
-    """
+    """Raise `InputError` if `save_figures` would because of a name, a format or an existing file; write nothing."""
     for extension in formats:
         if extension not in FORMATS:
             raise InputError(f"the format {extension!r} was asked for, expected one of {', '.join(FORMATS)}")

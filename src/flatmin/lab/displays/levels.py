@@ -9,10 +9,12 @@ from flatmin.lab.runs.store import Result
 from flatmin.report.words import number
 
 __all__ = [
+    "By",
     "check_metric",
     "full_caption",
     "groups",
     "is_number",
+    "labelled",
     "level_name",
     "level_text",
     "ordered",
@@ -22,6 +24,8 @@ __all__ = [
 ]
 
 Labels = Mapping[Any, str]
+#: Names of the parameters whose levels are shown apart.
+By = str | Sequence[str] | None
 
 
 def is_number(value: Any) -> bool:
@@ -29,29 +33,28 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def groups(evidence: Evidence, by: str | Sequence[str] | None, *others: str) -> dict[Any, Evidence]:
-    """Return one part of the evidence for each level of ``by``: its value, a tuple for several names, None for no name.
+def groups(evidence: Evidence, by: By, *others: str) -> dict[Any, Evidence]:
+    """Return one part of the evidence for each level of ``by``: a value, a tuple for several names, None for no name.
 
-    Raises
-    ------
-    InputError
-        If a trial lacks one of these parameters, or of the parameters ``others``.
+    A trial that lacks one of these parameters, or one of ``others``, raises `InputError`.
     """
     names = () if by is None else (by,) if isinstance(by, str) else tuple(by)
-    for result in evidence.results:
-        missing = [name for name in (*names, *others) if name not in result.trial.parameters]
-        if missing:
-            there = ", ".join(sorted(result.trial.parameters))
-            raise InputError(f"a trial has no parameter {missing[0]!r} to show, expected one of {there}")
-    if not len(evidence):
-        return {}
-    if by is None:
-        return {None: evidence}
     parts: dict[Any, list[Result]] = {}
     for result in evidence.results:
-        key = tuple(result.trial.parameters[name] for name in names)
-        parts.setdefault(key[0] if isinstance(by, str) else key, []).append(result)
+        parameters = result.trial.parameters
+        missing = [name for name in (*names, *others) if name not in parameters]
+        if missing:
+            expected = ", ".join(sorted(parameters))
+            raise InputError(f"a trial has no parameter {missing[0]!r} to show, expected one of {expected}")
+        key = tuple(parameters[name] for name in names)
+        parts.setdefault(None if by is None else key[0] if isinstance(by, str) else key, []).append(result)
     return {level: Evidence(evidence.experiment, parts[level]) for level in sorted(parts, key=rank)}
+
+
+def labelled(evidence: Evidence, by: By, labels: Labels | None, *others: str) -> list[tuple[str, int, Evidence]]:
+    """Return label, index of the look, and evidence of each part of `groups`, in the order of the labels."""
+    parts = groups(evidence, by, *others)
+    return [(level_name(level, by, labels), look, parts[level]) for look, level in ordered(list(parts), labels)]
 
 
 def rank(level: Any) -> Any:
@@ -80,7 +83,7 @@ def level_text(level: Any) -> str:
     return number(level) if is_number(level) else str(level)
 
 
-def level_name(level: Any, by: str | Sequence[str] | None, labels: Labels | None = None) -> str:
+def level_name(level: Any, by: By, labels: Labels | None = None) -> str:
     """Return the name of a level: its label, a word itself, or a number with the name of its parameter.
 
     Examples
@@ -102,8 +105,6 @@ def level_name(level: Any, by: str | Sequence[str] | None, labels: Labels | None
 
 def ordered(levels: Sequence[Any], labels: Labels | None) -> list[tuple[int, Any]]:
     """Return levels with the index of their look, in the order of the labels, so that all figures agree.
-
-    Labels for values that are only parts of levels do not affect the order.
 
     Examples
     --------
@@ -151,12 +152,12 @@ def sentence_start(label: str) -> str:
     return label[0].upper() + label[1:] if label[:2].isalpha() else label
 
 
-def full_caption(caption: str, *sentences: str) -> str:
+def full_caption(caption: str, sentences: Sequence[str]) -> str:
     """Return a caption with further sentences, without empty ones and repetitions.
 
     Examples
     --------
-    >>> full_caption("All see the same draws.", "Bars are bands.", "")
+    >>> full_caption("All see the same draws.", ["Bars are bands.", ""])
     'All see the same draws. Bars are bands.'
     """
     return " ".join([*[caption] * bool(caption), *(each for each in sentences if each and each not in caption)])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from flatmin._core.arrays import Array
 from flatmin.lab.boundary.phase_map import Column, Prediction, columns_over, parameter_along, predictions_of
 from flatmin.lab.boundary.posterior import Boundary, wilson
 from flatmin.lab.displays.axes import bars, halo, legend, levels_on_x, nothing, scale_of
-from flatmin.lab.displays.base import Display
-from flatmin.lab.displays.levels import full_caption, level_text, positions
+from flatmin.lab.displays.base import Display, Frame
+from flatmin.lab.displays.levels import level_text, positions
 from flatmin.lab.displays.style import colour
 from flatmin.lab.evidence import Evidence
 from flatmin.report.words import counted, number
@@ -22,25 +22,16 @@ __all__ = ["PhaseMapDisplay"]
 SCALE, UNTRIED, HALF = "share of successes, 0 to 1", "no trials", "half succeed, 95 % band"
 #: Sentences of the caption, with a boundary and without one.
 LINE = "Half of the draws succeed on the line; bars are 95 % bands."
-NO_LINE = "There is no line: no band for where half of the draws succeed lies within what was tried."
+NO_LINE = "There is no line, because no band of the boundary lies within the points with trials."
 
 
 @dataclass(kw_only=True)
 class PhaseMapDisplay(Display):
     """The success rate over two parameters, with the boundary and its band along the second.
 
-    Attributes
-    ----------
-    over, along : str
-        The parameters.
-    columns : dict
-        The `Column` at each value of ``over``.
-    boundaries : dict
-        The `Boundary` of each column whose band lies within the points with trials, in units of ``along``.
-    predictions : dict
-        The predicted boundaries, in units of ``along``.
-    x_label, y_label : str
-        Labels of the axes.
+    ``columns`` has the `Column` at each value of the parameter ``over``. ``boundaries`` has the `Boundary` of each
+    column whose band lies within the points with trials, and ``predictions`` has the predicted ones, both in units of
+    the parameter ``along``.
 
     Examples
     --------
@@ -61,8 +52,6 @@ class PhaseMapDisplay(Display):
     columns: dict[Any, Column]
     boundaries: dict[Any, Boundary]
     predictions: dict[Any, float]
-    x_label: str
-    y_label: str
 
     @classmethod
     def from_evidence(
@@ -73,9 +62,7 @@ class PhaseMapDisplay(Display):
         *,
         over: str = "d",
         predicted: Prediction | None = None,
-        caption: str = "",
-        x_label: str | None = None,
-        y_label: str | None = None,
+        **frame: Unpack[Frame],
     ) -> Self:
         """Count successes and fit boundaries.
 
@@ -83,7 +70,7 @@ class PhaseMapDisplay(Display):
         ----------
         evidence : Evidence
             Evidence of a recipe with a transition; one column for each value of ``over``.
-        name, title, caption, x_label, y_label
+        name, title, **frame
             As for `CurvesDisplay`.
         over : str
             The parameter on the horizontal axis.
@@ -101,26 +88,20 @@ class PhaseMapDisplay(Display):
         return cls(
             name=name,
             title=title,
-            caption=full_caption(caption, LINE if boundaries else NO_LINE if columns else ""),
             recipe=evidence.name,
             over=over,
             along=along,
             columns=columns,
             boundaries=boundaries,
             predictions=predictions_of(columns, predicted),
-            x_label=x_label or over,
-            y_label=y_label or along,
+            **cls.framed(frame, over, along, [LINE if boundaries else NO_LINE if columns else ""]),
         )
 
     @property
     def words(self) -> list[str]:
         """The entries of the legend."""
-        return [
-            SCALE,
-            *[UNTRIED] * self._untried,
-            *[HALF] * bool(self.boundaries),
-            *["predicted"] * bool(self.predictions),
-        ]
+        kinds = {SCALE: True, UNTRIED: self._untried, HALF: self.boundaries, "predicted": self.predictions}
+        return [word for word, shown in kinds.items() if shown]
 
     @property
     def _untried(self) -> bool:
@@ -169,8 +150,9 @@ class PhaseMapDisplay(Display):
         heights = [_edges(np.array(column.along, float)) for column in self.columns.values()]
         scale_of(ax, "x", edges, self.x_label, room=0)
         scale_of(ax, "y", np.concatenate(heights), self.y_label, room=0)
-        for column, left, right in zip(self.columns.values(), edges[:-1], edges[1:], strict=True):
-            _paint_column(ax, column, left, right)
+        for column, ends, left, right in zip(self.columns.values(), heights, edges[:-1], edges[1:], strict=True):
+            for low, high, s, n in zip(ends[:-1], ends[1:], column.successes, column.trials, strict=True):
+                ax.add_patch(_cell((left, low), right - left, high - low, s / n if n else None))
         entries = [*_key(self._untried), *self._paint_boundary(ax, places), *self._paint_prediction(ax, places, edges)]
         levels_on_x(ax, list(self.columns))
         legend(ax, entries)
@@ -198,23 +180,16 @@ class PhaseMapDisplay(Display):
         return [(line, "predicted")]
 
 
-def _paint_column(ax: Any, column: Column, left: float, right: float) -> None:
-    edges = _edges(np.array(column.along, float))
-    cells = zip(edges[:-1], edges[1:], column.successes, column.trials, strict=True)
-    for low, high, successes, trials in cells:
-        ax.add_patch(_cell((left, low), right - left, high - low, successes / trials if trials else None))
-
-
 def _cell(corner: tuple[float, float], width: float, height: float, share: float | None) -> Any:
     import matplotlib
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
 
-    line = matplotlib.rcParams["grid.color"]
-    if share is None:
-        tone = matplotlib.rcParams["axes.edgecolor"]
-        return Rectangle(corner, width, height, facecolor="none", edgecolor=tone, hatch="////", lw=0)
-    return Rectangle(corner, width, height, facecolor=to_rgba(colour(0), share), edgecolor=line, lw=0.6)
+    style: dict[str, Any] = {"facecolor": "none", "edgecolor": matplotlib.rcParams["axes.edgecolor"], "lw": 0}
+    if share is not None:
+        tone = to_rgba(colour(0), share)
+        style = {"facecolor": tone, "edgecolor": matplotlib.rcParams["grid.color"], "lw": 0.6}
+    return Rectangle(corner, width, height, hatch="////" if share is None else None, **style)
 
 
 def _key(untried: bool) -> list[tuple[Any, str]]:

@@ -1,16 +1,16 @@
-"""Display of one metric against another, one point per trial."""
+"""Display of a metric against a metric, with one point for each trial."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.lab.displays.axes import legend, nothing, scale_of
-from flatmin.lab.displays.base import Display
-from flatmin.lab.displays.levels import check_metric, groups, level_name, ordered, sentence_start
+from flatmin.lab.displays.base import Display, Frame
+from flatmin.lab.displays.levels import By, check_metric, labelled, sentence_start
 from flatmin.lab.displays.style import look
 from flatmin.lab.displays.summary import within_reach
 from flatmin.lab.evidence import Evidence
@@ -19,7 +19,7 @@ from flatmin.report.words import counted, number
 
 __all__ = ["Cloud", "ScatterDisplay"]
 
-#: Approximate largest number of points, so that pages are small.
+#: Approximate largest number of points drawn, which keeps pages small.
 MAX_POINTS = 1000
 #: The name of the line for ``diagonal=True``.
 AGREE = "both agree"
@@ -27,17 +27,7 @@ AGREE = "both agree"
 
 @dataclass(frozen=True)
 class Cloud:
-    """The points of one colour.
-
-    Attributes
-    ----------
-    label : str
-        Their name.
-    look : int
-        The index of their look.
-    points : ndarray, shape (n, 2)
-        Both metrics of each trial.
-    """
+    """Points (n, 2) of one colour, with the index of their look and their label."""
 
     label: str
     look: int
@@ -46,26 +36,7 @@ class Cloud:
 
 @dataclass(kw_only=True)
 class ScatterDisplay(Display):
-    """One metric against another, one point per trial.
-
-    Attributes
-    ----------
-    x, y : str
-        The metrics.
-    clouds : list of Cloud
-        The points.
-    x_log, y_log : bool
-        Whether axes are logarithmic.
-    diagonal : str
-        The name of the dashed line; no line if empty.
-    factor : float
-        On the line the second metric is the first one times this.
-    left_out : int
-        The number of trials without finite numbers.
-    at_edge : int
-        The number of trials with zero or less on a logarithmic axis; they are drawn at its lower end.
-    x_label, y_label : str
-        Labels of the axes.
+    """A metric against a metric, one point for each trial; see `from_evidence`.
 
     Examples
     --------
@@ -83,12 +54,13 @@ class ScatterDisplay(Display):
     clouds: list[Cloud]
     x_log: bool
     y_log: bool
-    diagonal: str
-    factor: float
-    left_out: int
-    at_edge: int
-    x_label: str
-    y_label: str
+    #: The name of the dashed line ``y = factor · x``, empty for no line.
+    diagonal: str = ""
+    factor: float = 1.0
+    #: The number of trials without finite numbers.
+    left_out: int = 0
+    #: The number of trials without a logarithm on a logarithmic axis. They are drawn at its lower end.
+    at_edge: int = 0
 
     @classmethod
     def from_evidence(
@@ -99,71 +71,60 @@ class ScatterDisplay(Display):
         *,
         x: str,
         y: str,
-        by: str | Sequence[str] | None = None,
+        by: By = None,
         x_log: bool = False,
         y_log: bool = False,
         diagonal: bool | str = False,
         factor: float = 1.0,
         labels: Mapping[Any, str] | None = None,
-        caption: str = "",
-        x_label: str | None = None,
-        y_label: str | None = None,
+        **frame: Unpack[Frame],
     ) -> Self:
         """Take two metrics of every trial that has both.
 
         Parameters
         ----------
         evidence : Evidence
-            The evidence.
-        name, title, caption
-            As for `Display`.
+            Evidence.
         x, y : str
-            Metrics, ``seconds``, or parameters, that are numbers.
-        by : str or tuple of str, optional
-            Parameters with one colour for each combination of values.
+            Metrics, ``seconds``, or parameters; their values are numbers.
+        name, title, by, labels, **frame
+            As for `CurvesDisplay`, with one colour for each combination of values.
         x_log, y_log : bool
-            Use logarithmic axes. Zero and less is drawn at the lower end, and counted in the caption.
+            Logarithmic axes. Trials without a logarithm are drawn at the lower end and counted in the caption.
         diagonal : bool or str
-            Draw the line on which both are the same, or a line of this name.
+            Draw the line ``y = factor · x``, with this name if it is a str.
         factor : float
-            The line has ``y = factor · x``.
-        labels : dict, optional
-            Names for levels of ``by``, in the order of the colours.
-        x_label, y_label : str, optional
-            Labels of the axes, with units; by default the names.
+            The slope of the line.
 
         Raises
         ------
         InputError
-            If a parameter is missing, no trial has a metric, it is made of words, or the factor is not
-            positive.
+            If a parameter is missing, no trial has a metric, its values are words, or the factor is not positive.
         """
         if not (np.isfinite(factor) and factor > 0):
             raise InputError(f"the line of the display {name} has the factor {factor}, expected a positive number")
         clouds, left_out, at_edge = [], 0, 0
         for metric in (x, y):
             check_metric(evidence, metric, or_parameter=True)
-        parts = groups(evidence, by)
-        for index, level in ordered(list(parts), labels):
-            points = _points(parts[level].results, x, y)
+        for label, index, part in labelled(evidence, by, labels):
+            points = _points(part.results, x, y)
             fit = np.isfinite(points).all(axis=1)
             without = ((points <= 0) & [x_log, y_log]).any(axis=1)
             at_edge += int((without & fit).sum())
             left_out += int((~fit).sum())
             if fit.any():
-                clouds.append(Cloud(level_name(level, by, labels), index, points[fit]))
-        caption = caption or "One point a trial." * bool(clouds)
+                clouds.append(Cloud(label, index, points[fit]))
         total = sum(len(cloud.points) for cloud in clouds)
+        sentences = ["" if frame.get("caption") or not clouds else "One point a trial."]
         if total > MAX_POINTS:
-            caption = f"{caption} Of {total} trials {MAX_POINTS} are drawn, evenly chosen.".strip()
+            sentences.append(f"Of {total} trials {MAX_POINTS} are drawn, evenly chosen.")
         if at_edge:
-            caption = f"{caption} {counted(at_edge, 'trial')} at the lower end of an axis, with zero or less.".strip()
+            sentences.append(f"{counted(at_edge, 'trial')} at the lower end of an axis, with zero or less.")
         if left_out:
-            caption = f"{caption} {counted(left_out, 'trial')} left out, without a finite number.".strip()
+            sentences.append(f"{counted(left_out, 'trial')} left out, without a finite number.")
         return cls(
             name=name,
             title=title,
-            caption=caption,
             recipe=evidence.name,
             x=x,
             y=y,
@@ -174,8 +135,7 @@ class ScatterDisplay(Display):
             factor=float(factor),
             left_out=left_out,
             at_edge=at_edge,
-            x_label=x_label or x,
-            y_label=y_label or y,
+            **cls.framed(frame, x, y, sentences),
         )
 
     @property
@@ -185,7 +145,7 @@ class ScatterDisplay(Display):
 
     @property
     def alt(self) -> str:
-        """The numbers of points, their ranges, and how many are below the line."""
+        """The number of points of each colour, their ranges, and the number below the line."""
         if not self.clouds:
             return f"{self.title}: no trials yet."
         lines = [f"{sentence_start(self.y_label)} against {self.x_label}, one point a trial."]
@@ -201,7 +161,7 @@ class ScatterDisplay(Display):
         return " ".join(lines)
 
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
-        """Return medians and ranges of each group of points; the export has the single trials."""
+        """Return a row with medians and ranges for each colour; the export has the single trials."""
         head = ["group", "trials"]
         head += [f"{word} {metric}" for metric in (self.x, self.y) for word in ("smallest", "median", "largest")]
         rows: list[Sequence[Any]] = []
@@ -232,7 +192,7 @@ class ScatterDisplay(Display):
         legend(ax)
 
     def _paint_line(self, ax: Any) -> None:
-        """Draw the line, which is curved if one axis is logarithmic and the other is not."""
+        """Draw the line, which is curved if only one axis is logarithmic."""
         import matplotlib
 
         left, right = ax.get_xlim()
@@ -240,7 +200,7 @@ class ScatterDisplay(Display):
         x = np.geomspace(left, right, count) if self.x_log else np.linspace(left, right, count)
         x = x[(x > 0) | (not self.y_log)]
         tone = matplotlib.rcParams["text.color"]
-        # The line must not change the range of the axis.
+        # The line may leave the picture; the range of the axis is kept.
         ax.plot(x, self.factor * x, ls=(0, (4, 2.5)), lw=1.1, color=tone, label=self.diagonal, zorder=1.5)
         ax.set_xlim(left, right)
 

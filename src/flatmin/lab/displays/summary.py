@@ -1,10 +1,10 @@
-"""Summaries of repetitions: mean, share, geometric mean or median, with a 95 % interval."""
+"""Mean, median or share of repetitions, with its interval."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
@@ -13,23 +13,16 @@ from flatmin.lab.claims import interval
 
 __all__ = ["LARGEST", "Summary", "median_interval", "summarise", "within_reach"]
 
-#: Larger absolute values count as infinite, and those below the inverse as zero, to avoid overflow.
+#: Larger numbers count as infinite, and numbers below its inverse as zero, so that squares do not overflow.
 LARGEST = 1e150
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A summary of repetitions with its interval.
+    """The middle ``value`` of repetitions, with the ends ``low`` and ``high`` of its 95 % interval.
 
-    Attributes
-    ----------
-    value, low, high : float
-        The summary and the ends of its 95 % interval, which are infinite for too few repetitions (zero and infinite for
-        geometric means).
-    trials : int
-        The number of repetitions.
-    left_out : int
-        The number of repetitions without a finite number, or without a logarithm if one is needed.
+    The ends are infinite for too few repetitions (zero and infinite for a geometric mean). ``trials`` is the number of
+    repetitions used, and ``left_out`` the number without a finite number or, for a geometric mean, a logarithm.
     """
 
     value: float
@@ -40,32 +33,28 @@ class Summary:
 
     @property
     def bounded(self) -> bool:
-        """Whether there are enough repetitions for an interval."""
+        """Whether the interval is finite."""
         return math.isfinite(self.high) and math.isfinite(self.low)
 
 
 def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, level: float = 0.95) -> Summary | None:
-    """Return a summary of repetitions, or None if none can be used.
+    """Return the middle of repetitions with its interval, or None without usable repetitions.
 
     Parameters
     ----------
     values : ndarray, shape (n,)
         Truth values, summarised by their share with Wilson's interval, or numbers.
     centre : str
-        "mean", with Student's t interval, or "median", with the distribution-free one of order statistics.
+        "mean", with Student's t interval, or "median", with that of order statistics, for any distribution.
     logarithm : bool
         Use the geometric mean, whose interval is positive.
     level : float
         Probability of the interval.
 
-    Returns
-    -------
-    Summary or None
-
     Raises
     ------
     InputError
-        If the centre is another word, or values are words.
+        If the centre is neither, or the values are words.
 
     Examples
     --------
@@ -91,7 +80,7 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
             return None
         low, high = median_interval(used, level)
         middle = np.array([used[(len(used) - 1) // 2], used[len(used) // 2]])
-        # If one of the two middle values is infinite, the median is infinite too.
+        # Every number between the middle two is a median. If one of them is infinite, the median is infinite.
         value = middle.mean() if np.isfinite(middle).all() else middle[np.argmax(np.abs(middle))]
         return Summary(float(value), low, high, len(used), len(numbers) - len(used))
     fit = np.isfinite(numbers) & ((numbers > 0) | (not logarithm))
@@ -99,14 +88,14 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
     if not len(used):
         return None
     if logarithm:
-        with np.errstate(over="ignore"):  # Two values far apart give an infinite interval.
+        with np.errstate(over="ignore"):  # two values far apart have an infinite interval
             low, high = (float(np.exp(end)) for end in interval(np.log(used), level))
         return Summary(float(np.exp(np.log(used).mean())), low, high, len(used), len(numbers) - len(used))
     return Summary(float(used.mean()), *interval(used, level), len(used), len(numbers) - len(used))
 
 
 def within_reach(values: Array) -> Array:
-    """Replace numbers beyond the range of `LARGEST` by infinity and zero.
+    """Return numbers, with sizes above LARGEST as infinite and below 1/LARGEST as zero.
 
     Examples
     --------
@@ -119,10 +108,10 @@ def within_reach(values: Array) -> Array:
 
 
 def median_interval(values: Array, level: float = 0.95) -> tuple[float, float]:
-    """Return the two order statistics that enclose the median, for any distribution.
+    """Return two order statistics with the median between them, for any distribution.
 
-    The median is below the k-th smallest of n values with probability ``P(Binomial(n, ½) < k)``; k is the largest for
-    which this is at most ``(1 − level) / 2``.
+    The median is below the k-th smallest of n values with probability ``P(Binomial(n, ½) < k)``. The interval takes the
+    largest k for which this is at most ``(1 − level)/2``.
 
     Examples
     --------
@@ -131,6 +120,6 @@ def median_interval(values: Array, level: float = 0.95) -> tuple[float, float]:
     ((2.0, 9.0), (-inf, inf))
     """
     n, ordered = len(values), np.sort(values)
-    tails = binom.cdf(np.arange(n), n, 0.5)
+    tails = bdtr(np.arange(n), n, 0.5)
     k = int(np.sum(tails <= (1 - level) / 2))
     return (float(ordered[k - 1]), float(ordered[n - k])) if k else (-math.inf, math.inf)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from flatmin.errors import InputError
 from flatmin.lab.claims import Claim
@@ -13,15 +14,25 @@ from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.report.words import listed, number
 
-__all__ = ["KINDS", "Finding", "in_words", "kind_of", "tally"]
+__all__ = ["KINDS", "Finding", "Kind", "in_words", "kind_of", "tally"]
 
-#: The kinds of claims, each with its words for one claim, for several claims, and for a heading.
-#: A claim is untested, not undecided, if the evidence gives no number at all.
+
+class Kind(NamedTuple):
+    """The words for claims of a kind, and whether they hold (None for unknown)."""
+
+    one: str
+    several: str
+    heading: str
+    label: str
+    holds: bool | None = None
+
+
+#: The kinds of claims. A claim is untested, not undecided, if the evidence gives no number at all.
 KINDS = {
-    "holds": ("holds", "hold", "Claims that hold"),
-    "fails": ("fails", "fail", "Claims that fail"),
-    "undecided": ("is undecided", "are undecided", "Undecided claims"),
-    "untested": ("is not tested here", "are not tested here", "Claims not tested here"),
+    "holds": Kind("holds", "hold", "Claims that hold", "Holds", True),
+    "fails": Kind("fails", "fail", "Claims that fail", "Fails", False),
+    "undecided": Kind("is undecided", "are undecided", "Undecided claims", "Undecided"),
+    "untested": Kind("is not tested here", "are not tested here", "Claims not tested here", "Not tested here"),
 }
 #: Significant digits of a number and its limit: as few as show on which side of the limit the number lies.
 DIGITS = range(3, 10)
@@ -33,18 +44,8 @@ RAN = 0.99
 class Finding:
     """The claims and figures that a recipe derives from its evidence.
 
-    Attributes
-    ----------
-    recipe : Recipe
-        The recipe, with the grid of the evidence.
-    evidence : Evidence
-        The evidence.
-    claims : tuple of Claim
-        The recipe's claims, and if trials failed, the claim that at least 99 % ran to the end.
-    displays : tuple of Display
-        The figures.
-    trouble : tuple of str
-        Why claims or figures are missing.
+    ``recipe`` has the grid of the evidence. If trials failed, ``claims`` includes the claim that at least 99 % ran to
+    the end. ``trouble`` has the reasons for missing claims or figures.
     """
 
     recipe: Recipe
@@ -55,13 +56,7 @@ class Finding:
 
     @classmethod
     def from_evidence(cls, evidence: Evidence) -> Finding:
-        """Judge evidence and compute its figures.
-
-        Raises
-        ------
-        InputError
-            If the evidence belongs to an experiment that is not a recipe.
-        """
+        """Judge evidence and compute its figures. Evidence of an experiment that is no recipe raises `InputError`."""
         recipe, trouble = evidence.experiment, []
         if not isinstance(recipe, Recipe):
             raise InputError(f"the experiment {recipe.name} has no claims, expected a Recipe")
@@ -84,6 +79,15 @@ class Finding:
     def name(self) -> str:
         """The name of the recipe."""
         return self.recipe.name
+
+    @property
+    def size(self) -> int:
+        """The number of trials, failed ones included."""
+        return len(self.evidence) + len(self.evidence.failed)
+
+    def count(self, kind: str) -> int:
+        """Return the number of claims of a kind."""
+        return sum(kind_of(claim) == kind for claim in self.claims)
 
     @property
     def holds(self) -> bool | None:
@@ -109,7 +113,7 @@ def tally(claims: Sequence[Claim]) -> str:
     '2 claims hold, 1 fails and 1 is not tested here'
     """
     counts = Counter(kind_of(claim) for claim in claims)
-    parts = [f"{counts[kind]} {words[counts[kind] > 1]}" for kind, words in KINDS.items() if counts[kind]]
+    parts = [f"{counts[kind]} {KINDS[kind][counts[kind] > 1]}" for kind in KINDS if counts[kind]]
     if not parts:
         return "there is no claim"
     first, _, rest = parts[0].partition(" ")

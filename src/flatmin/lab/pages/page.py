@@ -2,113 +2,82 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from flatmin._version import __version__
+from flatmin.lab.claims import Claim
 from flatmin.lab.displays import Display, page_svg
-from flatmin.lab.evidence import Evidence
-from flatmin.lab.pages.findings import KINDS, Finding, in_words, kind_of, tally
+from flatmin.lab.pages.findings import KINDS, Finding, Kind, in_words, kind_of, tally
 from flatmin.lab.pages.settings import failures_of, settings_of, size_of, time_in_words, unfinished
 from flatmin.lab.runs.provenance import Provenance
-from flatmin.report.page import Chip, Fact, Figure, Line, Overview, Page, Section, Statement, Table, Verdict
+from flatmin.report.page import Chip, Fact, Figure, Overview, OverviewLine, Page, Section, Statement, Table, Verdict
 from flatmin.report.words import counted, listed, number
 
-__all__ = ["GENERATOR", "experiments_page"]
+__all__ = ["GENERATOR", "PageTexts", "experiments_page"]
 
 #: The generator in the head of the page.
 GENERATOR = f"flatmin report {__version__}"
-HOLDS = {"holds": True, "fails": False, "undecided": None}
-#: The word before the number of a claim.
-WORDS = {"holds": "Holds:", "fails": "Fails:", "undecided": "Undecided:", "untested": "Not tested here:"}
 
 
-def experiments_page(
-    findings: Sequence[Finding],
-    *,
-    title: str = "Experiments",
-    provenance: Mapping[str, Provenance] | None = None,
-    command: str = "",
-    notes: Sequence[str] = (),
-) -> Page:
-    """Return the page of judged experiments.
+class PageTexts(TypedDict, total=False):
+    """The heading of a page, the provenance by recipe, the command that repeats it, and notes for the reader."""
 
-    Parameters
-    ----------
-    findings : sequence of Finding
-        One for each recipe.
-    title : str
-        The heading.
-    provenance : mapping, optional
-        The provenance of the evidence, by the recipe's name.
-    command : str
-        The command that writes the page.
-    notes : sequence of str
-        Sentences for the reader.
-    """
-    known = provenance or {}
+    title: str
+    provenance: Mapping[str, Provenance]
+    command: str
+    notes: Sequence[str]
+
+
+def experiments_page(findings: Sequence[Finding], **texts: Unpack[PageTexts]) -> Page:
+    """Return the page about experiments that have been judged, one finding for each recipe."""
+    known = texts.get("provenance") or {}
     sections = [_overview(findings)]
     sections += [_section(finding, known.get(finding.name)) for finding in findings]
-    sections.append(_reading_guide(command))
+    sections.append(_reading_guide(texts.get("command", "")))
     return Page(
-        title=title,
+        title=texts.get("title", "Experiments"),
         kicker="flatmin report",
-        subtitle=_subtitle(findings),
+        subtitle=f"{counted(len(findings), 'experiment')}: {listed([each.name for each in findings], most=20)}",
         verdict=_verdict(findings),
         highlights=_highlights(findings),
         sections=sections,
-        notes=list(notes),
+        notes=list(texts.get("notes", ())),
         footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
         generator=GENERATOR,
         broad=True,
     )
 
 
-def _size(evidence: Evidence) -> int:
-    return len(evidence) + len(evidence.failed)
-
-
-def _subtitle(findings: Sequence[Finding]) -> str:
-    names = [finding.name for finding in findings]
-    return f"{counted(len(names), 'experiment')}: {listed(names, most=20)}"
-
-
 def _verdict(findings: Sequence[Finding]) -> Verdict:
     claims = [claim for finding in findings for claim in finding.claims]
-    trials = sum(_size(finding.evidence) for finding in findings)
-    counts = tally(claims)
-    headline = (
-        f"{counts[:1].upper()}{counts[1:]}, over {counted(trials, 'trial')} of {counted(len(findings), 'experiment')}."
-    )
+    trials, counts = sum(finding.size for finding in findings), tally(claims)
+    over = f"over {counted(trials, 'trial')} of {counted(len(findings), 'experiment')}"
+    headline = f"{counts[:1].upper()}{counts[1:]}, {over}."
     return Verdict(bool(claims) and all(c.verdict == "holds" for c in claims), headline, _advice(findings))
 
 
 def _advice(findings: Sequence[Finding]) -> str:
     """Return which trials are missing, and which experiments have claims that do not hold."""
     sentences = [part for part in [unfinished([finding.evidence for finding in findings])] if part]
-    for kind, words in (("fails", "Fails"), ("undecided", "Undecided"), ("untested", "Not tested here")):
-        counts = [(f.name, _of_kind(f, kind), len(f.claims)) for f in findings]
-        names = [f"{name} ({counted(count, 'claim')} of {total})" for name, count, total in counts if count]
+    for kind in ("fails", "undecided", "untested"):
+        names = [f"{f.name} ({counted(f.count(kind), 'claim')} of {len(f.claims)})" for f in findings if f.count(kind)]
         if names:
-            sentences.append(f"{words}: {listed(names, most=20)}.")
+            sentences.append(f"{KINDS[kind].label}: {listed(names, most=20)}.")
     lost = sum(len(finding.evidence.failed) for finding in findings)
     if lost:
         sentences.append(f"{counted(lost, 'trial')} failed and {'counts' if lost == 1 else 'count'} for nothing.")
     return " ".join(sentences)
 
 
-def _of_kind(finding: Finding, kind: str) -> int:
-    return sum(kind_of(claim) == kind for claim in finding.claims)
-
-
 def _highlights(findings: Sequence[Finding]) -> list[Fact]:
     counts = Counter(kind_of(claim) for finding in findings for claim in finding.claims)
     seconds = sum(r.seconds for f in findings for r in [*f.evidence.results, *f.evidence.failed])
     return [
-        *(Fact(words[2], str(counts[kind])) for kind, words in KINDS.items()),
-        Fact("Trials", str(sum(_size(finding.evidence) for finding in findings))),
+        *(Fact(words.heading, str(counts[kind])) for kind, words in KINDS.items()),
+        Fact("Trials", str(sum(finding.size for finding in findings))),
         Fact("Failed trials", str(sum(len(finding.evidence.failed) for finding in findings))),
         Fact("Time of the trials", time_in_words(seconds)),
     ]
@@ -116,35 +85,31 @@ def _highlights(findings: Sequence[Finding]) -> list[Fact]:
 
 def _overview(findings: Sequence[Finding]) -> Section:
     """Return the table of all claims, with links to them."""
-    lines = [_line(finding) for finding in findings]
+    lines = []
+    for finding in findings:
+        chips = [
+            Chip(name, kind.holds, str(index), f"{finding.name}, claim {index} {kind.one}")
+            for index, name, kind, _ in _numbered(finding)
+        ]
+        cells = _outcome(finding), size_of(finding.evidence)
+        lines.append(OverviewLine(_address(finding), finding.name, chips, cells))
     overview = Overview("Experiments and their claims", ("Experiment", "Claims", "Verdict", "Size"), lines)
     return Section("overview", "Overview", overview=overview)
 
 
-def _line(finding: Finding) -> Line:
-    recipe = finding.recipe
-    chips = [
-        Chip(
-            _address(finding, f"claim-{index}"),
-            HOLDS[claim.verdict],
-            str(index),
-            f"{recipe.name}, claim {index} {KINDS[kind_of(claim)][0]}",
-        )
-        for index, claim in enumerate(finding.claims, 1)
-    ]
-    return Line(_address(finding), recipe.name, chips, (_outcome(finding), size_of(finding.evidence)))
+def _numbered(finding: Finding) -> Iterator[tuple[int, str, Kind, Claim]]:
+    """Yield number, address and kind of each claim."""
+    for index, claim in enumerate(finding.claims, 1):
+        yield index, _address(finding, f"claim-{index}"), KINDS[kind_of(claim)], claim
 
 
 def _outcome(finding: Finding) -> str:
     """Return the worst kind among the claims and its frequency."""
-    for kind, words in (
-        ("fails", KINDS["fails"]),
-        ("undecided", ("undecided",) * 2),
-        ("untested", ("not tested",) * 2),
-    ):
-        count, total = _of_kind(finding, kind), len(finding.claims)
+    words = {"fails": ("fails", "fail"), "undecided": ("undecided",) * 2, "untested": ("not tested",) * 2}
+    for kind, (one, several) in words.items():
+        count = finding.count(kind)
         if count:
-            return f"{count} of {total} {words[count > 1]}"
+            return f"{count} of {len(finding.claims)} {several if count > 1 else one}"
     return "all hold" if finding.claims else "no claim"
 
 
@@ -183,49 +148,41 @@ def _plain(text: str) -> str:
 
 
 def _statements(finding: Finding) -> list[Statement]:
-    out = []
-    for index, claim in enumerate(finding.claims, 1):
-        title = _plain(f"{index}. {claim.text[:1].upper()}{claim.text[1:]}")
-        name = _address(finding, f"claim-{index}")
-        out.append(Statement(HOLDS[claim.verdict], title, in_words(claim), name=name, word=WORDS[kind_of(claim)]))
-    return out
+    return [
+        Statement(
+            kind.holds,
+            _plain(f"{index}. {claim.text[:1].upper()}{claim.text[1:]}"),
+            in_words(claim),
+            name=name,
+            word=f"{kind.label}:",
+        )
+        for index, name, kind, claim in _numbered(finding)
+    ]
 
 
 def _figure(address: str, display: Display) -> Figure:
     head, rows = display.table()
-    table = Table(
-        f"Data: {display.title}",
-        head,
-        [[_cell(value) for value in row] for row in rows],
-        keys=[[_key(value) for value in row] for row in rows],
-    )
+    values = [[value.item() if isinstance(value, np.generic) else value for value in row] for row in rows]
+    cells, keys = [list(map(_cell, row)) for row in values], [list(map(_key, row)) for row in values]
+    table = Table(f"Data: {display.title}", head, cells, keys=keys)
     svg = page_svg(display, address)
     return Figure(display.title, display.alt, _plain(display.caption), svg=svg, wide=display.wide, table=table)
 
 
 def _cell(value: Any) -> str:
     """Return the text of a cell of a table."""
-    value = _own(value)
-    if value is None:
-        return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return str(value).replace("-", "−")
-    return number(value, 4) if isinstance(value, float) else str(value)
+    return "–" if value is None else number(value, 4) if isinstance(value, float) else str(value)
 
 
 def _key(value: Any) -> float | str | None:
     """Return the sort key of a cell."""
-    value = _own(value)
     if isinstance(value, bool | int | float):
         return float(f"{value:.6g}") if abs(value) < float("inf") else None
     return value if value is None else str(value)
-
-
-def _own(value: Any) -> Any:
-    """Return a number of NumPy as one of Python."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _reading_guide(command: str) -> Section:

@@ -18,24 +18,16 @@ from flatmin.lab.race.tasks import Objective, Task
 
 __all__ = ["Competitor", "Entry"]
 
-#: Where strengths are tuned, the smallest and the largest one are the default times 10 to these powers.
+#: Powers of 10 of the smallest and the largest tuned strength, in units of the default.
 STRENGTH_POWERS = (-2, 1)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One run of a competitor: the task, the seed, and the settings.
+    """One run of a competitor on a task.
 
-    Attributes
-    ----------
-    task : Task
-        The task to be trained.
-    seed : int
-        Draws the weights, the batches and everything else that is random.
-    step_size : float
-        In the units of the weights and the loss.
-    strength : float or None
-        In the scale-free units of the competitor.
+    ``seed`` draws the weights, the batches and all else that is random. ``step_size`` is in the units of the weights
+    and the loss, and ``strength`` in the scale-free units of the competitor.
     """
 
     task: Task
@@ -48,24 +40,8 @@ class Entry:
 class Competitor(Description):
     """Gradient descent on the loss of a task. Subclasses override the part that differs.
 
-    A competitor without code of its own is an object of this class. Another one is a subclass that most often overrides
-    `optimizer` alone, with a wrapper of `flatmin.nn.optimizers`, or `objective` alone. A competitor measures nothing:
-    the referee counts gradients and evaluates models.
-
-    Attributes
-    ----------
-    name, title, claims, source : str
-        As in `Description`.
-    size : str
-        The size of its initial weights, one of `Task.sizes`.
-    batch : int or None
-        Samples in a step. None for all.
-    steps : tuple of float
-        The smallest and the largest step size to be tried, in units of `unit`.
-    strength : float or None
-        The default strength of the method, in scale-free units that its docstring names. None if it has no strength.
-    decays : bool
-        Whether the step size falls linearly to zero over the budget. Steps of a fixed length never settle otherwise.
+    Most subclasses override only `optimizer`, with a wrapper of `flatmin.nn.optimizers`, or only `objective`. A
+    competitor measures nothing: the referee counts gradients and evaluates models.
 
     Examples
     --------
@@ -75,32 +51,30 @@ class Competitor(Description):
     0.01
     """
 
+    #: The size of the initial weights, one of `Task.sizes`.
     size: str = "usual"
+    #: Samples in a step, None for all.
     batch: int | None = None
+    #: The smallest and the largest step size to be tried, in units of `unit`.
     steps: tuple[float, float] = (1 / 16, 2.0)
+    #: The default strength in scale-free units that the docstring of the method names, or None.
     strength: float | None = None
+    #: Whether the step size falls linearly to zero over the budget. Steps of a fixed length never settle otherwise.
     decays: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(Description):
             value = getattr(self, field.name)
             if not isinstance(value, str) or not value:
-                raise InputError(
-                    f"the {field.name} of the competitor {type(self).__name__} is {value!r}, expected words"
-                )
+                who = type(self).__name__
+                raise InputError(f"the {field.name} of the competitor {who} is {value!r}, expected words")
         if not 0 < self.steps[0] <= self.steps[1]:
             raise InputError(f"the steps of {self.name} are {self.steps}, expected two positive numbers, ascending")
         if self.batch is not None:
             whole_number(self.batch, "batch", 1)
 
     def variant(self, **settings: Any) -> Self:
-        """Return the same algorithm with other settings.
-
-        Raises
-        ------
-        InputError
-            If it has no such setting, or the value cannot be used.
-        """
+        """Return the same algorithm with other settings; an unknown setting raises `InputError`."""
         known = [field.name for field in fields(self)]
         for key in settings:
             if key not in known:
@@ -159,8 +133,8 @@ class Competitor(Description):
     def tuning_grid(self, task: Task, count: int) -> list[tuple[float, float | None]]:
         """Return ``count`` pairs of step size and strength to be tried.
 
-        Step sizes are equally spaced in logarithms. Where a task tunes strengths, these run from a hundredth to ten
-        times the default, each once, in an order that is nearly uncorrelated with that of the step sizes.
+        Step sizes are equally spaced in logarithms. If the task tunes strengths, they run from a hundredth to ten times
+        the default, in an order that is nearly uncorrelated with that of the step sizes.
         """
         low, high = np.log(self.steps)
         sizes = self.unit(task) * np.exp(np.linspace(low, high, count))

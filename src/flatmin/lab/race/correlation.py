@@ -8,9 +8,9 @@ from flatmin.lab.rank_correlation import GroupedCorrelation, grouped_rank_correl
 
 __all__ = ["Correlation", "correlate"]
 
-#: Fewer competitors have no correlation.
-FEWEST = 3
-#: Gaps and errors below this are equal up to rounding.
+#: Smallest number of competitors with a correlation.
+MIN_COMPETITORS = 3
+#: Gaps and errors below this count as equal.
 ROUNDING = 1e-9
 
 IGNORES = (
@@ -24,16 +24,8 @@ IGNORES = (
 class Correlation(GroupedCorrelation):
     """Spearman's rank correlation between flatness and error over runs, which are grouped by competitor.
 
-    Attributes
-    ----------
-    value, interval, within, within_interval
-        As in `GroupedCorrelation`. ``within`` says whether the flatter runs of one competitor err less.
-    of : str
-        The column that is compared with the error: "flatness_gap", or "scaled_trace" where there is no gap.
-    runs, competitors : int
-        The numbers of runs and competitors that were compared.
-    ignores : str
-        What the intervals do not cover.
+    ``of`` is the column compared with the error: "flatness_gap", or "scaled_trace" if there is no gap. ``runs`` and
+    ``competitors`` are their numbers. ``ignores`` names the uncertainty that the intervals do not cover.
     """
 
     of: str
@@ -43,21 +35,9 @@ class Correlation(GroupedCorrelation):
 
 
 def correlate(table: Iterable[Mapping[str, Any]], of: str = "flatness_gap", seed: int = 0) -> Correlation | None:
-    """Return the rank correlation between a column and ``relative_error`` over the rows that have both.
+    """Return the rank correlation of a column of `RaceResult.table` and ``relative_error`` over the runs with both.
 
-    Parameters
-    ----------
-    table : iterable of dict
-        Rows as in `RaceResult.table`. Diverged runs are left out.
-    of : str
-        The column.
-    seed : int
-        Draws the resamples.
-
-    Returns
-    -------
-    Correlation or None
-        None if fewer than three competitors have such rows.
+    Diverged runs are left out. The result is None for fewer than three competitors. ``seed`` draws the resamples.
 
     Examples
     --------
@@ -68,7 +48,7 @@ def correlate(table: Iterable[Mapping[str, Any]], of: str = "flatness_gap", seed
     """
     rows = [row for row in table if not row["diverged"] and row[of] is not None and row["relative_error"] is not None]
     names = sorted({row["competitor"] for row in rows})
-    if len(names) < FEWEST:
+    if len(names) < MIN_COMPETITORS:
         return None
     groups = [names.index(row["competitor"]) for row in rows]
     flatness, errors = [row[of] for row in rows], [row["relative_error"] for row in rows]

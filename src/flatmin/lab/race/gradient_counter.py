@@ -15,22 +15,11 @@ __all__ = ["GradientCounter"]
 class GradientCounter:
     """A counter of the passes through a model, by hooks that the training code does not see.
 
-    One backward pass on a batch of any size, with its forward pass, is one gradient. So a step of gradient descent
-    costs 1, and a step of SAM costs 2. A forward pass without a backward pass is half a gradient. A backward pass that
-    is itself differentiated (``create_graph=True``) counts as 2, since its derivative is a second pass through it. So a
-    step with a trace penalty costs 3. Copies of the model are counted too. The hooks cannot see whether a pass inside
-    `torch.func.vmap` is differentiated. It counts as 1, like every forward pass outside `torch.no_grad` whose output
-    needs no gradient.
-
-    Parameters
-    ----------
-    model : Module
-        The model that is trained. Its output is a tensor.
-
-    Attributes
-    ----------
-    gradients : float
-        The gradients spent so far.
+    One backward pass on a batch of any size, with its forward pass, is one gradient: a step of gradient descent costs
+    1, and a step of SAM costs 2. A forward pass alone is half a gradient. A backward pass that is itself differentiated
+    (``create_graph=True``) counts as 2, so a step with a trace penalty costs 3. Copies of the model are counted too.
+    The hooks cannot see whether a pass inside `torch.func.vmap` is differentiated. It counts as 1, like every forward
+    pass outside `torch.no_grad` whose output needs no gradient. The output of the model must be a tensor.
 
     Examples
     --------

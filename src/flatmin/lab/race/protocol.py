@@ -33,35 +33,23 @@ RULES = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """The rules of a race, the same for all competitors.
+    """The rules of a race, the same for all competitors."""
 
-    Attributes
-    ----------
-    budget : int
-        Gradients that a scored run may spend.
-    seeds : tuple of int
-        Seeds of the scored runs.
-    trials : int
-        Step sizes tried for each competitor.
-    share : float
-        Share of the budget that a trial may spend.
-    tuning_seed : int
-        Seed of all trials. It is not among the scored ones.
-    points : int
-        Approximate number of observations along a run.
-    blow_up : float
-        A run has diverged if its loss exceeds this multiple of its initial loss.
-    version : int
-        Version of these rules. Runs under another version are not reused.
-    """
-
+    #: Gradients that a scored run may spend.
     budget: int
+    #: Seeds of the scored runs.
     seeds: tuple[int, ...]
+    #: Step sizes tried for each competitor.
     trials: int = 6
+    #: Share of the budget that a trial may spend.
     share: float = 0.25
+    #: Seed of all trials, not among the scored ones.
     tuning_seed: int = 1_000_000
+    #: Approximate number of observations along a run.
     points: int = 60
+    #: A run has diverged if its loss exceeds this multiple of its initial loss.
     blow_up: float = 1e6
+    #: Version of these rules. Runs under another version are not reused.
     version: int = 2
 
     def __post_init__(self) -> None:

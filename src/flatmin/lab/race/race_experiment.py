@@ -119,13 +119,7 @@ class RaceExperiment(Experiment):
 
 
 class RacePlan:
-    """The plan of a race: all tuning runs, then the scored runs with the best settings of each competitor.
-
-    Parameters
-    ----------
-    experiment : RaceExperiment
-        The race.
-    """
+    """The plan of a race: all tuning runs, then the scored runs with the best settings of each competitor."""
 
     def __init__(self, experiment: RaceExperiment) -> None:
         self.experiment = experiment

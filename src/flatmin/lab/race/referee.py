@@ -40,16 +40,9 @@ def blame(competitor: Competitor, during: str = "") -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Run:
-    """The outcome of one run.
+    """The outcome of one run: its row of the table, its curves, and the score by which step sizes are chosen.
 
-    Attributes
-    ----------
-    row : dict
-        The fields of the table.
-    trajectory : dict of str to list of float
-        The curves of the run.
-    score : float
-        The number by which step sizes are chosen, smaller is better. Infinite for a diverged run.
+    A smaller score is better; a diverged run has an infinite one.
     """
 
     row: Mapping[str, Any]
@@ -60,10 +53,7 @@ class Run:
 def judged_run(competitor: Competitor, entry: Entry, protocol: Protocol, budget: int) -> Run:
     """Run a competitor until its next step would exceed the budget, or until it has diverged.
 
-    Raises
-    ------
-    CompetitorError
-        If the competitor raises an error while its weights are finite. With other weights an error is a divergence.
+    An error of the competitor raises `CompetitorError`, or is a divergence if its weights are not finite.
     """
     task = entry.task
     setting = f" with seed {entry.seed} and step size {entry.step_size:.3g}"

@@ -13,40 +13,22 @@ from flatmin.lab.race.correlation import Correlation
 
 __all__ = ["COLUMNS", "CURVES", "Description", "RaceResult"]
 
+#: The quantities that the referee observes along a run.
+OBSERVED = ("loss", "scaled_trace", "flatness_gap", "relative_error")
+#: The last fields of a row: the structure of the trained model, the cost and the settings of the run.
+LAST = ("rank", "balance", "gradients", "seconds", "step_size", "strength")
 #: The fields of a row of the table, in order.
-COLUMNS = (
-    "competitor",
-    "seed",
-    "diverged",
-    "loss",
-    "scaled_trace",
-    "flatness_gap",
-    "relative_error",
-    "rank",
-    "balance",
-    "gradients",
-    "seconds",
-    "step_size",
-    "strength",
-)
-#: The arrays of a trajectory: gradient counts, and the observations made there.
-CURVES = ("gradients", "loss", "scaled_trace", "flatness_gap", "relative_error")
+COLUMNS = ("competitor", "seed", "diverged", *OBSERVED, *LAST)
+#: The arrays of a trajectory: gradient counts, and the observations there.
+CURVES = ("gradients", *OBSERVED)
 
 
 @dataclass(frozen=True)
 class Description:
     """The texts that describe a competitor.
 
-    Attributes
-    ----------
-    name : str
-        Its name in the table, for instance "label-noise".
-    title : str
-        The method in a few words.
-    claims : str
-        The quantity that it is said to minimise.
-    source : str
-        The publication that says so.
+    ``name`` identifies it, for instance "label-noise", and ``title`` is the method in a few words. ``claims`` is the
+    quantity that it is said to minimise, according to the publication ``source``.
     """
 
     name: str
@@ -57,41 +39,29 @@ class Description:
 
 @dataclass(frozen=True, eq=False)
 class RaceResult:
-    """The outcome of a race.
+    """The outcome of a race."""
 
-    Attributes
-    ----------
-    table : list of dict
-        One row for each run with the fields `COLUMNS`. Fields that do not apply are None. Numbers that overflowed in a
-        diverged run are infinite, never NaN. ``flatness_gap`` is certified and never negative. ``relative_error`` is up
-        to the symmetry of the model; for networks it is the error on the test set. ``rank`` counts singular values
-        above 1 % of the largest one. ``gradients`` is the number spent. ``seconds`` is the time of training alone.
-    trajectories : dict of (str, int) to dict of str to ndarray
-        For each (competitor, seed) the arrays `CURVES` of one length. Gap and error are missing keys if the row has
-        None. The gradient counts are common to all runs. A diverged run stops early.
-    flattest : flatmin.Flattest or None
-        The certified flattest value of the problem, to which the gaps refer. None for networks.
-    correlation : Correlation or None
-        The rank correlation between flatness gap (for networks, the trace) and error over the runs that fit the data.
-        None if too few runs have both.
-    protocol : dict
-        Budget, seeds, tuning and rules, in numbers and words.
-    tuning : list of dict
-        One row for each trial: ``competitor, step_size, strength, diverged, loss, relative_error, gradients, seconds,
-        score, chosen``.
-    competitors : dict of str to Description
-        The competitors that ran, in order.
-    left_out : dict of str to str
-        The competitors that could not run on this task, with the reason.
-    """
-
+    #: One row for each run with the fields `COLUMNS`, None for those that do not apply. Numbers that overflowed in a
+    #: diverged run are infinite, never NaN. ``flatness_gap`` is certified and never negative. ``relative_error`` is up
+    #: to the symmetry of the model; for networks it is the error on the test set. ``rank`` counts singular values above
+    #: 1 % of the largest one. ``gradients`` is the number spent. ``seconds`` is the time of training alone.
     table: list[dict[str, Any]]
+    #: For each (competitor, seed) the arrays `CURVES` of one length, without gap and error if the row has None. The
+    #: gradient counts are common to all runs. A diverged run stops early.
     trajectories: Mapping[tuple[str, int], Mapping[str, Array]]
+    #: The certified flattest value of the problem (`flatmin.Flattest`), to which the gaps refer. None for networks.
     flattest: Any
+    #: The rank correlation between flatness gap (for networks, the trace) and error over the runs that fit the data.
+    #: None if too few runs have both.
     correlation: Correlation | None
+    #: Budget, seeds, tuning and rules, in numbers and words.
     protocol: Mapping[str, Any]
+    #: One row for each trial: ``competitor, step_size, strength, diverged, loss, relative_error, gradients, seconds,
+    #: score, chosen``.
     tuning: list[dict[str, Any]]
+    #: The competitors that ran, in order.
     competitors: Mapping[str, Description]
+    #: The competitors that could not run on this task, with the reason.
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def summary(self) -> list[dict[str, Any]]:

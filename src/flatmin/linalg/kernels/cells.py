@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._core.arrays import Array
+from flatmin._core.arrays import Array, in_row_major_order
 from flatmin._core.threads import one_thread
 from flatmin.linalg.kernels import loops
 from flatmin.linalg.kernels.parallel import LEAST_WORK, Parts, available, in_parts
@@ -28,10 +28,8 @@ class Cells:
     ----------
     shape : tuple of int
         ``(d1, d2)``.
-    pointers : ndarray of int, shape (d1 + 1,)
-        Where each row begins.
-    indices : ndarray of int, shape (m,)
-        Columns of the cells, row by row.
+    pointers, indices : ndarray of int, shapes (d1 + 1,) and (m,)
+        Where each row begins, and the columns of the cells, row by row.
     order : ndarray of int, shape (m,), optional
         The original positions of the sorted cells: ``values[order]`` are values in this order.
     threads : int, optional
@@ -39,7 +37,7 @@ class Cells:
 
     Examples
     --------
-    >>> cells = Cells.of(np.array([1, 0]), np.array([0, 2]), (2, 3))
+    >>> cells = Cells.from_positions(np.array([1, 0]), np.array([0, 2]), (2, 3))
     >>> cells.sampled(np.array([[1.0], [2.0]]), np.array([[1.0], [2.0], [3.0]]))
     array([3., 2.])
     """
@@ -51,12 +49,12 @@ class Cells:
     threads: int | None = None
 
     @classmethod
-    def of(cls, rows: Array, cols: Array, shape: tuple[int, int], threads: int | None = None) -> Cells:
+    def from_positions(cls, rows: Array, cols: Array, shape: tuple[int, int], threads: int | None = None) -> Cells:
         """Return the cells at these positions, in any order, sorted by row and column; repeated ones stay apart."""
         kind = _kind(len(rows))
         pointers = np.zeros(shape[0] + 1, kind)
         loops.count(rows, pointers)
-        if len(rows) == 1 or _sorted(rows, cols):
+        if in_row_major_order(rows, cols):
             return cls(shape, pointers, cols.astype(np.int32, copy=False), None, threads)
         starts = np.zeros(shape[1] + 1, kind)
         loops.count(cols, starts)
@@ -130,22 +128,9 @@ class Cells:
     def ridge(self, values: Array, F: Array, penalties: Array, weights: Array | None = None) -> tuple[Array, float]:
         """Return for every row l the minimiser of ``Σ (w ⟨f, l⟩ − value)² + penalty |l|²``: half a sweep, (d1, k).
 
-        Parameters
-        ----------
-        values : ndarray, shape (m,)
-            The data, in this order.
-        F : ndarray, shape (d2, k)
-            Factors of the columns.
-        penalties : ndarray, shape (d1,)
-            One a row, positive where the row has cells; a row without cells is zero.
-        weights : ndarray, shape (m,), optional
-            Of the cells, by default ones.
-
-        Returns
-        -------
-        factors : ndarray, shape (d1, k)
-        gain : float
-            The decrease of the sum over all rows, relative to its value at zero factors.
+        Values and weights (m,) are in this order, F (d2, k) has the factors f of the columns. Penalties (d1,) are
+        positive where a row has cells; the minimisers of other rows are zero. The second result is the decrease of the
+        sum over all rows from its value at zero factors.
         """
         F = _plain(F)
         k = F.shape[1]
@@ -160,14 +145,8 @@ class Cells:
     def curved(self, errors: Array, mine: Array, others: Array, weights: Array | None = None) -> Array:
         """Return a product with the second derivative of ``½ Σ (w ⟨l, r⟩ − value)²`` in the factors, rows of L.
 
-        Parameters
-        ----------
-        errors : ndarray, shape (m,)
-            ``w (value − w ⟨l, r⟩)``, in this order.
-        mine, others : ndarray, shapes (d1, 2k) and (d2, 2k)
-            L and R, each beside its direction.
-        weights : ndarray, shape (m,), optional
-            Of the cells, by default ones.
+        The errors (m,) are ``w (value − w ⟨l, r⟩)``, in this order. ``mine`` (d1, 2k) is L followed by its direction,
+        and ``others`` (d2, 2k) is R followed by its own.
         """
         mine, others = _plain(mine), _plain(others)
         out = np.empty((self.shape[0], mine.shape[1] // 2), mine.dtype)
@@ -187,16 +166,6 @@ class Cells:
 def _kind(size: int) -> type[np.signedinteger[Any]]:
     """Return the integer type of positions among this many cells."""
     return np.int32 if size < 2**31 else np.int64
-
-
-def _sorted(rows: Array, cols: Array) -> bool:
-    """Return whether cells are in row-major order."""
-    step = 1_000_000
-    for i in range(0, len(rows) - 1, step):
-        r, c = rows[i : i + step + 1], cols[i : i + step + 1]
-        if np.any((r[1:] < r[:-1]) | ((r[1:] == r[:-1]) & (c[1:] < c[:-1]))):
-            return False
-    return True
 
 
 def _weights(weights: Array | None, F: Array) -> Array:

@@ -13,20 +13,12 @@ __all__ = ["cross_product"]
 def cross_product(cells: Cells, squares: Array, mine: Array, others: Array, directions: Array) -> Array:
     """Return ``Σ w² ⟨l, q⟩ r`` over the cells of every row, shape (d1, k), in double precision.
 
-    Parameters
-    ----------
-    cells : Cells
-        The positions of the cells.
-    squares : ndarray, shape (m,)
-        Squared weights w², in their order.
-    mine, others : ndarray, shapes (d1, k) and (d2, k)
-        Rows l and r of the two factors.
-    directions : ndarray, shape (d2, k)
-        Rows q of a direction of the second factor.
+    The squares w² (m,) are in the order of the cells. Rows of ``mine`` (d1, k), ``others`` (d2, k) and ``directions``
+    (d2, k) are l, r and the direction q of r.
 
     Examples
     --------
-    >>> cells = Cells.of(np.array([0, 0]), np.array([0, 1]), (1, 2))
+    >>> cells = Cells.from_positions(np.array([0, 0]), np.array([0, 1]), (1, 2))
     >>> L, R, Q = np.array([[2.0]]), np.array([[1.0], [3.0]]), np.array([[1.0], [10.0]])
     >>> cross_product(cells, np.ones(2), L, R, Q)
     array([[62.]])

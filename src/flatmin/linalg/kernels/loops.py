@@ -1,9 +1,8 @@
 """Compiled loops over rows ``start … stop`` of a pattern in compressed rows.
 
 They release the interpreter lock, and `Cells` runs several ranges in threads. Numba's own threads are not used: their
-default layers end the process when two threads call them, or after a fork.
-
-Sums of outer products are computed by BLAS on a panel of gathered rows, which is faster than compiled loops.
+default layers end the process when two threads call them, or after a fork. Sums of outer products are computed by BLAS
+on a panel of gathered rows, which is faster than compiled loops.
 """
 
 from typing import Any
@@ -26,18 +25,18 @@ __all__ = [
     "sampled",
 ]
 
-#: Number of rows of a panel.
+#: Number of gathered rows that BLAS multiplies at once.
 PANEL = 96
 #: The width of a panel is a multiple of this.
 LANES = 8
-#: Error of a pivot, in units of rounding.
+#: Smallest share of a pivot that is not rounding, in units of the machine precision.
 ROUNDING = 4
 #: Compiler flags: sums may be reordered, and numbers that are not finite keep their meaning.
 MATHS = {"reassoc", "contract", "nsz", "arcp"}
 
 
 def compiled(function: Any) -> Any:
-    """Return a function compiled at its first call for each type of arguments, and kept on disk if there is a place."""
+    """Return a function compiled at its first call for each type of arguments, and kept on disk if possible."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": MATHS}
     try:
         return njit(cache=True, **options)(function)
@@ -97,8 +96,7 @@ def product(pointers, indices, values, F, start, stop, out):  # type: ignore[no-
 def _outer(indices, weights, F, values, first, last, panel, part, total):  # type: ignore[no-untyped-def]
     """Write ``Σ g gᵀ`` to ``total`` for the cells ``first … last``, g being w f, and the value where there are values.
 
-    Rows are gathered block by block to a panel that stays in the cache, with columns of zeros behind, up to a width
-    at which BLAS is fast.
+    Rows are gathered in a panel that stays in the cache, padded with zeros to a width at which BLAS is fast.
     """
     k, weighted, valued = F.shape[1], len(weights) > 0, len(values) > 0
     total[:] = 0
@@ -137,8 +135,8 @@ def gram(pointers, indices, weights, F, start, stop, out):  # type: ignore[no-un
 def _solve(A, x, k, relative):  # type: ignore[no-untyped-def]
     """Solve ``A x = b`` in place by a Cholesky factorization of the upper triangle; x holds b.
 
-    A is positive definite but for rounding: no pivot is taken below ``relative`` times what it was at first, which is
-    kept in the lower triangle meanwhile.
+    A is positive definite up to rounding. No pivot is taken below ``relative`` times its first value, which is kept in
+    the lower triangle meanwhile.
     """
     for j in range(1, k):
         A[j, 0] = A[j, j]
@@ -162,10 +160,7 @@ def _solve(A, x, k, relative):  # type: ignore[no-untyped-def]
 
 @compiled
 def inverted(blocks, least, start, stop):  # type: ignore[no-untyped-def]
-    """Replace symmetric matrices ``blocks[i]`` by their inverses, after Gauss and Jordan.
-
-    No eigenvalue of theirs is below ``least[i] > 0``, so no pivot is, but for rounding.
-    """
+    """Replace symmetric matrices ``blocks[i]``, of eigenvalues ``≥ least[i] > 0``, by their inverses (Gauss–Jordan)."""
     k = blocks.shape[1]
     row = np.empty(k, blocks.dtype)
     for i in range(start, stop):
@@ -215,10 +210,9 @@ def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  
 
 @compiled
 def curved(pointers, indices, weights, errors, mine, others, start, stop, out):  # type: ignore[no-untyped-def]
-    """``out[i] = Σ_p t_p r − errors[p] q`` with ``t_p = w_p² (⟨l, q⟩ + ⟨d, r⟩)``.
+    """``out[i] = Σ_p t_p r − errors[p] q`` with ``t_p = w_p² (⟨l, q⟩ + ⟨d, r⟩)``, for `Cells.curved`.
 
-    ``mine[i]`` is a row l of a factor and its direction d, ``others[j]`` a row r of the other factor and its direction
-    q: products with the second derivative of ``½ Σ (w ⟨l, r⟩ − value)²``, the errors being ``w (value − w ⟨l, r⟩)``.
+    ``mine[i]`` is a row l of a factor and its direction d, ``others[j]`` a row r of the other one and its direction q.
     """
     k, weighted, zero = out.shape[1], len(weights) > 0, np.zeros(1, mine.dtype)[0]
     total = np.empty(k, mine.dtype)

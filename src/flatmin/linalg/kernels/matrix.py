@@ -20,17 +20,10 @@ class CellMatrix(csr_array):  # type: ignore[misc]
 
     Its multiples are of the same kind. Slices and sums are ordinary sparse arrays. Its values must not be changed.
 
-    Parameters
-    ----------
-    values : ndarray, shape (m,)
-        Values in the order of the cells.
-    cells : Cells
-        Their positions.
-
     Examples
     --------
-    >>> S = CellMatrix.of(np.array([1.0, 2.0]), Cells.of(np.array([0, 1]), np.array([2, 0]), (2, 3)))
-    >>> S.T @ np.eye(2)
+    >>> cells = Cells.from_positions(np.array([0, 1]), np.array([2, 0]), (2, 3))
+    >>> CellMatrix.from_values(np.array([1.0, 2.0]), cells).T @ np.eye(2)
     array([[0., 2.],
            [0., 0.],
            [1., 0.]])
@@ -41,8 +34,8 @@ class CellMatrix(csr_array):  # type: ignore[misc]
     _back: Callable[[], Any] | None = None
 
     @classmethod
-    def of(cls, values: Array, cells: Cells) -> CellMatrix:
-        """Return the matrix with these values."""
+    def from_values(cls, values: Array, cells: Cells) -> CellMatrix:
+        """Return the matrix with these values (m,), in the order of the cells."""
         new = cls((values, cells.indices, cells.pointers), shape=cells.shape)
         new._cells = cells
         return new
@@ -56,7 +49,7 @@ class CellMatrix(csr_array):  # type: ignore[misc]
             return back
         if self._turned is None:
             across = self._cells.transposed
-            self._turned = CellMatrix.of(across.arranged(self.data), across)
+            self._turned = CellMatrix.from_values(across.arranged(self.data), across)
             self._turned._back = weakref.ref(self)  # weak, so that large arrays are freed at once
         return self._turned
 
@@ -72,7 +65,7 @@ class CellMatrix(csr_array):  # type: ignore[misc]
     def __mul__(self, other: Any) -> Any:
         if self._cells is None or not np.isscalar(other):
             return super().__mul__(other)
-        return CellMatrix.of(self.data * other, self._cells)
+        return CellMatrix.from_values(self.data * other, self._cells)
 
     def __abs__(self) -> Any:
         """Return sizes, added up where entries repeat."""

@@ -35,13 +35,7 @@ def available() -> int:
 
 
 class Parts:
-    """Ranges of rows that hold about equally many cells.
-
-    Parameters
-    ----------
-    pointers : ndarray, shape (n + 1,)
-        Where each row begins.
-    """
+    """Ranges of rows that hold about equally many cells; row i begins at ``pointers[i]``."""
 
     def __init__(self, pointers: Array) -> None:
         self.pointers = pointers

@@ -27,17 +27,9 @@ _NONE: Array = np.zeros((0, 0), bool)
 class RowPasses:
     """The passes of robust PCA over a matrix ``Y`` and a low-rank ``X = L Rᵀ`` that is never formed.
 
-    Parameters
-    ----------
-    Y : ndarray, shape (d1, d2)
-        The data.
-    seen : ndarray of bool, shape (d1, d2), or None
-        Which cells are observed; None if all are.
-    threads : int, optional
-        Number of threads; by default all that this process may use, if the matrix is large. Call within
-        `one_thread`, since linear algebra inside a block should use one thread.
-    compiled : bool, optional
-        Whether loops are compiled; by default if the matrix has `COMPILED` cells.
+    Cells are observed where ``seen`` is true, or all of them. ``threads`` is by default the number that this process
+    may use, if the matrix is large; call within `one_thread`, since linear algebra inside a block should use one
+    thread. Loops are ``compiled`` by default if the matrix has `COMPILED` cells.
     """
 
     def __init__(
@@ -46,14 +38,17 @@ class RowPasses:
         self.Y, self.seen = Y, seen
         self.threads = min(available() if threads is None else threads, 1 + Y.size // LEAST)
         self._height = max(1, BLOCK // Y.shape[1])
-        compiled = Y.size >= COMPILED if compiled is None else compiled
-        self._ascend, self._trim = _loops(compiled)
+        self._ascend, self._trim = _ascend, _trim
+        if Y.size >= COMPILED if compiled is None else compiled:
+            from flatmin.linalg.kernels.entrywise_loops import ascend, trim
+
+            self._ascend, self._trim = ascend, trim
 
     def ascend(self, L: Array, R: Array, W: Array, Z: Array, *, level: float, rho: float, following: float) -> None:
         """``W ← clip(ρ(Y − X) + W, ±level)``, zero where not seen; ``Z ← X + (W − old W)/ρ + W/following``, in place.
 
-        Where ``S = Y − X + (old W − W)/ρ`` are the errors of the round, Z is ``Y − S + W/following`` on observed cells
-        and X elsewhere.
+        With ``S = Y − X + (old W − W)/ρ``, the errors of the round, Z is ``Y − S + W/following`` on observed cells and
+        X elsewhere.
         """
 
         def block(rows: slice, x: Array) -> None:
@@ -66,7 +61,7 @@ class RowPasses:
     ) -> tuple[Array, Array]:
         """Return ``G right`` and ``Gᵀ left`` for ``G = Y − X`` on cells where it is small, zero elsewhere.
 
-        ``free`` is set to which cells these are: those within the limit of their row or that of their column.
+        ``free`` is set to these cells: those within the limit of their row or that of their column.
         """
         high, wide = limits
 
@@ -93,7 +88,7 @@ class RowPasses:
         self._each(L, R, block)
 
     def leave(self, L: Array, R: Array, write: Callable[[slice, Array], Any]) -> None:
-        """Call ``write(rows, Y − X)`` for blocks of rows; what it is given may be changed, and is gone afterwards."""
+        """Call ``write(rows, Y − X)`` for blocks of rows; the array may be changed, and is overwritten afterwards."""
 
         def block(rows: slice, x: Array) -> None:
             np.subtract(self.Y[rows], x, out=x)
@@ -168,16 +163,8 @@ class RowPasses:
         return out, np.ascontiguousarray(sums.sum(axis=0).T)
 
 
-def _loops(compiled: bool) -> tuple[Any, Any]:
-    if not compiled:
-        return _ascend, _trim
-    from flatmin.linalg.kernels import robust_loops
-
-    return robust_loops.ascend, robust_loops.trim
-
-
 def _ascend(y: Array, x: Array, w: Array, z: Array, seen: Array, level: float, rho: float, following: float) -> None:
-    """As in `kernels.robust_loops`."""
+    """As in `kernels.entrywise_loops`."""
     np.subtract(y, x, out=z)
     z *= rho
     z += w
@@ -191,7 +178,7 @@ def _ascend(y: Array, x: Array, w: Array, z: Array, seen: Array, level: float, r
 
 
 def _trim(y: Array, x: Array, seen: Array, high: Array, wide: Array, free: Array) -> None:
-    """As in `kernels.robust_loops`."""
+    """As in `kernels.entrywise_loops`."""
     np.subtract(y, x, out=x)
     sizes = np.abs(x)
     np.less_equal(sizes, wide, out=free)

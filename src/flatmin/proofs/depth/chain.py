@@ -14,8 +14,7 @@ from flatmin.parametrizations.product import Product
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Bound, Certificate, Fit, check_alpha, ratio
 from flatmin.proofs.cone_certificate import LEADING, certificate_of
-from flatmin.proofs.radius import Stability
-from flatmin.proofs.uniqueness import Uniqueness
+from flatmin.proofs.radius import Stability, Uniqueness
 from flatmin.proofs.whitening import measurement_sizes
 
 __all__ = ["DROPPED", "chain_certificate", "of_two_layers", "two_factors"]
@@ -25,27 +24,10 @@ DROPPED = 1e-12
 
 
 def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha: float = 0.0) -> Certificate:
-    """Return the certificate that a dual vector λ gives the layers of a linear network.
+    """Return the certificate that a dual vector λ gives the layers of a linear network, see docs/theory/depth.md.
 
     For two layers this is the certificate of a product, times ``√(d1 d2)``, since the plain trace is minimised here.
-    For measurements that see all matrices alike, ``⟨b, λ⟩ ≤ ‖Z‖_* ‖S‖_op`` with ``Z = γ X`` and ``S = A*(λ)/γ`` bounds
-    the value ``2N γ (d1 d2)^(1/N) (‖Z‖_*/γ)^p`` from below; the data determine X, so that it is unique.
-
-    With alpha > 0 and ``c = 2N alpha γ (d1 d2)^(1/N)``, for any λ and ``y = c λ``,
-    ``‖A(X) − b‖²/m + c ‖X‖_*^p ≥ ⟨b, y⟩ − (m/4) ‖y‖² − c (p − 1) (‖A*(y)‖_op / (c p))^q``; for two layers λ is scaled
-    so that ``‖A*(λ)‖_op ≤ 1``, and the last term is zero. The objective grows by ``γ ‖X' − X‖²`` at least from its
-    minimiser X.
-
-    Parameters
-    ----------
-    problem : Problem
-        A problem whose parametrization is `Chain`.
-    factors : tuple of ndarray
-        The solution; only its matrix matters.
-    dual : ndarray, shape (m,)
-        Any vector.
-    alpha : float
-        Weight of the trace in ``loss + alpha · trace``; 0 stands for exact fit.
+    For isotropic measurements the data determine X, so that it is unique. Only the matrix of the factors matters.
     """
     alpha, _ = check_alpha(alpha)
     model, metric, A = problem.parametrization, problem.metric, problem.measurement
@@ -73,7 +55,7 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha:
     if alpha > 0:
         surplus = max(value - lower, sum(problem.shape) * EPS * value)
         return replace(proof, unique=True, radius=2 * float(np.sqrt(surplus / gamma)))
-    stability = _determined(float(np.sqrt(A.size * gamma)), float(np.linalg.norm(residual)))
+    stability = Stability("tangent", float(np.sqrt(A.size * gamma)), float(np.linalg.norm(residual)))
     found = Uniqueness(True, 0, 1.0, 1.0, stability=stability, radius=stability.radius())
     return proof.with_uniqueness(found, "dense")
 
@@ -88,25 +70,6 @@ def _penalised_bound(problem: Problem, dual: Array, norm: float, penalty: float)
     else:
         conjugate = penalty * (p - 1) * (norm / p) ** (p / (p - 1))
     return float(problem.data @ y) - m / 4 * float(y @ y) - conjugate
-
-
-def _determined(growth: float, misfit: float) -> Stability:
-    """Return the constants for ``‖A(X)‖ = growth · ‖X‖``, where the data alone determine X."""
-    return Stability(
-        space="tangent",
-        semidefinite=False,
-        gap=0.0,
-        size=0.0,
-        margin=1.0,
-        inner=1.0,
-        injectivity=growth,
-        gain=0.0,
-        dual_size=0.0,
-        growth=0.0,
-        misfit=misfit,
-        outside=0.0,
-        unwhiten=1.0,
-    )
 
 
 def two_factors(problem: Problem) -> Problem:

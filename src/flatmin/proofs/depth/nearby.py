@@ -8,8 +8,8 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.subspaces import EPS
 from flatmin.proofs.depth.power_bounds import least_change, penalised_bound
 from flatmin.proofs.depth.power_minimum import minimise_power_norm
-from flatmin.proofs.radius import Stability
-from flatmin.proofs.uniqueness import NEAR, SAFETY, Uniqueness
+from flatmin.proofs.radius import Stability, Uniqueness
+from flatmin.proofs.uniqueness import NEAR, SAFETY
 
 __all__ = ["nearby_minimisers", "nearby_penalised"]
 
@@ -24,22 +24,10 @@ SHARPENINGS = 60
 
 
 def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> Uniqueness:
-    """Bound the distance of all minimisers of ``Σ |z_j|^p`` over ``B z = b`` from z, given a dual vector y.
+    """Bound the distance, in ``units · z``, of all minimisers of ``Σ |z_j|^p`` over ``B z = b`` from z.
 
-    Parameters
-    ----------
-    B : ndarray, shape (m, n)
-        The equations.
-    b : ndarray, shape (m,)
-        The right-hand side.
-    p : float
-        From 1 to 2, without 2.
-    z : ndarray, shape (n,)
-        A solution, almost exact and almost smallest.
-    y : ndarray, shape (m,)
-        Any vector, for p = 1 with ``‖Bᵀy‖_∞ ≤ 1``. The bound is smaller for a vector nearer to optimal.
-    units : ndarray, shape (n,)
-        Distances are measured in ``units · z``; coordinates with unit zero are ignored.
+    z is almost exact and almost smallest. Any dual vector y is allowed, for p = 1 with ``‖Bᵀy‖_∞ ≤ 1``; the bound is
+    smaller for a vector nearer to optimal. Coordinates with unit zero are ignored.
     """
     if not z.any():
         return Uniqueness(True, 0, 1.0, 1.0, radius=0.0)
@@ -59,15 +47,8 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
 def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Array, units: Array) -> Uniqueness:
     """Bound the distance of all minimisers of ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` from z, given a multiplier y.
 
-    Let the gap be the difference of the objective of z and the bound of y. Every minimiser z' has a residual within
-    ``√(2 μ gap)`` of μy, and ``Σ |z'_j|^p − ⟨Bᵀy, z'⟩`` exceeds its least value by at most the gap.
-
-    Parameters
-    ----------
-    B, b, p, z, y, units
-        As for `nearby_minimisers`.
-    noise : float
-        μ.
+    Here μ is ``noise``. Let the gap be the difference of the objective of z and the bound of y. Every minimiser z' has
+    a residual within ``√(2 μ gap)`` of μy, and ``Σ |z'_j|^p − ⟨Bᵀy, z'⟩`` exceeds its least value by at most the gap.
     """
     s, residual = B.T @ y, b - B @ z
     value = float(np.sum(np.abs(z) ** p)) + float(residual @ residual) / (2 * noise)
@@ -103,10 +84,7 @@ def _strictly(radius: float | None, size: float) -> Uniqueness:
 
 
 def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units: Array) -> float:
-    """Return the bound for p > 1 around the point ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` of the multiplier.
-
-    Of a minimiser z', ``Σ κ_j (z'_j − z*_j)² / 2 ≤ gap`` with ``κ_j = p (p − 1) M_j^(p−2)``, ``M_j ≥ |z'_j|, |z*_j|``.
-    """
+    """Return the bound for p > 1 around the point ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` (docs/theory/depth.md)."""
     centre = np.sign(s) * (np.abs(s) / p) ** (1 / (p - 1))
     largest, radius = np.maximum(np.abs(centre), value ** (1 / p)), np.inf
     for _ in range(SHARPENINGS):
@@ -119,11 +97,9 @@ def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units
 
 
 def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> float:
-    """Return the bound for p > 1, proportional to ``r = ∇F(z) − τ Bᵀy``, the misfit of the optimality condition.
+    """Return the bound for p > 1, proportional to the misfit of the optimality condition (docs/theory/depth.md).
 
-    For another minimiser z + h: ``Σ κ_j h_j² / 2 ≤ F(z + h) − F(z) − ⟨∇F(z), h⟩ ≤ −⟨r, h⟩`` with
-    ``κ_j = p (p − 1) M_j^(p−2)`` and ``M_j ≥ |z_j|, |z_j + h_j|``, hence ``Σ κ_j h_j² ≤ 4 Σ r_j² / κ_j``. The bound
-    on h lowers M, which lowers the bound.
+    The bound on the distance of each coordinate sharpens the others.
     """
     value, product = float(np.sum(np.abs(z) ** p)), float(b @ y)
     if product <= 0:
@@ -155,8 +131,7 @@ def _sparse(
 ) -> Uniqueness:
     """Return the verdict for p = 1, where all minimisers vanish outside the coordinates with a tight dual constraint.
 
-    With slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩``, every minimiser has ``Σ δ_j |z_j| ≤ ε``. So it differs
-    little from z outside the tight set, and the columns of the tight set bound the difference inside.
+    For slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩`` see docs/theory/depth.md.
     """
     n, norm = len(z), float(np.abs(z).sum())
     slack, seen = 1 - np.abs(B.T @ y), units > 0
@@ -191,7 +166,7 @@ def _sparse(
 
 @dataclass(frozen=True)
 class _Apart:
-    """How a clock ε for ``Σ δ_j |h_j|`` over loose coordinates turns into distances.
+    """Distances from a bound ε on ``Σ δ_j |h_j|`` over loose coordinates.
 
     There h has at most length ``far ε`` and its measurements ``push ε``; on the tight set a vector whose measurements
     have length t has at most length ``pull t``.
@@ -204,24 +179,19 @@ class _Apart:
     def stability(
         self, defect: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float
     ) -> Stability:
-        """Return the constants as `Stability`, for data in units in which the smallest row has length ``smallest``.
+        """Return the constants of the tight coordinates, for rows whose smallest length was ``smallest``.
 
-        Its space is that of the tight coordinates, and ``far`` is its unit of distance outside. Without loose
-        coordinates the data alone determine the solution.
+        Its unit of distance outside is ``far``. Without loose coordinates the data alone determine the solution.
         """
         far, bound = (self.far, 1.0) if self.far > 0 else (1.0, 0.0)
         pull = self.pull / smallest
         return Stability(
             space="tangent",
-            semidefinite=False,
             gap=bound * defect,
             size=bound * norm,
-            margin=1.0,
-            inner=1.0,
             injectivity=far / pull,
             gain=self.push * smallest,
             dual_size=bound * float(np.linalg.norm(dual)),
-            growth=0.0,
             misfit=correction / pull,
             outside=beyond + correction / far,
             unwhiten=far,

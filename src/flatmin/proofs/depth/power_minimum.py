@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,20 +40,11 @@ Report = Callable[[Array, Array, Array], None]
 
 @dataclass(frozen=True, eq=False)
 class PowerNormMinimum:
-    """A solution of ``min Σ |z_j|^p s.t. B z = b`` and its multiplier.
+    """A solution z of ``min Σ |z_j|^p s.t. B z = b``, for contradictory equations that of the nearest consistent ones.
 
-    Attributes
-    ----------
-    z : ndarray, shape (n,)
-        The solution; for contradictory equations, that of the nearest consistent ones.
-    dual : ndarray, shape (m,)
-        A vector λ with ``‖Bᵀλ‖_q = 1``, ``1/p + 1/q = 1``, optimal up to rounding (zero for zero data).
-    converged : bool
-        Whether the method converged before its limits.
-    consistent : bool
-        Whether the equations have a solution.
-    history : dict of str to list of float
-        ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank`` (coordinates that are not small) of every step.
+    The ``dual`` λ has ``‖Bᵀλ‖_q = 1``, ``1/p + 1/q = 1``, and is optimal up to rounding (zero for zero data). The
+    history has ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank`` (coordinates that are not small) of every
+    step.
     """
 
     z: Array
@@ -71,32 +63,11 @@ def minimise_power_norm(
     *,
     penalty: float = 0.0,
 ) -> PowerNormMinimum:
-    """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``.
+    """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``, for 1 ≤ p < 2.
 
-    For p = 1 by a primal-dual interior point method, whose limit is then made exact on its support. For p > 1 by
-    Newton's method on the dual, ``min Σ |s_j|^q / q − ⟨b, λ⟩`` with ``s = Bᵀλ``, which is convex and twice
-    differentiable since q ≥ 2; the solution is ``z_j = sign(s_j) |s_j|^(q−1)``. With μ > 0 the equations are
-    ``B z + μ λ = b``, with the multiplier λ, and the same two methods solve them.
-
-    Parameters
-    ----------
-    B : ndarray, shape (m, n)
-        The equations; rows may be redundant.
-    b : ndarray, shape (m,)
-        The right-hand side.
-    p : float
-        From 1 to 2, without 2.
-    clock : Clock, optional
-        Limits on Newton steps and time.
-    callback : callable, optional
-        Called after each step with a row of the history.
-    penalty : float
-        μ; 0 asks for exact equations.
-
-    Returns
-    -------
-    PowerNormMinimum
-        Solution and multiplier; with μ > 0 the multiplier is not scaled, ``λ = (b − B z)/μ``.
+    The methods are a primal-dual interior point method for p = 1 and Newton's method on the dual for p > 1, see
+    docs/theory/depth.md. With ``penalty`` μ > 0 the equations are ``B z + μ λ = b`` for the multiplier λ, which is then
+    not scaled. Rows of B may be redundant. The callback receives a row of the history after each step.
 
     Examples
     --------
@@ -105,7 +76,7 @@ def minimise_power_norm(
     (array([0., 1.]), array([0.22222222, 0.88888889]))
     """
     clock = Clock() if clock is None else clock
-    reduced = _Reduced.of(B, b) if penalty == 0 else _Reduced.rotated(B, b)
+    reduced = _Reduced.from_equations(B, b) if penalty == 0 else _Reduced.from_rotation(B, b)
     rows, scale = reduced.rows, float(np.linalg.norm(reduced.data))
     if scale == 0:
         return PowerNormMinimum(np.zeros(B.shape[1]), b / penalty if penalty else 0 * b, True, reduced.consistent)
@@ -133,7 +104,7 @@ def minimise_power_norm(
 class _Reduced:
     """Equations ``rows z' = data`` of full rank for the coordinates z' that are seen, with ``B z = merge rows z'``.
 
-    Rows of B have unit length here; merge is the diagonal ``sizes``, or where rows are redundant a matrix.
+    Rows of B have unit length here; merge is the diagonal ``sizes``, or a matrix if rows are redundant.
     """
 
     rows: Array
@@ -144,7 +115,7 @@ class _Reduced:
     consistent: bool
 
     @classmethod
-    def of(cls, B: Array, b: Array) -> _Reduced:
+    def from_equations(cls, B: Array, b: Array) -> _Reduced:
         seen = np.asarray(B.any(axis=0))
         sizes = np.linalg.norm(B, axis=1)
         sizes[sizes == 0] = 1.0
@@ -157,8 +128,8 @@ class _Reduced:
         return cls(rows, data, seen, sizes, merge, misfit <= INCONSISTENT * float(np.linalg.norm(b)))
 
     @classmethod
-    def rotated(cls, B: Array, b: Array) -> _Reduced:
-        """Return the equations, rotated into as many as there are unknowns if there are more."""
+    def from_rotation(cls, B: Array, b: Array) -> _Reduced:
+        """Return the equations, rotated into one for each unknown if there are more."""
         seen = np.asarray(B.any(axis=0))
         rows, data, Q = B[:, seen], b, None
         if rows.shape[0] > rows.shape[1]:
@@ -282,22 +253,7 @@ def _interior_point(
             break
         ratio, mu = x / s, float(x @ s) / (2 * n)
         solve = normal_equations(B, ratio[:n] + ratio[n:], penalty)
-
-        def direction(
-            target: Any,
-            x: Array = x,
-            s: Array = s,
-            ratio: Array = ratio,
-            residual: Array = residual,
-            solve: Any = solve,
-        ) -> tuple[Array, Array, Array]:
-            """Return the Newton step that makes the equations hold and every product x_j s_j equal to its target."""
-            toward = target / s - x
-            dy = solve(residual - B @ (toward[:n] - toward[n:]))
-            Y = B.T @ dy
-            ds = np.concatenate([-Y, Y])
-            return toward - ratio * ds, dy, ds
-
+        direction = partial(_newton_step, B, x, s, residual, solve)
         dx, dy, ds = direction(0.0)
         reached = float((x + _longest(x, dx) * dx) @ (s + _longest(s, ds) * ds)) / (2 * n)
         dx, dy, ds = direction(mu * (reached / mu) ** 3 - dx * ds)
@@ -310,6 +266,17 @@ def _interior_point(
     return *exact, not clock.exhausted
 
 
+def _newton_step(
+    B: Array, x: Array, s: Array, residual: Array, solve: Callable[[Array], Array], target: Any
+) -> tuple[Array, Array, Array]:
+    """Return the Newton step that makes the equations hold and every product x_j s_j equal to its target."""
+    toward, n = target / s - x, B.shape[1]
+    dy = solve(residual - B @ (toward[:n] - toward[n:]))
+    Y = B.T @ dy
+    ds = np.concatenate([-Y, Y])
+    return toward - x / s * ds, dy, ds
+
+
 def _longest(x: Array, dx: Array) -> float:
     """Return how far x > 0 can move along dx, at most 1, without coming close to zero too fast."""
     shrinking = dx < 0
@@ -317,11 +284,7 @@ def _longest(x: Array, dx: Array) -> float:
 
 
 def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Array]:
-    """Return the exact z on its support and the y with ``Bᵀy = sign(z)`` there, each only if it is an improvement.
-
-    In the limit of the central path each coordinate is either in the support or has a slack dual constraint. The two
-    kinds can be distinguished before the limit is reached.
-    """
+    """Return the exact z on its support and the y with ``Bᵀy = sign(z)`` there, each only if it is an improvement."""
     lengths, slack = np.linalg.norm(B, axis=0), 1 - np.abs(B.T @ y)
     support = lengths * np.abs(z) > slack * np.max(lengths * np.abs(z))
     if not support.any():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flatmin._core.arrays import Array
+from flatmin._core.arrays import Array, in_row_major_order
 from flatmin.linalg.metric import svd_of_product
 from flatmin.linalg.operator_norm import TopSpectrum, top_spectrum
 from flatmin.linalg.subspaces import EPS
@@ -32,14 +32,8 @@ PIECE = 1 << 16
 class Grid:
     """The positions of the data in the submatrix of observed rows and columns.
 
-    Attributes
-    ----------
-    rows, cols : ndarray of bool, shapes (d1,) and (d2,)
-        Which rows and columns have data.
-    seen : ndarray of bool, or None
-        Which cells of the submatrix are observed; None if all are.
-    positions : tuple of ndarray, or None
-        Positions of the data in the submatrix; None if they are in row-major order.
+    The masks ``rows`` (d1,) and ``cols`` (d2,) are true where there are data. ``seen`` is the mask of the submatrix,
+    None if all of its cells are observed. ``positions`` are those of the data, None if they are in row-major order.
     """
 
     rows: Array
@@ -48,7 +42,7 @@ class Grid:
     positions: tuple[Array, Array] | None
 
     @classmethod
-    def of(cls, A: Entries) -> Grid:
+    def from_entries(cls, A: Entries) -> Grid:
         """Return the grid of observed entries."""
         rows, cols = (counts > 0 for counts in A.gram_diagonals())
         if isinstance(A, Identity):
@@ -61,7 +55,9 @@ class Grid:
             places = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]
         seen = np.zeros((int(rows.sum()), int(cols.sum())), bool)
         seen[places] = True
-        return cls(rows, cols, None if A.size == seen.size else seen, None if _row_by_row(A) else places)
+        return cls(
+            rows, cols, None if A.size == seen.size else seen, None if in_row_major_order(A.rows, A.cols) else places
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,11 +80,10 @@ class Grid:
 
 
 def dense_part(problem: Problem, left: Array, alpha: float) -> Array:
-    """Return the dense noise in the residual ``Y − X`` of the observed cells; the remainder are gross errors.
+    """Return the dense noise in the residual ``left = Y − X`` of the observed cells; the remainder are gross errors.
 
-    At the strength alpha noise N costs ``‖N‖²/m`` and errors S cost ``4 alpha · weight · ‖S‖_1``; with τ they cost
-    nothing while ``‖S‖_1 ≤ τ``. The cheapest N is the residual ``left``, clipped to ``± 2 alpha m · weight``, or to the
-    level at which ``‖S‖_1 = τ``.
+    It is the residual clipped to ``± 2 alpha m · weight``, or to the level at which ``‖S‖_1 = τ``, which costs least
+    (docs/theory/robust_noise.md).
     """
     assert isinstance(problem.loss, Absolute)
     if problem.loss.tau is None:
@@ -114,32 +109,12 @@ def robust_certificate(
         ⟨W, Y⟩ / max(1, ‖W‖_op, ‖W‖_∞ / weight)        of  ‖X‖_* + weight · ‖Y − X‖_1,
         (⟨W, Y⟩ − τ ‖W‖_∞) / max(1, ‖W‖_op)             of  ‖X‖_*  with  ‖Y − X‖_1 ≤ τ.
 
-    A split is exact, since ``S = Y − X``. Its residual is zero, and with τ the excess of ‖S‖_1 over τ, divided by
-    ‖Y‖_1.
-
-    With alpha > 0 there is dense noise as well, ``Y = X + S + N`` on the m observed cells. With c one over
-    the denominator above, no split has a smaller objective than
-
-        4 alpha c ⟨W, Y⟩ − 4 alpha² m c² ‖W‖²               of  ‖N‖²/m + 4 alpha (‖X‖_* + weight · ‖S‖_1),
-        4 alpha c (⟨W, Y⟩ − τ ‖W‖_∞) − 4 alpha² m c² ‖W‖²   of  ‖N‖²/m + 4 alpha ‖X‖_*  with  ‖S‖_1 ≤ τ.
-
-    Parameters
-    ----------
-    problem : Problem
-        A problem whose loss is `Absolute`.
-    factors : tuple of ndarray
-        The factors (L, R) of X.
-    dual : ndarray, shape (m,)
-        Any vector.
-    alpha : float
-        Weight of the penalty; 0 stands for data without dense noise.
-    seed : int
-        Seed of the iterations that choose a subspace and of the random starts that bound a norm.
-    look_further : bool
-        Whether to decide uniqueness.
+    A split is exact, since ``S = Y − X``; with τ, its residual is the excess of ‖S‖_1 over τ, divided by ‖Y‖_1. With
+    alpha > 0 there is dense noise as well, see docs/theory/robust_noise.md. ``look_further`` asks for a verdict on
+    uniqueness.
     """
     alpha, _ = check_alpha(alpha)
-    judged = _Judged.of(problem, factors, dual, seed, alpha)
+    judged = _Judged.from_factors(problem, factors, dual, seed, alpha)
     value, lower, total = judged.value, judged.lower_bound, _sum(problem.data)
     if alpha > 0:
         value, lower = 4 * alpha * value, 4 * alpha * lower
@@ -160,11 +135,7 @@ def robust_certificate(
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """A split and a dual matrix on the observed rows and columns.
-
-    Objective and bound are in units of the nuclear norm: dense noise N costs ``‖N‖² / 2μ``,
-    ``μ = 2 alpha m``.
-    """
+    """A split and a dual matrix on the observed rows and columns, in units in which noise N costs ``‖N‖² / 2μ``."""
 
     problem: Problem
     grid: Grid
@@ -176,9 +147,9 @@ class _Judged:
     alpha: float
 
     @classmethod
-    def of(cls, problem: Problem, factors: Factors, dual: Array, seed: int, alpha: float) -> _Judged:
+    def from_factors(cls, problem: Problem, factors: Factors, dual: Array, seed: int, alpha: float) -> _Judged:
         assert isinstance(problem.measurement, Entries)
-        grid = Grid.of(problem.measurement)
+        grid = Grid.from_entries(problem.measurement)
         U, s, V = problem.parametrization.singular(factors, problem.metric)
         kept = s > 1e-13 * np.max(s, initial=0.0)
         W = grid.matrix(dual)
@@ -190,7 +161,6 @@ class _Judged:
 
     @property
     def loss(self) -> Absolute:
-        """The loss of the problem."""
         assert isinstance(self.problem.loss, Absolute)
         return self.problem.loss
 
@@ -208,17 +178,14 @@ class _Judged:
 
     @property
     def penalty(self) -> float:
-        """The penalty μ of dense noise."""
         return 2 * self.alpha * len(self.dual)
 
     @property
     def value(self) -> float:
-        """The objective."""
         return self._value(self.X[1], self.errors, self.noise)
 
     @property
     def excess(self) -> float:
-        """The excess of the size of the errors over τ."""
         return self._excess(self.errors)
 
     @property
@@ -231,8 +198,7 @@ class _Judged:
     def split(self) -> Split:
         """Return the split with a feasible dual matrix.
 
-        With noise, it is a split of ``X + S``. The noise of every other split that is as good is within
-        ``√(2 μ gap)`` of μW.
+        With noise, it is a split of ``X + S``; that of every other split as good is within ``√(2 μ gap)`` of μW.
         """
         U, s, V = self.X
         shrunk = 1 / max(1.0, self.norm)
@@ -296,16 +262,6 @@ class _Judged:
 
     def _excess(self, errors: Array) -> float:
         return 0.0 if self.loss.tau is None else max(0.0, _sum(errors) - self.loss.tau)
-
-
-def _row_by_row(A: Entries) -> bool:
-    """Return whether entries are in row-major order, without an array of their length."""
-    for start in range(0, A.size - 1, PIECE):
-        piece = slice(start, min(A.size, start + PIECE + 1))
-        down, right = np.diff(A.rows[piece]), np.diff(A.cols[piece])
-        if np.any(down < 0) or np.any((down == 0) & (right <= 0)):
-            return False
-    return True
 
 
 def misfit(problem: Problem, grid: Grid, factors: Factors) -> Array:

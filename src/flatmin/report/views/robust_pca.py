@@ -50,19 +50,6 @@ class _Split:
         out[self.rows, self.cols] = values
         return out
 
-    def block(self, values: Array) -> blocks.Block:
-        """Return the block of such a matrix that pictures show."""
-        d1, d2 = self.solved.problem.shape
-        rows, columns = blocks.picked(d1), blocks.picked(d2)
-        place = [np.full(n, -1) for n in (d1, d2)]
-        for index, where in zip(place, (rows, columns), strict=True):
-            index[where] = np.arange(len(where))
-        i, j = place[0][self.rows], place[1][self.cols]
-        inside = (i >= 0) & (j >= 0)
-        out = np.full((len(rows), len(columns)), np.nan)
-        out[i[inside], j[inside]] = values[inside]
-        return blocks.Block(out, rows, columns, (d1, d2))
-
 
 def _measured(solved: SolvedProblem) -> str:
     d1, d2 = solved.problem.shape
@@ -89,7 +76,7 @@ def _answer(solved: SolvedProblem) -> list[Section]:
     if solved.picture is not None:
         pictures = _pictures(solved, split)
     else:
-        sparse = split.block(split.errors)
+        sparse = blocks.scattered(split.rows, split.cols, split.errors, solved.problem.shape)
         titles = {**TITLES, "recovered": "Low rank"}
         if solved.image is None:
             pictures = heat_maps(solved, titles=titles, leading=("recovered", "true"))
@@ -135,7 +122,9 @@ def _refit(solved: SolvedProblem) -> list[str]:
 def _errors(block: blocks.Block, labels: tuple[list[str] | None, list[str] | None]) -> Figure:
     svg = figures.heat_map("sparse-matrix", block, figures.scale_of([block]), labels=labels)
     caption = caption_of("observed", block)
-    return Figure("Gross errors", "Heat map of the gross errors.", f"In their own colours. {caption}".strip(), svg=svg)
+    return Figure(
+        "Gross errors", "Heat map of the gross errors.", f"On their own colour scale. {caption}".strip(), svg=svg
+    )
 
 
 def _pictures(solved: SolvedProblem, split: _Split) -> list[Figure]:
@@ -177,15 +166,15 @@ def _support(split: _Split) -> Section:
         facts += [
             Fact("Most in one row", str(rows), f"Of {split.solved.problem.shape[1]} cells."),
             Fact("Most in one column", str(cols), f"Of {split.solved.problem.shape[0]} cells."),
-            Fact("Size ‖S‖₁", number(float(sizes.sum()), 6), "Sum of the sizes of all errors."),
+            Fact("Size ‖S‖₁", number(float(sizes.sum()), 6), "Sum of the absolute errors."),
             Fact("Median size", number(float(np.median(sizes))), "Half of the errors are larger."),
-            Fact("Largest size", number(float(sizes.max())), "Of a single error."),
-            Fact("Positive", f"{number(100 * float(np.mean(errors > 0)))} %", "The others make the data too small."),
+            Fact("Largest size", number(float(sizes.max())), "Largest absolute error."),
+            Fact("Positive", f"{number(100 * float(np.mean(errors > 0)))} %", "Share of the errors that are positive."),
         ]
         pictures = [_sizes(sizes)] if split.solved.picture is not None else [_map(split), _sizes(sizes)]
     prose = [
-        "Recovery is to be expected where errors are few in every row and every column, and not in a pattern that is "
-        "of low rank itself."
+        "Recovery can be expected if every row and every column has few errors, and the pattern of the errors does not "
+        "itself have a low rank."
     ]
     return Section("errors", "The gross errors", prose, figures=pictures, facts=facts)
 

@@ -189,7 +189,7 @@ class RegularisedCells:
             piece = slice(starts[i], starts[min(i + step, len(left))])
             values[piece] *= np.repeat(left[rows, 0], np.diff(starts[i : i + step + 1]))
             values[piece] *= right[cells.indices[piece], 0]
-        return CellMatrix.of(values, cells)
+        return CellMatrix.from_values(values, cells)
 
     def escapes(
         self, S: Any, U: Array, V: Array, count: int, seed: int, rough: bool = False

@@ -106,7 +106,7 @@ class ObservedBlock:
         """Return the block of a problem, or raise `InputError` if it does not fit in memory."""
         require(8.0 * MATRICES * problem.shape[0] * problem.shape[1], "splitting this matrix")
         assert isinstance(problem.measurement, Entries)
-        grid, data = Grid.of(problem.measurement), problem.data
+        grid, data = Grid.from_entries(problem.measurement), problem.data
         unit = float(max(data.max(), -data.min())) or 1.0
         return cls(grid.matrix(data / unit), grid, unit)
 
@@ -224,7 +224,7 @@ def _errors(problem: Problem, factors: tuple[Array, ...], alpha: float) -> Array
     """Return the gross errors: ``Y − X`` on the observed cells, without noise and rounding."""
     A = problem.measurement
     assert isinstance(A, Entries)
-    grid = Grid.of(A)
+    grid = Grid.from_entries(A)
     errors = misfit(problem, grid, factors)
     if alpha > 0:
         errors -= dense_part(problem, errors, alpha)

@@ -20,13 +20,7 @@ NEAR = (0.01, 0.1, 0.5)
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The competitors of a race in order, and the quantities that the page shows.
-
-    Parameters
-    ----------
-    result : RaceResult
-        The race.
-    """
+    """The competitors of a race in order, and the quantities that the page shows."""
 
     result: RaceResult
 
@@ -60,6 +54,11 @@ class Ranking:
     def names(self) -> list[str]:
         """The competitors in order."""
         return [row["competitor"] for row in self.rows]
+
+    @property
+    def looks(self) -> dict[str, int]:
+        """The index of the look of each competitor, its place."""
+        return {name: place for place, name in enumerate(self.names)}
 
     @cached_property
     def near(self) -> tuple[float, list[dict[str, Any]]]:

@@ -21,16 +21,10 @@ FLOOR = 1e-16
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """One quantity of one competitor along its runs.
+    """One quantity of one competitor along its runs, arrays of shape (n,).
 
-    Attributes
-    ----------
-    gradients : ndarray, shape (n,)
-        Gradients spent, increasing and positive.
-    middle : ndarray, shape (n,)
-        The median over the seeds. A run that has diverged counts as infinite from there on.
-    low, high : ndarray, shape (n,)
-        The smallest and the largest value over the seeds that have not diverged there.
+    ``gradients`` are the gradients spent, increasing and positive. ``middle`` is the median over the seeds, where a
+    diverged run is infinite. ``low`` and ``high`` are the extremes over the seeds that have not diverged.
     """
 
     gradients: Array
@@ -83,16 +77,8 @@ def trajectories(
 ) -> str:
     """Return a panel as SVG: one chart for each quantity, one below the other.
 
-    Parameters
-    ----------
-    name : str
-        Identifies the drawing within its page.
-    quantities : dict
-        The title of each chart, with a band for each competitor.
-    group : sequence of str
-        The competitors in colour.
-    looks : dict
-        The index of the look of each competitor, see `flatmin.lab.displays.style.look`.
+    ``name`` identifies the drawing within its page, ``quantities`` has a band of each competitor for each title,
+    ``group`` are the competitors in colour, and ``looks`` are the indices of their looks (`displays.style.look`).
     """
 
     def paint(figure: Any) -> None:

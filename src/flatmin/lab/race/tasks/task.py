@@ -24,23 +24,15 @@ POWER_ITERATIONS = 30
 
 @dataclass(frozen=True)
 class Observation:
-    """The judge's measurements of a model at one moment.
+    """The judge's measurements of a model at one moment."""
 
-    Attributes
-    ----------
-    loss : float
-        The training loss on all data.
-    scaled_trace : float
-        The trace whose minimisers are called flat. For networks it is the Gauss-Newton trace.
-    flatness_gap : float or None
-        The excess of the trace over the flattest value, relative to that value. None where that value is not known.
-    relative_error : float or None
-        The error on the truth or on test data. None where neither is known.
-    """
-
+    #: The training loss on all data.
     loss: float
+    #: The trace whose minimisers are called flat. For networks it is the Gauss-Newton trace.
     scaled_trace: float
+    #: The excess of the trace over the flattest value, relative to that value, or None if that value is not known.
     flatness_gap: float | None
+    #: The error on the truth or on test data, or None if neither is known.
     relative_error: float | None
 
 
@@ -48,47 +40,33 @@ class Task(ABC):
     """The data, the initial models and the measurements that a race needs.
 
     Competitors state step sizes and strengths in the natural units of a task, so that one number serves all tasks.
-
-    Attributes
-    ----------
-    loss : Module
-        ``loss(outputs, targets)``, averaged over samples.
-    inputs, targets : Tensor or None, Tensor
-        The training data. Inputs are None where the model knows its own.
-    sizes : dict of str to float
-        Sizes of the initial weights in units of `weight_scale`: "small", "medium", "large", and "usual", the default.
-    budget : int
-        Gradients that a run may spend by default.
-    weight_scale : float
-        The root mean square of weights whose outputs have the size of the targets. Such weights are called natural.
-    weight_norm : float
-        The Euclidean norm of all natural weights.
-    zero_loss : float
-        The loss of the zero prediction, a typical loss.
-    fit_loss : float
-        A run fits the data if its training loss is at most this.
-    label_scale : float
-        The root mean square of the targets. For class numbers it is a share of labels.
-    has_batches : bool
-        Whether the loss is a mean over samples.
-    tunes_strength : bool
-        Whether strengths are tuned together with step sizes. Otherwise they keep their defaults.
-    good_score : float
-        The tuning score below which a larger step size is preferred to a smaller score. 0 if scores always count.
     """
 
+    #: ``loss(outputs, targets)``, averaged over samples.
     loss: nn.Module
+    #: The inputs of the training data, or None if the model has its own.
     inputs: Tensor | None
+    #: The targets of the training data.
     targets: Tensor
+    #: Sizes of the initial weights in units of `weight_scale`: "small", "medium", "large", and "usual", the default.
     sizes: Mapping[str, float]
+    #: Gradients that a run may spend by default.
     budget: int
+    #: The root mean square of natural weights: those whose outputs have the size of the targets.
     weight_scale: float
+    #: The Euclidean norm of all natural weights.
     weight_norm: float
+    #: The loss of the zero prediction, a typical loss.
     zero_loss: float
+    #: The largest training loss of a run that fits the data.
     fit_loss: float
+    #: The root mean square of the targets. For class numbers it is a share of labels.
     label_scale: float
+    #: Whether strengths are tuned together with step sizes. Otherwise they keep their defaults.
     tunes_strength: bool = False
+    #: The tuning score below which a larger step size is preferred to a smaller score. 0 if scores always count.
     good_score: float = 0.0
+    #: Whether the loss is a mean over samples.
     has_batches: bool = True
 
     @abstractmethod

@@ -1,59 +1,102 @@
-"""CrossValidated: the choice of penalty and metric of a regressor by cross-validation."""
+"""Estimators that choose penalty and metric by cross-validation."""
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.model_selection import check_cv
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.estimators.base import MatrixRegressor
+from flatmin.estimators._declaration import estimator
+from flatmin.estimators.base import FlatEstimator, MatrixRegressor
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solvers.alphas.cross_validation import CrossValidation, Fold, check_rule, cross_validate
 
-__all__ = ["CrossValidated"]
+__all__ = ["ChosenPenalty", "CrossValidated"]
 
 
-class CrossValidated(MatrixRegressor):
-    """A mixin for regressors that chooses strength and metric power before the final solve.
+@estimator
+class ChosenPenalty(FlatEstimator):
+    """An estimator that predicts with the certified solution for a penalty and a metric chosen by cross-validation.
 
-    In each fold the regressor is fitted to the training samples, with its centring, scaling and unpenalised terms, and
-    predicts the others.
+    Parameters
+    ----------
+    alphas : array_like, optional
+        Strengths to choose from, by default ``n_alphas`` of them in geometric progression, from the smallest for which
+        the matrix is 0 down to ``alpha_ratio`` times it.
+    n_alphas, alpha_ratio : int, float
+        Number of default strengths, and the ratio of the weakest to the strongest.
+    metric_powers : float or sequence of float
+        Powers p of ``‖D1^p X D2^p‖_*`` to choose from: 1 is flat, 0 the nuclear norm.
+    cv : int, splitter or iterable of pairs
+        Number of random folds; or a scikit-learn splitter, or its pairs of training and held-out indices.
+    selection : str
+        "best", or "one_standard_error": the strongest penalty, with the metric of the best one, whose error is within
+        one standard error of the best.
+    n_jobs : int, optional
+        Number of threads over folds and powers.
+
+    Attributes
+    ----------
+    alpha_, metric_power_ : float
+        The chosen strength and power.
+    alphas_ : ndarray, shape (a,)
+        The strengths, descending.
+    cv_errors_ : ndarray, shape (p, a, folds)
+        Mean squared errors on held-out data. NaN marks strengths that were skipped because errors had clearly risen.
+    cross_validation_ : CrossValidation
+        Errors, their standard errors, ranks, and whether the best strength is the weakest one.
     """
 
-    alphas: Any
-    n_alphas: int
-    alpha_ratio: float
-    metric_powers: Any
-    cv: Any
-    selection: str
-    n_jobs: int | None
-    cross_validation_: CrossValidation
+    alphas: Any = field(default=None, kw_only=False)
+    n_alphas: int = 20
+    alpha_ratio: float = 1e-3
+    metric_powers: Any = (1.0,)
+    cv: Any = 5
+    selection: str = "best"
+    n_jobs: int | None = None
+
+    def _choose(self, problem: Problem, alphas: Any, unit: float = 1.0, **arguments: Any) -> CrossValidation:
+        """Set the attributes of the cross-validation; ``unit`` converts strengths of the problem to the user's."""
+        found = cross_validate(
+            problem,
+            alphas=alphas,
+            n_alphas=self.n_alphas,
+            ratio=self.alpha_ratio,
+            rule=self.selection,
+            max_rank=self.max_rank,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            seed=self._seed(),
+            n_jobs=1 if self.n_jobs is None else self.n_jobs,
+            callback=self._show if self.verbose > 1 else None,
+            **arguments,
+        )
+        self.cross_validation_, self.cv_errors_ = found, found.errors
+        self.alphas_, self.alpha_, self.metric_power_ = found.alphas * unit, found.alpha * unit, found.metric_power
+        return found
+
+
+@estimator
+class CrossValidated(ChosenPenalty, MatrixRegressor):
+    """A mixin before a regressor that chooses strength and metric power where the regressor would solve.
+
+    In each fold the regressor is fitted to the training samples, including centring, scaling and unpenalised terms,
+    and predicts the held-out samples.
+    """
+
+    alpha: ClassVar[Any] = None  # type: ignore[misc]  # these three are no parameters
+    metric_power: ClassVar[float] = 1.0  # type: ignore[misc]
+    refit: ClassVar[bool] = False  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Choose strength and metric power by cross-validation, then fit all samples.
+        """Choose strength and metric power by cross-validation, then fit all samples; see `MatrixRegressor.fit`.
 
-        Parameters
-        ----------
-        X : array_like
-            The samples, as the regressor takes them.
-        y : array_like, shape (m,)
-            The responses.
-        sample_weight : array_like, shape (m,), optional
-            Weights of the squared residuals, up to a common factor, in fits and in errors.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If X or y cannot be used, or there are too few samples for the folds.
+        Weights count in the errors on held-out samples, too.
         """
         weights = np.asarray(1.0 if sample_weight is None else sample_weight)
         self._kept = weights > 0 if weights.ndim == 1 and weights.dtype.kind in "biuf" else None
@@ -73,31 +116,14 @@ class CrossValidated(MatrixRegressor):
             del self._folds
 
     def _solve(self, problem: Problem, alpha: Any = None, warm_start: Any = None) -> Factors:
-        found = cross_validate(
-            problem,
-            alphas=self.alphas,
-            n_alphas=self.n_alphas,
-            ratio=self.alpha_ratio,
-            metric_powers=self.metric_powers,
-            folds=self._folds,
-            rule=self.selection,
-            max_rank=self.max_rank,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            seed=self._seed(),
-            n_jobs=1 if self.n_jobs is None else self.n_jobs,
-            callback=self._show if self.verbose > 1 else None,
-        )
-        self.cross_validation_ = found
-        self.alphas_, self.cv_errors_ = found.alphas, found.errors
-        self.alpha_, self.metric_power_ = found.alpha, found.metric_power
+        found = self._choose(problem, self.alphas, metric_powers=self.metric_powers, folds=self._folds)
         return self._keep(problem, found.solution)
 
     def _pairs(self, m: int) -> list[tuple[Array, Array]]:
-        """Return the positions, among samples of positive weight, of training and held-out ones in each fold."""
+        """Return the training and held-out indices of each fold, among the samples of positive weight."""
         if isinstance(self.cv, int | np.integer) and not isinstance(self.cv, bool):
             if not 2 <= self.cv <= m:
-                raise InputError(f"cv is {self.cv}, expected from 2 folds to one a sample; here n_samples = {m}")
+                raise InputError(f"cv is {self.cv}, expected from 2 folds to one per sample; here n_samples = {m}")
             label = np.random.default_rng(self._seed()).permutation(m) % self.cv
             return [(np.flatnonzero(label != k), np.flatnonzero(label == k)) for k in range(self.cv)]
         kept = np.ones(m, bool) if self._kept is None else self._kept
@@ -139,13 +165,13 @@ class _Samples:
     weight: Array | None
 
     def take(self, index: Array) -> tuple[Array, Array, Array | None]:
-        """Return some of them, with weights of mean 1."""
+        """Return a part of the samples, with weights of mean 1."""
         weight = None if self.weight is None else self.weight[index] / self.weight[index].mean()
         return self.X[index], self.y[index], weight
 
 
 class _Captured(Exception):
-    """Carries the problem of a regressor out of its fit."""
+    """Carries the problem that a regressor builds from its samples."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__()
@@ -154,7 +180,7 @@ class _Captured(Exception):
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """A regressor with the samples of a fold, to be fitted by a given solver."""
+    """A fold: a regressor, its training samples, and its held-out samples."""
 
     regressor: CrossValidated
     samples: _Samples
@@ -162,7 +188,7 @@ class _Trial:
     held_out: Array
 
     def fold(self) -> Fold:
-        """Return the fold."""
+        """Return the problem, the residuals and the size of the fold for `cross_validate`."""
         return Fold(self._problem(), self._residual, len(self.held_out))
 
     def _problem(self) -> Problem:
@@ -176,14 +202,14 @@ class _Trial:
         raise InputError("the training samples of a fold determine nothing, expected more samples or fewer folds")
 
     def _residual(self, factors: Factors) -> Array:
-        """Return the weighted residuals of the held-out samples for these factors."""
+        """Return the weighted residuals of the held-out samples for given factors."""
         fitted, (X, y, _) = self._fitted(lambda problem, **_: factors), self.samples.take(self.held_out)
         left = fitted._predict(X) - y
         weight = self.samples.weight
         return left if weight is None else np.asarray(np.sqrt(weight[self.held_out]) * left)
 
     def _fitted(self, solve: Callable[..., Factors]) -> Any:
-        """Return a copy of the regressor, fitted with this solver."""
+        """Return a copy of the regressor, fitted to the training samples by a given solver."""
         fitted = copy.copy(self.regressor)
         fitted._solve = solve  # type: ignore[method-assign]
         return super(CrossValidated, fitted)._fit(*self.samples.take(self.training))  # type: ignore[safe-super]

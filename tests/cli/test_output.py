@@ -1,0 +1,34 @@
+"""The directory of results: where it goes, and that it is written as a whole."""
+
+import json
+
+import pytest
+
+from flatmin import InputError
+from flatmin.cli.output import RACE, RECOVERY, destination, results_directory
+
+
+def test_the_default_is_named_after_the_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert destination(None, tmp_path / "p.npz") == tmp_path / "p-flat"
+    assert destination(None, tmp_path / "p.npz", kind=RACE) == tmp_path / "p-race"
+
+
+def test_results_of_another_kind_and_inputs_are_never_replaced(tmp_path):
+    former = tmp_path / "former"
+    former.mkdir()
+    (former / "summary.json").write_text(json.dumps(dict.fromkeys(RECOVERY.fields)))
+    assert destination(former, tmp_path / "p.npz") == former
+    with pytest.raises(InputError, match="exists and is no earlier race of flatmin"):
+        destination(former, tmp_path / "p.npz", kind=RACE)
+    with pytest.raises(InputError, match="which it would replace"):
+        destination(former, former / "p.npz")
+
+
+def test_an_error_leaves_nothing(tmp_path):
+    with pytest.raises(InputError, match="cannot be written"), results_directory(tmp_path / "new") as folder:
+        (folder / "no such folder" / "half").touch(exist_ok=False)
+    assert not (tmp_path / "new").exists()
+    with results_directory(tmp_path / "new") as folder:
+        (folder / "whole").write_text("all of it")
+    assert (tmp_path / "new" / "whole").exists()

@@ -1,0 +1,48 @@
+"""Observed cells with offsets: names of offsets, weights, and parts of the cells."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from flatmin import InputError
+from flatmin.estimators._completion.observations import Observations, Strengths
+
+CELLS = csr_array(np.arange(1.0, 13).reshape(3, 4))
+
+
+@pytest.mark.parametrize(
+    ("offsets", "is_table", "expected"),
+    [
+        ("auto", True, Strengths(True, None, 0.0)),
+        ("auto", False, Strengths(True, "auto", "auto")),
+        ("none", False, Strengths(False, None, None)),
+        ("rows", True, Strengths(True, 0.0, None)),
+    ],
+)
+def test_names_of_offsets(offsets, is_table, expected):
+    assert Strengths.named(offsets, "auto", is_table) == expected
+
+
+@pytest.mark.parametrize(("offsets", "alpha"), [("some", "auto"), ("both", "much"), ("both", (1, 2, 3))])
+def test_other_names_and_numbers_are_refused(offsets, alpha):
+    with pytest.raises(InputError, match="expected"):
+        Strengths.named(offsets, alpha, False)
+
+
+def test_strengths_scale_with_the_weight_of_an_observation():
+    assert Strengths(True, 3.0, "auto").over(2.0) == Strengths(True, 1.5, "auto")
+
+
+def test_without_offsets_the_problem_is_that_of_the_weighted_cells():
+    weights = np.linspace(0.5, 1.5, 12)
+    cells = Observations.from_cells(CELLS, weights, Strengths())
+    np.testing.assert_allclose(cells.problem.data, np.sqrt(weights) * CELLS.data)
+    assert not any(np.any(part) for part in vars(cells.offsets((np.ones((3, 1)), np.ones((4, 1))))).values())
+    training, held_out = cells.pair(np.arange(8), np.arange(8, 12))
+    assert (training.measurement.size, held_out.measurement.size) == (8, 4)
+
+
+def test_offsets_are_fitted_for_a_given_matrix():
+    cells = Observations.from_cells(CELLS, None, Strengths(True, None, 0.0))
+    offsets = cells.offsets((np.zeros((3, 1)), np.zeros((4, 1))))
+    np.testing.assert_allclose(offsets.constant + offsets.columns, CELLS.toarray().mean(axis=0))

@@ -1,0 +1,48 @@
+"""Known cells of a matrix, and checks of files."""
+
+import numpy as np
+import pytest
+
+from flatmin import InputError
+from flatmin.formats import KnownCells
+from flatmin.formats.base import check_file, reason
+
+MATRIX = np.array([[1.0, np.nan], [np.nan, 4.0]])
+
+
+def test_cells_are_the_entries_that_are_not_nan():
+    cells = KnownCells.from_matrix(MATRIX, "x")
+    assert (cells.rows.tolist(), cells.cols.tolist(), cells.values.tolist()) == ([0, 1], [0, 1], [1, 4])
+    np.testing.assert_array_equal(cells.dense(), MATRIX)
+    np.testing.assert_array_equal(cells.keep(np.full((2, 2), 7.0)), [[1, 7], [7, 4]])
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.array([["a"]]), "expected real numbers"),
+        (np.ones(3), "expected a matrix"),
+        (np.array([[1.0, np.inf]]), "infinity in row 1, column 2"),
+        (np.full((2, 2), np.nan), "x has no number, expected at least one known cell"),
+    ],
+)
+def test_other_arrays_are_refused(array, message):
+    with pytest.raises(InputError, match=message):
+        KnownCells.from_matrix(array, "x")
+
+
+def test_files_are_checked(tmp_path):
+    (tmp_path / "empty").touch()
+    for path, message in (
+        (tmp_path, "is a directory"),
+        (tmp_path / "no", "does not exist"),
+        (tmp_path / "empty", "is empty"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_file(path)
+
+
+def test_reasons_are_one_line():
+    assert reason(ValueError("two\n lines")) == "two lines"
+    assert reason(ValueError()) == "ValueError"
+    assert reason(ValueError("allow_pickle=False")) == "it holds Python objects, expected plain numbers"
