@@ -56,14 +56,9 @@ DIMENSIONS = {
 #: Dimension of the problem that is solved before the timing starts.
 WARM_UP = 24
 #: Exponent of the most expensive step, in the dimension or, for completion, in the number of cells.
-LIMITS = {
+LIMITS = dict.fromkeys(SETTINGS, ("d", 3.0)) | {
     "matrix-sensing": ("d", 3.5),
-    "bilinear-sensing": ("d", 3.0),
     "matrix-completion": ("measurements", 1.25),
-    "robust-pca": ("d", 3.0),
-    "covariance": ("d", 3.0),
-    "phase-retrieval": ("d", 3.0),
-    "quadratic-network": ("d", 3.0),
 }
 
 

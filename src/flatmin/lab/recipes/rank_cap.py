@@ -22,6 +22,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.families.base import relative_distance
+from flatmin.lab.boundary.estimates import Number
 from flatmin.lab.claims import Claim, interval, shared_level
 from flatmin.lab.displays import CurvesDisplay, Display
 from flatmin.lab.evidence import Evidence
@@ -128,31 +129,20 @@ def judge(evidence: Evidence) -> list[Claim]:
         text = f"The share of draws in which a cap of {cap} changes it by one per cent of the error or more"
         large = np.abs(changes[cap]) >= 0.01
         claims.append(Claim.of_share(text, large, level=shared_level(2), above=0.5))
-    large = np.abs(changes[16]) >= 0.01
-    claims.append(
-        Claim.of_share("The share of draws in which a cap of 16, as a control, changes it as much", large, below=0.2)
-    )
     wide, tight = _by_rank(evidence)
     from_two = evidence.select(cap=[cap for cap in evidence.levels("cap") if cap > 1]).results
+    same = _by_draw(wide, lambda m: bool(m["certified"]) and m["moved"] < SAME, all)
+    certified = _by_draw(tight, lambda m: bool(m["certified"]), any)
+    inside = _by_draw(from_two, lambda m: bool(m["inside"]), all)
+    share, gives = "The share of draws in which", "the certified rank gives a certified solution"
+    text = f"{share} a cap of 16, as a control, changes it as much"
     return [
         *claims,
-        Claim.of_share(
-            "The share of draws in which every cap at or above the certified rank gives a certified solution that is "
-            "the one without a cap",
-            _by_draw(wide, lambda m: bool(m["certified"]) and m["moved"] < SAME, all),
-            above=0.8,
-        ),
-        Claim.of_share(
-            "The share of draws in which any cap below the certified rank gives a certified solution",
-            _by_draw(tight, lambda m: bool(m["certified"]), any),
-            below=0.2,
-        ),
+        Claim.of_share(text, np.abs(changes[16]) >= 0.01, below=0.2),
+        Claim.of_share(f"{share} every cap at or above {gives} that is the one without a cap", same, above=0.8),
+        Claim.of_share(f"{share} any cap below {gives}", certified, below=0.2),
         _of_size("By how much a cap of 16 changes it, on average", changes[16], 0.95, below=0.001),
-        Claim.of_share(
-            "The share of draws in which with every cap from 2 on the best strength is inside the range",
-            _by_draw(from_two, lambda m: bool(m["inside"]), all),
-            above=0.8,
-        ),
+        Claim.of_share(f"{share} with every cap from 2 on the best strength is inside the range", inside, above=0.8),
     ]
 
 
@@ -168,12 +158,12 @@ def _by_draw(
 
 def _advantages(evidence: Evidence, cap: int) -> dict[int, float]:
     """Return the logarithm of the error of p = 0 over that of p = 1 under a cap, by the seed of the draw."""
-    found: dict[int, dict[float, float]] = {}
-    for result in evidence.select(cap=cap).results:
-        power = float(result.trial.parameters["power"])
-        found.setdefault(result.trial.seed, {})[power] = result.metrics["error"]
-    both = {seed: errors for seed, errors in found.items() if {0.0, 1.0} <= set(errors)}
-    return {seed: float(np.log(errors[0.0] / errors[1.0])) for seed, errors in both.items()}
+    part = evidence.select(cap=cap)
+    nuclear, flat = (
+        {result.trial.seed: result.metrics["error"] for result in part.select(power=power).results}
+        for power in (0.0, 1.0)
+    )
+    return {seed: float(np.log(error / flat[seed])) for seed, error in nuclear.items() if seed in flat}
 
 
 def _changes(evidence: Evidence, cap: int) -> Array:
@@ -197,9 +187,7 @@ def _of_size(text: str, values: Array, level: float, **limit: float) -> Claim:
     """Return a claim about the absolute value of a mean."""
     if len(values) < 2:
         return Claim.open(text, **limit)
-    low, high = interval(values, level)
-    nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-    return Claim(text, abs(float(np.mean(values))), nearest, max(abs(low), abs(high)), **limit)
+    return Claim(text, *Number(float(np.mean(values)), *interval(values, level)).folded(0.0), **limit)
 
 
 def show(evidence: Evidence) -> list[Display]:

@@ -61,20 +61,8 @@ SCORES, STEP = ((100, 1.5, 4.2), (300, 2.0, 4.5), (1000, 2.5, 5.0)), 0.005
 LOCATED = (100, 300)
 #: Metrics that are None without a solve, or without an error to locate.
 UNKNOWN = (
-    "error",
-    "error_elsewhere",
-    "solved",
-    "certified",
-    "steps",
-    "gap",
-    "unique",
-    "rank_found",
-    "less_flat",
-    "worst_share",
-    "even_share",
-    "lines",
-    "worst_is_predicted",
-    "worst_is_fewest",
+    *("error", "error_elsewhere", "solved", "certified", "steps", "gap", "unique", "rank_found", "less_flat"),
+    *("worst_share", "even_share", "lines", "worst_is_predicted", "worst_is_fewest"),
 )
 
 

@@ -115,8 +115,8 @@ def _alive(host: str, pid: int, beat: float) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # The process exists and belongs to somebody else.
+        pass
     return True
 
 
