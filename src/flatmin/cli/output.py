@@ -9,22 +9,22 @@ from pathlib import Path
 from flatmin._core.files import atomic_directory
 from flatmin.errors import InputError
 
-__all__ = ["RACE", "RECOVERY", "Kind", "destination", "results_directory"]
+__all__ = ["RACE", "RECOVERY", "ResultsKind", "destination", "results_directory"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class ResultsKind:
     """A kind of results: the suffix of its directory, and the fields by which its summary is recognized."""
 
     suffix: str
     fields: frozenset[str]
 
 
-RECOVERY = Kind("-flat", frozenset({"format_version", "family", "certificate"}))
-RACE = Kind("-race", frozenset({"format_version", "family", "competitors", "protocol"}))
+RECOVERY = ResultsKind("-flat", frozenset({"format_version", "family", "certificate"}))
+RACE = ResultsKind("-race", frozenset({"format_version", "family", "competitors", "protocol"}))
 
 
-def destination(output: Path | None, *inputs: Path | None, kind: Kind = RECOVERY) -> Path:
+def destination(output: Path | None, *inputs: Path | None, kind: ResultsKind = RECOVERY) -> Path:
     """Return the directory for results, or raise `InputError` if other files would be lost.
 
     Parameters
@@ -34,7 +34,7 @@ def destination(output: Path | None, *inputs: Path | None, kind: Kind = RECOVERY
         directory.
     inputs : Path or None
         Files that must not be replaced.
-    kind : Kind
+    kind : ResultsKind
         Of the results; results of another kind are not replaced.
     """
     assert inputs[0] is not None
@@ -61,7 +61,7 @@ def results_directory(target: Path) -> Iterator[Path]:
         raise InputError(f"the --output {target} cannot be written: {error.strerror or error}") from error
 
 
-def _replaceable(directory: Path, kind: Kind) -> bool:
+def _replaceable(directory: Path, kind: ResultsKind) -> bool:
     try:
         if not any(directory.iterdir()):
             return True

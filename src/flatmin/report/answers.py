@@ -85,7 +85,7 @@ def heat_maps(
     """
     shape = solved.problem.shape
     whole = blocks.recovered(solved.solution, shape)
-    found = {"observed": blocks.observed(solved.problem, whole), "recovered": whole, "true": None}
+    found = {"observed": blocks.observed(solved.problem), "recovered": whole, "true": None}
     if solved.truth is not None and solved.truth.shape == shape:
         found["true"] = blocks.truth_block(solved.truth, whole)
     shown = {name: block for name, block in found.items() if block is not None}

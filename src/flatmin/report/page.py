@@ -15,8 +15,8 @@ __all__ = [
     "Chip",
     "Fact",
     "Figure",
-    "Line",
     "Overview",
+    "OverviewLine",
     "Page",
     "Section",
     "Statement",
@@ -103,7 +103,7 @@ class Chip:
 
 
 @dataclass(frozen=True)
-class Line:
+class OverviewLine:
     """A line of an overview: a link to a section, chips for its statements, and what else there is to say of it."""
 
     target: str
@@ -118,7 +118,7 @@ class Overview:
 
     title: str
     head: Sequence[str]
-    lines: Sequence[Line]
+    lines: Sequence[OverviewLine]
 
 
 @dataclass(frozen=True)

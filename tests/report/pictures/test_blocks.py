@@ -11,13 +11,11 @@ from tests.report.pictures.test_figures import block_of
 def test_observed_block_holds_the_data_where_they_are() -> None:
     rows, cols = np.array([0, 399]), np.array([0, 2])
     problem = fm.Problem(Entries(rows, cols, (400, 3)), [5.0, 7.0])
-    chosen = blocks.picked(400)
-    like = blocks.Block(np.zeros((len(chosen), 3)), chosen, np.arange(3), (400, 3))
-    values = blocks.observed(problem, like).values
-    assert values[0, 0] == 5
-    assert values[-1, 2] == 7
-    assert np.isnan(values).sum() == values.size - 2
-    assert not like.whole
+    block = blocks.observed(problem)
+    assert block.values[0, 0] == 5
+    assert block.values[-1, 2] == 7
+    assert np.isnan(block.values).sum() == block.values.size - 2
+    assert not block.whole
 
 
 def test_standardised_columns_share_mean_and_deviation() -> None:

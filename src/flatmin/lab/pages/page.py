@@ -13,7 +13,7 @@ from flatmin.lab.displays import Display, page_svg
 from flatmin.lab.pages.findings import KINDS, Finding, Kind, in_words, kind_of, tally
 from flatmin.lab.pages.settings import failures_of, settings_of, size_of, time_in_words, unfinished
 from flatmin.lab.runs.provenance import Provenance
-from flatmin.report.page import Chip, Fact, Figure, Line, Overview, Page, Section, Statement, Table, Verdict
+from flatmin.report.page import Chip, Fact, Figure, Overview, OverviewLine, Page, Section, Statement, Table, Verdict
 from flatmin.report.words import counted, listed, number
 
 __all__ = ["GENERATOR", "PageTexts", "experiments_page"]
@@ -92,7 +92,7 @@ def _overview(findings: Sequence[Finding]) -> Section:
             for index, name, kind, _ in _numbered(finding)
         ]
         cells = _outcome(finding), size_of(finding.evidence)
-        lines.append(Line(_address(finding), finding.name, chips, cells))
+        lines.append(OverviewLine(_address(finding), finding.name, chips, cells))
     overview = Overview("Experiments and their claims", ("Experiment", "Claims", "Verdict", "Size"), lines)
     return Section("overview", "Overview", overview=overview)
 

@@ -11,12 +11,15 @@ does not change.
 Refuted by: outputs that change, a sharpness that does not, or invariant measures that do.
 """
 
+import math
+from typing import Any
+
 import numpy as np
-from scipy.stats import spearmanr
 
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import Display, ScatterDisplay
 from flatmin.lab.evidence import Evidence
+from flatmin.lab.rank_correlation import rank_correlation
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Metrics, Parameters
 
@@ -53,7 +56,8 @@ def judge(evidence: Evidence) -> list[Claim]:
     def correlations(metric: str, scaling: str) -> list[float]:
         """Return the rank correlation of a measure with the test error in each repetition."""
         parts = [part.select(scaling=scaling) for part in _by_repetition(ranked)]
-        return [float(spearmanr(part.values(metric), part.values("test_error")).statistic) for part in parts]
+        found = [rank_correlation(part.values(metric), part.values("test_error")) for part in parts]
+        return [math.nan if value is None else value for value in found]
 
     changes = [*free.values("function_change"), *ranked.values("function_change")]
     moved = [abs(ratio - 1) for metric in ("relative", "normalized") for ratio in against_none(metric)]
@@ -79,21 +83,12 @@ def _by_repetition(evidence: Evidence) -> list[Evidence]:
 def show(evidence: Evidence) -> list[Display]:
     """Return the test errors against trace and relative flatness, as trained and rescaled."""
     ranked = evidence.select(network=RANKED)
+    part = ranked.unrolled("scaling") if len(ranked) else ranked
+    axes: dict[str, Any] = {"y": "test_error", "y_label": "test error", "x_log": True, "y_log": True}
+    axes |= {"by": "scaling", "labels": {"none": "as trained", "chosen": "rescaled, same outputs"}}
     return [
-        ScatterDisplay.from_evidence(
-            ranked.unrolled("scaling") if len(ranked) else ranked,
-            name,
-            f"Test error and {label}",
-            x=metric,
-            y="test_error",
-            by="scaling",
-            x_log=True,
-            y_log=True,
-            labels={"none": "as trained", "chosen": "rescaled, same outputs"},
-            x_label=label,
-            y_label="test error",
-        )
-        for name, metric, label in (("trace", "trace", "trace"), ("relative", "relative", "relative flatness"))
+        ScatterDisplay.from_evidence(part, metric, f"Test error and {label}", x=metric, x_label=label, **axes)
+        for metric, label in (("trace", "trace"), ("relative", "relative flatness"))
     ]
 
 

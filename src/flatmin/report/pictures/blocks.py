@@ -10,7 +10,18 @@ from flatmin.measurements.entries import Entries
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 
-__all__ = ["LARGEST_SIDE", "Block", "observed", "part", "picked", "real", "recovered", "standardised", "truth_block"]
+__all__ = [
+    "LARGEST_SIDE",
+    "Block",
+    "observed",
+    "part",
+    "picked",
+    "real",
+    "recovered",
+    "scattered",
+    "standardised",
+    "truth_block",
+]
 
 #: Largest number of rows, and of columns, in a picture.
 LARGEST_SIDE = 160
@@ -78,19 +89,23 @@ def real(values: Array) -> Array:
     return np.abs(values) if np.iscomplexobj(values) else np.array(values, dtype=float)
 
 
-def observed(problem: Problem, like: Block) -> Block | None:
-    """Return the same block of the data, with NaN in unobserved cells; None unless entries are measured."""
+def observed(problem: Problem) -> Block | None:
+    """Return the block of the data, with NaN in unobserved cells; None unless entries are measured."""
     A = problem.measurement
-    if not isinstance(A, Entries):
-        return None
-    place = [np.full(n, -1) for n in like.shape]
-    for index, where in zip(place, (like.rows, like.columns), strict=True):
+    return scattered(A.rows, A.cols, problem.data, A.shape) if isinstance(A, Entries) else None
+
+
+def scattered(rows: Array, cols: Array, values: Array, shape: tuple[int, int]) -> Block:
+    """Return the block of a matrix that has ``values`` in some cells and NaN in the others."""
+    shown = picked(shape[0]), picked(shape[1])
+    place = [np.full(n, -1) for n in shape]
+    for index, where in zip(place, shown, strict=True):
         index[where] = np.arange(len(where))
-    i, j = place[0][A.rows], place[1][A.cols]
+    i, j = place[0][rows], place[1][cols]
     inside = (i >= 0) & (j >= 0)
-    values = np.full(like.values.shape, np.nan)
-    values[i[inside], j[inside]] = problem.data[inside]
-    return replace(like, values=values)
+    out = np.full((len(shown[0]), len(shown[1])), np.nan)
+    out[i[inside], j[inside]] = values[inside]
+    return Block(out, *shown, shape)
 
 
 def standardised(blocks: Sequence[Block]) -> list[Block]:

@@ -50,19 +50,6 @@ class _Split:
         out[self.rows, self.cols] = values
         return out
 
-    def block(self, values: Array) -> blocks.Block:
-        """Return the block of such a matrix that pictures show."""
-        d1, d2 = self.solved.problem.shape
-        rows, columns = blocks.picked(d1), blocks.picked(d2)
-        place = [np.full(n, -1) for n in (d1, d2)]
-        for index, where in zip(place, (rows, columns), strict=True):
-            index[where] = np.arange(len(where))
-        i, j = place[0][self.rows], place[1][self.cols]
-        inside = (i >= 0) & (j >= 0)
-        out = np.full((len(rows), len(columns)), np.nan)
-        out[i[inside], j[inside]] = values[inside]
-        return blocks.Block(out, rows, columns, (d1, d2))
-
 
 def _measured(solved: SolvedProblem) -> str:
     d1, d2 = solved.problem.shape
@@ -89,7 +76,7 @@ def _answer(solved: SolvedProblem) -> list[Section]:
     if solved.picture is not None:
         pictures = _pictures(solved, split)
     else:
-        sparse = split.block(split.errors)
+        sparse = blocks.scattered(split.rows, split.cols, split.errors, solved.problem.shape)
         titles = {**TITLES, "recovered": "Low rank"}
         if solved.image is None:
             pictures = heat_maps(solved, titles=titles, leading=("recovered", "true"))
