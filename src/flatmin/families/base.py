@@ -32,10 +32,12 @@ def relative_distance(found: Array, truth: Array) -> float:
 
 
 def _matrix_error(problem: Problem, solution: Solution, truth: Array) -> float:
+    """Return the relative distance of the matrices."""
     return relative_distance(solution.matrix, truth)
 
 
 def _matrix_shape(problem: Problem) -> tuple[int, ...]:
+    """Return the shape of the matrix."""
     return problem.shape
 
 

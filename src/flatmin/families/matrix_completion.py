@@ -30,7 +30,7 @@ def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: flo
     """
     d1, d2 = check_sample(shape, rank, n_measurements, noise)
     if n_measurements > d1 * d2:
-        raise InputError(f"{n_measurements} measurements were requested, expected at most the {d1 * d2} entries")
+        raise InputError(f"{n_measurements} measurements were asked for, expected at most the {d1 * d2} entries")
     require(16.0 * d1 * d2, "drawing this matrix")
     rng = np.random.default_rng(seed)
     cells = np.sort(rng.choice(d1 * d2, n_measurements, replace=False))

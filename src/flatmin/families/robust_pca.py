@@ -49,7 +49,7 @@ def sample(
     m = cells if n_measurements is None else n_measurements
     d1, d2 = check_sample(shape, rank, m, noise)
     if m > cells:
-        raise InputError(f"{m} measurements were requested, expected at most the {cells} entries")
+        raise InputError(f"{m} measurements were asked for, expected at most the {cells} entries")
     if isinstance(corruption, bool) or not isinstance(corruption, int | float | np.number) or not 0 <= corruption <= 1:
         raise InputError(f"corruption is {corruption!r}, expected a number from 0 to 1")
     require(40.0 * cells, "drawing this matrix")

@@ -224,7 +224,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         if lines and self.noise_ is not None:
             d1, d2 = (len(factor) for factor in self.solution_.factors)
             wanted = regularization(self.noise_.alpha, (d1, d2))
-            lines["alpha"] = f"{self.alpha_:.4g}; the noise implies {wanted:.4g}"
+            lines["alpha"] = f"{self.alpha_:.4g}; the noise asks for {wanted:.4g}"
         if tried is not None:
             names = {"offsets": "offsets alone", "refit": "the refit", "1": "the penalty of the noise"}
             kind = names.get(tried.chosen, f"{tried.chosen} of the penalty of the noise")
