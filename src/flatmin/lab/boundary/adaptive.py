@@ -25,18 +25,13 @@ class Adaptive:
     Parameters
     ----------
     experiment : Experiment
-        An experiment with a `Transition`.
+        An experiment with a `Transition`; any other raises `InputError`.
     precision : float
         A column is finished if half the width of its band divided by the boundary is at most this.
     share : float
         The largest share of the full grid's trials that a column gets; at most 1.
     at_once : int
         Number of trials of a column per round. Large rounds keep more processes busy; small ones are chosen better.
-
-    Raises
-    ------
-    InputError
-        If the recipe has no transition, or an argument is out of range.
     """
 
     def __init__(
@@ -116,7 +111,6 @@ class _Seen:
 
     def after(self, cell: int, success: bool | None) -> _Seen:
         """Return the observations after one more trial; ``success`` is None if the trial failed."""
-        more = [(bool(success), success is not None, True) if i == cell else (0, 0, 0) for i in range(len(self.spent))]
-        counts_by_cell = zip(self.successes, self.trials, self.spent, more, strict=True)
-        counts = [(s + a, n + b, k + c) for s, n, k, (a, b, c) in counts_by_cell]
-        return _Seen(*(tuple(column) for column in zip(*counts, strict=True)))
+        more = (bool(success), success is not None, 1)
+        counts = zip((self.successes, self.trials, self.spent), more, strict=True)
+        return _Seen(*((*old[:cell], old[cell] + new, *old[cell + 1 :]) for old, new in counts))

@@ -28,13 +28,14 @@ def settings_of(evidence: Evidence, provenance: Provenance | None = None) -> lis
     results = [*evidence.results, *evidence.failed]
     names = dict.fromkeys(name for result in results for name in result.trial.parameters)
     cells = Counter(result.trial.key[0] for result in results)
+    repetitions = sorted({min(cells.values(), default=0), max(cells.values(), default=0)})
     draws = len({result.trial.seed for result in results})
     share, paired = _share_of_the_grid(evidence), evidence.experiment.paired
     same = f" The same for every {listed(paired)}, so that these are compared on the same draws." if paired else ""
     facts = [
         *(Fact(f"Parameter {name}", _levels(results, name)) for name in names),
         Fact("Cells", str(len(cells))),
-        Fact("Repetitions", _range(list(cells.values())), "Trials of each cell."),
+        Fact("Repetitions", " to ".join(map(str, repetitions)) or "0", "Trials of each cell."),
         Fact("Trials", str(len(results)), f"{len(evidence)} done, {len(evidence.failed)} failed."),
         Fact("Seeds", str(draws), f"Different random draws.{same}"),
     ]
@@ -120,11 +121,6 @@ def _levels(results: Sequence[Result], name: str) -> str:
 
 def _value(value: Any) -> str:
     return number(value, 6) if isinstance(value, float) else str(value)
-
-
-def _range(counts: Sequence[int]) -> str:
-    low, high = min(counts, default=0), max(counts, default=0)
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def _share_of_the_grid(evidence: Evidence) -> str:

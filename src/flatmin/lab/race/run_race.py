@@ -144,7 +144,10 @@ def _result(experiment: RaceExperiment, runs: Mapping[tuple[str, int], Run], lef
     flattest = getattr(task, "flattest", None)
     return RaceResult(
         table=table,
-        trajectories={(run.row["competitor"], run.row["seed"]): _arrays(run) for run in scored},
+        trajectories={
+            (run.row["competitor"], run.row["seed"]): {n: np.array(v, float) for n, v in run.trajectory.items()}
+            for run in scored
+        },
         flattest=flattest,
         correlation=correlate(
             [row for row in table if row["loss"] <= task.fit_loss],
@@ -164,10 +167,6 @@ def _result(experiment: RaceExperiment, runs: Mapping[tuple[str, int], Run], lef
 def _tuning_row(run: Run, chosen: bool) -> dict[str, Any]:
     columns = ("competitor", "step_size", "strength", "diverged", "loss", "relative_error", "gradients", "seconds")
     return {column: run.row[column] for column in columns} | {"score": run.score, "chosen": chosen}
-
-
-def _arrays(run: Run) -> dict[str, Any]:
-    return {name: np.array(values, dtype=float) for name, values in run.trajectory.items()}
 
 
 def _task(given: Problem | Task, truth: Any, rank: int | None) -> Task:

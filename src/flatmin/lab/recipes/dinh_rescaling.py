@@ -11,12 +11,14 @@ does not change.
 Refuted by: outputs that change, a sharpness that does not, or invariant measures that do.
 """
 
+import math
+
 import numpy as np
-from scipy.stats import spearmanr
 
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import Display, ScatterDisplay
 from flatmin.lab.evidence import Evidence
+from flatmin.lab.rank_correlation import rank_correlation
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Metrics, Parameters
 
@@ -53,7 +55,8 @@ def judge(evidence: Evidence) -> list[Claim]:
     def correlations(metric: str, scaling: str) -> list[float]:
         """Return the rank correlation of a measure with the test error in each repetition."""
         parts = [part.select(scaling=scaling) for part in _by_repetition(ranked)]
-        return [float(spearmanr(part.values(metric), part.values("test_error")).statistic) for part in parts]
+        found = [rank_correlation(part.values(metric), part.values("test_error")) for part in parts]
+        return [math.nan if value is None else value for value in found]
 
     changes = [*free.values("function_change"), *ranked.values("function_change")]
     moved = [abs(ratio - 1) for metric in ("relative", "normalized") for ratio in against_none(metric)]

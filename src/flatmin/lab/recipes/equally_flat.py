@@ -22,14 +22,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from flatmin import families
 from flatmin._core.arrays import Array
 from flatmin.families.base import Instance, relative_distance
 from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.evidence import Evidence
-from flatmin.lab.rank_correlation import MIN_PAIRS, claim_of_instances
+from flatmin.lab.rank_correlation import MIN_PAIRS, claim_of_instances, rank_correlation
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipes._exact_fit import exact_fit
 from flatmin.lab.runs.experiment import Block, Metrics, Parameters
@@ -146,7 +145,7 @@ def fits(parameters: Parameters, seed: int) -> Metrics:
         "error_spread": float(errors.max() - errors.min()) if several else None,
         "error_of_flattest": float(errors[order[0]]) if several else None,
         "error_of_sharpest": float(errors[order[-1]]) if several else None,
-        "correlation": float(spearmanr(values, errors).statistic) if (value_spread or 0) > ROUNDING else None,
+        "correlation": rank_correlation(values, errors) if (value_spread or 0) > ROUNDING else None,
         "outside": _outside(problem),
     }
 

@@ -183,13 +183,12 @@ def _along(ranking: Ranking) -> Section:
     if not ranking.determined:
         quantities[COLUMN_NAMES[ranking.flatness]] = ranking.bands(ranking.flatness)
     shown = [name for name in ranking.names if all(name in bands for bands in quantities.values())]
-    looks = _looks(ranking)
     figures = []
     for index, group in enumerate(panels(shown)):
         title = f"Places {1 + shown.index(group[0])} to {1 + shown.index(group[-1])}" if len(group) > 1 else group[0]
         ends = "; ".join(f"{name} {_end(quantities, name)}" for name in group)
         alt = f"{' and '.join(quantities)} against gradient evaluations, both logarithmic. At the end: {ends}."
-        svg = trajectories(f"along-{index}", quantities, group, looks)
+        svg = trajectories(f"along-{index}", quantities, group, ranking.looks)
         figures.append(Figure(title, alt[:1].upper() + alt[1:], listed(group) + ".", svg=svg))
     prose = [
         "Lines are medians over the seeds. Their light bands hold all seeds that have not diverged. Where the median "
@@ -199,11 +198,6 @@ def _along(ranking: Ranking) -> Section:
     if ranking.determined:
         prose.insert(0, EQUALLY_FLAT)
     return Section("trajectories", "Along the way", prose, figures=figures)
-
-
-def _looks(ranking: Ranking) -> dict[str, int]:
-    """Return the index of the look of each competitor, its place in the ranking."""
-    return {name: place for place, name in enumerate(ranking.names)}
 
 
 def _end(quantities: Mapping[str, Mapping[str, Band]], name: str) -> str:
@@ -234,7 +228,7 @@ def _scatter(ranking: Ranking, title: str) -> ScatterDisplay:
     caption = "One point a run, both axes logarithmic. A competitor keeps its colour throughout."
     if ranking.diverged:
         caption += f" Not shown: {counted(len(ranking.diverged), 'run')} that diverged."
-    looks, ends = _looks(ranking), ranking.ends()
+    looks, ends = ranking.looks, ranking.ends()
     clouds = [Cloud(name, looks[name], np.maximum(points, FLOOR)) for name, points in ends.items() if len(points)]
     return ScatterDisplay(
         name="errors",

@@ -55,6 +55,11 @@ class Ranking:
         """The competitors in order."""
         return [row["competitor"] for row in self.rows]
 
+    @property
+    def looks(self) -> dict[str, int]:
+        """The index of the look of each competitor, its place."""
+        return {name: place for place, name in enumerate(self.names)}
+
     @cached_property
     def near(self) -> tuple[float, list[dict[str, Any]]]:
         """The smallest gap of `NEAR` that fitting competitors reach, and their rows; infinity and [] if none does."""

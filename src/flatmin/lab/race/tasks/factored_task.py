@@ -49,15 +49,6 @@ class FactoredTask(Task):
     ------
     InputError
         If the data are all zero, or truth or fresh measurements do not fit the problem.
-
-    Examples
-    --------
-    >>> import flatmin as fm
-    >>> instance = fm.families.matrix_sensing.sample((5, 4), 1, 20)
-    >>> task = FactoredTask(instance.problem, instance.truth)
-    >>> observation = task.observe(task.model(seed=1))
-    >>> observation.flatness_gap > 0, observation.relative_error > 1
-    (True, True)
     """
 
     #: "small" shows the implicit bias of small weights. "medium" and "large" are those of the first race, a prototype.

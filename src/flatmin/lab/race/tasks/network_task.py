@@ -71,17 +71,12 @@ class NetworkTask(Task):
         budget: int = 1000,
     ) -> None:
         if isinstance(network, nn.Module) or not callable(network):
-            raise InputError(
-                f"network is a {type(network).__name__}, expected a function that makes a new torch.nn.Module"
-            )
+            kind = type(network).__name__
+            raise InputError(f"network is a {kind}, expected a function that makes a new torch.nn.Module")
         if not isinstance(loss, nn.Module):
-            raise InputError(
-                f"loss is a {type(loss).__name__}, expected a torch.nn.Module such as nn.CrossEntropyLoss()"
-            )
+            raise InputError(f"loss is a {type(loss).__name__}, expected a torch.nn.Module, e.g. nn.CrossEntropyLoss()")
         if getattr(loss, "reduction", "mean") not in ("mean", "batchmean"):
-            raise InputError(
-                f"the loss has reduction={loss.reduction!r}, expected 'mean': the average over the samples"
-            )
+            raise InputError(f"the loss has reduction={loss.reduction!r}, expected 'mean', the average over samples")
         self.network, self.loss, self.budget = network, loss, budget
         parameters = [p.detach() for p in self.model(0).parameters() if p.requires_grad]
         if not parameters:
@@ -103,18 +98,10 @@ class NetworkTask(Task):
     def digits(
         cls, activation: str = "relu", *, width: int = 32, images: tuple[int, int] = (300, 300), seed: int = 0
     ) -> NetworkTask:
-        """Return scikit-learn's digits for a network of one hidden layer, trained by cross entropy.
+        """Return scikit-learn's digits for a network of one hidden layer of a width, trained by cross entropy.
 
-        Parameters
-        ----------
-        activation : {"relu", "quadratic"}
-            The activation of the hidden units.
-        width : int
-            The number of hidden units.
-        images : tuple of int
-            The numbers of images for training and for validation. The others of the 1797 are for the test.
-        seed : int
-            Draws the split.
+        The activation is "relu" or "quadratic". ``images`` are the numbers of images for training and for validation;
+        the others of the 1797 are for the test. ``seed`` draws the split.
         """
         from flatmin.lab.networks import Square, digits, one_hidden_layer, parts
 
