@@ -28,7 +28,7 @@ from benchmarks.gauge import forget_peak, resident
 from benchmarks.markdown import line
 from flatmin._core.arrays import Array
 from flatmin._core.threads import one_thread
-from flatmin.linalg.kernels import Cells, offset_loops
+from flatmin.linalg.kernels import Cells, entrywise_loops
 from flatmin.linalg.kernels.cross_products import cross_product
 from flatmin.linalg.kernels.row_passes import RowPasses
 
@@ -151,7 +151,7 @@ def in_double(half: Halves) -> dict[str, tuple[Callable[[], object], float, floa
     arguments = cells.pointers, cells.indices, y, large, out, x, out.copy()
     return {
         "normal equations, half": (lambda: cross_product(cells, y, R, R, R), 2.0 * m * k * 8 + m * 12, 4.0 * m * k),
-        "offsets eliminated": (lambda: offset_loops.eliminated(*arguments), 2.0 * m * (12 + 8), 4.0 * m),
+        "offsets eliminated": (lambda: entrywise_loops.eliminated(*arguments), 2.0 * m * (12 + 8), 4.0 * m),
     }
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.validation import nonnegative, positive
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Entries, Mask, Measurement
@@ -112,11 +113,10 @@ class Absolute(Loss):
     def __post_init__(self) -> None:
         if self.weight is not None and self.tau is not None:
             raise InputError("weight and tau are both given, expected one of them: they are two forms of one problem")
-        for name, value, least in (("weight", self.weight, "above 0"), ("tau", self.tau, "of at least 0")):
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-            if value is not None and (not number or not 0 <= value < np.inf or (name == "weight" and value == 0)):
-                raise InputError(f"{name} is {value!r}, expected a finite number {least}")
-            object.__setattr__(self, name, None if value is None else float(value))
+        if self.weight is not None:
+            object.__setattr__(self, "weight", positive(self.weight, "weight"))
+        if self.tau is not None:
+            object.__setattr__(self, "tau", nonnegative(self.tau, "tau"))
 
     def weight_for(self, shape: tuple[int, int]) -> float | None:
         """Return the weight for a matrix of this shape, None in the form with tau."""

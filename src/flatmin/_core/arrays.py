@@ -1,11 +1,11 @@
-"""The type of arrays in annotations, and the library that an array belongs to."""
+"""The type of arrays in annotations, the library that an array belongs to, and the order of cells."""
 
 import sys
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Array", "namespace"]
+__all__ = ["Array", "in_row_major_order", "namespace"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -14,3 +14,12 @@ def namespace(array: Any) -> Any:
     """Return the library an array belongs to, NumPy or PyTorch, so that a formula need be written only once."""
     name = type(array).__module__.partition(".")[0]
     return sys.modules["torch"] if name == "torch" else np
+
+
+def in_row_major_order(rows: Array, cols: Array, step: int = 1 << 16) -> bool:
+    """Return whether cells are sorted by row and column, without an array of their length."""
+    for i in range(0, len(rows) - 1, step):
+        r, c = rows[i : i + step + 1], cols[i : i + step + 1]
+        if np.any((r[1:] < r[:-1]) | ((r[1:] == r[:-1]) & (c[1:] < c[:-1]))):
+            return False
+    return True

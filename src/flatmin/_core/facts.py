@@ -22,25 +22,13 @@ def as_text(title: str, facts: Mapping[str, str]) -> str:
 
 
 def as_html(title: str, facts: Mapping[str, str]) -> str:
-    """Return the same as an HTML table.
-
-    Examples
-    --------
-    >>> as_html("Circle", {"radius": "< 2"})
-    '<table><caption>Circle</caption><tr><th>radius</th><td>&lt; 2</td></tr></table>'
-    """
+    """Return the same as an HTML table."""
     rows = (f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts.items())
     return f"<table><caption>{escape(title)}</caption>{''.join(rows)}</table>"
 
 
 def rounded(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return named values as facts, numbers to six digits.
-
-    Examples
-    --------
-    >>> rounded({"loss": 1 / 3, "rank": 2})
-    {'loss': '0.333333', 'rank': '2'}
-    """
+    """Return named values as facts, numbers to six digits."""
     return {
         name.replace("_", " "): f"{value:.6g}" if isinstance(value, float) else str(value)
         for name, value in values.items()

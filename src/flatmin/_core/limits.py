@@ -23,20 +23,9 @@ LEAST = {"max_rank": 1, "max_iter": 0, "seed": 0}
 class Limits:
     """The accuracy and effort asked of a solver; `InputError` is raised if an argument is out of range.
 
-    Attributes
-    ----------
-    max_rank, max_iter : int or None
-        The largest rank and number of iterations.
-    tol : float
-        Target for the relative residual and the relative duality gap, from 1e-14 to 1.
-    time_limit : float or None
-        Seconds after which the search ends.
-    seed : int
-        Seeds random choices.
-    callback : callable or None
-        Called with every row of the history.
-    stop : str
-        "gap" or "objective": the quantity that ``tol`` limits.
+    ``tol``, from 1e-14 to 1, is the target for the relative residual and for what ``stop`` names: the relative duality
+    "gap", or the change of the "objective". The time limit is in seconds. The callback receives every row of the
+    history.
     """
 
     max_rank: int | None = None

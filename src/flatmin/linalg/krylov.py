@@ -34,16 +34,10 @@ class Krylov:
     """The tridiagonal matrix T of k Lanczos steps from a unit vector v, and the norm of the residual.
 
     The vectors of the iteration are ``q_j(A) v`` with polynomials q_0 = 1, … , q_k that are orthonormal for the
-    spectral measure of v, ``μ = Σ_i c_i² δ(λ_i)`` with c_i the component of v along eigenvector i.
-
-    Attributes
-    ----------
-    diagonal, off_diagonal : ndarray, shape (k,)
-        Diagonal and off-diagonal of T; the latter ends with the norm of the residual, which is no part of T.
-    rounding : float
-        Norm of the rounding errors of the products, which T does not represent.
-    exhausted : bool
-        Whether the residual is zero. T then has every eigenvalue whose eigenvectors are not orthogonal to v.
+    spectral measure of v, ``μ = Σ_i c_i² δ(λ_i)`` with c_i the component of v along eigenvector i. Diagonal and
+    off-diagonal have shape (k,); the latter ends with the norm of the residual, which is no part of T. ``rounding`` is
+    the norm of the rounding errors of the products. If ``exhausted``, the residual is zero, and T has every eigenvalue
+    whose eigenvectors are not orthogonal to v.
 
     Examples
     --------
@@ -88,10 +82,9 @@ class Krylov:
     def upper_bound(self, component: float, orthonormal: bool = True) -> float:
         """Return a bound on all eigenvalues along whose eigenvectors v has at least the given component c.
 
-        A polynomial p of degree k with ``∫ p² dμ = 1`` has ``c² p(λ)² ≤ 1`` at an eigenvalue λ with component c. The
-        largest ``p(λ)²`` of all of them is ``K(λ) = Σ_{j ≤ k} q_j(λ)²``. So ``K(λ) ≤ 1/c²``, and K grows beyond the
-        largest Ritz value. For vectors that rounding has made non-orthogonal, the largest ``q_j(λ)²`` replaces the sum.
-        The bound is infinite unless c > 0 and all numbers are finite.
+        It is where ``K(λ) = Σ_{j ≤ k} q_j(λ)²`` reaches ``1/c²``, see docs/theory/bounds.md. For vectors that rounding
+        has made non-orthogonal, the largest ``q_j(λ)²`` replaces the sum. It is infinite unless c > 0 and all numbers
+        are finite.
         """
         if not (np.all(np.isfinite(self.diagonal)) and np.all(np.isfinite(self.off_diagonal)) and component > 0):
             return math.inf
@@ -176,10 +169,9 @@ def largest_eigenvalue(
 ) -> RandomBound:
     """Bound the largest eigenvalue of a Hermitian A from above, by Lanczos iterations from all starts at once.
 
-    With b independent starts, at least one has a component of ``least_component(n, failure^(1/b))`` along a given
-    eigenvector, except with probability ``failure``. It is unknown which one, so the largest of the b bounds is
-    returned. Vectors are neither kept nor reorthogonalised: the bound needs only the three-term recursion, which holds
-    up to rounding even if the vectors lose their orthogonality.
+    At least one of b independent starts has a component of ``least_component(n, failure^(1/b))`` along a given
+    eigenvector, except with probability ``failure``; the largest of the b bounds is returned (docs/theory/bounds.md).
+    Vectors are neither kept nor reorthogonalised.
 
     Parameters
     ----------

@@ -46,9 +46,8 @@ class Metric:
     def root(cls, square: Array) -> Metric:
         """Return the square root of ``square``: the diagonal (n,) or the full matrix (n, n) of ``D²``.
 
-        Rows whose scales differ by many orders of magnitude keep their relative accuracy: the matrix is equilibrated
-        before its null space is determined, and the root follows from the singular values of a factor. Matrices with
-        similar scales and eigenvalues are decomposed directly.
+        Matrices whose scales differ much are equilibrated before their null space is determined, so that all rows keep
+        their relative accuracy.
         """
         largest = float(np.max(np.abs(square), initial=0.0))
         if not largest < 1e300 or 0 < largest < 1e-300:

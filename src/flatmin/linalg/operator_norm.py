@@ -66,12 +66,11 @@ class TopSpectrum:
         Leading singular triplets, descending: all of them (kind "dense") or those whose value reaches one.
     norm, rest : float
         Upper bounds on ``‖S‖_op``, and on the norm of S between the orthogonal complements of U and V.
-    kind : str
-        What proves the bounds: "dense", "cholesky", "proven" (a formula), "probabilistic", or "estimated" (nothing).
+    kind, failure : str and float
+        What proves the bounds: "dense", "cholesky", "proven" (a formula), "probabilistic", or "estimated" (nothing);
+        and the probability, over the random starts, that they are wrong.
     slack : float
-        Norm of the blocks that couple the triplets with the remainder: it bounds the error of their values.
-    failure : float
-        The probability, over the random starts, that the bounds are wrong.
+        Norm of the blocks between the triplets and the remainder: it bounds the error of their values.
     """
 
     U: Array

@@ -128,9 +128,7 @@ def starts_at_once(S: Any) -> int:
 def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float:
     """Return a bound on the rounding error of ``R x``, or of R*R x, for ‖x‖ = 1 and R the matrix S without p triplets.
 
-    A sum of w products is off by at most ``w ε/2`` times the sum of their sizes. The norm of |S| is at most
-    ``(‖S‖_1 ‖S‖_∞)^½`` and ``‖S‖_F``, and that of ``|U||U|*`` at most p. The products of an operator are assumed to
-    have the relative error `OPERATOR_ROUNDING` of ``scale``.
+    See docs/theory/bounds.md. The products of an operator are assumed to have the relative error `OPERATOR_ROUNDING`.
     """
     if not (isinstance(S, np.ndarray) or hasattr(S, "tocsr")):
         return OPERATOR_ROUNDING * scale ** (1 + twice)

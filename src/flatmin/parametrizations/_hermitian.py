@@ -53,10 +53,7 @@ class HermitianModel(Parametrization):
         return 8 * float(np.linalg.norm(metric[0] @ np.hstack(factors)) ** 2)
 
     def hessian_trace(self, factors: Factors, measurement: Measurement, metric: Metrics, residual: Array) -> float:
-        """Return the Gauss-Newton trace plus ``(4k/m) Σ r_i tr A_i``, with 8k for complex factors.
-
-        k is the number of columns that add to X minus that of those that subtract.
-        """
+        """Return the Gauss-Newton trace plus ``(4k/m) Σ r_i tr A_i``, with 8k for complex factors and k = k₊ − k₋."""
         plus, *minus = (F.shape[1] for F in factors)
         weight = (8 if np.iscomplexobj(factors[0]) else 4) * (plus - sum(minus))
         bend: float = weight / measurement.size * float(residual @ measurement.traces())

@@ -10,7 +10,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.facts import as_html, as_text
-from flatmin._core.validation import numeric
+from flatmin._core.validation import nonnegative, numeric
 from flatmin.errors import InputError
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -209,10 +209,8 @@ class Certificate:
         float or None
             None if no bound follows, because uniqueness is undecided.
         """
-        for name, value in (("noise", noise), ("excess", excess)):
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
-                raise InputError(f"{name} is {value!r}, expected a finite number of at least 0")
-        return None if self.stability is None else self.stability.radius(float(noise), float(excess))
+        noise, excess = nonnegative(noise, "noise"), nonnegative(excess, "excess")
+        return None if self.stability is None else self.stability.radius(noise, excess)
 
 
 @dataclass(frozen=True)
@@ -293,14 +291,10 @@ def check_dual(dual: Any, problem: Problem, name: str = "the dual") -> Array:
 
 def check_alpha(alpha: float, metric_power: float = 1.0) -> tuple[float, float]:
     """Return both as floats, or raise `InputError` unless alpha lies in [0, 1e152] and metric_power in [0, 1]."""
-    for name, value, high in (("alpha", alpha, np.inf), ("metric_power", metric_power, 1.0)):
-        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not number or not np.isfinite(value) or not 0 <= value <= high:
-            upper = "a finite number of at least 0" if high == np.inf else f"a number from 0 to {high:g}"
-            raise InputError(f"{name} is {value!r}, expected {upper}")
-    if float(alpha) > LARGEST_ALPHA:
+    checked = nonnegative(alpha, "alpha"), nonnegative(metric_power, "metric_power", maximum=1.0)
+    if checked[0] > LARGEST_ALPHA:
         raise InputError(f"alpha is {alpha!r}, expected at most {LARGEST_ALPHA:g}")
-    return float(alpha), float(metric_power)
+    return checked
 
 
 def union_bound(*chances: float | None) -> float | None:

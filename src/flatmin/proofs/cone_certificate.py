@@ -37,28 +37,10 @@ def certificate_of(
     look_further: bool = True,
     randomized: bool = True,
 ) -> Certificate:
-    """Return the certificate that a dual vector gives factors.
+    """Return the certificate that a dual vector gives factors, of which only the matrix matters.
 
-    Parameters
-    ----------
-    problem : Problem
-        The model and its data.
-    factors : tuple of ndarray
-        The solution; only its matrix matters.
-    dual : ndarray, shape (m,)
-        Any vector.
-    uniqueness_dual : ndarray, shape (m,), optional
-        Any vector; it proves uniqueness in models whose solutions are all equally flat.
-    alpha : float
-        Weight of the scaled trace in ``loss + alpha · trace``; 0 stands for exact fit.
-    metric_power : float
-        p in ``‖D1^p X D2^p‖_*``: 1 is flat, 0 the nuclear norm.
-    seed : int
-        Seed of the iterations that choose a subspace and of the random starts that bound a norm.
-    look_further : bool
-        Whether to decide uniqueness.
-    randomized : bool
-        Whether to accept bounds that fail with a small probability, `Certificate.failure_probability`.
+    The arguments are those of `flatmin.certify`. ``look_further`` asks for a verdict on uniqueness, and ``randomized``
+    accepts bounds that fail with a small probability.
     """
     alpha, metric_power = check_alpha(alpha, metric_power)
     dual = check_dual(dual, problem)
@@ -67,7 +49,7 @@ def certificate_of(
     proof = _bound(point, dual, spectrum, alpha).certificate(point.fit(dual), dual)
     if not (proof.holds and look_further):
         return proof
-    if _trace_is_determined(point) and alpha == 0:
+    if trace_is_determined(problem, metric_power) and alpha == 0:
         if uniqueness_dual is None:
             return proof
         other = check_dual(uniqueness_dual, problem, "the uniqueness dual")
@@ -89,12 +71,9 @@ def certificate_of(
     return proof.confirmed(point.flattest(found.alternative), judge)
 
 
-def trace_is_determined(problem: Problem) -> bool:
-    """Return whether the data determine the trace: all positive semidefinite solutions are then equally flat.
-
-    For ``A_i = x_i x_i*``, ``tr(D X) = (1/m) Σ |x_i|² ⟨A_i, X⟩ = (1/m) Σ |x_i|² b_i``.
-    """
-    return problem.parametrization.cone.is_semidefinite and problem.measurement.is_rank_one
+def trace_is_determined(problem: Problem, metric_power: float = 1.0) -> bool:
+    """Return whether the data determine ``tr(D X)``: all positive semidefinite solutions are then equally flat."""
+    return metric_power == 1 and problem.parametrization.cone.is_semidefinite and problem.measurement.is_rank_one
 
 
 def trivial_dual(problem: Problem) -> Array:
@@ -102,14 +81,10 @@ def trivial_dual(problem: Problem) -> Array:
     return np.asarray(problem.measurement.traces() / problem.measurement.size)
 
 
-def _trace_is_determined(point: WhitenedSolution) -> bool:
-    return point.metric_power == 1 and trace_is_determined(point.problem)
-
-
 def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
     """Return the spectrum of the dual matrix; that of a multiple of the trivial one is known."""
     U, _, V = point.Z
-    if _trace_is_determined(point):
+    if trace_is_determined(point.problem, point.metric_power):
         trivial = trivial_dual(point.problem)
         share = float(dual @ trivial) / float(trivial @ trivial) if np.any(trivial) else 0.0
         if np.max(np.abs(dual - share * trivial)) <= 8 * EPS * float(np.max(np.abs(dual))):
@@ -157,10 +132,7 @@ def _fitting(point: WhitenedSolution, conditions: UniquenessConditions, found: S
 
 
 def _complement(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> UniquenessConditions:
-    """Return the conditions of uniqueness from ``W = B*(λ)``, where the dual matrix is I − W.
-
-    If W has negative eigenvalues, a multiple of the trivial dual vector, which makes the identity, is added.
-    """
+    """Return the conditions of uniqueness from ``W = B*(λ)`` with the dual matrix I − W (docs/theory/uniqueness.md)."""
     problem, spectrum = point.problem, _complement_spectrum(point, dual, seed, randomized)
     lacking, growth = max(0.0, spectrum.norm - 1), float(np.linalg.norm(trivial_dual(problem)))
     gap = ratio(abs(float(problem.data @ dual)), point.norm) + lacking

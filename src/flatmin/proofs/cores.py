@@ -8,12 +8,21 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.cones.base import Pairs
+from flatmin.cones.base import Pairs, Triplets
 from flatmin.linalg.factorizations import root_of_smallest, smallest_singular_value
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries, Measurement
 
-__all__ = ["MAX_CORES", "CoreMap", "core_basis", "core_columns", "core_gram"]
+__all__ = [
+    "MAX_CORES",
+    "CoreMap",
+    "core_basis",
+    "core_columns",
+    "core_gram",
+    "nearest_core",
+    "remainder",
+    "triangle_of_product",
+]
 
 #: The map on cores is formed as a matrix of at most this many numbers.
 MAX_NUMBERS = 60_000_000
@@ -141,3 +150,24 @@ def core_gram(entries: Entries, U: Array, V: Array, pairs: Pairs) -> tuple[Array
     gram /= np.outer(lengths, lengths)
     total = float(np.einsum("iijj->", products))
     return gram, 1.1 * EPS * (entries.size + d1 + 2 * n + 30) * total
+
+
+def nearest_core(Z: Triplets, U: Array, V: Array) -> Array:
+    """Return the Hermitian part of ``U* Z V``."""
+    left, s, right = Z
+    core = (U.conj().T @ left * s) @ (right.conj().T @ V)
+    return np.asarray((core + core.conj().T) / 2)
+
+
+def remainder(Z: Triplets, U: Array, V: Array, core: Array | None = None) -> Array:
+    """Return a small matrix with the singular values of Z outside the tangent space, or of ``Z − U core V*``."""
+    left, s, right = Z
+    if core is None:
+        return triangle_of_product((left - U @ (U.conj().T @ left)) * s, right - V @ (V.conj().T @ right))
+    return triangle_of_product(np.hstack([left * s, -U @ core]), np.hstack([right, V]))
+
+
+def triangle_of_product(P: Array, Q: Array) -> Array:
+    """Return a small matrix with the singular values of ``P Q*``, without cancellation."""
+    TP, TQ = (np.asarray(np.linalg.qr(F, mode="r")) for F in (P, Q))
+    return np.asarray(TP @ TQ.conj().T)

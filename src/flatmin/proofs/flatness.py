@@ -56,12 +56,7 @@ def flatness(problem: Problem, factors: Any) -> Flatness:
     problem : Problem
         The model and its data.
     factors : tuple of ndarray
-        The weights, for a product (L, R) of shapes (d1, k) and (d2, k).
-
-    Raises
-    ------
-    InputError
-        If the factors do not fit the problem.
+        The weights, for a product (L, R) of shapes (d1, k) and (d2, k); `InputError` is raised if they do not fit.
 
     Examples
     --------

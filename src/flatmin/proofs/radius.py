@@ -14,11 +14,9 @@ __all__ = ["Stability", "Uniqueness", "distance_to_cores", "gain_bound"]
 class Stability:
     """Constants of the bound on the distance of other matrices of the model, in whitened coordinates.
 
-    Let Z be the solution, λ the dual vector, ``Y = B*(λ)``, and U1, V1 its q leading singular vectors. Every matrix Z'
-    of the model with ``‖B(Z') − b‖ ≤ noise`` and ``‖Z'‖_* ≤ (1 + excess) ‖Z‖_*`` has
-    ``‖Z'‖_* − ⟨Y, Z'⟩ ≤ ε' = gap + excess · size + dual_size · noise``, which confines it to the neighbourhood of the
-    tangent space of U1, V1 (linearly in ε') or of the symmetric cores ``U1 S V1*`` (like its square root). If B is
-    injective on that space, Z' is near Z. Proofs: docs/theory/uniqueness.md.
+    Let Z be the solution, λ the dual vector, ``Y = B*(λ)``, and U1, V1 its q leading singular vectors. The duality
+    defect of another matrix Z' confines it to the neighbourhood of the tangent space of U1, V1 or of the symmetric
+    cores ``U1 S V1*``. If B is injective on that space, Z' is near Z. Proofs: docs/theory/uniqueness.md.
 
     Attributes
     ----------
@@ -87,18 +85,15 @@ class Uniqueness:
     unique : bool or None
         True: any other lies within a relative distance of 1e-2. False: ``alternative`` is another one. None:
         undecided.
-    q : int
-        Number of singular values of the dual matrix at one.
+    q, margin : int and float
+        Number of singular values of the dual matrix at one, and one minus the next singular value.
     injectivity : float or None
         Smallest over largest singular value of the map on Hermitian q×q cores; None if the map is too large.
-    margin : float
-        One minus the next singular value of the dual matrix.
     alternative : tuple of ndarray or None
         Another flat minimum in whitened coordinates, as a pair of factors, if one is known.
-    stability : Stability or None
-        The constants that bound the distance of others; None if the measurements do not distinguish them.
-    radius : float or None
-        A bound on that distance in the Frobenius norm of X.
+    stability, radius : Stability or None, float or None
+        The constants that bound the distance of others, and that bound in the Frobenius norm of X. None if the
+        measurements do not distinguish them.
     """
 
     unique: bool | None
@@ -124,8 +119,8 @@ def distance_to_cores(defect: float, size: float, margin: float, inner: float, s
 def gain_bound(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:
     """Return a bound on ``‖B(Z)‖ / ‖Z‖_*`` for ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, from the metric alone.
 
-    For a unit matrix u v* it is at most the root of ``u* (Σ B_i B_i*) u``, and ``Σ A_i A_i*`` is m d2 (Hermitian
-    models: m) times the square of the ``plain`` metric of the m measurements. (D1, D2) is a function of that metric.
+    The metric (D1, D2) is a function of the ``plain`` one, and ``Σ A_i A_i*`` is m d2 (Hermitian models: m) times the
+    square of the latter.
     """
     bounds = []
     for this, other in ((0, 1), (1, 0)):

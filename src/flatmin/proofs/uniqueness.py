@@ -8,7 +8,7 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.factorizations import smallest_singular_value
 from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.subspaces import EPS
-from flatmin.proofs.cores import MAX_CORES, CoreMap, core_basis
+from flatmin.proofs.cores import MAX_CORES, CoreMap, core_basis, nearest_core, remainder, triangle_of_product
 from flatmin.proofs.radius import Stability, Uniqueness, distance_to_cores
 from flatmin.proofs.whitening import WhitenedSolution
 
@@ -63,14 +63,12 @@ class UniquenessConditions:
 def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
     """Decide whether ``Z = U s V*`` is the only flat minimum, given the spectrum of a nearly optimal dual matrix.
 
-    Every flat minimum is ``U1 S V1*`` with S Hermitian positive semidefinite, where U1 and V1 are the singular vectors
-    of an optimal dual matrix whose singular value is one. So Z is unique if ``S ↦ B(U1 S V1*)`` is injective on such
-    matrices. A gap allows a distance from them (docs/theory/uniqueness.md). The verdict is True only if margin and
-    injectivity are clearly above rounding and the certified radius, which follows from them, is a small part of Z. If
-    the map is not injective and S stays semidefinite along a null direction, another flat minimum is returned.
-
-    The bounds hold for every q. If singular values are close to one without reaching it, the margin is small; then
-    they are counted among the q ones if that gives a smaller radius.
+    Every flat minimum is ``U1 S V1*`` with S Hermitian positive semidefinite, where U1 and V1 are the q singular
+    vectors of an optimal dual matrix whose singular value is one. Z is unique if ``S ↦ B(U1 S V1*)`` is injective. A
+    gap allows a distance from these matrices (docs/theory/uniqueness.md). The verdict is True only if margin and
+    injectivity are clearly above rounding and the certified radius is a small part of Z. If the map is not injective
+    and S stays semidefinite along a null direction, another flat minimum is returned. Values near one may be counted
+    among the q ones, which widens a small margin.
     """
     point, spectrum, gap = conditions.point, conditions.spectrum, conditions.gap
     # A gap allows components of Z outside the cores, of about its root; q may be any number.
@@ -132,18 +130,13 @@ def _stability(
     if margin <= 0:
         return None
     point, cone, q = conditions.point, conditions.point.cone, U.shape[1]
-    left, s, right = point.Z
-    inner = (U.conj().T @ left * s) @ (right.conj().T @ V)
-    space, injectivity = "tangent", 0.0
+    space, injectivity, core = "tangent", 0.0, None
     if sides is not None:
         injectivity = smallest_singular_value(cone.tangent_columns(sides, U, V, point.blind))
-    if injectivity > 0:
-        beyond = (left - U @ (U.conj().T @ left)) * s, right - V @ (V.conj().T @ right)
-    else:
+    if injectivity == 0:
         space, injectivity = "core", cores.injectivity
         allowed = np.abs(core_basis(q, cone.core_pairs(U, V), U.dtype)).sum(axis=0) > 0
-        inner = np.where(allowed, (inner + inner.conj().T) / 2, 0)
-        beyond = np.hstack([left * s, -U @ inner]), np.hstack([right, V])
+        core = np.where(allowed, nearest_core(point.Z, U, V), 0)
     if injectivity == 0:
         return None
     rounding = 10 * EPS * sum(point.whitened.shape)
@@ -159,15 +152,9 @@ def _stability(
         dual_size=float(np.linalg.norm(conditions.dual)),
         growth=conditions.growth,
         misfit=conditions.misfit,
-        outside=float(np.linalg.svd(_triangle(*beyond), compute_uv=False).sum()),
+        outside=float(np.linalg.svd(remainder(point.Z, U, V, core), compute_uv=False).sum()),
         unwhiten=point.unwhiten,
     )
-
-
-def _triangle(P: Array, Q: Array) -> Array:
-    """Return a small matrix with the singular values of ``P Q*``."""
-    TP, TQ = (np.asarray(np.linalg.qr(F, mode="r")) for F in (P, Q))
-    return np.asarray(TP @ TQ.conj().T)
 
 
 def _null_space(triangle: Array, threshold: float, basis: Array) -> Array:
@@ -178,14 +165,9 @@ def _null_space(triangle: Array, threshold: float, basis: Array) -> Array:
 
 
 def _second_solution(point: WhitenedSolution, U: Array, V: Array, null: Array) -> tuple[Array, Array] | None:
-    """Return the solution moved along the null space, if it stays as flat and has the same measurements to rounding.
-
-    The first direction raises the zero eigenvalues of the core; the second is any null direction.
-    """
+    """Return the solution moved along the null space, if it stays as flat and has the same measurements to rounding."""
     whitened, Z, norm = point.whitened, point.Z, point.norm
-    core = (U.conj().T @ Z[0] * Z[1]) @ (Z[2].conj().T @ V)
-    core = (core + core.conj().T) / 2
-    w, Q = np.linalg.eigh(core)
+    w, Q = np.linalg.eigh(nearest_core(Z, U, V))
     zero = Q[:, w <= 1e-9 * w[-1]]
     lift = np.einsum("nij,ij->n", null, (zero @ zero.conj().T).conj()).real
     data = whitened.forward_factors(Z[0] * Z[1], Z[2])
@@ -197,7 +179,7 @@ def _second_solution(point: WhitenedSolution, U: Array, V: Array, null: Array) -
             for step in w[-1] / scale * 0.5 ** np.arange(10):
                 left = np.hstack([Z[0] * Z[1], U @ (sign * step * direction)])
                 right = np.hstack([Z[2], V])
-                moved = np.linalg.svd(_triangle(left, right), compute_uv=False)
+                moved = np.linalg.svd(triangle_of_product(left, right), compute_uv=False)
                 misfit = float(np.linalg.norm(whitened.forward_factors(left, right) - data))
                 if moved.sum() <= norm * (1 + AS_GOOD) and misfit <= AS_GOOD * float(np.linalg.norm(data)):
                     return left, right

@@ -34,10 +34,7 @@ def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tu
 
 
 def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Metric, Metric]) -> Array:
-    """Return the Frobenius norms of the whitened sensing matrices, approximately if they are of similar size.
-
-    Residuals divided by them are comparable: a measurement of tiny scale can carry half of the matrix.
-    """
+    """Return the Frobenius norms of the whitened sensing matrices, approximately if they are of similar size."""
     plain = problem.measurement.norms()
     largest = plain.max(initial=0.0)
     smallest = plain.min(where=plain > 0, initial=np.inf)
@@ -51,18 +48,10 @@ def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Met
 
 @dataclass(frozen=True, eq=False)
 class WhitenedSolution:
-    """A solution in whitened coordinates, ``Z = D1^p X D2^p``, and its residual.
+    """A solution ``Z = D1^p X D2^p``, decomposed into ``U, s, V``, for the map ``B(Z) = A(D1^-p Z D2^-p)``.
 
-    Attributes
-    ----------
-    metric_power, metric : float and tuple of Metric
-        p, and D1^p and D2^p.
-    whitened : Measurement
-        The map ``B(Z) = A(D1^-p Z D2^-p)``.
-    Z : tuple of ndarray
-        Decomposition ``U, s, V`` of the solution.
-    residual, sizes : ndarray, shape (m,)
-        ``A(X) − b`` and `measurement_sizes`.
+    The metric holds D1^p and D2^p, and p is ``metric_power``. The residual (m,) is ``A(X) − b``; for ``sizes`` see
+    `measurement_sizes`.
     """
 
     problem: Problem

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._core.arrays import Array
+from flatmin._core.arrays import Array, in_row_major_order
 from flatmin._core.threads import one_thread
 from flatmin.linalg.kernels import loops
 from flatmin.linalg.kernels.parallel import LEAST_WORK, Parts, available, in_parts
@@ -54,7 +54,7 @@ class Cells:
         kind = _kind(len(rows))
         pointers = np.zeros(shape[0] + 1, kind)
         loops.count(rows, pointers)
-        if len(rows) == 1 or _sorted(rows, cols):
+        if in_row_major_order(rows, cols):
             return cls(shape, pointers, cols.astype(np.int32, copy=False), None, threads)
         starts = np.zeros(shape[1] + 1, kind)
         loops.count(cols, starts)
@@ -166,16 +166,6 @@ class Cells:
 def _kind(size: int) -> type[np.signedinteger[Any]]:
     """Return the integer type of positions among this many cells."""
     return np.int32 if size < 2**31 else np.int64
-
-
-def _sorted(rows: Array, cols: Array) -> bool:
-    """Return whether cells are in row-major order."""
-    step = 1_000_000
-    for i in range(0, len(rows) - 1, step):
-        r, c = rows[i : i + step + 1], cols[i : i + step + 1]
-        if np.any((r[1:] < r[:-1]) | ((r[1:] == r[:-1]) & (c[1:] < c[:-1]))):
-            return False
-    return True
 
 
 def _weights(weights: Array | None, F: Array) -> Array:

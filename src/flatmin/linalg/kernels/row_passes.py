@@ -38,8 +38,11 @@ class RowPasses:
         self.Y, self.seen = Y, seen
         self.threads = min(available() if threads is None else threads, 1 + Y.size // LEAST)
         self._height = max(1, BLOCK // Y.shape[1])
-        compiled = Y.size >= COMPILED if compiled is None else compiled
-        self._ascend, self._trim = _loops(compiled)
+        self._ascend, self._trim = _ascend, _trim
+        if Y.size >= COMPILED if compiled is None else compiled:
+            from flatmin.linalg.kernels.entrywise_loops import ascend, trim
+
+            self._ascend, self._trim = ascend, trim
 
     def ascend(self, L: Array, R: Array, W: Array, Z: Array, *, level: float, rho: float, following: float) -> None:
         """``W ← clip(ρ(Y − X) + W, ±level)``, zero where not seen; ``Z ← X + (W − old W)/ρ + W/following``, in place.
@@ -160,16 +163,8 @@ class RowPasses:
         return out, np.ascontiguousarray(sums.sum(axis=0).T)
 
 
-def _loops(compiled: bool) -> tuple[Any, Any]:
-    if not compiled:
-        return _ascend, _trim
-    from flatmin.linalg.kernels import robust_loops
-
-    return robust_loops.ascend, robust_loops.trim
-
-
 def _ascend(y: Array, x: Array, w: Array, z: Array, seen: Array, level: float, rho: float, following: float) -> None:
-    """As in `kernels.robust_loops`."""
+    """As in `kernels.entrywise_loops`."""
     np.subtract(y, x, out=z)
     z *= rho
     z += w
@@ -183,7 +178,7 @@ def _ascend(y: Array, x: Array, w: Array, z: Array, seen: Array, level: float, r
 
 
 def _trim(y: Array, x: Array, seen: Array, high: Array, wide: Array, free: Array) -> None:
-    """As in `kernels.robust_loops`."""
+    """As in `kernels.entrywise_loops`."""
     np.subtract(y, x, out=x)
     sizes = np.abs(x)
     np.less_equal(sizes, wide, out=free)

@@ -24,15 +24,10 @@ DROPPED = 1e-12
 
 
 def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha: float = 0.0) -> Certificate:
-    """Return the certificate that a dual vector λ gives the layers of a linear network.
+    """Return the certificate that a dual vector λ gives the layers of a linear network, see docs/theory/depth.md.
 
     For two layers this is the certificate of a product, times ``√(d1 d2)``, since the plain trace is minimised here.
-    For isotropic measurements, ``⟨b, λ⟩ ≤ ‖Z‖_* ‖S‖_op`` with ``Z = γ X`` and ``S = A*(λ)/γ`` bounds the value
-    ``2N γ (d1 d2)^(1/N) (‖Z‖_*/γ)^p`` from below; the data determine X, so that it is unique. With alpha > 0 and
-    ``c = 2N alpha γ (d1 d2)^(1/N)``, for any λ and ``y = c λ``,
-    ``‖A(X) − b‖²/m + c ‖X‖_*^p ≥ ⟨b, y⟩ − (m/4) ‖y‖² − c (p − 1) (‖A*(y)‖_op / (c p))^q``; for two layers λ is scaled
-    so that ``‖A*(λ)‖_op ≤ 1``, and the last term is zero. The objective grows by ``γ ‖X' − X‖²`` at least from its
-    minimiser X. Only the matrix of the factors matters.
+    For isotropic measurements the data determine X, so that it is unique. Only the matrix of the factors matters.
     """
     alpha, _ = check_alpha(alpha)
     model, metric, A = problem.parametrization, problem.metric, problem.measurement

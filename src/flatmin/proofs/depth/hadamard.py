@@ -19,12 +19,9 @@ __all__ = ["hadamard_certificate", "hadamard_factors", "hadamard_whitened"]
 def hadamard_certificate(
     problem: Problem, factors: Factors, dual: Array, *, alpha: float = 0.0, look_further: bool = True
 ) -> Certificate:
-    """Return the certificate that a dual vector λ gives a solution of sparse regression, with uniqueness on request.
+    """Return the certificate that a dual vector λ gives a vector x as sparse regression, see docs/theory/depth.md.
 
-    With ``s_j = (Aᵀλ)_j w_j^(−1/p)`` and ``1/p + 1/q = 1``, Hölder's inequality bounds the value from below for any λ:
-    by ``2N ⟨b, λ⟩ / max(1, ‖s‖_∞)`` for two factors, where p = 1, and by ``2N (⟨b, λ⟩ / ‖s‖_q)^p`` for more. With alpha
-    > 0 the bound is ``2N alpha`` times that of `penalised_bound`, with ``μ = N alpha m``. Only the vector x of the
-    factors matters.
+    Hölder's inequality bounds the value from below for any λ. ``look_further`` asks for a verdict on uniqueness.
     """
     model = problem.parametrization
     assert isinstance(model, Hadamard)

@@ -24,20 +24,10 @@ SHARPENINGS = 60
 
 
 def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> Uniqueness:
-    """Bound the distance of all minimisers of ``Σ |z_j|^p`` over ``B z = b`` from z, given a dual vector y.
+    """Bound the distance, in ``units · z``, of all minimisers of ``Σ |z_j|^p`` over ``B z = b`` from z.
 
-    Parameters
-    ----------
-    B, b : ndarray, shapes (m, n) and (m,)
-        The equations.
-    p : float
-        From 1 to 2, without 2.
-    z : ndarray, shape (n,)
-        A solution, almost exact and almost smallest.
-    y : ndarray, shape (m,)
-        Any vector, for p = 1 with ``‖Bᵀy‖_∞ ≤ 1``. The bound is smaller for a vector nearer to optimal.
-    units : ndarray, shape (n,)
-        Distances are measured in ``units · z``; coordinates with unit zero are ignored.
+    z is almost exact and almost smallest. Any dual vector y is allowed, for p = 1 with ``‖Bᵀy‖_∞ ≤ 1``; the bound is
+    smaller for a vector nearer to optimal. Coordinates with unit zero are ignored.
     """
     if not z.any():
         return Uniqueness(True, 0, 1.0, 1.0, radius=0.0)
@@ -94,10 +84,7 @@ def _strictly(radius: float | None, size: float) -> Uniqueness:
 
 
 def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units: Array) -> float:
-    """Return the bound for p > 1 around the point ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` of the multiplier.
-
-    Of a minimiser z', ``Σ κ_j (z'_j − z*_j)² / 2 ≤ gap`` with ``κ_j = p (p − 1) M_j^(p−2)``, ``M_j ≥ |z'_j|, |z*_j|``.
-    """
+    """Return the bound for p > 1 around the point ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` (docs/theory/depth.md)."""
     centre = np.sign(s) * (np.abs(s) / p) ** (1 / (p - 1))
     largest, radius = np.maximum(np.abs(centre), value ** (1 / p)), np.inf
     for _ in range(SHARPENINGS):
@@ -110,11 +97,9 @@ def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units
 
 
 def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> float:
-    """Return the bound for p > 1, proportional to ``r = ∇F(z) − τ Bᵀy``, the misfit of the optimality condition.
+    """Return the bound for p > 1, proportional to the misfit of the optimality condition (docs/theory/depth.md).
 
-    For another minimiser z + h: ``Σ κ_j h_j² / 2 ≤ F(z + h) − F(z) − ⟨∇F(z), h⟩ ≤ −⟨r, h⟩`` with
-    ``κ_j = p (p − 1) M_j^(p−2)`` and ``M_j ≥ |z_j|, |z_j + h_j|``, hence ``Σ κ_j h_j² ≤ 4 Σ r_j² / κ_j``. The bound
-    on h lowers M, which lowers the bound.
+    The bound on the distance of each coordinate sharpens the others.
     """
     value, product = float(np.sum(np.abs(z) ** p)), float(b @ y)
     if product <= 0:
@@ -146,8 +131,7 @@ def _sparse(
 ) -> Uniqueness:
     """Return the verdict for p = 1, where all minimisers vanish outside the coordinates with a tight dual constraint.
 
-    With slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩``, every minimiser has ``Σ δ_j |z_j| ≤ ε``. So it differs
-    little from z outside the tight set, and the columns of the tight set bound the difference inside.
+    For slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩`` see docs/theory/depth.md.
     """
     n, norm = len(z), float(np.abs(z).sum())
     slack, seen = 1 - np.abs(B.T @ y), units > 0
@@ -195,10 +179,9 @@ class _Apart:
     def stability(
         self, defect: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float
     ) -> Stability:
-        """Return the constants as `Stability`, for data in units in which the smallest row has length ``smallest``.
+        """Return the constants of the tight coordinates, for rows whose smallest length was ``smallest``.
 
-        Its space is that of the tight coordinates, and ``far`` is its unit of distance outside. Without loose
-        coordinates the data alone determine the solution.
+        Its unit of distance outside is ``far``. Without loose coordinates the data alone determine the solution.
         """
         far, bound = (self.far, 1.0) if self.far > 0 else (1.0, 0.0)
         pull = self.pull / smallest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,18 +40,11 @@ Report = Callable[[Array, Array, Array], None]
 
 @dataclass(frozen=True, eq=False)
 class PowerNormMinimum:
-    """A solution z of ``min Σ |z_j|^p s.t. B z = b`` and its multiplier.
+    """A solution z of ``min Σ |z_j|^p s.t. B z = b``, for contradictory equations that of the nearest consistent ones.
 
-    Attributes
-    ----------
-    z : ndarray, shape (n,)
-        The solution; for contradictory equations, that of the nearest consistent ones.
-    dual : ndarray, shape (m,)
-        A vector λ with ``‖Bᵀλ‖_q = 1``, ``1/p + 1/q = 1``, optimal up to rounding (zero for zero data).
-    converged, consistent : bool
-        Whether the method converged before its limits, and whether the equations have a solution.
-    history : dict of str to list of float
-        ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank`` (coordinates that are not small) of every step.
+    The ``dual`` λ has ``‖Bᵀλ‖_q = 1``, ``1/p + 1/q = 1``, and is optimal up to rounding (zero for zero data). The
+    history has ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank`` (coordinates that are not small) of every
+    step.
     """
 
     z: Array
@@ -69,14 +63,11 @@ def minimise_power_norm(
     *,
     penalty: float = 0.0,
 ) -> PowerNormMinimum:
-    """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``, for p from 1 to 2, without 2.
+    """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``, for 1 ≤ p < 2.
 
-    For p = 1 by a primal-dual interior point method, whose limit is then made exact on its support. For p > 1 by
-    Newton's method on the dual, ``min Σ |s_j|^q / q − ⟨b, λ⟩`` with ``s = Bᵀλ``, which is convex and twice
-    differentiable since q ≥ 2; the solution is ``z_j = sign(s_j) |s_j|^(q−1)``. With ``penalty`` μ > 0 the equations
-    are ``B z + μ λ = b``, with the multiplier λ, and the same two methods solve them; λ is then not scaled. Rows of B
-    may be redundant. The clock limits Newton steps and time, and the callback receives a row of the history after each
-    step.
+    The methods are a primal-dual interior point method for p = 1 and Newton's method on the dual for p > 1, see
+    docs/theory/depth.md. With ``penalty`` μ > 0 the equations are ``B z + μ λ = b`` for the multiplier λ, which is then
+    not scaled. Rows of B may be redundant. The callback receives a row of the history after each step.
 
     Examples
     --------
@@ -262,22 +253,7 @@ def _interior_point(
             break
         ratio, mu = x / s, float(x @ s) / (2 * n)
         solve = normal_equations(B, ratio[:n] + ratio[n:], penalty)
-
-        def direction(
-            target: Any,
-            x: Array = x,
-            s: Array = s,
-            ratio: Array = ratio,
-            residual: Array = residual,
-            solve: Any = solve,
-        ) -> tuple[Array, Array, Array]:
-            """Return the Newton step that makes the equations hold and every product x_j s_j equal to its target."""
-            toward = target / s - x
-            dy = solve(residual - B @ (toward[:n] - toward[n:]))
-            Y = B.T @ dy
-            ds = np.concatenate([-Y, Y])
-            return toward - ratio * ds, dy, ds
-
+        direction = partial(_newton_step, B, x, s, residual, solve)
         dx, dy, ds = direction(0.0)
         reached = float((x + _longest(x, dx) * dx) @ (s + _longest(s, ds) * ds)) / (2 * n)
         dx, dy, ds = direction(mu * (reached / mu) ** 3 - dx * ds)
@@ -290,6 +266,17 @@ def _interior_point(
     return *exact, not clock.exhausted
 
 
+def _newton_step(
+    B: Array, x: Array, s: Array, residual: Array, solve: Callable[[Array], Array], target: Any
+) -> tuple[Array, Array, Array]:
+    """Return the Newton step that makes the equations hold and every product x_j s_j equal to its target."""
+    toward, n = target / s - x, B.shape[1]
+    dy = solve(residual - B @ (toward[:n] - toward[n:]))
+    Y = B.T @ dy
+    ds = np.concatenate([-Y, Y])
+    return toward - x / s * ds, dy, ds
+
+
 def _longest(x: Array, dx: Array) -> float:
     """Return how far x > 0 can move along dx, at most 1, without coming close to zero too fast."""
     shrinking = dx < 0
@@ -297,11 +284,7 @@ def _longest(x: Array, dx: Array) -> float:
 
 
 def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Array]:
-    """Return the exact z on its support and the y with ``Bᵀy = sign(z)`` there, each only if it is an improvement.
-
-    In the limit of the central path each coordinate is either in the support or has a slack dual constraint. The two
-    kinds can be distinguished before the limit is reached.
-    """
+    """Return the exact z on its support and the y with ``Bᵀy = sign(z)`` there, each only if it is an improvement."""
     lengths, slack = np.linalg.norm(B, axis=0), 1 - np.abs(B.T @ y)
     support = lengths * np.abs(z) > slack * np.max(lengths * np.abs(z))
     if not support.any():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flatmin._core.arrays import Array
+from flatmin._core.arrays import Array, in_row_major_order
 from flatmin.linalg.metric import svd_of_product
 from flatmin.linalg.operator_norm import TopSpectrum, top_spectrum
 from flatmin.linalg.subspaces import EPS
@@ -55,7 +55,9 @@ class Grid:
             places = (np.cumsum(rows) - 1)[A.rows], (np.cumsum(cols) - 1)[A.cols]
         seen = np.zeros((int(rows.sum()), int(cols.sum())), bool)
         seen[places] = True
-        return cls(rows, cols, None if A.size == seen.size else seen, None if _row_by_row(A) else places)
+        return cls(
+            rows, cols, None if A.size == seen.size else seen, None if in_row_major_order(A.rows, A.cols) else places
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -78,11 +80,10 @@ class Grid:
 
 
 def dense_part(problem: Problem, left: Array, alpha: float) -> Array:
-    """Return the dense noise in the residual ``Y − X`` of the observed cells; the remainder are gross errors.
+    """Return the dense noise in the residual ``left = Y − X`` of the observed cells; the remainder are gross errors.
 
-    At the given alpha, noise N costs ``‖N‖²/m`` and errors S cost ``4 alpha · weight · ‖S‖_1``; with τ they cost
-    nothing while ``‖S‖_1 ≤ τ``. The cheapest N is the residual ``left``, clipped to ``± 2 alpha m · weight``, or to the
-    level at which ``‖S‖_1 = τ``.
+    It is the residual clipped to ``± 2 alpha m · weight``, or to the level at which ``‖S‖_1 = τ``, which costs least
+    (docs/theory/robust_noise.md).
     """
     assert isinstance(problem.loss, Absolute)
     if problem.loss.tau is None:
@@ -109,22 +110,8 @@ def robust_certificate(
         (⟨W, Y⟩ − τ ‖W‖_∞) / max(1, ‖W‖_op)             of  ‖X‖_*  with  ‖Y − X‖_1 ≤ τ.
 
     A split is exact, since ``S = Y − X``; with τ, its residual is the excess of ‖S‖_1 over τ, divided by ‖Y‖_1. With
-    alpha > 0 there is dense noise as well, ``Y = X + S + N`` on the m observed cells. With c one over the denominator
-    above, no split has a smaller objective than
-
-        4 alpha c ⟨W, Y⟩ − 4 alpha² m c² ‖W‖²               of  ‖N‖²/m + 4 alpha (‖X‖_* + weight · ‖S‖_1),
-        4 alpha c (⟨W, Y⟩ − τ ‖W‖_∞) − 4 alpha² m c² ‖W‖²   of  ‖N‖²/m + 4 alpha ‖X‖_*  with  ‖S‖_1 ≤ τ.
-
-    Parameters
-    ----------
-    problem, factors, dual
-        A problem whose loss is `Absolute`, the factors (L, R) of X, and any vector (m,).
-    alpha : float
-        Weight of the penalty; 0 stands for data without dense noise.
-    seed : int
-        Seed of the iterations that choose a subspace and of the random starts that bound a norm.
-    look_further : bool
-        Whether to decide uniqueness.
+    alpha > 0 there is dense noise as well, see docs/theory/robust_noise.md. ``look_further`` asks for a verdict on
+    uniqueness.
     """
     alpha, _ = check_alpha(alpha)
     judged = _Judged.from_factors(problem, factors, dual, seed, alpha)
@@ -174,7 +161,6 @@ class _Judged:
 
     @property
     def loss(self) -> Absolute:
-        """The loss of the problem."""
         assert isinstance(self.problem.loss, Absolute)
         return self.problem.loss
 
@@ -192,17 +178,14 @@ class _Judged:
 
     @property
     def penalty(self) -> float:
-        """The penalty μ of dense noise."""
         return 2 * self.alpha * len(self.dual)
 
     @property
     def value(self) -> float:
-        """The objective."""
         return self._value(self.X[1], self.errors, self.noise)
 
     @property
     def excess(self) -> float:
-        """The excess of the size of the errors over τ."""
         return self._excess(self.errors)
 
     @property
@@ -279,16 +262,6 @@ class _Judged:
 
     def _excess(self, errors: Array) -> float:
         return 0.0 if self.loss.tau is None else max(0.0, _sum(errors) - self.loss.tau)
-
-
-def _row_by_row(A: Entries) -> bool:
-    """Return whether entries are in row-major order, without an array of their length."""
-    for start in range(0, A.size - 1, PIECE):
-        piece = slice(start, min(A.size, start + PIECE + 1))
-        down, right = np.diff(A.rows[piece]), np.diff(A.cols[piece])
-        if np.any(down < 0) or np.any((down == 0) & (right <= 0)):
-            return False
-    return True
 
 
 def misfit(problem: Problem, grid: Grid, factors: Factors) -> Array:

@@ -19,7 +19,7 @@ from flatmin.linalg.krylov import largest_eigenvalue
 from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries
-from flatmin.proofs.cores import core_columns
+from flatmin.proofs.cores import core_columns, nearest_core, remainder
 from flatmin.proofs.radius import Stability, Uniqueness
 from flatmin.proofs.uniqueness import NEAR
 
@@ -65,22 +65,12 @@ HALVINGS = 12
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A split ``Y = X + S`` and a dual matrix that proves it best, on the observed rows and columns.
+    """A split ``Y = X + S`` and a dual matrix W that proves it best, on the observed rows and columns.
 
-    Attributes
-    ----------
-    X : tuple of ndarray
-        Singular triplets ``U, s, V`` of the low-rank part.
-    errors, seen : ndarray, shape (d1, d2)
-        ``Y − X`` where observed, zero elsewhere; and which cells are observed.
-    W, spectrum : ndarray, shape (d1, d2), and TopSpectrum
-        A dual matrix, ``‖W‖_op ≤ 1`` and zero in unobserved cells; and its spectrum.
-    weight : float
-        The cost of a unit of error; ``|W| ≤ weight``.
-    gap, size : float
-        A bound on how much smaller the objective of another split can be, and the objective of this one.
-    noise : float
-        Bound on the Frobenius distance of the data of other splits.
+    X has the singular triplets ``U, s, V``. All other arrays have shape (d1, d2): ``errors = Y − X`` where ``seen``,
+    and W, both zero elsewhere, with ``‖W‖_op ≤ 1`` and ``|W| ≤ weight``, the cost of a unit of error. The objective is
+    ``size``, and that of another split is smaller by at most ``gap``. Its data are within the Frobenius distance
+    ``noise``.
     """
 
     X: tuple[Array, Array, Array]
@@ -101,16 +91,13 @@ class Split:
 
 
 def other_splits(split: Split, as_good: Callable[[Pair], bool], seed: int = 0) -> tuple[Uniqueness, str]:
-    """Return the verdict on other splits that are as good, and the kind of its proof.
+    """Return the verdict on other splits that are as good, and the kind of its proof (docs/theory/robust_pca.md).
 
-    With ε the gap, any X' as good as X satisfies ``‖P_T⊥ X'‖_* ≤ ε₁/δ`` and ``weight · δ' · ‖P_F (Y − X')‖_1 ≤ ε₂``,
-    ``ε₁ + ε₂ ≤ ε``: T is the tangent space of the q leading singular vectors of W, δ one minus the next singular value;
-    F are the observed cells where ``|W| ≤ (1 − δ') weight``. If ``‖P_F H‖ ≥ σ ‖H‖`` on T, then X' is near X. If T
-    is too large for that, symmetric cores ``U1 S V1ᵀ`` replace it.
-
-    ``as_good`` returns whether factors (L, R) of another matrix give a split as good as this one. The margin of the
-    verdict is the smaller of δ and δ', its injectivity is σ, and the kind is "proven", or "probabilistic" if random
-    starts bounded σ, except with probability `HIDDEN_FAILURE`.
+    T is the tangent space of the q leading singular vectors of W, δ one minus the next singular value, and F the
+    observed cells with ``|W| ≤ (1 − δ') weight``. If ``‖P_F H‖ ≥ σ ‖H‖`` on T, other splits are near. Symmetric cores
+    replace T if it is too large. The margin is the smaller of δ and δ', and the injectivity is σ. The kind is "proven",
+    or "probabilistic" if random starts bounded σ, except with probability `HIDDEN_FAILURE`. ``as_good`` returns whether
+    factors (L, R) of another matrix give a split as good as this one.
     """
     faces = cache(lambda cut: _Face.from_split(split, cut))
     best, face, kind, radius = None, faces(CUTS[0]), "proven", np.inf
@@ -156,12 +143,10 @@ class _Face:
 
     @property
     def q(self) -> int:
-        """The number of leading singular vectors."""
         return int(self.U.shape[1])
 
     @property
     def margin(self) -> float:
-        """The smaller of δ and δ'."""
         return min(self.delta, self.slack)
 
     def stability(self, split: Split, space: str, stream: tuple[int, int]) -> tuple[Stability | None, str]:
@@ -170,15 +155,12 @@ class _Face:
         if self.margin > 0 and space == "tangent":
             sigma, kind = _tangent_injectivity(self.free, self.U, self.V, stream)
         elif self.margin > 0:
-            sigma = _core_injectivity(self.free, self.U, self.V)
+            columns = _core(self.free, self.U, self.V)
+            sigma = 0.0 if columns is None else smallest_singular_value(columns)
         return (self._constants(split, space, sigma) if sigma > 0 else None), kind
 
     def _constants(self, split: Split, space: str, sigma: float) -> Stability:
-        left, s, right = split.X
-        U, V = self.U, self.V
-        beyond = (left - U @ (U.T @ left)) * s, right - V @ (V.T @ right)
-        if space == "core":
-            beyond = np.hstack([left * s, -U @ _inner(split.X, U, V)]), np.hstack([right, V])
+        core = nearest_core(split.X, self.U, self.V) if space == "core" else None
         margin = min(self.delta, split.weight * self.slack) if self.free.any() else self.delta
         return Stability(
             space=space,
@@ -190,7 +172,7 @@ class _Face:
             gain=1.0,
             dual_size=float(np.linalg.norm(split.W)),
             misfit=_norm_on(split.errors, self.free) + split.noise,
-            outside=_product_norm(*beyond),
+            outside=float(np.linalg.norm(remainder(split.X, self.U, self.V, core))),
         )
 
 
@@ -198,19 +180,6 @@ def _norm_on(M: Array, cells: Array) -> float:
     """Return the Frobenius norm of a matrix on some cells."""
     parts = [np.linalg.norm(M[rows] * cells[rows]) for rows in _pieces(*M.shape)]
     return float(np.linalg.norm(parts))
-
-
-def _inner(X: tuple[Array, Array, Array], U: Array, V: Array) -> Array:
-    """Return the symmetric part of ``Uᵀ X V``."""
-    left, s, right = X
-    inner = (U.T @ left * s) @ (right.T @ V)
-    return np.asarray((inner + inner.T) / 2)
-
-
-def _product_norm(P: Array, Q: Array) -> float:
-    """Return ``‖P Qᵀ‖_F`` without cancellation."""
-    TP, TQ = (np.asarray(np.linalg.qr(F, mode="r")) for F in (P, Q))
-    return float(np.linalg.norm(TP @ TQ.T))
 
 
 def _tangent_injectivity(free: Array, U: Array, V: Array, stream: tuple[int, int]) -> tuple[float, str]:
@@ -233,13 +202,8 @@ def _tangent_injectivity(free: Array, U: Array, V: Array, stream: tuple[int, int
     return float(np.sqrt(max(left, 0.0))), "proven"
 
 
-def _core_injectivity(free: Array, U: Array, V: Array) -> float:
-    """Return a lower bound on ``‖P_F U S Vᵀ‖ / ‖S‖`` over symmetric S, from at most `MOST_NUMBERS` numbers."""
-    columns = _core(free, U, V)
-    return 0.0 if columns is None else smallest_singular_value(columns)
-
-
 def _core(free: Array, U: Array, V: Array) -> Array | None:
+    """Return the matrix of ``S ↦ P_F U S Vᵀ`` for symmetric S, from at most `MOST_NUMBERS` numbers, or None."""
     unknowns = U.shape[1] * (U.shape[1] + 1) // 2
     rows, cols = np.nonzero(free)
     if not 0 < unknowns <= MOST_CORES:
@@ -251,11 +215,10 @@ def _core(free: Array, U: Array, V: Array) -> Array | None:
 
 
 def incoherence_bound(hidden: Array, U: Array, V: Array) -> float:
-    """Return a bound on ``‖P_Ω P_T‖²``, from the columns and the rows of Ω one by one.
+    """Return a bound on ``‖P_Ω P_T‖²``, from the columns and the rows of Ω one by one (docs/theory/robust_pca.md).
 
     ``hidden`` (d1, d2) marks the cells of Ω, and T is the space ``{U Eᵀ + F Vᵀ}`` of orthonormal U (d1, q) and V (d2,
-    q). The bound is ``α² + β²``, where α² is the largest eigenvalue of ``U_Ωjᵀ U_Ωj`` over all columns j, U_Ωj being
-    the rows of U at the cells of Ω in column j, and β² is the same for rows and V.
+    q).
 
     Examples
     --------
@@ -292,8 +255,7 @@ def hidden_share(hidden: Array, U: Array, V: Array, stream: tuple[int, int] = (0
     """Return a bound on ``‖P_Ω P_T‖²``, for Ω and T as in `incoherence_bound`, from random starts for ``P_T P_Ω P_T``.
 
     It fails with a chance of at most ``HIDDEN_FAILURE / 2^(k+1)``, k being the second number of the stream, after a
-    seed. The starts come from a separate stream of random numbers for each k. Ω and T may depend on other random
-    numbers with the same seed, those of the solver or of the data. They do not depend on these.
+    seed. Nothing else draws from that stream, so that Ω and T do not depend on the starts.
 
     Examples
     --------
@@ -334,12 +296,7 @@ def _starts(shape: tuple[int, int], q: int, stream: tuple[int, int]) -> list[Pai
 
 
 def _rounding(shape: tuple[int, int], q: int) -> float:
-    """Return a bound on the rounding error of ``P_T P_Ω P_T H``, ‖H‖ = 1.
-
-    A sum of w products has an error of at most ``w ε/2`` times the sum of their sizes. With sizes in place of entries a
-    product with U or V has at most √q times the norm that the other factor has. There are 2q terms in an entry of H,
-    d1 and d2 in those of GᵀU and GV, and d1 and then q more in the projection of GV.
-    """
+    """Return a bound on the rounding error of ``P_T P_Ω P_T H``, ‖H‖ = 1, from the lengths of its sums of products."""
     d1, d2 = shape
     return EPS / 2 * math.sqrt(q) * (2 * d1 + d2 + 5 * q + 4)
 
@@ -356,7 +313,7 @@ def _second_split(split: Split, face: _Face, as_good: Callable[[Pair], bool]) ->
     rows, cols = np.triu_indices(U.shape[1])
     units = np.where(rows == cols, 1.0, np.sqrt(2.0))
     reach = float(np.linalg.norm(s) + np.linalg.norm(split.errors))
-    own = _inner(split.X, U, V)[rows, cols] * units
+    own = nearest_core(split.X, U, V)[rows, cols] * units
     for direction in (null.T @ (null @ own), *null[-2:]):
         D = np.zeros((U.shape[1], U.shape[1]))
         D[rows, cols] = D[cols, rows] = direction / units

@@ -1,8 +1,8 @@
 """Observed cells with a penalty on factors: ``Φ(L, R) = Σ (w ⟨l, r⟩ − value)² + Σ a |l|² + Σ c |r|²``.
 
-In the metric ``A = diag(a)^½``, ``C = diag(c)^½`` the minimum over factors of one matrix X is
-``Σ (w x − value)² + 2 ‖A X C‖_*``. With errors ``e = value − w x`` the dual matrix is ``S = A⁻¹ (w e) C⁻¹``; at the
-minimum its norm is one at most, and one on all columns of the factors.
+In the metric ``A = diag(a)^½``, ``C = diag(c)^½`` its minimum over the factors of a matrix X is ``Σ (w x − value)² + 2
+‖A X C‖_*``. With errors ``e = value − w x`` the dual matrix is ``S = A⁻¹ (w e) C⁻¹``; at the minimum its norm is at
+most one, and one on all columns of the factors.
 """
 
 from __future__ import annotations
@@ -25,16 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["RegularisedCells", "Side", "relative_alpha"]
 
-#: Extra vectors of the block iteration for new columns, and its rounds.
+#: Extra vectors of the block iteration that finds new columns, and its rounds.
 SPARE = 6
 POWERS = 4
 
 
 def relative_alpha(task: Task) -> float:
-    """Return alpha over a bound on the one at which the solution is zero, for `Entries`.
+    """Return alpha over a bound on the smallest alpha with the solution zero, for `Entries`.
 
-    That is ``‖S‖ ≤ |S|``, S being the dual matrix of the data; here every cell is taken to be in a row and a column
-    with the penalties of the average one.
+    The bound is ``‖S‖ ≤ |S|`` for the dual matrix S of the data, with the average penalties in every row and column.
     """
     problem = task.problem
     assert isinstance(problem.measurement, Entries)
@@ -51,24 +50,14 @@ def _squares(task: Task) -> tuple[Array, Array]:
 
 
 def _size(numbers: Array) -> float:
-    """Return the power of two next to their root mean square, one if they are zero; nothing overflows."""
+    """Return the power of two nearest to the root mean square, one for zeros; nothing overflows."""
     norm = float(blas.dnrm2(np.ascontiguousarray(numbers, float))) / np.sqrt(len(numbers))
     return float(2.0 ** np.round(np.log2(norm))) if 0 < norm < np.inf else 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The rows of one factor: cells in their order, in single precision where ``dtype`` says so.
-
-    Attributes
-    ----------
-    cells : Cells
-        Compressed rows.
-    values, weights : ndarray, shape (m,)
-        In their order; no weights are ones.
-    penalties : ndarray, shape (d,)
-        a, or c.
-    """
+    """The rows of one factor: compressed rows of cells, values and weights in their order, and the penalties a or c."""
 
     cells: Cells
     values: Array
@@ -92,7 +81,7 @@ class Side:
         return Side(self.cells, self.values.astype(np.float32), weights, self.penalties)
 
     def half(self, F: Array) -> tuple[Array, float]:
-        """Return the best rows against the other factor F, and by how much the sum is smaller than at zero."""
+        """Return the best rows against the other factor F, and the decrease of the sum from its value at zero."""
         least = np.finfo(F.dtype).tiny  # lest a small one become zero
         penalties = np.where(self.penalties > 0, np.maximum(self.penalties, least), 1.0)
         found: tuple[Array, float] = self.cells.ridge(self.values, F, penalties, self.weights)
@@ -103,18 +92,8 @@ class Side:
 class RegularisedCells:
     """A penalised completion problem over factors; values and errors are in the order of the cells.
 
-    Values and weights are of size one on average, so that any data suit single precision.
-
-    Attributes
-    ----------
-    rows : Side
-        The cells by the rows of L.
-    columns : ndarray, shape (d2,)
-        The penalties c.
-    scale : float
-        The data over the values.
-    unit : float
-        The matrix of the task over that of the factors.
+    Values and weights are of size one on average, so that any data suit single precision: ``scale`` is the data over
+    the values, ``unit`` the matrix of the task over that of the factors. ``columns``, shape (d2,), are the penalties c.
     """
 
     rows: Side
@@ -235,7 +214,7 @@ class RegularisedCells:
         return left[:, :count], s[:count], basis @ right.T[:, :count]
 
     def added(self, L: Array, R: Array, errors: Array, new: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        """Return the factors with columns for triplets of S above one, each as long as its own minimiser, halved."""
+        """Return the factors with new columns for triplets of S above one, half as long as their own minimisers."""
         U, s, V = new
         P, Q = self.inverse_roots[0] * U, self.inverse_roots[1] * V
         lengths = np.zeros(len(s))

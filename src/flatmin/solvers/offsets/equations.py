@@ -114,11 +114,11 @@ class OffsetEquations:
         return float(y.sum()), rows, columns
 
     def _summed(self, y: Array, entries: Entries) -> Triple:
-        from flatmin.linalg.kernels import offset_loops
+        from flatmin.linalg.kernels import entrywise_loops
 
         (d1, d2), (rows, columns) = entries.shape, self.strengths
         a, b = np.zeros(0 if rows is None else d1), np.zeros(0 if columns is None else d2)
-        total = offset_loops.sums(entries.rows, entries.cols, _given(entries), y, a, b)
+        total = entrywise_loops.sums(entries.rows, entries.cols, _given(entries), y, a, b)
         return float(total), a if len(a) else np.zeros(d1), b if len(b) else np.zeros(d2)
 
     def spread(self, z: Triple) -> Array:
@@ -126,10 +126,10 @@ class OffsetEquations:
         entries, (g, a, b) = self.entries, z
         if entries.size < MIN_COMPILED_CELLS:
             return np.asarray(roots(entries) * (g + a[entries.rows] + b[entries.cols]))
-        from flatmin.linalg.kernels import offset_loops
+        from flatmin.linalg.kernels import entrywise_loops
 
         out = np.empty(entries.size)
-        offset_loops.spread(entries.rows, entries.cols, _given(entries), g, a, b, out)
+        entrywise_loops.spread(entries.rows, entries.cols, _given(entries), g, a, b, out)
         return out
 
     def solve(self, h: Triple) -> Triple:
@@ -185,11 +185,11 @@ class OffsetEquations:
         if self.with_constant:
             out[0] += self.first @ y
         if self.entries.size >= MIN_COMPILED_CELLS:
-            from flatmin.linalg.kernels import offset_loops
+            from flatmin.linalg.kernels import entrywise_loops
 
             x, C, own = self.counts * (y[0] if self.with_constant else 0.0), self.coupling, int(self.with_constant)
             values = C.data[:0] if self.entries.weights is None else C.data
-            offset_loops.eliminated(C.indptr, C.indices, values, self.large, y[own:], x, out[own:])
+            entrywise_loops.eliminated(C.indptr, C.indices, values, self.large, y[own:], x, out[own:])
             if self.with_constant:
                 out[0] -= self.counts @ x
         else:

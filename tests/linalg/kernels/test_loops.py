@@ -1,0 +1,57 @@
+"""Compiled loops against NumPy."""
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from flatmin.linalg.kernels import loops
+
+
+def test_without_a_place_to_keep_them_loops_are_compiled_all_the_same(monkeypatch):
+    from flatmin.linalg.kernels import loops
+
+    def nowhere(*, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function 'sampled': no locator available for file 'loops.py'")
+        return lambda function: function
+
+    monkeypatch.setattr(loops, "njit", nowhere)
+    assert loops.compiled(len) is len
+
+
+def _pattern():
+    """Return compressed rows of a pattern with an empty row, and the dense matrix of its values."""
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((5, 7)) * (rng.random((5, 7)) < 0.6)
+    dense[2] = 0
+    S = csr_array(dense)
+    return S.indptr, S.indices, S.data, dense
+
+
+def test_products_over_a_pattern_are_those_of_the_dense_matrix():
+    pointers, indices, values, dense = _pattern()
+    F = np.random.default_rng(1).standard_normal((7, 3))
+    out = np.full((5, 3), np.nan)
+    loops.product(pointers, indices, values, F, 0, 5, out)
+    np.testing.assert_allclose(out, dense @ F, atol=1e-12)
+    loops.gram(pointers, indices, np.zeros(0), F, 0, 5, blocks := np.full((5, 3, 3), np.nan))
+    np.testing.assert_allclose(blocks, np.einsum("ij,ja,jb->iab", dense != 0, F, F), atol=1e-12)
+
+
+def test_positions_are_sorted_stably_and_returned():
+    key = np.array([2, 0, 2, 1, 0])
+    pointers, order = np.zeros(4, np.int32), np.empty(5, np.int32)
+    loops.count(key, pointers)
+    assert pointers.tolist() == [0, 2, 3, 5]
+    loops.place(key, pointers, np.zeros(0, np.int32), order)
+    np.testing.assert_array_equal(order, np.argsort(key, kind="stable"))
+    values, there, back = np.arange(5.0), np.empty(5), np.empty(5)
+    loops.gathered(values, order, 0, 5, there)
+    loops.returned(there, order, 0, 5, back)
+    np.testing.assert_array_equal(there, values[order])
+    np.testing.assert_array_equal(back, values)
+
+
+def test_an_inverse_with_a_pivot_lost_to_rounding_is_finite():
+    blocks = np.ones((1, 2, 2))
+    loops.inverted(blocks, np.array([1e-3]), 0, 1)
+    assert np.all(np.isfinite(blocks))
