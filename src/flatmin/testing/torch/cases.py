@@ -17,17 +17,7 @@ __all__ = ["TraceCase", "trace_cases"]
 
 @dataclass(frozen=True)
 class TraceCase:
-    """A symmetric operator and its trace.
-
-    Attributes
-    ----------
-    name : str
-        Description of the operator.
-    operator : Operator
-        With ``shape``, ``dtype``, ``device`` and ``@``, for instance a dense tensor (n, n).
-    trace : float
-        The trace, known without products with the operator.
-    """
+    """A symmetric operator (n, n), for instance a dense tensor, and its trace, known without products."""
 
     name: str
     operator: Operator
@@ -43,10 +33,8 @@ def trace_cases(n: int = 150, seed: int = 0) -> tuple[TraceCase, ...]:
 
     Parameters
     ----------
-    n : int
-        Dimension of the matrices; the models have 88 to 96 parameters.
-    seed : int
-        Seed of rotations, models and data.
+    n, seed : int
+        Dimension of the matrices (models have 88 to 96 parameters), and seed of rotations, models and data.
 
     Examples
     --------
