@@ -14,6 +14,9 @@ settings.register_profile(
 )
 settings.load_profile("repeatable")
 
+#: A package that tests install elsewhere.
+collect_ignore = ["stranger"]
+
 #: Family and number of measurements of an 8×6 matrix of rank 2, above and below the recovery threshold.
 INSTANCES = {
     ("matrix-sensing", "above"): 40,

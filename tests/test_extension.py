@@ -107,7 +107,7 @@ def test_a_recipe_is_listed_swept_and_reported(python, outside):
 
 def test_the_tests_of_all_recipes_and_competitors_run_on_them(python):
     pytest.importorskip("torch")
-    names = ["lab/recipes/test_every_recipe", "lab/race/test_run_race"]
+    names = ["lab/recipes/test_every_recipe", "lab/race/test_referee"]
     chosen = ["-k", "signed-sums or short-steps", "-p", "no:cacheprovider", "-v", "-o", "addopts="]
     printed = python("-m", "pytest", *(f"tests/{name}.py" for name in names), *chosen, cwd=ROOT)
     assert "[signed-sums]" in printed

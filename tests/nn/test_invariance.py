@@ -218,7 +218,7 @@ def test_bad_arguments_are_one_sentence():
         relative_flatness(relu(), CROSS, data, layers=["x"])
     with pytest.raises(InputError, match="layers is a int, expected names of parameters"):
         relative_flatness(relu(), CROSS, data, layers=3)
-    with pytest.raises(InputError, match="per is 'neuron', expected one of layer, weight"):
+    with pytest.raises(InputError, match="per is 'neuron', expected layer or weight"):
         normalized_trace(relu(), CROSS, data, per="neuron")
     with pytest.raises(InputError, match="method is 'guess'"):
         relative_flatness(relu(), CROSS, data, method="guess")

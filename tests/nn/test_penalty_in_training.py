@@ -175,8 +175,8 @@ def test_a_loss_of_ones_own():
     [
         ({"model": 3}, "model is a int, expected a torch.nn.Module"),
         ({"loss": "mse"}, "loss is 'mse', expected a function"),
-        ({"of": "fisher"}, "of is 'fisher', expected 'gauss_newton' or 'hessian'"),
-        ({"probe": "jvp"}, "probe is 'jvp', expected 'auto', 'vjp' or 'per_example'"),
+        ({"of": "fisher"}, "of is 'fisher', expected one of gauss_newton, hessian"),
+        ({"probe": "jvp"}, "probe is 'jvp', expected one of auto, vjp, per_example"),
         ({"of": "hessian", "probe": "per_example"}, "for the whole Hessian, expected 'auto' or 'vjp'"),
         ({"probes": 0}, "probes is 0, expected a whole number of at least 1"),
         ({"every": 1.5}, "every is 1.5"),

@@ -69,9 +69,14 @@ class Claim:
     def of_share(cls, text: str, outcomes: Iterable[bool], *, level: float = 0.95, **limit: float) -> Claim:
         """Return a claim about the probability of an event, by the exact binomial interval."""
         outcomes = list(outcomes)
-        if not outcomes:
+        return cls.of_count(text, sum(outcomes), len(outcomes), level=level, **limit)
+
+    @classmethod
+    def of_count(cls, text: str, successes: int, trials: int, *, level: float = 0.95, **limit: float) -> Claim:
+        """Return a claim about the probability of success, as `of_share` does; it is open without trials."""
+        if not trials:
             return cls.open(text, **limit)
-        return cls(text, float(np.mean(outcomes)), *share_interval(sum(outcomes), len(outcomes), level), **limit)
+        return cls(text, float(successes / trials), *share_interval(successes, trials, level), **limit)
 
     @classmethod
     def open(cls, text: str, **limit: float) -> Claim:

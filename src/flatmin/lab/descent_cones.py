@@ -1,5 +1,7 @@
 """Statistical dimensions of descent cones: the numbers of Gaussian measurements that convex penalties need."""
 
+from functools import cache
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
@@ -22,6 +24,7 @@ CONES = {
 }
 
 
+@cache
 def statistical_dimension(
     shape: tuple[int, int], rank: int, *, among: str = "all", seed: int = 0
 ) -> tuple[float, float]:
@@ -101,6 +104,7 @@ def _smallest(dimensions: int, rank: int, sizes: Array) -> tuple[float, float]:
     return float(best.fun), float(each.std(ddof=1) / np.sqrt(DRAWS))
 
 
+@cache
 def statistical_dimension_of_sparse(n: int, sparsity: int) -> float:
     r"""Return the number of Gaussian measurements that the ℓ1 norm needs for a vector with s of n entries not zero.
 

@@ -8,7 +8,7 @@ except ImportError as error:
 from importlib import import_module
 from typing import Any
 
-from flatmin.nn.estimate import TraceEstimate
+from flatmin.nn.estimators.base import TraceEstimate
 from flatmin.nn.factored import FactoredModel
 from flatmin.nn.flattening import flatten
 from flatmin.nn.invariance import normalized_trace, relative_flatness

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from flatmin._core.arrays import Array
-from flatmin._core.validation import whole_number
+from flatmin._core.validation import nonnegative, whole_number
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.losses import clip_level
@@ -21,10 +21,10 @@ __all__ = ["FactoredModel", "SquaredDistance", "contraction"]
 
 
 class _Contraction(torch.autograd.Function):
-    """A partial derivative of the trilinear form ``T(y, P, Q) = Re⟨y, A(P Q*)⟩``.
+    """A partial derivative of the trilinear form ``T(y, P, Q) = Re⟨y, A(P Q*)⟩``, in the argument ``slot``.
 
-    ``slot`` is the argument of the derivative: 0 gives ``A(P Q*)``, 1 gives ``A*(y) Q``, 2 gives ``A*(y)* P``. Since T
-    is linear in each argument, derivatives of these functions, of any order, are again of these three kinds.
+    Slot 0 gives ``A(P Q*)``, 1 gives ``A*(y) Q``, 2 gives ``A*(y)* P``. Since T is linear in each argument, derivatives
+    of these functions, of any order, are again of these three kinds.
     """
 
     @staticmethod
@@ -67,11 +67,8 @@ class _Contraction(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, _measurement: None, _slot: None, first: Tensor | None, second: Tensor | None) -> Tensor:
         a, b = ctx.saved_tensors
-        terms = []
-        if first is not None:
-            terms.append(contraction(ctx.measurement, ctx.slot, first, b))
-        if second is not None:
-            terms.append(contraction(ctx.measurement, ctx.slot, a, second))
+        terms = [] if first is None else [contraction(ctx.measurement, ctx.slot, first, b)]
+        terms += [] if second is None else [contraction(ctx.measurement, ctx.slot, a, second)]
         return torch.stack(terms).sum(0)
 
     @staticmethod
@@ -88,7 +85,7 @@ _Contraction.forward.__signature__ = inspect.signature(_Contraction.forward)  # 
 
 
 def contraction(measurement: Measurement, slot: int, first: Tensor, second: Tensor) -> Tensor:
-    """Return ``A(P Q*)`` (slot 0, of P and Q), ``A*(y) Q`` (slot 1, of y and Q) or ``A*(y)* P`` (slot 2, of y and P).
+    """Return ``A(P Q*)`` (slot 0, of P and Q), ``A*(y) Q`` (1, of y and Q) or ``A*(y)* P`` (2, of y and P).
 
     Differentiable to any order, in both modes, and under `torch.func.vmap`; computed by the measurement itself.
     """
@@ -117,26 +114,19 @@ class FactoredModel(nn.Module):
     """The factors of a problem as trainable parameters, for any measurement and parametrization.
 
     ``model()`` returns all predictions ``A(X(θ))``, ``model(index)`` some of them, and ``model.loss()`` the loss of the
-    problem. Predictions use the forward map of the measurement, and their derivatives, of any order, its adjoint.
+    problem, all differentiable to any order. The parameters are real float64 tensors, one for each factor, with its
+    shape. If the sensing matrices are complex, the real part is above the imaginary part, (2d, k).
 
     Parameters
     ----------
     problem : Problem
         The model and its data.
     rank : int, optional
-        Number k of columns of the factors, of both signs together for a signed Gram model. The default is the rank of
-        the parametrization or, if that is not set, the smaller dimension (twice that for a signed Gram model). Hadamard
-        and chain models have widths of their own.
-    seed : int
-        Seed of the random factors.
-    scale : float
-        Standard deviation of their entries, in the units of the factors.
-
-    Attributes
-    ----------
-    parameters : real float64 tensors
-        One for each factor, with its shape. If the sensing matrices are complex, the real part is above the imaginary
-        part, (2d, k).
+        Number k of columns of the factors, of both signs together for a signed Gram model; by default the rank of the
+        parametrization or, if that is not set, enough columns for every matrix. Hadamard and chain models have widths
+        of their own.
+    seed, scale : int and float
+        Seed of the random factors, and standard deviation of their entries, in the units of the factors.
 
     Raises
     ------
@@ -160,12 +150,11 @@ class FactoredModel(nn.Module):
         if rank is not None:
             whole_number(rank, "rank", 1)
         whole_number(seed, "seed", 0)
-        if not isinstance(scale, int | float | np.number) or not 0 <= scale < np.inf:
-            raise InputError(f"scale is {scale!r}, expected a finite number of at least 0")
+        nonnegative(scale, "scale")
         self.problem = problem
         self.is_complex = np.issubdtype(problem.measurement.dtype, np.complexfloating)
         parametrization = problem.parametrization
-        width = rank or getattr(parametrization, "rank", None) or _widest(problem)
+        width = rank or getattr(parametrization, "rank", None) or parametrization.cone.max_width(problem.shape)
         rng = np.random.default_rng(seed)
         factors = parametrization.random(problem.shape, int(width), rng)
         if self.is_complex:
@@ -177,10 +166,8 @@ class FactoredModel(nn.Module):
 
     def weights(self) -> tuple[Tensor, ...]:
         """Return the factors as differentiable functions of the parameters, complex if the model is complex."""
-        stacked = [getattr(self, name) for name in self.problem.parametrization.names]
-        if not self.is_complex:
-            return tuple(stacked)
-        return tuple(torch.complex(*p.chunk(2)) for p in stacked)
+        stacked = (getattr(self, name) for name in self.problem.parametrization.names)
+        return tuple(torch.complex(*p.chunk(2)) if self.is_complex else p for p in stacked)
 
     def factors(self) -> tuple[Array, ...]:
         """Return the factors as arrays, as `flatmin.flatness` and `flatmin.certify` take them."""
@@ -216,15 +203,10 @@ class FactoredModel(nn.Module):
         return contraction(measurement.take(wanted), 0, *self.pair())
 
     def loss(self, index: Tensor | None = None) -> Tensor:
-        """Return the loss of the problem, a scalar tensor; if it is the squared loss, also for an ``index`` only.
+        """Return the loss of the problem, a scalar tensor; the squared loss may be limited to an ``index``.
 
         For the loss `Absolute` with a limit τ it is the squared distance of the residual from ``‖S‖_1 ≤ τ``, see
-        `SquaredDistance`; the form without a limit has no differentiable loss.
-
-        Raises
-        ------
-        InputError
-            For the loss `Absolute` without a limit or with an index.
+        `SquaredDistance`; without a limit or with an index it raises `InputError`.
         """
         loss, target = self.problem.loss, torch.from_numpy(self.problem.data)
         if loss.has_gross_errors:
@@ -237,10 +219,7 @@ class FactoredModel(nn.Module):
     def scaled_trace(self) -> Tensor:
         """Return the scaled trace ``(c/2) (‖D1 P‖² + ‖D2 Q‖²)`` with the trace factor c, as a scalar tensor.
 
-        Raises
-        ------
-        InputError
-            For Hadamard and chain models, whose trace has another form; `HessianTracePenalty` estimates it.
+        Hadamard and chain models raise `InputError`; for them `HessianTracePenalty` estimates the trace.
         """
         model = self.problem.parametrization
         if not model.has_cone_norm:
@@ -269,11 +248,6 @@ class SquaredDistance(nn.Module):
 
     Its derivative treats the nearest point of the ball as fixed, which is exact for a projection onto a convex set.
 
-    Parameters
-    ----------
-    tau : float
-        The radius τ.
-
     Examples
     --------
     >>> SquaredDistance(2.0)(torch.tensor([5.0, 1.0]), torch.tensor([1.0, 0.0]))  # the nearest point is (2, 0)
@@ -291,11 +265,6 @@ class SquaredDistance(nn.Module):
         level = clip_level(sizes.cpu().numpy(), self.tau)
         nearest = residual.detach().sign() * (sizes - level).clamp(min=0)
         return torch.sum((residual - nearest) ** 2)
-
-
-def _widest(problem: Problem) -> int:
-    """Return a width with which the factors can represent every matrix."""
-    return problem.parametrization.cone.max_width(problem.shape)
 
 
 def _tensor(D: Metric) -> Tensor:

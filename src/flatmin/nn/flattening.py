@@ -75,27 +75,22 @@ def flatten(
     by the penalty (Bregman's method), so that the weights fit at a positive penalty, and y becomes the dual vector that
     proves their flatness. Each round runs conjugate gradients with exact line searches, preconditioned by the Gram
     matrices of the factors. Before each round the weights get small random noise, without which columns that a large
-    penalty has removed would stay zero.
-
-    With the loss `Absolute`, the residual is replaced by its distance vector from the set of allowed errors; in the
-    form with a weight w, by the residual clipped to ``± w μ``, the derivative of Huber's function.
+    penalty has removed would stay zero. With the loss `Absolute`, the residual is replaced by its distance vector from
+    the set of allowed errors; in the form with a weight w, by the residual clipped to ``± w μ``.
 
     Parameters
     ----------
     problem : Problem
         A `Product`, `Gram` or `SignedGram` model.
     rank : int, optional
-        Number of columns, of both signs together for a signed Gram model. The default is the rank of the
-        parametrization or, if that is not set, the smaller dimension (twice that for a signed Gram model), with which
-        the factors can represent every matrix.
+        Number of columns, of both signs together for a signed Gram model; by default the rank of the parametrization
+        or, if that is not set, enough columns for every matrix.
     tol : float
         Target for the relative residual and the relative duality gap.
-    max_iter : int, optional
-        The largest number of gradients. Each is followed by one step, whose line search takes two forward maps.
-    time_limit : float, optional
-        Seconds after which training ends; the time of the certificate is not included.
+    max_iter, time_limit : int and float, optional
+        The largest number of gradients, and the seconds after which training ends; the certificate is not included.
     warm_start : Solution or tuple of ndarray, optional
-        The start: a solution of a similar problem, or factors.
+        A solution of a similar problem, or factors.
     seed : int
         Seed of the noise.
     callback : callable, optional
@@ -104,9 +99,9 @@ def flatten(
     Returns
     -------
     Solution
-        The flattest factors of the trained matrix, without columns that are zero up to rounding. ``iterations`` is the
-        number of gradients. The history has one row for each round: ``iteration``, ``seconds``, the relative
-        ``residual`` and ``gap`` of the certificate, ``rank``, ``loss``, and scaled ``trace`` of the trained weights.
+        The flattest factors of the trained matrix, without columns that are zero up to rounding. ``iterations`` counts
+        gradients. The history has one row for each round: ``iteration``, ``seconds``, the relative ``residual`` and
+        ``gap`` of the certificate, ``rank``, ``loss``, and scaled ``trace`` of the trained weights.
 
     Raises
     ------

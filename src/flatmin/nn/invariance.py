@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Unpack
 
 import torch
@@ -12,18 +13,16 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from flatmin.errors import InputError
-from flatmin.nn.estimate import TraceEstimate
-from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
+from flatmin.nn.estimators.base import TraceEstimate, changed
+from flatmin.nn.operators.curvature import Curvature, CurvatureOptions, shows_options
 from flatmin.nn.operators.state import ModelWeights
 from flatmin.nn.operators.streaming import Loss
-from flatmin.nn.spectrum.trace import labelled, operator_trace
+from flatmin.nn.spectrum.trace import operator_trace
 
 __all__ = ["Congruence", "normalized_trace", "relative_flatness"]
 
-#: Choices for ``per`` in `normalized_trace`.
-UNITS = ("layer", "weight")
 
-
+@shows_options
 def relative_flatness(
     model: nn.Module | Curvature,
     loss: Loss | None = None,
@@ -36,7 +35,7 @@ def relative_flatness(
     seed: int = 0,
     **options: Unpack[CurvatureOptions],
 ) -> TraceEstimate:
-    r"""Return the relative flatness of each layer, and their sum.
+    r"""Return the relative flatness, summed over layers, and in ``groups`` of each layer, by the name of its weights.
 
     For a layer with weights W, whose row w_s gives output s of the layer, and the Hessian H of the loss in W,
 
@@ -45,9 +44,9 @@ def relative_flatness(
         (H_{s,s'})_{tt'} = \frac{\partial^2 L}{\partial w_{st}\, \partial w_{s't'}}.
 
     This is the trace of ``Cᵀ H C`` with ``C Z = R Z`` for any R with ``R Rᵀ = W Wᵀ``, and is estimated like any other
-    trace. Multiplying W by α, and another layer so that the function stays the same, divides H by α² and multiplies
-    ``W Wᵀ`` by α²: κ does not change, and neither does any term of its sum. Scaling single *inputs* of W against the
-    previous layer does change κ, but not `normalized_trace` with ``per="weight"``.
+    trace. It does not change when W is multiplied by α and another layer such that the function stays the same: H is
+    divided by α², and ``W Wᵀ`` multiplied by α². It does change when single *inputs* of W are scaled against the
+    previous layer; `normalized_trace` with ``per="weight"`` does not.
 
     Parameters
     ----------
@@ -60,11 +59,6 @@ def relative_flatness(
         common, so their rows count as orthogonal.
     method, max_products, target_std_error, seed
         As for `hessian_trace`.
-
-    Returns
-    -------
-    TraceEstimate
-        The sum over layers; ``groups`` has κ of each layer, by the name of its weights.
 
     Raises
     ------
@@ -86,13 +80,12 @@ def relative_flatness(
     125.0
     """
     curvature = _on_layers(Curvature.from_arguments(model, loss, data, **options), layers)
-    owners = _owners(curvature.weights)
-    blocks = {name: _rows(p.detach(), owners[name]) for name, p in _named(curvature.weights)}
-    return Congruence(curvature, blocks).trace(
-        method=method, max_products=max_products, target_std_error=target_std_error, seed=seed
-    )
+    owner = curvature.weights.model.get_submodule
+    blocks = {name: _rows(p.detach(), owner(name.rpartition(".")[0])) for name, p in _named(curvature.weights)}
+    return Congruence(curvature, blocks).trace(method, max_products, target_std_error, seed)
 
 
+@shows_options
 def normalized_trace(
     model: nn.Module | Curvature,
     loss: Loss | None = None,
@@ -108,31 +101,17 @@ def normalized_trace(
 ) -> TraceEstimate:
     r"""Return the trace of the Hessian with the weights of each layer in units of their norm, ``Σ_l ‖W_l‖² tr H_l``.
 
-    With ``per="weight"`` each weight is in units of its own value: ``Σ_i w_i² H_ii``, which does not change either when
+    With ``per="weight"`` each weight is in units of its own value, ``Σ_i w_i² H_ii``, which does not change either when
     single neurons are rescaled. Both are traces of ``Cᵀ H C`` with C diagonal. A rescaling D that keeps the function
-    has ``H' = D⁻¹ H D⁻¹``, and ``C' = D C`` if D is constant on each layer or C holds the weights themselves. So
-    ``Cᵀ H C`` does not change, nor does the estimate of its trace.
+    has ``H' = D⁻¹ H D⁻¹``, and ``C' = D C`` if D is constant on each layer or C holds the weights themselves, so
+    ``Cᵀ H C`` does not change. ``groups`` has the part of each layer, by the name of its weights.
 
     Parameters
     ----------
-    model, loss, data, **options
-        As for `Curvature`, or a `Curvature` in place of all of them.
     per : {"layer", "weight"}
         Multiply by the norm of the layer's weights, or by each weight.
-    layers : iterable of str, optional
-        Names of parameters; by default all with at least two axes, hence no biases.
-    method, max_products, target_std_error, seed
-        As for `hessian_trace`.
-
-    Returns
-    -------
-    TraceEstimate
-        The sum over layers; ``groups`` has the part of each layer, by the name of its weights.
-
-    Raises
-    ------
-    InputError
-        If an argument cannot be used, or the loss is not finite or not an average over samples.
+    model, loss, data, layers, method, max_products, target_std_error, seed, **options
+        As for `relative_flatness`, which raises the same errors.
 
     References
     ----------
@@ -149,16 +128,15 @@ def normalized_trace(
     >>> normalized_trace(model, torch.nn.MSELoss(), data, per="weight").value
     73.0
     """
-    if per not in UNITS:
-        raise InputError(f"per is {per!r}, expected one of {', '.join(UNITS)}")
+    if per not in ("layer", "weight"):
+        raise InputError(f"per is {per!r}, expected layer or weight")
     curvature = _on_layers(Curvature.from_arguments(model, loss, data, **options), layers)
     blocks = {}
     for name, p in _named(curvature.weights):
-        w = p.detach().reshape(-1)
-        blocks[name] = _diagonal(w if per == "weight" else torch.linalg.vector_norm(w).expand(len(w)))
-    return Congruence(curvature, blocks).trace(
-        method=method, max_products=max_products, target_std_error=target_std_error, seed=seed
-    )
+        w = p.detach().reshape(-1, 1)
+        times = partial(torch.mul, w if per == "weight" else torch.linalg.vector_norm(w))
+        blocks[name] = _Block(len(w), times, times)
+    return Congruence(curvature, blocks).trace(method, max_products, target_std_error, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,20 +149,7 @@ class _Block:
 
 
 class Congruence:
-    """``Cᵀ H C`` as a symmetric linear operator, for a curvature H and a C that acts on each parameter separately.
-
-    Parameters
-    ----------
-    curvature : Curvature
-        H, (n, n).
-    blocks : dict of str to _Block
-        C on each parameter of the curvature, in their order.
-
-    Attributes
-    ----------
-    shape, dtype, device
-        (p, p) for p columns of C; dtype and device of the vectors.
-    """
+    """``Cᵀ H C`` as a symmetric operator, for a curvature H and a C that acts on each of its parameters separately."""
 
     def __init__(self, curvature: Curvature, blocks: dict[str, _Block]) -> None:
         self.curvature, self.blocks = curvature, blocks
@@ -199,31 +164,24 @@ class Congruence:
         products = torch.split(self.curvature @ torch.cat(pushed), self.curvature.weights.numbers)
         return torch.cat([block.pull(part) for block, part in zip(blocks, products, strict=True)])
 
-    def trace(self, **settings: Any) -> TraceEstimate:
-        """Return ``tr Cᵀ H C`` and the part of each parameter; the settings are those of `operator_trace`."""
-        rows = torch.split(torch.arange(self.shape[0]), self.sizes)
-        estimate = operator_trace(self, blocks=dict(zip(self.blocks, rows, strict=True)), **settings)
-        return labelled(estimate, self.curvature.of)
-
-
-def _diagonal(values: Tensor) -> _Block:
-    def times(part: Tensor) -> Tensor:
-        return values[:, None] * part
-
-    return _Block(len(values), times, times)
+    def trace(self, method: str, max_products: int | None, target: float | None, seed: int) -> TraceEstimate:
+        """Return ``tr Cᵀ H C`` and the part of each parameter, as `operator_trace` does."""
+        parts = torch.split(torch.arange(self.shape[0]), self.sizes)
+        limits: dict[str, Any] = {"max_products": max_products, "target_std_error": target, "seed": seed}
+        estimate = operator_trace(self, method=method, blocks=dict(zip(self.blocks, parts, strict=True)), **limits)
+        return changed(estimate, of=self.curvature.of)
 
 
 def _rows(p: Tensor, owner: nn.Module) -> _Block:
     """Return ``Z ↦ R Z`` with ``R Rᵀ = W Wᵀ``, where W is the matrix of weights with one row for each output.
 
-    R is W or, if W has more columns than rows, the triangular factor of Wᵀ. In both cases R scales with W, so that
-    estimates from the same probes agree.
+    R is W or, if W has more columns than rows, the triangular factor of Wᵀ. Both scale with W, so that estimates from
+    the same random vectors agree.
     """
     place = _places(p.shape, owner).to(p.device)
     W = p.reshape(-1)[place]
     groups, d, m = W.shape
     R = W if m <= d else torch.linalg.qr(W.mT.double(), mode="r").R.mT.to(W.dtype)
-    size = R.shape[-1] * groups * m
 
     def push(part: Tensor) -> Tensor:
         out = part.new_empty(p.numel(), part.shape[1])
@@ -232,9 +190,9 @@ def _rows(p: Tensor, owner: nn.Module) -> _Block:
 
     def pull(part: Tensor) -> Tensor:
         rows = part[place.reshape(-1)].reshape(groups, d, -1)
-        return (R.mT @ rows).reshape(size, -1)
+        return (R.mT @ rows).reshape(-1, part.shape[1])
 
-    return _Block(size, push, pull)
+    return _Block(R.shape[-1] * groups * m, push, pull)
 
 
 def _places(shape: torch.Size, owner: nn.Module) -> Tensor:
@@ -248,11 +206,6 @@ def _places(shape: torch.Size, owner: nn.Module) -> Tensor:
         return index.reshape(groups, shape[1], -1)
     outputs = shape[0] if shape else 1
     return index.reshape(groups, outputs // groups, -1)
-
-
-def _owners(weights: ModelWeights) -> dict[str, nn.Module]:
-    """Return the module that each parameter belongs to."""
-    return {name: weights.model.get_submodule(name.rpartition(".")[0]) for name in weights.names}
 
 
 def _named(weights: ModelWeights) -> zip[tuple[str, nn.Parameter]]:

@@ -23,17 +23,8 @@ MAX_STEPS = 1000
 class PenalisedLoss:
     """``½ ‖x‖² + dist²(q(x) − target, Ω) / (2μ)`` for stacked weights x and their predictions q(x).
 
-    Attributes
-    ----------
-    model : QuadraticMap
-        The map q.
-    target : ndarray, shape (m,)
-        The data.
-    penalty : float
-        The penalty μ.
-    misfit : callable, optional
-        Maps a residual (m,) to its difference from its projection onto Ω, so that ``misfit/μ`` is the derivative in q;
-        None if Ω = {0}.
+    ``model`` is the map q. ``misfit`` maps a residual (m,) to its difference from its projection onto Ω, so that
+    ``misfit/μ`` is the derivative in q; None stands for Ω = {0}.
     """
 
     model: QuadraticMap
@@ -51,10 +42,7 @@ class PenalisedLoss:
         return x - self.model.apply(self.model.dual_matrix(self.multiplier(value)), x)
 
     def preconditioner(self, x: Array) -> Callable[[Array], Array]:
-        """Return an approximate inverse of ``I + JᵀJ/μ``, J the derivative of q, from the Gram of the other factor.
-
-        It is the metric of scaled gradient descent, damped by the penalty.
-        """
+        """Return the inverse of ``I + FᵀF/μ`` for the other factor F: the metric of scaled gradient descent, damped."""
         halves = self.model.opposite(x)
         inverses = [np.linalg.inv(np.eye(F.shape[1]) + F.T @ F / self.penalty) for F in halves]
         cut = [len(x) - len(halves[0])] if len(halves) > 1 else []
@@ -64,11 +52,12 @@ class PenalisedLoss:
         """Return the derivative along ``x + t step``, where the predictions are ``value + t linear + t² quadratic``."""
         inner, square = float(np.vdot(x, step)), float(np.vdot(step, step))
         if self.misfit is not None:
-            return lambda t: (
-                inner
-                + t * square
-                - float(self.multiplier(value + t * (linear + t * quadratic)) @ (linear + 2 * t * quadratic))
-            )
+
+            def general(t: float) -> float:
+                predicted, direction = value + t * (linear + t * quadratic), linear + 2 * t * quadratic
+                return inner + t * square - float(self.multiplier(predicted) @ direction)
+
+            return general
         parts = np.stack([value - self.target, linear, quadratic])
         (_, rl, rq), (_, ll, lq), (*_, qq) = (parts @ parts.T / self.penalty).tolist()
         return lambda t: inner + rl + t * (square + ll + 2 * rq + t * (3 * lq + t * 2 * qq))

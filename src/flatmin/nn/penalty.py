@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +30,9 @@ class HessianTracePenalty:
 
         ``E |Jᵀ S v|² = tr(Jᵀ S Sᵀ J)``.
 
-    S is not detached and v does not depend on the weights, so that the gradient is unbiased as well. (With sampled
-    labels it would not be, because it would lack the derivative of the probabilities.) If the loss is an average over
-    examples, averaging over batches gives the trace of the whole loss.
+    S is not detached and v does not depend on the weights, so that the gradient is unbiased as well, which it is not
+    for sampled labels. If the loss is an average over examples, averaging over batches gives the trace of the whole
+    loss.
 
     Parameters
     ----------
@@ -67,12 +67,12 @@ class HessianTracePenalty:
     Notes
     -----
     *Batch normalization* in training mode couples the outputs of a batch; the trace is that of this function of the
-    batch. Running statistics change only in `objective`, whose forward pass is that of the training step. *Dropout.* A
-    penalty with its own forward pass draws its own mask; with ``outputs=`` or `objective` the mask is that of the loss.
-    *Mixed precision.* Under autocast, products use its dtype, roots use float32 or more, and squares are summed in the
-    dtype of the parameters. Prefer bfloat16 to float16, in which squared gradients underflow. *Under* `torch.no_grad` a
-    call measures: it keeps no graph and ignores ``every``. *Fused attention and compiled models* are evaluated without
-    fusion and compilation, since these have no second derivative; outputs passed as ``outputs=`` must be as well.
+    batch. Running statistics change only in `objective`. *Dropout.* A penalty with its own forward pass draws its own
+    mask; with ``outputs=`` or `objective` the mask is that of the loss. *Mixed precision.* Under autocast, products use
+    its dtype, roots use float32 or more, and squares are summed in the dtype of the parameters. Prefer bfloat16 to
+    float16, in which squared gradients underflow. *Under* `torch.no_grad` a call measures: it keeps no graph and
+    ignores ``every``. *Fused attention and compiled models* are evaluated without fusion and compilation, which have no
+    second derivative; outputs passed as ``outputs=`` must be as well.
 
     References
     ----------
@@ -106,10 +106,9 @@ class HessianTracePenalty:
             raise InputError(f"model is a {type(model).__name__}, expected a torch.nn.Module")
         if not callable(loss):
             raise InputError(f"loss is {loss!r}, expected a function of outputs and targets")
-        if of not in ("gauss_newton", "hessian"):
-            raise InputError(f"of is {of!r}, expected 'gauss_newton' or 'hessian'")
-        if probe not in ("auto", "vjp", "per_example"):
-            raise InputError(f"probe is {probe!r}, expected 'auto', 'vjp' or 'per_example'")
+        for name, value, choices in (("of", of, get_args(Of)), ("probe", probe, get_args(Probe))):
+            if value not in choices:
+                raise InputError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
         if of == "hessian" and probe == "per_example":
             raise InputError("probe is 'per_example' for the whole Hessian, expected 'auto' or 'vjp'")
         self.model, self.loss, self.of, self.probe = model, loss, of, probe
@@ -126,12 +125,7 @@ class HessianTracePenalty:
     def __call__(self, x: Any, y: Tensor, *, outputs: Tensor | None = None) -> Tensor:
         """Return the penalty of a batch, a scalar tensor.
 
-        Parameters
-        ----------
-        x, y : Tensor
-            Inputs and targets; x is whatever the model takes.
-        outputs : Tensor, optional
-            ``model(x)`` with its graph, which saves a forward pass; not with ``probe="per_example"``.
+        ``outputs`` is ``model(x)`` with its graph, which saves a forward pass; not with ``probe="per_example"``.
         """
         if not self._is_due():
             return torch.zeros((), requires_grad=True)
@@ -171,11 +165,9 @@ class HessianTracePenalty:
 
     @contextmanager
     def _recording(self) -> Iterator[PerExample | None]:
-        if self.probe == "vjp" or self.of == "hessian":
-            yield None
-            return
+        """Yield the record of a forward pass if its examples may be squared one by one, else None."""
         layers = PerExample(self.model)
-        if self.probe == "auto" and layers.convolve:
+        if self.probe == "vjp" or self.of == "hessian" or (self.probe == "auto" and layers.convolve):
             yield None
             return
         with layers.recording():
@@ -187,7 +179,8 @@ class HessianTracePenalty:
             return None
         obstacle = layers.obstacle(outputs)
         if obstacle is None and len(outputs) > 1:
-            case = self._case()
+            flags = [m.training for m in self.model.modules()] + [p.requires_grad for p in self.model.parameters()]
+            case = "".join("01"[flag] for flag in flags)
             good = self._agreed.get(case, 0)
             found = layers.agrees(outputs) if good >= 0 and not good & (good - 1) else good > 0
             if found is None and not good and self.probe == "auto":
@@ -200,11 +193,6 @@ class HessianTracePenalty:
         if self.probe == "per_example":
             raise InputError(f"{obstacle}; use probe='vjp'")
         return None
-
-    def _case(self) -> str:
-        """Return one digit for the training mode of each module and one for ``requires_grad`` of each parameter."""
-        flags = [m.training for m in self.model.modules()] + [p.requires_grad for p in self.model.parameters()]
-        return "".join("01"[flag] for flag in flags)
 
     @contextmanager
     def _untouched(self) -> Iterator[Any]:

@@ -8,15 +8,16 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from flatmin._core.validation import positive
 from flatmin.errors import InputError
-from flatmin.nn.estimate import TraceEstimate
+from flatmin.nn.estimators.base import TraceEstimate
 from flatmin.nn.invariance import normalized_trace, relative_flatness
-from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
+from flatmin.nn.operators.curvature import Curvature, CurvatureOptions, shows_options
 from flatmin.nn.operators.state import FAILURES, ModelWeights, in_mode
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.eigenvalue import EigenvalueEstimate, largest_eigenvalue
@@ -34,20 +35,11 @@ MEASURES = {"trace": "trace", "largest": "λ_max", "relative": "relative flatnes
 
 @dataclass(frozen=True)
 class Rescaled:
-    """Flatness measures of a network at one scale of its first layer.
+    """Flatness measures of a network whose first layer is multiplied by ``alpha``.
 
-    Attributes
-    ----------
-    alpha : float
-        Factor of the first layer.
-    function_change : float
-        ``‖f' − f‖ / ‖f‖`` over the outputs of all samples; only rounding error if the activation is homogeneous.
-    trace, largest : TraceEstimate, EigenvalueEstimate
-        Trace and largest eigenvalue of the Hessian, or of its Gauss-Newton part.
-    relative : TraceEstimate
-        Relative flatness, see `relative_flatness`.
-    normalized : TraceEstimate
-        ``Σ_l ‖W_l‖² tr H_l``, see `normalized_trace`.
+    ``function_change`` is ``‖f' − f‖ / ‖f‖`` over the outputs of all samples: only rounding error if the activation is
+    homogeneous. ``trace`` and ``largest`` are the trace and the largest eigenvalue of the Hessian, or of its
+    Gauss-Newton part; for ``relative`` see `relative_flatness`, and for ``normalized`` see `normalized_trace`.
     """
 
     alpha: float
@@ -60,18 +52,10 @@ class Rescaled:
 
 @dataclass(frozen=True)
 class Rescaling:
-    """The effect of rescaling two layers on measures of flatness; `print` shows a table.
+    """The effect of rescaling two layers, the ``pair``, on measures of flatness; `print` shows a table.
 
-    Attributes
-    ----------
-    pair : tuple of str
-        Names of the two layers.
-    degree : int
-        Degree d of the activation: the first layer is multiplied by α, the weights of the second by ``α^(−d)``.
-    of : str
-        "hessian" or "gauss_newton".
-    points : tuple of Rescaled
-        One for each α, in the order given.
+    The first layer is multiplied by α, the weights of the second by ``α^(−degree)``; ``points`` has one `Rescaled` for
+    each α, in the order given. The matrix is the Hessian or its Gauss-Newton part, see ``of``.
     """
 
     pair: tuple[str, str]
@@ -91,19 +75,15 @@ class Rescaling:
             from matplotlib.figure import Figure
 
             ax = Figure(layout="constrained").subplots()
-        home = min(range(len(self.points)), key=lambda i: abs(math.log(self.points[i].alpha)))
-        order = sorted(range(len(self.points)), key=lambda i: self.points[i].alpha)
+        points = sorted(self.points, key=lambda point: point.alpha)
+        home = min(self.points, key=lambda point: abs(math.log(point.alpha)))
         smallest = math.inf
         for (measure, words), marker in zip(MEASURES.items(), "osx+", strict=True):
-            values = self.values(measure)
-            unit = values[home] or 1.0
-            ratios = [values[i] / unit for i in order]
-            bounds = [sorted(bound / unit for bound in self._interval(i, measure)) for i in order]
-            smallest = min(smallest, *(low for low, _ in bounds))
-            reach = [[r - low for r, (low, _) in zip(ratios, bounds, strict=True)]]
-            reach += [[high - r for r, (_, high) in zip(ratios, bounds, strict=True)]]
-            alphas = [self.points[i].alpha for i in order]
-            ax.errorbar(alphas, ratios, reach, marker=marker, capsize=2, label=words)
+            spans = np.array([_span(point, measure) for point in points]) / (getattr(home, measure).value or 1.0)
+            low, value, high = np.sort(spans, axis=1).T
+            smallest = min(smallest, low.min())
+            alphas = [point.alpha for point in points]
+            ax.errorbar(alphas, value, [value - low, high - value], marker=marker, capsize=2, label=words)
         first, second = self.pair
         power = "" if self.degree == 1 else f"^{self.degree}"
         ax.set(xscale="log", xlabel=f"α: {first} × α, {second} / α{power}", ylabel="measure / measure at α = 1")
@@ -111,24 +91,27 @@ class Rescaling:
         ax.legend()
         return ax
 
-    def _interval(self, i: int, measure: str) -> tuple[float, float]:
-        found = getattr(self.points[i], measure)
-        low, high = (found.lower, found.upper) if measure == "largest" else found.interval
-        return min(low, found.value), max(high, found.value)
-
     def __str__(self) -> str:
         lines = [f"{self.pair[0]} × α, {self.pair[1]} / α^{self.degree}", "          α   change of f"]
         lines[1] += "".join(f"{words:>20}" for words in MEASURES.values())
-        for i, point in enumerate(self.points):
-            cells = []
+        for point in self.points:
+            line = f"{point.alpha:11.4g}{point.function_change:14.1e}"
             for measure in MEASURES:
-                value, (low, high) = self.values(measure)[i], self._interval(i, measure)
+                low, value, high = _span(point, measure)
                 known = high - low <= 1e-2 * abs(value)
-                cells.append(f"{value:.5g}" if known else f"{value:.3g} ± {(high - low) / 2:.1g}")
-            lines.append(f"{point.alpha:11.4g}{point.function_change:14.1e}" + "".join(f"{c:>20}" for c in cells))
+                line += f"{f'{value:.5g}' if known else f'{value:.3g} ± {(high - low) / 2:.1g}':>20}"
+            lines.append(line)
         return "\n".join(lines)
 
 
+def _span(point: Rescaled, measure: str) -> tuple[float, float, float]:
+    """Return the lower end of the interval of a measure, its value, and the upper end."""
+    found = getattr(point, measure)
+    low, high = (found.lower, found.upper) if measure == "largest" else found.interval
+    return min(low, found.value), found.value, max(high, found.value)
+
+
+@shows_options
 def rescaling(
     model: nn.Module | Curvature,
     loss: Loss | None = None,
@@ -148,27 +131,22 @@ def rescaling(
     d = 1 for ReLU, leaky ReLU and pooling, d = 2 for quadratic networks, d = 0 for batch norm with the statistics of
     the batch. Then multiplying the first layer and its bias by α, and the weights of the second layer by ``α^(−d)``,
     changes no output, but divides the first diagonal block of the Hessian by α² and multiplies the second by
-    ``α^(2d)``. So trace and largest eigenvalue can be made arbitrarily large, while relative flatness and the
-    layer-normalized trace do not change. The rescaled copies are evaluated on all data to verify that outputs agree.
+    ``α^(2d)``. Trace and largest eigenvalue can therefore take any large value, while relative flatness and the
+    layer-normalized trace stay the same. All data are evaluated to verify that the outputs agree.
 
     Parameters
     ----------
     model, loss, data, **options
         As for `Curvature`, or a `Curvature` in place of all of them. The model is not changed.
     pair : tuple of (str, str), optional
-        Names of two modules, as in ``model.named_modules()``. By default the first two consecutive layers of a
+        Names of two modules, as in ``model.named_modules()``; by default the first two consecutive layers of a
         `torch.nn.Sequential` for which the outputs agree.
     alphas : iterable of float
         Positive scales; powers of two cause no rounding errors.
     tol : float
         Largest relative change of the outputs that counts as rounding error.
     method, max_products, seed
-        As for `hessian_trace`; the limit on products also holds for the eigenvalue.
-
-    Returns
-    -------
-    Rescaling
-        The change of the outputs and four measures for each α, as a table and a figure.
+        As for `hessian_trace`; ``max_products`` also limits the eigenvalue.
 
     Raises
     ------
@@ -200,7 +178,7 @@ def rescaling(
     positive(tol, "tol")
     curvature = Curvature.from_arguments(model, loss, data, **options)
     pair, degree = _found(curvature, pair, tol)
-    settings: dict[str, Any] = {"method": method, "max_products": max_products, "seed": seed}
+    settings: dict[str, Any] = {"max_products": max_products, "seed": seed}
     points = []
     for alpha in scales:
         scaled = _scaled(curvature.weights.model, pair, alpha, degree)
@@ -211,16 +189,12 @@ def rescaling(
                 "alpha closer to 1, or a larger tol"
             )
         rescaled = curvature.on(ModelWeights(scaled, curvature.weights.names))
-        points.append(
-            Rescaled(
-                alpha=alpha,
-                function_change=change,
-                trace=hessian_trace(rescaled, **settings),
-                largest=largest_eigenvalue(rescaled, max_products=max_products, seed=seed),
-                relative=relative_flatness(rescaled, **settings),
-                normalized=normalized_trace(rescaled, **settings),
-            )
+        trace, relative, normalized = (
+            measure(rescaled, method=method, **settings)
+            for measure in (hessian_trace, relative_flatness, normalized_trace)
         )
+        largest = largest_eigenvalue(rescaled, **settings)
+        points.append(Rescaled(alpha, change, trace, largest, relative, normalized))
     return Rescaling(pair, degree, curvature.of, tuple(points))
 
 
@@ -270,6 +244,7 @@ def _consecutive(model: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def _unrolled(chain: nn.Sequential) -> Iterator[nn.Module]:
+    """Yield the modules of nested Sequentials in their order."""
     for module in chain:
         yield from _unrolled(module) if isinstance(module, nn.Sequential) else [module]
 

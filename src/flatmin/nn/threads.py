@@ -27,8 +27,5 @@ _limit = _TorchLimit(per_thread=True)
 
 
 def one_torch_thread() -> AbstractContextManager[None]:
-    """Let PyTorch use one thread inside the block, and restore the number of threads after it.
-
-    Blocks may be nested and may overlap in several threads.
-    """
+    """Let PyTorch use one thread inside the block; blocks may be nested and may overlap in several threads."""
     return _limit.hold()

@@ -1,5 +1,6 @@
 """Certificates for solutions of any origin."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from flatmin.solvers.vectors.interpolating import prove_unique
 
 __all__ = ["certify"]
 
-#: A matrix this far from the model's kind, relatively, is not of that kind.
+#: Largest relative distance from a matrix to the cone of its model.
 ASYMMETRIC = 1e-8
 
 
@@ -38,7 +39,7 @@ def certify(
     randomized: bool = True,
     time_limit: float | None = None,
 ) -> Certificate:
-    """Return what can be proved about a solution, whoever made it.
+    """Return what can be proved about a solution of any origin.
 
     Parameters
     ----------
@@ -49,20 +50,20 @@ def certify(
     dual : array_like, shape (m,), optional
         Any dual vector; None lets the solver find one.
     uniqueness_dual : array_like, shape (m,), optional
-        For positive semidefinite matrices and measurements of rank one: any dual vector whose matrix proves that there
-        is only one solution. None lets the solver find one.
+        For positive semidefinite matrices and measurements of rank one: any dual vector whose matrix proves uniqueness.
+        None lets the solver find one.
     alpha, metric_power : float
-        As in `flat_minimum`: which problem the solution is meant to solve.
+        The problem that the solution is meant to solve, as in `flat_minimum`.
     randomized : bool
-        Whether bounds count that fail with the chance `Certificate.failure_probability`, at most 1e-10. Without them
-        matrices of up to 8000 rows or columns are factorized, and of larger ones nothing is proved.
+        Whether to accept bounds that fail with the probability `Certificate.failure_probability`, at most 1e-10.
+        Without them nothing is proved for matrices of more than 8000 rows and columns.
     time_limit : float, optional
-        Seconds after which the search for a dual vector ends, where none is given; what it has by then is judged.
+        Seconds after which the search for a dual vector ends; the best one so far is used.
 
     Returns
     -------
     Certificate
-        ``holds`` is False, never an error, where nothing can be proved.
+        ``holds`` is False if nothing can be proved; that is not an error.
 
     Raises
     ------
@@ -80,14 +81,11 @@ def certify(
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     factors = _factors(problem, factors_or_matrix)
     model, task = problem.parametrization, Task(problem, alpha, metric_power, limits=Limits(time_limit=time_limit))
-    if problem.loss.has_gross_errors:
+    robust = problem.loss.has_gross_errors
+    if robust or not model.has_cone_norm:
         task.expect_defaults("metric_power")
-        dual = check_dual(_dual(task) if dual is None else dual, problem)
-        proof = robust_certificate(problem, factors, dual, alpha=task.alpha)
-        return proof if randomized else proof.sure()
-    if not model.has_cone_norm:
-        task.expect_defaults("metric_power")
-        judge = hadamard_certificate if isinstance(model, Hadamard) else chain_certificate
+        deep = hadamard_certificate if isinstance(model, Hadamard) else chain_certificate
+        judge: Callable[..., Certificate] = robust_certificate if robust else deep
         proof = judge(problem, factors, check_dual(_dual(task) if dual is None else dual, problem), alpha=task.alpha)
         return proof if randomized else proof.sure()
     trivial = trace_is_determined(problem) and alpha == 0 and metric_power == 1
@@ -113,7 +111,7 @@ def _dual(task: Task) -> Array:
 
 
 def _factors(problem: Problem, factors_or_matrix: Any) -> Factors:
-    """Return the factors of a solution, or of a matrix, or (for models X = U U*) of a signal."""
+    """Return the factors of a solution, given as factors, as a matrix, or (for models X = U U*) as a signal."""
     model, shape = problem.parametrization, problem.shape
     if isinstance(factors_or_matrix, tuple):
         return problem.check(factors_or_matrix)

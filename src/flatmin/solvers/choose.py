@@ -1,4 +1,4 @@
-"""The flattest solution of a problem, with its certificate; and the table that says which solver finds it."""
+"""The flattest solution of a problem, with its certificate, and the table that chooses its solver."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,20 +27,17 @@ __all__ = ["TABLE", "Solver", "find", "flat_minimum", "names", "register", "unre
 
 @runtime_checkable
 class Solver(Protocol):
-    """A solver that `flat_minimum` can use: any object with these three members.
-
-    The function `register` makes it known by its name, and so does an entry point in the group ``flatmin.solvers``.
-    """
+    """Interface of the solvers of `flat_minimum`; `register` or the entry points ``flatmin.solvers`` add one."""
 
     @property
     def name(self) -> str:
-        """The name in messages."""
+        """The name of the solver."""
 
-    def applies_to(self, task: Task) -> bool:
+    def applies_to(self, task: Task, /) -> bool:
         """Return whether the solver can solve a task."""
 
     def solve(self, task: Task) -> Solution:
-        """Return the solution of a task: ``task.solution(...)`` packs it."""
+        """Return the solution of a task, built by ``task.solution(...)``."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +45,13 @@ class _Entry:
     """A solver of the table: a predicate, a function of the task and its clock, and a default limit on iterations."""
 
     name: str
-    predicate: Callable[[Task], bool]
+    applies_to: Callable[[Task], bool]
     function: Callable[[Task, Clock], Solution]
     max_iter: int | None = None
-
-    def applies_to(self, task: Task) -> bool:
-        """Return whether the solver can solve a task."""
-        return self.predicate(task)
 
     def solve(self, task: Task) -> Solution:
         """Return the solution of a task, on a clock that starts now."""
         return self.function(task, task.limits.start(self.max_iter))
-
-
-def _is_robust(task: Task) -> bool:
-    return task.problem.loss.has_gross_errors
-
-
-def _is_hadamard(task: Task) -> bool:
-    return isinstance(task.problem.parametrization, Hadamard)
 
 
 def _is_determined(task: Task) -> bool:
@@ -75,12 +60,12 @@ def _is_determined(task: Task) -> bool:
 
 #: The solvers of flatmin. The first one that applies is used unless the user names another.
 TABLE: tuple[Solver, ...] = (
-    _Entry("robust-pivotal", lambda task: task.auto and _is_robust(task), robust_pivotal_minimum, MOST_ROUNDS),
-    _Entry("hadamard-pivotal", lambda task: task.auto and _is_hadamard(task), hadamard_pivotal_minimum),
+    _Entry("robust-pivotal", lambda task: task.auto and task.is_robust, robust_pivotal_minimum, MOST_ROUNDS),
+    _Entry("hadamard-pivotal", lambda task: task.auto and task.has_model(Hadamard), hadamard_pivotal_minimum),
     _Entry("pivotal", lambda task: task.auto, pivotal_minimum),
-    _Entry("robust", _is_robust, robust_minimum, MOST_ROUNDS),
-    _Entry("hadamard", _is_hadamard, hadamard_minimum),
-    _Entry("chain", lambda task: isinstance(task.problem.parametrization, Chain), chain_minimum),
+    _Entry("robust", lambda task: task.is_robust, robust_minimum, MOST_ROUNDS),
+    _Entry("hadamard", lambda task: task.has_model(Hadamard), hadamard_minimum),
+    _Entry("chain", lambda task: task.has_model(Chain), chain_minimum),
     _Entry("interpolating", _is_determined, interpolating_minimum),
     _Entry("alternating", applies_to, alternating_minimum),
     _Entry("convex", lambda task: True, convex_minimum),
@@ -113,12 +98,12 @@ def flat_minimum(
     ----------
     problem : Problem
         The model, its measurements, data and loss. For positive semidefinite matrices measured by vectors every exact
-        fit is flat, and whether there is another one is what the certificate is about; with the loss `Absolute` the
-        solution is a split into low rank and gross errors.
+        fit is flat, and the certificate is about uniqueness; with the loss `Absolute` the solution is a split into low
+        rank and gross errors.
     alpha : float or "auto"
         0 fits the data exactly; a positive value minimises ``loss + alpha · scaled trace`` instead. "auto" is for noise
-        of unknown level: the square-root rule finds alpha, and `Solution.noise` has the level of noise.
-        With the loss `Absolute` it is dense noise in addition to the gross errors.
+        of unknown level: the square-root rule finds alpha, and `Solution.noise` has the level. With the loss `Absolute`
+        the noise is dense, in addition to the gross errors.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``, from 0 (nuclear norm) to 1 (flat); for `Product`, `Gram` and `SignedGram` models with
         the loss `Squared`.
@@ -133,12 +118,12 @@ def flat_minimum(
     warm_start : Solution or tuple of ndarray, optional
         A solution of a similar problem, or factors, to start from.
     seed : int
-        Starts random choices; where it is unique, the solution does not depend on it beyond rounding.
+        Seeds random choices; a unique solution does not depend on it beyond rounding.
     callback : callable, optional
         Called after each round with a dict of iteration, seconds, residual, gap and rank.
     stop : str
-        "gap": when the duality gap is at most tol. "objective", for `Entries` with alpha > 0: when a sweep changes the
-        objective by at most tol, relatively, which large tables reach sooner; the gap is certified as it is.
+        "gap": stop when the duality gap is at most tol. "objective", for `Entries` with alpha > 0: stop when a sweep
+        changes the objective by at most tol, relatively, which large tables reach sooner; the final gap is certified.
     solver : Solver or str, optional
         The solver to use, or its name; None chooses by the model, its loss and alpha.
 
@@ -154,7 +139,7 @@ def flat_minimum(
 
     Notes
     -----
-    While it searches, BLAS is limited to one thread, which is faster at these sizes; the limit concerns the process.
+    During the search BLAS is limited to one thread, which is faster at these sizes; the limit holds for the process.
 
     Examples
     --------

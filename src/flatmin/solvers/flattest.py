@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import ratio
@@ -28,8 +27,8 @@ class Flattest:
     Attributes
     ----------
     problem : Problem
-        The problem, in the form that can be trained on: the loss `Absolute` with a weight is replaced by the one with
-        the limit ``τ = ‖S‖_1`` that belongs to its solution.
+        The problem in a form that can be trained on: a weighted loss `Absolute` is replaced by the one with the limit
+        ``τ = ‖S‖_1`` of its solution.
     solution : Solution
         The flat minimum; its certificate is that of ``problem``.
 
@@ -59,8 +58,7 @@ class Flattest:
         solution : Solution, optional
             A known solution, which is certified again; None solves the problem.
         settings
-            Arguments of `flat_minimum`, if there is no solution. ``alpha`` and ``metric_power`` define other problems,
-            and are refused.
+            Arguments of `flat_minimum` without ``alpha`` and ``metric_power``, if there is no solution.
 
         Raises
         ------
@@ -74,26 +72,20 @@ class Flattest:
         for name, default in (("alpha", 0.0), ("metric_power", 1.0)):
             if settings.get(name, default) != default:
                 raise InputError(f"{name} is {settings[name]!r}, expected its default {default!r} for a flattest value")
-        if solution is None:
-            solution, judged = flat_minimum(problem, **settings), True
-        elif settings:
+        if solution is not None and settings:
             raise InputError(f"a solution and {', '.join(settings)} were given, expected one or the other")
-        else:
-            judged = False
-        limited = _with_limit(problem, solution)
-        if limited is not problem or not judged:
-            proof = certify(
-                limited,
-                solution.factors,
-                solution.certificate.dual,
-                uniqueness_dual=solution.certificate.uniqueness_dual,
-            )
+        known, solution = solution is not None, solution or flat_minimum(problem, **settings)
+        loss = problem.loss.with_limit(problem.residual(problem.check(solution.factors)))
+        limited = problem if loss is problem.loss else replace(problem, loss=loss)
+        if known or limited is not problem:
+            old = solution.certificate
+            proof = certify(limited, solution.factors, old.dual, uniqueness_dual=old.uniqueness_dual)
             solution = replace(solution, certificate=proof, flatness=flatness(limited, solution.factors))
         return cls(limited, solution)
 
     @property
     def value(self) -> float:
-        """A lower bound on the scaled trace of every point that fits, in units of the scaled trace; 0 is always one."""
+        """A lower bound on the scaled trace of every point that fits; 0 is always one."""
         factor = self.problem.loss.trace_factor(self.problem.parametrization)
         return factor * max(0.0, self.solution.certificate.lower_bound)
 
@@ -105,17 +97,14 @@ class Flattest:
     def gap(self, factors: Any) -> float:
         """Return the flatness gap of a point: how much less flat it is than a solution of *its own* data can be.
 
-        Let ``bound(b)`` be what the dual vector λ of the certificate proves for data b: for a product
-        ``4 ⟨b, λ⟩ / max(1, ‖D1⁻¹A*(λ)D2⁻¹‖)``. Every point fits some data b', ``b' = A(X)``, and is no flatter than
-        what λ proves for them. So
+        Let ``bound(b)`` be the lower bound that the dual vector of the certificate proves for data b. A point with
+        matrix X fits the data ``b' = A(X)``, so
 
             gap = (scaled trace − bound(b')) / bound(b) ≥ 0
 
         holds everywhere. At points that fit the data of the problem it is ``scaled trace / value − 1``, and 0 at the
-        flat minimum. Elsewhere it must be read together with the loss: a product of zero weights has the gap 0 as well.
-
-        For positive semidefinite matrices and measurements of rank one the trace is a function of ``A(X)``, and the gap
-        is 0 everywhere. Where the value is 0, as for zero data, it is the difference itself.
+        flat minimum. Elsewhere read it together with the loss: a product of zero weights has the gap 0 as well. It is
+        the difference itself if the value is 0, as for zero data.
 
         Parameters
         ----------
@@ -125,9 +114,9 @@ class Flattest:
         Returns
         -------
         float
-            The gap, infinite for weights that are infinite, not a number, or so large that their squares overflow.
-            Negative rounding errors are reported as 0. It may be negative by more only if ``bound_kind`` of the
-            certificate is "estimated" (then ``holds`` is False).
+            The gap, infinite for weights that are not finite or so large that their squares overflow. Negative rounding
+            errors are reported as 0. It is negative by more only if ``bound_kind`` of the certificate is "estimated"
+            (then ``holds`` is False).
 
         Raises
         ------
@@ -149,24 +138,19 @@ class Flattest:
             if self.value == 0:
                 return trace if np.isfinite(trace) else np.inf
             fitted = problem.data + problem.loss.misfit(problem.residual(weights))
-            share = self._reach(fitted) / self._reach(problem.data)
-            power = getattr(model, "power", 1.0)
+            pairing, dual = problem.loss.pairing, self.solution.certificate.dual
+            share = pairing(fitted, dual) / pairing(problem.data, dual)  # the bound is a power of it
             height = ratio(trace, self.value)
-            bound = float(np.sign(share) * np.abs(share) ** power)
-            gap = height - bound
+            gap = height - float(np.sign(share) * np.abs(share) ** getattr(model, "power", 1.0))
         if not np.isfinite(gap):
             return np.inf
         return float(max(gap, 0.0) if gap >= -ROUNDING * (1 + height) else gap)
-
-    def _reach(self, data: Array) -> float:
-        """Return the part of the lower bound that is linear in the data; the bound is a power of it."""
-        return self.problem.loss.pairing(data, self.solution.certificate.dual)
 
 
 def flatness_gap(problem: Problem, factors: Any) -> float:
     """Return how far the scaled trace at a point is above the certified flattest value, relative to that value.
 
-    The problem is solved for this. `Flattest` solves it once for many points; `Flattest.gap` has the formula.
+    This solves the problem; `Flattest` solves it once for many points, and `Flattest.gap` has the formula.
 
     Parameters
     ----------
@@ -194,9 +178,3 @@ def flatness_gap(problem: Problem, factors: Any) -> float:
     (True, 1.125)
     """
     return Flattest.of(problem).gap(factors)
-
-
-def _with_limit(problem: Problem, solution: Solution) -> Problem:
-    """Return a problem with gross errors in the form with τ, the size of the solution's own errors."""
-    loss = problem.loss.with_limit(problem.residual(problem.check(solution.factors)))
-    return problem if loss is problem.loss else replace(problem, loss=loss)

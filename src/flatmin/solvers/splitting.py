@@ -34,31 +34,25 @@ def robust_pca(
     """Split a matrix into a flat, hence low-rank, part and gross errors in some of its cells, certified.
 
     The low-rank part minimises ``‖X‖_* + weight · ‖Y − X‖_1`` over the observed cells or, with ``tau``, ``‖X‖_*``
-    subject to ``‖Y − X‖_1 ≤ tau``. With ``alpha`` there may be dense noise of moderate size beside the errors.
+    subject to ``‖Y − X‖_1 ≤ tau``. With ``alpha`` the data may have dense noise in addition to the errors.
 
     Parameters
     ----------
     Y : array_like, shape (d1, d2)
         The data; NaN is missing, whatever the mask says.
     mask : array_like of bool, shape (d1, d2), optional
-        True where a cell is observed, False where it is missing.
+        True where a cell is observed.
     weight : float, optional
-        What a unit of error costs, by default ``1 / √max(d1, d2)``.
+        The cost of a unit of error, by default ``1 / √max(d1, d2)``.
     tau : float, optional
-        The size ``‖S‖_1`` of the errors, where it is known; excludes ``weight``.
+        The size ``‖S‖_1`` of the errors if it is known; excludes ``weight``.
     alpha : float or "auto"
-        0 for data without noise. A positive value minimises
-        ``(1/m) ‖Y − X − S‖² + 4 alpha (‖X‖_* + weight · ‖S‖_1)`` over X and S; "auto" is for noise of unknown level.
-    tol : float
-        Target for the relative duality gap.
-    max_rank : int, optional
-        The largest rank allowed; below the rank of the flat minimum nothing can be certified.
+        0 for data without noise. A positive value minimises ``(1/m) ‖Y − X − S‖² + 4 alpha (‖X‖_* + weight · ‖S‖_1)``
+        over X and S; "auto" is for noise of unknown level.
+    tol, max_rank, time_limit, seed
+        As in `flat_minimum`; tol is the target for the relative duality gap.
     max_iter : int, optional
         The largest number of rounds.
-    time_limit : float, optional
-        Seconds after which the search ends; the certificate takes its time on top.
-    seed : int
-        Starts the search for subspaces; the solution does not depend on it beyond rounding.
     callback : callable, optional
         Called now and then with a dict of iteration, seconds, residual, gap and rank.
 
@@ -66,8 +60,8 @@ def robust_pca(
     -------
     Solution
         ``low_rank`` and ``sparse``, both (d1, d2): they add up to the observed cells, up to rounding or, with alpha,
-        noise, and ``sparse`` is zero in missing ones. Rows and columns without any observed cell are ``undetermined``
-        and zero.
+        noise, and ``sparse`` is zero in missing ones. Rows and columns without observed cells are ``undetermined`` and
+        zero.
 
     Raises
     ------
@@ -105,7 +99,7 @@ def robust_pca(
 
 
 def _observed(Y: Any, mask: Any) -> tuple[Array, Array]:
-    """Return the data, zero where missing, and which cells are observed."""
+    """Return the data, zero where missing, and the mask of observed cells."""
     try:
         array = np.asarray(Y)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Task: one call of a solver, with its arguments checked; it also packs the solution."""
+"""Task: one call of a solver with checked arguments, and the solution built from its result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,27 +19,10 @@ __all__ = ["Task", "status_of"]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A problem and the arguments of `flat_minimum` or its relatives, checked.
+    """A problem and the checked arguments of `flat_minimum` or its relatives.
 
-    Attributes
-    ----------
-    problem : Problem
-        The problem to solve.
-    alpha : float
-        Strength of the scaled trace; 0 asks for an exact fit.
-    metric_power : float
-        p in ``‖D1^p X D2^p‖_*``.
-    warm_start : Solution or tuple of ndarray, optional
-        Where to start.
-    limits : Limits
-        The accuracy and effort asked for.
-    auto : bool
-        Whether the solver finds alpha from the noise; ``alpha`` is then 0.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range.
+    ``alpha`` is 0 for an exact fit, and also if ``auto`` lets the solver find it from the noise. The other fields are
+    those of `flat_minimum`. Arguments out of range raise `InputError`.
     """
 
     problem: Problem
@@ -55,6 +38,15 @@ class Task:
         alpha, metric_power = check_alpha(self.alpha, self.metric_power)
         object.__setattr__(self, "alpha", alpha)
         object.__setattr__(self, "metric_power", metric_power)
+
+    @property
+    def is_robust(self) -> bool:
+        """Whether the loss allows for gross errors."""
+        return self.problem.loss.has_gross_errors
+
+    def has_model(self, kind: type) -> bool:
+        """Return whether the parametrization is of a class."""
+        return isinstance(self.problem.parametrization, kind)
 
     @property
     def max_rank(self) -> int | None:

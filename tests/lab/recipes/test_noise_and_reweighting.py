@@ -8,7 +8,7 @@ import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.lab import Evidence, Result, recipes
 from flatmin.lab.power_law import claim_of_ratio, geometric_mean, power_law
-from flatmin.lab.recipes import noise, reweighting, scaling
+from flatmin.lab.recipes import growing_size, noise, reweighting
 
 #: Error over that of the oracle, and rank, as claimed.
 CLAIMED = {
@@ -368,16 +368,16 @@ class TestReweighting:
 
 class TestScaling:
     def test_a_cell_is_solved_and_timed(self):
-        metrics = scaling.solve({"family": "bilinear-sensing", "d": 20}, 3)
+        metrics = growing_size.solve({"family": "bilinear-sensing", "d": 20}, 3)
         assert metrics["measurements"] == 4 * 2 * (2 * 20 - 2)
         assert metrics["success"]
         assert metrics["processor"] > 0
         assert 0 < metrics["wall"] < 60
 
-    @pytest.mark.parametrize("family", scaling.SETTINGS)
+    @pytest.mark.parametrize("family", growing_size.SETTINGS)
     def test_every_family_has_enough_measurements(self, family):
-        d = 60 if scaling.SETTINGS[family][0] == 5 else 24
-        assert scaling.solve({"family": family, "d": d}, 1)["success"]
+        d = 60 if growing_size.SETTINGS[family][0] == 5 else 24
+        assert growing_size.solve({"family": family, "d": d}, 1)["success"]
 
     def made(self, faster=0.0, success=1.0, bend=0.0, **part):
         """Return evidence of exponents 0.1 below the limits or ``faster``; in completion cells grow as d^1.1."""
@@ -404,12 +404,12 @@ class TestScaling:
 
     def test_no_more_is_measured_than_there_are_unknowns(self):
         def count(family, d):
-            return len(scaling._drawn(fm.families.find(family), d, 0).problem.data)
+            return len(growing_size._drawn(fm.families.find(family), d, 0).problem.data)
 
         assert count("quadratic-network", 20) == 20 * 21 // 2  # 4 (3 · 20 − 3) would be 228
         assert count("covariance", 12) == 12 * 13 // 2  # 4 · 23 would be 92
         assert count("phase-retrieval", 10) == 10**2  # 6 · 19 would be 114, and a Hermitian matrix has d² unknowns
-        for family, dimensions in scaling.DIMENSIONS.items():
+        for family, dimensions in growing_size.DIMENSIONS.items():
             if family in ("covariance", "quadratic-network"):
                 assert count(family, dimensions[0]) < dimensions[0] * (dimensions[0] + 1) // 2
             elif family not in ("robust-pca", "matrix-completion"):
@@ -439,4 +439,4 @@ class TestScaling:
         assert recipe.show(Evidence(recipe, [])) == []
         (picture,) = recipe.show(self.made())
         assert picture.name == "time"
-        assert len(picture.lines) == len(scaling.SETTINGS)
+        assert len(picture.lines) == len(growing_size.SETTINGS)

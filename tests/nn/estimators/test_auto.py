@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import flatmin as fm
-from flatmin.nn.estimators import hutch_pp, hutchinson
+from flatmin.nn.estimators import TraceRequest, hutch_pp, hutchinson
 from flatmin.nn.estimators._auto import auto
 
 N = 300
@@ -21,7 +21,7 @@ def draw(seed):
 
 def estimates(eigenvalues, method, seeds, products=100):
     H = torch.diag(eigenvalues)
-    return [method(H, generator=draw(seed), max_products=products) for seed in seeds]
+    return [method(TraceRequest(H, draw(seed), max_products=products)) for seed in seeds]
 
 
 @pytest.mark.parametrize("name", [*DECAYING, *FLAT])
@@ -84,7 +84,7 @@ def test_every_product_is_counted_in_every_group():
     for eigenvalues in (*DECAYING.values(), *FLAT.values()):
         for limits in ({"max_products": 10}, {"max_products": 61}, {"target_std_error": 3.0}):
             operator = Counting(eigenvalues)
-            found = auto(operator, generator=draw(0), blocks=blocks, **limits)
+            found = auto(TraceRequest(operator, draw(0), blocks=blocks, **limits))
             assert found.n_products == operator.spent <= limits.get("max_products", np.inf)
             assert {g.n_products for g in found.groups.values()} == {operator.spent}
             assert sum(g.value for g in found.groups.values()) == pytest.approx(found.value, abs=1e-9)
@@ -95,7 +95,7 @@ def test_limits_and_numbers_that_cannot_be_used():
     H = torch.diag(RANKS)
     for limits in ({"max_products": 7}, {"target_std_error": 0}, {"target_std_error": torch.nan}):
         with pytest.raises(fm.InputError, match="expected"):
-            auto(H, generator=draw(0), **limits)
+            auto(TraceRequest(H, draw(0), **limits))
     for bad in (torch.nan, torch.inf):
         with pytest.raises(fm.InputError, match="finite"):
-            auto(bad * H, generator=draw(0))
+            auto(TraceRequest(bad * H, draw(0)))

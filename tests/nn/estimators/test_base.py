@@ -1,11 +1,11 @@
-"""Shared parts of trace estimators: probe vectors, the spending of products, and the packing of results."""
+"""Requests and results of trace estimators: probe vectors, the spending of products, packing, and coverage."""
 
 import numpy as np
 import pytest
 import torch
 
 from flatmin.errors import InputError
-from flatmin.nn.estimators.base import check, max_freedom, packed, spend, sphere
+from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, dimension, packed, sphere
 
 
 def test_probes_are_on_the_sphere_and_the_same_in_every_precision():
@@ -26,7 +26,7 @@ def spent(errors, least=8, max_products=None, target=1.0):
         totals.append(total)
         return next(left)
 
-    spend(draw_up_to, least, max_products, target)
+    TraceRequest(torch.eye(2), max_products=max_products, target_std_error=target).spend(draw_up_to, least)
     return totals
 
 
@@ -42,7 +42,8 @@ def test_products_are_spent_at_once_or_up_to_a_target():
 
 
 def test_a_target_limits_the_degrees_of_freedom():
-    assert (max_freedom(None), max_freedom(0.1)) == (None, 24)
+    free = [TraceRequest(torch.eye(2), target_std_error=target).max_freedom for target in (None, 0.1)]
+    assert free == [None, 24]
 
 
 def test_every_block_is_packed_and_numbers_are_finite():
@@ -55,4 +56,16 @@ def test_every_block_is_packed_and_numbers_are_finite():
 @pytest.mark.parametrize("shape", [(3,), (3, 2), (0, 0), (2, 2, 2)])
 def test_an_operator_is_square(shape):
     with pytest.raises(InputError, match="expected a square one"):
-        check(torch.zeros(shape), None, None, 1)
+        dimension(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("trace", "covered"), [(1.0, True), (3.0, True), (3 + 1e-12, True), (3.1, False), (0.9, False)]
+)
+def test_an_interval_covers_its_ends_up_to_rounding(trace, covered):
+    assert TraceEstimate(2.0, 0.5, (1.0, 3.0), 10, "hutchinson").covers(trace) is covered
+
+
+def test_an_exact_estimate_covers_its_value():
+    assert TraceEstimate(1e9, 0.0, (1e9, 1e9), 10, "exact").covers(1e9 * (1 + 1e-12))
+    assert not TraceEstimate(1e9, 0.0, (1e9, 1e9), 10, "exact").covers(1e9 * (1 + 1e-6))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from flatmin.nn.estimators.base import TraceRequest
 from flatmin.nn.estimators.deflation import Deflation
 from flatmin.nn.estimators.sample import ALL, swapped
 
@@ -16,7 +17,7 @@ def symmetric(n=N, seed=0):
 
 
 def deflated(H=None, rank=RANK, count=COUNT):
-    deflation = Deflation(symmetric() if H is None else H, torch.Generator().manual_seed(1))
+    deflation = Deflation(TraceRequest(symmetric() if H is None else H, torch.Generator().manual_seed(1)))
     deflation.draw(count)
     deflation.deflate(rank)
     return deflation
@@ -26,7 +27,7 @@ class Slow:
     """The same by its definition: Q and the projector are formed for each set of products that is left out."""
 
     def __init__(self, deflation, rows):
-        self.V, self.Y, self.H = deflation.V, deflation.HV, deflation.operator
+        self.V, self.Y, self.H = deflation.V, deflation.HV, deflation.request.operator
         self.E = torch.zeros(N, N, dtype=torch.float64)
         chosen = torch.arange(N)[rows]
         self.E[chosen, chosen] = 1
@@ -104,7 +105,7 @@ def test_covariance_of_two_vectors_is_that_of_repeated_draws():
     H = torch.diag(0.6 ** torch.arange(12).double())
     inside, covariances, variances = [], [], []
     for seed in range(1500):
-        deflation = Deflation(H, torch.Generator().manual_seed(seed))
+        deflation = Deflation(TraceRequest(H, torch.Generator().manual_seed(seed)))
         deflation.draw(4)
         deflation.deflate(4)
         sample = deflation.leave_one_out()(ALL)

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from flatmin.errors import InputError
-from flatmin.nn.estimators import ESTIMATORS
+from flatmin.nn.estimators import ESTIMATORS, TraceRequest
 from flatmin.nn.estimators._auto import auto
 
 N = 60
@@ -22,7 +22,7 @@ ALL = ESTIMATORS | {"auto": auto}
 
 
 def runner(name):
-    return lambda A=H, seed=0, **limits: ALL[name](A, generator=torch.Generator().manual_seed(seed), **limits)
+    return lambda A=H, seed=0, **limits: ALL[name](TraceRequest(A, torch.Generator().manual_seed(seed), **limits))
 
 
 @pytest.fixture(params=ALL)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from flatmin.nn.operators.convolution_square import convolution_square
+from flatmin.nn.operators.per_example import convolution_square
 
 LAYERS = {
     "plain": (nn.Conv2d(2, 3, 2), (5, 2, 4, 4)),

@@ -1,5 +1,8 @@
 """Traces against closed forms of factored models and dense Hessians; groups; the choice of a method; limits."""
 
+import pydoc
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -180,3 +183,15 @@ def test_exact_needs_its_products():
     with pytest.raises(fm.InputError, match="max_products is 42, expected at least 43"):
         hessian_trace(mlp(), CROSS, DATA, method="exact", max_products=42)
     assert np.isfinite(hessian_trace(mlp(), CROSS, DATA, method="exact", max_products=43).value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hessian_trace", "largest_eigenvalue", "spectral_density", "normalized_trace", "relative_flatness", "rescaling"],
+)
+def test_help_tells_the_options_of_a_curvature_and_their_defaults(name):
+    signature = pydoc.render_doc(getattr(fm.nn, name), renderer=pydoc.plaintext).splitlines()[2]
+    assert "**" not in signature
+    for option, default in {"of": "'hessian'", "parameters": "None", "mode": "'eval'", "distributed": "False"}.items():
+        assert re.search(rf"\b{option}: [^=]+ = {default}", signature)
+    assert re.search(r"seed: '?int'? = 0", signature)

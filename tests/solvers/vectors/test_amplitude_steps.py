@@ -19,3 +19,10 @@ def test_steps_go_down_the_quartic():
         point = descend(search, point, 1)
         misfits.append(point.misfit)
     assert all(after < before for before, after in pairwise(misfits))
+
+
+def test_steps_from_a_near_point_reach_the_data():
+    A, S, b = measured(8, 40, 1, float)
+    search = Search(A, b, np.ones(40), Clock(), 8)
+    near = search.at(S + 0.1 * draw(np.random.default_rng(3), (8, 1), float))
+    assert search.residual(descend(search, near, 20)) < 1e-12

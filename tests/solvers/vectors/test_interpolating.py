@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin._core.limits import Clock
 from flatmin.families.phase_retrieval import diffraction, octanary_masks
+from flatmin.solvers.vectors.interpolating import another_interpolant
 from flatmin.testing import check_solution
+from tests.solvers.vectors.instances import distance, measured
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
@@ -141,3 +144,13 @@ def test_parts_of_coded_diffraction_are_solved(made):
     assert solution.status is fm.Status.unique_flat_minimum
     found = solution.signal
     assert np.linalg.norm(found * np.vdot(found, s) / abs(np.vdot(found, s)) - s) < 1e-6 * np.linalg.norm(s)
+
+
+@pytest.mark.parametrize(("m", "exists"), [(30, True), (90, False)])
+def test_another_interpolant_exists_only_below_the_threshold(m, exists):
+    A, S, b = measured(20, m, 1, float)
+    other = another_interpolant(A, b, S, clock=Clock())
+    assert (other is not None) == exists
+    if exists:
+        np.testing.assert_allclose(A.forward_factors(other, other), b, rtol=1e-7)
+        assert distance(other, S) > 1e-3

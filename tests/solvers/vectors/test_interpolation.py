@@ -6,7 +6,7 @@ import pytest
 
 from flatmin._core.limits import Clock
 from flatmin.measurements import CodedDiffraction, RankOne
-from flatmin.solvers.vectors.another_interpolant import another_interpolant
+from flatmin.solvers.vectors.interpolating import another_interpolant
 from flatmin.solvers.vectors.interpolation import _lowest, interpolate
 from tests.solvers.vectors.instances import distance, draw, measured
 

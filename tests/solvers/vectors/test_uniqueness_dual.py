@@ -7,8 +7,8 @@ import pytest
 from flatmin._core.limits import Clock
 from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.solvers.vectors import uniqueness_dual as module
-from flatmin.solvers.vectors.another_interpolant import another_interpolant
 from flatmin.solvers.vectors.complement import Complement
+from flatmin.solvers.vectors.interpolating import another_interpolant
 from flatmin.solvers.vectors.uniqueness_dual import _margin, uniqueness_dual
 from tests.solvers.vectors.instances import coded, dense_margin, draw, whitened
 

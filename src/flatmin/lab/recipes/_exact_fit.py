@@ -1,4 +1,4 @@
-"""Exact fits that nobody chose: least squares over factors from random starts, apart from flatmin's own solvers."""
+"""Exact fits by least squares over factors from random starts, independent of flatmin's own solvers."""
 
 from collections.abc import Sequence
 
@@ -18,34 +18,15 @@ STEPS, LAST_STEPS = 200, 3
 
 
 def exact_fit(problem: Problem, width: int, scale: float, rng: np.random.Generator) -> tuple[Factors, float]:
-    """Return factors near a random start that fit the data, and their relative misfit.
+    """Return factors near a random start that fit the data, and their misfit ``‖A(X) − b‖ / ‖b‖``.
 
-    The squared misfit is minimised over the factors by SciPy's `least_squares`, then by steps of least length. Nothing
-    is done for flatness: which of many fits is found depends on the start.
+    The squared misfit is minimised over the factors by SciPy's `least_squares`, then by steps of least length.
+    Flatness plays no part: the start decides which of many fits is found. The misfit is about 1e-16 at a fit; it stays
+    large if there is no fit near the start, or if the linear algebra of a step fails.
 
-    Parameters
-    ----------
-    problem : Problem
-        With the parametrization `Product`, `Gram` or `SignedGram`, and small enough for all its sensing matrices.
-    width : int
-        Columns of the factors; of a signed model both signs together.
-    scale : float
-        Standard deviation of the entries at the start.
-    rng : Generator
-        Draws the start.
-
-    Returns
-    -------
-    factors : tuple of ndarray
-        As the parametrization has them.
-    misfit : float
-        ``‖A(X) − b‖ / ‖b‖``; about 1e-16 at a fit. Without a fit near the start, or where the linear algebra of a step
-        fails, it stays large.
-
-    Raises
-    ------
-    InputError
-        For another parametrization, or data that are all zero.
+    The parametrization is `Product`, `Gram` or `SignedGram`, and the data are not zero; others raise `InputError`.
+    ``width`` is the number of columns of the factors, for a signed model of both signs together, and ``scale`` the
+    standard deviation of the entries at the start.
 
     Examples
     --------

@@ -45,19 +45,7 @@ FLATTER = 1e-6
 
 @dataclass(frozen=True)
 class FlatLayers:
-    """The result of the search.
-
-    Attributes
-    ----------
-    factors : tuple of ndarray
-        W_1, …, W_N.
-    matrix : ndarray, shape (d1, d2)
-        Their product.
-    trace : float
-        Of the Hessian.
-    misfit : float
-        ``‖A(X) − b‖ / ‖b‖``.
-    """
+    """The result of the search: layers, their product, the trace of the Hessian, and ``‖A(X) − b‖ / ‖b‖``."""
 
     factors: Factors
     matrix: Array
@@ -83,28 +71,13 @@ def layers_of(problem: Problem, matrix: Array) -> Factors:
 def flattest_layers(problem: Problem, start: Factors, *, seed: int = 0) -> FlatLayers:
     """Return layers that fit the data, with the smallest Hessian trace that a descent from the start finds.
 
-    A matrix of low rank that fits is stationary as soon as there are as many measurements as degrees of freedom, also
-    where others are flatter, and a descent may end there. So what is found is shaken, and the descent goes on, until
-    that leads to nothing flatter. It is a local minimum then. Two starts that lead to different ones say that neither
+    A matrix of low rank that fits is stationary as soon as there are as many measurements as degrees of freedom, even
+    if another matrix is flatter, and a descent may end there. So the layers that are found are perturbed, and the
+    descent goes on, until it leads to nothing flatter: a local minimum. If two starts lead to different minima, neither
     need be the flattest.
 
-    Parameters
-    ----------
-    problem : Problem
-        With a `Chain` and a matrix of at most 400 entries.
-    start : tuple of ndarray
-        Layers; they need not fit. Directions that are zero on both sides of a layer stay so: add a little noise.
-    seed : int
-        Of the shaking.
-
-    Returns
-    -------
-    FlatLayers
-
-    Raises
-    ------
-    InputError
-        If the parametrization is another one, the matrix is too large, or the data are zero.
+    The problem has a `Chain`, a matrix of at most 400 entries, and data that are not zero; others raise `InputError`.
+    Layers of the start need not fit. Directions that are zero on both sides of a layer stay zero: add a little noise.
 
     Examples
     --------
@@ -121,10 +94,10 @@ def flattest_layers(problem: Problem, start: Factors, *, seed: int = 0) -> FlatL
     start = chain.check(start, problem.shape)
     scale = float(np.linalg.norm(problem.data)) / np.sqrt(problem.measurement.size)
     if scale == 0:
-        raise InputError("the data are zero, expected others: the flattest layers of zero are zero")
+        raise InputError("the data are zero, expected other data: the flattest layers of zero are zero")
     share = scale ** (1 / chain.depth)
     search = _Search(problem, problem.data / scale)
-    point = search.descend(_Point.at(np.concatenate([W.ravel() / share for W in start])))
+    point = search.descend(_Point(np.concatenate([W.ravel() / share for W in start])))
     rng = np.random.default_rng(seed)
     for _ in range(SHAKES):
         size = SHAKE * np.sqrt(np.mean(point.weights**2))
@@ -143,13 +116,9 @@ class _Point:
     """The state of a search: all weights, the multiplier, the weight of the misfit and the relative misfit."""
 
     weights: Array
-    multiplier: Array | float
-    weight: float
-    misfit: float
-
-    @classmethod
-    def at(cls, weights: Array) -> _Point:
-        return cls(weights, 0.0, 0.0, np.inf)
+    multiplier: Array | float = 0.0
+    weight: float = 0.0
+    misfit: float = np.inf
 
 
 class _Search:

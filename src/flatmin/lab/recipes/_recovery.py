@@ -17,24 +17,10 @@ HERMITIAN = ("covariance", "phase-retrieval", "quadratic-network")
 
 
 def metrics_of_recovery(name: str, shape: Any, rank: int, size: int | None, seed: int, **settings: Any) -> Metrics:
-    """Return the recovery of the truth of a random instance by its flat minimum.
+    """Return the recovery of the truth of a random instance of a family by its flat minimum.
 
-    Parameters
-    ----------
-    name : str
-        Of the family.
-    shape, rank, size
-        As for `Family.sample`.
-    seed : int
-        Of the instance and the solver.
-    settings : dict
-        ``sample``, further arguments of `Family.sample`; the rest goes to `flat_minimum`.
-
-    Returns
-    -------
-    dict
-        ``error``, up to the symmetry of the family; ``success``; ``rank_found``; ``solved``, the name of the status;
-        ``gap`` and ``unique`` of the certificate; ``iterations``.
+    The setting ``sample`` has further arguments of `Family.sample`; all others go to `flat_minimum`. The error is up to
+    the symmetry of the family, and ``solved`` is the name of the status.
     """
     family = families.find(name)
     instance = family.sample(shape, rank, size, seed=seed, **settings.pop("sample", {}))

@@ -108,7 +108,7 @@ def _mixture(sample: _Sample, rule: float, *, bias: bool = True) -> _Network:
 
 
 def _alone(sample: _Sample, *, bias: bool) -> float:
-    """Return the share of points seen that a single neuron can be active at without being so at any other."""
+    """Return the share of points seen at which a neuron can be active and at no other point."""
     x = sample.x[sample.seen].numpy()
     rows = np.hstack([x, np.ones((len(x), int(bias)))])
     alone = 0
@@ -174,18 +174,10 @@ def _disturbed(network: _Network, seed: int) -> _Network:
 def measure(kind: str, bias: bool, d: int, n: int, width: int, steps: int, draws: int, seed: int) -> Metrics:
     """Return the measurements of networks of one kind, as lists with an entry for each draw of the training set.
 
-    Parameters
-    ----------
-    kind : str
-        "rule 25%" and the like for a built mixture of a lookup table and the rule; "trained" from a random start;
-        "table" for a lookup table that is disturbed and trained; "zero elsewhere" for training to be zero on unseen
-        points, followed by training without this (metrics ``released_…``).
-    bias : bool
-        Whether neurons have biases.
-    d, n, width, steps, draws : int
-        Dimension, training points, hidden neurons, steps of Adam, and draws.
-    seed : int
-        Draws the training sets and the starts.
+    The kind is "rule 25%" and the like for a built mixture of a lookup table and the rule; "trained" from a random
+    start; "table" for a lookup table that is disturbed and trained; "zero elsewhere" for training to be zero on unseen
+    points, followed by training without this (metrics ``released_…``). There are n training points in dimension d,
+    ``width`` hidden neurons, and ``steps`` steps of Adam.
     """
     samples = [_Sample.draw(d, n, seed + s) for s in range(draws)]
 

@@ -35,28 +35,14 @@ POINTS = 2000
 
 
 def line_scores(problem: Problem, L: Array, R: Array) -> Array:
-    """Return the score of every row, then of every column, of a completion problem at a matrix.
+    """Return the scores (d1 + d2,) of every row, then of every column, of a completion problem at ``X = L Rᵀ``.
 
-    Parameters
-    ----------
-    problem : Problem
-        Whose measurement is `Entries`.
-    L, R : ndarray, shapes (d1, r) and (d2, r)
-        Factors of full rank of the matrix that fits.
-
-    Returns
-    -------
-    ndarray, shape (d1 + d2,)
-        Where one is above 1, the matrix is not flattest.
-
-    Raises
-    ------
-    InputError
-        If the measurement is not of entries, or the factors do not fit.
+    The factors (d1, r) and (d2, r) have full rank, and X fits. If a score is above 1, X is not flattest. Another
+    measurement than `Entries`, or factors of other shapes, raise `InputError`.
 
     Examples
     --------
-    Two cells of three rows of a matrix of ones are seen twice, and one of them once:
+    In a matrix of ones two cells of the first two rows are observed, and one of the third:
 
     >>> import flatmin as fm
     >>> ones = fm.Problem(fm.measurements.Entries([0, 0, 1, 1, 2], [0, 1, 0, 1, 0], (3, 2)), np.ones(5))
@@ -80,20 +66,7 @@ def line_scores(problem: Problem, L: Array, R: Array) -> Array:
 
 
 def lines_that_hold(squares: Array, share: float) -> int:
-    """Return the smallest number of rows and columns with a given share of the sum of a nonnegative matrix.
-
-    Each time the one with most is taken.
-
-    Parameters
-    ----------
-    squares : ndarray, shape (d1, d2)
-        Squared errors.
-    share : float
-        From 0 to 1.
-
-    Returns
-    -------
-    int
+    """Return how many rows and columns hold a given share of the sum of a nonnegative matrix, the largest first.
 
     Examples
     --------
@@ -128,22 +101,8 @@ def threshold_of_scores(d: int, rank: int) -> float:
 
         ``2 d P(s > 1) = log 2``.
 
-    Parameters
-    ----------
-    d : int
-        Dimension.
-    rank : int
-        r, at least 1 and below d.
-
-    Returns
-    -------
-    float
-        ``m / (r (2d − r))``.
-
-    Raises
-    ------
-    InputError
-        If the rank does not fit, or all cells would not be enough.
+    The number is in units of ``r (2d − r)``. A rank that is not from 1 to d − 1, or a dimension at which all cells
+    would not be enough, raises `InputError`.
 
     Examples
     --------
@@ -165,25 +124,8 @@ def threshold_of_scores(d: int, rank: int) -> float:
 def threshold_of_cells(d: int, rank: int) -> float:
     """Return the number of cells per degree of freedom at which half of the draws have r cells in each row and column.
 
-    The argument of the coupon collector: with fewer than r cells a row is not determined, even if all other rows are
-    known. Each cell of a square matrix is seen with the same chance.
-
-    Parameters
-    ----------
-    d : int
-        Dimension.
-    rank : int
-        r, at least 1 and below d.
-
-    Returns
-    -------
-    float
-        ``m / (r (2d − r))``.
-
-    Raises
-    ------
-    InputError
-        If the rank does not fit, or all cells would not be enough.
+    This is the argument of the coupon collector: with fewer than r cells a row is not determined, even if all other
+    rows are known. Arguments, units and errors are those of `threshold_of_scores`.
 
     Examples
     --------
@@ -202,6 +144,6 @@ def _solved(excess: Callable[[float], float], d: int, rank: int) -> float:
     if not 1 <= rank < d:
         raise InputError(f"rank is {rank}, expected a whole number from 1 to {d - 1}, below the dimension")
     if excess(0.999 * d) > 0:
-        raise InputError(f"the matrix is {d}×{d} of rank {rank}, expected a dimension that is larger beside the rank")
+        raise InputError(f"the matrix is {d}×{d} of rank {rank}, expected a larger dimension for this rank")
     cells = float(brentq(excess, rank, 0.999 * d))
     return cells * d / (rank * (2 * d - rank))

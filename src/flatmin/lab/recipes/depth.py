@@ -17,16 +17,15 @@ matrices, more than one failure in ten well above the boundary, or layers of two
 
 import math
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from flatmin.families import matrix_sensing, sparse_regression
 from flatmin.families.base import relative_distance
-from flatmin.lab.boundary.estimates import UNKNOWN, Number, beyond, difference, distance
+from flatmin.lab.boundary.estimates import beyond, difference, distance
 from flatmin.lab.boundary.phase_map import columns_of
-from flatmin.lab.claims import Claim, share_interval, shared_level
+from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.descent_cones import statistical_dimension, statistical_dimension_of_sparse
 from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, Display, PhaseMapDisplay
 from flatmin.lab.evidence import Evidence
@@ -44,6 +43,11 @@ __all__ = ["RECIPE", "judge", "predicted", "recover", "show"]
 BLIND, AWARE = 0.05, 1e-3
 #: How far above the band all is expected to succeed; how much later a deep product may; what a search may leave.
 FACTOR, LATER, LEFT = 1.25, 0.1, 1e-5
+#: For each panel the parameter of the columns, and in words the unknown, the unit and the prediction of a boundary.
+PANELS = (
+    ("vectors", "sparsity", "sparse vectors", "m* / (s log(n / s))", " of the ℓ1 norm, and n above two"),
+    ("matrices", "rank", "low-rank matrices", "c = m* / (r (d1 + d2))", ", at every depth"),
+)
 #: Level of each of the two intervals for three and five factors, which hold simultaneously with 95 %.
 BOTH = shared_level(2)
 
@@ -98,26 +102,13 @@ def _scale(parameters: Mapping[str, Any]) -> float:
 
 
 def predicted(parameters: Mapping[str, Any]) -> float:
-    """Return the predicted boundary.
-
-    At the statistical dimension of the ℓ1 norm for two vectors, of the nuclear norm for matrices, and at n for more
-    vectors.
-    """
+    """Return the predicted boundary: n for three or more vectors, otherwise a statistical dimension."""
     if parameters["panel"] == "vectors" and parameters["depth"] > 2:
         return float(parameters["n"])
     if parameters["panel"] == "vectors":
-        return _of_sparse(int(parameters["n"]), int(parameters["sparsity"]))
-    return _of_matrices(int(parameters["d"]), int(parameters["rank"]))
-
-
-@cache
-def _of_sparse(n: int, sparsity: int) -> float:
-    return statistical_dimension_of_sparse(n, sparsity)
-
-
-@cache
-def _of_matrices(d: int, rank: int) -> float:
-    return statistical_dimension((d, d), rank)[0]
+        return statistical_dimension_of_sparse(int(parameters["n"]), int(parameters["sparsity"]))
+    d = int(parameters["d"])
+    return statistical_dimension((d, d), int(parameters["rank"]))[0]
 
 
 def judge(evidence: Evidence) -> list[Claim]:
@@ -151,19 +142,16 @@ def _of_layers(matrices: Evidence) -> Iterator[Claim]:
     map_ = columns_of(matrices)
     for depth, word in ((2, "Two"), (3, "Three"), (5, "Five")):
         columns = [column for column in map_ if column.parameters["depth"] == depth]
-        text = (
-            f"{word} matrices: the largest distance of the boundary from the statistical dimension of the nuclear norm"
-        )
+        text = f"{word} matrices: the largest distance of the boundary from the statistical dimension"
         number = distance(columns, predicted, lambda at: at["d"], among=len(map_))
-        yield Claim(f"{text}, in d, bands at 95 % together over all depths", *number, below=1.0)
+        yield Claim(f"{text} of the nuclear norm, in d, bands at 95 % together over all depths", *number, below=1.0)
     for depth, word in ((3, "Three"), (5, "Five")):
         text = f"{word} matrices: by how much c exceeds that of two matrices on the same draws"
         number = difference(matrices.select(depth=(2, depth)), "depth", depth, 2, BOTH)
         yield Claim(f"{text}, on average over ranks, 95 % together with the other", *number, below=LATER)
-        successes, trials = beyond([column for column in map_ if column.parameters["depth"] == depth], FACTOR)
+        counts = beyond([column for column in map_ if column.parameters["depth"] == depth], FACTOR)
         text = f"{word} matrices: the share of draws recovered at {FACTOR} times the band's upper end and above"
-        share = Number(successes / trials, *share_interval(successes, trials, BOTH)) if trials else UNKNOWN
-        yield Claim(f"{text}, 95 % together with the other", *share, above=0.9)
+        yield Claim.of_count(f"{text}, 95 % together with the other", *counts, level=BOTH, above=0.9)
     gaps = matrices.select(depth=2).values("gap")
     text = "Two matrices: the largest relative excess of the trace that the search finds over its certified lower bound"
     yield Claim.of_largest(text, gaps, below=LEFT)
@@ -172,11 +160,12 @@ def _of_layers(matrices: Evidence) -> Iterator[Claim]:
 def show(evidence: Evidence) -> list[Display]:
     """Return success rates for vectors and matrices, phase maps, and boundaries."""
     displays: list[Display] = []
-    for panel, over, what in (("vectors", "sparsity", "sparse vectors"), ("matrices", "rank", "low-rank matrices")):
+    for panel, over, what, unit, source in PANELS:
         part = evidence.select(panel=panel)
         if not len(part):
             continue
-        labels = {depth: f"depth {depth}" for depth in part.levels("depth")}
+        by: dict[str, Any] = {"by": "depth", "labels": {depth: f"depth {depth}" for depth in part.levels("depth")}}
+        axes: dict[str, Any] = {"over": over, "predicted": predicted, "x_label": over}
         middle = part.levels(over)[(len(part.levels(over)) - 1) // 2]
         displays.append(
             CurvesDisplay.from_evidence(
@@ -185,42 +174,19 @@ def show(evidence: Evidence) -> list[Display]:
                 f"Products of {panel}: recovery of {what}, {over} {middle}",
                 x="m",
                 y="success",
-                by="depth",
-                labels=labels,
-                caption="All depths see the same draws.",
                 x_label="measurements m",
                 y_label="share recovered",
+                caption="All depths see the same draws.",
+                **by,
             )
         )
-        displays.append(
-            BoundaryDisplay.from_evidence(
-                part,
-                f"boundary-{panel}",
-                f"Products of {panel}: where recovery sets in",
-                over=over,
-                by="depth",
-                predicted=predicted,
-                labels=labels,
-                caption="Predicted is the statistical "
-                + (
-                    "dimension of the ℓ1 norm, and n above two." if panel == "vectors" else "dimension, at every depth."
-                ),
-                x_label=over,
-                y_label="m* / (s log(n / s))" if panel == "vectors" else "c = m* / (r (d1 + d2))",
-            )
-        )
+        name, about = f"boundary-{panel}", f"Products of {panel}: where recovery sets in"
+        caption = f"Predicted is the statistical dimension{source}."
+        displays.append(BoundaryDisplay.from_evidence(part, name, about, y_label=unit, caption=caption, **axes, **by))
         for depth in part.levels("depth"):
-            displays.append(
-                PhaseMapDisplay.from_evidence(
-                    part.select(depth=depth),
-                    f"map-{panel}-{depth}",
-                    f"Products of {depth} {panel}: exact recovery",
-                    over=over,
-                    predicted=predicted,
-                    x_label=over,
-                    y_label="measurements m",
-                )
-            )
+            name, about = f"map-{panel}-{depth}", f"Products of {depth} {panel}: exact recovery"
+            map_ = part.select(depth=depth)
+            displays.append(PhaseMapDisplay.from_evidence(map_, name, about, y_label="measurements m", **axes))
     return displays
 
 

@@ -12,6 +12,7 @@ Refuted by: outputs that change, a sharpness that does not, or invariant measure
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -82,21 +83,12 @@ def _by_repetition(evidence: Evidence) -> list[Evidence]:
 def show(evidence: Evidence) -> list[Display]:
     """Return the test errors against trace and relative flatness, as trained and rescaled."""
     ranked = evidence.select(network=RANKED)
+    part = ranked.unrolled("scaling") if len(ranked) else ranked
+    axes: dict[str, Any] = {"y": "test_error", "y_label": "test error", "x_log": True, "y_log": True}
+    axes |= {"by": "scaling", "labels": {"none": "as trained", "chosen": "rescaled, same outputs"}}
     return [
-        ScatterDisplay.from_evidence(
-            ranked.unrolled("scaling") if len(ranked) else ranked,
-            name,
-            f"Test error and {label}",
-            x=metric,
-            y="test_error",
-            by="scaling",
-            x_log=True,
-            y_log=True,
-            labels={"none": "as trained", "chosen": "rescaled, same outputs"},
-            x_label=label,
-            y_label="test error",
-        )
-        for name, metric, label in (("trace", "trace", "trace"), ("relative", "relative", "relative flatness"))
+        ScatterDisplay.from_evidence(part, metric, f"Test error and {label}", x=metric, x_label=label, **axes)
+        for metric, label in (("trace", "trace"), ("relative", "relative flatness"))
     ]
 
 

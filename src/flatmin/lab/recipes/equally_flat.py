@@ -15,11 +15,9 @@ matrices or in rank, so that nothing was tested; or, in another model, equally f
 err less.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +25,7 @@ from flatmin import families
 from flatmin._core.arrays import Array
 from flatmin.families.base import Instance, relative_distance
 from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.displays import CurvesDisplay, Display, ScatterDisplay
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.rank_correlation import MIN_PAIRS, claim_of_instances, rank_correlation
 from flatmin.lab.recipe import Recipe
@@ -37,9 +36,6 @@ from flatmin.measurements import Dense
 from flatmin.parametrizations import Gram
 from flatmin.problem import Problem
 from flatmin.proofs.flatness import flatness
-
-if TYPE_CHECKING:
-    from flatmin.lab.displays import Display
 
 __all__ = ["RECIPE", "fits", "judge", "show"]
 
@@ -184,73 +180,35 @@ def judge(evidence: Evidence) -> list[Claim]:
         parts = few.select(model=name), many.select(model=name)
         claims += _determined(model.words, *parts, level) if model.determined else _open(model.words, parts[0], level)
     inside = [name for name, model in MODELS.items() if model.determined] + ["network"]
-    return [
-        *claims,
-        _largest(
-            "The largest relative distance of D from the combinations of sensing matrices, where measurements are by "
-            "vectors or projections",
-            evidence.select(model=inside).values("outside"),
-            ROUNDING,
-        ),
-        _smallest(
-            "The smallest such distance in symmetric sensing",
-            few.select(model="symmetric").values("outside"),
-            APART,
-        ),
-    ]
+    text = "The largest relative distance of D from the combinations of sensing matrices, where measurements are by"
+    outside = evidence.select(model=inside).values("outside")
+    claims.append(Claim.of_largest(f"{text} vectors or projections", outside, below=ROUNDING))
+    outside = few.select(model="symmetric").values("outside")
+    return [*claims, Claim.of_smallest("The smallest such distance in symmetric sensing", outside, above=APART)]
 
 
 def _determined(words: str, few: Evidence, many: Evidence, level: float) -> list[Claim]:
     """Return the claims about a model whose data determine the trace."""
-    return [
-        _largest(
-            f"In {words}, the largest relative difference in flatness between exact fits of one instance",
-            few.values("flatness_spread"),
-            ROUNDING,
-        ),
-        Claim.of_mean(
-            f"In {words}, the smallest distance between these fits over the size of the truth, in the mean over draws",
-            few.values("nearest"),
-            level=level,
-            above=APART,
-        ),
-        Claim.of_mean(
-            f"In {words}, by how much their relative errors differ, in the mean over draws",
-            few.values("error_spread"),
-            level=level,
-            above=APART,
-        ),
-        Claim.of_mean(
-            f"In {words}, by how much the ranks of fits of one instance differ, in the mean over draws",
-            [result.metrics["largest_rank"] - result.metrics["smallest_rank"] for result in _with_fits(few, 2)],
-            level=level,
-            above=1.0,
-        ),
-        _largest(
-            f"In {words}, the largest relative error of a fit of {MANY[0]:g} measurements a degree of freedom",
-            many.values("largest_error"),
-            1e-6,
-        ),
-    ]
+    text = f"In {words}, the largest relative difference in flatness between exact fits of one instance"
+    claims = [Claim.of_largest(text, few.values("flatness_spread"), below=ROUNDING)]
+    ranks = [result.metrics["largest_rank"] - result.metrics["smallest_rank"] for result in _with_fits(few, 2)]
+    for text, values, limit in (
+        ("the smallest distance between these fits over the size of the truth", few.values("nearest"), APART),
+        ("by how much their relative errors differ", few.values("error_spread"), APART),
+        ("by how much the ranks of fits of one instance differ", ranks, 1.0),
+    ):
+        claims.append(Claim.of_mean(f"In {words}, {text}, in the mean over draws", values, level=level, above=limit))
+    text = f"In {words}, the largest relative error of a fit of {MANY[0]:g} measurements a degree of freedom"
+    return [*claims, Claim.of_largest(text, many.values("largest_error"), below=1e-6)]
 
 
 def _open(words: str, few: Evidence, level: float) -> list[Claim]:
     """Return the claims about a model whose fits differ in flatness."""
-    return [
-        Claim.of_mean(
-            f"In {words}, the relative difference in flatness between exact fits of one instance, in the mean over "
-            "draws",
-            few.values("flatness_spread"),
-            level=level,
-            above=APART,
-        ),
-        claim_of_instances(
-            f"In {words}, the rank correlation of flatness and error over these fits, in the mean over draws",
-            [result.metrics["correlation"] for result in _with_fits(few, MIN_PAIRS)],
-            level=level,
-            above=CORRELATION,
-        ),
-    ]
+    text = f"In {words}, the relative difference in flatness between exact fits of one instance, in the mean over draws"
+    claim = Claim.of_mean(text, few.values("flatness_spread"), level=level, above=APART)
+    text = f"In {words}, the rank correlation of flatness and error over these fits, in the mean over draws"
+    correlations = [result.metrics["correlation"] for result in _with_fits(few, MIN_PAIRS)]
+    return [claim, claim_of_instances(text, correlations, level=level, above=CORRELATION)]
 
 
 def _with_fits(evidence: Evidence, count: int) -> list[Result]:
@@ -258,73 +216,36 @@ def _with_fits(evidence: Evidence, count: int) -> list[Result]:
     return [result for result in evidence.results if result.metrics["fits"] >= count]
 
 
-def _largest(text: str, values: Array, limit: float) -> Claim:
-    return Claim.of_largest(text, values, below=limit)
-
-
-def _smallest(text: str, values: Array, limit: float) -> Claim:
-    return Claim.of_smallest(text, values, above=limit)
-
-
 def show(evidence: Evidence) -> list[Display]:
     """Return displays of the differences between fits, and of the fits that flatness selects."""
-    from flatmin.lab.displays import CurvesDisplay, ScatterDisplay
-
     few, labels = evidence.select(multiple=FEW), {name: model.words for name, model in MODELS.items()}
     free = few.select(model=[name for name, model in MODELS.items() if not model.determined])
     determined = evidence.select(model=[name for name, model in MODELS.items() if model.determined])
+    common: dict[str, Any] = {"by": "model", "labels": labels, "y_log": True}
     figures: list[Display] = []
     if len(few):
-        figures += [
-            ScatterDisplay.from_evidence(
-                few,
-                "spread",
-                "Exact fits of one instance: how they differ",
-                x="distance",
-                y="flatness_spread",
-                by="model",
-                x_log=True,
-                y_log=True,
-                labels=labels,
-                x_label="median distance between fits, over the truth",
-                y_label="relative difference in flatness",
-                caption="Each point is an instance with its fits. Those at the level of rounding are equally flat.",
-            )
-        ]
+        title = "Exact fits of one instance: how they differ"
+        axes: dict[str, Any] = {"x": "distance", "y": "flatness_spread", "x_log": True}
+        axes |= {
+            "x_label": "median distance between fits, over the truth",
+            "y_label": "relative difference in flatness",
+        }
+        caption = "Each point is an instance with its fits. Those at the level of rounding are equally flat."
+        figures.append(ScatterDisplay.from_evidence(few, "spread", title, caption=caption, **axes, **common))
     if len(determined):
-        figures += [
-            CurvesDisplay.from_evidence(
-                determined,
-                "error",
-                "Equally flat fits: the largest error",
-                x="multiple",
-                y="largest_error",
-                by="model",
-                y_log=True,
-                labels=labels,
-                x_label="measurements over degrees of freedom",
-                y_label="relative error of the worst of the fits",
-                caption="All fits of an instance are equally flat; with enough measurements they are the same.",
-            )
-        ]
+        title = "Equally flat fits: the largest error"
+        axes = {"x": "multiple", "y": "largest_error", "x_label": "measurements over degrees of freedom"}
+        axes["y_label"] = "relative error of the worst of the fits"
+        caption = "All fits of an instance are equally flat; with enough measurements they are the same."
+        figures.append(CurvesDisplay.from_evidence(determined, "error", title, caption=caption, **axes, **common))
     if len(free):
-        figures += [
-            ScatterDisplay.from_evidence(
-                free,
-                "choice",
-                "What flatness chooses among exact fits",
-                x="error_of_sharpest",
-                y="error_of_flattest",
-                by="model",
-                x_log=True,
-                y_log=True,
-                diagonal=True,
-                labels=labels,
-                x_label="relative error of the sharpest fit",
-                y_label="relative error of the flattest fit",
-                caption="Below the line the flattest of the fits that were found errs less than the sharpest.",
-            )
-        ]
+        title = "What flatness chooses among exact fits"
+        axes = {"x": "error_of_sharpest", "y": "error_of_flattest", "x_log": True, "diagonal": True}
+        axes |= {
+            f"{axis}_label": f"relative error of the {fit} fit" for axis, fit in (("x", "sharpest"), ("y", "flattest"))
+        }
+        caption = "Below the line the flattest of the fits that were found errs less than the sharpest."
+        figures.append(ScatterDisplay.from_evidence(free, "choice", title, caption=caption, **axes, **common))
     return figures
 
 

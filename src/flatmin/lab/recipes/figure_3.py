@@ -22,14 +22,13 @@ Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matri
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from flatmin.lab.boundary.estimates import UNKNOWN, Number, beyond, difference, distance, growth, largest, ratio
+from flatmin.lab.boundary.estimates import beyond, difference, distance, growth, largest, ratio
 from flatmin.lab.boundary.phase_map import columns_of
-from flatmin.lab.claims import Claim, share_interval, shared_level
+from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.descent_cones import statistical_dimension
 from flatmin.lab.displays import BoundaryDisplay, Display, PhaseMapDisplay
 from flatmin.lab.evidence import Evidence
@@ -50,6 +49,7 @@ PANELS = {
 }
 #: Exponent of the metric in the norm that each method minimises.
 POWERS = {"flat": 1.0, "nuclear": 0.0}
+WORDS = {"flat": "flat minima", "nuclear": "the nuclear norm"}
 DIMENSIONS = (10, 15, 20, 25, 30, 35, 40)
 POINTS = 12
 
@@ -72,22 +72,15 @@ LARGEST, FACTOR, LATER, FASTER, APART = 2, 1.25, 0.1, 0.1, 0.05
 
 def recover(parameters: Parameters, seed: int) -> Metrics:
     """Return the recovery of one draw by one method."""
-    name, _, _ = PANELS[str(parameters["panel"])]
     d, rank, m = (int(parameters[key]) for key in ("d", "rank", "m"))
-    power = POWERS[str(parameters["method"])]
+    name, power = PANELS[str(parameters["panel"])][0], POWERS[str(parameters["method"])]
     return metrics_of_recovery(name, (d, d), rank, m, seed, metric_power=power)
 
 
 def _blocks(dimensions: tuple[int, ...], points: int) -> Iterator[Block]:
     for panel, (_, rank, (low, high)) in PANELS.items():
         multiples = tuple(round(float(x), 4) for x in np.linspace(low, high, points))
-        yield {
-            "panel": (panel,),
-            "method": tuple(POWERS),
-            "d": dimensions,
-            "rank": (rank,),
-            "multiple": multiples,
-        }
+        yield {"panel": (panel,), "method": tuple(POWERS), "d": dimensions, "rank": (rank,), "multiple": multiples}
 
 
 def _with_measurements(parameters: Parameters) -> Parameters | None:
@@ -106,12 +99,8 @@ def _scale(parameters: Mapping[str, Any]) -> float:
 
 def predicted(parameters: Mapping[str, Any]) -> float:
     """Return the predicted number of Gaussian measurements from which the nuclear norm recovers such a truth."""
-    return _predicted(int(parameters["d"]), int(parameters["rank"]), TITLES[parameters["panel"]][1])
-
-
-@cache
-def _predicted(d: int, rank: int, among: str) -> float:
-    return statistical_dimension((d, d), rank, among=among)[0]
+    d = int(parameters["d"])
+    return statistical_dimension((d, d), int(parameters["rank"]), among=TITLES[parameters["panel"]][1])[0]
 
 
 def judge(evidence: Evidence) -> list[Claim]:
@@ -160,13 +149,14 @@ def _agreement(evidence: Evidence) -> Iterator[Claim]:
     """Give the claims about Gaussian sensing and the statistical dimension."""
     sensing = evidence.select(panel="sensing")
     both = columns_of(sensing, panel="sensing")
-    for method, words in (("flat", "flat minima"), ("nuclear", "the nuclear norm")):
-        columns = [column for column in both if column.parameters["method"] == method]
+    by = {
+        words: [column for column in both if column.parameters["method"] == method] for method, words in WORDS.items()
+    }
+    for words, columns in by.items():
         text = f"Gaussian sensing: the largest distance of the boundary of {words} from the statistical dimension, in d"
         text += f", bands at 95 % together over {len(both) or 'all'} boundaries"
         yield Claim(text, *distance(columns, predicted, lambda at: at["d"], among=len(both)), below=1.0)
-    for method, words in (("flat", "flat minima"), ("nuclear", "the nuclear norm")):
-        columns = [column for column in both if column.parameters["method"] == method]
+    for words, columns in by.items():
         text = f"Gaussian sensing: by how much the boundary of {words} over the statistical dimension differs from one"
         text += ", 95 % together for both"
         yield Claim(text, *ratio(columns, predicted, shared_level(2)).folded(1.0), below=APART)
@@ -177,9 +167,7 @@ def _certainty(flat: Evidence) -> Iterator[Claim]:
     text = (
         f"The share of draws recovered by flat minima at {FACTOR} times the upper end of the boundary's band and above"
     )
-    successes, trials = beyond(columns_of(flat), FACTOR)
-    share = Number(successes / trials, *share_interval(successes, trials)) if trials else UNKNOWN
-    yield Claim(text, *share, above=0.99)
+    yield Claim.of_count(text, *beyond(columns_of(flat), FACTOR), above=0.99)
     certified = [status in CERTIFIED for status in flat.values("solved")]
     yield Claim.of_share("The share of flat minima that are certified, recovered or not", certified, above=0.99)
 
@@ -189,34 +177,17 @@ def show(evidence: Evidence) -> list[Display]:
     displays: list[Display] = []
     words = {"flat": "flat", "nuclear": "nuclear norm"}
     panels = [panel for panel in TITLES if panel in evidence.levels("panel")]
+    caption = "Predicted is Gaussian measurements and the nuclear norm: their statistical dimension."
+    common: dict[str, Any] = {"predicted": predicted, "caption": caption, "x_label": "dimension d"}
     for panel in panels:
         part, title = evidence.select(panel=panel), TITLES[panel][0]
-        source = "Gaussian measurements and the nuclear norm: their statistical dimension"
         for method in part.levels("method"):
-            displays.append(
-                PhaseMapDisplay.from_evidence(
-                    part.select(method=method),
-                    f"map-{panel}-{method}",
-                    f"{title}, {words[method]}: exact recovery",
-                    predicted=predicted,
-                    caption=f"Predicted is {source}.",
-                    x_label="dimension d",
-                    y_label="measurements m",
-                )
-            )
-        displays.append(
-            BoundaryDisplay.from_evidence(
-                part,
-                f"boundary-{panel}",
-                f"{title}: where recovery sets in",
-                by="method",
-                predicted=predicted,
-                labels=words,
-                caption=f"Predicted is {source}.",
-                x_label="dimension d",
-                y_label="c = m* / (r d)" if PANELS[panel][0] in HERMITIAN else "c = m* / (r (d1 + d2))",
-            )
-        )
+            name, about = f"map-{panel}-{method}", f"{title}, {words[method]}: exact recovery"
+            map_ = part.select(method=method)
+            displays.append(PhaseMapDisplay.from_evidence(map_, name, about, y_label="measurements m", **common))
+        name, about = f"boundary-{panel}", f"{title}: where recovery sets in"
+        axes = common | {"y_label": "c = m* / (r d)" if PANELS[panel][0] in HERMITIAN else "c = m* / (r (d1 + d2))"}
+        displays.append(BoundaryDisplay.from_evidence(part, name, about, by="method", labels=words, **axes))
     if panels:
         displays.append(_over_freedom(evidence.select(method="flat")))
     return displays

@@ -119,8 +119,8 @@ def judge(evidence: Evidence) -> list[Claim]:
 def _centred(part: Evidence, panel: str, metric: str) -> tuple[Array, Array]:
     """Return measurements and a gap well above the threshold, each over its geometric mean at that dimension.
 
-    So dimensions may differ in level, and what is left is how a gap falls with the number of measurements. In
-    completion the gap is divided by what chance leaves of it as cells run out.
+    So dimensions may differ in level, and only the decrease with the number of measurements counts. In completion the
+    gap is divided by its factor in `RUN_OUT`.
     """
     x, y = [np.empty(0)], [np.empty(0)]
     for (d,), group in part.split("d").items():
@@ -142,49 +142,25 @@ def show(evidence: Evidence) -> list[Display]:
     """Return displays of both gaps over the number of measurements, and against their bound."""
     displays: list[Display] = []
     panels = [panel for panel in TITLES if panel in evidence.levels("panel")]
+    axes: dict[str, Any] = {"x_log": True, "y_log": True}
     for panel in panels:
         part = evidence.select(panel=panel)
-        for metric, (name, _, _) in GAPS.items():
-            displays.append(
-                CurvesDisplay.from_evidence(
-                    part,
-                    f"{metric.replace('_', '-')}-{panel}",
-                    f"{TITLES[panel]}: {name} over the number of measurements",
-                    x="m",
-                    y=metric,
-                    by="d",
-                    x_log=True,
-                    y_log=True,
-                    labels={d: f"d = {d}" for d in part.levels("d")},
-                    caption="One line for each dimension.",
-                    x_label="measurements m",
-                    y_label=name,
-                )
+        over = axes | {"x": "m", "x_label": "measurements m", "caption": "One line for each dimension."}
+        over |= {"by": "d", "labels": {d: f"d = {d}" for d in part.levels("d")}}
+        for metric, (word, _, _) in GAPS.items():
+            name, title = (
+                f"{metric.replace('_', '-')}-{panel}",
+                f"{TITLES[panel]}: {word} over the number of measurements",
             )
-    for metric, (name, _, _) in GAPS.items():
-        if panels:
-            displays.append(_beside_the_bound(evidence, metric, name))
+            displays.append(CurvesDisplay.from_evidence(part, name, title, y=metric, y_label=word, **over))
+    over = axes | {"x": "excess_bound", "x_label": "κ² − 1", "by": "panel", "labels": TITLES}
+    for metric, (word, _, _) in GAPS.items() if panels else ():
+        bound, factor = ("(κ² − 1) / 2", 0.5) if metric == "balance_gap" else ("κ² − 1", 1.0)
+        name, title = f"{metric.replace('_', '-')}-bound", f"The {word} and its bound, {bound}"
+        line: dict[str, Any] = {"diagonal": f"bound {bound}", "factor": factor}
+        line["caption"] = f"One point a draw. Points below the line are below the bound, {bound}."
+        displays.append(ScatterDisplay.from_evidence(evidence, name, title, y=metric, y_label=word, **line, **over))
     return displays
-
-
-def _beside_the_bound(evidence: Evidence, metric: str, name: str) -> Display:
-    bound, factor = ("(κ² − 1) / 2", 0.5) if metric == "balance_gap" else ("κ² − 1", 1.0)
-    return ScatterDisplay.from_evidence(
-        evidence,
-        f"{metric.replace('_', '-')}-bound",
-        f"The {name} beside its bound, {bound}",
-        x="excess_bound",
-        y=metric,
-        by="panel",
-        x_log=True,
-        y_log=True,
-        diagonal=f"bound {bound}",
-        factor=factor,
-        labels=TITLES,
-        caption=f"One point a draw. Points below the line are below the bound, {bound}.",
-        x_label="κ² − 1",
-        y_label=name,
-    )
 
 
 def _blocks() -> Iterator[Block]:

@@ -13,26 +13,22 @@ Refuted by: an exponent, or the share, on the other side of its limit with its w
 exponents hold simultaneously with 95 %.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from flatmin import families
 from flatmin.families.base import Family, Instance
 from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.displays import CurvesDisplay, Display
+from flatmin.lab.evidence import Evidence
 from flatmin.lab.power_law import power_law
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipes._recovery import RECOVERED
-from flatmin.lab.runs.experiment import Block, Metrics, Parameters
+from flatmin.lab.runs.experiment import Metrics, Parameters
 from flatmin.solvers.choose import flat_minimum
-
-if TYPE_CHECKING:
-    from flatmin.lab.displays import Display
-    from flatmin.lab.evidence import Evidence
 
 __all__ = ["RECIPE", "judge", "show", "solve"]
 
@@ -60,14 +56,9 @@ DIMENSIONS = {
 #: Dimension of the problem that is solved before the timing starts.
 WARM_UP = 24
 #: Exponent of the most expensive step, in the dimension or, for completion, in the number of cells.
-LIMITS = {
+LIMITS = dict.fromkeys(SETTINGS, ("d", 3.0)) | {
     "matrix-sensing": ("d", 3.5),
-    "bilinear-sensing": ("d", 3.0),
     "matrix-completion": ("measurements", 1.25),
-    "robust-pca": ("d", 3.0),
-    "covariance": ("d", 3.0),
-    "phase-retrieval": ("d", 3.0),
-    "quadratic-network": ("d", 3.0),
 }
 
 
@@ -132,40 +123,19 @@ def _exponents(evidence: Evidence) -> Iterator[Claim]:
 
 def show(evidence: Evidence) -> list[Display]:
     """Return processor time against the dimension, for all families on logarithmic axes."""
-    from flatmin.lab.displays import CurvesDisplay
-
-    if not len(evidence):
-        return []
-    caption = "Geometric means over draws of the processor time of the solve with its certificate."
-    return [
-        CurvesDisplay.from_evidence(
-            evidence,
-            "time",
-            "Time of a certified solution against the dimension",
-            x="d",
-            y="processor",
-            by="family",
-            x_log=True,
-            y_log=True,
-            labels={family: family.replace("-", " ") for family in SETTINGS},
-            x_label="dimension d of a d×d matrix",
-            y_label="processor time, seconds",
-            caption=caption,
-            wide=True,
-        )
-    ]
-
-
-def _blocks() -> Iterator[Block]:
-    for family, dimensions in DIMENSIONS.items():
-        yield {"family": (family,), "d": dimensions}
+    title = "Time of a certified solution against the dimension"
+    axes: dict[str, Any] = {"x": "d", "y": "processor", "by": "family", "x_log": True, "y_log": True}
+    axes |= {"x_label": "dimension d of a d×d matrix", "y_label": "processor time, seconds", "wide": True}
+    axes["labels"] = {family: family.replace("-", " ") for family in SETTINGS}
+    axes["caption"] = "Geometric means over draws of the processor time of the solve with its certificate."
+    return [CurvesDisplay.from_evidence(evidence, "time", title, **axes)] if len(evidence) else []
 
 
 RECIPE = Recipe(
     "scaling",
     __doc__,
     solve,
-    grid=tuple(_blocks()),
+    grid=[{"family": (family,), "d": dimensions} for family, dimensions in DIMENSIONS.items()],
     repetitions=16,
     quick={
         "grid": [

@@ -11,6 +11,8 @@ Refuted by: a depth above two at which certified flat solutions recover sparse v
 unknowns, or depth that makes recovery from the smallest norm worse.
 """
 
+from typing import Any
+
 import numpy as np
 
 from flatmin._core.arrays import Array
@@ -79,56 +81,33 @@ def judge(evidence: Evidence) -> list[Claim]:
         pairs = part.select(m=m).pairs(metric, "depth", depths[depths.index(deep) - 1], deep)
         return [float(value) for value in pairs[:, 1] - pairs[:, 0]]
 
+    def recovered(part: Evidence, depth: int, m: int) -> Array:
+        return part.select(depth=depth, m=m).values("recovered")
+
     certified, text = flat.values("certified"), "share of flat solutions with a certificate"
     claims = [
         Claim.exact(text, float(np.mean(certified)), above=1.0) if len(certified) else Claim.open(text, above=1.0),
-        Claim.of_share(
-            f"two factors, m = {MOST}: flat recovers", flat.select(depth=2, m=MOST).values("recovered"), above=0.8
-        ),
+        Claim.of_share(f"two factors, m = {MOST}: flat recovers", recovered(flat, 2, MOST), above=0.8),
     ]
     for depth in depths[1:]:
-        claims += [
-            Claim.of_share(
-                f"{depth} factors, m = {ALL} of {LENGTH}: flat recovers",
-                flat.select(depth=depth, m=ALL).values("recovered"),
-                below=0.2,
-            ),
-            Claim.of_mean(
-                f"{depth} factors, m = {MOST}: error of flat less that with fewer factors",
-                gain(flat, MOST, "error", depth),
-                above=0.0,
-            ),
-        ]
-    second = depths[min(1, len(depths) - 1)]
-    return [
-        *claims,
-        Claim.of_mean(
-            f"control, {second} factors, m = {HALF}: share recovered by smallest norm less that with two factors",
-            gain(norm, HALF, "recovered", second),
-            above=0.0,
-        ),
-        Claim.of_share(
-            f"control, {depths[-1]} factors, m = {MOST}: smallest norm recovers",
-            norm.select(depth=depths[-1], m=MOST).values("recovered"),
-            above=0.8,
-        ),
-    ]
+        text = f"{depth} factors, m = {ALL} of {LENGTH}: flat recovers"
+        claims.append(Claim.of_share(text, recovered(flat, depth, ALL), below=0.2))
+        text = f"{depth} factors, m = {MOST}: error of flat less that with fewer factors"
+        claims.append(Claim.of_mean(text, gain(flat, MOST, "error", depth), above=0.0))
+    second, last = depths[min(1, len(depths) - 1)], depths[-1]
+    text = f"control, {second} factors, m = {HALF}: share recovered by smallest norm less that with two factors"
+    claims.append(Claim.of_mean(text, gain(norm, HALF, "recovered", second), above=0.0))
+    text = f"control, {last} factors, m = {MOST}: smallest norm recovers"
+    return [*claims, Claim.of_share(text, recovered(norm, last, MOST), above=0.8)]
 
 
 def show(evidence: Evidence) -> list[Display]:
     """Return the errors of the flat solutions and of the control over the number of equations."""
+    axes: dict[str, Any] = {"x": "m", "x_label": f"equations (unknowns: {LENGTH})", "y": "error"}
+    axes["y_label"] = f"relative error of x, {SPARSITY} nonzeros"
+    lines: dict[str, Any] = {"by": "depth", "labels": {depth: f"{depth} factors" for depth in evidence.levels("depth")}}
     return [
-        CurvesDisplay.from_evidence(
-            evidence.select(smallest=smallest),
-            smallest,
-            title,
-            x="m",
-            y="error",
-            by="depth",
-            x_label=f"equations (unknowns: {LENGTH})",
-            y_label=f"relative error of x, {SPARSITY} nonzeros",
-            labels={depth: f"{depth} factors" for depth in evidence.levels("depth")},
-        )
+        CurvesDisplay.from_evidence(evidence.select(smallest=smallest), smallest, title, **axes, **lines)
         for smallest, title in (("trace", "Flat solutions"), ("norm", "Solutions of small norm"))
     ]
 
@@ -139,10 +118,7 @@ RECIPE = Recipe(
     recover,
     grid=[{"smallest": ["trace", "norm"], "depth": [2, 3, 4, 8], "m": [10, HALF, 18, MOST, 26, 30, ALL, 38]}],
     repetitions=60,
-    quick={
-        "grid": [{"smallest": ["trace", "norm"], "depth": [2, 3, 8], "m": [HALF, MOST, ALL]}],
-        "repetitions": 20,
-    },
+    quick={"grid": [{"smallest": ["trace", "norm"], "depth": [2, 3, 8], "m": [HALF, MOST, ALL]}], "repetitions": 20},
     consecutive=True,
     judge=judge,
     show=show,

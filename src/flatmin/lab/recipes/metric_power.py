@@ -15,11 +15,9 @@ Salakhutdinov, Srebro, "Collaborative filtering in a non-uniform world: learning
 2010.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,16 +25,14 @@ from flatmin._core.arrays import Array
 from flatmin.families.base import relative_distance
 from flatmin.lab.boundary.estimates import difference
 from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, Display
+from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipes._recovery import RECOVERED
 from flatmin.lab.runs.experiment import Metrics, Parameters, Transition
 from flatmin.measurements.entries import Entries
 from flatmin.problem import Problem
 from flatmin.solvers.choose import flat_minimum
-
-if TYPE_CHECKING:
-    from flatmin.lab.displays import Display
-    from flatmin.lab.evidence import Evidence
 
 __all__ = ["RECIPE", "complete", "judge", "show"]
 
@@ -103,37 +99,18 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 def show(evidence: Evidence) -> list[Display]:
     """Return thresholds against skew, and errors against the number of cells."""
-    from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay
-
     pictures: list[Display] = []
     labels = {power: words for power, words in LABELS.items() if power in evidence.levels("power")}
+    by: dict[str, Any] = {"by": "power", "labels": labels}
+    axes = {"x_label": "skew of the sampling", "y_label": "threshold, in units of r (d1 + d2)"} | by
+    rates = {"x": "m", "y": "success", "x_label": "number of cells seen", "y_label": "share of draws recovered"} | by
     for (d,), part in evidence.split("d").items():
-        pictures.append(
-            BoundaryDisplay.from_evidence(
-                part,
-                f"thresholds-{d}",
-                f"Thresholds of completion against skew, {d}×{d}, rank {RANK}",
-                over="skew",
-                by="power",
-                labels=labels,
-                x_label="skew of the sampling",
-                y_label="threshold, in units of r (d1 + d2)",
-            )
-        )
+        title = f"Thresholds of completion against skew, {d}×{d}, rank {RANK}"
+        pictures.append(BoundaryDisplay.from_evidence(part, f"thresholds-{d}", title, over="skew", **axes))
         for (skew,), of_skew in part.split("skew").items():
-            pictures.append(
-                CurvesDisplay.from_evidence(
-                    of_skew,
-                    f"success-{d}-{skew:g}".replace(".", "-"),
-                    f"Draws recovered against the number of cells, {d}×{d}, skew {skew:g}",
-                    x="m",
-                    y="success",
-                    by="power",
-                    labels=labels,
-                    x_label="number of cells seen",
-                    y_label="share of draws recovered",
-                )
-            )
+            name = f"success-{d}-{skew:g}".replace(".", "-")
+            title = f"Draws recovered against the number of cells, {d}×{d}, skew {skew:g}"
+            pictures.append(CurvesDisplay.from_evidence(of_skew, name, title, **rates))
     return pictures
 
 
@@ -141,14 +118,7 @@ RECIPE = Recipe(
     "metric-power",
     __doc__,
     complete,
-    grid=[
-        {
-            "d": (24,),
-            "skew": SKEWS,
-            "power": POWERS,
-            "multiple": (1.6, 2.2, 2.8, 3.4, 4.0, 4.6, 5.2),
-        }
-    ],
+    grid=[{"d": (24,), "skew": SKEWS, "power": POWERS, "multiple": (1.6, 2.2, 2.8, 3.4, 4.0, 4.6, 5.2)}],
     repetitions=10,
     quick={
         "grid": [{"d": (12,), "skew": (0.0, 0.5), "power": (0.0, 1.0), "multiple": (1.6, 2.2, 2.8)}],

@@ -16,10 +16,8 @@ Refuted by: any of these numbers, for sensing or for completion, on the other si
 The intervals hold simultaneously with 95 % for all comparisons of a kind.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +25,10 @@ from flatmin import families
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
 from flatmin.families.base import Instance, relative_distance
+from flatmin.lab.boundary.estimates import Number
 from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.displays import CurvesDisplay, Display
+from flatmin.lab.evidence import Evidence
 from flatmin.lab.power_law import claim_of_ratio, power_law
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Metrics, Parameters
@@ -37,10 +38,6 @@ from flatmin.solvers.alphas.cross_validation import cross_validate
 from flatmin.solvers.choose import flat_minimum
 from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.noise.refit import least_squares, unscaled
-
-if TYPE_CHECKING:
-    from flatmin.lab.displays import Display
-    from flatmin.lab.evidence import Evidence
 
 __all__ = ["RECIPE", "fit", "judge", "show"]
 
@@ -136,18 +133,17 @@ def judge(evidence: Evidence) -> list[Claim]:
     moderate = evidence.select(noise=[level for level in evidence.levels("noise") if level <= MODERATE])
     by = {panel: moderate.select(panel=panel) for panel in panels}
     claims = list(_premise(evidence, by))
-    claims += [_right_rank(by[panel], panel) for panel in panels]
+    for panel in panels:
+        text = f"In {panel} at moderate noise, the share of draws in which the refit has the right rank"
+        outcomes = by[panel].select(method="refit").values("right_rank")
+        claims.append(Claim.of_share(text, outcomes, above=0.9, level=shared_level(2)))
     claims += [_over_oracle(by[panel], panel, "refit", "the refit", below=1.05) for panel in panels]
-    claims += list(_proportional(by))
-    claims += _level(by)
-    claims += list(_cross_validated(by)) + list(_exact(by))
+    claims += [*_proportional(by), *_level(by), *_cross_validated(by), *_exact(by)]
     buried = evidence.select(noise=BURIED, method="refit")
     for panel in panels:
-        text = (
-            f"In {panel} with noise of three times the data, the share of draws in which the refit's rank is too small"
-        )
+        text = f"In {panel} with noise of three times the data, the share of draws in which"
         small = buried.select(panel=panel).values("rank_found") < PANELS[panel][2]
-        claims.append(Claim.of_share(text, small, above=0.5, level=shared_level(2)))
+        claims.append(Claim.of_share(f"{text} the refit's rank is too small", small, above=0.5, level=shared_level(2)))
     return claims
 
 
@@ -161,12 +157,6 @@ def _premise(evidence: Evidence, by: dict[str, Evidence]) -> Iterator[Claim]:
         text = f"In {panel} with noise of three times the data, {ratio} most"
         values = evidence.select(panel=panel, noise=BURIED).values("weakest")
         yield Claim.of_largest(text, values, below=1.0)
-
-
-def _right_rank(evidence: Evidence, panel: str) -> Claim:
-    text = f"In {panel} at moderate noise, the share of draws in which the refit has the right rank"
-    outcomes = evidence.select(method="refit").values("right_rank")
-    return Claim.of_share(text, outcomes, above=0.9, level=shared_level(2))
 
 
 def _over_oracle(
@@ -201,9 +191,8 @@ def _proportional(by: dict[str, Evidence]) -> Iterator[Claim]:
             text = f"In {panel} at moderate noise, how far the exponent of the error of {words} against noise is from 1"
             part = evidence.select(method=method)
             noise = [result.trial.parameters["noise"] for result in part.results]
-            exponent, low, high = power_law(noise, part.values("error"), shared_level(4))
-            nearest = 0.0 if low <= 1 <= high else min(abs(low - 1), abs(high - 1))
-            yield Claim(text, abs(exponent - 1), nearest, max(abs(low - 1), abs(high - 1)), below=0.05)
+            exponent = Number(*power_law(noise, part.values("error"), shared_level(4)))
+            yield Claim(text, *exponent.folded(1.0), below=0.05)
 
 
 def _cross_validated(by: dict[str, Evidence]) -> Iterator[Claim]:
@@ -231,57 +220,32 @@ def _exact(by: dict[str, Evidence]) -> Iterator[Claim]:
             pairs = evidence.pairs("error", "method", "exact", method)
             ratios = pairs[:, 0] / pairs[:, 1]
             yield claim_of_ratio(f"{text}, in the geometric mean", ratios, above=1.0, level=shared_level(6))
-        text = (
-            f"In {panel} at moderate noise, the share of draws in which an exact fit has at least twice the true rank"
-        )
+        text = f"In {panel} at moderate noise, the share of draws in which an exact fit has at least"
         large = evidence.select(method="exact").values("rank_found") >= 2 * PANELS[panel][2]
-        yield Claim.of_share(text, large, above=0.9, level=shared_level(2))
+        yield Claim.of_share(f"{text} twice the true rank", large, above=0.9, level=shared_level(2))
 
 
 def show(evidence: Evidence) -> list[Display]:
     """Return displays of error, error over that of the oracle, and rank against the noise."""
-    from flatmin.lab.displays import CurvesDisplay
-
     pictures: list[Display] = []
-    settings: dict[str, Any] = {"x": "noise", "by": "method", "x_log": True, "labels": LABELS}
-    words = "noise, of the root mean square of the data"
+    axes: dict[str, Any] = {"x": "noise", "by": "method", "x_log": True, "labels": LABELS}
+    axes["x_label"] = "noise, of the root mean square of the data"
+    error = axes | {"y": "error", "y_log": True, "y_label": "relative error"}
+    ratio = axes | {"y": "over_oracle", "y_log": True, "y_label": "error over that of the oracle"}
+    ratio["reference"] = {"limit for the refit": 1.05}
+    error["caption"] = "What is claimed is claimed for noise up to 0.3."
+    ratio["caption"] = "The oracle is least squares at the true rank, started from the truth."
+    rank = axes | {"y": "rank_found", "y_label": "rank"}
+    rank["caption"] = "The refit tests its rank; cross-validation does not look for one."
     for (panel,), part in evidence.split("panel").items():
-        pictures += [
-            CurvesDisplay.from_evidence(
-                part,
-                f"{panel}-error",
-                f"Error against noise, {panel}",
-                y="error",
-                y_log=True,
-                x_label=words,
-                y_label="relative error",
-                caption="What is claimed is claimed for noise up to 0.3.",
-                **settings,
-            ),
-            CurvesDisplay.from_evidence(
-                part,
-                f"{panel}-ratio",
-                f"Error over that of the oracle, {panel}",
-                y="over_oracle",
-                y_log=True,
-                x_label=words,
-                y_label="error over that of the oracle",
-                reference={"limit for the refit": 1.05},
-                caption="The oracle is least squares at the true rank, started from the truth.",
-                **settings,
-            ),
-            CurvesDisplay.from_evidence(
-                part,
-                f"{panel}-rank",
-                f"Rank against noise, {panel}",
-                y="rank_found",
-                x_label=words,
-                y_label="rank",
-                reference={"true rank": float(PANELS[panel][2])},
-                caption="The refit tests its rank; cross-validation does not look for one.",
-                **settings,
-            ),
-        ]
+        rank["reference"] = {"true rank": float(PANELS[panel][2])}
+        for name, title, settings in (
+            ("error", "Error against noise", error),
+            ("ratio", "Error over that of the oracle", ratio),
+            ("rank", "Rank against noise", rank),
+        ):
+            picture = CurvesDisplay.from_evidence(part, f"{panel}-{name}", f"{title}, {panel}", **settings)
+            pictures.append(picture)
     return pictures
 
 

@@ -15,27 +15,24 @@ Refuted by: an interval of one of these numbers beyond its limit. Intervals of m
 draw, those of shares are exact; those of the two small caps hold simultaneously with 95 %.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.families.base import relative_distance
+from flatmin.lab.boundary.estimates import Number
 from flatmin.lab.claims import Claim, interval, shared_level
+from flatmin.lab.displays import CurvesDisplay, Display
+from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Metrics, Parameters
+from flatmin.lab.runs.store import Result
 from flatmin.measurements.entries import Entries
 from flatmin.problem import Problem
 from flatmin.solvers.alphas.path import flat_path
 from flatmin.solvers.choose import flat_minimum
-
-if TYPE_CHECKING:
-    from flatmin.lab.displays import Display
-    from flatmin.lab.evidence import Evidence
-    from flatmin.lab.runs.store import Result
 
 __all__ = ["RECIPE", "complete", "judge", "show"]
 
@@ -48,6 +45,24 @@ CAPS, POWERS = (1, 2, 4, 8, 16, NO_CAP), (0.0, 0.5, 1.0)
 STEP, STRENGTHS, STRONG = 0.7, 14, 9
 TIGHT = 8
 LABELS = {0.0: "p = 0, nuclear", 0.5: "p = ½", 1.0: "p = 1, flat"}
+#: The title, the label of the vertical axis and the caption of the picture of each metric.
+PICTURES = {
+    "error": (
+        "Error in unseen cells against the cap, at the best strength",
+        "relative error",
+        f"A cap of {NO_CAP} is none.",
+    ),
+    "moved": (
+        "Distance from the solution without a cap, at the same strength",
+        "relative distance",
+        "Zero from the certified rank on.",
+    ),
+    "strength": (
+        "Best strength against the cap",
+        f"steps from the strongest, each a factor of {STEP:g}",
+        "A higher point is a weaker penalty.",
+    ),
+}
 #: Solutions that differ by less count as equal.
 SAME = 1e-4
 
@@ -114,31 +129,20 @@ def judge(evidence: Evidence) -> list[Claim]:
         text = f"The share of draws in which a cap of {cap} changes it by one per cent of the error or more"
         large = np.abs(changes[cap]) >= 0.01
         claims.append(Claim.of_share(text, large, level=shared_level(2), above=0.5))
-    large = np.abs(changes[16]) >= 0.01
-    claims.append(
-        Claim.of_share("The share of draws in which a cap of 16, as a control, changes it as much", large, below=0.2)
-    )
     wide, tight = _by_rank(evidence)
     from_two = evidence.select(cap=[cap for cap in evidence.levels("cap") if cap > 1]).results
+    same = _by_draw(wide, lambda m: bool(m["certified"]) and m["moved"] < SAME, all)
+    certified = _by_draw(tight, lambda m: bool(m["certified"]), any)
+    inside = _by_draw(from_two, lambda m: bool(m["inside"]), all)
+    share, gives = "The share of draws in which", "the certified rank gives a certified solution"
+    text = f"{share} a cap of 16, as a control, changes it as much"
     return [
         *claims,
-        Claim.of_share(
-            "The share of draws in which every cap at or above the certified rank gives a certified solution that is "
-            "the one without a cap",
-            _by_draw(wide, lambda m: bool(m["certified"]) and m["moved"] < SAME, all),
-            above=0.8,
-        ),
-        Claim.of_share(
-            "The share of draws in which any cap below the certified rank gives a certified solution",
-            _by_draw(tight, lambda m: bool(m["certified"]), any),
-            below=0.2,
-        ),
+        Claim.of_share(text, np.abs(changes[16]) >= 0.01, below=0.2),
+        Claim.of_share(f"{share} every cap at or above {gives} that is the one without a cap", same, above=0.8),
+        Claim.of_share(f"{share} any cap below {gives}", certified, below=0.2),
         _of_size("By how much a cap of 16 changes it, on average", changes[16], 0.95, below=0.001),
-        Claim.of_share(
-            "The share of draws in which with every cap from 2 on the best strength is inside the range",
-            _by_draw(from_two, lambda m: bool(m["inside"]), all),
-            above=0.8,
-        ),
+        Claim.of_share(f"{share} with every cap from 2 on the best strength is inside the range", inside, above=0.8),
     ]
 
 
@@ -154,12 +158,12 @@ def _by_draw(
 
 def _advantages(evidence: Evidence, cap: int) -> dict[int, float]:
     """Return the logarithm of the error of p = 0 over that of p = 1 under a cap, by the seed of the draw."""
-    found: dict[int, dict[float, float]] = {}
-    for result in evidence.select(cap=cap).results:
-        power = float(result.trial.parameters["power"])
-        found.setdefault(result.trial.seed, {})[power] = result.metrics["error"]
-    both = {seed: errors for seed, errors in found.items() if {0.0, 1.0} <= set(errors)}
-    return {seed: float(np.log(errors[0.0] / errors[1.0])) for seed, errors in both.items()}
+    part = evidence.select(cap=cap)
+    nuclear, flat = (
+        {result.trial.seed: result.metrics["error"] for result in part.select(power=power).results}
+        for power in (0.0, 1.0)
+    )
+    return {seed: float(np.log(error / flat[seed])) for seed, error in nuclear.items() if seed in flat}
 
 
 def _changes(evidence: Evidence, cap: int) -> Array:
@@ -183,53 +187,18 @@ def _of_size(text: str, values: Array, level: float, **limit: float) -> Claim:
     """Return a claim about the absolute value of a mean."""
     if len(values) < 2:
         return Claim.open(text, **limit)
-    low, high = interval(values, level)
-    nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-    return Claim(text, abs(float(np.mean(values))), nearest, max(abs(low), abs(high)), **limit)
+    return Claim(text, *Number(float(np.mean(values)), *interval(values, level)).folded(0.0), **limit)
 
 
 def show(evidence: Evidence) -> list[Display]:
     """Return displays of errors, best alphas and distances from the solution without a cap, against the cap."""
-    from flatmin.lab.displays import CurvesDisplay
-
     if not len(evidence):
         return []
     labels = {power: words for power, words in LABELS.items() if power in evidence.levels("power")}
-    settings: dict[str, Any] = {
-        "x": "cap",
-        "by": "power",
-        "labels": labels,
-        "x_log": True,
-        "x_label": "cap on the rank",
-    }
+    axes: dict[str, Any] = {"x": "cap", "x_label": "cap on the rank", "x_log": True, "by": "power", "labels": labels}
     return [
-        CurvesDisplay.from_evidence(
-            evidence,
-            "error",
-            "Error in unseen cells against the cap, at the best strength",
-            y="error",
-            y_label="relative error",
-            caption=f"A cap of {NO_CAP} is none.",
-            **settings,
-        ),
-        CurvesDisplay.from_evidence(
-            evidence,
-            "moved",
-            "Distance from the solution without a cap, at the same strength",
-            y="moved",
-            y_label="relative distance",
-            caption="Zero from the certified rank on.",
-            **settings,
-        ),
-        CurvesDisplay.from_evidence(
-            evidence,
-            "strength",
-            "Best strength against the cap",
-            y="strength",
-            y_label=f"steps from the strongest, each a factor of {STEP:g}",
-            caption="A higher point is a weaker penalty.",
-            **settings,
-        ),
+        CurvesDisplay.from_evidence(evidence, metric, title, y=metric, y_label=label, caption=caption, **axes)
+        for metric, (title, label, caption) in PICTURES.items()
     ]
 
 

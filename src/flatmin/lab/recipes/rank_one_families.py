@@ -10,14 +10,13 @@ Refuted by: fits of covariances or phases with different traces, or a control in
 fit errs as much as the sharpest.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from flatmin import families
 from flatmin._core.arrays import Array
-from flatmin.families import covariance, phase_retrieval, quadratic_network
-from flatmin.families.base import Instance, relative_distance
+from flatmin.families.base import relative_distance
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import Display, ScatterDisplay
 from flatmin.lab.evidence import Evidence
@@ -39,39 +38,31 @@ EXACT = 1e-12
 SCALES = (0.1, 0.5, 1.0, 3.0)
 
 
-@dataclass(frozen=True)
-class _Model:
-    """A family of instances ``sample(d, m, seed)``; with ``signed``, X may have both signs, and flatness selects."""
-
-    sample: Callable[[int, int, int], Instance]
-    signed: bool = False
-
-
-MODELS = {
-    "covariance": _Model(lambda d, m, seed: covariance.sample(d, 2, m, seed=seed)),
-    "phase-retrieval": _Model(lambda d, m, seed: phase_retrieval.sample(d, 1, m, seed=seed)),
-    "quadratic-network": _Model(lambda d, m, seed: quadratic_network.sample(d, (1, 1), m, seed=seed), signed=True),
-}
+#: The rank of the truth of each family; in the control X may have both signs, and flatness selects.
+MODELS: dict[str, Any] = {"covariance": 2, "phase-retrieval": 1, "quadratic-network": (1, 1)}
 CONTROL = "quadratic-network"
 
 
 def fits(parameters: Parameters, seed: int) -> Metrics:
     """Return misfit, trace and error of the fits of one instance, the certified flattest one last."""
-    model, d = MODELS[str(parameters["model"])], int(parameters["d"])
-    instance = model.sample(d, int(parameters["m"]), seed)
+    name, d = str(parameters["model"]), int(parameters["d"])
+    instance, signed = (
+        families.find(name).sample((d, d), MODELS[name], int(parameters["m"]), seed=seed),
+        name == CONTROL,
+    )
     problem, truth = instance.problem, instance.truth
     assert isinstance(problem.measurement, RankOne)
     assert truth is not None
     X = truth if truth.ndim == 2 else np.outer(truth, truth.conj())
     rng, x = np.random.default_rng(seed), problem.measurement.left
-    signs = np.repeat([1.0, -1.0], d) if model.signed else np.ones(d)
+    signs = np.repeat([1.0, -1.0], d) if signed else np.ones(d)
     rows = []
     for scale in SCALES:
         start = scale * rng.standard_normal((d, signs.size)).astype(x.dtype)
         if np.iscomplexobj(x):
             start = start + 1j * scale * rng.standard_normal(start.shape)
         U, misfit = _fit(x, problem.data, start, signs)
-        factors = (U[:, :d], U[:, d:]) if model.signed else (U,)
+        factors = (U[:, :d], U[:, d:]) if signed else (U,)
         error = relative_distance(problem.parametrization.matrix(factors), X)
         trace = flatness(problem, factors).gauss_newton_trace
         rows.append({"fit": f"from scale {scale:g}", "misfit": misfit, "trace": trace, "error": error})
@@ -146,24 +137,15 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 def show(evidence: Evidence) -> list[Display]:
     """Return the errors of exact fits against their traces, for each model at its smaller number of measurements."""
+    axes: dict[str, Any] = {"x": "trace", "y": "error", "by": "fit", "y_label": "relative error of X"}
     displays: list[Display] = []
     for name in MODELS:
         model = evidence.select(model=name)
-        if not len(model):
-            continue
-        few = model.select(m=model.levels("m")[0]).unrolled("fit")
-        exact = Evidence(few.experiment, [r for r in few.results if r.metrics["misfit"] <= EXACT])
-        displays.append(
-            ScatterDisplay.from_evidence(
-                exact,
-                name,
-                f"Exact fits: {name}, m = {few.levels('m')[0]}",
-                x="trace",
-                y="error",
-                by="fit",
-                y_label="relative error of X",
-            )
-        )
+        if len(model):
+            m = model.levels("m")[0]
+            few = model.select(m=m).unrolled("fit")
+            exact = Evidence(few.experiment, [r for r in few.results if r.metrics["misfit"] <= EXACT])
+            displays.append(ScatterDisplay.from_evidence(exact, name, f"Exact fits: {name}, m = {m}", **axes))
     return displays
 
 

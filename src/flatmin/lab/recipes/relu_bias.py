@@ -11,6 +11,8 @@ Refuted by: a trace of the lookup table above the bound, a table without biases 
 without biases that err on unseen vertices.
 """
 
+from typing import Any
+
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import Display, ScatterDisplay
 from flatmin.lab.evidence import Evidence
@@ -68,18 +70,13 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 def show(evidence: Evidence) -> list[Display]:
     """Return the errors on unseen points against the trace over its smallest value, with and without biases."""
+    axes: dict[str, Any] = {"x": "excess", "x_label": "trace over the smallest trace − 1", "by": "network"}
+    axes |= {"y": "test_error", "y_label": "mean squared error on unseen points"}
     return [
         ScatterDisplay.from_evidence(
-            evidence.select(bias=bias).unrolled(),
-            "biases" if bias else "no-biases",
-            f"Error and excess trace, {'with' if bias else 'without'} biases",
-            x="excess",
-            y="test_error",
-            by="network",
-            x_label="trace over the smallest trace − 1",
-            y_label="mean squared error on unseen points",
+            evidence.select(bias=bias).unrolled(), name, f"Error and excess trace, {words} biases", **axes
         )
-        for bias in (True, False)
+        for bias, name, words in ((True, "biases", "with"), (False, "no-biases", "without"))
     ]
 
 

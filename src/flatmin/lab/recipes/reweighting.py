@@ -18,12 +18,11 @@ Kümmerle, Mayrink Verdun, "A scalable second order method for ill-conditioned m
 2021. Fazel, Hindi, Boyd, "Log-det heuristic for matrix rank minimization", American Control Conference 2003.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +32,8 @@ from flatmin.families.base import relative_distance
 from flatmin.lab.boundary.estimates import UNKNOWN, Number, boundary_of, difference
 from flatmin.lab.boundary.phase_map import columns_of
 from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, Display
+from flatmin.lab.evidence import Evidence
 from flatmin.lab.power_law import claim_of_ratio
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipes._recovery import RECOVERED
@@ -41,10 +42,6 @@ from flatmin.measurements import Dense, Entries
 from flatmin.problem import Problem
 from flatmin.solvers.choose import flat_minimum
 from flatmin.solvers.lowest_rank.reweighting import reweighted_minimum
-
-if TYPE_CHECKING:
-    from flatmin.lab.displays import Display
-    from flatmin.lab.evidence import Evidence
 
 __all__ = ["RECIPE", "cells_for_every_line", "judge", "recover", "show"]
 
@@ -64,7 +61,11 @@ def recover(parameters: Parameters, seed: int) -> Metrics:
     m = round(oversampling * RANK * (2 * d - RANK))
     rng = np.random.default_rng(seed)
     truth, least = _truth(d, RANK, float(parameters["condition"]), rng)
-    measurement = _measured(str(parameters["panel"]), d, m, rng)
+    measurement: Dense | Entries
+    if parameters["panel"] == "sensing":
+        measurement = Dense(rng.standard_normal((m, d, d)))
+    else:
+        measurement = Entries(*np.nonzero(cells_for_every_line(d, m, RANK, rng)), (d, d))
     problem = Problem(measurement, measurement.forward(truth))
     solve: Any = flat_minimum if parameters["method"] == "flat" else reweighted_minimum
     found = solve(problem, seed=seed)
@@ -90,38 +91,11 @@ def _truth(d: int, rank: int, condition: float, rng: np.random.Generator) -> tup
     return (U * s) @ V.T, float(s[-1])
 
 
-def _measured(panel: str, d: int, m: int, rng: np.random.Generator) -> Dense | Entries:
-    """Return Gaussian sensing matrices, or cells."""
-    if panel == "sensing":
-        return Dense(rng.standard_normal((m, d, d)))
-    return Entries(*np.nonzero(cells_for_every_line(d, m, RANK, rng)), (d, d))
-
-
 def cells_for_every_line(d: int, m: int, least: int, rng: np.random.Generator) -> Array:
-    """Draw cells of a square matrix so that every row and column has some.
+    """Return m random cells of a square matrix, (d, d) of bool, at least ``least`` of them in every row and column.
 
-    The draw is uniform at first. While a row or column has too few, a cell that all can spare is moved there.
-
-    Parameters
-    ----------
-    d : int
-        Rows and columns.
-    m : int
-        Number of cells, more than ``2 · least · d`` and at most ``d²``.
-    least : int
-        Cells of every row and column.
-    rng : numpy.random.Generator
-        What is random.
-
-    Returns
-    -------
-    ndarray, shape (d, d), bool
-        True where a cell was drawn.
-
-    Raises
-    ------
-    InputError
-        If m is out of range.
+    The draw is uniform at first. While a row or column has too few cells, a cell from rows and columns that have more
+    than they need is moved there. A number m that is not above ``2 · least · d`` and at most d² raises `InputError`.
 
     Examples
     --------
@@ -146,7 +120,7 @@ def cells_for_every_line(d: int, m: int, least: int, rng: np.random.Generator) -
 
 def judge(evidence: Evidence) -> list[Claim]:
     """Return the claim, sentence by sentence."""
-    claims = [*_earlier(evidence), *_sets_in(evidence), *_misses(evidence), *_condition(evidence)]
+    claims = [*_sets_in(evidence), *_misses(evidence), *_condition(evidence)]
     both = _compared(evidence)
     for panel in PANELS:
         part = both.select(panel=panel)
@@ -182,24 +156,18 @@ def _later(upper: Number, lower: Number) -> Number:
     return Number(value, value - below, value + above)
 
 
-def _earlier(evidence: Evidence) -> Iterator[Claim]:
-    level = shared_level(len(PANELS) * len(CONDITIONS))
-    for panel in PANELS:
-        for condition in CONDITIONS:
-            part = evidence.select(panel=panel, condition=condition)
-            text = f"In {panel} at condition {condition:g}, by how many measurements for each degree of freedom"
-            text = f"{text} reweighting sets in before the flat minimum"
-            yield Claim(text, *difference(part, "method", *METHODS, level), above=0.5)
-
-
 def _sets_in(evidence: Evidence) -> Iterator[Claim]:
     level = shared_level(len(PANELS) * len(CONDITIONS))
-    for panel in PANELS:
-        for condition in CONDITIONS:
-            text = f"In {panel} at condition {condition:g}, from how many measurements for each degree of freedom"
-            text = f"{text} reweighting recovers the truth"
-            found = _boundary(evidence, level, method="reweighted", panel=panel, condition=condition)
-            yield Claim(text, *found, below=1.5)
+    unit = "measurements for each degree of freedom reweighting"
+    cells = list(product(PANELS, CONDITIONS))
+    for panel, condition in cells:
+        text = f"In {panel} at condition {condition:g}, by how many {unit} sets in before the flat minimum"
+        found = difference(evidence.select(panel=panel, condition=condition), "method", *METHODS, level)
+        yield Claim(text, *found, above=0.5)
+    for panel, condition in cells:
+        text = f"In {panel} at condition {condition:g}, from how many {unit} recovers the truth"
+        found = _boundary(evidence, level, method="reweighted", panel=panel, condition=condition)
+        yield Claim(text, *found, below=1.5)
 
 
 def _misses(evidence: Evidence) -> Iterator[Claim]:
@@ -214,13 +182,11 @@ def _misses(evidence: Evidence) -> Iterator[Claim]:
 def _condition(evidence: Evidence) -> Iterator[Claim]:
     worse = [condition for condition in CONDITIONS if condition != 1.0]
     level = shared_level(len(METHODS) * len(PANELS) * len(worse))
-    for method in METHODS:
-        for panel in PANELS:
-            for condition in worse:
-                cell = {"panel": panel, "method": method}
-                high, low = (_boundary(evidence, level, condition=value, **cell) for value in (condition, 1.0))
-                text = f"In {panel}, by how much later {WORDS[method]} sets in at condition {condition:g} than at 1"
-                yield Claim(text, *_later(high, low), below=0.5)
+    for method, panel, condition in product(METHODS, PANELS, worse):
+        part = evidence.select(panel=panel, method=method)
+        high, low = (_boundary(part, level, condition=value) for value in (condition, 1.0))
+        text = f"In {panel}, by how much later {WORDS[method]} sets in at condition {condition:g} than at 1"
+        yield Claim(text, *_later(high, low), below=0.5)
 
 
 def _compared(evidence: Evidence) -> Evidence:
@@ -236,7 +202,7 @@ def _compared(evidence: Evidence) -> Evidence:
             excess = result.metrics["trace"] / other["trace_bound"]
             metrics = result.metrics | {"excess": excess, "flat_success": other["success"]}
             found.append(replace(result, metrics=metrics))
-    return type(evidence)(evidence.experiment, found)
+    return Evidence(evidence.experiment, found)
 
 
 def _draw(result: Any) -> tuple[Any, ...]:
@@ -247,62 +213,36 @@ def _draw(result: Any) -> tuple[Any, ...]:
 
 def show(evidence: Evidence) -> list[Display]:
     """Return displays of success rates, flatness of the truth, and boundaries."""
-    from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay
-
     pictures: list[Display] = []
     words = "measurements for each degree of freedom"
     methods = {"flat": "flattest", "reweighted": "lowest rank, reweighted"}
+    axes: dict[str, Any] = {"x": "oversampling", "x_label": words}
+    rates = axes | {"y": "success", "y_label": "share of draws", "by": ("method", "condition"), "labels": methods}
+    excess = axes | {"y": "excess", "y_label": "scaled trace over the certified least", "by": "condition"}
+    ends: dict[str, Any] = {
+        "over": "condition",
+        "by": "method",
+        "labels": methods,
+        "x_label": "condition number of the truth",
+    }
     for (panel,), part in evidence.split("panel").items():
-        pictures.append(
-            CurvesDisplay.from_evidence(
-                part,
-                f"{panel}-success",
-                f"Shares of draws recovered, {panel}",
-                x="oversampling",
-                y="success",
-                by=("method", "condition"),
-                x_label=words,
-                y_label="share of draws",
-                labels=methods,
-                caption="Lines are named by method and condition number of the truth.",
-                wide=True,
-            )
+        title, caption = (
+            f"Shares of draws recovered, {panel}",
+            "Lines are named by method and condition number of the truth.",
         )
-        both = _compared(part)
-        found = [r for r in both.results if r.metrics["success"]]
+        pictures.append(
+            CurvesDisplay.from_evidence(part, f"{panel}-success", title, caption=caption, wide=True, **rates)
+        )
+        found = [r for r in _compared(part).results if r.metrics["success"]]
         if found:
-            pictures.append(
-                CurvesDisplay.from_evidence(
-                    type(evidence)(evidence.experiment, found),
-                    f"{panel}-excess",
-                    f"How much less flat than the flattest the truth is, {panel}",
-                    x="oversampling",
-                    y="excess",
-                    by="condition",
-                    x_label=words,
-                    y_label="scaled trace over the certified least",
-                    caption="Where reweighting recovers the truth; one where it is flattest as well.",
-                )
-            )
+            title = f"How much less flat than the flattest the truth is, {panel}"
+            caption = "Where reweighting recovers the truth; one where it is flattest as well."
+            both = Evidence(evidence.experiment, found)
+            pictures.append(CurvesDisplay.from_evidence(both, f"{panel}-excess", title, caption=caption, **excess))
         if len(part.levels("oversampling")) > 1:
-            pictures.append(
-                BoundaryDisplay.from_evidence(
-                    part,
-                    f"{panel}-boundary",
-                    f"Where recovery sets in, {panel}",
-                    over="condition",
-                    by="method",
-                    labels=methods,
-                    x_label="condition number of the truth",
-                    y_label=words,
-                )
-            )
+            title = f"Where recovery sets in, {panel}"
+            pictures.append(BoundaryDisplay.from_evidence(part, f"{panel}-boundary", title, y_label=words, **ends))
     return pictures
-
-
-def _as_it_is(parameters: Mapping[str, Any]) -> float:
-    """Return 1, because oversampling is in units of the degrees of freedom."""
-    return 1.0
 
 
 RECIPE = Recipe(
@@ -316,7 +256,7 @@ RECIPE = Recipe(
         "repetitions": 2,
     },
     paired=("method",),
-    transition=Transition("oversampling", "success", _as_it_is),
+    transition=Transition("oversampling", "success", lambda parameters: 1.0),
     judge=judge,
     show=show,
 )

@@ -16,12 +16,13 @@ Candès, Li, Ma, Wright, "Robust principal component analysis?", Journal of the 
 """
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from flatmin.lab.boundary.estimates import UNKNOWN, Number, beyond, boundary_of, slope_over
 from flatmin.lab.boundary.phase_map import Column, columns_of
-from flatmin.lab.claims import Claim, share_interval, shared_level
+from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.displays import CurvesDisplay, Display, PhaseMapDisplay
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
@@ -46,13 +47,11 @@ def separate(parameters: Parameters, seed: int) -> Metrics:
 
 def judge(evidence: Evidence) -> list[Claim]:
     """Return the claims about the boundary of the map, and about rank d / 10 at several dimensions."""
-    columns = columns_of(evidence, d=D)
-    columns = sorted(
-        (column for column in columns if sum(n > 0 for n in column.trials) > 2),
-        key=lambda column: column.parameters["rank"],
-    )
+    columns = [column for column in columns_of(evidence, d=D) if sum(n > 0 for n in column.trials) > 2]
+    columns.sort(key=lambda column: column.parameters["rank"])
     text = f"The slope of the boundary, a share of gross errors, in the rank of {D}×{D} matrices"
-    claims = [Claim(text, *_slope(columns), below=FALLS)]
+    slope = slope_over(columns, lambda column: float(column.parameters["rank"]), lambda _, share: share)
+    claims = [Claim(text, *slope, below=FALLS)]
     text = "The largest rise of the boundary from a rank to the next, bands at 95 % together"
     claims.append(Claim(text, *_largest_rise(columns), below=RISES))
     text = f"The boundary at rank {D // 10} of {D}×{D} matrices, a share of gross errors"
@@ -61,18 +60,12 @@ def judge(evidence: Evidence) -> list[Claim]:
     tenth = [r.metrics["success"] for r in evidence.select(corruption=0.1).results if _at_a_tenth(r.trial.parameters)]
     text = "The share of draws recovered at rank d / 10 with one cell in ten wrong, d from 40 to 100"
     claims.append(Claim.of_share(text, tenth, above=0.9))
-    successes, trials = beyond(columns, FACTOR)
     text = f"The share of draws recovered where the share of errors is at most the band's lower end over {FACTOR}"
-    share = Number(successes / trials, *share_interval(successes, trials)) if trials else UNKNOWN
-    return [*claims, Claim(text, *share, above=0.98)]
+    return [*claims, Claim.of_count(text, *beyond(columns, FACTOR), above=0.98)]
 
 
 def _at_a_tenth(parameters: Parameters) -> bool:
     return 10 * int(parameters["rank"]) == int(parameters["d"]) and float(parameters["corruption"]) <= 0.1
-
-
-def _slope(columns: list[Column]) -> Number:
-    return slope_over(columns, lambda column: float(column.parameters["rank"]), lambda _, share: share)
 
 
 def _largest_rise(columns: list[Column]) -> Number:
@@ -92,36 +85,20 @@ def _largest_rise(columns: list[Column]) -> Number:
 
 def show(evidence: Evidence) -> list[Display]:
     """Return the phase map over rank and share of errors, and the success rate at rank d / 10."""
-    displays: list[Display] = []
-    for (d,), part in evidence.split("d").items():
-        if len(part.levels("rank")) < 2:
-            continue
-        displays.append(
-            PhaseMapDisplay.from_evidence(
-                part,
-                f"map-{d}",
-                f"Robust PCA of {d}×{d} matrices: exact separation",
-                over="rank",
-                x_label="rank",
-                y_label="share of gross errors",
-            )
-        )
+    axes: dict[str, Any] = {"over": "rank", "x_label": "rank", "y_label": "share of gross errors"}
+    title = "Robust PCA of {0}×{0} matrices: exact separation"
+    displays: list[Display] = [
+        PhaseMapDisplay.from_evidence(part, f"map-{d}", title.format(d), **axes)
+        for (d,), part in evidence.split("d").items()
+        if len(part.levels("rank")) > 1
+    ]
     several = evidence.select(corruption=(0.05, 0.1))
     tenth = Evidence(evidence.experiment, [r for r in several.results if _at_a_tenth(r.trial.parameters)])
     if len(tenth):
-        displays.append(
-            CurvesDisplay.from_evidence(
-                tenth,
-                "tenth",
-                "Rank d / 10: exact separation over the dimension",
-                x="d",
-                y="success",
-                by="corruption",
-                labels={share: f"{100 * share:.0f} % of cells wrong" for share in tenth.levels("corruption")},
-                x_label="dimension d",
-                y_label="share recovered",
-            )
-        )
+        title = "Rank d / 10: exact separation over the dimension"
+        labels = {share: f"{100 * share:.0f} % of cells wrong" for share in tenth.levels("corruption")}
+        axes = {"x": "d", "y": "success", "x_label": "dimension d", "y_label": "share recovered"}
+        displays.append(CurvesDisplay.from_evidence(tenth, "tenth", title, by="corruption", labels=labels, **axes))
     return displays
 
 

@@ -15,11 +15,9 @@ Refuted by: an interval of one of these numbers beyond its limit. A draw that ne
 within the allowed steps counts against the claim.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +28,7 @@ from flatmin.families.base import Instance, relative_distance
 from flatmin.lab.boundary.estimates import Number
 from flatmin.lab.boundary.posterior import fit_boundary
 from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, Display, ScatterDisplay
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipes._recovery import RECOVERED
@@ -38,9 +37,6 @@ from flatmin.lab.runs.experiment import Block, Metrics, Parameters, Transition
 from flatmin.lab.runs.store import Result
 from flatmin.linalg.metric import svd_of_product
 from flatmin.solvers.choose import flat_minimum
-
-if TYPE_CHECKING:
-    from flatmin.lab.displays import Display
 
 __all__ = ["RECIPE", "judge", "recover", "show"]
 
@@ -51,9 +47,9 @@ ROUNDING = 1e-9
 BEYOND = 1 + ROUNDING
 #: The share of the squared error that ``lines`` rows and columns have together.
 MOST = 0.9
-#: "Near the threshold" is from the first number below the predicted one to the second above it.
-NEAR = (0.25, 0.5)
-#: "Far below the threshold" is at least this much below the predicted one.
+#: Range of the distance of rho from the predicted threshold that counts as near.
+NEAR = (-0.25, 0.5)
+#: A rho that is below the predicted threshold by at least this counts as far below.
 FAR = 1.0
 #: Ranges of rho at which sensing recovers and does not recover.
 ENOUGH, FEW = (2.5, 2.67), (1.83, 2.0)
@@ -65,20 +61,8 @@ SCORES, STEP = ((100, 1.5, 4.2), (300, 2.0, 4.5), (1000, 2.5, 5.0)), 0.005
 LOCATED = (100, 300)
 #: Metrics that are None without a solve, or without an error to locate.
 UNKNOWN = (
-    "error",
-    "error_elsewhere",
-    "solved",
-    "certified",
-    "steps",
-    "gap",
-    "unique",
-    "rank_found",
-    "less_flat",
-    "worst_share",
-    "even_share",
-    "lines",
-    "worst_is_predicted",
-    "worst_is_fewest",
+    *("error", "error_elsewhere", "solved", "certified", "steps", "gap", "unique", "rank_found", "less_flat"),
+    *("worst_share", "even_share", "lines", "worst_is_predicted", "worst_is_fewest"),
 )
 
 
@@ -181,7 +165,7 @@ def judge(evidence: Evidence) -> list[Claim]:
     claims += _of_scores(scores, completion)
     # Where only open draws are solved, failures are not those of all draws.
     failed = _failed(evidence.select(panel="completion", method="solved", d1=LOCATED))
-    return claims + _of_failures(_near(failed), _within(failed, -np.inf, -FAR))
+    return claims + _of_failures(_within(failed, *NEAR), _within(failed, -np.inf, -FAR))
 
 
 def _of_scores(scores: Evidence, completion: Evidence) -> list[Claim]:
@@ -190,7 +174,9 @@ def _of_scores(scores: Evidence, completion: Evidence) -> list[Claim]:
     text = "Of draws solved to a certificate, the number that are recovered in spite of a score above 1"
     count = sum(r.metrics["error"] < RECOVERED for r in beyond)
     claims = [Claim.exact(text, count, below=0) if beyond else Claim.open(text, below=0)]
-    within = [r.metrics["success"] is not True for r in _near(completion).results if not r.metrics["lines_beyond"]]
+    within = [
+        r.metrics["success"] is not True for r in _within(completion, *NEAR).results if not r.metrics["lines_beyond"]
+    ]
     text = "In completion near the threshold, the share of draws without a score above 1 that are not recovered"
     claims.append(Claim.of_share(text, within, below=0.1))
     level = shared_level(3)
@@ -209,10 +195,8 @@ def _of_failures(near: Evidence, far: Evidence) -> list[Claim]:
     """Return the claims about draws that are not recovered."""
     claims, pair = [], shared_level(len(LOCATED))
     places = [(near.select(d1=d), f"{d}×{d} matrices", "near the threshold", pair, {"above": 0.5}) for d in LOCATED]
-    for part, size, place, level, limit in [
-        *places,
-        (far, "matrices", "far below the threshold", 0.95, {"below": 0.5}),
-    ]:
+    below = (far, "matrices", "far below the threshold", 0.95, {"below": 0.5})
+    for part, size, place, level, limit in [*places, below]:
         words = f"Of draws of completion of {size} that fail {place}, the share in which"
         text = f"{words} one row or column carries more than half of the squared error"
         claims.append(Claim.of_share(text, part.values("worst_share") > 0.5, level=level, **limit))
@@ -240,16 +224,10 @@ def _at(evidence: Evidence, low: float, high: float) -> Evidence:
     return evidence.select(rho=[rho for rho in evidence.levels("rho") if low <= rho <= high])
 
 
-def _near(evidence: Evidence) -> Evidence:
-    """Return the part near the predicted threshold."""
-    return _within(evidence, -NEAR[0], NEAR[1])
-
-
 def _within(evidence: Evidence, low: float, high: float) -> Evidence:
-    """Return the part whose distance from the predicted threshold is within a range."""
+    """Return the part whose distance of rho from the predicted threshold is within a range."""
     return _where(
-        evidence,
-        lambda r: low <= round(float(r.trial.parameters["rho"]) - _predicted(r.trial.parameters), 6) <= high,
+        evidence, lambda r: low <= round(float(r.trial.parameters["rho"]) - _predicted(r.trial.parameters), 6) <= high
     )
 
 
@@ -264,24 +242,18 @@ def _where(evidence: Evidence, chosen: Callable[[Result], bool]) -> Evidence:
 
 def _successes(evidence: Evidence, undecided: bool) -> list[bool]:
     """Return whether draws are recovered, with a given answer for undecided ones."""
-    return _decided([r.metrics["success"] for r in evidence.results], undecided)
-
-
-def _decided(outcomes: list[bool | None], undecided: bool) -> list[bool]:
+    outcomes = [r.metrics["success"] for r in evidence.results]
     return [undecided if success is None else success for success in outcomes]
 
 
 def _threshold(evidence: Evidence, level: float = 0.95) -> Number:
     """Return the threshold with a band that allows for both answers of undecided draws."""
-    found: dict[float, list[bool | None]] = {}
-    for result in evidence.results:
-        found.setdefault(float(result.trial.parameters["rho"]), []).append(result.metrics["success"])
-    if len(found) < 2:
+    cells = evidence.split("rho")
+    points, parts = [float(rho) for (rho,) in cells], cells.values()
+    if len(points) < 2:
         return Number(np.nan, -np.inf, np.inf)
-    points = sorted(found)
-    trials = [len(found[rho]) for rho in points]
     early, late = (
-        fit_boundary(points, [sum(_decided(found[rho], undecided)) for rho in points], trials, level=level)
+        fit_boundary(points, [sum(_successes(part, undecided)) for part in parts], [*map(len, parts)], level=level)
         for undecided in (True, False)
     )
     low = early.low if early.low >= points[0] else -np.inf
@@ -299,24 +271,26 @@ def _predicted(parameters: Mapping[str, Any]) -> float:
 
 def show(evidence: Evidence) -> list[Display]:
     """Return displays of success, location of errors, and thresholds."""
-    from flatmin.lab.displays import BoundaryDisplay, CurvesDisplay, ScatterDisplay
-
     pictures: list[Display] = []
-    settings: dict[str, Any]
-    along: dict[str, Any] = {"x": "rho", "x_label": "measurements / degrees of freedom"}
+    along: dict[str, Any] = {"x": "rho", "x_label": "measurements / degrees of freedom", "by": "d1"}
     sensing = evidence.select(panel="sensing", d1=60, d2=50)
     solved, scores = _solved_part(evidence), evidence.select(panel="completion", method="score")
     completion = Evidence(evidence.experiment, [*solved.results, *scores.results])
-    for part, name, about in (
-        (sensing, "sensing", "Recovery in Gaussian sensing, 60×50, rank 2"),
-        (solved, "completion", "Recovery in completion, rank 5"),
-        (_thinned(scores), "scores", "Draws of completion without a score above 1, rank 5"),
+    for part, name, title, label in (
+        (sensing, "sensing", "Recovery in Gaussian sensing, 60×50, rank 2", "share of draws recovered"),
+        (solved, "completion", "Recovery in completion, rank 5", "share of draws recovered"),
+        (
+            _thinned(scores),
+            "scores",
+            "Draws of completion without a score above 1, rank 5",
+            "share without a score above 1",
+        ),
     ):
         if len(part.values("success")):
-            label = "share without a score above 1" if name == "scores" else "share of draws recovered"
-            settings = along | {"by": "d1", "labels": _sizes(part)}
-            pictures.append(CurvesDisplay.from_evidence(part, name, about, y="success", y_label=label, **settings))
+            settings = along | {"labels": _sizes(part), "y": "success", "y_label": label}
+            pictures.append(CurvesDisplay.from_evidence(part, name, title, **settings))
     if len(completion):
+        known = np.isfinite([_predicted(cell) for cell in completion.experiment.cells]).all()
         pictures.append(
             BoundaryDisplay.from_evidence(
                 completion,
@@ -324,54 +298,33 @@ def show(evidence: Evidence) -> list[Display]:
                 "Thresholds of completion, rank 5",
                 over="d1",
                 by="method",
-                predicted=_predicted
-                if np.isfinite([_predicted(cell) for cell in completion.experiment.cells]).all()
-                else None,
+                predicted=_predicted if known else None,
                 labels={"solved": "half are recovered", "score": "half have no score above 1"},
                 x_label="dimension",
                 y_label="threshold, in degrees of freedom",
                 caption="What is predicted is that of scores, from their distribution.",
             )
         )
-    failed = _failed(solved)
+    return pictures + _of_failed_draws(_failed(solved), along)
+
+
+def _of_failed_draws(failed: Evidence, along: dict[str, Any]) -> list[Display]:
+    """Return displays of the location of errors; none without failed draws."""
     if not len(failed):
-        return pictures
-    settings = along | {"by": "d1", "centre": "median", "labels": _sizes(failed)}
-    pictures += [
-        CurvesDisplay.from_evidence(
-            failed,
-            "worst-line",
-            "What the worst row or column carries, of failed draws",
-            y="worst_share",
-            y_label="share of the squared error",
-            **settings,
-        ),
-        CurvesDisplay.from_evidence(
-            failed,
-            "lines",
-            "Rows and columns that hold 90 % of the squared error, of failed draws",
-            y="lines",
-            y_log=True,
-            y_label="rows and columns",
-            **settings,
-        ),
-    ]
+        return []
+    labels = _sizes(failed)
+    settings = along | {"centre": "median", "labels": labels}
+    title = "What the worst row or column carries, of failed draws"
+    carried: dict[str, Any] = {"y": "worst_share", "y_label": "share of the squared error"}
+    pictures: list[Display] = [CurvesDisplay.from_evidence(failed, "worst-line", title, **carried, **settings)]
+    title = "Rows and columns that hold 90 % of the squared error, of failed draws"
+    settings |= {"y": "lines", "y_log": True, "y_label": "rows and columns"}
+    pictures.append(CurvesDisplay.from_evidence(failed, "lines", title, **settings))
     if len(failed.values("score")):
-        pictures.append(
-            ScatterDisplay.from_evidence(
-                failed,
-                "error",
-                "Error of failed draws against the largest score",
-                x="score",
-                y="error",
-                by="d1",
-                labels=_sizes(failed),
-                x_log=True,
-                y_log=True,
-                x_label="largest score",
-                y_label="relative error",
-            )
-        )
+        title = "Error of failed draws against the largest score"
+        axes: dict[str, Any] = {"x_label": "largest score", "y_label": "relative error", "x_log": True, "y_log": True}
+        settings = {"x": "score", "y": "error", "by": "d1", "labels": labels}
+        pictures.append(ScatterDisplay.from_evidence(failed, "error", title, **settings, **axes))
     return pictures
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
@@ -28,14 +28,12 @@ from scipy.stats import rankdata
 from flatmin import families
 from flatmin._core.arrays import Array
 from flatmin.lab.claims import Claim, shared_level
+from flatmin.lab.displays import CurvesDisplay, Display, ScatterDisplay
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.rank_correlation import claim_of_instances, rank_correlation
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Metrics, Parameters, Trial
 from flatmin.lab.runs.store import Result
-
-if TYPE_CHECKING:
-    from flatmin.lab.displays import Display
 
 __all__ = ["RECIPE", "judge", "show", "train"]
 
@@ -181,117 +179,59 @@ def judge(evidence: Evidence) -> list[Claim]:
     """Return two claims a family and three over all families, whose intervals hold together with 95 %, and the gaps."""
     free = {name: list(_instances(evidence.select(family=name))) for name in MODELS if not MODELS[name].determined}
     everything = [instance for instances in free.values() for instance in instances]
-    over_all = "in the mean over instances of the four families"
-    claim = partial(_of_mean, level=shared_level(2 * len(free) + 3))
+    claim = partial(claim_of_instances, level=shared_level(2 * len(free) + 3))
     claims = []
+    mean, exceeds = "in the mean over instances", "By how much the rank correlation of gap and error exceeds"
     for name, instances in free.items():
-        begin = (
-            f"In {MODELS[name].words}, the rank correlation of flatness gap and error over the algorithms that fit an"
-        )
-        mean = "in the mean over instances"
+        text = f"In {MODELS[name].words}, the rank correlation of flatness gap and error over the algorithms that fit"
+        same = f"{text} an instance and begin from the same weights, {mean}"
         claims += [
-            claim(f"{begin} instance, {mean}", instances, _Instance.correlation, above=CORRELATION),
-            claim(
-                f"{begin} instance and begin from the same weights, {mean}",
-                instances,
-                _Instance.begun_alike,
-                above=CORRELATION,
-            ),
+            claim(f"{text} an instance, {mean}", map(_Instance.correlation, instances), above=CORRELATION),
+            claim(same, map(_Instance.begun_alike, instances), above=CORRELATION),
         ]
-    return [
-        *claims,
-        claim(
-            "By how much the rank correlation of gap and error exceeds what 95 of 100 shuffles of the errors of an "
-            f"instance stay below, {over_all}",
-            everything,
-            _Instance.beyond_chance,
-            above=0.0,
-        ),
-        claim(
-            f"By how much the rank correlation of gap and error exceeds that of loss and error, {over_all}",
-            everything,
-            _Instance.lead,
-            above=0.0,
-        ),
-        claim(
-            f"The share of algorithms whose flatter run of two on an instance errs less, {over_all}",
-            everything,
-            _Instance.agreement,
-            above=0.5,
-        ),
-        *(_without_gap(evidence, name) for name, model in MODELS.items() if model.determined),
-    ]
-
-
-def _of_mean(
-    text: str, instances: Iterable[_Instance], number: Callable[[_Instance], float | None], **settings: float
-) -> Claim:
-    """Return a claim about the mean of a number over those instances that have it."""
-    return claim_of_instances(text, map(number, instances), **settings)
+    for text, number, limit in (
+        (f"{exceeds} what 95 of 100 shuffles of the errors of an instance stay below", _Instance.beyond_chance, 0.0),
+        (f"{exceeds} that of loss and error", _Instance.lead, 0.0),
+        ("The share of algorithms whose flatter run of two on an instance errs less", _Instance.agreement, 0.5),
+    ):
+        claims.append(claim(f"{text}, {mean} of the four families", map(number, everything), above=limit))
+    return claims + [_without_gap(evidence, name) for name, model in MODELS.items() if model.determined]
 
 
 def _without_gap(evidence: Evidence, name: str) -> Claim:
     """Return the claim that the gap of all runs of a family is 0."""
     runs = [result.metrics for result in evidence.select(family=name).results if not result.metrics["diverged"]]
     text = f"In {MODELS[name].words}, the largest flatness gap of a run that did not diverge"
-    if not runs:
-        return Claim.open(text, below=ROUNDING)
-    return Claim.exact(text, max(metrics["flatness_gap"] for metrics in runs), below=ROUNDING)
+    return Claim.of_largest(text, (metrics["flatness_gap"] for metrics in runs), below=ROUNDING)
 
 
 def show(evidence: Evidence) -> list[Display]:
     """Return displays of error against gap, of the correlations, and of errors in families without a gap."""
-    from flatmin.lab.displays import CurvesDisplay, ScatterDisplay
-
     fitting = Evidence(evidence.experiment, [result for result in evidence.results if result.metrics["fits"]])
-    error = {"y": "relative_error", "y_label": "relative error", "x_log": True, "y_log": True}
+    error: dict[str, Any] = {"y": "relative_error", "y_label": "relative error", "x_log": True, "y_log": True}
+    gap = error | {"x": "flatness_gap", "x_label": "flatness gap", "by": "kind", "labels": KIND_WORDS}
+    gap["caption"] = "Each point is a run of one algorithm on one instance, among those that fit."
     figures: list[Display] = []
     for name, model in MODELS.items():
         part = fitting.select(family=name)
         if len(part) and not model.determined:
             figures.append(
-                ScatterDisplay.from_evidence(
-                    part,
-                    name,
-                    f"Error against flatness gap in {model.words}",
-                    x="flatness_gap",
-                    by="kind",
-                    labels=KIND_WORDS,
-                    x_label="flatness gap",
-                    caption="Each point is a run of one algorithm on one instance, among those that fit.",
-                    **error,  # type: ignore[arg-type]
-                )
+                ScatterDisplay.from_evidence(part, name, f"Error against flatness gap in {model.words}", **gap)
             )
     correlations = _correlations(fitting)
     if len(correlations):
-        figures.append(
-            CurvesDisplay.from_evidence(
-                correlations,
-                "correlation",
-                "Rank correlation with the error, within instances",
-                x="family",
-                y="correlation",
-                by="of",
-                reference={"claimed": CORRELATION},
-                y_label="rank correlation",
-                caption="Each draw is an instance. Shuffled errors are the control.",
-            )
-        )
+        title = "Rank correlation with the error, within instances"
+        caption = "Each draw is an instance. Shuffled errors are the control."
+        axes: dict[str, Any] = {"x": "family", "y": "correlation", "y_label": "rank correlation", "by": "of"}
+        axes["reference"] = {"claimed": CORRELATION}
+        figures.append(CurvesDisplay.from_evidence(correlations, "correlation", title, caption=caption, **axes))
     determined = fitting.select(family=[name for name, model in MODELS.items() if model.determined])
     if len(determined):
-        figures.append(
-            ScatterDisplay.from_evidence(
-                determined,
-                "no-gap",
-                "Where the data determine the trace: error against loss",
-                x="loss",
-                by="family",
-                labels={name: model.words for name, model in MODELS.items()},
-                x_label="loss over that of no answer",
-                caption="The gap of all these runs is 0. What differs is how far they came.",
-                **error,  # type: ignore[arg-type]
-            )
-        )
+        title = "Where the data determine the trace: error against loss"
+        axes = {"x": "loss", "x_label": "loss over that of no answer", "by": "family"}
+        axes |= {"labels": {name: model.words for name, model in MODELS.items()}}
+        caption = "The gap of all these runs is 0. What differs is how far they came."
+        figures.append(ScatterDisplay.from_evidence(determined, "no-gap", title, caption=caption, **axes, **error))
     return figures
 
 

@@ -23,17 +23,9 @@ POLL = 0.3
 
 
 class DaskCluster(Executor):
-    """The workers of a Dask cluster, by joblib.
+    """The workers of a Dask cluster, by joblib; ``address`` is that of the scheduler, as ``tcp://127.0.0.1:8786``.
 
-    Parameters
-    ----------
-    address : str
-        The address of the scheduler, such as ``tcp://127.0.0.1:8786``.
-
-    Raises
-    ------
-    InputError
-        If Dask is not installed, the scheduler does not answer, or a worker has another version of flatmin.
+    Without Dask, a scheduler that answers, and workers with this version of flatmin it raises `InputError`.
     """
 
     def __init__(self, address: str) -> None:

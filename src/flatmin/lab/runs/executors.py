@@ -61,13 +61,7 @@ class Serial(Executor):
 
 
 class Processes(Executor):
-    """Several processes of this machine, by joblib.
-
-    Parameters
-    ----------
-    count : int
-        Number of processes.
-    """
+    """Several processes of this machine, by joblib; ``count`` is their number."""
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -53,17 +53,7 @@ def as_lists(rows: Sequence[Mapping[str, Any]]) -> Metrics:
 
 @dataclass(frozen=True)
 class Trial:
-    """One repetition of one cell.
-
-    Attributes
-    ----------
-    parameters : dict
-        The parameters of the cell.
-    repetition : int
-        The number of the repetition, from 0.
-    seed : int
-        The seed of everything random in the trial.
-    """
+    """One repetition of the cell with these parameters, counted from 0, and the seed of everything random in it."""
 
     parameters: Parameters
     repetition: int
@@ -79,17 +69,9 @@ class Trial:
 class Transition:
     """A transition from failure to success along one parameter, in every column of a phase map.
 
-    Attributes
-    ----------
-    along : str
-        The parameter, such as the number of measurements ``m``.
-    success : str
-        The metric that is true if a trial succeeded.
-    scale : callable
-        ``scale(parameters)``, the unit of the boundary, such as ``r (d1 + d2)``. It may depend on all parameters except
-        ``along``.
-    falling : bool
-        Whether success turns to failure instead, as with a growing share of gross errors.
+    ``along`` is the parameter, such as the number of measurements, and ``success`` the metric that is true if a trial
+    succeeded. ``scale(parameters)`` is the unit of the boundary, such as ``r (d1 + d2)``; it may depend on all other
+    parameters. If it is ``falling``, success turns to failure, as with a growing share of gross errors.
     """
 
     along: str
@@ -225,9 +207,8 @@ class Experiment:
 def _check_block(block: Block) -> None:
     for name, values in block.items():
         if name in RESERVED:
-            raise InputError(
-                f"a parameter is called {name!r}, expected another name than {', '.join(sorted(RESERVED))}"
-            )
+            names = ", ".join(sorted(RESERVED))
+            raise InputError(f"a parameter is called {name!r}, expected another name than {names}")
         if isinstance(values, str) or not isinstance(values, Sequence) or not values:
             raise InputError(f"the grid has {name} = {values!r}, expected a list of values")
         for value in values:

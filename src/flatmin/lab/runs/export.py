@@ -39,21 +39,9 @@ def rows(recipe: Experiment, results: Sequence[Result]) -> list[Row]:
 
 
 def export(file: str | Path, recipe: Experiment, results: Sequence[Result]) -> None:
-    """Write results as a table, completely or not at all.
+    """Write results as a table with one row each to a ``.csv`` or ``.parquet`` file, completely or not at all.
 
-    Parameters
-    ----------
-    file : path
-        Ends in ``.csv`` or ``.parquet``.
-    recipe : Experiment
-        The experiment.
-    results : sequence of Result
-        One row each.
-
-    Raises
-    ------
-    InputError
-        If the ending is another one, the file cannot be written, or pyarrow is missing for Parquet.
+    Another ending, a file that cannot be written, or Parquet without pyarrow raise `InputError`.
     """
     file = Path(file)
     write = check_export(file)

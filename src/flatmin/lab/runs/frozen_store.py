@@ -21,15 +21,7 @@ ATTEMPTS = 5
 
 
 class FrozenStore(Store):
-    """A snapshot of a store.
-
-    Parameters
-    ----------
-    file : Path
-        The name of the store in error messages.
-    address : str
-        The location, as a URI that SQLite understands.
-    """
+    """A snapshot of the store at an address, a URI of SQLite; ``file`` is its name in error messages."""
 
     def __init__(self, file: Path, address: str) -> None:
         self.file = file
@@ -61,22 +53,11 @@ class FrozenStore(Store):
 
 
 def read_frozen(file: Path, read: Callable[[FrozenStore], T]) -> T | None:
-    """Return what a function reads from a store, or None if the store has no tables yet.
+    """Return ``read(store)`` for a `FrozenStore` of the file, or None if the store has no tables yet.
 
     If no process has the file open, it is read in place and no further file appears. A log of SQLite next to the file
-    shows that a process has it open or was killed; then file and log are read together.
-
-    Parameters
-    ----------
-    file : Path
-        The store.
-    read : callable
-        Takes a `FrozenStore`. It is called again if the file changed meanwhile.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
+    shows that a process has it open or was killed; then file and log are read together. If the file changed meanwhile,
+    ``read`` is called again. A file that cannot be read raises `InputError`.
     """
     for _ in range(ATTEMPTS):
         before = _state(file)

@@ -20,12 +20,7 @@ __all__ = ["Environment", "Origin", "Provenance", "origins_of", "provenance_of"]
 class Environment:
     """The software and the machine that computed a number of trials.
 
-    Attributes
-    ----------
-    facts : mapping
-        Versions of flatmin, Python, NumPy and SciPy, the machine, and a digest of flatmin's source.
-    trials : int
-        The number of trials.
+    ``facts`` are the versions of flatmin, Python, NumPy and SciPy, the machine, and a digest of flatmin's source.
     """
 
     facts: Mapping[str, str]
@@ -39,17 +34,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Origin:
-    """The origin of one trial.
-
-    Attributes
-    ----------
-    file : str
-        The name of the store.
-    facts : str or None
-        The facts of an `Environment`, as JSON.
-    finished : float
-        The time of recording, in seconds since 1970.
-    """
+    """The origin of one trial: the store, the facts of its `Environment` as JSON, and its end in seconds since 1970."""
 
     file: str
     facts: str | None
@@ -58,18 +43,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The origin of all results of an experiment.
+    """The origin of all results of an experiment: the names of the stores and what computed the trials.
 
-    Attributes
-    ----------
-    files : tuple of str
-        Names of the stores.
-    environments : tuple of Environment
-        What computed them.
-    first, last : float or None
-        When the first and the last trial finished, in seconds since 1970.
-    repeated : int
-        The number of trials that stand in a further store as well; each counts once.
+    ``first`` and ``last`` are the times at which trials finished, in seconds since 1970. ``repeated`` is the number of
+    trials that stand in a further store as well; each counts once.
     """
 
     files: tuple[str, ...] = ()

@@ -51,19 +51,7 @@ CREATE TABLE claims (
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a trial.
-
-    Attributes
-    ----------
-    trial : Trial
-        The trial.
-    metrics : dict
-        The return value of the cell; empty if it failed.
-    seconds : float
-        Wall-clock time of the cell.
-    reason : str or None
-        The reason of a failure; None for a trial that ran to the end.
-    """
+    """The result of a trial: the metrics that the cell returned, its wall-clock time, and the reason of a failure."""
 
     trial: Trial
     metrics: Metrics = field(default_factory=dict)
@@ -77,17 +65,9 @@ class Result:
 
 
 class Store:
-    """A file of trials.
+    """A file of trials, which is created if it does not exist; None keeps trials in memory, for this process only.
 
-    Parameters
-    ----------
-    file : path or None
-        The file, which is created if it does not exist; None keeps trials in memory, for this process only.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be created or read, or is not a store.
+    A file that cannot be created or read, or is not a store, raises `InputError`.
 
     Examples
     --------

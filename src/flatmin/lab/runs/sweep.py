@@ -40,15 +40,7 @@ class Plan(Protocol):
 class FullGrid:
     """The plan to run every repetition of every cell.
 
-    Parameters
-    ----------
-    experiment : Experiment
-        The experiment.
-
-    Raises
-    ------
-    InputError
-        If a module that the cell needs is not installed, because every trial would fail.
+    If a module that the cell needs is not installed, it raises `InputError`, because every trial would fail.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -73,15 +65,7 @@ class FullGrid:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """The state of a sweep when it ended.
-
-    Attributes
-    ----------
-    results : list of Result
-        All stored results of the sweep's trials.
-    complete : bool
-        Whether no trial is missing.
-    """
+    """The state of a sweep when it ended: all stored results of its trials, and whether no trial is missing."""
 
     results: list[Result]
     complete: bool

@@ -34,12 +34,7 @@ LEASE = 60.0
 class Worker:
     """One process at work on a store. As a context, it shows signs of life and drops its reservations at the end.
 
-    Parameters
-    ----------
-    store : Store
-        The file. It has a row for each worker in the table ``sessions`` and one for each reservation in ``claims``.
-    experiment : Experiment
-        The experiment whose trials are computed.
+    The store has a row for each worker in the table ``sessions`` and one for each reservation in ``claims``.
     """
 
     def __init__(self, store: Store, experiment: Experiment) -> None:
@@ -120,8 +115,8 @@ def _alive(host: str, pid: int, beat: float) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # The process exists and belongs to somebody else.
+        pass
     return True
 
 

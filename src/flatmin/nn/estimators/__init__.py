@@ -4,9 +4,10 @@ from flatmin.nn.estimators._exact import exact
 from flatmin.nn.estimators._hutch_pp import hutch_pp
 from flatmin.nn.estimators._hutchinson import hutchinson
 from flatmin.nn.estimators._x_trace import x_trace
+from flatmin.nn.estimators.base import TraceRequest
 
 #: The estimators, by the name that `TraceEstimate.method` gives.
 ESTIMATORS = {"exact": exact, "hutchinson": hutchinson, "hutch++": hutch_pp, "xtrace": x_trace}
 
-__all__ = ["ESTIMATORS", "exact", "hutch_pp", "hutchinson", "x_trace"]
+__all__ = ["ESTIMATORS", "TraceRequest", "exact", "hutch_pp", "hutchinson", "x_trace"]
 __dir__ = __all__.copy

@@ -3,51 +3,44 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from flatmin.errors import InputError
-from flatmin.nn.estimate import TraceEstimate
-from flatmin.nn.estimators.base import Blocks, Operator, check, packed
-from flatmin.nn.estimators.sample import Statistics
+from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, packed
+from flatmin.nn.estimators.sample import Blocks, Statistics
 
-__all__ = ["exact"]
+__all__ = ["exact", "exact_sum"]
 
-#: Unit vectors that are multiplied at once.
+#: Number of unit vectors that are multiplied at once.
 _WIDTH = 64
 
 
-def exact(
-    operator: Operator,
-    *,
-    generator: torch.Generator | None = None,
-    max_products: int | None = None,
-    target_std_error: float | None = None,
-    blocks: Blocks | None = None,
-) -> TraceEstimate:
-    """Return ``tr H = Σ e_iᵀ H e_i`` from n products, without error; see `hutchinson` for the parameters.
-
-    Raises
-    ------
-    InputError
-        If ``max_products`` is less than n.
+def exact(request: TraceRequest) -> TraceEstimate:
+    """Return ``tr H = Σ e_iᵀ H e_i`` from n products, without error; raise `InputError` if fewer are allowed.
 
     Examples
     --------
     >>> import torch
-    >>> exact(torch.diag(torch.tensor([1.0, 2.0]))).value
+    >>> exact(TraceRequest(torch.diag(torch.tensor([1.0, 2.0])))).value
     3.0
     """
-    n = check(operator, max_products, target_std_error, 1)
-    if max_products is not None and max_products < n:
-        raise InputError(f"max_products is {max_products}, expected at least {n}, one for each row")
+    n, operator = request.check(1), request.operator
+    if request.max_products is not None and request.max_products < n:
+        raise InputError(f"max_products is {request.max_products}, expected at least {n}, one for each row")
     diagonal = torch.empty(n, dtype=torch.float64)
     for start in range(0, n, _WIDTH):
         stop = min(start + _WIDTH, n)
         E = torch.zeros(n, stop - start, dtype=operator.dtype, device=operator.device)
         E[torch.arange(start, stop), torch.arange(stop - start)] = 1
         diagonal[start:stop] = (operator @ E)[start:stop].diagonal().double().cpu()
+    return exact_sum(diagonal, n, request.blocks)
+
+
+def exact_sum(parts: Tensor, n_products: int, blocks: Blocks | None) -> TraceEstimate:
+    """Return the sum of the exact parts of a trace, and of those in each block, without error."""
 
     def statistics(rows: Any) -> Statistics:
-        value = diagonal[rows].sum().item()
+        value = parts[rows].sum().item()
         return value, 0.0, (value, value)
 
-    return packed("exact", n, blocks, statistics)
+    return packed("exact", n_products, blocks, statistics)

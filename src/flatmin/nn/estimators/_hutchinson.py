@@ -5,24 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatmin.nn.estimate import TraceEstimate
-from flatmin.nn.estimators.base import Blocks, Operator, check, max_freedom, packed, spend, sphere
+from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, packed, sphere
 from flatmin.nn.estimators.sample import ALL, Sample, Statistics, summary, swapped, variance
 
 __all__ = ["hutchinson"]
 
-#: Vectors that are multiplied at once; they are not kept.
+#: Number of vectors that are multiplied at once; they are not kept.
 _WIDTH = 32
 
 
-def hutchinson(
-    operator: Operator,
-    *,
-    generator: torch.Generator,
-    max_products: int | None = None,
-    target_std_error: float | None = None,
-    blocks: Blocks | None = None,
-) -> TraceEstimate:
+def hutchinson(request: TraceRequest) -> TraceEstimate:
     """Return the mean of ``v_iᵀ H v_i`` over vectors v_i uniform on the sphere of radius √n.
 
     With m vectors its variance is ``2n/(n+2) (‖H‖_F² - (tr H)²/n) / m``, which the squares ``‖H v_i‖²`` estimate. Large
@@ -30,26 +22,8 @@ def hutchinson(
 
     Parameters
     ----------
-    operator : Operator
-        Symmetric, (n, n): anything with ``shape``, ``dtype``, ``device`` and ``@``.
-    generator : torch.Generator
-        Draws the vectors.
-    max_products : int, optional
-        Largest number of products, at least 8; 100 by default, and unlimited by default if there is a target.
-    target_std_error : float, optional
-        The standard error at which to stop, in the units of the trace.
-    blocks : mapping of str to rows, optional
-        Diagonal blocks whose traces are wanted as well.
-
-    Returns
-    -------
-    TraceEstimate
-        Value, standard error, 95 % interval and number of products; ``groups`` has one estimate for each block.
-
-    Raises
-    ------
-    InputError
-        If a limit cannot be used, or a product is not finite.
+    request : TraceRequest
+        Of at least 8 products.
 
     References
     ----------
@@ -60,23 +34,23 @@ def hutchinson(
     --------
     >>> import torch
     >>> H = torch.diag(torch.arange(100.0))
-    >>> hutchinson(H, generator=torch.Generator().manual_seed(0), max_products=50).covers(4950.0)
+    >>> hutchinson(TraceRequest(H, torch.Generator().manual_seed(0), max_products=50)).covers(4950.0)
     True
     """
-    n = check(operator, max_products, target_std_error, 8)
-    wanted = [ALL, *(blocks or {}).values()]
+    n, operator = request.check(8), request.operator
+    wanted = [ALL, *(request.blocks or {}).values()]
     forms: dict[int, list[Tensor]] = {id(rows): [] for rows in wanted}  # for each block: vᵀ H v, ‖H v‖², and pairs
-    spent, freedom = 0, max_freedom(target_std_error)
+    spent = 0
 
     def statistics(rows: Any) -> Statistics:
         values, squares, swaps = torch.cat(forms[id(rows)], 1)
         one = variance(values, squares, n, None if rows is ALL else swaps.nanmean().item())
-        return summary(0.0, Sample(values, one), freedom=freedom)
+        return summary(0.0, Sample(values, one), freedom=request.max_freedom)
 
     def draw_up_to(total: int) -> float:
         nonlocal spent
         while spent < total:
-            V = sphere(operator, min(_WIDTH, total - spent), generator)
+            V = sphere(operator, min(_WIDTH, total - spent), request.generator)
             HV = operator @ V
             spent += V.shape[1]
             for rows in wanted:
@@ -86,5 +60,5 @@ def hutchinson(
                 forms[id(rows)].append(form.double().cpu())
         return statistics(ALL)[1]
 
-    spend(draw_up_to, 8, max_products, target_std_error)
-    return packed("hutchinson", spent, blocks, statistics)
+    request.spend(draw_up_to, 8)
+    return packed("hutchinson", spent, request.blocks, statistics)

@@ -6,10 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatmin.nn.estimators.base import Operator, sphere
-from flatmin.nn.estimators.sample import ALL, Sample, swapped, variance
+from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, packed, sphere
+from flatmin.nn.estimators.sample import ALL, Sample, Statistics, summary, swapped, variance
 
-__all__ = ["Deflation"]
+__all__ = ["MIN_SAMPLE", "Deflation"]
+
+#: Fewest vectors outside the subspace from which the standard error can be estimated.
+MIN_SAMPLE = 8
 
 
 class Deflation:
@@ -18,17 +21,11 @@ class Deflation:
     With the projector P onto the orthogonal complement of Q, ``tr H = tr QᵀHQ + tr PHP``. The first term is known. The
     second is sampled by the vectors whose products are not in Q (`independent`), and by each of the others with Q
     built without its own product (`leave_one_out`). Neither needs more products, since ``H P v = H v - HQ Qᵀv``.
-
-    Parameters
-    ----------
-    operator : Operator
-        Symmetric, (n, n).
-    generator : torch.Generator
-        Draws the vectors.
     """
 
-    def __init__(self, operator: Operator, generator: torch.Generator) -> None:
-        self.operator, self.generator, self.n = operator, generator, int(operator.shape[0])
+    def __init__(self, request: TraceRequest) -> None:
+        self.request, operator = request, request.operator
+        self.n = int(operator.shape[0])
         self.V = torch.empty(self.n, 0, dtype=operator.dtype, device=operator.device)
         self.HV = self.Q = self.HQ = self.V
         self.rank = self.n_products = 0
@@ -36,12 +33,12 @@ class Deflation:
     def draw(self, count: int) -> None:
         """Draw and multiply vectors up to a number of ``count``."""
         if count > self.V.shape[1]:
-            V = sphere(self.operator, count - self.V.shape[1], self.generator)
+            V = sphere(self.request.operator, count - self.V.shape[1], self.request.generator)
             self.V, self.HV = torch.cat([self.V, V], 1), torch.cat([self.HV, self._product(V)], 1)
 
     def _product(self, vectors: Tensor) -> Tensor:
         self.n_products += vectors.shape[1]
-        return self.operator @ vectors
+        return self.request.operator @ vectors
 
     def deflate(self, rank: int) -> None:
         """Extend Q to the products of the first ``rank`` vectors; linearly dependent ones add no column."""
@@ -53,6 +50,30 @@ class Deflation:
         self.rank = rank
         if new.shape[1]:
             self.Q, self.HQ = torch.cat([self.Q, new], 1), torch.cat([self.HQ, self._product(new)], 1)
+
+    def estimate(
+        self, method: str, rank_of: Callable[[int], int], least: int, leave_one_out: bool = False
+    ) -> TraceEstimate:
+        """Spend the products of the request, of which at least ``least`` are needed, and return the result.
+
+        Of ``total`` products ``2 rank_of(total)`` find Q and ``H Q``. The vectors that span Q sample the trace too if
+        ``leave_one_out``.
+        """
+
+        def draw_up_to(total: int) -> float:
+            self.draw(total - rank_of(total))
+            self.deflate(rank_of(total))
+            samples[:] = [self.leave_one_out()] if leave_one_out else []
+            samples.extend([self.independent()] if self.V.shape[1] > self.rank else [])
+            return statistics(ALL)[1]
+
+        def statistics(rows: Any) -> Statistics:
+            freedom = self.request.max_freedom
+            return summary(self.inside(rows), *(sample(rows) for sample in samples), freedom=freedom)
+
+        samples: list[Callable[[Any], Sample]] = []
+        self.request.spend(draw_up_to, least)
+        return packed(method, self.n_products, self.request.blocks, statistics)
 
     def inside(self, rows: Any) -> float:
         """Return the part of ``tr QᵀHQ`` that belongs to some rows."""
@@ -78,8 +99,8 @@ class Deflation:
         """Return a function that samples the part of some rows in ``tr H - tr QᵀHQ``, by the vectors that span Q.
 
         The value x_i uses a Q without the product of v_i, and is unbiased whatever the other vectors are. With y_ij,
-        which uses v_i and a Q without the products of v_i and v_j, the covariance of two values is
-        ``E (x_i - y_ij)(x_j - y_ji)``; the mean over all pairs estimates it without bias.
+        which uses v_i and a Q without the products of v_i and v_j, the mean of ``(x_i - y_ij)(x_j - y_ji)`` over all
+        pairs estimates the covariance of two values without bias.
         """
         V, HV, Q, HQ = self.V[:, : self.rank], self.HV[:, : self.rank], self.Q, self.HQ
         S, W = _own_directions(_small(Q.mT @ HV)), _small(Q.mT @ V)
@@ -117,10 +138,7 @@ class Deflation:
 
 
 def _own_directions(R: Tensor) -> Tensor:
-    """Return, in the basis Q, the unit vector of each product that is orthogonal to all other products.
-
-    It is the direction that Q lacks without this product; zero if the products are linearly dependent.
-    """
+    """Return the unit vector of each product, in the basis Q, that is orthogonal to all others, or zero."""
     if R.shape[0] < R.shape[1]:
         return torch.zeros_like(R)
     S: Tensor = torch.linalg.inv(R).mT

@@ -1,33 +1,26 @@
 """Means of quadratic forms in random vectors, with standard errors and confidence intervals."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 from torch import Tensor
 
-__all__ = ["ALL", "Sample", "Statistics", "summary", "swapped", "variance"]
+__all__ = ["ALL", "Blocks", "Sample", "Statistics", "summary", "swapped", "variance"]
 
 #: All rows: the whole trace.
 ALL = slice(None)
-
+#: Rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
+Blocks = Mapping[str, Any]
 #: Value, standard error and interval.
 Statistics = tuple[float, float, tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Exchangeable unbiased estimates of a trace.
-
-    Attributes
-    ----------
-    values : Tensor
-        The estimates, (k,).
-    variance : float
-        Estimated variance of one of them.
-    covariance : float
-        Estimated covariance of two of them; zero if they are independent.
-    """
+    """Exchangeable unbiased estimates of a trace, (k,), the variance of one, and the covariance of two of them."""
 
     values: Tensor
     variance: float
@@ -51,16 +44,9 @@ def variance(values: Tensor, squares: Tensor, dimension: int, swaps: float | Non
 
     It is ``2d/(d+2) (‖S‖_F² - (tr A)²/d)`` with the symmetric part S of A. If A is symmetric, ``‖A v‖²`` is an unbiased
     estimate of ``‖S‖_F²``, and more accurate than the sample variance: with one dominant eigenvalue and m vectors its
-    relative variance is 2/m instead of 14/m. Otherwise ``‖S‖_F² = (‖A‖_F² + tr A²)/2``; `swapped` estimates ``tr A²``.
-
-    Parameters
-    ----------
-    values, squares : Tensor
-        ``vᵀ A v`` and ``‖A v‖²``, each (m,).
-    dimension : int
-        The dimension d.
-    swaps : float, optional
-        Estimate of ``tr A²`` if A is not symmetric, as in the form ``v_bᵀ (H v)_b`` of a block.
+    relative variance is 2/m instead of 14/m. Otherwise ``‖S‖_F² = (‖A‖_F² + tr A²)/2``, where ``swaps`` estimates
+    ``tr A²`` (`swapped`), as for the form ``v_bᵀ (H v)_b`` of a block. ``values`` are ``vᵀ A v``, ``squares`` are
+    ``‖A v‖²``, each (m,), and the dimension is d.
     """
     if dimension <= 0:
         return 0.0
@@ -84,22 +70,11 @@ def summary(inside: float, *samples: Sample, freedom: int | None = None) -> Stat
     the products. The worst case is one dominant eigenvalue λ: the mean is λc and the standard error λ√(2c/m) with c
     distributed as χ²_m/m, and ``|c - 1| / √(2c/m)`` is below the quantile t_m with probability 0.952 for m = 8 and
     0.950 for m = 34. With many similar eigenvalues intervals are slightly too wide: 0.978 and 0.958. Correlated values
-    count by their effective sample size.
+    count by their effective sample size (Kish, "Survey sampling", 1965).
 
-    Parameters
-    ----------
-    inside : float
-        The known part.
-    samples : Sample
-        Unbiased estimates of the unknown part.
-    freedom : int, optional
-        The largest number of degrees of freedom. A run that stops once its standard error looks small stops too often
-        when it is underestimated; as in Stein's procedure, the degrees of freedom are then those of the first look.
-
-    References
-    ----------
-    Stein, "A two-sample test for a linear hypothesis whose power is independent of the variance", 1945.
-    Kish, "Survey sampling", 1965.
+    ``freedom`` limits the number of degrees of freedom. A run that stops once its standard error looks small stops too
+    often when it is underestimated; the degrees of freedom are then those of the first look (Stein, "A two-sample test
+    for a linear hypothesis whose power is independent of the variance", 1945).
     """
     total = sum(s.values.numel() for s in samples)
     value = inside + sum(s.values.sum().item() for s in samples) / total

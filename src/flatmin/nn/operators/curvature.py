@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -21,21 +22,20 @@ from flatmin.nn.operators.products import Product, gauss_newton_product, hessian
 from flatmin.nn.operators.state import FAILURES, MODES, ModelWeights, fixed_randomness, in_mode
 from flatmin.nn.operators.streaming import Batch, Batches, Loss
 
-__all__ = ["KINDS", "Curvature", "CurvatureOptions", "symmetric_operator"]
+__all__ = ["KINDS", "Curvature", "CurvatureOptions", "shows_options", "symmetric_operator"]
 
 #: The matrices that a `Curvature` can be.
 KINDS = ("hessian", "gauss_newton")
-
 #: Up to this value of (vectors × parameters × samples), several vectors are multiplied in one batched pass.
 _BATCHED_WORK = 4_000_000
-
 #: Fewest vectors for which curvlinops, which always batches them, is faster on larger models.
 _MIN_PEER_VECTORS = 8
-
 #: A function of a model and of the leaf tensors that stand for its weights.
 _Function = Callable[[nn.Module, list[Tensor]], Any]
 
 _log = logging.getLogger(__name__)
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class CurvatureOptions(TypedDict, total=False):
@@ -57,14 +57,13 @@ class Curvature:
         G = \frac1N \sum_i J_i^T\, \nabla^2\ell_i(f_i)\, J_i, \qquad J_i = \partial f_i / \partial\theta.
 
     A product reads all data, batch by batch, and needs the memory of one batch. It differentiates twice in reverse
-    mode. The model is not changed: neither its parameters, their gradients, buffers and training mode, nor the state
-    of the global random generators. All computations use the dtype of the parameters, with or without autocast.
+    mode. The model is not changed, nor are its gradients, buffers and training mode, nor the global random generators.
+    All computations use the dtype of the parameters, with or without autocast.
 
-    Products of G with several vectors use curvlinops, in forward mode, if the model is large, the loss is a module,
-    and x, y and the outputs are tensors. The first vector is multiplied both ways; if the results differ, as they do
-    with dropout, whose mask curvlinops draws twice, the products are computed here. So are products with single
-    vectors, where curvlinops is slower, and all products with H, which it gets wrong for layer normalization (3.0.1
-    on PyTorch 2.13) and cannot compute for SiLU.
+    Products of G with several vectors use curvlinops, in forward mode, if the model is large, the loss is a module, and
+    x, y and the outputs are tensors. The first vector is multiplied both ways; if the results differ, as they do with
+    dropout, curvlinops is not used. Neither is it used for single vectors, where it is slower, and for H, which it gets
+    wrong for layer normalization (3.0.1 on PyTorch 2.13) and cannot compute for SiLU.
 
     Parameters
     ----------
@@ -81,16 +80,17 @@ class Curvature:
     parameters : iterable of str or Parameter, optional
         Rows and columns; if None, all parameters that require a gradient, in the order of ``model.named_parameters()``.
     mode : {"eval", "train", "as_is"}
-        The behaviour of batch norm and dropout. ``"eval"``: as at test time, so that the operator depends on weights
-        and data only. ``"train"``: batch norm uses the statistics of each batch and dropout one fixed mask for each
-        batch; the operator is then the Hessian of the *batch* function and depends on how the data are split.
-        ``"as_is"``: as each submodule is set at present.
+        The behaviour of batch norm and dropout. ``"eval"``: as at test time. ``"train"``: batch norm uses the
+        statistics of each batch, and dropout one fixed mask for each batch; the operator is then the Hessian of the
+        *batch* function and depends on the batches. ``"as_is"``: as each submodule is set at present.
     distributed : bool or torch.distributed.ProcessGroup
-        True or a group: every process holds a share of the data, possibly empty, and multiplies the same vectors; all
+        True or a group: every process holds a share of the data, possibly empty, and multiplies the same vectors. All
         get the average over all samples.
 
     Attributes
     ----------
+    shape, dtype, device
+        (n, n) for n parameters, and the dtype and device of parameters and vectors.
     products : int
         Number of vectors multiplied so far, each with all data.
 
@@ -131,15 +131,12 @@ class Curvature:
         if mode not in MODES:
             raise InputError(f"mode is {mode!r}, expected one of {', '.join(MODES)}")
         self.of, self.mode, self.loss = of, mode, loss
-        self.weights = ModelWeights(model, parameters)
+        self._act_on(ModelWeights(model, parameters))
         self.processes = ProcessGroup(distributed, self.device)
         with self.processes.collective():
             self.batches = Batches(data, loss, self.device)
         self.processes.check_same(self.weights.tensors)
-        self.products = 0
         self._checked = self.batches.is_one and self.processes.count == 1
-        self._can_batch = True
-        self._peer: bool | None = None  # whether curvlinops gives the same products; None until it has been tried
         self._repeatable = False
 
     @classmethod
@@ -150,40 +147,24 @@ class Curvature:
         data: Any = None,
         **options: Unpack[CurvatureOptions],
     ) -> Curvature:
-        """Return the curvature of a model, loss and data, or the `Curvature` that stands in their place.
-
-        Raises
-        ------
-        InputError
-            As `symmetric_operator`, or if the first argument is neither a model nor a `Curvature`.
-        """
+        """Return the curvature of a model, loss and data, or the `Curvature` that stands in their place."""
         operator = symmetric_operator(model, loss, data, **options)
         if not isinstance(operator, Curvature):
-            raise InputError(
-                f"the first argument is a {type(model).__name__}, expected a torch.nn.Module or a Curvature"
-            )
+            raise InputError(f"the first argument is a {type(model).__name__}, expected a torch module or a Curvature")
         return operator
 
     def on(self, weights: ModelWeights) -> Curvature:
         """Return the curvature of the same loss and data on other weights: of a copy of the model, or fewer of them."""
         out = copy.copy(self)
-        out.weights, out.products, out._can_batch, out._peer = weights, 0, True, None
+        out._act_on(weights)
         return out
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, n) for n parameters."""
-        return self.weights.size, self.weights.size
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Dtype of the parameters and of the vectors."""
-        return self.weights.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters and of the vectors."""
-        return self.weights.device
+    def _act_on(self, weights: ModelWeights) -> None:
+        """Become the curvature in these weights, about which nothing is known yet."""
+        self.weights, self.shape = weights, (weights.size, weights.size)
+        self.dtype, self.device = weights.dtype, weights.device
+        self.products, self._can_batch = 0, True
+        self._peer: bool | None = None  # whether curvlinops gives the same products; None until it has been tried
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """Return the product with vectors, (n,) or (n, k), in the operator's own dtype."""
@@ -296,16 +277,19 @@ class Curvature:
         return torch.cat([rows.new_zeros(len(rows), n) if t is None else t.reshape(len(rows), n) for t, n in sized], 1)
 
 
+def shows_options(function: F) -> F:
+    """Make `help` show the options of `Curvature`, with their defaults, for a function that takes ``**options``."""
+    own, options = inspect.signature(function), inspect.signature(Curvature).parameters.values()
+    named = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    shown = own.replace(parameters=[*named, *(p for p in options if p.kind is p.KEYWORD_ONLY)])
+    function.__signature__ = shown  # type: ignore[attr-defined]
+    return function
+
+
 def symmetric_operator(
     model: nn.Module | Operator, loss: Loss | None = None, data: Any = None, **options: Unpack[CurvatureOptions]
 ) -> Operator:
-    """Return the curvature of a model, loss and data, or the symmetric operator that stands in their place.
-
-    Raises
-    ------
-    InputError
-        If an operator comes with further arguments, or a model without loss and data.
-    """
+    """Return the curvature of a model, loss and data, or the symmetric operator that stands in their place."""
     if not isinstance(model, nn.Module) and hasattr(model, "shape") and hasattr(model, "__matmul__"):
         for name, value in {"loss": loss, "data": data, **options}.items():
             if value is not None:

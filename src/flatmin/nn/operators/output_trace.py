@@ -24,21 +24,10 @@ _log = logging.getLogger(__name__)
 def output_traces(curvature: Curvature, max_outputs: int) -> tuple[Tensor, int] | None:
     """Return the trace of the Gauss-Newton block of each parameter, and the number of gradients for each sample.
 
-    With eigenvalues λ and eigenvectors u of ``∇²ℓ_i`` the trace is the mean over samples of ``Σ_c λ_ic ‖J_iᵀ u_ic‖²``.
-    It takes one pass over the data for each output of a sample, whatever the number of parameters.
-
-    Parameters
-    ----------
-    curvature : Curvature
-        With ``of="gauss_newton"``.
-    max_outputs : int
-        The largest number of outputs of a sample.
-
-    Returns
-    -------
-    tuple of (Tensor, int), or None
-        None if samples have too many outputs or cannot be treated one by one: outputs that are not a single tensor,
-        batch norm or dropout in training mode, losses that compare samples, models that `torch.func.vmap` refuses.
+    With eigenvalues λ and eigenvectors u of ``∇²ℓ_i`` the trace is the mean over samples of ``Σ_c λ_ic ‖J_iᵀ u_ic‖²``:
+    one pass over the data for each output of a sample, whatever the number of parameters. None if samples have more
+    than ``max_outputs`` outputs or cannot be treated one by one: outputs that are not a single tensor, batch norm or
+    dropout in training mode, losses that compare samples, models that `torch.func.vmap` refuses.
     """
     total = torch.zeros(len(curvature.weights.names), dtype=torch.float64, device=curvature.device)
     weight, passes, refused = 0.0, 0, 0

@@ -8,20 +8,21 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.nn.modules.conv import _ConvNd
 
-from flatmin.nn.operators.convolution_square import convolution_square
-
-__all__ = ["PerExample", "widened"]
+__all__ = ["PerExample", "convolution_square", "widened"]
 
 _Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _LAYERS = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.GroupNorm)
 
 
+#: Types in which the squares of gradients are not computed.
+_NARROW = (torch.float16, torch.bfloat16)
 #: Number of random combinations of output channels that estimate the squared gradient of a convolution.
 _COMBINATIONS = 4
-
 #: Draws random signs with the shape, dtype and device of a tensor.
 Signs = Callable[[Tensor], Tensor]
 
@@ -42,11 +43,6 @@ class PerExample:
     ``⟨w, outputs⟩`` in its output; one reverse pass gives the δ_i of all examples. For a linear layer the squared norm
     is ``|δ_i|² (|a_i|² + 1)``, without forming the gradient. For a convolution the gradient is formed, with many output
     channels only for 4 random combinations of them, drawn for each example; the estimate stays unbiased.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The model; its layers are the modules with trainable parameters of their own.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -96,8 +92,8 @@ class PerExample:
     def agrees(self, outputs: Tensor) -> bool | None:
         """Return whether the square of one example agrees with its full gradient, and involves no other example.
 
-        False if examples interact, or if a parameter is also used outside its layer. None if this cannot be decided,
-        because the outputs do not depend on some layer at present, as before a layer that starts at zero.
+        False if examples interact or a parameter is also used outside its layer; None if the outputs do not depend on
+        some layer at present, as before a layer that starts at zero.
         """
         row = len(outputs) // 2
         w = torch.zeros_like(outputs)
@@ -132,9 +128,6 @@ class PerExample:
         self.uses.append(_Use(layer, (*args, *kwargs.values())[0], output, edge))
 
 
-_NARROW = (torch.float16, torch.bfloat16)
-
-
 def widened(tensor: Tensor) -> Tensor:
     """Return a tensor in float32 if its type is narrower."""
     return tensor.float() if tensor.dtype in _NARROW else tensor
@@ -147,7 +140,8 @@ def _trainable(layer: nn.Module) -> list[nn.Parameter]:
 def _square(use: _Use, delta: Tensor, signs: Signs | None) -> Tensor:
     """Return the sum over examples of the squared gradient of one layer."""
     layer, before, delta = use.layer, widened(use.before), widened(delta)
-    weight, bias = (getattr(layer, name) is not None and getattr(layer, name).requires_grad for name in _NAMES)
+    parts = [getattr(layer, name) for name in ("weight", "bias")]
+    weight, bias = (p is not None and p.requires_grad for p in parts)
     if isinstance(layer, nn.Linear):
         return _linear(before, delta, weight, bias)
     if isinstance(layer, nn.LayerNorm):
@@ -161,9 +155,6 @@ def _square(use: _Use, delta: Tensor, signs: Signs | None) -> Tensor:
         assert isinstance(layer, nn.GroupNorm)
         scaled = F.group_norm(before, layer.num_groups, eps=layer.eps) * delta
     return weight * _total(scaled, summed) + bias * _total(delta, summed)
-
-
-_NAMES = ("weight", "bias")
 
 
 def _combined(layer: _Convolution, delta: Tensor, signs: Signs | None) -> Tensor:
@@ -188,3 +179,50 @@ def _linear(before: Tensor, delta: Tensor, weight: bool, bias: bool) -> Tensor:
     if places * (a.shape[2] + d.shape[2]) < size:  # inner products between places cost less than the gradients
         return ((a @ a.mT * weight + bias) * (d @ d.mT)).sum()
     return weight * (d.mT @ a).square().sum() + bias * d.sum(1).square().sum()
+
+
+def convolution_square(layer: _ConvNd, before: Tensor, delta: Tensor) -> Tensor:
+    """Return ``Σ_i |G_i|²``, where G_i is the gradient of example i in the weight of a convolution with any options.
+
+    ``delta`` is the derivative in the output, or in combinations of its channels; examples are along the first axis.
+    """
+    padding = layer.padding
+    if isinstance(padding, str) or layer.padding_mode != "zeros":
+        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        before, padding = F.pad(before, layer._reversed_padding_repeated_twice, mode=mode), (0,) * len(layer.stride)
+    square: Tensor = _ConvolutionSquare.apply(layer, padding, before, delta)  # type: ignore[no-untyped-call]
+    return square
+
+
+class _ConvolutionSquare(torch.autograd.Function):
+    """The squared norms of all examples, which are the groups of one convolution; their derivatives are convolutions.
+
+    Automatic differentiation of the same would cost more than the whole training step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, layer: _ConvNd, padding: tuple[int, ...], before: Tensor, delta: Tensor) -> Tensor:
+        n = len(before)
+        ctx.n, ctx.options = n, (layer.stride, padding, layer.dilation, False, [0] * len(padding), n * layer.groups)
+        a, d = before.flatten(0, 1)[None], delta.flatten(0, 1)[None]
+        like = layer.weight.new_empty(()).to(a).expand(d.shape[1], *layer.weight.shape[1:])
+        gradients = _backward(d, a, like, ctx.options, [False, True, False])[1]
+        ctx.save_for_backward(a, d, gradients)
+        return gradients.flatten().dot(gradients.flatten())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[None, None, Tensor | None, Tensor | None]:
+        a, d, gradients = ctx.saved_tensors
+        by_before = by_delta = None
+        if ctx.needs_input_grad[2]:
+            by_before = _backward(d, a, gradients, ctx.options, [True, False, False])[0]
+        if ctx.needs_input_grad[3]:
+            by_delta = torch.ops.aten.convolution(a, gradients, None, *ctx.options)
+        found = ((None if t is None else 2 * cotangent * t[0].unflatten(0, (ctx.n, -1))) for t in (by_before, by_delta))
+        return None, None, *found  # type: ignore[return-value]
+
+
+def _backward(d: Tensor, a: Tensor, weight: Tensor, options: tuple[Any, ...], mask: list[bool]) -> tuple[Tensor, ...]:
+    out: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(d, a, weight, None, *options, mask)
+    return out

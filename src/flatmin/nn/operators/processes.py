@@ -14,26 +14,7 @@ __all__ = ["ProcessGroup"]
 
 
 class ProcessGroup:
-    """The processes that share a data set, possibly this one only.
-
-    Parameters
-    ----------
-    distributed : bool or torch.distributed.ProcessGroup
-        False: only this process. True: all processes of the default group. Or a group.
-    device : torch.device
-        Device of the tensors that are summed.
-
-    Raises
-    ------
-    InputError
-        If no process group has been initialized.
-
-    Examples
-    --------
-    >>> import torch
-    >>> ProcessGroup(False, torch.device("cpu")).sums(torch.ones(2), 3.0)
-    (tensor([1., 1.]), 3.0)
-    """
+    """The processes that share a data set: this one only (``distributed=False``), all (True), or those of a group."""
 
     def __init__(self, distributed: Any, device: torch.device) -> None:
         self.group, self.device, self.count = None, device, 1
@@ -89,8 +70,7 @@ class ProcessGroup:
         sums = [(t.detach().double().sum(), t.detach().double().square().sum()) for t in tensors]
         total, squares = (torch.stack(s).sum() for s in zip(*sums, strict=True))
         size = float(sum(t.numel() for t in tensors))
-        mine = torch.stack([squares.new_tensor(size), total, squares]).cpu()
-        mine = mine.to(self.device)
+        mine = torch.stack([squares.new_tensor(size), total, squares]).to(self.device)
         low, high = mine.clone(), mine.clone()
         dist.all_reduce(low, dist.ReduceOp.MIN, group=self.group)
         dist.all_reduce(high, dist.ReduceOp.MAX, group=self.group)

@@ -45,14 +45,12 @@ def gauss_newton_product(loss_of: Callable[[Any], Tensor], outputs: Any, leaves:
 
 
 def peer_operator(model: nn.Module, loss: Any, x: Any, y: Any, leaves: list[Tensor]) -> Any:
-    """Return the Gauss-Newton operator of curvlinops for one batch, which uses forward mode.
+    """Return the Gauss-Newton operator of curvlinops for one batch, in forward mode; its products may raise.
 
-    None unless the loss is a module that averages, and x and y are tensors. For other obstacles, such as operations
-    without a forward mode, the products of the operator raise.
+    None unless the loss is a module that averages, and x and y are tensors.
     """
-    if not (isinstance(loss, nn.Module) and getattr(loss, "reduction", None) == "mean"):
-        return None
-    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+    averages = isinstance(loss, nn.Module) and getattr(loss, "reduction", None) == "mean"
+    if not (averages and isinstance(x, Tensor) and isinstance(y, Tensor)):
         return None
     from curvlinops import GGNLinearOperator  # its import takes most of a second
 
@@ -76,17 +74,8 @@ def _gradient(
     if not pairs:
         return [None] * len(inputs)
     ends, along = zip(*pairs, strict=True)
-    return list(
-        torch.autograd.grad(
-            ends,
-            inputs,
-            along,
-            retain_graph=True,
-            create_graph=create_graph,
-            allow_unused=True,
-            is_grads_batched=batched,
-        )
-    )
+    options = {"retain_graph": True, "create_graph": create_graph, "allow_unused": True, "is_grads_batched": batched}
+    return list(torch.autograd.grad(ends, inputs, along, **options))
 
 
 def _has_slope(leaf: Any) -> bool:

@@ -14,9 +14,6 @@ __all__ = ["check_root", "loss_root", "register_root"]
 
 #: A root takes (loss, outputs, targets, probe) and returns ``S v``, linear in the probe v.
 Root = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
-
-_ROOTS: dict[Any, Root] = {}
-
 #: Module class of each loss function of `torch.nn.functional`; both take the same keywords.
 _MODULES: dict[Any, Callable[..., nn.Module]] = {
     F.mse_loss: nn.MSELoss,
@@ -41,11 +38,6 @@ def register_root(loss: Any) -> Callable[[Root], Root]:
     loss : type or function
         A module class, or a function ``loss(outputs, targets)``. A subclass that overrides ``forward`` needs a root of
         its own.
-
-    Returns
-    -------
-    callable
-        The decorator.
 
     Examples
     --------
@@ -81,8 +73,7 @@ def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Ten
     - Poisson: ``√(e^z/N) v``, or ``√(y/N) v / (z + ε)`` if the output is the rate itself;
     - Huber: ``v/√N`` in the quadratic region and 0 in the linear one; smooth L1: the same divided by √β.
 
-    Class weights, label smoothing, ignored labels, probabilities as targets and the reductions ``"mean"`` and ``"sum"``
-    are accounted for.
+    Class weights, label smoothing, ignored labels, class probabilities and both reductions are accounted for.
 
     Parameters
     ----------
@@ -90,15 +81,8 @@ def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Ten
         ``MSELoss``, ``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``BCELoss``, ``PoissonNLLLoss``, ``HuberLoss``,
         ``SmoothL1Loss``, their functions (also as `functools.partial` with keywords), or a loss given to
         `register_root`. Losses of log-probabilities are linear and have no root; let the loss include the softmax.
-    outputs, targets : Tensor
-        As the loss takes them.
-    probe : Tensor
-        v, with the shape of the outputs.
-
-    Returns
-    -------
-    Tensor
-        w, with the shape of the outputs.
+    outputs, targets, probe : Tensor
+        The first two as the loss takes them, and v with the shape of the outputs, which w has as well.
 
     Raises
     ------
@@ -127,22 +111,13 @@ def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Ten
 def check_root(loss: Any, outputs: Tensor, targets: Tensor) -> float:
     """Return ``‖S Sᵀ − H‖ / ‖H‖`` (Frobenius) for the root S of a loss and its Hessian H by automatic differentiation.
 
+    The result is a rounding error for a correct root, and about 1 for a wrong one.
+
     Parameters
     ----------
-    loss : module or function
-        As `loss_root` takes it.
-    outputs, targets : Tensor
-        A small batch in float64; S and H are formed, N×N for N output entries.
-
-    Returns
-    -------
-    float
-        A rounding error for a correct root, and about 1 for a wrong one.
-
-    Raises
-    ------
-    InputError
-        As `loss_root`.
+    loss, outputs, targets
+        As for `loss_root`, which raises the same errors; a small batch in float64, since S and H are formed, N×N for N
+        output entries.
 
     Examples
     --------
@@ -196,18 +171,6 @@ def _check_same_shape(outputs: Tensor, targets: Tensor) -> None:
         raise InputError(f"the targets have shape {_shape(targets)}, expected that of the outputs, {_shape(outputs)}")
 
 
-def _count(loss: Any, outputs: Tensor) -> int:
-    """Return the divisor of the sum over all entries."""
-    return outputs.numel() if loss.reduction == "mean" else 1
-
-
-@register_root(nn.MSELoss)
-def _squared_error(loss: nn.MSELoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
-    _check_same_shape(outputs, targets)
-    return float((2 / _count(loss, outputs)) ** 0.5) * probe
-
-
-@register_root(nn.CrossEntropyLoss)
 def _cross_entropy(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
     classes = min(outputs.ndim - 1, 1)
     root_p = (outputs.log_softmax(classes) / 2).exp()
@@ -241,42 +204,48 @@ def _mass(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, classes: 
     return mass / total if loss.reduction == "mean" else mass
 
 
-@register_root(nn.BCEWithLogitsLoss)
-def _binary_cross_entropy(loss: nn.BCEWithLogitsLoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
-    _check_same_shape(outputs, targets)
+def _binary_cross_entropy(loss: nn.BCEWithLogitsLoss, outputs: Tensor, targets: Tensor) -> Tensor:
     root = ((F.logsigmoid(outputs) + F.logsigmoid(-outputs)) / 2).exp()
     mass = outputs.new_ones(()) if loss.pos_weight is None else 1 - targets + targets * loss.pos_weight.to(outputs)
-    return _root_mass(loss, mass, outputs) * root * probe
+    return _weighted(loss, mass, outputs).sqrt() * root
 
 
-@register_root(nn.BCELoss)
-def _binary_cross_entropy_of_probabilities(loss: nn.BCELoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
-    _check_same_shape(outputs, targets)
+def _binary_cross_entropy_of_probabilities(loss: nn.BCELoss, outputs: Tensor, targets: Tensor) -> Tensor:
     p = outputs.clamp(torch.finfo(outputs.dtype).tiny ** 0.25, 1 - torch.finfo(outputs.dtype).eps)
     root = (targets / p**2 + (1 - targets) / (1 - p) ** 2).sqrt()
-    return _root_mass(loss, outputs.new_ones(()), outputs) * root * probe
+    return _weighted(loss, outputs.new_ones(()), outputs).sqrt() * root
 
 
-def _root_mass(loss: nn.BCELoss | nn.BCEWithLogitsLoss, mass: Tensor, outputs: Tensor) -> Tensor:
-    """Return the square root of the weight of each entry in the loss."""
-    mass = mass if loss.weight is None else mass * loss.weight.to(outputs)
-    return (mass / _count(loss, outputs)).sqrt()
+def _weighted(loss: nn.BCELoss | nn.BCEWithLogitsLoss, mass: Tensor, outputs: Tensor) -> Tensor:
+    return mass if loss.weight is None else mass * loss.weight.to(outputs)
 
 
-@register_root(nn.PoissonNLLLoss)
-def _poisson(loss: nn.PoissonNLLLoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
-    _check_same_shape(outputs, targets)
-    root = (outputs / 2).exp() if loss.log_input else targets.to(outputs).sqrt() / (outputs + loss.eps)
-    return root * probe / float(_count(loss, outputs) ** 0.5)
+def _poisson(loss: nn.PoissonNLLLoss, outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs / 2).exp() if loss.log_input else targets.to(outputs).sqrt() / (outputs + loss.eps)
 
 
-@register_root(nn.HuberLoss)
-def _huber(loss: nn.HuberLoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
-    _check_same_shape(outputs, targets)
-    return probe * ((outputs - targets).abs() < loss.delta) / float(_count(loss, outputs) ** 0.5)
+def _quadratic(outputs: Tensor, targets: Tensor, radius: float, curvature: float) -> Tensor:
+    return float(curvature**0.5) * ((outputs - targets).abs() < radius).to(outputs)
 
 
-@register_root(nn.SmoothL1Loss)
-def _smooth_l1(loss: nn.SmoothL1Loss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
-    _check_same_shape(outputs, targets)
-    return probe * ((outputs - targets).abs() < loss.beta) / float(((loss.beta or 1) * _count(loss, outputs)) ** 0.5)
+def _entrywise(entry_root: Callable[[Any, Tensor, Tensor], Tensor | float]) -> Root:
+    """Return the root of a loss that is a sum or mean over entries, from the roots of their second derivatives."""
+
+    def root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+        _check_same_shape(outputs, targets)
+        divisor = outputs.numel() if loss.reduction == "mean" else 1
+        return entry_root(loss, outputs, targets) * probe / float(divisor**0.5)
+
+    return root
+
+
+#: The known roots, by module class or function; `register_root` adds to them.
+_ROOTS: dict[Any, Root] = {
+    nn.CrossEntropyLoss: _cross_entropy,
+    nn.MSELoss: _entrywise(lambda loss, z, y: float(2**0.5)),
+    nn.BCEWithLogitsLoss: _entrywise(_binary_cross_entropy),
+    nn.BCELoss: _entrywise(_binary_cross_entropy_of_probabilities),
+    nn.PoissonNLLLoss: _entrywise(_poisson),
+    nn.HuberLoss: _entrywise(lambda loss, z, y: _quadratic(z, y, loss.delta, 1.0)),
+    nn.SmoothL1Loss: _entrywise(lambda loss, z, y: _quadratic(z, y, loss.beta, 1 / (loss.beta or 1))),
+}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,10 @@ from torch.func import functional_call
 
 from flatmin.errors import InputError
 
-__all__ = ["FAILURES", "MODES", "ModelWeights", "fixed_randomness", "in_mode", "unwrapped"]
+__all__ = ["FAILURES", "MODES", "Inside", "ModelWeights", "fixed_randomness", "in_mode", "unwrapped"]
 
 #: Behaviour of batch norm and dropout: as at test time, as in training, or by the flag of each submodule.
 MODES = ("eval", "train", "as_is")
-
 #: Exceptions that models, losses and PyTorch's transforms raise where they cannot evaluate an input. Others, such as
 #: AssertionError or a user's own Exception, are never caught.
 FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
@@ -23,28 +22,11 @@ T = TypeVar("T")
 
 
 class ModelWeights:
-    """Some parameters of a model, as the arguments of a function.
+    """Some parameters of a model, by default all that require a gradient, as the arguments of a function.
 
-    The model is not changed: functions see new leaf tensors in place of its parameters, and copies of its buffers.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        The model; DataParallel, DistributedDataParallel and `torch.compile` are unwrapped.
-    parameters : iterable of str or Parameter, optional
-        Names or tensors; None: all parameters that require a gradient. Tied parameters count once.
-
-    Raises
-    ------
-    InputError
-        If no parameter is chosen, or they are not all float32 or all float64 on one device.
-
-    Examples
-    --------
-    >>> import torch
-    >>> weights = ModelWeights(torch.nn.Linear(3, 2))
-    >>> weights.names, weights.numbers
-    (['weight', 'bias'], [6, 2])
+    The model, without wrappers such as `torch.compile`, is not changed: functions see new leaf tensors in place of its
+    parameters, and copies of its buffers. Tied parameters count once. The parameters must all be float32 or all
+    float64, on one device.
     """
 
     def __init__(self, model: nn.Module, parameters: Iterable[str | nn.Parameter] | None = None) -> None:
@@ -70,16 +52,12 @@ class ModelWeights:
         self.size = sum(self.numbers)
 
     def evaluate(self, function: Callable[[nn.Module, list[Tensor]], T]) -> T:
-        """Return ``function(model, leaves)``, where the model uses new leaf tensors with the present values.
-
-        The leaves stay in place for the whole function, since a checkpointed model uses them again when it is
-        differentiated.
-        """
+        """Return ``function(model, leaves)``; for its whole duration the model uses new leaf tensors as its weights."""
         leaves = [p.detach().requires_grad_() for p in self.tensors]
         state = {f"model.{name}": b.clone() for name, b in self.model.named_buffers()}
         state |= {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
         state |= {f"model.{name}": p for name, p in zip(self.names, leaves, strict=True)}
-        out: T = functional_call(_Stage(self.model), state, (function, leaves))
+        out: T = functional_call(Inside(self.model), state, (function, leaves))
         return out
 
     def vectors(self, block: Tensor) -> list[Tensor]:
@@ -88,23 +66,22 @@ class ModelWeights:
         return [part.reshape(len(block), *p.shape) for part, p in zip(parts, self.tensors, strict=True)]
 
 
-class _Stage(nn.Module):
-    """Runs a function of a model as a forward pass, so that `functional_call` can replace its parameters."""
+class Inside(nn.Module):
+    """Runs a function of a model as a forward pass, so that `functional_call` can replace ``model.…`` parameters."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
-        self.training = model.training
+        self.model, self.training = model, model.training
 
-    def forward(self, function: Callable[[nn.Module, list[Tensor]], T], leaves: list[Tensor]) -> T:
-        return function(self.model, leaves)
+    def forward(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return ``function(model, *arguments)``."""
+        return function(self.model, *arguments)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the module inside wrappers whose backward passes cannot be differentiated."""
-    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while True:
-        if isinstance(model, wrappers):
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             model = model.module
         elif hasattr(model, "_orig_mod"):
             model = model._orig_mod  # type: ignore[assignment]

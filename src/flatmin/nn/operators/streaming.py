@@ -35,29 +35,8 @@ class Batches:
 
     The weight of a batch is its number of samples, the length of its targets. With the weighted means of
     `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss` it is the total weight of its targets, so that the average over
-    batches is the loss of all data at once.
-
-    Parameters
-    ----------
-    data : tuple or iterable
-        One pair (x, y), or an iterable of pairs that can be read repeatedly, such as a DataLoader.
-    loss : callable
-        A loss that averages over the samples of a batch.
-    device : torch.device
-        Device to which the tensors of a batch are moved.
-
-    Raises
-    ------
-    InputError
-        If the data cannot be read twice or are not pairs, if the loss does not average, or at the end of a reading, if
-        its samples were not those of the first reading.
-
-    Examples
-    --------
-    >>> import torch
-    >>> batches = Batches([(torch.ones(3, 1), torch.ones(3)), (torch.ones(2, 1), torch.ones(2))], torch.nn.MSELoss())
-    >>> [batch.weight for batch in batches]
-    [3.0, 2.0]
+    batches is the loss of all data at once. The data are a pair (x, y), or an iterable of pairs that can be read
+    repeatedly; a reading raises `InputError` if its samples are not those of the reading before.
     """
 
     def __init__(self, data: Any, loss: Loss, device: torch.device | None = None) -> None:
@@ -66,11 +45,11 @@ class Batches:
         reduction = getattr(loss, "reduction", "mean")
         if reduction not in ("mean", "batchmean"):
             raise InputError(f"the loss has reduction={reduction!r}, expected 'mean': the average over the samples")
-        self.data = _readable(data)
-        self.loss = loss
-        self.device = device
+        pair = isinstance(data, tuple | list) and len(data) == 2
         #: Whether the data are a single batch; any loss is then the loss of all samples.
-        self.is_one = isinstance(self.data, _SingleBatch)
+        self.is_one = pair and (isinstance(data, tuple) or all(isinstance(part, Tensor) for part in data))
+        self.data = [tuple(data)] if self.is_one else _readable(data)
+        self.loss, self.device = loss, device
         self._checksum: Tensor | None = None
 
     def __iter__(self) -> Iterator[Batch]:
@@ -80,29 +59,22 @@ class Batches:
                 if not isinstance(pair, tuple | list) or len(pair) != 2:
                     found = f"has {len(pair)} entries" if isinstance(pair, tuple | list) else f"is a {_name(pair)}"
                     raise InputError(f"batch {i} {found}, expected a pair (x, y)")
-                x, y = (tree_map(self._on_device, part) for part in pair)
+                x, y = tree_map(lambda leaf: leaf.to(self.device) if isinstance(leaf, Tensor) else leaf, tuple(pair))
                 if not self.is_one:
                     checksum += _checksum(x, y)
                 yield Batch(x, y, _weight(self.loss, x, y))
         self._check_same(checksum)
 
     def _check_same(self, checksum: Tensor) -> None:
-        """Raise `InputError` if a reading had other samples than the previous one; their order does not matter."""
+        """Raise `InputError` if a reading had other samples than the one before; their order does not matter."""
         before, self._checksum = self._checksum, checksum
         if before is not None and bool((checksum - before)[0].abs() > 1e-12 * checksum[1]):
             raise InputError(
                 "data gives other samples when it is read again, expected the same ones; leave out random augmentation"
             )
 
-    def _on_device(self, leaf: Any) -> Any:
-        return leaf.to(self.device) if isinstance(leaf, Tensor) else leaf
-
     def check_average(self, batch: Batch, outputs: Any) -> None:
-        """Raise `InputError` if the loss of a batch is not the average of the losses of its halves.
-
-        Sums, unknown weighted means and losses that compare samples are not: their result would depend on how the data
-        are split into batches.
-        """
+        """Raise `InputError` if the loss of a batch is not the average over its halves: it would depend on batches."""
         n = batch.size
         if n < 2 or any(not isinstance(t, Tensor) or t.shape[:1] != (n,) for t in tree_leaves((outputs, batch.y))):
             return
@@ -120,15 +92,7 @@ class Batches:
             )
 
 
-class _SingleBatch(list[Any]):
-    """A data set of one batch."""
-
-
 def _readable(data: Any) -> Iterable[Any]:
-    if isinstance(data, tuple) and len(data) == 2:
-        return _SingleBatch([data])
-    if isinstance(data, list) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
-        return _SingleBatch([tuple(data)])
     if isinstance(data, Dataset):
         raise InputError(f"data is a {_name(data)}, expected batches; wrap it: DataLoader(data, batch_size=...)")
     if isinstance(data, Iterator):

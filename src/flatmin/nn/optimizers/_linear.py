@@ -15,17 +15,16 @@ __all__ = ["LinearPerturbations"]
 
 @dataclass(frozen=True)
 class _Perturbation:
-    """The perturbation of one layer: inputs a_i (None if the weight is fixed), derivatives δ_i and lengths c_i."""
+    """The perturbation of one layer: inputs a_i (zero if the weight is fixed), derivatives δ_i and lengths c_i."""
 
-    inputs: Tensor | None
+    inputs: Tensor
     bias: bool
     derivative: Tensor
     length: Tensor
 
     def added(self, x: Tensor) -> Tensor:
         """Return what the perturbation adds to the output, ``(⟨a_i, x_i⟩ + 1) c_i δ_i``."""
-        factor = float(self.bias) if self.inputs is None else (self.inputs * x).sum(1, keepdim=True) + float(self.bias)
-        return factor * self.length * self.derivative
+        return ((self.inputs * x).sum(1, keepdim=True) + float(self.bias)) * self.length * self.derivative
 
 
 class LinearPerturbations:
@@ -34,19 +33,11 @@ class LinearPerturbations:
     With the input a_i of a layer and the derivative δ_i of the loss in its output, the gradient of example i is
     ``δ_i a_iᵀ`` with the squared norm ``|δ_i|² |a_i|²``. At the weights ``W + c_i δ_i a_iᵀ`` the layer returns
     ``W x + c_i ⟨a_i, x⟩ δ_i``. So one pass finds all perturbations, and a second one all gradients at those weights.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The trained model.
-    parameters : sequence of Tensor
-        The parameters that are perturbed.
     """
 
     def __init__(self, model: nn.Module, parameters: Sequence[Tensor]) -> None:
-        trained = {id(p) for p in parameters}
-        self._layers = [m for m in model.modules() if any(id(p) in trained for p in m._parameters.values())]
-        self._trained = trained
+        self._trained = {id(p) for p in parameters}
+        self._layers = [m for m in model.modules() if any(id(p) in self._trained for p in m._parameters.values())]
         self._perturbations: dict[nn.Module, list[_Perturbation]] = {layer: [] for layer in self._layers}
         #: Sum of the norms of all gradients.
         self.size = 0.0
@@ -87,10 +78,9 @@ class LinearPerturbations:
         for (layer, a, _), d in zip(uses, derivatives, strict=True):
             kind = torch.promote_types(d.dtype, torch.float32)
             weight, bias = (id(layer._parameters[name]) in self._trained for name in ("weight", "bias"))
-            inputs, derivative = a.to(kind) if weight else None, d.to(kind)
+            inputs, derivative = a.to(kind) if weight else torch.zeros_like(a, dtype=kind), d.to(kind)
             parts.append((layer, inputs, bias, derivative))
-            size = float(bias) if inputs is None else inputs.square().sum(1) + float(bias)
-            square = square + derivative.square().sum(1).double() * size
+            square = square + derivative.square().sum(1).double() * (inputs.square().sum(1) + float(bias))
         length = torch.where(square > 0, rho * square.clamp(min=torch.finfo(torch.float64).tiny).rsqrt(), 0.0)
         self.size += float(square.sqrt().sum())
         for layer, inputs, bias, derivative in parts:
@@ -103,11 +93,9 @@ class LinearPerturbations:
         found: dict[int, Tensor] = {}
         for layer, perturbations in self._perturbations.items():
             for one in perturbations:
-                parts = {"weight": None if one.inputs is None else one.derivative.T @ one.inputs}
-                parts["bias"] = one.derivative.sum(0) if one.bias else None
-                for name, part in parts.items():
-                    if part is not None:
-                        key = id(layer._parameters[name])
+                for name, part in (("weight", one.derivative.T @ one.inputs), ("bias", one.derivative.sum(0))):
+                    key = id(layer._parameters[name])
+                    if key in self._trained:
                         found[key] = found[key] + part if key in found else part
         return found
 

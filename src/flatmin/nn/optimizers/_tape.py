@@ -32,14 +32,8 @@ class CallOutput:
 class Call:
     """A recorded call of a module, with everything its result depends on except the weights.
 
-    Attributes
-    ----------
-    module : nn.Module
-        The called module.
-    inputs : list
-        The leaves of its arguments: detached tensors, a `CallOutput` for the result of an earlier call, or other values
-    random : dict
-        The states of the random generators before the call.
+    ``inputs`` are the leaves of its arguments: detached tensors, a `CallOutput` for the result of an earlier call, or
+    other values. ``random`` holds the states of the random generators before the call.
     """
 
     def __init__(self, module: nn.Module, args: Any, kwargs: Any, outputs: Mapping[Tensor, CallOutput]) -> None:
@@ -80,6 +74,11 @@ class Call:
         with self.restored():
             return self.module(*args, **kwargs)
 
+    @property
+    def uses_outputs(self) -> bool:
+        """Whether an argument is the result of an earlier call."""
+        return any(isinstance(x, CallOutput) for x in self.inputs)
+
     def modules(self) -> list[nn.Module]:
         """Return all modules of the call and of the calls whose outputs it uses."""
         calls = dict.fromkeys([self, *(x.call for x in self.inputs if isinstance(x, CallOutput))])
@@ -114,14 +113,7 @@ class Tape(Watcher):
 
     A call is added when its gradient is accumulated in the `.grad` of a parameter. Passes that are not differentiated,
     or differentiated for another purpose (`torch.autograd.grad`, `flatmin.nn.hessian_trace`), leave no trace; their
-    records are deleted together with the tensor that the loss returned.
-
-    Parameters
-    ----------
-    owner : object
-        The hooks are removed when it is deleted.
-    model, loss : nn.Module
-        The modules that the training loop calls.
+    records are deleted together with the tensor that the loss returned. The hooks are removed with their ``owner``.
     """
 
     def __init__(self, owner: object, model: nn.Module, loss: nn.Module) -> None:
@@ -212,9 +204,7 @@ class Tape(Watcher):
             for index, leaf in enumerate(tree_leaves(output)):
                 if isinstance(leaf, Tensor) and leaf.requires_grad:
                     self._outputs[leaf] = CallOutput(call, index, _version(leaf))
-        elif (
-            isinstance(output, Tensor) and output.requires_grad and any(isinstance(x, CallOutput) for x in call.inputs)
-        ):
+        elif isinstance(output, Tensor) and output.requires_grad and call.uses_outputs:
             term = Term(call)
             term.handle = output.register_hook(partial(self._on_gradient, term))  # type: ignore[no-untyped-call]
 

@@ -17,10 +17,9 @@ RUNNING: ContextVar[bool] = ContextVar("RUNNING", default=False)
 
 
 class Watcher:
-    """The owner of hooks on modules.
+    """The owner of hooks on modules, which act only if `watches` is true.
 
-    A copied or pickled module (`torch.optim.swa_utils.AveragedModel` makes copies) keeps its hooks but is not watched:
-    a hook acts only if `watches` returns True.
+    It is false for copied or pickled modules, which keep their hooks (`torch.optim.swa_utils.AveragedModel`).
     """
 
     def __init__(self, owner: object, *modules: nn.Module) -> None:

@@ -18,9 +18,14 @@ __all__ = ["AGREEMENT", "Seeker", "distance", "norm"]
 
 #: If a replayed gradient overflows under a GradScaler, it is computed again with its scale times these factors.
 SCALE_FACTORS = (1.0, 2.0**-4, 2.0**-8, 2.0**-16)
-
 #: Largest relative distance, at the first step, between `.grad` and the gradient of the recorded passes.
 AGREEMENT = 0.01
+
+
+def _of_base(name: str) -> Any:
+    """Return a property that reads and sets an attribute of the wrapped optimizer."""
+    doc = f"`{name}` of the wrapped optimizer."
+    return property(lambda self: getattr(self.base, name), lambda self, new: setattr(self.base, name, new), doc=doc)
 
 
 class Seeker(Optimizer):
@@ -37,11 +42,9 @@ class Seeker(Optimizer):
     Hooks on the model and on the loss record each pass that is differentiated, with its random state (so that dropout
     draws the same mask), its autocast state and its weight in the sum (gradient accumulation). `step` replays the
     recorded passes if the method needs them, and then takes a step of the wrapped optimizer. Weights, buffers, training
-    modes, random states and, after an interrupt, gradients are restored bit by bit.
-
-    State, parameter groups and defaults are those of the wrapped optimizer, so that schedulers, checkpoints and
-    `torch.optim.swa_utils` work with it. `torch.amp.GradScaler` may call `step`; a step is skipped if a gradient is
-    infinite, at the weights or at the perturbed weights.
+    modes, random states and, after an interrupt, gradients are restored bit by bit. State, parameter groups and
+    defaults are those of the wrapped optimizer, so that schedulers and checkpoints work with it. `torch.amp.GradScaler`
+    may call `step`, which is skipped if a gradient is infinite, at the weights or at the perturbed weights.
 
     Parameters
     ----------
@@ -51,12 +54,8 @@ class Seeker(Optimizer):
         The module that the loop calls; after `torch.compile`, the compiled one. Everything that is differentiated must
         go through ``loss(model(x), y)``; the first step verifies this by one replay.
     loss : nn.Module or callable
-        Called with the output of the model. If it is a plain function, the loop must call ``optimizer.loss`` instead.
-
-    Attributes
-    ----------
-    loss : nn.Module
-        The loss to call in the loop.
+        Called with the output of the model. If it is a plain function, the loop must call the module
+        ``optimizer.loss`` instead.
 
     Raises
     ------
@@ -68,10 +67,9 @@ class Seeker(Optimizer):
     -----
     If the method replays passes, a gradient that was clipped before `step` is refused, since it would be replaced by
     one that is not clipped. Clip in a hook of the wrapped optimizer instead, also under a GradScaler:
-    ``base.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(model.parameters(), 1.0))``.
-
-    Wrappers can be nested, as in ``SAM(WeightDecay(...), ...)``, if the one that replays passes is outermost; only
-    `LabelNoise` may be around it.
+    ``base.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(model.parameters(), 1.0))``. Wrappers can be
+    nested, as in ``SAM(WeightDecay(...), ...)``, if the one that replays passes is outermost; only `LabelNoise` may be
+    around it.
     """
 
     #: Whether the method replaces the given gradient by replaying recorded passes.
@@ -95,9 +93,7 @@ class Seeker(Optimizer):
         self.base, self.model = base, model
         own = {id(p) for p in model.parameters()}
         if not any(id(p) in own for p in self.parameters):
-            raise InputError(
-                f"the optimizer given to {name} has no parameter of the model, expected one that trains it"
-            )
+            raise InputError(f"the optimizer of {name} has no parameter of the model, expected one that trains it")
         if isinstance(base, Seeker) and base._record() is not None and not self.transparent:
             raise InputError(
                 f"{name} is around {type(base).__name__}, whose gradient would replace its own, expected the other "
@@ -110,32 +106,9 @@ class Seeker(Optimizer):
         self._outer_scale: float | None = None  # the same, passed on by a wrapper around this one
         self.__setstate__({})
 
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """The parameter groups of the wrapped optimizer."""
-        return self.base.param_groups
-
-    @param_groups.setter
-    def param_groups(self, groups: list[dict[str, Any]]) -> None:
-        self.base.param_groups = groups
-
-    @property
-    def state(self) -> Any:
-        """The state of the wrapped optimizer."""
-        return self.base.state
-
-    @state.setter
-    def state(self, state: Any) -> None:
-        self.base.state = state
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """The defaults of the wrapped optimizer."""
-        return self.base.defaults
-
-    @defaults.setter
-    def defaults(self, defaults: dict[str, Any]) -> None:
-        self.base.defaults = defaults
+    param_groups = _of_base("param_groups")
+    state = _of_base("state")
+    defaults = _of_base("defaults")
 
     @property
     def parameters(self) -> list[Tensor]:

@@ -23,10 +23,8 @@ class NoiseInjection(RandomSeeker):
         As in `Seeker`.
     sigma : float
         Standard deviation σ of each weight's noise, in the units of the weights.
-    directions : int
-        Number of directions in a step; each takes two gradients.
-    seed : int
-        Seed of the directions.
+    directions, seed : int
+        Number of directions in a step, each of which takes two gradients, and their seed.
 
     References
     ----------

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from flatmin._core.validation import nonnegative, whole_number
 from flatmin.errors import InputError
-from flatmin.nn.operators.state import FAILURES
+from flatmin.nn.operators.state import FAILURES, Inside
 from flatmin.nn.optimizers._linear import LinearPerturbations
 from flatmin.nn.optimizers._tape import CallOutput, Term, random_states, set_random_states
 from flatmin.nn.optimizers.base import AGREEMENT, Seeker, distance
@@ -31,8 +31,8 @@ class PerExampleSAM(Seeker):
     """Train with the mean of ``∇f_i(w + ρ ∇f_i(w)/‖∇f_i(w)‖)`` over the examples i, each at its own worst weights.
 
     This is the average of `SAM` steps with one example each, which favour a small trace of the Hessian. If all trained
-    layers are linear, as in a perceptron, it takes two passes of the batch. Otherwise examples are vectorized with
-    `torch.func.vmap` if the model allows it, and taken one by one if not.
+    layers are linear, it takes two passes of the batch. Otherwise examples are vectorized with `torch.func.vmap` if the
+    model allows it, and taken one by one if not.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class PerExampleSAM(Seeker):
     rho : float
         The distance ρ, in the units of the weights.
     chunk : int
-        Number of examples that are vectorized at once; memory holds that many copies of the weights and gradients.
+        Number of examples that are vectorized at once, each with a copy of the weights and gradients in memory.
 
     References
     ----------
@@ -57,6 +57,7 @@ class PerExampleSAM(Seeker):
     """
 
     replays = True
+    gradient_evaluations = 2  # for each example; the gradient of the batch, which the loop computes, is not counted
     local = True
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, rho: float = 0.05, *, chunk: int = 32) -> None:
@@ -72,14 +73,8 @@ class PerExampleSAM(Seeker):
         self._vectorizes: bool | None = None
         self._linear: bool | None = None
 
-    @property
-    def gradient_evaluations(self) -> int:
-        """Two for each example; the gradient of the batch, which the loop computes, is not counted."""
-        return 2
-
     def seek(self) -> None:
         """Replace the gradient of the batch by the mean over examples."""
-        self._check_norms()
         perturbations = self._linear_perturbations()
         if perturbations is None:
             self.assign([g / (self._scale or 1.0) for g in self._total(self.rho)[0]])
@@ -90,7 +85,7 @@ class PerExampleSAM(Seeker):
     def _linear_perturbations(self) -> LinearPerturbations | None:
         """Return the perturbations of all examples by the linear route, None if the model does not allow it."""
         assert self._tape is not None
-        counts = [self._examples(term).count for term in self._tape.terms]
+        counts = [examples.count for examples in self._examples()]
         if self._linear is False:
             return None
         found = LinearPerturbations(self.model, self.parameters)
@@ -106,16 +101,15 @@ class PerExampleSAM(Seeker):
         """Return the gradient that the loop computed, multiplied by the scale of a GradScaler."""
         return [None if p.grad is None else p.grad * (self._scale or 1.0) for p in self.parameters]
 
-    def _examples(self, term: Term) -> _Examples:
-        return _Examples(term, self.model, self.loss)
-
-    def _check_norms(self) -> None:
-        """Raise `InputError` if batch norm mixes examples."""
+    def _examples(self) -> list[_Examples]:
+        """Return the examples of each recorded pass; raise `InputError` if batch norm mixes them."""
+        assert self._tape is not None
         if any(isinstance(m, _BatchNorm) and m.training for m in self.model.modules()):
             raise InputError(
                 "the model has batch norm in training mode, which mixes examples, expected none, or batch norm in "
                 "evaluation mode"
             )
+        return [_Examples(term, self.model, self.loss) for term in self._tape.terms]
 
     @torch.no_grad()
     def _total(self, rho: float) -> tuple[list[Tensor], float]:
@@ -124,8 +118,7 @@ class PerExampleSAM(Seeker):
         weights = dict(zip(self._names, (p.detach() for p in self.parameters), strict=True))
         lengths, total = 0.0, {name: torch.zeros_like(w) for name, w in weights.items()}
         with self._tape.replaying():
-            for term in self._tape.terms:
-                examples = self._examples(term)
+            for examples in self._examples():
                 if self._vectorizes is None:
                     self._vectorizes = examples.can_vectorize(weights)
                 size = self.chunk if self._vectorizes else 1
@@ -140,9 +133,7 @@ class PerExampleSAM(Seeker):
     def _check_agreement(self) -> None:
         """Raise `InputError` also if the batch gradient is not the mean over examples, unless random masks differ."""
         super()._check_agreement()
-        self._check_norms()
-        assert self._tape is not None
-        if any(self._examples(term).is_random for term in self._tape.terms):
+        if any(examples.is_random for examples in self._examples()):
             return
         total, lengths = self._total(0.0)
         if not distance(total, self._batch_gradient(), lengths) <= AGREEMENT:  # NaN counts as a difference
@@ -224,7 +215,7 @@ class _Examples:
 
         # The backward pass too runs with the weights in place, since a checkpointed model reads them again.
         inside = {f"model.{name}": w for name, w in leaves.items()}
-        found = functional_call(_Inside(self.model), inside, (differentiated,))
+        found = functional_call(Inside(self.model), inside, (differentiated,))
         return {
             name: (torch.zeros_like(w) if g is None else g).unsqueeze(0)
             for (name, w), g in zip(leaves.items(), found, strict=True)
@@ -239,14 +230,3 @@ class _Examples:
             _log.info("examples are differentiated one by one, since vmap cannot evaluate the model: %s", error)
             return False
         return True
-
-
-class _Inside(nn.Module):
-    """Runs a function of a model as a forward pass, so that `functional_call` can replace its parameters."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, function: Callable[[nn.Module], Any]) -> Any:
-        return function(self.model)

@@ -47,15 +47,11 @@ class SAM(Seeker):
     """
 
     replays = True
+    gradient_evaluations = 2  # at the weights, and at the perturbed weights
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, rho: float = 0.05) -> None:
         super().__init__(base, model, loss)
         self.rho = nonnegative(rho, "rho")
-
-    @property
-    def gradient_evaluations(self) -> int:
-        """Two: at the weights, and at the perturbed weights."""
-        return 2
 
     def seek(self) -> None:
         """Replace the gradient by that at the perturbed weights."""

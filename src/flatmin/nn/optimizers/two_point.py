@@ -40,16 +40,12 @@ class TwoPoint(RandomSeeker):
     """
 
     replays = True
+    gradient_evaluations = 1  # two values of the loss cost about one gradient; the plain gradient is not used
     local = True
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, sigma: float = 0.01, *, seed: int = 0) -> None:
         super().__init__(base, model, loss, seed)
         self.sigma = positive(sigma, "sigma")
-
-    @property
-    def gradient_evaluations(self) -> int:
-        """One: two values of the loss cost about one gradient; the plain gradient is not used and not counted."""
-        return 1
 
     def seek(self) -> None:
         """Replace the gradient by the two-point estimate."""

@@ -14,8 +14,8 @@ from flatmin._core.arrays import Array
 from flatmin._core.validation import positive, seed_number, whole_number
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import least_component
-from flatmin.nn.estimators.base import Operator, check, sphere
-from flatmin.nn.operators.curvature import CurvatureOptions, symmetric_operator
+from flatmin.nn.estimators.base import Operator, dimension, sphere
+from flatmin.nn.operators.curvature import CurvatureOptions, shows_options, symmetric_operator
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
@@ -31,31 +31,14 @@ FAILURE = 1e-6
 class SpectralDensity:
     """The distribution of the eigenvalues λ_i of a symmetric operator, from quadratic forms in random vectors.
 
-    Attributes
-    ----------
-    grid : ndarray, shape (G,)
-        Points t at which density and cumulative function are given.
-    density : ndarray, shape (G,)
-        ``(1/n) Σ_i g(t − λ_i)``, where g is the Gaussian density of standard deviation ``width``; its integral is 1.
-    std_error : ndarray, shape (G,)
-        Its standard error. A 95 % interval is ``density ± t std_error`` with Student's quantile t for ``n_probes``
-        degrees of freedom, widened by ``quadrature_error``.
-    quadrature_error : float
-        A bound on the quadrature error of the density; more probes do not reduce it.
-    cumulative, cumulative_low, cumulative_high : ndarray, shape (G,)
-        The share of eigenvalues up to t, with pointwise 95 % intervals that include sampling and quadrature errors.
-    moments, moments_std_error : ndarray, shape (4,)
-        The means of λ, λ², λ³ and λ⁴, for which the quadrature is exact, and their standard errors.
-    lower, upper : float
-        Bounds on all eigenvalues, which fail with probability at most 1e-6.
-    width : float
-        Standard deviation of g, in the units of the eigenvalues.
-    n, n_probes, n_products : int
-        Dimension, number of random vectors, and number of products.
-    quadratures : tuple of (nodes, weights, exact)
-        The Gauss quadrature of each probe, and whether it is exact for every function.
-    of : str or None
-        "hessian" or "gauss_newton"; None for any other operator.
+    On the ``grid`` of points t, shape (G,), ``density`` is ``(1/n) Σ_i g(t − λ_i)``, where g is the Gaussian density of
+    standard deviation ``width``. A 95 % interval is ``density ± t std_error`` with Student's quantile t for
+    ``n_probes`` degrees of freedom, widened by ``quadrature_error``, a bound that more probes do not reduce.
+    ``cumulative`` is the share of eigenvalues up to t, from ``cumulative_low`` to ``cumulative_high`` with 95 %
+    confidence at each point, sampling and quadrature errors included. ``moments``, shape (4,), are the means of λ, λ²,
+    λ³ and λ⁴, for which the quadrature is exact. ``lower`` and ``upper`` bound all eigenvalues, with a probability of
+    failure of at most 1e-6. ``quadratures`` has (nodes, weights, exact) of each probe: its Gauss quadrature, and
+    whether it is exact for every function. ``of`` is "hessian", "gauss_newton", or None for any other operator.
     """
 
     grid: Array
@@ -97,6 +80,7 @@ class SpectralDensity:
         return ax
 
 
+@shows_options
 def spectral_density(
     model: torch.nn.Module | Operator,
     loss: Loss | None = None,
@@ -117,18 +101,16 @@ def spectral_density(
     inequalities of Chebyshev, Markov and Stieltjes: from below by the weights of the nodes before the last node left
     of t, from above by the weights up to the first node right of t.
 
-    The variance of ``vᵀ f(A) v`` is ``2/(n + 2)`` times that of ``f(λ_i)`` over the eigenvalues. The same quadratures
-    estimate it, which for few probes is more accurate than their sample variance.
+    The variance of ``vᵀ f(A) v`` is ``2/(n + 2)`` times that of ``f(λ_i)`` over the eigenvalues. It is estimated from
+    the same quadratures, which for few probes is more accurate than their sample variance.
 
     Parameters
     ----------
     model, loss, data, **options
         As for `Curvature`; or, in place of all of them, a `Curvature` or any symmetric operator (n, n) with ``shape``,
         ``dtype``, ``device`` and ``@``, such as a dense tensor.
-    probes : int
-        Number of random vectors.
-    steps : int
-        Lanczos steps, hence products, for each vector.
+    probes, steps : int
+        Number of random vectors, and of Lanczos steps, hence products, for each of them.
     grid : array_like, optional
         Points at which to evaluate; by default 400 points over the whole spectrum.
     width : float, optional
@@ -156,7 +138,7 @@ def spectral_density(
     (1.0, 9.0)
     """
     operator = symmetric_operator(model, loss, data, **options)
-    n = check(operator, None, None, 1)
+    n = dimension(operator)
     probes, steps = whole_number(probes, "probes", 1), whole_number(steps, "steps", 1)
     if width is not None:
         width = positive(width, "width")
@@ -177,7 +159,8 @@ def spectral_density(
     if t.ndim != 1 or not np.isfinite(t).all():
         raise InputError(f"grid has shape {t.shape}, expected one dimension of finite numbers")
     rules = tuple((k.nodes, k.weights, k.exhausted) for k in krylovs)
-    density, squares = np.mean([_kernels(*rule[:2], t, width) for rule in rules], axis=0)
+    kernels = ((_gauss(t, nodes, width), weights) for nodes, weights, _ in rules)
+    density, squares = np.mean([(kernel @ weights, kernel**2 @ weights) for kernel, weights in kernels], axis=0)
     low, high = np.mean([_cumulative(*rule, t) for rule in rules], axis=0)
     low[t < lower], high[t < lower], low[t >= upper], high[t >= upper] = 0.0, 0.0, 1.0, 1.0
     widest = np.clip(0.5, low, high)
@@ -210,14 +193,9 @@ def _error(mean: Array, square: Array, n: int, probes: int) -> Array:
     return np.asarray(np.sqrt(2 / (n + 2) * np.maximum(square - mean**2, 0.0) / probes))
 
 
-def _gauss(x: Array) -> Array:
-    return np.asarray(np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi))
-
-
-def _kernels(nodes: Array, weights: Array, t: Array, width: float) -> tuple[Array, Array]:
-    """Return the means of a Gaussian around each t, and of its square, over a quadrature."""
-    kernel = _gauss((t[:, None] - nodes) / width) / width
-    return kernel @ weights, kernel**2 @ weights
+def _gauss(t: Array, nodes: Array, width: float) -> Array:
+    """Return the Gaussian densities around each t at each node, (len(t), len(nodes))."""
+    return np.asarray(np.exp(-(((t[:, None] - nodes) / width) ** 2) / 2) / (math.sqrt(2 * math.pi) * width))
 
 
 def _cumulative(nodes: Array, weights: Array, exact: bool, t: Array) -> tuple[Array, Array]:
@@ -235,6 +213,6 @@ def _tail(t: Array, lower: float, length: float, width: float, degree: int) -> f
     points = lower + length * (1 + np.cos(math.pi * (np.arange(count) + 0.5) / count)) / 2
     largest = 0.0
     for some in np.array_split(t, max(1, t.size * count // 2**22)):
-        values = _gauss((some[:, None] - points) / width) / width
+        values = _gauss(some, points, width)
         largest = max(largest, float(np.abs(dct(values, axis=1)[:, degree:]).sum(1).max(initial=0.0)) / count)
     return largest

@@ -9,8 +9,8 @@ import torch
 from flatmin._core.validation import positive, seed_number
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import Krylov, least_component
-from flatmin.nn.estimators.base import Operator, check, sphere
-from flatmin.nn.operators.curvature import CurvatureOptions, symmetric_operator
+from flatmin.nn.estimators.base import Operator, TraceRequest, sphere
+from flatmin.nn.operators.curvature import CurvatureOptions, shows_options, symmetric_operator
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
 
@@ -24,23 +24,11 @@ MAX_PRODUCTS = 300
 class EigenvalueEstimate:
     """The largest or smallest eigenvalue of a symmetric operator, with bounds.
 
-    Attributes
-    ----------
-    value : float
-        The Ritz value; the eigenvalue is at least as extreme.
-    lower, upper : float
-        Bounds of the eigenvalue. The inner one, next to ``value``, always holds; the outer one fails with probability
-        at most ``failure``. Both are widened by the observed rounding errors of the products.
-    failure : float
-        That probability, over the random start.
-    residual : float
-        Some eigenvalue, not necessarily the extreme one, lies within this distance of ``value``.
-    n_products : int
-        Number of products.
-    end : str
-        "largest" or "smallest".
-    of : str or None
-        "hessian" or "gauss_newton"; None for any other operator.
+    ``value`` is the Ritz value; the eigenvalue is at least as extreme. ``lower`` and ``upper`` bound the eigenvalue:
+    the inner bound, next to ``value``, always holds; the outer one fails with probability at most ``failure``, over the
+    random start. Both are widened by the observed rounding errors of the products. Some eigenvalue, not necessarily the
+    extreme one, lies within ``residual`` of ``value``. ``end`` is "largest" or "smallest", and ``of`` "hessian",
+    "gauss_newton", or None for any other operator.
     """
 
     value: float
@@ -53,6 +41,7 @@ class EigenvalueEstimate:
     of: str | None = None
 
 
+@shows_options
 def largest_eigenvalue(
     model: torch.nn.Module | Operator,
     loss: Loss | None = None,
@@ -70,30 +59,20 @@ def largest_eigenvalue(
     Lanczos steps from a start v, uniform on the sphere, give Ritz values, which are inner bounds. With probability
     ``1 − failure``, the component of v along the eigenvector is at least c, where c² is a quantile of the distribution
     Beta(1/2, (n−1)/2). Then ``Σ_{j ≤ k} q_j(λ)² ≤ 1/c²`` for the orthonormal polynomials of the iteration, which gives
-    an outer bound on λ (`Krylov.upper_bound`). The event depends on the start only, so the bound holds at whatever step
-    the iteration ends.
+    an outer bound on λ (`Krylov.upper_bound`), at whatever step the iteration ends.
 
     Parameters
     ----------
     model, loss, data, **options
-        As for `Curvature`; or, in place of all of them, a `Curvature` or any symmetric operator (n, n) with ``shape``,
-        ``dtype``, ``device`` and ``@``, such as a dense tensor.
+        As for `spectral_density`, which raises the same errors: a model with its loss and data, or an operator.
     end : str
         "largest" or "smallest".
     tol : float
         The iteration ends when the difference of the bounds, relative to the largest absolute Ritz value, is this.
     failure : float
-        Largest probability that the outer bound fails, between 0 and 1. The number of products grows with
-        ``log(1/failure)``.
-    max_products : int, optional
-        Largest number of products, 300 by default; the bounds may then be wider than ``tol``.
-    seed : int
-        Seed of the start.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range, the operator is not symmetric, or a product is not finite.
+        Probability that the outer bound fails.
+    max_products, seed : int
+        Largest number of products, 300 by default, and seed of the start.
 
     References
     ----------
@@ -113,7 +92,7 @@ def largest_eigenvalue(
     (True, True)
     """
     operator = symmetric_operator(model, loss, data, **options)
-    n = check(operator, max_products, None, 1)
+    n = TraceRequest(operator, max_products=max_products).check(1)
     if end not in ("largest", "smallest"):
         raise InputError(f"end is {end!r}, expected 'largest' or 'smallest'")
     positive(tol, "tol")

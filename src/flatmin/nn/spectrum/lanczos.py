@@ -22,23 +22,10 @@ ZERO_UNITS = 32
 def lanczos(
     operator: Operator, starts: Tensor, steps: int, enough: Callable[[Krylov], bool] | None = None
 ) -> list[Krylov]:
-    """Return up to ``steps`` steps of the Lanczos iteration from each start; all starts are multiplied at once.
+    """Return up to ``steps`` steps of the Lanczos iteration from each start (n, p); all starts are multiplied at once.
 
-    Parameters
-    ----------
-    operator : Operator
-        Symmetric, (n, n).
-    starts : Tensor, shape (n, p)
-        Vectors that are not zero.
-    steps : int
-        Largest number of products for each start; all vectors are kept, ``8 n p · steps`` bytes.
-    enough : callable, optional
-        Called after every fifth step of an iteration, which ends if it returns True.
-
-    Raises
-    ------
-    InputError
-        If a product is not finite, the operator is not symmetric, or the vectors do not fit in memory.
+    All vectors are kept, ``8 n p · steps`` bytes. After every fifth step an iteration ends if ``enough`` is true.
+    `InputError` if they do not fit in memory, a product is not finite, or the operator is not symmetric.
     """
     n, p = starts.shape
     require(8.0 * n * p * min(steps, n), f"keeping {p * min(steps, n)} vectors of {n} numbers")

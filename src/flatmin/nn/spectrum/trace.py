@@ -1,28 +1,29 @@
 """Traces of the Hessian of a loss, or of its Gauss-Newton part, for any network and any data."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from flatmin._core.validation import seed_number
 from flatmin.errors import InputError
-from flatmin.nn.estimate import TraceEstimate
-from flatmin.nn.estimators import ESTIMATORS, exact
+from flatmin.nn.estimators import ESTIMATORS, TraceRequest, exact
 from flatmin.nn.estimators._auto import auto
-from flatmin.nn.estimators.base import PRODUCTS, Blocks, Operator, check, packed
-from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
+from flatmin.nn.estimators._exact import exact_sum
+from flatmin.nn.estimators.base import PRODUCTS, Operator, TraceEstimate, changed
+from flatmin.nn.estimators.sample import Blocks
+from flatmin.nn.operators.curvature import Curvature, CurvatureOptions, shows_options
 from flatmin.nn.operators.output_trace import output_traces
 from flatmin.nn.operators.streaming import Loss
 
-__all__ = ["METHODS", "hessian_trace", "labelled", "operator_trace"]
+__all__ = ["METHODS", "hessian_trace", "operator_trace"]
 
 #: Names of the methods.
 METHODS = ("auto", *ESTIMATORS)
 
 
+@shows_options
 def hessian_trace(
     model: nn.Module | Curvature,
     loss: Loss | None = None,
@@ -40,13 +41,11 @@ def hessian_trace(
     Parameters
     ----------
     model, loss, data, **options
-        As for `Curvature`: ``of="hessian"`` or ``"gauss_newton"``, ``parameters``, ``mode`` and ``distributed``. Or a
-        `Curvature` in place of all of them. The model is not changed.
+        As for `Curvature`, or a `Curvature` in place of all of them. The model is not changed.
     method : {"auto", "exact", "hutchinson", "hutch++", "xtrace"}
-        ``"exact"``: n products for n parameters, or, for the Gauss-Newton matrix of separate samples, one gradient for
-        each output of each sample, whatever n. ``"auto"``: exact if that takes no more products than allowed;
-        otherwise Hutch++ if few directions hold much of the matrix, with a smaller subspace if they hold only some of
-        it, and Hutchinson's estimator if no eigenvalues stand out. The result says which.
+        ``"exact"``: n products for n parameters or, for the Gauss-Newton matrix of separate samples, one gradient for
+        each output of each sample, whatever n. ``"auto"``: exact if that takes no more products than allowed; otherwise
+        Hutch++ if few directions hold much of the matrix, or else Hutchinson's estimator. The result says which.
     max_products : int, optional
         Largest number of products with the whole data set, each of which costs about two gradients. The default is 100,
         and no limit if there is a target.
@@ -54,15 +53,9 @@ def hessian_trace(
         The standard error at which to stop, in the units of the trace.
     groups : {"parameter", "module"} or mapping, optional
         Diagonal blocks whose traces are wanted as well: one for each parameter, one for each module with parameters of
-        its own, or a mapping of names to names of parameters. If the groups hold every parameter once, their values add
-        up to the total.
+        its own, or a mapping of names to names of parameters.
     seed : int
         Seed of the random vectors; the same in every process.
-
-    Returns
-    -------
-    TraceEstimate
-        Value, standard error, 95 % interval, number of products, and ``groups``.
 
     Raises
     ------
@@ -72,7 +65,7 @@ def hessian_trace(
     References
     ----------
     Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", 2024. For each method,
-    see the functions in `flatmin.nn.estimators`.
+    see its function in `flatmin.nn.estimators`.
 
     Examples
     --------
@@ -88,24 +81,18 @@ def hessian_trace(
     >>> trace.method, trace.n_products, list(trace.groups)
     ('exact', 18, ['L', 'R'])
     """
-    _check_choice(method, seed)
+    generator = _generator(method, seed)
     curvature = Curvature.from_arguments(model, loss, data, **options)
-    named = _groups(groups, curvature.weights.names)
-    n = check(curvature, max_products, target_std_error, 1)
+    members = _members(groups, curvature.weights.names)
+    rows = _rows(members, curvature.weights.numbers)
+    request = TraceRequest(curvature, generator, max_products, target_std_error, rows)
+    n = request.check(1)
     if curvature.of == "gauss_newton" and method in ("auto", "exact"):
         limit = PRODUCTS if method == "auto" else n
         found = output_traces(curvature, min(n, max_products or limit))
         if found is not None:
-            return labelled(_added(*found, named), curvature.of)
-    estimate = operator_trace(
-        curvature,
-        method=method,
-        max_products=max_products,
-        target_std_error=target_std_error,
-        blocks=_rows(named, curvature.weights.numbers),
-        seed=seed,
-    )
-    return labelled(estimate, curvature.of)
+            return changed(exact_sum(*found, members), of=curvature.of)
+    return changed(_estimated(request, method), of=curvature.of)
 
 
 def operator_trace(
@@ -124,14 +111,9 @@ def operator_trace(
     operator : Operator
         Symmetric, (n, n), for instance a dense tensor.
     method, max_products, target_std_error, seed
-        As for `hessian_trace`.
+        As for `hessian_trace`, which raises the same errors.
     blocks : mapping of str to index, optional
         Rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range, or a product not finite.
 
     Examples
     --------
@@ -140,45 +122,25 @@ def operator_trace(
     >>> found.value, found.groups["last"].value
     (7.0, 4.0)
     """
-    _check_choice(method, seed)
-    n = check(operator, max_products, target_std_error, 1)
-    if method == "auto":
-        estimator = exact if n <= (max_products or PRODUCTS) else auto
-        max_products = max_products or (PRODUCTS if target_std_error is None else None)
-    else:
-        estimator = ESTIMATORS[method]
-    return estimator(
-        operator,
-        generator=torch.Generator().manual_seed(int(seed)),
-        max_products=max_products,
-        target_std_error=target_std_error,
-        blocks=blocks,
-    )
+    generator = _generator(method, seed)
+    return _estimated(TraceRequest(operator, generator, max_products, target_std_error, blocks), method)
 
 
-def _check_choice(method: str, seed: int) -> None:
+def _generator(method: str, seed: int) -> torch.Generator:
+    """Return the generator of the random vectors; raise `InputError` for an unknown method or a bad seed."""
     if method not in METHODS:
         raise InputError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
-    seed_number(seed)
+    return torch.Generator().manual_seed(seed_number(seed))
 
 
-def labelled(estimate: TraceEstimate, of: str) -> TraceEstimate:
-    """Return an estimate and its groups with the name of the operator."""
-    parts = estimate.groups and {name: replace(part, of=of) for name, part in estimate.groups.items()}
-    return replace(estimate, of=of, groups=parts)
+def _estimated(request: TraceRequest, method: str) -> TraceEstimate:
+    n = request.check(1)
+    if method != "auto":
+        return ESTIMATORS[method](request)
+    return exact(request) if n <= (request.max_products or PRODUCTS) else auto(request)
 
 
-def _added(traces: Tensor, passes: int, groups: dict[str, list[int]] | None) -> TraceEstimate:
-    """Return the exact result from the traces of all parameters."""
-
-    def statistics(chosen: Any) -> tuple[float, float, tuple[float, float]]:
-        value = traces[chosen].sum().item()
-        return value, 0.0, (value, value)
-
-    return packed("exact", passes, groups, statistics)
-
-
-def _groups(groups: str | Mapping[str, Iterable[str]] | None, names: list[str]) -> dict[str, list[int]] | None:
+def _members(groups: str | Mapping[str, Iterable[str]] | None, names: list[str]) -> dict[str, list[int]] | None:
     """Return the positions of the parameters in each group."""
     if groups is None:
         return None
@@ -207,9 +169,7 @@ def _groups(groups: str | Mapping[str, Iterable[str]] | None, names: list[str]) 
     return found
 
 
-def _rows(groups: dict[str, list[int]] | None, numbers: list[int]) -> Blocks | None:
+def _rows(members: dict[str, list[int]] | None, numbers: list[int]) -> Blocks | None:
     """Return the rows of the operator that belong to each group."""
-    if groups is None:
-        return None
     parts = torch.split(torch.arange(sum(numbers)), numbers)
-    return {group: torch.cat([parts[i] for i in chosen]) for group, chosen in groups.items()}
+    return members and {group: torch.cat([parts[i] for i in chosen]) for group, chosen in members.items()}

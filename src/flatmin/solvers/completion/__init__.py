@@ -1,4 +1,4 @@
-"""Completion of large tables, cell by cell: exact fits, and penalised ones."""
+"""Completion of large tables, entry by entry: exact fits, and penalised ones."""
 
 __all__: list[str] = []
 __dir__ = __all__.copy

@@ -1,8 +1,8 @@
 """Penalised completion of large tables by alternating least squares and Newton's method, with factors of any width.
 
-With one factor fixed, each row of the other is a ridge regression. Two such halves are a sweep, which never raises the
-objective. Sweeps run in single precision, accelerated by Anderson's extrapolation. They start at a larger alpha, where
-few columns are needed. For a small gap, Newton's method finishes in double precision.
+A sweep is two halves: each solves a ridge regression for every row of one factor, with the other factor fixed. Sweeps
+start at a larger alpha, where few columns are needed, and run in single precision with Anderson's extrapolation. For a
+small gap, Newton's method finishes in double precision.
 """
 
 from dataclasses import dataclass, field
@@ -28,13 +28,13 @@ __all__ = ["Sweeps", "alternating_factors", "alternating_minimum", "applies_to"]
 FALL = 3.0
 #: Number of sweeps in the memory of the extrapolation.
 MEMORY = 5
-#: Relative change of the objective at which a stage ends; and the last stage.
+#: Relative change of the objective at which a stage ends, and the last stage.
 STAGE = 3e-3
 LAST = 1e-4
 #: Largest number of sweeps in a stage, and of rounds of Newton's method.
 MAX_SWEEPS = 200
 MAX_ROUNDS = 40
-#: Columns added at a time, at least.
+#: Smallest number of columns added at a time.
 MIN_ADDED = 8
 #: Smallest `relative_alpha` for sweeps; below it they hardly move, as the fit is nearly exact.
 MIN_ALPHA = 1e-7
@@ -57,16 +57,10 @@ def applies_to(task: Task) -> bool:
     if not fits or problem.loss.has_gross_errors or task.alpha == 0:
         return False
     many = problem.measurement.size >= MIN_COMPILED_CELLS or task.limits.stop == "objective"
-    return many and _even(getattr(problem.measurement, "weights", None)) and relative_alpha(task) >= MIN_ALPHA
-
-
-def _even(weights: Array | None) -> bool:
-    """Return whether weights suit single precision."""
-    if weights is None:
-        return True
-    sizes = np.abs(weights)
-    largest = float(sizes.max())
-    return largest <= MAX_RATIO * float(np.min(sizes, where=sizes > 0, initial=largest))
+    weights = getattr(problem.measurement, "weights", None)
+    sizes = np.ones(1) if weights is None or not many else np.abs(weights)
+    even = sizes.max() <= MAX_RATIO * np.min(sizes, where=sizes > 0, initial=sizes.max())
+    return bool(many and even and relative_alpha(task) >= MIN_ALPHA)
 
 
 def alternating_minimum(task: Task, clock: Clock) -> Solution:
@@ -124,41 +118,36 @@ class _Search:
         for factor in falls:
             if self.clock.exhausted:
                 return L, R
-            problem = self.problem.stronger(factor)
-            final = factor == 1
-            rough = (task.limits.tol if task.limits.stop == "objective" else LAST) if final else STAGE
-            L, R = self._stage(problem, L, R, rough, final and task.limits.stop == "objective")
-            if self.clock.exhausted:
-                return L, R
-        if task.limits.stop == "gap":
-            L, R = self._finish(L, R)
-        return L, R
+            last = factor == 1 and task.limits.stop == "objective"
+            rough = task.limits.tol if last else LAST if factor == 1 else STAGE
+            L, R = self._stage(self.problem.stronger(factor), L, R, rough, last)
+        if task.limits.stop == "objective" or self.clock.exhausted:
+            return L, R
+        return self._finish(L, R)
 
     def _start(self) -> tuple[tuple[Array, Array], list[float]]:
-        """Return the first factors and by what penalties are multiplied, stage by stage."""
+        """Return the first factors, and the factor of the penalties at each stage."""
         task, problem = self.task, self.problem
-        L, R = (np.zeros((d, 0)) for d in task.problem.shape)
-        top = float(
-            problem.escapes(problem.dual_matrix(problem.rows.values), L, R, 1, task.limits.seed, rough=True)[1][0]
-        )
-        if top < SURELY_ZERO:  # however it starts
-            return (L, R), [1.0]
+        L, R = nothing = np.zeros((task.problem.shape[0], 0)), np.zeros((task.problem.shape[1], 0))
+        S = problem.dual_matrix(problem.rows.values)
+        top = float(problem.escapes(S, L, R, 1, task.limits.seed, rough=True)[1][0])
+        del S  # as large as the data
+        if top < SURELY_ZERO:  # from any start
+            return nothing, [1.0]
         if task.warm_start is not None:
             warm = task.warm_start
             given = task.problem.check(warm.factors if isinstance(warm, Solution) else warm)
             L, R = (F / np.sqrt(problem.unit) for F in given)
             with np.errstate(over="ignore", invalid="ignore"):
-                better = all(np.abs(F).max(initial=0.0) < MAX_ENTRY for F in (L, R)) and (
-                    problem.objective(L, R) <= problem.total
-                )
-            if better:  # than nothing
+                single = all(np.abs(F).max(initial=0.0) < MAX_ENTRY for F in (L, R))
+                helps = single and problem.objective(L, R) <= problem.total
+            if helps:
                 U, s, V = (part[..., : self.widest] for part in problem.canonical(L, R))
                 return problem.factors(U, s, V), [1.0]
-            L, R = (np.zeros((d, 0)) for d in task.problem.shape)
         falls = [1.0]
         while falls[0] * FALL**1.5 < top:
             falls.insert(0, falls[0] * FALL)
-        return (L, R), falls
+        return nothing, falls
 
     def _stage(self, problem: RegularisedCells, L: Array, R: Array, rough: float, last: bool) -> tuple[Array, Array]:
         """Sweep until the objective changes little, and add columns until none is missing."""
@@ -222,7 +211,7 @@ class _Search:
         return found
 
     def _finish(self, L: Array, R: Array) -> tuple[Array, Array]:
-        """Run Newton's method to gradients that fall, adding and dropping columns, until the gap is small."""
+        """Run Newton's method to smaller and smaller gradients, adding and dropping columns, until the gap is small."""
         task, problem, seed = self.task, self.problem, self.task.limits.seed
         tol, best = 1e-3, (np.inf, L, R)
         for _ in range(MAX_ROUNDS):
@@ -235,9 +224,8 @@ class _Search:
             S = problem.dual_matrix(errors)
             count = min(max(4, len(s) // 8), max(1, self.widest - len(s)))  # one is needed for the gap
             u, values, v = problem.escapes(S, U, V, count, seed)
-            gap = _gap(
-                problem, errors, float(s.sum()), block_norm(*couplings(S, U, V)[2:], float(values.max(initial=0.0)))
-            )
+            dual_norm = block_norm(*couplings(S, U, V)[2:], float(values.max(initial=0.0)))
+            gap = _gap(problem, errors, float(s.sum()), dual_norm)
             if gap < best[0]:
                 best = gap, L, R
             square = float(errors @ errors)
@@ -258,16 +246,13 @@ class _Search:
     def _record(self, square: float, *, objective: float, **progress: float) -> None:
         """Append a row to the history; ``square`` is the sum of squared errors."""
         problem = self.problem
-        progress = {
-            "residual": float(np.sqrt(max(square, 0.0) / problem.total)) if problem.total else 0.0,
-            **progress,
-            "objective": objective * problem.scale * problem.scale,
-        }
+        residual = float(np.sqrt(max(square, 0.0) / problem.total)) if problem.total else 0.0
+        progress = {"residual": residual, **progress, "objective": objective * problem.scale * problem.scale}
         self.clock.record(self.history, self.task.limits.callback, **progress)
 
 
 def _gap(problem: RegularisedCells, errors: Array, norm: float, dual_norm: float) -> float:
-    """Return the relative duality gap: by ``2c⟨value, e⟩ − c² |e|²`` with c such that c S has norm one at most."""
+    """Return the relative duality gap of the bound ``2c⟨value, e⟩ − c² |e|²``, with c so that ‖c S‖ is at most one."""
     square, share = float(errors @ errors), min(1.0, 1 / dual_norm)
     value = square + 2 * norm
     return (value - 2 * share * float(problem.rows.values @ errors) + share**2 * square) / value if value else 0.0
@@ -276,15 +261,8 @@ def _gap(problem: RegularisedCells, errors: Array, norm: float, dual_norm: float
 class Sweeps:
     """Alternating least squares as a fixed-point iteration on R, extrapolated after Anderson (1965).
 
-    The objective at ``(L(R), R)``, L being best for R, comes with L. An extrapolated R that raises it is dropped for
-    the plain one, so that it never rises.
-
-    Parameters
-    ----------
-    rows, columns : Side
-        Of the problem.
-    R : ndarray, shape (d2, k)
-        Where to start.
+    The objective is that at ``(L(R), R)``, with the best L for R. It never rises: an extrapolated R that raises it is
+    replaced by the plain one. ``rows`` and ``columns`` are the sides of the problem.
     """
 
     def __init__(self, rows: Side, columns: Side, R: Array) -> None:
@@ -305,7 +283,7 @@ class Sweeps:
 
     @staticmethod
     def _size(side: Side, F: Array) -> float:
-        """Return what the rows of a factor cost."""
+        """Return the penalty of the rows of a factor."""
         return float(side.penalties @ np.sum(F.astype(float) ** 2, axis=1))
 
     def next(self) -> tuple[Array, float]:

@@ -1,13 +1,13 @@
 """Observed cells with a penalty on factors: ``Φ(L, R) = Σ (w ⟨l, r⟩ − value)² + Σ a |l|² + Σ c |r|²``.
 
-In the metric ``A = diag(a)^½``, ``C = diag(c)^½`` the minimum over factors of one matrix X is
-``Σ (w x − value)² + 2 ‖A X C‖_*``. With errors ``e = value − w x`` the dual matrix is ``S = A⁻¹ (w e) C⁻¹``; at the
-minimum its norm is one at most, and one on all columns of the factors.
+In the metric ``A = diag(a)^½``, ``C = diag(c)^½`` its minimum over the factors of a matrix X is ``Σ (w x − value)² + 2
+‖A X C‖_*``. With errors ``e = value − w x`` the dual matrix is ``S = A⁻¹ (w e) C⁻¹``; at the minimum its norm is at
+most one, and one on all columns of the factors.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,16 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["RegularisedCells", "Side", "relative_alpha"]
 
-#: Extra vectors of the block iteration for new columns, and its rounds.
+#: Extra vectors of the block iteration that finds new columns, and its rounds.
 SPARE = 6
 POWERS = 4
 
 
 def relative_alpha(task: Task) -> float:
-    """Return alpha over a bound on the one at which the solution is zero, for `Entries`.
+    """Return alpha over a bound on the smallest alpha with the solution zero, for `Entries`.
 
-    That is ``‖S‖ ≤ |S|``, S being the dual matrix of the data; here every cell is taken to be in a row and a column
-    with the penalties of the average one.
+    The bound is ``‖S‖ ≤ |S|`` for the dual matrix S of the data, with the average penalties in every row and column.
     """
     problem = task.problem
     assert isinstance(problem.measurement, Entries)
@@ -51,24 +50,14 @@ def _squares(task: Task) -> tuple[Array, Array]:
 
 
 def _size(numbers: Array) -> float:
-    """Return the power of two next to their root mean square, one if they are zero; nothing overflows."""
+    """Return the power of two nearest to the root mean square, one for zeros; nothing overflows."""
     norm = float(blas.dnrm2(np.ascontiguousarray(numbers, float))) / np.sqrt(len(numbers))
     return float(2.0 ** np.round(np.log2(norm))) if 0 < norm < np.inf else 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The rows of one factor: cells in their order, in single precision where ``dtype`` says so.
-
-    Attributes
-    ----------
-    cells : Cells
-        Compressed rows.
-    values, weights : ndarray, shape (m,)
-        In their order; no weights are ones.
-    penalties : ndarray, shape (d,)
-        a, or c.
-    """
+    """The rows of one factor: compressed rows of cells, values and weights in their order, and the penalties a or c."""
 
     cells: Cells
     values: Array
@@ -84,16 +73,16 @@ class Side:
 
     def bare(self) -> Side:
         """Return the same without its values."""
-        return Side(self.cells, self.values[:0], self.weights, self.penalties)
+        return replace(self, values=self.values[:0])
 
     def single(self) -> Side:
         """Return the same in single precision."""
         weights = None if self.weights is None else self.weights.astype(np.float32)
-        return Side(self.cells, self.values.astype(np.float32), weights, self.penalties)
+        return replace(self, values=self.values.astype(np.float32), weights=weights)
 
     def half(self, F: Array) -> tuple[Array, float]:
-        """Return the best rows against the other factor F, and by how much the sum is smaller than at zero."""
-        least = np.finfo(F.dtype).tiny  # lest a small one become zero
+        """Return the best rows against the other factor F, and the decrease of the sum from its value at zero."""
+        least = np.finfo(F.dtype).tiny  # so that small penalties stay positive
         penalties = np.where(self.penalties > 0, np.maximum(self.penalties, least), 1.0)
         found: tuple[Array, float] = self.cells.ridge(self.values, F, penalties, self.weights)
         return found
@@ -103,18 +92,8 @@ class Side:
 class RegularisedCells:
     """A penalised completion problem over factors; values and errors are in the order of the cells.
 
-    Values and weights are of size one on average, so that any data suit single precision.
-
-    Attributes
-    ----------
-    rows : Side
-        The cells by the rows of L.
-    columns : ndarray, shape (d2,)
-        The penalties c.
-    scale : float
-        The data over the values.
-    unit : float
-        The matrix of the task over that of the factors.
+    Values and weights are of size one on average, so that any data suit single precision: ``scale`` is the data over
+    the values, ``unit`` the matrix of the task over that of the factors. ``columns``, shape (d2,), are the penalties c.
     """
 
     rows: Side
@@ -143,9 +122,8 @@ class RegularisedCells:
 
     def stronger(self, factor: float) -> RegularisedCells:
         """Return the problem with both penalties multiplied."""
-        r = self.rows
-        rows = Side(r.cells, r.values, r.weights, factor * r.penalties)
-        return RegularisedCells(rows, factor * self.columns, self.scale, self.unit)
+        rows = replace(self.rows, penalties=factor * self.rows.penalties)
+        return replace(self, rows=rows, columns=factor * self.columns)
 
     @cached_property
     def total(self) -> float:
@@ -171,7 +149,7 @@ class RegularisedCells:
         return np.subtract(self.rows.values, fitted, out=fitted)
 
     def pulled(self, errors: Array) -> Array:
-        """Return ``w e``, of which the gradient is made."""
+        """Return ``w e``, the errors that the gradient back-projects."""
         return errors if self.rows.weights is None else errors * self.rows.weights
 
     def best(self, R: Array) -> tuple[Array, float]:
@@ -180,7 +158,7 @@ class RegularisedCells:
         return L, self.total - gain + float(self.columns @ np.sum(R**2, axis=1))
 
     def objective(self, L: Array, R: Array) -> float:
-        """Return Φ."""
+        """Return the objective Φ."""
         errors = self.errors(L, R)
         return float(errors @ errors) + self.size(L, R)
 
@@ -198,14 +176,14 @@ class RegularisedCells:
         return self.inverse_roots[0] * (U * root), self.inverse_roots[1] * (V * root)
 
     def dual_matrix(self, errors: Array) -> CellMatrix:
-        """Return S."""
+        """Return the dual matrix S of errors."""
         from flatmin.linalg.kernels import CellMatrix
 
         cells = self.rows.cells
         values = np.array(self.pulled(errors))
         starts, (left, right) = cells.pointers, self.inverse_roots
         step = max(1, len(left) // 64)
-        for i in range(0, len(left), step):  # in pieces, lest there be more arrays of all cells
+        for i in range(0, len(left), step):  # in pieces, to save memory
             rows = slice(i, i + step)
             piece = slice(starts[i], starts[min(i + step, len(left))])
             values[piece] *= np.repeat(left[rows, 0], np.diff(starts[i : i + step + 1]))
@@ -235,13 +213,12 @@ class RegularisedCells:
         return left[:, :count], s[:count], basis @ right.T[:, :count]
 
     def added(self, L: Array, R: Array, errors: Array, new: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        """Return the factors with columns for triplets of S above one, each as long as its own minimiser, halved."""
+        """Return the factors with new columns for triplets of S above one, half as long as their own minimisers."""
         U, s, V = new
         P, Q = self.inverse_roots[0] * U, self.inverse_roots[1] * V
         lengths = np.zeros(len(s))
         for j in range(len(s)):
-            seen = self.rows.cells.sampled(P[:, j : j + 1], Q[:, j : j + 1])
-            seen = seen if self.rows.weights is None else seen * self.rows.weights
+            seen = self.pulled(self.rows.cells.sampled(P[:, j : j + 1], Q[:, j : j + 1]))
             lengths[j] = (s[j] - 1) / (2 * float(seen @ seen))
         root = np.sqrt(lengths)
         return np.hstack([L, P * root]), np.hstack([R, Q * root])

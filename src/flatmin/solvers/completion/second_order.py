@@ -1,4 +1,4 @@
-"""Newton's method for penalised completion, where alternating least squares becomes slow."""
+"""Newton's method for penalised completion, for accuracies at which alternating least squares is slow."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +9,13 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
 from flatmin.linalg.kernels.parallel import available, in_parts
 from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side
+from flatmin.solvers.factored.newton import polynomial_minimiser
 
 __all__ = ["FactorPoint", "newton_steps"]
 
+#: Largest number of conjugate gradient steps in a Newton step.
 MAX_PRODUCTS = 200
-#: Numbers in all blocks from which several threads pay.
+#: Numbers in all blocks from which several threads are faster.
 LARGE = 1_000_000
 
 
@@ -32,8 +34,8 @@ def newton_steps(
 ) -> FactorPoint:
     """Minimise Φ from (L, R) to a gradient of ``tol`` relative to the factors, in the metric (A, C).
 
-    Newton systems are solved by conjugate gradients in single precision, preconditioned by the
-    exact k×k blocks of every row; gradients and exact step lengths are computed in double precision.
+    Newton systems are solved by conjugate gradients in single precision, preconditioned by the k×k blocks of every row;
+    gradients and step lengths are computed in double precision.
     """
     rows, d1 = problem.rows.bare(), len(L)  # only the errors need values
     columns = rows.turned(problem.columns)
@@ -156,9 +158,7 @@ def _moved(
             0.0,
         ]
     )
-    roots = np.roots(np.polyder(quartic))
-    roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real
-    t = float(min(roots, key=lambda root: np.polyval(quartic, root), default=0.0))
+    t = polynomial_minimiser(quartic)
     linear *= t
     quadratic *= t**2
     linear += quadratic

@@ -1,6 +1,6 @@
 """Rank-adaptive factored augmented Lagrangian method for ``min ‖Z‖_*  s.t.  B(Z) = b`` in the cone of a model."""
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 import numpy as np
 
@@ -9,17 +9,15 @@ from flatmin._core.limits import Clock, Limits
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.linalg.subspaces import EPS, block_norm, couplings
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
-from flatmin.solvers.completion.guided_newton import minimise_guided
-from flatmin.solvers.completion.wide_fit import is_wide
 from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradient
-from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly
+from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly, is_wide
 from flatmin.solvers.convex.schedule import Schedule
-from flatmin.solvers.factored.newton import Minimum, minimise
+from flatmin.solvers.factored.newton import Minimum, minimise, minimise_guided
 from flatmin.solvers.factored.outcome import Outcome
 
 __all__ = ["augmented_lagrangian"]
 
-#: The settings that serve every problem, since `Scaled` brings all of them to the same units.
+#: The settings of all problems, which `Scaled` brings to the same units.
 DEFAULT = Schedule()
 
 
@@ -34,24 +32,9 @@ def augmented_lagrangian(
 ) -> Outcome:
     """Solve ``min ‖Z‖_* s.t. q = b``, or ``min ‖Z‖_* + (penalty/2) ‖q − b‖²`` for a finite penalty.
 
-    Each round minimises the augmented Lagrangian over factors and then moves the multiplier. The factors gain columns
-    where the dual matrix has singular values above one, and lose columns that vanish. Any multiplier bounds the optimum
-    from below; the best point and the best multiplier are kept apart. A finite penalty allows a slack
-    ``b − q = y / penalty``, which is eliminated. Penalised tables with few columns are solved by proximal gradients,
-    and the rounds go on from there where these are slow.
-
-    Parameters
-    ----------
-    model : QuadraticMap
-        The measured model, in whitened coordinates.
-    b : ndarray, shape (m,)
-        The data, scaled so that the dual matrix of b has norm one.
-    start : tuple of ndarray, optional
-        Stacked factors and multiplier to start from.
-    penalty : float
-        Weight of the misfit; infinite for an exact fit.
-    schedule : Schedule
-        Settings of the rounds.
+    ``b`` is scaled so that its dual matrix has norm one; ``start`` is stacked factors and a multiplier. Narrow
+    penalised tables are first solved by proximal gradients; rounds follow if these are slow. docs/theory/algorithms.md
+    explains the rounds ("The convex programme").
     """
     if applies_to(model, penalty, limits.max_rank):
         outcome = proximal_gradient(model, b, clock, limits, start, penalty)
@@ -67,48 +50,25 @@ def augmented_lagrangian(
     return rounds.outcome
 
 
-@dataclass(frozen=True, eq=False)
-class _Adapted:
-    """The minimum of a round over factors of the right width.
-
-    Attributes
-    ----------
-    x, value : ndarray
-        Stacked factors and their ``q(x)``.
-    s : ndarray
-        Singular values of the matrix.
-    end : Minimum
-        The last inner minimisation, before columns were dropped.
-    norm : float
-        Norm of its dual matrix.
-    """
-
-    x: Array
-    value: Array
-    s: Array
-    end: Minimum
-    norm: float
-
-
+@dataclass(eq=False)
 class _Rounds:
     """The state between two rounds: stacked factors x with ``value = q(x)``, the multiplier y, rho and tolerances.
 
-    ``outcome`` keeps the best multiplier and the history; ``fit`` is the flattest exact fit with its misfit, where
+    ``outcome`` keeps the best multiplier and the history. ``fit`` is the flattest exact fit with its misfit, if
     matrices have more degrees of freedom than there are data.
     """
 
-    def __init__(
-        self,
-        model: QuadraticMap,
-        b: Array,
-        clock: Clock,
-        limits: Limits,
-        penalty: float,
-        schedule: Schedule,
-        start: tuple[Array, Array] | None,
-    ) -> None:
-        self.model, self.b, self.clock, self.limits, self.penalty = model, b, clock, limits, penalty
-        self.schedule, self.exact, self.size = schedule, penalty == np.inf, float(np.linalg.norm(b))
+    model: QuadraticMap
+    b: Array
+    clock: Clock
+    limits: Limits
+    penalty: float
+    schedule: Schedule
+    start: InitVar[tuple[Array, Array] | None]
+
+    def __post_init__(self, start: tuple[Array, Array] | None) -> None:
+        b, penalty, schedule = self.b, self.penalty, self.schedule
+        self.exact, self.size = penalty == np.inf, float(np.linalg.norm(b))
         self.rho = np.inf if penalty <= schedule.moderate_penalty else schedule.first_rho
         self.tol, self.misfit, self.progress = schedule.first_tol, 1.0, 1.0
         self.stalled = self.extra = 0
@@ -118,11 +78,11 @@ class _Rounds:
             self.y = np.zeros_like(b)
         else:
             self.x, self.y = start
-            self.value = model.value(self.x)
-        self.outcome = Outcome(*model.canonical(self.x), y=self.y, bound=-np.inf)
+            self.value = self.model.value(self.x)
+        self.outcome = Outcome(*self.model.canonical(self.x), y=self.y, bound=-np.inf)
 
     def guess(self) -> None:
-        """Try an exact fit and its least multiplier at once: well above the recovery threshold that is the solution."""
+        """Try an exact fit and its least multiplier: well above the recovery threshold they are the solution."""
         outcome, clock = self.outcome, self.clock
         if not self.exact or clock.exhausted or not self._identified(self.schedule.ample_data):
             return
@@ -138,14 +98,13 @@ class _Rounds:
 
     def step(self, number: int) -> bool:
         """Run the round of this number; return whether it is the last one."""
-        found, y = self._minimum(), self.y
-        self.x, self.value, end = found.x, found.value, found.end
-        self.y = self.weight * (y / self.rho + (self.b - end.value))  # this order does not multiply rounding in b
+        s, end, norm = self._minimum()
+        self.y = self.weight * (self.y / self.rho + (self.b - end.value))  # this order does not multiply rounding in b
         self.misfit = float(np.linalg.norm(self.b - end.value - self.y / self.penalty)) / self.size
-        self.outcome.improve_bound(self.b, self.y, found.norm, self.penalty)
+        self.outcome.improve_bound(self.b, self.y, norm, self.penalty)
         wide = self._is_wide
-        point, misfit, gap = self._best_point(found, wide)
-        self._record(point, misfit, gap, len(found.s))
+        point, misfit, gap = self._best_point(s, end, wide)
+        self._record(point, misfit, gap, len(s))
         if self._is_converged(end, misfit, gap, wide) or self._is_stuck(gap):
             return True
         self._tighten(number, end, gap)
@@ -158,7 +117,7 @@ class _Rounds:
 
     @property
     def _is_wide(self) -> bool:
-        """Whether matrices of this rank have more degrees of freedom than there are data to fit exactly."""
+        """Whether an exact fit is wanted and matrices of this rank have more degrees of freedom than data."""
         return self.exact and is_wide(self.model, self.x)
 
     def _identified(self, times: float = 1.0) -> bool:
@@ -170,7 +129,7 @@ class _Rounds:
         self.outcome.record(canonical, self.clock, callback, residual=misfit, gap=gap, rank=rank)
 
     def _first_factors(self, rho: float) -> tuple[Array, Array]:
-        """Return the leading triplets of the first dual matrix up to its largest gap, scaled to fit the data, and q."""
+        """Return the leading triplets of the first dual matrix up to its largest gap, scaled to fit, and their q."""
         model, b, schedule, first = self.model, self.b, self.schedule, self.schedule.first_rank
         S = model.dual_matrix(b)
         U, s, V = model.leading(S, schedule.further_ranks * first, self.limits.seed, tol=schedule.first_accuracy)
@@ -184,11 +143,11 @@ class _Rounds:
         fit = (float(value @ b) - float(np.vdot(x, x)) / (2 * rho)) / max(float(value @ value), 1e-300)
         return (np.asarray(np.sqrt(fit) * x), fit * value) if fit > 0 else (x, value)
 
-    def _minimum(self) -> _Adapted:
+    def _minimum(self) -> tuple[Array, Minimum, float]:
         """Minimise, dropping columns that vanish and adding those that help, until the width is right.
 
-        Where the multiplier is good already it guides Newton's method. Then columns are added before much work is done
-        without them.
+        A good multiplier guides Newton's method; then columns are added early. Return the singular values, the last
+        inner minimisation, before columns were dropped, and the norm of its dual matrix.
         """
         model, schedule, tol, x, value = self.model, self.schedule, self.tol, self.x, self.value
         rho, target, largest = self.weight, self.b + self.y / self.rho, min(model.whitened.shape)
@@ -219,18 +178,19 @@ class _Rounds:
                 break
             x = np.hstack([x, model.stack(u[:, new], (values[new] - 1) / (2 * rho), v[:, new])])
             value, count = model.value(x), max(schedule.min_added, 2 * len(new))
-        return _Adapted(x, value, s, end, norm)
+        self.x, self.value = x, value
+        return s, end, norm
 
-    def _best_point(self, found: _Adapted, wide: bool) -> tuple[Array, float, float]:
-        """Return the point of this round, or an exact fit near it or before it, with its misfit and gap."""
+    def _best_point(self, s: Array, end: Minimum, wide: bool) -> tuple[Array, float, float]:
+        """Return the point of this round, or an exact fit near it or from before, with its misfit and gap."""
         misfit, schedule = self.misfit, self.schedule
-        objective = float(found.s.sum())
+        objective = float(s.sum())
         if not self.exact:
             objective += self.penalty / 2 * float(np.sum((self.b - self.value) ** 2))
         point, gap = self.x, self.outcome.gap(objective)
         worthwhile = (
             abs(gap) <= schedule.promising_gap * self.limits.tol
-            or (found.end.factorized and self._identified())
+            or (end.factorized and self._identified())
             or (wide and misfit <= schedule.close_misfit)
         )
         if self.exact and misfit <= schedule.near_misfit and worthwhile:
@@ -259,7 +219,7 @@ class _Rounds:
         return point, misfit, outcome.gap(norm)
 
     def _is_converged(self, end: Minimum, misfit: float, gap: float, wide: bool) -> bool:
-        """Return whether the tolerance is met, and the gap small enough for a proof of uniqueness or not worth more."""
+        """Return whether the tolerance is met, and a smaller gap, for a proof of uniqueness, is not worthwhile."""
         tol, schedule = self.limits.tol, self.schedule
         if abs(gap) > tol or (self.exact and misfit > min(tol, LARGEST_RESIDUAL)):
             return False

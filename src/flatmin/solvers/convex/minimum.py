@@ -23,19 +23,20 @@ __all__ = ["convex_minimum", "packed", "working_memory"]
 UNFIT = 1e-4
 #: Bytes up to which a derivative is formed; that of `Entries` never is.
 JACOBIAN = 1.2e9
-#: Copies of `Entries` in memory; blocks of columns, and the columns of the first search; and the largest side of a
-#: matrix that certificates form.
+#: Copies of `Entries` in memory.
 COPIES = 3.0
+#: Blocks of columns in memory, and the columns of the first search.
 BLOCKS = 12
 SEARCHED = 30
+#: Largest side of a matrix that certificates form.
 FORMED = 2000
 
 
 def convex_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flat minimum of a `Product`, `Gram` or `SignedGram` model, certified.
 
-    Where no matrix fits the data, the nearest data that some matrix fits take their place; where none that is positive
-    semidefinite does, the best fit of those is returned.
+    If no matrix fits the data, the nearest data that some matrix fits replace them. If some matrix does but no positive
+    semidefinite one, the best semidefinite fit is returned.
     """
     require(working_memory(task.problem, task.max_rank), "solving this problem")
     with _threads_for(task.problem):
@@ -43,7 +44,7 @@ def convex_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def _threads_for(problem: Problem) -> AbstractContextManager[None]:
-    """Return the context to work in: for sparse maps all matrices are small, dense ones may have large ones."""
+    """Return a context with one thread for sparse maps, whose matrices are all small."""
     return one_thread() if isinstance(problem.measurement, Entries) else nullcontext()
 
 
@@ -74,7 +75,7 @@ def _convex_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def packed(task: Task, clock: Clock, scaled: Scaled, outcome: Outcome, consistent: bool = True) -> Solution:
-    """Return the end of a solve with its certificate."""
+    """Return the solution, with its certificate, at the end of a solve."""
     problem, model, alpha = task.problem, task.problem.parametrization, task.alpha
     with _threads_for(problem):
         factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
@@ -88,8 +89,8 @@ def packed(task: Task, clock: Clock, scaled: Scaled, outcome: Outcome, consisten
 def working_memory(problem: Problem, widest: int | None = None) -> float:
     """Return a rough upper estimate, in bytes, of the memory of a solve, without the measurements.
 
-    Of `Entries` it holds sorted copies, a few blocks of as many columns as the first search looks at, and a small
-    matrix for each row of the factors; their rank, at most ``widest``, is not known before and taken for moderate.
+    Of `Entries` it holds sorted copies, a few blocks of columns and a small matrix for each row of the factors. Their
+    rank, at most ``widest``, is not known in advance and taken for moderate.
     """
     (d1, d2), m = problem.shape, problem.measurement.size
     smaller, columns = min(d1, d2), 8.0 * (d1 + d2)

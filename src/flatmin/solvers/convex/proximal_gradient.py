@@ -1,4 +1,4 @@
-"""Accelerated proximal gradients, for penalised tables so narrow that each step can decompose them."""
+"""Accelerated proximal gradients for penalised tables so narrow that each step can decompose them."""
 
 import numpy as np
 from scipy.linalg import eigh
@@ -21,10 +21,10 @@ CHECK = 10
 #: The method gives up unless the gap shrinks by this factor in this number of checks.
 SHRINK = 0.5
 PATIENCE = 5
-#: Gap aimed at where a certificate is wanted, and the share of further steps spent on it.
+#: Gap that further steps aim at for a certificate, and their share of all steps.
 REFINED = 1e-12
 EXTRA = 0.5
-#: Products of the power method that finds the largest curvature, and a factor that makes it safe.
+#: Products of the power method for the largest curvature, and its factor of safety.
 PRODUCTS = 20
 SAFETY = 1.05
 
@@ -49,29 +49,15 @@ def proximal_gradient(
 ) -> Outcome:
     """Descend on ``‖Z‖_* + (penalty/2) ‖q(Z) − b‖²`` by steps along the gradient that shrink the singular values.
 
-    A step costs one eigenvalue decomposition of the smaller side, whatever the rank; where ranks are nearly full, as in
-    real tables at the alpha that predicts best, that is far less than a Newton step on factors. Momentum is dropped
-    where it points uphill. Every residual gives a dual vector, so the end is certified like any other; if progress is
-    slow, as with very uneven sampling, ``converged`` is False and another method may go on from there.
-
-    Parameters
-    ----------
-    model : QuadraticMap
-        A rectangular model that `applies_to`, in whitened coordinates.
-    b : ndarray, shape (m,)
-        The data.
-    start : tuple of ndarray, optional
-        Stacked factors and multiplier to start from.
-    penalty : float
-        Weight of the misfit.
-    tol : float, optional
-        Target for the gap in place of that of the limits.
+    ``start`` is stacked factors and a multiplier; ``tol``, a target for the gap, replaces that of the limits. Momentum
+    is dropped where it points uphill. If progress is slow, as with very uneven sampling, ``converged`` is False and
+    another method may continue. See docs/theory/algorithms.md ("Narrow tables").
 
     References
     ----------
     Beck, Teboulle, "A fast iterative shrinkage-thresholding algorithm for linear inverse problems", SIAM Journal on
-    Imaging Sciences 2(1), 2009. O'Donoghue, Candès, "Adaptive restart for accelerated gradient schemes", Foundations
-    of Computational Mathematics 15, 2015.
+    Imaging Sciences 2(1), 2009. O'Donoghue, Candès, "Adaptive restart for accelerated gradient schemes", Foundations of
+    Computational Mathematics 15, 2015.
     """
     tol = limits.tol if tol is None else tol
     turned = model.whitened.shape[0] < model.whitened.shape[1]
@@ -127,7 +113,7 @@ def _curvature(model: QuadraticMap, seed: int) -> float:
 
 
 def _shrunk(Y: Array, threshold: float, turned: bool) -> tuple[Array, Array, Array]:
-    """Return U, s, V of Y with its singular values pulled down by a threshold, those below it left out."""
+    """Return U, s, V of Y with its singular values reduced by a threshold; smaller ones are dropped."""
     Y = Y.T if turned else Y
     squares, V = eigh(Y.T @ Y, check_finite=False)
     squares, V = squares[::-1], V[:, ::-1]

@@ -11,9 +11,9 @@ from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import block_norm, couplings
 from flatmin.measurements import Measurement
 from flatmin.solvers.completion.cell_equations import CellEquations
-from flatmin.solvers.completion.wide_fit import fit_widely, is_wide
+from flatmin.solvers.factored.tangent import TangentSpace, solve_definite
 
-__all__ = ["EXACT", "correct_dual", "fit_exactly", "project_data"]
+__all__ = ["EXACT", "correct_dual", "fit_exactly", "fit_widely", "is_wide", "project_data"]
 
 #: Relative residual of an exact fit.
 EXACT = 1e-13
@@ -21,34 +21,22 @@ EXACT = 1e-13
 SHARP = 1e-2
 #: Relative accuracy to which a multiplier makes a point stationary.
 STATIONARY = 1e-14
+#: Largest number of steps of a wide fit, and the factor by which each must shrink the misfit.
+MAX_WIDE_STEPS = 12
+MIN_WIDE_SHRINK = 0.5
+#: Relative residual of the equations of a step, and the number of products.
+ACCURACY = 1e-4
+MAX_PRODUCTS = 100
+#: Number of entries up to which wide fits are no faster than Gauss-Newton steps.
+MIN_ENTRIES = 2000
 
 
 def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: float) -> tuple[Array, float]:
-    """Move stacked factors onto the data, at a smaller rank if that is as flat.
+    """Move stacked factors that nearly fit onto the data; return them and their relative misfit.
 
-    Ranks at which the singular values drop sharply are tried where such matrices have fewer degrees of freedom than
-    there are data: there an exact fit is no coincidence, and removes the small components that a slowly converging
-    solve leaves behind. Near the recovery threshold it may be the truth and yet not the flattest solution.
-
-    Parameters
-    ----------
-    model : QuadraticMap
-        The measured model.
-    b : ndarray, shape (m,)
-        The data.
-    x : ndarray, shape (n, k)
-        Stacked factors that nearly fit.
-    value : ndarray, shape (m,)
-        ``q(x)``.
-    enough : float
-        A smaller rank is taken if its norm is at most this.
-
-    Returns
-    -------
-    x : ndarray
-        The moved factors.
-    misfit : float
-        ``‖q(x) − b‖ / ‖b‖``.
+    Smaller ranks are tried first where singular values drop sharply and the data exceed the degrees of freedom: an
+    exact fit there is no coincidence. One is taken if its norm is at most ``enough``; near the recovery threshold it
+    may fit without being flattest.
     """
     U, s, V = model.canonical(x)
     for rank in range(1, len(s)):
@@ -60,10 +48,45 @@ def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: f
     return fit_widely(model, b, x, EXACT) if is_wide(model, x) else _gauss_newton(model, b, x, b - value)
 
 
+def is_wide(model: QuadraticMap, x: Array) -> bool:
+    """Return whether `fit_widely` applies: many entries, but fewer than degrees of freedom at this rank."""
+    whitened = model.whitened
+    if not model.is_product or whitened.size <= MIN_ENTRIES or model.freedom(x.shape[1]) < whitened.size:
+        return False
+    return whitened.curvature_blocks(*(np.zeros((d, 0)) for d in whitened.shape)) is not None
+
+
+def fit_widely(model: QuadraticMap, b: Array, x: Array, exact: float) -> tuple[Array, float]:
+    """Return the stacked factors of a matrix of the same rank that fits, and its relative misfit.
+
+    Each step takes the nearest fit in the tangent space, by conjugate gradients in the space of the data: with
+    orthonormal U and V the equations ``q(U M2* + M1 V*) = r`` are conditioned well for any singular values. The trace
+    changes by ``⟨y, r⟩`` and terms of second order. ``exact`` is the relative misfit at which steps end.
+    """
+    U, s, V = model.canonical(x)
+    size, residual = float(np.linalg.norm(b)), b - model.value(model.stack(U, s, V))
+    misfit = float(np.linalg.norm(residual)) / size
+    for _ in range(MAX_WIDE_STEPS):
+        if misfit <= exact:
+            break
+        space = TangentSpace(model, U, V)
+        least = space.adjoint(solve_definite(space.gram, residual, ACCURACY, MAX_PRODUCTS))
+        M1, M2 = space.split(space.diagonal(s) + least)
+        moved = model.canonical(np.concatenate([np.hstack([U, M1]), np.hstack([M2, V])]))
+        moved = moved[0][:, : len(s)], moved[1][: len(s)], moved[2][:, : len(s)]
+        left = b - model.value(model.stack(*moved))
+        ratio = float(np.linalg.norm(left)) / size / misfit
+        if ratio < 1:
+            (U, s, V), residual, misfit = moved, left, misfit * ratio
+        if ratio > MIN_WIDE_SHRINK:
+            break
+    return model.stack(U, s, V), misfit
+
+
 def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, steps: int = 8) -> tuple[Array, float]:
     """Take minimum-norm Gauss-Newton steps towards ``q(x) = b`` while they help.
 
-    A step that shrinks the residual a thousandfold is followed by one with the same derivative.
+    The derivative is kept after a step that shrinks the residual a thousandfold.
     """
     scale, inverse = float(np.linalg.norm(b)), None
     for _ in range(steps):
@@ -71,7 +94,8 @@ def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, step
         if x.size == 0 or size <= EXACT * scale:
             break
         inverse = inverse or _pseudo_inverse(model.linearize(x))
-        moved = x + inverse(residual, _forcing(size / scale))
+        relative = size / scale  # a step must cost no digits
+        moved = x + inverse(residual, max(0.1 * min(relative, 1.0), 0.3 * EXACT / relative))
         left = b - model.value(moved)
         ratio = float(np.linalg.norm(left)) / size
         if ratio > 0.9:
@@ -81,15 +105,10 @@ def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, step
     return x, float(np.linalg.norm(residual)) / scale
 
 
-def _forcing(misfit: float) -> float:
-    """Return how accurately a Gauss-Newton step from this relative misfit need be computed, to cost no digits."""
-    return max(0.1 * min(misfit, 1.0), 0.3 * EXACT / misfit)
-
-
 def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Array, float]:
     """Return the multiplier nearest to y that makes x stationary, and the (estimated) norm of its dual matrix.
 
-    Where the fit is exact and the rank is right, this is the optimal multiplier to rounding.
+    It is optimal to rounding if the fit is exact and the rank is right.
     """
     correction = _pseudo_inverse(model.linearize(x))
     U, s, V = model.canonical(x)
@@ -108,16 +127,12 @@ def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Ar
 def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array]:
     """Return ``r ↦ J⁺ r`` for residuals (m,), which is also ``g ↦ (Jᵀ)⁺ g`` for arrays shaped like x.
 
-    For sampled products it is exact up to changes d that leave ``J d`` alone, and as accurate, relatively, as the
-    second argument says; for others as accurate as it can be.
+    For sampled products it is exact up to changes d with ``J d = 0``, to the relative accuracy of the second argument.
     """
     n, k = derivative.x.shape
-    equations = CellEquations.of(derivative) if derivative.J is None else None
-    if equations is not None:
-        cells = equations
-        return lambda target, tol: (
-            cells.least_norm(target, tol) if target.ndim == 2 else cells.least_squares(target, tol)
-        )
+    cells = CellEquations.of(derivative) if derivative.J is None else None
+    if cells is not None:
+        return cells.pseudo_inverse
     if derivative.J is None:
         from scipy.sparse.linalg import lsmr
 
@@ -148,9 +163,9 @@ def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array
 
 
 def project_data(model: QuadraticMap, b: Array) -> tuple[Array, float]:
-    """Return the data nearest to b, in their own units, that some matrix fits, and how far they are, relatively.
+    """Return the data nearest to b, in their own units, that some matrix fits, and their relative distance from b.
 
-    The distance is 0 where the least-squares iteration did not settle the question.
+    The distance is 0 if the least-squares iteration does not settle.
     """
     from scipy.sparse import diags_array
     from scipy.sparse.linalg import aslinearoperator, lsmr

@@ -1,8 +1,8 @@
 """Scaled units, in which one set of defaults serves every problem.
 
-Users give alpha, which multiplies the scaled trace: ``loss + alpha · scaled trace``. In scaled units a solver minimises
-``‖Z‖_* + (penalty/2) ‖q − b‖²`` instead, so a large alpha is a small penalty. `Scaled.penalty` and `Scaled.alpha`
-convert one into the other.
+Users give alpha, the weight of the scaled trace: ``loss + alpha · scaled trace``. Solvers minimise ``‖Z‖_* +
+(penalty/2) ‖q − b‖²`` in scaled units, so a large alpha is a small penalty. `Scaled.penalty` and `Scaled.alpha` convert
+them.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Scaled:
     """A problem in scaled units: without redundant measurements, and in whitened coordinates.
 
     The map ``q = scale · B'`` is an isometry on average, and the dual matrix of its data has norm one. ``outside`` is
-    the part of the data in which repeated measurements contradict each other. ``weights`` give measurements of very
-    different scale the same size.
+    the part of the data in which repeated measurements contradict each other. ``weights`` equalize the sizes of
+    measurements.
     """
 
     model: QuadraticMap
@@ -58,7 +58,7 @@ class Scaled:
 
     @classmethod
     def of(cls, problem: Problem, metric_power: float, seed: int, weighted: bool = True) -> Scaled:
-        """Merge, whiten and scale a problem; for penalised problems measurements must not be weighted."""
+        """Merge, whiten and scale a problem; measurements of penalised problems must not be weighted."""
         measurement: Measurement = problem.measurement
         data, merge = problem.data, None
         found = measurement.merged()
@@ -84,7 +84,9 @@ class Scaled:
             whitened, data = whitened.weighted(weights), weights * data
         probe = np.random.default_rng(seed).standard_normal(whitened.size)
         spread = whitened.adjoint_operator(probe)
-        total = _size(spread) if isinstance(spread, np.ndarray) or hasattr(spread, "tocsr") else _norms(whitened)
+        sparse = hasattr(spread, "tocsr")
+        formed = spread.data if sparse else spread if isinstance(spread, np.ndarray) else whitened.norms()
+        total = float(np.linalg.norm(formed))
         scale = np.sqrt(np.prod(whitened.shape)) / total if total else 1.0
         units = None if weights is None else 1 / weights
         model = problem.parametrization.cone.quadratic_map(whitened, float(scale), units)
@@ -119,15 +121,15 @@ class Scaled:
             return augmented_lagrangian(self.model, self.b if b is None else b, clock, limits, start, penalty)
 
     def penalty(self, alpha: float) -> float:
-        """Return the weight of the misfit in scaled units that stands for the strength alpha of the scaled trace."""
+        """Return the weight of the misfit in scaled units that corresponds to alpha."""
         return 2 * self.size / (self.trace_factor * alpha * len(self.outside) * self.model.scale)
 
     def alpha(self, penalty: float) -> float:
-        """Return the strength of the scaled trace that a penalty stands for: `penalty` is its own inverse."""
+        """Return the alpha that corresponds to a penalty: `penalty` is its own inverse."""
         return self.penalty(penalty)
 
     def best_fit(self, clock: Clock, limits: Limits) -> tuple[Outcome, float]:
-        """Return a matrix of the cone that fits the data about best, without weights, and its relative misfit."""
+        """Return a nearly best fit in the cone, without weights, and its relative misfit."""
         with one_thread():
             outcome = augmented_lagrangian(self.model, self.b, clock, limits, None, FITTING)
         x = self.model.stack(outcome.U, outcome.s, outcome.V)
@@ -144,24 +146,14 @@ class Scaled:
 
 
 def _largest(model: QuadraticMap, data: Array, seed: int) -> float:
-    """Return the norm of the first dual matrix; where no matrix of the cone correlates with the data, its size."""
+    """Return the norm of the first dual matrix, or the size of the data if that is zero."""
     S = model.dual_matrix(data)
     largest = float(model.leading(S, 1, seed, tol=ROUGH)[1][0])
     return largest if largest > 0 else float(np.linalg.norm(data)) / model.scale
 
 
-def _size(S: Any) -> float:
-    """Return the Frobenius norm of an array or a sparse array."""
-    return float(np.linalg.norm(S.data if hasattr(S, "tocsr") else S))
-
-
-def _norms(measurement: Measurement) -> float:
-    """Return what the Frobenius norm of ``B*`` of a Gaussian vector is on average, for maps that are never formed."""
-    return float(np.linalg.norm(measurement.norms()))
-
-
 def _equalizers(sizes: Array) -> Array | None:
-    """Return weights that give all measurements the same size, or None if their sizes are similar already."""
+    """Return weights that give all measurements the same size, or None if their sizes are similar."""
     seen = sizes[sizes > 0]
     if len(seen) == 0 or seen.max() <= SIMILAR * seen.min():
         return None

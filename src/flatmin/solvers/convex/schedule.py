@@ -18,45 +18,40 @@ class Schedule:
     first_rho, max_rho : float
         The first rho, and the rho above which a misfit that does not shrink never will.
     growth, quick_growth : float
-        Factors by which rho grows: while the misfit shrinks slowly; and where a factorized Hessian makes the size of
-        rho harmless and two Newton steps suffice.
+        Growth of rho while the misfit shrinks slowly; and with a factorized Hessian and at most two Newton steps.
     moderate_penalty : float
-        Up to this penalty the penalised problem is so well conditioned that it needs no multiplier.
+        Largest penalty at which the problem is conditioned so well that it needs no multiplier.
     first_rank, further_ranks : int
-        Columns of the start, at most. Where there are ample data and a gap in the spectrum of the first dual matrix
-        beyond them, it starts with up to ``further_ranks`` times as many.
+        Largest number of columns of the start, and its factor if data are ample and the first spectrum has a gap
+        further on.
     first_accuracy : float
         Accuracy of the directions of the start.
     min_added : int
-        Columns added to the factors at a time, at least; they double at most otherwise.
+        Smallest number of columns added to the factors at a time; they double at most otherwise.
     first_tol, min_tol : float
         Gradient at the end of the first round, and the smallest one asked of a later round.
-    refined_gap : float
-        Uniqueness needs a good dual vector, so rounds go on to this gap where they are cheap.
-    extra_rounds, small_problem : int
-        The number of such rounds, with a factorized Hessian or up to ``small_problem`` unknowns; else it is one.
+    refined_gap, extra_rounds, small_problem : float, int, int
+        A proof of uniqueness needs a good dual vector, so a few extra rounds aim at this gap: one, or ``extra_rounds``
+        with a factorized Hessian or up to ``small_problem`` unknowns.
     polished_gap : float
         Gap above which the multiplier is corrected at an exact fit.
     ample_data : float
-        With this many times more measurements than degrees of freedom an exact fit is tried at once.
-    promising_gap : float
-        Gap over the tolerance below which an exact fit is tried.
-    near_misfit : float
-        Misfit below which an exact fit is tried where it would be no coincidence.
+        Ratio of measurements to degrees of freedom from which an exact fit is tried at once.
+    promising_gap, near_misfit : float
+        Gap over the tolerance, and misfit, below which an exact fit is tried where it would be no coincidence.
     close_misfit : float
-        Misfit below which it is tried where there are fewer data than degrees of freedom. There the multiplier has more
-        conditions to meet than data to choose it from, so it is taken as it is.
+        Misfit below which it is tried where the degrees of freedom exceed the data. The multiplier is kept there, as it
+        has more conditions to meet than free values.
     hasty_steps : int
         Steps after which a round with a good multiplier looks for further columns.
     last_tol, last_steps : float, int
         Such a round ends with these undamped steps, to this share of its tolerance.
     slack, tight_slack : float
-        A singular value of the dual matrix exceeds one where it does so by this many times the tolerance of the
-        gradient. In rounds with a good multiplier it is ``tight_slack``, as these values make most of the gap.
-    slow : float
-        A round that leaves more than this share of the misfit (or of the gap, without multiplier) stalls.
-    patience : int
-        Stalled rounds in a row after which the method ends.
+        A singular value of the dual matrix exceeds one if it does so by this many tolerances of the gradient; the tight
+        one is for rounds with a good multiplier, where these values make most of the gap.
+    slow, patience : float, int
+        A round stalls that leaves more than this share of the misfit (without multiplier: of the gap); the method ends
+        after this many stalled rounds in a row.
     contradiction : float
         A gap below minus this shows that the data contradict each other.
     """

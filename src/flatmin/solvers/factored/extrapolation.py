@@ -9,25 +9,19 @@ __all__ = ["Extrapolation"]
 #: Number of steps in memory, and the bytes that they may take.
 MEMORY = 8
 MAX_BYTES = 5e8
-#: It has overshot if the map moves a point farther than this many times the smallest move. Then it returns to the image
-#: of the point with the smallest move, and the plain iteration runs for `PAUSE` steps.
+#: A move longer than this many times the shortest has overshot: the iteration returns to the image after the shortest …
 OVERSHOT = 2.0
+#: … and runs this many steps without extrapolation.
 PAUSE = 25
 #: Regularization of the least squares problem, as a share of its trace.
 RIDGE = 1e-10
 
 
 class Extrapolation:
-    """Combines the images of earlier points so that, were the map linear, the next one would move least.
+    """Combination of the images of earlier points that would move least if the map were linear.
 
-    Parameters
-    ----------
-    size : int
-        The number of elements of a point.
-
-    References
-    ----------
-    Walker, Ni, "Anderson acceleration for fixed-point iterations", SIAM Journal on Numerical Analysis 49(4), 2011.
+    ``size`` is the number of elements of a point. Walker, Ni, "Anderson acceleration for fixed-point iterations", SIAM
+    Journal on Numerical Analysis 49(4), 2011.
     """
 
     def __init__(self, size: int) -> None:
@@ -44,15 +38,7 @@ class Extrapolation:
         self._plain: Array | None = None
 
     def advance(self, move: Array, image: Array) -> Array:
-        """Return the next point.
-
-        Parameters
-        ----------
-        move : ndarray
-            The image minus the point.
-        image : ndarray
-            The image of the point, which is returned if nothing is extrapolated.
-        """
+        """Return the next point, from the image of the present one and its move ``image − point``."""
         size = float(np.linalg.norm(move))
         self._pause -= 1
         if self._most < 2 or self._pause > 0:

@@ -1,4 +1,4 @@
-"""Newton's method for the factored problem of one round."""
+"""Newton's method for the factored problem of one round, without and with a multiplier that guides it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,17 +12,26 @@ from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import EPS
 
-__all__ = ["Minimum", "blockwise_inverse", "conjugate_gradients", "minimise", "quartic_minimiser", "stationarity"]
+__all__ = [
+    "Minimum",
+    "blockwise_inverse",
+    "conjugate_gradients",
+    "minimise",
+    "minimise_guided",
+    "polynomial_minimiser",
+    "quartic_minimiser",
+    "stationarity",
+]
 
-#: Below this relative gradient a factorized Hessian nearby is a good preconditioner.
+#: Relative gradient below which a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
-#: Conjugate gradient steps of a Newton step after which a factorization is renewed. The inverse of blocks is renewed
-#: after a step with this many more than the first one; a large one after more than twice the first plus this.
+#: A preconditioner is renewed if a step takes this many more products than the first one with it …
 WORN = 4
+#: … or, for large blocks and guided steps, than this factor times the products of the first one.
+WORN_FACTOR = 2
 #: Conjugate gradient steps of a Newton step after which a factorization without explicit derivative pays.
 SLOW = 60
-#: Least distance of its resolvent from the spectrum. Below the recovery threshold many eigenvalues lie at the end of
-#: the spectrum, and nearer to them rounding would spoil the resolvent.
+#: Least distance of its resolvent from the spectrum; closer, rounding spoils it below the recovery threshold.
 BLURRED = 1e-7
 #: Entries of the inverse blocks from which they do not fit into the cache, so that they are renewed less often.
 LARGE = 1_000_000
@@ -30,6 +39,16 @@ LARGE = 1_000_000
 COARSE = 1e6
 #: Largest number of conjugate gradient steps in a Newton step.
 MAX_PRODUCTS = 300
+#: First and largest damping of guided steps.
+DAMPING = 1e-3
+MAX_DAMPING = 0.03
+#: Factors of the damping after a step that fails, and after one that helps.
+RAISED = 8.0
+EASED = 0.25
+#: A guided step helps if it shrinks the distance from stationarity, and this or the misfit by at least this factor.
+HELPFUL = 0.7
+#: Smallest accuracy of a guided step, relative to the gradient.
+GUIDED_ACCURACY = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +75,8 @@ def minimise(
 ) -> Minimum:
     """Minimise ``½‖x‖² + (rho/2) ‖q(x) − target‖²`` from x, where ``value = q(x)``, to a gradient of ``tol ‖x‖``.
 
-    The Hessian is ``I − K(y) + rho JᵀJ`` with ``y = rho (target − q(x))``. The Newton system is solved by
-    conjugate gradients that follow negative curvature where they meet it, preconditioned row by row, or by a
-    factorized Hessian nearby once the gradient is small, where the model has one. The step length is the
-    exact minimiser of the quartic along the direction.
+    The Hessian is ``I − K(y) + rho JᵀJ`` with ``y = rho (target − q(x))``. docs/theory/algorithms.md describes the
+    preconditioners ("The convex programme").
     """
     factor: Callable[[Array], Array] | None = None
     blockwise: Callable[[Array], Array] | None = None
@@ -77,7 +94,7 @@ def minimise(
         if model.can_factorize(derivative) and relative < NEAR and products > patience:
             factor = _factorized(model, derivative, S, rho, shift=1e-3 * min(1.0, relative))
         large = x.size * x.shape[1] >= LARGE
-        worn = products > 2 * usual + WORN if large else relative >= NEAR or products > usual + WORN
+        worn = products > WORN_FACTOR * usual + WORN if large else relative >= NEAR or products > usual + WORN
         if factor is None and (blockwise is None or worn):
             blockwise, usual = blockwise_inverse(derivative, rho), 0
         precondition = factor or blockwise
@@ -93,6 +110,64 @@ def minimise(
         x = x + t * direction
         value = value + t * linear + t**2 * quadratic
     return Minimum(x, value, S, relative, step, factor is not None)
+
+
+def minimise_guided(
+    model: QuadraticMap,
+    x: Array,
+    value: Array,
+    y: Array,
+    target: Array,
+    rho: float,
+    tol: float,
+    clock: Clock,
+    max_steps: int = 40,
+) -> tuple[Minimum, Array]:
+    """Minimise ``½‖x‖² + (rho/2) ‖q(x) − target‖²`` from x and a multiplier y; return the end, as `minimise`, and y.
+
+    At the minimum ``x = K(y) x`` and ``q(x) + y / rho = target``. Newton steps on these two equations solve
+
+        (I − K(y) + rho JᵀJ) d = −gradient,   y ← rho (target − q(x) − J d).
+
+    `minimise` has ``y = rho (target − q(x))`` instead, which the square ``q(d)`` of a step throws far off if rho is
+    large, so that only short steps descend. Here y is a variable, and later steps remove ``q(d)``. To make the Hessian
+    positive definite, K is divided by the norm of its dual matrix if that exceeds one, and the Hessian is damped. If a
+    step improves neither equation, the best one in its direction replaces it, and damping grows.
+    """
+    inverse: Callable[[Array], Array] | None = None
+    products, usual, damping, scale = 0, 0, DAMPING, float(np.linalg.norm(target))
+    misfit = float(np.linalg.norm(value + y / rho - target)) / scale
+    for step in range(max_steps + 1):
+        residual = target - value
+        plain = model.dual_matrix(rho * residual)
+        gradient, relative = stationarity(model, plain, x)
+        if relative <= tol or step == max_steps or clock.exhausted:
+            break
+        clock.iterations += 1
+        S, derivative = model.dual_matrix(y), model.linearize(x)
+        lacking = stationarity(model, S, x)[1]
+        aim = max(lacking, GUIDED_ACCURACY * relative)
+        goal = max(min(0.1, aim**0.5) * aim, 0.3 * tol) * float(np.linalg.norm(x))
+        if inverse is None or products > WORN_FACTOR * usual + WORN:
+            inverse, usual = blockwise_inverse(derivative, rho), 0
+        products, more = -clock.products, 1 + damping
+        S = S * (1 / (more * max(1.0, 1.001 * float(model.leading(S, 1, 0, 0.05)[1][0]))))
+        d = conjugate_gradients(model, derivative, S, gradient / more, rho / more, goal / more, inverse, clock)
+        products += clock.products
+        usual = usual or products
+        linear, quadratic = derivative.forward(d), model.value(d)
+        ahead, moved = rho * (residual - linear), x + d
+        left, curved = stationarity(model, model.dual_matrix(ahead), moved)[1], float(np.linalg.norm(quadratic)) / scale
+        t = 1.0
+        helps = left < lacking and (left < HELPFUL * lacking or curved < HELPFUL * misfit)
+        if not helps:
+            t = quartic_minimiser(x, d, residual, linear, quadratic, rho)
+            if t == 0:
+                break
+        damping = min(damping * (EASED if helps else RAISED), MAX_DAMPING)
+        x, value, y = x + t * d, value + t * linear + t**2 * quadratic, (1 - t) * y + t * ahead
+        misfit = float(np.linalg.norm(value + y / rho - target)) / scale
+    return Minimum(x, value, plain, relative, step, False), y
 
 
 def stationarity(model: QuadraticMap, S: Any, x: Array) -> tuple[Array, float]:
@@ -112,6 +187,11 @@ def quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadra
             0.0,
         ]
     )
+    return polynomial_minimiser(coefficients)
+
+
+def polynomial_minimiser(coefficients: Array) -> float:
+    """Return the real stationary point of least value of a polynomial, highest power first; 0 without any."""
     roots = np.roots(np.polyder(coefficients))
     roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real
     return float(min(roots, key=lambda t: np.polyval(coefficients, t), default=0.0))
@@ -127,7 +207,7 @@ def conjugate_gradients(
     precondition: Callable[[Array], Array],
     clock: Clock,
 ) -> Array:
-    """Solve the Newton system to residual ``goal``; stop at, and at first follow, negative curvature."""
+    """Solve the Newton system to residual ``goal``; stop at negative curvature, or follow it in the first step."""
     d, r = np.zeros_like(gradient), -gradient
     z = precondition(r)
     if not np.vdot(r, z) > 0:
@@ -153,8 +233,8 @@ def conjugate_gradients(
 def blockwise_inverse(derivative: Linearization, rho: float) -> Callable[[Array], Array]:
     """Return the inverse of the diagonal blocks of ``I + rho JᵀJ``, one for each row of x.
 
-    Large ones are kept in single precision, which halves the time of a product, unless rounding could then be as large
-    as their smallest eigenvalues, which the largest trace bounds.
+    Large blocks are kept in single precision, which halves the time of a product, unless their traces make rounding
+    large.
     """
     blocks = rho * derivative.blocks()
     k = np.arange(blocks.shape[1])
@@ -173,11 +253,10 @@ def blockwise_inverse(derivative: Linearization, rho: float) -> Callable[[Array]
 def _factorized(
     model: QuadraticMap, derivative: Linearization, S: Any, rho: float, shift: float
 ) -> Callable[[Array], Array] | None:
-    """Return the inverse of a positive definite Hessian nearby, by a Cholesky factorization of its smaller side.
+    """Return the inverse of a positive definite Hessian nearby by a Cholesky factorization of its smaller side.
 
-    ``aI − K`` with ``a`` just above the norm of K is the same for every column of x, and its inverse P is known from
-    the spectrum of S; so the other side is ``I/rho + J P Jᵀ``, which some models have without J. None where S is too
-    large for this to help.
+    ``aI − K``, with a just above the norm of K, replaces ``I − K``; see docs/theory/algorithms.md ("Preconditioners").
+    None where the factorization does not help.
     """
     found = model.resolvent(S, shift if derivative.J is not None else max(shift, BLURRED))
     if found is None:

@@ -1,4 +1,4 @@
-"""The end of a solve of a convex programme: its point, its dual vector and its history."""
+"""Outcome: the point, dual vector and history at the end of a convex solve."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Outcome"]
 
 @dataclass
 class Outcome:
-    """The end of a solve: the best primal point, the best dual vector, and the way there."""
+    """The end of a solve: the best primal point, the best dual vector, its lower bound and the history."""
 
     U: Array
     s: Array

@@ -14,26 +14,52 @@ from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import LARGEST_JACOBIAN, QuadraticMap
 from flatmin.linalg.subspaces import EPS
 
-__all__ = ["TangentSpace", "Weights"]
+__all__ = ["TangentSpace", "Weights", "solve_definite"]
 
-#: Largest weight, over the mean square of the map; the direction is then nearly fixed.
+#: Largest weight, over the mean square of the map; it nearly fixes a direction.
 MAX_WEIGHT = 1e8
 #: Share of the largest block that is added to all blocks before they are inverted.
 RIDGE = 1e-10
-#: Ratio of the eigenvalues of a block below which its row or column is not determined by its data.
+#: Ratio of eigenvalues of a block below which the data do not determine its row or column.
 SINGULAR = 1e-12
+
+
+def solve_definite(
+    apply: Callable[[Array], Array],
+    right: Array,
+    tol: float,
+    most: int,
+    clock: Clock | None = None,
+    precondition: Callable[[Array], Array] = np.asarray,
+    floor: float = EPS,
+) -> Array:
+    """Solve ``H d = right`` for a positive semidefinite H by at most ``most`` conjugate gradient steps.
+
+    They end when the residual has shrunk by the factor tol in the norm of the preconditioner, or when the curvature
+    along a direction is at most ``floor``.
+    """
+    d, r, z = np.zeros_like(right), right, precondition(right)
+    p, rz = z, float(np.vdot(r, z).real)
+    goal = tol**2 * rz
+    for _ in range(most):
+        if rz <= goal or (clock is not None and clock.out_of_time):
+            break
+        Hp = apply(p)
+        curvature = float(np.vdot(p, Hp).real)
+        if curvature <= floor * float(np.vdot(p, p).real):
+            break
+        d, r = d + rz / curvature * p, r - rz / curvature * Hp
+        z = precondition(r)
+        rz, before = float(np.vdot(r, z).real), rz
+        p = z + rz / before * p
+    return d
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """The cost of elements of the tangent space: ``Σ core_ij |C_ij|² + Σ_j off_j (|M1⊥_j|² + |M2⊥_j|²)``.
+    """The cost ``Σ core_ij |C_ij|² + Σ_j off_j (|M1⊥_j|² + |M2⊥_j|²)`` of an element Z with the core ``C = U* Z V``.
 
-    Parameters
-    ----------
-    core : ndarray, shape (k, k)
-        Weights of the core ``C = U* Z V``.
-    off : ndarray, shape (k,)
-        Weights of the columns of the other two blocks.
+    ``core`` has shape (k, k); ``off``, shape (k,), belongs to the columns of M1 and M2 outside U and V.
     """
 
     core: Array
@@ -44,8 +70,8 @@ class Weights:
         """Return the weights of iteratively reweighted least squares, relative to those outside the tangent space.
 
         The log-det surrogate majorised at singular values s with smoothing ε weights the element ``u_i v_j*`` by
-        ``1 / (max(s_i, ε) max(s_j, ε))``. What is left of the data is an element outside the space, of weight 1/ε², so
-        eliminating it leaves ``ε² / (s_i s_j − ε²)`` in the core and ``ε / (s_i − ε)`` beside it.
+        ``1 / (max(s_i, ε) max(s_j, ε))``. The residual is an element outside the space, of weight 1/ε². Its elimination
+        gives ``ε² / (s_i s_j − ε²)`` in the core and ``ε / (s_i − ε)`` off it.
         """
         least = smoothing**2 / MAX_WEIGHT
         core = smoothing**2 / np.maximum(np.outer(s, s) - smoothing**2, least)
@@ -62,15 +88,8 @@ class Weights:
 class TangentSpace:
     """The matrices ``Z = U M2* + M1 V*``, and the measured map ``q = scale · B`` on them.
 
-    An element is kept as ``d = [M1; M2]`` of shape (d1 + d2, k). The core ``U* Z V`` can be shared by M1 and M2 in many
-    ways; the one with equal shares, ``U* M1 = (V* M2)*``, stands for all of them.
-
-    Parameters
-    ----------
-    model : QuadraticMap
-        The measured model.
-    U, V : ndarray, shapes (d1, k) and (d2, k)
-        Orthonormal columns; in the Hermitian cones V is U up to signs.
+    U (d1, k) and V (d2, k) have orthonormal columns; in the Hermitian cones V is U up to signs. An element is stored as
+    ``d = [M1; M2]``, shape (d1 + d2, k), with the core in equal shares: ``U* M1 = (V* M2)*``.
     """
 
     model: QuadraticMap
@@ -79,7 +98,7 @@ class TangentSpace:
 
     @cached_property
     def _jacobian(self) -> Array | None:
-        """The map as a matrix (m, k (d1 + d2)), where the measurement offers it and it fits."""
+        """The map as a matrix (m, k (d1 + d2)), if the measurement has one and it fits into memory."""
         whitened = self.model.whitened
         entries = whitened.size * self.rank * (len(self.U) + len(self.V))
         if np.iscomplexobj(self.U) or not 0 < entries <= LARGEST_JACOBIAN:
@@ -89,7 +108,7 @@ class TangentSpace:
 
     @cached_property
     def shares(self) -> Array | None:
-        """What each row of M1 and M2 contributes alone, shape (d1 + d2, k, k), where rows are measured one by one."""
+        """The blocks of ``q* q`` for each row of M1 and M2, (d1 + d2, k, k); None unless q acts row by row."""
         blocks = self.model.whitened.curvature_blocks(self.U, self.V)
         return None if blocks is None else self.model.scale**2 * blocks
 
@@ -120,6 +139,10 @@ class TangentSpace:
         S, flipped = self._dual_matrix(y)
         return np.concatenate([S @ self.V, flipped @ self.U])
 
+    def gram(self, y: Array) -> Array:
+        """Return q of the adjoint."""
+        return self.forward(self.adjoint(y))
+
     def operator(self, d: Array, y: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
         """Return products with ``Z + S`` and its adjoint, for the Z of an element and ``S = scale · B*(y)``."""
         (M1, M2), (S, flipped) = self.split(d), self._dual_matrix(y)
@@ -146,7 +169,7 @@ class TangentSpace:
 
     @cached_property
     def _signs(self) -> Array | None:
-        """By which V differs from U, or None for rectangular matrices."""
+        """The signs by which V differs from U; None for rectangular matrices."""
         return None if self.model.is_product else np.einsum("ij,ij->j", self.U.conj(), self.V).real
 
     def weigh(self, d: Array, weights: Weights) -> Array:
@@ -158,45 +181,23 @@ class TangentSpace:
         return np.concatenate([M1 * weights.off + self.U @ core, M2 * weights.off + self.V @ flipped])
 
     def solve(self, target: Array, start: Array, weights: Weights, tol: float, most: int, clock: Clock) -> Array:
-        """Minimise ``‖q(d) − target‖²`` plus the cost of d by conjugate gradients.
+        """Minimise ``‖q(d) − target‖²`` plus the cost of d by at most ``most`` conjugate gradient steps from a start.
 
-        Parameters
-        ----------
-        target : ndarray, shape (m,)
-            What the element should measure.
-        start : ndarray, shape (d1 + d2, k)
-            Where the iteration starts.
-        weights : Weights
-            The cost.
-        tol : float
-            The gradient shrinks by this factor, in the norm of the preconditioner.
-        most : int
-            The largest number of steps.
+        The gradient shrinks by the factor tol, in the norm of the preconditioner.
         """
         slope = self.project(self.adjoint(target - self.forward(start)) - self.weigh(start, weights))
         return start + self._inverse(slope, weights, tol, most, clock)
 
     def _inverse(self, r: Array, weights: Weights, tol: float, most: int, clock: Clock) -> Array:
         """Return the solution of the normal equations with right-hand side r."""
-        precondition = self._preconditioner(weights)
-        d, z = np.zeros_like(r), precondition(r)
-        p, rz = z, float(np.vdot(r, z).real)
-        goal = tol**2 * rz
-        for _ in range(most):
-            if rz <= goal or clock.out_of_time:
-                break
-            Hp = self.project(self.adjoint(self.forward(p)) + self.weigh(p, weights))
-            curvature = float(np.vdot(p, Hp).real)
-            if curvature <= EPS * float(np.vdot(p, p).real):
-                break
-            d, r = d + rz / curvature * p, r - rz / curvature * Hp
-            z = precondition(r)
-            rz, before = float(np.vdot(r, z).real), rz
-            p = z + rz / before * p
-        return d
+
+        def hessian(p: Array) -> Array:
+            return self.project(self.adjoint(self.forward(p)) + self.weigh(p, weights))
+
+        return solve_definite(hessian, r, tol, most, clock, self._preconditioner(weights))
 
     def _preconditioner(self, weights: Weights) -> Callable[[Array], Array]:
-        """Return the inverse of the diagonal blocks, one for each row, or of those of an isometry."""
+        """Return the inverse of the diagonal blocks, one for each row; without blocks q counts as an isometry."""
         if self.shares is None:
             return lambda r: self.project(r / (1 + weights.off))
         blocks, diagonal = self.shares.copy(), np.arange(self.rank)
@@ -205,10 +206,10 @@ class TangentSpace:
         return lambda r: self.project((inverse @ r[:, :, None])[:, :, 0])
 
     def loose(self) -> tuple[Array, Array]:
-        """Return rows and columns of Z with data, but not enough to determine them at this rank.
+        """Return the rows and columns of Z that have data, but not enough to determine them at this rank.
 
-        A row needs data in columns that span all k directions. One with no more data than directions it spans says
-        nothing about columns, so that these have to do without it; and conversely.
+        A row needs data in columns that span all k directions. A row with no more data than the directions they span
+        says nothing about columns, which are then judged without it; and conversely.
         """
         n, d1, norms = len(self.U) + len(self.V), len(self.U), self.model.whitened.norms()
         cells = self.model.whitened.weighted(np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0))
@@ -231,10 +232,10 @@ class TangentSpace:
         return np.flatnonzero(free[:d1]), np.flatnonzero(free[d1:])
 
     def injectivity(self, start: Array, steps: int = 12) -> float:
-        """Return the smallest over the largest singular value of q on the space, by inverse and plain iteration.
+        """Estimate the smallest over the largest singular value of q on the space, by inverse and plain iteration.
 
-        An estimate: both iterations approach their limits from inside the spectrum, so the true ratio is not larger,
-        and an iteration ends where it changes by a tenth. Singular values outside the reach of the start don't count.
+        The true ratio is not larger: both iterations approach their limits from inside the spectrum. They end when the
+        value changes by less than a tenth. Singular vectors orthogonal to the start don't count.
         """
         none = Weights.none(self.rank)
         top = bottom = self.project(start)

@@ -1,4 +1,4 @@
-"""Iteratively reweighted least squares for ``min Σ log max(σ_i(Z), ε)  s.t.  q(Z) = b`` with ε going down."""
+"""Iteratively reweighted least squares for ``min Σ log max(σ_i(Z), ε)  s.t.  q(Z) = b`` with decreasing ε."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from flatmin.solvers.task import Task
 
 __all__ = ["Descent", "Isotropic", "Triplets"]
 
-#: First smoothing ε, over the largest singular value.
+#: First and last smoothing ε, over the largest singular value.
 FIRST_SMOOTHING = 0.5
+LAST_SMOOTHING = 1e-8
 #: Factors by which ε shrinks in the fast descent, and in the slow one for data that the fast one does not fit.
 SHRINK = (0.85, 0.93)
-#: Largest number of such factors at once, where no singular value lies between.
+#: Largest number of such factors in one step, which no singular value lies in.
 HURRY = 4
-#: Last smoothing, over the largest singular value.
-LAST_SMOOTHING = 1e-8
-#: Smoothing below which the descent ends if the data cannot hold more singular values than lie above it.
+#: Smoothing below which the descent ends if the data cannot determine more singular values than lie above it.
 CROWDED = 1e-3
 #: Share of the back-projected residual in a move: less is steadier, more is faster.
 DAMPING = 0.7
@@ -41,13 +40,12 @@ MAX_STEPS = 25
 MIN_PROGRESS = 0.7
 #: Singular values of a fit below this share of the largest one are rounding.
 NEGLIGIBLE = 1e-10
-#: Vectors in the block for singular triplets, at least, and more than the used ones.
+#: Smallest number of vectors in the block for singular triplets, and of those beyond the ones in use.
 MIN_BLOCK = 12
 SPARE = 5
-
-#: Numbers in the sensing matrices up to which they are made orthonormal …
+#: Largest total of entries of sensing matrices that are orthonormalized.
 MAX_TENSOR = 20_000_000
-#: … and the multiplications for that; Hermitian ones need it more, as they share their traces.
+#: Largest number of multiplications for that; it is higher for Hermitian matrices, whose traces correlate.
 MAX_WORK = 2e9
 MAX_HERMITIAN_WORK = 1e10
 #: Combinations of sensing matrices below this share of the largest one are rounding.
@@ -61,17 +59,9 @@ Triplets = tuple[Array, Array, Array]
 class Isotropic:
     """A measured model whose sensing matrices are orthonormal (or have equal norms), and an isometry on average.
 
-    Then ``B*(b − B(Z'))`` is an unbiased estimate of ``Z − Z'`` for a Z that fits and is drawn at random, and the
-    quadratic forms of the log-det surrogate have the residual for the part outside the tangent space.
-
-    Attributes
-    ----------
-    model : QuadraticMap
-        The model.
-    b : ndarray, shape (m',)
-        The data.
-    outside : float
-        Relative size of the part of the original data that no matrix fits, 0 where that is not known.
+    Then ``B*(b − B(Z'))`` is an unbiased estimate of ``Z − Z'`` for a random Z that fits, and the quadratic forms of
+    the log-det surrogate use the residual outside the tangent space. ``outside`` is the relative size of the part of
+    the original data that no matrix fits, 0 if unknown.
     """
 
     model: QuadraticMap
@@ -80,7 +70,7 @@ class Isotropic:
 
     @classmethod
     def of(cls, model: QuadraticMap, b: Array) -> Isotropic:
-        """Replace the measurements of a model by combinations of them, each by itself where they are too many."""
+        """Replace the measurements of a model by combinations of them, or rescale each if they are too many."""
         whitened, kind = model.whitened, type(model)
         (d1, d2), m = whitened.shape, whitened.size
         free = model.freedom(min(d1, d2))
@@ -104,24 +94,9 @@ class Isotropic:
 class Descent:
     """A search for a matrix of low rank that fits.
 
-    Attributes
-    ----------
-    model : QuadraticMap
-        Its measured model, as `Isotropic` makes it.
-    b : ndarray, shape (m,)
-        The data.
-    rounds : int or None
-        Remaining reweightings.
-    ceiling : float
-        The largest rank of interest.
-    point : tuple of ndarray
-        Leading singular triplets of the matrix of this round.
-    best : tuple of ndarray
-        The matrix of fixed rank that fits best so far.
-    misfit : float
-        Its relative misfit, infinite before the first.
-    history : dict of str to list
-        One entry a round.
+    ``rounds`` is the number of remaining reweightings and ``ceiling`` the largest rank of interest. ``point`` is the
+    leading singular triplets of the matrix of this round; ``best`` those of the matrix of fixed rank with the least
+    relative ``misfit`` so far.
     """
 
     task: Task
@@ -142,7 +117,7 @@ class Descent:
 
     @property
     def widest(self) -> int:
-        """The smallest rank at which matrices have as many degrees of freedom as there are data, or the largest."""
+        """The smallest rank with as many degrees of freedom as there are data, or the largest rank."""
         largest = int(min(*self.model.whitened.shape, self.task.max_rank or np.inf, self.ceiling))
         return next((k for k in range(1, largest) if self.model.freedom(k) >= len(self.b)), largest)
 
@@ -157,9 +132,9 @@ class Descent:
         return self.converged or self.clock.exhausted or self.rounds == 0
 
     def run(self, start: Triplets | None = None) -> None:
-        """Lower the smoothing, faster at first and slower then, until a matrix fits.
+        """Lower the smoothing until a matrix fits, fast at first and more slowly in a second descent.
 
-        A start that fits by itself is not enough: a matrix of smaller rank is looked for, fast and from scratch.
+        If the start fits by itself, a fast descent from scratch looks for a matrix of smaller rank.
         """
         start = None if start is None or not len(start[1]) else start
         if start is not None and self.model.freedom(min(len(start[1]), self.widest)) < len(self.b):
@@ -196,10 +171,10 @@ class Descent:
             self._record(self.misfit if self.converged else residual, share)
 
     def _next(self, share: float, shrink: float, above: int) -> float:
-        """Return the next share, where the faster descent hurries on to the first singular value below the smoothing.
+        """Return the next share; the fast descent hurries on to the first singular value below the smoothing.
 
-        Singular values above the smoothing hardly move there, so rounds depend on the number of singular values
-        and little on how far apart they are. MatrixIRLS, which knows the rank, lowers ε to the first one beyond it.
+        Singular values above the smoothing hardly move, so the number of rounds depends little on how far apart they
+        are.
         """
         s = self.point[1]
         if shrink != SHRINK[0] or above >= len(s):
@@ -215,9 +190,9 @@ class Descent:
         return self.point
 
     def _reweight(self, share: float) -> float:
-        """Move to the minimiser of the quadratic form that belongs to the point; return the relative residual.
+        """Minimise the quadratic form that belongs to the point; return the relative residual.
 
-        Singular values beyond the widest rank count as smoothed, however large they are.
+        Singular values beyond the widest rank count as smoothed.
         """
         U, s, V = self.point
         smoothing = share * float(s[0])
@@ -233,7 +208,7 @@ class Descent:
         return float(np.linalg.norm(residual) / np.linalg.norm(self.b))
 
     def _leading(self, space: TangentSpace, d: Array, residual: Array) -> Triplets:
-        """Return the leading triplets of an element plus a back-projected residual, by a subspace iteration."""
+        """Return the leading triplets of an element plus a back-projected residual, by one subspace iteration."""
         V, (d1, d2) = self.point[2], self.model.whitened.shape
         width = min(d1, d2, max(MIN_BLOCK, 2 * space.rank) + SPARE)
         fresh = self.rng.standard_normal((d2, max(0, width - V.shape[1])))
@@ -250,7 +225,7 @@ class Descent:
         return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], NEGLIGIBLE * s[0])))
 
     def _fit(self, rank: int) -> None:
-        """Try an exact fit at a rank from where the search is, and keep it if it is the best one so far."""
+        """Try an exact fit at a rank from the present point, and keep it if it is the best so far."""
         point, misfit = self._gauss_newton(_first(self.point, rank))
         s = point[1]
         smaller = int(np.count_nonzero(s > NEGLIGIBLE * s.max(initial=0.0)))
@@ -260,7 +235,7 @@ class Descent:
             self.best, self.misfit = point, misfit
 
     def _gauss_newton(self, point: Triplets) -> tuple[Triplets, float]:
-        """Move along tangent spaces towards ``q = b`` at fixed rank while that helps; return the relative misfit."""
+        """Move towards ``q = b`` at fixed rank while that helps; return the point and its relative misfit."""
         clock, rank = self.clock, len(point[1])
         misfit = self._misfit(point)
         for _ in range(MAX_STEPS):
@@ -281,8 +256,7 @@ class Descent:
         return point, misfit
 
     def _misfit(self, point: Triplets) -> float:
-        value = self.model.value(self.model.stack(*point))
-        return float(np.linalg.norm(self.b - value) / np.linalg.norm(self.b))
+        return self.model.relative_residual(self.model.stack(*point), self.b)
 
     def _record(self, residual: float, share: float) -> None:
         """Append a row to the history and hand it to the callback."""

@@ -1,4 +1,4 @@
-"""The lowest rank that fits, by log-det reweighting: not flat, and never called so."""
+"""Minimisation of the rank by log-det reweighting. The result fits the data and is not flat in general."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,40 +41,39 @@ def reweighted_minimum(
 ) -> Solution:
     """Return the matrix of lowest rank found that fits the data; it is not flat, and needs fewer data.
 
-    Log-det reweighting replaces the rank by ``Σ log max(σ_i, ε)`` (with a quadratic below ε) and lowers ε. Each round
-    minimises a quadratic form that lies above it: a least-squares problem on the tangent space of the leading singular
-    vectors. Every few rounds the data are fitted exactly at the rank where the singular values drop most.
+    Log-det reweighting replaces the rank by ``Σ log max(σ_i, ε)`` (with a quadratic below ε) and lowers ε. See
+    docs/theory/lowest_rank.md.
 
     Parameters
     ----------
     problem : Problem
         A `Product`, `Gram` or `SignedGram` model with squared loss.
     rounds : int, optional
-        The largest number of reweightings; None stands for as many as two descents of ε take, a fast and a slow one.
+        The largest number of reweightings; None allows two full descents of ε, a fast and a slow one.
     max_rank : int, optional
         The largest rank allowed.
     tol : float
-        Target for the relative residual, at least 1e-8 being asked for; exact fits end at rounding.
+        Target for the relative residual, effectively at most 1e-8; exact fits end at rounding.
     max_iter : int, optional
         The largest number of least-squares problems, exact fits included.
     time_limit : float, optional
         Seconds after which the search ends; the certificate takes its time on top.
     warm_start : Solution or tuple of ndarray, optional
-        Where to start, for instance the flat minimum; of a `Solution` the dual vector is used for the certificate.
+        Where to start, for instance the flat minimum; the dual vector of a `Solution` is used for the certificate.
     seed : int
-        Starts the subspace iterations; the solution does not depend on it beyond rounding where it is unique.
+        Seeds the subspace iterations; a unique solution does not depend on it beyond rounding.
     callback : callable, optional
         Called after each round with a dict of iteration, seconds, residual, smoothing and rank.
 
     Returns
     -------
     Solution
-        Its factors are the flattest ones of the matrix found. Its certificate is that of flatness, which holds only
-        where the flattest and the lowest-rank solution agree: ``relative_gap`` says how much less flat it may be. No
-        proof of lowest rank is known. What can be said is local: ``parts["local_injectivity"]`` estimates the smallest
-        over the largest singular value of the data as a function of the matrices of this rank nearby. If it is well
-        above rounding, no other matrix near this one has its rank and fits. ``parts["loose_rows"]`` and
-        ``["loose_cols"]`` list rows and columns (of completion) with too few data for this rank.
+        Its factors are the flattest ones of the matrix found. Its certificate is that of flatness, which holds only if
+        the flattest and the lowest-rank solution agree: ``relative_gap`` says how much less flat it may be. No proof of
+        lowest rank is known. Local uniqueness is estimated: ``parts["local_injectivity"]`` is the smallest over the
+        largest singular value of the data as a function of nearby matrices of this rank. If it is well above rounding,
+        no other matrix nearby has this rank and fits. ``parts["loose_rows"]`` and ``["loose_cols"]`` list rows and
+        columns (of completion) with too few data for this rank.
 
     Raises
     ------
@@ -119,23 +118,23 @@ def reweighted_minimum(
 def _search(
     task: Task, clock: Clock, scaled: Scaled, rounds: int | None, start: Triplets | None
 ) -> tuple[bool, Descent]:
-    """Return whether some matrix fits the data, and the search for one; where none does, for the nearest data."""
+    """Return whether some matrix fits the data, and the search for one; if none does, for the nearest data."""
     if scaled.size == 0:
         nothing = Descent(task, clock, scaled.model, scaled.b, rounds)
         nothing.misfit = 0.0
         return True, nothing
-    even = Isotropic.of(scaled.model, scaled.b)
-    descent = Descent(task, clock, even.model, even.b, rounds)
-    descent.run(start)
-    if descent.converged or descent.over:
-        return even.outside <= INCONSISTENT, descent
+
+    def descend(b: Array) -> tuple[Descent, float]:
+        even = Isotropic.of(scaled.model, b)
+        descent = Descent(task, clock, even.model, even.b, rounds)
+        descent.run(start)
+        return descent, even.outside
+
+    descent, outside = descend(scaled.b)
+    if descent.over:
+        return outside <= INCONSISTENT, descent
     projected, distance = project_data(scaled.model, scaled.b)
-    if distance <= INCONSISTENT:
-        return True, descent
-    even = Isotropic.of(scaled.model, projected)
-    nearest = Descent(task, clock, even.model, even.b, rounds)
-    nearest.run(start)
-    return False, nearest
+    return (True, descent) if distance <= INCONSISTENT else (False, descend(projected)[0])
 
 
 def _dual(task: Task, scaled: Scaled, found: Triplets, start: Array | None) -> Array:
@@ -153,7 +152,7 @@ def _dual(task: Task, scaled: Scaled, found: Triplets, start: Array | None) -> A
 
 
 def _local_uniqueness(task: Task, scaled: Scaled, found: Triplets) -> dict[str, Array]:
-    """Return how firmly the data hold the matrix among its neighbours of the same rank, and which lines are loose."""
+    """Return the estimated injectivity among matrices of this rank nearby, and the loose rows and columns."""
     U, _, V = found
     space = TangentSpace(scaled.model, U, V)
     rng = np.random.default_rng(task.limits.seed)

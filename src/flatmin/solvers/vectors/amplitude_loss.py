@@ -1,4 +1,4 @@
-"""A start for phase retrieval from coded diffraction patterns: few transforms, in single precision."""
+"""Start of phase retrieval from coded diffraction patterns: few transforms, in single precision."""
 
 from __future__ import annotations
 
@@ -15,24 +15,17 @@ __all__ = ["amplitude_start"]
 
 #: Lanczos steps of the spectral start.
 LANCZOS = 14
-#: Pairs that limited-memory BFGS remembers.
+#: Pairs in the memory of limited-memory BFGS.
 MEMORY = 10
-#: BFGS steps at most, and the relative residual of amplitudes at which single precision has done its work.
+#: Largest number of BFGS steps, and the relative residual of amplitudes that is the limit of single precision.
 STEPS, ENOUGH = 150, 2e-5
 
 
 def amplitude_start(measurement: CodedDiffraction, b: Array, clock: Clock, seed: int) -> Array:
-    """Return a signal (n, 1) whose intensities are close to ``b``.
+    """Return a signal (n, 1) whose intensities are close to ``b``, by descent on ``½ Σ (|a_i* s| − √b_i)²``.
 
-    The leading eigenvector of ``A*(T(b))``, where T tempers large intensities, is moved downhill on the amplitude loss
-    ``½ Σ (|a_i* s| − √b_i)²``, which is far better conditioned than the loss of intensities.
-
-    Parameters
-    ----------
-    measurement : CodedDiffraction
-        The map, of q ≥ 2 masks.
-    b : ndarray, shape (m,)
-        Intensities; negative ones count as zero.
+    The descent starts at the leading eigenvector of ``A*(T(b))``; see docs/theory/algorithms.md ("Start"). Negative
+    intensities count as zero.
     """
     intensity = np.maximum(b, 0).reshape(measurement.masks.shape)
     if not intensity.any():
@@ -78,16 +71,16 @@ class _Masks:
         v = (rng.standard_normal(root.shape) + 1j * rng.standard_normal(root.shape)).astype(np.complex64)
         v[~self.masks.any(axis=0)] = 0
         basis: list[Array] = [v / np.linalg.norm(v)]
-        diagonal, beside = [], [np.float32(0)]
+        diagonal, off = [], [np.float32(0)]
         for step in range(min(LANCZOS, v.size)):
             x = self.adjoint(tempered * self.waves(basis[-1] / root)) / root
             diagonal.append(_dot(basis[-1], x))
-            x = x - diagonal[-1] * basis[-1] - (beside[-1] * basis[-2] if step else 0)
-            beside.append(np.float32(np.linalg.norm(x)))
-            if beside[-1] <= 1e-6 * max(map(abs, diagonal)):
+            x = x - diagonal[-1] * basis[-1] - (off[-1] * basis[-2] if step else 0)
+            off.append(np.float32(np.linalg.norm(x)))
+            if off[-1] <= 1e-6 * max(map(abs, diagonal)):
                 break
-            basis.append(x / beside[-1])
-        off = beside[1 : len(diagonal)]
+            basis.append(x / off[-1])
+        off = off[1 : len(diagonal)]
         combination = np.linalg.eigh(np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1))[1][:, -1]
         s = sum(c * q for c, q in zip(combination.astype(np.float32), basis, strict=False)) / root
         amplitudes = np.abs(self.waves(s))

@@ -12,21 +12,22 @@ from flatmin._core.limits import Clock
 from flatmin.linalg.metric import Metric
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import CodedDiffraction, Measurement
+from flatmin.solvers.factored.newton import polynomial_minimiser
 from flatmin.solvers.vectors.amplitudes import row_inner
 
 __all__ = ["SLOW_DESCENT", "SLOW_STEP", "Point", "Search", "descend"]
 
 #: Relative misfit below which no step is taken.
 ROUNDING = 1e-15
-#: Share of the misfit left by a descent above which more columns are needed.
+#: Ratio of misfits, after a descent to before, above which more columns are needed.
 SLOW_DESCENT = 0.3
-#: Share of the misfit left by each of three steps above which a descent ends.
+#: Ratio of misfits that three steps in a row must exceed to end a descent.
 SLOW_STEP = 0.9
-#: Relative decrease in three steps below which it ends where a misfit will remain.
+#: One minus that ratio for steps with curvature, which a misfit remains after.
 STILL = 1e-12
-#: Share of the misfit left by a step above which the next one uses the curvature of the measurements.
+#: Ratio of misfits above which the next step uses the curvature of the measurements.
 CURVED = 0.5
-#: Conjugate gradient steps in a step, at most.
+#: Largest number of conjugate gradient steps in a step.
 MAX_PRODUCTS = 150
 
 
@@ -66,7 +67,7 @@ class Search:
         return float(np.linalg.norm(point.r / self.weights) / np.linalg.norm(self.b))
 
     def at(self, U: Array, V: Array | None = None) -> Point:
-        """Return the point of a factor, whose amplitudes may be known."""
+        """Return the point of a factor, with its amplitudes V if they are known."""
         V = self.measurement.amplitudes(U) if V is None else V
         return Point(U, V, self.weights * (row_inner(V, V) - self.b))
 
@@ -81,7 +82,7 @@ class Search:
 
     @cached_property
     def pixels(self) -> Array:
-        """What the metric is to every coordinate where it is diagonal, shape (d, 1), inverted; else one."""
+        """The inverse of a diagonal metric, shape (d, 1), up to a factor; ones for other metrics."""
         if not isinstance(self.measurement, CodedDiffraction):
             return np.ones((1, 1))
         square = self.whitening.values[:, None] ** 2
@@ -103,35 +104,10 @@ class Search:
 
 
 def descend(search: Search, point: Point, steps: int, curved: bool = False) -> Point:
-    """Take Levenberg–Marquardt steps, each to the minimiser of the quartic along it, until they become slow.
+    """Take at most ``steps`` Levenberg–Marquardt steps until they become slow; return a point of no larger misfit.
 
-    Where a misfit will remain, the steps are Newton's (``curved``), and go on until they change nothing.
-
-    Parameters
-    ----------
-    search : Search
-        What is fitted, and the limits.
-    point : Point
-        Where to start.
-    steps : int
-        Steps at most.
-    curved : bool
-        Whether every step uses the curvature of the measurements.
-
-    Returns
-    -------
-    Point
-        A point of no larger misfit, with residuals computed from its factor.
-
-    Examples
-    --------
-    >>> from flatmin.measurements import RankOne
-    >>> rng = np.random.default_rng(0)
-    >>> A, s = RankOne(rng.standard_normal((40, 8))), np.ones((8, 1))
-    >>> search = Search(A, A.forward_factors(s, s), np.ones(40), Clock(), 8)
-    >>> near = search.at(s + 0.1 * rng.standard_normal((8, 1)))
-    >>> bool(search.residual(descend(search, near, 20)) < 1e-12)
-    True
+    Each goes to the minimiser of the quartic along it. With ``curved`` the steps are Newton's, for data that leave a
+    misfit, and go on until nothing changes. The residuals of the result are computed from its factor.
     """
     shares: list[float] = []
     slow = 1 - STILL if curved else SLOW_STEP
@@ -155,9 +131,9 @@ def descend(search: Search, point: Point, steps: int, curved: bool = False) -> P
 def _step(search: Search, point: Point, curved: bool) -> Array:
     """Return the Levenberg–Marquardt step, by conjugate gradients preconditioned with ``(U*U)⁻¹``.
 
-    Half the gradient of ``½|w(A(UU*) − b)|²`` is ``A*(wr)U``; half the Gauss–Newton matrix takes P to
-    ``2 Σ w_i² x_i Re⟨x_i*U, x_i*P⟩ (x_i*U)``, and the exact Hessian adds ``A*(wr)P``. The damping follows the residual,
-    and the gradient where the residual stays.
+    Half the gradient of ``½|w(A(UU*) − b)|²`` is ``A*(wr)U``; half the Gauss–Newton matrix maps P to
+    ``2 Σ w_i² x_i Re⟨x_i*U, x_i*P⟩ (x_i*U)``, and the exact Hessian adds ``A*(wr)P``. The damping is proportional to
+    the residual, with curvature also at most to the gradient.
     """
     A, U, V, r, w = search.measurement, point.U, point.V, point.r, search.weights
     relative = min(1.0, point.misfit / search.norm)
@@ -166,10 +142,10 @@ def _step(search: Search, point: Point, curved: bool) -> Array:
     scale = 2 * float((w**2 * A.traces()) @ row_inner(V, V)) / (len(U) * size)
     residual = -A.superposition((w * r)[:, None] * V)
     damping = scale * relative * size / (2 * len(gram)) * np.eye(len(gram))
-    if curved:  # the residual need not vanish, the gradient must, and small columns are as stiff as they are small
+    if curved:  # the gradient vanishes in the limit, but not the residual, and small columns need little damping
         relative = min(relative, float(np.linalg.norm(residual)) / (scale * size**1.5))
         damping = scale * relative * gram.T
-    if relative == 0:  # a stationary point, to the last digit
+    if relative == 0:  # the point is stationary to the last digit
         return np.zeros_like(U)
     inverse = np.linalg.inv(scale * gram.T + damping + EPS * scale * size * np.eye(len(gram)))
     goal = max(min(0.1, relative**0.5), EPS / relative) * float(np.linalg.norm(residual))
@@ -202,7 +178,5 @@ def _line_search(search: Search, point: Point, direction: Array) -> Point:
     quartic = np.array(
         [quadratic @ quadratic, 2 * (linear @ quadratic), linear @ linear + 2 * (r @ quadratic), 2 * (r @ linear), 0.0]
     )
-    roots = np.roots(np.polyder(quartic))
-    roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real
-    t = float(min(roots, key=lambda t: np.polyval(quartic, t), default=0.0))
+    t = polynomial_minimiser(quartic)
     return search.at(point.U + t * direction, point.V + t * W)

@@ -8,40 +8,13 @@ __all__ = ["root_mean_square", "row_inner"]
 
 
 def row_inner(V: Array, W: Array) -> Array:
-    """Return ``Re⟨V_i, W_i⟩`` of the rows of two arrays.
-
-    Parameters
-    ----------
-    V, W : ndarray, shape (m, k)
-        Both real or both complex.
-
-    Returns
-    -------
-    ndarray, shape (m,)
-        Real.
-
-    Examples
-    --------
-    >>> row_inner(np.array([[1j, 1], [2, 0]]), np.array([[1j, 2], [3j, 5]]))
-    array([3., 0.])
-    """
+    """Return ``Re⟨V_i, W_i⟩``, shape (m,), of the rows of two arrays (m, k), both real or both complex."""
     if np.iscomplexobj(V):
         return np.asarray(np.einsum("mk,mk->m", V.real, W.real) + np.einsum("mk,mk->m", V.imag, W.imag))
     return np.asarray(np.einsum("mk,mk->m", V, W))
 
 
 def root_mean_square(b: Array) -> float:
-    """Return ``(Σ b_i² / m)^½``, without underflow.
-
-    Parameters
-    ----------
-    b : ndarray, shape (m,)
-        Real.
-
-    Examples
-    --------
-    >>> root_mean_square(np.array([3e-200, -3e-200]))
-    3e-200
-    """
+    """Return ``(Σ b_i² / m)^½`` of real data, without underflow."""
     largest = float(np.max(np.abs(b)))
     return largest * float(np.sqrt(np.mean((b / largest) ** 2))) if largest else 0.0

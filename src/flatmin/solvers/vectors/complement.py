@@ -1,15 +1,16 @@
-"""The complement of the columns that a uniqueness dual vanishes on, and the linear algebra of such duals."""
+"""Complement: the space outside the columns on which a uniqueness dual vanishes, and its linear algebra."""
 
-import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.linalg.metric import Metric
 from flatmin.linalg.subspaces import EPS, lowest_on_complement
 from flatmin.measurements import Measurement
+from flatmin.solvers.factored.tangent import solve_definite
 from flatmin.solvers.vectors.amplitudes import row_inner
 
 __all__ = ["Complement"]
@@ -17,33 +18,15 @@ __all__ = ["Complement"]
 
 @dataclass(frozen=True, eq=False)
 class Complement:
-    """What a measurement sees outside of columns Q, where ``W = A*(λ)`` shall be positive while ``W Q = 0``.
+    """The part that a measurement sees outside of columns Q. There ``W = A*(λ)`` should be positive, while ``W Q = 0``.
 
-    Parameters
-    ----------
-    measurement : Measurement
-        A map with ``is_rank_one``.
-    Q : ndarray, shape (d, r)
-        Orthonormal columns that W must vanish on.
-    start : float
-        When the clock of the time limit was started.
-    time_limit : float, optional
-        Seconds after which iterations end.
-
-    Examples
-    --------
-    >>> from flatmin.measurements import RankOne
-    >>> rng = np.random.default_rng(0)
-    >>> complement = Complement(RankOne(rng.standard_normal((60, 10))), np.eye(10)[:, :1])
-    >>> dual = complement.polished(np.ones(60))
-    >>> complement.dimension, bool(np.linalg.norm(complement.apply(dual)) < 1e-12)
-    (9, True)
+    The measurement has ``is_rank_one``, and Q (d, r) has orthonormal columns. Iterations end with the clock's time
+    limit.
     """
 
     measurement: Measurement
     Q: Array
-    start: float = field(default_factory=time.perf_counter)
-    time_limit: float | None = None
+    clock: Clock = field(default_factory=Clock)
 
     @cached_property
     def V(self) -> Array:
@@ -52,17 +35,17 @@ class Complement:
 
     @cached_property
     def seen(self) -> Metric:
-        """The projector on what the measurements see."""
+        """The projector on the range of the measurements."""
         return Metric.root(self.measurement.gram_diagonals()[0]).power(0)
 
     @cached_property
     def dimension(self) -> int:
-        """The dimension of what is seen outside Q."""
+        """The dimension of this range outside Q."""
         return self.seen.rank - int(self.Q.shape[1])
 
     @cached_property
     def basis(self) -> Array:
-        """An orthonormal basis of what is seen outside Q."""
+        """An orthonormal basis of this range outside Q."""
         known = np.hstack([self.Q, self.seen.blind])
         return np.asarray(np.linalg.qr(known, mode="complete")[0][:, known.shape[1] :])
 
@@ -71,11 +54,6 @@ class Complement:
         """The squared norms of the x_i outside Q, kept away from zero."""
         whole = self.measurement.traces()
         return np.asarray(np.maximum(whole - row_inner(self.V, self.V), 0.05 * np.where(whole > 0, whole, 1)))
-
-    @property
-    def out_of_time(self) -> bool:
-        """Whether the time limit has passed."""
-        return self.time_limit is not None and time.perf_counter() - self.start >= self.time_limit
 
     def apply(self, dual: Array) -> Array:
         """Return ``A*(λ) Q``, with ``Q* A*(λ) Q`` Hermitian to the last digit, as iterations need it."""
@@ -89,20 +67,9 @@ class Complement:
 
     def solve(self, weights: Array, right: Array, tol: float, most: int = 200) -> Array:
         """Return G with ``A*(weights ∘ correlate(G)) Q = right``, by conjugate gradients."""
-        G, residual = np.zeros_like(right), right
-        p, rr = right, float(np.vdot(right, right).real)
-        goal = tol**2 * rr
-        for _ in range(most):
-            if rr <= goal or rr == 0 or self.out_of_time:
-                break
-            Hp = self.apply(weights * self.correlate(p))
-            curvature = float(np.vdot(p, Hp).real)
-            if curvature <= 0:
-                break
-            G, residual = G + rr / curvature * p, residual - rr / curvature * Hp
-            rr, before = float(np.vdot(residual, residual).real), rr
-            p = residual + rr / before * p
-        return G
+        return solve_definite(
+            lambda G: self.apply(weights * self.correlate(G)), right, tol, most, self.clock, floor=0.0
+        )
 
     def polished(self, dual: Array) -> Array:
         """Return λ moved onto ``A*(λ) Q = 0`` to rounding, scaled to a mean eigenvalue of one on the complement."""
@@ -117,10 +84,10 @@ class Complement:
         return self.normalized(dual)
 
     def normalized(self, dual: Array) -> Array:
-        """Return the multiple of λ whose matrix has a mean eigenvalue of one on the complement, if it has a trace."""
+        """Return the multiple of λ with a mean eigenvalue of one on the complement, if it has a positive trace."""
         total = float(dual @ self.measurement.traces())
         return np.asarray(dual * (self.dimension / total)) if total > 0 else dual
 
     def lowest(self, dual: Array, count: int, seed: int) -> tuple[Array, Array]:
-        """Return Lanczos estimates of the lowest eigenvalues of ``A*(λ)`` here, ascending, and eigenvectors, if any."""
+        """Return Lanczos estimates of the lowest eigenvalues of ``A*(λ)`` here, ascending, and eigenvectors."""
         return lowest_on_complement(self.measurement.adjoint_operator(dual), self.Q, self.seen, count, 1e-3, seed)

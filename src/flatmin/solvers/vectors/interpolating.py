@@ -2,36 +2,45 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
 from flatmin._core.threads import one_thread
+from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate
 from flatmin.proofs.cone_certificate import certificate_of, trivial_dual
 from flatmin.solution import Solution
 from flatmin.solvers.task import Task, status_of
-from flatmin.solvers.vectors.another_interpolant import another_interpolant
+from flatmin.solvers.vectors.amplitude_steps import Search, descend
+from flatmin.solvers.vectors.amplitudes import root_mean_square
 from flatmin.solvers.vectors.interpolation import interpolate
 from flatmin.solvers.vectors.uniqueness_dual import uniqueness_dual
 
-__all__ = ["interpolating_minimum", "prove_unique"]
+__all__ = ["another_interpolant", "interpolating_minimum", "prove_unique"]
 
-#: Seconds for the improvement of a proof.
+#: Largest number of seconds for the improvement of a proof.
 LONGEST_PROOF = 5.0
-#: Number of unknowns up to which a second solution is searched.
+#: Largest number of unknowns with a search for a second solution.
 LARGEST_SEARCH = 20_000
-#: Least seconds of this search, and its time over that of the first solution.
+#: Smallest time limit of that search in seconds, and its ratio to the time of the first solution.
 SHORTEST_SEARCH = 0.2
 SEARCH_SHARE = 1.0
+#: Largest relative residual of an interpolant.
+FIT = 1e-10
+#: Largest number of steps of such a search.
+SEARCH_STEPS = 96
+#: Smallest relative distance of different interpolants.
+DISTINCT = 1e-3
 
 
 def interpolating_minimum(task: Task, clock: Clock) -> Solution:
-    """Return a positive semidefinite solution of ``⟨x_i x_i*, X⟩ = b_i`` and a proof of uniqueness, where there is one.
+    """Return a positive semidefinite solution of ``⟨x_i x_i*, X⟩ = b_i`` with a proof of uniqueness if one is found.
 
-    The data determine the trace ``tr(D X)``, so every solution is as flat as any other. What matters is whether there
-    are others: `flatmin.solvers.vectors.uniqueness_dual.uniqueness_dual` looks for the proof that there are none.
-    Where it finds none, a second solution is looked for.
+    The data determine the trace ``tr(D X)``, so every solution is equally flat. If there is no proof, a second solution
+    is looked for.
     """
     problem = task.problem
     with one_thread():
@@ -54,7 +63,7 @@ def interpolating_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def _start(task: Task) -> Array | None:
-    """Return the whitened factor to start from, if there is one."""
+    """Return the factor of the warm start in whitened coordinates, if given."""
     if task.warm_start is None:
         return None
     problem, given = task.problem, task.warm_start
@@ -71,7 +80,7 @@ def _factors(problem: Problem, U: Array) -> Factors:
 def prove_unique(problem: Problem, factors: Factors, seed: int = 0, patience: float = 0.0) -> Certificate:
     """Return the certificate of a positive semidefinite solution, with the best proof of uniqueness that is found.
 
-    Where there is no such proof, a second solution is looked for as long as ``patience`` lasts, in seconds.
+    Without such a proof, a second solution is looked for during at most ``patience`` seconds.
     """
     trivial = trivial_dual(problem)
     proof = certificate_of(problem, factors, trivial, seed=seed, look_further=False)
@@ -83,18 +92,44 @@ def prove_unique(problem: Problem, factors: Factors, seed: int = 0, patience: fl
     if dual is not None:
         proof = certificate_of(problem, factors, trivial, uniqueness_dual=dual, seed=seed)
     if proof.unique is None and patience > 0 and proof.margin_kind is None and U.size <= LARGEST_SEARCH:
-        proof = _with_alternative(problem, factors, proof, seed, patience)
+        known = problem.metric[0] @ problem.parametrization.pair(factors)[0]
+        other = another_interpolant(problem.whitened, problem.data, known, clock=Clock(None, patience), seed=seed)
+        alternative = None if other is None else _factors(problem, other)
+        if alternative and certificate_of(problem, alternative, proof.dual, seed=seed, look_further=False).holds:
+            return replace(proof, unique=False, alternative=alternative)
     return proof
 
 
-def _with_alternative(
-    problem: Problem, factors: Factors, proof: Certificate, seed: int, patience: float
-) -> Certificate:
-    """Return the proof with ``unique`` False and another solution, if one is found that fits as well."""
-    known = problem.metric[0] @ problem.parametrization.pair(factors)[0]
-    other = another_interpolant(problem.whitened, problem.data, known, clock=Clock(None, patience), seed=seed)
-    if other is None:
-        return proof
-    alternative = _factors(problem, other)
-    judged = certificate_of(problem, alternative, proof.dual, seed=seed, look_further=False)
-    return replace(proof, unique=False, alternative=alternative) if judged.holds else proof
+def another_interpolant(
+    measurement: Measurement, b: Array, U: Array, *, clock: Clock, seed: int = 0, attempts: int = 3
+) -> Array | None:
+    """Look for a second positive semidefinite matrix that fits the data, from wide random starts.
+
+    Return a factor (d, k') of one with a relative residual of at most 1e-10 and a relative distance of at least 1e-3
+    from ``U U*``, the known interpolant, or None if no attempt finds one.
+    """
+    d, b = measurement.shape[0], np.asarray(b, dtype=float)
+    size = root_mean_square(b)
+    if size == 0:
+        return None
+    search = Search(measurement, b / size, np.ones_like(b), clock, d)
+    rng = np.random.default_rng(seed)
+    enough = (k for k in range(1, d + 1) if search.freedom(k) >= measurement.size)
+    width = min(next(enough, d) + 2, d)
+    for _ in range(attempts):
+        W = rng.standard_normal((d, width)).astype(measurement.dtype)
+        if np.iscomplexobj(W):
+            W = W + 1j * rng.standard_normal((d, width))
+        point = descend(search, search.at(search.scaled(W)), SEARCH_STEPS)
+        found = np.asarray(point.U * np.sqrt(size))
+        if search.residual(point) <= FIT and _distance(found, U) >= DISTINCT:
+            return found
+        if clock.exhausted:
+            break
+    return None
+
+
+def _distance(U: Array, W: Array) -> float:
+    """Return ``‖UU* − WW*‖_F / ‖WW*‖_F`` from the small Gram matrices."""
+    grams = np.array([np.linalg.norm(P.conj().T @ Q) ** 2 for P, Q in ((U, U), (W, W), (U, W))])
+    return float(np.sqrt(np.maximum(grams @ [1, 1, -2], 0) / max(float(grams[1]), 1e-300)))

@@ -1,8 +1,7 @@
 """Least squares over positive semidefinite matrices for measurements ``x_i x_i*``, of any rank.
 
 A matrix ``X = U U*`` measures as ``|U* x_i|²``: phase retrieval and covariance estimation. Every positive semidefinite
-matrix that fits such data is flat, so it suffices to find a fit. Whether it is the only one is another question
-(`flatmin.solvers.vectors.uniqueness_dual`).
+fit of such data is flat; `flatmin.solvers.vectors.uniqueness_dual` proves uniqueness.
 """
 
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from flatmin.solvers.vectors.amplitudes import root_mean_square, row_inner
 
 __all__ = ["Interpolation", "interpolate"]
 
-#: Relative residual at which a smaller rank is taken.
+#: Largest relative residual at which a smaller rank is accepted.
 FIT = 1e-10
 #: Steps between two inspections of the spectrum of the solution.
 STRIDE = 12
@@ -30,23 +29,23 @@ STRIDE = 12
 TRIAL = 25
 #: Number of slow descents in a row that ends the search for a fit.
 PATIENCE = 3
-#: Least ratio of neighbouring singular values at which a solution is truncated.
+#: Smallest ratio of neighbouring singular values between which a solution is truncated.
 DROP = 1.5
-#: Relative singular value below which a column is not needed.
+#: Relative singular value below which a column is dropped.
 NEGLIGIBLE = 1e-5
 #: Rounds of the search for the least misfit, each of which adds columns.
 ROUNDS = 40
-#: Share of the lowest eigenvalue from which a direction of descent is appended.
+#: Directions of descent are appended if their eigenvalue is at most this share of the lowest one.
 STEEP = 0.3
 #: In the search for a fit, squared residuals are divided by the intensity plus this share of its mean.
 FLOOR = 0.03
-#: Share of the squared misfit that is proved to remain, above which that search ends.
+#: That search ends if the squared misfit is proved to shrink at most by this share.
 UNFIT = 0.5
-#: Possible relative decrease of the squared misfit at which the misfit is least.
+#: Largest possible relative decrease of the squared misfit that counts as none.
 OPTIMAL = 1e-6
-#: The same where the search makes no more progress, since rounding can hide smaller decreases.
+#: The same for a search without further progress, where rounding can hide smaller decreases.
 PROVED = 1e-2
-#: Dimension up to which eigenvectors are computed from an array.
+#: Largest dimension with eigenvectors computed from an array.
 DENSE = 1500
 
 
@@ -54,19 +53,9 @@ DENSE = 1500
 class Interpolation:
     """The end of a search for ``U`` with ``A(U U*) = b``.
 
-    Attributes
-    ----------
-    U : ndarray, shape (d, k)
-        The factor, its columns orthogonal and of full rank; real where the measurement is.
-    residual : float
-        ``‖A(U U*) − b‖ / ‖b‖``; 0 for zero data.
-    converged : bool
-        Whether the residual is at most the tolerance.
-    optimal_misfit : bool
-        Whether no positive semidefinite matrix fits: U is the least-squares optimum, and convexity proves that no other
-        squared residual is smaller by more than one percent (and mostly by more than a millionth).
-    history : dict of list
-        iteration, seconds, residual and rank at every step.
+    The columns of U are orthogonal and of full rank; ``residual`` is ``‖A(U U*) − b‖ / ‖b‖``, 0 for zero data.
+    ``optimal_misfit`` says that no positive semidefinite matrix fits: U is the least-squares optimum, and convexity
+    proves that no squared residual is smaller by more than one percent (and mostly by more than a millionth).
     """
 
     U: Array
@@ -90,39 +79,10 @@ def interpolate(
 ) -> Interpolation:
     """Find a positive semidefinite ``X = U U*`` with ``A(X) = b``, or the one that fits best.
 
-    The search starts narrow, at the leading eigenvectors of ``A*(T(b))``, and descends by Levenberg–Marquardt steps.
-    Where it stalls, it truncates where the spectrum of U drops, and failing that, appends eigenvectors of negative
-    eigenvalues of ``A*(A(X) − b)``, along which the misfit decreases. Where there are none the misfit is the least of
-    all positive semidefinite matrices: the problem is convex in X.
-
-    Parameters
-    ----------
-    measurement : Measurement
-        A map with ``is_rank_one``; whitened maps converge faster.
-    b : ndarray, shape (m,)
-        The data; negative values cannot be fitted and are taken as they are.
-    max_rank : int, optional
-        The largest number of columns.
-    tol : float
-        A relative residual up to this one counts as a fit; fits are polished to rounding.
-    start : ndarray, shape (d, k), optional
-        A factor to start from.
-    width : int, optional
-        The number of columns to start with, by default 1.
-
-    Returns
-    -------
-    Interpolation
-        Factor, residual and what is known about the misfit.
-
-    Examples
-    --------
-    >>> from flatmin.measurements import RankOne
-    >>> rng = np.random.default_rng(0)
-    >>> A, s = RankOne(rng.standard_normal((40, 8))), rng.standard_normal((8, 1))
-    >>> found = interpolate(A, A.forward_factors(s, s), clock=Clock())
-    >>> found.converged, found.U.shape, bool(np.allclose(found.U @ found.U.T, s @ s.T))
-    (True, (8, 1), True)
+    docs/theory/algorithms.md explains the search ("Measurements by vectors: a fit"). The measurement has
+    ``is_rank_one``; whitened ones converge faster. Negative data are kept, though they cannot be fitted. A fit has a
+    relative residual of at most ``tol`` and is polished to rounding. ``start`` (d, k) is a factor; without it the
+    search starts with ``width`` columns, by default one.
     """
     d = measurement.shape[0]
     b = np.asarray(b, dtype=float)
@@ -140,7 +100,7 @@ def interpolate(
     if search.residual(point) > tol and not clock.exhausted:
         search = replace(search, weights=np.ones_like(data))
         point, least = _least_misfit(search, search.at(point.U), seed)
-    U, s = _spectrum(point.U)
+    U, s, _ = np.linalg.svd(point.U, full_matrices=False)
     keep = s > np.sqrt(EPS) * s.max(initial=0.0)
     point = search.at(U[:, keep] * s[keep])
     residual = search.residual(point)
@@ -190,7 +150,7 @@ def _least_misfit(search: Search, point: Point, seed: int) -> tuple[Point, bool]
     before = np.inf
     for _ in range(ROUNDS):
         point = descend(search, point, TRIAL, curved=True)
-        U, s = _spectrum(point.U)
+        U, s, _ = np.linalg.svd(point.U, full_matrices=False)
         keep = s > NEGLIGIBLE * s.max(initial=0.0)
         if not keep.all():
             point = search.at(U[:, keep] * s[keep])
@@ -208,9 +168,9 @@ def _least_misfit(search: Search, point: Point, seed: int) -> tuple[Point, bool]
 def _truncate(search: Search, point: Point, enough: float) -> Point | None:
     """Return a fit at a smaller rank, one where the singular values drop most, or None.
 
-    Only ranks with fewer degrees of freedom than there are data: there a fit is no coincidence.
+    Only ranks with fewer degrees of freedom than data are tried: a fit there is no coincidence.
     """
-    U, s = _spectrum(point.U)
+    U, s, _ = np.linalg.svd(point.U, full_matrices=False)
     drops = s[:-1] / np.maximum(s[1:], 1e-300)
     for rank in sorted(np.argsort(-drops)[:2] + 1):
         if drops[rank - 1] >= DROP and search.freedom(rank) < search.measurement.size:
@@ -221,9 +181,9 @@ def _truncate(search: Search, point: Point, enough: float) -> Point | None:
 
 
 def _grow(search: Search, point: Point, seed: int) -> tuple[float, Point]:
-    """Append columns along the steepest directions, each as long as is best, as far as the rank allows.
+    """Append columns along the steepest directions, each with its best length, as far as the rank allows.
 
-    Returns the lowest eigenvalue of ``A*(wr)`` in the metric, and the longer point, or the same one.
+    Return the lowest eigenvalue of ``A*(wr)`` in the metric, and the new point.
     """
     count = max(1, min(point.U.shape[1], search.max_rank - point.U.shape[1]))
     values, vectors = _lowest(search.measurement, search.weights * point.r, count, search.whitening, seed)
@@ -264,18 +224,10 @@ def _lowest(A: Measurement, y: Array, count: int, whitening: Metric, seed: int) 
 def _avoidable(search: Search, point: Point, lowest: float) -> float:
     """Return a bound on the share of the squared misfit that positive semidefinite matrices can avoid.
 
-    With ``S = A*(wr)`` and its lowest eigenvalue in the metric, every positive semidefinite X' has
-    ``½|w(A(X') − b)|² ≥ ½|r|² + ⟨S, X' − X⟩ ≥ ½|r|² + lowest · tr(DX') − ⟨S, X⟩``, and ``m tr(DX') = Σ |x_i|² A(X')_i``
-    is at most ``Σ |x_i|² b_i`` plus the norm of ``|x_i|²/w_i`` times the misfit, if X' fits better.
+    docs/theory/algorithms.md derives it ("No fit"), with ``S = A*(wr)`` and its lowest eigenvalue in the metric.
     """
     energy = search.measurement.traces()
     excess = float(np.linalg.norm(energy / search.weights)) * point.misfit
     trace = (float(energy @ search.b) + excess) / len(energy)
     slope = abs(float(point.r @ (point.r + search.weights * search.b)))
     return (slope + max(0.0, -lowest * trace)) / max(point.misfit**2 / 2, 1e-300)
-
-
-def _spectrum(U: Array) -> tuple[Array, Array]:
-    """Return orthonormal columns and singular values of U."""
-    Q, s, _ = np.linalg.svd(U, full_matrices=False)
-    return Q, s

@@ -1,4 +1,4 @@
-"""The largest margin of a uniqueness dual, by an interior point method."""
+"""Larger margins of a uniqueness dual: by an interior point method, or by raising its few lowest eigenvalues."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
 
 from flatmin._core.arrays import Array
+from flatmin.solvers.factored.tangent import solve_definite
 from flatmin.solvers.vectors.amplitudes import row_inner
 from flatmin.solvers.vectors.complement import Complement
 
-__all__ = ["ascend_margin"]
+__all__ = ["LEVEL", "ascend_margin", "raise_lowest"]
 
-#: Interior point steps at most, and how fast the barrier fades.
+#: Largest number of interior point steps, and the factor of the weight of the barrier at each centre.
 STEPS, FADE = 40, 0.2
-#: Margins below this one, relative to the mean eigenvalue, are not looked for.
+#: Smallest margin of interest, relative to the mean eigenvalue.
 SMALLEST_MARGIN = 1e-3
+#: Number of eigenvalues raised in a round, the level that they are raised to, and the number of rounds.
+RAISED, LEVEL, ROUNDS = 32, 0.015, 5
+#: Largest number of conjugate gradient steps for a change of λ.
+MAX_PRODUCTS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,34 +42,10 @@ class _Barrier:
 
 
 def ascend_margin(complement: Complement, dual: Array) -> Array:
-    """Maximise the margin t over all λ with ``A*(λ) Q = 0`` and a fixed trace, from a given one.
+    """Maximise the margin t over all λ with ``A*(λ) Q = 0`` and a fixed trace, from a given λ of any margin.
 
-    A barrier method: Newton steps on ``−t/μ − log det(Σ p_i y_i y_i* − tI)``, where the y_i are the unit vectors
-    along x_i in a basis of the complement, with the Hessian ``|y_i* S⁻¹ y_j|²``. At a centre, no margin exceeds
-    ``t + nμ``: the search ends where t is half of the best, or the best is nothing.
-
-    Parameters
-    ----------
-    complement : Complement
-        Where A*(λ) shall be positive.
-    dual : ndarray, shape (m,)
-        Where to start: its margin may be negative.
-
-    Returns
-    -------
-    ndarray, shape (m,)
-        λ that meets the constraints as far as Newton's method does; `Complement.polished` does the rest.
-
-    Examples
-    --------
-    >>> from flatmin.measurements import RankOne
-    >>> rng = np.random.default_rng(0)
-    >>> A = RankOne(rng.standard_normal((60, 10)))
-    >>> complement = Complement(A, np.eye(10)[:, :1])
-    >>> start = complement.polished(np.ones(60))
-    >>> best = complement.polished(ascend_margin(complement, start))
-    >>> bool(np.linalg.eigvalsh(A.adjoint(best)[1:, 1:])[0] > np.linalg.eigvalsh(A.adjoint(start)[1:, 1:])[0])
-    True
+    Newton steps minimise the barrier function ``−t/μ − log det(Σ p_i y_i y_i* − tI)``; see docs/theory/algorithms.md
+    ("Interior point"). The result meets the constraints approximately, for `Complement.polished`.
     """
     X = complement.measurement.amplitudes(complement.basis.astype(complement.Q.dtype))
     length = np.sqrt(np.maximum(row_inner(X, X), 1e-3 * complement.energy))
@@ -79,7 +60,7 @@ def ascend_margin(complement: Complement, dual: Array) -> Array:
         return dual
     mu = 0.3 / float(np.linalg.norm(point.inverse_root) ** 2)
     for _ in range(STEPS):
-        if complement.out_of_time:
+        if complement.clock.out_of_time:
             break
         try:
             dp, dt = _newton_direction(Y, constraints, point, mu)
@@ -140,3 +121,33 @@ def _step_length(Y: Array, point: _Barrier, dp: Array, dt: float, mu: float) -> 
         if close:
             break
     return a, bool(np.linalg.norm(e) < 0.7 or a > 0.9)
+
+
+def raise_lowest(complement: Complement, dual: Array, seed: int) -> Array:
+    """Raise the lowest eigenvalues of ``A*(λ)`` on the complement by a weighted least change of λ.
+
+    The change δ has ``A*(δ)Q = 0``, and ``Z* A*(δ) Z`` is diagonal with the missing amounts for the eigenvectors Z.
+    """
+    Q = complement.Q
+    for _ in range(ROUNDS):
+        values, Z = complement.lowest(dual, RAISED, seed)
+        if not len(values) or values[0] >= LEVEL / 2 or complement.clock.out_of_time:
+            break
+        low = values < 3 * LEVEL
+        B = complement.measurement.amplitudes(Z[:, low])
+        p = dual * complement.energy / float(np.mean(dual * complement.energy))
+        weights = (1 + p * min(1.0, 0.9 / max(-float(p.min()), 0.9))) ** 3 / complement.energy**2
+
+        def forward(x: Array, B: Array = B) -> Array:
+            G, rises = x[: Q.size].reshape(Q.shape), x[Q.size :].reshape(B.shape[1], -1)
+            return np.asarray(complement.correlate(G) + row_inner(B, B @ rises.T))
+
+        def normal(x: Array, B: Array = B, weights: Array = weights) -> Array:
+            y = weights * forward(x, B)
+            return np.concatenate([complement.apply(y).ravel(), ((B.T * y) @ B.conj()).ravel()])
+
+        rises = np.diag(np.maximum(1.5 * LEVEL - values[low], 0)).astype(B.dtype)
+        right = np.concatenate([np.zeros(Q.size, B.dtype), rises.ravel()])
+        multipliers = solve_definite(normal, right, 1e-2, MAX_PRODUCTS, floor=0.0)
+        dual = complement.polished(dual + weights * forward(multipliers))
+    return dual

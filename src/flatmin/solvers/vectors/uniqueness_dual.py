@@ -1,75 +1,51 @@
-"""Proofs that a positive semidefinite interpolant of rank-one measurements is the only one.
+"""Dual vectors which prove that a positive semidefinite interpolant of rank-one measurements is unique.
 
-If some ``W = A*(λ)`` is positive semidefinite, vanishes on the columns of U and is positive definite on their
-complement, every positive semidefinite X with ``A(X) = A(U U*)`` has ``tr(W X) = ⟨λ, A(U U*)⟩ = 0``, so it lives on the
-columns of U. Together with injectivity there it is ``U U*``. The larger the smallest eigenvalue of W on the complement
-(the margin), the less any other matrix that nearly fits can differ.
+They are λ for which ``W = A*(λ)`` vanishes on the interpolant's range and is positive definite on the complement; see
+docs/theory/uniqueness.md ("Measurements by vectors"). The smallest eigenvalue of W there is the margin: the larger it
+is, the less any other matrix that nearly fits can differ.
 """
 
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Measurement
 from flatmin.solvers.vectors.amplitudes import row_inner
 from flatmin.solvers.vectors.complement import Complement
-from flatmin.solvers.vectors.margin_ascent import ascend_margin
-from flatmin.solvers.vectors.raised_eigenvalues import LEVEL, raise_lowest
+from flatmin.solvers.vectors.margin_ascent import LEVEL, ascend_margin, raise_lowest
 
 __all__ = ["uniqueness_dual"]
 
-#: Up to this dimension the eigenvalues are those of an array; beyond, Lanczos estimates them.
+#: Largest dimension with eigenvalues of an array; Lanczos estimates them in larger ones.
 DENSE = 800
-#: The interior point method is used up to this many operations a step …
+#: Largest number of operations of an interior point step.
 LARGEST_STEP = 4e9
-#: … wherever the first proposal has a smaller margin, or a step is as cheap as this.
+#: Margin of the proposal from which no interior point method is used, unless a step has at most so few operations.
 GOOD_MARGIN, CHEAP_STEP = 0.01, 5e8
-#: In larger problems the lowest eigenvalues are raised, unless the lowest one is below this …
+#: Lowest eigenvalue from which the lowest ones are raised, in larger problems.
 HOPELESS = -0.1
-#: … up to this dimension, beyond which nothing could prove the margin.
+#: Largest dimension in which a margin can be proved, and is therefore improved.
 LARGEST_RAISED = 5000
-#: Measurements looked at where the profile of the first proposal is chosen.
+#: Number of measurements in the sample for the profile of the proposal.
 SAMPLE = 2000
 
 
 def uniqueness_dual(
     measurement: Measurement, U: Array, *, seed: int = 0, time_limit: float | None = None
 ) -> Array | None:
-    """Return λ with ``A*(λ)`` zero on U and positive definite on its complement, or None where none is found.
+    """Return λ with ``A*(λ)`` zero on U and positive definite on its complement, or None if none is found.
 
-    A first proposal maximises what random vectors would have for a margin (`_proposal`), matrix-free. Where that is
-    small, an interior point method maximises the margin itself, or, in large problems, the lowest eigenvalues are
-    raised a few at a time.
-
-    Parameters
-    ----------
-    measurement : Measurement
-        A map with ``is_rank_one``, whitened.
-    U : ndarray, shape (d, r)
-        The factor of the interpolant in the same coordinates, of full rank.
-    time_limit : float, optional
-        Seconds after which no further improvement is tried.
-
-    Returns
-    -------
-    ndarray, shape (m,), or None
-        Scaled such that the mean eigenvalue of ``A*(λ)`` on the complement is one; ``A*(λ) U`` vanishes to rounding.
-        None says nothing about uniqueness.
-
-    Examples
-    --------
-    >>> from flatmin.measurements import RankOne
-    >>> rng = np.random.default_rng(0)
-    >>> A, s = RankOne(rng.standard_normal((60, 10))), rng.standard_normal((10, 1))
-    >>> W = A.adjoint(uniqueness_dual(A, s))
-    >>> bool(np.linalg.norm(W @ s) < 1e-12), bool(np.linalg.eigvalsh(W)[1] > 0.1)
-    (True, True)
+    The measurement is whitened and has ``is_rank_one``; U (d, r) is the factor of the interpolant in the same
+    coordinates, of full rank. The mean eigenvalue of ``A*(λ)`` on the complement is one. After ``time_limit`` seconds
+    no further improvement is tried. None says nothing about uniqueness. See docs/theory/algorithms.md ("Measurements by
+    vectors: the uniqueness dual").
     """
     Q = np.linalg.qr(U)[0] if U.shape[1] else U.astype(measurement.dtype)
-    complement = Complement(measurement, Q, time_limit=time_limit)
+    complement = Complement(measurement, Q, Clock(time_limit=time_limit))
     if complement.dimension <= 0:
         return np.zeros(measurement.size)
-    if not Q.shape[1]:  # every A_i is semidefinite, and their weighted sum sees all that is seen
+    if not Q.shape[1]:  # every A_i is semidefinite, and so is their sum
         return complement.normalized(measurement.traces())
     dual = _proposal(complement, seed)
     if dual is None:
@@ -91,10 +67,8 @@ def uniqueness_dual(
 def _proposal(complement: Complement, seed: int) -> Array | None:
     """Return λ for which independent random vectors would have the largest margin, or None.
 
-    Weights ``p_i`` on random unit vectors in n dimensions have the margin ``max_τ Σ τ p_i/(τ + p_i)/n − τ`` (the edge
-    of the Marchenko–Pastur law). Its maximiser under ``A*(λ)Q = 0`` is ``p_i = τ ((a + q_i)^-½ − 1)``, where
-    ``q_i |x_i|² = Re⟨x_i* Q, x_i* G⟩``; the multipliers G minimise the convex ``Σ q_i − 2 (a + q_i)^½``, by Newton's
-    method.
+    Its values are ``p_i = τ ((a + q_i)^-½ − 1)`` with ``q_i |x_i|² = Re⟨x_i* Q, x_i* G⟩``; Newton's method finds the
+    multipliers G (docs/theory/algorithms.md, "Proposal").
     """
     intensity = row_inner(complement.V, complement.V) / complement.energy
     profile = _profile(intensity, complement.dimension / complement.measurement.size, seed)
@@ -107,7 +81,7 @@ def _proposal(complement: Complement, seed: int) -> Array | None:
         dual = (1 / np.sqrt(s) - 1) / complement.energy
         excess = complement.apply(dual)
         relative = float(np.linalg.norm(excess)) / scale
-        if relative <= 1e-7 or complement.out_of_time:
+        if relative <= 1e-7 or complement.clock.out_of_time:
             break
         G = complement.solve(0.5 * s**-1.5 / complement.energy**2, excess, max(1e-8, min(0.1, relative)))
         step = complement.correlate(G) / complement.energy
@@ -118,9 +92,9 @@ def _proposal(complement: Complement, seed: int) -> Array | None:
 
 
 def _profile(intensity: Array, ratio: float, seed: int) -> tuple[float, float] | None:
-    """Return a and b with ``Σ p β = 0`` for ``p = (a + bβ)^-½ − 1``, judged on a sample of the intensities β.
+    """Return a and b with ``Σ p β = 0`` for ``p = (a + bβ)^-½ − 1``, chosen on a sample of the intensities β.
 
-    The a of the largest margin is reduced to a third, because p still has to move to meet all constraints.
+    The a of the largest margin is reduced to a third, so that p can move to meet all constraints.
     """
     beta = intensity
     if len(beta) > SAMPLE:

@@ -24,19 +24,12 @@ _RANDOM = 8
 class PenaltyCheck:
     """The result of `check_penalty`: the bias of a penalty, estimated from repeated draws.
 
-    Attributes
-    ----------
-    z : mapping of str to float
-        Mean minus exact number, in standard errors: of the ``"value"``, and of the gradient along the exact
-        ``"gradient"``, along the part of it for each parameter, by name, and along directions ``"random 1"``, ...
-    p_value : float
-        P-value of the largest |z| by Student's t, times the number of tests (Bonferroni).
-    bias : float
-        Relative error of the mean gradient along the exact one; −0.5 means that half of the gradient is missing.
-    floor : float
-        The standard error of ``bias``; a smaller bias cannot be detected with this number of draws.
-    value, exact : float
-        The mean of the values, and the trace.
+    ``z`` has the mean minus the exact number, in standard errors: of the ``"value"``, and of the gradient along the
+    exact ``"gradient"``, along the part of it for each parameter, by name, and along directions ``"random 1"``, ...
+    ``p_value`` is that of the largest |z| by Student's t, times the number of tests (Bonferroni). ``bias`` and
+    ``floor`` are the relative error of the mean gradient along the exact one, and its standard error: −0.5 means that
+    half of the gradient is missing, and less than the floor cannot be detected. ``value`` is the mean of the values,
+    and ``exact`` the trace.
     """
 
     z: Mapping[str, float]
@@ -76,10 +69,8 @@ def check_penalty(
         The model, its loss, and the inputs and targets of the batch.
     of : {"gauss_newton", "hessian"}
         The matrix of the trace: ``Jᵀ ∇²ℓ J``, or the whole Hessian.
-    draws : int
-        Number of calls of the penalty, at least 20.
-    seed : int
-        Seed of the random directions.
+    draws, seed : int
+        Number of calls of the penalty, at least 20, and the seed of the random directions.
 
     Raises
     ------
@@ -114,14 +105,9 @@ def check_penalty(
     z = (means - wanted) / errors
     p = 2 * len(z) * float(stdtr(draws - 1, -float(z.abs().max())))
     size = float(wanted[1]) if gradient.any() else 1.0
-    return PenaltyCheck(
-        z=dict(zip(["value", *directions], z.tolist(), strict=True)),
-        p_value=min(p, 1.0),
-        bias=float((means - wanted)[1]) / size,
-        floor=float(errors[1]) / size,
-        value=float(means[0]),
-        exact=float(exact),
-    )
+    names, value = ["value", *directions], float(means[0])
+    bias, floor = float((means - wanted)[1]) / size, float(errors[1]) / size
+    return PenaltyCheck(dict(zip(names, z.tolist(), strict=True)), min(p, 1.0), bias, floor, value, float(exact))
 
 
 def exact_trace(model: nn.Module, loss: Any, x: Any, y: Tensor, parameters: Sequence[Tensor], of: str) -> Tensor:

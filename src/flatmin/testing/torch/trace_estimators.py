@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,10 +20,8 @@ __all__ = ["MAX_COVERAGE", "MIN_COVERAGE", "TraceCheck", "TraceScore", "check_tr
 
 #: Smallest and largest coverage with which 95 % intervals are accepted.
 MIN_COVERAGE, MAX_COVERAGE = 0.94, 0.99
-
 #: Relative error below which a result counts as exact.
 _ROUNDING = 1e-9
-
 #: Number of tests on one case.
 _TESTS = 3
 
@@ -32,26 +30,10 @@ _TESTS = 3
 class TraceScore:
     """Accuracy, coverage and faults of an estimator on one case, from repeated runs.
 
-    Attributes
-    ----------
-    name : str
-        Name of the case.
-    trials : int
-        Number of runs, each with its own seed.
-    error : float
-        Root of the mean square error, in the units of the trace.
-    relative_error : float
-        The error divided by the absolute trace; infinite if the trace is 0.
-    bias : float
-        Mean error, in standard errors; without bias it is beyond ±2 in one case of twenty.
-    coverage : float
-        Share of intervals that contain the trace.
-    exact : float
-        Share of runs with rounding errors only.
-    products : float
-        Mean number of counted products.
-    faults : tuple of str
-        The detected faults, one sentence each.
+    ``error`` is the root of the mean square error, in the units of the trace, and ``relative_error`` that over the
+    absolute trace (infinite if it is 0). ``bias`` is the mean error in standard errors; without bias it is beyond ±2 in
+    one case of twenty. ``coverage`` and ``exact`` are the shares of intervals that contain the trace, and of runs with
+    rounding errors only; ``products`` is the mean number of counted products. ``faults`` has one sentence for each.
     """
 
     name: str
@@ -77,14 +59,12 @@ class TraceScore:
         slack = _ROUNDING * np.maximum(abs(trace), np.abs(found[:, :3]).max(1))
         covers = (low - slack <= trace) & (trace <= high + slack)
         exact = np.abs(errors) <= slack
-        bias = _in_standard_errors(errors, float(slack.mean()))
-        faults = [
-            *_interval_faults(covers, exact, level / _TESTS),
-            *_bias_faults(bias, len(errors), level / _TESTS),
-            *_cost_faults(found[:, 3], np.asarray(counted)),
-        ]
-        if not exact.all() and len(np.unique(found[:, 0])) <= len(errors) // 2:
-            faults.append("different seeds give the same value: the seed is not used")
+        rounding = max(float(slack.mean()), np.finfo(float).tiny)
+        bias = float(errors.mean() / max(errors.std(ddof=1) / len(errors) ** 0.5, rounding))
+        faults = list(_faults(found[:, 0], covers, exact, bias, level / _TESTS))
+        wrong = np.flatnonzero(found[:, 3] != counted)
+        if len(wrong):
+            faults.append(f"{counted[wrong[0]]} products were spent, {found[wrong[0], 3]:.0f} stated")
         error = float(np.sqrt((errors**2).mean()))
         return cls(
             name=name,
@@ -138,10 +118,10 @@ def check_trace_estimator(
     """Test any trace estimator for bias, and for the interval, the number of products and the seed that it states.
 
     The estimator runs many times on each case, of which it sees products only; they are counted. The tests, at a joint
-    level, detect: 95 % intervals that cover less than 94 % or more than 99 %, by a binomial test (the second one leaves
-    out exact runs); a mean that differs from the trace, by a t-test; other numbers of products than stated, or more
-    than allowed; a seed that is ignored or does not repeat. With 400 trials a coverage of 85 % is always detected, one
-    of 90 % sometimes; intervals that are too wide need about 800 trials.
+    level, detect: 95 % intervals that cover less than 94 % (binomial test) or, without exact runs, more than 99 %; a
+    mean that differs from the trace (t-test); other numbers of products than stated, or more than allowed; a seed that
+    is ignored or does not repeat. With 400 trials a coverage of 85 % is always detected, one of 90 % sometimes;
+    intervals that are too wide need about 800 trials.
 
     Parameters
     ----------
@@ -151,14 +131,10 @@ def check_trace_estimator(
         ``shape``, ``dtype``, ``device`` and ``@``.
     cases : iterable of TraceCase, optional
         Operators with known trace; `trace_cases` by default.
-    max_products : int
-        Largest number of products in a run.
-    trials : int
-        Number of runs on each case, at least 50.
-    seed : int
-        The first of consecutive seeds.
-    level : float
-        Probability of a false alarm for an estimator without faults.
+    max_products, trials : int
+        Largest number of products in a run, and number of runs on each case, at least 50.
+    seed, level : int and float
+        The first of consecutive seeds, and the probability of a false alarm for an estimator without faults.
 
     Raises
     ------
@@ -167,12 +143,12 @@ def check_trace_estimator(
 
     Examples
     --------
+    >>> from dataclasses import replace
     >>> from functools import partial
     >>> from flatmin.nn.spectrum.trace import operator_trace
     >>> honest = partial(operator_trace, method="hutchinson")
     >>> check_trace_estimator(honest, trace_cases()[:2], trials=50).holds
     True
-    >>> from dataclasses import replace
     >>> def liar(operator, **limits):
     ...     found = honest(operator, **limits)
     ...     return replace(found, interval=(found.value - found.std_error, found.value + found.std_error))
@@ -226,29 +202,14 @@ def _run(estimator: Callable[..., Any], max_products: int, operator: Operator, s
     return found, counted.count
 
 
-def _in_standard_errors(errors: np.ndarray, rounding: float) -> float:
-    """Return the mean error in standard errors, which are at least a rounding error."""
-    floor = max(rounding, np.finfo(float).tiny)
-    return float(errors.mean() / max(errors.std(ddof=1) / len(errors) ** 0.5, floor))
-
-
-def _interval_faults(covers: np.ndarray, exact: np.ndarray, level: float) -> list[str]:
-    """Test the coverage of all intervals from below, and of those that are not exact from above."""
-    inexact = covers[~exact]
-    few = bdtr(covers.sum(), len(covers), MIN_COVERAGE)
-    many = bdtrc(inexact.sum() - 1, len(inexact), MAX_COVERAGE) if len(inexact) else 1.0
-    if few <= level / 2:
-        return [f"of 95 % intervals {covers.mean():.2f} cover"]
-    if many <= level / 2:
-        return [f"of 95 % intervals {inexact.mean():.3f} cover: they are too wide"]
-    return []
-
-
-def _bias_faults(bias: float, trials: int, level: float) -> list[str]:
-    p = 2 * stdtr(trials - 1, -abs(bias))
-    return [f"the mean is {bias:+.1f} standard errors off: there is a bias"] if p <= level else []
-
-
-def _cost_faults(stated: np.ndarray, counted: np.ndarray) -> list[str]:
-    wrong = np.flatnonzero(stated != counted)
-    return [f"{counted[wrong[0]]} products were spent, {stated[wrong[0]]:.0f} stated"] if len(wrong) else []
+def _faults(values: np.ndarray, covers: np.ndarray, exact: np.ndarray, bias: float, level: float) -> Iterator[str]:
+    """Test the coverage of all intervals from below, that of inexact ones from above, the mean, and the seeds."""
+    trials, inexact = len(values), covers[~exact]
+    if bdtr(covers.sum(), trials, MIN_COVERAGE) <= level / 2:
+        yield f"of 95 % intervals {covers.mean():.2f} cover"
+    elif len(inexact) and bdtrc(inexact.sum() - 1, len(inexact), MAX_COVERAGE) <= level / 2:
+        yield f"of 95 % intervals {inexact.mean():.3f} cover: they are too wide"
+    if 2 * stdtr(trials - 1, -abs(bias)) <= level:
+        yield f"the mean is {bias:+.1f} standard errors off: there is a bias"
+    if len(inexact) and len(np.unique(values)) <= trials // 2:
+        yield "different seeds give the same value: the seed is not used"

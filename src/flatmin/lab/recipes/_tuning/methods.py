@@ -22,35 +22,19 @@ UNSEEN = 1e-10
 
 @dataclass(frozen=True)
 class Training:
-    """An optimizer with its objective.
-
-    Attributes
-    ----------
-    optimizer : Optimizer
-        An optimizer of torch, or a wrapper of `flatmin.nn.optimizers` around one.
-    objective : callable
-        The differentiated function of inputs and targets.
-    """
+    """An optimizer of torch or of `flatmin.nn.optimizers`, and the function of inputs and targets to minimise."""
 
     optimizer: Optimizer
     objective: Callable[[Tensor, Tensor], Tensor]
 
 
-#: Makes a training from a model, a loss, a step size and a strength.
+#: Returns a training for a model, a loss, the usual step size and a strength.
 Start = Callable[[Replicas, nn.Module, float, float], Training]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A training method and its transformation of the inputs.
-
-    Attributes
-    ----------
-    start : callable
-        Makes a training from a model, a loss, the usual step size and a strength.
-    transform : callable, optional
-        Returns for training inputs (n, d) a matrix by which inputs are multiplied.
-    """
+    """A training method; ``transform(x)`` returns, for training inputs (n, d), a matrix that multiplies all inputs."""
 
     start: Start
     transform: Callable[[Tensor], Tensor] | None = None

@@ -85,26 +85,11 @@ class Setting:
 
 
 def tuned_errors(setting: Setting, name: str, strengths: Sequence[float] | Array, seed: int) -> Metrics:
-    """Return test errors of a method, for each seed with the strength of the smallest validation error.
+    """Return test errors of a method of `METHODS`, for each seed of the data at the strength that validates best.
 
-    Of equally good strengths the largest is taken.
-
-    Parameters
-    ----------
-    setting : Setting
-        Data, networks and training.
-    name : str
-        A method in `METHODS`.
-    strengths : sequence of float
-        The strengths to try.
-    seed : int
-        Seed of the initial weights and the batches, the same for all strengths and methods.
-
-    Returns
-    -------
-    dict
-        Lists with an entry per seed of the data: the chosen ``strength``, whether it is ``at_edge``, its ``validation``
-        and test ``error``, training ``loss`` and ``trace``; and the number of strengths ``tried``.
+    Of equally good strengths the largest is taken. The seed is that of the initial weights and the batches, the same
+    for all strengths and methods. Metrics are lists with an entry for each seed of the data, except the number of
+    strengths ``tried``; ``at_edge`` tells whether the chosen strength is the smallest or the largest.
     """
     with one_torch_thread():
         return as_lists(_tuned(setting, METHODS[name], sorted(strengths), seed)) | {"tried": len(strengths)}

@@ -6,8 +6,7 @@ import pytest
 import flatmin as fm
 from flatmin._core.limits import Clock
 from flatmin.cones.rectangular import StackedProduct
-from flatmin.solvers.completion.guided_newton import minimise_guided
-from flatmin.solvers.factored.newton import minimise
+from flatmin.solvers.factored.newton import minimise, minimise_guided
 
 
 @pytest.fixture(scope="module")
