@@ -139,10 +139,9 @@ class _Search:
             given = task.problem.check(warm.factors if isinstance(warm, Solution) else warm)
             L, R = (F / np.sqrt(problem.unit) for F in given)
             with np.errstate(over="ignore", invalid="ignore"):
-                better = all(np.abs(F).max(initial=0.0) < MAX_ENTRY for F in (L, R)) and (
-                    problem.objective(L, R) <= problem.total
-                )
-            if better:  # than nothing
+                single = all(np.abs(F).max(initial=0.0) < MAX_ENTRY for F in (L, R))
+                helps = single and problem.objective(L, R) <= problem.total
+            if helps:
                 U, s, V = (part[..., : self.widest] for part in problem.canonical(L, R))
                 return problem.factors(U, s, V), [1.0]
         falls = [1.0]

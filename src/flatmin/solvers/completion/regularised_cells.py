@@ -7,7 +7,7 @@ most one, and one on all columns of the factors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -73,16 +73,16 @@ class Side:
 
     def bare(self) -> Side:
         """Return the same without its values."""
-        return Side(self.cells, self.values[:0], self.weights, self.penalties)
+        return replace(self, values=self.values[:0])
 
     def single(self) -> Side:
         """Return the same in single precision."""
         weights = None if self.weights is None else self.weights.astype(np.float32)
-        return Side(self.cells, self.values.astype(np.float32), weights, self.penalties)
+        return replace(self, values=self.values.astype(np.float32), weights=weights)
 
     def half(self, F: Array) -> tuple[Array, float]:
         """Return the best rows against the other factor F, and the decrease of the sum from its value at zero."""
-        least = np.finfo(F.dtype).tiny  # lest a small one become zero
+        least = np.finfo(F.dtype).tiny  # so that small penalties stay positive
         penalties = np.where(self.penalties > 0, np.maximum(self.penalties, least), 1.0)
         found: tuple[Array, float] = self.cells.ridge(self.values, F, penalties, self.weights)
         return found
@@ -122,9 +122,8 @@ class RegularisedCells:
 
     def stronger(self, factor: float) -> RegularisedCells:
         """Return the problem with both penalties multiplied."""
-        r = self.rows
-        rows = Side(r.cells, r.values, r.weights, factor * r.penalties)
-        return RegularisedCells(rows, factor * self.columns, self.scale, self.unit)
+        rows = replace(self.rows, penalties=factor * self.rows.penalties)
+        return replace(self, rows=rows, columns=factor * self.columns)
 
     @cached_property
     def total(self) -> float:
@@ -150,7 +149,7 @@ class RegularisedCells:
         return np.subtract(self.rows.values, fitted, out=fitted)
 
     def pulled(self, errors: Array) -> Array:
-        """Return ``w e``, of which the gradient is made."""
+        """Return ``w e``, the errors that the gradient back-projects."""
         return errors if self.rows.weights is None else errors * self.rows.weights
 
     def best(self, R: Array) -> tuple[Array, float]:
@@ -159,7 +158,7 @@ class RegularisedCells:
         return L, self.total - gain + float(self.columns @ np.sum(R**2, axis=1))
 
     def objective(self, L: Array, R: Array) -> float:
-        """Return Φ."""
+        """Return the objective Φ."""
         errors = self.errors(L, R)
         return float(errors @ errors) + self.size(L, R)
 
@@ -177,14 +176,14 @@ class RegularisedCells:
         return self.inverse_roots[0] * (U * root), self.inverse_roots[1] * (V * root)
 
     def dual_matrix(self, errors: Array) -> CellMatrix:
-        """Return S."""
+        """Return the dual matrix S of errors."""
         from flatmin.linalg.kernels import CellMatrix
 
         cells = self.rows.cells
         values = np.array(self.pulled(errors))
         starts, (left, right) = cells.pointers, self.inverse_roots
         step = max(1, len(left) // 64)
-        for i in range(0, len(left), step):  # in pieces, lest there be more arrays of all cells
+        for i in range(0, len(left), step):  # in pieces, to save memory
             rows = slice(i, i + step)
             piece = slice(starts[i], starts[min(i + step, len(left))])
             values[piece] *= np.repeat(left[rows, 0], np.diff(starts[i : i + step + 1]))
@@ -219,8 +218,7 @@ class RegularisedCells:
         P, Q = self.inverse_roots[0] * U, self.inverse_roots[1] * V
         lengths = np.zeros(len(s))
         for j in range(len(s)):
-            seen = self.rows.cells.sampled(P[:, j : j + 1], Q[:, j : j + 1])
-            seen = seen if self.rows.weights is None else seen * self.rows.weights
+            seen = self.pulled(self.rows.cells.sampled(P[:, j : j + 1], Q[:, j : j + 1]))
             lengths[j] = (s[j] - 1) / (2 * float(seen @ seen))
         root = np.sqrt(lengths)
         return np.hstack([L, P * root]), np.hstack([R, Q * root])

@@ -256,8 +256,7 @@ class Descent:
         return point, misfit
 
     def _misfit(self, point: Triplets) -> float:
-        value = self.model.value(self.model.stack(*point))
-        return float(np.linalg.norm(self.b - value) / np.linalg.norm(self.b))
+        return self.model.relative_residual(self.model.stack(*point), self.b)
 
     def _record(self, residual: float, share: float) -> None:
         """Append a row to the history and hand it to the callback."""

@@ -71,16 +71,16 @@ class _Masks:
         v = (rng.standard_normal(root.shape) + 1j * rng.standard_normal(root.shape)).astype(np.complex64)
         v[~self.masks.any(axis=0)] = 0
         basis: list[Array] = [v / np.linalg.norm(v)]
-        diagonal, beside = [], [np.float32(0)]
+        diagonal, off = [], [np.float32(0)]
         for step in range(min(LANCZOS, v.size)):
             x = self.adjoint(tempered * self.waves(basis[-1] / root)) / root
             diagonal.append(_dot(basis[-1], x))
-            x = x - diagonal[-1] * basis[-1] - (beside[-1] * basis[-2] if step else 0)
-            beside.append(np.float32(np.linalg.norm(x)))
-            if beside[-1] <= 1e-6 * max(map(abs, diagonal)):
+            x = x - diagonal[-1] * basis[-1] - (off[-1] * basis[-2] if step else 0)
+            off.append(np.float32(np.linalg.norm(x)))
+            if off[-1] <= 1e-6 * max(map(abs, diagonal)):
                 break
-            basis.append(x / beside[-1])
-        off = beside[1 : len(diagonal)]
+            basis.append(x / off[-1])
+        off = off[1 : len(diagonal)]
         combination = np.linalg.eigh(np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1))[1][:, -1]
         s = sum(c * q for c, q in zip(combination.astype(np.float32), basis, strict=False)) / root
         amplitudes = np.abs(self.waves(s))

@@ -18,7 +18,7 @@ __all__ = ["Complement"]
 
 @dataclass(frozen=True, eq=False)
 class Complement:
-    """The part that a measurement sees outside of columns Q, where ``W = A*(λ)`` shall be positive while ``W Q = 0``.
+    """The part that a measurement sees outside of columns Q. There ``W = A*(λ)`` should be positive, while ``W Q = 0``.
 
     The measurement has ``is_rank_one``, and Q (d, r) has orthonormal columns. Iterations end with the clock's time
     limit.
@@ -35,17 +35,17 @@ class Complement:
 
     @cached_property
     def seen(self) -> Metric:
-        """The projector on what the measurements see."""
+        """The projector on the range of the measurements."""
         return Metric.root(self.measurement.gram_diagonals()[0]).power(0)
 
     @cached_property
     def dimension(self) -> int:
-        """The dimension of what is seen outside Q."""
+        """The dimension of this range outside Q."""
         return self.seen.rank - int(self.Q.shape[1])
 
     @cached_property
     def basis(self) -> Array:
-        """An orthonormal basis of what is seen outside Q."""
+        """An orthonormal basis of this range outside Q."""
         known = np.hstack([self.Q, self.seen.blind])
         return np.asarray(np.linalg.qr(known, mode="complete")[0][:, known.shape[1] :])
 
