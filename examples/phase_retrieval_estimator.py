@@ -77,8 +77,8 @@ def main(path="phase_retrieval_estimator.png"):
             image = aligned(np.sqrt(unit) * model.signal_, truth)
             error = np.linalg.norm(image - truth) / np.linalg.norm(truth)
             errors[name].append(error)
-            unit = "" if model.unit_ is None else f", variance of a count {model.unit_:.2f} of its mean"
-            print(f"{dose:4} photons a pixel, {name:13}: error {error:.1%}{unit}")
+            variance = "" if model.unit_ is None else f", variance of a count {model.unit_:.2f} of its mean"
+            print(f"{dose:4} photons a pixel, {name:13}: error {error:.1%}{variance}")
             if dose == SHOWN:
                 found[name], shown = (image.real, error), photons[0]
     draw(path, truth, shown, found, errors)

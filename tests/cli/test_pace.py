@@ -1,11 +1,11 @@
 """The progress of a race in words."""
 
-from flatmin.cli.pace import Pace
+from flatmin.cli.pace import RacePace
 
 
 def test_the_time_left_is_that_of_the_work_that_is_left():
     now = [0.0]
-    pace = Pace(trials=2, seeds=2, share=0.5, clock=lambda: now[0])
+    pace = RacePace(trials=2, seeds=2, share=0.5, clock=lambda: now[0])
     state = {"total": 4, "competitor": "adam"}
 
     def words(done, phase, seconds):
@@ -20,7 +20,7 @@ def test_the_time_left_is_that_of_the_work_that_is_left():
 
 def test_kept_runs_do_not_count_as_speed():
     now = [0.0]
-    pace = Pace(trials=2, seeds=2, share=0.5, clock=lambda: now[0])
+    pace = RacePace(trials=2, seeds=2, share=0.5, clock=lambda: now[0])
     state = {"total": 4, "competitor": "adam"}
     now[0] += 30
     third = list(pace(state | {"done": 3, "phase": "race"}))

@@ -6,10 +6,10 @@ from typing import Any
 
 from flatmin._core.progress import spoken
 
-__all__ = ["Pace"]
+__all__ = ["RacePace"]
 
 
-class Pace:
+class RacePace:
     """The words about the progress of a race.
 
     Work is counted in budgets: 1 for a scored run, ``share`` for a trial. The remaining time follows from the work that
@@ -27,17 +27,17 @@ class Pace:
 
     def __init__(self, trials: int, seeds: int, share: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._trials, self._seeds, self._share = trials, seeds, share
-        self._clock, self._start, self._made = clock, clock(), 0.0
+        self._clock, self._start, self._spent = clock, clock(), 0.0
 
     def __call__(self, state: Mapping[str, Any]) -> Iterator[str]:
         """Give the words about the run that a race has just finished."""
         tuned, done, total = state["phase"] == "tuning", state["done"], state["total"]
-        self._made += self._share if tuned else 1.0
+        self._spent += self._share if tuned else 1.0
         yield f"{done} of {total} runs"
         yield f"{'tuned' if tuned else 'ran'} {state['competitor']}"
         if done < total:
             elapsed = self._clock() - self._start
-            yield f"about {spoken(elapsed * (self._work(total, total) - self._work(done, total)) / self._made)} left"
+            yield f"about {spoken(elapsed * (self._work(total, total) - self._work(done, total)) / self._spent)} left"
 
     def _work(self, done: int, total: int) -> float:
         """Return the work of the first runs of all, of which trials come first."""

@@ -12,7 +12,7 @@ from flatmin.estimators._completion.observations import Observations
 from flatmin.estimators._cross_validation import ChosenPenalty
 from flatmin.estimators._declaration import estimator
 from flatmin.solvers.alphas.cross_validation import check_rule
-from flatmin.solvers.alphas.folds import Split, splits
+from flatmin.solvers.alphas.folds import TrainingSplit, splits
 
 __all__ = ["MatrixCompletionCV"]
 
@@ -73,7 +73,7 @@ class MatrixCompletionCV(ChosenPenalty, Completer):
         )
         return Completed.penalised(cells, plain(cells, found.solution))
 
-    def _splits(self, cells: Observations) -> list[Split]:
+    def _splits(self, cells: Observations) -> list[TrainingSplit]:
         folds = self.cv
         if not isinstance(folds, int | np.integer) or isinstance(folds, bool) or folds < MIN_FOLDS:
             raise InputError(f"cv is {folds!r}, expected a whole number of folds of at least 2")

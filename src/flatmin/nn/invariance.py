@@ -111,12 +111,7 @@ def normalized_trace(
     per : {"layer", "weight"}
         Multiply by the norm of the layer's weights, or by each weight.
     model, loss, data, layers, method, max_products, target_std_error, seed, **options
-        As for `relative_flatness`.
-
-    Raises
-    ------
-    InputError
-        If an argument cannot be used, or the loss is not finite or not an average over samples.
+        As for `relative_flatness`, which raises the same errors.
 
     References
     ----------

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from flatmin.cli import main
-from flatmin.cli.commands.sweep import Alarm, Pace
+from flatmin.cli.commands.sweep import Alarm, SweepPace
 from flatmin.lab import Store, recipes
 
 CLI = "import sys; from flatmin.cli import main; sys.exit(main())"
@@ -240,7 +240,7 @@ def test_a_place_that_cannot_compute_is_told_once_it_has_lasted(capsys):
 
 def test_the_pace_tells_the_time_left():
     now = iter([100.0, 110.0, 110.0])  # processes took long to start
-    pace = Pace(lambda: next(now))
+    pace = SweepPace(lambda: next(now))
     assert list(pace({"done": 50, "total": 100, "computed": 1, "failed": 0})) == ["50 of 100 trials"]
     state = {"done": 55, "total": 100, "computed": 6, "failed": 0}
     assert list(pace(state)) == ["55 of 100 trials", "about 90 s left"]

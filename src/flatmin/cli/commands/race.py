@@ -12,7 +12,7 @@ from flatmin._core.progress import progress
 from flatmin._version import __version__
 from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.output import RACE, destination, results_directory
-from flatmin.cli.pace import Pace
+from flatmin.cli.pace import RacePace
 from flatmin.cli.recovery_summary import as_json, plain
 from flatmin.cli.runs import STORE, Runs, kept_runs
 from flatmin.errors import InputError
@@ -150,7 +150,7 @@ def _race(case: Case, settings: Mapping[str, Any], runs: Runs, shown: bool) -> A
     with in_options(LEAST):
         task = FactoredTask(case.problem, case.truth)
         runs.take_over(task.digest)
-        with progress(shown, Pace(settings["trials"], settings["seeds"], Protocol.share)) as callback:
+        with progress(shown, RacePace(settings["trials"], settings["seeds"], Protocol.share)) as callback:
             try:
                 return race(task, **settings, store=runs.file, callback=callback)
             except CompetitorError as error:

@@ -88,7 +88,7 @@ def run(request: Request) -> int:
         check_export(request.export)
         if request.export.resolve() == request.store.resolve():
             raise InputError(f"the --export {request.export} is the --store, expected another file")
-    pace, stop, alarm = Pace(), threading.Event(), Alarm()
+    pace, stop, alarm = SweepPace(), threading.Event(), Alarm()
     with _executor(request) as executor, closing(Store(request.store)) as store:
         if not request.quiet:
             _print_notes(store, recipe)
@@ -154,7 +154,7 @@ def _sizes(recipe: Recipe) -> tuple[str, str]:
     return full, small
 
 
-class Pace:
+class SweepPace:
     """The progress of a sweep in words.
 
     Trials come in a scrambled order, so their mean time predicts the remaining time. Neither trials that were in the

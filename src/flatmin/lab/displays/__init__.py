@@ -3,7 +3,7 @@
 from flatmin.lab.displays.base import Display
 from flatmin.lab.displays.boundary import BoundaryDisplay
 from flatmin.lab.displays.curves import CurvesDisplay
-from flatmin.lab.displays.files import check_figures, page_svg, save_figures, sheet
+from flatmin.lab.displays.figure_files import check_figures, page_svg, save_figures, sheet
 from flatmin.lab.displays.phase_map import PhaseMapDisplay
 from flatmin.lab.displays.scatter import ScatterDisplay
 

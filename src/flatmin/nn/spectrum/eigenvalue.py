@@ -64,7 +64,7 @@ def largest_eigenvalue(
     Parameters
     ----------
     model, loss, data, **options
-        As for `spectral_density`: a model with its loss and data, or an operator.
+        As for `spectral_density`, which raises the same errors: a model with its loss and data, or an operator.
     end : str
         "largest" or "smallest".
     tol : float
@@ -73,11 +73,6 @@ def largest_eigenvalue(
         Probability that the outer bound fails.
     max_products, seed : int
         Largest number of products, 300 by default, and seed of the start.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range, the operator is not symmetric, or a product is not finite.
 
     References
     ----------

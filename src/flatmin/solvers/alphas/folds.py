@@ -11,18 +11,18 @@ from flatmin.errors import InputError
 from flatmin.measurements import Entries
 from flatmin.problem import Problem
 
-__all__ = ["Split", "splits"]
+__all__ = ["TrainingSplit", "splits"]
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class TrainingSplit:
     """The indices of the measurements to fit and of those held out."""
 
     training: Array
     held_out: Array
 
 
-def splits(problem: Problem, folds: Any, groups: Any, seed: int) -> list[Split]:
+def splits(problem: Problem, folds: Any, groups: Any, seed: int) -> list[TrainingSplit]:
     """Return the splits of a problem's measurements.
 
     Parameters
@@ -64,16 +64,16 @@ def splits(problem: Problem, folds: Any, groups: Any, seed: int) -> list[Split]:
     raise InputError(f"folds is {folds!r}, expected a number of folds, one label a measurement, or pairs of indices")
 
 
-def _from_labels(labels: Array, count: int) -> list[Split]:
+def _from_labels(labels: Array, count: int) -> list[TrainingSplit]:
     """Return the splits of labels 0 … count − 1; folds without measurements are left out."""
-    found = [Split(np.flatnonzero(labels != fold), np.flatnonzero(labels == fold)) for fold in range(count)]
+    found = [TrainingSplit(np.flatnonzero(labels != fold), np.flatnonzero(labels == fold)) for fold in range(count)]
     found = [split for split in found if len(split.held_out)]
     if any(len(split.training) == 0 for split in found):
         raise InputError("one fold holds out all measurements, expected at least two folds")
     return found or _nothing()
 
 
-def _checked(pair: Any, m: int, number: int) -> Split:
+def _checked(pair: Any, m: int, number: int) -> TrainingSplit:
     """Return a pair of index arrays as a split, or raise `InputError`."""
     expected = f"expected two arrays of different indices from 0 to {m - 1}, training and held out"
     if not isinstance(pair, list | tuple) or len(pair) != 2:
@@ -87,7 +87,7 @@ def _checked(pair: Any, m: int, number: int) -> Split:
         sides.append(side)
     if np.isin(sides[0], sides[1]).any():
         raise InputError(f"folds[{number}] trains on a measurement that it holds out; {expected}")
-    return Split(*sides)
+    return TrainingSplit(*sides)
 
 
 def _dealt(problem: Problem, count: int, groups: Any, rng: np.random.Generator) -> Array:
@@ -145,5 +145,5 @@ def _lost(A: Entries, labels: Array, count: int, square: bool) -> Array:
     return lost
 
 
-def _nothing() -> list[Split]:
+def _nothing() -> list[TrainingSplit]:
     raise InputError("no measurement can be held out, expected folds that leave every row and column seen, or labels")

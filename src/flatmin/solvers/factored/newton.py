@@ -173,7 +173,7 @@ def _quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadr
     return polynomial_minimiser(rho / 2 * (quadratic @ quadratic), rho * (linear @ quadratic), second, first, 0.0)
 
 
-def polynomial_minimiser(*coefficients: float) -> float:
+def polynomial_minimiser(*coefficients: Any) -> float:
     """Return the real stationary point of least value of a polynomial, highest power first; 0 without any."""
     roots = np.roots(np.polyder(coefficients))
     roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real

@@ -43,7 +43,10 @@ def trace_cases(n: int = 150, seed: int = 0) -> tuple[TraceCase, ...]:
     ('similar', 150.0, True)
     """
     generator = torch.Generator().manual_seed(seed)
-    matrices = [TraceCase(name, _rotated(s, generator), s.sum().item()) for name, s in _spectra(n)]
+    matrices = []
+    for name, eigenvalues in _spectra(n):
+        Q = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64)).Q
+        matrices.append(TraceCase(name, _symmetrized((Q * eigenvalues) @ Q.mT), eigenvalues.sum().item()))
     return (*matrices, _linear(generator), *_factored(seed))
 
 
@@ -62,10 +65,7 @@ def _spectra(n: int) -> Iterator[tuple[str, Tensor]]:
     yield "both signs, spikes", bulk / 10 + (i == 1) * 10 - (i == 2) * 8
 
 
-def _rotated(eigenvalues: Tensor, generator: torch.Generator) -> Tensor:
-    n = len(eigenvalues)
-    Q = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64)).Q
-    H: Tensor = (Q * eigenvalues) @ Q.mT
+def _symmetrized(H: Tensor) -> Tensor:
     return (H + H.mT) / 2
 
 
@@ -90,5 +90,4 @@ def _factored(seed: int) -> Iterator[TraceCase]:
 
 def _dense(model: nn.Module, data: tuple[Tensor, Tensor]) -> Tensor:
     curvature = Curvature(model, nn.MSELoss(), data)
-    H: Tensor = curvature @ torch.eye(curvature.shape[0], dtype=torch.float64)
-    return (H + H.mT) / 2
+    return _symmetrized(curvature @ torch.eye(curvature.shape[0], dtype=torch.float64))

@@ -16,7 +16,7 @@ from flatmin.lab.displays import (
     CurvesDisplay,
     Display,
     check_figures,
-    files,
+    figure_files,
     page_svg,
     save_figures,
     sheet,
@@ -169,7 +169,7 @@ def test_errors_of_files_are_named_and_leave_nothing(displays, tmp_path, monkeyp
     target.mkdir()
     (old,) = save_figures(displays[:1], target, ("svg",))
     before = old.read_bytes()
-    monkeypatch.setitem(files.FORMATS, "svg", breaks)
+    monkeypatch.setitem(figure_files.FORMATS, "svg", breaks)
     with pytest.raises(InputError, match="No space left on device"):
         save_figures(displays[:1], target, ("svg",))
     assert [path.name for path in target.iterdir()] == ["made-map.svg"]
