@@ -20,7 +20,7 @@ __all__ = ["Absolute", "Loss", "Squared", "clip_level"]
 class Loss(ABC):
     """Loss: the base class of what a problem minimises as a function of its residual ``r = A(X) − b``.
 
-    If `has_gross_errors`, some data may be arbitrarily wrong: a solution is a split into low rank and errors.
+    If `has_gross_errors`, a solution is a split into low rank and errors.
     """
 
     has_gross_errors: ClassVar[bool]
@@ -125,10 +125,7 @@ class Absolute(Loss):
         return 1 / float(np.sqrt(max(shape))) if self.weight is None else self.weight
 
     def value(self, residual: Array) -> float:
-        """Return the squared distance of a residual (m,) from the ball ``{S : ‖S‖_1 ≤ τ}``.
-
-        Without tau every point is judged by its own τ, the size of its own errors, so it is 0.
-        """
+        """Return the squared distance of a residual (m,) from the ball ``{S : ‖S‖_1 ≤ τ}``; 0 without tau."""
         return float(np.sum(self.misfit(residual) ** 2))
 
     def misfit(self, residual: Array) -> Array:

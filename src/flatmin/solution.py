@@ -79,19 +79,19 @@ class Status(Enum):
 class Noise:
     """Estimates of the noise from ``flat_minimum(problem, alpha="auto")``.
 
+    For the loss `Absolute` the threshold is divided by ``√m``, and the noise is that of the cells without gross errors.
+    For `Hadamard` models rank and freedom are the size of the support.
+
     Attributes
     ----------
     sigma, std_error : float or None
         Standard deviation of the noise in one measurement, in the units of the data, from the residual of the refit and
-        its degrees of freedom; and its standard error, which heavy tails enlarge. None if matrices of this rank fit any
-        data.
+        its degrees of freedom; and its standard error. None if matrices of this rank fit any data.
     alpha : float
         The alpha that the rule chose.
-    threshold : float
-        The 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, the effect of noise alone.
-    unevenness : float
-        The threshold over its value for Gaussian noise, at least 1. Larger values come from heavy tails, or from noise
-        that is larger in some measurements.
+    threshold, unevenness : float
+        The 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, the effect of noise alone; and its ratio to the
+        value for Gaussian noise, which exceeds 1 for heavy tails or uneven noise.
     refit : tuple of ndarray
         Factors of the least-squares fit at `rank`: without the bias of the penalty, and **not certified**, since
         least squares at a fixed rank may have local minima.
@@ -103,11 +103,6 @@ class Noise:
     selects : bool
         Whether the penalty selects a rank. It does not if the data determine the trace, where alpha is the effect of
         noise of the level of the refit's residual, nor if many gross errors enlarge its rank.
-
-    Notes
-    -----
-    For the loss `Absolute` the threshold is divided by ``√m``, and the noise is that of the cells without gross errors.
-    For `Hadamard` models rank and freedom are the size of the support.
     """
 
     sigma: float | None
@@ -216,10 +211,7 @@ class Solution:
 
     @property
     def signal(self) -> Array:
-        """The signal s behind X = s s*, (d,), defined up to a global phase (or sign); from files in its own shape.
-
-        Of a positive semidefinite X of larger rank it is the largest part.
-        """
+        """The signal s behind X = s s*, or the largest part of X, up to a global phase; from files in its own shape."""
         if "signal" in self.parts or not isinstance(self.parametrization, Gram):
             return self._part("signal", "phase retrieval")
         U, sizes, _ = np.linalg.svd(self.factors[0], full_matrices=False)
@@ -286,13 +278,7 @@ class Solution:
 
     @classmethod
     def load(cls, file: str | Path) -> Solution:
-        """Read a solution written by `save`.
-
-        Raises
-        ------
-        InputError
-            If the file is missing, is not such a file, or was written by a later version.
-        """
+        """Read a solution written by `save`, or raise `InputError` if the file is missing, invalid or too new."""
         unreadable = (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
         try:
             with np.load(file, allow_pickle=False) as archive:

@@ -8,15 +8,7 @@ __all__ = ["as_html", "as_text", "rounded"]
 
 
 def as_text(title: str, facts: Mapping[str, str]) -> str:
-    """Return a title and one aligned line for each fact.
-
-    Examples
-    --------
-    >>> print(as_text("Circle", {"radius": "2", "centre": "(0, 0)"}))
-    Circle
-      radius  2
-      centre  (0, 0)
-    """
+    """Return a title and one aligned line for each fact."""
     width = max(map(len, facts))
     return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in facts.items())])
 

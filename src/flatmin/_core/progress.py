@@ -52,14 +52,6 @@ class Approach:
     A solve ends when its gap, or the change of its objective if it has no gap, is at most ``target``, or after
     ``time_limit`` seconds. Gap and change shrink by factors, so the bar and the time left are linear in their
     logarithms.
-
-    Examples
-    --------
-    >>> words = Approach(1e-8)
-    >>> for seconds, gap in ((2.0, 1e-0), (4.0, 1e-2), (6.2, 1e-4)):
-    ...     line = list(words({"seconds": seconds, "gap": gap}))
-    >>> line
-    ['██████████░░░░░░░░░░', 'about 5 s left', '6.2 s', 'gap 1.0e-04']
     """
 
     def __init__(self, target: float, time_limit: float | None = None) -> None:
@@ -107,13 +99,7 @@ class Approach:
 
 
 def spoken(seconds: float) -> str:
-    """Return a time in round numbers.
-
-    Examples
-    --------
-    >>> spoken(3.2), spoken(95), spoken(400), spoken(8000)
-    ('4 s', '100 s', '7 min', '2.2 h')
-    """
+    """Return a time in round numbers, such as "4 s", "100 s", "7 min" or "2.2 h"."""
     if seconds < 60:
         return f"{int(seconds) + 1} s"
     if seconds < 120:

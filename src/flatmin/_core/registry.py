@@ -35,25 +35,6 @@ class Registry(Generic[Entry]):
     An object's name is its ``name`` if it has one, for other classes the name of the class, and otherwise the name of
     its file or entry point. Underscores in a file's name become hyphens. Names are unique over all sources. The
     ``noun`` names the kind in messages; objects are instances of ``kind``, or its subclasses if ``classes``.
-
-    Examples
-    --------
-    A package of families keeps one registry and offers its methods:
-
-    >>> from flatmin.families import Family
-    >>> families = Registry[Family]("family", Family, package="flatmin.families", attribute="FAMILY")
-    >>> families.find("covariance").title
-    'Covariance estimation'
-    >>> families.register(families.find("covariance"), name="sketching")
-    Traceback (most recent call last):
-        ...
-    flatmin.errors.InputError: the family 'sketching' calls itself 'covariance', expected one name
-
-    A table of solvers registers its rows, has no files, and is open to entry points:
-
-    >>> solvers = Registry[int]("solver", int, group="flatmin.solvers")
-    >>> solvers.register(7, name="seventh"), solvers.names(), solvers.find("seventh")
-    (7, ['seventh'], 7)
     """
 
     def __init__(
@@ -77,10 +58,7 @@ class Registry(Generic[Entry]):
         return map(self.find, self.names())
 
     def register(self, entry: Entry, name: str | None = None) -> Entry:
-        """Add an object and return it, so that classes can be decorated.
-
-        Raises `InputError` if it is of another kind, has no name, or its name is taken.
-        """
+        """Add an object and return it; `InputError` is raised for a wrong kind, no name, or a name that is taken."""
         name = self._checked(entry, name)
         if name in self.own() or name in self._registered or name in (self._entry_points or ()):
             raise InputError(f"there already is a {self.noun} {name!r}, expected another name")

@@ -51,11 +51,7 @@ class Cone(ABC):
     def spectrum(
         self, S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, randomized: bool = True
     ) -> TopSpectrum:
-        """Return proved bounds on the dual norm of S, and on its norm outside the leading singular vectors.
-
-        The dual norm is the largest ``⟨Z, S⟩ / ‖Z‖_*`` over the cone. For the arguments see
-        `flatmin.linalg.operator_norm.top_spectrum`.
-        """
+        """Return bounds on the dual norm, the largest ``⟨Z, S⟩ / ‖Z‖_*`` over the cone; see `top_spectrum`."""
 
     @abstractmethod
     def largest_value(self, S: Any, seed: int = 0) -> float:

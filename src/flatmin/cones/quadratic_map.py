@@ -36,14 +36,16 @@ class QuadraticMap(ABC):
     """
 
     is_product: ClassVar[bool] = False
+    cone: ClassVar[Any]
 
     whitened: Measurement
     scale: float = 1.0
     units: Array | None = None
 
-    @abstractmethod
     def freedom(self, rank: int) -> int:
         """Return the number of degrees of freedom of matrices of this rank."""
+        is_complex = bool(np.issubdtype(self.whitened.dtype, np.complexfloating))
+        return int(self.cone.degrees_of_freedom(self.whitened.shape, rank, is_complex))
 
     @abstractmethod
     def value(self, x: Array) -> Array:
@@ -75,8 +77,7 @@ class QuadraticMap(ABC):
     ) -> tuple[Array, Array, Array]:
         """Return about ``count`` leading directions of a dual matrix, ``U, s, V`` with ``⟨U_j V_j*, S⟩ = s_j``.
 
-        Iterated directions are accurate to about ``tol``, and values err downwards by about ``tol²``. Rough directions
-        suffice if all values are less than ``below``.
+        Iterated directions are accurate to about ``tol``, or roughly computed if all values are less than ``below``.
         """
 
     @abstractmethod

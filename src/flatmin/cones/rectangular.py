@@ -65,11 +65,8 @@ class Rectangular(Cone):
 class StackedProduct(QuadraticMap):
     """``x = [L; R]``, ``Z = L Rᵀ``; K is the dilation ``[[0, S], [Sᵀ, 0]]``."""
 
+    cone: ClassVar[Any] = Rectangular()
     is_product: ClassVar[bool] = True
-
-    def freedom(self, rank: int) -> int:
-        """Return ``rank (d1 + d2 − rank)``."""
-        return Rectangular().degrees_of_freedom(self.whitened.shape, rank)
 
     def split(self, x: Array) -> tuple[Array, Array]:
         """Return (L, R)."""

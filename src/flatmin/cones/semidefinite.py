@@ -47,14 +47,12 @@ class Semidefinite(HermitianCone):
 class StackedGram(QuadraticMap):
     """``Z = ½ U U*`` with x = U, or x = [Re U; Im U] for complex U; K is S itself, in real coordinates."""
 
+    cone: ClassVar[Any] = Semidefinite()
+
     @property
     def is_complex(self) -> bool:
         """Whether U is complex."""
         return bool(np.issubdtype(self.whitened.dtype, np.complexfloating))
-
-    def freedom(self, rank: int) -> int:
-        """Return ``rank (2d − rank)`` for complex U, ``rank (2d − rank + 1) / 2`` for real U."""
-        return Semidefinite().degrees_of_freedom(self.whitened.shape, rank, self.is_complex)
 
     def columns(self, x: Array) -> Array:
         """Return U."""

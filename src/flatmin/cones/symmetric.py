@@ -50,9 +50,7 @@ class Symmetric(HermitianCone):
 class StackedSignedGram(QuadraticMap):
     """``x = [P; Q]``, ``Z = ½ (P Pᵀ − Q Qᵀ)``; K is ``[[S, 0], [0, −S]]``. A column is zero in one of its halves."""
 
-    def freedom(self, rank: int) -> int:
-        """Return ``rank (2d − rank + 1) / 2``."""
-        return Symmetric().degrees_of_freedom(self.whitened.shape, rank)
+    cone: ClassVar[Any] = Symmetric()
 
     def split(self, x: Array) -> tuple[Array, Array]:
         """Return (P, Q)."""

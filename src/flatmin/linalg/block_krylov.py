@@ -28,16 +28,7 @@ def block_triplets(
     """Return about ``count`` leading singular triplets ``U, s, V`` of a real matrix known by its products with blocks.
 
     The iteration keeps an orthonormal basis of the Krylov space of ``SᵀS`` and a random block. Ritz values never exceed
-    the true ones. It ends once a step changes no wanted Ritz value by more than ``tol²``, relatively, so that
-    directions are accurate to roughly ``tol``. Singular values that are all clearly below ``below`` are computed
-    roughly.
-
-    Examples
-    --------
-    >>> from scipy.sparse import diags_array
-    >>> _, s, _ = block_triplets(diags_array(np.arange(500.0)).tocsr(), 2, tol=1e-6)
-    >>> s.round(6)
-    array([499., 498.])
+    the true ones. Directions are accurate to roughly ``tol``, or roughly computed if all values are below ``below``.
     """
     n = S.shape[1]
     width = min(n, max(NARROWEST, min(count + EXTRA_COLUMNS, WIDEST)))

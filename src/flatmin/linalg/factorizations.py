@@ -78,23 +78,13 @@ def smallest_singular_value(columns: Array) -> float:
 
 
 def root_of_smallest(gram: Array, error: float) -> float:
-    """Return a proved lower bound on the root of the smallest eigenvalue of a Gram matrix, 0.0 if none is proved.
-
-    A Cholesky factorization, shifted by a share of the estimated eigenvalue, proves the bound. Rounding errors of
-    forming and factorizing (Rump 2006), at most ``error``, are subtracted.
-    """
-    from scipy.linalg import eigvalsh
+    """Return a lower bound on the root of the smallest eigenvalue of a Gram matrix known up to ``error``, or 0.0."""
+    from scipy.linalg import eigvalsh, lapack
 
     guess = float(eigvalsh(gram, subset_by_index=[0, 0], check_finite=False)[0])
     for share in (0.99, 0.9, 0.5):
-        if share * guess > error and _positive_definite(gram, share * guess):
+        shifted = gram.copy()
+        shifted[np.diag_indices(len(gram))] -= share * guess
+        if share * guess > error and lapack.dpotrf(shifted, lower=1, clean=0, overwrite_a=1)[1] == 0:
             return float(np.sqrt(share * guess - error))
     return 0.0
-
-
-def _positive_definite(gram: Array, shift: float) -> bool:
-    from scipy.linalg import lapack
-
-    shifted = gram.copy()
-    shifted[np.diag_indices(len(gram))] -= shift
-    return bool(lapack.dpotrf(shifted, lower=1, clean=0, overwrite_a=1)[1] == 0)

@@ -1,8 +1,7 @@
 """Upper bounds on the largest eigenvalue from a randomly started Lanczos iteration, valid with a stated probability.
 
-Ritz values approach the largest eigenvalue from below, so they prove nothing. But a random start has a component along
-its eigenvector that is not too small, except with a small probability, and then the iteration cannot overlook the
-eigenvalue. The theory is in docs/theory/bounds.md.
+A random start has a component along the eigenvector that is not too small, except with a small probability, and then
+the iteration cannot overlook the eigenvalue. The theory is in docs/theory/bounds.md.
 """
 
 from __future__ import annotations
@@ -38,12 +37,6 @@ class Krylov:
     off-diagonal have shape (k,); the latter ends with the norm of the residual, which is no part of T. ``rounding`` is
     the norm of the rounding errors of the products. If ``exhausted``, the residual is zero, and T has every eigenvalue
     whose eigenvectors are not orthogonal to v.
-
-    Examples
-    --------
-    >>> krylov = Krylov(np.array([1.0, 2.0]), np.array([1.0, 1.0]), 0.0, False)
-    >>> krylov.nodes.round(3), krylov.weights.round(3)
-    (array([0.382, 2.618]), array([0.724, 0.276]))
     """
 
     diagonal: Array
@@ -128,11 +121,6 @@ def least_component(n: int, failure: float, field: type = float) -> float:
     """Return the size that a fixed component of a uniform unit vector exceeds with probability ``1 − failure``.
 
     Its square has the law Beta(1/2, (n−1)/2), of complex vectors Beta(1, n−1). In one dimension the component is 1.
-
-    Examples
-    --------
-    >>> round(least_component(2, 0.5), 6), round(least_component(2, 0.5, complex), 6)
-    (0.707107, 0.707107)
     """
     if n <= 1:
         return 1.0
@@ -145,11 +133,7 @@ def least_component(n: int, failure: float, field: type = float) -> float:
 
 @dataclass(frozen=True)
 class RandomBound:
-    """A bound on the largest eigenvalue of an operator from random starts.
-
-    No eigenvalue exceeds ``upper``, except with probability ``failure`` over the starts; it is infinite if products
-    were not finite. The largest Ritz value is ``reached``. There were ``steps`` products with every start.
-    """
+    """No eigenvalue exceeds ``upper``, except with probability ``failure``; ``reached`` is the largest Ritz value."""
 
     upper: float
     reached: float
@@ -171,34 +155,16 @@ def largest_eigenvalue(
 
     At least one of b independent starts has a component of ``least_component(n, failure^(1/b))`` along a given
     eigenvector, except with probability ``failure``; the largest of the b bounds is returned (docs/theory/bounds.md).
-    Vectors are neither kept nor reorthogonalised.
 
     Parameters
     ----------
     apply : callable
-        Returns ``A X`` of (n, b) arrays.
+        Returns ``A X`` of (n, b) arrays, with an error of at most ``rounding`` for unit vectors.
     starts : ndarray, shape (n, b)
         Independent standard normal columns, independent of A, or their projections on an invariant subspace of A that
-        contains all eigenvectors in question. Changed in place.
-    dimension : int
-        Dimension of the space in which the columns are uniform.
-    failure : float
-        A probability.
-    rounding : float
-        Bound on the Euclidean error of a product with a unit vector.
-    steps : int
-        Largest number of products with every start.
+        contains all eigenvectors in question, uniform in this ``dimension``. Changed in place.
     enough : callable
         Receives a Ritz value and a bound from time to time, and ends the iteration by returning True.
-
-    Examples
-    --------
-    >>> A = np.linspace(0, 1, 500)[:, None]
-    >>> starts = np.random.default_rng(0).standard_normal((500, 4))
-    >>> found = largest_eigenvalue(lambda X: A * X, starts, dimension=500, failure=1e-10, rounding=1e-15, steps=60,
-    ...                            enough=lambda reached, upper: upper < 1.03)
-    >>> bool(found.reached <= 1 <= found.upper < 1.03), found.steps < 60
-    (True, True)
     """
     field = complex if np.iscomplexobj(starts) else float
     component = least_component(dimension, failure ** (1 / starts.shape[1]), field)

@@ -44,11 +44,7 @@ class Metric:
 
     @classmethod
     def root(cls, square: Array) -> Metric:
-        """Return the square root of ``square``: the diagonal (n,) or the full matrix (n, n) of ``D²``.
-
-        Matrices whose scales differ much are equilibrated before their null space is determined, so that all rows keep
-        their relative accuracy.
-        """
+        """Return the square root of the diagonal (n,) or full matrix (n, n) ``D²``, accurate in rows of every scale."""
         largest = float(np.max(np.abs(square), initial=0.0))
         if not largest < 1e300 or 0 < largest < 1e-300:
             raise InputError(

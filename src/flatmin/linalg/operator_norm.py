@@ -1,9 +1,8 @@
 """Upper bounds on the norm of a dual matrix, either rigorous or holding with a stated probability.
 
-A Lanczos iteration bounds an operator norm from below, so its values certify nothing. It only chooses a subspace
-(`linalg/subspaces.py`). The reported bound is proved by a dense singular value decomposition or by a Cholesky
-factorization (`linalg/factorizations.py`), or it follows from random starts that are independent of the matrix
-(`linalg/random_starts.py`).
+A Lanczos iteration bounds an operator norm from below, so it only chooses a subspace (`subspaces.py`). The bound is
+proved by a dense decomposition or by a Cholesky factorization (`factorizations.py`), or it follows from random starts
+that are independent of the matrix (`random_starts.py`).
 """
 
 from __future__ import annotations
@@ -82,15 +81,9 @@ class TopSpectrum:
     slack: float = 0.0
     failure: float = 0.0
 
-    def scaled(self, factor: float) -> TopSpectrum:
-        """Return the spectrum of ``factor · S``."""
-        return replace(
-            self,
-            values=factor * self.values,
-            norm=factor * self.norm,
-            rest=factor * self.rest,
-            slack=factor * self.slack,
-        )
+    def scaled(self, c: float) -> TopSpectrum:
+        """Return the spectrum of ``c · S``."""
+        return replace(self, values=c * self.values, norm=c * self.norm, rest=c * self.rest, slack=c * self.slack)
 
     def below(self, q: int) -> float:
         """Return an upper bound on the (q+1)-th singular value, by Weyl's inequality."""
@@ -98,15 +91,7 @@ class TopSpectrum:
         return max(following, self.rest) * (1 + 1e3 * EPS) + self.slack
 
 
-def top_spectrum(
-    S: Any,
-    U: Array,
-    V: Array,
-    *,
-    unit: float,
-    seed: int = 0,
-    randomized: bool = True,
-) -> TopSpectrum:
+def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, randomized: bool = True) -> TopSpectrum:
     """Bound the operator norm of S, and its norm outside the singular vectors whose value reaches ``unit``.
 
     Parameters
@@ -228,10 +213,7 @@ def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: boo
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """Singular subspaces of S, their `couplings`, and random bounds on the norm between their complements.
-
-    That norm is at least ``reached`` and probably at most ``upper``. The first ``given`` columns are the caller's.
-    """
+    """Singular subspaces of S, their `couplings`, and random bounds on the norm between their complements."""
 
     U: Array
     V: Array

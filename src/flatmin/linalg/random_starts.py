@@ -1,11 +1,12 @@
 """Upper bounds on norms from randomly started iterations, valid with a stated probability."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.krylov import largest_eigenvalue
+from flatmin.linalg.krylov import RandomBound, largest_eigenvalue
 from flatmin.linalg.subspaces import EPS, adjoint_of
 
 __all__ = [
@@ -39,10 +40,7 @@ STREAM = 0x6E6F726D
 def extreme_eigenvalue_bound(
     S: Any, Q: Array, sign: float, scale: float, floor: float, stream: tuple[int, int]
 ) -> tuple[float, float]:
-    """Return an upper bound on the largest eigenvalue of ± S on the complement of Q, and a Ritz value below it.
-
-    The k-th stream uses the share ``2^-(k+1)`` of `FAILURE`.
-    """
+    """Return an upper bound on the largest eigenvalue of ± S on the complement of Q, and a Ritz value below it."""
 
     def apply(X: Array) -> Array:
         X = X - Q @ (Q.conj().T @ X)
@@ -52,17 +50,7 @@ def extreme_eigenvalue_bound(
     def enough(reached: float, upper: float) -> bool:
         return reached > floor or scale - upper >= SETTLED * (scale - reached)
 
-    starts = normal_starts(S, starts_at_once(S), stream)
-    starts -= Q @ (Q.conj().T @ starts)
-    found = largest_eigenvalue(
-        apply,
-        starts,
-        dimension=len(Q) - Q.shape[1],
-        failure=FAILURE / 2 ** (stream[1] + 1),
-        rounding=product_rounding(S, Q.shape[1], scale),
-        steps=STEPS,
-        enough=enough,
-    )
+    found = _bound_on_complement(apply, S, Q, product_rounding(S, Q.shape[1], scale), stream, enough)
     return found.upper, found.reached
 
 
@@ -77,10 +65,9 @@ def complement_norm_bound(
     stream: tuple[int, int],
     settled: float = SETTLED,
 ) -> tuple[float, float]:
-    """Return an upper bound on the norm of ``R = (I − UU*) S (I − VV*)`` from random starts for R*R, and a lower one.
+    """Return bounds from above and below on the norm of ``R = (I − UU*) S (I − VV*)`` from random starts for R*R.
 
-    The iteration ends once (scale − upper) ≥ settled · (scale − lower). Nothing else draws from the stream of the
-    starts. So a dual vector, even of the same seed, does not depend on them.
+    Nothing else draws from the stream of the starts. So a dual vector, even of the same seed, does not depend on them.
     """
     if S.shape[0] < S.shape[1]:
         S, U, V, UtS = adjoint_of(S), V, U, SV.conj().T
@@ -97,18 +84,25 @@ def complement_norm_bound(
         reached, upper = (float(np.sqrt(max(0.0, x))) for x in (reached, upper))
         return reached > floor or scale - upper >= settled * (scale - reached)
 
-    starts = normal_starts(S, starts_at_once(S), stream)
-    starts -= V @ (V.conj().T @ starts)
-    found = largest_eigenvalue(
-        square,
-        starts,
-        dimension=n,
-        failure=FAILURE / 2 ** (stream[1] + 1),
-        rounding=product_rounding(S, U.shape[1], scale, twice=True),
-        steps=STEPS,
-        enough=enough,
-    )
+    rounding = product_rounding(S, U.shape[1], scale, twice=True)
+    found = _bound_on_complement(square, S, V, rounding, stream, enough)
     return float(np.sqrt(max(0.0, found.upper))) * (1 + 4 * EPS), float(np.sqrt(max(0.0, found.reached)))
+
+
+def _bound_on_complement(
+    apply: Callable[[Array], Array],
+    S: Any,
+    known: Array,
+    rounding: float,
+    stream: tuple[int, int],
+    enough: Callable[[float, float], bool],
+) -> RandomBound:
+    """Return the bound of a stream of starts on the complement of known columns; the k-th may fail with its share."""
+    starts = normal_starts(S, starts_at_once(S), stream)
+    starts -= known @ (known.conj().T @ starts)
+    dimension, failure = len(known) - known.shape[1], FAILURE / 2 ** (stream[1] + 1)
+    options: dict[str, Any] = {"dimension": dimension, "failure": failure, "rounding": rounding, "steps": STEPS}
+    return largest_eigenvalue(apply, starts, enough=enough, **options)
 
 
 def normal_starts(S: Any, count: int, stream: tuple[int, int]) -> Array:
@@ -144,10 +138,7 @@ def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float
 
 
 def _sparse_sizes(S: Any) -> tuple[list[float], list[int], float]:
-    """Return, of a sparse array, the largest sum of sizes and number of entries of a row and a column, and ``‖S‖_F²``.
-
-    The array is read in pieces, to save memory. The square is infinite if entries repeat.
-    """
+    """Return the largest sum of sizes and number of entries of a row and a column of a sparse array, and ``‖S‖_F²``."""
     M = S if S.format == "csr" else S.T if S.format == "csc" else S.tocsr()
     across, terms = np.zeros(M.shape[1]), np.zeros(M.shape[1], np.int64)
     down, start = 0.0, 0

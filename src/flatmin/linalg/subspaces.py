@@ -117,8 +117,7 @@ def adjoint_of(S: Any) -> Any:
 def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tuple[Array, Array, Array]:
     """Return about ``count`` leading singular triplets ``U, s, V`` of an array, a sparse array or an operator.
 
-    Arrays are decomposed. For operators Lanczos iterates ``SᵀS`` to a relative residual of ``tol²``, or until it
-    stalls. The values of these Ritz approximations never exceed the true ones.
+    Operators are iterated to a relative residual of ``tol²`` or a stall; their values never exceed the true ones.
     """
     smaller = min(S.shape)
     if isinstance(S, np.ndarray) or (hasattr(S, "toarray") and smaller <= DENSE) or count >= smaller - 1:
@@ -147,10 +146,7 @@ def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tu
 def leading_eigenpairs(
     S: Any, count: int, seed: int = 0, by_size: bool = False, tol: float = 1e-3
 ) -> tuple[Array, Array]:
-    """Return about ``count`` leading eigenvalues of a Hermitian S, descending, and eigenvectors; by size on request.
-
-    Small matrices are decomposed. For others Lanczos approximates eigenvalues from below, to a residual of ``tol``.
-    """
+    """Return about ``count`` leading eigenvalues of a Hermitian S, descending, and eigenvectors; by size on request."""
     small = S.shape[0] <= (LARGEST_HERMITIAN if isinstance(S, np.ndarray) else DENSE)
     if small or count >= S.shape[0] - 1:
         dense = as_array(S)
@@ -189,16 +185,9 @@ def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float,
     """Return estimates, from above, of the lowest eigenvalues of W on the complement of U within the seen subspace.
 
     W is a Hermitian matrix (d, d) that vanishes on the orthonormal columns of U (d, k) and on unseen directions;
-    ``seen`` is the projector on the others, as the power 0 of a metric. Lanczos finds the largest eigenvalues of
-    `flipped_on_complement`, to an error of ``tol`` relative to the largest eigenvalue of W. The values are ascending,
-    with orthonormal eigenvectors (d, count); there are fewer if the iteration does not converge.
-
-    Examples
-    --------
-    >>> W, U = np.diag(np.arange(50.0)), np.eye(50)[:, :1]
-    >>> values, vectors = lowest_on_complement(W, U, Metric(np.ones(50)), 2, 1e-10)
-    >>> values.round(6), np.argmax(np.abs(vectors), axis=0)
-    (array([1., 2.]), array([1, 2]))
+    ``seen`` is the projector on the others, as the power 0 of a metric. Errors are ``tol`` relative to the largest
+    eigenvalue of W. The values are ascending, with orthonormal eigenvectors; there are fewer if Lanczos does not
+    converge.
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
@@ -216,10 +205,7 @@ def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float,
 def flipped_on_complement(
     W: Any, U: Array, seen: Metric, seed: int
 ) -> tuple[float, Callable[[Array], Array], Callable[[Array], Array]]:
-    """Return a number c above the largest eigenvalue of W, the projector P, and products with ``P (c I − W) P``.
-
-    The eigenvalue 0 of that matrix, which belongs to the range of I − P, is at neither end of its spectrum.
-    """
+    """Return a number c above the largest eigenvalue of W, the projector P, and products with ``P (c I − W) P``."""
     from scipy.sparse.linalg import eigsh
 
     start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
@@ -244,10 +230,7 @@ def leading_subspaces(S: Any, count: int, seed: int) -> tuple[Array, Array, tupl
 
 
 def refined_subspaces(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
-    """Return refined singular subspaces, and their `couplings`, from a guess.
-
-    The missing parts are nearly in the span of the residuals of the guess and of their products with S*S.
-    """
+    """Return refined singular subspaces and their `couplings`, by block Krylov steps from a guess."""
     p = U.shape[1]
     parts = couplings(S, U, V)
     for _ in range(REFINEMENTS if 0 < p <= WIDEST_GUESS else 0):
@@ -272,8 +255,8 @@ def refined_subspaces(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[A
 def extended_subspaces(S: Any, U: Array, V: Array, unit: float, floor: float, seed: int) -> tuple[Array, Array, float]:
     """Append singular vectors of the deflated S whose value exceeds ``floor``; return the largest value as well.
 
-    If the largest value exceeds one, the floor rises with it. Block Krylov steps are restarted from the leading Ritz
-    vectors. Clustered vectors need not be separated: only the residual of each vector matters.
+    If that value exceeds one, the floor rises with it. Clustered vectors are not separated: only their residuals
+    matter.
     """
     R, room = deflate(S, U, V), min(S.shape) - U.shape[1]
     adjoint = R.conj().T if isinstance(R, np.ndarray) else R.H

@@ -100,10 +100,7 @@ class Measurement(ABC):
         return rows, cols
 
     def metric(self) -> tuple[Metric, Metric]:
-        """Return ``(D1, D2)`` with ``D1² = Σ A_i A_i* / (m d2)`` and ``D2² = Σ A_i* A_i / (m d1)``.
-
-        They measure the curvature of the loss along the rows and the columns of the factors.
-        """
+        """Return ``(D1, D2)`` with ``D1² = Σ A_i A_i* / (m d2)`` and ``D2² = Σ A_i* A_i / (m d1)``."""
         rows, cols = self.gram_diagonals()
         return Metric.root(rows / (self.size * self.shape[1])), Metric.root(cols / (self.size * self.shape[0]))
 
@@ -131,10 +128,7 @@ class Measurement(ABC):
         return None
 
     def curvature_blocks(self, L: Array, R: Array) -> Array | None:
-        """Return ``Σ_i g gᵀ`` for the row g of ``A_i R`` (or ``A_iᵀ L``) at every row of L and R, or None.
-
-        Shape (d1 + d2, k, k): a preconditioner for maps in which few rows meet few columns.
-        """
+        """Return ``Σ_i g gᵀ`` for the row g of ``A_i R`` or ``A_iᵀ L`` at every row, (d1 + d2, k, k), or None."""
         return None
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
@@ -148,8 +142,7 @@ class Measurement(ABC):
     def merged(self) -> tuple[Measurement, Any] | None:
         """Return ``(A', Q)`` with ``A = Q A'``, Q (m, m') orthonormal columns, or None.
 
-        This merges redundant measurements (repeated entries, more equations than unknowns), and sorts them if that is
-        faster. Data outside the range of Q are contradictory.
+        A' has no redundant measurements and the fastest order. Data outside the range of Q are contradictory.
         """
         return None
 

@@ -170,8 +170,7 @@ class _Reflection:
     """``H = I − Y (I + S)⁻¹ Yᵀ``, symmetric and orthogonal, whose rows after the first ones vanish on regressors.
 
     With Q an orthonormal basis of the regressors, W and S the polar factors of its first rows and E the first unit
-    vectors, ``Y = Q + E W``. Then ``YᵀY = 2 (I + S)`` and ``H Q = −E W``. ``basis`` is Y and ``tall`` is ``Y (I +
-    S)⁻¹``.
+    vectors, ``Y = Q + E W`` is the ``basis``, and ``tall`` is ``Y (I + S)⁻¹``.
     """
 
     basis: Array

@@ -110,10 +110,7 @@ class Parametrization(ABC):
         return float(np.abs(np.linalg.eigvalsh(P.conj().T @ P - Q.conj().T @ Q)).sum())
 
     def norm_excess(self, factors: Factors) -> float:
-        """Return the squared norm of the factors over the smallest one of any factors of X, minus 1.
-
-        For ``X = P Q*`` it is ``(‖P‖² + ‖Q‖²) / (2 ‖X‖_*) − 1``; 0 for zero factors, infinite for others of zero.
-        """
+        """Return the squared norm of the factors over the smallest one of X, minus 1; 0 for zero factors."""
         norm, smallest = self._norms(factors)
         if norm == 0:
             return 0.0

@@ -143,10 +143,7 @@ class Chain(Parametrization):
         return self.smallest_trace(float(self.singular(factors, metric)[1].sum()), metric)
 
     def smallest_trace(self, norm: float, metric: Metrics) -> float:
-        """Return ``2N γ (d1 d2)^(1/N) (‖Z‖_*/γ)^(2 − 2/N)``, given the nuclear norm of ``Z = D1 X D2``, here γ X.
-
-        For two layers γ cancels: ``4 √(d1 d2) ‖Z‖_*``, for any measurements.
-        """
+        """Return ``2N γ (d1 d2)^(1/N) (‖Z‖_*/γ)^(2 − 2/N)`` for the nuclear norm of Z; for two layers γ cancels."""
         gamma = self._known_isotropy(metric)
         size = len(metric[0].values) * len(metric[1].values)
         return float(2 * self.depth * gamma * size ** (1 / self.depth) * (norm / gamma) ** self.power)
@@ -154,9 +151,8 @@ class Chain(Parametrization):
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
         """Return the flattest factors of ``X = D1⁻¹ U Σ Vᵀ D2⁻¹``.
 
-        The outer layers share the singular values, ``W_1 ∝ Σ^½ Vᵀ D2⁻¹`` and ``W_N ∝ D1⁻¹ U Σ^½``. The others are
-        multiples of the identity on the rank, padded with zeros, whose sizes make the N terms of the trace equal.
-        Raises `InputError` if a hidden layer is narrower than the rank, or no formula is known for these measurements.
+        The outer layers share Σ; the others are multiples of the identity on the rank, padded with zeros. Raises
+        `InputError` if a hidden layer is narrower than the rank, or no formula is known for these measurements.
         """
         gamma = self._known_isotropy(metric)
         kept = s > ROUNDING * (len(U) + len(V)) * np.max(s, initial=0.0)

@@ -98,10 +98,7 @@ class Hadamard(Parametrization):
         return int(np.count_nonzero(self.pair(factors)[0]))
 
     def metric(self, measurement: Measurement) -> Metrics:
-        """Return the diagonal D1 and the number D2 with ``D1 x D2 = z``, ``z_j = w_j^(1/p) x_j``.
-
-        D2 is the root of the largest weight, so that the two together have the condition number of the weights.
-        """
+        """Return the diagonal D1 and the number D2, the root of the largest weight, with ``z_j = w_j^(1/p) x_j``."""
         total, step = np.zeros(measurement.shape[0]), max(1, BLOCK // measurement.shape[0])
         for start in range(0, measurement.size, step):
             stop = min(start + step, measurement.size)

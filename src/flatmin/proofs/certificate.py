@@ -50,9 +50,9 @@ class Certificate:
     """The proof that a solution is flattest, from a dual vector.
 
     Any dual vector λ bounds the flattest value from below, see docs/theory/flatness.md; a poor λ gives a poor bound,
-    never a wrong one. Flatness and uniqueness are two facts. For positive semidefinite matrices and measurements of
-    rank one the trace is the same at every solution that fits, so uniqueness alone matters. It is proved by
-    ``uniqueness_dual``, a vector λ with ``A*(λ) ⪰ 0`` whose null space is the range of X.
+    never a wrong one. Uniqueness is a second fact. For positive semidefinite matrices and measurements of rank one all
+    solutions that fit are equally flat, and ``uniqueness_dual``, a vector λ with ``A*(λ) ⪰ 0`` whose null space is the
+    range of X, proves uniqueness.
 
     Attributes
     ----------
@@ -61,11 +61,9 @@ class Certificate:
         relative_residual ≤ 1e-8, whitened_residual ≤ 1e-7 and residual_reach ≤ 1e-6.
     objective : str
         "interpolating" or "penalised".
-    value : float
+    value, lower_bound : float
         The objective of the solution: the smallest scaled trace of its matrix (for a product ``4‖D1 X D2‖_*``), or, if
-        penalised, the loss plus alpha times that trace.
-    lower_bound : float
-        No matrix that fits exactly (penalised: no matrix) has a smaller value.
+        penalised, the loss plus alpha times that trace; and a bound on that of all matrices (that fit exactly).
     relative_gap : float
         ``(value − lower_bound) / value``, for a value of 0 the difference; slightly negative if the fit is inexact.
     relative_residual : float
@@ -75,30 +73,25 @@ class Certificate:
         that measurements of every scale count.
     residual_reach : float
         ``‖λ‖ ‖A(X) − b‖ / |⟨b, λ⟩|``: the relative error of the bound for matrices that fit only as well as X.
-    dual : ndarray, shape (m,)
-        The dual vector λ.
+    dual, uniqueness_dual : ndarray, shape (m,)
+        The dual vector λ, and the one for uniqueness or None.
     dual_norm, bound_kind : float and str
         A bound on ``‖D1⁻¹ A*(λ) D2⁻¹‖_op``, and what proves it: "dense", "cholesky", "proven", "probabilistic", or
         "estimated" (nothing).
     unique : bool or None
         Whether the solution is the only flattest one; False only if another one is known, None if undecided.
-    uniqueness_dual : ndarray or None
-        The separate dual vector that proves uniqueness for measurements of rank one.
-    q, injectivity, margin
-        Constants of `flatmin.proofs.radius.Uniqueness`; None if the certificate does not hold.
-    margin_kind : str or None
-        What proves the margin, as for bound_kind.
+    q, injectivity, margin, margin_kind
+        Constants of `flatmin.proofs.radius.Uniqueness`, and what proves the margin, as for bound_kind; None if the
+        certificate does not hold.
     failure_probability : float or None
         The probability, over random starts, that any "probabilistic" bound is wrong, at most 1e-10; None without such
         bounds.
-    radius : float or None
+    radius, stability : float or None, Stability or None
         Certified error radius: every other matrix of the model that fits the data and is as flat (penalised: has as
-        small an objective) and vanishes where nothing is measured lies within this Frobenius distance of X. None if
-        no bound follows. `error_radius` gives it for noisy data.
+        small an objective) and vanishes where nothing is measured lies within this Frobenius distance of X; and the
+        constants behind it. None if no bound follows. `error_radius` gives it for noisy data.
     alternative : tuple of ndarray or None
         The factors of another flat minimum, if ``unique`` is False.
-    stability : Stability or None
-        The constants behind the radius.
     """
 
     holds: bool
@@ -162,29 +155,14 @@ class Certificate:
         return replace(proof, bound_kind="estimated", holds=False) if self.bound_kind == "probabilistic" else proof
 
     def with_uniqueness(self, found: Uniqueness, kind: str, chance: float | None = None) -> Certificate:
-        """Return the certificate with what is known about other flat minima.
-
-        ``kind`` is what proves the margin, and ``chance`` the probability that it is wrong, unless
-        `failure_probability` counts it already.
-        """
-        return replace(
-            self,
-            unique=found.unique,
-            q=found.q,
-            injectivity=found.injectivity,
-            margin=found.margin,
-            margin_kind=kind,
-            failure_probability=union_bound(self.failure_probability, chance),
-            stability=found.stability,
-            radius=found.radius,
-        )
+        """Return the certificate with a verdict, whose margin ``kind`` proves except with probability ``chance``."""
+        names = ("unique", "q", "injectivity", "margin", "stability", "radius")
+        known: dict[str, Any] = {name: getattr(found, name) for name in names}
+        failure = union_bound(self.failure_probability, chance)
+        return replace(self, margin_kind=kind, failure_probability=failure, **known)
 
     def confirmed(self, alternative: Factors | None, judge: Callable[[Factors], Certificate]) -> Certificate:
-        """Return the certificate with another flat minimum, or with ``unique`` undecided if that is not certified.
-
-        The factors ``alternative`` may be as flat; None changes nothing. ``judge`` returns the certificate of factors
-        with the same dual vector.
-        """
+        """Return the certificate with another flat minimum, or with ``unique`` undecided if it is not certified."""
         if alternative is None:
             return self
         judged = judge(alternative)

@@ -110,11 +110,7 @@ def _bound(point: WhitenedSolution, dual: Array, spectrum: TopSpectrum, alpha: f
 def _conditions(
     point: WhitenedSolution, proof: Certificate, spectrum: TopSpectrum, alpha: float
 ) -> UniquenessConditions:
-    """Return the conditions of uniqueness, with the dual vector scaled to norm at most one.
-
-    In a penalised problem others with as small an objective, up to a surplus, have ``‖Z'‖_* − ⟨Y, Z'⟩`` below the
-    surplus over alpha · factor, and measurements that differ by at most ``2 (m · surplus)^½``.
-    """
+    """Return the conditions of uniqueness, for a dual vector scaled to norm at most one."""
     problem, scale = point.problem, max(1.0, spectrum.norm)
     gap, misfit = proof.relative_gap, float(np.linalg.norm(point.residual))
     if alpha > 0:

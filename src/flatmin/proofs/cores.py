@@ -36,10 +36,9 @@ MIN_SQUARE = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class CoreMap:
-    """The map ``S ↦ B(U S V*)`` on the cores of a cone.
+    """The map ``S ↦ B(U S V*)`` on cores: a matrix with the singular values of the map, and their proved lower bound.
 
-    ``triangle`` has the singular values of the map after each measurement is divided by its size. ``injectivity`` is a
-    proved lower bound on the smallest singular value of the map itself.
+    The rows of the matrix, before it is reduced to a ``triangle``, are divided by the sizes of the measurements.
     """
 
     triangle: Array
@@ -106,13 +105,7 @@ def core_columns(whitened: Measurement, U: Array, V: Array, pairs: Pairs, sides:
 
 
 def core_basis(q: int, pairs: Pairs, dtype: Any) -> Array:
-    """Return the orthonormal basis (n, q, q) of cores: a symmetric matrix for each pair, then the skew-Hermitian ones.
-
-    Examples
-    --------
-    >>> core_basis(2, [(0, 0), (0, 1)], float).round(3).tolist()
-    [[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.707], [0.707, 0.0]]]
-    """
+    """Return the orthonormal basis (n, q, q) of cores: a symmetric matrix for each pair, then skew-Hermitian ones."""
     off = [pair for pair in pairs if pair[0] != pair[1]] if np.issubdtype(dtype, np.complexfloating) else []
     N = np.zeros((len(pairs) + len(off), q, q), dtype=dtype)
     for c, (i, j) in enumerate(pairs):
@@ -126,16 +119,7 @@ def core_gram(entries: Entries, U: Array, V: Array, pairs: Pairs) -> tuple[Array
     """Return the Gram matrix (n, n) of ``S ↦ B(U S Vᵀ)`` on the symmetric cores of n pairs, and a bound on its error.
 
     Cells in a row share a row u of the real U (d1, q), so their part of ``Σ w² (u_i v_j)(u_k v_l)`` is ``u_i u_k``
-    times an entry of the block ``Σ w² v vᵀ`` of that row: q⁴ numbers a row for any number of cells. The error bounds
-    the norm of the rounding errors of the matrix and of its Cholesky factorization.
-
-    Examples
-    --------
-    >>> everything = Entries([0, 0, 1, 1], [0, 1, 0, 1], (2, 2))
-    >>> core_gram(everything, np.eye(2), np.eye(2), [(0, 0), (0, 1), (1, 1)])[0]
-    array([[1., 0., 0.],
-           [0., 1., 0.],
-           [0., 0., 1.]])
+    times an entry of the block ``Σ w² v vᵀ`` of that row. The error includes that of a Cholesky factorization.
     """
     (d1, q), n = U.shape, len(pairs)
     blocks = entries.row_blocks(V).reshape(d1, -1)

@@ -24,23 +24,19 @@ class Stability:
         "tangent" or "core".
     injectivity : float
         Smallest singular value of B on the space.
-    misfit : float
-        ``‖B(Z) − b‖``.
+    misfit, gain : float
+        ``‖B(Z) − b‖``, and a bound on ``‖B(Z)‖ / ‖Z‖_*``.
     semidefinite : bool
         Whether the model makes positive semidefinite matrices only.
     gap : float
         ``‖Z‖_* − ⟨λ, b⟩`` plus a bound on the error of the computed singular vectors. It is negative if the misfit of Z
         exceeds its gap.
-    size : float
-        ``‖Z‖_*``.
+    size, outside : float
+        ``‖Z‖_*``, and the nuclear norm of the part of Z outside the space.
     margin, inner : float
         ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
-    gain : float
-        A bound on ``‖B(Z)‖ / ‖Z‖_*``.
     dual_size, growth : float
         Norm of the dual vector; growth of the trace with the noise in models whose data determine the trace.
-    outside : float
-        Nuclear norm of the part of Z outside the space.
     unwhiten : float
         ``‖D1⁻¹‖ ‖D2⁻¹‖``, which turns distances of Z into those of X.
     """
@@ -60,10 +56,7 @@ class Stability:
     unwhiten: float = 1.0
 
     def radius(self, noise: float = 0.0, excess: float = 0.0) -> float:
-        """Return a bound on ``‖X' − X‖_F`` for every X' of the model with ``‖A(X') − b‖ ≤ noise``.
-
-        X' is at most ``excess`` less flat than X, relatively.
-        """
+        """Return a bound on ``‖X' − X‖_F`` for X' that fits up to ``noise`` and is at most ``excess`` less flat."""
         largest = (1 + excess) * self.size + self.growth * (noise + self.misfit)  # bounds ‖Z'‖_*, and so its rounding
         rounding = abs(self.gap) * (largest / self.size - 1) if self.size else 0.0
         defect = max(0.0, self.gap + rounding + excess * self.size + self.dual_size * noise)
@@ -83,8 +76,7 @@ class Uniqueness:
     Attributes
     ----------
     unique : bool or None
-        True: any other lies within a relative distance of 1e-2. False: ``alternative`` is another one. None:
-        undecided.
+        True: any other lies within a relative distance of 1e-2. False: ``alternative`` is another one. None: undecided.
     q, margin : int and float
         Number of singular values of the dual matrix at one, and one minus the next singular value.
     injectivity : float or None
@@ -92,8 +84,7 @@ class Uniqueness:
     alternative : tuple of ndarray or None
         Another flat minimum in whitened coordinates, as a pair of factors, if one is known.
     stability, radius : Stability or None, float or None
-        The constants that bound the distance of others, and that bound in the Frobenius norm of X. None if the
-        measurements do not distinguish them.
+        The constants that bound the distance of others, and that bound in the Frobenius norm of X, if any follows.
     """
 
     unique: bool | None
@@ -106,22 +97,14 @@ class Uniqueness:
 
 
 def distance_to_cores(defect: float, size: float, margin: float, inner: float, semidefinite: bool) -> float:
-    """Return a bound on the nuclear distance of any Z' from the cores ``U1 S V1*``, S Hermitian.
-
-    ``defect`` and ``size`` bound the duality defect ``‖Z'‖_* − ⟨Y, Z'⟩`` and ``‖Z'‖_*``; ``margin`` and ``inner`` are
-    ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
-    """
+    """Return a bound on the nuclear distance of any Z' from the cores (docs/theory/uniqueness.md, lemma 2)."""
     if semidefinite:
         return float(2 * np.sqrt(defect * size / margin))
     return float(np.sqrt(2 * defect * size * (2 / margin + 2 / (1 + inner))))
 
 
 def gain_bound(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:
-    """Return a bound on ``‖B(Z)‖ / ‖Z‖_*`` for ``B(Z) = A(D1⁻¹ Z D2⁻¹)``, from the metric alone.
-
-    The metric (D1, D2) is a function of the ``plain`` one, and ``Σ A_i A_i*`` is m d2 (Hermitian models: m) times the
-    square of the latter.
-    """
+    """Return a bound on ``‖B(Z)‖ / ‖Z‖_*`` from the metric that whitens B and the ``plain`` one alone."""
     bounds = []
     for this, other in ((0, 1), (1, 0)):
         inside = metric[this].values > 0

@@ -115,10 +115,7 @@ class WhitenedSolution:
 
     @property
     def is_blind(self) -> bool:
-        """Whether some measurement sees directions that the metric counts as unseen, in units of its own size.
-
-        That happens if sizes differ so much that rounding hides the smaller ones. Uniqueness is then undecided.
-        """
+        """Whether rounding hides that some measurement sees, in units of its size, what the metric counts as unseen."""
         measurement, metric = self.problem.measurement, self.metric
         if all(D.is_diagonal for D in metric):  # sums of squares, exactly zero where nothing is seen
             return False

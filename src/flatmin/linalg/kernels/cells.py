@@ -34,12 +34,6 @@ class Cells:
         The original positions of the sorted cells: ``values[order]`` are values in this order.
     threads : int, optional
         Largest number of threads; by default `flatmin.linalg.kernels.parallel.available`.
-
-    Examples
-    --------
-    >>> cells = Cells.from_positions(np.array([1, 0]), np.array([0, 2]), (2, 3))
-    >>> cells.sampled(np.array([[1.0], [2.0]]), np.array([[1.0], [2.0], [3.0]]))
-    array([3., 2.])
     """
 
     shape: tuple[int, int]

@@ -15,13 +15,6 @@ def cross_product(cells: Cells, squares: Array, mine: Array, others: Array, dire
 
     The squares w² (m,) are in the order of the cells. Rows of ``mine`` (d1, k), ``others`` (d2, k) and ``directions``
     (d2, k) are l, r and the direction q of r.
-
-    Examples
-    --------
-    >>> cells = Cells.from_positions(np.array([0, 0]), np.array([0, 1]), (1, 2))
-    >>> L, R, Q = np.array([[2.0]]), np.array([[1.0], [3.0]]), np.array([[1.0], [10.0]])
-    >>> cross_product(cells, np.ones(2), L, R, Q)
-    array([[62.]])
     """
     both = np.hstack([others, directions], dtype=float)
     out = np.empty(mine.shape)

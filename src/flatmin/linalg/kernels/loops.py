@@ -135,8 +135,7 @@ def gram(pointers, indices, weights, F, start, stop, out):  # type: ignore[no-un
 def _solve(A, x, k, relative):  # type: ignore[no-untyped-def]
     """Solve ``A x = b`` in place by a Cholesky factorization of the upper triangle; x holds b.
 
-    A is positive definite up to rounding. No pivot is taken below ``relative`` times its first value, which is kept in
-    the lower triangle meanwhile.
+    No pivot is taken below ``relative`` times its first value, which is kept in the lower triangle meanwhile.
     """
     for j in range(1, k):
         A[j, 0] = A[j, j]
@@ -210,10 +209,7 @@ def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  
 
 @compiled
 def curved(pointers, indices, weights, errors, mine, others, start, stop, out):  # type: ignore[no-untyped-def]
-    """``out[i] = Σ_p t_p r − errors[p] q`` with ``t_p = w_p² (⟨l, q⟩ + ⟨d, r⟩)``, for `Cells.curved`.
-
-    ``mine[i]`` is a row l of a factor and its direction d, ``others[j]`` a row r of the other one and its direction q.
-    """
+    """``out[i] = Σ_p t_p r − errors[p] q`` with ``t_p = w_p² (⟨l, q⟩ + ⟨d, r⟩)``, for `Cells.curved`."""
     k, weighted, zero = out.shape[1], len(weights) > 0, np.zeros(1, mine.dtype)[0]
     total = np.empty(k, mine.dtype)
     for i in range(start, stop):

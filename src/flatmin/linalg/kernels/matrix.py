@@ -19,14 +19,6 @@ class CellMatrix(csr_array):  # type: ignore[misc]
     """A `scipy.sparse.csr_array` with faster products, whose transpose is computed once and has fast products too.
 
     Its multiples are of the same kind. Slices and sums are ordinary sparse arrays. Its values must not be changed.
-
-    Examples
-    --------
-    >>> cells = Cells.from_positions(np.array([0, 1]), np.array([2, 0]), (2, 3))
-    >>> CellMatrix.from_values(np.array([1.0, 2.0]), cells).T @ np.eye(2)
-    array([[0., 2.],
-           [0., 0.],
-           [1., 0.]])
     """
 
     _cells: Cells | None = None

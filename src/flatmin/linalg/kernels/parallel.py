@@ -19,10 +19,7 @@ SHARES = 8
 
 
 def available() -> int:
-    """Return the number of threads: the processors of this process, or fewer if an environment variable says so.
-
-    Libraries that run several workers set ``NUMBA_NUM_THREADS`` or ``OMP_NUM_THREADS`` in each of them.
-    """
+    """Return the number of processors of this process, or fewer if NUMBA_NUM_THREADS or OMP_NUM_THREADS says so."""
     try:
         found = len(os.sched_getaffinity(0))
     except AttributeError:  # not on this system

@@ -59,9 +59,9 @@ class RowPasses:
     def trim(
         self, L: Array, R: Array, limits: tuple[Array, Array], free: Array, left: Array, right: Array
     ) -> tuple[Array, Array]:
-        """Return ``G right`` and ``Gᵀ left`` for ``G = Y − X`` on cells where it is small, zero elsewhere.
+        """Return ``G right`` and ``Gᵀ left`` for ``G = Y − X`` on the cells that this sets ``free``, else zero.
 
-        ``free`` is set to these cells: those within the limit of their row or that of their column.
+        Free cells are observed ones within the limit of their row or that of their column.
         """
         high, wide = limits
 

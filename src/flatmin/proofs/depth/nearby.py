@@ -47,8 +47,7 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
 def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Array, units: Array) -> Uniqueness:
     """Bound the distance of all minimisers of ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` from z, given a multiplier y.
 
-    Here μ is ``noise``. Let the gap be the difference of the objective of z and the bound of y. Every minimiser z' has
-    a residual within ``√(2 μ gap)`` of μy, and ``Σ |z'_j|^p − ⟨Bᵀy, z'⟩`` exceeds its least value by at most the gap.
+    Here μ is ``noise``; see docs/theory/depth.md.
     """
     s, residual = B.T @ y, b - B @ z
     value = float(np.sum(np.abs(z) ** p)) + float(residual @ residual) / (2 * noise)
@@ -97,10 +96,7 @@ def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units
 
 
 def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> float:
-    """Return the bound for p > 1, proportional to the misfit of the optimality condition (docs/theory/depth.md).
-
-    The bound on the distance of each coordinate sharpens the others.
-    """
+    """Return the bound for p > 1, proportional to the misfit of the optimality condition (docs/theory/depth.md)."""
     value, product = float(np.sum(np.abs(z) ** p)), float(b @ y)
     if product <= 0:
         return float("inf")
@@ -129,10 +125,7 @@ def _sparse(
     size: float,
     gap: float = 0.0,
 ) -> Uniqueness:
-    """Return the verdict for p = 1, where all minimisers vanish outside the coordinates with a tight dual constraint.
-
-    For slacks ``δ_j = 1 − |Bᵀy|_j`` and ``ε = ‖z‖_1 − ⟨b, y⟩`` see docs/theory/depth.md.
-    """
+    """Return the verdict for p = 1, from the slacks of the dual constraints (docs/theory/depth.md)."""
     n, norm = len(z), float(np.abs(z).sum())
     slack, seen = 1 - np.abs(B.T @ y), units > 0
     defect = max(norm - float(b @ y), n * EPS * norm, gap)
@@ -168,8 +161,8 @@ def _sparse(
 class _Apart:
     """Distances from a bound ε on ``Σ δ_j |h_j|`` over loose coordinates.
 
-    There h has at most length ``far ε`` and its measurements ``push ε``; on the tight set a vector whose measurements
-    have length t has at most length ``pull t``.
+    There h has length ``far ε`` and its measurements ``push ε`` at most; tight ones of length t mean ``pull t`` at
+    most.
     """
 
     far: float
@@ -179,10 +172,7 @@ class _Apart:
     def stability(
         self, defect: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float
     ) -> Stability:
-        """Return the constants of the tight coordinates, for rows whose smallest length was ``smallest``.
-
-        Its unit of distance outside is ``far``. Without loose coordinates the data alone determine the solution.
-        """
+        """Return the constants of the tight coordinates, for rows of length ``smallest`` or more."""
         far, bound = (self.far, 1.0) if self.far > 0 else (1.0, 0.0)
         pull = self.pull / smallest
         return Stability(

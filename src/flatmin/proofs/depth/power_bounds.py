@@ -27,11 +27,7 @@ def scaled_bound(B: Array, b: Array, y: Array, p: float) -> float:
 
 
 def penalised_bound(B: Array, b: Array, y: Array, p: float, penalty: float) -> float:
-    """Return the lower bound on ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` that a multiplier y proves.
-
-    ``⟨b, y⟩ − (μ/2) ‖y‖² − (p − 1) Σ (|Bᵀy|_j / p)^q``, for p = 1 without the last term and with y scaled so that
-    ``‖Bᵀy‖_∞ ≤ 1``.
-    """
+    """Return the lower bound on ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` that a multiplier y proves (docs/theory/depth.md)."""
     s = B.T @ y
     if p == 1:
         y, conjugate = y / max(1.0, dual_power_norm(s, 1.0)), 0.0

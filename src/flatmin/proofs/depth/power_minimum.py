@@ -68,12 +68,6 @@ def minimise_power_norm(
     The methods are a primal-dual interior point method for p = 1 and Newton's method on the dual for p > 1, see
     docs/theory/depth.md. With ``penalty`` μ > 0 the equations are ``B z + μ λ = b`` for the multiplier λ, which is then
     not scaled. Rows of B may be redundant. The callback receives a row of the history after each step.
-
-    Examples
-    --------
-    >>> B, b = np.array([[1.0, 2.0]]), np.array([2.0])
-    >>> minimise_power_norm(B, b, 1.0).z.round(9), minimise_power_norm(B, b, 1.5).z.round(9)
-    (array([0., 1.]), array([0.22222222, 0.88888889]))
     """
     clock = Clock() if clock is None else clock
     reduced = _Reduced.from_equations(B, b) if penalty == 0 else _Reduced.from_rotation(B, b)
@@ -102,10 +96,7 @@ def minimise_power_norm(
 
 @dataclass(frozen=True, eq=False)
 class _Reduced:
-    """Equations ``rows z' = data`` of full rank for the coordinates z' that are seen, with ``B z = merge rows z'``.
-
-    Rows of B have unit length here; merge is the diagonal ``sizes``, or a matrix if rows are redundant.
-    """
+    """Equations ``rows z' = data`` of full rank for the coordinates z' that are seen, with ``B z = merge rows z'``."""
 
     rows: Array
     data: Array
@@ -229,8 +220,7 @@ def _interior_point(
 ) -> tuple[Array, Array, bool]:
     """Follow the central path of the linear programme ``min Σ x s.t. B (x⁺ − x⁻) = b, x ≥ 0`` (Mehrotra's method).
 
-    ``x = (x⁺, x⁻)``, the slacks ``s = (1 − Bᵀy, 1 + Bᵀy)`` of the dual constraints stay positive from y = 0 on. With
-    μ > 0 the equations are ``B (x⁺ − x⁻) + μ y = b``, which tie x to y, so that both move by the same step.
+    The slacks ``s = (1 − Bᵀy, 1 + Bᵀy)`` stay positive. With μ > 0 the equations are ``B (x⁺ − x⁻) + μ y = b``.
     """
     n, lengths = B.shape[1], np.linalg.norm(B, axis=0)
     z = (B / lengths**2).T @ normal_equations(B, lengths**-2.0)(b)

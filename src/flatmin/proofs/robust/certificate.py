@@ -196,10 +196,7 @@ class _Judged:
         return scale * (float(self.problem.data @ self.dual) - allowance) - scale**2 * self._squares / 2
 
     def split(self) -> Split:
-        """Return the split with a feasible dual matrix.
-
-        With noise, it is a split of ``X + S``; that of every other split as good is within ``√(2 μ gap)`` of μW.
-        """
+        """Return the split with a feasible dual matrix; noise counts as errors (docs/theory/robust_noise.md)."""
         U, s, V = self.X
         shrunk = 1 / max(1.0, self.norm)
         dual = self.dual if shrunk == 1 else self.dual * shrunk
