@@ -62,13 +62,13 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
     rank_ : int
         Rank of the matrix that predicts.
     solution_ : Solution
-        What the solver returned.
+        The solution with its proofs.
     certificate_ : Certificate
         The proof that `solution_` is optimal. A refit is not certified.
     flatness_ : Flatness
         The exact flatness of `solution_`.
     noise_ : Noise or None
-        What ``alpha="auto"`` found about the noise.
+        The estimates of the noise for ``alpha="auto"``.
     status_ : Status
         How the solve ended; its value is advice.
     n_iter_ : int

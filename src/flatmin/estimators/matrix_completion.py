@@ -90,26 +90,11 @@ class MatrixCompletion(Completer):
     stop: str = "gap"
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit offsets and matrix to the observed cells.
+        """Fit offsets and matrix to the observed cells, as `MatrixCompletionCV.fit` does.
 
-        Parameters
-        ----------
-        X : array_like or sparse, shape (n, d); with triples array_like, shape (m, 2)
-            The table, or the ids of rows and columns. With ``engine="spark"`` also a Spark DataFrame, or the path of a
-            CSV file (with a header) or of Parquet: ids of rows, ids of columns, values.
-        y : array_like, shape (m,), with triples
-            The values; ignored for tables. For a DataFrame or a path the names of the three columns, or None if it has
-            no others.
-        sample_weight : array_like, shape (n,) or (m,), optional
-            Weights of the squared residuals of each row of X; not with Spark. If alpha and offset_alpha are numbers, a
-            row of weight 2 equals two rows.
-
-        Raises
-        ------
-        ValueError
-            If X, y or a parameter cannot be used, or Java is missing; the message says why.
-        ImportError
-            If Spark is not installed.
+        With ``engine="spark"`` X may also be a Spark DataFrame, or the path of a CSV file (with a header) or of
+        Parquet: ids of rows, ids of columns, values. y then holds the names of these columns, or is None if X has no
+        others. Spark takes no weights, and raises `ImportError` if it is not installed.
         """
         if engine_of(self.engine) == "local":
             if is_source(X):
@@ -131,21 +116,10 @@ class MatrixCompletion(Completer):
         return self
 
     def predict(self, X: Any, columns: Any = None) -> Any:
-        """Return the predictions of cells, observed or not.
+        """Return the predictions of cells, observed or not, as `MatrixCompletionCV.predict` does.
 
-        Parameters
-        ----------
-        X : array_like, shape (n, 2) or (n,)
-            Triples: pairs of ids, or ids of rows if ``columns`` is given. An unknown id is predicted from the offsets.
-            Tables: positions of rows of the training table if ``columns`` is given, else a table, of which all cells
-            are predicted. With ``engine="spark"`` also a Spark DataFrame whose first two columns are ids.
-        columns : array_like, shape (n,), optional
-            Triples: ids of columns. Tables: positions or names of columns. DataFrame: the names of its columns of ids.
-
-        Returns
-        -------
-        ndarray, shape (n,), or that of the table; or DataFrame
-            A DataFrame gets another column "prediction".
+        With ``engine="spark"`` X may also be a Spark DataFrame whose columns of ids come first, or are named by
+        ``columns``; a column "prediction" is added to it.
         """
         if not is_source(X):
             return super().predict(X, columns)

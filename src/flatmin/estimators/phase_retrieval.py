@@ -63,9 +63,9 @@ class PhaseRetrieval(MatrixRegressor):
     rank_ : int
         1, or 0 for a zero signal.
     solution_ : Solution
-        What the solver returned, with Poisson noise for the weighted problem.
+        The solution of the penalised problem, which has weights for Poisson noise.
     noise_ : Noise or None
-        What ``alpha="auto"`` found about the noise. A ``rank`` above 1 means that the intensities do not fit one
+        The estimates of the noise for ``alpha="auto"``. A ``rank`` above 1 means that the intensities do not fit one
         signal.
 
     References
@@ -91,7 +91,7 @@ class PhaseRetrieval(MatrixRegressor):
     metric_power: ClassVar[float] = 1.0  # type: ignore[misc]  # no parameter
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the signal.
+        """Fit the signal, or raise `ValueError` for X or y that cannot be used.
 
         Parameters
         ----------
@@ -102,11 +102,6 @@ class PhaseRetrieval(MatrixRegressor):
         sample_weight : array_like, shape (m,), optional
             Precision of each intensity: its variance is divided by the weight. Samples of weight 0 are left out. Not
             for masks.
-
-        Raises
-        ------
-        ValueError
-            If X or y cannot be used; the message says why.
         """
         if self.noise not in NOISES:
             raise InputError(f"noise is {self.noise!r}, expected 'gaussian' or 'poisson'")

@@ -69,7 +69,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
     n_components_ : int
         The number of components, also ``rank_``.
     solution_ : Solution
-        What the solver returned: the split of the table minus its medians.
+        The split of the table minus its medians.
 
     Notes
     -----
@@ -101,20 +101,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
     refit: Any = "auto"
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Split a table and find the components of its low-rank part.
-
-        Parameters
-        ----------
-        X : array_like, shape (n_samples, n_features)
-            The table; NaN is missing.
-        y : None
-            Not used.
-
-        Raises
-        ------
-        ValueError
-            If X or a parameter cannot be used; the message says why.
-        """
+        """Split a table X (n_samples, n_features), in which NaN is missing, or raise `ValueError`; y is not used."""
         X = validate_data(self, X, dtype=float, ensure_all_finite="allow-nan", ensure_min_samples=2)
         if not (self.center is None or (isinstance(self.center, str) and self.center == "median")):
             raise InputError(f"center is {self.center!r}, expected 'median' or None")

@@ -1,4 +1,4 @@
-"""Families: the models of the paper with their samples and input files, one file each; `register` adds one."""
+"""Families: the models of the paper with their random instances and input files, one file each."""
 
 from importlib import import_module
 from types import ModuleType

@@ -16,14 +16,9 @@ __all__ = ["Family", "Instance", "Usual", "check_sample", "noisy", "relative_dis
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """A problem with the truth that its data come from.
+    """A problem and the truth of its data.
 
-    Attributes
-    ----------
-    problem : Problem
-        The problem.
-    truth : ndarray or None
-        The true matrix (d1, d2), for phase retrieval the true signal; None if it is unknown.
+    The truth is the true matrix (d1, d2), for phase retrieval the true signal, or None if it is unknown.
     """
 
     problem: Problem
@@ -53,16 +48,9 @@ def _four_times_freedom(shape: tuple[int, int], rank: int) -> int:
 
 @dataclass(frozen=True)
 class Usual:
-    """The default sizes of an instance, at which it is recovered and certified.
+    """Default sizes at which an instance is recovered and certified.
 
-    Attributes
-    ----------
-    shape : tuple of int
-        ``(d1, d2)`` of the unknown matrix.
-    rank : int
-        Rank of the truth.
-    measurements : callable
-        ``measurements(shape, rank)``, a sufficient number; None leaves the choice to `sample`.
+    ``measurements(shape, rank)`` is a sufficient number; None leaves the choice to `sample`.
     """
 
     shape: tuple[int, int] = (30, 20)
@@ -76,10 +64,8 @@ class Family:
 
     Attributes
     ----------
-    name : str
-        Its name on the command line, for instance "matrix-sensing".
-    title : str
-        The model in a few words.
+    name, title : str
+        The name on the command line, for instance "matrix-sensing", and the model in a few words.
     keys : dict of str to str
         The arrays of an input file, each with its shape in words.
     build : callable
@@ -89,14 +75,12 @@ class Family:
     sample : callable
         ``sample(shape, rank, n_measurements, *, noise=0.0, seed=0) -> Instance``.
     from_cells : callable or None
-        ``from_cells(rows, cols, values, shape)`` returns the arrays of an input file for the known cells of a matrix,
-        which come from a table or a picture; None if the model does not measure cells.
-    optional : frozenset of str
-        Keys that a file may lack; ``build`` checks their combination.
-    holes : frozenset of str
-        Keys whose arrays may contain NaN for missing values.
+        ``from_cells(rows, cols, values, shape)`` returns the arrays of an input file for the known cells of a table or
+        picture; None if the model does not measure cells.
+    optional, holes : frozenset of str
+        Keys that a file may lack, in combinations that ``build`` checks, and keys whose arrays may contain NaN.
     parts : callable or None
-        ``parts(problem, solution)`` returns arrays by name that the solution file has in addition to the factors.
+        ``parts(problem, solution)`` returns further arrays by name for the solution file.
     check_truth : callable or None
         ``check_truth(truth, problem)`` returns the truth of a file as an array, or raises `InputError`. None expects a
         matrix of the shape of the unknown.
@@ -105,7 +89,7 @@ class Family:
     unknown_shape : callable
         ``unknown_shape(problem)``, by default that of the matrix; for phase retrieval that of the signal.
     answers : tuple of str
-        Keys of a solution file, one of which suffices in place of the factors for `flatmin.certify`.
+        Keys of a solution file of which `flatmin.certify` needs one if the file lacks the factors.
     called : dict of str to str
         Replacements for the beginning of messages: "the data b" may be "the key 'y'" of the file.
     unseen : dict of str to str

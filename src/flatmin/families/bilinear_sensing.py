@@ -1,4 +1,4 @@
-"""Bilinear sensing: ``b_i = x_iᵀ X y_i``."""
+"""Bilinear sensing: the data ``b_i = x_iᵀ X y_i`` of pairs of vectors."""
 
 from collections.abc import Mapping
 
@@ -16,15 +16,7 @@ __all__ = ["FAMILY", "sample"]
 def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0) -> Instance:
     """Draw Gaussian pairs of vectors and a matrix with Gaussian factors.
 
-    Parameters
-    ----------
-    shape, rank, n_measurements, noise, seed
-        As for `flatmin.families.matrix_sensing.sample`.
-
-    Returns
-    -------
-    Instance
-        Problem and truth.
+    The arguments are those of `flatmin.families.matrix_sensing.sample`.
 
     Examples
     --------

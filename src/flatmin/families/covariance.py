@@ -1,4 +1,4 @@
-"""Covariance estimation from quadratic sketches ``b_i = x_iᵀ Σ x_i``: the energy of the data along vectors x_i."""
+"""Covariance estimation from quadratic sketches ``b_i = x_iᵀ Σ x_i``, the energies of data along vectors x_i."""
 
 from collections.abc import Mapping
 
@@ -19,19 +19,8 @@ def sample(
 ) -> Instance:
     """Draw Gaussian sketching vectors and a covariance matrix with a Gaussian factor.
 
-    Parameters
-    ----------
-    shape : int or tuple of int
-        The dimension d, or ``(d, d)``.
-    n_measurements : int
-        m. From about ``3 d · rank`` on the solution is certified to be unique.
-    rank, noise, seed
-        As for `flatmin.families.matrix_sensing.sample`.
-
-    Returns
-    -------
-    Instance
-        Problem and truth.
+    The arguments are those of `flatmin.families.matrix_sensing.sample`, where ``shape`` may also be the dimension d.
+    From about ``3 d · rank`` measurements on the solution is certified to be unique.
 
     Examples
     --------

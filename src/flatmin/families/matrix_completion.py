@@ -1,4 +1,4 @@
-"""Matrix completion: some entries of a matrix."""
+"""Matrix completion: a matrix from some of its entries."""
 
 from collections.abc import Mapping
 
@@ -14,24 +14,14 @@ from flatmin.problem import Problem
 
 __all__ = ["FAMILY", "sample"]
 
-#: Number of vectors of the length of a row, and of a column, that a solver needs at least; for the check of memory.
-VECTORS = 40
+#: The smallest number of vectors (d1,) and (d2,) that a solver keeps, for the check of memory.
+MIN_VECTORS = 40
 
 
 def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0) -> Instance:
     """Draw a matrix with Gaussian factors, and distinct entries of it uniformly.
 
-    Parameters
-    ----------
-    shape, rank, noise, seed
-        As for `flatmin.families.matrix_sensing.sample`.
-    n_measurements : int
-        m, the number of observed entries, at most d1·d2.
-
-    Returns
-    -------
-    Instance
-        Problem and truth.
+    ``n_measurements`` is at most d1·d2; the arguments are those of `flatmin.families.matrix_sensing.sample`.
 
     Examples
     --------
@@ -50,7 +40,7 @@ def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: flo
 
 
 def _build(arrays: Mapping[str, Array]) -> Problem:
-    require(VECTORS * 8.0 * sum(matrix_shape(arrays["shape"])), "solving a problem of this shape")
+    require(MIN_VECTORS * 8.0 * sum(matrix_shape(arrays["shape"])), "solving a problem of this shape")
     measurement = Entries(arrays["rows"], arrays["cols"], arrays["shape"])
     if np.shape(arrays["values"]) != (measurement.size,):
         found = np.shape(arrays["values"])
@@ -69,7 +59,7 @@ def _arrays(problem: Problem) -> dict[str, Array]:
 
 
 def _enough(shape: tuple[int, int], rank: int) -> int:
-    """Return five times the degrees of freedom, and enough that every row and column is seen several times."""
+    """Return five times the degrees of freedom, or more if rows and columns need it to be observed several times."""
     d1, d2 = shape
     several = 4 * max(shape) * np.log(max(shape))
     return max(1, min(d1 * d2, max(5 * rank * (d1 + d2 - rank), int(several))))

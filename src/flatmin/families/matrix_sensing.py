@@ -1,4 +1,4 @@
-"""Matrix sensing: inner products with dense sensing matrices."""
+"""Matrix sensing: a matrix from its inner products with dense sensing matrices."""
 
 from collections.abc import Mapping
 
@@ -30,11 +30,6 @@ def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: flo
         Standard deviation of the noise over the root mean square of the clean data.
     seed : int
         Seed of the draw.
-
-    Returns
-    -------
-    Instance
-        Problem and truth.
 
     Examples
     --------

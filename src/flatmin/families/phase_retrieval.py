@@ -29,6 +29,8 @@ def sample(
 ) -> Instance:
     """Draw Gaussian vectors and a Gaussian signal.
 
+    Negative noisy intensities become 0. The truth of the instance is the signal (d,).
+
     Parameters
     ----------
     shape : int or tuple of int
@@ -37,17 +39,10 @@ def sample(
         1: the matrix behind the intensities of one signal has rank one.
     n_measurements : int
         m. From about 3 d (real) or 5 d (complex) on the signal is certified to be unique.
-    noise : float
-        Standard deviation of the noise over the root mean square of the clean intensities; negative ones become 0.
-    seed : int
-        Seed of the draw.
+    noise, seed
+        As for `flatmin.families.matrix_sensing.sample`.
     real : bool
         Whether vectors and signal are real; complex otherwise.
-
-    Returns
-    -------
-    Instance
-        Problem and truth: the signal (d,).
 
     Examples
     --------
@@ -74,15 +69,8 @@ def diffraction(signal: Array, masks: Array, *, noise: float = 0.0, seed: int = 
         The signal or image, real or complex.
     masks : ndarray, shape (q, n) or (q, h, w)
         See `octanary_masks`.
-    noise : float
-        Standard deviation of the noise over the root mean square of the clean intensities; negative ones become 0.
-    seed : int
-        Seed of the noise.
-
-    Returns
-    -------
-    Instance
-        Problem and truth: the signal.
+    noise, seed
+        As for `sample`.
 
     Examples
     --------
@@ -101,18 +89,8 @@ def diffraction(signal: Array, masks: Array, *, noise: float = 0.0, seed: int = 
 def octanary_masks(count: int, shape: tuple[int, ...], seed: int = 0) -> Array:
     """Draw masks with entries ``b1 · b2``: b1 one of 1, −1, i, −i; b2 is √½ (four times in five) or √3.
 
-    Parameters
-    ----------
-    count : int
-        Number of masks; 6 to 8 recover an image.
-    shape : tuple of int
-        ``(n,)`` or ``(h, w)``.
-    seed : int
-        Seed of the draw.
-
-    Returns
-    -------
-    ndarray, shape (count, *shape), complex
+    The complex masks have the shape ``(count, *shape)``, for a signal (n,) or an image (h, w), which 6 to 8 masks
+    recover.
 
     References
     ----------
@@ -131,16 +109,7 @@ def octanary_masks(count: int, shape: tuple[int, ...], seed: int = 0) -> Array:
 def from_picture(picture: Array, count: int, *, noise: float = 0.0, seed: int = 0) -> Instance:
     """Return the coded diffraction patterns of a picture with ``count`` octanary masks.
 
-    Parameters
-    ----------
-    picture : ndarray, shape (h, w)
-        The signal.
-    count : int
-        How many masks.
-    noise : float
-        Standard deviation of the noise over the root mean square of the clean intensities; negative ones become 0.
-    seed : int
-        Draws masks and noise.
+    The picture (h, w) is the signal. ``noise`` is as for `sample`; ``seed`` draws masks and noise.
 
     Examples
     --------

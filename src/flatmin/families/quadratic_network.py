@@ -27,22 +27,19 @@ def sample(
 ) -> Instance:
     """Draw Gaussian inputs and a teacher network with Gaussian neurons.
 
+    The truth of the instance is the symmetric matrix ``Σ_j v_j u_j u_jᵀ``.
+
     Parameters
     ----------
     shape : int or tuple of int
         The number d of inputs, or ``(d, d)``.
     rank : int or tuple of int
-        Hidden neurons of the teacher, with output weights +1 and −1: ``(r₊, r₋)``, or their number, of which the
-        larger half is positive.
+        Numbers ``(r₊, r₋)`` of the teacher's neurons with output weight +1 and −1, or their sum, of which the larger
+        half is positive.
     n_measurements : int
         m, the number of pairs of input and output. Recovery needs a few times ``(r₊ + r₋) d``.
     noise, seed
         As for `flatmin.families.matrix_sensing.sample`.
-
-    Returns
-    -------
-    Instance
-        Problem and truth: the symmetric matrix ``Σ_j v_j u_j u_jᵀ``.
 
     Examples
     --------
@@ -66,23 +63,7 @@ def sample(
 
 
 def predict(solution: Solution, inputs: Array) -> Array:
-    """Return the outputs of a recovered network on fresh inputs.
-
-    Parameters
-    ----------
-    solution : Solution
-        Of a quadratic network.
-    inputs : array_like, shape (n, d)
-        One input a row.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-
-    Raises
-    ------
-    InputError
-        If the inputs have another number of columns than the network has inputs.
+    """Return the outputs (n,) of a recovered network for inputs (n, d), or raise `InputError` for another shape.
 
     Examples
     --------
@@ -103,8 +84,8 @@ def predict(solution: Solution, inputs: Array) -> Array:
 def neurons(solution: Solution) -> tuple[Array, Array]:
     """Return the hidden neurons u_j of a recovered network, (d, k), and their output weights ±1, (k,).
 
-    Only the matrix ``Σ_j v_j u_j u_jᵀ`` is determined by the data. Of all neurons that make it, these are orthogonal:
-    eigenvectors times the roots of the eigenvalues' sizes, largest first.
+    The data determine only the matrix ``Σ_j v_j u_j u_jᵀ``. These neurons are its eigenvectors times the roots of the
+    eigenvalues' sizes, largest first, and therefore orthogonal.
 
     Examples
     --------

@@ -13,12 +13,11 @@ from flatmin.losses import Absolute
 from flatmin.measurements.entries import Entries
 from flatmin.measurements.identity import Identity
 from flatmin.problem import Problem
-from flatmin.solution import Solution
 
 __all__ = ["FAMILY", "sample"]
 
-#: Smallest and largest size of a gross error, over the root mean square of the entries.
-SMALLEST, LARGEST = 1.0, 3.0
+#: Range of the sizes of gross errors, relative to the root mean square of the entries.
+ERROR_SIZES = (1.0, 3.0)
 
 
 def sample(
@@ -32,21 +31,14 @@ def sample(
 ) -> Instance:
     """Draw a matrix with Gaussian factors and gross errors of random sign in some of its observed cells.
 
+    The arguments are those of `flatmin.families.matrix_sensing.sample`, and:
+
     Parameters
     ----------
-    shape, rank, seed
-        As for `flatmin.families.matrix_sensing.sample`.
     n_measurements : int, optional
         m, the number of observed cells, drawn uniformly; None for all of them.
-    noise : float
-        Standard deviation of the noise in every cell over the root mean square of the clean data.
     corruption : float
-        Share of the observed cells that carry a gross error, of one to three times the root mean square of the entries.
-
-    Returns
-    -------
-    Instance
-        Problem and truth.
+        Share of the observed cells with a gross error, of one to three times the root mean square of the entries.
 
     Examples
     --------
@@ -68,7 +60,7 @@ def sample(
     L, R = rng.standard_normal((d1, rank)), rng.standard_normal((d2, rank))
     data = measurement.forward_factors(L, R)
     wrong = rng.choice(m, round(corruption * m), replace=False)
-    sizes = np.sqrt(np.mean(data**2)) * rng.uniform(SMALLEST, LARGEST, len(wrong))
+    sizes = np.sqrt(np.mean(data**2)) * rng.uniform(*ERROR_SIZES, len(wrong))
     errors = np.zeros(m)
     errors[wrong] = sizes * rng.choice([-1.0, 1.0], len(wrong))
     data = noisy(data, noise, rng) + errors
@@ -101,10 +93,6 @@ def _from_cells(rows: Array, cols: Array, values: Array, shape: tuple[int, int])
     return {"Y": Y}
 
 
-def _parts(problem: Problem, solution: Solution) -> dict[str, Array]:
-    return dict(solution.parts)
-
-
 FAMILY = Family(
     name="robust-pca",
     title="Robust PCA",
@@ -114,7 +102,7 @@ FAMILY = Family(
     sample=sample,
     from_cells=_from_cells,
     holes=frozenset({"Y"}),
-    parts=_parts,
+    parts=lambda problem, solution: dict(solution.parts),
     answers=("matrix", "low_rank"),
     called={"the data b": "the key 'Y'"},
     usual=Usual((40, 40), 2, lambda shape, rank: None),

@@ -1,4 +1,4 @@
-"""Sparse regression: inner products of a sparse vector with Gaussian vectors. It has no command line."""
+"""Sparse regression: a sparse vector from inner products with Gaussian vectors, without a command line."""
 
 import numpy as np
 
@@ -28,12 +28,7 @@ def sample(
     noise, seed
         As for `flatmin.families.matrix_sensing.sample`.
     depth : int
-        The number of factors of `Hadamard`. The draw does not depend on it.
-
-    Returns
-    -------
-    Instance
-        Problem and truth, the latter of shape (n, 1).
+        The number of factors of `Hadamard`, which does not change the draw.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""File formats of matrices with missing cells, one file each; `register` adds one from outside."""
+"""File formats of matrices with missing cells, one file each; `register` adds another one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The ``.npz`` files of problems, and of solutions from any program."""
+"""Archives ``.npz`` of problems, and of solutions from any program."""
 
 import json
 import tokenize
@@ -34,25 +34,19 @@ DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
-#: Settings that define the objective: of the penalty, and of the loss.
-STRENGTH, LOSS = ("alpha", "metric_power"), ("weight", "tau")
+#: Settings of the objective that define the penalty.
+PENALTY = ("alpha", "metric_power")
+#: Settings of the objective that define the loss.
+LOSS = ("weight", "tau")
 DUALS = ("dual", "uniqueness_dual")
 
 
 @dataclass(frozen=True, eq=False)
 class SavedSolution:
-    """The contents of a solution file: factors or an answer, dual vectors, and the objective.
+    """The contents of a solution file: factors or an answer, dual vectors, and the objective; None for missing ones.
 
-    Attributes
-    ----------
-    factors : tuple of ndarray or None
-        The factors, if the file has all of them.
-    answer : ndarray or None
-        Otherwise the matrix, or another of the family's ``answers``.
-    dual, uniqueness_dual : ndarray or None
-        Dual vectors.
-    settings, loss : dict
-        The objective, if the file has it: alpha and metric_power; weight or tau of robust PCA.
+    ``answer`` is the matrix or another of the family's ``answers``, and read only if the file lacks a factor.
+    ``settings`` holds alpha and metric_power, ``loss`` weight or tau of robust PCA, as far as the file has them.
     """
 
     factors: tuple[Array, ...] | None
@@ -64,12 +58,9 @@ class SavedSolution:
 
 
 def read_arrays(path: Path, family: Family, given: Mapping[str, Array]) -> dict[str, Array]:
-    """Read the arrays of a family's problem, and ``truth`` where the file has one; ``given`` arrays replace the file's.
+    """Read the arrays of a family's problem, and ``truth`` if the file has it; ``given`` arrays replace the file's.
 
-    Raises
-    ------
-    InputError
-        If the file is not a whole archive of plain arrays, lacks a key, or an array is not of finite numbers.
+    An archive that is damaged, lacks a key or holds other arrays than finite numbers raises `InputError`.
     """
     arrays = _load(path, "the input", (*family.keys, "truth")) | dict(given)
     missing = [key for key in family.keys if key not in arrays and key not in family.optional]
@@ -99,7 +90,7 @@ def read_solution(path: Path, family: Family, problem: Problem) -> SavedSolution
         expected = f"{' and '.join(names)}, or {', or '.join(family.answers)}"
         raise InputError(f"{path} lacks the key {lacking!r}, expected {expected}")
     stored = _settings(path, arrays["description"]) if "description" in arrays else {}
-    settings, loss = ({name: stored[name] for name in names if name in stored} for names in (STRENGTH, LOSS))
+    settings, loss = ({name: stored[name] for name in names if name in stored} for names in (PENALTY, LOSS))
     dual, uniqueness_dual = (_dual(path, name, arrays.get(name), problem) for name in DUALS)
     return SavedSolution(factors, answer, dual, uniqueness_dual, settings, loss)
 
@@ -122,7 +113,7 @@ def _answer(path: Path, name: str, array: Array, unknown: tuple[int, ...], matri
 
 
 def _settings(path: Path, description: Array) -> dict[str, float]:
-    """Return the settings of the objective that the description has."""
+    """Return the settings of the objective in the key "description"."""
     try:
         settings = dict(json.loads(str(description))["settings"])
     except (ValueError, KeyError, TypeError) as error:
@@ -131,7 +122,7 @@ def _settings(path: Path, description: Array) -> dict[str, float]:
         check_alpha(settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
     except InputError as error:
         raise InputError(f"{path} has a damaged key 'description': its setting {error}") from error
-    stored = {name: settings[name] for name in (*STRENGTH, *LOSS) if settings.get(name) is not None}
+    stored = {name: settings[name] for name in (*PENALTY, *LOSS) if settings.get(name) is not None}
     for name, value in stored.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"{path} has a damaged key 'description': its setting {name} is {value!r}")

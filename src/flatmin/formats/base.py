@@ -1,11 +1,9 @@
 """Document: the base class of file formats; KnownCells: the known cells of a matrix."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -18,17 +16,7 @@ __all__ = ["Document", "KnownCells", "check_file", "reason"]
 
 @dataclass(frozen=True, eq=False)
 class KnownCells:
-    """The known cells of a matrix.
-
-    Attributes
-    ----------
-    rows, cols : ndarray of int, shape (m,)
-        Their row and column indices, from 0.
-    values : ndarray, shape (m,)
-        Their values.
-    shape : tuple of int
-        ``(d1, d2)``.
-    """
+    """The known cells of a matrix: their row and column indices from 0, their values (m,), and the shape (d1, d2)."""
 
     rows: Array
     cols: Array
@@ -36,13 +24,10 @@ class KnownCells:
     shape: tuple[int, int]
 
     @classmethod
-    def from_matrix(cls, matrix: Array, name: str) -> KnownCells:
+    def from_matrix(cls, matrix: Array, name: str) -> Self:
         """Return the cells of a matrix that are not NaN, in row-major order.
 
-        Raises
-        ------
-        InputError
-            If the array is not a real matrix, holds infinity, or is NaN throughout.
+        An array that is not a real matrix, contains infinity, or is NaN throughout raises `InputError`.
         """
         if matrix.dtype.kind not in "biuf":
             raise InputError(f"{name} holds {matrix.dtype} values, expected real numbers")
@@ -62,11 +47,11 @@ class KnownCells:
         return cls(rows, cols, numeric(matrix[rows, cols], name), (d1, d2))
 
     def dense(self) -> Array:
-        """Return the matrix with NaN where nothing is known."""
+        """Return the matrix with NaN in unknown cells."""
         return self.keep(np.full(self.shape, np.nan))
 
     def keep(self, matrix: Array) -> Array:
-        """Return a copy of ``matrix`` with the known cells as they were."""
+        """Return a copy of ``matrix`` with the known cells unchanged."""
         out = np.array(matrix, dtype=float)
         out[self.rows, self.cols] = self.values
         return out
@@ -75,19 +60,16 @@ class KnownCells:
 class Document(ABC):
     """A file with a matrix that may have missing cells; it can be written again with all cells filled.
 
-    A new format is one file in this package with a subclass and the line ``FORMAT = TheSubclass``. The
-    ending of a file selects it.
+    A new format is one file in this package with a subclass and the line ``FORMAT = TheSubclass``.
 
     Attributes
     ----------
     suffixes : tuple of str
         The endings of such files, in lower case, with the dot.
     kind : str
-        How a report shows it: "matrix", "table" or "image".
-    is_folder : bool
-        Whether it is a folder of files.
-    takes_mask : bool
-        Whether a mask image can define the known cells.
+        The view in a report: "matrix", "table", "image" or "frames".
+    is_folder, takes_mask : bool
+        Whether it is a folder of files, and whether a mask image can define the known cells.
     cells : KnownCells
         The known cells.
     row_labels, column_labels : list of str, or None
@@ -95,7 +77,7 @@ class Document(ABC):
     sparse : bool
         Whether the file stores known cells only. The completed matrix may then be too large to write.
     notes : list of str
-        Sentences for the reader about how the file was read.
+        Sentences for the user about how the file was read.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
@@ -112,29 +94,22 @@ class Document(ABC):
 
     @classmethod
     @abstractmethod
-    def read(cls, path: Path, mask: Path | None = None) -> Document:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read a file, or raise `InputError` with one sentence that names the place of the error."""
 
     @abstractmethod
     def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
-        """Write a matrix in the format of the file; return the path.
+        """Write a matrix (d1, d2) in the format of the file and return the path, ``stem`` plus an ending.
 
-        Parameters
-        ----------
-        stem : Path
-            The path without its ending.
-        matrix : ndarray, shape (d1, d2)
-            The recovered matrix.
-        whole : bool
-            Whether known cells are taken from ``matrix`` as well; otherwise they stay unchanged.
+        Known cells stay unchanged unless ``whole`` is set.
         """
 
     def write_errors(self, stem: Path, errors: Array) -> Path:
-        """Write the gross errors (d1, d2), which are 0 in cells without error; return the path."""
-        return self.write(stem, errors, whole=True)
+        """Write the gross errors (d1, d2) and return the path; pictures show their sizes: 0 is black, 1 white."""
+        return self.write(stem, np.abs(errors) if self.takes_mask else errors, whole=True)
 
     def picture(self, matrix: Array) -> Array | None:
-        """Return the matrix as a picture (h, w) or (h, w, channels) from 0 to 1, or None if the file is no picture."""
+        """Return the matrix as a picture (h, w) or (h, w, channels) from 0 to 1, or None for other files."""
         return None
 
 

@@ -1,4 +1,4 @@
-"""Case: a problem as read from a file, with the truth and the document it came from."""
+"""Case: a problem that was read from a file, with its truth and its document."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,16 +20,10 @@ __all__ = ["Case", "read_case"]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A problem as read from a file.
+    """A problem that was read from a file, and the true matrix or signal if the file has it.
 
-    Attributes
-    ----------
-    problem : Problem
-        The problem.
-    truth : ndarray or None
-        The true matrix or signal, if the file has it.
-    document : Document or None
-        The table, array, picture or folder of frames in whose format the answer is written; None for an archive.
+    ``document`` is the table, array, picture or folder of frames in whose format the answer is written; None for an
+    archive.
     """
 
     problem: Problem
@@ -38,7 +32,7 @@ class Case:
 
 
 def read_case(family: Family, path: Path, mask: Path | None = None, shape: tuple[int, int] | None = None) -> Case:
-    """Read a problem of a family from a file of any format that fits it.
+    """Read a problem of a family from a file of any format that fits it, or raise `InputError` that names the fault.
 
     Parameters
     ----------
@@ -49,12 +43,7 @@ def read_case(family: Family, path: Path, mask: Path | None = None, shape: tuple
     mask : Path, optional
         An image whose dark pixels are missing in the image ``path``, or in all frames of the folder ``path``.
     shape : tuple of int, optional
-        The key "shape" of an archive whose family has one; it replaces that of the file.
-
-    Raises
-    ------
-    InputError
-        One sentence that says what is wrong with the file, and where.
+        Replaces the key "shape" of an archive whose family has one.
     """
     format_ = _format(family, path, mask)
     if shape is not None and (format_ is not None or "shape" not in family.keys):

@@ -1,11 +1,9 @@
-"""Folders of pictures of one size: the frames of a video."""
-
-from __future__ import annotations
+"""Frames: the pictures of a video in a folder, all of one size."""
 
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Self
 
 import numpy as np
 
@@ -34,20 +32,13 @@ class Frames(Document):
     """The pictures of a folder in the order of their names: a matrix with one column of h·w grey values for each.
 
     Colours become grey by their luminance. Missing are fully transparent pixels or, with a mask, its dark pixels in all
-    frames. Hidden files, other files and folders inside are ignored.
-
-    Parameters
-    ----------
-    frames : list
-        The pictures, ascending by name.
-    name : str
-        For messages.
+    frames. Hidden files, other files and subfolders are ignored. ``name`` is for messages.
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = ()
-    kind: ClassVar[str] = "frames"
-    is_folder: ClassVar[bool] = True
-    takes_mask: ClassVar[bool] = True
+    suffixes = ()
+    kind = "frames"
+    is_folder = True
+    takes_mask = True
 
     def __init__(self, frames: list[_Frame], name: str) -> None:
         self._frames = frames
@@ -57,7 +48,7 @@ class Frames(Document):
         self.notes.append(f"Read as {len(frames)} frames of {_pixels(self._size)} pixels, in grey.")
 
     @classmethod
-    def read(cls, path: Path, mask: Path | None = None) -> Frames:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read the pictures of a folder, or raise `InputError` if they differ in size."""
         pictures = _pictures(path)
         frames: list[_Frame] = []
@@ -80,10 +71,6 @@ class Frames(Document):
         for frame, column in zip(self._frames, matrix.T, strict=True):
             save_pixels((stem / frame.name).with_suffix(".png"), to_pixels(column.reshape(self._size), frame.depth))
         return stem
-
-    def write_errors(self, stem: Path, errors: Array) -> Path:
-        """Write frames with the absolute values of the errors: 0 is black, 1 and more is white."""
-        return self.write(stem, np.abs(errors), whole=True)
 
     def picture(self, matrix: Array) -> Array:
         """Return the first, the middle and the last frame side by side, clipped to 0..1; NaN stays."""

@@ -1,10 +1,8 @@
-"""Pictures, whose transparent pixels, or the dark pixels of a mask, are missing."""
-
-from __future__ import annotations
+"""Image: pictures with missing pixels, which are transparent or dark in a mask."""
 
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,30 +19,12 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])
 class Image(Document):
     """A grey or colour picture as a matrix with values from 0 to 1 and its colour channels side by side.
 
-    Parameters
-    ----------
-    pixels : ndarray of uint8 or uint16, shape (h, w, channels)
-        The picture, without transparency.
-    known : ndarray of bool, shape (h, w)
-        Which pixels are known.
-    name : str
-        For messages.
+    ``pixels`` (h, w, channels) are uint8 or uint16 without transparency; ``known`` (h, w) marks the known ones.
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = (
-        ".bmp",
-        ".gif",
-        ".jpeg",
-        ".jpg",
-        ".pgm",
-        ".png",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    )
-    kind: ClassVar[str] = "image"
-    takes_mask: ClassVar[bool] = True
+    suffixes = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+    kind = "image"
+    takes_mask = True
 
     def __init__(self, pixels: Array, known: Array, name: str) -> None:
         if not known.any():
@@ -55,7 +35,7 @@ class Image(Document):
         super().__init__(KnownCells.from_matrix(_side_by_side(holes), name))
 
     @classmethod
-    def read(cls, path: Path, mask: Path | None = None) -> Image:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read a picture. Missing are fully transparent pixels or, with a mask, its dark pixels."""
         pixels, opaque = load_pixels(path)
         return cls(pixels, opaque if mask is None else bright_pixels(mask, opaque.shape), path.name)
@@ -66,10 +46,6 @@ class Image(Document):
         if not whole:
             pixels = np.where(self._known[:, :, None], self._pixels, pixels)
         return save_pixels(stem.with_suffix(".png"), pixels)
-
-    def write_errors(self, stem: Path, errors: Array) -> Path:
-        """Write a PNG with the absolute values of the errors: 0 is black, 1 and more is white."""
-        return self.write(stem, np.abs(errors), whole=True)
 
     def picture(self, matrix: Array) -> Array:
         """Return the matrix as a picture (h, w) or (h, w, 3), clipped to 0..1; NaN stays."""
@@ -133,7 +109,7 @@ def _channels(picture: Any) -> tuple[Array, Array]:
     if picture.mode.startswith("I"):
         deep = np.asarray(picture)
         if deep.min() < 0 or deep.max() > 65535:
-            raise ValueError("its grey values leave the 16-bit range")
+            raise ValueError("its grey values exceed the 16-bit range")
         return deep.astype(np.uint16)[:, :, None], np.ones(deep.shape, bool)
     if picture.mode == "F":
         raise ValueError("its grey values are floating point, expected whole numbers; pass an .npy file instead")

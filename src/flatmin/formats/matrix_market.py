@@ -1,9 +1,7 @@
-"""Matrix Market files ``.mtx``. Known are the stored entries (coordinate layout) or those not NaN (array layout)."""
-
-from __future__ import annotations
+"""MatrixMarket: files ``.mtx``, sparse with stored entries as known cells, or dense with NaN in missing cells."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,10 +19,10 @@ class MatrixMarket(Document):
     Completed and low-rank matrices are written in the array layout, gross errors in the coordinate layout.
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = (".mtx",)
+    suffixes = (".mtx",)
 
     @classmethod
-    def read(cls, path: Path, mask: Path | None = None) -> MatrixMarket:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read a file in either layout, general or symmetric."""
         from scipy.io import mminfo, mmread
 

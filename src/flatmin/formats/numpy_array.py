@@ -1,9 +1,7 @@
-"""NumPy files ``.npy``, in which NaN is missing."""
-
-from __future__ import annotations
+"""NumpyArray: files ``.npy`` with NaN in missing cells."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Self
 
 import numpy as np
 
@@ -18,14 +16,14 @@ __all__ = ["FORMAT", "NumpyArray"]
 class NumpyArray(Document):
     """One two-dimensional array of real numbers."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (".npy",)
+    suffixes = (".npy",)
 
     def __init__(self, matrix: Array, name: str) -> None:
         super().__init__(KnownCells.from_matrix(matrix, name))
         self._original = matrix
 
     @classmethod
-    def read(cls, path: Path, mask: Path | None = None) -> NumpyArray:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read the array, without pickle."""
         require(float(path.stat().st_size) * 3, f"reading {path.name}")
         try:

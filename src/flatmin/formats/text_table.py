@@ -1,12 +1,10 @@
-"""Tables as text, ``.csv`` or ``.tsv``, with commas, semicolons or tabs."""
-
-from __future__ import annotations
+"""TextTable: text files ``.csv`` or ``.tsv`` with commas, semicolons or tabs."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Self
 
 import numpy as np
 
@@ -24,7 +22,7 @@ SIGNIFICANT_DIGITS = 12
 
 @dataclass(frozen=True)
 class _Line:
-    """One row of the file: the number of its first line, its cells with their quotes, and its line ending."""
+    """A row of the file: the number of its first line, its cells including quotes, and its line ending."""
 
     number: int
     cells: list[str]
@@ -44,21 +42,14 @@ class _Line:
 
 
 class TextTable(Document):
-    """A table of numbers, with or without a header and label columns.
+    """A table of numbers, with or without a header and label columns, from the decoded text of a file.
 
     The first row is a header if one of its cells is text. The first column is an index if its header is blank; further
     label columns are leading columns of text. Known cells are written unchanged, character by character.
-
-    Parameters
-    ----------
-    text : str
-        The whole file, decoded.
-    path : Path
-        The file, for messages and for the ending.
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
-    kind: ClassVar[str] = "table"
+    suffixes = (".csv", ".tsv")
+    kind = "table"
 
     def __init__(self, text: str, path: Path) -> None:
         self._suffix, self._mark = path.suffix.lower(), "\ufeff" if text.startswith("\ufeff") else ""
@@ -79,7 +70,7 @@ class TextTable(Document):
         self.notes.append(self._understood())
 
     @classmethod
-    def read(cls, path: Path, mask: Path | None = None) -> TextTable:
+    def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read a table in UTF-8, with or without byte order mark."""
         try:
             return cls(path.read_bytes().decode("utf-8"), path)

@@ -69,7 +69,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
     row_ids_, column_ids_ : ndarray
         Triples: the ids, in the order of the factors.
     solution_ : Solution
-        What the solver returned, in the units of the fit, as is ``noise_``.
+        The solution with its proofs, like ``noise_`` in the units of the fit.
     n_features_in_, feature_names_in_ : int, ndarray
         Number and names of the columns of X.
     """

@@ -49,7 +49,7 @@ class Completed:
     """A fit to observed cells, and the factors, offsets and row model that predict.
 
     ``factors`` are those of the solution or of a refit; ``offsets`` and ``rows`` belong to them. With ``alpha="auto"``
-    the solution has the noise, whatever its strength. ``relaxation`` holds the candidates tried on held-out cells.
+    the solution includes the noise at any strength. ``relaxation`` holds the candidates tried on held-out cells.
     """
 
     problem: Problem
