@@ -7,11 +7,11 @@ import flatmin as fm
 from flatmin._core.limits import Clock
 from flatmin.cones.rectangular import StackedProduct
 from flatmin.solvers.factored.newton import (
-    blockwise_inverse,
-    conjugate_gradients,
+    _blockwise_inverse,
+    _conjugate_gradients,
+    _quartic_minimiser,
+    _stationarity,
     minimise,
-    quartic_minimiser,
-    stationarity,
 )
 
 
@@ -50,7 +50,7 @@ def test_the_gradient_vanishes_at_the_minimum_by_finite_differences():
 
 def test_stationarity_is_the_gradient():
     model, x, target = _round()
-    gradient, relative = stationarity(model, model.dual_matrix(3.0 * (target - model.value(x))), x)
+    gradient, relative = _stationarity(model, model.dual_matrix(3.0 * (target - model.value(x))), x)
     d = np.random.default_rng(2).standard_normal(x.shape)
     slope = (_objective(model, x + 1e-6 * d, target, 3.0) - _objective(model, x - 1e-6 * d, target, 3.0)) / 2e-6
     assert np.vdot(gradient, d) == pytest.approx(slope, rel=1e-6)
@@ -61,7 +61,7 @@ def test_the_step_length_minimises_the_quartic():
     model, x, target = _round()
     d = np.random.default_rng(3).standard_normal(x.shape)
     derivative = model.linearize(x)
-    t = quartic_minimiser(x, d, target - model.value(x), derivative.forward(d), model.value(d), 3.0)
+    t = _quartic_minimiser(x, d, target - model.value(x), derivative.forward(d), model.value(d), 3.0)
     values = [_objective(model, x + s * d, target, 3.0) for s in np.linspace(-5, 5, 2001)]
     assert _objective(model, x + t * d, target, 3.0) <= min(values) + 1e-9
 
@@ -70,10 +70,10 @@ def test_conjugate_gradients_solve_the_newton_system():
     model, x, target = _round()
     x = minimise(model, x, model.value(x), target, 3.0, 1e-3, Clock(), 100).x
     S = model.dual_matrix(3.0 * (target - model.value(x)))
-    gradient, _ = stationarity(model, S, x)
+    gradient, _ = _stationarity(model, S, x)
     derivative = model.linearize(x)
-    precondition = blockwise_inverse(derivative, 3.0)
-    d = conjugate_gradients(model, derivative, S, gradient, 3.0, 1e-12, precondition, Clock())
+    precondition = _blockwise_inverse(derivative, 3.0)
+    d = _conjugate_gradients(model, derivative, S, gradient, 3.0, 1e-12, precondition, Clock())
     left = d - model.apply(S, d) + 3.0 * derivative.adjoint(derivative.forward(d)) + gradient
     assert np.linalg.norm(left) < 1e-8
 

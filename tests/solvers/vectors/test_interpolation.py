@@ -4,7 +4,7 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
-from flatmin._core.limits import Clock
+from flatmin._core.limits import Clock, Limits
 from flatmin.measurements import CodedDiffraction, RankOne
 from flatmin.solvers.vectors.interpolating import another_interpolant
 from flatmin.solvers.vectors.interpolation import _lowest, interpolate
@@ -110,7 +110,7 @@ def test_a_misfit_is_not_called_least_before_it_is():
     short = interpolate(A, b, clock=Clock(max_iter=2))
     assert not short.converged
     assert not short.optimal_misfit
-    narrow = interpolate(A, b, clock=Clock(), max_rank=1)
+    narrow = interpolate(A, b, clock=Clock(), limits=Limits(max_rank=1))
     assert narrow.U.shape[1] == 1
     assert not narrow.converged
     assert not narrow.optimal_misfit
@@ -128,7 +128,7 @@ def test_zero_data():
 def test_limits_history_and_callback():
     A, _, b = measured(20, 80, 1, float)
     seen, clock = [], Clock()
-    found = interpolate(A, b, clock=clock, callback=seen.append)
+    found = interpolate(A, b, clock=clock, limits=Limits(callback=seen.append))
     assert clock.iterations == len(seen) == len(found.history["residual"]) == found.history["iteration"][-1]
     assert set(seen[0]) == set(found.history) == {"iteration", "seconds", "residual", "rank"}
     assert found.history["residual"][-1] < 1e-13

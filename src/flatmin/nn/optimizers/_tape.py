@@ -96,7 +96,7 @@ class Call:
 
 @dataclass
 class Term:
-    """A term ``⟨upstream, loss⟩`` of the differentiated sum; upstream is its weight times a GradScaler's scale."""
+    """A term ``⟨upstream, loss⟩`` of the differentiated sum; upstream is its weight times the scale of a GradScaler."""
 
     call: Call
     upstream: Tensor | None = None

@@ -149,16 +149,8 @@ def _moved(
         linear *= weights
         quadratic *= weights
     across = sum(float(np.sum(root**2 * F * G)) for root, F, G in zip(problem.roots, point, direction, strict=True))
-    quartic = np.array(
-        [
-            quadratic @ quadratic,
-            2 * (linear @ quadratic),
-            linear @ linear - 2 * (errors @ quadratic) + problem.size(P, Q),
-            2 * (across - errors @ linear),
-            0.0,
-        ]
-    )
-    t = polynomial_minimiser(quartic)
+    second, first = linear @ linear - 2 * (errors @ quadratic) + problem.size(P, Q), 2 * (across - errors @ linear)
+    t = polynomial_minimiser(quadratic @ quadratic, 2 * (linear @ quadratic), second, first, 0.0)
     linear *= t
     quadratic *= t**2
     linear += quadratic

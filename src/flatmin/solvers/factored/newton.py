@@ -12,16 +12,7 @@ from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import EPS
 
-__all__ = [
-    "Minimum",
-    "blockwise_inverse",
-    "conjugate_gradients",
-    "minimise",
-    "minimise_guided",
-    "polynomial_minimiser",
-    "quartic_minimiser",
-    "stationarity",
-]
+__all__ = ["Minimum", "minimise", "minimise_guided", "polynomial_minimiser"]
 
 #: Relative gradient below which a factorized Hessian nearby is a good preconditioner.
 NEAR = 0.1
@@ -84,7 +75,7 @@ def minimise(
     for step in range(max_steps + 1):
         residual = target - value
         S = model.dual_matrix(rho * residual)
-        gradient, relative = stationarity(model, S, x)
+        gradient, relative = _stationarity(model, S, x)
         if relative <= tol or step == max_steps or clock.exhausted:
             break
         clock.iterations += 1
@@ -96,15 +87,15 @@ def minimise(
         large = x.size * x.shape[1] >= LARGE
         worn = products > WORN_FACTOR * usual + WORN if large else relative >= NEAR or products > usual + WORN
         if factor is None and (blockwise is None or worn):
-            blockwise, usual = blockwise_inverse(derivative, rho), 0
+            blockwise, usual = _blockwise_inverse(derivative, rho), 0
         precondition = factor or blockwise
         assert precondition is not None
         products = -clock.products
-        direction = conjugate_gradients(model, derivative, S, gradient, rho, goal, precondition, clock)
+        direction = _conjugate_gradients(model, derivative, S, gradient, rho, goal, precondition, clock)
         products += clock.products
         usual = usual or products
         linear, quadratic = derivative.forward(direction), model.value(direction)
-        t = quartic_minimiser(x, direction, residual, linear, quadratic, rho)
+        t = _quartic_minimiser(x, direction, residual, linear, quadratic, rho)
         if t == 0:
             break
         x = x + t * direction
@@ -140,64 +131,56 @@ def minimise_guided(
     for step in range(max_steps + 1):
         residual = target - value
         plain = model.dual_matrix(rho * residual)
-        gradient, relative = stationarity(model, plain, x)
+        gradient, relative = _stationarity(model, plain, x)
         if relative <= tol or step == max_steps or clock.exhausted:
             break
         clock.iterations += 1
         S, derivative = model.dual_matrix(y), model.linearize(x)
-        lacking = stationarity(model, S, x)[1]
+        lacking = _stationarity(model, S, x)[1]
         aim = max(lacking, GUIDED_ACCURACY * relative)
         goal = max(min(0.1, aim**0.5) * aim, 0.3 * tol) * float(np.linalg.norm(x))
         if inverse is None or products > WORN_FACTOR * usual + WORN:
-            inverse, usual = blockwise_inverse(derivative, rho), 0
+            inverse, usual = _blockwise_inverse(derivative, rho), 0
         products, more = -clock.products, 1 + damping
         S = S * (1 / (more * max(1.0, 1.001 * float(model.leading(S, 1, 0, 0.05)[1][0]))))
-        d = conjugate_gradients(model, derivative, S, gradient / more, rho / more, goal / more, inverse, clock)
+        d = _conjugate_gradients(model, derivative, S, gradient / more, rho / more, goal / more, inverse, clock)
         products += clock.products
         usual = usual or products
         linear, quadratic = derivative.forward(d), model.value(d)
         ahead, moved = rho * (residual - linear), x + d
-        left, curved = stationarity(model, model.dual_matrix(ahead), moved)[1], float(np.linalg.norm(quadratic)) / scale
-        t = 1.0
+        left = _stationarity(model, model.dual_matrix(ahead), moved)[1]
+        curved = float(np.linalg.norm(quadratic)) / scale
         helps = left < lacking and (left < HELPFUL * lacking or curved < HELPFUL * misfit)
-        if not helps:
-            t = quartic_minimiser(x, d, residual, linear, quadratic, rho)
-            if t == 0:
-                break
+        t = 1.0 if helps else _quartic_minimiser(x, d, residual, linear, quadratic, rho)
+        if t == 0:
+            break
         damping = min(damping * (EASED if helps else RAISED), MAX_DAMPING)
         x, value, y = x + t * d, value + t * linear + t**2 * quadratic, (1 - t) * y + t * ahead
         misfit = float(np.linalg.norm(value + y / rho - target)) / scale
     return Minimum(x, value, plain, relative, step, False), y
 
 
-def stationarity(model: QuadraticMap, S: Any, x: Array) -> tuple[Array, float]:
+def _stationarity(model: QuadraticMap, S: Any, x: Array) -> tuple[Array, float]:
     """Return ``x − K x``, the gradient where S is the dual matrix of the residual, and its norm over that of x."""
     gradient = x - model.apply(S, x)
     return gradient, float(np.linalg.norm(gradient)) / max(float(np.linalg.norm(x)), 1e-300)
 
 
-def quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadratic: Array, rho: float) -> float:
+def _quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadratic: Array, rho: float) -> float:
     """Return the t that minimises the objective along ``x + t d``."""
-    coefficients = np.array(
-        [
-            rho / 2 * (quadratic @ quadratic),
-            rho * (linear @ quadratic),
-            np.vdot(d, d) / 2 + rho / 2 * (linear @ linear) - rho * (residual @ quadratic),
-            np.vdot(x, d) - rho * (residual @ linear),
-            0.0,
-        ]
-    )
-    return polynomial_minimiser(coefficients)
+    second = np.vdot(d, d) / 2 + rho / 2 * (linear @ linear) - rho * (residual @ quadratic)
+    first = np.vdot(x, d) - rho * (residual @ linear)
+    return polynomial_minimiser(rho / 2 * (quadratic @ quadratic), rho * (linear @ quadratic), second, first, 0.0)
 
 
-def polynomial_minimiser(coefficients: Array) -> float:
+def polynomial_minimiser(*coefficients: Any) -> float:
     """Return the real stationary point of least value of a polynomial, highest power first; 0 without any."""
     roots = np.roots(np.polyder(coefficients))
     roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real
     return float(min(roots, key=lambda t: np.polyval(coefficients, t), default=0.0))
 
 
-def conjugate_gradients(
+def _conjugate_gradients(
     model: QuadraticMap,
     derivative: Linearization,
     S: Any,
@@ -230,7 +213,7 @@ def conjugate_gradients(
     return d
 
 
-def blockwise_inverse(derivative: Linearization, rho: float) -> Callable[[Array], Array]:
+def _blockwise_inverse(derivative: Linearization, rho: float) -> Callable[[Array], Array]:
     """Return the inverse of the diagonal blocks of ``I + rho JᵀJ``, one for each row of x.
 
     Large blocks are kept in single precision, which halves the time of a product, unless their traces make rounding

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.limits import Clock
+from flatmin._core.limits import Clock, Limits
 from flatmin.cones.semidefinite import StackedGram
 from flatmin.measurements import CodedDiffraction
 from flatmin.solvers.convex.scaling import Scaled
@@ -52,7 +52,8 @@ def rank_one_fit(scaled: Scaled, task: Task, clock: Clock) -> Array:
     most = task.limits.max_iter
     model, steps = scaled.model, START_STEPS if most is None else min(START_STEPS, most)
     own = Clock(steps, task.limits.time_limit, started=clock.started)
-    found = interpolate(model.whitened, 2 * scaled.b / model.scale, clock=own, max_rank=1, seed=task.limits.seed)
+    limits = Limits(max_rank=1, seed=task.limits.seed)
+    found = interpolate(model.whitened, 2 * scaled.b / model.scale, clock=own, limits=limits)
     clock.iterations += own.iterations
     return _stacked(scaled, found.U)
 
@@ -76,10 +77,8 @@ def shifted_minimum(scaled: Scaled, task: Task, clock: Clock, x: Array, penalty:
         model.whitened,
         2 * (scaled.b - shift / penalty) / model.scale,
         clock=clock,
-        max_rank=task.max_rank,
-        seed=task.limits.seed,
+        limits=Limits(task.max_rank, seed=task.limits.seed, callback=task.limits.callback),
         start=U * np.sqrt(2 * s),
-        callback=task.limits.callback,
     )
     x = _stacked(scaled, found.U)
     y = penalty * (scaled.b - model.value(x))

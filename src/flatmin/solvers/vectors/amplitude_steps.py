@@ -175,8 +175,6 @@ def _line_search(search: Search, point: Point, direction: Array) -> Point:
     """Return the point of least misfit along a direction; the residual is quadratic in the step length."""
     W = search.measurement.amplitudes(direction)
     r, linear, quadratic = point.r, 2 * search.weights * row_inner(point.V, W), search.weights * row_inner(W, W)
-    quartic = np.array(
-        [quadratic @ quadratic, 2 * (linear @ quadratic), linear @ linear + 2 * (r @ quadratic), 2 * (r @ linear), 0.0]
-    )
-    t = polynomial_minimiser(quartic)
+    second = linear @ linear + 2 * (r @ quadratic)
+    t = polynomial_minimiser(quadratic @ quadratic, 2 * (linear @ quadratic), second, 2 * (r @ linear), 0.0)
     return search.at(point.U + t * direction, point.V + t * W)

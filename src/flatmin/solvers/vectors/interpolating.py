@@ -44,16 +44,8 @@ def interpolating_minimum(task: Task, clock: Clock) -> Solution:
     """
     problem = task.problem
     with one_thread():
-        found = interpolate(
-            problem.whitened,
-            problem.data,
-            clock=clock,
-            max_rank=task.max_rank,
-            tol=min(task.limits.tol, LARGEST_RESIDUAL),
-            seed=task.limits.seed,
-            start=_start(task),
-            callback=task.limits.callback,
-        )
+        limits = replace(task.limits, max_rank=task.max_rank, tol=min(task.limits.tol, LARGEST_RESIDUAL))
+        found = interpolate(problem.whitened, problem.data, clock=clock, limits=limits, start=_start(task))
         factors, patience = _factors(problem, found.U), max(SHORTEST_SEARCH, SEARCH_SHARE * clock.seconds)
         if task.limits.time_limit is not None:
             patience = min(patience, max(0.0, task.limits.time_limit - clock.seconds))

@@ -4,14 +4,12 @@ A matrix ``X = U U*`` measures as ``|U* x_i|²``: phase retrieval and covariance
 fit of such data is flat; `flatmin.solvers.vectors.uniqueness_dual` proves uniqueness.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.limits import Clock
+from flatmin._core.limits import Clock, Limits
 from flatmin.linalg.metric import Metric
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import CodedDiffraction, Measurement
@@ -47,6 +45,8 @@ OPTIMAL = 1e-6
 PROVED = 1e-2
 #: Largest dimension with eigenvectors computed from an array.
 DENSE = 1500
+#: Limits of a search without other ones.
+DEFAULT = Limits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,30 +70,27 @@ def interpolate(
     b: Array,
     *,
     clock: Clock,
-    max_rank: int | None = None,
-    tol: float = 1e-8,
-    seed: int = 0,
+    limits: Limits = DEFAULT,
     start: Array | None = None,
-    callback: Callable[[dict[str, float]], Any] | None = None,
-    width: int | None = None,
+    width: int = 1,
 ) -> Interpolation:
     """Find a positive semidefinite ``X = U U*`` with ``A(X) = b``, or the one that fits best.
 
     docs/theory/algorithms.md explains the search ("Measurements by vectors: a fit"). The measurement has
     ``is_rank_one``; whitened ones converge faster. Negative data are kept, though they cannot be fitted. A fit has a
-    relative residual of at most ``tol`` and is polished to rounding. ``start`` (d, k) is a factor; without it the
-    search starts with ``width`` columns, by default one.
+    relative residual of at most ``limits.tol`` and is polished to rounding. ``start`` (d, k) is a factor; without it
+    the search starts with ``width`` columns.
     """
-    d = measurement.shape[0]
+    d, tol, seed = measurement.shape[0], limits.tol, limits.seed
     b = np.asarray(b, dtype=float)
     size, blind = root_mean_square(b), not measurement.traces().any()
     if size == 0 or blind:
         return Interpolation(np.zeros((d, 0), measurement.dtype), float(size > 0), size == 0, size > 0, {})
     data = b / size
     weights = np.sqrt(1 / (np.maximum(data, 0) / np.mean(np.abs(data)) + FLOOR))
-    search = Search(measurement, data, weights, clock, min(max_rank or d, d), callback)
+    search = Search(measurement, data, weights, clock, min(limits.max_rank or d, d), limits.callback)
     if start is None:
-        start = _spectral_start(search, min(width or 1, search.max_rank), seed)
+        start = _spectral_start(search, min(width, search.max_rank), seed)
     else:
         start = np.asarray(start, measurement.dtype) / np.sqrt(size)
     point, least = _fit(search, search.at(start), tol, seed), False

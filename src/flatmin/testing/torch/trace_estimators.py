@@ -52,31 +52,23 @@ class TraceScore:
     ) -> TraceScore:
         """Score results with ``value``, ``interval`` and ``n_products``, at a probability ``level`` of false alarms."""
         found = np.array([[r.value, *r.interval, r.n_products] for r in results], dtype=float)
+        trials, products = len(found), float(np.mean(counted))
         if not np.isfinite(found).all():
-            lost, products = ("a number is not finite",), float(np.mean(counted))
-            return cls(name, len(found), np.inf, np.inf, np.inf, 0.0, 0.0, products, lost)
+            return cls(name, trials, np.inf, np.inf, np.inf, 0.0, 0.0, products, ("a number is not finite",))
         errors, low, high = found[:, 0] - trace, found[:, 1], found[:, 2]
         slack = _ROUNDING * np.maximum(abs(trace), np.abs(found[:, :3]).max(1))
         covers = (low - slack <= trace) & (trace <= high + slack)
         exact = np.abs(errors) <= slack
         rounding = max(float(slack.mean()), np.finfo(float).tiny)
-        bias = float(errors.mean() / max(errors.std(ddof=1) / len(errors) ** 0.5, rounding))
+        bias = float(errors.mean() / max(errors.std(ddof=1) / trials**0.5, rounding))
         faults = list(_faults(found[:, 0], covers, exact, bias, level / _TESTS))
         wrong = np.flatnonzero(found[:, 3] != counted)
         if len(wrong):
             faults.append(f"{counted[wrong[0]]} products were spent, {found[wrong[0], 3]:.0f} stated")
         error = float(np.sqrt((errors**2).mean()))
-        return cls(
-            name=name,
-            trials=len(errors),
-            error=error,
-            relative_error=error / abs(trace) if trace else np.inf,
-            bias=bias,
-            coverage=float(covers.mean()),
-            exact=float(exact.mean()),
-            products=float(np.mean(counted)),
-            faults=tuple(faults),
-        )
+        relative = error / abs(trace) if trace else np.inf
+        shares = float(covers.mean()), float(exact.mean())
+        return cls(name, trials, error, relative, bias, *shares, products, tuple(faults))
 
 
 @dataclass(frozen=True)
