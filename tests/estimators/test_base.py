@@ -150,7 +150,7 @@ BAD = [
     ({"max_iter": -1}, "max_iter is -1"),
     ({"verbose": "x"}, "verbose is 'x', expected a whole number of at least 0"),
     ({"verbose": -1}, "verbose is -1"),
-    ({"metric_power": 2}, "metric_power is 2, expected a number from 0 to 1"),
+    ({"metric_power": 2}, "metric_power is 2, expected a finite number of at least 0 and at most 1"),
     ({"random_state": "x"}, "random_state is 'x', expected a whole number of at least 0, a RandomState or None"),
     ({"random_state": -1}, "random_state is -1"),
     ({"random_state": 1.5}, "random_state is 1.5"),
