@@ -69,6 +69,7 @@ def test_a_measurement_is_a_name_of_the_package(python):
     assert python("-c", code).startswith("stranger.measurement ['CodedDiffraction', 'Dense'")
 
 
+@pytest.mark.slow
 def test_the_tests_of_all_families_measurements_and_views_run_on_them(python):
     names = ["families/test_every_family", "measurements/test_every_measurement", "report/views/test_every_view"]
     names += ["cli/commands/test_generate", "cli/commands/test_recover"]
@@ -86,6 +87,7 @@ def test_a_solver_is_used_by_its_name(python, outside):
     assert "'tight'" in python("-c", code)
 
 
+@pytest.mark.slow
 def test_a_competitor_is_listed_and_races(python, outside):
     pytest.importorskip("torch")
     assert "short-steps" in python("-m", "flatmin", "race", "--list")
@@ -96,6 +98,7 @@ def test_a_competitor_is_listed_and_races(python, outside):
     assert "Short steps" in (outside / "r-race" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_recipe_is_listed_swept_and_reported(python, outside):
     pytest.importorskip("torch")
     assert "signed-sums" in python("-m", "flatmin", "sweep", "--list")
@@ -105,6 +108,7 @@ def test_a_recipe_is_listed_swept_and_reported(python, outside):
     assert "The share of draws recovered" in (outside / "claims.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_tests_of_all_recipes_and_competitors_run_on_them(python):
     pytest.importorskip("torch")
     names = ["lab/recipes/test_every_recipe", "lab/race/test_referee"]
