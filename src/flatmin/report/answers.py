@@ -87,7 +87,7 @@ def heat_maps(
     whole = blocks.recovered(solved.solution, shape)
     found = {"observed": blocks.observed(solved.problem), "recovered": whole, "true": None}
     if solved.truth is not None and solved.truth.shape == shape:
-        found["true"] = blocks.truth_block(solved.truth, whole)
+        found["true"] = blocks.part(solved.truth)
     shown = {name: block for name, block in found.items() if block is not None}
     unit, marked = "modulus" if np.iscomplexobj(solved.pair[0]) else "", None
     if solved.kind == "table":
@@ -96,23 +96,15 @@ def heat_maps(
     if "observed" in shown and max(whole.values.shape) <= MOST_DOTS:
         marked = np.isnan(shown["observed"].values) & ~np.isnan(shown["recovered"].values)
     scale = figures.scale_of([block for name, block in shown.items() if not leading or name in leading])
-    return [
-        Figure(
-            title=titles.get(name, name.capitalize()),
-            alt=_alt(name, block),
-            caption=caption_of(name, block, marked if name == "recovered" else None),
-            svg=figures.heat_map(
-                f"{name}-matrix",
-                block,
-                scale,
-                unit=unit,
-                labels=solved.labels,
-                marked=marked if name == "recovered" else None,
-                titles=coordinates,
-            ),
+    out = []
+    for name, block in shown.items():
+        dots = marked if name == "recovered" else None
+        svg = figures.heat_map(
+            f"{name}-matrix", block, scale, unit=unit, labels=solved.labels, marked=dots, titles=coordinates
         )
-        for name, block in shown.items()
-    ]
+        title, caption = titles.get(name, name.capitalize()), caption_of(name, block, dots)
+        out.append(Figure(title, _alt(name, block), caption, svg=svg))
+    return out
 
 
 def _alt(name: str, block: blocks.Block) -> str:

@@ -35,7 +35,9 @@ def _answer(solved: SolvedProblem) -> list[Section]:
         "pictures show orthogonal ones, the eigenvectors of the matrix. A neuron and its negative are equivalent.",
         *unseen(solved, "input"),
     ]
-    pictures = [_fit(solved)]
+    given = solved.problem.data
+    found = given + solved.problem.residual(solved.solution.factors)
+    pictures = [_pairs("fit", "Given outputs", given, found, ("given", "of the student"))]
     if solved.truth is not None:
         pictures.append(_on_fresh_inputs(solved))
     if len(signs):
@@ -51,12 +53,6 @@ def _ordered(hidden: Array, signs: Array) -> tuple[Array, Array]:
         top = hidden[np.argmax(np.abs(hidden), axis=0), np.arange(len(signs))]
         hidden = hidden * np.where(top < 0, -1.0, 1.0)
     return hidden, signs
-
-
-def _fit(solved: SolvedProblem) -> Figure:
-    given = solved.problem.data
-    found = given + solved.problem.residual(solved.solution.factors)
-    return _pairs("fit", "Given outputs", given, found, ("given", "of the student"))
 
 
 def _on_fresh_inputs(solved: SolvedProblem) -> Figure:
