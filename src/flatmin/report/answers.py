@@ -115,15 +115,12 @@ def _alt(name: str, block: blocks.Block) -> str:
 
 def caption_of(name: str, block: blocks.Block, marked: Array | None = None) -> str:
     """Return the caption of a heat map: its missing cells, its dots, and its omitted rows and columns."""
-    parts: Sequence[str] = []
-    if name == "observed" and np.isnan(block.values).any():
-        parts = [*parts, "Grey cells were not observed."]
-    if name == "recovered" and np.isnan(block.values).any():
-        parts = [*parts, "Grey rows and columns are undetermined."]
-    if marked is not None and marked.any():
-        parts = [*parts, "Dots mark the cells that were filled in."]
-    if not block.whole:
-        rows, columns = block.values.shape
-        left = f"{rows} of {block.shape[0]} rows and {columns} of {block.shape[1]} columns, evenly spaced."
-        parts = [*parts, left]
-    return " ".join(parts)
+    blank, (rows, columns) = np.isnan(block.values).any(), block.values.shape
+    part = f"{rows} of {block.shape[0]} rows and {columns} of {block.shape[1]} columns, evenly spaced."
+    sentences = [
+        ("Grey cells were not observed.", name == "observed" and blank),
+        ("Grey rows and columns are undetermined.", name == "recovered" and blank),
+        ("Dots mark the cells that were filled in.", marked is not None and marked.any()),
+        (part, not block.whole),
+    ]
+    return " ".join(text for text, applies in sentences if applies)

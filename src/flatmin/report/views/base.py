@@ -17,6 +17,16 @@ def _of_a_matrix(solved: SolvedProblem) -> str:
     return f"{counted(solved.problem.measurement.size, 'measurement')} of a {d1} × {d2} matrix"
 
 
+def _nothing(solved: SolvedProblem) -> list[Fact]:
+    """Return no more facts."""
+    return []
+
+
+def _no_words(solved: SolvedProblem) -> str:
+    """Return no sentence about the radius."""
+    return ""
+
+
 @dataclass(frozen=True)
 class View:
     """The parts of a report that a family can define."""
@@ -26,6 +36,6 @@ class View:
     #: A phrase about the data.
     measured: Callable[[SolvedProblem], str] = _of_a_matrix
     #: The most important facts of this family.
-    highlights: Callable[[SolvedProblem], list[Fact]] = lambda _: []
+    highlights: Callable[[SolvedProblem], list[Fact]] = _nothing
     #: A sentence about what the certified radius means for the answer, or "".
-    within: Callable[[SolvedProblem], str] = lambda _: ""
+    within: Callable[[SolvedProblem], str] = _no_words

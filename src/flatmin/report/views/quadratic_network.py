@@ -71,14 +71,6 @@ def _fresh(solved: SolvedProblem) -> tuple[Array, Array]:
     return np.einsum("ni,ni->n", inputs @ truth, inputs), predict(solved.solution, inputs)
 
 
-def _fresh_error(solved: SolvedProblem) -> float | None:
-    if solved.truth is None:
-        return None
-    teacher, student = _fresh(solved)
-    size = float(np.linalg.norm(teacher))
-    return float(np.linalg.norm(student - teacher)) / (size or 1.0)
-
-
 def _pairs(name: str, title: str, given: Array, found: Array, axes: tuple[str, str]) -> Figure:
     size = float(np.linalg.norm(given)) or 1.0
     error = float(np.linalg.norm(found - given)) / size
@@ -131,8 +123,11 @@ def _teacher(solved: SolvedProblem) -> tuple[Array, Array] | None:
 
 
 def _highlights(solved: SolvedProblem) -> list[Fact]:
-    error = _fresh_error(solved)
-    return [] if error is None else [Fact("Error on fresh inputs", number(error, 2), "relative")]
+    if solved.truth is None:
+        return []
+    teacher, student = _fresh(solved)
+    error = float(np.linalg.norm(student - teacher)) / (float(np.linalg.norm(teacher)) or 1.0)
+    return [Fact("Error on fresh inputs", number(error, 2), "relative")]
 
 
 VIEW = View(answer=_answer, measured=_measured, highlights=_highlights)
