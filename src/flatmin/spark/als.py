@@ -22,16 +22,7 @@ CHECKPOINTS = 10
 def fit_als(table: Indexed, rank: int, reg_param: float, iterations: int, seed: int) -> tuple[Array, Array]:
     """Return the factors (d1, rank) and (d2, rank) that ``pyspark.ml.recommendation.ALS`` finds, of 32 bits.
 
-    Parameters
-    ----------
-    table : Indexed
-        The triples.
-    rank : int
-        The width of the factors.
-    reg_param : float
-        ``regParam``.
-    iterations : int
-        ``maxIter``, at most 100; at most 40 in a session without a directory for checkpoints.
+    ``reg_param`` is its regParam, ``iterations`` its maxIter: at most 100, or 40 without a directory for checkpoints.
     """
     failed = import_module("py4j.protocol").Py4JError
     context = table.frame.sparkSession.sparkContext

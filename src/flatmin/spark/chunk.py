@@ -18,31 +18,11 @@ NORMAL = 2_000_000
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """All cells of some rows, or of some columns where a matrix is distributed by columns.
+    """All cells of some rows, or of some columns where a matrix is distributed by columns."""
 
-    Attributes
-    ----------
-    lines : ndarray of int, shape (n,)
-        The rows, ascending.
-    pointers : ndarray of int, shape (n + 1,)
-        The cells of row i stand at ``pointers[i]`` to ``pointers[i + 1]``.
-    across : ndarray of int32, shape (m,)
-        The column of each cell.
-    values : ndarray, shape (m,)
-        Its value.
-
-    Examples
-    --------
-    >>> chunk = Chunk.of(np.array([7, 2, 7]), np.array([0, 1, 1]), np.array([1.0, 2.0, 3.0]))
-    >>> chunk.lines
-    array([2, 7])
-    >>> chunk.times(np.array([10.0, 1.0]))
-    array([ 2., 13.])
-    """
-
-    lines: Array
-    pointers: Array
-    across: Array
+    lines: Array  # the rows (n,), ascending
+    pointers: Array  # the cells of row i stand at pointers[i] to pointers[i + 1]
+    across: Array  # the column of each cell
     values: Array
 
     @classmethod
@@ -75,24 +55,10 @@ class Chunk:
         return replace(self, values=self.values * own[self.lines][self._place] * other[self.across])
 
     def ridge(self, own: Array, other: Array, reg_param: float) -> tuple[Array, Array]:
-        """Return the rows that minimise ``Σ (v − lᵀ r)² + reg_param · n ‖l‖²``, with n a row's number of cells.
+        """Return the rows (n, k) that minimise ``Σ (v − lᵀ r)² + reg_param · n ‖l‖²``, and three sums.
 
-        Parameters
-        ----------
-        own : ndarray, shape (d1, k)
-            The present rows.
-        other : ndarray, shape (d2, k)
-            The factor of the columns, which is fixed.
-        reg_param : float
-            Spark's regParam.
-
-        Returns
-        -------
-        rows : ndarray, shape (n, k)
-            The new rows.
-        sums : ndarray, shape (3,)
-            The squares of half the gradient at the old rows, the squares of its part from the data, and ``Σ v²`` minus
-            the minimum.
+        A row has n cells. The sums are the squares of half the gradient at the present rows ``own`` (d1, k), the
+        squares of its part from the data, and ``Σ v²`` minus the minimum. The factor ``other`` (d2, k) is fixed.
         """
         k = other.shape[1]
         counts = np.diff(self.pointers)

@@ -185,12 +185,7 @@ class SparkCompletion:
     def transform(self, frame: Any, columns: Sequence[str] | None = None) -> Any:
         """Return a Spark DataFrame with a further column "prediction", 0 where an id was not fitted.
 
-        Parameters
-        ----------
-        frame : DataFrame
-            Pairs of ids, and any other columns.
-        columns : pair of str, optional
-            The names of the ids of rows and of columns; by default the first two.
+        ``columns`` are the names of the ids of rows and of columns; by default the first two.
         """
         functions = import_module("pyspark.sql.functions")
         names = list(frame.columns[:2] if columns is None else [columns] if isinstance(columns, str) else columns)

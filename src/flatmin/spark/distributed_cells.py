@@ -26,21 +26,13 @@ class DistributedMatrix:
     """A distributed sparse matrix S, used by its products ``S @ F`` and ``S.T @ F``.
 
     Each product sends F to the machines and collects one row for each row of S, so this machine holds blocks of
-    (d1 + d2) × b numbers.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    rows, columns : RDD of Chunk
-        S by its rows, and by its columns.
-    products : list of int
-        The number of columns of F in each product, which counts the work.
+    (d1 + d2) × b numbers. S is stored by rows and by columns, each an RDD of Chunk.
     """
 
     shape: tuple[int, int]
     rows: Any
     columns: Any
-    products: list[int]
+    products: list[int]  # the number of columns of F in each product, which counts the work
 
     dtype = np.dtype(float)
     ndim = 2
@@ -64,20 +56,10 @@ class DistributedMatrix:
 
 @dataclass(frozen=True, eq=False)
 class DistributedCells:
-    """Observed cells of a matrix, over the machines of Spark.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (d1, d2).
-    counts : pair of ndarray, shapes (d1,) and (d2,)
-        Cells of every row and of every column.
-    rows, columns : RDD of Chunk
-        The cells by rows, and by columns.
-    """
+    """The observed cells of a matrix, by rows and by columns: two RDDs of Chunk over the machines of Spark."""
 
     shape: tuple[int, int]
-    counts: tuple[Array, Array]
+    counts: tuple[Array, Array]  # the numbers of cells of every row (d1,) and column (d2,)
     rows: Any
     columns: Any
 
@@ -114,16 +96,7 @@ class DistributedCells:
                     side.unpersist()
 
     def best(self, own: int, factors: tuple[Array, Array], reg_param: float) -> tuple[Array, Array]:
-        """Return the factor that minimises the flat objective for the other factor, and the sums of `Chunk.ridge`.
-
-        Parameters
-        ----------
-        own : int
-            0 for the rows, 1 for the columns.
-        factors : pair of ndarray, shapes (d1, k) and (d2, k)
-        reg_param : float
-            regParam.
-        """
+        """Return factor ``own`` (0: rows, 1: columns), optimal for the other factor, and the sums of `Chunk.ridge`."""
         new, sums = np.zeros_like(factors[own]), np.zeros(3)
         side = (self.rows, self.columns)[own]
         with _sent(side, (factors[own], factors[1 - own], reg_param)) as sent:
@@ -135,14 +108,7 @@ class DistributedCells:
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """Residuals: the values of cells minus those of a matrix.
-
-    Attributes
-    ----------
-    cells : DistributedCells
-    rows, columns : RDD of pairs of Chunk
-        Values and residuals.
-    """
+    """The values of cells, and these minus a matrix: RDDs of pairs of Chunk, by rows and by columns."""
 
     cells: DistributedCells
     rows: Any

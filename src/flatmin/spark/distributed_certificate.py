@@ -1,7 +1,6 @@
 """The certificate of factors over distributed cells, from sums over cells and products with a sparse matrix."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,56 +24,31 @@ UNIT = 1 - 1e-3
 
 @dataclass(frozen=True, eq=False)
 class CertifiedFactors:
-    """Factors with their certificate and flatness.
+    """The flattest factors of a matrix, with their flatness and certificate.
 
-    Attributes
-    ----------
-    certificate : Certificate
-        As `flatmin.certify` returns it, without uniqueness: ``unique`` is None. Its ``dual`` is empty, because it has
-        an element for each cell: it is the residual of the factors times a number.
-    flatness : Flatness
-        The flatness of the factors.
-    factors : pair of ndarray
-        The flattest factors of their matrix.
-    products : int
-        Number of columns multiplied by the distributed sparse matrix; 0 if it was collected.
+    The certificate has no uniqueness and an empty ``dual``: the dual is the residual of the factors times a number.
     """
 
     certificate: Certificate
     flatness: Flatness
     factors: Factors
-    products: int
+    products: int  # columns multiplied by the distributed matrix; 0 if it was collected
 
 
 def regularization(alpha: float, shape: tuple[int, int]) -> float:
-    """Return the regParam of ALS-WR and Spark that stands for an alpha of the scaled trace: ``2 alpha / √(d1 d2)``.
-
-    Examples
-    --------
-    >>> regularization(1.0, (8, 2))
-    0.5
-    """
+    """Return the regParam of ALS-WR and Spark that equals an alpha of the scaled trace: ``2 alpha / √(d1 d2)``."""
     return 2 * alpha / float(np.sqrt(np.prod(shape)))
 
 
 def certify_factors(
     cells: DistributedCells, factors: Factors, reg_param: float, *, seed: int = 0, collect: bool | None = None
 ) -> CertifiedFactors:
-    """Return the certificate of factors as a minimum of loss + alpha · scaled trace.
+    """Return the certificate of factors (d1, k) and (d2, k) as a minimum of loss + alpha · scaled trace.
 
-    With residuals ``E = b − X`` at the cells and ``s = ‖N1^-½ E N2^-½‖ / regParam``, no matrix at all has a smaller
-    objective ``Σ e² + 2 regParam ‖N1^½ X N2^½‖_*`` than ``2c ⟨E, b⟩ − c² ‖E‖²`` with ``c = min(1, 1/s)``, where N are
-    the numbers of cells of rows and columns.
-
-    Parameters
-    ----------
-    cells : DistributedCells
-    factors : pair of ndarray, shapes (d1, k) and (d2, k)
-    reg_param : float
-        regParam.
-    collect : bool, optional
-        Whether the dual matrix is collected on this machine, where its norm is proved more sharply; by default if it
-        has at most two million entries.
+    With residuals ``E = b − X`` at the cells, the numbers N of cells of rows and columns and
+    ``s = ‖N1^-½ E N2^-½‖ / regParam``, no matrix has a smaller objective ``Σ e² + 2 regParam ‖N1^½ X N2^½‖_*`` than
+    ``2c ⟨E, b⟩ − c² ‖E‖²`` with ``c = min(1, 1/s)``. ``collect`` says whether the dual matrix is collected on this
+    machine, where the bound of its norm is sharper; by default up to two million cells.
     """
     m, shape, model = cells.size, cells.shape, Product()
     pair = zip(cells.counts, shape[::-1], strict=True)
@@ -88,19 +62,16 @@ def certify_factors(
         sums = residual.sums((D1.values, D2.values))
         wanted = m <= COLLECTED if collect is None else collect
         if wanted:
-            spectrum, products = _spectrum(residual.collected((rows / reg_param, columns)), U, V, seed), 0
+            S = residual.collected((rows / reg_param, columns))
+            spectrum, products = top_spectrum(S, U, V, unit=UNIT, seed=seed), 0
         else:
             with residual.matrix((rows / reg_param, columns), FACTORED + 1) as S:
                 left, right = (np.pad(F, ((0, d - len(F)), (0, 0))) for F, d in zip((U, V), S.shape, strict=True))
-                spectrum = _spectrum(S, left, right, seed)
+                spectrum = top_spectrum(S, left, right, unit=UNIT, seed=seed)
                 products = int(sum(S.products))
     certificate = _certificate(sums, float(s.sum()), float(np.linalg.norm(s)), (D1, D2), m, alpha, spectrum)
     flattest = model.flattest(U, s, V, (D1, D2))
     return CertifiedFactors(certificate, _flatness(flattest, (D1, D2), sums[2] / m), flattest, products)
-
-
-def _spectrum(S: Any, U: Array, V: Array, seed: int) -> TopSpectrum:
-    return top_spectrum(S, U, V, unit=UNIT, seed=seed)
 
 
 def _certificate(

@@ -45,13 +45,7 @@ appender.console.layout.pattern = %p %c{1}: %m%n
 
 
 def is_frame(X: Any) -> bool:
-    """Return whether X is a Spark DataFrame, without importing Spark.
-
-    Examples
-    --------
-    >>> is_frame([1, 2])
-    False
-    """
+    """Return whether X is a Spark DataFrame, without importing Spark."""
     return any(cls.__module__.startswith("pyspark.sql") and cls.__name__ == "DataFrame" for cls in type(X).__mro__)
 
 
@@ -80,14 +74,9 @@ def java() -> Path:
 
 
 def require_spark() -> None:
-    """Raise an error of one sentence if pyspark, pyarrow or Java is missing, before anything is started.
+    """Raise `ImportError` if pyspark or pyarrow is missing, and `InputError` if Java is missing or too old.
 
-    Raises
-    ------
-    ImportError
-        If pyspark or pyarrow are not installed.
-    InputError
-        If there is no Java, or an old one, and nothing of Spark runs yet.
+    Java is not checked if one of Spark runs in this process already.
     """
     for name in ("pyspark", "pyarrow"):
         if sys.modules.get(name, True) is None or (name not in sys.modules and find_spec(name) is None):
@@ -98,21 +87,12 @@ def require_spark() -> None:
 
 @contextmanager
 def session(owner: Any = None) -> Iterator[Any]:
-    """Yield a SparkSession: that of a DataFrame, else the active one, else a local one that is stopped afterwards.
+    """Yield a SparkSession: that of the DataFrame ``owner``, else the active one, else a local one, stopped afterwards.
 
     The local session uses all cores of this machine, has no web page, and keeps its files and its log in a temporary
     directory. Its Java process is reused and ends with this process, or at once if the start is interrupted. To use a
-    cluster, start a session first.
-
-    Parameters
-    ----------
-    owner : DataFrame, optional
-        A DataFrame of the session to use.
-
-    Raises
-    ------
-    ImportError, InputError
-        As `require_spark`; `InputError` also for a session of Spark Connect, which has no RDDs.
+    cluster, start a session first. Errors are those of `require_spark`, and `InputError` for a session of Spark
+    Connect, which has no RDDs.
     """
     require_spark()
     logger = logging.getLogger("DataFrameQueryContextLogger")  # repeats exceptions as JSON
@@ -221,10 +201,7 @@ def _start(directory: Path) -> Any:
 
 
 def _end_java(error: BaseException) -> None:
-    """End the Java process of a failed start, and reset pyspark.
-
-    Until pyspark is connected to Java, only the frames of the error refer to the process.
-    """
+    """End the Java process of a failed start, which only frames of the error may refer to, and reset pyspark."""
     context = import_module("pyspark").SparkContext
     known = [context._gateway.proc] if context._gateway is not None else []
     for frame, _ in traceback.walk_tb(error.__traceback__):

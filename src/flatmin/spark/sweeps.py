@@ -21,22 +21,12 @@ ROUNDING = 1e-13
 
 @dataclass(frozen=True, eq=False)
 class Swept:
-    """The end of the sweeps.
-
-    Attributes
-    ----------
-    factors : pair of ndarray
-        L, which is the best one for R, and R.
-    slope : float
-        The gradient of the flat objective, relative to its part from the data.
-    objective : float
-        ``Σ e² + regParam (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``, less ``Σ v²``.
-    count : int
-        The number of sweeps.
-    """
+    """The end of the sweeps, after ``count`` of them: L, which is the best one for R, and R."""
 
     factors: Factors
+    #: The gradient of the flat objective, relative to its part from the data.
     slope: float
+    #: ``Σ e² + regParam (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``, less ``Σ v²``.
     objective: float
     count: int
 
@@ -50,24 +40,10 @@ def sweep(
     most: int,
     callback: Callable[[int, float], Any] | None = None,
 ) -> Swept:
-    """Sweep until the relative gradient is below ``tol``, or ``most`` times.
+    """Sweep until the relative gradient is below ``tol``, or ``most`` times, from the factor R (d2, k) of the columns.
 
-    A sweep maps R to a new R. The next R is extrapolated from the last ones (Anderson's mixing), and the extrapolation
-    is dropped if it raises the objective.
-
-    Parameters
-    ----------
-    cells : DistributedCells
-    R : ndarray, shape (d2, k)
-        The factor of the columns to begin with.
-    reg_param : float
-        regParam.
-    tol : float
-    most : int
-
-    References
-    ----------
-    Walker, Ni, "Anderson acceleration for fixed-point iterations", SIAM Journal on Numerical Analysis 49(4), 2011.
+    A sweep maps R to a new R. The next R is extrapolated from the last ones by Anderson's mixing (Walker, Ni, SIAM
+    Journal on Numerical Analysis 49(4), 2011), and the extrapolation is dropped if it raises the objective.
     """
     mixing, counts, width = _Mixing(), cells.counts[1], R.shape[1]
     L, plain = np.zeros((cells.shape[0], width)), R

@@ -39,17 +39,7 @@ LARGEST_VALUE = float(np.finfo(np.float32).max)
 
 
 class Indexed:
-    """Triples with positions in place of ids, and the ids in ascending order.
-
-    Attributes
-    ----------
-    frame : DataFrame
-        Columns i, j (whole numbers from 0) and v; kept by Spark until it is released.
-    row_ids, column_ids : ndarray, shapes (d1,) and (d2,)
-        Ascending.
-    row_counts, column_counts : ndarray of int, shapes (d1,) and (d2,)
-        Number of triples of each row and column.
-    """
+    """Triples (i, j, v) with positions in place of ids, the ascending ids, and the number of triples of each."""
 
     def __init__(self, frame: Any, ids: tuple[Array, Array], counts: tuple[Array, Array]) -> None:
         self.frame = frame
@@ -89,20 +79,10 @@ def reason(error: Exception) -> str:
 
 
 def read(spark: Any, source: Any, columns: Sequence[str] | None = None) -> Any:
-    """Return the columns row, column and value of a file, a folder of files or a DataFrame.
+    """Return the columns row, column and value of a DataFrame, or of a file or folder of CSV or Parquet.
 
-    Parameters
-    ----------
-    spark : SparkSession
-    source : DataFrame or path
-        The path of CSV (with a line of names) or Parquet.
-    columns : sequence of str, optional
-        The names of the three columns; None if the table has only these.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or neither CSV nor Parquet, or the columns are not those of triples.
+    ``columns`` are their names; None if the table has only these. `InputError` is raised if the file is missing or of
+    another format, or the columns are not those of triples.
     """
     if not isinstance(source, str | Path):
         return triples(source, chosen(source, columns))
@@ -169,8 +149,7 @@ def _number(text: str) -> bool:
 def _typed(frame: Any, names: Sequence[str]) -> Any:
     """Return the strings of a CSV file with values as numbers, and ids as numbers or dates if nothing is lost.
 
-    Ids stay strings unless every one of them is written as Spark would write it as a number, or as a date: "01" and "1"
-    are two ids.
+    Ids stay strings unless Spark would write every one of them in the same way: "01" and "1" are two ids.
     """
     functions = import_module("pyspark.sql.functions")
 

@@ -17,8 +17,7 @@ from flatmin.problem import Problem
 from flatmin.proofs.certificate import check_alpha
 from flatmin.solution import Solution
 from flatmin.solvers.alphas.folds import splits
-from flatmin.solvers.alphas.path import Prepared, alpha_max, descending, geometric
-from flatmin.solvers.choose import flat_minimum
+from flatmin.solvers.alphas.path import Prepared, alpha_max, descending, flat_solution, geometric
 from flatmin.solvers.task import Task
 
 __all__ = ["CrossValidation", "Fold", "check_rule", "cross_validate"]
@@ -35,17 +34,7 @@ Pair = Callable[[Array, Array], tuple[Problem, Problem]]
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """A problem to fit, and how its solutions are judged.
-
-    Attributes
-    ----------
-    problem : Problem
-        What is fitted: it has not seen what is held out.
-    residual : callable
-        Takes factors and returns what they leave of the held-out measurements, shape (size,).
-    size : int
-        How many measurements are held out.
-    """
+    """A problem to fit, which has not seen the held-out data, and the residual by which its solutions are judged."""
 
     problem: Problem
     residual: Callable[[Factors], Array]
@@ -54,20 +43,16 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """What `cross_validate` returns.
+    """The result of `cross_validate`: errors of prediction, and the solution that the rule chose.
 
     Attributes
     ----------
-    metric_powers : ndarray, shape (p,)
-        The metric powers that were tried, as they were given.
-    alphas : ndarray, shape (a,)
-        Descending.
+    metric_powers, alphas : ndarray, shapes (p,) and (a,)
+        The metric powers as they were given, and the alphas, descending.
     errors : ndarray, shape (p, a, folds)
         Mean squared residuals on the held-out measurements; NaN where the errors had clearly risen before.
-    ranks : ndarray, shape (p, a, folds)
-        The ranks of the solutions that were judged; −1 where there is none.
-    gaps : ndarray, shape (p, a, folds)
-        Their relative duality gaps, as the solver estimates them; above ``fold_tol`` where it did not come that far.
+    ranks, gaps : ndarray, shape (p, a, folds)
+        The ranks of the solutions (−1 if there is none), and their relative duality gaps as the solver estimates them.
     sizes : ndarray, shape (folds,)
         How many measurements each fold holds out.
     rule : str
@@ -152,9 +137,8 @@ def cross_validate(
 ) -> CrossValidation:
     """Choose alpha and the metric power by the error on measurements that were held out.
 
-    For each fold, metric power and alpha the minimiser of ``loss + alpha · scaled trace`` for the other measurements
-    predicts those held out. Loss and trace are means over measurements and the metric is made of the measurements of
-    the fold, so an alpha means the same in a fold and for all data.
+    Each fold's measurements are predicted by the minimiser of ``loss + alpha · scaled trace`` for the others. An alpha
+    means the same in a fold and for all data (see docs/theory/cross_validation.md).
 
     Parameters
     ----------
@@ -179,10 +163,8 @@ def cross_validate(
         error is at most one standard error above it.
     max_rank : int, optional
         The largest rank allowed.
-    tol : float
-        Target for the relative duality gap of the final solution …
-    fold_tol : float
-        … and of those in the folds.
+    tol, fold_tol : float
+        Targets for the relative duality gaps of the final solution, and of those in the folds.
     early_stop : bool
         Whether to leave out smaller alphas once errors have clearly risen: at two alphas in a row in every fold,
         and on average by more than two standard errors. They are NaN in ``errors``.
@@ -206,11 +188,6 @@ def cross_validate(
     ------
     InputError
         If an argument is out of range, or nothing can be held out.
-
-    Notes
-    -----
-    A solution in a fold starts at that of the same fold at the next larger alpha; nothing it starts from has seen
-    the measurements held out.
 
     References
     ----------
@@ -247,7 +224,7 @@ def cross_validate(
     chosen = _choose(search.errors, search.sizes, rule)
     start = search.starts[chosen] if found[0].problem.shape == problem.shape else None
     final = replace(task, alpha=float(chosen_alphas[chosen[1]]), metric_power=powers[chosen[0]], warm_start=start)
-    solution = _solved(final)
+    solution = flat_solution(final)
     table = search.errors, search.ranks, search.gaps, search.sizes
     return CrossValidation(np.array(powers), chosen_alphas, *table, rule, chosen, solution)
 
@@ -270,7 +247,7 @@ class _Run:
         """Return the error on what was held out, the rank, the gap and the factors at the next alpha."""
         task = self.task
         if self.prepared is None:
-            self.last = _solved(replace(task, alpha=alpha, warm_start=self.last))
+            self.last = flat_solution(replace(task, alpha=alpha, warm_start=self.last))
             factors, gap = self.last.factors, self.last.certificate.relative_gap
         else:
             clock = Clock(task.limits.max_iter)
@@ -347,20 +324,6 @@ def _taken(problem: Problem) -> Pair:
         return replace(problem, measurement=problem.measurement.take(index), data=problem.data[index])
 
     return lambda training, held_out: (part(training), part(held_out))
-
-
-def _solved(task: Task) -> Solution:
-    """Return the solution of a task as `flat_minimum` makes it."""
-    return flat_minimum(
-        task.problem,
-        alpha=task.alpha,
-        metric_power=task.metric_power,
-        max_rank=task.limits.max_rank,
-        tol=task.limits.tol,
-        max_iter=task.limits.max_iter,
-        warm_start=task.warm_start,
-        seed=task.limits.seed,
-    )
 
 
 def _checked_powers(metric_powers: Any) -> list[float]:

@@ -25,22 +25,8 @@ class TrainingSplit:
 def splits(problem: Problem, folds: Any, groups: Any, seed: int) -> list[TrainingSplit]:
     """Return the splits of a problem's measurements.
 
-    Parameters
-    ----------
-    problem : Problem
-        The problem to be cross-validated.
-    folds : int, array_like of shape (m,), or sequence of pairs
-        How many folds; or the fold of each measurement, negative for those that are never held out; or pairs of index
-        arrays, training and held out.
-    groups : array_like, shape (m,), optional
-        With a number of folds: measurements of one group are held out together.
-
-    Examples
-    --------
-    >>> import flatmin as fm
-    >>> p = fm.Problem(fm.measurements.Entries([0, 0, 1, 1, 2], [0, 1, 0, 1, 2], (3, 3)), np.ones(5))
-    >>> [s.held_out.tolist() for s in splits(p, [0, 1, 1, 0, -1], None, 0)]
-    [[0, 3], [1, 2]]
+    ``folds`` is a number of folds; or m labels, negative for measurements that are never held out; or pairs of index
+    arrays, training and held out. ``groups`` (m,) go with a number: one group is held out together.
     """
     m = len(problem.data)
     if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
@@ -91,10 +77,7 @@ def _checked(pair: Any, m: int, number: int) -> TrainingSplit:
 
 
 def _dealt(problem: Problem, count: int, groups: Any, rng: np.random.Generator) -> Array:
-    """Return a fold for each measurement, −1 for those that must not be held out.
-
-    Repeated measurements of a cell are held out together: to predict one that was fitted is no test.
-    """
+    """Return a fold for each measurement, repeated ones in the same fold; −1 for those that must not be held out."""
     m = len(problem.data)
     if groups is not None:
         return _by_group(np.asarray(groups), m, count, rng)
@@ -131,10 +114,7 @@ def _by_group(groups: Array, m: int, count: int, rng: np.random.Generator) -> Ar
 
 
 def _lost(A: Entries, labels: Array, count: int, square: bool) -> Array:
-    """Return where a cell is held out whose row or column its training cells do not see.
-
-    The solution is zero there, whatever alpha is. In symmetric models a row is also seen as a column.
-    """
+    """Return which cells are held out although the solution is zero there: training cells miss their row or column."""
     lost = np.zeros(A.size, bool)
     for fold in range(count):
         held = labels == fold

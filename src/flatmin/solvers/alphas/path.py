@@ -26,7 +26,7 @@ from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.task import Task
 
-__all__ = ["Prepared", "RegularizationPath", "alpha_max", "descending", "flat_path", "geometric"]
+__all__ = ["Prepared", "RegularizationPath", "alpha_max", "descending", "flat_path", "flat_solution", "geometric"]
 
 #: Up to this dimension the norm of a sparse dual matrix is computed from all of it.
 DENSE = 400
@@ -34,15 +34,7 @@ DENSE = 400
 
 @dataclass(frozen=True, eq=False)
 class RegularizationPath:
-    """What `flat_path` returns.
-
-    Attributes
-    ----------
-    alphas : ndarray, shape (n,)
-        Descending.
-    solutions : tuple of Solution
-        The solution at each alpha, with its own certificate.
-    """
+    """The result of `flat_path`: descending alphas (n,), and the certified solution at each of them."""
 
     alphas: Array
     solutions: tuple[Solution, ...]
@@ -96,10 +88,8 @@ def flat_path(
     alphas : array_like, shape (n,), optional
         Positive numbers, in any order. By default they are spaced geometrically below `alpha_max`, where the
         solution is zero; this is for `Product`, `Gram` and `SignedGram` models with the loss `Squared`.
-    n_alphas : int
-        The default number of alphas …
-    ratio : float
-        … and the smallest over the largest.
+    n_alphas, ratio : int, float
+        The default number of alphas, and the smallest over the largest.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``.
     max_rank : int, optional
@@ -141,16 +131,7 @@ def flat_path(
     start: Any = None
     for alpha in chosen_alphas:
         if prepared is None:
-            solution = start = flat_minimum(
-                problem,
-                alpha=float(alpha),
-                metric_power=metric_power,
-                max_rank=max_rank,
-                tol=tol,
-                max_iter=max_iter,
-                warm_start=start,
-                seed=seed,
-            )
+            solution = start = flat_solution(replace(task, alpha=float(alpha), warm_start=start))
         else:
             clock = limits.start()
             start = prepared.outcome(float(alpha), tol, start, clock)
@@ -162,12 +143,25 @@ def flat_path(
     return RegularizationPath(chosen_alphas, tuple(solutions))
 
 
+def flat_solution(task: Task) -> Solution:
+    """Return the solution of a task by `flat_minimum`."""
+    return flat_minimum(
+        task.problem,
+        alpha=task.alpha,
+        metric_power=task.metric_power,
+        max_rank=task.limits.max_rank,
+        tol=task.limits.tol,
+        max_iter=task.limits.max_iter,
+        warm_start=task.warm_start,
+        seed=task.limits.seed,
+    )
+
+
 def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> float:
     """Return the smallest alpha at which zero minimises ``loss + alpha · scaled trace``.
 
-    With the dual norm ``|·|`` (the operator norm, for semidefinite models the largest eigenvalue or 0), zero is a
-    minimiser if and only if minus the gradient of the loss, ``(2/m) B*(b)``, is in alpha · c times the dual ball, where
-    c is 4 for products and 8 for Hermitian models: ``alpha ≥ 2 |B*(b)| / (c m)``.
+    It is ``2 |B*(b)| / (c m)`` with the dual norm ``|·|`` (the operator norm; for semidefinite models the largest
+    eigenvalue or 0) and c = 4 for products, 8 for Hermitian models.
 
     Parameters
     ----------
@@ -181,7 +175,7 @@ def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> 
     Returns
     -------
     float
-        0 where no matrix of the model correlates with the data: zero is then the solution for every alpha.
+        0 if the adjoint of the data is zero: the solution is then zero for every alpha.
 
     Raises
     ------
@@ -220,21 +214,7 @@ def geometric(top: float, n_alphas: int, ratio: float) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A problem that is merged, whitened and scaled once, to be solved at many alphas.
-
-    Attributes
-    ----------
-    problem : Problem
-        A `Product`, `Gram` or `SignedGram` model with the loss `Squared`.
-    scaled : Scaled
-        The same in the units of solvers.
-    max_rank : int or None
-        The largest rank allowed.
-    seed : int
-        Starts random choices.
-    metric_power : float
-        p in ``‖D1^p X D2^p‖_*``.
-    """
+    """A convex problem with squared loss, merged, whitened and scaled once, to be solved at many alphas."""
 
     problem: Problem
     scaled: Scaled

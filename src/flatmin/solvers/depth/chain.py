@@ -20,18 +20,12 @@ __all__ = ["chain_minimum"]
 
 
 def chain_minimum(task: Task, clock: Clock) -> Solution:
-    """Return the flattest layers whose product fits the data, certified.
+    """Return the flattest layers whose product fits the data, certified (see docs/theory/depth.md).
 
-    Where the measurements see all matrices alike, the data determine X, and its flattest layers have a closed form. For
-    two layers and any measurements X is the flat solution of a product, ``min ‖D1 X D2‖_*``. With alpha > 0 the loss
-    plus alpha times the trace is minimised, which has a closed form as well in the first case, and in the second is the
-    penalised problem of a product at ``alpha √(d1 d2)``.
-
-    Raises
-    ------
-    InputError
-        If there are more than two layers and the measurements do not see all matrices alike, or if a hidden layer is
-        narrower than the rank of X.
+    With alpha > 0 the loss plus alpha times the scaled trace is minimised.
+    Isotropic measurements have a closed form for any depth; for other measurements two layers are solved as a product,
+    at ``alpha √(d1 d2)``. `InputError` is raised for more than two layers without isotropy, or if a hidden layer is
+    narrower than the rank of X.
     """
     task.expect_defaults("metric_power", "max_rank", "warm_start")
     problem, metric = task.problem, task.problem.metric
@@ -64,8 +58,7 @@ def chain_minimum(task: Task, clock: Clock) -> Solution:
 def _shrunk(s: Array, weight: float, power: float) -> Array:
     """Return the x ≥ 0 that minimises ``‖x − s‖² + weight · (Σ x)^power``, for s ≥ 0 in decreasing order.
 
-    ``x = (s − θ)₊`` with ``θ = (weight · power / 2) (Σ x)^(power − 1)``: the right side grows with the sum, which falls
-    with θ, so there is one root. With k entries left ``Σ x = Σ_{j≤k} s_j − k θ``.
+    ``x = (s − θ)₊`` for the one root of ``θ = (weight · power / 2) (Σ x)^(power − 1)``.
     """
     if power == 1 or not s.any():
         return np.maximum(s - weight / 2, 0.0)

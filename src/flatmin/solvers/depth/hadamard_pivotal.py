@@ -26,21 +26,12 @@ EXACT = 5e-9
 
 
 def hadamard_pivotal_minimum(task: Task, clock: Clock) -> Solution:
-    """Return the lasso at the alpha that follows from its residual, certified.
+    """Return the lasso at the alpha that follows from its residual, certified; refit by least squares on the support.
 
-    The rule is that of `pivotal_minimum`: with ``μ = 2 alpha m``, r the residual and ``B = A diag(1/w)``, the lasso has
-    ``‖Bᵀr‖_∞ = μ``, and ``μ = t ‖r‖``, t the 95 % quantile of ``‖Bᵀg‖_∞ / ‖g‖`` over normal g, makes it the minimiser
-    of ``‖A x − b‖ + t Σ w_j |x_j|``. The refit is least squares on the support.
-
-    Raises
-    ------
-    InputError
-        If there are more than two factors. Their penalty ``Σ |z_j|^p``, p > 1, is smooth at 0 and selects no
-        coordinates, so no alpha separates the noise.
-
-    References
-    ----------
-    Belloni, Chernozhukov, Wang, "Square-root lasso", Biometrika 98(4), 2011.
+    The rule is that of `pivotal_minimum`: ``2 alpha m = t ‖r‖`` with r the residual, ``B = A diag(1/w)`` and t the 95 %
+    quantile of ``‖Bᵀg‖_∞ / ‖g‖`` over normal g. It minimises ``‖A x − b‖ + t Σ w_j |x_j|``. More than two factors
+    raise `InputError`: their penalty is smooth at 0 and selects no coordinates. Source: Belloni, Chernozhukov, Wang,
+    "Square-root lasso", Biometrika 98(4), 2011.
     """
     problem, model = task.problem, task.problem.parametrization
     assert isinstance(model, Hadamard)

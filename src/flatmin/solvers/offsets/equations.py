@@ -29,45 +29,28 @@ Triple = tuple[float, Array, Array]
 class OffsetEquations:
     """The equations ``(HᵀH + K) z = h`` of offsets z = (constant, rows, columns), and their matrix H, weighted.
 
-    The kind that has more offsets has a diagonal block, and is eliminated. What is left, for the other kind and the
-    constant, is factorized if it is small. Directions that change nothing are taken out: the constant, where a free
-    kind has it in its span, and where both kinds are free the exchange of a number between the rows and the columns of
-    a connected component.
-
-    Attributes
-    ----------
-    entries : Entries
-        Where observations are.
-    strengths : tuple of (float or None)
-        κ of rows and of columns, None where there are no such offsets.
-    swapped : bool
-        Whether columns are the kind that is eliminated.
-    with_constant : bool
-        Whether the constant is an unknown, the first of the small ones.
-    large, small : ndarray, shapes (e,) and (s,)
-        The diagonals: weights of observations, and κ.
-    counts : ndarray, shape (e,)
-        The weights of observations alone, which couple the large ones with the constant.
-    coupling : sparse array, shape (e, t)
-        The block between the large ones and the t small ones that are not the constant.
-    first : ndarray, shape (s,)
-        The row of the constant among the small ones, without its diagonal.
-    pins : sparse array or None, shape (s, components)
-        Which component a small one belongs to, where both kinds are free.
-    idle : int
-        Free ones without observations; their diagonal is set to one.
+    The kind with more offsets has a diagonal block and is eliminated. The system for the other kind and the constant is
+    factorized if it is small. Directions that change no entry are removed: the constant if a free kind contains it,
+    and a shift between the rows and columns of a connected component if both kinds are free.
     """
 
     entries: Entries
     strengths: tuple[float | None, float | None]
+    #: Whether columns are the kind that is eliminated.
     swapped: bool
     with_constant: bool
+    #: The diagonals, weights of observations plus κ, of the e eliminated and the s other unknowns.
     large: Array
     small: Array
+    #: The weights of observations alone (e,): the block between the eliminated unknowns and the constant.
     counts: Array
+    #: The sparse block between the eliminated unknowns and the others without the constant.
     coupling: Any
+    #: The row of the constant among the small unknowns, without its diagonal.
     first: Array
+    #: Indicators (s, components) of connected components if both kinds are free, otherwise None.
     pins: Any
+    #: The number of free offsets without observations; their diagonal is set to one.
     idle: int
 
     @classmethod
@@ -153,10 +136,7 @@ class OffsetEquations:
 
     @cached_property
     def pulled(self) -> tuple[float, float]:
-        """What the penalty takes of that from rows and from columns: the two parts of ``tr(K G)``.
-
-        Where nothing is factorized the blocks of G are taken for diagonal, which they nearly are for that many.
-        """
+        """The two parts of ``tr(K G)``, rows and columns; without a factorization the blocks of G count as diagonal."""
         of_large, of_small = float(np.sum(1 / self.large)), float(np.sum(1 / self.small[self.with_constant :]))
         if len(self.small) <= LARGEST_FACTORIZED:
             inverse = self._inverse

@@ -20,17 +20,10 @@ VANISHING = 64 * float(np.finfo(float).eps)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OffsetFree(Measurement):
-    """Entries of a matrix, up to what offsets explain: ``√((m + n)/m) M A`` of `flatmin.solvers.offsets.offsets`.
+    """Observed entries after offsets are eliminated: ``√((m + n)/m) M A`` of `flatmin.solvers.offsets.offsets`.
 
     It has m + n measurements, n the number of penalised offsets, and its mean of squares is the least joint objective
-    over all offsets. Its metric is that of the entries alone: the one of the Hessian in the factors, offsets held.
-
-    Parameters
-    ----------
-    entries : Entries
-        The map A, in which a change of coordinates may have changed the weights.
-    equations : OffsetEquations
-        Those of the offsets that are eliminated.
+    over all offsets. Its metric is that of the entries A: the one of the Hessian in the factors, offsets held fixed.
     """
 
     entries: Entries
@@ -126,17 +119,9 @@ class OffsetFree(Measurement):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OtherEntries(Measurement):
-    """Other entries of X, less the offsets that X takes over from where they are fitted: ``A' − H' G Hᵀ A``.
+    """The linear part ``A' − H' G Hᵀ A`` of predictions of other entries A', where A are the entries fitted.
 
-    The offsets beside X are ``G Hᵀ w (v − X)``. So the prediction of another entry is affine in X, and this its linear
-    part.
-
-    Parameters
-    ----------
-    entries : Entries
-        The map A'.
-    equations : OffsetEquations
-        Those of the offsets where they are fitted; its entries are the map A.
+    The offsets for a matrix X are ``G Hᵀ w (v − X)``, so predictions of other entries are affine in X.
     """
 
     entries: Entries

@@ -44,22 +44,7 @@ MAX_ROUNDS = 50
 
 @dataclass(frozen=True, eq=False)
 class Offsets:
-    """A constant, and one number for every row and column, in the units of the values.
-
-    Attributes
-    ----------
-    constant : float
-        Added to every entry.
-    rows : ndarray, shape (d1,)
-        Added along each row; zero for rows without observations.
-    columns : ndarray, shape (d2,)
-        The same for columns.
-
-    Examples
-    --------
-    >>> Offsets(3.0, np.array([0.5, -0.5]), np.array([0.0, 1.0])).at([0, -1], [1, 1])
-    array([4.5, 4. ])
-    """
+    """A constant, and one number for every row (d1,) and column (d2,), in the units of the values; 0 if unseen."""
 
     constant: float
     rows: Array
@@ -73,17 +58,17 @@ class Offsets:
 
 @dataclass(frozen=True, eq=False)
 class OffsetModel:
-    """Which offsets observed entries have, and how strongly they are pulled to zero.
+    """The offsets that observed entries have, and how strongly they are pulled to zero.
 
     Parameters
     ----------
     entries : Entries
-        Where the observations are; their weights are the square roots of those of the squared residuals.
+        The observed positions; their weights are the square roots of those of the squared residuals.
     constant : bool
         Whether there is a constant; it is not penalised.
     rows, columns : float or None
-        The number κ of phantom observations of zero that each row (column) is given: an offset is
-        ``(sum of its residuals) / (n + κ)``. With 0 it is not penalised; None stands for no such offsets.
+        The number κ of phantom observations of zero in each row (column): an offset is
+        ``(sum of its residuals) / (n + κ)``. With 0 it is not penalised; None means no such offsets.
 
     Raises
     ------
@@ -93,12 +78,6 @@ class OffsetModel:
     References
     ----------
     Koren, "Factor in the neighbors", ACM Transactions on Knowledge Discovery from Data 4(1), 2010, section 2.1.
-
-    Examples
-    --------
-    >>> model = OffsetModel(Entries([0, 0, 1], [0, 1, 1], (2, 2)), rows=0.0, columns=None)
-    >>> model.fit([1.0, 3.0, 5.0]).rows
-    array([-1.,  2.])
     """
 
     entries: Entries
@@ -125,16 +104,9 @@ class OffsetModel:
     ) -> OffsetModel:
         """Return the model whose strengths "auto" are those of restricted maximum likelihood.
 
-        If the offsets of a kind are normal with variance τ² and what they leave with σ², then κ = σ²/τ² gives each
+        If the offsets of a kind are normal with variance τ² and their residuals with σ², then κ = σ²/τ² gives each
         offset its conditional mean. Both variances are those of the fit, each over its degrees of freedom, which is
         iterated. The matrix counts as noise here, so the strengths are a little large where it is large.
-
-        Parameters
-        ----------
-        entries, values, constant
-            As in the model and in `fit`.
-        rows, columns : float, None or "auto"
-            Strengths as in the model; "auto" to estimate it.
 
         References
         ----------
@@ -168,19 +140,10 @@ class OffsetModel:
         return Problem(self.entries, _unless_rounding(left, w * checked))
 
     def judge(self, values: Any, entries: Entries, others: Any) -> Problem:
-        """Return the problem whose residual at X is the error of predictions of other entries.
+        """Return the problem whose residual at X is the error of predictions of the values ``others`` of other entries.
 
-        Predicted is X and the offsets that belong to it in the joint fit of ``values``, an affine function of X. For
-        cross-validation of joint fits ``problem(values)`` and this are the pair of a fold.
-
-        Parameters
-        ----------
-        values : array_like, shape (m,)
-            The values that are fitted.
-        entries : Entries
-            Other entries of the same matrix.
-        others : array_like, shape (n,)
-            Their values.
+        The prediction is X plus the offsets that the joint fit of ``values`` gives for X, an affine function of X. In
+        cross-validation the pair of a fold is ``problem(values)`` and this problem.
         """
         if entries.shape != self.entries.shape:
             raise InputError(f"the other entries are of a matrix {entries.shape}, expected {self.entries.shape}")

@@ -24,10 +24,10 @@ def robust_coefficients(
     """Return for every row y the t that explains it as ``R t`` plus gross errors, and which cells are errors.
 
     Each row is fitted on its own. First ``Σ_j h(y_j − (R t)_j)`` is minimised over the observed cells, where h is
-    Huber's loss: quadratic up to the level, then linear. At level 0 it is the absolute value, whose fit is exact if few cells
-    are wrong. Alternating directions find the minimum, and reweighted least squares sharpen it where that helps. If the
-    standard deviation of the noise is given as ``sigma``, cells beyond three of them are then left out, and the others
-    fitted by least squares.
+    Huber's loss: quadratic up to the level, then linear. At level 0 it is the absolute value, whose fit is exact if few
+    cells are wrong. Alternating directions find the minimum, and reweighted least squares sharpen it where that helps.
+    If the standard deviation of the noise is given as ``sigma``, cells beyond three of them are then left out, and the
+    others fitted by least squares.
 
     Y and ``seen`` have shape (n, d), the basis R has shape (d, r), and ``ridge`` is the weight of ``‖t‖²`` in least
     squares, which determines rows with too few cells.
