@@ -16,21 +16,15 @@ __all__ = ["AnswerFiles", "write_answer_files"]
 
 @dataclass(frozen=True, eq=False)
 class AnswerFiles:
-    """The files of the answer, and the pictures of it for the report.
+    """The files of the answer, and the pictures of it for the report."""
 
-    Attributes
-    ----------
-    names : list of str
-        Names of the files and folders.
-    picture, observed : ndarray or None
-        The recovered picture, (h, w) or (h, w, 3) from 0 to 1, and the input with NaN in unknown pixels.
-    notes : list of str
-        Sentences about them for the reader.
-    """
-
+    #: Names of the files and folders.
     names: list[str] = field(default_factory=list)
+    #: The recovered picture, of shape (h, w) or (h, w, 3), from 0 to 1.
     picture: Array | None = None
+    #: The input as a picture, with NaN in unknown pixels.
     observed: Array | None = None
+    #: Sentences about the files for the reader.
     notes: list[str] = field(default_factory=list)
 
 

@@ -21,24 +21,15 @@ EXPECTED = {"shape": "two positive whole numbers such as 30,20", "rank": "a whol
 
 @dataclass(frozen=True)
 class ProblemFile:
-    """The options that say which problem a command is about.
-
-    Attributes
-    ----------
-    family : str
-        Name of the model.
-    path, mask : Path or None
-        The input, and an image that says which of its pixels are known.
-    shape : str or None
-        The shape of the unknown, "D1,D2".
-    loss : dict
-        Arguments of the loss, None where nothing was typed.
-    """
+    """The options that define the problem of a command."""
 
     family: str
     path: Path
+    #: An image that shows which pixels of the input are known.
     mask: Path | None = None
+    #: The shape of the unknown, as "D1,D2".
     shape: str | None = None
+    #: Arguments of the loss; None for an option that was not typed.
     loss: Mapping[str, float | None] = field(default_factory=dict)
 
     def read(self) -> tuple[Family, Case]:

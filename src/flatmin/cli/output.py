@@ -25,17 +25,10 @@ RACE = ResultsKind("-race", frozenset({"format_version", "family", "competitors"
 
 
 def destination(output: Path | None, *inputs: Path | None, kind: ResultsKind = RECOVERY) -> Path:
-    """Return the directory for results, or raise `InputError` if other files would be lost.
+    """Return the directory for results, or raise `InputError` if writing them would lose other files.
 
-    Parameters
-    ----------
-    output : Path or None
-        The --output as typed; None stands for the name of the first input with the suffix of the kind, in the working
-        directory.
-    inputs : Path or None
-        Files that must not be replaced.
-    kind : ResultsKind
-        Of the results; results of another kind are not replaced.
+    It may hold earlier results of the same kind, but neither an input nor anything else. If ``output`` is None, it is
+    the name of the first input with the suffix of the kind, in the working directory.
     """
     assert inputs[0] is not None
     name = inputs[0].resolve().name if inputs[0].is_dir() else inputs[0].stem

@@ -12,17 +12,8 @@ __all__ = ["RacePace"]
 class RacePace:
     """The words about the progress of a race.
 
-    Work is counted in budgets: 1 for a scored run, ``share`` for a trial. The remaining time follows from the work that
-    was done since the start. Runs that were kept from before are done, but are no such work.
-
-    Parameters
-    ----------
-    trials, seeds : int
-        Numbers of runs of each competitor, for tuning and scored.
-    share : float
-        The share of the budget that a trial may spend.
-    clock : callable
-        Returns seconds; for tests.
+    Work is counted in budgets: 1 for a scored run, and ``share`` for a run that tunes a step size. Each competitor has
+    ``trials`` tuning runs and ``seeds`` scored ones. Runs that an earlier race kept do not count for the speed.
     """
 
     def __init__(self, trials: int, seeds: int, share: float, clock: Callable[[], float] = time.monotonic) -> None:

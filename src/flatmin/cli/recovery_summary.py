@@ -20,17 +20,7 @@ __all__ = ["as_json", "plain", "print_table", "summarize"]
 def summarize(
     family: Family, problem: Problem, solution: Solution, truth: Array | None, lowest: Solution | None = None
 ) -> dict[str, Any]:
-    """Return the fields of ``summary.json``; a field that does not apply is None.
-
-    Parameters
-    ----------
-    family, problem, solution : Family, Problem, Solution
-        The solved problem.
-    truth : ndarray or None
-        The true matrix or signal, if it is known.
-    lowest : Solution or None
-        The solution of reweighting, if --reweight was typed.
-    """
+    """Return the fields of ``summary.json``, None if one does not apply; ``lowest`` is the solution of --reweight."""
     flat = solution.flatness
     summary = {
         "family": family.name,

@@ -18,20 +18,13 @@ STORE = "runs.db"
 
 @dataclass
 class Runs:
-    """The store of a race in progress.
+    """The store of a race in progress."""
 
-    Attributes
-    ----------
-    target : Path
-        The directory of the results, which may hold those of a former race.
-    directory : Path
-        The directory of the store.
-    n_former : int
-        The number of runs that were taken over from the former race.
-    """
-
+    #: The directory of the results, which may hold those of an earlier race.
     target: Path
+    #: The directory of the store.
     directory: Path
+    #: The number of runs that were copied from the earlier race.
     n_former: int = 0
 
     @property
@@ -64,13 +57,8 @@ class Runs:
 def kept_runs(target: Path, wanted: bool = True) -> Iterator[Runs]:
     """Give the store for results in ``target``, with the runs of an interrupted race if there was one.
 
-    The store is deleted if the block ends without an error. If the block is interrupted, the store is kept, and a line
-    on stderr says so if ``wanted``.
-
-    Raises
-    ------
-    InputError
-        If other files are in the place of the store.
+    The store is deleted if the block ends without an error. An interruption keeps it, and reports this on stderr if
+    ``wanted``. Other files in its place raise `InputError`.
     """
     directory = target.with_name(f"{target.name}.partial")
     new_parents = [parent for parent in target.parents if not parent.exists()]

@@ -37,4 +37,5 @@ def test_seeds_do_not_depend_on_paired_parameters_or_on_the_rest_of_the_grid():
 
 
 def test_keys_do_not_depend_on_order():
+    assert key_of({"m": 20, "d": 4}) == '{"d":4,"m":20}'
     assert key_of({"a": 1, "b": "x"}) == key_of({"b": "x", "a": 1}) != key_of({"a": 1.5, "b": "x"})

@@ -26,36 +26,21 @@ MASKS = 8
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments and options of ``flatmin generate``; None or False if not typed.
-
-    Attributes
-    ----------
-    family : str
-        Name of the model.
-    out : Path
-        The file to write.
-    shape, rank : str or None
-        Numbers separated by commas.
-    dimension, measurements, masks : int or None
-        The size of the unknown, and the numbers of measurements and of masks.
-    image : Path or None
-        A picture whose diffraction patterns are computed.
-    noise, seed : float, int
-        As for `Family.sample`.
-    extras : dict
-        Arguments that only one family's `sample` has.
-    """
+    """The arguments and options of ``flatmin generate``; None or False if not typed."""
 
     family: str
     out: Path
+    #: ``shape`` and ``rank`` are numbers separated by commas.
     shape: str | None = None
     dimension: int | None = None
     rank: str | None = None
     measurements: int | None = None
+    #: A picture whose diffraction patterns are computed.
     image: Path | None = None
     masks: int | None = None
     noise: float = 0.0
     seed: int = 0
+    #: Arguments that only the `sample` of one family has.
     extras: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -37,27 +37,13 @@ PRINTED = {
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of the command.
-
-    Attributes
-    ----------
-    problem : ProblemFile
-        The problem.
-    output : Path or None
-        The directory of the results.
-    competitors : str or None
-        Names separated by commas. None for all.
-    settings : dict
-        Keyword arguments of `flatmin.nn.race`.
-    as_json, quiet : bool
-        Print the summary as JSON, or nothing.
-    command : str
-        The command as typed, for the page.
-    """
+    """The arguments and options of ``flatmin race``."""
 
     problem: ProblemFile
     output: Path | None
+    #: Names separated by commas; None for all.
     competitors: str | None
+    #: Keyword arguments of `flatmin.nn.race`.
     settings: Mapping[str, int | None]
     as_json: bool
     quiet: bool

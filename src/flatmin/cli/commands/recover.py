@@ -29,27 +29,13 @@ __all__ = ["Request", "run"]
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments and options of ``flatmin recover``.
-
-    Attributes
-    ----------
-    problem : ProblemFile
-        The problem.
-    output : Path or None
-        Where results go.
-    settings : dict
-        Keyword arguments of `flatmin.flat_minimum`.
-    reweight : bool
-        Whether to look for a lower rank as well.
-    json, quiet : bool
-        Whether to print JSON, and whether to print errors only.
-    command : str
-        The line that was typed, for the report.
-    """
+    """The arguments and options of ``flatmin recover``; ``command`` is the command line, for the report."""
 
     problem: ProblemFile
     output: Path | None
+    #: Keyword arguments of `flatmin.flat_minimum`.
     settings: Mapping[str, Any]
+    #: Whether to look for a lower rank as well.
     reweight: bool
     json: bool
     quiet: bool

@@ -20,15 +20,7 @@ __all__ = ["Output", "Request", "print_findings", "run"]
 
 @dataclass(frozen=True)
 class Output:
-    """The destinations of a page and of single figures.
-
-    Attributes
-    ----------
-    page : Path or None
-        The HTML page.
-    figures : Path or None
-        A directory for every figure as PNG and SVG.
-    """
+    """The HTML page to write, and the directory for every figure as PNG and SVG."""
 
     page: Path | None = None
     figures: Path | None = None
@@ -37,13 +29,7 @@ class Output:
         return self.page is not None or self.figures is not None
 
     def check(self, *inputs: Path) -> None:
-        """Raise `InputError` if something cannot be written or would replace another file; write nothing.
-
-        Parameters
-        ----------
-        *inputs : Path
-            Other files that the command reads or writes.
-        """
+        """Raise `InputError` if something cannot be written or would replace an input; write nothing."""
         from flatmin.lab.report import check_report
 
         if self.page is not None:
@@ -93,23 +79,10 @@ def _check_figures(figures: Path, files: Sequence[Path]) -> None:
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of the command.
-
-    Attributes
-    ----------
-    place : Path
-        A store, or a directory of stores.
-    output : Path or None
-        The page; None stands for the name of the place and ``-report.html`` in the working directory.
-    figures : Path or None
-        A directory for single figures.
-    quiet : bool
-        Print nothing but errors.
-    command : str
-        The command line.
-    """
+    """The arguments and options of ``flatmin report``; ``place`` is a store or a directory of stores."""
 
     place: Path
+    #: The page; None for the name of the place with ``-report.html``, in the working directory.
     output: Path | None = None
     figures: Path | None = None
     quiet: bool = False

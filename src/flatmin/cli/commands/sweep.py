@@ -37,31 +37,13 @@ PATIENCE = 5.0
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of the command.
+    """The arguments and options of ``flatmin sweep``; ``command`` is the command line, for the page."""
 
-    Attributes
-    ----------
-    recipe : str
-        A name, or a TOML file.
-    store : Path
-        The file of trials.
-    jobs : int or None
-        Processes of this machine.
-    dask : str or None
-        Address of a scheduler.
-    export : Path or None
-        A table to write.
-    quick, adaptive, retry, quiet : bool
-        Run the quick version; choose repetitions adaptively; run failed trials again; print only errors.
-    report, figures : Path or None
-        The page and the directory of single figures to write.
-    command : str
-        The command line.
-    """
-
+    #: The name of a recipe, or a TOML file.
     recipe: str
     store: Path
     jobs: int | None = None
+    #: The address of a scheduler.
     dask: str | None = None
     export: Path | None = None
     quick: bool = False

@@ -84,10 +84,7 @@ def levels_on_x(ax: Any, levels: Sequence[Any]) -> None:
 
 
 def dodges(ax: Any, levels: Sequence[Any], count: int) -> list[Any]:
-    """Return transforms that move the lines of one figure apart by some points, without changing the data.
-
-    The distance is smaller if levels are close, so that all lines of a level are nearer to it than to the next.
-    """
+    """Return transforms that move the lines of one figure apart by some points, by less if levels are close."""
     from matplotlib.transforms import ScaledTranslation
 
     at = np.sort(_across(ax, levels))
@@ -109,10 +106,7 @@ def _points(ax: Any) -> float:
 
 
 def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: int, transform: Any, label: str) -> None:
-    """Draw points with their intervals, joined by a line.
-
-    Hollow points have too few repetitions for an interval. A triangle at the end of the axis marks a value beyond it.
-    """
+    """Draw points, hollow without an interval, with a triangle at the end of the axis for a value beyond it."""
     from matplotlib.transforms import blended_transform_factory as blended
 
     style = look(index)
@@ -151,14 +145,7 @@ def halo(width: float = 3.5) -> list[Any]:
 
 
 def legend_columns(words: Sequence[str], width: float, size: float) -> int:
-    """Return the number of columns of a legend, given the width of the figure and the font size in points.
-
-    Examples
-    --------
-    >>> words = ["flat", "nuclear norm", "predicted"]
-    >>> legend_columns(words, 330, 9), legend_columns(words, 200, 9)
-    (3, 1)
-    """
+    """Return the number of columns of a legend, given the width of the figure and the font size in points."""
     room = 0.86 * width / size
     for columns in range(len(words), 1, -1):
         if sum(LETTER * max(map(len, words[i::columns])) + HANDLE for i in range(columns)) <= room:

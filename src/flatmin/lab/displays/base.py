@@ -30,7 +30,6 @@ class Display(ABC):
 
     ``XDisplay.from_evidence(evidence, ...)`` computes what is shown; ``plot(ax)`` draws it and sets ``ax_`` and
     ``figure_``.
-
     """
 
     #: A short word for files and addresses, unique within the recipe: small letters, digits, hyphens.

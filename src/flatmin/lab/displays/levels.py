@@ -36,7 +36,7 @@ def is_number(value: Any) -> bool:
 def groups(evidence: Evidence, by: By, *others: str) -> dict[Any, Evidence]:
     """Return one part of the evidence for each level of ``by``: a value, a tuple for several names, None for no name.
 
-    A trial that lacks one of these parameters, or one of ``others``, raises `InputError`.
+    A trial without one of these parameters, or one of ``others``, raises `InputError`.
     """
     names = () if by is None else (by,) if isinstance(by, str) else tuple(by)
     parts: dict[Any, list[Result]] = {}
@@ -58,39 +58,21 @@ def labelled(evidence: Evidence, by: By, labels: Labels | None, *others: str) ->
 
 
 def rank(level: Any) -> Any:
-    """Return a sort key for levels that may differ in type: numbers come before words.
-
-    Examples
-    --------
-    >>> sorted(["auto", 0.1, "exact", 0, (2, "flat"), (1, "nuclear")], key=rank)
-    [0, 0.1, 'auto', 'exact', (1, 'nuclear'), (2, 'flat')]
-    """
+    """Return a sort key for levels that may differ in type: numbers come before words."""
     if isinstance(level, tuple):
         return 2, 0, "", tuple(rank(value) for value in level)
     return (0, level, "", ()) if isinstance(level, int | float) else (1, 0, str(level), ())
 
 
 def level_text(level: Any) -> str:
-    """Return a level without the name of its parameter.
-
-    Examples
-    --------
-    >>> level_text(0.25), level_text(True), level_text("flat")
-    ('0.25', 'yes', 'flat')
-    """
+    """Return a level without the name of its parameter."""
     if isinstance(level, bool):
         return "yes" if level else "no"
     return number(level) if is_number(level) else str(level)
 
 
 def level_name(level: Any, by: By, labels: Labels | None = None) -> str:
-    """Return the name of a level: its label, a word itself, or a number with the name of its parameter.
-
-    Examples
-    --------
-    >>> level_name("flat", "method"), level_name((10, "flat"), ("d", "method")), level_name(True, "exact")
-    ('flat', 'd = 10, flat', 'exact')
-    """
+    """Return the name of a level: its label, the word itself, or a number with the name of its parameter."""
     labels = labels or {}
     if by is None:
         return ""
@@ -104,15 +86,7 @@ def level_name(level: Any, by: By, labels: Labels | None = None) -> str:
 
 
 def ordered(levels: Sequence[Any], labels: Labels | None) -> list[tuple[int, Any]]:
-    """Return levels with the index of their look, in the order of the labels, so that all figures agree.
-
-    Examples
-    --------
-    >>> ordered(["flat", "nuclear"], {"nuclear": "nuclear norm", "flat": "flat minimum"})
-    [(0, 'nuclear'), (1, 'flat')]
-    >>> ordered([(1, "flat"), (2, "flat")], {"flat": "flat minimum"})
-    [(0, (1, 'flat')), (1, (2, 'flat'))]
-    """
+    """Return levels with the index of their look, in the order of the labels, so that all figures agree."""
     first = [level for level in labels or {} if level in levels]
     indices = {level: index for index, level in enumerate(labels or {} if first else {})}
     rest = [level for level in levels if level not in first]
@@ -120,13 +94,7 @@ def ordered(levels: Sequence[Any], labels: Labels | None) -> list[tuple[int, Any
 
 
 def positions(levels: Sequence[Any]) -> dict[Any, float]:
-    """Return the positions of levels on an axis: numbers at their value, anything else side by side.
-
-    Examples
-    --------
-    >>> positions([10, 40]), positions(["chain", "product"])
-    ({10: 10.0, 40: 40.0}, {'chain': 0.0, 'product': 1.0})
-    """
+    """Return the positions of levels on an axis: numbers at their value, other levels side by side."""
     if all(is_number(level) for level in levels):
         return {level: float(level) for level in levels}
     return {level: float(index) for index, level in enumerate(levels)}
@@ -142,22 +110,10 @@ def check_metric(evidence: Evidence, metric: str, *, or_parameter: bool = False)
 
 
 def sentence_start(label: str) -> str:
-    """Return a label as the beginning of a sentence; a symbol keeps its case.
-
-    Examples
-    --------
-    >>> sentence_start("time in s"), sentence_start("m / r(d1 + d2)")
-    ('Time in s', 'm / r(d1 + d2)')
-    """
+    """Return a label as the beginning of a sentence; a symbol keeps its case."""
     return label[0].upper() + label[1:] if label[:2].isalpha() else label
 
 
 def full_caption(caption: str, sentences: Sequence[str]) -> str:
-    """Return a caption with further sentences, without empty ones and repetitions.
-
-    Examples
-    --------
-    >>> full_caption("All see the same draws.", ["Bars are bands.", ""])
-    'All see the same draws. Bars are bands.'
-    """
+    """Return a caption with further sentences, without empty ones and repetitions."""
     return " ".join([*[caption] * bool(caption), *(each for each in sentences if each and each not in caption)])

@@ -57,18 +57,7 @@ def _print() -> dict[str, Any]:
 
 @contextmanager
 def printed(**changes: Any) -> Iterator[None]:
-    """Use the style for print inside the block: Matplotlib's defaults with the settings of this file.
-
-    Examples
-    --------
-    >>> import matplotlib
-    >>> before = dict(matplotlib.rcParams)
-    >>> with printed():
-    ...     colour(1)
-    '#d55e00'
-    >>> dict(matplotlib.rcParams) == before
-    True
-    """
+    """Use the style for print inside the block: Matplotlib's defaults with the settings of this file."""
     import matplotlib.style
 
     with matplotlib.style.context(["default", {**_print(), **changes}]):
@@ -85,14 +74,7 @@ def colour(index: int) -> str:
 
 
 def look(index: int, *, hollow: bool = False) -> dict[str, Any]:
-    """Return colour, dashes and marker of a line, which are distinct for more lines than there are colours.
-
-    Examples
-    --------
-    >>> looks = [look(i) for i in range(16)]
-    >>> len({(str(look["color"]), str(look["linestyle"])) for look in looks})
-    16
-    """
+    """Return colour, dashes and marker of a line, which are distinct for more lines than there are colours."""
     import matplotlib
 
     colours = len(matplotlib.rcParams["axes.prop_cycle"].by_key().get("color", ["k"]))

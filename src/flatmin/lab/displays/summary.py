@@ -38,30 +38,11 @@ class Summary:
 
 
 def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, level: float = 0.95) -> Summary | None:
-    """Return the middle of repetitions with its interval, or None without usable repetitions.
+    """Return the middle of repetitions with its interval of probability ``level``, or None without usable repetitions.
 
-    Parameters
-    ----------
-    values : ndarray, shape (n,)
-        Truth values, summarised by their share with Wilson's interval, or numbers.
-    centre : str
-        "mean", with Student's t interval, or "median", with that of order statistics, for any distribution.
-    logarithm : bool
-        Use the geometric mean, whose interval is positive.
-    level : float
-        Probability of the interval.
-
-    Raises
-    ------
-    InputError
-        If the centre is neither, or the values are words.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> found = summarise(np.array([1.0, 100.0, 0.0]), logarithm=True)
-    >>> round(found.value), found.low > 0, found.trials, found.left_out
-    (10, True, 2, 1)
+    Truth values are summarised by their share with Wilson's interval. Numbers have a "mean" with Student's t interval,
+    or a "median" with that of order statistics, for any distribution. ``logarithm`` takes the geometric mean, whose
+    interval is positive. An unknown centre, or values that are words, raise `InputError`.
     """
     if centre not in ("mean", "median"):
         raise InputError(f'centre is {centre!r}, expected "mean" or "median"')
@@ -95,14 +76,7 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
 
 
 def within_reach(values: Array) -> Array:
-    """Return numbers, with sizes above LARGEST as infinite and below 1/LARGEST as zero.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> within_reach(np.array([1.0, -1e200, 1e-300]))
-    array([  1., -inf,   0.])
-    """
+    """Return numbers, with sizes above LARGEST as infinite and below 1/LARGEST as zero."""
     sizes = np.abs(values)
     return np.where(sizes > LARGEST, np.copysign(np.inf, values), np.where(sizes < 1 / LARGEST, 0.0, values))
 
@@ -112,12 +86,6 @@ def median_interval(values: Array, level: float = 0.95) -> tuple[float, float]:
 
     The median is below the k-th smallest of n values with probability ``P(Binomial(n, ½) < k)``. The interval takes the
     largest k for which this is at most ``(1 − level)/2``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> median_interval(np.arange(1.0, 11.0)), median_interval(np.arange(5.0))
-    ((2.0, 9.0), (-inf, inf))
     """
     n, ordered = len(values), np.sort(values)
     tails = bdtr(np.arange(n), n, 0.5)

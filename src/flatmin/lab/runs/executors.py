@@ -144,11 +144,7 @@ def one_by_one(alone: Callable[[Cell, Trial], Result], cell: Cell, suspects: Ite
 
 
 class _Supply:
-    """An iterator over trials that remembers which of them are running.
-
-    joblib asks for trials from threads of its own. An exception there would be lost and the sweep would wait for ever,
-    so it is kept here and the supply ends.
-    """
+    """Iterator over trials that records which are running, and keeps an error that joblib's threads would lose."""
 
     def __init__(self, trials: Iterable[Trial]) -> None:
         self._trials = iter(trials)

@@ -29,13 +29,7 @@ RESERVED = frozenset({"recipe", "repetition", "seed", "status", "reason", "secon
 
 
 def key_of(parameters: Parameters) -> str:
-    """Return a text that identifies parameters; their order does not matter.
-
-    Examples
-    --------
-    >>> key_of({"m": 20, "d": 4})
-    '{"d":4,"m":20}'
-    """
+    """Return a text that identifies parameters; their order does not matter."""
     return json.dumps(dict(parameters), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

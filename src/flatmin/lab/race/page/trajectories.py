@@ -34,13 +34,7 @@ class Band:
 
 
 def panels(names: Sequence[str]) -> list[list[str]]:
-    """Return competitors in order, in groups of nearly equal size, one for each panel.
-
-    Examples
-    --------
-    >>> panels(list("abcdef"))
-    [['a', 'b', 'c'], ['d', 'e', 'f']]
-    """
+    """Return competitors in order, in groups of nearly equal size, one for each panel."""
     count = -(-len(names) // MOST_IN_A_PANEL)
     return [[names[place] for place in part] for part in np.array_split(np.arange(len(names)), max(count, 1))]
 
@@ -50,12 +44,6 @@ def band(runs: Sequence[tuple[Array, Array]], end: float = 0) -> Band:
 
     Values between two records are interpolated logarithmically. After its last record a run counts as infinite, and so
     does every value that is not finite.
-
-    Examples
-    --------
-    >>> steps = np.array([1, 2, 3])
-    >>> band([(steps, np.array([4.0, 2.0, 1.0])), (steps[:2], np.array([4.0, 2.0]))]).middle.round(3).tolist()
-    [4.0, 2.0, inf]
     """
     everywhere = np.unique(np.concatenate([[end], *(steps for steps, _ in runs)]))
     everywhere = everywhere[everywhere > 0].astype(float)

@@ -167,15 +167,7 @@ def digest(*facts: Any) -> str:
 
 
 def sharpness(model: nn.Module, loss: Callable[[Any, Any], Tensor], inputs: Any, targets: Tensor) -> float:
-    """Return the largest absolute eigenvalue of the Hessian of a loss to a digit or two, by power iteration.
-
-    Examples
-    --------
-    >>> model = nn.Linear(2, 1, bias=False)
-    >>> x = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
-    >>> round(sharpness(model, nn.MSELoss(), x, torch.zeros(2, 1)), 3)  # (2/n) xᵀx = diag(9, 1)
-    9.0
-    """
+    """Return the largest absolute eigenvalue of the Hessian of a loss to a digit or two, by power iteration."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     gradient = torch.autograd.grad(loss(model(inputs), targets), parameters, create_graph=True)
     generator = torch.Generator().manual_seed(0)
