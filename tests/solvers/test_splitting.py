@@ -19,8 +19,8 @@ BAD = {
     "all masked": ((Y, np.zeros((3, 3), bool)), "Y has no observed cell"),
     "mask of another shape": ((Y, np.ones((2, 3), bool)), r"the mask has shape \(2, 3\), expected \(3, 3\)"),
     "mask of other values": ((Y, 2 * Y), "the mask holds other values than True and False"),
-    "weight zero": ((Y, None, 0.0), "weight is 0.0, expected a finite number above 0"),
-    "weight as text": ((Y, None, "1"), "weight is '1', expected a finite number"),
+    "weight zero": ((Y, None, 0.0), "weight is 0.0, expected a positive finite number"),
+    "weight as text": ((Y, None, "1"), "weight is '1', expected a positive finite number"),
     "weight infinite": ((Y, None, np.inf), "weight is inf"),
 }
 

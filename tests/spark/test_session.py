@@ -131,9 +131,9 @@ def test_data_that_the_engine_does_not_take(nothing_runs):
         model().fit(PAIRS, VALUES, sample_weight=[1, 2, 3])
     with pytest.raises(fm.InputError, match="y is None"):
         model().fit(PAIRS)
-    with pytest.raises(fm.InputError, match="y is no list of names"):
+    with pytest.raises(fm.InputError, match="y is not a list of names"):
         model().fit("ratings.parquet", VALUES)
-    with pytest.raises(fm.InputError, match="y is no list of names"):
+    with pytest.raises(fm.InputError, match="y is not a list of names"):
         model().fit("ratings.parquet", "ufr")
     with pytest.raises(fm.InputError, match="the source is a dict"):
         SparkCompletion.fit({}, alpha=0.1)
